@@ -1,0 +1,1 @@
+"""What people hold: the client library and the `pixlake` command."""

@@ -1,0 +1,1 @@
+"""The HTTP door: uploads, images, accounts, health. Ray Serve only in `app.py`."""
