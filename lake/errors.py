@@ -1,0 +1,146 @@
+"""Faults of the lake, low level: no HTTP status, no Kafka verdict; each door maps them.
+
+LakeError
+  x Verdict                  final for this image, never retry
+      · IdempotencyConflict    idempotency_conflict   same identity, other content
+      · ImageErased            image_erased           a tombstone holds the name
+      · ImageExpired           image_expired          past its retention
+      · ImageNotFound          image_not_found
+      · InvalidCursor          invalid_cursor
+  x Unavailable              ours; nothing is acknowledged, the caller may try again
+      · StoreUnavailable       store_unavailable
+      · StoreFull              store_full
+      · ImageExpiring          image_expiring         not yet free; `value`: seconds to wait
+      · AttemptTooOld          attempt_too_old        limit: seconds
+  x StoreUntrustworthy       store_untrustworthy    the start-up probe caught it lying
+  x UnreadableObject         unreadable_object      an object of ours that does not parse
+
+Inside the lake only (never shown to a door): AlreadyExists, Mismatch, KeyMissing.
+Every error survives pickling (they cross Ray processes) and carries a stable `code`.
+"""
+
+from typing import ClassVar
+
+
+class LakeError(Exception):
+    """A fault with a stable code and, for limits, the limit and the measured value."""
+
+    code: ClassVar[str] = "lake_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        limit: float | None = None,
+        value: float | str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.limit = limit
+        self.value = value
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.message, self.limit, self.value)
+
+
+def _rebuild(
+    kind: type[LakeError],
+    message: str,
+    limit: float | None,
+    value: float | str | None,
+) -> LakeError:
+    return kind(message, limit=limit, value=value)
+
+
+class Verdict(LakeError):
+    """Final for this image."""
+
+
+class IdempotencyConflict(Verdict):
+    """The identity is taken by other bytes, another preset or other metadata."""
+
+    code = "idempotency_conflict"
+
+
+class ImageErased(Verdict):
+    """The image was erased; its name stays taken while the tombstone lives."""
+
+    code = "image_erased"
+
+
+class ImageExpired(Verdict):
+    """The image is past its retention."""
+
+    code = "image_expired"
+
+
+class ImageNotFound(Verdict):
+    """No such image for this tenant."""
+
+    code = "image_not_found"
+
+
+class InvalidCursor(Verdict):
+    """The listing cursor is not one that we gave out."""
+
+    code = "invalid_cursor"
+
+
+class Unavailable(LakeError):
+    """Nothing was acknowledged; try again."""
+
+    code = "unavailable"
+
+
+class StoreUnavailable(Unavailable):
+    """The object store did not answer, or answered with a fault of its own."""
+
+    code = "store_unavailable"
+
+
+class StoreFull(Unavailable):
+    """The object store has no room left."""
+
+    code = "store_full"
+
+
+class ImageExpiring(Unavailable):
+    """The old image of this identity is about to go; `value` is the seconds to wait."""
+
+    code = "image_expiring"
+
+
+class AttemptTooOld(Unavailable):
+    """The attempt passed its age limit, in seconds, and gave up before its next PUT."""
+
+    code = "attempt_too_old"
+
+
+class StoreUntrustworthy(LakeError):
+    """The store does not keep the promises that the commit protocol stands on."""
+
+    code = "store_untrustworthy"
+
+
+class UnreadableObject(LakeError):
+    """An object of ours that does not parse; `value` is its key."""
+
+    code = "unreadable_object"
+
+
+class AlreadyExists(LakeError):
+    """A create-only PUT found the key taken (or could not tell: read it)."""
+
+    code = "already_exists"
+
+
+class Mismatch(LakeError):
+    """A conditional overwrite found another ETag."""
+
+    code = "mismatch"
+
+
+class KeyMissing(LakeError):
+    """No object under this key."""
+
+    code = "key_missing"

@@ -1,0 +1,61 @@
+"""The lake, opened: the store and everything built on it, wired once per process."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from lake.clock import StoreClock
+from lake.erasure import Eraser
+from lake.journal import Journal
+from lake.object_store import ObjectStore
+from lake.probe import probe
+from lake.reader import Page, Reader
+from lake.records import Commit, Committer
+from lake.sealer import PassReport, Sealer
+from lake.settings import LakeSettings
+
+__all__ = ["Commit", "Lake", "Page", "PassReport", "Reader"]
+
+
+@dataclass(frozen=True, slots=True)
+class Lake:
+    """Everything that reads and writes one store."""
+
+    store: ObjectStore
+    clock: StoreClock
+    committer: Committer
+    reader: Reader
+    sealer: Sealer
+    eraser: Eraser
+
+    @classmethod
+    async def open(cls, settings: LakeSettings) -> "Lake":
+        """Probe the store and wire the rest.
+
+        Raises StoreUntrustworthy, StoreUnavailable, or ValueError for a bad store URL.
+        """
+        store = ObjectStore.open(settings)
+        await probe(store)
+        clock = StoreClock(store)
+        await clock.fresh()
+        return cls.wire(store, clock, settings)
+
+    @classmethod
+    def wire(cls, store: ObjectStore, clock: StoreClock, settings: LakeSettings) -> "Lake":
+        """The parts on a store that was probed."""
+        window = timedelta(seconds=settings.window_seconds)
+        grace = timedelta(seconds=settings.grace_seconds)
+        retention = timedelta(days=settings.retention_days)
+        journal = Journal(store)
+        eraser = Eraser(store, journal, clock)
+        return cls(
+            store=store,
+            clock=clock,
+            committer=Committer(store, journal, clock, window, retention),
+            reader=Reader(store, clock, retention),
+            sealer=Sealer(store, clock, eraser, window=window, grace=grace, retention=retention),
+            eraser=eraser,
+        )
+
+    async def healthy(self) -> None:
+        """One cheap round trip to the store; raises StoreUnavailable."""
+        await self.store.folders("journal")

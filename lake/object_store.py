@@ -1,0 +1,244 @@
+"""The object store: five promises that the commit protocol stands on, over three backends.
+
+  put       atomic; readers see all of it or nothing
+  create    create-only: exactly one of any number of creators wins
+  replace   overwrite only while the ETag is the one that was read
+  objects   sees every put that was answered before
+  get       what was put, and since when
+
+Amazon S3 and its equals, a local folder, memory. The only file that imports obstore.
+On Amazon S3 the role needs s3:GetObject, s3:PutObject, s3:DeleteObject on the bucket's keys and
+s3:ListBucket on the bucket.
+"""
+
+import asyncio
+import fcntl
+import hashlib
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+import obstore
+from numpy.typing import NDArray
+from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+from obstore.store import LocalStore, MemoryStore, S3Store
+
+from lake.errors import AlreadyExists, KeyMissing, LakeError, Mismatch, StoreFull, StoreUnavailable
+from lake.settings import LakeSettings
+
+if TYPE_CHECKING:  # obstore has these as types only
+    from obstore import GetResult, ObjectMeta
+
+# An attempt has 10 minutes for all its PUTs; a request that is worth waiting for answers sooner.
+_REQUEST_TIMEOUT = timedelta(seconds=30)
+_CONNECT_TIMEOUT = timedelta(seconds=3)
+_RETRY_TIMEOUT = timedelta(seconds=40)
+_MAX_RETRIES = 3
+# obstore cuts larger bodies into multipart uploads, which know neither create-only nor If-Match;
+# 5 GiB is S3's limit of a single PUT, far above our limits of bytes.
+_SINGLE_PUT = 5 * 2**30
+_CHUNK = 256 * 1024
+
+
+Buffer = bytes | bytearray | memoryview | NDArray[np.uint8]
+"""What can be PUT without a copy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What the store knows of an object; `size` in bytes, `modified` by the store's clock."""
+
+    key: str
+    size: int
+    etag: str
+    modified: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """An object being read; `chunks` yields the bytes of [start, end)."""
+
+    stored: Stored
+    start: int
+    end: int
+    chunks: AsyncIterator[bytes]
+
+
+class ObjectStore:
+    """One bucket, or a prefix of it. Raises StoreUnavailable or StoreFull from every verb."""
+
+    def __init__(
+        self, backend: LocalStore | MemoryStore | S3Store, root: Path | None = None
+    ) -> None:
+        self._backend = backend
+        self.root = root
+        """the folder of a local store, None otherwise"""
+
+    @classmethod
+    def open(cls, settings: LakeSettings) -> "ObjectStore":
+        """The store that `settings.location` names; raises ValueError for another scheme."""
+        url = urlsplit(settings.location)
+        if url.scheme == "memory":
+            return cls(MemoryStore())
+        if url.scheme == "file":
+            root = Path(unquote(url.path))
+            # Without clean-up an emptied journal folder would be listed for ever.
+            return cls(LocalStore(root, mkdir=True, automatic_cleanup=True), root)
+        if url.scheme == "s3":
+            return cls(_s3(settings, bucket=url.netloc, prefix=url.path.strip("/")))
+        raise ValueError(f"PIXLAKE_STORE_URL: no store for {settings.location!r}")
+
+    async def put(self, key: str, data: Buffer) -> str:
+        """Store, overwriting; returns the ETag."""
+        return await self._put(key, data, "overwrite")
+
+    async def create(self, key: str, data: Buffer) -> str:
+        """Store where nothing is; returns the ETag.
+
+        Raises AlreadyExists when the key is taken, or may be (S3's 409 looks the same): only
+        reading tells who won, and whether anybody did.
+        """
+        return await self._put(key, data, "create")
+
+    async def replace(self, key: str, data: Buffer, etag: str) -> str:
+        """Overwrite while the ETag is `etag`; returns the new one. Raises Mismatch, KeyMissing."""
+        if self.root is not None:
+            return await asyncio.to_thread(self._replace_local, self.root, key, data, etag)
+        return await self._put(key, data, {"e_tag": etag})
+
+    async def get(self, key: str) -> tuple[bytes, Stored]:
+        """All bytes of an object, and what the store knows of it; raises KeyMissing."""
+        with _translated(key):
+            result = await obstore.get_async(self._backend, key)
+            data = bytes(await result.bytes_async())
+        return data, _stored(result.meta)
+
+    async def stream(self, key: str, byte_range: tuple[int, int] | None = None) -> Stream:
+        """An object, or its bytes [start, end), in pieces; raises KeyMissing."""
+        with _translated(key):
+            if byte_range is None:
+                result = await obstore.get_async(self._backend, key)
+            else:
+                result = await obstore.get_async(self._backend, key, options={"range": byte_range})
+        start, end = result.range
+        return Stream(_stored(result.meta), start, end, _chunks(key, result))
+
+    async def head(self, key: str) -> Stored:
+        """What the store knows of an object; raises KeyMissing."""
+        with _translated(key):
+            return _stored(await obstore.head_async(self._backend, key))
+
+    async def delete(self, key: str) -> None:
+        """Delete; an absent key is fine."""
+        try:
+            with _translated(key):
+                await obstore.delete_async(self._backend, key)
+        except KeyMissing:
+            return
+
+    async def objects(self, prefix: str) -> list[Stored]:
+        """Every object below a folder."""
+        with _translated(prefix):
+            pages = obstore.list(self._backend, prefix)
+            return [_stored(meta) async for page in pages for meta in page]
+
+    async def folders(self, prefix: str) -> list[str]:
+        """Names of the folders directly below a folder, sorted."""
+        with _translated(prefix):
+            found = await obstore.list_with_delimiter_async(self._backend, prefix)
+        return sorted(path.rsplit("/", 1)[-1] for path in found["common_prefixes"])
+
+    async def _put(self, key: str, data: Buffer, mode: object) -> str:
+        with _translated(key):
+            result = await obstore.put_async(
+                self._backend,
+                key,
+                _view(data),
+                mode=mode,  # type: ignore[arg-type]  # obstore's PutMode can't be imported
+                use_multipart=False,
+                chunk_size=_SINGLE_PUT,
+            )
+        return str(result["e_tag"])
+
+    def _replace_local(self, root: Path, key: str, data: Buffer, etag: str) -> str:
+        """If-Match for a folder: obstore has none, so a lock file stands in for the server."""
+        # Beside the store, not in it: what is in the folder is what would be in the bucket.
+        locks = root.with_name(f"{root.name}.locks")
+        locks.mkdir(exist_ok=True)
+        # 256 locks shared by all keys: enough to spread waiters, few enough to leave lying.
+        with (locks / hashlib.sha256(key.encode()).hexdigest()[:2]).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with _translated(key):
+                if obstore.head(self._backend, key)["e_tag"] != etag:
+                    raise Mismatch(f"{key} is not what was read")
+                result = obstore.put(self._backend, key, _view(data), use_multipart=False)
+            return str(result["e_tag"])
+
+
+def _s3(settings: LakeSettings, bucket: str, prefix: str) -> S3Store:
+    endpoint = settings.s3_endpoint
+    options: dict[str, object] = {"region": settings.s3_region}
+    if endpoint:
+        # Other servers rarely answer to bucket names as host names.
+        options |= {"endpoint": endpoint, "virtual_hosted_style_request": False}
+    if settings.s3_access_key_id and settings.s3_secret_access_key:
+        options |= {
+            "access_key_id": settings.s3_access_key_id,
+            "secret_access_key": settings.s3_secret_access_key.get_secret_value(),
+        }
+    else:
+        # boto3 knows every way to find a role (task role, profile, SSO); obstore knows some.
+        from obstore.auth.boto3 import Boto3CredentialProvider  # noqa: PLC0415  # slow import
+
+        options["credential_provider"] = Boto3CredentialProvider()
+    return S3Store(
+        bucket,
+        prefix=prefix or None,
+        client_options={
+            "timeout": _REQUEST_TIMEOUT,
+            "connect_timeout": _CONNECT_TIMEOUT,
+            "allow_http": bool(endpoint and endpoint.startswith("http://")),
+        },
+        retry_config={"max_retries": _MAX_RETRIES, "retry_timeout": _RETRY_TIMEOUT},
+        **options,  # type: ignore[arg-type]  # the keys above are S3Store's own
+    )
+
+
+def _view(data: Buffer) -> memoryview:
+    # NumPy's stubs know the buffer protocol from Python 3.12 on only.
+    return memoryview(data)  # type: ignore[arg-type]
+
+
+def _stored(meta: "ObjectMeta") -> Stored:
+    return Stored(meta["path"], meta["size"], str(meta["e_tag"]), meta["last_modified"])
+
+
+async def _chunks(key: str, result: "GetResult") -> AsyncIterator[bytes]:
+    with _translated(key):
+        async for chunk in result.stream(min_chunk_size=_CHUNK):
+            yield bytes(chunk)
+
+
+@contextmanager
+def _translated(key: str) -> Iterator[None]:
+    """Vendor errors become ours; nothing of obstore leaves this file."""
+    try:
+        yield
+    except LakeError:
+        raise
+    except FileNotFoundError as error:
+        raise KeyMissing(f"nothing under {key}", value=key) from error
+    except AlreadyExistsError as error:
+        raise AlreadyExists(f"{key} is taken", value=key) from error
+    except PreconditionError as error:
+        raise Mismatch(f"{key} is not what was read", value=key) from error
+    except (BaseError, OSError, ValueError) as error:
+        text = str(error).split("\n", 1)[0]
+        if "No space left on device" in str(error):
+            raise StoreFull("the object store is full") from error
+        raise StoreUnavailable(f"the object store failed: {text}") from error

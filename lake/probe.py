@@ -1,0 +1,65 @@
+"""The start-up probe: a store that breaks the promises of the commit protocol is refused.
+
+Several S3-compatible servers answered 200 to every one of 32 concurrent creators of one key, or
+let an If-Match on a missing key through. On such a store rows double silently, so we refuse it.
+"""
+
+import asyncio
+import uuid
+
+from lake import layout
+from lake.errors import AlreadyExists, KeyMissing, Mismatch, StoreUntrustworthy
+from lake.object_store import ObjectStore
+
+_CREATORS = 32
+
+
+async def probe(store: ObjectStore) -> None:
+    """Raise StoreUntrustworthy, saying which promise broke, or StoreUnavailable."""
+    key = f"{layout.PROBE}/{uuid.uuid4().hex}"
+    try:
+        await _at_most_one_creator(store, key)
+        await _if_match(store, key)
+    finally:
+        await store.delete(key)
+    if await _replaces(store, f"{key}-missing", '"0123456789abcdef0123456789abcdef"'):
+        raise StoreUntrustworthy("the store let an If-Match on a missing key through")
+
+
+async def _at_most_one_creator(store: ObjectStore, key: str) -> None:
+    bodies = [f"creator {n}".encode() for n in range(_CREATORS)]
+    won = await asyncio.gather(*(_creates(store, key, body) for body in bodies))
+    stored, _ = await store.get(key)
+    winners = [body for body, mine in zip(bodies, won, strict=True) if mine]
+    # No winner is honest: its answer was lost, and the repeat of its own PUT was refused.
+    if len(winners) > 1 or stored not in (winners or bodies):
+        raise StoreUntrustworthy(
+            f"{len(winners)} of {_CREATORS} concurrent create-only PUTs of one key won",
+            limit=1,
+            value=len(winners),
+        )
+
+
+async def _if_match(store: ObjectStore, key: str) -> None:
+    first = (await store.head(key)).etag
+    if not await _replaces(store, key, first):
+        raise StoreUntrustworthy("the store refused an If-Match with the right ETag")
+    if await _replaces(store, key, first):
+        raise StoreUntrustworthy("the store let an If-Match with a stale ETag through")
+
+
+async def _creates(store: ObjectStore, key: str, body: bytes) -> bool:
+    try:
+        await store.create(key, body)
+    except AlreadyExists:
+        return False
+    return True
+
+
+async def _replaces(store: ObjectStore, key: str, etag: str) -> bool:
+    try:
+        # A body of its own, or an ETag made from the content would never change.
+        await store.replace(key, uuid.uuid4().hex.encode(), etag)
+    except (Mismatch, KeyMissing):
+        return False
+    return True

@@ -1,0 +1,155 @@
+"""Reading what is committed: one record, its bytes, and a listing, newest first."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from lake import layout
+from lake.chain import chain_keys, read_rows
+from lake.clock import StoreClock
+from lake.errors import (
+    ImageErased,
+    ImageExpired,
+    ImageNotFound,
+    InvalidCursor,
+    KeyMissing,
+    UnreadableObject,
+)
+from lake.object_store import ObjectStore, Stream
+from lake.records import parse_record
+from lake.rows import decode_journal, merge, to_records, without
+from lake.schema import ImageRecord, Tombstone
+
+# A tenant with few images must not make one call read the whole lake.
+_MAX_HOMES_A_PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a listing, newest home first; `cursor` is None on the last page."""
+
+    records: Sequence[ImageRecord]
+    cursor: str | None
+
+
+class Reader:
+    """Reads committed images of a tenant; hides what is expired, to the second."""
+
+    def __init__(self, store: ObjectStore, clock: StoreClock, retention: timedelta) -> None:
+        self._store = store
+        self._clock = clock
+        self._retention = retention
+
+    async def record(self, tenant: str, image_id: str) -> ImageRecord:
+        """The record; raises ImageNotFound, ImageErased, ImageExpired, StoreUnavailable."""
+        await self._clock.fresh()
+        key = layout.record_key(tenant, image_id)
+        if not layout.IMAGE_ID.fullmatch(image_id):
+            raise ImageNotFound(f"no image {image_id[:64]!r}", value=image_id[:64])
+        try:
+            data, _ = await self._store.get(key)
+        except KeyMissing:
+            raise ImageNotFound(f"no image {image_id}", value=image_id) from None
+        found = parse_record(key, data)
+        if self._expired(found.home):
+            raise ImageExpired(f"image {image_id} is past its retention", value=image_id)
+        if isinstance(found, Tombstone):
+            raise ImageErased("this image was erased", value=image_id)
+        return found
+
+    async def content(self, key: str, byte_range: tuple[int, int] | None = None) -> Stream:
+        """Bytes [start, end) of an original or a rendition; raises ImageNotFound."""
+        try:
+            return await self._store.stream(key, byte_range)
+        except KeyMissing:
+            raise ImageNotFound("this image has just gone", value=key) from None
+
+    async def page(self, tenant: str, limit: int, cursor: str | None = None) -> Page:
+        """At most `limit` images, newest home first, sealed or not; raises InvalidCursor."""
+        await self._clock.fresh()
+        start = _parse_cursor(cursor)
+        found: list[ImageRecord] = []
+        looked = 0
+        async for home in self._homes(start[0] if start else None):
+            records = await self._home_records(tenant, home)
+            if start and home == start[0]:
+                records = [r for r in records if _position(r) > start[1]]
+            for record in records:
+                if len(found) == limit:
+                    return Page(found, _cursor(found[-1]))
+                found.append(record)
+            looked += 1
+            if looked == _MAX_HOMES_A_PAGE:
+                return Page(found, _home_cursor(home))
+        return Page(found, None)
+
+    def _expired(self, home: datetime) -> bool:
+        return home + self._retention <= self._clock.now()
+
+    async def _homes(self, newest: datetime | None) -> AsyncIterator[datetime]:
+        """Homes that hold rows, newest first, not after `newest`, not expired."""
+        waiting = [layout.parse_home(name) for name in await self._store.folders(layout.JOURNAL)]
+        hours = {layout.hour_prefix(home) for home in waiting} | set(await self._hours())
+        for hour in sorted(hours, reverse=True):
+            sealed = [layout.parse_chain_key(s.key) for s in await self._store.objects(hour)]
+            homes = {home for home in waiting if layout.hour_prefix(home) == hour}
+            homes |= {parsed[0] for parsed in sealed if parsed}
+            for home in sorted(homes, reverse=True):
+                if self._expired(home):
+                    return
+                if newest is None or home <= newest:
+                    yield home
+
+    async def _hours(self) -> list[str]:
+        days = await self._store.folders(layout.LAKE_IMAGES)
+        return [
+            f"{layout.LAKE_IMAGES}/{day}/{hour}"
+            for day in days
+            for hour in await self._store.folders(f"{layout.LAKE_IMAGES}/{day}")
+        ]
+
+    async def _home_records(self, tenant: str, home: datetime) -> list[ImageRecord]:
+        """Rows of one home. The journal first: a row moves from there to the chain."""
+        parts = []
+        for stored in await self._store.objects(layout.journal_prefix(home)):
+            try:
+                data, _ = await self._store.get(stored.key)
+                parts.append(decode_journal(stored.key, data))
+            except (KeyMissing, UnreadableObject):
+                continue  # sealed a moment ago, or an alarm of the sealer's
+        waiting = merge(parts)
+        rows = [
+            r
+            for key in await chain_keys(self._store, home)
+            for r in to_records(await read_rows(self._store, key))
+        ]
+        dead = {tombstone.image_id for tombstone in waiting.tombstones}
+        fresh = without(waiting.images, dead | {record.image_id for record in rows})
+        records = [*rows, *to_records(fresh)]
+        mine = [r for r in records if r.tenant == tenant and r.image_id not in dead]
+        return sorted(mine, key=_position)
+
+
+def _position(record: ImageRecord) -> tuple[float, str]:
+    """Order within a home: newest first, then by id."""
+    return -record.received_at.timestamp(), record.image_id
+
+
+def _cursor(record: ImageRecord) -> str:
+    moment = int(record.received_at.timestamp() * 1000)
+    return f"{layout.home_name(record.home)}.{moment}.{record.image_id}"
+
+
+def _home_cursor(home: datetime) -> str:
+    """Behind everything of this home."""
+    return f"{layout.home_name(home)}.0.{'f' * 32}"
+
+
+def _parse_cursor(cursor: str | None) -> tuple[datetime, tuple[float, str]] | None:
+    if cursor is None:
+        return None
+    try:
+        home, moment, image_id = cursor.split(".")
+        return layout.parse_home(home), (-int(moment) / 1000, image_id)
+    except ValueError:
+        raise InvalidCursor("the cursor is not one of ours", value=cursor[:64]) from None

@@ -1,0 +1,194 @@
+"""Records: the commit point of an image.
+
+Commit, for one image, in this order (docs/design.md, "Commit protocol"):
+  1. PUT the original and the renditions, named by attempt
+  2. PUT record.json create-only; whoever it was that won, its record counts from here on
+  3. append the stored record to the journal, replays too
+  4. return: the door acknowledges
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal
+
+from lake import layout
+from lake.clock import StoreClock
+from lake.errors import (
+    AlreadyExists,
+    AttemptTooOld,
+    IdempotencyConflict,
+    ImageErased,
+    ImageExpiring,
+    KeyMissing,
+    LakeError,
+    Mismatch,
+    StoreUnavailable,
+    UnreadableObject,
+)
+from lake.journal import Journal
+from lake.object_store import Buffer, ObjectStore
+from lake.schema import RECORD, ImageRecord, Tombstone
+
+# S3 refuses signatures older than 15 minutes; an attempt that stops PUTting after 10 can leave
+# nothing that lands an hour later.
+ATTEMPT_SECONDS = 600.0
+# Between logical expiry and takeover: more than two clocks may differ.
+EXPIRY_MARGIN = timedelta(minutes=2)
+_TRIES = 4
+_BACKOFF_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """How a commit ended: `created`, or `replayed` with the record of the first time."""
+
+    outcome: Literal["created", "replayed"]
+    record: ImageRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try of one process at one image; its id ends the names of all objects it writes."""
+
+    tenant: str
+    image_id: str
+    home: datetime
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
+    started: float = field(default_factory=time.monotonic)
+
+    def key(self, name: str, extension: str) -> str:
+        """Key of the original or of a rendition."""
+        return layout.object_key(self.tenant, self.image_id, name, self.id, extension)
+
+    def check_age(self) -> None:
+        """Raise AttemptTooOld when this attempt may not PUT any more."""
+        age = time.monotonic() - self.started
+        if age > ATTEMPT_SECONDS:
+            raise AttemptTooOld("the attempt took too long", limit=ATTEMPT_SECONDS, value=age)
+
+
+class Committer:
+    """Writes images; any number in any number of processes may work at the same image."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        journal: Journal,
+        clock: StoreClock,
+        window: timedelta,
+        retention: timedelta,
+    ) -> None:
+        self._store = store
+        self._journal = journal
+        self._clock = clock
+        self._window = window
+        self._retention = retention
+
+    async def begin(self, tenant: str, image_id: str) -> Attempt:
+        """A new attempt, its home fixed by the store's clock; raises StoreUnavailable."""
+        await self._clock.fresh()
+        home = layout.home_of(self._clock.now(), self._window)
+        return Attempt(tenant, image_id, home)
+
+    async def commit(
+        self, attempt: Attempt, record: ImageRecord, objects: Mapping[str, Buffer]
+    ) -> Commit:
+        """Durable when it returns; see the top of this file.
+
+        Raises IdempotencyConflict, ImageErased (nothing of this attempt is left then), or
+        Unavailable (the caller may try again, as a new attempt).
+        """
+        await self._put_objects(attempt, objects)
+        try:
+            commit = await self._decide(attempt, record)
+        except (IdempotencyConflict, ImageErased, ImageExpiring):
+            await self.discard(objects)
+            raise
+        if commit.outcome == "replayed":
+            await self.discard(objects)
+        await self._journal.append(commit.record)
+        return commit
+
+    async def discard(self, keys: Mapping[str, Buffer]) -> None:
+        """Delete this attempt's own objects; what can't be deleted now, the sweeper will."""
+        await asyncio.gather(*(self._store.delete(key) for key in keys), return_exceptions=True)
+
+    async def _put_objects(self, attempt: Attempt, objects: Mapping[str, Buffer]) -> None:
+        attempt.check_age()
+        puts = [self._store.put(key, data) for key, data in objects.items()]
+        # Wait for all of them: a PUT still under way would outlive its own clean-up.
+        results = await asyncio.gather(*puts, return_exceptions=True)
+        failed = [result for result in results if isinstance(result, BaseException)]
+        if failed:
+            await self.discard(objects)
+            raise failed[0]
+
+    async def _decide(self, attempt: Attempt, record: ImageRecord) -> Commit:
+        """Step 2: create the record, or learn which one is there."""
+        key = layout.record_key(attempt.tenant, attempt.image_id)
+        body = record.model_dump_json().encode()
+        fault: LakeError = StoreUnavailable(f"{key} is neither there nor free")
+        for turn in range(_TRIES):
+            attempt.check_age()
+            try:
+                await self._store.create(key, body)
+                return Commit("created", record)
+            except AlreadyExists:
+                pass
+            except StoreUnavailable as error:
+                fault = error  # not an answer: it may have landed
+            try:
+                commit = await self._resolve(attempt, record, key, body)
+            except StoreUnavailable as error:
+                fault, commit = error, None
+            if commit is not None:
+                return commit
+            await asyncio.sleep(_BACKOFF_SECONDS * 2**turn)
+        raise fault
+
+    async def _resolve(
+        self, attempt: Attempt, mine: ImageRecord, key: str, body: bytes
+    ) -> Commit | None:
+        """What the stored record means for this attempt; None: try again."""
+        try:
+            data, stored = await self._store.get(key)
+        except KeyMissing:
+            return None
+        found = parse_record(key, data)
+        if isinstance(found, ImageRecord) and found.attempt == attempt.id:
+            return Commit("created", found)
+        left = found.home + self._retention - self._clock.now()
+        if left <= timedelta(0):
+            return await self._take_over(mine, key, body, stored.etag, left + EXPIRY_MARGIN)
+        if isinstance(found, Tombstone):
+            raise ImageErased("this image was erased", value=found.image_id)
+        if found.content_hash != mine.content_hash:
+            raise IdempotencyConflict(
+                "this identity was used before, with other bytes, preset or metadata",
+                value=found.image_id,
+            )
+        return Commit("replayed", found)
+
+    async def _take_over(
+        self, mine: ImageRecord, key: str, body: bytes, etag: str, wait: timedelta
+    ) -> Commit | None:
+        """An expired record gives its name to a new image, two minutes after its expiry."""
+        if wait > timedelta(0):
+            raise ImageExpiring("the old image expires now", value=wait.total_seconds())
+        try:
+            await self._store.replace(key, body, etag)
+        except (Mismatch, KeyMissing):
+            return None
+        return Commit("created", mine)
+
+
+def parse_record(key: str, data: bytes) -> ImageRecord | Tombstone:
+    """Content of a `record.json`; raises UnreadableObject."""
+    try:
+        return RECORD.validate_json(data)
+    except ValueError as error:
+        raise UnreadableObject(f"record {key}: {error}", value=key) from error

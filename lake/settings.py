@@ -1,0 +1,45 @@
+"""Settings of the lake: where it is, how long a window is, how long images stay."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class LakeSettings(BaseSettings):
+    """Read once at the top of a process and passed down; environment variables `PIXLAKE_…`."""
+
+    model_config = SettingsConfigDict(env_prefix="PIXLAKE_", frozen=True, extra="ignore")
+
+    home: Path = Field(default=Path(".pixlake"), description="folder of all data and state")
+    store_url: str | None = Field(
+        default=None,
+        description="file:///folder, s3://bucket/prefix or memory://; default: `store` in home",
+    )
+    s3_endpoint: str | None = Field(
+        default=None, description="address of an S3-compatible server; default: Amazon S3"
+    )
+    s3_region: str = Field(default="us-east-1", description="region of the bucket")
+    s3_access_key_id: str | None = Field(
+        default=None, description="fixed key; default: the AWS credential chain"
+    )
+    s3_secret_access_key: SecretStr | None = Field(
+        default=None, description="secret of the fixed key"
+    )
+    window_seconds: int = Field(
+        default=60, ge=1, le=3600, description="length of a home window, in seconds"
+    )
+    grace_seconds: int = Field(
+        default=20, ge=1, le=600, description="wait after a window's end before it is sealed"
+    )
+    seal_interval_seconds: float = Field(
+        default=5, gt=0, le=600, description="pause between two passes of a sealer"
+    )
+    retention_days: int = Field(
+        default=7, ge=1, le=365, description="images and rows older than this are hidden, then gone"
+    )
+
+    @property
+    def location(self) -> str:
+        """The store's URL, with the default applied."""
+        return self.store_url or (self.home.resolve() / "store").as_uri()

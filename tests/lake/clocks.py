@@ -1,0 +1,30 @@
+"""The same lake at another time."""
+
+from datetime import datetime, timedelta
+
+from lake.clock import StoreClock
+from lake.lake import Lake
+from lake.object_store import ObjectStore
+from lake.settings import LakeSettings
+
+
+class ShiftedClock(StoreClock):
+    """The store's clock, read by who lives `shift` later."""
+
+    def __init__(self, store: ObjectStore, shift: timedelta) -> None:
+        super().__init__(store)
+        self._shift = shift
+
+    def now(self) -> datetime:
+        return super().now() + self._shift
+
+
+def at_age(lake: Lake, *, days: int = 0, seconds: float = 0) -> Lake:
+    """The lake as it is for a process that long from now, with default settings."""
+    clock = ShiftedClock(lake.store, timedelta(days=days, seconds=seconds))
+    return Lake.wire(lake.store, clock, LakeSettings())
+
+
+def at(lake: Lake, moment: datetime) -> Lake:
+    """The lake as it is for a process at `moment`, with default settings."""
+    return at_age(lake, seconds=(moment - lake.clock.now()).total_seconds())

@@ -1,0 +1,78 @@
+"""Images without pixels: what the lake sees of one."""
+
+import hashlib
+from datetime import UTC, datetime
+
+from lake.lake import Commit, Lake
+from lake.records import Attempt
+from lake.schema import ImageRecord, StoredRendition
+
+TENANT = "acme"
+
+
+def image_id(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:32]
+
+
+def record(attempt: Attempt, content: bytes = b"pixels", **changes: object) -> ImageRecord:
+    """A record as a worker builds it, for `content`."""
+    digest = hashlib.sha256(content).hexdigest()
+    fields: dict[str, object] = {
+        "image_id": attempt.image_id,
+        "tenant": attempt.tenant,
+        "door": "api",
+        "attempt": attempt.id,
+        "home": attempt.home,
+        "content_hash": digest,
+        "received_at": datetime.now(UTC).replace(microsecond=0),
+        "filename": "café.jpg",
+        "metadata": {"camera": "7"},
+        "preset": "web",
+        "preset_version": 1,
+        "original_key": attempt.key("original", "jpg"),
+        "sha256": digest,
+        "bytes": len(content),
+        "format": "jpeg",
+        "content_type": "image/jpeg",
+        "width": 640,
+        "height": 400,
+        "orientation": 1,
+        "frames": 1,
+        "has_alpha": False,
+        "sharpness": 12.5,
+        "brightness": 99.0,
+        "dominant_color": "#102030",
+        "phash": -42,
+        "renditions": (
+            StoredRendition(
+                name="320",
+                key=attempt.key("320", "jpg"),
+                format="jpeg",
+                content_type="image/jpeg",
+                width=320,
+                height=200,
+                bytes=5,
+                sha256=hashlib.sha256(b"small").hexdigest(),
+            ),
+        ),
+        "process_ms": 1.5,
+    }
+    return ImageRecord.model_validate(fields | changes)
+
+
+async def commit(lake: Lake, name: str, content: bytes = b"pixels", tenant: str = TENANT) -> Commit:
+    """One whole attempt at the image `name`."""
+    attempt = await lake.committer.begin(tenant, image_id(name))
+    made = record(attempt, content)
+    objects = {made.original_key: content, made.renditions[0].key: b"small"}
+    return await lake.committer.commit(attempt, made, objects)
+
+
+async def keys(lake: Lake, prefix: str = "") -> set[str]:
+    return {stored.key for stored in await lake.store.objects(prefix)}
+
+
+async def image_objects(lake: Lake, name: str, tenant: str = TENANT) -> set[str]:
+    """Names of the objects that the store holds of one image."""
+    found = await keys(lake, f"images/{tenant}/{image_id(name)[:2]}/{image_id(name)}")
+    return {key.rsplit("/", 1)[-1] for key in found}

@@ -1,0 +1,86 @@
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from lake.errors import AttemptTooOld, IdempotencyConflict, ImageErased, ImageExpiring
+from lake.lake import Lake
+from lake.records import ATTEMPT_SECONDS
+from lake.rows import decode_journal, to_records
+from tests.lake.clocks import at
+from tests.lake.samples import TENANT, commit, image_id, image_objects, keys, record
+
+
+async def test_a_commit_leaves_objects_record_and_row(lake: Lake) -> None:
+    done = await commit(lake, "a", b"the bytes")
+    assert done.outcome == "created"
+    stored, _ = await lake.store.get(done.record.original_key)
+    assert stored == b"the bytes"
+    assert await lake.reader.record(TENANT, image_id("a")) == done.record
+    (key,) = await keys(lake, "journal")
+    data, _ = await lake.store.get(key)
+    assert to_records(decode_journal(key, data).images) == [done.record]
+
+
+async def test_a_replay_gives_the_first_record_and_leaves_nothing_else(lake: Lake) -> None:
+    first = await commit(lake, "a")
+    before = await image_objects(lake, "a")
+    again = await commit(lake, "a")
+    assert (again.outcome, again.record) == ("replayed", first.record)
+    assert await image_objects(lake, "a") == before
+
+
+async def test_other_content_under_the_same_identity_is_a_conflict(lake: Lake) -> None:
+    first = await commit(lake, "a", b"one")
+    before = await keys(lake)
+    with pytest.raises(IdempotencyConflict) as refused:
+        await commit(lake, "a", b"two")
+    assert refused.value.code == "idempotency_conflict"
+    assert await keys(lake) == before
+    assert (await lake.store.get(first.record.original_key))[0] == b"one"
+
+
+async def test_many_at_once_make_one_image(lake: Lake) -> None:
+    done = await asyncio.gather(*(commit(lake, "a") for _ in range(12)))
+    assert [d.outcome for d in done].count("created") == 1
+    assert len({d.record.attempt for d in done}) == 1
+    assert len(await image_objects(lake, "a")) == 3
+    await lake.sealer.run_pass(now=True)
+    page = await lake.reader.page(TENANT, 10)
+    assert [r.image_id for r in page.records] == [image_id("a")]
+
+
+async def test_two_tenants_may_use_the_same_identity(lake: Lake) -> None:
+    await commit(lake, "a", tenant="one")
+    assert (await commit(lake, "a", tenant="two")).outcome == "created"
+
+
+async def test_an_erased_image_stays_erased(lake: Lake) -> None:
+    await commit(lake, "a")
+    await lake.eraser.erase(TENANT, image_id("a"))
+    with pytest.raises(ImageErased):
+        await commit(lake, "a")
+    assert await image_objects(lake, "a") == {"record.json"}
+
+
+async def test_an_old_attempt_gives_up_before_it_writes(lake: Lake) -> None:
+    attempt = await lake.committer.begin(TENANT, image_id("a"))
+    old = replace(attempt, started=attempt.started - ATTEMPT_SECONDS - 1)
+    with pytest.raises(AttemptTooOld) as refused:
+        await lake.committer.commit(old, record(old), {record(old).original_key: b"x"})
+    assert refused.value.limit == ATTEMPT_SECONDS
+    assert await keys(lake) == set()
+
+
+async def test_an_expired_name_is_free_again_after_the_margin(lake: Lake) -> None:
+    first = await commit(lake, "a", b"old")
+    expiry = first.record.home + timedelta(days=7)
+    just_expired = at(lake, expiry + timedelta(seconds=60))
+    with pytest.raises(ImageExpiring):
+        await commit(just_expired, "a", b"new")
+    later = at(lake, expiry + timedelta(seconds=180))
+    second = await commit(later, "a", b"new")
+    assert second.outcome == "created"
+    assert second.record.home > first.record.home
+    assert (await later.reader.record(TENANT, image_id("a"))).attempt == second.record.attempt

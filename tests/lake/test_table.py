@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import pytest
+
+from lake.lake import Lake
+from lake.settings import LakeSettings
+from lake.table import QueryFailed, Table
+from tests.lake.conftest import settings_for
+from tests.lake.samples import commit, image_id
+
+
+@pytest.fixture(params=["folder", "s3"])
+def lake_settings(request: pytest.FixtureRequest, tmp_path: Path) -> LakeSettings:
+    return settings_for(request.param, tmp_path, request)
+
+
+async def test_an_empty_lake_has_the_columns_and_no_rows(
+    lake: Lake, lake_settings: LakeSettings
+) -> None:
+    del lake
+    answer = Table.open(lake_settings).query("SELECT * FROM images")
+    assert answer.num_rows == 0
+    assert {"image_id", "sharpness", "renditions", "dt", "hour"} <= set(answer.column_names)
+
+
+async def test_sealed_rows_are_queried(lake: Lake, lake_settings: LakeSettings) -> None:
+    for name in "abc":
+        await commit(lake, name)
+    await lake.sealer.run_pass(now=True)
+    table = Table.open(lake_settings)
+    answer = table.query(
+        "SELECT format, count(*) AS n, avg(width) AS w, min(metadata['camera']) AS c, "
+        "min(renditions[1].width) AS r FROM images GROUP BY 1"
+    ).to_pylist()
+    assert answer == [{"format": "jpeg", "n": 3, "w": 640.0, "c": "7", "r": 320}]
+    rows = table.query("SELECT image_id, dt, hour, home, phash FROM images").to_pylist()
+    (row,) = [row for row in rows if row["image_id"] == image_id("a")]
+    assert (row["dt"], row["hour"]) == (row["home"].date(), row["home"].hour)
+    assert row["phash"] == -42
+
+
+async def test_expired_rows_are_hidden(lake: Lake, lake_settings: LakeSettings) -> None:
+    await commit(lake, "a")
+    await lake.sealer.run_pass(now=True)
+    table = Table.open(lake_settings.model_copy(update={"retention_days": 0}))
+    assert table.query("SELECT count(*) AS n FROM images").to_pylist() == [{"n": 0}]
+
+
+async def test_a_bad_statement_says_why(lake: Lake, lake_settings: LakeSettings) -> None:
+    del lake
+    with pytest.raises(QueryFailed, match="nonsense"):
+        Table.open(lake_settings).query("SELECT nonsense FROM images")

@@ -1,0 +1,102 @@
+"""The conformance suite of object stores: what the commit protocol stands on.
+
+Subclass it and give a `store` fixture with an empty store.
+"""
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from lake.clock import StoreClock
+from lake.errors import AlreadyExists, KeyMissing, Mismatch
+from lake.object_store import ObjectStore
+from lake.probe import probe
+
+
+class ObjectStoreSuite:
+    async def test_passes_the_probe(self, store: ObjectStore) -> None:
+        await probe(store)
+        assert await store.objects("probe") == []
+
+    async def test_returns_what_was_put(self, store: ObjectStore) -> None:
+        await store.put("a/b", b"first")
+        await store.put("a/b", np.frombuffer(b"second", np.uint8))
+        data, stored = await store.get("a/b")
+        assert data == b"second"
+        assert stored == await store.head("a/b")
+        assert (stored.key, stored.size) == ("a/b", 6)
+
+    async def test_large_objects_are_put_whole(self, store: ObjectStore) -> None:
+        body = bytes(range(256)) * 80_000  # 20 MB, over any multipart threshold
+        await store.create("a/large", body)
+        data, _ = await store.get("a/large")
+        assert data == body
+
+    async def test_only_one_creator_wins(self, store: ObjectStore) -> None:
+        async def create(n: int) -> int | None:
+            try:
+                await store.create("a/one", b"%d" % n)
+            except AlreadyExists:
+                return None
+            return n
+
+        won = [n for n in await asyncio.gather(*map(create, range(16))) if n is not None]
+        assert len(won) == 1
+        data, _ = await store.get("a/one")
+        assert data == b"%d" % won[0]
+
+    async def test_replaces_only_what_was_read(self, store: ObjectStore) -> None:
+        first = await store.create("a/r", b"1")
+        second = await store.replace("a/r", b"2", first)
+        with pytest.raises(Mismatch):
+            await store.replace("a/r", b"3", first)
+        await store.replace("a/r", b"4", second)
+        assert (await store.get("a/r"))[0] == b"4"
+
+    async def test_one_of_many_replacers_wins(self, store: ObjectStore) -> None:
+        etag = await store.create("a/r", b"0")
+
+        async def replace(n: int) -> bool:
+            try:
+                await store.replace("a/r", b"by %d" % n, etag)
+            except Mismatch:
+                return False
+            return True
+
+        assert (await asyncio.gather(*map(replace, range(1, 9)))).count(True) == 1
+
+    async def test_missing_keys(self, store: ObjectStore) -> None:
+        for read in (store.get, store.head, store.stream):
+            with pytest.raises(KeyMissing):
+                await read("no/such")
+        with pytest.raises((KeyMissing, Mismatch)):
+            await store.replace("no/such", b"", '"0"')
+        await store.delete("no/such")
+        assert await store.objects("no") == []
+        assert await store.folders("no") == []
+
+    async def test_streams_ranges(self, store: ObjectStore) -> None:
+        body = bytes(range(256)) * 4096
+        await store.put("a/s", body)
+        whole = await store.stream("a/s")
+        assert b"".join([chunk async for chunk in whole.chunks]) == body
+        part = await store.stream("a/s", (1000, 700_000))
+        assert (part.start, part.end, part.stored.size) == (1000, 700_000, len(body))
+        assert b"".join([chunk async for chunk in part.chunks]) == body[1000:700_000]
+
+    async def test_lists_and_deletes(self, store: ObjectStore) -> None:
+        for key in ("a/x/1", "a/x/2", "a/y/3", "ab/z"):
+            await store.put(key, b"-")
+        assert sorted(s.key for s in await store.objects("a")) == ["a/x/1", "a/x/2", "a/y/3"]
+        assert await store.folders("a") == ["x", "y"]
+        await store.delete("a/y/3")
+        assert await store.folders("a") == ["x"]
+
+    async def test_tells_its_time(self, store: ObjectStore) -> None:
+        clock = StoreClock(store)
+        await clock.fresh()
+        await store.put("a/now", b"")
+        modified = (await store.head("a/now")).modified
+        # S3 tells whole seconds, so two readings may lie up to two apart.
+        assert abs((clock.now() - modified).total_seconds()) < 3
