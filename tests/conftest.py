@@ -5,6 +5,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
+from tests.servers.kafka import ApacheKafka
 from tests.servers.s3 import S3Server, s3_available
 
 
@@ -13,6 +14,12 @@ def s3_server() -> Iterator[S3Server]:
     if reason := s3_available():
         pytest.skip(f"no real S3 server: {reason}")
     with S3Server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def kafka_server() -> Iterator[ApacheKafka]:
+    with ApacheKafka() as server:
         yield server
 
 

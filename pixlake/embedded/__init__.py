@@ -1,0 +1,1 @@
+"""What `make up` starts on one machine in place of a managed service."""

@@ -1,0 +1,129 @@
+"""The broker of `make up` keeps what it acknowledged, and never outlives its parent."""
+
+import hashlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pixlake.embedded import jars
+from pixlake.embedded.broker import EmbeddedBroker
+from pixlake.embedded.errors import BrokerFailed, JarsUnavailable, PortTaken
+from pixlake.embedded.jars import Jar
+from pixlake.embedded.ports import free_port, is_taken
+from tests.servers.streams import committed, consume, create_topic, produce
+
+READY_SECONDS = 60
+PARENT = """
+import sys, time
+from pathlib import Path
+from pixlake.embedded.broker import EmbeddedBroker
+broker = EmbeddedBroker(int(sys.argv[1]), Path(sys.argv[2]))
+broker.start()
+broker.wait_ready(60)
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[EmbeddedBroker]:
+    # A folder as people name them: Kafka splits paths at commas, Java trips over letters.
+    broker = EmbeddedBroker(free_port(), tmp_path / "Bäckup, old" / "kafka")
+    broker.start()
+    try:
+        broker.wait_ready(READY_SECONDS)
+        yield broker
+    finally:
+        broker.stop()
+
+
+def test_messages_and_offsets_outlive_a_restart(broker: EmbeddedBroker) -> None:
+    create_topic(broker.bootstrap, "images")
+    produce(broker.bootstrap, "images", [b"first", b"second"])
+    assert consume(broker.bootstrap, "images", group="g", count=1) == [b"first"]
+
+    broker.stop()
+    assert not broker.is_alive()
+    broker.start()
+    broker.wait_ready(READY_SECONDS)
+
+    assert committed(broker.bootstrap, "images", group="g") == 1
+    assert consume(broker.bootstrap, "images", group="g", count=1) == [b"second"]
+
+
+def test_kill_9_of_the_parent_ends_the_broker_and_loses_nothing(tmp_path: Path) -> None:
+    port = free_port()
+    command = [sys.executable, "-c", PARENT, str(port), str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == "ready\n"
+        create_topic(f"127.0.0.1:{port}", "images")
+        produce(f"127.0.0.1:{port}", "images", [b"acknowledged"])
+        os.kill(parent.pid, signal.SIGKILL)
+    _wait_until_free(port)
+
+    broker = EmbeddedBroker(port, tmp_path)
+    broker.start()
+    try:
+        broker.wait_ready(READY_SECONDS)
+        assert consume(broker.bootstrap, "images", group="g", count=1) == [b"acknowledged"]
+    finally:
+        broker.stop()
+
+
+def test_it_listens_on_the_loopback_only(broker: EmbeddedBroker) -> None:
+    port = int(broker.bootstrap.rpartition(":")[2])
+    # Every 127.x address is this machine's, so this stands for any other address of it.
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", port), timeout=5)
+
+
+def test_a_taken_port_is_named_with_its_setting(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(PortTaken, match=f"port {port} is taken.*PIXLAKE_KAFKA_PORT"):
+            EmbeddedBroker(port, tmp_path).start()
+
+
+def test_a_broker_that_dies_says_where_its_log_is(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "meta.properties").write_text("version=1\n")  # no cluster.id
+    broker = EmbeddedBroker(free_port(), tmp_path)
+    broker.start()
+    with pytest.raises(BrokerFailed, match=r"ended while starting; see .*kafka\.log"):
+        broker.wait_ready(READY_SECONDS)
+    assert (tmp_path / "kafka.log").stat().st_size > 0
+    assert not broker.is_alive()
+
+
+def test_a_jar_that_differs_from_the_lock_is_refused_and_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def download(wanted: list[Jar], into: Path) -> None:
+        for jar in wanted:
+            (into / jar.path).parent.mkdir(parents=True, exist_ok=True)
+            (into / jar.path).write_bytes(b"not that jar")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(JarsUnavailable, match="the lock says"):
+        jars.kafka_jars(download)
+    assert list((tmp_path / "pixlake").iterdir()) == []
+
+
+def test_every_locked_jar_on_this_disk_is_the_locked_one() -> None:
+    for jar, path in zip(jars.locked_jars(), jars.kafka_jars(), strict=True):
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == jar.sha256
+
+
+def _wait_until_free(port: int) -> None:
+    ends = time.monotonic() + 10
+    while is_taken(port):
+        assert time.monotonic() < ends, "the broker outlives its parent"
+        time.sleep(0.02)

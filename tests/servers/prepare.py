@@ -1,0 +1,27 @@
+"""Fetch and build the tests' servers once, before pytest: a test's time limit is no place for it.
+
+`python -m tests.servers.prepare`: says what it did and how long it took, or what cannot be had.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+
+from pixlake.embedded.jars import kafka_jars
+from tests.servers.kafka import download_locked, kafka_available
+from tests.servers.s3 import s3_available, s3_binary
+
+
+def prepare(name: str, unavailable: str | None, fetch: Callable[[], object]) -> None:
+    """Run `fetch` unless the server is unavailable, and tell which it was."""
+    if unavailable is not None:
+        sys.stdout.write(f"{name}: none here, {unavailable}; its tests will be skipped\n")
+        return
+    started = time.monotonic()
+    fetch()
+    sys.stdout.write(f"{name}: ready, {time.monotonic() - started:.1f} s\n")
+
+
+if __name__ == "__main__":
+    prepare("Apache Kafka", kafka_available(), lambda: kafka_jars(download_locked))
+    prepare("S3 server", s3_available(), s3_binary)
