@@ -1,0 +1,68 @@
+"""Ray Serve wiring of the processors: replicas on every node that take batches from any door."""
+
+from ray import serve
+
+from lake.lake import Commit, Lake
+from lake.settings import LakeSettings
+from processors.job import ImageJob
+from processors.settings import ProcessorSettings
+from processors.worker import Failure, Worker
+
+# The doors look replicas up by these names, so they are part of the contract between packages.
+APP = "processors"
+NAME = "ImageProcessor"
+
+# A killed replica is missed after one period; Serve then needs a few seconds for the next one.
+_HEALTH_PERIOD_SECONDS = 2.0
+# An image takes 10 s at most by default, and those that wait for a child come on top.
+_DRAIN_SECONDS = 30.0
+# Calls, not images: the sandbox's queue and the doors' bytes in flight are the real bounds, and
+# the probe of readiness must not wait behind full batches.
+_MAX_CALLS = 64
+_MAX_QUEUED_CALLS = 64
+
+
+class ImageProcessor:
+    """One replica: a lake, and a worker with sandboxed children.
+
+    `async __init__` returns when the store was probed and the children are warm.
+    """
+
+    async def __init__(  # type: ignore[misc]  # Serve awaits it
+        self, lake: LakeSettings, processors: ProcessorSettings
+    ) -> None:
+        self._lake = await Lake.open(lake)
+        self._worker = await Worker.start(self._lake, processors)
+
+    async def handle_many(self, jobs: list[ImageJob]) -> list[Commit | Failure]:
+        """Process and commit every job; a failure stands in its job's slot, nothing is raised."""
+        return await self._worker.handle_many(jobs)
+
+    async def ready(self) -> None:
+        """Return if this replica can commit; raises StoreUnavailable."""
+        await self._lake.healthy()
+
+    async def __del__(self) -> None:
+        """Finish what is under way; Serve awaits this once the calls are drained."""
+        if hasattr(self, "_worker"):
+            await self._worker.close()
+
+
+def processors_app(
+    lake: LakeSettings, processors: ProcessorSettings, *, replicas: int, cpus: float
+) -> serve.Application:
+    """The application `APP`, which has no route: doors call it by handle.
+
+    `cpus` is what Ray reserves for a replica, its sandboxed children included.
+    """
+    deployment = serve.deployment(
+        name=NAME,
+        num_replicas=replicas,
+        ray_actor_options={"num_cpus": cpus},
+        max_ongoing_requests=_MAX_CALLS,
+        max_queued_requests=_MAX_QUEUED_CALLS,
+        health_check_period_s=_HEALTH_PERIOD_SECONDS,
+        graceful_shutdown_timeout_s=_DRAIN_SECONDS,
+        graceful_shutdown_wait_loop_s=0.2,
+    )(ImageProcessor)
+    return deployment.bind(lake, processors)

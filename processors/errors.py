@@ -1,0 +1,136 @@
+"""Faults of processing, low level: no HTTP status, no Kafka verdict; each door maps them.
+
+ProcessorError
+  x Refused                 the image's own fault; the same bytes fail again, never retry
+      · EmptyImage            empty_body
+      · NotAnImage            not_an_image
+      · UnsupportedFormat     unsupported_format
+      · Truncated             truncated
+      · Undecodable           undecodable
+      · TooManyBytes          too_many_bytes         limit, value: bytes
+      · TooManyPixels         too_many_pixels        limit, value: pixels x frames
+      · SideTooLong           side_too_long          limit, value: pixels
+      · UnknownPreset         unknown_preset
+      · DecoderCrashed        decoder_crashed
+      · DecoderTimeout        decoder_timeout        limit: seconds of wall clock
+      · DecoderMemory         decoder_memory         limit: bytes of address space
+  x Overloaded              overloaded             ours; the caller may try again
+
+Every error survives pickling (they cross Ray processes) and carries a stable `code`.
+"""
+
+from typing import ClassVar
+
+
+class ProcessorError(Exception):
+    """A fault with a stable code and, for limits, the limit and the measured value."""
+
+    code: ClassVar[str] = "processor_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        limit: float | None = None,
+        value: float | str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.limit = limit
+        self.value = value
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.message, self.limit, self.value)
+
+
+def _rebuild(
+    kind: type[ProcessorError],
+    message: str,
+    limit: float | None,
+    value: float | str | None,
+) -> ProcessorError:
+    return kind(message, limit=limit, value=value)
+
+
+class Refused(ProcessorError):
+    """The image is at fault: the same bytes will be refused again."""
+
+    code = "refused"
+
+
+class EmptyImage(Refused):
+    """There are no bytes."""
+
+    code = "empty_body"
+
+
+class NotAnImage(Refused):
+    """No image format starts with these bytes."""
+
+    code = "not_an_image"
+
+
+class UnsupportedFormat(Refused):
+    """A known format, and not one that we take; `value` names it."""
+
+    code = "unsupported_format"
+
+
+class Truncated(Refused):
+    """The file ends before its pixels do."""
+
+    code = "truncated"
+
+
+class Undecodable(Refused):
+    """The header is fine, the pixels are not."""
+
+    code = "undecodable"
+
+
+class TooManyBytes(Refused):
+    """More bytes than the limit."""
+
+    code = "too_many_bytes"
+
+
+class TooManyPixels(Refused):
+    """More pixels, over all frames, than the limit."""
+
+    code = "too_many_pixels"
+
+
+class SideTooLong(Refused):
+    """Width or height is over the limit."""
+
+    code = "side_too_long"
+
+
+class UnknownPreset(Refused):
+    """No preset has this name; `value` is the name."""
+
+    code = "unknown_preset"
+
+
+class DecoderCrashed(Refused):
+    """The child died on this image."""
+
+    code = "decoder_crashed"
+
+
+class DecoderTimeout(Refused):
+    """The child did not answer within the limit, in seconds."""
+
+    code = "decoder_timeout"
+
+
+class DecoderMemory(Refused):
+    """The child needed more than its address space, in bytes."""
+
+    code = "decoder_memory"
+
+
+class Overloaded(ProcessorError):
+    """Every child is busy and the queue is full; try again."""
+
+    code = "overloaded"

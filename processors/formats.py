@@ -1,0 +1,161 @@
+"""Formats by magic bytes: the seven that we take, and the names of those that we do not.
+
+OpenCV cannot switch a codec off at run time, so nothing reaches it but what this list lets in.
+File names and content types that clients send are never looked at.
+"""
+
+from dataclasses import dataclass
+
+from processors.errors import EmptyImage, NotAnImage, TooManyBytes, UnsupportedFormat
+from processors.settings import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One image format; `name` is what the lake's column `format` holds."""
+
+    name: str
+    content_type: str
+    extension: str
+
+
+JPEG = Format("jpeg", "image/jpeg", "jpg")
+PNG = Format("png", "image/png", "png")
+WEBP = Format("webp", "image/webp", "webp")
+GIF = Format("gif", "image/gif", "gif")
+AVIF = Format("avif", "image/avif", "avif")
+TIFF = Format("tiff", "image/tiff", "tif")
+BMP = Format("bmp", "image/bmp", "bmp")
+
+FORMATS = {each.name: each for each in (JPEG, PNG, WEBP, GIF, AVIF, TIFF, BMP)}
+"""What comes in; what goes out is a part of it (`preset.OutputFormat`)."""
+
+HEAD_BYTES = 1024
+"""As much of a file as `sniff` looks at; an SVG may open with a comment this long."""
+
+_TAKEN = (
+    (b"\xff\xd8\xff", JPEG),
+    (b"\x89PNG\r\n\x1a\n", PNG),
+    (b"GIF87a", GIF),
+    (b"GIF89a", GIF),
+)
+_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0\x08\0\0\0", b"MM\0+\0\x08\0\0")
+# Sizes of the header that follows; two letters alone would take any text that starts with "BM".
+_BMP_HEADER_SIZES = {12, 16, 40, 52, 56, 64, 108, 124}
+
+_REFUSED = (
+    (b"%PDF-", "PDF"),
+    (b"8BPS", "PSD"),
+    (b"\0\0\1\0", "ICO"),
+    (b"\0\0\2\0", "CUR"),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+    (b"II\xbc\x01", "JPEG XR"),
+    (b"\x76\x2f\x31\x01", "OpenEXR"),
+    (b"#?RADIANCE", "Radiance HDR"),
+    (b"#?RGBE", "Radiance HDR"),
+    (b"IIRO", "camera RAW"),
+    (b"IIRS", "camera RAW"),
+    (b"MMOR", "camera RAW"),
+    (b"IIU\0", "camera RAW"),
+    (b"FUJIFILMCCD-RAW", "camera RAW"),
+    (b"FOVb", "camera RAW"),
+    (b"gimp xcf", "XCF"),
+    (b"icns", "ICNS"),
+    (b"DDS ", "DDS"),
+    (b"qoif", "QOI"),
+    (b"SIMPLE  =", "FITS"),
+    (b"\x59\xa6\x6a\x95", "Sun raster"),
+    (b"%!PS", "PostScript"),
+    (b"\xc5\xd0\xd3\xc6", "PostScript"),
+    (b"\xd7\xcd\xc6\x9a", "WMF"),
+    (b"\x1a\x45\xdf\xa3", "video"),
+    (b"FLV\x01", "video"),
+    (b"\0\0\1\xba", "video"),
+    (b"\0\0\1\xb3", "video"),
+    *((b"P%d%c" % (kind, space), "PNM") for kind in range(1, 8) for space in b"\n\r\t "),
+)
+_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1"}
+_RAW_BRANDS = {b"crx "}
+_CR2_AT_8 = b"CR\x02\0"
+
+
+def check_bytes(data: memoryview, limits: Limits) -> Format:
+    """The cheap half of the gate: size and magic bytes, microseconds, no copy of the data.
+
+    Raises EmptyImage, TooManyBytes, UnsupportedFormat, NotAnImage.
+    """
+    if data.nbytes > limits.max_bytes:
+        raise TooManyBytes(
+            f"{data.nbytes} bytes, the limit is {limits.max_bytes}",
+            limit=limits.max_bytes,
+            value=data.nbytes,
+        )
+    return sniff(bytes(data[:HEAD_BYTES]))
+
+
+def sniff(head: bytes) -> Format:
+    """The format that starts with these bytes (the first 1,024 are enough).
+
+    Raises EmptyImage, UnsupportedFormat (its value names the format), NotAnImage.
+    """
+    if not head:
+        raise EmptyImage("no bytes")
+    if found := _taken(head):
+        return found
+    if name := _refused(head):
+        raise UnsupportedFormat(
+            f"{name} is not taken; send one of: {', '.join(sorted(FORMATS))}", value=name
+        )
+    raise NotAnImage("these bytes are not the start of any known image format")
+
+
+def _taken(head: bytes) -> Format | None:
+    for magic, found in _TAKEN:
+        if head.startswith(magic):
+            return found
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return WEBP
+    if head.startswith(_TIFF_MAGIC) and head[8:12] != _CR2_AT_8:
+        return TIFF
+    if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BMP_HEADER_SIZES:
+        return BMP
+    if _brands(head) & {b"avif", b"avis"}:
+        return AVIF
+    return None
+
+
+def _refused(head: bytes) -> str | None:
+    for magic, name in _REFUSED:
+        if head.startswith(magic):
+            return name
+    if head.startswith(_TIFF_MAGIC):
+        return "camera RAW"  # what is left after `_taken`: Canon's CR2
+    if head.startswith(b"RIFF") and head[8:12] == b"AVI ":
+        return "video"
+    if brands := _brands(head):
+        return _name_of(brands)
+    if head[128:132] == b"DICM":
+        return "DICOM"
+    return "SVG" if _is_svg(head) else None
+
+
+def _brands(head: bytes) -> set[bytes]:
+    """Major and compatible brands of an ISO base media file; empty where it is none."""
+    if head[4:8] != b"ftyp":
+        return set()
+    box = head[: min(int.from_bytes(head[:4], "big"), HEAD_BYTES)]
+    return {box[8:12], *(box[at : at + 4] for at in range(16, len(box) - 3, 4))} - {b""}
+
+
+def _name_of(brands: set[bytes]) -> str:
+    if brands & _RAW_BRANDS:
+        return "camera RAW"
+    return "HEIC" if brands & _HEIF_BRANDS else "video"
+
+
+def _is_svg(head: bytes) -> bool:
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    return text.startswith(b"<") and b"<svg" in text

@@ -1,0 +1,84 @@
+"""What an image says of itself before a pixel is decoded: `Header`, and the limits on it.
+
+Each reader takes the whole file and returns a `Header`. JPEG, GIF, AVIF, TIFF and BMP are read by
+Pillow's plugins, opened lazily and one by name, never by trying; `png` and `webp` have their own.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from PIL import Image
+
+from processors.errors import SideTooLong, TooManyPixels, Undecodable
+from processors.formats import Format
+from processors.settings import Limits
+
+Space = Literal["rgb", "grey", "cmyk", "lab"]
+
+ORIENTATION_TAG = 0x0112
+UPRIGHT = 1
+_ORIENTATIONS = range(1, 9)
+# From 5 on, width and height change places.
+_FIRST_TURNED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Facts of one file; width and height in pixels as stored, before orientation.
+
+    `orientation` is EXIF's 1 to 8. `data` is what a decoder may see: the file, or less.
+    """
+
+    format: Format
+    width: int
+    height: int
+    frames: int
+    orientation: int
+    has_alpha: bool
+    space: Space
+    icc: bytes | None
+    data: bytes
+
+    @property
+    def displayed(self) -> tuple[int, int]:
+        """Width and height as people see it, after orientation."""
+        turned = self.orientation >= _FIRST_TURNED
+        return (self.height, self.width) if turned else (self.width, self.height)
+
+
+def check_limits(width: int, height: int, frames: int, limits: Limits) -> None:
+    """Raises SideTooLong, TooManyPixels; Undecodable for an image without area."""
+    if width < 1 or height < 1:
+        raise Undecodable(f"an image of {width} x {height} pixels")
+    if (side := max(width, height)) > limits.max_side:
+        raise SideTooLong(
+            f"a side of {side} pixels, the limit is {limits.max_side}",
+            limit=limits.max_side,
+            value=side,
+        )
+    if (pixels := width * height * frames) > limits.max_pixels:
+        raise TooManyPixels(
+            f"{width} x {height} pixels x {frames} frames is {pixels}, "
+            f"the limit is {limits.max_pixels}",
+            limit=limits.max_pixels,
+            value=pixels,
+        )
+
+
+def exif_orientation(exif: bytes) -> int:
+    """Orientation 1 to 8 in a block of EXIF, with or without its `Exif` prefix; 1 if unclear."""
+    if not exif:
+        return UPRIGHT
+    parsed = Image.Exif()
+    try:
+        parsed.load(exif)
+        return valid_orientation(parsed.get(ORIENTATION_TAG))
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - Pillow's parser raises anything, and bad EXIF harms nobody
+        return UPRIGHT
+
+
+def valid_orientation(value: object) -> int:
+    """`value` if it is one of the eight, else 1."""
+    return value if isinstance(value, int) and value in _ORIENTATIONS else UPRIGHT

@@ -1,0 +1,140 @@
+"""What a door hands to the workers (`ImageJob`) and what processing makes of it (`Processed`)."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from processors.preset import Preset
+
+Door = Literal["api", "kafka"]
+Bytes = NDArray[np.uint8]
+"""Image bytes, one dimension: Ray hands such arrays between processes without a copy."""
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaPosition:
+    """Where a message stood."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImageJob:
+    """One image as a door took it: identity, bytes, and what the client said of it.
+
+    `identity` is the source identity of design section 3, from `by_key`, `by_content`,
+    `by_event` or `by_position`; `image_id` follows from it and the tenant.
+    """
+
+    tenant: str
+    door: Door
+    identity: tuple[str, ...]
+    data: Bytes
+    preset: Preset
+    received_at: datetime
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    sha256: str | None = None
+    """hex digest of `data`, when the door hashed it as it came"""
+    filename: str | None = None
+    event_time: datetime | None = None
+    position: KafkaPosition | None = None
+
+    @property
+    def image_id(self) -> str:
+        """The first 128 bits of SHA-256 over tenant and source identity, as 32 hex digits."""
+        return _digest((self.tenant, *self.identity))[:32]
+
+
+def by_key(idempotency_key: str) -> tuple[str, ...]:
+    """Identity of an upload with an `Idempotency-Key`."""
+    return ("key", idempotency_key)
+
+
+def by_content(sha256: str, preset: Preset, metadata: Mapping[str, str]) -> tuple[str, ...]:
+    """Identity of an upload without a key: equal content is the same image."""
+    return ("content", sha256, preset.name, str(preset.version), canonical(metadata))
+
+
+def by_event(source: str, event_id: str) -> tuple[str, ...]:
+    """Identity of a CloudEvent, by its `ce_source` and `ce_id`."""
+    return ("event", source, event_id)
+
+
+def by_position(topic_id: str, position: KafkaPosition) -> tuple[str, ...]:
+    """Identity of a plain Kafka message.
+
+    `topic_id` is the topic's UUID: a topic that is deleted and made again counts its offsets
+    from 0 again, and its messages are other images.
+    """
+    return ("offset", topic_id, str(position.partition), str(position.offset))
+
+
+def content_hash(sha256: str, preset: Preset, metadata: Mapping[str, str]) -> str:
+    """Hash of what must be equal when an identity comes again: bytes, preset and metadata."""
+    return _digest(by_content(sha256, preset, metadata))
+
+
+def canonical(metadata: Mapping[str, str]) -> str:
+    """The one JSON text of a mapping: sorted keys, no spaces, UTF-8."""
+    return json.dumps(dict(metadata), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _digest(parts: tuple[str, ...]) -> str:
+    # JSON of a list is unambiguous about where one part ends; plain concatenation is not.
+    text = json.dumps(parts, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the header says; width and height in pixels, as displayed (after EXIF orientation)."""
+
+    format: str
+    content_type: str
+    extension: str
+    width: int
+    height: int
+    orientation: int
+    frames: int
+    has_alpha: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """What the pixels say; `docs/columns.md` gives units, formulas and sources."""
+
+    sharpness: float
+    brightness: float
+    dominant_color: str
+    phash: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rendition:
+    """One encoded output of a preset; width and height in pixels."""
+
+    name: str
+    format: str
+    content_type: str
+    extension: str
+    width: int
+    height: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Processed:
+    """All that processing found and made; `process_ms` is wall time in the child."""
+
+    facts: Facts
+    measures: Measures
+    renditions: tuple[Rendition, ...]
+    process_ms: float

@@ -1,0 +1,119 @@
+"""The path of one image, from bytes to `Processed`: a list of steps that can be read.
+
+1. gate: size and magic bytes (`formats`)
+2. header: dimensions, frames, orientation, profile; limits (`header_readers`, `png`, `webp`)
+3. decode: upright sRGB pixels, no larger than they are needed (`codec`)
+4. measure: on a reduced copy (`measures`)
+5. render: each rendition's operations, then its encoder (`operations`, `codec`)
+"""
+
+import math
+import time
+
+from processors.codec import OUTPUTS, Reduction, can_reduce, decode, encode
+from processors.errors import Truncated, Undecodable
+from processors.formats import check_bytes
+from processors.header import Header
+from processors.header_readers import read_header
+from processors.image import Image
+from processors.job import Facts, Measures, Processed, Rendition
+from processors.measures import measure
+from processors.preset import Preset, RenditionSpec
+from processors.settings import Limits
+from processors.truncation import ends_early
+
+_REDUCTIONS: tuple[Reduction, ...] = (8, 4, 2)
+# No less than measures.MEASURED_SIDE, and the width of the largest built-in rendition, so that
+# one decode serves both.
+_MEASURED_WIDTH = 1280
+
+
+def process(data: bytes, preset: Preset, limits: Limits) -> Processed:
+    """Everything that is found in and made of one image, in this process.
+
+    Raises Refused (its own fault) and MemoryError. Hostile bytes belong in the sandbox: decoders
+    may crash, hang, or take memory until they are stopped from outside.
+    """
+    started = time.perf_counter()
+    found = check_bytes(memoryview(data), limits)
+    try:
+        header = read_header(data, found, limits)
+        image, measures = _decoded(header, preset)
+    except Undecodable as error:
+        if ends_early(data, found):
+            raise Truncated("the file ends before its pixels do") from error
+        raise
+    renditions = tuple(_render(image, spec) for spec in preset.renditions)
+    return Processed(
+        facts=_facts(header),
+        measures=measures,
+        renditions=renditions,
+        process_ms=(time.perf_counter() - started) * 1000,
+    )
+
+
+def _decoded(header: Header, preset: Preset) -> tuple[Image, Measures]:
+    """The image as large as the preset needs it, and its measures.
+
+    Measures come from the same reduction whatever the preset, or rows would not compare. A preset
+    that needs more pixels costs a second, cheap decode for them.
+    """
+    for_measures = _for_measures(header)
+    for_renditions = _for_renditions(header, preset)
+    image = decode(header, min(for_measures, for_renditions))
+    if for_measures <= for_renditions:
+        return image, measure(image)
+    return image, measure(decode(header, for_measures))
+
+
+def _for_measures(header: Header) -> Reduction:
+    """The strongest reduction that leaves enough to measure: a matter of the image alone."""
+    return _strongest(header, _MEASURED_WIDTH / header.displayed[0])
+
+
+def _for_renditions(header: Header, preset: Preset) -> Reduction:
+    """The strongest reduction that no rendition will have to scale up again."""
+    if not preset.renditions:
+        return _REDUCTIONS[0]
+    width, height = header.displayed
+    needed = max(
+        spec.operations[0].scale_needed(width, height) if spec.operations else 1.0
+        for spec in preset.renditions
+    )
+    return _strongest(header, needed)
+
+
+def _strongest(header: Header, scale: float) -> Reduction:
+    if not can_reduce(header):
+        return 1
+    # A hair of room: 1/2 asked of an odd side is not less than the half that comes.
+    return next((each for each in _REDUCTIONS if math.nextafter(1 / each, 1) >= scale), 1)
+
+
+def _facts(header: Header) -> Facts:
+    width, height = header.displayed
+    return Facts(
+        format=header.format.name,
+        content_type=header.format.content_type,
+        extension=header.format.extension,
+        width=width,
+        height=height,
+        orientation=header.orientation,
+        frames=header.frames,
+        has_alpha=header.has_alpha,
+    )
+
+
+def _render(image: Image, spec: RenditionSpec) -> Rendition:
+    for operation in spec.operations:
+        image = operation(image)
+    output = OUTPUTS[spec.output(has_alpha=image.has_alpha)]
+    return Rendition(
+        name=spec.name,
+        format=output.name,
+        content_type=output.content_type,
+        extension=output.extension,
+        width=image.width,
+        height=image.height,
+        data=encode(image, spec.output(has_alpha=image.has_alpha), spec.quality),
+    )

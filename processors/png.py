@@ -1,0 +1,100 @@
+"""PNG, chunk by chunk: what the header says, and a file that is safe to hand to OpenCV.
+
+OpenCV 5.0 dies on an animated PNG whose frame chunk is broken, and takes 4 GB for a 61-byte file
+whose IDAT claims that length. So the chunks are walked here, their lengths checked against the
+file, and only those that a still image needs are passed on.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterator
+
+from processors.errors import Truncated, Undecodable
+from processors.formats import PNG
+from processors.header import Header, exif_orientation
+
+KEPT = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
+"""Chunks that reach the decoder. Orientation (eXIf) and profile (iCCP) are read here."""
+
+# Encoders write IDAT in pieces of 8 KB and up; a file of empty chunks would only burn time.
+MAX_CHUNKS = 100_000
+# Real profiles are below 4 MB (printers' tables); a bomb of zeros is not.
+MAX_PROFILE_BYTES = 4_000_000
+_SIGNATURE_BYTES = 8
+_FRAME_BYTES = 12
+_IHDR = struct.Struct(">IIBBBBB")
+_GREY, _PALETTE, _GREY_ALPHA, _RGB_ALPHA = 0, 3, 4, 6
+
+
+def read_png(data: bytes) -> Header:
+    """The header of a PNG; its `data` holds only the chunks of a still image.
+
+    Raises Truncated where a chunk is longer than the file, Undecodable where the order is wrong.
+    """
+    view = memoryview(data)
+    kept = [view[:_SIGNATURE_BYTES]]
+    found: dict[bytes, bytes] = {}
+    for name, start, end in _chunks(data):
+        if name in KEPT:
+            kept.append(view[start - 8 : end + 4])
+        # The first of each counts: a later one can't change what was checked.
+        if name not in found:
+            found[name] = b"" if name == b"IDAT" else data[start:end]
+    width, height, colour = _dimensions(found)
+    return Header(
+        format=PNG,
+        width=width,
+        height=height,
+        frames=_frames(found.get(b"acTL", b"")),
+        orientation=exif_orientation(found.get(b"eXIf", b"")),
+        has_alpha=colour in {_GREY_ALPHA, _RGB_ALPHA} or b"tRNS" in found,
+        space="grey" if colour in {_GREY, _GREY_ALPHA} else "rgb",
+        icc=_profile(found.get(b"iCCP", b"")),
+        data=b"".join(kept),
+    )
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Name, start and end of each chunk's content, up to IEND; what follows is ignored."""
+    at = _SIGNATURE_BYTES
+    for _ in range(MAX_CHUNKS):
+        if at + _FRAME_BYTES > len(data):
+            raise Truncated(f"the file ends before its IEND chunk, at byte {len(data)}")
+        length = int.from_bytes(data[at : at + 4], "big")
+        name = data[at + 4 : at + 8]
+        start, end = at + 8, at + 8 + length
+        if end + 4 > len(data):
+            raise Truncated(f"a chunk of {length} bytes at byte {at} is longer than the file")
+        if (at == _SIGNATURE_BYTES) != (name == b"IHDR"):
+            raise Undecodable("a PNG has exactly one IHDR chunk, and it is the first")
+        yield name, start, end
+        if name == b"IEND":
+            return
+        at = end + 4
+    raise Undecodable(f"more than {MAX_CHUNKS} chunks", limit=MAX_CHUNKS)
+
+
+def _dimensions(found: dict[bytes, bytes]) -> tuple[int, int, int]:
+    ihdr = found[b"IHDR"]
+    if len(ihdr) != _IHDR.size:
+        raise Undecodable(f"an IHDR chunk of {len(ihdr)} bytes")
+    width, height, _, colour, *_ = _IHDR.unpack(ihdr)
+    return width, height, colour
+
+
+def _frames(animation: bytes) -> int:
+    # Frames are counted, never decoded: the still image is what everyone is shown.
+    return max(1, int.from_bytes(animation[:4], "big")) if animation else 1
+
+
+def _profile(chunk: bytes) -> bytes | None:
+    """The ICC profile of an iCCP chunk: name, NUL, method 0, deflated bytes."""
+    _, _, rest = chunk.partition(b"\0")
+    if rest[:1] != b"\0":
+        return None
+    inflate = zlib.decompressobj()
+    try:
+        profile = inflate.decompress(rest[1:], MAX_PROFILE_BYTES)
+    except zlib.error:
+        return None
+    return profile if inflate.eof else None

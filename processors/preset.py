@@ -1,0 +1,88 @@
+"""Presets: named, versioned lists of renditions, each an ordered list of operations."""
+
+import re
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from processors.codec import OutputFormat
+from processors.errors import UnknownPreset
+from processors.operations import AnyOperation, Fit
+
+# Names become parts of object names and URLs.
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_RESERVED = {"original", "record"}
+
+
+def _name(value: str) -> str:
+    if not _NAME.fullmatch(value) or value in _RESERVED:
+        raise ValueError(f"a name is {_NAME.pattern} and none of {sorted(_RESERVED)}")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_name)]
+
+MAX_RENDITIONS = 16
+MAX_OPERATIONS = 16
+
+
+class RenditionSpec(BaseModel):
+    """One output of a preset; `alpha_format` takes over where an image has transparent parts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Name
+    operations: tuple[AnyOperation, ...] = Field(default=(), max_length=MAX_OPERATIONS)
+    format: OutputFormat = "jpeg"
+    alpha_format: OutputFormat | None = None
+    quality: int = Field(default=82, ge=1, le=100, description="1 to 100; PNG has none")
+
+    def output(self, *, has_alpha: bool) -> OutputFormat:
+        """The format to encode in."""
+        return self.alpha_format or self.format if has_alpha else self.format
+
+
+class Preset(BaseModel):
+    """What is made of an image. Change anything in it and the version goes up."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Name
+    version: int = Field(ge=1)
+    renditions: tuple[RenditionSpec, ...] = Field(default=(), max_length=MAX_RENDITIONS)
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        names = [each.name for each in self.renditions]
+        if len(set(names)) < len(names):
+            raise ValueError("two renditions have the same name")
+        return self
+
+
+def _for_the_web(width: int) -> RenditionSpec:
+    return RenditionSpec(
+        name=str(width),
+        operations=(Fit(width=width),),
+        format="jpeg",  # decodes everywhere, and encodes in a tenth of WebP's time
+        alpha_format="webp",  # JPEG would put transparent logos on white
+        quality=82,
+    )
+
+
+WEB = Preset(name="web", version=1, renditions=(_for_the_web(320), _for_the_web(1280)))
+"""At most 320 and 1,280 pixels wide, never enlarged; JPEG, or WebP with transparency."""
+
+ARCHIVE = Preset(name="archive", version=1)
+"""The original and its measures, no renditions."""
+
+BUILTIN = {each.name: each for each in (WEB, ARCHIVE)}
+
+
+def find_preset(name: str) -> Preset:
+    """The preset of that name; raises `UnknownPreset`."""
+    try:
+        return BUILTIN[name]
+    except KeyError:
+        known = ", ".join(sorted(BUILTIN))
+        message = f"no preset is named {name!r}; there are: {known}"
+        raise UnknownPreset(message, value=name) from None

@@ -1,0 +1,184 @@
+"""The sandbox: images go in, results or refusals come out, and no image harms another."""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from processors.decoder import Decoder
+from processors.errors import Overloaded, ProcessorError
+from processors.formats import Format, check_bytes
+from processors.job import Processed
+from processors.preset import Preset
+from processors.settings import ProcessorSettings
+
+_log = logging.getLogger(__name__)
+
+# A child that does not come up (memory, disk) is tried again, ever more slowly.
+_FIRST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Work:
+    data: memoryview
+    preset: Preset
+    found: Format
+    answer: asyncio.Future[Processed]
+
+
+class Sandbox:
+    """A fixed number of children, each with one image at a time, and a bounded queue before them.
+
+    A crash, a hang or a bomb costs the one image; its child is replaced and the others go on.
+    A caller that is cancelled leaves at once; its image is dropped from the queue, or its child
+    finishes it for nobody. Belongs to the event loop it was started in.
+    """
+
+    def __init__(self, settings: ProcessorSettings, decoders: list[Decoder]) -> None:
+        self._settings = settings
+        self._limits = settings.limits
+        self._decoders = decoders
+        self._queue: asyncio.Queue[_Work] = asyncio.Queue()
+        self._held = 0
+        self._down: set[int] = set()
+        self._closed = False
+        self._slots = [asyncio.create_task(self._run(slot)) for slot in range(len(decoders))]
+
+    @classmethod
+    async def start(cls, settings: ProcessorSettings) -> "Sandbox":
+        """Every child locked down and warm; raises RuntimeError if one does not come up."""
+        starting = [Decoder.start(settings) for _ in range(settings.sandbox_children)]
+        started = await asyncio.gather(*starting, return_exceptions=True)
+        decoders = [each for each in started if isinstance(each, Decoder)]
+        if len(decoders) < len(started):
+            await asyncio.gather(*(each.stop() for each in decoders))
+            raise next(each for each in started if isinstance(each, BaseException))
+        return cls(settings, decoders)
+
+    async def process(self, data: NDArray[np.uint8] | bytes, preset: Preset) -> Processed:
+        """The result for one image; `data` is contiguous and must not change meanwhile.
+
+        Raises Refused for what is the image's fault, and Overloaded when every child is busy and
+        the queue is full, when no child can be started, or when the sandbox is closed.
+        """
+        view = memoryview(data).cast("B")  # type: ignore[arg-type] # numpy's stubs: 3.12 has Buffer
+        found = check_bytes(view, self._limits)
+        self._check_load()
+        work = _Work(view, preset, found, asyncio.get_running_loop().create_future())
+        self._held += 1
+        self._queue.put_nowait(work)
+        return await work.answer
+
+    async def close(self) -> None:
+        """Kill the children; what is under way or waiting ends in Overloaded."""
+        self._closed = True
+        for slot in self._slots:
+            slot.cancel()
+        await asyncio.gather(*self._slots, return_exceptions=True)
+        while not self._queue.empty():
+            self._finish(self._queue.get_nowait(), Overloaded("the sandbox is closing"))
+        await asyncio.gather(*(each.stop() for each in self._decoders))
+
+    @property
+    def ready(self) -> bool:
+        """True unless it is closed, or no child can be started."""
+        return not self._closed and len(self._down) < len(self._decoders)
+
+    @property
+    def load(self) -> int:
+        """Images being processed or waiting."""
+        return self._held
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of the children, for health checks and tests."""
+        return [each.pid for each in self._decoders]
+
+    @property
+    def protections(self) -> dict[str, int | bool | str]:
+        """What keeps a child that is taken over from doing harm, by name."""
+        return {
+            **self._decoders[0].protections,
+            "children": len(self._decoders),
+            "timeout_seconds": f"{self._settings.sandbox_timeout_seconds:g}",
+            "recycled_after_images": self._settings.sandbox_recycle_after,
+        }
+
+    def _check_load(self) -> None:
+        if self._closed:
+            raise Overloaded("the sandbox is closed")
+        if not self.ready:
+            raise Overloaded("no decoder can be started")
+        limit = self._settings.sandbox_children + self._settings.sandbox_queue
+        if self._held >= limit:
+            raise Overloaded(
+                f"{self._held} images are waiting or being processed, the limit is {limit}",
+                limit=limit,
+                value=self._held,
+            )
+
+    async def _run(self, slot: int) -> None:
+        """One child's life after another's, for ever."""
+        while True:
+            work = await self._queue.get()
+            try:
+                await self._answer(slot, work)
+            finally:
+                self._finish(work, Overloaded("the sandbox is closing"))
+            if not self._decoders[slot].usable:
+                await self._replace(slot)
+
+    async def _answer(self, slot: int, work: _Work) -> None:
+        if work.answer.done():
+            return  # the caller has left
+        if not self._decoders[slot].usable:
+            await self._replace(slot, work)  # it died while it was idle: no fault of this image
+        try:
+            result = await self._decoders[slot].process(work.data, work.preset, work.found)
+        except ProcessorError as error:
+            _settle(work, error)
+        except Exception as error:  # noqa: BLE001 - a slot that dies takes its child out of service
+            _log.exception("decoding failed for a reason of ours")
+            _settle(work, error)
+        else:
+            _settle(work, result)
+
+    def _finish(self, work: _Work, otherwise: ProcessorError) -> None:
+        self._held -= 1
+        _settle(work, otherwise)
+
+    async def _replace(self, slot: int, work: _Work | None = None) -> None:
+        """A new child in that slot, however long it takes; `work` does not wait for it."""
+        await self._decoders[slot].stop()
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                self._decoders[slot] = await Decoder.start(self._settings)
+            except (RuntimeError, OSError):
+                _log.exception("no new decoder; trying again in %.1f s", pause)
+                self._give_up_on(slot, work)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            else:
+                self._down.discard(slot)
+                return
+
+    def _give_up_on(self, slot: int, work: _Work | None) -> None:
+        error = Overloaded("no decoder can be started")
+        if work is not None:
+            _settle(work, error)
+        self._down.add(slot)
+        while not self.ready and not self._queue.empty():
+            self._finish(self._queue.get_nowait(), error)
+
+
+def _settle(work: _Work, result: Processed | Exception) -> None:
+    if work.answer.done():
+        return
+    if isinstance(result, Exception):
+        work.answer.set_exception(result)
+    else:
+        work.answer.set_result(result)

@@ -1,0 +1,78 @@
+"""WebP by its RIFF chunks. Pillow would allocate the whole canvas before it names the size."""
+
+from collections.abc import Iterator
+
+from processors.errors import Truncated, Undecodable
+from processors.formats import WEBP
+from processors.header import Header, exif_orientation
+
+_RIFF_BYTES = 12
+_CHUNK_BYTES = 8
+_ANIMATED, _EXIF, _ALPHA, _ICC = 0x02, 0x08, 0x10, 0x20
+_VP8X_BYTES, _VP8_BYTES, _VP8L_BYTES = 10, 10, 5
+_VP8_START = b"\x9d\x01\x2a"
+_VP8L_SIGNATURE = 0x2F
+_14_BITS = 0x3FFF
+# An animation of more frames than this is over every pixel limit that makes sense.
+MAX_CHUNKS = 100_000
+
+
+def read_webp(data: bytes) -> Header:
+    """The header of a WebP file; raises Truncated and Undecodable."""
+    end = _RIFF_BYTES + int.from_bytes(data[4:8], "little") - 4
+    if end > len(data):
+        raise Truncated(f"{len(data)} bytes of a file of {end}")
+    first: dict[bytes, bytes] = {}
+    frames = 0
+    for name, start, stop in _chunks(data, end):
+        frames += name == b"ANMF"
+        if name not in first:
+            first[name] = data[start:stop]
+    width, height, has_alpha = _dimensions(first)
+    flags = _flags(first)
+    return Header(
+        format=WEBP,
+        width=width,
+        height=height,
+        frames=max(1, frames if flags & _ANIMATED else 1),
+        orientation=exif_orientation(first.get(b"EXIF", b"") if flags & _EXIF else b""),
+        has_alpha=has_alpha,
+        space="rgb",
+        icc=first.get(b"ICCP") if flags & _ICC else None,
+        data=data,
+    )
+
+
+def _chunks(data: bytes, end: int) -> Iterator[tuple[bytes, int, int]]:
+    at = _RIFF_BYTES
+    for _ in range(MAX_CHUNKS):
+        if at + _CHUNK_BYTES > end:
+            return
+        length = int.from_bytes(data[at + 4 : at + 8], "little")
+        start = at + _CHUNK_BYTES
+        if start + length > end:
+            raise Truncated(f"a chunk of {length} bytes at byte {at} is longer than the file")
+        yield data[at : at + 4], start, start + length
+        at = start + length + (length & 1)
+    raise Undecodable(f"more than {MAX_CHUNKS} chunks", limit=MAX_CHUNKS)
+
+
+def _flags(first: dict[bytes, bytes]) -> int:
+    extended = first.get(b"VP8X", b"")
+    return extended[0] if extended else 0
+
+
+def _dimensions(first: dict[bytes, bytes]) -> tuple[int, int, bool]:
+    """Width, height, and if there may be an alpha channel."""
+    if len(extended := first.get(b"VP8X", b"")) >= _VP8X_BYTES:
+        width = 1 + int.from_bytes(extended[4:7], "little")
+        height = 1 + int.from_bytes(extended[7:10], "little")
+        return width, height, bool(extended[0] & _ALPHA)
+    if len(lossy := first.get(b"VP8 ", b"")) >= _VP8_BYTES and lossy[3:6] == _VP8_START:
+        width = int.from_bytes(lossy[6:8], "little") & _14_BITS
+        return width, int.from_bytes(lossy[8:10], "little") & _14_BITS, False
+    lossless = first.get(b"VP8L", b"")
+    if len(lossless) >= _VP8L_BYTES and lossless[0] == _VP8L_SIGNATURE:
+        bits = int.from_bytes(lossless[1:5], "little")
+        return 1 + (bits & _14_BITS), 1 + (bits >> 14 & _14_BITS), bool(bits >> 28 & 1)
+    raise Undecodable("no image chunk that names a size")

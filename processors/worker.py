@@ -1,0 +1,154 @@
+"""One image: process it in the sandbox, then commit it to the lake."""
+
+import asyncio
+import hashlib
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from lake.errors import LakeError, Unavailable
+from lake.lake import Commit, Lake
+from lake.object_store import Buffer
+from lake.records import Attempt
+from lake.schema import ImageRecord, StoredRendition
+from processors.errors import Overloaded, ProcessorError
+from processors.job import ImageJob, Processed, content_hash
+from processors.sandbox import Sandbox
+from processors.settings import ProcessorSettings
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What stands in an image's slot of a batch when it did not commit."""
+
+    code: str
+    message: str
+    limit: float | None
+    value: float | str | None
+    retry: bool
+    """True: ours, try again (Overloaded, Unavailable); False: final (Refused, Verdict)"""
+
+
+class Worker:
+    """The whole path of an image, from bytes to durable."""
+
+    def __init__(self, lake: Lake, sandbox: Sandbox) -> None:
+        self._lake = lake
+        self._sandbox = sandbox
+        self._commits: set[asyncio.Task[Commit]] = set()
+
+    @classmethod
+    async def start(cls, lake: Lake, settings: ProcessorSettings) -> "Worker":
+        """Start the sandbox children and return when they are warm."""
+        return cls(lake, await Sandbox.start(settings))
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """The children, for their health and protections."""
+        return self._sandbox
+
+    async def handle(self, job: ImageJob) -> Commit:
+        """Durable when it returns.
+
+        Raises ProcessorError or LakeError. What is refused leaves no trace. A caller that is
+        cancelled before the commit began leaves none either; a commit that began is finished.
+        """
+        attempt = await self._lake.committer.begin(job.tenant, job.image_id)
+        processed = await self._sandbox.process(job.data, job.preset)
+        sha256: str = job.sha256 or await asyncio.to_thread(_sha256, job)
+        record, objects = _compose(job, attempt, processed, sha256)
+        # A client that leaves now must not leave half an image behind.
+        return await self._finish(self._lake.committer.commit(attempt, record, objects))
+
+    async def handle_many(self, jobs: list[ImageJob]) -> list[Commit | Failure]:
+        """Every job at once; what failed is in its slot, and no image fails another."""
+        return list(await asyncio.gather(*(self._slot(job) for job in jobs)))
+
+    async def close(self) -> None:
+        """Finish the commits under way and stop the children."""
+        await asyncio.gather(*self._commits, return_exceptions=True)
+        await self._sandbox.close()
+
+    async def _slot(self, job: ImageJob) -> Commit | Failure:
+        try:
+            return await self.handle(job)
+        except (ProcessorError, LakeError) as error:
+            retry = isinstance(error, (Overloaded, Unavailable))
+            return Failure(error.code, error.message, error.limit, error.value, retry)
+
+    async def _finish(self, work: Coroutine[Any, Any, Commit]) -> Commit:
+        task = asyncio.create_task(work)
+        self._commits.add(task)
+        task.add_done_callback(self._commits.discard)
+        return await asyncio.shield(task)
+
+
+def _sha256(job: ImageJob) -> str:
+    return hashlib.sha256(job.data.data).hexdigest()
+
+
+def _compose(
+    job: ImageJob, attempt: Attempt, processed: Processed, sha256: str
+) -> tuple[ImageRecord, dict[str, Buffer]]:
+    """The record of a job, and its objects by key."""
+    facts, measures = processed.facts, processed.measures
+    original_key = attempt.key("original", facts.extension)
+    objects: dict[str, Buffer] = {original_key: job.data}
+    renditions = []
+    for made in processed.renditions:
+        key = attempt.key(made.name, made.extension)
+        objects[key] = made.data
+        renditions.append(
+            StoredRendition(
+                name=made.name,
+                key=key,
+                format=made.format,
+                content_type=made.content_type,
+                width=made.width,
+                height=made.height,
+                bytes=len(made.data),
+                sha256=hashlib.sha256(made.data).hexdigest(),
+            )
+        )
+    record = ImageRecord(
+        image_id=job.image_id,
+        tenant=job.tenant,
+        door=job.door,
+        attempt=attempt.id,
+        home=attempt.home,
+        content_hash=content_hash(sha256, job.preset, job.metadata),
+        received_at=_milliseconds(job.received_at),
+        event_time=_milliseconds(job.event_time) if job.event_time else None,
+        topic=job.position.topic if job.position else None,
+        partition=job.position.partition if job.position else None,
+        offset=job.position.offset if job.position else None,
+        filename=job.filename,
+        metadata=dict(job.metadata),
+        preset=job.preset.name,
+        preset_version=job.preset.version,
+        original_key=original_key,
+        sha256=sha256,
+        bytes=job.data.nbytes,
+        format=facts.format,
+        content_type=facts.content_type,
+        width=facts.width,
+        height=facts.height,
+        orientation=facts.orientation,
+        frames=facts.frames,
+        has_alpha=facts.has_alpha,
+        sharpness=measures.sharpness,
+        brightness=measures.brightness,
+        dominant_color=measures.dominant_color,
+        phash=measures.phash,
+        renditions=tuple(renditions),
+        process_ms=processed.process_ms,
+    )
+    return record, objects
+
+
+def _milliseconds(moment: datetime) -> datetime:
+    """Cut to the lake's resolution, so that record and row say the same."""
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

@@ -1,0 +1,115 @@
+"""Real photographs for every test, without a network: scikit-image's wheel carries them.
+
+`photographs()` are the files as they are; the rest makes files of every format, size and
+orientation out of them, the same bytes at every call with the same Pillow.
+"""
+
+import io
+from collections.abc import Iterator
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from PIL import Image
+
+FormatName = Literal["jpeg", "png", "webp", "gif", "avif", "tiff", "bmp"]
+FORMAT_NAMES: tuple[FormatName, ...] = ("jpeg", "png", "webp", "gif", "avif", "tiff", "bmp")
+EXTENSIONS = {"jpeg": "jpg", "tiff": "tif"}
+
+# What a camera took; the wheel's drawings and patterns are left out.
+_NAMES = (
+    "astronaut.png",
+    "brick.png",
+    "camera.png",
+    "chelsea.png",
+    "coffee.png",
+    "coins.png",
+    "grass.png",
+    "gravel.png",
+    "hubble_deep_field.jpg",
+    "ihc.png",
+    "moon.png",
+    "motorcycle_left.png",
+    "motorcycle_right.png",
+    "retina.jpg",
+    "rocket.jpg",
+)
+_ORIENTATION = 0x0112
+
+
+def photographs() -> list[Path]:
+    """15 photographs: 12 PNG and 3 JPEG, grey and colour, 303 to 1,411 pixels a side."""
+    spec = find_spec("skimage")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    data = Path(spec.submodule_search_locations[0]) / "data"
+    return [data / name for name in _NAMES]
+
+
+def photograph(name: str) -> Path:
+    """One of them, by its name without extension."""
+    return next(path for path in photographs() if path.stem == name)
+
+
+@cache
+def scene(name: str = "coffee", width: int = 640, height: int = 400) -> Image.Image:
+    """A photograph in RGB, scaled to that size; not to be changed."""
+    with Image.open(photograph(name)) as image:
+        return image.convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
+
+
+def encoded(
+    image: Image.Image,
+    format_name: FormatName = "jpeg",
+    *,
+    quality: int = 90,
+    orientation: int | None = None,
+    icc: bytes | None = None,
+) -> bytes:
+    """`image` as a file of that format."""
+    options: dict[str, object] = {}
+    if format_name in {"jpeg", "webp", "avif"}:
+        options["quality"] = quality
+    if format_name == "avif":
+        options["speed"] = 10
+    if icc is not None:
+        options["icc_profile"] = icc
+    if orientation is not None:
+        exif = Image.Exif()
+        exif[_ORIENTATION] = orientation
+        if format_name == "tiff":
+            options["tiffinfo"] = {_ORIENTATION: orientation}
+        else:
+            options["exif"] = exif
+    out = io.BytesIO()
+    image.save(out, format_name, **options)
+    return out.getvalue()
+
+
+def jpeg(width: int = 640, height: int = 400, *, quality: int = 92, of: str = "coffee") -> bytes:
+    """A photographic JPEG; by default 640 x 400 and about 75 KB."""
+    return encoded(scene(of, width, height), "jpeg", quality=quality)
+
+
+def different_photos(number: int) -> Iterator[tuple[str, bytes]]:
+    """File names and bytes of so many JPEGs, PNGs and WebPs, no two the same image."""
+    formats: tuple[FormatName, ...] = ("jpeg", "jpeg", "png", "webp")
+    paths = photographs()
+    for index in range(number):
+        path, turn = paths[index % len(paths)], index // len(paths)
+        chosen = formats[index % len(formats)]
+        image = scene(path.stem, 480 + 8 * turn, 320 + 8 * turn)
+        name = f"{path.stem}-{turn}.{EXTENSIONS.get(chosen, chosen)}"
+        yield name, encoded(image, chosen, quality=85)
+
+
+def write_photos(folder: Path, number: int) -> list[Path]:
+    """`different_photos` as files of a folder, which is made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for index, (name, data) in enumerate(different_photos(number)):
+        path = folder / f"{index:03d}-{name}"
+        path.write_bytes(data)
+        paths.append(path)
+    return paths

@@ -1,0 +1,68 @@
+"""Files that are made to break decoders, built here so that none lies in the repository."""
+
+import struct
+import zlib
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def chunk(name: bytes, content: bytes = b"", *, claimed: int | None = None) -> bytes:
+    """A PNG chunk; `claimed` is a length that is a lie."""
+    length = len(content) if claimed is None else claimed
+    return (
+        struct.pack(">I", length) + name + content + struct.pack(">I", zlib.crc32(name + content))
+    )
+
+
+def ihdr(width: int, height: int, *, depth: int = 8, colour: int = 2) -> bytes:
+    return chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
+
+
+def png(width: int, height: int, *between: bytes, rows: bytes | None = None) -> bytes:
+    """An RGB PNG, black unless `rows` says otherwise, with chunks before its IDAT."""
+    raw = rows if rows is not None else (b"\0" + bytes(3 * width)) * height
+    idat = chunk(b"IDAT", zlib.compress(raw))
+    return PNG_SIGNATURE + ihdr(width, height) + b"".join(between) + idat + chunk(b"IEND")
+
+
+def giant_claim(length: int = 0xFFFFFFFF) -> bytes:
+    """61 bytes for which OpenCV alone would take as much memory as the chunk claims."""
+    return PNG_SIGNATURE + ihdr(1, 1) + chunk(b"IDAT", b"xxxx", claimed=length) + chunk(b"IEND")
+
+
+def animated_png() -> bytes:
+    """A good animated PNG of two frames, each of 2 x 2 pixels."""
+    rows = (b"\0" + bytes(6)) * 2
+    control = struct.pack(">IIIIIHHBB", 0, 2, 2, 0, 0, 1, 10, 0, 0)
+    second = struct.pack(">IIIIIHHBB", 1, 2, 2, 0, 0, 1, 10, 0, 0)
+    return (
+        PNG_SIGNATURE
+        + ihdr(2, 2)
+        + chunk(b"acTL", struct.pack(">II", 2, 0))
+        + chunk(b"fcTL", control)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"fcTL", second)
+        + chunk(b"fdAT", struct.pack(">I", 2) + zlib.compress(rows))
+        + chunk(b"tEXt", b"Comment\0hello")
+        + chunk(b"IEND")
+    )
+
+
+def blank_webp(width: int, height: int) -> bytes:
+    """Only the header of a WebP with that canvas."""
+    canvas = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    body = b"WEBPVP8X" + struct.pack("<I", 10) + bytes(4) + canvas
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def blank_bmp(width: int, height: int) -> bytes:
+    """A BMP that says so large and holds nothing."""
+    header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, 0, 0, 0, 0, 0)
+    return b"BM" + struct.pack("<IHHI", 54, 0, 0, 54) + header
+
+
+def blank_gif(width: int, height: int) -> bytes:
+    """A GIF with a screen of that size and an image of one pixel."""
+    screen = struct.pack("<HHBBB", width, height, 0x80, 0, 0) + bytes(6)
+    image = b"," + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02\x44\x01\0"
+    return b"GIF89a" + screen + image + b";"

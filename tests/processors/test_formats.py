@@ -1,0 +1,68 @@
+import pytest
+
+from processors.errors import EmptyImage, NotAnImage, TooManyBytes, UnsupportedFormat
+from processors.formats import FORMATS, check_bytes, sniff
+from processors.settings import Limits
+from tests.photos import FORMAT_NAMES, FormatName, encoded, scene
+
+
+@pytest.mark.parametrize("name", FORMAT_NAMES)
+def test_every_taken_format_is_known_by_its_bytes(name: FormatName) -> None:
+    assert sniff(encoded(scene(width=32, height=20), name)) is FORMATS[name]
+
+
+@pytest.mark.parametrize(
+    ("head", "name"),
+    [
+        (b'<?xml version="1.0"?>\n<!-- a comment -->\n<svg xmlns="x">', "SVG"),
+        (b"\xef\xbb\xbf<SVG>", "SVG"),
+        (b"%PDF-1.7\n", "PDF"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "HEIC"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n\0\0\0\x14ftypjp2 ", "JPEG 2000"),
+        (b"\xff\x4f\xff\x51\0\x2f", "JPEG 2000"),
+        (b"\xff\x0a\xfa\x1f", "JPEG XL"),
+        (b"II*\0\x10\0\0\0CR\x02\0", "camera RAW"),
+        (b"\0\0\0\x18ftypcrx \0\0\0\x01crx isom", "camera RAW"),
+        (b"FUJIFILMCCD-RAW 0201", "camera RAW"),
+        (b"8BPS\0\x01", "PSD"),
+        (b"\0\0\x01\0\x01\0", "ICO"),
+        (b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2avc1mp41", "video"),
+        (b"\x1a\x45\xdf\xa3\x01\0\0\0", "video"),
+        (b"RIFF\x10\0\0\0AVI LIST", "video"),
+        (b"P6\n640 480\n255\n", "PNM"),
+        (b"\x76\x2f\x31\x01\x02", "OpenEXR"),
+        (b"#?RADIANCE\n", "Radiance HDR"),
+        (bytes(128) + b"DICM\x02\0", "DICOM"),
+    ],
+)
+def test_what_we_do_not_take_is_named(head: bytes, name: str) -> None:
+    with pytest.raises(UnsupportedFormat) as refused:
+        sniff(head)
+    assert refused.value.value == name
+    assert refused.value.code == "unsupported_format"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"hello, world",
+        b"BM is how this text starts",
+        b"<!doctype html><html><body>",
+        b"PK\x03\x04",
+        b"\xff\xd8",
+        b"RIFF\x10\0\0\0WAVEfmt ",
+        bytes(64),
+    ],
+)
+def test_what_is_no_image_is_called_so(head: bytes) -> None:
+    with pytest.raises(NotAnImage):
+        sniff(head)
+
+
+def test_no_bytes_and_too_many_bytes() -> None:
+    with pytest.raises(EmptyImage):
+        check_bytes(memoryview(b""), Limits())
+    with pytest.raises(TooManyBytes) as refused:
+        check_bytes(memoryview(bytes(101)), Limits(max_bytes=100))
+    assert (refused.value.limit, refused.value.value) == (100, 101)

@@ -1,0 +1,127 @@
+"""The parent believes a child nothing that the request cannot have led to."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from processors.errors import Refused, TooManyPixels, UnsupportedFormat
+from processors.formats import JPEG
+from processors.job import Processed
+from processors.pipeline import process
+from processors.preset import ARCHIVE, WEB
+from processors.protocol import (
+    LENGTH,
+    Answer,
+    BrokenProtocol,
+    Refusal,
+    answer_of,
+    check_answer,
+    error_of,
+    framed,
+    parse_reply,
+    processed_of,
+    refusal_of,
+)
+from processors.settings import Limits
+from tests.photos import encoded, jpeg, scene
+
+
+@pytest.fixture(scope="module")
+def processed() -> Processed:
+    return process(jpeg(), WEB, Limits())
+
+
+def unframed(frame: bytes) -> bytes:
+    (length,) = LENGTH.unpack(frame[: LENGTH.size])
+    assert len(frame) == LENGTH.size + length
+    return frame[LENGTH.size :]
+
+
+def test_a_result_survives_the_line(processed: Processed) -> None:
+    answer = parse_reply(unframed(framed(answer_of(processed))))
+    assert isinstance(answer, Answer)
+    check_answer(answer, WEB, Limits())
+    assert processed_of(answer, JPEG, [each.data for each in processed.renditions]) == processed
+
+
+def test_a_white_image_and_a_black_one_survive_the_line() -> None:
+    for colour in (0, 255):
+        white = scene(width=33, height=21).point(lambda _, colour=colour: colour)
+        for_line = answer_of(process(encoded(white, "png"), ARCHIVE, Limits()))
+        assert parse_reply(unframed(framed(for_line))) == for_line
+
+
+@pytest.mark.parametrize(
+    "error", [TooManyPixels("a", limit=5, value=6), UnsupportedFormat("b", value="SVG")]
+)
+def test_a_refusal_survives_the_line(error: Refused) -> None:
+    refusal = parse_reply(unframed(framed(refusal_of(error))))
+    assert isinstance(refusal, Refusal)
+    raised = error_of(refusal)
+    assert type(raised) is type(error)
+    assert (raised.message, raised.limit, raised.value) == (error.message, error.limit, error.value)
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"width": 0},
+        {"width": 2**40},
+        {"width": 17_000},
+        {"frames": 10_000},
+        {"orientation": 9},
+        {"brightness": 300},
+        {"sharpness": "NaN"},
+        {"dominant_color": "<b>"},
+        {"phash": 2**63},
+        {"renditions": []},
+        {"extra": 1},
+        {"kind": "ready"},
+    ],
+)
+def test_lies_about_the_image_are_not_believed(
+    processed: Processed, lie: dict[str, object]
+) -> None:
+    said = json.loads(unframed(framed(answer_of(processed)))) | lie
+    with pytest.raises(BrokenProtocol):
+        believe(said)
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [{"name": "../x"}, {"format": "png"}, {"size": 2**40}, {"size": -1}, {"width": 0}, {"size": 0}],
+)
+def test_lies_about_a_rendition_are_not_believed(
+    processed: Processed, lie: dict[str, object]
+) -> None:
+    said = json.loads(unframed(framed(answer_of(processed))))
+    said["renditions"][0] |= lie
+    with pytest.raises(BrokenProtocol):
+        believe(said)
+
+
+def believe(said: object) -> None:
+    answer = parse_reply(json.dumps(said).encode())
+    assert isinstance(answer, Answer)
+    check_answer(answer, WEB, Limits())
+
+
+@pytest.mark.parametrize("code", ["overloaded", "unknown_preset", "decoder_crashed", "x"])
+def test_codes_that_are_not_a_childs_to_give(code: str) -> None:
+    with pytest.raises(BrokenProtocol):
+        error_of(Refusal(code=code, message="m"))
+
+
+def test_messages_hold_nothing_for_a_log_to_stumble_over() -> None:
+    assert error_of(Refusal(code="truncated", message="a\r\nb\x1b[31mc")).message == "ab[31mc"
+
+
+json_texts = st.recursive(st.none() | st.text(), st.lists).map(json.dumps).map(str.encode)
+
+
+@given(st.binary(max_size=200) | json_texts)
+def test_any_reply_is_understood_or_broken(text: bytes) -> None:
+    with pytest.raises(BrokenProtocol):
+        parse_reply(text)
