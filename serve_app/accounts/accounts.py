@@ -1,0 +1,167 @@
+"""Who may come in: API keys per tenant, in SQL."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import URL, Connection, Engine, create_engine, insert, make_url, select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from lake.layout import TENANT
+from serve_app.accounts import keys
+from serve_app.accounts.errors import AccountsUnavailable, InvalidAccount, UnknownKey
+from serve_app.accounts.tables import API_KEYS, create_all
+
+# A start-up of many processes may queue for SQLite's only writer.
+_SQLITE_WAIT_SECONDS = 30
+# Longer than any failover within one subnet needs, shorter than a client waits.
+_CONNECT_SECONDS = 5
+_MAX_NAME = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who is asking: a tenant, by one of its keys, with what that key may do."""
+
+    tenant: str
+    scopes: frozenset[str]
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyInfo:
+    """What may be shown of a key."""
+
+    prefix: str
+    tenant: str
+    name: str
+    scopes: frozenset[str]
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+class Accounts:
+    """API keys in SQLite or PostgreSQL.
+
+    Its methods block: from an event loop call them in a thread. They are safe to call from many
+    threads. All of them raise AccountsUnavailable when the database does not answer.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @classmethod
+    def open(cls, database_url: str) -> "Accounts":
+        """Connect, and create the tables that are missing.
+
+        Takes `sqlite:///file` and `postgresql://…`. Raises ValueError for another URL.
+        """
+        accounts = cls(_engine(make_url(database_url)))
+        with accounts._begin() as connection:
+            create_all(connection)
+        return accounts
+
+    def create_key(self, tenant: str, scopes: Iterable[str], name: str) -> str:
+        """Make a key and return it in the clear, this once. Raises InvalidAccount."""
+        granted = frozenset(scopes)
+        if TENANT.fullmatch(tenant) is None:
+            raise InvalidAccount(f"a tenant's name is {TENANT.pattern}", value=tenant)
+        if not granted or not granted <= keys.SCOPES:
+            raise InvalidAccount(f"scopes are {', '.join(sorted(keys.SCOPES))}")
+        if not 0 < len(name) <= _MAX_NAME or not name.isprintable():
+            raise InvalidAccount(f"a key's name has 1 to {_MAX_NAME} printable characters")
+        secret = keys.new_secret()
+        row = {
+            "prefix": secret.prefix,
+            "digest": secret.digest,
+            "tenant": tenant,
+            "name": name,
+            "scopes": " ".join(sorted(granted)),
+            "created_at": datetime.now(UTC),
+        }
+        with self._begin() as connection:
+            connection.execute(insert(API_KEYS).values(row))
+        return secret.text
+
+    def verify(self, key: str) -> Principal:
+        """Who comes with this key. Raises UnknownKey."""
+        secret = keys.parse(key)
+        if secret is None:
+            raise UnknownKey("this is not an API key")
+        columns = (API_KEYS.c.digest, API_KEYS.c.tenant, API_KEYS.c.scopes)
+        living = (API_KEYS.c.prefix == secret.prefix) & API_KEYS.c.revoked_at.is_(None)
+        with self._begin() as connection:
+            row = connection.execute(select(*columns).where(living)).first()
+        if row is None or not secret.proves(row.digest):
+            raise UnknownKey("no such API key")
+        return Principal(row.tenant, frozenset(row.scopes.split()), secret.prefix)
+
+    def revoke(self, prefix: str) -> bool:
+        """End a key; False if none of that prefix lives."""
+        living = (API_KEYS.c.prefix == prefix) & API_KEYS.c.revoked_at.is_(None)
+        with self._begin() as connection:
+            done = connection.execute(
+                update(API_KEYS).where(living).values(revoked_at=datetime.now(UTC))
+            )
+        return done.rowcount == 1
+
+    def keys(self) -> list[KeyInfo]:
+        """Every key, revoked ones too, oldest first."""
+        with self._begin() as connection:
+            rows = connection.execute(
+                select(API_KEYS).order_by(API_KEYS.c.created_at, API_KEYS.c.prefix)
+            ).all()
+        return [
+            KeyInfo(
+                row.prefix,
+                row.tenant,
+                row.name,
+                frozenset(row.scopes.split()),
+                _utc(row.created_at),
+                _utc(row.revoked_at) if row.revoked_at else None,
+            )
+            for row in rows
+        ]
+
+    def healthy(self) -> None:
+        """One cheap round trip to the database."""
+        with self._begin() as connection:
+            connection.execute(select(API_KEYS.c.prefix).limit(1)).first()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _begin(self) -> Iterator[Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise AccountsUnavailable("the accounts database did not answer") from error
+
+
+def _engine(url: URL) -> Engine:
+    backend = url.get_backend_name()
+    if backend == "sqlite":
+        if url.database:
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        return create_engine(
+            url, connect_args={"timeout": _SQLITE_WAIT_SECONDS}, hide_parameters=True
+        )
+    # Heroku-style postgres:// is what many secret stores hand out.
+    if backend in {"postgresql", "postgres"}:
+        return create_engine(
+            url.set(drivername="postgresql+psycopg"),
+            connect_args={"connect_timeout": _CONNECT_SECONDS},
+            pool_pre_ping=True,
+            hide_parameters=True,
+        )
+    raise ValueError(f"PIXLAKE_DATABASE_URL: no driver for {url.drivername}")
+
+
+def _utc(moment: datetime) -> datetime:
+    # SQLite forgets the zone; what we put in was UTC.
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

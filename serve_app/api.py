@@ -1,0 +1,56 @@
+"""The HTTP API as one FastAPI app, made by a plain function; no Ray here."""
+
+from fastapi import FastAPI
+
+from lake.lake import Lake
+from processors.preset import find_preset
+from processors.worker import Worker
+from serve_app import console, health, images, problems, uploads
+from serve_app.accounts import Accounts
+from serve_app.admission import Admission
+from serve_app.auth import KeyRing
+from serve_app.door import Door
+from serve_app.envelope import Envelope
+from serve_app.health import ReadinessCheck
+from serve_app.linger import Linger
+from serve_app.settings import ServeSettings
+
+_ABOUT = """Images in, by HTTP or Kafka; renditions, measures and one table row per image out.
+
+Send your API key as `Authorization: Bearer <key>`. Refusals are
+[problem+json](https://www.rfc-editor.org/rfc/rfc9457) with a stable `code`."""
+
+
+def make_app(
+    lake: Lake,
+    worker: Worker,
+    accounts: Accounts,
+    settings: ServeSettings,
+    readiness: ReadinessCheck,
+) -> FastAPI:
+    """The app on an open lake and a running worker; the caller closes both after it.
+
+    Raises UnknownPreset if the default preset is none.
+    """
+    find_preset(settings.default_preset)
+    app = FastAPI(
+        title="Pixlake",
+        version="1",
+        description=_ABOUT,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.door = Door(
+        lake=lake,
+        worker=worker,
+        keys=KeyRing(accounts, settings.key_cache_seconds),
+        admission=Admission(settings.max_uploads, settings.max_upload_bytes),
+        settings=settings,
+    )
+    app.add_middleware(Envelope)
+    app.add_middleware(Linger)
+    problems.install(app)
+    for router in (uploads.router, images.router, health.router(readiness)):
+        app.include_router(router)
+    console.install(app)
+    return app

@@ -1,0 +1,124 @@
+"""Ray Serve wiring of the HTTP door: replicas that take uploads behind HAProxy."""
+
+import asyncio
+import time
+
+from fastapi import FastAPI
+from ray import serve
+
+from lake.lake import Lake
+from lake.settings import LakeSettings
+from processors import deployment as processors_deployment
+from processors.settings import ProcessorSettings
+from processors.worker import Worker
+from serve_app.accounts import Accounts
+from serve_app.api import make_app
+from serve_app.health import Part, Readiness, api_part
+from serve_app.settings import ServeSettings
+
+APP = "api"
+NAME = "UploadApi"
+# The Kafka door, by name: the doors do not import each other.
+KAFKA_APP = "ingest"
+KAFKA_NAME = "KafkaIngest"
+
+_HEALTH_PERIOD_SECONDS = 2.0
+# An upload that arrived is still processed and committed: 10 s for a slow image and some more.
+_DRAIN_SECONDS = 30.0
+# Far more than the app's own admission takes: the app's refusal says why, Serve's does not.
+_MAX_ONGOING = 512
+_MAX_QUEUED = 512
+# Many probes a second may come; each round asks two other processes.
+_READINESS_SECONDS = 1.0
+# A part that does not answer within this is not ready; below the 4 s that /readyz may take.
+_PROBE_SECONDS = 2.0
+
+
+class UploadApi:
+    """One replica: the FastAPI app on a lake, a worker and the accounts.
+
+    One image is processed where it arrived, so the sandboxed children are here, too.
+    """
+
+    async def __init__(  # type: ignore[misc]  # Serve awaits it
+        self, settings: ServeSettings, lake: LakeSettings, processors: ProcessorSettings
+    ) -> None:
+        self._settings = settings
+        self._accounts = await asyncio.to_thread(Accounts.open, settings.accounts_url)
+        self._lake = await Lake.open(lake)
+        self._worker = await Worker.start(self._lake, processors)
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        """Serve calls this on the replica, once `__init__` is done."""
+        readiness = DoorsReadiness(self._lake, self._accounts)
+        return make_app(self._lake, self._worker, self._accounts, self._settings, readiness)
+
+    async def __del__(self) -> None:
+        """Finish what is under way; Serve awaits this once the requests are drained."""
+        if hasattr(self, "_worker"):
+            await self._worker.close()
+        if hasattr(self, "_accounts"):
+            await asyncio.to_thread(self._accounts.close)
+
+
+class DoorsReadiness:
+    """Whether both doors take images, asked at most once a second."""
+
+    def __init__(self, lake: Lake, accounts: Accounts) -> None:
+        self._lake = lake
+        self._accounts = accounts
+        self._known = Readiness()
+        self._until = 0.0
+        self._asking = asyncio.Lock()
+
+    async def __call__(self) -> Readiness:
+        """The state of every part; never older than a second."""
+        async with self._asking:
+            if time.monotonic() >= self._until:
+                api, processors, kafka = await asyncio.gather(
+                    api_part(self._lake, self._accounts),
+                    _replica_part(processors_deployment.APP, processors_deployment.NAME),
+                    _replica_part(KAFKA_APP, KAFKA_NAME),
+                )
+                parts = {"api": api, "processors": processors, "kafka": kafka}
+                self._known = Readiness(parts=parts)
+                self._until = time.monotonic() + _READINESS_SECONDS
+            return self._known
+
+
+async def _replica_part(app: str, name: str) -> Part:
+    """Whether a replica of another application says that it can work."""
+    try:
+        async with asyncio.timeout(_PROBE_SECONDS):
+            await serve.get_deployment_handle(name, app).ready.remote()
+    except TimeoutError:
+        return Part(ready=False, detail="no answer in time")
+    except Exception as error:  # noqa: BLE001  whatever it is, that part is not ready
+        cause = getattr(error, "cause", None) or error
+        return Part(ready=False, detail=getattr(cause, "code", type(cause).__name__))
+    return Part(ready=True)
+
+
+def upload_app(
+    settings: ServeSettings,
+    lake: LakeSettings,
+    processors: ProcessorSettings,
+    *,
+    replicas: int,
+    cpus: float,
+) -> serve.Application:
+    """The application `APP`, for the route `/`.
+
+    `cpus` is what Ray reserves for a replica, its sandboxed children included.
+    """
+    deployment = serve.deployment(
+        name=NAME,
+        num_replicas=replicas,
+        ray_actor_options={"num_cpus": cpus},
+        max_ongoing_requests=_MAX_ONGOING,
+        max_queued_requests=_MAX_QUEUED,
+        health_check_period_s=_HEALTH_PERIOD_SECONDS,
+        graceful_shutdown_timeout_s=_DRAIN_SECONDS,
+        graceful_shutdown_wait_loop_s=0.2,
+    )(serve.ingress()(UploadApi))
+    return deployment.bind(settings, lake, processors)

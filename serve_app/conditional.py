@@ -1,0 +1,44 @@
+"""Conditional and partial reads (RFC 9110): ETags and one byte range."""
+
+import re
+
+from serve_app.errors import RangeNotSatisfiable
+
+_ETAG = re.compile(r'(?:W/)?"([^"]*)"')
+# Bounded digits: int() of a very long text is slow, and no image needs more.
+_RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
+
+
+def matches(if_none_match: list[str], etag: str) -> bool:
+    """Whether the client has this version already (weak comparison)."""
+    together = ",".join(if_none_match)
+    return together.strip() == "*" or etag.strip('"') in _ETAG.findall(together)
+
+
+def wanted_range(
+    sent: str | None, if_range: str | None, etag: str, size: int
+) -> tuple[int, int] | None:
+    """The bytes [start, end) that are wanted, or None for all of them.
+
+    Several ranges, or a range that does not parse, get the whole: RFC 9110 lets a server, and
+    answering many small ranges costs more than it saves. Raises RangeNotSatisfiable.
+    """
+    match = _RANGE.fullmatch(sent.strip()) if sent else None
+    if match is None or (if_range is not None and if_range != etag):
+        return None
+    first, last = match[1], match[2]
+    if not first and not last:
+        return None
+    start, end = (int(first), size) if first else (size - min(int(last), size), size)
+    if first and last:
+        if int(last) < start:
+            return None
+        end = min(int(last) + 1, size)
+    if start >= size:
+        raise RangeNotSatisfiable(
+            "the range starts behind the end",
+            limit=size,
+            value=str(sent),
+            headers={"Content-Range": f"bytes */{size}"},
+        )
+    return start, end

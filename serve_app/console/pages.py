@@ -1,0 +1,84 @@
+"""Serves the console and the API explorer under a policy that lets no other script run."""
+
+import base64
+import hashlib
+import importlib.resources
+import re
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.responses import FileResponse, HTMLResponse, Response
+
+_HERE = Path(__file__).parent
+_INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
+
+# The package that carries Swagger UI's files, so that /docs works without the internet.
+_EXPLORER = "fastapi_offline"
+_EXPLORER_FILES = {
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui.css": "text/css",
+}
+# Swagger UI sets style attributes, and its icons are data: URLs.
+_EXPLORER_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+
+
+def install(app: FastAPI) -> None:
+    """Add the pages to the app."""
+    console = (_HERE / "console.html").read_text(encoding="utf-8")
+    policy = _console_policy(console)
+
+    @app.get("/", include_in_schema=False)
+    async def index() -> Response:
+        return HTMLResponse(console, headers={"Content-Security-Policy": policy})
+
+    explorer = _explorer_folder()
+    page = "explorer.html" if explorer else "no_explorer.html"
+    docs = (_HERE / page).read_text(encoding="utf-8")
+
+    @app.get("/docs", include_in_schema=False)
+    async def api_explorer() -> Response:
+        return HTMLResponse(docs, headers={"Content-Security-Policy": _EXPLORER_POLICY})
+
+    @app.get("/assets/explorer.js", include_in_schema=False)
+    async def explorer_start() -> Response:
+        return FileResponse(_HERE / "explorer.js", media_type="text/javascript")
+
+    if explorer:
+        _add_files(app, explorer)
+
+
+def _add_files(app: FastAPI, folder: Path) -> None:
+    @app.get("/assets/swagger/{name}", include_in_schema=False)
+    async def asset(name: str) -> Response:
+        # By a fixed list: a name from outside never becomes a path.
+        if name not in _EXPLORER_FILES:
+            return Response(status_code=404)
+        return FileResponse(
+            folder / name,
+            media_type=_EXPLORER_FILES[name],
+            headers={"Cache-Control": "public, max-age=86400"},
+        )
+
+
+def _explorer_folder() -> Path | None:
+    try:
+        folder = importlib.resources.files(_EXPLORER) / "static"
+    except ModuleNotFoundError:
+        return None
+    return Path(str(folder))
+
+
+def _console_policy(html: str) -> str:
+    """A policy under which exactly the page's own inline script and style run."""
+    allowed: dict[str, list[str]] = {"script": [], "style": []}
+    for kind, text in _INLINE.findall(html):
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        allowed[kind].append(f"'sha256-{digest}'")
+    return (
+        f"default-src 'none'; script-src {' '.join(allowed['script'])}; "
+        f"style-src {' '.join(allowed['style'])}; img-src blob:; connect-src 'self'; "
+        "form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
+    )

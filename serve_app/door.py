@@ -1,0 +1,31 @@
+"""What the routes of one app share, wired once by `serve_app.api.make_app`."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from fastapi import Request
+
+from lake.lake import Commit, Lake
+from processors.worker import Worker
+from serve_app.admission import Admission
+from serve_app.auth import KeyRing
+from serve_app.settings import ServeSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """The lake, the worker, the keys, and what is let in at once."""
+
+    lake: Lake
+    worker: Worker
+    keys: KeyRing
+    admission: Admission
+    settings: ServeSettings
+    under_way: set[asyncio.Task[Commit]] = field(default_factory=set)
+    """uploads being processed; the loop itself holds tasks only weakly"""
+
+
+def door_of(request: Request) -> Door:
+    """The door that a request came through."""
+    door: Door = request.app.state.door
+    return door

@@ -1,0 +1,58 @@
+"""Client headers that must not reach Ray Serve, because Serve would obey them.
+
+`x-request-timeout-seconds: 0` switches Serve's time-out off, `x-request-disconnect-disabled: ?1`
+keeps a request running after its client left, the others steer routing. `x-request-id` is logged as
+it comes, so only a plain one passes.
+"""
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serve_app.envelope import REQUEST_ID, chosen_request_id
+
+STRIPPED = frozenset(
+    {
+        "x-request-timeout-seconds",
+        "x-request-disconnect-disabled",
+        "serve-multiplexed-model-id",
+        "x-session-id",
+        REQUEST_ID,
+    }
+)
+
+
+class Edge:
+    """ASGI middleware: drops the headers above and puts one clean `x-request-id` in and out."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] not in {"http", "websocket"}:
+            await self._app(scope, receive, send)
+            return
+        request_id = chosen_request_id(Headers(scope=scope).getlist(REQUEST_ID))
+        kept = [(name, value) for name, value in scope["headers"] if not _acts_on_serve(name)]
+        kept.append((REQUEST_ID.encode(), request_id.encode()))
+
+        async def send_once(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                # Serve appends its own copy to the app's; clients should see one.
+                headers = MutableHeaders(scope=message)
+                del headers["X-Request-Id"]
+                headers["X-Request-Id"] = request_id
+            await send(message)
+
+        await self._app({**scope, "headers": kept}, receive, send_once)
+
+
+def _acts_on_serve(name: bytes) -> bool:
+    # Serve treats - and _ alike in some of these names.
+    return name.decode("latin-1").lower().replace("_", "-") in STRIPPED
+
+
+def middlewares() -> list[Middleware]:
+    """For RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH: `serve_app.edge:middlewares`."""
+    return [Middleware(Edge)]

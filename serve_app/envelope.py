@@ -1,0 +1,81 @@
+"""What every request and answer has in common: an id, safe headers, and no leaked exception."""
+
+import logging
+import re
+import secrets
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serve_app.errors import HeadersTooLarge
+from serve_app.problems import problem
+
+LOGGER = logging.getLogger(__name__)
+REQUEST_ID = "x-request-id"
+
+# httptools takes headers of any size; 32 KiB is twice what proxies commonly let through.
+_MAX_HEADER_BYTES = 32 * 1024
+_REQUEST_ID_TEXT = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+
+_SAFE = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+class Envelope:
+    """Outermost ASGI middleware of the app.
+
+    Gives each request an id (the client's `X-Request-Id` if it is a plain one), bounds its
+    headers, sets safe defaults on the answer, and turns an unforeseen exception into a 500
+    `internal` that says nothing but the id.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = chosen_request_id(Headers(scope=scope).getlist(REQUEST_ID))
+        scope.setdefault("state", {})["request_id"] = request_id
+        started = False
+
+        async def send_wrapped(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                _finish_headers(message, request_id)
+            await send(message)
+
+        size = sum(len(name) + len(value) for name, value in scope["headers"])
+        if size > _MAX_HEADER_BYTES:
+            refusal = problem(scope, HeadersTooLarge.code, limit=_MAX_HEADER_BYTES, value=size)
+            await refusal(scope, receive, send_wrapped)
+            return
+        try:
+            await self._app(scope, receive, send_wrapped)
+        except Exception:
+            LOGGER.exception("request %s failed", request_id)
+            if started:
+                # Half an answer is out; only a broken connection tells the client.
+                raise
+            await problem(scope, "internal")(scope, receive, send_wrapped)
+
+
+def chosen_request_id(sent: list[str]) -> str:
+    """The client's id if it sent one plain one, otherwise a new one."""
+    if len(sent) == 1 and _REQUEST_ID_TEXT.fullmatch(sent[0]):
+        return sent[0]
+    return secrets.token_hex(16)
+
+
+def _finish_headers(message: Message, request_id: str) -> None:
+    headers = MutableHeaders(scope=message)
+    headers["X-Request-Id"] = request_id
+    for name, value in _SAFE.items():
+        headers.setdefault(name, value)

@@ -1,0 +1,209 @@
+"""The door's verdicts: every fault, ours or from below, as one problem+json answer (RFC 9457).
+
+DoorError
+  x Unauthorized            unauthorized
+  x Forbidden               forbidden               value: the scope that is missing
+  x MissingBody             missing_body
+  x UnsupportedMediaType    unsupported_media_type  value: the content type sent
+  x MalformedMultipart      malformed_multipart
+  x BodyTimeout             body_timeout            limit: seconds
+  x HeadersTooLarge         headers_too_large       limit, value: bytes
+  x InvalidRequest          invalid_request
+  x InvalidMetadata         invalid_metadata        limit, value: entries or bytes
+  x InvalidIdempotencyKey   invalid_idempotency_key limit, value: characters
+  x InvalidChecksum         invalid_checksum        value: the header
+  x ChecksumMismatch        checksum_mismatch       value: what arrived
+  x RangeNotSatisfiable     range_not_satisfiable   limit: bytes
+
+`PROBLEMS` is the only place where a code gets its HTTP status.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class DoorError(Exception):
+    """A request that the door itself refuses, with a stable code and, for limits, the limit."""
+
+    code: ClassVar[str] = "invalid_request"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        limit: float | None = None,
+        value: float | str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.limit = limit
+        self.value = value
+        self.headers = dict(headers or {})
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.message, self.limit, self.value, self.headers)
+
+
+def _rebuild(
+    kind: type[DoorError],
+    message: str,
+    limit: float | None,
+    value: float | str | None,
+    headers: Mapping[str, str],
+) -> DoorError:
+    return kind(message, limit=limit, value=value, headers=headers)
+
+
+class Unauthorized(DoorError):
+    """No key, or not a living one."""
+
+    code = "unauthorized"
+
+
+class Forbidden(DoorError):
+    """The key is good, its scopes don't cover this."""
+
+    code = "forbidden"
+
+
+class MissingBody(DoorError):
+    """An upload without a body, or a form without a `file` part."""
+
+    code = "missing_body"
+
+
+class UnsupportedMediaType(DoorError):
+    """A Content-Type that no upload has."""
+
+    code = "unsupported_media_type"
+
+
+class MalformedMultipart(DoorError):
+    """A form that does not follow RFC 7578, or that has too many parts."""
+
+    code = "malformed_multipart"
+
+
+class BodyTimeout(DoorError):
+    """The body paused, or took, longer than the limit in seconds."""
+
+    code = "body_timeout"
+
+
+class HeadersTooLarge(DoorError):
+    """More bytes of headers than the limit."""
+
+    code = "headers_too_large"
+
+
+class InvalidRequest(DoorError):
+    """A parameter that does not parse."""
+
+    code = "invalid_request"
+
+
+class InvalidMetadata(DoorError):
+    """Client metadata out of bounds."""
+
+    code = "invalid_metadata"
+
+
+class InvalidIdempotencyKey(DoorError):
+    """An `Idempotency-Key` that is empty, too long or not printable ASCII."""
+
+    code = "invalid_idempotency_key"
+
+
+class InvalidChecksum(DoorError):
+    """A checksum header that does not parse."""
+
+    code = "invalid_checksum"
+
+
+class ChecksumMismatch(DoorError):
+    """The body is not what the client's checksum says."""
+
+    code = "checksum_mismatch"
+
+
+class RangeNotSatisfiable(DoorError):
+    """A range that starts behind the end."""
+
+    code = "range_not_satisfiable"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """How a code shows to the client; `retry_after` in seconds."""
+
+    status: int
+    title: str
+    retry_after: int | None = None
+    internal: bool = False
+    """Ours, with details (keys, addresses) that are for the log only"""
+
+
+PROBLEMS: Mapping[str, Problem] = {
+    # the request
+    "unauthorized": Problem(401, "An API key is needed"),
+    "forbidden": Problem(403, "The API key may not do this"),
+    "not_found": Problem(404, "There is nothing here"),
+    "method_not_allowed": Problem(405, "This method is not allowed here"),
+    "invalid_request": Problem(422, "The request has an invalid parameter"),
+    "invalid_account": Problem(422, "The account is invalid"),
+    "headers_too_large": Problem(431, "The headers are too large"),
+    "client_disconnected": Problem(400, "The client left before its body was complete"),
+    # the body
+    "missing_body": Problem(400, "There is no image in the request"),
+    "empty_body": Problem(400, "The image has no bytes"),
+    "malformed_multipart": Problem(400, "The form is malformed"),
+    "unsupported_media_type": Problem(415, "This content type is not taken"),
+    "body_timeout": Problem(408, "The body came too slowly"),
+    "too_many_bytes": Problem(413, "The image has too many bytes"),
+    "invalid_checksum": Problem(400, "The checksum header is malformed"),
+    "checksum_mismatch": Problem(400, "The body does not match its checksum"),
+    # what was said of the image
+    "unknown_preset": Problem(422, "There is no such preset"),
+    "invalid_metadata": Problem(422, "The metadata is invalid"),
+    "invalid_idempotency_key": Problem(422, "The idempotency key is invalid"),
+    "idempotency_conflict": Problem(409, "This identity belongs to another image"),
+    # the image itself
+    "not_an_image": Problem(415, "This is not an image"),
+    "unsupported_format": Problem(415, "This image format is not taken"),
+    "refused": Problem(422, "The image was refused"),
+    "truncated": Problem(422, "The image is truncated"),
+    "undecodable": Problem(422, "The image can't be decoded"),
+    "too_many_pixels": Problem(422, "The image has too many pixels"),
+    "side_too_long": Problem(422, "The image is too wide or too high"),
+    "decoder_crashed": Problem(422, "The image crashed its decoder"),
+    "decoder_timeout": Problem(422, "The image took too long to decode"),
+    "decoder_memory": Problem(422, "The image takes too much memory to decode"),
+    # reading
+    "image_not_found": Problem(404, "There is no such image"),
+    "image_erased": Problem(410, "The image was erased"),
+    "image_expired": Problem(410, "The image is past its retention"),
+    "invalid_cursor": Problem(422, "The cursor is invalid"),
+    "range_not_satisfiable": Problem(416, "The range is not within the image"),
+    # ours; the client may try again
+    "overloaded": Problem(503, "Too much is under way", retry_after=1),
+    "image_expiring": Problem(503, "An expired image is making room", retry_after=120),
+    "unavailable": Problem(503, "The store is unavailable", retry_after=2, internal=True),
+    "store_unavailable": Problem(503, "The store is unavailable", retry_after=2, internal=True),
+    "attempt_too_old": Problem(503, "The upload took too long", retry_after=1),
+    "accounts_unavailable": Problem(503, "Keys can't be checked", retry_after=2, internal=True),
+    "store_full": Problem(507, "The store is full", internal=True),
+    # ours; trying again does not help
+    "internal": Problem(500, "Something failed on our side", internal=True),
+    "processor_error": Problem(500, "Something failed on our side", internal=True),
+    "lake_error": Problem(500, "Something failed on our side", internal=True),
+    "accounts_error": Problem(500, "Something failed on our side", internal=True),
+    "store_untrustworthy": Problem(500, "The store can't be trusted", internal=True),
+    "unreadable_object": Problem(500, "A stored object is unreadable", internal=True),
+    "already_exists": Problem(500, "Something failed on our side", internal=True),
+    "mismatch": Problem(500, "Something failed on our side", internal=True),
+    "key_missing": Problem(500, "Something failed on our side", internal=True),
+}
+"""Every code a client can see, and its verdict. 413 and 415 are for what a client could know
+before it sends; 422 for what only reading the image tells; 503 always comes with Retry-After."""

@@ -1,0 +1,86 @@
+"""Health: is the process alive, and do both doors take images."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from lake.errors import LakeError
+from lake.lake import Lake
+from serve_app.accounts import Accounts
+from serve_app.accounts.errors import AccountsError
+
+LOGGER = logging.getLogger(__name__)
+
+# Load balancers give up after about five seconds; better to answer "no" than not at all.
+_LIMIT_SECONDS = 4.0
+
+
+class Part(BaseModel):
+    """One thing that must work; `detail` says what is wrong when it does not."""
+
+    model_config = ConfigDict(frozen=True)
+
+    ready: bool
+    detail: str | None = None
+
+
+class Readiness(BaseModel):
+    """What is ready, by part; `api` and `kafka` are the doors."""
+
+    model_config = ConfigDict(frozen=True)
+
+    parts: Mapping[str, Part] = Field(default_factory=dict)
+
+    @property
+    def ready(self) -> bool:
+        """Whether every part is; no parts at all is not."""
+        return bool(self.parts) and all(part.ready for part in self.parts.values())
+
+
+ReadinessCheck = Callable[[], Awaitable[Readiness]]
+
+
+async def api_part(lake: Lake, accounts: Accounts) -> Part:
+    """Whether this process can take an upload: the store and the accounts answer."""
+    try:
+        await lake.healthy()
+        await asyncio.to_thread(accounts.healthy)
+    except (LakeError, AccountsError) as error:
+        return Part(ready=False, detail=error.code)
+    return Part(ready=True)
+
+
+def router(readiness: ReadinessCheck) -> APIRouter:
+    """`/healthz` and `/readyz`; neither asks for a key."""
+    routes = APIRouter(tags=["health"])
+
+    @routes.get("/healthz", summary="Is the process alive?")
+    async def healthz() -> dict[str, bool]:
+        return {"alive": True}
+
+    @routes.get(
+        "/readyz",
+        summary="Do both doors take images?",
+        responses={503: {"description": "At least one part is not ready"}},
+    )
+    async def readyz() -> JSONResponse:
+        state = await _asked(readiness)
+        body = {"ready": state.ready, **state.model_dump(exclude_none=True)}
+        return JSONResponse(body, status_code=200 if state.ready else 503)
+
+    return routes
+
+
+async def _asked(readiness: ReadinessCheck) -> Readiness:
+    try:
+        async with asyncio.timeout(_LIMIT_SECONDS):
+            return await readiness()
+    except TimeoutError:
+        return Readiness(parts={"readiness": Part(ready=False, detail="no answer in time")})
+    except Exception:
+        LOGGER.exception("the readiness check failed")
+        return Readiness(parts={"readiness": Part(ready=False, detail="the check failed")})

@@ -1,0 +1,163 @@
+"""Reading back: records, listings, originals and renditions; each tenant sees its own only."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from lake.errors import ImageNotFound
+from lake.layout import IMAGE_ID
+from lake.schema import ImageRecord
+from serve_app import views
+from serve_app.accounts import READ, WRITE, Principal
+from serve_app.auth import need
+from serve_app.conditional import matches, wanted_range
+from serve_app.door import Door, door_of
+from serve_app.filenames import attachment
+
+router = APIRouter(tags=["images"])
+
+Reader = Annotated[Principal, Depends(need(READ))]
+Writer = Annotated[Principal, Depends(need(WRITE))]
+ImageId = Annotated[str, Path(description="32 hex digits, as an upload answers")]
+
+_DEFAULT_PAGE = 50
+_MAX_PAGE = 200
+# Our own cursors are far shorter.
+_MAX_CURSOR = 256
+
+
+@router.get("/v1/images", summary="List images, newest first")
+async def list_images(
+    request: Request,
+    principal: Reader,
+    limit: Annotated[int, Query(ge=1, le=_MAX_PAGE)] = _DEFAULT_PAGE,
+    cursor: Annotated[str | None, Query(max_length=_MAX_CURSOR)] = None,
+) -> views.PageView:
+    """One page; go on with `cursor` = `next` of the page before."""
+    door = door_of(request)
+    page = await door.lake.reader.page(principal.tenant, limit, cursor)
+    return views.PageView(
+        images=[views.ImageView.of(record, _retention(door)) for record in page.records],
+        next=page.cursor,
+    )
+
+
+@router.head("/v1/images/{image_id}", include_in_schema=False)
+@router.get("/v1/images/{image_id}", summary="One image's record")
+async def show(request: Request, principal: Reader, image_id: ImageId) -> views.ImageView:
+    """Everything known about an image, with links to its bytes."""
+    door = door_of(request)
+    return views.ImageView.of(await _record(door, principal, image_id), _retention(door))
+
+
+@router.delete("/v1/images/{image_id}", summary="Erase an image", status_code=204)
+async def erase(request: Request, principal: Writer, image_id: ImageId) -> None:
+    """Its bytes and record are gone at once, its row within two minutes; the id stays taken."""
+    door = door_of(request)
+    _check_id(image_id)
+    await door.lake.eraser.erase(principal.tenant, image_id)
+
+
+@router.head("/v1/images/{image_id}/{rendition}", include_in_schema=False)
+@router.get(
+    "/v1/images/{image_id}/{rendition}",
+    summary="The bytes of an original or a rendition",
+    response_class=StreamingResponse,
+    responses={
+        200: {"content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}},
+        206: {"description": "The range that was asked for"},
+        304: {"description": "The client has it already"},
+    },
+)
+async def content(
+    request: Request,
+    principal: Reader,
+    image_id: ImageId,
+    rendition: Annotated[str, Path(description="`original`, or the name of a rendition")],
+) -> Response:
+    """The bytes, with an ETag; they never change, so keep them. One byte range is served."""
+    door = door_of(request)
+    record = await _record(door, principal, image_id)
+    found = _named(record, rendition)
+    headers = _headers(found, record, door)
+    if matches(request.headers.getlist("if-none-match"), found.etag):
+        return Response(status_code=304, headers=headers)
+    part = wanted_range(
+        request.headers.get("range"), request.headers.get("if-range"), found.etag, found.size
+    )
+    start, end = part or (0, found.size)
+    headers["Content-Length"] = str(end - start)
+    if part is not None:
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{found.size}"
+    status = 200 if part is None else 206
+    if request.method == "HEAD":
+        return Response(status_code=status, headers=headers, media_type=found.content_type)
+    stream = await door.lake.reader.content(found.key, part)
+    return StreamingResponse(
+        stream.chunks, status_code=status, headers=headers, media_type=found.content_type
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """An original or a rendition, as the record has it; `size` in bytes."""
+
+    key: str
+    sha256: str
+    size: int
+    content_type: str
+    filename: str | None = None
+
+    @property
+    def etag(self) -> str:
+        """A strong ETag: the same bytes, the same tag, on every server."""
+        return f'"{self.sha256}"'
+
+
+def _named(record: ImageRecord, rendition: str) -> _Stored:
+    if rendition == "original":
+        return _Stored(
+            record.original_key,
+            record.sha256,
+            record.bytes,
+            record.content_type,
+            record.filename or record.original_key.rsplit("/", 1)[-1],
+        )
+    for made in record.renditions:
+        if made.name == rendition:
+            return _Stored(made.key, made.sha256, made.bytes, made.content_type)
+    raise ImageNotFound("this image has no such rendition", value=rendition[:64])
+
+
+def _headers(found: _Stored, record: ImageRecord, door: Door) -> dict[str, str]:
+    """Safe for bytes that a stranger sent: no sniffing, no scripts, originals as a download."""
+    left = _seconds_left(record.home + _retention(door), door.lake.clock.now())
+    return {
+        "ETag": found.etag,
+        "Accept-Ranges": "bytes",
+        "Cache-Control": f"private, max-age={left}, immutable",
+        "Content-Disposition": attachment(found.filename) if found.filename else "inline",
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+        "X-Content-Type-Options": "nosniff",
+    }
+
+
+def _seconds_left(end: datetime, now: datetime) -> int:
+    return max(0, int((end - now).total_seconds()))
+
+
+async def _record(door: Door, principal: Principal, image_id: str) -> ImageRecord:
+    _check_id(image_id)
+    return await door.lake.reader.record(principal.tenant, image_id)
+
+
+def _check_id(image_id: str) -> None:
+    if IMAGE_ID.fullmatch(image_id) is None:
+        raise ImageNotFound("there is no such image", value=image_id[:64])
+
+
+def _retention(door: Door) -> timedelta:
+    return timedelta(days=door.settings.retention_days)

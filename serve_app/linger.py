@@ -1,0 +1,66 @@
+"""Let a client that is still sending hear why it was refused.
+
+A server that answers early and closes makes the kernel reset the connection, and most clients,
+which read only after they have written, report "connection reset" instead of our 413. On a
+connection that stays open the server reads on anyway; on one that closes, this does, in bounds.
+"""
+
+import asyncio
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+# Enough for a body some times over the limit; whoever sends more is cut off.
+_MAX_BYTES = 100_000_000
+_MAX_SECONDS = 10.0
+
+
+class Linger:
+    """ASGI middleware: read the rest of a refused body before the connection closes."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] != "http" or not _closes_with_body(scope):
+            await self._app(scope, receive, send)
+            return
+        ended = False
+
+        async def receive_watched() -> Message:
+            nonlocal ended
+            message = await receive()
+            ended = not message.get("more_body", False)
+            return message
+
+        async def send_lingering(message: Message) -> None:
+            last = message["type"] == "http.response.body" and not message.get("more_body", False)
+            if not last or ended:
+                await send(message)
+                return
+            await send({**message, "more_body": True})
+            await _drain(receive)
+            await send({"type": "http.response.body", "body": b""})
+
+        await self._app(scope, receive_watched, send_lingering)
+
+
+def _closes_with_body(scope: Scope) -> bool:
+    headers = Headers(scope=scope)
+    closes = headers.get("connection", "").lower() == "close" or scope["http_version"] == "1.0"
+    has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+    return closes and has_body
+
+
+async def _drain(receive: Receive) -> None:
+    left = _MAX_BYTES
+    try:
+        async with asyncio.timeout(_MAX_SECONDS):
+            while left > 0:
+                message = await receive()
+                left -= len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    return
+    except TimeoutError:
+        return

@@ -1,0 +1,71 @@
+"""What a client may say of its image: a few short strings, from headers or from a form."""
+
+import json
+import re
+from collections.abc import Mapping
+
+from starlette.datastructures import Headers
+
+from serve_app.errors import InvalidMetadata
+from serve_app.filenames import percent_decoded
+
+PREFIX = b"x-pixlake-meta-"
+
+# Metadata goes into every row; S3 lets 2 KB through, we are a little more generous.
+MAX_ENTRIES = 32
+MAX_VALUE_BYTES = 1024
+MAX_TOTAL_BYTES = 8192
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def from_headers(headers: Headers) -> dict[str, str]:
+    """`X-Pixlake-Meta-<name>: <value>`, values percent-encoded UTF-8; raises InvalidMetadata."""
+    found: dict[str, str] = {}
+    for header, value in headers.raw:
+        if header.startswith(PREFIX):
+            name = header[len(PREFIX) :].decode("latin-1")
+            if name in found:
+                raise InvalidMetadata(f"metadata {name!r} comes twice", value=name)
+            found[name] = percent_decoded(value)
+    return found
+
+
+def from_json(text: bytes) -> dict[str, str]:
+    """A JSON object of strings; raises InvalidMetadata."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        raise InvalidMetadata("the metadata is not JSON") from None
+    if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
+        raise InvalidMetadata("metadata is a JSON object whose values are strings")
+    return found
+
+
+def checked(*sources: Mapping[str, str]) -> dict[str, str]:
+    """All of it together, within bounds; raises InvalidMetadata."""
+    together: dict[str, str] = {}
+    for source in sources:
+        for name, value in source.items():
+            if name in together:
+                raise InvalidMetadata(f"metadata {name!r} comes twice", value=name)
+            together[name] = value
+    _within("entries", len(together), MAX_ENTRIES)
+    for name, value in together.items():
+        _check_entry(name, value)
+    total = sum(len(n.encode()) + len(v.encode()) for n, v in together.items())
+    _within("bytes", total, MAX_TOTAL_BYTES)
+    return together
+
+
+def _check_entry(name: str, value: str) -> None:
+    if _NAME.fullmatch(name) is None:
+        raise InvalidMetadata(f"a metadata name is {_NAME.pattern}", value=name)
+    # A tab is fine; other controls and lone surrogates end up in somebody's terminal or CSV.
+    if not all(c.isprintable() or c == "\t" for c in value):
+        raise InvalidMetadata(f"metadata {name!r} has characters that don't print", value=name)
+    _within(f"bytes in {name!r}", len(value.encode()), MAX_VALUE_BYTES)
+
+
+def _within(what: str, value: int, limit: int) -> None:
+    if value > limit:
+        raise InvalidMetadata(f"metadata has too many {what}", limit=limit, value=value)

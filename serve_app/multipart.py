@@ -1,0 +1,129 @@
+"""One image in a form (RFC 7578), parsed as it arrives: in memory, in bounds, never on disk."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, MultipartState, parse_options_header
+
+from processors.errors import TooManyBytes
+from serve_app.errors import MalformedMultipart
+from serve_app.filenames import clean, decoded
+
+FILE = "file"
+_FIELDS = frozenset({"metadata", "preset"})
+
+# A form has three parts that we read; a few more do no harm, thousands would.
+_MAX_PARTS = 16
+_MAX_PART_HEADERS = 8
+_MAX_FIELD_BYTES = 16 * 1024
+OVERHEAD_BYTES = 64 * 1024
+"""What a form may have beside its image."""
+
+
+@dataclass(slots=True)
+class _Part:
+    name: str = ""
+    filename: str | None = None
+    headers: dict[bytes, bytes] = field(default_factory=dict)
+
+
+class Form:
+    """A form being read; `feed` it, then `finish` it. Both raise MalformedMultipart.
+
+    The file's bytes go to `on_image`, in the order they come.
+    """
+
+    def __init__(self, boundary: bytes, max_bytes: int, on_image: Callable[[bytes], None]) -> None:
+        self.filename: str | None = None
+        self.fields: dict[str, bytes] = {}
+        self.has_file = False
+        self._on_image = on_image
+        self._max_bytes = max_bytes
+        self._image_bytes = 0
+        self._parts = 0
+        self._part = _Part()
+        self._header = (bytearray(), bytearray())
+        try:
+            self._parser = self._make_parser(boundary)
+        except FormParserError as error:
+            raise MalformedMultipart(str(error)) from error
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next piece of the body; raises TooManyBytes, too."""
+        try:
+            self._parser.write(chunk)
+        except FormParserError as error:
+            raise MalformedMultipart(f"the form is malformed: {error}") from error
+
+    def finish(self) -> None:
+        """The body has ended: so must have the form."""
+        if self._parser.state != MultipartState.END:
+            raise MalformedMultipart("the form ends before its closing boundary")
+
+    def _make_parser(self, boundary: bytes) -> MultipartParser:
+        return MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._part_begins,
+                "on_header_field": self._header_name,
+                "on_header_value": self._header_value,
+                "on_header_end": self._header_ends,
+                "on_headers_finished": self._headers_end,
+                "on_part_data": self._part_data,
+            },
+            max_header_count=_MAX_PART_HEADERS,
+        )
+
+    def _part_begins(self) -> None:
+        self._parts += 1
+        if self._parts > _MAX_PARTS:
+            raise MalformedMultipart(
+                "the form has too many parts", limit=_MAX_PARTS, value=self._parts
+            )
+        self._part = _Part()
+
+    def _header_name(self, data: bytes, start: int, end: int) -> None:
+        self._header[0].extend(data[start:end])
+
+    def _header_value(self, data: bytes, start: int, end: int) -> None:
+        self._header[1].extend(data[start:end])
+
+    def _header_ends(self) -> None:
+        name, value = bytes(self._header[0]).lower(), bytes(self._header[1])
+        self._part.headers[name] = value
+        self._header = (bytearray(), bytearray())
+
+    def _headers_end(self) -> None:
+        part = self._part
+        kind, options = parse_options_header(part.headers.get(b"content-disposition", b""))
+        if kind != b"form-data" or b"name" not in options:
+            raise MalformedMultipart("a part has no Content-Disposition with a name")
+        part.name = decoded(options[b"name"])
+        if part.name == FILE:
+            if self.has_file:
+                raise MalformedMultipart("the form has two files; send one image a request")
+            self.has_file = True
+            self.filename = clean(decoded(options.get(b"filename", b"")))
+        elif part.name in _FIELDS:
+            if part.name in self.fields:
+                raise MalformedMultipart(f"the form has two fields {part.name!r}")
+            self.fields[part.name] = b""
+
+    def _part_data(self, data: bytes, start: int, end: int) -> None:
+        if self._part.name == FILE:
+            self._image_bytes += end - start
+            if self._image_bytes > self._max_bytes:
+                raise TooManyBytes(
+                    "the image is too large", limit=self._max_bytes, value=self._image_bytes
+                )
+            self._on_image(data[start:end])
+        elif self._part.name in _FIELDS:
+            value = self.fields[self._part.name] + data[start:end]
+            if len(value) > _MAX_FIELD_BYTES:
+                raise MalformedMultipart(
+                    f"the field {self._part.name!r} is too long",
+                    limit=_MAX_FIELD_BYTES,
+                    value=len(value),
+                )
+            self.fields[self._part.name] = value

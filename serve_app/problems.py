@@ -1,0 +1,145 @@
+"""Problem+json answers (RFC 9457): one shape for every refusal, whoever raised it."""
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import Scope
+
+from lake.errors import LakeError
+from processors.errors import ProcessorError
+from serve_app.accounts.errors import AccountsError
+from serve_app.errors import PROBLEMS, DoorError
+
+LOGGER = logging.getLogger(__name__)
+MEDIA_TYPE = "application/problem+json"
+
+# A client's own words may come back to it, not its whole request.
+_MAX_ECHO = 200
+_MAX_DETAIL = 500
+_BY_STATUS = {404: "not_found", 405: "method_not_allowed"}
+
+
+class ProblemDetails(BaseModel):
+    """Why a request was refused."""
+
+    model_config = ConfigDict(json_schema_extra={"title": "Problem"})
+
+    type: str = Field(description="urn:pixlake:problem:<code>")
+    title: str
+    status: int
+    detail: str
+    code: str = Field(description="stable; what programs should look at")
+    limit: float | None = Field(default=None, description="the limit that was passed, if one was")
+    value: float | str | None = Field(default=None, description="what was measured or sent")
+    request_id: str = Field(description="quote it when you ask about this answer")
+
+
+def problem(
+    scope: Scope,
+    code: str,
+    detail: str | None = None,
+    *,
+    limit: float | None = None,
+    value: float | str | None = None,
+    headers: Mapping[str, str] | None = None,
+    errors: Sequence[Mapping[str, str]] = (),
+    status: int | None = None,
+) -> JSONResponse:
+    """The answer for a code; details of our own faults stay out of it."""
+    known = PROBLEMS[code]
+    text = known.title if known.internal or not detail else detail
+    body: dict[str, object] = {
+        "type": f"urn:pixlake:problem:{code}",
+        "title": known.title,
+        "status": status or known.status,
+        "detail": _short(text, _MAX_DETAIL),
+        "code": code,
+    }
+    if limit is not None:
+        body["limit"] = limit
+    if value is not None and not known.internal:
+        body["value"] = _short(value, _MAX_ECHO) if isinstance(value, str) else value
+    if errors:
+        body["errors"] = errors
+    body["request_id"] = request_id(scope)
+    retry = {} if known.retry_after is None else {"Retry-After": str(known.retry_after)}
+    return JSONResponse(
+        body,
+        status_code=status or known.status,
+        headers={**retry, **(headers or {})},
+        media_type=MEDIA_TYPE,
+    )
+
+
+def request_id(scope: Scope) -> str:
+    """The id that `serve_app.envelope` gave this request."""
+    return str(scope.get("state", {}).get("request_id", ""))
+
+
+def install(app: FastAPI) -> None:
+    """Answer every exception that has a code, and FastAPI's own, with a problem."""
+    for kind in (DoorError, ProcessorError, LakeError, AccountsError):
+        app.add_exception_handler(kind, _coded)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(ClientDisconnect, _gone)
+
+
+async def _coded(request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, DoorError | ProcessorError | LakeError | AccountsError):
+        raise error
+    known = PROBLEMS[error.code]
+    if known.internal:
+        LOGGER.error("%s: %s", error.code, error, exc_info=error)
+    headers = error.headers if isinstance(error, DoorError) else {}
+    if known.status == HTTPStatus.UNAUTHORIZED:
+        headers = {"WWW-Authenticate": 'Bearer realm="pixlake"'}
+    if error.code == "image_expiring" and isinstance(error.value, int | float):
+        headers = {"Retry-After": str(math.ceil(error.value))}
+    return problem(
+        request.scope,
+        error.code,
+        error.message,
+        limit=error.limit,
+        value=error.value,
+        headers=headers,
+    )
+
+
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, RequestValidationError):
+        raise error
+    faults = [
+        {"where": ".".join(str(part) for part in fault["loc"]), "what": str(fault["msg"])}
+        for fault in error.errors()
+    ]
+    detail = "; ".join(f"{fault['where']}: {fault['what']}" for fault in faults)
+    return problem(request.scope, "invalid_request", detail, errors=faults)
+
+
+async def _http(request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, HTTPException):
+        raise error
+    code = _BY_STATUS.get(error.status_code, "invalid_request")
+    return problem(
+        request.scope, code, error.detail, headers=error.headers, status=error.status_code
+    )
+
+
+async def _gone(request: Request, _: Exception) -> JSONResponse:
+    # Nobody reads this; it keeps a hung-up client from looking like a fault of ours in the log.
+    return problem(request.scope, "client_disconnected")
+
+
+def _short(text: str, limit: int) -> str:
+    # A lone surrogate would break the JSON encoder.
+    clean = text.encode("utf-8", "replace").decode("utf-8")
+    return clean if len(clean) <= limit else f"{clean[: limit - 1]}…"

@@ -1,0 +1,66 @@
+"""Settings of the HTTP door: where it listens, what it takes, who may come in."""
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ServeSettings(BaseSettings):
+    """Read once at the top of a process and passed down; environment variables `PIXLAKE_…`."""
+
+    model_config = SettingsConfigDict(env_prefix="PIXLAKE_", frozen=True, extra="ignore")
+
+    home: Path = Field(default=Path(".pixlake"), description="folder of all data and state")
+    http_host: str = Field(default="127.0.0.1", description="address that the API listens on")
+    http_port: int = Field(default=8000, ge=1, le=65535, description="port of the API")
+    database_url: SecretStr | None = Field(
+        default=None,
+        description="accounts, as postgresql://… or sqlite:///…; default: accounts.sqlite in home",
+    )
+    default_preset: str = Field(default="web", description="preset of an upload that names none")
+    max_bytes: int = Field(
+        default=25_000_000, ge=1, description="largest image that an upload may carry, in bytes"
+    )
+    body_idle_seconds: float = Field(
+        default=30, gt=0, description="longest silence within an upload's body, in seconds"
+    )
+    body_total_seconds: float = Field(
+        default=300, gt=0, description="longest time that an upload's body may take, in seconds"
+    )
+    max_uploads: int = Field(
+        default=64, ge=1, description="uploads under way at once, in one process of the API"
+    )
+    max_upload_bytes: int = Field(
+        default=256_000_000,
+        ge=1,
+        description="bytes of all uploads under way at once, in one process of the API",
+    )
+    retention_days: int = Field(
+        default=7, ge=1, le=365, description="images and rows older than this are hidden, then gone"
+    )
+    key_cache_seconds: float = Field(
+        default=5,
+        ge=0,
+        le=300,
+        description="how long a checked key is trusted, so how late a revocation may bite, seconds",
+    )
+
+    @model_validator(mode="after")
+    def _one_upload_fits(self) -> Self:
+        if self.max_upload_bytes < self.max_bytes:
+            raise ValueError("PIXLAKE_MAX_UPLOAD_BYTES is below PIXLAKE_MAX_BYTES")
+        return self
+
+    @property
+    def key_file(self) -> Path:
+        """Where the first API key is kept, mode 0600."""
+        return self.home / "api-key"
+
+    @property
+    def accounts_url(self) -> str:
+        """The database of accounts, with the default applied."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.home.resolve() / 'accounts.sqlite'}"

@@ -1,0 +1,154 @@
+"""`POST /v1/images`: one image in, durable before the answer."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import JSONResponse
+
+from lake.lake import Commit
+from processors.job import ImageJob, by_content, by_key
+from processors.preset import Preset, find_preset
+from serve_app import metadata, views
+from serve_app.accounts import WRITE, Principal
+from serve_app.admission import Lease
+from serve_app.auth import need
+from serve_app.body import Body, read_body
+from serve_app.door import Door, door_of
+from serve_app.errors import InvalidRequest
+from serve_app.filenames import decoded
+from serve_app.problems import MEDIA_TYPE, ProblemDetails
+from serve_app.upload_request import MULTIPART, UploadRequest
+
+router = APIRouter(tags=["images"])
+
+_PROBLEM: dict[str, Any] = {
+    "model": ProblemDetails,
+    "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}},
+}
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_FORM = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {
+        "file": {"type": "string", "format": "binary"},
+        "preset": {"type": "string"},
+        "metadata": {"type": "string", "description": "a JSON object of strings"},
+    },
+}
+_HEADERS = {
+    "Idempotency-Key": "the same key is the same image, whatever happens; at most 255 characters",
+    "X-Pixlake-Filename": "name of the file, UTF-8, percent-encoded",
+    "X-Pixlake-Meta-<name>": "metadata, UTF-8, percent-encoded; at most 32 of 1024 bytes",
+    "Content-MD5": "base64; the upload is refused if it does not match",
+    "x-amz-checksum-sha256": "base64; the same",
+    "Content-Digest": "RFC 9530, sha-256 or sha-512; the same",
+}
+
+
+@router.post(
+    "/v1/images",
+    summary="Upload one image",
+    status_code=201,
+    response_model=views.ImageView,
+    responses={
+        200: {"model": views.ImageView, "description": "It was stored before: a replay"},
+        **dict.fromkeys((400, 401, 403, 408, 409, 410, 413, 415, 422, 503, 507), _PROBLEM),
+    },
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "image/*": _BINARY,
+                "application/octet-stream": _BINARY,
+                MULTIPART: {"schema": _FORM},
+            },
+        },
+        "parameters": [
+            {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
+            for name, text in _HEADERS.items()
+        ],
+    },
+)
+async def upload(
+    request: Request,
+    principal: Annotated[Principal, Depends(need(WRITE))],
+    preset: Annotated[str | None, Query(description="what to make of it")] = None,
+) -> JSONResponse:
+    """Store an image, sent as the raw body or as the part `file` of a form.
+
+    201 with `Location` when it is stored, 200 and `Idempotent-Replayed: true` when it was before:
+    an upload may be repeated as often as you like.
+    """
+    door = door_of(request)
+    asked = UploadRequest.of(request.headers, preset, door.settings.max_bytes)
+    lease = door.admission.enter()
+    try:
+        body = await read_body(request, asked, lease, door.settings)
+        job = _job(principal.tenant, asked, body, door.settings.default_preset)
+    except BaseException:
+        lease.release()
+        raise
+    commit = await _handle(door, job, lease)
+    return _answer(commit, timedelta(days=door.settings.retention_days))
+
+
+def _job(tenant: str, asked: UploadRequest, body: Body, default_preset: str) -> ImageJob:
+    preset = _preset(asked.preset, body.fields.get("preset"), default_preset)
+    said = metadata.checked(
+        asked.metadata,
+        metadata.from_json(body.fields["metadata"]) if "metadata" in body.fields else {},
+    )
+    key = asked.idempotency_key
+    return ImageJob(
+        tenant=tenant,
+        door="api",
+        identity=by_key(key) if key else by_content(body.sha256, preset, said),
+        data=body.image,
+        preset=preset,
+        received_at=datetime.now(UTC),
+        metadata=said,
+        filename=body.filename or asked.filename,
+    )
+
+
+def _preset(asked: Preset | None, field: bytes | None, default: str) -> Preset:
+    """The preset of the query, or of the form, or the default; raises if the two disagree."""
+    if field is None:
+        return asked or find_preset(default)
+    named = find_preset(decoded(field))
+    if asked is not None and asked.name != named.name:
+        raise InvalidRequest("the query and the form name different presets", value=named.name)
+    return named
+
+
+async def _handle(door: Door, job: ImageJob, lease: Lease) -> Commit:
+    """Process and commit; the bytes count as under way until that really ends.
+
+    A client that leaves meanwhile ends the waiting, not the work: its retry finds it done.
+    """
+
+    def ended(task: asyncio.Task[Commit]) -> None:
+        lease.release()
+        door.under_way.discard(task)
+        if not task.cancelled():
+            # Looked at, or asyncio complains about the failures of clients that have left.
+            task.exception()
+
+    task = asyncio.create_task(door.worker.handle(job))
+    door.under_way.add(task)
+    task.add_done_callback(ended)
+    return await asyncio.shield(task)
+
+
+def _answer(commit: Commit, retention: timedelta) -> JSONResponse:
+    view = views.ImageView.of(commit.record, retention)
+    headers = {"Location": view.links.self}
+    if commit.outcome == "replayed":
+        headers["Idempotent-Replayed"] = "true"
+    return JSONResponse(
+        view.model_dump(mode="json"),
+        status_code=201 if commit.outcome == "created" else 200,
+        headers=headers,
+    )

@@ -1,0 +1,106 @@
+"""What a client sees of an image: the record without our keys and attempts, with links."""
+
+from datetime import datetime, timedelta
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from lake.schema import ImageRecord
+
+# A 64-bit hash does not fit into the numbers of JavaScript; as hex it does.
+_PHASH_MASK = (1 << 64) - 1
+
+
+class RenditionView(BaseModel):
+    """One rendition; width and height in pixels, `bytes` its size."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    url: str
+    format: str
+    content_type: str
+    width: int
+    height: int
+    bytes: int
+    sha256: str
+
+
+class Links(BaseModel):
+    """Paths on this server."""
+
+    model_config = ConfigDict(frozen=True)
+
+    self: str
+    original: str
+    renditions: dict[str, str]
+
+
+class ImageView(BaseModel):
+    """One stored image: `docs/columns.md` explains the fields it shares with the table."""
+
+    model_config = ConfigDict(frozen=True)
+
+    image_id: str
+    tenant: str
+    door: str
+    received_at: datetime
+    expires_at: datetime = Field(description="hidden from then on, deleted within a day")
+    event_time: datetime | None
+    topic: str | None
+    partition: int | None
+    offset: int | None
+    filename: str | None
+    metadata: dict[str, str]
+    preset: str
+    preset_version: int
+    sha256: str
+    bytes: int
+    format: str
+    content_type: str
+    width: int
+    height: int
+    orientation: int
+    frames: int
+    has_alpha: bool
+    sharpness: float
+    brightness: float
+    dominant_color: str
+    phash: str = Field(description="64 bits as 16 hex digits; the table has them as bigint")
+    process_ms: float
+    renditions: list[RenditionView]
+    links: Links
+
+    @classmethod
+    def of(cls, record: ImageRecord, retention: timedelta) -> Self:
+        """The view of a record."""
+        here = path(record.image_id)
+        kept = record.model_dump(include=set(cls.model_fields), exclude={"renditions", "phash"})
+        return cls(
+            **kept,
+            expires_at=record.home + retention,
+            phash=f"{record.phash & _PHASH_MASK:016x}",
+            renditions=[
+                RenditionView(url=f"{here}/{made.name}", **made.model_dump(exclude={"key"}))
+                for made in record.renditions
+            ],
+            links=Links(
+                self=here,
+                original=f"{here}/original",
+                renditions={made.name: f"{here}/{made.name}" for made in record.renditions},
+            ),
+        )
+
+
+class PageView(BaseModel):
+    """One page of images, newest first."""
+
+    model_config = ConfigDict(frozen=True)
+
+    images: list[ImageView]
+    next: str | None = Field(description="the cursor of the next page; null on the last")
+
+
+def path(image_id: str) -> str:
+    """Where an image's record is served."""
+    return f"/v1/images/{image_id}"

@@ -1,0 +1,87 @@
+"""PostgreSQL for tests: PIXLAKE_TEST_POSTGRES_URL, or a cluster of Debian's server in a folder."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import uuid
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import create_engine, make_url, text
+
+_BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+# The server refuses to run as root; nobody's other name is on every Debian.
+_UNPRIVILEGED = "nobody"
+
+
+def postgres_or_reason() -> "Postgres | str":
+    """A server that can be started here, or why none can."""
+    url = os.environ.get("PIXLAKE_TEST_POSTGRES_URL")
+    if url:
+        return Postgres(url)
+    if not _BINARIES:
+        return "neither PIXLAKE_TEST_POSTGRES_URL is set nor /usr/lib/postgresql is there"
+    return Postgres(None)
+
+
+class Postgres:
+    """A context manager; `new_database` gives each test its own."""
+
+    def __init__(self, url: str | None) -> None:
+        self._url = url
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        if self._url is None:
+            self._url = self._start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def new_database(self) -> str:
+        """The URL of a fresh, empty database."""
+        assert self._url is not None
+        url = make_url(self._url).set(drivername="postgresql+psycopg")
+        name = f"test_{uuid.uuid4().hex}"
+        engine = create_engine(url, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name}"))
+        engine.dispose()
+        return url.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
+
+    def _start(self) -> str:
+        # Under /tmp, not pytest's folder: a socket's path may have 107 bytes, and the
+        # unprivileged user must be able to walk there.
+        folder = Path(tempfile.mkdtemp(prefix="pixlake-postgres-"))
+        self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        if os.geteuid() == 0:
+            shutil.chown(folder, _UNPRIVILEGED)
+        data = folder / "data"
+        self._run(
+            "initdb", "-D", str(data), "-U", "pixlake", "--auth=trust", "--no-sync", "-E", "UTF8"
+        )
+        options = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off"
+        log = str(folder / "log")
+        self._run("pg_ctl", "-D", str(data), "-w", "-l", log, "-o", options, "start")
+        self._stack.callback(self._run, "pg_ctl", "-D", str(data), "-m", "immediate", "stop")
+        return f"postgresql://pixlake@/postgres?host={folder}"
+
+    def _run(self, program: str, *arguments: str) -> None:
+        user = _UNPRIVILEGED if os.geteuid() == 0 else None
+        subprocess.run(
+            [str(_BINARIES[-1] / program), *arguments],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            cwd="/",
+            user=user,
+            env={"LC_ALL": "C", "PATH": "/usr/bin:/bin"},
+        )

@@ -1,0 +1,95 @@
+import asyncio
+import threading
+
+import pytest
+
+from serve_app.accounts import READ, Accounts, Principal
+from serve_app.accounts.errors import AccountsUnavailable, UnknownKey
+from serve_app.auth import KeyRing
+from tests.serve_app.site import Site, until
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+class Counting:
+    """Accounts that count look-ups."""
+
+    def __init__(self, accounts: Accounts) -> None:
+        self._accounts = accounts
+        self.asked = 0
+
+    def verify(self, key: str) -> Principal:
+        self.asked += 1
+        return self._accounts.verify(key)
+
+
+async def test_a_good_key_is_looked_up_once_for_many(accounts: Accounts) -> None:
+    key = accounts.create_key("acme", [READ], "a")
+    counting = Counting(accounts)
+    ring = KeyRing(counting, seconds=60)  # type: ignore[arg-type]  # counts, and is otherwise it
+    found = await asyncio.gather(*(ring.principal(key) for _ in range(50)))
+    assert {principal.tenant for principal in found} == {"acme"}
+    assert counting.asked == 1
+
+
+async def test_a_revocation_bites_when_the_trust_is_over(accounts: Accounts) -> None:
+    key = accounts.create_key("acme", [READ], "a")
+    ring = KeyRing(accounts, seconds=0)
+    prefix = (await ring.principal(key)).prefix
+    accounts.revoke(prefix)
+    with pytest.raises(UnknownKey):
+        await ring.principal(key)
+
+
+async def test_a_failure_is_not_remembered(accounts: Accounts) -> None:
+    class Away:
+        def __init__(self) -> None:
+            self.away = True
+
+        def verify(self, key: str) -> Principal:
+            if self.away:
+                raise AccountsUnavailable("away")
+            return accounts.verify(key)
+
+    key = accounts.create_key("acme", [READ], "a")
+    away = Away()
+    ring = KeyRing(away, seconds=60)  # type: ignore[arg-type]  # fails on demand
+    with pytest.raises(AccountsUnavailable):
+        await ring.principal(key)
+    away.away = False
+    assert (await ring.principal(key)).tenant == "acme"
+
+
+async def test_a_slow_database_does_not_stop_the_others(site: Site) -> None:
+    gate, answered = threading.Event(), threading.Event()
+    verify = site.accounts.verify
+
+    def slow(key: str) -> Principal:
+        gate.set()
+        answered.wait(10)
+        return verify(key)
+
+    site.accounts.verify = slow  # type: ignore[method-assign]
+    waiting = asyncio.create_task(site.client.get("/v1/images"))
+    await until(gate.is_set)
+    assert (await site.client.get("/healthz")).status_code == 200
+    assert not waiting.done()
+    answered.set()
+    assert (await waiting).status_code == 200
+
+
+PUBLIC = {"/", "/docs", "/openapi.json", "/healthz", "/readyz"}
+
+
+async def test_every_other_route_wants_a_key(site: Site) -> None:
+    del site.client.headers["Authorization"]
+    asked = 0
+    for path, methods in site.app.openapi()["paths"].items():
+        if path in PUBLIC:
+            continue
+        for method in methods:
+            real = path.format(image_id="0" * 32, rendition="original")
+            answer = await site.client.request(method.upper(), real)
+            assert answer.status_code == 401, (method, path)
+            asked += 1
+    assert asked >= 4

@@ -1,0 +1,56 @@
+import pytest
+from starlette.types import Message, Receive, Scope, Send
+
+from serve_app.edge import Edge, middlewares
+from tests.serve_app.site import Site, client_of
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+SEEN: list[tuple[bytes, bytes]] = []
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    del receive
+    SEEN[:] = scope["headers"]
+    request_id = next(value for name, value in SEEN if name == b"x-request-id")
+    # As Serve does: append a second copy.
+    headers = [(b"x-request-id", request_id), (b"x-request-id", request_id)]
+    start: Message = {"type": "http.response.start", "status": 200, "headers": headers}
+    await send(start)
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def test_headers_that_act_on_serve_do_not_reach_it() -> None:
+    sent = {
+        "X-Request-Timeout-Seconds": "0",
+        "X-Request-Disconnect-Disabled": "?1",
+        "serve_multiplexed_model_id": "m",
+        "x-session-id": "s",
+        "x_session_id": "s",
+        "X-Request-Id": "evil\tid",
+        "X-Pixlake-Filename": "kept.jpg",
+    }
+    async with client_of(Edge(app), sent) as client:
+        answer = await client.get("/")
+    names = {name for name, _ in SEEN}
+    assert b"x-pixlake-filename" in names
+    assert not names & {
+        b"x-request-timeout-seconds",
+        b"x-request-disconnect-disabled",
+        b"serve_multiplexed_model_id",
+        b"x-session-id",
+        b"x_session_id",
+    }
+    [request_id] = answer.headers.get_list("X-Request-Id")
+    assert request_id != "evil\tid"
+    assert (b"x-request-id", request_id.encode()) in SEEN
+
+
+async def test_a_plain_request_id_passes_through_edge_and_app(site: Site) -> None:
+    [middleware] = middlewares()
+    found: object = middleware.cls
+    assert found is Edge
+    async with client_of(Edge(site.app), {"X-Request-Id": "trace-1"}) as client:
+        answer = await client.get("/v1/images")
+    assert answer.headers.get_list("X-Request-Id") == ["trace-1"]
+    assert answer.json()["request_id"] == "trace-1"

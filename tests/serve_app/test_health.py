@@ -1,0 +1,57 @@
+import pytest
+
+from lake.lake import Lake
+from lake.settings import LakeSettings
+from processors.worker import Worker
+from serve_app.accounts import Accounts
+from serve_app.api import make_app
+from serve_app.health import Part, Readiness, api_part
+from serve_app.settings import ServeSettings
+from tests.serve_app.site import Site, client_of
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_alive_needs_no_key(site: Site) -> None:
+    del site.client.headers["Authorization"]
+    answer = await site.client.get("/healthz")
+    assert (answer.status_code, answer.json()) == (200, {"alive": True})
+
+
+async def test_ready_exactly_when_both_doors_are(site: Site) -> None:
+    del site.client.headers["Authorization"]
+    answer = await site.client.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "ready": True,
+        "parts": {"api": {"ready": True}, "kafka": {"ready": True}},
+    }
+    site.readiness["kafka"] = Part(ready=False, detail="no broker")
+    answer = await site.client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["ready"] is False
+    assert answer.json()["parts"]["kafka"] == {"ready": False, "detail": "no broker"}
+
+
+async def test_nothing_known_is_not_ready(site: Site) -> None:
+    site.readiness.clear()
+    assert (await site.client.get("/readyz")).status_code == 503
+
+
+async def test_a_check_that_fails_is_not_ready(
+    site: Site, accounts: Accounts, settings: ServeSettings
+) -> None:
+    async def broken() -> Readiness:
+        raise RuntimeError("secret address")
+
+    worker: Worker = site.app.state.door.worker
+    app = make_app(site.lake, worker, accounts, settings, broken)
+    async with client_of(app, {}) as client:
+        answer = await client.get("/readyz")
+    assert answer.status_code == 503
+    assert "secret" not in answer.text
+
+
+async def test_the_api_is_ready_when_store_and_accounts_answer(accounts: Accounts) -> None:
+    lake = await Lake.open(LakeSettings(store_url="memory://"))
+    assert (await api_part(lake, accounts)).ready

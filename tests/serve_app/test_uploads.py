@@ -1,0 +1,131 @@
+import base64
+import hashlib
+import json
+from datetime import datetime, timedelta
+
+import pytest
+
+from lake.settings import LakeSettings
+from tests.serve_app.site import PHOTO, Site, png
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_a_raw_photo_is_stored_with_its_renditions(site: Site) -> None:
+    answer = await site.upload()
+    assert answer.status_code == 201
+    image = answer.json()
+    assert answer.headers["Location"] == f"/v1/images/{image['image_id']}"
+    assert image["sha256"] == hashlib.sha256(PHOTO).hexdigest()
+    assert (image["bytes"], image["format"]) == (len(PHOTO), "jpeg")
+    assert (image["tenant"], image["door"], image["preset"]) == ("acme", "api", "web")
+    assert image["renditions"]
+    for rendition in image["renditions"]:
+        got = await site.client.get(rendition["url"])
+        assert hashlib.sha256(got.content).hexdigest() == rendition["sha256"]
+    assert "attempt" not in image
+    assert "original_key" not in image
+
+
+async def test_a_form_carries_preset_metadata_and_file_name(site: Site) -> None:
+    answer = await site.client.post(
+        "/v1/images",
+        files={"file": ("Größe/../été.jpg", PHOTO, "image/jpeg")},
+        data={"preset": "archive", "metadata": json.dumps({"camera": "Nord 4"})},
+    )
+    assert answer.status_code == 201
+    image = answer.json()
+    assert image["filename"] == "été.jpg"
+    assert image["metadata"] == {"camera": "Nord 4"}
+    assert image["preset"] == "archive"
+    assert image["renditions"] == []
+    original = await site.client.get(image["links"]["original"])
+    assert original.content == PHOTO
+
+
+async def test_headers_carry_metadata_and_file_name(site: Site) -> None:
+    headers = {
+        "X-Pixlake-Filename": "C%3A%5Cphotos%5C%E6%B5%B7.jpg",
+        "X-Pixlake-Meta-Place": "Sylt %26 Amrum",
+        "X-Pixlake-Meta-Shift": "100%",
+    }
+    image = (await site.upload(headers=headers)).json()
+    assert image["filename"] == "海.jpg"
+    assert image["metadata"] == {"place": "Sylt & Amrum", "shift": "100%"}
+
+
+async def test_content_disposition_names_the_file(site: Site) -> None:
+    headers = {"Content-Disposition": "attachment; filename=\"x.jpg\"; filename*=UTF-8''%C3%A9.jpg"}
+    assert (await site.upload(headers=headers)).json()["filename"] == "é.jpg"
+
+
+async def test_the_same_bytes_again_change_nothing(site: Site) -> None:
+    first = await site.upload()
+    before = {key for key in await site.stored() if not key.startswith("journal/")}
+    second = await site.upload()
+    assert (second.status_code, second.headers["Idempotent-Replayed"]) == (200, "true")
+    assert second.json() == first.json()
+    after = {key for key in await site.stored() if not key.startswith("journal/")}
+    assert after == before
+    listed = (await site.client.get("/v1/images")).json()
+    assert [image["image_id"] for image in listed["images"]] == [first.json()["image_id"]]
+
+
+async def test_a_raw_upload_and_a_form_of_the_same_bytes_are_one_image(site: Site) -> None:
+    raw = await site.upload()
+    form = await site.client.post("/v1/images", files={"file": ("other-name.jpg", PHOTO)})
+    assert form.status_code == 200
+    assert form.json()["image_id"] == raw.json()["image_id"]
+
+
+async def test_other_metadata_or_preset_is_another_image(site: Site) -> None:
+    ids = {
+        (await site.upload()).json()["image_id"],
+        (await site.upload(headers={"X-Pixlake-Meta-a": "1"})).json()["image_id"],
+        (await site.upload(params={"preset": "archive"})).json()["image_id"],
+    }
+    assert len(ids) == 3
+
+
+async def test_an_idempotency_key_is_the_identity(site: Site) -> None:
+    key = {"Idempotency-Key": "order-7/photo-1"}
+    first = await site.upload(headers=key)
+    assert first.status_code == 201
+    assert (await site.upload(headers=key)).status_code == 200
+    before = set(await site.stored())
+    conflict = await site.upload(png(), headers=key)
+    assert (conflict.status_code, conflict.json()["code"]) == (409, "idempotency_conflict")
+    assert set(await site.stored()) == before
+    other = await site.upload(headers={"Idempotency-Key": "order-7/photo-2"})
+    assert other.status_code == 201
+    assert other.json()["image_id"] != first.json()["image_id"]
+
+
+async def test_a_missing_content_type_is_no_obstacle(site: Site) -> None:
+    answer = await site.client.post("/v1/images", content=PHOTO)
+    assert answer.status_code == 201
+
+
+async def test_checksums_that_match_are_accepted(site: Site) -> None:
+    sha256 = base64.b64encode(hashlib.sha256(PHOTO).digest()).decode()
+    sha512 = base64.b64encode(hashlib.sha512(PHOTO).digest()).decode()
+    headers = {
+        "Content-MD5": base64.b64encode(hashlib.md5(PHOTO).digest()).decode(),  # noqa: S324  # the header's own algorithm
+        "x-amz-checksum-sha256": sha256,
+        "Content-Digest": f"sha-256=:{sha256}:, sha-512=:{sha512}:, unknown=:AAAA:",
+    }
+    assert (await site.upload(headers=headers)).status_code == 201
+
+
+async def test_an_image_expires_when_the_settings_say(site: Site) -> None:
+    image = (await site.upload()).json()
+    record = await site.lake.reader.record("acme", image["image_id"])
+    expires = datetime.fromisoformat(image["expires_at"])
+    days = LakeSettings(store_url="memory://").retention_days
+    left = (await site.client.get(image["links"]["original"])).headers["Cache-Control"]
+    assert days == site.settings.retention_days
+    assert expires - record.home == timedelta(days=days)
+    assert left.startswith("private, max-age=")
+    assert left.endswith(", immutable")
+    seconds = int(left.split("max-age=")[1].split(",")[0])
+    assert days * 86400 - 120 < seconds <= days * 86400
