@@ -1,0 +1,31 @@
+"""Upload a folder with the client library: python examples/upload_folder.py photos/."""
+# ruff: noqa: INP001, T201  # a script, and it prints
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from pixlake.client import Client, Refused
+
+URL = "http://127.0.0.1:8000"
+KEY_FILE = Path(".pixlake/api-key")
+
+
+def main(folder: Path, url: str = URL, key_file: Path = KEY_FILE) -> None:
+    """Eight at a time; a refusal is the image's own fault, and does not stop the others."""
+    key = key_file.read_text().strip()
+    with Client(url, key) as client, ThreadPoolExecutor(8) as threads:
+
+        def send(path: Path) -> str:
+            try:
+                uploaded = client.upload(path, preset="web", metadata={"folder": folder.name})
+            except Refused as refused:
+                return f"{path}: {refused}"
+            return f"{path}: {uploaded.outcome} {uploaded.image.image_id}"
+
+        for line in threads.map(send, sorted(folder.rglob("*.jpg"))):
+            print(line)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,78 @@
+"""How a verb fails: one line on stderr, a JSON document where --json asked for one, an exit code.
+
+* CliError           exit 1   it was refused, or did not work
+  x UsageFault       exit 2   the command line or the environment is wrong
+
+Errors of the packages below keep their own `code`; what nobody foresaw is `internal`.
+"""
+
+import errno
+import json
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+REFUSED = 1
+USAGE = 2
+JSON = "pixlake.json"
+"""Where `--json` leaves word in a context's `meta`, for errors that come later."""
+
+
+class CliError(Exception):
+    """A verb that could not do its work; the message is for a person."""
+
+    exit_code = REFUSED
+    code = "failed"
+
+
+class UsageFault(CliError):
+    """A wrong option, a missing file, no key."""
+
+    exit_code = USAGE
+    code = "usage"
+
+
+class Group(TyperGroup):
+    """The top of the command, where every error of a verb ends."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a verb; a failure becomes a line and an exit code, never a traceback."""
+        try:
+            return super().invoke(ctx)
+        except (typer.Exit, typer.Abort, typer.TyperException):
+            raise
+        except Exception as error:
+            closed_pipe = isinstance(error, OSError) and error.errno == errno.EPIPE
+            if closed_pipe or ctx.params.get("debug"):
+                raise
+            if ctx.meta.get(JSON):
+                print(json.dumps({"error": describe(error)}))
+            sys.stderr.write(f"pixlake: {_line(error)}\n")
+            raise typer.Exit(getattr(error, "exit_code", REFUSED)) from error
+
+
+def describe(error: Exception) -> dict[str, object]:
+    """An error as JSON: `code`, `detail`, and `limit` and `value` where it has them."""
+    said: dict[str, object] = {"code": code_of(error) or "internal", "detail": str(error)}
+    for name in ("limit", "value"):
+        value = getattr(error, name, None)
+        if value is not None:
+            said[name] = value
+    return said
+
+
+def code_of(error: Exception) -> str | None:
+    """The stable code of an error; None for one that nobody foresaw."""
+    if isinstance(error, OSError):
+        return "os_error"
+    code = getattr(error, "code", None)
+    return code if isinstance(code, str) else None
+
+
+def _line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if code_of(error) is None:
+        return f"internal error: {type(error).__name__}: {text} (`pixlake --debug …` shows where)"
+    return text

@@ -1,0 +1,88 @@
+"""`pixlake get`: one record, or the bytes of an image."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pixlake.cli import output
+from pixlake.cli.failures import CliError, UsageFault
+from pixlake.cli.options import Home, Json, KeyFile, Url
+from pixlake.cli.target import connect
+
+if TYPE_CHECKING:
+    from pixlake.client import Client, Image
+
+_DEADLINE_SECONDS = 60.0
+_STDOUT = Path("-")
+
+
+class NoRendition(CliError):
+    """The image has no rendition of that name."""
+
+    code = "rendition_not_found"
+
+
+def get(
+    image_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the image, as `ls` shows.")],
+    *,
+    rendition: Annotated[
+        str | None,
+        typer.Option("--rendition", "-r", help="original, or a size, for instance 320."),
+    ] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Where to; - is standard output."),
+    ] = None,
+    url: Url = None,
+    key_file: KeyFile = None,
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Show the record of an image, or save its bytes.
+
+    With -o the original is saved, or the rendition that is named; its SHA-256 is checked.
+    """
+    if rendition and to is None:
+        raise UsageFault("say where to save it: -o FILE, or -o - for standard output")
+    if json and to == _STDOUT:
+        raise UsageFault("--json and -o - both want standard output")
+    with connect(url, key_file, home, deadline=_DEADLINE_SECONDS) as client:
+        image = client.get(image_id)
+        if to is not None:
+            _save(client, image, rendition or "original", to, json=json)
+        elif json:
+            output.emit(image.model_dump(mode="json"))
+        else:
+            _show(image)
+
+
+def _save(client: "Client", image: "Image", rendition: str, to: Path, *, json: bool) -> None:
+    try:
+        content_type, _ = image.stored(rendition)
+    except KeyError as error:
+        raise NoRendition(str(error.args[0])) from None
+    if to == _STDOUT:
+        sys.stdout.buffer.write(client.download(image, rendition))
+        return
+    size = client.save(image, to, rendition)
+    if json:
+        saved = {"path": str(to), "bytes": size, "content_type": content_type}
+        output.emit({"image_id": image.image_id, "rendition": rendition, **saved})
+    else:
+        print(output.clean(f"{to}: {output.size(size)}, {content_type}"))
+
+
+def _show(image: "Image") -> None:
+    said = image.model_dump(mode="json", exclude={"renditions", "metadata", "links"})
+    rows = [(name, str(value)) for name, value in said.items() if value is not None]
+    rows += [(f"metadata {name}", value) for name, value in image.metadata.items()]
+    rows += [
+        (
+            f"rendition {one.name}",
+            f"{one.width}x{one.height} {one.format}, {output.size(one.bytes)}",
+        )
+        for one in image.renditions
+    ]
+    output.table(("field", "value"), rows)

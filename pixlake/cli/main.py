@@ -1,0 +1,63 @@
+"""The `pixlake` command: every verb, in the order that a new user meets them."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from pixlake.cli.failures import Group
+from pixlake.cli.get import get
+from pixlake.cli.keys import keys
+from pixlake.cli.ls import ls
+from pixlake.cli.produce import produce
+from pixlake.cli.query import query
+from pixlake.cli.seal import seal
+from pixlake.cli.status import status
+from pixlake.cli.up import up
+from pixlake.cli.upload import upload
+from pixlake.cli.version import version
+
+_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="pixlake",
+    cls=Group,
+    no_args_is_help=True,
+    add_completion=False,
+    # Plain text: readable in a pipe, and quick.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def pixlake(
+    debug: Annotated[
+        bool, typer.Option("--debug", envvar="PIXLAKE_DEBUG", help="Show tracebacks.")
+    ] = False,
+) -> None:
+    """Images into a data lake, and out of it.
+
+    Every verb takes --json. Exit codes: 0 done, 1 something was refused or failed, 2 usage.
+    """
+    del debug  # read where failures end, in `failures.Group`
+
+
+for verb in (up, upload, produce, ls, get, query, seal, status, version):
+    app.command()(verb)
+app.add_typer(keys, name="keys")
+
+
+def main() -> None:
+    """Entry point of the `pixlake` script."""
+    try:
+        app()
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:
+            # Ctrl-C: uploads that are under way must not hold the terminal.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(_INTERRUPTED)
+        raise

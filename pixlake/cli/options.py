@@ -1,0 +1,87 @@
+"""Options that several verbs share, so that they are spelled and explained once."""
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pixlake.cli.failures import JSON, UsageFault
+
+# What both doors take; a bad name would fail each image by itself.
+_METADATA_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+def _remember(ctx: typer.Context, value: bool) -> bool:
+    ctx.meta[JSON] = value
+    return value
+
+
+Json = Annotated[
+    bool,
+    typer.Option("--json", callback=_remember, help="Print one JSON document, on one line."),
+]
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        envvar="PIXLAKE_URL",
+        help="Root of the API; else http://127.0.0.1, port PIXLAKE_HTTP_PORT or 8000.",
+    ),
+]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--key-file",
+        help="File with the API key; else PIXLAKE_API_KEY, else api-key in PIXLAKE_HOME.",
+    ),
+]
+Home = Annotated[
+    Path | None,
+    typer.Option(
+        "--home",
+        envvar="PIXLAKE_HOME",
+        help="Folder of all data and state; else .pixlake here or in the nearest folder above.",
+    ),
+]
+Preset = Annotated[
+    str | None,
+    typer.Option("--preset", help="Preset, for instance web; else the server's default."),
+]
+Metadata = Annotated[
+    list[str] | None,
+    typer.Option("--metadata", "-m", metavar="NAME=VALUE", help="Said of every image; repeatable."),
+]
+Paths = Annotated[
+    list[Path],
+    typer.Argument(exists=True, metavar="PATH", help="Files, or folders to look for images in."),
+]
+
+
+def pairs(what: str, given: list[str] | None) -> dict[str, str]:
+    """`NAME=VALUE` words as a mapping. Raises UsageFault."""
+    found: dict[str, str] = {}
+    for word in given or []:
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise UsageFault(f"{what} {word!r} is not NAME=VALUE")
+        if name in found:
+            raise UsageFault(f"{what} {name!r} is given twice")
+        found[name] = value
+    return found
+
+
+def metadata_of(given: list[str] | None) -> dict[str, str]:
+    """What --metadata says; header names have no case, so names are in lower case at both doors."""
+    found = pairs("--metadata", [_lower_name(word) for word in given or []])
+    for name in found:
+        if not _METADATA_NAME.fullmatch(name):
+            raise UsageFault(f"--metadata name {name!r} is not letters, digits, '.', '_' and '-'")
+        if not found[name].isprintable():
+            raise UsageFault(f"--metadata {name} has characters that don't print")
+    return found
+
+
+def _lower_name(word: str) -> str:
+    name, equals, value = word.partition("=")
+    return f"{name.lower()}{equals}{value}"

@@ -1,0 +1,89 @@
+"""A query's result as text, CSV or JSON."""
+
+import csv
+import json
+import math
+import sys
+from collections.abc import Iterator
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+
+from pixlake.cli import output
+
+
+def write_table(result: pa.Table) -> None:
+    """Aligned columns; on a terminal that is too narrow for them, one line a value."""
+    rows = [[_text(value) for value in row] for row in _rows(result)]
+    numbers = [f.name for f in result.schema if _is_number(f.type)]
+    output.table_or_list(result.column_names, rows, right=numbers)
+
+
+def write_csv(result: pa.Table) -> None:
+    """RFC 4180 with a header; NULL is an empty field, lists and structs are JSON."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(result.column_names)
+    writer.writerows([_text(value) for value in row] for row in _rows(result))
+
+
+def write_json(result: pa.Table) -> None:
+    """One array of objects; times as ISO 8601, numbers that JSON does not know as null."""
+    names = result.column_names
+    output.emit([dict(zip(names, map(_plain, row), strict=True)) for row in _rows(result)])
+
+
+def _rows(result: pa.Table) -> Iterator[tuple[Any, ...]]:
+    # Not `to_pylist`: two columns of a query may have the same name.
+    for batch in result.to_batches():
+        columns = [_values(column) for column in batch.columns]
+        yield from zip(*columns, strict=True)
+
+
+def _values(column: pa.Array) -> list[Any]:
+    values = column.to_pylist()
+    if pa.types.is_map(column.type):
+        return [None if value is None else dict(value) for value in values]
+    return list(values)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list | dict):
+        return json.dumps(_plain(value), ensure_ascii=False)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(_plain(value)) if not isinstance(value, float) else str(value)
+
+
+def _plain(value: Any) -> Any:
+    """As JSON has it."""
+    match value:
+        case dict():
+            plain: Any = {str(name): _plain(one) for name, one in value.items()}
+        case list() | tuple():
+            plain = [_plain(one) for one in value]
+        case float():
+            plain = value if math.isfinite(value) else None
+        case datetime() | date() | time():
+            plain = value.isoformat()
+        case timedelta():
+            plain = value.total_seconds()
+        case Decimal():
+            # DuckDB sums whole numbers as HUGEINT, which Arrow hands over as a decimal.
+            plain = int(value) if value == value.to_integral_value() else float(value)
+        case bytes():
+            plain = value.hex()
+        case str() | int() | None:
+            plain = value
+        case _:
+            plain = str(value)
+    return plain
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    )

@@ -1,0 +1,57 @@
+"""`pixlake seal`: one pass of a sealer, in this process."""
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pixlake.cli import output
+from pixlake.cli.extras import extra
+from pixlake.cli.failures import REFUSED
+from pixlake.cli.options import Home, Json
+
+if TYPE_CHECKING:
+    from lake.lake import PassReport
+    from lake.settings import LakeSettings
+
+
+def seal(
+    *,
+    now: Annotated[bool, typer.Option("--now", help="Also windows that are still open.")] = False,
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Make accepted rows visible to SQL.
+
+    Moves them from the journal into the lake's Parquet files. Works on the store itself, by
+    PIXLAKE_STORE_URL and PIXLAKE_S3_*, or in PIXLAKE_HOME. Any number of sealers may run at
+    once, so it is safe beside a running Pixlake.
+    """
+    with extra("server"):
+        from lake.lake import Lake  # noqa: F401, PLC0415  # in an extra
+        from lake.settings import LakeSettings  # noqa: PLC0415
+        from pixlake.cli.settings import load_existing  # noqa: PLC0415
+
+    settings = load_existing(LakeSettings, home, "store_url")
+    report = asyncio.run(_pass(settings, now=now))
+    if json:
+        output.emit(
+            {
+                "homes": report.homes,
+                "rows": report.rows,
+                "files": report.files,
+                "failed": report.failed,
+            }
+        )
+    else:
+        print(f"sealed {report.rows} rows into {report.files} files, {report.homes} windows seen")
+    if report.failed:
+        output.note(f"pixlake: {report.failed} windows failed; the next pass tries again")
+        raise typer.Exit(REFUSED)
+
+
+async def _pass(settings: "LakeSettings", *, now: bool) -> "PassReport":
+    from lake.lake import Lake  # noqa: PLC0415  # in an extra
+
+    lake = await Lake.open(settings)
+    return await lake.sealer.run_pass(now=now)

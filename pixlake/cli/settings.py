@@ -1,0 +1,40 @@
+"""Settings of the server's packages, for verbs that work on its data directly."""
+
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings
+
+from pixlake.cli.failures import UsageFault
+from pixlake.cli.target import find_home
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+def load(kind: type[S], home: Path | None) -> S:
+    """From the environment, at that home; raises UsageFault that names the variable."""
+    try:
+        return kind(home=find_home(home))
+    except ValidationError as error:
+        raise UsageFault(
+            "; ".join(_fault(one["loc"], one["msg"]) for one in error.errors())
+        ) from None
+
+
+def load_existing(kind: type[S], home: Path | None, elsewhere: str) -> S:
+    """Like `load`, for data that must be there: in the home, or where a setting says.
+
+    `elsewhere` is the field that names another place. Raises UsageFault.
+    """
+    settings = load(kind, home)
+    folder = find_home(home)
+    if getattr(settings, elsewhere) is None and not folder.is_dir():
+        raise UsageFault(f"there is no {folder}; --home or PIXLAKE_HOME says where it is")
+    return settings
+
+
+def _fault(place: tuple[int | str, ...], message: str) -> str:
+    name = str(place[0]).upper() if place else "PIXLAKE_*"
+    variable = name if "_" in name and name.startswith(("PIXLAKE", "KAFKA")) else f"PIXLAKE_{name}"
+    return f"{variable}: {message}"

@@ -1,0 +1,16 @@
+"""`pixlake version`."""
+
+import platform
+from importlib.metadata import version as installed
+
+from pixlake.cli import output
+from pixlake.cli.options import Json
+
+
+def version(json: Json = False) -> None:
+    """Print the version of Pixlake and of the Python under it."""
+    said = {"pixlake": installed("pixlake"), "python": platform.python_version()}
+    if json:
+        output.emit(said)
+    else:
+        print(" ".join(f"{name} {number}" for name, number in said.items()))

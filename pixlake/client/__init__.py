@@ -1,0 +1,30 @@
+"""The client library: images in and out over HTTP, with nothing of the server installed.
+
+from pathlib import Path
+from pixlake.client import Client
+
+with Client("http://127.0.0.1:8000", key) as client:
+    uploaded = client.upload(Path("cat.jpg"), preset="web", metadata={"site": "north"})
+    print(uploaded.outcome, uploaded.image.image_id)
+"""
+
+from pixlake.client.client import Client
+from pixlake.client.errors import BadAnswer, ClientError, Corrupted, Refused, Unavailable
+from pixlake.client.records import Image, ImagePage, Part, Readiness, Rendition, Uploaded
+from pixlake.client.retries import Retries
+
+__all__ = [
+    "BadAnswer",
+    "Client",
+    "ClientError",
+    "Corrupted",
+    "Image",
+    "ImagePage",
+    "Part",
+    "Readiness",
+    "Refused",
+    "Rendition",
+    "Retries",
+    "Unavailable",
+    "Uploaded",
+]

@@ -1,0 +1,31 @@
+"""Where an API is, and the key for it: checked before anything is sent."""
+
+from ipaddress import ip_address
+
+import httpx
+
+
+def base_url(text: str) -> httpx.URL:
+    """Root of an API. Raises ValueError."""
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL as error:
+        raise ValueError(f"{text!r} is not a URL: {error}") from error
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise ValueError(f"{text!r} is not an http or https URL")
+    return url
+
+
+def checked_key(key: str) -> str:
+    """The key, fit for a header. Raises ValueError, whose text does not show it."""
+    if not key.isascii() or not key.isprintable() or not key or " " in key:
+        raise ValueError("the API key has characters that no key has")
+    return key
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,145 @@
+"""The command explains itself: in --help, and in docs/cli.md."""
+
+import os
+import pty
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from pixlake.cli.main import app
+
+ROOT = Path(__file__).parents[2]
+DOCS = (ROOT / "docs" / "cli.md").read_text()
+PIXLAKE = Path(sys.executable).with_name("pixlake")
+SERVER_FREE = {"version"}
+
+
+def verbs(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every verb, with the words that call it."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from verbs(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+ALL = dict(verbs(typer.main.get_command(app)))
+
+
+@pytest.mark.parametrize("words", ALL, ids=" ".join)
+def test_every_verb_is_documented_with_all_its_options(words: tuple[str, ...]) -> None:
+    heading = f"\n## `pixlake {' '.join(words)}`\n"
+    assert heading in DOCS
+    section = DOCS.split(heading)[1].split("\n## ")[0]
+    assert "```console" in section
+    missing = [
+        name
+        for parameter in ALL[words].params
+        for name in parameter.opts[:1]
+        if name.startswith("--") and name not in section and name not in SHARED
+    ]
+    assert missing == []
+
+
+SHARED = {"--json", "--url", "--key-file", "--home", "--help"}
+
+
+def test_shared_options_and_exit_codes_are_documented() -> None:
+    top = DOCS.split("\n## `pixlake up`")[0]
+    for word in (*SHARED, "--debug", "PIXLAKE_HOME", "PIXLAKE_HTTP_PORT", "PIXLAKE_KAFKA_PORT"):
+        assert f"`{word}" in top, word
+    for code in ("| 0 |", "| 1 |", "| 2 |"):
+        assert code in top
+
+
+@pytest.mark.parametrize("words", ALL, ids=" ".join)
+def test_every_verb_has_json_and_names_its_environment(words: tuple[str, ...]) -> None:
+    done = CliRunner().invoke(app, [*words, "--help"])
+    assert done.exit_code == 0
+    assert "--json" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    if words[0] not in SERVER_FREE:
+        assert "PIXLAKE_" in done.stdout or "KAFKA_" in done.stdout
+
+
+def test_help_does_not_load_what_it_does_not_need() -> None:
+    heavy = ("httpx", "pydantic", "duckdb", "pyarrow", "obstore", "confluent_kafka", "ray")
+    program = (
+        "import sys; from pixlake.cli import main; "
+        f"print([name for name in {heavy!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert done.stdout.strip() == b"[]"
+
+
+def test_no_verb_shows_help_and_is_2() -> None:
+    done = CliRunner().invoke(app, [])
+    assert done.exit_code == 2
+    assert CliRunner().invoke(app, ["fly"]).exit_code == 2
+
+
+def test_a_missing_extra_is_told_in_one_line() -> None:
+    program = (
+        "import sys; sys.modules['duckdb'] = None; sys.argv = ['pixlake', 'query', 'SELECT 1'];"
+        "from pixlake.cli.main import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=False, text=True
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "pixlake: duckdb is not installed; this needs: pip install 'pixlake[query]'\n"
+    )
+
+
+def test_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
+    rows = "SELECT range AS n FROM range(200000)"
+    program = f"{PIXLAKE} query '{rows}' --format csv | head -1"
+    done = subprocess.run(
+        ["bash", "-c", program],
+        env={"PATH": os.environ["PATH"], "PIXLAKE_HOME": str(tmp_path)},
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout == b"n\n"
+    assert done.stderr == b""
+
+
+def test_on_a_narrow_terminal_wide_rows_become_lists(tmp_path: Path) -> None:
+    columns = ", ".join(f"'{'x' * 20}' AS column_{n}" for n in range(8))
+    shown = on_terminal([str(PIXLAKE), "query", f"SELECT {columns}"], tmp_path)
+    lines = [line.rstrip() for line in shown.splitlines()]
+    assert "-- 1 --" in lines
+    assert f"column_7  {'x' * 20}" in lines
+    shown = on_terminal([str(PIXLAKE), "query", "SELECT 1 AS n"], tmp_path)
+    assert "-- 1 --" not in shown
+
+
+def on_terminal(command: list[str], home: Path) -> str:
+    """What a command prints on a terminal of 80 columns."""
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "PIXLAKE_HOME": str(home), "COLUMNS": "80", "TERM": "xterm"}
+    try:
+        done = subprocess.run(
+            command, stdout=theirs, stderr=subprocess.DEVNULL, env=environment, check=True
+        )
+    finally:
+        os.close(theirs)
+    assert done.returncode == 0
+    parts = []
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            part = os.read(ours, 65536)
+        except OSError:  # Linux's end of file for a terminal
+            break
+        parts.append(part)
+    os.close(ours)
+    return b"".join(parts).decode()

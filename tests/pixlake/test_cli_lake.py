@@ -1,0 +1,127 @@
+"""`seal`, `query` and `keys`: verbs that work on the data itself."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from pixlake.client import Client
+from tests.pixlake.conftest import Run
+from tests.pixlake.door import Door
+
+
+@pytest.fixture
+def stored(run: Run, client: Client, photo: bytes) -> list[str]:
+    """Ids of three images of this test's tenant, sealed."""
+    ids = [
+        client.upload(photo, filename=f"{n}.jpg", metadata={"n": str(n)}).image.image_id
+        for n in range(3)
+    ]
+    assert run("seal", "--now").exit_code == 0
+    return ids
+
+
+def of(tenant: str, sql: str) -> str:
+    """Over this test's images only: the store is shared."""
+    return sql.replace("mine", f"tenant = '{tenant}'")
+
+
+def test_a_sealed_image_is_a_row_once(run: Run, stored: list[str], tenant: str) -> None:
+    sql = of(tenant, "SELECT image_id, width, metadata FROM images WHERE mine ORDER BY 1")
+    rows = json.loads(run("query", sql, "--json").stdout)
+    assert [row["image_id"] for row in rows] == sorted(stored)
+    assert {row["metadata"]["n"] for row in rows} == {"0", "1", "2"}
+    again = json.loads(run("seal", "--now", "--json").stdout)
+    assert (again["rows"], again["failed"]) == (0, 0)
+    assert run("query", sql, "--format", "json").stdout == run("query", sql, "--json").stdout
+
+
+def test_csv_is_csv(run: Run, stored: list[str], tenant: str) -> None:
+    sql = """
+        SELECT filename, bytes, event_time, metadata, received_at, 'a,"b' AS odd
+        FROM images WHERE mine ORDER BY 1
+    """
+    done = run("query", "-", "--format", "csv", stdin=of(tenant, sql))
+    assert done.exit_code == 0, done.output
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert [row["filename"] for row in rows] == ["0.jpg", "1.jpg", "2.jpg"]
+    assert rows[0]["event_time"] == ""
+    assert json.loads(rows[0]["metadata"]) == {"n": "0"}
+    assert rows[0]["odd"] == 'a,"b'
+    assert rows[0]["received_at"].endswith("+00:00")
+    assert len(stored) == len(rows)
+
+
+def test_the_table_of_the_readme(run: Run, stored: list[str], tenant: str) -> None:
+    sql = "SELECT format, count(*), avg(width) FROM images WHERE mine GROUP BY 1"
+    done = run("query", of(tenant, sql))
+    head, row = done.stdout.splitlines()
+    assert head.split() == ["format", "count_star()", "avg(width)"]
+    assert row.split()[:2] == ["jpeg", str(len(stored))]
+
+
+def test_numbers_of_every_kind_are_json(run: Run) -> None:
+    sql = "SELECT sum(1::HUGEINT) AS s, 'nan'::DOUBLE AS n, 1.50::DECIMAL(4,2) AS d, [1, NULL] AS l"
+    (row,) = json.loads(run("query", sql, "--json").stdout)
+    assert row == {"s": 1, "n": None, "d": 1.5, "l": [1, None]}
+
+
+def test_a_wrong_statement_is_1_in_one_line(run: Run) -> None:
+    done = run("query", "SELECT nothing FROM images", "--json")
+    assert done.exit_code == 1
+    assert json.loads(done.stdout)["error"]["code"] == "query_failed"
+    assert len(done.stderr.splitlines()) == 1
+    assert run("query", " ").exit_code == 2
+    assert run("query", "SELECT 1", "--format", "xml").exit_code == 2
+
+
+def test_an_empty_lake_says_what_to_do(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PIXLAKE_STORE_URL")
+    done = run("query", "SELECT count(*) AS n FROM images")
+    assert done.exit_code == 0
+    assert done.stdout.split() == ["n", "0"]
+    assert "pixlake seal --now" in done.stderr
+
+
+def test_settings_that_can_not_be_name_their_variable(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PIXLAKE_RETENTION_DAYS", "soon")
+    done = run("query", "SELECT 1")
+    assert done.exit_code == 2
+    assert "PIXLAKE_RETENTION_DAYS" in done.stderr
+    monkeypatch.delenv("PIXLAKE_RETENTION_DAYS")
+    monkeypatch.delenv("PIXLAKE_STORE_URL")
+    for verb in (["seal"], ["query", "SELECT 1"], ["keys", "ls"]):
+        done = run(*verb, "--home", tmp_path / "nowhere")
+        assert done.exit_code == 2
+        assert "nowhere" in done.stderr
+        assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_key_lives_from_create_to_revoke(run: Run, door: Door) -> None:
+    there = ("--home", door.home)
+    made = run("keys", "create", "camera 7", "--tenant", "cams", "--scope", "images:read", *there)
+    assert made.exit_code == 0, made.output
+    key = made.stdout.strip()
+    with Client(door.url, key) as client:
+        assert list(client.images()) == []
+    said = json.loads(run("keys", "ls", *there, "--json").stdout)["keys"][-1]
+    assert (said["name"], said["tenant"], said["scopes"]) == ("camera 7", "cams", ["images:read"])
+    assert said["revoked_at"] is None
+    assert key not in run("keys", "ls", *there).stdout
+
+    assert run("keys", "revoke", said["prefix"], *there).exit_code == 0
+    assert run("keys", "revoke", said["prefix"], *there).exit_code == 1
+    said = json.loads(run("keys", "ls", *there, "--json").stdout)["keys"][-1]
+    assert said["revoked_at"] is not None
+
+
+def test_a_key_as_json_and_keys_that_can_not_be(run: Run, door: Door) -> None:
+    there = ("--home", door.home)
+    made = json.loads(run("keys", "create", "x", *there, "--json").stdout)
+    assert made["key"].startswith(f"pxl_{made['prefix']}_")
+    assert run("keys", "create", "x", "--tenant", "A B", *there).exit_code == 1
+    assert run("keys", "create", "x", "--scope", "all", *there).exit_code == 1
