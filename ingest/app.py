@@ -1,0 +1,79 @@
+"""Ray Serve wiring of the Kafka door: replicas that consume, and hand batches to processors."""
+
+import asyncio
+
+from ray import serve
+from ray.serve import exceptions as serve_exceptions
+
+from ingest.consumer import Consumer
+from ingest.errors import WorkersUnavailable
+from ingest.settings import IngestSettings
+from lake.lake import Commit
+from processors import deployment as processors_deployment
+from processors.job import ImageJob
+from processors.worker import Failure
+
+APP = "ingest"
+NAME = "KafkaIngest"
+
+_HEALTH_PERIOD_SECONDS = 2.0
+# What Serve adds to the consumer's own drain before it kills: leaving the group, closing.
+_CLOSE_SECONDS = 10.0
+
+
+class KafkaIngest:
+    """One replica: a member of the consumer group.
+
+    `async __init__` returns at once; `ready` says when the broker has let it in.
+    """
+
+    async def __init__(self, settings: IngestSettings) -> None:  # type: ignore[misc]  # Serve awaits it
+        self._consumer = Consumer(settings, submit=self._submit)
+        self._run = asyncio.create_task(self._consumer.run())
+
+    async def check_health(self) -> None:
+        """Serve replaces the replica if this raises: the consumer has ended."""
+        if self._run.done():
+            raise RuntimeError("the consumer has ended") from self._run.exception()
+
+    async def ready(self) -> None:
+        """Return if messages are being taken; raises KafkaUnavailable."""
+        await self._consumer.ready()
+
+    async def __del__(self) -> None:
+        """Finish what is under way, commit, leave the group; Serve awaits this."""
+        if hasattr(self, "_consumer"):
+            await self._consumer.stop()
+
+    async def _submit(self, jobs: list[ImageJob]) -> list[Commit | Failure]:
+        """Hand a batch to some replica of the processors, its bytes by reference.
+
+        Raises WorkersUnavailable if none took it, RayError if the one that took it died.
+        """
+        processors = serve.get_deployment_handle(
+            processors_deployment.NAME, processors_deployment.APP
+        )
+        try:
+            answer: list[Commit | Failure] = await processors.handle_many.remote(jobs)
+        except (
+            serve_exceptions.BackPressureError,
+            serve_exceptions.DeploymentUnavailableError,
+        ) as error:
+            raise WorkersUnavailable("no processor took the batch") from error
+        return answer
+
+
+def ingest_app(settings: IngestSettings, *, replicas: int, cpus: float) -> serve.Application:
+    """The application `APP`, which has no route. More replicas than partitions idle."""
+    deployment = serve.deployment(
+        name=NAME,
+        num_replicas=replicas,
+        ray_actor_options={"num_cpus": cpus},
+        # Only probes call it.
+        max_ongoing_requests=16,
+        max_queued_requests=16,
+        health_check_period_s=_HEALTH_PERIOD_SECONDS,
+        graceful_shutdown_timeout_s=settings.kafka_drain_seconds + _CLOSE_SECONDS,
+        graceful_shutdown_wait_loop_s=0.2,
+    )(KafkaIngest)
+    return deployment.bind(settings)

@@ -1,0 +1,272 @@
+"""The Kafka door: read messages, have them processed, commit what is durable."""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, TypeVar
+
+from ingest.dead_letters import DeadLetters
+from ingest.delivery import Delivery, Flight, Outcome, Submit
+from ingest.errors import InvalidMessage, KafkaUnavailable, StreamStopped
+from ingest.intake import HOLD_SECONDS, Intake
+from ingest.kafka import KafkaProducer, ensure_topics
+from ingest.messages import Message, Rejection, Terms, to_job
+from ingest.offsets import Ticket
+from ingest.settings import IngestSettings
+from ingest.stream import Stream, StreamState, Turn
+from processors.errors import Refused
+from processors.job import ImageJob
+from processors.preset import find_preset
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+# One turn's wait for a message; also how late a stop or a resume may be noticed.
+_WAIT_SECONDS = 0.1
+# A turn may wait for a revocation (5 s by default); much longer, and the thread hangs.
+_STALE_SECONDS = 15.0
+_SET_UP_RETRY_SECONDS = 1.0
+# Leaving the group needs the cluster; without it, the group notices by itself.
+_CLOSE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How the door is: `ready` when messages are taken, `alive` while it works or tries to."""
+
+    ready: bool
+    alive: bool
+    error: str | None
+    partitions: int
+    paused: int
+    lag: int | None
+    last_turn_seconds: float | None
+    inflight_messages: int
+    inflight_bytes: int
+    outcomes: dict[str, int]
+    retries: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+class Consumer:
+    """Read jobs from Kafka, hand them to `submit` in batches, commit what is durable.
+
+    One turn of the loop:
+      1. full? stop reading for a second, then pause; go on at one half (`Intake`)
+      2. on the Kafka thread: note what is done, commit up to the longest durable prefix of
+         offsets, pause partitions too far ahead of an unfinished message, read one batch
+      3. make each message a job, or a rejection
+      4. deliver the batch, in a task of its own: submit; retry what is ours to retry; dead-letter
+         what is refused; find out which message takes workers down
+      5. settle each message that is at its end: free its bytes, tell the Kafka thread
+
+    Guarantee: an offset is committed only after the image's record and row, or its dead letter,
+    are durable, and so are those of all messages before it. A crash at any point repeats what
+    was not committed, and a repeated message is the same image. Batches overtake each other.
+    """
+
+    def __init__(self, settings: IngestSettings, submit: Submit) -> None:
+        # A misspelt default would turn the whole topic into dead letters; raises UnknownPreset.
+        find_preset(settings.default_preset)
+        self._settings = settings
+        self._submit = submit
+        self._terms = Terms(
+            settings.kafka_tenant, settings.default_preset, settings.kafka_max_message_bytes
+        )
+        self._intake = Intake(
+            settings.kafka_max_inflight_bytes, settings.kafka_max_inflight_messages
+        )
+        # Kafka's client may block; all calls to it are made here, never in the event loop.
+        self._thread = ThreadPoolExecutor(1, "kafka")
+        self._outcomes: Counter[Outcome] = Counter()
+        self._room = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._fault: BaseException | None = None
+        self._waiting_for: str | None = "not set up yet"
+        self._ended = asyncio.Event()
+        self._state: Literal["new", "running", "ended"] = "new"
+        self._stream: Stream | None = None
+        self._delivery: Delivery | None = None
+
+    async def run(self) -> None:
+        """Work until `stop`; a cluster that is away is waited for.
+
+        Raises StreamStopped, or whatever else ended it; it does not come back by itself then.
+        Cancelled: commits what is durable and leaves the group, without waiting for the rest.
+        """
+        self._state = "running"
+        try:
+            await self._run()
+        except Exception as error:
+            self._fault = error
+            raise
+        finally:
+            self._state = "ended"
+            self._ended.set()
+
+    async def stop(self) -> None:
+        """Take nothing more, finish what is under way, commit, leave the group.
+
+        What is not finished within `kafka_drain_seconds` is left to whoever reads it next.
+        """
+        self._stopping.set()
+        self._room.set()
+        if self._stream is not None:
+            self._stream.interrupt()
+        if self._state == "running":
+            await self._ended.wait()
+
+    async def ready(self) -> None:
+        """Return if messages are taken now; raises KafkaUnavailable, which says why not."""
+        status = self.status()
+        if not status.ready:
+            raise KafkaUnavailable(status.error or "not a member of the group yet")
+
+    def status(self) -> Status:
+        """How the door is, as of the last turn."""
+        stream = self._stream.state if self._stream else StreamState()
+        age = time.monotonic() - stream.turned_at if stream.turned_at else None
+        alive = self._state == "running"
+        fresh = age is not None and age < _STALE_SECONDS
+        ready = alive and fresh and stream.group.member and not self._stopping.is_set()
+        return Status(
+            ready=ready,
+            alive=alive,
+            error=self._error(stream),
+            partitions=stream.partitions,
+            paused=stream.paused,
+            lag=stream.group.lag,
+            last_turn_seconds=age,
+            inflight_messages=self._intake.messages,
+            inflight_bytes=self._intake.bytes,
+            outcomes={str(name): count for name, count in self._outcomes.items()},
+            retries=self._delivery.retries if self._delivery else 0,
+        )
+
+    async def _run(self) -> None:
+        if not await self._set_up():
+            return
+        producer = KafkaProducer(self._settings)
+        try:
+            dead_letters = DeadLetters(producer, self._settings.dead_letters)
+            delivery = Delivery(self._submit, dead_letters, self._settle, self._settings)
+            stream = await self._call(Stream, self._settings)
+            self._stream, self._delivery = stream, delivery
+            await self._consume(stream, delivery)
+        except StreamStopped:
+            # A turn that `stop` interrupted ends in this way as well.
+            if not self._stopping.is_set():
+                raise
+        finally:
+            await self._tear_down(producer)
+
+    async def _set_up(self) -> bool:
+        """Wait until both topics exist; False: asked to stop before."""
+        while not self._stopping.is_set():
+            try:
+                await self._call(ensure_topics, self._settings)
+            except KafkaUnavailable as error:
+                self._waiting_for = str(error)
+                _log.warning("Kafka is not there yet: %s", error)
+                await self._pause_for(self._stopping, _SET_UP_RETRY_SECONDS)
+            else:
+                self._waiting_for = None
+                return True
+        return False
+
+    async def _consume(self, stream: Stream, delivery: Delivery) -> None:
+        drained_by: float | None = None
+        while self._fault is None:
+            now = time.monotonic()
+            if self._stopping.is_set():
+                drained_by = drained_by or now + self._settings.kafka_drain_seconds
+                if not self._tasks or now > drained_by:
+                    return
+            batch = await self._call(stream.turn, await self._plan(now))
+            if batch:
+                self._launch(delivery, [self._flight(*pair) for pair in batch])
+        raise self._fault
+
+    async def _plan(self, now: float) -> Turn:
+        """What the next turn may read; waits here while full for less than a second."""
+        mode = self._intake.mode(now)
+        while mode == "hold" and not self._stopping.is_set():
+            self._room.clear()
+            await self._pause_for(self._room, HOLD_SECONDS)
+            mode = self._intake.mode(time.monotonic())
+        if mode != "read" or self._stopping.is_set():
+            return Turn(0, 0, _WAIT_SECONDS)
+        return Turn(
+            min(self._intake.room_bytes, self._settings.kafka_batch_bytes),
+            min(self._intake.room_messages, self._settings.kafka_batch_messages),
+            _WAIT_SECONDS,
+        )
+
+    def _flight(self, message: Message, ticket: Ticket) -> Flight:
+        job: ImageJob | Rejection
+        try:
+            job = to_job(message, self._terms, datetime.now(UTC))
+        except (InvalidMessage, Refused) as error:
+            job = Rejection(error.code, error.message, error.limit, error.value)
+        self._intake.take(message.size)
+        return Flight(message, ticket, job)
+
+    def _launch(self, delivery: Delivery, flights: list[Flight]) -> None:
+        task = asyncio.create_task(delivery.deliver(flights))
+        self._tasks.add(task)
+        task.add_done_callback(self._landed)
+
+    def _landed(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._room.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fault = self._fault or error
+
+    def _settle(self, flight: Flight, outcome: Outcome) -> None:
+        self._intake.release(flight.message.size)
+        self._outcomes[outcome] += 1
+        self._room.set()
+        if self._stream is not None:
+            self._stream.finish(flight.ticket)
+
+    async def _tear_down(self, producer: KafkaProducer) -> None:
+        tasks = set(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._stream is not None:
+            self._stream.interrupt()
+            try:
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    await self._call(self._stream.close)
+            except TimeoutError:
+                _log.warning("left the group without saying so: the cluster does not answer")
+        await producer.close()
+        self._thread.shutdown(wait=False)
+
+    async def _call(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Run it on the Kafka thread."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, function, *arguments)
+
+    async def _pause_for(self, event: asyncio.Event, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await event.wait()
+        except TimeoutError:
+            return
+
+    def _error(self, stream: StreamState) -> str | None:
+        if self._fault is not None:
+            return repr(self._fault)
+        failed = self._delivery.last_failure if self._delivery and self._intake.messages else None
+        return self._waiting_for or stream.group.error or failed

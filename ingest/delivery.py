@@ -1,0 +1,191 @@
+"""One batch to its end: submit, go by the verdicts, retry, find the poison, dead-letter."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from ingest.dead_letters import DeadLetters
+from ingest.errors import (
+    KafkaUnavailable,
+    StreamStopped,
+    TooManyDeadLetters,
+    WorkersUnavailable,
+    verdict,
+)
+from ingest.messages import Message, Rejection
+from ingest.offsets import Ticket
+from ingest.settings import IngestSettings
+from lake.lake import Commit
+from processors.job import ImageJob
+from processors.worker import Failure
+
+_log = logging.getLogger(__name__)
+
+# From a blink to a pace at which a store or a cluster that comes back is not run over.
+_FIRST_WAIT_SECONDS = 0.2
+_LONGEST_WAIT_SECONDS = 10.0
+
+Submit = Callable[[list[ImageJob]], Awaitable[list[Commit | Failure]]]
+"""One answer a job, in order. Raises WorkersUnavailable when nobody took the batch; anything
+else it raises is held against the batch."""
+
+Outcome = Literal["created", "replayed", "erased", "dead-lettered", "dropped"]
+
+
+@dataclass(slots=True, eq=False)
+class Flight:
+    """A message under way, and how often a batch with it in took its worker down."""
+
+    message: Message
+    ticket: Ticket
+    job: ImageJob | Rejection
+    failures: int = 0
+
+
+class Delivery:
+    """Brings flights to their end; `settle` is called once for each, when it is durable.
+
+    `dropped`: its partition went to another member, which has it now.
+    """
+
+    def __init__(
+        self,
+        submit: Submit,
+        dead_letters: DeadLetters,
+        settle: Callable[[Flight, Outcome], None],
+        settings: IngestSettings,
+    ) -> None:
+        self._submit = submit
+        self._dead_letters = dead_letters
+        self._settle = settle
+        self._settings = settings
+        self._in_a_row = 0
+        # Suspects are tried one at a time, so that one does not take another one's blame.
+        self._alone = asyncio.Lock()
+        self.retries = 0
+        self.last_failure: str | None = None
+
+    async def deliver(self, flights: list[Flight]) -> None:
+        """Return when all are settled, however long it takes; raises StreamStopped."""
+        refused = [self._refuse(f, f.job) for f in flights if isinstance(f.job, Rejection)]
+        jobs = [flight for flight in flights if isinstance(flight.job, ImageJob)]
+        await asyncio.gather(self._process(jobs), *refused)
+
+    async def _process(self, flights: list[Flight]) -> None:
+        waits = _waits()
+        while flights := self._ours(flights):
+            flights = await self._once(flights)
+            if flights:
+                self.retries += len(flights)
+                await asyncio.sleep(next(waits))
+
+    async def _once(self, flights: list[Flight]) -> list[Flight]:
+        """One submit; what has to come again."""
+        try:
+            slots = await self._answers(flights)
+        except WorkersUnavailable as error:
+            self.last_failure = f"{error.code}: {error}"
+            return flights
+        except asyncio.CancelledError as error:
+            # Ours, or that of a call whose worker died?
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            return await self._blame(flights, error)
+        except Exception as error:  # noqa: BLE001  # whatever a worker dies of
+            return await self._blame(flights, error)
+        done = await asyncio.gather(*map(self._end, flights, slots))
+        return [flight for flight, settled in zip(flights, done, strict=True) if not settled]
+
+    async def _answers(self, flights: list[Flight]) -> list[Commit | Failure]:
+        jobs = [flight.job for flight in flights if isinstance(flight.job, ImageJob)]
+        if len(flights) == 1 and self._suspicious(flights[0]):
+            async with self._alone:
+                slots = await self._in_time(jobs)
+        else:
+            slots = await self._in_time(jobs)
+        if len(slots) != len(jobs):
+            raise RuntimeError(f"{len(slots)} answers for {len(jobs)} jobs")
+        return slots
+
+    async def _in_time(self, jobs: list[ImageJob]) -> list[Commit | Failure]:
+        async with asyncio.timeout(self._settings.kafka_submit_timeout_seconds):
+            return await self._submit(jobs)
+
+    async def _end(self, flight: Flight, slot: Commit | Failure) -> bool:
+        """Settle it as its answer says; False: it has to come again."""
+        if isinstance(slot, Commit):
+            self._in_a_row = 0
+            self._settle(flight, slot.outcome)
+            return True
+        ruling = verdict(slot.code, retry=slot.retry)
+        if ruling == "retry":
+            self.last_failure = f"{slot.code}: {slot.message}"
+            return False
+        if ruling == "crash":
+            raise StreamStopped(f"{slot.code}: {slot.message}", value=slot.code)
+        if ruling == "erased":
+            self._settle(flight, "erased")
+            return True
+        await self._refuse(flight, Rejection(slot.code, slot.message, slot.limit, slot.value))
+        return True
+
+    async def _blame(self, flights: list[Flight], error: BaseException) -> list[Flight]:
+        """A batch that raised: again, then one by one, then whoever did it is a dead letter."""
+        self.last_failure = repr(error)
+        _log.warning("a batch of %d failed: %r", len(flights), error)
+        for flight in flights:
+            flight.failures += 1
+        if len(flights) > 1 and any(map(self._suspicious, flights)):
+            for flight in flights:
+                await self._process([flight])
+            return []
+        most = self._settings.kafka_batch_failures + self._settings.kafka_alone_failures
+        if len(flights) == 1 and flights[0].failures >= most:
+            detail = f"workers died of it, also alone, the last time of {error!r}"
+            await self._refuse(flights[0], Rejection("processing_failed", detail, value=most))
+            return []
+        return flights
+
+    async def _refuse(self, flight: Flight, why: Rejection) -> None:
+        """Dead-letter it, and settle it when the cluster has the dead letter."""
+        limit = self._settings.kafka_max_dead_letters_in_a_row
+        if limit and self._in_a_row >= limit:
+            raise TooManyDeadLetters(
+                f"{limit} messages in a row were refused, the next one with {why.code}", limit=limit
+            )
+        self._in_a_row += 1
+        for wait in _waits():
+            if flight.ticket.dropped:
+                self._settle(flight, "dropped")
+                return
+            try:
+                await self._dead_letters.send(flight.message, why)
+            except KafkaUnavailable as error:
+                self.last_failure = f"dead letter: {error}"
+                _log.warning("dead letter not sent yet: %s", error)
+                await asyncio.sleep(wait)
+            else:
+                self._settle(flight, "dead-lettered")
+                return
+
+    def _suspicious(self, flight: Flight) -> bool:
+        return flight.failures >= self._settings.kafka_batch_failures
+
+    def _ours(self, flights: list[Flight]) -> list[Flight]:
+        """Settle those whose partition went away, and keep the others."""
+        for flight in flights:
+            if flight.ticket.dropped:
+                self._settle(flight, "dropped")
+        return [flight for flight in flights if not flight.ticket.dropped]
+
+
+def _waits() -> Iterator[float]:
+    """Seconds to wait before each further try: doubling, with jitter, without an end."""
+    longest = _FIRST_WAIT_SECONDS
+    while True:
+        yield random.uniform(longest / 2, longest)
+        longest = min(2 * longest, _LONGEST_WAIT_SECONDS)

@@ -1,0 +1,223 @@
+"""The wire format: what a Kafka message says, as an `ImageJob`. Pure functions, no client.
+
+Value: the bytes of one image. Headers, all optional, values UTF-8:
+  pixlake-preset         name of the preset
+  pixlake-filename       a label; only the last part of a path is kept
+  pixlake-meta-<name>    metadata of the image
+  ce_id, ce_source, …    CloudEvents 1.0, binary mode: `ce_source` and `ce_id` make the identity,
+                         `ce_time` the event time; id, source, type, subject become metadata
+Other headers are ignored. Without an event, topic, partition and offset make the identity.
+"""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+
+from ingest.errors import InvalidEvent, InvalidHeader
+from ingest.offsets import Partition
+from processors.errors import EmptyImage, TooManyBytes
+from processors.job import ImageJob, KafkaPosition, by_event, by_position
+from processors.preset import find_preset
+
+PRESET = "pixlake-preset"
+FILENAME = "pixlake-filename"
+METADATA = "pixlake-meta-"
+CONTENT_TYPE = "content-type"
+_EVENT_METADATA = ("ce_id", "ce_source", "ce_type", "ce_subject")
+_EVENT_HEADERS = (*_EVENT_METADATA, "ce_specversion", "ce_time")
+_STRUCTURED = "application/cloudevents"
+
+# The same bounds as at the HTTP door: metadata goes into every row.
+MAX_ENTRIES = 32
+MAX_VALUE_BYTES = 1024
+MAX_TOTAL_BYTES = 8192
+_MAX_FILENAME_BYTES = 255
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+# Controls, formats (RTL override and the like), surrogates, line and paragraph separators.
+_UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+Headers = tuple[tuple[str, bytes | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message as it was read. `timestamp`: set by the producer; None if it gave no sane one."""
+
+    topic: str
+    topic_id: str
+    partition: int
+    offset: int
+    value: bytes | None
+    key: bytes | None = None
+    headers: Headers = ()
+    timestamp: datetime | None = None
+    headers_fault: str | None = None
+    """Why the headers could not be read, if so."""
+
+    @property
+    def source(self) -> Partition:
+        """The partition that it was read from."""
+        return Partition(self.topic, self.partition)
+
+    @property
+    def size(self) -> int:
+        """Bytes that it holds in memory: key, value and headers."""
+        headers = sum(len(name) + len(value or b"") for name, value in self.headers)
+        return len(self.value or b"") + len(self.key or b"") + headers
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why a message can't become an image: what its dead letter says."""
+
+    code: str
+    detail: str
+    limit: float | None = None
+    value: float | str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the door adds to a message, and the most that it takes, in bytes."""
+
+    tenant: str
+    default_preset: str
+    max_bytes: int
+
+
+def to_job(message: Message, terms: Terms, received_at: datetime) -> ImageJob:
+    """The job that a message asks for.
+
+    Raises InvalidMessage (its headers) or processors' Refused (EmptyImage, TooManyBytes,
+    UnknownPreset).
+    """
+    if message.headers_fault is not None:
+        raise InvalidHeader(message.headers_fault)
+    texts = _texts(message.headers)
+    data = _data(message, terms.max_bytes)
+    position = KafkaPosition(message.topic, message.partition, message.offset)
+    event = _event(texts)
+    filename = texts.get(FILENAME)
+    return ImageJob(
+        tenant=terms.tenant,
+        door="kafka",
+        identity=event or by_position(message.topic_id, position),
+        data=np.frombuffer(data, dtype=np.uint8),
+        preset=find_preset(texts.get(PRESET, terms.default_preset)),
+        received_at=received_at,
+        metadata=_metadata(texts),
+        filename=clean_filename(filename) if filename else None,
+        event_time=_event_time(texts.get("ce_time")) or message.timestamp,
+        position=position,
+    )
+
+
+def moment(milliseconds: int) -> datetime | None:
+    """A message's timestamp, UTC; None if no calendar has it (producers may send anything)."""
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def clean_filename(name: str) -> str | None:
+    """The last part of a path, printable, at most 255 bytes; None if nothing is left."""
+    last = name.replace("\\", "/").rsplit("/", 1)[-1]
+    kept = "".join(c for c in last if unicodedata.category(c) not in _UNPRINTABLE)
+    whole = unicodedata.normalize("NFC", kept).encode()[:_MAX_FILENAME_BYTES]
+    text = whole.decode(errors="ignore").strip()
+    return None if text in {"", ".", ".."} else text
+
+
+def _data(message: Message, limit: int) -> bytes:
+    if not message.value:
+        raise EmptyImage("the message has no value (ce_dataref is not followed)")
+    if len(message.value) > limit:
+        raise TooManyBytes(
+            "the message is larger than an image may be", limit=limit, value=len(message.value)
+        )
+    return message.value
+
+
+def _texts(headers: Headers) -> dict[str, str]:
+    """The headers that we read, decoded and within bounds; a null header is as good as none."""
+    texts: dict[str, str] = {}
+    total = 0
+    for name, value in headers:
+        if value is None or not _is_ours(name):
+            continue
+        shown = name[:100]
+        if name in texts:
+            raise InvalidHeader(f"header {shown!r} comes twice", value=shown)
+        _within(f"bytes in header {shown!r}", len(value), MAX_VALUE_BYTES)
+        total += len(name.encode("utf-8", "surrogatepass")) + len(value)
+        texts[name] = _text(shown, value)
+    _within("bytes in its headers", total, MAX_TOTAL_BYTES)
+    return texts
+
+
+def _is_ours(name: str) -> bool:
+    known = (PRESET, FILENAME, CONTENT_TYPE)
+    return name in known or name in _EVENT_HEADERS or name.startswith(METADATA)
+
+
+def _text(name: str, value: bytes) -> str:
+    try:
+        text = value.decode("utf-8")
+    except UnicodeDecodeError:
+        raise InvalidHeader(f"header {name!r} is not UTF-8", value=name) from None
+    # A tab is fine; other controls end up in somebody's terminal or CSV. File names are cleaned.
+    if name != FILENAME and not all(c.isprintable() or c == "\t" for c in text):
+        raise InvalidHeader(f"header {name!r} has characters that don't print", value=name)
+    return text
+
+
+def _event(texts: Mapping[str, str]) -> tuple[str, ...] | None:
+    """The identity that CloudEvents headers give; None if there are none."""
+    if texts.get(CONTENT_TYPE, "").lower().startswith(_STRUCTURED):
+        raise InvalidEvent("CloudEvents come in binary mode here", value=texts[CONTENT_TYPE])
+    if not any(name in texts for name in ("ce_specversion", "ce_id", "ce_source")):
+        return None
+    version = texts.get("ce_specversion", "1.0")
+    if not version.startswith("1."):
+        raise InvalidEvent("CloudEvents 1.x is understood", value=version)
+    for name in ("ce_id", "ce_source"):
+        if not texts.get(name):
+            raise InvalidEvent(f"a CloudEvent has {name}", value=name)
+    return by_event(texts["ce_source"], texts["ce_id"])
+
+
+def _event_time(text: str | None) -> datetime | None:
+    """`ce_time` (RFC 3339) in UTC."""
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+        if found.tzinfo is not None:
+            return found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise InvalidEvent("ce_time is an RFC 3339 time with a zone", value="ce_time")
+
+
+def _metadata(texts: Mapping[str, str]) -> dict[str, str]:
+    metadata = {name: texts[name] for name in _EVENT_METADATA if name in texts}
+    for header, value in texts.items():
+        if header.startswith(METADATA):
+            name = header.removeprefix(METADATA)
+            if _NAME.fullmatch(name) is None:
+                raise InvalidHeader(f"a metadata name is {_NAME.pattern}", value=header[:100])
+            if name in metadata:
+                raise InvalidHeader(f"metadata {name!r} comes twice", value=name)
+            metadata[name] = value
+    _within("metadata entries", len(metadata), MAX_ENTRIES)
+    return metadata
+
+
+def _within(what: str, value: int, limit: int) -> None:
+    if value > limit:
+        raise InvalidHeader(f"the message has too many {what}", limit=limit, value=value)

@@ -1,0 +1,139 @@
+"""Settings of the Kafka door: which cluster and topic, how much at once, how patient."""
+
+from typing import Literal, Self
+
+from pydantic import AliasChoices, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class IngestSettings(BaseSettings):
+    """Read once at the top of a process and passed down; environment variables `PIXLAKE_…`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PIXLAKE_", frozen=True, extra="ignore", populate_by_name=True
+    )
+
+    kafka_bootstrap_servers: str = Field(
+        default="127.0.0.1:9092",
+        # Without the prefix: the name that every Kafka tool knows.
+        validation_alias=AliasChoices("KAFKA_BOOTSTRAP_SERVERS"),
+        description="the cluster, as host:port[,host:port]",
+    )
+    kafka_topic: str = Field(default="images", min_length=1, description="topic of images")
+    kafka_dead_letter_topic: str | None = Field(
+        default=None, description="topic of refused messages; default: <topic>.dead-letters"
+    )
+    kafka_group: str = Field(default="pixlake", min_length=1, description="consumer group")
+    kafka_group_protocol: Literal["classic", "consumer"] = Field(
+        default="classic",
+        description="rebalance protocol; consumer (KIP-848) needs brokers of version 4",
+    )
+    kafka_create_topics: bool = Field(
+        default=True, description="create both topics at start if they are not there"
+    )
+    kafka_topic_partitions: int = Field(
+        default=6, ge=1, le=10_000, description="partitions of a topic that we create"
+    )
+    kafka_tenant: str = Field(
+        default="default", min_length=1, description="tenant that images of the topic belong to"
+    )
+    default_preset: str = Field(
+        default="web", description="preset of an upload or message that names none"
+    )
+    kafka_max_message_bytes: int = Field(
+        default=25_000_000, ge=1, le=500_000_000, description="largest image in a message, bytes"
+    )
+    kafka_max_inflight_bytes: int = Field(
+        default=64_000_000,
+        ge=1,
+        description="bytes of messages under way at once; may be exceeded by one message",
+    )
+    kafka_max_inflight_messages: int = Field(
+        default=128, ge=1, le=100_000, description="messages under way at once"
+    )
+    kafka_max_uncommitted_messages: int = Field(
+        default=2000,
+        ge=1,
+        description="messages of a partition, done or not, that wait for an earlier one; then the "
+        "partition is paused. Bounds what a crash repeats",
+    )
+    kafka_batch_messages: int = Field(
+        default=16, ge=1, le=10_000, description="messages handed to a worker at once"
+    )
+    kafka_batch_bytes: int = Field(
+        default=4_000_000, ge=1, description="bytes handed to a worker at once; one message may"
+    )
+    kafka_submit_timeout_seconds: float = Field(
+        default=120, gt=0, description="longest time that workers may take for a batch"
+    )
+    kafka_batch_failures: int = Field(
+        default=2,
+        ge=1,
+        description="times a batch may kill its worker before its messages are tried one by one",
+    )
+    kafka_alone_failures: int = Field(
+        default=3,
+        ge=1,
+        description="times a message alone may kill its worker before it is a dead letter",
+    )
+    kafka_max_dead_letters_in_a_row: int = Field(
+        default=0,
+        ge=0,
+        description="stop at that many dead letters without an image between; 0: never stop",
+    )
+    kafka_commit_interval_seconds: float = Field(
+        default=1, gt=0, le=60, description="pause between two commits of offsets"
+    )
+    kafka_revoke_wait_seconds: float = Field(
+        default=5,
+        ge=0,
+        le=60,
+        description="how long a partition that goes to another member waits for its batches",
+    )
+    kafka_drain_seconds: float = Field(
+        default=30, ge=0, le=600, description="how long a stop waits for batches under way"
+    )
+    kafka_session_timeout_ms: int = Field(
+        default=15_000,
+        ge=100,
+        le=1_800_000,
+        description="silence after which the group gives a member's partitions away; classic only",
+    )
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT", description="how to talk to the brokers"
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+        default=None, description="how to log in"
+    )
+    kafka_sasl_username: str | None = Field(default=None, description="user for SASL")
+    kafka_sasl_password: SecretStr | None = Field(default=None, description="password for SASL")
+    kafka_ssl_ca_location: str | None = Field(
+        default=None, description="file of CA certificates; default: the system's"
+    )
+    kafka_ssl_certificate_location: str | None = Field(
+        default=None, description="file of the client's certificate, for mutual TLS"
+    )
+    kafka_ssl_key_location: str | None = Field(
+        default=None, description="file of the client's key, for mutual TLS"
+    )
+    kafka_ssl_key_password: SecretStr | None = Field(
+        default=None, description="password of the client's key"
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.kafka_security_protocol.startswith("SASL") and not (
+            self.kafka_sasl_mechanism and self.kafka_sasl_username and self.kafka_sasl_password
+        ):
+            raise ValueError(
+                "PIXLAKE_KAFKA_SECURITY_PROTOCOL with SASL needs PIXLAKE_KAFKA_SASL_MECHANISM, "
+                "_USERNAME and _PASSWORD"
+            )
+        if self.dead_letters == self.kafka_topic:
+            raise ValueError("PIXLAKE_KAFKA_DEAD_LETTER_TOPIC is PIXLAKE_KAFKA_TOPIC itself")
+        return self
+
+    @property
+    def dead_letters(self) -> str:
+        """The topic of refused messages, with the default applied."""
+        return self.kafka_dead_letter_topic or f"{self.kafka_topic}.dead-letters"

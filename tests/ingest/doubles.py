@@ -1,0 +1,83 @@
+"""Stand-ins for the workers: they answer as told, and remember what they were asked."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from ingest.consumer import Consumer
+from ingest.delivery import Submit
+from ingest.settings import IngestSettings
+from lake.lake import Commit
+from lake.schema import ImageRecord
+from processors.job import ImageJob
+from processors.worker import Failure
+
+_DEADLINE_SECONDS = 40
+
+
+def committed_as(job: ImageJob, outcome: str = "created") -> Commit:
+    known: dict[str, Any] = {"image_id": job.image_id}
+    record = ImageRecord.model_construct(**known)
+    return Commit("replayed" if outcome == "replayed" else "created", record)
+
+
+def refused(code: str = "not_an_image", limit: float | None = None) -> Failure:
+    return Failure(code, f"refused: {code}", limit, None, retry=False)
+
+
+def unavailable() -> Failure:
+    return Failure("store_unavailable", "the store is away", None, None, retry=True)
+
+
+class Workers:
+    """Answers each job by `answer`; every call and every job is remembered."""
+
+    def __init__(self, answer: Callable[[ImageJob], Commit | Failure] = committed_as) -> None:
+        self.answer = answer
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.jobs: list[ImageJob] = []
+        self.done: list[ImageJob] = []
+        self.batches: list[int] = []
+
+    async def submit(self, jobs: list[ImageJob]) -> list[Commit | Failure]:
+        self.batches.append(len(jobs))
+        self.jobs += jobs
+        await self.gate.wait()
+        answers = [self.answer(job) for job in jobs]
+        self.done += [j for j, a in zip(jobs, answers, strict=True) if isinstance(a, Commit)]
+        return answers
+
+    @property
+    def done_values(self) -> list[bytes]:
+        return [job.data.tobytes() for job in self.done]
+
+
+@asynccontextmanager
+async def running(settings: IngestSettings, submit: Submit) -> AsyncIterator[Consumer]:
+    """A consumer at work, which ends well."""
+    consumer = Consumer(settings, submit)
+    task = asyncio.create_task(consumer.run())
+    try:
+        yield consumer
+    finally:
+        await consumer.stop()
+        await task
+
+
+async def until(condition: Callable[[], bool], what: str = "") -> None:
+    """Wait until it holds."""
+    ends = time.monotonic() + _DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < ends, f"never came true: {what}"
+        await asyncio.sleep(0.02)
+
+
+async def until_committed(read: Callable[[], int], offset: int) -> None:
+    """Wait for a committed offset, asked for in a thread."""
+    ends = time.monotonic() + _DEADLINE_SECONDS
+    while (found := await asyncio.to_thread(read)) != offset:
+        assert time.monotonic() < ends, f"committed is {found}, not {offset}"
+        await asyncio.sleep(0.05)

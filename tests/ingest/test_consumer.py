@@ -1,0 +1,306 @@
+"""What a producer may rely on: nothing lost, nothing skipped, poison never in the way."""
+
+import asyncio
+import hashlib
+from collections import Counter
+from datetime import UTC, datetime
+
+import pytest
+
+from ingest.consumer import Consumer
+from ingest.errors import KafkaUnavailable, StreamStopped, TooManyDeadLetters, WorkersUnavailable
+from lake.lake import Commit
+from processors.errors import UnknownPreset
+from processors.job import ImageJob
+from processors.worker import Failure
+from tests.ingest.conftest import Stage
+from tests.ingest.doubles import Workers, committed_as, refused, running, unavailable, until
+from tests.ingest.wire import Sent
+
+
+def value_of(job: ImageJob) -> bytes:
+    return job.data.tobytes()
+
+
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+async def test_every_message_is_submitted_once_and_committed(
+    wide_stage: Stage, protocol: str
+) -> None:
+    sent = [f"{number:03}".encode() for number in range(100)]
+    await wide_stage.send_values(sent[:60], partition=0)
+    await wide_stage.send_values(sent[60:], partition=1)
+    workers = Workers()
+    settings = wide_stage.settings(kafka_group_protocol=protocol)
+    async with running(settings, workers.submit) as consumer:
+        await wide_stage.until_committed(60, partition=0)
+        await wide_stage.until_committed(40, partition=1)
+        await consumer.ready()
+        assert consumer.status().outcomes == {"created": 100}
+    assert sorted(workers.done_values) == sent
+    assert max(workers.batches) <= settings.kafka_batch_messages
+
+
+async def test_a_refused_message_is_a_dead_letter_and_the_stream_goes_on(stage: Stage) -> None:
+    workers = Workers(
+        lambda job: refused("too_many_pixels", 5) if value_of(job) == b"bad" else committed_as(job)
+    )
+    await stage.send(Sent(b"one"), Sent(b"bad", headers=[("camera", b"7")], key=b"k"), Sent(b"two"))
+    async with running(stage.settings(), workers.submit):
+        await stage.until_committed(3)
+    assert workers.done_values == [b"one", b"two"]
+    (letter,) = await stage.dead_letters(1, more=0.2)
+    refused_at = letter.headers.pop("pixlake-dead-letter-time") or b""
+    assert (datetime.now(UTC) - datetime.fromisoformat(refused_at.decode())).total_seconds() < 60
+    assert (letter.value, letter.key) == (b"bad", b"k")
+    assert letter.headers == {
+        "camera": b"7",
+        "pixlake-dead-letter-code": b"too_many_pixels",
+        "pixlake-dead-letter-detail": b"refused: too_many_pixels",
+        "pixlake-dead-letter-limit": b"5",
+        "pixlake-dead-letter-topic": stage.topic.encode(),
+        "pixlake-dead-letter-partition": b"0",
+        "pixlake-dead-letter-offset": b"1",
+    }
+
+
+async def test_bad_messages_never_reach_the_workers(stage: Stage) -> None:
+    preset = "pixlake-preset"
+    await stage.send(
+        Sent(None),
+        Sent(b""),
+        Sent(b"x", headers=[(preset, b"no-such")]),
+        Sent(b"x", headers=[(preset, b"\xff")]),
+        Sent(b"x", headers=[("ce_specversion", b"1.0"), ("ce_id", b"1")]),
+        Sent(b"x" * 1001),
+        Sent(b"good"),
+    )
+    workers = Workers()
+    async with running(stage.settings(kafka_max_message_bytes=1000), workers.submit):
+        await stage.until_committed(7)
+    assert workers.done_values == [b"good"]
+    letters = await stage.dead_letters(6, more=0.2)
+    codes = Counter(letter.headers["pixlake-dead-letter-code"] for letter in letters)
+    assert codes == {
+        b"empty_body": 2,
+        b"unknown_preset": 1,
+        b"invalid_header": 1,
+        b"invalid_event": 1,
+        b"too_many_bytes": 1,
+    }
+    (large,) = (x for x in letters if x.headers["pixlake-dead-letter-code"] == b"too_many_bytes")
+    assert large.headers["pixlake-dead-letter-limit"] == b"1000"
+    assert large.headers["pixlake-dead-letter-value"] == b"1001"
+
+
+async def test_a_dead_letter_too_large_for_its_topic_goes_without_its_value(stage: Stage) -> None:
+    value = bytes(range(256)) * 10_000  # over what the client lets through for images of 1 kB
+    await stage.send(Sent(value, headers=[("camera", b"7")]), Sent(b"good"))
+    workers = Workers()
+    async with running(stage.settings(kafka_max_message_bytes=1000), workers.submit):
+        await stage.until_committed(2)
+    (letter,) = await stage.dead_letters(1, more=0.2)
+    assert letter.value is None
+    assert letter.headers["pixlake-dead-letter-code"] == b"too_many_bytes"
+    assert letter.headers["pixlake-dead-letter-value-omitted"] == b"true"
+    assert letter.headers["pixlake-dead-letter-bytes"] == str(len(value)).encode()
+    digest = hashlib.sha256(value).hexdigest().encode()
+    assert letter.headers["pixlake-dead-letter-sha256"] == digest
+
+
+async def test_nothing_is_committed_past_what_is_not_durable(stage: Stage) -> None:
+    away = True
+
+    def answer(job: ImageJob) -> Commit | Failure:
+        return unavailable() if away and value_of(job) == b"2" else committed_as(job)
+
+    workers = Workers(answer)
+    await stage.send_values([b"0", b"1", b"2", b"3", b"4"])
+    async with running(stage.settings(), workers.submit) as consumer:
+        await until(lambda: consumer.status().retries >= 3)
+        await stage.until_committed(2)
+        assert sorted(workers.done_values) == [b"0", b"1", b"3", b"4"]
+        await consumer.ready()
+        away = False
+        await stage.until_committed(5)
+    assert sorted(workers.done_values) == [b"0", b"1", b"2", b"3", b"4"]
+
+
+async def test_one_stuck_message_pauses_its_partition_only(wide_stage: Stage) -> None:
+    stuck = True
+
+    def answer(job: ImageJob) -> Commit | Failure:
+        return unavailable() if stuck and value_of(job) == b"stuck" else committed_as(job)
+
+    workers = Workers(answer)
+    # Two read-aheads: the partition may be paused only after what came with the stuck message.
+    await wide_stage.send_values([b"stuck", *[b"behind"] * 30])
+    settings = wide_stage.settings(kafka_max_uncommitted_messages=10, kafka_batch_messages=4)
+    async with running(settings, workers.submit) as consumer:
+        await until(lambda: consumer.status().paused == 1)
+        await wide_stage.send_values([b"other"] * 50, partition=1)
+        await wide_stage.until_committed(50, partition=1)
+        assert Counter(workers.done_values)[b"behind"] < 20
+        stuck = False
+        await wide_stage.until_committed(31, partition=0)
+    assert Counter(workers.done_values) == {b"stuck": 1, b"behind": 30, b"other": 50}
+
+
+async def test_erased_moves_on_without_a_dead_letter_and_a_conflict_with_one(stage: Stage) -> None:
+    answers = {b"erased": refused("image_erased"), b"conflict": refused("idempotency_conflict")}
+    workers = Workers(lambda job: answers.get(value_of(job)) or committed_as(job, "replayed"))
+    await stage.send_values([b"erased", b"conflict", b"again"])
+    async with running(stage.settings(), workers.submit) as consumer:
+        await stage.until_committed(3)
+        outcomes = consumer.status().outcomes
+    assert outcomes == {"erased": 1, "dead-lettered": 1, "replayed": 1}
+    (letter,) = await stage.dead_letters(1, more=0.2)
+    assert letter.value == b"conflict"
+
+
+async def test_what_kills_its_worker_is_found_and_dead_lettered(stage: Stage) -> None:
+    workers = Workers()
+
+    async def submit(jobs: list[ImageJob]) -> list[Commit | Failure]:
+        if any(value_of(job) == b"poison" for job in jobs):
+            raise RuntimeError("the replica died")
+        return await workers.submit(jobs)
+
+    await stage.send_values([b"a", b"b", b"poison", b"c", b"d"])
+    async with running(stage.settings(), submit):
+        await stage.until_committed(5)
+    assert sorted(workers.done_values) == [b"a", b"b", b"c", b"d"]
+    (letter,) = await stage.dead_letters(1, more=0.2)
+    assert letter.value == b"poison"
+    assert letter.headers["pixlake-dead-letter-code"] == b"processing_failed"
+    assert b"the replica died" in (letter.headers["pixlake-dead-letter-detail"] or b"")
+
+
+async def test_workers_that_are_away_are_nobodys_fault(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workers = Workers()
+    refusals = 7  # more than it takes to call a message poison
+    monkeypatch.setattr("ingest.delivery._LONGEST_WAIT_SECONDS", 0.2)
+
+    async def submit(jobs: list[ImageJob]) -> list[Commit | Failure]:
+        nonlocal refusals
+        refusals -= 1
+        if refusals > 0:
+            raise WorkersUnavailable("no replica")
+        return await workers.submit(jobs)
+
+    await stage.send_values([b"a"])
+    async with running(stage.settings(), submit) as consumer:
+        await stage.until_committed(1)
+        assert consumer.status().outcomes == {"created": 1}
+
+
+async def test_a_submit_that_hangs_or_is_cancelled_is_tried_again(stage: Stage) -> None:
+    workers = Workers()
+    calls = 0
+
+    async def submit(jobs: list[ImageJob]) -> list[Commit | Failure]:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            await asyncio.Event().wait()
+        if calls == 2:
+            raise asyncio.CancelledError
+        if calls == 3:
+            return []
+        return await workers.submit(jobs)
+
+    await stage.send_values([b"a"])
+    async with running(stage.settings(kafka_submit_timeout_seconds=0.2), submit):
+        await stage.until_committed(1)
+    assert workers.done_values == [b"a"]
+
+
+@pytest.mark.parametrize("full", ["bytes", "messages"])
+async def test_what_is_under_way_stays_within_its_bound(stage: Stage, full: str) -> None:
+    size, most = 10_000, 5
+    bound = {"bytes": {"kafka_max_inflight_bytes": size * most - 1}}.get(
+        full, {"kafka_max_inflight_messages": most}
+    )
+    seen = 0
+
+    class Slow(Workers):
+        async def submit(self, jobs: list[ImageJob]) -> list[Commit | Failure]:
+            nonlocal seen
+            status = consumer.status()
+            seen = max(seen, status.inflight_messages)
+            assert status.inflight_bytes <= size * most
+            return await super().submit(jobs)
+
+    workers = Slow()
+    workers.gate.clear()
+    await stage.send_values([bytes(size)] * 40)
+    async with running(stage.settings(**bound, kafka_batch_messages=2), workers.submit) as consumer:
+        await until(lambda: consumer.status().paused == 1, "full for a second: paused")
+        assert len(workers.jobs) == most
+        workers.gate.set()
+        await stage.until_committed(40)
+    assert seen == most
+    assert len(workers.done) == 40
+
+
+async def test_a_large_message_passes(stage: Stage) -> None:
+    value = bytes(range(250)) * 80_000  # 20 MB
+    await stage.send(Sent(value), Sent(b"small"))
+    workers = Workers()
+    async with running(stage.settings(), workers.submit):
+        await stage.until_committed(2)
+    assert workers.done_values == [value, b"small"]
+
+
+async def test_stop_finishes_what_is_under_way(stage: Stage) -> None:
+    workers = Workers()
+    workers.gate.clear()
+    await stage.send_values([b"a", b"b", b"c"])
+    consumer = Consumer(stage.settings(kafka_commit_interval_seconds=60), workers.submit)
+    task = asyncio.create_task(consumer.run())
+    await until(lambda: len(workers.jobs) == 3)
+    stopping = asyncio.create_task(consumer.stop())
+    await asyncio.sleep(0)
+    assert not consumer.status().ready
+    workers.gate.set()
+    await stopping
+    await task
+    assert await asyncio.to_thread(stage.committed) == 3
+
+
+async def test_stop_does_not_wait_for_ever(stage: Stage) -> None:
+    workers = Workers()
+    workers.gate.clear()
+    await stage.send_values([b"a"])
+    async with running(stage.settings(kafka_drain_seconds=0.2), workers.submit):
+        await until(lambda: len(workers.jobs) == 1)
+    assert await asyncio.to_thread(stage.committed) < 0
+
+
+async def test_dead_letters_may_be_limited(stage: Stage) -> None:
+    await stage.send_values([b"good", *[b"bad"] * 10])
+    workers = Workers(lambda job: refused() if value_of(job) == b"bad" else committed_as(job))
+    settings = stage.settings(kafka_max_dead_letters_in_a_row=3, kafka_batch_messages=1)
+    consumer = Consumer(settings, workers.submit)
+    with pytest.raises(TooManyDeadLetters):
+        await consumer.run()
+    assert not consumer.status().alive
+    with pytest.raises(KafkaUnavailable, match="TooManyDeadLetters"):
+        await consumer.ready()
+    assert len(await stage.dead_letters(3, more=0.2)) == 3
+    assert await asyncio.to_thread(stage.committed) <= 4
+
+
+async def test_a_store_that_lies_stops_the_stream(stage: Stage) -> None:
+    await stage.send_values([b"a"])
+    workers = Workers(lambda _: refused("store_untrustworthy"))
+    with pytest.raises(StreamStopped):
+        await Consumer(stage.settings(), workers.submit).run()
+    assert await asyncio.to_thread(stage.committed) < 0
+
+
+async def test_a_default_preset_that_does_not_exist_is_a_fault_at_start() -> None:
+    stage = Stage("127.0.0.1:1", "images")
+    with pytest.raises(UnknownPreset):
+        Consumer(stage.settings(default_preset="wbe"), Workers().submit)

@@ -1,0 +1,64 @@
+"""The whole of the door on real workers and a real (memory) lake: message in, record out."""
+
+import cv2
+import numpy as np
+import pytest
+
+from lake.lake import Commit, Lake
+from lake.settings import LakeSettings
+from processors.job import ImageJob
+from processors.settings import ProcessorSettings
+from processors.worker import Failure, Worker
+from tests.ingest.conftest import Stage
+from tests.ingest.doubles import running
+from tests.ingest.wire import Sent
+
+
+def photo(seed: int) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 255, (48, 64, 3), dtype=np.uint8)
+    return cv2.imencode(".jpg", pixels)[1].tobytes()
+
+
+@pytest.fixture
+def event() -> list[tuple[str, bytes | None]]:
+    return [("ce_specversion", b"1.0"), ("ce_id", b"1"), ("ce_source", b"//camera")]
+
+
+async def test_images_records_and_dead_letters(
+    stage: Stage, event: list[tuple[str, bytes | None]]
+) -> None:
+    lake = await Lake.open(LakeSettings(store_url="memory://"))
+    worker = await Worker.start(lake, ProcessorSettings(sandbox_children=1))
+    taken: list[ImageJob] = []
+
+    async def submit(jobs: list[ImageJob]) -> list[Commit | Failure]:
+        taken.extend(jobs)
+        return await worker.handle_many(jobs)
+
+    await stage.send(
+        *(Sent(photo(seed)) for seed in range(5)),
+        Sent(b"not an image at all"),
+        Sent(photo(5)[:-300]),
+        Sent(photo(6), headers=event),
+    )
+    try:
+        # One batch after the other: which of two equal events is first must not be a race.
+        settings = stage.settings(kafka_batch_messages=8)
+        async with running(settings, submit) as consumer:
+            await stage.until_committed(8)
+            await stage.send(Sent(photo(6), headers=event), Sent(photo(7), headers=event))
+            await stage.until_committed(10)
+            assert consumer.status().outcomes == {"created": 6, "dead-lettered": 3, "replayed": 1}
+        letters = await stage.dead_letters(3, more=0.2)
+        for job in taken[:5]:
+            record = await lake.reader.record("default", job.image_id)
+            assert (record.door, record.topic) == ("kafka", stage.topic)
+            assert job.position is not None
+            assert (record.partition, record.offset) == (0, job.position.offset)
+    finally:
+        await worker.close()
+    assert sorted(letter.headers["pixlake-dead-letter-code"] or b"" for letter in letters) == [
+        b"idempotency_conflict",
+        b"not_an_image",
+        b"truncated",
+    ]

@@ -1,0 +1,23 @@
+"""A consumer in a process of its own, to be killed: prints the id of each image it did."""
+
+import asyncio
+import sys
+
+from ingest.consumer import Consumer
+from ingest.settings import IngestSettings
+from lake.lake import Commit
+from processors.job import ImageJob
+from processors.worker import Failure
+from tests.ingest.doubles import committed_as
+
+
+async def submit(jobs: list[ImageJob]) -> list[Commit | Failure]:
+    for job in jobs:
+        sys.stdout.write(f"{job.image_id}\n")
+    sys.stdout.flush()
+    return [committed_as(job) for job in jobs]
+
+
+if __name__ == "__main__":
+    settings = IngestSettings.model_validate_json(sys.argv[1])
+    asyncio.run(Consumer(settings, submit).run())
