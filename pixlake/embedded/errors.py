@@ -4,17 +4,26 @@
   x PortTaken        another program listens there
   x JarsUnavailable  the broker's jars could not be had, or are not the locked ones
   x BrokerFailed     the broker ended, or is not ready in time
+  x AlreadyRunning   another `pixlake up` has this home
+  x UnsafeFolder     somebody else has the folder where our sockets would be
+  x NoPorts          every port that we would use inside is taken
+  x StartFailed      Ray or an application on it did not start
 """
 
 from pathlib import Path
+from typing import ClassVar
 
 
 class EmbeddedError(Exception):
     """An embedded server cannot run; the message tells a person what to do."""
 
+    code: ClassVar[str] = "embedded_error"
+
 
 class PortTaken(EmbeddedError):
     """Another program listens on the port."""
+
+    code = "port_taken"
 
     def __init__(self, port: int, setting: str) -> None:
         super().__init__(port, setting)
@@ -28,9 +37,13 @@ class PortTaken(EmbeddedError):
 class JarsUnavailable(EmbeddedError):
     """The broker's jars could not be had, or differ from the lock."""
 
+    code = "jars_unavailable"
+
 
 class BrokerFailed(EmbeddedError):
     """The broker ended or did not become ready; `log` says why."""
+
+    code = "broker_failed"
 
     def __init__(self, reason: str, log: Path) -> None:
         super().__init__(reason, log)
@@ -39,3 +52,61 @@ class BrokerFailed(EmbeddedError):
 
     def __str__(self) -> str:
         return f"Kafka broker: {self.reason}; see {self.log}"
+
+
+class AlreadyRunning(EmbeddedError):
+    """Another `pixlake up` has this home."""
+
+    code = "already_running"
+
+    def __init__(self, home: Path, pid: str) -> None:
+        super().__init__(home, pid)
+        self.home = home
+        self.pid = pid
+
+    def __str__(self) -> str:
+        return (
+            f"Pixlake is already running on {self.home}, pid {self.pid}; "
+            "for another one beside it set PIXLAKE_HOME, PIXLAKE_HTTP_PORT and PIXLAKE_KAFKA_PORT"
+        )
+
+
+class UnsafeFolder(EmbeddedError):
+    """Somebody else has, or may change, the folder where our sockets would be."""
+
+    code = "unsafe_folder"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.folder = folder
+
+    def __str__(self) -> str:
+        return f"{self.folder} must be a folder that only you can open; remove it"
+
+
+class NoPorts(EmbeddedError):
+    """Every port that we would use inside is taken."""
+
+    code = "no_ports"
+
+    def __init__(self, first: int, last: int) -> None:
+        super().__init__(first, last)
+        self.first = first
+        self.last = last
+
+    def __str__(self) -> str:
+        return f"no free ports from {self.first} to {self.last} for Pixlake's own processes"
+
+
+class StartFailed(EmbeddedError):
+    """Ray or an application on it did not start; `log` says why."""
+
+    code = "start_failed"
+
+    def __init__(self, reason: str, log: Path) -> None:
+        super().__init__(reason, log)
+        self.reason = reason
+        self.log = log
+
+    def __str__(self) -> str:
+        return f"{self.reason}; see {self.log}"

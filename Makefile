@@ -1,0 +1,44 @@
+# Two commands run Pixlake (`make up`) and prove it (`make test`); `make help` lists the rest.
+# Both make their own virtual environment first, and may run at the same time.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+.DEFAULT_GOAL := help
+.PHONY: help up test check lock clean server dev
+
+help: ## what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# exec: Ctrl-C is pixlake's to handle, not the shell's.
+up: server ## start everything on this machine, until Ctrl-C
+	@exec $(BIN)/pixlake up
+
+test: dev ## run all tests (ARGS="-k name" for some)
+	@exec $(BIN)/pytest $(ARGS)
+
+check: dev ## lint, formatting, types, who may import whom
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/pytest -q tests/test_architecture.py
+
+# dev.txt is compiled under the constraints of server.txt: it holds all of it, at equal versions.
+server:
+	@VENV="$(VENV)" PYTHON="$(PYTHON)" sh requirements/install.sh server
+dev:
+	@VENV="$(VENV)" PYTHON="$(PYTHON)" sh requirements/install.sh dev
+
+UV_COMPILE = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock"
+
+lock: dev ## take the newest releases of all dependencies into the lock
+	$(UV_COMPILE) pyproject.toml requirements/build.in --extra embedded --extra postgres \
+		-o requirements/server.txt
+	$(UV_COMPILE) pyproject.toml requirements/build.in --extra embedded --extra postgres \
+		--group dev -c requirements/server.txt -o requirements/dev.txt
+
+clean: ## remove the virtual environment and caches; the data in .pixlake stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

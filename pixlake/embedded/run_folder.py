@@ -1,0 +1,112 @@
+"""What one run leaves about: its processes, its sockets, its lock. Nothing here is data."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from pixlake.embedded.errors import AlreadyRunning, UnsafeFolder
+
+MARK = "PIXLAKE_RUN"
+"""Environment variable that every process of a run carries; its value is the home."""
+
+_OWNER_ONLY = 0o700
+_KILL_SECONDS = 5.0
+# Paths of UNIX sockets end at 107 bytes, and Ray and HAProxy need about 75 of them below this
+# folder; so neither the home nor TMPDIR, which may be long, can hold it.
+_ROOT = Path("/tmp")  # noqa: S108  made below with mode 0700, its owner is checked
+
+
+def user_folder() -> Path:
+    """This user's folder for sockets and port locks. Raises UnsafeFolder."""
+    folder = _ROOT / f"pixlake-{os.getuid()}"
+    folder.mkdir(mode=_OWNER_ONLY, exist_ok=True)
+    found = folder.lstat()
+    if found.st_uid != os.getuid() or folder.is_symlink() or found.st_mode & 0o077:
+        raise UnsafeFolder(folder)
+    return folder
+
+
+@contextmanager
+def fresh_folder(home: Path, logs: Path) -> Iterator[Path]:
+    """An empty folder with a short name for one run of this home, removed after it.
+
+    Ray writes its logs into it; `logs` is where a person finds them, during the run and after it.
+    """
+    name = hashlib.sha256(os.fsencode(home)).hexdigest()[:8]
+    folder = user_folder() / name
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
+    folder.mkdir(mode=_OWNER_ONLY)
+    _remove(logs)
+    logs.symlink_to(folder / "session_latest" / "logs")
+    try:
+        yield folder
+    finally:
+        if logs.is_dir():
+            written = logs.resolve()
+            _remove(logs)
+            shutil.move(written, logs)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove(path: Path) -> None:
+    if path.is_symlink():
+        path.unlink()
+    elif path.exists():
+        shutil.rmtree(path)
+
+
+@contextmanager
+def only_run(home: Path) -> Iterator[None]:
+    """Hold the home's lock. Raises AlreadyRunning; the kernel frees it however we end."""
+    with (home / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise AlreadyRunning(home, lock.read().strip() or "unknown") from None
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        yield
+
+
+def end_processes(home: Path) -> int:
+    """Kill what carries this home's mark, children of the dead included; how many there were.
+
+    Only for what had its chance to end: after a stop, or after a run that was killed itself.
+    """
+    ended: dict[int, psutil.Process] = {}
+    # Those that are starting others right now are seen in the next round.
+    while found := [one for one in _marked(home) if one.pid not in ended]:
+        for process in found:
+            ended[process.pid] = process
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                continue
+    psutil.wait_procs(list(ended.values()), timeout=_KILL_SECONDS)
+    return len(ended)
+
+
+def _marked(home: Path) -> Iterator[psutil.Process]:
+    ours = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    mark = os.fsencode(f"{MARK}={home}")
+    for process in psutil.process_iter():
+        if process.pid not in ours and mark in _environment(process):
+            yield process
+
+
+def _environment(process: psutil.Process) -> list[bytes]:
+    try:
+        if psutil.LINUX:
+            # psutil stops at the first empty entry, and Ray's process titles leave some behind.
+            return Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
+        return [os.fsencode(f"{name}={value}") for name, value in process.environ().items()]
+    except (OSError, psutil.Error):
+        return []  # ended meanwhile, a zombie, or another user's

@@ -1,0 +1,41 @@
+"""Settings of `pixlake up`: what it starts on this machine, and how much of it."""
+
+from pathlib import Path
+
+from pydantic import AliasChoices, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class EmbeddedSettings(BaseSettings):
+    """Read once by the supervisor; environment variables `PIXLAKE_…`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PIXLAKE_", frozen=True, extra="ignore", populate_by_name=True
+    )
+
+    home: Path = Field(default=Path(".pixlake"), description="folder of all data and state")
+    kafka_port: int = Field(
+        default=9092, ge=1, le=65535, description="port of the embedded Kafka broker"
+    )
+    kafka_bootstrap_servers: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("KAFKA_BOOTSTRAP_SERVERS"),
+        description="a cluster to use in place of the embedded broker, as host:port[,host:port]",
+    )
+    upload_replicas: int = Field(
+        default=1, ge=1, le=64, description="processes of the HTTP door that `pixlake up` starts"
+    )
+    processor_replicas: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="processes that work on Kafka's batches that `pixlake up` starts",
+    )
+    object_store_bytes: int = Field(
+        default=300_000_000,
+        ge=100_000_000,
+        description="shared memory in which `pixlake up` lets Ray pass images, in bytes",
+    )
+    start_seconds: float = Field(
+        default=120, gt=0, description="how long `pixlake up` waits until both doors take images"
+    )

@@ -1,0 +1,234 @@
+"""`pixlake up`: start a broker and Ray on this machine, watch over them, stop them.
+
+1. take the home's lock; kill what a run that was itself killed left behind; check the ports
+2. start the broker, and beside it the process that starts Ray and its applications
+3. make the first API key, wait until both doors take images, say so
+4. watch: a broker that dies is started again; without Ray there is nothing left to watch
+5. on Ctrl-C or SIGTERM: drain, stop, check that nothing is left; on a second one: kill
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from ipaddress import ip_address
+from pathlib import Path
+from types import FrameType
+
+from pixlake.embedded.broker import EmbeddedBroker
+from pixlake.embedded.child import spawn, terminate
+from pixlake.embedded.errors import PortTaken, StartFailed
+from pixlake.embedded.port_block import PortBlock, own_ports
+from pixlake.embedded.ports import is_taken
+from pixlake.embedded.ray_environment import ray_environment
+from pixlake.embedded.readiness import is_ready
+from pixlake.embedded.run_folder import MARK, end_processes, fresh_folder, only_run, user_folder
+from pixlake.embedded.settings import EmbeddedSettings
+from pixlake.embedded.welcome import Facts, as_json, as_text
+from serve_app.accounts import Accounts, ensure_first_key
+from serve_app.settings import ServeSettings
+
+_FAILED = 1
+_POLL_SECONDS = 0.2
+_WATCH_SECONDS = 1.0
+# Longer than the replicas' own 40 s, at the end of which Serve kills them.
+_DRAIN_SECONDS = 60.0
+# A broker that dies at once each time must not spin.
+_RESTART_PAUSE_SECONDS = 5.0
+# What a command in another terminal must be told as well, if we were.
+_ADDRESSES = (
+    "PIXLAKE_HOME",
+    "PIXLAKE_HTTP_PORT",
+    "PIXLAKE_KAFKA_PORT",
+    "KAFKA_BOOTSTRAP_SERVERS",
+)
+_LOG_BYTES = 10_000_000
+
+
+class Stop(BaseException):
+    """Ctrl-C or SIGTERM."""
+
+
+def run(home: Path, *, json: bool = False) -> int:
+    """Start everything, and return 0 once it is stopped.
+
+    Raises EmbeddedError or OSError when something can't start or dies, ValueError when a setting
+    is wrong; then, too, nothing is left running.
+    """
+    home = home.absolute()
+    try:
+        with _signals(home):
+            _Run(home, json=json).run()
+    except Stop:
+        pass
+    return 0
+
+
+class _Run:
+    """One run: what `run` promises, step by step."""
+
+    def __init__(self, home: Path, *, json: bool) -> None:
+        self._home = home
+        self._json = json
+        self._settings = EmbeddedSettings(home=home)
+        self._served = ServeSettings(home=home)
+        self._logs = home / "logs"
+        self._log = self._logs / "pixlake.log"
+        self._broker: EmbeddedBroker | None = None
+
+    def run(self) -> None:
+        """What the module says; returns by exception only, Stop or what `run` names."""
+        self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._logs.mkdir(mode=0o700, exist_ok=True)
+        with only_run(self._home), ExitStack() as stack:
+            if left := end_processes(self._home):
+                _say(f"Ended {left} processes of an earlier run that was killed.")
+            self._check_ports()
+            ports = stack.enter_context(own_ports(user_folder(), str(self._home)))
+            folder = stack.enter_context(fresh_folder(self._home, self._logs / "ray"))
+            # After Ray's end, whatever it was: else its processes would write on in the folder.
+            stack.callback(end_processes, self._home)
+            self._rotate_log()
+            _say(f"Starting Pixlake in {self._home} ...")
+            self._start_broker(stack)
+            ray = self._start_ray(stack, folder, self._environment(folder, ports))
+            key = self._first_key()
+            self._wait_ready(ray)
+            self._greet(key)
+            self._watch(ray)
+
+    def _check_ports(self) -> None:
+        if is_taken(self._served.http_port):
+            raise PortTaken(self._served.http_port, "PIXLAKE_HTTP_PORT")
+        if self._settings.kafka_bootstrap_servers is None and is_taken(self._settings.kafka_port):
+            raise PortTaken(self._settings.kafka_port, "PIXLAKE_KAFKA_PORT")
+
+    def _rotate_log(self) -> None:
+        if self._log.exists() and self._log.stat().st_size > _LOG_BYTES:
+            self._log.replace(self._log.with_suffix(".log.1"))
+
+    def _start_broker(self, stack: ExitStack) -> None:
+        if self._settings.kafka_bootstrap_servers is not None:
+            return
+        os.environ[MARK] = str(self._home)  # the broker's environment is ours
+        self._broker = EmbeddedBroker(self._settings.kafka_port, self._home / "kafka")
+        stack.callback(self._broker.stop)
+        self._broker.start()
+
+    @property
+    def _bootstrap(self) -> str:
+        given = self._settings.kafka_bootstrap_servers
+        return given or f"127.0.0.1:{self._settings.kafka_port}"
+
+    @property
+    def _host(self) -> str:
+        """Where the API is reached from this machine."""
+        host = self._served.http_host
+        if ip_address(host).is_unspecified:
+            return "127.0.0.1"
+        return f"[{host}]" if ":" in host else host
+
+    def _start_ray(
+        self, stack: ExitStack, folder: Path, environment: dict[str, str]
+    ) -> subprocess.Popen[bytes]:
+        process = spawn(
+            [sys.executable, "-m", "pixlake.embedded.app", folder],
+            log=self._log,
+            environment=environment,
+        )
+        stack.callback(self._stop_ray, process)
+        return process
+
+    def _stop_ray(self, process: subprocess.Popen[bytes]) -> None:
+        if process.poll() is None:
+            _say("Stopping: what was taken is finished first. Ctrl-C again kills it.")
+            terminate(process, grace_seconds=_DRAIN_SECONDS)
+
+    def _environment(self, folder: Path, ports: PortBlock) -> dict[str, str]:
+        return {
+            **ray_environment(
+                folder, ports, host=self._served.http_host, port=self._served.http_port
+            ),
+            MARK: str(self._home),
+            "PIXLAKE_HOME": str(self._home),
+            "KAFKA_BOOTSTRAP_SERVERS": self._bootstrap,
+            # The least that Kafka grants: after a kill, the group waits so long for the dead.
+            "PIXLAKE_KAFKA_SESSION_TIMEOUT_MS": os.environ.get(
+                "PIXLAKE_KAFKA_SESSION_TIMEOUT_MS", "6000"
+            ),
+        }
+
+    def _first_key(self) -> str:
+        accounts = Accounts.open(self._served.accounts_url)
+        try:
+            return ensure_first_key(accounts, self._served.key_file)
+        finally:
+            accounts.close()
+
+    def _wait_ready(self, ray: subprocess.Popen[bytes]) -> None:
+        ends = time.monotonic() + self._settings.start_seconds
+        while not is_ready(self._host, self._served.http_port):
+            self._check(ray)
+            if time.monotonic() > ends:
+                limit = f"{self._settings.start_seconds:.0f} s (PIXLAKE_START_SECONDS)"
+                raise StartFailed(f"not ready within {limit}", self._logs)
+            time.sleep(_POLL_SECONDS)
+
+    def _check(self, ray: subprocess.Popen[bytes]) -> None:
+        if ray.poll() is not None:
+            raise StartFailed("Ray, or an application on it, has ended", self._log)
+        if self._broker is not None and not self._broker.is_alive():
+            _say("The Kafka broker has ended; starting it again.")
+            self._broker.start()
+            time.sleep(_RESTART_PAUSE_SECONDS)
+
+    def _watch(self, ray: subprocess.Popen[bytes]) -> None:
+        while True:
+            time.sleep(_WATCH_SECONDS)
+            self._check(ray)
+
+    def _greet(self, key: str) -> None:
+        facts = Facts(
+            home=self._home,
+            url=f"http://{self._host}:{self._served.http_port}",
+            key=key,
+            key_file=self._served.key_file,
+            bootstrap=self._bootstrap,
+            logs=self._logs,
+            given={name: os.environ[name] for name in _ADDRESSES if name in os.environ},
+        )
+        sys.stdout.write(as_json(facts) if self._json else as_text(facts))
+        sys.stdout.flush()
+
+
+@contextmanager
+def _signals(home: Path) -> Iterator[None]:
+    """Turn the first Ctrl-C or SIGTERM into Stop; from then on the second one kills."""
+
+    def again(_number: int, _frame: FrameType | None) -> None:
+        _say("Killed.")
+        end_processes(home)
+        os._exit(_FAILED)
+
+    def first(_number: int, _frame: FrameType | None) -> None:
+        for number in before:
+            signal.signal(number, again)
+        raise Stop
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, first)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _say(text: str) -> None:
+    # stderr: stdout is the greeting's, which a script may read.
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()

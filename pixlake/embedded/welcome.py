@@ -1,0 +1,67 @@
+"""What `pixlake up` says when both doors take images."""
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Where things are."""
+
+    home: Path
+    url: str
+    key: str
+    key_file: Path
+    bootstrap: str
+    logs: Path
+    given: Mapping[str, str]
+    """Settings that commands in another terminal need, too: environment variables"""
+
+    @property
+    def console(self) -> str:
+        """The page for people."""
+        return f"{self.url}/"
+
+    @property
+    def docs(self) -> str:
+        """The API's documentation."""
+        return f"{self.url}/docs"
+
+
+def as_json(facts: Facts) -> str:
+    """One line of JSON."""
+    known = {"ready": True, **asdict(facts), "console": facts.console, "docs": facts.docs}
+    return json.dumps(known, default=str) + "\n"
+
+
+def as_text(facts: Facts) -> str:
+    """For a person: addresses, the key, and commands to try."""
+    key_file = shlex.quote(str(facts.key_file))
+    given = " ".join(f"{name}={shlex.quote(value)}" for name, value in facts.given.items())
+    export = f"  export {given}\n" if given else ""
+    return f"""
+Pixlake is ready.
+
+  API        {facts.url}
+  Console    {facts.console}     Docs  {facts.docs}
+  API key    {facts.key}
+             kept in {facts.key_file}
+  Kafka      {facts.bootstrap}, topic images (refused: images.dead-letters)
+  Logs       {facts.logs}
+
+Try, in another terminal:
+
+{export}  .venv/bin/pixlake upload photos/ --preset web
+  .venv/bin/pixlake produce photos/ --topic images
+  .venv/bin/pixlake ls
+  .venv/bin/pixlake query "SELECT format, count(*), avg(width) FROM images GROUP BY 1"
+
+  curl -H "Authorization: Bearer $(cat {key_file})" \\
+       -H "Content-Type: image/jpeg" --data-binary @photo.jpg {facts.url}/v1/images
+
+Rows can be queried within two minutes; `.venv/bin/pixlake seal --now` does it at once.
+Ctrl-C stops everything.
+"""  # noqa: S608  a command to try, not a query of ours

@@ -1,0 +1,169 @@
+"""A whole Pixlake, started as a user starts it, beside whatever else runs on this machine."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from pixlake.embedded.ports import free_port
+from pixlake.embedded.run_folder import MARK, end_processes
+
+COMMAND = Path(sys.executable).with_name("pixlake")
+# Ours are 17 s on two free cores; tests share them with other tests, and with each other.
+START_SECONDS = 150
+STOP_SECONDS = 90
+
+
+class Pixlake:
+    """`pixlake up` as a process of its own, with its own home and ports."""
+
+    def __init__(self, home: Path, **settings: str) -> None:
+        self.home = home
+        self.http_port = free_port()
+        self.kafka_port = free_port()
+        self.url = f"http://127.0.0.1:{self.http_port}"
+        self.bootstrap = f"127.0.0.1:{self.kafka_port}"
+        self.facts: dict[str, Any] = {}
+        self._settings = settings
+        self._process: subprocess.Popen[str] | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For commands that shall talk to this one."""
+        ours = ("PIXLAKE_", "KAFKA_", "RAY_")
+        return {
+            **{name: value for name, value in os.environ.items() if not name.startswith(ours)},
+            "PIXLAKE_HOME": str(self.home),
+            "PIXLAKE_HTTP_PORT": str(self.http_port),
+            "PIXLAKE_KAFKA_PORT": str(self.kafka_port),
+            "PIXLAKE_START_SECONDS": str(START_SECONDS),
+            **self._settings,
+        }
+
+    @property
+    def key(self) -> str:
+        return (self.home / "api-key").read_text().strip()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.key}"}
+
+    def start(self) -> None:
+        """Start it and return when both doors take images."""
+        self._process = subprocess.Popen(
+            [COMMAND, "up", "--json"],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            text=True,
+            # As in a terminal of its own: a Ctrl-C for it is not one for the tests.
+            start_new_session=True,
+        )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert line, f"`pixlake up` ended with {self._process.wait()}\n{self.log()}"
+        self.facts = json.loads(line)
+
+    def stop(self, number: int = signal.SIGINT) -> int:
+        """Ctrl-C it, and return its exit code."""
+        assert self._process is not None
+        self._process.send_signal(number)
+        code = self._process.wait(STOP_SECONDS)
+        self._close()
+        return code
+
+    def kill9(self) -> None:
+        """Kill every process of it at once, as when the machine loses power."""
+        assert self._process is not None
+        self._process.kill()
+        end_processes(self.home)
+        self._process.wait()
+        self._close()
+
+    def restart(self) -> None:
+        """Start it again, on the same home and ports."""
+        self.start()
+
+    def end(self) -> None:
+        """Whatever state it is in: leave nothing behind."""
+        if self._process is not None and self._process.poll() is None:
+            try:
+                self.stop()
+            except subprocess.TimeoutExpired:
+                self.kill9()
+
+    def is_ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/readyz", timeout=10).status_code == httpx.codes.OK
+        except httpx.TransportError:
+            return False
+
+    def wait_ready(self, seconds: float = START_SECONDS) -> None:
+        """Return when both doors take images again."""
+        wait_until(self.is_ready, seconds)
+
+    def processes(self, named: str = "") -> list[psutil.Process]:
+        """Its living processes whose command line holds `named`, such as `UploadApi`."""
+        root = psutil.Process(self.pid)
+        return [one for one in root.children(recursive=True) if named in _command(one)]
+
+    def run(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run the `pixlake` command against it."""
+        return subprocess.run(
+            [COMMAND, *map(str, arguments)],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=START_SECONDS,
+            check=False,
+        )
+
+    def log(self) -> str:
+        """The last lines of its log, for a failing test's message."""
+        path = self.home / "logs" / "pixlake.log"
+        return path.read_text(errors="replace")[-5000:] if path.exists() else "no log"
+
+    def _close(self) -> None:
+        assert self._process is not None
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+
+def wait_until(condition: Callable[[], bool], seconds: float) -> None:
+    """Return once the condition holds; fails after `seconds`."""
+    ends = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < ends, f"not within {seconds} s"
+        time.sleep(0.1)
+
+
+def _command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def marked(home: Path) -> list[int]:
+    """Processes that carry a home's mark; read from /proc, not by the code under test."""
+    mark = f"{MARK}={home}".encode()
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(int(folder.name))
+        except OSError:
+            continue
+    return found

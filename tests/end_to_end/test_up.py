@@ -1,0 +1,117 @@
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from skimage import data
+
+from tests.end_to_end.conftest import NewPixlake
+from tests.end_to_end.running import COMMAND, Pixlake, marked, wait_until
+
+PHOTO = Path(data.__file__).with_name("rocket.jpg")
+
+
+def upload(pixlake: Pixlake, photo: bytes) -> httpx.Response:
+    headers = {**pixlake.headers, "Content-Type": "image/jpeg"}
+    return httpx.post(f"{pixlake.url}/v1/images", content=photo, headers=headers, timeout=60)
+
+
+def stored(pixlake: Pixlake, image_id: str) -> bytes:
+    url = f"{pixlake.url}/v1/images/{image_id}/original"
+    return httpx.get(url, headers=pixlake.headers, timeout=60).raise_for_status().content
+
+
+def refused(environment: dict[str, str]) -> str:
+    """Run `pixlake up` where it can't run, and return what it says."""
+    done = subprocess.run(
+        [COMMAND, "up"], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_says_where_everything_is(pixlake: Pixlake) -> None:
+    facts = pixlake.facts
+    assert facts["url"] == pixlake.url
+    assert facts["bootstrap"] == pixlake.bootstrap
+    assert facts["key"] == Path(facts["key_file"]).read_text().strip()
+    for page in (facts["console"], facts["docs"]):
+        assert httpx.get(page).status_code == httpx.codes.OK
+
+
+def test_secrets_are_the_owners_alone(pixlake: Pixlake) -> None:
+    assert (pixlake.home / "api-key").stat().st_mode & 0o777 == 0o600
+    assert pixlake.home.stat().st_mode & 0o777 == 0o700
+
+
+def test_listens_on_this_machine_only(pixlake: Pixlake) -> None:
+    listening = {
+        (one.name(), address.laddr.ip)
+        for one in pixlake.processes()
+        for address in one.net_connections("inet")
+        if address.status == psutil.CONN_LISTEN
+    }
+    assert len(listening) > 3
+    assert {ip.removeprefix("::ffff:") for _, ip in listening} == {"127.0.0.1"}, listening
+
+
+def test_a_second_one_on_the_same_home_is_refused(pixlake: Pixlake) -> None:
+    assert f"already running on {pixlake.home}, pid {pixlake.pid}" in refused(pixlake.environment)
+
+
+@pytest.mark.parametrize("setting", ["PIXLAKE_HTTP_PORT", "PIXLAKE_KAFKA_PORT"])
+def test_a_taken_port_is_named_and_so_is_its_setting(new_pixlake: NewPixlake, setting: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        said = refused({**new_pixlake().environment, setting: str(port)})
+    assert f"port {port} is taken" in said
+    assert setting in said
+
+
+def test_the_clients_headers_do_not_act_on_ray_serve(pixlake: Pixlake) -> None:
+    sent = {"x-request-timeout-seconds": "0", "x-request-id": "a b\tc", "x-session-id": "me"}
+    answer = httpx.get(f"{pixlake.url}/healthz", headers=sent)
+    assert answer.status_code == httpx.codes.OK
+    assert answer.headers.get_list("x-request-id") != ["a b\tc"]
+
+
+def test_ctrl_c_leaves_nothing_running_and_the_next_start_finds_everything(
+    new_pixlake: NewPixlake,
+) -> None:
+    """Also: two at once on one machine, as the session's runs beside it."""
+    own = new_pixlake()
+    own.start()
+    key = own.key
+    image_id = upload(own, PHOTO.read_bytes()).raise_for_status().json()["image_id"]
+    running = [os.getpgid(own.pid), *(one.pid for one in own.processes())]
+    assert len(running) > 10
+
+    assert own.stop() == 0
+    assert marked(own.home) == []
+    assert [pid for pid in running if psutil.pid_exists(pid)] == []
+
+    own.start()
+    assert own.key == key
+    assert stored(own, image_id) == PHOTO.read_bytes()
+    assert own.stop(signal.SIGTERM) == 0
+
+
+def test_a_killed_broker_comes_back(pixlake: Pixlake) -> None:
+    (broker,) = pixlake.processes("kafka.Kafka")
+    broker.kill()
+    wait_until(lambda: not pixlake.is_ready(), 60)
+    pixlake.wait_ready()
+
+
+@pytest.mark.parametrize("name", ["UploadApi", "KafkaIngest", "ImageProcessor"])
+def test_a_killed_replica_is_replaced(pixlake: Pixlake, name: str) -> None:
+    (replica,) = pixlake.processes(name)
+    replica.kill()
+    wait_until(lambda: len(pixlake.processes(name)) == 1, 60)
+    pixlake.wait_ready()
+    assert upload(pixlake, PHOTO.read_bytes()).is_success

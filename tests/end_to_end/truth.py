@@ -1,0 +1,59 @@
+"""What must be true of a Pixlake at rest, read from its folder and by SQL, not by its API."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.end_to_end.running import Pixlake, wait_until
+
+SECONDS = 120
+
+
+def seal(pixlake: Pixlake) -> None:
+    done = pixlake.run("seal", "--now", "--json")
+    assert done.returncode == 0, done.stderr
+
+
+def rows(pixlake: Pixlake, run: str, columns: str = "*") -> list[dict[str, Any]]:
+    """Rows of the images that carry the metadata run=`run`."""
+    sql = f"SELECT {columns} FROM images WHERE metadata['run'] = '{run}'"
+    done = pixlake.run("query", sql, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    answer: list[dict[str, Any]] = json.loads(done.stdout)
+    return answer
+
+
+def wait_for_rows(pixlake: Pixlake, run: str, count: int, door: str = "%") -> None:
+    """Return once that many images have a row; fails when there are more."""
+    found = -1
+
+    def enough() -> bool:
+        nonlocal found
+        seal(pixlake)
+        found = sum(row["door"] == door or door == "%" for row in rows(pixlake, run, "door"))
+        return found >= count
+
+    wait_until(enough, SECONDS)
+    assert found == count
+
+
+def check_stored(pixlake: Pixlake, found: list[dict[str, Any]]) -> None:
+    """One row an image, and every object that a row names is there with the right bytes."""
+    ids = [row["image_id"] for row in found]
+    assert len(ids) == len(set(ids))
+    store = pixlake.home / "store"
+    for row in found:
+        assert _sha256(store / row["original_key"]) == row["sha256"]
+        for rendition in row["renditions"]:
+            assert _sha256(store / rendition["key"]) == rendition["sha256"]
+
+
+def objects(pixlake: Pixlake) -> set[str]:
+    """Keys of all stored images' objects."""
+    folder = pixlake.home / "store" / "images"
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
