@@ -1,0 +1,84 @@
+"""Pages of reference that are rendered from the code: `python -m tests.reference` writes them."""
+
+import importlib
+import inspect
+from pathlib import Path
+
+from pydantic import AliasChoices
+from pydantic_core import PydanticUndefined
+from pydantic_settings import BaseSettings
+
+from ingest.settings import IngestSettings
+from lake.settings import LakeSettings
+from pixlake.embedded.settings import EmbeddedSettings
+from processors.settings import ProcessorSettings
+from serve_app.errors import PROBLEMS
+from serve_app.settings import ServeSettings
+
+DOCS = Path(__file__).parent.parent / "docs"
+SETTINGS: dict[str, type[BaseSettings]] = {
+    "One machine (`pixlake up`)": EmbeddedSettings,
+    "HTTP door": ServeSettings,
+    "Kafka door": IngestSettings,
+    "Processing": ProcessorSettings,
+    "Lake": LakeSettings,
+}
+
+
+def variable(settings: type[BaseSettings], name: str) -> str:
+    """The environment variable of a setting."""
+    alias = settings.model_fields[name].validation_alias
+    if isinstance(alias, AliasChoices):
+        return str(alias.choices[0])
+    return f"{settings.model_config.get('env_prefix', '')}{name}".upper()
+
+
+def settings_page() -> str:
+    """Every setting of every package."""
+    lines = [
+        "# Settings",
+        "",
+        "Environment variables, read once at start. A variable that several parts share is listed",
+        "with each. Rendered from the code by `python -m tests.reference`.",
+    ]
+    for title, settings in SETTINGS.items():
+        lines += ["", f"## {title}", "", "| variable | default | what it is |", "|---|---|---|"]
+        for name, field in settings.model_fields.items():
+            default = field.default
+            shown = "" if default in (None, PydanticUndefined) else f"`{default}`"
+            lines.append(f"| `{variable(settings, name)}` | {shown} | {field.description} |")
+    return "\n".join(lines) + "\n"
+
+
+def errors_page() -> str:
+    """Every code with its HTTP status and what it means."""
+    meaning: dict[str, str] = {}
+    for package in ("lake", "processors", "ingest", "serve_app"):
+        module = importlib.import_module(f"{package}.errors")
+        for _, kind in inspect.getmembers(module, inspect.isclass):
+            if issubclass(kind, Exception) and kind.__module__ == module.__name__:
+                meaning.setdefault(getattr(kind, "code", ""), (kind.__doc__ or "").split("\n")[0])
+    lines = [
+        "# Error codes",
+        "",
+        "Every refusal carries one of these codes: in `application/problem+json` (RFC 9457) by",
+        "HTTP, in the header `pixlake-dead-letter-code` by Kafka. For limits, `limit` and `value`",
+        "say what was allowed and what came.",
+        "",
+        "Rendered from the code by `python -m tests.reference`.",
+        "",
+        "| code | HTTP | meaning |",
+        "|---|---|---|",
+    ]
+    lines += [
+        f"| `{code}` | {problem.status} | {meaning.get(code) or problem.title} |"
+        for code, problem in sorted(PROBLEMS.items())
+    ]
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {"settings.md": settings_page, "errors.md": errors_page}
+
+if __name__ == "__main__":
+    for name, render in PAGES.items():
+        (DOCS / name).write_text(render())

@@ -1,0 +1,158 @@
+"""The house has few rooms, and this file is its floor plan (docs/design.md, "Layout")."""
+
+import ast
+import importlib
+import inspect
+import pickle
+import pkgutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("serve_app", "ingest", "processors", "lake", "pixlake")
+FOLDERS = {*PACKAGES, "benchmarks", "deploy", "docs", "examples", "requirements", "tests"}
+FORBIDDEN_NAMES = {"utils", "util", "common", "helpers", "helper", "manager", "misc"}
+VENDORS = {
+    # vendor module: files that may import it
+    "obstore": {"lake/object_store.py"},
+    "boto3": {"lake/lifecycle.py"},
+    "confluent_kafka": {
+        "ingest/kafka.py",
+        "pixlake/cli/produce.py",  # the producer that users hold
+        "pixlake/embedded/kraft.py",  # asks the broker that it started whether it is ready
+    },
+    "sqlalchemy": {"serve_app/accounts/accounts.py", "serve_app/accounts/tables.py"},
+}
+MAX_LINES = 350
+
+
+def tracked() -> list[Path]:
+    """Files of the repository, new ones included."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split("\n")
+    return [ROOT / name for name in listed if name and (ROOT / name).is_file()]
+
+
+def sources() -> Iterator[tuple[str, Path]]:
+    for path in tracked():
+        name = path.relative_to(ROOT).as_posix()
+        if path.suffix == ".py" and name.split("/")[0] in PACKAGES:
+            yield name, path
+
+
+def imports(path: Path) -> set[str]:
+    """Top-level packages that a file imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+def test_no_room_is_added_in_passing() -> None:
+    top = {path.relative_to(ROOT).parts[0] for path in tracked() if path.parent != ROOT}
+    assert {name for name in top if not name.startswith(".")} <= FOLDERS
+
+
+def test_no_room_for_odds_and_ends() -> None:
+    for name, _ in sources():
+        parts = set(name.removesuffix(".py").split("/"))
+        assert not parts & FORBIDDEN_NAMES, name
+
+
+def test_files_hold_one_idea() -> None:
+    long = {
+        name: lines
+        for name, path in sources()
+        if (lines := len(path.read_text().splitlines())) > MAX_LINES
+    }
+    assert long == {}
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_one_file_a_vendor(vendor: str) -> None:
+    users = {name for name, path in sources() if vendor in imports(path)}
+    assert users <= VENDORS[vendor]
+
+
+def test_ray_only_in_the_wiring() -> None:
+    users = {name for name, path in sources() if "ray" in imports(path)}
+    assert {n for n in users if not n.endswith("/app.py")} <= {
+        "processors/deployment.py",
+        "pixlake/embedded/loopback.py",  # runs first in each of Ray's workers
+    }
+
+
+def test_nothing_reads_the_environment_at_import() -> None:
+    for name, path in sources():
+        for node in ast.parse(path.read_text()).body:
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                text = ast.unparse(node)
+                assert "os.environ" not in text, name
+                assert "getenv" not in text, name
+
+
+def test_import_contracts() -> None:
+    done = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def error_classes() -> list[Any]:
+    found = []
+    for package in ("lake", "processors", "ingest", "serve_app"):
+        module = importlib.import_module(f"{package}.errors")
+        found += [
+            cls
+            for _, cls in inspect.getmembers(module, inspect.isclass)
+            if issubclass(cls, Exception) and cls.__module__ == module.__name__
+        ]
+    return found
+
+
+@pytest.mark.parametrize("kind", error_classes(), ids=lambda kind: kind.__qualname__)
+def test_errors_cross_processes(kind: Any) -> None:
+    error = kind("what went wrong")
+    error.limit, error.value = 5.0, "seven"
+    copy = pickle.loads(pickle.dumps(error))  # noqa: S301  # our own bytes
+    assert type(copy) is kind
+    assert (copy.args, copy.code, copy.limit, copy.value) == (
+        error.args,
+        kind.code,
+        5.0,
+        "seven",
+    )
+
+
+def test_every_error_has_a_code_of_its_own() -> None:
+    """Within its package: both doors use the same code for the same fault."""
+    leaves = [kind for kind in error_classes() if not kind.__subclasses__()]
+    codes = [(kind.__module__, kind.code) for kind in leaves]
+    assert sorted(codes) == sorted(set(codes))
+
+
+@pytest.mark.filterwarnings("ignore:Using extra keyword arguments")  # Ray's own settings
+def test_every_module_imports_alone() -> None:
+    """No module needs another one imported first."""
+    for package in PACKAGES:
+        module = importlib.import_module(package)
+        for found in pkgutil.walk_packages(module.__path__, f"{package}."):
+            if not found.name.endswith(".__main__"):  # importing those would run them
+                importlib.import_module(found.name)

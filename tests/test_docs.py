@@ -1,0 +1,35 @@
+"""Docs that cannot rot: what the code knows, the docs say."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from lake.schema import IMAGES
+from tests.reference import DOCS, PAGES
+
+ROOT = DOCS.parent
+PROSE = [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_reference_pages_are_current(name: str) -> None:
+    assert (DOCS / name).read_text() == PAGES[name](), "run: python -m tests.reference"
+
+
+def test_every_column_is_described() -> None:
+    described = set(re.findall(r"^\| `(\w+)`", (DOCS / "columns.md").read_text(), re.MULTILINE))
+    assert described == {*IMAGES.names, "dt", "hour"}
+
+
+@pytest.mark.parametrize("page", PROSE, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+def test_every_make_target_of_the_readme_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    used = {word for page in PROSE for word in re.findall(r"`make ([a-z-]+)", page.read_text())}
+    assert used <= targets
