@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help up test check lock clean server dev
+.PHONY: help up test soak check lock clean server dev
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,7 +15,11 @@ up: server ## start everything on this machine, until Ctrl-C
 	@exec $(BIN)/pixlake up
 
 test: dev ## run all tests (ARGS="-k name" for some)
+	@$(BIN)/python -m tests.servers.prepare
 	@exec $(BIN)/pytest $(ARGS)
+
+soak: dev ## tell the lake's simulation stories nobody has tried, until stopped
+	@exec $(BIN)/python -m tests.lake.simulation
 
 check: dev ## lint, formatting, types, who may import whom
 	$(BIN)/ruff check

@@ -58,7 +58,8 @@ class Worker:
         """
         attempt = await self._lake.committer.begin(job.tenant, job.image_id)
         processed = await self._sandbox.process(job.data, job.preset)
-        sha256: str = job.sha256 or await asyncio.to_thread(_sha256, job)
+        if (sha256 := job.sha256) is None:
+            sha256 = await asyncio.to_thread(_sha256, job)
         record, objects = _compose(job, attempt, processed, sha256)
         # A client that leaves now must not leave half an image behind.
         return await self._finish(self._lake.committer.commit(attempt, record, objects))
