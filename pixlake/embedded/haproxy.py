@@ -23,9 +23,9 @@ for argument in "$@"; do
     if [ "$before" = -f ]; then
         sed -i -E -e 's/^( *bind )\\*?:([0-9]+)$/\\1127.0.0.1:\\2/' \\
                   -e 's/^( *bind )127\\.0\\.0\\.1:{port}$/\\1{host}:{port}/' \\
-                  -e 's/ mode 666 level admin / mode 600 level admin /' \\
-                  -e 's|return status 404 .*|return status 503 errorfile {unavailable}|' \\
-                  -e 's|^( *errorfile 50[234]) .*|\\1 {unavailable}|' "$argument"
+                  -e 's#^( *errorfile 50[234] ).*#\\1{unavailable}#' \\
+                  -e 's/^( *http-request )return status 404 .*/\\1deny deny_status 503/' \\
+                  -e 's/ mode 666 level admin / mode 600 level admin /' "$argument"
     fi
     before=$argument
 done
@@ -36,21 +36,15 @@ fi
 exec {binary} "$@"
 """
 
-# A whole HTTP answer, as HAProxy wants it; the body is a problem like those of serve_app.
-_PROBLEM = {
-    "type": "urn:pixlake:problem:unavailable",
-    "title": "No process can take this request now",
-    "status": 503,
-    "detail": "Try again: a process is starting, or died at work. Repeating an upload is safe.",
-    "code": "unavailable",
-}
-_HEAD = """\
-HTTP/1.1 503 Service Unavailable
-Content-Type: application/problem+json
-Cache-Control: no-store
-Retry-After: 1
-Connection: close
-"""
+_UNAVAILABLE = json.dumps(
+    {
+        "type": "urn:pixlake:problem:unavailable",
+        "title": "Pixlake can't answer right now",
+        "status": 503,
+        "detail": "it is starting, or the process that had the request has ended; send it again",
+        "code": "unavailable",
+    }
+)
 
 
 def write_launcher(folder: Path, *, host: str, port: int) -> Path:
@@ -62,10 +56,8 @@ def write_launcher(folder: Path, *, host: str, port: int) -> Path:
         address = ip_address(host)
     except ValueError:
         raise ValueError(f"PIXLAKE_HTTP_HOST: {host!r} is not an IP address") from None
-    unavailable = folder / "unavailable.http"
-    body = json.dumps(_PROBLEM)
-    head = f"{_HEAD}Content-Length: {len(body)}\n\n".replace("\n", "\r\n")
-    unavailable.write_bytes((head + body).encode())
+    unavailable = folder / "503.http"
+    unavailable.write_bytes(_response(_UNAVAILABLE))
     launcher = folder / "haproxy.sh"
     launcher.write_text(
         _SCRIPT.format(
@@ -77,3 +69,17 @@ def write_launcher(folder: Path, *, host: str, port: int) -> Path:
     )
     launcher.chmod(0o700)
     return launcher
+
+
+def _response(problem: str) -> bytes:
+    """A whole HTTP response, as HAProxy's `errorfile` wants it."""
+    lines = (
+        "HTTP/1.1 503 Service Unavailable",
+        "Content-Type: application/problem+json",
+        "Cache-Control: no-store",
+        "Retry-After: 1",
+        f"Content-Length: {len(problem)}",
+        "",
+        problem,
+    )
+    return "\r\n".join(lines).encode()

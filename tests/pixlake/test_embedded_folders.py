@@ -22,6 +22,9 @@ frontend prometheus
     bind :24000
 frontend http_frontend
     bind 127.0.0.1:8000
+    errorfile 503 /tmp/x/500.http
+backend default_backend
+    http-request return status 404 content-type text/plain lf-string "Path '%[path]' not found."
 listen stats
   bind *:24001
 """
@@ -83,6 +86,7 @@ def test_only_processes_with_the_homes_mark_are_ended(tmp_path: Path) -> None:
     try:
         assert end_processes(tmp_path / "a") == 1
         assert not psutil.pid_exists(ours.pid)
+        ours.wait()
         assert other.poll() is None
     finally:
         other.kill()
@@ -104,6 +108,8 @@ def test_haproxy_keeps_to_this_machine_but_for_the_api(
     binds = [line for line in lines if line.startswith("bind")]
     assert binds == ["bind 127.0.0.1:24000", f"bind {bound}:8000", "bind 127.0.0.1:24001"]
     assert "mode 600 level admin" in configuration.read_text()
+    assert f"errorfile 503 {tmp_path / '503.http'}" in lines
+    assert "http-request deny deny_status 503" in lines
 
 
 def test_a_host_name_is_refused_by_the_settings_name(tmp_path: Path) -> None:
