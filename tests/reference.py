@@ -70,9 +70,12 @@ def errors_page() -> str:
         "| code | HTTP | meaning |",
         "|---|---|---|",
     ]
+    # HAProxy's own answer while no process can: pixlake/embedded/haproxy.py.
+    statuses = {code: problem.status for code, problem in PROBLEMS.items()} | {"not_ready": 503}
+    meaning["not_ready"] = "No process can take the request now: send it again."
     lines += [
-        f"| `{code}` | {problem.status} | {meaning.get(code) or problem.title} |"
-        for code, problem in sorted(PROBLEMS.items())
+        f"| `{code}` | {status} | {meaning.get(code) or PROBLEMS[code].title} |"
+        for code, status in sorted(statuses.items())
     ]
     return "\n".join(lines) + "\n"
 

@@ -16,12 +16,15 @@ def up(*, home: Home = None, json: Json = False) -> None:
     when it is ready.
     """
     with extra("server"):
-        from lake.settings import LakeSettings  # noqa: PLC0415  # in an extra
+        from ingest.settings import IngestSettings  # noqa: PLC0415  # in an extra
+        from lake.settings import LakeSettings  # noqa: PLC0415
         from pixlake.cli.settings import load  # noqa: PLC0415
         from pixlake.embedded.settings import EmbeddedSettings  # noqa: PLC0415
         from pixlake.embedded.supervisor import run  # noqa: PLC0415
+        from processors.settings import ProcessorSettings  # noqa: PLC0415
         from serve_app.settings import ServeSettings  # noqa: PLC0415
 
-    for kind in (EmbeddedSettings, LakeSettings, ServeSettings):
+    every = (EmbeddedSettings, IngestSettings, LakeSettings, ProcessorSettings, ServeSettings)
+    for kind in every:
         load(kind, home)  # a wrong variable is told now, not by a replica in a log
     raise typer.Exit(run(find_home(home), json=json))

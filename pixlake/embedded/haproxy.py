@@ -38,11 +38,11 @@ exec {binary} "$@"
 
 _UNAVAILABLE = json.dumps(
     {
-        "type": "urn:pixlake:problem:unavailable",
+        "type": "urn:pixlake:problem:not_ready",
         "title": "Pixlake can't answer right now",
         "status": 503,
         "detail": "it is starting, or the process that had the request has ended; send it again",
-        "code": "unavailable",
+        "code": "not_ready",
     }
 )
 
