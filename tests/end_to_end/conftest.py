@@ -1,4 +1,4 @@
-"""Fixtures: a whole Pixlake, one for the session or one for a test; see `running.py`."""
+"""Fixtures: a whole Pixlake, one for all these tests or one for a test; see `running.py`."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,9 +24,9 @@ def new_pixlake(tmp_path: Path) -> Iterator[NewPixlake]:
         pixlake.end()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def pixlake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pixlake]:
-    """One that runs all session long; tests leave it ready."""
+    """One that runs while tests of this folder do; they leave it ready."""
     shared = Pixlake(tmp_path_factory.mktemp("shared"))
     try:
         shared.start()

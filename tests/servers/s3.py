@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import boto3
 from botocore.config import Config
@@ -151,6 +151,16 @@ class S3Server:
             "AWS_ENDPOINT_URL": self.endpoint,
         }
 
+    def client_options(self) -> dict[str, Any]:
+        """Arguments that make boto3's `client` and `resource` use this server."""
+        return {
+            "endpoint_url": self.endpoint,
+            "aws_access_key_id": self.access_key,
+            "aws_secret_access_key": self.secret_key,
+            "region_name": self.region,
+            "config": Config(s3={"addressing_style": "path"}),
+        }
+
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None:
             os.kill(self._process.pid, number)
@@ -166,14 +176,7 @@ class S3Server:
             connection.close()
 
     def _create_bucket(self) -> None:
-        boto3.client(
-            "s3",
-            endpoint_url=self.endpoint,
-            aws_access_key_id=self.access_key,
-            aws_secret_access_key=self.secret_key,
-            region_name=self.region,
-            config=Config(s3={"addressing_style": "path"}),
-        ).create_bucket(Bucket=self.bucket)
+        boto3.client("s3", **self.client_options()).create_bucket(Bucket=self.bucket)
 
     def _end(self) -> None:
         self.kill()
