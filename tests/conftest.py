@@ -1,6 +1,7 @@
 """Servers that several packages' tests share, each started once a session."""
 
 import os
+import signal
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -24,6 +25,8 @@ def kafka_server() -> Iterator[ApacheKafka]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Started in the background of a shell, we ignore Ctrl-C, and so would what the tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "slow: minutes, not seconds; still part of `make test`")
 
 

@@ -177,9 +177,12 @@ def test_ctrl_c_does_not_wait_for_what_is_under_way(home: Path, photos: Path) ->
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
-        assert asked.wait(30)
-        running.send_signal(signal.SIGINT)
-        _, stderr = running.communicate(timeout=30)
+        try:
+            assert asked.wait(30)
+            running.send_signal(signal.SIGINT)
+            _, stderr = running.communicate(timeout=30)
+        finally:
+            running.kill()
     assert running.returncode == 130
     assert b"Traceback" not in stderr
 
