@@ -5,10 +5,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help up test soak check lock clean server dev
+.PHONY: help up test soak bench-lake check lock clean server dev
 
 help: ## what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # exec: Ctrl-C is pixlake's to handle, not the shell's.
 up: server ## start everything on this machine, until Ctrl-C
@@ -20,6 +20,9 @@ test: dev ## run all tests (ARGS="-k name" for some)
 
 soak: dev ## tell the lake's simulation stories nobody has tried, until stopped
 	@exec $(BIN)/python -m tests.lake.simulation
+
+bench-lake: dev ## sealing, journal and query against their targets, a JSON object a line
+	@exec $(BIN)/python -m benchmarks.lake
 
 check: dev ## lint, formatting, types, who may import whom
 	$(BIN)/ruff check

@@ -4,88 +4,162 @@ Only who has read files 0 … n-1 may create file n, create-only. So no id is ev
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
 import pyarrow as pa
 
 from lake import layout
+from lake.aside import Aside
 from lake.errors import KeyMissing, UnreadableObject
-from lake.object_store import ObjectStore
-from lake.rows import decode_chain_file, erased_ids
+from lake.ids import IdSet, parse_ids
+from lake.object_store import ObjectStore, Stored
+from lake.rows import decode_chain_file, erased_ids, id_column, metadata_bytes
 
-
-@dataclass(frozen=True, slots=True)
-class ChainFile:
-    """One file as it was read: its rows' ids, the erased ids of its footer, its ETag."""
-
-    key: str
-    etag: str
-    ids: frozenset[str]
-    erased: frozenset[str]
+# A file up to this size, in bytes, costs less as one GET than as two of pieces.
+_WHOLE_BYTES = 2**20
+# Holds the metadata of files with a few row groups.
+_TAIL_BYTES = 2**17
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """All files of a home as they were read; `len(files)` is the next number."""
+    """The files of a home as they were listed; `len(files)` is the next number."""
 
     home: datetime
-    files: tuple[ChainFile, ...]
+    files: tuple[Stored, ...]
 
     @property
     def next_key(self) -> str:
-        """Key of the file that may be created by who has read this chain."""
+        """Key of the file that may be created by who knows all of these."""
         return layout.chain_key(self.home, len(self.files))
 
-    @property
-    def ids(self) -> frozenset[str]:
-        """Ids with a row in the chain."""
-        return frozenset().union(*(file.ids for file in self.files))
+    def extended(self, file: Stored) -> "Chain":
+        """This chain with the file that its reader has just created."""
+        return Chain(self.home, (*self.files, file))
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What may not be added, because of one file: ids with a row there, ids it calls erased."""
+
+    ids: IdSet
+    erased: IdSet
 
     @property
-    def erased(self) -> frozenset[str]:
-        """Ids that may never have a row in this home."""
-        return frozenset().union(*(file.erased for file in self.files))
+    def nbytes(self) -> int:
+        """Memory taken."""
+        return self.ids.nbytes + self.erased.nbytes
 
 
-async def read_chain(store: ObjectStore, home: datetime) -> Chain:
-    """Read ids and footers of a home; raises UnreadableObject, StoreUnavailable.
+class Chains:
+    """Chains and what is known of their files; remembers ids up to `max_bytes` of memory.
+
+    Old content that comes again for days finds its ids here, without a request.
+    """
+
+    def __init__(self, store: ObjectStore, aside: Aside, max_bytes: int) -> None:
+        self._store = store
+        self._aside = aside
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._known: OrderedDict[tuple[str, str], Known] = OrderedDict()
+
+    async def read(self, home: datetime) -> Chain:
+        """The files that are there now; raises UnreadableObject, StoreUnavailable."""
+        return chain_of(home, await self._store.objects(layout.hour_prefix(home)))
+
+    async def known(self, file: Stored) -> Known:
+        """Ids of a file; raises Mismatch when it was rewritten since it was listed.
+
+        Also UnreadableObject, StoreUnavailable.
+        """
+        version = file.key, file.etag
+        if version in self._known:
+            self._known.move_to_end(version)
+            return self._known[version]
+        try:
+            known = await self._read_known(file)
+        except KeyMissing as error:  # listed a moment ago: somebody deletes where nobody may
+            raise UnreadableObject(f"chain file {file.key} went away", value=file.key) from error
+        self.remember(file, known)
+        return known
+
+    def remember(self, file: Stored, known: Known) -> None:
+        """Keep what is known of a version of a file, as long as there is room."""
+        version = file.key, file.etag
+        if version in self._known:
+            return
+        self._known[version] = known
+        self._bytes += known.nbytes
+        while self._bytes > self._max_bytes and self._known:
+            self._bytes -= self._known.popitem(last=False)[1].nbytes
+
+    async def _read_known(self, file: Stored) -> Known:
+        if file.size <= _WHOLE_BYTES:
+            source: object = await self._store.piece(file.key, 0, max(file.size, 1), file.etag)
+        else:
+            source = await self._read_pieces(file)
+        return await self._aside.run(_parse_known, file.key, source)
+
+    async def _read_pieces(self, file: Stored) -> pa.BufferReader:
+        """The file, but only metadata and ids are there; all else is zeros that nobody looks at."""
+        # Pages of zeros that are never touched take no memory.
+        image = np.zeros(file.size, np.uint8)
+
+        async def fetch(start: int, end: int) -> None:
+            data = await self._store.piece(file.key, start, end, file.etag)
+            image[start:end] = np.frombuffer(data, np.uint8)
+
+        start = file.size - min(file.size, _TAIL_BYTES)
+        await fetch(start, file.size)
+        needed = file.size - metadata_bytes(file.key, image[-8:].tobytes())
+        if needed < start:
+            await fetch(max(needed, 0), start)
+        ranges = await self._aside.run(id_column, file.key, pa.BufferReader(pa.py_buffer(image)))
+        await asyncio.gather(*(fetch(*span) for span in ranges))
+        return pa.BufferReader(pa.py_buffer(image))
+
+
+def chain_of(home: datetime, listed: Iterable[Stored]) -> Chain:
+    """The chain of a home among the files of its hour; raises UnreadableObject.
 
     A chain with a hole is unreadable: with a file missing nobody can know which ids are in it.
     """
-    keys = await chain_keys(store, home)
-    files = await asyncio.gather(*(_read_file(store, key) for key in keys))
-    return Chain(home, tuple(files))
+    files = {}
+    for stored in listed:
+        parsed = layout.parse_chain_key(stored.key)
+        if parsed and parsed[0] == home:
+            files[parsed[1]] = stored
+    if sorted(files) != list(range(len(files))):
+        name = layout.home_name(home)
+        raise UnreadableObject(f"the chain of {name} has a hole: {sorted(files)}", value=name)
+    return Chain(home, tuple(files[n] for n in range(len(files))))
 
 
 async def chain_keys(store: ObjectStore, home: datetime) -> Sequence[str]:
     """Keys of a home's files in order; raises UnreadableObject when one is missing."""
-    numbers = sorted(
-        parsed[1]
-        for stored in await store.objects(layout.hour_prefix(home))
-        if (parsed := layout.parse_chain_key(stored.key)) and parsed[0] == home
-    )
-    if numbers != list(range(len(numbers))):
-        raise UnreadableObject(f"the chain of {layout.home_name(home)} has a hole: {numbers}")
-    return [layout.chain_key(home, n) for n in numbers]
+    chain = chain_of(home, await store.objects(layout.hour_prefix(home)))
+    return [file.key for file in chain.files]
 
 
 async def read_rows(store: ObjectStore, key: str) -> pa.Table:
     """All rows of one chain file; raises UnreadableObject, StoreUnavailable."""
-    data, _ = await _get(store, key)
+    try:
+        data, _ = await store.get(key)
+    except KeyMissing as error:
+        raise UnreadableObject(f"chain file {key} went away", value=key) from error
     return await asyncio.to_thread(decode_chain_file, key, data)
 
 
-async def _read_file(store: ObjectStore, key: str) -> ChainFile:
-    data, etag = await _get(store, key)
-    table = await asyncio.to_thread(decode_chain_file, key, data, ["image_id"])
-    return ChainFile(key, etag, frozenset(table["image_id"].to_pylist()), erased_ids(key, table))
-
-
-async def _get(store: ObjectStore, key: str) -> tuple[bytes, str]:
+def _parse_known(key: str, source: object) -> Known:
+    table = decode_chain_file(key, source, ["image_id"])
     try:
-        data, stored = await store.get(key)
-    except KeyMissing as error:  # listed a moment ago: somebody deletes where nobody may
-        raise UnreadableObject(f"chain file {key} went away", value=key) from error
-    return data, stored.etag
+        return Known(
+            ids=IdSet(parse_ids(table["image_id"])), erased=IdSet.of(erased_ids(key, table))
+        )
+    except ValueError as error:
+        raise UnreadableObject(f"chain file {key}: {error}", value=key) from error

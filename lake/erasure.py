@@ -1,22 +1,33 @@
 """Erasure is a row, too (docs/design.md, "Erase").
 
   1. append a tombstone row to the image's home: from here on somebody will finish it
-  2. the record becomes a tombstone (If-Match); the name remains taken
+  2. write the entry of the audit log; the record becomes a tombstone (If-Match); the name remains
+     taken, so what Kafka delivers again stays erased
   3. delete the objects
 The sealer repeats 2 and 3 and takes the row out of the chain.
+
+The audit log, `audit-log/erasures/<day>/<image_id>-<attempt>.json`, holds what a tombstone holds:
+ids and times, no personal data. It is there before the record goes, whoever finished the erasure,
+and stays when the tombstone has expired.
 """
 
 import asyncio
+from datetime import timedelta
 
 from lake import layout
 from lake.clock import StoreClock
-from lake.errors import ImageErased, ImageNotFound, KeyMissing, Mismatch, StoreUnavailable
+from lake.errors import AlreadyExists, ImageNotFound, KeyMissing, Mismatch, StoreUnavailable
+from lake.folders import attempt_of
 from lake.journal import Journal
-from lake.object_store import ObjectStore
+from lake.object_store import ObjectStore, Stored
 from lake.records import parse_record
 from lake.schema import ImageRecord, Tombstone
 
+AUDIT_LOG = "audit-log/erasures"
 _TRIES = 5
+# Objects this young may belong to an attempt that commits yet: one that takes over the name of an
+# expired image. The sealer comes again while the tombstone waits, and then they are older.
+_ATTEMPT_AGE = timedelta(minutes=15)
 
 
 class Eraser:
@@ -30,7 +41,8 @@ class Eraser:
     async def erase(self, tenant: str, image_id: str) -> None:
         """Objects and record are gone when it returns, the row after the home's next seal.
 
-        Raises ImageNotFound, ImageErased (it was erased before), Unavailable.
+        Erasing again is no error, and finishes what a crash has left. Raises ImageNotFound,
+        Unavailable.
         """
         await self._clock.fresh()
         key = layout.record_key(tenant, image_id)
@@ -40,7 +52,8 @@ class Eraser:
             raise ImageNotFound(f"no image {image_id}", value=image_id) from None
         record = parse_record(key, data)
         if isinstance(record, Tombstone):
-            raise ImageErased("this image was erased", value=image_id)
+            await self._delete_objects(record)
+            return
         tombstone = Tombstone(
             image_id=image_id,
             tenant=tenant,
@@ -61,6 +74,7 @@ class Eraser:
                 record = parse_record(key, data)
                 # Another attempt's record is another life of this name: a takeover after expiry.
                 if isinstance(record, ImageRecord) and record.attempt == tombstone.attempt:
+                    await self._log(tombstone, body)
                     await self._store.replace(key, body, stored.etag)
             except KeyMissing:
                 break
@@ -71,10 +85,25 @@ class Eraser:
             raise StoreUnavailable(f"{key} does not stay still")
         await self._delete_objects(tombstone)
 
+    async def _log(self, tombstone: Tombstone, body: bytes) -> None:
+        """Write the entry, once: whoever comes second finds it under the same name."""
+        key = audit_log_key(tombstone)
+        try:
+            await self._store.create(key, body)
+        except AlreadyExists:
+            try:
+                await self._store.head(key)
+            except KeyMissing as error:  # S3's 409: neither there nor free
+                raise StoreUnavailable(f"{key} can't be created now") from error
+
     async def _delete_objects(self, tombstone: Tombstone) -> None:
         """All objects of the image, whichever attempt left them, but those of a later life."""
-        prefix = layout.image_prefix(tombstone.tenant, tombstone.image_id)
+        await self._clock.fresh()
         record_key = layout.record_key(tombstone.tenant, tombstone.image_id)
+        prefix = layout.image_prefix(tombstone.tenant, tombstone.image_id)
+        # In this order: a later life's objects that are not old yet when they are listed are kept
+        # by their age, others are in the record that is read afterwards.
+        stored = await self._store.objects(prefix)
         keep = {record_key}
         try:
             data, _ = await self._store.get(record_key)
@@ -83,5 +112,15 @@ class Eraser:
                 keep |= {record.original_key, *(r.key for r in record.renditions)}
         except KeyMissing:
             pass
-        stored = await self._store.objects(prefix)
-        await asyncio.gather(*(self._store.delete(s.key) for s in stored if s.key not in keep))
+        dead = [s.key for s in stored if s.key not in keep and self._is_dead(s, tombstone)]
+        await asyncio.gather(*map(self._store.delete, dead))
+
+    def _is_dead(self, stored: Stored, tombstone: Tombstone) -> bool:
+        own = attempt_of(stored.key) == tombstone.attempt
+        return own or stored.modified + _ATTEMPT_AGE <= self._clock.now()
+
+
+def audit_log_key(tombstone: Tombstone) -> str:
+    """Where an erasure is written down for good."""
+    day = f"{tombstone.erased_at:%Y-%m-%d}"
+    return f"{AUDIT_LOG}/{day}/{tombstone.image_id}-{tombstone.attempt}.json"

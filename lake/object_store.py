@@ -14,7 +14,7 @@ s3:ListBucket on the bucket.
 import asyncio
 import fcntl
 import hashlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -32,7 +32,7 @@ from lake.errors import AlreadyExists, KeyMissing, LakeError, Mismatch, StoreFul
 from lake.settings import LakeSettings
 
 if TYPE_CHECKING:  # obstore has these as types only
-    from obstore import GetResult, ObjectMeta
+    from obstore import GetOptions, GetResult, ObjectMeta
 
 # An attempt has 10 minutes for all its PUTs; a request that is worth waiting for answers sooner.
 _REQUEST_TIMEOUT = timedelta(seconds=30)
@@ -43,6 +43,10 @@ _MAX_RETRIES = 3
 # 5 GiB is S3's limit of a single PUT, far above our limits of bytes.
 _SINGLE_PUT = 5 * 2**30
 _CHUNK = 256 * 1024
+# What S3 answers at most.
+_LIST_PAGE = 1000
+# Requests of one `read_many` under way: enough to hide S3's latency, few enough for one client.
+_READERS = 32
 
 
 Buffer = bytes | bytearray | memoryview | NDArray[np.uint8]
@@ -118,6 +122,13 @@ class ObjectStore:
             data = bytes(await result.bytes_async())
         return data, _stored(result.meta)
 
+    async def piece(self, key: str, start: int, end: int, etag: str) -> bytes:
+        """Bytes [start, end) of that version of an object; raises Mismatch, KeyMissing."""
+        with _translated(key):
+            options: GetOptions = {"range": (start, end), "if_match": etag}
+            result = await obstore.get_async(self._backend, key, options=options)
+            return bytes(await result.bytes_async())
+
     async def stream(self, key: str, byte_range: tuple[int, int] | None = None) -> Stream:
         """An object, or its bytes [start, end), in pieces; raises KeyMissing."""
         with _translated(key):
@@ -146,6 +157,42 @@ class ObjectStore:
         with _translated(prefix):
             pages = obstore.list(self._backend, prefix)
             return [_stored(meta) async for page in pages for meta in page]
+
+    async def walk(self, prefix: str) -> AsyncIterator[Stored]:
+        """Every object below a folder, page by page: little memory, however many there are."""
+        with _translated(prefix):
+            async for page in obstore.list(self._backend, prefix):
+                for meta in page:
+                    yield _stored(meta)
+
+    async def read_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """All bytes of many small objects, in order, at little cost each; None: not there."""
+        if self.root is not None:
+            return await asyncio.to_thread(_read_files, self.root, keys)
+        limit = asyncio.Semaphore(_READERS)
+
+        async def read(key: str) -> bytes | None:
+            async with limit:
+                try:
+                    return (await self.get(key))[0]
+                except KeyMissing:
+                    return None
+
+        return list(await asyncio.gather(*map(read, keys)))
+
+    async def page(self, prefix: str, limit: int, after: str | None = None) -> list[Stored]:
+        """The first `limit` objects below a folder by key, or the first behind the key `after`."""
+        if not isinstance(self._backend, S3Store):  # only S3 lists by key
+            listed = sorted(await self.objects(prefix), key=lambda stored: stored.key)
+            return [stored for stored in listed if after is None or stored.key > after][:limit]
+        found: list[Stored] = []
+        with _translated(prefix):
+            pages = obstore.list(self._backend, prefix, offset=after, chunk_size=_LIST_PAGE)
+            async for page in pages:
+                found += map(_stored, page)
+                if len(found) >= limit:
+                    break
+        return found[:limit]
 
     async def folders(self, prefix: str) -> list[str]:
         """Names of the folders directly below a folder, sorted."""
@@ -178,6 +225,18 @@ class ObjectStore:
                     raise Mismatch(f"{key} is not what was read")
                 result = obstore.put(self._backend, key, _view(data), use_multipart=False)
             return str(result["e_tag"])
+
+
+def _read_files(root: Path, keys: Sequence[str]) -> list[bytes | None]:
+    # Four times as quick as obstore, which counts when an audit reads a million records.
+    found: list[bytes | None] = []
+    for key in keys:
+        with _translated(key):
+            try:
+                found.append((root / key).read_bytes())
+            except FileNotFoundError:
+                found.append(None)
+    return found
 
 
 def _s3(settings: LakeSettings, bucket: str, prefix: str) -> S3Store:

@@ -136,7 +136,7 @@ def _position(record: ImageRecord) -> tuple[float, str]:
 
 
 def _cursor(record: ImageRecord) -> str:
-    moment = int(record.received_at.timestamp() * 1000)
+    moment = round(record.received_at.timestamp() * 1000)
     return f"{layout.home_name(record.home)}.{moment}.{record.image_id}"
 
 

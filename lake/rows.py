@@ -5,19 +5,51 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.ipc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from lake.errors import UnreadableObject
+from lake.ids import first_of_each, parse_ids
 from lake.schema import IMAGES, SCHEMA_VERSION, TOMBSTONES, ImageRecord, Tombstone
 
 _ERASED = b"pixlake.erased"
 _VERSION = b"pixlake.schema_version"
 # Facts of the format, not knobs: 128k rows a group is what DuckDB and Athena split work by.
 _ROW_GROUP = 131_072
+# Rows decoded at once where all are not needed at once.
+_SLICE = 16_384
 _SORTING = [("received_at", "ascending"), ("image_id", "ascending")]
+# Where values repeat. Elsewhere a dictionary is built for every page, and thrown away.
+_FEW_VALUES = [
+    "schema_version",
+    "tenant",
+    "door",
+    "home",
+    "topic",
+    "partition",
+    "metadata.key_value.key",
+    "metadata.key_value.value",
+    "preset",
+    "preset_version",
+    "format",
+    "content_type",
+    "width",
+    "height",
+    "orientation",
+    "frames",
+    "dominant_color",
+    *(
+        f"renditions.list.element.{name}"
+        for name in ("name", "format", "content_type", "width", "height")
+    ),
+]
+# Below this many rows a frame of the compressor costs more than it saves, in bytes and in time.
+_WORTH_COMPRESSING = 64
+_ONE_THREAD = pyarrow.ipc.IpcReadOptions(use_threads=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +78,22 @@ def to_records(table: pa.Table) -> list[ImageRecord]:
 
 def encode_images(records: Sequence[ImageRecord]) -> bytes:
     """One journal object with rows."""
-    return _ipc(to_table(records))
+    return encode_rows(to_table(records))
 
 
 def encode_tombstone(tombstone: Tombstone) -> bytes:
     """One journal object with an erasure."""
-    return _ipc(pa.Table.from_pylist([tombstone.model_dump(exclude={"kind"})], schema=TOMBSTONES))
+    return encode_rows(
+        pa.Table.from_pylist([tombstone.model_dump(exclude={"kind"})], schema=TOMBSTONES)
+    )
 
 
 def decode_journal(key: str, data: bytes) -> JournalRows:
     """Rows of one journal object; raises UnreadableObject."""
     try:
-        with pyarrow.ipc.open_file(pa.py_buffer(data)) as reader:
+        with pyarrow.ipc.open_file(pa.py_buffer(data), options=_ONE_THREAD) as reader:
             table = reader.read_all()
+        parse_ids(table["image_id"])  # a row that can't be sealed must not stop the others
         if "erased_at" in table.column_names:
             found = tuple(Tombstone.model_validate(row) for row in table.to_pylist())
             return JournalRows(tombstones=found)
@@ -70,18 +105,18 @@ def decode_journal(key: str, data: bytes) -> JournalRows:
 def merge(parts: Iterable[JournalRows]) -> JournalRows:
     """Several journal objects as one, each image id once."""
     parts = list(parts)
-    images = distinct(pa.concat_tables([IMAGES.empty_table(), *(part.images for part in parts)]))
-    return JournalRows(images, tuple(t for part in parts for t in part.tombstones))
+    images = pa.concat_tables([IMAGES.empty_table(), *(part.images for part in parts)])
+    chosen = in_order(images, first_of_each(parse_ids(images["image_id"])))
+    tombstones = tuple(t for part in parts for t in part.tombstones)
+    return JournalRows(images.take(chosen), tombstones)
 
 
-def distinct(images: pa.Table) -> pa.Table:
-    """Each image id once (rows of one id are equal: all are copies of its record), sorted."""
-    ordered = images.sort_by([("image_id", "ascending")])
-    ids = ordered["image_id"].combine_chunks()
-    if len(ids) > 1:
-        fresh = pc.not_equal(ids.slice(1), ids.slice(0, len(ids) - 1))
-        ordered = ordered.filter(pa.concat_arrays([pa.array([True]), fresh]))
-    return ordered.sort_by(_SORTING)
+def in_order(images: pa.Table, wanted: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Numbers of the wanted rows in the order of a chain file: received, then id."""
+    rows = np.flatnonzero(wanted)
+    received = images["received_at"].cast(pa.int64()).to_numpy()[rows]
+    ids = parse_ids(images["image_id"])[rows]
+    return rows[np.lexsort((ids[:, 1], ids[:, 0], received))]
 
 
 def without(images: pa.Table, ids: Iterable[str]) -> pa.Table:
@@ -90,23 +125,62 @@ def without(images: pa.Table, ids: Iterable[str]) -> pa.Table:
     return images.filter(pc.invert(pc.is_in(images["image_id"], gone))) if len(gone) else images
 
 
-def encode_chain_file(images: pa.Table, erased: Iterable[str] = ()) -> bytes:
-    """One Parquet file of a chain; `erased` are ids that may never have a row in this home."""
-    footer = {_VERSION: str(SCHEMA_VERSION), _ERASED: json.dumps(sorted(set(erased)))}
+def encode_chain_file(
+    images: pa.Table, erased: Iterable[str] = (), order: NDArray[np.int64] | None = None
+) -> bytes:
+    """One Parquet file of a chain: the rows numbered in `order`, or all as they are.
+
+    `erased` are ids that may never have a row in this home.
+    """
     sink = io.BytesIO()
-    pq.write_table(
-        images.replace_schema_metadata(footer),
+    rows = len(images) if order is None else len(order)
+    with _writer(sink, erased) as writer:
+        for start in range(0, rows, _ROW_GROUP):
+            if order is None:
+                group = images.slice(start, _ROW_GROUP)
+            else:
+                group = images.take(order[start : start + _ROW_GROUP])
+            writer.write_table(group.cast(IMAGES).replace_schema_metadata(writer.schema.metadata))
+    return sink.getvalue()
+
+
+def without_rows(key: str, data: bytes, dead: frozenset[str]) -> bytes:
+    """A chain file without the rows of erased ids, which its footer names from now on.
+
+    Raises UnreadableObject.
+    """
+    try:
+        source = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+        held = source.read(columns=["image_id"])
+        gone = frozenset(held["image_id"].to_pylist()) & dead
+        sink = io.BytesIO()
+        with _writer(sink, erased_ids(key, held) | gone) as writer:
+            for n in range(source.num_row_groups):
+                parts = source.iter_batches(_SLICE, row_groups=[n])
+                kept = [without(conform(pa.Table.from_batches([part])), gone) for part in parts]
+                table = pa.concat_tables([IMAGES.empty_table(), *kept])
+                writer.write_table(table.replace_schema_metadata(writer.schema.metadata))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise UnreadableObject(f"chain file {key}: {error}", value=key) from error
+    return sink.getvalue()
+
+
+def _writer(sink: io.BytesIO, erased: Iterable[str]) -> pq.ParquetWriter:
+    footer = {_VERSION: str(SCHEMA_VERSION), _ERASED: json.dumps(sorted(set(erased)))}
+    schema = IMAGES.with_metadata(footer)
+    return pq.ParquetWriter(
         sink,
-        row_group_size=_ROW_GROUP,
+        schema,
         compression="zstd",
-        compression_level=3,
+        # Most bytes are hex digits of hashes: level 1 packs them as well as level 3, and faster.
+        compression_level=1,
+        use_dictionary=_FEW_VALUES,
         data_page_version="1.0",  # Athena's engines read it without exceptions
         coerce_timestamps="ms",
         write_page_index=True,
         write_page_checksum=True,
-        sorting_columns=pq.SortingColumn.from_ordering(images.schema, _SORTING),
+        sorting_columns=pq.SortingColumn.from_ordering(schema, _SORTING),
     )
-    return sink.getvalue()
 
 
 def decode_chain_file(key: str, source: object, columns: Sequence[str] | None = None) -> pa.Table:
@@ -114,7 +188,10 @@ def decode_chain_file(key: str, source: object, columns: Sequence[str] | None = 
     try:
         if isinstance(source, bytes):
             source = pa.BufferReader(source)
-        table = pq.ParquetFile(source, page_checksum_verification=True).read(columns=columns)
+        table = pq.ParquetFile(source, page_checksum_verification=True).read(
+            columns=columns,
+            use_threads=columns is None,  # one column is one task
+        )
     except (pa.ArrowException, OSError, ValueError) as error:
         raise UnreadableObject(f"chain file {key}: {error}", value=key) from error
     return table if columns is not None else conform(table)
@@ -128,9 +205,36 @@ def erased_ids(key: str, table: pa.Table) -> frozenset[str]:
         raise UnreadableObject(f"chain file {key} has no list of erased ids", value=key) from error
 
 
+def metadata_bytes(key: str, end: bytes) -> int:
+    """Size of the end of a Parquet file that describes it; `end`: the last 8 bytes.
+
+    Raises UnreadableObject.
+    """
+    if end[4:] != b"PAR1":
+        raise UnreadableObject(f"{key} is not a Parquet file", value=key)
+    return int.from_bytes(end[:4], "little") + len(end)
+
+
+def id_column(key: str, source: object) -> list[tuple[int, int]]:
+    """Where in a chain file the image ids are, as [start, end); raises UnreadableObject."""
+    try:
+        metadata = pq.read_metadata(source)
+        column = metadata.schema.names.index("image_id")
+        chunks = [metadata.row_group(n).column(column) for n in range(metadata.num_row_groups)]
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise UnreadableObject(f"chain file {key}: {error}", value=key) from error
+    starts = [chunk.dictionary_page_offset or chunk.data_page_offset for chunk in chunks]
+    return [
+        (start, start + chunk.total_compressed_size)
+        for start, chunk in zip(starts, chunks, strict=True)
+    ]
+
+
 def conform(table: pa.Table) -> pa.Table:
     """A table of any schema version as one of today's: new columns are null, order is ours."""
     metadata = table.schema.metadata
+    if table.schema.equals(IMAGES):
+        return table
     columns = [
         table[f.name].cast(f.type) if f.name in table.column_names else pa.nulls(len(table), f.type)
         for f in IMAGES
@@ -138,9 +242,12 @@ def conform(table: pa.Table) -> pa.Table:
     return pa.table(columns, schema=IMAGES).replace_schema_metadata(metadata)
 
 
-def _ipc(table: pa.Table) -> bytes:
+def encode_rows(table: pa.Table) -> bytes:
+    """One journal object with these rows, of whatever schema."""
     sink = pa.BufferOutputStream()
-    options = pyarrow.ipc.IpcWriteOptions(compression="zstd")
+    options = pyarrow.ipc.IpcWriteOptions(
+        compression="lz4" if len(table) >= _WORTH_COMPRESSING else None, use_threads=False
+    )
     with pyarrow.ipc.new_file(sink, table.schema, options=options) as writer:
         writer.write_table(table)
     return bytes(sink.getvalue().to_pybytes())

@@ -1,55 +1,98 @@
 """Sealing: rows move from the journal into their home's chain.
 
-Any number of sealers, any home, any order, any time. One home:
-  1. LIST journal/<home>/, read the rows and the tombstones
+Any number of sealers, any home, any order, any time. One home, a bounded batch at a time:
+  1. LIST journal/<home>/, read rows and tombstones
   2. finish each erasure; read the chain (ids, erased ids)
   3. rewrite (If-Match) files that hold an erased row; rows whose id is nowhere in the chain
      become the next file, create-only. Lost or unsure: back to 2, never to the next number
   4. DELETE the journal objects of step 1; tombstones only once they are an hour old
 
-A dead sealer delays rows, never loses or doubles them.
+A dead sealer delays rows, never loses or doubles them. So a pass may drop what takes too long.
 """
 
 import asyncio
 import logging
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import aclosing, nullcontext
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
 from lake import layout
-from lake.chain import Chain, ChainFile, read_chain, read_rows
+from lake.aside import Aside
+from lake.chain import Chain, Chains, Known, chain_of
 from lake.clock import StoreClock
 from lake.erasure import Eraser
-from lake.errors import (
-    AlreadyExists,
-    KeyMissing,
-    LakeError,
-    Mismatch,
-    StoreUnavailable,
-    UnreadableObject,
-)
+from lake.errors import AlreadyExists, KeyMissing, Mismatch, StoreUnavailable
+from lake.ids import IdSet, first_of_each
 from lake.object_store import ObjectStore, Stored
-from lake.rows import JournalRows, decode_journal, encode_chain_file, merge, without
+from lake.pending import Batch, Pending
+from lake.rows import encode_chain_file, in_order, without_rows
 
 log = logging.getLogger(__name__)
 
-# What a paused writer PUT after the erasure is deleted again until then; an attempt lives 10
-# minutes and its signatures 15, so an hour is far enough.
-_TOMBSTONE_AGE = timedelta(hours=1)
 _OTHERS = 64
 _TRIES = 8
-_READERS = 16
+# Homes at work at once; most of a small one is waiting for the store.
+_HOMES = 4
+# One home may take so much of a pass, in seconds; batches that are sealed stay sealed.
+_HOME_SECONDS = 120.0
+# After so long a pass begins no other home: a new pass sees what has been closed since.
+_PASS_SECONDS = 60.0
+# Rows in memory of the one large home at work, 47,000 rows of 900 bytes; sealing takes some 150 MB
+# more of it, and with 64 MB a process on two allocators grew beyond 512 MB.
+_BATCH_BYTES = 40 * 2**20
+# 4 million ids: of the last hour at 1,100 images a second.
+_KNOWN_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class PassReport:
-    """What a pass did: homes looked at, rows and files written, homes that failed."""
+    """What a pass did: homes looked at, rows and files written, homes that failed.
+
+    `left`: homes that it had no time for. `unreadable`: journal objects that do not parse.
+    """
 
     homes: int = 0
     rows: int = 0
     files: int = 0
     failed: int = 0
+    left: int = 0
+    unreadable: int = 0
+
+    def __add__(self, later: "PassReport") -> "PassReport":
+        """Both passes as one; what the later one left is what is left."""
+        return PassReport(
+            homes=self.homes + later.homes,
+            rows=self.rows + later.rows,
+            files=self.files + later.files,
+            failed=self.failed + later.failed,
+            left=later.left,
+            unreadable=later.unreadable,
+        )
+
+
+@dataclass(slots=True)
+class Sealed:
+    """What became of one home; counts up while it is worked at."""
+
+    rows: int = 0
+    files: int = 0
+    unreadable: int = 0
+    failed: bool = False
+
+
+@dataclass(slots=True)
+class _Todo:
+    """Homes of a pass, and the files of their hours as they were listed."""
+
+    homes: Iterator[datetime]
+    files: Mapping[str, Sequence[Stored]]
+    sealed: list[Sealed] = field(default_factory=list)
 
 
 class Sealer:
@@ -70,122 +113,134 @@ class Sealer:
         self._eraser = eraser
         self._closed_after = window + grace
         self._retention = retention
+        self._aside = Aside()
+        self._chains = Chains(store, self._aside, _KNOWN_BYTES)
+        self._pending = Pending(store, clock, self._aside, _BATCH_BYTES)
 
     async def run_pass(self, *, now: bool = False) -> PassReport:
-        """One pass over what the journal holds; `now` also seals windows that are still open.
+        """One pass over what the journal holds; `now`: all of it, open windows too.
 
-        A home that fails is logged and left for the next pass; raises only when the journal
-        can't be listed.
+        A home that fails is logged and left for the next pass; raises only when the store can't
+        be listed. Without `now` it ends after a minute and the home at work, for what was closed
+        meanwhile to come first in the next pass.
         """
         await self._clock.fresh()
-        homes = rows = files = failed = 0
-        for home in await self._todo(now=now):
-            homes += 1
+        homes, files = await self._todo(now=now)
+        deadline = None if now else asyncio.get_running_loop().time() + _PASS_SECONDS
+        todo = _Todo(iter(homes), files)
+        await asyncio.gather(*(self._work(todo, deadline) for _ in range(_HOMES)))
+        # Arrow keeps what it freed, and a sealer needs it for a moment a minute.
+        pa.default_memory_pool().release_unused()
+        done = todo.sealed
+        return PassReport(
+            homes=len(done),
+            rows=sum(sealed.rows for sealed in done),
+            files=sum(sealed.files for sealed in done),
+            failed=sum(sealed.failed for sealed in done),
+            left=len(homes) - len(done),
+            unreadable=sum(sealed.unreadable for sealed in done),
+        )
+
+    async def seal_home(self, home: datetime) -> Sealed:
+        """Seal what the journal holds of one home now; raises LakeError."""
+        sealed = Sealed()
+        await self._seal(home, None, sealed)
+        return sealed
+
+    async def _work(self, todo: _Todo, deadline: float | None) -> None:
+        """Seal one home after the other, beside others who do."""
+        for home in todo.homes:
+            sealed = Sealed()
+            todo.sealed.append(sealed)
             try:
-                sealed = await self.seal_home(home)
-            except LakeError as error:
-                failed += 1
-                log.exception("home %s not sealed: %s", layout.home_name(home), error.code)
-                continue
-            rows += sealed
-            files += bool(sealed)
-        return PassReport(homes, rows, files, failed)
+                chain = chain_of(home, todo.files[layout.hour_prefix(home)])
+                async with asyncio.timeout(_HOME_SECONDS if deadline else None):
+                    await self._seal(home, chain, sealed)
+            except Exception as error:  # whatever is wrong with one home: the others go on
+                sealed.failed = True
+                code = getattr(error, "code", type(error).__name__)
+                log.exception("home %s not sealed: %s", layout.home_name(home), code)
+            if deadline and asyncio.get_running_loop().time() > deadline:
+                return
 
-    async def seal_home(self, home: datetime) -> int:
-        """Seal what the journal holds of one home now; returns the number of rows written."""
-        objects = await self._store.objects(layout.journal_prefix(home))
-        journal = await self._read_journal(objects)
-        if home + self._retention <= self._clock.now():
-            rows = 0  # expired: the rows go, no file comes
-        else:
-            for tombstone in journal.rows.tombstones:
-                await self._eraser.finish(tombstone)
-            rows = await self._extend(home, journal.rows)
-        await asyncio.gather(*(self._store.delete(key) for key in journal.consumed(self._clock)))
-        return rows
+    async def _todo(self, *, now: bool) -> tuple[list[datetime], dict[str, list[Stored]]]:
+        """Homes to look at: those without a file, newest first; then some of the others."""
+        homes = [layout.parse_home(name) for name in await self._store.folders(layout.JOURNAL)]
+        if not now:
+            homes = [home for home in homes if home + self._closed_after <= self._clock.now()]
+        hours = sorted({layout.hour_prefix(home) for home in homes})
+        listed = await asyncio.gather(*map(self._store.objects, hours))
+        files = dict(zip(hours, listed, strict=True))
+        begun = {parsed[0] for hour in listed for s in hour if (parsed := _parse(s))}
+        fresh = sorted((home for home in homes if home not in begun), reverse=True)
+        others = sorted(home for home in homes if home in begun)
+        some = random.sample(others, len(others) if now else min(_OTHERS, len(others)))
+        return fresh + some, files
 
-    async def _todo(self, *, now: bool) -> Sequence[datetime]:
-        homes = []
-        for name in await self._store.folders(layout.JOURNAL):
-            home = layout.parse_home(name)
-            if now or home + self._closed_after <= self._clock.now():
-                homes.append(home)
-        fresh: list[datetime] = []
-        others: list[datetime] = []
-        for home in sorted(homes, reverse=True):
-            (others if await self._has_file(home) else fresh).append(home)
-        return fresh + random.sample(others, min(_OTHERS, len(others)))
+    async def _seal(self, home: datetime, chain: Chain | None, sealed: Sealed) -> None:
+        expired = home + self._retention <= self._clock.now()
+        async with aclosing(self._pending.batches(home)) as batches:
+            async for batch in batches:
+                if not expired:  # of an expired home the rows go, and no file comes
+                    for tombstone in batch.tombstones:
+                        await self._eraser.finish(tombstone)
+                    chain = await self._extend(home, chain, batch, sealed)
+                await self._pending.consume(batch)
+                sealed.unreadable += batch.unreadable
+                del batch  # two would be in memory while the next one is read
 
-    async def _has_file(self, home: datetime) -> bool:
-        try:
-            await self._store.head(layout.chain_key(home, 0))
-        except KeyMissing:
-            return False
-        return True
-
-    async def _read_journal(self, objects: Sequence[Stored]) -> "_Journal":
-        limit = asyncio.Semaphore(_READERS)
-
-        async def read(stored: Stored) -> tuple[Stored, JournalRows] | None:
-            async with limit:
-                try:
-                    data, _ = await self._store.get(stored.key)
-                    return stored, await asyncio.to_thread(decode_journal, stored.key, data)
-                except KeyMissing:
-                    return None  # another sealer was quicker
-                except UnreadableObject:
-                    # It stays where it is, and is an alarm; the others go on.
-                    log.exception("unreadable journal object %s", stored.key)
-                    return None
-
-        found = [part for part in await asyncio.gather(*map(read, objects)) if part]
-        rows = await asyncio.to_thread(merge, [rows for _, rows in found])
-        return _Journal(rows, found)
-
-    async def _extend(self, home: datetime, rows: JournalRows) -> int:
-        dead = frozenset(tombstone.image_id for tombstone in rows.tombstones)
+    async def _extend(
+        self, home: datetime, chain: Chain | None, batch: Batch, sealed: Sealed
+    ) -> Chain | None:
+        """Bring a batch into the chain; returns the chain as it is then, None: read it."""
         for _ in range(_TRIES):
-            chain = await read_chain(self._store, home)
             try:
-                for file in chain.files:
-                    if file.ids & dead:
-                        await self._rewrite(file, dead)
-                return await self._append(chain, rows, dead)
+                if chain is None:
+                    chain = await self._chains.read(home)
+                return await self._append(chain, batch, sealed)
             except (AlreadyExists, Mismatch, KeyMissing, StoreUnavailable):
-                continue  # lost, or unsure: only reading tells
+                chain = None  # lost, or unsure: only reading tells
         raise StoreUnavailable(f"the chain of {layout.home_name(home)} does not stay still")
 
-    async def _append(self, chain: Chain, rows: JournalRows, dead: frozenset[str]) -> int:
+    async def _append(self, chain: Chain, batch: Batch, sealed: Sealed) -> Chain | None:
         """Create the next file, if there is anything to put into it."""
-        known = chain.ids | chain.erased | dead
-        fresh = await asyncio.to_thread(without, rows.images, known)
+        dead = batch.dead
+        noted = set(dead)
+        wanted = await self._aside.run(first_of_each, batch.ids)
+        rewritten = False
+        for file in chain.files:
+            known = await self._chains.known(file)
+            held = known.ids.among(dead)
+            if held:
+                await self._rewrite(file, held, batch)
+                rewritten = True
+            noted -= held | known.erased.among(noted)
+            wanted &= ~(known.ids.holds(batch.ids) | known.erased.holds(batch.ids))
+        wanted &= ~IdSet.of(dead).holds(batch.ids)
         # Erased before its row was sealed: the chain must say so, or a late replay brings it back.
-        noted = dead - chain.ids - chain.erased
-        if len(fresh) or noted:
-            body = await asyncio.to_thread(encode_chain_file, fresh, noted)
-            await self._store.create(chain.next_key, body)
-        return len(fresh)
+        if wanted.any() or noted:
+            chain = chain.extended(await self._create(chain.next_key, batch, wanted, noted))
+            sealed.rows += int(wanted.sum())
+            sealed.files += 1
+        return None if rewritten else chain
 
-    async def _rewrite(self, file: ChainFile, dead: frozenset[str]) -> None:
+    async def _create(
+        self, key: str, batch: Batch, wanted: NDArray[np.bool_], noted: set[str]
+    ) -> Stored:
+        order = await self._aside.run(in_order, batch.images, wanted)
+        body = await self._aside.run(encode_chain_file, batch.images, noted, order)
+        etag = await self._store.create(key, body)
+        file = Stored(key, len(body), etag, self._clock.now())
+        self._chains.remember(file, Known(IdSet(batch.ids[wanted]), IdSet.of(noted)))
+        return file
+
+    async def _rewrite(self, file: Stored, dead: frozenset[str], batch: Batch) -> None:
         """Take erased rows out of a file, and note their ids in its footer."""
-        rows = await read_rows(self._store, file.key)
-        body = await asyncio.to_thread(
-            encode_chain_file, without(rows, dead), file.erased | (file.ids & dead)
-        )
-        await self._store.replace(file.key, body, file.etag)
+        async with nullcontext() if batch.large else self._pending.large:
+            data, stored = await self._store.get(file.key)
+            body = await self._aside.run(without_rows, file.key, data, dead)
+            await self._store.replace(file.key, body, stored.etag)
 
 
-@dataclass(frozen=True, slots=True)
-class _Journal:
-    """The journal of a home as it was listed and read."""
-
-    rows: JournalRows
-    objects: Sequence[tuple[Stored, JournalRows]]
-
-    def consumed(self, clock: StoreClock) -> list[str]:
-        """Keys that may go now that every row in them is in the chain."""
-        return [
-            stored.key
-            for stored, rows in self.objects
-            if not rows.tombstones or stored.modified + _TOMBSTONE_AGE <= clock.now()
-        ]
+def _parse(stored: Stored) -> tuple[datetime, int] | None:
+    return layout.parse_chain_key(stored.key)

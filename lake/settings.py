@@ -38,6 +38,12 @@ class LakeSettings(BaseSettings):
     retention_days: int = Field(
         default=7, ge=1, le=365, description="images and rows older than this are hidden, then gone"
     )
+    sweep_margin_seconds: int = Field(
+        default=3600,
+        ge=900,
+        le=7 * 86_400,
+        description="time from hidden to deleted by the sweeper; at least an attempt's 15 minutes",
+    )
 
     @property
     def location(self) -> str:

@@ -1,6 +1,7 @@
 """`pixlake seal`: one pass of a sealer, in this process."""
 
 import asyncio
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -35,16 +36,11 @@ def seal(
     settings = load_existing(LakeSettings, home, "store_url")
     report = asyncio.run(_pass(settings, now=now))
     if json:
-        output.emit(
-            {
-                "homes": report.homes,
-                "rows": report.rows,
-                "files": report.files,
-                "failed": report.failed,
-            }
-        )
+        output.emit(asdict(report))
     else:
         print(f"sealed {report.rows} rows into {report.files} files, {report.homes} windows seen")
+    if report.unreadable:
+        output.note(f"pixlake: {report.unreadable} journal objects do not parse and stay")
     if report.failed:
         output.note(f"pixlake: {report.failed} windows failed; the next pass tries again")
         raise typer.Exit(REFUSED)
@@ -54,4 +50,7 @@ async def _pass(settings: "LakeSettings", *, now: bool) -> "PassReport":
     from lake.lake import Lake  # noqa: PLC0415  # in an extra
 
     lake = await Lake.open(settings)
-    return await lake.sealer.run_pass(now=now)
+    report = await lake.sealer.run_pass(now=now)
+    while report.left:  # a pass stops after a minute, for fresh windows to come first
+        report += await lake.sealer.run_pass(now=now)
+    return report

@@ -1,0 +1,167 @@
+"""`python -m benchmarks.lake`: sealing, journal and query, as JSON lines.
+
+{"name", "value", "unit", "must", "aim", "ok"}: `must` is what we promise, `aim` what we want.
+Sealing runs on one core, in a process of its own: its memory is its own. Exits 1 where `must`
+is missed.
+"""
+
+import asyncio
+import json
+import multiprocessing
+import os
+import resource
+import statistics
+import sys
+import tempfile
+import time
+import uuid
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import ClassVar
+
+import pyarrow as pa
+
+from benchmarks.lake_rows import generated
+from lake import layout, rows
+from lake.journal import Journal
+from lake.lake import Lake
+from lake.object_store import Buffer, ObjectStore
+from lake.records import Attempt
+from lake.settings import LakeSettings
+from lake.table import Table
+from tests.lake.samples import image_id, record
+
+# A usual minute; and a window far too large for the memory that is promised.
+_WINDOWS = {"minute": 60_000, "hour": 1_000_000}
+_JOURNAL_ROWS = 4096
+_QUERY_FILES = 100
+_QUERY_ROWS = 100_000
+_UPLOADS = 16
+_APPENDS = 40
+_PUT_SECONDS = 0.03
+_SQL = "SELECT dt, hour, format, count(*) FROM images GROUP BY ALL ORDER BY ALL"
+
+
+def report(name: str, value: float, unit: str, *, must: float, aim: float, low: bool) -> bool:
+    """Print one line; `low`: less is better."""
+    ok = value <= must if low else value >= must
+    line = {"name": name, "value": round(value, 2), "unit": unit, "must": must, "aim": aim}
+    print(json.dumps({**line, "ok": ok}), flush=True)
+    return ok
+
+
+def settings_of(folder: str) -> LakeSettings:
+    """A lake in a folder, whose windows are an hour long."""
+    return LakeSettings(store_url=Path(folder).as_uri(), window_seconds=3600)
+
+
+def seal(first: str, folder: str) -> tuple[int, float, float]:
+    """Seal what waits in two lakes: of the second rows, seconds of processor time; peak MB."""
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    pa.set_cpu_count(1)
+
+    async def work() -> tuple[int, float]:
+        # The first memory that a process takes costs a fault a page; a sealer runs for weeks.
+        for where in (first, folder):
+            lake = await Lake.open(settings_of(where))
+            begun = time.process_time()
+            done = await lake.sealer.run_pass(now=True)
+            assert not done.failed, done
+        return done.rows, time.process_time() - begun
+
+    count, seconds = asyncio.run(work())
+    return count, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+async def fill_journal(store: ObjectStore, count: int) -> None:
+    """One home's journal, as a busy cluster leaves it."""
+    home = layout.home_of(datetime.now(UTC), timedelta(hours=1))
+    for n in range(0, count, _JOURNAL_ROWS):
+        table = generated(min(_JOURNAL_ROWS, count - n), seed=n, home=home, span_ms=3_600_000)
+        await store.put(layout.journal_key(home, uuid.uuid4().hex), rows.encode_rows(table))
+
+
+def bench_seal() -> bool:
+    """Rows a second of one core, and the memory that it takes."""
+    good = True
+    for name, count in _WINDOWS.items():
+        with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as folder:
+            for where, size in ((first, _WINDOWS["minute"]), (folder, count)):
+                asyncio.run(fill_journal(ObjectStore.open(settings_of(where)), size))
+            with multiprocessing.get_context("spawn").Pool(1) as alone:
+                sealed, seconds, megabytes = alone.apply(seal, (first, folder))
+        assert sealed == count
+        speed = count / seconds
+        good &= report(f"seal_{name}", speed, "rows/s a core", must=150_000, aim=250_000, low=False)
+        good &= report(f"seal_{name}_memory", megabytes, "MB", must=512, aim=400, low=True)
+    return good
+
+
+class DistantStore(ObjectStore):
+    """Memory, as far away as S3 is."""
+
+    took: ClassVar[list[float]] = []
+    """seconds of each PUT"""
+
+    async def put(self, key: str, data: Buffer) -> str:
+        """Store after a while."""
+        begun = time.perf_counter()
+        await asyncio.sleep(_PUT_SECONDS)
+        etag = await super().put(key, data)
+        self.took.append(time.perf_counter() - begun)
+        return etag
+
+
+async def append_seconds() -> list[float]:
+    """How long rows of concurrent uploads wait for the journal."""
+    memory = ObjectStore.open(LakeSettings(store_url="memory://"))
+    journal = Journal(DistantStore(memory._backend))  # noqa: SLF001  # there is no other way in
+    home = layout.home_of(datetime.now(UTC), timedelta(minutes=1))
+    waited: list[float] = []
+
+    async def upload(number: int) -> None:
+        for turn in range(_APPENDS):
+            await asyncio.sleep((number * 7 + turn * 11) % 40 / 1000)  # its other PUTs
+            made = record(Attempt("acme", image_id(f"{number}-{turn}"), home))
+            begun = time.perf_counter()
+            await journal.append(made)
+            waited.append(time.perf_counter() - begun)
+
+    await asyncio.gather(*map(upload, range(_UPLOADS)))
+    return waited
+
+
+def bench_journal() -> bool:
+    """What the journal adds to an upload, beyond the latency of one PUT."""
+    waited = statistics.quantiles(asyncio.run(append_seconds()), n=100)
+    took = statistics.quantiles(DistantStore.took, n=100)
+    median, p99 = ((waited[n] - took[n]) * 1000 for n in (49, 98))
+    good = report("journal_append_median", median, "ms + 1 PUT", must=10, aim=5, low=True)
+    return good & report("journal_append_p99", p99, "ms + 1 PUT", must=10, aim=8, low=True)
+
+
+async def fill_lake(store: ObjectStore) -> None:
+    """Files of the last days' hours; their rows repeat, which a count does not mind."""
+    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    body = rows.encode_chain_file(generated(_QUERY_ROWS, seed=1, home=now))
+    for n in range(_QUERY_FILES):
+        await store.put(layout.chain_key(now - timedelta(hours=n), 0), body)
+
+
+def bench_query() -> bool:
+    """DuckDB counts ten million rows by hour and format."""
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(fill_lake(ObjectStore.open(settings_of(folder))))
+        seconds = []
+        for _ in range(3):
+            begun = time.perf_counter()
+            answer = Table.open(settings_of(folder)).query(_SQL)
+            seconds.append(time.perf_counter() - begun)
+            assert sum(answer.column(3).to_pylist()) == _QUERY_FILES * _QUERY_ROWS
+    return report("query_10m_rows", min(seconds), "s", must=1, aim=0.5, low=True)
+
+
+if __name__ == "__main__":
+    chosen = [bench_seal, bench_journal, bench_query]
+    results = [bench() for bench in chosen if not sys.argv[1:] or bench.__name__[6:] in sys.argv]
+    sys.exit(not all(results))

@@ -1,0 +1,281 @@
+"""The stories: work with every fault, erasures all at once, the week's end when names expire."""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from lake import layout
+from lake.errors import LakeError
+from lake.lake import Lake
+from lake.schema import ImageRecord
+from tests.lake.samples import TENANT, image_id
+from tests.lake.simulation.store import Process
+from tests.lake.simulation.world import RETENTION, Broken, World, patiently, simulated
+
+NAMES = ("a", "b")
+DOOMED = "abcdefg"
+CONTENTS = (b"x", b"x", b"x", b"y")
+# Shorter than a client's patience, longer than it, longer than an attempt lives, longer than a
+# tombstone waits.
+PAUSES = (5, 90, 1200, 5000)
+
+
+class Fleet:
+    """Processes of one role: they die, pause, and are started anew."""
+
+    def __init__(self, world: World, role: str, size: int) -> None:
+        self.world = world
+        self.role = role
+        self.size = size
+        self.members: list[tuple[Process, Lake]] = []
+        self.numbers = itertools.count()
+
+    async def fill(self) -> None:
+        self.members = [m for m in self.members if m[0].alive]
+        while len(self.members) < self.size:
+            name = f"{self.role}{next(self.numbers)}"
+            self.members.append(await self.world.process(name))
+
+    async def any(self) -> tuple[Process, Lake]:
+        await self.fill()
+        return self.world.dice.choice(self.members)
+
+    def misfortune(self) -> None:
+        process, _ = self.world.dice.choice(self.members)
+        if self.world.dice.random() < 0.5:
+            process.alive = False
+        else:
+            process.paused_until = self.world.loop.time() + self.world.dice.choice(PAUSES)
+
+
+async def client(world: World, writers: Fleet, name: str, content: bytes) -> None:
+    """Uploads, and tries again when unsure: elsewhere, as often as it takes, or gives up."""
+    await asyncio.sleep(world.dice.uniform(0, 100))
+    for _ in range(world.dice.randint(1, 4)):
+        process, lake = await writers.any()
+        if await patiently(world.upload(process, lake, name, content), 30) is not False:
+            # Some die with the answer on their lips.
+            process.alive &= world.dice.random() < 0.8
+            break
+        await asyncio.sleep(world.dice.uniform(0, 60))
+    if world.dice.random() < 0.3:  # a redelivery, later
+        await asyncio.sleep(world.dice.uniform(0, 1500))
+        process, lake = await writers.any()
+        await patiently(world.upload(process, lake, name, content), 30)
+
+
+async def sealer(world: World, sealers: Fleet) -> None:
+    """Passes for ever, each by whoever is alive."""
+    while True:
+        await sealers.fill()
+        process, lake = await sealers.any()
+        if world.dice.random() < 0.2:
+            world.loop.call_later(world.dice.uniform(0, 1.5), setattr, process, "alive", False)
+        early = world.dice.random() < 0.3
+        await patiently(_pass(lake, now=early), 120)
+        await asyncio.sleep(world.dice.choice([1, 20, 60, 300]))
+
+
+async def eraser(world: World, erasers: Fleet, name: str, start: float) -> None:
+    """Erases one image, and tries again when unsure."""
+    await asyncio.sleep(start + world.dice.uniform(0, 5))
+    world.erasing.add(name)
+    for _ in range(3):
+        process, lake = await erasers.any()
+        if await patiently(world.erase(process, lake, name), 30):
+            break
+        await asyncio.sleep(world.dice.uniform(0, 60))
+
+
+async def fate(world: World, fleets: list[Fleet]) -> None:
+    """Kills and pauses, at random moments."""
+    while True:
+        await asyncio.sleep(world.dice.expovariate(1 / 40))
+        fleet = world.dice.choice(fleets)
+        await fleet.fill()
+        fleet.misfortune()
+
+
+async def outages(world: World) -> None:
+    """Now and then the whole store answers 503, for seconds or for many minutes."""
+    while True:
+        await asyncio.sleep(world.dice.expovariate(1 / 200))
+        world.bucket.down = True
+        world.bucket.outages += 1
+        await asyncio.sleep(world.dice.choice([2, 30, 700]))
+        world.bucket.down = False
+
+
+async def working_days(world: World) -> None:
+    """Clients, sealers, erasers and fate for an hour; then peace; then the audit.
+
+    In some stories nobody seals for hours, in some the store is away for a while.
+    """
+    fleets = [Fleet(world, role, 2) for role in ("writer", "sealer", "eraser")]
+    writers, sealers, erasers = fleets
+    world.bucket.fault_rate = world.dice.choice([0, 0.05, 0.2])
+    world.bucket.death_rate = world.dice.choice([0, 0.01, 0.03])
+    people: list[Coroutine[Any, Any, None]] = [
+        client(world, writers, world.dice.choice(NAMES), world.dice.choice(CONTENTS))
+        for _ in range(world.dice.randint(2, 6))
+    ]
+    if world.dice.random() < 0.6:
+        start = world.dice.uniform(0, 300)
+        doomed = NAMES if world.dice.random() < 0.5 else world.dice.choice(NAMES)
+        people += [eraser(world, erasers, name, start) for name in doomed]
+    if world.dice.random() < 0.8:
+        for _ in range(2):
+            world.loop.create_task(sealer(world, sealers))
+    misfortunes = [world.loop.create_task(fate(world, fleets))]
+    if world.dice.random() < 0.3:
+        misfortunes.append(world.loop.create_task(outages(world)))
+    await asyncio.gather(*people)
+    for task in misfortunes:
+        task.cancel()
+    world.bucket.down = False
+    world.bucket.fault_rate = world.bucket.death_rate = 0
+    await _rest(world)
+    world.check_at_rest()
+
+
+async def erasures(world: World) -> None:
+    """Sealed images are erased all at once, while replays of them sleep half-way for an hour.
+
+    Sealers doze between reading a file and rewriting it.
+    """
+    writers, sealers, erasers = (Fleet(world, role, 3) for role in ("writer", "sealer", "eraser"))
+    for name in DOOMED:
+        await world.upload(*await writers.any(), name, b"x")
+    if world.dice.random() < 0.7:
+        await _pass((await sealers.any())[1], now=True)
+    world.bucket.naps = partial(_naps, world)
+    zombies = [await world.process(f"zombie{n}") for n in range(3)]
+    for process, lake in zombies:
+        again = world.upload(process, lake, world.dice.choice(DOOMED), b"x")
+        world.loop.create_task(patiently(again, 10_000))
+        _doze(world, process, 5000)
+    for _ in range(3):
+        world.loop.create_task(_hasty_sealer(world, sealers))
+    await asyncio.gather(*(eraser(world, erasers, name, 0) for name in DOOMED))
+    await asyncio.sleep(10)
+    world.bucket.naps = lambda *_: 0.0
+    await _rest(world)
+    world.check_at_rest()
+
+
+def _naps(world: World, process: str, key: str) -> float:
+    """Between reading and writing is where it hurts."""
+    if world.dice.random() < 0.3:
+        return 0.0
+    if process.startswith("zombie"):
+        return 5000.0 if key.endswith("record.json") else 0.0
+    if process.startswith("late eraser"):
+        return world.dice.uniform(0, 400) if key.endswith("record.json") else 0.0
+    return world.dice.uniform(0, 8) if key.startswith(layout.LAKE_IMAGES) else 0.0
+
+
+def _doze(world: World, process: Process, seconds: float) -> None:
+    """Somewhere in the next store calls of a process it falls asleep."""
+    delay = world.dice.uniform(0, 0.8)
+    until = world.loop.time() + seconds
+    world.loop.call_later(delay, setattr, process, "paused_until", until)
+
+
+async def _hasty_sealer(world: World, sealers: Fleet) -> None:
+    process, lake = await sealers.any()
+    for _ in range(20):
+        if world.dice.random() < 0.5:
+            _doze(world, process, 5)
+        await _pass(lake, now=True)
+        await asyncio.sleep(world.dice.uniform(0, 2))
+
+
+async def week_end(world: World) -> None:
+    """An image is uploaded, and its identity comes again just when it expires."""
+    world.bucket.watchers.append(_never_taken_early(world))
+    writers = Fleet(world, "writer", 3)
+    process, lake = await writers.any()
+    await world.upload(process, lake, "a", b"x")
+    await writers.fill()
+    stored = world.record(image_id("a"))
+    if not isinstance(stored, ImageRecord):
+        raise Broken("acknowledged, and there is no record")
+    moment = (stored.home + RETENTION - world.bucket.now()).total_seconds()
+    await asyncio.sleep(moment - 700)
+    world.promises.acknowledged.clear()
+    erasers, sealers = Fleet(world, "late eraser", 2), Fleet(world, "sealer", 2)
+    world.bucket.naps = partial(_naps, world)
+    people: list[Coroutine[Any, Any, None]] = [_again(world, writers) for _ in range(3)]
+    if world.dice.random() < 0.7:
+        people.append(_erase_at_last(world, erasers))
+    for _ in range(2):
+        world.loop.create_task(sealer(world, sealers))
+    await asyncio.gather(*people)
+    await _rest(world)
+    world.check_at_rest()
+
+
+async def _erase_at_last(world: World, erasers: Fleet) -> None:
+    """An erasure that may begin, sleep and end on either side of the expiry."""
+    await asyncio.sleep(700 + world.dice.uniform(-200, 0))
+    world.erasing.add("a")
+    _, lake = await erasers.any()
+    await patiently(lake.eraser.erase(TENANT, image_id("a")), 2000)
+
+
+async def _again(world: World, writers: Fleet) -> None:
+    await asyncio.sleep(700 + world.dice.uniform(-90, 150))
+    for _ in range(12):
+        process, lake = await writers.any()
+        if world.dice.random() < 0.2:
+            _doze(world, process, world.dice.uniform(1, 300))
+        await patiently(world.upload(process, lake, "a", b"x"), 30)
+        await asyncio.sleep(world.dice.uniform(0, 20))
+
+
+def _never_taken_early(world: World) -> Callable[[str], None]:
+    """A name may change hands only once its image has expired by the store's own clock."""
+    known: dict[str, ImageRecord] = {}
+
+    def watch(key: str) -> None:
+        if key != layout.record_key(TENANT, image_id("a")):
+            return
+        stored = world.record(image_id("a"))
+        before = known.get(key)
+        if isinstance(stored, ImageRecord):
+            known[key] = stored
+            if before and before.attempt != stored.attempt:
+                left = before.home + RETENTION - world.bucket.now()
+                if left > timedelta(0) and world.failure is None:
+                    world.failure = Broken("an image was taken over before it expired")
+
+    return watch
+
+
+async def _rest(world: World) -> None:
+    """Late answers land, tombstones come of age, and one sealer clears up."""
+    for wait in (1000, 3700, 2000):
+        await asyncio.sleep(wait)
+        # A new one each time: what the others knew must be in the store.
+        _, lake = await world.process("last sealer")
+        for _ in range(3):
+            await _pass(lake, now=True)
+
+
+async def _pass(lake: Lake, *, now: bool) -> None:
+    try:
+        await lake.sealer.run_pass(now=now)
+    except LakeError:
+        return  # the next pass
+
+
+STORIES = (working_days, working_days, erasures, week_end)
+
+
+def tell(seed: int) -> None:
+    """Run the story of a seed; raises Broken."""
+    with simulated(seed) as world:
+        world.loop.run_until_complete(STORIES[seed % len(STORIES)](world))

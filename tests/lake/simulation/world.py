@@ -1,0 +1,302 @@
+"""One story: who does what, what befalls them, and what must be true at every moment."""
+
+import asyncio
+import hashlib
+import random
+import types
+import uuid
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import lru_cache, partial
+from typing import Any
+from unittest import mock
+
+from lake import layout
+from lake.chain import _parse_known as parse_known
+from lake.clock import StoreClock
+from lake.errors import (
+    IdempotencyConflict,
+    ImageErased,
+    ImageExpiring,
+    ImageNotFound,
+    LakeError,
+)
+from lake.lake import Lake
+from lake.records import Attempt, parse_record
+from lake.rows import decode_chain_file, decode_journal, erased_ids
+from lake.schema import ImageRecord, Tombstone
+from lake.settings import LakeSettings
+from tests.lake.samples import TENANT, image_id, record
+from tests.lake.simulation.loop import SimulatedLoop
+from tests.lake.simulation.store import EPOCH, Bucket, Process, SimulatedStore
+
+RETENTION = timedelta(days=7)
+_SETTINGS = LakeSettings()
+# Two of them are less than two minutes apart, as the margin of expiry asks.
+MAX_SKEW_SECONDS = 55.0
+
+
+class Broken(AssertionError):
+    """An invariant does not hold."""
+
+
+class SkewedClock(StoreClock):
+    """A clock that is off: by S3's whole seconds, slow answers, and more."""
+
+    def __init__(self, store: SimulatedStore, skew: float) -> None:
+        super().__init__(store)
+        self._skew = timedelta(seconds=skew)
+
+    def now(self) -> datetime:
+        return super().now() + self._skew
+
+
+@dataclass(slots=True)
+class Promises:
+    """What clients were told."""
+
+    acknowledged: dict[str, set[bytes]] = field(default_factory=dict)
+    erased: set[str] = field(default_factory=set)
+    refused: list[Attempt] = field(default_factory=list)
+    """attempts that ended as replay, conflict or erased, in a process that lived on"""
+
+
+class World:
+    """A bucket, processes around it, and the checks."""
+
+    def __init__(self, seed: int, loop: SimulatedLoop) -> None:
+        self.dice = random.Random(seed)
+        self.loop = loop
+        self.bucket = Bucket(loop, random.Random(seed + 1))
+        self.promises = Promises()
+        self.failure: Broken | None = None
+        self.noted: set[tuple[datetime, str]] = set()
+        """(home, id) of all that a footer ever called erased"""
+        self.erasing: set[str] = set()
+        """names that somebody began to erase, told or not"""
+        self._parsed: dict[tuple[str, str], Any] = {}
+        self.bucket.watchers.append(self._watch)
+
+    async def process(self, name: str) -> tuple[Process, Lake]:
+        """A process with a lake of its own, its clock a little off."""
+        process = Process(name)
+        store = SimulatedStore(self.bucket, process)
+        skew = self.dice.uniform(-MAX_SKEW_SECONDS, MAX_SKEW_SECONDS)
+        lake = Lake.wire(store, SkewedClock(store, skew), _SETTINGS)
+        # One journal object a batch, or all in one.
+        lake.sealer._pending._batch_bytes = self.dice.choice([1, 2**20])
+        return process, lake
+
+    async def upload(self, process: Process, lake: Lake, name: str, content: bytes) -> None:
+        """One attempt of a writer; what it was told goes into the promises."""
+        outages = self.bucket.outages
+        attempt = await lake.committer.begin(TENANT, image_id(name))
+        made = record(attempt, content, received_at=self.bucket.now().replace(microsecond=0))
+        objects = {made.original_key: content, made.renditions[0].key: content + b" small"}
+        try:
+            done = await lake.committer.commit(attempt, made, objects)
+        except (IdempotencyConflict, ImageErased, ImageExpiring):
+            if process.alive and self.bucket.outages == outages:
+                self.promises.refused.append(attempt)
+            raise
+        if process.alive:
+            self.promises.acknowledged.setdefault(name, set()).add(content)
+            if done.record.attempt != attempt.id and self.bucket.outages == outages:
+                self.promises.refused.append(attempt)
+
+    async def erase(self, process: Process, lake: Lake, name: str) -> None:
+        """One erasure of an image."""
+        await lake.eraser.erase(TENANT, image_id(name))
+        if process.alive:
+            self.promises.erased.add(name)
+
+    # What is stored, parsed.
+
+    def rows(self) -> list[tuple[str, str]]:
+        """(key, image id) of every row that an analyst would see now."""
+        oldest = self.bucket.now() - RETENTION
+        return [
+            (key, row)
+            for key, data, etag in self._below(layout.LAKE_IMAGES)
+            if home_of(key) > oldest
+            for row in self._chain(key, data, etag)[0]
+        ]
+
+    def record(self, name_id: str) -> ImageRecord | Tombstone | None:
+        key = layout.record_key(TENANT, name_id)
+        if key not in self.bucket.objects:
+            return None
+        return parse_record(key, self.bucket.objects[key][0])
+
+    def waiting_tombstones(self) -> set[str]:
+        """Ids whose erasure somebody will finish."""
+        return {
+            tombstone.image_id
+            for key, data, etag in self._below(layout.JOURNAL)
+            for tombstone in self._cached(key, etag, partial(decode_journal, key, data)).tombstones
+        }
+
+    def _below(self, prefix: str) -> Iterator[tuple[str, bytes, str]]:
+        for key, (data, stored) in self.bucket.objects.items():
+            if key.startswith(f"{prefix}/"):
+                yield key, data, stored.etag
+
+    def _chain(self, key: str, data: bytes, etag: str) -> tuple[list[str], frozenset[str]]:
+        def parse() -> tuple[list[str], frozenset[str]]:
+            table = decode_chain_file(key, data, ["image_id"])
+            return table["image_id"].to_pylist(), erased_ids(key, table)
+
+        return self._cached(key, etag, parse)  # type: ignore[no-any-return]
+
+    def _cached(self, key: str, etag: str, parse: Callable[[], Any]) -> Any:
+        if (key, etag) not in self._parsed:
+            self._parsed[key, etag] = parse()
+        return self._parsed[key, etag]
+
+    # What must be true.
+
+    def _watch(self, key: str) -> None:
+        """After each change. A watcher can't raise into the code that is tested: it remembers."""
+        if self.failure is None and key.startswith((layout.IMAGES, "lake")):
+            try:
+                self.check_always()
+            except Broken as broken:
+                self.failure = broken
+
+    def check_always(self) -> None:
+        """True at every moment."""
+        ids = [row for _, row in self.rows()]
+        if len(ids) != len(set(ids)):
+            raise Broken("two rows of one image are visible")
+        self.noted |= {
+            (home_of(key), gone)
+            for key, data, etag in self._below(layout.LAKE_IMAGES)
+            for gone in self._chain(key, data, etag)[1]
+        }
+        if {(home_of(key), row) for key, row in self.rows()} & self.noted:
+            raise Broken("a row came back that a footer called erased")
+        for found in ids:
+            stored = self.record(found)
+            live = isinstance(stored, ImageRecord) and self._complete(stored)
+            if not live and found not in self.waiting_tombstones():
+                raise Broken("a row without its record and objects")
+
+    def check_at_rest(self) -> None:
+        """True when nothing has happened for two hours and sealers had their passes."""
+        if self.failure:
+            raise self.failure
+        ids = [row for _, row in self.rows()]
+        for name, contents in self.promises.acknowledged.items():
+            if len(contents) != 1:
+                raise Broken("two contents were acknowledged for one identity")
+            stored = self.record(image_id(name))
+            erased = isinstance(stored, Tombstone)
+            if erased and name in self.promises.erased | self.erasing:
+                continue
+            if not isinstance(stored, ImageRecord):
+                raise Broken("acknowledged, and there is no record")
+            (content,) = contents
+            if stored.content_hash != hashlib.sha256(content).hexdigest():
+                raise Broken("acknowledged, and the record is another's")
+            if not self._complete(stored):
+                raise Broken("acknowledged, and objects are missing")
+            if ids.count(image_id(name)) != 1:
+                raise Broken(f"acknowledged, and there are {ids.count(image_id(name))} rows")
+        self._check_erased(ids)
+        self._check_refused()
+        self._check_records()
+
+    def _check_erased(self, ids: list[str]) -> None:
+        for name in self.promises.erased:
+            if image_id(name) in ids:
+                raise Broken("erased, and the row is there")
+            prefix = layout.image_prefix(TENANT, image_id(name))
+            left = {k.rsplit("/", 1)[-1] for k, _, _ in self._below(prefix)}
+            if isinstance(self.record(image_id(name)), ImageRecord):
+                raise Broken("erased, and the record is there")
+            if left - {"record.json"}:
+                raise Broken("erased, and objects are there")
+
+    def _check_refused(self) -> None:
+        for attempt in self.promises.refused:
+            stored = self.record(attempt.image_id)
+            if isinstance(stored, ImageRecord) and stored.attempt == attempt.id:
+                continue  # refused at first, taken on in its own name: an ambiguous answer
+            if any(attempt.id in key for key in self.bucket.objects):
+                raise Broken("refused, and objects are left")
+
+    def _check_records(self) -> None:
+        for key, data, _ in self._below(layout.IMAGES):
+            stored = parse_record(key, data) if key.endswith("record.json") else None
+            if isinstance(stored, ImageRecord) and not self._complete(stored):
+                raise Broken("a record without its objects")
+
+    def _complete(self, stored: ImageRecord) -> bool:
+        named = {stored.original_key, *(rendition.key for rendition in stored.renditions)}
+        return named <= self.bucket.objects.keys()
+
+
+def home_of(key: str) -> datetime:
+    """Home of a chain file."""
+    parsed = layout.parse_chain_key(key)
+    assert parsed
+    return parsed[0]
+
+
+async def patiently(work: Awaitable[None], seconds: float) -> bool | None:
+    """Whether it succeeded; None: refused for good. A dead process is a time-out, too."""
+    task = asyncio.ensure_future(work)
+    done, _ = await asyncio.wait([task], timeout=seconds)
+    if not done:
+        return False
+    try:
+        task.result()
+    except (IdempotencyConflict, ImageErased, ImageNotFound):
+        return None
+    except LakeError:
+        return False
+    return True
+
+
+def _uuid(names: random.Random) -> uuid.UUID:
+    return uuid.UUID(int=names.getrandbits(128))
+
+
+_decode_journal = lru_cache(256)(decode_journal)
+_parse_known = lru_cache(256)(parse_known)
+
+
+@contextmanager
+def simulated(seed: int) -> Iterator[World]:
+    """A world whose modules take time and randomness from the seed."""
+    loop = SimulatedLoop()
+    loop.set_exception_handler(lambda *_: None)  # tasks of dead processes are dropped as they are
+    asyncio.set_event_loop(loop)
+    names = random.Random(seed + 2)
+    clock = types.SimpleNamespace(monotonic=loop.time)
+    token = lambda n: f"{names.getrandbits(8 * n):0{2 * n}x}"  # noqa: E731
+    try:
+        with (
+            mock.patch("lake.clock.time", clock),
+            mock.patch("lake.records.time", clock),
+            mock.patch("lake.records.secrets", types.SimpleNamespace(token_hex=token)),
+            mock.patch("uuid.uuid4", partial(_uuid, names)),
+            # Pure functions of bytes that are read again and again.
+            mock.patch("lake.pending.decode_journal", _decode_journal),
+            mock.patch("lake.chain._parse_known", _parse_known),
+            # Chain files whole, or in pieces as if they were large.
+            mock.patch("lake.chain._WHOLE_BYTES", 0 if seed % 3 else 2**20),
+            mock.patch("lake.sealer.random", random.Random(seed + 3)),
+        ):
+            yield World(seed, loop)
+    finally:
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.run_until_complete(asyncio.sleep(0))
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
+__all__ = ["EPOCH", "Broken", "World", "patiently", "simulated"]

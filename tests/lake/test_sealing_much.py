@@ -1,0 +1,177 @@
+"""Windows larger than memory, files too large to read whole, a store with a slow corner."""
+
+import asyncio
+import uuid
+from datetime import timedelta
+
+import pytest
+
+from benchmarks.lake_rows import HOME, generated
+from lake import layout
+from lake.aside import Aside
+from lake.chain import Chains
+from lake.errors import Mismatch
+from lake.lake import Lake
+from lake.object_store import ObjectStore, Stored
+from lake.rows import decode_chain_file, encode_chain_file, encode_rows
+from tests.lake.clocks import at
+from tests.lake.samples import commit, image_id, keys
+
+ROWS = 300
+
+
+async def journal_of(lake: Lake, objects: int) -> set[str]:
+    """`objects` journal objects in one home, and the ids of their rows."""
+    ids: set[str] = set()
+    for seed in range(objects):
+        table = generated(ROWS, seed)
+        ids |= set(table["image_id"].to_pylist())
+        await lake.store.put(layout.journal_key(HOME, uuid.uuid4().hex), encode_rows(table))
+    return ids
+
+
+async def sealed_ids(lake: Lake) -> list[str]:
+    found: list[str] = []
+    for key in sorted(await keys(lake, "lake")):
+        data, _ = await lake.store.get(key)
+        found += decode_chain_file(key, data)["image_id"].to_pylist()
+    return found
+
+
+async def test_a_large_window_becomes_several_files(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = await journal_of(lake, 5)
+    await journal_of(lake, 2)  # some of them once more
+    now = at(lake, HOME)
+    monkeypatch.setattr("lake.pending._WAVE_BYTES", 1)
+    monkeypatch.setattr("lake.pending._LARGE_BYTES", 1)
+    now.sealer._pending._batch_bytes = 1
+    report = await now.sealer.run_pass(now=True)
+    assert (report.rows, report.files, report.failed) == (5 * ROWS, 5, 0)
+    found = await sealed_ids(lake)
+    assert len(found) == len(set(found))
+    assert set(found) == ids
+    assert await keys(lake, "journal") == set()
+
+
+async def test_names_are_listed_in_pages(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lake.pending._PAGE", 2)
+    ids = await journal_of(lake, 5)
+    await at(lake, HOME).sealer.run_pass(now=True)
+    assert set(await sealed_ids(lake)) == ids
+    assert await keys(lake, "journal") == set()
+
+
+async def test_ids_of_a_large_file_are_read_without_the_rest(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lake.chain._WHOLE_BYTES", 0)
+    monkeypatch.setattr("lake.chain._TAIL_BYTES", 1024)
+    table = generated(5000, seed=1)
+    key = layout.chain_key(HOME, 0)
+    await store.put(key, encode_chain_file(table, ["0" * 32]))
+    chains = Chains(store, Aside(), 2**20)
+    chain = await chains.read(HOME)
+    read: list[int] = []
+    piece = store.piece
+
+    async def counted(key: str, start: int, end: int, etag: str) -> bytes:
+        read.append(end - start)
+        return await piece(key, start, end, etag)
+
+    monkeypatch.setattr(store, "piece", counted)
+    known = await chains.known(chain.files[0])
+    ids = table["image_id"].to_pylist()
+    assert known.ids.among([*ids, "0" * 32]) == set(ids)
+    assert known.erased.among(["0" * 32, ids[0]]) == {"0" * 32}
+    assert sum(read) < chain.files[0].size / 5
+    # The next time it costs nothing.
+    read.clear()
+    await chains.known(chain.files[0])
+    assert read == []
+
+
+async def test_a_file_that_was_rewritten_is_not_read_half_and_half(store: ObjectStore) -> None:
+    key = layout.chain_key(HOME, 0)
+    await store.put(key, encode_chain_file(generated(10, seed=1)))
+    chains = Chains(store, Aside(), 2**20)
+    chain = await chains.read(HOME)
+    await store.put(key, encode_chain_file(generated(10, seed=2)))
+    with pytest.raises(Mismatch):
+        await chains.known(chain.files[0])
+
+
+async def test_ids_are_remembered_up_to_a_bound(store: ObjectStore) -> None:
+    chains = Chains(store, Aside(), 16 * 25)
+    for n in range(4):
+        await store.put(layout.chain_key(HOME, n), encode_chain_file(generated(10, seed=n)))
+    for file in (await chains.read(HOME)).files:
+        await chains.known(file)
+    assert len(chains._known) == 2
+
+
+def stop(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """The journal of HOME can't be listed before the event is set."""
+    go = asyncio.Event()
+    page = lake.store.page
+
+    async def stuck(prefix: str, limit: int, after: str | None = None) -> list[Stored]:
+        if prefix == layout.journal_prefix(HOME):
+            await go.wait()
+        return await page(prefix, limit, after)
+
+    monkeypatch.setattr(lake.store, "page", stuck)
+    return go
+
+
+async def test_a_slow_home_does_not_hold_up_the_others(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await commit(lake, "a")
+    await journal_of(lake, 1)
+    go = stop(lake, monkeypatch)
+    running = asyncio.create_task(at(lake, HOME).sealer.run_pass(now=True))
+    while image_id("a") not in await sealed_ids(lake):  # noqa: ASYNC110  # the store has no event
+        await asyncio.sleep(0.01)
+    assert not running.done()
+    go.set()
+    assert (await running).rows == ROWS + 1
+
+
+async def test_a_home_that_takes_too_long_is_dropped(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await journal_of(lake, 1)
+    go = stop(lake, monkeypatch)
+    later = at(lake, HOME + timedelta(minutes=2))
+    monkeypatch.setattr("lake.sealer._HOME_SECONDS", 0.05)
+    assert (await later.sealer.run_pass()).failed == 1
+    go.set()
+    monkeypatch.undo()
+    assert (await later.sealer.run_pass()).rows == ROWS
+
+
+async def test_a_pass_ends_in_time_and_says_what_is_left(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for minute in range(10):
+        home = HOME + timedelta(minutes=minute)
+        table = generated(3, seed=minute, home=home)
+        await lake.store.put(layout.journal_key(home, uuid.uuid4().hex), encode_rows(table))
+    later = at(lake, HOME + timedelta(minutes=20))
+    monkeypatch.setattr("lake.sealer._PASS_SECONDS", -1)
+    first = await later.sealer.run_pass()
+    assert (first.homes, first.left) == (4, 6)
+    # What is newest is sealed first.
+    newest = {layout.chain_key(HOME + timedelta(minutes=minute), 0) for minute in range(6, 10)}
+    assert await keys(lake, "lake") == newest
+    monkeypatch.undo()
+    assert (await later.sealer.run_pass()).rows == 18
+
+
+async def test_replays_of_what_is_durable_write_nothing(lake: Lake) -> None:
+    await commit(lake, "a")
+    waiting = await keys(lake, "journal")
+    await commit(lake, "a")
+    assert await keys(lake, "journal") == waiting
