@@ -1,4 +1,7 @@
-"""Ray Serve wiring of the sealer: one replica that moves rows from the journal to the lake."""
+"""Ray Serve wiring of the sealer: one replica that moves rows from the journal to the lake.
+
+It also sweeps each hour: what is past its retention, and what crashes left.
+"""
 
 import asyncio
 import logging
@@ -8,6 +11,7 @@ from ray import serve
 
 from lake.errors import LakeError
 from lake.lake import Lake
+from lake.retention import Sweeper
 from lake.settings import LakeSettings
 
 APP = "lake"
@@ -20,6 +24,7 @@ _HEALTH_PERIOD_SECONDS = 2.0
 _DRAIN_SECONDS = 10.0
 # The longest that a pass over a week of journal may take; then something hangs.
 _STUCK_SECONDS = 600.0
+_SWEEP_SECONDS = 3600.0
 
 
 class SealerLoop:
@@ -30,11 +35,14 @@ class SealerLoop:
         self._lake = await Lake.open(settings)
         self._passed_at = time.monotonic()
         self._loop = asyncio.create_task(self._run())
+        self._sweeper = Sweeper.of(self._lake.store, self._lake.clock, settings)
+        self._sweeps = asyncio.create_task(self._sweep())
 
     async def check_health(self) -> None:
         """Serve replaces the replica if this raises: the loop has ended or hangs."""
-        if self._loop.done():
-            raise RuntimeError("the sealing loop has ended") from self._loop.exception()
+        for loop in (self._loop, self._sweeps):
+            if loop.done():
+                raise RuntimeError("sealing or sweeping has ended") from loop.exception()
         if time.monotonic() - self._passed_at > _STUCK_SECONDS:
             raise RuntimeError(f"no pass has ended for {_STUCK_SECONDS:.0f} s")
 
@@ -44,9 +52,10 @@ class SealerLoop:
 
     async def __del__(self) -> None:
         """Stop between two requests to the store; what is half done, the next pass does."""
-        if hasattr(self, "_loop"):
+        if hasattr(self, "_sweeps"):
             self._loop.cancel()
-            await asyncio.wait([self._loop])
+            self._sweeps.cancel()
+            await asyncio.wait([self._loop, self._sweeps])
 
     async def _run(self) -> None:
         while True:
@@ -57,6 +66,16 @@ class SealerLoop:
                 log.exception("a sealing pass failed")
             self._passed_at = time.monotonic()
             await asyncio.sleep(self._pause)
+
+    async def _sweep(self) -> None:
+        while True:
+            try:
+                report = await self._sweeper.sweep()
+                if report.failed:
+                    log.error("a sweep left %s objects that it could not delete", report.failed)
+            except LakeError:
+                log.exception("a sweep failed; the next one is in an hour")
+            await asyncio.sleep(_SWEEP_SECONDS)
 
 
 def sealer_app(settings: LakeSettings, *, cpus: float) -> serve.Application:

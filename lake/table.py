@@ -45,7 +45,9 @@ class Table:
             raise LakeError(f"SQL reads a folder or a bucket, not {settings.location!r}")
         connection.execute(
             f"CREATE VIEW images AS SELECT * FROM {source} "  # noqa: S608  # our own text
-            f"WHERE home + INTERVAL {settings.retention_days} DAY > now()"
+            f"WHERE home + INTERVAL {settings.retention_days} DAY > now() "
+            # Whole days by their folder: a query opens no file that the sweeper may delete.
+            f"AND dt >= current_date - {settings.retention_days}"
         )
         return cls(connection)
 

@@ -6,14 +6,19 @@ from typing import Annotated
 
 import typer
 
+from pixlake.cli.audit import audit
+from pixlake.cli.erase import erase
 from pixlake.cli.failures import Group
 from pixlake.cli.get import get
 from pixlake.cli.keys import keys
+from pixlake.cli.lifecycle import lifecycle
 from pixlake.cli.ls import ls
 from pixlake.cli.produce import produce
 from pixlake.cli.query import query
+from pixlake.cli.rebuild import rebuild
 from pixlake.cli.seal import seal
 from pixlake.cli.status import status
+from pixlake.cli.sweep import sweep
 from pixlake.cli.up import up
 from pixlake.cli.upload import upload
 from pixlake.cli.version import version
@@ -45,8 +50,12 @@ def pixlake(
     del debug  # read where failures end, in `failures.Group`
 
 
-for verb in (up, upload, produce, ls, get, query, seal, status, version):
+for verb in (
+    *(up, upload, produce, ls, get, query, seal),
+    *(erase, audit, sweep, rebuild, status, version),
+):
     app.command()(verb)
+app.add_typer(lifecycle, name="lifecycle")
 app.add_typer(keys, name="keys")
 
 

@@ -1,0 +1,157 @@
+"""The audit: proves from the store alone that the lake keeps its promises (I1 to I4).
+
+  1. take evidence: the journal, then the chains (a row moves that way), then the records with the
+     listing of their objects, in as many processes as there are cores
+  2. join it: what does not agree is suspect
+  3. look at each suspect by itself: what remains is a fault
+  4. hash the objects of a sample, or in step 1 of all
+
+It takes any time and runs beside everything else. It writes only the rows of images that have
+none, and marks of those (`unfinished.py`).
+"""
+
+import asyncio
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from lake import layout
+from lake.checks import CHECKS, Ledger
+from lake.clock import StoreClock
+from lake.evidence import Evidence, Fault
+from lake.journal import Journal
+from lake.object_store import ObjectStore
+from lake.record_reading import Reading, read_records
+from lake.record_scan import RecordScan, Seen
+from lake.retention import ORPHAN_AGE
+from lake.row_scan import RowScan, SeenRows
+from lake.scope import Scope
+from lake.settings import LakeSettings
+from lake.suspects import Interrogation, grouped
+from lake.unfinished import Unfinished
+
+# Of each kind; the counts are of all.
+_EXAMPLES = 1000
+# Images of the sample that are hashed at once.
+_SAMPLERS = 16
+
+
+@dataclass(slots=True)
+class AuditReport:
+    """What an audit saw, and every fault by its kind."""
+
+    scope: Scope
+    seen: Seen = field(default_factory=Seen)
+    rows: SeenRows = field(default_factory=SeenRows)
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(CHECKS, 0))
+    examples: dict[str, list[Fault]] = field(default_factory=lambda: {code: [] for code in CHECKS})
+    full: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether every promise was kept; `unfinished` is no failure yet."""
+        return not any(count for code, count in self.counts.items() if code != "unfinished")
+
+    def add(self, faults: Sequence[Fault]) -> None:
+        """Count them, and keep the first."""
+        for fault in faults:
+            self.counts[fault.code] += 1
+            if len(self.examples[fault.code]) < _EXAMPLES:
+                self.examples[fault.code].append(fault)
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        seen = asdict(self.seen) | asdict(self.rows)
+        del seen["sample"]
+        return {
+            "ok": self.ok,
+            "at": self.scope.now.isoformat(),
+            "from": self.scope.start.isoformat(),
+            "to": self.scope.end.isoformat(),
+            "full": self.full,
+            "seen": seen,
+            "checks": {
+                code: {
+                    "about": CHECKS[code],
+                    "found": self.counts[code],
+                    "examples": [
+                        {"subject": fault.subject, "detail": fault.detail}
+                        for fault in self.examples[code]
+                    ],
+                }
+                for code in CHECKS
+            },
+        }
+
+
+class Audit:
+    """One audit of one store; hashes all objects if `full`, else those of `sample` images.
+
+    `processes` is how many read records, by default as many as there are cores.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        clock: StoreClock,
+        settings: LakeSettings,
+        *,
+        full: bool = False,
+        sample: int = 1000,
+        processes: int | None = None,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._settings = settings
+        self._full = full
+        self._sample = 0 if full else sample
+        self._processes = processes
+
+    async def run(self, start: datetime | None = None, end: datetime | None = None) -> AuditReport:
+        """Homes in [start, end), by default all; raises StoreUnavailable or StoreFull."""
+        await self._clock.fresh()
+        scope = Scope.of(self._settings, self._clock.now(), start, end)
+        report = AuditReport(scope, full=self._full)
+        with tempfile.TemporaryDirectory(prefix="pixlake-audit-") as scratch:
+            folder = Path(scratch)
+            with Evidence(folder) as evidence:
+                rows = RowScan(self._store, scope, evidence)
+                report.rows = rows.seen
+                await rows.scan_journal()
+                await rows.scan_chains()
+                await self._probes(scope, evidence)
+                report.seen = await self._records(scope, evidence, folder)
+            await self._join(scope, folder, report)
+        return report
+
+    async def _records(self, scope: Scope, evidence: Evidence, folder: Path) -> Seen:
+        reading = Reading(self._settings, scope, folder, self._full, self._sample)
+        seen = await read_records(self._store, evidence, reading, self._processes)
+        scan = RecordScan(self._store, scope, evidence, full=False, sample=0)
+        for start in range(0, len(seen.sample), _SAMPLERS):
+            some = seen.sample[start : start + _SAMPLERS]
+            await asyncio.gather(*(scan.check_bytes(tenant, one) for _, tenant, one in some))
+        seen.add(scan.seen, self._sample)
+        return seen
+
+    async def _probes(self, scope: Scope, evidence: Evidence) -> None:
+        for stored in await self._store.objects(layout.PROBE):
+            if stored.modified + ORPHAN_AGE <= scope.now:
+                evidence.fault("orphan", stored.key, "left by a start-up probe")
+
+    async def _join(self, scope: Scope, folder: Path, report: AuditReport) -> None:
+        unfinished = Unfinished(self._store, Journal(self._store), scope)
+        interrogation = Interrogation(self._store, unfinished)
+        ledger = await asyncio.to_thread(Ledger, folder)
+        try:
+            for code, count, first in ledger.faults(_EXAMPLES):
+                report.add([Fault(code, *one) for one in first])
+                report.counts[code] += count - len(first)
+            for suspects in grouped(ledger.suspects(scope)):
+                report.add(await interrogation.faults(suspects))
+        finally:
+            ledger.close()
+        await unfinished.clear()

@@ -1,0 +1,157 @@
+"""What must be true of an image and its row, as SQL over the evidence of an audit.
+
+The four tables are those of `evidence.TABLES`; `$settled`, `$start`, `$end` and `$row_floor` are
+moments of the scope. What these find are suspects: the store has moved on meanwhile.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from lake import layout
+from lake.evidence import TABLES
+from lake.scope import Scope
+
+# Joins larger than this go through files in the scratch folder.
+_MEMORY = "256MB"
+_PAGE = 4096
+
+CHECKS = {
+    "missing_object": "an object that a record names is not there",
+    "wrong_bytes": "an object is not as its record says, by size or SHA-256",
+    "unreadable": "an object of ours does not parse",
+    "missing_row": "an image has no row, and had none at the last audit",
+    "duplicate_row": "an image has more than one row",
+    "row_without_image": "a row has no record",
+    "row_differs": "a row is not its record's",
+    "erased_row": "an erased image has a row, and nobody is about to remove it",
+    "erased_object": "an erased image has objects",
+    "missing_file": "a chain has a hole",
+    "misplaced": "rows are in another home's file, or a file is in another hour",
+    "stale_journal": "a journal object should have been sealed",
+    "overdue": "something is past its retention and margin",
+    "orphan": "an object a day old is named by nobody",
+    "unfinished": "an image has no row; its row was journaled now, and must be there next time",
+}
+"""Every check by its code, and what it found wrong; only `unfinished` is not a failure."""
+
+_NO_ROW = """
+    SELECT r.tenant, r.image_id, r.attempt, r.home, 'missing_row' AS code, '' AS file
+    FROM records r
+    WHERE NOT r.tombstone AND r.home >= $start AND r.home < $settled
+      AND NOT EXISTS (
+        FROM rows w WHERE w.image_id = r.image_id AND w.tenant = r.tenant AND w.home = r.home)
+      AND NOT EXISTS (
+        FROM waiting q WHERE NOT q.tombstone
+          AND q.image_id = r.image_id AND q.tenant = r.tenant AND q.home = r.home)
+    ORDER BY r.home
+"""
+_WRONG_ROW = """
+    SELECT w.tenant, w.image_id, w.attempt, w.home, w.file,
+      CASE WHEN r.image_id IS NULL THEN 'row_without_image'
+           WHEN r.tombstone THEN 'erased_row' ELSE 'row_differs' END AS code
+    FROM rows w LEFT JOIN records r ON r.image_id = w.image_id AND r.tenant = w.tenant
+    WHERE w.home >= $row_floor AND w.home < $end
+      AND (r.image_id IS NULL OR r.tombstone OR r.home <> w.home
+           OR r.attempt <> w.attempt OR r.content_hash <> w.content_hash)
+      AND NOT EXISTS (
+        FROM waiting q WHERE q.tombstone
+          AND q.image_id = w.image_id AND q.tenant = w.tenant AND q.attempt = w.attempt)
+    ORDER BY w.home
+"""
+_TWO_ROWS = """
+    SELECT first(tenant) AS tenant, image_id, first(attempt) AS attempt, first(home) AS home,
+      'duplicate_row' AS code, string_agg(file, ' ' ORDER BY file) AS file
+    FROM rows WHERE home >= $row_floor AND home < $end
+    GROUP BY image_id, tenant HAVING count(*) > 1
+    ORDER BY home
+"""
+_BY_HOME = """
+    SELECT DISTINCT home, tenant, image_id, attempt, content_hash, tombstone
+    FROM records WHERE home >= $start AND home < $end ORDER BY home
+"""
+_NAMED = ("tenant", "image_id", "attempt", "content_hash", "tombstone")
+Named = tuple[str, str, str, str, bool]
+"""A record: tenant, id, attempt, content hash, whether it is a tombstone"""
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """An image and its row that do not agree, by the evidence; `file` where the row is."""
+
+    code: str
+    tenant: str
+    image_id: str
+    attempt: str
+    home: datetime
+    file: str
+
+    @property
+    def record_key(self) -> str:
+        """Its record."""
+        return layout.record_key(self.tenant, self.image_id)
+
+
+class Ledger:
+    """The evidence, joined."""
+
+    def __init__(self, folder: Path) -> None:
+        self._connection = duckdb.connect()
+        spill = str(folder).replace("'", "''")
+        self._connection.execute(f"SET temp_directory = '{spill}'")
+        self._connection.execute(f"SET memory_limit = '{_MEMORY}'")
+        self._connection.execute("SET TimeZone = 'UTC'")
+        for name, schema in TABLES.items():
+            self._attach(name, schema, folder)
+
+    def suspects(self, scope: Scope) -> Iterator[Suspect]:
+        """Images and rows that do not agree, by home within each kind."""
+        moments = {
+            "start": scope.start,
+            "settled": scope.settled,
+            "row_floor": scope.row_floor,
+            "end": scope.end,
+        }
+        for sql in (_NO_ROW, _WRONG_ROW, _TWO_ROWS):
+            used = {name: moment for name, moment in moments.items() if f"${name}" in sql}
+            # By Arrow: DuckDB's own rows need pytz for times.
+            for batch in self._connection.sql(sql, params=used).to_arrow_reader(_PAGE):
+                for row in batch.to_pylist():
+                    yield Suspect(**row)
+
+    def records_by_home(self, scope: Scope) -> Iterator[tuple[datetime, list[Named]]]:
+        """Records in scope, home by home in order of time."""
+        used = {"start": scope.start, "end": scope.end}
+        batches = self._connection.sql(_BY_HOME, params=used).to_arrow_reader(_PAGE)
+        rows = (row for batch in batches for row in batch.to_pylist())
+        for home, some in groupby(rows, key=lambda row: row["home"]):
+            yield home, [tuple(row[name] for name in _NAMED) for row in some]
+
+    def faults(self, limit: int) -> Iterator[tuple[str, int, list[tuple[str, str]]]]:
+        """Faults at sight: code, how many, and the first `limit` as (subject, detail)."""
+        for code, count in self._connection.execute(
+            "SELECT code, count(*) FROM faults GROUP BY 1 ORDER BY 1"
+        ).fetchall():
+            first = self._connection.execute(
+                "SELECT subject, detail FROM faults WHERE code = ? ORDER BY ALL LIMIT ?",
+                [code, limit],
+            ).fetchall()
+            yield code, count, first
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._connection.close()
+
+    def _attach(self, name: str, schema: pa.Schema, folder: Path) -> None:
+        if next(folder.glob(f"{name}-*.parquet"), None) is None:
+            self._connection.register(f"no_{name}", schema.empty_table())
+            source = f"no_{name}"
+        else:
+            pattern = str(folder / f"{name}-*.parquet").replace("'", "''")
+            source = f"read_parquet('{pattern}')"
+        self._connection.execute(f"CREATE VIEW {name} AS FROM {source}")

@@ -1,0 +1,100 @@
+"""Evidence: what an audit saw, as Parquet files in a scratch folder that DuckDB joins.
+
+A million images are 50 MB here and a few megabytes of memory, in however many processes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lake.schema import MS
+
+_BATCH = 20_000
+
+_ROW = [
+    ("tenant", pa.string()),
+    ("image_id", pa.string()),
+    ("attempt", pa.string()),
+    ("home", MS),
+    ("content_hash", pa.string()),
+]
+TABLES = {
+    "records": pa.schema([*_ROW, ("tombstone", pa.bool_())]),
+    "rows": pa.schema([*_ROW, ("file", pa.string())]),
+    "waiting": pa.schema([*_ROW, ("tombstone", pa.bool_())]),
+    "faults": pa.schema([("code", pa.string()), ("subject", pa.string()), ("detail", pa.string())]),
+}
+"""What was seen: records, rows of the chains, rows of the journal, and faults at sight."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that is not as promised: a check's code, a key or an id, and what is wrong."""
+
+    code: str
+    subject: str
+    detail: str
+
+
+class Evidence:
+    """Writes one process's share of the evidence; use it as a context manager."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._waiting: dict[str, list[tuple[object, ...]]] = {name: [] for name in TABLES}
+        self._writers: dict[str, pq.ParquetWriter] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for name in TABLES:
+            self._flush(name)
+        for writer in self._writers.values():
+            writer.close()
+
+    def add(self, name: str, *values: object) -> None:
+        """One row of a table."""
+        rows = self._waiting[name]
+        rows.append(values)
+        if len(rows) >= _BATCH:
+            self._flush(name)
+
+    def add_table(self, name: str, table: pa.Table) -> None:
+        """Many rows of a table; columns as in `TABLES`."""
+        self._writer(name).write_table(table.cast(TABLES[name]))
+
+    def fault(self, code: str, subject: str, detail: str) -> None:
+        """A fault at sight."""
+        self.add("faults", code, subject, detail)
+
+    def faults(self, found: Sequence[Fault]) -> None:
+        """Several of them."""
+        for fault in found:
+            self.fault(fault.code, fault.subject, fault.detail)
+
+    def _flush(self, name: str) -> None:
+        rows = self._waiting[name]
+        if rows:
+            schema = TABLES[name]
+            columns = zip(*rows, strict=True)
+            arrays = [pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)]
+            self._writer(name).write_table(pa.table(arrays, schema=schema))
+            rows.clear()
+
+    def _writer(self, name: str) -> pq.ParquetWriter:
+        if name not in self._writers:
+            path = self._folder / f"{name}-{uuid4().hex}.parquet"
+            self._writers[name] = pq.ParquetWriter(path, TABLES[name], compression="lz4")
+        return self._writers[name]

@@ -1,0 +1,178 @@
+"""Lifecycle rules of the bucket: S3 deletes what is past its retention. The only user of boto3.
+
+S3 counts from an object's last change and rounds up to the next midnight UTC, so it deletes after
+the image is hidden, never before. Rules that others put on the bucket stay as they are.
+The role needs s3:GetLifecycleConfiguration and s3:PutLifecycleConfiguration.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from lake import layout
+from lake.errors import LakeError, StoreUnavailable
+from lake.settings import LakeSettings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+Rule = dict[str, Any]
+
+_OURS = "pixlake-"
+_EXPIRING = (layout.IMAGES, "lake", layout.JOURNAL)
+_CONNECT_SECONDS = 5
+_READ_SECONDS = 30
+
+
+class NoLifecycle(LakeError):
+    """This store has no lifecycle rules; `pixlake sweep` deletes there."""
+
+    code = "no_lifecycle"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A rule that is not as it should be; `found` is None where it is missing."""
+
+    rule: str
+    about: str
+    wanted: Rule | None
+    found: Rule | None
+
+
+class Lifecycle:
+    """The rules of the bucket that the settings name; raises NoLifecycle for other stores."""
+
+    def __init__(self, settings: LakeSettings) -> None:
+        url = urlsplit(settings.location)
+        if url.scheme != "s3":
+            raise NoLifecycle(f"{url.scheme}: stores have no lifecycle rules; use `pixlake sweep`")
+        self._bucket = url.netloc
+        self._prefix = f"{path}/" if (path := url.path.strip("/")) else ""
+        self._days = settings.retention_days
+        self._client = _client(settings)
+
+    def rules(self) -> list[Rule]:
+        """What we want."""
+        found = [self._rule(folder.replace("/", "-"), folder, self._days) for folder in _EXPIRING]
+        found.append(self._rule("probe", layout.PROBE, 1))
+        rest: Rule = {
+            "ID": self._id("rest"),
+            "Status": "Enabled",
+            "Filter": {"Prefix": self._prefix},
+            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
+            # In a bucket with versions, what is deleted or erased would stay for ever.
+            "NoncurrentVersionExpiration": {"NoncurrentDays": 1},
+            "Expiration": {"ExpiredObjectDeleteMarker": True},
+        }
+        return [*found, rest]
+
+    def check(self) -> list[Difference]:
+        """Where the bucket's rules differ from ours, or delete before time.
+
+        Raises NoLifecycle, StoreUnavailable.
+        """
+        return list(self._differences(self._read()))
+
+    def apply(self) -> list[Difference]:
+        """Write our rules, keep all others; returns what differed.
+
+        Raises NoLifecycle, StoreUnavailable.
+        """
+        there = self._read()
+        differences = list(self._differences(there))
+        mine = {rule["ID"] for rule in self.rules()}
+        others = [rule for rule in there if rule.get("ID") not in mine]
+        try:
+            self._client.put_bucket_lifecycle_configuration(
+                Bucket=self._bucket,
+                LifecycleConfiguration={"Rules": [*others, *self.rules()]},  # type: ignore[list-item]
+            )
+        except (ClientError, BotoCoreError) as error:
+            raise _fault(error) from error
+        return differences
+
+    def _read(self) -> list[Rule]:
+        try:
+            answer = self._client.get_bucket_lifecycle_configuration(Bucket=self._bucket)
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "NoSuchLifecycleConfiguration":
+                return []
+            raise _fault(error) from error
+        except BotoCoreError as error:
+            raise _fault(error) from error
+        return [dict(rule) for rule in answer["Rules"]]
+
+    def _differences(self, there: Sequence[Rule]) -> Iterator[Difference]:
+        by_id = {rule.get("ID"): rule for rule in there}
+        for rule in self.rules():
+            found = by_id.pop(rule["ID"], None)
+            if found is None:
+                yield Difference(rule["ID"], "missing", rule, None)
+            elif _plain(found) != _plain(rule):
+                yield Difference(rule["ID"], "different", rule, found)
+        for rule in by_id.values():
+            if self._deletes_early(rule):
+                name = str(rule.get("ID", "without a name"))
+                yield Difference(name, "deletes our objects before time", None, rule)
+
+    def _deletes_early(self, rule: Rule) -> bool:
+        """Whether somebody else's rule would delete what must stay."""
+        prefix = _prefix_of(rule)
+        ours = prefix.startswith(self._prefix) or self._prefix.startswith(prefix)
+        expiration = rule.get("Expiration", {})
+        early = "Date" in expiration or expiration.get("Days", self._days) < self._days
+        return rule.get("Status") == "Enabled" and ours and early
+
+    def _rule(self, name: str, folder: str, days: int) -> Rule:
+        return {
+            "ID": self._id(name),
+            "Status": "Enabled",
+            "Filter": {"Prefix": f"{self._prefix}{folder}/"},
+            "Expiration": {"Days": days},
+        }
+
+    def _id(self, name: str) -> str:
+        """Several lakes may share a bucket."""
+        return f"{_OURS}{self._prefix.replace('/', '-')}{name}"
+
+
+def _prefix_of(rule: Rule) -> str:
+    of = rule.get("Filter", {})
+    return str(of.get("Prefix", of.get("And", {}).get("Prefix", rule.get("Prefix", ""))))
+
+
+def _plain(rule: Rule) -> Rule:
+    """A rule as we write it: servers add empty fields, or keep the prefix in another place."""
+    kept = {name: value for name, value in rule.items() if value and name != "Prefix"}
+    return kept | {"Filter": {"Prefix": _prefix_of(rule)}}
+
+
+def _client(settings: LakeSettings) -> "S3Client":
+    secret = settings.s3_secret_access_key
+    return boto3.client(
+        "s3",
+        region_name=settings.s3_region,
+        endpoint_url=settings.s3_endpoint,
+        aws_access_key_id=settings.s3_access_key_id,
+        aws_secret_access_key=secret.get_secret_value() if secret else None,
+        config=Config(
+            connect_timeout=_CONNECT_SECONDS,
+            read_timeout=_READ_SECONDS,
+            # Other servers rarely answer to bucket names as host names.
+            s3={"addressing_style": "path" if settings.s3_endpoint else "auto"},
+        ),
+    )
+
+
+def _fault(error: Exception) -> LakeError:
+    if isinstance(error, ClientError):
+        code = error.response["Error"]["Code"]
+        if code in ("NotImplemented", "MethodNotAllowed"):
+            return NoLifecycle("this server takes no lifecycle rules; use `pixlake sweep`")
+    return StoreUnavailable(f"the bucket's lifecycle rules: {' '.join(str(error).split())}")

@@ -1,0 +1,241 @@
+"""The audit looks at records: is each image whole, and is nothing there that is nobody's.
+
+The listing tells which objects are there and how large; only records are read, and the bytes of
+those images that are to be hashed. What looks wrong is looked at once more, by itself: things
+move while a million folders are listed.
+"""
+
+import hashlib
+import heapq
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from lake.errors import UnreadableObject
+from lake.evidence import Evidence, Fault
+from lake.folders import ImageFolder, Stray, attempt_of, image_folders, look
+from lake.object_store import ObjectStore
+from lake.records import parse_record
+from lake.schema import ImageRecord, Tombstone
+from lake.scope import Scope
+
+# Records read at once; and bytes hashed at once, however large the images.
+_BATCH = 256
+_HASH_BYTES = 32 * 2**20
+_LOOKS = 3
+
+
+@dataclass(slots=True)
+class Seen:
+    """How much there was; `sample` are (dice, tenant, id) of images to be hashed later."""
+
+    images: int = 0
+    tombstones: int = 0
+    objects: int = 0
+    hashed: int = 0
+    hashed_bytes: int = 0
+    sample: list[tuple[float, str, str]] = field(default_factory=list)
+
+    def add(self, other: "Seen", sample: int) -> None:
+        """Take in what another process saw."""
+        self.images += other.images
+        self.tombstones += other.tombstones
+        self.objects += other.objects
+        self.hashed += other.hashed
+        self.hashed_bytes += other.hashed_bytes
+        self.sample = heapq.nlargest(sample, self.sample + other.sample)
+
+
+class RecordScan:
+    """Looks at image folders; `full` hashes all objects, else `sample` images are drawn."""
+
+    def __init__(
+        self, store: ObjectStore, scope: Scope, evidence: Evidence, *, full: bool, sample: int
+    ) -> None:
+        self._store = store
+        self._scope = scope
+        self._evidence = evidence
+        self._full = full
+        self._sample = sample
+        self.seen = Seen()
+
+    async def scan(self, prefix: str) -> None:
+        """All folders below `prefix`; raises StoreUnavailable."""
+        batch: list[ImageFolder] = []
+        async for found in image_folders(self._store, prefix):
+            if isinstance(found, Stray):
+                if self._scope.is_orphan(found.stored.modified):
+                    self._evidence.fault("orphan", found.stored.key, "not a key of ours")
+            elif self._is_in_scope(found):
+                batch.append(found)
+            if len(batch) == _BATCH:
+                await self._judge(batch)
+                batch = []
+        await self._judge(batch)
+
+    async def check_bytes(self, tenant: str, image_id: str) -> None:
+        """Hash one image's objects."""
+        folder = await look(self._store, tenant, image_id)
+        (data,) = await self._store.read_many([folder.record_key])
+        record = _parsed(folder, data)
+        if isinstance(record, ImageRecord):
+            await self._hash([record])
+
+    def _is_in_scope(self, folder: ImageFolder) -> bool:
+        """By the listing alone. A home is never younger than its record, but may be older."""
+        newest = max(s.modified for s in (*folder.objects, folder.record) if s is not None)
+        return newest >= self._scope.start or self._scope.is_overdue(newest)
+
+    async def _judge(self, folders: Sequence[ImageFolder]) -> None:
+        datas = await self._store.read_many([f.record_key for f in folders])
+        whole: list[ImageRecord] = []
+        for folder, data in zip(folders, datas, strict=True):
+            record = _parsed(folder, data)
+            faults = self._faults(folder, record)
+            if faults:
+                record, faults = await self._look_again(folder)
+                self._evidence.faults(faults)
+            self._note(folder, record)
+            if isinstance(record, ImageRecord) and self._scope.holds(record.home):
+                whole.append(record)
+        if self._full:
+            await self._hash(whole)
+        else:
+            for record in whole:
+                self._draw(record)
+
+    async def _look_again(
+        self, folder: ImageFolder
+    ) -> tuple[ImageRecord | Tombstone | Fault | None, list[Fault]]:
+        """Record and listing of one moment: the record is the same before and after."""
+        (before,) = await self._store.read_many([folder.record_key])
+        for _ in range(_LOOKS):
+            now = await look(self._store, folder.tenant, folder.image_id)
+            (after,) = await self._store.read_many([folder.record_key])
+            if before == after:
+                break
+            before = after
+        record = _parsed(now, after)
+        return record, self._faults(now, record)
+
+    def _faults(
+        self, folder: ImageFolder, record: ImageRecord | Tombstone | Fault | None
+    ) -> list[Fault]:
+        scope = self._scope
+        if isinstance(record, Fault):
+            return [record]
+        if record is None:
+            return self._orphans(folder, frozenset(), "no record")
+        if scope.is_overdue(record.home):
+            return [Fault("overdue", folder.record_key, f"home {record.home:%F %T}")]
+        if not scope.holds(record.home):
+            return []
+        if isinstance(record, Tombstone):
+            return self._erased(folder, record)
+        faults = []
+        sizes = {stored.key: stored.size for stored in folder.objects}
+        for named in _objects(record):
+            size = sizes.pop(named.key, None)
+            if size is None:
+                faults.append(Fault("missing_object", named.key, "its record names it"))
+            elif size != named.bytes:
+                detail = f"{size} bytes, its record says {named.bytes}"
+                faults.append(Fault("wrong_bytes", named.key, detail))
+        return faults + self._orphans(folder, frozenset(sizes), "its record does not name it")
+
+    def _erased(self, folder: ImageFolder, record: Tombstone) -> list[Fault]:
+        own = {s.key for s in folder.objects if attempt_of(s.key) == record.attempt}
+        faults = self._orphans(
+            folder, {s.key for s in folder.objects} - own, "its image was erased"
+        )
+        if self._scope.must_be_erased(record.erased_at):
+            detail = f"erased {record.erased_at:%F %T}"
+            faults += [Fault("erased_object", key, detail) for key in sorted(own)]
+        return faults
+
+    def _orphans(
+        self, folder: ImageFolder, unnamed: frozenset[str] | set[str], why: str
+    ) -> list[Fault]:
+        return [
+            Fault("orphan", stored.key, why)
+            for stored in folder.objects
+            if (stored.key in unnamed or why == "no record")
+            and self._scope.is_orphan(stored.modified)
+        ]
+
+    def _note(self, folder: ImageFolder, record: ImageRecord | Tombstone | Fault | None) -> None:
+        self.seen.objects += len(folder.objects)
+        if isinstance(record, ImageRecord):
+            self.seen.images += self._scope.holds(record.home)
+            content = record.content_hash
+        elif isinstance(record, Tombstone):
+            self.seen.tombstones += 1
+            content = None
+        else:
+            return
+        self._evidence.add(
+            "records",
+            record.tenant,
+            record.image_id,
+            record.attempt,
+            record.home,
+            content,
+            isinstance(record, Tombstone),
+        )
+
+    def _draw(self, record: ImageRecord) -> None:
+        """Keep the images with the highest dice: a fair sample, from any number of processes."""
+        lot = (random.random(), record.tenant, record.image_id)
+        if len(self.seen.sample) < self._sample:
+            heapq.heappush(self.seen.sample, lot)
+        elif self._sample:
+            heapq.heappushpop(self.seen.sample, lot)
+
+    async def _hash(self, records: Sequence[ImageRecord]) -> None:
+        batch: list[_Named] = []
+        size = 0
+        for record in records:
+            self.seen.hashed += 1
+            for named in _objects(record):
+                batch.append(named)
+                size += named.bytes
+                if size >= _HASH_BYTES:
+                    await self._hash_objects(batch)
+                    batch, size = [], 0
+        await self._hash_objects(batch)
+
+    async def _hash_objects(self, batch: Sequence["_Named"]) -> None:
+        for named, data in zip(
+            batch, await self._store.read_many([n.key for n in batch]), strict=True
+        ):
+            if data is None:
+                continue  # the listing's matter, or it was erased a moment ago
+            self.seen.hashed_bytes += len(data)
+            if hashlib.sha256(data).hexdigest() != named.sha256:
+                self._evidence.fault("wrong_bytes", named.key, "SHA-256 is not its record's")
+
+
+def _parsed(folder: ImageFolder, data: bytes | None) -> ImageRecord | Tombstone | Fault | None:
+    if data is None:
+        return None
+    try:
+        record = parse_record(folder.record_key, data)
+    except UnreadableObject as error:
+        return Fault("unreadable", folder.record_key, str(error).split("\n", 1)[0])
+    if (record.tenant, record.image_id) != (folder.tenant, folder.image_id):
+        return Fault("unreadable", folder.record_key, "it is another image's record")
+    return record
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """An object as its record names it; `bytes` is its size."""
+
+    key: str
+    bytes: int
+    sha256: str
+
+
+def _objects(record: ImageRecord) -> list[_Named]:
+    original = _Named(record.original_key, record.bytes, record.sha256)
+    return [original, *(_Named(r.key, r.bytes, r.sha256) for r in record.renditions)]

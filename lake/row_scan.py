@@ -1,0 +1,136 @@
+"""The audit looks at rows: the journal first, then the chains, as a row moves that way."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lake import layout
+from lake.errors import KeyMissing, UnreadableObject
+from lake.evidence import Evidence
+from lake.object_store import ObjectStore, Stored
+from lake.retention import end_of_file
+from lake.rows import JournalRows, decode_chain_file, decode_journal, erased_ids
+from lake.schema import MS
+from lake.scope import Scope
+
+_HOUR = timedelta(hours=1)
+_COLUMNS = ["tenant", "image_id", "attempt", "home", "content_hash"]
+
+
+@dataclass(slots=True)
+class SeenRows:
+    """How much there was."""
+
+    rows: int = 0
+    files: int = 0
+    waiting: int = 0
+    tombstones_waiting: int = 0
+
+
+class RowScan:
+    """Looks at journal and chains; one object at a time, so memory is that of the largest."""
+
+    def __init__(self, store: ObjectStore, scope: Scope, evidence: Evidence) -> None:
+        self._store = store
+        self._scope = scope
+        self._evidence = evidence
+        self.seen = SeenRows()
+
+    async def scan_journal(self) -> None:
+        """Every waiting row; raises StoreUnavailable."""
+        for name in await self._store.folders(layout.JOURNAL):
+            try:
+                home = layout.parse_home(name)
+            except ValueError:
+                self._evidence.fault("orphan", f"{layout.JOURNAL}/{name}", "not a home")
+                continue
+            for stored in await self._store.objects(layout.journal_prefix(home)):
+                await self._journal_object(home, stored)
+
+    async def scan_chains(self) -> None:
+        """Every row of the lake in scope; raises StoreUnavailable."""
+        for day in await self._store.folders(layout.LAKE_IMAGES):
+            for hour in await self._store.folders(f"{layout.LAKE_IMAGES}/{day}"):
+                prefix = f"{layout.LAKE_IMAGES}/{day}/{hour}"
+                if self._is_in_scope(prefix):
+                    await self._hour(await self._store.objects(prefix))
+
+    async def _journal_object(self, home: datetime, stored: Stored) -> None:
+        try:
+            data, _ = await self._store.get(stored.key)
+            rows = await asyncio.to_thread(decode_journal, stored.key, data)
+        except KeyMissing:
+            return  # sealed a moment ago
+        except UnreadableObject as error:
+            self._evidence.fault("unreadable", stored.key, _first_line(error))
+            return
+        if self._scope.is_overdue(home):
+            self._evidence.fault("overdue", stored.key, f"home {home:%F %T}")
+        elif self._scope.is_stale(home, stored.modified, tombstone=bool(rows.tombstones)):
+            self._evidence.fault("stale_journal", stored.key, f"since {stored.modified:%F %T}")
+        self._note_waiting(rows, home)
+
+    def _note_waiting(self, rows: JournalRows, home: datetime) -> None:
+        if len(rows.images):
+            self.seen.waiting += len(rows.images)
+            table = rows.images.select(_COLUMNS)
+            falses = pa.repeat(pa.scalar(value=False), len(table))
+            self._evidence.add_table("waiting", table.append_column("tombstone", falses))
+        for one in rows.tombstones:
+            self.seen.tombstones_waiting += 1
+            values = (one.tenant, one.image_id, one.attempt, home, None, True)
+            self._evidence.add("waiting", *values)
+
+    def _is_in_scope(self, prefix: str) -> bool:
+        end = end_of_file(f"{prefix}/")
+        if end is None or self._scope.is_overdue(end - _HOUR):
+            return True  # to be named as a fault
+        return end > self._scope.start and end - _HOUR < self._scope.end
+
+    async def _hour(self, objects: Sequence[Stored]) -> None:
+        numbers: dict[datetime, set[int]] = {}
+        for stored in sorted(objects, key=lambda one: one.key):
+            parsed = layout.parse_chain_key(stored.key)
+            end = end_of_file(stored.key)
+            if end is not None and self._scope.is_overdue(end):
+                self._evidence.fault("overdue", stored.key, f"home {end:%F %T}")
+                continue
+            if parsed is None:
+                self._evidence.fault("orphan", stored.key, "not a file of a chain")
+            elif layout.chain_key(*parsed) != stored.key:
+                self._evidence.fault("misplaced", stored.key, "the file of another hour")
+            else:
+                numbers.setdefault(parsed[0], set()).add(parsed[1])
+            if stored.key.endswith(".parquet"):
+                await self._file(stored.key, parsed[0] if parsed else None)
+        for home, found in numbers.items():
+            missing = sorted(set(range(max(found))) - found)
+            for number in missing:
+                self._evidence.fault("missing_file", layout.chain_key(home, number), "a hole")
+
+    async def _file(self, key: str, home: datetime | None) -> None:
+        try:
+            data, _ = await self._store.get(key)
+            table = await asyncio.to_thread(decode_chain_file, key, data, _COLUMNS)
+            erased_ids(key, table)
+        except KeyMissing:
+            return  # swept a moment ago
+        except UnreadableObject as error:
+            self._evidence.fault("unreadable", key, _first_line(error))
+            return
+        self.seen.files += 1
+        self.seen.rows += len(table)
+        if home is not None:
+            strangers = pc.sum(pc.not_equal(table["home"], pa.scalar(home, MS))).as_py()
+            if strangers:
+                self._evidence.fault("misplaced", key, f"{strangers} rows of another home")
+        names = pa.repeat(pa.scalar(key), len(table))
+        self._evidence.add_table("rows", table.append_column("file", names))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).split("\n", 1)[0]

@@ -1,0 +1,101 @@
+"""`pixlake audit`: proof, from the store alone, that the lake keeps its promises."""
+
+import asyncio
+import json as jsons
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pixlake.cli import output
+from pixlake.cli.extras import extra
+from pixlake.cli.failures import REFUSED, UsageFault
+from pixlake.cli.options import Home, Json
+
+if TYPE_CHECKING:
+    from lake.audit import AuditReport
+    from lake.settings import LakeSettings
+
+_SAMPLE = 1000
+# Of each kind on the terminal; the report has more.
+_SHOWN = 5
+
+
+def audit(
+    *,
+    start: Annotated[
+        datetime | None, typer.Option("--from", help="Images since then, UTC; else all.")
+    ] = None,
+    end: Annotated[
+        datetime | None, typer.Option("--to", help="Images before then, UTC; else all.")
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Hash the objects of every image.")] = False,
+    sample: Annotated[
+        int, typer.Option("--sample", min=0, help="Else those of so many images.")
+    ] = _SAMPLE,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE", help="Write the report, as JSON.")
+    ] = None,
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Prove that every image is whole and has exactly one row.
+
+    Reads the store itself, by PIXLAKE_STORE_URL and PIXLAKE_S3_*, or in PIXLAKE_HOME, and runs
+    beside everything else. An image that has no row is unfinished: its row is written now, and
+    must be there at the next audit.
+    """
+    with extra("server"):
+        from lake.settings import LakeSettings  # noqa: PLC0415  # in an extra
+        from pixlake.cli.settings import load_existing  # noqa: PLC0415
+
+    settings = load_existing(LakeSettings, home, "store_url")
+    if report is not None and not report.parent.is_dir():
+        raise UsageFault(f"there is no folder {report.parent} for the report")
+    done = asyncio.run(_audit(settings, (_utc(start), _utc(end)), full=full, sample=sample))
+    if report is not None:
+        report.write_text(f"{jsons.dumps(done.document(), indent=2)}\n", encoding="utf-8")
+    if json:
+        output.emit(done.document())
+    else:
+        _show(done)
+    if not done.ok:
+        raise typer.Exit(REFUSED)
+
+
+async def _audit(
+    settings: "LakeSettings",
+    span: tuple[datetime | None, datetime | None],
+    *,
+    full: bool,
+    sample: int,
+) -> "AuditReport":
+    from lake.audit import Audit  # noqa: PLC0415  # in an extra
+    from lake.lake import Lake  # noqa: PLC0415
+
+    lake = await Lake.open(settings)
+    return await Audit(lake.store, lake.clock, settings, full=full, sample=sample).run(*span)
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    return None if moment is None else moment.replace(tzinfo=moment.tzinfo or UTC)
+
+
+def _show(done: "AuditReport") -> None:
+    from lake.checks import CHECKS  # noqa: PLC0415  # in an extra
+
+    seen, rows = done.seen, done.rows
+    print(
+        f"{seen.images} images with {seen.objects} objects, of {seen.hashed} the bytes were "
+        f"hashed ({output.size(seen.hashed_bytes)}); {rows.rows} rows in {rows.files} files, "
+        f"{rows.waiting} waiting; {seen.tombstones} erased"
+    )
+    found = [(code, str(done.counts[code]), about) for code, about in CHECKS.items()]
+    output.table(("check", "found", "what it looks for"), found, right=("found",))
+    for code, faults in done.examples.items():
+        for fault in faults[:_SHOWN]:
+            output.note(f"{code}: {fault.subject}: {fault.detail}")
+        if done.counts[code] > _SHOWN:
+            output.note(f"{code}: {done.counts[code] - _SHOWN} more; --report FILE names them")
+    print("every promise is kept" if done.ok else "promises are broken")

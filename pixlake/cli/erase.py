@@ -1,0 +1,167 @@
+"""`pixlake erase`: images that must be gone: by id, from a list, or by a SQL predicate."""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pixlake.cli import output
+from pixlake.cli.extras import extra
+from pixlake.cli.failures import REFUSED, UsageFault, code_of
+from pixlake.cli.options import Home, Json
+
+if TYPE_CHECKING:
+    from lake.lake import Lake
+    from lake.settings import LakeSettings
+
+_TENANT = "default"
+_AT_ONCE = 16
+
+Name = tuple[str, str]
+
+
+def erase(
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="ID", help="An id, or TENANT/ID.", show_default=False),
+    ] = None,
+    *,
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", metavar="FILE", help="A list, one a line; - is standard input."),
+    ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option("--where", metavar="SQL", help="Every image whose row this is true of."),
+    ] = None,
+    tenant: Annotated[str, typer.Option("--tenant", help="Of ids without one.")] = _TENANT,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be erased.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="--where without asking.")] = False,
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Erase images: bytes and record at once, then the row.
+
+    What was erased stays so: the same upload or message is refused for as long as the image would
+    have been kept. An entry without personal data stays in the store's audit log. Works on the
+    store itself, by PIXLAKE_STORE_URL and PIXLAKE_S3_*, or in PIXLAKE_HOME; erasing again is safe.
+    """
+    with extra("server"):
+        from lake.settings import LakeSettings  # noqa: PLC0415  # in an extra
+        from pixlake.cli.settings import load_existing  # noqa: PLC0415
+
+    if not ids and file is None and where is None:
+        raise UsageFault("say what to erase: ids, --file or --where")
+    named = [_name(word, tenant) for word in [*(ids or []), *_listed(file)]]
+    settings = load_existing(LakeSettings, home, "store_url")
+    if where is not None:
+        named += asyncio.run(_find(settings, where))
+    named = list(dict.fromkeys(named))
+    if dry_run:
+        _report(named, {}, json=json, dry_run=True)
+        return
+    if where is not None and not yes:
+        _confirm(len(named))
+    failures = asyncio.run(_erase(settings, named))
+    _report(named, failures, json=json, dry_run=False)
+    if failures:
+        raise typer.Exit(REFUSED)
+
+
+def _listed(file: Path | None) -> list[str]:
+    if file is None:
+        return []
+    try:
+        text = sys.stdin.read() if file == Path("-") else file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageFault(f"{file} can't be read: {error}") from None
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _name(word: str, tenant: str) -> Name:
+    from lake import layout  # noqa: PLC0415  # in an extra
+
+    given, slash, image_id = word.rpartition("/")
+    name = (given if slash else tenant, image_id)
+    if not layout.TENANT.fullmatch(name[0]) or not layout.IMAGE_ID.fullmatch(name[1]):
+        raise UsageFault(f"{word!r} is not an id, nor TENANT/ID")
+    return name
+
+
+def _confirm(count: int) -> None:
+    if not sys.stdin.isatty():
+        raise UsageFault("--where erases all that it finds: add --yes, or look with --dry-run")
+    if not typer.confirm(f"erase {count} images for good?"):
+        raise typer.Exit(REFUSED)
+
+
+async def _find(settings: "LakeSettings", where: str) -> list[Name]:
+    """Images by their rows; those that wait in the journal are sealed first."""
+    from lake.lake import Lake  # noqa: PLC0415  # in an extra
+    from lake.table import Table  # noqa: PLC0415
+
+    lake = await Lake.open(settings)
+    await lake.sealer.run_pass(now=True)
+    sql = f"SELECT DISTINCT tenant, image_id FROM images WHERE (\n{where}\n)"  # noqa: S608  # their own lake
+    rows = Table.open(settings).query(sql).to_pylist()
+    return sorted((row["tenant"], row["image_id"]) for row in rows)
+
+
+async def _erase(settings: "LakeSettings", named: Sequence[Name]) -> dict[Name, Exception]:
+    from lake.lake import Lake  # noqa: PLC0415  # in an extra
+
+    lake = await Lake.open(settings)
+    failures: dict[Name, Exception] = {}
+    for start in range(0, len(named), _AT_ONCE):
+        some = named[start : start + _AT_ONCE]
+        done = await asyncio.gather(*(_erase_one(lake, name) for name in some))
+        failures |= {name: error for name, error in zip(some, done, strict=True) if error}
+    # The rows: any sealer would do it, soon.
+    sealed = await lake.sealer.run_pass(now=True)
+    if sealed.failed:
+        output.note(
+            f"pixlake: {sealed.failed} windows not sealed; their rows go with the next pass"
+        )
+    return failures
+
+
+async def _erase_one(lake: "Lake", name: Name) -> Exception | None:
+    from lake.errors import LakeError  # noqa: PLC0415  # in an extra
+
+    try:
+        await lake.eraser.erase(*name)
+    except LakeError as error:
+        return error
+    return None
+
+
+def _report(
+    named: Sequence[Name], failures: dict[Name, Exception], *, json: bool, dry_run: bool
+) -> None:
+    if json:
+        images = [
+            {"tenant": tenant, "image_id": image_id, "outcome": _outcome(failures, name, dry_run)}
+            for name in named
+            for tenant, image_id in [name]
+        ]
+        count = 0 if dry_run else len(named) - len(failures)
+        output.emit({"erased": count, "failed": len(failures), "images": images})
+        return
+    for (tenant, image_id), error in failures.items():
+        output.note(f"{code_of(error)}: {tenant}/{image_id}: {error}")
+    if dry_run:
+        for tenant, image_id in named:
+            print(f"{tenant}/{image_id}")
+    print(f"{'would erase' if dry_run else 'erased'} {len(named) - len(failures)} images")
+
+
+def _outcome(failures: dict[Name, Exception], name: Name, dry_run: bool) -> str:
+    if dry_run:
+        return "found"
+    error = failures.get(name)
+    return "erased" if error is None else code_of(error) or "failed"

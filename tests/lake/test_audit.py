@@ -1,0 +1,330 @@
+"""The audit on a sound lake, and on one where each promise was broken by hand."""
+
+import json
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from lake import layout
+from lake.audit import Audit, AuditReport
+from lake.folders import shards
+from lake.journal import Journal
+from lake.lake import Lake
+from lake.rows import encode_chain_file, encode_images, to_table
+from lake.schema import IMAGES, ImageRecord
+from lake.settings import LakeSettings
+from lake.unfinished import MARKS
+from tests.lake.clocks import at_age
+from tests.lake.conftest import settings_for
+from tests.lake.samples import TENANT, commit, image_id, keys, record
+
+HOURS_LATER = timedelta(hours=3)
+
+
+async def audit(
+    lake: Lake, settings: LakeSettings, *, after: timedelta = HOURS_LATER, full: bool = True
+) -> AuditReport:
+    later = at_age(lake, seconds=after.total_seconds())
+    return await Audit(later.store, later.clock, settings, full=full, processes=1).run()
+
+
+def found(report: AuditReport) -> dict[str, int]:
+    return {code: count for code, count in report.counts.items() if count}
+
+
+@pytest.fixture
+async def sealed(lake: Lake) -> list[ImageRecord]:
+    """Three images and their rows."""
+    done = [await commit(lake, name) for name in "abc"]
+    await lake.sealer.run_pass(now=True)
+    return [one.record for one in done]
+
+
+async def test_a_sound_lake_passes(
+    lake: Lake, lake_settings: LakeSettings, sealed: list[ImageRecord]
+) -> None:
+    for after in (timedelta(0), timedelta(hours=3), timedelta(days=6, hours=20)):
+        report = await audit(lake, lake_settings, after=after)
+        assert found(report) == {}
+        assert report.ok
+        assert (report.seen.images, report.seen.hashed, report.rows.rows) == (3, 3, 3)
+        assert report.seen.hashed_bytes == sum(r.bytes + 5 for r in sealed)
+    said = json.loads(json.dumps(report.document()))
+    assert said["ok"] is True
+    assert said["checks"]["missing_row"]["found"] == 0
+
+
+async def test_an_empty_lake_passes(lake: Lake, lake_settings: LakeSettings) -> None:
+    assert (await audit(lake, lake_settings)).ok
+
+
+async def test_what_is_under_way_is_no_fault(lake: Lake, lake_settings: LakeSettings) -> None:
+    await commit(lake, "waits in the journal")
+    attempt = await lake.committer.begin(TENANT, image_id("being uploaded"))
+    made = record(attempt)
+    await lake.store.put(made.original_key, b"pixels")
+    report = await audit(lake, lake_settings, after=timedelta(0))
+    assert (found(report), report.rows.waiting) == ({}, 1)
+
+
+async def lose_an_object(lake: Lake, image: ImageRecord) -> None:
+    await lake.store.delete(image.renditions[0].key)
+
+
+async def flip_a_byte(lake: Lake, image: ImageRecord) -> None:
+    await lake.store.put(image.original_key, b"piXels")
+
+
+async def cut_an_object(lake: Lake, image: ImageRecord) -> None:
+    await lake.store.put(image.original_key, b"pix")
+
+
+async def break_a_record(lake: Lake, image: ImageRecord) -> None:
+    await lake.store.put(layout.record_key(TENANT, image.image_id), b"{}")
+
+
+async def swap_records(lake: Lake, image: ImageRecord) -> None:
+    other = image.model_copy(update={"image_id": image_id("z")})
+    await lake.store.put(
+        layout.record_key(TENANT, image.image_id), other.model_dump_json().encode()
+    )
+
+
+async def lose_a_record(lake: Lake, image: ImageRecord) -> None:
+    await lake.store.delete(layout.record_key(TENANT, image.image_id))
+
+
+async def double_a_row(lake: Lake, image: ImageRecord) -> None:
+    data, _ = await lake.store.get(layout.chain_key(image.home, 0))
+    await lake.store.put(layout.chain_key(image.home, 1), data)
+
+
+async def double_a_row_beside_the_chain(lake: Lake, image: ImageRecord) -> None:
+    data, _ = await lake.store.get(layout.chain_key(image.home, 0))
+    await lake.store.put(f"{layout.hour_prefix(image.home)}/copy.parquet", data)
+
+
+async def add_a_row_of_nobody(lake: Lake, image: ImageRecord) -> None:
+    ghost = image.model_copy(update={"image_id": image_id("ghost")})
+    body = encode_chain_file(to_table([ghost]))
+    await lake.store.put(layout.chain_key(image.home, 1), body)
+
+
+async def take_over_without_its_row(lake: Lake, image: ImageRecord) -> None:
+    other = image.model_copy(update={"content_hash": "0" * 64})
+    await lake.store.put(
+        layout.record_key(TENANT, image.image_id), other.model_dump_json().encode()
+    )
+
+
+async def break_a_file(lake: Lake, image: ImageRecord) -> None:
+    await lake.store.put(layout.chain_key(image.home, 0), b"not parquet")
+
+
+async def make_a_hole(lake: Lake, image: ImageRecord) -> None:
+    empty = encode_chain_file(IMAGES.empty_table())
+    await lake.store.put(layout.chain_key(image.home, 2), empty)
+
+
+async def move_a_file(lake: Lake, image: ImageRecord) -> None:
+    data, _ = await lake.store.get(layout.chain_key(image.home, 0))
+    await lake.store.delete(layout.chain_key(image.home, 0))
+    await lake.store.put(layout.chain_key(image.home - timedelta(hours=2), 0), data)
+
+
+async def leave_the_journal(lake: Lake, image: ImageRecord) -> None:
+    await lake.store.put(layout.journal_key(image.home, "left"), encode_images([image]))
+
+
+async def break_the_journal(lake: Lake, image: ImageRecord) -> None:
+    await lake.store.put(layout.journal_key(image.home, "broken"), b"not arrow")
+
+
+async def erase_by_hand(lake: Lake, image: ImageRecord) -> None:
+    await lake.eraser.erase(TENANT, image.image_id)
+    for key in await keys(lake, "journal"):
+        await lake.store.delete(key)
+
+
+async def put_back_what_was_erased(lake: Lake, image: ImageRecord) -> None:
+    await lake.eraser.erase(TENANT, image.image_id)
+    await at_age(lake, seconds=3700).sealer.run_pass(now=True)
+    await lake.store.put(image.original_key, b"pixels")
+
+
+Breakage = Callable[[Lake, ImageRecord], Awaitable[None]]
+
+
+@pytest.mark.parametrize(
+    ("breakage", "expected"),
+    [
+        (lose_an_object, {"missing_object": 1}),
+        (flip_a_byte, {"wrong_bytes": 1}),
+        (cut_an_object, {"wrong_bytes": 2}),
+        (break_a_record, {"unreadable": 1, "row_without_image": 1}),
+        (swap_records, {"unreadable": 1, "row_without_image": 1}),
+        (lose_a_record, {"row_without_image": 1}),
+        (double_a_row, {"duplicate_row": None}),
+        (double_a_row_beside_the_chain, {"duplicate_row": None, "orphan": 1}),
+        (add_a_row_of_nobody, {"row_without_image": 1}),
+        (take_over_without_its_row, {"row_differs": 1}),
+        (break_a_file, {"unreadable": 1, "unfinished": None}),
+        (make_a_hole, {"missing_file": None}),
+        (move_a_file, {"misplaced": 1}),
+        (leave_the_journal, {"stale_journal": 1}),
+        (break_the_journal, {"unreadable": 1}),
+        (erase_by_hand, {"erased_row": 1}),
+        (put_back_what_was_erased, {"erased_object": 1}),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+async def test_each_broken_promise_is_named(
+    lake: Lake,
+    lake_settings: LakeSettings,
+    sealed: list[ImageRecord],
+    breakage: Breakage,
+    expected: dict[str, int | None],
+) -> None:
+    image = sealed[0]
+    await breakage(lake, image)
+    report = await audit(lake, lake_settings)
+    assert not report.ok
+    counts = found(report)
+    assert set(counts) == set(expected)
+    assert {code: counts[code] for code, n in expected.items() if n is not None} == {
+        code: n for code, n in expected.items() if n is not None
+    }
+    # Everything is named, by key or by id.
+    for code, number in counts.items():
+        assert len(report.examples[code]) == number
+        assert all(fault.subject for fault in report.examples[code])
+
+
+async def test_orphans_are_named_once_they_are_a_day_old(
+    lake: Lake, lake_settings: LakeSettings, sealed: list[ImageRecord]
+) -> None:
+    await lake.store.put(
+        layout.object_key(TENANT, sealed[0].image_id, "320", "f" * 16, "jpg"), b"of a loser"
+    )
+    await lake.store.put(
+        layout.object_key(TENANT, image_id("nobody"), "original", "e" * 16, "jpg"), b"of a crash"
+    )
+    await lake.store.put("images/what/is/this", b"?")
+    await lake.store.put("probe/left", b"")
+    assert found(await audit(lake, lake_settings)) == {}
+    report = await audit(lake, lake_settings, after=timedelta(hours=25))
+    assert found(report) == {"orphan": 4}
+
+
+async def test_what_is_past_its_retention_and_margin_is_named(
+    lake: Lake, lake_settings: LakeSettings, sealed: list[ImageRecord]
+) -> None:
+    on_time = timedelta(days=7, minutes=2)
+    assert found(await audit(lake, lake_settings, after=on_time)) == {}
+    await lake.store.put(layout.journal_key(sealed[0].home, "left"), encode_images(sealed[:1]))
+    late = timedelta(days=2, minutes=5) if "s3:" in lake_settings.location else timedelta(hours=3.1)
+    report = await audit(lake, lake_settings, after=timedelta(days=7) + late)
+    homes = len({image.home for image in sealed})
+    assert found(report) == {"overdue": 3 + homes + 1}
+
+
+async def test_an_image_without_a_row_is_finished_once_and_a_fault_the_next_time(
+    lake: Lake, lake_settings: LakeSettings, sealed: list[ImageRecord]
+) -> None:
+    del sealed
+    attempt = await lake.committer.begin(TENANT, image_id("crashed"))
+    made = record(attempt)
+    await lake.store.put(made.original_key, b"pixels")
+    await lake.store.put(made.renditions[0].key, b"small")
+    await lake.store.create(
+        layout.record_key(TENANT, made.image_id), made.model_dump_json().encode()
+    )
+
+    report = await audit(lake, lake_settings)
+    assert found(report) == {"unfinished": 1}
+    assert report.ok
+    # It waits for a sealer now; but somebody loses it again.
+    (journaled,) = await keys(lake, "journal")
+    await lake.store.delete(journaled)
+    report = await audit(lake, lake_settings)
+    assert found(report) == {"missing_row": 1}
+    assert not report.ok
+    # This time it is sealed, and forgotten.
+    await lake.sealer.run_pass(now=True)
+    assert found(await audit(lake, lake_settings)) == {}
+    assert await keys(lake, MARKS) == set()
+
+
+async def test_lost_rows_come_back(
+    lake: Lake, lake_settings: LakeSettings, sealed: list[ImageRecord]
+) -> None:
+    for home in {image.home for image in sealed}:
+        await lake.store.delete(layout.chain_key(home, 0))
+    assert found(await audit(lake, lake_settings)) == {"unfinished": 3}
+    await lake.sealer.run_pass(now=True)
+    assert found(await audit(lake, lake_settings)) == {}
+
+
+async def test_an_erasure_under_way_is_no_fault(
+    lake: Lake, lake_settings: LakeSettings, sealed: list[ImageRecord]
+) -> None:
+    await lake.eraser.erase(TENANT, sealed[0].image_id)
+    now = timedelta(0)
+    assert found(await audit(lake, lake_settings, after=now)) == {}
+    await lake.sealer.run_pass(now=True)
+    assert found(await audit(lake, lake_settings, after=now)) == {}
+    # Nobody has consumed the tombstone for hours: the sealer must be dead.
+    assert found(await audit(lake, lake_settings)) == {"stale_journal": 1}
+    await at_age(lake, seconds=3700).sealer.run_pass(now=True)
+    report = await audit(lake, lake_settings)
+    assert (found(report), report.seen.tombstones) == ({}, 1)
+
+
+async def test_a_replay_in_the_journal_is_not_a_second_row(
+    lake: Lake, lake_settings: LakeSettings, sealed: list[ImageRecord]
+) -> None:
+    await Journal(lake.store).append(sealed[0])
+    assert found(await audit(lake, lake_settings, after=timedelta(0))) == {}
+
+
+async def test_a_range_leaves_the_rest_alone(
+    lake: Lake, lake_settings: LakeSettings, sealed: list[ImageRecord]
+) -> None:
+    await lose_an_object(lake, sealed[0])
+    later = at_age(lake, seconds=3 * 86_400)
+    run = Audit(later.store, later.clock, lake_settings, full=True, processes=1).run
+    first = min(image.home for image in sealed)
+    assert not (await run(first, first + timedelta(minutes=2))).ok
+    assert (await run(first + timedelta(minutes=2), None)).ok
+    assert (await run(None, first)).ok
+
+
+async def test_a_sample_is_hashed_as_large_as_asked(
+    lake: Lake, lake_settings: LakeSettings, sealed: list[ImageRecord]
+) -> None:
+    for image in sealed:
+        await flip_a_byte(lake, image)
+    for sample in (0, 2, 10):
+        run = Audit(lake.store, lake.clock, lake_settings, sample=sample, processes=1).run
+        report = await run()
+        assert report.seen.hashed == report.counts["wrong_bytes"] == min(sample, 3)
+
+
+async def test_several_processes_see_what_one_sees(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    settings = settings_for("folder", tmp_path, request)
+    lake = await Lake.open(settings)
+    done = [await commit(lake, f"i{n}") for n in range(500)]
+    assert len(await shards(lake.store)) >= 200
+    await lake.sealer.run_pass(now=True)
+    await flip_a_byte(lake, done[7].record)
+    await lose_an_object(lake, done[8].record)
+    run = Audit(lake.store, lake.clock, settings, full=True, processes=2).run
+    report = await run()
+    assert found(report) == {"wrong_bytes": 1, "missing_object": 1}
+    assert (report.seen.images, report.seen.hashed, report.seen.objects) == (500, 500, 999)
+    sampled = await Audit(lake.store, lake.clock, settings, sample=40, processes=2).run()
+    assert sampled.seen.hashed == 40

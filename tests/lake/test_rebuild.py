@@ -1,0 +1,168 @@
+"""Whatever befell the lake, it is made again from its records; then the audit passes."""
+
+import asyncio
+
+import pytest
+
+from lake import layout
+from lake.journal import Journal
+from lake.lake import Lake
+from lake.rebuild import Rebuilder, RebuildReport
+from lake.rows import decode_chain_file, encode_chain_file, to_records, to_table
+from lake.schema import ImageRecord
+from lake.settings import LakeSettings
+from tests.lake.clocks import at_age
+from tests.lake.samples import TENANT, commit, image_id, keys
+from tests.lake.test_audit import (
+    Breakage,
+    add_a_row_of_nobody,
+    audit,
+    break_a_file,
+    double_a_row,
+    double_a_row_beside_the_chain,
+    erase_by_hand,
+    found,
+    make_a_hole,
+    move_a_file,
+    take_over_without_its_row,
+)
+
+
+async def rebuild(lake: Lake, settings: LakeSettings, *, everything: bool = False) -> RebuildReport:
+    return await Rebuilder(lake, settings, processes=1).run(everything=everything)
+
+
+async def rows(lake: Lake) -> list[ImageRecord]:
+    found = []
+    for key in await keys(lake, layout.LAKE_IMAGES):
+        data, _ = await lake.store.get(key)
+        found += to_records(decode_chain_file(key, data))
+    return sorted(found, key=lambda row: row.image_id)
+
+
+@pytest.fixture
+async def sealed(lake: Lake) -> list[ImageRecord]:
+    """Four images and their rows, in files 0 and 1."""
+    done = [await commit(lake, name) for name in "ab"]
+    await lake.sealer.run_pass(now=True)
+    done += [await commit(lake, name) for name in "cd"]
+    await lake.sealer.run_pass(now=True)
+    return sorted((one.record for one in done), key=lambda image: image.image_id)
+
+
+async def test_a_sound_lake_stays_as_it_is(
+    lake: Lake, lake_settings: LakeSettings, sealed: list[ImageRecord]
+) -> None:
+    before = {s.key: s.etag for s in await lake.store.objects(layout.LAKE_IMAGES)}
+    report = await rebuild(lake, lake_settings)
+    assert (report.kept, report.removed, report.added, report.files) == (4, 0, 0, 0)
+    assert {s.key: s.etag for s in await lake.store.objects(layout.LAKE_IMAGES)} == before
+    assert await rows(lake) == sealed
+
+
+async def test_all_is_lost_but_the_records(
+    lake: Lake, lake_settings: LakeSettings, sealed: list[ImageRecord]
+) -> None:
+    for key in await keys(lake, "lake"):
+        await lake.store.delete(key)
+    report = await rebuild(lake, lake_settings)
+    assert (report.added, report.failed) == (4, 0)
+    assert await rows(lake) == sealed
+    assert found(await audit(lake, lake_settings)) == {}
+
+
+async def lose_the_first_file(lake: Lake, image: ImageRecord) -> None:
+    await lake.store.delete(layout.chain_key(image.home, 0))
+
+
+@pytest.mark.parametrize(
+    "breakage",
+    [
+        lose_the_first_file,
+        break_a_file,
+        double_a_row,
+        double_a_row_beside_the_chain,
+        add_a_row_of_nobody,
+        make_a_hole,
+        move_a_file,
+        take_over_without_its_row,
+        erase_by_hand,
+    ],
+    ids=lambda breakage: breakage.__name__,
+)
+async def test_what_was_broken_is_whole_again(
+    lake: Lake, lake_settings: LakeSettings, sealed: list[ImageRecord], breakage: Breakage
+) -> None:
+    await breakage(lake, sealed[0])
+    report = await rebuild(lake, lake_settings)
+    assert report.failed == 0
+    assert found(await audit(lake, lake_settings)) == {}
+    there = {row.image_id for row in await rows(lake)}
+    erased = {sealed[0].image_id} if breakage is erase_by_hand else set()
+    assert there == {image.image_id for image in sealed} - erased
+
+
+async def test_everything_writes_rows_that_look_right_but_are_not(
+    lake: Lake, lake_settings: LakeSettings, sealed: list[ImageRecord]
+) -> None:
+    for home in {image.home for image in sealed}:
+        lying = [image.model_copy(update={"width": 1}) for image in sealed if image.home == home]
+        for key in await keys(lake, layout.hour_prefix(home)):
+            if layout.parse_chain_key(key) == (home, 0):
+                await lake.store.put(key, encode_chain_file(to_table(lying)))
+            else:
+                await lake.store.delete(key)
+    await rebuild(lake, lake_settings, everything=True)
+    assert await rows(lake) == sealed
+    assert found(await audit(lake, lake_settings)) == {}
+
+
+async def test_the_erased_stay_erased_though_their_notes_are_lost(
+    lake: Lake, lake_settings: LakeSettings, sealed: list[ImageRecord]
+) -> None:
+    gone = sealed[0]
+    await lake.eraser.erase(TENANT, gone.image_id)
+    await at_age(lake, seconds=3700).sealer.run_pass(now=True)
+    for key in await keys(lake, layout.hour_prefix(gone.home)):
+        await lake.store.put(key, b"not parquet")
+    await rebuild(lake, lake_settings)
+    # A zombie journals it once more.
+    await Journal(lake.store).append(gone)
+    await lake.sealer.run_pass(now=True)
+    assert gone.image_id not in {row.image_id for row in await rows(lake)}
+    assert found(await audit(lake, lake_settings)) == {}
+
+
+async def test_a_row_whose_record_can_not_be_read_stays(
+    lake: Lake, lake_settings: LakeSettings, sealed: list[ImageRecord]
+) -> None:
+    await lake.store.put(layout.record_key(TENANT, sealed[0].image_id), b"{}")
+    for everything in (False, True):
+        await rebuild(lake, lake_settings, everything=everything)
+        assert await rows(lake) == sealed
+
+
+async def test_beside_sealers_and_writers(
+    lake: Lake, lake_settings: LakeSettings, sealed: list[ImageRecord]
+) -> None:
+    busy = True
+
+    async def seal() -> None:
+        while busy:
+            await lake.sealer.run_pass(now=True)
+            await asyncio.sleep(0)
+
+    sealers = [asyncio.create_task(seal()) for _ in range(2)]
+    await break_a_file(lake, sealed[0])
+    rebuilding = asyncio.create_task(rebuild(lake, lake_settings, everything=True))
+    new = await asyncio.gather(*(commit(lake, f"new{n}") for n in range(10)))
+    await lake.eraser.erase(TENANT, image_id("d"))
+    report = await rebuilding
+    busy = False
+    await asyncio.gather(*sealers)
+    assert report.failed == 0
+    await lake.sealer.run_pass(now=True)
+    there = [row.image_id for row in await rows(lake)]
+    assert len(there) == len(set(there)) == 3 + len(new)
+    await at_age(lake, seconds=3700).sealer.run_pass(now=True)
+    assert found(await audit(lake, lake_settings)) == {}

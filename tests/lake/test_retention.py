@@ -1,0 +1,236 @@
+"""Hidden to the second, deleted an hour later, and nothing else is."""
+
+import asyncio
+import os
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lake import layout
+from lake.clock import StoreClock
+from lake.errors import ImageErased, ImageExpired, ImageExpiring, ImageNotFound
+from lake.journal import Journal
+from lake.lake import Lake
+from lake.object_store import Buffer, ObjectStore
+from lake.retention import Sweeper, SweepReport, end_of_file
+from lake.rows import encode_chain_file, to_table
+from lake.settings import LakeSettings
+from lake.table import Table
+from tests.lake.clocks import at, at_age
+from tests.lake.conftest import settings_for
+from tests.lake.samples import TENANT, commit, image_id, image_objects, keys, record
+
+RETENTION = timedelta(days=7)
+MARGIN = timedelta(hours=1)
+
+
+def sweeper(lake: Lake) -> Sweeper:
+    return Sweeper(lake.store, lake.clock, retention=RETENTION, margin=MARGIN)
+
+
+async def sweep(lake: Lake) -> SweepReport:
+    return await sweeper(lake).sweep()
+
+
+async def test_an_image_goes_an_hour_after_its_retention_and_not_before(lake: Lake) -> None:
+    home = (await commit(lake, "a")).record.home
+    await lake.sealer.run_pass(now=True)
+    before = await keys(lake)
+    second = timedelta(seconds=1)
+    assert await sweep(at(lake, home + RETENTION + MARGIN - 3 * second)) == SweepReport()
+    assert await keys(lake) == before
+    report = await sweep(at(lake, home + RETENTION + MARGIN + second))
+    assert report == SweepReport(images=1, image_objects=2, lake=1)
+    assert await keys(lake) == set()
+    with pytest.raises(ImageNotFound):
+        await lake.reader.record(TENANT, image_id("a"))
+
+
+async def test_younger_images_stay(lake: Lake) -> None:
+    await commit(lake, "old")
+    newer = at_age(lake, days=3)
+    await commit(newer, "new")
+    await newer.sealer.run_pass(now=True)
+    report = await sweep(at_age(lake, days=7, seconds=3700))
+    assert (report.images, report.lake, report.orphans) == (1, 1, 0)
+    assert len(await image_objects(lake, "new")) == 3
+    assert await image_objects(lake, "old") == set()
+
+
+async def test_hidden_to_the_second_everywhere(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    settings = settings_for("folder", tmp_path, request)
+    lake = await Lake.open(settings)
+    home = (await commit(lake, "a")).record.home
+    await lake.sealer.run_pass(now=True)
+    last, first = (home + RETENTION - timedelta(seconds=1), home + RETENTION)
+    assert (await at(lake, last).reader.record(TENANT, image_id("a"))).home == home
+    assert len((await at(lake, last).reader.page(TENANT, 9)).records) == 1
+    with pytest.raises(ImageExpired):
+        await at(lake, first).reader.record(TENANT, image_id("a"))
+    assert (await at(lake, first).reader.page(TENANT, 9)).records == []
+
+    # The view compares with now(): give it a row that expires in two seconds of this very clock.
+    now = datetime.now(UTC).replace(microsecond=0)
+    dying = await at_home(lake, "b", now - RETENTION + timedelta(seconds=2))
+    table = Table.open(settings)
+    sql = f"SELECT count(*) AS n, now() AS t FROM images WHERE image_id = '{image_id('b')}'"
+    seen: list[dict[str, Any]] = []
+    while not seen or seen[-1]["n"]:
+        seen += table.query(sql).to_pylist()
+        await asyncio.sleep(0.05)
+    assert all(one["n"] == (one["t"] < dying + RETENTION) for one in seen)
+
+
+async def at_home(lake: Lake, name: str, home: datetime) -> datetime:
+    """A sealed row of that very home."""
+    made = record(await lake.committer.begin(TENANT, image_id(name)), home=home)
+    await lake.store.put(layout.chain_key(home, 0), encode_chain_file(to_table([made])))
+    return home
+
+
+async def test_orphans_go_after_a_day(lake: Lake) -> None:
+    named = {(await commit(lake, "a")).record.original_key}
+    loser = layout.object_key(TENANT, image_id("a"), "320", "f" * 16, "jpg")
+    crashed = layout.object_key(TENANT, image_id("b"), "original", "e" * 16, "jpg")
+    for key in (loser, crashed, "images/what/is/this"):
+        await lake.store.put(key, b"-")
+    assert await sweep(at_age(lake, seconds=86_000)) == SweepReport()
+    assert (await sweep(at_age(lake, seconds=86_500))).orphans == 3
+    assert named < await keys(lake, "images")
+    assert len(await image_objects(lake, "a")) == 3
+    assert await image_objects(lake, "b") == set()
+
+
+async def test_leftovers_of_probes_and_of_killed_processes_go(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    lake = await Lake.open(settings_for("folder", tmp_path, request))
+    home = (await commit(lake, "a")).record.home
+    await lake.store.put(f"{layout.PROBE}/left", b"")
+    root = tmp_path / "store"
+    folder = root / layout.journal_prefix(home)
+    old, young = folder / "x.arrow#1", folder / "y.arrow#2"
+    for staged in (old, young):
+        staged.write_bytes(b"half")
+    os.utime(old, times=(time.time() - 90_000,) * 2)
+    before = await keys(lake)
+    assert str(old.relative_to(root)) not in before
+    report = await sweep(at_age(lake, seconds=3700))
+    assert report == SweepReport(leftovers=2)
+    assert (old.exists(), young.exists()) == (False, True)
+    assert await keys(lake) == before - {f"{layout.PROBE}/left"}
+
+
+async def test_the_journal_and_the_lake_go_by_their_names(lake: Lake) -> None:
+    done = await commit(lake, "a")
+    await lake.sealer.run_pass(now=True)
+    later = at_age(lake, days=5)
+    # A zombie journals the row again, and the file is rewritten: both are younger than their home.
+    await Journal(lake.store).append(done.record)
+    await later.eraser.erase(TENANT, image_id("a"))
+    report = await sweep(at_age(lake, days=7, seconds=3700))
+    assert (report.journal, report.lake, report.images) == (2, 1, 0)
+    assert {key.split("/")[0] for key in await keys(lake)} == {"audit-log"}
+
+
+async def test_a_tombstone_stays_as_long_as_a_record_would(lake: Lake) -> None:
+    home = (await commit(lake, "a")).record.home
+    await at_age(lake, days=6).eraser.erase(TENANT, image_id("a"))
+    await sweep(at(lake, home + RETENTION + MARGIN - timedelta(minutes=1)))
+    assert await image_objects(lake, "a") == {"record.json"}
+    with pytest.raises(ImageErased):
+        await commit(at_age(lake, days=6), "a")
+    await sweep(at(lake, home + RETENTION + MARGIN + timedelta(seconds=1)))
+    assert await image_objects(lake, "a") == set()
+
+
+async def test_an_unreadable_record_harms_nobody_and_goes_by_its_age(lake: Lake) -> None:
+    await commit(lake, "a")
+    await commit(lake, "b")
+    key = layout.record_key(TENANT, image_id("a"))
+    await lake.store.put(key, b"{}")
+    assert (await sweep(at_age(lake, days=7))).failed == 1
+    report = await sweep(at_age(lake, days=7, seconds=3700))
+    assert (report.images, report.image_objects, report.failed) == (2, 4, 0)
+
+
+class Meddler(ObjectStore):
+    """A store where something happens just before, or just after, the sweeper's marker."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        super().__init__(store._backend, store.root)
+        self.lake: Lake
+        self.when = ""
+        self.outcome: object = None
+
+    async def replace(self, key: str, data: Buffer, etag: str) -> str:
+        if self.when == "before":
+            await self._upload()
+        result = await super().replace(key, data, etag)
+        if self.when == "after":
+            await self._upload()
+        return result
+
+    async def _upload(self) -> None:
+        try:
+            self.outcome = (await commit(self.lake, "a", b"new life")).outcome
+        except ImageExpiring as error:
+            self.outcome = error
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_name_that_is_taken_over_meanwhile_keeps_its_new_image(
+    lake: Lake, when: str
+) -> None:
+    await commit(lake, "a")
+    later = at_age(lake, days=7, seconds=3700)
+    meddler = Meddler(lake.store)
+    meddler.lake, meddler.when = later, when
+    await Sweeper(meddler, later.clock, retention=RETENTION, margin=MARGIN).sweep()
+    if when == "before":
+        assert meddler.outcome == "created"
+    else:
+        # Told to come again soon, and nothing of it is left; then it is a new image.
+        assert isinstance(meddler.outcome, ImageExpiring)
+        assert float(str(meddler.outcome.value)) < 120
+        assert await image_objects(lake, "a") == set()
+        assert (await commit(later, "a", b"new life")).outcome == "created"
+    record = await later.reader.record(TENANT, image_id("a"))
+    assert (await lake.store.get(record.original_key))[0] == b"new life"
+    # A crash between marker and deletion: the next sweep finds the marker.
+    assert (await sweep(later)).failed == 0
+    assert (await later.reader.record(TENANT, image_id("a"))) == record
+
+
+async def test_two_sweepers_at_once(lake: Lake) -> None:
+    for n in range(20):
+        await commit(lake, f"i{n}")
+    later = at_age(lake, days=7, seconds=3700)
+    done = await asyncio.gather(*(sweep(later) for _ in range(3)))
+    assert sum(report.images for report in done) == 20
+    assert await keys(lake, "images") == set()
+
+
+def test_a_margin_within_a_takeover_s_is_refused() -> None:
+    store = ObjectStore.open(LakeSettings(store_url="memory://"))
+    with pytest.raises(ValueError, match="margin"):
+        Sweeper(store, StoreClock(store), retention=RETENTION, margin=timedelta(minutes=1))
+
+
+@pytest.mark.parametrize(
+    ("key", "end"),
+    [
+        ("lake/images/dt=2026-11-23/hour=10/20261123T100400Z-0.parquet", "2026-11-23T10:04"),
+        ("lake/rejections/dt=2026-11-23/hour=10/anything.parquet", "2026-11-23T11:00"),
+        ("lake/images/dt=2026-13-23/hour=10/x.parquet", None),
+        ("lake/current.json", None),
+    ],
+)
+def test_files_tell_their_time_by_name(key: str, end: str | None) -> None:
+    expected = datetime.fromisoformat(end).replace(tzinfo=UTC) if end else None
+    assert end_of_file(key) == expected

@@ -1,0 +1,52 @@
+"""`lifecycle`: VersityGW takes no rules, so moto plays S3."""
+
+import json
+from collections.abc import Iterator
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from tests.pixlake.conftest import Run
+
+
+@pytest.fixture
+def bucket(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    del run  # it sets the store of the door, first
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    settings = {
+        "PIXLAKE_STORE_URL": "s3://lake",
+        "PIXLAKE_S3_ENDPOINT": f"http://{host}:{port}",
+        "PIXLAKE_S3_ACCESS_KEY_ID": "key",
+        "PIXLAKE_S3_SECRET_ACCESS_KEY": "secret",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    client = boto3.client(
+        "s3",
+        endpoint_url=f"http://{host}:{port}",
+        region_name="us-east-1",
+        aws_access_key_id="key",
+        aws_secret_access_key="secret",
+    )
+    client.create_bucket(Bucket="lake")
+    yield "lake"
+    server.stop()
+
+
+def test_check_apply_check(run: Run, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    del bucket
+    missing = run("lifecycle", "apply", "--check")
+    assert missing.exit_code == 1
+    assert "pixlake-images" in missing.stdout
+    written = run("lifecycle", "apply")
+    assert written.exit_code == 0, written.output
+    assert "5 rules written" in written.stdout
+    there = run("lifecycle", "apply", "--check")
+    assert (there.exit_code, there.stdout) == (0, "the bucket has every rule as it should be\n")
+    monkeypatch.setenv("PIXLAKE_RETENTION_DAYS", "30")
+    said = json.loads(run("lifecycle", "apply", "--check", "--json").stdout)
+    assert said["ok"] is False
+    assert said["differences"][0]["wanted"]["Expiration"] == {"Days": 30}
