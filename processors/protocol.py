@@ -5,6 +5,8 @@ it. The parent takes only what these models allow and what the request can have 
 """
 
 import struct
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -18,6 +20,9 @@ from processors.settings import Limits
 
 LENGTH = struct.Struct(">I")
 """In front of every JSON header."""
+
+NUMBER = struct.Struct("=i")
+"""What the fork server says of a child: its process id, then its exit code or minus its signal."""
 
 MAX_HEADER_BYTES = 65_536
 """A reply about 16 renditions has 3 KB."""
@@ -37,27 +42,34 @@ class _Message(BaseModel):
 
 
 class Start(_Message):
-    """The parent's first words; bytes of address space."""
+    """What a child is told at its birth; bytes of address space, its own and shared."""
 
     kind: Literal["start"] = "start"
     limits: Limits
     memory_bytes: int
-    parent: int = Field(description="process id; a child of somebody else ends at once")
+    shared_bytes: int
+
+
+Protections = dict[str, int | bool | str]
+"""What keeps a child that is taken over from doing harm, by name."""
 
 
 class Ready(_Message):
     """The child is warm and locked down; `protections` says by what."""
 
     kind: Literal["ready"] = "ready"
-    protections: dict[str, int | bool | str] = Field(max_length=32)
+    protections: Protections = Field(max_length=32)
 
 
 class Request(_Message):
-    """One image: `size` bytes follow."""
+    """One image: the first `size` bytes of the shared memory, and a preset as JSON.
+
+    As text, so that a child can know again what it has read before.
+    """
 
     kind: Literal["request"] = "request"
     size: int
-    preset: Preset
+    preset: str
 
 
 class Made(_Message):
@@ -115,10 +127,24 @@ _REFUSALS: dict[str, type[errors.Refused]] = {
 """What a child may answer; the other faults are the parent's to find."""
 
 
+def message_of(message: BaseModel) -> bytes:
+    """JSON."""
+    return message.model_dump_json().encode()
+
+
 def framed(message: BaseModel) -> bytes:
     """Length and JSON, ready to send."""
-    text = message.model_dump_json().encode()
+    text = message_of(message)
     return LENGTH.pack(len(text)) + text
+
+
+def request_of(size: int, preset: Preset) -> bytes:
+    """A request, ready to send."""
+    return framed(Request(size=size, preset=_preset_text(preset)))
+
+
+# A deployment has a handful, and one image after another uses the same.
+_preset_text: Callable[[Preset], str] = lru_cache(maxsize=64)(Preset.model_dump_json)
 
 
 def parse_reply(text: bytes) -> Reply:

@@ -11,7 +11,9 @@ from processors.decoder import Decoder
 from processors.errors import Overloaded, ProcessorError
 from processors.formats import Format, check_bytes
 from processors.job import Processed
+from processors.nursery import Nursery
 from processors.preset import Preset
+from processors.protocol import Protections
 from processors.settings import ProcessorSettings
 
 _log = logging.getLogger(__name__)
@@ -37,8 +39,11 @@ class Sandbox:
     finishes it for nobody. Belongs to the event loop it was started in.
     """
 
-    def __init__(self, settings: ProcessorSettings, decoders: list[Decoder]) -> None:
+    def __init__(
+        self, settings: ProcessorSettings, nursery: Nursery, decoders: list[Decoder]
+    ) -> None:
         self._settings = settings
+        self._nursery = nursery
         self._limits = settings.limits
         self._decoders = decoders
         self._queue: asyncio.Queue[_Work] = asyncio.Queue()
@@ -49,14 +54,22 @@ class Sandbox:
 
     @classmethod
     async def start(cls, settings: ProcessorSettings) -> "Sandbox":
-        """Every child locked down and warm; raises RuntimeError if one does not come up."""
-        starting = [Decoder.start(settings) for _ in range(settings.sandbox_children)]
+        """Every child locked down and warm.
+
+        Raises RuntimeError or OSError if one does not come up, or comes up without a protection
+        that the settings ask for.
+        """
+        nursery = Nursery(settings.limits)
+        starting = [Decoder.start(settings, nursery) for _ in range(settings.sandbox_children)]
         started = await asyncio.gather(*starting, return_exceptions=True)
         decoders = [each for each in started if isinstance(each, Decoder)]
         if len(decoders) < len(started):
             await asyncio.gather(*(each.stop() for each in decoders))
+            await nursery.close()
             raise next(each for each in started if isinstance(each, BaseException))
-        return cls(settings, decoders)
+        sandbox = cls(settings, nursery, decoders)
+        sandbox._announce()
+        return sandbox
 
     async def process(self, data: NDArray[np.uint8] | bytes, preset: Preset) -> Processed:
         """The result for one image; `data` is contiguous and must not change meanwhile.
@@ -81,6 +94,7 @@ class Sandbox:
         while not self._queue.empty():
             self._finish(self._queue.get_nowait(), Overloaded("the sandbox is closing"))
         await asyncio.gather(*(each.stop() for each in self._decoders))
+        await self._nursery.close()
 
     @property
     def ready(self) -> bool:
@@ -98,7 +112,7 @@ class Sandbox:
         return [each.pid for each in self._decoders]
 
     @property
-    def protections(self) -> dict[str, int | bool | str]:
+    def protections(self) -> Protections:
         """What keeps a child that is taken over from doing harm, by name."""
         return {
             **self._decoders[0].protections,
@@ -106,6 +120,14 @@ class Sandbox:
             "timeout_seconds": f"{self._settings.sandbox_timeout_seconds:g}",
             "recycled_after_images": self._settings.sandbox_recycle_after,
         }
+
+    def _announce(self) -> None:
+        said = self.protections
+        facts = ", ".join(f"{name}={value}" for name, value in said.items())
+        if said["system_call_filter"]:
+            _log.info("sandbox: %s", facts)
+        else:
+            _log.warning("sandbox without a filter of system calls (seccomp): %s", facts)
 
     def _check_load(self) -> None:
         if self._closed:
@@ -156,7 +178,7 @@ class Sandbox:
         pause = _FIRST_PAUSE_SECONDS
         while True:
             try:
-                self._decoders[slot] = await Decoder.start(self._settings)
+                self._decoders[slot] = await Decoder.start(self._settings, self._nursery)
             except (RuntimeError, OSError):
                 _log.exception("no new decoder; trying again in %.1f s", pause)
                 self._give_up_on(slot, work)

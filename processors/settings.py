@@ -52,6 +52,10 @@ class ProcessorSettings(BaseSettings):
     sandbox_recycle_after: int = Field(
         default=10_000, ge=1, description="images that a child processes before it is replaced"
     )
+    sandbox_require_seccomp: bool = Field(
+        default=False,
+        description="refuse to start where the kernel cannot filter the system calls of children",
+    )
 
     @property
     def limits(self) -> Limits:

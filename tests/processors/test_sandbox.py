@@ -13,6 +13,7 @@ import pytest
 import uvloop
 from PIL import Image
 
+from processors import nursery
 from processors.errors import (
     DecoderCrashed,
     DecoderMemory,
@@ -53,6 +54,11 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 - processes and /proc set no events
             await asyncio.sleep(0.01)
+
+
+def fork_server(sandbox: Sandbox) -> int:
+    assert sandbox._nursery.pid is not None
+    return sandbox._nursery.pid
 
 
 def essence(processed: Processed) -> object:
@@ -108,6 +114,18 @@ async def test_a_jpeg_with_its_middle_missing_is_truncated(start: Start) -> None
         await sandbox.process(data[: len(data) // 2] + b"\xff\xd9", WEB)
     assert refused.value.code == "truncated"
     assert (await sandbox.process(data, WEB)).facts.width == 640
+
+
+async def test_a_child_whose_decoder_warned_is_replaced(start: Start) -> None:
+    # Who leads a decoder astray may have taken it over; the next image belongs to somebody else.
+    sandbox = await start()
+    first = sandbox.pids
+    data = jpeg()
+    with pytest.raises(Refused):
+        await sandbox.process(data[: len(data) // 2] + b"\xff\xd9", WEB)
+    await until(lambda: sandbox.pids != first)
+    assert (await sandbox.process(data, WEB)).facts.width == 640
+    assert not psutil.pid_exists(first[0])
 
 
 async def test_kill_in_the_middle_costs_one_image(start: Start) -> None:
@@ -166,7 +184,7 @@ async def test_where_no_child_starts_nobody_waits(
     waiting = [asyncio.create_task(sandbox.process(jpeg(), WEB)) for _ in range(3)]
     await until(lambda: sandbox.load == 3)
     monkeypatch.setattr(sys, "executable", "/does/not/exist")
-    os.kill(victim, signal.SIGKILL)
+    os.kill(fork_server(sandbox), signal.SIGKILL)
     results = await asyncio.gather(*waiting, return_exceptions=True)
     assert [type(each) for each in results] == [DecoderCrashed, Overloaded, Overloaded]
     assert not sandbox.ready
@@ -228,6 +246,30 @@ async def test_children_are_replaced_after_their_share(start: Start) -> None:
     assert len(pids) == 3
 
 
+async def test_the_fork_server_is_replaced_when_it_dies(start: Start) -> None:
+    sandbox = await start(sandbox_children=2)
+    server, children = fork_server(sandbox), sandbox.pids
+    os.kill(server, signal.SIGKILL)
+    await until(lambda: not any(_alive(pid) for pid in children))
+    results = await asyncio.gather(*(sandbox.process(jpeg(), WEB) for _ in range(4)))
+    assert len(results) == 4
+    assert fork_server(sandbox) != server
+
+
+async def test_the_fork_server_is_replaced_when_it_is_worn(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nursery, "_CHILDREN_A_SERVER", 2)
+    sandbox = await start(sandbox_recycle_after=1)
+    servers = set()
+    for _ in range(6):
+        assert (await sandbox.process(jpeg(), WEB)).facts.width == 640
+        servers.add(fork_server(sandbox))
+    assert len(servers) == 3
+    await sandbox.close()
+    assert not any(psutil.pid_exists(pid) for pid in servers)
+
+
 async def test_a_child_has_nothing_to_steal(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "do-not-inherit")
     sandbox = await start()
@@ -237,6 +279,7 @@ async def test_a_child_has_nothing_to_steal(start: Start, monkeypatch: pytest.Mo
     proc = Path("/proc") / str(sandbox.pids[0])
     status = (proc / "status").read_text()
     assert "NoNewPrivs:\t1" in status
+    assert "Seccomp:\t2" in status
     assert "Threads:\t1\n" in status
     lines = (proc / "limits").read_text().splitlines()
     limits = {line[:25].strip(): line[26:46].strip() for line in lines}
@@ -252,7 +295,7 @@ from processors.settings import ProcessorSettings
 
 async def main():
     sandbox = await Sandbox.start(ProcessorSettings(sandbox_children=2))
-    print(*sandbox.pids, flush=True)
+    print(*sandbox.pids, sandbox._nursery.pid, flush=True)
     time.sleep(600)
 
 asyncio.run(main())
@@ -264,7 +307,7 @@ async def test_children_die_with_their_parent() -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:  # noqa: ASYNC220 - the point
         assert parent.stdout is not None
         pids = [int(pid) for pid in parent.stdout.readline().split()]
-        assert len(pids) == 2
+        assert len(pids) == 3
         parent.kill()
     await until(lambda: not any(_alive(pid) for pid in pids))
 

@@ -1,0 +1,146 @@
+"""The process that children are forked from: everything imported, nothing in it to steal.
+
+Started by `nursery` as `python -m processors.fork_server <socket> <parent>`, with an environment
+that holds no secrets, so none are in its memory or in that of its children. It never sees an
+image. It has one thread, and answers one message: fork a child with these four descriptors.
+
+On its end of `life` it writes the child's process id, and how it ended as soon as it has. Only when
+the parent closes the other end is a child killed, if it lives, and its id given back: until then
+the parent can kill by that id, and will not hit a stranger.
+"""
+
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+import traceback
+from dataclasses import dataclass
+from mmap import PROT_READ, mmap
+from typing import NoReturn
+
+from processors.child import die_with, serve
+from processors.protocol import MAX_HEADER_BYTES, NUMBER, Start
+from processors.warm_up import warm_up
+
+_STDERR = 2
+_FIRST_TO_CLOSE = 3
+_DESCRIPTORS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Child:
+    pid: int
+    life: socket.socket
+    pidfd: int
+
+
+class ForkServer:
+    """Forks children when told to, and tells how they end."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._poll = select.poll()
+        self._children: dict[int, _Child] = {}
+        self._open = True
+
+    def run(self) -> None:
+        """Until the parent hangs up and the last child is gone."""
+        self._poll.register(self._control, select.POLLIN)
+        while self._open or self._children:
+            for descriptor, _ in self._poll.poll():
+                if descriptor == self._control.fileno():
+                    self._take_order()
+                elif child := self._children.get(descriptor):
+                    self._attend(child, descriptor)
+
+    def _take_order(self) -> None:
+        text, descriptors, _, _ = socket.recv_fds(self._control, MAX_HEADER_BYTES, _DESCRIPTORS)
+        if text:
+            self._fork(Start.model_validate_json(text), descriptors)
+        else:
+            self._poll.unregister(self._control)
+            self._open = False
+
+    def _fork(self, start: Start, descriptors: list[int]) -> None:
+        conversation, stderr, memory, life = descriptors
+        server = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            die_with(server)
+            _be_a_child(start, conversation, stderr, memory)
+        for each in (conversation, stderr, memory):
+            os.close(each)
+        child = _Child(pid, socket.socket(fileno=life), os.pidfd_open(pid))
+        for descriptor in (child.life.fileno(), child.pidfd):
+            self._children[descriptor] = child
+            self._poll.register(descriptor, select.POLLIN)
+        _tell(child, pid)
+
+    def _attend(self, child: _Child, descriptor: int) -> None:
+        if descriptor == child.pidfd:
+            self._forget(child.pidfd)
+            _tell(child, _ending(child.pid))
+        else:
+            self._bury(child)
+
+    def _bury(self, child: _Child) -> None:
+        """The parent has no more use for it."""
+        os.kill(child.pid, signal.SIGKILL)
+        os.waitpid(child.pid, 0)
+        self._forget(child.pidfd)
+        self._forget(child.life.fileno())
+        os.close(child.pidfd)
+        child.life.close()
+
+    def _forget(self, descriptor: int) -> None:
+        if self._children.pop(descriptor, None):
+            self._poll.unregister(descriptor)
+
+
+def _ending(pid: int) -> int:
+    """Exit code, or minus the signal; leaves the process id taken."""
+    ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    if ended is None:
+        raise ChildProcessError(pid)
+    return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+
+
+def _tell(child: _Child, number: int) -> None:
+    try:
+        child.life.sendall(NUMBER.pack(number))
+    except OSError:
+        return  # the parent has hung up; it will be seen when its turn comes
+
+
+def _be_a_child(start: Start, conversation: int, stderr: int, memory: int) -> NoReturn:
+    """The rest of a child's life. Never returns, for below it on the stack is the server."""
+    code = 1
+    try:
+        os.setsid()
+        os.dup2(stderr, _STDERR)
+        shared = mmap(memory, start.shared_bytes, prot=PROT_READ)
+        os.closerange(_FIRST_TO_CLOSE, conversation)
+        os.closerange(conversation + 1, os.sysconf("SC_OPEN_MAX"))
+        serve(socket.socket(fileno=conversation), shared, start)
+        code = 0
+    except BaseException:  # noqa: BLE001 - whatever it is, the parent reads it in the last words
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def main() -> None:
+    """Warm up, then serve on the socket whose number is the first argument."""
+    die_with(int(sys.argv[2]))
+    warm_up()
+    # What is here now stays; a collection in a child would copy all of its pages.
+    gc.collect()
+    gc.freeze()
+    with socket.socket(fileno=int(sys.argv[1])) as control:
+        ForkServer(control).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""What a child and its parent share: two sockets, a file in memory, and memory.
+
+Files go in through shared memory: measured against the socket, it takes 60 % of the time of the
+time at 74 KB and a third at 2.4 MB. Results are small, and come out over the socket.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import socket
+from dataclasses import dataclass
+from mmap import mmap
+from typing import IO
+
+from processors.nursery import Nursery
+from processors.protocol import Start
+from processors.settings import ProcessorSettings
+
+_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """This process's ends of all that it shares with a child.
+
+    `conversation` carries requests and answers, `memory` the file of a request. On `life` the fork
+    server tells the child's process id and how it ended. `stderr` is what the child's libraries
+    have to say.
+    """
+
+    conversation: socket.socket
+    life: socket.socket
+    stderr: IO[bytes]
+    memory: mmap
+
+    def close(self) -> None:
+        """Let go of all of it; what waits on the other side reads the end of the file."""
+        self.conversation.close()
+        self.life.close()
+        self.stderr.close()
+        self.memory.close()
+
+
+def order(settings: ProcessorSettings, nursery: Nursery) -> Lines:
+    """Order a child at the other ends of new lines; raises OSError."""
+    shared = settings.limits.max_bytes
+    start = Start(
+        limits=settings.limits, memory_bytes=settings.sandbox_memory_bytes, shared_bytes=shared
+    )
+    with contextlib.ExitStack() as passed, contextlib.ExitStack() as undo:
+        conversation, their_conversation = _pair(undo, passed)
+        life, their_life = _pair(undo, passed)
+        # In memory: a container may have no folder to write to.
+        stderr = undo.enter_context(os.fdopen(os.memfd_create("decoder-stderr"), "w+b"))
+        memfd = os.memfd_create("decoder-image", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        passed.callback(os.close, memfd)
+        os.ftruncate(memfd, shared)
+        # Who could make it shorter could crash the other.
+        fcntl.fcntl(memfd, fcntl.F_ADD_SEALS, _SEALS)
+        memory = undo.enter_context(mmap(memfd, shared))
+        ends = (their_conversation, stderr, memfd, their_life)
+        nursery.fork(start, [each if isinstance(each, int) else each.fileno() for each in ends])
+        undo.pop_all()
+    return Lines(conversation, life, stderr, memory)
+
+
+def _pair(
+    undo: contextlib.ExitStack, passed: contextlib.ExitStack
+) -> tuple[socket.socket, socket.socket]:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    return undo.enter_context(ours), passed.enter_context(theirs)
+
+
+async def receive(line: socket.socket, size: int) -> bytearray:
+    """Exactly so many bytes; raises EOFError."""
+    loop = asyncio.get_running_loop()
+    data = bytearray(size)
+    view = memoryview(data)
+    while view:
+        count = await loop.sock_recv_into(line, view)
+        if count == 0:
+            raise EOFError
+        view = view[count:]
+    return data

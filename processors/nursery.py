@@ -1,0 +1,149 @@
+"""Where children come from, as their parent sees it: a fork server, and another when it is worn."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from processors.protocol import Start, message_of
+from processors.settings import Limits
+
+_log = logging.getLogger(__name__)
+
+# Every child of one server has the same layout of addresses. Who crashes children to find it out
+# gets this many tries, fewer than guessing eight bytes one by one takes.
+_CHILDREN_A_SERVER = 500
+_MODULE = "processors.fork_server"
+_PACKAGE_ROOT = str(Path(__file__).resolve().parent.parent)
+_QUIET_SECONDS = 10
+
+
+class Nursery:
+    """Starts children that inherit nothing from this process, within milliseconds.
+
+    The first takes as long as the fork server takes to start, half a second. Belongs to the event
+    loop it is used in; fork servers and children die with the thread of that loop.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._server: _Server | None = None
+        self._worn: list[_Server] = []
+
+    def fork(self, start: Start, descriptors: list[int]) -> None:
+        """Order a child that owns these: conversation, standard error, memory, life.
+
+        The descriptors are copied. Raises OSError if the order cannot be placed; whether it is
+        carried out shows on the other ends.
+        """
+        self._worn = [each for each in self._worn if each.alive]
+        server = self._current()
+        try:
+            server.order(start, descriptors)
+        except OSError:
+            # It died; the next call starts another.
+            self._server = None
+            self._worn.append(server)
+            raise
+
+    async def close(self) -> None:
+        """End the fork servers; their children must have been stopped."""
+        servers = [*self._worn, *([self._server] if self._server else [])]
+        self._worn, self._server = [], None
+        await asyncio.gather(*(asyncio.to_thread(each.end) for each in servers))
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the fork server, for tests."""
+        return self._server.pid if self._server else None
+
+    def _current(self) -> "_Server":
+        if self._server and (not self._server.alive or self._server.ordered >= _CHILDREN_A_SERVER):
+            # Its children live on, and it stays for as long as they do.
+            self._server.hang_up()
+            self._worn.append(self._server)
+            self._server = None
+        if self._server is None:
+            self._server = _Server(self._limits)
+        return self._server
+
+
+class _Server:
+    """One fork server process."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.ordered = 0
+        # Packets, so that an order and its descriptors arrive as one.
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control.setblocking(False)
+        with theirs:
+            try:
+                self._process = _spawn(theirs, limits)
+            except BaseException:
+                self._control.close()
+                raise
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def order(self, start: Start, descriptors: list[int]) -> None:
+        socket.send_fds(self._control, [message_of(start)], descriptors)
+        self.ordered += 1
+
+    def hang_up(self) -> None:
+        self._control.close()
+
+    def end(self) -> None:
+        """Blocks until it is gone."""
+        self.hang_up()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_QUIET_SECONDS)
+            return
+        _log.error("the fork server %d did not end, and is killed", self.pid)
+        self._process.kill()
+        self._process.wait()
+
+
+def _spawn(theirs: socket.socket, limits: Limits) -> subprocess.Popen[bytes]:
+    # Popen and not asyncio's own: no child watcher and no signal handler, so it works the same
+    # in a Ray actor, under uvloop and in a test.
+    return subprocess.Popen(  # noqa: S603 - our own interpreter, our own module
+        [sys.executable, "-P", "-s", "-m", _MODULE, str(theirs.fileno()), str(os.getpid())],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        cwd="/",
+        env=_environment(limits),
+        close_fds=True,
+        pass_fds=(theirs.fileno(),),
+        # Ctrl-C at a terminal goes to the whole group; a child ends when its parent has drained.
+        start_new_session=True,
+    )
+
+
+def _environment(limits: Limits) -> dict[str, str]:
+    """All that a child inherits: no keys, no addresses, no user."""
+    return {
+        "PATH": "/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "PYTHONPATH": _PACKAGE_ROOT,
+        "PYTHONHASHSEED": "random",
+        # Threads of a library that is imported and not used would take 90 MB of addresses a core.
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        # Arenas are a hedge against contention; one thread has none, and addresses are short.
+        "MALLOC_ARENA_MAX": "1",
+        # A second line behind our own limits; read once, when OpenCV is imported.
+        "OPENCV_IO_MAX_IMAGE_PIXELS": str(limits.max_pixels),
+        "OPENCV_IO_MAX_IMAGE_WIDTH": str(limits.max_side),
+        "OPENCV_IO_MAX_IMAGE_HEIGHT": str(limits.max_side),
+        "OPENCV_LOG_LEVEL": "SILENT",
+    }

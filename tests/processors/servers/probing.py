@@ -1,0 +1,107 @@
+"""A fork server whose children try to break out instead of looking at the image.
+
+Everything else about them is real. What they find is the text of their refusal.
+"""
+
+import ctypes
+import errno
+import json
+import mmap
+import os
+import platform
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+from processors import child, fork_server
+from processors.errors import Undecodable
+from processors.job import Processed
+from processors.preset import ARCHIVE, Preset
+from processors.protocol import Protections, Start
+from processors.settings import Limits
+
+# Backwards, or a child would find what it looks for in its own code.
+CREDENTIAL = "terces-s'tnerap-eht"
+PLANTED = "etyb-tsal-eht-retfa"
+_CHUNK = 1 << 20
+_PTRACE = {"x86_64": 101, "aarch64": 117}
+_MAPS, _MEMORY = "/proc/self/maps", "/proc/self/mem"
+_files: list[int] = []
+
+
+def look_around(data: bytes, preset: Preset, limits: Limits) -> Processed:
+    """In place of `process`; ARCHIVE asks for a call that nobody survives."""
+    del data, limits
+    if preset == ARCHIVE:
+        ctypes.CDLL(None).syscall(_PTRACE[platform.machine()], 0, 0, 0, 0)
+    found = {name: _outcome(attempt) for name, attempt in _ATTEMPTS.items()}
+    found["credential"] = str(_in_memory(CREDENTIAL))
+    found["planted"] = str(_in_memory(PLANTED))
+    raise Undecodable(json.dumps(found, separators=(",", ":")))
+
+
+def _outcome(attempt: Callable[[], object]) -> str:
+    try:
+        attempt()
+    except OSError as error:
+        return errno.errorcode[error.errno or 0]
+    except RuntimeError:
+        return "refused"
+    return "done"
+
+
+def _exec() -> None:
+    os.execv("/bin/true", ["true"])  # noqa: S606 - it must not work
+
+
+_ATTEMPTS: dict[str, Callable[[], object]] = {
+    "open": lambda: os.open("/etc/passwd", os.O_RDONLY),
+    "stat": lambda: os.stat("/"),  # noqa: PTH116 - the bare call is the point
+    "unlink": lambda: os.unlink("/does/not/exist"),  # noqa: PTH108 - the bare call is the point
+    "socket": socket.socket,
+    "fork": os.fork,
+    "exec": _exec,
+    "kill": lambda: os.kill(1, 0),
+    "thread": lambda: threading.Thread(target=print).start(),
+    "code": lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_WRITE | mmap.PROT_EXEC),
+}
+
+
+def _in_memory(backwards: str) -> bool:
+    needle = backwards.encode()
+    return any(needle in chunk[::-1] for chunk in _writable_memory())
+
+
+def _writable_memory() -> Iterator[bytes]:
+    maps, memory = _files
+    for start, end in _regions(maps):
+        for at in range(start, end, _CHUNK):
+            try:
+                # A little more, for what lies across the border.
+                yield os.pread(memory, min(_CHUNK + len(CREDENTIAL), end - at), at)
+            except OSError:
+                continue
+
+
+def _regions(maps: int) -> list[tuple[int, int]]:
+    text = b""
+    while more := os.pread(maps, _CHUNK, len(text)):
+        text += more
+    lines = [line.split() for line in text.decode().splitlines()]
+    writable = [line[0].split("-") for line in lines if "w" in line[1]]
+    return [(int(start, 16), int(end, 16)) for start, end in writable]
+
+
+_lock_down = child.lock_down
+
+
+def lock_down_with_a_way_to_look(start: Start) -> Protections:
+    """Keep its own memory open as a file, which a real child cannot."""
+    _files.extend(os.open(path, os.O_RDONLY) for path in (_MAPS, _MEMORY))
+    return _lock_down(start)
+
+
+if __name__ == "__main__":
+    child.process = look_around  # type: ignore[attr-defined]
+    child.lock_down = lock_down_with_a_way_to_look
+    fork_server.main()

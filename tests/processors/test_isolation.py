@@ -1,0 +1,129 @@
+"""What a child that is taken over can do: nothing. Asked from inside a child."""
+
+import ctypes
+import errno
+import json
+import logging
+import mmap
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from processors import nursery, seccomp
+from processors.errors import DecoderCrashed, Undecodable
+from processors.preset import ARCHIVE, WEB
+from processors.sandbox import Sandbox
+from processors.settings import ProcessorSettings
+from tests.photos import jpeg
+from tests.processors.servers import probing
+
+Start = Callable[..., Awaitable[Sandbox]]
+
+
+@pytest.fixture
+async def start(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Start]:
+    """Starts sandboxes of one child with another fork server; closes them."""
+    opened: list[Sandbox] = []
+
+    async def starting(server: str, **settings: object) -> Sandbox:
+        monkeypatch.setattr(nursery, "_MODULE", f"tests.processors.servers.{server}")
+        chosen = ProcessorSettings.model_validate({"sandbox_children": 1, **settings})
+        opened.append(await Sandbox.start(chosen))
+        return opened[-1]
+
+    yield starting
+    for each in opened:
+        await each.close()
+
+
+async def test_there_is_no_way_out_and_nothing_to_take(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = probing.CREDENTIAL[::-1]
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
+    sandbox = await start("probing", sandbox_timeout_seconds=100, sandbox_require_seccomp=True)
+    # What comes with the image is in the child's memory, so looking there finds what there is.
+    data = jpeg() + probing.PLANTED[::-1].encode()
+    with pytest.raises(Undecodable) as answer:
+        await sandbox.process(data, WEB)
+    found = json.loads(answer.value.message)
+    assert found.pop("thread") == "refused"
+    assert found.pop("planted") == "True"
+    assert found.pop("credential") == "False"
+    assert found == dict.fromkeys(
+        ("open", "stat", "unlink", "socket", "fork", "exec", "kill", "code"), "EPERM"
+    )
+    assert "AWS_SECRET_ACCESS_KEY" not in str(sandbox.protections["environment"])
+
+
+async def test_calls_of_intruders_end_them(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    sandbox = await start("probing")
+    with pytest.raises(DecoderCrashed) as refused:
+        await sandbox.process(jpeg(), ARCHIVE)
+    assert refused.value.value == "SIGSYS"
+    assert [each.levelno for each in caplog.records if "SIGSYS" in each.message] == [logging.ERROR]
+
+
+async def test_without_a_filter_it_says_so_or_does_not_start(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(RuntimeError, match="PIXLAKE_SANDBOX_REQUIRE_SECCOMP"):
+        await start("unfiltered", sandbox_require_seccomp=True)
+    sandbox = await start("unfiltered")
+    assert sandbox.protections["system_call_filter"] is False
+    assert "without a filter of system calls" in caplog.text
+    assert (await sandbox.process(jpeg(), WEB)).facts.width == 640
+
+
+async def test_a_line_at_the_start_names_what_is_active(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "processors.sandbox"):
+        sandbox = await Sandbox.start(ProcessorSettings(sandbox_children=1))
+        await sandbox.close()
+    for name in sandbox.protections:
+        assert f"{name}=" in caplog.text
+
+
+ALLOW, DENY, KILL = 0x7FFF0000, 0x00050000 | errno.EPERM, 0x80000000
+ARCHITECTURES = [(0, 0xC000003E), (1, 0xC00000B7)]
+
+
+def verdict(program: bytes, number: int, architecture: int, third: int = 0) -> int:
+    """What the kernel would make of a call; the same machine, in a few lines."""
+    call = struct.pack("=IIQ6Q", number, architecture, 0, 0, 0, third, 0, 0, 0)
+    steps = [struct.unpack_from("=HBBI", program, at) for at in range(0, len(program), 8)]
+    word, at = 0, 0
+    while True:
+        code, if_true, if_false, value = steps[at]
+        at += 1
+        if code == seccomp._LOAD:
+            (word,) = struct.unpack_from("=I", call, value)
+        elif code == seccomp._RETURN:
+            return int(value)
+        else:
+            tests = {
+                seccomp._EQUAL: word == value,
+                seccomp._AT_LEAST: word >= value,
+                seccomp._ANY_BIT: bool(word & value),
+            }
+            at += if_true if tests[code] else if_false
+
+
+@pytest.mark.parametrize(("column", "architecture"), ARCHITECTURES)
+def test_every_call_has_the_verdict_of_its_list(column: int, architecture: int) -> None:
+    program = seccomp._program(column, architecture)
+    allowed = {numbers[column] for numbers in seccomp._ALLOWED.values()}
+    data_only = {numbers[column] for numbers in seccomp._ALLOWED_UNLESS_EXECUTABLE.values()}
+    deadly = {numbers[column] for numbers in seccomp._DEADLY.values()}
+    for number in range(600):
+        expected = ALLOW if number in allowed | data_only else KILL if number in deadly else DENY
+        assert verdict(program, number, architecture, mmap.PROT_READ) == expected
+        if number in data_only:
+            assert verdict(program, number, architecture, mmap.PROT_EXEC) == DENY
+        other = next(each for _, each in ARCHITECTURES if each != architecture)
+        assert verdict(program, number, other) == KILL
+        assert verdict(program, number | 0x40000000, architecture) == KILL
+
+
+def test_the_filter_is_no_longer_than_the_kernel_takes() -> None:
+    assert len(seccomp._program(*ARCHITECTURES[0])) // ctypes.sizeof(ctypes.c_uint64) < 4096
