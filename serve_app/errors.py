@@ -184,6 +184,7 @@ PROBLEMS: Mapping[str, Problem] = {
     "image_not_found": Problem(404, "There is no such image"),
     "image_erased": Problem(410, "The image was erased"),
     "query_failed": Problem(400, "The SQL statement failed"),
+    "no_lifecycle": Problem(501, "The store has no lifecycle rules"),
     "image_expired": Problem(410, "The image is past its retention"),
     "invalid_cursor": Problem(422, "The cursor is invalid"),
     "range_not_satisfiable": Problem(416, "The range is not within the image"),

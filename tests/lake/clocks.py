@@ -11,8 +11,10 @@ from lake.settings import LakeSettings
 class ShiftedClock(StoreClock):
     """The store's clock, read by who lives `shift` later."""
 
-    def __init__(self, store: ObjectStore, shift: timedelta) -> None:
+    def __init__(self, store: ObjectStore, clock: StoreClock, shift: timedelta) -> None:
         super().__init__(store)
+        # The very reading of `clock`: one of its own would differ by a file system's tick.
+        self._reading, self._read_at = clock._reading, clock._read_at
         self._shift = shift
 
     def now(self) -> datetime:
@@ -21,7 +23,7 @@ class ShiftedClock(StoreClock):
 
 def at_age(lake: Lake, *, days: int = 0, seconds: float = 0) -> Lake:
     """The lake as it is for a process that long from now, with default settings."""
-    clock = ShiftedClock(lake.store, timedelta(days=days, seconds=seconds))
+    clock = ShiftedClock(lake.store, lake.clock, timedelta(days=days, seconds=seconds))
     return Lake.wire(lake.store, clock, LakeSettings())
 
 
