@@ -38,7 +38,7 @@ dev:
 	@VENV="$(VENV)" PYTHON="$(PYTHON)" sh requirements/install.sh dev
 
 UV_COMPILE = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
-	--generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock"
+	--generate-hashes --no-annotate --custom-compile-command "make lock"
 
 lock: dev ## take the newest releases of all dependencies into the lock
 	$(UV_COMPILE) pyproject.toml requirements/build.in --extra embedded --extra postgres \
