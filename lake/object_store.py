@@ -241,7 +241,8 @@ def _read_files(root: Path, keys: Sequence[str]) -> list[bytes | None]:
 
 def _s3(settings: LakeSettings, bucket: str, prefix: str) -> S3Store:
     endpoint = settings.s3_endpoint
-    options: dict[str, object] = {"region": settings.s3_region}
+    # One DELETE a key: in the answer to a bulk delete some servers call an absent key an error.
+    options: dict[str, object] = {"region": settings.s3_region, "disable_bulk_delete": True}
     if endpoint:
         # Other servers rarely answer to bucket names as host names.
         options |= {"endpoint": endpoint, "virtual_hosted_style_request": False}

@@ -76,6 +76,12 @@ class ObjectStoreSuite:
         assert await store.objects("no") == []
         assert await store.folders("no") == []
 
+    async def test_many_may_delete_the_same_key(self, store: ObjectStore) -> None:
+        for n in range(5):
+            await store.put(f"a/{n}", b"-")
+            await asyncio.gather(*(store.delete(f"a/{n}") for _ in range(16)))
+        assert await store.objects("a") == []
+
     async def test_streams_ranges(self, store: ObjectStore) -> None:
         body = bytes(range(256)) * 4096
         await store.put("a/s", body)
