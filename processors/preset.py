@@ -72,10 +72,13 @@ def _for_the_web(width: int) -> RenditionSpec:
 WEB = Preset(name="web", version=1, renditions=(_for_the_web(320), _for_the_web(1280)))
 """At most 320 and 1,280 pixels wide, never enlarged; JPEG, or WebP with transparency."""
 
+THUMBNAIL = Preset(name="thumbnail", version=1, renditions=(_for_the_web(320),))
+"""The smaller one of `WEB` alone: what benchmarks measure."""
+
 ARCHIVE = Preset(name="archive", version=1)
 """The original and its measures, no renditions."""
 
-BUILTIN = {each.name: each for each in (WEB, ARCHIVE)}
+BUILTIN = {each.name: each for each in (WEB, THUMBNAIL, ARCHIVE)}
 
 
 def find_preset(name: str) -> Preset:

@@ -7,7 +7,7 @@ from processors.preset import BUILTIN, Preset, RenditionSpec, find_preset
 
 
 def test_built_in_presets() -> None:
-    assert sorted(BUILTIN) == ["archive", "web"]
+    assert sorted(BUILTIN) == ["archive", "thumbnail", "web"]
     assert [each.name for each in find_preset("web").renditions] == ["320", "1280"]
     assert find_preset("archive").renditions == ()
 
