@@ -28,7 +28,7 @@ from lake.lake import Lake
 from lake.object_store import Buffer, ObjectStore
 from lake.records import Attempt
 from lake.settings import LakeSettings
-from lake.table import Table
+from lake.views import Views
 from tests.lake.samples import image_id, record
 
 # A usual minute; and a window far too large for the memory that is promised.
@@ -155,7 +155,7 @@ def bench_query() -> bool:
         seconds = []
         for _ in range(3):
             begun = time.perf_counter()
-            answer = Table.open(settings_of(folder)).query(_SQL)
+            answer = Views.open(settings_of(folder)).query(_SQL)
             seconds.append(time.perf_counter() - begun)
             assert sum(answer.column(3).to_pylist()) == _QUERY_FILES * _QUERY_ROWS
     return report("query_10m_rows", min(seconds), "s", must=1, aim=0.5, low=True)

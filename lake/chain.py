@@ -18,6 +18,7 @@ from lake.errors import KeyMissing, UnreadableObject
 from lake.ids import IdSet, parse_ids
 from lake.object_store import ObjectStore, Stored
 from lake.rows import decode_chain_file, erased_ids, id_column, metadata_bytes
+from lake.tables import IMAGE_TABLE, Table
 
 # A file up to this size, in bytes, costs less as one GET than as two of pieces.
 _WHOLE_BYTES = 2**20
@@ -31,15 +32,16 @@ class Chain:
 
     home: datetime
     files: tuple[Stored, ...]
+    table: Table = IMAGE_TABLE
 
     @property
     def next_key(self) -> str:
         """Key of the file that may be created by who knows all of these."""
-        return layout.chain_key(self.home, len(self.files))
+        return layout.chain_key(self.home, len(self.files), self.table.folders)
 
     def extended(self, file: Stored) -> "Chain":
         """This chain with the file that its reader has just created."""
-        return Chain(self.home, (*self.files, file))
+        return Chain(self.home, (*self.files, file), self.table)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +63,11 @@ class Chains:
     Old content that comes again for days finds its ids here, without a request.
     """
 
-    def __init__(self, store: ObjectStore, aside: Aside, max_bytes: int) -> None:
+    def __init__(
+        self, store: ObjectStore, aside: Aside, max_bytes: int, table: Table = IMAGE_TABLE
+    ) -> None:
         self._store = store
+        self._table = table
         self._aside = aside
         self._max_bytes = max_bytes
         self._bytes = 0
@@ -70,7 +75,8 @@ class Chains:
 
     async def read(self, home: datetime) -> Chain:
         """The files that are there now; raises UnreadableObject, StoreUnavailable."""
-        return chain_of(home, await self._store.objects(layout.hour_prefix(home)))
+        hour = layout.hour_prefix(home, self._table.folders)
+        return chain_of(home, await self._store.objects(hour), self._table)
 
     async def known(self, file: Stored) -> Known:
         """Ids of a file; raises Mismatch when it was rewritten since it was listed.
@@ -103,7 +109,7 @@ class Chains:
             source: object = await self._store.piece(file.key, 0, max(file.size, 1), file.etag)
         else:
             source = await self._read_pieces(file)
-        return await self._aside.run(_parse_known, file.key, source)
+        return await self._aside.run(_parse_known, file.key, source, self._table)
 
     async def _read_pieces(self, file: Stored) -> pa.BufferReader:
         """The file, but only metadata and ids are there; all else is zeros that nobody looks at."""
@@ -119,12 +125,13 @@ class Chains:
         needed = file.size - metadata_bytes(file.key, image[-8:].tobytes())
         if needed < start:
             await fetch(max(needed, 0), start)
-        ranges = await self._aside.run(id_column, file.key, pa.BufferReader(pa.py_buffer(image)))
+        known = pa.BufferReader(pa.py_buffer(image))
+        ranges = await self._aside.run(id_column, file.key, known, self._table)
         await asyncio.gather(*(fetch(*span) for span in ranges))
         return pa.BufferReader(pa.py_buffer(image))
 
 
-def chain_of(home: datetime, listed: Iterable[Stored]) -> Chain:
+def chain_of(home: datetime, listed: Iterable[Stored], table: Table = IMAGE_TABLE) -> Chain:
     """The chain of a home among the files of its hour; raises UnreadableObject.
 
     A chain with a hole is unreadable: with a file missing nobody can know which ids are in it.
@@ -137,7 +144,7 @@ def chain_of(home: datetime, listed: Iterable[Stored]) -> Chain:
     if sorted(files) != list(range(len(files))):
         name = layout.home_name(home)
         raise UnreadableObject(f"the chain of {name} has a hole: {sorted(files)}", value=name)
-    return Chain(home, tuple(files[n] for n in range(len(files))))
+    return Chain(home, tuple(files[n] for n in range(len(files))), table)
 
 
 async def chain_keys(store: ObjectStore, home: datetime) -> Sequence[str]:
@@ -155,11 +162,9 @@ async def read_rows(store: ObjectStore, key: str) -> pa.Table:
     return await asyncio.to_thread(decode_chain_file, key, data)
 
 
-def _parse_known(key: str, source: object) -> Known:
-    table = decode_chain_file(key, source, ["image_id"])
+def _parse_known(key: str, source: object, of: Table) -> Known:
+    table = decode_chain_file(key, source, [of.id])
     try:
-        return Known(
-            ids=IdSet(parse_ids(table["image_id"])), erased=IdSet.of(erased_ids(key, table))
-        )
+        return Known(ids=IdSet(parse_ids(table[of.id])), erased=IdSet.of(erased_ids(key, table)))
     except ValueError as error:
         raise UnreadableObject(f"chain file {key}: {error}", value=key) from error

@@ -14,8 +14,9 @@ from functools import partial
 
 from lake import layout
 from lake.object_store import ObjectStore
-from lake.rows import encode_images, encode_tombstone
-from lake.schema import ImageRecord, Tombstone
+from lake.rows import encode_rows, encode_tombstone
+from lake.schema import Tombstone
+from lake.tables import IMAGE_TABLE, Journaled, Table
 
 MAX_ROWS = 4096
 # Up to this many rows are encoded at once, in a millisecond or two; more in a thread.
@@ -36,27 +37,28 @@ _IN_FLIGHT = 8
 class _Lane:
     """Rows of one home that wait for the next PUT, and the PUTs under way."""
 
-    waiting: list[tuple[ImageRecord, asyncio.Future[None]]] = field(default_factory=list)
+    waiting: list[tuple[Journaled, asyncio.Future[None]]] = field(default_factory=list)
     puts: set[asyncio.Task[None]] = field(default_factory=set)
     begun: float = 0.0
     timer: asyncio.TimerHandle | None = None
 
 
 class Journal:
-    """Appends rows; one per process is enough, any number is safe."""
+    """Appends rows of one table; one per process is enough, any number is safe."""
 
-    def __init__(self, store: ObjectStore) -> None:
+    def __init__(self, store: ObjectStore, table: Table = IMAGE_TABLE) -> None:
         self._store = store
+        self._table = table
         self._lanes: dict[datetime, _Lane] = {}
-        self._durable: OrderedDict[tuple[datetime, str, str], None] = OrderedDict()
+        self._durable: OrderedDict[tuple[datetime, tuple[str, ...]], None] = OrderedDict()
 
-    async def append(self, record: ImageRecord) -> None:
+    async def append(self, record: Journaled) -> None:
         """Return when the row is durable; raises StoreUnavailable or StoreFull.
 
         After an error the row may be there all the same; append it again under any name.
         """
         # Once in the journal a row is there, or in the chain, until it expires or is erased.
-        row = record.home, record.image_id, record.attempt
+        row = record.home, record.row_name
         if row in self._durable:
             return
         lane = self._lanes.setdefault(record.home, _Lane())
@@ -110,13 +112,16 @@ class Journal:
         else:
             _settle([done for _, done in batch], None)
 
-    async def _put(self, home: datetime, records: Sequence[ImageRecord]) -> None:
-        key = layout.journal_key(home, uuid.uuid4().hex)
+    async def _put(self, home: datetime, records: Sequence[Journaled]) -> None:
+        key = layout.journal_key(home, uuid.uuid4().hex, self._table.folders)
         if len(records) <= _FEW_ROWS:
-            body = encode_images(records)
+            body = self._encode(records)
         else:
-            body = await asyncio.to_thread(encode_images, records)
+            body = await asyncio.to_thread(self._encode, records)
         await self._store.put(key, body)
+
+    def _encode(self, records: Sequence[Journaled]) -> bytes:
+        return encode_rows(self._table.rows(records))
 
 
 def _settle(waiters: Sequence[asyncio.Future[None]], error: Exception | None) -> None:

@@ -5,6 +5,11 @@
                                                    record.json
     journal/<home>/<name>.arrow
     lake/images/dt=2026-11-23/hour=10/<home>-<n>.parquet
+    lake/compacted/images/dt=2026-11-23/hour=10/<home>.parquet
+    lake/compacted/images.json                    up to which hour readers find all rows there
+    rejections/records/<first 2 hex of id>/<rejection_id>.json
+    rejections/journal/<home>/<name>.arrow
+    lake/rejections/…, lake/compacted/rejections/…                as of images
     presets/<name>/<version>.json
     probe/<name>                                  start-up probe and clock, deleted at once
 
@@ -13,17 +18,34 @@ sort by time, in S3 and on paper.
 """
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 IMAGES = "images"
-JOURNAL = "journal"
-LAKE_IMAGES = "lake/images"
+REJECTIONS = "rejections"
+REJECTION_RECORDS = "rejections/records"
 PROBE = "probe"
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where the rows of one table are: waiting, sealed, and compacted."""
+
+    journal: str
+    chains: str
+    compacted: str
+
+
+IMAGE_ROWS = Folders("journal", "lake/images", "lake/compacted/images")
+REJECTION_ROWS = Folders("rejections/journal", "lake/rejections", "lake/compacted/rejections")
+JOURNAL = IMAGE_ROWS.journal
+LAKE_IMAGES = IMAGE_ROWS.chains
 
 TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 IMAGE_ID = re.compile(r"[0-9a-f]{32}")
 _HOME_FORMAT = "%Y%m%dT%H%M%SZ"
 _CHAIN_FILE = re.compile(r"(\d{8}T\d{6}Z)-(\d+)\.parquet")
+_COMPACTED_FILE = re.compile(r"(\d{8}T\d{6}Z)\.parquet")
 
 
 def home_name(home: datetime) -> str:
@@ -57,27 +79,58 @@ def object_key(tenant: str, image_id: str, name: str, attempt: str, extension: s
     return f"{image_prefix(tenant, image_id)}/{name}-{attempt}.{extension}"
 
 
-def journal_prefix(home: datetime) -> str:
+def rejection_key(rejection_id: str) -> str:
+    """What fixes the home of a refused message, and its row."""
+    return f"{REJECTION_RECORDS}/{rejection_id[:2]}/{rejection_id}.json"
+
+
+def journal_prefix(home: datetime, of: Folders = IMAGE_ROWS) -> str:
     """Folder of the rows that wait for sealing."""
-    return f"{JOURNAL}/{home_name(home)}"
+    return f"{of.journal}/{home_name(home)}"
 
 
-def journal_key(home: datetime, name: str) -> str:
+def journal_key(home: datetime, name: str, of: Folders = IMAGE_ROWS) -> str:
     """One journal object."""
-    return f"{journal_prefix(home)}/{name}.arrow"
+    return f"{journal_prefix(home, of)}/{name}.arrow"
 
 
-def hour_prefix(home: datetime) -> str:
+def partition(hour: datetime) -> str:
+    """The Hive partition of an hour, or of a home in it: `dt=2026-11-23/hour=10`."""
+    return f"dt={hour:%Y-%m-%d}/hour={hour:%H}"
+
+
+def hour_prefix(home: datetime, of: Folders = IMAGE_ROWS) -> str:
     """Folder (Hive partition) that holds the chain of a home."""
-    return f"{LAKE_IMAGES}/dt={home:%Y-%m-%d}/hour={home:%H}"
+    return f"{of.chains}/{partition(home)}"
 
 
-def chain_key(home: datetime, n: int) -> str:
+def chain_key(home: datetime, n: int, of: Folders = IMAGE_ROWS) -> str:
     """File number `n` of a home's chain."""
-    return f"{hour_prefix(home)}/{home_name(home)}-{n}.parquet"
+    return f"{hour_prefix(home, of)}/{home_name(home)}-{n}.parquet"
 
 
 def parse_chain_key(key: str) -> tuple[datetime, int] | None:
     """Home and number of a chain file, or None for a key that is not one."""
     match = _CHAIN_FILE.fullmatch(key.rsplit("/", 1)[-1])
     return (parse_home(match[1]), int(match[2])) if match else None
+
+
+def compacted_prefix(hour: datetime, of: Folders = IMAGE_ROWS) -> str:
+    """Folder of the compacted files of an hour."""
+    return f"{of.compacted}/{partition(hour)}"
+
+
+def compacted_key(home: datetime, of: Folders = IMAGE_ROWS) -> str:
+    """The compacted file that begins with this home; it ends where the hour's next one begins."""
+    return f"{compacted_prefix(home, of)}/{home_name(home)}.parquet"
+
+
+def parse_compacted_key(key: str) -> datetime | None:
+    """First home of a compacted file, or None for a key that is not one."""
+    match = _COMPACTED_FILE.fullmatch(key.rsplit("/", 1)[-1])
+    return parse_home(match[1]) if match else None
+
+
+def watermark_key(of: Folders = IMAGE_ROWS) -> str:
+    """Up to which hour readers find all rows in the compacted files."""
+    return f"{of.compacted}.json"

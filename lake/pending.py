@@ -17,7 +17,8 @@ from lake.errors import KeyMissing, UnreadableObject
 from lake.ids import Halves, parse_ids
 from lake.object_store import ObjectStore, Stored
 from lake.rows import JournalRows, decode_journal
-from lake.schema import IMAGES, Tombstone
+from lake.schema import Tombstone
+from lake.tables import IMAGE_TABLE, Table
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +60,14 @@ class Pending:
     """Reads journals for one sealer, and remembers what need not be read again for a while."""
 
     def __init__(
-        self, store: ObjectStore, clock: StoreClock, aside: Aside, batch_bytes: int
+        self,
+        store: ObjectStore,
+        clock: StoreClock,
+        aside: Aside,
+        batch_bytes: int,
+        table: Table = IMAGE_TABLE,
     ) -> None:
+        self._table = table
         self._store = store
         self._clock = clock
         self._aside = aside
@@ -75,9 +82,10 @@ class Pending:
         Close it (`aclosing`): it may hold `large`.
         Raises StoreUnavailable. What is consumed must be given to `consume`.
         """
+        prefix = layout.journal_prefix(home, self._table.folders)
         after: str | None = None
         while True:
-            page = await self._store.page(layout.journal_prefix(home), _PAGE, after)
+            page = await self._store.page(prefix, _PAGE, after)
             awake = [stored for stored in page if not self._rests(stored)]
             large = sum(stored.size for stored in awake) > _LARGE_BYTES
             async with self.large if large else nullcontext():
@@ -125,16 +133,18 @@ class Pending:
                     size += rows.images.nbytes
                 else:
                     unreadable += rows
-        images = pa.concat_tables([IMAGES.empty_table(), *(rows.images for _, rows in found)])
+        images = pa.concat_tables(
+            [self._table.columns.empty_table(), *(rows.images for _, rows in found)]
+        )
         tombstones = tuple(t for _, rows in found for t in rows.tombstones)
-        ids = await self._aside.run(parse_ids, images["image_id"])
+        ids = await self._aside.run(parse_ids, images[self._table.id])
         return Batch(images, ids, tombstones, found, unreadable, large), objects
 
     async def _open(self, stored: Stored) -> JournalRows | int:
         """The rows of an object; without: how many unreadable objects that makes."""
         try:
             data, _ = await self._store.get(stored.key)
-            return await self._aside.run(decode_journal, stored.key, data)
+            return await self._aside.run(decode_journal, stored.key, data, self._table)
         except KeyMissing:
             return 0  # another sealer was quicker
         except UnreadableObject:

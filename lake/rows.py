@@ -2,8 +2,9 @@
 
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import IO
 
 import numpy as np
 import pyarrow as pa
@@ -14,39 +15,15 @@ from numpy.typing import NDArray
 
 from lake.errors import UnreadableObject
 from lake.ids import first_of_each, parse_ids
-from lake.schema import IMAGES, SCHEMA_VERSION, TOMBSTONES, ImageRecord, Tombstone
+from lake.schema import IMAGES, TOMBSTONES, ImageRecord, Tombstone
+from lake.tables import IMAGE_TABLE, Table
 
 _ERASED = b"pixlake.erased"
 _VERSION = b"pixlake.schema_version"
 # Facts of the format, not knobs: 128k rows a group is what DuckDB and Athena split work by.
-_ROW_GROUP = 131_072
+ROW_GROUP = 131_072
 # Rows decoded at once where all are not needed at once.
 _SLICE = 16_384
-_SORTING = [("received_at", "ascending"), ("image_id", "ascending")]
-# Where values repeat. Elsewhere a dictionary is built for every page, and thrown away.
-_FEW_VALUES = [
-    "schema_version",
-    "tenant",
-    "door",
-    "home",
-    "topic",
-    "partition",
-    "metadata.key_value.key",
-    "metadata.key_value.value",
-    "preset",
-    "preset_version",
-    "format",
-    "content_type",
-    "width",
-    "height",
-    "orientation",
-    "frames",
-    "dominant_color",
-    *(
-        f"renditions.list.element.{name}"
-        for name in ("name", "format", "content_type", "width", "height")
-    ),
-]
 # Below this many rows a frame of the compressor costs more than it saves, in bytes and in time.
 _WORTH_COMPRESSING = 64
 _ONE_THREAD = pyarrow.ipc.IpcReadOptions(use_threads=False)
@@ -54,7 +31,7 @@ _ONE_THREAD = pyarrow.ipc.IpcReadOptions(use_threads=False)
 
 @dataclass(frozen=True, slots=True)
 class JournalRows:
-    """What one journal object, or several together, hold."""
+    """What one journal object, or several together, hold; `images`: rows of whatever table."""
 
     images: pa.Table = field(default_factory=IMAGES.empty_table)
     tombstones: tuple[Tombstone, ...] = ()
@@ -62,10 +39,7 @@ class JournalRows:
 
 def to_table(records: Iterable[ImageRecord]) -> pa.Table:
     """Records as rows of `IMAGES`."""
-    rows = [record.model_dump(exclude={"kind"}) for record in records]
-    for row in rows:
-        row["metadata"] = list(row["metadata"].items())
-    return pa.Table.from_pylist(rows, schema=IMAGES)
+    return IMAGE_TABLE.rows(records)
 
 
 def to_records(table: pa.Table) -> list[ImageRecord]:
@@ -77,7 +51,7 @@ def to_records(table: pa.Table) -> list[ImageRecord]:
 
 
 def encode_images(records: Sequence[ImageRecord]) -> bytes:
-    """One journal object with rows."""
+    """One journal object with rows of `IMAGES`."""
     return encode_rows(to_table(records))
 
 
@@ -88,16 +62,17 @@ def encode_tombstone(tombstone: Tombstone) -> bytes:
     )
 
 
-def decode_journal(key: str, data: bytes) -> JournalRows:
+def decode_journal(key: str, data: bytes, of: Table = IMAGE_TABLE) -> JournalRows:
     """Rows of one journal object; raises UnreadableObject."""
     try:
         with pyarrow.ipc.open_file(pa.py_buffer(data), options=_ONE_THREAD) as reader:
             table = reader.read_all()
-        parse_ids(table["image_id"])  # a row that can't be sealed must not stop the others
-        if "erased_at" in table.column_names:
+        if of is IMAGE_TABLE and "erased_at" in table.column_names:
+            parse_ids(table["image_id"])
             found = tuple(Tombstone.model_validate(row) for row in table.to_pylist())
             return JournalRows(tombstones=found)
-        return JournalRows(images=conform(table))
+        parse_ids(table[of.id])  # a row that can't be sealed must not stop the others
+        return JournalRows(images=conform(table, of))
     except (pa.ArrowException, ValueError, KeyError) as error:
         raise UnreadableObject(f"journal object {key}: {error}", value=key) from error
 
@@ -111,12 +86,14 @@ def merge(parts: Iterable[JournalRows]) -> JournalRows:
     return JournalRows(images.take(chosen), tombstones)
 
 
-def in_order(images: pa.Table, wanted: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Numbers of the wanted rows in the order of a chain file: received, then id."""
-    rows = np.flatnonzero(wanted)
-    received = images["received_at"].cast(pa.int64()).to_numpy()[rows]
-    ids = parse_ids(images["image_id"])[rows]
-    return rows[np.lexsort((ids[:, 1], ids[:, 0], received))]
+def in_order(
+    rows: pa.Table, wanted: NDArray[np.bool_], of: Table = IMAGE_TABLE
+) -> NDArray[np.int64]:
+    """Numbers of the wanted rows in the order of a chain file: by time, then by id."""
+    numbers = np.flatnonzero(wanted)
+    times = rows[of.time].cast(pa.int64()).to_numpy()[numbers]
+    ids = parse_ids(rows[of.id])[numbers]
+    return numbers[np.lexsort((ids[:, 1], ids[:, 0], times))]
 
 
 def without(images: pa.Table, ids: Iterable[str]) -> pa.Table:
@@ -126,7 +103,10 @@ def without(images: pa.Table, ids: Iterable[str]) -> pa.Table:
 
 
 def encode_chain_file(
-    images: pa.Table, erased: Iterable[str] = (), order: NDArray[np.int64] | None = None
+    images: pa.Table,
+    erased: Iterable[str] = (),
+    order: NDArray[np.int64] | None = None,
+    of: Table = IMAGE_TABLE,
 ) -> bytes:
     """One Parquet file of a chain: the rows numbered in `order`, or all as they are.
 
@@ -134,13 +114,14 @@ def encode_chain_file(
     """
     sink = io.BytesIO()
     rows = len(images) if order is None else len(order)
-    with _writer(sink, erased) as writer:
-        for start in range(0, rows, _ROW_GROUP):
+    with writer_of(sink, of, chain_footer(erased)) as writer:
+        for start in range(0, rows, ROW_GROUP):
             if order is None:
-                group = images.slice(start, _ROW_GROUP)
+                group = images.slice(start, ROW_GROUP)
             else:
-                group = images.take(order[start : start + _ROW_GROUP])
-            writer.write_table(group.cast(IMAGES).replace_schema_metadata(writer.schema.metadata))
+                group = images.take(order[start : start + ROW_GROUP])
+            group = group.cast(of.columns).replace_schema_metadata(writer.schema.metadata)
+            writer.write_table(group)
     return sink.getvalue()
 
 
@@ -154,7 +135,8 @@ def without_rows(key: str, data: bytes, dead: frozenset[str]) -> bytes:
         held = source.read(columns=["image_id"])
         gone = frozenset(held["image_id"].to_pylist()) & dead
         sink = io.BytesIO()
-        with _writer(sink, erased_ids(key, held) | gone) as writer:
+        footer = chain_footer(erased_ids(key, held) | gone)
+        with writer_of(sink, IMAGE_TABLE, footer) as writer:
             for n in range(source.num_row_groups):
                 parts = source.iter_batches(_SLICE, row_groups=[n])
                 kept = [without(conform(pa.Table.from_batches([part])), gone) for part in parts]
@@ -165,25 +147,33 @@ def without_rows(key: str, data: bytes, dead: frozenset[str]) -> bytes:
     return sink.getvalue()
 
 
-def _writer(sink: io.BytesIO, erased: Iterable[str]) -> pq.ParquetWriter:
-    footer = {_VERSION: str(SCHEMA_VERSION), _ERASED: json.dumps(sorted(set(erased)))}
-    schema = IMAGES.with_metadata(footer)
+def chain_footer(erased: Iterable[str]) -> dict[bytes, str]:
+    """What the footer of a chain file says: ids that may never have a row in this home."""
+    return {_ERASED: json.dumps(sorted(set(erased)))}
+
+
+def writer_of(sink: IO[bytes], of: Table, footer: Mapping[bytes, str]) -> pq.ParquetWriter:
+    """A writer of a table's Parquet files; `footer` is said beside the schema's version."""
+    schema = of.columns.with_metadata({_VERSION: str(of.version), **footer})
+    sorting = [(of.time, "ascending"), (of.id, "ascending")]
     return pq.ParquetWriter(
         sink,
         schema,
         compression="zstd",
         # Most bytes are hex digits of hashes: level 1 packs them as well as level 3, and faster.
         compression_level=1,
-        use_dictionary=_FEW_VALUES,
+        use_dictionary=list(of.repeating),
         data_page_version="1.0",  # Athena's engines read it without exceptions
         coerce_timestamps="ms",
         write_page_index=True,
         write_page_checksum=True,
-        sorting_columns=pq.SortingColumn.from_ordering(schema, _SORTING),
+        sorting_columns=pq.SortingColumn.from_ordering(schema, sorting),
     )
 
 
-def decode_chain_file(key: str, source: object, columns: Sequence[str] | None = None) -> pa.Table:
+def decode_chain_file(
+    key: str, source: object, columns: Sequence[str] | None = None, of: Table = IMAGE_TABLE
+) -> pa.Table:
     """Rows of a chain file (bytes or a seekable file); raises UnreadableObject."""
     try:
         if isinstance(source, bytes):
@@ -194,7 +184,7 @@ def decode_chain_file(key: str, source: object, columns: Sequence[str] | None = 
         )
     except (pa.ArrowException, OSError, ValueError) as error:
         raise UnreadableObject(f"chain file {key}: {error}", value=key) from error
-    return table if columns is not None else conform(table)
+    return table if columns is not None else conform(table, of)
 
 
 def erased_ids(key: str, table: pa.Table) -> frozenset[str]:
@@ -215,11 +205,11 @@ def metadata_bytes(key: str, end: bytes) -> int:
     return int.from_bytes(end[:4], "little") + len(end)
 
 
-def id_column(key: str, source: object) -> list[tuple[int, int]]:
-    """Where in a chain file the image ids are, as [start, end); raises UnreadableObject."""
+def id_column(key: str, source: object, of: Table = IMAGE_TABLE) -> list[tuple[int, int]]:
+    """Where in a chain file the ids are, as [start, end); raises UnreadableObject."""
     try:
         metadata = pq.read_metadata(source)
-        column = metadata.schema.names.index("image_id")
+        column = metadata.schema.names.index(of.id)
         chunks = [metadata.row_group(n).column(column) for n in range(metadata.num_row_groups)]
     except (pa.ArrowException, OSError, ValueError) as error:
         raise UnreadableObject(f"chain file {key}: {error}", value=key) from error
@@ -230,16 +220,16 @@ def id_column(key: str, source: object) -> list[tuple[int, int]]:
     ]
 
 
-def conform(table: pa.Table) -> pa.Table:
+def conform(table: pa.Table, of: Table = IMAGE_TABLE) -> pa.Table:
     """A table of any schema version as one of today's: new columns are null, order is ours."""
     metadata = table.schema.metadata
-    if table.schema.equals(IMAGES):
+    if table.schema.equals(of.columns):
         return table
     columns = [
         table[f.name].cast(f.type) if f.name in table.column_names else pa.nulls(len(table), f.type)
-        for f in IMAGES
+        for f in of.columns
     ]
-    return pa.table(columns, schema=IMAGES).replace_schema_metadata(metadata)
+    return pa.table(columns, schema=of.columns).replace_schema_metadata(metadata)
 
 
 def encode_rows(table: pa.Table) -> bytes:

@@ -66,6 +66,11 @@ class ImageRecord(BaseModel):
     renditions: tuple[StoredRendition, ...] = ()
     process_ms: float
 
+    @property
+    def row_name(self) -> tuple[str, ...]:
+        """What its row is called within its home: another attempt's is another row."""
+        return self.image_id, self.attempt
+
 
 class Tombstone(BaseModel):
     """What stays under an erased image's name; holds no personal data."""

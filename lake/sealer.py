@@ -32,6 +32,7 @@ from lake.ids import IdSet, first_of_each
 from lake.object_store import ObjectStore, Stored
 from lake.pending import Batch, Pending
 from lake.rows import encode_chain_file, in_order, without_rows
+from lake.tables import IMAGE_TABLE, Table
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +97,7 @@ class _Todo:
 
 
 class Sealer:
-    """Moves rows from the journal to the lake."""
+    """Moves rows of one table from the journal to the lake."""
 
     def __init__(
         self,
@@ -107,15 +108,17 @@ class Sealer:
         window: timedelta,
         grace: timedelta,
         retention: timedelta,
+        table: Table = IMAGE_TABLE,
     ) -> None:
+        self._table = table
         self._store = store
         self._clock = clock
         self._eraser = eraser
         self._closed_after = window + grace
         self._retention = retention
         self._aside = Aside()
-        self._chains = Chains(store, self._aside, _KNOWN_BYTES)
-        self._pending = Pending(store, clock, self._aside, _BATCH_BYTES)
+        self._chains = Chains(store, self._aside, _KNOWN_BYTES, table)
+        self._pending = Pending(store, clock, self._aside, _BATCH_BYTES, table)
 
     async def run_pass(self, *, now: bool = False) -> PassReport:
         """One pass over what the journal holds; `now`: all of it, open windows too.
@@ -153,7 +156,8 @@ class Sealer:
             sealed = Sealed()
             todo.sealed.append(sealed)
             try:
-                chain = chain_of(home, todo.files[layout.hour_prefix(home)])
+                hour = layout.hour_prefix(home, self._table.folders)
+                chain = chain_of(home, todo.files[hour], self._table)
                 async with asyncio.timeout(_HOME_SECONDS if deadline else None):
                     await self._seal(home, chain, sealed)
             except Exception as error:  # whatever is wrong with one home: the others go on
@@ -165,10 +169,11 @@ class Sealer:
 
     async def _todo(self, *, now: bool) -> tuple[list[datetime], dict[str, list[Stored]]]:
         """Homes to look at: those without a file, newest first; then some of the others."""
-        homes = [layout.parse_home(name) for name in await self._store.folders(layout.JOURNAL)]
+        names = await self._store.folders(self._table.folders.journal)
+        homes = [layout.parse_home(name) for name in names]
         if not now:
             homes = [home for home in homes if home + self._closed_after <= self._clock.now()]
-        hours = sorted({layout.hour_prefix(home) for home in homes})
+        hours = sorted({layout.hour_prefix(home, self._table.folders) for home in homes})
         listed = await asyncio.gather(*map(self._store.objects, hours))
         files = dict(zip(hours, listed, strict=True))
         begun = {parsed[0] for hour in listed for s in hour if (parsed := _parse(s))}
@@ -227,8 +232,8 @@ class Sealer:
     async def _create(
         self, key: str, batch: Batch, wanted: NDArray[np.bool_], noted: set[str]
     ) -> Stored:
-        order = await self._aside.run(in_order, batch.images, wanted)
-        body = await self._aside.run(encode_chain_file, batch.images, noted, order)
+        order = await self._aside.run(in_order, batch.images, wanted, self._table)
+        body = await self._aside.run(encode_chain_file, batch.images, noted, order, self._table)
         etag = await self._store.create(key, body)
         file = Stored(key, len(body), etag, self._clock.now())
         self._chains.remember(file, Known(IdSet(batch.ids[wanted]), IdSet.of(noted)))

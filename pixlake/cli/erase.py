@@ -103,12 +103,12 @@ def _confirm(count: int) -> None:
 async def _find(settings: "LakeSettings", where: str) -> list[Name]:
     """Images by their rows; those that wait in the journal are sealed first."""
     from lake.lake import Lake  # noqa: PLC0415  # in an extra
-    from lake.table import Table  # noqa: PLC0415
+    from lake.views import Views  # noqa: PLC0415
 
     lake = await Lake.open(settings)
     await lake.sealer.run_pass(now=True)
     sql = f"SELECT DISTINCT tenant, image_id FROM images WHERE (\n{where}\n)"  # noqa: S608  # their own lake
-    rows = Table.open(settings).query(sql).to_pylist()
+    rows = Views.open(settings).query(sql).to_pylist()
     return sorted((row["tenant"], row["image_id"]) for row in rows)
 
 

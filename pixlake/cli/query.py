@@ -37,14 +37,14 @@ def query(
     """
     with extra("query"):
         from lake.settings import LakeSettings  # noqa: PLC0415  # in an extra
-        from lake.table import Table  # noqa: PLC0415
+        from lake.views import Views  # noqa: PLC0415
         from pixlake.cli import rows  # noqa: PLC0415
         from pixlake.cli.settings import load_existing  # noqa: PLC0415
 
     statement = sys.stdin.read() if sql == "-" else sql
     if not statement.strip():
         raise UsageFault("there is no statement")
-    lake = Table.open(load_existing(LakeSettings, home, "store_url"))
+    lake = Views.open(load_existing(LakeSettings, home, "store_url"))
     result = lake.query(statement)
     if json or form is Format.JSON:
         rows.write_json(result)

@@ -18,7 +18,7 @@ from lake.object_store import Buffer, ObjectStore
 from lake.retention import Sweeper, SweepReport, end_of_file
 from lake.rows import encode_chain_file, to_table
 from lake.settings import LakeSettings
-from lake.table import Table
+from lake.views import Views
 from tests.lake.clocks import at, at_age
 from tests.lake.conftest import settings_for
 from tests.lake.samples import TENANT, commit, image_id, image_objects, keys, record
@@ -77,7 +77,7 @@ async def test_hidden_to_the_second_everywhere(
     # The view compares with now(): give it a row that expires in two seconds of this very clock.
     now = datetime.now(UTC).replace(microsecond=0)
     dying = await at_home(lake, "b", now - RETENTION + timedelta(seconds=2))
-    table = Table.open(settings)
+    table = Views.open(settings)
     sql = f"SELECT count(*) AS n, now() AS t FROM images WHERE image_id = '{image_id('b')}'"
     seen: list[dict[str, Any]] = []
     while not seen or seen[-1]["n"]:

@@ -166,13 +166,8 @@ def record_before_the_tombstone() -> AbstractContextManager[Any]:
 def no_note_of_the_erased() -> AbstractContextManager[Any]:
     """Files do not say which ids were erased from their home."""
 
-    writer = rows._writer
-
-    def silent(sink: Any, erased: Any) -> Any:
-        del erased
-        return writer(sink, ())
-
-    return mock.patch.object(rows, "_writer", silent)
+    footer = rows.chain_footer
+    return mock.patch.object(rows, "chain_footer", return_value=footer(()))
 
 
 def tombstone_consumed_at_once() -> AbstractContextManager[Any]:

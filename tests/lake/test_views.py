@@ -4,7 +4,7 @@ import pytest
 
 from lake.lake import Lake
 from lake.settings import LakeSettings
-from lake.table import QueryFailed, Table
+from lake.views import QueryFailed, Views
 from tests.lake.conftest import settings_for
 from tests.lake.samples import commit, image_id
 
@@ -18,7 +18,7 @@ async def test_an_empty_lake_has_the_columns_and_no_rows(
     lake: Lake, lake_settings: LakeSettings
 ) -> None:
     del lake
-    answer = Table.open(lake_settings).query("SELECT * FROM images")
+    answer = Views.open(lake_settings).query("SELECT * FROM images")
     assert answer.num_rows == 0
     assert {"image_id", "sharpness", "renditions", "dt", "hour"} <= set(answer.column_names)
 
@@ -27,7 +27,7 @@ async def test_sealed_rows_are_queried(lake: Lake, lake_settings: LakeSettings) 
     for name in "abc":
         await commit(lake, name)
     await lake.sealer.run_pass(now=True)
-    table = Table.open(lake_settings)
+    table = Views.open(lake_settings)
     answer = table.query(
         "SELECT format, count(*) AS n, avg(width) AS w, min(metadata['camera']) AS c, "
         "min(renditions[1].width) AS r FROM images GROUP BY 1"
@@ -42,11 +42,11 @@ async def test_sealed_rows_are_queried(lake: Lake, lake_settings: LakeSettings) 
 async def test_expired_rows_are_hidden(lake: Lake, lake_settings: LakeSettings) -> None:
     await commit(lake, "a")
     await lake.sealer.run_pass(now=True)
-    table = Table.open(lake_settings.model_copy(update={"retention_days": 0}))
+    table = Views.open(lake_settings.model_copy(update={"retention_days": 0}))
     assert table.query("SELECT count(*) AS n FROM images").to_pylist() == [{"n": 0}]
 
 
 async def test_a_bad_statement_says_why(lake: Lake, lake_settings: LakeSettings) -> None:
     del lake
     with pytest.raises(QueryFailed, match="nonsense"):
-        Table.open(lake_settings).query("SELECT nonsense FROM images")
+        Views.open(lake_settings).query("SELECT nonsense FROM images")

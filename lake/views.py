@@ -25,14 +25,14 @@ class QueryFailed(LakeError):
     code = "query_failed"
 
 
-class Table:
+class Views:
     """The sealed rows, as the view `images`; columns of `IMAGES`, then `dt` and `hour`."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
 
     @classmethod
-    def open(cls, settings: LakeSettings) -> "Table":
+    def open(cls, settings: LakeSettings) -> "Views":
         """Over the files that are there now; raises LakeError where the store can't be read."""
         connection = duckdb.connect()
         connection.execute("SET TimeZone = 'UTC'")
