@@ -1,0 +1,209 @@
+"""A proxy in front of a real S3 server that fails as S3 and networks do, when a test says so.
+
+Toxiproxy knows TCP only, so no 503 (its issue 50); HAProxy, which Ray Serve brings, can't count
+requests without Lua; mitmproxy pins some twenty packages for one add-on. This is a page of aiohttp,
+which Ray brings. The client's `Host` is passed on, so its signature stays good.
+"""
+
+import asyncio
+import random
+import re
+import socket
+import struct
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Literal, Self
+
+from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector, web
+from multidict import CIMultiDict
+from yarl import URL
+
+Kind = Literal["error", "slow", "hang", "reset"]
+_HOP_BY_HOP = ("Connection", "Keep-Alive", "Transfer-Encoding")
+_STARTED_SECONDS = 10
+_RST = struct.pack("ii", 1, 0)
+_XML = "<?xml version='1.0'?><Error><Code>{code}</Code><Message>as the test says</Message></Error>"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What goes wrong, for which requests."""
+
+    kind: Kind
+    """error: an answer with `status`; slow: the right answer, `seconds` late; hang: none, until
+    the fault is lifted; reset: the connection is"""
+    applied: bool = False
+    """the server has done what was asked before it goes wrong: only the answer is lost"""
+    matching: str = ""
+    """a regular expression, searched in `METHOD /bucket/key?query`"""
+    times: int | None = None
+    """only for the first so many requests"""
+    share: float = 1
+    """only for this share of requests, at random"""
+    status: int = 500
+    code: str = "InternalError"
+    seconds: float = 1
+
+
+@dataclass(slots=True)
+class _Active:
+    fault: Fault
+    random: random.Random
+    lifted: asyncio.Event = field(default_factory=asyncio.Event)
+    met: int = 0
+
+    def meets(self, request: str) -> bool:
+        fault = self.fault
+        if fault.times is not None and self.met >= fault.times:
+            return False
+        if not re.search(fault.matching, request) or self.random.random() >= fault.share:
+            return False
+        self.met += 1
+        return True
+
+
+class FaultyS3:
+    """An `endpoint` that behaves like `upstream` but for the faults, for the length of a `with`."""
+
+    def __init__(self, upstream: str, seed: int = 0) -> None:
+        self.endpoint = ""
+        self._upstream = URL(upstream)
+        self._seed = seed
+        self._active: list[_Active] = []
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._serve, name="faulty-s3", daemon=True)
+        self._started: Future[str] = Future()
+        self._stop = asyncio.Event()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self.endpoint = self._started.result(_STARTED_SECONDS)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.lift()
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+
+    def inject(self, fault: Fault) -> None:
+        """From now on, for new requests; the first fault that meets a request counts."""
+        self._active.append(_Active(fault, random.Random(self._seed)))
+
+    def lift(self) -> None:
+        """All is well again; what hangs is reset."""
+        active, self._active = self._active, []
+        for one in active:
+            self._loop.call_soon_threadsafe(one.lifted.set)
+
+    @contextmanager
+    def failing(self, *faults: Fault) -> Iterator[None]:
+        """These faults while the block runs; fails if one of them met no request."""
+        for fault in faults:
+            self.inject(fault)
+        active = list(self._active)
+        try:
+            yield
+        finally:
+            self.lift()
+        unused = [one.fault for one in active if not one.met]
+        assert not unused, f"no request met {unused}"
+
+    @property
+    def met(self) -> int:
+        """Requests that the present faults met."""
+        return sum(one.met for one in self._active)
+
+    def _serve(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            try:
+                runner.run(self._run())
+            except OSError as error:
+                self._started.set_exception(error)
+
+    async def _run(self) -> None:
+        async with ClientSession(
+            connector=TCPConnector(limit=0),
+            timeout=ClientTimeout(total=None),
+            auto_decompress=False,
+        ) as self._client:
+            # A client that gives up ends its request here, too: nothing hangs for nobody.
+            runner = web.ServerRunner(web.Server(self._handle, handler_cancellation=True))
+            await runner.setup()
+            site = web.TCPSite(runner, "127.0.0.1", 0)
+            await site.start()
+            self._started.set_result(f"http://127.0.0.1:{runner.addresses[0][1]}")
+            await self._stop.wait()
+            await runner.cleanup()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        body = await request.read()
+        name = f"{request.method} {request.raw_path}"
+        met = next((one for one in self._active if one.meets(name)), None)
+        if met is None:
+            return await self._forward(request, body)
+        answer = await self._forward(request, body) if met.fault.applied else None
+        return await self._fail(request, body, met, answer)
+
+    async def _fail(
+        self,
+        request: web.BaseRequest,
+        body: bytes,
+        met: _Active,
+        answer: web.StreamResponse | None,
+    ) -> web.StreamResponse:
+        fault = met.fault
+        if fault.kind == "error":
+            text = _XML.format(code=fault.code)
+            return web.Response(status=fault.status, text=text, content_type="application/xml")
+        if fault.kind == "slow":
+            with suppress(TimeoutError):
+                async with asyncio.timeout(fault.seconds):
+                    await met.lifted.wait()
+            return answer or await self._forward(request, body)
+        if fault.kind == "hang":
+            await met.lifted.wait()
+        return _reset(request)
+
+    async def _forward(self, request: web.BaseRequest, body: bytes) -> web.StreamResponse:
+        url = self._upstream.join(URL(request.raw_path, encoded=True))
+        try:
+            async with self._client.request(
+                request.method,
+                url,
+                headers=_end_to_end(request.headers),
+                data=body,
+                allow_redirects=False,
+                skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+            ) as answer:
+                return web.Response(
+                    status=answer.status,
+                    headers=_end_to_end(answer.headers),
+                    body=await answer.read(),
+                )
+        except ClientError:
+            return _reset(request)
+
+
+def _end_to_end(headers: Mapping[str, str]) -> CIMultiDict[str]:
+    kept = CIMultiDict(headers)
+    for name in _HOP_BY_HOP:
+        kept.popall(name, None)
+    return kept
+
+
+def _reset(request: web.BaseRequest) -> web.StreamResponse:
+    """Close the connection by RST, as a host that went away does."""
+    if request.transport is not None:
+        connection = request.transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST)
+        request.transport.abort()
+    return web.Response()
