@@ -1,15 +1,17 @@
 """Measures: what the pixels of an image say, as numbers that SQL can filter and compare.
 
 Those of luma are taken from a copy that is reduced so that its longer side is at most 1,024
-pixels (area averaging, never enlarged), with alpha over white. All depend on the image's bytes
-alone, never on the preset, so rows of different presets compare.
+pixels (halved by averaging as long as that leaves more, then bilinear; never enlarged), with alpha
+over white. All depend on the image's bytes alone, never on the preset, so rows of different
+presets compare. They run for every image, so each is written for OpenCV's vectorised paths: the
+plain way, with area averaging and NumPy, took as long as decoding.
 """
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.image import BGR, Image, Pixels, resize
+from processors.image import BGR, Image, Pixels
 from processors.job import Measures
 
 MEASURED_SIDE = 1024
@@ -40,8 +42,9 @@ def sharpness(grey: Pixels) -> float:
     texture count as sharpness. Pech-Pacheco et al., "Diatom autofocusing in brightfield
     microscopy", ICPR 2000.
     """
-    _, deviation = cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_16S))
-    return float(deviation[0][0]) ** 2
+    edges = cv2.Laplacian(grey, cv2.CV_16S)
+    # cv2.meanStdDev has no vectorised path for 16 bits, these two have.
+    return max(0.0, cv2.norm(edges, cv2.NORM_L2SQR) / edges.size - cv2.mean(edges)[0] ** 2)
 
 
 def brightness(grey: Pixels) -> float:
@@ -64,10 +67,13 @@ def dominant_color(image: Image) -> str:
         colours = colours[colours[:, BGR] >= _VISIBLE_ALPHA]
     if not len(colours):
         return "#ffffff"
-    boxes = colours[:, :BGR].astype(np.int64) * _COLOUR_BINS // 256
-    codes = boxes @ np.array([_COLOUR_BINS**2, _COLOUR_BINS, 1])
-    fullest = int(np.bincount(codes, minlength=_COLOUR_BINS**3).argmax())
-    blue, green, red = colours[codes == fullest][:, :BGR].mean(axis=0).round().astype(int)
+    row = np.ascontiguousarray(colours[:, :BGR]).reshape(1, -1, BGR)
+    every = [0, 1, 2]
+    counts = cv2.calcHist([row], every, None, [_COLOUR_BINS] * BGR, [0, 256] * BGR)
+    fullest = np.array(np.unravel_index(int(counts.argmax()), counts.shape))
+    lowest = fullest * (256 // _COLOUR_BINS)
+    inside = cv2.inRange(row, lowest, lowest + 256 // _COLOUR_BINS - 1)
+    blue, green, red = (round(each) for each in cv2.mean(row, inside)[:BGR])
     return f"#{red:02x}{green:02x}{blue:02x}"
 
 
@@ -78,7 +84,8 @@ def phash(grey: Pixels) -> int:
     median"; row by row, the highest bit first. The bits of Python's `imagehash.phash` but for its
     way to scale down. Distance: `bit_count(xor(a, b))`; up to about 10 of 64 is a look-alike.
     """
-    small = cv2.resize(grey, (_PHASH_SIDE, _PHASH_SIDE), interpolation=cv2.INTER_AREA)
+    halved = _halved(grey, _PHASH_SIDE, _PHASH_SIDE)
+    small = cv2.resize(halved, (_PHASH_SIDE, _PHASH_SIDE), interpolation=cv2.INTER_AREA)
     lowest = _unscaled_dct(small.astype(np.float32))[:_PHASH_BITS, :_PHASH_BITS]
     bits = np.packbits(lowest > np.median(lowest)).tobytes()
     return int.from_bytes(bits, "big", signed=True)
@@ -96,7 +103,19 @@ def _reduced_luma(image: Image) -> Pixels:
     size = _within(image, MEASURED_SIDE)
     if image.has_alpha:
         return _luma(image.resized(*size).on_white().pixels)
-    return resize(_luma(image.pixels), *size)
+    grey = _halved(_luma(image.pixels), *size)
+    # Bit for bit the same on every machine, at a fifth of the time of area averaging.
+    return cv2.resize(grey, size, interpolation=cv2.INTER_LINEAR_EXACT).astype(np.uint8, copy=False)
+
+
+def _halved(grey: Pixels, width: int, height: int) -> Pixels:
+    """As often as that leaves at least so many pixels a side; of an odd side the last one goes."""
+    while grey.shape[1] >= 2 * width and grey.shape[0] >= 2 * height:
+        rows, columns = grey.shape[0] // 2, grey.shape[1] // 2
+        even = grey[: 2 * rows, : 2 * columns]
+        halved = cv2.resize(even, (columns, rows), interpolation=cv2.INTER_AREA)
+        grey = halved.astype(np.uint8, copy=False)
+    return grey
 
 
 def _luma(pixels: Pixels) -> Pixels:
