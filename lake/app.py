@@ -60,7 +60,7 @@ class SealerLoop:
     async def _run(self) -> None:
         while True:
             try:
-                await self._lake.sealer.run_pass()
+                await self._lake.upkeep.run_pass()
             except LakeError:
                 # The store is away: rows wait in the journal, the next pass finds them.
                 log.exception("a sealing pass failed")

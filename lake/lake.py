@@ -4,14 +4,18 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from lake.clock import StoreClock
+from lake.compaction import Compactor
 from lake.erasure import Eraser
 from lake.journal import Journal
 from lake.object_store import ObjectStore
 from lake.probe import probe
 from lake.reader import Page, Reader
 from lake.records import Commit, Committer
+from lake.rejections import Rejections
 from lake.sealer import PassReport, Sealer
 from lake.settings import LakeSettings
+from lake.tables import IMAGE_TABLE, REJECTION_TABLE, Table
+from lake.upkeep import Keeper, Upkeep
 
 __all__ = ["Commit", "Lake", "Page", "PassReport", "Reader"]
 
@@ -26,6 +30,8 @@ class Lake:
     reader: Reader
     sealer: Sealer
     eraser: Eraser
+    rejections: Rejections
+    upkeep: Upkeep
 
     @classmethod
     async def open(cls, settings: LakeSettings) -> "Lake":
@@ -46,14 +52,28 @@ class Lake:
         grace = timedelta(seconds=settings.grace_seconds)
         retention = timedelta(days=settings.retention_days)
         journal = Journal(store)
+        refused = Journal(store, REJECTION_TABLE)
         eraser = Eraser(store, journal, clock)
+
+        def keeper(table: Table) -> Keeper:
+            sealer = Sealer(
+                store, clock, eraser, window=window, grace=grace, retention=retention, table=table
+            )
+            compactor = Compactor(
+                store, clock, closed_after=window + grace, retention=retention, table=table
+            )
+            return Keeper(sealer, compactor)
+
+        images = keeper(IMAGE_TABLE)
         return cls(
             store=store,
             clock=clock,
             committer=Committer(store, journal, clock, window, retention),
             reader=Reader(store, clock, retention),
-            sealer=Sealer(store, clock, eraser, window=window, grace=grace, retention=retention),
+            sealer=images.sealer,
             eraser=eraser,
+            rejections=Rejections(store, refused, clock, window, retention),
+            upkeep=Upkeep(images, keeper(REJECTION_TABLE)),
         )
 
     async def healthy(self) -> None:

@@ -25,6 +25,7 @@ IMAGES = "images"
 REJECTIONS = "rejections"
 REJECTION_RECORDS = "rejections/records"
 PROBE = "probe"
+HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 IMAGE_ID = re.compile(r"[0-9a-f]{32}")
 _HOME_FORMAT = "%Y%m%dT%H%M%SZ"
 _CHAIN_FILE = re.compile(r"(\d{8}T\d{6}Z)-(\d+)\.parquet")
+_PARTITION = re.compile(r"dt=(\d{4})-(\d\d)-(\d\d)/hour=(\d\d)")
 _COMPACTED_FILE = re.compile(r"(\d{8}T\d{6}Z)\.parquet")
 
 
@@ -62,6 +64,11 @@ def home_of(moment: datetime, window: timedelta) -> datetime:
     """Start of the window that `moment` falls into; windows are counted from 1970."""
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     return moment - (moment - epoch) % window
+
+
+def hour_of(moment: datetime) -> datetime:
+    """Start of the hour that `moment` falls into."""
+    return home_of(moment, HOUR)
 
 
 def image_prefix(tenant: str, image_id: str) -> str:
@@ -97,6 +104,15 @@ def journal_key(home: datetime, name: str, of: Folders = IMAGE_ROWS) -> str:
 def partition(hour: datetime) -> str:
     """The Hive partition of an hour, or of a home in it: `dt=2026-11-23/hour=10`."""
     return f"dt={hour:%Y-%m-%d}/hour={hour:%H}"
+
+
+def parse_partition(name: str) -> datetime | None:
+    """The hour that `dt=…/hour=…` stands for, or None for a folder that is not ours."""
+    match = _PARTITION.fullmatch(name)
+    try:
+        return parse_home(f"{match[1]}{match[2]}{match[3]}T{match[4]}0000Z") if match else None
+    except ValueError:
+        return None
 
 
 def hour_prefix(home: datetime, of: Folders = IMAGE_ROWS) -> str:

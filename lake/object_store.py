@@ -37,7 +37,9 @@ if TYPE_CHECKING:  # obstore has these as types only
 # An attempt has 10 minutes for all its PUTs; a request that is worth waiting for answers sooner.
 _REQUEST_TIMEOUT = timedelta(seconds=30)
 _CONNECT_TIMEOUT = timedelta(seconds=3)
-_RETRY_TIMEOUT = timedelta(seconds=40)
+# Below the time-out of a request: one that was waited for in vain is not waited for again here,
+# the door's caller decides that. Errors and resets come quickly, and are tried again.
+_RETRY_TIMEOUT = timedelta(seconds=15)
 _MAX_RETRIES = 3
 # obstore cuts larger bodies into multipart uploads, which know neither create-only nor If-Match;
 # 5 GiB is S3's limit of a single PUT, far above our limits of bytes.
@@ -47,6 +49,8 @@ _CHUNK = 256 * 1024
 _LIST_PAGE = 1000
 # Requests of one `read_many` under way: enough to hide S3's latency, few enough for one client.
 _READERS = 32
+# Of Linux: no space left on device, quota exceeded; as Rust and as Python write them.
+_FULL = ("os error 28)", "os error 122)", "[Errno 28]", "[Errno 122]")
 
 
 Buffer = bytes | bytearray | memoryview | NDArray[np.uint8]
@@ -99,7 +103,10 @@ class ObjectStore:
 
     async def put(self, key: str, data: Buffer) -> str:
         """Store, overwriting; returns the ETag."""
-        return await self._put(key, data, "overwrite")
+        try:
+            return await self._put(key, data, "overwrite")
+        except (AlreadyExists, Mismatch, KeyMissing) as error:
+            raise _unasked(error) from error
 
     async def create(self, key: str, data: Buffer) -> str:
         """Store where nothing is; returns the ETag.
@@ -107,7 +114,10 @@ class ObjectStore:
         Raises AlreadyExists when the key is taken, or may be (S3's 409 looks the same): only
         reading tells who won, and whether anybody did.
         """
-        return await self._put(key, data, "create")
+        try:
+            return await self._put(key, data, "create")
+        except (Mismatch, KeyMissing) as error:
+            raise _unasked(error) from error
 
     async def replace(self, key: str, data: Buffer, etag: str) -> str:
         """Overwrite while the ETag is `etag`; returns the new one. Raises Mismatch, KeyMissing."""
@@ -216,15 +226,15 @@ class ObjectStore:
         """If-Match for a folder: obstore has none, so a lock file stands in for the server."""
         # Beside the store, not in it: what is in the folder is what would be in the bucket.
         locks = root.with_name(f"{root.name}.locks")
-        locks.mkdir(exist_ok=True)
-        # 256 locks shared by all keys: enough to spread waiters, few enough to leave lying.
-        with (locks / hashlib.sha256(key.encode()).hexdigest()[:2]).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            with _translated(key):
+        with _translated(key):
+            locks.mkdir(exist_ok=True)
+            # 256 locks shared by all keys: enough to spread waiters, few enough to leave lying.
+            with (locks / hashlib.sha256(key.encode()).hexdigest()[:2]).open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
                 if obstore.head(self._backend, key)["e_tag"] != etag:
                     raise Mismatch(f"{key} is not what was read")
                 result = obstore.put(self._backend, key, _view(data), use_multipart=False)
-            return str(result["e_tag"])
+                return str(result["e_tag"])
 
 
 def _read_files(root: Path, keys: Sequence[str]) -> list[bytes | None]:
@@ -284,6 +294,11 @@ async def _chunks(key: str, result: "GetResult") -> AsyncIterator[bytes]:
             yield bytes(chunk)
 
 
+def _unasked(error: LakeError) -> StoreUnavailable:
+    """A refusal of a condition that the request did not have: some proxy's, or a missing bucket."""
+    return StoreUnavailable(f"the object store failed: {error}")
+
+
 @contextmanager
 def _translated(key: str) -> Iterator[None]:
     """Vendor errors become ours; nothing of obstore leaves this file."""
@@ -292,6 +307,8 @@ def _translated(key: str) -> Iterator[None]:
     except LakeError:
         raise
     except FileNotFoundError as error:
+        if "NoSuchBucket" in str(error):
+            raise StoreUnavailable("the bucket is not there") from error
         raise KeyMissing(f"nothing under {key}", value=key) from error
     except AlreadyExistsError as error:
         raise AlreadyExists(f"{key} is taken", value=key) from error
@@ -299,6 +316,6 @@ def _translated(key: str) -> Iterator[None]:
         raise Mismatch(f"{key} is not what was read", value=key) from error
     except (BaseError, OSError, ValueError) as error:
         text = str(error).split("\n", 1)[0]
-        if "No space left on device" in str(error):
+        if any(mark in str(error) for mark in _FULL):
             raise StoreFull("the object store is full") from error
         raise StoreUnavailable(f"the object store failed: {text}") from error

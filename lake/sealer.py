@@ -56,6 +56,7 @@ class PassReport:
     """What a pass did: homes looked at, rows and files written, homes that failed.
 
     `left`: homes that it had no time for. `unreadable`: journal objects that do not parse.
+    `hours`: where rows or erasures were found, so that chains may have changed.
     """
 
     homes: int = 0
@@ -64,6 +65,7 @@ class PassReport:
     failed: int = 0
     left: int = 0
     unreadable: int = 0
+    hours: frozenset[datetime] = frozenset()
 
     def __add__(self, later: "PassReport") -> "PassReport":
         """Both passes as one; what the later one left is what is left."""
@@ -74,6 +76,7 @@ class PassReport:
             failed=self.failed + later.failed,
             left=later.left,
             unreadable=later.unreadable,
+            hours=self.hours | later.hours,
         )
 
 
@@ -85,6 +88,7 @@ class Sealed:
     files: int = 0
     unreadable: int = 0
     failed: bool = False
+    changed: bool = False
 
 
 @dataclass(slots=True)
@@ -93,7 +97,7 @@ class _Todo:
 
     homes: Iterator[datetime]
     files: Mapping[str, Sequence[Stored]]
-    sealed: list[Sealed] = field(default_factory=list)
+    sealed: list[tuple[datetime, Sealed]] = field(default_factory=list)
 
 
 class Sealer:
@@ -134,7 +138,7 @@ class Sealer:
         await asyncio.gather(*(self._work(todo, deadline) for _ in range(_HOMES)))
         # Arrow keeps what it freed, and a sealer needs it for a moment a minute.
         pa.default_memory_pool().release_unused()
-        done = todo.sealed
+        done = [sealed for _, sealed in todo.sealed]
         return PassReport(
             homes=len(done),
             rows=sum(sealed.rows for sealed in done),
@@ -142,6 +146,7 @@ class Sealer:
             failed=sum(sealed.failed for sealed in done),
             left=len(homes) - len(done),
             unreadable=sum(sealed.unreadable for sealed in done),
+            hours=frozenset(layout.hour_of(home) for home, one in todo.sealed if one.changed),
         )
 
     async def seal_home(self, home: datetime) -> Sealed:
@@ -154,7 +159,7 @@ class Sealer:
         """Seal one home after the other, beside others who do."""
         for home in todo.homes:
             sealed = Sealed()
-            todo.sealed.append(sealed)
+            todo.sealed.append((home, sealed))
             try:
                 hour = layout.hour_prefix(home, self._table.folders)
                 chain = chain_of(home, todo.files[hour], self._table)
@@ -187,6 +192,8 @@ class Sealer:
         async with aclosing(self._pending.batches(home)) as batches:
             async for batch in batches:
                 if not expired:  # of an expired home the rows go, and no file comes
+                    # Before anything is tried: what fails half-way may have changed something.
+                    sealed.changed = sealed.changed or len(batch.images) > 0 or bool(batch.dead)
                     for tombstone in batch.tombstones:
                         await self._eraser.finish(tombstone)
                     chain = await self._extend(home, chain, batch, sealed)

@@ -1,10 +1,14 @@
-"""The lake as SQL: a DuckDB connection with the view `images`, over a folder or over S3.
+"""The lake as SQL: a DuckDB connection with the views `images` and `rejections`.
 
-The view hides what is past its retention, to the second, as the API does.
+Over a folder or over S3. A view takes each hour from one side: before the watermark, as it was
+when the view was made, from the compacted files, from there on from the chains (lake/compaction.py
+says why any older watermark is right, too). It hides what is past its retention, to the second,
+as the API does.
 """
 
+from datetime import datetime
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import duckdb
 import pyarrow as pa
@@ -13,8 +17,9 @@ import pyarrow.fs
 
 from lake import layout
 from lake.errors import LakeError
-from lake.schema import IMAGES
 from lake.settings import LakeSettings
+from lake.tables import TABLES, Table
+from lake.watermark import parse_watermark
 
 _PARTITIONS = pa.schema([("dt", pa.date32()), ("hour", pa.int32())])
 
@@ -26,7 +31,7 @@ class QueryFailed(LakeError):
 
 
 class Views:
-    """The sealed rows, as the view `images`; columns of `IMAGES`, then `dt` and `hour`."""
+    """The sealed rows of each table; its columns, then `dt` and `hour`."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
@@ -34,21 +39,22 @@ class Views:
     @classmethod
     def open(cls, settings: LakeSettings) -> "Views":
         """Over the files that are there now; raises LakeError where the store can't be read."""
+        files = _Files(settings)
         connection = duckdb.connect()
         connection.execute("SET TimeZone = 'UTC'")
-        url = urlsplit(settings.location)
-        if url.scheme == "file":
-            source = _folder(connection, Path(url.path))
-        elif url.scheme == "s3":
-            source = _bucket(connection, settings)
-        else:
-            raise LakeError(f"SQL reads a folder or a bucket, not {settings.location!r}")
-        connection.execute(
-            f"CREATE VIEW images AS SELECT * FROM {source} "  # noqa: S608  # our own text
-            f"WHERE home + INTERVAL {settings.retention_days} DAY > now() "
-            # Whole days by their folder: a query opens no file that the sweeper may delete.
-            f"AND dt >= current_date - {settings.retention_days}"
-        )
+        for table in TABLES:
+            none = f"{table.name}_none"
+            connection.register(none, pa.schema([*table.columns, *_PARTITIONS]).empty_table())
+            # By name: files of an older version lack columns, those of a newer one have more.
+            rows = " UNION ALL BY NAME ".join(
+                [f"SELECT * FROM {none}", *_sides(connection, files, table)]  # noqa: S608  # our own text
+            )
+            connection.execute(
+                f"CREATE VIEW {table.name} AS SELECT * FROM ({rows}) "  # noqa: S608
+                f"WHERE home + INTERVAL {settings.retention_days} DAY > now() "
+                # Whole days by their folder: a query opens no file that the sweeper may delete.
+                f"AND dt >= current_date - {settings.retention_days}"
+            )
         return cls(connection)
 
     def query(self, sql: str) -> pa.Table:
@@ -61,45 +67,92 @@ class Views:
             raise QueryFailed(str(error)) from error
 
 
-def _folder(connection: duckdb.DuckDBPyConnection, root: Path) -> str:
-    lake = root / layout.LAKE_IMAGES
-    if next(lake.glob("dt=*/hour=*/*.parquet"), None) is None:
-        return _nothing(connection)
-    pattern = str(lake / "dt=*" / "hour=*" / "*.parquet").replace("'", "''")
-    return (
-        f"read_parquet('{pattern}', union_by_name = true, hive_partitioning = true, "
-        "hive_types = {'dt': DATE, 'hour': INTEGER})"
-    )
+class _Files:
+    """The store as SQL readers see it, by pyarrow: DuckDB's S3 reader is a download."""
+
+    def __init__(self, settings: LakeSettings) -> None:
+        url = urlsplit(settings.location)
+        self.system: pyarrow.fs.FileSystem
+        if url.scheme == "file":
+            self.system = pyarrow.fs.LocalFileSystem()
+            self._root = unquote(url.path)
+            self.folder: Path | None = Path(self._root)
+        elif url.scheme == "s3":
+            secret = settings.s3_secret_access_key
+            self.system = pyarrow.fs.S3FileSystem(
+                access_key=settings.s3_access_key_id,
+                secret_key=secret.get_secret_value() if secret else None,
+                region=settings.s3_region,
+                endpoint_override=settings.s3_endpoint,
+            )
+            self._root = "/".join(part for part in (url.netloc, url.path.strip("/")) if part)
+            self.folder = None
+        else:
+            raise LakeError(f"SQL reads a folder or a bucket, not {settings.location!r}")
+
+    def path(self, key: str) -> str:
+        """As the file system names it."""
+        return f"{self._root}/{key}"
+
+    def has_rows(self, root: str) -> bool:
+        """Whether a table's folder has files; DuckDB takes no pattern without any."""
+        if self.folder is not None:
+            return next((self.folder / root).glob("dt=*/hour=*/*.parquet"), None) is not None
+        return self.exist(root)
+
+    def exist(self, key: str) -> bool:
+        """Whether there is a file or a folder; raises LakeError."""
+        try:
+            found = self.system.get_file_info(self.path(key)).type
+        except OSError as error:
+            raise LakeError(f"the store can't be read: {error}") from error
+        return bool(found != pyarrow.fs.FileType.NotFound)
+
+    def watermark(self, table: Table) -> datetime | None:
+        """Before it the compacted files hold every row; None: they are not to be read."""
+        key = layout.watermark_key(table.folders)
+        if not self.exist(key):
+            return None
+        with self.system.open_input_file(self.path(key)) as file:
+            return parse_watermark(key, file.read())
 
 
-def _bucket(connection: duckdb.DuckDBPyConnection, settings: LakeSettings) -> str:
-    # DuckDB's own S3 reader is an extension that it downloads; pyarrow's is in the wheel.
-    url = urlsplit(settings.location)
-    secret = settings.s3_secret_access_key
-    store = pyarrow.fs.S3FileSystem(
-        access_key=settings.s3_access_key_id,
-        secret_key=secret.get_secret_value() if secret else None,
-        region=settings.s3_region,
-        endpoint_override=settings.s3_endpoint,
-    )
-    base = "/".join(part for part in (url.netloc, url.path.strip("/"), layout.LAKE_IMAGES) if part)
-    try:
-        if store.get_file_info(base).type == pyarrow.fs.FileType.NotFound:
-            return _nothing(connection)
-        dataset = ds.dataset(
-            base,
-            schema=pa.schema([*IMAGES, *_PARTITIONS]),
-            filesystem=store,
-            format="parquet",
-            partitioning=ds.partitioning(_PARTITIONS, flavor="hive"),
+def _sides(connection: duckdb.DuckDBPyConnection, files: _Files, table: Table) -> list[str]:
+    """Each side of the watermark that has files, as a SELECT of its hours.
+
+    By partition columns alone, so that no other file is opened.
+    """
+    watermark = files.watermark(table)
+    chains, compacted = table.folders.chains, table.folders.compacted
+    if watermark is None:
+        sides = {chains: "true"}
+    else:
+        day, hour = f"DATE '{watermark:%Y-%m-%d}'", watermark.hour
+        sides = {
+            chains: f"(dt > {day} OR (dt = {day} AND hour >= {hour}))",
+            compacted: f"(dt < {day} OR (dt = {day} AND hour < {hour}))",
+        }
+    return [
+        f"SELECT * FROM {_source(connection, files, root, table)} WHERE {hours}"  # noqa: S608
+        for root, hours in sides.items()
+        if files.has_rows(root)
+    ]
+
+
+def _source(connection: duckdb.DuckDBPyConnection, files: _Files, root: str, table: Table) -> str:
+    if files.folder is not None:
+        pattern = str(files.folder / root / "dt=*" / "hour=*" / "*.parquet").replace("'", "''")
+        return (
+            f"read_parquet('{pattern}', union_by_name = true, hive_partitioning = true, "
+            "hive_types = {'dt': DATE, 'hour': INTEGER})"
         )
-    except OSError as error:
-        raise LakeError(f"the store can't be read: {error}") from error
-    connection.register("images_files", dataset)
-    return "images_files"
-
-
-def _nothing(connection: duckdb.DuckDBPyConnection) -> str:
-    """No file yet: a view with the right columns and no rows."""
-    connection.register("images_files", pa.schema([*IMAGES, *_PARTITIONS]).empty_table())
-    return "images_files"
+    name = root.replace("/", "_")
+    dataset = ds.dataset(
+        files.path(root),
+        schema=pa.schema([*table.columns, *_PARTITIONS]),
+        filesystem=files.system,
+        format="parquet",
+        partitioning=ds.partitioning(_PARTITIONS, flavor="hive"),
+    )
+    connection.register(name, dataset)
+    return name

@@ -106,7 +106,7 @@ async def _find(settings: "LakeSettings", where: str) -> list[Name]:
     from lake.views import Views  # noqa: PLC0415
 
     lake = await Lake.open(settings)
-    await lake.sealer.run_pass(now=True)
+    await lake.upkeep.run_pass(now=True)
     sql = f"SELECT DISTINCT tenant, image_id FROM images WHERE (\n{where}\n)"  # noqa: S608  # their own lake
     rows = Views.open(settings).query(sql).to_pylist()
     return sorted((row["tenant"], row["image_id"]) for row in rows)
@@ -122,7 +122,7 @@ async def _erase(settings: "LakeSettings", named: Sequence[Name]) -> dict[Name, 
         done = await asyncio.gather(*(_erase_one(lake, name) for name in some))
         failures |= {name: error for name, error in zip(some, done, strict=True) if error}
     # The rows: any sealer would do it, soon.
-    sealed = await lake.sealer.run_pass(now=True)
+    sealed = await lake.upkeep.run_pass(now=True)
     if sealed.failed:
         output.note(
             f"pixlake: {sealed.failed} windows not sealed; their rows go with the next pass"

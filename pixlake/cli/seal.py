@@ -12,8 +12,8 @@ from pixlake.cli.failures import REFUSED
 from pixlake.cli.options import Home, Json
 
 if TYPE_CHECKING:
-    from lake.lake import PassReport
     from lake.settings import LakeSettings
+    from lake.upkeep import UpkeepReport
 
 
 def seal(
@@ -24,9 +24,9 @@ def seal(
 ) -> None:
     """Make accepted rows visible to SQL.
 
-    Moves them from the journal into the lake's Parquet files. Works on the store itself, by
-    PIXLAKE_STORE_URL and PIXLAKE_S3_*, or in PIXLAKE_HOME. Any number of sealers may run at
-    once, so it is safe beside a running Pixlake.
+    Moves them from the journal into the lake's Parquet files, and compacts hours that are
+    closed. Works on the store itself, by PIXLAKE_STORE_URL and PIXLAKE_S3_*, or in
+    PIXLAKE_HOME. Any number of sealers may run at once, so it is safe beside a running Pixlake.
     """
     with extra("server"):
         from lake.lake import Lake  # noqa: F401, PLC0415  # in an extra
@@ -35,22 +35,34 @@ def seal(
 
     settings = load_existing(LakeSettings, home, "store_url")
     report = asyncio.run(_pass(settings, now=now))
+    rows = report.images.rows + report.rejections.rows
+    files = report.images.files + report.rejections.files
     if json:
-        output.emit(asdict(report))
+        output.emit(_shown(report))
     else:
-        print(f"sealed {report.rows} rows into {report.files} files, {report.homes} windows seen")
+        print(f"sealed {rows} rows into {files} files, {report.images.homes} windows seen")
+        if report.compacted.files:
+            print(f"compacted {report.compacted.rows} rows into {report.compacted.files} files")
     if report.unreadable:
         output.note(f"pixlake: {report.unreadable} journal objects do not parse and stay")
     if report.failed:
-        output.note(f"pixlake: {report.failed} windows failed; the next pass tries again")
+        output.note(f"pixlake: {report.failed} windows or hours failed; the next pass tries again")
         raise typer.Exit(REFUSED)
 
 
-async def _pass(settings: "LakeSettings", *, now: bool) -> "PassReport":
+def _shown(report: "UpkeepReport") -> dict[str, object]:
+    """Images on top, as most people ask for them alone."""
+    images, rejections = asdict(report.images), asdict(report.rejections)
+    for part in (images, rejections):
+        del part["hours"]  # from the sealer to the compactor
+    return images | {"rejections": rejections, "compacted": asdict(report.compacted)}
+
+
+async def _pass(settings: "LakeSettings", *, now: bool) -> "UpkeepReport":
     from lake.lake import Lake  # noqa: PLC0415  # in an extra
 
     lake = await Lake.open(settings)
-    report = await lake.sealer.run_pass(now=now)
+    report = await lake.upkeep.run_pass(now=now)
     while report.left:  # a pass stops after a minute, for fresh windows to come first
-        report += await lake.sealer.run_pass(now=now)
+        report += await lake.upkeep.run_pass(now=now)
     return report

@@ -21,9 +21,12 @@ class ShiftedClock(StoreClock):
         return super().now() + self._shift
 
 
-def at_age(lake: Lake, *, days: int = 0, seconds: float = 0) -> Lake:
+def at_age(
+    lake: Lake, *, days: int = 0, hours: float = 0, minutes: float = 0, seconds: float = 0
+) -> Lake:
     """The lake as it is for a process that long from now, with default settings."""
-    clock = ShiftedClock(lake.store, lake.clock, timedelta(days=days, seconds=seconds))
+    shift = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    clock = ShiftedClock(lake.store, lake.clock, shift)
     return Lake.wire(lake.store, clock, LakeSettings())
 
 

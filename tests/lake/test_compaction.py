@@ -1,0 +1,236 @@
+"""Closed hours become few files, and at no moment does a reader see a row twice or not at all."""
+
+import asyncio
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from unittest import mock
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from benchmarks.lake_rows import generated
+from lake import compaction, layout
+from lake.errors import StoreUnavailable
+from lake.lake import Lake
+from lake.object_store import Buffer, ObjectStore
+from lake.rows import encode_chain_file
+from lake.settings import LakeSettings
+from lake.tables import IMAGE_TABLE
+from lake.upkeep import UpkeepReport
+from lake.views import Views
+from tests.lake.clocks import at, at_age
+from tests.lake.conftest import settings_for
+from tests.lake.samples import TENANT, commit, image_id, keys
+
+COMPACTED = layout.IMAGE_ROWS.compacted
+
+
+@pytest.fixture(params=["folder", "s3"])
+def lake_settings(request: pytest.FixtureRequest, tmp_path: Path) -> LakeSettings:
+    return settings_for(request.param, tmp_path, request)
+
+
+def seen(settings: LakeSettings) -> Counter[str]:
+    """How often a reader who comes now sees each image."""
+    answer = Views.open(settings).query("SELECT image_id FROM images")
+    return Counter(answer["image_id"].to_pylist())
+
+
+async def upkeep(lake: Lake, hours: float) -> UpkeepReport:
+    """A pass of a sealer, that many hours from now."""
+    return await at_age(lake, hours=hours).upkeep.run_pass(now=True)
+
+
+async def spread(lake: Lake, names: str) -> None:
+    """Images in windows of their own, a minute apart, all sealed."""
+    for minute, name in enumerate(names):
+        await commit(at_age(lake, minutes=minute), name)
+    await at_age(lake, minutes=len(names)).sealer.run_pass(now=True)
+
+
+async def test_a_closed_hour_becomes_one_file_and_is_read_from_it(
+    lake: Lake, lake_settings: LakeSettings
+) -> None:
+    await spread(lake, "abcdef")
+    chains = await keys(lake, layout.LAKE_IMAGES)
+    assert len(chains) >= 6
+    before = seen(lake_settings)
+    report = await upkeep(lake, 3)
+    assert report.compacted.rows == 6
+    files = {key for key in await keys(lake, COMPACTED) if key.endswith(".parquet")}
+    assert 1 <= len(files) <= 2  # a run may cross the hour
+    assert await keys(lake, layout.LAKE_IMAGES) == chains
+    assert seen(lake_settings) == before == Counter({image_id(name): 1 for name in "abcdef"})
+    # It is the copy that is read: without the chains the same rows are there.
+    for key in chains:
+        await lake.store.delete(key)
+    assert seen(lake_settings) == before
+
+
+async def test_an_hour_that_is_open_is_left_alone(lake: Lake) -> None:
+    await commit(lake, "a")
+    report = await lake.upkeep.run_pass(now=True)
+    assert report.compacted.files == 0
+    assert {key for key in await keys(lake, COMPACTED) if key.endswith(".parquet")} == set()
+
+
+async def test_a_second_pass_has_nothing_to_do(lake: Lake) -> None:
+    await spread(lake, "ab")
+    await upkeep(lake, 3)
+    files = {s.key: s.etag for s in await lake.store.objects(COMPACTED)}
+    assert (await upkeep(lake, 3)).compacted.files == 0
+    assert {s.key: s.etag for s in await lake.store.objects(COMPACTED)} == files
+
+
+async def test_a_late_row_comes_into_its_hours_copy(
+    lake: Lake, lake_settings: LakeSettings
+) -> None:
+    await spread(lake, "ab")
+    late = await lake.committer.begin(TENANT, image_id("late"))
+    await upkeep(lake, 3)
+    with mock.patch.object(lake.committer, "begin", return_value=late):
+        await commit(lake, "late")
+    report = await upkeep(lake, 3.1)
+    assert report.compacted.files == 1
+    assert seen(lake_settings) == Counter({image_id(name): 1 for name in ("a", "b", "late")})
+
+
+async def test_a_late_row_of_an_hour_without_any_is_seen(
+    lake: Lake, lake_settings: LakeSettings
+) -> None:
+    late = await lake.committer.begin(TENANT, image_id("late"))
+    await upkeep(lake, 3)
+    with mock.patch.object(lake.committer, "begin", return_value=late):
+        await commit(lake, "late")
+    await upkeep(lake, 3.1)
+    assert seen(lake_settings) == Counter({image_id("late"): 1})
+
+
+async def test_an_erased_row_leaves_the_copy_in_one_pass(
+    lake: Lake, lake_settings: LakeSettings
+) -> None:
+    await spread(lake, "abc")
+    await upkeep(lake, 3)
+    await at_age(lake, hours=4).eraser.erase(TENANT, image_id("b"))
+    await upkeep(lake, 4)
+    assert seen(lake_settings) == Counter({image_id("a"): 1, image_id("c"): 1})
+    for key in await keys(lake, COMPACTED):
+        data, _ = await lake.store.get(key)
+        assert image_id("b").encode() not in data
+        if key.endswith(".parquet"):
+            rows = pq.read_table(pa.BufferReader(data), columns=["image_id"])
+            assert image_id("b") not in rows["image_id"].to_pylist()
+
+
+async def test_a_crash_between_chain_and_copy_is_made_good(
+    lake: Lake, lake_settings: LakeSettings
+) -> None:
+    await spread(lake, "ab")
+    await upkeep(lake, 3)
+    later = at_age(lake, hours=4)
+    await later.eraser.erase(TENANT, image_id("b"))
+    await later.sealer.run_pass(now=True)  # and the process dies before it compacts
+    assert seen(lake_settings)[image_id("b")] == 1
+    await at_age(lake, hours=4, minutes=1).upkeep.run_pass()
+    assert seen(lake_settings) == Counter({image_id("a"): 1})
+
+
+async def test_an_hour_that_fails_holds_the_watermark_and_is_read_from_its_chains(
+    lake: Lake, lake_settings: LakeSettings
+) -> None:
+    await commit(lake, "a")
+    await commit(at_age(lake, hours=1), "b")
+    await commit(at_age(lake, hours=2), "c")
+    await at_age(lake, hours=2).sealer.run_pass(now=True)
+    broken = layout.hour_of((await at_age(lake, hours=1).reader.record(TENANT, image_id("b"))).home)
+    replace = ObjectStore.create
+
+    async def create(store: ObjectStore, key: str, data: Buffer) -> str:
+        if key.startswith(layout.compacted_prefix(broken)):
+            raise StoreUnavailable("the store is away")
+        return await replace(store, key, data)
+
+    with mock.patch.object(ObjectStore, "create", create):
+        report = await upkeep(lake, 4)
+    assert report.compacted.failed == 1
+    everything = Counter({image_id(name): 1 for name in "abc"})
+    assert seen(lake_settings) == everything
+    assert (await upkeep(lake, 5.1)).failed == 0
+    assert seen(lake_settings) == everything
+    for key in await keys(lake, layout.LAKE_IMAGES):
+        await lake.store.delete(key)
+    assert seen(lake_settings) == everything
+
+
+async def test_compactors_at_once_agree(lake: Lake, lake_settings: LakeSettings) -> None:
+    await spread(lake, "abcd")
+    with mock.patch.object(compaction, "_TARGET_BYTES", 1):
+        await asyncio.gather(*(upkeep(lake, 3) for _ in range(4)))
+    files = {key for key in await keys(lake, COMPACTED) if key.endswith(".parquet")}
+    assert len(files) >= 4
+    assert seen(lake_settings) == Counter({image_id(name): 1 for name in "abcd"})
+
+
+async def test_who_planned_other_cuts_goes_by_those_that_are_there(
+    lake: Lake, lake_settings: LakeSettings
+) -> None:
+    """The first file of an hour fixes where the others begin, also for a later setting."""
+    await spread(lake, "abcd")
+    with mock.patch.object(compaction, "_TARGET_BYTES", 1):
+        await upkeep(lake, 3)
+    names = {key for key in await keys(lake, COMPACTED) if key.endswith(".parquet")}
+    await at_age(lake, hours=4).eraser.erase(TENANT, image_id("c"))
+    await upkeep(lake, 4)
+    assert {key for key in await keys(lake, COMPACTED) if key.endswith(".parquet")} == names
+    assert seen(lake_settings) == Counter({image_id(name): 1 for name in "abd"})
+
+
+async def test_a_lost_chain_file_does_not_take_its_rows_from_the_copy(
+    lake: Lake, lake_settings: LakeSettings
+) -> None:
+    await spread(lake, "ab")
+    await upkeep(lake, 3)
+    home = (await lake.reader.record(TENANT, image_id("a"))).home
+    await lake.store.delete(layout.chain_key(home, 0))
+    assert (await upkeep(lake, 4.1)).compacted.failed == 1
+    assert seen(lake_settings) == Counter({image_id("a"): 1, image_id("b"): 1})
+
+
+async def test_copies_go_when_their_rows_are_past_retention(lake: Lake) -> None:
+    from lake.retention import Sweeper  # noqa: PLC0415
+
+    await spread(lake, "ab")
+    await upkeep(lake, 3)
+    old = at_age(lake, days=7, hours=2, minutes=1)
+    kept = {"retention": timedelta(days=7), "margin": timedelta(hours=1)}
+    await Sweeper(old.store, old.clock, **kept).sweep()
+    await old.upkeep.run_pass(now=True)
+    assert {key for key in await keys(lake, "lake") if key.endswith(".parquet")} == set()
+
+
+async def test_row_groups_are_large_and_sorted_and_the_file_has_an_index(tmp_path: Path) -> None:
+    settings = LakeSettings(store_url=(tmp_path / "store").as_uri())
+    lake = await Lake.open(settings)
+    start = datetime(2026, 11, 23, 10, tzinfo=UTC)
+    rows = 0
+    for minute in range(4):
+        home = start + timedelta(minutes=minute)
+        table = generated(50_000, seed=minute, home=home)
+        rows += len(table)
+        body = encode_chain_file(table.sort_by([("received_at", "ascending")]))
+        await lake.store.create(layout.chain_key(home, 0), body)
+    await at(lake, start + timedelta(hours=2)).upkeep.run_pass()
+    (key,) = [key for key in await keys(lake, COMPACTED) if key.endswith(".parquet")]
+    data, _ = await lake.store.get(key)
+    file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+    assert [file.metadata.row_group(n).num_rows for n in range(2)] == [131_072, rows - 131_072]
+    for n in range(2):
+        group = file.read_row_group(n, columns=[IMAGE_TABLE.time])[IMAGE_TABLE.time]
+        times = group.cast(pa.int64()).to_numpy()
+        assert (times[1:] >= times[:-1]).all()
+        column = file.metadata.row_group(n).column(0)
+        assert column.compression == "ZSTD"
+        assert column.has_column_index
+        assert column.has_offset_index
