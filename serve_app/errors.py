@@ -7,6 +7,7 @@ DoorError
   x UnsupportedMediaType    unsupported_media_type  value: the content type sent
   x MalformedMultipart      malformed_multipart
   x BodyTimeout             body_timeout            limit: seconds
+  x AnswerTimeout           answer_timeout          limit: seconds
   x HeadersTooLarge         headers_too_large       limit, value: bytes
   x InvalidRequest          invalid_request
   x InvalidMetadata         invalid_metadata        limit, value: entries or bytes
@@ -90,6 +91,12 @@ class BodyTimeout(DoorError):
     """The body paused, or took, longer than the limit in seconds."""
 
     code = "body_timeout"
+
+
+class AnswerTimeout(DoorError):
+    """An upload is not done within the limit in seconds; it goes on, and a retry finds it done."""
+
+    code = "answer_timeout"
 
 
 class HeadersTooLarge(DoorError):
@@ -177,6 +184,9 @@ PROBLEMS: Mapping[str, Problem] = {
     "undecodable": Problem(422, "The image can't be decoded"),
     "too_many_pixels": Problem(422, "The image has too many pixels"),
     "side_too_long": Problem(422, "The image is too wide or too high"),
+    "too_much_metadata": Problem(422, "The image carries too much metadata"),
+    "output_too_large": Problem(422, "A rendition of the image would be too large"),
+    "damaged": Problem(422, "The image is damaged"),
     "decoder_crashed": Problem(422, "The image crashed its decoder"),
     "decoder_timeout": Problem(422, "The image took too long to decode"),
     "decoder_memory": Problem(422, "The image takes too much memory to decode"),
@@ -193,9 +203,10 @@ PROBLEMS: Mapping[str, Problem] = {
     "image_expiring": Problem(503, "An expired image is making room", retry_after=120),
     "unavailable": Problem(503, "The store is unavailable", retry_after=2, internal=True),
     "store_unavailable": Problem(503, "The store is unavailable", retry_after=2, internal=True),
+    "answer_timeout": Problem(503, "The upload takes too long", retry_after=5),
     "attempt_too_old": Problem(503, "The upload took too long", retry_after=1),
     "accounts_unavailable": Problem(503, "Keys can't be checked", retry_after=2, internal=True),
-    "store_full": Problem(507, "The store is full", internal=True),
+    "store_full": Problem(507, "The store is full", retry_after=60, internal=True),
     # ours; trying again does not help
     "internal": Problem(500, "Something failed on our side", internal=True),
     "processor_error": Problem(500, "Something failed on our side", internal=True),
@@ -208,4 +219,4 @@ PROBLEMS: Mapping[str, Problem] = {
     "key_missing": Problem(500, "Something failed on our side", internal=True),
 }
 """Every code a client can see, and its verdict. 413 and 415 are for what a client could know
-before it sends; 422 for what only reading the image tells; 503 always comes with Retry-After."""
+before it sends; 422 for what only reading the image tells; 503 and 507 come with Retry-After."""

@@ -98,7 +98,9 @@ async def _coded(request: Request, error: Exception) -> JSONResponse:
         raise error
     known = PROBLEMS[error.code]
     if known.internal:
-        LOGGER.error("%s: %s", error.code, error, exc_info=error)
+        # While a store is away every request ends here: a line each, not a page.
+        page = error if known.retry_after is None else None
+        LOGGER.error("%s: %s", error.code, error, exc_info=page)
     headers = error.headers if isinstance(error, DoorError) else {}
     if known.status == HTTPStatus.UNAUTHORIZED:
         headers = {"WWW-Authenticate": 'Bearer realm="pixlake"'}

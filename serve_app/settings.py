@@ -29,6 +29,12 @@ class ServeSettings(BaseSettings):
     body_total_seconds: float = Field(
         default=300, gt=0, description="longest time that an upload's body may take, in seconds"
     )
+    answer_seconds: float = Field(
+        default=50,
+        gt=0,
+        description="longest time from the end of an upload's body to its answer, in seconds; "
+        "then 503, the upload goes on, and a retry finds it done",
+    )
     max_uploads: int = Field(
         default=64, ge=1, description="uploads under way at once, in one process of the API"
     )

@@ -16,7 +16,7 @@ from serve_app.admission import Lease
 from serve_app.auth import need
 from serve_app.body import Body, read_body
 from serve_app.door import Door, door_of
-from serve_app.errors import InvalidRequest
+from serve_app.errors import AnswerTimeout, InvalidRequest
 from serve_app.filenames import decoded
 from serve_app.problems import MEDIA_TYPE, ProblemDetails
 from serve_app.upload_request import MULTIPART, UploadRequest
@@ -126,7 +126,8 @@ def _preset(asked: Preset | None, field: bytes | None, default: str) -> Preset:
 async def _handle(door: Door, job: ImageJob, lease: Lease) -> Commit:
     """Process and commit; the bytes count as under way until that really ends.
 
-    A client that leaves meanwhile ends the waiting, not the work: its retry finds it done.
+    A client that leaves meanwhile ends the waiting, not the work: its retry finds it done. So
+    does AnswerTimeout.
     """
 
     def ended(task: asyncio.Task[Commit]) -> None:
@@ -139,7 +140,15 @@ async def _handle(door: Door, job: ImageJob, lease: Lease) -> Commit:
     task = asyncio.create_task(door.worker.handle(job))
     door.under_way.add(task)
     task.add_done_callback(ended)
-    return await asyncio.shield(task)
+    limit = door.settings.answer_seconds
+    try:
+        async with asyncio.timeout(limit):
+            return await asyncio.shield(task)
+    except TimeoutError as error:
+        # Load balancers hang up on a client after a minute; better to say why, and what to do.
+        raise AnswerTimeout(
+            "the upload takes longer than this; send it again", limit=limit
+        ) from error
 
 
 def _answer(commit: Commit, retention: timedelta) -> JSONResponse:

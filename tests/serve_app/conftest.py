@@ -39,8 +39,8 @@ def settings(tmp_path: Path) -> ServeSettings:
 async def make_site(sandbox: Sandbox, accounts: Accounts) -> AsyncIterator[MakeSite]:
     clients = []
 
-    async def make(settings: ServeSettings) -> Site:
-        lake = await Lake.open(LakeSettings(store_url="memory://"))
+    async def make(settings: ServeSettings, on: LakeSettings | None = None) -> Site:
+        lake = await Lake.open(on or LakeSettings(store_url="memory://"))
         ready = {"api": Part(ready=True), "kafka": Part(ready=True)}
 
         async def readiness() -> Readiness:

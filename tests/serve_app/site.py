@@ -51,7 +51,7 @@ class Site:
         return {"Authorization": f"Bearer {key}"}
 
 
-MakeSite = Callable[[ServeSettings], Awaitable[Site]]
+MakeSite = Callable[..., Awaitable[Site]]
 
 
 def client_of(app: Any, headers: dict[str, str]) -> httpx.AsyncClient:

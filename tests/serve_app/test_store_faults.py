@@ -1,0 +1,192 @@
+"""The S3 server fails in every way: an upload succeeds or is told to come back, and then does."""
+
+import asyncio
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from lake.settings import LakeSettings
+from serve_app.settings import ServeSettings
+from tests.serve_app.site import PHOTO, MakeSite, png
+from tests.servers.s3 import S3Server
+from tests.servers.s3_faults import Fault, FaultyS3
+from tests.suites.lake_truth import check_one_row_each
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+TENANT = "acme"
+SLOW_DOWN = Fault("error", status=503, code="SlowDown")
+FAULTS = {
+    "500": Fault("error"),
+    "503": SLOW_DOWN,
+    "500, applied": Fault("error", applied=True),
+    "slow": Fault("slow", seconds=0.3),
+    "slow, applied": Fault("slow", applied=True, seconds=0.3),
+    "hang": Fault("hang"),
+    "hang, applied": Fault("hang", applied=True),
+    "reset": Fault("reset"),
+    "reset, applied": Fault("reset", applied=True),
+}
+STEPS = {
+    "object": "PUT {}/images/.*/original-",
+    "record": "PUT {}/images/.*/record.json",
+    "journal": "PUT {}/journal/",
+}
+
+
+@pytest.fixture(scope="module")
+def faulty(s3_server: S3Server) -> Iterator[FaultyS3]:
+    with FaultyS3(s3_server.endpoint) as proxy:
+        yield proxy
+
+
+LakeBehind = Callable[[], LakeSettings]
+
+
+@pytest.fixture
+def behind(faulty: FaultyS3, s3_server: S3Server) -> LakeBehind:
+    """Settings of a new lake behind the proxy."""
+    return lambda: LakeSettings(
+        store_url=f"s3://{s3_server.bucket}/{uuid.uuid4().hex}",
+        s3_endpoint=faulty.endpoint,
+        s3_access_key_id=s3_server.access_key,
+        s3_secret_access_key=SecretStr(s3_server.secret_key),
+    )
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time-outs of a second and a half instead of half a minute."""
+    monkeypatch.setattr("lake.object_store._REQUEST_TIMEOUT", timedelta(seconds=1.5))
+    monkeypatch.setattr("lake.object_store._RETRY_TIMEOUT", timedelta(seconds=1))
+    monkeypatch.setattr("lake.records._BACKOFF_SECONDS", 0.02)
+
+
+def pattern(step: str, on: LakeSettings) -> str:
+    return STEPS[step].format(on.location.removeprefix("s3:/"))
+
+
+def check_told_to_come_back(answer: httpx.Response) -> None:
+    assert answer.status_code == 503, answer.text
+    assert int(answer.headers["Retry-After"]) > 0
+    assert answer.json()["code"] in {"store_unavailable", "answer_timeout", "overloaded"}
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("name", FAULTS)
+async def test_a_fault_of_any_kind_at_any_step(
+    make_site: MakeSite,
+    settings: ServeSettings,
+    behind: LakeBehind,
+    faulty: FaultyS3,
+    name: str,
+) -> None:
+    """As long as it lasts: a success or a 503. Afterwards: a success, one row, the right bytes."""
+    lakes = {step: behind() for step in STEPS}
+    sites = {step: await make_site(settings, on) for step, on in lakes.items()}
+    faults = [replace(FAULTS[name], matching=pattern(step, on)) for step, on in lakes.items()]
+    with faulty.failing(*faults):
+        async with asyncio.timeout(settings.answer_seconds):
+            answers = await asyncio.gather(*(sites[step].upload() for step in STEPS))
+    for answer in answers:
+        if not answer.is_success:
+            check_told_to_come_back(answer)
+    for step, on in lakes.items():
+        again = await sites[step].upload()
+        assert again.is_success, (step, again.text)
+        await check_one_row_each(sites[step].lake, on, {again.json()["image_id"]: PHOTO}, TENANT)
+
+
+async def test_an_upload_waits_no_longer_than_its_limit_and_goes_on(
+    make_site: MakeSite, tmp_path: str, behind: LakeBehind, faulty: FaultyS3
+) -> None:
+    """The store hangs; the limits of its client are half a minute, the door's is half a second."""
+    on = behind()
+    site = await make_site(ServeSettings(home=tmp_path, answer_seconds=0.5), on)
+    with faulty.failing(Fault("slow", seconds=25, matching=pattern("journal", on))):
+        told = await site.upload()
+        check_told_to_come_back(told)
+        assert (told.json()["code"], told.json()["limit"]) == ("answer_timeout", 0.5)
+        assert site.app.state.door.admission.uploads == 1
+    await asyncio.gather(*site.app.state.door.under_way)
+    assert site.app.state.door.admission.uploads == 0
+    again = await site.upload()
+    assert again.status_code == httpx.codes.OK
+    assert again.headers["Idempotent-Replayed"] == "true"
+    await check_one_row_each(site.lake, on, {again.json()["image_id"]: PHOTO}, TENANT)
+
+
+async def test_a_storm_of_faults(
+    make_site: MakeSite, settings: ServeSettings, behind: LakeBehind, faulty: FaultyS3
+) -> None:
+    """Some of everything goes wrong; clients that come back as they are told get their images."""
+    on = behind()
+    site = await make_site(settings, on)
+    images = [png(32, 24, seed) for seed in range(24)]
+
+    async def until_acknowledged(image: bytes) -> str:
+        while not (answer := await site.upload(image)).is_success:
+            check_told_to_come_back(answer)
+        return str(answer.json()["image_id"])
+
+    storm = [
+        Fault("error", share=0.15, applied=True),
+        Fault("reset", share=0.15, applied=True),
+        Fault("error", share=0.15, status=503, code="SlowDown"),
+        Fault("reset", share=0.15),
+        Fault("slow", share=0.15, seconds=0.2),
+    ]
+    with faulty.failing(*storm):
+        async with asyncio.timeout(60):
+            ids = await asyncio.gather(*map(until_acknowledged, images))
+    await check_one_row_each(site.lake, on, dict(zip(ids, images, strict=True)), TENANT)
+
+
+async def test_reading_and_erasing_tell_to_come_back(
+    make_site: MakeSite, settings: ServeSettings, behind: LakeBehind, faulty: FaultyS3
+) -> None:
+    on = behind()
+    site = await make_site(settings, on)
+    kept, erased = [(await site.upload(png(8, 8, n))).json()["links"]["self"] for n in range(2)]
+    with faulty.failing(SLOW_DOWN):
+        for answer in await asyncio.gather(
+            site.client.get(kept),
+            site.client.get(f"{kept}/original"),
+            site.client.get("/v1/images"),
+            site.client.delete(erased),
+        ):
+            check_told_to_come_back(answer)
+    assert (await site.client.get(f"{kept}/original")).content == png(8, 8, 0)
+    assert (await site.client.delete(erased)).status_code == httpx.codes.NO_CONTENT
+    assert (await site.client.get(erased)).status_code == httpx.codes.GONE
+    await check_one_row_each(site.lake, on, {kept.rsplit("/", 1)[-1]: png(8, 8, 0)}, TENANT)
+
+
+@pytest.mark.parametrize("status", [403, 404, 409, 412])
+async def test_an_odd_answer_is_the_stores_fault_never_the_images(
+    make_site: MakeSite, settings: ServeSettings, behind: LakeBehind, faulty: FaultyS3, status: int
+) -> None:
+    """A key revoked, a bucket gone, a proxy that errs: nothing that is final for an image."""
+    on = behind()
+    site = await make_site(settings, on)
+    for step in STEPS:
+        fault = Fault("error", status=status, code="Odd", matching=pattern(step, on))
+        with faulty.failing(fault):
+            check_told_to_come_back(await site.upload())
+    assert (await site.upload()).is_success
+
+
+async def test_a_bucket_that_is_gone_is_not_an_image_that_is(
+    make_site: MakeSite, settings: ServeSettings, behind: LakeBehind, faulty: FaultyS3
+) -> None:
+    on = behind()
+    site = await make_site(settings, on)
+    link = (await site.upload()).json()["links"]["self"]
+    with faulty.failing(Fault("error", status=404, code="NoSuchBucket", matching="GET")):
+        check_told_to_come_back(await site.client.get(link))
+    assert (await site.client.get(link)).is_success
