@@ -11,6 +11,7 @@ from serve_app.admission import Admission
 from serve_app.auth import KeyRing
 from serve_app.door import Door
 from serve_app.envelope import Envelope
+from serve_app.fast_lane import FastLane
 from serve_app.health import ReadinessCheck
 from serve_app.linger import Linger
 from serve_app.settings import ServeSettings
@@ -40,13 +41,16 @@ def make_app(
         docs_url=None,
         redoc_url=None,
     )
-    app.state.door = Door(
+    door = Door(
         lake=lake,
         worker=worker,
         keys=KeyRing(accounts, settings.key_cache_seconds),
         admission=Admission(settings.max_uploads, settings.max_upload_bytes),
         settings=settings,
     )
+    app.state.door = door
+    # The last one added is the outermost.
+    app.add_middleware(FastLane, door=door)
     app.add_middleware(Envelope)
     app.add_middleware(Linger)
     problems.install(app)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.datastructures import Headers
 
 from serve_app.accounts import Accounts, Principal
 from serve_app.errors import Forbidden, Unauthorized
@@ -43,11 +44,27 @@ class KeyRing:
             if len(self._answers) > _MAX_CACHED:
                 self._answers.popitem(last=False)
         try:
-            return await asyncio.shield(answer)
+            # Nearly always it is known: no need to wait, or to shield anything from anybody.
+            return answer.result() if answer.done() else await asyncio.shield(answer)
         except Exception:
             if self._answers.get(digest, (0.0, None))[1] is answer:
                 del self._answers[digest]
             raise
+
+    async def holder(self, key: str | None, scope: str) -> Principal:
+        """Who comes with this key, if it has the scope; raises Unauthorized and Forbidden, too."""
+        if key is None:
+            raise Unauthorized("send your API key as `Authorization: Bearer <key>`")
+        found = await self.principal(key)
+        if scope not in found.scopes:
+            raise Forbidden(f"this API key lacks the scope {scope}", value=scope)
+        return found
+
+
+def bearer(headers: Headers) -> str | None:
+    """The key in `Authorization: Bearer <key>`, None without one."""
+    scheme, _, key = headers.get("authorization", "").partition(" ")
+    return key.strip() or None if scheme.lower() == "bearer" else None
 
 
 def need(scope: str) -> Callable[..., Awaitable[Principal]]:
@@ -57,12 +74,7 @@ def need(scope: str) -> Callable[..., Awaitable[Principal]]:
         request: Request,
         credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)],
     ) -> Principal:
-        if credentials is None:
-            raise Unauthorized("send your API key as `Authorization: Bearer <key>`")
         ring: KeyRing = request.app.state.door.keys
-        found = await ring.principal(credentials.credentials)
-        if scope not in found.scopes:
-            raise Forbidden(f"this API key lacks the scope {scope}", value=scope)
-        return found
+        return await ring.holder(credentials.credentials if credentials else None, scope)
 
     return principal

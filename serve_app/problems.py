@@ -90,10 +90,18 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, _coded)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(ClientDisconnect, _gone)
+    app.add_exception_handler(ClientDisconnect, _coded)
 
 
 async def _coded(request: Request, error: Exception) -> JSONResponse:
+    return refusal(request.scope, error)
+
+
+def refusal(scope: Scope, error: Exception) -> JSONResponse:
+    """The answer for an error that has a code, or for a client that left; raises any other."""
+    if isinstance(error, ClientDisconnect):
+        # Nobody reads this; it keeps a hung-up client from looking like a fault of ours in the log.
+        return problem(scope, "client_disconnected")
     if not isinstance(error, DoorError | ProcessorError | LakeError | AccountsError):
         raise error
     known = PROBLEMS[error.code]
@@ -107,7 +115,7 @@ async def _coded(request: Request, error: Exception) -> JSONResponse:
     if error.code == "image_expiring" and isinstance(error.value, int | float):
         headers = {"Retry-After": str(math.ceil(error.value))}
     return problem(
-        request.scope,
+        scope,
         error.code,
         error.message,
         limit=error.limit,
@@ -134,11 +142,6 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     return problem(
         request.scope, code, error.detail, headers=error.headers, status=error.status_code
     )
-
-
-async def _gone(request: Request, _: Exception) -> JSONResponse:
-    # Nobody reads this; it keeps a hung-up client from looking like a fault of ours in the log.
-    return problem(request.scope, "client_disconnected")
 
 
 def _short(text: str, limit: int) -> str:

@@ -5,7 +5,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import JSONResponse
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import Receive
 
 from lake.lake import Commit
 from processors.job import ImageJob, by_content, by_key
@@ -21,6 +23,7 @@ from serve_app.filenames import decoded
 from serve_app.problems import MEDIA_TYPE, ProblemDetails
 from serve_app.upload_request import MULTIPART, UploadRequest
 
+PATH = "/v1/images"
 router = APIRouter(tags=["images"])
 
 _PROBLEM: dict[str, Any] = {
@@ -48,7 +51,7 @@ _HEADERS = {
 
 
 @router.post(
-    "/v1/images",
+    PATH,
     summary="Upload one image",
     status_code=201,
     response_model=views.ImageView,
@@ -75,17 +78,23 @@ async def upload(
     request: Request,
     principal: Annotated[Principal, Depends(need(WRITE))],
     preset: Annotated[str | None, Query(description="what to make of it")] = None,
-) -> JSONResponse:
+) -> Response:
     """Store an image, sent as the raw body or as the part `file` of a form.
 
     201 with `Location` when it is stored, 200 and `Idempotent-Replayed: true` when it was before:
     an upload may be repeated as often as you like.
     """
-    door = door_of(request)
-    asked = UploadRequest.of(request.headers, preset, door.settings.max_bytes)
+    return await store(door_of(request), principal, request.headers, preset, request.receive)
+
+
+async def store(
+    door: Door, principal: Principal, headers: Headers, preset: str | None, receive: Receive
+) -> Response:
+    """Read one upload, process and commit it; raises whatever `serve_app.problems` answers."""
     lease = door.admission.enter()
     try:
-        body = await read_body(request, asked, lease, door.settings)
+        asked = UploadRequest.of(headers, preset, door.settings.max_bytes)
+        body = await read_body(receive, asked, lease, door.settings)
         job = _job(principal.tenant, asked, body, door.settings.default_preset)
     except BaseException:
         lease.release()
@@ -109,6 +118,7 @@ def _job(tenant: str, asked: UploadRequest, body: Body, default_preset: str) -> 
         preset=preset,
         received_at=datetime.now(UTC),
         metadata=said,
+        sha256=body.sha256,
         filename=body.filename or asked.filename,
     )
 
@@ -151,13 +161,15 @@ async def _handle(door: Door, job: ImageJob, lease: Lease) -> Commit:
         ) from error
 
 
-def _answer(commit: Commit, retention: timedelta) -> JSONResponse:
+def _answer(commit: Commit, retention: timedelta) -> Response:
     view = views.ImageView.of(commit.record, retention)
     headers = {"Location": view.links.self}
     if commit.outcome == "replayed":
         headers["Idempotent-Replayed"] = "true"
-    return JSONResponse(
-        view.model_dump(mode="json"),
+    return Response(
+        # Straight to bytes: pydantic's own encoder takes a third of the time of json's.
+        view.model_dump_json(),
         status_code=201 if commit.outcome == "created" else 200,
         headers=headers,
+        media_type="application/json",
     )
