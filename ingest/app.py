@@ -9,6 +9,7 @@ from ingest.consumer import Consumer
 from ingest.errors import WorkersUnavailable
 from ingest.settings import IngestSettings
 from lake.lake import Commit
+from lake.rejections import Refusal
 from processors import deployment as processors_deployment
 from processors.job import ImageJob
 from processors.worker import Failure
@@ -28,7 +29,7 @@ class KafkaIngest:
     """
 
     async def __init__(self, settings: IngestSettings) -> None:  # type: ignore[misc]  # Serve awaits it
-        self._consumer = Consumer(settings, submit=self._submit)
+        self._consumer = Consumer(settings, submit=self._submit, note=self._note)
         self._run = asyncio.create_task(self._consumer.run())
 
     async def check_health(self) -> None:
@@ -61,6 +62,13 @@ class KafkaIngest:
         ) as error:
             raise WorkersUnavailable("no processor took the batch") from error
         return answer
+
+    async def _note(self, refusal: Refusal) -> None:
+        """Have a replica of the processors write a refusal down: this one knows no store."""
+        processors = serve.get_deployment_handle(
+            processors_deployment.NAME, processors_deployment.APP
+        )
+        await processors.note.remote(refusal)
 
 
 def ingest_app(settings: IngestSettings, *, replicas: int, cpus: float) -> serve.Application:

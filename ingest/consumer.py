@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
 
 from ingest.dead_letters import DeadLetters
-from ingest.delivery import Delivery, Flight, Outcome, Submit
+from ingest.delivery import Delivery, Flight, Note, Outcome, Submit
 from ingest.errors import InvalidMessage, KafkaUnavailable, StreamStopped
 from ingest.intake import HOLD_SECONDS, Intake
 from ingest.kafka import KafkaProducer, ensure_topics
@@ -64,8 +64,8 @@ class Consumer:
       2. on the Kafka thread: note what is done, commit up to the longest durable prefix of
          offsets, pause partitions too far ahead of an unfinished message, read one batch
       3. make each message a job, or a rejection
-      4. deliver the batch, in a task of its own: submit; retry what is ours to retry; dead-letter
-         what is refused; find out which message takes workers down
+      4. deliver the batch, in a task of its own: submit; retry what is ours to retry; note and
+         dead-letter what is refused; find out which message takes workers down
       5. settle each message that is at its end: free its bytes, tell the Kafka thread
 
     Guarantee: an offset is committed only after the image's record and row, or its dead letter,
@@ -73,11 +73,12 @@ class Consumer:
     was not committed, and a repeated message is the same image. Batches overtake each other.
     """
 
-    def __init__(self, settings: IngestSettings, submit: Submit) -> None:
+    def __init__(self, settings: IngestSettings, submit: Submit, note: Note) -> None:
         # A misspelt default would turn the whole topic into dead letters; raises UnknownPreset.
         find_preset(settings.default_preset)
         self._settings = settings
         self._submit = submit
+        self._note = note
         self._terms = Terms(
             settings.kafka_tenant, settings.default_preset, settings.kafka_max_message_bytes
         )
@@ -158,7 +159,9 @@ class Consumer:
         producer = KafkaProducer(self._settings)
         try:
             dead_letters = DeadLetters(producer, self._settings.dead_letters)
-            delivery = Delivery(self._submit, dead_letters, self._settle, self._settings)
+            delivery = Delivery(
+                self._submit, self._note, dead_letters, self._settle, self._settings
+            )
             stream = await self._call(Stream, self._settings)
             self._stream, self._delivery = stream, delivery
             await self._consume(stream, delivery)

@@ -19,6 +19,7 @@ from ingest.messages import Message, Rejection
 from ingest.offsets import Ticket
 from ingest.settings import IngestSettings
 from lake.lake import Commit
+from lake.rejections import Refusal
 from processors.job import ImageJob
 from processors.worker import Failure
 
@@ -31,6 +32,9 @@ _LONGEST_WAIT_SECONDS = 10.0
 Submit = Callable[[list[ImageJob]], Awaitable[list[Commit | Failure]]]
 """One answer a job, in order. Raises WorkersUnavailable when nobody took the batch; anything
 else it raises is held against the batch."""
+
+Note = Callable[[Refusal], Awaitable[None]]
+"""Writes a refusal down for analysts; done twice it is one row. Whatever it raises is passing."""
 
 Outcome = Literal["created", "replayed", "erased", "dead-lettered", "dropped"]
 
@@ -54,11 +58,13 @@ class Delivery:
     def __init__(
         self,
         submit: Submit,
+        note: Note,
         dead_letters: DeadLetters,
         settle: Callable[[Flight, Outcome], None],
         settings: IngestSettings,
     ) -> None:
         self._submit = submit
+        self._note = note
         self._dead_letters = dead_letters
         self._settle = settle
         self._settings = settings
@@ -151,7 +157,7 @@ class Delivery:
         return flights
 
     async def _refuse(self, flight: Flight, why: Rejection) -> None:
-        """Dead-letter it, and settle it when the cluster has the dead letter."""
+        """Note it, dead-letter it, and settle it when the cluster has the dead letter."""
         limit = self._settings.kafka_max_dead_letters_in_a_row
         if limit and self._in_a_row >= limit:
             raise TooManyDeadLetters(
@@ -162,15 +168,27 @@ class Delivery:
             if flight.ticket.dropped:
                 self._settle(flight, "dropped")
                 return
-            try:
-                await self._dead_letters.send(flight.message, why)
-            except KafkaUnavailable as error:
-                self.last_failure = f"dead letter: {error}"
-                _log.warning("dead letter not sent yet: %s", error)
-                await asyncio.sleep(wait)
-            else:
+            if await self._refused(flight.message, why):
                 self._settle(flight, "dead-lettered")
                 return
+            await asyncio.sleep(wait)
+
+    async def _refused(self, message: Message, why: Rejection) -> bool:
+        """Whether row and dead letter are durable. The row first: it is never doubled."""
+        try:
+            async with asyncio.timeout(self._settings.kafka_submit_timeout_seconds):
+                await self._note(_refusal(self._settings.kafka_tenant, message, why))
+        except Exception as error:  # noqa: BLE001  # store or workers are away
+            self.last_failure = f"rejection: {error!r}"
+            _log.warning("rejection not noted yet: %r", error)
+            return False
+        try:
+            await self._dead_letters.send(message, why)
+        except KafkaUnavailable as error:
+            self.last_failure = f"dead letter: {error}"
+            _log.warning("dead letter not sent yet: %s", error)
+            return False
+        return True
 
     def _suspicious(self, flight: Flight) -> bool:
         return flight.failures >= self._settings.kafka_batch_failures
@@ -181,6 +199,22 @@ class Delivery:
             if flight.ticket.dropped:
                 self._settle(flight, "dropped")
         return [flight for flight in flights if not flight.ticket.dropped]
+
+
+def _refusal(tenant: str, message: Message, why: Rejection) -> Refusal:
+    return Refusal(
+        tenant=tenant,
+        topic=message.topic,
+        topic_id=message.topic_id,
+        partition=message.partition,
+        offset=message.offset,
+        message_time=message.timestamp,
+        bytes=len(message.value or b""),
+        code=why.code,
+        detail=why.detail,
+        limit=why.limit,
+        value=why.value,
+    )
 
 
 def _waits() -> Iterator[float]:

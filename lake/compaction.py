@@ -134,13 +134,15 @@ class Compactor:
         report = CompactionReport()
         failed: list[datetime] = []
         deadline = asyncio.get_running_loop().time() + _PASS_SECONDS
-        for hour in await self._hours(end):
+        hours = await self._hours(end)
+        for hour in hours:
             if asyncio.get_running_loop().time() > deadline:
                 end, report.left = hour, True
                 break
             if not await self._settled(hour, report):
                 failed.append(hour)
-        await move_watermark(self._store, self._table.folders, min([*failed, end]))
+        if hours:
+            await move_watermark(self._store, self._table.folders, min([*failed, end]))
         self._passed = None if report.left else end
         self._due = {hour: self._clock.now() + _RETRY for hour in failed}
         return report

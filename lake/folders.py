@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from lake import layout
 from lake.object_store import ObjectStore, Stored
 
-_RECORD = "record.json"
 _DEPTH = 5
 """parts of a key below `images/`: images, tenant, two hex digits, id, name"""
 
@@ -17,13 +16,10 @@ class ImageFolder:
 
     tenant: str
     image_id: str
+    record_key: str
+    """where the record is, or would be"""
     record: Stored | None
     objects: Sequence[Stored]
-
-    @property
-    def record_key(self) -> str:
-        """Where the record is, or would be."""
-        return layout.record_key(self.tenant, self.image_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +37,14 @@ async def image_folders(store: ObjectStore, prefix: str) -> AsyncIterator[ImageF
     """
     folder = ""
     group: list[Stored] = []
-    async for stored in store.walk(prefix):
-        parent = stored.key.rpartition("/")[0]
-        if parent != folder:
-            for found in _grouped(folder, group):
-                yield found
-            folder, group = parent, []
-        group.append(stored)
+    async for page in store.pages(prefix):
+        for stored in page:
+            parent = stored.key.rpartition("/")[0]
+            if parent != folder:
+                for found in _grouped(folder, group):
+                    yield found
+                folder, group = parent, []
+            group.append(stored)
     for found in _grouped(folder, group):
         yield found
 
@@ -84,5 +81,11 @@ def _grouped(folder: str, group: Sequence[Stored]) -> list[ImageFolder | Stray]:
 
 def _folder(tenant: str, image_id: str, group: Sequence[Stored]) -> ImageFolder:
     key = layout.record_key(tenant, image_id)
-    record = next((stored for stored in group if stored.key == key), None)
-    return ImageFolder(tenant, image_id, record, [s for s in group if s.key != key])
+    record = None
+    objects = []
+    for stored in group:
+        if stored.key == key:
+            record = stored
+        else:
+            objects.append(stored)
+    return ImageFolder(tenant, image_id, key, record, objects)

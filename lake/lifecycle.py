@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Rule = dict[str, Any]
 
 _OURS = "pixlake-"
-_EXPIRING = (layout.IMAGES, "lake", layout.JOURNAL)
+_EXPIRING = (layout.IMAGES, "lake", layout.JOURNAL, layout.REJECTIONS)
 _CONNECT_SECONDS = 5
 _READ_SECONDS = 30
 

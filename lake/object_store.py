@@ -17,7 +17,7 @@ import hashlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -29,7 +29,9 @@ from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import LocalStore, MemoryStore, S3Store
 
 from lake.errors import AlreadyExists, KeyMissing, LakeError, Mismatch, StoreFull, StoreUnavailable
+from lake.local_files import read_files, walk_files
 from lake.settings import LakeSettings
+from lake.stored import Stored
 
 if TYPE_CHECKING:  # obstore has these as types only
     from obstore import GetOptions, GetResult, ObjectMeta
@@ -55,16 +57,6 @@ _FULL = ("os error 28)", "os error 122)", "[Errno 28]", "[Errno 122]")
 
 Buffer = bytes | bytearray | memoryview | NDArray[np.uint8]
 """What can be PUT without a copy."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """What the store knows of an object; `size` in bytes, `modified` by the store's clock."""
-
-    key: str
-    size: int
-    etag: str
-    modified: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,15 +162,26 @@ class ObjectStore:
 
     async def walk(self, prefix: str) -> AsyncIterator[Stored]:
         """Every object below a folder, page by page: little memory, however many there are."""
+        async for page in self.pages(prefix):
+            for stored in page:
+                yield stored
+
+    async def pages(self, prefix: str) -> AsyncIterator[list[Stored]]:
+        """Every object below a folder, some thousand at a time; a folder's follow each other."""
         with _translated(prefix):
-            async for page in obstore.list(self._backend, prefix):
-                for meta in page:
-                    yield _stored(meta)
+            if self.root is not None:
+                files = walk_files(self.root, prefix)
+                while page := await asyncio.to_thread(_local_page, files):
+                    yield page
+                return
+            async for metas in obstore.list(self._backend, prefix):
+                yield [_stored(meta) for meta in metas]
 
     async def read_many(self, keys: Sequence[str]) -> list[bytes | None]:
         """All bytes of many small objects, in order, at little cost each; None: not there."""
         if self.root is not None:
-            return await asyncio.to_thread(_read_files, self.root, keys)
+            with _translated("many keys"):
+                return await asyncio.to_thread(read_files, self.root, keys)
         limit = asyncio.Semaphore(_READERS)
 
         async def read(key: str) -> bytes | None:
@@ -237,16 +240,11 @@ class ObjectStore:
                 return str(result["e_tag"])
 
 
-def _read_files(root: Path, keys: Sequence[str]) -> list[bytes | None]:
-    # Four times as quick as obstore, which counts when an audit reads a million records.
-    found: list[bytes | None] = []
-    for key in keys:
-        with _translated(key):
-            try:
-                found.append((root / key).read_bytes())
-            except FileNotFoundError:
-                found.append(None)
-    return found
+def _local_page(files: Iterator[list[Stored]]) -> list[Stored]:
+    page: list[Stored] = []
+    while len(page) < _LIST_PAGE and (folder := next(files, None)):
+        page += folder
+    return page
 
 
 def _s3(settings: LakeSettings, bucket: str, prefix: str) -> S3Store:

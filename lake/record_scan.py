@@ -83,7 +83,8 @@ class RecordScan:
 
     def _is_in_scope(self, folder: ImageFolder) -> bool:
         """By the listing alone. A home is never younger than its record, but may be older."""
-        newest = max(s.modified for s in (*folder.objects, folder.record) if s is not None)
+        there = folder.objects if folder.record is None else (*folder.objects, folder.record)
+        newest = max([stored.modified for stored in there])
         return newest >= self._scope.start or self._scope.is_overdue(newest)
 
     async def _judge(self, folders: Sequence[ImageFolder]) -> None:
@@ -134,14 +135,19 @@ class RecordScan:
             return self._erased(folder, record)
         faults = []
         sizes = {stored.key: stored.size for stored in folder.objects}
-        for named in _objects(record):
-            size = sizes.pop(named.key, None)
+        named = [
+            (record.original_key, record.bytes),
+            *((r.key, r.bytes) for r in record.renditions),
+        ]
+        for key, says in named:
+            size = sizes.pop(key, None)
             if size is None:
-                faults.append(Fault("missing_object", named.key, "its record names it"))
-            elif size != named.bytes:
-                detail = f"{size} bytes, its record says {named.bytes}"
-                faults.append(Fault("wrong_bytes", named.key, detail))
-        return faults + self._orphans(folder, frozenset(sizes), "its record does not name it")
+                faults.append(Fault("missing_object", key, "its record names it"))
+            elif size != says:
+                faults.append(Fault("wrong_bytes", key, f"{size} bytes, its record says {says}"))
+        if sizes:
+            faults += self._orphans(folder, frozenset(sizes), "its record does not name it")
+        return faults
 
     def _erased(self, folder: ImageFolder, record: Tombstone) -> list[Fault]:
         own = {s.key for s in folder.objects if attempt_of(s.key) == record.attempt}

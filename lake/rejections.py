@@ -28,6 +28,7 @@ from lake.records import EXPIRY_MARGIN
 from lake.tables import Rejected
 
 _TRIES = 4
+_MAX_CHARACTERS = 1000
 _BACKOFF_SECONDS = 0.1
 
 
@@ -90,9 +91,9 @@ class Rejections:
             message_time=refusal.message_time,
             bytes=refusal.bytes,
             code=refusal.code,
-            detail=refusal.detail,
+            detail=_text(refusal.detail),
             limit=refusal.limit,
-            value=None if refusal.value is None else str(refusal.value),
+            value=None if refusal.value is None else _text(refusal.value),
         )
         stored = await self._decide(mine)
         await self._journal.append(stored)
@@ -123,7 +124,12 @@ class Rejections:
 
     async def _resolve(self, mine: Rejected, key: str, body: bytes) -> Rejected:
         data, stored = await self._store.get(key)
-        found = parse_rejected(key, data)
+        try:
+            found = parse_rejected(key, data)
+        except UnreadableObject:
+            # A message that can't be refused would hold up its partition for good.
+            await self._store.replace(key, body, stored.etag)
+            return mine
         left = found.home + self._retention - self._clock.now()
         if left > timedelta(0):
             return found
@@ -132,6 +138,11 @@ class Rejections:
             raise ImageExpiring("the old rejection expires now", value=wait.total_seconds())
         await self._store.replace(key, body, stored.etag)
         return mine
+
+
+def _text(fact: object) -> str:
+    # It may quote the message, lone surrogates and all.
+    return str(fact)[:_MAX_CHARACTERS].encode("utf-8", "backslashreplace").decode()
 
 
 def parse_rejected(key: str, data: bytes) -> Rejected:

@@ -4,6 +4,7 @@
              names, a day old (what a crash leaves)
   journal/   homes past retention + margin
   lake/      files past it, by the date in their name: a rewritten file is younger than its rows
+  rejections/  records and journal of what was refused, as above
   probe/     leftovers of start-up probes
   a folder   what a killed process was writing (`name#1`), a day old
 
@@ -56,6 +57,7 @@ class SweepReport:
     orphans: int = 0
     journal: int = 0
     lake: int = 0
+    rejections: int = 0
     leftovers: int = 0
     failed: int = 0
 
@@ -89,7 +91,9 @@ class Sweeper:
         await self._clock.fresh()
         report = SweepReport()
         await self._sweep_images(report)
-        await self._sweep_journal(report)
+        report.journal += await self._sweep_journal(layout.IMAGE_ROWS, report)
+        report.rejections += await self._sweep_journal(layout.REJECTION_ROWS, report)
+        await self._sweep_rejections(report)
         await self._sweep_lake(report)
         await self._sweep_leftovers(report)
         return report
@@ -173,8 +177,9 @@ class Sweeper:
         dead = [s for s in folder.objects if s.key in named or self._is_old(s)]
         report.image_objects += await self._delete([s.key for s in dead])
 
-    async def _sweep_journal(self, report: SweepReport) -> None:
-        for name in await self._store.folders(layout.JOURNAL):
+    async def _sweep_journal(self, of: layout.Folders, report: SweepReport) -> int:
+        deleted = 0
+        for name in await self._store.folders(of.journal):
             try:
                 home = layout.parse_home(name)
             except ValueError:
@@ -182,8 +187,15 @@ class Sweeper:
                 log.warning("journal folder %s is not a home", name)
                 continue
             if home + self._kept <= self._clock.now():
-                objects = await self._store.objects(layout.journal_prefix(home))
-                report.journal += await self._delete([stored.key for stored in objects])
+                objects = await self._store.objects(layout.journal_prefix(home, of))
+                deleted += await self._delete([stored.key for stored in objects])
+        return deleted
+
+    async def _sweep_rejections(self, report: SweepReport) -> None:
+        # A record is written once, or again when it has expired: its age is that of its home.
+        async for stored in self._store.walk(layout.REJECTION_RECORDS):
+            if stored.modified + self._kept <= self._clock.now():
+                report.rejections += await self._delete([stored.key])
 
     async def _sweep_lake(self, report: SweepReport) -> None:
         async for stored in self._store.walk("lake"):

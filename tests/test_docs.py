@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lake.schema import IMAGES
+from lake.tables import IMAGE_TABLE, REJECTION_TABLE, Table
 from tests.reference import DOCS, PAGES
 
 ROOT = DOCS.parent
@@ -17,9 +17,14 @@ def test_reference_pages_are_current(name: str) -> None:
     assert (DOCS / name).read_text() == PAGES[name](), "run: python -m tests.reference"
 
 
-def test_every_column_is_described() -> None:
-    described = set(re.findall(r"^\| `(\w+)`", (DOCS / "columns.md").read_text(), re.MULTILINE))
-    assert described == {*IMAGES.names, "dt", "hour"}
+@pytest.mark.parametrize(
+    ("page", "table"),
+    [("columns.md", IMAGE_TABLE), ("rejections.md", REJECTION_TABLE)],
+    ids=["images", "rejections"],
+)
+def test_every_column_is_described(page: str, table: Table) -> None:
+    described = set(re.findall(r"^\| `(\w+)`", (DOCS / page).read_text(), re.MULTILINE))
+    assert described == {*table.columns.names, "dt", "hour"}
 
 
 @pytest.mark.parametrize("page", PROSE, ids=lambda page: page.name)

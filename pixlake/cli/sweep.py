@@ -36,7 +36,7 @@ def sweep(*, home: Home = None, json: Json = False) -> None:
         print(
             f"deleted {report.images} images with {report.image_objects} objects, "
             f"{report.orphans} orphans, {report.lake} lake files, {report.journal} journal "
-            f"objects, {report.leftovers} leftovers"
+            f"objects, {report.rejections} rejections, {report.leftovers} leftovers"
         )
     if report.failed:
         output.note(f"pixlake: {report.failed} could not be told; the next sweep tries again")

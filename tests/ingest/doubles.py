@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from ingest.consumer import Consumer
-from ingest.delivery import Submit
+from ingest.delivery import Note, Submit
 from ingest.settings import IngestSettings
 from lake.lake import Commit
+from lake.rejections import Refusal
 from lake.schema import ImageRecord
 from processors.job import ImageJob
 from processors.worker import Failure
@@ -41,6 +42,7 @@ class Workers:
         self.jobs: list[ImageJob] = []
         self.done: list[ImageJob] = []
         self.batches: list[int] = []
+        self.noted: list[Refusal] = []
 
     async def submit(self, jobs: list[ImageJob]) -> list[Commit | Failure]:
         self.batches.append(len(jobs))
@@ -50,15 +52,20 @@ class Workers:
         self.done += [j for j, a in zip(jobs, answers, strict=True) if isinstance(a, Commit)]
         return answers
 
+    async def note(self, refusal: Refusal) -> None:
+        self.noted.append(refusal)
+
     @property
     def done_values(self) -> list[bytes]:
         return [job.data.tobytes() for job in self.done]
 
 
 @asynccontextmanager
-async def running(settings: IngestSettings, submit: Submit) -> AsyncIterator[Consumer]:
+async def running(
+    settings: IngestSettings, submit: Submit, note: Note | None = None
+) -> AsyncIterator[Consumer]:
     """A consumer at work, which ends well."""
-    consumer = Consumer(settings, submit)
+    consumer = Consumer(settings, submit, note or Workers().note)
     task = asyncio.create_task(consumer.run())
     try:
         yield consumer

@@ -9,7 +9,9 @@ import pytest
 
 from ingest.consumer import Consumer
 from ingest.errors import KafkaUnavailable, StreamStopped, TooManyDeadLetters, WorkersUnavailable
+from lake.errors import StoreUnavailable
 from lake.lake import Commit
+from lake.rejections import Refusal
 from processors.errors import UnknownPreset
 from processors.job import ImageJob
 from processors.worker import Failure
@@ -61,6 +63,35 @@ async def test_a_refused_message_is_a_dead_letter_and_the_stream_goes_on(stage: 
         "pixlake-dead-letter-partition": b"0",
         "pixlake-dead-letter-offset": b"1",
     }
+
+
+async def test_a_refusal_is_noted_before_its_dead_letter_and_waits_for_the_store(
+    stage: Stage,
+) -> None:
+    workers = Workers(lambda _: refused("too_many_pixels", 5))
+    store_is_away = asyncio.Event()
+    tried = 0
+
+    async def note(refusal: Refusal) -> None:
+        nonlocal tried
+        tried += 1
+        if not store_is_away.is_set():
+            raise StoreUnavailable("the store is away")
+        await workers.note(refusal)
+
+    await stage.send(Sent(b"bad"))
+    async with running(stage.settings(), workers.submit, note) as consumer:
+        await until(lambda: tried > 1)
+        assert consumer.status().outcomes == {}
+        assert "the store is away" in (consumer.status().error or "")
+        assert stage.committed() < 0
+        assert await stage.dead_letters(0, more=0.2) == []
+        store_is_away.set()
+        await stage.until_committed(1)
+    (noted,) = workers.noted
+    assert (noted.topic, noted.partition, noted.offset) == (stage.topic, 0, 0)
+    assert (noted.code, noted.limit, noted.bytes) == ("too_many_pixels", 5, 3)
+    assert len(await stage.dead_letters(1, more=0.2)) == 1
 
 
 async def test_bad_messages_never_reach_the_workers(stage: Stage) -> None:
@@ -257,7 +288,9 @@ async def test_stop_finishes_what_is_under_way(stage: Stage) -> None:
     workers = Workers()
     workers.gate.clear()
     await stage.send_values([b"a", b"b", b"c"])
-    consumer = Consumer(stage.settings(kafka_commit_interval_seconds=60), workers.submit)
+    consumer = Consumer(
+        stage.settings(kafka_commit_interval_seconds=60), workers.submit, workers.note
+    )
     task = asyncio.create_task(consumer.run())
     await until(lambda: len(workers.jobs) == 3)
     stopping = asyncio.create_task(consumer.stop())
@@ -282,7 +315,7 @@ async def test_dead_letters_may_be_limited(stage: Stage) -> None:
     await stage.send_values([b"good", *[b"bad"] * 10])
     workers = Workers(lambda job: refused() if value_of(job) == b"bad" else committed_as(job))
     settings = stage.settings(kafka_max_dead_letters_in_a_row=3, kafka_batch_messages=1)
-    consumer = Consumer(settings, workers.submit)
+    consumer = Consumer(settings, workers.submit, workers.note)
     with pytest.raises(TooManyDeadLetters):
         await consumer.run()
     assert not consumer.status().alive
@@ -296,11 +329,11 @@ async def test_a_store_that_lies_stops_the_stream(stage: Stage) -> None:
     await stage.send_values([b"a"])
     workers = Workers(lambda _: refused("store_untrustworthy"))
     with pytest.raises(StreamStopped):
-        await Consumer(stage.settings(), workers.submit).run()
+        await Consumer(stage.settings(), workers.submit, workers.note).run()
     assert await asyncio.to_thread(stage.committed) < 0
 
 
 async def test_a_default_preset_that_does_not_exist_is_a_fault_at_start() -> None:
     stage = Stage("127.0.0.1:1", "images")
     with pytest.raises(UnknownPreset):
-        Consumer(stage.settings(default_preset="wbe"), Workers().submit)
+        Consumer(stage.settings(default_preset="wbe"), Workers().submit, Workers().note)

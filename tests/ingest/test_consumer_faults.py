@@ -43,7 +43,7 @@ async def test_a_cancelled_consumer_commits_no_more_than_is_durable(stage: Stage
     workers = Workers()
     workers.gate.clear()
     await stage.send_values([b"a", b"b"])
-    task = asyncio.create_task(Consumer(stage.settings(), workers.submit).run())
+    task = asyncio.create_task(Consumer(stage.settings(), workers.submit, workers.note).run())
     await until(lambda: len(workers.jobs) == 2)
     task.cancel()
     await asyncio.wait({task})

@@ -5,12 +5,15 @@ import numpy as np
 import pytest
 
 from lake.lake import Commit, Lake
+from lake.rejections import Refusal
+from lake.rows import decode_chain_file
 from lake.settings import LakeSettings
+from lake.tables import REJECTION_TABLE
 from processors.job import ImageJob
 from processors.settings import ProcessorSettings
 from processors.worker import Failure, Worker
 from tests.ingest.conftest import Stage
-from tests.ingest.doubles import running
+from tests.ingest.doubles import running, until
 from tests.ingest.wire import Sent
 
 
@@ -24,6 +27,16 @@ def event() -> list[tuple[str, bytes | None]]:
     return [("ce_specversion", b"1.0"), ("ce_id", b"1"), ("ce_source", b"//camera")]
 
 
+async def rejections(lake: Lake) -> list[tuple[str, int]]:
+    """Code and offset of every sealed row."""
+    found = []
+    for stored in await lake.store.objects(REJECTION_TABLE.folders.chains):
+        data, _ = await lake.store.get(stored.key)
+        rows = decode_chain_file(stored.key, data, of=REJECTION_TABLE).to_pylist()
+        found += [(row["code"], row["offset"]) for row in rows]
+    return found
+
+
 async def test_images_records_and_dead_letters(
     stage: Stage, event: list[tuple[str, bytes | None]]
 ) -> None:
@@ -35,6 +48,9 @@ async def test_images_records_and_dead_letters(
         taken.extend(jobs)
         return await worker.handle_many(jobs)
 
+    async def note(refusal: Refusal) -> None:
+        await lake.rejections.note(refusal)
+
     await stage.send(
         *(Sent(photo(seed)) for seed in range(5)),
         Sent(b"not an image at all"),
@@ -44,12 +60,21 @@ async def test_images_records_and_dead_letters(
     try:
         # One batch after the other: which of two equal events is first must not be a race.
         settings = stage.settings(kafka_batch_messages=8)
-        async with running(settings, submit) as consumer:
+        async with running(settings, submit, note) as consumer:
             await stage.until_committed(8)
             await stage.send(Sent(photo(6), headers=event), Sent(photo(7), headers=event))
             await stage.until_committed(10)
             assert consumer.status().outcomes == {"created": 6, "dead-lettered": 3, "replayed": 1}
         letters = await stage.dead_letters(3, more=0.2)
+        # Somebody reads it all again: the same images, and the same refusals.
+        async with running(stage.settings(kafka_group="again"), submit, note) as again:
+            await until(lambda: sum(again.status().outcomes.values()) == 10)
+        await lake.upkeep.run_pass(now=True)
+        assert sorted(await rejections(lake)) == [
+            ("idempotency_conflict", 8),
+            ("not_an_image", 5),
+            ("truncated", 6),
+        ]
         for job in taken[:5]:
             record = await lake.reader.record("default", job.image_id)
             assert (record.door, record.topic) == ("kafka", stage.topic)

@@ -8,7 +8,7 @@ from ingest.settings import IngestSettings
 from lake.lake import Commit
 from processors.job import ImageJob
 from processors.worker import Failure
-from tests.ingest.doubles import committed_as
+from tests.ingest.doubles import Workers, committed_as
 
 
 async def submit(jobs: list[ImageJob]) -> list[Commit | Failure]:
@@ -20,4 +20,4 @@ async def submit(jobs: list[ImageJob]) -> list[Commit | Failure]:
 
 if __name__ == "__main__":
     settings = IngestSettings.model_validate_json(sys.argv[1])
-    asyncio.run(Consumer(settings, submit).run())
+    asyncio.run(Consumer(settings, submit, Workers().note).run())

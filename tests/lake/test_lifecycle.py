@@ -66,7 +66,7 @@ def put(settings: LakeSettings, *rules: dict[str, Any]) -> None:
 def test_what_is_written_is_what_is_wanted(settings: LakeSettings) -> None:
     lifecycle = Lifecycle(settings)
     assert {difference.about for difference in lifecycle.check()} == {"missing"}
-    assert len(lifecycle.apply()) == 5
+    assert len(lifecycle.apply()) == 6
     assert lifecycle.check() == []
     assert lifecycle.apply() == []
     expiring = {
@@ -78,6 +78,7 @@ def test_what_is_written_is_what_is_wanted(settings: LakeSettings) -> None:
         "lakes/one/images/": 7,
         "lakes/one/lake/": 7,
         "lakes/one/journal/": 7,
+        "lakes/one/rejections/": 7,
         "lakes/one/probe/": 1,
     }
     rest = rules(settings)["pixlake-lakes-one-rest"]
@@ -90,7 +91,8 @@ def test_another_retention_is_a_difference(settings: LakeSettings) -> None:
     Lifecycle(settings).apply()
     longer = Lifecycle(settings.model_copy(update={"retention_days": 30}))
     assert [(d.rule, d.about) for d in longer.check()] == [
-        (f"pixlake-lakes-one-{name}", "different") for name in ("images", "lake", "journal")
+        (f"pixlake-lakes-one-{name}", "different")
+        for name in ("images", "lake", "journal", "rejections")
     ]
     longer.apply()
     assert rules(settings)["pixlake-lakes-one-lake"]["Expiration"] == {"Days": 30}
@@ -118,7 +120,7 @@ def test_two_lakes_share_a_bucket(settings: LakeSettings) -> None:
     Lifecycle(settings).apply()
     Lifecycle(other).apply()
     assert Lifecycle(settings).check() == Lifecycle(other).check() == []
-    assert len(rules(settings)) == 10
+    assert len(rules(settings)) == 12
 
 
 def test_stores_without_rules_say_so(tmp_path: Path, request: pytest.FixtureRequest) -> None:

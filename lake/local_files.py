@@ -1,0 +1,70 @@
+"""The quick ways through a store that is a folder of this machine, for who reads a million files.
+
+Listing by obstore costs twice the CPU of this, and reading four times.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from lake.stored import Stored
+
+# obstore PUTs into `name#1`, then renames; it lists no such file, nor do we.
+_STAGED = re.compile(r"#\d+$")
+_READ_BYTES = 2**16
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def read_files(root: Path, keys: Sequence[str]) -> list[bytes | None]:
+    """All bytes of many small files, in order; None: not there. Raises OSError."""
+    return [_read(f"{root}/{key}") for key in keys]
+
+
+def walk_files(root: Path, prefix: str) -> Iterator[list[Stored]]:
+    """All files below a folder of `root`, those of one folder together; raises OSError."""
+    folders = [prefix.strip("/")]
+    while folders:
+        folder = folders.pop()
+        files, below = _listed(root, folder)
+        folders += below
+        if files:
+            yield files
+
+
+def _listed(root: Path, folder: str) -> tuple[list[Stored], list[str]]:
+    """Files and folders of one folder, without those that go while it is listed."""
+    files: list[Stored] = []
+    below: list[str] = []
+    with suppress(FileNotFoundError), os.scandir(f"{root}/{folder}") as entries:
+        for entry in entries:
+            key = f"{folder}/{entry.name}" if folder else entry.name
+            if entry.is_dir():
+                below.append(key)
+            elif not _STAGED.search(key):
+                with suppress(FileNotFoundError):
+                    files.append(_stored(key, entry.stat()))
+    return files, below
+
+
+def _stored(key: str, stat: os.stat_result) -> Stored:
+    """As obstore would say it, ETag included."""
+    size, micros = stat.st_size, stat.st_mtime_ns // 1000
+    etag = f'"{stat.st_ino:x}-{micros:x}-{size:x}"'
+    return Stored(key, size, etag, _EPOCH + timedelta(microseconds=micros))
+
+
+def _read(path: str) -> bytes | None:
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        parts = [os.read(file, _READ_BYTES)]
+        while len(parts[-1]) == _READ_BYTES:
+            parts.append(os.read(file, _READ_BYTES))
+        return b"".join(parts)
+    finally:
+        os.close(file)

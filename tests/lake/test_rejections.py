@@ -1,0 +1,158 @@
+"""What Kafka sent and was refused: one row a message, however often it is read."""
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from unittest import mock
+
+import pytest
+
+from lake import layout
+from lake.errors import ImageExpiring, StoreUnavailable
+from lake.lake import Lake
+from lake.object_store import Buffer, ObjectStore
+from lake.rejections import Refusal
+from lake.retention import Sweeper
+from lake.rows import decode_chain_file
+from lake.settings import LakeSettings
+from lake.tables import REJECTION_TABLE
+from lake.views import Views
+from tests.lake.clocks import at, at_age
+from tests.lake.conftest import settings_for
+from tests.lake.samples import keys
+
+REFUSAL = Refusal(
+    tenant="acme",
+    topic="images",
+    topic_id="4fGq",
+    partition=3,
+    offset=4711,
+    message_time=datetime(2026, 11, 23, 10, tzinfo=UTC),
+    bytes=26_000_001,
+    code="too_many_bytes",
+    detail="the message is larger than an image may be",
+    limit=25_000_000,
+    value=26_000_001,
+)
+
+
+async def rows(lake: Lake) -> list[dict[str, object]]:
+    """Every sealed row."""
+    found = []
+    for stored in await lake.store.objects(REJECTION_TABLE.folders.chains):
+        data, _ = await lake.store.get(stored.key)
+        found += decode_chain_file(stored.key, data, of=REJECTION_TABLE).to_pylist()
+    return found
+
+
+async def test_a_refusal_is_a_row_that_says_what_and_why(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    for kind in ("folder", "s3"):
+        settings = settings_for(kind, tmp_path, request)
+        lake = await Lake.open(settings)
+        await lake.rejections.note(REFUSAL)
+        await lake.upkeep.run_pass(now=True)
+        (row,) = (
+            Views.open(settings)
+            .query(
+                'SELECT tenant, topic, "partition", "offset", bytes, code, "limit", value, '
+                "dt = home::DATE AS filed, abs(epoch(now()) - epoch(rejected_at)) < 60 AS fresh "
+                "FROM rejections"
+            )
+            .to_pylist()
+        )
+        assert row == {
+            "tenant": "acme",
+            "topic": "images",
+            "partition": 3,
+            "offset": 4711,
+            "bytes": 26_000_001,
+            "code": "too_many_bytes",
+            "limit": 25_000_000.0,
+            "value": "26000001",
+            "filed": True,
+            "fresh": True,
+        }
+
+
+async def test_a_message_that_is_read_again_is_no_second_row(lake: Lake) -> None:
+    first = await lake.rejections.note(REFUSAL)
+    await lake.upkeep.run_pass(now=True)
+    later = at_age(lake, hours=5)
+    again = await later.rejections.note(replace(REFUSAL, code="truncated"))
+    assert again == first  # the reason of the first time counts
+    await later.upkeep.run_pass(now=True)
+    assert [row["code"] for row in await rows(lake)] == ["too_many_bytes"]
+
+
+async def test_many_at_once_are_one_row(lake: Lake) -> None:
+    lakes = [at_age(lake, minutes=n) for n in range(8)]
+    noted = await asyncio.gather(*(one.rejections.note(REFUSAL) for one in lakes))
+    assert len(set(noted)) == 1
+    await at_age(lake, hours=1).upkeep.run_pass(now=True)
+    assert len(await rows(lake)) == 1
+
+
+async def test_a_topic_made_again_counts_anew(lake: Lake) -> None:
+    await lake.rejections.note(REFUSAL)
+    await lake.rejections.note(replace(REFUSAL, topic_id="other"))
+    await lake.upkeep.run_pass(now=True)
+    assert len(await rows(lake)) == 2
+
+
+async def test_an_answer_that_is_lost_is_looked_up(lake: Lake) -> None:
+    create = ObjectStore.create
+
+    async def lost(store: ObjectStore, key: str, data: Buffer) -> str:
+        etag = await create(store, key, data)
+        if key.startswith(layout.REJECTIONS):
+            raise StoreUnavailable("the answer is lost")
+        return etag
+
+    with mock.patch.object(ObjectStore, "create", lost):
+        noted = await lake.rejections.note(REFUSAL)
+    await lake.upkeep.run_pass(now=True)
+    (row,) = await rows(lake)
+    assert row["rejection_id"] == noted.rejection_id
+
+
+async def test_text_from_a_hostile_message_is_stored_printable(lake: Lake) -> None:
+    hostile = replace(REFUSAL, detail="\ud800" * 5, value="\udfff" + "x" * 5000)
+    await lake.rejections.note(hostile)
+    await lake.upkeep.run_pass(now=True)
+    (row,) = await rows(lake)
+    assert row["detail"] == "\\ud800" * 5
+    assert len(str(row["value"])) < 1010
+
+
+async def test_a_record_that_is_damaged_does_not_hold_up_the_stream(lake: Lake) -> None:
+    await lake.store.put(layout.rejection_key(REFUSAL.rejection_id), b"{")
+    await lake.rejections.note(REFUSAL)
+    await lake.upkeep.run_pass(now=True)
+    assert len(await rows(lake)) == 1
+
+
+async def test_it_expires_as_images_do(lake: Lake) -> None:
+    home = (await lake.rejections.note(REFUSAL)).home
+    await lake.upkeep.run_pass(now=True)
+    expired = home + timedelta(days=7)
+    with pytest.raises(ImageExpiring):
+        await at(lake, expired + timedelta(minutes=1)).rejections.note(REFUSAL)
+    gone = at(lake, expired + timedelta(hours=2))
+    settings = LakeSettings()
+    report = await Sweeper.of(gone.store, gone.clock, settings).sweep()
+    assert (report.rejections, report.failed) == (1, 0)
+    assert await keys(lake) == set()
+    again = await gone.rejections.note(REFUSAL)
+    assert again.home > expired
+
+
+async def test_the_sweeper_leaves_what_is_young(lake: Lake) -> None:
+    await lake.rejections.note(REFUSAL)
+    await lake.upkeep.run_pass(now=True)
+    before = await keys(lake)
+    late = at_age(lake, days=6)
+    assert (await Sweeper.of(late.store, late.clock, LakeSettings()).sweep()).rejections == 0
+    assert await keys(lake) == before
