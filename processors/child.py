@@ -14,13 +14,14 @@ from collections.abc import Callable
 from functools import lru_cache
 from mmap import mmap
 
-from processors import seccomp
-from processors.errors import DecoderMemory, Refused, Truncated
+from processors import heif, seccomp
+from processors.damage import judged
+from processors.errors import DecoderMemory, Refused
+from processors.formats import HEIC
 from processors.job import Processed
 from processors.pipeline import process
 from processors.preset import Preset
 from processors.protocol import LENGTH, Ready, Request, Start, answer_of, framed, refusal_of
-from processors.truncation import warned
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _STDERR = 2
@@ -67,7 +68,7 @@ def lock_down(start: Start) -> dict[str, int | bool | str]:
     # From here on no file, socket or pipe can be opened.
     _limit(resource.RLIMIT_NOFILE, 0)
     # It holds for this thread, and of those a fork leaves but one.
-    filtered = seccomp.install()
+    filtered = seccomp.install(threads=_needs_threads(start))
     return {
         "dies_with_parent": True,
         "no_new_privileges": True,
@@ -76,11 +77,15 @@ def lock_down(start: Start) -> dict[str, int | bool | str]:
         "address_space_bytes": addresses,
         "written_bytes": _MAX_WARNINGS,
         "new_file_descriptors": 0,
-        "threads": 1,
+        "threads": "may start" if _needs_threads(start) else 1,
         "environment": " ".join(sorted(os.environ)),
         "system_call_filter": filtered,
         "system_calls": " ".join(seccomp.CALLS) if filtered else "all",
     }
+
+
+def _needs_threads(start: Start) -> bool:
+    return HEIC.name in start.limits.formats and heif.available()
 
 
 def prctl(option: int, value: int) -> None:
@@ -98,8 +103,7 @@ def _answer(parent: socket.socket, data: bytes, preset: Preset, start: Start) ->
     """False if this process should not take another image."""
     try:
         processed = process(data, preset, start.limits)
-        if warned(os.pread(_STDERR, _WARNINGS_READ, 0)):
-            raise Truncated("the file ends before its pixels do")
+        processed = judged(processed, os.pread(_STDERR, _WARNINGS_READ, 0), start.limits)
     except Refused as error:
         parent.sendall(framed(refusal_of(error)))
     except MemoryError:

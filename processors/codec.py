@@ -1,21 +1,33 @@
-"""Bytes to `Image` and back: OpenCV where it is right, Pillow for inks and colour profiles."""
+"""Bytes to `Image` and back: OpenCV where it is right, Pillow for inks, libheif for HEIC."""
 
 import io
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from processors.colour import inks_to_srgb, to_srgb
+from processors.colour import inks_to_srgb, is_srgb, to_srgb
 from processors.errors import Undecodable
-from processors.formats import AVIF, JPEG, PNG, TIFF, WEBP, Format
+from processors.formats import AVIF, HEIC, JPEG, PNG, TIFF, WEBP, Format
 from processors.header import UPRIGHT, Header
-from processors.image import Image, Pixels
+from processors.heif import decode_heic
+from processors.image import WHITE, Image, Pixels, upper_bytes
+from processors.png import check_still
 
 OutputFormat = Literal["jpeg", "png", "webp", "avif"]
 OUTPUTS: dict[str, Format] = {each.name: each for each in (JPEG, PNG, WEBP, AVIF)}
+DEEP_OUTPUTS: frozenset[OutputFormat] = frozenset({"png", "avif"})
+"""Those that hold more than 8 bits a sample: PNG 16, AVIF 10, which is as much as browsers show."""
+
+LONGEST_SIDE: dict[OutputFormat, int] = {
+    "jpeg": 65_500,
+    "png": 65_535,
+    "webp": 16_383,
+    "avif": 65_535,
+}
+"""In pixels; libjpeg's and libwebp's own, and what a child may answer."""
 
 Reduction = Literal[1, 2, 4, 8]
 """By how much a JPEG's sides may be divided while it is decoded, at a fraction of the cost."""
@@ -38,6 +50,8 @@ _TURNS = {
     8: (True, True, False),
 }
 _GREY_AXES = 2
+_8_BITS, _16_BITS, _AVIF_BITS = 8, 16, 10
+_GREY_ALPHA = 2
 _OUT_OF_MEMORY = -4  # cv::Error::StsNoMem
 # Speed 8 of 10: half the time of 6 for a few per cent of bytes.
 _AVIF_SPEED = 8
@@ -45,13 +59,14 @@ _AVIF_SPEED = 8
 _PNG_COMPRESSION = 1
 
 
-def decode(header: Header, reduction: Reduction = 1) -> Image:
+def decode(header: Header, reduction: Reduction = 1, *, deep: bool = False) -> Image:
     """Pixels as people see them: oriented, sRGB, 8 bits a sample, alpha where it hides something.
 
     Of an animation, the first frame (of an APNG the default image). `reduction` holds for JPEG
-    in RGB or grey only; other files come whole. Raises Undecodable, MemoryError.
+    in RGB or grey only; other files come whole. `deep`: 16 bits a sample, if `can_be_deep`.
+    Raises Undecodable, MemoryError.
     """
-    pixels = _pixels(header, reduction)
+    pixels = _deep_pixels(header) if deep and can_be_deep(header) else _pixels(header, reduction)
     if not _is_upright(header):
         pixels = orient(pixels, header.orientation)
     return Image(np.ascontiguousarray(pixels)).without_empty_alpha()
@@ -62,20 +77,39 @@ def can_reduce(header: Header) -> bool:
     return header.format is JPEG and header.space in {"rgb", "grey"}
 
 
-def encode(image: Image, output: OutputFormat, quality: int) -> bytes:
+def can_be_deep(header: Header) -> bool:
+    """True if there are more than 8 bits, and colours that are sRGB as they are.
+
+    LittleCMS by way of Pillow converts in 8 bits only.
+    """
+    plain = header.space in {"rgb", "grey"} and (header.icc is None or is_srgb(header.icc))
+    return plain and header.bit_depth > _8_BITS and header.format in {PNG, TIFF, AVIF, HEIC}
+
+
+def encode(image: Image, output: OutputFormat, quality: int, background: str = WHITE) -> bytes:
     """`image` in that format, without any metadata; quality 1 to 100 (PNG ignores it).
 
-    JPEG has no alpha: it is composited over white. Raises MemoryError, ValueError.
+    JPEG has no alpha: it is composited over `background`, `#rrggbb`. A deep image stays so where
+    the format can. Raises MemoryError, ValueError.
     """
-    flat = image.on_white() if output == "jpeg" else image
+    held = image if output in DEEP_OUTPUTS else image.in_8_bits()
+    flat = held.flattened(background) if output == "jpeg" else held
+    pixels, depth = flat.pixels, _8_BITS
+    if flat.is_deep and output == "avif":
+        pixels = (pixels >> (_16_BITS - _AVIF_BITS)).astype(np.uint16, copy=False)
+        depth = _AVIF_BITS
     options = {
         "jpeg": [cv2.IMWRITE_JPEG_QUALITY, quality],
         "webp": [cv2.IMWRITE_WEBP_QUALITY, quality],
-        "avif": [cv2.IMWRITE_AVIF_QUALITY, quality, cv2.IMWRITE_AVIF_SPEED, _AVIF_SPEED],
+        "avif": [
+            *(cv2.IMWRITE_AVIF_QUALITY, quality),
+            *(cv2.IMWRITE_AVIF_SPEED, _AVIF_SPEED),
+            *(cv2.IMWRITE_AVIF_DEPTH, depth),
+        ],
         "png": [cv2.IMWRITE_PNG_COMPRESSION, _PNG_COMPRESSION],
     }[output]
     try:
-        done, encoded = cv2.imencode(f".{output}", flat.pixels, options)
+        done, encoded = cv2.imencode(f".{output}", pixels, options)
     except cv2.error as error:
         raise _memory_or(error, ValueError(f"{output} cannot hold this image")) from error
     if not done:
@@ -94,26 +128,62 @@ def _pixels(header: Header, reduction: Reduction) -> Pixels:
     """BGR or BGRA in sRGB."""
     if header.space in {"cmyk", "lab"}:
         return _pillow_pixels(header)
+    if header.format is HEIC:
+        return _in_srgb(header, _to_8_bits(_heic_pixels(header, deep=False)))
     flags = cv2.IMREAD_UNCHANGED if header.has_alpha else cv2.IMREAD_COLOR
     if reduction > 1 and can_reduce(header):
         flags = _REDUCED[reduction]
-    decoded = _imdecode(header.data, flags)
+    decoded = _imdecode(header, flags)
     _check_size(header, decoded, reduction if can_reduce(header) else 1)
     if decoded.dtype == np.uint16 and header.format is AVIF:
         # 10 or 12 bits in 16, and nothing says which.
         pixels = _pillow_pixels(header)
     else:
         pixels = _to_bgr(_to_8_bits(decoded))
+    return _in_srgb(header, pixels)
+
+
+def _deep_pixels(header: Header) -> Pixels:
+    """BGR or BGRA of 16 bits, full range."""
+    if header.format is HEIC:
+        decoded = _heic_pixels(header, deep=True)
+    else:
+        flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+        decoded = _imdecode(header, cv2.IMREAD_UNCHANGED if header.has_alpha else flags)
+        _check_size(header, decoded, 1)
+    if decoded.dtype != np.uint16:
+        raise Undecodable(f"samples of {decoded.dtype}, the header says {header.bit_depth} bits")
+    samples = _to_bgr(decoded).astype(np.uint16, copy=False)
+    bits = header.bit_depth
+    if header.format is AVIF or header.format is HEIC:
+        # Theirs are in the lower bits: white is 1,023 of 10 bits, and has to be 65,535.
+        full = samples << (_16_BITS - bits) | samples >> (2 * bits - _16_BITS)
+        return full.astype(np.uint16, copy=False)
+    return samples
+
+
+def _heic_pixels(header: Header, *, deep: bool) -> NDArray[np.generic]:
+    decoded = decode_heic(header.data, deep=deep)
+    _check_size(header, decoded, 1)
+    if decoded.dtype == np.uint16 and not deep:
+        decoded = decoded.astype(np.uint16) << (_16_BITS - header.bit_depth)  # grey comes as it is
+    return _to_bgr(decoded)
+
+
+def _in_srgb(header: Header, pixels: NDArray[np.uint8]) -> Pixels:
     if header.icc is None:
         return pixels
-    return to_srgb(pixels, header.icc, grey=header.space == "grey")
+    ours = pixels if pixels.flags.writeable else pixels.copy()
+    return to_srgb(ours, header.icc, grey=header.space == "grey")
 
 
-def _imdecode(data: bytes, flags: int) -> NDArray[np.generic]:
+def _imdecode(header: Header, flags: int) -> NDArray[np.generic]:
+    if header.format is PNG:
+        check_still(header.data)
     # Orientation is ours: OpenCV applies it for some formats and not for others.
     wanted = flags if flags == cv2.IMREAD_UNCHANGED else flags | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), wanted)
+        decoded = cv2.imdecode(np.frombuffer(header.data, np.uint8), wanted)
     except cv2.error as error:
         raise _memory_or(error, Undecodable("the pixels do not decode")) from error
     if decoded is None:
@@ -134,22 +204,27 @@ def _is_upright(header: Header) -> bool:
     return header.format is TIFF or header.orientation == UPRIGHT
 
 
-def _to_8_bits(decoded: NDArray[np.generic]) -> Pixels:
+def _to_8_bits(decoded: NDArray[np.generic]) -> NDArray[np.uint8]:
     if decoded.dtype == np.uint8:
         return decoded.astype(np.uint8, copy=False)
     if decoded.dtype == np.uint16:
-        # Every second byte, the upper ones (little-endian); a shift takes three times the memory.
-        return np.ascontiguousarray(decoded.view(np.uint8)[..., 1::2])
+        return upper_bytes(decoded)
     raise Undecodable(f"samples of {decoded.dtype}")
 
 
-def _to_bgr(pixels: Pixels) -> Pixels:
+def _to_bgr(pixels: NDArray[Any]) -> NDArray[Any]:
     if pixels.ndim == _GREY_AXES:
-        return cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR).astype(np.uint8, copy=False)
+        return cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)
+    if pixels.shape[2] == _GREY_ALPHA:
+        grey, alpha = pixels[:, :, 0], pixels[:, :, 1]
+        return np.stack([grey, grey, grey, alpha], axis=2)
     return pixels
 
 
-def _pillow_pixels(header: Header) -> Pixels:
+def _pillow_pixels(header: Header) -> NDArray[np.uint8]:
+    if header.format is JPEG:
+        # Pillow keeps libjpeg's warnings of damage to itself.
+        _imdecode(header, cv2.IMREAD_REDUCED_GRAYSCALE_8)
     try:
         with Pillow.open(io.BytesIO(header.data), formats=[header.format.name.upper()]) as image:
             image.load()

@@ -1,24 +1,29 @@
 """Colour profiles: from whatever a file was made in to sRGB, by LittleCMS through Pillow."""
 
 import io
+from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageCms
 
-from processors.image import BGR, Pixels
+from processors.image import BGR
+
+MAX_ICC_NAME = 80
+"""Longest name of a profile that is passed on, in characters."""
 
 # Rows converted at once: copies of a part need no memory worth counting.
 _STRIP_ROWS = 512
 
 
-def to_srgb(pixels: Pixels, icc: bytes, *, grey: bool) -> Pixels:
+def to_srgb(pixels: NDArray[np.uint8], icc: bytes, *, grey: bool) -> NDArray[np.uint8]:
     """BGR or BGRA by its profile, in place where it can; as it is where the profile is no use.
 
     `grey`: the three channels are copies of one, and the profile is one of grey.
     """
     mode = "L" if grey else "RGB"
-    transform = None if _is_srgb(icc) else _transform(icc, mode)
+    transform = None if is_srgb(icc) else _transform(icc, mode)
     if transform is None:
         return pixels
     for top in range(0, pixels.shape[0], _STRIP_ROWS):
@@ -49,14 +54,28 @@ def _transform(icc: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
         return None
 
 
-def _is_srgb(icc: bytes) -> bool:
-    # Most photographs carry it, and to convert them to themselves costs 14 ns a pixel.
+def is_srgb(icc: bytes) -> bool:
+    """True if there is nothing to convert: most photographs carry it, at 14 ns a pixel."""
+    space, name = _described(icc)
+    return space == "RGB" and name.startswith("sRGB")
+
+
+def profile_name(icc: bytes) -> str | None:
+    """What a profile calls itself, cut to 80 printable characters; None if it does not parse."""
+    return _described(icc)[1] or None
+
+
+# A camera writes the same one into all of its photographs.
+@lru_cache(maxsize=16)
+def _described(icc: bytes) -> tuple[str, str]:
+    """Colour space and name; both empty where the profile is broken."""
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc)).profile
+        name = (profile.profile_description or "").strip()
+        space = profile.xcolor_space.strip()
     except (OSError, ValueError, TypeError):
-        return False
-    description = (profile.profile_description or "").strip()
-    return profile.xcolor_space.strip() == "RGB" and description.startswith("sRGB")
+        return "", ""
+    return space, "".join(each for each in name if each.isprintable())[:MAX_ICC_NAME]
 
 
 def _lab_profile() -> bytes:

@@ -10,6 +10,9 @@ ProcessorError
       · TooManyBytes          too_many_bytes         limit, value: bytes
       · TooManyPixels         too_many_pixels        limit, value: pixels x frames
       · SideTooLong           side_too_long          limit, value: pixels
+      · TooMuchMetadata       too_much_metadata      limit, value: bytes
+      · OutputTooLarge        output_too_large       limit, value: pixels
+      · Damaged               damaged                by setting; else it is marked
       · UnknownPreset         unknown_preset
       · DecoderCrashed        decoder_crashed
       · DecoderTimeout        decoder_timeout        limit: seconds of wall clock
@@ -104,6 +107,24 @@ class SideTooLong(Refused):
     """Width or height is over the limit."""
 
     code = "side_too_long"
+
+
+class TooMuchMetadata(Refused):
+    """More EXIF, XMP, ICC, comments and text, in bytes, than the limit."""
+
+    code = "too_much_metadata"
+
+
+class OutputTooLarge(Refused):
+    """A rendition would have more pixels than the limit, or a longer side than its format has."""
+
+    code = "output_too_large"
+
+
+class Damaged(Refused):
+    """The decoder had to guess at a part of the pixels; `value` is what it said."""
+
+    code = "damaged"
 
 
 class UnknownPreset(Refused):

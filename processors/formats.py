@@ -1,9 +1,11 @@
-"""Formats by magic bytes: the seven that we take, and the names of those that we do not.
+"""Formats by magic bytes: the eight that we take, and the names of those that we do not.
 
-OpenCV cannot switch a codec off at run time, so nothing reaches it but what this list lets in.
+OpenCV cannot switch a codec off at run time, so nothing reaches it but what this list lets in. Each
+format is a setting; JPEG 2000, PNM, PFM, Radiance HDR and Sun raster are none, and never will be.
 File names and content types that clients send are never looked at.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from processors.errors import EmptyImage, NotAnImage, TooManyBytes, UnsupportedFormat
@@ -24,10 +26,11 @@ PNG = Format("png", "image/png", "png")
 WEBP = Format("webp", "image/webp", "webp")
 GIF = Format("gif", "image/gif", "gif")
 AVIF = Format("avif", "image/avif", "avif")
+HEIC = Format("heic", "image/heic", "heic")
 TIFF = Format("tiff", "image/tiff", "tif")
 BMP = Format("bmp", "image/bmp", "bmp")
 
-FORMATS = {each.name: each for each in (JPEG, PNG, WEBP, GIF, AVIF, TIFF, BMP)}
+FORMATS = {each.name: each for each in (JPEG, PNG, WEBP, GIF, AVIF, HEIC, TIFF, BMP)}
 """What comes in; what goes out is a part of it (`preset.OutputFormat`)."""
 
 HEAD_BYTES = 1024
@@ -73,19 +76,28 @@ _REFUSED = (
     (b"\xd7\xcd\xc6\x9a", "WMF"),
     (b"\x1a\x45\xdf\xa3", "video"),
     (b"FLV\x01", "video"),
+    (b"OggS", "video"),
+    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "video"),
     (b"\0\0\1\xba", "video"),
     (b"\0\0\1\xb3", "video"),
-    *((b"P%d%c" % (kind, space), "PNM") for kind in range(1, 8) for space in b"\n\r\t "),
+    *((b"P%d%c" % (kind, space), "PNM") for kind in range(1, 8) for space in b"\n\r\t #"),
+    *((b"P%c%c" % (kind, space), "PFM") for kind in b"Ff" for space in b"\n\r\t "),
 )
-_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1"}
+_AVIF_BRANDS = {b"avif", b"avis"}
+# `mif1` alone says no more than "a still image": the decoder finds out if it is one that it knows.
+_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1"}
 _RAW_BRANDS = {b"crx "}
+# A QuickTime file may do without `ftyp`.
+_QUICKTIME = {b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"}
+_MPEG_TS_PACKET = 188
 _CR2_AT_8 = b"CR\x02\0"
 
 
 def check_bytes(data: memoryview, limits: Limits) -> Format:
     """The cheap half of the gate: size and magic bytes, microseconds, no copy of the data.
 
-    Raises EmptyImage, TooManyBytes, UnsupportedFormat, NotAnImage.
+    Raises EmptyImage, TooManyBytes, UnsupportedFormat (of another kind, or switched off),
+    NotAnImage.
     """
     if data.nbytes > limits.max_bytes:
         raise TooManyBytes(
@@ -93,53 +105,71 @@ def check_bytes(data: memoryview, limits: Limits) -> Format:
             limit=limits.max_bytes,
             value=data.nbytes,
         )
-    return sniff(bytes(data[:HEAD_BYTES]))
+    return sniff(bytes(data[:HEAD_BYTES]), limits.formats)
 
 
-def sniff(head: bytes) -> Format:
-    """The format that starts with these bytes (the first 1,024 are enough).
+def sniff(head: bytes, taken: Collection[str] = FORMATS) -> Format:
+    """The format that starts with these bytes (the first 1,024 are enough), if it is in `taken`.
 
     Raises EmptyImage, UnsupportedFormat (its value names the format), NotAnImage.
     """
     if not head:
         raise EmptyImage("no bytes")
-    if found := _taken(head):
+    found = _taken(head)
+    if found and found.name in taken:
         return found
-    if name := _refused(head):
-        raise UnsupportedFormat(
-            f"{name} is not taken; send one of: {', '.join(sorted(FORMATS))}", value=name
-        )
-    raise NotAnImage("these bytes are not the start of any known image format")
+    name = found.name.upper() if found else _refused(head)
+    if name is None:
+        raise NotAnImage("these bytes are not the start of any known image format")
+    send = ", ".join(sorted(taken))
+    raise UnsupportedFormat(f"{name} is not taken; send one of: {send}", value=name)
 
 
 def _taken(head: bytes) -> Format | None:
     for magic, found in _TAKEN:
         if head.startswith(magic):
             return found
+    return _of_boxes(_brands(head)) if head[4:8] == b"ftyp" else _of_structure(head)
+
+
+def _of_structure(head: bytes) -> Format | None:
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return WEBP
     if head.startswith(_TIFF_MAGIC) and head[8:12] != _CR2_AT_8:
         return TIFF
     if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BMP_HEADER_SIZES:
         return BMP
-    if _brands(head) & {b"avif", b"avis"}:
-        return AVIF
     return None
+
+
+def _of_boxes(brands: set[bytes]) -> Format | None:
+    if brands & _RAW_BRANDS:
+        return None
+    if brands & _AVIF_BRANDS:
+        return AVIF
+    return HEIC if brands & _HEIC_BRANDS else None
 
 
 def _refused(head: bytes) -> str | None:
     for magic, name in _REFUSED:
         if head.startswith(magic):
             return name
-    if head.startswith(_TIFF_MAGIC):
-        return "camera RAW"  # what is left after `_taken`: Canon's CR2
-    if head.startswith(b"RIFF") and head[8:12] == b"AVI ":
+    if head.startswith(_TIFF_MAGIC) or _brands(head) & _RAW_BRANDS:
+        return "camera RAW"  # what is left of TIFFs after `_taken`: Canon's CR2
+    if _is_video(head):
         return "video"
-    if brands := _brands(head):
-        return _name_of(brands)
     if head[128:132] == b"DICM":
         return "DICOM"
     return "SVG" if _is_svg(head) else None
+
+
+def _is_video(head: bytes) -> bool:
+    return (
+        bool(_brands(head))
+        or head[4:8] in _QUICKTIME
+        or (head.startswith(b"RIFF") and head[8:12] == b"AVI ")
+        or head[::_MPEG_TS_PACKET][:5] == b"GGGGG"
+    )
 
 
 def _brands(head: bytes) -> set[bytes]:
@@ -148,12 +178,6 @@ def _brands(head: bytes) -> set[bytes]:
         return set()
     box = head[: min(int.from_bytes(head[:4], "big"), HEAD_BYTES)]
     return {box[8:12], *(box[at : at + 4] for at in range(16, len(box) - 3, 4))} - {b""}
-
-
-def _name_of(brands: set[bytes]) -> str:
-    if brands & _RAW_BRANDS:
-        return "camera RAW"
-    return "HEIC" if brands & _HEIF_BRANDS else "video"
 
 
 def _is_svg(head: bytes) -> bool:

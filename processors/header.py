@@ -1,7 +1,6 @@
 """What an image says of itself before a pixel is decoded: `Header`, and the limits on it.
 
-Each reader takes the whole file and returns a `Header`. JPEG, GIF, AVIF, TIFF and BMP are read by
-Pillow's plugins, opened lazily and one by name, never by trying; `png` and `webp` have their own.
+`header_readers` has a reader for each format, from the whole file to a `Header`.
 """
 
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from typing import Literal
 
 from PIL import Image
 
-from processors.errors import SideTooLong, TooManyPixels, Undecodable
+from processors.errors import SideTooLong, TooManyPixels, TooMuchMetadata, Undecodable
 from processors.formats import Format
 from processors.settings import Limits
 
@@ -27,6 +26,7 @@ class Header:
     """Facts of one file; width and height in pixels as stored, before orientation.
 
     `orientation` is EXIF's 1 to 8. `data` is what a decoder may see: the file, or less.
+    `duration_ms` is None for a still; `metadata_bytes` is all that is neither pixels nor structure.
     """
 
     format: Format
@@ -38,6 +38,9 @@ class Header:
     space: Space
     icc: bytes | None
     data: bytes
+    bit_depth: int = 8
+    duration_ms: int | None = None
+    metadata_bytes: int = 0
 
     @property
     def displayed(self) -> tuple[int, int]:
@@ -62,6 +65,16 @@ def check_limits(width: int, height: int, frames: int, limits: Limits) -> None:
             f"the limit is {limits.max_pixels}",
             limit=limits.max_pixels,
             value=pixels,
+        )
+
+
+def check_metadata(found: int, limits: Limits) -> None:
+    """Raises TooMuchMetadata."""
+    if found > limits.max_metadata_bytes:
+        raise TooMuchMetadata(
+            f"{found} bytes of metadata, the limit is {limits.max_metadata_bytes}",
+            limit=limits.max_metadata_bytes,
+            value=found,
         )
 
 

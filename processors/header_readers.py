@@ -1,22 +1,30 @@
-"""One reader a format, each from bytes to `Header`; the explicit table is at the end."""
+"""One reader a format, each from bytes to `Header`; the explicit table is at the end.
+
+JPEG, AVIF, TIFF and BMP are read by Pillow's plugins, opened lazily and one by name, never by
+trying; the others by modules of their own.
+"""
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 
-from PIL import AvifImagePlugin, BmpImagePlugin, GifImagePlugin, JpegImagePlugin, TiffImagePlugin
+from PIL import AvifImagePlugin, BmpImagePlugin, JpegImagePlugin, TiffImagePlugin
 from PIL.ImageFile import ImageFile
 
+from processors import bmff, jpeg, tiff
 from processors.errors import Refused, Undecodable, UnsupportedFormat
-from processors.formats import AVIF, BMP, GIF, JPEG, PNG, TIFF, WEBP, Format
+from processors.formats import AVIF, BMP, GIF, HEIC, JPEG, PNG, TIFF, WEBP, Format
+from processors.gif import read_gif
 from processors.header import (
     ORIENTATION_TAG,
-    UPRIGHT,
     Header,
     Space,
     check_limits,
+    check_metadata,
     exif_orientation,
     valid_orientation,
 )
+from processors.heif import read_heic
 from processors.png import read_png
 from processors.settings import Limits
 from processors.webp import read_webp
@@ -31,7 +39,7 @@ _SPACES: dict[str, Space] = {
     "LAB": "lab",
 }
 _ALPHA_MODES = {"LA", "La", "PA", "RGBA", "RGBa"}
-_WIDTH_TAG, _HEIGHT_TAG = 256, 257
+_WIDTH_TAG, _HEIGHT_TAG, _BITS_TAG = 256, 257, 258
 _SUBFILE_TAG, _SUB_IFDS_TAG, _DNG_VERSION_TAG = 254, 330, 50706
 _REDUCED = 1
 
@@ -39,7 +47,7 @@ _REDUCED = 1
 def read_header(data: bytes, found: Format, limits: Limits) -> Header:
     """The header of a file of that format, within the limits; no pixel is decoded.
 
-    Raises Truncated, Undecodable, UnsupportedFormat, SideTooLong, TooManyPixels.
+    Raises Truncated, Undecodable, UnsupportedFormat, SideTooLong, TooManyPixels, TooMuchMetadata.
     """
     try:
         header = READERS[found.name](data, limits)
@@ -48,13 +56,17 @@ def read_header(data: bytes, found: Format, limits: Limits) -> Header:
     except Exception as error:  # Pillow's parsers raise anything on a bad file
         raise Undecodable(f"the {found.name} header does not parse") from error
     check_limits(header.width, header.height, header.frames, limits)
+    check_metadata(header.metadata_bytes, limits)
     return header
 
 
 def _read_jpeg(data: bytes, limits: Limits) -> Header:
+    # Before Pillow takes it all to pieces.
+    metadata = jpeg.metadata_bytes(data)
+    check_metadata(metadata, limits)
     # The class and not Image.open: a phone's multi-picture file is its first picture here.
     with JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as image:
-        return _header(JPEG, data, image, limits)
+        return _header(JPEG, data, image, limits, metadata=metadata)
 
 
 def _read_bmp(data: bytes, limits: Limits) -> Header:
@@ -62,19 +74,21 @@ def _read_bmp(data: bytes, limits: Limits) -> Header:
         return _header(BMP, data, image, limits)
 
 
-def _read_gif(data: bytes, limits: Limits) -> Header:
-    with GifImagePlugin.GifImageFile(io.BytesIO(data)) as image:
-        has_alpha = "transparency" in image.info
-        return _header(GIF, data, image, limits, animated=True, has_alpha=has_alpha)
-
-
 def _read_avif(data: bytes, limits: Limits) -> Header:
     # Pillow gives the container's turn and mirror, which is what counts here, as EXIF.
     with AvifImagePlugin.AvifImageFile(io.BytesIO(data)) as image:
-        return _header(AVIF, data, image, limits, animated=True)
+        header = _header(AVIF, data, image, limits, animated=True)
+    moves = header.frames > 1
+    return replace(
+        header,
+        bit_depth=bmff.avif_depth(data),
+        duration_ms=bmff.duration_ms(data) if moves else None,
+    )
 
 
 def _read_tiff(data: bytes, limits: Limits) -> Header:
+    metadata = tiff.metadata_bytes(data)
+    check_metadata(metadata, limits)
     with TiffImagePlugin.TiffImageFile(io.BytesIO(data)) as image:
         tags = image.tag_v2
         thumbnail_first = tags.get(_SUBFILE_TAG) == _REDUCED and _SUB_IFDS_TAG in tags
@@ -85,7 +99,17 @@ def _read_tiff(data: bytes, limits: Limits) -> Header:
         # Pillow swaps the sides of a turned TIFF; the tags say how it is stored.
         size = (int(tags[_WIDTH_TAG]), int(tags[_HEIGHT_TAG]))
         turn = valid_orientation(tags.get(ORIENTATION_TAG))
-        return _header(TIFF, data, image, limits, size=size, orientation=turn, animated=True)
+        header = _header(
+            TIFF,
+            data,
+            image,
+            limits,
+            size=size,
+            orientation=turn,
+            animated=True,
+            metadata=metadata,
+        )
+        return replace(header, bit_depth=max(tags.get(_BITS_TAG) or (1,)))
 
 
 def _header(
@@ -97,34 +121,40 @@ def _header(
     size: tuple[int, int] | None = None,
     orientation: int | None = None,
     animated: bool = False,
-    has_alpha: bool | None = None,
+    metadata: int | None = None,
 ) -> Header:
     width, height = size or image.size
     # Before anything else of the file is read: counting frames walks all of it.
     check_limits(width, height, 1, limits)
+    exif, xmp, profile = (_block(image, name) for name in ("exif", "xmp", "icc_profile"))
     if orientation is None:
-        exif = image.info.get("exif", b"")
-        orientation = exif_orientation(exif) if isinstance(exif, bytes) else UPRIGHT
-    profile = image.info.get("icc_profile")
+        orientation = exif_orientation(exif)
     return Header(
         format=found,
         width=width,
         height=height,
         frames=int(getattr(image, "n_frames", 1)) if animated else 1,
         orientation=orientation,
-        has_alpha=image.mode in _ALPHA_MODES if has_alpha is None else has_alpha,
+        has_alpha=image.mode in _ALPHA_MODES,
         space=_SPACES.get(image.mode, "rgb"),
-        icc=profile if isinstance(profile, bytes) and profile else None,
+        icc=profile or None,
         data=data,
+        metadata_bytes=len(exif) + len(xmp) + len(profile) if metadata is None else metadata,
     )
+
+
+def _block(image: ImageFile, name: str) -> bytes:
+    found = image.info.get(name)
+    return found if isinstance(found, bytes) else b""
 
 
 READERS: dict[str, Callable[[bytes, Limits], Header]] = {
     JPEG.name: _read_jpeg,
     PNG.name: lambda data, _: read_png(data),
     WEBP.name: lambda data, _: read_webp(data),
-    GIF.name: _read_gif,
+    GIF.name: lambda data, _: read_gif(data),
     AVIF.name: _read_avif,
+    HEIC.name: read_heic,
     TIFF.name: _read_tiff,
     BMP.name: _read_bmp,
 }

@@ -5,11 +5,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
+from processors.colour import MAX_ICC_NAME
+from processors.header import Space
 from processors.preset import Preset
 
 Door = Literal["api", "kafka"]
@@ -94,6 +97,21 @@ def _digest(parts: tuple[str, ...]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Details:
+    """What else is known of a file, whatever its format.
+
+    `duration_ms` is that of one run of an animation, None for a still. `icc_name` is what its
+    colour profile calls itself. `damaged`: the decoder had to guess at some of the pixels.
+    """
+
+    bit_depth: Annotated[int, Field(ge=1, le=64)]
+    space: Space
+    icc_name: Annotated[str, Field(max_length=MAX_ICC_NAME)] | None
+    duration_ms: Annotated[int, Field(ge=0)] | None
+    damaged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What the header says; width and height in pixels, as displayed (after EXIF orientation)."""
 
@@ -105,6 +123,7 @@ class Facts:
     orientation: int
     frames: int
     has_alpha: bool
+    details: Details
 
 
 @dataclass(frozen=True, slots=True)

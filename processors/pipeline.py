@@ -1,7 +1,8 @@
 """The path of one image, from bytes to `Processed`: a list of steps that can be read.
 
 1. gate: size and magic bytes (`formats`)
-2. header: dimensions, frames, orientation, profile; limits (`header_readers`, `png`, `webp`)
+2. header: dimensions, frames, orientation, profile, metadata; limits, those of what is to be made
+   included (`header_readers` and a module a format)
 3. decode: upright sRGB pixels, no larger than they are needed (`codec`)
 4. measure: on a reduced copy (`measures`)
 5. render: each rendition's operations, then its encoder (`operations`, `codec`)
@@ -10,13 +11,24 @@
 import math
 import time
 
-from processors.codec import OUTPUTS, Reduction, can_reduce, decode, encode
-from processors.errors import Truncated, Undecodable
+from processors.codec import (
+    DEEP_OUTPUTS,
+    LONGEST_SIDE,
+    OUTPUTS,
+    OutputFormat,
+    Reduction,
+    can_be_deep,
+    can_reduce,
+    decode,
+    encode,
+)
+from processors.colour import profile_name
+from processors.errors import OutputTooLarge, Truncated, Undecodable
 from processors.formats import check_bytes
 from processors.header import Header
 from processors.header_readers import read_header
 from processors.image import Image
-from processors.job import Facts, Measures, Processed, Rendition
+from processors.job import Details, Facts, Measures, Processed, Rendition
 from processors.measures import measure
 from processors.preset import Preset, RenditionSpec
 from processors.settings import Limits
@@ -38,12 +50,13 @@ def process(data: bytes, preset: Preset, limits: Limits) -> Processed:
     found = check_bytes(memoryview(data), limits)
     try:
         header = read_header(data, found, limits)
+        _check_outputs(header, preset, limits)
         image, measures = _decoded(header, preset)
     except Undecodable as error:
         if ends_early(data, found):
             raise Truncated("the file ends before its pixels do") from error
         raise
-    renditions = tuple(_render(image, spec) for spec in preset.renditions)
+    renditions = tuple(_render(image, spec, limits) for spec in preset.renditions)
     return Processed(
         facts=_facts(header),
         measures=measures,
@@ -60,10 +73,49 @@ def _decoded(header: Header, preset: Preset) -> tuple[Image, Measures]:
     """
     for_measures = _for_measures(header)
     for_renditions = _for_renditions(header, preset)
-    image = decode(header, min(for_measures, for_renditions))
+    deep = can_be_deep(header) and any(_keeps_depth(spec) for spec in preset.renditions)
+    image = decode(header, min(for_measures, for_renditions), deep=deep)
+    if deep:
+        return image, measure(decode(header, for_measures))
     if for_measures <= for_renditions:
         return image, measure(image)
     return image, measure(decode(header, for_measures))
+
+
+def _keeps_depth(spec: RenditionSpec) -> bool:
+    """True if 16 bits a sample would reach its encoder, and be of use there."""
+    return bool(spec.outputs & DEEP_OUTPUTS) and all(each.keeps_depth for each in spec.operations)
+
+
+def _check_outputs(header: Header, preset: Preset, limits: Limits) -> None:
+    """Raises OutputTooLarge for what a rendition would come to; nothing is decoded for it."""
+    for spec in preset.renditions:
+        width, height = header.displayed
+        for operation in spec.operations:
+            width, height = operation.size_after(width, height)
+            _check_output(width, height, limits)  # of each: a later one may be smaller again
+        _check_output(width, height, limits)
+        longest = min(LONGEST_SIDE[each] for each in _possible(spec, header))
+        if max(width, height) > longest:
+            raise OutputTooLarge(
+                f"rendition {spec.name} would be {width} x {height}, and its format ends "
+                f"at {longest}",
+                limit=longest,
+                value=max(width, height),
+            )
+
+
+def _possible(spec: RenditionSpec, header: Header) -> set[OutputFormat]:
+    return spec.outputs if header.has_alpha else {spec.output(has_alpha=False)}
+
+
+def _check_output(width: int, height: int, limits: Limits) -> None:
+    if (pixels := width * height) > limits.max_output_pixels:
+        raise OutputTooLarge(
+            f"{width} x {height} pixels to be made, the limit is {limits.max_output_pixels}",
+            limit=limits.max_output_pixels,
+            value=pixels,
+        )
 
 
 def _for_measures(header: Header) -> Reduction:
@@ -101,12 +153,21 @@ def _facts(header: Header) -> Facts:
         orientation=header.orientation,
         frames=header.frames,
         has_alpha=header.has_alpha,
+        details=Details(
+            bit_depth=header.bit_depth,
+            space=header.space,
+            icc_name=profile_name(header.icc) if header.icc else None,
+            duration_ms=header.duration_ms,
+        ),
     )
 
 
-def _render(image: Image, spec: RenditionSpec) -> Rendition:
+def _render(image: Image, spec: RenditionSpec, limits: Limits) -> Rendition:
+    if not _keeps_depth(spec):
+        image = image.in_8_bits()
     for operation in spec.operations:
         image = operation(image)
+        _check_output(image.width, image.height, limits)
     output = OUTPUTS[spec.output(has_alpha=image.has_alpha)]
     return Rendition(
         name=spec.name,
@@ -115,5 +176,5 @@ def _render(image: Image, spec: RenditionSpec) -> Rendition:
         extension=output.extension,
         width=image.width,
         height=image.height,
-        data=encode(image, spec.output(has_alpha=image.has_alpha), spec.quality),
+        data=encode(image, spec.output(has_alpha=image.has_alpha), spec.quality, spec.background),
     )

@@ -16,6 +16,8 @@ from processors.header import Header, exif_orientation
 KEPT = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 """Chunks that reach the decoder. Orientation (eXIf) and profile (iCCP) are read here."""
 
+_ANIMATION = {b"acTL", b"fdAT"}
+
 # Encoders write IDAT in pieces of 8 KB and up; a file of empty chunks would only burn time.
 MAX_CHUNKS = 100_000
 # Real profiles are below 4 MB (printers' tables); a bomb of zeros is not.
@@ -34,13 +36,19 @@ def read_png(data: bytes) -> Header:
     view = memoryview(data)
     kept = [view[:_SIGNATURE_BYTES]]
     found: dict[bytes, bytes] = {}
+    metadata = duration = 0
     for name, start, end in _chunks(data):
         if name in KEPT:
             kept.append(view[start - 8 : end + 4])
+        elif name == b"fcTL":
+            duration += _delay_ms(data[start:end])
+        elif name not in _ANIMATION:
+            metadata += end - start
         # The first of each counts: a later one can't change what was checked.
         if name not in found:
             found[name] = b"" if name == b"IDAT" else data[start:end]
-    width, height, colour = _dimensions(found)
+    width, height, depth, colour = _dimensions(found)
+    animated = b"acTL" in found
     return Header(
         format=PNG,
         width=width,
@@ -51,7 +59,17 @@ def read_png(data: bytes) -> Header:
         space="grey" if colour in {_GREY, _GREY_ALPHA} else "rgb",
         icc=_profile(found.get(b"iCCP", b"")),
         data=b"".join(kept),
+        bit_depth=8 if colour == _PALETTE else depth,
+        duration_ms=duration if animated else None,
+        metadata_bytes=metadata,
     )
+
+
+def check_still(data: bytes) -> None:
+    """Raises Undecodable if a PNG holds any chunk that is not in `KEPT`: none may reach OpenCV."""
+    for name, _, _ in _chunks(data):
+        if name not in KEPT:
+            raise Undecodable(f"a chunk {name!r} on its way to the decoder")
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
@@ -74,17 +92,23 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     raise Undecodable(f"more than {MAX_CHUNKS} chunks", limit=MAX_CHUNKS)
 
 
-def _dimensions(found: dict[bytes, bytes]) -> tuple[int, int, int]:
+def _dimensions(found: dict[bytes, bytes]) -> tuple[int, int, int, int]:
     ihdr = found[b"IHDR"]
     if len(ihdr) != _IHDR.size:
         raise Undecodable(f"an IHDR chunk of {len(ihdr)} bytes")
-    width, height, _, colour, *_ = _IHDR.unpack(ihdr)
-    return width, height, colour
+    width, height, depth, colour, *_ = _IHDR.unpack(ihdr)
+    return width, height, depth, colour
 
 
 def _frames(animation: bytes) -> int:
     # Frames are counted, never decoded: the still image is what everyone is shown.
     return max(1, int.from_bytes(animation[:4], "big")) if animation else 1
+
+
+def _delay_ms(control: bytes) -> int:
+    """How long a frame is shown, rounded; as a fraction of a second at the end of its fcTL."""
+    numerator = int.from_bytes(control[20:22], "big")
+    return round(1000 * numerator / (int.from_bytes(control[22:24], "big") or 100))
 
 
 def _profile(chunk: bytes) -> bytes | None:

@@ -1,12 +1,13 @@
 """Presets: named, versioned lists of renditions, each an ordered list of operations."""
 
 import re
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from processors.codec import OutputFormat
 from processors.errors import UnknownPreset
+from processors.image import WHITE
 from processors.operations import AnyOperation, Fit
 
 # Names become parts of object names and URLs.
@@ -33,13 +34,27 @@ class RenditionSpec(BaseModel):
 
     name: Name
     operations: tuple[AnyOperation, ...] = Field(default=(), max_length=MAX_OPERATIONS)
-    format: OutputFormat = "jpeg"
+    format: OutputFormat | Literal["auto"] = Field(
+        default="jpeg", description="`auto`: JPEG, or with transparent parts `alpha_format` or WebP"
+    )
     alpha_format: OutputFormat | None = None
+    background: str = Field(
+        default=WHITE,
+        pattern=r"^#[0-9a-f]{6}$",
+        description="what transparent parts of a JPEG lie on, as `#rrggbb`",
+    )
     quality: int = Field(default=82, ge=1, le=100, description="1 to 100; PNG has none")
 
     def output(self, *, has_alpha: bool) -> OutputFormat:
         """The format to encode in."""
+        if self.format == "auto":
+            return self.alpha_format or "webp" if has_alpha else "jpeg"
         return self.alpha_format or self.format if has_alpha else self.format
+
+    @property
+    def outputs(self) -> set[OutputFormat]:
+        """All that it may be encoded in."""
+        return {self.output(has_alpha=False), self.output(has_alpha=True)}
 
 
 class Preset(BaseModel):

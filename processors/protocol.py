@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from processors import errors
 from processors.codec import OUTPUTS, OutputFormat
 from processors.formats import Format
-from processors.job import Facts, Measures, Processed, Rendition
+from processors.job import Details, Facts, Measures, Processed, Rendition
 from processors.preset import MAX_RENDITIONS, Preset
 from processors.settings import Limits
 
@@ -91,6 +91,7 @@ class Answer(_Message):
     orientation: int = Field(ge=1, le=8)
     frames: int = Field(ge=1)
     has_alpha: bool
+    details: Details
     sharpness: float = Field(ge=0)
     brightness: float = Field(ge=0, le=255)
     dominant_color: str = Field(pattern=r"^#[0-9a-f]{6}$")
@@ -121,6 +122,9 @@ _REFUSALS: dict[str, type[errors.Refused]] = {
         errors.NotAnImage,
         errors.TooManyPixels,
         errors.SideTooLong,
+        errors.TooMuchMetadata,
+        errors.OutputTooLarge,
+        errors.Damaged,
         errors.DecoderMemory,
     )
 }
@@ -172,6 +176,7 @@ def answer_of(processed: Processed) -> Answer:
         orientation=facts.orientation,
         frames=facts.frames,
         has_alpha=facts.has_alpha,
+        details=facts.details,
         sharpness=measures.sharpness,
         brightness=measures.brightness,
         dominant_color=measures.dominant_color,
@@ -217,7 +222,7 @@ def check_answer(answer: Answer, preset: Preset, limits: Limits) -> None:
     if len(answer.renditions) != len(preset.renditions):
         raise BrokenProtocol("another number of renditions than asked for")
     for made, spec in zip(answer.renditions, preset.renditions, strict=True):
-        if made.name != spec.name or made.format not in {spec.format, spec.alpha_format}:
+        if made.name != spec.name or made.format not in spec.outputs:
             raise BrokenProtocol("another rendition than asked for")
         if made.size > made.width * made.height * _BYTES_A_PIXEL + _ENCODED_OVERHEAD:
             raise BrokenProtocol("a rendition larger than its pixels")
@@ -235,6 +240,7 @@ def processed_of(answer: Answer, found: Format, blobs: list[bytes]) -> Processed
             orientation=answer.orientation,
             frames=answer.frames,
             has_alpha=answer.has_alpha,
+            details=answer.details,
         ),
         measures=Measures(
             sharpness=answer.sharpness,

@@ -17,8 +17,8 @@ _KILL, _ERRNO, _ALLOW = 0x80000000, 0x00050000, 0x7FFF0000
 
 # Of the classic packet filter: load a word, jump if equal, greater or equal, any bit set, return.
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-# Where the kernel puts the number, the architecture and the third argument (its low half).
-_NUMBER_AT, _ARCH_AT, _THIRD_AT = 0, 4, 32
+# Where the kernel puts the number, the architecture, the first and the third argument (low halves).
+_NUMBER_AT, _ARCH_AT, _FIRST_AT, _THIRD_AT = 0, 4, 16, 32
 
 _COLUMNS = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 # x86_64 answers to a second set of numbers from here on; nobody uses it but to slip past filters.
@@ -47,6 +47,10 @@ _ALLOWED = {
 }
 # Memory, but never to be executed: the third argument says what for.
 _ALLOWED_UNLESS_EXECUTABLE = {"mmap": (9, 222), "mprotect": (10, 226)}
+# A thread of this process, never another process: the first argument says which. What `clone3` asks
+# for lies in memory that a filter can't read; told that there is no such call, glibc takes `clone`.
+_CLONE, _CLONE3, _CLONE_THREAD = (56, 220), (435, 435), 0x10000
+_RSEQ = (334, 293)  # glibc ends the process where a new thread's fails
 # No decoder has a use for these, not even as an attempt.
 _DEADLY = {
     "execveat": (322, 281),
@@ -73,14 +77,15 @@ CALLS = tuple(sorted((*_ALLOWED, *_ALLOWED_UNLESS_EXECUTABLE)))
 """The names of the calls that are let through."""
 
 
-def install() -> bool:
+def install(*, threads: bool = False) -> bool:
     """Filter the calls of this thread from now on, for good; False where it cannot be done.
 
+    `threads`: it may start some, under the same filter; libde265 can't decode HEIC without.
     Needs `no_new_privs`, and a process of one thread: others that exist already stay free.
     """
     if platform.machine() not in _COLUMNS:
         return False
-    program = _program(*_COLUMNS[platform.machine()])
+    program = _program(*_COLUMNS[platform.machine()], threads=threads)
     code = ctypes.create_string_buffer(program, len(program))
     # struct sock_fprog: how many instructions of 8 bytes, and where.
     header = struct.pack("@HP", len(program) // 8, ctypes.addressof(code))
@@ -89,7 +94,7 @@ def install() -> bool:
     return bool(done == 0)
 
 
-def _program(column: int, architecture: int) -> bytes:
+def _program(column: int, architecture: int, *, threads: bool) -> bytes:
     """The filter as instructions. Every jump is to the next but one or so: nothing to miscount."""
     deny = _step(_RETURN, _ERRNO | errno.EPERM)
     lines = [_step(_LOAD, _ARCH_AT), _step(_EQUAL, architecture, 1, 0), _step(_RETURN, _KILL)]
@@ -99,6 +104,11 @@ def _program(column: int, architecture: int) -> bytes:
     for numbers in _ALLOWED_UNLESS_EXECUTABLE.values():
         lines += [_step(_EQUAL, numbers[column], 0, 4), _step(_LOAD, _THIRD_AT)]
         lines += [_step(_ANY_BIT, mmap.PROT_EXEC, 0, 1), deny, _step(_RETURN, _ALLOW)]
+    if threads:
+        lines += [_step(_EQUAL, _RSEQ[column], 0, 1), _step(_RETURN, _ALLOW)]
+        lines += [_step(_EQUAL, _CLONE3[column], 0, 1), _step(_RETURN, _ERRNO | errno.ENOSYS)]
+        lines += [_step(_EQUAL, _CLONE[column], 0, 4), _step(_LOAD, _FIRST_AT)]
+        lines += [_step(_ANY_BIT, _CLONE_THREAD, 0, 1), _step(_RETURN, _ALLOW), deny]
     for numbers in _DEADLY.values():
         lines += [_step(_EQUAL, numbers[column], 0, 1), _step(_RETURN, _KILL)]
     return b"".join((*lines, deny))

@@ -1,19 +1,41 @@
 """Settings of processing: what an image may be, and what a child may take for it."""
 
 import os
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+FormatName = Literal["jpeg", "png", "webp", "gif", "avif", "heic", "tiff", "bmp"]
+"""Every format that can be taken."""
+
+FORMAT_NAMES: tuple[FormatName, ...] = (
+    "jpeg",
+    "png",
+    "webp",
+    "gif",
+    "avif",
+    "heic",
+    "tiff",
+    "bmp",
+)
+
 
 class Limits(BaseModel):
-    """What an image may be; checked on its bytes and header, before any pixel is decoded."""
+    """What an image may be; checked on its bytes and header, before any pixel is decoded.
+
+    But for `damaged`: whether a JPEG that libjpeg had to guess at is marked or refused.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_bytes: int = Field(default=25_000_000, ge=1, le=1_000_000_000)
     max_pixels: int = Field(default=50_000_000, ge=1, le=1_000_000_000)
     max_side: int = Field(default=16_384, ge=1, le=65_535)
+    max_output_pixels: int = Field(default=50_000_000, ge=1, le=1_000_000_000)
+    max_metadata_bytes: int = Field(default=8_000_000, ge=0, le=1_000_000_000)
+    formats: frozenset[FormatName] = frozenset(FORMAT_NAMES)
+    damaged: Literal["mark", "refuse"] = "mark"
 
 
 class ProcessorSettings(BaseSettings):
@@ -33,6 +55,36 @@ class ProcessorSettings(BaseSettings):
     max_side: int = Field(
         default=16_384, ge=1, le=65_535, description="largest width or height taken, in pixels"
     )
+    max_output_pixels: int = Field(
+        default=50_000_000,
+        ge=1,
+        le=1_000_000_000,
+        description="largest rendition made, in pixels: width x height",
+    )
+    # A phone's depth map in XMP, or a heat camera's readings in APP1, are a few megabytes.
+    max_metadata_bytes: int = Field(
+        default=8_000_000,
+        ge=0,
+        le=1_000_000_000,
+        description="most EXIF, XMP, ICC, comments and text together that an image may carry, "
+        "in bytes",
+    )
+    damaged: Literal["mark", "refuse"] = Field(
+        default="mark",
+        description="a JPEG with a damaged scan: taken and marked, or refused as `damaged`",
+    )
+    allow_jpeg: bool = Field(default=True, description="take JPEG")
+    allow_png: bool = Field(default=True, description="take PNG")
+    allow_webp: bool = Field(default=True, description="take WebP")
+    allow_gif: bool = Field(default=True, description="take GIF")
+    allow_avif: bool = Field(default=True, description="take AVIF")
+    allow_heic: bool = Field(
+        default=True,
+        description="take HEIC, where the extra `heif` is installed; lets children start threads, "
+        "which its decoder can't do without",
+    )
+    allow_tiff: bool = Field(default=True, description="take TIFF")
+    allow_bmp: bool = Field(default=True, description="take BMP")
     sandbox_children: int = Field(
         default_factory=lambda: len(os.sched_getaffinity(0)),
         ge=1,
@@ -60,4 +112,14 @@ class ProcessorSettings(BaseSettings):
     @property
     def limits(self) -> Limits:
         """The limits on an image, without the rest."""
-        return Limits(max_bytes=self.max_bytes, max_pixels=self.max_pixels, max_side=self.max_side)
+        return Limits(
+            max_bytes=self.max_bytes,
+            max_pixels=self.max_pixels,
+            max_side=self.max_side,
+            max_output_pixels=self.max_output_pixels,
+            max_metadata_bytes=self.max_metadata_bytes,
+            formats=frozenset(
+                name for name in FORMAT_NAMES if getattr(self, f"allow_{name}") is True
+            ),
+            damaged=self.damaged,
+        )

@@ -6,7 +6,7 @@ Decoders say no more than "failed". Senders want to know if they should send the
 import struct
 from collections.abc import Callable
 
-from processors.formats import AVIF, BMP, GIF, JPEG, PNG, TIFF, WEBP, Format
+from processors.formats import AVIF, BMP, GIF, HEIC, JPEG, PNG, TIFF, WEBP, Format
 
 _EOI = b"\xff\xd9"
 _SOS = 0xDA
@@ -20,15 +20,6 @@ def ends_early(data: bytes, found: Format) -> bool:
         return _CHECKS[found.name](data)
     except (struct.error, IndexError):
         return True  # the structure itself is cut off
-
-
-def warned(warnings: bytes) -> bool:
-    """True if libjpeg said so while it decoded: it fills what is missing with grey and goes on.
-
-    It has no other way to tell than its text on standard error. Its other warnings (stray bytes,
-    a broken code) are let pass: most such files look right, and the original is kept.
-    """
-    return b"premature end" in warnings.lower()
 
 
 def _jpeg(data: bytes) -> bool:
@@ -51,7 +42,7 @@ def _bmp(data: bytes) -> bool:
     return bool(size > len(data))
 
 
-def _avif(data: bytes) -> bool:
+def _boxes(data: bytes) -> bool:
     at = 0
     while at < len(data):
         (size,) = struct.unpack_from(">I", data, at)
@@ -93,7 +84,8 @@ _CHECKS: dict[str, Callable[[bytes], bool]] = {
     JPEG.name: _jpeg,
     GIF.name: _gif,
     BMP.name: _bmp,
-    AVIF.name: _avif,
+    AVIF.name: _boxes,
+    HEIC.name: _boxes,
     TIFF.name: _tiff,
     # Their readers walk every chunk and say so themselves.
     PNG.name: _never,

@@ -1,14 +1,17 @@
 """One small image through every codec: what loads late loads now, while files can be opened."""
 
+import base64
 import ctypes
 import io
+import zlib
 
 import cv2
 import numpy as np
 from PIL import AvifImagePlugin, Image, ImageCms
 
+from processors import heif
 from processors.codec import OutputFormat
-from processors.formats import FORMATS, JPEG
+from processors.formats import FORMATS, HEIC, JPEG
 from processors.operations import Fit
 from processors.pipeline import process
 from processors.preset import Preset, RenditionSpec
@@ -19,6 +22,13 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _REUSED_BYTES = 32 << 20
 # Kept for the next image; what is beyond goes back to the system.
 _KEPT_BYTES = 64 << 20
+# 64 x 64 pixels of one colour, deflated: OpenCV cannot make one.
+_SMALL_HEIC = (
+    b"eNpjYGCQSSupLMhIzUxmAILczDRDEDs3MzGNgYHRKTe1JJEBAhQzUnKKoGyGgszkEgY0oJSZkw82xMWBgREIgYAxDUID"
+    b"gSQQK2dm5qWBeSBRUSAnlQnKyyhLNgQx+QoyS3LhSg5lFhQVAOklmQXJ+UC6AqjMmZEZJDQBrEjuA8Ofvz9+MDDwMycA"
+    b"dUg4MPIw/v8PUsAMUsEMQnK7mBwSgZLaToyMaDILFBpZp73y1FyXxyTFwwESOgEiOBySgOrZXRgPFm1QcgBaI5JZXJAK"
+    b"9YgDFAsUZFZkggSYOTiAWhnEMgtyYWEF9D5zIxMzKNRyUxJBISWqwbhesuF7Tav5/970fylV/61ZK7YUAAAscEXx"
+)
 
 
 def warm_up() -> None:
@@ -40,11 +50,13 @@ def warm_up() -> None:
             RenditionSpec(name=each, operations=(Fit(width=8),), format=each) for each in outputs
         ),
     )
-    for extension in sorted(FORMATS):
+    for extension in sorted(FORMATS.keys() - {HEIC.name}):
         done, encoded = cv2.imencode(f".{extension}", pixels)
         if not done:
             raise RuntimeError(f"this OpenCV has no {extension}")
         process(encoded.tobytes(), everything, Limits())
+    if heif.available():
+        process(zlib.decompress(base64.b64decode(_SMALL_HEIC)), everything, Limits())
     _warm_up_pillow()
 
 

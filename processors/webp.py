@@ -13,6 +13,7 @@ _VP8X_BYTES, _VP8_BYTES, _VP8L_BYTES = 10, 10, 5
 _VP8_START = b"\x9d\x01\x2a"
 _VP8L_SIGNATURE = 0x2F
 _14_BITS = 0x3FFF
+_PIXELS = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF"}
 # An animation of more frames than this is over every pixel limit that makes sense.
 MAX_CHUNKS = 100_000
 
@@ -23,9 +24,14 @@ def read_webp(data: bytes) -> Header:
     if end > len(data):
         raise Truncated(f"{len(data)} bytes of a file of {end}")
     first: dict[bytes, bytes] = {}
-    frames = 0
+    frames = duration = metadata = 0
     for name, start, stop in _chunks(data, end):
-        frames += name == b"ANMF"
+        if name == b"ANMF":
+            frames += 1
+            # After its place and size; in milliseconds.
+            duration += int.from_bytes(data[start + 12 : start + 15], "little")
+        elif name not in _PIXELS:
+            metadata += stop - start
         if name not in first:
             first[name] = data[start:stop]
     width, height, has_alpha = _dimensions(first)
@@ -40,6 +46,8 @@ def read_webp(data: bytes) -> Header:
         space="rgb",
         icc=first.get(b"ICCP") if flags & _ICC else None,
         data=data,
+        duration_ms=duration if flags & _ANIMATED else None,
+        metadata_bytes=metadata,
     )
 
 

@@ -12,9 +12,19 @@ from pathlib import Path
 from typing import Literal
 
 from PIL import Image
+from pillow_heif import from_pillow
 
-FormatName = Literal["jpeg", "png", "webp", "gif", "avif", "tiff", "bmp"]
-FORMAT_NAMES: tuple[FormatName, ...] = ("jpeg", "png", "webp", "gif", "avif", "tiff", "bmp")
+FormatName = Literal["jpeg", "png", "webp", "gif", "avif", "heic", "tiff", "bmp"]
+FORMAT_NAMES: tuple[FormatName, ...] = (
+    "jpeg",
+    "png",
+    "webp",
+    "gif",
+    "avif",
+    "heic",
+    "tiff",
+    "bmp",
+)
 EXTENSIONS = {"jpeg": "jpg", "tiff": "tif"}
 
 # What a camera took; the wheel's drawings and patterns are left out.
@@ -69,7 +79,7 @@ def encoded(
 ) -> bytes:
     """`image` as a file of that format."""
     options: dict[str, object] = {}
-    if format_name in {"jpeg", "webp", "avif"}:
+    if format_name in {"jpeg", "webp", "avif", "heic"}:
         options["quality"] = quality
     if format_name == "avif":
         options["speed"] = 10
@@ -83,7 +93,10 @@ def encoded(
         else:
             options["exif"] = exif
     out = io.BytesIO()
-    image.save(out, format_name, **options)
+    if format_name == "heic":
+        from_pillow(image).save(out, **options)
+    else:
+        image.save(out, format_name, **options)
     return out.getvalue()
 
 

@@ -1,6 +1,6 @@
 """Crop: cut out a rectangle of at most this size."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -12,6 +12,8 @@ Gravity = Literal["center", "top", "bottom", "left", "right"]
 
 class Crop(Operation):
     """Keep `width` x `height` pixels, or all of a side that is shorter."""
+
+    keeps_depth: ClassVar[bool] = True
 
     op: Literal["crop"] = "crop"
     width: int = Field(ge=1, le=MAX_SIDE, description="in pixels")
@@ -26,6 +28,10 @@ class Crop(Operation):
         left = _start(image.width - width, self.gravity, first="left", last="right")
         top = _start(image.height - height, self.gravity, first="top", last="bottom")
         return image.with_pixels(image.pixels[top : top + height, left : left + width].copy())
+
+    def size_after(self, width: int, height: int) -> tuple[int, int]:
+        """As `__call__` leaves it."""
+        return min(self.width, width), min(self.height, height)
 
 
 def _start(spare: int, gravity: Gravity, *, first: Gravity, last: Gravity) -> int:

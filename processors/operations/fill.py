@@ -1,6 +1,6 @@
 """Fill: cover a box exactly; what sticks out is cut off."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -12,6 +12,8 @@ from processors.operations.operation import MAX_SIDE, Operation
 class Fill(Operation):
     """Scale until the box is covered, then crop to it: every result has the same size."""
 
+    keeps_depth: ClassVar[bool] = True
+
     op: Literal["fill"] = "fill"
     width: int = Field(ge=1, le=MAX_SIDE, description="in pixels")
     height: int = Field(ge=1, le=MAX_SIDE, description="in pixels")
@@ -22,6 +24,11 @@ class Fill(Operation):
         # Cut first: to scale a banner up until its height covers would take its whole length.
         part = Crop(width=self._kept(image)[0], height=self._kept(image)[1], gravity=self.gravity)
         return part(image).resized(self.width, self.height)
+
+    def size_after(self, width: int, height: int) -> tuple[int, int]:
+        """As `__call__` leaves it."""
+        del width, height
+        return self.width, self.height
 
     def scale_needed(self, width: int, height: int) -> float:
         """As small as the result: finer detail is averaged away anyway."""

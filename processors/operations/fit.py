@@ -1,6 +1,6 @@
 """Fit: as large as possible within a width, a height or a box; the aspect ratio stays."""
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -10,6 +10,8 @@ from processors.operations.operation import MAX_SIDE, Operation
 
 class Fit(Operation):
     """Scale to fit; smaller images stay as they are, unless `enlarge`."""
+
+    keeps_depth: ClassVar[bool] = True
 
     op: Literal["fit"] = "fit"
     width: int | None = Field(default=None, ge=1, le=MAX_SIDE, description="at most, in pixels")
@@ -24,12 +26,14 @@ class Fit(Operation):
 
     def __call__(self, image: Image) -> Image:
         """No larger than the bounds."""
-        scale = self._scale(image.width, image.height)
+        return image.resized(*self.size_after(image.width, image.height))
+
+    def size_after(self, width: int, height: int) -> tuple[int, int]:
+        """As `__call__` leaves it."""
+        scale = self._scale(width, height)
         if scale == 1:
-            return image
-        return image.resized(
-            _side(image.width * scale, self.width), _side(image.height * scale, self.height)
-        )
+            return width, height
+        return _side(width * scale, self.width), _side(height * scale, self.height)
 
     def scale_needed(self, width: int, height: int) -> float:
         """As small as the result: finer detail is averaged away anyway."""

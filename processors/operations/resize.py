@@ -1,6 +1,6 @@
 """Resize: to an exact width, height or both; both stretch the image."""
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -10,6 +10,8 @@ from processors.operations.operation import MAX_SIDE, Operation
 
 class Resize(Operation):
     """Scale to exactly this size, up or down; a side not given follows by the aspect ratio."""
+
+    keeps_depth: ClassVar[bool] = True
 
     op: Literal["resize"] = "resize"
     width: int | None = Field(default=None, ge=1, le=MAX_SIDE, description="in pixels")
@@ -24,6 +26,10 @@ class Resize(Operation):
     def __call__(self, image: Image) -> Image:
         """Exactly this size."""
         return image.resized(*self._size(image.width, image.height))
+
+    def size_after(self, width: int, height: int) -> tuple[int, int]:
+        """As `__call__` leaves it."""
+        return self._size(width, height)
 
     def scale_needed(self, width: int, height: int) -> float:
         """As small as the result: finer detail is averaged away anyway."""
