@@ -88,7 +88,10 @@ class Table:
         for row in rows:
             if "metadata" in row:
                 row["metadata"] = list(row["metadata"].items())
-        return pa.Table.from_pylist(rows, schema=self.columns)
+        # One converter for the row as a struct, not one a column: half the time for a few rows.
+        array = pa.array(rows, type=pa.struct(list(self.columns)))
+        batch = pa.RecordBatch.from_struct_array(array)
+        return pa.Table.from_batches([batch]).replace_schema_metadata(self.columns.metadata)
 
 
 IMAGE_TABLE = Table(
