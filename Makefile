@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help up test soak bench-lake check lock clean server dev
+.PHONY: help up test soak bench bench-soak bench-lake check lock clean server dev
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,12 @@ test: dev ## run all tests (ARGS="-k name" for some)
 
 soak: dev ## tell the lake's simulation stories nobody has tried, until stopped
 	@exec $(BIN)/python -m tests.lake.simulation
+
+bench: dev ## every figure of docs/performance.md (needs wrk; ARGS="--quick" for a short look)
+	@exec $(BIN)/python -m benchmarks $(ARGS)
+
+bench-soak: dev ## memory over half an hour of load (ARGS="--minutes 10" for less)
+	@exec $(BIN)/python -m benchmarks.soak $(ARGS)
 
 bench-lake: dev ## sealing, journal and query against their targets, a JSON object a line
 	@exec $(BIN)/python -m benchmarks.lake
@@ -45,6 +51,7 @@ lock: dev ## take the newest releases of all dependencies into the lock
 		-o requirements/server.txt
 	$(UV_COMPILE) pyproject.toml requirements/build.in --extra embedded --extra postgres \
 		--group dev -c requirements/server.txt -o requirements/dev.txt
+	$(UV_COMPILE) benchmarks/peers/thumbor.in -o benchmarks/peers/thumbor.txt
 
 clean: ## remove the virtual environment and caches; the data in .pixlake stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

@@ -1,0 +1,86 @@
+"""`make bench`: every figure, judged. `python -m benchmarks --help` tells the options.
+
+JSON lines as they are found (also in .bench/results), then a table. Exit code 1 where a `must` is
+missed. All comparisons are ratios of one round on one machine; other work on it is in them.
+"""
+
+import argparse
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks import crash_storm, giants, kafka_door, latency, published, sandbox, upload_door
+from benchmarks.bench import Bench
+from benchmarks.figures import Report
+from benchmarks.load import check_wrk
+from benchmarks.opencv_alone import CORES
+from benchmarks.service import running
+
+RESULTS = Path(".bench") / "results"
+BENCHMARKS: dict[str, Callable[[Bench], None]] = {
+    "sandbox": sandbox.run,
+    "upload-door": upload_door.run,
+    "kafka-door": kafka_door.run,
+    "latency": latency.run,
+    "crash-storm": crash_storm.run,
+    "memory": giants.run,
+}
+_ROUNDS, _SECONDS = 5, 6.0
+_QUICK_ROUNDS, _QUICK_SECONDS = 1, 2.0
+
+
+def main() -> int:
+    """Run what was asked for."""
+    asked = _asked()
+    check_wrk()
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    now = datetime.now(UTC)
+    report = Report(RESULTS / f"{now:%Y%m%dT%H%M%SZ}.jsonl")
+    report.note(
+        "machine",
+        at=now.isoformat(timespec="seconds"),
+        cores=CORES,
+        machine=platform.machine(),
+        load_before=os.getloadavg()[0],
+        rounds=asked.rounds,
+        seconds=asked.seconds,
+    )
+    began = time.monotonic()
+    settings = dict(word.split("=", 1) for word in asked.setting)
+    with running(**settings) as service:
+        bench = Bench(service, report, asked.rounds, asked.seconds, asked.quick)
+        for name in asked.names or BENCHMARKS:
+            BENCHMARKS[name](bench)
+    report.note("took", minutes=round((time.monotonic() - began) / 60, 1))
+    print(f"\n{report.table()}\n\nraw values: {report.path}")
+    if asked.publish:
+        print(f"written: {published.write(report, now, platform.machine())}")
+    return 0 if report.ok else 1
+
+
+def _asked() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", help=f"which ones: {', '.join(BENCHMARKS)}; all")
+    parser.add_argument("--quick", action="store_true", help="one short round of each")
+    parser.add_argument("--rounds", type=int, help=f"of each figure, {_ROUNDS}")
+    parser.add_argument("--seconds", type=float, help=f"of load for each value, {_SECONDS:g}")
+    parser.add_argument(
+        "--setting", action="append", default=[], metavar="NAME=VALUE", help="for the service"
+    )
+    parser.add_argument(
+        "--publish", action="store_true", help="write what `pixlake plan` counts with"
+    )
+    asked = parser.parse_args()
+    if unknown := set(asked.names) - set(BENCHMARKS):
+        parser.error(f"no benchmark is called {', '.join(sorted(unknown))}")
+    asked.rounds = asked.rounds or (_QUICK_ROUNDS if asked.quick else _ROUNDS)
+    asked.seconds = asked.seconds or (_QUICK_SECONDS if asked.quick else _SECONDS)
+    return asked
+
+
+if __name__ == "__main__":
+    sys.exit(main())

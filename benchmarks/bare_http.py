@@ -1,0 +1,45 @@
+"""Yardstick: Starlette and uvicorn with the same OpenCV work inline, one worker a core.
+
+No storage, no sandbox, no record, no authentication. `python -m benchmarks.bare_http PORT`; the
+query of a POST says how OpenCV decodes.
+"""
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from benchmarks.opencv_alone import CORES
+from benchmarks.opencv_work import work
+from processors.warm_up import warm_up
+
+
+async def upload(request: Request) -> JSONResponse:
+    """Process the body, and answer with its measures and the rendition's size."""
+    measures, rendition = work(await request.body(), int(request.query_params["flags"]))
+    return JSONResponse({**asdict(measures), "bytes": len(rendition)}, status_code=201)
+
+
+@asynccontextmanager
+async def _warm(_app: Starlette) -> AsyncIterator[None]:
+    warm_up()
+    yield
+
+
+app = Starlette(routes=[Route("/", upload, methods=["POST"])], lifespan=_warm)
+
+if __name__ == "__main__":
+    uvicorn.run(
+        "benchmarks.bare_http:app",
+        host="127.0.0.1",
+        port=int(sys.argv[1]),
+        workers=CORES,
+        access_log=False,
+        log_level="warning",
+    )

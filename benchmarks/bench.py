@@ -1,0 +1,43 @@
+"""What every benchmark is given: the service, how often and how long, and where to report."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from benchmarks import opencv_alone
+from benchmarks.figures import Report
+from benchmarks.opencv_work import flags_for
+from benchmarks.photos import Photo
+from benchmarks.service import Service
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One run of the benchmarks."""
+
+    service: Service
+    report: Report
+    rounds: int
+    seconds: float
+    quick: bool
+
+    @cached_property
+    def how(self) -> dict[str, str]:
+        """For a photo's name: processes or threads, whichever OpenCV alone is faster with."""
+        return {}
+
+    def opencv_alone(self, photo: Photo) -> float:
+        """Images a second of OpenCV alone, on all cores."""
+        if photo.name not in self.how:
+            self.how[photo.name] = opencv_alone.fastest(photo.path, self.seconds / 2)
+            self.report.note(f"opencv_alone_{photo.name}_uses", how=self.how[photo.name])
+        return opencv_alone.images_per_second(photo.path, self.seconds, self.how[photo.name])
+
+    @cached_property
+    def _flags(self) -> dict[str, int]:
+        return {}
+
+    def flags(self, photo: Photo) -> int:
+        """How OpenCV has to decode it for the same work."""
+        if photo.name not in self._flags:
+            self._flags[photo.name] = flags_for(photo.data)
+        return self._flags[photo.name]

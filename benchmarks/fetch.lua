@@ -1,0 +1,10 @@
+-- wrk's script: GET, and one JSON line when it is done, as load.lua prints it.
+
+function done(summary, latency)
+  local errors = summary.errors
+  io.write(string.format(
+    '{"answers": %d, "refused": %d, "broken": %d, "seconds": %.6f, "p50": %.6f, "p99": %.6f}\n',
+    summary.requests, errors.status,
+    errors.connect + errors.read + errors.write + errors.timeout,
+    summary.duration / 1e6, latency:percentile(50) / 1e6, latency:percentile(99) / 1e6))
+end

@@ -1,0 +1,97 @@
+"""What a benchmark found: raw values and judged figures, as JSON lines and as a table."""
+
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a figure must reach and what we aim at; `less` where less is better."""
+
+    must: float
+    aim: float
+    unit: str = "ratio"
+    less: bool = False
+
+    def met(self, value: float, bound: float) -> bool:
+        """Whether `value` is on the good side of `bound`."""
+        return value <= bound if self.less else value >= bound
+
+
+@dataclass(slots=True)
+class Report:
+    """Prints a JSON line a value as it comes, keeps it in `path`, and judges at the end."""
+
+    path: Path | None = None
+    rows: list[tuple[str, float, Target]] = field(default_factory=list)
+    raws: dict[str, float] = field(default_factory=dict)
+
+    def raw(self, name: str, values: Sequence[float], unit: str) -> float:
+        """A value that nobody judges; the median of the rounds, which it returns."""
+        value = statistics.median(values)
+        self.raws[name] = value
+        self._line({"name": name, "value": _short(value), "unit": unit, **_rounds(values)})
+        return value
+
+    def judge(self, name: str, values: Sequence[float], target: Target) -> float:
+        """A figure with a target: the median of the rounds, which it returns."""
+        value = statistics.median(values)
+        self.rows.append((name, value, target))
+        self._line(
+            {
+                "name": name,
+                "value": _short(value),
+                "unit": target.unit,
+                "must": target.must,
+                "aim": target.aim,
+                "ok": target.met(value, target.must),
+                **_rounds(values),
+            }
+        )
+        return value
+
+    def note(self, name: str, **facts: object) -> None:
+        """Anything else worth keeping with the figures."""
+        self._line({"name": name, **facts})
+
+    @property
+    def ok(self) -> bool:
+        """Whether every judged figure is what it must be."""
+        return all(target.met(value, target.must) for _, value, target in self.rows)
+
+    def table(self) -> str:
+        """The judged figures for people."""
+        lines = [f"{'figure':58} {'value':>9} {'must':>9} {'aim':>9}  verdict"]
+        for name, value, target in self.rows:
+            sign = "<=" if target.less else ">="
+            bounds = (f"{sign} {bound:g}" for bound in (target.must, target.aim))
+            must, aim = bounds
+            title = f"{name} [{target.unit}]"
+            lines.append(
+                f"{title:58} {_short(value):>9g} {must:>9} {aim:>9}  {_verdict(value, target)}"
+            )
+        return "\n".join(lines)
+
+    def _line(self, document: dict[str, object]) -> None:
+        text = json.dumps(document)
+        print(text, flush=True)
+        if self.path is not None:
+            with self.path.open("a") as out:
+                out.write(f"{text}\n")
+
+
+def _verdict(value: float, target: Target) -> str:
+    if target.met(value, target.aim):
+        return "aim"
+    return "ok" if target.met(value, target.must) else "MISSED"
+
+
+def _rounds(values: Sequence[float]) -> dict[str, object]:
+    return {"rounds": [_short(each) for each in values]} if len(values) > 1 else {}
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.4g}")

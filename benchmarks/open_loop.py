@@ -1,0 +1,114 @@
+"""A load at a constant rate, whatever the answers take. Latency counts from when each was due.
+
+`python -m benchmarks.open_loop URL KEY PHOTO RATE SECONDS`, in a process of its own; prints JSON.
+A closed loop (wrk) waits with the next request while the service is slow, and so leaves out the
+very requests that would have waited. Its own cost is in what it prints: processor time a request.
+"""
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+_OK = range(200, 300)
+_WARM_UP_SECONDS = 1.0
+_GIVE_UP_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Latencies:
+    """Seconds; `cpu` of the client a request."""
+
+    sent: int
+    failed: int
+    p50: float
+    p99: float
+    longest: float
+    cpu: float
+
+
+def measure(url: str, key: str, photo: Path, rate: float, seconds: float) -> Latencies:
+    """Upload a photo at that rate, every time as a new image."""
+    words = [sys.executable, "-m", "benchmarks.open_loop", url, key, str(photo)]
+    done = subprocess.run(
+        [*words, str(rate), str(seconds)], check=True, capture_output=True, text=True
+    )
+    return Latencies(**json.loads(done.stdout))
+
+
+class _Client:
+    """HTTP/1.1 over as many connections as are needed at once, each used again."""
+
+    def __init__(self, url: str, key: str, body: bytes) -> None:
+        parts = urlsplit(url)
+        assert parts.hostname is not None
+        assert parts.port is not None
+        self._address = (parts.hostname, parts.port)
+        self._head = (
+            f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nAuthorization: Bearer {key}\r\n"
+            f"Content-Type: application/octet-stream\r\nContent-Length: {len(body)}\r\n"
+        )
+        self._body = body
+        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+    async def post(self) -> int:
+        """The status of a new upload."""
+        pair = self._idle.pop() if self._idle else await asyncio.open_connection(*self._address)
+        reader, writer = pair
+        writer.write(f"{self._head}Idempotency-Key: {uuid.uuid4().hex}\r\n\r\n".encode())
+        writer.write(self._body)
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        await reader.readexactly(int(head.split("content-length:")[1].split("\r\n")[0]))
+        self._idle.append(pair)
+        return int(head.split()[1])
+
+
+async def _run(client: _Client, rate: float, seconds: float) -> tuple[list[float], int]:
+    """Latencies of all, and how many failed."""
+    latencies: list[float] = []
+    failed = 0
+
+    async def one(due: float) -> None:
+        nonlocal failed
+        try:
+            status = await client.post()
+        except (OSError, asyncio.IncompleteReadError):
+            status = 0
+        failed += status not in _OK
+        latencies.append(time.perf_counter() - due)
+
+    begun = time.perf_counter()
+    async with asyncio.timeout(seconds + _GIVE_UP_SECONDS), asyncio.TaskGroup() as group:
+        for number in range(int(rate * seconds)):
+            due = begun + number / rate
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            group.create_task(one(due))
+    return latencies, failed
+
+
+async def _main(client: _Client, rate: str, seconds: str) -> None:
+    await _run(client, float(rate), _WARM_UP_SECONDS)
+    before = time.process_time()
+    latencies, failed = await _run(client, float(rate), float(seconds))
+    cpu = time.process_time() - before
+    latencies.sort()
+    count = len(latencies)
+    facts = {
+        "sent": count,
+        "failed": failed,
+        "p50": latencies[count // 2],
+        "p99": latencies[count * 99 // 100],
+        "longest": latencies[-1],
+        "cpu": cpu / count,
+    }
+    print(json.dumps(facts))
+
+
+if __name__ == "__main__":
+    address, secret, file, *load = sys.argv[1:]
+    asyncio.run(_main(_Client(address, secret, Path(file).read_bytes()), *load))

@@ -1,0 +1,1 @@
+"""Other services, in environments of their own."""

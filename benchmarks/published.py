@@ -1,0 +1,44 @@
+"""The measured values that `pixlake plan` counts with, as a file of the package."""
+
+import json
+from datetime import datetime
+from pathlib import Path
+
+from benchmarks.figures import Report
+from benchmarks.opencv_alone import CORES
+from benchmarks.opencv_work import flags_for, work
+from benchmarks.photos import LARGE, MEDIUM, PNG, SMALL, Photo
+
+PATH = Path("pixlake") / "cli" / "data" / "measured.json"
+_PHOTOS = {"api": (SMALL, MEDIUM, LARGE, PNG), "kafka": (SMALL, MEDIUM)}
+_DOORS = {"api": "upload_door", "kafka": "kafka_door"}
+
+
+def write(report: Report, at: datetime, machine: str) -> Path:
+    """Write it. Raises SystemExit if this run did not measure all of it."""
+    try:
+        cpu = {
+            door: {photo.name: report.raws[f"{_DOORS[door]}_cpu_{photo.name}"] for photo in photos}
+            for door, photos in _PHOTOS.items()
+        }
+    except KeyError as missing:
+        raise SystemExit(f"not published: this run did not measure {missing}") from None
+    document = {
+        "measured": at.date().isoformat(),
+        "on": f"{CORES} cores, {machine}",
+        "preset": "thumbnail",
+        "cpu_seconds": {door: _rounded(values) for door, values in cpu.items()},
+        "photos": {photo.name: _sizes(photo) for photo in _PHOTOS["api"]},
+    }
+    PATH.write_text(json.dumps(document, indent=2) + "\n")
+    return PATH
+
+
+def _rounded(values: dict[str, float]) -> dict[str, float]:
+    return {name: float(f"{value:.3g}") for name, value in values.items()}
+
+
+def _sizes(photo: Photo) -> dict[str, int | str]:
+    """Bytes in, and bytes of the one rendition."""
+    _, rendition = work(photo.data, flags_for(photo.data))
+    return {"format": photo.format, "bytes": len(photo.data), "renditions": len(rendition)}

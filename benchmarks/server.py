@@ -1,0 +1,63 @@
+"""Yardsticks that serve: started on a free port, ended with the block."""
+
+import http.client
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from benchmarks.opencv_alone import CORES
+from benchmarks.peers.thumbor import command
+from pixlake.embedded.ports import free_port
+
+_START_SECONDS = 60
+
+
+@contextmanager
+def bare_http() -> Iterator[str]:
+    """Its address, to which the query `flags=` is added."""
+    port = free_port()
+    with _serving([sys.executable, "-m", "benchmarks.bare_http", str(port)], port):
+        yield f"http://127.0.0.1:{port}/"
+
+
+@contextmanager
+def thumbor(folder: Path) -> Iterator[str]:
+    """Its address, for photos in that folder."""
+    port = free_port()
+    with _serving(command(folder, port, processes=CORES), port):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def _serving(words: Sequence[str], port: int) -> Iterator[None]:
+    # A session of its own, because both have workers, and thumbor's outlive it.
+    process = subprocess.Popen(words, stdin=subprocess.DEVNULL, start_new_session=True)
+    try:
+        _wait(process, port)
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _wait(process: subprocess.Popen[bytes], port: int) -> None:
+    ends = time.monotonic() + _START_SECONDS
+    while time.monotonic() < ends:
+        assert process.poll() is None, f"{process.args!r} ended"
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        try:
+            connection.request("GET", "/healthcheck")
+            connection.getresponse().read()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+        finally:
+            connection.close()
+    raise TimeoutError(f"{process.args!r} did not serve within {_START_SECONDS} s")

@@ -1,0 +1,103 @@
+"""The HTTP door against bare HTTP, thumbor and OpenCV alone, each in turn in every round."""
+
+from collections import defaultdict
+from collections.abc import Callable
+
+from benchmarks import load, server
+from benchmarks.bench import Bench
+from benchmarks.figures import Target
+from benchmarks.peers import thumbor
+from benchmarks.photos import FOLDER, LARGE, MEDIUM, PNG, SMALL, Photo
+
+_BARE = {SMALL.name: Target(0.55, 0.8), MEDIUM.name: Target(0.8, 0.95)}
+_THUMBOR = Target(1.0, 2.0)
+_WARM_UP_SECONDS = 1
+_OTHER_ROUNDS = 3
+# Of 8 MB a few are answered a second, and what wrk leaves unanswered was paid for as well.
+_OTHER_SECONDS = 10.0
+
+Rates = dict[str, list[float]]
+Contender = Callable[[], float]
+
+
+def run(bench: Bench) -> None:
+    """Every figure of the upload door but its latency."""
+    with server.bare_http() as bare, server.thumbor(FOLDER) as peer:
+        rates: dict[str, Rates] = defaultdict(lambda: defaultdict(list))
+        cpu: Rates = defaultdict(list)
+        for number in range(bench.rounds):
+            for photo in (SMALL, MEDIUM):
+                contenders = _contenders(bench, photo, bare, peer, cpu[photo.name])
+                # Each round the other way round, so that nobody always follows the same one.
+                for name in list(contenders)[:: -1 if number % 2 else 1]:
+                    rates[photo.name][name].append(contenders[name]())
+                bench.service.forget_images()
+    for name, found in rates.items():
+        _tell(bench, name, found, cpu[name])
+    _others(bench)
+
+
+def _contenders(
+    bench: Bench, photo: Photo, bare: str, peer: str, cpu: list[float]
+) -> dict[str, Contender]:
+    """Each measures its images a second."""
+
+    def of_bare_http() -> float:
+        url = f"{bare}?flags={bench.flags(photo)}"
+        with bench.service.frozen():
+            load.post(url, photo.path, _WARM_UP_SECONDS)
+            return load.post(url, photo.path, bench.seconds).flawless().rate
+
+    def of_thumbor() -> float:
+        url = peer + thumbor.path_of(photo)
+        with bench.service.frozen():
+            load.get(url, _WARM_UP_SECONDS)
+            return load.get(url, bench.seconds).flawless().rate
+
+    def of_opencv_alone() -> float:
+        with bench.service.frozen():
+            return bench.opencv_alone(photo)
+
+    found: dict[str, Contender] = {
+        "opencv_alone": of_opencv_alone,
+        "bare_http": of_bare_http,
+        "upload_door": lambda: _upload(bench, photo, cpu, bench.seconds),
+    }
+    if photo is MEDIUM:
+        found["thumbor"] = of_thumbor
+    return found
+
+
+def _upload(bench: Bench, photo: Photo, cpu: list[float], seconds: float) -> float:
+    """Images a second; appends the processor seconds that one took."""
+    service = bench.service
+    load.post(service.upload_url, photo.path, _WARM_UP_SECONDS, key=service.key)
+    before = service.cpu_seconds()
+    answers = load.post(service.upload_url, photo.path, seconds, key=service.key).flawless()
+    cpu.append((service.cpu_seconds() - before) / answers.answers)
+    return answers.rate
+
+
+def _tell(bench: Bench, photo: str, rates: Rates, cpu: list[float]) -> None:
+    for name, values in rates.items():
+        bench.report.raw(f"{name}_{photo}", values, "images/s")
+    bench.report.raw(f"upload_door_cpu_{photo}", cpu, "s/image")
+    ours = rates["upload_door"]
+    bare = [a / b for a, b in zip(ours, rates["bare_http"], strict=True)]
+    bench.report.judge(f"upload door / bare_http, {photo}", bare, _BARE[photo])
+    alone = [a / b for a, b in zip(ours, rates["opencv_alone"], strict=True)]
+    bench.report.raw(f"upload_door_over_opencv_alone_{photo}", alone, "ratio")
+    if "thumbor" in rates:
+        peer = [a / b for a, b in zip(ours, rates["thumbor"], strict=True)]
+        bench.report.judge(f"upload door / thumbor, {photo}", peer, _THUMBOR)
+
+
+def _others(bench: Bench) -> None:
+    """Photos without a target, for capacity."""
+    for photo in (LARGE, PNG):
+        cpu: list[float] = []
+        rounds = min(bench.rounds, _OTHER_ROUNDS)
+        rates = [_upload(bench, photo, cpu, _OTHER_SECONDS) for _ in range(rounds)]
+        bench.report.raw(f"upload_door_{photo.name}", rates, "images/s")
+        bench.report.raw(f"upload_door_cpu_{photo.name}", cpu, "s/image")
+        bench.service.forget_images()
