@@ -95,6 +95,8 @@ class Delivery:
         except WorkersUnavailable as error:
             self.last_failure = f"{error.code}: {error}"
             return flights
+        except TimeoutError as error:
+            return await self._too_slow(flights, error)
         except asyncio.CancelledError as error:
             # Ours, or that of a call whose worker died?
             task = asyncio.current_task()
@@ -138,6 +140,19 @@ class Delivery:
             return True
         await self._refuse(flight, Rejection(slot.code, slot.message, slot.limit, slot.value))
         return True
+
+    async def _too_slow(self, flights: list[Flight], error: TimeoutError) -> list[Flight]:
+        """A batch out of time: again, one by one, and blame nobody.
+
+        A store that hangs takes every batch this long; an image can't, the sandbox has a clock.
+        """
+        self.last_failure = repr(error)
+        _log.warning("a batch of %d was out of time", len(flights))
+        if len(flights) == 1:
+            return flights
+        for flight in flights:
+            await self._process([flight])
+        return []
 
     async def _blame(self, flights: list[Flight], error: BaseException) -> list[Flight]:
         """A batch that raised: again, then one by one, then whoever did it is a dead letter."""

@@ -11,7 +11,8 @@ IngestError
       · TooManyDeadLetters    too_many_dead_letters  limit: dead letters in a row
 
 Verdicts, for whatever comes back for a message:
-  retry         Failure.retry, WorkersUnavailable, KafkaUnavailable, a batch that raised
+  retry         Failure.retry, WorkersUnavailable, KafkaUnavailable, a batch that raised or that
+                was out of time
   dead-letter   InvalidMessage, every Failure that is final; `processing_failed`: a message
                 that took its batch down again and again, also when it was alone in it
   erased        image_erased: the image was there and somebody had it deleted; nothing to do
