@@ -1,4 +1,9 @@
-"""Bytes to `Image` and back: OpenCV where it is right, Pillow for inks, libheif for HEIC."""
+"""Bytes to `Image` and back: OpenCV for what most files are, Pillow where it is wrong.
+
+OpenCV 5.0 opens JPEG, PNG, WebP and AVIF, and TIFF only for its 16 bits. Its BMP leaves white at
+248 of 255 where a channel has 5 bits, its GIF knows no frame smaller than the screen, its TIFF no
+associated alpha, and its libtiff (4.7.1) has a hole that Pillow's has not (CVE-2026-4775).
+"""
 
 import io
 from typing import Any, Literal
@@ -10,10 +15,10 @@ from PIL import Image as Pillow
 
 from processors.colour import inks_to_srgb, is_srgb, to_srgb
 from processors.errors import Undecodable
-from processors.formats import AVIF, HEIC, JPEG, PNG, TIFF, WEBP, Format
+from processors.formats import AVIF, BMP, GIF, HEIC, JPEG, PNG, TIFF, WEBP, Format
 from processors.header import UPRIGHT, Header
 from processors.heif import decode_heic
-from processors.image import WHITE, Image, Pixels, upper_bytes
+from processors.image import BGRA, WHITE, Image, Pixels, upper_bytes
 from processors.png import check_still
 
 OutputFormat = Literal["jpeg", "png", "webp", "avif"]
@@ -38,6 +43,8 @@ _REDUCED = {
     4: cv2.IMREAD_REDUCED_COLOR_4,
     8: cv2.IMREAD_REDUCED_COLOR_8,
 }
+_PILLOWS = frozenset({GIF, TIFF, BMP})
+
 # Orientation: swap rows and columns, then reverse the rows, then the columns.
 _TURNS = {
     1: (False, False, False),
@@ -52,6 +59,7 @@ _TURNS = {
 _GREY_AXES = 2
 _8_BITS, _16_BITS, _AVIF_BITS = 8, 16, 10
 _GREY_ALPHA = 2
+_PNG_COLOUR_AT = 25
 _OUT_OF_MEMORY = -4  # cv::Error::StsNoMem
 # Speed 8 of 10: half the time of 6 for a few per cent of bytes.
 _AVIF_SPEED = 8
@@ -83,7 +91,10 @@ def can_be_deep(header: Header) -> bool:
     LittleCMS by way of Pillow converts in 8 bits only.
     """
     plain = header.space in {"rgb", "grey"} and (header.icc is None or is_srgb(header.icc))
-    return plain and header.bit_depth > _8_BITS and header.format in {PNG, TIFF, AVIF, HEIC}
+    known = header.format in {PNG, TIFF, AVIF, HEIC} and not _is_grey_with_a_hole(header)
+    # A TIFF of 12 bits is beyond OpenCV.
+    least = _16_BITS if header.format is TIFF else _8_BITS + 1
+    return plain and known and header.bit_depth >= least
 
 
 def encode(image: Image, output: OutputFormat, quality: int, background: str = WHITE) -> bytes:
@@ -128,6 +139,8 @@ def _pixels(header: Header, reduction: Reduction) -> Pixels:
     """BGR or BGRA in sRGB."""
     if header.space in {"cmyk", "lab"}:
         return _pillow_pixels(header)
+    if header.format in _PILLOWS or _is_grey_with_a_hole(header):
+        return _in_srgb(header, _pillow_pixels(header))
     if header.format is HEIC:
         return _in_srgb(header, _to_8_bits(_heic_pixels(header, deep=False)))
     flags = cv2.IMREAD_UNCHANGED if header.has_alpha else cv2.IMREAD_COLOR
@@ -141,6 +154,11 @@ def _pixels(header: Header, reduction: Reduction) -> Pixels:
     else:
         pixels = _to_bgr(_to_8_bits(decoded))
     return _in_srgb(header, pixels)
+
+
+def _is_grey_with_a_hole(header: Header) -> bool:
+    # One grey of a PNG without alpha that means transparent: OpenCV makes nothing of it.
+    return header.format is PNG and header.has_alpha and header.data[_PNG_COLOUR_AT] == 0
 
 
 def _deep_pixels(header: Header) -> Pixels:
@@ -226,18 +244,29 @@ def _pillow_pixels(header: Header) -> NDArray[np.uint8]:
         # Pillow keeps libjpeg's warnings of damage to itself.
         _imdecode(header, cv2.IMREAD_REDUCED_GRAYSCALE_8)
     try:
-        with Pillow.open(io.BytesIO(header.data), formats=[header.format.name.upper()]) as image:
-            image.load()
-            if header.space in {"cmyk", "lab"}:
-                colour = inks_to_srgb(image, header.icc)
-            else:
-                colour = image.convert("RGBA" if header.has_alpha else "RGB")
+        samples = _pillow_samples(header)
     except MemoryError:
         raise
     except Exception as error:  # Pillow's decoders raise anything on a bad file
         raise Undecodable("the pixels do not decode") from error
-    code = cv2.COLOR_RGBA2BGRA if colour.mode == "RGBA" else cv2.COLOR_RGB2BGR
-    return cv2.cvtColor(np.asarray(colour), code).astype(np.uint8, copy=False)
+    _check_size(header, samples, 1)
+    if samples.ndim == _GREY_AXES:
+        return _to_bgr(samples)
+    code = cv2.COLOR_RGBA2BGRA if samples.shape[2] == BGRA else cv2.COLOR_RGB2BGR
+    return cv2.cvtColor(samples, code).astype(np.uint8, copy=False)
+
+
+def _pillow_samples(header: Header) -> NDArray[np.uint8]:
+    """Grey, RGB or RGBA."""
+    with Pillow.open(io.BytesIO(header.data), formats=[header.format.name.upper()]) as image:
+        image.load()
+        if header.space in {"cmyk", "lab"}:
+            return np.asarray(inks_to_srgb(image, header.icc))
+        if image.mode.startswith("I;16"):
+            # Pillow would cut what is above 255, not scale it.
+            return (np.asarray(image) >> max(0, header.bit_depth - _8_BITS)).astype(np.uint8)
+        whole = image.convert("LA") if image.mode == "La" else image
+        return np.asarray(whole.convert("RGBA" if header.has_alpha else "RGB"))
 
 
 def _memory_or(error: cv2.error, otherwise: Exception) -> Exception:

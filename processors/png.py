@@ -36,11 +36,13 @@ def read_png(data: bytes) -> Header:
     view = memoryview(data)
     kept = [view[:_SIGNATURE_BYTES]]
     found: dict[bytes, bytes] = {}
-    metadata = duration = 0
+    metadata = frames = duration = 0
     for name, start, end in _chunks(data):
         if name in KEPT:
             kept.append(view[start - 8 : end + 4])
         elif name == b"fcTL":
+            # Counted, not believed: acTL may claim any number.
+            frames += 1
             duration += _delay_ms(data[start:end])
         elif name not in _ANIMATION:
             metadata += end - start
@@ -53,7 +55,7 @@ def read_png(data: bytes) -> Header:
         format=PNG,
         width=width,
         height=height,
-        frames=_frames(found.get(b"acTL", b"")),
+        frames=max(1, frames) if animated else 1,
         orientation=exif_orientation(found.get(b"eXIf", b"")),
         has_alpha=colour in {_GREY_ALPHA, _RGB_ALPHA} or b"tRNS" in found,
         space="grey" if colour in {_GREY, _GREY_ALPHA} else "rgb",
@@ -98,11 +100,6 @@ def _dimensions(found: dict[bytes, bytes]) -> tuple[int, int, int, int]:
         raise Undecodable(f"an IHDR chunk of {len(ihdr)} bytes")
     width, height, depth, colour, *_ = _IHDR.unpack(ihdr)
     return width, height, depth, colour
-
-
-def _frames(animation: bytes) -> int:
-    # Frames are counted, never decoded: the still image is what everyone is shown.
-    return max(1, int.from_bytes(animation[:4], "big")) if animation else 1
 
 
 def _delay_ms(control: bytes) -> int:

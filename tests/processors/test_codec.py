@@ -161,8 +161,9 @@ def test_renditions_carry_no_metadata(output: str) -> None:
         assert "icc_profile" not in image.info
 
 
-def test_two_sizes_in_one_file_are_refused() -> None:
-    data = encoded(scene(width=64, height=40), "bmp")
+@pytest.mark.parametrize("name", ["jpeg", "bmp"])
+def test_two_sizes_in_one_file_are_refused(name: FormatName) -> None:
+    data = encoded(scene(width=64, height=40), name)
     header = read_header(data, sniff(data), Limits())
     lie = type(header)(
         format=header.format,
