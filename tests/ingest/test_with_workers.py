@@ -71,7 +71,7 @@ async def test_images_records_and_dead_letters(
             await until(lambda: sum(again.status().outcomes.values()) == 10)
         await lake.upkeep.run_pass(now=True)
         assert sorted(await rejections(lake)) == [
-            ("idempotency_conflict", 8),
+            ("idempotency_conflict", 9),
             ("not_an_image", 5),
             ("truncated", 6),
         ]
