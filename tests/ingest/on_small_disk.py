@@ -1,0 +1,64 @@
+"""What the Kafka door does when the store's disk is full; `test_full_disk.py` runs this."""
+
+import asyncio
+
+import cv2
+import numpy as np
+
+from lake.lake import Commit, Lake
+from lake.settings import LakeSettings
+from processors.job import ImageJob
+from processors.settings import ProcessorSettings
+from processors.worker import Failure, Worker
+from tests.ingest.conftest import Stage
+from tests.ingest.doubles import running, until
+from tests.servers.small_disk import Ballast, small_disk
+from tests.suites.lake_truth import check_one_row_each
+
+MESSAGES = 40
+MOST_UNDER_WAY = 8
+
+
+def photo(seed: int) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 255, (24, 32, 3), dtype=np.uint8)
+    return cv2.imencode(".jpg", pixels)[1].tobytes()
+
+
+PHOTOS = [photo(seed) for seed in range(MESSAGES)]
+
+
+async def test_the_stream_waits_for_room(stage: Stage) -> None:
+    disk = small_disk()
+    on = LakeSettings(store_url=(disk / "store").as_uri())
+    lake = await Lake.open(on)
+    worker = await Worker.start(lake, ProcessorSettings(sandbox_children=1))
+    sent: dict[str, bytes] = {}
+
+    async def submit(jobs: list[ImageJob]) -> list[Commit | Failure]:
+        sent.update((job.image_id, job.data.tobytes()) for job in jobs)
+        return await worker.handle_many(jobs)
+
+    ballast = Ballast(disk)
+    # Room for some of them.
+    ballast.leave(60)
+    settings = stage.settings(kafka_max_inflight_messages=MOST_UNDER_WAY, kafka_batch_messages=4)
+    await stage.send_values(PHOTOS)
+    try:
+        async with running(settings, submit) as consumer:
+            await until(lambda: "store_full" in (consumer.status().error or ""), "a full disk")
+            await until(lambda: consumer.status().retries > MESSAGES, "tried in vain")
+            status = consumer.status()
+            assert status.inflight_messages <= MOST_UNDER_WAY
+            created = status.outcomes.get("created", 0)
+            assert 0 < created < MESSAGES
+            assert await asyncio.to_thread(stage.committed) <= created
+            ballast.drop()
+            await stage.until_committed(MESSAGES)
+            outcomes = consumer.status().outcomes
+            assert set(outcomes) <= {"created", "replayed"}
+            assert sum(outcomes.values()) == MESSAGES
+        assert sorted(sent.values()) == sorted(PHOTOS)
+        await check_one_row_each(lake, on, sent, "default")
+        assert await stage.dead_letters(0, more=0.2) == []
+    finally:
+        await worker.close()
