@@ -16,8 +16,9 @@ from lake import layout
 from lake.aside import Aside
 from lake.errors import KeyMissing, UnreadableObject
 from lake.ids import IdSet, parse_ids
-from lake.object_store import ObjectStore, Stored
+from lake.object_store import ObjectStore
 from lake.rows import decode_chain_file, erased_ids, id_column, metadata_bytes
+from lake.stored import Stored
 from lake.tables import IMAGE_TABLE, Table
 
 # A file up to this size, in bytes, costs less as one GET than as two of pieces.

@@ -9,9 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lake import layout
+from lake.chain import chain_of
 from lake.errors import UnreadableObject
-from lake.object_store import ObjectStore, Stored
+from lake.object_store import ObjectStore
 from lake.rows import metadata_bytes
+from lake.stored import Stored
+from lake.tables import Table
 
 # Holds the metadata of a file with a few row groups and a minute's sources.
 _TAIL_BYTES = 2**17
@@ -33,6 +36,51 @@ class Footer:
         """As Parquet's key-value metadata."""
         cuts = [layout.home_name(cut) for cut in self.cuts]
         return {_SOURCES: json.dumps(self.sources), _CUTS: json.dumps(cuts)}
+
+
+@dataclass(slots=True)
+class Hour:
+    """One hour as it was listed: compacted files by their first home, chain files by theirs."""
+
+    start: datetime
+    compacted: dict[datetime, Stored]
+    chains: dict[datetime, tuple[Stored, ...]]
+    cuts: tuple[datetime, ...] = ()
+
+    def sources(self, cut: datetime) -> list[Stored]:
+        """Chain files of the homes that belong into the compacted file that begins here."""
+        later = [one for one in self.cuts if one > cut]
+        end = min(later, default=self.start + layout.HOUR)
+        return [
+            stored
+            for home in sorted(self.chains)
+            if cut <= home < end
+            for stored in self.chains[home]
+        ]
+
+    def planned(self, target: int) -> tuple[datetime, ...]:
+        """Where files should begin that are to have `target` bytes, judged by their chains."""
+        cuts, size = [self.start], 0
+        for home in sorted(self.chains):
+            weight = sum(stored.size for stored in self.chains[home])
+            if size and size + weight > target:
+                cuts.append(home)
+                size = 0
+            size += weight
+        return tuple(cuts)
+
+
+async def list_hour(store: ObjectStore, start: datetime, table: Table) -> Hour:
+    """What is there of an hour; raises UnreadableObject where a chain has a hole."""
+    # In this order: a file that replaces one of these was made of what is listed after them.
+    compacted = {}
+    for stored in await store.objects(layout.compacted_prefix(start, table.folders)):
+        first = layout.parse_compacted_key(stored.key)
+        if first is not None:
+            compacted[first] = stored
+    files = await store.objects(layout.hour_prefix(start, table.folders))
+    homes = {parsed[0] for one in files if (parsed := layout.parse_chain_key(one.key))}
+    return Hour(start, compacted, {home: chain_of(home, files, table).files for home in homes})
 
 
 def sources_of(files: list[Stored]) -> Sources:

@@ -14,15 +14,17 @@ One hour, by any number of compactors at once:
      create-only, and keeps its cuts for good
   3. where the chain files of a compacted file are not those in its footer: write it anew, If-Match
      what was listed in 1. Lost: somebody newer was here
+  4. again from 1, until there is nothing to do
+A sealer that changes a chain of an hour that may have been compacted lets the copy follow before
+it deletes from the journal. So whichever of the two comes second sees what the other one did.
 """
 
 import asyncio
 import logging
 import mmap
 import tempfile
-from collections.abc import Collection
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import IO
 
@@ -30,15 +32,16 @@ import pyarrow as pa
 
 from lake import layout
 from lake.aside import Aside
-from lake.chain import chain_of
 from lake.clock import StoreClock
-from lake.compacted import Footer, read_footer, sources_of
-from lake.errors import AlreadyExists, KeyMissing, Mismatch, UnreadableObject
-from lake.object_store import ObjectStore, Stored
+from lake.compacted import Footer, Hour, list_hour, read_footer, sources_of
+from lake.errors import AlreadyExists, KeyMissing, Mismatch, StoreUnavailable, UnreadableObject
+from lake.hours import hours_with_files, unsealed_hours
+from lake.object_store import ObjectStore
 from lake.row_groups import RowGroups
 from lake.rows import decode_chain_file
+from lake.stored import Stored
 from lake.tables import IMAGE_TABLE, Table
-from lake.watermark import move_watermark
+from lake.watermark import move_watermark, read_watermark
 
 log = logging.getLogger(__name__)
 
@@ -46,11 +49,13 @@ log = logging.getLogger(__name__)
 _TARGET_BYTES = 128 * 2**20
 # Two passes of a sealer that has much to do: what is late by less costs no second file.
 _SETTLED = timedelta(minutes=5)
-_TRIES = 4
+_TRIES = 8
 # After so long a pass begins no other hour.
 _PASS_SECONDS = 60.0
-# An hour that could not be compacted is looked at again after so long.
+# An hour that could not be compacted is looked at again after so long,
 _RETRY = timedelta(minutes=1)
+# and all of them after so long, for what somebody else left undone.
+_LOOK_AGAIN = timedelta(hours=1)
 # Footers that are remembered, by file and version: a week of ten files an hour.
 _MAX_FOOTERS = 2000
 
@@ -79,27 +84,6 @@ class CompactionReport:
         )
 
 
-@dataclass(slots=True)
-class _Hour:
-    """One hour as it was listed: compacted files by their first home, chain files by theirs."""
-
-    start: datetime
-    compacted: dict[datetime, Stored]
-    chains: dict[datetime, tuple[Stored, ...]]
-    cuts: list[datetime] = field(default_factory=list)
-
-    def sources(self, cut: datetime) -> list[Stored]:
-        """Chain files of the homes that belong into the compacted file that begins here."""
-        later = [one for one in self.cuts if one > cut]
-        end = min(later, default=self.start + layout.HOUR)
-        return [
-            stored
-            for home in sorted(self.chains)
-            if cut <= home < end
-            for stored in self.chains[home]
-        ]
-
-
 class Compactor:
     """Compacts one table."""
 
@@ -119,119 +103,113 @@ class Compactor:
         self._table = table
         self._aside = Aside()
         self._footers: dict[tuple[str, str], Footer] = {}
-        self._due: dict[datetime, datetime] = {}
+        self._following = asyncio.Lock()
         self._passed: datetime | None = None
+        self._again_at = datetime.min.replace(tzinfo=UTC)
 
     async def run_pass(self) -> CompactionReport:
         """Every closed hour, oldest first; the watermark moves behind those that are done.
 
-        An hour that fails is logged and holds the watermark. Ends after a minute and the hour at
-        work, for fresh rows to be sealed meanwhile; the next call goes on. Raises
-        StoreUnavailable when the store can't be listed.
+        Does nothing if no hour was closed since the last pass that came to its end. An hour that
+        fails is logged and holds the watermark. Ends after a minute and the hour at work, for
+        fresh rows to be sealed meanwhile; the next call goes on. Raises StoreUnavailable when the
+        store can't be listed.
         """
         await self._clock.fresh()
         end = self.closed()
         report = CompactionReport()
+        if self._passed == end and self._clock.now() < self._again_at:
+            return report
+        hours = [hour for hour in await hours_with_files(self._store, self._table) if hour < end]
+        unsealed = await unsealed_hours(self._store, self._table)
         failed: list[datetime] = []
         deadline = asyncio.get_running_loop().time() + _PASS_SECONDS
-        hours = await self._hours(end)
         for hour in hours:
-            if asyncio.get_running_loop().time() > deadline:
-                end, report.left = hour, True
+            report.left = asyncio.get_running_loop().time() > deadline
+            # The rows of an unsealed one will come all at once.
+            if report.left or hour in unsealed:
+                failed.append(hour)
                 break
-            if not await self._settled(hour, report):
+            if not await self._try(hour, report):
                 failed.append(hour)
         if hours:
             await move_watermark(self._store, self._table.folders, min([*failed, end]))
-        self._passed = None if report.left else end
-        self._due = {hour: self._clock.now() + _RETRY for hour in failed}
+        self._passed = end
+        wait = _RETRY if failed else _LOOK_AGAIN
+        self._again_at = self._clock.now() + (timedelta(0) if report.left else wait)
         return report
 
-    async def refresh(self, hours: Collection[datetime]) -> CompactionReport:
-        """After a sealer's pass that changed the chains of these hours: their copies follow.
+    async def follow(self, hour: datetime) -> None:
+        """Return when the copy of an hour is as its chains are, if there is a copy, or should be.
 
-        What fails comes again with a later call. If an hour was closed since the last full pass,
-        this one is full.
+        A sealer waits for it before it deletes from the journal: till then somebody will come
+        again. Raises LakeError.
         """
-        await self._clock.fresh()
-        if self._passed != self.closed():
-            return await self.run_pass()
-        now = self._clock.now()
-        report = CompactionReport()
-        self._due |= dict.fromkeys((hour for hour in hours if hour < self.closed()), now)
-        for hour in sorted(hour for hour, due in self._due.items() if due <= now):
-            if await self._settled(hour, report):
-                del self._due[hour]
-            else:
-                self._due[hour] = now + _RETRY
-        return report
+        async with self._following:
+            await self._bring(hour, CompactionReport(), begin=await self._is_read(hour))
 
     def closed(self) -> datetime:
         """Start of the first hour that is not closed yet."""
         return layout.hour_of(self._clock.now() - self._closed_after)
 
-    async def _settled(self, start: datetime, report: CompactionReport) -> bool:
-        """Bring one hour up to date."""
-        if start + self._retention <= self._clock.now():
-            return True  # it is on its way out, file by file
+    async def _try(self, start: datetime, report: CompactionReport) -> bool:
         report.hours += 1
         try:
-            for _ in range(_TRIES):
-                try:
-                    await self._hour(start, report)
-                except (AlreadyExists, Mismatch, KeyMissing):
-                    continue  # somebody else compacts, or seals, here: look again
-                return True
+            await self._bring(start, report)
         except Exception as error:  # whatever is wrong with one hour: the others go on
             code = getattr(error, "code", type(error).__name__)
             log.exception("hour %s of %s not compacted: %s", start, self._table.name, code)
-        report.failed += 1
-        return False
+            report.failed += 1
+            return False
+        return True
 
-    async def _hour(self, start: datetime, report: CompactionReport) -> None:
-        hour = await self._listed(start)
-        if not hour.compacted and not hour.chains:
-            return
+    async def _bring(
+        self, start: datetime, report: CompactionReport, *, begin: bool = True
+    ) -> None:
+        """Look, and write what differs, until a look finds nothing to do.
+
+        The last look is needed: who sealed a late row before our first file was there saw no
+        copy that would have to follow. `begin`: also where nothing is compacted yet.
+        """
+        for _ in range(_TRIES):
+            if start + self._retention <= self._clock.now():
+                return  # it is on its way out, file by file
+            try:
+                if not await self._hour(start, report, begin=begin):
+                    return
+            except (AlreadyExists, Mismatch, KeyMissing):
+                continue  # somebody else compacts, or seals, here
+        raise StoreUnavailable(f"hour {start} does not stay still")
+
+    async def _is_read(self, hour: datetime) -> bool:
+        watermark = await read_watermark(self._store, self._table.folders)
+        return watermark is not None and hour < watermark
+
+    async def _hour(self, start: datetime, report: CompactionReport, *, begin: bool) -> bool:
+        """One look; whether anything was written."""
+        hour = await list_hour(self._store, start, self._table)
+        if not hour.compacted and not (begin and hour.chains):
+            return False
         hour.cuts = await self._cuts(hour)
-        for cut in hour.cuts:
-            await self._file(hour, cut, report)
+        written = [await self._file(hour, cut, report) for cut in hour.cuts]
+        return any(written)
 
-    async def _listed(self, start: datetime) -> _Hour:
-        # In this order: a file that replaces one of these was made of what is listed after them.
-        compacted = {}
-        prefix = layout.compacted_prefix(start, self._table.folders)
-        for stored in await self._store.objects(prefix):
-            first = layout.parse_compacted_key(stored.key)
-            if first is not None:
-                compacted[first] = stored
-        files = await self._store.objects(layout.hour_prefix(start, self._table.folders))
-        homes = {parsed[0] for one in files if (parsed := layout.parse_chain_key(one.key))}
-        chains = {home: chain_of(home, files, self._table).files for home in homes}
-        return _Hour(start, compacted, chains)
-
-    async def _cuts(self, hour: _Hour) -> list[datetime]:
+    async def _cuts(self, hour: Hour) -> tuple[datetime, ...]:
         """Where the files of an hour begin: as its first file says, or as seems best now."""
         first = hour.compacted.get(hour.start)
         if first is not None:
-            return list((await self._footer(first)).cuts)
+            return (await self._footer(first)).cuts
         if hour.compacted:
             raise UnreadableObject(f"the first compacted file of {hour.start} went away")
-        cuts, size = [hour.start], 0
-        for home in sorted(hour.chains):
-            weight = sum(stored.size for stored in hour.chains[home])
-            if size and size + weight > _TARGET_BYTES:
-                cuts.append(home)
-                size = 0
-            size += weight
-        return cuts
+        return hour.planned(_TARGET_BYTES)
 
-    async def _file(self, hour: _Hour, cut: datetime, report: CompactionReport) -> None:
+    async def _file(self, hour: Hour, cut: datetime, report: CompactionReport) -> bool:
         sources = hour.sources(cut)
         there = hour.compacted.get(cut)
         if there is not None:
             said = (await self._footer(there)).sources
             if said == sources_of(sources):
-                return
+                return False
             lost = {name for name, _ in said} - {name for name, _ in sources_of(sources)}
             if lost:
                 # Nobody deletes chain files before they expire: the copy may be all that is left.
@@ -246,8 +224,9 @@ class Compactor:
                 await self._store.replace(key, body, there.etag)
         report.rows += rows
         report.files += 1
+        return True
 
-    async def _write(self, file: IO[bytes], hour: _Hour, sources: list[Stored]) -> int:
+    async def _write(self, file: IO[bytes], hour: Hour, sources: list[Stored]) -> int:
         """The rows of these chain files; returns how many."""
         groups = RowGroups(file, self._table)
         rows = 0
@@ -263,7 +242,7 @@ class Compactor:
             rows += len(table)
             await self._aside.run(groups.add, table)
             del table
-        footer = Footer(sources_of(read), tuple(hour.cuts))
+        footer = Footer(sources_of(read), hour.cuts)
         await self._aside.run(groups.close, footer.encode())
         file.flush()
         pa.default_memory_pool().release_unused()
@@ -276,14 +255,3 @@ class Compactor:
                 self._footers.pop(next(iter(self._footers)))
             self._footers[version] = await read_footer(self._store, stored)
         return self._footers[version]
-
-    async def _hours(self, end: datetime) -> list[datetime]:
-        """Closed hours with a chain or a compacted file, in order."""
-        found: set[datetime] = set()
-        for root in (self._table.folders.chains, self._table.folders.compacted):
-            for day in await self._store.folders(root):
-                for hour in await self._store.folders(f"{root}/{day}"):
-                    start = layout.parse_partition(f"{day}/{hour}")
-                    if start is not None and start < end:
-                        found.add(start)
-        return sorted(found)

@@ -19,9 +19,10 @@ from lake.clock import StoreClock
 from lake.errors import AlreadyExists, ImageNotFound, KeyMissing, Mismatch, StoreUnavailable
 from lake.folders import attempt_of
 from lake.journal import Journal
-from lake.object_store import ObjectStore, Stored
+from lake.object_store import ObjectStore
 from lake.records import parse_record
 from lake.schema import ImageRecord, Tombstone
+from lake.stored import Stored
 
 AUDIT_LOG = "audit-log/erasures"
 _TRIES = 5

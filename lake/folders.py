@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from lake import layout
-from lake.object_store import ObjectStore, Stored
+from lake.object_store import ObjectStore
+from lake.stored import Stored
 
 _DEPTH = 5
 """parts of a key below `images/`: images, tenant, two hex digits, id, name"""

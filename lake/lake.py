@@ -56,11 +56,18 @@ class Lake:
         eraser = Eraser(store, journal, clock)
 
         def keeper(table: Table) -> Keeper:
-            sealer = Sealer(
-                store, clock, eraser, window=window, grace=grace, retention=retention, table=table
-            )
             compactor = Compactor(
                 store, clock, closed_after=window + grace, retention=retention, table=table
+            )
+            sealer = Sealer(
+                store,
+                clock,
+                eraser,
+                compactor,
+                window=window,
+                grace=grace,
+                retention=retention,
+                table=table,
             )
             return Keeper(sealer, compactor)
 

@@ -15,9 +15,10 @@ from lake.aside import Aside
 from lake.clock import StoreClock
 from lake.errors import KeyMissing, UnreadableObject
 from lake.ids import Halves, parse_ids
-from lake.object_store import ObjectStore, Stored
+from lake.object_store import ObjectStore
 from lake.rows import JournalRows, decode_journal
 from lake.schema import Tombstone
+from lake.stored import Stored
 from lake.tables import IMAGE_TABLE, Table
 
 log = logging.getLogger(__name__)

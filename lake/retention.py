@@ -26,10 +26,11 @@ from lake import layout
 from lake.clock import StoreClock
 from lake.errors import KeyMissing, LakeError, Mismatch, UnreadableObject
 from lake.folders import ImageFolder, Stray, attempt_of, image_folders
-from lake.object_store import ObjectStore, Stored
+from lake.object_store import ObjectStore
 from lake.records import EXPIRY_MARGIN, parse_record
 from lake.schema import ImageRecord, Tombstone
 from lake.settings import LakeSettings
+from lake.stored import Stored
 
 log = logging.getLogger(__name__)
 

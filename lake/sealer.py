@@ -5,7 +5,8 @@ Any number of sealers, any home, any order, any time. One home, a bounded batch 
   2. finish each erasure; read the chain (ids, erased ids)
   3. rewrite (If-Match) files that hold an erased row; rows whose id is nowhere in the chain
      become the next file, create-only. Lost or unsure: back to 2, never to the next number
-  4. DELETE the journal objects of step 1; tombstones only once they are an hour old
+  4. let the hour's compacted copy follow, if there is one
+  5. DELETE the journal objects of step 1; tombstones only once they are an hour old
 
 A dead sealer delays rows, never loses or doubles them. So a pass may drop what takes too long.
 """
@@ -26,12 +27,14 @@ from lake import layout
 from lake.aside import Aside
 from lake.chain import Chain, Chains, Known, chain_of
 from lake.clock import StoreClock
+from lake.compaction import Compactor
 from lake.erasure import Eraser
 from lake.errors import AlreadyExists, KeyMissing, Mismatch, StoreUnavailable
 from lake.ids import IdSet, first_of_each
-from lake.object_store import ObjectStore, Stored
+from lake.object_store import ObjectStore
 from lake.pending import Batch, Pending
 from lake.rows import encode_chain_file, in_order, without_rows
+from lake.stored import Stored
 from lake.tables import IMAGE_TABLE, Table
 
 log = logging.getLogger(__name__)
@@ -56,7 +59,6 @@ class PassReport:
     """What a pass did: homes looked at, rows and files written, homes that failed.
 
     `left`: homes that it had no time for. `unreadable`: journal objects that do not parse.
-    `hours`: where rows or erasures were found, so that chains may have changed.
     """
 
     homes: int = 0
@@ -65,7 +67,6 @@ class PassReport:
     failed: int = 0
     left: int = 0
     unreadable: int = 0
-    hours: frozenset[datetime] = frozenset()
 
     def __add__(self, later: "PassReport") -> "PassReport":
         """Both passes as one; what the later one left is what is left."""
@@ -76,7 +77,6 @@ class PassReport:
             failed=self.failed + later.failed,
             left=later.left,
             unreadable=later.unreadable,
-            hours=self.hours | later.hours,
         )
 
 
@@ -88,7 +88,6 @@ class Sealed:
     files: int = 0
     unreadable: int = 0
     failed: bool = False
-    changed: bool = False
 
 
 @dataclass(slots=True)
@@ -97,7 +96,7 @@ class _Todo:
 
     homes: Iterator[datetime]
     files: Mapping[str, Sequence[Stored]]
-    sealed: list[tuple[datetime, Sealed]] = field(default_factory=list)
+    sealed: list[Sealed] = field(default_factory=list)
 
 
 class Sealer:
@@ -108,6 +107,7 @@ class Sealer:
         store: ObjectStore,
         clock: StoreClock,
         eraser: Eraser,
+        compactor: Compactor,
         *,
         window: timedelta,
         grace: timedelta,
@@ -118,6 +118,7 @@ class Sealer:
         self._store = store
         self._clock = clock
         self._eraser = eraser
+        self._compactor = compactor
         self._closed_after = window + grace
         self._retention = retention
         self._aside = Aside()
@@ -138,7 +139,7 @@ class Sealer:
         await asyncio.gather(*(self._work(todo, deadline) for _ in range(_HOMES)))
         # Arrow keeps what it freed, and a sealer needs it for a moment a minute.
         pa.default_memory_pool().release_unused()
-        done = [sealed for _, sealed in todo.sealed]
+        done = todo.sealed
         return PassReport(
             homes=len(done),
             rows=sum(sealed.rows for sealed in done),
@@ -146,7 +147,6 @@ class Sealer:
             failed=sum(sealed.failed for sealed in done),
             left=len(homes) - len(done),
             unreadable=sum(sealed.unreadable for sealed in done),
-            hours=frozenset(layout.hour_of(home) for home, one in todo.sealed if one.changed),
         )
 
     async def seal_home(self, home: datetime) -> Sealed:
@@ -159,7 +159,7 @@ class Sealer:
         """Seal one home after the other, beside others who do."""
         for home in todo.homes:
             sealed = Sealed()
-            todo.sealed.append((home, sealed))
+            todo.sealed.append(sealed)
             try:
                 hour = layout.hour_prefix(home, self._table.folders)
                 chain = chain_of(home, todo.files[hour], self._table)
@@ -192,14 +192,19 @@ class Sealer:
         async with aclosing(self._pending.batches(home)) as batches:
             async for batch in batches:
                 if not expired:  # of an expired home the rows go, and no file comes
-                    # Before anything is tried: what fails half-way may have changed something.
-                    sealed.changed = sealed.changed or len(batch.images) > 0 or bool(batch.dead)
                     for tombstone in batch.tombstones:
                         await self._eraser.finish(tombstone)
                     chain = await self._extend(home, chain, batch, sealed)
+                    await self._copy(home)
                 await self._pending.consume(batch)
                 sealed.unreadable += batch.unreadable
                 del batch  # two would be in memory while the next one is read
+
+    async def _copy(self, home: datetime) -> None:
+        """Have the copy of the hour follow, once the hour is over and there may be one."""
+        hour = layout.hour_of(home)
+        if hour + layout.HOUR <= self._clock.now():
+            await self._compactor.follow(hour)
 
     async def _extend(
         self, home: datetime, chain: Chain | None, batch: Batch, sealed: Sealed

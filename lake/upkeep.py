@@ -46,9 +46,9 @@ class Keeper:
     compactor: Compactor
 
     async def run_pass(self, *, now: bool) -> tuple[PassReport, CompactionReport]:
-        """Seal, then compact what that changed."""
+        """Seal, then compact hours that are closed by now."""
         sealed = await self.sealer.run_pass(now=now)
-        return sealed, await self.compactor.refresh(sealed.hours)
+        return sealed, await self.compactor.run_pass()
 
 
 class Upkeep:
@@ -59,10 +59,9 @@ class Upkeep:
         self._rejections = rejections
 
     async def run_pass(self, *, now: bool = False) -> UpkeepReport:
-        """Seal what is closed (`now`: open windows, too), and compact what that changed.
+        """Seal what is closed (`now`: open windows, too), and compact hours that are.
 
-        An erasure so leaves the sealed and the compacted files in one pass. Raises
-        StoreUnavailable when the store can't be listed.
+        Raises StoreUnavailable when the store can't be listed.
         """
         images, copied = await self._images.run_pass(now=now)
         rejections, also_copied = await self._rejections.run_pass(now=now)

@@ -23,6 +23,19 @@ def parse_watermark(key: str, data: bytes) -> datetime:
         raise UnreadableObject(f"watermark {key}: {error}", value=key) from error
 
 
+async def read_watermark(store: "ObjectStore", of: "Folders") -> datetime | None:
+    """The watermark; None: nothing is read from compacted files yet.
+
+    Raises UnreadableObject, StoreUnavailable.
+    """
+    key = layout.watermark_key(of)
+    try:
+        data, _ = await store.get(key)
+    except KeyMissing:
+        return None
+    return parse_watermark(key, data)
+
+
 async def move_watermark(store: "ObjectStore", of: "Folders", moment: datetime) -> None:
     """Move it there, never back; who loses against another one leaves it to the next pass.
 

@@ -52,10 +52,9 @@ def seal(
 
 def _shown(report: "UpkeepReport") -> dict[str, object]:
     """Images on top, as most people ask for them alone."""
-    images, rejections = asdict(report.images), asdict(report.rejections)
-    for part in (images, rejections):
-        del part["hours"]  # from the sealer to the compactor
-    return images | {"rejections": rejections, "compacted": asdict(report.compacted)}
+    parts = asdict(report)
+    images: dict[str, object] = parts.pop("images")
+    return images | parts
 
 
 async def _pass(settings: "LakeSettings", *, now: bool) -> "UpkeepReport":

@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks.lake_rows import generated
 from lake import compaction, layout
+from lake.compaction import Compactor
 from lake.errors import StoreUnavailable
 from lake.lake import Lake
 from lake.object_store import Buffer, ObjectStore
@@ -92,8 +93,7 @@ async def test_a_late_row_comes_into_its_hours_copy(
     await upkeep(lake, 3)
     with mock.patch.object(lake.committer, "begin", return_value=late):
         await commit(lake, "late")
-    report = await upkeep(lake, 3.1)
-    assert report.compacted.files == 1
+    await upkeep(lake, 3.1)
     assert seen(lake_settings) == Counter({image_id(name): 1 for name in ("a", "b", "late")})
 
 
@@ -131,7 +131,8 @@ async def test_a_crash_between_chain_and_copy_is_made_good(
     await upkeep(lake, 3)
     later = at_age(lake, hours=4)
     await later.eraser.erase(TENANT, image_id("b"))
-    await later.sealer.run_pass(now=True)  # and the process dies before it compacts
+    with mock.patch.object(Compactor, "follow", side_effect=StoreUnavailable("killed")):
+        assert (await later.sealer.run_pass(now=True)).failed == 1
     assert seen(lake_settings)[image_id("b")] == 1
     await at_age(lake, hours=4, minutes=1).upkeep.run_pass()
     assert seen(lake_settings) == Counter({image_id("a"): 1})

@@ -12,8 +12,9 @@ from lake.aside import Aside
 from lake.chain import Chains
 from lake.errors import Mismatch
 from lake.lake import Lake
-from lake.object_store import ObjectStore, Stored
+from lake.object_store import ObjectStore
 from lake.rows import decode_chain_file, encode_chain_file, encode_rows
+from lake.stored import Stored
 from tests.lake.clocks import at
 from tests.lake.samples import commit, image_id, keys
 

@@ -11,12 +11,13 @@ from lake import layout, rows
 from lake.chain import Chain
 from lake.erasure import Eraser
 from lake.errors import AlreadyExists, ImageErased, ImageNotFound, KeyMissing, StoreUnavailable
-from lake.object_store import Buffer, Stored
+from lake.object_store import Buffer
 from lake.pending import Batch
 from lake.records import Attempt, Commit, Committer, parse_record
 from lake.rows import without_rows
 from lake.schema import ImageRecord, Tombstone
 from lake.sealer import Sealed, Sealer
+from lake.stored import Stored
 from tests.lake.simulation.store import SimulatedStore
 
 Mutant = Callable[[], AbstractContextManager[Any]]

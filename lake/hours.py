@@ -1,0 +1,34 @@
+"""Which hours hold something of a table."""
+
+from datetime import datetime
+
+from lake import layout
+from lake.object_store import ObjectStore
+from lake.tables import Table
+
+
+async def hours_with_files(store: ObjectStore, table: Table) -> list[datetime]:
+    """Hours with a chain or a compacted file, in order."""
+    found: set[datetime] = set()
+    for root in (table.folders.chains, table.folders.compacted):
+        for day in await store.folders(root):
+            for name in await store.folders(f"{root}/{day}"):
+                hour = layout.parse_partition(f"{day}/{name}")
+                if hour is not None:
+                    found.add(hour)
+    return sorted(found)
+
+
+async def unsealed_hours(store: ObjectStore, table: Table) -> set[datetime]:
+    """Hours with rows in the journal that wait for the first file of their chain."""
+    waiting: dict[datetime, set[datetime]] = {}
+    for name in await store.folders(table.folders.journal):
+        home = layout.parse_home(name)
+        waiting.setdefault(layout.hour_of(home), set()).add(home)
+    found = set()
+    for hour, homes in waiting.items():
+        files = await store.objects(layout.hour_prefix(hour, table.folders))
+        begun = {parsed[0] for one in files if (parsed := layout.parse_chain_key(one.key))}
+        if homes - begun:
+            found.add(hour)
+    return found
