@@ -1,0 +1,248 @@
+"""Service levels, and the alarms that watch them; each has a page in docs/runbook/.
+
+Levels, by month: reads and uploads that are not the client's fault succeed in 99.9 % of all cases;
+99 % of uploads are answered within 2 s; what Kafka accepts has its row within 5 minutes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+ERROR_BUDGET: Final = 0.001
+# At this pace a month's budget is spent in two days: wake somebody.
+FAST_BURN: Final = 14.4
+SLOW_BURN: Final = 3.0
+UPLOAD_SECONDS: Final = 2.0
+ROW_SECONDS: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One series of CloudWatch; `dimensions` are names of what the stack fills in."""
+
+    namespace: str
+    name: str
+    stat: str
+    dimensions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """`formula` over the metrics by their keys; it must stay below (or above) `threshold`."""
+
+    name: str
+    says: str
+    metrics: Mapping[str, Metric]
+    formula: str
+    threshold: float
+    bad: Literal["above", "below"] = "above"
+    minutes: int = 5
+    times: int = 1
+    pages: bool = False
+    missing: Literal["notBreaching", "breaching", "ignore"] = "notBreaching"
+
+
+def alarms(
+    *,
+    alb: str,
+    cells: Sequence[str],
+    database: str,
+    cache: str,
+    kafka: str,
+    topic: str,
+    group: str,
+    bucket: str,
+    replica: str | None,
+    stage: str,
+    cluster: str,
+) -> list[Alarm]:
+    """All of an environment; arguments are names as CloudWatch's dimensions want them."""
+    balancer = {"LoadBalancer": alb}
+    found = [
+        *_errors(balancer),
+        Alarm(
+            "slow-uploads",
+            f"99 % of requests are answered within {UPLOAD_SECONDS:.0f} s",
+            {"p99": Metric("AWS/ApplicationELB", "TargetResponseTime", "p99", balancer)},
+            "p99",
+            UPLOAD_SECONDS,
+            times=3,
+        ),
+        *_kafka(kafka, topic, group),
+        *_database(database),
+        Alarm(
+            "cache-full",
+            "Valkey evicts, or refuses Ray's state",
+            {
+                "full": Metric(
+                    "AWS/ElastiCache",
+                    "DatabaseMemoryUsagePercentage",
+                    "Maximum",
+                    {"ReplicationGroupId": cache},
+                )
+            },
+            "full",
+            85,
+            times=3,
+        ),
+        Alarm(
+            "store-errors",
+            "S3 answers 5xx to the service",
+            {
+                "errors": Metric(
+                    "AWS/S3", "5xxErrors", "Sum", {"BucketName": bucket, "FilterId": "images"}
+                )
+            },
+            "errors",
+            50,
+            times=2,
+        ),
+        Alarm(
+            "backup-failed",
+            "a backup of the accounts was not made",
+            {"failed": Metric("AWS/Backup", "NumberOfBackupJobsFailed", "Sum")},
+            "failed",
+            0,
+            minutes=60,
+        ),
+    ]
+    for cell in cells:
+        found += _cell(cell, stage, cluster)
+    if replica:
+        found.append(_replication(bucket, replica))
+    return found
+
+
+def _errors(balancer: Mapping[str, str]) -> list[Alarm]:
+    metrics = {
+        "ours": Metric("AWS/ApplicationELB", "HTTPCode_Target_5XX_Count", "Sum", balancer),
+        "alb": Metric("AWS/ApplicationELB", "HTTPCode_ELB_5XX_Count", "Sum", balancer),
+        "all": Metric("AWS/ApplicationELB", "RequestCount", "Sum", balancer),
+    }
+    # A single failure at night, among ten requests, is no reason to wake anybody.
+    ratio = "IF(all > 100, (FILL(ours, 0) + FILL(alb, 0)) / all, 0)"
+    return [
+        Alarm(
+            "errors-fast",
+            "a month's error budget is gone within two days",
+            metrics,
+            ratio,
+            FAST_BURN * ERROR_BUDGET,
+            times=2,
+            pages=True,
+        ),
+        Alarm(
+            "errors-slow",
+            "a month's error budget is gone within ten days",
+            metrics,
+            ratio,
+            SLOW_BURN * ERROR_BUDGET,
+            minutes=60,
+            times=6,
+        ),
+    ]
+
+
+def _kafka(cluster: str, topic: str, group: str) -> list[Alarm]:
+    brokers = {"Cluster Name": cluster}
+    consumer = {**brokers, "Consumer Group": group, "Topic": topic}
+    return [
+        Alarm(
+            "kafka-late",
+            f"a message waits for more than {ROW_SECONDS} s",
+            {"late": Metric("AWS/Kafka", "EstimatedMaxTimeLag", "Maximum", consumer)},
+            "late",
+            ROW_SECONDS,
+            times=2,
+            pages=True,
+        ),
+        Alarm(
+            "kafka-partitions",
+            "a partition has no leader: producers are refused",
+            {"offline": Metric("AWS/Kafka", "OfflinePartitionsCount", "Maximum", brokers)},
+            "offline",
+            0,
+            pages=True,
+        ),
+        Alarm(
+            "kafka-disk",
+            "a broker's disk is nearly full",
+            {"used": Metric("AWS/Kafka", "KafkaDataLogsDiskUsed", "Maximum", brokers)},
+            "used",
+            80,
+            times=2,
+        ),
+    ]
+
+
+def _database(name: str) -> list[Alarm]:
+    of = {"DBInstanceIdentifier": name}
+    return [
+        Alarm(
+            "database-storage",
+            "less than 2 GB are left for the accounts",
+            {"free": Metric("AWS/RDS", "FreeStorageSpace", "Minimum", of)},
+            "free",
+            2e9,
+            bad="below",
+        ),
+        Alarm(
+            "database-busy",
+            "keys are checked slowly",
+            {"cpu": Metric("AWS/RDS", "CPUUtilization", "Average", of)},
+            "cpu",
+            85,
+            times=3,
+        ),
+    ]
+
+
+def _cell(cell: str, stage: str, cluster: str) -> list[Alarm]:
+    def running(kind: str) -> dict[str, Metric]:
+        of = {"ClusterName": cluster, "ServiceName": f"{cluster}-cell-{cell}-{kind}"}
+        return {"running": Metric("ECS/ContainerInsights", "RunningTaskCount", "Minimum", of)}
+
+    own = {"Stage": stage, "Cell": cell}
+    return [
+        Alarm(
+            f"head-down-{cell}",
+            "Ray's head does not run: nothing that fails is replaced",
+            running("head"),
+            "running",
+            1,
+            bad="below",
+            times=2,
+            pages=True,
+            missing="breaching",
+        ),
+        Alarm(
+            f"no-workers-{cell}",
+            "no worker of the cell runs",
+            running("worker"),
+            "running",
+            1,
+            bad="below",
+            pages=True,
+            missing="breaching",
+        ),
+        Alarm(
+            f"replicas-missing-{cell}",
+            "nodes are there, but replicas do not come up on them",
+            {"missing": Metric("Pixlake", "ReplicasMissing", "Minimum", own)},
+            "missing",
+            0,
+            times=3,
+        ),
+    ]
+
+
+def _replication(bucket: str, replica: str) -> Alarm:
+    of = {"SourceBucket": bucket, "DestinationBucket": replica, "RuleId": "lake"}
+    return Alarm(
+        "replication-late",
+        "the replica region is more than 15 minutes behind",
+        {"late": Metric("AWS/S3", "ReplicationLatency", "Maximum", of)},
+        "late",
+        900,
+        times=3,
+    )

@@ -1,0 +1,241 @@
+"""The load balancer: HTTPS only, for CloudFront only, a target group for each Ray cluster."""
+
+from typing import TYPE_CHECKING
+
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_elasticloadbalancingv2 as elb
+from aws_cdk import aws_route53 as route53
+from aws_cdk import aws_wafv2 as waf
+
+from infra import ports
+from infra.parts import secret
+from infra.parts.waf import web_acl
+from infra.settings import Settings
+from infra.stack import Stack
+
+if TYPE_CHECKING:
+    from infra.stacks.foundation import FoundationStack
+    from infra.stacks.network import NetworkStack
+
+ORIGIN_HEADER = "x-pixlake-origin"
+HEALTH_PATH = "/-/healthz"
+# Below the 90 s for which Serve keeps a connection: who closes first must be the balancer.
+IDLE_SECONDS = 60
+# Requests under way when a node leaves; longer than any that the API lets live after its body.
+DRAIN_SECONDS = 60
+
+
+class Balancer:
+    """ALB, listeners, web ACL, the origin's name in Route 53."""
+
+    def __init__(
+        self,
+        stack: Stack,
+        settings: Settings,
+        foundation: "FoundationStack",
+        network: "NetworkStack",
+    ) -> None:
+        from infra.stacks.edge import certificate, log_acl  # noqa: PLC0415  # it uses our parts
+
+        self._stack, self._settings = stack, settings
+        self.origin_secret = secret.generated(
+            stack, "OriginSecret", foundation.key.attr_arn, what="proves that CloudFront asks"
+        )
+        self.alb = elb.CfnLoadBalancer(
+            stack,
+            "Alb",
+            type="application",
+            scheme="internet-facing",
+            subnets=network.subnets("public"),
+            security_groups=[network.alb_group.security_group_id],
+            load_balancer_attributes=[
+                elb.CfnLoadBalancer.LoadBalancerAttributeProperty(key=key, value=value)
+                for key, value in self._attributes(foundation.logs.ref).items()
+            ],
+        )
+        self.targets = {cell: self._targets(cell, network.vpc.vpc_id) for cell in ("a", "b")}
+        self._listeners(certificate(stack, settings, settings.domain.origin).ref)
+        acl = web_acl(stack, "Acl", scope="REGIONAL", rate=None)
+        log_acl(stack, acl, settings)
+        waf.CfnWebACLAssociation(
+            stack, "AclAssociation", resource_arn=self.alb.ref, web_acl_arn=acl.attr_arn
+        )
+        self._name()
+
+    def _attributes(self, logs: str) -> dict[str, str]:
+        return {
+            "access_logs.s3.enabled": "true",
+            "access_logs.s3.bucket": logs,
+            "access_logs.s3.prefix": "alb",
+            "idle_timeout.timeout_seconds": str(IDLE_SECONDS),
+            "routing.http.drop_invalid_header_fields.enabled": "true",
+            "routing.http.desync_mitigation_mode": "strictest",
+            "deletion_protection.enabled": "true",
+        }
+
+    def _targets(self, cell: str, vpc_id: str) -> elb.CfnTargetGroup:
+        attributes = {
+            "deregistration_delay.timeout_seconds": str(DRAIN_SECONDS),
+            "load_balancing.algorithm.type": "least_outstanding_requests",
+        }
+        return elb.CfnTargetGroup(
+            self._stack,
+            f"Targets{cell.upper()}",
+            vpc_id=vpc_id,
+            target_type="ip",
+            protocol="HTTP",
+            port=ports.API,
+            health_check_path=HEALTH_PATH,
+            health_check_interval_seconds=5,
+            health_check_timeout_seconds=4,
+            healthy_threshold_count=2,
+            unhealthy_threshold_count=2,
+            target_group_attributes=[
+                elb.CfnTargetGroup.TargetGroupAttributeProperty(key=key, value=value)
+                for key, value in attributes.items()
+            ],
+        )
+
+    def _listeners(self, certificate_arn: str) -> None:
+        listener = elb.CfnListener(
+            self._stack,
+            "Https",
+            load_balancer_arn=self.alb.ref,
+            protocol="HTTPS",
+            port=ports.HTTPS,
+            ssl_policy="ELBSecurityPolicy-TLS13-1-2-2021-06",
+            certificates=[elb.CfnListener.CertificateProperty(certificate_arn=certificate_arn)],
+            default_actions=[
+                elb.CfnListener.ActionProperty(
+                    type="fixed-response",
+                    fixed_response_config=elb.CfnListener.FixedResponseConfigProperty(
+                        status_code="403", content_type="text/plain", message_body="by name only"
+                    ),
+                )
+            ],
+        )
+        # The security group lets nobody in on this port; whoever opens it finds no service there.
+        elb.CfnListener(
+            self._stack,
+            "Http",
+            load_balancer_arn=self.alb.ref,
+            protocol="HTTP",
+            port=ports.HTTP,
+            default_actions=[
+                elb.CfnListener.ActionProperty(
+                    type="redirect",
+                    redirect_config=elb.CfnListener.RedirectConfigProperty(
+                        status_code="HTTP_301", protocol="HTTPS", port=str(ports.HTTPS)
+                    ),
+                )
+            ],
+        )
+        self._rule(listener)
+
+    def _rule(self, listener: elb.CfnListener) -> None:
+        rule = elb.CfnListenerRule
+        weights: dict[str, int] = {cell.name: cell.weight for cell in self._settings.cluster.cells}
+        rule(
+            self._stack,
+            "FromCloudFront",
+            listener_arn=listener.ref,
+            priority=1,
+            conditions=[
+                rule.RuleConditionProperty(
+                    field="http-header",
+                    http_header_config=rule.HttpHeaderConfigProperty(
+                        http_header_name=ORIGIN_HEADER,
+                        values=[secret.resolved(self.origin_secret.ref)],
+                    ),
+                )
+            ],
+            actions=[
+                rule.ActionProperty(
+                    type="forward",
+                    forward_config=rule.ForwardConfigProperty(
+                        target_groups=[
+                            rule.TargetGroupTupleProperty(
+                                target_group_arn=group.ref, weight=weights.get(cell, 0)
+                            )
+                            for cell, group in self.targets.items()
+                        ]
+                    ),
+                )
+            ],
+        )
+
+    def _name(self) -> None:
+        """The origin: this region while it has a healthy node, the other one while it has none."""
+        settings = self._settings
+        healthy = _no_healthy_node(self._stack, self.alb, self.targets)
+        check = route53.CfnHealthCheck(
+            self._stack,
+            "OriginHealth",
+            health_check_config=route53.CfnHealthCheck.HealthCheckConfigProperty(
+                # Asks CloudWatch, so the balancer need not be open to Route 53's checkers.
+                type="CLOUDWATCH_METRIC",
+                alarm_identifier=route53.CfnHealthCheck.AlarmIdentifierProperty(
+                    name=healthy.ref, region=settings.region
+                ),
+                insufficient_data_health_status="LastKnownStatus",
+            ),
+        )
+        route53.CfnRecordSet(
+            self._stack,
+            "Origin",
+            hosted_zone_id=settings.domain.zone_id,
+            name=settings.domain.origin,
+            type="A",
+            set_identifier=settings.role,
+            failover="PRIMARY" if settings.role == "primary" else "SECONDARY",
+            health_check_id=check.attr_health_check_id,
+            alias_target=route53.CfnRecordSet.AliasTargetProperty(
+                dns_name=self.alb.attr_dns_name,
+                hosted_zone_id=self.alb.attr_canonical_hosted_zone_id,
+                evaluate_target_health=True,
+            ),
+        )
+
+
+def _no_healthy_node(
+    stack: Stack, alb: elb.CfnLoadBalancer, targets: dict[str, elb.CfnTargetGroup]
+) -> cloudwatch.CfnAlarm:
+    of = cloudwatch.CfnAlarm
+    names = list(targets)
+    counts = [
+        of.MetricDataQueryProperty(
+            id=cell,
+            return_data=False,
+            metric_stat=of.MetricStatProperty(
+                metric=of.MetricProperty(
+                    namespace="AWS/ApplicationELB",
+                    metric_name="HealthyHostCount",
+                    dimensions=[
+                        of.DimensionProperty(
+                            name="TargetGroup", value=group.attr_target_group_full_name
+                        ),
+                        of.DimensionProperty(
+                            name="LoadBalancer", value=alb.attr_load_balancer_full_name
+                        ),
+                    ],
+                ),
+                period=60,
+                stat="Maximum",
+            ),
+        )
+        for cell, group in targets.items()
+    ]
+    total = " + ".join(f"FILL({cell}, 0)" for cell in names)
+    return of(
+        stack,
+        "NoHealthyNode",
+        alarm_description="Route 53 leaves this region. docs/runbook/no-healthy-node.md",
+        comparison_operator="LessThanThreshold",
+        threshold=1,
+        evaluation_periods=2,
+        treat_missing_data="breaching",
+        metrics=[
+            *counts,
+            of.MetricDataQueryProperty(id="healthy", expression=total, return_data=True),
+        ],
+    )

@@ -1,0 +1,56 @@
+"""Tables and views of the lake, from the columns that the service writes."""
+
+import base64
+import json
+from typing import Any
+
+from infra import contract
+
+# Two days more than retention: a row's folder may be a day older than its image, and the next
+# day's folder may be open already. A partition that is not there costs nothing.
+_RANGE = f"NOW-{contract.RETENTION_DAYS + 2}DAYS,NOW+1DAYS"
+_PARTITIONS = (("dt", "string", "varchar"), ("hour", "string", "varchar"))
+
+
+def projected(bucket: str, location: str) -> dict[str, str]:
+    """Partition projection: Athena computes the folders, no crawler, no partition to add."""
+    return {
+        "classification": "parquet",
+        "projection.enabled": "true",
+        "projection.dt.type": "date",
+        "projection.dt.format": "yyyy-MM-dd",
+        "projection.dt.range": _RANGE,
+        "projection.dt.interval": "1",
+        "projection.dt.interval.unit": "DAYS",
+        "projection.hour.type": "integer",
+        "projection.hour.range": "0,23",
+        "projection.hour.digits": "2",
+        "storage.location.template": f"s3://{bucket}/{location}/dt=${{dt}}/hour=${{hour}}/",
+    }
+
+
+def columns(table: dict[str, Any]) -> list[dict[str, str]]:
+    """For Glue."""
+    return [{"name": one["name"], "type": one["glue"]} for one in table["columns"]]
+
+
+def partitions() -> list[dict[str, str]]:
+    """For Glue."""
+    return [{"name": name, "type": glue} for name, glue, _ in _PARTITIONS]
+
+
+def view_text(database: str, table: dict[str, Any]) -> str:
+    """What analysts read: what is past its retention is hidden to the second, as in the API."""
+    days = contract.RETENTION_DAYS
+    view = {
+        "originalSql": f'SELECT * FROM "{database}"."{table["name"]}_files" '
+        f"WHERE home + INTERVAL '{days}' DAY > current_timestamp "
+        # Whole days by their folder: a query opens no file that is being deleted.
+        f"AND dt >= date_format(current_date - INTERVAL '{days}' DAY, '%Y-%m-%d')",
+        "catalog": "awsdatacatalog",
+        "schema": database,
+        "columns": [{"name": one["name"], "type": one["presto"]} for one in table["columns"]]
+        + [{"name": name, "type": presto} for name, _, presto in _PARTITIONS],
+    }
+    encoded = base64.b64encode(json.dumps(view).encode()).decode()
+    return f"/* Presto View: {encoded} */"

@@ -1,0 +1,90 @@
+"""Replication of the bucket to the other region."""
+
+from typing import TYPE_CHECKING
+
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3 as s3
+
+from infra import contract, grants
+from infra.stack import Stack
+
+if TYPE_CHECKING:
+    from infra.stacks.replica import ReplicaStack
+
+_MINUTES = 15
+_PREFIXES = {
+    "everything": (
+        contract.IMAGES,
+        contract.JOURNAL,
+        contract.LAKE,
+        contract.REJECTIONS,
+        contract.PRESETS,
+    ),
+    "lake": (contract.JOURNAL, contract.LAKE, contract.REJECTIONS, contract.PRESETS),
+    "nothing": (),
+}
+
+
+def replicate(stack: Stack, source: s3.CfnBucket, key_arn: str, replica: "ReplicaStack") -> None:
+    """What the settings say, within 15 minutes, erasures too."""
+    prefixes = _PREFIXES[stack.settings.replicate]
+    if not prefixes:
+        return
+    target, target_key = replica.bucket.attr_arn, replica.key.attr_arn
+    # Its right is on the bucket that the rule sits on; named by GetAtt, that were a circle.
+    role = stack.role(
+        "ReplicationRole",
+        grants.service("s3.amazonaws.com"),
+        [],
+    )
+    _attach(stack, role.ref, source.attr_arn, key_arn, target, target_key, prefixes)
+    source.replication_configuration = s3.CfnBucket.ReplicationConfigurationProperty(
+        role=role.attr_arn,
+        rules=[_rule(number, prefix, target, target_key) for number, prefix in enumerate(prefixes)],
+    )
+
+
+def _attach(
+    stack: Stack,
+    role: str,
+    source: str,
+    source_key: str,
+    target: str,
+    target_key: str,
+    prefixes: tuple[str, ...],
+) -> None:
+    """Give the role its rights, once both buckets are there."""
+    iam.CfnRolePolicy(
+        stack,
+        "ReplicationPolicy",
+        role_name=role,
+        policy_name="allow",
+        policy_document=grants.policy(
+            grants.replication(source, source_key, target, target_key, prefixes)
+        ),
+    )
+
+
+def _rule(
+    number: int, prefix: str, target: str, target_key: str
+) -> s3.CfnBucket.ReplicationRuleProperty:
+    minutes = s3.CfnBucket.ReplicationTimeValueProperty(minutes=_MINUTES)
+    return s3.CfnBucket.ReplicationRuleProperty(
+        id=prefix,
+        status="Enabled",
+        priority=number,
+        filter=s3.CfnBucket.ReplicationRuleFilterProperty(prefix=f"{prefix}/"),
+        # An erased image is erased there, too. What lifecycle rules delete is never replicated.
+        delete_marker_replication=s3.CfnBucket.DeleteMarkerReplicationProperty(status="Enabled"),
+        source_selection_criteria=s3.CfnBucket.SourceSelectionCriteriaProperty(
+            sse_kms_encrypted_objects=s3.CfnBucket.SseKmsEncryptedObjectsProperty(status="Enabled")
+        ),
+        destination=s3.CfnBucket.ReplicationDestinationProperty(
+            bucket=target,
+            encryption_configuration=s3.CfnBucket.EncryptionConfigurationProperty(
+                replica_kms_key_id=target_key
+            ),
+            metrics=s3.CfnBucket.MetricsProperty(status="Enabled", event_threshold=minutes),
+            replication_time=s3.CfnBucket.ReplicationTimeProperty(status="Enabled", time=minutes),
+        ),
+    )

@@ -1,0 +1,95 @@
+"""ECS services: how many tasks, where, and how a new task definition takes over."""
+
+from dataclasses import dataclass
+
+from aws_cdk import aws_ecs as ecs
+
+from infra import ports
+from infra.parts.surroundings import Surroundings
+from infra.settings import Nodes
+from infra.stack import Stack
+
+# Ray starts, joins, gets replicas; before that the balancer's "unhealthy" means nothing.
+GRACE_SECONDS = 180
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """Tasks of one kind."""
+
+    kind: str
+    definition: ecs.CfnTaskDefinition
+    nodes: Nodes
+    running: bool
+
+
+def service(
+    stack: Stack,
+    fleet: Fleet,
+    around: Surroundings,
+    *,
+    target_group_arn: str | None = None,
+    registry_arn: str | None = None,
+) -> ecs.CfnService:
+    """Rolls back by itself when new tasks do not come up."""
+    of = ecs.CfnService
+    head, on_ec2 = fleet.kind == "head", stack.settings.on_ec2
+    return of(
+        stack,
+        f"{fleet.kind.title()}Service",
+        service_name=f"{stack.stack_name}-{fleet.kind}",
+        cluster=around.platform.cluster.ref,
+        task_definition=fleet.definition.ref,
+        desired_count=fleet.nodes.minimum if fleet.running else 0,
+        capacity_provider_strategy=_capacity(fleet.kind, around),
+        network_configuration=of.NetworkConfigurationProperty(
+            awsvpc_configuration=of.AwsVpcConfigurationProperty(
+                subnets=around.network.subnets("app"),
+                security_groups=[around.network.node_group.security_group_id],
+                assign_public_ip="DISABLED",
+            )
+        ),
+        deployment_configuration=of.DeploymentConfigurationProperty(
+            # Two heads at once would be two clusters with one name.
+            minimum_healthy_percent=0 if head else 100,
+            maximum_percent=100 if head else 150,
+            deployment_circuit_breaker=of.DeploymentCircuitBreakerProperty(
+                enable=True, rollback=True
+            ),
+        ),
+        availability_zone_rebalancing="DISABLED" if head else "ENABLED",
+        placement_constraints=[of.PlacementConstraintProperty(type="distinctInstance")]
+        if on_ec2 and not head
+        else None,
+        placement_strategies=[
+            of.PlacementStrategyProperty(type="spread", field="attribute:ecs.availability-zone")
+        ]
+        if on_ec2
+        else None,
+        load_balancers=[
+            of.LoadBalancerProperty(
+                container_name=fleet.kind,
+                container_port=ports.API,
+                target_group_arn=target_group_arn,
+            )
+        ]
+        if target_group_arn
+        else None,
+        health_check_grace_period_seconds=GRACE_SECONDS if target_group_arn else None,
+        service_registries=[of.ServiceRegistryProperty(registry_arn=registry_arn)]
+        if registry_arn
+        else None,
+        enable_execute_command=stack.settings.cluster.ecs_exec,
+        enable_ecs_managed_tags=True,
+        propagate_tags="SERVICE",
+    )
+
+
+def _capacity(
+    kind: str, around: Surroundings
+) -> list[ecs.CfnService.CapacityProviderStrategyItemProperty]:
+    of = ecs.CfnService.CapacityProviderStrategyItemProperty
+    hosts = around.platform.hosts
+    if hosts is None:
+        return [of(capacity_provider="FARGATE", weight=1)]
+    return [of(capacity_provider=(hosts.heads if kind == "head" else hosts.work).ref, weight=1)]

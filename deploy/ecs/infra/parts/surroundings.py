@@ -1,0 +1,20 @@
+"""What a cell finds around it."""
+
+from dataclasses import dataclass
+
+from infra.stacks.data import DataStack
+from infra.stacks.foundation import FoundationStack
+from infra.stacks.network import NetworkStack
+from infra.stacks.platform import PlatformStack
+from infra.stacks.streaming import StreamingStack
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """The stacks that a Ray cluster needs."""
+
+    foundation: FoundationStack
+    network: NetworkStack
+    data: DataStack
+    streaming: StreamingStack
+    platform: PlatformStack

@@ -1,0 +1,181 @@
+"""Task definitions of a Ray node: head, worker or ingest, on Fargate or on our instances."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import aws_cdk as cdk
+from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_iam as iam
+
+from infra import grants, ports
+from infra.settings import Nodes
+from infra.stack import Stack
+
+# Fargate's ceiling, and enough for the drain below.
+STOP_SECONDS = 120
+# `ray start --block` marks its node draining, waits so long for its replicas, then stops.
+DRAIN_SECONDS = 105
+# The user that the image makes.
+USER = "10001:10001"
+_SCRATCH = "/scratch"
+_SHARED_MEMORY_SHARE = 0.3
+_OPEN_FILES = 65_536
+_MIB = 1024 * 1024
+# The least that Ray takes; without /dev/shm the object store is a file, so keep it small.
+_SMALLEST_STORE_MIB = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a task may reach: its statements, and the secrets that ECS reads for it."""
+
+    statements: list[iam.PolicyStatement]
+    secrets: Mapping[str, str]
+    """environment variable → ARN, or ARN and key within the secret"""
+    secret_arns: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where it runs: the image, the key, the cluster's log folder."""
+
+    image: str
+    repository_arn: str
+    key_arn: str
+    cell: str
+
+
+def definition(
+    stack: Stack,
+    kind: str,
+    nodes: Nodes,
+    place: Place,
+    access: Access,
+    environment: Mapping[str, str],
+) -> ecs.CfnTaskDefinition:
+    """One task definition and its two roles."""
+    settings = stack.settings
+    group = f"/{settings.prefix}/{place.cell}/{kind}"
+    log = stack.log_group(f"{kind.title()}Log", group, place.key_arn)
+    group_arn = stack.format_arn(
+        service="logs",
+        resource="log-group",
+        resource_name=group,
+        arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+    )
+    statements = [*access.statements, *(grants.shell() if settings.cluster.ecs_exec else [])]
+    tasks = grants.service("ecs-tasks.amazonaws.com", arn_like=_tasks(stack))
+    own = stack.role(f"{kind.title()}Task", tasks, statements)
+    starter = stack.role(
+        f"{kind.title()}Execution",
+        tasks,
+        grants.execution(place.repository_arn, group_arn, access.secret_arns, place.key_arn),
+    )
+    task = ecs.CfnTaskDefinition(
+        stack,
+        kind.title(),
+        family=f"{settings.prefix}-{place.cell}-{kind}",
+        requires_compatibilities=["EC2" if settings.on_ec2 else "FARGATE"],
+        network_mode="awsvpc",
+        cpu=str(nodes.cpu),
+        memory=str(nodes.memory),
+        task_role_arn=own.attr_arn,
+        execution_role_arn=starter.attr_arn,
+        runtime_platform=ecs.CfnTaskDefinition.RuntimePlatformProperty(
+            operating_system_family="LINUX",
+            cpu_architecture="ARM64" if settings.cluster.architecture == "arm64" else "X86_64",
+        ),
+        volumes=[ecs.CfnTaskDefinition.VolumeProperty(name="scratch")],
+        container_definitions=[
+            _container(stack, kind, nodes, place, access, environment, group),
+        ],
+    )
+    task.add_resource_dependency(log)
+    return task
+
+
+def _container(
+    stack: Stack,
+    kind: str,
+    nodes: Nodes,
+    place: Place,
+    access: Access,
+    environment: Mapping[str, str],
+    group: str,
+) -> ecs.CfnTaskDefinition.ContainerDefinitionProperty:
+    of = ecs.CfnTaskDefinition
+    on_ec2 = stack.settings.on_ec2
+    sizes = _sizes(nodes, on_ec2=on_ec2)
+    values = {**environment, **sizes}
+    return of.ContainerDefinitionProperty(
+        name=kind,
+        image=place.image,
+        essential=True,
+        command=[kind],
+        user=USER,
+        # Ray reads the container's own limit, not the task's.
+        cpu=nodes.cpu,
+        memory=nodes.memory,
+        readonly_root_filesystem=True,
+        mount_points=[
+            of.MountPointProperty(source_volume="scratch", container_path=_SCRATCH, read_only=False)
+        ],
+        # Fargate knows neither.
+        docker_security_options=["no-new-privileges"] if on_ec2 else None,
+        linux_parameters=of.LinuxParametersProperty(
+            init_process_enabled=True,
+            capabilities=of.KernelCapabilitiesProperty(drop=["ALL"]),
+            shared_memory_size=_shared_memory(nodes) if on_ec2 else None,
+        ),
+        ulimits=[of.UlimitProperty(name="nofile", soft_limit=_OPEN_FILES, hard_limit=_OPEN_FILES)],
+        stop_timeout=STOP_SECONDS,
+        start_timeout=STOP_SECONDS,
+        port_mappings=[of.PortMappingProperty(container_port=ports.API, protocol="tcp")]
+        if kind == "worker"
+        else None,
+        health_check=of.HealthCheckProperty(
+            command=["CMD", "python", "-m", "node.health"],
+            interval=10,
+            timeout=5,
+            retries=3,
+            # A node pulls, starts Ray and warms its decoders first.
+            start_period=180,
+        ),
+        environment=[
+            of.KeyValuePairProperty(name=name, value=value)
+            for name, value in sorted(values.items())
+        ],
+        secrets=[
+            of.SecretProperty(name=name, value_from=arn)
+            for name, arn in sorted(access.secrets.items())
+        ],
+        log_configuration=of.LogConfigurationProperty(
+            log_driver="awslogs",
+            options={
+                "awslogs-group": group,
+                "awslogs-region": stack.region,
+                "awslogs-stream-prefix": kind,
+                # A log that cannot be written must not stop an upload.
+                "mode": "non-blocking",
+                "max-buffer-size": "8m",
+            },
+        ),
+    )
+
+
+def _sizes(nodes: Nodes, *, on_ec2: bool) -> dict[str, str]:
+    store = _shared_memory(nodes) * 9 // 10 if on_ec2 else _SMALLEST_STORE_MIB
+    return {
+        # A vCPU stays for Ray itself and HAProxy.
+        "NODE_CPUS": str(max(1, nodes.cpu // 1024 - 1)),
+        "NODE_MEMORY_BYTES": str((nodes.memory * 7 // 10) * _MIB),
+        "NODE_OBJECT_STORE_BYTES": str(store * _MIB),
+    }
+
+
+def _shared_memory(nodes: Nodes) -> int:
+    return int(nodes.memory * _SHARED_MEMORY_SHARE)
+
+
+def _tasks(stack: Stack) -> str:
+    return f"arn:{cdk.Aws.PARTITION}:ecs:{stack.region}:{cdk.Aws.ACCOUNT_ID}:*"

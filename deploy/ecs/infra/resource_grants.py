@@ -1,0 +1,120 @@
+"""Policies that sit on resources: the keys and the buckets."""
+
+from typing import Any
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+
+from infra import contract
+from infra.grants import service
+
+
+def tls_only(bucket: str) -> iam.PolicyStatement:
+    """Nobody reads or writes in clear."""
+    return iam.PolicyStatement(
+        sid="TlsOnly",
+        effect=iam.Effect.DENY,
+        principals=[iam.AnyPrincipal()],
+        actions=["s3:*"],
+        resources=[bucket, f"{bucket}/*"],
+        conditions={"Bool": {"aws:SecureTransport": "false"}},
+    )
+
+
+def cloudfront_reads_images(bucket: str) -> iam.PolicyStatement:
+    """The distributions of this account; naming ours would tie the data to the CDN's stack."""
+    distributions = f"arn:{cdk.Aws.PARTITION}:cloudfront::{cdk.Aws.ACCOUNT_ID}:distribution/*"
+    return iam.PolicyStatement(
+        sid="CloudFrontReadsImages",
+        principals=[service("cloudfront.amazonaws.com", arn_like=distributions)],
+        actions=["s3:GetObject"],
+        resources=[f"{bucket}/{contract.IMAGES}/*"],
+    )
+
+
+def log_delivery(bucket: str, region: str, trail: str) -> list[iam.PolicyStatement]:
+    """Access logs of S3 and of the load balancer, and CloudTrail, each under its own prefix."""
+    account, partition = cdk.Aws.ACCOUNT_ID, cdk.Aws.PARTITION
+    balancers = f"arn:{partition}:elasticloadbalancing:{region}:{account}:loadbalancer/*"
+    trail_arn = f"arn:{partition}:cloudtrail:{region}:{account}:trail/{trail}"
+
+    def put(who: str, prefix: str, arn_like: str | None, **equals: str) -> iam.PolicyStatement:
+        statement = iam.PolicyStatement(
+            principals=[service(who, arn_like=arn_like)],
+            actions=["s3:PutObject"],
+            resources=[f"{bucket}/{prefix}/*"],
+        )
+        if equals:
+            statement.add_condition("StringEquals", equals | _account())
+        return statement
+
+    return [
+        put("logging.s3.amazonaws.com", "s3", None),
+        put("logdelivery.elasticloadbalancing.amazonaws.com", "alb", balancers),
+        put(
+            "cloudtrail.amazonaws.com",
+            "trail",
+            trail_arn,
+            **{"s3:x-amz-acl": "bucket-owner-full-control"},
+        ),
+        iam.PolicyStatement(
+            principals=[service("cloudtrail.amazonaws.com", arn_like=trail_arn)],
+            actions=["s3:GetBucketAcl"],
+            resources=[bucket],
+        ),
+    ]
+
+
+def key_users(prefix: str, region: str) -> list[iam.PolicyStatement]:
+    """Services of AWS that use the data key on behalf of what they hold for us."""
+    account, partition = cdk.Aws.ACCOUNT_ID, cdk.Aws.PARTITION
+    groups = f"arn:{partition}:logs:{region}:{account}:log-group:*{prefix}*"
+    return [
+        _key_use(
+            iam.ServicePrincipal(f"logs.{region}.amazonaws.com"),
+            ["kms:Encrypt", "kms:Decrypt", "kms:GenerateDataKey", "kms:DescribeKey"],
+            {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": groups}},
+        ),
+        _key_use(service("cloudwatch.amazonaws.com"), ["kms:Decrypt", "kms:GenerateDataKey"]),
+        _key_use(service("budgets.amazonaws.com"), ["kms:Decrypt", "kms:GenerateDataKey"]),
+        cloudfront_decrypts(),
+        _key_use(service("cloudtrail.amazonaws.com"), ["kms:GenerateDataKey", "kms:DescribeKey"]),
+    ]
+
+
+def cloudfront_decrypts() -> iam.PolicyStatement:
+    """CloudFront reads renditions that the key encrypts."""
+    distributions = f"arn:{cdk.Aws.PARTITION}:cloudfront::{cdk.Aws.ACCOUNT_ID}:distribution/*"
+    return _key_use(service("cloudfront.amazonaws.com", arn_like=distributions), ["kms:Decrypt"])
+
+
+def _key_use(
+    who: iam.IPrincipal, actions: list[str], conditions: dict[str, Any] | None = None
+) -> iam.PolicyStatement:
+    # In a key's policy, "*" is the key itself.
+    return iam.PolicyStatement(
+        principals=[who], actions=actions, resources=["*"], conditions=conditions
+    )
+
+
+def _account() -> dict[str, str]:
+    return {"aws:SourceAccount": cdk.Aws.ACCOUNT_ID}
+
+
+def publish(topic: str, who: str) -> iam.PolicyStatement:
+    """A service of AWS may publish to a topic."""
+    return iam.PolicyStatement(
+        principals=[service(who)], actions=["sns:Publish"], resources=[topic]
+    )
+
+
+def no_clear_publish(topic: str) -> iam.PolicyStatement:
+    """Nobody publishes in clear."""
+    return iam.PolicyStatement(
+        sid="TlsOnly",
+        effect=iam.Effect.DENY,
+        principals=[iam.AnyPrincipal()],
+        actions=["sns:Publish"],
+        resources=[topic],
+        conditions={"Bool": {"aws:SecureTransport": "false"}},
+    )

@@ -1,0 +1,233 @@
+"""What an environment may choose; one TOML file each in `environments/`.
+
+A key that is not listed here is an error, so that a slip of the pen is not a silent default.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+ENVIRONMENTS = Path(__file__).parents[1] / "environments"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ExistingVpc(_Model):
+    """A VPC of yours to live in, in place of one of our own; subnets in the order of the zones."""
+
+    vpc_id: str
+    cidr: str
+    public_subnets: tuple[str, ...]
+    app_subnets: tuple[str, ...] = Field(description="private, with a way out by NAT")
+    app_route_tables: tuple[str, ...]
+    data_subnets: tuple[str, ...] = Field(description="private, without any way out")
+
+
+class Network(_Model):
+    """Addresses, ways out, private ways to AWS."""
+
+    cidr: str = "10.40.0.0/16"
+    existing: ExistingVpc | None = None
+    nat_gateways: int = Field(default=1, ge=1, le=3, description="one a zone outlives a zone")
+    interface_endpoints: bool = Field(
+        default=True, description="private ways to ECR, logs, STS, Secrets Manager, KMS"
+    )
+    cloudfront_prefix_list: str | None = Field(
+        default=None, description="of a region that edge.py does not know"
+    )
+
+
+class Domain(_Model):
+    """Names; the zone must exist in Route 53."""
+
+    name: str = Field(description="what clients use, for instance images.example.com")
+    zone: str = Field(description="the zone's name, for instance example.com")
+    zone_id: str
+
+    @property
+    def origin(self) -> str:
+        """Where CloudFront finds the load balancer of the region that is up."""
+        return f"origin.{self.name}"
+
+
+class Nodes(_Model):
+    """Tasks of one kind: vCPU units (1024 a CPU), MiB, and how many."""
+
+    cpu: int
+    memory: int
+    minimum: int = Field(ge=0)
+    maximum: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.minimum > self.maximum:
+            raise ValueError("minimum is above maximum")
+        return self
+
+
+class Hosts(_Model):
+    """EC2 instances for the tasks; Fargate has no /dev/shm to speak of."""
+
+    worker_types: tuple[str, ...] = ("c7i.2xlarge", "c7a.2xlarge", "m7i.2xlarge")
+    head_type: str = "m7i.large"
+    maximum: int = Field(default=24, ge=1)
+    on_demand_base: int = Field(default=3, ge=0)
+    on_demand_percent: int = Field(default=25, ge=0, le=100)
+
+
+class Cell(_Model):
+    """One Ray cluster: the image that it runs and its share of the requests."""
+
+    name: Literal["a", "b"]
+    image_tag: str
+    weight: int = Field(default=100, ge=0, le=999)
+    running: bool = Field(default=True, description="false: no task, the stack stays")
+
+
+class Cluster(_Model):
+    """Ray on ECS."""
+
+    capacity: Literal["fargate", "ec2"]
+    architecture: Literal["x86_64", "arm64"] = "x86_64"
+    head: Nodes
+    worker: Nodes
+    ingest: Nodes
+    hosts: Hosts = Hosts()
+    cells: tuple[Cell, ...]
+    gcs_fault_tolerance: bool = Field(
+        default=False, description="Ray's state in Valkey: workers outlive a new head"
+    )
+    ecs_exec: bool = Field(default=False, description="allow a shell in the tasks")
+
+
+class Database(_Model):
+    """RDS PostgreSQL: tenants, API keys, the audit log."""
+
+    instance: str = "db.t4g.medium"
+    storage_gb: int = Field(default=20, ge=20)
+    backup_days: int = Field(default=14, ge=7, le=35)
+
+
+class Cache(_Model):
+    """ElastiCache for Valkey; two nodes at least, in two zones."""
+
+    node: str = "cache.t4g.small"
+    replicas: int = Field(default=1, ge=1, le=5)
+
+
+class Kafka(_Model):
+    """Amazon MSK."""
+
+    version: str = "3.9.x.kraft"
+    instance: str = "kafka.t3.small"
+    brokers_per_zone: int = Field(default=1, ge=1)
+    storage_gb: int = Field(default=100, ge=1)
+    partitions: int = Field(default=12, ge=1, description="can grow, never shrink")
+
+
+class Vpn(_Model):
+    """AWS Client VPN for engineers, by the identity provider's SAML."""
+
+    server_certificate_arn: str
+    saml_provider_arn: str
+    client_cidr: str = "10.250.0.0/22"
+    zones: int = Field(default=1, ge=1, le=3, description="an association is paid by the hour")
+
+
+class DirectConnect(_Model):
+    """A private line from an office, through a gateway of its own."""
+
+    asn: int = 64512
+    allowed_prefixes: tuple[str, ...]
+
+
+class QuickSight(_Model):
+    """Needs a subscription of the account, which CloudFormation cannot make."""
+
+    principal_arn: str = Field(description="user or group that may see the dashboard")
+
+
+class Limits(_Model):
+    """What raises an alarm, or stops."""
+
+    budget_dollars: int = Field(ge=1)
+    alarm_emails: tuple[str, ...] = ()
+    requests_per_five_minutes: int = Field(default=20_000, ge=10, description="of one address")
+    athena_scan_gb: int = Field(default=100, ge=1, description="of one query")
+    backlog_per_worker: int = Field(default=200, ge=1, description="waiting images; scales")
+
+
+class Settings(_Model):
+    """One environment."""
+
+    stage: str = Field(pattern=r"^[a-z][a-z0-9-]{1,15}$", description="in the name of every stack")
+    role: Literal["primary", "standby"] = "primary"
+    region: str
+    replica_region: str
+    zones: tuple[str, ...] = Field(min_length=2, max_length=3)
+    domain: Domain
+    network: Network = Network()
+    cluster: Cluster
+    database: Database = Database()
+    cache: Cache = Cache()
+    kafka: Kafka = Kafka()
+    limits: Limits
+    replicate: Literal["everything", "lake", "nothing"] = Field(
+        default="everything", description="what also goes to the replica region"
+    )
+    standby_bucket: str | None = Field(
+        default=None, description="standby only: the replica bucket, which it serves from"
+    )
+    standby_key_arn: str | None = Field(default=None, description="standby only: that bucket's key")
+    image_public_key: str | None = Field(
+        default=None, description="PEM; who signs URLs of renditions for CloudFront"
+    )
+    log_days: Literal[30, 60, 90, 180, 365] = 30
+    shield_advanced: bool = False
+    vpn: Vpn | None = None
+    vpn_gateway: bool = Field(default=False, description="a virtual private gateway on the VPC")
+    direct_connect: DirectConnect | None = None
+    quicksight: QuickSight | None = None
+
+    @classmethod
+    def load(cls, name: str) -> Self:
+        """Of `environments/<name>.toml`; raises FileNotFoundError, ValidationError."""
+        return cls.model_validate(tomllib.loads((ENVIRONMENTS / f"{name}.toml").read_text()))
+
+    @property
+    def prefix(self) -> str:
+        """Of the names that AWS wants fixed."""
+        return f"pixlake-{self.stage}"
+
+    @property
+    def on_ec2(self) -> bool:
+        """Whether tasks run on our own instances."""
+        return self.cluster.capacity == "ec2"
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Self:
+        cells = self.cluster.cells
+        if len({cell.name for cell in cells}) != len(cells):
+            raise ValueError("two cells have one name")
+        if not any(cell.weight and cell.running for cell in cells):
+            raise ValueError("no running cell has a weight")
+        if any(cell.weight and not cell.running for cell in cells):
+            raise ValueError("a cell that does not run has a weight")
+        if self.region == self.replica_region:
+            raise ValueError("replica_region is region")
+        if self.network.nat_gateways > len(self.zones):
+            raise ValueError("more NAT gateways than zones")
+        # Three copies of every message, two of them required.
+        if self.kafka.brokers_per_zone * len(self.zones) < 3:  # noqa: PLR2004
+            raise ValueError("Kafka needs three brokers")
+        if (self.role == "standby") != (self.standby_bucket is not None):
+            raise ValueError("standby_bucket belongs to role standby")
+        if (self.role == "standby") != (self.standby_key_arn is not None):
+            raise ValueError("standby_key_arn belongs to role standby")
+        if self.direct_connect and not self.vpn_gateway:
+            raise ValueError("direct_connect needs vpn_gateway")
+        return self

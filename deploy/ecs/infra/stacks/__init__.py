@@ -1,0 +1,1 @@
+"""One file a stack; how often a thing changes decides where it lives."""

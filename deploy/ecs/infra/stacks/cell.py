@@ -1,0 +1,175 @@
+"""Cell: one Ray cluster of one image. New code is a new cell; the balancer's weights move."""
+
+from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_servicediscovery as cloudmap
+from constructs import Construct
+
+from infra import grants, ports
+from infra.parts import task
+from infra.parts.scaling import follow_backlog
+from infra.parts.service import Fleet, service
+from infra.parts.surroundings import Surroundings
+from infra.settings import Cell, Settings
+from infra.stack import Stack
+
+# A new head takes so long to be found by name, at most.
+_DNS_SECONDS = 10
+
+
+class CellStack(Stack):
+    """Cell: one Ray cluster: its head, its workers, its Kafka door."""
+
+    def __init__(
+        self, scope: Construct, settings: Settings, cell: Cell, around: Surroundings
+    ) -> None:
+        super().__init__(scope, f"cell-{cell.name}", settings)
+        self._cell, self._around = cell, around
+        self._place = task.Place(
+            image=f"{around.platform.repository.attr_repository_uri}:{cell.image_tag}",
+            repository_arn=around.platform.repository.attr_arn,
+            key_arn=around.foundation.key.attr_arn,
+            cell=cell.name,
+        )
+        head = self._head()
+        self.worker = self._worker()
+        self.ingest = self._ingest()
+        # Without a head there is nothing to join.
+        self.worker.add_resource_dependency(head)
+        self.ingest.add_resource_dependency(head)
+        self._setup()
+
+    @property
+    def head_name(self) -> str:
+        """In the private zone, with one address at a time."""
+        return f"head-{self._cell.name}.{self.settings.prefix}.internal"
+
+    def _head(self) -> ecs.CfnService:
+        name = cloudmap.CfnService(
+            self,
+            "HeadName",
+            name=f"head-{self._cell.name}",
+            namespace_id=self._around.platform.namespace.ref,
+            dns_config=cloudmap.CfnService.DnsConfigProperty(
+                dns_records=[cloudmap.CfnService.DnsRecordProperty(type="A", ttl=_DNS_SECONDS)],
+                routing_policy="MULTIVALUE",
+            ),
+            health_check_custom_config=cloudmap.CfnService.HealthCheckCustomConfigProperty(
+                failure_threshold=1
+            ),
+        )
+        nodes = self.settings.cluster.head
+        environment = self._environment() | self._fault_tolerance()
+        definition = task.definition(
+            self, "head", nodes, self._place, self._access(grants.head(), head=True), environment
+        )
+        return service(
+            self,
+            Fleet("head", definition, nodes, self._cell.running),
+            self._around,
+            registry_arn=name.attr_arn,
+        )
+
+    def _worker(self) -> ecs.CfnService:
+        data, nodes = self._around.data, self.settings.cluster.worker
+        statements = grants.worker(
+            data.bucket_arn, data.bucket_key_arn, data.database.attr_dbi_resource_id
+        )
+        definition = task.definition(
+            self, "worker", nodes, self._place, self._access(statements), self._environment()
+        )
+        workers = service(
+            self,
+            Fleet("worker", definition, nodes, self._cell.running),
+            self._around,
+            target_group_arn=self._around.platform.balancer.targets[self._cell.name].ref,
+        )
+        if self._cell.running:
+            follow_backlog(self, "worker", workers, nodes, self._cell.name)
+        return workers
+
+    def _ingest(self) -> ecs.CfnService:
+        data, streaming = self._around.data, self._around.streaming
+        nodes = self.settings.cluster.ingest
+        statements = grants.ingest(
+            data.bucket_arn,
+            data.bucket_key_arn,
+            streaming.cluster.attr_arn,
+            streaming.topics,
+            streaming.group_arn,
+        )
+        environment = self._environment() | {
+            "NODE_KAFKA_CLUSTER_ARN": streaming.cluster.attr_arn,
+            "PIXLAKE_KAFKA_CREATE_TOPICS": "false",
+        }
+        definition = task.definition(
+            self, "ingest", nodes, self._place, self._access(statements), environment
+        )
+        doors = service(self, Fleet("ingest", definition, nodes, self._cell.running), self._around)
+        if self._cell.running:
+            follow_backlog(self, "ingest", doors, nodes, self._cell.name)
+        return doors
+
+    def _setup(self) -> None:
+        """Run by hand, once: makes the service's user in the database."""
+        database = self._around.data.database
+        master = database.attr_master_user_secret_secret_arn
+        user = self._around.data.database_user.ref
+        access = task.Access(
+            grants.setup(),
+            {
+                "SETUP_MASTER_USER": f"{master}:username::",
+                "SETUP_MASTER_PASSWORD": f"{master}:password::",
+                "SETUP_PASSWORD": f"{user}:password::",
+            },
+            [master, user],
+        )
+        nodes = self.settings.cluster.head
+        task.definition(self, "setup", nodes, self._place, access, self._environment())
+
+    def _access(self, statements: list[iam.PolicyStatement], *, head: bool = False) -> task.Access:
+        data = self._around.data
+        secrets = {"RAY_AUTH_TOKEN": data.ray_token.ref}
+        arns = [data.ray_token.ref]
+        if head and data.gcs is not None:
+            secrets["RAY_REDIS_PASSWORD"] = data.cache_token.ref
+            arns.append(data.cache_token.ref)
+        if not head:
+            user = data.database_user.ref
+            secrets |= {
+                "NODE_DATABASE_USER": f"{user}:username::",
+                "NODE_DATABASE_PASSWORD": f"{user}:password::",
+            }
+            arns.append(user)
+        return task.Access(statements, secrets, arns)
+
+    def _environment(self) -> dict[str, str]:
+        data, settings = self._around.data, self.settings
+        database = data.database
+        return {
+            "NODE_STAGE": settings.stage,
+            "NODE_CELL": self._cell.name,
+            "NODE_HEAD": self.head_name,
+            "NODE_HEAD_PORT": str(ports.RAY_HEAD),
+            "NODE_DATABASE_HOST": database.attr_endpoint_address,
+            "NODE_DATABASE_PORT": database.attr_endpoint_port,
+            "NODE_DATABASE_NAME": "pixlake",
+            "NODE_CACHE_URL": f"rediss://{data.cache.attr_primary_end_point_address}:{ports.CACHE}",
+            "PIXLAKE_STORE_URL": f"s3://{data.bucket_name}",
+            "PIXLAKE_S3_REGION": settings.region,
+            # A decoder without its filter must not run in production.
+            "PIXLAKE_SANDBOX_REQUIRE_SECCOMP": "true",
+            # In Ray 2.60 a cluster without this is open and only warns.
+            "RAY_AUTH_MODE": "token",
+            "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": str(task.DRAIN_SECONDS),
+        }
+
+    def _fault_tolerance(self) -> dict[str, str]:
+        gcs = self._around.data.gcs
+        if gcs is None:
+            return {}
+        return {
+            "RAY_REDIS_ADDRESS": f"rediss://{gcs.attr_primary_end_point_address}:{ports.CACHE}",
+            # Of this cell and image for ever: a new head finds the state of the old one.
+            "RAY_external_storage_namespace": f"{self.stack_name}-{self._cell.image_tag}",
+        }

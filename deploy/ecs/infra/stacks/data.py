@@ -1,0 +1,158 @@
+"""Data: the bucket, the accounts' database, Valkey, and their secrets."""
+
+import aws_cdk as cdk
+from aws_cdk import aws_rds as rds
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from infra import contract, grants, ports, resource_grants
+from infra.parts import bucket, secret, valkey
+from infra.parts.replication import replicate
+from infra.settings import Settings
+from infra.stack import Stack
+from infra.stacks.foundation import FoundationStack
+from infra.stacks.network import NetworkStack
+from infra.stacks.replica import ReplicaStack
+
+_DATABASE = "pixlake"
+_MASTER = "pixlake_master"
+
+
+class DataStack(Stack):
+    """Data: what must not be lost, and what may be (Valkey)."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        settings: Settings,
+        foundation: FoundationStack,
+        network: NetworkStack,
+        replica: ReplicaStack | None,
+    ) -> None:
+        super().__init__(scope, "data", settings, keeps=True)
+        self._foundation = foundation
+        self._network = network
+        key = foundation.key.attr_arn
+        if replica is None:
+            name = settings.standby_bucket or ""
+            self.bucket_name = name
+            self.bucket_arn = f"arn:{cdk.Aws.PARTITION}:s3:::{name}"
+            self.bucket_key_arn = settings.standby_key_arn or ""
+        else:
+            lake = self._lake(replica)
+            self.bucket_name, self.bucket_arn = lake.ref, lake.attr_arn
+            self.bucket_key_arn = key
+        self.database_user = secret.generated(
+            self, "DatabaseUser", key, what="the service's user of PostgreSQL", user="pixlake"
+        )
+        self.ray_token = secret.generated(
+            self, "RayToken", key, what="who may talk to the Ray clusters"
+        )
+        self.cache_token = secret.generated(
+            self, "CacheToken", key, what="who may talk to Valkey", length=64
+        )
+        self.database = self._database()
+        self.cache = valkey.group(
+            self, "Cache", settings, network, key, self.cache_token, evict=True
+        )
+        self.gcs = (
+            valkey.group(self, "Gcs", settings, network, key, self.cache_token, evict=False)
+            if settings.cluster.gcs_fault_tolerance
+            else None
+        )
+        self.export("Bucket", self.bucket_name)
+
+    def _lake(self, replica: ReplicaStack) -> s3.CfnBucket:
+        key = self._foundation.key.attr_arn
+        lake = s3.CfnBucket(
+            self,
+            "Lake",
+            bucket_encryption=bucket.encrypted_by(key),
+            versioning_configuration=bucket.VERSIONED,
+            public_access_block_configuration=bucket.PRIVATE,
+            ownership_controls=bucket.owned(),
+            logging_configuration=bucket.logged_to(self._foundation.logs.ref, "lake"),
+            lifecycle_configuration=bucket.lake_lifecycle(),
+            # A count of requests by prefix is what the bill is made of.
+            metrics_configurations=[
+                s3.CfnBucket.MetricsConfigurationProperty(id=name, prefix=f"{name}/")
+                for name in (contract.IMAGES, contract.JOURNAL, contract.LAKE)
+            ],
+        )
+        lake.apply_removal_policy(cdk.RemovalPolicy.RETAIN)
+        replicate(self, lake, key, replica)
+        bucket.guard(
+            self,
+            "LakePolicy",
+            lake,
+            resource_grants.cloudfront_reads_images(lake.attr_arn),
+        )
+        return lake
+
+    def _database(self) -> rds.CfnDBInstance:
+        settings, key = self.settings, self._foundation.key.attr_arn
+        monitoring = self.format_arn(
+            service="logs",
+            resource="log-group",
+            resource_name="RDSOSMetrics",
+            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+        )
+        instance = rds.CfnDBInstance(
+            self,
+            "Database",
+            engine="postgres",
+            engine_version="17",
+            db_instance_class=settings.database.instance,
+            db_name=_DATABASE,
+            port=str(ports.DATABASE),
+            multi_az=True,
+            publicly_accessible=False,
+            db_subnet_group_name=rds.CfnDBSubnetGroup(
+                self,
+                "DatabaseSubnets",
+                db_subnet_group_description="isolated",
+                subnet_ids=self._network.subnets("data"),
+            ).ref,
+            vpc_security_groups=[self._network.database_group.security_group_id],
+            db_parameter_group_name=rds.CfnDBParameterGroup(
+                self,
+                "DatabaseParameters",
+                family="postgres17",
+                description="TLS or nothing; slow statements in the log",
+                parameters={"rds.force_ssl": "1", "log_min_duration_statement": "1000"},
+            ).ref,
+            storage_type="gp3",
+            allocated_storage=str(settings.database.storage_gb),
+            max_allocated_storage=settings.database.storage_gb * 5,
+            storage_encrypted=True,
+            kms_key_id=key,
+            master_username=_MASTER,
+            # RDS keeps it in Secrets Manager and changes it each week; only the set-up reads it.
+            manage_master_user_password=True,
+            master_user_secret=rds.CfnDBInstance.MasterUserSecretProperty(kms_key_id=key),
+            enable_iam_database_authentication=True,
+            backup_retention_period=settings.database.backup_days,
+            copy_tags_to_snapshot=True,
+            delete_automated_backups=False,
+            deletion_protection=True,
+            auto_minor_version_upgrade=True,
+            enable_cloudwatch_logs_exports=["postgresql", "upgrade"],
+            enable_performance_insights=True,
+            performance_insights_kms_key_id=key,
+            monitoring_interval=60,
+            monitoring_role_arn=self.role(
+                "DatabaseMonitoring",
+                grants.service("monitoring.rds.amazonaws.com"),
+                grants.database_monitoring(monitoring),
+            ).attr_arn,
+        )
+        instance.apply_removal_policy(cdk.RemovalPolicy.SNAPSHOT)
+        return instance
+
+    def back_up_to(self, replica: ReplicaStack) -> None:
+        """Its automatic backups go to the replica region, too."""
+        self.database.automatic_backup_replication_region = self.settings.replica_region
+        self.database.automatic_backup_replication_kms_key_id = replica.key.attr_arn
+        self.database.automatic_backup_replication_retention_period = (
+            self.settings.database.backup_days
+        )

@@ -1,0 +1,70 @@
+"""Foundation: the key, the bucket of access logs, the topic of alarms."""
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_sns as sns
+from constructs import Construct
+
+from infra import resource_grants
+from infra.parts import bucket
+from infra.settings import Settings
+from infra.stack import Stack
+
+
+class FoundationStack(Stack):
+    """Foundation: the key, the bucket of access logs, the topic of alarms."""
+
+    def __init__(self, scope: Construct, settings: Settings) -> None:
+        super().__init__(scope, "foundation", settings, keeps=True)
+        users = resource_grants.key_users(settings.prefix, self.region)
+        self.key = data_key(self, users)
+        self.trail_name = f"{settings.prefix}-objects"
+        self.logs = bucket.log_bucket(self, "AccessLogs")
+        bucket.guard(
+            self,
+            "AccessLogsPolicy",
+            self.logs,
+            *resource_grants.log_delivery(self.logs.attr_arn, self.region, self.trail_name),
+        )
+        self.alarms = self._topic()
+
+    def _topic(self) -> sns.CfnTopic:
+        topic = sns.CfnTopic(self, "Alarms", kms_master_key_id=self.key.attr_arn)
+        for number, address in enumerate(self.settings.limits.alarm_emails):
+            sns.CfnSubscription(
+                self,
+                f"AlarmsEmail{number}",
+                protocol="email",
+                endpoint=address,
+                topic_arn=topic.ref,
+            )
+        statements = [
+            resource_grants.publish(topic.ref, "cloudwatch.amazonaws.com"),
+            resource_grants.publish(topic.ref, "budgets.amazonaws.com"),
+            resource_grants.no_clear_publish(topic.ref),
+        ]
+        sns.CfnTopicPolicy(
+            self,
+            "AlarmsPolicy",
+            topics=[topic.ref],
+            policy_document=iam.PolicyDocument(statements=statements),
+        )
+        return topic
+
+
+def data_key(stack: Stack, users: list[iam.PolicyStatement]) -> kms.CfnKey:
+    """A key that turns over each year, for this account's roles and these services."""
+    account = iam.PolicyStatement(
+        principals=[iam.AccountRootPrincipal()], actions=["kms:*"], resources=["*"]
+    )
+    key = kms.CfnKey(
+        stack,
+        "Key",
+        enable_key_rotation=True,
+        pending_window_in_days=30,
+        description=f"{stack.stack_name}: everything at rest",
+        key_policy=iam.PolicyDocument(statements=[account, *users]),
+    )
+    key.apply_removal_policy(cdk.RemovalPolicy.RETAIN)
+    return key

@@ -1,0 +1,165 @@
+"""Network: subnets in each zone, ways out, private ways to AWS, and every security group."""
+
+from typing import TYPE_CHECKING
+
+import aws_cdk as cdk
+from aws_cdk import aws_ec2 as ec2
+from constructs import Construct
+
+from infra import grants, ports
+from infra.parts.prefix_lists import cloudfront_prefix_list
+from infra.settings import ExistingVpc, Settings
+from infra.stack import Stack
+
+if TYPE_CHECKING:
+    from infra.stacks.foundation import FoundationStack
+
+_PUBLIC, _APP, _DATA = "public", "app", "data"
+_INTERFACES = ("ecr.api", "ecr.dkr", "logs", "sts", "secretsmanager", "kms", "monitoring")
+
+
+class NetworkStack(Stack):
+    """Network: the VPC and every security group (rules between stacks would be a circle)."""
+
+    def __init__(self, scope: Construct, settings: Settings, foundation: "FoundationStack") -> None:
+        super().__init__(scope, "network", settings, keeps=True)
+        self._foundation = foundation
+        existing = settings.network.existing
+        self.vpc: ec2.IVpc = self._theirs(existing) if existing else self._ours()
+        self.cidr = existing.cidr if existing else settings.network.cidr
+        self._groups()
+        if existing is None:
+            self._endpoints()
+
+    def subnets(self, of: str) -> list[str]:
+        """Ids: `public`, `app` (private with a way out) or `data` (isolated)."""
+        found = {
+            _PUBLIC: self.vpc.public_subnets,
+            _APP: self.vpc.private_subnets,
+            _DATA: self.vpc.isolated_subnets,
+        }[of]
+        return [subnet.subnet_id for subnet in found]
+
+    def _ours(self) -> ec2.Vpc:
+        network = self.settings.network
+        vpc = ec2.Vpc(
+            self,
+            "Vpc",
+            ip_addresses=ec2.IpAddresses.cidr(network.cidr),
+            # By name: looked up, they would be dummies where no account is at hand.
+            availability_zones=list(self.settings.zones),
+            nat_gateways=network.nat_gateways,
+            restrict_default_security_group=False,
+            subnet_configuration=[
+                _subnet(_PUBLIC, ec2.SubnetType.PUBLIC, 24),
+                _subnet(_APP, ec2.SubnetType.PRIVATE_WITH_EGRESS, 20),
+                _subnet(_DATA, ec2.SubnetType.PRIVATE_ISOLATED, 24),
+            ],
+            vpn_gateway=self.settings.vpn_gateway,
+            vpn_route_propagation=[
+                ec2.SubnetSelection(subnet_group_name=_APP),
+            ]
+            if self.settings.vpn_gateway
+            else None,
+        )
+        self._flow_logs(vpc)
+        return vpc
+
+    def _theirs(self, existing: ExistingVpc) -> ec2.IVpc:
+        return ec2.Vpc.from_vpc_attributes(
+            self,
+            "Vpc",
+            vpc_id=existing.vpc_id,
+            vpc_cidr_block=existing.cidr,
+            availability_zones=list(self.settings.zones),
+            public_subnet_ids=list(existing.public_subnets),
+            private_subnet_ids=list(existing.app_subnets),
+            private_subnet_route_table_ids=list(existing.app_route_tables),
+            isolated_subnet_ids=list(existing.data_subnets),
+        )
+
+    def _flow_logs(self, vpc: ec2.Vpc) -> None:
+        group = self.log_group(
+            "FlowLog", f"/{self.settings.prefix}/flow", self._foundation.key.attr_arn
+        )
+        arn = self.format_arn(
+            service="logs",
+            resource="log-group",
+            resource_name=f"/{self.settings.prefix}/flow",
+            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+        )
+        role = self.role(
+            "FlowLogRole",
+            grants.service("vpc-flow-logs.amazonaws.com"),
+            grants.flow_logs(arn),
+        )
+        log = ec2.CfnFlowLog(
+            self,
+            "Flow",
+            resource_id=vpc.vpc_id,
+            resource_type="VPC",
+            # What passed is on the bill already; what was refused is news.
+            traffic_type="REJECT",
+            log_group_name=f"/{self.settings.prefix}/flow",
+            deliver_logs_permission_arn=role.attr_arn,
+        )
+        log.add_resource_dependency(group)
+
+    def _groups(self) -> None:
+        self.alb_group = self._group("Alb", "the load balancer")
+        self.node_group = self._group("Node", "the nodes of the Ray clusters")
+        self.database_group = self._group("Database", "PostgreSQL")
+        self.cache_group = self._group("Cache", "Valkey")
+        self.kafka_group = self._group("Kafka", "Kafka brokers")
+        self.vpn_group = self._group("Vpn", "engineers on the VPN")
+        region, given = self.settings.region, self.settings.network.cloudfront_prefix_list
+        cloudfront = ec2.Peer.prefix_list(given or cloudfront_prefix_list(region))
+        self.alb_group.add_ingress_rule(cloudfront, ec2.Port.tcp(ports.HTTPS), "CloudFront")
+        self._path(self.alb_group, self.node_group, ports.API, "requests and health checks")
+        self._path(self.node_group, self.database_group, ports.DATABASE, "accounts")
+        self._path(self.node_group, self.cache_group, ports.CACHE, "limits and the state of Ray")
+        self._path(self.node_group, self.kafka_group, ports.KAFKA, "Kafka by IAM")
+        self._path(self.vpn_group, self.node_group, ports.RAY_DASHBOARD, "the dashboard of Ray")
+        # Ray takes ports at random between its nodes; nobody else is let in.
+        self.node_group.add_ingress_rule(self.node_group, ec2.Port.all_tcp(), "Ray, node to node")
+        self.node_group.add_egress_rule(self.node_group, ec2.Port.all_tcp(), "Ray, node to node")
+        self.node_group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(ports.HTTPS), "AWS")
+
+    def _group(self, id: str, what: str) -> ec2.SecurityGroup:
+        return ec2.SecurityGroup(
+            self, id, vpc=self.vpc, description=f"{what}", allow_all_outbound=False
+        )
+
+    @staticmethod
+    def _path(source: ec2.SecurityGroup, target: ec2.SecurityGroup, port: int, why: str) -> None:
+        target.add_ingress_rule(source, ec2.Port.tcp(port), why)
+        source.add_egress_rule(target, ec2.Port.tcp(port), why)
+
+    def _endpoints(self) -> None:
+        # Free, and most of the traffic: images and the layers of container images.
+        self.vpc.add_gateway_endpoint(
+            "S3",
+            service=ec2.GatewayVpcEndpointAwsService.S3,
+            subnets=[ec2.SubnetSelection(subnet_group_name=_APP)],
+        )
+        if not self.settings.network.interface_endpoints:
+            return
+        group = self._group("Endpoints", "private ways to AWS")
+        group.add_ingress_rule(self.node_group, ec2.Port.tcp(ports.HTTPS), "nodes")
+        for name in _INTERFACES:
+            ec2.InterfaceVpcEndpoint(
+                self,
+                f"Endpoint{name.replace('.', '')}",
+                vpc=self.vpc,
+                service=ec2.InterfaceVpcEndpointAwsService(name),
+                subnets=ec2.SubnetSelection(subnet_group_name=_APP),
+                security_groups=[group],
+                open=False,
+                private_dns_enabled=True,
+            )
+
+
+def _subnet(name: str, kind: ec2.SubnetType, mask: int) -> ec2.SubnetConfiguration:
+    return ec2.SubnetConfiguration(
+        name=name, subnet_type=kind, cidr_mask=mask, map_public_ip_on_launch=None
+    )

@@ -1,0 +1,100 @@
+"""Platform: the ECS cluster, the image's repository, names, and the load balancer."""
+
+import aws_cdk as cdk
+from aws_cdk import aws_ecr as ecr
+from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_servicediscovery as cloudmap
+from constructs import Construct
+
+from infra.parts.balancer import Balancer
+from infra.parts.hosts import Hosts
+from infra.settings import Settings
+from infra.stack import Stack
+from infra.stacks.foundation import FoundationStack
+from infra.stacks.network import NetworkStack
+
+_KEPT_IMAGES = 30
+
+
+class PlatformStack(Stack):
+    """Platform: what the Ray clusters run on, and what is in front of them."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        settings: Settings,
+        foundation: FoundationStack,
+        network: NetworkStack,
+    ) -> None:
+        super().__init__(scope, "platform", settings)
+        self._key = foundation.key.attr_arn
+        self.repository = self._repository()
+        self.namespace = cloudmap.CfnPrivateDnsNamespace(
+            self, "Names", name=f"{settings.prefix}.internal", vpc=network.vpc.vpc_id
+        )
+        self.cluster_name = settings.prefix
+        self.cluster = self._cluster()
+        self.hosts = Hosts(self, network, self.cluster) if settings.on_ec2 else None
+        if self.hosts is None:
+            ecs.CfnClusterCapacityProviderAssociations(
+                self,
+                "Capacity",
+                cluster=self.cluster.ref,
+                capacity_providers=["FARGATE", "FARGATE_SPOT"],
+                default_capacity_provider_strategy=[],
+            )
+        self.balancer = Balancer(self, settings, foundation, network)
+        self.export("Repository", self.repository.attr_repository_uri)
+
+    def _repository(self) -> ecr.CfnRepository:
+        keep = {
+            "rules": [
+                {
+                    "rulePriority": 1,
+                    "selection": {
+                        "tagStatus": "any",
+                        "countType": "imageCountMoreThan",
+                        "countNumber": _KEPT_IMAGES,
+                    },
+                    "action": {"type": "expire"},
+                }
+            ]
+        }
+        return ecr.CfnRepository(
+            self,
+            "Repository",
+            repository_name=self.settings.prefix,
+            # A tag that moves would run other code than what was tested.
+            image_tag_mutability="IMMUTABLE",
+            image_scanning_configuration=ecr.CfnRepository.ImageScanningConfigurationProperty(
+                scan_on_push=True
+            ),
+            encryption_configuration=ecr.CfnRepository.EncryptionConfigurationProperty(
+                encryption_type="KMS", kms_key=self._key
+            ),
+            lifecycle_policy=ecr.CfnRepository.LifecyclePolicyProperty(
+                lifecycle_policy_text=cdk.Stack.of(self).to_json_string(keep)
+            ),
+        )
+
+    def _cluster(self) -> ecs.CfnCluster:
+        group = f"/{self.settings.prefix}/exec"
+        self.log_group("ExecLog", group, self._key)
+        return ecs.CfnCluster(
+            self,
+            "Cluster",
+            cluster_name=self.cluster_name,
+            cluster_settings=[
+                ecs.CfnCluster.ClusterSettingsProperty(name="containerInsights", value="enhanced")
+            ],
+            configuration=ecs.CfnCluster.ClusterConfigurationProperty(
+                # What is typed in a shell of a task is on record.
+                execute_command_configuration=ecs.CfnCluster.ExecuteCommandConfigurationProperty(
+                    kms_key_id=self._key,
+                    logging="OVERRIDE",
+                    log_configuration=ecs.CfnCluster.ExecuteCommandLogConfigurationProperty(
+                        cloud_watch_log_group_name=group, cloud_watch_encryption_enabled=True
+                    ),
+                )
+            ),
+        )

@@ -1,0 +1,48 @@
+"""Replica: the bucket in the other region, with rules and a key of its own."""
+
+import aws_cdk as cdk
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from infra import resource_grants
+from infra.parts import bucket
+from infra.settings import Settings
+from infra.stack import Stack
+from infra.stacks.foundation import data_key
+
+
+class ReplicaStack(Stack):
+    """Replica: the bucket in the other region.
+
+    S3 never replicates what a lifecycle rule deletes, so it has the same rules itself.
+    """
+
+    def __init__(self, scope: Construct, settings: Settings) -> None:
+        super().__init__(scope, "replica", settings, region=settings.replica_region, keeps=True)
+        self.key = data_key(self, [resource_grants.cloudfront_decrypts()])
+        logs = bucket.log_bucket(self, "AccessLogs")
+        bucket.guard(
+            self,
+            "AccessLogsPolicy",
+            logs,
+            *resource_grants.log_delivery(logs.attr_arn, self.region, "none"),
+        )
+        self.bucket = s3.CfnBucket(
+            self,
+            "Lake",
+            bucket_encryption=bucket.encrypted_by(self.key.attr_arn),
+            versioning_configuration=bucket.VERSIONED,
+            public_access_block_configuration=bucket.PRIVATE,
+            ownership_controls=bucket.owned(),
+            logging_configuration=bucket.logged_to(logs.ref, "lake"),
+            lifecycle_configuration=bucket.lake_lifecycle(),
+        )
+        self.bucket.apply_removal_policy(cdk.RemovalPolicy.RETAIN)
+        bucket.guard(
+            self,
+            "LakePolicy",
+            self.bucket,
+            resource_grants.cloudfront_reads_images(self.bucket.attr_arn),
+        )
+        self.export("ReplicaBucket", self.bucket.ref)
+        self.export("ReplicaKey", self.key.attr_arn)
