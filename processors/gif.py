@@ -23,6 +23,8 @@ class _Found:
     ticks: int = 0
     metadata_bytes: int = 0
     transparent: bool = False
+    width: int = 0
+    height: int = 0
     blocks: int = 0
 
 
@@ -33,11 +35,9 @@ def read_gif(data: bytes) -> Header:
     """
     if len(data) < _SCREEN_BYTES:
         raise Truncated(f"{len(data)} bytes, and a GIF starts with {_SCREEN_BYTES}")
-    width = int.from_bytes(data[6:8], "little")
-    height = int.from_bytes(data[8:10], "little")
-    found = _Found()
+    found = _Found(width=_number(data, 6), height=_number(data, 8))
     try:
-        _walk(data, _SCREEN_BYTES + _table_bytes(data[10]), found, (width, height))
+        _walk(data, _SCREEN_BYTES + _table_bytes(data[10]), found)
     except IndexError:
         if not found.frames:
             raise Truncated("the file ends before its first frame") from None
@@ -45,8 +45,8 @@ def read_gif(data: bytes) -> Header:
         raise Undecodable("a GIF without a frame")
     return Header(
         format=GIF,
-        width=width,
-        height=height,
+        width=found.width,
+        height=found.height,
         frames=found.frames,
         orientation=UPRIGHT,
         has_alpha=found.transparent,
@@ -58,13 +58,13 @@ def read_gif(data: bytes) -> Header:
     )
 
 
-def _walk(data: bytes, at: int, found: _Found, screen: tuple[int, int]) -> None:
+def _walk(data: bytes, at: int, found: _Found) -> None:
     """Raises IndexError where the file ends too early, Undecodable where a block has no name."""
     while (kind := data[at]) != _TRAILER:
         if kind == _EXTENSION:
             at = _extension(data, at + 1, found)
         elif kind == _IMAGE:
-            at = _image(data, at + 1, found, screen)
+            at = _image(data, at + 1, found)
         elif found.frames:
             return  # what browsers do with rubbish at the end
         else:
@@ -74,7 +74,7 @@ def _walk(data: bytes, at: int, found: _Found, screen: tuple[int, int]) -> None:
 def _extension(data: bytes, at: int, found: _Found) -> int:
     label = data[at]
     if label == _CONTROL:
-        found.ticks += int.from_bytes(data[at + 3 : at + 5], "little")
+        found.ticks += _number(data, at + 3)
         if not found.frames:
             found.transparent = bool(data[at + 2] & _TRANSPARENT)
     end = _skip(data, at + 1, found)
@@ -83,14 +83,25 @@ def _extension(data: bytes, at: int, found: _Found) -> int:
     return end
 
 
-def _image(data: bytes, at: int, found: _Found, screen: tuple[int, int]) -> int:
+def _image(data: bytes, at: int, found: _Found) -> int:
     flags = data[at + 8]
-    corner = [int.from_bytes(data[at + n : at + n + 2], "little") for n in range(0, 8, 2)]
-    if not found.frames and (corner[:2] != [0, 0] or corner[2:] != list(screen)):
-        found.transparent = True  # the first frame leaves a part of the screen empty
+    if not found.frames:
+        _first_frame([_number(data, at + n) for n in range(0, 8, 2)], found)
     found.frames += 1
     # One byte, the code size, stands before the blocks.
     return _skip(data, at + _DESCRIPTOR_BYTES + _table_bytes(flags) + 1, found)
+
+
+def _first_frame(place: list[int], found: _Found) -> None:
+    """Make the screen as large as its first frame needs it; the others are never unpacked."""
+    left, top, width, height = place
+    found.width, found.height = max(found.width, left + width), max(found.height, top + height)
+    if place != [0, 0, found.width, found.height]:
+        found.transparent = True  # it leaves a part of the screen empty
+
+
+def _number(data: bytes, at: int) -> int:
+    return int.from_bytes(data[at : at + 2], "little")
 
 
 def _skip(data: bytes, at: int, found: _Found) -> int:

@@ -61,6 +61,13 @@ def blank_bmp(width: int, height: int) -> bytes:
     return b"BM" + struct.pack("<IHHI", 54, 0, 0, 54) + header
 
 
+def gif_beyond_its_screen(width: int, height: int) -> bytes:
+    """A GIF with a screen of one pixel and a first frame of that size."""
+    frame = blank_gif(1, 1)
+    at = frame.index(b",") + 5
+    return frame[:at] + struct.pack("<HH", width, height) + frame[at + 4 :]
+
+
 def blank_gif(width: int, height: int) -> bytes:
     """A GIF with a screen of that size and an image of one pixel."""
     screen = struct.pack("<HHBBB", width, height, 0x80, 0, 0) + bytes(6)

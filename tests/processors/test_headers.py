@@ -76,6 +76,8 @@ def test_frames_count_towards_the_pixel_limit(name: str) -> None:
         (hostile.blank_bmp(20_000, 10), SideTooLong, 16_384, 20_000),
         (hostile.blank_bmp(10_000, 10_000), TooManyPixels, 50_000_000, 100_000_000),
         (hostile.blank_gif(65_535, 65_535), SideTooLong, 16_384, 65_535),
+        (hostile.gif_beyond_its_screen(65_535, 9), SideTooLong, 16_384, 65_535),
+        (hostile.gif_beyond_its_screen(8_000, 9_000), TooManyPixels, 50_000_000, 72_000_000),
         (hostile.blank_gif(10_000, 10_000), TooManyPixels, 50_000_000, 100_000_000),
     ],
 )

@@ -1,4 +1,6 @@
-"""Fetch and build the tests' servers once, before pytest: a test's time limit is no place for it.
+"""Fetch and build what tests need, once, before pytest: a test's time limit is no place for it.
+
+The servers, and collections of odd images.
 
 `python -m tests.servers.prepare`: says what it did and how long it took, or what cannot be had.
 """
@@ -8,6 +10,7 @@ import time
 from collections.abc import Callable
 
 from pixlake.embedded.jars import kafka_jars
+from tests.corpora import CORPORA, folder_of
 from tests.servers.kafka import download_locked, kafka_available
 from tests.servers.s3 import s3_available, s3_binary
 
@@ -25,3 +28,4 @@ def prepare(name: str, unavailable: str | None, fetch: Callable[[], object]) -> 
 if __name__ == "__main__":
     prepare("Apache Kafka", kafka_available(), lambda: kafka_jars(download_locked))
     prepare("S3 server", s3_available(), s3_binary)
+    prepare("Odd images", None, lambda: [folder_of(each) for each in CORPORA])
