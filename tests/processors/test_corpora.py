@@ -168,7 +168,7 @@ def test_the_code_fits_the_file(run: Run, name: str, code: str, value: object) -
 def test_what_pillow_opens_is_taken(run: Run, files: dict[str, bytes]) -> None:
     refused = {}
     for name, verdict in run.verdicts.items():
-        if verdict.code == "ok":
+        if verdict.code in {"ok", "too_many_pixels", "side_too_long", "too_much_metadata"}:
             continue
         try:
             image = opened(files[name])
@@ -176,7 +176,7 @@ def test_what_pillow_opens_is_taken(run: Run, files: dict[str, bytes]) -> None:
             continue
         if (image.format or "HEIC") in {*map(str.upper, FORMATS), "MPO"}:
             refused[name] = verdict.code
-    assert {k: v for k, v in refused.items() if v != "too_many_pixels"} == NOT_TAKEN
+    assert refused == NOT_TAKEN
 
 
 def test_what_pillow_shows_is_what_is_decoded(files: dict[str, bytes]) -> None:
