@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
 from pillow_heif import open_heif
 
+# By name, or broken PostScript would go to Ghostscript.
+_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP")
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 _LAB = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
 
@@ -16,7 +18,7 @@ def opened(data: bytes) -> Image.Image:
     if data[4:8] == b"ftyp" and b"avi" not in data[8:32]:
         heif = open_heif(data)
         return heif[heif.primary_index].to_pillow()
-    image = Image.open(io.BytesIO(data))
+    image = Image.open(io.BytesIO(data), formats=_FORMATS)
     image.load()
     return image
 
