@@ -1,0 +1,98 @@
+"""Pixlake on a Ray cluster of three nodes on this machine, against a Kafka that is there already.
+
+Each node has its own raylet, object store and replicas; all of them keep to 127.0.0.1. HAProxy and
+Serve's controller are on the head.
+"""
+
+import json
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import psutil
+
+from pixlake.embedded.port_block import own_ports
+from pixlake.embedded.ray_environment import ray_environment
+from pixlake.embedded.run_folder import MARK, end_processes, fresh_folder, user_folder
+from serve_app.accounts import Accounts, ensure_first_key
+from serve_app.settings import ServeSettings
+from tests.end_to_end.running import Pixlake
+
+NODES = 3
+
+
+class PixlakeCluster(Pixlake):
+    """One replica of each door's workers a node; `raylets` are the nodes, the head first."""
+
+    def __init__(self, home: Path, bootstrap: str, **settings: str) -> None:
+        settings |= {
+            "PIXLAKE_UPLOAD_REPLICAS": str(NODES),
+            "PIXLAKE_PROCESSOR_REPLICAS": str(NODES),
+            "PIXLAKE_SANDBOX_CHILDREN": "1",
+            "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
+            # A node that is gone is missed after 3 s, not after 15.
+            "RAY_health_check_period_ms": "1000",
+            "RAY_health_check_timeout_ms": "1000",
+            "RAY_health_check_failure_threshold": "3",
+        }
+        super().__init__(home, **settings)
+        self.bootstrap = bootstrap
+        self.raylets: list[psutil.Process] = []
+        self._stack = ExitStack()
+
+    def start(self) -> None:
+        """Start the nodes and return when both doors take images."""
+        self.home.mkdir(mode=0o700, parents=True)
+        logs = self.home / "logs"
+        logs.mkdir()
+        served = ServeSettings(home=self.home)
+        accounts = Accounts.open(served.accounts_url)
+        ensure_first_key(accounts, served.key_file)
+        accounts.close()
+        ports = self._stack.enter_context(own_ports(user_folder(), str(self.home)))
+        folder = self._stack.enter_context(fresh_folder(self.home, logs / "ray"))
+        self._stack.callback(end_processes, self.home)
+        environment = ray_environment(folder, ports, host="127.0.0.1", port=self.http_port)
+        with (logs / "pixlake.log").open("w") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.end_to_end.cluster_driver", str(folder)],
+                env={**environment, **self.environment, MARK: str(self.home)},
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+            )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            self._process.wait()
+            self._close()
+            raise AssertionError(f"the cluster did not start\n{self.log()}")
+        self.raylets = [psutil.Process(pid) for pid in json.loads(line)]
+        self.wait_ready()
+
+    def end(self) -> None:
+        """Leave nothing behind; what it would drain is not asked for."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+            self._close()
+        self._stack.close()
+
+    def decoders(self, node: int, replica: str) -> list[psutil.Process]:
+        """The sandboxed children on a node, of a deployment such as `UploadApi`."""
+        found = self.raylets[node].children(recursive=True)
+        replicas = [one for one in found if replica in " ".join(one.cmdline())]
+        below = [one for each in replicas for one in each.children(recursive=True)]
+        return [one for one in below if not one.children()]
+
+    def kill_node(self, node: int) -> None:
+        """As when a machine loses power: every process of it at once."""
+        raylet = self.raylets[node]
+        processes = [raylet, *raylet.children(recursive=True)]
+        for one in processes:
+            one.suspend()  # or those that are killed first would be seen by the others
+        for one in processes:
+            one.kill()
+        psutil.wait_procs(processes, timeout=10)

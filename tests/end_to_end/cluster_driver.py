@@ -1,0 +1,58 @@
+"""The application of `pixlake up`, on a Ray cluster of three nodes on this machine.
+
+`python -m tests.end_to_end.cluster_driver FOLDER`, in the environment of `ray_environment`. The
+head is what `pixlake up` starts; the other nodes join it. Prints the process ids of the nodes'
+raylets, the head's first, once the applications are deployed. Runs until SIGTERM.
+"""
+
+import json
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import ray
+from ray import serve
+from ray.cluster_utils import Cluster
+
+from pixlake.embedded import app
+from pixlake.embedded.settings import EmbeddedSettings
+from serve_app.settings import ServeSettings
+from tests.end_to_end.cluster import NODES
+
+
+def main(folder: Path) -> None:
+    """Run until SIGTERM."""
+    signal.signal(signal.SIGTERM, _leave)
+    embedded, served = EmbeddedSettings(), ServeSettings()
+    with app._ray(folder, embedded):
+        nodes = _with_workers(ray._private.worker._global_node)
+        with app._applications(served):
+            serve.run_many(app._targets(embedded, served))
+            pids = [node.all_processes["raylet"][0].process.pid for node in nodes]
+            sys.stdout.write(f"{json.dumps(pids)}\n")
+            sys.stdout.flush()
+            signal.pause()
+
+
+def _with_workers(head: Any) -> list[Any]:
+    """The head and the nodes that join it: all keep to 127.0.0.1, which `ray start` would not."""
+    cluster = Cluster()
+    cluster.head_node, cluster.redis_address = head, head.redis_address
+    joining = range(NODES - 1)
+    return [
+        head,
+        *(
+            cluster.add_node(num_cpus=app._LOGICAL_CPUS, node_ip_address="127.0.0.1")
+            for _ in joining
+        ),
+    ]
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,132 @@
+"""One application on a cluster of three nodes: images spread, and a node that dies costs little."""
+
+import hashlib
+import json
+import threading
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.end_to_end.cluster import NODES, PixlakeCluster
+from tests.end_to_end.running import wait_until
+from tests.end_to_end.truth import check_stored, rows, seal, wait_for_rows
+from tests.photos import encoded, scene
+from tests.servers.kafka import ApacheKafka
+from tests.servers.streams import create_topic, produce
+
+CLIENTS = 8
+UPLOADS = 300
+MESSAGES = 90
+TOPIC = "cluster"
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, kafka_server: ApacheKafka) -> Iterator[PixlakeCluster]:
+    create_topic(kafka_server.bootstrap, TOPIC, partitions=3)
+    made = PixlakeCluster(
+        tmp_path / "home",
+        kafka_server.bootstrap,
+        PIXLAKE_KAFKA_TOPIC=TOPIC,
+        PIXLAKE_KAFKA_GROUP=uuid.uuid4().hex,
+        PIXLAKE_KAFKA_SESSION_TIMEOUT_MS="3000",
+        PIXLAKE_KAFKA_BATCH_MESSAGES="4",  # many batches of few messages
+    )
+    try:
+        made.start()
+        yield made
+    finally:
+        made.end()
+
+
+@dataclass
+class Load:
+    """Uploads by so many clients; each is sent again until it is acknowledged."""
+
+    cluster: PixlakeCluster
+    run: str
+    acknowledged: dict[str, str] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def upload(self, number: int) -> None:
+        photo = encoded(scene(), quality=60 + number % 30)
+        headers = {
+            **self.cluster.headers,
+            "Idempotency-Key": f"{self.run}-{number}",
+            "X-Pixlake-Meta-Run": self.run,
+        }
+        while not self.ended.is_set():
+            try:
+                url = f"{self.cluster.url}/v1/images"
+                answer = httpx.post(url, content=photo, headers=headers, timeout=20)
+            except httpx.TransportError as error:
+                self.failures.append(repr(error))
+                continue
+            if answer.is_success:
+                self.acknowledged[answer.json()["image_id"]] = hashlib.sha256(photo).hexdigest()
+                return
+            assert answer.status_code in {502, 503, 504}, answer.text
+            self.failures.append(f"{answer.status_code} {answer.text}")
+            self.ended.wait(float(answer.headers.get("Retry-After", 0.5)))
+
+
+class Work:
+    """What each node's decoders have done for a door since this was made."""
+
+    def __init__(self, cluster: PixlakeCluster, door: str) -> None:
+        self._decoders = [cluster.decoders(node, door) for node in range(NODES)]
+        self._before = self._seconds()
+
+    def is_everywhere(self) -> bool:
+        pairs = zip(self._seconds(), self._before, strict=True)
+        return all(now > before for now, before in pairs)
+
+    def _seconds(self) -> list[float]:
+        return [sum(sum(one.cpu_times()[:2]) for one in node) for node in self._decoders]
+
+
+def by_kafka(cluster: PixlakeCluster) -> list[dict[str, Any]]:
+    """Rows of the images that came by Kafka."""
+    seal(cluster)
+    sql = "SELECT * FROM images WHERE door = 'kafka'"
+    answer: list[dict[str, Any]] = json.loads(cluster.run("query", sql, "--format", "json").stdout)
+    return answer
+
+
+def test_images_spread_and_a_node_that_dies_costs_what_was_on_it(cluster: PixlakeCluster) -> None:
+    load = Load(cluster, uuid.uuid4().hex)
+    uploading, consuming = Work(cluster, "UploadApi"), Work(cluster, "ImageProcessor")
+    photos = [encoded(scene(), quality=50 + n % 40) for n in range(MESSAGES)]
+    produce(cluster.bootstrap, TOPIC, photos)
+    wait_until(consuming.is_everywhere, 60)
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        try:
+            produce(cluster.bootstrap, TOPIC, photos)
+            uploads = [clients.submit(load.upload, number) for number in range(UPLOADS)]
+            wait_until(lambda: len(load.acknowledged) > UPLOADS // 3, 60)
+            assert uploading.is_everywhere()
+            cluster.kill_node(NODES - 1)
+            assert len(load.acknowledged) < UPLOADS - CLIENTS, "it died after the load"
+            for upload in uploads:
+                upload.result(timeout=90)
+        finally:
+            load.ended.set()
+
+    # What was under way anywhere; a request that was on the node fails once, then goes elsewhere.
+    assert len(load.failures) <= CLIENTS, load.failures
+
+    wait_for_rows(cluster, load.run, UPLOADS)
+    found = rows(cluster, load.run)
+    check_stored(cluster, found)
+    assert {row["image_id"]: row["sha256"] for row in found} == load.acknowledged
+
+    wait_until(lambda: len(by_kafka(cluster)) >= 2 * MESSAGES, 60)
+    arrived = by_kafka(cluster)
+    check_stored(cluster, arrived)
+    assert len(arrived) == 2 * MESSAGES
