@@ -228,25 +228,26 @@ class Compactor:
 
     async def _write(self, file: IO[bytes], hour: Hour, sources: list[Stored]) -> int:
         """The rows of these chain files; returns how many."""
-        groups = RowGroups(file, self._table)
         rows = 0
         read: list[Stored] = []
-        for source in sources:
-            data, stored = await self._store.get(source.key)
-            decode = partial(decode_chain_file, source.key, data, of=self._table)
-            del data
-            table = await self._aside.run(decode)
-            del decode
-            # What was read, which may be newer than what was listed.
-            read.append(stored)
-            rows += len(table)
-            await self._aside.run(groups.add, table)
-            del table
-        footer = Footer(sources_of(read), hour.cuts)
-        await self._aside.run(groups.close, footer.encode())
+        with RowGroups(file, self._table) as groups:
+            for source in sources:
+                table, stored = await self._read(source)
+                # What was read, which may be newer than what was listed.
+                read.append(stored)
+                rows += len(table)
+                await self._aside.run(groups.add, table)
+                del table
+            footer = Footer(sources_of(read), hour.cuts)
+            await self._aside.run(groups.close, footer.encode())
         file.flush()
         pa.default_memory_pool().release_unused()
         return rows
+
+    async def _read(self, source: Stored) -> tuple[pa.Table, Stored]:
+        data, stored = await self._store.get(source.key)
+        decode = partial(decode_chain_file, source.key, data, of=self._table)
+        return await self._aside.run(decode), stored
 
     async def _footer(self, stored: Stored) -> Footer:
         version = stored.key, stored.etag

@@ -1,7 +1,8 @@
 """Writing a large Parquet file with little memory: one row group at a time, each sorted by time."""
 
 from collections.abc import Mapping
-from typing import IO
+from types import TracebackType
+from typing import IO, Self
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +12,10 @@ from lake.tables import Table
 
 
 class RowGroups:
-    """Gathers tables into full row groups; in memory are those of one group, twice."""
+    """Gathers tables into full row groups; in memory are those of one group, twice.
+
+    Use it as a context manager, inside that of the file.
+    """
 
     def __init__(self, file: IO[bytes], table: Table) -> None:
         self._table = table
@@ -28,6 +32,18 @@ class RowGroups:
             self._rows += len(part)
             if self._rows == ROW_GROUP:
                 self._flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # Also of a file that will not be used: a writer that is not closed does so at its own time.
+        self._writer.close()
 
     def close(self, footer: Mapping[bytes, str]) -> None:
         """Write what waits, and the footer."""

@@ -9,6 +9,8 @@ from unittest import mock
 
 from lake import layout, rows
 from lake.chain import Chain
+from lake.compacted import Hour
+from lake.compaction import Compactor
 from lake.erasure import Eraser
 from lake.errors import AlreadyExists, ImageErased, ImageNotFound, KeyMissing, StoreUnavailable
 from lake.object_store import Buffer
@@ -234,6 +236,31 @@ def erasure_takes_all_it_finds() -> AbstractContextManager[Any]:
     return mock.patch.object(Eraser, "_delete_objects", delete)
 
 
+def copy_does_not_follow() -> AbstractContextManager[Any]:
+    """A sealer changes the chain of a compacted hour and leaves the copy as it is."""
+    return mock.patch.object(Compactor, "follow", mock.AsyncMock())
+
+
+def watermark_moves_first() -> AbstractContextManager[Any]:
+    """Readers are sent to copies, and nobody makes them."""
+
+    async def nothing(self: Compactor, start: datetime, *_: Any, **__: Any) -> None:
+        del self, start
+
+    return mock.patch.object(Compactor, "_bring", nothing)
+
+
+def copy_takes_a_file_twice() -> AbstractContextManager[Any]:
+    """A copy holds a chain file twice."""
+    sources = Hour.sources
+
+    def greedy(self: Hour, cut: datetime) -> list[Stored]:
+        found = sources(self, cut)
+        return found + found[:1]
+
+    return mock.patch.object(Hour, "sources", greedy)
+
+
 MUTANTS: dict[str, Mutant] = {
     mutant.__name__: mutant
     for mutant in (
@@ -252,5 +279,8 @@ MUTANTS: dict[str, Mutant] = {
         nothing_create_only,
         no_expiry_margin,
         erasure_takes_all_it_finds,
+        copy_does_not_follow,
+        watermark_moves_first,
+        copy_takes_a_file_twice,
     )
 }

@@ -193,6 +193,32 @@ async def _hasty_sealer(world: World, sealers: Fleet) -> None:
         await asyncio.sleep(world.dice.uniform(0, 2))
 
 
+async def closed_hour(world: World) -> None:
+    """An hour is compacted, perhaps by two at once; then rows come late, and others are erased.
+
+    From there on nobody compacts: what sealers do must be enough.
+    """
+    writers, sealers, erasers = (Fleet(world, role, 2) for role in ("writer", "sealer", "eraser"))
+    for name in DOOMED:
+        await world.upload(*await writers.any(), name, b"x")
+    for number, name in enumerate("tuv"):
+        process, lake = await world.process(f"zombie{number}")
+        world.loop.create_task(patiently(world.upload(process, lake, name, b"x"), 20_000))
+        _doze(world, process, 9000)
+    await _pass((await sealers.any())[1], now=True)
+    await asyncio.sleep(7500)
+    for _ in range(2):
+        process, lake = await sealers.any()
+        if world.dice.random() < 0.3:
+            _doze(world, process, world.dice.uniform(1, 2000))
+        world.loop.create_task(patiently(_pass(lake, now=True), 3000))
+    await asyncio.sleep(world.dice.choice([0, 1, 5, 600]))
+    people = [eraser(world, erasers, name, world.dice.uniform(0, 60)) for name in DOOMED[:4]]
+    await asyncio.gather(*people)
+    await _rest(world, compact=False)
+    world.check_at_rest()
+
+
 async def week_end(world: World) -> None:
     """An image is uploaded, and its identity comes again just when it expires."""
     world.bucket.watchers.append(_never_taken_early(world))
@@ -255,24 +281,24 @@ def _never_taken_early(world: World) -> Callable[[str], None]:
     return watch
 
 
-async def _rest(world: World) -> None:
+async def _rest(world: World, *, compact: bool = True) -> None:
     """Late answers land, tombstones come of age, and one sealer clears up."""
     for wait in (1000, 3700, 2000):
         await asyncio.sleep(wait)
         # A new one each time: what the others knew must be in the store.
         _, lake = await world.process("last sealer")
         for _ in range(3):
-            await _pass(lake, now=True)
+            await _pass(lake, now=True, compact=compact)
 
 
-async def _pass(lake: Lake, *, now: bool) -> None:
+async def _pass(lake: Lake, *, now: bool, compact: bool = True) -> None:
     try:
-        await lake.sealer.run_pass(now=now)
+        await (lake.upkeep if compact else lake.sealer).run_pass(now=now)
     except LakeError:
         return  # the next pass
 
 
-STORIES = (working_days, working_days, erasures, week_end)
+STORIES = (working_days, working_days, erasures, week_end, closed_hour)
 
 
 def tell(seed: int) -> None:

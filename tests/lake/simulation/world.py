@@ -28,6 +28,7 @@ from lake.records import Attempt, parse_record
 from lake.rows import decode_chain_file, decode_journal, erased_ids
 from lake.schema import ImageRecord, Tombstone
 from lake.settings import LakeSettings
+from lake.watermark import parse_watermark
 from tests.lake.samples import TENANT, image_id, record
 from tests.lake.simulation.loop import SimulatedLoop
 from tests.lake.simulation.store import EPOCH, Bucket, Process, SimulatedStore
@@ -76,6 +77,8 @@ class World:
         """(home, id) of all that a footer ever called erased"""
         self.erasing: set[str] = set()
         """names that somebody began to erase, told or not"""
+        self.watermarks: list[datetime | None] = [None]
+        """all that readers may have read"""
         self._parsed: dict[tuple[str, str], Any] = {}
         self.bucket.watchers.append(self._watch)
 
@@ -115,7 +118,7 @@ class World:
     # What is stored, parsed.
 
     def rows(self) -> list[tuple[str, str]]:
-        """(key, image id) of every row that an analyst would see now."""
+        """(key, image id) of every row of the chains."""
         oldest = self.bucket.now() - RETENTION
         return [
             (key, row)
@@ -123,6 +126,34 @@ class World:
             if home_of(key) > oldest
             for row in self._chain(key, data, etag)[0]
         ]
+
+    def seen(self, watermark: datetime | None) -> list[str]:
+        """Image ids of every row that an analyst sees who has read that watermark."""
+        if watermark is None:
+            return [row for _, row in self.rows()]
+        oldest = self.bucket.now() - RETENTION
+        fresh = [row for key, row in self.rows() if home_of(key) >= watermark]
+        copied = [
+            row
+            for key, data, etag in self._below(layout.IMAGE_ROWS.compacted)
+            if (begin := layout.parse_compacted_key(key)) and begin < watermark
+            for row, home in self._copy(key, data, etag)
+            if home > oldest
+        ]
+        return fresh + copied
+
+    @property
+    def watermark(self) -> datetime | None:
+        """What readers who come now will read."""
+        return self.watermarks[-1]
+
+    def _copy(self, key: str, data: bytes, etag: str) -> list[tuple[str, datetime]]:
+        def parse() -> list[tuple[str, datetime]]:
+            table = decode_chain_file(key, data, ["image_id", "home"])
+            ids, homes = (table[name].to_pylist() for name in ("image_id", "home"))
+            return list(zip(ids, homes, strict=True))
+
+        return self._cached(key, etag, parse)  # type: ignore[no-any-return]
 
     def record(self, name_id: str) -> ImageRecord | Tombstone | None:
         key = layout.record_key(TENANT, name_id)
@@ -167,9 +198,17 @@ class World:
 
     def check_always(self) -> None:
         """True at every moment."""
-        ids = [row for _, row in self.rows()]
-        if len(ids) != len(set(ids)):
-            raise Broken("two rows of one image are visible")
+        key = layout.watermark_key(layout.IMAGE_ROWS)
+        if key in self.bucket.objects:
+            moved = parse_watermark(key, self.bucket.objects[key][0])
+            if moved != self.watermark:
+                self.watermarks.append(moved)
+        ids: set[str] = set()
+        for watermark in self.watermarks:
+            seen = self.seen(watermark)
+            if len(seen) != len(set(seen)):
+                raise Broken("two rows of one image are visible")
+            ids.update(seen)
         self.noted |= {
             (home_of(key), gone)
             for key, data, etag in self._below(layout.LAKE_IMAGES)
@@ -187,7 +226,7 @@ class World:
         """True when nothing has happened for two hours and sealers had their passes."""
         if self.failure:
             raise self.failure
-        ids = [row for _, row in self.rows()]
+        ids = self.seen(self.watermark)
         for name, contents in self.promises.acknowledged.items():
             if len(contents) != 1:
                 raise Broken("two contents were acknowledged for one identity")
