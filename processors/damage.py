@@ -5,6 +5,7 @@ nobody else writes to, can know. A flipped bit that leaves the code valid is see
 only by a checksum (docs/formats.md).
 """
 
+import re
 from dataclasses import replace
 
 from processors.errors import Damaged, Truncated
@@ -12,9 +13,14 @@ from processors.job import Processed
 from processors.settings import Limits
 
 _ENDED = b"premature end"
-# The texts of libjpeg's other warnings (jerror.h) that are about pixels. "extraneous bytes" are as
-# often harmless as they are what is left of a scan after a broken code.
-_GUESSED = (b"corrupt jpeg data", b"inconsistent progression", b"invalid sos parameters")
+# The texts of libjpeg's other warnings (jerror.h) that are about pixels. Bytes too many are so in
+# front of a restart marker or the end, where they are what a broken code left of a scan; elsewhere
+# some camera has written them between its tables.
+_GUESSED = re.compile(
+    rb"corrupt jpeg data: (?!\d+ extraneous)"
+    rb"|corrupt jpeg data: \d+ extraneous bytes before marker 0xd[0-79]"
+    rb"|inconsistent progression|invalid sos parameters"
+)
 _QUOTED = 60
 
 
@@ -26,11 +32,11 @@ def judged(processed: Processed, warnings: bytes, limits: Limits) -> Processed:
     said = warnings.lower()
     if _ENDED in said:
         raise Truncated("the file ends before its pixels do")
-    found = next((each for each in _GUESSED if each in said), None)
+    found = _GUESSED.search(said)
     if found is None:
         return processed
     if limits.damaged == "refuse":
-        line = warnings[said.index(found) :].splitlines()[0][:_QUOTED].decode("ascii", "replace")
+        line = warnings[found.start() :].splitlines()[0][:_QUOTED].decode("ascii", "replace")
         raise Damaged(f"a part of the image is damaged: {line}", value=line)
     details = replace(processed.facts.details, damaged=True)
     return replace(processed, facts=replace(processed.facts, details=details))

@@ -162,6 +162,14 @@ def test_damage_in_a_scan_is_marked(runner: asyncio.Runner, mode: str) -> None:
     assert len(processed.renditions) == 2
 
 
+def test_rubbish_between_tables_is_no_damage(runner: asyncio.Runner) -> None:
+    data = jpeg()
+    table = data.index(b"\xff\xdb")
+    assert not sandboxed(
+        runner, data[:table] + b"\0\1\2" + data[table:], damaged="refuse"
+    ).facts.details.damaged
+
+
 def test_damage_in_a_scan_is_refused_where_that_is_set(runner: asyncio.Runner) -> None:
     with pytest.raises(Damaged) as refused:
         sandboxed(runner, damaged_jpeg(), damaged="refuse")
