@@ -5,6 +5,7 @@
   2. join it: what does not agree is suspect
   3. look at each suspect by itself: what remains is a fault
   4. hash the objects of a sample, or in step 1 of all
+  5. the same, in small, for rejections; then compare compacted copies with their chains
 
 It takes any time and runs beside everything else. It writes only the rows of images that have
 none, and marks of those (`unfinished.py`).
@@ -21,16 +22,19 @@ from typing import Any
 from lake import layout
 from lake.checks import CHECKS, Ledger
 from lake.clock import StoreClock
+from lake.copy_scan import CopyScan
 from lake.evidence import Evidence, Fault
 from lake.journal import Journal
 from lake.object_store import ObjectStore
 from lake.record_reading import Reading, read_records
 from lake.record_scan import RecordScan, Seen
+from lake.rejection_scan import RejectionScan
 from lake.retention import ORPHAN_AGE
 from lake.row_scan import RowScan, SeenRows
 from lake.scope import Scope
 from lake.settings import LakeSettings
 from lake.suspects import Interrogation, grouped
+from lake.tables import TABLES
 from lake.unfinished import Unfinished
 
 # Of each kind; the counts are of all.
@@ -125,6 +129,10 @@ class Audit:
                 await self._probes(scope, evidence)
                 report.seen = await self._records(scope, evidence, folder)
             await self._join(scope, folder, report)
+        report.add(await RejectionScan(self._store, scope).faults())
+        for table in TABLES:
+            copies = CopyScan(self._store, table, scope, full=self._full)
+            report.add([fault async for fault in copies.faults()])
         return report
 
     async def _records(self, scope: Scope, evidence: Evidence, folder: Path) -> Seen:

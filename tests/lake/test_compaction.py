@@ -1,6 +1,7 @@
 """Closed hours become few files, and at no moment does a reader see a row twice or not at all."""
 
 import asyncio
+import tempfile
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,11 +13,14 @@ import pytest
 
 from benchmarks.lake_rows import generated
 from lake import compaction, layout
+from lake.audit import Audit
+from lake.compacted import read_footer
 from lake.compaction import Compactor
 from lake.errors import StoreUnavailable
 from lake.lake import Lake
 from lake.object_store import Buffer, ObjectStore
-from lake.rows import encode_chain_file
+from lake.row_groups import RowGroups
+from lake.rows import decode_chain_file, encode_chain_file
 from lake.settings import LakeSettings
 from lake.tables import IMAGE_TABLE
 from lake.upkeep import UpkeepReport
@@ -235,3 +239,32 @@ async def test_row_groups_are_large_and_sorted_and_the_file_has_an_index(tmp_pat
         assert column.compression == "ZSTD"
         assert column.has_column_index
         assert column.has_offset_index
+
+
+async def audited(lake: Lake, settings: LakeSettings) -> dict[str, int]:
+    """What an audit five hours from now finds wrong."""
+    later = at_age(lake, hours=8)
+    report = await Audit(later.store, later.clock, settings, full=True).run()
+    return {code: count for code, count in report.counts.items() if count}
+
+
+async def test_the_audit_compares_copies_with_their_chains(
+    lake: Lake, lake_settings: LakeSettings
+) -> None:
+    await spread(lake, "ab")
+    await upkeep(lake, 3)
+    assert await audited(lake, lake_settings) == {}
+    (copy, *_) = sorted(k for k in await keys(lake, COMPACTED) if k.endswith(".parquet"))
+    body, stored = await lake.store.get(copy)
+    rows = decode_chain_file(copy, body)
+    with tempfile.TemporaryFile() as file:
+        with RowGroups(file, IMAGE_TABLE) as groups:
+            groups.add(pa.concat_tables([rows, rows]))
+            groups.close((await read_footer(lake.store, stored)).encode())
+        file.seek(0)
+        await lake.store.put(copy, file.read())
+    assert await audited(lake, lake_settings) == {"wrong_copy": 1}
+    await lake.store.put(copy, b"not parquet")
+    assert await audited(lake, lake_settings) == {"unreadable": 1}
+    await lake.store.delete(copy)
+    assert await audited(lake, lake_settings) == {"stale_copy": 1}

@@ -9,6 +9,7 @@ from unittest import mock
 import pytest
 
 from lake import layout
+from lake.audit import Audit
 from lake.errors import ImageExpiring, StoreUnavailable
 from lake.lake import Lake
 from lake.object_store import Buffer, ObjectStore
@@ -156,3 +157,28 @@ async def test_the_sweeper_leaves_what_is_young(lake: Lake) -> None:
     late = at_age(lake, days=6)
     assert (await Sweeper.of(late.store, late.clock, LakeSettings()).sweep()).rejections == 0
     assert await keys(lake) == before
+
+
+async def audited(lake: Lake) -> dict[str, int]:
+    """What an audit finds wrong three hours from now."""
+    later = at_age(lake, hours=3)
+    report = await Audit(later.store, later.clock, LakeSettings(store_url="memory://")).run()
+    return {code: count for code, count in report.counts.items() if count}
+
+
+async def test_the_audit_sees_what_is_wrong_with_rejections() -> None:
+    lake = await Lake.open(LakeSettings(store_url="memory://"))
+    noted = await lake.rejections.note(REFUSAL)
+    await lake.upkeep.run_pass(now=True)
+    assert await audited(lake) == {}
+    chain = layout.chain_key(noted.home, 0, layout.REJECTION_ROWS)
+    body, _ = await lake.store.get(chain)
+    await lake.store.put(layout.chain_key(noted.home, 1, layout.REJECTION_ROWS), body)
+    assert await audited(lake) == {"duplicate_row": 1}
+    await lake.store.delete(layout.chain_key(noted.home, 1, layout.REJECTION_ROWS))
+    await lake.store.delete(chain)
+    assert await audited(lake) == {"missing_row": 1}
+    await at_age(lake, hours=3).upkeep.run_pass(now=True)
+    assert await audited(lake) == {}  # it was journaled, and sealed
+    await lake.store.delete(layout.rejection_key(noted.rejection_id))
+    assert await audited(lake) == {"row_without_image": 1}
