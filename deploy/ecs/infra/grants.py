@@ -69,13 +69,14 @@ def head() -> list[iam.PolicyStatement]:
 
 
 def worker(bucket: str, key: str, database: str) -> list[iam.PolicyStatement]:
-    """Takes uploads, processes, commits, reads, erases. Cannot touch sealed files or Kafka."""
+    """Takes uploads, processes, commits, reads, erases. Cannot change sealed files or see Kafka."""
     return [
         *_store(bucket, key),
         allow(_READ_WRITE_DELETE, _keys(bucket, contract.IMAGES)),
         # Rows of an upload, and the tombstone of an erasure; only the sealer takes them away.
         allow(["s3:PutObject"], _keys(bucket, contract.JOURNAL)),
-        allow(["s3:GetObject"], _keys(bucket, contract.PRESETS)),
+        # Listings come from sealed rows and those that wait.
+        allow(["s3:GetObject"], _keys(bucket, contract.JOURNAL, contract.LAKE, contract.PRESETS)),
         database_login(database, "pixlake"),
     ]
 

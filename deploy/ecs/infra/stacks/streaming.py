@@ -92,7 +92,6 @@ class StreamingStack(Stack):
             ),
         )
         cluster.add_resource_dependency(log)
-        cluster.apply_removal_policy(cdk.RemovalPolicy.RETAIN)
         return cluster
 
     def _topic(self, id: str, name: str) -> str:

@@ -1,0 +1,103 @@
+"""Synthesized templates as JSON: what rules look at. Nothing here knows CDK."""
+
+import copy
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One resource; `props` may be changed in place, to plant a fault."""
+
+    stack: str
+    id: str
+    raw: Json
+
+    @property
+    def type(self) -> str:
+        return str(self.raw["Type"])
+
+    @property
+    def props(self) -> Json:
+        props: Json = self.raw.setdefault("Properties", {})
+        return props
+
+    @property
+    def name(self) -> str:
+        return f"{self.stack}/{self.id}"
+
+
+class Assembly:
+    """All stacks of an environment; stacks go by the last part of their name, `cell-a`."""
+
+    def __init__(self, stage: str, templates: dict[str, Json], manifest: Json) -> None:
+        self.stage = stage
+        self.templates = templates
+        self.manifest = manifest
+
+    @classmethod
+    def read(cls, folder: Path, stage: str) -> "Assembly":
+        prefix = f"pixlake-{stage}-"
+        templates = {
+            path.name.removeprefix(prefix).removesuffix(".template.json"): json.loads(
+                path.read_text()
+            )
+            for path in sorted(folder.glob("*.template.json"))
+        }
+        return cls(stage, templates, json.loads((folder / "manifest.json").read_text()))
+
+    def copy(self) -> "Assembly":
+        return copy.deepcopy(self)
+
+    def resources(self, *types: str, stack: str | None = None) -> Iterator[Resource]:
+        for name, template in self.templates.items():
+            for id, raw in template["Resources"].items():
+                resource = Resource(name, id, raw)
+                if stack in (None, name) and (not types or resource.type in types):
+                    yield resource
+
+    def one(self, stack: str, id: str) -> Resource:
+        return Resource(stack, id, self.templates[stack]["Resources"][id])
+
+    def first(self, kind: str) -> Resource:
+        return next(self.resources(kind))
+
+    def text(self, stack: str, value: Any) -> str:
+        """An intrinsic as plain text: `${data/Lake.Arn}/images/*`, wherever it was used."""
+        match value:
+            case str() | int() | float():
+                return str(value)
+            case {"Ref": str(name)} if name.startswith("AWS::"):
+                return "${" + name + "}"
+            case {"Ref": str(name)}:
+                return f"${{{stack}/{name}}}"
+            case {"Fn::GetAtt": [str(name), str(attribute)]}:
+                return f"${{{stack}/{name}.{attribute}}}"
+            case {"Fn::GetStackOutput": {"StackName": str(other), "OutputName": str(output)}}:
+                source = other.removeprefix(f"pixlake-{self.stage}-")
+                return self.text(source, self.templates[source]["Outputs"][output]["Value"])
+            case {"Fn::Join": [str(glue), list(parts)]}:
+                return glue.join(self.text(stack, part) for part in parts)
+            case {"Fn::Select": [index, {"Fn::Split": [str(by), of]}]}:
+                return f"{self.text(stack, of)}[{by}{index}]"
+            case {"Fn::Base64": of}:
+                return self.text(stack, of)
+        raise ValueError(f"{stack}: {value}")
+
+    def statements(self, role: Resource) -> Iterator[Json]:
+        """What a role's inline policies say, those of AWS::IAM::RolePolicy included."""
+        for inline in role.props.get("Policies", []):
+            yield from inline["PolicyDocument"]["Statement"]
+        for policy in self.resources("AWS::IAM::RolePolicy", stack=role.stack):
+            if policy.props["RoleName"] == {"Ref": role.id}:
+                yield from policy.props["PolicyDocument"]["Statement"]
+
+
+def many(value: Any) -> list[Any]:
+    """IAM writes one thing as the thing, several as a list."""
+    return value if isinstance(value, list) else [value]

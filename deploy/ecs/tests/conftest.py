@@ -1,0 +1,66 @@
+"""Synthesis, once for all tests: jsii is slow to start."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import infra  # noqa: F401  # names the Node that jsii runs on, before aws_cdk is imported
+from infra.build import build, new_app
+from infra.settings import Settings
+from tests.assembly import Assembly
+
+ENVIRONMENTS = ("small", "large")
+
+
+class Synthesis:
+    """Templates, and what the validations of CDK and cdk-nag said of them."""
+
+    def __init__(self, folder: Path, settings: Settings, *, nag: bool) -> None:
+        # Both take seconds to import, and most tests of this file's neighbours need neither.
+        import aws_cdk as cdk  # noqa: PLC0415
+        from cdk_nag import AwsSolutionsChecks  # noqa: PLC0415
+
+        app = new_app(str(folder))
+        build(app, settings)
+        if nag:
+            cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+        report = folder / "validation-report.json"
+        try:
+            app.synth()
+        except RuntimeError as error:
+            # It raises after it has written the templates and the report.
+            if "ValidationFailed" not in str(error) or not report.exists():
+                raise
+        self.findings = _findings(json.loads(report.read_text())) if report.exists() else []
+        self.assembly = Assembly.read(folder, settings.stage)
+
+
+def _findings(report: dict[str, Any]) -> list[tuple[str, str]]:
+    """Pairs of a rule's name and a construct's path."""
+    return [
+        (violation["ruleName"], construct.get("constructPath", "?"))
+        for plugin in report["pluginReports"]
+        for violation in plugin["violations"]
+        for construct in violation["violatingConstructs"]
+    ]
+
+
+@pytest.fixture(scope="session")
+def syntheses(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Synthesis]:
+    return {
+        name: Synthesis(tmp_path_factory.mktemp(name), Settings.load(name), nag=True)
+        for name in ENVIRONMENTS
+    }
+
+
+@pytest.fixture(scope="session")
+def assemblies(syntheses: dict[str, Synthesis]) -> dict[str, Assembly]:
+    return {name: one.assembly for name, one in syntheses.items()}
+
+
+@pytest.fixture(scope="session", params=ENVIRONMENTS)
+def assembly(request: pytest.FixtureRequest, assemblies: dict[str, Assembly]) -> Assembly:
+    """Read only: rules that plant faults take a copy."""
+    return assemblies[request.param]

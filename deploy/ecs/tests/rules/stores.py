@@ -1,0 +1,171 @@
+"""Kafka, PostgreSQL, Valkey, the lake's tables."""
+
+import json
+from collections.abc import Iterator
+
+from infra import contract
+from tests.assembly import Assembly, Json
+from tests.rules.rule import Rule
+
+_DAY_MS = 86_400_000
+
+
+def _topics(assembly: Assembly) -> Iterator[tuple[str, Json, Json]]:
+    for topic in assembly.resources("AWS::MSK::Topic"):
+        configs = json.loads(assembly.text(topic.stack, topic.props["Configs"]))
+        yield topic.name, topic.props, configs
+
+
+def _brokers(assembly: Assembly) -> int:
+    return int(assembly.one("streaming", "Cluster").props["NumberOfBrokerNodes"])
+
+
+def messages_have_copies(assembly: Assembly) -> Iterator[str]:
+    """MSK takes a topic with more copies than brokers, and it never comes up."""
+    for name, props, configs in _topics(assembly):
+        copies, in_sync = int(props["ReplicationFactor"]), int(configs["min.insync.replicas"])
+        if copies > _brokers(assembly):
+            yield f"{name}: {copies} copies on {_brokers(assembly)} brokers"
+        if not 2 <= in_sync < copies:
+            yield f"{name}: {in_sync} of {copies} copies before it is acknowledged"
+
+
+def _five_copies(assembly: Assembly) -> None:
+    assembly.one("streaming", "Cluster").props["NumberOfBrokerNodes"] = 3
+    assembly.one("streaming", "Images").props["ReplicationFactor"] = 5
+
+
+def messages_do_not_outlive_images(assembly: Assembly) -> Iterator[str]:
+    for name, _, configs in _topics(assembly):
+        if int(configs["retention.ms"]) > contract.RETENTION_DAYS * _DAY_MS:
+            yield f"{name}: a replay would bring back what was deleted"
+
+
+def _long_retention(assembly: Assembly) -> None:
+    topic = assembly.one("streaming", "Images")
+    configs = json.loads(assembly.text("streaming", topic.props["Configs"]))
+    configs["retention.ms"] = "-1"
+    configs["retention.ms"] = str(30 * _DAY_MS)
+    topic.props["Configs"] = json.dumps(configs)
+
+
+def largest_image_fits_into_a_message(assembly: Assembly) -> Iterator[str]:
+    for name, _, configs in _topics(assembly):
+        if int(configs["max.message.bytes"]) < contract.LARGEST_MESSAGE_BYTES:
+            yield f"{name}: refuses an image that the service takes"
+
+
+def _small_messages(assembly: Assembly) -> None:
+    topic = assembly.one("streaming", "DeadLetters")
+    configs = json.loads(assembly.text("streaming", topic.props["Configs"]))
+    topic.props["Configs"] = json.dumps(configs | {"max.message.bytes": "1048588"})
+
+
+def kafka_knows_its_clients(assembly: Assembly) -> Iterator[str]:
+    cluster = assembly.one("streaming", "Cluster").props
+    who = cluster["ClientAuthentication"]
+    if not who["Sasl"]["Iam"]["Enabled"] or who["Unauthenticated"]["Enabled"]:
+        yield "brokers let strangers in"
+    transit = cluster["EncryptionInfo"]["EncryptionInTransit"]
+    if transit != {"ClientBroker": "TLS", "InCluster": True}:
+        yield "brokers speak in clear"
+    if _brokers(assembly) % len(cluster["BrokerNodeGroupInfo"]["ClientSubnets"]):
+        yield "brokers do not spread evenly over the zones; MSK refuses that"
+
+
+def _strangers(assembly: Assembly) -> None:
+    cluster = assembly.one("streaming", "Cluster").props
+    cluster["ClientAuthentication"]["Unauthenticated"]["Enabled"] = True
+
+
+def valkey_can_fail_over(assembly: Assembly) -> Iterator[str]:
+    """With one node, or a token and no TLS, AWS refuses what CDK and cfn-lint pass."""
+    for group in assembly.resources("AWS::ElastiCache::ReplicationGroup"):
+        props = group.props
+        if props["AutomaticFailoverEnabled"] and props.get("ReplicasPerNodeGroup", 0) < 1:
+            yield f"{group.name}: nothing to fail over to"
+        if "AuthToken" in props and not props.get("TransitEncryptionEnabled"):
+            yield f"{group.name}: a token without TLS"
+        if "AuthToken" not in props or not props["MultiAZEnabled"]:
+            yield f"{group.name}: open, or in one zone"
+        if props["NumNodeGroups"] != 1:
+            yield f"{group.name}: Ray knows one shard only"
+
+
+def _lonely_valkey(assembly: Assembly) -> None:
+    assembly.one("data", "Cache").props["ReplicasPerNodeGroup"] = 0
+
+
+def accounts_survive(assembly: Assembly) -> Iterator[str]:
+    props = assembly.one("data", "Database").props
+    wanted = {
+        "MultiAZ": True,
+        "StorageEncrypted": True,
+        "PubliclyAccessible": False,
+        "DeletionProtection": True,
+        "EnableIAMDatabaseAuthentication": True,
+        "ManageMasterUserPassword": True,
+        "DeleteAutomatedBackups": False,
+    }
+    for name, value in wanted.items():
+        if props.get(name) is not value:
+            yield f"the database's {name} is {props.get(name)}"
+    if int(props["BackupRetentionPeriod"]) < 7:
+        yield "point-in-time recovery reaches back less than a week"
+    if assembly.one("data", "Database").raw.get("DeletionPolicy") != "Snapshot":
+        yield "deleting the database leaves no snapshot"
+    if assembly.one("data", "DatabaseParameters").props["Parameters"]["rds.force_ssl"] != "1":
+        yield "the database talks in clear"
+
+
+def _public_database(assembly: Assembly) -> None:
+    assembly.one("data", "Database").props["PubliclyAccessible"] = True
+
+
+def tables_are_what_the_service_writes(assembly: Assembly) -> Iterator[str]:
+    for table in contract.TABLES:
+        wanted = [{"Name": one["name"], "Type": one["glue"]} for one in table["columns"]]
+        name = f"{table['name']}_files"
+        found = [
+            one.props["TableInput"]
+            for one in assembly.resources("AWS::Glue::Table")
+            if one.props["TableInput"]["Name"] == name
+        ]
+        if len(found) != 1 or found[0]["StorageDescriptor"]["Columns"] != wanted:
+            yield f"{name}: other columns than the service writes"
+            continue
+        template = found[0]["Parameters"]["storage.location.template"]
+        location = assembly.text("analytics", template)
+        if not location.endswith(f"/{table['location']}/dt=${{dt}}/hour=${{hour}}/"):
+            yield f"{name}: looks for its files in {location}"
+
+
+def _forgotten_column(assembly: Assembly) -> None:
+    table = assembly.one("analytics", "ImagesFiles").props["TableInput"]
+    table["StorageDescriptor"]["Columns"].pop()
+
+
+def queries_have_a_limit(assembly: Assembly) -> Iterator[str]:
+    for group in assembly.resources("AWS::Athena::WorkGroup"):
+        config = group.props["WorkGroupConfiguration"]
+        if not config.get("BytesScannedCutoffPerQuery"):
+            yield f"{group.name}: one query may scan everything"
+        if config.get("EnforceWorkGroupConfiguration") is not True:
+            yield f"{group.name}: a client may put its answers elsewhere"
+
+
+def _no_scan_limit(assembly: Assembly) -> None:
+    group = assembly.first("AWS::Athena::WorkGroup")
+    del group.props["WorkGroupConfiguration"]["BytesScannedCutoffPerQuery"]
+
+
+RULES = (
+    Rule(messages_have_copies, _five_copies),
+    Rule(messages_do_not_outlive_images, _long_retention),
+    Rule(largest_image_fits_into_a_message, _small_messages),
+    Rule(kafka_knows_its_clients, _strangers),
+    Rule(valkey_can_fail_over, _lonely_valkey),
+    Rule(accounts_survive, _public_database),
+    Rule(tables_are_what_the_service_writes, _forgotten_column),
+    Rule(queries_have_a_limit, _no_scan_limit),
+)

@@ -1,0 +1,226 @@
+"""ECS: what Ray needs, what Fargate lacks, what a container may not."""
+
+from collections.abc import Iterator
+
+from tests.assembly import Assembly, Json, Resource
+from tests.rules.rule import Rule
+
+TASK, SERVICE = "AWS::ECS::TaskDefinition", "AWS::ECS::Service"
+_KINDS = {"Head", "Worker", "Ingest"}
+# AWS: what Fargate sells, MiB by vCPU units.
+_FARGATE = {
+    256: range(512, 2049, 512),
+    512: range(1024, 4097, 1024),
+    1024: range(2048, 8193, 1024),
+    2048: range(4096, 16385, 1024),
+    4096: range(8192, 30721, 1024),
+    8192: range(16384, 61441, 4096),
+    16384: range(32768, 122881, 8192),
+}
+_CEILING = 120
+_MIB = 1024 * 1024
+
+
+def containers(assembly: Assembly) -> Iterator[tuple[Resource, Json]]:
+    for task in assembly.resources(TASK):
+        for container in task.props["ContainerDefinitions"]:
+            yield task, container
+
+
+def _variables(container: Json) -> dict[str, str]:
+    return {one["Name"]: one["Value"] for one in container["Environment"]}
+
+
+def _on_fargate(task: Resource) -> bool:
+    return task.props["RequiresCompatibilities"] == ["FARGATE"]
+
+
+def fargate_gets_what_it_knows(assembly: Assembly) -> Iterator[str]:
+    """CDK and cfn-lint take shared memory on Fargate; AWS does not."""
+    for task, container in containers(assembly):
+        if not _on_fargate(task):
+            continue
+        linux = container["LinuxParameters"]
+        if {"SharedMemorySize", "Tmpfs", "MaxSwap"} & linux.keys():
+            yield f"{task.name}: Fargate has no shared memory of its own"
+        if "DockerSecurityOptions" in container:
+            yield f"{task.name}: Fargate takes no security options"
+        if int(task.props["Memory"]) not in _FARGATE.get(int(task.props["Cpu"]), ()):
+            yield f"{task.name}: Fargate sells no such pair of CPU and memory"
+
+
+def _shared_memory_on_fargate(assembly: Assembly) -> None:
+    task = assembly.one("cell-a", "Worker")
+    task.props["RequiresCompatibilities"] = ["FARGATE"]
+    task.props["ContainerDefinitions"][0]["LinuxParameters"]["SharedMemorySize"] = 1024
+
+
+def objects_fit_into_memory(assembly: Assembly) -> Iterator[str]:
+    """Ray's object store lies in /dev/shm, or, on Fargate, in a file: then it must be small."""
+    for task, container in containers(assembly):
+        store = int(_variables(container)["NODE_OBJECT_STORE_BYTES"])
+        shared = container["LinuxParameters"].get("SharedMemorySize", 128)
+        if store > shared * _MIB:
+            yield f"{task.name}: an object store of {store} bytes in {shared} MiB"
+
+
+def _large_store(assembly: Assembly) -> None:
+    container = assembly.one("cell-a", "Worker").props["ContainerDefinitions"][0]
+    for one in container["Environment"]:
+        if one["Name"] == "NODE_OBJECT_STORE_BYTES":
+            one["Value"] = str(60_000 * _MIB)
+
+
+def memory_is_limited(assembly: Assembly) -> Iterator[str]:
+    """Ray reads the container's own limit; without one it counts the host's memory as its own."""
+    for task, container in containers(assembly):
+        if not 0 < container.get("Memory", 0) <= int(task.props["Memory"]):
+            yield f"{task.name}: no hard limit on the container"
+
+
+def _no_limit(assembly: Assembly) -> None:
+    del assembly.one("cell-a", "Worker").props["ContainerDefinitions"][0]["Memory"]
+
+
+def never_two_heads(assembly: Assembly) -> Iterator[str]:
+    for service in assembly.resources(SERVICE):
+        if service.id == "HeadService":
+            how = service.props["DeploymentConfiguration"]
+            if (how["MinimumHealthyPercent"], how["MaximumPercent"]) != (0, 100):
+                yield f"{service.name}: a new head would start beside the old one"
+            if service.props["DesiredCount"] > 1:
+                yield f"{service.name}: more than one"
+            if service.props.get("AvailabilityZoneRebalancing") != "DISABLED":
+                yield f"{service.name}: rebalancing starts before it stops"
+
+
+def _two_heads(assembly: Assembly) -> None:
+    service = assembly.one("cell-a", "HeadService")
+    service.props["DeploymentConfiguration"]["MaximumPercent"] = 200
+
+
+def stops_outlast_drains(assembly: Assembly) -> Iterator[str]:
+    for task, container in containers(assembly):
+        drain = int(_variables(container)["RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"])
+        if not drain + 10 <= container.get("StopTimeout", 30) <= _CEILING:
+            yield f"{task.name}: killed before its replicas are drained"
+
+
+def _early_kill(assembly: Assembly) -> None:
+    del assembly.one("cell-a", "Worker").props["ContainerDefinitions"][0]["StopTimeout"]
+
+
+def containers_may_little(assembly: Assembly) -> Iterator[str]:
+    for task, container in containers(assembly):
+        linux = container["LinuxParameters"]
+        ok = (
+            container["ReadonlyRootFilesystem"] is True
+            and container["User"].split(":")[0] not in ("0", "root")
+            and linux["Capabilities"] == {"Drop": ["ALL"]}
+            and linux["InitProcessEnabled"] is True
+            and not container.get("Privileged")
+        )
+        if not ok:
+            yield f"{task.name}: root, a writable root or a capability"
+        if not _on_fargate(task) and container.get("DockerSecurityOptions") != [
+            "no-new-privileges"
+        ]:
+            yield f"{task.name}: may gain privileges"
+
+
+def _writable_root(assembly: Assembly) -> None:
+    container = assembly.one("cell-a", "Worker").props["ContainerDefinitions"][0]
+    container["ReadonlyRootFilesystem"] = False
+
+
+def secrets_come_by_name(assembly: Assembly) -> Iterator[str]:
+    for task, container in containers(assembly):
+        for name in _variables(container):
+            if any(word in name for word in ("TOKEN", "PASSWORD", "SECRET", "API_KEY")):
+                yield f"{task.name}: {name} stands in the task definition"
+
+
+def _plain_secret(assembly: Assembly) -> None:
+    container = assembly.one("cell-a", "Worker").props["ContainerDefinitions"][0]
+    container["Environment"].append({"Name": "DB_PASSWORD", "Value": "hunter2"})
+
+
+def ray_asks_for_its_token(assembly: Assembly) -> Iterator[str]:
+    """Ray 2.60 without one is open to whoever reaches it, and only warns."""
+    for task, container in containers(assembly):
+        names = {one["Name"] for one in container["Secrets"]}
+        open_ = _variables(container).get("RAY_AUTH_MODE") != "token"
+        if task.id in _KINDS and (open_ or "RAY_AUTH_TOKEN" not in names):
+            yield f"{task.name}: its Ray is open"
+
+
+def _open_ray(assembly: Assembly) -> None:
+    container = assembly.one("cell-a", "Head").props["ContainerDefinitions"][0]
+    container["Secrets"] = []
+
+
+def tasks_have_no_public_address(assembly: Assembly) -> Iterator[str]:
+    for service in assembly.resources(SERVICE):
+        network = service.props["NetworkConfiguration"]["AwsvpcConfiguration"]
+        subnets = [assembly.text(service.stack, one) for one in network["Subnets"]]
+        if network["AssignPublicIp"] != "DISABLED" or any("public" in one for one in subnets):
+            yield f"{service.name}: is on the internet"
+
+
+def _public_task(assembly: Assembly) -> None:
+    network = assembly.one("cell-a", "WorkerService").props["NetworkConfiguration"]
+    network["AwsvpcConfiguration"]["AssignPublicIp"] = "ENABLED"
+
+
+def bad_images_roll_back(assembly: Assembly) -> Iterator[str]:
+    """Without it the first deployment of an image that cannot start hangs for three hours."""
+    for service in assembly.resources(SERVICE):
+        breaker = service.props["DeploymentConfiguration"].get("DeploymentCircuitBreaker")
+        if breaker != {"Enable": True, "Rollback": True}:
+            yield f"{service.name}: hangs when its image cannot start"
+
+
+def _no_breaker(assembly: Assembly) -> None:
+    service = assembly.one("cell-a", "IngestService")
+    del service.props["DeploymentConfiguration"]["DeploymentCircuitBreaker"]
+
+
+def logs_never_block(assembly: Assembly) -> Iterator[str]:
+    for task, container in containers(assembly):
+        options = container["LogConfiguration"]["Options"]
+        if options.get("mode") != "non-blocking":
+            yield f"{task.name}: an upload waits for its log line"
+
+
+def _blocking(assembly: Assembly) -> None:
+    container = assembly.one("cell-a", "Worker").props["ContainerDefinitions"][0]
+    del container["LogConfiguration"]["Options"]["mode"]
+
+
+def joining_nodes_are_spared(assembly: Assembly) -> Iterator[str]:
+    """A node without replicas fails the balancer's check; killed for it, it never gets any."""
+    for service in assembly.resources(SERVICE):
+        if "LoadBalancers" in service.props:
+            grace = service.props.get("HealthCheckGracePeriodSeconds", 0)
+            if grace < _CEILING:
+                yield f"{service.name}: {grace} s to join the cluster"
+
+
+def _no_grace(assembly: Assembly) -> None:
+    assembly.one("cell-a", "WorkerService").props.pop("HealthCheckGracePeriodSeconds")
+
+
+RULES = (
+    Rule(fargate_gets_what_it_knows, _shared_memory_on_fargate),
+    Rule(objects_fit_into_memory, _large_store),
+    Rule(memory_is_limited, _no_limit),
+    Rule(never_two_heads, _two_heads),
+    Rule(stops_outlast_drains, _early_kill),
+    Rule(containers_may_little, _writable_root),
+    Rule(secrets_come_by_name, _plain_secret),
+    Rule(ray_asks_for_its_token, _open_ray),
+    Rule(tasks_have_no_public_address, _public_task),
+    Rule(bad_images_roll_back, _no_breaker),
+    Rule(logs_never_block, _blocking),
+    Rule(joining_nodes_are_spared, _no_grace),
+)

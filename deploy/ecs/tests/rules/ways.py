@@ -1,0 +1,239 @@
+"""Ways in and out: CloudFront, the balancer, subnets, security groups."""
+
+from collections.abc import Iterator
+
+from tests.assembly import Assembly, Json, Resource
+from tests.rules.rule import Rule
+
+GROUP = "AWS::EC2::SecurityGroup"
+_INGRESS = "AWS::EC2::SecurityGroupIngress"
+_ANYWHERE = {"0.0.0.0/0", "::/0"}
+# AWS counts CloudFront's prefix list as so many rules; 60 are allowed in a group.
+_LIST_WEIGHT, _MOST_RULES = 55, 60
+# Serve keeps an idle connection for so long.
+_KEEP_ALIVE = 90
+_BODY_RULES = {
+    "SizeRestrictions_BODY",
+    "CrossSiteScripting_BODY",
+    "GenericLFI_BODY",
+    "GenericRFI_BODY",
+    "EC2MetaDataSSRF_BODY",
+}
+
+
+def ingress(assembly: Assembly) -> Iterator[tuple[str, Json]]:
+    """Every rule that lets somebody in, with its group's name."""
+    for group in assembly.resources(GROUP):
+        for rule in group.props.get("SecurityGroupIngress", []):
+            yield group.name, rule
+    for one in assembly.resources(_INGRESS):
+        yield assembly.text(one.stack, one.props["GroupId"]), one.props
+
+
+def nobody_comes_from_anywhere(assembly: Assembly) -> Iterator[str]:
+    for group, rule in ingress(assembly):
+        if {rule.get("CidrIp"), rule.get("CidrIpv6")} & _ANYWHERE:
+            yield f"{group}: open to the internet"
+
+
+def _open_group(assembly: Assembly) -> None:
+    group = next(one for one in assembly.resources(GROUP) if one.id.startswith("Node"))
+    group.props["SecurityGroupIngress"] = [{"CidrIp": "0.0.0.0/0", "FromPort": 8265}]
+
+
+def rules_fit_into_a_group(assembly: Assembly) -> Iterator[str]:
+    counts: dict[str, int] = {}
+    for group, rule in ingress(assembly):
+        weight = _LIST_WEIGHT if "SourcePrefixListId" in rule else 1
+        counts[group] = counts.get(group, 0) + weight
+    for group, count in counts.items():
+        if count > _MOST_RULES:
+            yield f"{group}: {count} rules, AWS allows {_MOST_RULES}"
+
+
+def _two_lists(assembly: Assembly) -> None:
+    rules = assembly.templates["network"]["Resources"]
+    rules["Second"] = next(
+        one.raw for one in assembly.resources(_INGRESS) if "SourcePrefixListId" in one.props
+    )
+
+
+def _isolated(assembly: Assembly) -> set[str]:
+    """Subnets whose route table leads nowhere but the VPC."""
+    ways_out = {
+        assembly.text("network", route.props["RouteTableId"])
+        for route in assembly.resources("AWS::EC2::Route", stack="network")
+        if "GatewayId" in route.props or "NatGatewayId" in route.props
+    }
+    return {
+        assembly.text("network", one.props["SubnetId"])
+        for one in assembly.resources("AWS::EC2::SubnetRouteTableAssociation", stack="network")
+        if assembly.text("network", one.props["RouteTableId"]) not in ways_out
+    }
+
+
+def _data_subnets(assembly: Assembly) -> Iterator[tuple[str, list[str]]]:
+    places = {
+        "AWS::MSK::Cluster": lambda p: p["BrokerNodeGroupInfo"]["ClientSubnets"],
+        "AWS::RDS::DBSubnetGroup": lambda p: p["SubnetIds"],
+        "AWS::ElastiCache::SubnetGroup": lambda p: p["SubnetIds"],
+    }
+    for kind, subnets in places.items():
+        for one in assembly.resources(kind):
+            yield one.name, [assembly.text(one.stack, subnet) for subnet in subnets(one.props)]
+
+
+def data_has_no_way_out(assembly: Assembly) -> Iterator[str]:
+    isolated = _isolated(assembly)
+    for name, subnets in _data_subnets(assembly):
+        if not set(subnets) <= isolated:
+            yield f"{name}: in a subnet with a way to the internet"
+
+
+def _way_out(assembly: Assembly) -> None:
+    for one in assembly.resources("AWS::EC2::RouteTable", stack="network"):
+        if "data" in one.id:
+            assembly.templates["network"]["Resources"]["Leak"] = {
+                "Type": "AWS::EC2::Route",
+                "Properties": {
+                    "RouteTableId": {"Ref": one.id},
+                    "NatGatewayId": "nat-1",
+                    "DestinationCidrBlock": "0.0.0.0/0",
+                },
+            }
+            return
+
+
+def zones_are_real(assembly: Assembly) -> Iterator[str]:
+    """CDK writes dummies where it cannot ask an account, and deploys them, too."""
+    if assembly.manifest.get("missing"):
+        yield "the manifest misses context"
+    for subnet in assembly.resources("AWS::EC2::Subnet"):
+        zone = subnet.props["AvailabilityZone"]
+        if not isinstance(zone, str) or "dummy" in zone:
+            yield f"{subnet.name}: zone {zone}"
+
+
+def _dummy_zone(assembly: Assembly) -> None:
+    assembly.first("AWS::EC2::Subnet").props["AvailabilityZone"] = "dummy1a"
+
+
+def data_spans_zones(assembly: Assembly) -> Iterator[str]:
+    for name, subnets in _data_subnets(assembly):
+        if len(set(subnets)) < 2:
+            yield f"{name}: in one zone"
+
+
+def _one_zone(assembly: Assembly) -> None:
+    group = assembly.first("AWS::RDS::DBSubnetGroup")
+    group.props["SubnetIds"] = group.props["SubnetIds"][:1]
+
+
+def balancer(assembly: Assembly) -> Resource:
+    return assembly.one("platform", "Alb")
+
+
+def balancer_closes_first(assembly: Assembly) -> Iterator[str]:
+    """If the service closed first, requests on their way to it would be 502."""
+    for one in balancer(assembly).props["LoadBalancerAttributes"]:
+        if one["Key"] == "idle_timeout.timeout_seconds" and int(one["Value"]) >= _KEEP_ALIVE:
+            yield f"idle for {one['Value']} s, Serve closes after {_KEEP_ALIVE}"
+
+
+def _long_idle(assembly: Assembly) -> None:
+    for one in balancer(assembly).props["LoadBalancerAttributes"]:
+        if one["Key"] == "idle_timeout.timeout_seconds":
+            one["Value"] = "4000"
+
+
+def only_cloudfront_is_served(assembly: Assembly) -> Iterator[str]:
+    """Who guesses the balancer's address, without the header, gets 403."""
+    for listener in assembly.resources("AWS::ElasticLoadBalancingV2::Listener"):
+        kind = listener.props["DefaultActions"][0]["Type"]
+        if kind not in ("fixed-response", "redirect"):
+            yield f"{listener.name}: serves whoever asks"
+    for rule in assembly.resources("AWS::ElasticLoadBalancingV2::ListenerRule"):
+        values = [
+            assembly.text(rule.stack, value)
+            for condition in rule.props["Conditions"]
+            for value in condition.get("HttpHeaderConfig", {}).get("Values", [])
+        ]
+        if not values or not all("resolve:secretsmanager" in value for value in values):
+            yield f"{rule.name}: asks for no secret header"
+
+
+def _constant_header(assembly: Assembly) -> None:
+    rule = assembly.one("platform", "FromCloudFront")
+    rule.props["Conditions"][0]["HttpHeaderConfig"]["Values"] = ["CloudFrontOrigin"]
+
+
+def photos_pass_the_firewall(assembly: Assembly) -> Iterator[str]:
+    """The core set blocks bodies over 8 KB, and finds scripts in JPEGs."""
+    for acl in assembly.resources("AWS::WAFv2::WebACL"):
+        for rule in acl.props["Rules"]:
+            group = rule["Statement"].get("ManagedRuleGroupStatement", {})
+            if group.get("Name") == "AWSManagedRulesCommonRuleSet":
+                counted = {
+                    one["Name"]
+                    for one in group.get("RuleActionOverrides", [])
+                    if "Count" in one["ActionToUse"]
+                }
+                if not counted >= _BODY_RULES:
+                    yield f"{acl.name}: blocks uploads by {sorted(_BODY_RULES - counted)}"
+
+
+def _strict_firewall(assembly: Assembly) -> None:
+    for acl in assembly.resources("AWS::WAFv2::WebACL"):
+        for rule in acl.props["Rules"]:
+            rule["Statement"].get("ManagedRuleGroupStatement", {}).pop("RuleActionOverrides", None)
+
+
+def renditions_are_signed_for(assembly: Assembly) -> Iterator[str]:
+    """Originals and records lie beside renditions: an open path would publish them all."""
+    for one in assembly.resources("AWS::CloudFront::Distribution"):
+        config = one.props["DistributionConfig"]
+        buckets = {origin["Id"] for origin in config["Origins"] if "S3OriginConfig" in origin} | {
+            group["Id"] for group in config.get("OriginGroups", {}).get("Items", [])
+        }
+        routes = [config["DefaultCacheBehavior"], *config.get("CacheBehaviors", [])]
+        for route in routes:
+            if route["TargetOriginId"] in buckets and not route.get("TrustedKeyGroups"):
+                yield f"{one.name}: {route.get('PathPattern', '*')} needs no signature"
+
+
+def _open_bucket(assembly: Assembly) -> None:
+    config = assembly.first("AWS::CloudFront::Distribution").props["DistributionConfig"]
+    config["Origins"].append({"Id": "open", "S3OriginConfig": {}})
+    config["DefaultCacheBehavior"]["TargetOriginId"] = "open"
+
+
+def the_api_is_never_cached(assembly: Assembly) -> Iterator[str]:
+    for one in assembly.resources("AWS::CloudFront::Distribution"):
+        config = one.props["DistributionConfig"]
+        api = config["DefaultCacheBehavior"]
+        # "CachingDisabled", CloudFront's own.
+        if api["CachePolicyId"] != "4135ea2d-6df8-44a3-9df3-4b5a84be39ad":
+            yield f"{one.name}: one tenant could read another's answer"
+        for origin in config["Origins"]:
+            how = origin.get("CustomOriginConfig", {}).get("OriginProtocolPolicy", "https-only")
+            if how != "https-only":
+                yield f"{one.name}: to the balancer in clear"
+
+
+def _cached(assembly: Assembly) -> None:
+    config = assembly.first("AWS::CloudFront::Distribution").props["DistributionConfig"]
+    config["DefaultCacheBehavior"]["CachePolicyId"] = "658327ea-f89d-4fab-a63d-7e88639e58f6"
+
+
+RULES = (
+    Rule(nobody_comes_from_anywhere, _open_group),
+    Rule(rules_fit_into_a_group, _two_lists),
+    Rule(data_has_no_way_out, _way_out, needs="AWS::EC2::RouteTable"),
+    Rule(zones_are_real, _dummy_zone, needs="AWS::EC2::Subnet"),
+    Rule(data_spans_zones, _one_zone),
+    Rule(balancer_closes_first, _long_idle),
+    Rule(only_cloudfront_is_served, _constant_header),
+    Rule(photos_pass_the_firewall, _strict_firewall),
+    Rule(renditions_are_signed_for, _open_bucket, needs="AWS::CloudFront::Distribution"),
+    Rule(the_api_is_never_cached, _cached, needs="AWS::CloudFront::Distribution"),
+)

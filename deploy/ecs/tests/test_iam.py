@@ -1,0 +1,129 @@
+"""Who may do what: the table that a reviewer reads, and a small judge of the templates."""
+
+import fnmatch
+from collections.abc import Iterator
+
+import pytest
+
+from tests.assembly import Assembly, many
+
+LAKE, REPLICA, RESULTS = "${data/Lake.Arn}", "${replica/Lake.Arn}", "${analytics/Results.Arn}"
+KEY, TOPIC, DEAD = "${foundation/Key.Arn}", "${streaming/Images.TopicArn}", "DeadLetters"
+KAFKA = "${streaming/Cluster.Arn}"
+_ACCOUNT = "${AWS::AccountId}"
+GROUP = f"arn:${{AWS::Partition}}:kafka:eu-west-1:{_ACCOUNT}:group/pixlake-STAGE/1-2/pixlake"
+OTHER_GROUP = GROUP.replace("/pixlake-STAGE/1-2/pixlake", "/pixlake-STAGE/1-2/intruder")
+DB_USER = (
+    "arn:${AWS::Partition}:rds-db:${AWS::Region}:${AWS::AccountId}"
+    ":dbuser:${data/Database.DbiResourceId}/pixlake"
+)
+DB_MASTER = DB_USER.replace("/pixlake", "/pixlake_master")
+SECRET = "${data/DatabaseUser}"
+
+ALLOW, DENY = True, False
+WORKER, INGEST, HEAD = "cell-a/WorkerTask", "cell-a/IngestTask", "cell-a/HeadTask"
+ANALYST, REPLICATION = "analytics/Analyst", "data/ReplicationRole"
+WORKER_START = "cell-a/WorkerExecution"
+MATRIX = [
+    # A worker takes, processes and erases images ...
+    (WORKER, "s3:PutObject", f"{LAKE}/images/t/00/id/record.json", ALLOW),
+    (WORKER, "s3:DeleteObject", f"{LAKE}/images/t/00/id/original-1.jpg", ALLOW),
+    (WORKER, "s3:PutObject", f"{LAKE}/journal/home/x.arrow", ALLOW),
+    (WORKER, "s3:GetObject", f"{LAKE}/lake/images/dt=1/hour=1/x.parquet", ALLOW),
+    (WORKER, "s3:ListBucket", LAKE, ALLOW),
+    (WORKER, "kms:GenerateDataKey", KEY, ALLOW),
+    (WORKER, "rds-db:connect", DB_USER, ALLOW),
+    # ... and can neither lose rows nor read the stream.
+    (WORKER, "s3:DeleteObject", f"{LAKE}/journal/home/x.arrow", DENY),
+    (WORKER, "s3:PutObject", f"{LAKE}/lake/images/dt=1/hour=1/x.parquet", DENY),
+    (WORKER, "s3:DeleteObject", f"{LAKE}/lake/images/dt=1/hour=1/x.parquet", DENY),
+    (WORKER, "s3:PutObject", f"{LAKE}/presets/web/2.json", DENY),
+    (WORKER, "s3:GetObject", f"{REPLICA}/images/t/00/id/record.json", DENY),
+    (WORKER, "s3:PutBucketPolicy", LAKE, DENY),
+    (WORKER, "s3:PutLifecycleConfiguration", LAKE, DENY),
+    (WORKER, "s3:DeleteObjectVersion", f"{LAKE}/images/t/00/id/original-1.jpg", DENY),
+    (WORKER, "kafka-cluster:ReadData", TOPIC, DENY),
+    (WORKER, "kafka-cluster:Connect", KAFKA, DENY),
+    (WORKER, "rds-db:connect", DB_MASTER, DENY),
+    (WORKER, "secretsmanager:GetSecretValue", SECRET, DENY),
+    (WORKER, "sts:AssumeRole", "*", DENY),
+    (WORKER, "kms:Encrypt", KEY, DENY),
+    (WORKER, "kms:ScheduleKeyDeletion", KEY, DENY),
+    # The Kafka door reads one topic, seals and sweeps ...
+    (INGEST, "kafka-cluster:ReadData", TOPIC, ALLOW),
+    (INGEST, "kafka-cluster:WriteData", "${streaming/DeadLetters.TopicArn}", ALLOW),
+    (INGEST, "kafka-cluster:AlterGroup", GROUP, ALLOW),
+    (INGEST, "kafka:GetBootstrapBrokers", KAFKA, ALLOW),
+    (INGEST, "s3:PutObject", f"{LAKE}/lake/images/dt=1/hour=1/x.parquet", ALLOW),
+    (INGEST, "s3:DeleteObject", f"{LAKE}/journal/home/x.arrow", ALLOW),
+    (INGEST, "s3:DeleteObject", f"{LAKE}/images/t/00/id/original-1.jpg", ALLOW),
+    (INGEST, "s3:PutObject", f"{LAKE}/rejections/records/00/x.json", ALLOW),
+    # ... and cannot forge what it reads, nor log in to the accounts.
+    (INGEST, "kafka-cluster:WriteData", TOPIC, DENY),
+    (INGEST, "kafka-cluster:DeleteTopic", TOPIC, DENY),
+    (INGEST, "kafka-cluster:AlterGroup", OTHER_GROUP, DENY),
+    (INGEST, "rds-db:connect", DB_USER, DENY),
+    (INGEST, "s3:PutObject", f"{LAKE}/presets/web/2.json", DENY),
+    (INGEST, "secretsmanager:GetSecretValue", SECRET, DENY),
+    # The head schedules, and holds nothing.
+    (HEAD, "s3:GetObject", f"{LAKE}/images/t/00/id/record.json", DENY),
+    (HEAD, "s3:ListBucket", LAKE, DENY),
+    (HEAD, "kafka-cluster:Connect", KAFKA, DENY),
+    (HEAD, "kms:Decrypt", KEY, DENY),
+    (HEAD, "secretsmanager:GetSecretValue", SECRET, DENY),
+    # What starts a task reads its secrets, and no data.
+    (WORKER_START, "secretsmanager:GetSecretValue", SECRET, ALLOW),
+    (WORKER_START, "ecr:BatchGetImage", "${platform/Repository.Arn}", ALLOW),
+    (WORKER_START, "ecr:PutImage", "${platform/Repository.Arn}", DENY),
+    (WORKER_START, "s3:GetObject", f"{LAKE}/images/t/00/id/record.json", DENY),
+    (WORKER_START, "secretsmanager:GetSecretValue", "${data/CacheToken}", DENY),
+    # Analysts see rows, never pixels, and change nothing.
+    (ANALYST, "s3:GetObject", f"{LAKE}/lake/images/dt=1/hour=1/x.parquet", ALLOW),
+    (ANALYST, "s3:PutObject", f"{RESULTS}/results/1.csv", ALLOW),
+    (ANALYST, "s3:GetObject", f"{LAKE}/images/t/00/id/original-1.jpg", DENY),
+    (ANALYST, "s3:GetObject", f"{LAKE}/journal/home/x.arrow", DENY),
+    (ANALYST, "s3:PutObject", f"{LAKE}/lake/images/dt=1/hour=1/x.parquet", DENY),
+    # S3 copies one way.
+    (REPLICATION, "s3:ReplicateObject", f"{REPLICA}/lake/x.parquet", ALLOW),
+    (REPLICATION, "s3:ReplicateObject", f"{LAKE}/lake/x.parquet", DENY),
+    (REPLICATION, "s3:DeleteObject", f"{LAKE}/lake/x.parquet", DENY),
+]
+
+
+def _allows(assembly: Assembly, role: str, action: str, resource: str) -> bool:
+    """IAM's logic without conditions: those narrow, so an allow here may be none there."""
+    stack, id = role.split("/")
+    for statement in assembly.statements(assembly.one(stack, id)):
+        if statement["Effect"] != "Allow":
+            raise ValueError("this judge knows no Deny in a role")
+        resources = [assembly.text(stack, one) for one in many(statement["Resource"])]
+        if action in many(statement["Action"]) and any(
+            fnmatch.fnmatchcase(resource, _literal(one)) for one in resources
+        ):
+            return True
+    return False
+
+
+def _literal(pattern: str) -> str:
+    """IAM knows * and ?, and no [sets]."""
+    return pattern.replace("[", "[[]")
+
+
+@pytest.mark.parametrize(("role", "action", "resource", "wanted"), MATRIX)
+def test_rights(assembly: Assembly, role: str, action: str, resource: str, *, wanted: bool) -> None:
+    resource = resource.replace("STAGE", assembly.stage)
+    assert _allows(assembly, role, action, resource) is wanted
+
+
+def _actions(assembly: Assembly) -> Iterator[tuple[str, str]]:
+    for role in assembly.resources("AWS::IAM::Role"):
+        for statement in assembly.statements(role):
+            for action in many(statement["Action"]):
+                yield role.name, action
+
+
+def test_nobody_may_change_rights_or_keys(assembly: Assembly) -> None:
+    """No way from any of our roles to more than it has."""
+    escalating = ("iam:", "sts:", "kms:Put", "kms:CreateGrant", "s3:PutBucket", "ecs:RunTask")
+    found = [(role, action) for role, action in _actions(assembly) if action.startswith(escalating)]
+    assert found == []

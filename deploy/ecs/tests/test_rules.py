@@ -1,0 +1,29 @@
+"""Every rule holds for both profiles, and each finds the fault that is planted for it."""
+
+import pytest
+
+from tests.assembly import Assembly
+from tests.rules import operation, rights, storage, stores, tasks, ways
+from tests.rules.rule import Rule
+
+RULES = (
+    *storage.RULES,
+    *rights.RULES,
+    *tasks.RULES,
+    *ways.RULES,
+    *stores.RULES,
+    *operation.RULES,
+)
+_EACH = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+
+
+@_EACH
+def test_rule(rule: Rule, assembly: Assembly) -> None:
+    assert list(rule.check(assembly)) == []
+
+
+@_EACH
+def test_rule_finds_its_fault(rule: Rule, assembly: Assembly) -> None:
+    broken = assembly.copy()
+    rule.plant(broken)
+    assert list(rule.check(broken)) != []
