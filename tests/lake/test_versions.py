@@ -1,0 +1,126 @@
+"""What every earlier schema version wrote stays readable, and can be worked on."""
+
+import shutil
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lake import layout
+from lake.audit import Audit
+from lake.errors import ImageErased
+from lake.lake import Lake
+from lake.rebuild import Rebuilder
+from lake.rows import decode_chain_file, encode_rows
+from lake.schema import IMAGES
+from lake.settings import LakeSettings
+from lake.tables import IMAGE_TABLE
+from lake.views import Views
+from tests.lake.clocks import at
+from tests.lake.samples import TENANT, commit, image_id, keys
+from tests.lake.versions import CURRENT, HERE, VERSIONS, fingerprint
+
+# Views hide by the real time of today; these stores were written long ago.
+AGES = 100_000
+
+
+def test_a_changed_schema_has_a_version_of_its_own() -> None:
+    assert CURRENT in VERSIONS, "write it: python -m tests.lake.versions"
+    written = (HERE / CURRENT / "fingerprint").read_text().strip()
+    assert written == fingerprint(), "columns changed: raise SCHEMA_VERSION"
+
+
+@pytest.fixture(params=VERSIONS)
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> LakeSettings:
+    shutil.copytree(HERE / request.param / "store", tmp_path / "store")
+    return LakeSettings(store_url=(tmp_path / "store").as_uri())
+
+
+@pytest.fixture
+async def old(settings: LakeSettings) -> Lake:
+    """The lake as it was for a process of today's code, a few hours after it was written."""
+    lake = await Lake.open(settings)
+    return at(lake, _home(settings) + timedelta(hours=3))
+
+
+def _home(settings: LakeSettings) -> datetime:
+    store = Path(settings.location.removeprefix("file://"))
+    (name, *_) = sorted(path.name for path in (store / layout.JOURNAL).iterdir())
+    return layout.parse_home(name)
+
+
+async def seen(settings: LakeSettings) -> set[str]:
+    views = Views.open(settings.model_copy(update={"retention_days": AGES}))
+    assert views.query("SELECT code FROM rejections").to_pylist() == [{"code": "too_many_bytes"}]
+    answer = views.query(f"SELECT {', '.join(map(_quoted, IMAGES.names))} FROM images")
+    assert answer.column_names == IMAGES.names
+    return set(answer["image_id"].to_pylist())
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
+
+
+async def test_records_and_rows_are_read_sealed_erased_and_compacted(
+    old: Lake, settings: LakeSettings
+) -> None:
+    assert (await old.reader.record(TENANT, image_id("sealed"))).width == 640
+    assert len((await old.reader.page(TENANT, 9)).records) == 2
+    report = await old.upkeep.run_pass(now=True)
+    assert (report.failed, report.unreadable, report.images.rows) == (0, 0, 1)
+    assert await seen(settings) == {image_id("sealed"), image_id("waiting")}
+    with pytest.raises(ImageErased):
+        await old.reader.record(TENANT, image_id("to be erased"))
+    for key in await keys(old, layout.LAKE_IMAGES):
+        data, _ = await old.store.get(key)
+        assert image_id("to be erased") not in decode_chain_file(key, data)["image_id"].to_pylist()
+    assert (await Audit(old.store, old.clock, settings, full=True).run()).ok
+
+
+async def test_a_replay_of_an_old_image_is_one(old: Lake, settings: LakeSettings) -> None:
+    assert (await commit(old, "sealed")).outcome == "replayed"
+    await old.upkeep.run_pass(now=True)
+    assert await seen(settings) == {image_id("sealed"), image_id("waiting")}
+
+
+async def test_the_lake_is_rebuilt_from_old_records(old: Lake, settings: LakeSettings) -> None:
+    await old.upkeep.run_pass(now=True)
+    for key in await keys(old, layout.LAKE_IMAGES):
+        await old.store.delete(key)
+    for key in await keys(old, layout.IMAGE_ROWS.compacted):
+        await old.store.delete(key)
+    report = await Rebuilder(old, settings).run()
+    assert (report.added, report.failed) == (2, 0)
+
+
+async def test_rows_of_a_newer_version_are_sealed_by_this_one(old: Lake) -> None:
+    """In a rolling update; the new column is only in the record until it is rebuilt."""
+    await old.upkeep.run_pass(now=True)
+    newer = IMAGES.append(pa.field("not_yet_known", pa.float64()))
+    record = await old.reader.record(TENANT, image_id("sealed"))
+    row = IMAGE_TABLE.rows([record.model_copy(update={"image_id": image_id("newer")})])
+    table = row.append_column("not_yet_known", pa.array([0.5])).cast(newer)
+    await old.store.put(layout.journal_key(record.home, "newer"), encode_rows(table))
+    report = await old.sealer.run_pass(now=True)
+    assert (report.rows, report.failed, report.unreadable) == (1, 0, 0)
+
+
+async def test_a_file_with_a_newer_column_is_queried_with_it(
+    old: Lake, settings: LakeSettings
+) -> None:
+    await old.upkeep.run_pass(now=True)
+    key = layout.chain_key(_other_home(old), 0)
+    record = await old.reader.record(TENANT, image_id("sealed"))
+    row = IMAGE_TABLE.rows([record.model_copy(update={"image_id": image_id("newer")})])
+    sink = pa.BufferOutputStream()
+    pq.write_table(row.append_column("not_yet_known", pa.array([0.5])), sink)
+    await old.store.put(key, sink.getvalue().to_pybytes())
+    views = Views.open(settings.model_copy(update={"retention_days": AGES}))
+    answer = views.query("SELECT max(not_yet_known) AS x, count(*) AS n FROM images")
+    assert answer.to_pylist() == [{"x": 0.5, "n": 3}]
+
+
+def _other_home(lake: Lake) -> datetime:
+    return layout.home_of(lake.clock.now() + timedelta(days=1), timedelta(minutes=1))
