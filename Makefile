@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help up test soak bench bench-soak bench-lake check lock clean server dev
+.PHONY: help up test soak soak-crashes bench bench-soak bench-lake check lock clean server dev
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,11 @@ bench: dev ## every figure of docs/performance.md (needs wrk; ARGS="--quick" for
 
 bench-soak: dev ## memory over half an hour of load (ARGS="--minutes 10" for less)
 	@exec $(BIN)/python -m benchmarks.soak $(ARGS)
+
+soak-crashes: dev ## ten minutes of kill -9 on S3 and Kafka, then the audit
+	@$(BIN)/python -m tests.servers.prepare
+	@PIXLAKE_CRASH_SECONDS=$${PIXLAKE_CRASH_SECONDS:-600} \
+		$(BIN)/pytest -s tests/end_to_end/test_crashes_on_s3.py
 
 bench-lake: dev ## sealing, journal and query against their targets, a JSON object a line
 	@exec $(BIN)/python -m benchmarks.lake
