@@ -48,6 +48,7 @@ class Evidence:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._waiting: dict[str, list[tuple[object, ...]]] = {name: [] for name in TABLES}
+        self._tables: dict[str, list[pa.Table]] = {name: [] for name in TABLES}
         self._writers: dict[str, pq.ParquetWriter] = {}
 
     def __enter__(self) -> Self:
@@ -73,7 +74,10 @@ class Evidence:
 
     def add_table(self, name: str, table: pa.Table) -> None:
         """Many rows of a table; columns as in `TABLES`."""
-        self._writer(name).write_table(table.cast(TABLES[name]))
+        parts = self._tables[name]
+        parts.append(table.cast(TABLES[name]))
+        if sum(map(len, parts)) >= _BATCH:
+            self._flush(name)
 
     def fault(self, code: str, subject: str, detail: str) -> None:
         """A fault at sight."""
@@ -85,13 +89,17 @@ class Evidence:
             self.fault(fault.code, fault.subject, fault.detail)
 
     def _flush(self, name: str) -> None:
-        rows = self._waiting[name]
+        rows, parts = self._waiting[name], self._tables[name]
         if rows:
             schema = TABLES[name]
             columns = zip(*rows, strict=True)
             arrays = [pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)]
-            self._writer(name).write_table(pa.table(arrays, schema=schema))
+            parts.append(pa.table(arrays, schema=schema))
             rows.clear()
+        if parts:
+            # Together: DuckDB reads few large row groups quicker than many small ones.
+            self._writer(name).write_table(pa.concat_tables(parts).combine_chunks())
+            parts.clear()
 
     def _writer(self, name: str) -> pq.ParquetWriter:
         if name not in self._writers:

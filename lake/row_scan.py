@@ -1,9 +1,10 @@
 """The audit looks at rows: the journal first, then the chains, as a row moves that way."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,13 +12,17 @@ import pyarrow.compute as pc
 from lake import layout
 from lake.errors import KeyMissing, UnreadableObject
 from lake.evidence import Evidence
-from lake.object_store import ObjectStore, Stored
+from lake.object_store import ObjectStore
 from lake.retention import end_of_file
 from lake.rows import JournalRows, decode_chain_file, decode_journal, erased_ids
 from lake.schema import MS
 from lake.scope import Scope
+from lake.stored import Stored
 
 _HOUR = timedelta(hours=1)
+# Objects read at once, and of how many bytes together: enough to hide a store's latency.
+_READERS = 8
+_READ_BYTES = 64 * 2**20
 _COLUMNS = ["tenant", "image_id", "attempt", "home", "content_hash"]
 
 
@@ -32,7 +37,7 @@ class SeenRows:
 
 
 class RowScan:
-    """Looks at journal and chains; one object at a time, so memory is that of the largest."""
+    """Looks at journal and chains, a few objects at a time; memory is that of the largest."""
 
     def __init__(self, store: ObjectStore, scope: Scope, evidence: Evidence) -> None:
         self._store = store
@@ -48,8 +53,8 @@ class RowScan:
             except ValueError:
                 self._evidence.fault("orphan", f"{layout.JOURNAL}/{name}", "not a home")
                 continue
-            for stored in await self._store.objects(layout.journal_prefix(home)):
-                await self._journal_object(home, stored)
+            waiting = await self._store.objects(layout.journal_prefix(home))
+            await _each(waiting, partial(self._journal_object, home))
 
     async def scan_chains(self) -> None:
         """Every row of the lake in scope; raises StoreUnavailable."""
@@ -93,6 +98,7 @@ class RowScan:
 
     async def _hour(self, objects: Sequence[Stored]) -> None:
         numbers: dict[datetime, set[int]] = {}
+        files: list[Stored] = []
         for stored in sorted(objects, key=lambda one: one.key):
             parsed = layout.parse_chain_key(stored.key)
             end = end_of_file(stored.key)
@@ -106,13 +112,15 @@ class RowScan:
             else:
                 numbers.setdefault(parsed[0], set()).add(parsed[1])
             if stored.key.endswith(".parquet"):
-                await self._file(stored.key, parsed[0] if parsed else None)
+                files.append(stored)
+        await _each(files, self._file)
         for home, found in numbers.items():
             missing = sorted(set(range(max(found))) - found)
             for number in missing:
                 self._evidence.fault("missing_file", layout.chain_key(home, number), "a hole")
 
-    async def _file(self, key: str, home: datetime | None) -> None:
+    async def _file(self, stored: Stored) -> None:
+        key = stored.key
         try:
             data, _ = await self._store.get(key)
             table = await asyncio.to_thread(decode_chain_file, key, data, _COLUMNS)
@@ -124,12 +132,25 @@ class RowScan:
             return
         self.seen.files += 1
         self.seen.rows += len(table)
-        if home is not None:
-            strangers = pc.sum(pc.not_equal(table["home"], pa.scalar(home, MS))).as_py()
+        if parsed := layout.parse_chain_key(key):
+            home = pa.scalar(parsed[0], MS)
+            strangers = pc.sum(pc.not_equal(table["home"], home)).as_py()
             if strangers:
                 self._evidence.fault("misplaced", key, f"{strangers} rows of another home")
         names = pa.repeat(pa.scalar(key), len(table))
         self._evidence.add_table("rows", table.append_column("file", names))
+
+
+async def _each(objects: Sequence[Stored], look: Callable[[Stored], Awaitable[None]]) -> None:
+    """Look at each object, at some at once."""
+    some: list[Stored] = []
+    for stored in objects:
+        size = stored.size + sum(one.size for one in some)
+        if some and (len(some) == _READERS or size > _READ_BYTES):
+            await asyncio.gather(*map(look, some))
+            some = []
+        some.append(stored)
+    await asyncio.gather(*map(look, some))
 
 
 def _first_line(error: Exception) -> str:
