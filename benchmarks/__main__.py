@@ -13,7 +13,18 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import crash_storm, giants, kafka_door, latency, published, sandbox, upload_door
+from benchmarks import (
+    capacity_page,
+    crash_storm,
+    giants,
+    kafka_door,
+    latency,
+    performance_page,
+    published,
+    sandbox,
+    upload_door,
+    where,
+)
 from benchmarks.bench import Bench
 from benchmarks.figures import Report
 from benchmarks.load import check_wrk
@@ -28,6 +39,7 @@ BENCHMARKS: dict[str, Callable[[Bench], None]] = {
     "latency": latency.run,
     "crash-storm": crash_storm.run,
     "memory": giants.run,
+    "where": where.run,
 }
 _ROUNDS, _SECONDS = 5, 6.0
 _QUICK_ROUNDS, _QUICK_SECONDS = 1, 2.0
@@ -58,7 +70,9 @@ def main() -> int:
     report.note("took", minutes=round((time.monotonic() - began) / 60, 1))
     print(f"\n{report.table()}\n\nraw values: {report.path}")
     if asked.publish:
-        print(f"written: {published.write(report, now, platform.machine())}")
+        published.write(report, now, platform.machine())
+        performance_page.write(report, now, platform.machine())
+        capacity_page.main()
     return 0 if report.ok else 1
 
 

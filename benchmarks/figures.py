@@ -28,12 +28,15 @@ class Report:
     path: Path | None = None
     rows: list[tuple[str, float, Target]] = field(default_factory=list)
     raws: dict[str, float] = field(default_factory=dict)
+    units: dict[str, str] = field(default_factory=dict)
+    parts: dict[str, dict[str, float]] = field(default_factory=dict)
+    """For a load, milliseconds of a core an image by part of the service."""
 
     def raw(self, name: str, values: Sequence[float], unit: str) -> float:
         """A value that nobody judges; the median of the rounds, which it returns."""
         value = statistics.median(values)
-        self.raws[name] = value
-        self._line({"name": name, "value": _short(value), "unit": unit, **_rounds(values)})
+        self.raws[name], self.units[name] = value, unit
+        self._line({"name": name, "value": short(value), "unit": unit, **_rounds(values)})
         return value
 
     def judge(self, name: str, values: Sequence[float], target: Target) -> float:
@@ -43,7 +46,7 @@ class Report:
         self._line(
             {
                 "name": name,
-                "value": _short(value),
+                "value": short(value),
                 "unit": target.unit,
                 "must": target.must,
                 "aim": target.aim,
@@ -71,7 +74,7 @@ class Report:
             must, aim = bounds
             title = f"{name} [{target.unit}]"
             lines.append(
-                f"{title:58} {_short(value):>9g} {must:>9} {aim:>9}  {_verdict(value, target)}"
+                f"{title:58} {short(value):>9g} {must:>9} {aim:>9}  {verdict(value, target)}"
             )
         return "\n".join(lines)
 
@@ -83,15 +86,17 @@ class Report:
                 out.write(f"{text}\n")
 
 
-def _verdict(value: float, target: Target) -> str:
+def verdict(value: float, target: Target) -> str:
+    """`aim`, `ok` or `MISSED`."""
     if target.met(value, target.aim):
         return "aim"
     return "ok" if target.met(value, target.must) else "MISSED"
 
 
 def _rounds(values: Sequence[float]) -> dict[str, object]:
-    return {"rounds": [_short(each) for each in values]} if len(values) > 1 else {}
+    return {"rounds": [short(each) for each in values]} if len(values) > 1 else {}
 
 
-def _short(value: float) -> float:
+def short(value: float) -> float:
+    """Four digits of it."""
     return float(f"{value:.4g}")

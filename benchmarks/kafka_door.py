@@ -13,8 +13,8 @@ _TOPIC = "images"
 _GROUP = "pixlake"
 _TARGETS = {SMALL.name: Target(0.35, 0.6), MEDIUM.name: Target(0.75, 0.9)}
 # 5,000 of 1.2 MB would be 6 GB a round; these take about as long as 5,000 small ones.
-_BACKLOG = {SMALL.name: 5000, MEDIUM.name: 500}
-_QUICK_SHARE = 10
+BACKLOG = {SMALL.name: 5000, MEDIUM.name: 500}
+QUICK_SHARE = 10
 _POLL_SECONDS = 0.05
 _DEADLINE_SECONDS = 300.0
 _MESSAGE_BYTES = 32_000_000
@@ -24,14 +24,14 @@ _REQUEST_SECONDS = 10
 def run(bench: Bench) -> None:
     """Both photos, in turn with OpenCV alone."""
     for photo in (SMALL, MEDIUM):
-        count = _BACKLOG[photo.name] // (_QUICK_SHARE if bench.quick else 1)
+        count = BACKLOG[photo.name] // (QUICK_SHARE if bench.quick else 1)
         ratios, rates, cpu, broker = [], [], [], []
-        _drain(bench, photo, count // 10)
+        drain(bench, photo, count // 10)
         for _ in range(bench.rounds):
             with bench.service.frozen():
                 alone = bench.opencv_alone(photo)
             before = bench.service.cpu_seconds(), bench.service.broker_cpu_seconds()
-            rates.append(_drain(bench, photo, count))
+            rates.append(drain(bench, photo, count))
             ratios.append(rates[-1] / alone)
             cpu.append((bench.service.cpu_seconds() - before[0]) / count)
             broker.append((bench.service.broker_cpu_seconds() - before[1]) / count)
@@ -43,7 +43,7 @@ def run(bench: Bench) -> None:
         bench.report.judge(f"Kafka door / opencv_alone, {photo.name}", ratios, target)
 
 
-def _drain(bench: Bench, photo: Photo, count: int) -> float:
+def drain(bench: Bench, photo: Photo, count: int) -> float:
     """Images a second, from when the backlog is there until its last offset is committed."""
     group = Consumer({"bootstrap.servers": bench.service.bootstrap, "group.id": _GROUP})
     try:

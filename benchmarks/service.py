@@ -36,11 +36,15 @@ class Service(Pixlake):
 
     def cpu_seconds(self) -> float:
         """Of all its living processes but the broker, since they began."""
-        return sum(_cpu_seconds(one) for one in self.parts() if _BROKER not in _words(one))
+        return sum(_cpu_seconds(one) for one in self.parts() if _BROKER not in words_of(one))
 
     def broker_cpu_seconds(self) -> float:
         """Of the embedded broker, since it began."""
         return sum(_cpu_seconds(one) for one in self.processes(_BROKER))
+
+    def cpu_by_process(self) -> list[tuple[str, float]]:
+        """Command line, and processor seconds since it began, of every process."""
+        return [(words_of(one), _cpu_seconds(one)) for one in self.parts()]
 
     def parts(self) -> list[psutil.Process]:
         """Every process of it, Ray's and the broker included."""
@@ -54,7 +58,7 @@ class Service(Pixlake):
     def decoders(self, replica: str) -> list[psutil.Process]:
         """The sandboxed children of a deployment's replicas, such as `UploadApi`."""
         servers = [one for each in self.processes(replica) for one in _below(each)]
-        return [one for each in servers if "fork_server" in _words(each) for one in _below(each)]
+        return [one for each in servers if "fork_server" in words_of(each) for one in _below(each)]
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
@@ -108,7 +112,8 @@ def _below(process: psutil.Process) -> list[psutil.Process]:
         return []
 
 
-def _words(process: psutil.Process) -> str:
+def words_of(process: psutil.Process) -> str:
+    """Its command line; empty if it has ended."""
     try:
         return " ".join(process.cmdline())
     except psutil.Error:

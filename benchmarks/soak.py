@@ -5,12 +5,13 @@ time (5 of 30 minutes), each the median of its last minute. What was stored is r
 """
 
 import argparse
-import statistics
 import sys
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from benchmarks import load
@@ -19,7 +20,8 @@ from benchmarks.figures import Report, Target
 from benchmarks.kafka_door import produce
 from benchmarks.memory import pss, rss
 from benchmarks.photos import MEDIUM, SMALL
-from benchmarks.service import Service, running
+from benchmarks.service import Service, running, words_of
+from benchmarks.where import part_of
 
 _TARGET = Target(1.1, 1.03, less=True)
 _SAMPLE_SECONDS = 5.0
@@ -61,25 +63,31 @@ def _load(service: Service, seconds: float) -> int:
     return images
 
 
-class _Samples(list[tuple[float, int, int]]):
-    """Seconds since the start, RSS and PSS of replicas and children in bytes."""
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """Seconds since the start; bytes of replicas and children, resident by part, and PSS."""
 
-    def around(self, ends: float, column: int) -> float:
-        """Median of the minute that ends there, or of a sixth of the time if that is less."""
-        length = min(60.0, self[-1][0] / 6)
-        return statistics.median(
-            each[column] for each in self if ends - length <= each[0] <= ends + _SAMPLE_SECONDS
-        )
+    at: float
+    rss: dict[str, int]
+    pss: int
+
+
+def _take(service: Service, began: float) -> _Sample:
+    workers = service.workers()
+    parts: dict[str, int] = defaultdict(int)
+    for one in workers:
+        parts[part_of(words_of(one))] += rss([one])
+    return _Sample(time.monotonic() - began, dict(parts), pss(workers))
 
 
 @contextmanager
-def _sampled(service: Service) -> Iterator[_Samples]:
-    samples, ended, began = _Samples(), threading.Event(), time.monotonic()
+def _sampled(service: Service) -> Iterator[list[_Sample]]:
+    samples: list[_Sample] = []
+    ended, began = threading.Event(), time.monotonic()
 
     def look() -> None:
         while not ended.wait(_SAMPLE_SECONDS):
-            workers = service.workers()
-            samples.append((time.monotonic() - began, rss(workers), pss(workers)))
+            samples.append(_take(service, began))
 
     thread = threading.Thread(target=look, daemon=True)
     thread.start()
@@ -90,15 +98,24 @@ def _sampled(service: Service) -> Iterator[_Samples]:
         thread.join()
 
 
-def _judge(report: Report, samples: _Samples, seconds: float) -> None:
-    for name, column in (("rss", 1), ("pss", 2)):
-        early = samples.around(seconds / 6, column)
-        late = samples.around(samples[-1][0], column)
-        report.raw(f"soak_{name}_early", [early / _MEGA], "MB")
-        report.raw(f"soak_{name}_end", [late / _MEGA], "MB")
-        if name == "rss":
-            minutes = f"{seconds / 60:g} min soak: RSS at the end / after {seconds / 360:g} min"
-            report.judge(minutes, [late / early], _TARGET)
+def _judge(report: Report, samples: list[_Sample], seconds: float) -> None:
+    ends = {"early": seconds / 6, "end": samples[-1].at}
+    total: dict[str, float] = {}
+    for when, end in ends.items():
+        minute = [
+            one
+            for one in samples
+            if end - min(60.0, seconds / 6) <= one.at <= end + _SAMPLE_SECONDS
+        ]
+        total[when] = report.raw(
+            f"soak_rss_{when}", [sum(one.rss.values()) / _MEGA for one in minute], "MB"
+        )
+        report.raw(f"soak_pss_{when}", [one.pss / _MEGA for one in minute], "MB")
+        for part in sorted(minute[-1].rss):
+            held = [one.rss.get(part, 0) / _MEGA for one in minute]
+            report.raw(f"soak_rss_{when}_{part.replace(' ', '_')}", held, "MB")
+    name = f"{seconds / 60:g} min soak: RSS at the end / after {seconds / 360:g} min"
+    report.judge(name, [total["end"] / total["early"]], _TARGET)
 
 
 if __name__ == "__main__":

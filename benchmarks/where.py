@@ -1,0 +1,60 @@
+"""Where the processor time of an image goes: by part of the service, for both doors."""
+
+from collections import defaultdict
+
+from benchmarks import load
+from benchmarks.bench import Bench
+from benchmarks.kafka_door import BACKLOG, QUICK_SHARE, drain
+from benchmarks.photos import MEDIUM, SMALL
+from benchmarks.service import Service
+
+# Words of a command line, and what that process is; the first that fits.
+_PARTS = (
+    ("fork_server", "sandboxed children"),
+    ("UploadApi", "replica of the HTTP door"),
+    ("KafkaIngest", "replica of the Kafka door"),
+    ("ImageProcessor", "replica of the processors"),
+    ("Sealer", "sealer"),
+    ("haproxy", "HAProxy"),
+    ("kafka.Kafka", "Kafka broker"),
+)
+_OTHER = "Ray and the rest"
+
+
+def run(bench: Bench) -> None:
+    """Milliseconds of a core an image, each part; one load of each door and photo."""
+    for photo in (SMALL, MEDIUM):
+        before = _seconds(bench.service)
+        seconds = 2 * bench.seconds
+        answers = load.post(
+            bench.service.upload_url, photo.path, seconds, key=bench.service.key
+        ).flawless()
+        _tell(bench, f"upload door, {photo.name}", before, answers.answers)
+        count = BACKLOG[photo.name] // (QUICK_SHARE if bench.quick else 2)
+        before = _seconds(bench.service)
+        drain(bench, photo, count)
+        _tell(bench, f"Kafka door, {photo.name}", before, count)
+        bench.service.forget_images()
+
+
+def _tell(bench: Bench, name: str, before: dict[str, float], images: int) -> None:
+    after = _seconds(bench.service)
+    spent = {part: (after[part] - before[part]) / images * 1000 for part in after}
+    bench.report.parts[name] = spent
+    bench.report.note(
+        f"processor time, {name}",
+        unit="ms/image",
+        **{part: round(value, 3) for part, value in sorted(spent.items())},
+    )
+
+
+def _seconds(service: Service) -> dict[str, float]:
+    found: dict[str, float] = defaultdict(float)
+    for words, seconds in service.cpu_by_process():
+        found[part_of(words)] += seconds
+    return found
+
+
+def part_of(words: str) -> str:
+    """Which part of the service a process is, by its command line."""
+    return next((name for word, name in _PARTS if word in words), _OTHER)
