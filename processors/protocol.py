@@ -30,7 +30,7 @@ MAX_HEADER_BYTES = 65_536
 _MAX_MESSAGE = 300
 # An encoder adds to the pixels at most its own headers.
 _ENCODED_OVERHEAD = 65_536
-_BYTES_A_PIXEL = 4
+_BYTES_A_PIXEL = 8  # 16 bits, with alpha
 
 
 class BrokenProtocol(Exception):

@@ -16,7 +16,7 @@ from processors.header import Header
 from processors.header_readers import read_header
 from processors.job import Details, Processed
 from processors.pipeline import process
-from processors.preset import ARCHIVE, WEB
+from processors.preset import ARCHIVE, WEB, Preset, RenditionSpec
 from processors.sandbox import Sandbox
 from processors.settings import Limits, ProcessorSettings
 from tests.photos import FormatName, encoded, jpeg, photograph, scene
@@ -143,12 +143,14 @@ def runner() -> Iterator[asyncio.Runner]:
         yield each
 
 
-def sandboxed(runner: asyncio.Runner, data: bytes, **settings: object) -> Processed:
+def sandboxed(
+    runner: asyncio.Runner, data: bytes, preset: Preset = WEB, **settings: object
+) -> Processed:
     async def run() -> Processed:
         chosen = ProcessorSettings.model_validate({"sandbox_children": 1, **settings})
         sandbox = await Sandbox.start(chosen)
         try:
-            return await sandbox.process(data, WEB)
+            return await sandbox.process(data, preset)
         finally:
             await sandbox.close()
 
@@ -160,6 +162,19 @@ def test_damage_in_a_scan_is_marked(runner: asyncio.Runner, mode: str) -> None:
     processed = sandboxed(runner, damaged_jpeg(mode))
     assert processed.facts.details.damaged
     assert len(processed.renditions) == 2
+
+
+def test_16_bits_come_through_the_sandbox(runner: asyncio.Runner) -> None:
+    # Noise shrinks by nothing: its PNG has all of its eight bytes a pixel.
+    noise = np.random.default_rng(1).integers(0, 65_536, (200, 300, 4)).astype(np.uint16)
+    done, data = cv2.imencode(".png", noise)
+    assert done
+    spec = RenditionSpec(name="it", format="png")
+    preset = Preset(name="deep", version=1, renditions=(spec,))
+    made = sandboxed(runner, data.tobytes(), preset).renditions[0].data
+    got = cv2.imdecode(np.frombuffer(made, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert got is not None
+    assert np.array_equal(got, noise)
 
 
 def test_rubbish_between_tables_is_no_damage(runner: asyncio.Runner) -> None:
