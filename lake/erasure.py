@@ -24,7 +24,6 @@ from lake.records import parse_record
 from lake.schema import ImageRecord, Tombstone
 from lake.stored import Stored
 
-AUDIT_LOG = "audit-log/erasures"
 _TRIES = 5
 # Objects this young may belong to an attempt that commits yet: one that takes over the name of an
 # expired image. The sealer comes again while the tombstone waits, and then they are older.
@@ -88,7 +87,7 @@ class Eraser:
 
     async def _log(self, tombstone: Tombstone, body: bytes) -> None:
         """Write the entry, once: whoever comes second finds it under the same name."""
-        key = audit_log_key(tombstone)
+        key = layout.erasure_key(tombstone.image_id, tombstone.attempt, tombstone.erased_at)
         try:
             await self._store.create(key, body)
         except AlreadyExists:
@@ -119,9 +118,3 @@ class Eraser:
     def _is_dead(self, stored: Stored, tombstone: Tombstone) -> bool:
         own = attempt_of(stored.key) == tombstone.attempt
         return own or stored.modified + _ATTEMPT_AGE <= self._clock.now()
-
-
-def audit_log_key(tombstone: Tombstone) -> str:
-    """Where an erasure is written down for good."""
-    day = f"{tombstone.erased_at:%Y-%m-%d}"
-    return f"{AUDIT_LOG}/{day}/{tombstone.image_id}-{tombstone.attempt}.json"

@@ -10,6 +10,8 @@
     rejections/records/<first 2 hex of id>/<rejection_id>.json
     rejections/journal/<home>/<name>.arrow
     lake/rejections/…, lake/compacted/rejections/…                as of images
+    audit/unfinished/<tenant>/<image_id>.json     images that had no row when an audit looked
+    audit-log/erasures/<day>/<image_id>-<attempt>.json
     presets/<name>/<version>.json
     probe/<name>                                  start-up probe and clock, deleted at once
 
@@ -25,6 +27,8 @@ IMAGES = "images"
 REJECTIONS = "rejections"
 REJECTION_RECORDS = "rejections/records"
 PROBE = "probe"
+UNFINISHED = "audit/unfinished"
+ERASURES = "audit-log/erasures"
 HOUR = timedelta(hours=1)
 
 
@@ -89,6 +93,16 @@ def object_key(tenant: str, image_id: str, name: str, attempt: str, extension: s
 def rejection_key(rejection_id: str) -> str:
     """What fixes the home of a refused message, and its row."""
     return f"{REJECTION_RECORDS}/{rejection_id[:2]}/{rejection_id}.json"
+
+
+def unfinished_key(tenant: str, image_id: str) -> str:
+    """That an audit found no row of this image."""
+    return f"{UNFINISHED}/{tenant}/{image_id}.json"
+
+
+def erasure_key(image_id: str, attempt: str, erased_at: datetime) -> str:
+    """Where an erasure is written down for good."""
+    return f"{ERASURES}/{erased_at:%Y-%m-%d}/{image_id}-{attempt}.json"
 
 
 def journal_prefix(home: datetime, of: Folders = IMAGE_ROWS) -> str:

@@ -10,13 +10,13 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
+from lake import layout
 from lake.errors import KeyMissing
 from lake.journal import Journal
 from lake.object_store import ObjectStore
 from lake.schema import ImageRecord
 from lake.scope import Scope
 
-MARKS = "audit/unfinished"
 _AT_ONCE = 64
 
 
@@ -54,7 +54,7 @@ class Unfinished:
 
     async def clear(self) -> None:
         """Forget images that have their row now, and those that expired."""
-        async for stored in self._store.walk(MARKS):
+        async for stored in self._store.walk(layout.UNFINISHED):
             if stored.key in self._still:
                 continue
             mark = await self._read(stored.key)
@@ -67,7 +67,7 @@ class Unfinished:
 
     async def _mark(self, record: ImageRecord) -> bool:
         """Leave a mark; whether there was one of this very image."""
-        key = f"{MARKS}/{record.tenant}/{record.image_id}.json"
+        key = layout.unfinished_key(record.tenant, record.image_id)
         self._still.add(key)
         known = await self._read(key)
         if known is not None and known.attempt == record.attempt:

@@ -15,7 +15,6 @@ from lake.lake import Lake
 from lake.rows import encode_chain_file, encode_images, to_table
 from lake.schema import IMAGES, ImageRecord
 from lake.settings import LakeSettings
-from lake.unfinished import MARKS
 from tests.lake.clocks import at_age
 from tests.lake.conftest import settings_for
 from tests.lake.samples import TENANT, commit, image_id, keys, record
@@ -254,7 +253,7 @@ async def test_an_image_without_a_row_is_finished_once_and_a_fault_the_next_time
     # This time it is sealed, and forgotten.
     await lake.sealer.run_pass(now=True)
     assert found(await audit(lake, lake_settings)) == {}
-    assert await keys(lake, MARKS) == set()
+    assert await keys(lake, layout.UNFINISHED) == set()
 
 
 async def test_lost_rows_come_back(

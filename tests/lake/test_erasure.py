@@ -5,7 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from lake.erasure import AUDIT_LOG, Eraser
+from lake import layout
+from lake.erasure import Eraser
 from lake.errors import AlreadyExists, ImageErased, ImageNotFound, StoreUnavailable
 from lake.journal import Journal
 from lake.lake import Lake
@@ -79,7 +80,7 @@ async def test_a_crash_anywhere_is_finished_by_the_next_try_or_by_the_sealer(
         assert await image_objects(lake, "a") == {"record.json"}
     await lake.sealer.run_pass(now=True)
     assert await image_objects(lake, "a") == {"record.json"}
-    assert len(await keys(lake, AUDIT_LOG)) == 1
+    assert len(await keys(lake, layout.ERASURES)) == 1
     await at_age(lake, seconds=3700).sealer.run_pass(now=True)
     report = await audit(lake, lake_settings)
     assert (found(report), report.rows.rows, report.seen.tombstones) == ({}, 1, 1)
@@ -90,14 +91,14 @@ async def test_erasing_again_is_done_and_written_down_once(lake: Lake) -> None:
     for _ in range(3):
         await lake.eraser.erase(TENANT, image_id("a"))
         await lake.sealer.run_pass(now=True)
-    assert len(await keys(lake, AUDIT_LOG)) == 1
+    assert len(await keys(lake, layout.ERASURES)) == 1
     assert len(await keys(lake, "journal")) == 1
 
 
 async def test_the_audit_log_holds_no_personal_data_and_stays(lake: Lake) -> None:
     made = (await commit(lake, "a")).record
     await lake.eraser.erase(TENANT, image_id("a"))
-    (key,) = await keys(lake, AUDIT_LOG)
+    (key,) = await keys(lake, layout.ERASURES)
     data, _ = await lake.store.get(key)
     entry = json.loads(data)
     assert set(entry) == {
@@ -166,7 +167,7 @@ async def test_an_entry_that_may_not_be_there_is_no_entry(
             await lake.eraser.erase(TENANT, image_id("a"))
     assert isinstance(await lake.reader.record(TENANT, image_id("a")), ImageRecord)
     await lake.sealer.run_pass(now=True)
-    assert len(await keys(lake, AUDIT_LOG)) == 1
+    assert len(await keys(lake, layout.ERASURES)) == 1
     with pytest.raises(ImageErased):
         await lake.reader.record(TENANT, image_id("a"))
 
@@ -174,4 +175,4 @@ async def test_an_entry_that_may_not_be_there_is_no_entry(
 async def test_nobody_is_not_found(lake: Lake) -> None:
     with pytest.raises(ImageNotFound):
         await lake.eraser.erase(TENANT, image_id("nobody"))
-    assert await keys(lake, AUDIT_LOG) == set()
+    assert await keys(lake, layout.ERASURES) == set()
