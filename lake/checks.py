@@ -33,7 +33,7 @@ CHECKS = {
     "erased_object": "an erased image has objects",
     "stale_copy": "a compacted file is not of its chains as they are",
     "wrong_copy": "a compacted file does not hold the rows of its chains",
-    "missing_file": "a chain has a hole",
+    "missing_file": "a file of a chain is not there: a hole, or a compacted copy was made of it",
     "misplaced": "rows are in another home's file, or a file is in another hour",
     "stale_journal": "a journal object should have been sealed",
     "overdue": "something is past its retention and margin",

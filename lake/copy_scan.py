@@ -66,17 +66,25 @@ class CopyScan:
                 for cut in hour.compacted.keys() - set(hour.cuts)
             ]
             for cut in hour.cuts:
-                faults += await self._copy(hour.compacted.get(cut), hour.sources(cut), prefix)
+                faults += await self._copy(start, hour.compacted.get(cut), hour.sources(cut))
         except (Mismatch, KeyMissing):
             return []  # written anew this moment
         except UnreadableObject as error:
             return [Fault("unreadable", str(error.value or prefix), error.message)]
         return faults
 
-    async def _copy(self, copy: Stored | None, sources: list[Stored], prefix: str) -> list[Fault]:
+    async def _copy(
+        self, start: datetime, copy: Stored | None, sources: list[Stored]
+    ) -> list[Fault]:
         if copy is None:
+            prefix = layout.compacted_prefix(start, self._table.folders)
             return [Fault("stale_copy", prefix, "a file is missing")] if self._old(sources) else []
         said = dict((await read_footer(self._store, copy)).sources)
+        lost = sorted(said.keys() - dict(sources_of(sources)))
+        if lost:
+            # The copy was listed before the chains, which never go before they expire.
+            chain = layout.hour_prefix(start, self._table.folders)
+            return [Fault("missing_file", f"{chain}/{name}", f"{copy.key} has it") for name in lost]
         changed = [file for file in sources if sources_of([file])[0] not in said.items()]
         if changed or len(said) != len(sources):
             if not self._old(changed):

@@ -248,6 +248,23 @@ async def audited(lake: Lake, settings: LakeSettings) -> dict[str, int]:
     return {code: count for code, count in report.counts.items() if count}
 
 
+async def test_a_lost_file_is_named_at_once_by_the_copy_that_has_it(
+    lake: Lake, lake_settings: LakeSettings
+) -> None:
+    await spread(lake, "ab")
+    await upkeep(lake, 3)
+    lost = min(await keys(lake, layout.LAKE_IMAGES))
+    await lake.store.delete(lost)
+    later = at_age(lake, hours=8)
+    report = await Audit(later.store, later.clock, lake_settings).run()
+    assert not report.ok
+    assert [fault.subject for fault in report.examples["missing_file"]] == [lost]
+    # The audit journaled its rows: what is sealed and copied next is whole again.
+    await upkeep(lake, 9)
+    assert await audited(lake, lake_settings) == {}
+    assert seen(lake_settings) == Counter({image_id(name): 1 for name in "ab"})
+
+
 async def test_the_audit_compares_copies_with_their_chains(
     lake: Lake, lake_settings: LakeSettings
 ) -> None:
