@@ -2,8 +2,10 @@
 
 import io
 import json
+import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import IO
 
 import numpy as np
@@ -17,6 +19,8 @@ from lake.errors import UnreadableObject
 from lake.ids import first_of_each, parse_ids
 from lake.schema import IMAGES, TOMBSTONES, ImageRecord, Tombstone
 from lake.tables import IMAGE_TABLE, Table
+
+log = logging.getLogger(__name__)
 
 _ERASED = b"pixlake.erased"
 _VERSION = b"pixlake.schema_version"
@@ -43,11 +47,21 @@ def to_table(records: Iterable[ImageRecord]) -> pa.Table:
 
 
 def to_records(table: pa.Table) -> list[ImageRecord]:
-    """Rows of `IMAGES` as records."""
+    """Rows of `IMAGES` as records; what an old row does not have is as the field's default."""
     return [
-        ImageRecord.model_validate({**row, "metadata": dict(row["metadata"] or ())})
+        ImageRecord.model_validate(
+            {
+                **_values(row),
+                "metadata": dict(row["metadata"] or ()),
+                "renditions": [_values(rendition) for rendition in row["renditions"]],
+            }
+        )
         for row in table.select(IMAGES.names).to_pylist()
     ]
+
+
+def _values(row: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in row.items() if value is not None}
 
 
 def encode_images(records: Sequence[ImageRecord]) -> bytes:
@@ -128,19 +142,20 @@ def encode_chain_file(
 def without_rows(key: str, data: bytes, dead: frozenset[str]) -> bytes:
     """A chain file without the rows of erased ids, which its footer names from now on.
 
-    Raises UnreadableObject.
+    Columns of a newer version stay. Raises UnreadableObject.
     """
     try:
         source = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+        of = _as_written(source.schema_arrow)
         held = source.read(columns=["image_id"])
         gone = frozenset(held["image_id"].to_pylist()) & dead
         sink = io.BytesIO()
         footer = chain_footer(erased_ids(key, held) | gone)
-        with writer_of(sink, IMAGE_TABLE, footer) as writer:
+        with writer_of(sink, of, footer) as writer:
             for n in range(source.num_row_groups):
                 parts = source.iter_batches(_SLICE, row_groups=[n])
-                kept = [without(conform(pa.Table.from_batches([part])), gone) for part in parts]
-                table = pa.concat_tables([IMAGES.empty_table(), *kept])
+                kept = [without(conform(pa.Table.from_batches([part]), of), gone) for part in parts]
+                table = pa.concat_tables([of.columns.empty_table(), *kept])
                 writer.write_table(table.replace_schema_metadata(writer.schema.metadata))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise UnreadableObject(f"chain file {key}: {error}", value=key) from error
@@ -225,11 +240,32 @@ def conform(table: pa.Table, of: Table = IMAGE_TABLE) -> pa.Table:
     metadata = table.schema.metadata
     if table.schema.equals(of.columns):
         return table
+    newer = set(table.column_names) - set(of.columns.names)
+    if newer:
+        _say_once(of.name, tuple(sorted(newer)))
     columns = [
         table[f.name].cast(f.type) if f.name in table.column_names else pa.nulls(len(table), f.type)
         for f in of.columns
     ]
     return pa.table(columns, schema=of.columns).replace_schema_metadata(metadata)
+
+
+@cache
+def _say_once(table: str, newer: tuple[str, ...]) -> None:
+    """A process may meet many such rows while others are being updated."""
+    log.warning("rows of %s by a newer version: only their record has %s", table, list(newer))
+
+
+def _as_written(schema: pa.Schema) -> Table:
+    """`IMAGES`, and whatever a newer version put into a file beside that."""
+    columns = pa.unify_schemas(
+        [IMAGES, schema.remove_metadata()],
+        promote_options="permissive",  # merges the fields of `renditions`, too
+    )
+    if columns.equals(IMAGES):
+        return IMAGE_TABLE
+    version = max(int((schema.metadata or {}).get(_VERSION, b"0")), IMAGE_TABLE.version)
+    return replace(IMAGE_TABLE, version=version, columns=columns)
 
 
 def encode_rows(table: pa.Table) -> bytes:

@@ -13,10 +13,10 @@ from lake.audit import Audit
 from lake.errors import ImageErased
 from lake.lake import Lake
 from lake.rebuild import Rebuilder
-from lake.rows import decode_chain_file, encode_rows
+from lake.rows import decode_chain_file, encode_rows, erased_ids, without_rows
 from lake.schema import IMAGES
 from lake.settings import LakeSettings
-from lake.tables import IMAGE_TABLE
+from lake.tables import IMAGE_TABLE, TABLES
 from lake.views import Views
 from tests.lake.clocks import at
 from tests.lake.samples import TENANT, commit, image_id, keys
@@ -105,6 +105,39 @@ async def test_rows_of_a_newer_version_are_sealed_by_this_one(old: Lake) -> None
     await old.store.put(layout.journal_key(record.home, "newer"), encode_rows(table))
     report = await old.sealer.run_pass(now=True)
     assert (report.rows, report.failed, report.unreadable) == (1, 0, 0)
+
+
+async def test_an_erasure_takes_no_column_out_of_a_newer_file(old: Lake) -> None:
+    record = await old.reader.record(TENANT, image_id("sealed"))
+    other = record.model_copy(update={"image_id": image_id("newer")})
+    rendition = pa.list_(
+        pa.struct([*IMAGES.field("renditions").type.value_type, ("dpi", pa.int32())])
+    )
+    rows = IMAGE_TABLE.rows([record, other]).append_column("not_yet_known", pa.array([0.25, 0.5]))
+    where = rows.schema.get_field_index("renditions")
+    rows = rows.set_column(where, "renditions", rows["renditions"].cast(rendition))
+    sink = pa.BufferOutputStream()
+    footer = {"pixlake.erased": "[]", "pixlake.schema_version": "1000"}
+    pq.write_table(rows.replace_schema_metadata(footer), sink)
+    body = without_rows("newer", sink.getvalue().to_pybytes(), frozenset({record.image_id}))
+    left = pq.read_table(pa.BufferReader(body))
+    assert left.drop_columns("renditions").to_pylist() == [
+        rows.drop_columns("renditions").to_pylist()[1]
+    ]
+    assert left["renditions"].to_pylist()[0][0]["dpi"] is None
+    assert left.schema.metadata[b"pixlake.schema_version"] == b"1000"
+    assert erased_ids("newer", left) == {record.image_id}
+
+
+async def test_columns_are_only_ever_added(settings: LakeSettings) -> None:
+    store = Path(settings.location.removeprefix("file://"))
+    for table in TABLES:
+        (file, *_) = sorted((store / table.folders.chains).rglob("*.parquet"))
+        written = pq.read_schema(file)
+        both = [table.columns, written.remove_metadata()]
+        assert pa.unify_schemas(both, promote_options="permissive").equals(table.columns)
+        for field in table.columns:
+            assert field.name in written.names or field.nullable, field.name
 
 
 async def test_a_file_with_a_newer_column_is_queried_with_it(
