@@ -7,6 +7,7 @@ missed. All comparisons are ratios of one round on one machine; other work on it
 import argparse
 import os
 import platform
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -66,7 +67,10 @@ def main() -> int:
     with running(**settings) as service:
         bench = Bench(service, report, asked.rounds, asked.seconds, asked.quick)
         for name in asked.names or BENCHMARKS:
-            BENCHMARKS[name](bench)
+            try:
+                BENCHMARKS[name](bench)
+            except (AssertionError, OSError, subprocess.SubprocessError) as error:
+                report.broke(name, error)
     report.note("took", minutes=round((time.monotonic() - began) / 60, 1))
     print(f"\n{report.table()}\n\nraw values: {report.path}")
     if asked.publish:

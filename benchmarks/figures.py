@@ -28,6 +28,7 @@ class Report:
     path: Path | None = None
     rows: list[tuple[str, float, Target]] = field(default_factory=list)
     raws: dict[str, float] = field(default_factory=dict)
+    broken: list[str] = field(default_factory=list)
     units: dict[str, str] = field(default_factory=dict)
     parts: dict[str, dict[str, float]] = field(default_factory=dict)
     """For a load, milliseconds of a core an image by part of the service."""
@@ -60,10 +61,17 @@ class Report:
         """Anything else worth keeping with the figures."""
         self._line({"name": name, **facts})
 
+    def broke(self, name: str, error: Exception) -> None:
+        """A benchmark that could not be finished; the others go on."""
+        self.broken.append(name)
+        self._line({"name": name, "error": f"{type(error).__name__}: {error}"})
+
     @property
     def ok(self) -> bool:
         """Whether every judged figure is what it must be."""
-        return all(target.met(value, target.must) for _, value, target in self.rows)
+        return not self.broken and all(
+            target.met(value, target.must) for _, value, target in self.rows
+        )
 
     def table(self) -> str:
         """The judged figures for people."""
@@ -76,6 +84,7 @@ class Report:
             lines.append(
                 f"{title:58} {short(value):>9g} {must:>9} {aim:>9}  {verdict(value, target)}"
             )
+        lines += [f"{name:58} BROKE, see above" for name in self.broken]
         return "\n".join(lines)
 
     def _line(self, document: dict[str, object]) -> None:

@@ -14,19 +14,20 @@ _QUICK_SECONDS = 5.0
 def run(bench: Bench) -> None:
     """The maximum is measured in the same round."""
     service = bench.service
-    ratios, p50, p99, rates, cpu = [], [], [], [], []
+    ratios, p50, p99, rates, cpu, failed = [], [], [], [], [], []
     for _ in range(bench.rounds):
         most = load.post(service.upload_url, SMALL.path, bench.seconds, key=service.key).flawless()
         rates.append(most.rate / 2)
         seconds = _QUICK_SECONDS if bench.quick else _ROUND_SECONDS
         found = open_loop.measure(service.upload_url, service.key, SMALL.path, rates[-1], seconds)
-        assert not found.failed, f"{found.failed} of {found.sent} uploads failed at half the load"
+        failed.append(found.failed / found.sent)
         ratios.append(found.p99 / found.p50)
         p50.append(found.p50 * 1000)
         p99.append(found.p99 * 1000)
         cpu.append(found.cpu * 1000)
         service.forget_images()
     bench.report.raw("latency_rate", rates, "images/s")
+    bench.report.raw("latency_failed", failed, "of all uploads, counted as a minute each")
     bench.report.raw("latency_p50", p50, "ms")
     bench.report.raw("latency_p99", p99, "ms")
     bench.report.raw("latency_client_cpu", cpu, "ms/image")

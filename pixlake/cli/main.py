@@ -13,6 +13,7 @@ from pixlake.cli.get import get
 from pixlake.cli.keys import keys
 from pixlake.cli.lifecycle import lifecycle
 from pixlake.cli.ls import ls
+from pixlake.cli.plan import plan
 from pixlake.cli.produce import produce
 from pixlake.cli.query import query
 from pixlake.cli.rebuild import rebuild
@@ -52,7 +53,7 @@ def pixlake(
 
 for verb in (
     *(up, upload, produce, ls, get, query, seal),
-    *(erase, audit, sweep, rebuild, status, version),
+    *(erase, audit, sweep, rebuild, status, plan, version),
 ):
     app.command()(verb)
 app.add_typer(lifecycle, name="lifecycle")

@@ -18,7 +18,7 @@ from pixlake.cli.main import app
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs" / "cli.md").read_text()
 PIXLAKE = Path(sys.executable).with_name("pixlake")
-SERVER_FREE = {"version"}
+SERVER_FREE = {"plan", "version"}
 
 
 def verbs(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

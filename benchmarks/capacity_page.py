@@ -1,0 +1,45 @@
+"""`python -m benchmarks.capacity_page`: the table of docs/capacity.md, as `pixlake plan` has it."""
+
+from pathlib import Path
+
+from benchmarks.performance_page import replace
+from pixlake.cli.capacity import Door, Question, measured, plan, prices
+
+PAGE = Path("docs") / "capacity.md"
+_RATES = (100, 1000, 10_000)
+_PHOTOS = {"74KB": 74_000, "1.2MB": 1_200_000}
+_DOORS: tuple[Door, ...] = ("api", "kafka")
+
+
+_HEAD = """\
+| door | photo | images/s | nodes | brokers | USD a million images | USD a month | what ends first |
+|---|---|---|---|---|---|---|---|
+"""
+
+
+def table() -> str:
+    """The plans, a row each, and under what they were made."""
+    rows = [_row(door, photo, rate) for door in _DOORS for photo in _PHOTOS for rate in _RATES]
+    facts = measured()
+    return (
+        f"{_HEAD}{''.join(rows)}\n"
+        f"Processor time measured {facts['measured']} on {facts['on']}; "
+        f"prices of {prices()['region']}, noted {prices()['noted']}.\n"
+    )
+
+
+def _row(door: Door, photo: str, rate: int) -> str:
+    answer = plan(Question(rate, _PHOTOS[photo], door=door))
+    return (
+        f"| {door} | {photo} | {rate:,} | {answer.nodes} | {answer.brokers or ''} "
+        f"| {answer.a_million_images:,.2f} | {answer.a_month:,.0f} | {answer.bounds[0].name} |\n"
+    )
+
+
+def main() -> None:
+    """Replace what stands between the two marks."""
+    replace(PAGE, "table", table())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""`pixlake plan`: nodes, costs and the first bottleneck for a rate of images on AWS."""
+
+import re
+from dataclasses import asdict
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from pixlake.cli import output
+from pixlake.cli.capacity import Plan, Question, measured, prices
+from pixlake.cli.capacity import plan as planned
+from pixlake.cli.failures import UsageFault
+from pixlake.cli.options import Json
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(B|kB|KB|MB)(-png)?")
+_FACTORS = {"B": 1, "kB": 1000, "KB": 1000, "MB": 1_000_000}
+_PERCENT = 100
+
+
+class Door(StrEnum):
+    """Where images enter."""
+
+    API = "api"
+    KAFKA = "kafka"
+
+
+def plan(
+    rate: Annotated[float, typer.Option("--rate", min=0.001, help="Images a second, sustained.")],
+    *,
+    photo: Annotated[
+        str, typer.Option("--photo", help="Size of one, such as 74KB, 1.2MB or 2MB-png.")
+    ] = "1.2MB",
+    door: Annotated[Door, typer.Option("--door", help="Where they enter.")] = Door.API,
+    instance: Annotated[
+        str, typer.Option("--instance", help="EC2 instance type of a node.")
+    ] = "c7g.2xlarge",
+    utilization: Annotated[
+        float, typer.Option("--utilization", min=0.05, max=1, help="Of what a node has, at most.")
+    ] = 0.6,
+    retention_days: Annotated[
+        int, typer.Option("--retention-days", min=1, help="Days that images are kept.")
+    ] = 7,
+    kafka_days: Annotated[
+        float, typer.Option("--kafka-days", min=0, help="Days that Kafka keeps messages.")
+    ] = 1.0,
+    json: Json = False,
+) -> None:
+    """Tell what a rate of images needs and costs on AWS, and what ends first.
+
+    From the processor time that `make bench` measured, and list prices as noted on a day; nothing
+    is asked of the network. Not in it: what people fetch, the database, logs, a second region.
+    """
+    size, format_name = _photo(photo)
+    if instance not in prices()["instances"]:
+        known = ", ".join(prices()["instances"])
+        raise UsageFault(f"--instance {instance!r} has no price here; there are: {known}")
+    if door is Door.KAFKA and format_name != "jpeg":
+        raise UsageFault("--photo: only JPEG was measured at the door kafka")
+    question = Question(
+        rate=rate,
+        photo=size,
+        photo_format=format_name,
+        door="kafka" if door is Door.KAFKA else "api",
+        instance=instance,
+        utilization=utilization,
+        retention_days=retention_days,
+        kafka_days=kafka_days,
+    )
+    answer = planned(question)
+    if json:
+        output.emit(_document(question, answer))
+    else:
+        _show(question, answer)
+
+
+def _photo(text: str) -> tuple[int, str]:
+    found = _SIZE.fullmatch(text)
+    size = round(float(found[1]) * _FACTORS[found[2]]) if found else 0
+    if found is None or not size:
+        raise UsageFault(f"--photo {text!r} is not a size such as 74KB, 1.2MB or 2MB-png")
+    return size, "png" if found[3] else "jpeg"
+
+
+def _document(question: Question, answer: Plan) -> dict[str, object]:
+    return {
+        "asked": asdict(question),
+        "cpu_seconds_an_image": answer.cpu_seconds,
+        "nodes": answer.nodes,
+        "brokers": answer.brokers,
+        "usd_a_million_images": answer.a_million_images,
+        "usd_a_month": answer.a_month,
+        "costs": [asdict(cost) for cost in answer.costs],
+        "first_bottleneck": answer.bounds[0].name,
+        "bounds": [asdict(bound) for bound in answer.bounds],
+        "measured": measured(),
+        "prices": prices(),
+    }
+
+
+def _show(question: Question, answer: Plan) -> None:
+    brokers = f", {answer.brokers} Kafka brokers" if answer.brokers else ""
+    print(f"{answer.nodes} x {question.instance}{brokers}")
+    print(
+        f"{answer.cpu_seconds * 1000:.3g} ms of a core an image, measured {measured()['measured']}"
+        f" ({measured()['on']}); nodes at most {question.utilization:.0%} busy\n"
+    )
+    rows = [
+        (cost.name, f"{cost.a_million_images:,.2f}", f"{cost.a_month:,.0f}")
+        for cost in answer.costs
+    ]
+    total = ("in all", f"{answer.a_million_images:,.2f}", f"{answer.a_month:,.0f}")
+    columns = ("cost, USD", "a million images", "a month")
+    output.table(columns, [*rows, total], right=columns[1:])
+    print()
+    output.table(
+        ("what ends first", "used", "then"),
+        [(each.name, f"{each.share * _PERCENT:,.1f} %", each.remedy) for each in answer.bounds],
+        right=("used",),
+    )
+    doubtful = [name for name, entry in prices()["prices"].items() if not entry["checked"]]
+    print(
+        f"\nprices of {prices()['region']}, noted {prices()['noted']}; "
+        f"{len(doubtful)} of {len(prices()['prices'])}, and those of instances, are not checked "
+        "against AWS's own pages: do that before you rely on them"
+    )

@@ -1,0 +1,138 @@
+"""`plan`: arithmetic that a person can repeat, on figures that somebody measured."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from pixlake.cli.capacity import Plan, Question, measured, per_image, plan, prices
+from pixlake.cli.main import app
+
+CAPACITY = (Path(__file__).parents[2] / "docs" / "capacity.md").read_text()
+
+
+def asked(*words: str) -> dict[str, Any]:
+    done = CliRunner().invoke(app, ["plan", *words, "--json"])
+    assert done.exit_code == 0, done.output
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+def cost(answer: Plan, name: str) -> float:
+    (found,) = [one.a_million_images for one in answer.costs if one.name == name]
+    return found
+
+
+@pytest.mark.parametrize("door", ["api", "kafka"])
+def test_a_measured_photo_costs_what_was_measured(door: str) -> None:
+    for name, seconds in measured()["cpu_seconds"][door].items():
+        photo = measured()["photos"][name]
+        question = Question(
+            1, photo["bytes"], photo["format"], door="kafka" if door == "kafka" else "api"
+        )
+        found, renditions = per_image(question)
+        assert found == pytest.approx(seconds)
+        assert renditions == pytest.approx(photo["renditions"])
+
+
+@given(st.integers(1_000, 25_000_000), st.integers(1_000, 25_000_000))
+def test_a_larger_photo_never_takes_less(one: int, other: int) -> None:
+    small, large = sorted((one, other))
+    assert 0 < per_image(Question(1, small))[0] <= per_image(Question(1, large))[0]
+
+
+def test_nodes_are_processor_time_over_what_they_have() -> None:
+    question = Question(1000, measured()["photos"]["74KB"]["bytes"], utilization=0.5)
+    cores = 1000 * measured()["cpu_seconds"]["api"]["74KB"] / 0.5
+    assert plan(question).nodes == -(-cores // 8)
+
+
+def test_where_the_network_is_less_it_decides() -> None:
+    many = Question(1000, 25_000_000, utilization=1)
+    assert plan(many).nodes >= 1000 * 25_000_000 * 8 / 3.75e9
+
+
+def test_s3_requests_of_a_million_images_by_hand() -> None:
+    """At a low rate each image has its own journal object: 4 PUTs and a GET, 1,000 for a price."""
+    answer = plan(Question(100, 74_000))
+    by_hand = 4000 * 0.005 + 1000 * 0.0004
+    assert cost(answer, "S3 requests") == pytest.approx(by_hand)
+
+
+def test_storage_of_a_million_images_by_hand() -> None:
+    photo = measured()["photos"]["1.2MB"]
+    gigabytes = (photo["bytes"] + photo["renditions"] + 2000) / 1000
+    answer = plan(Question(1000, photo["bytes"], retention_days=7))
+    assert cost(answer, "S3 storage") == pytest.approx(gigabytes * 8 / (730 / 24) * 0.023)
+
+
+@pytest.mark.parametrize("door", ["api", "kafka"])
+@pytest.mark.parametrize("rate", [0.1, 100, 1000, 10_000])
+def test_a_month_and_a_million_images_say_the_same(rate: float, door: str) -> None:
+    answer = asked("--rate", str(rate), "--photo", "1.2MB", "--door", door)
+    images = rate * 730 * 3600
+    for one in answer["costs"]:
+        assert one["a_month"] == pytest.approx(one["a_million_images"] * images / 1e6)
+    assert answer["usd_a_month"] == pytest.approx(sum(one["a_month"] for one in answer["costs"]))
+    assert answer["nodes"] >= 2
+    assert (answer["brokers"] >= 3) is (door == "kafka")
+    shares = [one["share"] for one in answer["bounds"]]
+    assert answer["first_bottleneck"] == answer["bounds"][0]["name"]
+    assert shares == sorted(shares, reverse=True)
+
+
+def test_the_journal_ends_before_the_images_do() -> None:
+    """Its names follow the clock: at 10,000 a second S3 takes no more there, and can't split it."""
+    shares = {one["name"]: one["share"] for one in asked("--rate", "10000")["bounds"]}
+    assert shares["S3 requests below journal/"] > 1
+
+
+def test_people_are_told_the_same() -> None:
+    answer = asked("--rate", "1000", "--photo", "1.2MB", "--door", "kafka")
+    said = CliRunner().invoke(
+        app, ["plan", "--rate", "1000", "--photo", "1.2MB", "--door", "kafka"]
+    )
+    assert said.exit_code == 0
+    assert f"{answer['nodes']} x c7g.2xlarge, {answer['brokers']} Kafka brokers" in said.stdout
+    assert f"{answer['usd_a_month']:,.0f}" in said.stdout
+    assert answer["first_bottleneck"] in said.stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--photo", "large"),
+        ("--photo", "0MB"),
+        ("--instance", "p9.huge"),
+        ("--door", "window"),
+        ("--door", "kafka", "--photo", "2MB-png"),
+        ("--utilization", "2"),
+    ],
+)
+def test_what_cannot_be_planned_is_a_usage_fault(words: tuple[str, ...]) -> None:
+    assert CliRunner().invoke(app, ["plan", "--rate", "10", *words]).exit_code == 2
+
+
+def test_every_price_says_where_it_comes_from() -> None:
+    found = prices()
+    for group in ("prices", "instances", "limits"):
+        for entry in found[group].values():
+            assert entry["source"]
+            assert entry["checked"] in (True, False)
+
+
+@pytest.mark.parametrize("door", ["api", "kafka"])
+@pytest.mark.parametrize("photo", ["74KB", "1.2MB"])
+@pytest.mark.parametrize("rate", [100, 1000, 10_000])
+def test_the_page_says_what_the_command_says(rate: int, photo: str, door: str) -> None:
+    answer = asked("--rate", str(rate), "--photo", photo, "--door", door)
+    row = (
+        f"| {door} | {photo} | {rate:,} | {answer['nodes']} | {answer['brokers'] or ''} "
+        f"| {answer['usd_a_million_images']:,.2f} | {answer['usd_a_month']:,.0f} "
+        f"| {answer['first_bottleneck']} |"
+    )
+    assert row in CAPACITY, "run: python -m benchmarks.capacity_page"
