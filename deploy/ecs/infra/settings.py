@@ -186,8 +186,13 @@ class Settings(_Model):
     image_public_key: str | None = Field(
         default=None, description="PEM; who signs URLs of renditions for CloudFront"
     )
+    origin_rotation: int = Field(
+        default=0, ge=0, description="raise it when the origin's secret changed: it is read again"
+    )
     log_days: Literal[30, 60, 90, 180, 365] = 30
-    shield_advanced: bool = False
+    shield_advanced: bool = Field(
+        default=False, description="needs a subscription of the account, by hand"
+    )
     vpn: Vpn | None = None
     vpn_gateway: bool = Field(default=False, description="a virtual private gateway on the VPC")
     direct_connect: DirectConnect | None = None

@@ -89,6 +89,11 @@ class Assembly:
                 return self.text(stack, of)
         raise ValueError(f"{stack}: {value}")
 
+    def text_of_dashboard(self) -> str:
+        """Its JSON, with names for what only AWS knows."""
+        board = self.first("AWS::CloudWatch::Dashboard")
+        return self.text(board.stack, board.props["DashboardBody"])
+
     def statements(self, role: Resource) -> Iterator[Json]:
         """What a role's inline policies say, those of AWS::IAM::RolePolicy included."""
         for inline in role.props.get("Policies", []):

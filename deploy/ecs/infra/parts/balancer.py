@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_elasticloadbalancingv2 as elb
 from aws_cdk import aws_route53 as route53
+from aws_cdk import aws_shield as shield
 from aws_cdk import aws_wafv2 as waf
 
 from infra import ports
@@ -60,6 +61,7 @@ class Balancer:
         waf.CfnWebACLAssociation(
             stack, "AclAssociation", resource_arn=self.alb.ref, web_acl_arn=acl.attr_arn
         )
+        protect(stack, "Balancer", self.alb.ref)
         self._name()
 
     def _attributes(self, logs: str) -> dict[str, str]:
@@ -139,7 +141,8 @@ class Balancer:
             self._stack,
             "FromCloudFront",
             listener_arn=listener.ref,
-            priority=1,
+            # CloudFormation reads a secret anew only for a resource that changes.
+            priority=1 + self._settings.origin_rotation,
             conditions=[
                 rule.RuleConditionProperty(
                     field="http-header",
@@ -194,6 +197,14 @@ class Balancer:
                 hosted_zone_id=self.alb.attr_canonical_hosted_zone_id,
                 evaluate_target_health=True,
             ),
+        )
+
+
+def protect(stack: Stack, id: str, arn: str) -> None:
+    """By Shield Advanced, where it is paid for; Shield Standard is there for everybody."""
+    if stack.settings.shield_advanced:
+        shield.CfnProtection(
+            stack, f"{id}Shield", name=f"{stack.stack_name}-{id.lower()}", resource_arn=arn
         )
 
 

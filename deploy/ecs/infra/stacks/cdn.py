@@ -10,7 +10,7 @@ from constructs import Construct
 
 from infra import contract, ports
 from infra.parts import secret
-from infra.parts.balancer import IDLE_SECONDS, ORIGIN_HEADER
+from infra.parts.balancer import IDLE_SECONDS, ORIGIN_HEADER, protect
 from infra.settings import Settings
 from infra.stack import Stack
 from infra.stacks.data import DataStack
@@ -49,7 +49,8 @@ class CdnStack(Stack):
             "Distribution",
             distribution_config=cloudfront.CfnDistribution.DistributionConfigProperty(
                 enabled=True,
-                comment=settings.prefix,
+                # CloudFormation reads the origin's secret anew only for what changes.
+                comment=f"{settings.prefix} {settings.origin_rotation}",
                 aliases=[settings.domain.name],
                 http_version="http2and3",
                 ipv6_enabled=True,
@@ -66,6 +67,16 @@ class CdnStack(Stack):
                     include_cookies=False,
                 ),
                 **self._routes(),
+            ),
+        )
+        protect(
+            self,
+            "Cdn",
+            self.format_arn(
+                service="cloudfront",
+                region="",
+                resource="distribution",
+                resource_name=self.distribution.ref,
             ),
         )
         for kind in ("A", "AAAA"):

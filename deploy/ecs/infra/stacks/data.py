@@ -15,6 +15,8 @@ from infra.stacks.network import NetworkStack
 from infra.stacks.replica import ReplicaStack
 
 _DATABASE = "pixlake"
+# RDS takes the newest minor release of it by itself, in the maintenance window.
+_POSTGRES = "17.9"
 _MASTER = "pixlake_master"
 
 
@@ -101,7 +103,7 @@ class DataStack(Stack):
             self,
             "Database",
             engine="postgres",
-            engine_version="17",
+            engine_version=_POSTGRES,
             db_instance_class=settings.database.instance,
             db_name=_DATABASE,
             port=str(ports.DATABASE),

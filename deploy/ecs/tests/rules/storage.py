@@ -117,9 +117,8 @@ def _no_versions(assembly: Assembly) -> None:
 
 
 def _replication(assembly: Assembly) -> list[Json]:
-    rules: list[Json] = (
-        assembly.one("data", "Lake").props.get("ReplicationConfiguration", {}).get("Rules", [])
-    )
+    found = [one.props for one in lakes(assembly) if one.stack == "data"]
+    rules: list[Json] = (found or [{}])[0].get("ReplicationConfiguration", {}).get("Rules", [])
     return rules
 
 
@@ -137,7 +136,9 @@ def replication_may_replicate(assembly: Assembly) -> Iterator[str]:
     """A role of ours gets no rights from CDK, and S3 says nothing when it lacks them."""
     allowed = {
         (action, assembly.text("data", resource))
-        for statement in assembly.statements(assembly.one("data", "ReplicationRole"))
+        for role in assembly.resources("AWS::IAM::Role", stack="data")
+        if role.id == "ReplicationRole"
+        for statement in assembly.statements(role)
         for action in many(statement["Action"])
         for resource in many(statement["Resource"])
     }

@@ -84,6 +84,8 @@ def _data_subnets(assembly: Assembly) -> Iterator[tuple[str, list[str]]]:
 
 
 def data_has_no_way_out(assembly: Assembly) -> Iterator[str]:
+    if not any(assembly.resources("AWS::EC2::VPC")):
+        return  # somebody else's network: their routes are not ours to see
     isolated = _isolated(assembly)
     for name, subnets in _data_subnets(assembly):
         if not set(subnets) <= isolated:

@@ -1,0 +1,258 @@
+"""One test a system of the architecture: it is there, and it is as it was asked for.
+
+What must hold in every combination of settings is in `tests/rules`; here stands the list itself.
+"""
+
+import json
+
+from infra import contract
+from tests.assembly import Assembly, many
+
+
+def _count(assembly: Assembly, kind: str) -> int:
+    return sum(1 for _ in assembly.resources(kind))
+
+
+def _zones(assembly: Assembly, word: str) -> set[str]:
+    return {
+        subnet.props["AvailabilityZone"]
+        for subnet in assembly.resources("AWS::EC2::Subnet")
+        if word in subnet.id
+    }
+
+
+def test_vpc_has_three_kinds_of_subnets_in_every_zone(assembly: Assembly) -> None:
+    assert _zones(assembly, "public") == _zones(assembly, "app") == _zones(assembly, "data")
+    assert len(_zones(assembly, "data")) == 3
+
+
+def test_nat_gateways_and_endpoints(assemblies: dict[str, Assembly]) -> None:
+    assert _count(assemblies["small"], "AWS::EC2::NatGateway") == 1
+    assert _count(assemblies["large"], "AWS::EC2::NatGateway") == 3
+    endpoints = [
+        assemblies["large"].text("network", one.props["ServiceName"])
+        for one in assemblies["large"].resources("AWS::EC2::VPCEndpoint")
+    ]
+    for service in ("s3", "ecr.api", "ecr.dkr", "logs", "sts", "secretsmanager", "kms"):
+        assert any(one.endswith(f".{service}") for one in endpoints), service
+
+
+def test_load_balancer_speaks_https_to_cloudfront_only(assembly: Assembly) -> None:
+    listeners = {
+        one.props["Port"]: one.props["DefaultActions"][0]["Type"]
+        for one in assembly.resources("AWS::ElasticLoadBalancingV2::Listener")
+    }
+    assert listeners == {443: "fixed-response", 80: "redirect"}
+    https = assembly.one("platform", "Https").props
+    assert https["SslPolicy"].startswith("ELBSecurityPolicy-TLS13")
+    assert assembly.one("platform", "Alb").props["Scheme"] == "internet-facing"
+    public = [
+        assembly.text("platform", one) for one in assembly.one("platform", "Alb").props["Subnets"]
+    ]
+    assert all("public" in subnet for subnet in public)
+    ingress = [
+        one.props
+        for one in assembly.resources("AWS::EC2::SecurityGroupIngress")
+        if "Alb" in assembly.text("network", one.props["GroupId"])
+    ]
+    assert [(one["FromPort"], "SourcePrefixListId" in one) for one in ingress] == [(443, True)]
+    attributes = {
+        one["Key"]: one["Value"]
+        for one in assembly.one("platform", "Alb").props["LoadBalancerAttributes"]
+    }
+    assert attributes["access_logs.s3.enabled"] == "true"
+    assert _count(assembly, "AWS::WAFv2::WebACLAssociation") == 1
+
+
+def test_ecs_runs_head_workers_and_ingest_from_one_image(assembly: Assembly) -> None:
+    cell = list(assembly.resources("AWS::ECS::TaskDefinition", stack="cell-a"))
+    images = {
+        assembly.text(task.stack, task.props["ContainerDefinitions"][0]["Image"]) for task in cell
+    }
+    assert {task.id for task in cell} == {"Head", "Worker", "Ingest", "Setup"}
+    assert len(images) == 1
+    services = {one.id: one for one in assembly.resources("AWS::ECS::Service", stack="cell-a")}
+    assert set(services) == {"HeadService", "WorkerService", "IngestService"}
+    for service in services.values():
+        subnets = service.props["NetworkConfiguration"]["AwsvpcConfiguration"]["Subnets"]
+        assert all("app" in assembly.text(service.stack, one) for one in subnets)
+    assert "LoadBalancers" in services["WorkerService"].props
+    assert "ServiceRegistries" in services["HeadService"].props
+
+
+def test_large_runs_on_instances_with_shared_memory_and_two_cells(
+    assemblies: dict[str, Assembly],
+) -> None:
+    large = assemblies["large"]
+    assert {"cell-a", "cell-b"} <= large.templates.keys()
+    container = large.one("cell-a", "Worker").props["ContainerDefinitions"][0]
+    assert container["LinuxParameters"]["SharedMemorySize"] >= 4096
+    assert _count(large, "AWS::ECS::CapacityProvider") == 2
+    head = large.one("cell-a", "Head").props["ContainerDefinitions"][0]
+    names = {one["Name"] for one in head["Environment"]}
+    assert {"RAY_REDIS_ADDRESS", "RAY_external_storage_namespace"} <= names
+    for group in large.resources("AWS::EC2::LaunchTemplate"):
+        data = group.props["LaunchTemplateData"]
+        assert data["MetadataOptions"] == {"HttpTokens": "required", "HttpPutResponseHopLimit": 1}
+        assert data["BlockDeviceMappings"][0]["Ebs"]["Encrypted"] is True
+
+
+def test_services_scale_by_backlog_and_cpu(assembly: Assembly) -> None:
+    policies = [
+        one.props["TargetTrackingScalingPolicyConfiguration"]
+        for one in assembly.resources("AWS::ApplicationAutoScaling::ScalingPolicy", stack="cell-a")
+    ]
+    own = [
+        one["CustomizedMetricSpecification"]
+        for one in policies
+        if "CustomizedMetricSpecification" in one
+    ]
+    assert {one["MetricName"] for one in own} == {"BacklogPerWorker"}
+    assert len(policies) == 4
+
+
+def test_s3_is_replicated_to_the_other_region(assemblies: dict[str, Assembly]) -> None:
+    for name, wanted in (
+        ("small", {"images/", "journal/", "lake/", "rejections/", "presets/"}),
+        ("large", {"journal/", "lake/", "rejections/", "presets/"}),
+    ):
+        rules = assemblies[name].one("data", "Lake").props["ReplicationConfiguration"]["Rules"]
+        assert {rule["Filter"]["Prefix"] for rule in rules} == wanted
+        environment = assemblies[name].manifest["artifacts"][f"pixlake-{name}-replica"][
+            "environment"
+        ]
+        assert environment.endswith("/eu-central-1")
+
+
+def test_msk_lies_in_isolated_subnets_with_tls_and_iam(assembly: Assembly) -> None:
+    cluster = assembly.one("streaming", "Cluster").props
+    subnets = cluster["BrokerNodeGroupInfo"]["ClientSubnets"]
+    assert all("data" in assembly.text("streaming", one) for one in subnets)
+    assert cluster["ClientAuthentication"]["Sasl"]["Iam"]["Enabled"] is True
+    assert cluster["EncryptionInfo"]["EncryptionInTransit"]["ClientBroker"] == "TLS"
+    topics = {one.props["TopicName"] for one in assembly.resources("AWS::MSK::Topic")}
+    assert topics == {contract.TOPIC, contract.DEAD_LETTERS}
+
+
+def test_valkey_has_tls_a_token_and_a_second_zone(assemblies: dict[str, Assembly]) -> None:
+    groups = list(assemblies["large"].resources("AWS::ElastiCache::ReplicationGroup"))
+    assert {one.id for one in groups} == {"Cache", "Gcs"}
+    for group in groups:
+        assert group.props["Engine"] == "valkey"
+        assert group.props["TransitEncryptionEnabled"] is True
+        assert group.props["MultiAZEnabled"] is True
+        assert "resolve:secretsmanager" in assemblies["large"].text(
+            "data", group.props["AuthToken"]
+        )
+    kept = assemblies["large"].one("data", "GcsParameters").props["Properties"]
+    assert kept == {"maxmemory-policy": "noeviction"}
+
+
+def test_postgres_is_multi_az_encrypted_and_recoverable(assembly: Assembly) -> None:
+    props = assembly.one("data", "Database").props
+    assert props["MultiAZ"] is True
+    assert props["StorageEncrypted"] is True
+    assert props["BackupRetentionPeriod"] == 14
+    assert props["EnableIAMDatabaseAuthentication"] is True
+    assert props["AutomaticBackupReplicationRegion"] == "eu-central-1"
+    assert "MasterUserPassword" not in props
+
+
+def test_route_53_knows_the_api_and_the_origin(assembly: Assembly) -> None:
+    records = {
+        (one.props["Name"], one.props["Type"]): one.props
+        for one in assembly.resources("AWS::Route53::RecordSet")
+    }
+    assert {("images.example.com", "A"), ("images.example.com", "AAAA")} <= records.keys()
+    origin = records["origin.images.example.com", "A"]
+    assert origin["Failover"] == "PRIMARY"
+    assert origin["AliasTarget"]["EvaluateTargetHealth"] is True
+    check = assembly.first("AWS::Route53::HealthCheck").props["HealthCheckConfig"]
+    assert check["Type"] == "CLOUDWATCH_METRIC"
+
+
+def test_cloudfront_has_a_firewall_headers_and_current_tls(assembly: Assembly) -> None:
+    config = assembly.one("cdn", "Distribution").props["DistributionConfig"]
+    assert "WebACLId" in config
+    assert config["ViewerCertificate"]["MinimumProtocolVersion"] == "TLSv1.2_2021"
+    assert config["DefaultCacheBehavior"]["ViewerProtocolPolicy"] == "redirect-to-https"
+    headers = assembly.one("cdn", "Headers").props["ResponseHeadersPolicyConfig"]
+    assert headers["SecurityHeadersConfig"]["ContentTypeOptions"] == {"Override": True}
+    assert (
+        assembly.one("cdn", "OriginAccess").props["OriginAccessControlConfig"]["SigningBehavior"]
+        == "always"
+    )
+    acl = assembly.one("edge", "Acl").props
+    assert acl["Scope"] == "CLOUDFRONT"
+    assert any("RateBasedStatement" in rule["Statement"] for rule in acl["Rules"])
+
+
+def test_certificates_are_proved_by_dns(assembly: Assembly) -> None:
+    names = {
+        one.props["DomainName"]: one.props["ValidationMethod"]
+        for one in assembly.resources("AWS::CertificateManager::Certificate")
+    }
+    assert names == {"images.example.com": "DNS", "origin.images.example.com": "DNS"}
+
+
+def test_every_service_has_a_role_of_its_own(assembly: Assembly) -> None:
+    tasks = list(assembly.resources("AWS::ECS::TaskDefinition"))
+    roles = [assembly.text(task.stack, task.props["TaskRoleArn"]) for task in tasks]
+    starters = [assembly.text(task.stack, task.props["ExecutionRoleArn"]) for task in tasks]
+    assert len(set(roles + starters)) == 2 * len(tasks)
+
+
+def test_secrets_are_generated_and_encrypted(assembly: Assembly) -> None:
+    secrets = list(assembly.resources("AWS::SecretsManager::Secret"))
+    assert {one.id for one in secrets} == {"DatabaseUser", "RayToken", "CacheToken", "OriginSecret"}
+    for secret in secrets:
+        assert "GenerateSecretString" in secret.props
+        assert "KmsKeyId" in secret.props
+        assert "SecretString" not in secret.props
+
+
+def test_glue_and_athena_see_both_tables_and_their_views(assembly: Assembly) -> None:
+    tables = {
+        one.props["TableInput"]["Name"]: one.props["TableInput"]
+        for one in assembly.resources("AWS::Glue::Table")
+    }
+    assert set(tables) == {"images", "images_files", "rejections", "rejections_files"}
+    assert tables["images_files"]["Parameters"]["projection.enabled"] == "true"
+    assert tables["images"]["TableType"] == "VIRTUAL_VIEW"
+    assert _count(assembly, "AWS::Athena::NamedQuery") == 4
+
+
+def test_logs_metrics_alarms_and_a_dashboard(assembly: Assembly) -> None:
+    assert _count(assembly, "AWS::CloudWatch::Alarm") >= 15
+    assert _count(assembly, "AWS::CloudWatch::CompositeAlarm") == 1
+    body = json.loads(assembly.text_of_dashboard())
+    assert len(body["widgets"]) >= 15
+    insights = assembly.one("platform", "Cluster").props["ClusterSettings"]
+    assert insights == [{"Name": "containerInsights", "Value": "enhanced"}]
+
+
+def test_accounts_are_backed_up_daily(assembly: Assembly) -> None:
+    plan = assembly.first("AWS::Backup::BackupPlan").props["BackupPlan"]
+    assert plan["BackupPlanRule"][0]["Lifecycle"] == {"DeleteAfterDays": 35}
+    chosen = assembly.first("AWS::Backup::BackupSelection").props["BackupSelection"]["Resources"]
+    assert [assembly.text("protection", one) for one in many(chosen)] == [
+        "${data/Database.DBInstanceArn}"
+    ]
+
+
+def test_budget_tells_before_it_is_spent(assembly: Assembly) -> None:
+    budget = assembly.first("AWS::Budgets::Budget").props
+    kinds = {
+        one["Notification"]["NotificationType"] for one in budget["NotificationsWithSubscribers"]
+    }
+    assert kinds == {"ACTUAL", "FORECASTED"}
+
+
+def test_deletions_of_images_are_on_record(assembly: Assembly) -> None:
+    trail = assembly.first("AWS::CloudTrail::Trail").props
+    assert trail["EnableLogFileValidation"] is True
+    fields = {one["Field"]: one for one in trail["AdvancedEventSelectors"][0]["FieldSelectors"]}
+    assert fields["eventName"]["Equals"] == ["DeleteObject", "DeleteObjects"]
+    assert assembly.text("protection", fields["resources.ARN"]["StartsWith"][0]) == (
+        "${data/Lake.Arn}/images/"
+    )
