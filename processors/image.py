@@ -12,8 +12,11 @@ Pixels = NDArray[np.uint8 | np.uint16]
 BGR, BGRA = 3, 4
 _OPAQUE = 255
 WHITE = "#ffffff"
-# Halving drops the last row or column of an odd side: of this many, nobody can see it.
 _SMALLEST_HALVED = 512
+# Halving drops the last row or column of an odd side, which stretches the rest. Where that is so
+# many times as long as the result, by a sixteenth of a pixel; at 4 times it showed (SSIM 0.96, and
+# 0.997 without).
+_ODD_HALVED = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,7 +105,7 @@ class Image:
 
 def resize(pixels: Pixels, width: int, height: int) -> Pixels:
     """`pixels` of one to four channels, scaled to exactly this size."""
-    while pixels.shape[1] >= _halvable(width) and pixels.shape[0] >= _halvable(height):
+    while _is_halvable(pixels.shape[1], width) and _is_halvable(pixels.shape[0], height):
         pixels = _halve(pixels)
     shrinks = width <= pixels.shape[1] and height <= pixels.shape[0]
     how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
@@ -134,8 +137,9 @@ def _same_depth(scaled: NDArray[np.generic], pixels: Pixels) -> Pixels:
     return scaled.astype(np.uint8, copy=False)
 
 
-def _halvable(side: int) -> int:
-    return max(2 * side, _SMALLEST_HALVED)
+def _is_halvable(side: int, wanted: int) -> bool:
+    least = _ODD_HALVED * wanted if side % 2 else 2 * wanted
+    return side >= max(least, _SMALLEST_HALVED)
 
 
 def _halve(pixels: Pixels) -> Pixels:

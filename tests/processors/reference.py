@@ -51,6 +51,9 @@ def on_grey(rgba: NDArray[np.generic]) -> NDArray[np.float64]:
 
 
 def _converted(image: Image.Image, source: ImageCms.ImageCmsProfile) -> Image.Image:
-    converted = ImageCms.profileToProfile(image, source, _SRGB, outputMode="RGB")
+    try:
+        converted = ImageCms.profileToProfile(image, source, _SRGB, outputMode="RGB")
+    except ImageCms.PyCMSError:
+        return image  # a profile of another kind of image: browsers pass it over
     assert converted is not None
     return converted

@@ -1,0 +1,45 @@
+"""Whatever the format and oddity, preset `web` shows the photograph as Pillow would show it."""
+
+from collections import Counter
+
+import pytest
+
+from tests.gallery.cases import cases
+from tests.gallery.comparison import Compared, compared
+
+pytestmark = pytest.mark.timeout(600)
+
+LEAST_SSIM = 0.98
+# Codecs take more: `web` at quality 82 leaves 0.91 of a field of stars, Pillow's own JPEG 0.914.
+LOST_TO_PILLOW = 0.01
+# Half of what a trained eye sees side by side.
+MOST_DELTA_E = 1.0
+
+
+@pytest.fixture(scope="module")
+def gallery() -> list[Compared]:
+    return compared(cases())
+
+
+def test_everything_is_in_it(gallery: list[Compared]) -> None:
+    names = {each.case.name for each in gallery}
+    assert len(names) > 100
+    first_words = Counter(name.split(",")[0] for name in names)
+    assert all(first_words[each] >= 8 for each in ("jpeg", "png", "webp", "avif", "tiff"))
+    assert all(first_words[each] for each in ("heic", "gif", "bmp"))
+    assert sum(each.case.managed for each in gallery) > 20
+
+
+def test_pixels_are_as_pillow_has_them(gallery: list[Compared]) -> None:
+    low = {(each.case.name, each.rendition): each.exact_ssim for each in gallery}
+    assert {name: ssim for name, ssim in low.items() if ssim < LEAST_SSIM} == {}
+
+
+def test_colours_are_as_little_cms_has_them(gallery: list[Compared]) -> None:
+    off = {(each.case.name, each.rendition): each.delta_e for each in gallery}
+    assert {name: delta for name, delta in off.items() if delta > MOST_DELTA_E} == {}
+
+
+def test_encoders_lose_no_more_than_pillows(gallery: list[Compared]) -> None:
+    lost = {(each.case.name, each.rendition): each.pillow_ssim - each.web_ssim for each in gallery}
+    assert {name: more for name, more in lost.items() if more > LOST_TO_PILLOW} == {}
