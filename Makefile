@@ -5,7 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help up test soak soak-crashes bench bench-soak bench-lake check lock clean server dev
+.PHONY: help up test fuzz gallery soak soak-crashes bench bench-soak bench-lake check lock clean server dev
+.PHONY: deploy-check deploy-synth
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +18,13 @@ up: server ## start everything on this machine, until Ctrl-C
 test: dev ## run all tests (ARGS="-k name" for some)
 	@$(BIN)/python -m tests.servers.prepare
 	@exec $(BIN)/pytest $(ARGS)
+
+fuzz: dev ## coverage-guided fuzzing of what reads images (ARGS=600 for that many seconds each)
+	@$(BIN)/python -m pip --disable-pip-version-check -q install --require-hashes -r requirements/fuzz.txt
+	@exec $(BIN)/python -m tests.fuzz $(ARGS)
+
+gallery: dev ## a page of real photographs, as preset web and as Pillow show them
+	@exec $(BIN)/python -m tests.gallery
 
 soak: dev ## tell the lake's simulation stories nobody has tried, until stopped
 	@exec $(BIN)/python -m tests.lake.simulation
@@ -34,6 +42,16 @@ soak-crashes: dev ## ten minutes of kill -9 on S3 and Kafka, then the audit
 
 bench-lake: dev ## sealing, journal and query against their targets, a JSON object a line
 	@exec $(BIN)/python -m benchmarks.lake
+
+deploy-check: dev ## prove the AWS stacks offline: rules, rights, cdk-nag, cfn-lint, an emulator
+	@$(BIN)/python deploy/ecs/contract.py --check
+	@cd deploy/ecs && PYTHON="$(PYTHON)" sh install.sh .venv requirements.txt
+	@cd deploy/ecs && PYTHON="$(PYTHON)" sh install.sh .venv-emulator requirements-emulator.txt
+	@cd deploy/ecs && exec .venv/bin/pytest -q $(ARGS)
+
+deploy-synth: ## write the templates of an environment (ENV=small) to deploy/ecs/cdk.out
+	@cd deploy/ecs && PYTHON="$(PYTHON)" sh install.sh .venv requirements.txt
+	@cd deploy/ecs && exec .venv/bin/python app.py $(or $(ENV),small)
 
 check: dev ## lint, formatting, types, who may import whom
 	$(BIN)/ruff check
@@ -57,6 +75,10 @@ lock: dev ## take the newest releases of all dependencies into the lock
 	$(UV_COMPILE) pyproject.toml requirements/build.in --extra embedded --extra postgres \
 		--group dev -c requirements/server.txt -o requirements/dev.txt
 	$(UV_COMPILE) benchmarks/peers/thumbor.in -o benchmarks/peers/thumbor.txt
+	$(UV_COMPILE) --group fuzz -o requirements/fuzz.txt
+	$(UV_COMPILE) deploy/ecs/pyproject.toml --group deploy/ecs/pyproject.toml:dev \
+		-o deploy/ecs/requirements.txt
+	$(UV_COMPILE) deploy/ecs/requirements-emulator.in -o deploy/ecs/requirements-emulator.txt
 
 clean: ## remove the virtual environment and caches; the data in .pixlake stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

@@ -1,0 +1,47 @@
+"""What the fuzzer calls: any bytes are read or refused, and nothing else happens.
+
+Runs in a process of its own: `python -m tests.fuzz.target header|pipeline` and libFuzzer's options.
+"""
+
+import sys
+
+import atheris
+
+with atheris.instrument_imports(include=["processors"]):
+    from processors.errors import Refused
+    from processors.formats import check_bytes
+    from processors.header_readers import read_header
+    from processors.pipeline import process
+    from processors.preset import WEB
+    from processors.settings import Limits
+    from processors.warm_up import warm_up
+
+# Small, or the fuzzer spends its time on pixels.
+LIMITS = Limits(max_pixels=250_000, max_metadata_bytes=100_000)
+
+
+def header(data: bytes) -> None:
+    """The parsers alone: thousands a second."""
+    try:
+        found = read_header(data, check_bytes(memoryview(data), LIMITS), LIMITS)
+    except Refused:
+        return
+    assert min(found.displayed) >= 1
+    assert found.width * found.height * found.frames <= LIMITS.max_pixels
+    assert found.metadata_bytes <= LIMITS.max_metadata_bytes
+
+
+def pipeline(data: bytes) -> None:
+    """Everything that a child does with an image."""
+    try:
+        made = process(data, WEB, LIMITS)
+    except Refused:
+        return
+    assert all(each.data for each in made.renditions)
+
+
+if __name__ == "__main__":
+    chosen = {"header": header, "pipeline": pipeline}[sys.argv.pop(1)]
+    warm_up()
+    atheris.Setup(sys.argv, chosen)
+    atheris.Fuzz()
