@@ -149,3 +149,8 @@ def test_garbage_behind_the_magic_bytes_is_undecodable(name: FormatName) -> None
     with pytest.raises(ProcessorError) as refused:
         header_of(data[:30] + b"\xa5" * 400)
     assert refused.value.code in {"undecodable", "truncated", "too_many_pixels", "side_too_long"}
+
+
+def test_a_screen_without_size_is_as_large_as_its_first_frame() -> None:
+    # As browsers take it.
+    assert header_of(hostile.blank_gif(0, 0)).displayed == (1, 1)

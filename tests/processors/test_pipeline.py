@@ -103,7 +103,7 @@ def test_a_file_that_ends_early_is_truncated(name: FormatName, share: float) -> 
         (hostile.giant_claim(), "truncated"),
         (hostile.png(4, 4, rows=b"nonsense"), "undecodable"),
         (hostile.png(4, 4)[:-20] + b"\0" * 8 + hostile.png(4, 4)[-12:], "undecodable"),
-        (hostile.blank_gif(0, 0), "undecodable"),
+        (hostile.blank_bmp(0, 4), "undecodable"),
     ],
 )
 def test_refusals(data: bytes, code: str) -> None:
