@@ -30,7 +30,7 @@ async def test_every_error_has_its_verdict(kind: type[DoorError]) -> None:
 async def test_what_may_be_tried_again_says_when() -> None:
     for code, known in PROBLEMS.items():
         assert 400 <= known.status < 600, code
-        assert (known.retry_after is not None) == (known.status == 503), code
+        assert (known.retry_after is not None) == (known.status in {503, 507}), code
 
 
 async def test_door_errors_cross_processes() -> None:
