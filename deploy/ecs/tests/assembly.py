@@ -95,11 +95,11 @@ class Assembly:
         return self.text(board.stack, board.props["DashboardBody"])
 
     def statements(self, role: Resource) -> Iterator[Json]:
-        """What a role's inline policies say, those of AWS::IAM::RolePolicy included."""
+        """What a role's inline policies say, those of AWS::IAM::Policy included."""
         for inline in role.props.get("Policies", []):
             yield from inline["PolicyDocument"]["Statement"]
-        for policy in self.resources("AWS::IAM::RolePolicy", stack=role.stack):
-            if policy.props["RoleName"] == {"Ref": role.id}:
+        for policy in self.resources("AWS::IAM::Policy", stack=role.stack):
+            if {"Ref": role.id} in policy.props["Roles"]:
                 yield from policy.props["PolicyDocument"]["Statement"]
 
 

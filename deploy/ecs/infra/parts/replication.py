@@ -54,10 +54,10 @@ def _attach(
     prefixes: tuple[str, ...],
 ) -> None:
     """Give the role its rights, once both buckets are there."""
-    iam.CfnRolePolicy(
+    iam.CfnPolicy(
         stack,
         "ReplicationPolicy",
-        role_name=role,
+        roles=[role],
         policy_name="allow",
         policy_document=grants.policy(
             grants.replication(source, source_key, target, target_key, prefixes)

@@ -60,23 +60,23 @@ def _easy_to_delete(assembly: Assembly) -> None:
     key.raw["DeletionPolicy"] = "Delete"
 
 
-def _references(value: Any) -> Iterator[Json]:
+def references(value: Any) -> Iterator[Json]:
     match value:
         case {"Fn::GetStackOutput": dict(of)}:
             yield of
         case dict():
             for one in value.values():
-                yield from _references(one)
+                yield from references(one)
         case list():
             for one in value:
-                yield from _references(one)
+                yield from references(one)
 
 
 def references_lead_somewhere(assembly: Assembly) -> Iterator[str]:
     for stack, template in assembly.templates.items():
         if "Fn::ImportValue" in json.dumps(template):
             yield f"{stack}: imports an export, which nobody can then change"
-        for of in _references(template):
+        for of in references(template):
             other = of["StackName"].removeprefix(f"pixlake-{assembly.stage}-")
             outputs = assembly.templates.get(other, {}).get("Outputs", {})
             if of["OutputName"] not in outputs:
@@ -92,7 +92,7 @@ def stacks_stand_on_earlier_ones(assembly: Assembly) -> Iterator[str]:
     after = {
         stack: {
             of["StackName"].removeprefix(f"pixlake-{assembly.stage}-")
-            for of in _references(template)
+            for of in references(template)
         }
         for stack, template in assembly.templates.items()
     }
