@@ -10,7 +10,7 @@ Commit, for one image, in this order (docs/design.md, "Commit protocol"):
 import asyncio
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
@@ -39,6 +39,9 @@ ATTEMPT_SECONDS = 600.0
 # Between logical expiry and takeover: more than two clocks may differ.
 EXPIRY_MARGIN = timedelta(minutes=2)
 _TRIES = 4
+
+Objects = Mapping[str, Buffer | asyncio.Task[None]]
+"""An attempt's objects by key: the bytes of each, or its `put` that is under way."""
 _BACKOFF_SECONDS = 0.1
 
 
@@ -95,9 +98,12 @@ class Committer:
         home = layout.home_of(self._clock.now(), self._window)
         return Attempt(tenant, image_id, home)
 
-    async def commit(
-        self, attempt: Attempt, record: ImageRecord, objects: Mapping[str, Buffer]
-    ) -> Commit:
+    async def put(self, attempt: Attempt, key: str, data: Buffer) -> None:
+        """PUT one object ahead of the commit; `discard` it if that never comes."""
+        attempt.check_age()
+        await self._store.put(key, data)
+
+    async def commit(self, attempt: Attempt, record: ImageRecord, objects: Objects) -> Commit:
         """Durable when it returns; see the top of this file.
 
         Raises IdempotencyConflict, ImageErased (nothing of this attempt is left then), or
@@ -114,13 +120,16 @@ class Committer:
         await self._journal.append(commit.record)
         return commit
 
-    async def discard(self, keys: Mapping[str, Buffer]) -> None:
+    async def discard(self, keys: Iterable[str]) -> None:
         """Delete this attempt's own objects; what can't be deleted now, the sweeper will."""
         await asyncio.gather(*(self._store.delete(key) for key in keys), return_exceptions=True)
 
-    async def _put_objects(self, attempt: Attempt, objects: Mapping[str, Buffer]) -> None:
+    async def _put_objects(self, attempt: Attempt, objects: Objects) -> None:
         attempt.check_age()
-        puts = [self._store.put(key, data) for key, data in objects.items()]
+        puts = [
+            what if isinstance(what, asyncio.Task) else self._store.put(key, what)
+            for key, what in objects.items()
+        ]
         # Wait for all of them: a PUT still under way would outlive its own clean-up.
         results = await asyncio.gather(*puts, return_exceptions=True)
         failed = [result for result in results if isinstance(result, BaseException)]

@@ -10,7 +10,7 @@ import socket
 from processors.errors import DecoderCrashed, DecoderMemory, DecoderTimeout, Refused
 from processors.formats import Format
 from processors.job import Processed
-from processors.lines import Lines, order, receive
+from processors.lines import Incoming, Lines, order, receive
 from processors.nursery import Nursery
 from processors.preset import Preset
 from processors.protocol import (
@@ -52,6 +52,7 @@ class Decoder:
         self._settings = settings
         self._limits = settings.limits
         self._lines = lines
+        self._incoming = Incoming(lines.conversation)
         self._broken = False
         self._served = 0
         self.pid = 0
@@ -82,8 +83,13 @@ class Decoder:
 
     @property
     def usable(self) -> bool:
-        """False once it has died, broken off, warned of an image, or served its share."""
-        return not (self._broken or self._worn() or self._dead())
+        """False once it has died, or is spent."""
+        return not (self.spent or self._dead())
+
+    @property
+    def spent(self) -> bool:
+        """True once it broke off, warned of an image, or served its share."""
+        return self._broken or self._worn()
 
     async def process(self, data: memoryview, preset: Preset, found: Format) -> Processed:
         """Raises Refused; after DecoderCrashed, DecoderTimeout and DecoderMemory it is spent.
@@ -165,8 +171,12 @@ class Decoder:
         await self._send(request_of(data.nbytes, preset))
         reply = parse_reply(await self._receive_header())
         if isinstance(reply, Refusal):
-            return error_of(reply)
-        return await self._receive_result(reply, preset, found)
+            result: Processed | Refused = error_of(reply)
+        else:
+            result = await self._receive_result(reply, preset, found)
+        if self._incoming.unread:
+            raise BrokenProtocol("more than was asked for")
+        return result
 
     async def _share(self, data: memoryview) -> None:
         memory = self._lines.memory
@@ -180,20 +190,23 @@ class Decoder:
 
     async def _receive_result(self, answer: Answer, preset: Preset, found: Format) -> Processed:
         check_answer(answer, preset, self._limits)
-        blobs = [bytes(await self._receive(made.size)) for made in answer.renditions]
+        blobs = [await self._incoming.take(made.size) for made in answer.renditions]
         return processed_of(answer, found, blobs)
 
     async def _send(self, data: bytes) -> None:
-        await asyncio.get_running_loop().sock_sendall(self._lines.conversation, data)
+        line = self._lines.conversation
+        try:
+            sent = line.send(data)  # an idle child has taken all that was sent before
+        except BlockingIOError:
+            sent = 0
+        if sent < len(data):
+            await asyncio.get_running_loop().sock_sendall(line, data[sent:])
 
     async def _receive_header(self) -> bytes:
-        (length,) = LENGTH.unpack(await self._receive(LENGTH.size))
+        (length,) = LENGTH.unpack(await self._incoming.take(LENGTH.size))
         if length > MAX_HEADER_BYTES:
             raise BrokenProtocol(f"a header of {length} bytes")
-        return bytes(await self._receive(length))
-
-    async def _receive(self, size: int) -> bytearray:
-        return await receive(self._lines.conversation, size)
+        return await self._incoming.take(length)
 
     async def _receive_number(self) -> int:
         (number,) = NUMBER.unpack(await receive(self._lines.life, NUMBER.size))

@@ -17,6 +17,8 @@ from processors.nursery import Nursery
 from processors.protocol import Start
 from processors.settings import ProcessorSettings
 
+# A header and the rendition of a small photograph; a socket holds little more.
+_AHEAD_BYTES = 128 * 1024
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
 
@@ -71,6 +73,41 @@ def _pair(
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     return undo.enter_context(ours), passed.enter_context(theirs)
+
+
+class Incoming:
+    """What comes over a line: read as it is there, handed out as it is asked for.
+
+    A small result comes with its header, so one wait serves both.
+    """
+
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
+        self._ahead = b""
+
+    @property
+    def unread(self) -> int:
+        """Bytes that have come and that nobody asked for."""
+        return len(self._ahead)
+
+    async def take(self, size: int) -> bytes:
+        """Exactly so many bytes; raises EOFError."""
+        if len(self._ahead) < size <= _AHEAD_BYTES:
+            await self._read_ahead(size)
+        if len(self._ahead) >= size:
+            taken, self._ahead = self._ahead[:size], self._ahead[size:]
+            return taken
+        # A large one at once into its own memory.
+        ahead, self._ahead = self._ahead, b""
+        return ahead + bytes(await receive(self._line, size - len(ahead)))
+
+    async def _read_ahead(self, size: int) -> None:
+        loop = asyncio.get_running_loop()
+        while len(self._ahead) < size:
+            more = await loop.sock_recv(self._line, _AHEAD_BYTES)
+            if not more:
+                raise EOFError
+            self._ahead += more
 
 
 async def receive(line: socket.socket, size: int) -> bytearray:

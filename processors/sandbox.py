@@ -78,12 +78,22 @@ class Sandbox:
         the queue is full, when no child can be started, or when the sandbox is closed.
         """
         view = memoryview(data).cast("B")  # type: ignore[arg-type] # numpy's stubs: 3.12 has Buffer
-        found = check_bytes(view, self._limits)
+        return await self.submit(data, check_bytes(view, self._limits), preset)
+
+    def submit(
+        self, data: NDArray[np.uint8] | bytes, found: Format, preset: Preset
+    ) -> asyncio.Future[Processed]:
+        """`process` for bytes that were checked: in the queue, or Overloaded, when it returns."""
         self._check_load()
+        view = memoryview(data).cast("B")  # type: ignore[arg-type] # numpy's stubs: 3.12 has Buffer
         work = _Work(view, preset, found, asyncio.get_running_loop().create_future())
         self._held += 1
         self._queue.put_nowait(work)
-        return await work.answer
+        return work.answer
+
+    def check(self, data: NDArray[np.uint8]) -> Format:
+        """The format of bytes by their size and magic, at no cost; raises Refused."""
+        return check_bytes(memoryview(data).cast("B"), self._limits)  # type: ignore[arg-type]
 
     async def close(self) -> None:
         """Kill the children; what is under way or waiting ends in Overloaded."""
@@ -150,7 +160,7 @@ class Sandbox:
                 await self._answer(slot, work)
             finally:
                 self._finish(work, Overloaded("the sandbox is closing"))
-            if not self._decoders[slot].usable:
+            if self._decoders[slot].spent:
                 await self._replace(slot)
 
     async def _answer(self, slot: int, work: _Work) -> None:

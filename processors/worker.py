@@ -38,7 +38,7 @@ class Worker:
     def __init__(self, lake: Lake, sandbox: Sandbox) -> None:
         self._lake = lake
         self._sandbox = sandbox
-        self._commits: set[asyncio.Task[Commit]] = set()
+        self._writes: set[asyncio.Task[Any]] = set()
 
     @classmethod
     async def start(cls, lake: Lake, settings: ProcessorSettings) -> "Worker":
@@ -56,11 +56,23 @@ class Worker:
         Raises ProcessorError or LakeError. What is refused leaves no trace. A caller that is
         cancelled before the commit began leaves none either; a commit that began is finished.
         """
+        found = self._sandbox.check(job.data)
         attempt = await self._lake.committer.begin(job.tenant, job.image_id)
-        processed = await self._sandbox.process(job.data, job.preset)
-        if (sha256 := job.sha256) is None:
-            sha256 = await asyncio.to_thread(_sha256, job)
-        record, objects = _compose(job, attempt, processed, sha256)
+        # Overloaded is raised here: nothing was written then.
+        processing = self._sandbox.submit(job.data, found, job.preset)
+        key = attempt.key("original", found.extension)
+        # The original goes out while its pixels are worked on.
+        original = asyncio.create_task(self._lake.committer.put(attempt, key, job.data))
+        try:
+            if (sha256 := job.sha256) is None:
+                sha256 = await asyncio.to_thread(_sha256, job)
+            processed = await processing
+        except BaseException:
+            processing.cancel()
+            await self._finish(self._undo(original, key))
+            raise
+        record, renditions = _compose(job, attempt, processed, sha256, key)
+        objects = {key: original, **renditions}
         # A client that leaves now must not leave half an image behind.
         return await self._finish(self._lake.committer.commit(attempt, record, objects))
 
@@ -69,8 +81,8 @@ class Worker:
         return list(await asyncio.gather(*(self._slot(job) for job in jobs)))
 
     async def close(self) -> None:
-        """Finish the commits under way and stop the children."""
-        await asyncio.gather(*self._commits, return_exceptions=True)
+        """Finish what is being written and stop the children."""
+        await asyncio.gather(*self._writes, return_exceptions=True)
         await self._sandbox.close()
 
     async def _slot(self, job: ImageJob) -> Commit | Failure:
@@ -80,10 +92,16 @@ class Worker:
             retry = isinstance(error, (Overloaded, Unavailable))
             return Failure(error.code, error.message, error.limit, error.value, retry)
 
-    async def _finish(self, work: Coroutine[Any, Any, Commit]) -> Commit:
+    async def _undo(self, original: asyncio.Task[None], key: str) -> None:
+        # A PUT still under way would outlive its own clean-up.
+        await asyncio.wait([original])
+        original.exception()
+        await self._lake.committer.discard([key])
+
+    async def _finish(self, work: Coroutine[Any, Any, T]) -> T:
         task = asyncio.create_task(work)
-        self._commits.add(task)
-        task.add_done_callback(self._commits.discard)
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
         return await asyncio.shield(task)
 
 
@@ -92,12 +110,11 @@ def _sha256(job: ImageJob) -> str:
 
 
 def _compose(
-    job: ImageJob, attempt: Attempt, processed: Processed, sha256: str
+    job: ImageJob, attempt: Attempt, processed: Processed, sha256: str, original_key: str
 ) -> tuple[ImageRecord, dict[str, Buffer]]:
-    """The record of a job, and its objects by key."""
+    """The record of a job, and its renditions by key."""
     facts, measures = processed.facts, processed.measures
-    original_key = attempt.key("original", facts.extension)
-    objects: dict[str, Buffer] = {original_key: job.data}
+    objects: dict[str, Buffer] = {}
     renditions = []
     for made in processed.renditions:
         key = attempt.key(made.name, made.extension)
