@@ -43,7 +43,7 @@ def test_check_apply_check(run: Run, bucket: str, monkeypatch: pytest.MonkeyPatc
     assert "pixlake-images" in missing.stdout
     written = run("lifecycle", "apply")
     assert written.exit_code == 0, written.output
-    assert "5 rules written" in written.stdout
+    assert "6 rules written" in written.stdout
     there = run("lifecycle", "apply", "--check")
     assert (there.exit_code, there.stdout) == (0, "the bucket has every rule as it should be\n")
     monkeypatch.setenv("PIXLAKE_RETENTION_DAYS", "30")
