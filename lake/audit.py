@@ -129,7 +129,10 @@ class Audit:
                 await self._probes(scope, evidence)
                 report.seen = await self._records(scope, evidence, folder)
             await self._join(scope, folder, report)
-        report.add(await RejectionScan(self._store, scope).faults())
+            rejections = RejectionScan(self._store, scope, folder / "rejections")
+            async for count, faults in rejections.faults(_EXAMPLES):
+                report.add(faults)
+                report.counts[faults[0].code] += count - len(faults)
         for table in TABLES:
             copies = CopyScan(self._store, table, scope, full=self._full)
             report.add([fault async for fault in copies.faults()])

@@ -1,112 +1,159 @@
 """The audit looks at rejections: each record has one row, each row its record."""
 
-from collections import Counter
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
 
 from lake import layout
+from lake.checks import Ledger, Suspect
 from lake.errors import KeyMissing, UnreadableObject
-from lake.evidence import Fault
+from lake.evidence import Evidence, Fault
 from lake.journal import Journal
 from lake.object_store import ObjectStore
 from lake.rejections import parse_rejected
+from lake.row_scan import each
 from lake.rows import decode_chain_file, decode_journal
 from lake.scope import Scope
-from lake.tables import REJECTION_TABLE, Rejected
+from lake.stored import Stored
+from lake.suspects import grouped
+from lake.tables import REJECTION_TABLE
 
 _FOLDERS = REJECTION_TABLE.folders
-_COLUMNS = ["rejection_id", "home"]
+_COLUMNS = ["tenant", "rejection_id", "home"]
 # Records read at once.
 _BATCH = 1024
 
 
 class RejectionScan:
-    """Compares records and rows; what a message left without a row is journaled."""
+    """Compares records and rows; what a message left without a row is journaled.
 
-    def __init__(self, store: ObjectStore, scope: Scope) -> None:
+    `folder` is for its evidence, which is that of images with the id in place of theirs: what is
+    compared is as large as the lake, memory is not.
+    """
+
+    def __init__(self, store: ObjectStore, scope: Scope, folder: Path) -> None:
         self._store = store
         self._scope = scope
-        self._faults: list[Fault] = []
+        self._folder = folder
+        self._journal = Journal(store, REJECTION_TABLE)
 
-    async def faults(self) -> list[Fault]:
-        """What is wrong; raises StoreUnavailable, StoreFull."""
-        records = await self._records()
-        waiting = await self._journal()
-        rows = await self._chains()
-        journal = Journal(self._store, REJECTION_TABLE)
-        for record in records.values():
-            if record.rejection_id in rows or record.rejection_id in waiting:
-                continue
-            if self._scope.start <= record.home < self._scope.settled:
-                # Its consumer died before the row, and nobody read the message again; or a loss.
-                key = layout.rejection_key(record.rejection_id)
-                self._fault("missing_row", key, "journaled now")
-                await journal.append(record)
-        for name, (count, home) in rows.items():
-            if count > 1:
-                self._fault("duplicate_row", layout.rejection_key(name), f"{count} rows")
-            if name not in records and home >= self._scope.row_floor:
-                await self._check_record(name)
-        return self._faults
+    async def faults(self, limit: int) -> AsyncIterator[tuple[int, list[Fault]]]:
+        """What is wrong: how many of a kind, and all or the first `limit` of them.
 
-    async def _records(self) -> dict[str, Rejected]:
-        records: dict[str, Rejected] = {}
-        keys: list[str] = []
-        async for stored in self._store.walk(layout.REJECTION_RECORDS):
-            if self._scope.is_overdue(stored.modified):
-                self._fault("overdue", stored.key, f"since {stored.modified:%F %T}")
-            keys.append(stored.key)
-        for start in range(0, len(keys), _BATCH):
-            some = keys[start : start + _BATCH]
-            for key, data in zip(some, await self._store.read_many(some), strict=True):
-                if data is not None:
-                    try:
-                        record = parse_rejected(key, data)
-                        records[record.rejection_id] = record
-                    except UnreadableObject as error:
-                        self._fault("unreadable", key, error.message)
-        return records
-
-    async def _journal(self) -> set[str]:
-        waiting: set[str] = set()
-        for name in await self._store.folders(_FOLDERS.journal):
-            home = layout.parse_home(name)
-            for stored in await self._store.objects(layout.journal_prefix(home, _FOLDERS)):
-                if self._scope.is_stale(home, stored.modified, tombstone=False):
-                    self._fault("stale_journal", stored.key, f"since {stored.modified:%F %T}")
-                try:
-                    data, _ = await self._store.get(stored.key)
-                    rows = decode_journal(stored.key, data, REJECTION_TABLE).images
-                    waiting.update(rows["rejection_id"].to_pylist())
-                except KeyMissing:
-                    continue  # sealed a moment ago
-                except UnreadableObject as error:
-                    self._fault("unreadable", stored.key, error.message)
-        return waiting
-
-    async def _chains(self) -> dict[str, tuple[int, datetime]]:
-        """How many rows there are of each id, and their home."""
-        counts: Counter[str] = Counter()
-        homes: dict[str, datetime] = {}
-        async for stored in self._store.walk(_FOLDERS.chains):
-            try:
-                data, _ = await self._store.get(stored.key)
-                rows = decode_chain_file(stored.key, data, _COLUMNS)
-            except KeyMissing:
-                continue  # swept a moment ago
-            except UnreadableObject as error:
-                self._fault("unreadable", stored.key, error.message)
-                continue
-            ids = rows["rejection_id"].to_pylist()
-            counts.update(ids)
-            homes |= dict(zip(ids, rows["home"].to_pylist(), strict=True))
-        return {name: (count, homes[name]) for name, count in counts.items()}
-
-    async def _check_record(self, name: str) -> None:
-        """Of a row whose record was not there when records were read."""
+        Raises StoreUnavailable, StoreFull.
+        """
+        self._folder.mkdir()
+        with Evidence(self._folder) as evidence:
+            await self._records(evidence)
+            await self._waiting(evidence)
+            await self._chains(evidence)
+        ledger = await asyncio.to_thread(Ledger, self._folder)
         try:
-            await self._store.head(layout.rejection_key(name))
-        except KeyMissing:
-            self._fault("row_without_image", layout.rejection_key(name), "a row, and no record")
+            for code, count, first in ledger.faults(limit):
+                yield count, [Fault(code, *one) for one in first]
+            for suspects in grouped(ledger.suspects(self._scope)):
+                if found := await self._judged(suspects):
+                    yield len(found), found
+        finally:
+            ledger.close()
 
-    def _fault(self, code: str, subject: str, detail: str) -> None:
-        self._faults.append(Fault(code, subject, detail))
+    async def _records(self, evidence: Evidence) -> None:
+        async for page in self._store.pages(layout.REJECTION_RECORDS):
+            for stored in page:
+                if self._scope.is_overdue(stored.modified):
+                    evidence.fault("overdue", stored.key, f"since {stored.modified:%F %T}")
+            for start in range(0, len(page), _BATCH):
+                keys = [stored.key for stored in page[start : start + _BATCH]]
+                for key, data in zip(keys, await self._store.read_many(keys), strict=True):
+                    if data is not None:
+                        self._record(evidence, key, data)
+
+    def _record(self, evidence: Evidence, key: str, data: bytes) -> None:
+        try:
+            one = parse_rejected(key, data)
+        except UnreadableObject as error:
+            evidence.fault("unreadable", key, error.message)
+        else:
+            evidence.add("records", one.tenant, one.rejection_id, "", one.home, None, False)
+
+    async def _waiting(self, evidence: Evidence) -> None:
+        for name in await self._store.folders(_FOLDERS.journal):
+            try:
+                home = layout.parse_home(name)
+            except ValueError:
+                evidence.fault("orphan", f"{_FOLDERS.journal}/{name}", "not a home")
+                continue
+            objects = await self._store.objects(layout.journal_prefix(home, _FOLDERS))
+            await each(objects, partial(self._journal_object, evidence, home))
+
+    async def _journal_object(self, evidence: Evidence, home: datetime, stored: Stored) -> None:
+        if self._scope.is_stale(home, stored.modified, tombstone=False):
+            evidence.fault("stale_journal", stored.key, f"since {stored.modified:%F %T}")
+        try:
+            data, _ = await self._store.get(stored.key)
+            rows = await asyncio.to_thread(decode_journal, stored.key, data, REJECTION_TABLE)
+        except KeyMissing:
+            return  # sealed a moment ago
+        except UnreadableObject as error:
+            evidence.fault("unreadable", stored.key, error.message)
+            return
+        waiting = _as_evidence(rows.images)
+        falses = pa.repeat(pa.scalar(value=False), len(waiting))
+        evidence.add_table("waiting", waiting.append_column("tombstone", falses))
+
+    async def _chains(self, evidence: Evidence) -> None:
+        async for page in self._store.pages(_FOLDERS.chains):
+            await each(page, partial(self._chain_file, evidence))
+
+    async def _chain_file(self, evidence: Evidence, stored: Stored) -> None:
+        try:
+            data, _ = await self._store.get(stored.key)
+            table = await asyncio.to_thread(decode_chain_file, stored.key, data, _COLUMNS)
+        except KeyMissing:
+            return  # swept a moment ago
+        except UnreadableObject as error:
+            evidence.fault("unreadable", stored.key, error.message)
+            return
+        names = pa.repeat(pa.scalar(stored.key), len(table))
+        evidence.add_table("rows", _as_evidence(table).append_column("file", names))
+
+    async def _judged(self, suspects: Sequence[Suspect]) -> list[Fault]:
+        """Suspects of one code: what is truly wrong."""
+        code = suspects[0].code
+        if code in {"duplicate_row", "row_differs"}:
+            return [Fault(code, _key(one), f"in {one.file}") for one in suspects]
+        # Read again: of a row whose record was not there yet, or of an image without a row.
+        datas = await self._store.read_many([_key(one) for one in suspects])
+        if code == "row_without_image":
+            gone = [one for one, data in zip(suspects, datas, strict=True) if data is None]
+            return [Fault(code, _key(one), f"in {one.file}, and no record") for one in gone]
+        there = []
+        for one, data in zip(suspects, datas, strict=True):
+            with suppress(UnreadableObject):  # expired meanwhile, or named next time
+                there += [parse_rejected(_key(one), data)] if data is not None else []
+        # Its consumer died before the row, and nobody read the message again; or a loss.
+        await asyncio.gather(*map(self._journal.append, there))
+        return [Fault(code, layout.rejection_key(r.rejection_id), "journaled now") for r in there]
+
+
+def _key(suspect: Suspect) -> str:
+    return layout.rejection_key(suspect.image_id)
+
+
+def _as_evidence(rows: pa.Table) -> pa.Table:
+    """Tenant, id, attempt, home, content hash: a rejection has but one attempt, and no content."""
+    nothing = pa.repeat(pa.scalar(""), len(rows))
+    return pa.table(
+        {
+            "tenant": rows["tenant"],
+            "image_id": rows["rejection_id"],
+            "attempt": nothing,
+            "home": rows["home"],
+            "content_hash": pa.nulls(len(rows), pa.string()),
+        }
+    )

@@ -54,7 +54,7 @@ class RowScan:
                 self._evidence.fault("orphan", f"{layout.JOURNAL}/{name}", "not a home")
                 continue
             waiting = await self._store.objects(layout.journal_prefix(home))
-            await _each(waiting, partial(self._journal_object, home))
+            await each(waiting, partial(self._journal_object, home))
 
     async def scan_chains(self) -> None:
         """Every row of the lake in scope; raises StoreUnavailable."""
@@ -113,7 +113,7 @@ class RowScan:
                 numbers.setdefault(parsed[0], set()).add(parsed[1])
             if stored.key.endswith(".parquet"):
                 files.append(stored)
-        await _each(files, self._file)
+        await each(files, self._file)
         for home, found in numbers.items():
             missing = sorted(set(range(max(found))) - found)
             for number in missing:
@@ -141,7 +141,7 @@ class RowScan:
         self._evidence.add_table("rows", table.append_column("file", names))
 
 
-async def _each(objects: Sequence[Stored], look: Callable[[Stored], Awaitable[None]]) -> None:
+async def each(objects: Sequence[Stored], look: Callable[[Stored], Awaitable[None]]) -> None:
     """Look at each object, at some at once."""
     some: list[Stored] = []
     for stored in objects:

@@ -182,3 +182,6 @@ async def test_the_audit_sees_what_is_wrong_with_rejections() -> None:
     assert await audited(lake) == {}  # it was journaled, and sealed
     await lake.store.delete(layout.rejection_key(noted.rejection_id))
     assert await audited(lake) == {"row_without_image": 1}
+    await lake.store.put(layout.rejection_key(noted.rejection_id), b"{}")
+    await lake.store.put(f"{layout.REJECTION_ROWS.journal}/what/is/this", b"?")
+    assert await audited(lake) == {"unreadable": 1, "orphan": 1}
