@@ -63,7 +63,7 @@ ACKNOWLEDGED: Final = (
         "Instances of one cluster by name; a host learns its own id only when it registers.",
     ),
     Acknowledged(
-        _iam(_LAKE + r"/(images|journal|lake|probe|presets)/\*"),
+        _iam(_LAKE + r"/(images|journal|lake|rejections|probe|presets)/\*"),
         ".*-cell-[ab]/WorkerTask",
         "Keys under fixed prefixes of one bucket: each image has its own, made when it arrives.",
     ),

@@ -75,6 +75,8 @@ def worker(bucket: str, key: str, database: str) -> list[iam.PolicyStatement]:
         allow(_READ_WRITE_DELETE, _keys(bucket, contract.IMAGES)),
         # Rows of an upload, and the tombstone of an erasure; only the sealer takes them away.
         allow(["s3:PutObject"], _keys(bucket, contract.JOURNAL)),
+        # What Kafka sent and was refused: a record create-only, and its row.
+        allow(["s3:GetObject", "s3:PutObject"], _keys(bucket, contract.REJECTIONS)),
         # Listings come from sealed rows and those that wait.
         allow(["s3:GetObject"], _keys(bucket, contract.JOURNAL, contract.LAKE, contract.PRESETS)),
         database_login(database, "pixlake"),

@@ -106,7 +106,7 @@ def _container(
     of = ecs.CfnTaskDefinition
     on_ec2 = stack.settings.on_ec2
     sizes = _sizes(nodes, on_ec2=on_ec2)
-    values = {**environment, **sizes}
+    values = {**environment, **sizes, "NODE_KIND": kind}
     return of.ContainerDefinitionProperty(
         name=kind,
         image=place.image,
