@@ -1,0 +1,84 @@
+"""What runs beside Ray's head: lays replicas out over the nodes that are there, and counts.
+
+`python -m node.director`, a child of the head's entrypoint; it may die and start again at any time.
+"""
+
+import json
+import logging
+import time
+from collections import Counter
+from typing import Any
+
+import ray
+from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
+
+from node.config import serve_config
+from node.metrics import Counts, emf
+from node.settings import NodeSettings
+
+log = logging.getLogger(__name__)
+
+_PERIOD_SECONDS = 5.0
+_METRIC_SECONDS = 60.0
+
+
+class Director:
+    """One cluster: what was last laid out, and for how many nodes."""
+
+    def __init__(self, settings: NodeSettings, address: str) -> None:
+        self._settings = settings
+        url = f"http://{address}:{settings.dashboard_port}"
+        self._serve = ServeSubmissionClient(url)
+        self._laid_out: dict[str, Any] | None = None
+
+    def step(self) -> Counts:
+        """Look, and lay out anew if nodes came or went."""
+        nodes = self._nodes()
+        workers, ingests = nodes["worker"], nodes["ingest"]
+        wanted = serve_config(
+            workers, ingests, cpus=self._settings.cpus, port=self._settings.api_port
+        )
+        # The first replicas decide which code runs: better on a node than waiting for one.
+        if workers and wanted != self._laid_out:
+            self._serve.deploy_applications(wanted)
+            self._laid_out = wanted
+            log.info("laid out over %s workers and %s Kafka doors", workers, ingests)
+        return Counts(workers, ingests, *self._replicas())
+
+    @staticmethod
+    def _nodes() -> Counter[str]:
+        return Counter(node["Labels"].get("kind", "head") for node in ray.nodes() if node["Alive"])
+
+    def _replicas(self) -> tuple[int, int]:
+        """Replicas that are wanted, and that run."""
+        wanted = running = 0
+        for application in self._serve.get_serve_details()["applications"].values():
+            for deployment in application["deployments"].values():
+                wanted += deployment["target_num_replicas"]
+                states = Counter(one["state"] for one in deployment["replicas"])
+                running += states["RUNNING"]
+        return wanted, running
+
+
+def main() -> None:
+    """Until it is killed."""
+    settings = NodeSettings()
+    address = settings.address or ray.util.get_node_ip_address()
+    ray.init(address="auto", log_to_driver=False, namespace="director")
+    director = Director(settings, address)
+    told = 0.0
+    while True:
+        try:
+            counts = director.step()
+        except Exception:  # the head is coming or going: the next step sees
+            log.exception("a step of the director failed")
+        else:
+            if time.monotonic() - told >= _METRIC_SECONDS:
+                told = time.monotonic()
+                print(json.dumps(emf(settings, counts)), flush=True)  # noqa: T201  # to the log
+        time.sleep(_PERIOD_SECONDS)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    main()

@@ -1,0 +1,85 @@
+"""The environment of Ray on a node of a cluster; its settings are read where `ray` is imported.
+
+As `pixlake/embedded/ray_environment.py`, for a node that others must reach.
+"""
+
+from pathlib import Path
+
+from pixlake.embedded.haproxy import write_launcher
+
+from node.settings import Kind, NodeSettings
+
+# Replicas' own HTTP servers; HAProxy of every node goes to all of them.
+REPLICA_PORTS = (30_000, 31_000)
+METRICS_PORT = 8080
+
+
+def ray_environment(settings: NodeSettings, kind: Kind) -> dict[str, str]:
+    """Variables for `ray start`, and so for all of Ray's processes on the node.
+
+    Writes HAProxy's launcher into the scratch folder.
+    """
+    home = settings.scratch / "home"
+    haproxy = settings.scratch / "haproxy"
+    for folder in (home, haproxy):
+        folder.mkdir(parents=True, exist_ok=True)
+    launcher = write_launcher(haproxy, host="0.0.0.0", port=settings.api_port)  # noqa: S104
+    first, last = REPLICA_PORTS
+    found = {
+        # The root file system is read only.
+        "HOME": str(home),
+        "TMPDIR": str(settings.scratch),
+        "RAY_AUTH_MODE": "token",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ROTATION_MAX_BYTES": "20000000",
+        "RAY_ROTATION_BACKUP_COUNT": "1",
+        "RAY_worker_niceness": "0",
+        # Longer than a new head takes to come up and to be found by its name.
+        "RAY_gcs_rpc_server_reconnect_timeout_s": "600",
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_USE_GRPC_BY_DEFAULT": "0",
+        "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_app.edge:middlewares",
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher),
+        "RAY_SERVE_HAPROXY_NBTHREAD": "2",
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "admin.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(haproxy),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(haproxy / "server-state"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(haproxy / "metrics.sock"),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(last),
+        "SERVE_SOCKET_REUSE_PORT_ENABLED": "0",
+        # The balancer notices within two of its checks, 5 s apart, that a node drains.
+        "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": "15",
+        "PIXLAKE_HOME": str(home),
+        "PIXLAKE_HTTP_PORT": str(settings.api_port),
+    }
+    url = settings.database_url
+    if kind != "head" and url is not None:
+        found["PIXLAKE_DATABASE_URL"] = url
+    return found
+
+
+def own_address(settings: NodeSettings) -> str:
+    """Of this node, as the others see it; raises OSError where the head has no name yet."""
+    import socket  # noqa: PLC0415
+
+    if settings.address:
+        return settings.address
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        # No packet is sent: the kernel only says which way it would go.
+        probe.connect(("192.0.2.1", 9))
+        return str(probe.getsockname()[0])
+
+
+def writable(folder: Path) -> bool:
+    """Whether the scratch folder takes files."""
+    mark = folder / ".writable"
+    try:
+        mark.touch()
+        mark.unlink()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,42 @@
+"""The one-off task `setup`: makes the service's user of PostgreSQL, or sets its password anew."""
+
+import logging
+import os
+
+import psycopg
+from psycopg import sql
+
+from node.settings import NodeSettings, tls
+
+log = logging.getLogger(__name__)
+
+USER = "pixlake"
+
+
+def statements(password: str, *, known: bool) -> list[sql.Composed]:
+    """What the master runs; the service may use its schema and nothing of the cluster's."""
+    user = sql.Identifier(USER)
+    verb = "ALTER" if known else "CREATE"
+    return [
+        sql.SQL(f"{verb} ROLE {{}} LOGIN PASSWORD {{}}").format(user, sql.Literal(password)),
+        sql.SQL("REVOKE ALL ON SCHEMA public FROM PUBLIC").format(),
+        sql.SQL("GRANT USAGE, CREATE ON SCHEMA public TO {}").format(user),
+    ]
+
+
+def make_user() -> int:
+    """Exit code; reads `SETUP_…` and `NODE_DATABASE_…`."""
+    read = os.environ
+    with psycopg.connect(
+        host=read["NODE_DATABASE_HOST"],
+        port=int(read["NODE_DATABASE_PORT"]),
+        dbname=read["NODE_DATABASE_NAME"],
+        user=read["SETUP_MASTER_USER"],
+        password=read["SETUP_MASTER_PASSWORD"],
+        **tls(NodeSettings.model_fields["database_ca"].default),
+    ) as connection:
+        found = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [USER])
+        for statement in statements(read["SETUP_PASSWORD"], known=found.fetchone() is not None):
+            connection.execute(statement)
+    log.info("the user %s is there", USER)
+    return 0
