@@ -4,13 +4,16 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from lake.rows import conform
-from lake.schema import RENDITION
+from lake.schema import LOCAL_MS, RENDITION, SCHEMA_VERSION, SWATCH
 
 HOME = datetime(2026, 11, 23, 10, 4, tzinfo=UTC)
 _FORMATS = np.array(["jpeg", "png", "webp", "avif"])
 _WIDTHS = (320, 1280)
+_COLOURS = 5
+_STEPS = ("decode", "measure", "render", "encode")
 
 
 def generated(rows: int, seed: int, home: datetime = HOME, span_ms: int = 60_000) -> pa.Table:
@@ -21,7 +24,7 @@ def generated(rows: int, seed: int, home: datetime = HOME, span_ms: int = 60_000
     formats = _FORMATS[dice.choice(4, rows, p=[0.7, 0.15, 0.1, 0.05])]
     ms = pa.timestamp("ms", tz="UTC")
     columns = {
-        "schema_version": np.ones(rows, np.int32),
+        "schema_version": np.full(rows, SCHEMA_VERSION, np.int32),
         "image_id": ids,
         "tenant": np.array(["acme", "zoo", "harbour"])[dice.integers(0, 3, rows)],
         "door": np.array(["api", "kafka"])[dice.integers(0, 2, rows)],
@@ -49,9 +52,58 @@ def generated(rows: int, seed: int, home: datetime = HOME, span_ms: int = 60_000
         "phash": dice.integers(-(2**63), 2**63 - 1, rows),
         "renditions": _renditions(dice, ids, attempts),
         "process_ms": dice.random(rows) * 40,
+        **_measured(dice, rows),
+        **_photographed(dice, rows, received),
     }
     table = pa.table({name: _array(values) for name, values in columns.items()})
     return conform(table.take(pa.array(dice.permutation(rows))))
+
+
+def _measured(dice: np.random.Generator, rows: int) -> dict[str, object]:
+    """What the pixels say; as in real images, floats that do not repeat."""
+    bands = {f"phash_{n}": dice.integers(0, 2**16, rows).astype(np.int32) for n in range(4)}
+    ranges = {"noise": 10, "contrast": 127, "colorfulness": 100, "entropy": 8, "megapixels": 24}
+    fractions = {name: dice.random(rows) * most for name, most in ranges.items()}
+    for name in ("aspect", "clipped_shadows", "clipped_highlights"):
+        fractions[name] = dice.random(rows)
+    times = {f"{step}_ms": dice.random(rows) * 10 for step in _STEPS}
+    return {
+        **bands,
+        **fractions,
+        **times,
+        "bit_depth": np.full(rows, 8, np.int32),
+        "color_space": np.full(rows, "rgb"),
+        "damaged": np.zeros(rows, bool),
+        "dominant_colors": _swatches(dice, rows),
+        "thumbhash": [text[:32] for text in _hex(dice, rows, 16)],
+    }
+
+
+def _photographed(
+    dice: np.random.Generator, rows: int, received: NDArray[np.int64]
+) -> dict[str, object]:
+    """What a camera says: most photographs come from few of them."""
+    camera = dice.integers(0, 50, rows)
+    return {
+        "icc_name": np.array(["Display P3", "sRGB IEC61966-2.1"])[dice.integers(0, 2, rows)],
+        "camera_make": [f"maker {n % 7}" for n in camera],
+        "camera_model": [f"model {n}" for n in camera],
+        "lens": [f"lens {n} 1:1.8" for n in camera],
+        "exposure_seconds": 1 / 2.0 ** dice.integers(0, 12, rows),
+        "f_number": np.array([1.8, 2.8, 4, 5.6])[dice.integers(0, 4, rows)],
+        "iso": (100 * 2 ** dice.integers(0, 6, rows)).astype(np.int32),
+        "focal_length_mm": np.array([24.0, 35, 50])[dice.integers(0, 3, rows)],
+        "taken_at": pa.array(received - 5_000_000, pa.int64()).cast(LOCAL_MS),
+        "taken_offset_minutes": (60 * dice.integers(-8, 9, rows)).astype(np.int32),
+    }
+
+
+def _swatches(dice: np.random.Generator, rows: int) -> pa.Array:
+    total = rows * _COLOURS
+    colours = [f"#{n:06x}" for n in dice.integers(0, 2**24, total)]
+    fields = [pa.array(colours), pa.array(dice.random(total))]
+    structs = pa.StructArray.from_arrays(fields, fields=list(SWATCH))
+    return pa.ListArray.from_arrays(np.arange(0, total + 1, _COLOURS, dtype=np.int32), structs)
 
 
 def _hex(dice: np.random.Generator, rows: int, size: int) -> list[str]:

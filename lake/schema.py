@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class StoredRendition(BaseModel):
@@ -25,6 +25,24 @@ class StoredRendition(BaseModel):
     height: int
     bytes: int
     sha256: str
+
+
+class Swatch(BaseModel):
+    """A colour of an image, `#rrggbb` in sRGB, and the fraction of its pixels."""
+
+    model_config = ConfigDict(frozen=True)
+
+    color: str
+    share: float
+
+
+class FoundCode(BaseModel):
+    """A QR or bar code; `kind` as docs/columns.md lists them, `text` is a stranger's."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: str
+    text: str
 
 
 class ImageRecord(BaseModel):
@@ -65,6 +83,43 @@ class ImageRecord(BaseModel):
     phash: int
     renditions: tuple[StoredRendition, ...] = ()
     process_ms: float
+    # Of version 2 from here on: None in what was written before.
+    megapixels: float | None = None
+    aspect: float | None = None
+    bit_depth: int | None = None
+    color_space: str | None = None
+    icc_name: str | None = None
+    duration_ms: int | None = None
+    damaged: bool | None = None
+    phash_0: int | None = None
+    phash_1: int | None = None
+    phash_2: int | None = None
+    phash_3: int | None = None
+    noise: float | None = None
+    contrast: float | None = None
+    colorfulness: float | None = None
+    entropy: float | None = None
+    clipped_shadows: float | None = None
+    clipped_highlights: float | None = None
+    dominant_colors: tuple[Swatch, ...] | None = None
+    thumbhash: str | None = None
+    camera_make: str | None = None
+    camera_model: str | None = None
+    lens: str | None = None
+    exposure_seconds: float | None = None
+    f_number: float | None = None
+    iso: int | None = None
+    focal_length_mm: float | None = None
+    taken_at: datetime | None = Field(default=None, description="as the camera's clock showed it")
+    taken_offset_minutes: int | None = Field(default=None, description="of that clock from UTC")
+    gps_latitude: float | None = None
+    gps_longitude: float | None = None
+    gps_altitude: float | None = None
+    codes: tuple[FoundCode, ...] | None = Field(default=None, description="None: not looked for")
+    decode_ms: float | None = None
+    measure_ms: float | None = None
+    render_ms: float | None = None
+    encode_ms: float | None = None
 
     @property
     def row_name(self) -> tuple[str, ...]:
@@ -87,6 +142,8 @@ class Tombstone(BaseModel):
 
 
 MS = pa.timestamp("ms", tz="UTC")
+LOCAL_MS = pa.timestamp("ms")
+"""What some clock on a wall showed."""
 RENDITION = pa.struct(
     [
         pa.field("name", pa.string()),
@@ -99,6 +156,9 @@ RENDITION = pa.struct(
         pa.field("sha256", pa.string()),
     ]
 )
+
+SWATCH = pa.struct([pa.field("color", pa.string()), pa.field("share", pa.float64())])
+CODE = pa.struct([pa.field("kind", pa.string()), pa.field("text", pa.string())])
 
 IMAGES = pa.schema(
     [
@@ -134,6 +194,43 @@ IMAGES = pa.schema(
         pa.field("phash", pa.int64(), nullable=False),
         pa.field("renditions", pa.list_(RENDITION), nullable=False),
         pa.field("process_ms", pa.float64(), nullable=False),
+        # Version 2.
+        pa.field("megapixels", pa.float64()),
+        pa.field("aspect", pa.float64()),
+        pa.field("bit_depth", pa.int32()),
+        pa.field("color_space", pa.string()),
+        pa.field("icc_name", pa.string()),
+        pa.field("duration_ms", pa.int64()),
+        pa.field("damaged", pa.bool_()),
+        pa.field("phash_0", pa.int32()),
+        pa.field("phash_1", pa.int32()),
+        pa.field("phash_2", pa.int32()),
+        pa.field("phash_3", pa.int32()),
+        pa.field("noise", pa.float64()),
+        pa.field("contrast", pa.float64()),
+        pa.field("colorfulness", pa.float64()),
+        pa.field("entropy", pa.float64()),
+        pa.field("clipped_shadows", pa.float64()),
+        pa.field("clipped_highlights", pa.float64()),
+        pa.field("dominant_colors", pa.list_(SWATCH)),
+        pa.field("thumbhash", pa.string()),
+        pa.field("camera_make", pa.string()),
+        pa.field("camera_model", pa.string()),
+        pa.field("lens", pa.string()),
+        pa.field("exposure_seconds", pa.float64()),
+        pa.field("f_number", pa.float64()),
+        pa.field("iso", pa.int32()),
+        pa.field("focal_length_mm", pa.float64()),
+        pa.field("taken_at", LOCAL_MS),
+        pa.field("taken_offset_minutes", pa.int32()),
+        pa.field("gps_latitude", pa.float64()),
+        pa.field("gps_longitude", pa.float64()),
+        pa.field("gps_altitude", pa.float64()),
+        pa.field("codes", pa.list_(CODE)),
+        pa.field("decode_ms", pa.float64()),
+        pa.field("measure_ms", pa.float64()),
+        pa.field("render_ms", pa.float64()),
+        pa.field("encode_ms", pa.float64()),
     ]
 )
 """Columns of the table `images`, in file order."""

@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lake.schema import ImageRecord
+from lake.schema import FoundCode, ImageRecord, Swatch
 
 # A 64-bit hash does not fit into the numbers of JavaScript; as hex it does.
 _PHASH_MASK = (1 << 64) - 1
@@ -68,6 +68,39 @@ class ImageView(BaseModel):
     dominant_color: str
     phash: str = Field(description="64 bits as 16 hex digits; the table has them as bigint")
     process_ms: float
+    # Null in what an earlier version stored, and where a file does not say.
+    megapixels: float | None
+    aspect: float | None
+    bit_depth: int | None
+    color_space: str | None
+    icc_name: str | None
+    duration_ms: int | None
+    damaged: bool | None
+    noise: float | None
+    contrast: float | None
+    colorfulness: float | None
+    entropy: float | None
+    clipped_shadows: float | None
+    clipped_highlights: float | None
+    dominant_colors: list[Swatch] | None
+    thumbhash: str | None = Field(description="a placeholder in 25 bytes or fewer, Base64")
+    camera_make: str | None
+    camera_model: str | None
+    lens: str | None
+    exposure_seconds: float | None
+    f_number: float | None
+    iso: int | None
+    focal_length_mm: float | None
+    taken_at: datetime | None = Field(description="as the camera's clock showed it")
+    taken_offset_minutes: int | None = Field(description="of that clock from UTC")
+    gps_latitude: float | None
+    gps_longitude: float | None
+    gps_altitude: float | None
+    codes: list[FoundCode] | None = Field(description="QR and bar codes; null: not looked for")
+    decode_ms: float | None
+    measure_ms: float | None
+    render_ms: float | None
+    encode_ms: float | None
     renditions: list[RenditionView]
     links: Links
 

@@ -21,6 +21,24 @@ class Rendition(BaseModel):
     sha256: str
 
 
+class Swatch(BaseModel):
+    """A colour of an image, `#rrggbb` in sRGB, and the fraction of its pixels."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    color: str
+    share: float
+
+
+class Code(BaseModel):
+    """A QR or bar code that was read in an image; its text is a stranger's."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    kind: str
+    text: str
+
+
 class Image(BaseModel):
     """The record of one image; `docs/columns.md` gives units and formulas."""
 
@@ -49,6 +67,34 @@ class Image(BaseModel):
     brightness: float
     dominant_color: str
     phash: str = Field(description="64 bits, as 16 hex digits")
+    megapixels: float | None = None
+    aspect: float | None = None
+    bit_depth: int | None = None
+    color_space: str | None = None
+    icc_name: str | None = None
+    duration_ms: int | None = None
+    damaged: bool | None = None
+    noise: float | None = None
+    contrast: float | None = None
+    colorfulness: float | None = None
+    entropy: float | None = None
+    clipped_shadows: float | None = None
+    clipped_highlights: float | None = None
+    dominant_colors: Sequence[Swatch] | None = None
+    thumbhash: str | None = Field(default=None, description="Base64")
+    camera_make: str | None = None
+    camera_model: str | None = None
+    lens: str | None = None
+    exposure_seconds: float | None = None
+    f_number: float | None = None
+    iso: int | None = None
+    focal_length_mm: float | None = None
+    taken_at: datetime | None = Field(default=None, description="as the camera's clock showed it")
+    taken_offset_minutes: int | None = Field(default=None, description="of that clock from UTC")
+    gps_latitude: float | None = None
+    gps_longitude: float | None = None
+    gps_altitude: float | None = None
+    codes: Sequence[Code] | None = Field(default=None, description="None: not looked for")
     renditions: Sequence[Rendition] = ()
 
     def stored(self, rendition: str) -> tuple[str, str]:

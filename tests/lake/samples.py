@@ -9,6 +9,45 @@ from lake.schema import ImageRecord, StoredRendition
 
 TENANT = "acme"
 
+_SINCE_VERSION_2: dict[str, object] = {
+    "megapixels": 0.256,
+    "aspect": 1.6,
+    "bit_depth": 8,
+    "color_space": "rgb",
+    "icc_name": "Display P3",
+    "duration_ms": None,
+    "damaged": False,
+    "phash_0": 65_535,
+    "phash_1": 65_535,
+    "phash_2": 65_535,
+    "phash_3": 65_494,
+    "noise": 1.25,
+    "contrast": 40.5,
+    "colorfulness": 33.0,
+    "entropy": 7.25,
+    "clipped_shadows": 0.0,
+    "clipped_highlights": 0.125,
+    "dominant_colors": ({"color": "#102030", "share": 0.75}, {"color": "#ffffff", "share": 0.25}),
+    "thumbhash": "1QcSHQRnh493V4dIh4eXh1h4kJUI",
+    "camera_make": "Fujifilm",
+    "camera_model": "X-T5",
+    "lens": "XF 23mm F2",
+    "exposure_seconds": 0.004,
+    "f_number": 2.8,
+    "iso": 200,
+    "focal_length_mm": 23.0,
+    "taken_at": datetime(2026, 11, 20, 14, 3, 11, 250_000),  # noqa: DTZ001 - a clock on a wall
+    "taken_offset_minutes": 60,
+    "gps_latitude": 52.5,
+    "gps_longitude": -13.25,
+    "gps_altitude": 34.0,
+    "codes": ({"kind": "qr", "text": "https://example.org/é"},),
+    "decode_ms": 0.5,
+    "measure_ms": 0.25,
+    "render_ms": 0.125,
+    "encode_ms": 0.5,
+}
+
 
 def image_id(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()[:32]
@@ -56,6 +95,7 @@ def record(attempt: Attempt, content: bytes = b"pixels", **changes: object) -> I
             ),
         ),
         "process_ms": 1.5,
+        **_SINCE_VERSION_2,
     }
     return ImageRecord.model_validate(fields | changes)
 

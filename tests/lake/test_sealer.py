@@ -9,6 +9,7 @@ from lake.errors import ImageErased, ImageNotFound
 from lake.journal import Journal
 from lake.lake import Lake
 from lake.rows import decode_chain_file, erased_ids, to_records
+from lake.schema import SCHEMA_VERSION
 from tests.lake.clocks import at_age
 from tests.lake.samples import TENANT, commit, image_id, image_objects, keys
 
@@ -140,4 +141,4 @@ async def test_files_are_what_athena_likes(lake: Lake) -> None:
     assert column.compression == "ZSTD"
     assert column.has_column_index
     assert column.statistics is not None
-    assert meta.metadata[b"pixlake.schema_version"] == b"1"
+    assert meta.metadata[b"pixlake.schema_version"] == str(SCHEMA_VERSION).encode()
