@@ -39,6 +39,8 @@ _END_SECONDS = 10
 # A copy of so much takes a fraction of a millisecond, in which nothing else happens here.
 _COPIED_AT_ONCE = 1 << 20
 _STDERR_TAIL = 2000
+WITH_THE_SERVER = "with the fork server"
+"""How a child ended whose end nobody saw."""
 
 
 class Decoder:
@@ -224,7 +226,7 @@ class Decoder:
             async with asyncio.timeout(_END_SECONDS):
                 code = await self._receive_number()
         except (OSError, EOFError, TimeoutError):
-            return "with the fork server"
+            return WITH_THE_SERVER
         return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
     def _last_words(self) -> str:

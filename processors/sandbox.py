@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
+import signal
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.decoder import Decoder
-from processors.errors import Overloaded, ProcessorError
+from processors.decoder import WITH_THE_SERVER, Decoder
+from processors.errors import DecoderCrashed, Overloaded, ProcessorError
 from processors.formats import Format, check_bytes
 from processors.job import Processed
 from processors.nursery import Nursery
@@ -23,6 +24,12 @@ _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 
 
+# What a decoder of its own accord can't die of, so it says nothing of the image; unless that is
+# what brings the killer, each time.
+_KILLED = frozenset({signal.SIGKILL.name, WITH_THE_SERVER})
+_LIVES = 3
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Work:
     data: memoryview
@@ -34,7 +41,8 @@ class _Work:
 class Sandbox:
     """A fixed number of children, each with one image at a time, and a bounded queue before them.
 
-    A crash, a hang or a bomb costs the one image; its child is replaced and the others go on.
+    A crash, a hang or a bomb costs the one image; its child is replaced and the others go on. An
+    image whose child was killed from outside is tried again, three times in all.
     A caller that is cancelled leaves at once; its image is dropped from the queue, or its child
     finishes it for nobody. Belongs to the event loop it was started in.
     """
@@ -164,19 +172,22 @@ class Sandbox:
                 await self._replace(slot)
 
     async def _answer(self, slot: int, work: _Work) -> None:
-        if work.answer.done():
-            return  # the caller has left
-        if not self._decoders[slot].usable:
-            await self._replace(slot, work)  # it died while it was idle: no fault of this image
-        try:
-            result = await self._decoders[slot].process(work.data, work.preset, work.found)
-        except ProcessorError as error:
-            _settle(work, error)
-        except Exception as error:  # noqa: BLE001 - a slot that dies takes its child out of service
-            _log.exception("decoding failed for a reason of ours")
-            _settle(work, error)
-        else:
-            _settle(work, result)
+        lives = _LIVES
+        while not work.answer.done():  # the caller may have left
+            if not self._decoders[slot].usable:
+                await self._replace(slot, work)  # it died, and not of this image
+                continue
+            lives -= 1
+            try:
+                result = await self._decoders[slot].process(work.data, work.preset, work.found)
+            except ProcessorError as error:
+                if not lives or not _killed(error):
+                    _settle(work, error)
+            except Exception as error:  # noqa: BLE001 - else a slot would be out of service
+                _log.exception("decoding failed for a reason of ours")
+                _settle(work, error)
+            else:
+                _settle(work, result)
 
     def _finish(self, work: _Work, otherwise: ProcessorError) -> None:
         self._held -= 1
@@ -205,6 +216,11 @@ class Sandbox:
         self._down.add(slot)
         while not self.ready and not self._queue.empty():
             self._finish(self._queue.get_nowait(), error)
+
+
+def _killed(error: ProcessorError) -> bool:
+    """Whether somebody else ended the child: the kernel for want of memory, an operator."""
+    return isinstance(error, DecoderCrashed) and error.value in _KILLED
 
 
 def _settle(work: _Work, result: Processed | Exception) -> None:

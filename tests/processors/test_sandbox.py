@@ -14,6 +14,7 @@ import uvloop
 from PIL import Image
 
 from processors import nursery
+from processors.decoder import Decoder
 from processors.errors import (
     DecoderCrashed,
     DecoderMemory,
@@ -128,16 +129,48 @@ async def test_a_child_whose_decoder_warned_is_replaced(start: Start) -> None:
     assert not psutil.pid_exists(first[0])
 
 
-async def test_kill_in_the_middle_costs_one_image(start: Start) -> None:
+async def test_a_child_that_is_killed_from_outside_costs_no_image(start: Start) -> None:
     sandbox = await start(sandbox_children=2)
     victim = sandbox.pids[0]
     os.kill(victim, signal.SIGSTOP)
     running = [asyncio.create_task(sandbox.process(jpeg(), WEB)) for _ in range(20)]
     await until(lambda: sum(each.done() for each in running) == 19)
     os.kill(victim, signal.SIGKILL)
+    results = await asyncio.gather(*running)
+    assert len({essence(each) for each in results}) == 1
+    assert victim not in sandbox.pids
+
+
+async def test_an_image_whose_child_is_killed_each_time_is_refused(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = await start()
+    victims = set()
+
+    async def killed(self: Decoder, *_: object) -> Processed:
+        victims.add(self.pid)
+        await self.stop()
+        raise DecoderCrashed("the decoder died on this image: SIGKILL", value="SIGKILL")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Decoder, "process", killed)
+        with pytest.raises(DecoderCrashed):
+            await sandbox.process(jpeg(), WEB)
+    assert len(victims) == 3
+    assert (await sandbox.process(jpeg(), WEB)).facts.width == 640
+
+
+async def test_a_crash_costs_its_image_and_no_other(start: Start) -> None:
+    sandbox = await start(sandbox_children=2)
+    victim = sandbox.pids[0]
+    os.kill(victim, signal.SIGSTOP)
+    running = [asyncio.create_task(sandbox.process(jpeg(), WEB)) for _ in range(20)]
+    await until(lambda: sum(each.done() for each in running) == 19)
+    os.kill(victim, signal.SIGSEGV)
+    os.kill(victim, signal.SIGCONT)
     results = await asyncio.gather(*running, return_exceptions=True)
     crashed = [each for each in results if isinstance(each, DecoderCrashed)]
-    assert [each.value for each in crashed] == ["SIGKILL"]
+    assert [each.value for each in crashed] == ["SIGSEGV"]
     assert sum(isinstance(each, Processed) for each in results) == 19
     await until(lambda: victim not in sandbox.pids)
     again = await asyncio.gather(*(sandbox.process(jpeg(), WEB) for _ in range(20)))
@@ -186,7 +219,7 @@ async def test_where_no_child_starts_nobody_waits(
     monkeypatch.setattr(sys, "executable", "/does/not/exist")
     os.kill(fork_server(sandbox), signal.SIGKILL)
     results = await asyncio.gather(*waiting, return_exceptions=True)
-    assert [type(each) for each in results] == [DecoderCrashed, Overloaded, Overloaded]
+    assert [type(each) for each in results] == [Overloaded, Overloaded, Overloaded]
     assert not sandbox.ready
     with pytest.raises(Overloaded):
         await sandbox.process(jpeg(), WEB)
