@@ -1,6 +1,7 @@
 """One application on a cluster of three nodes: images spread, and a node that dies costs little."""
 
 import hashlib
+import itertools
 import json
 import threading
 import uuid
@@ -21,7 +22,7 @@ from tests.servers.kafka import ApacheKafka
 from tests.servers.streams import create_topic, produce
 
 CLIENTS = 8
-UPLOADS = 300
+UPLOADS = 100  # before a node dies, and after it
 MESSAGES = 90
 TOPIC = "cluster"
 
@@ -46,20 +47,26 @@ def cluster(tmp_path: Path, kafka_server: ApacheKafka) -> Iterator[PixlakeCluste
 
 @dataclass
 class Load:
-    """Uploads by so many clients; each is sent again until it is acknowledged."""
+    """Uploads until it is enough; each is sent again until it is acknowledged."""
 
     cluster: PixlakeCluster
-    run: str
+    name: str
     acknowledged: dict[str, str] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
+    enough: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)
+    numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def run_on(self) -> None:
+        while not self.enough.is_set():
+            self.upload(next(self.numbers))
 
     def upload(self, number: int) -> None:
         photo = encoded(scene(), quality=60 + number % 30)
         headers = {
             **self.cluster.headers,
-            "Idempotency-Key": f"{self.run}-{number}",
-            "X-Pixlake-Meta-Run": self.run,
+            "Idempotency-Key": f"{self.name}-{number}",
+            "X-Pixlake-Meta-Run": self.name,
         }
         while not self.ended.is_set():
             try:
@@ -108,21 +115,22 @@ def test_images_spread_and_a_node_that_dies_costs_what_was_on_it(cluster: Pixlak
     with ThreadPoolExecutor(CLIENTS) as clients:
         try:
             produce(cluster.bootstrap, TOPIC, photos)
-            uploads = [clients.submit(load.upload, number) for number in range(UPLOADS)]
-            wait_until(lambda: len(load.acknowledged) > UPLOADS // 3, 60)
-            assert uploading.is_everywhere()
+            working = [clients.submit(load.run_on) for _ in range(CLIENTS)]
+            wait_until(lambda: uploading.is_everywhere() and len(load.acknowledged) > UPLOADS, 60)
             cluster.kill_node(NODES - 1)
-            assert len(load.acknowledged) < UPLOADS - CLIENTS, "it died after the load"
-            for upload in uploads:
-                upload.result(timeout=90)
+            seen = len(load.acknowledged)
+            wait_until(lambda: len(load.acknowledged) > seen + UPLOADS, 90)
+            load.enough.set()
+            for client in working:
+                client.result(timeout=90)
         finally:
             load.ended.set()
 
     # What was under way anywhere; a request that was on the node fails once, then goes elsewhere.
     assert len(load.failures) <= CLIENTS, load.failures
 
-    wait_for_rows(cluster, load.run, UPLOADS)
-    found = rows(cluster, load.run)
+    wait_for_rows(cluster, load.name, len(load.acknowledged))
+    found = rows(cluster, load.name)
     check_stored(cluster, found)
     assert {row["image_id"]: row["sha256"] for row in found} == load.acknowledged
 
