@@ -9,7 +9,7 @@ from ingest.consumer import Consumer
 from ingest.errors import WorkersUnavailable
 from ingest.settings import IngestSettings
 from lake.lake import Commit
-from lake.rejections import Refusal
+from lake.rejections import Refusal, Settled
 from processors import deployment as processors_deployment
 from processors.job import ImageJob
 from processors.worker import Failure
@@ -63,12 +63,13 @@ class KafkaIngest:
             raise WorkersUnavailable("no processor took the batch") from error
         return answer
 
-    async def _note(self, refusal: Refusal) -> None:
+    async def _note(self, refusal: Refusal) -> Settled:
         """Have a replica of the processors write a refusal down: this one knows no store."""
         processors = serve.get_deployment_handle(
             processors_deployment.NAME, processors_deployment.APP
         )
-        await processors.note.remote(refusal)
+        settled: Settled = await processors.settle.remote(refusal)
+        return settled
 
 
 def ingest_app(settings: IngestSettings, *, replicas: int, cpus: float) -> serve.Application:

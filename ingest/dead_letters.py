@@ -68,5 +68,7 @@ def _omitted(message: Message) -> Headers:
 
 
 def _text(fact: object) -> bytes:
+    if isinstance(fact, float) and fact.is_integer():
+        fact = int(fact)  # limits come back from the lake, where they are of one type
     # A value may quote the message, lone surrogates and all.
     return str(fact).encode("utf-8", "backslashreplace")

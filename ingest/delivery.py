@@ -19,7 +19,9 @@ from ingest.messages import Message, Rejection
 from ingest.offsets import Ticket
 from ingest.settings import IngestSettings
 from lake.lake import Commit
-from lake.rejections import Refusal
+from lake.rejections import Refusal, Settled
+from lake.schema import ImageRecord
+from lake.tables import Rejected
 from processors.job import ImageJob
 from processors.worker import Failure
 
@@ -33,8 +35,9 @@ Submit = Callable[[list[ImageJob]], Awaitable[list[Commit | Failure]]]
 """One answer a job, in order. Raises WorkersUnavailable when nobody took the batch; anything
 else it raises is held against the batch."""
 
-Note = Callable[[Refusal], Awaitable[None]]
-"""Writes a refusal down for analysts; done twice it is one row. Whatever it raises is passing."""
+Note = Callable[[Refusal], Awaitable[Settled]]
+"""Writes a refusal down for analysts; done twice it is one row, and what was said first counts.
+Whatever it raises is passing."""
 
 Outcome = Literal["created", "replayed", "erased", "dead-lettered", "dropped"]
 
@@ -183,27 +186,33 @@ class Delivery:
             if flight.ticket.dropped:
                 self._settle(flight, "dropped")
                 return
-            if await self._refused(flight.message, why):
-                self._settle(flight, "dead-lettered")
+            if outcome := await self._refused(flight, why):
+                self._settle(flight, outcome)
                 return
             await asyncio.sleep(wait)
 
-    async def _refused(self, message: Message, why: Rejection) -> bool:
-        """Whether row and dead letter are durable. The row first: it is never doubled."""
+    async def _refused(self, flight: Flight, why: Rejection) -> Outcome | None:
+        """How it ended, when row and dead letter are durable. The row first: it is never doubled.
+
+        A message that was an image the first time stays one, whatever its bytes came to now.
+        """
         try:
             async with asyncio.timeout(self._settings.kafka_submit_timeout_seconds):
-                await self._note(_refusal(self._settings.kafka_tenant, message, why))
+                settled = await self._note(_refusal(self._settings.kafka_tenant, flight, why))
         except Exception as error:  # noqa: BLE001  # store or workers are away
             self.last_failure = f"rejection: {error!r}"
             _log.warning("rejection not noted yet: %r", error)
-            return False
+            return None
+        if not isinstance(settled, Rejected):
+            return "replayed" if isinstance(settled, ImageRecord) else "erased"
+        said = Rejection(settled.code, settled.detail, settled.limit, settled.value)
         try:
-            await self._dead_letters.send(message, why)
+            await self._dead_letters.send(flight.message, said)
         except KafkaUnavailable as error:
             self.last_failure = f"dead letter: {error}"
             _log.warning("dead letter not sent yet: %s", error)
-            return False
-        return True
+            return None
+        return "dead-lettered"
 
     def _suspicious(self, flight: Flight) -> bool:
         return flight.failures >= self._settings.kafka_batch_failures
@@ -216,7 +225,8 @@ class Delivery:
         return [flight for flight in flights if not flight.ticket.dropped]
 
 
-def _refusal(tenant: str, message: Message, why: Rejection) -> Refusal:
+def _refusal(tenant: str, flight: Flight, why: Rejection) -> Refusal:
+    message = flight.message
     return Refusal(
         tenant=tenant,
         topic=message.topic,
@@ -229,6 +239,8 @@ def _refusal(tenant: str, message: Message, why: Rejection) -> Refusal:
         detail=why.detail,
         limit=why.limit,
         value=why.value,
+        # Without a job its headers are at fault, which say the same whoever reads them.
+        image_id=flight.job.image_id if isinstance(flight.job, ImageJob) else None,
     )
 
 

@@ -99,13 +99,13 @@ def to_job(message: Message, terms: Terms, received_at: datetime) -> ImageJob:
         raise InvalidHeader(message.headers_fault)
     texts = _texts(message.headers)
     data = _data(message, terms.max_bytes)
-    position = KafkaPosition(message.topic, message.partition, message.offset)
+    position = KafkaPosition(message.topic, message.topic_id, message.partition, message.offset)
     event = _event(texts)
     filename = texts.get(FILENAME)
     return ImageJob(
         tenant=terms.tenant,
         door="kafka",
-        identity=event or by_position(message.topic_id, position),
+        identity=event or by_position(position),
         data=np.frombuffer(data, dtype=np.uint8),
         preset=find_preset(texts.get(PRESET, terms.default_preset)),
         received_at=received_at,

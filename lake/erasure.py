@@ -21,7 +21,7 @@ from lake.folders import attempt_of
 from lake.journal import Journal
 from lake.object_store import ObjectStore
 from lake.records import parse_record
-from lake.schema import ImageRecord, Tombstone
+from lake.schema import ImageRecord, RefusedName, Tombstone
 from lake.stored import Stored
 
 _TRIES = 5
@@ -51,6 +51,8 @@ class Eraser:
         except KeyMissing:
             raise ImageNotFound(f"no image {image_id}", value=image_id) from None
         record = parse_record(key, data)
+        if isinstance(record, RefusedName):
+            raise ImageNotFound(f"no image {image_id}", value=image_id)
         if isinstance(record, Tombstone):
             await self._delete_objects(record)
             return

@@ -6,6 +6,7 @@ LakeError
       · ImageErased            image_erased           a tombstone holds the name
       · ImageExpired           image_expired          past its retention
       · ImageNotFound          image_not_found
+      · RefusedBefore          refused_before         this very Kafka message was refused
       · InvalidCursor          invalid_cursor
   x Unavailable              ours; nothing is acknowledged, the caller may try again
       · StoreUnavailable       store_unavailable
@@ -78,6 +79,12 @@ class ImageNotFound(Verdict):
     """No such image for this tenant."""
 
     code = "image_not_found"
+
+
+class RefusedBefore(Verdict):
+    """This very message was refused when it was read before, and stays so."""
+
+    code = "refused_before"
 
 
 class InvalidCursor(Verdict):

@@ -79,7 +79,7 @@ class Lake:
             reader=Reader(store, clock, retention),
             sealer=images.sealer,
             eraser=eraser,
-            rejections=Rejections(store, refused, clock, window, retention),
+            rejections=Rejections(store, (refused, journal), clock, window, retention),
             upkeep=Upkeep(images, keeper(REJECTION_TABLE)),
         )
 

@@ -18,7 +18,7 @@ from lake.errors import (
 from lake.object_store import ObjectStore, Stream
 from lake.records import parse_record
 from lake.rows import decode_journal, merge, to_records, without
-from lake.schema import ImageRecord, Tombstone
+from lake.schema import ImageRecord, RefusedName, Tombstone
 
 # A tenant with few images must not make one call read the whole lake.
 _MAX_HOMES_A_PAGE = 500
@@ -51,6 +51,8 @@ class Reader:
         except KeyMissing:
             raise ImageNotFound(f"no image {image_id}", value=image_id) from None
         found = parse_record(key, data)
+        if isinstance(found, RefusedName):
+            raise ImageNotFound(f"no image {image_id}", value=image_id)
         if self._expired(found.home):
             raise ImageExpired(f"image {image_id} is past its retention", value=image_id)
         if isinstance(found, Tombstone):

@@ -28,7 +28,7 @@ from lake.lake import Lake
 from lake.record_reading import Reading, read_records
 from lake.records import parse_record
 from lake.rows import decode_chain_file, encode_chain_file, erased_ids
-from lake.schema import IMAGES, ImageRecord, Tombstone
+from lake.schema import IMAGES, ImageRecord, Named
 from lake.scope import Scope
 from lake.settings import LakeSettings
 
@@ -224,11 +224,9 @@ class Rebuilder:
             await self._lake.sealer.seal_home(home)
         return added
 
-    async def _records(
-        self, names: Sequence[Name]
-    ) -> dict[Name, ImageRecord | Tombstone | UnreadableObject]:
+    async def _records(self, names: Sequence[Name]) -> dict[Name, Named | UnreadableObject]:
         """What these images' records are now; those without one are left out."""
-        found: dict[Name, ImageRecord | Tombstone | UnreadableObject] = {}
+        found: dict[Name, Named | UnreadableObject] = {}
         keys = [layout.record_key(*name) for name in names]
         datas = await self._store.read_many(keys)
         for name, key, data in zip(names, keys, datas, strict=True):

@@ -16,7 +16,7 @@ from lake.evidence import Evidence, Fault
 from lake.folders import ImageFolder, Stray, attempt_of, image_folders, look
 from lake.object_store import ObjectStore
 from lake.records import parse_record
-from lake.schema import ImageRecord, Tombstone
+from lake.schema import ImageRecord, Named, RefusedName, Tombstone
 from lake.scope import Scope
 
 # Records read at once; and bytes hashed at once, however large the images.
@@ -105,9 +105,7 @@ class RecordScan:
             for record in whole:
                 self._draw(record)
 
-    async def _look_again(
-        self, folder: ImageFolder
-    ) -> tuple[ImageRecord | Tombstone | Fault | None, list[Fault]]:
+    async def _look_again(self, folder: ImageFolder) -> tuple[Named | Fault | None, list[Fault]]:
         """Record and listing of one moment: the record is the same before and after."""
         (before,) = await self._store.read_many([folder.record_key])
         for _ in range(_LOOKS):
@@ -119,9 +117,7 @@ class RecordScan:
         record = _parsed(now, after)
         return record, self._faults(now, record)
 
-    def _faults(
-        self, folder: ImageFolder, record: ImageRecord | Tombstone | Fault | None
-    ) -> list[Fault]:
+    def _faults(self, folder: ImageFolder, record: Named | Fault | None) -> list[Fault]:
         scope = self._scope
         if isinstance(record, Fault):
             return [record]
@@ -133,18 +129,19 @@ class RecordScan:
             return []
         if isinstance(record, Tombstone):
             return self._erased(folder, record)
+        return self._compared(folder, record)
+
+    def _compared(self, folder: ImageFolder, record: ImageRecord | RefusedName) -> list[Fault]:
+        """Objects that are there, and those that the record names: a refused message's, none."""
         faults = []
         sizes = {stored.key: stored.size for stored in folder.objects}
-        named = [
-            (record.original_key, record.bytes),
-            *((r.key, r.bytes) for r in record.renditions),
-        ]
-        for key, says in named:
-            size = sizes.pop(key, None)
+        for named in _objects(record) if isinstance(record, ImageRecord) else ():
+            size = sizes.pop(named.key, None)
             if size is None:
-                faults.append(Fault("missing_object", key, "its record names it"))
-            elif size != says:
-                faults.append(Fault("wrong_bytes", key, f"{size} bytes, its record says {says}"))
+                faults.append(Fault("missing_object", named.key, "its record names it"))
+            elif size != named.bytes:
+                detail = f"{size} bytes, its record says {named.bytes}"
+                faults.append(Fault("wrong_bytes", named.key, detail))
         if sizes:
             faults += self._orphans(folder, frozenset(sizes), "its record does not name it")
         return faults
@@ -169,7 +166,7 @@ class RecordScan:
             and self._scope.is_orphan(stored.modified)
         ]
 
-    def _note(self, folder: ImageFolder, record: ImageRecord | Tombstone | Fault | None) -> None:
+    def _note(self, folder: ImageFolder, record: Named | Fault | None) -> None:
         self.seen.objects += len(folder.objects)
         if isinstance(record, ImageRecord):
             self.seen.images += self._scope.holds(record.home)
@@ -221,7 +218,7 @@ class RecordScan:
                 self._evidence.fault("wrong_bytes", named.key, "SHA-256 is not its record's")
 
 
-def _parsed(folder: ImageFolder, data: bytes | None) -> ImageRecord | Tombstone | Fault | None:
+def _parsed(folder: ImageFolder, data: bytes | None) -> Named | Fault | None:
     if data is None:
         return None
     try:

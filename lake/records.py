@@ -17,32 +17,27 @@ from typing import Literal
 
 from lake import layout
 from lake.clock import StoreClock
+from lake.decision import decide
 from lake.errors import (
-    AlreadyExists,
     AttemptTooOld,
     IdempotencyConflict,
     ImageErased,
     ImageExpiring,
-    KeyMissing,
-    LakeError,
-    Mismatch,
-    StoreUnavailable,
+    RefusedBefore,
     UnreadableObject,
 )
 from lake.journal import Journal
 from lake.object_store import Buffer, ObjectStore
-from lake.schema import RECORD, ImageRecord, Tombstone
+from lake.schema import RECORD, ImageRecord, Named, RefusedName, Tombstone
 
 # S3 refuses signatures older than 15 minutes; an attempt that stops PUTting after 10 can leave
 # nothing that lands an hour later.
 ATTEMPT_SECONDS = 600.0
 # Between logical expiry and takeover: more than two clocks may differ.
 EXPIRY_MARGIN = timedelta(minutes=2)
-_TRIES = 4
 
 Objects = Mapping[str, Buffer | asyncio.Task[None]]
 """An attempt's objects by key: the bytes of each, or its `put` that is under way."""
-_BACKOFF_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +55,7 @@ class Attempt:
     tenant: str
     image_id: str
     home: datetime
+    source: str | None = None
     id: str = field(default_factory=lambda: secrets.token_hex(8))
     # Looked up when called: the simulation of the tests puts another clock there.
     started: float = field(default_factory=lambda: time.monotonic())  # noqa: PLW0108
@@ -92,11 +88,14 @@ class Committer:
         self._window = window
         self._retention = retention
 
-    async def begin(self, tenant: str, image_id: str) -> Attempt:
-        """A new attempt, its home fixed by the store's clock; raises StoreUnavailable."""
+    async def begin(self, tenant: str, image_id: str, source: str | None = None) -> Attempt:
+        """A new attempt, its home fixed by the store's clock; raises StoreUnavailable.
+
+        `source` is the `rejection_id` of the message that it is made from.
+        """
         await self._clock.fresh()
         home = layout.home_of(self._clock.now(), self._window)
-        return Attempt(tenant, image_id, home)
+        return Attempt(tenant, image_id, home, source)
 
     async def put(self, attempt: Attempt, key: str, data: Buffer) -> None:
         """PUT one object ahead of the commit; `discard` it if that never comes."""
@@ -106,13 +105,13 @@ class Committer:
     async def commit(self, attempt: Attempt, record: ImageRecord, objects: Objects) -> Commit:
         """Durable when it returns; see the top of this file.
 
-        Raises IdempotencyConflict, ImageErased (nothing of this attempt is left then), or
-        Unavailable (the caller may try again, as a new attempt).
+        Raises IdempotencyConflict, ImageErased, RefusedBefore (nothing of this attempt is left
+        then), or Unavailable (the caller may try again, as a new attempt).
         """
         await self._put_objects(attempt, objects)
         try:
             commit = await self._decide(attempt, record)
-        except (IdempotencyConflict, ImageErased, ImageExpiring):
+        except (IdempotencyConflict, ImageErased, ImageExpiring, RefusedBefore):
             await self.discard(objects)
             raise
         if commit.outcome == "replayed":
@@ -141,33 +140,17 @@ class Committer:
         """Step 2: create the record, or learn which one is there."""
         key = layout.record_key(attempt.tenant, attempt.image_id)
         body = record.model_dump_json().encode()
-        fault: LakeError = StoreUnavailable(f"{key} is neither there nor free")
-        for turn in range(_TRIES):
-            attempt.check_age()
-            try:
-                await self._store.create(key, body)
-                return Commit("created", record)
-            except AlreadyExists:
-                pass
-            except StoreUnavailable as error:
-                fault = error  # not an answer: it may have landed
-            try:
-                commit = await self._resolve(attempt, record, key, body)
-            except StoreUnavailable as error:
-                fault, commit = error, None
-            if commit is not None:
-                return commit
-            await asyncio.sleep(_BACKOFF_SECONDS * 2**turn)
-        raise fault
 
-    async def _resolve(
-        self, attempt: Attempt, mine: ImageRecord, key: str, body: bytes
-    ) -> Commit | None:
-        """What the stored record means for this attempt; None: try again."""
-        try:
-            data, stored = await self._store.get(key)
-        except KeyMissing:
-            return None
+        async def create() -> Commit:
+            attempt.check_age()
+            await self._store.create(key, body)
+            return Commit("created", record)
+
+        return await decide(key, create, lambda: self._resolve(attempt, record, key, body))
+
+    async def _resolve(self, attempt: Attempt, mine: ImageRecord, key: str, body: bytes) -> Commit:
+        """What the stored record means for this attempt; raises KeyMissing, Mismatch: try again."""
+        data, stored = await self._store.get(key)
         found = parse_record(key, data)
         if isinstance(found, ImageRecord) and found.attempt == attempt.id:
             return Commit("created", found)
@@ -176,6 +159,14 @@ class Committer:
             return await self._take_over(mine, key, body, stored.etag, left + EXPIRY_MARGIN)
         if isinstance(found, Tombstone):
             raise ImageErased("this image was erased", value=found.image_id)
+        if isinstance(found, RefusedName):
+            if (why := found.refused.get(attempt.source or "")) is not None:
+                raise RefusedBefore(
+                    f"refused when it was read before: {why.detail}", value=why.code
+                )
+            # Another message of this identity was refused: the name is free.
+            await self._store.replace(key, body, stored.etag)
+            return Commit("created", mine)
         if found.content_hash != mine.content_hash:
             raise IdempotencyConflict(
                 "this identity was used before, with other bytes, preset or metadata",
@@ -185,18 +176,15 @@ class Committer:
 
     async def _take_over(
         self, mine: ImageRecord, key: str, body: bytes, etag: str, wait: timedelta
-    ) -> Commit | None:
+    ) -> Commit:
         """An expired record gives its name to a new image, two minutes after its expiry."""
         if wait > timedelta(0):
             raise ImageExpiring("the old image expires now", value=wait.total_seconds())
-        try:
-            await self._store.replace(key, body, etag)
-        except (Mismatch, KeyMissing):
-            return None
+        await self._store.replace(key, body, etag)
         return Commit("created", mine)
 
 
-def parse_record(key: str, data: bytes) -> ImageRecord | Tombstone:
+def parse_record(key: str, data: bytes) -> Named:
     """Content of a `record.json`; raises UnreadableObject."""
     try:
         return RECORD.validate_json(data)

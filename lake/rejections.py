@@ -1,40 +1,37 @@
 """Rejections: what Kafka sent and was refused, one row each, as durable as an image's.
 
-  1. PUT the rejection's record create-only: it fixes the home, and the reason that counts
-  2. append the row of the record that is there, whoever wrote it, to the journal of its home
+  1. PUT a `record.json` create-only, under the name that its image would have: from here on this
+     message is refused, whatever comes of its bytes the next time (a decoder that did not die,
+     another limit). An image of this very message is there: it stays one, and is acknowledged
+  2. PUT the rejection's record create-only: it fixes the home, and the reason that counts
+  3. append the row of the record that is there, whoever wrote it, to the journal of its home
 A message that is read again is refused again, and finds the record of the first time.
 """
 
-import asyncio
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from lake import layout
 from lake.clock import StoreClock
-from lake.errors import (
-    AlreadyExists,
-    ImageExpiring,
-    KeyMissing,
-    LakeError,
-    Mismatch,
-    StoreUnavailable,
-    UnreadableObject,
-)
+from lake.decision import decide
+from lake.errors import ImageExpiring, UnreadableObject
 from lake.journal import Journal
 from lake.object_store import ObjectStore
-from lake.records import EXPIRY_MARGIN
+from lake.records import EXPIRY_MARGIN, parse_record
+from lake.schema import ImageRecord, Reason, RefusedName, Tombstone
 from lake.tables import Rejected
 
-_TRIES = 4
 _MAX_CHARACTERS = 1000
-_BACKOFF_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A message and why it was refused; `bytes` is the size of its value."""
+    """A message and why it was refused; `bytes` is the size of its value.
+
+    `image_id` is what its image would be called, None where not even that can be told.
+    """
 
     tenant: str
     topic: str
@@ -47,15 +44,22 @@ class Refusal:
     detail: str
     limit: float | None = None
     value: float | str | None = None
+    image_id: str | None = None
 
     @property
     def rejection_id(self) -> str:
-        """First 128 bits of SHA-256 over what names the message, as 32 hex digits.
+        """What its rejection is called."""
+        return rejection_id(self.topic_id, self.partition, self.offset)
 
-        The topic's UUID, not its name: a topic made again counts its offsets from 0 again.
-        """
-        name = json.dumps(["rejection", self.topic_id, self.partition, self.offset])
-        return hashlib.sha256(name.encode()).hexdigest()[:32]
+    @property
+    def reason(self) -> Reason:
+        """Why, as it is stored: at most 1,000 characters a text."""
+        value = None if self.value is None else _text(self.value)
+        return Reason(code=self.code, detail=_text(self.detail), limit=self.limit, value=value)
+
+
+Settled = Rejected | ImageRecord | Tombstone
+"""What a message is, once and for all: refused, an image after all, or an erased one."""
 
 
 class Rejections:
@@ -64,19 +68,36 @@ class Rejections:
     def __init__(
         self,
         store: ObjectStore,
-        journal: Journal,
+        journals: tuple[Journal, Journal],
         clock: StoreClock,
         window: timedelta,
         retention: timedelta,
     ) -> None:
+        """`journals`: that of rejections, and that of images."""
         self._store = store
-        self._journal = journal
+        self._journal, self._images = journals
         self._clock = clock
         self._window = window
         self._retention = retention
 
+    async def settle(self, refusal: Refusal) -> Settled:
+        """Steps 1 to 3; durable when it returns: what this message is, once and for all.
+
+        An image, with its row journaled, or a tombstone, where that came first. Raises Unavailable.
+        """
+        if refusal.image_id is None:
+            return await self.note(refusal)
+        found = await self._name(refusal, refusal.image_id)
+        if isinstance(found, Tombstone):
+            return found
+        if isinstance(found, ImageRecord):
+            await self._images.append(found)
+            return found
+        said = found.model_dump()
+        return await self.note(replace(refusal, **said))
+
     async def note(self, refusal: Refusal) -> Rejected:
-        """Durable when it returns: the row that stands for this message; raises Unavailable."""
+        """Steps 2 and 3; durable when it returns: the row of this message. Raises Unavailable."""
         await self._clock.fresh()
         now = self._clock.now()
         mine = Rejected(
@@ -90,37 +111,60 @@ class Rejections:
             offset=refusal.offset,
             message_time=refusal.message_time,
             bytes=refusal.bytes,
-            code=refusal.code,
-            detail=_text(refusal.detail),
-            limit=refusal.limit,
-            value=None if refusal.value is None else _text(refusal.value),
+            **refusal.reason.model_dump(),
         )
         stored = await self._decide(mine)
         await self._journal.append(stored)
         return stored
 
+    async def _name(self, refusal: Refusal, image_id: str) -> Reason | ImageRecord | Tombstone:
+        """Step 1: take the name for a refusal, or learn what has it."""
+        await self._clock.fresh()
+        key = layout.record_key(refusal.tenant, image_id)
+        mine = RefusedName(
+            image_id=image_id,
+            tenant=refusal.tenant,
+            home=layout.home_of(self._clock.now(), self._window),
+            refused={refusal.rejection_id: refusal.reason},
+        )
+
+        async def create() -> Reason | ImageRecord | Tombstone:
+            await self._store.create(key, mine.model_dump_json().encode())
+            return refusal.reason
+
+        return await decide(key, create, lambda: self._meet(refusal, mine, key))
+
+    async def _meet(
+        self, refusal: Refusal, mine: RefusedName, key: str
+    ) -> Reason | ImageRecord | Tombstone:
+        """What the name's holder means for this refusal; raises KeyMissing, Mismatch."""
+        data, stored = await self._store.get(key)
+        try:
+            found = parse_record(key, data)
+        except UnreadableObject:
+            return refusal.reason  # the audit names it; here it would hold up the partition
+        if not self._expired(found.home):
+            if isinstance(found, Tombstone):
+                return found
+            if isinstance(found, ImageRecord):
+                # Another message's image, which is in the way of this one: so that is refused.
+                return found if _is_of(refusal, found) else refusal.reason
+            if (said := found.refused.get(refusal.rejection_id)) is not None:
+                return said
+            mine = mine.model_copy(update={"refused": {**found.refused, **mine.refused}})
+        await self._store.replace(key, mine.model_dump_json().encode(), stored.etag)
+        return refusal.reason
+
     async def _decide(self, mine: Rejected) -> Rejected:
-        """Create the record, or learn which one is there."""
+        """Step 2: create the record, or learn which one is there."""
         key = layout.rejection_key(mine.rejection_id)
         body = mine.model_dump_json().encode()
-        fault: LakeError = StoreUnavailable(f"{key} is neither there nor free")
-        for turn in range(_TRIES):
-            try:
-                await self._store.create(key, body)
-            except AlreadyExists:
-                pass
-            except StoreUnavailable as error:
-                fault = error  # not an answer: it may have landed
-            else:
-                return mine
-            try:
-                return await self._resolve(mine, key, body)
-            except (KeyMissing, Mismatch):
-                pass
-            except StoreUnavailable as error:
-                fault = error
-            await asyncio.sleep(_BACKOFF_SECONDS * 2**turn)
-        raise fault
+
+        async def create() -> Rejected:
+            await self._store.create(key, body)
+            return mine
+
+        return await decide(key, create, lambda: self._resolve(mine, key, body))
 
     async def _resolve(self, mine: Rejected, key: str, body: bytes) -> Rejected:
         data, stored = await self._store.get(key)
@@ -130,14 +174,33 @@ class Rejections:
             # A message that can't be refused would hold up its partition for good.
             await self._store.replace(key, body, stored.etag)
             return mine
-        left = found.home + self._retention - self._clock.now()
-        if left > timedelta(0):
+        if not self._expired(found.home):
             return found
-        # As an image's name: free once nobody's clock can think otherwise.
-        if (wait := left + EXPIRY_MARGIN) > timedelta(0):
-            raise ImageExpiring("the old rejection expires now", value=wait.total_seconds())
         await self._store.replace(key, body, stored.etag)
         return mine
+
+    def _expired(self, home: datetime) -> bool:
+        """Whether that name is free; raises ImageExpiring until nobody's clock thinks otherwise."""
+        left = home + self._retention - self._clock.now()
+        if left > timedelta(0):
+            return False
+        if (wait := left + EXPIRY_MARGIN) > timedelta(0):
+            raise ImageExpiring("what was there expires now", value=wait.total_seconds())
+        return True
+
+
+def rejection_id(topic_id: str, partition: int, offset: int) -> str:
+    """First 128 bits of SHA-256 over what names a message, as 32 hex digits.
+
+    The topic's UUID, not its name: a topic made again counts its offsets from 0 again.
+    """
+    name = json.dumps(["rejection", topic_id, partition, offset])
+    return hashlib.sha256(name.encode()).hexdigest()[:32]
+
+
+def _is_of(refusal: Refusal, record: ImageRecord) -> bool:
+    mine = refusal.topic, refusal.partition, refusal.offset
+    return (record.topic, record.partition, record.offset) == mine
 
 
 def _text(fact: object) -> str:

@@ -28,7 +28,7 @@ from lake.errors import KeyMissing, LakeError, Mismatch, UnreadableObject
 from lake.folders import ImageFolder, Stray, attempt_of, image_folders
 from lake.object_store import ObjectStore
 from lake.records import EXPIRY_MARGIN, parse_record
-from lake.schema import ImageRecord, Tombstone
+from lake.schema import ImageRecord, Named, Tombstone
 from lake.settings import LakeSettings
 from lake.stored import Stored
 
@@ -151,7 +151,7 @@ class Sweeper:
     async def _expire(
         self,
         folder: ImageFolder,
-        record: ImageRecord | Tombstone,
+        record: Named,
         stored: Stored,
         report: SweepReport,
     ) -> None:

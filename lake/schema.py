@@ -141,6 +141,31 @@ class Tombstone(BaseModel):
     erased_at: datetime
 
 
+class Reason(BaseModel):
+    """Why a message was refused; `limit` and `value` where it broke a limit."""
+
+    model_config = ConfigDict(frozen=True)
+
+    code: str
+    detail: str
+    limit: float | None = None
+    value: str | None = None
+
+
+class RefusedName(BaseModel):
+    """What holds the name of an image that is none, as its message was refused."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["refused"] = "refused"
+    schema_version: int = SCHEMA_VERSION
+    image_id: str
+    tenant: str
+    attempt: str = ""
+    home: datetime
+    refused: dict[str, Reason] = Field(description="by `rejection_id` of the message")
+
+
 MS = pa.timestamp("ms", tz="UTC")
 LOCAL_MS = pa.timestamp("ms")
 """What some clock on a wall showed."""
@@ -247,7 +272,7 @@ TOMBSTONES = pa.schema(
 )
 """Columns of an erasure in the journal."""
 
-RECORD: TypeAdapter[ImageRecord | Tombstone] = TypeAdapter(
-    Annotated[ImageRecord | Tombstone, Field(discriminator="kind")]
-)
-"""What `record.json` holds: the record, or the tombstone that took its place."""
+Named = ImageRecord | Tombstone | RefusedName
+
+RECORD: TypeAdapter[Named] = TypeAdapter(Annotated[Named, Field(discriminator="kind")])
+"""What `record.json` holds: the record, the tombstone that took its place, or a refused message."""

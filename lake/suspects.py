@@ -14,7 +14,7 @@ from lake.evidence import Fault
 from lake.object_store import ObjectStore
 from lake.records import parse_record
 from lake.rows import decode_chain_file, decode_journal
-from lake.schema import ImageRecord, Tombstone
+from lake.schema import ImageRecord, Named
 from lake.unfinished import Unfinished
 
 # Suspects of one home that are looked at together.
@@ -61,7 +61,7 @@ class Interrogation:
     async def _without_row(
         self,
         suspects: Sequence[Suspect],
-        records: dict[str, ImageRecord | Tombstone],
+        records: dict[str, Named],
         rows: Pairs,
     ) -> list[Fault]:
         there = {image_id for image_id, _ in rows}
@@ -82,7 +82,7 @@ class Interrogation:
             for record in lost
         ]
 
-    async def _records(self, suspects: Sequence[Suspect]) -> dict[str, ImageRecord | Tombstone]:
+    async def _records(self, suspects: Sequence[Suspect]) -> dict[str, Named]:
         datas = await self._store.read_many([s.record_key for s in suspects])
         found = {}
         for suspect, data in zip(suspects, datas, strict=True):
@@ -128,7 +128,7 @@ def grouped(suspects: Iterable[Suspect]) -> Iterator[list[Suspect]]:
             yield part
 
 
-def _agrees(suspect: Suspect, record: ImageRecord | Tombstone | None) -> bool:
+def _agrees(suspect: Suspect, record: Named | None) -> bool:
     """Whether the record is that of the suspect's row by now."""
     return (
         isinstance(record, ImageRecord)

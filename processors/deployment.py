@@ -3,7 +3,7 @@
 from ray import serve
 
 from lake.lake import Commit, Lake
-from lake.rejections import Refusal
+from lake.rejections import Refusal, Settled
 from lake.settings import LakeSettings
 from processors.job import ImageJob
 from processors.settings import ProcessorSettings
@@ -39,9 +39,9 @@ class ImageProcessor:
         """Process and commit every job; a failure stands in its job's slot, nothing is raised."""
         return await self._worker.handle_many(jobs)
 
-    async def note(self, refusal: Refusal) -> None:
-        """Write a refused message down, as a row; raises Unavailable."""
-        await self._lake.rejections.note(refusal)
+    async def settle(self, refusal: Refusal) -> Settled:
+        """Write a refused message down, as a row, or learn what it is; raises Unavailable."""
+        return await self._lake.rejections.settle(refusal)
 
     async def ready(self) -> None:
         """Return if this replica can commit; raises StoreUnavailable."""

@@ -22,9 +22,10 @@ Bytes = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class KafkaPosition:
-    """Where a message stood."""
+    """Where a message stood; `topic_id` is the UUID of its topic."""
 
     topic: str
+    topic_id: str
     partition: int
     offset: int
 
@@ -71,13 +72,13 @@ def by_event(source: str, event_id: str) -> tuple[str, ...]:
     return ("event", source, event_id)
 
 
-def by_position(topic_id: str, position: KafkaPosition) -> tuple[str, ...]:
+def by_position(position: KafkaPosition) -> tuple[str, ...]:
     """Identity of a plain Kafka message.
 
-    `topic_id` is the topic's UUID: a topic that is deleted and made again counts its offsets
-    from 0 again, and its messages are other images.
+    By the topic's UUID: a topic that is deleted and made again counts its offsets from 0 again,
+    and its messages are other images.
     """
-    return ("offset", topic_id, str(position.partition), str(position.offset))
+    return ("offset", position.topic_id, str(position.partition), str(position.offset))
 
 
 def content_hash(sha256: str, preset: Preset, metadata: Mapping[str, str]) -> str:

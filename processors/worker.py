@@ -11,6 +11,7 @@ from lake.errors import LakeError, Unavailable
 from lake.lake import Commit, Lake
 from lake.object_store import Buffer
 from lake.records import Attempt
+from lake.rejections import rejection_id
 from lake.schema import ImageRecord, StoredRendition
 from processors.errors import Overloaded, ProcessorError
 from processors.job import ImageJob, Processed, content_hash
@@ -57,7 +58,7 @@ class Worker:
         cancelled before the commit began leaves none either; a commit that began is finished.
         """
         found = self._sandbox.check(job.data)
-        attempt = await self._lake.committer.begin(job.tenant, job.image_id)
+        attempt = await self._lake.committer.begin(job.tenant, job.image_id, _source(job))
         # Overloaded is raised here: nothing was written then.
         processing = self._sandbox.submit(job.data, found, job.preset)
         key = attempt.key("original", found.extension)
@@ -103,6 +104,11 @@ class Worker:
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)
         return await asyncio.shield(task)
+
+
+def _source(job: ImageJob) -> str | None:
+    at = job.position
+    return rejection_id(at.topic_id, at.partition, at.offset) if at else None
 
 
 def _sha256(job: ImageJob) -> str:

@@ -176,6 +176,7 @@ PROBLEMS: Mapping[str, Problem] = {
     "invalid_metadata": Problem(422, "The metadata is invalid"),
     "invalid_idempotency_key": Problem(422, "The idempotency key is invalid"),
     "idempotency_conflict": Problem(409, "This identity belongs to another image"),
+    "refused_before": Problem(422, "The message was refused before"),
     # the image itself
     "not_an_image": Problem(415, "This is not an image"),
     "unsupported_format": Problem(415, "This image format is not taken"),

@@ -4,14 +4,16 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 from ingest.consumer import Consumer
 from ingest.delivery import Note, Submit
 from ingest.settings import IngestSettings
 from lake.lake import Commit
-from lake.rejections import Refusal
+from lake.rejections import Refusal, Settled
 from lake.schema import ImageRecord
+from lake.tables import REJECTIONS, Rejected
 from processors.job import ImageJob
 from processors.worker import Failure
 
@@ -30,6 +32,12 @@ def refused(code: str = "not_an_image", limit: float | None = None) -> Failure:
 
 def unavailable() -> Failure:
     return Failure("store_unavailable", "the store is away", None, None, retry=True)
+
+
+def rejected(refusal: Refusal) -> Rejected:
+    now = datetime.now(UTC)
+    said = {name: getattr(refusal, name) for name in REJECTIONS.names if hasattr(refusal, name)}
+    return Rejected(**{**said, **refusal.reason.model_dump()}, home=now, rejected_at=now)
 
 
 class Workers:
@@ -52,8 +60,9 @@ class Workers:
         self.done += [j for j, a in zip(jobs, answers, strict=True) if isinstance(a, Commit)]
         return answers
 
-    async def note(self, refusal: Refusal) -> None:
+    async def note(self, refusal: Refusal) -> Settled:
         self.noted.append(refusal)
+        return rejected(refusal)
 
     @property
     def done_values(self) -> list[bytes]:

@@ -11,7 +11,7 @@ from ingest.consumer import Consumer
 from ingest.errors import KafkaUnavailable, StreamStopped, TooManyDeadLetters, WorkersUnavailable
 from lake.errors import StoreUnavailable
 from lake.lake import Commit
-from lake.rejections import Refusal
+from lake.rejections import Refusal, Settled
 from processors.errors import UnknownPreset
 from processors.job import ImageJob
 from processors.worker import Failure
@@ -72,12 +72,12 @@ async def test_a_refusal_is_noted_before_its_dead_letter_and_waits_for_the_store
     store_is_away = asyncio.Event()
     tried = 0
 
-    async def note(refusal: Refusal) -> None:
+    async def note(refusal: Refusal) -> Settled:
         nonlocal tried
         tried += 1
         if not store_is_away.is_set():
             raise StoreUnavailable("the store is away")
-        await workers.note(refusal)
+        return await workers.note(refusal)
 
     await stage.send(Sent(b"bad"))
     async with running(stage.settings(), workers.submit, note) as consumer:

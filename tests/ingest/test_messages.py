@@ -35,9 +35,9 @@ def job(*headers: tuple[str, bytes | None], value: bytes | None = b"bytes") -> I
 
 def test_a_plain_message() -> None:
     made = job()
-    position = KafkaPosition("images", 3, 14)
+    position = KafkaPosition("images", "topic-id", 3, 14)
     assert (made.tenant, made.door, made.received_at) == ("acme", "kafka", NOW)
-    assert made.identity == by_position("topic-id", position)
+    assert made.identity == by_position(position)
     assert made.position == position
     assert (made.data.tobytes(), made.preset.name) == (b"bytes", "web")
     assert (dict(made.metadata), made.filename, made.event_time) == ({}, None, None)

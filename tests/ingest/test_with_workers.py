@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from lake.lake import Commit, Lake
-from lake.rejections import Refusal
 from lake.rows import decode_chain_file
 from lake.settings import LakeSettings
 from lake.tables import REJECTION_TABLE
@@ -48,9 +47,6 @@ async def test_images_records_and_dead_letters(
         taken.extend(jobs)
         return await worker.handle_many(jobs)
 
-    async def note(refusal: Refusal) -> None:
-        await lake.rejections.note(refusal)
-
     await stage.send(
         *(Sent(photo(seed)) for seed in range(5)),
         Sent(b"not an image at all"),
@@ -60,14 +56,16 @@ async def test_images_records_and_dead_letters(
     try:
         # One batch after the other: which of two equal events is first must not be a race.
         settings = stage.settings(kafka_batch_messages=8)
-        async with running(settings, submit, note) as consumer:
+        async with running(settings, submit, lake.rejections.settle) as consumer:
             await stage.until_committed(8)
             await stage.send(Sent(photo(6), headers=event), Sent(photo(7), headers=event))
             await stage.until_committed(10)
             assert consumer.status().outcomes == {"created": 6, "dead-lettered": 3, "replayed": 1}
         letters = await stage.dead_letters(3, more=0.2)
         # Somebody reads it all again: the same images, and the same refusals.
-        async with running(stage.settings(kafka_group="again"), submit, note) as again:
+        async with running(
+            stage.settings(kafka_group="again"), submit, lake.rejections.settle
+        ) as again:
             await until(lambda: sum(again.status().outcomes.values()) == 10)
         await lake.upkeep.run_pass(now=True)
         assert sorted(await rejections(lake)) == [

@@ -70,7 +70,7 @@ async def rows(lake: Lake) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lake.records._BACKOFF_SECONDS", 0)
+    monkeypatch.setattr("lake.decision._BACKOFF_SECONDS", 0)
 
 
 async def acknowledged(lake: Lake, name: str, content: bytes) -> bool:

@@ -16,8 +16,9 @@ from lake.errors import AlreadyExists, ImageErased, ImageNotFound, KeyMissing, S
 from lake.object_store import Buffer
 from lake.pending import Batch
 from lake.records import Attempt, Commit, Committer, parse_record
+from lake.rejections import Refusal, Rejections
 from lake.rows import without_rows
-from lake.schema import ImageRecord, Tombstone
+from lake.schema import ImageRecord, Reason, Tombstone
 from lake.sealer import Sealed, Sealer
 from lake.stored import Stored
 from tests.lake.simulation.store import SimulatedStore
@@ -261,6 +262,26 @@ def copy_takes_a_file_twice() -> AbstractContextManager[Any]:
     return mock.patch.object(Hour, "sources", greedy)
 
 
+def refused_without_a_decision() -> AbstractContextManager[Any]:
+    """A message is refused, and its image's name is left free."""
+
+    async def name(self: Rejections, refusal: Refusal, image_id: str) -> Reason:
+        del self, image_id
+        return refusal.reason
+
+    return mock.patch.object(Rejections, "_name", name)
+
+
+def image_takes_a_refused_name() -> AbstractContextManager[Any]:
+    """A writer does not know its message again in the name that was refused."""
+    begin = Committer.begin
+
+    async def anonymous(self: Committer, tenant: str, image_id: str, *_: str) -> Attempt:
+        return await begin(self, tenant, image_id)
+
+    return mock.patch.object(Committer, "begin", anonymous)
+
+
 MUTANTS: dict[str, Mutant] = {
     mutant.__name__: mutant
     for mutant in (
@@ -282,5 +303,7 @@ MUTANTS: dict[str, Mutant] = {
         copy_does_not_follow,
         watermark_moves_first,
         copy_takes_a_file_twice,
+        refused_without_a_decision,
+        image_takes_a_refused_name,
     )
 }

@@ -1,54 +1,22 @@
 """The stories: work with every fault, erasures all at once, the week's end when names expire."""
 
 import asyncio
-import itertools
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from lake import layout
-from lake.errors import LakeError
-from lake.lake import Lake
 from lake.schema import ImageRecord
 from tests.lake.samples import TENANT, image_id
+from tests.lake.simulation.fleet import Fleet, eraser, fate, rest, run_pass, sealer
+from tests.lake.simulation.messages import messages
 from tests.lake.simulation.store import Process
 from tests.lake.simulation.world import RETENTION, Broken, World, patiently, simulated
 
 NAMES = ("a", "b")
 DOOMED = "abcdefg"
 CONTENTS = (b"x", b"x", b"x", b"y")
-# Shorter than a client's patience, longer than it, longer than an attempt lives, longer than a
-# tombstone waits.
-PAUSES = (5, 90, 1200, 5000)
-
-
-class Fleet:
-    """Processes of one role: they die, pause, and are started anew."""
-
-    def __init__(self, world: World, role: str, size: int) -> None:
-        self.world = world
-        self.role = role
-        self.size = size
-        self.members: list[tuple[Process, Lake]] = []
-        self.numbers = itertools.count()
-
-    async def fill(self) -> None:
-        self.members = [m for m in self.members if m[0].alive]
-        while len(self.members) < self.size:
-            name = f"{self.role}{next(self.numbers)}"
-            self.members.append(await self.world.process(name))
-
-    async def any(self) -> tuple[Process, Lake]:
-        await self.fill()
-        return self.world.dice.choice(self.members)
-
-    def misfortune(self) -> None:
-        process, _ = self.world.dice.choice(self.members)
-        if self.world.dice.random() < 0.5:
-            process.alive = False
-        else:
-            process.paused_until = self.world.loop.time() + self.world.dice.choice(PAUSES)
 
 
 async def client(world: World, writers: Fleet, name: str, content: bytes) -> None:
@@ -65,38 +33,6 @@ async def client(world: World, writers: Fleet, name: str, content: bytes) -> Non
         await asyncio.sleep(world.dice.uniform(0, 1500))
         process, lake = await writers.any()
         await patiently(world.upload(process, lake, name, content), 30)
-
-
-async def sealer(world: World, sealers: Fleet) -> None:
-    """Passes for ever, each by whoever is alive."""
-    while True:
-        await sealers.fill()
-        process, lake = await sealers.any()
-        if world.dice.random() < 0.2:
-            world.loop.call_later(world.dice.uniform(0, 1.5), setattr, process, "alive", False)
-        early = world.dice.random() < 0.3
-        await patiently(_pass(lake, now=early), 120)
-        await asyncio.sleep(world.dice.choice([1, 20, 60, 300]))
-
-
-async def eraser(world: World, erasers: Fleet, name: str, start: float) -> None:
-    """Erases one image, and tries again when unsure."""
-    await asyncio.sleep(start + world.dice.uniform(0, 5))
-    world.erasing.add(name)
-    for _ in range(3):
-        process, lake = await erasers.any()
-        if await patiently(world.erase(process, lake, name), 30):
-            break
-        await asyncio.sleep(world.dice.uniform(0, 60))
-
-
-async def fate(world: World, fleets: list[Fleet]) -> None:
-    """Kills and pauses, at random moments."""
-    while True:
-        await asyncio.sleep(world.dice.expovariate(1 / 40))
-        fleet = world.dice.choice(fleets)
-        await fleet.fill()
-        fleet.misfortune()
 
 
 async def outages(world: World) -> None:
@@ -137,7 +73,7 @@ async def working_days(world: World) -> None:
         task.cancel()
     world.bucket.down = False
     world.bucket.fault_rate = world.bucket.death_rate = 0
-    await _rest(world)
+    await rest(world)
     world.check_at_rest()
 
 
@@ -150,7 +86,7 @@ async def erasures(world: World) -> None:
     for name in DOOMED:
         await world.upload(*await writers.any(), name, b"x")
     if world.dice.random() < 0.7:
-        await _pass((await sealers.any())[1], now=True)
+        await run_pass((await sealers.any())[1], now=True)
     world.bucket.naps = partial(_naps, world)
     zombies = [await world.process(f"zombie{n}") for n in range(3)]
     for process, lake in zombies:
@@ -162,7 +98,7 @@ async def erasures(world: World) -> None:
     await asyncio.gather(*(eraser(world, erasers, name, 0) for name in DOOMED))
     await asyncio.sleep(10)
     world.bucket.naps = lambda *_: 0.0
-    await _rest(world)
+    await rest(world)
     world.check_at_rest()
 
 
@@ -189,7 +125,7 @@ async def _hasty_sealer(world: World, sealers: Fleet) -> None:
     for _ in range(20):
         if world.dice.random() < 0.5:
             _doze(world, process, 5)
-        await _pass(lake, now=True)
+        await run_pass(lake, now=True)
         await asyncio.sleep(world.dice.uniform(0, 2))
 
 
@@ -205,17 +141,17 @@ async def closed_hour(world: World) -> None:
         process, lake = await world.process(f"zombie{number}")
         world.loop.create_task(patiently(world.upload(process, lake, name, b"x"), 20_000))
         _doze(world, process, 9000)
-    await _pass((await sealers.any())[1], now=True)
+    await run_pass((await sealers.any())[1], now=True)
     await asyncio.sleep(7500)
     for _ in range(2):
         process, lake = await sealers.any()
         if world.dice.random() < 0.3:
             _doze(world, process, world.dice.uniform(1, 2000))
-        world.loop.create_task(patiently(_pass(lake, now=True), 3000))
+        world.loop.create_task(patiently(run_pass(lake, now=True), 3000))
     await asyncio.sleep(world.dice.choice([0, 1, 5, 600]))
     people = [eraser(world, erasers, name, world.dice.uniform(0, 60)) for name in DOOMED[:4]]
     await asyncio.gather(*people)
-    await _rest(world, compact=False)
+    await rest(world, compact=False)
     world.check_at_rest()
 
 
@@ -240,7 +176,7 @@ async def week_end(world: World) -> None:
     for _ in range(2):
         world.loop.create_task(sealer(world, sealers))
     await asyncio.gather(*people)
-    await _rest(world)
+    await rest(world)
     world.check_at_rest()
 
 
@@ -281,24 +217,7 @@ def _never_taken_early(world: World) -> Callable[[str], None]:
     return watch
 
 
-async def _rest(world: World, *, compact: bool = True) -> None:
-    """Late answers land, tombstones come of age, and one sealer clears up."""
-    for wait in (1000, 3700, 2000):
-        await asyncio.sleep(wait)
-        # A new one each time: what the others knew must be in the store.
-        _, lake = await world.process("last sealer")
-        for _ in range(3):
-            await _pass(lake, now=True, compact=compact)
-
-
-async def _pass(lake: Lake, *, now: bool, compact: bool = True) -> None:
-    try:
-        await (lake.upkeep if compact else lake.sealer).run_pass(now=now)
-    except LakeError:
-        return  # the next pass
-
-
-STORIES = (working_days, working_days, erasures, week_end, closed_hour)
+STORIES = (working_days, working_days, erasures, week_end, closed_hour, messages)
 
 
 def tell(seed: int) -> None:

@@ -26,7 +26,7 @@ from lake.errors import (
 from lake.lake import Lake
 from lake.records import Attempt, parse_record
 from lake.rows import decode_chain_file, decode_journal, erased_ids
-from lake.schema import ImageRecord, Tombstone
+from lake.schema import ImageRecord, Named, Tombstone
 from lake.settings import LakeSettings
 from lake.watermark import parse_watermark
 from tests.lake.samples import TENANT, image_id, record
@@ -79,6 +79,8 @@ class World:
         """names that somebody began to erase, told or not"""
         self.watermarks: list[datetime | None] = [None]
         """all that readers may have read"""
+        self.settled: set[int] = set()
+        """offsets of messages of which somebody was told what they are"""
         self._parsed: dict[tuple[str, str], Any] = {}
         self.bucket.watchers.append(self._watch)
 
@@ -122,7 +124,7 @@ class World:
         oldest = self.bucket.now() - RETENTION
         return [
             (key, row)
-            for key, data, etag in self._below(layout.LAKE_IMAGES)
+            for key, data, etag in self.below(layout.LAKE_IMAGES)
             if home_of(key) > oldest
             for row in self._chain(key, data, etag)[0]
         ]
@@ -135,7 +137,7 @@ class World:
         fresh = [row for key, row in self.rows() if home_of(key) >= watermark]
         copied = [
             row
-            for key, data, etag in self._below(layout.IMAGE_ROWS.compacted)
+            for key, data, etag in self.below(layout.IMAGE_ROWS.compacted)
             if (begin := layout.parse_compacted_key(key)) and begin < watermark
             for row, home in self._copy(key, data, etag)
             if home > oldest
@@ -155,7 +157,7 @@ class World:
 
         return self._cached(key, etag, parse)  # type: ignore[no-any-return]
 
-    def record(self, name_id: str) -> ImageRecord | Tombstone | None:
+    def record(self, name_id: str) -> Named | None:
         key = layout.record_key(TENANT, name_id)
         if key not in self.bucket.objects:
             return None
@@ -165,11 +167,11 @@ class World:
         """Ids whose erasure somebody will finish."""
         return {
             tombstone.image_id
-            for key, data, etag in self._below(layout.JOURNAL)
+            for key, data, etag in self.below(layout.JOURNAL)
             for tombstone in self._cached(key, etag, partial(decode_journal, key, data)).tombstones
         }
 
-    def _below(self, prefix: str) -> Iterator[tuple[str, bytes, str]]:
+    def below(self, prefix: str) -> Iterator[tuple[str, bytes, str]]:
         for key, (data, stored) in self.bucket.objects.items():
             if key.startswith(f"{prefix}/"):
                 yield key, data, stored.etag
@@ -211,7 +213,7 @@ class World:
             ids.update(seen)
         self.noted |= {
             (home_of(key), gone)
-            for key, data, etag in self._below(layout.LAKE_IMAGES)
+            for key, data, etag in self.below(layout.LAKE_IMAGES)
             for gone in self._chain(key, data, etag)[1]
         }
         if {(home_of(key), row) for key, row in self.rows()} & self.noted:
@@ -252,7 +254,7 @@ class World:
             if image_id(name) in ids:
                 raise Broken("erased, and the row is there")
             prefix = layout.image_prefix(TENANT, image_id(name))
-            left = {k.rsplit("/", 1)[-1] for k, _, _ in self._below(prefix)}
+            left = {k.rsplit("/", 1)[-1] for k, _, _ in self.below(prefix)}
             if isinstance(self.record(image_id(name)), ImageRecord):
                 raise Broken("erased, and the record is there")
             if left - {"record.json"}:
@@ -267,7 +269,7 @@ class World:
                 raise Broken("refused, and objects are left")
 
     def _check_records(self) -> None:
-        for key, data, _ in self._below(layout.IMAGES):
+        for key, data, _ in self.below(layout.IMAGES):
             stored = parse_record(key, data) if key.endswith("record.json") else None
             if isinstance(stored, ImageRecord) and not self._complete(stored):
                 raise Broken("a record without its objects")
