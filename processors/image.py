@@ -1,5 +1,6 @@
 """Decoded pixels, as operations take and give them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import cv2
@@ -8,6 +9,9 @@ from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8 | np.uint16]
 """8 bits a sample, but for a deep image on its way to an output that can hold it."""
+
+Samples = NDArray[np.uint8 | np.uint16 | np.float32]
+"""Pixels on the way through a filter."""
 
 BGR, BGRA = 3, 4
 _OPAQUE = 255
@@ -93,14 +97,22 @@ class Image:
         """Scaled to exactly this size: area averaging to shrink, cubic to enlarge."""
         if (width, height) == (self.width, self.height):
             return self
+        return self.filtered(lambda pixels: _scaled(pixels, width, height))
+
+    def filtered(self, linear: Callable[[Samples], Samples]) -> "Image":
+        """What `linear` makes of the pixels: anything that averages neighbours, at any size.
+
+        Averaging colours that nobody sees bleeds them into the edges, so it is given colours that
+        are weighed by their alpha: uint8 or uint16, and float32 from 0 to 65,535 where OpenCV can't
+        weigh them otherwise (16 bits with alpha).
+        """
         if not self.has_alpha:
-            return self.with_pixels(resize(self.pixels, width, height))
-        # Averaging colours that nobody sees bleeds them into the edges: weigh them by their alpha.
+            return self.with_pixels(_as(linear(self.pixels), self.pixels))
         if self.is_deep:
-            return self.with_pixels(_resize_deep_alpha(self.pixels, width, height))
+            return self.with_pixels(_filtered_deep_alpha(self.pixels, linear))
         weighted = cv2.cvtColor(self.pixels, cv2.COLOR_RGBA2mRGBA).astype(np.uint8, copy=False)
-        scaled = cv2.cvtColor(resize(weighted, width, height), cv2.COLOR_mRGBA2RGBA)
-        return self.with_pixels(scaled.astype(np.uint8, copy=False))
+        made = linear(weighted).astype(np.uint8, copy=False)
+        return self.with_pixels(_as(cv2.cvtColor(made, cv2.COLOR_mRGBA2RGBA), self.pixels))
 
 
 def resize(pixels: Pixels, width: int, height: int) -> Pixels:
@@ -109,7 +121,7 @@ def resize(pixels: Pixels, width: int, height: int) -> Pixels:
         pixels = _halve(pixels)
     shrinks = width <= pixels.shape[1] and height <= pixels.shape[0]
     how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    return _same_depth(cv2.resize(pixels, (width, height), interpolation=how), pixels)
+    return _as(cv2.resize(pixels, (width, height), interpolation=how), pixels)
 
 
 def upper_bytes(samples: NDArray[np.generic]) -> NDArray[np.uint8]:
@@ -118,23 +130,30 @@ def upper_bytes(samples: NDArray[np.generic]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(samples.view(np.uint8)[..., 1::2])
 
 
-def _resize_deep_alpha(pixels: Pixels, width: int, height: int) -> Pixels:
+def _scaled(pixels: Samples, width: int, height: int) -> Samples:
+    if pixels.dtype == np.float32:
+        scaled = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+        return scaled.astype(np.float32, copy=False)
+    return resize(pixels, width, height)  # type: ignore[arg-type]  # float32 is done
+
+
+def _filtered_deep_alpha(pixels: Pixels, linear: Callable[[Samples], Samples]) -> Pixels:
     # OpenCV weighs 8 bits only. Rare enough for a copy in floats.
     opaque = np.float32(np.iinfo(np.uint16).max)
-    alpha = pixels[:, :, BGR:].astype(np.float32) / opaque
-    weighted = np.concatenate([pixels[:, :, :BGR] * alpha, alpha], axis=2)
-    scaled = cv2.resize(weighted, (width, height), interpolation=cv2.INTER_AREA)
-    seen = np.clip(scaled[:, :, BGR:], 0, 1)
-    colour = scaled[:, :, :BGR] / np.maximum(seen, 1 / opaque)
-    full = np.concatenate([colour, seen * opaque], axis=2)
+    alpha = pixels[:, :, BGR:].astype(np.float32)
+    made = linear(np.concatenate([pixels[:, :, :BGR] * (alpha / opaque), alpha], axis=2))
+    seen = np.clip(made[:, :, BGR:], 0, opaque)
+    colour = made[:, :, :BGR] * (opaque / np.maximum(seen, 1))
+    full = np.concatenate([colour, seen], axis=2)
     whole: NDArray[np.uint16] = np.clip(np.rint(full), 0, opaque).astype(np.uint16)
     return whole
 
 
-def _same_depth(scaled: NDArray[np.generic], pixels: Pixels) -> Pixels:
+def _as(made: NDArray[np.generic], pixels: Pixels) -> Pixels:
+    """In the depth of `pixels`."""
     if pixels.dtype == np.uint16:
-        return scaled.astype(np.uint16, copy=False)
-    return scaled.astype(np.uint8, copy=False)
+        return made.astype(np.uint16, copy=False)
+    return made.astype(np.uint8, copy=False)
 
 
 def _is_halvable(side: int, wanted: int) -> bool:
@@ -147,4 +166,4 @@ def _halve(pixels: Pixels) -> Pixels:
     height, width = pixels.shape[0] // 2, pixels.shape[1] // 2
     even = pixels[: 2 * height, : 2 * width]
     halved = cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA)
-    return _same_depth(halved, pixels)
+    return _as(halved, pixels)
