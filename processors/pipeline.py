@@ -30,6 +30,7 @@ from processors.header_readers import read_header
 from processors.image import Image
 from processors.job import Details, Facts, Measures, Processed, Rendition
 from processors.measures import measure
+from processors.operations import Operation
 from processors.preset import Preset, RenditionSpec
 from processors.settings import Limits
 from processors.truncation import ends_early
@@ -92,6 +93,7 @@ def _check_outputs(header: Header, preset: Preset, limits: Limits) -> None:
     for spec in preset.renditions:
         width, height = header.displayed
         for operation in spec.operations:
+            _check_input(operation, width, height)
             width, height = operation.size_after(width, height)
             _check_output(width, height, limits)  # of each: a later one may be smaller again
         _check_output(width, height, limits)
@@ -107,6 +109,16 @@ def _check_outputs(header: Header, preset: Preset, limits: Limits) -> None:
 
 def _possible(spec: RenditionSpec, header: Header) -> set[OutputFormat]:
     return spec.outputs if header.has_alpha else {spec.output(has_alpha=False)}
+
+
+def _check_input(operation: Operation, width: int, height: int) -> None:
+    if operation.max_pixels is not None and (pixels := width * height) > operation.max_pixels:
+        raise OutputTooLarge(
+            f"{operation.op} takes at most {operation.max_pixels} pixels, and would be given "
+            f"{width} x {height}: make it smaller first",
+            limit=operation.max_pixels,
+            value=pixels,
+        )
 
 
 def _check_output(width: int, height: int, limits: Limits) -> None:
@@ -166,6 +178,7 @@ def _render(image: Image, spec: RenditionSpec, limits: Limits) -> Rendition:
     if not _keeps_depth(spec):
         image = image.in_8_bits()
     for operation in spec.operations:
+        _check_input(operation, image.width, image.height)
         image = operation(image)
         _check_output(image.width, image.height, limits)
     output = OUTPUTS[spec.output(has_alpha=image.has_alpha)]

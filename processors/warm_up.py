@@ -12,7 +12,7 @@ from PIL import AvifImagePlugin, Image, ImageCms
 from processors import heif
 from processors.codec import OutputFormat
 from processors.formats import FORMATS, HEIC, JPEG
-from processors.operations import Fit
+from processors.operations import Fit, Watermark
 from processors.pipeline import process
 from processors.preset import Preset, RenditionSpec
 from processors.settings import Limits
@@ -43,11 +43,14 @@ def warm_up() -> None:
     Image.MAX_IMAGE_PIXELS = None
     pixels = np.zeros((16, 16, 3), np.uint8)
     outputs: list[OutputFormat] = ["jpeg", "png", "webp", "avif"]
+    # Its fonts are unpacked once, here.
+    mark = Watermark(text="\u30a6 warm")
     everything = Preset(
         name="warm-up",
         version=1,
         renditions=tuple(
-            RenditionSpec(name=each, operations=(Fit(width=8),), format=each) for each in outputs
+            RenditionSpec(name=each, operations=(Fit(width=8), mark), format=each)
+            for each in outputs
         ),
     )
     for extension in sorted(FORMATS.keys() - {HEIC.name}):

@@ -14,6 +14,7 @@ from pixlake.embedded.settings import EmbeddedSettings
 from processors.settings import ProcessorSettings
 from serve_app.errors import PROBLEMS
 from serve_app.settings import ServeSettings
+from tests.operations_page import operations_page
 
 DOCS = Path(__file__).parent.parent / "docs"
 SETTINGS: dict[str, type[BaseSettings]] = {
@@ -80,7 +81,7 @@ def errors_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"settings.md": settings_page, "errors.md": errors_page}
+PAGES = {"settings.md": settings_page, "errors.md": errors_page, "operations.md": operations_page}
 
 if __name__ == "__main__":
     for name, render in PAGES.items():

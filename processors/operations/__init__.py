@@ -4,21 +4,104 @@ from typing import Annotated
 
 from pydantic import Field
 
+from processors.operations.blur import Blur
+from processors.operations.brightness import Brightness
+from processors.operations.canny import Canny
+from processors.operations.clahe import Clahe
+from processors.operations.contrast import Contrast
 from processors.operations.crop import Crop
+from processors.operations.denoise import Denoise
 from processors.operations.fill import Fill
 from processors.operations.fit import Fit
+from processors.operations.flip import Flip
+from processors.operations.gamma import Gamma
+from processors.operations.grayscale import Grayscale
 from processors.operations.operation import Operation
+from processors.operations.pad import Pad
+from processors.operations.redact import Redact
 from processors.operations.resize import Resize
+from processors.operations.rotate import Rotate
+from processors.operations.sharpen import Sharpen
+from processors.operations.threshold import Threshold
+from processors.operations.watermark import Watermark
+from processors.operations.white_balance import WhiteBalance
 
 OPERATIONS: dict[str, type[Operation]] = {
-    "crop": Crop,
-    "fill": Fill,
+    # sizes
     "fit": Fit,
+    "fill": Fill,
+    "pad": Pad,
     "resize": Resize,
+    "crop": Crop,
+    "rotate": Rotate,
+    "flip": Flip,
+    # colours
+    "grayscale": Grayscale,
+    "brightness": Brightness,
+    "contrast": Contrast,
+    "gamma": Gamma,
+    "white_balance": WhiteBalance,
+    "clahe": Clahe,
+    # detail
+    "blur": Blur,
+    "sharpen": Sharpen,
+    "denoise": Denoise,
+    # what machines look at
+    "threshold": Threshold,
+    "canny": Canny,
+    # what people may and may not see
+    "watermark": Watermark,
+    "redact": Redact,
 }
 """By the name that stands in `op`."""
 
-AnyOperation = Annotated[Crop | Fill | Fit | Resize, Field(discriminator="op")]
+AnyOperation = Annotated[
+    Fit
+    | Fill
+    | Pad
+    | Resize
+    | Crop
+    | Rotate
+    | Flip
+    | Grayscale
+    | Brightness
+    | Contrast
+    | Gamma
+    | WhiteBalance
+    | Clahe
+    | Blur
+    | Sharpen
+    | Denoise
+    | Threshold
+    | Canny
+    | Watermark
+    | Redact,
+    Field(discriminator="op"),
+]
 """What a preset's JSON is read as."""
 
-__all__ = ["OPERATIONS", "AnyOperation", "Crop", "Fill", "Fit", "Operation", "Resize"]
+__all__ = [
+    "OPERATIONS",
+    "AnyOperation",
+    "Blur",
+    "Brightness",
+    "Canny",
+    "Clahe",
+    "Contrast",
+    "Crop",
+    "Denoise",
+    "Fill",
+    "Fit",
+    "Flip",
+    "Gamma",
+    "Grayscale",
+    "Operation",
+    "Pad",
+    "Redact",
+    "Resize",
+    "Rotate",
+    "Sharpen",
+    "Threshold",
+    "Watermark",
+    "WhiteBalance",
+]

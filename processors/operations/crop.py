@@ -1,40 +1,58 @@
 """Crop: cut out a rectangle of at most this size."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from processors.image import Image
-from processors.operations.operation import MAX_SIDE, Operation
+from processors.operations.operation import MAX_SIDE, Gravity, Operation, offset
+from processors.operations.saliency import busiest
 
-Gravity = Literal["center", "top", "bottom", "left", "right"]
+CropGravity = Gravity | Literal["smart"]
+"""Which part is kept; `smart`: where most edges are."""
 
 
 class Crop(Operation):
-    """Keep `width` x `height` pixels, or all of a side that is shorter."""
+    """Keep `width` x `height` pixels, or all of a side that is shorter.
+
+    With `x` and `y` that box, moved in where it would stick out; else where `gravity` says.
+    """
 
     keeps_depth: ClassVar[bool] = True
 
     op: Literal["crop"] = "crop"
     width: int = Field(ge=1, le=MAX_SIDE, description="in pixels")
     height: int = Field(ge=1, le=MAX_SIDE, description="in pixels")
-    gravity: Gravity = Field(default="center", description="which part is kept")
+    x: int | None = Field(default=None, ge=0, le=MAX_SIDE, description="left edge, in pixels")
+    y: int | None = Field(default=None, ge=0, le=MAX_SIDE, description="upper edge, in pixels")
+    gravity: CropGravity = Field(
+        default="center", description="which part is kept; `smart`: where most edges are"
+    )
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.x is None) != (self.y is None):
+            raise ValueError("x and y, or neither")
+        if self.x is not None and self.gravity != "center":
+            raise ValueError("x and y, or gravity")
+        return self
 
     def __call__(self, image: Image) -> Image:
         """At most this size, cut out of the image."""
-        width, height = min(self.width, image.width), min(self.height, image.height)
+        width, height = self.size_after(image.width, image.height)
         if (width, height) == (image.width, image.height):
             return image
-        left = _start(image.width - width, self.gravity, first="left", last="right")
-        top = _start(image.height - height, self.gravity, first="top", last="bottom")
+        left, top = self._place(image, width, height)
         return image.with_pixels(image.pixels[top : top + height, left : left + width].copy())
 
     def size_after(self, width: int, height: int) -> tuple[int, int]:
         """As `__call__` leaves it."""
         return min(self.width, width), min(self.height, height)
 
-
-def _start(spare: int, gravity: Gravity, *, first: Gravity, last: Gravity) -> int:
-    if gravity == first:
-        return 0
-    return spare if gravity == last else spare // 2
+    def _place(self, image: Image, width: int, height: int) -> tuple[int, int]:
+        spare_x, spare_y = image.width - width, image.height - height
+        if self.x is not None and self.y is not None:
+            return min(self.x, spare_x), min(self.y, spare_y)
+        if self.gravity == "smart":
+            return busiest(image, width, height)
+        return offset(spare_x, spare_y, self.gravity)

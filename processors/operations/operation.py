@@ -1,22 +1,41 @@
 """What every operation is: parameters checked when it is made, an image in, an image out."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from processors.image import Image
 
 MAX_SIDE = 16_384
 """Largest width or height that an operation may ask for, in pixels; JPEG ends at 65,535."""
 
+Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
+"""A width or a height, in pixels."""
+
+Gravity = Literal[
+    "center",
+    "top",
+    "bottom",
+    "left",
+    "right",
+    "top_left",
+    "top_right",
+    "bottom_left",
+    "bottom_right",
+]
+"""A place in an image."""
+
 
 class Operation(BaseModel):
     """One step of a rendition. Subclasses add a literal `op` and their parameters."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     keeps_depth: ClassVar[bool] = False
     """True if 16 bits a sample may come in, and go out again; others are given 8."""
+
+    max_pixels: ClassVar[int | None] = None
+    """The largest image that it takes, width x height; None: any that may be made."""
 
     op: str
 
@@ -39,3 +58,10 @@ class Operation(BaseModel):
         """
         del width, height
         return 1.0
+
+
+def offset(spare_x: int, spare_y: int, gravity: Gravity) -> tuple[int, int]:
+    """Where something lies, from the left and the top, that leaves so much of a box free."""
+    left = 0 if "left" in gravity else spare_x if "right" in gravity else spare_x // 2
+    top = 0 if "top" in gravity else spare_y if "bottom" in gravity else spare_y // 2
+    return left, top

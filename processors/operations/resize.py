@@ -9,13 +9,17 @@ from processors.operations.operation import MAX_SIDE, Operation
 
 
 class Resize(Operation):
-    """Scale to exactly this size, up or down; a side not given follows by the aspect ratio."""
+    """Scale to exactly this size; a side not given follows by the aspect ratio.
+
+    A side that the image has not stays as it is, unless `enlarge`.
+    """
 
     keeps_depth: ClassVar[bool] = True
 
     op: Literal["resize"] = "resize"
     width: int | None = Field(default=None, ge=1, le=MAX_SIDE, description="in pixels")
     height: int | None = Field(default=None, ge=1, le=MAX_SIDE, description="in pixels")
+    enlarge: bool = Field(default=False, description="scale smaller images up, too")
 
     @model_validator(mode="after")
     def _given(self) -> Self:
@@ -25,11 +29,14 @@ class Resize(Operation):
 
     def __call__(self, image: Image) -> Image:
         """Exactly this size."""
-        return image.resized(*self._size(image.width, image.height))
+        return image.resized(*self.size_after(image.width, image.height))
 
     def size_after(self, width: int, height: int) -> tuple[int, int]:
         """As `__call__` leaves it."""
-        return self._size(width, height)
+        wanted = self._size(width, height)
+        if self.enlarge:
+            return wanted
+        return min(wanted[0], width), min(wanted[1], height)
 
     def scale_needed(self, width: int, height: int) -> float:
         """As small as the result: finer detail is averaged away anyway."""

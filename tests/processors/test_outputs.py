@@ -127,10 +127,13 @@ def test_colours_of_another_profile_become_8_bits() -> None:
 @pytest.mark.parametrize(
     ("operations", "pixels"),
     [
-        ([Resize(width=2000, height=1001)], 2_002_000),
+        ([Resize(width=2000, height=1001, enlarge=True)], 2_002_000),
         ([Fit(width=4000, enlarge=True)], 10_000_000),
-        ([Fill(width=1500, height=1500)], 2_250_000),
-        ([Resize(width=16_000, height=16_000), Crop(width=10, height=10)], 256_000_000),
+        ([Fill(width=1500, height=1500, enlarge=True)], 2_250_000),
+        (
+            [Resize(width=16_000, height=16_000, enlarge=True), Crop(width=10, height=10)],
+            256_000_000,
+        ),
     ],
     ids=["resize", "fit", "fill", "on the way"],
 )

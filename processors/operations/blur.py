@@ -1,0 +1,40 @@
+"""Blur: a Gaussian, its strength given as sigma in pixels."""
+
+from typing import ClassVar, Literal
+
+import cv2
+from pydantic import Field
+
+from processors.image import Image, Samples
+from processors.operations.operation import Operation
+
+# Kernels have six sigmas and a bit. Wider ones are made on a smaller image, where the difference
+# is below one of 255, so that no sigma costs more than this one does.
+_WIDEST = 8.0
+
+
+class Blur(Operation):
+    """Smooth with a Gaussian kernel whose size follows from sigma."""
+
+    keeps_depth: ClassVar[bool] = True
+
+    op: Literal["blur"] = "blur"
+    sigma: float = Field(ge=0.1, le=250, description="standard deviation, in pixels")
+
+    def __call__(self, image: Image) -> Image:
+        """Blurred."""
+        return image.filtered(lambda pixels: blurred(pixels, self.sigma))
+
+
+def blurred(pixels: Samples, sigma: float) -> Samples:
+    """Pixels of any depth and number of channels, smoothed."""
+    if sigma <= _WIDEST:
+        made = cv2.GaussianBlur(pixels, (0, 0), sigma)
+        return made.reshape(pixels.shape).astype(pixels.dtype, copy=False)
+    height, width = pixels.shape[:2]
+    small = cv2.resize(
+        pixels, (max(1, width // 2), max(1, height // 2)), interpolation=cv2.INTER_AREA
+    ).reshape(max(1, height // 2), max(1, width // 2), -1)
+    half = blurred(small.astype(pixels.dtype, copy=False), sigma / 2)
+    made = cv2.resize(half, (width, height), interpolation=cv2.INTER_LINEAR)
+    return made.reshape(pixels.shape).astype(pixels.dtype, copy=False)

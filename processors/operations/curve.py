@@ -1,0 +1,30 @@
+"""A curve: each sample becomes another by itself; what brightness, contrast, gamma are."""
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from processors.image import BGR, Image
+from processors.operations.paint import colours_of, with_colours
+
+Curve = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+"""From samples between 0 and 1 to what they become; what is beyond is cut off."""
+
+
+def curved(image: Image, *curves: Curve) -> Image:
+    """All three colours by one curve, or blue, green and red by their own; alpha as it was."""
+    most = np.iinfo(image.pixels.dtype).max
+    steps = np.linspace(0, 1, most + 1)
+    tables = [
+        np.rint(np.clip(curve(steps), 0, 1) * most).astype(image.pixels.dtype) for curve in curves
+    ]
+    colours = colours_of(image)
+    if not image.is_deep:
+        table = tables[0] if len(tables) == 1 else np.stack(tables, axis=1)[:, None, :]
+        return with_colours(image, cv2.LUT(colours, table))
+    made = np.empty_like(colours)
+    for channel in range(BGR):
+        made[:, :, channel] = tables[channel % len(tables)][colours[:, :, channel]]
+    return with_colours(image, made)

@@ -1,0 +1,78 @@
+"""The page of operations, from their registry."""
+
+import inspect
+import json
+from typing import Any
+
+from processors.operations import OPERATIONS, Operation
+
+INTRODUCTION = """# Operations
+
+What a rendition of a preset may do to an image, step by step.
+
+- Images come upright, in sRGB, as large as they are, or as large as the first step needs.
+- Nothing is enlarged unless `enlarge` says so.
+- Pixels count from the left and the top of the image as it is at that step.
+- Colours are `#rrggbb`, or `#rrggbbaa` with `00` for transparent.
+- Alpha stays, and colours that it hides do not bleed. 16 bits a sample stay where the column says
+  so for every step and the output is PNG or AVIF; else they become 8.
+- Results have a limit of pixels at every step (`PIXLAKE_MAX_OUTPUT_PIXELS`), and some operations
+  take smaller images only: the refusal is `output_too_large`, before anything is decoded.
+- `crop` and `fill` know no faces, and there is no `blur_faces`: no package that we found carries
+  the model that OpenCV's detector (YuNet) needs. `smart` goes by edges.
+
+Rendered from the code by `python -m tests.reference`.
+
+| operation | what it does | 16 bits | largest image |
+|---|---|---|---|"""
+
+
+def operations_page() -> str:
+    """Every operation with its parameters, their bounds and defaults."""
+    lines = [INTRODUCTION]
+    for name, kind in OPERATIONS.items():
+        summary = inspect.cleandoc(kind.__doc__ or "").split("\n")[0]
+        deep = "stay" if kind.keeps_depth else ""
+        most = f"{kind.max_pixels / 1e6:g} MP" if kind.max_pixels else ""
+        lines.append(f"| [`{name}`](#{name}) | {summary} | {deep} | {most} |")
+    for name, kind in OPERATIONS.items():
+        lines += ["", f"## {name}", "", inspect.cleandoc(kind.__doc__ or "")]
+        rows = [
+            f"| `{field}` | {values(schema)} | {default(kind, field)} | "
+            f"{kind.model_fields[field].description} |"
+            for field, schema in kind.model_json_schema()["properties"].items()
+            if field != "op"
+        ]
+        if rows:
+            head = ["", "| parameter | values | default | what it is |", "|---|---|---|---|"]
+            lines += [*head, *rows]
+    return "\n".join(lines) + "\n"
+
+
+def values(schema: dict[str, Any]) -> str:
+    """What a parameter may be, from its JSON schema."""
+    choices = [each for each in schema.get("anyOf", [schema]) if each.get("type") != "null"]
+    return ", ".join(_values(each) for each in choices)
+
+
+def _values(schema: dict[str, Any]) -> str:
+    if "enum" in schema or "const" in schema:
+        return ", ".join(f"`{each}`" for each in schema.get("enum", [schema.get("const")]))
+    if schema["type"] in {"integer", "number"}:
+        least = schema.get("minimum", schema.get("exclusiveMinimum"))
+        above = "above " if "exclusiveMinimum" in schema else ""
+        return f"{above}{least:g} to {schema['maximum']:g}"
+    if schema["type"] == "array":
+        return f"{schema['minItems']} to {schema['maxItems']} of them"
+    if "pattern" in schema:
+        return "colour"
+    known = {"boolean": "`true`, `false`", "string": f"{schema.get('maxLength')} characters"}
+    return known[schema["type"]]
+
+
+def default(kind: type[Operation], field: str) -> str:
+    """Its default as JSON; nothing where there is none."""
+    info = kind.model_fields[field]
+    if info.is_required():
+        return "required"
+    return "" if info.default is None else f"`{json.dumps(info.default)}`"

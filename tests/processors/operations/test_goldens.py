@@ -1,0 +1,23 @@
+"""Each operation looks as it looked when somebody last looked."""
+
+import numpy as np
+import pytest
+
+from processors.operations import OPERATIONS
+from tests.processors.operations.cases import CASES, GOLDENS, golden, made
+
+# Of 255, over all samples: other CPUs round elsewhere, a wrong edge or colour is ten times this.
+_TOLERANCE = 1.0
+
+
+def test_every_operation_has_one() -> None:
+    assert CASES.keys() == OPERATIONS.keys()
+    assert {path.stem for path in GOLDENS.iterdir()} == OPERATIONS.keys()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_golden(name: str) -> None:
+    now, then = made(name), golden(name)
+    assert (now.width, now.height) == (then.width, then.height)
+    difference = np.abs(now.pixels.astype(int) - then.pixels)
+    assert difference.mean() < _TOLERANCE, "python -m tests.processors.operations, if it should"
