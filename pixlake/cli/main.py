@@ -65,9 +65,11 @@ def main() -> None:
     try:
         app()
     except SystemExit as end:
-        if end.code == _INTERRUPTED:
-            # Ctrl-C: uploads that are under way must not hold the terminal.
+        if end.code == _INTERRUPTED or ("obstore" in sys.modules and "ray" not in sys.modules):
+            # Ctrl-C: uploads that are under way must not hold the terminal. And the threads of
+            # the object store's library may outlive the interpreter that they call into: one exit
+            # of a hundred on a busy machine was SIGABRT, after all was done and said.
             sys.stdout.flush()
             sys.stderr.flush()
-            os._exit(_INTERRUPTED)
+            os._exit(end.code if isinstance(end.code, int) else int(end.code is not None))
         raise

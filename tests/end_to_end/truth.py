@@ -12,7 +12,7 @@ SECONDS = 120
 
 def seal(pixlake: Pixlake) -> None:
     done = pixlake.run("seal", "--now", "--json")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)
 
 
 def rows(pixlake: Pixlake, run: str, columns: str = "*") -> list[dict[str, Any]]:
