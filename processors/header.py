@@ -9,6 +9,7 @@ from typing import Literal
 from PIL import Image
 
 from processors.errors import SideTooLong, TooManyPixels, TooMuchMetadata, Undecodable
+from processors.exif import NOTHING, Exif
 from processors.formats import Format
 from processors.settings import Limits
 
@@ -41,6 +42,7 @@ class Header:
     bit_depth: int = 8
     duration_ms: int | None = None
     metadata_bytes: int = 0
+    exif: Exif = NOTHING
 
     @property
     def displayed(self) -> tuple[int, int]:

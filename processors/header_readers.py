@@ -13,6 +13,7 @@ from PIL.ImageFile import ImageFile
 
 from processors import bmff, jpeg, tiff
 from processors.errors import Refused, Undecodable, UnsupportedFormat
+from processors.exif import read_exif
 from processors.formats import AVIF, BMP, GIF, HEIC, JPEG, PNG, TIFF, WEBP, Format
 from processors.gif import read_gif
 from processors.header import (
@@ -109,7 +110,8 @@ def _read_tiff(data: bytes, limits: Limits) -> Header:
             animated=True,
             metadata=metadata,
         )
-        return replace(header, bit_depth=max(tags.get(_BITS_TAG) or (1,)))
+        depth = max(tags.get(_BITS_TAG) or (1,))
+        return replace(header, bit_depth=depth, exif=read_exif(data))
 
 
 def _header(
@@ -140,6 +142,7 @@ def _header(
         icc=profile or None,
         data=data,
         metadata_bytes=len(exif) + len(xmp) + len(profile) if metadata is None else metadata,
+        exif=read_exif(exif),
     )
 
 

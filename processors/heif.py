@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processors.errors import Undecodable, UnsupportedFormat
+from processors.exif import read_exif
 from processors.formats import HEIC
 from processors.header import UPRIGHT, Header, check_limits
 from processors.settings import Limits
@@ -47,6 +48,7 @@ def read_heic(data: bytes, limits: Limits) -> Header:
         # OpenCV takes a premultiplied alpha back in 8 bits only.
         bit_depth=8 if _is_premultiplied(image.mode) else int(facts["bit_depth"]),
         metadata_bytes=sum(map(len, metadata)),
+        exif=read_exif(metadata[0]),
     )
 
 

@@ -12,10 +12,20 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from processors.colour import MAX_ICC_NAME
+from processors.exif import NOTHING, Exif
+from processors.foreign_text import CodeText
 from processors.header import Space
 from processors.preset import Preset
 
 Door = Literal["api", "kafka"]
+Color = Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Milliseconds = Annotated[float, Field(ge=0)]
+CodeKind = Literal["qr", "ean_13", "ean_8", "upc_a", "upc_e"]
+MAX_SWATCHES = 5
+MAX_CODES = 8
+"""So many are kept of one image."""
+
 Bytes = NDArray[np.uint8]
 """Image bytes, one dimension: Ray hands such arrays between processes without a copy."""
 
@@ -113,6 +123,22 @@ class Details:
 
 
 @dataclass(frozen=True, slots=True)
+class Swatch:
+    """A colour of an image, `#rrggbb` in sRGB, and the fraction of its pixels."""
+
+    color: Color
+    share: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A QR or bar code that was read; what it says is a stranger's text."""
+
+    kind: CodeKind
+    text: CodeText
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What the header says; width and height in pixels, as displayed (after EXIF orientation)."""
 
@@ -125,16 +151,39 @@ class Facts:
     frames: int
     has_alpha: bool
     details: Details
+    exif: Exif = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """What the pixels say; `docs/columns.md` gives units, formulas and sources."""
+    """What the pixels say; `docs/columns.md` gives units, formulas and sources.
 
-    sharpness: float
-    brightness: float
-    dominant_color: str
-    phash: int
+    `codes`: None if they were not looked for.
+    """
+
+    sharpness: Annotated[float, Field(ge=0)]
+    brightness: Annotated[float, Field(ge=0, le=255)]
+    contrast: Annotated[float, Field(ge=0, le=127.5)]
+    entropy: Annotated[float, Field(ge=0, le=8)]
+    clipped_shadows: Fraction
+    clipped_highlights: Fraction
+    noise: Annotated[float, Field(ge=0, le=1000)]
+    dominant_color: Color
+    dominant_colors: Annotated[tuple[Swatch, ...], Field(max_length=MAX_SWATCHES)]
+    colorfulness: Annotated[float, Field(ge=0, le=500)]
+    thumbhash: Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]{8,36}={0,2}$")]
+    phash: Annotated[int, Field(ge=-(2**63), lt=2**63)]
+    codes: Annotated[tuple[Code, ...], Field(max_length=MAX_CODES)] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Wall time of each step in the child, in milliseconds."""
+
+    decode_ms: Milliseconds = 0.0
+    measure_ms: Milliseconds = 0.0
+    render_ms: Milliseconds = 0.0
+    encode_ms: Milliseconds = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,3 +207,4 @@ class Processed:
     measures: Measures
     renditions: tuple[Rendition, ...]
     process_ms: float
+    timings: Timings = Timings()

@@ -9,7 +9,6 @@
 """
 
 import math
-import time
 
 from processors.codec import (
     DEEP_OUTPUTS,
@@ -33,6 +32,7 @@ from processors.measures import measure
 from processors.operations import Operation
 from processors.preset import Preset, RenditionSpec
 from processors.settings import Limits
+from processors.stopwatch import Stopwatch
 from processors.truncation import ends_early
 
 _REDUCTIONS: tuple[Reduction, ...] = (8, 4, 2)
@@ -47,26 +47,29 @@ def process(data: bytes, preset: Preset, limits: Limits) -> Processed:
     Raises Refused (its own fault) and MemoryError. Hostile bytes belong in the sandbox: decoders
     may crash, hang, or take memory until they are stopped from outside.
     """
-    started = time.perf_counter()
+    watch = Stopwatch()
     found = check_bytes(memoryview(data), limits)
     try:
         header = read_header(data, found, limits)
         _check_outputs(header, preset, limits)
-        image, measures = _decoded(header, preset)
+        image, measures = _decoded(header, preset, limits, watch)
     except Undecodable as error:
         if ends_early(data, found):
             raise Truncated("the file ends before its pixels do") from error
         raise
-    renditions = tuple(_render(image, spec, limits) for spec in preset.renditions)
+    renditions = tuple(_render(image, spec, limits, watch) for spec in preset.renditions)
     return Processed(
         facts=_facts(header),
         measures=measures,
         renditions=renditions,
-        process_ms=(time.perf_counter() - started) * 1000,
+        process_ms=watch.total_ms,
+        timings=watch.timings,
     )
 
 
-def _decoded(header: Header, preset: Preset) -> tuple[Image, Measures]:
+def _decoded(
+    header: Header, preset: Preset, limits: Limits, watch: Stopwatch
+) -> tuple[Image, Measures]:
     """The image as large as the preset needs it, and its measures.
 
     Measures come from the same reduction whatever the preset, or rows would not compare. A preset
@@ -75,12 +78,12 @@ def _decoded(header: Header, preset: Preset) -> tuple[Image, Measures]:
     for_measures = _for_measures(header)
     for_renditions = _for_renditions(header, preset)
     deep = can_be_deep(header) and any(_keeps_depth(spec) for spec in preset.renditions)
-    image = decode(header, min(for_measures, for_renditions), deep=deep)
-    if deep:
-        return image, measure(decode(header, for_measures))
-    if for_measures <= for_renditions:
-        return image, measure(image)
-    return image, measure(decode(header, for_measures))
+    with watch.step("decode"):
+        image = decode(header, min(for_measures, for_renditions), deep=deep)
+        again = deep or for_measures > for_renditions
+        measured = decode(header, for_measures) if again else image
+    with watch.step("measure"):
+        return image, measure(measured, codes=limits.codes)
 
 
 def _keeps_depth(spec: RenditionSpec) -> bool:
@@ -165,6 +168,7 @@ def _facts(header: Header) -> Facts:
         orientation=header.orientation,
         frames=header.frames,
         has_alpha=header.has_alpha,
+        exif=header.exif,
         details=Details(
             bit_depth=header.bit_depth,
             space=header.space,
@@ -174,14 +178,17 @@ def _facts(header: Header) -> Facts:
     )
 
 
-def _render(image: Image, spec: RenditionSpec, limits: Limits) -> Rendition:
-    if not _keeps_depth(spec):
-        image = image.in_8_bits()
-    for operation in spec.operations:
-        _check_input(operation, image.width, image.height)
-        image = operation(image)
-        _check_output(image.width, image.height, limits)
+def _render(image: Image, spec: RenditionSpec, limits: Limits, watch: Stopwatch) -> Rendition:
+    with watch.step("render"):
+        if not _keeps_depth(spec):
+            image = image.in_8_bits()
+        for operation in spec.operations:
+            _check_input(operation, image.width, image.height)
+            image = operation(image)
+            _check_output(image.width, image.height, limits)
     output = OUTPUTS[spec.output(has_alpha=image.has_alpha)]
+    with watch.step("encode"):
+        data = encode(image, spec.output(has_alpha=image.has_alpha), spec.quality, spec.background)
     return Rendition(
         name=spec.name,
         format=output.name,
@@ -189,5 +196,5 @@ def _render(image: Image, spec: RenditionSpec, limits: Limits) -> Rendition:
         extension=output.extension,
         width=image.width,
         height=image.height,
-        data=encode(image, spec.output(has_alpha=image.has_alpha), spec.quality, spec.background),
+        data=data,
     )

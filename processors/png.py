@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterator
 
 from processors.errors import Truncated, Undecodable
+from processors.exif import read_exif
 from processors.formats import PNG
 from processors.header import Header, exif_orientation
 
@@ -56,7 +57,7 @@ def read_png(data: bytes) -> Header:
         width=width,
         height=height,
         frames=max(1, frames) if animated else 1,
-        orientation=exif_orientation(found.get(b"eXIf", b"")),
+        orientation=exif_orientation(exif := found.get(b"eXIf", b"")),
         has_alpha=colour in {_GREY_ALPHA, _RGB_ALPHA} or b"tRNS" in found,
         space="grey" if colour in {_GREY, _GREY_ALPHA} else "rgb",
         icc=_profile(found.get(b"iCCP", b"")),
@@ -64,6 +65,7 @@ def read_png(data: bytes) -> Header:
         bit_depth=8 if colour == _PALETTE else depth,
         duration_ms=duration if animated else None,
         metadata_bytes=metadata,
+        exif=read_exif(exif),
     )
 
 

@@ -13,8 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from processors import errors
 from processors.codec import OUTPUTS, OutputFormat
+from processors.exif import Exif
 from processors.formats import Format
-from processors.job import Details, Facts, Measures, Processed, Rendition
+from processors.job import Details, Facts, Measures, Processed, Rendition, Timings
 from processors.preset import MAX_RENDITIONS, Preset
 from processors.settings import Limits
 
@@ -25,7 +26,7 @@ NUMBER = struct.Struct("=i")
 """What the fork server says of a child: its process id, then its exit code or minus its signal."""
 
 MAX_HEADER_BYTES = 65_536
-"""A reply about 16 renditions has 3 KB."""
+"""A reply about 16 renditions has 4 KB; eight codes of 1,000 characters add at most 32."""
 
 _MAX_MESSAGE = 300
 # An encoder adds to the pixels at most its own headers.
@@ -92,11 +93,10 @@ class Answer(_Message):
     frames: int = Field(ge=1)
     has_alpha: bool
     details: Details
-    sharpness: float = Field(ge=0)
-    brightness: float = Field(ge=0, le=255)
-    dominant_color: str = Field(pattern=r"^#[0-9a-f]{6}$")
-    phash: int = Field(ge=-(2**63), lt=2**63)
+    exif: Exif
+    measures: Measures
     process_ms: float = Field(ge=0)
+    timings: Timings
     renditions: Annotated[tuple[Made, ...], Field(strict=False)] = Field(max_length=MAX_RENDITIONS)
 
 
@@ -169,7 +169,7 @@ def parse_ready(text: bytes) -> Ready:
 
 def answer_of(processed: Processed) -> Answer:
     """What is said of a result; its bytes follow separately."""
-    facts, measures = processed.facts, processed.measures
+    facts = processed.facts
     return Answer(
         width=facts.width,
         height=facts.height,
@@ -177,11 +177,10 @@ def answer_of(processed: Processed) -> Answer:
         frames=facts.frames,
         has_alpha=facts.has_alpha,
         details=facts.details,
-        sharpness=measures.sharpness,
-        brightness=measures.brightness,
-        dominant_color=measures.dominant_color,
-        phash=measures.phash,
+        exif=facts.exif,
+        measures=processed.measures,
         process_ms=processed.process_ms,
+        timings=processed.timings,
         renditions=tuple(
             Made.model_validate(
                 {
@@ -241,17 +240,14 @@ def processed_of(answer: Answer, found: Format, blobs: list[bytes]) -> Processed
             frames=answer.frames,
             has_alpha=answer.has_alpha,
             details=answer.details,
+            exif=answer.exif,
         ),
-        measures=Measures(
-            sharpness=answer.sharpness,
-            brightness=answer.brightness,
-            dominant_color=answer.dominant_color,
-            phash=answer.phash,
-        ),
+        measures=answer.measures,
         renditions=tuple(
             _rendition(made, data) for made, data in zip(answer.renditions, blobs, strict=True)
         ),
         process_ms=answer.process_ms,
+        timings=answer.timings,
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from processors.errors import Truncated, Undecodable
+from processors.exif import read_exif
 from processors.formats import WEBP
 from processors.header import Header, exif_orientation
 
@@ -36,18 +37,20 @@ def read_webp(data: bytes) -> Header:
             first[name] = data[start:stop]
     width, height, has_alpha = _dimensions(first)
     flags = _flags(first)
+    exif = first.get(b"EXIF", b"") if flags & _EXIF else b""
     return Header(
         format=WEBP,
         width=width,
         height=height,
         frames=max(1, frames if flags & _ANIMATED else 1),
-        orientation=exif_orientation(first.get(b"EXIF", b"") if flags & _EXIF else b""),
+        orientation=exif_orientation(exif),
         has_alpha=has_alpha,
         space="rgb",
         icc=first.get(b"ICCP") if flags & _ICC else None,
         data=data,
         duration_ms=duration if flags & _ANIMATED else None,
         metadata_bytes=metadata,
+        exif=read_exif(exif),
     )
 
 

@@ -13,6 +13,7 @@ from lake.object_store import Buffer
 from lake.records import Attempt
 from lake.rejections import rejection_id
 from lake.schema import ImageRecord, StoredRendition
+from processors.columns import Columns, columns_of
 from processors.errors import Overloaded, ProcessorError
 from processors.job import ImageJob, Processed, content_hash
 from processors.sandbox import Sandbox
@@ -36,15 +37,16 @@ class Failure:
 class Worker:
     """The whole path of an image, from bytes to durable."""
 
-    def __init__(self, lake: Lake, sandbox: Sandbox) -> None:
+    def __init__(self, lake: Lake, sandbox: Sandbox, settings: ProcessorSettings) -> None:
         self._lake = lake
+        self._settings = settings
         self._sandbox = sandbox
         self._writes: set[asyncio.Task[Any]] = set()
 
     @classmethod
     async def start(cls, lake: Lake, settings: ProcessorSettings) -> "Worker":
         """Start the sandbox children and return when they are warm."""
-        return cls(lake, await Sandbox.start(settings))
+        return cls(lake, await Sandbox.start(settings), settings)
 
     @property
     def sandbox(self) -> Sandbox:
@@ -72,7 +74,8 @@ class Worker:
             processing.cancel()
             await self._finish(self._undo(original, key))
             raise
-        record, renditions = _compose(job, attempt, processed, sha256, key)
+        columns = columns_of(processed, gps=self._settings.keeps_gps(job.tenant))
+        record, renditions = _compose(job, attempt, processed, columns, sha256, key)
         objects = {key: original, **renditions}
         # A client that leaves now must not leave half an image behind.
         return await self._finish(self._lake.committer.commit(attempt, record, objects))
@@ -115,11 +118,15 @@ def _sha256(job: ImageJob) -> str:
     return hashlib.sha256(job.data.data).hexdigest()
 
 
-def _compose(
-    job: ImageJob, attempt: Attempt, processed: Processed, sha256: str, original_key: str
+def _compose(  # noqa: PLR0917 - a record is all of it together
+    job: ImageJob,
+    attempt: Attempt,
+    processed: Processed,
+    columns: Columns,
+    sha256: str,
+    original_key: str,
 ) -> tuple[ImageRecord, dict[str, Buffer]]:
     """The record of a job, and its renditions by key."""
-    facts, measures = processed.facts, processed.measures
     objects: dict[str, Buffer] = {}
     renditions = []
     for made in processed.renditions:
@@ -156,19 +163,8 @@ def _compose(
         original_key=original_key,
         sha256=sha256,
         bytes=job.data.nbytes,
-        format=facts.format,
-        content_type=facts.content_type,
-        width=facts.width,
-        height=facts.height,
-        orientation=facts.orientation,
-        frames=facts.frames,
-        has_alpha=facts.has_alpha,
-        sharpness=measures.sharpness,
-        brightness=measures.brightness,
-        dominant_color=measures.dominant_color,
-        phash=measures.phash,
         renditions=tuple(renditions),
-        process_ms=processed.process_ms,
+        **columns,
     )
     return record, objects
 

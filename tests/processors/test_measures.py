@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from processors.image import Image
-from processors.measures import brightness, dominant_color, measure, phash, sharpness
+from processors.measures import Tones, measure, phash, sharpness
+from processors.palette import Palette
 from processors.pipeline import process
 from processors.preset import ARCHIVE, WEB, Preset, RenditionSpec
 from processors.settings import Limits
@@ -43,22 +44,22 @@ def test_sharpness_is_the_variance_of_the_laplacian() -> None:
 
 
 def test_brightness_from_black_to_white() -> None:
-    assert brightness(luma(flat(0, 0, 0))) == 0
-    assert brightness(luma(flat(255, 255, 255))) == 255
-    assert brightness(luma(flat(0, 0, 255))) == pytest.approx(76, abs=1)
+    assert Tones(luma(flat(0, 0, 0))).brightness == 0
+    assert Tones(luma(flat(255, 255, 255))).brightness == 255
+    assert Tones(luma(flat(0, 0, 255))).brightness == pytest.approx(76, abs=1)
 
 
 def test_dominant_colour_is_the_one_most_seen() -> None:
     image = flat(10, 200, 30)
     image.pixels[:, :20] = (250, 0, 0)
-    assert dominant_color(image) == "#1ec80a"
+    assert Palette(image).dominant_color() == "#1ec80a"
 
 
 def test_transparent_pixels_have_no_colour() -> None:
     image = flat(10, 200, 30, 0)
-    assert dominant_color(image) == "#ffffff"
+    assert Palette(image).dominant_color() == "#ffffff"
     image.pixels[:5, :5] = (0, 0, 200, 255)
-    assert dominant_color(image) == "#c80000"
+    assert Palette(image).dominant_color() == "#c80000"
 
 
 def test_transparency_is_measured_over_white() -> None:

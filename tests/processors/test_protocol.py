@@ -72,10 +72,6 @@ def test_a_refusal_survives_the_line(error: Refused) -> None:
         {"width": 17_000},
         {"frames": 10_000},
         {"orientation": 9},
-        {"brightness": 300},
-        {"sharpness": "NaN"},
-        {"dominant_color": "<b>"},
-        {"phash": 2**63},
         {"renditions": []},
         {"extra": 1},
         {"kind": "ready"},
@@ -85,6 +81,49 @@ def test_lies_about_the_image_are_not_believed(
     processed: Processed, lie: dict[str, object]
 ) -> None:
     said = json.loads(unframed(framed(answer_of(processed)))) | lie
+    with pytest.raises(BrokenProtocol):
+        believe(said)
+
+
+@pytest.mark.parametrize(
+    ("part", "lie"),
+    [
+        ("measures", {"brightness": 300}),
+        ("measures", {"sharpness": "NaN"}),
+        ("measures", {"noise": float("nan")}),
+        ("measures", {"contrast": float("inf")}),
+        ("measures", {"entropy": 8.1}),
+        ("measures", {"clipped_shadows": -0.1}),
+        ("measures", {"colorfulness": None}),
+        ("measures", {"dominant_color": "<b>"}),
+        ("measures", {"dominant_colors": [{"color": "#000000", "share": 1.5}]}),
+        ("measures", {"dominant_colors": 6 * [{"color": "#000000", "share": 0.1}]}),
+        ("measures", {"thumbhash": "<script>"}),
+        ("measures", {"phash": 2**63}),
+        ("measures", {"codes": [{"kind": "sql", "text": "x"}]}),
+        ("measures", {"codes": [{"kind": "qr", "text": "x" * 1001}]}),
+        ("measures", {"codes": [{"kind": "qr", "text": "a\u202eb"}]}),
+        ("measures", {"codes": 9 * [{"kind": "qr", "text": "x"}]}),
+        ("measures", {"extra": 1}),
+        ("exif", {"camera_make": "x" * 101}),
+        ("exif", {"lens": "a\x1b[2J"}),
+        ("exif", {"iso": 2**31}),
+        ("exif", {"exposure_seconds": -1}),
+        ("exif", {"taken_at": "yesterday"}),
+        ("exif", {"taken_at": "2026-11-20T14:03:11Z"}),
+        ("exif", {"taken_offset_minutes": 1440}),
+        ("exif", {"gps_latitude": 91}),
+        ("exif", {"gps_altitude": float("nan")}),
+        ("timings", {"decode_ms": -1}),
+        ("details", {"icc_name": "x" * 81}),
+    ],
+)
+def test_lies_about_what_it_found_are_not_believed(
+    processed: Processed, part: str, lie: dict[str, object]
+) -> None:
+    said = json.loads(unframed(framed(answer_of(processed))))
+    believe(said)
+    said[part] |= lie
     with pytest.raises(BrokenProtocol):
         believe(said)
 

@@ -1,0 +1,208 @@
+"""EXIF: what a camera says of itself and of the moment (JEITA CP-3451F, EXIF 3.0).
+
+Written by anybody, so read by a reader that is bounded: of three directories, so many entries
+each, the tags that are columns; nothing is copied that is not one of them. Whatever is out of
+range, of another type or behind the end of the block is passed over: bad EXIF harms nobody.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field, NaiveDatetime
+
+from processors.foreign_text import MAX_NAME, Name, printable
+
+Positive = Annotated[float, Field(gt=0, le=1e6)]
+
+_PREFIX = b"Exif\0\0"
+_ORDERS = {b"II": "<", b"MM": ">"}
+_CLASSIC = 42
+_MAX_ENTRIES = 1000  # a camera writes some 60 into the largest
+_MAX_VALUES = 3  # degrees, minutes, seconds
+_MAKE, _MODEL, _EXIF, _GPS = 0x010F, 0x0110, 0x8769, 0x8825
+_EXPOSURE, _F_NUMBER, _ISO, _FOCAL_LENGTH, _LENS = 0x829A, 0x829D, 0x8827, 0x920A, 0xA434
+_TAKEN, _TAKEN_OFFSET, _TAKEN_FRACTION = 0x9003, 0x9011, 0x9291
+_LATITUDE_REF, _LATITUDE, _LONGITUDE_REF, _LONGITUDE, _ALTITUDE_REF, _ALTITUDE = 1, 2, 3, 4, 5, 6
+_TEXTS = {2, 129}  # ASCII, UTF-8
+_NUMBERS = {1: "B", 3: "H", 4: "I", 5: "II", 9: "i", 10: "ii"}
+_BELOW_THE_SEA = {1, 3}
+_INLINE_BYTES = 4
+_DATE_CHARACTERS = 19
+_OFFSET_CHARACTERS = 6
+_EARLIEST_YEAR = 1826  # of the first photograph
+
+
+@dataclass(frozen=True, slots=True)
+class Exif:
+    """What a file says of how it was taken; None where it does not, or says what cannot be.
+
+    `taken_at` is what the camera's clock showed; minus `taken_offset_minutes` it is UTC. Latitude
+    and longitude in degrees, north and east positive; altitude in metres above sea level.
+    """
+
+    camera_make: Name | None = None
+    camera_model: Name | None = None
+    lens: Name | None = None
+    exposure_seconds: Positive | None = None
+    f_number: Positive | None = None
+    iso: Annotated[int, Field(ge=1, lt=2**31)] | None = None
+    focal_length_mm: Positive | None = None
+    taken_at: NaiveDatetime | None = None
+    taken_offset_minutes: Annotated[int, Field(gt=-1440, lt=1440)] | None = None
+    gps_latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
+    gps_longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
+    gps_altitude: Annotated[float, Field(ge=-1e6, le=1e6)] | None = None
+
+
+NOTHING = Exif()
+
+
+def read_exif(block: bytes) -> Exif:
+    """From a block of EXIF, with or without its `Exif` prefix, or from a whole TIFF file."""
+    if not block:
+        return NOTHING
+    tiff = memoryview(block)[len(_PREFIX) if block.startswith(_PREFIX) else 0 :]
+    order = _ORDERS.get(bytes(tiff[:2]))
+    if order is None:
+        return NOTHING
+    try:
+        version, first = struct.unpack_from(order + "HI", tiff, 2)
+    except struct.error:
+        return NOTHING
+    if version != _CLASSIC:
+        return NOTHING
+    image = _Directory(tiff, order, first)
+    return _exif_of(image, image.inner(_EXIF), image.inner(_GPS))
+
+
+def _exif_of(image: "_Directory", taken: "_Directory", gps: "_Directory") -> Exif:
+    latitude = _degrees(gps, _LATITUDE, _LATITUDE_REF, "NS", 90)
+    longitude = _degrees(gps, _LONGITUDE, _LONGITUDE_REF, "EW", 180)
+    iso = taken.number(_ISO)
+    moment = _moment(taken)
+    return Exif(
+        camera_make=image.text(_MAKE),
+        camera_model=image.text(_MODEL),
+        lens=taken.text(_LENS),
+        exposure_seconds=_positive(taken.number(_EXPOSURE)),
+        f_number=_positive(taken.number(_F_NUMBER)),
+        iso=int(iso) if iso is not None and 1 <= iso < 2**31 else None,
+        focal_length_mm=_positive(taken.number(_FOCAL_LENGTH)),
+        taken_at=moment,
+        taken_offset_minutes=_offset(taken.text(_TAKEN_OFFSET)) if moment else None,
+        # Half a place is none.
+        gps_latitude=latitude if longitude is not None else None,
+        gps_longitude=longitude if latitude is not None else None,
+        gps_altitude=_altitude(gps),
+    )
+
+
+class _Directory:
+    """One directory: where its values are, by tag. Empty where it cannot be read."""
+
+    def __init__(self, tiff: memoryview, order: str, at: int) -> None:
+        self._tiff = tiff
+        self._order = order
+        self._entries = dict(self._read(at)) if at > 0 else {}
+
+    def inner(self, tag: int) -> "_Directory":
+        """The directory that a tag points to."""
+        return _Directory(self._tiff, self._order, int(self.number(tag) or 0))
+
+    def text(self, tag: int) -> str | None:
+        kind, count, at = self._entries.get(tag, (0, 0, 0))
+        if kind not in _TEXTS:
+            return None
+        # UTF-8 takes at most 4 bytes for what is kept.
+        raw = bytes(self._tiff[at : at + min(count, 4 * MAX_NAME)])
+        return printable(raw.partition(b"\0")[0].decode("utf-8", "replace"), MAX_NAME) or None
+
+    def number(self, tag: int) -> float | None:
+        found = self.numbers(tag)
+        return found[0] if found else None
+
+    def numbers(self, tag: int) -> list[float]:
+        """At most three; none if one of them is a fraction of nothing."""
+        kind, count, at = self._entries.get(tag, (0, 0, 0))
+        shape = _NUMBERS.get(kind)
+        if shape is None:
+            return []
+        parts = shape * min(count, _MAX_VALUES)
+        try:
+            values = struct.unpack_from(self._order + parts, self._tiff, at)
+        except struct.error:
+            return []
+        if len(shape) == 1:
+            return [float(each) for each in values]
+        pairs = list(zip(values[::2], values[1::2], strict=True))
+        return [above / below for above, below in pairs] if all(b for _, b in pairs) else []
+
+    def _read(self, at: int) -> Iterator[tuple[int, tuple[int, int, int]]]:
+        """Type, number and place of the values of each tag."""
+        try:
+            (entries,) = struct.unpack_from(self._order + "H", self._tiff, at)
+        except struct.error:
+            return
+        entry = struct.Struct(self._order + "HHII")
+        end = at + 2 + min(entries, _MAX_ENTRIES) * entry.size
+        table = self._tiff[at + 2 : end]
+        whole = len(table) // entry.size * entry.size
+        for n, (tag, kind, count, where) in enumerate(entry.iter_unpack(table[:whole])):
+            size = count * (1 if kind in _TEXTS else struct.calcsize("=" + _NUMBERS.get(kind, "")))
+            # What is short stands in the entry itself.
+            inline = at + 2 + n * entry.size + entry.size - _INLINE_BYTES
+            yield tag, (kind, count, inline if size <= _INLINE_BYTES else where)
+
+
+def _positive(value: float | None) -> float | None:
+    return value if value is not None and 0 < value <= 1e6 else None  # noqa: PLR2004 - as `Positive`
+
+
+def _moment(taken: _Directory) -> datetime | None:
+    said = taken.text(_TAKEN)
+    if said is None:
+        return None
+    try:
+        moment = datetime.strptime(said[:_DATE_CHARACTERS], "%Y:%m:%d %H:%M:%S")  # noqa: DTZ007
+    except ValueError:
+        return None
+    if moment.year < _EARLIEST_YEAR:
+        return None
+    digits = (taken.text(_TAKEN_FRACTION) or "")[:3]
+    # The digits behind the point: "5" is half a second.
+    milliseconds = int(digits.ljust(3, "0")) if digits.isascii() and digits.isdigit() else 0
+    return moment.replace(microsecond=1000 * milliseconds)
+
+
+def _offset(said: str | None) -> int | None:
+    """Minutes of `+hh:mm`."""
+    if said is None or len(said) != _OFFSET_CHARACTERS or said[0] not in "+-":
+        return None
+    hours, colon, minutes = said[1:3], said[3], said[4:]
+    if colon != ":" or not (hours + minutes).isascii() or not (hours + minutes).isdigit():
+        return None
+    if int(hours) >= 24 or int(minutes) >= 60:  # noqa: PLR2004 - of a clock
+        return None
+    return (-1 if said[0] == "-" else 1) * (60 * int(hours) + int(minutes))
+
+
+def _degrees(gps: _Directory, tag: int, ref: int, signs: str, most: int) -> float | None:
+    parts = gps.numbers(tag)
+    side = (gps.text(ref) or "")[:1].upper()
+    if len(parts) != _MAX_VALUES or side not in signs or not side:
+        return None
+    value = parts[0] + parts[1] / 60 + parts[2] / 3600
+    if not 0 <= value <= most:
+        return None
+    return -value if side == signs[1] else value
+
+
+def _altitude(gps: _Directory) -> float | None:
+    metres = gps.number(_ALTITUDE)
+    if metres is None or abs(metres) > 1e6:  # noqa: PLR2004 - as the field
+        return None
+    below = gps.number(_ALTITUDE_REF) in _BELOW_THE_SEA
+    return -metres if below else metres

@@ -1,0 +1,37 @@
+"""Where the time of an image goes."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+from processors.job import Timings
+
+Step = Literal["decode", "measure", "render", "encode"]
+
+
+class Stopwatch:
+    """Wall time by step; a step that is done several times adds up."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+        self._spent: dict[Step, float] = {"decode": 0, "measure": 0, "render": 0, "encode": 0}
+
+    @contextmanager
+    def step(self, name: Step) -> Iterator[None]:
+        """What is done inside belongs to that step."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._spent[name] += time.perf_counter() - started
+
+    @property
+    def timings(self) -> Timings:
+        """So far."""
+        return Timings(**{f"{name}_ms": spent * 1000 for name, spent in self._spent.items()})
+
+    @property
+    def total_ms(self) -> float:
+        """Since it was made, steps or not."""
+        return (time.perf_counter() - self._started) * 1000
