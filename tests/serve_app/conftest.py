@@ -46,7 +46,9 @@ async def make_site(sandbox: Sandbox, accounts: Accounts) -> AsyncIterator[MakeS
         async def readiness() -> Readiness:
             return Readiness(parts=dict(ready))
 
-        app = make_app(lake, Worker(lake, sandbox, ProcessorSettings()), accounts, settings, readiness)
+        app = make_app(
+            lake, Worker(lake, sandbox, ProcessorSettings()), accounts, settings, readiness
+        )
         key = accounts.create_key("acme", ["images:read", "images:write"], "test")
         client = client_of(app, {"Authorization": f"Bearer {key}"})
         clients.append(client)
