@@ -17,6 +17,8 @@ One hour, by any number of compactors at once:
   4. again from 1, until there is nothing to do
 A sealer that changes a chain of an hour that may have been compacted lets the copy follow before
 it deletes from the journal. So whichever of the two comes second sees what the other one did.
+
+How the watermark moves such that no late row is missed: lake/closing.py.
 """
 
 import asyncio
@@ -33,6 +35,7 @@ import pyarrow as pa
 from lake import layout
 from lake.aside import Aside
 from lake.clock import StoreClock
+from lake.closing import Closing
 from lake.compacted import Footer, Hour, list_hour, read_footer, sources_of
 from lake.errors import AlreadyExists, KeyMissing, Mismatch, StoreUnavailable, UnreadableObject
 from lake.hours import hours_with_files, unsealed_hours
@@ -41,7 +44,6 @@ from lake.row_groups import RowGroups
 from lake.rows import decode_chain_file
 from lake.stored import Stored
 from lake.tables import IMAGE_TABLE, Table
-from lake.watermark import move_watermark, read_watermark
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +103,8 @@ class Compactor:
         self._closed_after = max(closed_after, _SETTLED)
         self._retention = retention
         self._table = table
+        self.closing = Closing(store, clock, table.folders)
+        """who decides which side of the watermark readers read"""
         self._aside = Aside()
         self._footers: dict[tuple[str, str], Footer] = {}
         self._following = asyncio.Lock()
@@ -108,7 +112,7 @@ class Compactor:
         self._again_at = datetime.min.replace(tzinfo=UTC)
 
     async def run_pass(self) -> CompactionReport:
-        """Every closed hour, oldest first; the watermark moves behind those that are done.
+        """Every closed hour, oldest first; the watermark follows those that are done.
 
         Does nothing if no hour was closed since the last pass that came to its end. An hour that
         fails is logged and holds the watermark. Ends after a minute and the hour at work, for
@@ -120,9 +124,10 @@ class Compactor:
         report = CompactionReport()
         if self._passed == end and self._clock.now() < self._again_at:
             return report
+        claim = await self.closing.begin()
         hours = [hour for hour in await hours_with_files(self._store, self._table) if hour < end]
         unsealed = await unsealed_hours(self._store, self._table)
-        failed: list[datetime] = []
+        failed = [hour for hour in unsealed if hour < end]
         deadline = asyncio.get_running_loop().time() + _PASS_SECONDS
         for hour in hours:
             report.left = asyncio.get_running_loop().time() > deadline
@@ -132,10 +137,10 @@ class Compactor:
                 break
             if not await self._try(hour, report):
                 failed.append(hour)
-        if hours:
-            await move_watermark(self._store, self._table.folders, min([*failed, end]))
-        self._passed = end
         wait = _RETRY if failed else _LOOK_AGAIN
+        if hours and (step := await self.closing.step(claim, min([*failed, end]))) is not None:
+            wait = min(wait, step)
+        self._passed = end
         self._again_at = self._clock.now() + (timedelta(0) if report.left else wait)
         return report
 
@@ -146,7 +151,7 @@ class Compactor:
         again. Raises LakeError.
         """
         async with self._following:
-            await self._bring(hour, CompactionReport(), begin=await self._is_read(hour))
+            await self._bring(hour, CompactionReport(), begin=await self.closing.is_read(hour))
 
     def closed(self) -> datetime:
         """Start of the first hour that is not closed yet."""
@@ -180,10 +185,6 @@ class Compactor:
             except (AlreadyExists, Mismatch, KeyMissing):
                 continue  # somebody else compacts, or seals, here
         raise StoreUnavailable(f"hour {start} does not stay still")
-
-    async def _is_read(self, hour: datetime) -> bool:
-        watermark = await read_watermark(self._store, self._table.folders)
-        return watermark is not None and hour < watermark
 
     async def _hour(self, start: datetime, report: CompactionReport, *, begin: bool) -> bool:
         """One look; whether anything was written."""

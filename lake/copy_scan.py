@@ -39,12 +39,10 @@ class CopyScan:
             end = end_of_file(stored.key)
             if end is not None and self._scope.is_overdue(end):
                 yield Fault("overdue", stored.key, f"hour until {end:%F %T}")
-        watermark = await read_watermark(self._store, self._table.folders)
-        if watermark is None:
-            return
+        watermark, _ = await read_watermark(self._store, self._table.folders)
+        end = min(watermark.complete_before, self._scope.end - layout.HOUR + timedelta.resolution)
         for hour in await hours_with_files(self._store, self._table):
-            over = hour + layout.HOUR
-            if hour < watermark and self._scope.row_floor <= hour and over <= self._scope.end:
+            if self._scope.row_floor <= hour < end:
                 for fault in await self._hour(hour):
                     yield fault
 

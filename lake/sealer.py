@@ -5,6 +5,7 @@ Any number of sealers, any home, any order, any time. One home, a bounded batch 
   2. finish each erasure; read the chain (ids, erased ids)
   3. rewrite (If-Match) files that hold an erased row; rows whose id is nowhere in the chain
      become the next file, create-only. Lost or unsure: back to 2, never to the next number
+     (what is late for its hour: lake/closing.py)
   4. let the hour's compacted copy follow, if there is one
   5. DELETE the journal objects of step 1; tombstones only once they are an hour old
 
@@ -236,16 +237,19 @@ class Sealer:
         wanted &= ~IdSet.of(dead).holds(batch.ids)
         # Erased before its row was sealed: the chain must say so, or a late replay brings it back.
         if wanted.any() or noted:
-            chain = chain.extended(await self._create(chain.next_key, batch, wanted, noted))
+            chain = chain.extended(await self._create(chain, batch, wanted, noted))
             sealed.rows += int(wanted.sum())
             sealed.files += 1
         return None if rewritten else chain
 
     async def _create(
-        self, key: str, batch: Batch, wanted: NDArray[np.bool_], noted: set[str]
+        self, chain: Chain, batch: Batch, wanted: NDArray[np.bool_], noted: set[str]
     ) -> Stored:
+        key = chain.next_key
         order = await self._aside.run(in_order, batch.images, wanted, self._table)
         body = await self._aside.run(encode_chain_file, batch.images, noted, order, self._table)
+        if wanted.any():
+            await self._compactor.closing.permit(layout.hour_of(chain.home))
         etag = await self._store.create(key, body)
         file = Stored(key, len(body), etag, self._clock.now())
         self._chains.remember(file, Known(IdSet(batch.ids[wanted]), IdSet.of(noted)))

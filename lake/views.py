@@ -114,7 +114,7 @@ class _Files:
         if not self.exist(key):
             return None
         with self.system.open_input_file(self.path(key)) as file:
-            return parse_watermark(key, file.read())
+            return parse_watermark(key, file.read()).complete_before
 
 
 def _sides(connection: duckdb.DuckDBPyConnection, files: _Files, table: Table) -> list[str]:

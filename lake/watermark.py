@@ -1,56 +1,85 @@
 """The watermark of a table: before that hour, its compacted files hold every row.
 
+How it moves: lake/closing.py.
+
 Imports no store: SQL readers (`lake/views.py`) come without one.
 """
 
 import json
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from lake import layout
-from lake.errors import AlreadyExists, KeyMissing, Mismatch, UnreadableObject
+from lake.errors import KeyMissing, UnreadableObject
 
 if TYPE_CHECKING:
     from lake.layout import Folders
     from lake.object_store import ObjectStore
 
+_NOTHING = datetime(1970, 1, 1, tzinfo=UTC)
 
-def parse_watermark(key: str, data: bytes) -> datetime:
-    """The moment that a watermark object names; raises UnreadableObject."""
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """`complete_before` is what readers go by.
+
+    `closing`: where somebody means to move it to, and has said so at `since`.
+    """
+
+    complete_before: datetime = _NOTHING
+    closing: datetime | None = None
+    since: datetime | None = None
+
+    def closes(self, hour: datetime) -> bool:
+        """Whether readers may be sent to the copy of this hour any moment."""
+        return self.closing is not None and self.complete_before <= hour < self.closing
+
+    def without(self, hour: datetime) -> "Watermark":
+        """With the claim on this hour and later ones taken back."""
+        if hour <= self.complete_before:
+            return Watermark(self.complete_before)
+        return replace(self, closing=hour)
+
+    def encode(self) -> bytes:
+        """As JSON."""
+        said = {
+            "complete_before": self.complete_before,
+            "closing": self.closing,
+            "since": self.since,
+        }
+        named = {name: layout.home_name(moment) for name, moment in said.items() if moment}
+        return json.dumps(named).encode()
+
+
+def parse_watermark(key: str, data: bytes) -> Watermark:
+    """What a watermark object says; raises UnreadableObject."""
     try:
-        return layout.parse_home(json.loads(data)["complete_before"])
-    except (ValueError, KeyError, TypeError) as error:
+        said = {name: layout.parse_home(moment) for name, moment in json.loads(data).items()}
+        return Watermark(said["complete_before"], said.get("closing"), said.get("since"))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UnreadableObject(f"watermark {key}: {error}", value=key) from error
 
 
-async def read_watermark(store: "ObjectStore", of: "Folders") -> datetime | None:
-    """The watermark; None: nothing is read from compacted files yet.
+async def read_watermark(store: "ObjectStore", of: "Folders") -> tuple[Watermark, str | None]:
+    """The watermark and its ETag; None: there is none, nobody reads compacted files yet.
 
     Raises UnreadableObject, StoreUnavailable.
     """
     key = layout.watermark_key(of)
-    try:
-        data, _ = await store.get(key)
-    except KeyMissing:
-        return None
-    return parse_watermark(key, data)
-
-
-async def move_watermark(store: "ObjectStore", of: "Folders", moment: datetime) -> None:
-    """Move it there, never back; who loses against another one leaves it to the next pass.
-
-    Raises UnreadableObject, StoreUnavailable.
-    """
-    key = layout.watermark_key(of)
-    body = json.dumps({"complete_before": layout.home_name(moment)}).encode()
     try:
         data, stored = await store.get(key)
-        if parse_watermark(key, data) < moment:
-            await store.replace(key, body, stored.etag)
     except KeyMissing:
-        try:
-            await store.create(key, body)
-        except AlreadyExists:
-            return
-    except Mismatch:
-        return
+        return Watermark(), None
+    return parse_watermark(key, data), stored.etag
+
+
+async def write_watermark(
+    store: "ObjectStore", of: "Folders", watermark: Watermark, etag: str | None
+) -> None:
+    """Replace what was read; raises AlreadyExists, Mismatch, KeyMissing, StoreUnavailable."""
+    key = layout.watermark_key(of)
+    if etag is None:
+        await store.create(key, watermark.encode())
+    else:
+        await store.replace(key, watermark.encode(), etag)

@@ -41,6 +41,13 @@ class Fleet:
             process.paused_until = self.world.loop.time() + self.world.dice.choice(PAUSES)
 
 
+def doze(world: World, process: Process, seconds: float) -> None:
+    """Somewhere in the next store calls of a process it falls asleep."""
+    delay = world.dice.uniform(0, 0.8)
+    until = world.loop.time() + seconds
+    world.loop.call_later(delay, setattr, process, "paused_until", until)
+
+
 async def sealer(world: World, sealers: Fleet) -> None:
     """Passes for ever, each by whoever is alive."""
     while True:

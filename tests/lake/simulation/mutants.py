@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from unittest import mock
 
 from lake import layout, rows
 from lake.chain import Chain
+from lake.closing import Claim, Closing
 from lake.compacted import Hour
 from lake.compaction import Compactor
 from lake.erasure import Eraser
@@ -21,6 +23,7 @@ from lake.rows import without_rows
 from lake.schema import ImageRecord, Reason, Tombstone
 from lake.sealer import Sealed, Sealer
 from lake.stored import Stored
+from lake.watermark import read_watermark
 from tests.lake.simulation.store import SimulatedStore
 
 Mutant = Callable[[], AbstractContextManager[Any]]
@@ -103,13 +106,12 @@ def loser_takes_the_next_number() -> AbstractContextManager[Any]:
 
     create = Sealer._create
 
-    async def blind(self: Sealer, key: str, *args: Any) -> Stored:
+    async def blind(self: Sealer, chain: Chain, *args: Any) -> Stored:
         while True:
             try:
-                return await create(self, key, *args)
+                return await create(self, chain, *args)
             except AlreadyExists:
-                home, number = layout.parse_chain_key(key)  # type: ignore[misc]
-                key = layout.chain_key(home, number + 1)
+                chain = chain.extended(Stored(chain.next_key, 0, "", self._clock.now()))
 
     return mock.patch.object(Sealer, "_create", blind)
 
@@ -282,6 +284,27 @@ def image_takes_a_refused_name() -> AbstractContextManager[Any]:
     return mock.patch.object(Committer, "begin", anonymous)
 
 
+def late_row_asks_nobody() -> AbstractContextManager[Any]:
+    """A sealer creates a file in an hour that readers are about to read from its copy."""
+    return mock.patch.object(Closing, "permit", mock.AsyncMock())
+
+
+def watermark_moves_at_once() -> AbstractContextManager[Any]:
+    """A claim is not left to ripen: a file whose sealer has not read it may be on its way."""
+    return mock.patch("lake.closing.CLAIM_AGE", timedelta(0))
+
+
+def watermark_moves_without_if_match() -> AbstractContextManager[Any]:
+    """A claim that a sealer has taken back is acted upon."""
+    step = Closing.step
+
+    async def blind(self: Closing, claim: Claim, done: datetime) -> timedelta | None:
+        _, etag = await read_watermark(self._store, self._folders)
+        return await step(self, replace(claim, etag=etag), done)
+
+    return mock.patch.object(Closing, "step", blind)
+
+
 MUTANTS: dict[str, Mutant] = {
     mutant.__name__: mutant
     for mutant in (
@@ -305,5 +328,8 @@ MUTANTS: dict[str, Mutant] = {
         copy_takes_a_file_twice,
         refused_without_a_decision,
         image_takes_a_refused_name,
+        late_row_asks_nobody,
+        watermark_moves_at_once,
+        watermark_moves_without_if_match,
     )
 }

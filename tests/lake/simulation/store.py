@@ -40,6 +40,8 @@ class Bucket:
     """of the processes that wait for the network"""
     naps: Callable[[str, str], float] = lambda *_: 0.0
     """seconds that the process of that name sleeps when it has read the object of that key"""
+    list_naps: Callable[[str, str], float] = lambda *_: 0.0
+    """the same, when it has listed that folder"""
     objects: dict[str, tuple[bytes, Stored]] = field(default_factory=dict)
     watchers: list[Callable[[str], None]] = field(default_factory=list)
     _versions: int = 0
@@ -107,10 +109,7 @@ class SimulatedStore(ObjectStore):
     async def get(self, key: str) -> tuple[bytes, Stored]:
         await self._read()
         found = self._found(key)
-        nap = self._bucket.naps(self._process.name, key)
-        if nap:
-            self._process.paused_until = self._bucket.loop.time() + nap
-            await self._wait()
+        await self._nap(self._bucket.naps(self._process.name, key))
         return found
 
     async def piece(self, key: str, start: int, end: int, etag: str) -> bytes:
@@ -127,7 +126,10 @@ class SimulatedStore(ObjectStore):
     async def objects(self, prefix: str) -> list[Stored]:
         await self._read()
         inside = f"{prefix}/"
-        return [s for key, (_, s) in sorted(self._bucket.objects.items()) if key.startswith(inside)]
+        there = sorted(self._bucket.objects.items())
+        found = [stored for key, (_, stored) in there if key.startswith(inside)]
+        await self._nap(self._bucket.list_naps(self._process.name, prefix))
+        return found
 
     async def page(self, prefix: str, limit: int, after: str | None = None) -> list[Stored]:
         found = await self.objects(prefix)
@@ -144,6 +146,11 @@ class SimulatedStore(ObjectStore):
             return self._bucket.objects[key]
         except KeyError:
             raise KeyMissing(key) from None
+
+    async def _nap(self, seconds: float) -> None:
+        if seconds:
+            self._process.paused_until = self._bucket.loop.time() + seconds
+            await self._wait()
 
     async def _read(self) -> None:
         await self._wait()

@@ -9,9 +9,9 @@ from typing import Any
 from lake import layout
 from lake.schema import ImageRecord
 from tests.lake.samples import TENANT, image_id
-from tests.lake.simulation.fleet import Fleet, eraser, fate, rest, run_pass, sealer
+from tests.lake.simulation.closed import closed_hour, moving_watermark
+from tests.lake.simulation.fleet import Fleet, doze, eraser, fate, rest, run_pass, sealer
 from tests.lake.simulation.messages import messages
-from tests.lake.simulation.store import Process
 from tests.lake.simulation.world import RETENTION, Broken, World, patiently, simulated
 
 NAMES = ("a", "b")
@@ -92,7 +92,7 @@ async def erasures(world: World) -> None:
     for process, lake in zombies:
         again = world.upload(process, lake, world.dice.choice(DOOMED), b"x")
         world.loop.create_task(patiently(again, 10_000))
-        _doze(world, process, 5000)
+        doze(world, process, 5000)
     for _ in range(3):
         world.loop.create_task(_hasty_sealer(world, sealers))
     await asyncio.gather(*(eraser(world, erasers, name, 0) for name in DOOMED))
@@ -113,46 +113,13 @@ def _naps(world: World, process: str, key: str) -> float:
     return world.dice.uniform(0, 8) if key.startswith(layout.LAKE_IMAGES) else 0.0
 
 
-def _doze(world: World, process: Process, seconds: float) -> None:
-    """Somewhere in the next store calls of a process it falls asleep."""
-    delay = world.dice.uniform(0, 0.8)
-    until = world.loop.time() + seconds
-    world.loop.call_later(delay, setattr, process, "paused_until", until)
-
-
 async def _hasty_sealer(world: World, sealers: Fleet) -> None:
     process, lake = await sealers.any()
     for _ in range(20):
         if world.dice.random() < 0.5:
-            _doze(world, process, 5)
+            doze(world, process, 5)
         await run_pass(lake, now=True)
         await asyncio.sleep(world.dice.uniform(0, 2))
-
-
-async def closed_hour(world: World) -> None:
-    """An hour is compacted, perhaps by two at once; then rows come late, and others are erased.
-
-    From there on nobody compacts: what sealers do must be enough.
-    """
-    writers, sealers, erasers = (Fleet(world, role, 2) for role in ("writer", "sealer", "eraser"))
-    for name in DOOMED:
-        await world.upload(*await writers.any(), name, b"x")
-    for number, name in enumerate("tuv"):
-        process, lake = await world.process(f"zombie{number}")
-        world.loop.create_task(patiently(world.upload(process, lake, name, b"x"), 20_000))
-        _doze(world, process, 9000)
-    await run_pass((await sealers.any())[1], now=True)
-    await asyncio.sleep(7500)
-    for _ in range(2):
-        process, lake = await sealers.any()
-        if world.dice.random() < 0.3:
-            _doze(world, process, world.dice.uniform(1, 2000))
-        world.loop.create_task(patiently(run_pass(lake, now=True), 3000))
-    await asyncio.sleep(world.dice.choice([0, 1, 5, 600]))
-    people = [eraser(world, erasers, name, world.dice.uniform(0, 60)) for name in DOOMED[:4]]
-    await asyncio.gather(*people)
-    await rest(world, compact=False)
-    world.check_at_rest()
 
 
 async def week_end(world: World) -> None:
@@ -193,7 +160,7 @@ async def _again(world: World, writers: Fleet) -> None:
     for _ in range(12):
         process, lake = await writers.any()
         if world.dice.random() < 0.2:
-            _doze(world, process, world.dice.uniform(1, 300))
+            doze(world, process, world.dice.uniform(1, 300))
         await patiently(world.upload(process, lake, "a", b"x"), 30)
         await asyncio.sleep(world.dice.uniform(0, 20))
 
@@ -217,7 +184,7 @@ def _never_taken_early(world: World) -> Callable[[str], None]:
     return watch
 
 
-STORIES = (working_days, working_days, erasures, week_end, closed_hour, messages)
+STORIES = (working_days, working_days, erasures, week_end, closed_hour, messages, moving_watermark)
 
 
 def tell(seed: int) -> None:

@@ -81,6 +81,8 @@ class World:
         """all that readers may have read"""
         self.settled: set[int] = set()
         """offsets of messages of which somebody was told what they are"""
+        self.published: dict[str, datetime] = {}
+        """id and home of every row that a reader has seen who came at that moment"""
         self._parsed: dict[tuple[str, str], Any] = {}
         self.bucket.watchers.append(self._watch)
 
@@ -129,14 +131,15 @@ class World:
             for row in self._chain(key, data, etag)[0]
         ]
 
-    def seen(self, watermark: datetime | None) -> list[str]:
-        """Image ids of every row that an analyst sees who has read that watermark."""
+    def seen(self, watermark: datetime | None) -> list[tuple[str, datetime]]:
+        """Image id and home of every row that an analyst sees who has read that watermark."""
+        rows = [(row, home_of(key)) for key, row in self.rows()]
         if watermark is None:
-            return [row for _, row in self.rows()]
+            return rows
         oldest = self.bucket.now() - RETENTION
-        fresh = [row for key, row in self.rows() if home_of(key) >= watermark]
+        fresh = [(row, home) for row, home in rows if home >= watermark]
         copied = [
-            row
+            (row, home)
             for key, data, etag in self.below(layout.IMAGE_ROWS.compacted)
             if (begin := layout.parse_compacted_key(key)) and begin < watermark
             for row, home in self._copy(key, data, etag)
@@ -202,15 +205,19 @@ class World:
         """True at every moment."""
         key = layout.watermark_key(layout.IMAGE_ROWS)
         if key in self.bucket.objects:
-            moved = parse_watermark(key, self.bucket.objects[key][0])
+            moved = parse_watermark(key, self.bucket.objects[key][0]).complete_before
             if moved != self.watermark:
                 self.watermarks.append(moved)
         ids: set[str] = set()
-        for watermark in self.watermarks:
-            seen = self.seen(watermark)
-            if len(seen) != len(set(seen)):
+        for watermark in reversed(self.watermarks):
+            rows = self.seen(watermark)
+            seen = {row for row, _ in rows}
+            if len(rows) != len(seen):
                 raise Broken("two rows of one image are visible")
-            ids.update(seen)
+            ids |= seen
+            self._check_published(seen)
+            if watermark == self.watermark:
+                self.published.update(rows)
         self.noted |= {
             (home_of(key), gone)
             for key, data, etag in self.below(layout.LAKE_IMAGES)
@@ -224,11 +231,19 @@ class World:
             if not live and found not in self.waiting_tombstones():
                 raise Broken("a row without its record and objects")
 
+    def _check_published(self, seen: set[str]) -> None:
+        """What a reader saw stays, for those who came earlier and those who come later."""
+        gone = {image_id(name) for name in self.erasing}
+        oldest = self.bucket.now() - RETENTION
+        for row in self.published.keys() - seen - gone:
+            if self.published[row] > oldest:
+                raise Broken("a row that was seen is not there")
+
     def check_at_rest(self) -> None:
         """True when nothing has happened for two hours and sealers had their passes."""
         if self.failure:
             raise self.failure
-        ids = self.seen(self.watermark)
+        ids = [row for row, _ in self.seen(self.watermark)]
         for name, contents in self.promises.acknowledged.items():
             if len(contents) != 1:
                 raise Broken("two contents were acknowledged for one identity")
