@@ -5,6 +5,7 @@ each, the tags that are columns; nothing is copied that is not one of them. What
 range, of another type or behind the end of the block is passed over: bad EXIF harms nobody.
 """
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,8 +31,9 @@ _TEXTS = {2, 129}  # ASCII, UTF-8
 _NUMBERS = {1: "B", 3: "H", 4: "I", 5: "II", 9: "i", 10: "ii"}
 _BELOW_THE_SEA = {1, 3}
 _INLINE_BYTES = 4
-_DATE_CHARACTERS = 19
-_OFFSET_CHARACTERS = 6
+_CLOCK = re.compile(r"(\d{4}):(\d\d):(\d\d) (\d\d):(\d\d):(\d\d)", re.ASCII)
+_DIGITS = re.compile(r"\d+", re.ASCII)
+_OFFSET = re.compile(r"([+-])([01]\d|2[0-3]):([0-5]\d)")
 _EARLIEST_YEAR = 1826  # of the first photograph
 
 
@@ -162,31 +164,29 @@ def _positive(value: float | None) -> float | None:
 
 
 def _moment(taken: _Directory) -> datetime | None:
-    said = taken.text(_TAKEN)
-    if said is None:
+    # By hand: `strptime` imports a module at its first use, and a child can open no file.
+    found = _CLOCK.match(taken.text(_TAKEN) or "")
+    if found is None:
         return None
     try:
-        moment = datetime.strptime(said[:_DATE_CHARACTERS], "%Y:%m:%d %H:%M:%S")  # noqa: DTZ007
+        moment = datetime(*map(int, found.groups()))  # type: ignore[arg-type]  # noqa: DTZ001
     except ValueError:
         return None
     if moment.year < _EARLIEST_YEAR:
         return None
-    digits = (taken.text(_TAKEN_FRACTION) or "")[:3]
+    fraction = _DIGITS.match(taken.text(_TAKEN_FRACTION) or "")
     # The digits behind the point: "5" is half a second.
-    milliseconds = int(digits.ljust(3, "0")) if digits.isascii() and digits.isdigit() else 0
+    milliseconds = int(fraction[0][:3].ljust(3, "0")) if fraction else 0
     return moment.replace(microsecond=1000 * milliseconds)
 
 
 def _offset(said: str | None) -> int | None:
     """Minutes of `+hh:mm`."""
-    if said is None or len(said) != _OFFSET_CHARACTERS or said[0] not in "+-":
+    found = _OFFSET.fullmatch(said or "")
+    if found is None:
         return None
-    hours, colon, minutes = said[1:3], said[3], said[4:]
-    if colon != ":" or not (hours + minutes).isascii() or not (hours + minutes).isdigit():
-        return None
-    if int(hours) >= 24 or int(minutes) >= 60:  # noqa: PLR2004 - of a clock
-        return None
-    return (-1 if said[0] == "-" else 1) * (60 * int(hours) + int(minutes))
+    minutes = 60 * int(found[2]) + int(found[3])
+    return -minutes if found[1] == "-" else minutes
 
 
 def _degrees(gps: _Directory, tag: int, ref: int, signs: str, most: int) -> float | None:

@@ -14,11 +14,11 @@ from processors.thumbhash import thumbhash
 _GRID_SIDE = 128
 _BINS = 8
 _VISIBLE_ALPHA = 128
-_CLUSTERED = 1024
 _CLUSTERS = 5
+_COLORFULNESS_OF = 3  # no divisor of the grid's side, so all of its columns have a part
 _ROUNDS, _CLOSE_ENOUGH = 10, 0.5
 _SEED = 5_489  # any; always the same
-_HASHED_SIDE = 32
+_SMALL_SIDE = 32
 _SHARE_DIGITS = 4
 # R - G, and (R + G)/2 - B, of blue, green and red.
 _OPPONENTS = np.array([[0, -1, 1], [-1, 0.5, 0.5]], np.float32)
@@ -28,9 +28,12 @@ class Palette:
     """What is to be known of an image's colours; cheap to make."""
 
     def __init__(self, image: Image) -> None:
-        self._grid = _on_grid(image, *_within(image))
-        self._seen = _visible(self._grid)
-        self._few = _visible(_on_grid(image, *_of_area(image)))
+        grid = cv2.resize(
+            image.pixels, within(image, _GRID_SIDE), interpolation=cv2.INTER_NEAREST_EXACT
+        )
+        self._seen = _visible(grid.astype(np.uint8, copy=False))
+        whole = Image(grid.astype(np.uint8, copy=False))
+        self._small = whole.resized(*within(whole, _SMALL_SIDE)).pixels
 
     def dominant_color(self) -> str:
         """The most common colour, as `#rrggbb` in sRGB.
@@ -56,21 +59,24 @@ class Palette:
         """
         if not len(self._seen):
             return 0.0
-        opponents = cv2.transform(self._seen.reshape(1, -1, BGR).astype(np.float32), _OPPONENTS)
+        some = self._seen[::_COLORFULNESS_OF].reshape(1, -1, BGR).astype(np.float32)
+        opponents = cv2.transform(some, _OPPONENTS)
         means, deviations = cv2.meanStdDev(opponents)
         return float(np.hypot(*deviations.ravel()) + 0.3 * np.hypot(*means.ravel()))
 
     def dominant_colors(self) -> tuple[Swatch, ...]:
         """At most five colours and the share of pixels next to each, largest first.
 
-        k-means in CIELAB (D65) of some 1,024 pixels: k-means++ with a fixed seed, at most 10
-        rounds. Where an image has fewer colours, fewer; nothing visible gives none.
+        k-means in CIELAB (D65) of the image at 32 pixels a side: k-means++ with a fixed seed,
+        at most 10 rounds. Where an image has fewer colours, fewer; nothing visible gives none.
         """
-        number = min(_CLUSTERS, len(self._few))
+        few = _visible(self._small)
+        number = min(_CLUSTERS, len(few))
         if not number:
             return ()
-        unit = self._few.reshape(1, -1, BGR).astype(np.float32) / 255
-        points = cv2.cvtColor(unit, cv2.COLOR_BGR2Lab).reshape(-1, BGR)
+        unit = few.reshape(1, -1, BGR).astype(np.float32) / 255
+        # A column of them: OpenCV would take a single row of three numbers for three points.
+        points = cv2.cvtColor(unit, cv2.COLOR_BGR2Lab).reshape(-1, 1, BGR)
         cv2.setRNGSeed(_SEED)
         stop = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, _ROUNDS, _CLOSE_ENOUGH)
         _, labels, centres = cv2.kmeans(
@@ -82,12 +88,8 @@ class Palette:
 
     def thumbhash(self) -> bytes:
         """A placeholder of the whole image (`processors.thumbhash`)."""
-        height, width = self._grid.shape[:2]
-        scale = min(1.0, _HASHED_SIDE / max(width, height))
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        small = Image(self._grid).resized(*size).pixels
-        code = cv2.COLOR_BGRA2RGBA if small.shape[2] > BGR else cv2.COLOR_BGR2RGBA
-        return thumbhash(cv2.cvtColor(small, code).astype(np.uint8, copy=False))
+        code = cv2.COLOR_BGRA2RGBA if self._small.shape[2] > BGR else cv2.COLOR_BGR2RGBA
+        return thumbhash(cv2.cvtColor(self._small, code).astype(np.uint8, copy=False))
 
 
 def _swatches(colours: NDArray[np.float32], counts: NDArray[np.intp]) -> tuple[Swatch, ...]:
@@ -114,19 +116,7 @@ def _visible(pixels: Pixels) -> NDArray[np.uint8]:
     return np.ascontiguousarray(rows[:, :BGR]).astype(np.uint8, copy=False)
 
 
-def _on_grid(image: Image, width: int, height: int) -> Pixels:
-    sample = cv2.resize(image.pixels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-    return sample.astype(np.uint8, copy=False)
-
-
-def _within(image: Image) -> tuple[int, int]:
-    scale = min(1.0, _GRID_SIDE / max(image.width, image.height))
+def within(image: Image, side: int) -> tuple[int, int]:
+    """Width and height of `image`, reduced to a longer side of at most `side`."""
+    scale = min(1.0, side / max(image.width, image.height))
     return max(1, round(image.width * scale)), max(1, round(image.height * scale))
-
-
-def _of_area(image: Image) -> tuple[int, int]:
-    """Of `_CLUSTERED` pixels or a few more; whole for a smaller image."""
-    scale = min(1.0, (_CLUSTERED / (image.width * image.height)) ** 0.5)
-    width = max(1, round(image.width * scale))
-    # A ribbon one pixel high gets all of them lengthwise.
-    return width, max(1, min(image.height, round(_CLUSTERED / width)))

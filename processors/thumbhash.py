@@ -47,15 +47,15 @@ def _channel(plane: Plane, columns: int, rows: int) -> _Channel:
     """Mean; the other frequencies of the upper left triangle, 0 to 1; and what scales them."""
     height, width = plane.shape
     found = _cosines(rows, height) @ plane @ _cosines(columns, width).T / (width * height)
-    triangle = [
-        float(found[y, x])
-        for y in range(rows)
-        for x in range(columns)
-        if x * rows < columns * (rows - y)
-    ]
-    mean, varying = triangle[0], triangle[1:]
-    scale = max(abs(each) for each in varying)
+    mean, *varying = found[_triangle(columns, rows)].tolist()
+    scale = max(*varying, -min(varying))
     return mean, [0.5 + 0.5 / scale * each for each in varying] if scale else varying, scale
+
+
+@lru_cache(maxsize=64)
+def _triangle(columns: int, rows: int) -> NDArray[np.bool_]:
+    down, across = np.indices((rows, columns))
+    return across * rows < columns * (rows - down)
 
 
 @lru_cache(maxsize=256)
