@@ -73,6 +73,11 @@ ACKNOWLEDGED: Final = (
         "Keys under fixed prefixes of one bucket: each image and each file has its own.",
     ),
     Acknowledged(
+        _iam(rf"(<Lake\.Arn>|{_LAKE})/(images|journal|lake|rejections|presets)/\*"),
+        ".*-data/ReplicationPolicy",
+        "S3 copies whatever is below the prefixes that are replicated; it names no single key.",
+    ),
+    Acknowledged(
         _iam(_LAKE + r"/lake/\*"),
         ".*-analytics/Analyst",
         "Sealed files under one prefix of one bucket; their names hold the minute of their rows.",

@@ -7,6 +7,8 @@ from infra import contract
 HTTPS: Final = 443
 HTTP: Final = 80
 API: Final = contract.PORT
+# The entrypoint's own answer to the balancer's health check (node/health.py).
+HEALTH: Final = 8001
 DATABASE: Final = 5433
 CACHE: Final = 6380
 # MSK with TLS and IAM; the number is AWS's.

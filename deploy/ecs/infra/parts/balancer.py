@@ -87,6 +87,8 @@ class Balancer:
             target_type="ip",
             protocol="HTTP",
             port=ports.API,
+            # Not Serve's own port: a node that leaves says no there and goes on serving.
+            health_check_port=str(ports.HEALTH),
             health_check_path=HEALTH_PATH,
             health_check_interval_seconds=5,
             health_check_timeout_seconds=4,

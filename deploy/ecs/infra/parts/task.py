@@ -13,8 +13,10 @@ from infra.stack import Stack
 
 # Fargate's ceiling, and enough for the drain below.
 STOP_SECONDS = 120
+# From a failed health check to Ray's drain: two checks of the balancer, 5 s apart, and some.
+LEAVE_SECONDS = 15
 # `ray start --block` marks its node draining, waits so long for its replicas, then stops.
-DRAIN_SECONDS = 105
+DRAIN_SECONDS = 85
 # The user that the image makes.
 USER = "10001:10001"
 _SCRATCH = "/scratch"

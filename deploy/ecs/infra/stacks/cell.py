@@ -161,6 +161,7 @@ class CellStack(Stack):
             "PIXLAKE_SANDBOX_REQUIRE_SECCOMP": "true",
             # In Ray 2.60 a cluster without this is open and only warns.
             "RAY_AUTH_MODE": "token",
+            "NODE_LEAVE_SECONDS": str(task.LEAVE_SECONDS),
             "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": str(task.DRAIN_SECONDS),
         }
 
@@ -169,6 +170,8 @@ class CellStack(Stack):
         if gcs is None:
             return {}
         return {
+            # Who signs ElastiCache's certificates is in the image's store; Ray looks nowhere else.
+            "RAY_REDIS_CA_PATH": "/etc/ssl/certs",
             "RAY_REDIS_ADDRESS": f"rediss://{gcs.attr_primary_end_point_address}:{ports.CACHE}",
             # Of this cell and image for ever: a new head finds the state of the old one.
             "RAY_external_storage_namespace": f"{self.stack_name}-{self._cell.image_tag}",

@@ -115,7 +115,8 @@ class NetworkStack(Stack):
         region, given = self.settings.region, self.settings.network.cloudfront_prefix_list
         cloudfront = ec2.Peer.prefix_list(given or cloudfront_prefix_list(region))
         self.alb_group.add_ingress_rule(cloudfront, ec2.Port.tcp(ports.HTTPS), "CloudFront")
-        self._path(self.alb_group, self.node_group, ports.API, "requests and health checks")
+        self._path(self.alb_group, self.node_group, ports.API, "requests")
+        self._path(self.alb_group, self.node_group, ports.HEALTH, "health checks")
         self._path(self.node_group, self.database_group, ports.DATABASE, "accounts")
         self._path(self.node_group, self.cache_group, ports.CACHE, "limits and the state of Ray")
         self._path(self.node_group, self.kafka_group, ports.KAFKA, "Kafka by IAM")

@@ -101,7 +101,9 @@ def _two_heads(assembly: Assembly) -> None:
 
 def stops_outlast_drains(assembly: Assembly) -> Iterator[str]:
     for task, container in containers(assembly):
-        drain = int(_variables(container)["RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"])
+        variables = _variables(container)
+        drain = int(variables["RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"])
+        drain += int(variables["NODE_LEAVE_SECONDS"])
         if not drain + 10 <= container.get("StopTimeout", 30) <= _CEILING:
             yield f"{task.name}: killed before its replicas are drained"
 
@@ -210,7 +212,25 @@ def _no_grace(assembly: Assembly) -> None:
     assembly.one("cell-a", "WorkerService").props.pop("HealthCheckGracePeriodSeconds")
 
 
+def nodes_leave_before_they_stop(assembly: Assembly) -> Iterator[str]:
+    """The balancer asks the entrypoint, which says no before anything stops."""
+    leave = min(int(_variables(one)["NODE_LEAVE_SECONDS"]) for _, one in containers(assembly))
+    for target in assembly.resources("AWS::ElasticLoadBalancingV2::TargetGroup"):
+        checks = (
+            target.props["HealthCheckIntervalSeconds"] * target.props["UnhealthyThresholdCount"]
+        )
+        if checks + target.props["HealthCheckTimeoutSeconds"] > leave:
+            yield f"{target.name}: still sends requests to a node that stops"
+        if target.props.get("HealthCheckPort") != "8001":
+            yield f"{target.name}: asks Serve, which does not know that the task is to stop"
+
+
+def _asks_serve(assembly: Assembly) -> None:
+    del assembly.one("platform", "TargetsA").props["HealthCheckPort"]
+
+
 RULES = (
+    Rule(nodes_leave_before_they_stop, _asks_serve),
     Rule(fargate_gets_what_it_knows, _shared_memory_on_fargate),
     Rule(objects_fit_into_memory, _large_store),
     Rule(memory_is_limited, _no_limit),
