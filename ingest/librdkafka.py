@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ingest import msk_iam
 from ingest.settings import IngestSettings
 
 Config = dict[str, Any]
@@ -48,7 +49,7 @@ FRAMING_BYTES = 1_000_000
 def client_config(settings: IngestSettings) -> Config:
     """What every client of the cluster needs."""
     key_password, password = settings.kafka_ssl_key_password, settings.kafka_sasl_password
-    given = {
+    given: Config = {
         "bootstrap.servers": settings.kafka_bootstrap_servers,
         "client.id": "pixlake",
         "security.protocol": settings.kafka_security_protocol,
@@ -64,6 +65,10 @@ def client_config(settings: IngestSettings) -> Config:
         # The default, 10 s, is a long time to go on waiting for a broker that is back.
         "reconnect.backoff.max.ms": 2000,
     }
+    if settings.kafka_sasl_mechanism == "AWS_MSK_IAM":
+        region = settings.kafka_iam_region or ""
+        given["sasl.mechanism"] = "OAUTHBEARER"
+        given["oauth_cb"] = lambda _: msk_iam.token(region)
     return {name: value for name, value in given.items() if value is not None}
 
 

@@ -102,8 +102,11 @@ class IngestSettings(BaseSettings):
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         default="PLAINTEXT", description="how to talk to the brokers"
     )
-    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
-        default=None, description="how to log in"
+    kafka_sasl_mechanism: (
+        Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "AWS_MSK_IAM"] | None
+    ) = Field(default=None, description="how to log in; AWS_MSK_IAM: by the AWS credential chain")
+    kafka_iam_region: str | None = Field(
+        default=None, description="region of the Amazon MSK cluster, for AWS_MSK_IAM"
     )
     kafka_sasl_username: str | None = Field(default=None, description="user for SASL")
     kafka_sasl_password: SecretStr | None = Field(default=None, description="password for SASL")
@@ -122,7 +125,13 @@ class IngestSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if self.kafka_security_protocol.startswith("SASL") and not (
+        if self.kafka_sasl_mechanism == "AWS_MSK_IAM":
+            if self.kafka_security_protocol != "SASL_SSL" or not self.kafka_iam_region:
+                raise ValueError(
+                    "PIXLAKE_KAFKA_SASL_MECHANISM=AWS_MSK_IAM needs PIXLAKE_KAFKA_IAM_REGION and "
+                    "PIXLAKE_KAFKA_SECURITY_PROTOCOL=SASL_SSL"
+                )
+        elif self.kafka_security_protocol.startswith("SASL") and not (
             self.kafka_sasl_mechanism and self.kafka_sasl_username and self.kafka_sasl_password
         ):
             raise ValueError(
