@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pixlake.cli import output
+from pixlake.cli.bill import bill, profiles, total
 from pixlake.cli.capacity import Plan, Question, measured, prices
 from pixlake.cli.capacity import plan as planned
 from pixlake.cli.failures import UsageFault
@@ -44,6 +45,10 @@ def plan(
     kafka_days: Annotated[
         float, typer.Option("--kafka-days", min=0, help="Days that Kafka keeps messages.")
     ] = 1.0,
+    profile: Annotated[
+        str | None,
+        typer.Option("--profile", help="The whole bill of an environment: small or large."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Tell what a rate of images needs and costs on AWS, and what ends first.
@@ -67,6 +72,9 @@ def plan(
         retention_days=retention_days,
         kafka_days=kafka_days,
     )
+    if profile is not None:
+        _bill(profile, question, json=json)
+        return
     answer = planned(question)
     if json:
         output.emit(_document(question, answer))
@@ -80,6 +88,32 @@ def _photo(text: str) -> tuple[int, str]:
     if found is None or not size:
         raise UsageFault(f"--photo {text!r} is not a size such as 74KB, 1.2MB or 2MB-png")
     return size, "png" if found[3] else "jpeg"
+
+
+def _bill(profile: str, question: Question, *, json: bool) -> None:
+    if profile not in profiles():
+        raise UsageFault(f"--profile {profile!r} is none of {', '.join(profiles())}")
+    lines = bill(profile, question)
+    if json:
+        output.emit(
+            {
+                "asked": asdict(question),
+                "profile": {"name": profile, **asdict(profiles()[profile])},
+                "usd_a_month": total(lines),
+                "bill": [asdict(line) for line in lines],
+                "prices": prices(),
+            }
+        )
+        return
+    rows = [(line.system, f"{line.a_month:,.0f}", line.knob) for line in lines]
+    rows.append(("in all", f"{total(lines):,.0f}", ""))
+    output.table(("system", "USD a month", "what moves it"), rows, right=("USD a month",))
+    print(
+        f"\n{question.rate:g} images/s of {question.photo:,} bytes, day and night, by "
+        f"{question.door}; sizes of {profiles()[profile].source}, more nodes where needed. Not in "
+        "it: what people fetch"
+    )
+    _doubt()
 
 
 def _document(question: Question, answer: Plan) -> dict[str, object]:
@@ -118,9 +152,16 @@ def _show(question: Question, answer: Plan) -> None:
         [(each.name, f"{each.share * _PERCENT:,.1f} %", each.remedy) for each in answer.bounds],
         right=("used",),
     )
-    doubtful = [name for name, entry in prices()["prices"].items() if not entry["checked"]]
+    _doubt()
+
+
+def _doubt() -> None:
+    known = [
+        entry for name in ("prices", "instances", "managed") for entry in prices()[name].values()
+    ]
+    doubtful = [entry for entry in known if not entry["checked"]]
     print(
-        f"\nprices of {prices()['region']}, noted {prices()['noted']}; "
-        f"{len(doubtful)} of {len(prices()['prices'])}, and those of instances, are not checked "
-        "against AWS's own pages: do that before you rely on them"
+        f"\nprices of {prices()['region']}, noted {prices()['noted']}; {len(doubtful)} of "
+        f"{len(known)} are from memory, not checked against AWS's own pages: do that before you "
+        "rely on them (docs/capacity.md)"
     )

@@ -1,6 +1,7 @@
 """`plan`: arithmetic that a person can repeat, on figures that somebody measured."""
 
 import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from pixlake.cli.bill import bill, profiles, total
 from pixlake.cli.capacity import Plan, Question, measured, per_image, plan, prices
 from pixlake.cli.main import app
 
-CAPACITY = (Path(__file__).parents[2] / "docs" / "capacity.md").read_text()
+ROOT = Path(__file__).parents[2]
+CAPACITY = (ROOT / "docs" / "capacity.md").read_text()
 
 
 def asked(*words: str) -> dict[str, Any]:
@@ -136,3 +139,81 @@ def test_the_page_says_what_the_command_says(rate: int, photo: str, door: str) -
         f"| {answer['first_bottleneck']} |"
     )
     assert row in CAPACITY, "run: python -m benchmarks.capacity_page"
+
+
+@pytest.mark.parametrize("name", ["small", "large"])
+def test_a_profile_has_the_sizes_of_its_environment(name: str) -> None:
+    sizes = profiles()[name]
+    environment = tomllib.loads((ROOT / sizes.source).read_text())
+    cluster, network = environment["cluster"], environment["network"]
+    for kind in ("head", "worker", "ingest"):
+        assert list(getattr(sizes, kind)) == [cluster[kind]["cpu"], cluster[kind]["memory"]]
+    assert (sizes.workers, sizes.ingests) == (
+        cluster["worker"]["minimum"],
+        cluster["ingest"]["minimum"],
+    )
+    assert (sizes.capacity, sizes.cells) == (cluster["capacity"], len(cluster["cells"]))
+    assert sizes.nat_gateways == network["nat_gateways"]
+    assert bool(sizes.interface_endpoints) == network.get("interface_endpoints", True)
+    assert (sizes.zones, sizes.replicate) == (len(environment["zones"]), environment["replicate"])
+    kafka = environment.get("kafka", {})
+    assert sizes.brokers == kafka.get("instance", "kafka.t3.small")
+    assert sizes.broker_count == kafka.get("brokers_per_zone", 1) * sizes.zones
+    assert sizes.broker_gb == kafka.get("storage_gb", 100)
+    database, cache = environment.get("database", {}), environment.get("cache", {})
+    assert sizes.database == database.get("instance", "db.t4g.medium")
+    assert sizes.database_gb == database.get("storage_gb", 20)
+    assert sizes.cache == cache.get("node", "cache.t4g.small")
+    assert sizes.cache_nodes == cache.get("replicas", 1) + 1
+    assert bool(sizes.gcs_nodes) == cluster.get("gcs_fault_tolerance", False)
+
+
+@pytest.mark.parametrize("door", ["api", "kafka"])
+def test_the_bill_has_every_system_and_a_knob_for_each(door: str) -> None:
+    found = asked("--rate", "1", "--door", door, "--profile", "small")
+    systems = " ".join(line["system"] for line in found["bill"])
+    for system in (
+        "ECS",
+        "S3",
+        "CloudFront",
+        "WAF",
+        "ALB",
+        "MSK",
+        "RDS",
+        "ElastiCache",
+        "NAT",
+        "endpoints",
+        "CloudWatch",
+        "CloudTrail",
+        "KMS",
+        "Secrets",
+        "Route 53",
+        "ECR",
+        "Backup",
+        "Athena",
+        "Glue",
+        "QuickSight",
+        "VPN",
+        "Direct Connect",
+        "Shield",
+    ):
+        assert system in systems
+    assert all(line["knob"] for line in found["bill"])
+    assert found["usd_a_month"] == pytest.approx(sum(line["a_month"] for line in found["bill"]))
+
+
+def test_an_idle_environment_costs_what_stands_there_by_hand() -> None:
+    lines = {line.system: line.a_month for line in bill("small", Question(1e-6, 74_000))}
+    assert lines["MSK"] == pytest.approx(3 * (0.0456 * 730 + 100 * 0.1))
+    assert lines["NAT gateways"] == pytest.approx(0.05 * 730, rel=1e-4)
+    assert lines["S3: storage"] < 0.01
+
+
+def test_more_images_never_cost_less() -> None:
+    low, high = (total(bill("large", Question(rate, 1_200_000))) for rate in (10, 1000))
+    assert low < high
+
+
+def test_an_unknown_profile_is_refused() -> None:
+    done = CliRunner().invoke(app, ["plan", "--rate", "1", "--profile", "huge"])
+    assert done.exit_code == 2
