@@ -12,6 +12,8 @@ from typing import Any
 import ray
 from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
 
+from node import names
+from node.backlog import waiting
 from node.config import serve_config
 from node.metrics import Counts, emf
 from node.settings import NodeSettings
@@ -47,7 +49,19 @@ class Director:
 
     @staticmethod
     def _nodes() -> Counter[str]:
-        return Counter(node["Labels"].get("kind", "head") for node in ray.nodes() if node["Alive"])
+        # A node that drains gets no replicas, or those on it would wait for a place to go to.
+        gcs: Any = ray.worker.global_worker.gcs_client
+        draining = gcs.get_draining_nodes()
+        nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+        return Counter(
+            node["Labels"].get("kind", "head")
+            for node in nodes
+            if node["Alive"] and node["NodeID"] not in draining
+        )
+
+    def waiting(self, counts: Counts) -> dict[str, float]:
+        """Images a node, by kind."""
+        return waiting(self._serve.get_serve_details(), counts.workers)
 
     def _replicas(self) -> tuple[int, int]:
         """Replicas that are wanted, and that run."""
@@ -63,8 +77,8 @@ class Director:
 def main() -> None:
     """Until it is killed."""
     settings = NodeSettings()
-    address = settings.address or ray.util.get_node_ip_address()
-    ray.init(address="auto", log_to_driver=False, namespace="director")
+    address = settings.address or names.own_address()
+    _join(f"{address}:{settings.head_port}")
     director = Director(settings, address)
     told = 0.0
     while True:
@@ -75,8 +89,24 @@ def main() -> None:
         else:
             if time.monotonic() - told >= _METRIC_SECONDS:
                 told = time.monotonic()
-                print(json.dumps(emf(settings, counts)), flush=True)  # noqa: T201  # to the log
+                print(json.dumps(emf(settings, counts)), flush=True)  # to the log
         time.sleep(_PERIOD_SECONDS)
+
+
+def _tell(line: dict[str, Any]) -> None:
+    print(json.dumps(line), flush=True)  # CloudWatch reads the log
+
+
+def _join(address: str) -> None:
+    """Once the head is up, of which its directory is the first part."""
+    while True:
+        try:
+            ray.init(address=address, log_to_driver=False, namespace="director")
+        except (ConnectionError, RuntimeError) as error:
+            log.info("the head is not there yet: %s", error)
+            time.sleep(_PERIOD_SECONDS)
+        else:
+            return
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Metrics as CloudWatch's embedded format: a line of the log that CloudWatch reads as figures."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,12 @@ class Counts:
     running: int
 
 
+def backlog(settings: NodeSettings, kind: str, images: float) -> dict[str, Any]:
+    """One line of the log: what `infra/parts/scaling.py` follows."""
+    figures = {"BacklogPerWorker": images}
+    return _line(settings, {"Kind": kind}, figures)
+
+
 def emf(settings: NodeSettings, counts: Counts) -> dict[str, Any]:
     """One line of the log, as a JSON object."""
     figures = {
@@ -26,18 +33,24 @@ def emf(settings: NodeSettings, counts: Counts) -> dict[str, Any]:
         "KafkaDoors": counts.ingests,
         "ReplicasMissing": max(0, counts.wanted - counts.running),
     }
+    return _line(settings, {}, figures)
+
+
+def _line(
+    settings: NodeSettings, more: Mapping[str, str], figures: Mapping[str, float]
+) -> dict[str, Any]:
+    dimensions = {"Stage": settings.stage, "Cell": settings.cell, **more}
     return {
         "_aws": {
             "Timestamp": int(time.time() * 1000),
             "CloudWatchMetrics": [
                 {
                     "Namespace": NAMESPACE,
-                    "Dimensions": [["Stage", "Cell"]],
+                    "Dimensions": [list(dimensions)],
                     "Metrics": [{"Name": name, "Unit": "Count"} for name in figures],
                 }
             ],
         },
-        "Stage": settings.stage,
-        "Cell": settings.cell,
+        **dimensions,
         **figures,
     }

@@ -35,6 +35,10 @@ class NodeKafkaIngest(KafkaIngest):
     async def __init__(self) -> None:  # type: ignore[misc]  # Serve awaits it
         await super().__init__(IngestSettings())
 
+    async def lag(self) -> int | None:
+        """Messages that wait in the partitions of this door; None while nobody knows."""
+        return self._consumer.status().lag
+
 
 class NodeSealer(SealerLoop):
     """Seals and sweeps."""

@@ -4,7 +4,7 @@ import logging
 import os
 
 import psycopg
-from psycopg import sql
+from psycopg import conninfo, sql
 
 from node.settings import NodeSettings, tls
 
@@ -27,14 +27,15 @@ def statements(password: str, *, known: bool) -> list[sql.Composed]:
 def make_user() -> int:
     """Exit code; reads `SETUP_…` and `NODE_DATABASE_…`."""
     read = os.environ
-    with psycopg.connect(
+    how = conninfo.make_conninfo(
         host=read["NODE_DATABASE_HOST"],
         port=int(read["NODE_DATABASE_PORT"]),
         dbname=read["NODE_DATABASE_NAME"],
         user=read["SETUP_MASTER_USER"],
         password=read["SETUP_MASTER_PASSWORD"],
         **tls(NodeSettings.model_fields["database_ca"].default),
-    ) as connection:
+    )
+    with psycopg.connect(how) as connection:
         found = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [USER])
         for statement in statements(read["SETUP_PASSWORD"], known=found.fetchone() is not None):
             connection.execute(statement)

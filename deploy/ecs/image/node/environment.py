@@ -3,15 +3,23 @@
 As `pixlake/embedded/ray_environment.py`, for a node that others must reach.
 """
 
+import os
 from pathlib import Path
 
 from pixlake.embedded.haproxy import write_launcher
 
+from node import names
 from node.settings import Kind, NodeSettings
 
 # Replicas' own HTTP servers; HAProxy of every node goes to all of them.
 REPLICA_PORTS = (30_000, 31_000)
 METRICS_PORT = 8080
+
+
+def node_environment(settings: NodeSettings, kind: Kind) -> dict[str, str]:
+    """All that Ray's processes on this node get: the task's own variables, and ours."""
+    address = settings.address or names.own_address()
+    return {**os.environ, **ray_environment(settings, kind), "NODE_ADDRESS": address}
 
 
 def ray_environment(settings: NodeSettings, kind: Kind) -> dict[str, str]:
@@ -29,6 +37,9 @@ def ray_environment(settings: NodeSettings, kind: Kind) -> dict[str, str]:
         # The root file system is read only.
         "HOME": str(home),
         "TMPDIR": str(settings.scratch),
+        # As all other programs look names up; gRPC's own way asks a server for a name that
+        # /etc/hosts has, and waits for the answer.
+        "GRPC_DNS_RESOLVER": "native",
         "RAY_AUTH_MODE": "token",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ROTATION_MAX_BYTES": "20000000",
@@ -53,25 +64,22 @@ def ray_environment(settings: NodeSettings, kind: Kind) -> dict[str, str]:
         "SERVE_SOCKET_REUSE_PORT_ENABLED": "0",
         # The balancer notices within two of its checks, 5 s apart, that a node drains.
         "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": "15",
+        # The other nodes' HAProxies know within a second that a replica goes.
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",
         "PIXLAKE_HOME": str(home),
         "PIXLAKE_HTTP_PORT": str(settings.api_port),
     }
+    if kind == "head":
+        # The controller lives here: it is never idle, and nobody is balanced to it.
+        found["RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"] = "0"
+    if kind == "ingest" and settings.kafka_cluster_arn:
+        from node.msk import kafka_environment  # noqa: PLC0415  # boto3 is slow to import
+
+        found |= kafka_environment(settings.kafka_cluster_arn)
     url = settings.database_url
     if kind != "head" and url is not None:
         found["PIXLAKE_DATABASE_URL"] = url
     return found
-
-
-def own_address(settings: NodeSettings) -> str:
-    """Of this node, as the others see it; raises OSError where the head has no name yet."""
-    import socket  # noqa: PLC0415
-
-    if settings.address:
-        return settings.address
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        # No packet is sent: the kernel only says which way it would go.
-        probe.connect(("192.0.2.1", 9))
-        return str(probe.getsockname()[0])
 
 
 def writable(folder: Path) -> bool:

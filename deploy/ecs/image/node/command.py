@@ -11,7 +11,7 @@ def ray_start(settings: NodeSettings, kind: Kind, address: str, password: str | 
     """It stays in the foreground: on SIGTERM it drains the node, then stops it."""
     head = kind == "head"
     command = [
-        str(Path(sys.executable).with_name("ray")),
+        str(settings.ray or Path(sys.executable).with_name("ray")),
         "start",
         "--block",
         "--disable-usage-stats",

@@ -24,10 +24,22 @@ class NodeSettings(BaseSettings):
         default=None, description="of this node; default: the one that leads to the head"
     )
     api_port: int = Field(default=8000, description="of the API on each worker")
+    health_port: int = Field(default=8001, description="of the balancer's check, on a worker")
+    join_seconds: float = Field(
+        default=300, gt=0, description="how long a node looks for its head before it gives up"
+    )
+    leave_seconds: float = Field(
+        default=15,
+        ge=0,
+        description="from a failed health check to Ray's drain: two checks and some",
+    )
     cpus: int = Field(default=1, ge=1, description="for Ray to give away")
     memory_bytes: int = Field(default=2_000_000_000, description="for Ray to give away")
     object_store_bytes: int = Field(default=128 * 1024 * 1024, description="of this node")
     scratch: Path = Field(default=Path("/scratch"), description="the one folder to write to")
+    ray: Path | None = Field(
+        default=None, description="program in place of the `ray` beside this Python"
+    )
     database_host: str | None = None
     database_port: int = 5432
     database_name: str = "pixlake"

@@ -1,0 +1,33 @@
+"""The image's entrypoint: `python -m node head|worker|ingest|setup`, or a command of `pixlake`.
+
+What is no kind of node goes to the command: `docker run IMAGE audit --full`.
+"""
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+from node.life import Life
+from node.settings import NodeSettings
+
+KINDS = ("head", "worker", "ingest")
+
+
+def main() -> int:
+    """Exit code: 0 after SIGTERM, else of what ended."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    kind = sys.argv[1] if len(sys.argv) > 1 else ""
+    if kind == "setup":
+        from node.setup import make_user  # noqa: PLC0415  # only this task has the driver's secrets
+
+        return make_user()
+    if kind in KINDS:
+        return Life(kind, NodeSettings()).run()  # type: ignore[arg-type]  # one of the three
+    command = str(Path(sys.executable).with_name("pixlake"))
+    os.execv(command, [command, *sys.argv[1:]])  # noqa: S606  # the image's own
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,129 @@
+"""The life of a node: find the head, start Ray, answer for its health, leave unnoticed.
+
+On SIGTERM ECS waits for the task's stop timeout, then kills. Within that:
+  1. the health door says 503, while everything else goes on: the balancer sends no more
+  2. after `leave_seconds` Ray is told; it moves replicas away and lets them finish
+  3. once none is left, the rest of Ray stops
+A head does neither: nobody is balanced to it, and it is never idle.
+"""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from types import FrameType
+
+from node import environment, names, quiet
+from node.command import ray_start
+from node.health import HealthDoor
+from node.settings import Kind, NodeSettings
+
+log = logging.getLogger("node")
+
+_CHECK_SECONDS = 0.5
+# A node that never joined may try again; one that did, and ended, is ECS's to replace.
+_JOINED_SECONDS = 30.0
+
+
+class Life:
+    """One node, from start to stop."""
+
+    def __init__(self, kind: Kind, settings: NodeSettings) -> None:
+        self._kind, self._settings = kind, settings
+        self._told_at: float | None = None
+        self._ray: subprocess.Popen[bytes] | None = None
+        self._director: subprocess.Popen[bytes] | None = None
+        self._variables: dict[str, str] = {}
+        self._password: str | None = None
+
+    def run(self) -> int:
+        """Exit code: 0 after SIGTERM, 1 where the node could not begin, else Ray's own."""
+        signal.signal(signal.SIGTERM, self._tell)
+        signal.signal(signal.SIGINT, self._tell)
+        if not environment.writable(self._settings.scratch):
+            log.error("%s cannot be written to", self._settings.scratch)
+            return 1
+        self._variables = environment.node_environment(self._settings, self._kind)
+        self._password = self._variables.pop("RAY_REDIS_PASSWORD", None)
+        door = HealthDoor(self._settings.health_port, self._settings.api_port)
+        if self._kind == "worker":
+            door.start()
+        try:
+            return self._live(door)
+        finally:
+            self._end_director()
+
+    def _live(self, door: HealthDoor) -> int:
+        ends = time.monotonic() + self._settings.join_seconds
+        while self._told_at is None:
+            if self._kind != "head" and not self._found_head(ends):
+                return 0 if self._told_at is not None else 1
+            started = time.monotonic()
+            code = self._until_ray_ends(door)
+            if self._told_at is not None:
+                break
+            if time.monotonic() > min(ends, started + _JOINED_SECONDS) or self._kind == "head":
+                return code or 1
+            log.warning("could not join (exit code %s), trying again", code)
+        return 0
+
+    def _found_head(self, ends: float) -> bool:
+        """Wait until the head answers on its port; False at SIGTERM or when time is up."""
+        head, port = self._settings.head, self._settings.head_port
+        said = False
+        while self._told_at is None:
+            if names.answers(head, port):
+                return True
+            if time.monotonic() > ends:
+                log.error("no head at %s:%s", head, port)
+                return False
+            if not said:
+                log.info("waiting for the head at %s:%s", head, port)
+                said = True
+            time.sleep(_CHECK_SECONDS)
+        return False
+
+    def _until_ray_ends(self, door: HealthDoor) -> int:
+        command = ray_start(
+            self._settings, self._kind, self._variables["NODE_ADDRESS"], self._password
+        )
+        # A session of its own: a Ctrl-C is ours to hand on, at its time.
+        self._ray = subprocess.Popen(  # our own command line
+            command, env=self._variables, start_new_session=True
+        )
+        asked = False
+        while True:
+            try:
+                return self._ray.wait(_CHECK_SECONDS)
+            except subprocess.TimeoutExpired:
+                if self._kind == "head" and self._told_at is None:
+                    self._keep_director()
+            if asked and not quiet.serving():
+                quiet.end_raylet()
+            if self._told_at is None or asked:
+                continue
+            door.leave()
+            wait = self._settings.leave_seconds if self._kind == "worker" else 0.0
+            if time.monotonic() - self._told_at >= wait:
+                log.info("telling Ray to drain and stop")
+                self._ray.send_signal(signal.SIGTERM)
+                asked = True
+
+    def _keep_director(self) -> None:
+        if self._director is None or self._director.poll() is not None:
+            self._director = subprocess.Popen(  # our own command line
+                [sys.executable, "-m", "node.director"], env=self._variables
+            )
+
+    def _end_director(self) -> None:
+        if self._director is not None:
+            self._director.kill()
+            self._director.wait()
+
+    def _tell(self, number: int, _: FrameType | None) -> None:
+        if self._told_at is None:
+            # os.write: a log handler may be in the middle of a line.
+            os.write(2, f"signal {number}: leaving\n".encode())
+            self._told_at = time.monotonic()

@@ -1,0 +1,277 @@
+"""What a task of ECS runs, without Ray: `make cluster-rehearsal` tries it with all of it."""
+
+import http.client
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from node.command import ray_start
+from node.config import serve_config
+from node.environment import node_environment
+from node.health import HealthDoor, alive
+from node.metrics import Counts, backlog, emf
+from node.settings import Kind, NodeSettings
+from node.setup import statements
+from pydantic import SecretStr
+
+from pixlake.embedded.ports import free_port
+
+IMAGE = Path(__file__).parents[2] / "deploy" / "ecs" / "image"
+# As `ray start --block`: it stays, tells what it was asked, and ends on SIGTERM.
+RAY = """\
+#!/bin/sh
+echo "$@" >> {said}
+trap 'echo SIGTERM >> {said}; exit 1' TERM
+while :; do sleep 0.05; done
+"""
+
+
+def settings(scratch: Path, **more: Any) -> NodeSettings:
+    return NodeSettings(stage="s", cell="a", head="head.internal", scratch=scratch, **more)
+
+
+@pytest.fixture
+def serve() -> Iterator[tuple[int, list[int]]]:
+    """Something that answers for Serve; the list holds its status."""
+    status = [200]
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status[0])
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = HTTPServer(("127.0.0.1", 0), Answer)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield server.server_port, status
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def asked(port: int) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection.request("GET", "/-/healthz")
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+def test_the_balancer_hears_no_before_serve_stops(serve: tuple[int, list[int]]) -> None:
+    api, status = serve
+    door = HealthDoor(free_port(), api)
+    door.start()
+    assert asked(door.port) == 200
+    status[0] = 503
+    assert asked(door.port) == 503
+    status[0] = 200
+    door.leave()
+    assert asked(door.port) == 503
+    assert asked(api) == 200
+    door.stop()
+
+
+def test_no_serve_is_no_health() -> None:
+    assert HealthDoor(free_port(), free_port()).state()[0] is False
+
+
+@pytest.mark.parametrize(
+    ("kind", "names", "expected"),
+    [
+        ("head", {"gcs_server", "raylet"}, True),
+        ("head", {"raylet"}, False),
+        ("worker", {"raylet"}, True),
+        ("ingest", {"python"}, False),
+    ],
+)
+def test_ecs_looks_for_the_processes_of_a_node(
+    kind: str, names: set[str], *, expected: bool
+) -> None:
+    assert alive(kind, names) is expected
+
+
+@pytest.fixture
+def fake_ray(tmp_path: Path) -> tuple[dict[str, str], Path]:
+    """An environment whose `ray` writes down what happens to it, and the file it writes to."""
+    programs, said = tmp_path / "bin", tmp_path / "said"
+    programs.mkdir()
+    (programs / "ray").write_text(RAY.format(said=said))
+    (programs / "ray").chmod(stat.S_IRWXU)
+    (programs / "python").symlink_to(sys.executable)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    paths = [str(IMAGE), str(IMAGE.parents[2]), *sys.path]
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+        "NODE_STAGE": "s",
+        "NODE_CELL": "a",
+        "NODE_HEAD": "127.0.0.1",
+        "NODE_ADDRESS": "127.0.0.1",
+        "NODE_SCRATCH": str(scratch),
+        "NODE_LEAVE_SECONDS": "0.5",
+        "NODE_RAY": str(programs / "ray"),
+        "NODE_API_PORT": str(free_port()),
+        "NODE_HEALTH_PORT": str(free_port()),
+    }, said
+
+
+def until(condition: Any) -> None:
+    ends = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+
+
+def test_a_worker_joins_late_and_leaves_in_order(fake_ray: tuple[dict[str, str], Path]) -> None:
+    environment, said = fake_ray
+    head = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "node", "worker"],
+        env={**environment, "NODE_HEAD_PORT": str(head)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    assert "waiting for the head" in process.stderr.readline()
+    assert not said.exists()
+    with socket.create_server(("127.0.0.1", head)):
+        until(said.exists)
+        assert f"--address=127.0.0.1:{head}" in said.read_text()
+        process.send_signal(signal.SIGTERM)
+        until(lambda: asked(int(environment["NODE_HEALTH_PORT"])) == 503)
+        assert "SIGTERM" not in said.read_text()
+        assert process.wait(30) == 0
+    process.stderr.close()
+    assert said.read_text().endswith("SIGTERM\n")
+
+
+def test_a_worker_without_a_head_gives_up(fake_ray: tuple[dict[str, str], Path]) -> None:
+    environment, said = fake_ray
+    done = subprocess.run(
+        [sys.executable, "-m", "node", "worker"],
+        env={**environment, "NODE_HEAD_PORT": str(free_port()), "NODE_JOIN_SECONDS": "0.5"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "no head at" in done.stderr
+    assert not said.exists()
+
+
+@pytest.mark.parametrize("kind", ["head", "worker", "ingest"])
+def test_ray_runs_with_a_token_and_writes_to_scratch_alone(kind: Kind, tmp_path: Path) -> None:
+    found = node_environment(settings(tmp_path, address="10.0.0.1"), kind)
+    assert found["RAY_AUTH_MODE"] == "token"
+    assert found["HOME"].startswith(str(tmp_path))
+    assert found["PIXLAKE_HOME"].startswith(str(tmp_path))
+    [temporary] = [
+        word
+        for word in ray_start(settings(tmp_path), kind, "10.0.0.1", None)
+        if word.startswith("--temp-dir=")
+    ]
+    assert temporary == f"--temp-dir={tmp_path}/ray"
+
+
+def test_the_head_gets_no_login_to_the_accounts(tmp_path: Path) -> None:
+    given = settings(
+        tmp_path,
+        address="10.0.0.1",
+        database_host="db",
+        database_user="pixlake",
+        database_password=SecretStr("p@ss/word"),
+        database_ca=tmp_path / "none",
+    )
+    assert "PIXLAKE_DATABASE_URL" not in node_environment(given, "head")
+    url = node_environment(given, "worker")["PIXLAKE_DATABASE_URL"]
+    assert url == "postgresql://pixlake:p%40ss%2Fword@db:5432/pixlake?sslmode=require"
+
+
+def test_where_rds_is_known_it_is_checked(tmp_path: Path) -> None:
+    authority = tmp_path / "rds.pem"
+    authority.touch()
+    url = settings(
+        tmp_path,
+        database_host="db",
+        database_user="u",
+        database_password=SecretStr("p"),
+        database_ca=authority,
+    ).database_url
+    assert url is not None
+    assert "sslmode=verify-full" in url
+
+
+@pytest.mark.parametrize(("workers", "ingests"), [(0, 0), (1, 1), (12, 3)])
+def test_every_node_gets_its_replicas_and_only_its_own(workers: int, ingests: int) -> None:
+    config = serve_config(workers, ingests, cpus=7, port=8000)
+    for application in config["applications"]:
+        [deployment] = application["deployments"]
+        kind = deployment["ray_actor_options"]["label_selector"]["kind"]
+        nodes = workers if kind == "worker" else ingests
+        if deployment["name"] != "Sealer":
+            assert deployment["num_replicas"] == max(1, nodes)
+        assert deployment["max_replicas_per_node"] == 1
+        assert (kind == "ingest") == (deployment["name"] in {"KafkaIngest", "Sealer"})
+
+
+def test_the_applications_are_those_of_the_service() -> None:
+    config = serve_config(1, 1, cpus=2, port=8000)
+    names = {(one["name"], one["deployments"][0]["name"]) for one in config["applications"]}
+    # Read, not imported: Ray Serve takes seconds to import.
+    files = ("serve_app/app.py", "processors/deployment.py", "ingest/app.py", "lake/app.py")
+    service = set()
+    for file in files:
+        text = (IMAGE.parents[2] / file).read_text()
+        found = dict(re.findall(r'^(APP|NAME) = "(\w+)"', text, re.MULTILINE))
+        service.add((found["APP"], found["NAME"]))
+    assert names == service
+    for application in config["applications"]:
+        module, _, name = application["import_path"].partition(":")
+        assert module == "node.applications"
+        assert f"\ndef {name}(" in (IMAGE / "node" / "applications.py").read_text()
+
+
+def test_figures_are_what_the_alarms_look_for(tmp_path: Path) -> None:
+    line = emf(settings(tmp_path), Counts(workers=2, ingests=1, wanted=6, running=4))
+    assert (line["Stage"], line["Cell"]) == ("s", "a")
+    assert (line["Workers"], line["KafkaDoors"], line["ReplicasMissing"]) == (2, 1, 2)
+    [declared] = line["_aws"]["CloudWatchMetrics"]
+    alarms = (IMAGE.parent / "infra" / "alarms.py").read_text()
+    assert declared["Namespace"] == "Pixlake"
+    assert '"Pixlake", "ReplicasMissing"' in alarms
+
+
+def test_ecs_scales_by_what_the_head_writes(tmp_path: Path) -> None:
+    line = backlog(settings(tmp_path), "worker", 12.5)
+    [declared] = line["_aws"]["CloudWatchMetrics"]
+    scaling = (IMAGE.parent / "infra" / "parts" / "scaling.py").read_text()
+    [metric] = declared["Metrics"]
+    assert f'BACKLOG = "{metric["Name"]}"' in scaling
+    assert f'NAMESPACE = "{declared["Namespace"]}"' in scaling
+    assert declared["Dimensions"] == [["Stage", "Cell", "Kind"]]
+    assert set(re.findall(r'MetricDimensionProperty\(name="(\w+)"', scaling)) == {
+        "Stage",
+        "Cell",
+        "Kind",
+    }
+    assert (line["Kind"], line[metric["Name"]]) == ("worker", 12.5)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_setup_can_run_again(*, known: bool) -> None:
+    first = statements("it's", known=known)[0].as_string(None)
+    assert first == f"{'ALTER' if known else 'CREATE'} ROLE \"pixlake\" LOGIN PASSWORD 'it''s'"
