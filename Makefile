@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 .PHONY: help up test fuzz gallery soak soak-crashes bench bench-soak bench-lake check lock clean server dev
-.PHONY: deploy-check deploy-synth
+.PHONY: deploy-check deploy-synth image-check cluster-rehearsal
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,14 @@ deploy-check: dev ## prove the AWS stacks offline: rules, rights, cdk-nag, cfn-l
 deploy-synth: ## write the templates of an environment (ENV=small) to deploy/ecs/cdk.out
 	@cd deploy/ecs && PYTHON="$(PYTHON)" sh install.sh .venv requirements.txt
 	@cd deploy/ecs && exec .venv/bin/python app.py $(or $(ENV),small)
+
+image-check: dev ## do what the Dockerfile says without Docker, start what comes of it (root)
+	@exec $(BIN)/python deploy/ecs/image/check.py
+
+cluster-rehearsal: dev ## the tasks of ECS on this machine: join, drain, kill, roll (root, 15 minutes)
+	@$(BIN)/python -m tests.servers.prepare
+	@$(MAKE) --no-print-directory deploy-synth ENV=large
+	@exec $(BIN)/python -m tests.rehearsal $(ARGS)
 
 check: dev ## lint, formatting, types, who may import whom
 	$(BIN)/ruff check

@@ -1,0 +1,45 @@
+"""The image's recipe: linted, and what a reviewer would look for."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parents[1]
+DOCKERFILE = HERE / "image" / "Dockerfile"
+
+
+def test_hadolint_has_nothing_to_say() -> None:
+    hadolint = Path(sys.executable).with_name("hadolint")
+    # DL3059 would have steps of one purpose each put together.
+    done = subprocess.run(
+        [hadolint, "--ignore", "DL3059", DOCKERFILE], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_no_registry_is_named() -> None:
+    images = re.findall(r"^(?:ARG PYTHON=|FROM )(\S+)", DOCKERFILE.read_text(), re.MULTILINE)
+    assert images
+    assert not [one for one in images if "/" in one or ":latest" in one]
+
+
+def test_it_runs_as_the_user_of_the_task_definitions() -> None:
+    user = re.search(r'^USER = "(\S+)"', (HERE / "infra/parts/task.py").read_text(), re.MULTILINE)
+    assert user
+    assert f"\nUSER {user[1]}\n" in DOCKERFILE.read_text()
+
+
+def test_nothing_is_installed_that_the_lock_does_not_name() -> None:
+    installs = [
+        line
+        for line in DOCKERFILE.read_text().splitlines()
+        if '"install"' in line and "pip" in line
+    ]
+    assert installs
+    for line in installs:
+        assert '"--require-hashes"' in line or ('"--no-deps"' in line and '"."' in line), line
+
+
+def test_health_is_the_task_definitions_to_check() -> None:
+    assert "HEALTHCHECK" not in DOCKERFILE.read_text()
