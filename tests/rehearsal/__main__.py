@@ -1,0 +1,77 @@
+"""`make cluster-rehearsal`: a table of steps with what came of each; exit code 1 if one failed."""
+
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.rehearsal import steps
+from tests.rehearsal.load import Load
+from tests.rehearsal.stage import Stage
+
+_Step = Callable[[Stage, Load], str]
+_STEPS: tuple[_Step, ...] = (
+    steps.both_doors_take_images,
+    steps.roles_reach_what_they_may,
+    steps.nobody_joins_without_the_token,
+    steps.a_worker_is_drained,
+    steps.a_worker_is_killed,
+    steps.the_head_is_killed_and_comes_back,
+    steps.new_code_takes_over_by_weights,
+    steps.nothing_acknowledged_is_lost,
+)
+
+
+def main() -> int:
+    """Exit code."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    wanted = sys.argv[1:]
+    chosen = [one for one in _STEPS if not wanted or one.__name__ in wanted]
+    folder = Path(tempfile.mkdtemp(prefix="pixlake-rehearsal-"))
+    folder.chmod(0o711)
+    rows: list[tuple[str, str, float, str]] = []
+    print(f"logs: {folder}", flush=True)
+    began = time.monotonic()
+    try:
+        with Stage(folder) as stage:
+            taken = stage.wait_healthy("a-worker1", "a-worker2")
+            _add(
+                rows,
+                "cell a starts, joins by name",
+                "ok",
+                time.monotonic() - began,
+                f"{taken:.0f} s",
+            )
+            with Load(stage.balancer.url, stage.key) as load:
+                for step in chosen:
+                    _run(rows, step, stage, load)
+    except (TimeoutError, OSError, RuntimeError) as error:
+        _add(rows, "the stage stands", "FAILED", time.monotonic() - began, str(error))
+    print("\n| step | result | seconds | what was seen |\n|---|---|---|---|")
+    for name, result, seconds, seen in rows:
+        print(f"| {name} | {result} | {seconds:.0f} | {seen.splitlines()[0]} |")
+    return int(any(result != "ok" for _, result, _, _ in rows) or len(rows) <= len(chosen))
+
+
+def _run(rows: list[tuple[str, str, float, str]], step: _Step, stage: Stage, load: Load) -> None:
+    name, began, failures = step.__name__.replace("_", " "), time.monotonic(), len(load.failures)
+    try:
+        seen, result = step(stage, load), "ok"
+    except Exception as error:  # noqa: BLE001  # each step is told for itself
+        seen, result = f"{type(error).__name__}: {error}", "FAILED"
+    for failure in load.failures[failures:][:10]:
+        print(f"    {failure}")
+    _add(rows, name, result, time.monotonic() - began, seen)
+
+
+def _add(
+    rows: list[tuple[str, str, float, str]], name: str, result: str, seconds: float, seen: str
+) -> None:
+    rows.append((name, result, seconds, seen))
+    print(f"{result:6} {name} ({seconds:.0f} s): {seen}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""A VPC of one machine: each host a network namespace, all on one bridge, names by hosts files.
+
+Needs root and a kernel with namespaces. Names live in /etc/netns/<host>/hosts, which
+`ip netns exec` puts over /etc/hosts; a change is seen by the next look-up, as in Cloud Map.
+"""
+
+import subprocess
+from pathlib import Path
+from typing import Self
+
+BRIDGE = "pxrehearsal"
+PREFIX = "10.77.41"
+GATEWAY = f"{PREFIX}.1"
+_NETNS = Path("/etc/netns")
+
+
+class Network:
+    """For the length of a `with`; takes away what it made, and what a killed run left."""
+
+    def __init__(self) -> None:
+        self._hosts: dict[str, str] = {}
+        self.names: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        self._clear()
+        _ip("link", "add", BRIDGE, "type", "bridge")
+        _ip("addr", "add", f"{GATEWAY}/24", "dev", BRIDGE)
+        _ip("link", "set", BRIDGE, "up")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._clear()
+
+    def add(self, host: str, number: int) -> str:
+        """A namespace with one address, which is returned; the way out ends at the bridge."""
+        space, link, address = f"{BRIDGE}-{host}", f"px-{host}"[:15], f"{PREFIX}.{number}"
+        (_NETNS / space).mkdir(parents=True, exist_ok=True)
+        self._hosts[host] = space
+        self._write(space)
+        _ip("netns", "add", space)
+        _ip("link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", space)
+        _ip("link", "set", link, "master", BRIDGE, "up")
+        for command in (
+            ["link", "set", "lo", "up"],
+            ["addr", "add", f"{address}/24", "dev", "eth0"],
+            ["link", "set", "eth0", "up"],
+            ["route", "add", "default", "via", GATEWAY],
+        ):
+            _ip("-n", space, *command)
+        return address
+
+    def remove(self, host: str) -> None:
+        """The host's network is gone, as after its task."""
+        space = self._hosts.pop(host)
+        _ip("netns", "del", space)
+        (_NETNS / space / "hosts").unlink()
+        (_NETNS / space).rmdir()
+
+    def name(self, name: str, address: str | None) -> None:
+        """What every host finds under a name from now on; None: nothing."""
+        if address is None:
+            self.names.pop(name, None)
+        else:
+            self.names[name] = address
+        for space in self._hosts.values():
+            self._write(space)
+
+    def command(self, host: str) -> list[str]:
+        """In front of a command that shall run on that host."""
+        return ["ip", "netns", "exec", self._hosts[host]]
+
+    def _write(self, space: str) -> None:
+        lines = ["127.0.0.1 localhost", *(f"{ip} {name}" for name, ip in self.names.items())]
+        # In place: the file is mounted, and a new one under its name would not be.
+        with (_NETNS / space / "hosts").open("w") as file:
+            file.write("\n".join(lines) + "\n")
+
+    def _clear(self) -> None:
+        listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True)
+        for line in listed.stdout.splitlines():
+            space = line.split()[0]
+            if space.startswith(f"{BRIDGE}-"):
+                _ip("netns", "del", space)
+        for folder in _NETNS.glob(f"{BRIDGE}-*"):
+            (folder / "hosts").unlink(missing_ok=True)
+            folder.rmdir()
+        subprocess.run(["ip", "link", "del", BRIDGE], stderr=subprocess.DEVNULL, check=False)
+        self._hosts.clear()
+
+
+def _ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True)

@@ -1,0 +1,47 @@
+"""The roles' S3 statements, from the synthesized templates, as the S3 server's bucket policy.
+
+The server has users and bucket policies, no roles: a user stands for each role, and may what the
+role's statements say and nothing else.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.rehearsal.servers import BUCKET
+
+_ARN = f"arn:aws:s3:::{BUCKET}"
+
+
+def bucket_policy(template: Path, roles: dict[str, str]) -> str:
+    """`roles` gives each role's logical id the user that stands for it."""
+    resources: dict[str, Any] = json.loads(template.read_text())["Resources"]
+    statements = []
+    for role, user in roles.items():
+        [policy] = resources[role]["Properties"]["Policies"]
+        for statement in policy["PolicyDocument"]["Statement"]:
+            actions = [one for one in _list(statement["Action"]) if one.startswith("s3:")]
+            if not actions:
+                continue
+            named = [_arn(one) for one in _list(statement["Resource"])]
+            statements.append(
+                {
+                    "Effect": statement["Effect"],
+                    "Principal": {"AWS": [user]},
+                    "Action": actions,
+                    "Resource": named,
+                }
+            )
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _arn(resource: Any) -> str:
+    """Our bucket's, for what CloudFormation joins from the bucket's ARN and a prefix."""
+    if "Fn::Join" not in resource:
+        return _ARN
+    separator, parts = resource["Fn::Join"]
+    return str(separator).join(part if isinstance(part, str) else _ARN for part in parts)

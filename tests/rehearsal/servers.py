@@ -1,0 +1,192 @@
+"""What AWS runs for us, as programs on the bridge's address: S3, Kafka, PostgreSQL, Valkey.
+
+Debian 12 has no Valkey; its redis-server speaks the same protocol, with TLS and a password as in
+ElastiCache. PostgreSQL has a password, Kafka none.
+"""
+
+import json
+import secrets
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import boto3
+import psycopg
+from botocore.config import Config
+
+from pixlake.embedded.child import spawn, terminate
+from pixlake.embedded.kraft import KraftNode
+from pixlake.embedded.ports import free_port
+from tests.rehearsal.network import GATEWAY
+from tests.servers.kafka import _java_and_jars
+from tests.servers.s3 import s3_binary
+
+S3_PORT, KAFKA_PORT, DATABASE_PORT, CACHE_PORT = 9700, 9792, 9733, 9780
+REGION = "eu-west-1"
+BUCKET = "pixlake-rehearsal"
+_READY_SECONDS = 60
+
+
+class Store:
+    """The S3 server, with a user for each role."""
+
+    endpoint = f"http://{GATEWAY}:{S3_PORT}"
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self.admin = ("admin", secrets.token_hex(16))
+        self.users = {kind: (kind, secrets.token_hex(16)) for kind in ("worker", "ingest")}
+        buckets, accounts = folder / "buckets", folder / "accounts"
+        buckets.mkdir(parents=True)
+        accounts.mkdir()
+        listed = {
+            access: {"access": access, "secret": secret, "role": "user"}
+            for access, secret in self.users.values()
+        }
+        (accounts / "users.json").write_text(json.dumps({"accessAccounts": listed}))
+        process = spawn(
+            [
+                s3_binary(),
+                *("--port", f"{GATEWAY}:{S3_PORT}", "--health", "/healthz", "--quiet"),
+                *("--region", REGION, "--iam-dir", accounts, "posix", buckets),
+            ],
+            log=folder / "s3.log",
+            environment={"ROOT_ACCESS_KEY": self.admin[0], "ROOT_SECRET_KEY": self.admin[1]},
+        )
+        stack.callback(terminate, process, grace_seconds=2)
+        client = self.client(self.admin)
+        wait_for(lambda: bool(client.list_buckets()), "the S3 server", (Exception,))
+        client.create_bucket(Bucket=BUCKET)
+
+    def client(self, user: tuple[str, str]) -> Any:
+        """As that user."""
+        return boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            aws_access_key_id=user[0],
+            aws_secret_access_key=user[1],
+            region_name=REGION,
+            config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
+        )
+
+
+def kafka(folder: Path, stack: ExitStack) -> KraftNode:
+    """For us at a loopback port, for the hosts under the bridge's address."""
+    java, jars = _java_and_jars()
+    own, controller = free_port(), free_port()
+    node = KraftNode(
+        java=java,
+        jars=jars,
+        data_dir=folder,
+        port=own,
+        settings={
+            "listeners": f"OWN://127.0.0.1:{own},VPC://{GATEWAY}:{KAFKA_PORT},"
+            f"CONTROLLER://127.0.0.1:{controller}",
+            "advertised.listeners": f"OWN://127.0.0.1:{own},VPC://{GATEWAY}:{KAFKA_PORT}",
+            "listener.security.protocol.map": "OWN:PLAINTEXT,VPC:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "inter.broker.listener.name": "OWN",
+            "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+        },
+    )
+    stack.callback(node.kill)
+    node.start()
+    node.wait_ready(_READY_SECONDS)
+    return node
+
+
+def postgres(folder: Path, stack: ExitStack) -> str:
+    """With a master's password, which is returned; TLS is RDS's to add."""
+    programs = max(Path("/usr/lib/postgresql").glob("*/bin"))
+    password = secrets.token_hex(16)
+    folder.mkdir()
+    shutil.chown(folder, "postgres")
+    secret = folder / "password"
+    secret.write_text(password)
+    secret.chmod(0o644)
+    _key_pair(folder, "db.pixlake.internal")
+    for name in ("key.pem", "cert.pem"):
+        shutil.chown(folder / name, "postgres")
+    data = folder / "data"
+
+    def run(program: str, *arguments: str) -> None:
+        subprocess.run(
+            [str(programs / program), "-D", str(data), *arguments],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            cwd="/",
+            user="postgres",
+            env={"LC_ALL": "C", "PATH": "/usr/bin:/bin"},
+        )
+
+    run("initdb", "-U", "master", "--auth=scram-sha-256", f"--pwfile={secret}", "-E", "UTF8")
+    with (data / "pg_hba.conf").open("a") as rules:
+        rules.write("hostssl all all 10.77.41.0/24 scram-sha-256\n")
+    options = (
+        f"-c listen_addresses={GATEWAY} -c port={DATABASE_PORT} -c fsync=off -c ssl=on "
+        f"-c ssl_cert_file={folder}/cert.pem -c ssl_key_file={folder}/key.pem "
+        f"-c unix_socket_directories={folder}"
+    )
+    run("pg_ctl", "-w", "-l", str(folder / "log"), "-o", options, "start")
+    stack.callback(run, "pg_ctl", "-m", "immediate", "stop")
+    with psycopg.connect(
+        f"postgresql://master:{password}@{GATEWAY}:{DATABASE_PORT}/postgres", autocommit=True
+    ) as connection:
+        connection.execute("CREATE DATABASE pixlake")
+    return password
+
+
+def valkey(folder: Path, stack: ExitStack) -> tuple[str, Path]:
+    """Password, and the folder with the certificate of who signed for it."""
+    folder.mkdir()
+    _key_pair(folder, "gcs.pixlake.internal")
+    password = secrets.token_hex(16)
+    (folder / "redis.conf").write_text(
+        f"bind {GATEWAY}\nport 0\ntls-port {CACHE_PORT}\nrequirepass {password}\n"
+        f"tls-cert-file {folder}/cert.pem\ntls-key-file {folder}/key.pem\n"
+        f"tls-ca-cert-file {folder}/cert.pem\ntls-auth-clients no\nsave ''\ndir {folder}\n"
+    )
+    server = shutil.which("valkey-server") or shutil.which("redis-server")
+    assert server, "neither valkey-server nor redis-server is installed"
+    process = spawn([server, folder / "redis.conf"], log=folder / "log", environment={})
+    stack.callback(terminate, process, grace_seconds=2)
+    # By hash, as in a system's folder of authorities.
+    authorities = folder / "authorities"
+    authorities.mkdir()
+    shutil.copy(folder / "cert.pem", authorities)
+    subprocess.run(["openssl", "rehash", str(authorities)], check=True)
+    return password, authorities
+
+
+def wait_for(
+    condition: Callable[[], bool],
+    what: str,
+    errors: tuple[type[Exception], ...] = (),
+    seconds: float = _READY_SECONDS,
+) -> float:
+    """Return once it holds, with the seconds it took; TimeoutError names `what`."""
+    began = time.monotonic()
+    while True:
+        try:
+            if condition():
+                return time.monotonic() - began
+        except errors:
+            pass
+        if time.monotonic() - began > seconds:
+            raise TimeoutError(f"{what}: not within {seconds:.0f} s")
+        time.sleep(0.2)
+
+
+def _key_pair(folder: Path, name: str) -> None:
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+            *("-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name},IP:{GATEWAY}"),
+            *("-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    (folder / "key.pem").chmod(0o600)

@@ -1,0 +1,192 @@
+"""Everything that stands before the first step: servers, two cells of tasks, the balancer."""
+
+import secrets
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Self
+
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from serve_app.accounts import SCOPES, Accounts
+from tests.rehearsal import servers
+from tests.rehearsal.balancer import Balancer
+from tests.rehearsal.network import GATEWAY, PREFIX, Network
+from tests.rehearsal.rights import bucket_policy
+from tests.rehearsal.servers import wait_for
+from tests.rehearsal.task import ROOT, Definition, Task
+
+TEMPLATES = ROOT / "deploy" / "ecs" / "cdk.out" / "large"
+API_PORT = 8000
+TOPIC = "images"
+# Cold starts of Ray on two shared cores; a machine of its own needs a third of it.
+START_SECONDS = 300.0
+# The last part of each host's address. A head that comes back has another, as all tasks of ECS.
+PLACES = {
+    "setup": 5,
+    "a-head": 11,
+    "a-worker1": 12,
+    "a-worker2": 13,
+    "a-ingest": 14,
+    "a-worker3": 15,
+    "a-head2": 16,
+    "b-head": 21,
+    "b-worker1": 22,
+    "b-ingest": 23,
+}
+# This machine is smaller than theirs: the only sizes that are not the template's.
+_SIZES = {
+    "NODE_CPUS": "1",
+    "NODE_MEMORY_BYTES": "1500000000",
+    "NODE_OBJECT_STORE_BYTES": str(128 * 1024 * 1024),
+}
+
+
+class Stage:
+    """For the length of a `with`; `say` is told what happens."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.network = Network()
+        self.tasks: dict[str, Task] = {}
+        self._stack = ExitStack()
+        self._ray_token = secrets.token_hex(32)
+        self._user_password = secrets.token_hex(16)
+
+    def __enter__(self) -> Self:
+        self._stack.enter_context(self.network)
+        try:
+            self._servers()
+            self._setup()
+            self._cells()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for task in self.tasks.values():
+            task.kill()
+        self._stack.close()
+
+    def _servers(self) -> None:
+        self.store = servers.Store(self.folder / "s3", self._stack)
+        self.store.client(self.store.admin).put_bucket_policy(
+            Bucket=servers.BUCKET,
+            Policy=bucket_policy(
+                template("cell-a"),
+                {role: role.removesuffix("Task").lower() for role in ("WorkerTask", "IngestTask")},
+            ),
+        )
+        self.master_password = servers.postgres(self.folder / "postgres", self._stack)
+        self._cache_password, self._cache_ca = servers.valkey(self.folder / "cache", self._stack)
+        self.kafka = servers.kafka(self.folder / "kafka", self._stack)
+        admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap})
+        topics = [NewTopic(TOPIC, 3, 1), NewTopic(f"{TOPIC}.dead-letters", 1, 1)]
+        for done in admin.create_topics(topics).values():
+            done.result()
+        self.network.name("gcs.pixlake.internal", GATEWAY)
+        self.network.name("db.pixlake.internal", GATEWAY)
+
+    def _setup(self) -> None:
+        """The one-off task that makes the service's user, then a first key."""
+        self.network.add("setup", PLACES["setup"])
+        task = Task(self.network, "setup", self._definition("a", "setup"), self.folder)
+        task.start()
+        wait_for(lambda: not task.runs, "the setup task")
+        if task.code != 0:
+            raise RuntimeError(f"the setup task failed:\n{task.tail()}")
+        accounts = Accounts.open(self._database_url())
+        self.key = accounts.create_key("default", SCOPES, "rehearsal")
+        accounts.close()
+
+    def _cells(self) -> None:
+        targets: dict[str, dict[str, str]] = {"a": {}, "b": {}}
+        for host, place in PLACES.items():
+            if "worker" in host:
+                targets[host[0]][host] = f"{PREFIX}.{place}"
+        self.balancer = Balancer(
+            self.folder / "balancer", self._stack, template("platform"), targets, API_PORT
+        )
+        for host, kind in (
+            ("a-head", "head"),
+            ("a-worker1", "worker"),
+            ("a-worker2", "worker"),
+            ("a-ingest", "ingest"),
+        ):
+            self.start(host, kind)
+
+    def start(self, host: str, kind: str) -> Task:
+        """A new task; a head's name leads to it from then on."""
+        cell = host[0]
+        address = self.network.add(host, PLACES[host])
+        task = Task(self.network, host, self._definition(cell, kind), self.folder)
+        if kind == "head":
+            self.network.name(f"head-{cell}.pixlake-large.internal", address)
+        task.start()
+        self.tasks[host] = task
+        return task
+
+    def end(self, host: str) -> None:
+        """Its network goes after the task."""
+        self.tasks.pop(host).kill()
+        self.network.remove(host)
+
+    def wait_healthy(self, *targets: str, seconds: float = START_SECONDS) -> float:
+        """Until the balancer sends requests to exactly these."""
+        try:
+            return wait_for(
+                lambda: self.balancer.healthy() == set(targets),
+                f"healthy targets {sorted(targets)}",
+                seconds=seconds,
+            )
+        except TimeoutError as error:
+            tails = "\n".join(f"== {name}\n{one.tail()}" for name, one in self.tasks.items())
+            raise TimeoutError(f"{error}; they are {self.balancer.healthy()}\n{tails}") from None
+
+    def _definition(self, cell: str, kind: str) -> Definition:
+        definition = Definition.read(template(f"cell-{cell}"), kind, self._known())
+        definition.variables.update(self._aws(kind))
+        return definition
+
+    def _known(self) -> dict[str, str]:
+        """What CloudFormation would put in, and ECS from Secrets Manager."""
+        return {
+            **_SIZES,
+            "NODE_DATABASE_HOST": "db.pixlake.internal",
+            "NODE_DATABASE_PORT": str(servers.DATABASE_PORT),
+            "NODE_DATABASE_USER": "pixlake",
+            "NODE_DATABASE_PASSWORD": self._user_password,
+            "NODE_CACHE_URL": f"rediss://gcs.pixlake.internal:{servers.CACHE_PORT}",
+            "NODE_KAFKA_CLUSTER_ARN": "",
+            "PIXLAKE_STORE_URL": f"s3://{servers.BUCKET}",
+            "RAY_AUTH_TOKEN": self._ray_token,
+            "RAY_REDIS_ADDRESS": f"rediss://gcs.pixlake.internal:{servers.CACHE_PORT}",
+            "RAY_REDIS_PASSWORD": self._cache_password,
+            "RAY_REDIS_CA_PATH": str(self._cache_ca),
+            "SETUP_MASTER_USER": "master",
+            "SETUP_MASTER_PASSWORD": self.master_password,
+            "SETUP_PASSWORD": self._user_password,
+        }
+
+    def _aws(self, kind: str) -> dict[str, str]:
+        """What stands for AWS itself: addresses of its services, and the role's credentials."""
+        found = {
+            "PIXLAKE_S3_ENDPOINT": self.store.endpoint,
+            "KAFKA_BOOTSTRAP_SERVERS": f"{GATEWAY}:{servers.KAFKA_PORT}",
+        }
+        if kind in self.store.users:
+            access, secret = self.store.users[kind]
+            found |= {"AWS_ACCESS_KEY_ID": access, "AWS_SECRET_ACCESS_KEY": secret}
+        return found
+
+    def _database_url(self) -> str:
+        return (
+            f"postgresql://pixlake:{self._user_password}@{GATEWAY}:{servers.DATABASE_PORT}/pixlake"
+            "?sslmode=require"
+        )
+
+
+def template(stack: str) -> Path:
+    """Synthesized before the rehearsal starts."""
+    return TEMPLATES / f"pixlake-large-{stack}.template.json"

@@ -1,0 +1,211 @@
+"""The steps, in their order; each returns what was seen, or raises AssertionError."""
+
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+from botocore.exceptions import ClientError
+from confluent_kafka import Producer
+
+from tests.photos import photographs
+from tests.rehearsal.load import Load
+from tests.rehearsal.servers import BUCKET, wait_for
+from tests.rehearsal.stage import START_SECONDS, TOPIC, Stage
+
+_CREATED = "201"
+_MESSAGES = 12
+
+
+def both_doors_take_images(stage: Stage, load: Load) -> str:
+    """Uploads through the balancer, messages through Kafka: both are rows of the list."""
+    mark = load.mark()
+    wait_for(lambda: load.since(mark)[_CREATED] >= 20, "20 uploads", seconds=120)
+    producer = Producer({"bootstrap.servers": stage.kafka.bootstrap})
+    for number in range(_MESSAGES):
+        producer.produce(TOPIC, photographs()[number % 6].read_bytes(), key=f"{number}")
+    producer.flush(30)
+    client = _client(stage)
+    seconds = wait_for(
+        lambda: _from_kafka(client) >= _MESSAGES, "images from Kafka", (KeyError,), START_SECONDS
+    )
+    return f"{_counts(load.since(mark))}; {_MESSAGES} Kafka images listed after {seconds:.0f} s"
+
+
+def roles_reach_what_they_may(stage: Stage, _: Load) -> str:
+    """The credentials of the tasks, tried from outside of them."""
+    tried = 0
+    for user, verb, key, allowed in (
+        ("worker", "put_object", "images/rehearsal/x", True),
+        ("worker", "put_object", "lake/images/x.parquet", False),
+        ("worker", "delete_object", "journal/x", False),
+        ("worker", "delete_object", "rejections/x", False),
+        ("worker", "put_object", "presets/web.json", False),
+        ("worker", "put_object", "elsewhere/x", False),
+        ("ingest", "put_object", "lake/images/x", True),
+        ("ingest", "put_object", "presets/web.json", False),
+        ("ingest", "get_object", "presets/web.json", False),
+    ):
+        client = stage.store.client(stage.store.users[user])
+        body = {"Body": b"x"} if verb == "put_object" else {}
+        code = _refusal(lambda: getattr(client, verb)(Bucket=BUCKET, Key=key, **body))  # noqa: B023
+        assert (code == "AccessDenied") != allowed, f"{user} {verb} {key}: {code}"
+        tried += 1
+    admin = stage.store.client(stage.store.admin)
+    for key in ("images/rehearsal/x", "lake/images/x"):
+        admin.delete_object(Bucket=BUCKET, Key=key)
+    for user in ("worker", "ingest"):
+        client = stage.store.client(stage.store.users[user])
+        code = _refusal(lambda: client.put_bucket_policy(Bucket=BUCKET, Policy="{}"))  # noqa: B023
+        assert code == "AccessDenied", f"{user} put_bucket_policy: {code}"
+        tried += 1
+    return (
+        f"{tried} requests to S3 as the templates' statements say (KMS and Kafka: in deploy-check)"
+    )
+
+
+def nobody_joins_without_the_token(stage: Stage, _: Load) -> str:
+    """A host in the same network, with Ray and the head's address, but without the token."""
+    probe = (
+        "from ray._raylet import GcsClient; "
+        "GcsClient(address='head-a.pixlake-large.internal:6379').internal_kv_keys(b'', None, 10)"
+    )
+    environment = {"PATH": "/usr/bin:/bin", "RAY_AUTH_MODE": "token", "GRPC_DNS_RESOLVER": "native"}
+    done = subprocess.run(
+        [*stage.network.command("a-ingest"), sys.executable, "-c", probe],
+        env={**environment, "RAY_AUTH_TOKEN": "0" * 64},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    refused = done.stdout + done.stderr
+    assert done.returncode != 0, "it was let in"
+    assert "AuthenticationError" in refused, refused[-500:]
+    head = "http://head-a.pixlake-large.internal:8265/api/serve/applications/"
+    seen = subprocess.run(
+        [
+            *stage.network.command("a-ingest"),
+            *(sys.executable, "-c", f"import httpx; print(httpx.get('{head}').status_code)"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert seen.stdout.strip() in {"401", "403"}, seen.stdout + seen.stderr[-300:]
+    return f"wrong token refused; dashboard without one: {seen.stdout.strip()}"
+
+
+def a_worker_is_drained(stage: Stage, load: Load) -> str:
+    """SIGTERM under load: no request fails, and it ends within the stop timeout."""
+    mark = load.mark()
+    ended, seconds = stage.tasks["a-worker2"].stop()
+    seen = load.since(mark)
+    assert ended, f"it had to be killed after {seconds:.0f} s"
+    stage.end("a-worker2")
+    stage.wait_healthy("a-worker1")
+    wait_for(lambda: load.since(mark)[_CREATED] > seen[_CREATED] + 5, "uploads after it")
+    _only_created(load.since(mark))
+    return f"ended after {seconds:.0f} s; {_counts(load.since(mark))}"
+
+
+def a_worker_is_killed(stage: Stage, load: Load) -> str:
+    """At once, under load: requests that it had fail, and only those; retries would find it."""
+    stage.start("a-worker3", "worker")
+    joined = stage.wait_healthy("a-worker1", "a-worker3")
+    mark = load.mark()
+    stage.end("a-worker3")
+    seconds = stage.wait_healthy("a-worker1", seconds=60)
+    after = load.mark()
+    wait_for(lambda: load.since(after)[_CREATED] >= 20, "20 uploads after it", seconds=120)
+    lost = sum(load.since(mark).values()) - load.since(mark)[_CREATED]
+    late = sum(load.since(after).values()) - load.since(after)[_CREATED]
+    assert late <= 3, f"{_counts(load.since(after))} after the balancer knew"
+    return (
+        f"a new one joined in {joined:.0f} s; out after {seconds:.0f} s, {lost} requests failed; "
+        f"then {_counts(load.since(after))}"
+    )
+
+
+def the_head_is_killed_and_comes_back(stage: Stage, load: Load) -> str:
+    """Serving goes on without it; another head, at another address, finds the cluster again."""
+    mark = load.mark()
+    stage.end("a-head")
+    # As long as ECS needs to notice and start another.
+    wait_for(lambda: load.since(mark)[_CREATED] >= 60, "60 uploads without a head", seconds=180)
+    without = load.since(mark)
+    _only_created(without)
+    stage.start("a-head2", "head")
+    began = time.monotonic()
+    # Proof that the cluster is one again: a node joins it, and gets replicas.
+    stage.start("a-worker2", "worker")
+    stage.wait_healthy("a-worker1", "a-worker2")
+    joined = time.monotonic() - began
+    assert stage.tasks["a-ingest"].runs
+    _only_created(load.since(mark))
+    return (
+        f"without a head {_counts(without)}; a new worker served {joined:.0f} s after the new head "
+        f"began; all {_counts(load.since(mark))}"
+    )
+
+
+def new_code_takes_over_by_weights(stage: Stage, load: Load) -> str:
+    """Cell b, with its own Ray, takes 10, 50, then all requests; cell a is drained away."""
+    mark = load.mark()
+    for host, kind in (("b-head", "head"), ("b-worker1", "worker"), ("b-ingest", "ingest")):
+        stage.start(host, kind)
+    stage.wait_healthy("a-worker1", "a-worker2", "b-worker1")
+    for weight in (10, 50, 100):
+        stage.balancer.weigh(weight)
+        step = load.mark()
+        wait_for(lambda: load.since(step)[_CREATED] >= 20, "20 uploads", seconds=120)  # noqa: B023
+    for host in ("a-worker1", "a-worker2", "a-ingest", "a-head2"):
+        ended, seconds = stage.tasks[host].stop()
+        assert ended, f"{host} had to be killed after {seconds:.0f} s"
+        stage.end(host)
+    stage.wait_healthy("b-worker1")
+    _only_created(load.since(mark))
+    return f"weights 10, 50, 100, then cell a stopped: {_counts(load.since(mark))}"
+
+
+def nothing_acknowledged_is_lost(stage: Stage, load: Load) -> str:
+    """Each acknowledged upload is still there, by the other cell."""
+    client = _client(stage)
+    acknowledged = list(load.acknowledged)
+    missing = [one for one in acknowledged if client.get(f"/v1/images/{one}").status_code != 200]
+    assert not missing, f"{len(missing)} of {len(acknowledged)} are gone"
+    return f"{len(acknowledged)} acknowledged uploads read back"
+
+
+def _client(stage: Stage) -> httpx.Client:
+    return httpx.Client(
+        base_url=stage.balancer.url,
+        headers={"Authorization": f"Bearer {stage.key}"},
+        timeout=60,
+    )
+
+
+def _refusal(call: Callable[[], Any]) -> str:
+    """The store's error code, or `ok`."""
+    try:
+        call()
+    except ClientError as error:
+        return str(error.response["Error"]["Code"])
+    return "ok"
+
+
+def _from_kafka(client: httpx.Client) -> int:
+    answer = client.get("/v1/images", params={"limit": 200}).raise_for_status().json()
+    return sum(one["door"] == "kafka" for one in answer["images"])
+
+
+def _only_created(seen: Counter[str]) -> None:
+    assert set(+seen) == {_CREATED}, _counts(seen)
+
+
+def _counts(seen: Counter[str]) -> str:
+    return ", ".join(f"{number} x {answer}" for answer, number in sorted((+seen).items()))

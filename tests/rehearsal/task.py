@@ -1,0 +1,154 @@
+"""A task of ECS on this machine: what its task definition says, as a process tree of its own.
+
+The variables come from the synthesized template, so that what it forgets is missing here, too. As
+in the container: another user, no privileges, the root read only, one folder to write to, and
+process ids, /dev/shm and network of its own. The code is this checkout's, not an image's.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tests.rehearsal.network import Network
+
+ROOT = Path(__file__).resolve().parents[2]
+_USER = "10001"
+# What `docker run` does, by hand: mounts, then gives up root for good.
+_ENTER = f"""
+set -e
+mount --bind "$REHEARSAL_SCRATCH" /mnt
+mount -t tmpfs -o size=1g,mode=1777 tmpfs /dev/shm
+# Root's folder is hidden; a Python that lies in it is not.
+mount --bind "$REHEARSAL_PYTHON" /srv
+mount -t tmpfs -o size=16m,mode=755 tmpfs /root
+mkdir -p "$REHEARSAL_PYTHON"
+mount --bind /srv "$REHEARSAL_PYTHON"
+mount -o remount,ro /root
+mount -o remount,bind,ro /
+exec setpriv --reuid={_USER} --regid={_USER} --clear-groups --no-new-privs --inh-caps=-all \\
+    --bounding-set=-all "$@"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """One container of a task definition."""
+
+    command: list[str]
+    variables: dict[str, str]
+    stop_seconds: int
+
+    @classmethod
+    def read(cls, template: Path, kind: str, known: Mapping[str, str]) -> "Definition":
+        """From a synthesized template; `known` has what only AWS would know, and secrets.
+
+        Raises KeyError for a variable that is in neither.
+        """
+        resources: dict[str, Any] = json.loads(template.read_text())["Resources"]
+        [container] = [
+            resource["Properties"]["ContainerDefinitions"][0]
+            for resource in resources.values()
+            if resource["Type"] == "AWS::ECS::TaskDefinition"
+            and resource["Properties"]["ContainerDefinitions"][0]["Name"] == kind
+        ]
+        plain = {
+            one["Name"]: one["Value"]
+            for one in container["Environment"]
+            if isinstance(one["Value"], str) and one["Name"] not in known
+        }
+        computed = [one["Name"] for one in container["Environment"] if one["Name"] not in plain] + [
+            one["Name"] for one in container["Secrets"]
+        ]
+        return cls(
+            container["Command"],
+            plain | {name: known[name] for name in computed},
+            container["StopTimeout"],
+        )
+
+
+class Task:
+    """A running one; `start` once."""
+
+    def __init__(self, network: Network, host: str, definition: Definition, folder: Path) -> None:
+        self.host, self._network, self._definition = host, network, definition
+        self._folder = folder / host
+        self.log = folder / f"{host}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """It joins in its own time."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir(parents=True)
+        os.chown(self._folder, int(_USER), int(_USER))
+        variables = {
+            "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+            "PYTHONPATH": f"{ROOT}:{ROOT / 'deploy' / 'ecs' / 'image'}",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "LANG": "C.UTF-8",
+            **self._definition.variables,
+            "NODE_SCRATCH": "/mnt",
+            "REHEARSAL_SCRATCH": str(self._folder),
+            "REHEARSAL_PYTHON": sys.base_prefix,
+        }
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    *self._network.command(self.host),
+                    *("unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"),
+                    *("--propagation", "private", "sh", "-c", _ENTER, "enter"),
+                    *(sys.executable, "-m", "node", *self._definition.command),
+                ],
+                env=variables,
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def stop(self) -> tuple[bool, float]:
+        """As ECS does: SIGTERM, the stop timeout, SIGKILL. Whether it ended by itself, and when."""
+        assert self._process is not None
+        began = time.monotonic()
+        self._first().send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(self._definition.stop_seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return False, time.monotonic() - began
+        return True, time.monotonic() - began
+
+    def kill(self) -> None:
+        """Every process of it at once: the kernel ends a process namespace with its first one."""
+        if self._process is not None and self._process.poll() is None:
+            self._first().kill()
+            self._process.wait()
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code, once it ended."""
+        return None if self._process is None else self._process.poll()
+
+    @property
+    def runs(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def tail(self, lines: int = 25) -> str:
+        """The end of its log."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def _first(self) -> psutil.Process:
+        # `ip netns exec` becomes unshare, whose one child is the container's first process.
+        assert self._process is not None
+        [first] = psutil.Process(self._process.pid).children()
+        return first
