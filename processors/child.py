@@ -63,8 +63,9 @@ def lock_down(start: Start) -> dict[str, int | bool | str]:
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_AS, addresses)
     _limit(resource.RLIMIT_FSIZE, _MAX_WARNINGS)
-    # Root is exempt from this one; the filter is not.
-    _limit(resource.RLIMIT_NPROC, 0)
+    if not _needs_threads(start):
+        # It counts threads, too. Root is exempt from it; from the filter nobody is.
+        _limit(resource.RLIMIT_NPROC, 0)
     # From here on no file, socket or pipe can be opened.
     _limit(resource.RLIMIT_NOFILE, 0)
     # It holds for this thread, and of those a fork leaves but one.

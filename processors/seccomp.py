@@ -47,9 +47,12 @@ _ALLOWED = {
 }
 # Memory, but never to be executed: the third argument says what for.
 _ALLOWED_UNLESS_EXECUTABLE = {"mmap": (9, 222), "mprotect": (10, 226)}
-# A thread of this process, never another process: the first argument says which. What `clone3` asks
-# for lies in memory that a filter can't read; told that there is no such call, glibc takes `clone`.
-_CLONE, _CLONE3, _CLONE_THREAD = (56, 220), (435, 435), 0x10000
+# A thread of this process, never another process: the first argument says which. It has to be what
+# glibc asks for, to the bit, so that none comes with a namespace of its own. What `clone3` asks for
+# lies in memory that a filter can't read; told that there is no such call, glibc takes `clone`.
+_CLONE, _CLONE3 = (56, 220), (435, 435)
+# VM, FS, FILES, SIGHAND, THREAD, SYSVSEM, SETTLS, PARENT_SETTID, CHILD_CLEARTID
+_THREAD = 0x3D0F00
 _RSEQ = (334, 293)  # glibc ends the process where a new thread's fails
 # No decoder has a use for these, not even as an attempt.
 _DEADLY = {
@@ -108,7 +111,7 @@ def _program(column: int, architecture: int, *, threads: bool) -> bytes:
         lines += [_step(_EQUAL, _RSEQ[column], 0, 1), _step(_RETURN, _ALLOW)]
         lines += [_step(_EQUAL, _CLONE3[column], 0, 1), _step(_RETURN, _ERRNO | errno.ENOSYS)]
         lines += [_step(_EQUAL, _CLONE[column], 0, 4), _step(_LOAD, _FIRST_AT)]
-        lines += [_step(_ANY_BIT, _CLONE_THREAD, 0, 1), _step(_RETURN, _ALLOW), deny]
+        lines += [_step(_EQUAL, _THREAD, 0, 1), _step(_RETURN, _ALLOW), deny]
     for numbers in _DEADLY.values():
         lines += [_step(_EQUAL, numbers[column], 0, 1), _step(_RETURN, _KILL)]
     return b"".join((*lines, deny))

@@ -6,6 +6,8 @@ import json
 import logging
 import mmap
 import struct
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -15,7 +17,7 @@ from processors.errors import DecoderCrashed, Undecodable
 from processors.preset import ARCHIVE, WEB
 from processors.sandbox import Sandbox
 from processors.settings import ProcessorSettings
-from tests.photos import jpeg
+from tests.photos import encoded, jpeg, scene
 from tests.processors.servers import probing
 
 Start = Callable[..., Awaitable[Sandbox]]
@@ -58,9 +60,38 @@ async def test_there_is_no_way_out_and_nothing_to_take(
     assert found.pop("planted") == "True"
     assert found.pop("credential") == "False"
     assert found == dict.fromkeys(
-        ("open", "stat", "unlink", "socket", "fork", "exec", "kill", "code"), "EPERM"
+        ("open", "stat", "unlink", "socket", "fork", "thread elsewhere", "exec", "kill", "code"),
+        "EPERM",
     )
     assert "AWS_SECRET_ACCESS_KEY" not in str(sandbox.protections["environment"])
+
+
+_AS_NOBODY = """
+import io, os, sys
+import numpy as np
+from processors import child
+from processors.formats import HEIC
+from processors.heif import decode_heic
+from processors.protocol import Start
+from processors.settings import Limits
+
+data = sys.stdin.buffer.read()
+decode_heic(data, deep=False)  # what loads late is loaded
+if os.getuid() == 0:
+    os.setgid(65534)
+    os.setuid(65534)
+child.lock_down(Start(limits=Limits(), memory_bytes=1_200_000_000, shared_bytes=0))
+os.write(1, repr(decode_heic(data, deep=False).shape).encode())
+os._exit(0)
+"""
+
+
+def test_heic_is_decoded_where_nobody_is_root() -> None:
+    """Its decoder starts a thread, which counts as a process of the user in a limit of those."""
+    data = encoded(scene(width=48, height=32), "heic")
+    command = [sys.executable, "-c", _AS_NOBODY]
+    done = subprocess.run(command, input=data, capture_output=True, check=False)
+    assert done.stdout == b"(32, 48, 3)", done.stderr.decode()[-500:]
 
 
 async def test_calls_of_intruders_end_them(start: Start, caplog: pytest.LogCaptureFixture) -> None:

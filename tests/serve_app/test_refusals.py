@@ -19,6 +19,8 @@ Ask = dict[str, Any]
 RAW = {"Content-Type": "image/jpeg"}
 SHA256 = base64.b64encode(hashlib.sha256(PHOTO).digest()).decode()
 
+NO_SHA512 = base64.b64encode(bytes(64)).decode()
+
 
 def form(body: bytes, boundary: str = "x") -> Ask:
     return {
@@ -123,6 +125,25 @@ CASES: dict[str, tuple[Ask, int, str]] = {
     ),
     "wrong digest": (
         {"content": png(), "headers": {**RAW, "Content-Digest": f"sha-256=:{SHA256}:"}},
+        400,
+        "checksum_mismatch",
+    ),
+    "one bit of the body flipped": (
+        {
+            "content": PHOTO[:-99] + bytes([PHOTO[-99] ^ 1]) + PHOTO[-98:],
+            "headers": {**RAW, "x-amz-checksum-sha256": SHA256},
+        },
+        400,
+        "checksum_mismatch",
+    ),
+    "one of two digests is wrong": (
+        {
+            "content": PHOTO,
+            "headers": {
+                **RAW,
+                "Content-Digest": f"sha-256=:{SHA256}:, sha-512=:{NO_SHA512}:",
+            },
+        },
         400,
         "checksum_mismatch",
     ),

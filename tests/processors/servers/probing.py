@@ -25,6 +25,9 @@ CREDENTIAL = "terces-s'tnerap-eht"
 PLANTED = "etyb-tsal-eht-retfa"
 _CHUNK = 1 << 20
 _PTRACE = {"x86_64": 101, "aarch64": 117}
+_CLONE = {"x86_64": 56, "aarch64": 220}
+# What glibc asks for a thread, and with it a network of its own.
+_THREAD_ELSEWHERE = 0x3D0F00 | 0x40000000
 _MAPS, _MEMORY = "/proc/self/maps", "/proc/self/mem"
 _files: list[int] = []
 
@@ -50,6 +53,12 @@ def _outcome(attempt: Callable[[], object]) -> str:
     return "done"
 
 
+def _thread_elsewhere() -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syscall(_CLONE[platform.machine()], _THREAD_ELSEWHERE, 0, 0, 0, 0) < 0:
+        raise OSError(ctypes.get_errno(), "clone")
+
+
 def _exec() -> None:
     os.execv("/bin/true", ["true"])  # noqa: S606 - it must not work
 
@@ -60,6 +69,7 @@ _ATTEMPTS: dict[str, Callable[[], object]] = {
     "unlink": lambda: os.unlink("/does/not/exist"),  # noqa: PTH108 - the bare call is the point
     "socket": socket.socket,
     "fork": os.fork,
+    "thread elsewhere": _thread_elsewhere,
     "exec": _exec,
     "kill": lambda: os.kill(1, 0),
     "thread": lambda: threading.Thread(target=print).start(),
