@@ -2,9 +2,11 @@
 
 from ray import serve
 
+from lake.errors import LakeError
 from lake.lake import Commit, Lake
 from lake.rejections import Refusal, Settled
 from lake.settings import LakeSettings
+from processors.errors import ProcessorError
 from processors.job import ImageJob
 from processors.settings import ProcessorSettings
 from processors.worker import Failure, Worker
@@ -38,6 +40,20 @@ class ImageProcessor:
     async def handle_many(self, jobs: list[ImageJob]) -> list[Commit | Failure]:
         """Process and commit every job; a failure stands in its job's slot, nothing is raised."""
         return await self._worker.handle_many(jobs)
+
+    async def has_room(self) -> bool:
+        """Whether an image of another node's would be taken now; asked before its bytes go out."""
+        return self._worker.sandbox.has_room
+
+    async def handle(self, job: ImageJob) -> Commit | ProcessorError | LakeError:
+        """Process and commit one image that was too much for its own node; errors are returned.
+
+        Raised, they would come out of Ray as errors of Ray's.
+        """
+        try:
+            return await self._worker.handle(job)
+        except (ProcessorError, LakeError) as error:
+            return error
 
     async def settle(self, refusal: Refusal) -> Settled:
         """Write a refused message down, as a row, or learn what it is; raises Unavailable."""

@@ -125,6 +125,16 @@ class Sandbox:
         return self._held
 
     @property
+    def capacity(self) -> int:
+        """Images that may be processed or wait, at once."""
+        return self._settings.sandbox_children + self._settings.sandbox_queue
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more image would be taken now."""
+        return self.ready and self._held < self.capacity
+
+    @property
     def pids(self) -> list[int]:
         """Process ids of the children, for health checks and tests."""
         return [each.pid for each in self._decoders]
@@ -152,7 +162,7 @@ class Sandbox:
             raise Overloaded("the sandbox is closed")
         if not self.ready:
             raise Overloaded("no decoder can be started")
-        limit = self._settings.sandbox_children + self._settings.sandbox_queue
+        limit = self.capacity
         if self._held >= limit:
             raise Overloaded(
                 f"{self._held} images are waiting or being processed, the limit is {limit}",

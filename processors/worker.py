@@ -42,6 +42,8 @@ class Worker:
         self._settings = settings
         self._sandbox = sandbox
         self._writes: set[asyncio.Task[Any]] = set()
+        # Of batches: their bytes are held elsewhere, so what would be refused had better wait.
+        self._turns = asyncio.Semaphore(sandbox.capacity)
 
     @classmethod
     async def start(cls, lake: Lake, settings: ProcessorSettings) -> "Worker":
@@ -81,7 +83,7 @@ class Worker:
         return await self._finish(self._lake.committer.commit(attempt, record, objects))
 
     async def handle_many(self, jobs: list[ImageJob]) -> list[Commit | Failure]:
-        """Every job at once; what failed is in its slot, and no image fails another."""
+        """As many at once as the sandbox holds; what failed is in its slot and fails no other."""
         return list(await asyncio.gather(*(self._slot(job) for job in jobs)))
 
     async def close(self) -> None:
@@ -91,7 +93,8 @@ class Worker:
 
     async def _slot(self, job: ImageJob) -> Commit | Failure:
         try:
-            return await self.handle(job)
+            async with self._turns:
+                return await self.handle(job)
         except (ProcessorError, LakeError) as error:
             retry = isinstance(error, (Overloaded, Unavailable))
             return Failure(error.code, error.message, error.limit, error.value, retry)

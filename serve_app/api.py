@@ -9,7 +9,7 @@ from serve_app import console, health, images, problems, uploads
 from serve_app.accounts import Accounts
 from serve_app.admission import Admission
 from serve_app.auth import KeyRing
-from serve_app.door import Door
+from serve_app.door import Door, Spill
 from serve_app.envelope import Envelope
 from serve_app.fast_lane import FastLane
 from serve_app.health import ReadinessCheck
@@ -28,8 +28,11 @@ def make_app(
     accounts: Accounts,
     settings: ServeSettings,
     readiness: ReadinessCheck,
+    spill: Spill | None = None,
 ) -> FastAPI:
     """The app on an open lake and a running worker; the caller closes both after it.
+
+    `spill` is asked when the worker's sandbox is full; without it, uploads are refused then.
 
     Raises UnknownPreset if the default preset is none.
     """
@@ -47,6 +50,7 @@ def make_app(
         keys=KeyRing(accounts, settings.key_cache_seconds),
         admission=Admission(settings.max_uploads, settings.max_upload_bytes),
         settings=settings,
+        spill=spill,
     )
     app.state.door = door
     # The last one added is the outermost.

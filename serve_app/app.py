@@ -5,10 +5,15 @@ import time
 
 from fastapi import FastAPI
 from ray import serve
+from ray.exceptions import RayError
+from ray.serve.exceptions import RayServeException
 
-from lake.lake import Lake
+from lake.errors import LakeError
+from lake.lake import Commit, Lake
 from lake.settings import LakeSettings
 from processors import deployment as processors_deployment
+from processors.errors import Overloaded, ProcessorError
+from processors.job import ImageJob
 from processors.settings import ProcessorSettings
 from processors.worker import Worker
 from serve_app.accounts import Accounts
@@ -30,6 +35,8 @@ _MAX_ONGOING = 512
 _MAX_QUEUED = 512
 # Many probes a second may come; each round asks two other processes.
 _READINESS_SECONDS = 1.0
+# A replica with room says so within some milliseconds, on any node.
+_ASK_SECONDS = 0.05
 # A part that does not answer within this is not ready; below the 4 s that /readyz may take.
 _PROBE_SECONDS = 2.0
 
@@ -51,7 +58,9 @@ class UploadApi:
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Serve calls this on the replica, once `__init__` is done."""
         readiness = DoorsReadiness(self._lake, self._accounts)
-        return make_app(self._lake, self._worker, self._accounts, self._settings, readiness)
+        return make_app(
+            self._lake, self._worker, self._accounts, self._settings, readiness, spill
+        )
 
     async def __del__(self) -> None:
         """Finish what is under way; Serve awaits this once the requests are drained."""
@@ -59,6 +68,29 @@ class UploadApi:
             await self._worker.close()
         if hasattr(self, "_accounts"):
             await asyncio.to_thread(self._accounts.close)
+
+
+async def spill(job: ImageJob) -> Commit:
+    """Have some replica of the processors do it, its bytes by reference.
+
+    Raises Overloaded within `_ASK_SECONDS` if none has room, or if the one that took it died: what
+    it left is found by the retry. Otherwise what `Worker.handle` raises.
+    """
+    try:
+        processors = serve.get_deployment_handle(
+            processors_deployment.NAME, processors_deployment.APP
+        )
+        # Asked first, and not for long: a queue anywhere is a refusal that comes too late.
+        async with asyncio.timeout(_ASK_SECONDS):
+            has_room: bool = await processors.has_room.remote()
+        if not has_room:
+            raise Overloaded("this node and another one are busy")
+        answer: Commit | ProcessorError | LakeError = await processors.handle.remote(job)
+    except (TimeoutError, RayError, RayServeException) as error:
+        raise Overloaded("this node is busy, and no other one took the image") from error
+    if isinstance(answer, Commit):
+        return answer
+    raise answer
 
 
 class DoorsReadiness:

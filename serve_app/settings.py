@@ -36,7 +36,7 @@ class ServeSettings(BaseSettings):
         "then 503, the upload goes on, and a retry finds it done",
     )
     max_uploads: int = Field(
-        default=64, ge=1, description="uploads under way at once, in one process of the API"
+        default=128, ge=1, description="uploads under way at once, in one process of the API"
     )
     max_upload_bytes: int = Field(
         default=256_000_000,

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.types import Receive
 
 from lake.lake import Commit
+from processors.errors import Overloaded
 from processors.job import ImageJob, by_content, by_key
 from processors.preset import Preset, find_preset
 from serve_app import metadata, views
@@ -147,7 +148,7 @@ async def _handle(door: Door, job: ImageJob, lease: Lease) -> Commit:
             # Looked at, or asyncio complains about the failures of clients that have left.
             task.exception()
 
-    task = asyncio.create_task(door.worker.handle(job))
+    task = asyncio.create_task(_processed(door, job))
     door.under_way.add(task)
     task.add_done_callback(ended)
     limit = door.settings.answer_seconds
@@ -159,6 +160,16 @@ async def _handle(door: Door, job: ImageJob, lease: Lease) -> Commit:
         raise AnswerTimeout(
             "the upload takes longer than this; send it again", limit=limit
         ) from error
+
+
+async def _processed(door: Door, job: ImageJob) -> Commit:
+    """Here, where the bytes are; on another node if every place here is taken."""
+    try:
+        return await door.worker.handle(job)
+    except Overloaded:
+        if door.spill is None:
+            raise
+    return await door.spill(job)
 
 
 def _answer(commit: Commit, retention: timedelta) -> Response:
