@@ -8,6 +8,7 @@ from lake.rejections import Refusal, Settled
 from lake.settings import LakeSettings
 from processors.errors import ProcessorError
 from processors.job import ImageJob
+from processors.protocol import Protections
 from processors.settings import ProcessorSettings
 from processors.worker import Failure, Worker
 
@@ -59,9 +60,10 @@ class ImageProcessor:
         """Write a refused message down, as a row, or learn what it is; raises Unavailable."""
         return await self._lake.rejections.settle(refusal)
 
-    async def ready(self) -> None:
-        """Return if this replica can commit; raises StoreUnavailable."""
+    async def ready(self) -> Protections:
+        """What keeps its children from doing harm, if it can commit; raises StoreUnavailable."""
         await self._lake.healthy()
+        return self._worker.sandbox.protections
 
     async def __del__(self) -> None:
         """Finish what is under way; Serve awaits this once the calls are drained."""

@@ -6,6 +6,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from processors.machine import memory_limit
+
 FormatName = Literal["jpeg", "png", "webp", "gif", "avif", "heic", "tiff", "bmp"]
 """Every format that can be taken."""
 
@@ -38,6 +40,22 @@ class Limits(BaseModel):
     formats: frozenset[FormatName] = frozenset(FORMAT_NAMES)
     damaged: Literal["mark", "refuse"] = "mark"
     codes: bool = False
+
+
+# Measured on 50-megapixel files of every format, preset `web`: a child at rest, then bytes a pixel.
+# AVIF takes 15.7, TIFF 13, GIF and transparent PNG 11, progressive JPEG 3.2, JPEG 0.5.
+_CHILD_BYTES = 120_000_000
+_BYTES_A_PIXEL = 16
+# What Pixlake takes beside children, and what one child takes by default.
+_REST_BYTES = 3_200_000_000
+_DEFAULT_CHILD_BYTES = 945_000_000
+_SANDBOXES = 2
+
+
+def _children() -> int:
+    """One per core, as long as two sandboxes of them fit: one a door, as `pixlake up` has."""
+    fitting = (memory_limit() - _REST_BYTES) // (_SANDBOXES * _DEFAULT_CHILD_BYTES)
+    return max(1, min(len(os.sched_getaffinity(0)), fitting))
 
 
 class ProcessorSettings(BaseSettings):
@@ -98,10 +116,11 @@ class ProcessorSettings(BaseSettings):
     allow_tiff: bool = Field(default=True, description="take TIFF")
     allow_bmp: bool = Field(default=True, description="take BMP")
     sandbox_children: int = Field(
-        default_factory=lambda: len(os.sched_getaffinity(0)),
+        default_factory=_children,
         ge=1,
         le=256,
-        description="images processed at once, each in a child process; default: one per core",
+        description="images processed at once, each in a child process; default: one per core, "
+        "fewer where memory is short",
     )
     sandbox_queue: int = Field(
         default=64, ge=0, le=10_000, description="images that may wait for a child"
@@ -125,6 +144,16 @@ class ProcessorSettings(BaseSettings):
         """True if the place where an image of that tenant was taken may become columns."""
         named = {each.strip() for each in self.gps_tenants.split(",")}
         return tenant in named or "*" in named
+
+    @property
+    def child_bytes(self) -> int:
+        """The most memory that a child takes for an image within the limits, its file included.
+
+        Less than the address space that it may have: most addresses are libraries, of which it
+        touches a part and shares that with its siblings.
+        """
+        needed = _CHILD_BYTES + _BYTES_A_PIXEL * max(self.max_pixels, self.max_output_pixels)
+        return min(needed, self.sandbox_memory_bytes) + self.max_bytes
 
     @property
     def limits(self) -> Limits:

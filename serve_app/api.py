@@ -28,6 +28,7 @@ def make_app(
     accounts: Accounts,
     settings: ServeSettings,
     readiness: ReadinessCheck,
+    *,
     spill: Spill | None = None,
 ) -> FastAPI:
     """The app on an open lake and a running worker; the caller closes both after it.

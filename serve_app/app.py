@@ -14,6 +14,7 @@ from lake.settings import LakeSettings
 from processors import deployment as processors_deployment
 from processors.errors import Overloaded, ProcessorError
 from processors.job import ImageJob
+from processors.sandbox import Sandbox
 from processors.settings import ProcessorSettings
 from processors.worker import Worker
 from serve_app.accounts import Accounts
@@ -57,10 +58,8 @@ class UploadApi:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Serve calls this on the replica, once `__init__` is done."""
-        readiness = DoorsReadiness(self._lake, self._accounts)
-        return make_app(
-            self._lake, self._worker, self._accounts, self._settings, readiness, spill
-        )
+        readiness = DoorsReadiness(self._lake, self._accounts, self._worker.sandbox)
+        return make_app(self._lake, self._worker, self._accounts, self._settings, readiness, spill)
 
     async def __del__(self) -> None:
         """Finish what is under way; Serve awaits this once the requests are drained."""
@@ -96,9 +95,10 @@ async def spill(job: ImageJob) -> Commit:
 class DoorsReadiness:
     """Whether both doors take images, asked at most once a second."""
 
-    def __init__(self, lake: Lake, accounts: Accounts) -> None:
+    def __init__(self, lake: Lake, accounts: Accounts, sandbox: Sandbox) -> None:
         self._lake = lake
         self._accounts = accounts
+        self._sandbox = sandbox
         self._known = Readiness()
         self._until = 0.0
         self._asking = asyncio.Lock()
@@ -108,7 +108,7 @@ class DoorsReadiness:
         async with self._asking:
             if time.monotonic() >= self._until:
                 api, processors, kafka = await asyncio.gather(
-                    api_part(self._lake, self._accounts),
+                    api_part(self._lake, self._accounts, self._sandbox),
                     _replica_part(processors_deployment.APP, processors_deployment.NAME),
                     _replica_part(KAFKA_APP, KAFKA_NAME),
                 )
@@ -119,16 +119,16 @@ class DoorsReadiness:
 
 
 async def _replica_part(app: str, name: str) -> Part:
-    """Whether a replica of another application says that it can work."""
+    """Whether a replica of another application says that it can work, and how its sandbox is."""
     try:
         async with asyncio.timeout(_PROBE_SECONDS):
-            await serve.get_deployment_handle(name, app).ready.remote()
+            said = await serve.get_deployment_handle(name, app).ready.remote()
     except TimeoutError:
         return Part(ready=False, detail="no answer in time")
     except Exception as error:  # noqa: BLE001  whatever it is, that part is not ready
         cause = getattr(error, "cause", None) or error
         return Part(ready=False, detail=getattr(cause, "code", type(cause).__name__))
-    return Part(ready=True)
+    return Part.with_sandbox(said) if isinstance(said, dict) else Part(ready=True)
 
 
 def upload_app(

@@ -13,7 +13,6 @@ from serve_app.admission import Admission
 from serve_app.auth import KeyRing
 from serve_app.settings import ServeSettings
 
-
 Spill = Callable[[ImageJob], Awaitable[Commit]]
 """Has another node process and commit an image. Raises what `Worker.handle` does: Overloaded, and
 soon, if none has room."""

@@ -11,6 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.envelope import REQUEST_ID, chosen_request_id
 
+PREFIX = "x-serve-"
+"""What HAProxy and Serve's own request routers say to replicas; no client's business."""
 STRIPPED = frozenset(
     {
         "x-request-timeout-seconds",
@@ -50,7 +52,8 @@ class Edge:
 
 def _acts_on_serve(name: bytes) -> bool:
     # Serve treats - and _ alike in some of these names.
-    return name.decode("latin-1").lower().replace("_", "-") in STRIPPED
+    plain = name.decode("latin-1").lower().replace("_", "-")
+    return plain in STRIPPED or plain.startswith(PREFIX)
 
 
 def middlewares() -> list[Middleware]:

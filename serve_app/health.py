@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Self
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
@@ -10,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lake.errors import LakeError
 from lake.lake import Lake
+from processors.protocol import Protections
+from processors.sandbox import Sandbox
 from serve_app.accounts import Accounts
 from serve_app.accounts.errors import AccountsError
 
@@ -19,13 +22,27 @@ LOGGER = logging.getLogger(__name__)
 _LIMIT_SECONDS = 4.0
 
 
+# For the log, where they are said at each start: long, and nobody's business outside.
+_NOT_TOLD = frozenset({"environment", "system_calls"})
+
+
 class Part(BaseModel):
-    """One thing that must work; `detail` says what is wrong when it does not."""
+    """One thing that must work; `detail` says what is wrong when it does not.
+
+    `sandbox`, where it processes images: what keeps a decoder that is taken over from doing harm.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     ready: bool
     detail: str | None = None
+    sandbox: Protections | None = None
+
+    @classmethod
+    def with_sandbox(cls, protections: Protections) -> Self:
+        """A part that is ready to process images."""
+        told = {name: value for name, value in protections.items() if name not in _NOT_TOLD}
+        return cls(ready=True, sandbox=told)
 
 
 class Readiness(BaseModel):
@@ -44,14 +61,16 @@ class Readiness(BaseModel):
 ReadinessCheck = Callable[[], Awaitable[Readiness]]
 
 
-async def api_part(lake: Lake, accounts: Accounts) -> Part:
-    """Whether this process can take an upload: the store and the accounts answer."""
+async def api_part(lake: Lake, accounts: Accounts, sandbox: Sandbox) -> Part:
+    """Whether this process can take an upload: store, accounts and decoders are there."""
     try:
         await lake.healthy()
         await asyncio.to_thread(accounts.healthy)
     except (LakeError, AccountsError) as error:
         return Part(ready=False, detail=error.code)
-    return Part(ready=True)
+    if not sandbox.ready:
+        return Part(ready=False, detail="no decoder can be started")
+    return Part.with_sandbox(sandbox.protections)
 
 
 def router(readiness: ReadinessCheck) -> APIRouter:

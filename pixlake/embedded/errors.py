@@ -7,6 +7,7 @@
   x AlreadyRunning   another `pixlake up` has this home
   x UnsafeFolder     somebody else has the folder where our sockets would be
   x NoPorts          every port that we would use inside is taken
+  x TooLittleMemory  what the settings allow is more than there is
   x StartFailed      Ray or an application on it did not start
 """
 
@@ -96,6 +97,29 @@ class NoPorts(EmbeddedError):
 
     def __str__(self) -> str:
         return f"no free ports from {self.first} to {self.last} for Pixlake's own processes"
+
+
+class TooLittleMemory(EmbeddedError):
+    """What the settings allow, all at once, is more than there is; sizes in bytes."""
+
+    code = "too_little_memory"
+
+    def __init__(self, needed: int, limit: int, parts: str) -> None:
+        super().__init__(needed, limit, parts)
+        self.needed = needed
+        self.limit = limit
+        self.parts = parts
+
+    def __str__(self) -> str:
+        return (
+            f"the settings allow {_giga(self.needed)} of memory to be taken at once, and there are "
+            f"{_giga(self.limit)} (PIXLAKE_MEMORY_BYTES):\n{self.parts}\nLower one of them, or say "
+            "with PIXLAKE_MEMORY_BYTES how much there really is"
+        )
+
+
+def _giga(size: int) -> str:
+    return f"{size / 1e9:.1f} GB"
 
 
 class StartFailed(EmbeddedError):

@@ -36,6 +36,12 @@ class EmbeddedSettings(BaseSettings):
         ge=100_000_000,
         description="shared memory in which `pixlake up` lets Ray pass images, in bytes",
     )
+    memory_bytes: int | None = Field(
+        default=None,
+        ge=1,
+        description="memory that Pixlake may take; a start whose settings allow more is refused; "
+        "default: the container's limit, or all of the machine's",
+    )
     start_seconds: float = Field(
         default=120, gt=0, description="how long `pixlake up` waits until both doors take images"
     )

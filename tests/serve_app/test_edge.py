@@ -1,7 +1,7 @@
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from serve_app.edge import Edge, middlewares
+from serve_app.edge import PREFIX, STRIPPED, Edge, middlewares
 from tests.serve_app.site import Site, client_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -26,6 +26,7 @@ async def test_headers_that_act_on_serve_do_not_reach_it() -> None:
         "X-Request-Disconnect-Disabled": "?1",
         "serve_multiplexed_model_id": "m",
         "x-session-id": "s",
+        "X-Serve-Router-Replica": "r",
         "x_session_id": "s",
         "X-Request-Id": "evil\tid",
         "X-Pixlake-Filename": "kept.jpg",
@@ -40,10 +41,25 @@ async def test_headers_that_act_on_serve_do_not_reach_it() -> None:
         b"serve_multiplexed_model_id",
         b"x-session-id",
         b"x_session_id",
+        b"x-serve-router-replica",
     }
     [request_id] = answer.headers.get_list("X-Request-Id")
     assert request_id != "evil\tid"
     assert (b"x-request-id", request_id.encode()) in SEEN
+
+
+@pytest.mark.filterwarnings("ignore")  # Ray's import of pydantic
+async def test_what_serve_reads_is_what_is_stripped() -> None:
+    from ray.serve._private import constants  # noqa: PLC0415
+
+    read = {
+        value.replace("_", "-")
+        for name, value in vars(constants).items()
+        if name.startswith("SERVE_")
+        and isinstance(value, str)
+        and (value.startswith("x-") or value == constants.SERVE_MULTIPLEXED_MODEL_ID)
+    }
+    assert read == {*STRIPPED, f"{PREFIX}router-"}, "this Ray reads other headers of a request"
 
 
 async def test_a_plain_request_id_passes_through_edge_and_app(site: Site) -> None:

@@ -2,6 +2,8 @@ import pytest
 
 from lake.lake import Lake
 from lake.settings import LakeSettings
+from processors.sandbox import Sandbox
+from processors.settings import ProcessorSettings
 from processors.worker import Worker
 from serve_app.accounts import Accounts
 from serve_app.api import make_app
@@ -52,6 +54,23 @@ async def test_a_check_that_fails_is_not_ready(
     assert "secret" not in answer.text
 
 
-async def test_the_api_is_ready_when_store_and_accounts_answer(accounts: Accounts) -> None:
+async def test_the_api_is_ready_when_store_accounts_and_decoders_are(
+    accounts: Accounts, sandbox: Sandbox
+) -> None:
     lake = await Lake.open(LakeSettings(store_url="memory://"))
-    assert (await api_part(lake, accounts)).ready
+    assert (await api_part(lake, accounts, sandbox)).ready
+    closed = await Sandbox.start(ProcessorSettings(sandbox_children=1))
+    await closed.close()
+    assert not (await api_part(lake, accounts, closed)).ready
+
+
+async def test_readiness_tells_which_protections_are_active(
+    site: Site, accounts: Accounts, sandbox: Sandbox
+) -> None:
+    site.readiness["api"] = await api_part(site.lake, accounts, sandbox)
+    said = (await site.client.get("/readyz")).json()["parts"]["api"]["sandbox"]
+    assert said["no_new_privileges"] is True
+    assert said["address_space_bytes"] > 0
+    assert said["children"] == len(sandbox.pids)
+    assert said["system_call_filter"] == sandbox.protections["system_call_filter"]
+    assert "environment" not in said

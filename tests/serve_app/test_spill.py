@@ -58,7 +58,7 @@ def beside(site: Site, sandbox: Sandbox, spill: Spill | None) -> Site:
         return Readiness()
 
     worker = Worker(site.lake, sandbox)
-    app = make_app(site.lake, worker, site.accounts, site.settings, readiness, spill)
+    app = make_app(site.lake, worker, site.accounts, site.settings, readiness, spill=spill)
     client = client_of(app, dict(site.client.headers))
     return Site(app, client, site.lake, site.accounts, site.settings)
 

@@ -1,0 +1,46 @@
+"""How much memory there is for us: that of the container, or of the machine without one."""
+
+import os
+from pathlib import Path
+
+_ROOT = Path("/sys/fs/cgroup")
+_OF_PROCESS = Path("/proc/self/cgroup")
+
+
+def memory_limit(root: Path = _ROOT, of_process: Path = _OF_PROCESS) -> int:
+    """Bytes: the least of the machine's memory and of every limit that this process is under."""
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min([physical, *_limits(root, of_process)])
+
+
+def _limits(root: Path, of_process: Path) -> list[int]:
+    """Of control groups, version 2 and 1; a group's parents limit it, too."""
+    try:
+        lines = of_process.read_text().splitlines()
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            base, name = root, "memory.max"
+        elif "memory" in controllers.split(","):
+            base, name = root / "memory", "memory.limit_in_bytes"
+        else:
+            continue
+        group = base / path.lstrip("/")
+        # In a container the path may be the host's, of which only the base is to be seen.
+        found += [_number(each / name) for each in (group, *group.parents) if _within(each, base)]
+    return [each for each in found if each is not None]
+
+
+def _within(group: Path, base: Path) -> bool:
+    return group == base or base in group.parents
+
+
+def _number(file: Path) -> int | None:
+    try:
+        text = file.read_text().strip()
+    except OSError:
+        return None
+    return int(text) if text.isdecimal() else None  # "max" is none
