@@ -59,7 +59,9 @@ class UploadApi:
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Serve calls this on the replica, once `__init__` is done."""
         readiness = DoorsReadiness(self._lake, self._accounts, self._worker.sandbox)
-        return make_app(self._lake, self._worker, self._accounts, self._settings, readiness, spill)
+        return make_app(
+            self._lake, self._worker, self._accounts, self._settings, readiness, spill=spill
+        )
 
     async def __del__(self) -> None:
         """Finish what is under way; Serve awaits this once the requests are drained."""
