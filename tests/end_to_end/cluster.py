@@ -20,6 +20,8 @@ from serve_app.settings import ServeSettings
 from tests.end_to_end.running import Pixlake
 
 NODES = 3
+# Images that may wait for a node's one child, before its uploads go elsewhere.
+WAITING = 4
 
 
 class PixlakeCluster(Pixlake):
@@ -30,6 +32,9 @@ class PixlakeCluster(Pixlake):
             "PIXLAKE_UPLOAD_REPLICAS": str(NODES),
             "PIXLAKE_PROCESSOR_REPLICAS": str(NODES),
             "PIXLAKE_SANDBOX_CHILDREN": "1",
+            "PIXLAKE_SANDBOX_QUEUE": str(WAITING),
+            # Longer than a test lets a child stand still.
+            "PIXLAKE_SANDBOX_TIMEOUT_SECONDS": "60",
             "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
             # A node that is gone is missed after 3 s, not after 15.
             "RAY_health_check_period_ms": "1000",
@@ -58,6 +63,7 @@ class PixlakeCluster(Pixlake):
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.end_to_end.cluster_driver", str(folder)],
                 env={**environment, **self.environment, MARK: str(self.home)},
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
@@ -79,6 +85,15 @@ class PixlakeCluster(Pixlake):
             self._process.wait()
             self._close()
         self._stack.close()
+
+    def scale(self, replicas: int) -> None:
+        """Have so many replicas of the HTTP door; returns when Serve says so."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{replicas}\n")
+        self._process.stdin.flush()
+        assert json.loads(self._process.stdout.readline()) == replicas, self.log()
 
     def decoders(self, node: int, replica: str) -> list[psutil.Process]:
         """The sandboxed children on a node, of a deployment such as `UploadApi`."""

@@ -2,7 +2,8 @@
 
 `python -m tests.end_to_end.cluster_driver FOLDER`, in the environment of `ray_environment`. The
 head is what `pixlake up` starts; the other nodes join it. Prints the process ids of the nodes'
-raylets, the head's first, once the applications are deployed. Runs until SIGTERM.
+raylets, the head's first, once the applications are deployed. Each line that it reads is a number
+of replicas for the HTTP door, and comes back when there are so many. Runs until SIGTERM.
 """
 
 import json
@@ -16,8 +17,11 @@ import ray
 from ray import serve
 from ray.cluster_utils import Cluster
 
+from lake.settings import LakeSettings
 from pixlake.embedded import app
 from pixlake.embedded.settings import EmbeddedSettings
+from processors.settings import ProcessorSettings
+from serve_app import app as upload_app
 from serve_app.settings import ServeSettings
 from tests.end_to_end.cluster import NODES
 
@@ -31,9 +35,27 @@ def main(folder: Path) -> None:
         with app._applications(served):
             serve.run_many(app._targets(embedded, served))
             pids = [node.all_processes["raylet"][0].process.pid for node in nodes]
-            sys.stdout.write(f"{json.dumps(pids)}\n")
-            sys.stdout.flush()
-            signal.pause()
+            _say(pids)
+            for line in sys.stdin:
+                _scale(int(line), served)
+                _say(int(line))
+
+
+def _scale(replicas: int, served: ServeSettings) -> None:
+    """So many replicas of the HTTP door, as `serve deploy` of a changed configuration does."""
+    uploads = upload_app.upload_app(
+        served,
+        LakeSettings(),
+        ProcessorSettings(),
+        replicas=replicas,
+        cpus=app._CPUS_OF_A_REPLICA,
+    )
+    serve.run(uploads, name=upload_app.APP, route_prefix="/")
+
+
+def _say(fact: object) -> None:
+    sys.stdout.write(f"{json.dumps(fact)}\n")
+    sys.stdout.flush()
 
 
 def _with_workers(head: Any) -> list[Any]:

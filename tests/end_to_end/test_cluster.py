@@ -8,13 +8,13 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.end_to_end.cluster import NODES, PixlakeCluster
+from tests.end_to_end.cluster import NODES, WAITING, PixlakeCluster
 from tests.end_to_end.running import wait_until
 from tests.end_to_end.truth import check_stored, rows, seal, wait_for_rows
 from tests.photos import encoded, scene
@@ -25,13 +25,17 @@ CLIENTS = 8
 UPLOADS = 100  # before a node dies, and after it
 MESSAGES = 90
 TOPIC = "cluster"
+PLACES = NODES * (1 + WAITING)
+SPILLED = 8
 
 
-@pytest.fixture
-def cluster(tmp_path: Path, kafka_server: ApacheKafka) -> Iterator[PixlakeCluster]:
+@pytest.fixture(scope="module")
+def cluster(
+    tmp_path_factory: pytest.TempPathFactory, kafka_server: ApacheKafka
+) -> Iterator[PixlakeCluster]:
     create_topic(kafka_server.bootstrap, TOPIC, partitions=3)
     made = PixlakeCluster(
-        tmp_path / "home",
+        tmp_path_factory.mktemp("cluster") / "home",
         kafka_server.bootstrap,
         PIXLAKE_KAFKA_TOPIC=TOPIC,
         PIXLAKE_KAFKA_GROUP=uuid.uuid4().hex,
@@ -56,6 +60,9 @@ class Load:
     enough: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)
     numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def has(self, images: int) -> bool:
+        return len(self.acknowledged) >= images
 
     def run_on(self) -> None:
         while not self.enough.is_set():
@@ -104,6 +111,41 @@ def by_kafka(cluster: PixlakeCluster) -> list[dict[str, Any]]:
     sql = "SELECT * FROM images WHERE door = 'kafka'"
     answer: list[dict[str, Any]] = json.loads(cluster.run("query", sql, "--format", "json").stdout)
     return answer
+
+
+def test_a_replica_that_leaves_or_joins_drops_no_request(cluster: PixlakeCluster) -> None:
+    load = Load(cluster, uuid.uuid4().hex)
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        try:
+            working = [clients.submit(load.run_on) for _ in range(CLIENTS)]
+            wait_until(lambda: len(load.acknowledged) > CLIENTS, 60)
+            for replicas in (NODES - 1, NODES):
+                cluster.scale(replicas)
+                wait_until(partial(load.has, len(load.acknowledged) + UPLOADS), 60)
+            wait_until(lambda: len(cluster.processes("UploadApi")) == NODES, 60)
+            load.enough.set()
+            for client in working:
+                client.result(timeout=90)
+        finally:
+            load.ended.set()
+    assert load.failures == []
+
+
+def test_an_upload_that_finds_its_node_full_is_done_on_another(cluster: PixlakeCluster) -> None:
+    load = Load(cluster, uuid.uuid4().hex)
+    busy = [one for node in range(NODES) for one in cluster.decoders(node, "UploadApi")]
+    with ThreadPoolExecutor(PLACES + SPILLED) as clients:
+        for one in busy:
+            one.suspend()
+        try:
+            uploads = [clients.submit(load.upload, n) for n in range(PLACES + SPILLED)]
+            wait_until(lambda: len(load.acknowledged) >= SPILLED, 30)
+        finally:
+            for one in busy:
+                one.resume()
+        for upload in uploads:
+            upload.result(timeout=90)
+    assert len(load.acknowledged) == PLACES + SPILLED
 
 
 def test_images_spread_and_a_node_that_dies_costs_what_was_on_it(cluster: PixlakeCluster) -> None:

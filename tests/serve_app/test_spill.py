@@ -57,7 +57,7 @@ def beside(site: Site, sandbox: Sandbox, spill: Spill | None) -> Site:
     async def readiness() -> Readiness:
         return Readiness()
 
-    worker = Worker(site.lake, sandbox)
+    worker = Worker(site.lake, sandbox, ProcessorSettings())
     app = make_app(site.lake, worker, site.accounts, site.settings, readiness, spill=spill)
     client = client_of(app, dict(site.client.headers))
     return Site(app, client, site.lake, site.accounts, site.settings)
