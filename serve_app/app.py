@@ -20,6 +20,7 @@ from processors.worker import Worker
 from serve_app.accounts import Accounts
 from serve_app.api import make_app
 from serve_app.health import Part, Readiness, api_part
+from serve_app.loop_lag import LoopLag
 from serve_app.settings import ServeSettings
 
 APP = "api"
@@ -55,16 +56,20 @@ class UploadApi:
         self._accounts = await asyncio.to_thread(Accounts.open, settings.accounts_url)
         self._lake = await Lake.open(lake)
         self._worker = await Worker.start(self._lake, processors)
+        self._lag = LoopLag()
+        self._watching = asyncio.create_task(self._lag.watch())
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Serve calls this on the replica, once `__init__` is done."""
-        readiness = DoorsReadiness(self._lake, self._accounts, self._worker.sandbox)
+        readiness = DoorsReadiness(self._lake, self._accounts, self._worker.sandbox, self._lag)
         return make_app(
             self._lake, self._worker, self._accounts, self._settings, readiness, spill=spill
         )
 
     async def __del__(self) -> None:
         """Finish what is under way; Serve awaits this once the requests are drained."""
+        if hasattr(self, "_watching"):
+            self._watching.cancel()
         if hasattr(self, "_worker"):
             await self._worker.close()
         if hasattr(self, "_accounts"):
@@ -97,7 +102,8 @@ async def spill(job: ImageJob) -> Commit:
 class DoorsReadiness:
     """Whether both doors take images, asked at most once a second."""
 
-    def __init__(self, lake: Lake, accounts: Accounts, sandbox: Sandbox) -> None:
+    def __init__(self, lake: Lake, accounts: Accounts, sandbox: Sandbox, lag: LoopLag) -> None:
+        self._lag = lag
         self._lake = lake
         self._accounts = accounts
         self._sandbox = sandbox
@@ -114,6 +120,7 @@ class DoorsReadiness:
                     _replica_part(processors_deployment.APP, processors_deployment.NAME),
                     _replica_part(KAFKA_APP, KAFKA_NAME),
                 )
+                api = api.model_copy(update={"loop_lag_ms": self._lag.p99_ms})
                 parts = {"api": api, "processors": processors, "kafka": kafka}
                 self._known = Readiness(parts=parts)
                 self._until = time.monotonic() + _READINESS_SECONDS

@@ -30,6 +30,7 @@ class Part(BaseModel):
     """One thing that must work; `detail` says what is wrong when it does not.
 
     `sandbox`, where it processes images: what keeps a decoder that is taken over from doing harm.
+    `loop_lag_ms`: how late the event loop of the process that answers is, see `loop_lag`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -37,6 +38,7 @@ class Part(BaseModel):
     ready: bool
     detail: str | None = None
     sandbox: Protections | None = None
+    loop_lag_ms: float | None = None
 
     @classmethod
     def with_sandbox(cls, protections: Protections) -> Self:

@@ -1,5 +1,6 @@
 """The environment of Ray on this machine: its settings are read where `ray` is imported."""
 
+import math
 import secrets
 from pathlib import Path
 
@@ -7,12 +8,16 @@ from pixlake.embedded.haproxy import write_launcher
 from pixlake.embedded.port_block import PortBlock
 
 _OWNER_ONLY = 0o600
+# Beyond the time that a replica has, and within a minute of the default.
+_SILENCE_SECONDS = 8
 
 
-def ray_environment(folder: Path, ports: PortBlock, *, host: str, port: int) -> dict[str, str]:
+def ray_environment(
+    folder: Path, ports: PortBlock, *, host: str, port: int, answer_seconds: float = 50
+) -> dict[str, str]:
     """Variables for the process that starts Ray, and so for all of Ray's processes.
 
-    `host` and `port` are the API's.
+    `host` and `port` are the API's, which answers an upload within `answer_seconds`.
 
     Writes the cluster's token and HAProxy's launcher into `folder`.
     """
@@ -46,6 +51,9 @@ def ray_environment(folder: Path, ports: PortBlock, *, host: str, port: int) -> 
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_app.edge:middlewares",
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(write_launcher(folder, host=host, port=port)),
         "RAY_SERVE_HAPROXY_NBTHREAD": "2",
+        # While no replica is up, Ray's own proxy would hold a request for as long as that takes.
+        # Load balancers hang up after a minute: before that HAProxy says 503, come again.
+        "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(math.ceil(answer_seconds) + _SILENCE_SECONDS),
         # With paths of its own; by default all clusters of a machine share one folder.
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "admin.sock"),

@@ -154,7 +154,11 @@ class _Run:
     def _environment(self, folder: Path, ports: PortBlock) -> dict[str, str]:
         return {
             **ray_environment(
-                folder, ports, host=self._served.http_host, port=self._served.http_port
+                folder,
+                ports,
+                host=self._served.http_host,
+                port=self._served.http_port,
+                answer_seconds=self._served.answer_seconds,
             ),
             MARK: str(self._home),
             "PIXLAKE_HOME": str(self._home),
