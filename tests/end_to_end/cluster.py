@@ -20,8 +20,9 @@ from serve_app.settings import ServeSettings
 from tests.end_to_end.running import Pixlake
 
 NODES = 3
-# Images that may wait for a node's one child, before its uploads go elsewhere.
-WAITING = 4
+# Images that may wait for a node's one child, before its uploads go elsewhere: more than a test's
+# clients, were they all on one node.
+WAITING = 8
 
 
 class PixlakeCluster(Pixlake):

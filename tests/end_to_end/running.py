@@ -137,8 +137,9 @@ class Pixlake:
 
     def _close(self) -> None:
         assert self._process is not None
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> None:
