@@ -1,18 +1,18 @@
 """Rebuilding: the lake made again from the records alone, in place (docs/decisions/0004).
 
-One home after the other, by the rules that sealers follow, so it runs beside them:
+One table and home after the other, by the rules that sealers follow, so it runs beside them:
   1. a hole is filled, and a file that does not parse is overwritten (If-Match), by a file without
      rows that names the erased
   2. rows that are not their record's, or doubled, or with `everything` all of them, are taken out
      (If-Match); files that are not of a chain are deleted
   3. records without a row are read again, journaled, and sealed
-  4. again from 1, until there is nothing to do
+  4. again from 1, until there is nothing to do; then the hour's copy follows
 """
 
 import asyncio
 import logging
 import tempfile
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -20,28 +20,20 @@ from pathlib import Path
 import pyarrow as pa
 
 from lake import layout
-from lake.checks import Ledger
 from lake.errors import AlreadyExists, KeyMissing, LakeError, Mismatch, UnreadableObject
-from lake.evidence import Evidence
 from lake.journal import Journal
 from lake.lake import Lake
-from lake.record_reading import Reading, read_records
-from lake.records import parse_record
 from lake.rows import decode_chain_file, encode_chain_file, erased_ids
-from lake.schema import IMAGES, ImageRecord, Named
 from lake.scope import Scope
 from lake.settings import LakeSettings
+from lake.tables import TABLES
+from lake.truth import Expected, Name, Truth
 
 log = logging.getLogger(__name__)
 
 _TRIES = 5
 # Records read and journaled at once.
 _BATCH = 1024
-
-Name = tuple[str, str]
-"""tenant and id"""
-Expected = dict[Name, tuple[str, str] | None]
-"""each record of a home: its attempt and content hash, None for a tombstone"""
 
 
 @dataclass(slots=True)
@@ -84,7 +76,6 @@ class Rebuilder:
 
     def __init__(self, lake: Lake, settings: LakeSettings, *, processes: int | None = None) -> None:
         self._lake = lake
-        self._store = lake.store
         self._settings = settings
         self._processes = processes
 
@@ -98,46 +89,58 @@ class Rebuilder:
         scope = Scope.of(self._settings, self._lake.clock.now())
         report = RebuildReport()
         with tempfile.TemporaryDirectory(prefix="pixlake-rebuild-") as scratch:
-            folder = Path(scratch)
-            with Evidence(folder) as evidence:
-                reading = Reading(self._settings, scope, folder)
-                await read_records(self._store, evidence, reading, self._processes)
-            async for home, expected in self._homes(scope, folder):
-                report.homes += 1
-                try:
-                    await self._rebuild(home, expected, report, everything=everything)
-                except LakeError:
-                    report.failed += 1
-                    log.exception("home %s not rebuilt", layout.home_name(home))
+            for table in TABLES:
+                truth = Truth(self._lake.store, table, self._settings, self._processes)
+                one = _TableRebuilder(self._lake, truth, report, everything=everything)
+                await one.run(scope, Path(scratch))
         return report
 
-    async def _homes(self, scope: Scope, folder: Path) -> AsyncIterator[tuple[datetime, Expected]]:
-        """Every home with a record or a file, in order of time."""
+
+class _TableRebuilder:
+    """Rebuilds one table."""
+
+    def __init__(
+        self, lake: Lake, truth: Truth, report: RebuildReport, *, everything: bool
+    ) -> None:
+        self._store = lake.store
+        self._keeper = lake.upkeep.of(truth.table)
+        self._truth = truth
+        self._table = truth.table
+        self._report = report
+        self._everything = everything
+
+    async def run(self, scope: Scope, scratch: Path) -> None:
+        async for home, expected in self._homes(scope, scratch):
+            self._report.homes += 1
+            try:
+                await self._rebuild(home, expected)
+            except LakeError:
+                self._report.failed += 1
+                log.exception("home %s not rebuilt", layout.home_name(home))
+
+    async def _homes(self, scope: Scope, scratch: Path) -> AsyncIterator[tuple[datetime, Expected]]:
+        """Every home with a record or a file."""
         filed = await self._filed_homes(scope)
-        ledger = await asyncio.to_thread(Ledger, folder)
-        try:
-            for home, rows in ledger.records_by_home(scope):
-                filed.discard(home)
-                yield home, {(t, i): None if dead else (a, c) for t, i, a, c, dead in rows}
-        finally:
-            ledger.close()
+        async for home, expected in self._truth.homes(scope, scratch):
+            filed.discard(home)
+            yield home, expected
         for home in sorted(filed):
             yield home, {}
 
     async def _filed_homes(self, scope: Scope) -> set[datetime]:
         homes = set()
-        async for stored in self._store.walk(layout.LAKE_IMAGES):
+        folders = self._table.folders
+        async for stored in self._store.walk(folders.chains):
             parsed = layout.parse_chain_key(stored.key)
-            if parsed is None or layout.chain_key(*parsed) != stored.key:
+            if parsed is None or layout.chain_key(*parsed, folders) != stored.key:
                 # DuckDB would read it as well, and nobody else writes here.
                 await self._store.delete(stored.key)
             elif scope.holds(parsed[0]):
                 homes.add(parsed[0])
         return homes
 
-    async def _rebuild(
-        self, home: datetime, expected: Expected, report: RebuildReport, *, everything: bool
-    ) -> None:
+    async def _rebuild(self, home: datetime, expected: Expected) -> None:
+        report, everything = self._report, self._everything
         for _ in range(_TRIES):
             turn = _Turn(home, expected, everything)
             try:
@@ -151,6 +154,7 @@ class Rebuilder:
             report.added += added
             if not added and not turn.files:
                 report.kept += len(turn.kept)
+                await self._keeper.compactor.follow(layout.hour_of(home))
                 return
         raise UnreadableObject(f"home {layout.home_name(home)} does not stay rebuilt")
 
@@ -158,49 +162,49 @@ class Rebuilder:
         """Steps 1 and 2."""
         numbers = {
             parsed[1]
-            for stored in await self._store.objects(layout.hour_prefix(turn.home))
+            for stored in await self._store.objects(
+                layout.hour_prefix(turn.home, self._table.folders)
+            )
             if (parsed := layout.parse_chain_key(stored.key)) and parsed[0] == turn.home
         }
         for number in range(max(numbers, default=-1) + 1):
-            key = layout.chain_key(turn.home, number)
+            key = layout.chain_key(turn.home, number, self._table.folders)
             if number in numbers:
                 await self._clean_file(key, turn)
             else:
-                await self._store.create(key, encode_chain_file(IMAGES.empty_table(), turn.erased))
+                await self._store.create(key, self._encoded(None, turn.erased))
                 turn.files += 1
 
     async def _clean_file(self, key: str, turn: _Turn) -> None:
         data, stored = await self._store.get(key)
         try:
-            table = await asyncio.to_thread(decode_chain_file, key, data)
+            table = await asyncio.to_thread(decode_chain_file, key, data, of=self._table)
             noted = erased_ids(key, table)
         except UnreadableObject:
-            table, noted, readable = IMAGES.empty_table(), turn.erased, False
+            table, noted, readable = self._table.columns.empty_table(), turn.erased, False
         else:
             readable = True
         keep = await self._right(table, turn)
         wrong = len(keep) - sum(keep)
         if wrong or not readable:
             right = table.filter(pa.array(keep, pa.bool_()))
-            body = await asyncio.to_thread(encode_chain_file, right, noted | turn.erased)
+            body = await asyncio.to_thread(self._encoded, right, noted | turn.erased)
             await self._store.replace(key, body, stored.etag)
             turn.removed += wrong
             turn.files += 1
 
     async def _right(self, table: pa.Table, turn: _Turn) -> list[bool]:
         """Of each row, whether it may stay: it is its record's, and the first of it."""
-        names = list(_pairs(table, "tenant", "image_id"))
-        facts = list(_pairs(table, "attempt", "content_hash"))
-        rows = list(zip(names, facts, table["home"].to_pylist(), strict=True))
+        rows = self._truth.rows(table)
         odd = [name for name, fact, _ in rows if turn.expected.get(name) != fact]
         unreadable = set()
-        for name, record in (await self._records(odd)).items():
+        for name, record in (await self._truth.records(odd)).items():
             if isinstance(record, UnreadableObject):
                 # The audit names it. Its row is all that is left to read of it.
                 unreadable.add(name)
-            elif isinstance(record, ImageRecord) and record.home == turn.home:
+            elif record is not None and record.home == turn.home:
                 # Committed since the records were read.
-                turn.expected[name] = record.attempt, record.content_hash
+                turn.expected[name] = self._truth.fact(record)
         keep = []
         for name, fact, home in rows:
             right = turn.expected.get(name) == fact and not turn.everything
@@ -213,34 +217,21 @@ class Rebuilder:
     async def _add(self, home: datetime, names: Sequence[Name]) -> int:
         """Step 3; returns how many rows were journaled."""
         # Its own, as a journal appends what it knows to be durable only once.
-        journal = Journal(self._store)
+        journal = Journal(self._store, self._table)
         added = 0
         for start in range(0, len(names), _BATCH):
-            records = await self._records(names[start : start + _BATCH])
-            mine = [r for r in records.values() if isinstance(r, ImageRecord) and r.home == home]
+            records = (await self._truth.records(names[start : start + _BATCH])).values()
+            mine = [
+                r
+                for r in records
+                if r is not None and not isinstance(r, UnreadableObject) and r.home == home
+            ]
             await asyncio.gather(*map(journal.append, mine))
             added += len(mine)
         if added:
-            await self._lake.sealer.seal_home(home)
+            await self._keeper.sealer.seal_home(home)
         return added
 
-    async def _records(self, names: Sequence[Name]) -> dict[Name, Named | UnreadableObject]:
-        """What these images' records are now; those without one are left out."""
-        found: dict[Name, Named | UnreadableObject] = {}
-        keys = [layout.record_key(*name) for name in names]
-        datas = await self._store.read_many(keys)
-        for name, key, data in zip(names, keys, datas, strict=True):
-            if data is None:
-                continue
-            try:
-                record = parse_record(key, data)
-            except UnreadableObject as error:
-                found[name] = error
-            else:
-                if (record.tenant, record.image_id) == name:
-                    found[name] = record
-        return found
-
-
-def _pairs(table: pa.Table, first: str, second: str) -> Iterable[tuple[str, str]]:
-    return zip(table[first].to_pylist(), table[second].to_pylist(), strict=True)
+    def _encoded(self, rows: pa.Table | None, erased: frozenset[str]) -> bytes:
+        rows = self._table.columns.empty_table() if rows is None else rows
+        return encode_chain_file(rows, erased, of=self._table)

@@ -49,7 +49,7 @@ class RejectionScan:
         """
         self._folder.mkdir()
         with Evidence(self._folder) as evidence:
-            await self._records(evidence)
+            await self.scan_records(evidence)
             await self._waiting(evidence)
             await self._chains(evidence)
         ledger = await asyncio.to_thread(Ledger, self._folder)
@@ -62,7 +62,8 @@ class RejectionScan:
         finally:
             ledger.close()
 
-    async def _records(self, evidence: Evidence) -> None:
+    async def scan_records(self, evidence: Evidence) -> None:
+        """Every record; raises StoreUnavailable."""
         async for page in self._store.pages(layout.REJECTION_RECORDS):
             for stored in page:
                 if self._scope.is_overdue(stored.modified):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from lake.compaction import CompactionReport, Compactor
 from lake.sealer import PassReport, Sealer
+from lake.tables import IMAGE_TABLE, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,10 @@ class Upkeep:
     def __init__(self, images: Keeper, rejections: Keeper) -> None:
         self._images = images
         self._rejections = rejections
+
+    def of(self, table: Table) -> Keeper:
+        """The sealer and the compactor of a table."""
+        return self._images if table is IMAGE_TABLE else self._rejections
 
     async def run_pass(self, *, now: bool = False) -> UpkeepReport:
         """Seal what is closed (`now`: open windows, too), and compact hours that are.

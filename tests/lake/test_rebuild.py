@@ -1,6 +1,7 @@
 """Whatever befell the lake, it is made again from its records; then the audit passes."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from lake.rebuild import Rebuilder, RebuildReport
 from lake.rows import decode_chain_file, encode_chain_file, to_records, to_table
 from lake.schema import ImageRecord
 from lake.settings import LakeSettings
+from lake.tables import REJECTION_TABLE
 from tests.lake.clocks import at_age
 from tests.lake.samples import TENANT, commit, image_id, keys
 from tests.lake.test_audit import (
@@ -26,6 +28,8 @@ from tests.lake.test_audit import (
     move_a_file,
     take_over_without_its_row,
 )
+from tests.lake.test_rejections import REFUSAL
+from tests.lake.test_rejections import rows as rejected_rows
 
 
 async def rebuild(lake: Lake, settings: LakeSettings, *, everything: bool = False) -> RebuildReport:
@@ -165,4 +169,32 @@ async def test_beside_sealers_and_writers(
     there = [row.image_id for row in await rows(lake)]
     assert len(there) == len(set(there)) == 3 + len(new)
     await at_age(lake, seconds=3700).sealer.run_pass(now=True)
+    assert found(await audit(lake, lake_settings)) == {}
+
+
+@pytest.mark.parametrize("broken", [None, b"not parquet"], ids=["lost", "broken"])
+async def test_rejections_are_rebuilt_from_theirs(
+    lake: Lake, lake_settings: LakeSettings, broken: bytes | None
+) -> None:
+    for offset in range(3):
+        await lake.rejections.note(replace(REFUSAL, offset=offset))
+    await lake.upkeep.run_pass(now=True)
+    for key in await keys(lake, REJECTION_TABLE.folders.chains):
+        await (lake.store.delete(key) if broken is None else lake.store.put(key, broken))
+    report = await rebuild(lake, lake_settings)
+    assert (report.added, report.failed) == (3, 0)
+    rows_there = [row["offset"] for row in await rejected_rows(lake)]
+    assert (len(rows_there), set(rows_there)) == (3, {0, 1, 2})
+    assert found(await audit(lake, lake_settings)) == {}
+
+
+async def test_rejections_that_are_none_are_taken_out(
+    lake: Lake, lake_settings: LakeSettings
+) -> None:
+    one = await lake.rejections.note(REFUSAL)
+    nobodys = one.model_copy(update={"rejection_id": "f" * 32})
+    await Journal(lake.store, REJECTION_TABLE).append(nobodys)
+    await lake.upkeep.run_pass(now=True)
+    assert found(await audit(lake, lake_settings)) == {"row_without_image": 1}
+    assert (await rebuild(lake, lake_settings)).removed == 1
     assert found(await audit(lake, lake_settings)) == {}

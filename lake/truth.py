@@ -1,0 +1,112 @@
+"""Which rows a table should have: what its records say, read anew."""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+
+from lake import layout
+from lake.checks import Ledger
+from lake.errors import UnreadableObject
+from lake.evidence import Evidence
+from lake.object_store import ObjectStore
+from lake.record_reading import Reading, read_records
+from lake.records import parse_record
+from lake.rejection_scan import RejectionScan
+from lake.rejections import parse_rejected
+from lake.schema import ImageRecord
+from lake.scope import Scope
+from lake.settings import LakeSettings
+from lake.tables import IMAGE_TABLE, REJECTION_TABLE, Journaled, Table
+
+Name = tuple[str, str]
+"""tenant and id"""
+Fact = tuple[str, str | None]
+"""attempt and content hash; of a rejection, which has but one attempt, nothing"""
+Expected = dict[Name, Fact | None]
+"""each record of a home: its facts, None for a tombstone"""
+Found = Journaled | UnreadableObject | None
+"""a record as it is now: None when it is of no row (erased, refused)"""
+
+_NO_FACT: Fact = "", None
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """The records of one table."""
+
+    store: ObjectStore
+    table: Table
+    settings: LakeSettings
+    processes: int | None = None
+
+    async def homes(self, scope: Scope, scratch: Path) -> AsyncIterator[tuple[datetime, Expected]]:
+        """Every home that has records, in order of time; `scratch` is a folder of its own.
+
+        Raises StoreUnavailable where the store can't be listed.
+        """
+        folder = scratch / self.table.name
+        folder.mkdir()
+        with Evidence(folder) as evidence:
+            if self.table is IMAGE_TABLE:
+                reading = Reading(self.settings, scope, folder)
+                await read_records(self.store, evidence, reading, self.processes)
+            else:
+                await RejectionScan(self.store, scope, folder).scan_records(evidence)
+        ledger = Ledger(folder)
+        try:
+            for home, rows in ledger.records_by_home(scope):
+                yield home, {(t, i): None if dead else (a, c) for t, i, a, c, dead in rows}
+        finally:
+            ledger.close()
+
+    async def records(self, names: Sequence[Name]) -> dict[Name, Found]:
+        """What these records are now; those that are not there are left out."""
+        found: dict[Name, Found] = {}
+        keys = [self._key(*name) for name in names]
+        for name, key, data in zip(names, keys, await self.store.read_many(keys), strict=True):
+            if data is not None:
+                record = self._parsed(key, data)
+                if isinstance(record, UnreadableObject) or self.name(record) == name:
+                    found[name] = record
+        return found
+
+    def name(self, record: Journaled | None) -> Name | None:
+        """Of a record; None for one of no row."""
+        if isinstance(record, ImageRecord):
+            return record.tenant, record.image_id
+        return None if record is None else (record.tenant, record.rejection_id)
+
+    def fact(self, record: Journaled) -> Fact:
+        """What a row must have of its record."""
+        if isinstance(record, ImageRecord):
+            return record.attempt, record.content_hash
+        return _NO_FACT
+
+    def rows(self, table: pa.Table) -> list[tuple[Name, Fact, datetime]]:
+        """Name, facts and home of each row."""
+        names = _pairs(table, "tenant", self.table.id)
+        facts: Iterable[Fact] = [_NO_FACT] * len(table)
+        if self.table is not REJECTION_TABLE:
+            facts = _pairs(table, "attempt", "content_hash")
+        return list(zip(names, facts, table["home"].to_pylist(), strict=True))
+
+    def _key(self, tenant: str, row_id: str) -> str:
+        if self.table is REJECTION_TABLE:
+            return layout.rejection_key(row_id)
+        return layout.record_key(tenant, row_id)
+
+    def _parsed(self, key: str, data: bytes) -> Found:
+        try:
+            if self.table is REJECTION_TABLE:
+                return parse_rejected(key, data)
+            record = parse_record(key, data)
+        except UnreadableObject as error:
+            return error
+        return record if isinstance(record, ImageRecord) else None
+
+
+def _pairs(table: pa.Table, first: str, second: str) -> Iterable[tuple[str, str]]:
+    return zip(table[first].to_pylist(), table[second].to_pylist(), strict=True)
