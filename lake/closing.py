@@ -10,12 +10,12 @@ Of 2 and 3 one loses, and reads again. Where a sealer finds the watermark moved,
 """
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from lake import layout
 from lake.clock import StoreClock
-from lake.errors import AlreadyExists, KeyMissing, Mismatch, StoreUnavailable
+from lake.errors import AlreadyExists, KeyMissing, LakeHeld, Mismatch, StoreUnavailable
 from lake.layout import Folders
 from lake.object_store import ObjectStore
 from lake.watermark import Watermark, read_watermark, write_watermark
@@ -24,6 +24,9 @@ from lake.watermark import Watermark, read_watermark, write_watermark
 # which clocks may differ, it has landed when a claim is as old as that.
 _PERMIT_SECONDS = 600.0
 CLAIM_AGE = timedelta(minutes=30)
+# Who held the lake and died holds it no longer than that; within the first hour he may go on.
+_HOLD = timedelta(hours=3)
+_RENEWED = timedelta(hours=1)
 _TRIES = 8
 
 
@@ -47,16 +50,39 @@ class Closing:
     async def permit(self, hour: datetime) -> None:
         """Return when a file with new rows may be created in an hour, at once.
 
-        Raises UnreadableObject, StoreUnavailable.
+        Raises LakeHeld, UnreadableObject, StoreUnavailable.
         """
         loop = asyncio.get_running_loop()
         while True:
             asked = loop.time()
-            # An hour that is not over has no claim: compactors wait for longer than clocks differ.
-            if hour + layout.HOUR <= self._clock.now():
-                await self._take_back(hour)
+            await self._ask(hour)
             if loop.time() - asked < _PERMIT_SECONDS:
                 return
+
+    async def hold(self) -> datetime:
+        """Let nobody seal rows for some hours; returns from when on that is sure.
+
+        Again within an hour: the same hold. Raises UnreadableObject, StoreUnavailable.
+        """
+        now = self._clock.now()
+
+        def held(watermark: Watermark) -> Watermark:
+            since = watermark.held
+            return watermark if since and now < since + _RENEWED else replace(watermark, held=now)
+
+        found = await self._change(held)
+        return (found.held or now) + CLAIM_AGE
+
+    async def release(self) -> None:
+        """Let sealers go on; raises UnreadableObject, StoreUnavailable."""
+        await self._change(lambda watermark: replace(watermark, held=None))
+
+    async def check_held(self) -> None:
+        """Raise LakeHeld unless what is PUT now lands while nobody seals."""
+        watermark, _ = await read_watermark(self._store, self._folders)
+        since, now = watermark.held, self._clock.now()
+        if since is None or not since + CLAIM_AGE <= now <= since + _HOLD - CLAIM_AGE:
+            raise LakeHeld("sealers are not held, or not for long enough")
 
     async def is_read(self, hour: datetime) -> bool:
         """Whether readers take this hour from its copy."""
@@ -79,9 +105,10 @@ class Closing:
         before = claim.watermark
         after = before
         if claim.ripe and before.closing is not None:
-            after = Watermark(max(before.complete_before, min(before.closing, done)))
+            moved = max(before.complete_before, min(before.closing, done))
+            after = replace(before, complete_before=moved, closing=None, since=None)
         if after.closing is None and after.complete_before < done:
-            after = Watermark(after.complete_before, done, now)
+            after = replace(after, closing=done, since=now)
         if after != before:
             try:
                 await write_watermark(self._store, self._folders, after, claim.etag)
@@ -89,14 +116,26 @@ class Closing:
                 return timedelta(0)  # another compactor's, or a sealer with a late row
         return None if after.since is None else after.since + CLAIM_AGE - now
 
-    async def _take_back(self, hour: datetime) -> None:
+    async def _ask(self, hour: datetime) -> None:
+        """Learn that nobody holds the lake, and take back a claim on the hour."""
+
+        def free(watermark: Watermark) -> Watermark:
+            if watermark.held and self._clock.now() < watermark.held + _HOLD:
+                raise LakeHeld("the lake is switched to a new one; rows wait in the journal")
+            # An hour that is not over has no claim: compactors wait for longer than clocks differ.
+            return watermark.without(hour) if watermark.closes(hour) else watermark
+
+        await self._change(free)
+
+    async def _change(self, change: Callable[[Watermark], Watermark]) -> Watermark:
         for _ in range(_TRIES):
-            watermark, etag = await read_watermark(self._store, self._folders)
-            if not watermark.closes(hour):
-                return
+            before, etag = await read_watermark(self._store, self._folders)
+            after = change(before)
+            if after == before:
+                return after
             try:
-                await write_watermark(self._store, self._folders, watermark.without(hour), etag)
-            except (Mismatch, KeyMissing):
+                await write_watermark(self._store, self._folders, after, etag)
+            except (AlreadyExists, Mismatch, KeyMissing):
                 continue
-            return
+            return after
         raise StoreUnavailable("the watermark does not stay still")

@@ -13,6 +13,7 @@ LakeError
       · StoreFull              store_full
       · ImageExpiring          image_expiring         not yet free; `value`: seconds to wait
       · AttemptTooOld          attempt_too_old        limit: seconds
+      · LakeHeld               lake_held              rows wait while a new lake takes over
   x StoreUntrustworthy       store_untrustworthy    the start-up probe caught it lying
   x UnreadableObject         unreadable_object      an object of ours that does not parse
 
@@ -121,6 +122,12 @@ class AttemptTooOld(Unavailable):
     """The attempt passed its age limit, in seconds, and gave up before its next PUT."""
 
     code = "attempt_too_old"
+
+
+class LakeHeld(Unavailable):
+    """A new lake takes over: rows wait in the journal, or it may not take over yet."""
+
+    code = "lake_held"
 
 
 class StoreUntrustworthy(LakeError):

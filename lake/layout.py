@@ -7,6 +7,7 @@
     lake/images/dt=2026-11-23/hour=10/<home>-<n>.parquet
     lake/compacted/images/dt=2026-11-23/hour=10/<home>.parquet
     lake/compacted/images.json                    up to which hour readers find all rows there
+    lake/rebuilt/images/dt=…, rejections/dt=…     a new lake that is to take over
     rejections/records/<first 2 hex of id>/<rejection_id>.json
     rejections/journal/<home>/<name>.arrow
     lake/rejections/…, lake/compacted/rejections/…                as of images
@@ -28,6 +29,7 @@ REJECTIONS = "rejections"
 REJECTION_RECORDS = "rejections/records"
 PROBE = "probe"
 UNFINISHED = "audit/unfinished"
+REBUILT = "lake/rebuilt"
 ERASURES = "audit-log/erasures"
 HOUR = timedelta(hours=1)
 

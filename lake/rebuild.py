@@ -184,7 +184,9 @@ class _TableRebuilder:
             table, noted, readable = self._table.columns.empty_table(), turn.erased, False
         else:
             readable = True
-        keep = await self._right(table, turn)
+        keep = await self._truth.right(
+            table, turn.home, turn.expected, turn.kept, everything=turn.everything
+        )
         wrong = len(keep) - sum(keep)
         if wrong or not readable:
             right = table.filter(pa.array(keep, pa.bool_()))
@@ -192,27 +194,6 @@ class _TableRebuilder:
             await self._store.replace(key, body, stored.etag)
             turn.removed += wrong
             turn.files += 1
-
-    async def _right(self, table: pa.Table, turn: _Turn) -> list[bool]:
-        """Of each row, whether it may stay: it is its record's, and the first of it."""
-        rows = self._truth.rows(table)
-        odd = [name for name, fact, _ in rows if turn.expected.get(name) != fact]
-        unreadable = set()
-        for name, record in (await self._truth.records(odd)).items():
-            if isinstance(record, UnreadableObject):
-                # The audit names it. Its row is all that is left to read of it.
-                unreadable.add(name)
-            elif record is not None and record.home == turn.home:
-                # Committed since the records were read.
-                turn.expected[name] = self._truth.fact(record)
-        keep = []
-        for name, fact, home in rows:
-            right = turn.expected.get(name) == fact and not turn.everything
-            stays = (right or name in unreadable) and home == turn.home and name not in turn.kept
-            keep.append(stays)
-            if stays:
-                turn.kept.add(name)
-        return keep
 
     async def _add(self, home: datetime, names: Sequence[Name]) -> int:
         """Step 3; returns how many rows were journaled."""

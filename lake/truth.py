@@ -93,6 +93,38 @@ class Truth:
             facts = _pairs(table, "attempt", "content_hash")
         return list(zip(names, facts, table["home"].to_pylist(), strict=True))
 
+    async def right(
+        self,
+        rows: pa.Table,
+        home: datetime,
+        expected: Expected,
+        taken: set[Name],
+        *,
+        everything: bool = False,
+    ) -> list[bool]:
+        """Of each row of a home's file, whether it may stay: it is its record's, and the first.
+
+        `taken` are names that have a row, and gets these; `expected` gets what was committed since.
+        `everything`: only those stay whose record can't be read.
+        """
+        said = self.rows(rows)
+        odd = [name for name, fact, _ in said if expected.get(name) != fact]
+        unreadable = set()
+        for name, record in (await self.records(odd)).items():
+            if isinstance(record, UnreadableObject):
+                # The audit names it. Its row is all that is left to read of it.
+                unreadable.add(name)
+            elif record is not None and record.home == home:
+                expected[name] = self.fact(record)
+        keep = []
+        for name, fact, said_home in said:
+            right = expected.get(name) == fact and not everything
+            stays = (right or name in unreadable) and said_home == home and name not in taken
+            keep.append(stays)
+            if stays:
+                taken.add(name)
+        return keep
+
     def _key(self, tenant: str, row_id: str) -> str:
         if self.table is REJECTION_TABLE:
             return layout.rejection_key(row_id)

@@ -25,11 +25,13 @@ class Watermark:
     """`complete_before` is what readers go by.
 
     `closing`: where somebody means to move it to, and has said so at `since`.
+    `held`: since then nobody may seal rows, for the time of `lake/switch.py`.
     """
 
     complete_before: datetime = _NOTHING
     closing: datetime | None = None
     since: datetime | None = None
+    held: datetime | None = None
 
     def closes(self, hour: datetime) -> bool:
         """Whether readers may be sent to the copy of this hour any moment."""
@@ -38,7 +40,7 @@ class Watermark:
     def without(self, hour: datetime) -> "Watermark":
         """With the claim on this hour and later ones taken back."""
         if hour <= self.complete_before:
-            return Watermark(self.complete_before)
+            return replace(self, closing=None, since=None)
         return replace(self, closing=hour)
 
     def encode(self) -> bytes:
@@ -47,6 +49,7 @@ class Watermark:
             "complete_before": self.complete_before,
             "closing": self.closing,
             "since": self.since,
+            "held": self.held,
         }
         named = {name: layout.home_name(moment) for name, moment in said.items() if moment}
         return json.dumps(named).encode()
@@ -56,7 +59,8 @@ def parse_watermark(key: str, data: bytes) -> Watermark:
     """What a watermark object says; raises UnreadableObject."""
     try:
         said = {name: layout.parse_home(moment) for name, moment in json.loads(data).items()}
-        return Watermark(said["complete_before"], said.get("closing"), said.get("since"))
+        marks = {name: said.get(name) for name in ("closing", "since", "held")}
+        return Watermark(said["complete_before"], **marks)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UnreadableObject(f"watermark {key}: {error}", value=key) from error
 

@@ -196,6 +196,7 @@ PROBLEMS: Mapping[str, Problem] = {
     "image_erased": Problem(410, "The image was erased"),
     "query_failed": Problem(400, "The SQL statement failed"),
     "no_lifecycle": Problem(501, "The store has no lifecycle rules"),
+    "no_new_lake": Problem(404, "There is no new lake"),
     "image_expired": Problem(410, "The image is past its retention"),
     "invalid_cursor": Problem(422, "The cursor is invalid"),
     "range_not_satisfiable": Problem(416, "The range is not within the image"),
@@ -206,6 +207,7 @@ PROBLEMS: Mapping[str, Problem] = {
     "store_unavailable": Problem(503, "The store is unavailable", retry_after=2, internal=True),
     "answer_timeout": Problem(503, "The upload takes too long", retry_after=5),
     "attempt_too_old": Problem(503, "The upload took too long", retry_after=1),
+    "lake_held": Problem(503, "A new lake takes over", retry_after=1800),
     "accounts_unavailable": Problem(503, "Keys can't be checked", retry_after=2, internal=True),
     "store_full": Problem(507, "The store is full", retry_after=60, internal=True),
     # ours; trying again does not help

@@ -8,12 +8,14 @@ import typer
 
 from pixlake.cli import output
 from pixlake.cli.extras import extra
-from pixlake.cli.failures import REFUSED
+from pixlake.cli.failures import REFUSED, UsageFault
 from pixlake.cli.options import Home, Json
 
 if TYPE_CHECKING:
+    from lake.lake import Lake
     from lake.rebuild import RebuildReport
     from lake.settings import LakeSettings
+    from lake.switch import Switch, SwitchReport
 
 
 def rebuild(
@@ -21,20 +23,33 @@ def rebuild(
     everything: Annotated[
         bool, typer.Option("--everything", help="Write all rows anew, not only wrong ones.")
     ] = False,
+    beside: Annotated[
+        bool, typer.Option("--beside", help="Make a whole new lake, beside the one that is read.")
+    ] = False,
+    switch: Annotated[
+        bool, typer.Option("--switch", help="Put the new lake in place; takes half an hour more.")
+    ] = False,
     home: Home = None,
     json: Json = False,
 ) -> None:
-    """Make the lake again from the images' records.
+    """Make the lake again from the records of images and rejections.
 
     For files that are lost, broken or wrong, as `pixlake audit` names them. Works on the store
     itself, by PIXLAKE_STORE_URL and PIXLAKE_S3_*, or in PIXLAKE_HOME; safe beside a running
-    Pixlake. With --everything the rows of a window are away for the moment of its rewriting.
+    Pixlake. With --everything the rows of a window are away for the moment of its rewriting. With
+    --beside nothing is touched: all files are made anew in lake/rebuilt and compared with the
+    records; --switch then holds sealers back, waits until none can be at work, and takes over.
     """
     with extra("server"):
         from lake.settings import LakeSettings  # noqa: PLC0415  # in an extra
         from pixlake.cli.settings import load_existing  # noqa: PLC0415
 
+    if everything and (beside or switch):
+        raise UsageFault("--everything works in place, --beside and --switch do not")
     settings = load_existing(LakeSettings, home, "store_url")
+    if beside or switch:
+        asyncio.run(_anew(settings, beside=beside, switch=switch, json=json))
+        return
     report = asyncio.run(_rebuild(settings, everything=everything))
     if json:
         output.emit(asdict(report))
@@ -54,3 +69,35 @@ async def _rebuild(settings: "LakeSettings", *, everything: bool) -> "RebuildRep
 
     lake = await Lake.open(settings)
     return await Rebuilder(lake, settings).run(everything=everything)
+
+
+async def _anew(settings: "LakeSettings", *, beside: bool, switch: bool, json: bool) -> None:
+    from lake.beside import build  # noqa: PLC0415  # in an extra
+    from lake.lake import Lake  # noqa: PLC0415
+    from lake.switch import Switch  # noqa: PLC0415
+
+    lake = await Lake.open(settings)
+    said: dict[str, int] = {}
+    if beside:
+        built = await build(lake, settings)
+        said |= asdict(built)
+        output.note(f"{built.rows} rows in {built.files} files of {built.homes} windows, verified")
+    if switch:
+        said |= asdict(await _switched(Switch(lake, settings), lake))
+        output.note(f"switched: {said['files']} files written, {said['journaled']} rows journaled")
+    if json:
+        output.emit(said)
+
+
+async def _switched(switch: "Switch", lake: "Lake") -> "SwitchReport":
+    begins = await switch.hold()
+    output.note(f"sealers hold; the switch begins at {begins:%H:%M:%S} UTC")
+    try:
+        while (left := (begins - lake.clock.now()).total_seconds()) > 0:
+            await asyncio.sleep(min(left, 60))
+            await lake.clock.fresh()
+    except BaseException:
+        await switch.release()
+        raise
+    # If this fails, a write of it may land yet: sealers hold until it is run again, or for hours.
+    return await switch.run()

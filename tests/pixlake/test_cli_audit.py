@@ -108,6 +108,9 @@ def test_the_lake_is_rebuilt_and_swept(
     assert (done["added"] >= len(stored), done["failed"]) == (True, 0)
     assert rows(run, tenant) == sorted(stored)
     assert "taken out" in run("rebuild", "--everything").stdout
+    beside = json.loads(run("rebuild", "--beside", "--json").stdout)
+    assert beside["rows"] >= len(stored)
+    assert run("rebuild", "--beside", "--everything").exit_code == 2
     swept = json.loads(run("sweep", "--json").stdout)
     assert (swept["images"], swept["failed"]) == (0, 0)
     assert run("sweep").stdout.startswith("deleted 0 images")

@@ -1,0 +1,197 @@
+"""A new lake is made of the records alone, beside the old one; it takes over while nobody seals."""
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from unittest import mock
+
+import pytest
+
+from lake import beside, layout
+from lake.beside import BesideReport, build
+from lake.errors import LakeHeld, UnreadableObject
+from lake.lake import Lake
+from lake.rows import encode_chain_file, to_table
+from lake.schema import ImageRecord
+from lake.settings import LakeSettings
+from lake.switch import NoNewLake, Switch, SwitchReport
+from lake.tables import REJECTION_TABLE
+from tests.lake.clocks import at_age
+from tests.lake.conftest import settings_for
+from tests.lake.samples import TENANT, commit, image_id, keys
+from tests.lake.test_audit import (
+    Breakage,
+    add_a_row_of_nobody,
+    audit,
+    break_a_file,
+    double_a_row,
+    double_a_row_beside_the_chain,
+    erase_by_hand,
+    found,
+    make_a_hole,
+    move_a_file,
+)
+from tests.lake.test_rebuild import lose_the_first_file, rows
+from tests.lake.test_rejections import REFUSAL
+from tests.lake.test_rejections import rows as rejected_rows
+
+
+@pytest.fixture(params=["folder", "s3"])
+def lake_settings(request: pytest.FixtureRequest, tmp_path: Path) -> LakeSettings:
+    return settings_for(request.param, tmp_path, request)
+
+
+@pytest.fixture
+async def sealed(lake: Lake) -> list[ImageRecord]:
+    """Four images and their rows, in files 0 and 1, and a rejection."""
+    done = [await commit(lake, name) for name in "ab"]
+    await lake.sealer.run_pass(now=True)
+    done += [await commit(lake, name) for name in "cd"]
+    await lake.rejections.note(REFUSAL)
+    await lake.upkeep.run_pass(now=True)
+    return sorted((one.record for one in done), key=lambda image: image.image_id)
+
+
+async def built(lake: Lake, settings: LakeSettings) -> BesideReport:
+    return await build(lake, settings, processes=1)
+
+
+async def switched(lake: Lake, settings: LakeSettings) -> SwitchReport:
+    """Hold, and switch 31 minutes later."""
+    await Switch(lake, settings, processes=1).hold()
+    return await Switch(at_age(lake, minutes=31), settings, processes=1).run()
+
+
+async def test_a_new_lake_is_made_beside_and_nothing_else_is_touched(
+    lake: Lake, lake_settings: LakeSettings, sealed: list[ImageRecord]
+) -> None:
+    before = {s.key: s.etag for s in await lake.store.objects("lake")}
+    report = await built(lake, lake_settings)
+    assert report.rows == len(sealed) + 1
+    after = {s.key: s.etag for s in await lake.store.objects("lake")}
+    new = {key for key in after if key.startswith("lake/rebuilt/")}
+    assert len(new) == report.files >= 2
+    assert {key: etag for key, etag in after.items() if key not in new} == before
+    assert found(await audit(lake, lake_settings)) == {}
+
+
+async def test_what_was_written_is_read_again(
+    lake: Lake, lake_settings: LakeSettings, sealed: list[ImageRecord]
+) -> None:
+    lost = encode_chain_file(to_table(sealed[:1]))
+    with (
+        mock.patch.object(beside, "encode_chain_file", return_value=lost),
+        pytest.raises(UnreadableObject, match="does not hold the rows"),
+    ):
+        await built(lake, lake_settings)
+
+
+@pytest.mark.parametrize(
+    "breakage",
+    [
+        lose_the_first_file,
+        break_a_file,
+        double_a_row,
+        double_a_row_beside_the_chain,
+        add_a_row_of_nobody,
+        make_a_hole,
+        move_a_file,
+        erase_by_hand,
+    ],
+    ids=lambda breakage: breakage.__name__,
+)
+async def test_it_takes_over_from_a_broken_one(
+    lake: Lake, lake_settings: LakeSettings, sealed: list[ImageRecord], breakage: Breakage
+) -> None:
+    await breakage(lake, sealed[0])
+    await built(lake, lake_settings)
+    await switched(lake, lake_settings)
+    assert found(await audit(lake, lake_settings)) == {}
+    there = {row.image_id for row in await rows(lake)}
+    erased = {sealed[0].image_id} if breakage is erase_by_hand else set()
+    assert there == {image.image_id for image in sealed} - erased
+    assert [key for key in await keys(lake, "lake") if "rebuilt" in key] == []
+
+
+async def test_all_of_the_old_one_is_lost(
+    lake: Lake, lake_settings: LakeSettings, sealed: list[ImageRecord]
+) -> None:
+    for key in await keys(lake, "lake"):
+        await lake.store.delete(key)
+    await built(lake, lake_settings)
+    await switched(lake, lake_settings)
+    assert await rows(lake) == sealed
+    assert [row["offset"] for row in await rejected_rows(lake)] == [REFUSAL.offset]
+    assert found(await audit(lake, lake_settings)) == {}
+
+
+async def test_rows_that_look_right_but_are_not_are_made_anew(
+    lake: Lake, lake_settings: LakeSettings, sealed: list[ImageRecord]
+) -> None:
+    for stored in await lake.store.objects(layout.LAKE_IMAGES):
+        home, number = layout.parse_chain_key(stored.key) or (None, 0)
+        lying = [r.model_copy(update={"width": 1}) for r in sealed if r.home == home]
+        lying = [] if number else lying
+        await lake.store.put(stored.key, encode_chain_file(to_table(lying)))
+    await built(lake, lake_settings)
+    await switched(lake, lake_settings)
+    assert await rows(lake) == sealed
+
+
+@pytest.mark.usefixtures("sealed")
+async def test_what_came_and_went_since_it_was_made(
+    lake: Lake, lake_settings: LakeSettings
+) -> None:
+    """New images, new rejections, an erasure: all before the hold, and some during it."""
+    await built(lake, lake_settings)
+    await commit(lake, "new")
+    await lake.rejections.note(replace(REFUSAL, offset=1))
+    await lake.eraser.erase(TENANT, image_id("a"))
+    await lake.upkeep.run_pass(now=True)
+    switch = Switch(lake, lake_settings, processes=1)
+    await switch.hold()
+    await commit(lake, "newer")
+    await lake.eraser.erase(TENANT, image_id("b"))
+    # An erasure goes on; rows wait in the journal.
+    assert (await lake.sealer.run_pass(now=True)).rows == 0
+    later = at_age(lake, minutes=31)
+    await Switch(later, lake_settings, processes=1).run()
+    await later.upkeep.run_pass(now=True)
+    await at_age(lake, hours=2).upkeep.run_pass(now=True)
+    seen = Counter(row.image_id for row in await rows(lake))
+    assert seen == Counter(image_id(name) for name in ("c", "d", "new", "newer"))
+    assert {row["offset"] for row in await rejected_rows(lake)} == {REFUSAL.offset, 1}
+    assert found(await audit(lake, lake_settings)) == {}
+
+
+async def test_it_does_not_begin_while_a_file_of_a_sealer_may_be_on_its_way(
+    lake: Lake, lake_settings: LakeSettings, sealed: list[ImageRecord]
+) -> None:
+    await built(lake, lake_settings)
+    with pytest.raises(LakeHeld):
+        await Switch(lake, lake_settings, processes=1).run()
+    await Switch(lake, lake_settings, processes=1).hold()
+    early = Switch(at_age(lake, minutes=25), lake_settings, processes=1)
+    with pytest.raises(LakeHeld):
+        await early.run()
+    await early.release()
+    await commit(lake, "e")
+    assert (await lake.sealer.run_pass(now=True)).rows == 1
+    assert len(await rows(lake)) == len(sealed) + 1
+
+
+async def test_a_hold_that_was_left_behind_ends(lake: Lake, lake_settings: LakeSettings) -> None:
+    await lake.rejections.note(REFUSAL)
+    await built(lake, lake_settings)
+    await Switch(lake, lake_settings, processes=1).hold()
+    held = await at_age(lake, hours=2).upkeep.run_pass(now=True)
+    assert (held.failed, await rejected_rows(lake)) == (1, [])
+    await at_age(lake, hours=3, minutes=1).upkeep.run_pass(now=True)
+    assert len(await rejected_rows(lake)) == 1
+    assert REJECTION_TABLE.folders.journal not in str(await keys(lake, "rejections"))
+
+
+async def test_without_a_new_lake_nobody_is_held(lake: Lake, lake_settings: LakeSettings) -> None:
+    with pytest.raises(NoNewLake):
+        await Switch(lake, lake_settings, processes=1).hold()
+    assert not await keys(lake, layout.watermark_key().rsplit("/", 1)[0])
