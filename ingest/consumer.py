@@ -21,7 +21,7 @@ from ingest.settings import IngestSettings
 from ingest.stream import Stream, StreamState, Turn
 from processors.errors import Refused
 from processors.job import ImageJob
-from processors.preset import find_preset
+from processors.preset import PresetName, find_builtin
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -75,7 +75,8 @@ class Consumer:
 
     def __init__(self, settings: IngestSettings, submit: Submit, note: Note) -> None:
         # A misspelt default would turn the whole topic into dead letters; raises UnknownPreset.
-        find_preset(settings.default_preset)
+        # Whether the store has it, whoever starts the consumer asks the workers.
+        find_builtin(PresetName.parse(settings.default_preset))
         self._settings = settings
         self._submit = submit
         self._note = note

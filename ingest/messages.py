@@ -1,7 +1,7 @@
 """The wire format: what a Kafka message says, as an `ImageJob`. Pure functions, no client.
 
 Value: the bytes of one image. Headers, all optional, values UTF-8:
-  pixlake-preset         name of the preset
+  pixlake-preset         name of the preset, or name@version; the workers look it up
   pixlake-filename       a label; only the last part of a path is kept
   pixlake-meta-<name>    metadata of the image
   ce_id, ce_source, …    CloudEvents 1.0, binary mode: `ce_source` and `ce_id` make the identity,
@@ -21,7 +21,7 @@ from ingest.errors import InvalidEvent, InvalidHeader
 from ingest.offsets import Partition
 from processors.errors import EmptyImage, TooManyBytes
 from processors.job import ImageJob, KafkaPosition, by_event, by_position
-from processors.preset import find_preset
+from processors.preset import PresetName, find_builtin
 
 PRESET = "pixlake-preset"
 FILENAME = "pixlake-filename"
@@ -102,12 +102,14 @@ def to_job(message: Message, terms: Terms, received_at: datetime) -> ImageJob:
     position = KafkaPosition(message.topic, message.topic_id, message.partition, message.offset)
     event = _event(texts)
     filename = texts.get(FILENAME)
+    preset = PresetName.parse(texts.get(PRESET, terms.default_preset))
     return ImageJob(
         tenant=terms.tenant,
         door="kafka",
         identity=event or by_position(position),
         data=np.frombuffer(data, dtype=np.uint8),
-        preset=find_preset(texts.get(PRESET, terms.default_preset)),
+        preset=find_builtin(preset) or preset,
+        newest=preset.moves,
         received_at=received_at,
         metadata=_metadata(texts),
         filename=clean_filename(filename) if filename else None,

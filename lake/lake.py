@@ -8,6 +8,7 @@ from lake.compaction import Compactor
 from lake.erasure import Eraser
 from lake.journal import Journal
 from lake.object_store import ObjectStore
+from lake.presets import PresetFiles
 from lake.probe import probe
 from lake.reader import Page, Reader
 from lake.records import Commit, Committer
@@ -31,6 +32,7 @@ class Lake:
     sealer: Sealer
     eraser: Eraser
     rejections: Rejections
+    presets: PresetFiles
     upkeep: Upkeep
 
     @classmethod
@@ -80,6 +82,7 @@ class Lake:
             sealer=images.sealer,
             eraser=eraser,
             rejections=Rejections(store, (refused, journal), clock, window, retention),
+            presets=PresetFiles(store),
             upkeep=Upkeep(images, keeper(REJECTION_TABLE)),
         )
 

@@ -28,6 +28,7 @@ IMAGES = "images"
 REJECTIONS = "rejections"
 REJECTION_RECORDS = "rejections/records"
 PROBE = "probe"
+PRESETS = "presets"
 UNFINISHED = "audit/unfinished"
 REBUILT = "lake/rebuilt"
 ERASURES = "audit-log/erasures"
@@ -52,6 +53,7 @@ TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 IMAGE_ID = re.compile(r"[0-9a-f]{32}")
 _HOME_FORMAT = "%Y%m%dT%H%M%SZ"
 _CHAIN_FILE = re.compile(r"(\d{8}T\d{6}Z)-(\d+)\.parquet")
+_PRESET_FILE = re.compile(r"[1-9]\d{0,8}")
 _PARTITION = re.compile(r"dt=(\d{4})-(\d\d)-(\d\d)/hour=(\d\d)")
 _COMPACTED_FILE = re.compile(r"(\d{8}T\d{6}Z)\.parquet")
 
@@ -105,6 +107,25 @@ def unfinished_key(tenant: str, image_id: str) -> str:
 def erasure_key(image_id: str, attempt: str, erased_at: datetime) -> str:
     """Where an erasure is written down for good."""
     return f"{ERASURES}/{erased_at:%Y-%m-%d}/{image_id}-{attempt}.json"
+
+
+def preset_prefix(name: str) -> str:
+    """Folder of a preset's versions."""
+    return f"{PRESETS}/{name}"
+
+
+def preset_key(name: str, version: int) -> str:
+    """One version of a preset, written once."""
+    return f"{preset_prefix(name)}/{version}.json"
+
+
+def parse_preset_key(key: str) -> tuple[str, int] | None:
+    """Name and version of a stored preset, or None for a key that is not one."""
+    folder, _, file = key.rpartition("/")
+    version = file.removesuffix(".json")
+    if not file.endswith(".json") or _PRESET_FILE.fullmatch(version) is None:
+        return None
+    return folder.removeprefix(f"{PRESETS}/"), int(version)
 
 
 def journal_prefix(home: datetime, of: Folders = IMAGE_ROWS) -> str:

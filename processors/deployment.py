@@ -8,6 +8,7 @@ from lake.rejections import Refusal, Settled
 from lake.settings import LakeSettings
 from processors.errors import ProcessorError
 from processors.job import ImageJob
+from processors.preset import PresetName
 from processors.protocol import Protections
 from processors.settings import ProcessorSettings
 from processors.worker import Failure, Worker
@@ -59,6 +60,10 @@ class ImageProcessor:
     async def settle(self, refusal: Refusal) -> Settled:
         """Write a refused message down, as a row, or learn what it is; raises Unavailable."""
         return await self._lake.rejections.settle(refusal)
+
+    async def check_preset(self, name: PresetName) -> None:
+        """Return if images can be made by that preset; raises UnknownPreset, Unavailable."""
+        await self._worker.presets.find(name)
 
     async def ready(self) -> Protections:
         """What keeps its children from doing harm, if it can commit; raises StoreUnavailable."""

@@ -14,9 +14,12 @@ ProcessorError
       · OutputTooLarge        output_too_large       limit, value: pixels
       · Damaged               damaged                by setting; else it is marked
       · UnknownPreset         unknown_preset
+      · InvalidPreset         invalid_preset         limit, value: bytes
       · DecoderCrashed        decoder_crashed
       · DecoderTimeout        decoder_timeout        limit: seconds of wall clock
       · DecoderMemory         decoder_memory         limit: bytes of address space
+  x PresetChanged           preset_changed         value: the newest version
+  x PresetBuiltIn           preset_built_in
   x Overloaded              overloaded             ours; the caller may try again
 
 Every error survives pickling (they cross Ray processes) and carries a stable `code`.
@@ -131,6 +134,24 @@ class UnknownPreset(Refused):
     """No preset has this name; `value` is the name."""
 
     code = "unknown_preset"
+
+
+class InvalidPreset(Refused):
+    """The preset does not parse, or asks for what none may have."""
+
+    code = "invalid_preset"
+
+
+class PresetChanged(ProcessorError):
+    """The preset has another newest version than the caller thinks; `value` is that version."""
+
+    code = "preset_changed"
+
+
+class PresetBuiltIn(ProcessorError):
+    """A built-in preset can't be overwritten."""
+
+    code = "preset_built_in"
 
 
 class DecoderCrashed(Refused):

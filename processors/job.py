@@ -15,7 +15,7 @@ from processors.colour import MAX_ICC_NAME
 from processors.exif import NOTHING, Exif
 from processors.foreign_text import CodeText
 from processors.header import Space
-from processors.preset import Preset
+from processors.preset import Preset, PresetName
 
 Door = Literal["api", "kafka"]
 Color = Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
@@ -52,9 +52,12 @@ class ImageJob:
     door: Door
     identity: tuple[str, ...]
     data: Bytes
-    preset: Preset
+    preset: Preset | PresetName
+    """a name is for the worker to look up: not every door knows the store"""
     received_at: datetime
     metadata: Mapping[str, str] = field(default_factory=dict)
+    newest: bool = False
+    """the client named a stored preset and no version, so a newer one is no other request"""
     sha256: str | None = None
     """hex digest of `data`, when the door hashed it as it came"""
     filename: str | None = None
@@ -91,8 +94,16 @@ def by_position(position: KafkaPosition) -> tuple[str, ...]:
     return ("offset", position.topic_id, str(position.partition), str(position.offset))
 
 
-def content_hash(sha256: str, preset: Preset, metadata: Mapping[str, str]) -> str:
-    """Hash of what must be equal when an identity comes again: bytes, preset and metadata."""
+def content_hash(
+    sha256: str, preset: Preset, metadata: Mapping[str, str], *, newest: bool = False
+) -> str:
+    """Hash of what must be equal when an identity comes again: bytes, preset and metadata.
+
+    `newest`: whatever version the preset had. A message that Kafka delivers again after a preset
+    was changed asks for the same as before.
+    """
+    if newest:
+        return _digest(("content", sha256, preset.name, "newest", canonical(metadata)))
     return _digest(by_content(sha256, preset, metadata))
 
 

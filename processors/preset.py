@@ -1,6 +1,7 @@
 """Presets: named, versioned lists of renditions, each an ordered list of operations."""
 
 import re
+from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -12,6 +13,7 @@ from processors.operations import AnyOperation, Fit
 
 # Names become parts of object names and URLs.
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_NAMED = re.compile(rf"({_NAME.pattern})(?:@([1-9]\d{{0,8}}))?", re.ASCII)
 _RESERVED = {"original", "record"}
 
 
@@ -94,13 +96,40 @@ ARCHIVE = Preset(name="archive", version=1)
 """The original and its measures, no renditions."""
 
 BUILTIN = {each.name: each for each in (WEB, THUMBNAIL, ARCHIVE)}
+"""Part of the code: none of them needs the store."""
 
 
-def find_preset(name: str) -> Preset:
-    """The preset of that name; raises `UnknownPreset`."""
-    try:
-        return BUILTIN[name]
-    except KeyError:
-        known = ", ".join(sorted(BUILTIN))
-        message = f"no preset is named {name!r}; there are: {known}"
-        raise UnknownPreset(message, value=name) from None
+@dataclass(frozen=True, slots=True)
+class PresetName:
+    """How clients name a preset: `name`, which means its newest version, or `name@version`."""
+
+    name: str
+    version: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises UnknownPreset for what can't be one's name."""
+        found = _NAMED.fullmatch(text)
+        if found is None or found[1] in _RESERVED:
+            raise UnknownPreset(f"no preset is named {text!r}", value=text)
+        return cls(found[1], int(found[2]) if found[2] else None)
+
+    @property
+    def moves(self) -> bool:
+        """True if another preset may answer to it tomorrow."""
+        return self.version is None and self.name not in BUILTIN
+
+    def __str__(self) -> str:
+        return self.name if self.version is None else f"{self.name}@{self.version}"
+
+
+def find_builtin(name: PresetName) -> Preset | None:
+    """The built-in preset of that name, None if there is none; raises UnknownPreset.
+
+    That is for a version that it does not have: no store can have it either.
+    """
+    found = BUILTIN.get(name.name)
+    if found is not None and name.version not in {None, found.version}:
+        message = f"the built-in preset {name.name} has version {found.version}"
+        raise UnknownPreset(message, value=str(name))
+    return found

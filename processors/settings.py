@@ -140,6 +140,13 @@ class ProcessorSettings(BaseSettings):
         description="refuse to start where the kernel cannot filter the system calls of children",
     )
 
+    preset_cache_seconds: float = Field(
+        default=10,
+        ge=0,
+        le=3600,
+        description="how long the newest version of a stored preset is trusted to be that, seconds",
+    )
+
     def keeps_gps(self, tenant: str) -> bool:
         """True if the place where an image of that tenant was taken may become columns."""
         named = {each.strip() for each in self.gps_tenants.split(",")}

@@ -16,6 +16,8 @@ from lake.schema import ImageRecord, StoredRendition
 from processors.columns import Columns, columns_of
 from processors.errors import Overloaded, ProcessorError
 from processors.job import ImageJob, Processed, content_hash
+from processors.preset import Preset
+from processors.presets import Presets
 from processors.sandbox import Sandbox
 from processors.settings import ProcessorSettings
 
@@ -44,6 +46,7 @@ class Worker:
         self._writes: set[asyncio.Task[Any]] = set()
         # Of batches: their bytes are held elsewhere, so what would be refused had better wait.
         self._turns = asyncio.Semaphore(sandbox.capacity)
+        self.presets = Presets(lake.presets, settings.preset_cache_seconds)
 
     @classmethod
     async def start(cls, lake: Lake, settings: ProcessorSettings) -> "Worker":
@@ -62,9 +65,10 @@ class Worker:
         cancelled before the commit began leaves none either; a commit that began is finished.
         """
         found = self._sandbox.check(job.data)
+        preset = await self._preset(job)
         attempt = await self._lake.committer.begin(job.tenant, job.image_id, _source(job))
         # Overloaded is raised here: nothing was written then.
-        processing = self._sandbox.submit(job.data, found, job.preset)
+        processing = self._sandbox.submit(job.data, found, preset)
         key = attempt.key("original", found.extension)
         # The original goes out while its pixels are worked on.
         original = asyncio.create_task(self._lake.committer.put(attempt, key, job.data))
@@ -77,7 +81,9 @@ class Worker:
             await self._finish(self._undo(original, key))
             raise
         columns = columns_of(processed, gps=self._settings.keeps_gps(job.tenant))
-        record, renditions = _compose(job, attempt, processed, columns, sha256, key)
+        record, renditions = _compose(
+            job, attempt, processed, columns, preset=preset, sha256=sha256, original_key=key
+        )
         objects = {key: original, **renditions}
         # A client that leaves now must not leave half an image behind.
         return await self._finish(self._lake.committer.commit(attempt, record, objects))
@@ -98,6 +104,11 @@ class Worker:
         except (ProcessorError, LakeError) as error:
             retry = isinstance(error, (Overloaded, Unavailable))
             return Failure(error.code, error.message, error.limit, error.value, retry)
+
+    async def _preset(self, job: ImageJob) -> Preset:
+        if isinstance(job.preset, Preset):
+            return job.preset
+        return await self.presets.find(job.preset)
 
     async def _undo(self, original: asyncio.Task[None], key: str) -> None:
         # A PUT still under way would outlive its own clean-up.
@@ -121,11 +132,13 @@ def _sha256(job: ImageJob) -> str:
     return hashlib.sha256(job.data.data).hexdigest()
 
 
-def _compose(  # noqa: PLR0917 - a record is all of it together
+def _compose(
     job: ImageJob,
     attempt: Attempt,
     processed: Processed,
     columns: Columns,
+    *,
+    preset: Preset,
     sha256: str,
     original_key: str,
 ) -> tuple[ImageRecord, dict[str, Buffer]]:
@@ -153,7 +166,7 @@ def _compose(  # noqa: PLR0917 - a record is all of it together
         door=job.door,
         attempt=attempt.id,
         home=attempt.home,
-        content_hash=content_hash(sha256, job.preset, job.metadata),
+        content_hash=content_hash(sha256, preset, job.metadata, newest=job.newest),
         received_at=_milliseconds(job.received_at),
         event_time=_milliseconds(job.event_time) if job.event_time else None,
         topic=job.position.topic if job.position else None,
@@ -161,8 +174,8 @@ def _compose(  # noqa: PLR0917 - a record is all of it together
         offset=job.position.offset if job.position else None,
         filename=job.filename,
         metadata=dict(job.metadata),
-        preset=job.preset.name,
-        preset_version=job.preset.version,
+        preset=preset.name,
+        preset_version=preset.version,
         original_key=original_key,
         sha256=sha256,
         bytes=job.data.nbytes,

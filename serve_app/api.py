@@ -3,9 +3,9 @@
 from fastapi import FastAPI
 
 from lake.lake import Lake
-from processors.preset import find_preset
+from processors.preset import PresetName, find_builtin
 from processors.worker import Worker
-from serve_app import console, health, images, problems, uploads
+from serve_app import console, health, images, presets, problems, uploads
 from serve_app.accounts import Accounts
 from serve_app.admission import Admission
 from serve_app.auth import KeyRing
@@ -35,9 +35,10 @@ def make_app(
 
     `spill` is asked when the worker's sandbox is full; without it, uploads are refused then.
 
-    Raises UnknownPreset if the default preset is none.
+    Raises UnknownPreset if no preset can have the default one's name; one of the store is for the
+    caller to look for.
     """
-    find_preset(settings.default_preset)
+    find_builtin(PresetName.parse(settings.default_preset))
     app = FastAPI(
         title="Pixlake",
         version="1",
@@ -59,7 +60,7 @@ def make_app(
     app.add_middleware(Envelope)
     app.add_middleware(Linger)
     problems.install(app)
-    for router in (uploads.router, images.router, health.router(readiness)):
+    for router in (uploads.router, images.router, presets.router, health.router(readiness)):
         app.include_router(router)
     console.install(app)
     return app

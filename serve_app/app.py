@@ -14,6 +14,7 @@ from lake.settings import LakeSettings
 from processors import deployment as processors_deployment
 from processors.errors import Overloaded, ProcessorError
 from processors.job import ImageJob
+from processors.preset import PresetName
 from processors.sandbox import Sandbox
 from processors.settings import ProcessorSettings
 from processors.worker import Worker
@@ -56,6 +57,8 @@ class UploadApi:
         self._accounts = await asyncio.to_thread(Accounts.open, settings.accounts_url)
         self._lake = await Lake.open(lake)
         self._worker = await Worker.start(self._lake, processors)
+        # Misspelt, it would refuse every upload that names none; better to say so at the start.
+        await self._worker.presets.find(PresetName.parse(settings.default_preset))
         self._lag = LoopLag()
         self._watching = asyncio.create_task(self._lag.watch())
 

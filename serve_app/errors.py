@@ -15,6 +15,7 @@ DoorError
   x InvalidChecksum         invalid_checksum        value: the header
   x ChecksumMismatch        checksum_mismatch       value: what arrived
   x RangeNotSatisfiable     range_not_satisfiable   limit: bytes
+  x PresetNotFound          preset_not_found        value: its name
 
 `PROBLEMS` is the only place where a code gets its HTTP status.
 """
@@ -141,6 +142,12 @@ class RangeNotSatisfiable(DoorError):
     code = "range_not_satisfiable"
 
 
+class PresetNotFound(DoorError):
+    """No preset has this name, or this version."""
+
+    code = "preset_not_found"
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """How a code shows to the client; `retry_after` in seconds."""
@@ -173,6 +180,7 @@ PROBLEMS: Mapping[str, Problem] = {
     "checksum_mismatch": Problem(400, "The body does not match its checksum"),
     # what was said of the image
     "unknown_preset": Problem(422, "There is no such preset"),
+    "invalid_preset": Problem(422, "The preset is invalid"),
     "invalid_metadata": Problem(422, "The metadata is invalid"),
     "invalid_idempotency_key": Problem(422, "The idempotency key is invalid"),
     "idempotency_conflict": Problem(409, "This identity belongs to another image"),
@@ -191,6 +199,10 @@ PROBLEMS: Mapping[str, Problem] = {
     "decoder_crashed": Problem(422, "The image crashed its decoder"),
     "decoder_timeout": Problem(422, "The image took too long to decode"),
     "decoder_memory": Problem(422, "The image takes too much memory to decode"),
+    # presets
+    "preset_not_found": Problem(404, "There is no such preset"),
+    "preset_built_in": Problem(409, "A built-in preset can't be overwritten"),
+    "preset_changed": Problem(412, "The preset has another version by now"),
     # reading
     "image_not_found": Problem(404, "There is no such image"),
     "image_erased": Problem(410, "The image was erased"),

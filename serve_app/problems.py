@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -82,6 +83,14 @@ def problem(
 def request_id(scope: Scope) -> str:
     """The id that `serve_app.envelope` gave this request."""
     return str(scope.get("state", {}).get("request_id", ""))
+
+
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """For the API's documentation: that these are answered with problems."""
+    schema = {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}
+    return {
+        status: {"model": ProblemDetails, "content": {MEDIA_TYPE: schema}} for status in statuses
+    }
 
 
 def install(app: FastAPI) -> None:

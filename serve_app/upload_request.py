@@ -8,7 +8,7 @@ from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers
 
 from processors.errors import TooManyBytes
-from processors.preset import Preset, find_preset
+from processors.preset import PresetName
 from serve_app import filenames, metadata
 from serve_app.checksums import Checksums
 from serve_app.errors import (
@@ -38,7 +38,7 @@ class UploadRequest:
     """of the body, in bytes, if announced"""
     body_limit: int
     """of the body, in bytes; a form may have a little beside its image"""
-    preset: Preset | None
+    preset: PresetName | None
     idempotency_key: str | None
     filename: str | None
     metadata: dict[str, str]
@@ -58,7 +58,7 @@ class UploadRequest:
             boundary=boundary,
             length=length,
             body_limit=limit,
-            preset=None if preset is None else find_preset(preset),
+            preset=None if preset is None else PresetName.parse(preset),
             idempotency_key=_idempotency_key(headers),
             filename=_filename(headers),
             metadata=metadata.checked(metadata.from_headers(headers)),

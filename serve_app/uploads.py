@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.datastructures import Headers
@@ -12,7 +12,7 @@ from starlette.types import Receive
 from lake.lake import Commit
 from processors.errors import Overloaded
 from processors.job import ImageJob, by_content, by_key
-from processors.preset import Preset, find_preset
+from processors.preset import Preset, PresetName
 from serve_app import metadata, views
 from serve_app.accounts import WRITE, Principal
 from serve_app.admission import Lease
@@ -21,16 +21,12 @@ from serve_app.body import Body, read_body
 from serve_app.door import Door, door_of
 from serve_app.errors import AnswerTimeout, InvalidRequest
 from serve_app.filenames import decoded
-from serve_app.problems import MEDIA_TYPE, ProblemDetails
+from serve_app.problems import problem_responses
 from serve_app.upload_request import MULTIPART, UploadRequest
 
 PATH = "/v1/images"
 router = APIRouter(tags=["images"])
 
-_PROBLEM: dict[str, Any] = {
-    "model": ProblemDetails,
-    "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}},
-}
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _FORM = {
     "type": "object",
@@ -58,7 +54,7 @@ _HEADERS = {
     response_model=views.ImageView,
     responses={
         200: {"model": views.ImageView, "description": "It was stored before: a replay"},
-        **dict.fromkeys((400, 401, 403, 408, 409, 410, 413, 415, 422, 503, 507), _PROBLEM),
+        **problem_responses(400, 401, 403, 408, 409, 410, 413, 415, 422, 503, 507),
     },
     openapi_extra={
         "requestBody": {
@@ -78,7 +74,9 @@ _HEADERS = {
 async def upload(
     request: Request,
     principal: Annotated[Principal, Depends(need(WRITE))],
-    preset: Annotated[str | None, Query(description="what to make of it")] = None,
+    preset: Annotated[
+        str | None, Query(description="what to make of it: name or name@version")
+    ] = None,
 ) -> Response:
     """Store an image, sent as the raw body or as the part `file` of a form.
 
@@ -95,8 +93,11 @@ async def store(
     lease = door.admission.enter()
     try:
         asked = UploadRequest.of(headers, preset, door.settings.max_bytes)
+        if asked.preset is not None:
+            await door.worker.presets.find(asked.preset)  # or its bytes need not come at all
         body = await read_body(receive, asked, lease, door.settings)
-        job = _job(principal.tenant, asked, body, door.settings.default_preset)
+        name = _preset(asked.preset, body.fields.get("preset"), door.settings.default_preset)
+        job = _job(principal.tenant, asked, body, name, await door.worker.presets.find(name))
     except BaseException:
         lease.release()
         raise
@@ -104,8 +105,9 @@ async def store(
     return _answer(commit, timedelta(days=door.settings.retention_days))
 
 
-def _job(tenant: str, asked: UploadRequest, body: Body, default_preset: str) -> ImageJob:
-    preset = _preset(asked.preset, body.fields.get("preset"), default_preset)
+def _job(
+    tenant: str, asked: UploadRequest, body: Body, name: PresetName, preset: Preset
+) -> ImageJob:
     said = metadata.checked(
         asked.metadata,
         metadata.from_json(body.fields["metadata"]) if "metadata" in body.fields else {},
@@ -117,6 +119,8 @@ def _job(tenant: str, asked: UploadRequest, body: Body, default_preset: str) -> 
         identity=by_key(key) if key else by_content(body.sha256, preset, said),
         data=body.image,
         preset=preset,
+        # Without a key the version is a part of the identity: nothing is left to compare.
+        newest=name.moves and key is not None,
         received_at=datetime.now(UTC),
         metadata=said,
         sha256=body.sha256,
@@ -124,13 +128,13 @@ def _job(tenant: str, asked: UploadRequest, body: Body, default_preset: str) -> 
     )
 
 
-def _preset(asked: Preset | None, field: bytes | None, default: str) -> Preset:
+def _preset(asked: PresetName | None, field: bytes | None, default: str) -> PresetName:
     """The preset of the query, or of the form, or the default; raises if the two disagree."""
     if field is None:
-        return asked or find_preset(default)
-    named = find_preset(decoded(field))
-    if asked is not None and asked.name != named.name:
-        raise InvalidRequest("the query and the form name different presets", value=named.name)
+        return asked or PresetName.parse(default)
+    named = PresetName.parse(decoded(field))
+    if asked is not None and asked != named:
+        raise InvalidRequest("the query and the form name different presets", value=str(named))
     return named
 
 

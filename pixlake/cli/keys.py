@@ -36,16 +36,18 @@ def create(
     tenant: Annotated[str, typer.Option(help="Whose images it reads and writes.")] = "default",
     scope: Annotated[
         list[str] | None,
-        typer.Option(help="images:read or images:write; repeatable; else both."),
+        typer.Option(
+            help="images:read, images:write, presets:write; repeatable; else the first two."
+        ),
     ] = None,
     home: Home = None,
     json: Json = False,
 ) -> None:
     """Make a key and print it, this once: only its hash is kept."""
     with _accounts(home) as accounts:
-        from serve_app.accounts import SCOPES  # noqa: PLC0415  # in an extra
+        from serve_app.accounts import IMAGES  # noqa: PLC0415  # in an extra
 
-        key = accounts.create_key(tenant, scope or SCOPES, name)
+        key = accounts.create_key(tenant, scope or IMAGES, name)
     if json:
         output.emit({"key": key, "prefix": _prefix(key), "tenant": tenant, "name": name})
     else:

@@ -13,7 +13,12 @@ from typing import Final
 
 WRITE: Final = "images:write"
 READ: Final = "images:read"
-SCOPES: Final = frozenset({READ, WRITE})
+PRESETS: Final = "presets:write"
+"""To change what images of all tenants are made into."""
+
+SCOPES: Final = frozenset({READ, WRITE, PRESETS})
+IMAGES: Final = frozenset({READ, WRITE})
+"""What a key may do unless somebody says otherwise."""
 
 _KEY = re.compile(r"pxl_([0-9a-f]{12})_([0-9a-f]{64})", re.ASCII)
 _PREFIX_BYTES = 6

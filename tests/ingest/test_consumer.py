@@ -99,7 +99,7 @@ async def test_bad_messages_never_reach_the_workers(stage: Stage) -> None:
     await stage.send(
         Sent(None),
         Sent(b""),
-        Sent(b"x", headers=[(preset, b"no-such")]),
+        Sent(b"x", headers=[(preset, b"no such")]),
         Sent(b"x", headers=[(preset, b"\xff")]),
         Sent(b"x", headers=[("ce_specversion", b"1.0"), ("ce_id", b"1")]),
         Sent(b"x" * 1001),
@@ -336,4 +336,4 @@ async def test_a_store_that_lies_stops_the_stream(stage: Stage) -> None:
 async def test_a_default_preset_that_does_not_exist_is_a_fault_at_start() -> None:
     stage = Stage("127.0.0.1:1", "images")
     with pytest.raises(UnknownPreset):
-        Consumer(stage.settings(default_preset="wbe"), Workers().submit, Workers().note)
+        Consumer(stage.settings(default_preset="we b"), Workers().submit, Workers().note)

@@ -12,6 +12,7 @@ from ingest.errors import InvalidEvent, InvalidHeader, InvalidMessage
 from ingest.messages import Headers, Message, Terms, to_job
 from processors.errors import EmptyImage, Refused, TooManyBytes, UnknownPreset
 from processors.job import ImageJob, KafkaPosition, by_event, by_position
+from processors.preset import PresetName
 
 TERMS = Terms(tenant="acme", default_preset="web", max_bytes=100)
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -56,6 +57,13 @@ def test_all_that_a_producer_may_say() -> None:
     assert made.metadata == {"site": "Zürich"}
 
 
+def test_a_preset_of_the_store_is_left_to_the_workers() -> None:
+    newest, pinned = job(("pixlake-preset", b"shop")), job(("pixlake-preset", b"shop@3"))
+    assert (newest.preset, newest.newest) == (PresetName("shop"), True)
+    assert (pinned.preset, pinned.newest) == (PresetName("shop", 3), False)
+    assert not job().newest
+
+
 def test_a_cloud_event() -> None:
     made = job(*EVENT)
     assert made.identity == by_event("//camera/7", "42")
@@ -86,7 +94,8 @@ def test_the_producers_timestamp_is_the_event_time_without_ce_time() -> None:
         ((), None, EmptyImage),
         ((), b"", EmptyImage),
         ((), b"x" * 101, TooManyBytes),
-        ((("pixlake-preset", b"nope"),), b"x", UnknownPreset),
+        ((("pixlake-preset", b"no such"),), b"x", UnknownPreset),
+        ((("pixlake-preset", b"web@2"),), b"x", UnknownPreset),
         ((("pixlake-preset", b"\xff"),), b"x", InvalidHeader),
         ((("pixlake-preset", b"web"), ("pixlake-preset", b"web")), b"x", InvalidHeader),
         ((("pixlake-meta-a", b"a\x00b"),), b"x", InvalidHeader),

@@ -3,19 +3,38 @@ from pydantic import ValidationError
 
 from processors.errors import UnknownPreset
 from processors.operations import Crop, Fit
-from processors.preset import BUILTIN, Preset, RenditionSpec, find_preset
+from processors.preset import BUILTIN, Preset, PresetName, RenditionSpec, find_builtin
 
 
 def test_built_in_presets() -> None:
     assert sorted(BUILTIN) == ["archive", "thumbnail", "web"]
-    assert [each.name for each in find_preset("web").renditions] == ["320", "1280"]
-    assert find_preset("archive").renditions == ()
+    web = find_builtin(PresetName.parse("web"))
+    assert web is not None
+    assert [each.name for each in web.renditions] == ["320", "1280"]
+    assert find_builtin(PresetName("web", 1)) == web
+    assert find_builtin(PresetName("nope")) is None
 
 
-def test_an_unknown_preset_is_named() -> None:
+@pytest.mark.parametrize(
+    "text", ["", "A", "a b", "../up", "a@0", "a@", "a@1@2", "record", "a" * 64]
+)
+def test_what_can_be_no_preset_is_named(text: str) -> None:
     with pytest.raises(UnknownPreset) as refused:
-        find_preset("nope")
-    assert (refused.value.code, refused.value.value) == ("unknown_preset", "nope")
+        PresetName.parse(text)
+    assert (refused.value.code, refused.value.value) == ("unknown_preset", text)
+
+
+def test_names_with_and_without_a_version() -> None:
+    assert PresetName.parse("shop@12") == PresetName("shop", 12)
+    assert str(PresetName("shop", 12)) == "shop@12"
+    assert PresetName.parse("shop").moves
+    assert not PresetName.parse("shop@12").moves
+    assert not PresetName.parse("web").moves
+
+
+def test_a_version_that_a_built_in_preset_has_not_is_unknown() -> None:
+    with pytest.raises(UnknownPreset, match="has version 1"):
+        find_builtin(PresetName("web", 2))
 
 
 def test_presets_survive_json() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from serve_app.accounts import READ, WRITE, Accounts, ensure_first_key
+from serve_app.accounts import READ, SCOPES, WRITE, Accounts, ensure_first_key
 from serve_app.accounts.errors import AccountsUnavailable, InvalidAccount, UnknownKey
 from serve_app.settings import ServeSettings
 from tests.serve_app.postgres import Postgres, postgres_or_reason
@@ -125,7 +125,7 @@ def test_an_unknown_database_is_refused() -> None:
 def test_the_first_key_is_made_once_and_kept_private(accounts: Accounts, tmp_path: Path) -> None:
     path = tmp_path / "home" / "api-key"
     key = ensure_first_key(accounts, path)
-    assert accounts.verify(key).scopes == {READ, WRITE}
+    assert accounts.verify(key).scopes == SCOPES
     assert path.read_text().strip() == key
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     path.chmod(0o644)

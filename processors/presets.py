@@ -1,0 +1,195 @@
+"""Presets by name: the built-in ones at once, those of the store from a cache or the store."""
+
+import asyncio
+import json
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lake.presets import PresetFiles
+from processors.errors import InvalidPreset, PresetBuiltIn, PresetChanged, UnknownPreset
+from processors.preset import BUILTIN, Preset, PresetName, find_builtin
+
+MAX_PRESET_BYTES = 262_144
+"""Of JSON: three watermarks of the largest size, and all that goes with them."""
+
+CACHE_SECONDS = 10.0
+
+# Names in use at once in one process; an entry may hold as much as a preset, most a kilobyte.
+_MAX_CACHED = 64
+_TRIES = 4
+_MAX_FAULTS = 5
+
+Trial = Callable[[Preset], Awaitable[None]]
+"""Uses a preset once, where it can do no harm; raises InvalidPreset."""
+
+
+class StoredPreset(BaseModel):
+    """A version of a preset as the store has it, with who put it there."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    preset: Preset
+    created_at: datetime
+    created_by: str = Field(max_length=100)
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """A preset that is stored; `created`: by this very call, not by one before."""
+
+    preset: Preset
+    created: bool
+
+
+class Presets:
+    """Finds presets, and stores new versions. Belongs to one event loop.
+
+    A version never changes, so it is kept; which one is newest is asked again after `seconds`.
+    """
+
+    def __init__(self, files: PresetFiles, seconds: float = CACHE_SECONDS) -> None:
+        self._files = files
+        self._seconds = seconds
+        # Each with the time it was asked; many images that name one preset wait for one look-up.
+        self._answers: OrderedDict[PresetName, tuple[float, asyncio.Task[Preset]]] = OrderedDict()
+
+    async def find(self, name: PresetName) -> Preset:
+        """The preset of that name; no I/O for the built-in ones.
+
+        Raises UnknownPreset, InvalidPreset (what is stored is none), Unavailable.
+        """
+        if (builtin := find_builtin(name)) is not None:
+            return builtin
+        asked_at, answer = self._answers.get(name, (0.0, None))
+        if answer is None or self._is_stale(name, asked_at):
+            answer = asyncio.create_task(self._look_up(name))
+            self._answers[name] = (time.monotonic(), answer)
+            self._answers.move_to_end(name)
+            if len(self._answers) > _MAX_CACHED:
+                self._answers.popitem(last=False)
+        try:
+            return answer.result() if answer.done() else await asyncio.shield(answer)
+        except Exception:
+            # A name that is unknown now may be known in a moment.
+            if self._answers.get(name, (0.0, None))[1] is answer:
+                del self._answers[name]
+            raise
+
+    async def newest(self) -> dict[str, int]:
+        """The newest version of every preset, built-in or stored, by name; sorted."""
+        found = {name: preset.version for name, preset in BUILTIN.items()}
+        # A built-in preset hides what the store may have under its name.
+        return dict(sorted((await self._files.newest() | found).items()))
+
+    async def put(
+        self, name: str, data: bytes, author: str, trial: Trial, *, after: int | None = None
+    ) -> Put:
+        """Store JSON as the next version of a preset, unless the newest one says the same.
+
+        `after`: only if that is the newest version; 0: only if there is none. So does a version
+        in the JSON: it is the one to be made. Raises InvalidPreset, PresetBuiltIn, PresetChanged,
+        UnknownPreset (no preset can have the name), Unavailable.
+        """
+        if PresetName.parse(name).version is not None:
+            raise UnknownPreset(f"{name} names a version, and the next one is made", value=name)
+        if name in BUILTIN:
+            raise PresetBuiltIn(f"{name} is built in; give yours another name", value=name)
+        said = _said(data)
+        for _ in range(_TRIES):
+            newest = await self._files.newest_of(name)
+            preset = _next(name, newest + 1, said)
+            if newest:
+                stored = await self._stored(PresetName(name, newest))
+                if stored.renditions == preset.renditions:
+                    return Put(stored, created=False)
+            _check_expected(newest, after, said.get("version"))
+            await trial(preset)
+            if await self._files.create(name, newest + 1, _document(preset, author)):
+                self._answers.pop(PresetName(name), None)
+                return Put(preset, created=True)
+        raise PresetChanged(f"others are changing {name} at the same time")
+
+    def _is_stale(self, name: PresetName, asked_at: float) -> bool:
+        return name.version is None and time.monotonic() - asked_at > self._seconds
+
+    async def _look_up(self, name: PresetName) -> Preset:
+        version = name.version or await self._files.newest_of(name.name)
+        if not version:
+            raise UnknownPreset(f"no preset is named {name.name!r}", value=str(name))
+        return await self._stored(PresetName(name.name, version))
+
+    async def _stored(self, name: PresetName) -> Preset:
+        version = name.version or 0
+        data = await self._files.read(name.name, version, MAX_PRESET_BYTES)
+        if data is None:
+            raise UnknownPreset(f"there is no preset {name}", value=str(name))
+        _check_size(len(data))
+        try:
+            preset = StoredPreset.model_validate_json(data).preset
+        except ValidationError as error:
+            raise InvalidPreset(f"the stored preset {name}: {_faults(error)}") from None
+        if (preset.name, preset.version) != (name.name, version):
+            raise InvalidPreset(f"the stored preset {name} says that it is another one")
+        return preset
+
+
+def as_json(preset: Preset) -> str:
+    """A preset as people read and edit it; `Presets.put` takes it again."""
+    return json.dumps(preset.model_dump(mode="json", exclude_none=True), indent=2)
+
+
+def _said(data: bytes) -> dict[str, Any]:
+    _check_size(len(data))
+    try:
+        said = json.loads(data)
+    except (ValueError, RecursionError):
+        raise InvalidPreset("a preset is a JSON object") from None
+    if not isinstance(said, dict):
+        raise InvalidPreset("a preset is a JSON object")
+    return said
+
+
+def _next(name: str, version: int, said: dict[str, Any]) -> Preset:
+    if said.get("name", name) != name:
+        raise InvalidPreset(f"the preset says that its name is {str(said['name'])[:64]!r}")
+    try:
+        # Once more as JSON: in that mode lists may stand for tuples.
+        text = json.dumps({**said, "name": name, "version": version})
+        return Preset.model_validate_json(text)
+    except ValidationError as error:
+        raise InvalidPreset(_faults(error)) from None
+
+
+def _check_expected(newest: int, after: int | None, version: object) -> None:
+    if after is not None and after != newest:
+        wanted = f"version {after}" if after else "none"
+        raise PresetChanged(f"the newest version is {newest}, not {wanted}", value=newest)
+    if version is not None and version != newest + 1:
+        raise PresetChanged(
+            f"the next version is {newest + 1}; leave `version` out to take it", value=newest
+        )
+
+
+def _document(preset: Preset, author: str) -> bytes:
+    stored = StoredPreset(preset=preset, created_at=datetime.now(UTC), created_by=author)
+    data = stored.model_dump_json(exclude_none=True, indent=2).encode()
+    _check_size(len(data))
+    return data
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_PRESET_BYTES:
+        raise InvalidPreset("the preset is too large", limit=MAX_PRESET_BYTES, value=size)
+
+
+def _faults(error: ValidationError) -> str:
+    found = error.errors(include_input=False, include_url=False)
+    said = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in found[:_MAX_FAULTS]]
+    more = len(found) - len(said)
+    return "; ".join(said) + (f"; and {more} more" if more else "")

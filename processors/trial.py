@@ -1,0 +1,25 @@
+"""A preset used once before it is stored, on a small picture and in the sandbox."""
+
+import base64
+
+from processors.errors import InvalidPreset, Refused
+from processors.preset import Preset
+from processors.sandbox import Sandbox
+
+# A PNG of 48 x 32 pixels, half of them transparent.
+_PICTURE = base64.b64decode(
+    b"iVBORw0KGgoAAAANSUhEUgAAADAAAAAgAgMAAAApuhOPAAAADFBMVEUAAADIeCgAAAAAAAC1EWsYAAAABHRSTlMA"
+    b"/wAADQtSdwAAAB1JREFUeNpjDGVgYGBgWM3AwMDAwMSABEY5g4EDANCtAUCgBc4KAAAAAElFTkSuQmCC"
+)
+
+
+async def try_out(sandbox: Sandbox, preset: Preset) -> None:
+    """Raises InvalidPreset if it can't be followed even here; Overloaded."""
+    try:
+        await sandbox.process(_PICTURE, preset)
+    except Refused as refused:
+        raise InvalidPreset(
+            f"tried on a picture of 48 x 32: {refused.code}: {refused.message}",
+            limit=refused.limit,
+            value=refused.value,
+        ) from refused

@@ -1,0 +1,166 @@
+"""`/v1/presets`: what there is to make of an image, and new versions of it.
+
+Presets belong to no tenant: who changes one changes what images of all are made into, so that needs
+a scope of its own. The store keeps with each version which key put it there.
+"""
+
+import logging
+import re
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Request, Response
+from pydantic import BaseModel, Field
+
+from processors.errors import InvalidPreset, UnknownPreset
+from processors.preset import BUILTIN, Preset, PresetName
+from processors.presets import MAX_PRESET_BYTES, as_json
+from processors.trial import try_out
+from serve_app.accounts import PRESETS, READ, Principal
+from serve_app.auth import need
+from serve_app.conditional import matches
+from serve_app.door import Door, door_of
+from serve_app.errors import InvalidRequest, PresetNotFound
+from serve_app.problems import problem_responses
+
+router = APIRouter(tags=["presets"])
+_log = logging.getLogger(__name__)
+
+Reader = Annotated[Principal, Depends(need(READ))]
+Editor = Annotated[Principal, Depends(need(PRESETS))]
+
+_VERSION_TAG = re.compile(r'"([1-9]\d{0,8})"', re.ASCII)
+_JSON = "application/json"
+
+
+class PresetEntry(BaseModel):
+    """One preset of a list."""
+
+    name: str
+    version: int = Field(description="the newest")
+    built_in: bool
+
+
+class PresetList(BaseModel):
+    """Every preset, by name."""
+
+    presets: list[PresetEntry]
+
+
+@router.get("/v1/presets", summary="List presets")
+async def list_presets(request: Request, principal: Reader) -> PresetList:
+    """All of them, with their newest version."""
+    del principal  # any reader
+    newest = await door_of(request).worker.presets.newest()
+    return PresetList(
+        presets=[
+            PresetEntry(name=name, version=version, built_in=name in BUILTIN)
+            for name, version in newest.items()
+        ]
+    )
+
+
+@router.get(
+    "/v1/presets/{name}",
+    summary="One preset",
+    response_model=Preset,
+    responses={304: {"description": "The client has it already"}, **problem_responses(404)},
+)
+async def show_preset(
+    request: Request,
+    principal: Reader,
+    name: Annotated[str, Path(description="`name` for its newest version, or `name@version`")],
+) -> Response:
+    """As PUT takes it again; the ETag is its version."""
+    del principal
+    preset = await _found(door_of(request), name)
+    headers = {"ETag": f'"{preset.version}"'}
+    if matches(request.headers.getlist("if-none-match"), headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    return Response(as_json(preset), headers=headers, media_type=_JSON)
+
+
+@router.put(
+    "/v1/presets/{name}",
+    summary="Store the next version of a preset",
+    status_code=201,
+    response_model=Preset,
+    responses={
+        200: {"model": Preset, "description": "Its newest version says the same: nothing is new"},
+        **problem_responses(401, 403, 409, 412, 422, 503),
+    },
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {_JSON: {"schema": {"type": "object"}}},
+        },
+        "parameters": [
+            {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
+            for name, text in (
+                ("If-Match", 'store it only if this is the newest version: `"3"`'),
+                ("If-None-Match", "`*`: store it only if there is no version yet"),
+            )
+        ],
+    },
+)
+async def put_preset(
+    request: Request,
+    principal: Editor,
+    name: Annotated[str, Path(description="letters, digits, - and _; not of a built-in preset")],
+) -> Response:
+    """JSON with `renditions`; `name` and `version` may be left out.
+
+    It is tried on a small picture first. What is stored never changes: the next PUT is the next
+    version. Uploads that name no version take it within seconds.
+    """
+    door = door_of(request)
+    put = await door.worker.presets.put(
+        name,
+        await _body(request),
+        f"key {principal.prefix} of {principal.tenant}",
+        partial(try_out, door.worker.sandbox),
+        after=_after(request),
+    )
+    if put.created:
+        _log.info("key %s stored the preset %s@%s", principal.prefix, name, put.preset.version)
+    return Response(
+        as_json(put.preset),
+        status_code=201 if put.created else 200,
+        headers={
+            "ETag": f'"{put.preset.version}"',
+            "Location": f"/v1/presets/{name}@{put.preset.version}",
+        },
+        media_type=_JSON,
+    )
+
+
+async def _found(door: Door, name: str) -> Preset:
+    try:
+        return await door.worker.presets.find(PresetName.parse(name))
+    except UnknownPreset as error:
+        raise PresetNotFound(error.message, value=name) from error
+
+
+async def _body(request: Request) -> bytes:
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > MAX_PRESET_BYTES:
+            raise InvalidPreset("the preset is too large", limit=MAX_PRESET_BYTES, value=len(data))
+    return bytes(data)
+
+
+def _after(request: Request) -> int | None:
+    """The version that has to be the newest one, 0 for none at all, None for whatever it is."""
+    if_none_match = request.headers.get("if-none-match")
+    if_match = request.headers.get("if-match")
+    if if_none_match is not None:
+        if if_none_match.strip() != "*" or if_match is not None:
+            raise InvalidRequest("If-None-Match is * here, and alone", value=if_none_match)
+        return 0
+    if if_match is None:
+        return None
+    version = _VERSION_TAG.fullmatch(if_match.strip())
+    if version is None:
+        raise InvalidRequest('If-Match is a version here, as "3"', value=if_match)
+    return int(version[1])
