@@ -139,6 +139,13 @@ class Presets:
         return preset
 
 
+def parse_preset(data: bytes, name: str | None = None) -> Preset:
+    """A preset from JSON that may leave out name and version; raises InvalidPreset."""
+    said = _said(data)
+    version = said.get("version", 1)
+    return _next(name or said.get("name") or "unnamed", version, said)
+
+
 def as_json(preset: Preset) -> str:
     """A preset as people read and edit it; `Presets.put` takes it again."""
     return json.dumps(preset.model_dump(mode="json", exclude_none=True), indent=2)
@@ -155,7 +162,7 @@ def _said(data: bytes) -> dict[str, Any]:
     return said
 
 
-def _next(name: str, version: int, said: dict[str, Any]) -> Preset:
+def _next(name: str, version: object, said: dict[str, Any]) -> Preset:
     if said.get("name", name) != name:
         raise InvalidPreset(f"the preset says that its name is {str(said['name'])[:64]!r}")
     try:

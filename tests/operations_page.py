@@ -8,7 +8,8 @@ from processors.operations import OPERATIONS, Operation
 
 INTRODUCTION = """# Operations
 
-What a rendition of a preset may do to an image, step by step.
+What a rendition of a [preset](presets.md) may do to an image, step by step. To try them without a
+server: `pixlake process in.jpg out.webp --op resize:width=320 --op sharpen`.
 
 - Images come upright, in sRGB, as large as they are, or as large as the first step needs.
 - Nothing is enlarged unless `enlarge` says so.

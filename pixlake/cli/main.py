@@ -14,6 +14,8 @@ from pixlake.cli.keys import keys
 from pixlake.cli.lifecycle import lifecycle
 from pixlake.cli.ls import ls
 from pixlake.cli.plan import plan
+from pixlake.cli.preset import preset
+from pixlake.cli.process import process
 from pixlake.cli.produce import produce
 from pixlake.cli.query import query
 from pixlake.cli.rebuild import rebuild
@@ -52,10 +54,11 @@ def pixlake(
 
 
 for verb in (
-    *(up, upload, produce, ls, get, query, seal),
+    *(up, upload, produce, process, ls, get, query, seal),
     *(erase, audit, sweep, rebuild, status, plan, version),
 ):
     app.command()(verb)
+app.add_typer(preset, name="preset")
 app.add_typer(lifecycle, name="lifecycle")
 app.add_typer(keys, name="keys")
 

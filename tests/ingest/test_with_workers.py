@@ -1,5 +1,8 @@
 """The whole of the door on real workers and a real (memory) lake: message in, record out."""
 
+import json
+from functools import partial
+
 import cv2
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from lake.settings import LakeSettings
 from lake.tables import REJECTION_TABLE
 from processors.job import ImageJob
 from processors.settings import ProcessorSettings
+from processors.trial import try_out
 from processors.worker import Failure, Worker
 from tests.ingest.conftest import Stage
 from tests.ingest.doubles import running, until
@@ -85,3 +89,41 @@ async def test_images_records_and_dead_letters(
         b"not_an_image",
         b"truncated",
     ]
+
+
+async def test_presets_of_the_store(stage: Stage, event: list[tuple[str, bytes | None]]) -> None:
+    lake = await Lake.open(LakeSettings(store_url="memory://"))
+    settings = ProcessorSettings(sandbox_children=1, preset_cache_seconds=0)
+    worker = await Worker.start(lake, settings)
+
+    async def put(width: int) -> None:
+        said = {"renditions": [{"name": "s", "operations": [{"op": "fit", "width": width}]}]}
+        trial = partial(try_out, worker.sandbox)
+        await worker.presets.put("shop", json.dumps(said).encode(), "a test", trial)
+
+    def named(preset: bytes) -> list[tuple[str, bytes | None]]:
+        return [("pixlake-preset", preset)]
+
+    await put(20)
+    await stage.send(
+        Sent(photo(1), headers=[*event, *named(b"shop")]),
+        Sent(photo(2), headers=named(b"nope")),
+        Sent(photo(3), headers=named(b"shop@1")),
+    )
+    try:
+        submit, note = worker.handle_many, lake.rejections.settle
+        async with running(stage.settings(), submit, note) as first:
+            await stage.until_committed(3)
+            assert first.status().outcomes == {"created": 2, "dead-lettered": 1}
+        await put(30)
+        # Delivered again, after the preset was changed: still the same images.
+        async with running(stage.settings(kafka_group="again"), submit, note) as again:
+            await until(lambda: sum(again.status().outcomes.values()) == 3)
+            assert again.status().outcomes == {"replayed": 2, "dead-lettered": 1}
+        page = await lake.reader.page("default", 10, None)
+    finally:
+        await worker.close()
+    made = [(each.preset, each.preset_version, each.renditions[0].width) for each in page.records]
+    assert made == [("shop", 1, 20)] * 2
+    (letter,) = {each.headers["pixlake-dead-letter-code"] for each in await stage.dead_letters(1)}
+    assert letter == b"unknown_preset"

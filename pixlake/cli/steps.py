@@ -1,0 +1,60 @@
+"""Operations on the command line: `resize:width=320,height=200`, checked before anything starts."""
+
+import base64
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pixlake.cli.failures import UsageFault
+
+if TYPE_CHECKING:
+    from processors.operations import Operation
+
+# A comma within a list or a text is followed by no `name=`.
+_BETWEEN = re.compile(r",(?=[a-z_]+=)")
+
+
+def step_of(word: str) -> "Operation":
+    """The operation that `--op` names; raises UsageFault, which says what there is."""
+    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415  # slow; not for --help
+
+    from processors.operations import OPERATIONS, AnyOperation, Operation  # noqa: PLC0415
+
+    name, _, rest = word.partition(":")
+    kind = OPERATIONS.get(name)
+    if kind is None:
+        raise UsageFault(f"--op {name!r} is none of: {', '.join(sorted(OPERATIONS))}")
+    properties = kind.model_json_schema()["properties"]
+    said: dict[str, object] = {"op": name}
+    for part in _BETWEEN.split(rest) if rest else []:
+        field, equals, text = part.partition("=")
+        if not equals:
+            raise UsageFault(f"--op {name}: {part!r} is not PARAMETER=VALUE")
+        if field not in properties or field == "op":
+            known = ", ".join(each for each in properties if each != "op") or "none"
+            raise UsageFault(f"--op {name} has no parameter {field!r}; there are: {known}")
+        said[field] = _value(field, text, properties[field])
+    adapter: TypeAdapter[Operation] = TypeAdapter(AnyOperation)
+    try:
+        return adapter.validate_python(said)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}".removeprefix(": ")
+            for one in error.errors(include_input=False)
+        )
+        raise UsageFault(f"--op {name}: {faults}") from None
+
+
+def _value(field: str, text: str, schema: dict[str, Any]) -> object:
+    if field == "image" and text.startswith("@"):
+        try:
+            return base64.b64encode(Path(text[1:]).read_bytes()).decode()
+        except OSError as error:
+            raise UsageFault(f"{text[1:]} can't be read: {error}") from None
+    if any(each.get("type") == "string" for each in schema.get("anyOf", [schema])):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text  # its type says what is wrong with it
