@@ -139,7 +139,6 @@ class ProcessorSettings(BaseSettings):
         default=False,
         description="refuse to start where the kernel cannot filter the system calls of children",
     )
-
     preset_cache_seconds: float = Field(
         default=10,
         ge=0,
