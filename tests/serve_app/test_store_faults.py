@@ -64,7 +64,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Time-outs of a second and a half instead of half a minute."""
     monkeypatch.setattr("lake.object_store._REQUEST_TIMEOUT", timedelta(seconds=1.5))
     monkeypatch.setattr("lake.object_store._RETRY_TIMEOUT", timedelta(seconds=1))
-    monkeypatch.setattr("lake.records._BACKOFF_SECONDS", 0.02)
+    monkeypatch.setattr("lake.decision._BACKOFF_SECONDS", 0.02)
 
 
 def pattern(step: str, on: LakeSettings) -> str:
