@@ -20,7 +20,7 @@ TEMPLATES = ROOT / "deploy" / "ecs" / "cdk.out" / "large"
 API_PORT = 8000
 TOPIC = "images"
 # Cold starts of Ray on two shared cores; a machine of its own needs a third of it.
-START_SECONDS = 300.0
+START_SECONDS = 420.0
 # The last part of each host's address. A head that comes back has another, as all tasks of ECS.
 PLACES = {
     "setup": 5,

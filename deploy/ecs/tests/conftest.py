@@ -22,6 +22,7 @@ class Synthesis:
         import aws_cdk as cdk  # noqa: PLC0415
         from cdk_nag import AwsSolutionsChecks  # noqa: PLC0415
 
+        self.folder = folder
         app = new_app(str(folder))
         build(app, settings)
         if nag:

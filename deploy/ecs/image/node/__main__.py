@@ -24,6 +24,12 @@ def main() -> int:
         return make_user()
     if kind in KINDS:
         return Life(kind, NodeSettings()).run()  # type: ignore[arg-type]  # one of the three
+    if "NODE_STAGE" in os.environ:
+        # In a task: on the same accounts as its node.
+        settings = NodeSettings()
+        os.environ["PIXLAKE_HOME"] = str(settings.scratch)
+        if settings.database_url is not None:
+            os.environ["PIXLAKE_DATABASE_URL"] = settings.database_url
     command = str(Path(sys.executable).with_name("pixlake"))
     os.execv(command, [command, *sys.argv[1:]])  # noqa: S606  # the image's own
     return 0

@@ -1,7 +1,6 @@
 """The command line of `ray start` for a node."""
 
 import sys
-from pathlib import Path
 
 from node.environment import METRICS_PORT
 from node.settings import Kind, NodeSettings
@@ -11,7 +10,7 @@ def ray_start(settings: NodeSettings, kind: Kind, address: str, password: str | 
     """It stays in the foreground: on SIGTERM it drains the node, then stops it."""
     head = kind == "head"
     command = [
-        str(settings.ray or Path(sys.executable).with_name("ray")),
+        *([str(settings.ray)] if settings.ray else [sys.executable, "-m", "node.ray_command"]),
         "start",
         "--block",
         "--disable-usage-stats",

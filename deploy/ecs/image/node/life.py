@@ -23,8 +23,6 @@ from node.settings import Kind, NodeSettings
 log = logging.getLogger("node")
 
 _CHECK_SECONDS = 0.5
-# A node that never joined may try again; one that did, and ended, is ECS's to replace.
-_JOINED_SECONDS = 30.0
 
 
 class Life:
@@ -37,6 +35,8 @@ class Life:
         self._director: subprocess.Popen[bytes] | None = None
         self._variables: dict[str, str] = {}
         self._password: str | None = None
+        # A head begins a cluster: there is nothing to try again for.
+        self._joined = kind == "head"
 
     def run(self) -> int:
         """Exit code: 0 after SIGTERM, 1 where the node could not begin, else Ray's own."""
@@ -60,11 +60,11 @@ class Life:
         while self._told_at is None:
             if self._kind != "head" and not self._found_head(ends):
                 return 0 if self._told_at is not None else 1
-            started = time.monotonic()
             code = self._until_ray_ends(door)
             if self._told_at is not None:
                 break
-            if time.monotonic() > min(ends, started + _JOINED_SECONDS) or self._kind == "head":
+            # A node that did join, and ended, is ECS's to replace.
+            if self._joined or time.monotonic() > ends:
                 return code or 1
             log.warning("could not join (exit code %s), trying again", code)
         return 0
@@ -100,8 +100,9 @@ class Life:
             except subprocess.TimeoutExpired:
                 if self._kind == "head" and self._told_at is None:
                     self._keep_director()
+            self._joined = self._joined or quiet.raylet() is not None
             if asked and not quiet.serving():
-                quiet.end_raylet()
+                self._end_raylet()
             if self._told_at is None or asked:
                 continue
             door.leave()
@@ -110,6 +111,13 @@ class Life:
                 log.info("telling Ray to drain and stop")
                 self._ray.send_signal(signal.SIGTERM)
                 asked = True
+
+    @staticmethod
+    def _end_raylet() -> None:
+        """`ray start` waits for its end to go on, then stops the rest."""
+        raylet = quiet.raylet()
+        if raylet is not None:
+            raylet.terminate()
 
     def _keep_director(self) -> None:
         if self._director is None or self._director.poll() is not None:

@@ -16,11 +16,9 @@ def serving() -> bool:
     return any(line.startswith(_SERVING) for _, line in _processes())
 
 
-def end_raylet() -> None:
-    """`ray start`, which waits for its end to go on, then stops the rest."""
-    for process, line in _processes():
-        if line.endswith("/raylet"):
-            process.terminate()
+def raylet() -> psutil.Process | None:
+    """The node's own process of Ray; None before it joined, and after its end."""
+    return next((process for process, line in _processes() if line.endswith("/raylet")), None)
 
 
 def _processes() -> Iterator[tuple[psutil.Process, str]]:
