@@ -10,7 +10,7 @@ Commit, for one image, in this order (docs/design.md, "Commit protocol"):
 import asyncio
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
@@ -24,6 +24,8 @@ from lake.errors import (
     ImageErased,
     ImageExpiring,
     RefusedBefore,
+    StoreFull,
+    StoreUnavailable,
     UnreadableObject,
 )
 from lake.journal import Journal
@@ -71,6 +73,10 @@ class Attempt:
             raise AttemptTooOld("the attempt took too long", limit=ATTEMPT_SECONDS, value=age)
 
 
+class _NoRoom(StoreFull):
+    """No room for the record, and no PUT of it can be on its way."""
+
+
 class Committer:
     """Writes images; any number in any number of processes may work at the same image."""
 
@@ -106,12 +112,13 @@ class Committer:
         """Durable when it returns; see the top of this file.
 
         Raises IdempotencyConflict, ImageErased, RefusedBefore (nothing of this attempt is left
-        then), or Unavailable (the caller may try again, as a new attempt).
+        then, nor where there was no room for the record), or Unavailable (the caller may try
+        again, as a new attempt).
         """
         await self._put_objects(attempt, objects)
         try:
             commit = await self._decide(attempt, record)
-        except (IdempotencyConflict, ImageErased, ImageExpiring, RefusedBefore):
+        except (IdempotencyConflict, ImageErased, ImageExpiring, RefusedBefore, _NoRoom):
             await self.discard(objects)
             raise
         if commit.outcome == "replayed":
@@ -141,12 +148,29 @@ class Committer:
         key = layout.record_key(attempt.tenant, attempt.image_id)
         body = record.model_dump_json().encode()
 
+        unsure: list[StoreUnavailable] = []
+
         async def create() -> Commit:
             attempt.check_age()
             await self._store.create(key, body)
             return Commit("created", record)
 
-        return await decide(key, create, lambda: self._resolve(attempt, record, key, body))
+        async def noting(step: Awaitable[Commit]) -> Commit:
+            try:
+                return await step
+            except StoreUnavailable as error:
+                unsure.append(error)
+                raise
+
+        def resolve() -> Awaitable[Commit]:
+            return noting(self._resolve(attempt, record, key, body))
+
+        try:
+            return await decide(key, lambda: noting(create()), resolve)
+        except StoreFull as error:
+            if unsure:
+                raise  # an earlier PUT of the record may land yet
+            raise _NoRoom(error.message) from error
 
     async def _resolve(self, attempt: Attempt, mine: ImageRecord, key: str, body: bytes) -> Commit:
         """What the stored record means for this attempt; raises KeyMissing, Mismatch: try again."""

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lake.clock import StoreClock
-from lake.errors import AlreadyExists, LakeError, StoreUnavailable
+from lake.errors import AlreadyExists, LakeError, StoreFull, StoreUnavailable
 from lake.journal import Journal
 from lake.lake import Lake
 from lake.object_store import Buffer, ObjectStore
@@ -16,14 +16,14 @@ from lake.rows import decode_chain_file
 from lake.settings import LakeSettings
 from tests.lake.samples import TENANT, commit, image_id, image_objects, keys, record
 
-FAULTS = ("none", "lost", "applied", "conflict")
+FAULTS = ("none", "lost", "applied", "conflict", "full")
 
 
 class FaultyStore(ObjectStore):
     """Memory, with a fault for each write as a script says; a finished script is no fault.
 
     `lost`: the write did not happen, the caller hears a time-out. `applied`: it happened, the
-    caller hears a time-out. `conflict`: S3's 409, nothing happened.
+    caller hears a time-out. `conflict`: S3's 409, nothing happened. `full`: nothing, for sure.
     """
 
     def __init__(self, script: Iterator[str]) -> None:
@@ -44,6 +44,8 @@ class FaultyStore(ObjectStore):
         await asyncio.sleep(0)
         if fault == "conflict" and create:
             raise AlreadyExists("409")
+        if fault == "full":
+            raise StoreFull("no room")
         if fault in ("lost", "conflict"):
             raise StoreUnavailable("timed out")
         etag = await write()
@@ -130,6 +132,24 @@ async def test_an_unsure_writer_keeps_its_objects() -> None:
     with pytest.raises(StoreUnavailable):
         await commit(lake, "a")
     assert len(await image_objects(lake, "a")) == 2
+
+
+async def test_without_room_for_the_record_no_objects_are_left() -> None:
+    lake = await faulty_lake(["none", "none", "full"])
+    with pytest.raises(StoreFull):
+        await commit(lake, "a")
+    assert await image_objects(lake, "a") == set()
+
+
+@pytest.mark.parametrize("before", ["lost", "applied"])
+async def test_a_writer_that_was_unsure_before_the_store_was_full_keeps_its_objects(
+    before: str,
+) -> None:
+    lake = await faulty_lake(["none", "none", before, "full"])
+    with pytest.raises(StoreFull):
+        await commit(lake, "a")
+    # Applied: the record is there as well, and only the row found no room.
+    assert len(await image_objects(lake, "a")) == (2 if before == "lost" else 3)
 
 
 async def test_waiters_of_a_failed_journal_put_all_hear_of_it() -> None:

@@ -48,7 +48,10 @@ def check_refused(answer: httpx.Response) -> None:
 
 
 def check_nothing_partial(on: LakeSettings) -> None:
-    """No file that was being written, and every image is whole; seen past the store's listing."""
+    """No file that was being written, every image is whole, and no object is nobody's.
+
+    Seen past the store's listing.
+    """
     root = Path(on.location.removeprefix("file://"))
     for path in (path for path in root.rglob("*") if path.is_file()):
         assert "#" not in path.name
@@ -58,6 +61,7 @@ def check_nothing_partial(on: LakeSettings) -> None:
             for rendition in record.renditions:
                 assert (root / rendition.key).stat().st_size == rendition.bytes
         elif path.is_relative_to(root / "images"):
+            assert path.with_name("record.json").exists()
             with Image.open(path) as image:
                 image.load()
 
