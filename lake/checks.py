@@ -108,6 +108,7 @@ class Ledger:
         self._connection.execute(f"SET temp_directory = '{spill}'")
         self._connection.execute(f"SET memory_limit = '{_MEMORY}'")
         self._connection.execute("SET TimeZone = 'UTC'")
+        self._connection.execute("SET enable_progress_bar = false")
         for name, schema in TABLES.items():
             self._attach(name, schema, folder)
 

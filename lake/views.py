@@ -42,6 +42,7 @@ class Views:
         files = _Files(settings)
         connection = duckdb.connect()
         connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET enable_progress_bar = false")
         for table in TABLES:
             none = f"{table.name}_none"
             connection.register(none, pa.schema([*table.columns, *_PARTITIONS]).empty_table())
