@@ -22,6 +22,7 @@ MEASURED_SIDE = 1024
 """Longer side, in pixels, of the copy that is measured: shows focus, and costs a few ms."""
 
 _TONES = 256
+_ROWS_APART = 4
 _SHADOW, _HIGHLIGHT = 2, 253
 # Second derivative along a row; along both, edges that run straight drop out and noise stays.
 _CURVE = np.array([1, -2, 1], np.float32)
@@ -56,7 +57,7 @@ class Tones:
 
     `brightness` is its mean, 0 (black) to 255 (white); `contrast` its standard deviation, 0 to
     127.5 (RMS contrast: Peli, "Contrast in complex images", JOSA A 7, 1990). By the histogram of
-    every second row: `entropy` is Shannon's, 0 to 8 bits; `shadows` and `highlights` are the
+    every fourth row: `entropy` is Shannon's, 0 to 8 bits; `shadows` and `highlights` are the
     fractions of pixels of at most 2 and at least 253, where a JPEG's black and white end up.
     """
 
@@ -65,7 +66,7 @@ class Tones:
         # OpenCV sums first and multiplies by 1/n: white comes out a hair above 255.
         self.brightness = min(255.0, float(mean[0, 0]))
         self.contrast = min(127.5, float(deviation[0, 0]))
-        counts = cv2.calcHist([grey[::2]], [0], None, [_TONES], [0, _TONES]).ravel()
+        counts = cv2.calcHist([grey[::_ROWS_APART]], [0], None, [_TONES], [0, _TONES]).ravel()
         share = counts.astype(np.float64) / float(counts.sum())
         seen = share[share > 0]
         # Not a dot product: its last digit depends on the number of threads.
@@ -128,6 +129,8 @@ def _reduced_luma(image: Image) -> Pixels:
     if image.has_alpha:
         return _luma(image.resized(*size).on_white().pixels)
     grey = _halved(_luma(image.pixels), *size)
+    if grey.shape == size[::-1]:
+        return grey
     # Bit for bit the same on every machine, at a fifth of the time of area averaging.
     return cv2.resize(grey, size, interpolation=cv2.INTER_LINEAR_EXACT).astype(np.uint8, copy=False)
 

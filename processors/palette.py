@@ -18,7 +18,7 @@ _CLUSTERS = 5
 _COLORFULNESS_OF = 3  # no divisor of the grid's side, so all of its columns have a part
 _ROUNDS, _CLOSE_ENOUGH = 10, 0.5
 _SEED = 5_489  # any; always the same
-_SMALL_SIDE = 32
+_SMALL_SIDE = 24
 _SHARE_DIGITS = 4
 # R - G, and (R + G)/2 - B, of blue, green and red.
 _OPPONENTS = np.array([[0, -1, 1], [-1, 0.5, 0.5]], np.float32)
@@ -67,7 +67,7 @@ class Palette:
     def dominant_colors(self) -> tuple[Swatch, ...]:
         """At most five colours and the share of pixels next to each, largest first.
 
-        k-means in CIELAB (D65) of the image at 32 pixels a side: k-means++ with a fixed seed,
+        k-means in CIELAB (D65) of the image at 24 pixels a side: k-means++ with a fixed seed,
         at most 10 rounds. Where an image has fewer colours, fewer; nothing visible gives none.
         """
         few = _visible(self._small)

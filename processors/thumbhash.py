@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 Plane = NDArray[np.float64]
 _Channel = tuple[float, list[float], float]
 
+# Of red, green and blue: luma, yellow-blue, red-green.
+_LPQ = np.array([[1 / 3, 1 / 2, 1], [1 / 3, 1 / 2, -1], [1 / 3, -1, 0]])
 _LUMA, _LUMA_BESIDE_ALPHA, _CHROMA, _ALPHA = 7, 5, 3, 5
 
 
@@ -26,12 +28,15 @@ def thumbhash(rgba: NDArray[np.uint8]) -> bytes:
     if has_alpha := visible < width * height:
         mean = colour.sum((0, 1)) / visible if visible else np.zeros(3)
         colour = colour + mean * (1 - alpha[..., None])  # over the mean of what is seen
-    red, green, blue = (colour[..., n] for n in range(3))
+    lpq: Plane = np.moveaxis(colour @ _LPQ, 2, 0)
     columns, rows = _frequencies(width, height, _LUMA_BESIDE_ALPHA if has_alpha else _LUMA)
-    luma = _channel((red + green + blue) / 3, max(columns, 3), max(rows, 3))
-    yellow = _channel((red + green) / 2 - blue, _CHROMA, _CHROMA)
-    reddish = _channel(red - green, _CHROMA, _CHROMA)
-    opacity = _channel(alpha, _ALPHA, _ALPHA) if has_alpha else None
+    found = _cosines(_LUMA, height) @ lpq @ _cosines(_LUMA, width).T / (width * height)
+    luma = _channel(found[0], max(columns, 3), max(rows, 3))
+    yellow, reddish = (_channel(each, _CHROMA, _CHROMA) for each in found[1:])
+    opacity = None
+    if has_alpha:
+        found = _cosines(_ALPHA, height) @ alpha @ _cosines(_ALPHA, width).T / (width * height)
+        opacity = _channel(found, _ALPHA, _ALPHA)
     landscape = width > height
     head = _head(luma, yellow, reddish, opacity, rows if landscape else columns, landscape)
     varying = [*luma[1], *yellow[1], *reddish[1], *(opacity[1] if opacity else ())]
@@ -43,11 +48,9 @@ def _frequencies(width: int, height: int, most: int) -> tuple[int, int]:
     return max(1, _rounded(most * width / longer)), max(1, _rounded(most * height / longer))
 
 
-def _channel(plane: Plane, columns: int, rows: int) -> _Channel:
+def _channel(found: Plane, columns: int, rows: int) -> _Channel:
     """Mean; the other frequencies of the upper left triangle, 0 to 1; and what scales them."""
-    height, width = plane.shape
-    found = _cosines(rows, height) @ plane @ _cosines(columns, width).T / (width * height)
-    mean, *varying = found[_triangle(columns, rows)].tolist()
+    mean, *varying = found[:rows, :columns][_triangle(columns, rows)].tolist()
     scale = max(*varying, -min(varying))
     return mean, [0.5 + 0.5 / scale * each for each in varying] if scale else varying, scale
 
