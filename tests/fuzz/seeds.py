@@ -6,8 +6,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.photos import FORMAT_NAMES, encoded, scene
+from tests.photos import FORMAT_NAMES, FormatName, encoded, scene
 from tests.processors import hostile
+from tests.processors.exif_samples import photo as photographed
+from tests.processors.exif_samples import taken
 
 
 def seeds() -> list[bytes]:
@@ -20,6 +22,8 @@ def seeds() -> list[bytes]:
     files += [encoded(photo.convert("CMYK"), "jpeg"), encoded(photo.convert("RGBA"), "webp")]
     files += [_saved(photo, "JPEG", progressive=True), _saved(photo, "WEBP", lossless=True)]
     files += [_saved(photo, "TIFF", compression=each) for each in ("tiff_lzw", "jpeg", "packbits")]
+    named: tuple[FormatName, ...] = ("jpeg", "png", "webp", "heic", "tiff")
+    files += [photographed(name, taken()) for name in named]
     frames = [photo.rotate(90 * turn) for turn in range(1, 3)]
     files += [
         _saved(photo, name, save_all=True, append_images=frames, duration=50)

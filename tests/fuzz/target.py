@@ -13,11 +13,12 @@ with atheris.instrument_imports(include=["processors"]):
     from processors.header_readers import read_header
     from processors.pipeline import process
     from processors.preset import WEB
+    from processors.protocol import Answer, answer_of, check_answer, message_of, parse_reply
     from processors.settings import Limits
     from processors.warm_up import warm_up
 
 # Small, or the fuzzer spends its time on pixels.
-LIMITS = Limits(max_pixels=250_000, max_metadata_bytes=100_000)
+LIMITS = Limits(max_pixels=250_000, max_metadata_bytes=100_000, codes=True)
 
 
 def header(data: bytes) -> None:
@@ -32,12 +33,15 @@ def header(data: bytes) -> None:
 
 
 def pipeline(data: bytes) -> None:
-    """Everything that a child does with an image."""
+    """Everything that a child does with an image; its parent believes what comes of it."""
     try:
         made = process(data, WEB, LIMITS)
     except Refused:
         return
     assert all(each.data for each in made.renditions)
+    answer = parse_reply(message_of(answer_of(made)))
+    assert isinstance(answer, Answer)
+    check_answer(answer, WEB, LIMITS)
 
 
 if __name__ == "__main__":
