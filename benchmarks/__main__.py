@@ -42,7 +42,7 @@ BENCHMARKS: dict[str, Callable[[Bench], None]] = {
     "memory": giants.run,
     "where": where.run,
 }
-_ROUNDS, _SECONDS = 5, 6.0
+_ROUNDS, _SECONDS = 5, 5.0
 _QUICK_ROUNDS, _QUICK_SECONDS = 1, 2.0
 
 
