@@ -5,6 +5,7 @@ It also sweeps each hour: what is past its retention, and what crashes left.
 
 import asyncio
 import logging
+import os
 import time
 
 from ray import serve
@@ -25,12 +26,16 @@ _DRAIN_SECONDS = 10.0
 # The longest that a pass over a week of journal may take; then something hangs.
 _STUCK_SECONDS = 600.0
 _SWEEP_SECONDS = 3600.0
+# Rows may come to the lake some moments later, and nobody waits for them.
+_NICENESS = 10
 
 
 class SealerLoop:
     """One replica: a pass, a pause, and so on. Two at once would be safe, too."""
 
     async def __init__(self, settings: LakeSettings) -> None:  # type: ignore[misc]  # Serve awaits it
+        # Of this thread, and so of those that it starts: whoever waits for an answer goes first.
+        os.nice(_NICENESS)
         self._pause = settings.seal_interval_seconds
         self._lake = await Lake.open(settings)
         self._passed_at = time.monotonic()

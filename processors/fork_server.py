@@ -27,6 +27,9 @@ from processors.warm_up import warm_up
 _STDERR = 2
 _FIRST_TO_CLOSE = 3
 _DESCRIPTORS = 4
+# Children take whole cores. The event loops that feed them and answer clients need one for moments
+# only, and are to have it at once.
+_NICENESS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,7 @@ def _be_a_child(start: Start, conversation: int, stderr: int, memory: int) -> No
     code = 1
     try:
         os.setsid()
+        os.nice(_NICENESS)
         os.dup2(stderr, _STDERR)
         shared = mmap(memory, start.shared_bytes, prot=PROT_READ)
         os.closerange(_FIRST_TO_CLOSE, conversation)

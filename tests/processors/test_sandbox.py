@@ -77,6 +77,12 @@ async def test_the_sandbox_finds_what_the_library_finds(start: Start) -> None:
         assert result.process_ms > 0
 
 
+async def test_children_leave_the_cores_to_those_that_answer(start: Start) -> None:
+    sandbox = await start()
+    [child] = sandbox.pids
+    assert psutil.Process(child).nice() > psutil.Process().nice()
+
+
 async def test_arrays_are_taken_as_they_come_from_ray(start: Start) -> None:
     sandbox = await start()
     array = np.frombuffer(jpeg(), np.uint8)
