@@ -26,8 +26,8 @@ class PresetFiles:
     async def newest_of(self, name: str) -> int:
         """The newest version of a preset, 0 if there is none."""
         stored = await self._store.objects(layout.preset_prefix(name))
-        parsed = [layout.parse_preset_key(each.key) for each in stored]
-        return max((version for _, version in filter(None, parsed)), default=0)
+        parsed = filter(None, (layout.parse_preset_key(each.key) for each in stored))
+        return max((version for found, version in parsed if found == name), default=0)
 
     async def read(self, name: str, version: int, most: int) -> bytes | None:
         """The bytes of a version, or as many as one more than `most`; None if there is none."""

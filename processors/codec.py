@@ -122,7 +122,7 @@ def encode(image: Image, output: OutputFormat, quality: int, background: str = W
     try:
         done, encoded = cv2.imencode(f".{output}", pixels, options)
     except cv2.error as error:
-        raise _memory_or(error, ValueError(f"{output} cannot hold this image")) from error
+        raise memory_or(error, ValueError(f"{output} cannot hold this image")) from error
     if not done:
         raise ValueError(f"{output} cannot hold an image of {flat.width} x {flat.height}")
     return encoded.tobytes()
@@ -203,7 +203,7 @@ def _imdecode(header: Header, flags: int) -> NDArray[np.generic]:
     try:
         decoded = cv2.imdecode(np.frombuffer(header.data, np.uint8), wanted)
     except cv2.error as error:
-        raise _memory_or(error, Undecodable("the pixels do not decode")) from error
+        raise memory_or(error, Undecodable("the pixels do not decode")) from error
     if decoded is None:
         raise Undecodable("the pixels do not decode")
     return decoded
@@ -269,7 +269,8 @@ def _pillow_samples(header: Header) -> NDArray[np.uint8]:
         return np.asarray(whole.convert("RGBA" if header.has_alpha else "RGB"))
 
 
-def _memory_or(error: cv2.error, otherwise: Exception) -> Exception:
+def memory_or(error: cv2.error, otherwise: Exception) -> Exception:
+    """MemoryError if that is what OpenCV means by its error."""
     # A C++ bad_alloc comes as the same class without a code.
     starved = getattr(error, "code", None) == _OUT_OF_MEMORY or "bad_alloc" in str(error)
     return MemoryError(str(error)) if starved else otherwise

@@ -10,6 +10,8 @@
 
 import math
 
+import cv2
+
 from processors.codec import (
     DEEP_OUTPUTS,
     LONGEST_SIDE,
@@ -20,6 +22,7 @@ from processors.codec import (
     can_reduce,
     decode,
     encode,
+    memory_or,
 )
 from processors.colour import profile_name
 from processors.errors import OutputTooLarge, Truncated, Undecodable
@@ -114,6 +117,13 @@ def _possible(spec: RenditionSpec, header: Header) -> set[OutputFormat]:
     return spec.outputs if header.has_alpha else {spec.output(has_alpha=False)}
 
 
+def _applied(operation: Operation, image: Image) -> Image:
+    try:
+        return operation(image)
+    except cv2.error as error:
+        raise memory_or(error, error) from error
+
+
 def _check_input(operation: Operation, width: int, height: int) -> None:
     if operation.max_pixels is not None and (pixels := width * height) > operation.max_pixels:
         raise OutputTooLarge(
@@ -184,7 +194,7 @@ def _render(image: Image, spec: RenditionSpec, limits: Limits, watch: Stopwatch)
             image = image.in_8_bits()
         for operation in spec.operations:
             _check_input(operation, image.width, image.height)
-            image = operation(image)
+            image = _applied(operation, image)
             _check_output(image.width, image.height, limits)
     output = OUTPUTS[spec.output(has_alpha=image.has_alpha)]
     with watch.step("encode"):

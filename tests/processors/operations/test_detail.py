@@ -61,6 +61,17 @@ def test_edges_are_where_the_step_is() -> None:
     assert made[20, 19:21].any()
 
 
+def test_memory_that_opencv_can_not_get_is_a_memory_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def starved(*_: object) -> Image:
+        raise cv2.error("(-4:Insufficient memory) Failed to allocate; std::bad_alloc")
+
+    monkeypatch.setattr(Blur, "__call__", starved)
+    spec = RenditionSpec(name="a", operations=(Blur(sigma=1),))
+    file = cv2.imencode(".png", photo().pixels)[1].tobytes()
+    with pytest.raises(MemoryError):
+        process(file, Preset(name="big", version=1, renditions=(spec,)), Limits())
+
+
 @pytest.mark.parametrize(
     ("before", "refused"), [([], True), ([Fit(width=1000)], False)], ids=["whole", "smaller first"]
 )
