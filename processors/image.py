@@ -138,15 +138,18 @@ def _scaled(pixels: Samples, width: int, height: int) -> Samples:
 
 
 def _filtered_deep_alpha(pixels: Pixels, linear: Callable[[Samples], Samples]) -> Pixels:
-    # OpenCV weighs 8 bits only. Rare enough for a copy in floats.
+    # OpenCV weighs 8 bits only. In place, for floats are large; a step of its own each, for arrays
+    # that are needed no more go at once.
     opaque = np.float32(np.iinfo(np.uint16).max)
-    alpha = pixels[:, :, BGR:].astype(np.float32)
-    made = linear(np.concatenate([pixels[:, :, :BGR] * (alpha / opaque), alpha], axis=2))
-    seen = np.clip(made[:, :, BGR:], 0, opaque)
-    colour = made[:, :, :BGR] * (opaque / np.maximum(seen, 1))
-    full = np.concatenate([colour, seen], axis=2)
-    whole: NDArray[np.uint16] = np.clip(np.rint(full), 0, opaque).astype(np.uint16)
-    return whole
+    samples = pixels.astype(np.float32)
+    samples[:, :, :BGR] *= samples[:, :, BGR:] / opaque
+    samples = linear(samples).astype(np.float32, copy=False)
+    alpha = samples[:, :, BGR:]
+    np.clip(alpha, 0, opaque, out=alpha)
+    samples[:, :, :BGR] *= opaque / np.maximum(alpha, 1)
+    np.rint(samples, out=samples)
+    np.clip(samples, 0, opaque, out=samples)
+    return samples.astype(np.uint16)
 
 
 def _as(made: NDArray[np.generic], pixels: Pixels) -> Pixels:
