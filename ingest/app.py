@@ -1,20 +1,19 @@
 """Ray Serve wiring of the Kafka door: replicas that consume, and hand batches to processors."""
 
 import asyncio
-import logging
 
 from ray import serve
 from ray.serve import exceptions as serve_exceptions
 
 from ingest.consumer import Consumer
+from ingest.default_preset import until_known
 from ingest.errors import WorkersUnavailable
 from ingest.settings import IngestSettings
 from lake.lake import Commit
 from lake.rejections import Refusal, Settled
 from processors import deployment as processors_deployment
-from processors.errors import InvalidPreset, UnknownPreset
 from processors.job import ImageJob
-from processors.preset import PresetName, find_builtin
+from processors.preset import PresetName
 from processors.worker import Failure
 
 APP = "ingest"
@@ -23,9 +22,6 @@ NAME = "KafkaIngest"
 _HEALTH_PERIOD_SECONDS = 2.0
 # What Serve adds to the consumer's own drain before it kills: leaving the group, closing.
 _CLOSE_SECONDS = 10.0
-_ASK_AGAIN_SECONDS = 1.0
-
-_log = logging.getLogger(__name__)
 
 
 class KafkaIngest:
@@ -56,25 +52,15 @@ class KafkaIngest:
 
     async def _consume(self) -> None:
         """Run the consumer; raises UnknownPreset first, if its default preset is none."""
-        while not await self._knows_its_preset():  # noqa: ASYNC110  # nobody would set an event
-            await asyncio.sleep(_ASK_AGAIN_SECONDS)
+        await until_known(self._preset, self._check_preset)
         await self._consumer.run()
 
-    async def _knows_its_preset(self) -> bool:
-        """False if nobody can say yet; raises UnknownPreset, InvalidPreset."""
-        if find_builtin(self._preset) is not None:
-            return True
+    async def _check_preset(self, name: PresetName) -> None:
+        """Ask a replica of the processors: this one knows no store."""
         processors = serve.get_deployment_handle(
             processors_deployment.NAME, processors_deployment.APP
         )
-        try:
-            await processors.check_preset.remote(self._preset)
-        except (UnknownPreset, InvalidPreset):
-            raise
-        except Exception as error:  # noqa: BLE001  # workers or their store are not there yet
-            _log.warning("the default preset can't be looked up yet: %r", error)
-            return False
-        return True
+        await processors.check_preset.remote(name)
 
     async def _submit(self, jobs: list[ImageJob]) -> list[Commit | Failure]:
         """Hand a batch to some replica of the processors, its bytes by reference.
