@@ -25,6 +25,8 @@ from node.settings import Kind, NodeSettings
 from node.setup import statements
 from pydantic import SecretStr
 
+from ingest.librdkafka import client_config
+from ingest.settings import IngestSettings
 from pixlake.embedded.ports import free_port
 
 IMAGE = Path(__file__).parents[2] / "deploy" / "ecs" / "image"
@@ -275,3 +277,39 @@ def test_ecs_scales_by_what_the_head_writes(tmp_path: Path) -> None:
 def test_setup_can_run_again(*, known: bool) -> None:
     first = statements("it's", known=known)[0].as_string(None)
     assert first == f"{'ALTER' if known else 'CREATE'} ROLE \"pixlake\" LOGIN PASSWORD 'it''s'"
+
+
+def test_the_kafka_door_asks_msk_for_its_brokers(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked_for = []
+
+    class Kafka:
+        def get_bootstrap_brokers(self, **what: str) -> dict[str, str]:
+            asked_for.append(what)
+            return {"BootstrapBrokerStringSaslIam": "b-1.x:9098,b-2.x:9098"}
+
+    monkeypatch.setattr("boto3.client", lambda *_, **__: Kafka())
+    arn = "arn:aws:kafka:eu-west-1:111122223333:cluster/pixlake-small/1"
+    given = settings(tmp_path, address="10.0.0.1", kafka_cluster_arn=arn)
+    assert "KAFKA_BOOTSTRAP_SERVERS" not in node_environment(given, "worker")
+    assert not asked_for
+    found = node_environment(given, "ingest")
+    assert asked_for == [{"ClusterArn": arn}]
+    for name in ("KAFKA_BOOTSTRAP_SERVERS", *(one for one in found if "KAFKA" in one)):
+        monkeypatch.setenv(name, found[name])
+    read = IngestSettings()
+    assert read.kafka_bootstrap_servers == "b-1.x:9098,b-2.x:9098"
+    assert client_config(read)["sasl.mechanism"] == "OAUTHBEARER"
+
+
+def test_other_words_go_to_the_command(fake_ray: tuple[dict[str, str], Path]) -> None:
+    environment, _ = fake_ray
+    done = subprocess.run(
+        [sys.executable, "-m", "node", "version"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.startswith("pixlake ")

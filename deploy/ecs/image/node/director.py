@@ -50,8 +50,8 @@ class Director:
     @staticmethod
     def _nodes() -> Counter[str]:
         # A node that drains gets no replicas, or those on it would wait for a place to go to.
-        gcs: Any = ray.worker.global_worker.gcs_client
-        draining = gcs.get_draining_nodes()
+        driver: Any = ray._private.worker.global_worker  # noqa: SLF001  # no public way to ask
+        draining = driver.gcs_client.get_draining_nodes()
         nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
         return Counter(
             node["Labels"].get("kind", "head")
