@@ -1,6 +1,7 @@
 """Everything that stands before the first step: servers, two cells of tasks, the balancer."""
 
 import secrets
+import shutil
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
@@ -18,7 +19,7 @@ from tests.rehearsal.task import ROOT, Definition, Task
 
 TEMPLATES = ROOT / "deploy" / "ecs" / "cdk.out" / "large"
 API_PORT = 8000
-TOPIC = "images"
+TOPIC, PARTITIONS = "images", 3
 # Cold starts of Ray on two shared cores; a machine of its own needs a third of it.
 START_SECONDS = 420.0
 # The last part of each host's address. A head that comes back has another, as all tasks of ECS.
@@ -49,6 +50,7 @@ class Stage:
         self.folder = folder
         self.network = Network()
         self.tasks: dict[str, Task] = {}
+        self.produced = 0
         self._stack = ExitStack()
         self._ray_token = secrets.token_hex(32)
         self._user_password = secrets.token_hex(16)
@@ -68,6 +70,10 @@ class Stage:
         for task in self.tasks.values():
             task.kill()
         self._stack.close()
+        # The logs stay; what the servers and tasks kept is gigabytes.
+        for one in self.folder.iterdir():
+            if one.is_dir():
+                shutil.rmtree(one, ignore_errors=True)
 
     def _servers(self) -> None:
         self.store = servers.Store(self.folder / "s3", self._stack)
@@ -82,7 +88,7 @@ class Stage:
         self._cache_password, self._cache_ca = servers.valkey(self.folder / "cache", self._stack)
         self.kafka = servers.kafka(self.folder / "kafka", self._stack)
         admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap})
-        topics = [NewTopic(TOPIC, 3, 1), NewTopic(f"{TOPIC}.dead-letters", 1, 1)]
+        topics = [NewTopic(TOPIC, PARTITIONS, 1), NewTopic(f"{TOPIC}.dead-letters", 1, 1)]
         for done in admin.create_topics(topics).values():
             done.result()
         self.network.name("gcs.pixlake.internal", GATEWAY)

@@ -9,12 +9,12 @@ from typing import Any
 
 import httpx
 from botocore.exceptions import ClientError
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from tests.photos import photographs
 from tests.rehearsal.load import Load
 from tests.rehearsal.servers import BUCKET, wait_for
-from tests.rehearsal.stage import START_SECONDS, TOPIC, Stage
+from tests.rehearsal.stage import PARTITIONS, START_SECONDS, TOPIC, Stage
 
 _CREATED = "201"
 _MESSAGES = 12
@@ -24,10 +24,7 @@ def both_doors_take_images(stage: Stage, load: Load) -> str:
     """Uploads through the balancer, messages through Kafka: both are rows of the list."""
     mark = load.mark()
     wait_for(lambda: load.since(mark)[_CREATED] >= 20, "20 uploads", seconds=120)
-    producer = Producer({"bootstrap.servers": stage.kafka.bootstrap})
-    for number in range(_MESSAGES):
-        producer.produce(TOPIC, photographs()[number % 6].read_bytes(), key=f"{number}")
-    producer.flush(30)
+    _produce(stage)
     client = _client(stage)
     seconds = wait_for(
         lambda: _from_kafka(client) >= _MESSAGES, "images from Kafka", (KeyError,), START_SECONDS
@@ -135,6 +132,7 @@ def the_head_is_killed_and_comes_back(stage: Stage, load: Load) -> str:
     """Serving goes on without it; another head, at another address, finds the cluster again."""
     mark = load.mark()
     stage.end("a-head")
+    _produce(stage)
     # As long as ECS needs to notice and start another.
     wait_for(lambda: load.since(mark)[_CREATED] >= 60, "60 uploads without a head", seconds=180)
     without = load.since(mark)
@@ -159,6 +157,7 @@ def new_code_takes_over_by_weights(stage: Stage, load: Load) -> str:
     for host, kind in (("b-head", "head"), ("b-worker1", "worker"), ("b-ingest", "ingest")):
         stage.start(host, kind)
     stage.wait_healthy("a-worker1", "a-worker2", "b-worker1")
+    _produce(stage)
     for weight in (10, 50, 100):
         stage.balancer.weigh(weight)
         step = load.mark()
@@ -173,12 +172,18 @@ def new_code_takes_over_by_weights(stage: Stage, load: Load) -> str:
 
 
 def nothing_acknowledged_is_lost(stage: Stage, load: Load) -> str:
-    """Each acknowledged upload is still there, by the other cell."""
+    """Each acknowledged upload is still there, by the other cell, and no message waits."""
     client = _client(stage)
     acknowledged = list(load.acknowledged)
     missing = [one for one in acknowledged if client.get(f"/v1/images/{one}").status_code != 200]
     assert not missing, f"{len(missing)} of {len(acknowledged)} are gone"
-    return f"{len(acknowledged)} acknowledged uploads read back"
+    seconds = wait_for(
+        lambda: _committed(stage) == stage.produced, f"{stage.produced} messages committed"
+    )
+    return (
+        f"{len(acknowledged)} acknowledged uploads read back; all {stage.produced} messages of "
+        f"three steps committed (waited {seconds:.0f} s)"
+    )
 
 
 def _client(stage: Stage) -> httpx.Client:
@@ -187,6 +192,22 @@ def _client(stage: Stage) -> httpx.Client:
         headers={"Authorization": f"Bearer {stage.key}"},
         timeout=60,
     )
+
+
+def _produce(stage: Stage) -> None:
+    producer = Producer({"bootstrap.servers": stage.kafka.bootstrap})
+    for number in range(_MESSAGES):
+        producer.produce(TOPIC, photographs()[number % 6].read_bytes(), key=f"{number}")
+    assert not producer.flush(30)
+    stage.produced += _MESSAGES
+
+
+def _committed(stage: Stage) -> int:
+    """Messages that the group says it is done with."""
+    group = Consumer({"bootstrap.servers": stage.kafka.bootstrap, "group.id": "pixlake"})
+    places = group.committed([TopicPartition(TOPIC, number) for number in range(PARTITIONS)])
+    group.close()
+    return sum(max(0, one.offset) for one in places)
 
 
 def _refusal(call: Callable[[], Any]) -> str:
