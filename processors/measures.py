@@ -70,7 +70,7 @@ class Tones:
         share = counts.astype(np.float64) / float(counts.sum())
         seen = share[share > 0]
         # Not a dot product: its last digit depends on the number of threads.
-        self.entropy = max(0.0, -float((seen * np.log2(seen)).sum()))
+        self.entropy = min(8.0, max(0.0, -float((seen * np.log2(seen)).sum())))
         self.shadows = min(1.0, float(share[: _SHADOW + 1].sum()))
         self.highlights = min(1.0, float(share[_HIGHLIGHT:].sum()))
 
