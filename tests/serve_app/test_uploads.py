@@ -6,6 +6,9 @@ from datetime import datetime, timedelta
 import pytest
 
 from lake.settings import LakeSettings
+from pixlake.client.records import Image as ClientImage
+from tests.processors.exif_samples import photo as photographed
+from tests.processors.exif_samples import taken
 from tests.serve_app.site import PHOTO, Site, png
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -25,6 +28,25 @@ async def test_a_raw_photo_is_stored_with_its_renditions(site: Site) -> None:
         assert hashlib.sha256(got.content).hexdigest() == rendition["sha256"]
     assert "attempt" not in image
     assert "original_key" not in image
+
+
+async def test_the_answer_tells_what_was_found_and_not_where_it_was_taken(site: Site) -> None:
+    answer = await site.upload(photographed("jpeg", taken()))
+    image = ClientImage.model_validate_json(answer.content)
+    assert (image.camera_make, image.camera_model, image.iso) == ("Fujifilm", "X-T5", 200)
+    assert image.taken_at is not None
+    assert (image.taken_at.isoformat(), image.taken_offset_minutes) == (
+        "2026-11-20T14:03:11.250000",
+        -210,
+    )
+    assert (image.gps_latitude, image.gps_longitude, image.gps_altitude) == (None, None, None)
+    assert (image.bit_depth, image.color_space, image.damaged) == (8, "rgb", False)
+    assert image.dominant_colors
+    assert image.thumbhash
+    assert image.codes is None
+    said = answer.json()
+    steps = sum(said[f"{step}_ms"] for step in ("decode", "measure", "render", "encode"))
+    assert 0 < steps <= said["process_ms"]
 
 
 async def test_a_form_carries_preset_metadata_and_file_name(site: Site) -> None:
