@@ -23,7 +23,7 @@ CACHE_SECONDS = 10.0
 # Names in use at once in one process; an entry may hold as much as a preset, most a kilobyte.
 _MAX_CACHED = 64
 _TRIES = 4
-_MAX_FAULTS = 5
+_MAX_FAULTS, _MAX_SAID = 5, 500
 
 Trial = Callable[[Preset], Awaitable[None]]
 """Uses a preset once, where it can do no harm; raises InvalidPreset."""
@@ -121,7 +121,8 @@ class Presets:
     async def _look_up(self, name: PresetName) -> Preset:
         version = name.version or await self._files.newest_of(name.name)
         if not version:
-            raise UnknownPreset(f"no preset is named {name.name!r}", value=str(name))
+            message = f"no preset is named {name.name!r}; GET /v1/presets and `pixlake preset ls`"
+            raise UnknownPreset(f"{message} list them", value=str(name))
         return await self._stored(PresetName(name.name, version))
 
     async def _stored(self, name: PresetName) -> Preset:
@@ -199,4 +200,5 @@ def _faults(error: ValidationError) -> str:
     found = error.errors(include_input=False, include_url=False)
     said = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in found[:_MAX_FAULTS]]
     more = len(found) - len(said)
-    return "; ".join(said) + (f"; and {more} more" if more else "")
+    # Names of fields that are none come from the JSON, and may be as long as it.
+    return ("; ".join(said) + (f"; and {more} more" if more else ""))[:_MAX_SAID]

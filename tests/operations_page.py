@@ -19,6 +19,10 @@ server: `pixlake process in.jpg out.webp --op resize:width=320 --op sharpen`.
   so for every step and the output is PNG or AVIF; else they become 8.
 - Results have a limit of pixels at every step (`PIXLAKE_MAX_OUTPUT_PIXELS`), and some operations
   take smaller images only: the refusal is `output_too_large`, before anything is decoded.
+- Other names: `fit` is Cloudinary's `c_limit` and imgproxy's `fit`; `fill` is `c_fill`, `fill`;
+  `pad` is `c_lpad`, `extend`; `resize` is `c_scale`, `force`; gravity `smart` is `g_auto`, `sm`;
+  `sharpen` is `e_unsharp_mask`; `redact` with `pixelate` is `e_pixelate_region`. `clahe`,
+  `threshold` and `canny` have OpenCV's parameters.
 - `crop` and `fill` know no faces, and there is no `blur_faces`: no package that we found carries
   the model that OpenCV's detector (YuNet) needs. `smart` goes by edges.
 

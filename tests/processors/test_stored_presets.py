@@ -125,11 +125,12 @@ async def test_unknown_presets_are_named(presets: Presets) -> None:
         ),
         (b'{"name": "other"}', "says that its name"),
         (b'{"surprise": 1}', "surprise"),
+        (json.dumps({"x" * 100_000: 1}).encode(), "xxx"),
         (b" " * (MAX_PRESET_BYTES + 1), "too large"),
     ],
     ids=[
         *("text", "list", "deep", "operation", "name", "renditions", "operations", "infinite"),
-        *("other", "extra", "large"),
+        *("other", "extra", "long", "large"),
     ],
 )
 async def test_bad_presets_are_refused(presets: Presets, lake: Lake, said: bytes, why: str) -> None:
