@@ -1,7 +1,7 @@
 """Whatever a preset asks of whatever image: the size that was promised, and good pixels."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
@@ -114,7 +114,8 @@ def test_every_operation_is_tried() -> None:
 
 
 @given(said=OPERATION, image=images())
-@settings(max_examples=600, deadline=None)
+# Nothing of it depends on the pace of the machine.
+@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_operation_on_any_image(said: dict[str, object], image: Image) -> None:
     operation = ANY.validate_python(said)
     # As the pipeline does.
