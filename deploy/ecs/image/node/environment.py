@@ -45,8 +45,7 @@ def ray_environment(settings: NodeSettings, kind: Kind) -> dict[str, str]:
         "RAY_ROTATION_MAX_BYTES": "20000000",
         "RAY_ROTATION_BACKUP_COUNT": "1",
         "RAY_worker_niceness": "0",
-        # Longer than a new head takes to come up and to be found by its name.
-        "RAY_gcs_rpc_server_reconnect_timeout_s": "600",
+        "RAY_gcs_rpc_server_reconnect_timeout_s": str(settings.reconnect_seconds),
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_USE_GRPC_BY_DEFAULT": "0",

@@ -28,6 +28,9 @@ class NodeSettings(BaseSettings):
     join_seconds: float = Field(
         default=300, gt=0, description="how long a node looks for its head before it gives up"
     )
+    reconnect_seconds: int = Field(
+        default=60, ge=1, description="how long a node waits for a head that is gone"
+    )
     leave_seconds: float = Field(
         default=15,
         ge=0,

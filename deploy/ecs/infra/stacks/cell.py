@@ -15,6 +15,8 @@ from infra.stack import Stack
 
 # A new head takes so long to be found by name, at most.
 _DNS_SECONDS = 10
+# ECS needs a few minutes for another head, at worst; without Ray's state it is another cluster.
+_WITH_STATE_SECONDS, _WITHOUT_SECONDS = 600, 60
 
 
 class CellStack(Stack):
@@ -161,9 +163,14 @@ class CellStack(Stack):
             "PIXLAKE_SANDBOX_REQUIRE_SECCOMP": "true",
             # In Ray 2.60 a cluster without this is open and only warns.
             "RAY_AUTH_MODE": "token",
+            "NODE_RECONNECT_SECONDS": str(self._reconnect_seconds()),
             "NODE_LEAVE_SECONDS": str(task.LEAVE_SECONDS),
             "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": str(task.DRAIN_SECONDS),
         }
+
+    def _reconnect_seconds(self) -> int:
+        """How long a node waits for its head: in vain where the next one knows nothing of it."""
+        return _WITH_STATE_SECONDS if self._around.data.gcs is not None else _WITHOUT_SECONDS
 
     def _fault_tolerance(self) -> dict[str, str]:
         gcs = self._around.data.gcs
