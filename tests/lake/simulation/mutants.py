@@ -15,10 +15,12 @@ from lake.compacted import Hour
 from lake.compaction import Compactor
 from lake.erasure import Eraser
 from lake.errors import AlreadyExists, ImageErased, ImageNotFound, KeyMissing, StoreUnavailable
+from lake.folders import ImageFolder
 from lake.object_store import Buffer
 from lake.pending import Batch
 from lake.records import Attempt, Commit, Committer, parse_record
 from lake.rejections import Refusal, Rejections
+from lake.retention import Sweeper
 from lake.rows import without_rows
 from lake.schema import ImageRecord, Reason, Tombstone
 from lake.sealer import Sealed, Sealer
@@ -305,6 +307,20 @@ def watermark_moves_without_if_match() -> AbstractContextManager[Any]:
     return mock.patch.object(Closing, "step", blind)
 
 
+def sweeper_without_a_marker() -> AbstractContextManager[Any]:
+    """An expired record is deleted as it was read: perhaps it is another one by now."""
+
+    async def expire(self: Sweeper, folder: ImageFolder, *_: object) -> None:
+        await self._delete([folder.record_key, *(stored.key for stored in folder.objects)])
+
+    return mock.patch.object(Sweeper, "_expire", expire)
+
+
+def marker_that_holds_for_ever() -> AbstractContextManager[Any]:
+    """A sweeper deletes a record by its marker, however long it slept."""
+    return mock.patch("lake.retention._MARKER_HOLDS", 1e9)
+
+
 MUTANTS: dict[str, Mutant] = {
     mutant.__name__: mutant
     for mutant in (
@@ -331,5 +347,7 @@ MUTANTS: dict[str, Mutant] = {
         late_row_asks_nobody,
         watermark_moves_at_once,
         watermark_moves_without_if_match,
+        sweeper_without_a_marker,
+        marker_that_holds_for_ever,
     )
 }

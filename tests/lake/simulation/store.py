@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -13,6 +13,9 @@ from lake.stored import Stored
 EPOCH = datetime(2026, 11, 23, tzinfo=UTC)
 # S3 refuses what was signed longer ago.
 SIGNATURE_SECONDS = 900.0
+
+# Objects of a page of a walk: few, for the world to change between two.
+_PAGE = 3
 
 Apply = Callable[[], str]
 
@@ -42,8 +45,12 @@ class Bucket:
     """seconds that the process of that name sleeps when it has read the object of that key"""
     list_naps: Callable[[str, str], float] = lambda *_: 0.0
     """the same, when it has listed that folder"""
+    replace_naps: Callable[[str, str], float] = lambda *_: 0.0
+    """the same, when it has replaced that object"""
     objects: dict[str, tuple[bytes, Stored]] = field(default_factory=dict)
     watchers: list[Callable[[str], None]] = field(default_factory=list)
+    prompt_deletes: bool = False
+    """a DELETE lands in seconds, or not at all: nobody falls asleep while he sends it"""
     _versions: int = 0
 
     def now(self) -> datetime:
@@ -96,11 +103,16 @@ class SimulatedStore(ObjectStore):
 
     async def replace(self, key: str, data: Buffer, etag: str) -> str:
         body = bytes(data)
-        return await self._write(lambda: self._bucket.replace(key, body, etag))
+        answer = await self._write(lambda: self._bucket.replace(key, body, etag))
+        await self._nap(self._bucket.replace_naps(self._process.name, key))
+        return answer
 
     async def delete(self, key: str) -> None:
         # Refused in an outage only: else "what is refused leaves nothing" could not be checked.
-        await self._wait()
+        if self._bucket.prompt_deletes:
+            await asyncio.sleep(self._bucket.random.expovariate(20))
+        else:
+            await self._wait()
         if self._bucket.down:
             raise StoreUnavailable("503")
         self._bucket.remove(key)
@@ -134,6 +146,12 @@ class SimulatedStore(ObjectStore):
     async def page(self, prefix: str, limit: int, after: str | None = None) -> list[Stored]:
         found = await self.objects(prefix)
         return [stored for stored in found if after is None or stored.key > after][:limit]
+
+    async def pages(self, prefix: str) -> AsyncIterator[list[Stored]]:
+        after: str | None = None
+        while page := await self.page(prefix, _PAGE, after):
+            yield page
+            after = page[-1].key
 
     async def folders(self, prefix: str) -> list[str]:
         await self._read()

@@ -12,6 +12,7 @@ from tests.lake.samples import TENANT, image_id
 from tests.lake.simulation.closed import closed_hour, moving_watermark
 from tests.lake.simulation.fleet import Fleet, doze, eraser, fate, rest, run_pass, sealer
 from tests.lake.simulation.messages import messages
+from tests.lake.simulation.swept import swept_week
 from tests.lake.simulation.world import RETENTION, Broken, World, patiently, simulated
 
 NAMES = ("a", "b")
@@ -184,7 +185,16 @@ def _never_taken_early(world: World) -> Callable[[str], None]:
     return watch
 
 
-STORIES = (working_days, working_days, erasures, week_end, closed_hour, messages, moving_watermark)
+STORIES = (
+    working_days,
+    working_days,
+    erasures,
+    week_end,
+    closed_hour,
+    messages,
+    moving_watermark,
+    swept_week,
+)
 
 
 def tell(seed: int) -> None:

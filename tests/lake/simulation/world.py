@@ -337,6 +337,7 @@ def simulated(seed: int) -> Iterator[World]:
         with (
             mock.patch("lake.clock.time", clock),
             mock.patch("lake.records.time", clock),
+            mock.patch("lake.retention.time", clock),
             mock.patch("lake.records.secrets", types.SimpleNamespace(token_hex=token)),
             mock.patch("uuid.uuid4", partial(_uuid, names)),
             # Pure functions of bytes that are read again and again.

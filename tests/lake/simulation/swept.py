@@ -1,0 +1,91 @@
+"""A story of the sweeper: names are swept, and taken over, at the same time."""
+
+import asyncio
+from datetime import timedelta
+from functools import partial
+
+from lake import layout
+from lake.retention import Sweeper
+from lake.schema import ImageRecord
+from lake.settings import LakeSettings
+from tests.lake.samples import TENANT, image_id
+from tests.lake.simulation.fleet import Fleet, doze, rest
+from tests.lake.simulation.world import RETENTION, Broken, World, patiently
+
+NAMES = ("a", "b")
+_SETTINGS = LakeSettings()
+_MARGIN = timedelta(seconds=_SETTINGS.sweep_margin_seconds)
+
+
+async def swept_week(world: World) -> None:
+    """Two images are due for the sweepers just when their names come again, or are erased anew."""
+    writers = Fleet(world, "writer", 3)
+    attempts = []
+    for name in NAMES:
+        await world.upload(*await writers.any(), name, b"x")
+        stored = world.record(image_id(name))
+        if not isinstance(stored, ImageRecord):
+            raise Broken("acknowledged, and there is no record")
+        attempts.append(stored.attempt)
+        due = stored.home + RETENTION + _MARGIN
+    await asyncio.sleep((due - world.bucket.now()).total_seconds() - 300)
+    world.promises.acknowledged.clear()
+    world.bucket.naps = world.bucket.replace_naps = partial(_naps, world)
+    # A DELETE has no condition. That one of a sweeper lands within the 80 seconds that its marker
+    # holds after the last look at the clock, is what the sweeper stands on.
+    world.bucket.prompt_deletes = True
+    people = [_again(world, writers, name) for name in NAMES for _ in range(2)]
+    people += [_sweeper(world, number) for number in range(2)]
+    if world.dice.random() < 0.5:
+        people.append(_erase(world))
+    await asyncio.gather(*people)
+    world.bucket.naps = world.bucket.replace_naps = lambda *_: 0.0
+    await rest(world)
+    world.check_at_rest()
+    # What lost its name, or was unsure of it, is nobody's, and goes when it is a day old.
+    await asyncio.sleep(timedelta(days=1).total_seconds())
+    _, lake = await world.process("last sweeper")
+    await Sweeper.of(lake.store, lake.clock, _SETTINGS).sweep()
+    world.check_at_rest()
+    below = [key for key, _, _ in world.below(layout.IMAGES)]
+    if any(attempt in key for attempt in attempts for key in below):
+        raise Broken("something of an expired image is left")
+
+
+def _naps(world: World, process: str, key: str) -> float:
+    """A sweeper that knows a record, and a writer that does, may act on it much later."""
+    if not key.endswith("record.json") or world.dice.random() < 0.6:
+        return 0.0
+    return world.dice.uniform(0, 200) if process.startswith(("sweeper", "writer")) else 0.0
+
+
+async def _again(world: World, writers: Fleet, name: str) -> None:
+    await asyncio.sleep(world.dice.uniform(290, 800))
+    for _ in range(6):
+        process, lake = await writers.any()
+        if world.dice.random() < 0.2:
+            doze(world, process, world.dice.uniform(1, 300))
+        await patiently(world.upload(process, lake, name, b"x"), 60)
+        await asyncio.sleep(world.dice.uniform(0, 60))
+
+
+async def _erase(world: World) -> None:
+    """Of either life: so nothing is promised of the name, but that nothing is half there."""
+    await asyncio.sleep(world.dice.uniform(400, 900))
+    world.erasing.add("a")
+    _, lake = await world.process("eraser")
+    await patiently(lake.eraser.erase(TENANT, image_id("a")), 2000)
+
+
+async def _sweeper(world: World, number: int) -> None:
+    process, lake = await world.process(f"sweeper{number}")
+    sweeper = Sweeper.of(lake.store, lake.clock, _SETTINGS)
+    for _ in range(6):
+        if world.dice.random() < 0.7:
+            doze(world, process, world.dice.uniform(1, 300))
+        await patiently(_sweep(sweeper), 1000)
+        await asyncio.sleep(world.dice.uniform(1, 150))
+
+
+async def _sweep(sweeper: Sweeper) -> None:
+    await sweeper.sweep()
