@@ -1,4 +1,4 @@
-"""`python -m benchmarks.lake`: sealing, journal and query, as JSON lines.
+"""`python -m benchmarks.lake [seal|backlog|journal|query]`: the lake's figures, as JSON lines.
 
 {"name", "value", "unit", "must", "aim", "ok"}: `must` is what we promise, `aim` what we want.
 Sealing runs on one core, in a process of its own: its memory is its own. Exits 1 where `must`
@@ -21,6 +21,7 @@ from typing import ClassVar
 
 import pyarrow as pa
 
+from benchmarks.lake_backlog import backlog, compaction
 from benchmarks.lake_rows import generated
 from lake import layout, rows
 from lake.journal import Journal
@@ -97,6 +98,17 @@ def bench_seal() -> bool:
     return good
 
 
+def bench_backlog() -> bool:
+    """A day of journal, and a closed hour: rows a second of one core, in bounded memory."""
+    good = True
+    for name, measured in (("backlog_day", backlog()), ("compaction_hour", compaction())):
+        count, seconds, megabytes = measured
+        good &= report(f"{name}_rows", count, "rows", must=count, aim=count, low=False)
+        good &= report(name, count / seconds, "rows/s a core", must=50_000, aim=100_000, low=False)
+        good &= report(f"{name}_memory", megabytes, "MB", must=512, aim=400, low=True)
+    return good
+
+
 class DistantStore(ObjectStore):
     """Memory, as far away as S3 is."""
 
@@ -162,6 +174,6 @@ def bench_query() -> bool:
 
 
 if __name__ == "__main__":
-    chosen = [bench_seal, bench_journal, bench_query]
+    chosen = [bench_seal, bench_backlog, bench_journal, bench_query]
     results = [bench() for bench in chosen if not sys.argv[1:] or bench.__name__[6:] in sys.argv]
     sys.exit(not all(results))

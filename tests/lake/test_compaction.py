@@ -25,6 +25,7 @@ from lake.settings import LakeSettings
 from lake.tables import IMAGE_TABLE
 from lake.upkeep import UpkeepReport
 from lake.views import Views
+from lake.watermark import read_watermark
 from tests.lake.clocks import at, at_age
 from tests.lake.conftest import settings_for
 from tests.lake.samples import TENANT, commit, image_id, keys
@@ -100,6 +101,23 @@ async def test_a_late_row_comes_into_its_hours_copy(
         await commit(lake, "late")
     await upkeep(lake, 3.1)
     assert seen(lake_settings) == Counter({image_id(name): 1 for name in ("a", "b", "late")})
+
+
+async def test_a_late_row_takes_a_claim_back_and_is_seen_all_the_while(
+    lake: Lake, lake_settings: LakeSettings
+) -> None:
+    await spread(lake, "ab")
+    late = await lake.committer.begin(TENANT, image_id("late"))
+    await at_age(lake, hours=3).upkeep.run_pass(now=True)
+    with mock.patch.object(lake.committer, "begin", return_value=late):
+        await commit(lake, "late")
+    await at_age(lake, hours=3, minutes=10).sealer.run_pass(now=True)
+    everything = Counter({image_id(name): 1 for name in ("a", "b", "late")})
+    for minutes in (10, 31, 62):
+        await at_age(lake, hours=3, minutes=minutes).upkeep.run_pass(now=True)
+        assert seen(lake_settings) == everything
+        moved, _ = await read_watermark(lake.store, layout.IMAGE_ROWS)
+        assert (moved.complete_before > late.home) == (minutes == 62)
 
 
 async def test_a_late_row_of_an_hour_without_any_is_seen(
