@@ -28,6 +28,7 @@ class Load:
         ]
         self.answers: Counter[str] = Counter()
         self.acknowledged: list[str] = []
+        self.in_a_row = 0
         self.failures: list[str] = []
 
     def __enter__(self) -> Self:
@@ -81,6 +82,7 @@ class Load:
     def _count(self, answer: str, failure: str | None, image: str | None = None) -> None:
         with self._lock:
             self.answers[answer] += 1
+            self.in_a_row = 0 if failure else self.in_a_row + 1
             if failure:
                 self.failures.append(failure)
             if image:
