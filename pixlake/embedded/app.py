@@ -88,7 +88,16 @@ def _applications(settings: ServeSettings) -> Iterator[None]:
     try:
         yield
     finally:
+        _drain()
         serve.shutdown()  # type: ignore[no-untyped-call]  # Ray does not type it
+
+
+def _drain() -> None:
+    """Answer what is on its way: HAProxy, through which it came, ends at once with Serve."""
+    try:
+        serve.delete(upload_app.APP)
+    except Exception:
+        log.exception("the API was not drained")
 
 
 def _targets(embedded: EmbeddedSettings, served: ServeSettings) -> list[serve.RunTarget]:

@@ -2,6 +2,8 @@ import os
 import signal
 import socket
 import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -15,9 +17,18 @@ from tests.end_to_end.running import COMMAND, Pixlake, marked, wait_until
 PHOTO = Path(data.__file__).with_name("rocket.jpg")
 
 
-def upload(pixlake: Pixlake, photo: bytes) -> httpx.Response:
+def upload(pixlake: Pixlake, photo: bytes | Iterator[bytes]) -> httpx.Response:
     headers = {**pixlake.headers, "Content-Type": "image/jpeg"}
     return httpx.post(f"{pixlake.url}/v1/images", content=photo, headers=headers, timeout=60)
+
+
+def stopping_halfway(pixlake: Pixlake, photo: bytes, thread: ThreadPoolExecutor) -> Iterator[bytes]:
+    """A body, in the middle of which Pixlake is told to stop, and does."""
+    yield photo[: len(photo) // 2]
+    stopped = thread.submit(pixlake.stop, signal.SIGTERM)
+    wait_until(lambda: not pixlake.is_ready(), 30)
+    assert not stopped.done()
+    yield photo[len(photo) // 2 :]
 
 
 def stored(pixlake: Pixlake, image_id: str) -> bytes:
@@ -99,7 +110,11 @@ def test_ctrl_c_leaves_nothing_running_and_the_next_start_finds_everything(
     own.start()
     assert own.key == key
     assert stored(own, image_id) == PHOTO.read_bytes()
-    assert own.stop(signal.SIGTERM) == 0
+    with ThreadPoolExecutor(1) as thread:
+        # What is on its way when it is told to stop is still taken, stored and answered.
+        late = PHOTO.read_bytes() + b"another one"
+        assert upload(own, stopping_halfway(own, late, thread)).status_code == httpx.codes.CREATED
+    assert marked(own.home) == []
 
 
 def test_a_killed_broker_comes_back(pixlake: Pixlake) -> None:
