@@ -34,6 +34,11 @@ def walk_files(root: Path, prefix: str) -> Iterator[list[Stored]]:
             yield files
 
 
+def etag_of(stat: os.stat_result) -> str:
+    """The ETag of a file, as obstore would say it."""
+    return f'"{stat.st_ino:x}-{stat.st_mtime_ns // 1000:x}-{stat.st_size:x}"'
+
+
 def _listed(root: Path, folder: str) -> tuple[list[Stored], list[str]]:
     """Files and folders of one folder, without those that go while it is listed."""
     files: list[Stored] = []
@@ -50,10 +55,9 @@ def _listed(root: Path, folder: str) -> tuple[list[Stored], list[str]]:
 
 
 def _stored(key: str, stat: os.stat_result) -> Stored:
-    """As obstore would say it, ETag included."""
-    size, micros = stat.st_size, stat.st_mtime_ns // 1000
-    etag = f'"{stat.st_ino:x}-{micros:x}-{size:x}"'
-    return Stored(key, size, etag, _EPOCH + timedelta(microseconds=micros))
+    """As obstore would say it."""
+    modified = _EPOCH + timedelta(microseconds=stat.st_mtime_ns // 1000)
+    return Stored(key, stat.st_size, etag_of(stat), modified)
 
 
 def _read(path: str) -> bytes | None:

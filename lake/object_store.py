@@ -30,6 +30,7 @@ from obstore.store import LocalStore, MemoryStore, S3Store
 
 from lake.errors import AlreadyExists, KeyMissing, LakeError, Mismatch, StoreFull, StoreUnavailable
 from lake.local_files import read_files, walk_files
+from lake.local_writing import LocalWriter
 from lake.settings import LakeSettings
 from lake.stored import Stored
 
@@ -73,10 +74,11 @@ class ObjectStore:
     """One bucket, or a prefix of it. Raises StoreUnavailable or StoreFull from every verb."""
 
     def __init__(
-        self, backend: LocalStore | MemoryStore | S3Store, root: Path | None = None
+        self, backend: LocalStore | MemoryStore | S3Store, writer: LocalWriter | None = None
     ) -> None:
         self._backend = backend
-        self.root = root
+        self._writer = writer
+        self.root = writer.root if writer else None
         """the folder of a local store, None otherwise"""
 
     @classmethod
@@ -88,7 +90,8 @@ class ObjectStore:
         if url.scheme == "file":
             root = Path(unquote(url.path))
             # Without clean-up an emptied journal folder would be listed for ever.
-            return cls(LocalStore(root, mkdir=True, automatic_cleanup=True), root)
+            backend = LocalStore(root, mkdir=True, automatic_cleanup=True)
+            return cls(backend, LocalWriter(root, durable=settings.store_fsync))
         if url.scheme == "s3":
             return cls(_s3(settings, bucket=url.netloc, prefix=url.path.strip("/")))
         raise ValueError(f"PIXLAKE_STORE_URL: no store for {settings.location!r}")
@@ -113,8 +116,8 @@ class ObjectStore:
 
     async def replace(self, key: str, data: Buffer, etag: str) -> str:
         """Overwrite while the ETag is `etag`; returns the new one. Raises Mismatch, KeyMissing."""
-        if self.root is not None:
-            return await asyncio.to_thread(self._replace_local, self.root, key, data, etag)
+        if self._writer is not None:
+            return await asyncio.to_thread(self._replace_local, self._writer, key, data, etag)
         return await self._put(key, data, {"e_tag": etag})
 
     async def get(self, key: str) -> tuple[bytes, Stored]:
@@ -215,6 +218,8 @@ class ObjectStore:
 
     async def _put(self, key: str, data: Buffer, mode: object) -> str:
         with _translated(key):
+            if self._writer is not None:
+                return await self._writer.write(key, _view(data), create=mode == "create")
             result = await obstore.put_async(
                 self._backend,
                 key,
@@ -225,10 +230,10 @@ class ObjectStore:
             )
         return str(result["e_tag"])
 
-    def _replace_local(self, root: Path, key: str, data: Buffer, etag: str) -> str:
+    def _replace_local(self, writer: LocalWriter, key: str, data: Buffer, etag: str) -> str:
         """If-Match for a folder: obstore has none, so a lock file stands in for the server."""
         # Beside the store, not in it: what is in the folder is what would be in the bucket.
-        locks = root.with_name(f"{root.name}.locks")
+        locks = writer.root.with_name(f"{writer.root.name}.locks")
         with _translated(key):
             locks.mkdir(exist_ok=True)
             # 256 locks shared by all keys: enough to spread waiters, few enough to leave lying.
@@ -236,8 +241,7 @@ class ObjectStore:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 if obstore.head(self._backend, key)["e_tag"] != etag:
                     raise Mismatch(f"{key} is not what was read")
-                result = obstore.put(self._backend, key, _view(data), use_multipart=False)
-                return str(result["e_tag"])
+                return writer.write_now(key, _view(data), create=False)
 
 
 def _local_page(files: Iterator[list[Stored]]) -> list[Stored]:

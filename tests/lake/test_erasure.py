@@ -26,7 +26,7 @@ class Crashing(ObjectStore):
     """A process that ends at its n-th change of the store, before or after it took effect."""
 
     def __init__(self, store: ObjectStore, left: int, *, applied: bool) -> None:
-        super().__init__(store._backend, store.root)
+        super().__init__(store._backend, store._writer)
         self._left = left
         self._applied = applied
 

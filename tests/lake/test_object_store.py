@@ -1,8 +1,10 @@
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
-from lake.errors import StoreUnavailable, StoreUntrustworthy
+from lake.errors import StoreFull, StoreUnavailable, StoreUntrustworthy
 from lake.object_store import Buffer, ObjectStore
 from lake.probe import probe
 from lake.settings import LakeSettings
@@ -11,6 +13,10 @@ from tests.suites.object_store import ObjectStoreSuite
 
 class TestEveryStore(ObjectStoreSuite):
     """Memory, a folder, a real S3 server: the `store` fixture has one turn for each."""
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(found.name for found in folder.iterdir())
 
 
 class Forgetful(ObjectStore):
@@ -44,3 +50,48 @@ async def test_a_store_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "store" / "file").write_bytes(b"")
     with pytest.raises(StoreUnavailable):
         await store.put("file/below", b"")
+
+
+@pytest.mark.parametrize("key", ["../outside", "a/../../outside", "/outside", "a//b", "."])
+async def test_no_key_leaves_the_folder(tmp_path: Path, key: str) -> None:
+    store = ObjectStore.open(LakeSettings(store_url=(tmp_path / "store").as_uri()))
+    with pytest.raises(StoreUnavailable):
+        await store.put(key, b"bytes")
+    assert _names(tmp_path) == ["store"]
+
+
+@pytest.mark.parametrize("size", [10, 1_000_000])
+async def test_a_write_that_fails_half_way_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    store = ObjectStore.open(LakeSettings(store_url=tmp_path.as_uri()))
+    await store.put("a/file", b"old")
+
+    def full(file: int, data: memoryview) -> int:
+        del file, data
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        with pytest.raises(StoreFull):
+            await store.put("a/file", bytes(size))
+    assert (await store.get("a/file"))[0] == b"old"
+    assert _names(tmp_path / "a") == ["file"]
+
+
+async def test_what_is_acknowledged_is_on_the_disk_if_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bytes before the name, and the name, and the names of new folders, before the answer."""
+    synced: list[str] = []
+
+    def sync(file: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{file}").readlink()))
+
+    settings = LakeSettings(store_url=tmp_path.as_uri(), store_fsync=True)
+    store = ObjectStore.open(settings)
+    monkeypatch.setattr(os, "fsync", sync)
+    await store.create("new/folder/file", b"bytes")
+    staged, *folders = synced
+    assert staged.startswith(f"{tmp_path}/new/folder/file#")
+    assert folders == [f"{tmp_path}/new/folder", f"{tmp_path}/new", str(tmp_path)]

@@ -163,7 +163,7 @@ class Meddler(ObjectStore):
     """A store where something happens just before, or just after, the sweeper's marker."""
 
     def __init__(self, store: ObjectStore) -> None:
-        super().__init__(store._backend, store.root)
+        super().__init__(store._backend, store._writer)
         self.lake: Lake
         self.when = ""
         self.outcome: object = None
