@@ -49,6 +49,7 @@ def ray_environment(
         # ... and the last lines before a crash are the ones we need.
         "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_app.edge:middlewares",
+        "RAY_SERVE_CONTROLLER_CALLBACK_IMPORT_PATH": "serve_app.recovery:be_patient",
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(write_launcher(folder, host=host, port=port)),
         "RAY_SERVE_HAPROXY_NBTHREAD": "2",
         # While no replica is up, Ray's own proxy would hold a request for as long as that takes.
