@@ -1,4 +1,4 @@
-"""`python -m benchmarks.lake [seal|backlog|journal|query]`: the lake's figures, as JSON lines.
+"""`python -m benchmarks.lake [seal|small|backlog|journal|query]`: the lake's figures, JSON lines.
 
 {"name", "value", "unit", "must", "aim", "ok"}: `must` is what we promise, `aim` what we want.
 Sealing runs on one core, in a process of its own: its memory is its own. Exits 1 where `must`
@@ -23,8 +23,10 @@ import pyarrow as pa
 
 from benchmarks.lake_backlog import backlog, compaction
 from benchmarks.lake_rows import generated
+from benchmarks.lake_small import small
 from lake import layout, rows
 from lake.journal import Journal
+from lake.journal_objects import encode_rows
 from lake.lake import Lake
 from lake.object_store import Buffer, ObjectStore
 from lake.records import Attempt
@@ -46,7 +48,7 @@ _SQL = "SELECT dt, hour, format, count(*) FROM images GROUP BY ALL ORDER BY ALL"
 def report(name: str, value: float, unit: str, *, must: float, aim: float, low: bool) -> bool:
     """Print one line; `low`: less is better."""
     ok = value <= must if low else value >= must
-    line = {"name": name, "value": round(value, 2), "unit": unit, "must": must, "aim": aim}
+    line = {"name": name, "value": round(value, 3), "unit": unit, "must": must, "aim": aim}
     print(json.dumps({**line, "ok": ok}), flush=True)
     return ok
 
@@ -79,7 +81,7 @@ async def fill_journal(store: ObjectStore, count: int) -> None:
     home = layout.home_of(datetime.now(UTC), timedelta(hours=1))
     for n in range(0, count, _JOURNAL_ROWS):
         table = generated(min(_JOURNAL_ROWS, count - n), seed=n, home=home, span_ms=3_600_000)
-        await store.put(layout.journal_key(home, uuid.uuid4().hex), rows.encode_rows(table))
+        await store.put(layout.journal_key(home, uuid.uuid4().hex), encode_rows(table))
 
 
 def bench_seal() -> bool:
@@ -96,6 +98,13 @@ def bench_seal() -> bool:
         good &= report(f"seal_{name}", speed, "rows/s a core", must=150_000, aim=250_000, low=False)
         good &= report(f"seal_{name}_memory", megabytes, "MB", must=512, aim=400, low=True)
     return good
+
+
+def bench_small() -> bool:
+    """Rows as uploads leave them, some at a time: milliseconds of processor time."""
+    sealed, encoded = small()
+    good = report("seal_small", sealed, "ms an image", must=0.3, aim=0.1, low=True)
+    return good & report("journal_encode", encoded, "ms an object", must=0.05, aim=0.03, low=True)
 
 
 def bench_backlog() -> bool:
@@ -177,6 +186,6 @@ def bench_query() -> bool:
 
 
 if __name__ == "__main__":
-    chosen = [bench_seal, bench_backlog, bench_journal, bench_query]
+    chosen = [bench_seal, bench_small, bench_backlog, bench_journal, bench_query]
     results = [bench() for bench in chosen if not sys.argv[1:] or bench.__name__[6:] in sys.argv]
     sys.exit(not all(results))

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from benchmarks.lake_rows import generated
 from lake import layout, rows
+from lake.journal_objects import encode_rows
 from lake.lake import Lake
 from lake.object_store import ObjectStore
 from lake.settings import LakeSettings
@@ -95,7 +96,7 @@ async def _fill_day(folder: str) -> None:
         home = start + timedelta(minutes=minute)
         table = generated(HOME_ROWS, seed=minute, home=home)
         for part in (table.slice(0, HOME_ROWS // 2), table.slice(HOME_ROWS // 2)):
-            await store.put(layout.journal_key(home, uuid.uuid4().hex), rows.encode_rows(part))
+            await store.put(layout.journal_key(home, uuid.uuid4().hex), encode_rows(part))
 
 
 async def _fill_hour(folder: str) -> None:

@@ -13,14 +13,12 @@ from datetime import datetime
 from functools import partial
 
 from lake import layout
+from lake.journal_objects import FEW_ROWS, encode_records, encode_tombstone, extension_of
 from lake.object_store import ObjectStore
-from lake.rows import encode_rows, encode_tombstone
 from lake.schema import Tombstone
 from lake.tables import IMAGE_TABLE, Journaled, Table
 
 MAX_ROWS = 4096
-# Up to this many rows are encoded at once, in a millisecond or two; more in a thread.
-_FEW_ROWS = 64
 # Rows that are known to be durable, 250 bytes each: a client that sends the same images again
 # and again costs no PUT.
 _MAX_DURABLE = 50_000
@@ -113,15 +111,12 @@ class Journal:
             _settle([done for _, done in batch], None)
 
     async def _put(self, home: datetime, records: Sequence[Journaled]) -> None:
-        key = layout.journal_key(home, uuid.uuid4().hex, self._table.folders)
-        if len(records) <= _FEW_ROWS:
-            body = self._encode(records)
+        name, folders = uuid.uuid4().hex, self._table.folders
+        if len(records) < FEW_ROWS:  # less than a millisecond
+            body = encode_records(records, self._table)
         else:
-            body = await asyncio.to_thread(self._encode, records)
-        await self._store.put(key, body)
-
-    def _encode(self, records: Sequence[Journaled]) -> bytes:
-        return encode_rows(self._table.rows(records))
+            body = await asyncio.to_thread(encode_records, records, self._table)
+        await self._store.put(layout.journal_key(home, name, folders, extension_of(body)), body)
 
 
 def _settle(waiters: Sequence[asyncio.Future[None]], error: Exception | None) -> None:

@@ -3,13 +3,13 @@
     images/<tenant>/<first 2 hex of id>/<image_id>/original-<attempt>.<ext>
                                                    <rendition>-<attempt>.<ext>
                                                    record.json
-    journal/<home>/<name>.arrow
+    journal/<home>/<name>.jsonl, .arrow
     lake/images/dt=2026-11-23/hour=10/<home>-<n>.parquet
     lake/compacted/images/dt=2026-11-23/hour=10/<home>.parquet
     lake/compacted/images.json                    up to which hour readers find all rows there
     lake/rebuilt/images/dt=…, rejections/dt=…     a new lake that is to take over
     rejections/records/<first 2 hex of id>/<rejection_id>.json
-    rejections/journal/<home>/<name>.arrow
+    rejections/journal/<home>/<name>.jsonl, .arrow
     lake/rejections/…, lake/compacted/rejections/…                as of images
     audit/unfinished/<tenant>/<image_id>.json     images that had no row when an audit looked
     audit-log/erasures/<day>/<image_id>-<attempt>.json
@@ -133,9 +133,11 @@ def journal_prefix(home: datetime, of: Folders = IMAGE_ROWS) -> str:
     return f"{of.journal}/{home_name(home)}"
 
 
-def journal_key(home: datetime, name: str, of: Folders = IMAGE_ROWS) -> str:
+def journal_key(
+    home: datetime, name: str, of: Folders = IMAGE_ROWS, extension: str = "arrow"
+) -> str:
     """One journal object."""
-    return f"{journal_prefix(home, of)}/{name}.arrow"
+    return f"{journal_prefix(home, of)}/{name}.{extension}"
 
 
 def partition(hour: datetime) -> str:

@@ -29,7 +29,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import LocalStore, MemoryStore, S3Store
 
 from lake.errors import AlreadyExists, KeyMissing, LakeError, Mismatch, StoreFull, StoreUnavailable
-from lake.local_files import read_files, walk_files
+from lake.local_files import delete_files, read_files, walk_files
 from lake.local_writing import LocalWriter
 from lake.settings import LakeSettings
 from lake.stored import Stored
@@ -50,8 +50,9 @@ _SINGLE_PUT = 5 * 2**30
 _CHUNK = 256 * 1024
 # What S3 answers at most.
 _LIST_PAGE = 1000
-# Requests of one `read_many` under way: enough to hide S3's latency, few enough for one client.
-_READERS = 32
+# Requests of one `read_many` or `delete_many` under way: enough to hide S3's latency, few enough
+# for one client.
+_AT_ONCE = 32
 # Of Linux: no space left on device, quota exceeded; as Rust and as Python write them.
 _FULL = ("os error 28)", "os error 122)", "[Errno 28]", "[Errno 122]")
 
@@ -157,6 +158,20 @@ class ObjectStore:
         except KeyMissing:
             return
 
+    async def delete_many(self, keys: Sequence[str]) -> None:
+        """Delete, at little cost each; absent keys are fine. Some may be gone when it raises."""
+        if self.root is not None:
+            with _translated("many keys"):
+                return await asyncio.to_thread(delete_files, self.root, keys)
+        limit = asyncio.Semaphore(_AT_ONCE)
+
+        async def delete(key: str) -> None:
+            async with limit:
+                await self.delete(key)
+
+        await asyncio.gather(*map(delete, keys))
+        return None
+
     async def objects(self, prefix: str) -> list[Stored]:
         """Every object below a folder."""
         with _translated(prefix):
@@ -185,7 +200,7 @@ class ObjectStore:
         if self.root is not None:
             with _translated("many keys"):
                 return await asyncio.to_thread(read_files, self.root, keys)
-        limit = asyncio.Semaphore(_READERS)
+        limit = asyncio.Semaphore(_AT_ONCE)
 
         async def read(key: str) -> bytes | None:
             async with limit:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,10 +13,11 @@ import pyarrow as pa
 from lake import layout
 from lake.aside import Aside
 from lake.clock import StoreClock
-from lake.errors import KeyMissing, UnreadableObject
+from lake.errors import UnreadableObject
 from lake.ids import Halves, parse_ids
+from lake.journal_objects import Decoded
+from lake.journal_reading import first_wave, read_wave
 from lake.object_store import ObjectStore
-from lake.rows import JournalRows, decode_journal
 from lake.schema import Tombstone
 from lake.stored import Stored
 from lake.tables import IMAGE_TABLE, Table
@@ -32,9 +33,6 @@ _NAP = timedelta(minutes=10)
 _MAX_RESTING = 100_000
 # Names are listed so many at a time: 10 requests, 4 MB.
 _PAGE = 10_000
-# Read at once: enough to hide S3's 20 ms, and what several such objects may take in memory.
-_READERS = 16
-_WAVE_BYTES = 8 * 2**20
 # A journal of more stored bytes is large.
 _LARGE_BYTES = 2**20
 
@@ -46,7 +44,10 @@ class Batch:
     images: pa.Table
     ids: Halves
     tombstones: tuple[Tombstone, ...]
-    objects: Sequence[tuple[Stored, JournalRows]]
+    objects: Sequence[Stored]
+    """those that hold rows only"""
+    erasures: Sequence[Stored]
+    """those that hold tombstones"""
     unreadable: int
     large: bool
     """`Pending.large` is held until the next batch"""
@@ -101,15 +102,14 @@ class Pending:
     async def consume(self, batch: Batch) -> None:
         """Delete a batch whose rows are in the chain; its tombstones only once they are old."""
         now = self._clock.now()
-        gone = []
-        for stored, rows in batch.objects:
+        gone = [stored.key for stored in batch.objects]
+        for stored in batch.erasures:
             due = stored.modified + _TOMBSTONE_AGE
-            if not rows.tombstones or due <= now:
+            if due <= now:
                 gone.append(stored.key)
             else:
                 self._rest(stored.key, min(due, now + _NAP))
-        for start in range(0, len(gone), _READERS):
-            await asyncio.gather(*map(self._store.delete, gone[start : start + _READERS]))
+        await self._store.delete_many(gone)
 
     def _rests(self, stored: Stored) -> bool:
         return self._resting.get(stored.key, self._clock.now()) > self._clock.now()
@@ -122,45 +122,33 @@ class Pending:
 
     async def _read(self, objects: list[Stored], *, large: bool) -> tuple[Batch, list[Stored]]:
         """A batch from the first of these objects, and the objects that are left."""
-        found: list[tuple[Stored, JournalRows]] = []
-        size = unreadable = 0
+        found = Decoded()
+        read: list[Stored] = []
+        size = 0
         while objects and size < self._batch_bytes:
-            wave, objects = _wave(objects)
-            for stored, rows in zip(
-                wave, await asyncio.gather(*map(self._open, wave)), strict=True
-            ):
-                if isinstance(rows, JournalRows):
-                    found.append((stored, rows))
-                    size += rows.images.nbytes
-                else:
-                    unreadable += rows
-        images = pa.concat_tables(
-            [self._table.columns.empty_table(), *(rows.images for _, rows in found)]
+            count = first_wave(objects)
+            wave, objects = objects[:count], objects[count:]
+            decoded = await read_wave(self._store, wave, self._table, self._aside.run)
+            size += sum(table.nbytes for table in decoded.images)
+            read += wave
+            found.add(decoded)
+        self._report(found.unreadable)
+        rows = found.rows(self._table)
+        ids = await self._aside.run(parse_ids, rows.images[self._table.id])
+        there = [stored for stored in read if stored.key in found.keys]
+        batch = Batch(
+            images=rows.images,
+            ids=ids,
+            tombstones=rows.tombstones,
+            objects=[stored for stored in there if stored.key not in found.tombstones],
+            erasures=[stored for stored in there if stored.key in found.tombstones],
+            unreadable=len(found.unreadable),
+            large=large,
         )
-        tombstones = tuple(t for _, rows in found for t in rows.tombstones)
-        ids = await self._aside.run(parse_ids, images[self._table.id])
-        return Batch(images, ids, tombstones, found, unreadable, large), objects
+        return batch, objects
 
-    async def _open(self, stored: Stored) -> JournalRows | int:
-        """The rows of an object; without: how many unreadable objects that makes."""
-        try:
-            data, _ = await self._store.get(stored.key)
-            return await self._aside.run(decode_journal, stored.key, data, self._table)
-        except KeyMissing:
-            return 0  # another sealer was quicker
-        except UnreadableObject:
-            # It stays where it is, and is an alarm; the others go on.
-            log.exception("unreadable journal object %s", stored.key)
-            self._rest(stored.key, self._clock.now() + _NAP)
-            return 1
-
-
-def _wave(objects: list[Stored]) -> tuple[list[Stored], list[Stored]]:
-    """The first of these objects that may be read at once, at least one; and the others."""
-    size = count = 0
-    for stored in objects[:_READERS]:
-        size += stored.size
-        if count and size > _WAVE_BYTES:
-            break
-        count += 1
-    return objects[:count], objects[count:]
+    def _report(self, unreadable: Mapping[str, UnreadableObject]) -> None:
+        """They stay where they are, and are an alarm; the others go on."""
+        for key, error in unreadable.items():
+            log.error("unreadable journal object %s", key, exc_info=error)
+            self._rest(key, self._clock.now() + _NAP)

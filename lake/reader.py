@@ -13,11 +13,12 @@ from lake.errors import (
     ImageNotFound,
     InvalidCursor,
     KeyMissing,
-    UnreadableObject,
 )
+from lake.journal_objects import distinct
+from lake.journal_reading import read_journal
 from lake.object_store import ObjectStore, Stream
 from lake.records import parse_record
-from lake.rows import decode_journal, merge, to_records, without
+from lake.rows import to_records, without
 from lake.schema import ImageRecord, RefusedName, Tombstone
 
 # A tenant with few images must not make one call read the whole lake.
@@ -112,14 +113,9 @@ class Reader:
 
     async def _home_records(self, tenant: str, home: datetime) -> list[ImageRecord]:
         """Rows of one home. The journal first: a row moves from there to the chain."""
-        parts = []
-        for stored in await self._store.objects(layout.journal_prefix(home)):
-            try:
-                data, _ = await self._store.get(stored.key)
-                parts.append(decode_journal(stored.key, data))
-            except (KeyMissing, UnreadableObject):
-                continue  # sealed a moment ago, or an alarm of the sealer's
-        waiting = merge(parts)
+        listed = await self._store.objects(layout.journal_prefix(home))
+        # What is sealed by now is in the chain; what can't be read is an alarm of the sealer's.
+        waiting = distinct((await read_journal(self._store, listed)).rows())
         rows = [
             r
             for key in await chain_keys(self._store, home)

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -14,10 +13,11 @@ from lake.checks import Ledger, Suspect
 from lake.errors import KeyMissing, UnreadableObject
 from lake.evidence import Evidence, Fault
 from lake.journal import Journal
+from lake.journal_reading import read_wave, waves
 from lake.object_store import ObjectStore
 from lake.rejections import parse_rejected
 from lake.row_scan import each
-from lake.rows import decode_chain_file, decode_journal
+from lake.rows import decode_chain_file
 from lake.scope import Scope
 from lake.stored import Stored
 from lake.suspects import grouped
@@ -90,20 +90,18 @@ class RejectionScan:
                 evidence.fault("orphan", f"{_FOLDERS.journal}/{name}", "not a home")
                 continue
             objects = await self._store.objects(layout.journal_prefix(home, _FOLDERS))
-            await each(objects, partial(self._journal_object, evidence, home))
+            for stored in objects:
+                if self._scope.is_stale(home, stored.modified, tombstone=False):
+                    since = f"since {stored.modified:%F %T}"
+                    evidence.fault("stale_journal", stored.key, since)
+            for wave in waves(objects):
+                await self._journal_objects(evidence, wave)
 
-    async def _journal_object(self, evidence: Evidence, home: datetime, stored: Stored) -> None:
-        if self._scope.is_stale(home, stored.modified, tombstone=False):
-            evidence.fault("stale_journal", stored.key, f"since {stored.modified:%F %T}")
-        try:
-            data, _ = await self._store.get(stored.key)
-            rows = await asyncio.to_thread(decode_journal, stored.key, data, REJECTION_TABLE)
-        except KeyMissing:
-            return  # sealed a moment ago
-        except UnreadableObject as error:
-            evidence.fault("unreadable", stored.key, error.message)
-            return
-        waiting = _as_evidence(rows.images)
+    async def _journal_objects(self, evidence: Evidence, wave: Sequence[Stored]) -> None:
+        decoded = await read_wave(self._store, wave, REJECTION_TABLE)
+        for key, error in decoded.unreadable.items():
+            evidence.fault("unreadable", key, error.message)
+        waiting = _as_evidence(decoded.rows(REJECTION_TABLE).images)
         falses = pa.repeat(pa.scalar(value=False), len(waiting))
         evidence.add_table("waiting", waiting.append_column("tombstone", falses))
 

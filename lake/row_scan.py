@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,9 +11,11 @@ import pyarrow.compute as pc
 from lake import layout
 from lake.errors import KeyMissing, UnreadableObject
 from lake.evidence import Evidence
+from lake.journal_objects import JournalRows
+from lake.journal_reading import read_wave, waves
 from lake.object_store import ObjectStore
 from lake.retention import end_of_file
-from lake.rows import JournalRows, decode_chain_file, decode_journal, erased_ids
+from lake.rows import decode_chain_file, erased_ids
 from lake.schema import MS
 from lake.scope import Scope
 from lake.stored import Stored
@@ -53,8 +54,8 @@ class RowScan:
             except ValueError:
                 self._evidence.fault("orphan", f"{layout.JOURNAL}/{name}", "not a home")
                 continue
-            waiting = await self._store.objects(layout.journal_prefix(home))
-            await each(waiting, partial(self._journal_object, home))
+            for wave in waves(await self._store.objects(layout.journal_prefix(home))):
+                await self._journal_objects(home, wave)
 
     async def scan_chains(self) -> None:
         """Every row of the lake in scope; raises StoreUnavailable."""
@@ -64,20 +65,19 @@ class RowScan:
                 if self._is_in_scope(prefix):
                     await self._hour(await self._store.objects(prefix))
 
-    async def _journal_object(self, home: datetime, stored: Stored) -> None:
-        try:
-            data, _ = await self._store.get(stored.key)
-            rows = await asyncio.to_thread(decode_journal, stored.key, data)
-        except KeyMissing:
-            return  # sealed a moment ago
-        except UnreadableObject as error:
-            self._evidence.fault("unreadable", stored.key, _first_line(error))
-            return
-        if self._scope.is_overdue(home):
-            self._evidence.fault("overdue", stored.key, f"home {home:%F %T}")
-        elif self._scope.is_stale(home, stored.modified, tombstone=bool(rows.tombstones)):
-            self._evidence.fault("stale_journal", stored.key, f"since {stored.modified:%F %T}")
-        self._note_waiting(rows, home)
+    async def _journal_objects(self, home: datetime, wave: Sequence[Stored]) -> None:
+        decoded = await read_wave(self._store, wave)
+        for key, error in decoded.unreadable.items():
+            self._evidence.fault("unreadable", key, _first_line(error))
+        for stored in wave:
+            key, since = stored.key, stored.modified
+            if key not in decoded.keys:
+                continue  # sealed a moment ago, or unreadable
+            if self._scope.is_overdue(home):
+                self._evidence.fault("overdue", key, f"home {home:%F %T}")
+            elif self._scope.is_stale(home, since, tombstone=key in decoded.tombstones):
+                self._evidence.fault("stale_journal", key, f"since {since:%F %T}")
+        self._note_waiting(decoded.rows(), home)
 
     def _note_waiting(self, rows: JournalRows, home: datetime) -> None:
         if len(rows.images):

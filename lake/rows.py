@@ -1,23 +1,22 @@
-"""Rows on their way: records to Arrow, journal objects and chain files to bytes, and back."""
+"""Rows on their way: records to Arrow and back, chain files to bytes and back."""
 
 import io
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cache
 from typing import IO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.ipc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from lake.errors import UnreadableObject
-from lake.ids import first_of_each, parse_ids
-from lake.schema import IMAGES, TOMBSTONES, ImageRecord, Tombstone
+from lake.ids import parse_ids
+from lake.schema import IMAGES, ImageRecord
 from lake.tables import IMAGE_TABLE, Table
 
 log = logging.getLogger(__name__)
@@ -28,17 +27,6 @@ _VERSION = b"pixlake.schema_version"
 ROW_GROUP = 131_072
 # Rows decoded at once where all are not needed at once.
 _SLICE = 16_384
-# Below this many rows a frame of the compressor costs more than it saves, in bytes and in time.
-_WORTH_COMPRESSING = 64
-_ONE_THREAD = pyarrow.ipc.IpcReadOptions(use_threads=False)
-
-
-@dataclass(frozen=True, slots=True)
-class JournalRows:
-    """What one journal object, or several together, hold; `images`: rows of whatever table."""
-
-    images: pa.Table = field(default_factory=IMAGES.empty_table)
-    tombstones: tuple[Tombstone, ...] = ()
 
 
 def to_table(records: Iterable[ImageRecord]) -> pa.Table:
@@ -62,42 +50,6 @@ def to_records(table: pa.Table) -> list[ImageRecord]:
 
 def _values(row: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in row.items() if value is not None}
-
-
-def encode_images(records: Sequence[ImageRecord]) -> bytes:
-    """One journal object with rows of `IMAGES`."""
-    return encode_rows(to_table(records))
-
-
-def encode_tombstone(tombstone: Tombstone) -> bytes:
-    """One journal object with an erasure."""
-    return encode_rows(
-        pa.Table.from_pylist([tombstone.model_dump(exclude={"kind"})], schema=TOMBSTONES)
-    )
-
-
-def decode_journal(key: str, data: bytes, of: Table = IMAGE_TABLE) -> JournalRows:
-    """Rows of one journal object; raises UnreadableObject."""
-    try:
-        with pyarrow.ipc.open_file(pa.py_buffer(data), options=_ONE_THREAD) as reader:
-            table = reader.read_all()
-        if of is IMAGE_TABLE and "erased_at" in table.column_names:
-            parse_ids(table["image_id"])
-            found = tuple(Tombstone.model_validate(row) for row in table.to_pylist())
-            return JournalRows(tombstones=found)
-        parse_ids(table[of.id])  # a row that can't be sealed must not stop the others
-        return JournalRows(images=conform(table, of))
-    except (pa.ArrowException, ValueError, KeyError) as error:
-        raise UnreadableObject(f"journal object {key}: {error}", value=key) from error
-
-
-def merge(parts: Iterable[JournalRows]) -> JournalRows:
-    """Several journal objects as one, each image id once."""
-    parts = list(parts)
-    images = pa.concat_tables([IMAGES.empty_table(), *(part.images for part in parts)])
-    chosen = in_order(images, first_of_each(parse_ids(images["image_id"])))
-    tombstones = tuple(t for part in parts for t in part.tombstones)
-    return JournalRows(images.take(chosen), tombstones)
 
 
 def in_order(
@@ -240,14 +192,18 @@ def conform(table: pa.Table, of: Table = IMAGE_TABLE) -> pa.Table:
     metadata = table.schema.metadata
     if table.schema.equals(of.columns):
         return table
-    newer = set(table.column_names) - set(of.columns.names)
-    if newer:
-        _say_once(of.name, tuple(sorted(newer)))
+    say_newer(of, table.column_names)
     columns = [
         table[f.name].cast(f.type) if f.name in table.column_names else pa.nulls(len(table), f.type)
         for f in of.columns
     ]
     return pa.table(columns, schema=of.columns).replace_schema_metadata(metadata)
+
+
+def say_newer(of: Table, columns: Iterable[str]) -> None:
+    """Say once in the log which of these columns today's table does not have."""
+    if newer := set(columns) - set(of.columns.names):
+        _say_once(of.name, tuple(sorted(newer)))
 
 
 @cache
@@ -266,14 +222,3 @@ def _as_written(schema: pa.Schema) -> Table:
         return IMAGE_TABLE
     version = max(int((schema.metadata or {}).get(_VERSION, b"0")), IMAGE_TABLE.version)
     return replace(IMAGE_TABLE, version=version, columns=columns)
-
-
-def encode_rows(table: pa.Table) -> bytes:
-    """One journal object with these rows, of whatever schema."""
-    sink = pa.BufferOutputStream()
-    options = pyarrow.ipc.IpcWriteOptions(
-        compression="lz4" if len(table) >= _WORTH_COMPRESSING else None, use_threads=False
-    )
-    with pyarrow.ipc.new_file(sink, table.schema, options=options) as writer:
-        writer.write_table(table)
-    return bytes(sink.getvalue().to_pybytes())

@@ -11,9 +11,10 @@ from lake import layout
 from lake.checks import Suspect
 from lake.errors import KeyMissing, UnreadableObject
 from lake.evidence import Fault
+from lake.journal_reading import read_journal
 from lake.object_store import ObjectStore
 from lake.records import parse_record
-from lake.rows import decode_chain_file, decode_journal
+from lake.rows import decode_chain_file
 from lake.schema import ImageRecord, Named
 from lake.unfinished import Unfinished
 
@@ -98,17 +99,10 @@ class Interrogation:
 
     async def _journal(self, home: datetime) -> tuple[Pairs, Pairs]:
         """Rows that wait for sealing, and rows that wait for their removal."""
-        waiting: Pairs = set()
-        erasing: Pairs = set()
-        for stored in await self._store.objects(layout.journal_prefix(home)):
-            try:
-                data, _ = await self._store.get(stored.key)
-                rows = await asyncio.to_thread(decode_journal, stored.key, data)
-            except (KeyMissing, UnreadableObject):
-                continue  # sealed a moment ago, or named already
-            waiting |= _pairs(rows.images)
-            erasing |= {(t.image_id, t.attempt) for t in rows.tombstones}
-        return waiting, erasing
+        listed = await self._store.objects(layout.journal_prefix(home))
+        # Without what is sealed by now, or can't be read and is named already.
+        rows = (await read_journal(self._store, listed)).rows()
+        return _pairs(rows.images), {(t.image_id, t.attempt) for t in rows.tombstones}
 
     async def _rows(self, keys: Iterable[str]) -> Pairs:
         rows: Pairs = set()

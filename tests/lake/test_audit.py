@@ -11,8 +11,9 @@ from lake import layout
 from lake.audit import Audit, AuditReport
 from lake.folders import shards
 from lake.journal import Journal
+from lake.journal_objects import encode_records
 from lake.lake import Lake
-from lake.rows import encode_chain_file, encode_images, to_table
+from lake.rows import encode_chain_file, to_table
 from lake.schema import IMAGES, ImageRecord
 from lake.settings import LakeSettings
 from tests.lake.clocks import at_age
@@ -134,7 +135,7 @@ async def move_a_file(lake: Lake, image: ImageRecord) -> None:
 
 
 async def leave_the_journal(lake: Lake, image: ImageRecord) -> None:
-    await lake.store.put(layout.journal_key(image.home, "left"), encode_images([image]))
+    await lake.store.put(layout.journal_key(image.home, "left"), encode_records([image]))
 
 
 async def break_the_journal(lake: Lake, image: ImageRecord) -> None:
@@ -222,7 +223,7 @@ async def test_what_is_past_its_retention_and_margin_is_named(
 ) -> None:
     on_time = timedelta(days=7, minutes=2)
     assert found(await audit(lake, lake_settings, after=on_time)) == {}
-    await lake.store.put(layout.journal_key(sealed[0].home, "left"), encode_images(sealed[:1]))
+    await lake.store.put(layout.journal_key(sealed[0].home, "left"), encode_records(sealed[:1]))
     late = timedelta(days=2, minutes=5) if "s3:" in lake_settings.location else timedelta(hours=3.1)
     report = await audit(lake, lake_settings, after=timedelta(days=7) + late)
     homes = len({image.home for image in sealed})

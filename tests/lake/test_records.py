@@ -5,9 +5,10 @@ from datetime import timedelta
 import pytest
 
 from lake.errors import AttemptTooOld, IdempotencyConflict, ImageErased, ImageExpiring
+from lake.journal_objects import decode_journal
 from lake.lake import Lake
 from lake.records import ATTEMPT_SECONDS
-from lake.rows import decode_journal, to_records
+from lake.rows import to_records
 from tests.lake.clocks import at
 from tests.lake.samples import TENANT, commit, image_id, image_objects, keys, record
 

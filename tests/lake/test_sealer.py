@@ -66,10 +66,11 @@ async def test_many_sealers_at_once_write_each_row_once(lake: Lake) -> None:
     assert await keys(lake, "journal") == set()
 
 
-async def test_an_unreadable_journal_object_stays_and_harms_nobody(lake: Lake) -> None:
+@pytest.mark.parametrize("body", [b"not arrow", b'{"image_id": "a line that is cut'])
+async def test_an_unreadable_journal_object_stays_and_harms_nobody(lake: Lake, body: bytes) -> None:
     done = await commit(lake, "a")
     broken = layout.journal_key(done.record.home, "broken")
-    await lake.store.put(broken, b"not arrow")
+    await lake.store.put(broken, body)
     await lake.sealer.run_pass(now=True)
     assert await lake_ids(lake) == [image_id("a")]
     assert await keys(lake, "journal") == {broken}

@@ -11,9 +11,10 @@ from lake import layout
 from lake.aside import Aside
 from lake.chain import Chains
 from lake.errors import Mismatch
+from lake.journal_objects import encode_rows
 from lake.lake import Lake
 from lake.object_store import ObjectStore
-from lake.rows import decode_chain_file, encode_chain_file, encode_rows
+from lake.rows import decode_chain_file, encode_chain_file
 from lake.stored import Stored
 from tests.lake.clocks import at
 from tests.lake.samples import commit, image_id, keys
@@ -45,7 +46,7 @@ async def test_a_large_window_becomes_several_files(
     ids = await journal_of(lake, 5)
     await journal_of(lake, 2)  # some of them once more
     now = at(lake, HOME)
-    monkeypatch.setattr("lake.pending._WAVE_BYTES", 1)
+    monkeypatch.setattr("lake.journal_reading.WAVE_BYTES", 1)
     monkeypatch.setattr("lake.pending._LARGE_BYTES", 1)
     now.sealer._pending._batch_bytes = 1
     report = await now.sealer.run_pass(now=True)

@@ -11,9 +11,10 @@ import pytest
 from lake import layout
 from lake.audit import Audit
 from lake.errors import ImageErased
+from lake.journal_objects import encode_rows
 from lake.lake import Lake
 from lake.rebuild import Rebuilder
-from lake.rows import decode_chain_file, encode_rows, erased_ids, without_rows
+from lake.rows import decode_chain_file, erased_ids, without_rows
 from lake.schema import IMAGES
 from lake.settings import LakeSettings
 from lake.tables import IMAGE_TABLE, TABLES

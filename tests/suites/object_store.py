@@ -76,6 +76,17 @@ class ObjectStoreSuite:
         assert await store.objects("no") == []
         assert await store.folders("no") == []
 
+    async def test_deletes_many(self, store: ObjectStore) -> None:
+        for key in ("a/1", "a/2", "b/c/3", "b/4"):
+            await store.put(key, b"")
+        await store.delete_many(["a/1", "a/2", "a/absent", "no/such", "b/c/3"])
+        assert [stored.key for stored in await store.objects("")] == ["b/4"]
+        # What is empty is no folder, and can be put into again.
+        assert await store.folders("") == ["b"]
+        await store.delete_many([])
+        await store.put("a/1", b"again")
+        assert (await store.read_many(["a/1", "a/2"])) == [b"again", None]
+
     async def test_many_may_delete_the_same_key(self, store: ObjectStore) -> None:
         for n in range(5):
             await store.put(f"a/{n}", b"-")

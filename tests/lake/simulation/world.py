@@ -5,7 +5,7 @@ import hashlib
 import random
 import types
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -23,11 +23,13 @@ from lake.errors import (
     ImageNotFound,
     LakeError,
 )
+from lake.journal_objects import Decoded, decode_journal, decode_journals
 from lake.lake import Lake
 from lake.records import Attempt, parse_record
-from lake.rows import decode_chain_file, decode_journal, erased_ids
+from lake.rows import decode_chain_file, erased_ids
 from lake.schema import ImageRecord, Named, Tombstone
 from lake.settings import LakeSettings
+from lake.tables import Table
 from lake.watermark import parse_watermark
 from tests.lake.samples import TENANT, image_id, record
 from tests.lake.simulation.loop import SimulatedLoop
@@ -320,7 +322,13 @@ def _uuid(names: random.Random) -> uuid.UUID:
     return uuid.UUID(int=names.getrandbits(128))
 
 
-_decode_journal = lru_cache(256)(decode_journal)
+_decode = lru_cache(256)(decode_journals)
+
+
+def _decode_journals(objects: Sequence[tuple[str, bytes]], of: Table) -> Decoded:
+    return _decode(tuple(objects), of)
+
+
 _parse_known = lru_cache(256)(parse_known)
 
 
@@ -341,7 +349,7 @@ def simulated(seed: int) -> Iterator[World]:
             mock.patch("lake.records.secrets", types.SimpleNamespace(token_hex=token)),
             mock.patch("uuid.uuid4", partial(_uuid, names)),
             # Pure functions of bytes that are read again and again.
-            mock.patch("lake.pending.decode_journal", _decode_journal),
+            mock.patch("lake.journal_reading.decode_journals", _decode_journals),
             mock.patch("lake.chain._parse_known", _parse_known),
             # Chain files whole, or in pieces as if they were large.
             mock.patch("lake.chain._WHOLE_BYTES", 0 if seed % 3 else 2**20),

@@ -8,7 +8,8 @@ from lake.schema import IMAGES, RECORD, SCHEMA_VERSION
 from lake.tables import REJECTIONS, REJECTIONS_VERSION, Rejected
 
 HERE = Path(__file__).parent
-CURRENT = f"{SCHEMA_VERSION}.{REJECTIONS_VERSION}"
+CURRENT = f"{SCHEMA_VERSION}.{REJECTIONS_VERSION}-lines"
+"""In 2.1 and before, few rows were journaled as an Arrow file, too."""
 VERSIONS = sorted(path.name for path in HERE.iterdir() if (path / "store").is_dir())
 
 

@@ -1,0 +1,69 @@
+"""A window as 16 connections leave it: thousands of journal objects of one to three rows.
+
+Processor time, not wall time; in memory (`/dev/shm`) where there is such a folder, as the figures
+are about us and not about a disk.
+"""
+
+import asyncio
+import gc
+import random
+import tempfile
+import time
+import uuid
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from benchmarks.lake_rows import generated
+from lake import layout
+from lake.journal_objects import encode_records, extension_of
+from lake.lake import Lake
+from lake.object_store import ObjectStore
+from lake.rows import to_records
+from lake.settings import LakeSettings
+
+# A minute at 320 images a second.
+ROWS = 19_200
+_MOST_ROWS = 3
+_MEMORY = Path("/dev/shm")  # noqa: S108  # a folder of our own in it
+
+
+def small() -> tuple[float, float]:
+    """Milliseconds of a core: sealing, an image; encoding, a journal object."""
+    with tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None) as folder:
+        return asyncio.run(_seal(LakeSettings(store_url=Path(folder).as_uri())))
+
+
+async def _seal(settings: LakeSettings) -> tuple[float, float]:
+    # One object first: a sealer runs for weeks, so what it does once only does not count.
+    await _fill(ObjectStore.open(settings), _home(minutes_ago=7), 1)
+    lake = await Lake.open(settings)
+    await lake.upkeep.run_pass()
+    encoded = await _fill(lake.store, _home(minutes_ago=5), ROWS)
+    begun = time.process_time()
+    done = await lake.upkeep.run_pass()
+    sealed = (time.process_time() - begun) / ROWS * 1000
+    assert done.images.rows == ROWS, done
+    return sealed, encoded
+
+
+async def _fill(store: ObjectStore, home: datetime, rows: int) -> float:
+    """Journal a home; milliseconds for the bytes of an object."""
+    records = to_records(generated(rows, seed=rows, home=home))
+    gc.freeze()  # else collecting these is counted
+    dice = random.Random(rows)
+    seconds, objects = 0.0, 0
+    while records:
+        count = dice.randint(1, _MOST_ROWS)
+        some, records = records[:count], records[count:]
+        begun = time.thread_time()
+        body = encode_records(some)
+        seconds += time.thread_time() - begun
+        objects += 1
+        key = layout.journal_key(home, uuid.uuid4().hex, extension=extension_of(body))
+        await store.put(key, body)
+    return seconds / objects * 1000
+
+
+def _home(minutes_ago: int) -> datetime:
+    window = timedelta(minutes=1)
+    return layout.home_of(datetime.now(UTC) - minutes_ago * window, window)
