@@ -1,5 +1,6 @@
 """What waits for the nodes of each kind: ECS adds nodes where it is too much."""
 
+import functools
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -52,9 +53,14 @@ def _ongoing(actor: str) -> int:
 
 def _lag() -> float | None:
     try:
-        door = serve.get_deployment_handle("KafkaIngest", "ingest")
-        lag: int | None = door.lag.remote().result(timeout_s=_ASK_SECONDS)
+        lag: int | None = _doors().lag.remote().result(timeout_s=_ASK_SECONDS)
     except Exception as error:  # noqa: BLE001  # whatever it is, the next round asks again
         log.info("no lag: %r", error)
         return None
     return None if lag is None else float(lag)
+
+
+@functools.cache
+def _doors() -> Any:
+    # One for good: each handle has a router of its own, which nothing ever ends.
+    return serve.get_deployment_handle("KafkaIngest", "ingest")

@@ -15,7 +15,7 @@ from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
 from node import names
 from node.backlog import waiting
 from node.config import serve_config
-from node.metrics import Counts, emf
+from node.metrics import Counts, report
 from node.settings import NodeSettings
 
 log = logging.getLogger(__name__)
@@ -59,9 +59,11 @@ class Director:
             if node["Alive"] and node["NodeID"] not in draining
         )
 
-    def waiting(self, counts: Counts) -> dict[str, float]:
-        """Images a node, by kind."""
-        return waiting(self._serve.get_serve_details(), counts.workers)
+    def tell(self, counts: Counts) -> None:
+        """Write the minute's figures to the log, from which CloudWatch reads them."""
+        found = waiting(self._serve.get_serve_details(), counts.workers)
+        for line in report(self._settings, counts, found):
+            print(json.dumps(line), flush=True)
 
     def _replicas(self) -> tuple[int, int]:
         """Replicas that are wanted, and that run."""
@@ -80,21 +82,16 @@ def main() -> None:
     address = settings.address or names.own_address()
     _join(f"{address}:{settings.head_port}")
     director = Director(settings, address)
-    told = 0.0
+    told = -_METRIC_SECONDS
     while True:
         try:
             counts = director.step()
-        except Exception:  # the head is coming or going: the next step sees
-            log.exception("a step of the director failed")
-        else:
             if time.monotonic() - told >= _METRIC_SECONDS:
                 told = time.monotonic()
-                print(json.dumps(emf(settings, counts)), flush=True)  # to the log
+                director.tell(counts)
+        except Exception:  # the head is coming or going: the next step sees
+            log.exception("a step of the director failed")
         time.sleep(_PERIOD_SECONDS)
-
-
-def _tell(line: dict[str, Any]) -> None:
-    print(json.dumps(line), flush=True)  # CloudWatch reads the log
 
 
 def _join(address: str) -> None:

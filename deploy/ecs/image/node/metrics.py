@@ -1,7 +1,7 @@
 """Metrics as CloudWatch's embedded format: a line of the log that CloudWatch reads as figures."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,15 @@ class Counts:
     ingests: int
     wanted: int
     running: int
+
+
+def report(
+    settings: NodeSettings, counts: Counts, waiting: Mapping[str, float]
+) -> Iterator[dict[str, Any]]:
+    """All lines of a minute; `waiting` is images a node, by kind of node."""
+    yield emf(settings, counts)
+    for kind, images in waiting.items():
+        yield backlog(settings, kind, images)
 
 
 def backlog(settings: NodeSettings, kind: str, images: float) -> dict[str, Any]:
