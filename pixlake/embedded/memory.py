@@ -11,7 +11,6 @@ from typing import NamedTuple
 from ingest.settings import IngestSettings
 from pixlake.embedded.errors import TooLittleMemory
 from pixlake.embedded.settings import EmbeddedSettings
-from processors.machine import memory_limit
 from processors.settings import ProcessorSettings
 from serve_app.settings import ServeSettings
 
@@ -31,6 +30,44 @@ class Part(NamedTuple):
     settings: str
 
 
+_SANDBOXES = "PIXLAKE_SANDBOX_CHILDREN, PIXLAKE_MAX_PIXELS, PIXLAKE_MAX_BYTES"
+
+
+def of_uploads(replicas: int, served: ServeSettings, processors: ProcessorSettings) -> list[Part]:
+    """Replicas of the HTTP door, each with its bodies and its children."""
+    return [
+        Part(
+            "uploads: bytes under way",
+            replicas * (_REPLICA_BYTES + served.max_upload_bytes),
+            "PIXLAKE_UPLOAD_REPLICAS, PIXLAKE_MAX_UPLOAD_BYTES",
+        ),
+        Part("uploads: children", replicas * _children(processors), _SANDBOXES),
+    ]
+
+
+def of_processors(replicas: int, processors: ProcessorSettings) -> list[Part]:
+    """Replicas that work on Kafka's batches, with their children."""
+    return [
+        Part("processors: replicas", replicas * _REPLICA_BYTES, "PIXLAKE_PROCESSOR_REPLICAS"),
+        Part("processors: children", replicas * _children(processors), _SANDBOXES),
+    ]
+
+
+def of_kafka(ingest: IngestSettings) -> list[Part]:
+    """One Kafka door."""
+    messages = ingest.kafka_max_inflight_bytes + ingest.kafka_max_message_bytes
+    settings = "PIXLAKE_KAFKA_MAX_INFLIGHT_BYTES, PIXLAKE_KAFKA_MAX_MESSAGE_BYTES"
+    return [Part("Kafka: messages under way", _REPLICA_BYTES + messages, settings)]
+
+
+def of_ray(object_store_bytes: int, setting: str) -> list[Part]:
+    """A node of Ray; `setting` gives the size of its object store."""
+    return [
+        Part("images between processes", object_store_bytes, setting),
+        Part("Ray, HAProxy, sealer", _REST_BYTES, "measured"),
+    ]
+
+
 def worst_case(
     embedded: EmbeddedSettings,
     served: ServeSettings,
@@ -38,42 +75,24 @@ def worst_case(
     ingest: IngestSettings,
 ) -> list[Part]:
     """Every part of one machine's Pixlake, all of them busy with the largest that may come."""
-    children = processors.sandbox_children * processors.child_bytes
-    sandboxes = "PIXLAKE_SANDBOX_CHILDREN, PIXLAKE_MAX_PIXELS, PIXLAKE_MAX_BYTES"
-    broker = 0 if embedded.kafka_bootstrap_servers else _BROKER_BYTES
-    return [
-        Part(
-            "uploads: bytes under way",
-            embedded.upload_replicas * (_REPLICA_BYTES + served.max_upload_bytes),
-            "PIXLAKE_UPLOAD_REPLICAS, PIXLAKE_MAX_UPLOAD_BYTES",
-        ),
-        Part("uploads: children", embedded.upload_replicas * children, sandboxes),
-        Part(
-            "processors: replicas",
-            embedded.processor_replicas * _REPLICA_BYTES,
-            "PIXLAKE_PROCESSOR_REPLICAS",
-        ),
-        Part("processors: children", embedded.processor_replicas * children, sandboxes),
-        Part(
-            "Kafka: messages under way",
-            _REPLICA_BYTES + ingest.kafka_max_inflight_bytes + ingest.kafka_max_message_bytes,
-            "PIXLAKE_KAFKA_MAX_INFLIGHT_BYTES, PIXLAKE_KAFKA_MAX_MESSAGE_BYTES",
-        ),
-        Part("images between processes", embedded.object_store_bytes, "PIXLAKE_OBJECT_STORE_BYTES"),
-        Part("Ray, HAProxy, sealer and broker", _REST_BYTES + broker, "measured"),
+    found = [
+        *of_uploads(embedded.upload_replicas, served, processors),
+        *of_processors(embedded.processor_replicas, processors),
+        *of_kafka(ingest),
+        *of_ray(embedded.object_store_bytes, "PIXLAKE_OBJECT_STORE_BYTES"),
     ]
+    if not embedded.kafka_bootstrap_servers:
+        found.append(Part("broker", _BROKER_BYTES, "measured"))
+    return found
 
 
-def check_memory(
-    embedded: EmbeddedSettings,
-    served: ServeSettings,
-    processors: ProcessorSettings,
-    ingest: IngestSettings,
-) -> None:
-    """Raises TooLittleMemory if the worst case does not fit."""
-    parts = worst_case(embedded, served, processors, ingest)
-    limit = embedded.memory_bytes or memory_limit()
+def check_memory(parts: list[Part], limit: int) -> None:
+    """Raises TooLittleMemory if the parts, all at once, take more than `limit` bytes."""
     needed = sum(part.bytes for part in parts)
     if needed > limit:
         shown = [f"  {part.bytes / 1e9:5.2f} GB  {part.name} ({part.settings})" for part in parts]
         raise TooLittleMemory(needed, limit, "\n".join(shown))
+
+
+def _children(processors: ProcessorSettings) -> int:
+    return processors.sandbox_children * processors.child_bytes

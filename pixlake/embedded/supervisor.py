@@ -22,7 +22,7 @@ from ingest.settings import IngestSettings
 from pixlake.embedded.broker import EmbeddedBroker
 from pixlake.embedded.child import spawn, terminate
 from pixlake.embedded.errors import PortTaken, StartFailed
-from pixlake.embedded.memory import check_memory
+from pixlake.embedded.memory import check_memory, worst_case
 from pixlake.embedded.port_block import PortBlock, own_ports
 from pixlake.embedded.ports import is_taken
 from pixlake.embedded.ray_environment import ray_environment
@@ -30,6 +30,7 @@ from pixlake.embedded.readiness import is_ready
 from pixlake.embedded.run_folder import MARK, end_processes, fresh_folder, only_run, user_folder
 from pixlake.embedded.settings import EmbeddedSettings
 from pixlake.embedded.welcome import Facts, as_json, as_text
+from processors.machine import memory_limit
 from processors.settings import ProcessorSettings
 from serve_app.accounts import Accounts, ensure_first_key
 from serve_app.settings import ServeSettings
@@ -89,7 +90,8 @@ class _Run:
         with only_run(self._home), ExitStack() as stack:
             if left := end_processes(self._home):
                 _say(f"Ended {left} processes of an earlier run that was killed.")
-            check_memory(self._settings, self._served, ProcessorSettings(), IngestSettings())
+            parts = worst_case(self._settings, self._served, ProcessorSettings(), IngestSettings())
+            check_memory(parts, self._settings.memory_bytes or memory_limit())
             self._check_ports()
             ports = stack.enter_context(own_ports(user_folder(), str(self._home)))
             folder = stack.enter_context(fresh_folder(self._home, self._logs / "ray"))

@@ -6,7 +6,7 @@ import pytest
 
 from ingest.settings import IngestSettings
 from pixlake.embedded.errors import TooLittleMemory
-from pixlake.embedded.memory import check_memory
+from pixlake.embedded.memory import check_memory, worst_case
 from pixlake.embedded.settings import EmbeddedSettings
 from processors import settings as processor_settings
 from processors.machine import memory_limit
@@ -19,12 +19,13 @@ SMALL_MACHINE = int(7.6 * GIB)
 
 
 def check(limit: int, **settings: int) -> None:
-    check_memory(
-        EmbeddedSettings.model_validate({"memory_bytes": limit, **settings}),
+    parts = worst_case(
+        EmbeddedSettings.model_validate(settings),
         ServeSettings.model_validate(settings),
         ProcessorSettings.model_validate(settings),
         IngestSettings(),
     )
+    check_memory(parts, limit)
 
 
 @pytest.mark.parametrize("cores", [1, 2, 4, 8, 64])

@@ -15,7 +15,9 @@ import sys
 import time
 from types import FrameType
 
-from node import environment, names, quiet
+from pixlake.embedded.errors import TooLittleMemory
+
+from node import environment, memory, names, quiet
 from node.command import ray_start
 from node.health import HealthDoor
 from node.settings import Kind, NodeSettings
@@ -44,6 +46,11 @@ class Life:
         signal.signal(signal.SIGINT, self._tell)
         if not environment.writable(self._settings.scratch):
             log.error("%s cannot be written to", self._settings.scratch)
+            return 1
+        try:
+            memory.check(self._settings, self._kind)
+        except TooLittleMemory as error:
+            log.error("%s", error)  # noqa: TRY400  # a setting is wrong, not the code
             return 1
         self._variables = environment.node_environment(self._settings, self._kind)
         self._password = self._variables.pop("RAY_REDIS_PASSWORD", None)

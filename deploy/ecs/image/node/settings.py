@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote, urlencode
 
-from pydantic import Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Kind = Literal["head", "worker", "ingest"]
@@ -38,6 +38,13 @@ class NodeSettings(BaseSettings):
     )
     cpus: int = Field(default=1, ge=1, description="for Ray to give away")
     memory_bytes: int = Field(default=2_000_000_000, description="for Ray to give away")
+    container_bytes: int | None = Field(
+        default=None,
+        gt=0,
+        # As for `pixlake up`, whose message names it.
+        validation_alias=AliasChoices("container_bytes", "PIXLAKE_MEMORY_BYTES"),
+        description="memory to count on; default: the container's limit",
+    )
     object_store_bytes: int = Field(default=128 * 1024 * 1024, description="of this node")
     scratch: Path = Field(default=Path("/scratch"), description="the one folder to write to")
     ray: Path | None = Field(
