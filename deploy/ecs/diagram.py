@@ -1,7 +1,7 @@
 """The architecture as the templates have it: `python diagram.py` writes docs/architecture.md.
 
 Two pictures: the stacks with what they hold and what they take from each other, and who reaches
-whom by which port, out of the security groups. `tests/test_diagram.py` fails when the page is old.
+whom by which port, out of the security groups. `tests/test_pages.py` fails when the page is old.
 """
 
 import json

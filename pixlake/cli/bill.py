@@ -62,7 +62,6 @@ class Sizes:
     database_gb: int
     cache: str
     cache_nodes: int
-    gcs_nodes: int
     brokers: str
     broker_count: int
     broker_gb: int
@@ -204,8 +203,7 @@ class _Count:
         return self._hourly[self._sizes.database] * _HOURS + stored
 
     def _cache(self) -> float:
-        nodes = self._sizes.cache_nodes + self._sizes.gcs_nodes
-        return nodes * self._hourly[self._sizes.cache] * _HOURS
+        return self._sizes.cache_nodes * self._hourly[self._sizes.cache] * _HOURS
 
     def _nat(self) -> float:
         gateways = self._sizes.nat_gateways

@@ -163,7 +163,6 @@ class Stage:
             "NODE_DATABASE_PORT": str(servers.DATABASE_PORT),
             "NODE_DATABASE_USER": "pixlake",
             "NODE_DATABASE_PASSWORD": self._user_password,
-            "NODE_CACHE_URL": f"rediss://gcs.pixlake.internal:{servers.CACHE_PORT}",
             "NODE_KAFKA_CLUSTER_ARN": "",
             "PIXLAKE_STORE_URL": f"s3://{servers.BUCKET}",
             "RAY_AUTH_TOKEN": self._ray_token,

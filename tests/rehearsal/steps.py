@@ -42,7 +42,8 @@ def roles_reach_what_they_may(stage: Stage, _: Load) -> str:
         ("worker", "put_object", "lake/images/x.parquet", False),
         ("worker", "delete_object", "journal/x", False),
         ("worker", "delete_object", "rejections/x", False),
-        ("worker", "put_object", "presets/web.json", False),
+        ("worker", "put_object", "presets/rehearsal-x", True),
+        ("worker", "delete_object", "presets/rehearsal-x", False),
         ("worker", "put_object", "elsewhere/x", False),
         ("ingest", "put_object", "lake/images/x", True),
         ("ingest", "put_object", "presets/web.json", False),
@@ -54,7 +55,7 @@ def roles_reach_what_they_may(stage: Stage, _: Load) -> str:
         assert (code == "AccessDenied") != allowed, f"{user} {verb} {key}: {code}"
         tried += 1
     admin = stage.store.client(stage.store.admin)
-    for key in ("images/rehearsal/x", "lake/images/x"):
+    for key in ("images/rehearsal/x", "lake/images/x", "presets/rehearsal-x"):
         admin.delete_object(Bucket=BUCKET, Key=key)
     for user in ("worker", "ingest"):
         client = stage.store.client(stage.store.users[user])

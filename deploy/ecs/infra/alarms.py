@@ -47,7 +47,7 @@ def alarms(
     alb: str,
     cells: Sequence[str],
     database: str,
-    cache: str,
+    cache: str | None,
     kafka: str,
     topic: str,
     group: str,
@@ -71,21 +71,6 @@ def alarms(
         *_kafka(kafka, topic, group),
         *_database(database),
         Alarm(
-            "cache-full",
-            "Valkey evicts, or refuses Ray's state",
-            {
-                "full": Metric(
-                    "AWS/ElastiCache",
-                    "DatabaseMemoryUsagePercentage",
-                    "Maximum",
-                    {"ReplicationGroupId": cache},
-                )
-            },
-            "full",
-            85,
-            times=3,
-        ),
-        Alarm(
             "store-errors",
             "S3 answers 5xx to the service",
             {
@@ -108,6 +93,8 @@ def alarms(
     ]
     for cell in cells:
         found += _cell(cell, stage, cluster)
+    if cache:
+        found.append(_cache(cache))
     if replica:
         found.append(_replication(bucket, replica))
     return found
@@ -195,6 +182,18 @@ def _database(name: str) -> list[Alarm]:
             times=3,
         ),
     ]
+
+
+def _cache(name: str) -> Alarm:
+    of = {"ReplicationGroupId": name}
+    return Alarm(
+        "cache-full",
+        "Valkey refuses Ray's state when it is full",
+        {"full": Metric("AWS/ElastiCache", "DatabaseMemoryUsagePercentage", "Maximum", of)},
+        "full",
+        85,
+        times=3,
+    )
 
 
 def _cell(cell: str, stage: str, cluster: str) -> list[Alarm]:

@@ -39,6 +39,11 @@ def service(name: str, *, arn_like: str | None = None) -> iam.ServicePrincipal:
     return iam.ServicePrincipal(name, conditions=conditions)
 
 
+def trust(who: iam.IPrincipal) -> iam.PolicyStatement:
+    """Who may take a role."""
+    return iam.PolicyStatement(actions=["sts:AssumeRole"], principals=[who])
+
+
 def _keys(bucket: str, *prefixes: str) -> list[str]:
     return [f"{bucket}/{prefix}/*" for prefix in prefixes]
 
@@ -79,6 +84,8 @@ def worker(bucket: str, key: str, database: str) -> list[iam.PolicyStatement]:
         allow(["s3:GetObject", "s3:PutObject"], _keys(bucket, contract.REJECTIONS)),
         # Listings come from sealed rows and those that wait.
         allow(["s3:GetObject"], _keys(bucket, contract.JOURNAL, contract.LAKE, contract.PRESETS)),
+        # PUT /v1/presets; the bucket's own policy lets nobody overwrite a version.
+        allow(["s3:PutObject"], _keys(bucket, contract.PRESETS)),
         database_login(database, "pixlake"),
     ]
 

@@ -21,6 +21,19 @@ def tls_only(bucket: str) -> iam.PolicyStatement:
     )
 
 
+def presets_are_made_once(bucket: str) -> iam.PolicyStatement:
+    """Records name a preset's version: whoever may write there may add one, never overwrite it."""
+    return iam.PolicyStatement(
+        sid="PresetsAreMadeOnce",
+        effect=iam.Effect.DENY,
+        principals=[iam.AnyPrincipal()],
+        actions=["s3:PutObject"],
+        resources=[f"{bucket}/{contract.PRESETS}/*"],
+        # No `If-None-Match` header in the request. What S3 replicates is no PutObject.
+        conditions={"Null": {"s3:if-none-match": "true"}},
+    )
+
+
 def cloudfront_reads_images(bucket: str) -> iam.PolicyStatement:
     """The distributions of this account; naming ours would tie the data to the CDN's stack."""
     distributions = f"arn:{cdk.Aws.PARTITION}:cloudfront::{cdk.Aws.ACCOUNT_ID}:distribution/*"
@@ -80,6 +93,13 @@ def key_users(prefix: str, region: str) -> list[iam.PolicyStatement]:
         cloudfront_decrypts(),
         _key_use(service("cloudtrail.amazonaws.com"), ["kms:GenerateDataKey", "kms:DescribeKey"]),
     ]
+
+
+def account_rules_key() -> iam.PolicyStatement:
+    """The account, so that IAM decides; without it nobody could change the key again."""
+    return iam.PolicyStatement(
+        principals=[iam.AccountRootPrincipal()], actions=["kms:*"], resources=["*"]
+    )
 
 
 def cloudfront_decrypts() -> iam.PolicyStatement:

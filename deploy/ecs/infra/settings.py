@@ -99,7 +99,7 @@ class Cluster(_Model):
     hosts: Hosts = Hosts()
     cells: tuple[Cell, ...]
     gcs_fault_tolerance: bool = Field(
-        default=False, description="Ray's state in Valkey: workers outlive a new head"
+        default=True, description="Ray's state in Valkey: nodes outlive their head"
     )
     ecs_exec: bool = Field(default=False, description="allow a shell in the tasks")
 
@@ -113,7 +113,7 @@ class Database(_Model):
 
 
 class Cache(_Model):
-    """ElastiCache for Valkey; two nodes at least, in two zones."""
+    """ElastiCache for Valkey, for Ray's state; two nodes at least, in two zones."""
 
     node: str = "cache.t4g.small"
     replicas: int = Field(default=1, ge=1, le=5)

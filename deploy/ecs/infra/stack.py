@@ -55,9 +55,7 @@ class Stack(cdk.Stack):
         statements: list[iam.PolicyStatement],
     ) -> iam.CfnRole:
         """A role with these statements, and nothing that AWS or CDK would add."""
-        trust = iam.PolicyDocument(
-            statements=[iam.PolicyStatement(actions=["sts:AssumeRole"], principals=[who])]
-        )
+        trust = iam.PolicyDocument(statements=[grants.trust(who)])
         policies = [
             iam.CfnRole.PolicyProperty(
                 policy_name="allow", policy_document=grants.policy(statements)

@@ -89,6 +89,11 @@ class Assembly:
                 return self.text(stack, of)
         raise ValueError(f"{stack}: {value}")
 
+    def region(self, stack: str) -> str:
+        """Where a stack is deployed."""
+        artifact = self.manifest["artifacts"][f"pixlake-{self.stage}-{stack}"]
+        return str(artifact["environment"]).rsplit("/", 1)[-1]
+
     def text_of_dashboard(self) -> str:
         """Its JSON, with names for what only AWS knows."""
         board = self.first("AWS::CloudWatch::Dashboard")

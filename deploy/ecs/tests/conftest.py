@@ -1,6 +1,8 @@
 """Synthesis, once for all tests: jsii is slow to start."""
 
+import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import infra  # noqa: F401  # names the Node that jsii runs on, before aws_cdk i
 from infra.build import build, new_app
 from infra.settings import Settings
 from tests.assembly import Assembly
+from tests.matrix import MATRIX, changed
 
 ENVIRONMENTS = ("small", "large")
 
@@ -54,6 +57,20 @@ def syntheses(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Synthesis]:
         name: Synthesis(tmp_path_factory.mktemp(name), Settings.load(name), nag=True)
         for name in ENVIRONMENTS
     }
+
+
+Switched = Callable[[str], Synthesis]
+
+
+@pytest.fixture(scope="session")
+def switched(tmp_path_factory: pytest.TempPathFactory) -> Switched:
+    """Of a combination of the matrix by its name, once."""
+
+    @functools.cache
+    def synthesis(name: str) -> Synthesis:
+        return Synthesis(tmp_path_factory.mktemp(name), changed(*MATRIX[name]), nag=False)
+
+    return synthesis
 
 
 @pytest.fixture(scope="session")

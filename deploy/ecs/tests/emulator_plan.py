@@ -36,17 +36,12 @@ def order(assembly: Assembly) -> list[str]:
     return list(TopologicalSorter(after).static_order())
 
 
-def region_of(assembly: Assembly, stack: str) -> str:
-    artifact = assembly.manifest["artifacts"][f"pixlake-{assembly.stage}-{stack}"]
-    return str(artifact["environment"]).rsplit("/", 1)[-1]
-
-
 def _stack(assembly: Assembly, name: str, zone: str) -> Json:
     full = f"pixlake-{assembly.stage}-{name}"
     artifact: Any = assembly.manifest["artifacts"][full]
     return {
         "name": full,
-        "region": region_of(assembly, name),
+        "region": assembly.region(name),
         "keeps": bool(artifact["properties"].get("terminationProtection")),
         "template": assembly.templates[name],
         "zone": zone,
@@ -63,7 +58,7 @@ def _questions(assembly: Assembly) -> list[Json]:
             found.append(
                 {
                     "stack": f"pixlake-{assembly.stage}-{stack}",
-                    "region": region_of(assembly, stack),
+                    "region": assembly.region(stack),
                     "role": id,
                     "action": action,
                     "resource": named,
@@ -83,5 +78,5 @@ def _outputs(assembly: Assembly, resource: str) -> str | None:
         if key is None:
             return None
         full = f"pixlake-{assembly.stage}-{stack}"
-        resource = resource.replace(match[0], f"<<{region_of(assembly, stack)} {full} {key}>>")
+        resource = resource.replace(match[0], f"<<{assembly.region(stack)} {full} {key}>>")
     return None if "${" in resource or not resource.startswith("<<") else resource

@@ -2,6 +2,7 @@
 
 import fnmatch
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -31,15 +32,18 @@ MATRIX = [
     (WORKER, "s3:PutObject", f"{LAKE}/journal/home/x.arrow", ALLOW),
     (WORKER, "s3:GetObject", f"{LAKE}/lake/images/dt=1/hour=1/x.parquet", ALLOW),
     (WORKER, "s3:PutObject", f"{LAKE}/rejections/records/00/x.json", ALLOW),
+    (WORKER, "s3:GetObject", f"{LAKE}/presets/shop/1.json", ALLOW),
+    (WORKER, "s3:PutObject", f"{LAKE}/presets/shop/2.json", ALLOW),
     (WORKER, "s3:ListBucket", LAKE, ALLOW),
     (WORKER, "kms:GenerateDataKey", KEY, ALLOW),
     (WORKER, "rds-db:connect", DB_USER, ALLOW),
-    # ... and can neither lose rows nor read the stream.
+    # ... and can neither lose rows or presets nor read the stream.
     (WORKER, "s3:DeleteObject", f"{LAKE}/journal/home/x.arrow", DENY),
     (WORKER, "s3:PutObject", f"{LAKE}/lake/images/dt=1/hour=1/x.parquet", DENY),
     (WORKER, "s3:DeleteObject", f"{LAKE}/lake/images/dt=1/hour=1/x.parquet", DENY),
     (WORKER, "s3:DeleteObject", f"{LAKE}/rejections/records/00/x.json", DENY),
-    (WORKER, "s3:PutObject", f"{LAKE}/presets/web/2.json", DENY),
+    (WORKER, "s3:DeleteObject", f"{LAKE}/presets/shop/1.json", DENY),
+    (WORKER, "s3:PutObject", f"{LAKE}/presets-of-others/1.json", DENY),
     (WORKER, "s3:GetObject", f"{REPLICA}/images/t/00/id/record.json", DENY),
     (WORKER, "s3:PutBucketPolicy", LAKE, DENY),
     (WORKER, "s3:PutLifecycleConfiguration", LAKE, DENY),
@@ -129,3 +133,14 @@ def test_nobody_may_change_rights_or_keys(assembly: Assembly) -> None:
     escalating = ("iam:", "sts:", "kms:Put", "kms:CreateGrant", "s3:PutBucket", "ecs:RunTask")
     found = [(role, action) for role, action in _actions(assembly) if action.startswith(escalating)]
     assert found == []
+
+
+def test_every_statement_stands_in_the_two_files_that_reviewers_read() -> None:
+    """Of roles, and of what sits on buckets, keys and topics."""
+    infra = Path(__file__).parents[1] / "infra"
+    writers = {
+        str(file.relative_to(infra))
+        for file in infra.rglob("*.py")
+        if "PolicyStatement(" in file.read_text() or ".grant" in file.read_text()
+    }
+    assert writers == {"grants.py", "resource_grants.py"}

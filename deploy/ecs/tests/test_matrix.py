@@ -1,152 +1,15 @@
 """Settings in other combinations: each synthesizes, and every rule holds."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from pydantic import BaseModel, ValidationError
 
 from infra.settings import Settings
-from tests.conftest import Synthesis
+from tests.conftest import Switched, Synthesis
+from tests.matrix import MATRIX, Change, changed
 from tests.test_rules import RULES
 
-_PEM = """-----BEGIN PUBLIC KEY-----
-MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEgXVx7q6b1SAp8ux3rJDIa6ZTtKKE
-AAoVYdFrRVvI6zGVmVCxYzVdO8ZyEXk0nkyJ0nZkDWhrxK5EvxyjrhdLDw==
------END PUBLIC KEY-----
-"""
-_VPC = {
-    "vpc_id": "vpc-0a1b2c3d",
-    "cidr": "10.9.0.0/16",
-    "public_subnets": ["subnet-1111111a", "subnet-1111111b"],
-    "app_subnets": ["subnet-2222222a", "subnet-2222222b"],
-    "app_route_tables": ["rtb-1111111a", "rtb-1111111b"],
-    "data_subnets": ["subnet-3333333a", "subnet-3333333b"],
-}
-_VPN = {
-    "server_certificate_arn": "arn:aws:acm:eu-west-1::certificate/x",
-    "saml_provider_arn": "arn:aws:iam:::saml-provider/x",
-}
-Change = dict[str, Any]
-# Name → environment, and what is changed in it, by dotted names.
-MATRIX: dict[str, tuple[str, Change]] = {
-    "your-own-network": (
-        "small",
-        {
-            "network.existing": _VPC,
-            "zones": ["eu-west-1a", "eu-west-1b"],
-            "kafka.brokers_per_zone": 2,
-            "network.cidr": "10.9.0.0/16",
-        },
-    ),
-    "two-zones": (
-        "small",
-        {
-            "zones": ["eu-west-1a", "eu-west-1b"],
-            "kafka.brokers_per_zone": 2,
-            "network.nat_gateways": 2,
-            "network.interface_endpoints": True,
-        },
-    ),
-    "other-region": (
-        "small",
-        {
-            "stage": "west",
-            "region": "us-west-2",
-            "replica_region": "us-east-1",
-            "zones": ["us-west-2a", "us-west-2b", "us-west-2c"],
-            "network.cloudfront_prefix_list": "pl-12345678",
-            "domain.name": "pixels.example.org",
-            "domain.zone": "example.org",
-            "domain.zone_id": "Z111",
-        },
-    ),
-    "standby": (
-        "small",
-        {
-            "role": "standby",
-            "standby_bucket": "replica-bucket",
-            "standby_key_arn": "arn:aws:kms:eu-west-1::key/x",
-            "cluster.cells": [{"name": "a", "image_tag": "1", "running": True}],
-        },
-    ),
-    "nothing-replicated": ("small", {"replicate": "nothing"}),
-    "signed-renditions": (
-        "large",
-        {"image_public_key": _PEM, "origin_rotation": 2, "shield_advanced": True},
-    ),
-    "engineers": (
-        "small",
-        {
-            "vpn": _VPN,
-            "vpn_gateway": True,
-            "direct_connect": {"allowed_prefixes": ["10.40.0.0/16"]},
-            "cluster.ecs_exec": True,
-        },
-    ),
-    "dashboards": (
-        "small",
-        {
-            "quicksight.principal_arn": "arn:aws:quicksight:eu-west-1::group/default/analysts",
-            "limits.alarm_emails": ["ops@example.com"],
-            "limits.budget_dollars": 99,
-            "limits.requests_per_five_minutes": 1000,
-            "limits.athena_scan_gb": 5,
-            "limits.backlog_per_worker": 10,
-            "log_days": 365,
-        },
-    ),
-    "arm-on-ec2": (
-        "large",
-        {
-            "cluster.architecture": "arm64",
-            "cluster.capacity": "ec2",
-            "cluster.hosts": {
-                "worker_types": ["c8g.2xlarge"],
-                "head_type": "m8g.large",
-                "maximum": 9,
-                "on_demand_base": 0,
-                "on_demand_percent": 100,
-            },
-            "cluster.gcs_fault_tolerance": False,
-        },
-    ),
-    "new-code": (
-        "small",
-        {
-            "cluster.cells": [
-                {"name": "a", "image_tag": "1", "weight": 95},
-                {"name": "b", "image_tag": "2", "weight": 5},
-            ]
-        },
-    ),
-    "resting-cell": (
-        "small",
-        {
-            "cluster.cells": [
-                {"name": "a", "image_tag": "1", "weight": 0, "running": False},
-                {"name": "b", "image_tag": "2"},
-            ]
-        },
-    ),
-    "sizes": (
-        "small",
-        {
-            "cluster.head": {"cpu": 2048, "memory": 8192, "minimum": 1, "maximum": 1},
-            "cluster.worker": {"cpu": 4096, "memory": 16384, "minimum": 3, "maximum": 9},
-            "cluster.ingest": {"cpu": 2048, "memory": 8192, "minimum": 2, "maximum": 4},
-            "database.instance": "db.r8g.large",
-            "database.storage_gb": 50,
-            "database.backup_days": 35,
-            "cache.node": "cache.r7g.large",
-            "cache.replicas": 2,
-            "kafka.version": "4.0.x.kraft",
-            "kafka.instance": "kafka.m7g.large",
-            "kafka.storage_gb": 500,
-            "kafka.partitions": 24,
-        },
-    ),
-}
 # What a switch switches on.
 BROUGHT = {
     "engineers": {
@@ -176,21 +39,9 @@ _FIXED = {
 }
 
 
-def _changed(environment: str, change: Change) -> Settings:
-    values = Settings.load(environment).model_dump(exclude_none=True)
-    for name, value in change.items():
-        *path, last = name.split(".")
-        target = values
-        for part in path:
-            target = target.setdefault(part, {})
-        target[last] = value
-    return Settings.model_validate(values)
-
-
 @pytest.mark.parametrize("name", MATRIX)
-def test_every_rule_holds(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-    settings = _changed(*MATRIX[name])
-    synthesis = Synthesis(tmp_path_factory.mktemp(name), settings, nag=False)
+def test_every_rule_holds(name: str, switched: Switched) -> None:
+    synthesis = switched(name)
     assert synthesis.findings == []
     faults = [fault for rule in RULES for fault in rule.check(synthesis.assembly)]
     assert faults == []
@@ -246,7 +97,7 @@ def test_every_setting_is_varied_or_need_not_be() -> None:
 )
 def test_what_does_not_hold_together_is_refused(change: Change) -> None:
     with pytest.raises(ValidationError):
-        _changed("small", change)
+        changed("small", change)
 
 
 def test_a_region_without_a_known_prefix_list_is_refused(
@@ -254,4 +105,4 @@ def test_a_region_without_a_known_prefix_list_is_refused(
 ) -> None:
     change = {"region": "sa-east-1", "zones": ["sa-east-1a", "sa-east-1b", "sa-east-1c"]}
     with pytest.raises(KeyError, match="cloudfront_prefix_list"):
-        Synthesis(tmp_path_factory.mktemp("unknown"), _changed("small", change), nag=False)
+        Synthesis(tmp_path_factory.mktemp("unknown"), changed("small", change), nag=False)

@@ -7,6 +7,7 @@ import json
 
 from infra import contract
 from tests.assembly import Assembly, many
+from tests.conftest import Switched
 
 
 def _count(assembly: Assembly, kind: str) -> int:
@@ -88,9 +89,6 @@ def test_large_runs_on_instances_with_shared_memory_and_two_cells(
     container = large.one("cell-a", "Worker").props["ContainerDefinitions"][0]
     assert container["LinuxParameters"]["SharedMemorySize"] >= 4096
     assert _count(large, "AWS::ECS::CapacityProvider") == 2
-    head = large.one("cell-a", "Head").props["ContainerDefinitions"][0]
-    names = {one["Name"] for one in head["Environment"]}
-    assert {"RAY_REDIS_ADDRESS", "RAY_external_storage_namespace"} <= names
     for group in large.resources("AWS::EC2::LaunchTemplate"):
         data = group.props["LaunchTemplateData"]
         assert data["MetadataOptions"] == {"HttpTokens": "required", "HttpPutResponseHopLimit": 1}
@@ -134,18 +132,22 @@ def test_msk_lies_in_isolated_subnets_with_tls_and_iam(assembly: Assembly) -> No
     assert topics == {contract.TOPIC, contract.DEAD_LETTERS}
 
 
-def test_valkey_has_tls_a_token_and_a_second_zone(assemblies: dict[str, Assembly]) -> None:
-    groups = list(assemblies["large"].resources("AWS::ElastiCache::ReplicationGroup"))
-    assert {one.id for one in groups} == {"Cache", "Gcs"}
-    for group in groups:
-        assert group.props["Engine"] == "valkey"
-        assert group.props["TransitEncryptionEnabled"] is True
-        assert group.props["MultiAZEnabled"] is True
-        assert "resolve:secretsmanager" in assemblies["large"].text(
-            "data", group.props["AuthToken"]
-        )
-    kept = assemblies["large"].one("data", "GcsParameters").props["Properties"]
+def test_valkey_has_tls_a_token_and_a_second_zone(assembly: Assembly) -> None:
+    [group] = assembly.resources("AWS::ElastiCache::ReplicationGroup")
+    assert group.props["Engine"] == "valkey"
+    assert group.props["TransitEncryptionEnabled"] is True
+    assert group.props["MultiAZEnabled"] is True
+    assert "resolve:secretsmanager" in assembly.text("data", group.props["AuthToken"])
+
+
+def test_valkey_keeps_the_state_of_ray(assembly: Assembly) -> None:
+    kept = assembly.one("data", "GcsParameters").props["Properties"]
     assert kept == {"maxmemory-policy": "noeviction"}
+    for kind, knows in (("Head", True), ("Worker", False), ("Ingest", False)):
+        container = assembly.one("cell-a", kind).props["ContainerDefinitions"][0]
+        names = {one["Name"] for one in (*container["Environment"], *container["Secrets"])}
+        wanted = {"RAY_REDIS_ADDRESS", "RAY_external_storage_namespace", "RAY_REDIS_PASSWORD"}
+        assert names & wanted == (wanted if knows else set())
 
 
 def test_postgres_is_multi_az_encrypted_and_recoverable(assembly: Assembly) -> None:
@@ -256,3 +258,51 @@ def test_deletions_of_images_are_on_record(assembly: Assembly) -> None:
     assert assembly.text("protection", fields["resources.ARN"]["StartsWith"][0]) == (
         "${data/Lake.Arn}/images/"
     )
+
+
+def test_engineers_come_by_vpn_or_by_a_line_of_their_own(
+    assembly: Assembly, switched: Switched
+) -> None:
+    assert "access" not in assembly.templates
+    access = switched("engineers").assembly
+    vpn = access.one("access", "Vpn").props
+    assert [one["Type"] for one in vpn["AuthenticationOptions"]] == ["federated-authentication"]
+    assert vpn["ConnectionLogOptions"]["Enabled"] is True
+    assert vpn["SplitTunnel"] is True
+    rule = access.first("AWS::EC2::ClientVpnAuthorizationRule").props
+    assert rule["TargetNetworkCidr"] == access.first("AWS::EC2::VPC").props["CidrBlock"]
+    line = access.first("AWS::DirectConnect::DirectConnectGatewayAssociation").props
+    gateway = access.first("AWS::EC2::VPNGateway")
+    assert access.text("access", line["AssociatedGatewayId"]) == f"${{network/{gateway.id}}}"
+    assert line["AllowedPrefixesToDirectConnectGateway"] == ["10.40.0.0/16"]
+
+
+def test_quicksight_reads_the_view_by_the_analysts_role(
+    assembly: Assembly, switched: Switched
+) -> None:
+    assert _count(assembly, "AWS::QuickSight::Dashboard") == 0
+    analytics = switched("dashboards").assembly
+    source = analytics.first("AWS::QuickSight::DataSource").props
+    athena = source["DataSourceParameters"]["AthenaParameters"]
+    assert analytics.text("analytics", athena["RoleArn"]) == "${analytics/Analyst.Arn}"
+    assert analytics.text("analytics", athena["WorkGroup"]) == "${analytics/Workgroup}"
+    rows = analytics.first("AWS::QuickSight::DataSet").props
+    # Copied into QuickSight's own store, rows would outlive their week.
+    assert rows["ImportMode"] == "DIRECT_QUERY"
+    table = rows["PhysicalTableMap"]["images"]["RelationalTable"]
+    assert table["Name"] == "images"
+    for kind in ("Analysis", "Dashboard"):
+        assert _count(analytics, f"AWS::QuickSight::{kind}") == 1
+
+
+def test_a_network_and_a_domain_of_yours_are_lived_in(switched: Switched) -> None:
+    network = switched("your-own-network").assembly
+    for kind in ("VPC", "Subnet", "NatGateway", "RouteTable", "FlowLog"):
+        assert _count(network, f"AWS::EC2::{kind}") == 0
+    service = network.one("cell-a", "WorkerService").props["NetworkConfiguration"]
+    assert service["AwsvpcConfiguration"]["Subnets"] == ["subnet-2222222a", "subnet-2222222b"]
+    domain = switched("other-region").assembly
+    names = {one.props["Name"] for one in domain.resources("AWS::Route53::RecordSet")}
+    assert names == {"pixels.example.org", "origin.pixels.example.org"}
+    zones = {one.props["HostedZoneId"] for one in domain.resources("AWS::Route53::RecordSet")}
+    assert zones == {"Z111"}

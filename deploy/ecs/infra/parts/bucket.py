@@ -102,10 +102,10 @@ def logged_to(bucket: str, prefix: str) -> s3.CfnBucket.LoggingConfigurationProp
     )
 
 
-def owned() -> s3.CfnBucket.OwnershipControlsProperty:
-    """No access lists: policies alone decide."""
+def owned(how: str = "BucketOwnerEnforced") -> s3.CfnBucket.OwnershipControlsProperty:
+    """By default no access lists: policies alone decide."""
     return s3.CfnBucket.OwnershipControlsProperty(
-        rules=[s3.CfnBucket.OwnershipControlsRuleProperty(object_ownership="BucketOwnerEnforced")]
+        rules=[s3.CfnBucket.OwnershipControlsRuleProperty(object_ownership=how)]
     )
 
 
@@ -122,14 +122,18 @@ def guard(
     )
 
 
-def log_bucket(stack: Stack, id: str) -> s3.CfnBucket:
-    """Where access logs go; SSE-S3, since the load balancer cannot write under a KMS key."""
+def log_bucket(stack: Stack, id: str, *, cloudfront: bool) -> s3.CfnBucket:
+    """Where access logs go; SSE-S3, since the load balancer cannot write under a KMS key.
+
+    `cloudfront` writes by an access list only, which it puts there itself: where lists are off it
+    refuses the distribution. What it writes is ours all the same.
+    """
     return s3.CfnBucket(
         stack,
         id,
         public_access_block_configuration=PRIVATE,
         versioning_configuration=VERSIONED,
-        ownership_controls=owned(),
+        ownership_controls=owned("BucketOwnerPreferred" if cloudfront else "BucketOwnerEnforced"),
         bucket_encryption=s3.CfnBucket.BucketEncryptionProperty(
             server_side_encryption_configuration=[
                 s3.CfnBucket.ServerSideEncryptionRuleProperty(

@@ -23,10 +23,8 @@ def group(
     network: "NetworkStack",
     key_arn: str,
     token: sm.CfnSecret,
-    *,
-    evict: bool,
 ) -> elasticache.CfnReplicationGroup:
-    """`evict`: a cache drops what was used least; Ray's state must stay, and be refused instead."""
+    """For Ray's state, which must stay: when it is full, a write is refused, nothing is dropped."""
     subnets = elasticache.CfnSubnetGroup(
         stack,
         f"{id}Subnets",
@@ -38,7 +36,7 @@ def group(
         f"{id}Parameters",
         cache_parameter_group_family=_FAMILY,
         description="what to do when it is full",
-        properties={"maxmemory-policy": "allkeys-lru" if evict else "noeviction"},
+        properties={"maxmemory-policy": "noeviction"},
     )
     return elasticache.CfnReplicationGroup(
         stack,
@@ -60,6 +58,5 @@ def group(
         security_group_ids=[network.cache_group.security_group_id],
         port=ports.CACHE,
         auto_minor_version_upgrade=True,
-        # A cache needs none; Ray's state is worth a day.
-        snapshot_retention_limit=0 if evict else 1,
+        snapshot_retention_limit=1,
     )

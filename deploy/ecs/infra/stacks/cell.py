@@ -133,7 +133,7 @@ class CellStack(Stack):
         data = self._around.data
         secrets = {"RAY_AUTH_TOKEN": data.ray_token.ref}
         arns = [data.ray_token.ref]
-        if head and data.gcs is not None:
+        if head and data.cache_token is not None:
             secrets["RAY_REDIS_PASSWORD"] = data.cache_token.ref
             arns.append(data.cache_token.ref)
         if not head:
@@ -156,7 +156,6 @@ class CellStack(Stack):
             "NODE_DATABASE_HOST": database.attr_endpoint_address,
             "NODE_DATABASE_PORT": database.attr_endpoint_port,
             "NODE_DATABASE_NAME": "pixlake",
-            "NODE_CACHE_URL": f"rediss://{data.cache.attr_primary_end_point_address}:{ports.CACHE}",
             "PIXLAKE_STORE_URL": f"s3://{data.bucket_name}",
             "PIXLAKE_S3_REGION": settings.region,
             # A decoder without its filter must not run in production.

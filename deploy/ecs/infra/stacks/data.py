@@ -1,8 +1,10 @@
-"""Data: the bucket, the accounts' database, Valkey, and their secrets."""
+"""Data: the bucket, the accounts' database, Valkey for Ray's state, and their secrets."""
 
 import aws_cdk as cdk
+from aws_cdk import aws_elasticache as elasticache
 from aws_cdk import aws_rds as rds
 from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_secretsmanager as sm
 from constructs import Construct
 
 from infra import contract, grants, ports, resource_grants
@@ -21,7 +23,7 @@ _MASTER = "pixlake_master"
 
 
 class DataStack(Stack):
-    """Data: what must not be lost, and what may be (Valkey)."""
+    """Data: what must not be lost, and what Ray knows of its cluster."""
 
     def __init__(
         self,
@@ -50,18 +52,14 @@ class DataStack(Stack):
         self.ray_token = secret.generated(
             self, "RayToken", key, what="who may talk to the Ray clusters"
         )
-        self.cache_token = secret.generated(
-            self, "CacheToken", key, what="who may talk to Valkey", length=64
-        )
         self.database = self._database()
-        self.cache = valkey.group(
-            self, "Cache", settings, network, key, self.cache_token, evict=True
-        )
-        self.gcs = (
-            valkey.group(self, "Gcs", settings, network, key, self.cache_token, evict=False)
-            if settings.cluster.gcs_fault_tolerance
-            else None
-        )
+        self.cache_token: sm.CfnSecret | None = None
+        self.gcs: elasticache.CfnReplicationGroup | None = None
+        if settings.cluster.gcs_fault_tolerance:
+            self.cache_token = secret.generated(
+                self, "CacheToken", key, what="who may talk to Valkey", length=64
+            )
+            self.gcs = valkey.group(self, "Gcs", settings, network, key, self.cache_token)
         self.export("Bucket", self.bucket_name)
 
     def _lake(self, replica: ReplicaStack) -> s3.CfnBucket:
@@ -88,6 +86,7 @@ class DataStack(Stack):
             "LakePolicy",
             lake,
             resource_grants.cloudfront_reads_images(lake.attr_arn),
+            resource_grants.presets_are_made_once(lake.attr_arn),
         )
         return lake
 

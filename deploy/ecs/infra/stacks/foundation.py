@@ -20,7 +20,7 @@ class FoundationStack(Stack):
         users = resource_grants.key_users(settings.prefix, self.region)
         self.key = data_key(self, users)
         self.trail_name = f"{settings.prefix}-objects"
-        self.logs = bucket.log_bucket(self, "AccessLogs")
+        self.logs = bucket.log_bucket(self, "AccessLogs", cloudfront=True)
         bucket.guard(
             self,
             "AccessLogsPolicy",
@@ -55,16 +55,14 @@ class FoundationStack(Stack):
 
 def data_key(stack: Stack, users: list[iam.PolicyStatement]) -> kms.CfnKey:
     """A key that turns over each year, for this account's roles and these services."""
-    account = iam.PolicyStatement(
-        principals=[iam.AccountRootPrincipal()], actions=["kms:*"], resources=["*"]
-    )
+    owner = resource_grants.account_rules_key()
     key = kms.CfnKey(
         stack,
         "Key",
         enable_key_rotation=True,
         pending_window_in_days=30,
         description=f"{stack.stack_name}: everything at rest",
-        key_policy=iam.PolicyDocument(statements=[account, *users]),
+        key_policy=iam.PolicyDocument(statements=[owner, *users]),
     )
     key.apply_removal_policy(cdk.RemovalPolicy.RETAIN)
     return key

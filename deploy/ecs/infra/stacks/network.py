@@ -118,7 +118,7 @@ class NetworkStack(Stack):
         self._path(self.alb_group, self.node_group, ports.API, "requests")
         self._path(self.alb_group, self.node_group, ports.HEALTH, "health checks")
         self._path(self.node_group, self.database_group, ports.DATABASE, "accounts")
-        self._path(self.node_group, self.cache_group, ports.CACHE, "limits and the state of Ray")
+        self._path(self.node_group, self.cache_group, ports.CACHE, "the state of Ray")
         self._path(self.node_group, self.kafka_group, ports.KAFKA, "Kafka by IAM")
         self._path(self.vpn_group, self.node_group, ports.RAY_DASHBOARD, "the dashboard of Ray")
         # Ray takes ports at random between its nodes; nobody else is let in.

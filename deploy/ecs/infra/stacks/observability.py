@@ -30,7 +30,7 @@ class ObservabilityStack(Stack):
             alb=around.platform.balancer.alb.attr_load_balancer_full_name,
             cells=[cell.name for cell in settings.cluster.cells if cell.running],
             database=data.database.ref,
-            cache=(data.gcs or data.cache).ref,
+            cache=data.gcs.ref if data.gcs else None,
             kafka=around.streaming.cluster_name,
             topic=contract.TOPIC,
             group=contract.GROUP,

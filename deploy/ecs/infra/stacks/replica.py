@@ -20,7 +20,7 @@ class ReplicaStack(Stack):
     def __init__(self, scope: Construct, settings: Settings) -> None:
         super().__init__(scope, "replica", settings, region=settings.replica_region, keeps=True)
         self.key = data_key(self, [resource_grants.cloudfront_decrypts()])
-        logs = bucket.log_bucket(self, "AccessLogs")
+        logs = bucket.log_bucket(self, "AccessLogs", cloudfront=False)
         bucket.guard(
             self,
             "AccessLogsPolicy",
@@ -43,6 +43,8 @@ class ReplicaStack(Stack):
             "LakePolicy",
             self.bucket,
             resource_grants.cloudfront_reads_images(self.bucket.attr_arn),
+            # A standby serves from here.
+            resource_grants.presets_are_made_once(self.bucket.attr_arn),
         )
         self.export("ReplicaBucket", self.bucket.ref)
         self.export("ReplicaKey", self.key.attr_arn)

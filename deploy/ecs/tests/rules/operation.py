@@ -14,6 +14,29 @@ _ROOT = Path(__file__).parents[4]
 _MOST_RESOURCES, _MOST_OUTPUTS, _LARGEST = 500, 200, 1_000_000
 _KEPT = {"foundation", "replica", "network", "data", "streaming", "protection"}
 _WAF_LOG = "aws-waf-logs-"
+# Known once in an account and region, or in all of AWS.
+_NAMED = {
+    "AWS::Athena::WorkGroup": "Name",
+    "AWS::Backup::BackupVault": "BackupVaultName",
+    "AWS::CloudFront::Function": "Name",
+    "AWS::CloudTrail::Trail": "TrailName",
+    "AWS::CloudWatch::Alarm": "AlarmName",
+    "AWS::CloudWatch::CompositeAlarm": "AlarmName",
+    "AWS::CloudWatch::Dashboard": "DashboardName",
+    "AWS::ECR::Repository": "RepositoryName",
+    "AWS::ECS::Cluster": "ClusterName",
+    "AWS::ECS::TaskDefinition": "Family",
+    "AWS::Logs::LogGroup": "LogGroupName",
+    "AWS::MSK::Cluster": "ClusterName",
+    "AWS::MSK::Configuration": "Name",
+    "AWS::ServiceDiscovery::PrivateDnsNamespace": "Name",
+}
+# CloudFormation makes their names up.
+_UNNAMED = {
+    "AWS::IAM::Role": "RoleName",
+    "AWS::RDS::DBInstance": "DBInstanceIdentifier",
+    "AWS::S3::Bucket": "BucketName",
+}
 
 
 def alarms_reach_somebody(assembly: Assembly) -> Iterator[str]:
@@ -130,6 +153,21 @@ def _too_many(assembly: Assembly) -> None:
     assembly.templates["cdn"]["Parameters"] = {"BootstrapVersion": {}}
 
 
+def environments_share_an_account(assembly: Assembly) -> Iterator[str]:
+    """Two of them have no name in common where AWS knows a name only once."""
+    prefixes = (f"pixlake-{assembly.stage}", f"pixlake_{assembly.stage}".replace("-", "_"))
+    for resource in assembly.resources():
+        name = resource.props.get(_NAMED.get(resource.type, ""))
+        if isinstance(name, str) and not any(prefix in name for prefix in prefixes):
+            yield f"{resource.name}: is named {name} in every environment"
+        if resource.type in _UNNAMED and _UNNAMED[resource.type] in resource.props:
+            yield f"{resource.name}: has a name of ours, so it cannot be replaced"
+
+
+def _one_name_for_all(assembly: Assembly) -> None:
+    assembly.one("platform", "Cluster").props["ClusterName"] = "pixlake"
+
+
 def nothing_names_an_account(assembly: Assembly) -> Iterator[str]:
     for stack, template in assembly.templates.items():
         for text in re.findall(r'"[^"]*"', json.dumps(template)):
@@ -149,4 +187,5 @@ RULES = (
     Rule(stacks_stand_on_earlier_ones, _circle),
     Rule(stacks_fit_into_cloudformation, _too_many, needs="AWS::CloudFront::Distribution"),
     Rule(nothing_names_an_account, _account),
+    Rule(environments_share_an_account, _one_name_for_all),
 )

@@ -188,6 +188,61 @@ def _clear(assembly: Assembly) -> None:
     assembly.one("data", "LakePolicy").props["PolicyDocument"]["Statement"].pop(0)
 
 
+def presets_are_made_once(assembly: Assembly) -> Iterator[str]:
+    """Workers may write presets: overwriting one would change what records say of images."""
+    guarded = {
+        assembly.text(policy.stack, resource)
+        for policy in assembly.resources("AWS::S3::BucketPolicy")
+        for statement in policy.props["PolicyDocument"]["Statement"]
+        if statement["Effect"] == "Deny"
+        and statement["Condition"] == {"Null": {"s3:if-none-match": "true"}}
+        and statement["Action"] == "s3:PutObject"
+        for resource in many(statement["Resource"])
+    }
+    for bucket in lakes(assembly):
+        if f"${{{bucket.stack}/{bucket.id}.Arn}}/{contract.PRESETS}/*" not in guarded:
+            yield f"{bucket.name}: a preset can be overwritten"
+
+
+def _overwriting(assembly: Assembly) -> None:
+    policy = assembly.one("data", "LakePolicy").props["PolicyDocument"]
+    policy["Statement"] = [
+        one for one in policy["Statement"] if one.get("Sid") != "PresetsAreMadeOnce"
+    ]
+
+
+def cloudfront_may_write_its_log(assembly: Assembly) -> Iterator[str]:
+    """It does so by an access list; where lists are off it refuses the whole distribution."""
+    for one in assembly.resources("AWS::CloudFront::Distribution"):
+        named = assembly.text(one.stack, one.props["DistributionConfig"]["Logging"]["Bucket"])
+        for bucket in assembly.resources(BUCKET):
+            if not named.startswith(f"${{{bucket.name}}}"):
+                continue
+            [rule] = bucket.props["OwnershipControls"]["Rules"]
+            if rule["ObjectOwnership"] != "BucketOwnerPreferred":
+                yield f"{bucket.name}: CloudFront cannot write its log there"
+
+
+def _no_lists(assembly: Assembly) -> None:
+    rules = assembly.one("foundation", "AccessLogs").props["OwnershipControls"]["Rules"]
+    rules[0]["ObjectOwnership"] = "BucketOwnerEnforced"
+
+
+def logs_stay_in_their_region(assembly: Assembly) -> Iterator[str]:
+    """S3 logs only to a bucket beside the one that is read."""
+    for bucket in assembly.resources(BUCKET):
+        target = bucket.props.get("LoggingConfiguration", {}).get("DestinationBucketName")
+        if target is not None:
+            stack = assembly.text(bucket.stack, target).removeprefix("${").split("/")[0]
+            if assembly.region(stack) != assembly.region(bucket.stack):
+                yield f"{bucket.name}: its log goes to another region"
+
+
+def _log_far_away(assembly: Assembly) -> None:
+    target = assembly.one("data", "Lake").props["LoggingConfiguration"]
+    assembly.one("replica", "Lake").props["LoggingConfiguration"] = target
+
+
 def buckets_are_encrypted(assembly: Assembly) -> Iterator[str]:
     for bucket in assembly.resources(BUCKET):
         rules = bucket.props.get("BucketEncryption", {}).get(
@@ -216,4 +271,7 @@ RULES = (
     Rule(buckets_are_private, _public),
     Rule(buckets_speak_tls_only, _clear),
     Rule(buckets_are_encrypted, _unencrypted),
+    Rule(presets_are_made_once, _overwriting),
+    Rule(cloudfront_may_write_its_log, _no_lists, needs="AWS::CloudFront::Distribution"),
+    Rule(logs_stay_in_their_region, _log_far_away),
 )

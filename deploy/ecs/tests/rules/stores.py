@@ -78,6 +78,27 @@ def _strangers(assembly: Assembly) -> None:
     cluster["ClientAuthentication"]["Unauthenticated"]["Enabled"] = True
 
 
+def brokers_are_asked_for(assembly: Assembly) -> Iterator[str]:
+    """A cluster has no attribute that names its brokers; revision 1 would be the first for ever."""
+    arn = "${streaming/Cluster.Arn}"
+    revision = assembly.one("streaming", "Cluster").props["ConfigurationInfo"]["Revision"]
+    if revision != {"Fn::GetAtt": ["Configuration", "LatestRevision.Revision"]}:
+        yield f"brokers stay at revision {revision} of their configuration"
+    for task in assembly.resources("AWS::ECS::TaskDefinition"):
+        if task.id != "Ingest":
+            continue
+        values = {
+            one["Name"]: assembly.text(task.stack, one["Value"])
+            for one in task.props["ContainerDefinitions"][0]["Environment"]
+        }
+        if values.get("NODE_KAFKA_CLUSTER_ARN") != arn or "KAFKA_BOOTSTRAP_SERVERS" in values:
+            yield f"{task.name}: does not ask MSK for its brokers"
+
+
+def _first_revision(assembly: Assembly) -> None:
+    assembly.one("streaming", "Cluster").props["ConfigurationInfo"]["Revision"] = 1
+
+
 def valkey_can_fail_over(assembly: Assembly) -> Iterator[str]:
     """With one node, or a token and no TLS, AWS refuses what CDK and cfn-lint pass."""
     for group in assembly.resources("AWS::ElastiCache::ReplicationGroup"):
@@ -93,7 +114,7 @@ def valkey_can_fail_over(assembly: Assembly) -> Iterator[str]:
 
 
 def _lonely_valkey(assembly: Assembly) -> None:
-    assembly.one("data", "Cache").props["ReplicasPerNodeGroup"] = 0
+    assembly.one("data", "Gcs").props["ReplicasPerNodeGroup"] = 0
 
 
 def accounts_survive(assembly: Assembly) -> Iterator[str]:
@@ -164,6 +185,7 @@ RULES = (
     Rule(messages_do_not_outlive_images, _long_retention),
     Rule(largest_image_fits_into_a_message, _small_messages),
     Rule(kafka_knows_its_clients, _strangers),
+    Rule(brokers_are_asked_for, _first_revision),
     Rule(valkey_can_fail_over, _lonely_valkey),
     Rule(accounts_survive, _public_database),
     Rule(tables_are_what_the_service_writes, _forgotten_column),

@@ -1,5 +1,6 @@
 """Ways in and out: CloudFront, the balancer, subnets, security groups."""
 
+import re
 from collections.abc import Iterator
 
 from tests.assembly import Assembly, Json, Resource
@@ -8,6 +9,18 @@ from tests.rules.rule import Rule
 GROUP = "AWS::EC2::SecurityGroup"
 _INGRESS = "AWS::EC2::SecurityGroupIngress"
 _ANYWHERE = {"0.0.0.0/0", "::/0"}
+_WAYS = {
+    ("CloudFront", "Alb", 443),
+    ("Alb", "Node", 8000),
+    ("Alb", "Node", 8001),
+    ("Node", "Node", "all"),
+    ("Node", "Database", 5433),
+    ("Node", "Cache", 6380),
+    ("Node", "Kafka", 9098),
+    ("Node", "Endpoints", 443),
+    # The dashboard of Ray, by VPN.
+    ("Vpn", "Node", 8265),
+}
 # AWS counts CloudFront's prefix list as so many rules; 60 are allowed in a group.
 _LIST_WEIGHT, _MOST_RULES = 55, 60
 # Serve keeps an idle connection for so long.
@@ -39,6 +52,27 @@ def nobody_comes_from_anywhere(assembly: Assembly) -> Iterator[str]:
 def _open_group(assembly: Assembly) -> None:
     group = next(one for one in assembly.resources(GROUP) if one.id.startswith("Node"))
     group.props["SecurityGroupIngress"] = [{"CidrIp": "0.0.0.0/0", "FromPort": 8265}]
+
+
+def ways_between_groups_are_these(assembly: Assembly) -> Iterator[str]:
+    """Ray's own ports run code for whoever reaches them: for its nodes only, and nobody else."""
+    for group, rule in ingress(assembly):
+        source = assembly.text("network", rule.get("SourceSecurityGroupId", "list"))
+        first, last = rule.get("FromPort"), rule.get("ToPort")
+        way = (_short(source), _short(group), first if first == last else "all")
+        if way not in _WAYS:
+            yield f"a way that nobody needs: {way}"
+
+
+def _short(group: str) -> str:
+    found = re.search(r"\b(Alb|Node|Database|Cache|Kafka|Vpn|Endpoints)", group)
+    return found[1] if found else "CloudFront"
+
+
+def _dashboard_for_the_balancer(assembly: Assembly) -> None:
+    for one in assembly.resources(_INGRESS):
+        if one.props.get("FromPort") == 8001:
+            one.props["FromPort"] = one.props["ToPort"] = 8265
 
 
 def rules_fit_into_a_group(assembly: Assembly) -> Iterator[str]:
@@ -229,6 +263,7 @@ def _cached(assembly: Assembly) -> None:
 
 RULES = (
     Rule(nobody_comes_from_anywhere, _open_group),
+    Rule(ways_between_groups_are_these, _dashboard_for_the_balancer),
     Rule(rules_fit_into_a_group, _two_lists),
     Rule(data_has_no_way_out, _way_out, needs="AWS::EC2::RouteTable"),
     Rule(zones_are_real, _dummy_zone, needs="AWS::EC2::Subnet"),
