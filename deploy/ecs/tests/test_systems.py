@@ -87,7 +87,7 @@ def test_large_runs_on_instances_with_shared_memory_and_two_cells(
     large = assemblies["large"]
     assert {"cell-a", "cell-b"} <= large.templates.keys()
     container = large.one("cell-a", "Worker").props["ContainerDefinitions"][0]
-    assert container["LinuxParameters"]["SharedMemorySize"] >= 4096
+    assert container["LinuxParameters"]["SharedMemorySize"] >= 1024
     assert _count(large, "AWS::ECS::CapacityProvider") == 2
     for group in large.resources("AWS::EC2::LaunchTemplate"):
         data = group.props["LaunchTemplateData"]
