@@ -1,6 +1,7 @@
 """Memory of all replicas and children while eight JPEGs of 36 megapixels come at once."""
 
 import uuid
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -9,6 +10,8 @@ from benchmarks.bench import Bench
 from benchmarks.figures import Target
 from benchmarks.memory import pss, watched
 from benchmarks.photos import GIANT
+from benchmarks.service import Service, words_of
+from benchmarks.where import part_of
 
 _TARGET = Target(2.0, 1.2, "GB", less=True)
 _AT_ONCE = 8
@@ -20,6 +23,8 @@ def run(bench: Bench) -> None:
     """PSS, so that memory which children share with their fork server counts once."""
     service, data = bench.service, GIANT.data
     peaks, before, rest = [], [], []
+    parts = _held_by_part(service)
+    bench.report.note("memory before, by part", unit="GB", **parts)
     for _ in range(bench.rounds):
         before.append(pss(service.workers()) / _GIGA)
         with watched(service.workers) as peak, ThreadPoolExecutor(_AT_ONCE) as threads:
@@ -28,9 +33,19 @@ def run(bench: Bench) -> None:
         peaks.append(peak.bytes / _GIGA)
         rest.append((pss(service.parts()) - pss(service.workers())) / _GIGA)
         service.forget_images()
+    parts = _held_by_part(service)
+    bench.report.note("memory after, by part", unit="GB", **parts)
     bench.report.raw("memory_before_giants", before, "GB")
     bench.report.raw("memory_of_ray_haproxy_and_broker", rest, "GB")
     bench.report.judge("memory, 8 x 36 megapixels at once", peaks, _TARGET)
+
+
+def _held_by_part(service: Service) -> dict[str, float]:
+    """PSS of replicas and children, GB."""
+    held: dict[str, float] = defaultdict(float)
+    for one in service.workers():
+        held[part_of(words_of(one))] += pss([one]) / _GIGA
+    return {part: round(size, 3) for part, size in sorted(held.items())}
 
 
 def _upload(bench: Bench, data: bytes) -> int:
