@@ -3,6 +3,9 @@
 Pixels less than half opaque do not count. Every function gives the same answer at every run.
 """
 
+import math
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -11,14 +14,15 @@ from processors.image import BGR, Image, Pixels
 from processors.job import Swatch
 from processors.thumbhash import thumbhash
 
-_GRID_SIDE = 128
-_BINS = 8
+_SMALL_SIDE = 24
+_GRID_OF_SMALL = 4  # a whole number: only then is averaging fast
+# No divisors of the grid's side, so all of its columns have a part.
+_COLORFULNESS_OF, _CLUSTERED_OF = 5, 37
 _VISIBLE_ALPHA = 128
 _CLUSTERS = 5
-_COLORFULNESS_OF = 3  # no divisor of the grid's side, so all of its columns have a part
 _ROUNDS, _CLOSE_ENOUGH = 10, 0.5
+_WHITE = 255
 _SEED = 5_489  # any; always the same
-_SMALL_SIDE = 24
 _SHARE_DIGITS = 4
 # R - G, and (R + G)/2 - B, of blue, green and red.
 _OPPONENTS = np.array([[0, -1, 1], [-1, 0.5, 0.5]], np.float32)
@@ -28,28 +32,14 @@ class Palette:
     """What is to be known of an image's colours; cheap to make."""
 
     def __init__(self, image: Image) -> None:
+        width, height = within(image, _SMALL_SIDE)
         grid = cv2.resize(
-            image.pixels, within(image, _GRID_SIDE), interpolation=cv2.INTER_NEAREST_EXACT
-        )
-        self._seen = _visible(grid.astype(np.uint8, copy=False))
-        whole = Image(grid.astype(np.uint8, copy=False))
-        self._small = whole.resized(*within(whole, _SMALL_SIDE)).pixels
-
-    def dominant_color(self) -> str:
-        """The most common colour, as `#rrggbb` in sRGB.
-
-        Each channel is cut into 8 ranges; of the 512 boxes the fullest wins, and the mean of its
-        pixels is the answer. Nothing visible gives `#ffffff`.
-        """
-        if not len(self._seen):
-            return "#ffffff"
-        row = self._seen.reshape(1, -1, BGR)
-        every = [0, 1, 2]
-        counts = cv2.calcHist([row], every, None, [_BINS] * BGR, [0, 256] * BGR)
-        fullest = np.array(np.unravel_index(int(counts.argmax()), counts.shape))
-        lowest = fullest * (256 // _BINS)
-        inside = cv2.inRange(row, lowest, lowest + 256 // _BINS - 1)
-        return _hex(cv2.mean(row, inside)[:BGR])
+            image.pixels,
+            (_GRID_OF_SMALL * width, _GRID_OF_SMALL * height),
+            interpolation=cv2.INTER_NEAREST_EXACT,
+        ).astype(np.uint8, copy=False)
+        self._seen = _visible(grid)
+        self._small = _averaged(grid, width, height)
 
     def colorfulness(self) -> float:
         """By Hasler and Süsstrunk (SPIE 5007, 2003): 0 for grey, 109 extremely colourful.
@@ -59,22 +49,22 @@ class Palette:
         """
         if not len(self._seen):
             return 0.0
-        some = self._seen[::_COLORFULNESS_OF].reshape(1, -1, BGR).astype(np.float32)
-        opponents = cv2.transform(some, _OPPONENTS)
+        some = self._seen[::_COLORFULNESS_OF].astype(np.float32)
+        opponents = cv2.transform(some.reshape(1, -1, BGR), _OPPONENTS)
         means, deviations = cv2.meanStdDev(opponents)
-        return float(np.hypot(*deviations.ravel()) + 0.3 * np.hypot(*means.ravel()))
+        return math.hypot(*deviations[:, 0]) + 0.3 * math.hypot(*means[:, 0])
 
     def dominant_colors(self) -> tuple[Swatch, ...]:
         """At most five colours and the share of pixels next to each, largest first.
 
-        k-means in CIELAB (D65) of the image at 24 pixels a side: k-means++ with a fixed seed,
-        at most 10 rounds. Where an image has fewer colours, fewer; nothing visible gives none.
+        k-means in CIELAB (D65) of up to 250 pixels of the grid: k-means++ with a fixed seed, at
+        most 10 rounds. Where an image has fewer colours, fewer; nothing visible gives none.
         """
-        few = _visible(self._small)
+        few = self._seen[::_CLUSTERED_OF].astype(np.float32)
         number = min(_CLUSTERS, len(few))
         if not number:
             return ()
-        unit = few.reshape(1, -1, BGR).astype(np.float32) / 255
+        unit = few.reshape(1, -1, BGR) / np.float32(_WHITE)
         # A column of them: OpenCV would take a single row of three numbers for three points.
         points = cv2.cvtColor(unit, cv2.COLOR_BGR2Lab).reshape(-1, 1, BGR)
         cv2.setRNGSeed(_SEED)
@@ -84,28 +74,34 @@ class Palette:
         )
         counts = np.bincount(labels.ravel(), minlength=number)
         colours = cv2.cvtColor(centres.reshape(1, -1, BGR), cv2.COLOR_Lab2BGR).reshape(-1, BGR)
-        return _swatches(np.clip(colours, 0, 1).astype(np.float32) * 255, counts)
+        return _swatches((_WHITE * colours).tolist(), counts.tolist())
 
     def thumbhash(self) -> bytes:
         """A placeholder of the whole image (`processors.thumbhash`)."""
-        code = cv2.COLOR_BGRA2RGBA if self._small.shape[2] > BGR else cv2.COLOR_BGR2RGBA
-        return thumbhash(cv2.cvtColor(self._small, code).astype(np.uint8, copy=False))
+        return thumbhash(self._small)
 
 
-def _swatches(colours: NDArray[np.float32], counts: NDArray[np.intp]) -> tuple[Swatch, ...]:
+def _swatches(colours: list[list[float]], counts: list[int]) -> tuple[Swatch, ...]:
     merged: dict[str, int] = {}
     for colour, count in zip(colours, counts, strict=True):
         if count:
             name = _hex(colour)
-            merged[name] = merged.get(name, 0) + int(count)
-    total = sum(merged.values())
+            merged[name] = merged.get(name, 0) + count
+    total = sum(counts)
     found = [Swatch(name, round(count / total, _SHARE_DIGITS)) for name, count in merged.items()]
     return tuple(sorted(found, key=lambda each: (-each.share, each.color)))
 
 
-def _hex(bgr: NDArray[np.float32] | tuple[float, ...]) -> str:
-    blue, green, red = (round(float(each)) for each in bgr)
+def _hex(bgr: Sequence[float]) -> str:
+    blue, green, red = (max(0, min(_WHITE, round(each))) for each in bgr)
     return f"#{red:02x}{green:02x}{blue:02x}"
+
+
+def _averaged(grid: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    if grid.shape[2] > BGR:
+        return Image(grid).resized(width, height).pixels.astype(np.uint8, copy=False)
+    small = cv2.resize(grid, (width, height), interpolation=cv2.INTER_AREA)
+    return small.astype(np.uint8, copy=False)
 
 
 def _visible(pixels: Pixels) -> NDArray[np.uint8]:

@@ -10,37 +10,56 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-Plane = NDArray[np.float64]
-_Channel = tuple[float, list[float], float]
+Planes = NDArray[np.float64]
+"""Rows x columns x planes."""
 
-# Of red, green and blue: luma, yellow-blue, red-green.
-_LPQ = np.array([[1 / 3, 1 / 2, 1], [1 / 3, 1 / 2, -1], [1 / 3, -1, 0]])
+_Channel = tuple[float, list[int], float]
+
+# Of blue, green and red: luma, yellow-blue, red-green. In whole numbers, and before any cosine,
+# for a grey image has no colour at all.
+_LPQ = np.array([[1.0, -2, 0], [1, 1, -1], [1, 1, 1]])
+_LPQ_SCALE = 1 / (255 * np.array([3, 2, 1]))
 _LUMA, _LUMA_BESIDE_ALPHA, _CHROMA, _ALPHA = 7, 5, 3, 5
+_COLOURS = 3
 
 
-def thumbhash(rgba: NDArray[np.uint8]) -> bytes:
-    """Of rows x columns x RGBA, not premultiplied; at most 100 pixels a side make sense."""
-    height, width = rgba.shape[:2]
-    scaled = rgba.astype(np.float64) / 255
-    alpha: Plane = scaled[..., 3]
-    colour = scaled[..., :3] * alpha[..., None]
-    visible = float(alpha.sum())
-    if has_alpha := visible < width * height:
-        mean = colour.sum((0, 1)) / visible if visible else np.zeros(3)
-        colour = colour + mean * (1 - alpha[..., None])  # over the mean of what is seen
-    lpq: Plane = np.moveaxis(colour @ _LPQ, 2, 0)
-    columns, rows = _frequencies(width, height, _LUMA_BESIDE_ALPHA if has_alpha else _LUMA)
-    found = _cosines(_LUMA, height) @ lpq @ _cosines(_LUMA, width).T / (width * height)
-    luma = _channel(found[0], max(columns, 3), max(rows, 3))
-    yellow, reddish = (_channel(each, _CHROMA, _CHROMA) for each in found[1:])
+def thumbhash(pixels: NDArray[np.uint8]) -> bytes:
+    """Of rows x columns x BGR or BGRA, not premultiplied; at most 100 pixels a side make sense."""
+    height, width = pixels.shape[:2]
+    colour, alpha = _over_its_mean(pixels)
+    columns, rows = _frequencies(width, height, _LUMA if alpha is None else _LUMA_BESIDE_ALPHA)
+    waves = _spectrum(colour @ _LPQ, _LUMA) * _LPQ_SCALE
+    lightness, yellowness, redness = waves.reshape(-1, _COLOURS).T.tolist()
+    luma = _channel(lightness, _LUMA, max(columns, 3), max(rows, 3))
+    yellow, reddish = (_channel(each, _LUMA, _CHROMA, _CHROMA) for each in (yellowness, redness))
     opacity = None
-    if has_alpha:
-        found = _cosines(_ALPHA, height) @ alpha @ _cosines(_ALPHA, width).T / (width * height)
-        opacity = _channel(found, _ALPHA, _ALPHA)
+    if alpha is not None:
+        opacity = _channel(_spectrum(alpha, _ALPHA).ravel().tolist(), _ALPHA, _ALPHA, _ALPHA)
     landscape = width > height
     head = _head(luma, yellow, reddish, opacity, rows if landscape else columns, landscape)
-    varying = [*luma[1], *yellow[1], *reddish[1], *(opacity[1] if opacity else ())]
-    return head + _packed([_rounded(15 * each) for each in varying])
+    return head + _packed(luma[1] + yellow[1] + reddish[1] + (opacity[1] if opacity else []))
+
+
+def _over_its_mean(pixels: NDArray[np.uint8]) -> tuple[Planes, Planes | None]:
+    """Colours, over the mean of what is seen; and alpha from 0 to 1, where there is any."""
+    colour = pixels[..., :_COLOURS].astype(np.float64)
+    if pixels.shape[2] == _COLOURS:
+        return colour, None
+    alpha: Planes = pixels[..., _COLOURS:] / 255
+    visible = float(alpha.sum())
+    if visible == alpha.size:
+        return colour, None
+    colour *= alpha
+    if visible:
+        colour += colour.sum((0, 1)) / visible * (1 - alpha)
+    return colour, alpha
+
+
+def _spectrum(planes: Planes, frequencies: int) -> Planes:
+    """Frequencies down x across x planes, by the number of pixels."""
+    height, width, number = planes.shape
+    down = _cosines(frequencies, height) @ planes.reshape(height, width * number)
+    return _cosines(frequencies, width) @ down.reshape(frequencies, width, number)
 
 
 def _frequencies(width: int, height: int, most: int) -> tuple[int, int]:
@@ -48,23 +67,31 @@ def _frequencies(width: int, height: int, most: int) -> tuple[int, int]:
     return max(1, _rounded(most * width / longer)), max(1, _rounded(most * height / longer))
 
 
-def _channel(found: Plane, columns: int, rows: int) -> _Channel:
-    """Mean; the other frequencies of the upper left triangle, 0 to 1; and what scales them."""
-    mean, *varying = found[:rows, :columns][_triangle(columns, rows)].tolist()
+def _channel(waves: list[float], across: int, columns: int, rows: int) -> _Channel:
+    """Mean; the other frequencies of the upper left triangle, 0 to 15; and what scales them."""
+    mean, *varying = [waves[each] for each in _triangle(across, columns, rows)]
     scale = max(*varying, -min(varying))
-    return mean, [0.5 + 0.5 / scale * each for each in varying] if scale else varying, scale
+    if not scale:
+        return mean, [0] * len(varying), scale
+    to_steps = 7.5 / scale
+    return mean, [int(8 + to_steps * each) for each in varying], scale  # 7.5, and a half to round
 
 
 @lru_cache(maxsize=64)
-def _triangle(columns: int, rows: int) -> NDArray[np.bool_]:
-    down, across = np.indices((rows, columns))
-    return across * rows < columns * (rows - down)
+def _triangle(across: int, columns: int, rows: int) -> tuple[int, ...]:
+    """Places in rows of `across` frequencies."""
+    return tuple(
+        across * row + column
+        for row in range(rows)
+        for column in range(columns)
+        if column * rows < columns * (rows - row)
+    )
 
 
 @lru_cache(maxsize=256)
-def _cosines(frequencies: int, samples: int) -> Plane:
+def _cosines(frequencies: int, samples: int) -> Planes:
     places = (np.arange(samples) + 0.5) * np.pi / samples
-    waves: Plane = np.cos(np.arange(frequencies)[:, None] * places)
+    waves: Planes = np.cos(np.arange(frequencies)[:, None] * places) / samples
     return waves
 
 
