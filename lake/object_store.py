@@ -31,6 +31,7 @@ from obstore.store import LocalStore, MemoryStore, S3Store
 from lake.errors import AlreadyExists, KeyMissing, LakeError, Mismatch, StoreFull, StoreUnavailable
 from lake.local_files import delete_files, read_files, walk_files
 from lake.local_writing import LocalWriter
+from lake.many import answers
 from lake.settings import LakeSettings
 from lake.stored import Stored
 
@@ -50,9 +51,6 @@ _SINGLE_PUT = 5 * 2**30
 _CHUNK = 256 * 1024
 # What S3 answers at most.
 _LIST_PAGE = 1000
-# Requests of one `read_many` or `delete_many` under way: enough to hide S3's latency, few enough
-# for one client.
-_AT_ONCE = 32
 # Of Linux: no space left on device, quota exceeded; as Rust and as Python write them.
 _FULL = ("os error 28)", "os error 122)", "[Errno 28]", "[Errno 122]")
 
@@ -163,13 +161,7 @@ class ObjectStore:
         if self.root is not None:
             with _translated("many keys"):
                 return await asyncio.to_thread(delete_files, self.root, keys)
-        limit = asyncio.Semaphore(_AT_ONCE)
-
-        async def delete(key: str) -> None:
-            async with limit:
-                await self.delete(key)
-
-        await asyncio.gather(*map(delete, keys))
+        await answers(self.delete, keys)
         return None
 
     async def objects(self, prefix: str) -> list[Stored]:
@@ -200,16 +192,14 @@ class ObjectStore:
         if self.root is not None:
             with _translated("many keys"):
                 return await asyncio.to_thread(read_files, self.root, keys)
-        limit = asyncio.Semaphore(_AT_ONCE)
 
         async def read(key: str) -> bytes | None:
-            async with limit:
-                try:
-                    return (await self.get(key))[0]
-                except KeyMissing:
-                    return None
+            try:
+                return (await self.get(key))[0]
+            except KeyMissing:
+                return None
 
-        return list(await asyncio.gather(*map(read, keys)))
+        return await answers(read, keys)
 
     async def page(self, prefix: str, limit: int, after: str | None = None) -> list[Stored]:
         """The first `limit` objects below a folder by key, or the first behind the key `after`."""

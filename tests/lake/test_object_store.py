@@ -1,3 +1,4 @@
+import asyncio
 import errno
 import os
 from pathlib import Path
@@ -8,6 +9,7 @@ from lake.errors import StoreFull, StoreUnavailable, StoreUntrustworthy
 from lake.object_store import Buffer, ObjectStore
 from lake.probe import probe
 from lake.settings import LakeSettings
+from lake.stored import Stored
 from tests.suites.object_store import ObjectStoreSuite
 
 
@@ -95,3 +97,30 @@ async def test_what_is_acknowledged_is_on_the_disk_if_asked_for(
     staged, *folders = synced
     assert staged.startswith(f"{tmp_path}/new/folder/file#")
     assert folders == [f"{tmp_path}/new/folder", f"{tmp_path}/new", str(tmp_path)]
+
+
+class Gone(ObjectStore):
+    """A store that is away for good, and counts who asks."""
+
+    asked = 0
+
+    async def delete(self, key: str) -> None:
+        self.asked += 1
+        await asyncio.sleep(0)
+        raise StoreUnavailable(key)
+
+    async def get(self, key: str) -> tuple[bytes, Stored]:
+        await self.delete(key)
+        raise AssertionError
+
+
+async def test_a_store_that_is_away_is_not_asked_for_everything() -> None:
+    store = Gone.open(LakeSettings(store_url="memory://"))
+    assert isinstance(store, Gone)
+    keys = [f"{n}" for n in range(10_000)]
+    for many in (store.read_many, store.delete_many):
+        with pytest.raises(StoreUnavailable):
+            await many(keys)
+    for _ in range(100):  # whoever is left would go on now
+        await asyncio.sleep(0)
+    assert store.asked < 200
