@@ -46,7 +46,11 @@ class _Form:
             moment: datetime | None = said[name]
             if moment is not None and moment.utcoffset() != offset:
                 return False
-        return all(form.fits(one) for name, form in self.lists for one in said[name] or ())
+        for name, form in self.lists:
+            for one in said[name] or ():
+                if not form.fits(one):
+                    return False
+        return True
 
     def line(self, row: BaseModel) -> bytes:
         """The row, and a newline."""
