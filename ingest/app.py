@@ -13,6 +13,7 @@ from lake.lake import Commit
 from lake.rejections import Refusal, Settled
 from processors import deployment as processors_deployment
 from processors.job import ImageJob
+from processors.kept_memory import keep_memory
 from processors.preset import PresetName
 from processors.worker import Failure
 
@@ -31,6 +32,8 @@ class KafkaIngest:
     """
 
     async def __init__(self, settings: IngestSettings) -> None:  # type: ignore[misc]  # Serve awaits it
+        # What is read and handed on is large, and gone within a second.
+        keep_memory()
         self._consumer = Consumer(settings, submit=self._submit, note=self._note)
         self._preset = PresetName.parse(settings.default_preset)
         self._run = asyncio.create_task(self._consume())

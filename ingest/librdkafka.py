@@ -99,8 +99,10 @@ def consumer_config(settings: IngestSettings) -> Config:
         "queued.min.messages": 100,
         "queued.max.messages.kbytes": 32 * 1024,
         "fetch.queue.backoff.ms": 50,
+        # Of a partition, and of all: an answer is one piece of memory, and from 32 MiB on the
+        # allocator can't use it again. A larger message comes alone.
         "fetch.message.max.bytes": 8 * 1024 * 1024,
-        "fetch.max.bytes": 32 * 1024 * 1024,
+        "fetch.max.bytes": 8 * 1024 * 1024,
         # Only a sanity check on answers, no memory: a message above it would stop its partition
         # for good, so it is far above what any topic takes.
         "receive.message.max.bytes": 1_000_000_000,

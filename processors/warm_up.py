@@ -1,7 +1,6 @@
 """One small image through every codec: what loads late loads now, while files can be opened."""
 
 import base64
-import ctypes
 import io
 import zlib
 
@@ -12,16 +11,12 @@ from PIL import AvifImagePlugin, Image, ImageCms
 from processors import heif
 from processors.codec import OutputFormat
 from processors.formats import FORMATS, HEIC, JPEG
+from processors.kept_memory import keep_memory
 from processors.operations import Fit, Watermark
 from processors.pipeline import process
 from processors.preset import Preset, RenditionSpec
 from processors.settings import Limits
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-# The pixels of most photographs at the size they are decoded to; glibc takes no more.
-_REUSED_BYTES = 32 << 20
-# Kept for the next image; what is beyond goes back to the system.
-_KEPT_BYTES = 64 << 20
 # 64 x 64 pixels of one colour, deflated: OpenCV cannot make one.
 _SMALL_HEIC = (
     b"eNpjYGCQSSupLMhIzUxmAILczDRDEDs3MzGNgYHRKTe1JJEBAhQzUnKKoGyGgszkEgY0oJSZkw82xMWBgREIgYAxDUID"
@@ -36,7 +31,7 @@ def warm_up() -> None:
 
     Raises RuntimeError where OpenCV lacks a codec.
     """
-    _keep_memory()
+    keep_memory()
     cv2.setNumThreads(1)
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     # Our own limits are checked before Pillow's, which would only warn.
@@ -61,18 +56,6 @@ def warm_up() -> None:
     if heif.available():
         process(zlib.decompress(base64.b64decode(_SMALL_HEIC)), everything, Limits())
     _warm_up_pillow()
-
-
-def _keep_memory() -> None:
-    """Give the same pages to one image after another.
-
-    Fetched anew for each, which is what happens by default, they take a third of the time that a
-    small photograph takes in all.
-    """
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):  # not in every C library
-        libc.mallopt(_M_MMAP_THRESHOLD, _REUSED_BYTES)
-        libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
 def _warm_up_pillow() -> None:
