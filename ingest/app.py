@@ -9,13 +9,12 @@ from ingest.consumer import Consumer
 from ingest.default_preset import until_known
 from ingest.errors import WorkersUnavailable
 from ingest.settings import IngestSettings
-from lake.lake import Commit
 from lake.rejections import Refusal, Settled
 from processors import deployment as processors_deployment
+from processors.answers import Answer
 from processors.job import ImageJob
 from processors.kept_memory import keep_memory
 from processors.preset import PresetName
-from processors.worker import Failure
 
 APP = "ingest"
 NAME = "KafkaIngest"
@@ -65,7 +64,7 @@ class KafkaIngest:
         )
         await processors.check_preset.remote(name)
 
-    async def _submit(self, jobs: list[ImageJob]) -> list[Commit | Failure]:
+    async def _submit(self, jobs: list[ImageJob]) -> list[Answer]:
         """Hand a batch to some replica of the processors, its bytes by reference.
 
         Raises WorkersUnavailable if none took it, RayError if the one that took it died.
@@ -74,7 +73,7 @@ class KafkaIngest:
             processors_deployment.NAME, processors_deployment.APP
         )
         try:
-            answer: list[Commit | Failure] = await processors.handle_many.remote(jobs)
+            answer: list[Answer] = await processors.handle_many.remote(jobs)
         except (
             serve_exceptions.BackPressureError,
             serve_exceptions.DeploymentUnavailableError,

@@ -18,12 +18,11 @@ from ingest.errors import (
 from ingest.messages import Message, Rejection
 from ingest.offsets import Ticket
 from ingest.settings import IngestSettings
-from lake.lake import Commit
 from lake.rejections import Refusal, Settled
 from lake.schema import ImageRecord
 from lake.tables import Rejected
+from processors.answers import Answer
 from processors.job import ImageJob
-from processors.worker import Failure
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +30,7 @@ _log = logging.getLogger(__name__)
 _FIRST_WAIT_SECONDS = 0.2
 _LONGEST_WAIT_SECONDS = 10.0
 
-Submit = Callable[[list[ImageJob]], Awaitable[list[Commit | Failure]]]
+Submit = Callable[[list[ImageJob]], Awaitable[list[Answer]]]
 """One answer a job, in order. Raises WorkersUnavailable when nobody took the batch; anything
 else it raises is held against the batch."""
 
@@ -111,7 +110,7 @@ class Delivery:
         done = await asyncio.gather(*map(self._end, flights, slots))
         return [flight for flight, settled in zip(flights, done, strict=True) if not settled]
 
-    async def _answers(self, flights: list[Flight]) -> list[Commit | Failure]:
+    async def _answers(self, flights: list[Flight]) -> list[Answer]:
         jobs = [flight.job for flight in flights if isinstance(flight.job, ImageJob)]
         if len(flights) == 1 and self._suspicious(flights[0]):
             async with self._alone:
@@ -122,15 +121,15 @@ class Delivery:
             raise RuntimeError(f"{len(slots)} answers for {len(jobs)} jobs")
         return slots
 
-    async def _in_time(self, jobs: list[ImageJob]) -> list[Commit | Failure]:
+    async def _in_time(self, jobs: list[ImageJob]) -> list[Answer]:
         async with asyncio.timeout(self._settings.kafka_submit_timeout_seconds):
             return await self._submit(jobs)
 
-    async def _end(self, flight: Flight, slot: Commit | Failure) -> bool:
+    async def _end(self, flight: Flight, slot: Answer) -> bool:
         """Settle it as its answer says; False: it has to come again."""
-        if isinstance(slot, Commit):
+        if isinstance(slot, str):
             self._in_a_row = 0
-            self._settle(flight, slot.outcome)
+            self._settle(flight, slot)
             return True
         ruling = verdict(slot.code, retry=slot.retry)
         if ruling == "retry":

@@ -6,12 +6,13 @@ from lake.errors import LakeError
 from lake.lake import Commit, Lake
 from lake.rejections import Refusal, Settled
 from lake.settings import LakeSettings
+from processors.answers import Answer, answers
 from processors.errors import ProcessorError
 from processors.job import ImageJob
 from processors.preset import PresetName
 from processors.protocol import Protections
 from processors.settings import ProcessorSettings
-from processors.worker import Failure, Worker
+from processors.worker import Worker
 
 # The doors look replicas up by these names, so they are part of the contract between packages.
 APP = "processors"
@@ -39,9 +40,9 @@ class ImageProcessor:
         self._lake = await Lake.open(lake)
         self._worker = await Worker.start(self._lake, processors)
 
-    async def handle_many(self, jobs: list[ImageJob]) -> list[Commit | Failure]:
+    async def handle_many(self, jobs: list[ImageJob]) -> list[Answer]:
         """Process and commit every job; a failure stands in its job's slot, nothing is raised."""
-        return await self._worker.handle_many(jobs)
+        return answers(await self._worker.handle_many(jobs))
 
     async def has_room(self) -> bool:
         """Whether an image of another node's would be taken now; asked before its bytes go out."""

@@ -5,25 +5,21 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
 
 from ingest.consumer import Consumer
 from ingest.delivery import Note, Submit
 from ingest.settings import IngestSettings
-from lake.lake import Commit
 from lake.rejections import Refusal, Settled
-from lake.schema import ImageRecord
 from lake.tables import REJECTIONS, Rejected
+from processors.answers import Answer
 from processors.job import ImageJob
 from processors.worker import Failure
 
 _DEADLINE_SECONDS = 40
 
 
-def committed_as(job: ImageJob, outcome: str = "created") -> Commit:
-    known: dict[str, Any] = {"image_id": job.image_id}
-    record = ImageRecord.model_construct(**known)
-    return Commit("replayed" if outcome == "replayed" else "created", record)
+def created(_: ImageJob) -> Answer:
+    return "created"
 
 
 def refused(code: str = "not_an_image", limit: float | None = None) -> Failure:
@@ -43,7 +39,7 @@ def rejected(refusal: Refusal) -> Rejected:
 class Workers:
     """Answers each job by `answer`; every call and every job is remembered."""
 
-    def __init__(self, answer: Callable[[ImageJob], Commit | Failure] = committed_as) -> None:
+    def __init__(self, answer: Callable[[ImageJob], Answer] = created) -> None:
         self.answer = answer
         self.gate = asyncio.Event()
         self.gate.set()
@@ -52,12 +48,12 @@ class Workers:
         self.batches: list[int] = []
         self.noted: list[Refusal] = []
 
-    async def submit(self, jobs: list[ImageJob]) -> list[Commit | Failure]:
+    async def submit(self, jobs: list[ImageJob]) -> list[Answer]:
         self.batches.append(len(jobs))
         self.jobs += jobs
         await self.gate.wait()
         answers = [self.answer(job) for job in jobs]
-        self.done += [j for j, a in zip(jobs, answers, strict=True) if isinstance(a, Commit)]
+        self.done += [j for j, a in zip(jobs, answers, strict=True) if isinstance(a, str)]
         return answers
 
     async def note(self, refusal: Refusal) -> Settled:

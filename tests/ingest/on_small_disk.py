@@ -5,11 +5,12 @@ import asyncio
 import cv2
 import numpy as np
 
-from lake.lake import Commit, Lake
+from lake.lake import Lake
 from lake.settings import LakeSettings
+from processors.answers import Answer, answers
 from processors.job import ImageJob
 from processors.settings import ProcessorSettings
-from processors.worker import Failure, Worker
+from processors.worker import Worker
 from tests.ingest.conftest import Stage
 from tests.ingest.doubles import running, until
 from tests.servers.small_disk import Ballast, small_disk
@@ -34,9 +35,9 @@ async def test_the_stream_waits_for_room(stage: Stage) -> None:
     worker = await Worker.start(lake, ProcessorSettings(sandbox_children=1))
     sent: dict[str, bytes] = {}
 
-    async def submit(jobs: list[ImageJob]) -> list[Commit | Failure]:
+    async def submit(jobs: list[ImageJob]) -> list[Answer]:
         sent.update((job.image_id, job.data.tobytes()) for job in jobs)
-        return await worker.handle_many(jobs)
+        return answers(await worker.handle_many(jobs))
 
     ballast = Ballast(disk)
     # Room for some of them.

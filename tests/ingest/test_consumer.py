@@ -10,13 +10,12 @@ import pytest
 from ingest.consumer import Consumer
 from ingest.errors import KafkaUnavailable, StreamStopped, TooManyDeadLetters, WorkersUnavailable
 from lake.errors import StoreUnavailable
-from lake.lake import Commit
 from lake.rejections import Refusal, Settled
+from processors.answers import Answer
 from processors.errors import UnknownPreset
 from processors.job import ImageJob
-from processors.worker import Failure
 from tests.ingest.conftest import Stage
-from tests.ingest.doubles import Workers, committed_as, refused, running, unavailable, until
+from tests.ingest.doubles import Workers, refused, running, unavailable, until
 from tests.ingest.wire import Sent
 
 
@@ -44,7 +43,7 @@ async def test_every_message_is_submitted_once_and_committed(
 
 async def test_a_refused_message_is_a_dead_letter_and_the_stream_goes_on(stage: Stage) -> None:
     workers = Workers(
-        lambda job: refused("too_many_pixels", 5) if value_of(job) == b"bad" else committed_as(job)
+        lambda job: refused("too_many_pixels", 5) if value_of(job) == b"bad" else "created"
     )
     await stage.send(Sent(b"one"), Sent(b"bad", headers=[("camera", b"7")], key=b"k"), Sent(b"two"))
     async with running(stage.settings(), workers.submit):
@@ -141,8 +140,8 @@ async def test_a_dead_letter_too_large_for_its_topic_goes_without_its_value(stag
 async def test_nothing_is_committed_past_what_is_not_durable(stage: Stage) -> None:
     away = True
 
-    def answer(job: ImageJob) -> Commit | Failure:
-        return unavailable() if away and value_of(job) == b"2" else committed_as(job)
+    def answer(job: ImageJob) -> Answer:
+        return unavailable() if away and value_of(job) == b"2" else "created"
 
     workers = Workers(answer)
     await stage.send_values([b"0", b"1", b"2", b"3", b"4"])
@@ -159,8 +158,8 @@ async def test_nothing_is_committed_past_what_is_not_durable(stage: Stage) -> No
 async def test_one_stuck_message_pauses_its_partition_only(wide_stage: Stage) -> None:
     stuck = True
 
-    def answer(job: ImageJob) -> Commit | Failure:
-        return unavailable() if stuck and value_of(job) == b"stuck" else committed_as(job)
+    def answer(job: ImageJob) -> Answer:
+        return unavailable() if stuck and value_of(job) == b"stuck" else "created"
 
     workers = Workers(answer)
     # Two read-aheads: the partition may be paused only after what came with the stuck message.
@@ -178,7 +177,7 @@ async def test_one_stuck_message_pauses_its_partition_only(wide_stage: Stage) ->
 
 async def test_erased_moves_on_without_a_dead_letter_and_a_conflict_with_one(stage: Stage) -> None:
     answers = {b"erased": refused("image_erased"), b"conflict": refused("idempotency_conflict")}
-    workers = Workers(lambda job: answers.get(value_of(job)) or committed_as(job, "replayed"))
+    workers = Workers(lambda job: answers.get(value_of(job)) or "replayed")
     await stage.send_values([b"erased", b"conflict", b"again"])
     async with running(stage.settings(), workers.submit) as consumer:
         await stage.until_committed(3)
@@ -191,7 +190,7 @@ async def test_erased_moves_on_without_a_dead_letter_and_a_conflict_with_one(sta
 async def test_what_kills_its_worker_is_found_and_dead_lettered(stage: Stage) -> None:
     workers = Workers()
 
-    async def submit(jobs: list[ImageJob]) -> list[Commit | Failure]:
+    async def submit(jobs: list[ImageJob]) -> list[Answer]:
         if any(value_of(job) == b"poison" for job in jobs):
             raise RuntimeError("the replica died")
         return await workers.submit(jobs)
@@ -213,7 +212,7 @@ async def test_workers_that_are_away_are_nobodys_fault(
     refusals = 7  # more than it takes to call a message poison
     monkeypatch.setattr("ingest.delivery._LONGEST_WAIT_SECONDS", 0.2)
 
-    async def submit(jobs: list[ImageJob]) -> list[Commit | Failure]:
+    async def submit(jobs: list[ImageJob]) -> list[Answer]:
         nonlocal refusals
         refusals -= 1
         if refusals > 0:
@@ -230,7 +229,7 @@ async def test_a_submit_that_hangs_or_is_cancelled_is_tried_again(stage: Stage) 
     workers = Workers()
     calls = 0
 
-    async def submit(jobs: list[ImageJob]) -> list[Commit | Failure]:
+    async def submit(jobs: list[ImageJob]) -> list[Answer]:
         nonlocal calls
         calls += 1
         if calls == 1:
@@ -256,7 +255,7 @@ async def test_what_is_under_way_stays_within_its_bound(stage: Stage, full: str)
     seen = 0
 
     class Slow(Workers):
-        async def submit(self, jobs: list[ImageJob]) -> list[Commit | Failure]:
+        async def submit(self, jobs: list[ImageJob]) -> list[Answer]:
             nonlocal seen
             status = consumer.status()
             seen = max(seen, status.inflight_messages)
@@ -313,7 +312,7 @@ async def test_stop_does_not_wait_for_ever(stage: Stage) -> None:
 
 async def test_dead_letters_may_be_limited(stage: Stage) -> None:
     await stage.send_values([b"good", *[b"bad"] * 10])
-    workers = Workers(lambda job: refused() if value_of(job) == b"bad" else committed_as(job))
+    workers = Workers(lambda job: refused() if value_of(job) == b"bad" else "created")
     settings = stage.settings(kafka_max_dead_letters_in_a_row=3, kafka_batch_messages=1)
     consumer = Consumer(settings, workers.submit, workers.note)
     with pytest.raises(TooManyDeadLetters):

@@ -12,11 +12,12 @@ import pytest
 from pydantic import SecretStr
 
 from ingest.consumer import Consumer
-from lake.lake import Commit, Lake
+from lake.lake import Lake
 from lake.settings import LakeSettings
+from processors.answers import Answer, answers
 from processors.job import ImageJob
 from processors.settings import ProcessorSettings
-from processors.worker import Failure, Worker
+from processors.worker import Worker
 from tests.ingest.conftest import Stage
 from tests.ingest.doubles import running, until
 from tests.servers.s3 import S3Server
@@ -53,10 +54,10 @@ class Workers:
     worker: Worker
     acknowledged: dict[str, bytes]
 
-    async def submit(self, jobs: list[ImageJob]) -> list[Commit | Failure]:
-        slots = await self.worker.handle_many(jobs)
+    async def submit(self, jobs: list[ImageJob]) -> list[Answer]:
+        slots = answers(await self.worker.handle_many(jobs))
         for job, slot in zip(jobs, slots, strict=True):
-            if isinstance(slot, Commit):
+            if isinstance(slot, str):
                 self.acknowledged[job.image_id] = job.data.tobytes()
         return slots
 

@@ -7,14 +7,15 @@ import cv2
 import numpy as np
 import pytest
 
-from lake.lake import Commit, Lake
+from lake.lake import Lake
 from lake.rows import decode_chain_file
 from lake.settings import LakeSettings
 from lake.tables import REJECTION_TABLE
+from processors.answers import Answer, answers
 from processors.job import ImageJob
 from processors.settings import ProcessorSettings
 from processors.trial import try_out
-from processors.worker import Failure, Worker
+from processors.worker import Worker
 from tests.ingest.conftest import Stage
 from tests.ingest.doubles import running, until
 from tests.ingest.wire import Sent
@@ -47,9 +48,9 @@ async def test_images_records_and_dead_letters(
     worker = await Worker.start(lake, ProcessorSettings(sandbox_children=1))
     taken: list[ImageJob] = []
 
-    async def submit(jobs: list[ImageJob]) -> list[Commit | Failure]:
+    async def submit(jobs: list[ImageJob]) -> list[Answer]:
         taken.extend(jobs)
-        return await worker.handle_many(jobs)
+        return answers(await worker.handle_many(jobs))
 
     await stage.send(
         *(Sent(photo(seed)) for seed in range(5)),
@@ -110,8 +111,12 @@ async def test_presets_of_the_store(stage: Stage, event: list[tuple[str, bytes |
         Sent(photo(2), headers=named(b"nope")),
         Sent(photo(3), headers=named(b"shop@1")),
     )
+
+    async def submit(jobs: list[ImageJob]) -> list[Answer]:
+        return answers(await worker.handle_many(jobs))
+
     try:
-        submit, note = worker.handle_many, lake.rejections.settle
+        note = lake.rejections.settle
         async with running(stage.settings(), submit, note) as first:
             await stage.until_committed(3)
             assert first.status().outcomes == {"created": 2, "dead-lettered": 1}

@@ -5,17 +5,16 @@ import sys
 
 from ingest.consumer import Consumer
 from ingest.settings import IngestSettings
-from lake.lake import Commit
+from processors.answers import Answer
 from processors.job import ImageJob
-from processors.worker import Failure
-from tests.ingest.doubles import Workers, committed_as
+from tests.ingest.doubles import Workers, created
 
 
-async def submit(jobs: list[ImageJob]) -> list[Commit | Failure]:
+async def submit(jobs: list[ImageJob]) -> list[Answer]:
     for job in jobs:
         sys.stdout.write(f"{job.image_id}\n")
     sys.stdout.flush()
-    return [committed_as(job) for job in jobs]
+    return [created(job) for job in jobs]
 
 
 if __name__ == "__main__":
