@@ -49,7 +49,7 @@ class IngestSettings(BaseSettings):
         description="bytes of messages under way at once; may be exceeded by one message",
     )
     kafka_max_inflight_messages: int = Field(
-        default=128, ge=1, le=100_000, description="messages under way at once"
+        default=256, ge=1, le=100_000, description="messages under way at once"
     )
     kafka_max_uncommitted_messages: int = Field(
         default=2000,
@@ -58,10 +58,13 @@ class IngestSettings(BaseSettings):
         "partition is paused. Bounds what a crash repeats",
     )
     kafka_batch_messages: int = Field(
-        default=16, ge=1, le=10_000, description="messages handed to a worker at once"
+        default=32, ge=1, le=10_000, description="messages handed to a worker at once"
     )
     kafka_batch_bytes: int = Field(
-        default=4_000_000, ge=1, description="bytes handed to a worker at once; one message may"
+        default=8_000_000,
+        ge=1,
+        description="bytes handed to a worker at once; one message may have more. Each batch costs "
+        "some 10 ms of a core; for all workers to be busy, one for each must be under way",
     )
     kafka_submit_timeout_seconds: float = Field(
         default=120, gt=0, description="longest time that workers may take for a batch"
