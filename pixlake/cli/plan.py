@@ -162,6 +162,6 @@ def _doubt() -> None:
     doubtful = [entry for entry in known if not entry["checked"]]
     print(
         f"\nprices of {prices()['region']}, noted {prices()['noted']}; {len(doubtful)} of "
-        f"{len(known)} are from memory, not checked against AWS's own pages: do that before you "
-        "rely on them (docs/capacity.md)"
+        f"{len(known)} are from memory, the others from those who quote AWS: look at its own pages "
+        "before you rely on them (docs/capacity.md)"
     )
