@@ -1,14 +1,6 @@
 """What a task of ECS runs, without Ray: `make cluster-rehearsal` tries it with all of it."""
 
-import http.client
-import os
 import re
-import signal
-import socket
-import stat
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -28,15 +20,9 @@ from pydantic import SecretStr
 from ingest.librdkafka import client_config
 from ingest.settings import IngestSettings
 from pixlake.embedded.ports import free_port
+from tests.deploy.probe import asked
 
 IMAGE = Path(__file__).parents[2] / "deploy" / "ecs" / "image"
-# As `ray start --block`: it stays, tells what it was asked, and ends on SIGTERM.
-RAY = """\
-#!/bin/sh
-echo "$@" >> {said}
-trap 'echo SIGTERM >> {said}; exit 1' TERM
-while :; do sleep 0.05; done
-"""
 
 
 def settings(scratch: Path, **more: Any) -> NodeSettings:
@@ -62,14 +48,6 @@ def serve() -> Iterator[tuple[int, list[int]]]:
     server.shutdown()
     thread.join()
     server.server_close()
-
-
-def asked(port: int) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    connection.request("GET", "/-/healthz")
-    status = connection.getresponse().status
-    connection.close()
-    return status
 
 
 def test_the_balancer_hears_no_before_serve_stops(serve: tuple[int, list[int]]) -> None:
@@ -103,76 +81,6 @@ def test_ecs_looks_for_the_processes_of_a_node(
     kind: str, names: set[str], *, expected: bool
 ) -> None:
     assert alive(kind, names) is expected
-
-
-@pytest.fixture
-def fake_ray(tmp_path: Path) -> tuple[dict[str, str], Path]:
-    """An environment whose `ray` writes down what happens to it, and the file it writes to."""
-    programs, said = tmp_path / "bin", tmp_path / "said"
-    programs.mkdir()
-    (programs / "ray").write_text(RAY.format(said=said))
-    (programs / "ray").chmod(stat.S_IRWXU)
-    (programs / "python").symlink_to(sys.executable)
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    paths = [str(IMAGE), str(IMAGE.parents[2]), *sys.path]
-    return {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
-        "NODE_STAGE": "s",
-        "NODE_CELL": "a",
-        "NODE_HEAD": "127.0.0.1",
-        "NODE_ADDRESS": "127.0.0.1",
-        "NODE_SCRATCH": str(scratch),
-        "NODE_LEAVE_SECONDS": "0.5",
-        "NODE_RAY": str(programs / "ray"),
-        "NODE_API_PORT": str(free_port()),
-        "NODE_HEALTH_PORT": str(free_port()),
-    }, said
-
-
-def until(condition: Any) -> None:
-    ends = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < ends
-        time.sleep(0.05)
-
-
-def test_a_worker_joins_late_and_leaves_in_order(fake_ray: tuple[dict[str, str], Path]) -> None:
-    environment, said = fake_ray
-    head = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "node", "worker"],
-        env={**environment, "NODE_HEAD_PORT": str(head)},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    assert "waiting for the head" in process.stderr.readline()
-    assert not said.exists()
-    with socket.create_server(("127.0.0.1", head)):
-        until(said.exists)
-        assert f"--address=127.0.0.1:{head}" in said.read_text()
-        process.send_signal(signal.SIGTERM)
-        until(lambda: asked(int(environment["NODE_HEALTH_PORT"])) == 503)
-        assert "SIGTERM" not in said.read_text()
-        assert process.wait(30) == 0
-    process.stderr.close()
-    assert said.read_text().endswith("SIGTERM\n")
-
-
-def test_a_worker_without_a_head_gives_up(fake_ray: tuple[dict[str, str], Path]) -> None:
-    environment, said = fake_ray
-    done = subprocess.run(
-        [sys.executable, "-m", "node", "worker"],
-        env={**environment, "NODE_HEAD_PORT": str(free_port()), "NODE_JOIN_SECONDS": "0.5"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert "no head at" in done.stderr
-    assert not said.exists()
 
 
 @pytest.mark.parametrize("kind", ["head", "worker", "ingest"])
@@ -301,15 +209,3 @@ def test_the_kafka_door_asks_msk_for_its_brokers(
     read = IngestSettings()
     assert read.kafka_bootstrap_servers == "b-1.x:9098,b-2.x:9098"
     assert client_config(read)["sasl.mechanism"] == "OAUTHBEARER"
-
-
-def test_other_words_go_to_the_command(fake_ray: tuple[dict[str, str], Path]) -> None:
-    environment, _ = fake_ray
-    done = subprocess.run(
-        [sys.executable, "-m", "node", "version"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stdout.startswith("pixlake ")

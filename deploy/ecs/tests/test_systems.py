@@ -233,6 +233,16 @@ def test_logs_metrics_alarms_and_a_dashboard(assembly: Assembly) -> None:
     assert insights == [{"Name": "containerInsights", "Value": "enhanced"}]
 
 
+def test_what_prometheus_has_of_nodes_is_on_the_dashboard(assembly: Assembly) -> None:
+    """The nodes pass it on themselves: tests/deploy/test_figures.py."""
+    body = json.loads(assembly.text_of_dashboard())
+    series = [one for widget in body["widgets"] for one in widget["properties"]["metrics"]]
+    shown = {(one[1], one[-1]) for one in series if "Kind" in one}
+    assert {("Requests", "worker"), ("LoopLag", "ingest"), ("KilledForMemory", "head")} <= shown
+    running = {one[5] for one in series if "Kind" in one}
+    assert running == {name[-1] for name in assembly.templates if name.startswith("cell-")}
+
+
 def test_accounts_are_backed_up_daily(assembly: Assembly) -> None:
     plan = assembly.first("AWS::Backup::BackupPlan").props["BackupPlan"]
     assert plan["BackupPlanRule"][0]["Lifecycle"] == {"DeleteAfterDays": 35}

@@ -17,7 +17,7 @@ from types import FrameType
 
 from pixlake.embedded.errors import TooLittleMemory
 
-from node import environment, memory, names, quiet
+from node import environment, figures, memory, names, quiet
 from node.command import ray_start
 from node.health import HealthDoor
 from node.settings import Kind, NodeSettings
@@ -57,6 +57,7 @@ class Life:
         door = HealthDoor(self._settings.health_port, self._settings.api_port)
         if self._kind == "worker":
             door.start()
+        figures.start(self._settings, self._kind, self._variables["NODE_ADDRESS"])
         try:
             return self._live(door)
         finally:
@@ -107,7 +108,9 @@ class Life:
             except subprocess.TimeoutExpired:
                 if self._kind == "head" and self._told_at is None:
                     self._keep_director()
-            self._joined = self._joined or quiet.raylet() is not None
+            if not self._joined and quiet.raylet() is not None:
+                self._joined = True
+                log.info("joined the cluster")
             if asked and not quiet.serving():
                 self._end_raylet()
             if self._told_at is None or asked:

@@ -32,7 +32,7 @@ def report(
 def backlog(settings: NodeSettings, kind: str, images: float) -> dict[str, Any]:
     """One line of the log: what `infra/parts/scaling.py` follows."""
     figures = {"BacklogPerWorker": images}
-    return _line(settings, {"Kind": kind}, figures)
+    return line(settings, {"Kind": kind}, figures)
 
 
 def emf(settings: NodeSettings, counts: Counts) -> dict[str, Any]:
@@ -42,13 +42,18 @@ def emf(settings: NodeSettings, counts: Counts) -> dict[str, Any]:
         "KafkaDoors": counts.ingests,
         "ReplicasMissing": max(0, counts.wanted - counts.running),
     }
-    return _line(settings, {}, figures)
+    return line(settings, {}, figures)
 
 
-def _line(
-    settings: NodeSettings, more: Mapping[str, str], figures: Mapping[str, float]
+def line(
+    settings: NodeSettings,
+    more: Mapping[str, str],
+    figures: Mapping[str, float],
+    units: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
+    """One line; `more` are dimensions beside stage and cell, a unit that is not given is Count."""
     dimensions = {"Stage": settings.stage, "Cell": settings.cell, **more}
+    declared = [{"Name": name, "Unit": (units or {}).get(name, "Count")} for name in figures]
     return {
         "_aws": {
             "Timestamp": int(time.time() * 1000),
@@ -56,7 +61,7 @@ def _line(
                 {
                     "Namespace": NAMESPACE,
                     "Dimensions": [list(dimensions)],
-                    "Metrics": [{"Name": name, "Unit": "Count"} for name in figures],
+                    "Metrics": declared,
                 }
             ],
         },

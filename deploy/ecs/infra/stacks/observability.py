@@ -3,7 +3,8 @@
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
-from infra import alarms, contract
+from infra import alarms, contract, figures
+from infra.parts import scaling
 from infra.parts.surroundings import Surroundings
 from infra.settings import Settings
 from infra.stack import Stack
@@ -94,39 +95,58 @@ class ObservabilityStack(Stack):
             composite.add_resource_dependency(part)
 
     def _dashboard(self) -> None:
-        widgets = []
-        for number, alarm in enumerate(self.alarms):
-            series: list[object] = [
-                [{"expression": alarm.formula, "id": "result", "label": alarm.name}]
-            ]
-            for key, metric in alarm.metrics.items():
-                names = [part for pair in metric.dimensions.items() for part in pair]
-                options = {"id": key, "stat": metric.stat, "visible": False}
-                series.append([metric.namespace, metric.name, *names, options])
-            widgets.append(
-                {
-                    "type": "metric",
-                    "x": number % _COLUMNS * _WIDTH,
-                    "y": number // _COLUMNS * _HEIGHT,
-                    "width": _WIDTH,
-                    "height": _HEIGHT,
-                    "properties": {
-                        "title": alarm.says,
-                        "region": self.region,
-                        "period": alarm.minutes * 60,
-                        "metrics": series,
-                        "annotations": {
-                            "horizontal": [{"label": "alarm", "value": alarm.threshold}]
-                        },
-                    },
-                }
-            )
+        """Each alarm beside its limit, then what nodes say of themselves."""
+        graphs = [self._graph_of(alarm) for alarm in self.alarms]
+        graphs += [self._graph_of_nodes(figure) for figure in figures.FIGURES]
+        widgets = [
+            {
+                "type": "metric",
+                "x": number % _COLUMNS * _WIDTH,
+                "y": number // _COLUMNS * _HEIGHT,
+                "width": _WIDTH,
+                "height": _HEIGHT,
+                "properties": {"region": self.region, **graph},
+            }
+            for number, graph in enumerate(graphs)
+        ]
         cloudwatch.CfnDashboard(
             self,
             "Dashboard",
             dashboard_name=self.settings.prefix,
             dashboard_body=self.to_json_string({"widgets": widgets}),
         )
+
+    @staticmethod
+    def _graph_of(alarm: alarms.Alarm) -> dict[str, object]:
+        series: list[object] = [
+            [{"expression": alarm.formula, "id": "result", "label": alarm.name}]
+        ]
+        for key, metric in alarm.metrics.items():
+            names = [part for pair in metric.dimensions.items() for part in pair]
+            options = {"id": key, "stat": metric.stat, "visible": False}
+            series.append([metric.namespace, metric.name, *names, options])
+        return {
+            "title": alarm.says,
+            "period": alarm.minutes * 60,
+            "metrics": series,
+            "annotations": {"horizontal": [{"label": "alarm", "value": alarm.threshold}]},
+        }
+
+    def _graph_of_nodes(self, figure: figures.Figure) -> dict[str, object]:
+        cells = [cell.name for cell in self.settings.cluster.cells if cell.running]
+        return {
+            "title": figure.says,
+            "period": 60,
+            "stat": figure.stat,
+            "metrics": [
+                [
+                    *(scaling.NAMESPACE, figure.name),
+                    *("Stage", self.settings.stage, "Cell", cell, "Kind", kind),
+                ]
+                for cell in cells
+                for kind in figure.kinds
+            ],
+        }
 
 
 def page(alarm: str) -> str:

@@ -1,0 +1,73 @@
+"""What is passed on of a node's Prometheus metrics."""
+
+import re
+from pathlib import Path
+
+import pytest
+from node.figures import FIGURES, Reader, passed_on
+from node.settings import NodeSettings
+
+_FIRST = """\
+# HELP ray_serve_num_http_requests_total Requests.
+# TYPE ray_serve_num_http_requests_total counter
+ray_serve_num_http_requests_total{route="/",status_code="201"} 100.0
+ray_serve_num_http_requests_total{route="/",status_code="503"} 7.0
+# TYPE ray_serve_event_loop_scheduling_latency_ms histogram
+ray_serve_event_loop_scheduling_latency_ms_bucket{le="5.0"} 8.0
+ray_serve_event_loop_scheduling_latency_ms_bucket{le="+Inf"} 10.0
+ray_serve_event_loop_scheduling_latency_ms_sum 40.0
+ray_serve_event_loop_scheduling_latency_ms_count 10.0
+# TYPE ray_object_store_used_memory gauge
+ray_object_store_used_memory 5000.0
+# TYPE ray_tasks gauge
+ray_tasks{State="RUNNING"} 3.0
+"""
+
+
+def test_a_minute_is_told_not_a_life() -> None:
+    reader = Reader()
+    assert reader.figures(_FIRST) == {"ObjectStoreUsed": 5000.0}
+    later = (
+        _FIRST.replace("} 100.0", "} 130.0")
+        .replace("_sum 40.0", "_sum 100.0")
+        .replace("_count 10.0", "_count 14.0")
+    )
+    assert reader.figures(later) == {
+        "Requests": 30.0,
+        "LoopLag": 15.0,
+        "ObjectStoreUsed": 5000.0,
+    }
+
+
+def test_a_counter_that_begins_anew_does_not_count_backwards() -> None:
+    reader = Reader()
+    reader.figures(_FIRST)
+    again = _FIRST.replace("} 100.0", "} 4.0").replace("} 7.0", "} 0.0")
+    assert reader.figures(again)["Requests"] == 4.0
+
+
+def test_an_error_counts_though_nobody_counted_errors_before() -> None:
+    reader = Reader()
+    reader.figures(_FIRST)
+    later = _FIRST + 'ray_serve_num_http_error_requests_total{route="/"} 2.0\n'
+    assert reader.figures(later)["RequestErrors"] == 2.0
+
+
+def test_what_is_broken_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"."):
+        Reader().figures("ray_object_store_used_memory {")
+
+
+def test_cloudwatch_finds_the_figures_in_the_log(tmp_path: Path) -> None:
+    settings = NodeSettings(stage="s", cell="a", head="head", scratch=tmp_path)
+    said = passed_on(settings, "worker", {"LoopLag": 15.0})
+    assert (said["Stage"], said["Cell"], said["Kind"]) == ("s", "a", "worker")
+    assert said["LoopLag"] == 15.0
+    [declared] = said["_aws"]["CloudWatchMetrics"]
+    assert declared["Metrics"] == [{"Name": "LoopLag", "Unit": "Milliseconds"}]
+
+
+def test_the_dashboard_shows_what_nodes_say() -> None:
+    infra = Path(__file__).parents[2] / "deploy" / "ecs" / "infra"
+    shown = re.findall(r'Figure\("(\w+)"', (infra / "figures.py").read_text())
+    assert set(shown) == set(FIGURES)

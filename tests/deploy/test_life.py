@@ -1,0 +1,138 @@
+"""From the start of a task to its stop, with a program in place of Ray."""
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pixlake.embedded.ports import free_port
+from tests.deploy.probe import asked
+
+IMAGE = Path(__file__).parents[2] / "deploy" / "ecs" / "image"
+# As `ray start --block`: it stays, tells what it was asked, and ends on SIGTERM.
+RAY = """\
+#!/bin/sh
+echo "$@" >> {said}
+trap 'echo SIGTERM >> {said}; exit 1' TERM
+while :; do sleep 0.05; done
+"""
+# As the same when the head is gone, for which the test makes a file.
+LOST_RAY = """\
+#!/bin/bash
+echo "$@" >> {said}
+(exec -a /opt/raylet sleep 60) &
+while [ ! -e {lost} ]; do sleep 0.05; done
+kill $!
+exit 0
+"""
+
+
+@pytest.fixture
+def fake_ray(tmp_path: Path) -> tuple[dict[str, str], Path]:
+    """An environment whose `ray` writes down what happens to it, and the file it writes to."""
+    programs, said = tmp_path / "bin", tmp_path / "said"
+    programs.mkdir()
+    (programs / "ray").write_text(RAY.format(said=said))
+    (programs / "ray").chmod(stat.S_IRWXU)
+    (programs / "python").symlink_to(sys.executable)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    paths = [str(IMAGE), str(IMAGE.parents[2]), *sys.path]
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+        "NODE_STAGE": "s",
+        "NODE_CELL": "a",
+        "NODE_HEAD": "127.0.0.1",
+        "NODE_ADDRESS": "127.0.0.1",
+        "NODE_SCRATCH": str(scratch),
+        "NODE_LEAVE_SECONDS": "0.5",
+        "NODE_RAY": str(programs / "ray"),
+        "NODE_API_PORT": str(free_port()),
+        "NODE_HEALTH_PORT": str(free_port()),
+    }, said
+
+
+def until(condition: Any) -> None:
+    ends = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+
+
+def test_a_worker_joins_late_and_leaves_in_order(fake_ray: tuple[dict[str, str], Path]) -> None:
+    environment, said = fake_ray
+    head = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "node", "worker"],
+        env={**environment, "NODE_HEAD_PORT": str(head)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    assert "waiting for the head" in process.stderr.readline()
+    assert not said.exists()
+    with socket.create_server(("127.0.0.1", head)):
+        until(said.exists)
+        assert f"--address=127.0.0.1:{head}" in said.read_text()
+        process.send_signal(signal.SIGTERM)
+        until(lambda: asked(int(environment["NODE_HEALTH_PORT"])) == 503)
+        assert "SIGTERM" not in said.read_text()
+        assert process.wait(30) == 0
+    process.stderr.close()
+    assert said.read_text().endswith("SIGTERM\n")
+
+
+def test_a_worker_without_a_head_gives_up(fake_ray: tuple[dict[str, str], Path]) -> None:
+    environment, said = fake_ray
+    done = subprocess.run(
+        [sys.executable, "-m", "node", "worker"],
+        env={**environment, "NODE_HEAD_PORT": str(free_port()), "NODE_JOIN_SECONDS": "0.5"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "no head at" in done.stderr
+    assert not said.exists()
+
+
+def test_a_node_that_lost_its_head_ends_for_ecs_to_replace_it(
+    fake_ray: tuple[dict[str, str], Path], tmp_path: Path
+) -> None:
+    environment, said = fake_ray
+    # As Ray without its head: the raylet ends, then `ray start`, and that with exit code 0.
+    lost = tmp_path / "lost"
+    (tmp_path / "bin" / "ray").write_text(LOST_RAY.format(said=said, lost=lost))
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "node", "worker"],
+            env={**environment, "NODE_HEAD_PORT": str(head.getsockname()[1])},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stderr is not None
+        assert any("joined the cluster" in line for line in process.stderr)
+        lost.touch()
+        assert process.wait(30) == 1
+    process.stderr.close()
+    assert len(said.read_text().splitlines()) == 1  # it did not begin again by itself
+
+
+def test_other_words_go_to_the_command(fake_ray: tuple[dict[str, str], Path]) -> None:
+    environment, _ = fake_ray
+    done = subprocess.run(
+        [sys.executable, "-m", "node", "version"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.startswith("pixlake ")
