@@ -164,7 +164,7 @@ class Limits(_Model):
 class Settings(_Model):
     """One environment."""
 
-    stage: str = Field(pattern=r"^[a-z][a-z0-9-]{1,15}$", description="in the name of every stack")
+    stage: str = Field(pattern=r"^[a-z][a-z0-9]{1,15}$", description="in the name of every stack")
     role: Literal["primary", "standby"] = "primary"
     region: str
     replica_region: str

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 
@@ -128,7 +129,7 @@ def log_bucket(stack: Stack, id: str, *, cloudfront: bool) -> s3.CfnBucket:
     `cloudfront` writes by an access list only, which it puts there itself: where lists are off it
     refuses the distribution. What it writes is ours all the same.
     """
-    return s3.CfnBucket(
+    logs = s3.CfnBucket(
         stack,
         id,
         public_access_block_configuration=PRIVATE,
@@ -146,3 +147,6 @@ def log_bucket(stack: Stack, id: str, *, cloudfront: bool) -> s3.CfnBucket:
         # Addresses of clients are personal data, too.
         lifecycle_configuration=expire_all(contract.RETENTION_DAYS),
     )
+    # CloudFormation cannot delete a bucket that holds something.
+    logs.apply_removal_policy(cdk.RemovalPolicy.RETAIN)
+    return logs

@@ -112,6 +112,7 @@ class AnalyticsStack(Stack):
             # An answer holds rows: it goes as fast as they do.
             lifecycle_configuration=bucket.expire_all(contract.RETENTION_DAYS),
         )
+        results.apply_removal_policy(cdk.RemovalPolicy.RETAIN)
         bucket.guard(self, "ResultsPolicy", results)
         return results
 

@@ -138,7 +138,7 @@ class Driver:
         """As docs/aws.md, "Teardown", says: the stacks leave them on purpose."""
         s3 = self.client("s3", region)
         for one in s3.list_buckets()["Buckets"]:
-            if "-lake-" in one["Name"]:
+            if any(f"-{kept}-" in one["Name"] for kept in ("lake", "accesslogs", "results")):
                 s3.delete_bucket(Bucket=one["Name"])
 
     def _named(self, text: str) -> str:

@@ -73,9 +73,8 @@ def data_is_hard_to_delete(assembly: Assembly) -> Iterator[str]:
             yield f"{short}: can be deleted by one command"
     for kind in ("AWS::KMS::Key", "AWS::S3::Bucket"):
         for one in assembly.resources(kind):
-            holds = one.id in ("Key", "Lake")
-            if holds and one.raw.get("DeletionPolicy") not in ("Retain", "RetainExceptOnCreate"):
-                yield f"{one.name}: goes with its stack"
+            if one.raw.get("DeletionPolicy") not in ("Retain", "RetainExceptOnCreate"):
+                yield f"{one.name}: goes with its stack, or keeps it from going while it is full"
 
 
 def _easy_to_delete(assembly: Assembly) -> None:
