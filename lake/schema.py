@@ -116,6 +116,7 @@ class ImageRecord(BaseModel):
     gps_longitude: float | None = None
     gps_altitude: float | None = None
     codes: tuple[FoundCode, ...] | None = Field(default=None, description="None: not looked for")
+    faces: int | None = Field(default=None, description="None: not looked for")
     decode_ms: float | None = None
     measure_ms: float | None = None
     render_ms: float | None = None
@@ -252,6 +253,7 @@ IMAGES = pa.schema(
         pa.field("gps_longitude", pa.float64()),
         pa.field("gps_altitude", pa.float64()),
         pa.field("codes", pa.list_(CODE)),
+        pa.field("faces", pa.int32()),
         pa.field("decode_ms", pa.float64()),
         pa.field("measure_ms", pa.float64()),
         pa.field("render_ms", pa.float64()),

@@ -86,6 +86,7 @@ def _of_measures(measures: Measures) -> Columns:
         "codes": None
         if codes is None
         else tuple(FoundCode(kind=each.kind, text=each.text) for each in codes),
+        "faces": measures.faces,
     }
 
 

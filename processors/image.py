@@ -124,6 +124,12 @@ def resize(pixels: Pixels, width: int, height: int) -> Pixels:
     return _as(cv2.resize(pixels, (width, height), interpolation=how), pixels)
 
 
+def within(image: Image, side: int) -> tuple[int, int]:
+    """Width and height of `image`, reduced to a longer side of at most `side`."""
+    scale = min(1.0, side / max(image.width, image.height))
+    return max(1, round(image.width * scale)), max(1, round(image.height * scale))
+
+
 def upper_bytes(samples: NDArray[np.generic]) -> NDArray[np.uint8]:
     """The upper byte of each 16-bit sample."""
     # Every second byte (little-endian); a shift takes three times the memory.

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from processors.colour import MAX_ICC_NAME
 from processors.exif import NOTHING, Exif
+from processors.faces import MAX_FACES
 from processors.foreign_text import CodeText
 from processors.header import Space
 from processors.preset import Preset, PresetName
@@ -169,7 +170,7 @@ class Facts:
 class Measures:
     """What the pixels say; `docs/columns.md` gives units, formulas and sources.
 
-    `codes`: None if they were not looked for.
+    `codes`, `faces`: None if they were not looked for.
     """
 
     sharpness: Annotated[float, Field(ge=0)]
@@ -185,6 +186,7 @@ class Measures:
     thumbhash: Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]{8,36}={0,2}$")]
     phash: Annotated[int, Field(ge=-(2**63), lt=2**63)]
     codes: Annotated[tuple[Code, ...], Field(max_length=MAX_CODES)] | None = None
+    faces: Annotated[int, Field(ge=0, le=MAX_FACES)] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,10 @@ import cv2
 import numpy as np
 
 from processors.codes import find_codes
-from processors.image import WHITE, Image, Pixels
+from processors.faces import find_faces
+from processors.image import WHITE, Image, Pixels, within
 from processors.job import Measures
-from processors.palette import Palette, within
+from processors.palette import Palette
 
 MEASURED_SIDE = 1024
 """Longer side, in pixels, of the copy that is measured: shows focus, and costs a few ms."""
@@ -37,8 +38,11 @@ _COSINES = np.rint(
 _COSINES_DOWN = np.ascontiguousarray(_COSINES.T)
 
 
-def measure(image: Image, *, codes: bool = False) -> Measures:
-    """All measures of an image that is oriented and in sRGB; `codes`: read QR and bar codes."""
+def measure(image: Image, *, codes: bool = False, faces: bool = False) -> Measures:
+    """All measures of an image that is oriented and in sRGB.
+
+    `codes`: read QR and bar codes; `faces`: count faces. Raises cv2.error.
+    """
     grey = _reduced_luma(image)
     half = _half(grey)
     tones = Tones(grey)
@@ -58,6 +62,7 @@ def measure(image: Image, *, codes: bool = False) -> Measures:
         thumbhash=base64.b64encode(palette.thumbhash()).decode(),
         phash=phash(half),
         codes=find_codes(grey) if codes else None,
+        faces=len(find_faces(image)) if faces else None,
     )
 
 

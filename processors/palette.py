@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.image import BGR, Image, Pixels
+from processors.image import BGR, Image, Pixels, within
 from processors.job import Swatch
 from processors.thumbhash import thumbhash
 
@@ -110,9 +110,3 @@ def _visible(pixels: Pixels) -> NDArray[np.uint8]:
     if rows.shape[1] > BGR:
         rows = rows[rows[:, BGR] >= _VISIBLE_ALPHA]
     return np.ascontiguousarray(rows[:, :BGR]).astype(np.uint8, copy=False)
-
-
-def within(image: Image, side: int) -> tuple[int, int]:
-    """Width and height of `image`, reduced to a longer side of at most `side`."""
-    scale = min(1.0, side / max(image.width, image.height))
-    return max(1, round(image.width * scale)), max(1, round(image.height * scale))

@@ -86,7 +86,14 @@ def _decoded(
         again = deep or for_measures > for_renditions
         measured = decode(header, for_measures) if again else image
     with watch.step("measure"):
-        return image, measure(measured, codes=limits.codes)
+        return image, _measured(measured, limits)
+
+
+def _measured(image: Image, limits: Limits) -> Measures:
+    try:
+        return measure(image, codes=limits.codes, faces=limits.faces)
+    except cv2.error as error:
+        raise memory_or(error, error) from error
 
 
 def _keeps_depth(spec: RenditionSpec) -> bool:

@@ -10,7 +10,9 @@ from PIL import AvifImagePlugin, Image, ImageCms
 
 from processors import heif
 from processors.codec import OutputFormat
+from processors.faces import find_faces
 from processors.formats import FORMATS, HEIC, JPEG
+from processors.image import Image as DecodedImage
 from processors.kept_memory import keep_memory
 from processors.operations import Fit, Watermark
 from processors.pipeline import process
@@ -48,6 +50,7 @@ def warm_up() -> None:
             for each in outputs
         ),
     )
+    find_faces(DecodedImage(pixels))
     for extension in sorted(FORMATS.keys() - {HEIC.name}):
         done, encoded = cv2.imencode(f".{extension}", pixels)
         if not done:

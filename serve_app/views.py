@@ -97,6 +97,7 @@ class ImageView(BaseModel):
     gps_longitude: float | None
     gps_altitude: float | None
     codes: list[FoundCode] | None = Field(description="QR and bar codes; null: not looked for")
+    faces: int | None = Field(description="how many; null: not looked for")
     decode_ms: float | None
     measure_ms: float | None
     render_ms: float | None

@@ -23,8 +23,8 @@ server: `pixlake process in.jpg out.webp --op resize:width=320 --op sharpen`.
   `pad` is `c_lpad`, `extend`; `resize` is `c_scale`, `force`; gravity `smart` is `g_auto`, `sm`;
   `sharpen` is `e_unsharp_mask`; `redact` with `pixelate` is `e_pixelate_region`. `clahe`,
   `threshold` and `canny` have OpenCV's parameters.
-- `crop` and `fill` know no faces, and there is no `blur_faces`: no package that we found carries
-  the model that OpenCV's detector (YuNet) needs. `smart` goes by edges.
+- Faces are found by OpenCV's `FaceDetectorYN` with the model YuNet: gravity `face` is `g_face`,
+  `blur_faces` with `pixelate` is `e_pixelate_faces`. It misses some, such as those turned away.
 
 Rendered from the code by `python -m tests.reference`.
 

@@ -95,6 +95,7 @@ class Image(BaseModel):
     gps_longitude: float | None = None
     gps_altitude: float | None = None
     codes: Sequence[Code] | None = Field(default=None, description="None: not looked for")
+    faces: int | None = Field(default=None, description="None: not looked for")
     renditions: Sequence[Rendition] = ()
 
     def stored(self, rendition: str) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from processors.operations.blur import Blur
+from processors.operations.blur_faces import BlurFaces
 from processors.operations.brightness import Brightness
 from processors.operations.canny import Canny
 from processors.operations.clahe import Clahe
@@ -52,6 +53,7 @@ OPERATIONS: dict[str, type[Operation]] = {
     # what people may and may not see
     "watermark": Watermark,
     "redact": Redact,
+    "blur_faces": BlurFaces,
 }
 """By the name that stands in `op`."""
 
@@ -75,7 +77,8 @@ AnyOperation = Annotated[
     | Threshold
     | Canny
     | Watermark
-    | Redact,
+    | Redact
+    | BlurFaces,
     Field(discriminator="op"),
 ]
 """What a preset's JSON is read as."""
@@ -84,6 +87,7 @@ __all__ = [
     "OPERATIONS",
     "AnyOperation",
     "Blur",
+    "BlurFaces",
     "Brightness",
     "Canny",
     "Clahe",

@@ -4,12 +4,18 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from processors.faces import Face, find_faces
 from processors.image import Image
 from processors.operations.operation import MAX_SIDE, Gravity, Operation, offset
 from processors.operations.saliency import busiest
 
-CropGravity = Gravity | Literal["smart"]
-"""Which part is kept; `smart`: where most edges are."""
+CropGravity = Gravity | Literal["smart", "face"]
+"""Which part is kept; `smart`: where most edges are; `face`: around the largest face."""
+
+GRAVITY = (
+    "which part is kept; `smart`: where most edges are; `face`: around the largest face, or as "
+    "`smart` where none is found"
+)
 
 
 class Crop(Operation):
@@ -25,9 +31,7 @@ class Crop(Operation):
     height: int = Field(ge=1, le=MAX_SIDE, description="in pixels")
     x: int | None = Field(default=None, ge=0, le=MAX_SIDE, description="left edge, in pixels")
     y: int | None = Field(default=None, ge=0, le=MAX_SIDE, description="upper edge, in pixels")
-    gravity: CropGravity = Field(
-        default="center", description="which part is kept; `smart`: where most edges are"
-    )
+    gravity: CropGravity = Field(default="center", description=GRAVITY)
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
@@ -53,6 +57,14 @@ class Crop(Operation):
         spare_x, spare_y = image.width - width, image.height - height
         if self.x is not None and self.y is not None:
             return min(self.x, spare_x), min(self.y, spare_y)
-        if self.gravity == "smart":
+        if self.gravity == "face" and (faces := find_faces(image)):
+            return _around(faces[0], image, width, height)
+        if self.gravity in {"smart", "face"}:
             return busiest(image, width, height)
-        return offset(spare_x, spare_y, self.gravity)
+        return offset(spare_x, spare_y, self.gravity)  # type: ignore[arg-type]  # the rest is done
+
+
+def _around(face: Face, image: Image, width: int, height: int) -> tuple[int, int]:
+    """Left and top of the box of that size with the face in its middle, as far as that goes."""
+    left, top = face.x + face.width // 2 - width // 2, face.y + face.height // 2 - height // 2
+    return max(0, min(left, image.width - width)), max(0, min(top, image.height - height))

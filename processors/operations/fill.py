@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from processors.image import Image
-from processors.operations.crop import Crop, CropGravity
+from processors.operations.crop import GRAVITY, Crop, CropGravity
 from processors.operations.operation import MAX_SIDE, Operation
 
 
@@ -21,9 +21,7 @@ class Fill(Operation):
     op: Literal["fill"] = "fill"
     width: int = Field(ge=1, le=MAX_SIDE, description="in pixels")
     height: int = Field(ge=1, le=MAX_SIDE, description="in pixels")
-    gravity: CropGravity = Field(
-        default="center", description="which part is kept; `smart`: where most edges are"
-    )
+    gravity: CropGravity = Field(default="center", description=GRAVITY)
     enlarge: bool = Field(default=False, description="scale smaller images up, too")
 
     def __call__(self, image: Image) -> Image:

@@ -2,18 +2,14 @@
 
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
-import cv2
-import numpy as np
 from pydantic import Field
 
-from processors.image import BGR, Image, Pixels
-from processors.operations.blur import blurred
+from processors.image import Image
+from processors.operations.cover import Cover, covered
 from processors.operations.operation import MAX_SIDE, Operation
-from processors.operations.paint import Color, sample_of
+from processors.operations.paint import Color
 
 MAX_BOXES = 64
-# What is left of a box, along its longer side: too little to tell one face from another.
-_CELLS = 8
 
 
 class Box(NamedTuple):
@@ -38,32 +34,11 @@ class Redact(Operation):
     boxes: tuple[Box, ...] = Field(
         min_length=1, max_length=MAX_BOXES, description="each as [x, y, width, height], in pixels"
     )
-    mode: Literal["fill", "pixelate", "blur"] = Field(
+    mode: Cover = Field(
         default="fill", description="what is done; `fill` alone leaves nothing to guess from"
     )
     color: Color = Field(default="#000000", description="of `fill`")
 
     def __call__(self, image: Image) -> Image:
         """With the boxes covered; under `fill` they are opaque."""
-        pixels = image.pixels.copy()
-        for x, y, width, height in self.boxes:
-            part = pixels[y : y + height, x : x + width]
-            if not part.size:
-                continue
-            if self.mode == "fill":
-                part[:] = sample_of(self.color, image)
-            else:
-                part[:, :, :BGR] = self._coarse(np.ascontiguousarray(part[:, :, :BGR]))
-        return image.with_pixels(pixels)
-
-    def _coarse(self, part: Pixels) -> Pixels:
-        height, width = part.shape[:2]
-        # Averages first, for a blur alone can be undone to a degree.
-        scale = min(1.0, _CELLS / max(width, height))
-        cells = max(1, round(width * scale)), max(1, round(height * scale))
-        few = cv2.resize(part, cells, interpolation=cv2.INTER_AREA)
-        how = cv2.INTER_NEAREST if self.mode == "pixelate" else cv2.INTER_LINEAR
-        made = cv2.resize(few, (width, height), interpolation=how).astype(part.dtype, copy=False)
-        if self.mode == "pixelate":
-            return made
-        return blurred(made, max(width, height) / (2 * _CELLS) + 1)  # type: ignore[return-value]
+        return covered(image, self.boxes, self.mode, self.color)

@@ -42,6 +42,7 @@ _SINCE_VERSION_2: dict[str, object] = {
     "gps_longitude": -13.25,
     "gps_altitude": 34.0,
     "codes": ({"kind": "qr", "text": "https://example.org/é"},),
+    "faces": 2,
     "decode_ms": 0.5,
     "measure_ms": 0.25,
     "render_ms": 0.125,

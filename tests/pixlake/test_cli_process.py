@@ -62,7 +62,7 @@ def test_a_picture_may_come_from_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("word", "why"),
     [
-        ("resise:width=3", "none of: blur, brightness"),
+        ("resise:width=3", "none of: blur, blur_faces, brightness"),
         ("resize:with=3", "there are: width, height, enlarge"),
         ("resize:320", "not PARAMETER=VALUE"),
         ("resize:width=wide", "width: "),

@@ -11,6 +11,7 @@ from PIL import Image as Pillow
 from processors.image import Image
 from processors.operations import (
     Blur,
+    BlurFaces,
     Brightness,
     Canny,
     Clahe,
@@ -66,6 +67,7 @@ CASES: dict[str, Operation] = {
     "canny": Canny(),
     "watermark": Watermark(image=badge(), scale=0.4, opacity=0.8, margin=4),
     "redact": Redact(boxes=(Box(30, 8, 30, 40), Box(80, 50, 40, 40)), mode="pixelate"),
+    "blur_faces": BlurFaces(mode="pixelate"),
 }
 """By the name of the operation."""
 

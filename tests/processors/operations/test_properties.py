@@ -14,7 +14,7 @@ SIDE = st.integers(1, 90)
 GRAVITY = st.sampled_from(
     ["center", "top", "bottom", "left", "right", "top_left", "top_right", "bottom_right"]
 )
-SMART = GRAVITY | st.just("smart")
+SMART = GRAVITY | st.sampled_from(["smart", "face"])
 COLOR = st.none() | st.sampled_from(["#ff0000", "#00ff0080", "#0000ff00"])
 FLAG = st.booleans()
 
@@ -84,6 +84,9 @@ PARAMETERS: dict[str, st.SearchStrategy[dict[str, object]]] = {
             "mode": st.sampled_from(["fill", "pixelate", "blur"]),
             "color": st.sampled_from(["#102030", "#10203000"]),
         }
+    ),
+    "blur_faces": st.fixed_dictionaries(
+        {"mode": st.sampled_from(["fill", "pixelate", "blur"]), "padding": number(0, 1)}
     ),
 }
 OPERATION = st.sampled_from(sorted(OPERATIONS)).flatmap(
