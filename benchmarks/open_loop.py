@@ -41,7 +41,15 @@ def measure(url: str, key: str, photo: Path, rate: float, seconds: float) -> Lat
     return Latencies(**json.loads(done.stdout))
 
 
-class _Client:
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status, and headers by their names in small letters."""
+
+    status: int
+    headers: dict[str, str]
+
+
+class Client:
     """HTTP/1.1 over as many connections as are needed at once, each used again."""
 
     def __init__(self, url: str, key: str, body: bytes) -> None:
@@ -56,19 +64,24 @@ class _Client:
         self._body = body
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
-    async def post(self) -> int:
-        """The status of a new upload."""
+    async def post(self) -> Answer:
+        """The answer to a new upload."""
         pair = self._idle.pop() if self._idle else await asyncio.open_connection(*self._address)
         reader, writer = pair
         writer.write(f"{self._head}Idempotency-Key: {uuid.uuid4().hex}\r\n\r\n".encode())
         writer.write(self._body)
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-        await reader.readexactly(int(head.split("content-length:")[1].split("\r\n")[0]))
-        self._idle.append(pair)
-        return int(head.split()[1])
+        first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().lower().splitlines()
+        fields = (line.partition(":") for line in lines if line)
+        headers = {name: value.strip() for name, _, value in fields}
+        await reader.readexactly(int(headers["content-length"]))
+        if headers.get("connection") == "close":
+            writer.close()
+        else:
+            self._idle.append(pair)
+        return Answer(int(first.split()[1]), headers)
 
 
-async def _run(client: _Client, rate: float, seconds: float) -> tuple[list[float], int]:
+async def _run(client: Client, rate: float, seconds: float) -> tuple[list[float], int]:
     """Latencies of all, and how many failed."""
     latencies: list[float] = []
     failed = 0
@@ -76,7 +89,7 @@ async def _run(client: _Client, rate: float, seconds: float) -> tuple[list[float
     async def one(due: float) -> None:
         nonlocal failed
         try:
-            status = await client.post()
+            status = (await client.post()).status
         except (OSError, asyncio.IncompleteReadError):
             status = 0
         if status in _OK:
@@ -95,7 +108,7 @@ async def _run(client: _Client, rate: float, seconds: float) -> tuple[list[float
     return latencies, failed
 
 
-async def _main(client: _Client, rate: str, seconds: str) -> None:
+async def _main(client: Client, rate: str, seconds: str) -> None:
     await _run(client, float(rate), _WARM_UP_SECONDS)
     before = time.process_time()
     latencies, failed = await _run(client, float(rate), float(seconds))
@@ -115,4 +128,4 @@ async def _main(client: _Client, rate: str, seconds: str) -> None:
 
 if __name__ == "__main__":
     address, secret, file, *load = sys.argv[1:]
-    asyncio.run(_main(_Client(address, secret, Path(file).read_bytes()), *load))
+    asyncio.run(_main(Client(address, secret, Path(file).read_bytes()), *load))
