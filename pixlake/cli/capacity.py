@@ -32,9 +32,9 @@ _RECORD_BYTES = 2000
 _JOURNAL_PUTS_A_PROCESS = 100.0
 # A replica feeds about so many cores; its event loop is one.
 _VCPUS_A_PROCESS = 4
-# lake/pending.py: 16 requests at once, a GET and a DELETE an object; that S3 takes 20 ms for one
-# is an assumption, nobody has measured it here.
-_JOURNAL_OBJECTS_A_SEALER = 16 / 2 / 0.02
+# lake/many.py: 32 requests at once, a GET and a DELETE an object; that S3 takes 20 ms for one is
+# an assumption, nobody has measured it here. A core would take 2,000 (docs/decisions/0007).
+_JOURNAL_OBJECTS_A_SEALER = 32 / 2 / 0.02
 # docs/lake.md: rows a second that one core seals.
 _ROWS_SEALED_A_SECOND = 150_000
 # lake/layout.py: images/<tenant>/<first two hex digits>.
