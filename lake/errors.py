@@ -10,6 +10,7 @@ LakeError
       · InvalidCursor          invalid_cursor
   x Unavailable              ours; nothing is acknowledged, the caller may try again
       · StoreUnavailable       store_unavailable
+          StoreDenied          store_denied           our role may not do this
       · StoreFull              store_full
       · ImageExpiring          image_expiring         not yet free; `value`: seconds to wait
       · AttemptTooOld          attempt_too_old        limit: seconds
@@ -104,6 +105,12 @@ class StoreUnavailable(Unavailable):
     """The object store did not answer, or answered with a fault of its own."""
 
     code = "store_unavailable"
+
+
+class StoreDenied(StoreUnavailable):
+    """The object store says that our role may not do this."""
+
+    code = "store_denied"
 
 
 class StoreFull(Unavailable):

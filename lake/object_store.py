@@ -25,10 +25,23 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 import obstore
 from numpy.typing import NDArray
-from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    PermissionDeniedError,
+    PreconditionError,
+)
 from obstore.store import LocalStore, MemoryStore, S3Store
 
-from lake.errors import AlreadyExists, KeyMissing, LakeError, Mismatch, StoreFull, StoreUnavailable
+from lake.errors import (
+    AlreadyExists,
+    KeyMissing,
+    LakeError,
+    Mismatch,
+    StoreDenied,
+    StoreFull,
+    StoreUnavailable,
+)
 from lake.local_files import delete_files, read_files, walk_files
 from lake.local_writing import LocalWriter
 from lake.many import answers
@@ -321,8 +334,13 @@ def _translated(key: str) -> Iterator[None]:
         raise AlreadyExists(f"{key} is taken", value=key) from error
     except PreconditionError as error:
         raise Mismatch(f"{key} is not what was read", value=key) from error
+    except (PermissionDeniedError, PermissionError) as error:
+        raise StoreDenied(f"the object store does not let us: {_first_line(error)}") from error
     except (BaseError, OSError, ValueError) as error:
-        text = str(error).split("\n", 1)[0]
         if any(mark in str(error) for mark in _FULL):
             raise StoreFull("the object store is full") from error
-        raise StoreUnavailable(f"the object store failed: {text}") from error
+        raise StoreUnavailable(f"the object store failed: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).split("\n", 1)[0]

@@ -40,7 +40,7 @@ class PresetFiles:
             return None
 
     async def create(self, name: str, version: int, data: bytes) -> bool:
-        """Write a version; False if it is there, or may be: read it."""
+        """Write a version; False if it is there, or may be: read it. Raises StoreDenied."""
         try:
             await self._store.create(layout.preset_key(name, version), data)
         except AlreadyExists:

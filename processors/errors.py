@@ -20,6 +20,7 @@ ProcessorError
       · DecoderMemory         decoder_memory         limit: bytes of address space
   x PresetChanged           preset_changed         value: the newest version
   x PresetBuiltIn           preset_built_in
+  x PresetsReadOnly         presets_read_only      this process's role may not write presets
   x Overloaded              overloaded             ours; the caller may try again
 
 Every error survives pickling (they cross Ray processes) and carries a stable `code`.
@@ -152,6 +153,12 @@ class PresetBuiltIn(ProcessorError):
     """A built-in preset can't be overwritten."""
 
     code = "preset_built_in"
+
+
+class PresetsReadOnly(ProcessorError):
+    """Presets can't be stored from here: the store lets this role read them only."""
+
+    code = "presets_read_only"
 
 
 class DecoderCrashed(Refused):

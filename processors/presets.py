@@ -11,8 +11,15 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from lake.errors import StoreDenied
 from lake.presets import PresetFiles
-from processors.errors import InvalidPreset, PresetBuiltIn, PresetChanged, UnknownPreset
+from processors.errors import (
+    InvalidPreset,
+    PresetBuiltIn,
+    PresetChanged,
+    PresetsReadOnly,
+    UnknownPreset,
+)
 from processors.preset import BUILTIN, Preset, PresetName, find_builtin
 
 MAX_PRESET_BYTES = 262_144
@@ -94,7 +101,7 @@ class Presets:
 
         `after`: only if that is the newest version; 0: only if there is none. So does a version
         in the JSON: it is the one to be made. Raises InvalidPreset, PresetBuiltIn, PresetChanged,
-        UnknownPreset (no preset can have the name), Unavailable.
+        UnknownPreset (no preset can have the name), PresetsReadOnly, Unavailable.
         """
         if PresetName.parse(name).version is not None:
             raise UnknownPreset(f"{name} names a version, and the next one is made", value=name)
@@ -110,10 +117,20 @@ class Presets:
                     return Put(stored, created=False)
             _check_expected(newest, after, said.get("version"))
             await trial(preset)
-            if await self._files.create(name, newest + 1, _document(preset, author)):
+            if await self._created(name, newest + 1, _document(preset, author)):
                 self._answers.pop(PresetName(name), None)
                 return Put(preset, created=True)
         raise PresetChanged(f"others are changing {name} at the same time")
+
+    async def _created(self, name: str, version: int, document: bytes) -> bool:
+        try:
+            return await self._files.create(name, version, document)
+        except StoreDenied as denied:
+            raise PresetsReadOnly(
+                "the store does not let this service write presets; `pixlake preset put`, run by "
+                "who may write `presets/`, does",
+                value=name,
+            ) from denied
 
     def _is_stale(self, name: PresetName, asked_at: float) -> bool:
         return name.version is None and time.monotonic() - asked_at > self._seconds

@@ -203,6 +203,7 @@ PROBLEMS: Mapping[str, Problem] = {
     "preset_not_found": Problem(404, "There is no such preset"),
     "preset_built_in": Problem(409, "A built-in preset can't be overwritten"),
     "preset_changed": Problem(412, "The preset has another version by now"),
+    "presets_read_only": Problem(403, "This deployment stores no presets by HTTP"),
     # reading
     "image_not_found": Problem(404, "There is no such image"),
     "image_erased": Problem(410, "The image was erased"),
@@ -217,6 +218,7 @@ PROBLEMS: Mapping[str, Problem] = {
     "image_expiring": Problem(503, "An expired image is making room", retry_after=120),
     "unavailable": Problem(503, "The store is unavailable", retry_after=2, internal=True),
     "store_unavailable": Problem(503, "The store is unavailable", retry_after=2, internal=True),
+    "store_denied": Problem(503, "The store is unavailable", retry_after=60, internal=True),
     "answer_timeout": Problem(503, "The upload takes too long", retry_after=5),
     "attempt_too_old": Problem(503, "The upload took too long", retry_after=1),
     "lake_held": Problem(503, "A new lake takes over", retry_after=1800),

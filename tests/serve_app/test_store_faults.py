@@ -74,7 +74,12 @@ def pattern(step: str, on: LakeSettings) -> str:
 def check_told_to_come_back(answer: httpx.Response) -> None:
     assert answer.status_code == 503, answer.text
     assert int(answer.headers["Retry-After"]) > 0
-    assert answer.json()["code"] in {"store_unavailable", "answer_timeout", "overloaded"}
+    assert answer.json()["code"] in {
+        "store_unavailable",
+        "store_denied",
+        "answer_timeout",
+        "overloaded",
+    }
 
 
 @pytest.mark.usefixtures("impatient")
@@ -179,6 +184,24 @@ async def test_an_odd_answer_is_the_stores_fault_never_the_images(
         with faulty.failing(fault):
             check_told_to_come_back(await site.upload())
     assert (await site.upload()).is_success
+
+
+async def test_a_role_that_may_not_write_presets_says_so_and_goes_on(
+    make_site: MakeSite, settings: ServeSettings, behind: LakeBehind, faulty: FaultyS3
+) -> None:
+    on = behind()
+    site = await make_site(settings, on)
+    editor = site.key(TENANT, "presets:write", "images:read")
+    presets = f"PUT {on.location.removeprefix('s3:/')}/presets/"
+    denied = Fault("error", status=403, code="AccessDenied", matching=presets)
+    with faulty.failing(denied):
+        answer = await site.client.put("/v1/presets/shop", json={"renditions": []}, headers=editor)
+        assert (answer.status_code, answer.json()["code"]) == (403, "presets_read_only")
+        assert "pixlake preset put" in answer.json()["detail"]
+        assert (await site.client.get("/v1/presets", headers=editor)).is_success
+        assert (await site.upload()).is_success
+    answer = await site.client.put("/v1/presets/shop", json={"renditions": []}, headers=editor)
+    assert answer.is_success
 
 
 async def test_a_bucket_that_is_gone_is_not_an_image_that_is(
