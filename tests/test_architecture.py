@@ -19,7 +19,7 @@ FOLDERS = {*PACKAGES, "benchmarks", "deploy", "docs", "examples", "requirements"
 FORBIDDEN_NAMES = {"utils", "util", "common", "helpers", "helper", "manager", "misc"}
 VENDORS = {
     # vendor module: files that may import it
-    "obstore": {"lake/object_store.py"},
+    "obstore": {"lake/object_store.py", "lake/backends.py"},
     "boto3": {"lake/lifecycle.py"},
     "confluent_kafka": {
         "ingest/kafka.py",
