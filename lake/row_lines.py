@@ -5,7 +5,6 @@ Lines say exactly what that file would: a record of which this is not so is not 
 """
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,8 +26,8 @@ _UTC = timedelta(0)
 class _Form:
     """What of a table's records has to be looked at before they are written."""
 
-    ranges: tuple[tuple[str, float, float], ...]
-    """numbers, and from where to where their column holds them: JSON has no NaN"""
+    ranges: tuple[tuple[str, int, int], ...]
+    """whole numbers, and from where to where their column holds them"""
     moments: tuple[tuple[str, timedelta | None], ...]
     """times, and how they must be off UTC to be read as they are written"""
     lists: tuple[tuple[str, "_Form"], ...]
@@ -36,7 +35,7 @@ class _Form:
     """Arrow's reader of JSON knows a map as a list of pairs"""
 
     def fits(self, row: BaseModel) -> bool:
-        """Whether the columns hold these values, exactly."""
+        """Whether the columns hold these whole numbers, and will hold these times as they are."""
         said = vars(row)
         for name, low, high in self.ranges:
             number = said[name]
@@ -68,7 +67,9 @@ def write_lines(records: Sequence[Journaled], of: Table) -> bytes | None:
     form = _form_of(of)
     if not all(map(form.fits, records)):
         return None
-    return b"".join(map(form.line, records))
+    lines = b"".join(map(form.line, records))
+    # Stands for NaN or an infinity, or is in some text.
+    return None if b":null" in lines else lines
 
 
 def read_lines(data: bytes, of: Table) -> pa.Table:
@@ -95,13 +96,16 @@ def _tell_newer(versions: pa.ChunkedArray, data: bytes, of: Table) -> None:
         say_newer(of, json.loads(line))
 
 
+_NOTHING = _Form((), (), (), ())
+
+
 @cache
 def _form_of(of: Table) -> _Form:
     return _form(list(of.columns))
 
 
 def _form(fields: Sequence[pa.Field]) -> _Form:
-    ranges: list[tuple[str, float, float]] = []
+    ranges: list[tuple[str, int, int]] = []
     moments: list[tuple[str, timedelta | None]] = []
     lists: list[tuple[str, _Form]] = []
     maps: list[str] = []
@@ -110,14 +114,12 @@ def _form(fields: Sequence[pa.Field]) -> _Form:
         if pa.types.is_signed_integer(kind):
             most = 2 ** (kind.bit_width - 1)
             ranges.append((field.name, -most, most - 1))
-        elif pa.types.is_floating(kind):
-            ranges.append((field.name, -sys.float_info.max, sys.float_info.max))
         elif pa.types.is_timestamp(kind):
             moments.append((field.name, _UTC if kind.tz else None))
         elif pa.types.is_map(kind):
             maps.append(field.name)
-        elif pa.types.is_list(kind):
-            lists.append((field.name, _form(list(kind.value_type))))
+        elif pa.types.is_list(kind) and (form := _form(list(kind.value_type))) != _NOTHING:
+            lists.append((field.name, form))
     return _Form(tuple(ranges), tuple(moments), tuple(lists), tuple(maps))
 
 

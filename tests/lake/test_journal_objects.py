@@ -92,6 +92,7 @@ def test_few_rows_are_lines_and_many_an_arrow_file() -> None:
     [
         {"sharpness": float("nan")},
         {"noise": float("-inf")},
+        {"filename": 'a":null'},
         {"taken_at": datetime(2026, 11, 23, tzinfo=UTC)},
     ],
 )
