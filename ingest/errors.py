@@ -21,7 +21,9 @@ Verdicts, for whatever comes back for a message:
 Every error survives pickling and carries a stable `code`.
 """
 
-from typing import ClassVar, Literal
+from typing import Literal
+
+from lake.errors import CodedError
 
 Verdict = Literal["retry", "dead-letter", "erased", "crash"]
 
@@ -39,34 +41,10 @@ def verdict(code: str, *, retry: bool) -> Verdict:
     return "crash" if code in CRASHES else "dead-letter"
 
 
-class IngestError(Exception):
-    """A fault with a stable code and, for limits, the limit and the measured value."""
+class IngestError(CodedError):
+    """A fault of the Kafka door."""
 
-    code: ClassVar[str] = "ingest_error"
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        limit: float | None = None,
-        value: float | str | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.limit = limit
-        self.value = value
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.message, self.limit, self.value)
-
-
-def _rebuild(
-    kind: type[IngestError],
-    message: str,
-    limit: float | None,
-    value: float | str | None,
-) -> IngestError:
-    return kind(message, limit=limit, value=value)
+    code = "ingest_error"
 
 
 class InvalidMessage(IngestError):

@@ -25,10 +25,13 @@ Every error survives pickling (they cross Ray processes) and carries a stable `c
 from typing import ClassVar
 
 
-class LakeError(Exception):
-    """A fault with a stable code and, for limits, the limit and the measured value."""
+class CodedError(Exception):
+    """A fault with a stable code and, for limits, the limit and the measured value.
 
-    code: ClassVar[str] = "lake_error"
+    Of whatever package; the ones above the lake take it from here.
+    """
+
+    code: ClassVar[str] = "error"
 
     def __init__(
         self,
@@ -47,12 +50,18 @@ class LakeError(Exception):
 
 
 def _rebuild(
-    kind: type[LakeError],
+    kind: type[CodedError],
     message: str,
     limit: float | None,
     value: float | str | None,
-) -> LakeError:
+) -> CodedError:
     return kind(message, limit=limit, value=value)
+
+
+class LakeError(CodedError):
+    """A fault of the lake."""
+
+    code = "lake_error"
 
 
 class Verdict(LakeError):

@@ -26,37 +26,13 @@ ProcessorError
 Every error survives pickling (they cross Ray processes) and carries a stable `code`.
 """
 
-from typing import ClassVar
+from lake.errors import CodedError
 
 
-class ProcessorError(Exception):
-    """A fault with a stable code and, for limits, the limit and the measured value."""
+class ProcessorError(CodedError):
+    """A fault of processing."""
 
-    code: ClassVar[str] = "processor_error"
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        limit: float | None = None,
-        value: float | str | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.limit = limit
-        self.value = value
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.message, self.limit, self.value)
-
-
-def _rebuild(
-    kind: type[ProcessorError],
-    message: str,
-    limit: float | None,
-    value: float | str | None,
-) -> ProcessorError:
-    return kind(message, limit=limit, value=value)
+    code = "processor_error"
 
 
 class Refused(ProcessorError):
