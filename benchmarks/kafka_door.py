@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from collections.abc import Callable
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
@@ -30,11 +31,11 @@ def run(bench: Bench) -> None:
         for _ in range(bench.rounds):
             with bench.service.frozen():
                 alone = bench.opencv_alone(photo)
-            before = bench.service.cpu_seconds(), bench.service.broker_cpu_seconds()
-            rates.append(drain(bench, photo, count))
-            ratios.append(rates[-1] / alone)
-            cpu.append((bench.service.cpu_seconds() - before[0]) / count)
-            broker.append((bench.service.broker_cpu_seconds() - before[1]) / count)
+            rate, ours, brokers = _round(bench, photo, count)
+            rates.append(rate)
+            ratios.append(rate / alone)
+            cpu.append(ours)
+            broker.append(brokers)
             bench.service.forget_images()
         bench.report.raw(f"kafka_door_{photo.name}", rates, "images/s")
         bench.report.raw(f"kafka_door_cpu_{photo.name}", cpu, "s/image")
@@ -43,11 +44,24 @@ def run(bench: Bench) -> None:
         bench.report.judge(f"Kafka door / opencv_alone, {photo.name}", ratios, target)
 
 
-def drain(bench: Bench, photo: Photo, count: int) -> float:
-    """Images a second, from when the backlog is there until its last offset is committed."""
+def _round(bench: Bench, photo: Photo, count: int) -> tuple[float, float, float]:
+    """Images a second; processor seconds an image of the service, and of the broker."""
+    before: list[float] = []
+    rate = drain(bench, photo, count, lambda: before.extend(_spent(bench)))
+    ours, brokers = (b - a for a, b in zip(before, _spent(bench), strict=True))
+    return rate, ours / count, brokers / count
+
+
+def drain(
+    bench: Bench, photo: Photo, count: int, written: Callable[[], None] = lambda: None
+) -> float:
+    """Images a second, from when the backlog is there until its last offset is committed.
+
+    `written` is called just before, so that what the broker takes to be filled is nobody's.
+    """
     group = Consumer({"bootstrap.servers": bench.service.bootstrap, "group.id": _GROUP})
     try:
-        ends = produce(bench.service.bootstrap, photo.data, count)
+        ends = produce(bench.service.bootstrap, photo.data, count, written)
         began = time.monotonic()
         while not _reached(group, ends):
             assert time.monotonic() < began + _DEADLINE_SECONDS, "the backlog does not go down"
@@ -57,10 +71,13 @@ def drain(bench: Bench, photo: Photo, count: int) -> float:
         group.close()
 
 
-def produce(bootstrap: str, data: bytes, count: int) -> dict[int, int]:
+def produce(
+    bootstrap: str, data: bytes, count: int, written: Callable[[], None] = lambda: None
+) -> dict[int, int]:
     """A backlog that appears at once; the offset behind each partition's last message.
 
-    In a transaction: nobody reads a message of it before it is committed.
+    In a transaction: nobody reads a message of it before it is committed. `written` is called when
+    the broker has all of it, and before it appears.
     """
     producer = Producer(
         {
@@ -89,8 +106,14 @@ def produce(bootstrap: str, data: bytes, count: int) -> dict[int, int]:
             except BufferError:
                 producer.poll(_POLL_SECONDS)
     producer.flush()
+    written()
     producer.commit_transaction(_REQUEST_SECONDS)
     return ends
+
+
+def _spent(bench: Bench) -> tuple[float, float]:
+    """Processor seconds of the service, and of the broker."""
+    return bench.service.cpu_seconds(), bench.service.broker_cpu_seconds()
 
 
 def _reached(group: Consumer, ends: dict[int, int]) -> bool:
