@@ -41,6 +41,7 @@ class Stage:
     )
     workdir: str = "/"
     user: str = "0:0"
+    volumes: list[str] = field(default_factory=list)
     entrypoint: list[str] = field(default_factory=list)
     command: list[str] = field(default_factory=list)
 
@@ -136,6 +137,9 @@ class Build:
     def _user(self, rest: str) -> None:
         self._now.user = rest
 
+    def _volume(self, rest: str) -> None:
+        self._now.volumes += json.loads(rest)
+
     def _stopsignal(self, _: str) -> None:
         """Docker's to send."""
 
@@ -149,9 +153,12 @@ class Build:
 def as_task(stage: Stage, arguments: list[str]) -> "subprocess.Popen[str]":
     """Start it as ECS would: the root read only, its own user, processes, network, scratch."""
     scratch = Path(tempfile.mkdtemp(prefix="scratch-", dir=stage.folder.parent))
-    uid = int(stage.user.split(":")[0])
-    os.chown(scratch, uid, uid)
     folder = stage.folder
+    # As ECS does it: root's own, unless the image declares it a volume that is somebody else's.
+    scratch.chmod(0o755)
+    if "/scratch" in stage.volumes:
+        owner = (folder / "scratch").stat()
+        os.chown(scratch, owner.st_uid, owner.st_gid)
     enter = f"""
 ip link set lo up
 mount --rbind {folder} {folder}

@@ -30,6 +30,16 @@ def test_it_runs_as_the_user_of_the_task_definitions() -> None:
     assert f"\nUSER {user[1]}\n" in DOCKERFILE.read_text()
 
 
+def test_it_may_write_where_its_volume_is() -> None:
+    """ECS gives a volume to root, unless the image declares whose it is."""
+    task = (HERE / "infra/parts/task.py").read_text()
+    folder = re.search(r'^_SCRATCH = "(\S+)"', task, re.MULTILINE)
+    assert folder
+    text = DOCKERFILE.read_text()
+    made = f'RUN ["install", "-d", "-o", "10001", "-g", "10001", "{folder[1]}"]\n'
+    assert f'{made}VOLUME ["{folder[1]}"]\n' in text
+
+
 def test_nothing_is_installed_that_the_lock_does_not_name() -> None:
     installs = [
         line
