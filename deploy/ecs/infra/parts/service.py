@@ -52,7 +52,7 @@ def service(
         deployment_configuration=of.DeploymentConfigurationProperty(
             # Two heads at once would be two clusters with one name.
             minimum_healthy_percent=0 if head else 100,
-            maximum_percent=100 if head else 150,
+            maximum_percent=100 if head else _most_percent(fleet.nodes.minimum),
             deployment_circuit_breaker=of.DeploymentCircuitBreakerProperty(
                 enable=True, rollback=True
             ),
@@ -83,6 +83,11 @@ def service(
         enable_ecs_managed_tags=True,
         propagate_tags="SERVICE",
     )
+
+
+def _most_percent(tasks: int) -> int:
+    """ECS rounds down: half a task more than one is none, and the new one could never start."""
+    return 150 if tasks > 1 else 200
 
 
 def _capacity(

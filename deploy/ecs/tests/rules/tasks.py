@@ -187,6 +187,22 @@ def _no_breaker(assembly: Assembly) -> None:
     del service.props["DeploymentConfiguration"]["DeploymentCircuitBreaker"]
 
 
+def a_new_task_finds_room(assembly: Assembly) -> Iterator[str]:
+    """Between the least and the most, as ECS rounds them; else a deployment waits for ever."""
+    for service in assembly.resources(SERVICE):
+        how, tasks = service.props["DeploymentConfiguration"], service.props["DesiredCount"]
+        most = tasks * how["MaximumPercent"] // 100
+        least = -(-tasks * how["MinimumHealthyPercent"] // 100)
+        if tasks and most <= least:
+            yield f"{service.name}: no task can start before one ends, and none may end"
+
+
+def _half_a_task_more(assembly: Assembly) -> None:
+    service = assembly.one("cell-a", "IngestService").props
+    service["DesiredCount"] = 1
+    service["DeploymentConfiguration"]["MaximumPercent"] = 150
+
+
 def logs_never_block(assembly: Assembly) -> Iterator[str]:
     for task, container in containers(assembly):
         options = container["LogConfiguration"]["Options"]
@@ -241,6 +257,7 @@ RULES = (
     Rule(ray_asks_for_its_token, _open_ray),
     Rule(tasks_have_no_public_address, _public_task),
     Rule(bad_images_roll_back, _no_breaker),
+    Rule(a_new_task_finds_room, _half_a_task_more),
     Rule(logs_never_block, _blocking),
     Rule(joining_nodes_are_spared, _no_grace),
 )
