@@ -234,7 +234,7 @@ class _Count:
     def _small(self) -> float:
         return (
             _ZONES * self._price["zone_month"]
-            + _CHECKS * self._price["health_check_month"]
+            + (_CHECKS + self._sizes.cells) * self._price["health_check_month"]
             + _IMAGES_IN_ECR_GB * self._price["ecr_gb_month"]
             + self._sizes.database_gb * self._price["rds_backup_gb_month"]
         )

@@ -2,14 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_elasticloadbalancingv2 as elb
-from aws_cdk import aws_route53 as route53
 from aws_cdk import aws_shield as shield
 from aws_cdk import aws_wafv2 as waf
 
 from infra import ports
-from infra.parts import secret
+from infra.parts import origin, secret
 from infra.parts.waf import web_acl
 from infra.settings import Settings
 from infra.stack import Stack
@@ -62,7 +60,7 @@ class Balancer:
             stack, "AclAssociation", resource_arn=self.alb.ref, web_acl_arn=acl.attr_arn
         )
         protect(stack, "Balancer", self.alb.ref)
-        self._name()
+        origin.name(stack, self.alb, self.targets)
 
     def _attributes(self, logs: str) -> dict[str, str]:
         return {
@@ -169,38 +167,6 @@ class Balancer:
             ],
         )
 
-    def _name(self) -> None:
-        """The origin: this region while it has a healthy node, the other one while it has none."""
-        settings = self._settings
-        healthy = _no_healthy_node(self._stack, self.alb, self.targets)
-        check = route53.CfnHealthCheck(
-            self._stack,
-            "OriginHealth",
-            health_check_config=route53.CfnHealthCheck.HealthCheckConfigProperty(
-                # Asks CloudWatch, so the balancer need not be open to Route 53's checkers.
-                type="CLOUDWATCH_METRIC",
-                alarm_identifier=route53.CfnHealthCheck.AlarmIdentifierProperty(
-                    name=healthy.ref, region=settings.region
-                ),
-                insufficient_data_health_status="LastKnownStatus",
-            ),
-        )
-        route53.CfnRecordSet(
-            self._stack,
-            "Origin",
-            hosted_zone_id=settings.domain.zone_id,
-            name=settings.domain.origin,
-            type="A",
-            set_identifier=settings.role,
-            failover="PRIMARY" if settings.role == "primary" else "SECONDARY",
-            health_check_id=check.attr_health_check_id,
-            alias_target=route53.CfnRecordSet.AliasTargetProperty(
-                dns_name=self.alb.attr_dns_name,
-                hosted_zone_id=self.alb.attr_canonical_hosted_zone_id,
-                evaluate_target_health=True,
-            ),
-        )
-
 
 def protect(stack: Stack, id: str, arn: str) -> None:
     """By Shield Advanced, where it is paid for; Shield Standard is there for everybody."""
@@ -208,47 +174,3 @@ def protect(stack: Stack, id: str, arn: str) -> None:
         shield.CfnProtection(
             stack, f"{id}Shield", name=f"{stack.stack_name}-{id.lower()}", resource_arn=arn
         )
-
-
-def _no_healthy_node(
-    stack: Stack, alb: elb.CfnLoadBalancer, targets: dict[str, elb.CfnTargetGroup]
-) -> cloudwatch.CfnAlarm:
-    of = cloudwatch.CfnAlarm
-    names = list(targets)
-    counts = [
-        of.MetricDataQueryProperty(
-            id=cell,
-            return_data=False,
-            metric_stat=of.MetricStatProperty(
-                metric=of.MetricProperty(
-                    namespace="AWS/ApplicationELB",
-                    metric_name="HealthyHostCount",
-                    dimensions=[
-                        of.DimensionProperty(
-                            name="TargetGroup", value=group.attr_target_group_full_name
-                        ),
-                        of.DimensionProperty(
-                            name="LoadBalancer", value=alb.attr_load_balancer_full_name
-                        ),
-                    ],
-                ),
-                period=60,
-                stat="Maximum",
-            ),
-        )
-        for cell, group in targets.items()
-    ]
-    total = " + ".join(f"FILL({cell}, 0)" for cell in names)
-    return of(
-        stack,
-        "NoHealthyNode",
-        alarm_description="Route 53 leaves this region. docs/runbook/no-healthy-node.md",
-        comparison_operator="LessThanThreshold",
-        threshold=1,
-        evaluation_periods=2,
-        treat_missing_data="breaching",
-        metrics=[
-            *counts,
-            of.MetricDataQueryProperty(id="healthy", expression=total, return_data=True),
-        ],
-    )

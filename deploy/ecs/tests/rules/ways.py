@@ -182,6 +182,23 @@ def _long_idle(assembly: Assembly) -> None:
             one["Value"] = "4000"
 
 
+def route_53_can_read_its_alarms(assembly: Assembly) -> Iterator[str]:
+    """It takes one metric, of standard resolution, with a plain statistic; no formula."""
+    alarms = {one.id: one for one in assembly.resources("AWS::CloudWatch::Alarm", stack="platform")}
+    for check in assembly.resources("AWS::Route53::HealthCheck"):
+        config = check.props["HealthCheckConfig"]
+        if config["Type"] != "CLOUDWATCH_METRIC":
+            continue
+        props = alarms[config["AlarmIdentifier"]["Name"]["Ref"]].props
+        plain = {"Average", "Minimum", "Maximum", "Sum", "SampleCount"}
+        if "Metrics" in props or props.get("Statistic") not in plain or props["Period"] < 60:
+            yield f"{check.name}: Route 53 refuses its alarm"
+
+
+def _formula(assembly: Assembly) -> None:
+    assembly.one("platform", "NoHealthyNodeA").props["Metrics"] = [{"Expression": "a + b"}]
+
+
 def only_cloudfront_is_served(assembly: Assembly) -> Iterator[str]:
     """Who guesses the balancer's address, without the header, gets 403."""
     for listener in assembly.resources("AWS::ElasticLoadBalancingV2::Listener"):
@@ -269,6 +286,7 @@ RULES = (
     Rule(zones_are_real, _dummy_zone, needs="AWS::EC2::Subnet"),
     Rule(data_spans_zones, _one_zone),
     Rule(balancer_closes_first, _long_idle),
+    Rule(route_53_can_read_its_alarms, _formula),
     Rule(only_cloudfront_is_served, _constant_header),
     Rule(photos_pass_the_firewall, _strict_firewall),
     Rule(renditions_are_signed_for, _open_bucket, needs="AWS::CloudFront::Distribution"),

@@ -1,0 +1,85 @@
+"""The origin's name: this region while it has a healthy node, the other one while it has none."""
+
+from collections.abc import Mapping
+
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_elasticloadbalancingv2 as elb
+from aws_cdk import aws_route53 as route53
+
+from infra.stack import Stack
+
+
+def name(
+    stack: Stack, alb: elb.CfnLoadBalancer, targets: Mapping[str, elb.CfnTargetGroup]
+) -> route53.CfnRecordSet:
+    """The failover record, healthy while one of the cells that get requests is."""
+    domain, role = stack.settings.domain, stack.settings.role
+    cells = [cell.name for cell in stack.settings.cluster.cells if cell.weight]
+    of = route53.CfnHealthCheck
+    check = of(
+        stack,
+        "OriginHealth",
+        health_check_config=of.HealthCheckConfigProperty(
+            type="CALCULATED",
+            health_threshold=1,
+            child_health_checks=[_cell_health(stack, cell, alb, targets[cell]) for cell in cells],
+        ),
+    )
+    return route53.CfnRecordSet(
+        stack,
+        "Origin",
+        hosted_zone_id=domain.zone_id,
+        name=domain.origin,
+        type="A",
+        set_identifier=role,
+        failover="PRIMARY" if role == "primary" else "SECONDARY",
+        health_check_id=check.attr_health_check_id,
+        alias_target=route53.CfnRecordSet.AliasTargetProperty(
+            dns_name=alb.attr_dns_name,
+            hosted_zone_id=alb.attr_canonical_hosted_zone_id,
+            evaluate_target_health=True,
+        ),
+    )
+
+
+def _cell_health(
+    stack: Stack, cell: str, alb: elb.CfnLoadBalancer, targets: elb.CfnTargetGroup
+) -> str:
+    """A check that asks CloudWatch, so the balancer need not be open to Route 53's checkers.
+
+    Route 53 takes an alarm on one metric only, no formula over several: one check a cell.
+    """
+    of = cloudwatch.CfnAlarm
+    dimensions = {
+        "TargetGroup": targets.attr_target_group_full_name,
+        "LoadBalancer": alb.attr_load_balancer_full_name,
+    }
+    alarm = of(
+        stack,
+        f"NoHealthyNode{cell.upper()}",
+        alarm_description=f"Cell {cell} has no healthy node; with none left Route 53 leaves the "
+        "region. docs/runbook/no-healthy-node.md",
+        namespace="AWS/ApplicationELB",
+        metric_name="HealthyHostCount",
+        dimensions=[
+            of.DimensionProperty(name=key, value=value) for key, value in dimensions.items()
+        ],
+        statistic="Maximum",
+        period=60,
+        comparison_operator="LessThanThreshold",
+        threshold=1,
+        evaluation_periods=2,
+        treat_missing_data="breaching",
+    )
+    check = route53.CfnHealthCheck
+    return check(
+        stack,
+        f"CellHealth{cell.upper()}",
+        health_check_config=check.HealthCheckConfigProperty(
+            type="CLOUDWATCH_METRIC",
+            alarm_identifier=check.AlarmIdentifierProperty(
+                name=alarm.ref, region=stack.settings.region
+            ),
+            insufficient_data_health_status="LastKnownStatus",
+        ),
+    ).attr_health_check_id
