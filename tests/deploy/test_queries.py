@@ -1,0 +1,31 @@
+"""The queries saved in Athena's workgroup ask for columns that the lake has."""
+
+import runpy
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from lake.tables import TABLES
+
+_FILE = Path(__file__).parents[2] / "deploy" / "ecs" / "infra" / "parts" / "queries.py"
+QUERIES: dict[str, str] = runpy.run_path(str(_FILE))["QUERIES"]
+
+
+@pytest.fixture
+def lake() -> duckdb.DuckDBPyConnection:
+    """Every table, without a row, as Glue has it."""
+    connection = duckdb.connect()
+    # Athena's word for it.
+    connection.execute("CREATE MACRO date_format(moment, how) AS strftime(moment, how)")
+    for table in TABLES:
+        partitions = [pa.field("dt", pa.string()), pa.field("hour", pa.string())]
+        empty = pa.schema([*table.columns, *partitions]).empty_table()
+        connection.register(table.name, empty)
+    return connection
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_a_query_runs(name: str, lake: duckdb.DuckDBPyConnection) -> None:
+    assert lake.execute(QUERIES[name]).fetchall() == []
