@@ -63,17 +63,12 @@ def _store(bucket: str, key: str) -> list[iam.PolicyStatement]:
     ]
 
 
-def database_login(database: str, user: str) -> iam.PolicyStatement:
-    """A token in place of a password; `database` is the resource id (db-…)."""
-    return allow(["rds-db:connect"], [_arn("rds-db", f"dbuser:{database}/{user}")])
-
-
 def head() -> list[iam.PolicyStatement]:
     """The head schedules; it holds no data and needs no right."""
     return []
 
 
-def worker(bucket: str, key: str, database: str) -> list[iam.PolicyStatement]:
+def worker(bucket: str, key: str) -> list[iam.PolicyStatement]:
     """Takes uploads, processes, commits, reads, erases. Cannot change sealed files or see Kafka."""
     return [
         *_store(bucket, key),
@@ -86,7 +81,6 @@ def worker(bucket: str, key: str, database: str) -> list[iam.PolicyStatement]:
         allow(["s3:GetObject"], _keys(bucket, contract.JOURNAL, contract.LAKE, contract.PRESETS)),
         # PUT /v1/presets; the bucket's own policy lets nobody overwrite a version.
         allow(["s3:PutObject"], _keys(bucket, contract.PRESETS)),
-        database_login(database, "pixlake"),
     ]
 
 
@@ -115,14 +109,23 @@ def setup() -> list[iam.PolicyStatement]:
     return []
 
 
-def shell() -> list[iam.PolicyStatement]:
-    """ECS Exec; the API knows no resources."""
+def shell(key: str, log_group: str) -> list[iam.PolicyStatement]:
+    """ECS Exec: the session, under the cluster's key, and what was typed into the cluster's log."""
     actions = [
         f"ssmmessages:{verb}{what}Channel"
         for verb in ("Create", "Open")
         for what in ("Control", "Data")
     ]
-    return [allow(actions, ["*"])]
+    return [
+        # Neither knows resources.
+        allow(actions, ["*"]),
+        allow(["logs:DescribeLogGroups"], ["*"]),
+        allow(
+            ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
+            [f"{log_group}:log-stream:*"],
+        ),
+        allow(["kms:Decrypt"], [key]),
+    ]
 
 
 def execution(

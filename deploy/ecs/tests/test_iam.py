@@ -36,7 +36,6 @@ MATRIX = [
     (WORKER, "s3:PutObject", f"{LAKE}/presets/shop/2.json", ALLOW),
     (WORKER, "s3:ListBucket", LAKE, ALLOW),
     (WORKER, "kms:GenerateDataKey", KEY, ALLOW),
-    (WORKER, "rds-db:connect", DB_USER, ALLOW),
     # ... and can neither lose rows or presets nor read the stream.
     (WORKER, "s3:DeleteObject", f"{LAKE}/journal/home/x.arrow", DENY),
     (WORKER, "s3:PutObject", f"{LAKE}/lake/images/dt=1/hour=1/x.parquet", DENY),
@@ -50,6 +49,8 @@ MATRIX = [
     (WORKER, "s3:DeleteObjectVersion", f"{LAKE}/images/t/00/id/original-1.jpg", DENY),
     (WORKER, "kafka-cluster:ReadData", TOPIC, DENY),
     (WORKER, "kafka-cluster:Connect", KAFKA, DENY),
+    # It logs in by password: nobody needs a token.
+    (WORKER, "rds-db:connect", DB_USER, DENY),
     (WORKER, "rds-db:connect", DB_MASTER, DENY),
     (WORKER, "secretsmanager:GetSecretValue", SECRET, DENY),
     (WORKER, "sts:AssumeRole", "*", DENY),

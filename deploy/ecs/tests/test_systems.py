@@ -169,8 +169,10 @@ def test_route_53_knows_the_api_and_the_origin(assembly: Assembly) -> None:
     origin = records["origin.images.example.com", "A"]
     assert origin["Failover"] == "PRIMARY"
     assert origin["AliasTarget"]["EvaluateTargetHealth"] is True
-    check = assembly.first("AWS::Route53::HealthCheck").props["HealthCheckConfig"]
-    assert check["Type"] == "CLOUDWATCH_METRIC"
+    check = assembly.one("platform", "OriginHealth").props["HealthCheckConfig"]
+    assert (check["Type"], check["HealthThreshold"]) == ("CALCULATED", 1)
+    cells = [name[-1] for name in assembly.templates if name.startswith("cell-")]
+    assert len(check["ChildHealthChecks"]) == len(cells)
 
 
 def test_cloudfront_has_a_firewall_headers_and_current_tls(assembly: Assembly) -> None:
@@ -285,6 +287,23 @@ def test_engineers_come_by_vpn_or_by_a_line_of_their_own(
     gateway = access.first("AWS::EC2::VPNGateway")
     assert access.text("access", line["AssociatedGatewayId"]) == f"${{network/{gateway.id}}}"
     assert line["AllowedPrefixesToDirectConnectGateway"] == ["10.40.0.0/16"]
+
+
+def test_a_shell_in_a_task_is_under_the_key_and_on_record(
+    assembly: Assembly, switched: Switched
+) -> None:
+    def rights(one: Assembly) -> set[str]:
+        role = one.one("cell-a", "HeadTask")
+        return {action for found in one.statements(role) for action in many(found["Action"])}
+
+    assert rights(assembly) == set()
+    found = rights(switched("engineers").assembly)
+    # With a key and a log on the cluster, a session without these ends before it begins.
+    assert {"ssmmessages:OpenDataChannel", "kms:Decrypt", "logs:PutLogEvents"} <= found
+    assert {"logs:DescribeLogGroups", "logs:CreateLogStream"} <= found
+    container = switched("engineers").assembly.one("cell-a", "Head").props["ContainerDefinitions"]
+    written = {one["ContainerPath"] for one in container[0]["MountPoints"]}
+    assert written == {"/scratch", "/var/lib/amazon", "/var/log/amazon"}
 
 
 def test_quicksight_reads_the_view_by_the_analysts_role(

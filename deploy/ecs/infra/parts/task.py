@@ -61,19 +61,17 @@ def definition(
     settings = stack.settings
     group = f"/{settings.prefix}/{place.cell}/{kind}"
     log = stack.log_group(f"{kind.title()}Log", group, place.key_arn)
-    group_arn = stack.format_arn(
-        service="logs",
-        resource="log-group",
-        resource_name=group,
-        arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
-    )
-    statements = [*access.statements, *(grants.shell() if settings.cluster.ecs_exec else [])]
+    statements = list(access.statements)
+    if settings.cluster.ecs_exec:
+        statements += grants.shell(place.key_arn, _log_arn(stack, f"/{settings.prefix}/exec"))
     tasks = grants.service("ecs-tasks.amazonaws.com", arn_like=_tasks(stack))
     own = stack.role(f"{kind.title()}Task", tasks, statements)
     starter = stack.role(
         f"{kind.title()}Execution",
         tasks,
-        grants.execution(place.repository_arn, group_arn, access.secret_arns, place.key_arn),
+        grants.execution(
+            place.repository_arn, _log_arn(stack, group), access.secret_arns, place.key_arn
+        ),
     )
     task = ecs.CfnTaskDefinition(
         stack,
@@ -89,7 +87,7 @@ def definition(
             operating_system_family="LINUX",
             cpu_architecture="ARM64" if settings.cluster.architecture == "arm64" else "X86_64",
         ),
-        volumes=[ecs.CfnTaskDefinition.VolumeProperty(name="scratch")],
+        volumes=[ecs.CfnTaskDefinition.VolumeProperty(name=name) for name in _mounts(stack)],
         container_definitions=[
             _container(stack, kind, nodes, place, access, environment, group),
         ],
@@ -122,7 +120,8 @@ def _container(
         memory=nodes.memory,
         readonly_root_filesystem=True,
         mount_points=[
-            of.MountPointProperty(source_volume="scratch", container_path=_SCRATCH, read_only=False)
+            of.MountPointProperty(source_volume=name, container_path=path, read_only=False)
+            for name, path in _mounts(stack).items()
         ],
         # Fargate knows neither.
         docker_security_options=["no-new-privileges"] if on_ec2 else None,
@@ -179,6 +178,21 @@ def _sizes(nodes: Nodes, *, on_ec2: bool) -> dict[str, str]:
 
 def _shared_memory(nodes: Nodes) -> int:
     return int(nodes.memory * _SHARED_MEMORY_SHARE)
+
+
+def _mounts(stack: Stack) -> dict[str, str]:
+    """What is not read only, volume → folder; the agent of ECS Exec keeps its own state and log."""
+    agent = {"ssm-state": "/var/lib/amazon", "ssm-log": "/var/log/amazon"}
+    return {"scratch": _SCRATCH, **(agent if stack.settings.cluster.ecs_exec else {})}
+
+
+def _log_arn(stack: Stack, group: str) -> str:
+    return stack.format_arn(
+        service="logs",
+        resource="log-group",
+        resource_name=group,
+        arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+    )
 
 
 def _tasks(stack: Stack) -> str:

@@ -74,9 +74,7 @@ class CellStack(Stack):
 
     def _worker(self) -> ecs.CfnService:
         data, nodes = self._around.data, self.settings.cluster.worker
-        statements = grants.worker(
-            data.bucket_arn, data.bucket_key_arn, data.database.attr_dbi_resource_id
-        )
+        statements = grants.worker(data.bucket_arn, data.bucket_key_arn)
         definition = task.definition(
             self, "worker", nodes, self._place, self._access(statements), self._environment()
         )

@@ -20,6 +20,8 @@ _DATABASE = "pixlake"
 # RDS takes the newest minor release of it by itself, in the maintenance window.
 _POSTGRES = "17.9"
 _MASTER = "pixlake_master"
+_LOGS = ("postgresql", "upgrade")
+_RDS_LOGS = "/aws/rds/instance"
 
 
 class DataStack(Stack):
@@ -98,9 +100,17 @@ class DataStack(Stack):
             resource_name="RDSOSMetrics",
             arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
         )
+        # RDS would make these itself, without an end and in clear; so it must have a name of ours.
+        groups = [
+            self.log_group(
+                f"Database{name.title()}Log", f"/aws/rds/instance/{settings.prefix}/{name}", key
+            )
+            for name in _LOGS
+        ]
         instance = rds.CfnDBInstance(
             self,
             "Database",
+            db_instance_identifier=settings.prefix,
             engine="postgres",
             engine_version=_POSTGRES,
             db_instance_class=settings.database.instance,
@@ -137,7 +147,7 @@ class DataStack(Stack):
             delete_automated_backups=False,
             deletion_protection=True,
             auto_minor_version_upgrade=True,
-            enable_cloudwatch_logs_exports=["postgresql", "upgrade"],
+            enable_cloudwatch_logs_exports=list(_LOGS),
             enable_performance_insights=True,
             performance_insights_kms_key_id=key,
             monitoring_interval=60,
@@ -147,6 +157,8 @@ class DataStack(Stack):
                 grants.database_monitoring(monitoring),
             ).attr_arn,
         )
+        for group in groups:
+            instance.add_resource_dependency(group)
         instance.apply_removal_policy(cdk.RemovalPolicy.SNAPSHOT)
         return instance
 

@@ -29,12 +29,12 @@ _NAMED = {
     "AWS::Logs::LogGroup": "LogGroupName",
     "AWS::MSK::Cluster": "ClusterName",
     "AWS::MSK::Configuration": "Name",
+    "AWS::RDS::DBInstance": "DBInstanceIdentifier",
     "AWS::ServiceDiscovery::PrivateDnsNamespace": "Name",
 }
 # CloudFormation makes their names up.
 _UNNAMED = {
     "AWS::IAM::Role": "RoleName",
-    "AWS::RDS::DBInstance": "DBInstanceIdentifier",
     "AWS::S3::Bucket": "BucketName",
 }
 
@@ -42,7 +42,7 @@ _UNNAMED = {
 def alarms_reach_somebody(assembly: Assembly) -> Iterator[str]:
     for alarm in assembly.resources("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"):
         # Route 53 is who listens to this one; a page comes from the alarms on workers.
-        if alarm.id != "NoHealthyNode" and not alarm.props.get("AlarmActions"):
+        if not alarm.id.startswith("NoHealthyNode") and not alarm.props.get("AlarmActions"):
             yield f"{alarm.name}: tells nobody"
         page = re.search(r"docs/runbook/[\w-]+\.md", alarm.props["AlarmDescription"])
         if not page or not (_ROOT / page[0]).exists():
@@ -60,6 +60,11 @@ def logs_end(assembly: Assembly) -> Iterator[str]:
             yield f"{group.name}: keeps its lines for ever"
         if not name.startswith(_WAF_LOG) and "KmsKeyId" not in group.props:
             yield f"{group.name}: in clear"
+    made = {group.props["LogGroupName"] for group in assembly.resources("AWS::Logs::LogGroup")}
+    for one in assembly.resources("AWS::RDS::DBInstance"):
+        for log in one.props["EnableCloudwatchLogsExports"]:
+            if f"/aws/rds/instance/{one.props.get('DBInstanceIdentifier')}/{log}" not in made:
+                yield f"{one.name}: RDS makes the group of {log} itself, without an end"
 
 
 def _endless(assembly: Assembly) -> None:
