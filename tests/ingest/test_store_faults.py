@@ -67,8 +67,8 @@ async def workers(
     faulty: FaultyS3, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Workers]:
     # A second and a half instead of half a minute.
-    monkeypatch.setattr("lake.object_store._REQUEST_TIMEOUT", timedelta(seconds=1.5))
-    monkeypatch.setattr("lake.object_store._RETRY_TIMEOUT", timedelta(seconds=1))
+    monkeypatch.setattr("lake.backends._REQUEST_TIMEOUT", timedelta(seconds=1.5))
+    monkeypatch.setattr("lake.backends._RETRY_TIMEOUT", timedelta(seconds=1))
     settings = LakeSettings(
         store_url=f"s3://{s3_server.bucket}/{uuid.uuid4().hex}",
         s3_endpoint=faulty.endpoint,

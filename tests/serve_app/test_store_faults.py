@@ -62,8 +62,8 @@ def behind(faulty: FaultyS3, s3_server: S3Server) -> LakeBehind:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Time-outs of a second and a half instead of half a minute."""
-    monkeypatch.setattr("lake.object_store._REQUEST_TIMEOUT", timedelta(seconds=1.5))
-    monkeypatch.setattr("lake.object_store._RETRY_TIMEOUT", timedelta(seconds=1))
+    monkeypatch.setattr("lake.backends._REQUEST_TIMEOUT", timedelta(seconds=1.5))
+    monkeypatch.setattr("lake.backends._RETRY_TIMEOUT", timedelta(seconds=1))
     monkeypatch.setattr("lake.decision._BACKOFF_SECONDS", 0.02)
 
 
