@@ -41,8 +41,6 @@ _SPACES: dict[str, Space] = {
 }
 _ALPHA_MODES = {"LA", "La", "PA", "RGBA", "RGBa"}
 _WIDTH_TAG, _HEIGHT_TAG, _BITS_TAG = 256, 257, 258
-_SUBFILE_TAG, _SUB_IFDS_TAG, _DNG_VERSION_TAG = 254, 330, 50706
-_REDUCED = 1
 
 
 def read_header(data: bytes, found: Format, limits: Limits) -> Header:
@@ -90,11 +88,10 @@ def _read_avif(data: bytes, limits: Limits) -> Header:
 def _read_tiff(data: bytes, limits: Limits) -> Header:
     metadata = tiff.metadata_bytes(data)
     check_metadata(metadata, limits)
+    if tiff.is_raw(data):
+        raise UnsupportedFormat("camera RAW is not taken", value="camera RAW")
     with TiffImagePlugin.TiffImageFile(io.BytesIO(data)) as image:
         tags = image.tag_v2
-        thumbnail_first = tags.get(_SUBFILE_TAG) == _REDUCED and _SUB_IFDS_TAG in tags
-        if thumbnail_first or _DNG_VERSION_TAG in tags:
-            raise UnsupportedFormat("camera RAW is not taken", value="camera RAW")
         if image.mode in {"F", "I"}:
             raise UnsupportedFormat("TIFF of 32 bits a sample is not taken", value="32-bit TIFF")
         # Pillow swaps the sides of a turned TIFF; the tags say how it is stored.

@@ -1,4 +1,5 @@
 import io
+import struct
 
 import pytest
 from PIL import Image
@@ -127,6 +128,30 @@ def test_an_icc_bomb_in_a_png_is_left_alone() -> None:
 
     bomb = hostile.chunk(b"iCCP", b"icc\0\0" + zlib.compress(bytes(20_000_000)))
     assert header_of(hostile.png(2, 2, bomb)).icc is None
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(
+    "tags",
+    [
+        pytest.param([(254, 4, 1, 0), (262, 3, 1, 32803)], id="ARW"),
+        pytest.param([(254, 4, 1, 1), (262, 3, 1, 2), (330, 4, 1, 8)], id="NEF"),
+        pytest.param([(254, 4, 1, 0), (50706, 1, 4, 1)], id="DNG"),
+    ],
+)
+def test_raw_that_no_tiff_reader_reads_is_named(
+    order: str, tags: list[tuple[int, int, int, int]]
+) -> None:
+    with pytest.raises(UnsupportedFormat) as refused:
+        header_of(directory(order, tags))
+    assert refused.value.value == "camera RAW"
+
+
+def directory(order: str, tags: list[tuple[int, int, int, int]]) -> bytes:
+    head = struct.pack(order + "2sHIH", b"II" if order == "<" else b"MM", 42, 8, len(tags))
+    # A short stands in the first half of its field.
+    shapes = (("HHIH2x" if kind == 3 else "HHII", (tag, kind, *rest)) for tag, kind, *rest in tags)
+    return head + b"".join(struct.pack(order + shape, *said) for shape, said in shapes) + bytes(200)
 
 
 def test_raw_files_in_tiff_clothing_are_named() -> None:
