@@ -40,9 +40,10 @@ def _section(each: Compared) -> str:
     off = each.exact_ssim < LEAST_SSIM or each.delta_e > MOST_DELTA_E
     figures = f"SSIM {each.exact_ssim:.3f}, ΔE {each.delta_e:.2f}"
     encoded = f"encoded {each.web_ssim:.3f}, by Pillow {each.pillow_ssim:.3f}"
+    files = f"the two files {each.files_ssim:.3f}"
     return (
         f"<section class={'off' if off else 'good'}><h2>{html.escape(each.case.name)}</h2>"
-        f"{_picture(each.ours)}{_picture(each.theirs)}<p>{figures}<p>{encoded}</section>\n"
+        f"{_picture(each.ours)}{_picture(each.theirs)}<p>{figures}<p>{encoded}<p>{files}</section>\n"
     )
 
 

@@ -33,7 +33,8 @@ class Compared:
     """One rendition and what it should be, as RGB over middle grey.
 
     SSIM is of luma, 1 for equal: of the lossless rendition, of the one that `web` makes, and of
-    Pillow's own file in that format and quality, each against Pillow's pixels. `delta_e` is the
+    Pillow's own file in that format and quality, each against Pillow's pixels; `files_ssim` is of
+    the last two, as two people would see them. `delta_e` is the
     mean CIEDE2000 difference of the lossless one, of which 1 is hardly visible.
     """
 
@@ -44,6 +45,7 @@ class Compared:
     exact_ssim: float
     web_ssim: float
     pillow_ssim: float
+    files_ssim: float
     delta_e: float
 
 
@@ -78,6 +80,7 @@ def _pairs(case: Case, processed: Processed) -> list[Compared]:
         exact, _ = _read(by_name[f"{spec.name}-exact"])
         wanted = _scaled(reference, (web.shape[1], web.shape[0]))
         theirs = _flat(wanted)
+        file = _flat(_encoded_by_pillow(wanted, kind, spec.quality))
         found.append(
             Compared(
                 case,
@@ -86,7 +89,8 @@ def _pairs(case: Case, processed: Processed) -> list[Compared]:
                 theirs=theirs,
                 exact_ssim=_ssim(exact, theirs),
                 web_ssim=_ssim(web, theirs),
-                pillow_ssim=_ssim(_flat(_encoded_by_pillow(wanted, kind, spec.quality)), theirs),
+                pillow_ssim=_ssim(file, theirs),
+                files_ssim=_ssim(web, file),
                 delta_e=_delta_e(exact, theirs),
             )
         )
