@@ -43,11 +43,12 @@ def measure(image: Image, *, codes: bool = False, faces: bool = False) -> Measur
 
     `codes`: read QR and bar codes; `faces`: count faces. Raises cv2.error.
     """
+    # First, for it reads here and there; what luma reads, in order, the next ones find in a cache.
+    palette = Palette(image)
+    colors = palette.dominant_colors()
     grey = _reduced_luma(image)
     half = _half(grey)
     tones = Tones(grey)
-    palette = Palette(image)
-    colors = palette.dominant_colors()
     return Measures(
         sharpness=sharpness(half),
         brightness=tones.brightness,
