@@ -104,6 +104,15 @@ def ingest(
     ]
 
 
+def producer(cluster: str, topic: str) -> list[iam.PolicyStatement]:
+    """Whoever sends images: a policy to attach to a role of theirs. They read nothing."""
+    return [
+        allow(["kafka:GetBootstrapBrokers"], [cluster]),
+        allow(["kafka-cluster:Connect", "kafka-cluster:WriteDataIdempotently"], [cluster]),
+        allow(["kafka-cluster:DescribeTopic", "kafka-cluster:WriteData"], [topic]),
+    ]
+
+
 def setup() -> list[iam.PolicyStatement]:
     """The one-off task: ECS hands it the database's secrets, and it calls no API of AWS."""
     return []

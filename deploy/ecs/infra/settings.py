@@ -127,6 +127,9 @@ class Kafka(_Model):
     brokers_per_zone: int = Field(default=1, ge=1)
     storage_gb: int = Field(default=100, ge=1)
     partitions: int = Field(default=12, ge=1, description="can grow, never shrink")
+    clients: tuple[str, ...] = Field(
+        default=(), description="security groups of producers, in the VPC or one that it peers with"
+    )
 
 
 class Vpn(_Model):

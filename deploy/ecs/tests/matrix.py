@@ -138,6 +138,7 @@ MATRIX: dict[str, tuple[str, Change]] = {
             "kafka.instance": "kafka.m7g.large",
             "kafka.storage_gb": 500,
             "kafka.partitions": 24,
+            "kafka.clients": ["sg-0a1b2c3d4e5f60718"],
         },
     ),
 }

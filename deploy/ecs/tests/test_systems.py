@@ -132,6 +132,22 @@ def test_msk_lies_in_isolated_subnets_with_tls_and_iam(assembly: Assembly) -> No
     assert topics == {contract.TOPIC, contract.DEAD_LETTERS}
 
 
+def test_producers_may_send_and_nothing_else(assembly: Assembly, switched: Switched) -> None:
+    document = assembly.one("streaming", "Producer").props["PolicyDocument"]
+    actions = {action for one in document["Statement"] for action in many(one["Action"])}
+    assert actions == {
+        "kafka:GetBootstrapBrokers",
+        "kafka-cluster:Connect",
+        "kafka-cluster:WriteDataIdempotently",
+        "kafka-cluster:DescribeTopic",
+        "kafka-cluster:WriteData",
+    }
+    written = document["Statement"][-1]["Resource"]
+    assert assembly.text("streaming", written) == "${streaming/Images.TopicArn}"
+    rule = switched("sizes").assembly.one("network", "Producer0").props
+    assert (rule["FromPort"], rule["SourceSecurityGroupId"]) == (9098, "sg-0a1b2c3d4e5f60718")
+
+
 def test_valkey_has_tls_a_token_and_a_second_zone(assembly: Assembly) -> None:
     [group] = assembly.resources("AWS::ElastiCache::ReplicationGroup")
     assert group.props["Engine"] == "valkey"

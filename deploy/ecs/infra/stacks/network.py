@@ -121,6 +121,17 @@ class NetworkStack(Stack):
         self._path(self.node_group, self.cache_group, ports.CACHE, "the state of Ray")
         self._path(self.node_group, self.kafka_group, ports.KAFKA, "Kafka by IAM")
         self._path(self.vpn_group, self.node_group, ports.RAY_DASHBOARD, "the dashboard of Ray")
+        for number, group in enumerate(self.settings.kafka.clients):
+            ec2.CfnSecurityGroupIngress(
+                self,
+                f"Producer{number}",
+                group_id=self.kafka_group.security_group_id,
+                source_security_group_id=group,
+                ip_protocol="tcp",
+                from_port=ports.KAFKA,
+                to_port=ports.KAFKA,
+                description="producers, by IAM",
+            )
         # Ray takes ports at random between its nodes; nobody else is let in.
         self.node_group.add_ingress_rule(self.node_group, ec2.Port.all_tcp(), "Ray, node to node")
         self.node_group.add_egress_rule(self.node_group, ec2.Port.all_tcp(), "Ray, node to node")

@@ -3,10 +3,11 @@
 import json
 
 import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_msk as msk
 from constructs import Construct
 
-from infra import contract
+from infra import contract, grants
 from infra.settings import Settings
 from infra.stack import Stack
 from infra.stacks.foundation import FoundationStack
@@ -33,12 +34,24 @@ class StreamingStack(Stack):
         self.cluster_name = settings.prefix
         self.cluster = self._cluster(network)
         self.topics = (self._topic("Images", contract.TOPIC), self._dead_letters())
+        self._producers()
         # The last part of the ARN is the group's own name; AWS gives the middle.
         self.group_arn = self.format_arn(
             service="kafka",
             resource="group",
             resource_name=f"{self.cluster_name}/*/{contract.GROUP}",
         )
+
+    def _producers(self) -> None:
+        """What a role of somebody else's needs to send images."""
+        policy = iam.CfnManagedPolicy(
+            self,
+            "Producer",
+            description=f"{self.settings.prefix}: send images to Kafka",
+            policy_document=grants.policy(grants.producer(self.cluster.attr_arn, self.topics[0])),
+        )
+        self.export("ProducerPolicy", policy.ref)
+        self.export("Cluster", self.cluster.attr_arn)
 
     def _cluster(self, network: NetworkStack) -> msk.CfnCluster:
         kafka, group = self.settings.kafka, f"/{self.settings.prefix}/kafka"

@@ -18,6 +18,7 @@ _WAYS = {
     ("Node", "Cache", 6380),
     ("Node", "Kafka", 9098),
     ("Node", "Endpoints", 443),
+    ("sg-", "Kafka", 9098),
     # The dashboard of Ray, by VPN.
     ("Vpn", "Node", 8265),
 }
@@ -65,7 +66,8 @@ def ways_between_groups_are_these(assembly: Assembly) -> Iterator[str]:
 
 
 def _short(group: str) -> str:
-    found = re.search(r"\b(Alb|Node|Database|Cache|Kafka|Vpn|Endpoints)", group)
+    """Of a group of ours; `sg-` for somebody else's."""
+    found = re.search(r"\b(Alb|Node|Database|Cache|Kafka|Vpn|Endpoints|sg-)", group)
     return found[1] if found else "CloudFront"
 
 
