@@ -46,6 +46,11 @@ def ray_environment(settings: NodeSettings, kind: Kind) -> dict[str, str]:
         "RAY_ROTATION_BACKUP_COUNT": "1",
         "RAY_worker_niceness": "0",
         "RAY_gcs_rpc_server_reconnect_timeout_s": str(settings.reconnect_seconds),
+        # A new head asks each replica what it is, and the answer is an object that its node pushes.
+        # A node hears of the new head some ten to thirty seconds after that. Ray would try again
+        # after 10 and 30 seconds, and after 30 take the replica for broken and end it.
+        "RAY_object_manager_pull_timeout_ms": "1000",
+        "RAY_SERVE_SLOW_STARTUP_WARNING_S": "120",
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_USE_GRPC_BY_DEFAULT": "0",
