@@ -1,7 +1,7 @@
-"""Yardstick: Starlette and uvicorn with the same OpenCV work inline, one worker a core.
+"""Yardstick: Starlette and uvicorn with the same OpenCV work inline.
 
-No storage, no sandbox, no record, no authentication. `python -m benchmarks.bare_http PORT`; the
-query of a POST says how OpenCV decodes.
+No storage, no sandbox, no record, no authentication. `python -m benchmarks.bare_http PORT` is one
+worker; there is one a core. The query of a POST says how OpenCV decodes.
 """
 
 import sys
@@ -15,7 +15,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from benchmarks.opencv_alone import CORES
 from benchmarks.opencv_work import work
 from processors.warm_up import warm_up
 
@@ -36,10 +35,9 @@ app = Starlette(routes=[Route("/", upload, methods=["POST"])], lifespan=_warm)
 
 if __name__ == "__main__":
     uvicorn.run(
-        "benchmarks.bare_http:app",
+        app,
         host="127.0.0.1",
         port=int(sys.argv[1]),
-        workers=CORES,
         access_log=False,
         log_level="warning",
     )

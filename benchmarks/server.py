@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from benchmarks.opencv_alone import CORES
@@ -18,11 +18,20 @@ _START_SECONDS = 60
 
 
 @contextmanager
-def bare_http() -> Iterator[str]:
-    """Its address, to which the query `flags=` is added."""
-    port = free_port()
-    with _serving([sys.executable, "-m", "benchmarks.bare_http", str(port)], port):
-        yield f"http://127.0.0.1:{port}/"
+def bare_http() -> Iterator[list[str]]:
+    """Its addresses, one a worker, to which the query `flags=` is added.
+
+    Workers that share a port do not share connections: whoever wakes first takes most of them, and
+    in every other run one of two cores was idle.
+    """
+    with ExitStack() as workers:
+        addresses = []
+        for _ in range(CORES):
+            port = free_port()
+            words = [sys.executable, "-m", "benchmarks.bare_http", str(port)]
+            workers.enter_context(_serving(words, port))
+            addresses.append(f"http://127.0.0.1:{port}/")
+        yield addresses
 
 
 @contextmanager

@@ -38,15 +38,15 @@ def run(bench: Bench) -> None:
 
 
 def _contenders(
-    bench: Bench, photo: Photo, bare: str, peer: str, cpu: list[float]
+    bench: Bench, photo: Photo, bare: list[str], peer: str, cpu: list[float]
 ) -> dict[str, Contender]:
     """Each measures its images a second."""
 
     def of_bare_http() -> float:
-        url = f"{bare}?flags={bench.flags(photo)}"
+        urls = [f"{url}?flags={bench.flags(photo)}" for url in bare]
         with bench.service.frozen():
-            load.post(url, photo.path, _WARM_UP_SECONDS)
-            return load.post(url, photo.path, bench.seconds).flawless().rate
+            load.post_to_all(urls, photo.path, _WARM_UP_SECONDS)
+            return load.post_to_all(urls, photo.path, bench.seconds)
 
     def of_thumbor() -> float:
         url = peer + thumbor.path_of(photo)
