@@ -48,6 +48,11 @@ class ImageProcessor:
         """Whether an image of another node's would be taken now; asked before its bytes go out."""
         return self._worker.sandbox.has_room
 
+    async def spare(self) -> int:
+        """How many images of other nodes would be taken now."""
+        sandbox = self._worker.sandbox
+        return sandbox.capacity - sandbox.load if sandbox.ready else 0
+
     async def handle(self, job: ImageJob) -> Commit | ProcessorError | LakeError:
         """Process and commit one image that was too much for its own node; errors are returned.
 

@@ -1,9 +1,13 @@
 """How much is let in at once: uploads, and their bytes; more than that is told to come back."""
 
+import time
 from types import TracebackType
 from typing import Self
 
 from processors.errors import Overloaded
+
+# A body that takes longer keeps no place of the sandbox: slow clients must not shut others out.
+_PATIENCE_SECONDS = 0.1
 
 
 class Admission:
@@ -14,6 +18,16 @@ class Admission:
         self._max_bytes = max_bytes
         self.uploads = 0
         self.bytes = 0
+        # By the moment until when they are, the oldest first.
+        self._expected: dict[Lease, float] = {}
+
+    @property
+    def expected(self) -> int:
+        """Uploads that were let in just now and will want a place when their bodies are here."""
+        now = time.monotonic()
+        for lease in [each for each, until in self._expected.items() if until <= now]:
+            del self._expected[lease]
+        return len(self._expected)
 
     def enter(self) -> "Lease":
         """A place for one upload; raises Overloaded."""
@@ -32,6 +46,14 @@ class Admission:
             )
         self.bytes += count
 
+    def expect(self, lease: "Lease") -> None:
+        """Count an upload as `expected`, for a moment."""
+        self._expected[lease] = time.monotonic() + _PATIENCE_SECONDS
+
+    def arrived(self, lease: "Lease") -> None:
+        """Do not expect it any more; it need not be expected."""
+        self._expected.pop(lease, None)
+
 
 class Lease:
     """The place of one upload and its bytes; a context manager that gives both back."""
@@ -47,10 +69,19 @@ class Lease:
             self._admission.take(total - self._bytes)
             self._bytes = total
 
+    def expect(self) -> None:
+        """Keep a place of the sandbox for it, if its body comes soon."""
+        self._admission.expect(self)
+
+    def arrived(self) -> None:
+        """Its body is here: it takes its place now, or is refused."""
+        self._admission.arrived(self)
+
     def release(self) -> None:
         """Give everything back; once is enough, twice does no harm."""
         if self._open:
             self._open = False
+            self.arrived()
             self._admission.uploads -= 1
             self._admission.bytes -= self._bytes
 

@@ -14,6 +14,7 @@ from serve_app.envelope import Envelope
 from serve_app.fast_lane import FastLane
 from serve_app.health import ReadinessCheck
 from serve_app.linger import Linger
+from serve_app.places import Places, Spare
 from serve_app.settings import ServeSettings
 
 _ABOUT = """Images in, by HTTP or Kafka; renditions, measures and one table row per image out.
@@ -30,10 +31,12 @@ def make_app(
     readiness: ReadinessCheck,
     *,
     spill: Spill | None = None,
+    spare: Spare | None = None,
 ) -> FastAPI:
     """The app on an open lake and a running worker; the caller closes both after it.
 
-    `spill` is asked when the worker's sandbox is full; without it, uploads are refused then.
+    `spill` is asked when the worker's sandbox is full; without it, uploads are refused then. So
+    they are, before their bodies are read, where `spare` says that no other node has room.
 
     Raises UnknownPreset if no preset can have the default one's name; one of the store is for the
     caller to look for.
@@ -46,11 +49,13 @@ def make_app(
         docs_url=None,
         redoc_url=None,
     )
+    admission = Admission(settings.max_uploads, settings.max_upload_bytes)
     door = Door(
         lake=lake,
         worker=worker,
         keys=KeyRing(accounts, settings.key_cache_seconds),
-        admission=Admission(settings.max_uploads, settings.max_upload_bytes),
+        admission=admission,
+        places=Places(worker.sandbox, admission, spare, spills=spill is not None),
         settings=settings,
         spill=spill,
     )

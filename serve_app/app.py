@@ -66,7 +66,13 @@ class UploadApi:
         """Serve calls this on the replica, once `__init__` is done."""
         readiness = DoorsReadiness(self._lake, self._accounts, self._worker.sandbox, self._lag)
         return make_app(
-            self._lake, self._worker, self._accounts, self._settings, readiness, spill=spill
+            self._lake,
+            self._worker,
+            self._accounts,
+            self._settings,
+            readiness,
+            spill=spill,
+            spare=spare,
         )
 
     async def __del__(self) -> None:
@@ -100,6 +106,18 @@ async def spill(job: ImageJob) -> Commit:
     if isinstance(answer, Commit):
         return answer
     raise answer
+
+
+async def spare() -> int:
+    """Images that some replica of the processors would take now; 0 if none says so in time."""
+    try:
+        processors = serve.get_deployment_handle(
+            processors_deployment.NAME, processors_deployment.APP
+        )
+        async with asyncio.timeout(_ASK_SECONDS):
+            return int(await processors.spare.remote())
+    except (TimeoutError, RayError, RayServeException):
+        return 0
 
 
 class DoorsReadiness:

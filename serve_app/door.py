@@ -11,6 +11,7 @@ from processors.job import ImageJob
 from processors.worker import Worker
 from serve_app.admission import Admission
 from serve_app.auth import KeyRing
+from serve_app.places import Places
 from serve_app.settings import ServeSettings
 
 Spill = Callable[[ImageJob], Awaitable[Commit]]
@@ -26,6 +27,7 @@ class Door:
     worker: Worker
     keys: KeyRing
     admission: Admission
+    places: Places
     settings: ServeSettings
     spill: Spill | None = None
     under_way: set[asyncio.Task[Commit]] = field(default_factory=set)

@@ -92,6 +92,7 @@ async def store(
     """Read one upload, process and commit it; raises whatever `serve_app.problems` answers."""
     lease = door.admission.enter()
     try:
+        await door.places.expect(lease)
         asked = UploadRequest.of(headers, preset, door.settings.max_bytes)
         if asked.preset is not None:
             await door.worker.presets.find(asked.preset)  # or its bytes need not come at all
@@ -152,7 +153,7 @@ async def _handle(door: Door, job: ImageJob, lease: Lease) -> Commit:
             # Looked at, or asyncio complains about the failures of clients that have left.
             task.exception()
 
-    task = asyncio.create_task(_processed(door, job))
+    task = asyncio.create_task(_processed(door, job, lease))
     door.under_way.add(task)
     task.add_done_callback(ended)
     limit = door.settings.answer_seconds
@@ -166,8 +167,9 @@ async def _handle(door: Door, job: ImageJob, lease: Lease) -> Commit:
         ) from error
 
 
-async def _processed(door: Door, job: ImageJob) -> Commit:
+async def _processed(door: Door, job: ImageJob, lease: Lease) -> Commit:
     """Here, where the bytes are; on another node if every place here is taken."""
+    lease.arrived()  # Nothing comes between this and the sandbox's taking it.
     try:
         return await door.worker.handle(job)
     except Overloaded:

@@ -18,6 +18,7 @@ from processors.worker import Worker
 from serve_app.api import make_app
 from serve_app.door import Spill
 from serve_app.health import Readiness
+from serve_app.places import Spare
 from tests.serve_app.site import Site, client_of, png, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -51,14 +52,16 @@ def node(site: Site) -> Node:
     return Node(site.app.state.door.worker)
 
 
-def beside(site: Site, sandbox: Sandbox, spill: Spill | None) -> Site:
+def beside(site: Site, sandbox: Sandbox, spill: Spill | None, spare: Spare | None = None) -> Site:
     """The same site, its images processed in that sandbox."""
 
     async def readiness() -> Readiness:
         return Readiness()
 
     worker = Worker(site.lake, sandbox, ProcessorSettings())
-    app = make_app(site.lake, worker, site.accounts, site.settings, readiness, spill=spill)
+    app = make_app(
+        site.lake, worker, site.accounts, site.settings, readiness, spill=spill, spare=spare
+    )
     client = client_of(app, dict(site.client.headers))
     return Site(app, client, site.lake, site.accounts, site.settings)
 
@@ -129,3 +132,83 @@ async def test_without_another_node_it_is_told_to_come_back(site: Site, small: S
         answer = await alone.upload(png(seed=7))
         assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
     await first
+
+
+async def unread() -> AsyncIterator[bytes]:
+    """A body that nobody may ask for."""
+    raise AssertionError("the body was read")
+    yield b""
+
+
+RAW = {"Content-Type": "application/octet-stream"}
+
+
+async def test_a_burst_is_refused_before_its_bodies_are_read(
+    site: Site, small: Sandbox, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serve_app.places._HOLDS_SECONDS", 3600)
+    asked = 0
+
+    async def none() -> int:
+        nonlocal asked
+        asked += 1
+        return 0
+
+    full = beside(site, small, node.take, none)
+    with stopped(small.pids[0]):
+        first = asyncio.create_task(full.upload(png(seed=8)))
+        await until(lambda: not small.has_room)
+        burst = (full.upload(unread(), headers=RAW) for _ in range(20))  # type: ignore[arg-type]
+        answers = await asyncio.gather(*burst)
+        assert {(each.status_code, each.json()["code"]) for each in answers} == {
+            (503, "overloaded")
+        }
+        assert {(each.json()["limit"], each.headers["Retry-After"]) for each in answers} == {
+            (1, "1")
+        }
+        assert full.app.state.door.admission.uploads == 1
+    assert asked == 1, "one answer is enough for a burst"
+    assert not node.jobs
+    assert (await first).status_code == 201
+
+
+async def test_another_node_gets_no_more_than_it_has_places_for(
+    site: Site, small: Sandbox, node: Node
+) -> None:
+    free = [1, 0]
+
+    async def one() -> int:
+        return free.pop(0) if free else 0
+
+    full = beside(site, small, node.take, one)
+    with stopped(small.pids[0]):
+        first = asyncio.create_task(full.upload(png(seed=9)))
+        await until(lambda: not small.has_room)
+        assert (await full.upload(png(seed=10))).status_code == 201
+        answer = await full.upload(unread(), headers=RAW)  # type: ignore[arg-type]
+        assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
+        assert len(node.jobs) == 1
+    assert (await first).status_code == 201
+
+
+@pytest.mark.parametrize(("patience", "status"), [(3600, 503), (0, 201)])
+async def test_one_on_its_way_has_its_place_but_not_for_ever(
+    site: Site, small: Sandbox, monkeypatch: pytest.MonkeyPatch, patience: float, status: int
+) -> None:
+    monkeypatch.setattr("serve_app.admission._PATIENCE_SECONDS", patience)
+    alone = beside(site, small, None)
+    sent, more = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        sent.set()
+        await more.wait()
+        yield png(seed=12)
+
+    await until(lambda: small.has_room)
+    first = asyncio.create_task(alone.upload(slow(), headers=RAW))  # type: ignore[arg-type]
+    await sent.wait()
+    assert (await alone.upload(png(seed=13 + status))).status_code == status
+    more.set()
+    await until(lambda: small.has_room)
+    assert (await first).status_code in {200, 201}
+    assert alone.app.state.door.admission.expected == 0
