@@ -3,6 +3,10 @@
 The decoder gets SIGSEGV while it works on an image: what a crash of its own looks like to
 everybody else. Its image is refused as `decoder_crashed`. SIGKILL would count as the machine's
 doing, and the image be tried again.
+
+Kills are paced by the images that are really stored meanwhile, and by how many kills of the storm
+before hit an image: a storm is slower than clean weather, and some kills hit a child that has just
+finished.
 """
 
 import os
@@ -12,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import cycle
 from pathlib import Path
+from statistics import mean
 
 from benchmarks import load
 from benchmarks.bench import Bench
@@ -21,8 +26,9 @@ from benchmarks.service import Service
 
 _TARGET = Target(0.7, 0.9)
 _EVERY = 20
-# Some hit a child that has just finished; no fewer than every 20th image shall be hit.
-_MARGIN = 1.1
+# The least share of images that shall be hit, and a little, for chance must not make it less.
+_SHARE = 1.06 / _EVERY
+_LOOK_SECONDS = 0.03
 # A child may have died a moment ago, or be between two images.
 _TRIES_A_KILL = 50
 _TRY_SECONDS = 0.001
@@ -32,30 +38,52 @@ def run(bench: Bench) -> None:
     """Without kills and with them, in turn. Images that were refused do not count as done."""
     service = bench.service
     ratios, shares, storms = [], [], []
+    # Not counted: only to learn how many kills hit.
+    hits = [_share(_stormy(bench, _SHARE)) / _SHARE]
     for _ in range(bench.rounds):
         clean = load.post(service.upload_url, SMALL.path, bench.seconds, key=service.key).flawless()
-        with _storm(service, _MARGIN * clean.rate / _EVERY):
-            stormy = load.post(service.upload_url, SMALL.path, bench.seconds, key=service.key)
-        assert not stormy.broken, f"{stormy.broken} connections broke"
-        shares.append(stormy.refused / stormy.answers)
+        kills = _SHARE / mean(hits)
+        stormy = _stormy(bench, kills)
+        shares.append(_share(stormy))
         storms.append(stormy.rate)
         ratios.append(stormy.rate / clean.rate)
+        hits.append(shares[-1] / kills)
         service.forget_images()
     bench.report.raw("crash_storm_share", shares, "of all images killed their decoder")
     bench.report.raw("crash_storm_upload_door_74KB", storms, "images/s")
     bench.report.judge("crash storm / clean, 74KB", ratios, _TARGET)
 
 
+def _stormy(bench: Bench, kills: float) -> load.Answers:
+    """The load while so many kills come for each image."""
+    service = bench.service
+    with _storm(service, kills):
+        answers = load.post(service.upload_url, SMALL.path, bench.seconds, key=service.key)
+    assert not answers.broken, f"{answers.broken} connections broke"
+    assert answers.refused, "no kill hit an image"
+    return answers
+
+
+def _share(answers: load.Answers) -> float:
+    return answers.refused / answers.answers
+
+
 @contextmanager
-def _storm(service: Service, kills_a_second: float) -> Iterator[None]:
-    """Kill so many busy decoders a second."""
+def _storm(service: Service, kills_an_image: float) -> Iterator[None]:
+    """Kill so many busy decoders for each image that comes to be stored."""
     servers = {one.ppid() for one in service.decoders("UploadApi")}
+    images = service.store / "images"
+    before = _stored(images)
     ended = threading.Event()
 
     def kill() -> None:
         turn = cycle(sorted(servers))
-        while not ended.wait(1 / kills_a_second):
-            _kill_a_busy_child(turn)
+        done = 0
+        while not ended.wait(_LOOK_SECONDS):
+            due = int((_stored(images) - before) * kills_an_image)
+            while done < due and not ended.is_set():
+                _kill_a_busy_child(turn)
+                done += 1
 
     thread = threading.Thread(target=kill, daemon=True)
     thread.start()
@@ -64,6 +92,14 @@ def _storm(service: Service, kills_a_second: float) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
+
+
+def _stored(images: Path) -> int:
+    """Images in `<tenant>/<2 hex>/<image_id>`, by the links of the folders above: quickly counted.
+
+    Each folder has two links and one from every folder in it, on tmpfs and ext4.
+    """
+    return sum(each.stat().st_nlink - 2 for each in images.glob("*/*"))
 
 
 def _kill_a_busy_child(servers: Iterator[int]) -> None:
