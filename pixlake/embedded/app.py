@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -36,6 +36,9 @@ log = logging.getLogger(__name__)
 _CPUS_OF_A_REPLICA = 0.1
 _LOGICAL_CPUS = 16
 _HEADS = frozenset({"gcs_server", "raylet"})
+# Beside the heads Ray starts agents that only report. They work for some 20 ms at a time, and an
+# upload is not to wait for them.
+_AGENTS_NICENESS = 10
 _WATCH_SECONDS = 1.0
 # An upload's body may take its time; what takes longer than body and processing hangs.
 _PROCESSING_SECONDS = 60.0
@@ -67,10 +70,18 @@ def _ray(folder: Path, settings: EmbeddedSettings) -> Iterator[None]:
         log_to_driver=False,
         _temp_dir=str(folder),
     )
+    _put_agents_last()
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _put_agents_last() -> None:
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            if process.name() not in _HEADS:
+                process.nice(_AGENTS_NICENESS)
 
 
 @contextmanager

@@ -41,6 +41,10 @@ def ray_environment(
         # Started for nothing: our replicas need workers with a set-up hook.
         "RAY_enable_worker_prestart": "0",
         "RAY_prestart_worker_first_driver": "0",
+        # Nothing is printed from Ray's log files here, so it need not look for new ones.
+        "LOG_NAME_UPDATE_INTERVAL_S": "60",
+        # Another 2 %: what died is replaced up to half a second later, after two of health checks.
+        "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
         # HAProxy in front of the replicas' own HTTP servers: ten times Serve's Python proxy.
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
