@@ -16,6 +16,7 @@ import fcntl
 import hashlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +24,7 @@ import obstore
 from numpy.typing import NDArray
 from obstore.store import S3Store
 
+from lake.aside import Aside
 from lake.backends import Backend, open_backend, translated
 from lake.errors import (
     AlreadyExists,
@@ -67,6 +69,8 @@ class ObjectStore:
     def __init__(self, backend: Backend, writer: LocalWriter | None = None) -> None:
         self._backend = backend
         self._writer = writer
+        # What only background work asks of a folder; answers to clients are not to wait for it.
+        self._aside = Aside()
         self.root = writer.root if writer else None
         """the folder of a local store, None otherwise"""
 
@@ -140,7 +144,7 @@ class ObjectStore:
         """Delete, at little cost each; absent keys are fine. Some may be gone when it raises."""
         if self.root is not None:
             with translated("many keys"):
-                return await asyncio.to_thread(delete_files, self.root, keys)
+                return await self._aside.run(delete_files, self.root, keys)
         await answers(self.delete, keys)
         return None
 
@@ -171,7 +175,7 @@ class ObjectStore:
         """All bytes of many small objects, in order, at little cost each; None: not there."""
         if self.root is not None:
             with translated("many keys"):
-                return await asyncio.to_thread(read_files, self.root, keys)
+                return await self._aside.run(read_files, self.root, keys)
 
         async def read(key: str) -> bytes | None:
             try:
@@ -183,6 +187,9 @@ class ObjectStore:
 
     async def page(self, prefix: str, limit: int, after: str | None = None) -> list[Stored]:
         """The first `limit` objects below a folder by key, or the first behind the key `after`."""
+        if self.root is not None:
+            with translated(prefix):
+                return await self._aside.run(_local_first, self.root, prefix, limit, after)
         if not isinstance(self._backend, S3Store):  # only S3 lists by key
             listed = sorted(await self.objects(prefix), key=lambda stored: stored.key)
             return [stored for stored in listed if after is None or stored.key > after][:limit]
@@ -227,6 +234,12 @@ class ObjectStore:
                 if obstore.head(self._backend, key)["e_tag"] != etag:
                     raise Mismatch(f"{key} is not what was read")
                 return writer.write_now(key, _view(data), create=False)
+
+
+def _local_first(root: Path, prefix: str, limit: int, after: str | None) -> list[Stored]:
+    listed = [stored for folder in walk_files(root, prefix) for stored in folder]
+    listed.sort(key=lambda stored: stored.key)
+    return [stored for stored in listed if after is None or stored.key > after][:limit]
 
 
 def _local_page(files: Iterator[list[Stored]]) -> list[Stored]:
