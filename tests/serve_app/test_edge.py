@@ -48,6 +48,15 @@ async def test_headers_that_act_on_serve_do_not_reach_it() -> None:
     assert (b"x-request-id", request_id.encode()) in SEEN
 
 
+async def test_serve_leaves_uploads_to_us_and_watches_over_the_rest() -> None:
+    ours = {(b"x-request-timeout-seconds", b"0"), (b"x-request-disconnect-disabled", b"?1")}
+    async with client_of(Edge(app), {"X-Request-Timeout-Seconds": "9"}) as client:
+        await client.post("/v1/images")
+        assert {pair for pair in SEEN if pair[0] in {name for name, _ in ours}} == ours
+        await client.get("/v1/images")
+        assert not ours & set(SEEN)
+
+
 @pytest.mark.filterwarnings("ignore")  # Ray's import of pydantic
 async def test_what_serve_reads_is_what_is_stripped() -> None:
     from ray.serve._private import constants  # noqa: PLC0415
