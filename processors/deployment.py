@@ -44,12 +44,8 @@ class ImageProcessor:
         """Process and commit every job; a failure stands in its job's slot, nothing is raised."""
         return answers(await self._worker.handle_many(jobs))
 
-    async def has_room(self) -> bool:
-        """Whether an image of another node's would be taken now; asked before its bytes go out."""
-        return self._worker.sandbox.has_room
-
     async def spare(self) -> int:
-        """How many images of other nodes would be taken now."""
+        """How many images of other nodes would be taken now; asked before their bytes go out."""
         sandbox = self._worker.sandbox
         return sandbox.capacity - sandbox.load if sandbox.ready else 0
 

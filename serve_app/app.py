@@ -91,17 +91,15 @@ async def spill(job: ImageJob) -> Commit:
     Raises Overloaded within `_ASK_SECONDS` if none has room, or if the one that took it died: what
     it left is found by the retry. Otherwise what `Worker.handle` raises.
     """
+    # Asked first, and not for long: a queue anywhere is a refusal that comes too late.
+    if not await spare():
+        raise Overloaded("this node and another one are busy")
     try:
         processors = serve.get_deployment_handle(
             processors_deployment.NAME, processors_deployment.APP
         )
-        # Asked first, and not for long: a queue anywhere is a refusal that comes too late.
-        async with asyncio.timeout(_ASK_SECONDS):
-            has_room: bool = await processors.has_room.remote()
-        if not has_room:
-            raise Overloaded("this node and another one are busy")
         answer: Commit | ProcessorError | LakeError = await processors.handle.remote(job)
-    except (TimeoutError, RayError, RayServeException) as error:
+    except (RayError, RayServeException) as error:
         raise Overloaded("this node is busy, and no other one took the image") from error
     if isinstance(answer, Commit):
         return answer
