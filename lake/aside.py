@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -34,13 +35,17 @@ class Aside:
 
     async def run(self, work: Callable[..., _T], *args: object) -> _T:
         """The answer of `work`; raises what it raises."""
-        loop = asyncio.get_running_loop()
-        begun = loop.time()
-        pool = self._pressing if begun < self._pressed_until else self._patient
+        pressing = time.monotonic() < self._pressed_until
+        pool = self._pressing if pressing else self._patient
+        return await asyncio.get_running_loop().run_in_executor(pool, self._timed, work, *args)
+
+    def _timed(self, work: Callable[..., _T], *args: object) -> _T:
+        # From here on, for a piece may have waited for those before it, which says nothing.
+        begun = time.monotonic()
         try:
-            return await loop.run_in_executor(pool, work, *args)
+            return work(*args)
         finally:
-            if (ended := loop.time()) - begun > _PATIENCE_SECONDS:
+            if (ended := time.monotonic()) - begun > _PATIENCE_SECONDS:
                 self._pressed_until = ended + _PRESSING_SECONDS
 
 
