@@ -14,8 +14,9 @@ s3:ListBucket on the bucket.
 import asyncio
 import fcntl
 import hashlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -191,8 +192,7 @@ class ObjectStore:
             with translated(prefix):
                 return await self._aside.run(_local_first, self.root, prefix, limit, after)
         if not isinstance(self._backend, S3Store):  # only S3 lists by key
-            listed = sorted(await self.objects(prefix), key=lambda stored: stored.key)
-            return [stored for stored in listed if after is None or stored.key > after][:limit]
+            return _first(await self.objects(prefix), limit, after)
         found: list[Stored] = []
         with translated(prefix):
             pages = obstore.list(self._backend, prefix, offset=after, chunk_size=_LIST_PAGE)
@@ -237,9 +237,12 @@ class ObjectStore:
 
 
 def _local_first(root: Path, prefix: str, limit: int, after: str | None) -> list[Stored]:
-    listed = [stored for folder in walk_files(root, prefix) for stored in folder]
-    listed.sort(key=lambda stored: stored.key)
-    return [stored for stored in listed if after is None or stored.key > after][:limit]
+    return _first(chain.from_iterable(walk_files(root, prefix)), limit, after)
+
+
+def _first(listed: Iterable[Stored], limit: int, after: str | None) -> list[Stored]:
+    behind = (stored for stored in listed if after is None or stored.key > after)
+    return sorted(behind, key=lambda stored: stored.key)[:limit]
 
 
 def _local_page(files: Iterator[list[Stored]]) -> list[Stored]:
