@@ -4,21 +4,16 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
 import uvloop
-from PIL import Image
 
 from processors import nursery
-from processors.decoder import Decoder
 from processors.errors import (
-    DecoderCrashed,
-    DecoderMemory,
-    DecoderTimeout,
     NotAnImage,
     Overloaded,
     Refused,
@@ -32,38 +27,7 @@ from processors.sandbox import Sandbox
 from processors.settings import Limits, ProcessorSettings
 from tests.photos import FORMAT_NAMES, encoded, jpeg, photograph, photographs, scene
 from tests.processors import hostile
-
-Start = Callable[..., Awaitable[Sandbox]]
-
-
-@pytest.fixture
-async def start() -> AsyncIterator[Start]:
-    """Starts sandboxes that are closed at the end of the test."""
-    opened: list[Sandbox] = []
-
-    async def starting(**settings: float) -> Sandbox:
-        chosen: dict[str, object] = {"sandbox_children": 1, **settings}
-        opened.append(await Sandbox.start(ProcessorSettings.model_validate(chosen)))
-        return opened[-1]
-
-    yield starting
-    for each in opened:
-        await each.close()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110 - processes and /proc set no events
-            await asyncio.sleep(0.01)
-
-
-def fork_server(sandbox: Sandbox) -> int:
-    assert sandbox._nursery.pid is not None
-    return sandbox._nursery.pid
-
-
-def essence(processed: Processed) -> object:
-    return processed.facts, processed.measures, processed.renditions
+from tests.processors.sandboxes import Start, alive, essence, fork_server, until
 
 
 async def test_the_sandbox_finds_what_the_library_finds(start: Start) -> None:
@@ -123,117 +87,6 @@ async def test_a_jpeg_with_its_middle_missing_is_truncated(start: Start) -> None
     assert (await sandbox.process(data, WEB)).facts.width == 640
 
 
-async def test_a_child_whose_decoder_warned_is_replaced(start: Start) -> None:
-    # Who leads a decoder astray may have taken it over; the next image belongs to somebody else.
-    sandbox = await start()
-    first = sandbox.pids
-    data = jpeg()
-    with pytest.raises(Refused):
-        await sandbox.process(data[: len(data) // 2] + b"\xff\xd9", WEB)
-    await until(lambda: sandbox.pids != first)
-    assert (await sandbox.process(data, WEB)).facts.width == 640
-    assert not psutil.pid_exists(first[0])
-
-
-async def test_a_child_that_is_killed_from_outside_costs_no_image(start: Start) -> None:
-    sandbox = await start(sandbox_children=2)
-    victim = sandbox.pids[0]
-    os.kill(victim, signal.SIGSTOP)
-    running = [asyncio.create_task(sandbox.process(jpeg(), WEB)) for _ in range(20)]
-    await until(lambda: sum(each.done() for each in running) == 19)
-    os.kill(victim, signal.SIGKILL)
-    results = await asyncio.gather(*running)
-    assert len({essence(each) for each in results}) == 1
-    assert victim not in sandbox.pids
-
-
-async def test_an_image_whose_child_is_killed_each_time_is_refused(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sandbox = await start()
-    victims = set()
-
-    async def killed(self: Decoder, *_: object) -> Processed:
-        victims.add(self.pid)
-        await self.stop()
-        raise DecoderCrashed("the decoder died on this image: SIGKILL", value="SIGKILL")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Decoder, "process", killed)
-        with pytest.raises(DecoderCrashed):
-            await sandbox.process(jpeg(), WEB)
-    assert len(victims) == 3
-    assert (await sandbox.process(jpeg(), WEB)).facts.width == 640
-
-
-async def test_a_crash_costs_its_image_and_no_other(start: Start) -> None:
-    sandbox = await start(sandbox_children=2)
-    victim = sandbox.pids[0]
-    os.kill(victim, signal.SIGSTOP)
-    running = [asyncio.create_task(sandbox.process(jpeg(), WEB)) for _ in range(20)]
-    await until(lambda: sum(each.done() for each in running) == 19)
-    os.kill(victim, signal.SIGSEGV)
-    os.kill(victim, signal.SIGCONT)
-    results = await asyncio.gather(*running, return_exceptions=True)
-    crashed = [each for each in results if isinstance(each, DecoderCrashed)]
-    assert [each.value for each in crashed] == ["SIGSEGV"]
-    assert sum(isinstance(each, Processed) for each in results) == 19
-    await until(lambda: victim not in sandbox.pids)
-    again = await asyncio.gather(*(sandbox.process(jpeg(), WEB) for _ in range(20)))
-    assert len({essence(each) for each in again}) == 1
-
-
-async def test_a_hang_ends_at_the_limit(start: Start) -> None:
-    sandbox = await start(sandbox_timeout_seconds=1)
-    victim = sandbox.pids[0]
-    os.kill(victim, signal.SIGSTOP)
-    with pytest.raises(DecoderTimeout) as refused:
-        await sandbox.process(jpeg(), WEB)
-    assert refused.value.limit == 1
-    assert (await sandbox.process(jpeg(), WEB)).facts.width == 640
-    assert not psutil.pid_exists(victim)
-
-
-async def test_hunger_is_refused_and_the_next_image_is_served(start: Start) -> None:
-    limit = 600_000_000
-    sandbox = await start(sandbox_memory_bytes=limit)
-    large = Image.new("RGBA", (7000, 7000))
-    with pytest.raises(DecoderMemory) as refused:
-        await sandbox.process(encoded(large, "png"), WEB)
-    assert refused.value.limit == limit
-    assert (await sandbox.process(jpeg(), WEB)).facts.width == 640
-
-
-async def test_a_child_that_died_idle_costs_nothing(start: Start) -> None:
-    sandbox = await start(sandbox_children=2)
-    victim = sandbox.pids[0]
-    os.kill(victim, signal.SIGKILL)
-    await until(lambda: psutil.Process(victim).status() == psutil.STATUS_ZOMBIE)
-    results = await asyncio.gather(*(sandbox.process(jpeg(), WEB) for _ in range(6)))
-    assert len(results) == 6
-    assert victim not in sandbox.pids
-
-
-async def test_where_no_child_starts_nobody_waits(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sandbox = await start()
-    victim = sandbox.pids[0]
-    os.kill(victim, signal.SIGSTOP)
-    waiting = [asyncio.create_task(sandbox.process(jpeg(), WEB)) for _ in range(3)]
-    await until(lambda: sandbox.load == 3)
-    monkeypatch.setattr(sys, "executable", "/does/not/exist")
-    os.kill(fork_server(sandbox), signal.SIGKILL)
-    results = await asyncio.gather(*waiting, return_exceptions=True)
-    assert [type(each) for each in results] == [Overloaded, Overloaded, Overloaded]
-    assert not sandbox.ready
-    with pytest.raises(Overloaded):
-        await sandbox.process(jpeg(), WEB)
-    monkeypatch.undo()
-    await until(lambda: sandbox.ready)
-    assert (await sandbox.process(jpeg(), WEB)).facts.width == 640
-
-
 async def test_a_caller_that_leaves_does_not_get_the_next_one_its_answer(start: Start) -> None:
     sandbox = await start()
     os.kill(sandbox.pids[0], signal.SIGSTOP)
@@ -283,16 +136,6 @@ async def test_children_are_replaced_after_their_share(start: Start) -> None:
         assert (await sandbox.process(jpeg(), WEB)).facts.width == 640
         pids.update(sandbox.pids)
     assert len(pids) == 3
-
-
-async def test_the_fork_server_is_replaced_when_it_dies(start: Start) -> None:
-    sandbox = await start(sandbox_children=2)
-    server, children = fork_server(sandbox), sandbox.pids
-    os.kill(server, signal.SIGKILL)
-    await until(lambda: not any(_alive(pid) for pid in children))
-    results = await asyncio.gather(*(sandbox.process(jpeg(), WEB) for _ in range(4)))
-    assert len(results) == 4
-    assert fork_server(sandbox) != server
 
 
 async def test_the_fork_server_is_replaced_when_it_is_worn(
@@ -348,15 +191,7 @@ async def test_children_die_with_their_parent() -> None:
         pids = [int(pid) for pid in parent.stdout.readline().split()]
         assert len(pids) == 3
         parent.kill()
-    await until(lambda: not any(_alive(pid) for pid in pids))
-
-
-def _alive(pid: int) -> bool:
-    # Where nobody reaps orphans, the dead stay as zombies.
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    await until(lambda: not any(alive(pid) for pid in pids))
 
 
 @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])

@@ -1,0 +1,34 @@
+"""What tests of the sandbox share."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import psutil
+
+from processors.job import Processed
+from processors.sandbox import Sandbox
+
+Start = Callable[..., Awaitable[Sandbox]]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110 - processes and /proc set no events
+            await asyncio.sleep(0.01)
+
+
+def fork_server(sandbox: Sandbox) -> int:
+    assert sandbox._nursery.pid is not None
+    return sandbox._nursery.pid
+
+
+def essence(processed: Processed) -> object:
+    return processed.facts, processed.measures, processed.renditions
+
+
+def alive(pid: int) -> bool:
+    # Where nobody reaps orphans, the dead stay as zombies.
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
