@@ -12,8 +12,9 @@ from tests.lake.samples import TENANT, image_id
 from tests.lake.simulation.closed import closed_hour, moving_watermark
 from tests.lake.simulation.fleet import Fleet, doze, eraser, fate, rest, run_pass, sealer
 from tests.lake.simulation.messages import messages
+from tests.lake.simulation.simulated import simulated
 from tests.lake.simulation.swept import swept_week
-from tests.lake.simulation.world import RETENTION, Broken, World, patiently, simulated
+from tests.lake.simulation.world import RETENTION, Broken, World, patiently
 
 NAMES = ("a", "b")
 DOOMED = "abcdefg"

@@ -3,18 +3,13 @@
 import asyncio
 import hashlib
 import random
-import types
-import uuid
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
-from unittest import mock
 
 from lake import layout
-from lake.chain import _parse_known as parse_known
 from lake.clock import StoreClock
 from lake.errors import (
     IdempotencyConflict,
@@ -23,13 +18,12 @@ from lake.errors import (
     ImageNotFound,
     LakeError,
 )
-from lake.journal_objects import Decoded, decode_journal, decode_journals
+from lake.journal_objects import decode_journal
 from lake.lake import Lake
 from lake.records import Attempt, parse_record
 from lake.rows import decode_chain_file, erased_ids
 from lake.schema import ImageRecord, Named, Tombstone
 from lake.settings import LakeSettings
-from lake.tables import Table
 from lake.watermark import parse_watermark
 from tests.lake.samples import TENANT, image_id, record
 from tests.lake.simulation.loop import SimulatedLoop
@@ -318,50 +312,4 @@ async def patiently(work: Awaitable[None], seconds: float) -> bool | None:
     return True
 
 
-def _uuid(names: random.Random) -> uuid.UUID:
-    return uuid.UUID(int=names.getrandbits(128))
-
-
-_decode = lru_cache(256)(decode_journals)
-
-
-def _decode_journals(objects: Sequence[tuple[str, bytes]], of: Table) -> Decoded:
-    return _decode(tuple(objects), of)
-
-
-_parse_known = lru_cache(256)(parse_known)
-
-
-@contextmanager
-def simulated(seed: int) -> Iterator[World]:
-    """A world whose modules take time and randomness from the seed."""
-    loop = SimulatedLoop()
-    loop.set_exception_handler(lambda *_: None)  # tasks of dead processes are dropped as they are
-    asyncio.set_event_loop(loop)
-    names = random.Random(seed + 2)
-    clock = types.SimpleNamespace(monotonic=loop.time)
-    token = lambda n: f"{names.getrandbits(8 * n):0{2 * n}x}"  # noqa: E731
-    try:
-        with (
-            mock.patch("lake.clock.time", clock),
-            mock.patch("lake.records.time", clock),
-            mock.patch("lake.retention.time", clock),
-            mock.patch("lake.records.secrets", types.SimpleNamespace(token_hex=token)),
-            mock.patch("uuid.uuid4", partial(_uuid, names)),
-            # Pure functions of bytes that are read again and again.
-            mock.patch("lake.journal_reading.decode_journals", _decode_journals),
-            mock.patch("lake.chain._parse_known", _parse_known),
-            # Chain files whole, or in pieces as if they were large.
-            mock.patch("lake.chain._WHOLE_BYTES", 0 if seed % 3 else 2**20),
-            mock.patch("lake.sealer.random", random.Random(seed + 3)),
-        ):
-            yield World(seed, loop)
-    finally:
-        for task in asyncio.all_tasks(loop):
-            task.cancel()
-        loop.run_until_complete(asyncio.sleep(0))
-        asyncio.set_event_loop(None)
-        loop.close()
-
-
-__all__ = ["EPOCH", "Broken", "World", "patiently", "simulated"]
+__all__ = ["EPOCH", "Broken", "World", "patiently"]

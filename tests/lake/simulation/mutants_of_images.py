@@ -1,0 +1,221 @@
+"""Rules of records, erasure and retention, each taken out."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from datetime import timedelta
+from typing import Any
+from unittest import mock
+
+from lake import layout
+from lake.erasure import Eraser
+from lake.errors import ImageErased, ImageNotFound, KeyMissing, StoreUnavailable
+from lake.folders import ImageFolder
+from lake.object_store import Buffer
+from lake.records import Attempt, Commit, Committer, parse_record
+from lake.rejections import Refusal, Rejections
+from lake.retention import Sweeper
+from lake.schema import ImageRecord, Reason, Tombstone
+from tests.lake.simulation.store import SimulatedStore
+
+Mutant = Callable[[], AbstractContextManager[Any]]
+
+
+async def _commit(
+    self: Committer,
+    attempt: Attempt,
+    record: ImageRecord,
+    objects: Mapping[str, Buffer],
+    journal: Callable[[ImageRecord], Any],
+) -> Commit:
+    """The commit, with another step 3."""
+    await self._put_objects(attempt, objects)
+    try:
+        commit = await self._decide(attempt, record)
+    except Exception:
+        await self.discard(objects)
+        raise
+    if commit.outcome == "replayed":
+        await self.discard(objects)
+    await journal(commit.record)
+    return commit
+
+
+def replay_in_its_own_window() -> AbstractContextManager[Any]:
+    """A replay journals under its own window, not under its record's home."""
+
+    async def commit(
+        self: Committer, attempt: Attempt, record: ImageRecord, objects: Mapping[str, Buffer]
+    ) -> Commit:
+        async def journal(stored: ImageRecord) -> None:
+            await self._journal.append(stored.model_copy(update={"home": attempt.home}))
+
+        return await _commit(self, attempt, record, objects, journal)
+
+    return mock.patch.object(Committer, "commit", commit)
+
+
+def acknowledge_before_the_journal() -> AbstractContextManager[Any]:
+    """The answer goes out while the row is still on its way."""
+
+    async def commit(
+        self: Committer, attempt: Attempt, record: ImageRecord, objects: Mapping[str, Buffer]
+    ) -> Commit:
+        async def journal(stored: ImageRecord) -> None:
+            task = asyncio.ensure_future(self._journal.append(stored))
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+        return await _commit(self, attempt, record, objects, journal)
+
+    return mock.patch.object(Committer, "commit", commit)
+
+
+def erasure_deletes_the_record() -> AbstractContextManager[Any]:
+    """The record goes instead of becoming a tombstone: the name is free at once."""
+
+    async def finish(self: Eraser, tombstone: Tombstone) -> None:
+        key = layout.record_key(tombstone.tenant, tombstone.image_id)
+        try:
+            data, _ = await self._store.get(key)
+            stored = parse_record(key, data)
+            if isinstance(stored, ImageRecord) and stored.attempt == tombstone.attempt:
+                await self._store.delete(key)
+        except KeyMissing:
+            pass
+        await self._delete_objects(tombstone)
+
+    return mock.patch.object(Eraser, "finish", finish)
+
+
+def record_before_the_tombstone() -> AbstractContextManager[Any]:
+    """The record is overwritten before anybody is told to finish the erasure."""
+
+    async def erase(self: Eraser, tenant: str, image_id: str) -> None:
+        key = layout.record_key(tenant, image_id)
+        try:
+            data, _ = await self._store.get(key)
+        except KeyMissing:
+            raise ImageNotFound(image_id) from None
+        record = parse_record(key, data)
+        if isinstance(record, Tombstone):
+            raise ImageErased(image_id)
+        tombstone = Tombstone(
+            image_id=image_id,
+            tenant=tenant,
+            attempt=record.attempt,
+            home=record.home,
+            erased_at=self._clock.now(),
+        )
+        await self.finish(tombstone)
+        await self._journal.append_tombstone(tombstone)
+
+    return mock.patch.object(Eraser, "erase", erase)
+
+
+def unsure_writer_deletes() -> AbstractContextManager[Any]:
+    """A writer that does not know how its record fared deletes its objects."""
+
+    async def commit(
+        self: Committer, attempt: Attempt, record: ImageRecord, objects: Mapping[str, Buffer]
+    ) -> Commit:
+        try:
+            return await _commit(self, attempt, record, objects, self._journal.append)
+        except StoreUnavailable:
+            await self.discard(objects)
+            raise
+
+    return mock.patch.object(Committer, "commit", commit)
+
+
+def record_not_create_only() -> AbstractContextManager[Any]:
+    """The record is PUT over whatever is there."""
+    create = SimulatedStore.create
+
+    async def careless(self: SimulatedStore, key: str, data: Buffer) -> str:
+        if key.endswith("record.json"):
+            return await self.put(key, data)
+        return await create(self, key, data)
+
+    return mock.patch.object(SimulatedStore, "create", careless)
+
+
+def nothing_create_only() -> AbstractContextManager[Any]:
+    """The store ignores If-None-Match: *."""
+
+    async def careless(self: SimulatedStore, key: str, data: Buffer) -> str:
+        return await self.put(key, data)
+
+    return mock.patch.object(SimulatedStore, "create", careless)
+
+
+def no_expiry_margin() -> AbstractContextManager[Any]:
+    """A name is taken over the second its image expires by the writer's own clock."""
+    return mock.patch("lake.records.EXPIRY_MARGIN", timedelta(0))
+
+
+def erasure_takes_all_it_finds() -> AbstractContextManager[Any]:
+    """Which objects are another life's is looked up first, and they are listed afterwards."""
+
+    async def delete(self: Eraser, tombstone: Tombstone) -> None:
+        record_key = layout.record_key(tombstone.tenant, tombstone.image_id)
+        record = parse_record(record_key, (await self._store.get(record_key))[0])
+        keep = {record_key}
+        if isinstance(record, ImageRecord):
+            keep |= {record.original_key, *(r.key for r in record.renditions)}
+        prefix = layout.image_prefix(tombstone.tenant, tombstone.image_id)
+        for stored in await self._store.objects(prefix):
+            if stored.key not in keep:
+                await self._store.delete(stored.key)
+
+    return mock.patch.object(Eraser, "_delete_objects", delete)
+
+
+def refused_without_a_decision() -> AbstractContextManager[Any]:
+    """A message is refused, and its image's name is left free."""
+
+    async def name(self: Rejections, refusal: Refusal, image_id: str) -> Reason:
+        del self, image_id
+        return refusal.reason
+
+    return mock.patch.object(Rejections, "_name", name)
+
+
+def image_takes_a_refused_name() -> AbstractContextManager[Any]:
+    """A writer does not know its message again in the name that was refused."""
+    begin = Committer.begin
+
+    async def anonymous(self: Committer, tenant: str, image_id: str, *_: str) -> Attempt:
+        return await begin(self, tenant, image_id)
+
+    return mock.patch.object(Committer, "begin", anonymous)
+
+
+def sweeper_without_a_marker() -> AbstractContextManager[Any]:
+    """An expired record is deleted as it was read: perhaps it is another one by now."""
+
+    async def expire(self: Sweeper, folder: ImageFolder, *_: object) -> None:
+        await self._delete([folder.record_key, *(stored.key for stored in folder.objects)])
+
+    return mock.patch.object(Sweeper, "_expire", expire)
+
+
+def marker_that_holds_for_ever() -> AbstractContextManager[Any]:
+    """A sweeper deletes a record by its marker, however long it slept."""
+    return mock.patch("lake.retention._MARKER_HOLDS", 1e9)
+
+
+OF_IMAGES: tuple[Mutant, ...] = (
+    replay_in_its_own_window,
+    acknowledge_before_the_journal,
+    erasure_deletes_the_record,
+    record_before_the_tombstone,
+    unsure_writer_deletes,
+    record_not_create_only,
+    nothing_create_only,
+    no_expiry_margin,
+    erasure_takes_all_it_finds,
+    refused_without_a_decision,
+    image_takes_a_refused_name,
+    sweeper_without_a_marker,
+    marker_that_holds_for_ever,
+)

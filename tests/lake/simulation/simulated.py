@@ -1,0 +1,62 @@
+"""A world of its own: its time, its chance, and what it reads again and again."""
+
+import asyncio
+import random
+import types
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache, partial
+from unittest import mock
+
+from lake.chain import _parse_known as parse_known
+from lake.journal_objects import Decoded, decode_journals
+from lake.tables import Table
+from tests.lake.simulation.loop import SimulatedLoop
+from tests.lake.simulation.world import World
+
+
+def _uuid(names: random.Random) -> uuid.UUID:
+    return uuid.UUID(int=names.getrandbits(128))
+
+
+_decode = lru_cache(256)(decode_journals)
+
+
+def _decode_journals(objects: Sequence[tuple[str, bytes]], of: Table) -> Decoded:
+    return _decode(tuple(objects), of)
+
+
+_parse_known = lru_cache(256)(parse_known)
+
+
+@contextmanager
+def simulated(seed: int) -> Iterator[World]:
+    """A world whose modules take time and randomness from the seed."""
+    loop = SimulatedLoop()
+    loop.set_exception_handler(lambda *_: None)  # tasks of dead processes are dropped as they are
+    asyncio.set_event_loop(loop)
+    names = random.Random(seed + 2)
+    clock = types.SimpleNamespace(monotonic=loop.time)
+    token = lambda n: f"{names.getrandbits(8 * n):0{2 * n}x}"  # noqa: E731
+    try:
+        with (
+            mock.patch("lake.clock.time", clock),
+            mock.patch("lake.records.time", clock),
+            mock.patch("lake.retention.time", clock),
+            mock.patch("lake.records.secrets", types.SimpleNamespace(token_hex=token)),
+            mock.patch("uuid.uuid4", partial(_uuid, names)),
+            # Pure functions of bytes that are read again and again.
+            mock.patch("lake.journal_reading.decode_journals", _decode_journals),
+            mock.patch("lake.chain._parse_known", _parse_known),
+            # Chain files whole, or in pieces as if they were large.
+            mock.patch("lake.chain._WHOLE_BYTES", 0 if seed % 3 else 2**20),
+            mock.patch("lake.sealer.random", random.Random(seed + 3)),
+        ):
+            yield World(seed, loop)
+    finally:
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.run_until_complete(asyncio.sleep(0))
+        asyncio.set_event_loop(None)
+        loop.close()
