@@ -108,6 +108,11 @@ class Assembly:
                 yield from policy.props["PolicyDocument"]["Statement"]
 
 
+def count(assembly: "Assembly", kind: str) -> int:
+    """How many resources of a kind there are."""
+    return sum(1 for _ in assembly.resources(kind))
+
+
 def many(value: Any) -> list[Any]:
     """IAM writes one thing as the thing, several as a list."""
     return value if isinstance(value, list) else [value]

@@ -5,13 +5,8 @@ What must hold in every combination of settings is in `tests/rules`; here stands
 
 import json
 
-from infra import contract
-from tests.assembly import Assembly, many
+from tests.assembly import Assembly, count, many
 from tests.conftest import Switched
-
-
-def _count(assembly: Assembly, kind: str) -> int:
-    return sum(1 for _ in assembly.resources(kind))
 
 
 def _zones(assembly: Assembly, word: str) -> set[str]:
@@ -28,8 +23,8 @@ def test_vpc_has_three_kinds_of_subnets_in_every_zone(assembly: Assembly) -> Non
 
 
 def test_nat_gateways_and_endpoints(assemblies: dict[str, Assembly]) -> None:
-    assert _count(assemblies["small"], "AWS::EC2::NatGateway") == 1
-    assert _count(assemblies["large"], "AWS::EC2::NatGateway") == 3
+    assert count(assemblies["small"], "AWS::EC2::NatGateway") == 1
+    assert count(assemblies["large"], "AWS::EC2::NatGateway") == 3
     endpoints = [
         assemblies["large"].text("network", one.props["ServiceName"])
         for one in assemblies["large"].resources("AWS::EC2::VPCEndpoint")
@@ -62,7 +57,7 @@ def test_load_balancer_speaks_https_to_cloudfront_only(assembly: Assembly) -> No
         for one in assembly.one("platform", "Alb").props["LoadBalancerAttributes"]
     }
     assert attributes["access_logs.s3.enabled"] == "true"
-    assert _count(assembly, "AWS::WAFv2::WebACLAssociation") == 1
+    assert count(assembly, "AWS::WAFv2::WebACLAssociation") == 1
 
 
 def test_ecs_runs_head_workers_and_ingest_from_one_image(assembly: Assembly) -> None:
@@ -88,7 +83,7 @@ def test_large_runs_on_instances_with_shared_memory_and_two_cells(
     assert {"cell-a", "cell-b"} <= large.templates.keys()
     container = large.one("cell-a", "Worker").props["ContainerDefinitions"][0]
     assert container["LinuxParameters"]["SharedMemorySize"] >= 1024
-    assert _count(large, "AWS::ECS::CapacityProvider") == 2
+    assert count(large, "AWS::ECS::CapacityProvider") == 2
     for group in large.resources("AWS::EC2::LaunchTemplate"):
         data = group.props["LaunchTemplateData"]
         assert data["MetadataOptions"] == {"HttpTokens": "required", "HttpPutResponseHopLimit": 1}
@@ -107,73 +102,6 @@ def test_services_scale_by_backlog_and_cpu(assembly: Assembly) -> None:
     ]
     assert {one["MetricName"] for one in own} == {"BacklogPerWorker"}
     assert len(policies) == 4
-
-
-def test_s3_is_replicated_to_the_other_region(assemblies: dict[str, Assembly]) -> None:
-    for name, wanted in (
-        ("small", {"images/", "journal/", "lake/", "rejections/", "presets/"}),
-        ("large", {"journal/", "lake/", "rejections/", "presets/"}),
-    ):
-        rules = assemblies[name].one("data", "Lake").props["ReplicationConfiguration"]["Rules"]
-        assert {rule["Filter"]["Prefix"] for rule in rules} == wanted
-        environment = assemblies[name].manifest["artifacts"][f"pixlake-{name}-replica"][
-            "environment"
-        ]
-        assert environment.endswith("/eu-central-1")
-
-
-def test_msk_lies_in_isolated_subnets_with_tls_and_iam(assembly: Assembly) -> None:
-    cluster = assembly.one("streaming", "Cluster").props
-    subnets = cluster["BrokerNodeGroupInfo"]["ClientSubnets"]
-    assert all("data" in assembly.text("streaming", one) for one in subnets)
-    assert cluster["ClientAuthentication"]["Sasl"]["Iam"]["Enabled"] is True
-    assert cluster["EncryptionInfo"]["EncryptionInTransit"]["ClientBroker"] == "TLS"
-    topics = {one.props["TopicName"] for one in assembly.resources("AWS::MSK::Topic")}
-    assert topics == {contract.TOPIC, contract.DEAD_LETTERS}
-
-
-def test_producers_may_send_and_nothing_else(assembly: Assembly, switched: Switched) -> None:
-    document = assembly.one("streaming", "Producer").props["PolicyDocument"]
-    actions = {action for one in document["Statement"] for action in many(one["Action"])}
-    assert actions == {
-        "kafka:GetBootstrapBrokers",
-        "kafka-cluster:Connect",
-        "kafka-cluster:WriteDataIdempotently",
-        "kafka-cluster:DescribeTopic",
-        "kafka-cluster:WriteData",
-    }
-    written = document["Statement"][-1]["Resource"]
-    assert assembly.text("streaming", written) == "${streaming/Images.TopicArn}"
-    rule = switched("sizes").assembly.one("network", "Producer0").props
-    assert (rule["FromPort"], rule["SourceSecurityGroupId"]) == (9098, "sg-0a1b2c3d4e5f60718")
-
-
-def test_valkey_has_tls_a_token_and_a_second_zone(assembly: Assembly) -> None:
-    [group] = assembly.resources("AWS::ElastiCache::ReplicationGroup")
-    assert group.props["Engine"] == "valkey"
-    assert group.props["TransitEncryptionEnabled"] is True
-    assert group.props["MultiAZEnabled"] is True
-    assert "resolve:secretsmanager" in assembly.text("data", group.props["AuthToken"])
-
-
-def test_valkey_keeps_the_state_of_ray(assembly: Assembly) -> None:
-    kept = assembly.one("data", "GcsParameters").props["Properties"]
-    assert kept == {"maxmemory-policy": "noeviction"}
-    for kind, knows in (("Head", True), ("Worker", False), ("Ingest", False)):
-        container = assembly.one("cell-a", kind).props["ContainerDefinitions"][0]
-        names = {one["Name"] for one in (*container["Environment"], *container["Secrets"])}
-        wanted = {"RAY_REDIS_ADDRESS", "RAY_external_storage_namespace", "RAY_REDIS_PASSWORD"}
-        assert names & wanted == (wanted if knows else set())
-
-
-def test_postgres_is_multi_az_encrypted_and_recoverable(assembly: Assembly) -> None:
-    props = assembly.one("data", "Database").props
-    assert props["MultiAZ"] is True
-    assert props["StorageEncrypted"] is True
-    assert props["BackupRetentionPeriod"] == 14
-    assert props["EnableIAMDatabaseAuthentication"] is True
-    assert props["AutomaticBackupReplicationRegion"] == "eu-central-1"
-    assert "MasterUserPassword" not in props
 
 
 def test_route_53_knows_the_api_and_the_origin(assembly: Assembly) -> None:
@@ -231,20 +159,9 @@ def test_secrets_are_generated_and_encrypted(assembly: Assembly) -> None:
         assert "SecretString" not in secret.props
 
 
-def test_glue_and_athena_see_both_tables_and_their_views(assembly: Assembly) -> None:
-    tables = {
-        one.props["TableInput"]["Name"]: one.props["TableInput"]
-        for one in assembly.resources("AWS::Glue::Table")
-    }
-    assert set(tables) == {"images", "images_files", "rejections", "rejections_files"}
-    assert tables["images_files"]["Parameters"]["projection.enabled"] == "true"
-    assert tables["images"]["TableType"] == "VIRTUAL_VIEW"
-    assert _count(assembly, "AWS::Athena::NamedQuery") == 4
-
-
 def test_logs_metrics_alarms_and_a_dashboard(assembly: Assembly) -> None:
-    assert _count(assembly, "AWS::CloudWatch::Alarm") >= 15
-    assert _count(assembly, "AWS::CloudWatch::CompositeAlarm") == 1
+    assert count(assembly, "AWS::CloudWatch::Alarm") >= 15
+    assert count(assembly, "AWS::CloudWatch::CompositeAlarm") == 1
     body = json.loads(assembly.text_of_dashboard())
     assert len(body["widgets"]) >= 15
     insights = assembly.one("platform", "Cluster").props["ClusterSettings"]
@@ -261,31 +178,12 @@ def test_what_prometheus_has_of_nodes_is_on_the_dashboard(assembly: Assembly) ->
     assert running == {name[-1] for name in assembly.templates if name.startswith("cell-")}
 
 
-def test_accounts_are_backed_up_daily(assembly: Assembly) -> None:
-    plan = assembly.first("AWS::Backup::BackupPlan").props["BackupPlan"]
-    assert plan["BackupPlanRule"][0]["Lifecycle"] == {"DeleteAfterDays": 35}
-    chosen = assembly.first("AWS::Backup::BackupSelection").props["BackupSelection"]["Resources"]
-    assert [assembly.text("protection", one) for one in many(chosen)] == [
-        "${data/Database.DBInstanceArn}"
-    ]
-
-
 def test_budget_tells_before_it_is_spent(assembly: Assembly) -> None:
     budget = assembly.first("AWS::Budgets::Budget").props
     kinds = {
         one["Notification"]["NotificationType"] for one in budget["NotificationsWithSubscribers"]
     }
     assert kinds == {"ACTUAL", "FORECASTED"}
-
-
-def test_deletions_of_images_are_on_record(assembly: Assembly) -> None:
-    trail = assembly.first("AWS::CloudTrail::Trail").props
-    assert trail["EnableLogFileValidation"] is True
-    fields = {one["Field"]: one for one in trail["AdvancedEventSelectors"][0]["FieldSelectors"]}
-    assert fields["eventName"]["Equals"] == ["DeleteObject", "DeleteObjects"]
-    assert assembly.text("protection", fields["resources.ARN"]["StartsWith"][0]) == (
-        "${data/Lake.Arn}/images/"
-    )
 
 
 def test_engineers_come_by_vpn_or_by_a_line_of_their_own(
@@ -322,28 +220,10 @@ def test_a_shell_in_a_task_is_under_the_key_and_on_record(
     assert written == {"/scratch", "/var/lib/amazon", "/var/log/amazon"}
 
 
-def test_quicksight_reads_the_view_by_the_analysts_role(
-    assembly: Assembly, switched: Switched
-) -> None:
-    assert _count(assembly, "AWS::QuickSight::Dashboard") == 0
-    analytics = switched("dashboards").assembly
-    source = analytics.first("AWS::QuickSight::DataSource").props
-    athena = source["DataSourceParameters"]["AthenaParameters"]
-    assert analytics.text("analytics", athena["RoleArn"]) == "${analytics/Analyst.Arn}"
-    assert analytics.text("analytics", athena["WorkGroup"]) == "${analytics/Workgroup}"
-    rows = analytics.first("AWS::QuickSight::DataSet").props
-    # Copied into QuickSight's own store, rows would outlive their week.
-    assert rows["ImportMode"] == "DIRECT_QUERY"
-    table = rows["PhysicalTableMap"]["images"]["RelationalTable"]
-    assert table["Name"] == "images"
-    for kind in ("Analysis", "Dashboard"):
-        assert _count(analytics, f"AWS::QuickSight::{kind}") == 1
-
-
 def test_a_network_and_a_domain_of_yours_are_lived_in(switched: Switched) -> None:
     network = switched("your-own-network").assembly
     for kind in ("VPC", "Subnet", "NatGateway", "RouteTable", "FlowLog"):
-        assert _count(network, f"AWS::EC2::{kind}") == 0
+        assert count(network, f"AWS::EC2::{kind}") == 0
     service = network.one("cell-a", "WorkerService").props["NetworkConfiguration"]
     assert service["AwsvpcConfiguration"]["Subnets"] == ["subnet-2222222a", "subnet-2222222b"]
     domain = switched("other-region").assembly

@@ -1,0 +1,120 @@
+"""One test a system that keeps or shows data: it is there, and it is as it was asked for."""
+
+from infra import contract
+from tests.assembly import Assembly, count, many
+from tests.conftest import Switched
+
+
+def test_s3_is_replicated_to_the_other_region(assemblies: dict[str, Assembly]) -> None:
+    for name, wanted in (
+        ("small", {"images/", "journal/", "lake/", "rejections/", "presets/"}),
+        ("large", {"journal/", "lake/", "rejections/", "presets/"}),
+    ):
+        rules = assemblies[name].one("data", "Lake").props["ReplicationConfiguration"]["Rules"]
+        assert {rule["Filter"]["Prefix"] for rule in rules} == wanted
+        environment = assemblies[name].manifest["artifacts"][f"pixlake-{name}-replica"][
+            "environment"
+        ]
+        assert environment.endswith("/eu-central-1")
+
+
+def test_msk_lies_in_isolated_subnets_with_tls_and_iam(assembly: Assembly) -> None:
+    cluster = assembly.one("streaming", "Cluster").props
+    subnets = cluster["BrokerNodeGroupInfo"]["ClientSubnets"]
+    assert all("data" in assembly.text("streaming", one) for one in subnets)
+    assert cluster["ClientAuthentication"]["Sasl"]["Iam"]["Enabled"] is True
+    assert cluster["EncryptionInfo"]["EncryptionInTransit"]["ClientBroker"] == "TLS"
+    topics = {one.props["TopicName"] for one in assembly.resources("AWS::MSK::Topic")}
+    assert topics == {contract.TOPIC, contract.DEAD_LETTERS}
+
+
+def test_producers_may_send_and_nothing_else(assembly: Assembly, switched: Switched) -> None:
+    document = assembly.one("streaming", "Producer").props["PolicyDocument"]
+    actions = {action for one in document["Statement"] for action in many(one["Action"])}
+    assert actions == {
+        "kafka:GetBootstrapBrokers",
+        "kafka-cluster:Connect",
+        "kafka-cluster:WriteDataIdempotently",
+        "kafka-cluster:DescribeTopic",
+        "kafka-cluster:WriteData",
+    }
+    written = document["Statement"][-1]["Resource"]
+    assert assembly.text("streaming", written) == "${streaming/Images.TopicArn}"
+    rule = switched("sizes").assembly.one("network", "Producer0").props
+    assert (rule["FromPort"], rule["SourceSecurityGroupId"]) == (9098, "sg-0a1b2c3d4e5f60718")
+
+
+def test_valkey_has_tls_a_token_and_a_second_zone(assembly: Assembly) -> None:
+    [group] = assembly.resources("AWS::ElastiCache::ReplicationGroup")
+    assert group.props["Engine"] == "valkey"
+    assert group.props["TransitEncryptionEnabled"] is True
+    assert group.props["MultiAZEnabled"] is True
+    assert "resolve:secretsmanager" in assembly.text("data", group.props["AuthToken"])
+
+
+def test_valkey_keeps_the_state_of_ray(assembly: Assembly) -> None:
+    kept = assembly.one("data", "GcsParameters").props["Properties"]
+    assert kept == {"maxmemory-policy": "noeviction"}
+    for kind, knows in (("Head", True), ("Worker", False), ("Ingest", False)):
+        container = assembly.one("cell-a", kind).props["ContainerDefinitions"][0]
+        names = {one["Name"] for one in (*container["Environment"], *container["Secrets"])}
+        wanted = {"RAY_REDIS_ADDRESS", "RAY_external_storage_namespace", "RAY_REDIS_PASSWORD"}
+        assert names & wanted == (wanted if knows else set())
+
+
+def test_postgres_is_multi_az_encrypted_and_recoverable(assembly: Assembly) -> None:
+    props = assembly.one("data", "Database").props
+    assert props["MultiAZ"] is True
+    assert props["StorageEncrypted"] is True
+    assert props["BackupRetentionPeriod"] == 14
+    assert props["EnableIAMDatabaseAuthentication"] is True
+    assert props["AutomaticBackupReplicationRegion"] == "eu-central-1"
+    assert "MasterUserPassword" not in props
+
+
+def test_glue_and_athena_see_both_tables_and_their_views(assembly: Assembly) -> None:
+    tables = {
+        one.props["TableInput"]["Name"]: one.props["TableInput"]
+        for one in assembly.resources("AWS::Glue::Table")
+    }
+    assert set(tables) == {"images", "images_files", "rejections", "rejections_files"}
+    assert tables["images_files"]["Parameters"]["projection.enabled"] == "true"
+    assert tables["images"]["TableType"] == "VIRTUAL_VIEW"
+    assert count(assembly, "AWS::Athena::NamedQuery") == 4
+
+
+def test_accounts_are_backed_up_daily(assembly: Assembly) -> None:
+    plan = assembly.first("AWS::Backup::BackupPlan").props["BackupPlan"]
+    assert plan["BackupPlanRule"][0]["Lifecycle"] == {"DeleteAfterDays": 35}
+    chosen = assembly.first("AWS::Backup::BackupSelection").props["BackupSelection"]["Resources"]
+    assert [assembly.text("protection", one) for one in many(chosen)] == [
+        "${data/Database.DBInstanceArn}"
+    ]
+
+
+def test_deletions_of_images_are_on_record(assembly: Assembly) -> None:
+    trail = assembly.first("AWS::CloudTrail::Trail").props
+    assert trail["EnableLogFileValidation"] is True
+    fields = {one["Field"]: one for one in trail["AdvancedEventSelectors"][0]["FieldSelectors"]}
+    assert fields["eventName"]["Equals"] == ["DeleteObject", "DeleteObjects"]
+    assert assembly.text("protection", fields["resources.ARN"]["StartsWith"][0]) == (
+        "${data/Lake.Arn}/images/"
+    )
+
+
+def test_quicksight_reads_the_view_by_the_analysts_role(
+    assembly: Assembly, switched: Switched
+) -> None:
+    assert count(assembly, "AWS::QuickSight::Dashboard") == 0
+    analytics = switched("dashboards").assembly
+    source = analytics.first("AWS::QuickSight::DataSource").props
+    athena = source["DataSourceParameters"]["AthenaParameters"]
+    assert analytics.text("analytics", athena["RoleArn"]) == "${analytics/Analyst.Arn}"
+    assert analytics.text("analytics", athena["WorkGroup"]) == "${analytics/Workgroup}"
+    rows = analytics.first("AWS::QuickSight::DataSet").props
+    # Copied into QuickSight's own store, rows would outlive their week.
+    assert rows["ImportMode"] == "DIRECT_QUERY"
+    table = rows["PhysicalTableMap"]["images"]["RelationalTable"]
+    assert table["Name"] == "images"
+    for kind in ("Analysis", "Dashboard"):
+        assert count(analytics, f"AWS::QuickSight::{kind}") == 1
