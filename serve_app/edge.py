@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.envelope import REQUEST_ID, chosen_request_id
+from serve_app.listening import listen_eagerly
 
 PREFIX = "x-serve-"
 """What HAProxy and Serve's own request routers say to replicas; no client's business."""
@@ -66,5 +67,9 @@ def _acts_on_serve(name: bytes) -> bool:
 
 
 def middlewares() -> list[Middleware]:
-    """For RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH: `serve_app.edge:middlewares`."""
+    """For RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH: `serve_app.edge:middlewares`.
+
+    Serve calls it in each replica before it listens; no other moment of ours is as early.
+    """
+    listen_eagerly()
     return [Middleware(Edge)]
