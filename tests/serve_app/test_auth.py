@@ -41,23 +41,79 @@ async def test_a_revocation_bites_when_the_trust_is_over(accounts: Accounts) -> 
         await ring.principal(key)
 
 
+class OnDemand:
+    """Accounts that fail, or take their time, as they are told to."""
+
+    def __init__(self, accounts: Accounts) -> None:
+        self._accounts = accounts
+        self.away = False
+        self.asked = 0
+        self.answers = threading.Event()
+        self.answers.set()
+
+    def verify(self, key: str) -> Principal:
+        self.asked += 1
+        assert self.answers.wait(10)
+        if self.away:
+            raise AccountsUnavailable("away")
+        return self._accounts.verify(key)
+
+
 async def test_a_failure_is_not_remembered(accounts: Accounts) -> None:
-    class Away:
-        def __init__(self) -> None:
-            self.away = True
-
-        def verify(self, key: str) -> Principal:
-            if self.away:
-                raise AccountsUnavailable("away")
-            return accounts.verify(key)
-
     key = accounts.create_key("acme", [READ], "a")
-    away = Away()
-    ring = KeyRing(away, seconds=60)  # type: ignore[arg-type]  # fails on demand
+    database = OnDemand(accounts)
+    ring = KeyRing(database, seconds=60)  # type: ignore[arg-type]  # fails on demand
+    database.away = True
     with pytest.raises(AccountsUnavailable):
         await ring.principal(key)
-    away.away = False
+    database.away = False
     assert (await ring.principal(key)).tenant == "acme"
+
+
+async def ask_on(ring: KeyRing, key: str) -> None:
+    """Until it raises."""
+    while True:
+        await ring.principal(key)
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key is looked up anew with each request."""
+    monkeypatch.setattr("serve_app.auth._EARLY", 0)
+
+
+@pytest.mark.usefixtures("early")
+async def test_nobody_waits_while_a_key_is_looked_up_anew(accounts: Accounts) -> None:
+    key = accounts.create_key("acme", [READ], "a")
+    database = OnDemand(accounts)
+    ring = KeyRing(database, seconds=60)  # type: ignore[arg-type]  # waits on demand
+    prefix = (await ring.principal(key)).prefix
+    accounts.revoke(prefix)
+    database.answers.clear()
+    for _ in range(3):
+        assert (await ring.principal(key)).prefix == prefix, "still trusted"
+    await until(lambda: database.asked == 2)
+    database.answers.set()
+    with pytest.raises(UnknownKey):
+        await ask_on(ring, key)
+    assert database.asked == 2, "one look-up for all of them"
+
+
+@pytest.mark.usefixtures("early")
+async def test_a_known_key_is_trusted_while_the_database_is_away(accounts: Accounts) -> None:
+    key = accounts.create_key("acme", [READ], "a")
+    database = OnDemand(accounts)
+    ring = KeyRing(database, seconds=60)  # type: ignore[arg-type]  # fails on demand
+    prefix = (await ring.principal(key)).prefix
+    database.away = True
+    while database.asked < 4:
+        assert (await ring.principal(key)).prefix == prefix
+        await asyncio.sleep(0)
+    accounts.revoke(prefix)
+    database.away = False
+    with pytest.raises(UnknownKey):
+        await ask_on(ring, key)
 
 
 async def test_a_slow_database_does_not_stop_the_others(site: Site) -> None:
