@@ -62,6 +62,8 @@ class Lease:
         self._admission = admission
         self._bytes = 0
         self._open = True
+        self.spills = False
+        """whether another node has said that it will take it"""
 
     def hold(self, total: int) -> None:
         """Make room for `total` bytes of this upload; raises Overloaded."""

@@ -9,12 +9,13 @@ from serve_app import console, health, images, presets, problems, uploads
 from serve_app.accounts import Accounts
 from serve_app.admission import Admission
 from serve_app.auth import KeyRing
-from serve_app.door import Door, Spill
+from serve_app.door import Door
 from serve_app.envelope import Envelope
 from serve_app.fast_lane import FastLane
 from serve_app.health import ReadinessCheck
 from serve_app.linger import Linger
-from serve_app.places import Places, Spare
+from serve_app.others import NoOthers, OtherNodes
+from serve_app.places import Places
 from serve_app.settings import ServeSettings
 
 _ABOUT = """Images in, by HTTP or Kafka; renditions, measures and one table row per image out.
@@ -30,13 +31,12 @@ def make_app(
     settings: ServeSettings,
     readiness: ReadinessCheck,
     *,
-    spill: Spill | None = None,
-    spare: Spare | None = None,
+    others: OtherNodes | None = None,
 ) -> FastAPI:
     """The app on an open lake and a running worker; the caller closes both after it.
 
-    `spill` is asked when the worker's sandbox is full; without it, uploads are refused then. So
-    they are, before their bodies are read, where `spare` says that no other node has room.
+    When the worker's sandbox is full, `others` are asked; uploads are refused, before their bodies
+    are read, where there are none or none has room.
 
     Raises UnknownPreset if no preset can have the default one's name; one of the store is for the
     caller to look for.
@@ -50,14 +50,15 @@ def make_app(
         redoc_url=None,
     )
     admission = Admission(settings.max_uploads, settings.max_upload_bytes)
+    others = others or NoOthers()
     door = Door(
         lake=lake,
         worker=worker,
         keys=KeyRing(accounts, settings.key_cache_seconds),
         admission=admission,
-        places=Places(worker.sandbox, admission, spare, spills=spill is not None),
+        places=Places(worker.sandbox, admission, others),
         settings=settings,
-        spill=spill,
+        others=others,
     )
     app.state.door = door
     # The last one added is the outermost.

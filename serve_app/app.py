@@ -2,11 +2,15 @@
 
 import asyncio
 import time
+from contextlib import suppress
+from typing import Any
 
+import ray
 from fastapi import FastAPI
 from ray import serve
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
+from ray.serve.handle import DeploymentHandle
 
 from lake.errors import LakeError
 from lake.lake import Commit, Lake
@@ -40,6 +44,8 @@ _MAX_QUEUED = 512
 _READINESS_SECONDS = 1.0
 # A replica with room says so within some milliseconds, on any node.
 _ASK_SECONDS = 0.05
+# Nodes come and go by the minute.
+_LOOK_SECONDS = 5.0
 # A part that does not answer within this is not ready; below the 4 s that /readyz may take.
 _PROBE_SECONDS = 2.0
 
@@ -60,7 +66,9 @@ class UploadApi:
         # Misspelt, it would refuse every upload that names none; better to say so at the start.
         await self._worker.presets.find(PresetName.parse(settings.default_preset))
         self._lag = LoopLag()
-        self._watching = asyncio.create_task(self._lag.watch())
+        self._others = OtherNodes()
+        watches = (self._lag.watch(), self._others.watch())
+        self._watching = [asyncio.create_task(watch) for watch in watches]
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Serve calls this on the replica, once `__init__` is done."""
@@ -71,51 +79,67 @@ class UploadApi:
             self._accounts,
             self._settings,
             readiness,
-            spill=spill,
-            spare=spare,
+            others=self._others,
         )
 
     async def __del__(self) -> None:
         """Finish what is under way; Serve awaits this once the requests are drained."""
         if hasattr(self, "_watching"):
-            self._watching.cancel()
+            for watch in self._watching:
+                watch.cancel()
         if hasattr(self, "_worker"):
             await self._worker.close()
         if hasattr(self, "_accounts"):
             await asyncio.to_thread(self._accounts.close)
 
 
-async def spill(job: ImageJob) -> Commit:
-    """Have some replica of the processors do it, its bytes by reference.
+class OtherNodes:
+    """Those that have processors. The ones beside us decode on the very same cores."""
 
-    Raises Overloaded within `_ASK_SECONDS` if none has room, or if the one that took it died: what
-    it left is found by the retry. Otherwise what `Worker.handle` raises.
-    """
-    # Asked first, and not for long: a queue anywhere is a refusal that comes too late.
-    if not await spare():
-        raise Overloaded("this node and another one are busy")
-    try:
-        processors = serve.get_deployment_handle(
-            processors_deployment.NAME, processors_deployment.APP
-        )
-        answer: Commit | ProcessorError | LakeError = await processors.handle.remote(job)
-    except (RayError, RayServeException) as error:
-        raise Overloaded("this node is busy, and no other one took the image") from error
-    if isinstance(answer, Commit):
-        return answer
-    raise answer
+    def __init__(self) -> None:
+        self.there = True
+
+    async def watch(self) -> None:
+        """Until cancelled, look now and then whether there are any."""
+        while True:
+            with suppress(RayError):
+                self.there = await asyncio.to_thread(_has_others)
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def spare(self) -> int:
+        """Images that some replica of the processors would take now; 0 if none says so in time."""
+        try:
+            async with asyncio.timeout(_ASK_SECONDS):
+                return int(await _processors().spare.remote())
+        except (TimeoutError, RayError, RayServeException):
+            return 0
+
+    async def take(self, job: ImageJob) -> Commit:
+        """Have some replica of the processors do it, its bytes by reference.
+
+        Raises Overloaded if it has no room any more, or if it died: what it left is found by the
+        retry. Otherwise what `Worker.handle` raises.
+        """
+        try:
+            answer: Commit | ProcessorError | LakeError = await _processors().handle.remote(job)
+        except (RayError, RayServeException) as error:
+            raise Overloaded("this node is busy, and no other one took the image") from error
+        if isinstance(answer, Commit):
+            return answer
+        raise answer
 
 
-async def spare() -> int:
-    """Images that some replica of the processors would take now; 0 if none says so in time."""
-    try:
-        processors = serve.get_deployment_handle(
-            processors_deployment.NAME, processors_deployment.APP
-        )
-        async with asyncio.timeout(_ASK_SECONDS):
-            return int(await processors.spare.remote())
-    except (TimeoutError, RayError, RayServeException):
-        return 0
+def _processors() -> DeploymentHandle[Any]:
+    return serve.get_deployment_handle(processors_deployment.NAME, processors_deployment.APP)
+
+
+def _has_others() -> bool:
+    """Whether Ray may place replicas anywhere but here."""
+    ours = ray.get_runtime_context().get_node_id()
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return any(
+        node["Alive"] and node["NodeID"] != ours and node["Resources"].get("CPU") for node in nodes
+    )
 
 
 class DoorsReadiness:

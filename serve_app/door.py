@@ -1,22 +1,17 @@
 """What the routes of one app share, wired once by `serve_app.api.make_app`."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from fastapi import Request
 
 from lake.lake import Commit, Lake
-from processors.job import ImageJob
 from processors.worker import Worker
 from serve_app.admission import Admission
 from serve_app.auth import KeyRing
+from serve_app.others import OtherNodes
 from serve_app.places import Places
 from serve_app.settings import ServeSettings
-
-Spill = Callable[[ImageJob], Awaitable[Commit]]
-"""Has another node process and commit an image. Raises what `Worker.handle` does: Overloaded, and
-soon, if none has room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +24,7 @@ class Door:
     admission: Admission
     places: Places
     settings: ServeSettings
-    spill: Spill | None = None
+    others: OtherNodes
     under_way: set[asyncio.Task[Commit]] = field(default_factory=set)
     """uploads being processed; the loop itself holds tasks only weakly"""
 

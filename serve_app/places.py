@@ -4,18 +4,18 @@ A body that is read only to be refused costs a millisecond and delays every refu
 """
 
 import asyncio
+import math
 import time
-from collections.abc import Awaitable, Callable
 
 from processors.errors import Overloaded
 from processors.sandbox import Sandbox
 from serve_app.admission import Admission, Lease
+from serve_app.others import OtherNodes
 
-Spare = Callable[[], Awaitable[int]]
-"""How many images another node would take now. Raises nothing, and answers soon."""
-
-# Of another node's answer: in a burst one question is enough for all.
+# Of another node's answer: then it is asked again, and what it said before goes on to count.
 _HOLDS_SECONDS = 0.05
+# ... but not for longer than this: a quiet node's next burst waits for a new answer.
+_COUNTS_SECONDS = 1.0
 
 
 class Places:
@@ -24,13 +24,11 @@ class Places:
     A forecast: `Sandbox.submit` decides, once the bytes are here.
     """
 
-    def __init__(
-        self, sandbox: Sandbox, admission: Admission, spare: Spare | None, *, spills: bool
-    ) -> None:
+    def __init__(self, sandbox: Sandbox, admission: Admission, others: OtherNodes) -> None:
         self._sandbox = sandbox
         self._admission = admission
-        self._elsewhere = None if spare is None else Elsewhere(spare)
-        self._spills = spills
+        self._others = others
+        self._elsewhere = Elsewhere(others)
 
     async def expect(self, lease: Lease) -> None:
         """Return if the upload may send its body; raises Overloaded."""
@@ -39,33 +37,45 @@ class Places:
         # A sandbox without any child says so itself.
         if taken < limit or not self._sandbox.ready:
             lease.expect()
-        elif self._elsewhere is None and self._spills:
-            return  # nothing is known of the other node: it is asked with the image in hand
-        elif self._elsewhere is None or not await self._elsewhere.take():
+        elif not await self.elsewhere(lease):
             raise Overloaded(
                 f"{taken} images are expected, waiting or being processed, the limit is {limit}",
                 limit=limit,
                 value=taken,
             )
 
+    async def elsewhere(self, lease: Lease) -> bool:
+        """Whether another node has a place for the upload, which is its own from then on."""
+        if self._others.there and not lease.spills:
+            lease.spills = await self._elsewhere.take()
+        return lease.spills
+
 
 class Elsewhere:
-    """Places that another node said it has, given away one by one while its answer holds."""
+    """Places that another node said it has, given away one by one until it is asked again.
 
-    def __init__(self, ask: Spare) -> None:
-        self._ask = ask
-        self._asking = asyncio.Lock()
+    On a busy machine its answer takes as long as a refusal may, so hardly anybody waits for one.
+    """
+
+    def __init__(self, others: OtherNodes) -> None:
+        self._others = others
+        self._asking: asyncio.Task[None] | None = None
         self._left = 0
-        self._until = 0.0
+        self._asked_at = -math.inf
 
     async def take(self) -> bool:
-        """Whether one is left; asks the other node if it has not been asked just now."""
-        if time.monotonic() >= self._until:
-            async with self._asking:
-                if time.monotonic() >= self._until:
-                    self._left = await self._ask()
-                    self._until = time.monotonic() + _HOLDS_SECONDS
+        """Whether one is left."""
+        age = time.monotonic() - self._asked_at
+        if age >= _HOLDS_SECONDS and (self._asking is None or self._asking.done()):
+            self._asking = asyncio.create_task(self._ask_again())
+        if age >= _COUNTS_SECONDS and self._asking is not None:
+            await asyncio.shield(self._asking)
         if self._left <= 0:
             return False
         self._left -= 1
         return True
+
+    async def _ask_again(self) -> None:
+        asked_at = time.monotonic()
+        self._left = await self._others.spare()
+        self._asked_at = asked_at

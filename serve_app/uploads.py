@@ -16,7 +16,7 @@ from processors.preset import Preset, PresetName
 from serve_app import metadata, views
 from serve_app.accounts import WRITE, Principal
 from serve_app.admission import Lease
-from serve_app.auth import need
+from serve_app.auth import bearer, need
 from serve_app.body import Body, read_body
 from serve_app.door import Door, door_of
 from serve_app.errors import AnswerTimeout, InvalidRequest
@@ -73,7 +73,7 @@ _HEADERS = {
 )
 async def upload(
     request: Request,
-    principal: Annotated[Principal, Depends(need(WRITE))],
+    _principal: Annotated[Principal, Depends(need(WRITE))],
     preset: Annotated[
         str | None, Query(description="what to make of it: name or name@version")
     ] = None,
@@ -83,16 +83,18 @@ async def upload(
     201 with `Location` when it is stored, 200 and `Idempotent-Replayed: true` when it was before:
     an upload may be repeated as often as you like.
     """
-    return await store(door_of(request), principal, request.headers, preset, request.receive)
+    return await store(door_of(request), request.headers, preset, request.receive)
 
 
-async def store(
-    door: Door, principal: Principal, headers: Headers, preset: str | None, receive: Receive
-) -> Response:
-    """Read one upload, process and commit it; raises whatever `serve_app.problems` answers."""
+async def store(door: Door, headers: Headers, preset: str | None, receive: Receive) -> Response:
+    """Read one upload, process and commit it; raises whatever `serve_app.problems` answers.
+
+    Whether there is room is asked before who comes: a refusal must not wait for a database.
+    """
     lease = door.admission.enter()
     try:
         await door.places.expect(lease)
+        principal = await door.keys.holder(bearer(headers), WRITE)
         asked = UploadRequest.of(headers, preset, door.settings.max_bytes)
         if asked.preset is not None:
             await door.worker.presets.find(asked.preset)  # or its bytes need not come at all
@@ -173,9 +175,9 @@ async def _processed(door: Door, job: ImageJob, lease: Lease) -> Commit:
     try:
         return await door.worker.handle(job)
     except Overloaded:
-        if door.spill is None:
+        if not await door.places.elsewhere(lease):
             raise
-    return await door.spill(job)
+    return await door.others.take(job)
 
 
 def _answer(commit: Commit, retention: timedelta) -> Response:

@@ -16,21 +16,28 @@ from processors.sandbox import Sandbox
 from processors.settings import ProcessorSettings
 from processors.worker import Worker
 from serve_app.api import make_app
-from serve_app.door import Spill
 from serve_app.health import Readiness
-from serve_app.places import Spare
+from serve_app.places import Elsewhere
 from tests.serve_app.site import Site, client_of, png, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 class Node:
-    """Another node: what it was asked to do, and whether it has room."""
+    """Another node: what it was asked to do, and what it says of its room, one after another."""
+
+    there = True
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self.jobs: list[ImageJob] = []
         self.error: Exception | None = None
+        self.says = [1]
+        self.asked = 0
+
+    async def spare(self) -> int:
+        self.asked += 1
+        return self.says.pop(0) if self.says else 0
 
     async def take(self, job: ImageJob) -> Commit:
         self.jobs.append(job)
@@ -52,16 +59,14 @@ def node(site: Site) -> Node:
     return Node(site.app.state.door.worker)
 
 
-def beside(site: Site, sandbox: Sandbox, spill: Spill | None, spare: Spare | None = None) -> Site:
+def beside(site: Site, sandbox: Sandbox, node: Node | None) -> Site:
     """The same site, its images processed in that sandbox."""
 
     async def readiness() -> Readiness:
         return Readiness()
 
     worker = Worker(site.lake, sandbox, ProcessorSettings())
-    app = make_app(
-        site.lake, worker, site.accounts, site.settings, readiness, spill=spill, spare=spare
-    )
+    app = make_app(site.lake, worker, site.accounts, site.settings, readiness, others=node)
     client = client_of(app, dict(site.client.headers))
     return Site(app, client, site.lake, site.accounts, site.settings)
 
@@ -79,7 +84,7 @@ def stopped(pid: int) -> Iterator[None]:
 async def test_an_upload_that_finds_no_place_is_done_on_another_node(
     site: Site, small: Sandbox, node: Node
 ) -> None:
-    full = beside(site, small, node.take)
+    full = beside(site, small, node)
     with stopped(small.pids[0]):
         first = asyncio.create_task(full.upload())
         await until(lambda: not small.has_room)
@@ -97,7 +102,7 @@ async def test_all_busy_is_said_at_once_and_nothing_stays(
     site: Site, small: Sandbox, node: Node
 ) -> None:
     node.error = Overloaded("this one is busy, too")
-    full = beside(site, small, node.take)
+    full = beside(site, small, node)
     before = await site.stored()
     with stopped(small.pids[0]):
         first = asyncio.create_task(full.upload(png(seed=2)))
@@ -115,7 +120,7 @@ async def test_what_the_other_node_refuses_is_refused(
     site: Site, small: Sandbox, node: Node
 ) -> None:
     node.error = NotAnImage("no image format starts with these bytes")
-    full = beside(site, small, node.take)
+    full = beside(site, small, node)
     with stopped(small.pids[0]):
         first = asyncio.create_task(full.upload(png(seed=4)))
         await until(lambda: not small.has_room)
@@ -147,14 +152,8 @@ async def test_a_burst_is_refused_before_its_bodies_are_read(
     site: Site, small: Sandbox, node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("serve_app.places._HOLDS_SECONDS", 3600)
-    asked = 0
-
-    async def none() -> int:
-        nonlocal asked
-        asked += 1
-        return 0
-
-    full = beside(site, small, node.take, none)
+    node.says = []
+    full = beside(site, small, node)
     with stopped(small.pids[0]):
         first = asyncio.create_task(full.upload(png(seed=8)))
         await until(lambda: not small.has_room)
@@ -167,20 +166,62 @@ async def test_a_burst_is_refused_before_its_bodies_are_read(
             (1, "1")
         }
         assert full.app.state.door.admission.uploads == 1
-    assert asked == 1, "one answer is enough for a burst"
+    assert node.asked == 1, "one answer is enough for a burst"
     assert not node.jobs
     assert (await first).status_code == 201
+
+
+async def test_a_node_on_its_own_asks_nobody(site: Site, small: Sandbox, node: Node) -> None:
+    node.there = False
+    alone = beside(site, small, node)
+    with stopped(small.pids[0]):
+        first = asyncio.create_task(alone.upload(png(seed=14)))
+        await until(lambda: not small.has_room)
+        answer = await alone.upload(unread(), headers=RAW)  # type: ignore[arg-type]
+        assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
+    assert not node.asked
+    assert (await first).status_code == 201
+
+
+async def test_a_refusal_does_not_wait_for_the_accounts(site: Site, small: Sandbox) -> None:
+    alone = beside(site, small, None)
+    with stopped(small.pids[0]):
+        first = asyncio.create_task(alone.upload(png(seed=15)))
+        await until(lambda: not small.has_room)
+        # A key that nobody has looked up yet.
+        key = site.key("acme")
+        site.accounts.verify = None  # type: ignore[assignment,method-assign]
+        answer = await alone.upload(unread(), headers={**RAW, **key})  # type: ignore[arg-type]
+        assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
+    assert (await first).status_code == 201
+
+
+async def test_only_a_quiet_nodes_first_refusal_waits_for_the_other_nodes_answer(
+    monkeypatch: pytest.MonkeyPatch, node: Node
+) -> None:
+    monkeypatch.setattr("serve_app.places._HOLDS_SECONDS", 0)
+    monkeypatch.setattr("serve_app.places._COUNTS_SECONDS", 3600)
+    elsewhere = Elsewhere(node)
+    assert await elsewhere.take(), "the first one"
+    said = asyncio.Event()
+
+    async def slowly() -> int:
+        await said.wait()
+        return 2
+
+    monkeypatch.setattr(node, "spare", slowly)
+    assert not await elsewhere.take(), "by the answer before"
+    assert not await elsewhere.take()
+    said.set()
+    for _ in range(3):  # until the question that is under way has its answer
+        await asyncio.sleep(0)
+    assert [await elsewhere.take() for _ in range(2)] == [True, True]
 
 
 async def test_another_node_gets_no_more_than_it_has_places_for(
     site: Site, small: Sandbox, node: Node
 ) -> None:
-    free = [1, 0]
-
-    async def one() -> int:
-        return free.pop(0) if free else 0
-
-    full = beside(site, small, node.take, one)
+    full = beside(site, small, node)
     with stopped(small.pids[0]):
         first = asyncio.create_task(full.upload(png(seed=9)))
         await until(lambda: not small.has_room)
