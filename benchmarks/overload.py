@@ -19,7 +19,7 @@ from benchmarks.open_loop import Client
 from benchmarks.photos import SMALL
 
 _TARGET = Target(100.0, 50.0, "ms", less=True)
-# Twice what both doors' sandboxes hold and let wait by default, on two cores.
+# Four times what the door's sandbox holds and lets wait by default, on two cores.
 _CLIENTS = 256
 _CREATED, _UNAVAILABLE = 201, 503
 _MILLI = 1000
