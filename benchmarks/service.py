@@ -115,7 +115,8 @@ def forget_images(images: Path, older_than_seconds: float) -> None:
     for folder in images.glob("*/*/*"):
         with suppress(FileNotFoundError):
             if folder.stat().st_mtime < before:
-                shutil.rmtree(folder)
+                # An upload whose client has gone may be writing into it.
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _signal(processes: list[psutil.Process], number: int) -> None:
