@@ -29,8 +29,6 @@ _KEEPING = {
     # Whole segments go at once, by their youngest message: a day each bounds the delay to a day.
     "log.roll.hours": "24",
     "offsets.retention.minutes": str(14 * _DAY_MINUTES),
-    # Nobody follows this log: a record in it twice a second, to show that it lives, is for nothing.
-    "metadata.max.idle.interval.ms": "0",
 }
 
 
