@@ -49,8 +49,8 @@ def test_a_larger_photo_never_takes_less(one: int, other: int) -> None:
 
 
 def test_nodes_are_processor_time_over_what_they_have() -> None:
-    question = Question(1000, measured()["photos"]["74KB"]["bytes"], utilization=0.5)
-    cores = 1000 * measured()["cpu_seconds"]["api"]["74KB"] / 0.5
+    question = Question(10_000, measured()["photos"]["74KB"]["bytes"], utilization=0.5)
+    cores = 10_000 * measured()["cpu_seconds"]["api"]["74KB"] / 0.5
     assert plan(question).nodes == -(-cores // 8)
 
 
