@@ -64,17 +64,17 @@ class KeyRing:
             raise
 
     def _trusted(self, known: _Answer, key: str) -> _Answer:
-        """That answer while it holds, or the next one, for which many requests wait together."""
+        """The newest answer that holds, or the next one, for which many requests wait together."""
+        if known.newer is not None and known.newer.task.done():
+            if isinstance(known.newer.task.exception(), AccountsUnavailable):
+                known.newer = None
+            else:
+                known = known.newer
         age = time.monotonic() - known.asked_at
         if age > self._seconds:
             return known.newer or self._ask(key)
-        if known.newer is None:
-            if age > self._seconds * _EARLY:
-                known.newer = self._ask(key)
-        elif known.newer.task.done():
-            if not isinstance(known.newer.task.exception(), AccountsUnavailable):
-                return known.newer
-            known.newer = None
+        if age > self._seconds * _EARLY and known.newer is None:
+            known.newer = self._ask(key)
         return known
 
     def _ask(self, key: str) -> _Answer:

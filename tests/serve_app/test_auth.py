@@ -1,5 +1,6 @@
 import asyncio
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,10 +18,14 @@ class Counting:
     def __init__(self, accounts: Accounts) -> None:
         self._accounts = accounts
         self.asked = 0
+        self.answered = 0
 
     def verify(self, key: str) -> Principal:
         self.asked += 1
-        return self._accounts.verify(key)
+        try:
+            return self._accounts.verify(key)
+        finally:
+            self.answered += 1
 
 
 async def test_a_good_key_is_looked_up_once_for_many(accounts: Accounts) -> None:
@@ -98,6 +103,27 @@ async def test_nobody_waits_while_a_key_is_looked_up_anew(accounts: Accounts) ->
     with pytest.raises(UnknownKey):
         await ask_on(ring, key)
     assert database.asked == 2, "one look-up for all of them"
+
+
+@pytest.mark.parametrize("between", [(), (7.0,)], ids=["long unused", "in use"])
+async def test_a_revocation_bites_though_the_key_was_looked_up_anew(
+    accounts: Accounts, monkeypatch: pytest.MonkeyPatch, between: tuple[float, ...]
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("serve_app.auth.time", SimpleNamespace(monotonic=lambda: now))
+    key = accounts.create_key("acme", [READ], "a")
+    counting = Counting(accounts)
+    ring = KeyRing(counting, seconds=5)  # type: ignore[arg-type]  # counts, and is otherwise it
+    prefix = (await ring.principal(key)).prefix
+    now = 3.0
+    assert (await ring.principal(key)).prefix == prefix
+    await until(lambda: counting.answered == 2)
+    accounts.revoke(prefix)
+    for now in between:  # noqa: B007  # the clock above reads it
+        assert (await ring.principal(key)).prefix == prefix, "trusted since it was looked up anew"
+    now = 60.0
+    with pytest.raises(UnknownKey):
+        await ring.principal(key)
 
 
 @pytest.mark.usefixtures("early")
