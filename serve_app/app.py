@@ -1,8 +1,8 @@
 """Ray Serve wiring of the HTTP door: replicas that take uploads behind HAProxy."""
 
 import asyncio
+import logging
 import time
-from contextlib import suppress
 from typing import Any
 
 import ray
@@ -27,6 +27,8 @@ from serve_app.api import make_app
 from serve_app.health import Part, Readiness, api_part
 from serve_app.loop_lag import LoopLag
 from serve_app.settings import ServeSettings
+
+_log = logging.getLogger(__name__)
 
 APP = "api"
 NAME = "UploadApi"
@@ -102,8 +104,10 @@ class OtherNodes:
     async def watch(self) -> None:
         """Until cancelled, look now and then whether there are any."""
         while True:
-            with suppress(RayError):
+            try:
                 self.there = await asyncio.to_thread(_has_others)
+            except Exception as error:  # noqa: BLE001  whatever it is, the next look may tell
+                _log.warning("the cluster's nodes can't be seen now: %s", error)
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def spare(self) -> int:
