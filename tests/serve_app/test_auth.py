@@ -12,17 +12,23 @@ from tests.serve_app.site import Site, until
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-class Counting:
-    """Accounts that count look-ups."""
+class OnDemand:
+    """Accounts that count look-ups, and fail or take their time as they are told to."""
 
     def __init__(self, accounts: Accounts) -> None:
         self._accounts = accounts
+        self.away = False
         self.asked = 0
         self.answered = 0
+        self.answers = threading.Event()
+        self.answers.set()
 
     def verify(self, key: str) -> Principal:
         self.asked += 1
+        assert self.answers.wait(10)
         try:
+            if self.away:
+                raise AccountsUnavailable("away")
             return self._accounts.verify(key)
         finally:
             self.answered += 1
@@ -30,7 +36,7 @@ class Counting:
 
 async def test_a_good_key_is_looked_up_once_for_many(accounts: Accounts) -> None:
     key = accounts.create_key("acme", [READ], "a")
-    counting = Counting(accounts)
+    counting = OnDemand(accounts)
     ring = KeyRing(counting, seconds=60)  # type: ignore[arg-type]  # counts, and is otherwise it
     found = await asyncio.gather(*(ring.principal(key) for _ in range(50)))
     assert {principal.tenant for principal in found} == {"acme"}
@@ -44,24 +50,6 @@ async def test_a_revocation_bites_when_the_trust_is_over(accounts: Accounts) -> 
     accounts.revoke(prefix)
     with pytest.raises(UnknownKey):
         await ring.principal(key)
-
-
-class OnDemand:
-    """Accounts that fail, or take their time, as they are told to."""
-
-    def __init__(self, accounts: Accounts) -> None:
-        self._accounts = accounts
-        self.away = False
-        self.asked = 0
-        self.answers = threading.Event()
-        self.answers.set()
-
-    def verify(self, key: str) -> Principal:
-        self.asked += 1
-        assert self.answers.wait(10)
-        if self.away:
-            raise AccountsUnavailable("away")
-        return self._accounts.verify(key)
 
 
 async def test_a_failure_is_not_remembered(accounts: Accounts) -> None:
@@ -112,7 +100,7 @@ async def test_a_revocation_bites_though_the_key_was_looked_up_anew(
     now = 0.0
     monkeypatch.setattr("serve_app.auth.time", SimpleNamespace(monotonic=lambda: now))
     key = accounts.create_key("acme", [READ], "a")
-    counting = Counting(accounts)
+    counting = OnDemand(accounts)
     ring = KeyRing(counting, seconds=5)  # type: ignore[arg-type]  # counts, and is otherwise it
     prefix = (await ring.principal(key)).prefix
     now = 3.0
