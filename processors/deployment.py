@@ -46,8 +46,7 @@ class ImageProcessor:
 
     async def spare(self) -> int:
         """How many images of other nodes would be taken now; asked before their bytes go out."""
-        sandbox = self._worker.sandbox
-        return sandbox.capacity - sandbox.load if sandbox.ready else 0
+        return self._worker.sandbox.spare
 
     async def handle(self, job: ImageJob) -> Commit | ProcessorError | LakeError:
         """Process and commit one image that was too much for its own node; errors are returned.

@@ -130,9 +130,9 @@ class Sandbox:
         return self._settings.sandbox_children + self._settings.sandbox_queue
 
     @property
-    def has_room(self) -> bool:
-        """Whether one more image would be taken now."""
-        return self.ready and self._held < self.capacity
+    def spare(self) -> int:
+        """How many images more would be taken now."""
+        return self.capacity - self._held if self.ready else 0
 
     @property
     def pids(self) -> list[int]:

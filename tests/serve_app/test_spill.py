@@ -87,13 +87,13 @@ async def test_an_upload_that_finds_no_place_is_done_on_another_node(
     full = beside(site, small, node)
     with stopped(small.pids[0]):
         first = asyncio.create_task(full.upload())
-        await until(lambda: not small.has_room)
+        await until(lambda: not small.spare)
         answer = await full.upload(png())
         assert answer.status_code == 201
         assert [job.data.tobytes() for job in node.jobs] == [png()]
         assert (await full.client.get(answer.json()["links"]["self"])).status_code == 200
     assert (await first).status_code == 201
-    await until(lambda: small.has_room)
+    await until(lambda: small.spare)
     assert (await full.upload(png(seed=1))).status_code == 201
     assert len(node.jobs) == 1, "there was a place again"
 
@@ -106,7 +106,7 @@ async def test_all_busy_is_said_at_once_and_nothing_stays(
     before = await site.stored()
     with stopped(small.pids[0]):
         first = asyncio.create_task(full.upload(png(seed=2)))
-        await until(lambda: not small.has_room)
+        await until(lambda: not small.spare)
         answer = await full.upload(png(seed=3))
         assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
         assert answer.headers["Retry-After"] == "1"
@@ -123,7 +123,7 @@ async def test_what_the_other_node_refuses_is_refused(
     full = beside(site, small, node)
     with stopped(small.pids[0]):
         first = asyncio.create_task(full.upload(png(seed=4)))
-        await until(lambda: not small.has_room)
+        await until(lambda: not small.spare)
         answer = await full.upload(png(seed=5))
         assert (answer.status_code, answer.json()["code"]) == (415, "not_an_image")
     await first
@@ -133,7 +133,7 @@ async def test_without_another_node_it_is_told_to_come_back(site: Site, small: S
     alone = beside(site, small, None)
     with stopped(small.pids[0]):
         first = asyncio.create_task(alone.upload(png(seed=6)))
-        await until(lambda: not small.has_room)
+        await until(lambda: not small.spare)
         answer = await alone.upload(png(seed=7))
         assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
     await first
@@ -156,7 +156,7 @@ async def test_a_burst_is_refused_before_its_bodies_are_read(
     full = beside(site, small, node)
     with stopped(small.pids[0]):
         first = asyncio.create_task(full.upload(png(seed=8)))
-        await until(lambda: not small.has_room)
+        await until(lambda: not small.spare)
         burst = (full.upload(unread(), headers=RAW) for _ in range(20))  # type: ignore[arg-type]
         answers = await asyncio.gather(*burst)
         assert {(each.status_code, each.json()["code"]) for each in answers} == {
@@ -176,7 +176,7 @@ async def test_a_node_on_its_own_asks_nobody(site: Site, small: Sandbox, node: N
     alone = beside(site, small, node)
     with stopped(small.pids[0]):
         first = asyncio.create_task(alone.upload(png(seed=14)))
-        await until(lambda: not small.has_room)
+        await until(lambda: not small.spare)
         answer = await alone.upload(unread(), headers=RAW)  # type: ignore[arg-type]
         assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
     assert not node.asked
@@ -187,7 +187,7 @@ async def test_a_refusal_does_not_wait_for_the_accounts(site: Site, small: Sandb
     alone = beside(site, small, None)
     with stopped(small.pids[0]):
         first = asyncio.create_task(alone.upload(png(seed=15)))
-        await until(lambda: not small.has_room)
+        await until(lambda: not small.spare)
         # A key that nobody has looked up yet.
         key = site.key("acme")
         site.accounts.verify = None  # type: ignore[assignment,method-assign]
@@ -224,7 +224,7 @@ async def test_another_node_gets_no_more_than_it_has_places_for(
     full = beside(site, small, node)
     with stopped(small.pids[0]):
         first = asyncio.create_task(full.upload(png(seed=9)))
-        await until(lambda: not small.has_room)
+        await until(lambda: not small.spare)
         assert (await full.upload(png(seed=10))).status_code == 201
         answer = await full.upload(unread(), headers=RAW)  # type: ignore[arg-type]
         assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
@@ -245,11 +245,11 @@ async def test_one_on_its_way_has_its_place_but_not_for_ever(
         await more.wait()
         yield png(seed=12)
 
-    await until(lambda: small.has_room)
+    await until(lambda: small.spare)
     first = asyncio.create_task(alone.upload(slow(), headers=RAW))  # type: ignore[arg-type]
     await sent.wait()
     assert (await alone.upload(png(seed=13 + status))).status_code == status
     more.set()
-    await until(lambda: small.has_room)
+    await until(lambda: small.spare)
     assert (await first).status_code in {200, 201}
     assert alone.app.state.door.admission.expected == 0
