@@ -1,5 +1,6 @@
 """The `pixlake` command: every verb, in the order that a new user meets them."""
 
+import io
 import os
 import sys
 from typing import Annotated
@@ -65,6 +66,7 @@ app.add_typer(keys, name="keys")
 
 def main() -> None:
     """Entry point of the `pixlake` script."""
+    _escape_what_does_not_encode()
     try:
         app()
     except SystemExit as end:
@@ -76,3 +78,10 @@ def main() -> None:
             sys.stderr.flush()
             os._exit(end.code if isinstance(end.code, int) else int(end.code is not None))
         raise
+
+
+def _escape_what_does_not_encode() -> None:
+    r"""Write `\xe9` where a terminal's encoding has no such letter, instead of failing midway."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

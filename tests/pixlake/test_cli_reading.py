@@ -1,7 +1,10 @@
 """`ls`, `get`, `status`, `version`: what the command shows of a running Pixlake."""
 
 import json
+import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,6 +27,22 @@ def test_ls_lists_newest_first_and_fits_80_columns(run: Run, client: Client, pho
     said = json.loads(run("ls", "--limit", 2, "--json").stdout)
     assert [image["image_id"] for image in said["images"]] == ids[:0:-1]
     assert len(json.loads(run("ls", "--all", "--json").stdout)["images"]) == 3
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_ls_on_a_terminal_that_is_not_utf_8(
+    home: Path, client: Client, photo: bytes, door: Door, encoding: str
+) -> None:
+    client.upload(photo, filename="\u00e9\u6f22.jpg")
+    done = subprocess.run(
+        [Path(sys.executable).with_name("pixlake"), "ls", "--url", door.url, "--home", home],
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0
+    shown = "\\xe9\\u6f22.jpg" if encoding == "ascii" else "\u00e9\\u6f22.jpg"
+    assert shown in done.stdout.decode(encoding)
 
 
 def test_ls_of_nothing(run: Run) -> None:
