@@ -2,9 +2,10 @@
 
 import re
 
-from serve_app.errors import RangeNotSatisfiable
+from serve_app.errors import PreconditionFailed, RangeNotSatisfiable
 
-_ETAG = re.compile(r'(?:W/)?"([^"]*)"')
+# Entity tags: whether one is weak, and its text.
+_TAGS = re.compile(r'(W/)?"([^"]*)"')
 # Bounded digits: int() of a very long text is slow, and no image needs more.
 _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 
@@ -12,7 +13,21 @@ _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 def matches(if_none_match: list[str], etag: str) -> bool:
     """Whether the client has this version already (weak comparison)."""
     together = ",".join(if_none_match)
-    return together.strip() == "*" or etag.strip('"') in _ETAG.findall(together)
+    return together.strip() == "*" or etag.strip('"') in {tag for _, tag in _TAGS.findall(together)}
+
+
+def check_if_match(sent: list[str], etag: str | None) -> None:
+    """Raise PreconditionFailed unless If-Match names this version (strong comparison).
+
+    `etag`: None for what exists and has no tag; only `*` matches then.
+    """
+    together = ",".join(sent).strip()
+    if not sent or together == "*":
+        return
+    # A weak tag never matches strongly (RFC 9110, 8.8.3.2).
+    strong = {tag for weak, tag in _TAGS.findall(together) if not weak}
+    if etag is None or etag.strip('"') not in strong:
+        raise PreconditionFailed("If-Match names another version", value=together)
 
 
 def wanted_range(

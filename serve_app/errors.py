@@ -5,6 +5,7 @@ DoorError
   x Forbidden               forbidden               value: the scope that is missing
   x MissingBody             missing_body
   x UnsupportedMediaType    unsupported_media_type  value: the content type sent
+  x UnsupportedContentEncoding  unsupported_content_encoding  value: the coding sent
   x MalformedMultipart      malformed_multipart
   x BodyTimeout             body_timeout            limit: seconds
   x AnswerTimeout           answer_timeout          limit: seconds
@@ -14,6 +15,7 @@ DoorError
   x InvalidIdempotencyKey   invalid_idempotency_key limit, value: characters
   x InvalidChecksum         invalid_checksum        value: the header
   x ChecksumMismatch        checksum_mismatch       value: what arrived
+  x PreconditionFailed      precondition_failed     value: the If-Match sent
   x RangeNotSatisfiable     range_not_satisfiable   limit: bytes
   x PresetNotFound          preset_not_found        value: its name
 
@@ -82,6 +84,12 @@ class UnsupportedMediaType(DoorError):
     code = "unsupported_media_type"
 
 
+class UnsupportedContentEncoding(DoorError):
+    """A body with a content coding such as gzip; nobody unpacks it."""
+
+    code = "unsupported_content_encoding"
+
+
 class MalformedMultipart(DoorError):
     """A form that does not follow RFC 7578, or that has too many parts."""
 
@@ -136,6 +144,12 @@ class ChecksumMismatch(DoorError):
     code = "checksum_mismatch"
 
 
+class PreconditionFailed(DoorError):
+    """An `If-Match` that names another version."""
+
+    code = "precondition_failed"
+
+
 class RangeNotSatisfiable(DoorError):
     """A range that starts behind the end."""
 
@@ -174,9 +188,10 @@ PROBLEMS: Mapping[str, Problem] = {
     "empty_body": Problem(400, "The image has no bytes"),
     "malformed_multipart": Problem(400, "The form is malformed"),
     "unsupported_media_type": Problem(415, "This content type is not taken"),
+    "unsupported_content_encoding": Problem(415, "A content coding is not taken"),
     "body_timeout": Problem(408, "The body came too slowly"),
     "too_many_bytes": Problem(413, "The image has too many bytes"),
-    "invalid_checksum": Problem(400, "The checksum header is malformed"),
+    "invalid_checksum": Problem(400, "The checksum can't be verified"),
     "checksum_mismatch": Problem(400, "The body does not match its checksum"),
     # what was said of the image
     "unknown_preset": Problem(422, "There is no such preset"),
@@ -212,6 +227,7 @@ PROBLEMS: Mapping[str, Problem] = {
     "no_new_lake": Problem(404, "There is no new lake"),
     "image_expired": Problem(410, "The image is past its retention"),
     "invalid_cursor": Problem(422, "The cursor is invalid"),
+    "precondition_failed": Problem(412, "The image is another version"),
     "range_not_satisfiable": Problem(416, "The range is not within the image"),
     # ours; the client may try again
     "overloaded": Problem(503, "Too much is under way", retry_after=1),

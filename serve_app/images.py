@@ -13,7 +13,7 @@ from lake.schema import ImageRecord
 from serve_app import views
 from serve_app.accounts import READ, WRITE, Principal
 from serve_app.auth import need
-from serve_app.conditional import matches, wanted_range
+from serve_app.conditional import check_if_match, matches, wanted_range
 from serve_app.door import Door, door_of
 from serve_app.filenames import attachment
 
@@ -58,6 +58,8 @@ async def erase(request: Request, principal: Writer, image_id: ImageId) -> None:
     """Its bytes and record are gone at once, its row within two minutes; the id stays taken."""
     door = door_of(request)
     _check_id(image_id)
+    # An image has no ETag of its own: only `*` can match.
+    check_if_match(request.headers.getlist("if-match"), None)
     await door.lake.eraser.erase(principal.tenant, image_id)
 
 
@@ -83,11 +85,10 @@ async def content(
     record = await _record(door, principal, image_id)
     found = _named(record, rendition)
     headers = _headers(found, record, door)
+    check_if_match(request.headers.getlist("if-match"), found.etag)
     if matches(request.headers.getlist("if-none-match"), found.etag):
         return Response(status_code=304, headers=headers)
-    part = wanted_range(
-        request.headers.get("range"), request.headers.get("if-range"), found.etag, found.size
-    )
+    part = _part(request, found)
     start, end = part or (0, found.size)
     headers["Content-Length"] = str(end - start)
     if part is not None:
@@ -99,6 +100,14 @@ async def content(
     return StreamingResponse(
         stream.chunks, status_code=status, headers=headers, media_type=found.content_type
     )
+
+
+def _part(request: Request, found: "_Stored") -> tuple[int, int] | None:
+    # Range is defined for GET alone (RFC 9110, 14.2).
+    if request.method != "GET":
+        return None
+    sent = request.headers
+    return wanted_range(sent.get("range"), sent.get("if-range"), found.etag, found.size)
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,16 +58,46 @@ RANGES = {
 }
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize(("wanted", "part"), RANGES.items())
-async def test_one_range(site: Site, wanted: str, part: tuple[int, int], method: str) -> None:
+async def test_one_range(site: Site, wanted: str, part: tuple[int, int]) -> None:
     path = (await links(site))["original"]
-    answer = await site.client.request(method, path, headers={"Range": wanted})
+    answer = await site.client.get(path, headers={"Range": wanted})
     start, end = part
     assert answer.status_code == 206
     assert answer.headers["Content-Range"] == f"bytes {start}-{end - 1}/{SIZE}"
     assert answer.headers["Content-Length"] == str(end - start)
-    assert answer.content == (PHOTO[start:end] if method == "GET" else b"")
+    assert answer.content == PHOTO[start:end]
+
+
+@pytest.mark.parametrize("wanted", ["bytes=0-9", f"bytes={SIZE}-"])
+async def test_head_ignores_a_range(site: Site, wanted: str) -> None:
+    path = (await links(site))["original"]
+    answer = await site.client.head(path, headers={"Range": wanted})
+    assert answer.status_code == 200
+    assert answer.headers["Content-Length"] == str(SIZE)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_if_match_wants_this_very_version(site: Site, method: str) -> None:
+    path = (await links(site))["original"]
+    etag = (await site.client.head(path)).headers["ETag"]
+    for good in (etag, f'"other", {etag}', "*"):
+        answer = await site.client.request(method, path, headers={"If-Match": good})
+        assert answer.status_code == 200
+    for stale in ('"other"', f"W/{etag}", "nonsense"):
+        headers = {"If-Match": stale, "Range": "bytes=0-9", "If-None-Match": etag}
+        answer = await site.client.request(method, path, headers=headers)
+        assert answer.status_code == 412
+    assert (await site.client.get(path, headers={"If-Match": '"x"'})).json()["code"] == (
+        "precondition_failed"
+    )
+
+
+async def test_an_erasure_heeds_if_match(site: Site) -> None:
+    path = (await links(site))["self"]
+    assert (await site.client.delete(path, headers={"If-Match": '"other"'})).status_code == 412
+    assert (await site.client.get(path)).status_code == 200
+    assert (await site.client.delete(path, headers={"If-Match": "*"})).status_code == 204
 
 
 @pytest.mark.parametrize(
