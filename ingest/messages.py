@@ -10,7 +10,6 @@ Other headers are ignored. Without an event, topic, partition and offset make th
 """
 
 import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ import numpy as np
 from ingest.errors import InvalidEvent, InvalidHeader
 from ingest.offsets import Partition
 from processors.errors import EmptyImage, TooManyBytes
+from processors.foreign_text import clean_filename
 from processors.job import ImageJob, KafkaPosition, by_event, by_position
 from processors.preset import PresetName, find_builtin
 
@@ -35,10 +35,7 @@ _STRUCTURED = "application/cloudevents"
 MAX_ENTRIES = 32
 MAX_VALUE_BYTES = 1024
 MAX_TOTAL_BYTES = 8192
-_MAX_FILENAME_BYTES = 255
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-# Controls, formats (RTL override and the like), surrogates, line and paragraph separators.
-_UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 Headers = tuple[tuple[str, bytes | None], ...]
 
@@ -124,15 +121,6 @@ def moment(milliseconds: int) -> datetime | None:
         return datetime.fromtimestamp(milliseconds / 1000, UTC)
     except (ValueError, OverflowError, OSError):
         return None
-
-
-def clean_filename(name: str) -> str | None:
-    """The last part of a path, printable, at most 255 bytes; None if nothing is left."""
-    last = name.replace("\\", "/").rsplit("/", 1)[-1]
-    kept = "".join(c for c in last if unicodedata.category(c) not in _UNPRINTABLE)
-    whole = unicodedata.normalize("NFC", kept).encode()[:_MAX_FILENAME_BYTES]
-    text = whole.decode(errors="ignore").strip()
-    return None if text in {"", ".", ".."} else text
 
 
 def _data(message: Message, limit: int) -> bytes:

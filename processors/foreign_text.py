@@ -3,6 +3,7 @@
 It ends in rows, logs and pages. What is left is still a stranger's: nobody may run or trust it.
 """
 
+import unicodedata
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -12,6 +13,59 @@ MAX_NAME = 100
 
 MAX_CODE = 1000
 """Longest text of a QR or bar code, in characters; the largest QR code holds 4,296."""
+
+
+MAX_FILENAME = 255
+"""Longest file name, in bytes of UTF-8: what file systems take."""
+
+# Longer endings are no extension that a program knows.
+_MAX_EXTENSION = 32
+# Controls, formats (RTL override and the like), surrogates, line and paragraph separators.
+_UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+# Emoji modifiers (skin tones) change the character before them.
+_MODIFIERS = range(0x1F3FB, 0x1F400)
+_FLAG_LETTERS = range(0x1F1E6, 0x1F200)
+
+
+def clean_filename(name: str) -> str | None:
+    """The last part of a path, printable, at most 255 bytes; None if nothing is left.
+
+    A longer name loses the end of its stem and keeps its extension.
+    """
+    last = name.replace("\\", "/").rsplit("/", 1)[-1]
+    kept = "".join(c for c in last if unicodedata.category(c) not in _UNPRINTABLE)
+    text = _shortened(unicodedata.normalize("NFC", kept).strip()).strip()
+    return None if text in {"", ".", ".."} else text
+
+
+def _shortened(name: str) -> str:
+    if len(name.encode()) <= MAX_FILENAME:
+        return name
+    stem, dot, extension = name.rpartition(".")
+    ending = (dot + extension).encode() if stem else b""
+    if len(ending) > _MAX_EXTENSION:
+        stem, ending = name, b""
+    return _whole_letters(stem or name, MAX_FILENAME - len(ending)) + ending.decode()
+
+
+def _whole_letters(text: str, limit: int) -> str:
+    """The longest start of `text` within `limit` bytes that halves no letter with its marks."""
+    short = text.encode()[:limit].decode(errors="ignore")
+    end = len(short)
+    while 0 < end < len(text) and _continues(text, end):
+        end -= 1
+    return text[:end]
+
+
+def _continues(text: str, place: int) -> bool:
+    """Whether the character at `place` belongs to the one before it."""
+    letter = ord(text[place])
+    if letter in _FLAG_LETTERS:
+        before = place
+        while before and ord(text[before - 1]) in _FLAG_LETTERS:
+            before -= 1
+        return (place - before) % 2 == 1
+    return letter in _MODIFIERS or unicodedata.category(text[place])[0] == "M"
 
 
 def printable(text: str, longest: int) -> str:

@@ -1,14 +1,10 @@
 """Names that clients give their files: kept as a label, never as a path, and sent back safely."""
 
-import unicodedata
 from email.message import Message
 from email.utils import collapse_rfc2231_value
 from urllib.parse import quote, unquote
 
-# What file systems take, in bytes of UTF-8; longer names are cut.
-_MAX_BYTES = 255
-# Controls, formats (RTL override and the like), surrogates, line and paragraph separators.
-_UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+from processors.foreign_text import clean_filename
 
 
 def decoded(value: bytes) -> str:
@@ -24,15 +20,6 @@ def percent_decoded(value: bytes) -> str:
     return unquote(decoded(value), errors="replace")
 
 
-def clean(name: str) -> str | None:
-    """The last part of a path, printable, at most 255 bytes; None if nothing is left."""
-    last = name.replace("\\", "/").rsplit("/", 1)[-1]
-    kept = "".join(c for c in last if unicodedata.category(c) not in _UNPRINTABLE)
-    short = unicodedata.normalize("NFC", kept).encode()[:_MAX_BYTES].decode(errors="ignore")
-    text = short.strip()
-    return None if text in {"", ".", ".."} else text
-
-
 def from_disposition(value: bytes) -> str | None:
     """The file name of a Content-Disposition header (RFC 6266), or None."""
     message = Message()
@@ -41,7 +28,7 @@ def from_disposition(value: bytes) -> str | None:
     names = [text for name, text in parameters if name.lower() == "filename"]
     # The extended form `filename*` comes out as a tuple, and goes before the plain one.
     names.sort(key=lambda text: isinstance(text, tuple), reverse=True)
-    return clean(collapse_rfc2231_value(names[0], errors="replace")) if names else None
+    return clean_filename(collapse_rfc2231_value(names[0], errors="replace")) if names else None
 
 
 def attachment(name: str | None) -> str:

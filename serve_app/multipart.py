@@ -7,8 +7,9 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, MultipartState, parse_options_header
 
 from processors.errors import TooManyBytes
+from processors.foreign_text import clean_filename
 from serve_app.errors import MalformedMultipart
-from serve_app.filenames import clean, decoded
+from serve_app.filenames import decoded, from_disposition
 
 FILE = "file"
 _FIELDS = frozenset({"metadata", "preset"})
@@ -104,7 +105,7 @@ class Form:
             if self.has_file:
                 raise MalformedMultipart("the form has two files; send one image a request")
             self.has_file = True
-            self.filename = clean(decoded(options.get(b"filename", b"")))
+            self.filename = _filename(part.headers[b"content-disposition"], options)
         elif part.name in _FIELDS:
             if part.name in self.fields:
                 raise MalformedMultipart(f"the form has two fields {part.name!r}")
@@ -127,3 +128,17 @@ class Form:
                     value=len(value),
                 )
             self.fields[self._part.name] = value
+
+
+def _filename(disposition: bytes, options: dict[bytes, bytes]) -> str | None:
+    """The name of a file part, from `filename*` if some client sends it, or from `filename`.
+
+    Browsers escape three characters there and no other: `"`, CR and LF (WHATWG HTML, multipart
+    form data).
+    """
+    if b"filename*" in disposition.lower():
+        return from_disposition(disposition)
+    name = decoded(options.get(b"filename", b""))
+    for escape, letter in (("%22", '"'), ("%0D", "\r"), ("%0A", "\n")):
+        name = name.replace(escape, letter)
+    return clean_filename(name)

@@ -175,13 +175,3 @@ def test_any_message_is_a_job_or_refused(
 def test_no_timestamp_is_too_odd(milliseconds: int) -> None:
     found = messages.moment(milliseconds)
     assert found is None or found.tzinfo is UTC
-
-
-@given(st.text(max_size=300))
-def test_a_filename_is_one_printable_name(name: str) -> None:
-    clean = messages.clean_filename(name)
-    if clean is not None:
-        assert "/" not in clean
-        assert "\\" not in clean
-        assert clean not in {"", ".", ".."}
-        assert len(clean.encode()) <= 255

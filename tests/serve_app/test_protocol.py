@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.errors import TooManyBytes
+from processors.foreign_text import clean_filename
 from serve_app.conditional import wanted_range
 from serve_app.errors import MalformedMultipart, RangeNotSatisfiable
-from serve_app.filenames import attachment, clean, from_disposition
+from serve_app.filenames import attachment, from_disposition
 from serve_app.multipart import Form
 
 BOUNDARIES = st.text("abcXYZ019'()+_,-./:=?", min_size=1, max_size=70).map(str.encode)
@@ -79,7 +80,7 @@ def test_the_limit_of_a_form_is_exact(size: int, limit: int, places: list[int]) 
 
 @given(name=st.text(max_size=400))
 def test_a_file_name_is_a_label_and_not_a_path(name: str) -> None:
-    kept = clean(name)
+    kept = clean_filename(name)
     if kept is None:
         return
     assert kept
@@ -92,7 +93,7 @@ def test_a_file_name_is_a_label_and_not_a_path(name: str) -> None:
 
 @given(name=st.text(min_size=1, max_size=200))
 def test_a_file_name_survives_the_way_back(name: str) -> None:
-    kept = clean(name)
+    kept = clean_filename(name)
     header = attachment(kept)
     assert header.isascii()
     assert header.isprintable()
