@@ -33,11 +33,21 @@ def from_headers(headers: Headers) -> dict[str, str]:
 def from_json(text: bytes) -> dict[str, str]:
     """A JSON object of strings; raises InvalidMetadata."""
     try:
-        found = json.loads(text)
+        found = json.loads(text, object_pairs_hook=_once_each)
     except (ValueError, RecursionError):
         raise InvalidMetadata("the metadata is not JSON") from None
     if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
         raise InvalidMetadata("metadata is a JSON object whose values are strings")
+    return found
+
+
+def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """A JSON object; the names that it has twice raise InvalidMetadata instead of the last one."""
+    found: dict[str, object] = {}
+    for name, value in pairs:
+        if name in found:
+            raise InvalidMetadata(f"metadata {name!r} comes twice", value=name)
+        found[name] = value
     return found
 
 

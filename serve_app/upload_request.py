@@ -4,10 +4,12 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
+import http_sf
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers
 
 from processors.errors import TooManyBytes
+from processors.foreign_text import clean_filename
 from processors.preset import PresetName
 from serve_app import filenames, metadata
 from serve_app.checksums import Checksums
@@ -16,12 +18,15 @@ from serve_app.errors import (
     InvalidRequest,
     MalformedMultipart,
     MissingBody,
+    UnsupportedContentEncoding,
     UnsupportedMediaType,
 )
 from serve_app.multipart import OVERHEAD_BYTES
 
 MULTIPART = "multipart/form-data"
 _OCTETS = "application/octet-stream"
+# The default of S3's tools; means the same.
+_S3_OCTETS = "binary/octet-stream"
 _HOW = "send an image as the body, or as the part `file` of a form"
 # Long enough for two UUIDs and a path, short enough to log.
 _MAX_KEY = 255
@@ -47,6 +52,7 @@ class UploadRequest:
     @classmethod
     def of(cls, headers: Headers, preset: str | None, max_bytes: int) -> Self:
         """Read and check; raises DoorError, TooManyBytes, UnknownPreset."""
+        _refuse_encoded(headers)
         length = _length(headers)
         if length is None and "transfer-encoding" not in headers:
             raise MissingBody(_HOW)
@@ -66,6 +72,25 @@ class UploadRequest:
         )
 
 
+def _once(headers: Headers, name: str) -> str | None:
+    """The value of a header that a request may have once, None without one."""
+    sent = headers.getlist(name)
+    if len(sent) > 1:
+        raise InvalidRequest(f"the header {name} comes twice", limit=1, value=len(sent))
+    return sent[0] if sent else None
+
+
+def _refuse_encoded(headers: Headers) -> None:
+    """Refuse a body with a content coding: images are compressed already, nobody unpacks it."""
+    sent = ", ".join(headers.getlist("content-encoding"))
+    if sent.strip().lower() not in {"", "identity"}:
+        raise UnsupportedContentEncoding(
+            "send the body without a content coding",
+            value=sent,
+            headers={"Accept-Encoding": "identity"},
+        )
+
+
 def _length(headers: Headers) -> int | None:
     text = headers.get("content-length")
     if text is None:
@@ -77,7 +102,7 @@ def _length(headers: Headers) -> int | None:
 
 def _boundary(headers: Headers) -> bytes | None:
     """The boundary of a form, None for a raw image; raises for any other content type."""
-    sent = headers.get("content-type", "")
+    sent = _once(headers, "content-type") or ""
     try:
         kind, options = parse_options_header(sent)
     except ValueError:
@@ -92,7 +117,7 @@ def _boundary(headers: Headers) -> bytes | None:
         if headers.get("content-length") == "0":
             raise MissingBody(_HOW)
         return None
-    if media_type == _OCTETS or media_type.startswith("image/"):
+    if media_type in {_OCTETS, _S3_OCTETS} or media_type.startswith("image/"):
         return None
     raise UnsupportedMediaType(f"send image/*, {_OCTETS} or {MULTIPART}", value=sent)
 
@@ -103,7 +128,7 @@ def _idempotency_key(headers: Headers) -> str | None:
         return None
     if len(sent) > 1:
         raise InvalidIdempotencyKey("send one Idempotency-Key", limit=1, value=len(sent))
-    key = sent[0]
+    key = _unquoted(sent[0])
     if len(key) > _MAX_KEY:
         raise InvalidIdempotencyKey(
             "the Idempotency-Key is too long", limit=_MAX_KEY, value=len(key)
@@ -113,10 +138,24 @@ def _idempotency_key(headers: Headers) -> str | None:
     return key
 
 
+def _unquoted(key: str) -> str:
+    """The key itself: the quoted form of the IETF's draft names the same key as the bare one."""
+    if not key.startswith('"'):
+        return key
+    try:
+        item = http_sf.parse(key.encode("latin-1"), tltype="item")
+    except (http_sf.StructuredFieldError, UnicodeEncodeError):
+        item = None
+    # An item is its value and its parameters; the draft defines no parameter.
+    if not isinstance(item, tuple) or not isinstance(item[0], str):
+        raise InvalidIdempotencyKey("the quoted Idempotency-Key does not parse")
+    return item[0]
+
+
 def _filename(headers: Headers) -> str | None:
-    raw = dict(headers.raw)
-    if b"x-pixlake-filename" in raw:
-        return filenames.clean(filenames.percent_decoded(raw[b"x-pixlake-filename"]))
-    if b"content-disposition" in raw:
-        return filenames.from_disposition(raw[b"content-disposition"])
+    # Starlette decodes headers as Latin-1, which keeps every byte.
+    if (name := _once(headers, "x-pixlake-filename")) is not None:
+        return clean_filename(filenames.percent_decoded(name.encode("latin-1")))
+    if (disposition := _once(headers, "content-disposition")) is not None:
+        return filenames.from_disposition(disposition.encode("latin-1"))
     return None

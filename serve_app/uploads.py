@@ -38,12 +38,14 @@ _FORM = {
     },
 }
 _HEADERS = {
-    "Idempotency-Key": "the same key is the same image, whatever happens; at most 255 characters",
-    "X-Pixlake-Filename": "name of the file, UTF-8, percent-encoded",
+    "Idempotency-Key": "the same key is the same image, whatever happens; at most 255 "
+    "characters, quoted or not",
+    "X-Pixlake-Filename": "name of the file, UTF-8, percent-encoded; a replay keeps the first name",
     "X-Pixlake-Meta-<name>": "metadata, UTF-8, percent-encoded; at most 32 of 1024 bytes",
     "Content-MD5": "base64; the upload is refused if it does not match",
-    "x-amz-checksum-sha256": "base64; the same",
-    "Content-Digest": "RFC 9530, sha-256 or sha-512; the same",
+    "x-amz-checksum-<algorithm>": "base64 of crc32, crc32c, crc64nvme, sha1, sha256 or sha512",
+    "x-amz-content-sha256": "hex, or UNSIGNED-PAYLOAD",
+    "Content-Digest": "RFC 9530: sha-256, sha-512, sha or md5; the same for Repr-Digest and Digest",
 }
 
 

@@ -35,6 +35,31 @@ def part(name: str, value: bytes, more: str = "") -> bytes:
 
 
 CASES: dict[str, tuple[Ask, int, str]] = {
+    "gzip as content coding": (
+        {"content": PHOTO, "headers": {**RAW, "Content-Encoding": "gzip"}},
+        415,
+        "unsupported_content_encoding",
+    ),
+    "two content types": (
+        {"content": PHOTO, "headers": [("Content-Type", "image/png"), ("Content-Type", "image/*")]},
+        422,
+        "invalid_request",
+    ),
+    "two file names": (
+        {"content": PHOTO, "headers": [("X-Pixlake-Filename", "a"), ("X-Pixlake-Filename", "b")]},
+        422,
+        "invalid_request",
+    ),
+    "metadata that a form names twice": (
+        form(part("file", PHOTO) + part("metadata", b'{"a":"1","a":"2"}') + b"--x--\r\n"),
+        422,
+        "invalid_metadata",
+    ),
+    "a quoted idempotency key without its end": (
+        {"content": PHOTO, "headers": {**RAW, "Idempotency-Key": '"k'}},
+        422,
+        "invalid_idempotency_key",
+    ),
     "not an image": ({"content": b"hello" * 50, "headers": RAW}, 415, "not_an_image"),
     "html that says it is one": (
         {"content": b"<html><script>1</script>", "headers": RAW},

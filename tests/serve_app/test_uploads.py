@@ -1,4 +1,3 @@
-import base64
 import hashlib
 import json
 from datetime import datetime, timedelta
@@ -128,15 +127,37 @@ async def test_a_missing_content_type_is_no_obstacle(site: Site) -> None:
     assert answer.status_code == 201
 
 
-async def test_checksums_that_match_are_accepted(site: Site) -> None:
-    sha256 = base64.b64encode(hashlib.sha256(PHOTO).digest()).decode()
-    sha512 = base64.b64encode(hashlib.sha512(PHOTO).digest()).decode()
-    headers = {
-        "Content-MD5": base64.b64encode(hashlib.md5(PHOTO).digest()).decode(),  # noqa: S324  # the header's own algorithm
-        "x-amz-checksum-sha256": sha256,
-        "Content-Digest": f"sha-256=:{sha256}:, sha-512=:{sha512}:, unknown=:AAAA:",
-    }
-    assert (await site.upload(headers=headers)).status_code == 201
+@pytest.mark.parametrize("quoted", ['"order-8"', '"order-8";version=1'])
+async def test_a_quoted_key_is_the_same_key(site: Site, quoted: str) -> None:
+    first = await site.upload(headers={"Idempotency-Key": "order-8"})
+    again = await site.upload(headers={"Idempotency-Key": quoted})
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert again.json()["image_id"] == first.json()["image_id"]
+
+
+async def test_the_content_type_of_s3_tools_is_taken(site: Site) -> None:
+    answer = await site.upload(headers={"Content-Type": "binary/octet-stream"})
+    assert answer.status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ('filename="a%22b.jpg"', 'a"b.jpg'),
+        ("filename=\"plain.jpg\"; filename*=UTF-8''%c3%a9.jpg", "\u00e9.jpg"),
+        ('filename="100%.jpg"', "100%.jpg"),
+    ],
+)
+async def test_names_in_a_form_are_read_as_browsers_write_them(
+    site: Site, said: str, kept: str
+) -> None:
+    body = f'--x\r\nContent-Disposition: form-data; name="file"; {said}\r\n\r\n'.encode()
+    answer = await site.client.post(
+        "/v1/images",
+        content=body + PHOTO + b"\r\n--x--\r\n",
+        headers={"Content-Type": "multipart/form-data; boundary=x"},
+    )
+    assert answer.json()["filename"] == kept
 
 
 async def test_an_image_expires_when_the_settings_say(site: Site) -> None:
