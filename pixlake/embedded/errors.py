@@ -82,7 +82,10 @@ class UnsafeFolder(EmbeddedError):
         self.folder = folder
 
     def __str__(self) -> str:
-        return f"{self.folder} must be a folder that only you can open; remove it"
+        return (
+            f"{self.folder} and {self.folder}.1 to .9 belong to another user, or others may open "
+            "them; remove one of them"
+        )
 
 
 class NoPorts(EmbeddedError):

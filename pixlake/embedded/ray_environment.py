@@ -59,12 +59,13 @@ def ray_environment(
         # While no replica is up, Ray's own proxy would hold a request for as long as that takes.
         # Load balancers hang up after a minute: before that HAProxy says 503, come again.
         "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(math.ceil(answer_seconds) + _SILENCE_SECONDS),
-        # With paths of its own; by default all clusters of a machine share one folder.
+        # With paths of its own; by default all clusters of a machine share one folder. Ray puts
+        # the 56 digits of the node's id before the last name, so there is no room for long names.
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
-        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "admin.sock"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "a"),
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(haproxy),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(haproxy / "server-state"),
-        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(haproxy / "metrics.sock"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(haproxy / "m"),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports.haproxy_metrics),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(ports.haproxy_stats),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports.fallback_proxy),

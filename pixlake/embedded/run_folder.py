@@ -5,8 +5,9 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from stat import S_ISDIR
 
 import psutil
 
@@ -17,19 +18,27 @@ MARK = "PIXLAKE_RUN"
 
 _OWNER_ONLY = 0o700
 _KILL_SECONDS = 5.0
-# Paths of UNIX sockets end at 107 bytes, and Ray and HAProxy need about 75 of them below this
-# folder; so neither the home nor TMPDIR, which may be long, can hold it.
+# The path of a UNIX socket has at most 107 bytes; HAProxy keeps 10 of them for itself. Ray needs 71
+# bytes below the folder of a run and HAProxy 60. So neither the home nor TMPDIR, which may be long,
+# can hold it.
 _ROOT = Path("/tmp")  # noqa: S108  made below with mode 0700, its owner is checked
+# Anybody may make a folder in /tmp, also one with a name that is ours.
+_OTHER_NAMES = ("", *(f".{number}" for number in range(1, 10)))
 
 
-def user_folder() -> Path:
-    """This user's folder for sockets and port locks. Raises UnsafeFolder."""
-    folder = _ROOT / f"pixlake-{os.getuid()}"
-    folder.mkdir(mode=_OWNER_ONLY, exist_ok=True)
-    found = folder.lstat()
-    if found.st_uid != os.getuid() or folder.is_symlink() or found.st_mode & 0o077:
-        raise UnsafeFolder(folder)
-    return folder
+def user_folder(root: Path = _ROOT) -> Path:
+    """This user's folder for sockets and port locks. Raises UnsafeFolder.
+
+    Where another user took its name, the first of nine other names that is free or ours.
+    """
+    names = [root / f"pixlake-{os.getuid()}{suffix}" for suffix in _OTHER_NAMES]
+    for folder in names:
+        with suppress(FileExistsError):
+            folder.mkdir(mode=_OWNER_ONLY)
+        found = folder.lstat()
+        if S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077:
+            return folder
+    raise UnsafeFolder(names[0])
 
 
 @contextmanager

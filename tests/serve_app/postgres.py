@@ -59,9 +59,9 @@ class Postgres:
         return url.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
 
     def _start(self) -> str:
-        # Under /tmp, not pytest's folder: a socket's path may have 107 bytes, and the
-        # unprivileged user must be able to walk there.
-        folder = Path(tempfile.mkdtemp(prefix="pixlake-postgres-"))
+        # In /tmp, neither in pytest's folder nor in TMPDIR: the path of a socket has at most 107
+        # bytes, and the unprivileged user must be able to walk there.
+        folder = Path(tempfile.mkdtemp(prefix="pixlake-postgres-", dir="/tmp"))  # noqa: S108
         self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
         if os.geteuid() == 0:
             shutil.chown(folder, _UNPRIVILEGED)
