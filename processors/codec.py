@@ -15,7 +15,7 @@ from PIL import Image as Pillow
 
 from processors.colour import inks_to_srgb, is_srgb, to_srgb
 from processors.errors import Undecodable
-from processors.formats import AVIF, BMP, GIF, HEIC, JPEG, PNG, TIFF, WEBP, Format
+from processors.formats import AVIF, HEIC, JPEG, PNG, TIFF, WEBP, Format
 from processors.header import UPRIGHT, Header
 from processors.heif import decode_heic
 from processors.image import BGRA, WHITE, Image, Pixels, upper_bytes
@@ -43,7 +43,7 @@ _REDUCED = {
     4: cv2.IMREAD_REDUCED_COLOR_4,
     8: cv2.IMREAD_REDUCED_COLOR_8,
 }
-_PILLOWS = frozenset({GIF, TIFF, BMP})
+_CONVERTED_BY_PILLOW = frozenset({"cmyk", "lab"})
 
 # Orientation: swap rows and columns, then reverse the rows, then the columns.
 _TURNS = {
@@ -59,7 +59,6 @@ _TURNS = {
 _GREY_AXES = 2
 _8_BITS, _16_BITS, _AVIF_BITS = 8, 16, 10
 _GREY_ALPHA = 2
-_PNG_COLOUR_AT = 25
 _OUT_OF_MEMORY = -4  # cv::Error::StsNoMem
 # Speed 8 of 10: half the time of 6 for a few per cent of bytes.
 _AVIF_SPEED = 8
@@ -91,7 +90,7 @@ def can_be_deep(header: Header) -> bool:
     LittleCMS by way of Pillow converts in 8 bits only.
     """
     plain = header.space in {"rgb", "grey"} and (header.icc is None or is_srgb(header.icc))
-    known = header.format in {PNG, TIFF, AVIF, HEIC} and not _is_grey_with_a_hole(header)
+    known = header.format in {PNG, TIFF, AVIF, HEIC} and not _has_grey_hole(header)
     # A TIFF of 12 bits is beyond OpenCV.
     least = _16_BITS if header.format is TIFF else _8_BITS + 1
     return plain and known and header.bit_depth >= least
@@ -136,13 +135,17 @@ def orient(pixels: Pixels, orientation: int) -> Pixels:
 
 
 def _pixels(header: Header, reduction: Reduction) -> Pixels:
-    """BGR or BGRA in sRGB."""
-    if header.space in {"cmyk", "lab"}:
-        return _pillow_pixels(header)
-    if header.format in _PILLOWS or _is_grey_with_a_hole(header):
-        return _in_srgb(header, _pillow_pixels(header))
-    if header.format is HEIC:
+    """BGR or BGRA in sRGB, by the reader that the header names."""
+    if header.reader == "pillow":
+        pixels = _pillow_pixels(header)
+        # Of inks and Lab, Pillow's pixels are in sRGB already.
+        return pixels if header.space in _CONVERTED_BY_PILLOW else _in_srgb(header, pixels)
+    if header.reader == "libheif":
         return _in_srgb(header, _to_8_bits(_heic_pixels(header, deep=False)))
+    return _in_srgb(header, _opencv_pixels(header, reduction))
+
+
+def _opencv_pixels(header: Header, reduction: Reduction) -> NDArray[np.uint8]:
     flags = cv2.IMREAD_UNCHANGED if header.has_alpha else cv2.IMREAD_COLOR
     if reduction > 1 and can_reduce(header):
         flags = _REDUCED[reduction]
@@ -150,15 +153,12 @@ def _pixels(header: Header, reduction: Reduction) -> Pixels:
     _check_size(header, decoded, reduction if can_reduce(header) else 1)
     if decoded.dtype == np.uint16 and header.format is AVIF:
         # 10 or 12 bits in 16, and nothing says which.
-        pixels = _pillow_pixels(header)
-    else:
-        pixels = _to_bgr(_to_8_bits(decoded))
-    return _in_srgb(header, pixels)
+        return _pillow_pixels(header)
+    return _to_bgr(_to_8_bits(decoded))
 
 
-def _is_grey_with_a_hole(header: Header) -> bool:
-    # One grey of a PNG without alpha that means transparent: OpenCV makes nothing of it.
-    return header.format is PNG and header.has_alpha and header.data[_PNG_COLOUR_AT] == 0
+def _has_grey_hole(header: Header) -> bool:
+    return header.format is PNG and header.reader == "pillow"
 
 
 def _deep_pixels(header: Header) -> Pixels:

@@ -45,6 +45,7 @@ def read_gif(data: bytes) -> Header:
         raise Undecodable("a GIF without a frame")
     return Header(
         format=GIF,
+        reader="pillow",
         width=found.width,
         height=found.height,
         frames=found.frames,

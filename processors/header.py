@@ -15,6 +15,9 @@ from processors.settings import Limits
 
 Space = Literal["rgb", "grey", "cmyk", "lab"]
 
+Reader = Literal["opencv", "pillow", "libheif"]
+"""What decodes the pixels of a file: chosen by its format and layout, before any is decoded."""
+
 ORIENTATION_TAG = 0x0112
 UPRIGHT = 1
 _ORIENTATIONS = range(1, 9)
@@ -26,7 +29,8 @@ _FIRST_TURNED = 5
 class Header:
     """Facts of one file; width and height in pixels as stored, before orientation.
 
-    `orientation` is EXIF's 1 to 8. `data` is what a decoder may see: the file, or less.
+    `orientation` is EXIF's 1 to 8. `data` is what a decoder may see: the file, or less. `reader`
+    decodes it to 8 bits a sample.
     `duration_ms` is None for a still; `metadata_bytes` is all that is neither pixels nor structure.
     """
 
@@ -43,6 +47,7 @@ class Header:
     duration_ms: int | None = None
     metadata_bytes: int = 0
     exif: Exif = NOTHING
+    reader: Reader = "opencv"
 
     @property
     def displayed(self) -> tuple[int, int]:

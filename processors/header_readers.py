@@ -19,6 +19,7 @@ from processors.gif import read_gif
 from processors.header import (
     ORIENTATION_TAG,
     Header,
+    Reader,
     Space,
     check_limits,
     check_metadata,
@@ -40,7 +41,9 @@ _SPACES: dict[str, Space] = {
     "LAB": "lab",
 }
 _ALPHA_MODES = {"LA", "La", "PA", "RGBA", "RGBa"}
-_WIDTH_TAG, _HEIGHT_TAG, _BITS_TAG = 256, 257, 258
+_WIDTH_TAG, _HEIGHT_TAG, _BITS_TAG, _PLANES_TAG = 256, 257, 258, 284
+_SEPARATE = 2
+_8_BITS = 8
 
 
 def read_header(data: bytes, found: Format, limits: Limits) -> Header:
@@ -94,6 +97,9 @@ def _read_tiff(data: bytes, limits: Limits) -> Header:
         tags = image.tag_v2
         if image.mode in {"F", "I"}:
             raise UnsupportedFormat("TIFF of 32 bits a sample is not taken", value="32-bit TIFF")
+        if tags.get(_PLANES_TAG) == _SEPARATE and max(tags.get(_BITS_TAG) or (1,)) > _8_BITS:
+            # OpenCV writes the first plane alone; the rest of its memory holds other images.
+            raise UnsupportedFormat("planar TIFF of 16 bits is not taken", value="planar TIFF")
         # Pillow swaps the sides of a turned TIFF; the tags say how it is stored.
         size = (int(tags[_WIDTH_TAG]), int(tags[_HEIGHT_TAG]))
         turn = valid_orientation(tags.get(ORIENTATION_TAG))
@@ -128,6 +134,7 @@ def _header(
     exif, xmp, profile = (_block(image, name) for name in ("exif", "xmp", "icc_profile"))
     if orientation is None:
         orientation = exif_orientation(exif)
+    space = _SPACES.get(image.mode, "rgb")
     return Header(
         format=found,
         width=width,
@@ -135,12 +142,17 @@ def _header(
         frames=int(getattr(image, "n_frames", 1)) if animated else 1,
         orientation=orientation,
         has_alpha=image.mode in _ALPHA_MODES,
-        space=_SPACES.get(image.mode, "rgb"),
+        space=space,
+        reader=_reader(found, space),
         icc=profile or None,
         data=data,
         metadata_bytes=len(exif) + len(xmp) + len(profile) if metadata is None else metadata,
         exif=read_exif(exif),
     )
+
+
+def _reader(found: Format, space: Space) -> Reader:
+    return "pillow" if found in {TIFF, BMP} or space in {"cmyk", "lab"} else "opencv"
 
 
 def _block(image: ImageFile, name: str) -> bytes:

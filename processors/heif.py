@@ -37,6 +37,7 @@ def read_heic(data: bytes, limits: Limits) -> Header:
     metadata = [facts.get(name) or b"" for name in ("exif", "xmp", "icc_profile")]
     return Header(
         format=HEIC,
+        reader="libheif",
         width=width,
         height=height,
         frames=number,

@@ -52,8 +52,11 @@ def read_png(data: bytes) -> Header:
             found[name] = b"" if name == b"IDAT" else data[start:end]
     width, height, depth, colour = _dimensions(found)
     animated = b"acTL" in found
+    # One grey of a PNG without alpha that means transparent: OpenCV makes nothing of it.
+    grey_with_a_hole = colour == _GREY and b"tRNS" in found
     return Header(
         format=PNG,
+        reader="pillow" if grey_with_a_hole else "opencv",
         width=width,
         height=height,
         frames=max(1, frames) if animated else 1,

@@ -1,7 +1,10 @@
 import io
 import struct
+from typing import Literal
 
+import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from processors.errors import (
@@ -166,6 +169,16 @@ def test_32_bit_tiff_is_named() -> None:
     with pytest.raises(UnsupportedFormat) as refused:
         header_of(encoded(Image.new("F", (8, 8)), "tiff"))
     assert refused.value.value == "32-bit TIFF"
+
+
+@pytest.mark.parametrize("photometric", ["minisblack", "rgb"])
+def test_planes_of_16_bits_are_named(photometric: Literal["minisblack", "rgb"]) -> None:
+    out = io.BytesIO()
+    planes = np.zeros((3, 8, 8), np.uint16)
+    tifffile.imwrite(out, planes, photometric=photometric, planarconfig="separate")
+    with pytest.raises(UnsupportedFormat) as refused:
+        header_of(out.getvalue())
+    assert refused.value.value == "planar TIFF"
 
 
 @pytest.mark.parametrize("name", sorted(FORMATS))
