@@ -21,6 +21,7 @@ from lake.errors import (
     Mismatch,
     StoreDenied,
     StoreFull,
+    StoreReadOnly,
     StoreUnavailable,
 )
 from lake.local_writing import LocalWriter
@@ -35,6 +36,8 @@ _RETRY_TIMEOUT = timedelta(seconds=15)
 _MAX_RETRIES = 3
 # Of Linux: no space left on device, quota exceeded; as Rust and as Python write them.
 _FULL = ("os error 28)", "os error 122)", "[Errno 28]", "[Errno 122]")
+# Read-only file system.
+_READ_ONLY = ("os error 30)", "[Errno 30]")
 
 Backend = LocalStore | MemoryStore | S3Store
 
@@ -107,6 +110,8 @@ def translated(key: str) -> Iterator[None]:
     except (BaseError, OSError, ValueError) as error:
         if any(mark in str(error) for mark in _FULL):
             raise StoreFull("the object store is full") from error
+        if any(mark in str(error) for mark in _READ_ONLY):
+            raise StoreReadOnly("the object store's file system is read-only") from error
         raise StoreUnavailable(f"the object store failed: {_first_line(error)}") from error
 
 

@@ -11,6 +11,7 @@ LakeError
   x Unavailable              ours; nothing is acknowledged, the caller may try again
       · StoreUnavailable       store_unavailable
           StoreDenied          store_denied           our role may not do this
+          StoreReadOnly        store_read_only        its file system takes no writes
       · StoreFull              store_full
       · ImageExpiring          image_expiring         not yet free; `value`: seconds to wait
       · AttemptTooOld          attempt_too_old        limit: seconds
@@ -120,6 +121,12 @@ class StoreDenied(StoreUnavailable):
     """The object store says that our role may not do this."""
 
     code = "store_denied"
+
+
+class StoreReadOnly(StoreUnavailable):
+    """The folder of the store is on a file system that takes no writes."""
+
+    code = "store_read_only"
 
 
 class StoreFull(Unavailable):

@@ -39,6 +39,7 @@ from lake.local_writing import LocalWriter
 from lake.many import answers
 from lake.settings import LakeSettings
 from lake.stored import Stored
+from lake.write_health import WriteHealth
 
 if TYPE_CHECKING:  # obstore has these as types only
     from obstore import GetOptions, GetResult, ObjectMeta
@@ -74,6 +75,7 @@ class ObjectStore:
         self._aside = Aside()
         self.root = writer.root if writer else None
         """the folder of a local store, None otherwise"""
+        self.writes = WriteHealth()
 
     @classmethod
     def open(cls, settings: LakeSettings) -> "ObjectStore":
@@ -209,7 +211,7 @@ class ObjectStore:
         return sorted(path.rsplit("/", 1)[-1] for path in found["common_prefixes"])
 
     async def _put(self, key: str, data: Buffer, mode: object) -> str:
-        with translated(key):
+        with self.writes.noted(), translated(key):
             if self._writer is not None:
                 return await self._writer.write(key, _view(data), create=mode == "create")
             result = await obstore.put_async(
@@ -226,7 +228,7 @@ class ObjectStore:
         """If-Match for a folder: obstore has none, so a lock file stands in for the server."""
         # Beside the store, not in it: what is in the folder is what would be in the bucket.
         locks = writer.root.with_name(f"{writer.root.name}.locks")
-        with translated(key):
+        with self.writes.noted(), translated(key):
             locks.mkdir(exist_ok=True)
             # 256 locks shared by all keys: enough to spread waiters, few enough to leave lying.
             with (locks / hashlib.sha256(key.encode()).hexdigest()[:2]).open("w") as lock:

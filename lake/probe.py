@@ -12,6 +12,8 @@ from lake.errors import AlreadyExists, KeyMissing, Mismatch, StoreUntrustworthy
 from lake.object_store import ObjectStore
 
 _CREATORS = 32
+# Of a trial write, in bytes: a nearly full disk still takes a few.
+_TRIAL_BYTES = 64 * 1024
 
 
 async def probe(store: ObjectStore) -> None:
@@ -24,6 +26,13 @@ async def probe(store: ObjectStore) -> None:
         await store.delete(key)
     if await _replaces(store, f"{key}-missing", '"0123456789abcdef0123456789abcdef"'):
         raise StoreUntrustworthy("the store let an If-Match on a missing key through")
+
+
+async def trial_write(store: ObjectStore) -> None:
+    """Store and delete one small object; raises StoreUnavailable or StoreFull."""
+    key = f"{layout.PROBE}/{uuid.uuid4().hex}"
+    await store.put(key, bytes(_TRIAL_BYTES))
+    await store.delete(key)
 
 
 async def _at_most_one_creator(store: ObjectStore, key: str) -> None:

@@ -235,6 +235,7 @@ PROBLEMS: Mapping[str, Problem] = {
     "unavailable": Problem(503, "The store is unavailable", retry_after=2, internal=True),
     "store_unavailable": Problem(503, "The store is unavailable", retry_after=2, internal=True),
     "store_denied": Problem(503, "The store is unavailable", retry_after=60, internal=True),
+    "store_read_only": Problem(503, "The store takes no writes", retry_after=60, internal=True),
     "answer_timeout": Problem(503, "The upload takes too long", retry_after=5),
     "attempt_too_old": Problem(503, "The upload took too long", retry_after=1),
     "lake_held": Problem(503, "A new lake takes over", retry_after=1800),
