@@ -6,7 +6,6 @@ from lake.lake import Lake
 from processors.preset import PresetName, find_builtin
 from processors.worker import Worker
 from serve_app import console, health, images, presets, problems, uploads
-from serve_app.accounts import Accounts
 from serve_app.admission import Admission
 from serve_app.auth import KeyRing
 from serve_app.door import Door
@@ -27,7 +26,7 @@ Send your API key as `Authorization: Bearer <key>`. Refusals are
 def make_app(
     lake: Lake,
     worker: Worker,
-    accounts: Accounts,
+    keys: KeyRing,
     settings: ServeSettings,
     readiness: ReadinessCheck,
     *,
@@ -54,7 +53,7 @@ def make_app(
     door = Door(
         lake=lake,
         worker=worker,
-        keys=KeyRing(accounts, settings.key_cache_seconds),
+        keys=keys,
         admission=admission,
         places=Places(worker.sandbox, admission, others),
         settings=settings,

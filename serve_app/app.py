@@ -24,6 +24,7 @@ from processors.settings import ProcessorSettings
 from processors.worker import Worker
 from serve_app.accounts import Accounts
 from serve_app.api import make_app
+from serve_app.auth import KeyRing
 from serve_app.health import Part, Readiness, api_part
 from serve_app.loop_lag import LoopLag
 from serve_app.settings import ServeSettings
@@ -63,6 +64,7 @@ class UploadApi:
     ) -> None:
         self._settings = settings
         self._accounts = await asyncio.to_thread(Accounts.open, settings.accounts_url)
+        self._keys = KeyRing.of(self._accounts, settings)
         self._lake = await Lake.open(lake)
         self._worker = await Worker.start(self._lake, processors)
         # Misspelt, it would refuse every upload that names none; better to say so at the start.
@@ -74,11 +76,11 @@ class UploadApi:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Serve calls this on the replica, once `__init__` is done."""
-        readiness = DoorsReadiness(self._lake, self._accounts, self._worker.sandbox, self._lag)
+        readiness = DoorsReadiness(self._lake, self._keys, self._worker.sandbox, self._lag)
         return make_app(
             self._lake,
             self._worker,
-            self._accounts,
+            self._keys,
             self._settings,
             readiness,
             others=self._others,
@@ -149,10 +151,10 @@ def _has_others() -> bool:
 class DoorsReadiness:
     """Whether both doors take images, asked at most once a second."""
 
-    def __init__(self, lake: Lake, accounts: Accounts, sandbox: Sandbox, lag: LoopLag) -> None:
+    def __init__(self, lake: Lake, keys: KeyRing, sandbox: Sandbox, lag: LoopLag) -> None:
         self._lag = lag
         self._lake = lake
-        self._accounts = accounts
+        self._keys = keys
         self._sandbox = sandbox
         self._known = Readiness()
         self._until = 0.0
@@ -163,7 +165,7 @@ class DoorsReadiness:
         async with self._asking:
             if time.monotonic() >= self._until:
                 api, processors, kafka = await asyncio.gather(
-                    api_part(self._lake, self._accounts, self._sandbox),
+                    api_part(self._lake, self._keys, self._sandbox),
                     _replica_part(processors_deployment.APP, processors_deployment.NAME),
                     _replica_part(KAFKA_APP, KAFKA_NAME),
                 )

@@ -13,8 +13,8 @@ from lake.errors import LakeError
 from lake.lake import Lake
 from processors.protocol import Protections
 from processors.sandbox import Sandbox
-from serve_app.accounts import Accounts
 from serve_app.accounts.errors import AccountsError
+from serve_app.auth import KeyRing
 
 LOGGER = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ _NOT_TOLD = frozenset({"environment", "system_calls"})
 
 
 class Part(BaseModel):
-    """One thing that must work; `detail` says what is wrong when it does not.
+    """One thing that must work; `detail` says what is wrong with it.
 
     `sandbox`, where it processes images: what keeps a decoder that is taken over from doing harm.
     `loop_lag_ms`: how late the event loop of the process that answers is, see `loop_lag`.
@@ -41,10 +41,10 @@ class Part(BaseModel):
     loop_lag_ms: float | None = None
 
     @classmethod
-    def with_sandbox(cls, protections: Protections) -> Self:
-        """A part that is ready to process images."""
+    def with_sandbox(cls, protections: Protections, remark: str | None = None) -> Self:
+        """A part that is ready to process images, and what is worth knowing all the same."""
         told = {name: value for name, value in protections.items() if name not in _NOT_TOLD}
-        return cls(ready=True, sandbox=told)
+        return cls(ready=True, detail=remark, sandbox=told)
 
 
 class Readiness(BaseModel):
@@ -63,16 +63,19 @@ class Readiness(BaseModel):
 ReadinessCheck = Callable[[], Awaitable[Readiness]]
 
 
-async def api_part(lake: Lake, accounts: Accounts, sandbox: Sandbox) -> Part:
-    """Whether this process can take an upload: store, accounts and decoders are there."""
+async def api_part(lake: Lake, keys: KeyRing, sandbox: Sandbox) -> Part:
+    """Whether this process can take an upload: the store takes writes, keys and decoders are there.
+
+    A database of accounts that is away leaves it ready while keys are known.
+    """
     try:
         await lake.healthy()
-        await asyncio.to_thread(accounts.healthy)
+        remark = await keys.healthy()
     except (LakeError, AccountsError) as error:
         return Part(ready=False, detail=error.code)
     if not sandbox.ready:
         return Part(ready=False, detail="no decoder can be started")
-    return Part.with_sandbox(sandbox.protections)
+    return Part.with_sandbox(sandbox.protections, remark)
 
 
 def router(readiness: ReadinessCheck) -> APIRouter:

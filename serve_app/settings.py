@@ -52,6 +52,13 @@ class ServeSettings(BaseSettings):
         le=300,
         description="how long a checked key is trusted, so how late a revocation may bite, seconds",
     )
+    key_grace_seconds: float = Field(
+        default=600,
+        ge=0,
+        le=3600,
+        description="how long a checked key is trusted while the accounts' database does not "
+        "answer, in seconds; a revocation bites when the database is back",
+    )
 
     @model_validator(mode="after")
     def _one_upload_fits(self) -> Self:

@@ -1,12 +1,23 @@
 """Who may come in: API keys per tenant, in SQL."""
 
+import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, Engine, create_engine, insert, make_url, select, update
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    create_engine,
+    event,
+    insert,
+    make_url,
+    select,
+    update,
+)
 from sqlalchemy.exc import SQLAlchemyError
 
 from lake.layout import TENANT
@@ -18,6 +29,8 @@ from serve_app.accounts.tables import API_KEYS, create_all
 _SQLITE_WAIT_SECONDS = 30
 # Longer than any failover within one subnet needs, shorter than a client waits.
 _CONNECT_SECONDS = 5
+# A host that vanished acknowledges nothing; without this a query waits for a quarter of an hour.
+_SILENT_MILLISECONDS = 5_000
 _MAX_NAME = 100
 
 
@@ -148,18 +161,29 @@ def _engine(url: URL) -> Engine:
     if backend == "sqlite":
         if url.database:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-        return create_engine(
+        engine = create_engine(
             url, connect_args={"timeout": _SQLITE_WAIT_SECONDS}, hide_parameters=True
         )
+        event.listen(engine, "connect", _write_ahead)
+        return engine
     # Heroku-style postgres:// is what many secret stores hand out.
     if backend in {"postgresql", "postgres"}:
         return create_engine(
             url.set(drivername="postgresql+psycopg"),
-            connect_args={"connect_timeout": _CONNECT_SECONDS},
+            connect_args={
+                "connect_timeout": _CONNECT_SECONDS,
+                "tcp_user_timeout": _SILENT_MILLISECONDS,
+            },
             pool_pre_ping=True,
             hide_parameters=True,
         )
     raise ValueError(f"PIXLAKE_DATABASE_URL: no driver for {url.drivername}")
+
+
+def _write_ahead(connection: sqlite3.Connection, _record: object) -> None:
+    """Let SQLite's readers go on while a writer (a backup, VACUUM) holds the file."""
+    # A file system without shared memory keeps the old mode: slower under a writer, and right.
+    connection.execute("PRAGMA journal_mode=WAL")
 
 
 def _utc(moment: datetime) -> datetime:

@@ -16,6 +16,7 @@ from processors.settings import ProcessorSettings
 from processors.worker import Worker
 from serve_app.accounts import SCOPES, Accounts
 from serve_app.api import make_app
+from serve_app.auth import KeyRing
 from serve_app.health import Part, Readiness
 from serve_app.settings import ServeSettings
 
@@ -64,7 +65,9 @@ class _Running:
         worker = await Worker.start(lake, ProcessorSettings())
         try:
             settings = ServeSettings(home=self._home, max_bytes=2_000_000)
-            app = make_app(lake, worker, self.accounts, settings, self._readiness)
+            app = make_app(
+                lake, worker, KeyRing.of(self.accounts, settings), settings, self._readiness
+            )
             config = uvicorn.Config(app, log_level="error", ws="none", lifespan="off")
             self._server = uvicorn.Server(config)
             # It listens from here on: who connects early waits in the kernel's queue.

@@ -11,6 +11,7 @@ from processors.settings import ProcessorSettings
 from processors.worker import Worker
 from serve_app.accounts import Accounts
 from serve_app.api import make_app
+from serve_app.auth import KeyRing
 from serve_app.health import Part, Readiness
 from serve_app.settings import ServeSettings
 from tests.serve_app.site import MakeSite, Site, client_of
@@ -47,7 +48,11 @@ async def make_site(sandbox: Sandbox, accounts: Accounts) -> AsyncIterator[MakeS
             return Readiness(parts=dict(ready))
 
         app = make_app(
-            lake, Worker(lake, sandbox, ProcessorSettings()), accounts, settings, readiness
+            lake,
+            Worker(lake, sandbox, ProcessorSettings()),
+            KeyRing.of(accounts, settings),
+            settings,
+            readiness,
         )
         key = accounts.create_key("acme", ["images:read", "images:write"], "test")
         client = client_of(app, {"Authorization": f"Bearer {key}"})

@@ -117,6 +117,17 @@ def test_a_database_that_is_away_is_a_fault_of_ours(tmp_path: Path) -> None:
     accounts.close()
 
 
+def test_sqlite_answers_while_another_process_writes(tmp_path: Path) -> None:
+    accounts = Accounts.open(f"sqlite:///{tmp_path / 'a.sqlite'}")
+    key = accounts.create_key("acme", [READ], "a")
+    direct = sqlite3.connect(tmp_path / "a.sqlite", isolation_level=None)
+    direct.execute("BEGIN EXCLUSIVE")
+    assert accounts.verify(key).tenant == "acme"
+    accounts.healthy()
+    direct.close()
+    accounts.close()
+
+
 def test_an_unknown_database_is_refused() -> None:
     with pytest.raises(ValueError, match="PIXLAKE_DATABASE_URL"):
         Accounts.open("mysql://somewhere/db")

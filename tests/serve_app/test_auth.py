@@ -33,11 +33,16 @@ class OnDemand:
         finally:
             self.answered += 1
 
+    def healthy(self) -> None:
+        assert self.answers.wait(10)
+        if self.away:
+            raise AccountsUnavailable("away")
+
 
 async def test_a_good_key_is_looked_up_once_for_many(accounts: Accounts) -> None:
     key = accounts.create_key("acme", [READ], "a")
     counting = OnDemand(accounts)
-    ring = KeyRing(counting, seconds=60)  # type: ignore[arg-type]  # counts, and is otherwise it
+    ring = KeyRing(counting, 60, 0)  # type: ignore[arg-type]  # counts, and is otherwise it
     found = await asyncio.gather(*(ring.principal(key) for _ in range(50)))
     assert {principal.tenant for principal in found} == {"acme"}
     assert counting.asked == 1
@@ -45,7 +50,7 @@ async def test_a_good_key_is_looked_up_once_for_many(accounts: Accounts) -> None
 
 async def test_a_revocation_bites_when_the_trust_is_over(accounts: Accounts) -> None:
     key = accounts.create_key("acme", [READ], "a")
-    ring = KeyRing(accounts, seconds=0)
+    ring = KeyRing(accounts, 0, 0)
     prefix = (await ring.principal(key)).prefix
     accounts.revoke(prefix)
     with pytest.raises(UnknownKey):
@@ -55,7 +60,7 @@ async def test_a_revocation_bites_when_the_trust_is_over(accounts: Accounts) -> 
 async def test_a_failure_is_not_remembered(accounts: Accounts) -> None:
     key = accounts.create_key("acme", [READ], "a")
     database = OnDemand(accounts)
-    ring = KeyRing(database, seconds=60)  # type: ignore[arg-type]  # fails on demand
+    ring = KeyRing(database, 60, 0)  # type: ignore[arg-type]  # fails on demand
     database.away = True
     with pytest.raises(AccountsUnavailable):
         await ring.principal(key)
@@ -80,7 +85,7 @@ def early(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_nobody_waits_while_a_key_is_looked_up_anew(accounts: Accounts) -> None:
     key = accounts.create_key("acme", [READ], "a")
     database = OnDemand(accounts)
-    ring = KeyRing(database, seconds=60)  # type: ignore[arg-type]  # waits on demand
+    ring = KeyRing(database, 60, 0)  # type: ignore[arg-type]  # waits on demand
     prefix = (await ring.principal(key)).prefix
     accounts.revoke(prefix)
     database.answers.clear()
@@ -101,7 +106,7 @@ async def test_a_revocation_bites_though_the_key_was_looked_up_anew(
     monkeypatch.setattr("serve_app.auth.time", SimpleNamespace(monotonic=lambda: now))
     key = accounts.create_key("acme", [READ], "a")
     counting = OnDemand(accounts)
-    ring = KeyRing(counting, seconds=5)  # type: ignore[arg-type]  # counts, and is otherwise it
+    ring = KeyRing(counting, 5, 0)  # type: ignore[arg-type]  # counts, and is otherwise it
     prefix = (await ring.principal(key)).prefix
     now = 3.0
     assert (await ring.principal(key)).prefix == prefix
@@ -109,16 +114,83 @@ async def test_a_revocation_bites_though_the_key_was_looked_up_anew(
     accounts.revoke(prefix)
     for now in between:  # noqa: B007  # the clock above reads it
         assert (await ring.principal(key)).prefix == prefix, "trusted since it was looked up anew"
+    await until(lambda: not ring._lookups)
     now = 60.0
     with pytest.raises(UnknownKey):
         await ring.principal(key)
+
+
+async def test_known_keys_go_on_while_the_database_hangs(accounts: Accounts) -> None:
+    known, unknown = (accounts.create_key("acme", [READ], name) for name in "ab")
+    database = OnDemand(accounts)
+    ring = KeyRing(database, 0, 600)  # type: ignore[arg-type]  # waits on demand
+    prefix = (await ring.principal(known)).prefix
+    database.answers.clear()
+    for _ in range(3):
+        assert (await ring.principal(known)).prefix == prefix
+    with pytest.raises(AccountsUnavailable):
+        await ring.principal(unknown)
+    assert "known go on" in (await ring.healthy() or "")
+    accounts.revoke(prefix)
+    database.answers.set()
+    with pytest.raises(UnknownKey):
+        await ask_on(ring, known)
+    assert await ring.healthy() is None
+
+
+async def test_a_wrong_key_is_looked_up_once_in_a_while(
+    accounts: Accounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("serve_app.auth.time", SimpleNamespace(monotonic=lambda: now))
+    counting = OnDemand(accounts)
+    ring = KeyRing(counting, 5, 600)  # type: ignore[arg-type]  # counts, and is otherwise it
+    for wrong, asked in (("nonsense", 0), (f"pxl_{'0' * 12}_{'0' * 64}", 1)):
+        for _ in range(3):
+            with pytest.raises(UnknownKey):
+                await ring.principal(wrong)
+        assert counting.asked == asked
+    now = 60.0
+    with pytest.raises(UnknownKey):
+        await ring.principal(wrong)
+    assert counting.asked == 2
+
+
+async def test_a_key_is_trusted_for_the_grace_alone(
+    accounts: Accounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("serve_app.auth.time", SimpleNamespace(monotonic=lambda: now))
+    key = accounts.create_key("acme", [READ], "a")
+    database = OnDemand(accounts)
+    ring = KeyRing(database, 5, 600)  # type: ignore[arg-type]  # fails on demand
+    await ring.principal(key)
+    database.away = True
+    now = 599.0
+    await ring.principal(key)
+    now = 601.0
+    with pytest.raises(AccountsUnavailable):
+        await ring.principal(key)
+    with pytest.raises(AccountsUnavailable):
+        await ring.healthy()
+
+
+async def test_a_database_that_hangs_holds_no_more_than_its_threads(accounts: Accounts) -> None:
+    database = OnDemand(accounts)
+    database.answers.clear()
+    ring = KeyRing(database, 5, 600)  # type: ignore[arg-type]  # waits on demand
+    keys = [accounts.create_key("acme", [READ], "a") for _ in range(80)]
+    said = await asyncio.gather(*map(ring.principal, keys), return_exceptions=True)
+    assert {type(each) for each in said} == {AccountsUnavailable}
+    assert database.asked <= 8
+    database.answers.set()
 
 
 @pytest.mark.usefixtures("early")
 async def test_a_known_key_is_trusted_while_the_database_is_away(accounts: Accounts) -> None:
     key = accounts.create_key("acme", [READ], "a")
     database = OnDemand(accounts)
-    ring = KeyRing(database, seconds=60)  # type: ignore[arg-type]  # fails on demand
+    ring = KeyRing(database, 60, 0)  # type: ignore[arg-type]  # fails on demand
     prefix = (await ring.principal(key)).prefix
     database.away = True
     while database.asked < 4:

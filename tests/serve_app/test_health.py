@@ -7,6 +7,7 @@ from processors.settings import ProcessorSettings
 from processors.worker import Worker
 from serve_app.accounts import Accounts
 from serve_app.api import make_app
+from serve_app.auth import KeyRing
 from serve_app.health import Part, Readiness, api_part
 from serve_app.settings import ServeSettings
 from tests.serve_app.site import Site, client_of
@@ -47,7 +48,7 @@ async def test_a_check_that_fails_is_not_ready(
         raise RuntimeError("secret address")
 
     worker: Worker = site.app.state.door.worker
-    app = make_app(site.lake, worker, accounts, settings, broken)
+    app = make_app(site.lake, worker, KeyRing.of(accounts, settings), settings, broken)
     async with client_of(app, {}) as client:
         answer = await client.get("/readyz")
     assert answer.status_code == 503
@@ -55,19 +56,20 @@ async def test_a_check_that_fails_is_not_ready(
 
 
 async def test_the_api_is_ready_when_store_accounts_and_decoders_are(
-    accounts: Accounts, sandbox: Sandbox
+    accounts: Accounts, settings: ServeSettings, sandbox: Sandbox
 ) -> None:
     lake = await Lake.open(LakeSettings(store_url="memory://"))
-    assert (await api_part(lake, accounts, sandbox)).ready
+    keys = KeyRing.of(accounts, settings)
+    assert (await api_part(lake, keys, sandbox)).ready
     closed = await Sandbox.start(ProcessorSettings(sandbox_children=1))
     await closed.close()
-    assert not (await api_part(lake, accounts, closed)).ready
+    assert not (await api_part(lake, keys, closed)).ready
 
 
 async def test_readiness_tells_which_protections_are_active(
-    site: Site, accounts: Accounts, sandbox: Sandbox
+    site: Site, accounts: Accounts, settings: ServeSettings, sandbox: Sandbox
 ) -> None:
-    site.readiness["api"] = await api_part(site.lake, accounts, sandbox)
+    site.readiness["api"] = await api_part(site.lake, KeyRing.of(accounts, settings), sandbox)
     said = (await site.client.get("/readyz")).json()["parts"]["api"]["sandbox"]
     assert said["no_new_privileges"] is True
     assert said["address_space_bytes"] > 0

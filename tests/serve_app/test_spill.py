@@ -16,6 +16,7 @@ from processors.sandbox import Sandbox
 from processors.settings import ProcessorSettings
 from processors.worker import Worker
 from serve_app.api import make_app
+from serve_app.auth import KeyRing
 from serve_app.health import Readiness
 from serve_app.places import Elsewhere
 from tests.serve_app.site import Site, client_of, png, until
@@ -66,7 +67,14 @@ def beside(site: Site, sandbox: Sandbox, node: Node | None) -> Site:
         return Readiness()
 
     worker = Worker(site.lake, sandbox, ProcessorSettings())
-    app = make_app(site.lake, worker, site.accounts, site.settings, readiness, others=node)
+    app = make_app(
+        site.lake,
+        worker,
+        KeyRing.of(site.accounts, site.settings),
+        site.settings,
+        readiness,
+        others=node,
+    )
     client = client_of(app, dict(site.client.headers))
     return Site(app, client, site.lake, site.accounts, site.settings)
 
