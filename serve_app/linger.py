@@ -48,7 +48,8 @@ class Linger:
 
 def _closes_with_body(scope: Scope) -> bool:
     headers = Headers(scope=scope)
-    closes = headers.get("connection", "").lower() == "close" or scope["http_version"] == "1.0"
+    tokens = ",".join(headers.getlist("connection")).lower().split(",")
+    closes = "close" in map(str.strip, tokens) or scope["http_version"] == "1.0"
     has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
     return closes and has_body
 

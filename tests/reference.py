@@ -71,8 +71,10 @@ def errors_page() -> str:
         "| code | HTTP | meaning |",
         "|---|---|---|",
     ]
-    # HAProxy's own answer while no process can: pixlake/embedded/haproxy.py.
-    statuses = {code: problem.status for code, problem in PROBLEMS.items()} | {"not_ready": 503}
+    # HAProxy's own answers: pixlake/embedded/haproxy.py.
+    statuses = {code: problem.status for code, problem in PROBLEMS.items()}
+    statuses |= {"missing_host": 400, "not_ready": 503}
+    meaning["missing_host"] = "A request of HTTP/1.1 without a `Host` header."
     meaning["not_ready"] = "No process can take the request now: send it again."
     lines += [
         f"| `{code}` | {status} | {meaning.get(code) or PROBLEMS[code].title} |"

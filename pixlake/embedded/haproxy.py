@@ -5,7 +5,8 @@ machine command it through its admin socket; there is no setting for either. The
 binary, so a few lines of shell stand in front of it. They also give the API its address: Ray has
 one setting for that and for the replicas behind HAProxy, which nobody else needs to reach. And
 where no replica can answer, HAProxy says so in our words, with a status that clients retry: Ray
-would have it say 404 or 500.
+would have it say 404 or 500. Rules of ours stand before those of Ray's frontend: a file of their
+own, which the lines of shell put in.
 """
 
 import json
@@ -21,7 +22,8 @@ _SCRIPT = """\
 # Called by Ray Serve as `haproxy -db -f <configuration> ...`, at the start and at each reload.
 for argument in "$@"; do
     if [ "$before" = -f ]; then
-        sed -i -E -e 's/^( *bind )\\*?:([0-9]+)$/\\1127.0.0.1:\\2/' \\
+        sed -i -E -e '/^frontend http_frontend$/r {rules}' \\
+                  -e 's/^( *bind )\\*?:([0-9]+)$/\\1127.0.0.1:\\2/' \\
                   -e 's/^( *bind )127\\.0\\.0\\.1:{port}$/\\1{host}:{port}/' \\
                   -e 's#^( *errorfile 50[234] ).*#\\1{unavailable}#' \\
                   -e 's/^( *http-request )return status 404 .*/\\1deny deny_status 503/' \\
@@ -36,15 +38,45 @@ fi
 exec {binary} "$@"
 """
 
-_UNAVAILABLE = json.dumps(
-    {
-        "type": "urn:pixlake:problem:not_ready",
-        "title": "Pixlake can't answer right now",
-        "status": 503,
-        "detail": "it is starting, or the process that had the request has ended; send it again",
-        "code": "not_ready",
-    }
-)
+RULES_FILE = "requests.rules"
+"""What HAProxy does to each request of the API: lines of its frontend, in the launcher's folder."""
+
+# No route speaks another protocol, so an offer to do so is not passed on: RFC 9110, 7.8. A header
+# that is meant for one hop ends here: 7.6.1. HAProxy has read its own part of them by then. It has
+# no means against trailers before version 3.2; serve_app/framing.py drops them.
+_RULES = """\
+    option disable-h2-upgrade
+    http-request del-header Upgrade
+    http-request del-header HTTP2-Settings
+    http-request del-header Connection
+    http-request del-header TE
+    http-request del-header Trailer
+    http-request del-header Expect if HTTP_1.0
+    http-request return status 400 {missing_host} if HTTP_1.1 !{{ req.hdr(host) -m found }}
+    http-request return status 405 {method_not_allowed} hdr Allow "{methods}" if METH_CONNECT
+    http-request return status 204 hdr Allow "{methods}" if METH_OPTIONS HTTP_URL_STAR
+"""
+_METHODS = "GET, HEAD, POST, PUT, DELETE"
+
+_MISSING_HOST = {
+    "type": "urn:pixlake:problem:missing_host",
+    "title": "A request of HTTP/1.1 needs a Host header",
+    "status": 400,
+    "code": "missing_host",
+}
+_METHOD_NOT_ALLOWED = {
+    "type": "urn:pixlake:problem:method_not_allowed",
+    "title": "This method is not allowed here",
+    "status": 405,
+    "code": "method_not_allowed",
+}
+_UNAVAILABLE = {
+    "type": "urn:pixlake:problem:not_ready",
+    "title": "Pixlake can't answer right now",
+    "status": 503,
+    "detail": "it is starting, or the process that had the request has ended; send it again",
+    "code": "not_ready",
+}
 
 
 def write_launcher(folder: Path, *, host: str, port: int) -> Path:
@@ -57,18 +89,34 @@ def write_launcher(folder: Path, *, host: str, port: int) -> Path:
     except ValueError:
         raise ValueError(f"PIXLAKE_HTTP_HOST: {host!r} is not an IP address") from None
     unavailable = folder / "503.http"
-    unavailable.write_bytes(_response(_UNAVAILABLE))
+    unavailable.write_bytes(_response(json.dumps(_UNAVAILABLE)))
+    rules = folder / RULES_FILE
+    rules.write_text(
+        _RULES.format(
+            missing_host=_problem(folder, _MISSING_HOST),
+            method_not_allowed=_problem(folder, _METHOD_NOT_ALLOWED),
+            methods=_METHODS,
+        )
+    )
     launcher = folder / "haproxy.sh"
     launcher.write_text(
         _SCRIPT.format(
             binary=shlex.quote(get_haproxy_binary()),
             host=f"[{address}]" if address.version == _IPV6 else address,
             port=port,
+            rules=rules,
             unavailable=unavailable,
         )
     )
     launcher.chmod(0o700)
     return launcher
+
+
+def _problem(folder: Path, problem: dict[str, object]) -> str:
+    """Write a problem to a file, for what HAProxy's `http-request return` says of its body."""
+    file = folder / f"{problem['code']}.json"
+    file.write_text(json.dumps(problem))
+    return f'content-type application/problem+json file "{file}" hdr Cache-Control no-store'
 
 
 def _response(problem: str) -> bytes:

@@ -169,6 +169,10 @@ def test_haproxy_keeps_to_this_machine_but_for_the_api(
     assert "mode 600 level admin" in configuration.read_text()
     assert f"errorfile 503 {tmp_path / '503.http'}" in lines
     assert "http-request deny deny_status 503" in lines
+    assert lines[lines.index("frontend http_frontend") + 1 :][:2] == [
+        "option disable-h2-upgrade",
+        "http-request del-header Upgrade",
+    ]
 
 
 def test_a_host_name_is_refused_by_the_settings_name(tmp_path: Path) -> None:

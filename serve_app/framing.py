@@ -1,0 +1,104 @@
+"""HTTP protocol of a replica: a request ends where its headers say, whatever else they offer.
+
+httptools ends a request that offers an upgrade (`Connection: Upgrade`) at its headers, and would
+take the body for the next request. It reports a trailer of a chunked body like a header. Here such
+a request is parsed again without the offer, and trailers are dropped. HAProxy sends a request when
+the one before it was answered. What comes sooner is not trusted: the connection closes with the
+answer that is under way.
+"""
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+_REFUSED = "Invalid HTTP request received."
+
+
+class _TooSoon(Exception):
+    """A request began before the one before it was answered."""
+
+
+class FramedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol over httptools, without upgrades, trailers and pipelining."""
+
+    _in_head = False
+    _ends = False
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came."""
+        self._unset_keepalive_if_required()
+        if self._ends:
+            return
+        try:
+            self._parse(data)
+        except httptools.HttpParserError:
+            if not self._ends:
+                self._refuse()
+
+    def _parse(self, data: bytes) -> None:
+        while True:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as stopped:
+                if self.parser.get_method() == b"CONNECT":  # has no body, and no end
+                    self._refuse()
+                    return
+                data = self._head_without_offer() + data[stopped.args[0] :]
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+            else:
+                return
+
+    def _head_without_offer(self) -> bytes:
+        """The head that was parsed, without what offers an upgrade."""
+        version = self.parser.get_http_version().encode()
+        lines = [self.parser.get_method() + b" " + self.url + b" HTTP/" + version]
+        for name, value in self.headers:
+            if name == b"connection":
+                lines += [
+                    b"connection: " + token for token in _tokens(value) if token != b"upgrade"
+                ]
+            elif name != b"upgrade":
+                lines.append(name + b": " + value)
+        return b"\r\n".join([*lines, b"", b""])
+
+    def _refuse(self) -> None:
+        # An answer that is under way ends with the connection; a second one would be taken for its
+        # rest, or for the answer to the next request.
+        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+            self.send_400_response(_REFUSED)
+        else:
+            self.transport.close()
+
+    # Called by the parser.
+    def on_message_begin(self) -> None:
+        """Start to collect headers. Raises _TooSoon, which ends the parsing."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._ends = True
+            self.cycle.keep_alive = False
+            raise _TooSoon
+        super().on_message_begin()
+        self._in_head = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; a trailer is none."""
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Start the request, unless it is to be parsed again."""
+        self._in_head = False
+        if self.parser.should_upgrade():
+            return
+        if self.parser.get_http_version() == "1.0":
+            # Such a client would take `100 Continue` for the answer.
+            self.expect_100_continue = False
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """End the body, unless the request is to be parsed again."""
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
+
+
+def _tokens(value: bytes) -> list[bytes]:
+    return [token.strip().lower() for token in value.split(b",")]

@@ -1,0 +1,27 @@
+"""Write the HAProxy file that Ray Serve would write for one replica.
+
+`python -m tests.framing.ray_configuration FILE API_PORT REPLICA_PORT`, in the environment of
+`ray_environment`: Ray reads its settings where it is imported.
+"""
+
+import sys
+
+from ray.serve._private.haproxy import BackendConfig, HAProxyApi, HAProxyConfig, ServerConfig
+from ray.serve.config import HTTPOptions
+
+
+def write(file: str, api_port: int, replica_port: int) -> None:
+    """As Ray's HAProxyManager does once it knows of a replica."""
+    options = HTTPOptions(host="127.0.0.1", port=api_port)
+    config = HAProxyConfig(
+        http_options=options, has_received_routes=True, has_received_servers=True, is_head=True
+    )
+    server = ServerConfig(name="replica", host="127.0.0.1", port=replica_port)
+    backend = BackendConfig(
+        name="http-pixlake", path_prefix="/", servers=[server], app_name="pixlake"
+    )
+    HAProxyApi(config, {"pixlake": backend}, file)._generate_config_file_internal()
+
+
+if __name__ == "__main__":
+    write(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

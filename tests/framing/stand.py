@@ -1,0 +1,188 @@
+"""HAProxy with its real configuration before a replica's real server, around an app that echoes.
+
+Each of the two fences can be left out, to see that the other holds alone.
+"""
+
+import asyncio
+import hashlib
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import uvicorn
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from pixlake.embedded.haproxy import RULES_FILE
+from pixlake.embedded.port_block import PortBlock
+from pixlake.embedded.ports import free_port
+from pixlake.embedded.ray_environment import ray_environment
+from serve_app.edge import Edge
+from serve_app.listening import Server
+
+START_SECONDS = 30
+HEALTH = "/-/healthz"
+"""What HAProxy asks for; not noted."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """One request as the app behind both parsers had it."""
+
+    method: str
+    path: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    whole: bool
+
+    def header(self, name: str) -> list[str]:
+        """All values of a header."""
+        return [value for key, value in self.headers if key == name]
+
+
+@dataclass
+class Echo:
+    """ASGI app: notes each request, and answers with the mark that it carried."""
+
+    begun: int = 0
+    heard: list[Heard] = field(default_factory=list)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["path"] == HEALTH:
+            await _answer(send, b"success")
+            return
+        self.begun += 1
+        headers = tuple((k.decode("latin-1"), v.decode("latin-1")) for k, v in scope["headers"])
+        early = any(key == "x-early" for key, _ in headers)
+        body, whole = (b"", False) if early else await _read(receive)
+        heard = Heard(scope["method"], scope["path"], headers, body, whole)
+        self.heard.append(heard)
+        said = {"mark": heard.header("x-mark"), "sha256": hashlib.sha256(body).hexdigest()}
+        await _answer(send, json.dumps(said).encode())
+
+
+async def _answer(send: Send, answer: bytes) -> None:
+    length = (b"content-length", str(len(answer)).encode())
+    await send({"type": "http.response.start", "status": 200, "headers": [length]})
+    await send({"type": "http.response.body", "body": answer})
+
+
+async def _read(receive: Receive) -> tuple[bytes, bool]:
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return bytes(body), False
+        body += message.get("body", b"")
+        if not message.get("more_body", False):
+            return bytes(body), True
+
+
+class UnfencedServer(Server):
+    """The replica's server with uvicorn's own protocol."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        config.http = HttpToolsProtocol
+
+
+@dataclass
+class Stand:
+    """Ports of both doors, and the app behind them."""
+
+    haproxy: int
+    replica: int
+    app: Echo
+
+
+@asynccontextmanager
+async def standing(
+    folder: Path, *, haproxy_fence: bool = True, replica_fence: bool = True
+) -> AsyncIterator[Stand]:
+    """Start both; ends them."""
+    app = Echo()
+    async with _replica(app, fence=replica_fence) as replica:
+        with _haproxy(folder, replica, fence=haproxy_fence) as port:
+            await _answers(port)
+            yield Stand(port, replica, app)
+
+
+@asynccontextmanager
+async def _replica(app: Echo, *, fence: bool) -> AsyncIterator[int]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        # As Ray Serve makes it: ray/serve/_private/http_util.py, start_asgi_http_server.
+        config = uvicorn.Config(
+            Edge(app),
+            timeout_keep_alive=90,
+            lifespan="off",
+            access_log=False,
+            log_level="critical",
+            log_config=None,
+        )
+        server = (Server if fence else UnfencedServer)(config)
+        running = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            while not server.started:  # noqa: ASYNC110  # there is no event to wait for
+                await asyncio.sleep(0.001)
+            yield listener.getsockname()[1]
+        finally:
+            server.should_exit = server.force_exit = True
+            await running
+
+
+@contextmanager
+def _haproxy(folder: Path, replica: int, *, fence: bool) -> Iterator[int]:
+    """HAProxy as Ray Serve starts it, with our launcher; yields the port of the API."""
+    port = free_port()
+    ours = ray_environment(folder, PortBlock(free_port()), host="127.0.0.1", port=port)
+    if not fence:
+        (folder / RULES_FILE).write_text("")
+    stats = {"RAY_SERVE_HAPROXY_METRICS_PORT", "RAY_SERVE_HAPROXY_STATS_PORT"}
+    environment = {**os.environ, **ours, **{name: str(free_port()) for name in stats}}
+    file = folder / "h" / "haproxy.cfg"
+    subprocess.run(
+        [sys.executable, "-m", "tests.framing.ray_configuration", file, str(port), str(replica)],
+        env=environment,
+        check=True,
+    )
+    command = [ours["RAY_SERVE_HAPROXY_BINARY_PATH"], "-db", "-f", str(file), "-dR"]
+    with (
+        (folder / "haproxy.log").open("w") as log,
+        subprocess.Popen(command, stderr=log) as running,
+    ):
+        try:
+            yield port
+        finally:
+            running.kill()
+
+
+async def _answers(port: int) -> None:
+    """Wait until HAProxy has found the replica."""
+    async with asyncio.timeout(START_SECONDS):
+        while True:
+            try:
+                answer = await ask(port, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                if answer.startswith(b"HTTP/1.1 200 "):
+                    return
+            except OSError:
+                pass
+            await asyncio.sleep(0.02)
+
+
+async def ask(port: int, request: bytes) -> bytes:
+    """The first bytes of the answer, on a connection of its own."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(request)
+        return await reader.read(65536)
+    finally:
+        writer.close()
+        await writer.wait_closed()
