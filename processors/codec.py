@@ -19,7 +19,7 @@ from processors.formats import AVIF, HEIC, JPEG, PNG, TIFF, WEBP, Format
 from processors.header import UPRIGHT, Header
 from processors.heif import decode_heic
 from processors.image import BGRA, WHITE, Image, Pixels, upper_bytes
-from processors.png import check_still
+from processors.png import check_still, with_alpha
 
 OutputFormat = Literal["jpeg", "png", "webp", "avif"]
 OUTPUTS: dict[str, Format] = {each.name: each for each in (JPEG, PNG, WEBP, AVIF)}
@@ -89,8 +89,9 @@ def can_be_deep(header: Header) -> bool:
 
     LittleCMS by way of Pillow converts in 8 bits only.
     """
-    plain = header.space in {"rgb", "grey"} and (header.icc is None or is_srgb(header.icc))
-    known = header.format in {PNG, TIFF, AVIF, HEIC} and not _has_grey_hole(header)
+    grey = header.space == "grey"
+    plain = header.space in {"rgb", "grey"} and (header.icc is None or is_srgb(header.icc, grey=grey))
+    known = header.format in {PNG, TIFF, AVIF, HEIC}
     # A TIFF of 12 bits is beyond OpenCV.
     least = _16_BITS if header.format is TIFF else _8_BITS + 1
     return plain and known and header.bit_depth >= least
@@ -157,10 +158,6 @@ def _opencv_pixels(header: Header, reduction: Reduction) -> NDArray[np.uint8]:
     return _to_bgr(_to_8_bits(decoded))
 
 
-def _has_grey_hole(header: Header) -> bool:
-    return header.format is PNG and header.reader == "pillow"
-
-
 def _deep_pixels(header: Header) -> Pixels:
     """BGR or BGRA of 16 bits, full range."""
     if header.format is HEIC:
@@ -206,7 +203,8 @@ def _imdecode(header: Header, flags: int) -> NDArray[np.generic]:
         raise memory_or(error, Undecodable("the pixels do not decode")) from error
     if decoded is None:
         raise Undecodable("the pixels do not decode")
-    return decoded
+    level = header.transparent_grey
+    return decoded if level is None or decoded.ndim != _GREY_AXES else with_alpha(decoded, level)
 
 
 def _check_size(header: Header, decoded: NDArray[np.generic], reduction: int) -> None:

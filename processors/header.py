@@ -32,6 +32,8 @@ class Header:
     `orientation` is EXIF's 1 to 8. `data` is what a decoder may see: the file, or less. `reader`
     decodes it to 8 bits a sample.
     `duration_ms` is None for a still; `metadata_bytes` is all that is neither pixels nor structure.
+    `icc`: an embedded profile, or one that says what the file's numbers for its colours say.
+    `transparent_grey`: a level of a PNG's grey that stands for no pixel, as the decoder gives it.
     """
 
     format: Format
@@ -48,6 +50,7 @@ class Header:
     metadata_bytes: int = 0
     exif: Exif = NOTHING
     reader: Reader = "opencv"
+    transparent_grey: int | None = None
 
     @property
     def displayed(self) -> tuple[int, int]:

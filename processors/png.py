@@ -9,13 +9,18 @@ import struct
 import zlib
 from collections.abc import Iterator
 
+import numpy as np
+from numpy.typing import NDArray
+
+from processors.coded_colours import SRGB_PRIMARIES, Primaries, profile_of_codes, profile_of_gamma
 from processors.errors import Truncated, Undecodable
 from processors.exif import read_exif
 from processors.formats import PNG
 from processors.header import Header, exif_orientation
+from processors.png_text import TEXTS, exif_in_text
 
 KEPT = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
-"""Chunks that reach the decoder. Orientation (eXIf) and profile (iCCP) are read here."""
+"""Chunks that reach the decoder. Orientation (eXIf) and colours (cICP, iCCP) are read here."""
 
 _ANIMATION = {b"acTL", b"fdAT"}
 
@@ -26,7 +31,11 @@ MAX_PROFILE_BYTES = 4_000_000
 _SIGNATURE_BYTES = 8
 _FRAME_BYTES = 12
 _IHDR = struct.Struct(">IIBBBBB")
-_GREY, _PALETTE, _GREY_ALPHA, _RGB_ALPHA = 0, 3, 4, 6
+_CHRM = struct.Struct(">8I")
+_CHRM_UNIT = 100_000  # of gAMA as well
+_GREY, _RGB, _PALETTE, _GREY_ALPHA, _RGB_ALPHA = 0, 2, 3, 4, 6
+# They hold for the pixels that follow.
+_BEFORE_PIXELS = {b"tRNS", b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM"}
 
 
 def read_png(data: bytes) -> Header:
@@ -38,8 +47,13 @@ def read_png(data: bytes) -> Header:
     kept = [view[:_SIGNATURE_BYTES]]
     found: dict[bytes, bytes] = {}
     metadata = frames = duration = 0
+    in_text = b""
     for name, start, end in _chunks(data):
-        if name in KEPT:
+        if b"IDAT" in found and name in _BEFORE_PIXELS:
+            continue
+        if name == b"tRNS" and _is_grey(found):
+            pass  # OpenCV knows none of a grey: `codec` makes it
+        elif name in KEPT:
             kept.append(view[start - 8 : end + 4])
         elif name == b"fcTL":
             # Counted, not believed: acTL may claim any number.
@@ -47,29 +61,37 @@ def read_png(data: bytes) -> Header:
             duration += _delay_ms(data[start:end])
         elif name not in _ANIMATION:
             metadata += end - start
+        if name in TEXTS and not in_text:
+            in_text = exif_in_text(name, data[start:end])
         # The first of each counts: a later one can't change what was checked.
         if name not in found:
             found[name] = b"" if name == b"IDAT" else data[start:end]
     width, height, depth, colour = _dimensions(found)
     animated = b"acTL" in found
-    # One grey of a PNG without alpha that means transparent: OpenCV makes nothing of it.
-    grey_with_a_hole = colour == _GREY and b"tRNS" in found
+    exif = found.get(b"eXIf") or in_text
+    hole = found.get(b"tRNS") if colour in {_GREY, _RGB, _PALETTE} else None
     return Header(
         format=PNG,
-        reader="pillow" if grey_with_a_hole else "opencv",
         width=width,
         height=height,
         frames=max(1, frames) if animated else 1,
-        orientation=exif_orientation(exif := found.get(b"eXIf", b"")),
-        has_alpha=colour in {_GREY_ALPHA, _RGB_ALPHA} or b"tRNS" in found,
+        orientation=exif_orientation(exif),
+        has_alpha=colour in {_GREY_ALPHA, _RGB_ALPHA} or hole is not None,
         space="grey" if colour in {_GREY, _GREY_ALPHA} else "rgb",
-        icc=_profile(found.get(b"iCCP", b"")),
+        icc=_colours(found),
         data=b"".join(kept),
         bit_depth=8 if colour == _PALETTE else depth,
         duration_ms=duration if animated else None,
         metadata_bytes=metadata,
         exif=read_exif(exif),
+        transparent_grey=_grey_level(hole, depth) if hole and colour == _GREY else None,
     )
+
+
+def with_alpha(grey: NDArray[np.generic], level: int) -> NDArray[np.generic]:
+    """Grey, thrice, and alpha: nothing where the grey is of that level."""
+    alpha = np.where(grey == level, 0, np.iinfo(grey.dtype).max).astype(grey.dtype)
+    return np.stack([grey, grey, grey, alpha], axis=2)
 
 
 def check_still(data: bytes) -> None:
@@ -107,10 +129,45 @@ def _dimensions(found: dict[bytes, bytes]) -> tuple[int, int, int, int]:
     return width, height, depth, colour
 
 
+def _is_grey(found: dict[bytes, bytes]) -> bool:
+    return found.get(b"IHDR", b"")[9:10] == bytes([_GREY])
+
+
+def _grey_level(hole: bytes, depth: int) -> int:
+    """The transparent grey as the decoder gives it: in 16 bits as it is, else in 8."""
+    most = (1 << depth) - 1
+    level = int.from_bytes(hole[:2], "big") & most
+    return level if depth > 8 else level * 255 // most  # noqa: PLR2004 - bits of a byte
+
+
 def _delay_ms(control: bytes) -> int:
     """How long a frame is shown, rounded; as a fraction of a second at the end of its fcTL."""
     numerator = int.from_bytes(control[20:22], "big")
     return round(1000 * numerator / (int.from_bytes(control[22:24], "big") or 100))
+
+
+def _colours(found: dict[bytes, bytes]) -> bytes | None:
+    """What the colours are in, as a profile: the first of cICP, iCCP, sRGB, gAMA with cHRM."""
+    coded = found.get(b"cICP", b"")
+    # Its third number is a matrix, and RGB has none.
+    if len(coded) == 4 and coded[2] == 0:  # noqa: PLR2004 - its bytes
+        return profile_of_codes(coded[0], coded[1], narrow=coded[3] == 0)
+    if profile := _profile(found.get(b"iCCP", b"")):
+        return profile
+    if b"sRGB" in found:
+        return None
+    gamma = int.from_bytes(found.get(b"gAMA", b"")[:4], "big")
+    return profile_of_gamma(_CHRM_UNIT / gamma if gamma else None, _primaries(found))
+
+
+def _primaries(found: dict[bytes, bytes]) -> Primaries:
+    """Those of cHRM, which has white first."""
+    chunk = found.get(b"cHRM", b"")
+    if len(chunk) != _CHRM.size:
+        return SRGB_PRIMARIES
+    places = [each / _CHRM_UNIT for each in _CHRM.unpack(chunk)]
+    white, red, green, blue = zip(places[::2], places[1::2], strict=True)
+    return red, green, blue, white
 
 
 def _profile(chunk: bytes) -> bytes | None:

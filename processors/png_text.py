@@ -1,0 +1,45 @@
+"""EXIF in a text chunk of a PNG, as ImageMagick before version 7 and others wrote it.
+
+The text is `Raw profile type exif` (or `APP1`), then the name, the length and the bytes in hex.
+"""
+
+import zlib
+
+TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
+"""Chunks that hold a keyword and text."""
+
+_KEYWORDS = (b"Raw profile type exif\0", b"Raw profile type APP1\0")
+_PREFIX = b"Exif\0\0"
+# Twice the 64 KB that a JPEG may have of it, in hex, and line ends.
+_MAX_TEXT = 300_000
+
+
+def exif_in_text(name: bytes, chunk: bytes) -> bytes:
+    """The EXIF block of a text chunk; empty if it holds none, or none that can be read."""
+    keyword = next((each for each in _KEYWORDS if chunk.startswith(each)), None)
+    if keyword is None:
+        return b""
+    text = _text(name, chunk[len(keyword) :])
+    try:
+        _, length, *lines = text.split()
+        block = bytes.fromhex(b"".join(lines).decode("ascii"))[: int(length)]
+    except ValueError:
+        return b""
+    return block if block.startswith((_PREFIX, b"II*\0", b"MM\0*")) else b""
+
+
+def _text(name: bytes, rest: bytes) -> bytes:
+    """What follows the keyword, inflated if it has to be; at most `_MAX_TEXT` bytes."""
+    if name == b"tEXt":
+        return rest[:_MAX_TEXT]
+    if name == b"zTXt":
+        return _inflated(rest[1:])
+    flags, (_, _, text) = rest[:2], (rest[2:].split(b"\0", 2) + [b"", b""])[:3]
+    return _inflated(text) if flags[:1] == b"\1" else text[:_MAX_TEXT]
+
+
+def _inflated(data: bytes) -> bytes:
+    try:
+        return zlib.decompressobj().decompress(data, _MAX_TEXT)
+    except zlib.error:
+        return b""
