@@ -72,8 +72,7 @@ def profile_of_codes(primaries: int, transfer: int, *, narrow: bool = False) -> 
 def profile_of_gamma(exponent: float | None, primaries: Primaries | None) -> bytes | None:
     """The profile of a power function, None for sRGB's, and of primaries, None for sRGB's."""
     place = primaries if primaries and not _is_near_srgb(primaries) else SRGB_PRIMARIES
-    known = exponent is not None and _SANE_GAMMA[0] <= exponent <= _SANE_GAMMA[1]
-    gamma = exponent if known and abs(exponent / _PNG_GAMMA - 1) > _SAME_GAMMA else None
+    gamma = exponent if exponent and _is_another_gamma(exponent) else None
     if gamma is None and place is SRGB_PRIMARIES:
         return None
     signal = np.linspace(0, 1, _POINTS)
@@ -83,12 +82,17 @@ def profile_of_gamma(exponent: float | None, primaries: Primaries | None) -> byt
         return None  # points on a line, or a white that is none
 
 
+def _is_another_gamma(exponent: float) -> bool:
+    sane = _SANE_GAMMA[0] <= exponent <= _SANE_GAMMA[1]
+    return sane and abs(exponent / _PNG_GAMMA - 1) > _SAME_GAMMA
+
+
 def _is_near_srgb(primaries: Primaries) -> bool:
     return bool(np.abs(np.subtract(primaries, SRGB_PRIMARIES)).max() < _SAME_PLACE)
 
 
 def _srgb(signal: Curve) -> Curve:
-    return np.where(signal <= 0.04045, signal / 12.92, ((signal + 0.055) / 1.055) ** 2.4)
+    return np.where(signal <= 12.92 * 0.0031308, signal / 12.92, ((signal + 0.055) / 1.055) ** 2.4)
 
 
 def _smpte_240(signal: Curve) -> Curve:
@@ -104,9 +108,8 @@ def _pq(signal: Curve) -> Curve:
 
 def _hlg(signal: Curve) -> Curve:
     """ARIB STD-B67 on a screen of 1,000 cd/m2, in units of white paper."""
-    scene = np.where(
-        signal <= 0.5, signal**2 / 3, (np.exp((signal - 0.55991073) / 0.17883277) + 0.28466892) / 12
-    )
+    bright = (np.exp((signal - 0.55991073) / 0.17883277) + 0.28466892) / 12
+    scene = np.where(2 * signal <= 1, signal**2 / 3, bright)
     return _toned_down(_HLG_PEAK * scene**_HLG_GAMMA / _HDR_WHITE)
 
 

@@ -75,7 +75,7 @@ def profile_name(icc: bytes) -> str | None:
 
 # A camera writes the same one into all of its photographs.
 @lru_cache(maxsize=16)
-def _conversion(icc: bytes, grey: bool) -> ImageCms.ImageCmsTransform | None:  # noqa: FBT001 - of a cache
+def _conversion(icc: bytes, grey: bool) -> ImageCms.ImageCmsTransform | None:
     """To sRGB; None where the profile changes nothing, is broken, or is of another kind."""
     space, _ = _described(icc)
     if space not in ({"RGB", "GRAY"} if grey else {"RGB"}):
@@ -131,7 +131,7 @@ def _stages_at(icc: bytes, at: int) -> int:
     if icc[at : at + 4] != b"mpet" or len(icc) < at + 16:
         return 0
     (stages,) = struct.unpack_from(">I", icc, at + 12)
-    found = stages
+    found = int(stages)
     for n in range(min(stages, MAX_STAGES)):
         place = icc[at + 16 + 8 * n : at + 20 + 8 * n]
         found += _pieces(icc, at + int.from_bytes(place, "big"))

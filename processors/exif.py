@@ -9,7 +9,7 @@ import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import Field, NaiveDatetime
@@ -172,7 +172,8 @@ def _moment(taken: _Directory) -> datetime | None:
         moment = datetime(*map(int, found.groups()))  # type: ignore[arg-type]  # noqa: DTZ001
     except ValueError:
         return None
-    if moment.year < _EARLIEST_YEAR:
+    # A clock may be wrong, but no camera comes from the future.
+    if not _EARLIEST_YEAR <= moment.year <= datetime.now(UTC).year + 1:
         return None
     fraction = _DIGITS.match(taken.text(_TAKEN_FRACTION) or "")
     # The digits behind the point: "5" is half a second.

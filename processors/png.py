@@ -8,6 +8,7 @@ file, and only those that a still image needs are passed on.
 import struct
 import zlib
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,7 +89,7 @@ def read_png(data: bytes) -> Header:
     )
 
 
-def with_alpha(grey: NDArray[np.generic], level: int) -> NDArray[np.generic]:
+def with_alpha(grey: NDArray[Any], level: int) -> NDArray[Any]:
     """Grey, thrice, and alpha: nothing where the grey is of that level."""
     alpha = np.where(grey == level, 0, np.iinfo(grey.dtype).max).astype(grey.dtype)
     return np.stack([grey, grey, grey, alpha], axis=2)

@@ -34,8 +34,9 @@ def _text(name: bytes, rest: bytes) -> bytes:
         return rest[:_MAX_TEXT]
     if name == b"zTXt":
         return _inflated(rest[1:])
-    flags, (_, _, text) = rest[:2], (rest[2:].split(b"\0", 2) + [b"", b""])[:3]
-    return _inflated(text) if flags[:1] == b"\1" else text[:_MAX_TEXT]
+    # Two flags, then a language and a translated keyword, each of which ends with a zero.
+    text = rest[2:].split(b"\0", 2)[-1]
+    return _inflated(text) if rest[:1] == b"\1" else text[:_MAX_TEXT]
 
 
 def _inflated(data: bytes) -> bytes:

@@ -36,7 +36,7 @@ class Limits(BaseModel):
     max_pixels: int = Field(default=50_000_000, ge=1, le=1_000_000_000)
     max_side: int = Field(default=16_384, ge=1, le=65_535)
     max_output_pixels: int = Field(default=50_000_000, ge=1, le=1_000_000_000)
-    max_metadata_bytes: int = Field(default=8_000_000, ge=0, le=1_000_000_000)
+    max_metadata_bytes: int = Field(default=25_000_000, ge=0, le=1_000_000_000)
     formats: frozenset[FormatName] = frozenset(FORMAT_NAMES)
     damaged: Literal["mark", "refuse"] = "mark"
     codes: bool = False
@@ -82,9 +82,10 @@ class ProcessorSettings(BaseSettings):
         le=1_000_000_000,
         description="largest rendition made, in pixels: width x height",
     )
-    # A phone's depth map in XMP, or a heat camera's readings in APP1, are a few megabytes.
+    # As much as `max_bytes`: heat cameras' readings and maker notes are 10 MB, and none of it is
+    # kept but what becomes columns.
     max_metadata_bytes: int = Field(
-        default=8_000_000,
+        default=25_000_000,
         ge=0,
         le=1_000_000_000,
         description="most EXIF, XMP, ICC, comments and text together that an image may carry, "

@@ -10,6 +10,8 @@ from PIL import AvifImagePlugin, Image, ImageCms
 
 from processors import heif
 from processors.codec import OutputFormat
+from processors.coded_colours import profile_of_codes
+from processors.colour import to_srgb
 from processors.faces import find_faces
 from processors.formats import FORMATS, HEIC, JPEG
 from processors.image import Image as DecodedImage
@@ -66,3 +68,6 @@ def _warm_up_pillow() -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes()
     Image.new("CMYK", (16, 16)).save(out, JPEG.name, icc_profile=profile)
     process(out.getvalue(), Preset(name="warm-up", version=1), Limits())
+    # LittleCMS's and numpy's first use, some 40 ms.
+    if wide := profile_of_codes(12, 13):
+        to_srgb(np.zeros((1, 1, 3), np.uint8), wide, grey=False)

@@ -15,6 +15,8 @@ _VP8_START = b"\x9d\x01\x2a"
 _VP8L_SIGNATURE = 0x2F
 _14_BITS = 0x3FFF
 _PIXELS = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF"}
+# OpenCV takes no file of fewer for a WebP; what follows the last chunk is not read.
+_LEAST_BYTES = 64
 # An animation of more frames than this is over every pixel limit that makes sense.
 MAX_CHUNKS = 100_000
 
@@ -47,7 +49,7 @@ def read_webp(data: bytes) -> Header:
         has_alpha=has_alpha,
         space="rgb",
         icc=first.get(b"ICCP") if flags & _ICC else None,
-        data=data,
+        data=data.ljust(_LEAST_BYTES, b"\0"),
         duration_ms=duration if flags & _ANIMATED else None,
         metadata_bytes=metadata,
         exif=read_exif(exif),
