@@ -13,8 +13,10 @@ import socket
 from collections.abc import Callable
 from functools import lru_cache
 from mmap import mmap
+from pathlib import Path
 
 from processors import heif, seccomp
+from processors.cleared_memory import is_cleared
 from processors.damage import judged
 from processors.errors import DecoderMemory, Refused
 from processors.formats import HEIC
@@ -25,6 +27,8 @@ from processors.protocol import LENGTH, Ready, Request, Start, answer_of, framed
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _STDERR = 2
+# The most that there is.
+_KILLED_FIRST = "1000"
 # What a decoder may write to standard error for one image; nothing else is open for writing.
 _MAX_WARNINGS = 1_000_000
 _WARNINGS_READ = 4096
@@ -37,8 +41,9 @@ def serve(parent: socket.socket, memory: mmap, start: Start) -> None:
     try:
         while True:
             request = Request.model_validate_json(_receive_header(parent))
-            data = memory[: request.size]
-            if not _answer(parent, data, _preset_of(request.preset), start):
+            preset = _preset_of(request.preset)
+            # No name holds the file while the next one is awaited, so its memory is cleared.
+            if not _answer(parent, memory[: request.size], preset, start):
                 return
     except EOFError:
         return
@@ -56,6 +61,7 @@ def lock_down(start: Start) -> dict[str, int | bool | str]:
 
     Returns what is in force, by name.
     """
+    killed_first = _be_killed_first()
     prctl(_PR_SET_NO_NEW_PRIVS, 1)
     # No core, and no sibling that reads this memory through /proc or ptrace.
     prctl(_PR_SET_DUMPABLE, 0)
@@ -79,6 +85,8 @@ def lock_down(start: Start) -> dict[str, int | bool | str]:
         "written_bytes": _MAX_WARNINGS,
         "new_file_descriptors": 0,
         "threads": "may start" if _needs_threads(start) else 1,
+        "memory_cleared": is_cleared(),
+        "killed_first": killed_first,
         "environment": " ".join(sorted(os.environ)),
         "system_call_filter": filtered,
         "system_calls": " ".join(seccomp.CALLS) if filtered else "all",
@@ -87,6 +95,15 @@ def lock_down(start: Start) -> dict[str, int | bool | str]:
 
 def _needs_threads(start: Start) -> bool:
     return HEIC.name in start.limits.formats and heif.available()
+
+
+def _be_killed_first() -> bool:
+    """Have the kernel, short of memory, end this process before its parent; whether it will."""
+    try:
+        Path("/proc/self/oom_score_adj").write_text(_KILLED_FIRST)
+    except OSError:
+        return False
+    return True
 
 
 def prctl(option: int, value: int) -> None:

@@ -29,6 +29,7 @@ from processors.protocol import (
     request_of,
 )
 from processors.settings import ProcessorSettings
+from processors.usage import cpu_seconds, own_memory
 
 _log = logging.getLogger(__name__)
 
@@ -38,25 +39,35 @@ _START_SECONDS = 60
 _END_SECONDS = 10
 # A copy of so much takes a fraction of a millisecond, in which nothing else happens here.
 _COPIED_AT_ONCE = 1 << 20
+_ZEROS = memoryview(bytes(_COPIED_AT_ONCE))
+# Freeing the memory of the largest image takes less; twice what most children keep.
+_IDLE_CPU_SECONDS = 0.5
+_KEPT_BYTES = 250_000_000
 _STDERR_TAIL = 2000
 WITH_THE_SERVER = "with the fork server"
 """How a child ended whose end nobody saw."""
 
 
 class Decoder:
-    """A child that is warm and idle, or busy with one image, or spent.
+    """A child that is warm and idle, or busy with one image, or spent; it serves one tenant.
 
     Not for concurrent use: one `process` at a time. Belongs to the event loop it was started in,
     and dies with the thread of that loop.
     """
 
-    def __init__(self, settings: ProcessorSettings, lines: Lines) -> None:
+    def __init__(self, settings: ProcessorSettings, nursery: Nursery, lines: Lines) -> None:
         self._settings = settings
+        self._nursery = nursery
         self._limits = settings.limits
         self._lines = lines
         self._incoming = Incoming(lines.conversation)
         self._broken = False
         self._served = 0
+        self._last = False
+        self._dirty_bytes = 0
+        self._cpu_seconds = 0.0
+        self.tenant: str | None = None
+        """Whose images it has seen; None before the first."""
         self.pid = 0
         """Process id of the child."""
         self.protections: Protections = {}
@@ -64,7 +75,7 @@ class Decoder:
     @classmethod
     async def start(cls, settings: ProcessorSettings, nursery: Nursery) -> "Decoder":
         """A child that is locked down and warm; raises RuntimeError or OSError if there is none."""
-        decoder = cls(settings, order(settings, nursery))
+        decoder = cls(settings, nursery, order(settings, nursery))
         try:
             async with asyncio.timeout(_START_SECONDS):
                 decoder.pid = await decoder._receive_number()
@@ -85,13 +96,23 @@ class Decoder:
 
     @property
     def usable(self) -> bool:
-        """False once it has died, or is spent."""
-        return not (self.spent or self._dead())
+        """False once it has died, broke off, warned of an image, or served its share."""
+        return not (self._broken or self._worn() or self._dead())
 
     @property
-    def spent(self) -> bool:
-        """True once it broke off, warned of an image, or served its share."""
-        return self._broken or self._worn()
+    def served(self) -> int:
+        """How many images it was given."""
+        return self._served
+
+    def bind(self, tenant: str, *, last: bool) -> None:
+        """Say whose image comes next, and whether it is the last that the child may see."""
+        self.tenant = tenant
+        self._last = last
+
+    def retire(self) -> None:
+        """Kill the child, if it lives: it takes no other image."""
+        self._broken = True
+        self._kill()
 
     async def process(self, data: memoryview, preset: Preset, found: Format) -> Processed:
         """Raises Refused; after DecoderCrashed, DecoderTimeout and DecoderMemory it is spent.
@@ -110,10 +131,29 @@ class Decoder:
             raise result
         return result
 
+    async def tidy(self) -> None:
+        """After an answer: clear what it was given, and look at what it took.
+
+        A child that keeps much memory, or that may see no other image, is retired.
+        """
+        if self._last or not self.usable or self._keeps_much():
+            self.retire()
+            return
+        await self._clear()
+        self._cpu_seconds = cpu_seconds(self.pid)
+
+    def check_idle(self) -> None:
+        """Retire the child if it works though it has nothing to do; raises OSError if it died."""
+        if self.tenant is None or self._broken:
+            return
+        taken = cpu_seconds(self.pid) - self._cpu_seconds
+        if taken > _IDLE_CPU_SECONDS:
+            _log.error("decoder %d took %.1f s of a core after its answer", self.pid, taken)
+            self.retire()
+
     async def stop(self) -> str:
         """Kill the child, if it lives, wait until it is gone; the end of its standard error."""
-        self._broken = True
-        self._kill()
+        self.retire()
         await asyncio.shield(asyncio.ensure_future(self._bury()))
         words = self._last_words()
         self._lines.close()
@@ -125,6 +165,15 @@ class Decoder:
 
     def _warned(self) -> bool:
         return os.fstat(self._lines.stderr.fileno()).st_size > 0
+
+    def _keeps_much(self) -> bool:
+        try:
+            kept = own_memory(self.pid)
+        except OSError:
+            return True
+        if kept > _KEPT_BYTES:
+            _log.info("decoder %d keeps %d bytes and is replaced", self.pid, kept)
+        return kept > _KEPT_BYTES
 
     def _dead(self) -> bool:
         try:
@@ -182,6 +231,7 @@ class Decoder:
 
     async def _share(self, data: memoryview) -> None:
         memory = self._lines.memory
+        self._dirty_bytes = data.nbytes
         if data.nbytes <= _COPIED_AT_ONCE:
             memory[: data.nbytes] = data
             return
@@ -189,6 +239,16 @@ class Decoder:
             part = data[at : at + _COPIED_AT_ONCE]
             memory[at : at + part.nbytes] = part
             await asyncio.sleep(0)
+
+    async def _clear(self) -> None:
+        """Overwrite what the shared memory holds of the last image, and no more than that."""
+        memory, dirty = self._lines.memory, self._dirty_bytes
+        for at in range(0, dirty, _COPIED_AT_ONCE):
+            size = min(_COPIED_AT_ONCE, dirty - at)
+            memory[at : at + size] = _ZEROS[:size]
+            if at + size < dirty:
+                await asyncio.sleep(0)
+        self._dirty_bytes = 0
 
     async def _receive_result(self, answer: Answer, preset: Preset, found: Format) -> Processed:
         check_answer(answer, preset, self._limits)
@@ -216,6 +276,7 @@ class Decoder:
 
     async def _crash(self) -> DecoderCrashed:
         self._kill()
+        self._nursery.note_crash()
         how = await self._how_it_ended()
         level = logging.ERROR if how == signal.SIGSYS.name else logging.WARNING
         _log.log(level, "decoder %d died: %s: %s", self.pid, how, self._last_words())

@@ -21,6 +21,7 @@ from mmap import PROT_READ, mmap
 from typing import NoReturn
 
 from processors.child import die_with, serve
+from processors.cleared_memory import clear_memory
 from processors.protocol import MAX_HEADER_BYTES, NUMBER, Start
 from processors.warm_up import warm_up
 
@@ -138,6 +139,7 @@ def _be_a_child(start: Start, conversation: int, stderr: int, memory: int) -> No
 def main() -> None:
     """Warm up, then serve on the socket whose number is the first argument."""
     die_with(int(sys.argv[2]))
+    clear_memory()
     warm_up()
     # What is here now stays; a collection in a child would copy all of its pages.
     gc.collect()

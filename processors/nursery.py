@@ -1,4 +1,4 @@
-"""Where children come from, as their parent sees it: a fork server, and another when it is worn."""
+"""Client of the fork server; starts another server when one has died or is worn."""
 
 import asyncio
 import contextlib
@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from processors import cleared_memory
 from processors.protocol import Start, message_of
 from processors.settings import Limits
 
@@ -16,7 +17,10 @@ _log = logging.getLogger(__name__)
 
 # Every child of one server has the same layout of addresses. Who crashes children to find it out
 # gets this many tries, fewer than guessing eight bytes one by one takes.
-_CHILDREN_A_SERVER = 500
+_CRASHES_A_SERVER = 500
+_CHILDREN_A_SERVER = 10_000
+# A server takes half a second to start, so the next one is started before it is needed.
+_AHEAD_CHILDREN = 1_000
 _MODULE = "processors.fork_server"
 _PACKAGE_ROOT = str(Path(__file__).resolve().parent.parent)
 _QUIET_SECONDS = 10
@@ -32,6 +36,7 @@ class Nursery:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._server: _Server | None = None
+        self._next: _Server | None = None
         self._worn: list[_Server] = []
 
     def fork(self, start: Start, descriptors: list[int]) -> None:
@@ -50,10 +55,15 @@ class Nursery:
             self._worn.append(server)
             raise
 
+    def note_crash(self) -> None:
+        """Count a child that died of its image."""
+        if self._server:
+            self._server.crashes += 1
+
     async def close(self) -> None:
         """End the fork servers; their children must have been stopped."""
-        servers = [*self._worn, *([self._server] if self._server else [])]
-        self._worn, self._server = [], None
+        servers = [*self._worn, *(each for each in (self._server, self._next) if each)]
+        self._worn, self._server, self._next = [], None, None
         await asyncio.gather(*(asyncio.to_thread(each.end) for each in servers))
 
     @property
@@ -62,13 +72,15 @@ class Nursery:
         return self._server.pid if self._server else None
 
     def _current(self) -> "_Server":
-        if self._server and (not self._server.alive or self._server.ordered >= _CHILDREN_A_SERVER):
+        if self._server and (not self._server.alive or self._server.worn):
             # Its children live on, and it stays for as long as they do.
             self._server.hang_up()
             self._worn.append(self._server)
-            self._server = None
-        if self._server is None:
+            self._server, self._next = self._next, None
+        if self._server is None or not self._server.alive:
             self._server = _Server(self._limits)
+        if self._next is None and self._server.ordered >= _CHILDREN_A_SERVER - _AHEAD_CHILDREN:
+            self._next = _Server(self._limits)
         return self._server
 
 
@@ -77,6 +89,7 @@ class _Server:
 
     def __init__(self, limits: Limits) -> None:
         self.ordered = 0
+        self.crashes = 0
         # Packets, so that an order and its descriptors arrive as one.
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.setblocking(False)
@@ -94,6 +107,10 @@ class _Server:
     @property
     def alive(self) -> bool:
         return self._process.poll() is None
+
+    @property
+    def worn(self) -> bool:
+        return self.ordered >= _CHILDREN_A_SERVER or self.crashes >= _CRASHES_A_SERVER
 
     def order(self, start: Start, descriptors: list[int]) -> None:
         socket.send_fds(self._control, [message_of(start)], descriptors)
@@ -139,6 +156,7 @@ def _environment(limits: Limits) -> dict[str, str]:
         # Threads of a library that is imported and not used would take 90 MB of addresses a core.
         "OPENBLAS_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",
+        **cleared_memory.ENVIRONMENT,
         # Arenas are a hedge against contention; one thread has none, and addresses are short.
         "MALLOC_ARENA_MAX": "1",
         # A second line behind our own limits; read once, when OpenCV is imported.

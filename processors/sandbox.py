@@ -4,34 +4,34 @@ import asyncio
 import logging
 import signal
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.decoder import WITH_THE_SERVER, Decoder
-from processors.errors import DecoderCrashed, Overloaded, ProcessorError
+from processors.children import Children, Seat
+from processors.decoder import WITH_THE_SERVER
+from processors.errors import DecoderCrashed, DecoderTimeout, Overloaded, ProcessorError, Refused
 from processors.formats import Format, check_bytes
 from processors.job import Processed
-from processors.nursery import Nursery
 from processors.preset import Preset
 from processors.protocol import Protections
 from processors.settings import ProcessorSettings
 
 _log = logging.getLogger(__name__)
 
-# A child that does not come up (memory, disk) is tried again, ever more slowly.
-_FIRST_PAUSE_SECONDS = 0.1
-_LONGEST_PAUSE_SECONDS = 5.0
-
-
 # What a decoder of its own accord can't die of, so it says nothing of the image; unless that is
 # what brings the killer, each time.
 _KILLED = frozenset({signal.SIGKILL.name, WITH_THE_SERVER})
 _LIVES = 3
 
+NOBODY = ""
+"""The tenant of what belongs to none: files of a user's own machine, the picture of a trial."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Work:
+    tenant: str
     data: memoryview
     preset: Preset
     found: Format
@@ -41,24 +41,24 @@ class _Work:
 class Sandbox:
     """A fixed number of children, each with one image at a time, and a bounded queue before them.
 
-    A crash, a hang or a bomb costs the one image; its child is replaced and the others go on. An
-    image whose child was killed from outside is tried again, three times in all.
+    A child sees images of one tenant only. A crash, a hang or a bomb costs the one image; its child
+    is replaced and the others go on. An image whose child was killed from outside is tried again,
+    three times in all. A refusal by a child that saw other images before counts once a new child
+    refuses, too.
     A caller that is cancelled leaves at once; its image is dropped from the queue, or its child
     finishes it for nobody. Belongs to the event loop it was started in.
     """
 
-    def __init__(
-        self, settings: ProcessorSettings, nursery: Nursery, decoders: list[Decoder]
-    ) -> None:
+    def __init__(self, settings: ProcessorSettings, children: Children) -> None:
         self._settings = settings
-        self._nursery = nursery
         self._limits = settings.limits
-        self._decoders = decoders
+        self._children = children
         self._queue: asyncio.Queue[_Work] = asyncio.Queue()
         self._held = 0
-        self._down: set[int] = set()
         self._closed = False
-        self._slots = [asyncio.create_task(self._run(slot)) for slot in range(len(decoders))]
+        self.refusals_overturned = 0
+        """Images that a child refused, and that a new child took or refused for another reason."""
+        self._slots = [asyncio.create_task(self._run()) for _ in children.seated]
 
     @classmethod
     async def start(cls, settings: ProcessorSettings) -> "Sandbox":
@@ -67,34 +67,28 @@ class Sandbox:
         Raises RuntimeError or OSError if one does not come up, or comes up without a protection
         that the settings ask for.
         """
-        nursery = Nursery(settings.limits)
-        starting = [Decoder.start(settings, nursery) for _ in range(settings.sandbox_children)]
-        started = await asyncio.gather(*starting, return_exceptions=True)
-        decoders = [each for each in started if isinstance(each, Decoder)]
-        if len(decoders) < len(started):
-            await asyncio.gather(*(each.stop() for each in decoders))
-            await nursery.close()
-            raise next(each for each in started if isinstance(each, BaseException))
-        sandbox = cls(settings, nursery, decoders)
+        sandbox = cls(settings, await Children.start(settings))
         sandbox._announce()
         return sandbox
 
-    async def process(self, data: NDArray[np.uint8] | bytes, preset: Preset) -> Processed:
+    async def process(
+        self, data: NDArray[np.uint8] | bytes, preset: Preset, tenant: str = NOBODY
+    ) -> Processed:
         """The result for one image; `data` is contiguous and must not change meanwhile.
 
         Raises Refused for what is the image's fault, and Overloaded when every child is busy and
         the queue is full, when no child can be started, or when the sandbox is closed.
         """
         view = memoryview(data).cast("B")  # type: ignore[arg-type] # numpy's stubs: 3.12 has Buffer
-        return await self.submit(data, check_bytes(view, self._limits), preset)
+        return await self.submit(data, check_bytes(view, self._limits), preset, tenant)
 
     def submit(
-        self, data: NDArray[np.uint8] | bytes, found: Format, preset: Preset
+        self, data: NDArray[np.uint8] | bytes, found: Format, preset: Preset, tenant: str
     ) -> asyncio.Future[Processed]:
         """`process` for bytes that were checked: in the queue, or Overloaded, when it returns."""
         self._check_load()
         view = memoryview(data).cast("B")  # type: ignore[arg-type] # numpy's stubs: 3.12 has Buffer
-        work = _Work(view, preset, found, asyncio.get_running_loop().create_future())
+        work = _Work(tenant, view, preset, found, asyncio.get_running_loop().create_future())
         self._held += 1
         self._queue.put_nowait(work)
         return work.answer
@@ -111,13 +105,12 @@ class Sandbox:
         await asyncio.gather(*self._slots, return_exceptions=True)
         while not self._queue.empty():
             self._finish(self._queue.get_nowait(), Overloaded("the sandbox is closing"))
-        await asyncio.gather(*(each.stop() for each in self._decoders))
-        await self._nursery.close()
+        await self._children.close()
 
     @property
     def ready(self) -> bool:
         """True unless it is closed, or no child can be started."""
-        return not self._closed and len(self._down) < len(self._decoders)
+        return not self._closed and self._children.ready
 
     @property
     def load(self) -> int:
@@ -136,17 +129,18 @@ class Sandbox:
 
     @property
     def pids(self) -> list[int]:
-        """Process ids of the children, for health checks and tests."""
-        return [each.pid for each in self._decoders]
+        """Process ids of the children, spares not included; for health checks and tests."""
+        return [each.pid for each in self._children.seated]
 
     @property
     def protections(self) -> Protections:
         """What keeps a child that is taken over from doing harm, by name."""
         return {
-            **self._decoders[0].protections,
-            "children": len(self._decoders),
+            **self._children.seated[0].protections,
+            "children": len(self._children.seated),
             "timeout_seconds": f"{self._settings.sandbox_timeout_seconds:g}",
             "recycled_after_images": self._settings.sandbox_recycle_after,
+            "refusals_overturned": self.refusals_overturned,
         }
 
     def _announce(self) -> None:
@@ -170,67 +164,91 @@ class Sandbox:
                 value=self._held,
             )
 
-    async def _run(self, slot: int) -> None:
-        """One child's life after another's, for ever."""
+    async def _run(self) -> None:
+        """Answer one image after another, for ever."""
         while True:
             work = await self._queue.get()
+            seat = None
             try:
-                await self._answer(slot, work)
+                seat = await self._answer(work)
             finally:
                 self._finish(work, Overloaded("the sandbox is closing"))
-            if self._decoders[slot].spent:
-                await self._replace(slot)
+            if seat:
+                await self._children.leave(seat, self._give_up)
 
-    async def _answer(self, slot: int, work: _Work) -> None:
-        lives = _LIVES
+    async def _answer(self, work: _Work) -> Seat | None:
+        """Settle one image; the seat of its last child, which is the caller's to give back."""
+        lives, seat = _LIVES, None
+        doubted: Exception | None = None
         while not work.answer.done():  # the caller may have left
-            if not self._decoders[slot].usable:
-                await self._replace(slot, work)  # it died, and not of this image
-                continue
+            if seat:
+                await self._children.leave(seat, partial(self._give_up, work))
+            seat = await self._seated(work, unused=doubted is not None)
+            if work.answer.done():
+                break
+            used = seat.decoder.served > 0
+            result = await self._tried(seat, work)
             lives -= 1
-            try:
-                result = await self._decoders[slot].process(work.data, work.preset, work.found)
-            except ProcessorError as error:
-                if not lives or not _killed(error):
-                    _settle(work, error)
-            except Exception as error:  # noqa: BLE001 - else a slot would be out of service
-                _log.exception("decoding failed for a reason of ours")
-                _settle(work, error)
-            else:
-                _settle(work, result)
+            if lives and _killed(result):
+                continue
+            if used and doubted is None and isinstance(result, Refused) and _is_doubtful(result):
+                doubted = result
+                seat.decoder.retire()
+                continue
+            if doubted is not None:
+                self._compare(doubted, result)
+            _settle(work, result)
+        return seat
+
+    async def _seated(self, work: _Work, *, unused: bool) -> Seat:
+        """A seat whose child may see the image."""
+        seat = self._children.choose(work.tenant, work.found, unused=unused)
+        failed = partial(self._give_up, work)
+        await self._children.fill(seat, work.tenant, work.found, unused=unused, failed=failed)
+        return seat
+
+    async def _tried(self, seat: Seat, work: _Work) -> Processed | Exception:
+        try:
+            return await seat.decoder.process(work.data, work.preset, work.found)
+        except ProcessorError as error:
+            return error
+        except Exception as error:  # noqa: BLE001 - else a slot would be out of service
+            _log.exception("decoding failed for a reason of ours")
+            return error
+
+    def _compare(self, doubted: Exception, result: Processed | Exception) -> None:
+        """Count a refusal that a new child does not repeat."""
+        if type(result) is type(doubted):
+            return
+        self.refusals_overturned += 1
+        said = repr(result) if isinstance(result, Exception) else "processed it"
+        _log.error("refusal overturned: a used child: %r, a new one: %s", doubted, said)
 
     def _finish(self, work: _Work, otherwise: ProcessorError) -> None:
         self._held -= 1
         _settle(work, otherwise)
 
-    async def _replace(self, slot: int, work: _Work | None = None) -> None:
-        """A new child in that slot, however long it takes; `work` does not wait for it."""
-        await self._decoders[slot].stop()
-        pause = _FIRST_PAUSE_SECONDS
-        while True:
-            try:
-                self._decoders[slot] = await Decoder.start(self._settings, self._nursery)
-            except (RuntimeError, OSError):
-                _log.exception("no new decoder; trying again in %.1f s", pause)
-                self._give_up_on(slot, work)
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
-            else:
-                self._down.discard(slot)
-                return
-
-    def _give_up_on(self, slot: int, work: _Work | None) -> None:
+    def _give_up(self, work: _Work | None = None) -> None:
+        """Refuse what would wait for a child that can't be started."""
         error = Overloaded("no decoder can be started")
         if work is not None:
             _settle(work, error)
-        self._down.add(slot)
         while not self.ready and not self._queue.empty():
             self._finish(self._queue.get_nowait(), error)
 
 
-def _killed(error: ProcessorError) -> bool:
+def _killed(result: Processed | Exception) -> bool:
     """Whether somebody else ended the child: the kernel for want of memory, an operator."""
-    return isinstance(error, DecoderCrashed) and error.value in _KILLED
+    return isinstance(result, DecoderCrashed) and result.value in _KILLED
+
+
+def _is_doubtful(refusal: Refused) -> bool:
+    """Whether a child that an image before has led astray may have made this up.
+
+    A time-out ends the child, so it can't befall a second image; to wait as long once more would
+    double what a slow file costs.
+    """
+    return not isinstance(refusal, DecoderTimeout)
 
 
 def _settle(work: _Work, result: Processed | Exception) -> None:

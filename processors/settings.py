@@ -139,7 +139,16 @@ class ProcessorSettings(BaseSettings):
         default=1_200_000_000, ge=600_000_000, description="address space of one child, in bytes"
     )
     sandbox_recycle_after: int = Field(
-        default=10_000, ge=1, description="images that a child processes before it is replaced"
+        default=500,
+        ge=1,
+        description="images of one tenant that a child processes before it is replaced",
+    )
+    sandbox_spares: int = Field(
+        default=2,
+        ge=0,
+        le=64,
+        description="children that are started ahead, for the next tenant or the next image that "
+        "needs a new one",
     )
     sandbox_require_seccomp: bool = Field(
         default=False,

@@ -68,7 +68,7 @@ class Worker:
         preset = await self._preset(job)
         attempt = await self._lake.committer.begin(job.tenant, job.image_id, _source(job))
         # Overloaded is raised here: nothing was written then.
-        processing = self._sandbox.submit(job.data, found, preset)
+        processing = self._sandbox.submit(job.data, found, preset, job.tenant)
         key = attempt.key("original", found.extension)
         # The original goes out while its pixels are worked on.
         original = asyncio.create_task(self._lake.committer.put(attempt, key, job.data))

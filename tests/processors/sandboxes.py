@@ -18,8 +18,8 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def fork_server(sandbox: Sandbox) -> int:
-    assert sandbox._nursery.pid is not None
-    return sandbox._nursery.pid
+    assert sandbox._children._nursery.pid is not None
+    return sandbox._children._nursery.pid
 
 
 def essence(processed: Processed) -> object:

@@ -14,6 +14,7 @@ import uvloop
 
 from processors import nursery
 from processors.errors import (
+    DecoderCrashed,
     NotAnImage,
     Overloaded,
     Refused,
@@ -142,14 +143,34 @@ async def test_the_fork_server_is_replaced_when_it_is_worn(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(nursery, "_CHILDREN_A_SERVER", 2)
-    sandbox = await start(sandbox_recycle_after=1)
-    servers = set()
-    for _ in range(6):
+    monkeypatch.setattr(nursery, "_AHEAD_CHILDREN", 1)
+    sandbox = await start(sandbox_recycle_after=1, sandbox_spares=0)
+    servers = {fork_server(sandbox)}
+    for done in range(1, 6):
+        pids = sandbox.pids
         assert (await sandbox.process(jpeg(), WEB)).facts.width == 640
+        await until(lambda pids=pids: sandbox.pids != pids)  # type: ignore[misc]
         servers.add(fork_server(sandbox))
-    assert len(servers) == 3
+        assert len(servers) == done // 2 + 1
     await sandbox.close()
     assert not any(psutil.pid_exists(pid) for pid in servers)
+
+
+async def test_the_fork_server_is_replaced_after_many_crashes(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nursery, "_CRASHES_A_SERVER", 1)
+    sandbox = await start(sandbox_spares=0)
+    before, victim = fork_server(sandbox), sandbox.pids[0]
+    os.kill(victim, signal.SIGSTOP)
+    image = asyncio.create_task(sandbox.process(jpeg(), WEB))
+    await until(lambda: sandbox.load == 1)
+    os.kill(victim, signal.SIGSEGV)
+    os.kill(victim, signal.SIGCONT)
+    with pytest.raises(DecoderCrashed):
+        await image
+    assert (await sandbox.process(jpeg(), WEB)).facts.width == 640
+    assert fork_server(sandbox) != before
 
 
 async def test_a_child_has_nothing_to_steal(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,7 +198,7 @@ from processors.settings import ProcessorSettings
 
 async def main():
     sandbox = await Sandbox.start(ProcessorSettings(sandbox_children=2))
-    print(*sandbox.pids, sandbox._nursery.pid, flush=True)
+    print(*sandbox.pids, sandbox._children._nursery.pid, flush=True)
     time.sleep(600)
 
 asyncio.run(main())

@@ -261,3 +261,13 @@ async def test_one_on_its_way_has_its_place_but_not_for_ever(
     await until(lambda: small.spare)
     assert (await first).status_code in {200, 201}
     assert alone.app.state.door.admission.expected == 0
+
+
+async def test_each_tenant_has_a_child_of_its_own(site: Site, small: Sandbox, node: Node) -> None:
+    here = beside(site, small, node)
+    pids: list[int] = []
+    for tenant in ("acme", "acme", "harbour"):
+        answer = await here.upload(png(seed=len(pids) + 90), headers=here.key(tenant))
+        assert answer.status_code == 201
+        pids += small.pids
+    assert pids[0] == pids[1] != pids[2]

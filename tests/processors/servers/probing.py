@@ -30,6 +30,8 @@ _CLONE = {"x86_64": 56, "aarch64": 220}
 _THREAD_ELSEWHERE = 0x3D0F00 | 0x40000000
 _MAPS, _MEMORY = "/proc/self/maps", "/proc/self/mem"
 _files: list[int] = []
+SHARED_TOO: list[bytes] = []
+"""Names of mapped files that are searched, though the child may only read them."""
 
 
 def look_around(data: bytes, preset: Preset, limits: Limits) -> Processed:
@@ -98,7 +100,12 @@ def _regions(maps: int) -> list[tuple[int, int]]:
     while more := os.pread(maps, _CHUNK, len(text)):
         text += more
     lines = [line.split() for line in text.decode().splitlines()]
-    writable = [line[0].split("-") for line in lines if "w" in line[1]]
+    shared = [os.fsdecode(name) for name in SHARED_TOO]
+    writable = [
+        line[0].split("-")
+        for line in lines
+        if "w" in line[1] or any(name in "".join(line[5:]) for name in shared)
+    ]
     return [(int(start, 16), int(end, 16)) for start, end in writable]
 
 

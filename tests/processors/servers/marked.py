@@ -1,0 +1,29 @@
+"""A fork server whose children process images, and say which marks their memory holds.
+
+The answer is in `icc_name`: "marked" if any byte that the child can read or write holds the mark,
+else "clean". `judged` stands between an image and its answer.
+"""
+
+import os
+from dataclasses import replace
+
+from processors import child, fork_server
+from processors.damage import judged
+from processors.job import Processed
+from processors.settings import Limits
+from tests.processors.servers import probing
+
+
+def with_marks(processed: Processed, warnings: bytes, limits: Limits) -> Processed:
+    """In place of `judged`."""
+    found = "marked" if probing._in_memory(probing.PLANTED) else "clean"
+    processed = judged(processed, warnings, limits)
+    details = replace(processed.facts.details, icc_name=found)
+    return replace(processed, facts=replace(processed.facts, details=details))
+
+
+if __name__ == "__main__":
+    child.judged = with_marks  # type: ignore[attr-defined]
+    child.lock_down = probing.lock_down_with_a_way_to_look
+    probing.SHARED_TOO.append(os.fsencode("memfd:decoder-image"))
+    fork_server.main()
