@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import Self
 
 from processors.errors import Overloaded
+from serve_app.shares import Holder, Shares
 
 # A body that takes longer keeps no place of the sandbox: slow clients must not shut others out.
 _PATIENCE_SECONDS = 0.1
@@ -14,12 +15,20 @@ class Admission:
     """Counts what is under way in this process; memory stays bounded whatever clients do."""
 
     def __init__(self, max_uploads: int, max_bytes: int) -> None:
-        self._max_uploads = max_uploads
-        self._max_bytes = max_bytes
-        self.uploads = 0
-        self.bytes = 0
+        self._uploads = Shares(max_uploads)
+        self._bytes = Shares(max_bytes)
         # By the moment until when they are, the oldest first.
         self._expected: dict[Lease, float] = {}
+
+    @property
+    def uploads(self) -> int:
+        """Uploads under way."""
+        return self._uploads.held
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all uploads under way that have arrived."""
+        return self._bytes.held
 
     @property
     def expected(self) -> int:
@@ -29,22 +38,24 @@ class Admission:
             del self._expected[lease]
         return len(self._expected)
 
-    def enter(self) -> "Lease":
-        """A place for one upload; raises Overloaded."""
-        if self.uploads >= self._max_uploads:
-            raise Overloaded(
-                "too many uploads are under way", limit=self._max_uploads, value=self.uploads + 1
-            )
-        self.uploads += 1
-        return Lease(self)
+    def enter(self, tenant: str, key: str) -> "Lease":
+        """A place for one upload of that tenant by that key; raises Overloaded."""
+        holder = (tenant, key)
+        if full := self._uploads.room(holder, 1):
+            raise Overloaded("too many uploads are under way", limit=full[0], value=full[1])
+        self._uploads.add(holder, 1)
+        return Lease(self, holder)
 
-    def take(self, count: int) -> None:
+    def take(self, holder: Holder, count: int) -> None:
         """Room for so many bytes more; raises Overloaded."""
-        if self.bytes + count > self._max_bytes:
-            raise Overloaded(
-                "too many bytes are under way", limit=self._max_bytes, value=self.bytes + count
-            )
-        self.bytes += count
+        if full := self._bytes.room(holder, count):
+            raise Overloaded("too many bytes are under way", limit=full[0], value=full[1])
+        self._bytes.add(holder, count)
+
+    def leave(self, holder: Holder, count: int) -> None:
+        """Give one place and so many bytes back."""
+        self._uploads.add(holder, -1)
+        self._bytes.add(holder, -count)
 
     def expect(self, lease: "Lease") -> None:
         """Count an upload as `expected`, for a moment."""
@@ -58,8 +69,9 @@ class Admission:
 class Lease:
     """The place of one upload and its bytes; a context manager that gives both back."""
 
-    def __init__(self, admission: Admission) -> None:
+    def __init__(self, admission: Admission, holder: Holder) -> None:
         self._admission = admission
+        self._holder = holder
         self._bytes = 0
         self._open = True
         self.spills = False
@@ -68,7 +80,7 @@ class Lease:
     def hold(self, total: int) -> None:
         """Make room for `total` bytes of this upload; raises Overloaded."""
         if total > self._bytes:
-            self._admission.take(total - self._bytes)
+            self._admission.take(self._holder, total - self._bytes)
             self._bytes = total
 
     def expect(self) -> None:
@@ -84,8 +96,7 @@ class Lease:
         if self._open:
             self._open = False
             self.arrived()
-            self._admission.uploads -= 1
-            self._admission.bytes -= self._bytes
+            self._admission.leave(self._holder, self._bytes)
 
     def __enter__(self) -> Self:
         return self

@@ -65,7 +65,6 @@ async def read_body(
     Raises EmptyImage, TooManyBytes, MissingBody, MalformedMultipart, BodyTimeout,
     ChecksumMismatch, Overloaded, or Starlette's ClientDisconnect.
     """
-    lease.hold(upload.length or 0)
     image = _Image(upload.length or 0)
     form = None
     if upload.boundary is not None:
@@ -94,22 +93,54 @@ async def read_body(
 
 
 async def _chunks(receive: Receive, settings: ServeSettings) -> AsyncIterator[bytes]:
-    """The pieces of the body; raises BodyTimeout when it pauses or takes too long."""
-    now = asyncio.get_running_loop().time
-    deadline = now() + settings.body_total_seconds
+    """The pieces of the body; raises BodyTimeout when it pauses, is slow or takes too long."""
+    pace = _Pace(settings)
     more = True
     while more:
-        idle = now() + settings.body_idle_seconds
         try:
-            async with asyncio.timeout_at(min(idle, deadline)):
+            async with asyncio.timeout_at(pace.deadline()):
                 message = await receive()
         except TimeoutError:
-            late = now() >= deadline
-            limit = settings.body_total_seconds if late else settings.body_idle_seconds
-            what = "took too long" if late else "paused too long"
-            raise BodyTimeout(f"the body {what}", limit=limit) from None
+            raise pace.fault() from None
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         more = message.get("more_body", False)
         if chunk := message.get("body", b""):
+            pace.received += len(chunk)
             yield chunk
+
+
+class _Pace:
+    """The deadlines of one body: for the next piece, for the rate so far, and for all of it."""
+
+    def __init__(self, settings: ServeSettings) -> None:
+        self._settings = settings
+        self._now = asyncio.get_running_loop().time
+        self._began = self._now()
+        self.received = 0
+        """bytes so far"""
+
+    def deadline(self) -> float:
+        """When the next piece has to be here, on the event loop's clock."""
+        return min(self._now() + self._settings.body_idle_seconds, self._by_rate(), self._by_all())
+
+    def _by_rate(self) -> float:
+        # One pause is allowed before the rate counts: a slow start is no slow body.
+        start = self._settings.body_idle_seconds
+        return self._began + start + self.received / self._settings.body_min_rate
+
+    def _by_all(self) -> float:
+        return self._began + self._settings.body_total_seconds
+
+    def fault(self) -> BodyTimeout:
+        """What was too slow, once `deadline` has passed."""
+        now = self._now()
+        if now >= self._by_all():
+            return BodyTimeout("the body took too long", limit=self._settings.body_total_seconds)
+        if now >= self._by_rate():
+            return BodyTimeout(
+                "the body came too slowly, in bytes a second",
+                limit=self._settings.body_min_rate,
+                value=round(self.received / (now - self._began), 1),
+            )
+        return BodyTimeout("the body paused too long", limit=self._settings.body_idle_seconds)

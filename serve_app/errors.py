@@ -7,7 +7,7 @@ DoorError
   x UnsupportedMediaType    unsupported_media_type  value: the content type sent
   x UnsupportedContentEncoding  unsupported_content_encoding  value: the coding sent
   x MalformedMultipart      malformed_multipart
-  x BodyTimeout             body_timeout            limit: seconds
+  x BodyTimeout             body_timeout            limit: seconds, or bytes a second
   x AnswerTimeout           answer_timeout          limit: seconds
   x HeadersTooLarge         headers_too_large       limit, value: bytes
   x InvalidRequest          invalid_request
@@ -97,7 +97,7 @@ class MalformedMultipart(DoorError):
 
 
 class BodyTimeout(DoorError):
-    """The body paused, or took, longer than the limit in seconds."""
+    """The body paused or took longer than the limit in seconds, or came at less bytes a second."""
 
     code = "body_timeout"
 

@@ -29,6 +29,12 @@ class ServeSettings(BaseSettings):
     body_total_seconds: float = Field(
         default=300, gt=0, description="longest time that an upload's body may take, in seconds"
     )
+    body_min_rate: float = Field(
+        default=1_000,
+        gt=0,
+        description="slowest average of an upload's body, in bytes a second, once it has taken "
+        "as long as one silence may",
+    )
     answer_seconds: float = Field(
         default=50,
         gt=0,
@@ -36,12 +42,16 @@ class ServeSettings(BaseSettings):
         "then 503, the upload goes on, and a retry finds it done",
     )
     max_uploads: int = Field(
-        default=128, ge=1, description="uploads under way at once, in one process of the API"
+        default=128,
+        ge=1,
+        description="uploads under way at once, in one process of the API; while several tenants "
+        "or keys are active each may take half",
     )
     max_upload_bytes: int = Field(
         default=256_000_000,
         ge=1,
-        description="bytes of all uploads under way at once, in one process of the API",
+        description="bytes of all uploads under way at once, in one process of the API, as they "
+        "arrive; while several tenants or keys are active each may take half",
     )
     retention_days: int = Field(
         default=7, ge=1, le=365, description="images and rows older than this are hidden, then gone"

@@ -91,12 +91,12 @@ async def upload(
 async def store(door: Door, headers: Headers, preset: str | None, receive: Receive) -> Response:
     """Read one upload, process and commit it; raises whatever `serve_app.problems` answers.
 
-    Whether there is room is asked before who comes: a refusal must not wait for a database.
+    Only a key that is good gets a place. A known one is in memory; a look-up ends within a second.
     """
-    lease = door.admission.enter()
+    principal = await door.keys.holder(bearer(headers), WRITE)
+    lease = door.admission.enter(principal.tenant, principal.prefix)
     try:
         await door.places.expect(lease)
-        principal = await door.keys.holder(bearer(headers), WRITE)
         asked = UploadRequest.of(headers, preset, door.settings.max_bytes)
         if asked.preset is not None:
             await door.worker.presets.find(asked.preset)  # or its bytes need not come at all

@@ -191,16 +191,30 @@ async def test_a_node_on_its_own_asks_nobody(site: Site, small: Sandbox, node: N
     assert (await first).status_code == 201
 
 
-async def test_a_refusal_does_not_wait_for_the_accounts(site: Site, small: Sandbox) -> None:
+async def test_a_known_keys_refusal_does_not_wait_for_the_accounts(
+    site: Site, small: Sandbox
+) -> None:
     alone = beside(site, small, None)
     with stopped(small.pids[0]):
         first = asyncio.create_task(alone.upload(png(seed=15)))
         await until(lambda: not small.spare)
-        # A key that nobody has looked up yet.
-        key = site.key("acme")
         site.accounts.verify = None  # type: ignore[assignment,method-assign]
-        answer = await alone.upload(unread(), headers={**RAW, **key})  # type: ignore[arg-type]
+        answer = await alone.upload(unread(), headers=RAW)  # type: ignore[arg-type]
         assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
+    assert (await first).status_code == 201
+
+
+async def test_a_wrong_key_takes_no_place_and_hears_401_when_all_is_busy(
+    site: Site, small: Sandbox
+) -> None:
+    alone = beside(site, small, None)
+    with stopped(small.pids[0]):
+        first = asyncio.create_task(alone.upload(png(seed=16)))
+        await until(lambda: not small.spare)
+        for key in ("nonsense", f"pxl_{'0' * 12}_{'0' * 64}"):
+            answer = await alone.upload(png(), headers={"Authorization": f"Bearer {key}"})
+            assert answer.status_code == 401
+        assert alone.app.state.door.admission.uploads == 1
     assert (await first).status_code == 201
 
 

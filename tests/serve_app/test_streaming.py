@@ -100,6 +100,28 @@ async def test_a_silent_client_is_told_so(make_site: MakeSite, settings: ServeSe
     assert site.app.state.door.admission.uploads == 0
 
 
+async def test_a_body_below_the_lowest_rate_is_told_so(
+    make_site: MakeSite, settings: ServeSettings
+) -> None:
+    slow = {"body_idle_seconds": 0.1, "body_min_rate": 1e9}
+    site = await make_site(settings.model_copy(update=slow))
+    async with serving(site.app) as url:
+        reader, writer = await raw(url, site, 10_000, b"x")
+
+        async def trickle() -> None:
+            while True:
+                writer.write(b"x")
+                await asyncio.sleep(0.01)
+
+        trickling = asyncio.create_task(trickle())
+        answer = await reader.readuntil(b"}")
+        trickling.cancel()
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b'"limit":1000000000.0' in answer
+    assert b'"value":' in answer
+
+
 async def test_a_trickle_ends_too(make_site: MakeSite, settings: ServeSettings) -> None:
     site = await make_site(settings.model_copy(update={"body_total_seconds": 0.1}))
     async with serving(site.app) as url:
@@ -160,7 +182,11 @@ async def test_bytes_under_way_are_bounded(make_site: MakeSite, settings: ServeS
     site = await make_site(settings.model_copy(update=limits))
     admission = site.app.state.door.admission
     async with serving(site.app) as url, client(site, url) as web:
-        _, writer = await raw(url, site, 19_000, b"x")
+        _, idle = await raw(url, site, 19_000, b"x")
+        await until(lambda: admission.bytes == 1)
+        assert (await web.post("/v1/images", content=png(), headers=RAW)).status_code == 201
+        idle.close()
+        _, writer = await raw(url, site, 19_500, bytes(19_000))
         await until(lambda: admission.bytes >= 19_000)
         answer = await web.post("/v1/images", content=bytes(12_000), headers=RAW)
         assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
