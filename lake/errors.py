@@ -7,6 +7,7 @@ LakeError
       · ImageExpired           image_expired          past its retention
       · ImageNotFound          image_not_found
       · RefusedBefore          refused_before         this very Kafka message was refused
+      · UnstorableRow          unstorable_row         no row can say what the record says
       · InvalidCursor          invalid_cursor
   x Unavailable              ours; nothing is acknowledged, the caller may try again
       · StoreUnavailable       store_unavailable
@@ -97,6 +98,12 @@ class RefusedBefore(Verdict):
     """This very message was refused when it was read before, and stays so."""
 
     code = "refused_before"
+
+
+class UnstorableRow(Verdict):
+    """No row of the lake can hold what was found in this image, so it is not stored."""
+
+    code = "unstorable_row"
 
 
 class InvalidCursor(Verdict):

@@ -5,18 +5,25 @@ milliseconds after it, or when it ends. So a row waits for one PUT and 10 ms, ho
 """
 
 import asyncio
+import logging
 import uuid
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from typing import TypeVar
 
 from lake import layout
+from lake.errors import UnstorableRow
 from lake.journal_objects import FEW_ROWS, encode_records, encode_tombstone, extension_of
 from lake.object_store import ObjectStore
 from lake.schema import Tombstone
 from lake.tables import IMAGE_TABLE, Journaled, Table
+
+T = TypeVar("T", bound=Journaled)
+
+log = logging.getLogger(__name__)
 
 MAX_ROWS = 4096
 # Rows that are known to be durable, 250 bytes each: a client that sends the same images again
@@ -31,11 +38,14 @@ _PAUSE = 0.01
 _IN_FLIGHT = 8
 
 
+_Batch = list[tuple[Journaled, asyncio.Future[None]]]
+
+
 @dataclass(slots=True)
 class _Lane:
     """Rows of one home that wait for the next PUT, and the PUTs under way."""
 
-    waiting: list[tuple[Journaled, asyncio.Future[None]]] = field(default_factory=list)
+    waiting: _Batch = field(default_factory=list)
     puts: set[asyncio.Task[None]] = field(default_factory=set)
     begun: float = 0.0
     timer: asyncio.TimerHandle | None = None
@@ -51,7 +61,7 @@ class Journal:
         self._durable: OrderedDict[tuple[datetime, tuple[str, ...]], None] = OrderedDict()
 
     async def append(self, record: Journaled) -> None:
-        """Return when the row is durable; raises StoreUnavailable or StoreFull.
+        """Return when the row is durable; raises StoreUnavailable, StoreFull or UnstorableRow.
 
         After an error the row may be there all the same; append it again under any name.
         """
@@ -67,6 +77,20 @@ class Journal:
         self._durable[row] = None
         if len(self._durable) > _MAX_DURABLE:
             self._durable.popitem(last=False)
+
+    async def append_all(self, records: Sequence[T]) -> list[tuple[T, UnstorableRow]]:
+        """Append them together; returns those that no row can be made of.
+
+        Raises StoreUnavailable or StoreFull.
+        """
+        ends = await asyncio.gather(*map(self.append, records), return_exceptions=True)
+        bad = []
+        for record, end in zip(records, ends, strict=True):
+            if isinstance(end, UnstorableRow):
+                bad.append((record, end))
+            elif end is not None:
+                raise end
+        return bad
 
     async def append_tombstone(self, tombstone: Tombstone) -> None:
         """Return when the erasure is durable; raises StoreUnavailable or StoreFull."""
@@ -104,19 +128,40 @@ class Journal:
         if not batch:
             return
         try:
-            await self._put(home, [record for record, _ in batch])
+            body, batch = await self._encoded(batch)
+            if batch:
+                key = layout.journal_key(
+                    home, uuid.uuid4().hex, self._table.folders, extension_of(body)
+                )
+                await self._store.put(key, body)
         except Exception as error:  # noqa: BLE001  # each waiter raises it in its own task
             _settle([done for _, done in batch], error)
         else:
             _settle([done for _, done in batch], None)
 
-    async def _put(self, home: datetime, records: Sequence[Journaled]) -> None:
-        name, folders = uuid.uuid4().hex, self._table.folders
+    async def _encoded(self, batch: _Batch) -> tuple[bytes, _Batch]:
+        """These rows as an object, and those of them that it holds.
+
+        A row that no column holds fails alone: its caller is told, and the others go on.
+        """
+        try:
+            return await self._encode([record for record, _ in batch]), batch
+        except UnstorableRow:
+            good: _Batch = []
+            for record, done in batch:
+                try:
+                    await self._encode([record])
+                except UnstorableRow as error:
+                    log.exception("no row for %s", "/".join(record.row_name))
+                    _settle([done], error)
+                else:
+                    good.append((record, done))
+            return (await self._encode([record for record, _ in good]) if good else b""), good
+
+    async def _encode(self, records: Sequence[Journaled]) -> bytes:
         if len(records) < FEW_ROWS:  # less than a millisecond
-            body = encode_records(records, self._table)
-        else:
-            body = await asyncio.to_thread(encode_records, records, self._table)
-        await self._store.put(layout.journal_key(home, name, folders, extension_of(body)), body)
+            return encode_records(records, self._table)
+        return await asyncio.to_thread(encode_records, records, self._table)
 
 
 def _settle(waiters: Sequence[asyncio.Future[None]], error: Exception | None) -> None:

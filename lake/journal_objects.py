@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.ipc
 
-from lake.errors import UnreadableObject
+from lake.errors import UnreadableObject, UnstorableRow
 from lake.ids import first_of_each, parse_ids
 from lake.row_lines import read_lines, write_lines
 from lake.rows import conform, in_order
@@ -21,6 +21,8 @@ from lake.tables import IMAGE_TABLE, Journaled, Table
 # its compressor would cost more than it saves.
 FEW_ROWS = 64
 _LINE = b"{"
+# Of what a converter says of a value, which may quote it.
+_MAX_SAID = 200
 _ONE_THREAD = pyarrow.ipc.IpcReadOptions(use_threads=False)
 
 
@@ -57,9 +59,13 @@ class Decoded:
 
 
 def encode_records(records: Sequence[Journaled], of: Table = IMAGE_TABLE) -> bytes:
-    """One journal object with these rows; raises ValueError where the columns do not hold them."""
-    lines = write_lines(records, of) if len(records) < FEW_ROWS else None
-    return encode_rows(of.rows(records)) if lines is None else lines
+    """One journal object with these rows; raises UnstorableRow if the columns do not hold them."""
+    try:
+        lines = write_lines(records, of) if len(records) < FEW_ROWS else None
+        return encode_rows(of.rows(records)) if lines is None else lines
+    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+        said = str(error).split("\n", 1)[0][:_MAX_SAID]
+        raise UnstorableRow(f"no row holds this: {type(error).__name__}: {said}") from error
 
 
 def encode_rows(table: pa.Table) -> bytes:
@@ -97,7 +103,7 @@ def decode_journal(key: str, data: bytes, of: Table = IMAGE_TABLE) -> JournalRow
             found = tuple(Tombstone.model_validate(row) for row in table.to_pylist())
             return JournalRows(tombstones=found)
         parse_ids(table[of.id])
-        return JournalRows(images=conform(table, of))
+        return JournalRows(images=_without_holes(conform(table, of)))
     except (pa.ArrowException, ValueError, KeyError) as error:
         raise UnreadableObject(f"journal object {key}: {error}", value=key) from error
 
@@ -148,6 +154,14 @@ def _lines_into(decoded: Decoded, objects: Sequence[tuple[str, bytes]], of: Tabl
         half = len(objects) // 2
         _lines_into(decoded, objects[:half], of)
         _lines_into(decoded, objects[half:], of)
+
+
+def _without_holes(rows: pa.Table) -> pa.Table:
+    """The rows; raises ValueError for a null that no file of a chain can hold."""
+    for column, kind in zip(rows.columns, rows.schema, strict=True):
+        if column.null_count and not kind.nullable:
+            raise ValueError(f"{kind.name} is missing")
+    return rows
 
 
 def _rows_of_lines(data: bytes, of: Table) -> pa.Table:

@@ -20,7 +20,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from lake import layout
-from lake.errors import AlreadyExists, KeyMissing, LakeError, Mismatch, UnreadableObject
+from lake.errors import AlreadyExists, KeyMissing, Mismatch, UnreadableObject, UnstorableRow
 from lake.journal import Journal
 from lake.lake import Lake
 from lake.rows import decode_chain_file, encode_chain_file, erased_ids
@@ -38,7 +38,11 @@ _BATCH = 1024
 
 @dataclass(slots=True)
 class RebuildReport:
-    """What was done: rows taken out and put in, files written anew; `failed` are homes."""
+    """What was done: rows taken out and put in, files written anew; `failed` are homes.
+
+    `skipped`: records that can't be read, or that no row can be made of, by key; at most 1,000 of
+    a kind. Each stays as it is, and so does its row.
+    """
 
     homes: int = 0
     kept: int = 0
@@ -46,6 +50,7 @@ class RebuildReport:
     added: int = 0
     files: int = 0
     failed: int = 0
+    skipped: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -93,6 +98,9 @@ class Rebuilder:
                 truth = Truth(self._lake.store, table, self._settings, self._processes)
                 one = _TableRebuilder(self._lake, truth, report, everything=everything)
                 await one.run(scope, Path(scratch))
+                for key in truth.skipped:
+                    log.error("record %s can't be read, and is skipped", key)
+                report.skipped += truth.skipped
         return report
 
 
@@ -114,7 +122,7 @@ class _TableRebuilder:
             self._report.homes += 1
             try:
                 await self._rebuild(home, expected)
-            except LakeError:
+            except Exception:  # whatever is wrong with one home: the others go on
                 self._report.failed += 1
                 log.exception("home %s not rebuilt", layout.home_name(home))
 
@@ -207,11 +215,18 @@ class _TableRebuilder:
                 for r in records
                 if r is not None and not isinstance(r, UnreadableObject) and r.home == home
             ]
-            await asyncio.gather(*map(journal.append, mine))
-            added += len(mine)
+            bad = await journal.append_all(mine)
+            for record, error in bad:
+                self._skip(self._truth.key(record), error)
+            added += len(mine) - len(bad)
         if added:
             await self._keeper.sealer.seal_home(home)
         return added
+
+    def _skip(self, key: str, error: UnstorableRow) -> None:
+        if key not in self._report.skipped:
+            log.error("record %s is skipped: %s", key, error.message)
+            self._report.skipped.append(key)
 
     def _encoded(self, rows: pa.Table | None, erased: frozenset[str]) -> bytes:
         rows = self._table.columns.empty_table() if rows is None else rows

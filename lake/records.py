@@ -27,7 +27,9 @@ from lake.errors import (
     StoreFull,
     StoreUnavailable,
     UnreadableObject,
+    UnstorableRow,
 )
+from lake.fitting import mended, proven
 from lake.journal import Journal
 from lake.object_store import Buffer, ObjectStore
 from lake.schema import RECORD, ImageRecord, Named, RefusedName, Tombstone
@@ -111,14 +113,22 @@ class Committer:
     async def commit(self, attempt: Attempt, record: ImageRecord, objects: Objects) -> Commit:
         """Durable when it returns; see the top of this file.
 
-        Raises IdempotencyConflict, ImageErased, RefusedBefore (nothing of this attempt is left
-        then, nor where there was no room for the record), or Unavailable (the caller may try
-        again, as a new attempt).
+        Raises IdempotencyConflict, ImageErased, RefusedBefore, UnstorableRow (nothing of this
+        attempt is left then, nor where there was no room for the record), or Unavailable (the
+        caller may try again, as a new attempt).
         """
         await self._put_objects(attempt, objects)
         try:
-            commit = await self._decide(attempt, record)
-        except (IdempotencyConflict, ImageErased, ImageExpiring, RefusedBefore, _NoRoom):
+            # Before the record: what has one has to get its row.
+            commit = await self._decide(attempt, record, proven(record))
+        except (
+            IdempotencyConflict,
+            ImageErased,
+            ImageExpiring,
+            RefusedBefore,
+            UnstorableRow,
+            _NoRoom,
+        ):
             await self.discard(objects)
             raise
         if commit.outcome == "replayed":
@@ -143,11 +153,9 @@ class Committer:
             await self.discard(objects)
             raise failed[0]
 
-    async def _decide(self, attempt: Attempt, record: ImageRecord) -> Commit:
+    async def _decide(self, attempt: Attempt, record: ImageRecord, body: bytes) -> Commit:
         """Step 2: create the record, or learn which one is there."""
         key = layout.record_key(attempt.tenant, attempt.image_id)
-        body = record.model_dump_json().encode()
-
         unsure: list[StoreUnavailable] = []
 
         async def create() -> Commit:
@@ -211,6 +219,7 @@ class Committer:
 def parse_record(key: str, data: bytes) -> Named:
     """Content of a `record.json`; raises UnreadableObject."""
     try:
-        return RECORD.validate_json(data)
+        record = RECORD.validate_json(data)
     except ValueError as error:
         raise UnreadableObject(f"record {key}: {error}", value=key) from error
+    return mended(key, record) if isinstance(record, ImageRecord) else record

@@ -23,6 +23,7 @@ from lake.stored import Stored
 from lake.suspects import grouped
 from lake.tables import REJECTION_TABLE
 
+_NOW = "journaled now"
 _FOLDERS = REJECTION_TABLE.folders
 _COLUMNS = ["tenant", "rejection_id", "home"]
 # Records read at once.
@@ -136,8 +137,11 @@ class RejectionScan:
             with suppress(UnreadableObject):  # expired meanwhile, or named next time
                 there += [parse_rejected(_key(one), data)] if data is not None else []
         # Its consumer died before the row, and nobody read the message again; or a loss.
-        await asyncio.gather(*map(self._journal.append, there))
-        return [Fault(code, layout.rejection_key(r.rejection_id), "journaled now") for r in there]
+        bad = {one.rejection_id: error for one, error in await self._journal.append_all(there)}
+        return [
+            Fault(code, layout.rejection_key(r.rejection_id), str(bad.get(r.rejection_id, _NOW)))
+            for r in there
+        ]
 
 
 def _key(suspect: Suspect) -> str:

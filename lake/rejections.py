@@ -10,6 +10,7 @@ A message that is read again is refused again, and finds the record of the first
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -17,11 +18,12 @@ from lake import layout
 from lake.clock import StoreClock
 from lake.decision import decide
 from lake.errors import ImageExpiring, UnreadableObject
+from lake.fitting import misfits, proven
 from lake.journal import Journal
 from lake.object_store import ObjectStore
 from lake.records import EXPIRY_MARGIN, parse_record
 from lake.schema import ImageRecord, Reason, RefusedName, Tombstone
-from lake.tables import Rejected
+from lake.tables import REJECTION_TABLE, Rejected
 
 _MAX_CHARACTERS = 1000
 
@@ -53,9 +55,13 @@ class Refusal:
 
     @property
     def reason(self) -> Reason:
-        """Why, as it is stored: at most 1,000 characters a text."""
-        value = None if self.value is None else _text(self.value)
-        return Reason(code=self.code, detail=_text(self.detail), limit=self.limit, value=value)
+        """Why, as it is stored: at most 1,000 characters a text, each of which prints."""
+        return Reason(
+            code=_text(self.code),
+            detail=_text(self.detail),
+            limit=_number(self.limit),
+            value=None if self.value is None else _text(self.value),
+        )
 
 
 Settled = Rejected | ImageRecord | Tombstone
@@ -158,7 +164,7 @@ class Rejections:
     async def _decide(self, mine: Rejected) -> Rejected:
         """Step 2: create the record, or learn which one is there."""
         key = layout.rejection_key(mine.rejection_id)
-        body = mine.model_dump_json().encode()
+        body = proven(mine)
 
         async def create() -> Rejected:
             await self._store.create(key, body)
@@ -204,13 +210,30 @@ def _is_of(refusal: Refusal, record: ImageRecord) -> bool:
 
 
 def _text(fact: object) -> str:
-    # It may quote the message, lone surrogates and all.
-    return str(fact)[:_MAX_CHARACTERS].encode("utf-8", "backslashreplace").decode()
+    # It may quote the message: lone surrogates, terminal escapes and all.
+    try:
+        said = str(fact)[:_MAX_CHARACTERS]
+    except ValueError:  # a whole number of thousands of digits
+        said = "a number too long to write"
+    shown = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in said)
+    return "".join(shown)[:_MAX_CHARACTERS]
+
+
+def _number(limit: float | None) -> float | None:
+    """The limit as the column holds it; None for one that it does not."""
+    try:
+        said = None if limit is None else float(limit)
+    except OverflowError:
+        return None
+    return said if said is not None and math.isfinite(said) else None
 
 
 def parse_rejected(key: str, data: bytes) -> Rejected:
     """A rejection's record; raises UnreadableObject."""
     try:
-        return Rejected.model_validate_json(data)
+        found = Rejected.model_validate_json(data)
     except ValueError as error:
         raise UnreadableObject(f"rejection {key}: {error}", value=key) from error
+    if wrong := misfits(found, REJECTION_TABLE):
+        raise UnreadableObject(f"rejection {key}: no column holds its {wrong}", value=key)
+    return found

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -29,23 +29,47 @@ ROW_GROUP = 131_072
 _SLICE = 16_384
 
 
+Row = dict[str, Any]
+# Pydantic's, Arrow's and the calendar's ways to say so.
+_NO_RECORD = (ValueError, TypeError, OverflowError)
+
+
 def to_table(records: Iterable[ImageRecord]) -> pa.Table:
     """Records as rows of `IMAGES`."""
     return IMAGE_TABLE.rows(records)
 
 
 def to_records(table: pa.Table) -> list[ImageRecord]:
-    """Rows of `IMAGES` as records; what an old row does not have is as the field's default."""
-    return [
-        ImageRecord.model_validate(
-            {
-                **_values(row),
-                "metadata": dict(row["metadata"] or ()),
-                "renditions": [_values(rendition) for rendition in row["renditions"]],
-            }
-        )
-        for row in table.select(IMAGES.names).to_pylist()
-    ]
+    """Rows of `IMAGES` as records; what an old row does not have is as the field's default.
+
+    A row that is no record (of a newer version, say) is left out and named in the log.
+    """
+    columns = table.select(IMAGES.names)
+    try:
+        rows: Iterable[Row] = columns.to_pylist()
+        return [_to_record(row) for row in rows]
+    except _NO_RECORD:
+        each = (_one_record(columns.slice(n, 1)) for n in range(len(columns)))
+        return [record for record in each if record is not None]
+
+
+def _one_record(row: pa.Table) -> ImageRecord | None:
+    try:
+        return _to_record(row.to_pylist()[0])
+    except _NO_RECORD as error:
+        said = " ".join(str(error).split())
+        log.error("row %s is no record: %s", row["image_id"][0], said)  # noqa: TRY400 - one line
+        return None
+
+
+def _to_record(row: Row) -> ImageRecord:
+    return ImageRecord.model_validate(
+        {
+            **_values(row),
+            "metadata": dict(row["metadata"] or ()),
+            "renditions": [_values(rendition) for rendition in row["renditions"]],
+        }
+    )
 
 
 def _values(row: Mapping[str, object]) -> dict[str, object]:

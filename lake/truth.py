@@ -1,7 +1,7 @@
 """Which rows a table should have: what its records say, read anew."""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -30,6 +30,7 @@ Expected = dict[Name, Fact | None]
 Found = Journaled | UnreadableObject | None
 """a record as it is now: None when it is of no row (erased, refused)"""
 
+_MOST_SKIPPED = 1000
 _NO_FACT: Fact = "", None
 
 
@@ -41,6 +42,8 @@ class Truth:
     table: Table
     settings: LakeSettings
     processes: int | None = None
+    skipped: list[str] = field(default_factory=list)
+    """keys of records that can't be read, which have no say: at most 1,000, after `homes`"""
 
     async def homes(self, scope: Scope, scratch: Path) -> AsyncIterator[tuple[datetime, Expected]]:
         """Every home that has records, in order of time; `scratch` is a folder of its own.
@@ -57,6 +60,9 @@ class Truth:
                 await RejectionScan(self.store, scope, folder).scan_records(evidence)
         ledger = Ledger(folder)
         try:
+            for code, _, first in ledger.faults(_MOST_SKIPPED):
+                if code == "unreadable":
+                    self.skipped.extend(key for key, _ in first)
             for home, rows in ledger.records_by_home(scope):
                 yield home, {(t, i): None if dead else (a, c) for t, i, a, c, dead in rows}
         finally:
@@ -78,6 +84,11 @@ class Truth:
         if isinstance(record, ImageRecord):
             return record.tenant, record.image_id
         return None if record is None else (record.tenant, record.rejection_id)
+
+    def key(self, record: Journaled) -> str:
+        """Of its object in the store."""
+        row_id = record.image_id if isinstance(record, ImageRecord) else record.rejection_id
+        return self._key(record.tenant, row_id)
 
     def fact(self, record: Journaled) -> Fact:
         """What a row must have of its record."""

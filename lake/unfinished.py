@@ -42,15 +42,15 @@ class Unfinished:
     async def finish(self, records: Sequence[ImageRecord]) -> frozenset[str]:
         """Journal the rows of images that lack them; returns ids that lacked them before, too.
 
-        Raises StoreUnavailable or StoreFull.
+        So do those that no row can be made of. Raises StoreUnavailable or StoreFull.
         """
         before: set[str] = set()
         for start in range(0, len(records), _AT_ONCE):
             some = records[start : start + _AT_ONCE]
             marked = await asyncio.gather(*map(self._mark, some))
             before |= {r.image_id for r, known in zip(some, marked, strict=True) if known}
-        await asyncio.gather(*map(self._journal.append, records))
-        return frozenset(before)
+        bad = await self._journal.append_all(records)
+        return frozenset(before | {record.image_id for record, _ in bad})
 
     async def clear(self) -> None:
         """Forget images that have their row now, and those that expired."""

@@ -8,6 +8,8 @@ _LARGE_BYTES = 16
 MAX_BOXES = 10_000
 # Within av1C: two bytes of version and profile, then these flags.
 _AV1C_FLAGS_AT, _HIGH_BIT_DEPTH, _TWELVE_BIT = 2, 0x40, 0x20
+MAX_DURATION_MS = 2**63 - 1
+"""What the lake's column holds; the field in a file holds a thousand times as much."""
 _UNKNOWN_DURATION = {0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF}
 
 
@@ -21,7 +23,10 @@ def avif_depth(data: bytes) -> int:
 
 
 def duration_ms(data: bytes) -> int | None:
-    """How long the first track of a sequence runs, by its media header; None if none says so."""
+    """How long the first track of a sequence runs, by its media header.
+
+    None if none says so, or if it says more than `MAX_DURATION_MS`.
+    """
     for start, end in _within(data, b"moov", b"trak", b"mdia", b"mdhd"):
         body = data[start:end]
         wide = body[:1] == b"\1"
@@ -29,7 +34,8 @@ def duration_ms(data: bytes) -> int | None:
         scale = int.from_bytes(body[scale_at : scale_at + 4], "big")
         ticks = int.from_bytes(body[scale_at + 4 : scale_at + 4 + size], "big")
         if scale and ticks not in _UNKNOWN_DURATION:
-            return round(1000 * ticks / scale)
+            found = round(1000 * ticks / scale)
+            return found if found <= MAX_DURATION_MS else None
     return None
 
 

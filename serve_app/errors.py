@@ -214,6 +214,7 @@ PROBLEMS: Mapping[str, Problem] = {
     "decoder_crashed": Problem(422, "The image crashed its decoder"),
     "decoder_timeout": Problem(422, "The image took too long to decode"),
     "decoder_memory": Problem(422, "The image takes too much memory to decode"),
+    "unstorable_row": Problem(422, "No row can hold what the image says"),
     # presets
     "preset_not_found": Problem(404, "There is no such preset"),
     "preset_built_in": Problem(409, "A built-in preset can't be overwritten"),

@@ -58,8 +58,11 @@ def rebuild(
             f"{report.homes} windows: {report.kept} rows as they should be, {report.removed} "
             f"taken out, {report.added} put in, {report.files} files written anew"
         )
+    for key in report.skipped:
+        output.note(f"pixlake: skipped {key}: no row can be made of this record")
     if report.failed:
         output.note(f"pixlake: {report.failed} windows failed; run it again")
+    if report.failed or report.skipped:
         raise typer.Exit(REFUSED)
 
 
