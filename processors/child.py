@@ -41,9 +41,7 @@ def serve(parent: socket.socket, memory: mmap, start: Start) -> None:
     try:
         while True:
             request = Request.model_validate_json(_receive_header(parent))
-            preset = _preset_of(request.preset)
-            # No name holds the file while the next one is awaited, so its memory is cleared.
-            if not _answer(parent, memory[: request.size], preset, start):
+            if not _answer(parent, memory, request, start):
                 return
     except EOFError:
         return
@@ -117,28 +115,30 @@ def _limit(what: int, value: int) -> None:
     resource.setrlimit(what, (value, value))
 
 
-def _answer(parent: socket.socket, data: bytes, preset: Preset, start: Start) -> bool:
+def _answer(parent: socket.socket, memory: mmap, request: Request, start: Start) -> bool:
     """False if this process should not take another image."""
+    # No name holds the file while the next one is awaited, so its memory is cleared.
+    data = memory[: request.size]
     try:
-        processed = process(data, preset, start.limits)
+        processed = process(data, _preset_of(request.preset), start.limits)
         processed = judged(processed, os.pread(_STDERR, _WARNINGS_READ, 0), start.limits)
     except Refused as error:
-        parent.sendall(framed(refusal_of(error)))
+        parent.sendall(framed(refusal_of(error, request.nonce)))
     except MemoryError:
         # What was freed on the way is in pieces; a fresh child does better with the next image.
         limit = start.memory_bytes
         starved = DecoderMemory(f"more than {limit} bytes of address space", limit=limit)
-        parent.sendall(framed(refusal_of(starved)))
+        parent.sendall(framed(refusal_of(starved, request.nonce)))
         return False
     else:
-        _send(parent, processed)
+        _send(parent, processed, request.nonce)
     return True
 
 
-def _send(parent: socket.socket, processed: Processed) -> None:
+def _send(parent: socket.socket, processed: Processed, nonce: str) -> None:
     # At once: every piece on its own would wake the parent again.
     blobs = (rendition.data for rendition in processed.renditions)
-    parent.sendall(b"".join((framed(answer_of(processed)), *blobs)))
+    parent.sendall(b"".join((framed(answer_of(processed, nonce)), *blobs)))
 
 
 # A deployment has a handful, and one image after another uses the same.

@@ -4,9 +4,11 @@ import asyncio
 import contextlib
 import logging
 import os
+import secrets
 import signal
 import socket
 
+from processors.claims import check_answer, processed_of
 from processors.errors import DecoderCrashed, DecoderMemory, DecoderTimeout, Refused
 from processors.formats import Format
 from processors.job import Processed
@@ -21,11 +23,9 @@ from processors.protocol import (
     BrokenProtocol,
     Protections,
     Refusal,
-    check_answer,
     error_of,
     parse_ready,
     parse_reply,
-    processed_of,
     request_of,
 )
 from processors.settings import ProcessorSettings
@@ -219,8 +219,11 @@ class Decoder:
         self, data: memoryview, preset: Preset, found: Format
     ) -> Processed | Refused:
         await self._share(data)
-        await self._send(request_of(data.nbytes, preset))
+        nonce = secrets.token_hex(8)
+        await self._send(request_of(data.nbytes, preset, nonce))
         reply = parse_reply(await self._receive_header())
+        if reply.nonce != nonce:
+            raise BrokenProtocol("an answer to something else")
         if isinstance(reply, Refusal):
             result: Processed | Refused = error_of(reply)
         else:
@@ -251,7 +254,7 @@ class Decoder:
         self._dirty_bytes = 0
 
     async def _receive_result(self, answer: Answer, preset: Preset, found: Format) -> Processed:
-        check_answer(answer, preset, self._limits)
+        check_answer(answer, preset, self._limits, self._settings.sandbox_memory_bytes)
         blobs = [await self._incoming.take(made.size) for made in answer.renditions]
         return processed_of(answer, found, blobs)
 
@@ -268,7 +271,7 @@ class Decoder:
         (length,) = LENGTH.unpack(await self._incoming.take(LENGTH.size))
         if length > MAX_HEADER_BYTES:
             raise BrokenProtocol(f"a header of {length} bytes")
-        return await self._incoming.take(length)
+        return bytes(await self._incoming.take(length))
 
     async def _receive_number(self) -> int:
         (number,) = NUMBER.unpack(await receive(self._lines.life, NUMBER.size))

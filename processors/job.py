@@ -11,21 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from processors.bmff import MAX_DURATION_MS
 from processors.colour import MAX_ICC_NAME
 from processors.exif import NOTHING, Exif
 from processors.faces import MAX_FACES
-from processors.foreign_text import CodeText
+from processors.foreign_text import CodeText, Name
 from processors.header import Space
 from processors.preset import Preset, PresetName
 
 Door = Literal["api", "kafka"]
 Color = Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Milliseconds = Annotated[float, Field(ge=0)]
+# A day: no image may take so long, and no sum of them leaves what a double says exactly.
+Milliseconds = Annotated[float, Field(ge=0, le=86_400_000)]
 CodeKind = Literal["qr", "ean_13", "ean_8", "upc_a", "upc_e"]
 MAX_SWATCHES = 5
 MAX_CODES = 8
 """So many are kept of one image."""
+
+Blob = bytes | bytearray
+"""An encoded image; nobody changes it, and a large one is not copied for that to be certain."""
 
 Bytes = NDArray[np.uint8]
 """Image bytes, one dimension: Ray hands such arrays between processes without a copy."""
@@ -129,8 +134,8 @@ class Details:
 
     bit_depth: Annotated[int, Field(ge=1, le=64)]
     space: Space
-    icc_name: Annotated[str, Field(max_length=MAX_ICC_NAME)] | None
-    duration_ms: Annotated[int, Field(ge=0)] | None
+    icc_name: Annotated[Name, Field(max_length=MAX_ICC_NAME)] | None
+    duration_ms: Annotated[int, Field(ge=0, le=MAX_DURATION_MS)] | None
     damaged: bool = False
 
 
@@ -173,7 +178,8 @@ class Measures:
     `codes`, `faces`: None if they were not looked for.
     """
 
-    sharpness: Annotated[float, Field(ge=0)]
+    # The Laplacian of 8 bits is at most 4 x 255 off 0.
+    sharpness: Annotated[float, Field(ge=0, le=1020**2)]
     brightness: Annotated[float, Field(ge=0, le=255)]
     contrast: Annotated[float, Field(ge=0, le=127.5)]
     entropy: Annotated[float, Field(ge=0, le=8)]
@@ -209,7 +215,7 @@ class Rendition:
     extension: str
     width: int
     height: int
-    data: bytes
+    data: Blob
 
 
 @dataclass(frozen=True, slots=True)

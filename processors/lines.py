@@ -13,12 +13,15 @@ from dataclasses import dataclass
 from mmap import mmap
 from typing import IO
 
+from processors.job import Blob
 from processors.nursery import Nursery
 from processors.protocol import Start
 from processors.settings import ProcessorSettings
 
 # A header and the rendition of a small photograph; a socket holds little more.
 _AHEAD_BYTES = 128 * 1024
+# A large result, a piece at a time.
+_AT_ONCE_BYTES = 1 << 20
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
 
@@ -90,16 +93,29 @@ class Incoming:
         """Bytes that have come and that nobody asked for."""
         return len(self._ahead)
 
-    async def take(self, size: int) -> bytes:
-        """Exactly so many bytes; raises EOFError."""
+    async def take(self, size: int) -> Blob:
+        """Exactly so many bytes, which take memory as they come; raises EOFError."""
         if len(self._ahead) < size <= _AHEAD_BYTES:
             await self._read_ahead(size)
         if len(self._ahead) >= size:
             taken, self._ahead = self._ahead[:size], self._ahead[size:]
             return taken
-        # A large one at once into its own memory.
-        ahead, self._ahead = self._ahead, b""
-        return ahead + bytes(await receive(self._line, size - len(ahead)))
+        large = bytearray(self._ahead)
+        self._ahead = b""
+        await self._read_into(large, size)
+        return large
+
+    async def _read_into(self, taken: bytearray, size: int) -> None:
+        """Read on until there are so many."""
+        loop = asyncio.get_running_loop()
+        while len(taken) < size:
+            more = await loop.sock_recv(self._line, min(_AT_ONCE_BYTES, size - len(taken)))
+            if not more:
+                raise EOFError
+            taken += more
+            # A child that writes as fast as this reads would leave no turn to anybody else, the
+            # time limit included.
+            await asyncio.sleep(0)
 
     async def _read_ahead(self, size: int) -> None:
         loop = asyncio.get_running_loop()
@@ -110,14 +126,13 @@ class Incoming:
             self._ahead += more
 
 
-async def receive(line: socket.socket, size: int) -> bytearray:
-    """Exactly so many bytes; raises EOFError."""
+async def receive(line: socket.socket, size: int) -> bytes:
+    """Exactly so many bytes, a few; raises EOFError."""
     loop = asyncio.get_running_loop()
-    data = bytearray(size)
-    view = memoryview(data)
-    while view:
-        count = await loop.sock_recv_into(line, view)
-        if count == 0:
+    data = b""
+    while len(data) < size:
+        more = await loop.sock_recv(line, size - len(data))
+        if not more:
             raise EOFError
-        view = view[count:]
+        data += more
     return data

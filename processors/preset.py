@@ -53,6 +53,12 @@ class RenditionSpec(BaseModel):
             return self.alpha_format or "webp" if has_alpha else "jpeg"
         return self.alpha_format or self.format if has_alpha else self.format
 
+    def size_after(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height that an image of that size comes out with."""
+        for operation in self.operations:
+            width, height = operation.size_after(width, height)
+        return width, height
+
     @property
     def outputs(self) -> set[OutputFormat]:
         """All that it may be encoded in."""

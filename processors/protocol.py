@@ -12,10 +12,16 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from processors import errors
-from processors.codec import OUTPUTS, OutputFormat
+from processors.codec import OutputFormat
 from processors.exif import Exif
-from processors.formats import Format
-from processors.job import Details, Facts, Measures, Processed, Rendition, Timings
+from processors.foreign_text import Name, printable
+from processors.job import (
+    Details,
+    Measures,
+    Milliseconds,
+    Processed,
+    Timings,
+)
 from processors.preset import MAX_RENDITIONS, Preset
 from processors.settings import Limits
 
@@ -29,9 +35,15 @@ MAX_HEADER_BYTES = 65_536
 """A reply about 16 renditions has 4 KB; eight codes of 1,000 characters add at most 32."""
 
 _MAX_MESSAGE = 300
-# An encoder adds to the pixels at most its own headers.
-_ENCODED_OVERHEAD = 65_536
-_BYTES_A_PIXEL = 8  # 16 bits, with alpha
+_MAX_VALUE = 64
+Side = Annotated[int, Field(ge=1, le=65_535)]
+"""A width or a height; no limit may be set higher."""
+_MAX_INT, _MAX_FLOAT = 2**63 - 1, 1e300
+Number = (
+    Annotated[int, Field(ge=-_MAX_INT, le=_MAX_INT)]
+    | Annotated[float, Field(ge=-_MAX_FLOAT, le=_MAX_FLOAT)]
+)
+"""A limit, or what was measured against it."""
 
 
 class BrokenProtocol(Exception):
@@ -71,6 +83,8 @@ class Request(_Message):
     kind: Literal["request"] = "request"
     size: int
     preset: str
+    nonce: str
+    """has to come back with the answer: what was said before it is the answer to something else"""
 
 
 class Made(_Message):
@@ -78,24 +92,28 @@ class Made(_Message):
 
     name: str = Field(max_length=64)
     format: OutputFormat
-    width: int = Field(ge=1, le=65_535)
-    height: int = Field(ge=1, le=65_535)
-    size: int = Field(ge=1)
+    width: Side
+    height: Side
+    size: int = Field(ge=1, lt=2**32)
+
+
+Nonce = Annotated[str, Field(max_length=32)]
 
 
 class Answer(_Message):
     """The image is processed."""
 
     kind: Literal["answer"] = "answer"
-    width: int = Field(ge=1)
-    height: int = Field(ge=1)
+    nonce: Nonce
+    width: Side
+    height: Side
     orientation: int = Field(ge=1, le=8)
-    frames: int = Field(ge=1)
+    frames: int = Field(ge=1, le=1_000_000_000)
     has_alpha: bool
     details: Details
     exif: Exif
     measures: Measures
-    process_ms: float = Field(ge=0)
+    process_ms: Milliseconds
     timings: Timings
     renditions: Annotated[tuple[Made, ...], Field(strict=False)] = Field(max_length=MAX_RENDITIONS)
 
@@ -104,10 +122,11 @@ class Refusal(_Message):
     """The image is refused, by the code of `processors.errors`."""
 
     kind: Literal["refusal"] = "refusal"
+    nonce: Nonce
     code: str = Field(max_length=64)
     message: str = Field(max_length=_MAX_MESSAGE)
-    limit: int | float | None = None
-    value: int | float | Annotated[str, Field(max_length=64)] | None = None
+    limit: Number | None = None
+    value: Number | Annotated[Name, Field(max_length=_MAX_VALUE)] | None = None
 
 
 Reply = Answer | Refusal
@@ -142,9 +161,9 @@ def framed(message: BaseModel) -> bytes:
     return LENGTH.pack(len(text)) + text
 
 
-def request_of(size: int, preset: Preset) -> bytes:
+def request_of(size: int, preset: Preset, nonce: str) -> bytes:
     """A request, ready to send."""
-    return framed(Request(size=size, preset=_preset_text(preset)))
+    return framed(Request(size=size, preset=_preset_text(preset), nonce=nonce))
 
 
 # A deployment has a handful, and one image after another uses the same.
@@ -167,10 +186,11 @@ def parse_ready(text: bytes) -> Ready:
         raise BrokenProtocol("the child did not report ready") from error
 
 
-def answer_of(processed: Processed) -> Answer:
+def answer_of(processed: Processed, nonce: str) -> Answer:
     """What is said of a result; its bytes follow separately."""
     facts = processed.facts
     return Answer(
+        nonce=nonce,
         width=facts.width,
         height=facts.height,
         orientation=facts.orientation,
@@ -196,11 +216,24 @@ def answer_of(processed: Processed) -> Answer:
     )
 
 
-def refusal_of(error: errors.Refused) -> Refusal:
+def refusal_of(error: errors.Refused, nonce: str) -> Refusal:
     """What is said of a refusal."""
+    value = error.value
     return Refusal(
-        code=error.code, message=str(error)[:_MAX_MESSAGE], limit=error.limit, value=error.value
+        nonce=nonce,
+        code=error.code,
+        message=str(error)[:_MAX_MESSAGE],
+        limit=_number(error.limit),
+        value=(printable(value, _MAX_VALUE) or None) if isinstance(value, str) else _number(value),
     )
+
+
+def _number(number: float | None) -> float | None:
+    """The number as it may be said; None for one that is too large."""
+    if number is None or abs(number) > _MAX_FLOAT:
+        return None
+    # A header of 2^31 x 2^31 pixels and 2^32 frames makes a product of 94 bits.
+    return number if abs(number) <= _MAX_INT else float(number)
 
 
 def error_of(refusal: Refusal) -> errors.Refused:
@@ -211,54 +244,3 @@ def error_of(refusal: Refusal) -> errors.Refused:
     # It ends in logs and headers, and may come from a child that is not ours any more.
     message = "".join(each for each in refusal.message if each.isprintable())
     return kind(message, limit=refusal.limit, value=refusal.value)
-
-
-def check_answer(answer: Answer, preset: Preset, limits: Limits) -> None:
-    """Raises BrokenProtocol unless the request can have led to this, so that sizes are safe."""
-    pixels = answer.width * answer.height * answer.frames
-    if max(answer.width, answer.height) > limits.max_side or pixels > limits.max_pixels:
-        raise BrokenProtocol("an image beyond the limits")
-    if len(answer.renditions) != len(preset.renditions):
-        raise BrokenProtocol("another number of renditions than asked for")
-    for made, spec in zip(answer.renditions, preset.renditions, strict=True):
-        if made.name != spec.name or made.format not in spec.outputs:
-            raise BrokenProtocol("another rendition than asked for")
-        if made.size > made.width * made.height * _BYTES_A_PIXEL + _ENCODED_OVERHEAD:
-            raise BrokenProtocol("a rendition larger than its pixels")
-
-
-def processed_of(answer: Answer, found: Format, blobs: list[bytes]) -> Processed:
-    """The result, from an answer that was checked and the bytes that followed it."""
-    return Processed(
-        facts=Facts(
-            format=found.name,
-            content_type=found.content_type,
-            extension=found.extension,
-            width=answer.width,
-            height=answer.height,
-            orientation=answer.orientation,
-            frames=answer.frames,
-            has_alpha=answer.has_alpha,
-            details=answer.details,
-            exif=answer.exif,
-        ),
-        measures=answer.measures,
-        renditions=tuple(
-            _rendition(made, data) for made, data in zip(answer.renditions, blobs, strict=True)
-        ),
-        process_ms=answer.process_ms,
-        timings=answer.timings,
-    )
-
-
-def _rendition(made: Made, data: bytes) -> Rendition:
-    output = OUTPUTS[made.format]
-    return Rendition(
-        name=made.name,
-        format=output.name,
-        content_type=output.content_type,
-        extension=output.extension,
-        width=made.width,
-        height=made.height,
-        data=data,
-    )

@@ -8,17 +8,19 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["processors"]):
+    from processors.claims import check_answer
     from processors.errors import Refused
     from processors.formats import check_bytes
     from processors.header_readers import read_header
     from processors.pipeline import process
     from processors.preset import WEB
-    from processors.protocol import Answer, answer_of, check_answer, message_of, parse_reply
+    from processors.protocol import Answer, answer_of, message_of, parse_reply
     from processors.settings import Limits
     from processors.warm_up import warm_up
 
 # Small, or the fuzzer spends its time on pixels.
 LIMITS = Limits(max_pixels=250_000, max_metadata_bytes=100_000, codes=True)
+MEMORY = 1_200_000_000
 
 
 def header(data: bytes) -> None:
@@ -39,9 +41,9 @@ def pipeline(data: bytes) -> None:
     except Refused:
         return
     assert all(each.data for each in made.renditions)
-    answer = parse_reply(message_of(answer_of(made)))
+    answer = parse_reply(message_of(answer_of(made, "")))
     assert isinstance(answer, Answer)
-    check_answer(answer, WEB, LIMITS)
+    check_answer(answer, WEB, LIMITS, MEMORY)
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ async def _compared(chosen: list[Case]) -> list[Compared]:
 
 def _pairs(case: Case, processed: Processed) -> list[Compared]:
     reference = upright_srgb(case.data)
-    by_name = {each.name: each.data for each in processed.renditions}
+    by_name = {each.name: bytes(each.data) for each in processed.renditions}
     found = []
     for spec in WEB.renditions:
         web, kind = _read(by_name[spec.name])

@@ -1,7 +1,10 @@
 """Files that are made to break decoders, built here so that none lies in the repository."""
 
+import io
 import struct
 import zlib
+
+from PIL import Image
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -46,6 +49,19 @@ def animated_png() -> bytes:
         + chunk(b"tEXt", b"Comment\0hello")
         + chunk(b"IEND")
     )
+
+
+def avif_of_ticks(ticks: int) -> bytes:
+    """A good AVIF of two frames that says to run for so many ticks, each a second."""
+    out = io.BytesIO()
+    frames = [Image.new("RGB", (20, 10), (shade, 0, 0)) for shade in (0, 200)]
+    frames[0].save(out, "AVIF", save_all=True, append_images=frames[1:], duration=100)
+    data = bytearray(out.getvalue())
+    # Version 1 of the box: two times of 8 bytes, then the scale and the ticks.
+    body = data.index(b"mdhd") + 4
+    assert data[body] == 1
+    struct.pack_into(">IQ", data, body + 20, 1, ticks)
+    return bytes(data)
 
 
 def blank_webp(width: int, height: int) -> bytes:

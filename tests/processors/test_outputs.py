@@ -23,7 +23,7 @@ GREEN = (0, 200, 0)
 def made(data: bytes, limits: Limits | None = None, **spec: object) -> bytes:
     chosen = RenditionSpec.model_validate({"name": "it", **spec})
     preset = Preset(name="test", version=1, renditions=(chosen,))
-    return process(data, preset, limits or Limits()).renditions[0].data
+    return bytes(process(data, preset, limits or Limits()).renditions[0].data)
 
 
 def logo() -> bytes:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from processors.claims import check_answer, processed_of
 from processors.errors import Refused, TooManyPixels, UnsupportedFormat
 from processors.formats import JPEG
 from processors.job import Processed
@@ -17,15 +18,15 @@ from processors.protocol import (
     BrokenProtocol,
     Refusal,
     answer_of,
-    check_answer,
     error_of,
     framed,
     parse_reply,
-    processed_of,
     refusal_of,
 )
-from processors.settings import Limits
+from processors.settings import Limits, ProcessorSettings
 from tests.photos import encoded, jpeg, scene
+
+MEMORY = ProcessorSettings().sandbox_memory_bytes
 
 
 @pytest.fixture(scope="module")
@@ -40,16 +41,16 @@ def unframed(frame: bytes) -> bytes:
 
 
 def test_a_result_survives_the_line(processed: Processed) -> None:
-    answer = parse_reply(unframed(framed(answer_of(processed))))
+    answer = parse_reply(unframed(framed(answer_of(processed, "n"))))
     assert isinstance(answer, Answer)
-    check_answer(answer, WEB, Limits())
+    check_answer(answer, WEB, Limits(), MEMORY)
     assert processed_of(answer, JPEG, [each.data for each in processed.renditions]) == processed
 
 
 def test_a_white_image_and_a_black_one_survive_the_line() -> None:
     for colour in (0, 255):
         white = scene(width=33, height=21).point(lambda _, colour=colour: colour)
-        for_line = answer_of(process(encoded(white, "png"), ARCHIVE, Limits()))
+        for_line = answer_of(process(encoded(white, "png"), ARCHIVE, Limits()), "n")
         assert parse_reply(unframed(framed(for_line))) == for_line
 
 
@@ -57,7 +58,7 @@ def test_a_white_image_and_a_black_one_survive_the_line() -> None:
     "error", [TooManyPixels("a", limit=5, value=6), UnsupportedFormat("b", value="SVG")]
 )
 def test_a_refusal_survives_the_line(error: Refused) -> None:
-    refusal = parse_reply(unframed(framed(refusal_of(error))))
+    refusal = parse_reply(unframed(framed(refusal_of(error, "n"))))
     assert isinstance(refusal, Refusal)
     raised = error_of(refusal)
     assert type(raised) is type(error)
@@ -80,7 +81,7 @@ def test_a_refusal_survives_the_line(error: Refused) -> None:
 def test_lies_about_the_image_are_not_believed(
     processed: Processed, lie: dict[str, object]
 ) -> None:
-    said = json.loads(unframed(framed(answer_of(processed)))) | lie
+    said = json.loads(unframed(framed(answer_of(processed, "n")))) | lie
     with pytest.raises(BrokenProtocol):
         believe(said)
 
@@ -121,7 +122,7 @@ def test_lies_about_the_image_are_not_believed(
 def test_lies_about_what_it_found_are_not_believed(
     processed: Processed, part: str, lie: dict[str, object]
 ) -> None:
-    said = json.loads(unframed(framed(answer_of(processed))))
+    said = json.loads(unframed(framed(answer_of(processed, "n"))))
     believe(said)
     said[part] |= lie
     with pytest.raises(BrokenProtocol):
@@ -135,7 +136,7 @@ def test_lies_about_what_it_found_are_not_believed(
 def test_lies_about_a_rendition_are_not_believed(
     processed: Processed, lie: dict[str, object]
 ) -> None:
-    said = json.loads(unframed(framed(answer_of(processed))))
+    said = json.loads(unframed(framed(answer_of(processed, "n"))))
     said["renditions"][0] |= lie
     with pytest.raises(BrokenProtocol):
         believe(said)
@@ -144,17 +145,20 @@ def test_lies_about_a_rendition_are_not_believed(
 def believe(said: object) -> None:
     answer = parse_reply(json.dumps(said).encode())
     assert isinstance(answer, Answer)
-    check_answer(answer, WEB, Limits())
+    check_answer(answer, WEB, Limits(), MEMORY)
 
 
 @pytest.mark.parametrize("code", ["overloaded", "unknown_preset", "decoder_crashed", "x"])
 def test_codes_that_are_not_a_childs_to_give(code: str) -> None:
     with pytest.raises(BrokenProtocol):
-        error_of(Refusal(code=code, message="m"))
+        error_of(Refusal(nonce="n", code=code, message="m"))
 
 
 def test_messages_hold_nothing_for_a_log_to_stumble_over() -> None:
-    assert error_of(Refusal(code="truncated", message="a\r\nb\x1b[31mc")).message == "ab[31mc"
+    assert (
+        error_of(Refusal(nonce="n", code="truncated", message="a\r\nb\x1b[31mc")).message
+        == "ab[31mc"
+    )
 
 
 json_texts = st.recursive(st.none() | st.text(), st.lists).map(json.dumps).map(str.encode)

@@ -10,6 +10,7 @@ from unittest import mock
 from lake import layout
 from lake.erasure import Eraser
 from lake.errors import ImageErased, ImageNotFound, KeyMissing, StoreUnavailable
+from lake.fitting import proven
 from lake.folders import ImageFolder
 from lake.object_store import Buffer
 from lake.records import Attempt, Commit, Committer, parse_record
@@ -31,7 +32,7 @@ async def _commit(
     """The commit, with another step 3."""
     await self._put_objects(attempt, objects)
     try:
-        commit = await self._decide(attempt, record)
+        commit = await self._decide(attempt, record, proven(record))
     except Exception:
         await self.discard(objects)
         raise

@@ -35,9 +35,9 @@ def adrift(data: bytes, preset: Preset, limits: Limits) -> Processed:
     return _process(data, preset, limits)
 
 
-def send_and_burn(parent: socket.socket, processed: Processed) -> None:
+def send_and_burn(parent: socket.socket, processed: Processed, nonce: str) -> None:
     """In place of `_send`."""
-    _send(parent, processed)
+    _send(parent, processed, nonce)
     while os.environ[ORDER] == "burn":
         pass
 

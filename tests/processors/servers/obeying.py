@@ -1,0 +1,87 @@
+"""A fork server whose children do what the image tells them: a decoder that was taken over.
+
+Everything else about them is real: fork server, filter, limits, lines. An image is a good JPEG,
+`MARK`, and JSON `{"order": name, ...}`. One without an order is processed as usual.
+"""
+
+import json
+import socket
+import time
+from collections.abc import Callable
+from mmap import mmap
+from typing import Any
+
+from processors import child, fork_server
+from processors.pipeline import process
+from processors.preset import Preset
+from processors.protocol import LENGTH, Answer, Request, Start, answer_of, framed
+
+MARK = b"--order--"
+_CHUNK = bytes(1 << 20)
+_real_answer = child._answer
+
+Order = dict[str, Any]
+Say = Callable[[bytes], None]
+
+
+def order(name: str, **said: object) -> bytes:
+    """What makes a child do it, behind the bytes of an image."""
+    return MARK + json.dumps({"order": name, **said}).encode()
+
+
+def obey(parent: socket.socket, memory: mmap, request: Request, start: Start) -> bool:
+    """In place of `_answer`."""
+    image, mark, text = memory[: request.size].partition(MARK)
+    if not mark:
+        return _real_answer(parent, memory, request, start)
+    said: Order = json.loads(text)
+    processed = process(image, Preset.model_validate_json(request.preset), start.limits)
+    answer = answer_of(processed, request.nonce)
+    _ORDERS[said["order"]](parent, answer, [bytes(r.data) for r in processed.renditions], said)
+    return True
+
+
+def announce(parent: socket.socket, answer: Answer, _: list[bytes], said: Order) -> None:
+    """Say that renditions are so large; send nothing more."""
+    parent.sendall(framed(_changed(answer, said)))
+    parent.recv(1)  # nobody says more
+
+
+def flood(parent: socket.socket, answer: Answer, _: list[bytes], said: Order) -> None:
+    """Say so, and send bytes as fast as they are taken, for ever."""
+    parent.sendall(framed(_changed(answer, said)))
+    while True:
+        parent.sendall(_CHUNK)
+
+
+def early(parent: socket.socket, answer: Answer, blobs: list[bytes], said: Order) -> None:
+    """Answer well, and a moment later once more, for whoever comes next."""
+    parent.sendall(framed(answer) + b"".join(blobs))
+    ends = time.monotonic() + said["seconds"]
+    while time.monotonic() < ends:
+        continue  # it may not sleep
+    parent.sendall(framed(answer.model_copy(update={"width": 777})) + b"".join(blobs))
+
+
+def say(parent: socket.socket, answer: Answer, _: list[bytes], said: Order) -> None:
+    """A reply of the order's own."""
+    text = json.dumps(said["reply"] | {"nonce": answer.nonce}).encode()
+    parent.sendall(LENGTH.pack(len(text)) + text)
+
+
+def html(parent: socket.socket, answer: Answer, blobs: list[bytes], _: Order) -> None:
+    """Pages in place of pictures."""
+    pages = [b"<script>alert(1)</script>".ljust(len(blob)) for blob in blobs]
+    parent.sendall(framed(answer) + b"".join(pages))
+
+
+def _changed(answer: Answer, said: Order) -> Answer:
+    made = [each.model_copy(update=said["made"]) for each in answer.renditions]
+    return answer.model_copy(update={**said.get("answer", {}), "renditions": tuple(made)})
+
+
+_ORDERS = {each.__name__: each for each in (announce, flood, early, say, html)}
+
+if __name__ == "__main__":
+    child._answer = obey
+    fork_server.main()
