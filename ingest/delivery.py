@@ -15,7 +15,7 @@ from ingest.errors import (
     WorkersUnavailable,
     verdict,
 )
-from ingest.messages import Message, Rejection
+from ingest.messages import Message, Rejection, message_digest, value_digest
 from ingest.offsets import Ticket
 from ingest.settings import IngestSettings
 from lake.rejections import Refusal, Settled
@@ -226,6 +226,7 @@ class Delivery:
 
 def _refusal(tenant: str, flight: Flight, why: Rejection) -> Refusal:
     message = flight.message
+    sha256 = value_digest(message)
     return Refusal(
         tenant=tenant,
         topic=message.topic,
@@ -240,6 +241,8 @@ def _refusal(tenant: str, flight: Flight, why: Rejection) -> Refusal:
         value=why.value,
         # Without a job its headers are at fault, which say the same whoever reads them.
         image_id=flight.job.image_id if isinstance(flight.job, ImageJob) else None,
+        sha256=sha256,
+        message=message_digest(message, sha256),
     )
 
 

@@ -6,9 +6,12 @@ Value: the bytes of one image. Headers, all optional, values UTF-8:
   pixlake-meta-<name>    metadata of the image
   ce_id, ce_source, …    CloudEvents 1.0, binary mode: `ce_source` and `ce_id` make the identity,
                          `ce_time` the event time; id, source, type, subject become metadata
-Other headers are ignored. Without an event, topic, partition and offset make the identity.
+Other headers are ignored. Without an event, the identity is topic, partition, offset and all that
+the message says: what is read again says the same.
 """
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -96,7 +99,14 @@ def to_job(message: Message, terms: Terms, received_at: datetime) -> ImageJob:
         raise InvalidHeader(message.headers_fault)
     texts = _texts(message.headers)
     data = _data(message, terms.max_bytes)
-    position = KafkaPosition(message.topic, message.topic_id, message.partition, message.offset)
+    sha256 = value_digest(message)
+    position = KafkaPosition(
+        message.topic,
+        message.topic_id,
+        message.partition,
+        message.offset,
+        message_digest(message, sha256),
+    )
     event = _event(texts)
     filename = texts.get(FILENAME)
     preset = PresetName.parse(texts.get(PRESET, terms.default_preset))
@@ -107,12 +117,33 @@ def to_job(message: Message, terms: Terms, received_at: datetime) -> ImageJob:
         data=np.frombuffer(data, dtype=np.uint8),
         preset=find_builtin(preset) or preset,
         newest=preset.moves,
+        sha256=sha256,
         received_at=received_at,
         metadata=_metadata(texts),
         filename=clean_filename(filename) if filename else None,
         event_time=_event_time(texts.get("ce_time")) or message.timestamp,
         position=position,
     )
+
+
+def value_digest(message: Message) -> str:
+    """SHA-256 of the value, in hex."""
+    return hashlib.sha256(message.value or b"").hexdigest()
+
+
+def message_digest(message: Message, sha256: str) -> str:
+    """SHA-256 over all that a producer wrote, in hex; `sha256`: that of the value.
+
+    Kafka hands out a message with the same key, headers and time whenever it is read.
+    """
+    key, time = _hex(message.key), message.timestamp
+    headers = [(name, _hex(value)) for name, value in message.headers]
+    said = [sha256, key, headers, time.isoformat() if time else None]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+
+
+def _hex(text: bytes | None) -> str | None:
+    return None if text is None else text.hex()
 
 
 def moment(milliseconds: int) -> datetime | None:

@@ -2,13 +2,13 @@
 
   1. append a tombstone row to the image's home: from here on somebody will finish it
   2. write the entry of the audit log; the record becomes a tombstone (If-Match); the name remains
-     taken, so what Kafka delivers again stays erased
+     taken, so what Kafka delivers again stays erased. Other bytes of that name are a conflict
   3. delete the objects
 The sealer repeats 2 and 3 and takes the row out of the chain.
 
-The audit log, `audit-log/erasures/<day>/<image_id>-<attempt>.json`, holds what a tombstone holds:
-ids and times, no personal data. It is there before the record goes, whoever finished the erasure,
-and stays when the tombstone has expired.
+The audit log, `audit-log/erasures/<day>/<image_id>-<attempt>.json`, holds what a tombstone holds
+but the digest of the bytes: ids and times, no personal data. It is there before the record goes,
+whoever finished the erasure, and stays when the tombstone has expired.
 """
 
 import asyncio
@@ -69,14 +69,14 @@ class Eraser:
     async def finish(self, tombstone: Tombstone) -> None:
         """Steps 2 and 3; the sealer repeats them while the tombstone row waits."""
         key = layout.record_key(tombstone.tenant, tombstone.image_id)
-        body = tombstone.model_dump_json().encode()
         for _ in range(_TRIES):
             try:
                 data, stored = await self._store.get(key)
                 record = parse_record(key, data)
                 # Another attempt's record is another life of this name: a takeover after expiry.
                 if isinstance(record, ImageRecord) and record.attempt == tombstone.attempt:
-                    await self._log(tombstone, body)
+                    await self._log(tombstone)
+                    body = tombstone.knowing(record.sha256).model_dump_json().encode()
                     await self._store.replace(key, body, stored.etag)
             except KeyMissing:
                 break
@@ -87,8 +87,12 @@ class Eraser:
             raise StoreUnavailable(f"{key} does not stay still")
         await self._delete_objects(tombstone)
 
-    async def _log(self, tombstone: Tombstone, body: bytes) -> None:
-        """Write the entry, once: whoever comes second finds it under the same name."""
+    async def _log(self, tombstone: Tombstone) -> None:
+        """Write the entry, once: whoever comes second finds it under the same name.
+
+        Without the digest of the bytes: the entry stays when the tombstone has expired.
+        """
+        body = tombstone.model_dump_json(exclude={"content"}).encode()
         key = layout.erasure_key(tombstone.image_id, tombstone.attempt, tombstone.erased_at)
         try:
             await self._store.create(key, body)

@@ -82,7 +82,7 @@ def encode_rows(table: pa.Table) -> bytes:
 def encode_tombstone(tombstone: Tombstone) -> bytes:
     """One journal object with an erasure."""
     return encode_rows(
-        pa.Table.from_pylist([tombstone.model_dump(exclude={"kind"})], schema=TOMBSTONES)
+        pa.Table.from_pylist([tombstone.model_dump(exclude={"kind", "content"})], schema=TOMBSTONES)
     )
 
 

@@ -189,7 +189,7 @@ class Committer:
         left = found.home + self._retention - self._clock.now()
         if left <= timedelta(0):
             return await self._take_over(mine, key, body, stored.etag, left + EXPIRY_MARGIN)
-        if isinstance(found, Tombstone):
+        if isinstance(found, Tombstone) and found.is_of(mine.sha256):
             raise ImageErased("this image was erased", value=found.image_id)
         if isinstance(found, RefusedName):
             if (why := found.refused.get(attempt.source or "")) is not None:
@@ -199,7 +199,7 @@ class Committer:
             # Another message of this identity was refused: the name is free.
             await self._store.replace(key, body, stored.etag)
             return Commit("created", mine)
-        if found.content_hash != mine.content_hash:
+        if isinstance(found, Tombstone) or not _same(found, mine):
             raise IdempotencyConflict(
                 "this identity was used before, with other bytes, preset or metadata",
                 value=found.image_id,
@@ -214,6 +214,21 @@ class Committer:
             raise ImageExpiring("the old image expires now", value=wait.total_seconds())
         await self._store.replace(key, body, etag)
         return Commit("created", mine)
+
+
+def _same(found: ImageRecord, mine: ImageRecord) -> bool:
+    """Whether it is the same request, or the same message of Kafka.
+
+    A message that is read again after its default preset has changed asks for nothing new, and
+    its bytes are the same. `content_hash` holds the preset's version.
+    """
+    if found.content_hash == mine.content_hash:
+        return True
+    return mine.topic is not None and _message(found) == _message(mine)
+
+
+def _message(record: ImageRecord) -> tuple[object, ...]:
+    return record.topic, record.partition, record.offset, record.sha256
 
 
 def parse_record(key: str, data: bytes) -> Named:

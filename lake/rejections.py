@@ -5,7 +5,8 @@
      another limit). An image of this very message is there: it stays one, and is acknowledged
   2. PUT the rejection's record create-only: it fixes the home, and the reason that counts
   3. append the row of the record that is there, whoever wrote it, to the journal of its home
-A message that is read again is refused again, and finds the record of the first time.
+A message that is read again is refused again, and finds the record of the first time. It is the
+same message only if it says the same: a position in a log may be given out twice.
 """
 
 import hashlib
@@ -30,9 +31,10 @@ _MAX_CHARACTERS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A message and why it was refused; `bytes` is the size of its value.
+    """A message and why it was refused; `bytes` is the size of its value, `sha256` its digest.
 
-    `image_id` is what its image would be called, None where not even that can be told.
+    `message` is the digest of all that the message says. `image_id` is what its image would be
+    called, None where not even that can be told.
     """
 
     tenant: str
@@ -47,11 +49,13 @@ class Refusal:
     limit: float | None = None
     value: float | str | None = None
     image_id: str | None = None
+    sha256: str | None = None
+    message: str = ""
 
     @property
     def rejection_id(self) -> str:
         """What its rejection is called."""
-        return rejection_id(self.topic_id, self.partition, self.offset)
+        return rejection_id(self.topic_id, self.partition, self.offset, self.message)
 
     @property
     def reason(self) -> Reason:
@@ -117,6 +121,7 @@ class Rejections:
             offset=refusal.offset,
             message_time=refusal.message_time,
             bytes=refusal.bytes,
+            sha256=refusal.sha256,
             **refusal.reason.model_dump(),
         )
         stored = await self._decide(mine)
@@ -151,7 +156,8 @@ class Rejections:
             return refusal.reason  # the audit names it; here it would hold up the partition
         if not self._expired(found.home):
             if isinstance(found, Tombstone):
-                return found
+                # Of other bytes: the name is taken, and this message is refused.
+                return found if found.is_of(refusal.sha256) else refusal.reason
             if isinstance(found, ImageRecord):
                 # Another message's image, which is in the way of this one: so that is refused.
                 return found if _is_of(refusal, found) else refusal.reason
@@ -195,18 +201,24 @@ class Rejections:
         return True
 
 
-def rejection_id(topic_id: str, partition: int, offset: int) -> str:
+def rejection_id(topic_id: str, partition: int, offset: int, message: str) -> str:
     """First 128 bits of SHA-256 over what names a message, as 32 hex digits.
 
-    The topic's UUID, not its name: a topic made again counts its offsets from 0 again.
+    The topic's UUID, not its name: a topic made again counts its offsets from 0 again. `message`,
+    a digest of what it says: so does a log that lost its end.
     """
-    name = json.dumps(["rejection", topic_id, partition, offset])
+    name = json.dumps(["rejection", topic_id, partition, offset, message])
     return hashlib.sha256(name.encode()).hexdigest()[:32]
 
 
 def _is_of(refusal: Refusal, record: ImageRecord) -> bool:
-    mine = refusal.topic, refusal.partition, refusal.offset
-    return (record.topic, record.partition, record.offset) == mine
+    """Whether the image is of this very message: of its position, and of the same bytes.
+
+    Not by `content_hash`, which holds the preset's version: a message that is read again after
+    the default preset has changed is the same message.
+    """
+    mine = refusal.topic, refusal.partition, refusal.offset, refusal.sha256
+    return (record.topic, record.partition, record.offset, record.sha256) == mine
 
 
 def _text(fact: object) -> str:

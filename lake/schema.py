@@ -3,6 +3,8 @@
 A new column goes into both, with a default, and raises `SCHEMA_VERSION`; old files stay readable.
 """
 
+import hashlib
+import hmac
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -129,7 +131,11 @@ class ImageRecord(BaseModel):
 
 
 class Tombstone(BaseModel):
-    """What stays under an erased image's name; holds no personal data."""
+    """What stays under an erased image's name; holds no personal data.
+
+    `content` tells whether the same bytes come again. It is a digest with the attempt as key, so
+    it is another one for each erasure, and no list of photos' checksums finds it.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -140,6 +146,22 @@ class Tombstone(BaseModel):
     attempt: str = Field(description="attempt of the record that was erased")
     home: datetime
     erased_at: datetime
+    content: str | None = Field(
+        default=None, description="keyed digest of the erased bytes; None: not written down"
+    )
+
+    def knowing(self, sha256: str) -> "Tombstone":
+        """This tombstone with the digest of the bytes that are erased."""
+        return self.model_copy(update={"content": self._digest(sha256)})
+
+    def is_of(self, sha256: str | None) -> bool:
+        """Whether these bytes were erased; of any bytes where that was not written down."""
+        if self.content is None:
+            return True
+        return sha256 is not None and hmac.compare_digest(self.content, self._digest(sha256))
+
+    def _digest(self, sha256: str) -> str:
+        return hmac.new(self.attempt.encode(), sha256.encode(), hashlib.sha256).hexdigest()[:32]
 
 
 class Reason(BaseModel):

@@ -11,7 +11,7 @@ from lake import layout
 from lake.layout import Folders
 from lake.schema import IMAGES, MS, SCHEMA_VERSION, ImageRecord
 
-REJECTIONS_VERSION = 1
+REJECTIONS_VERSION = 2
 
 
 class Rejected(BaseModel):
@@ -34,6 +34,8 @@ class Rejected(BaseModel):
     detail: str
     limit: float | None = None
     value: str | None = None
+    # Of version 2 from here on: None in what was written before.
+    sha256: str | None = None
 
     @property
     def row_name(self) -> tuple[str, ...]:
@@ -58,6 +60,8 @@ REJECTIONS = pa.schema(
         pa.field("detail", pa.string(), nullable=False),
         pa.field("limit", pa.float64()),
         pa.field("value", pa.string()),
+        # Version 2.
+        pa.field("sha256", pa.string()),
     ]
 )
 """Columns of the table `rejections`, in file order."""

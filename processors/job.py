@@ -38,12 +38,17 @@ Bytes = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class KafkaPosition:
-    """Where a message stood; `topic_id` is the UUID of its topic."""
+    """Where a message stood; `topic_id` is the UUID of its topic.
+
+    `message` is a digest of all that the message says: a log that lost its end gives the offsets
+    of that end out again, and then another message stands there.
+    """
 
     topic: str
     topic_id: str
     partition: int
     offset: int
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +100,10 @@ def by_position(position: KafkaPosition) -> tuple[str, ...]:
     """Identity of a plain Kafka message.
 
     By the topic's UUID: a topic that is deleted and made again counts its offsets from 0 again,
-    and its messages are other images.
+    and its messages are other images. By what the message says: so does a log that lost its end.
     """
-    return ("offset", position.topic_id, str(position.partition), str(position.offset))
+    place = (position.topic_id, str(position.partition), str(position.offset))
+    return ("message", *place, position.message)
 
 
 def content_hash(

@@ -125,7 +125,7 @@ class Worker:
 
 def _source(job: ImageJob) -> str | None:
     at = job.position
-    return rejection_id(at.topic_id, at.partition, at.offset) if at else None
+    return rejection_id(at.topic_id, at.partition, at.offset, at.message) if at else None
 
 
 def _sha256(job: ImageJob) -> str:

@@ -1,6 +1,8 @@
 """The wire format: what is understood, what is refused, and that nothing else can happen."""
 
+import hashlib
 import pickle
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from ingest import messages
 from ingest.errors import InvalidEvent, InvalidHeader, InvalidMessage
-from ingest.messages import Headers, Message, Terms, to_job
+from ingest.messages import Headers, Message, Terms, message_digest, to_job
 from processors.errors import EmptyImage, Refused, TooManyBytes, UnknownPreset
 from processors.job import ImageJob, KafkaPosition, by_event, by_position
 from processors.preset import PresetName
@@ -36,12 +38,31 @@ def job(*headers: tuple[str, bytes | None], value: bytes | None = b"bytes") -> I
 
 def test_a_plain_message() -> None:
     made = job()
-    position = KafkaPosition("images", "topic-id", 3, 14)
+    said = message()
+    position = KafkaPosition(
+        "images", "topic-id", 3, 14, message_digest(said, hashlib.sha256(b"bytes").hexdigest())
+    )
     assert (made.tenant, made.door, made.received_at) == ("acme", "kafka", NOW)
     assert made.identity == by_position(position)
     assert made.position == position
     assert (made.data.tobytes(), made.preset.name) == (b"bytes", "web")
     assert (dict(made.metadata), made.filename, made.event_time) == ({}, None, None)
+
+
+def test_another_message_at_the_same_position_is_another_image() -> None:
+    """A log that lost its end gives the offsets of that end out again."""
+    first = message(("pixlake-meta-seq", b"1"))
+    others = [
+        first,
+        replace(first, value=b"other"),
+        replace(first, headers=(("pixlake-meta-seq", b"2"),)),
+        replace(first, key=b"camera"),
+        replace(first, timestamp=NOW),
+        replace(first, headers=(("pixlake-meta-seq", None),)),
+    ]
+    assert len({to_job(each, TERMS, NOW).image_id for each in others}) == len(others)
+    again = to_job(replace(first), replace(TERMS, default_preset="thumbnail"), NOW)
+    assert again.image_id == to_job(first, TERMS, NOW).image_id
 
 
 def test_all_that_a_producer_may_say() -> None:

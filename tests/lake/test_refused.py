@@ -1,6 +1,7 @@
 """A Kafka message is an image or a rejection, never both, whoever reads it how often."""
 
 import asyncio
+import hashlib
 from dataclasses import replace
 from datetime import timedelta
 
@@ -8,8 +9,9 @@ import pytest
 
 from lake import layout
 from lake.audit import Audit
-from lake.errors import ImageNotFound, RefusedBefore
+from lake.errors import IdempotencyConflict, ImageErased, ImageNotFound, RefusedBefore
 from lake.lake import Commit, Lake
+from lake.records import parse_record
 from lake.rejections import Refusal, Settled
 from lake.retention import Sweeper
 from lake.schema import ImageRecord, Tombstone
@@ -17,6 +19,7 @@ from lake.settings import LakeSettings
 from lake.tables import Rejected
 from tests.lake.clocks import at, at_age
 from tests.lake.samples import TENANT, image_id, image_objects, keys, record
+from tests.lake.samples import commit as store
 from tests.lake.test_rejections import REFUSAL
 
 CRASHED = replace(
@@ -136,3 +139,76 @@ async def test_its_name_expires_as_an_image_does(lake: Lake) -> None:
 async def test_a_name_that_cannot_be_read_does_not_hold_up_the_stream(lake: Lake) -> None:
     await lake.store.put(layout.record_key(TENANT, image_id("a")), b"{")
     assert isinstance(await lake.rejections.settle(CRASHED), Rejected)
+
+
+# Another message of the same event, or at the same position in a log that lost its end.
+OTHER = replace(CRASHED, message="other", sha256=hashlib.sha256(b"other").hexdigest())
+
+
+async def test_an_image_of_other_bytes_is_not_this_message(lake: Lake) -> None:
+    await accept(lake)
+    with pytest.raises(IdempotencyConflict):
+        await accept(lake, OTHER, b"other")
+    settled = await lake.rejections.settle(OTHER)
+    assert isinstance(settled, Rejected)
+    assert settled.sha256 == OTHER.sha256
+
+
+async def test_a_tombstone_of_other_bytes_is_not_of_this_message(lake: Lake) -> None:
+    await accept(lake)
+    await lake.eraser.erase(TENANT, image_id("a"))
+    with pytest.raises(ImageErased):
+        await accept(lake)
+    with pytest.raises(IdempotencyConflict):
+        await accept(lake, OTHER, b"other")
+    assert isinstance(await lake.rejections.settle(OTHER), Rejected)
+    assert isinstance(await lake.rejections.settle(CRASHED), Tombstone)
+
+
+async def test_a_reason_is_that_of_the_same_bytes(lake: Lake) -> None:
+    await lake.rejections.settle(CRASHED)
+    assert (await accept(lake, OTHER, b"other")).outcome == "created"
+
+
+async def test_a_message_read_again_under_another_preset_is_the_same(lake: Lake) -> None:
+    made = (await accept(lake)).record
+    attempt = await lake.committer.begin(TENANT, image_id("a"), CRASHED.rejection_id)
+    again = record(
+        attempt,
+        door="kafka",
+        topic=made.topic,
+        partition=made.partition,
+        offset=made.offset,
+        content_hash="of a newer version of the preset",
+    )
+    commit = await lake.committer.commit(attempt, again, {again.original_key: b"pixels"})
+    assert (commit.outcome, commit.record) == ("replayed", made)
+
+
+async def test_a_tombstone_of_an_earlier_version_is_of_whatever_bytes(lake: Lake) -> None:
+    await accept(lake)
+    await lake.eraser.erase(TENANT, image_id("a"))
+    key = layout.record_key(TENANT, image_id("a"))
+    data, _ = await lake.store.get(key)
+    found = parse_record(key, data)
+    assert isinstance(found, Tombstone)
+    assert found.content
+    before = found.model_dump_json(exclude={"content"})
+    await lake.store.put(key, before.encode())
+    with pytest.raises(ImageErased):
+        await accept(lake, OTHER, b"other")
+
+
+async def test_two_erasures_of_the_same_bytes_look_different(lake: Lake) -> None:
+    """Nobody sees in the store that two people had the same photo erased, or which it was."""
+    digests = []
+    for name in ("a", "b"):
+        made = (await store(lake, name)).record
+        await lake.eraser.erase(TENANT, image_id(name))
+        key = layout.record_key(TENANT, image_id(name))
+        data, _ = await lake.store.get(key)
+        assert made.sha256.encode() not in data
+        found = parse_record(key, data)
+        assert isinstance(found, Tombstone)
+        digests.append(found.content)
+    assert len(set(digests)) == 2

@@ -1,6 +1,7 @@
 """What Kafka sent and was refused: one row a message, however often it is read."""
 
 import asyncio
+import hashlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,6 +36,8 @@ REFUSAL = Refusal(
     detail="the message is larger than an image may be",
     limit=25_000_000,
     value=26_000_001,
+    sha256=hashlib.sha256(b"pixels").hexdigest(),
+    message="what it says",
 )
 
 
@@ -58,7 +61,7 @@ async def test_a_refusal_is_a_row_that_says_what_and_why(
         (row,) = (
             Views.open(settings)
             .query(
-                'SELECT tenant, topic, "partition", "offset", bytes, code, "limit", value, '
+                'SELECT tenant, topic, "partition", "offset", bytes, code, "limit", value, sha256, '
                 "dt = home::DATE AS filed, abs(epoch(now()) - epoch(rejected_at)) < 60 AS fresh "
                 "FROM rejections"
             )
@@ -73,6 +76,7 @@ async def test_a_refusal_is_a_row_that_says_what_and_why(
             "code": "too_many_bytes",
             "limit": 25_000_000.0,
             "value": "26000001",
+            "sha256": REFUSAL.sha256,
             "filed": True,
             "fresh": True,
         }
@@ -101,6 +105,14 @@ async def test_a_topic_made_again_counts_anew(lake: Lake) -> None:
     await lake.rejections.note(replace(REFUSAL, topic_id="other"))
     await lake.upkeep.run_pass(now=True)
     assert len(await rows(lake)) == 2
+
+
+async def test_another_message_at_the_same_position_has_a_row_of_its_own(lake: Lake) -> None:
+    await lake.rejections.note(REFUSAL)
+    other = replace(REFUSAL, message="something else", code="truncated")
+    assert (await lake.rejections.note(other)).code == "truncated"
+    await lake.upkeep.run_pass(now=True)
+    assert sorted(str(row["code"]) for row in await rows(lake)) == ["too_many_bytes", "truncated"]
 
 
 async def test_an_answer_that_is_lost_is_looked_up(lake: Lake) -> None:

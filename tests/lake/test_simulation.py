@@ -9,6 +9,8 @@ import pytest
 
 from tests.lake.simulation.closed import closed_hour, moving_watermark
 from tests.lake.simulation.mutants import MUTANTS
+from tests.lake.simulation.mutants_of_positions import OF_POSITIONS
+from tests.lake.simulation.positions import used_again
 from tests.lake.simulation.story import STORIES, erasures, tell, week_end
 from tests.lake.simulation.swept import swept_week
 from tests.lake.simulation.world import Broken
@@ -29,6 +31,7 @@ AIMED = {
     "watermark_moves_without_if_match": moving_watermark,
     "sweeper_without_a_marker": swept_week,
     "marker_that_holds_for_ever": swept_week,
+    **{mutant.__name__: used_again for mutant in OF_POSITIONS},
 }
 
 

@@ -12,6 +12,7 @@ from tests.lake.samples import TENANT, image_id
 from tests.lake.simulation.closed import closed_hour, moving_watermark
 from tests.lake.simulation.fleet import Fleet, doze, eraser, fate, rest, run_pass, sealer
 from tests.lake.simulation.messages import messages
+from tests.lake.simulation.positions import used_again
 from tests.lake.simulation.simulated import simulated
 from tests.lake.simulation.swept import swept_week
 from tests.lake.simulation.world import RETENTION, Broken, World, patiently
@@ -195,6 +196,7 @@ STORIES = (
     messages,
     moving_watermark,
     swept_week,
+    used_again,
 )
 
 

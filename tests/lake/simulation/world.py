@@ -73,6 +73,8 @@ class World:
         """(home, id) of all that a footer ever called erased"""
         self.erasing: set[str] = set()
         """names that somebody began to erase, told or not"""
+        self.erasing_ids: set[str] = set()
+        """the same for images that have an id and no name"""
         self.watermarks: list[datetime | None] = [None]
         """all that readers may have read"""
         self.settled: set[int] = set()
@@ -229,7 +231,7 @@ class World:
 
     def _check_published(self, seen: set[str]) -> None:
         """What a reader saw stays, for those who came earlier and those who come later."""
-        gone = {image_id(name) for name in self.erasing}
+        gone = {image_id(name) for name in self.erasing} | self.erasing_ids
         oldest = self.bucket.now() - RETENTION
         for row in self.published.keys() - seen - gone:
             if self.published[row] > oldest:

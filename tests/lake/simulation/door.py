@@ -1,0 +1,145 @@
+"""The Kafka door of one process: the real `Delivery` on a lake, workers without pixels.
+
+What a message is, its bytes say: `bad` is refused always, `odd` by some decoders, all else is a
+photo. The default preset changes from one read to the next, as in a rolling update.
+"""
+
+import asyncio
+import hashlib
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from ingest.dead_letters import PREFIX, DeadLetters
+from ingest.delivery import Delivery, Flight, Outcome
+from ingest.errors import KafkaUnavailable
+from ingest.messages import Headers, Message, Terms, to_job
+from ingest.offsets import Ticket
+from ingest.settings import IngestSettings
+from lake import layout
+from lake.errors import LakeError, Unavailable
+from lake.lake import Lake
+from lake.records import parse_record
+from lake.rejections import parse_rejected
+from lake.schema import ImageRecord
+from processors.answers import Answer
+from processors.job import ImageJob, content_hash
+from processors.preset import Preset
+from processors.worker import Failure, _source
+from tests.lake.samples import TENANT, record
+from tests.lake.simulation.store import Process
+from tests.lake.simulation.world import World
+
+BAD, ODD = b"bad", b"odd"
+REASONS = {BAD: "undecodable", ODD: "decoder_crashed"}
+
+_SETTINGS = IngestSettings()
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What the doors of all processes said, and whom somebody had erased."""
+
+    settled: list[tuple[Message, Outcome]] = field(default_factory=list)
+    letters: list[tuple[Message, str]] = field(default_factory=list)
+    """each dead letter and its code"""
+    erased: set[str] = field(default_factory=set)
+    """SHA-256 of the bytes of images of which an erasure began"""
+    homes: dict[str, datetime] = field(default_factory=dict)
+    """SHA-256 of the bytes of every image and refusal that was ever there, and its first home"""
+
+    def watch(self, world: World) -> None:
+        """Note what is stored from now on."""
+
+        def note(key: str) -> None:
+            if key not in world.bucket.objects:
+                return
+            if key.endswith("record.json"):
+                found = parse_record(key, world.bucket.objects[key][0])
+                if isinstance(found, ImageRecord):
+                    self.homes.setdefault(found.sha256, found.home)
+            elif key.startswith(layout.REJECTION_RECORDS):
+                refused = parse_rejected(key, world.bucket.objects[key][0])
+                if refused.sha256:
+                    self.homes.setdefault(refused.sha256, refused.home)
+
+        world.bucket.watchers.append(note)
+
+
+class Door:
+    """Brings messages to their end for one process; `ledger` hears of those that it outlives."""
+
+    def __init__(self, world: World, process: Process, lake: Lake, ledger: Ledger) -> None:
+        self._world = world
+        self._process = process
+        self._lake = lake
+        self._ledger = ledger
+        letters = DeadLetters(self, "images.dead-letters")
+        self._delivery = Delivery(
+            self._submit, lake.rejections.settle, letters, self._settled, _SETTINGS
+        )
+
+    async def read(self, message: Message, ticket: Ticket) -> None:
+        """Return when it is settled."""
+        await self._delivery.deliver([self.flight(message, ticket)])
+
+    def flight(self, message: Message, ticket: Ticket) -> Flight:
+        """The message under way."""
+        preset = self._world.dice.choice(["web", "thumbnail"])
+        terms = Terms(TENANT, preset, 10_000_000)
+        return Flight(message, ticket, to_job(message, terms, self._world.bucket.now()))
+
+    async def send(self, topic: str, value: bytes | None, key: bytes | None, head: Headers) -> None:
+        """Send a dead letter: that may fail, and the letter be there all the same."""
+        dice, fault = self._world.dice, self._world.bucket.fault_rate
+        await asyncio.sleep(dice.uniform(0, 2))
+        if not self._process.alive:
+            await self._world.loop.create_future()
+        lost = dice.random() < fault
+        if not lost or dice.random() < 0.5:
+            code = dict(head)[f"{PREFIX}code"] or b""
+            letter = Message(topic, "", 0, 0, value, key, head)
+            self._ledger.letters.append((letter, code.decode()))
+        if lost:
+            raise KafkaUnavailable("no answer")
+
+    def _settled(self, flight: Flight, outcome: Outcome) -> None:
+        if self._process.alive and outcome != "dropped":
+            self._ledger.settled.append((flight.message, outcome))
+
+    async def _submit(self, jobs: list[ImageJob]) -> list[Answer]:
+        return list(await asyncio.gather(*map(self._one, jobs)))
+
+    async def _one(self, job: ImageJob) -> Answer:
+        data = job.data.tobytes()
+        crashed = data.startswith(ODD) and self._world.dice.random() < 0.5
+        if data.startswith(BAD) or crashed:
+            return Failure(REASONS[data[:3]], "the pixels do not decode", None, None, retry=False)
+        try:
+            return await self._commit(job, data)
+        except LakeError as error:
+            retry = isinstance(error, Unavailable)
+            return Failure(error.code, error.message, error.limit, error.value, retry)
+
+    async def _commit(self, job: ImageJob, data: bytes) -> Answer:
+        assert job.position
+        assert isinstance(job.preset, Preset)
+        committer = self._lake.committer
+        attempt = await committer.begin(job.tenant, job.image_id, _source(job))
+        made = record(
+            attempt,
+            data,
+            door="kafka",
+            topic=job.position.topic,
+            partition=job.position.partition,
+            offset=job.position.offset,
+            metadata=dict(job.metadata),
+            content_hash=content_hash(digest(data), job.preset, job.metadata),
+            received_at=self._world.bucket.now().replace(microsecond=0),
+        )
+        objects = {made.original_key: data, made.renditions[0].key: data + b" small"}
+        return (await committer.commit(attempt, made, objects)).outcome
+
+
+def digest(data: bytes) -> str:
+    """SHA-256 of bytes, in hex."""
+    return hashlib.sha256(data).hexdigest()
