@@ -10,11 +10,12 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
 
+from ingest.cluster import ensure_topics
 from ingest.dead_letters import DeadLetters
 from ingest.delivery import Delivery, Flight, Note, Outcome, Submit
 from ingest.errors import InvalidMessage, KafkaUnavailable, StreamStopped
 from ingest.intake import HOLD_SECONDS, Intake
-from ingest.kafka import KafkaProducer, ensure_topics
+from ingest.kafka import KafkaProducer
 from ingest.messages import Message, Rejection, Terms, to_job
 from ingest.offsets import Ticket
 from ingest.settings import IngestSettings

@@ -1,4 +1,6 @@
-"""The only file that knows the Kafka client (confluent-kafka, which wraps librdkafka).
+"""The consumer and the producer of the Kafka client (confluent-kafka, which wraps librdkafka).
+
+Only this file and `ingest.cluster` import it.
 
 What it needs from the cluster: READ and DESCRIBE on the topic, READ on the group, WRITE on the
 dead-letter topic; CREATE on both only if they are not there and `kafka_create_topics` is on.
@@ -24,12 +26,10 @@ from confluent_kafka import (
 )
 from confluent_kafka import Message as RawMessage
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 
 from ingest.errors import KafkaUnavailable, MessageTooLarge, StreamStopped
 from ingest.librdkafka import (
     DELIVERY_MS,
-    FRAMING_BYTES,
     GroupState,
     client_config,
     consumer_config,
@@ -45,14 +45,12 @@ _log = logging.getLogger(__name__)
 _ADMIN_SECONDS = 5.0
 _CHECK_SECONDS = 2.0
 _RETRY_SECONDS = 1.0
-# Kafka keeps messages no longer than we keep images.
-_RETENTION_MS = 7 * 24 * 3600 * 1000
 _TOO_LARGE = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG_SIZE}
 # What a broker answers that knows no topic ids; any other fault is asked about again.
 _NO_IDS = {KafkaError.UNSUPPORTED_VERSION, KafkaError._UNSUPPORTED_FEATURE}  # noqa: SLF001
 _ZERO_ID = "AAAAAAAAAAAAAAAAAAAAAA"
 # Faults come with answers and by `error_cb`; the library's own log has the same, many times over.
-_SILENT = {"log_level": 0}
+SILENT = {"log_level": 0}
 
 
 class GroupConsumer:
@@ -68,7 +66,7 @@ class GroupConsumer:
         self.state = GroupState()
         config = {
             **consumer_config(settings),
-            **_SILENT,
+            **SILENT,
             "error_cb": self._on_error,
             "stats_cb": self._on_stats,
             "on_commit": self._on_commit,
@@ -121,14 +119,14 @@ class GroupConsumer:
         try:
             self._client.commit(offsets=_offsets(offsets), asynchronous=True)
         except KafkaException as error:
-            self._refused(offsets, _reason(error))
+            self._refused(offsets, reason_of(error))
 
     def commit_now(self, offsets: Mapping[Partition, int]) -> None:
         """Commit, and return when the broker has it, or has refused it."""
         try:
             answers = self._client.commit(offsets=_offsets(offsets), asynchronous=False)
         except KafkaException as error:
-            self._refused(offsets, _reason(error))
+            self._refused(offsets, reason_of(error))
         else:
             self._on_commit(None, answers or [])
 
@@ -206,7 +204,7 @@ class TopicIds:
     """UUIDs of topics. A broker that has none gives the topic's name in place of it."""
 
     def __init__(self, settings: IngestSettings) -> None:
-        self._admin = AdminClient(client_config(settings) | _SILENT)
+        self._admin = AdminClient(client_config(settings) | SILENT)
         self._found: dict[str, str] = {}
         self._closed = threading.Event()
 
@@ -216,7 +214,7 @@ class TopicIds:
             try:
                 self._found[topic] = self._ask(topic, _ADMIN_SECONDS)
             except KafkaException as error:
-                _log.warning("id of topic %s: %s", topic, _reason(error))
+                _log.warning("id of topic %s: %s", topic, reason_of(error))
                 if self._closed.wait(_RETRY_SECONDS):
                     raise StreamStopped(f"closed before the id of {topic} was known") from error
         return self._found[topic]
@@ -255,7 +253,7 @@ class KafkaProducer:
     """Sends, and returns when the cluster has it. Safe in any number of tasks of one loop."""
 
     def __init__(self, settings: IngestSettings) -> None:
-        self._config = producer_config(settings) | _SILENT
+        self._config = producer_config(settings) | SILENT
         self._client = Producer(self._config)
         # One thread, not the loop's: while the cluster is away, sends wait in line here.
         self._thread = ThreadPoolExecutor(1, "kafka-producer")
@@ -285,30 +283,6 @@ class KafkaProducer:
         await asyncio.to_thread(self._thread.shutdown)
 
 
-def ensure_topics(settings: IngestSettings) -> None:
-    """Create the topic and the dead-letter topic unless they exist; blocks.
-
-    Raises KafkaUnavailable, also when one is missing that we may not create.
-    """
-    admin = AdminClient(client_config(settings) | _SILENT)
-    wanted = {settings.kafka_topic: settings.kafka_topic_partitions, settings.dead_letters: 1}
-    try:
-        missing = wanted.keys() - admin.list_topics(timeout=_ADMIN_SECONDS).topics.keys()
-    except KafkaException as error:
-        raise KafkaUnavailable(_reason(error)) from error
-    if missing and not settings.kafka_create_topics:
-        raise KafkaUnavailable(f"no such topic: {', '.join(sorted(missing))}")
-    limit = settings.kafka_max_message_bytes + FRAMING_BYTES
-    config = {"retention.ms": str(_RETENTION_MS), "max.message.bytes": str(limit)}
-    new = [NewTopic(name, wanted[name], -1, config=config) for name in sorted(missing)]
-    for name, future in admin.create_topics(new).items() if new else ():
-        try:
-            future.result(_ADMIN_SECONDS)
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise KafkaUnavailable(f"topic {name}: {_reason(error)}") from error
-
-
 def _offsets(offsets: Mapping[Partition, int]) -> list[TopicPartition]:
     return [TopicPartition(p.topic, p.number, offset) for p, offset in offsets.items()]
 
@@ -335,7 +309,8 @@ def _headers(raw: RawMessage) -> tuple[Headers, str | None]:
     return tuple((n, v.encode() if isinstance(v, str) else v) for n, v in pairs), None
 
 
-def _reason(error: KafkaException) -> str:
+def reason_of(error: KafkaException) -> str:
+    """What the client says of a fault."""
     fault = error.args[0]
     return fault.str() if isinstance(fault, KafkaError) else str(fault)
 

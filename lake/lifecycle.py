@@ -1,4 +1,4 @@
-"""Lifecycle rules of the bucket: S3 deletes what is past its retention. The only user of boto3.
+"""Lifecycle rules of the bucket: S3 deletes what is past its retention.
 
 S3 counts from an object's last change and rounds up to the next midnight UTC, so it deletes after
 the image is hidden, never before. Rules that others put on the bucket stay as they are.
@@ -7,19 +7,15 @@ The role needs s3:GetLifecycleConfiguration and s3:PutLifecycleConfiguration.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lake import layout
+from lake.bucket import client
 from lake.errors import LakeError, StoreUnavailable
 from lake.settings import LakeSettings
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 Rule = dict[str, Any]
 
@@ -55,7 +51,9 @@ class Lifecycle:
         self._bucket = url.netloc
         self._prefix = f"{path}/" if (path := url.path.strip("/")) else ""
         self._days = settings.retention_days
-        self._client = _client(settings)
+        self._client = client(
+            settings, connect_seconds=_CONNECT_SECONDS, read_seconds=_READ_SECONDS, retries=4
+        )
 
     def rules(self) -> list[Rule]:
         """What we want."""
@@ -151,23 +149,6 @@ def _plain(rule: Rule) -> Rule:
     """A rule as we write it: servers add empty fields, or keep the prefix in another place."""
     kept = {name: value for name, value in rule.items() if value and name != "Prefix"}
     return kept | {"Filter": {"Prefix": _prefix_of(rule)}}
-
-
-def _client(settings: LakeSettings) -> "S3Client":
-    secret = settings.s3_secret_access_key
-    return boto3.client(
-        "s3",
-        region_name=settings.s3_region,
-        endpoint_url=settings.s3_endpoint,
-        aws_access_key_id=settings.s3_access_key_id,
-        aws_secret_access_key=secret.get_secret_value() if secret else None,
-        config=Config(
-            connect_timeout=_CONNECT_SECONDS,
-            read_timeout=_READ_SECONDS,
-            # Other servers rarely answer to bucket names as host names.
-            s3={"addressing_style": "path" if settings.s3_endpoint else "auto"},
-        ),
-    )
 
 
 def _fault(error: Exception) -> LakeError:

@@ -20,9 +20,10 @@ FORBIDDEN_NAMES = {"utils", "util", "common", "helpers", "helper", "manager", "m
 VENDORS = {
     # vendor module: files that may import it
     "obstore": {"lake/object_store.py", "lake/backends.py"},
-    "boto3": {"lake/lifecycle.py"},
+    "boto3": {"lake/bucket.py"},
     "confluent_kafka": {
         "ingest/kafka.py",
+        "ingest/cluster.py",
         "pixlake/cli/produce.py",  # the producer that users hold
         "pixlake/embedded/kraft.py",  # asks the broker that it started whether it is ready
     },

@@ -1,0 +1,129 @@
+"""S3 as boto3 knows it: a client of the bucket, and whether the bucket can be had at all."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    EndpointConnectionError,
+    HTTPClientError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ReadTimeoutError,
+)
+
+from lake.errors import LakeError
+from lake.settings import LakeSettings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_CREDENTIALS = "PIXLAKE_S3_ACCESS_KEY_ID and PIXLAKE_S3_SECRET_ACCESS_KEY, or the AWS chain"
+_REGION = "set PIXLAKE_S3_REGION to the region of the bucket"
+# By the code of S3's error, or by the status where the answer has no body.
+_REMEDIES = {
+    "NoSuchBucket": "make the bucket, or name another one in PIXLAKE_STORE_URL",
+    "404": "make the bucket, or name another one in PIXLAKE_STORE_URL",
+    "InvalidBucketName": "name a bucket in PIXLAKE_STORE_URL",
+    "InvalidAccessKeyId": f"set {_CREDENTIALS}",
+    "SignatureDoesNotMatch": f"set {_CREDENTIALS}",
+    "InvalidToken": f"set {_CREDENTIALS}",
+    "ExpiredToken": "log in again; the credentials of the AWS chain have expired",
+    "AccessDenied": "give the key s3:ListBucket, s3:GetObject, s3:PutObject, s3:DeleteObject",
+    "401": f"set {_CREDENTIALS}",
+    "403": f"set {_CREDENTIALS}",
+    "RequestTimeTooSkewed": "set the clock of this machine",
+    "PermanentRedirect": _REGION,
+    "AuthorizationHeaderMalformed": _REGION,
+    "301": _REGION,
+}
+_BUSY = {408, 429, 500, 502, 503, 504}
+
+
+class StoreUnreachable(LakeError):
+    """Asked before a start: the store is not there, or does not let us in."""
+
+    code = "store_unreachable"
+
+
+def client(
+    settings: LakeSettings, *, connect_seconds: float, read_seconds: float, retries: int
+) -> "S3Client":
+    """A client for the bucket's server; no request is made yet."""
+    secret = settings.s3_secret_access_key
+    return boto3.client(
+        "s3",
+        region_name=settings.s3_region,
+        endpoint_url=settings.s3_endpoint,
+        aws_access_key_id=settings.s3_access_key_id,
+        aws_secret_access_key=secret.get_secret_value() if secret else None,
+        config=Config(
+            connect_timeout=connect_seconds,
+            read_timeout=read_seconds,
+            retries={"total_max_attempts": retries + 1},
+            # Other servers rarely answer to bucket names as host names.
+            s3={"addressing_style": "path" if settings.s3_endpoint else "auto"},
+        ),
+    )
+
+
+def check_store(settings: LakeSettings, seconds: float) -> None:
+    """Ask once whether the store that the settings name is there, and lets us in.
+
+    Raises StoreUnreachable, which says what to do. A server that is slow is given the benefit of
+    the doubt: the connection must come within `seconds`, the answer need not.
+    """
+    url = urlsplit(settings.location)
+    if url.scheme == "file":
+        _check_folder(Path(unquote(url.path)))
+    elif url.scheme == "s3":
+        _check_bucket(settings, url.netloc, url.path.strip("/"), seconds)
+
+
+def _check_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StoreUnreachable(
+            f"the folder {folder} can't be made: {reason}; name another one in PIXLAKE_STORE_URL"
+        ) from error
+
+
+def _check_bucket(settings: LakeSettings, bucket: str, prefix: str, seconds: float) -> None:
+    where = f"bucket {bucket} at {settings.s3_endpoint or 'Amazon S3'}"
+    try:
+        asked = client(settings, connect_seconds=seconds, read_seconds=seconds, retries=0)
+        asked.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
+    except (NoCredentialsError, PartialCredentialsError) as error:
+        raise StoreUnreachable(f"no credentials for {where}; set {_CREDENTIALS}") from error
+    except ClientError as error:
+        _refuse(where, error)
+    except ReadTimeoutError:
+        return  # it took the connection and is busy, as this machine may be
+    except (EndpointConnectionError, HTTPClientError) as error:
+        reason = " ".join(str(error).split())
+        raise StoreUnreachable(
+            f"{where} can't be reached: {reason}; see PIXLAKE_S3_ENDPOINT"
+        ) from error
+    except (BotoCoreError, ValueError) as error:
+        reason = str(error).splitlines()[-1].partition(": Bucket name must")[0]
+        raise StoreUnreachable(
+            f"{where}: {reason}; see PIXLAKE_STORE_URL and PIXLAKE_S3_ENDPOINT"
+        ) from error
+
+
+def _refuse(where: str, error: ClientError) -> None:
+    """Raise StoreUnreachable, unless the server is only busy."""
+    said = error.response["Error"]
+    status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+    if status in _BUSY:
+        return
+    known = _REMEDIES.get(said["Code"]) or _REMEDIES.get(str(status))
+    remedy = known or "see PIXLAKE_STORE_URL and PIXLAKE_S3_ENDPOINT"
+    reason = (said.get("Message") or said["Code"]).rstrip(".")
+    raise StoreUnreachable(f"{where}: {reason}; {remedy}") from error
