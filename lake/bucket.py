@@ -22,7 +22,8 @@ from lake.settings import LakeSettings
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-_CREDENTIALS = "PIXLAKE_S3_ACCESS_KEY_ID and PIXLAKE_S3_SECRET_ACCESS_KEY, or the AWS chain"
+_KEY = "PIXLAKE_S3_ACCESS_KEY_ID and PIXLAKE_S3_SECRET_ACCESS_KEY"
+_CREDENTIALS = f"{_KEY}, or the AWS chain"
 _REGION = "set PIXLAKE_S3_REGION to the region of the bucket"
 # By the code of S3's error, or by the status where the answer has no body.
 _REMEDIES = {
@@ -82,6 +83,11 @@ def check_store(settings: LakeSettings, seconds: float) -> None:
         _check_folder(Path(unquote(url.path)))
     elif url.scheme == "s3":
         _check_bucket(settings, url.netloc, url.path.strip("/"), seconds)
+    else:
+        raise StoreUnreachable(
+            f"{settings.location} is in the memory of each process, so nobody would find what "
+            "another one stored; set PIXLAKE_STORE_URL to s3://bucket/prefix or file:///folder"
+        )
 
 
 def _check_folder(folder: Path) -> None:
@@ -123,7 +129,6 @@ def _refuse(where: str, error: ClientError) -> None:
     status = error.response["ResponseMetadata"]["HTTPStatusCode"]
     if status in _BUSY:
         return
-    known = _REMEDIES.get(said["Code"]) or _REMEDIES.get(str(status))
-    remedy = known or "see PIXLAKE_STORE_URL and PIXLAKE_S3_ENDPOINT"
+    remedy = _REMEDIES.get(said["Code"], f"see PIXLAKE_STORE_URL, PIXLAKE_S3_ENDPOINT, {_KEY}")
     reason = (said.get("Message") or said["Code"]).rstrip(".")
     raise StoreUnreachable(f"{where}: {reason}; {remedy}") from error

@@ -1,8 +1,10 @@
 """Settings of the lake: where it is, how long a window is, how long images stay."""
 
 from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -49,6 +51,35 @@ class LakeSettings(BaseSettings):
         le=7 * 86_400,
         description="time from hidden to deleted by the sweeper; at least an attempt's 15 minutes",
     )
+
+    @field_validator("store_url")
+    @classmethod
+    def _store(cls, text: str | None) -> str | None:
+        url = urlsplit(text or "memory:")
+        if url.scheme == "file" and (url.netloc or not url.path):
+            raise ValueError(f"{text!r} names no folder; write file:///folder, with three slashes")
+        if url.scheme == "s3" and not url.netloc:
+            raise ValueError(f"{text!r} names no bucket; write s3://bucket/prefix")
+        if url.scheme not in {"file", "s3", "memory"}:
+            raise ValueError(f"no store for {text!r}; write s3://bucket/prefix or file:///folder")
+        return text
+
+    @field_validator("s3_endpoint")
+    @classmethod
+    def _endpoint(cls, text: str | None) -> str | None:
+        if text is not None:
+            url = urlsplit(text)
+            if url.scheme not in {"http", "https"} or not url.hostname:
+                raise ValueError(f"{text!r} is no address; write https://host or http://host:port")
+        return text
+
+    @model_validator(mode="after")
+    def _whole_key(self) -> Self:
+        if (self.s3_access_key_id is None) != (self.s3_secret_access_key is None):
+            raise ValueError(
+                "PIXLAKE_S3_ACCESS_KEY_ID and PIXLAKE_S3_SECRET_ACCESS_KEY go together"
+            )
+        return self
 
     @property
     def location(self) -> str:

@@ -1,9 +1,10 @@
 """Settings of the HTTP door: where it listens, what it takes, who may come in."""
 
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -69,6 +70,20 @@ class ServeSettings(BaseSettings):
         description="how long a checked key is trusted while the accounts' database does not "
         "answer, in seconds; a revocation bites when the database is back",
     )
+
+    @field_validator("http_host")
+    @classmethod
+    def _address(cls, host: str) -> str:
+        """As an IP address, which is what HAProxy binds."""
+        if host == "localhost":
+            return "127.0.0.1"
+        try:
+            return str(ip_address(host))
+        except ValueError:
+            raise ValueError(
+                f"{host!r} is not an IP address; 127.0.0.1 is this machine alone, 0.0.0.0 all of "
+                "its addresses"
+            ) from None
 
     @model_validator(mode="after")
     def _one_upload_fits(self) -> Self:

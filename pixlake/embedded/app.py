@@ -5,6 +5,7 @@ The supervisor runs it as `python -m pixlake.embedded.app <folder>`, in the envi
 when Ray dies.
 """
 
+import importlib
 import logging
 import os
 import signal
@@ -40,6 +41,7 @@ _HEADS = frozenset({"gcs_server", "raylet"})
 # upload is not to wait for them.
 _AGENTS_NICENESS = 10
 _WATCH_SECONDS = 1.0
+_WAITS_FOR_PROXIES = ("ray.serve._private.api", "ray.serve._private.client")
 # An upload's body may take its time; what takes longer than body and processing hangs.
 _PROCESSING_SECONDS = 60.0
 
@@ -48,9 +50,17 @@ def main(folder: Path) -> NoReturn:
     """Run until SIGTERM, which exits 0, or until Ray dies, which exits 1."""
     signal.signal(signal.SIGTERM, _leave)
     embedded, served = EmbeddedSettings(), ServeSettings()
+    _wait_for_proxies(embedded.start_seconds)
     with _ray(folder, embedded), _applications(served):
         serve.run_many(_targets(embedded, served))
         _watch()
+
+
+def _wait_for_proxies(seconds: float) -> None:
+    """Set how long Serve waits for its proxies; a constant of 60 s in Ray 2.60."""
+    for name in _WAITS_FOR_PROXIES:
+        module = importlib.import_module(name)
+        module.HTTP_PROXY_TIMEOUT = max(module.HTTP_PROXY_TIMEOUT, seconds)  # type: ignore[attr-defined]
 
 
 def _leave(*_: object) -> None:

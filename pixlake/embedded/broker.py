@@ -45,8 +45,11 @@ class EmbeddedBroker:
         self._data_dir = data_dir
         self._node: KraftNode | None = None
 
-    def start(self) -> None:
-        """Start the broker, and return before it is ready. Raises PortTaken, JarsUnavailable."""
+    def start(self, seconds: float = 60) -> None:
+        """Start the broker, and return before it is ready; new storage is made in `seconds`.
+
+        Raises PortTaken, JarsUnavailable, BrokerFailed.
+        """
         if self.is_alive():
             return
         if is_taken(self._port):
@@ -58,7 +61,7 @@ class EmbeddedBroker:
             port=self._port,
             settings=_KEEPING,
         )
-        self._node.start()
+        self._node.start(seconds)
 
     def wait_ready(self, deadline_seconds: float) -> None:
         """Return once clients can use it. Raises BrokerFailed if it ends or takes too long."""
@@ -66,10 +69,10 @@ class EmbeddedBroker:
             raise RuntimeError("start() first")
         self._node.wait_ready(deadline_seconds)
 
-    def stop(self) -> None:
-        """Shut down cleanly; within 15 s, by force after that. Idempotent."""
+    def stop(self, seconds: float = 15) -> None:
+        """Shut down cleanly; by force after that many seconds. Idempotent."""
         if self._node is not None:
-            self._node.stop()
+            self._node.stop(seconds)
 
     def is_alive(self) -> bool:
         """Tell whether the broker process runs."""

@@ -1,7 +1,13 @@
 """What can go wrong with an embedded server.
 
 * EmbeddedError
-  x PortTaken        another program listens there
+  x CannotStart      what would fail later is told before anything starts
+      · PortTaken        another program listens there
+      · PortUnusable     this process may not listen there
+      · HomeUnusable     another user's, another version's, or not to be written
+      · NoRoom           a disk, or the memory, has too little free
+      · DatabaseUnusable the database of the accounts does not let us in
+      · WrongClock       the clock is years off, or went back
   x JarsUnavailable  the broker's jars could not be had, or are not the locked ones
   x BrokerFailed     the broker ended, or is not ready in time
   x AlreadyRunning   another `pixlake up` has this home
@@ -21,18 +27,56 @@ class EmbeddedError(Exception):
     code: ClassVar[str] = "embedded_error"
 
 
-class PortTaken(EmbeddedError):
+class CannotStart(EmbeddedError):
+    """A start that would fail, told before it: what is wrong, which setting, what to do."""
+
+    code = "cannot_start"
+
+
+class PortTaken(CannotStart):
     """Another program listens on the port."""
 
     code = "port_taken"
 
-    def __init__(self, port: int, setting: str) -> None:
-        super().__init__(port, setting)
+    def __init__(self, port: int, setting: str, owner: str | None = None) -> None:
+        super().__init__(port, setting, owner)
         self.port = port
         self.setting = setting
+        self.owner = owner
 
     def __str__(self) -> str:
-        return f"port {self.port} is taken; choose another with {self.setting}"
+        by = f" by {self.owner}" if self.owner else ""
+        return f"port {self.port} is taken{by}; choose another with {self.setting}"
+
+
+class PortUnusable(CannotStart):
+    """A port, or the address before it, that this process may not listen on."""
+
+    code = "port_unusable"
+
+
+class HomeUnusable(CannotStart):
+    """The home is another user's, another version's, or no folder that can be written."""
+
+    code = "home_unusable"
+
+
+class NoRoom(CannotStart):
+    """A disk, or the memory, has less free than a start takes."""
+
+    code = "no_room"
+
+
+class DatabaseUnusable(CannotStart):
+    """The database of the accounts does not let us in."""
+
+    code = "database_unusable"
+
+
+class WrongClock(CannotStart):
+    """The clock of this machine is years off, or went back since the last start."""
+
+    code = "wrong_clock"
 
 
 class JarsUnavailable(EmbeddedError):

@@ -26,7 +26,6 @@ from pixlake.embedded.ports import free_port
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 # A clean shutdown closes every log and takes about a second; far past that it hangs.
 _STOP_GRACE_SECONDS = 15.0
-_FORMAT_TIMEOUT_SECONDS = 60
 _JVM = (
     "-Xmx512m",
     "-XX:+UseSerialGC",
@@ -81,14 +80,17 @@ class KraftNode:
         self._java: list[str | Path] = [java, *_JVM, "-cp", os.pathsep.join(map(str, jars))]
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Start the process on the data of the last run, or on new storage. Does not wait."""
+    def start(self, seconds: float = 60) -> None:
+        """Start the process on the data of the last run, or on new storage. Does not wait.
+
+        Raises BrokerFailed if new storage is not made within `seconds`.
+        """
         if self.is_alive():
             return
         self._data_dir.mkdir(parents=True, exist_ok=True)
         self._write_properties()
         if not (self._data_dir / _LOGS / "meta.properties").exists():
-            self._format()
+            self._format(seconds)
         self._process = self._run("kafka.Kafka", _PROPERTIES)
 
     def wait_ready(self, deadline_seconds: float) -> None:
@@ -117,10 +119,10 @@ class KraftNode:
         """Tell whether the process runs, be it paused."""
         return self._process is not None and self._process.poll() is None
 
-    def stop(self) -> None:
-        """Shut down cleanly. Does nothing if it does not run."""
+    def stop(self, seconds: float = _STOP_GRACE_SECONDS) -> None:
+        """Shut down cleanly, by force after `seconds`. Does nothing if it does not run."""
         if self._process is not None:
-            terminate(self._process, grace_seconds=_STOP_GRACE_SECONDS)
+            terminate(self._process, grace_seconds=seconds)
 
     def kill(self) -> None:
         """End it as a crash would: SIGKILL, no shutdown."""
@@ -164,13 +166,13 @@ class KraftNode:
         lines = (f"{name}={value}\n" for name, value in properties.items())
         (self._data_dir / _PROPERTIES).write_text("".join(lines), encoding="utf-8")
 
-    def _format(self) -> None:
+    def _format(self, seconds: float) -> None:
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         # With "=", for the id may begin with "-" and must not pass for an option.
         options = [f"--cluster-id={cluster_id}", f"--config={_PROPERTIES}"]
         process = self._run("kafka.tools.StorageTool", "format", *options)
         try:
-            if process.wait(_FORMAT_TIMEOUT_SECONDS) != 0:
+            if process.wait(seconds) != 0:
                 raise BrokerFailed("could not format its storage", self.log)
         except subprocess.TimeoutExpired:
             raise BrokerFailed("formatting its storage takes too long", self.log) from None

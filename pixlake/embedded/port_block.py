@@ -2,7 +2,7 @@
 
 import fcntl
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,16 +46,18 @@ class PortBlock:
 
 
 @contextmanager
-def own_ports(folder: Path, seed: str) -> Iterator[PortBlock]:
+def own_ports(folder: Path, seed: str, avoid: Collection[int] = ()) -> Iterator[PortBlock]:
     """Hold a block that no other run of this user holds, and that is free now. Raises NoPorts.
 
     `folder` keeps the locks and is the same for all runs; `seed` makes a home likely to meet the
-    same block again. A block that is held is told by its lock, not by its ports, since a run
-    opens them one by one.
+    same block again; no port of `avoid` is in it. A block that is held is told by its lock, not by
+    its ports, since a run opens them one by one.
     """
     start = zlib.crc32(seed.encode())
     for step in range(_BLOCKS):
         base = _FIRST + (start + step) % _BLOCKS * _SIZE
+        if any(base <= port < base + _SIZE for port in avoid):
+            continue
         with (folder / f"ports-{base}.lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

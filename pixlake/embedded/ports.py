@@ -1,23 +1,87 @@
-"""Ports on 127.0.0.1: free ones, and whether one is taken."""
+"""Ports of this machine: free ones, whether one can be listened on, and who listens there."""
 
+import errno
 import socket
+from collections.abc import Mapping
+from ipaddress import ip_address
+from pathlib import Path
+
+import psutil
+
+from pixlake.embedded.errors import PortTaken, PortUnusable
+
+_LOOPBACK = "127.0.0.1"
+_FIRST_UNPRIVILEGED = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 
 
 def free_port() -> int:
     """Find a port nobody listens on now. Nothing holds it: bind it soon, be ready to fail."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((_LOOPBACK, 0))
         port: int = probe.getsockname()[1]
         return port
 
 
 def is_taken(port: int) -> bool:
     """Tell whether a listener on `port` would be refused."""
-    with socket.socket() as probe:
+    return _refusal(_LOOPBACK, port) is not None
+
+
+def check_ports(wanted: Mapping[str, tuple[str, int]]) -> None:
+    """Raise PortTaken or PortUnusable unless each setting's address and port can be listened on."""
+    seen: dict[int, str] = {}
+    for setting, (host, port) in wanted.items():
+        if (other := seen.setdefault(port, setting)) != setting:
+            raise PortUnusable(f"{other} and {setting} are both {port}; choose two ports")
+        fault = _refusal(host, port)
+        if fault is not None:
+            raise _explained(fault, setting, host, port)
+
+
+def _refusal(host: str, port: int) -> OSError | None:
+    """Why a listener would be refused; None if it would not."""
+    family = socket.AF_INET6 if ip_address(host).version == 6 else socket.AF_INET  # noqa: PLR2004
+    with socket.socket(family) as probe:
         # As servers do: connections of the last run in TIME_WAIT do not count as taken.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return True
-        return False
+            probe.bind((host, port))
+        except OSError as error:
+            return error
+        return None
+
+
+def _explained(fault: OSError, setting: str, host: str, port: int) -> PortTaken | PortUnusable:
+    if fault.errno == errno.EADDRINUSE:
+        return PortTaken(port, setting, _listener(port))
+    if fault.errno == errno.EACCES:
+        return PortUnusable(
+            f"port {port} needs the rights of root, as all below {_first_unprivileged()} do; "
+            f"choose one from there on with {setting}"
+        )
+    if fault.errno == errno.EADDRNOTAVAIL:
+        return PortUnusable(
+            f"this machine has no address {host}; set PIXLAKE_HTTP_HOST to 127.0.0.1, or to "
+            "0.0.0.0 for all of its addresses"
+        )
+    return PortUnusable(f"port {port} at {host}: {fault.strerror}; see {setting}")
+
+
+def _first_unprivileged() -> str:
+    try:
+        return _FIRST_UNPRIVILEGED.read_text().strip()
+    except OSError:
+        return "1024"
+
+
+def _listener(port: int) -> str | None:
+    """Name and number of the program that listens on `port`, as far as this user may know."""
+    try:
+        for one in psutil.net_connections("tcp"):
+            if one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.port == port:
+                if one.pid is None:
+                    return "a program of another user"
+                return f"{psutil.Process(one.pid).name()} (pid {one.pid})"
+    except psutil.Error:
+        return None
+    return None

@@ -13,11 +13,18 @@ _SILENCE_SECONDS = 8
 
 
 def ray_environment(
-    folder: Path, ports: PortBlock, *, host: str, port: int, answer_seconds: float = 50
+    folder: Path,
+    ports: PortBlock,
+    *,
+    host: str,
+    port: int,
+    answer_seconds: float = 50,
+    start_seconds: float = 120,
 ) -> dict[str, str]:
     """Variables for the process that starts Ray, and so for all of Ray's processes.
 
-    `host` and `port` are the API's, which answers an upload within `answer_seconds`.
+    `host` and `port` are the API's, which answers an upload within `answer_seconds`; nothing of Ray
+    gives up its start before `start_seconds`.
 
     Writes the cluster's token and HAProxy's launcher into `folder`.
     """
@@ -27,6 +34,7 @@ def ray_environment(
     haproxy = folder / "h"
     first, last = ports.replicas
     return {
+        **_patience(math.ceil(start_seconds)),
         # Nobody without this run's token talks to the cluster, other users of the machine
         # included; whoever could, could run code in it.
         "RAY_AUTH_MODE": "token",
@@ -77,4 +85,23 @@ def ray_environment(
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
         "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": "0.1",
         "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "1s",
+    }
+
+
+def _patience(seconds: int) -> dict[str, str]:
+    """Every limit of Ray on a start, by its own name; none below Ray's own default.
+
+    Ray's defaults suit an idle machine. One limit is a constant: see `patience` in `app.py`.
+    """
+    return {
+        # The driver waits for its node, the node for its agents and workers, each for the GCS.
+        "RAY_raylet_start_wait_time_s": str(max(30, seconds)),
+        "RAY_gcs_server_port_wait_time_s": str(max(30, seconds)),
+        "RAY_gcs_rpc_server_connect_timeout_s": str(max(5, seconds)),
+        "RAY_py_gcs_connect_timeout_s": str(max(30, seconds)),
+        "RAY_agent_register_timeout_ms": str(max(100, seconds) * 1000),
+        "RAY_worker_register_timeout_seconds": str(max(60, seconds)),
+        # Serve waits for its proxy, and the proxy for HAProxy.
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": str(max(5, seconds)),
+        "RAY_SERVE_HAPROXY_STARTUP_TIMEOUT_S": str(max(30, seconds)),
     }

@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +16,9 @@ from pixlake.embedded.errors import AlreadyRunning, UnsafeFolder
 
 MARK = "PIXLAKE_RUN"
 """Environment variable that every process of a run carries; its value is the home."""
+
+LOCK = "lock"
+"""Name of the file in the home that a run keeps locked; its time is that of the last start."""
 
 _OWNER_ONLY = 0o700
 _KILL_SECONDS = 5.0
@@ -47,8 +51,7 @@ def fresh_folder(home: Path, logs: Path) -> Iterator[Path]:
 
     Ray writes its logs into it; `logs` is where a person finds them, during the run and after it.
     """
-    name = hashlib.sha256(os.fsencode(home)).hexdigest()[:8]
-    folder = user_folder() / name
+    folder = _folder_of(home)
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
     folder.mkdir(mode=_OWNER_ONLY)
     _remove(logs)
@@ -63,6 +66,10 @@ def fresh_folder(home: Path, logs: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _folder_of(home: Path) -> Path:
+    return user_folder() / hashlib.sha256(os.fsencode(home)).hexdigest()[:8]
+
+
 def _remove(path: Path) -> None:
     if path.is_symlink():
         path.unlink()
@@ -73,7 +80,7 @@ def _remove(path: Path) -> None:
 @contextmanager
 def only_run(home: Path) -> Iterator[None]:
     """Hold the home's lock. Raises AlreadyRunning; the kernel frees it however we end."""
-    with (home / "lock").open("a+") as lock:
+    with (home / LOCK).open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -86,13 +93,13 @@ def only_run(home: Path) -> Iterator[None]:
 
 
 def end_processes(home: Path) -> int:
-    """Kill what carries this home's mark, children of the dead included; how many there were.
+    """Kill what is left of runs of this home, children of the dead included; how many there were.
 
     Only for what had its chance to end: after a stop, or after a run that was killed itself.
     """
     ended: dict[int, psutil.Process] = {}
     # Those that are starting others right now are seen in the next round.
-    while found := [one for one in _marked(home) if one.pid not in ended]:
+    while found := [one for one in _left(home) if one.pid not in ended]:
         for process in found:
             ended[process.pid] = process
             try:
@@ -103,12 +110,29 @@ def end_processes(home: Path) -> int:
     return len(ended)
 
 
-def _marked(home: Path) -> Iterator[psutil.Process]:
+def _left(home: Path) -> Iterator[psutil.Process]:
+    """Processes with the home's mark; and Ray's agents, which write their titles over the mark."""
     ours = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     mark = os.fsencode(f"{MARK}={home}")
+    folder = _folder_of(home)
     for process in psutil.process_iter():
-        if process.pid not in ours and mark in _environment(process):
+        if process.pid not in ours and (
+            mark in _environment(process) or _is_agent(process, folder)
+        ):
             yield process
+
+
+def _is_agent(process: psutil.Process, folder: Path) -> bool:
+    """Whether it is a Python of this installation that has files of the run's folder open."""
+    if not psutil.LINUX:
+        return False
+    proc = Path(f"/proc/{process.pid}")
+    try:
+        if not (proc / "exe").samefile(sys.executable):
+            return False
+        return any(one.readlink().is_relative_to(folder) for one in (proc / "fd").iterdir())
+    except OSError:
+        return False  # ended meanwhile, a zombie, or another user's
 
 
 def _environment(process: psutil.Process) -> list[bytes]:

@@ -43,5 +43,8 @@ class EmbeddedSettings(BaseSettings):
         "default: the container's limit, or all of the machine's",
     )
     start_seconds: float = Field(
-        default=120, gt=0, description="how long `pixlake up` waits until both doors take images"
+        default=120,
+        gt=0,
+        description="how long `pixlake up` waits until both doors take images; no limit of Ray on "
+        "its own start is shorter",
     )

@@ -1,10 +1,12 @@
 """`pixlake up`: start a broker and Ray on this machine, watch over them, stop them.
 
-1. take the home's lock; kill what a run that was itself killed left behind; check the ports
+1. open the home, take its lock; kill what a run that was itself killed left behind; look for
+   whatever would end the start (`preflight.py`)
 2. start the broker, and beside it the process that starts Ray and its applications
 3. make the first API key, wait until both doors take images, say so
 4. watch: a broker that dies is started again; without Ray there is nothing left to watch
-5. on Ctrl-C or SIGTERM: drain, stop, check that nothing is left; on a second one: kill
+5. on Ctrl-C, SIGTERM or SIGHUP (the terminal was closed): drain, stop, see that nothing is left; on
+   a second one: kill
 """
 
 import os
@@ -18,42 +20,42 @@ from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType
 
-from ingest.settings import IngestSettings
 from pixlake.embedded.broker import EmbeddedBroker
 from pixlake.embedded.child import spawn, terminate
-from pixlake.embedded.errors import PortTaken, StartFailed
-from pixlake.embedded.memory import check_memory, worst_case
+from pixlake.embedded.errors import StartFailed
+from pixlake.embedded.home import open_home
 from pixlake.embedded.port_block import PortBlock, own_ports
-from pixlake.embedded.ports import is_taken
+from pixlake.embedded.preflight import Settings, check_last_start, check_machine, check_servers
 from pixlake.embedded.ray_environment import ray_environment
 from pixlake.embedded.readiness import is_ready
 from pixlake.embedded.run_folder import MARK, end_processes, fresh_folder, only_run, user_folder
-from pixlake.embedded.settings import EmbeddedSettings
 from pixlake.embedded.welcome import Facts, as_json, as_text
-from processors.machine import memory_limit
-from processors.settings import ProcessorSettings
 from serve_app.accounts import Accounts, ensure_first_key
-from serve_app.settings import ServeSettings
 
 _FAILED = 1
 _POLL_SECONDS = 0.2
 _WATCH_SECONDS = 1.0
-# Longer than the replicas' own 40 s, at the end of which Serve kills them.
-_DRAIN_SECONDS = 60.0
+# What is under way when it is told to stop. Somebody waits at a terminal after Ctrl-C, and what
+# was not acknowledged can be sent again; a service manager has the time that the replicas take.
+_DRAIN_SECONDS = {signal.SIGINT: 6.0, signal.SIGHUP: 6.0, signal.SIGTERM: 60.0}
+_BROKER_SECONDS = {signal.SIGINT: 3.0, signal.SIGHUP: 3.0, signal.SIGTERM: 15.0}
 # A broker that dies at once each time must not spin.
 _RESTART_PAUSE_SECONDS = 5.0
-# What a command in another terminal must be told as well, if we were.
 _ADDRESSES = (
-    "PIXLAKE_HOME",
     "PIXLAKE_HTTP_PORT",
     "PIXLAKE_KAFKA_PORT",
     "KAFKA_BOOTSTRAP_SERVERS",
 )
 _LOG_BYTES = 10_000_000
+_TAIL_BYTES = 10_000
 
 
 class Stop(BaseException):
-    """Ctrl-C or SIGTERM."""
+    """Ctrl-C, SIGTERM or SIGHUP."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = signal.Signals(number)
 
 
 def run(home: Path, *, json: bool = False) -> int:
@@ -77,40 +79,41 @@ class _Run:
     def __init__(self, home: Path, *, json: bool) -> None:
         self._home = home
         self._json = json
-        self._settings = EmbeddedSettings(home=home)
-        self._served = ServeSettings(home=home)
+        self._all = Settings.read(home)
+        self._settings = self._all.embedded
+        self._served = self._all.served
+        self._stopped_by = signal.SIGTERM
         self._logs = home / "logs"
         self._log = self._logs / "pixlake.log"
         self._broker: EmbeddedBroker | None = None
 
     def run(self) -> None:
         """What the module says; returns by exception only, Stop or what `run` names."""
-        self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._logs.mkdir(mode=0o700, exist_ok=True)
+        open_home(self._home)
+        check_last_start(self._home)
         with only_run(self._home), ExitStack() as stack:
             if left := end_processes(self._home):
                 _say(f"Ended {left} processes of an earlier run that was killed.")
-            parts = worst_case(self._settings, self._served, ProcessorSettings(), IngestSettings())
-            check_memory(parts, self._settings.memory_bytes or memory_limit())
-            self._check_ports()
-            ports = stack.enter_context(own_ports(user_folder(), str(self._home)))
+            check_machine(self._all, self._home)
+            check_servers(self._all)
+            avoid = {self._served.http_port, self._settings.kafka_port}
+            ports = stack.enter_context(own_ports(user_folder(), str(self._home), avoid))
             folder = stack.enter_context(fresh_folder(self._home, self._logs / "ray"))
             # After Ray's end, whatever it was: else its processes would write on in the folder.
             stack.callback(end_processes, self._home)
             self._rotate_log()
+            key = self._first_key()
             _say(f"Starting Pixlake in {self._home} ...")
             self._start_broker(stack)
             ray = self._start_ray(stack, folder, self._environment(folder, ports))
-            key = self._first_key()
             self._wait_ready(ray)
             self._greet(key)
             self._watch(ray)
 
-    def _check_ports(self) -> None:
-        if is_taken(self._served.http_port):
-            raise PortTaken(self._served.http_port, "PIXLAKE_HTTP_PORT")
-        if self._settings.kafka_bootstrap_servers is None and is_taken(self._settings.kafka_port):
-            raise PortTaken(self._settings.kafka_port, "PIXLAKE_KAFKA_PORT")
+    def _note_stop(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        """Remember what ends the run, for the steps of the stop that come after this one."""
+        if isinstance(error, Stop):
+            self._stopped_by = error.number
 
     def _rotate_log(self) -> None:
         if self._log.exists() and self._log.stat().st_size > _LOG_BYTES:
@@ -121,8 +124,9 @@ class _Run:
             return
         os.environ[MARK] = str(self._home)  # the broker's environment is ours
         self._broker = EmbeddedBroker(self._settings.kafka_port, self._home / "kafka")
-        stack.callback(self._broker.stop)
-        self._broker.start()
+        stack.callback(self._stop_broker, self._broker)
+        stack.push(self._note_stop)
+        self._broker.start(self._settings.start_seconds)
 
     @property
     def _bootstrap(self) -> str:
@@ -146,12 +150,16 @@ class _Run:
             environment=environment,
         )
         stack.callback(self._stop_ray, process)
+        stack.push(self._note_stop)
         return process
 
     def _stop_ray(self, process: subprocess.Popen[bytes]) -> None:
         if process.poll() is None:
             _say("Stopping: what was taken is finished first. Ctrl-C again kills it.")
-            terminate(process, grace_seconds=_DRAIN_SECONDS)
+            terminate(process, grace_seconds=_DRAIN_SECONDS[self._stopped_by])
+
+    def _stop_broker(self, broker: EmbeddedBroker) -> None:
+        broker.stop(_BROKER_SECONDS[self._stopped_by])
 
     def _environment(self, folder: Path, ports: PortBlock) -> dict[str, str]:
         return {
@@ -161,6 +169,7 @@ class _Run:
                 host=self._served.http_host,
                 port=self._served.http_port,
                 answer_seconds=self._served.answer_seconds,
+                start_seconds=self._settings.start_seconds,
             ),
             MARK: str(self._home),
             "PIXLAKE_HOME": str(self._home),
@@ -189,10 +198,10 @@ class _Run:
 
     def _check(self, ray: subprocess.Popen[bytes]) -> None:
         if ray.poll() is not None:
-            raise StartFailed("Ray, or an application on it, has ended", self._log)
+            raise StartFailed(_why(self._log), self._log)
         if self._broker is not None and not self._broker.is_alive():
             _say("The Kafka broker has ended; starting it again.")
-            self._broker.start()
+            self._broker.start(self._settings.start_seconds)
             time.sleep(_RESTART_PAUSE_SECONDS)
 
     def _watch(self, ray: subprocess.Popen[bytes]) -> None:
@@ -208,27 +217,34 @@ class _Run:
             key_file=self._served.key_file,
             bootstrap=self._bootstrap,
             logs=self._logs,
-            given={name: os.environ[name] for name in _ADDRESSES if name in os.environ},
+            given=self._given(),
         )
         sys.stdout.write(as_json(facts) if self._json else as_text(facts))
         sys.stdout.flush()
 
+    def _given(self) -> dict[str, str]:
+        """What a command in another terminal must be told as well, to find this Pixlake."""
+        told = {name: os.environ[name] for name in _ADDRESSES if name in os.environ}
+        # As a whole path: the other terminal may be in another folder.
+        home = {} if self._home == Path.cwd() / ".pixlake" else {"PIXLAKE_HOME": str(self._home)}
+        return {**home, **told}
+
 
 @contextmanager
 def _signals(home: Path) -> Iterator[None]:
-    """Turn the first Ctrl-C or SIGTERM into Stop; from then on the second one kills."""
+    """Turn the first Ctrl-C, SIGTERM or SIGHUP into Stop; from then on the second one kills."""
 
     def again(_number: int, _frame: FrameType | None) -> None:
         _say("Killed.")
         end_processes(home)
         os._exit(_FAILED)
 
-    def first(_number: int, _frame: FrameType | None) -> None:
+    def first(received: int, _frame: FrameType | None) -> None:
         for number in before:
             signal.signal(number, again)
-        raise Stop
+        raise Stop(received)
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in _DRAIN_SECONDS}
     for number in before:
         signal.signal(number, first)
     try:
@@ -236,6 +252,15 @@ def _signals(home: Path) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _why(log: Path) -> str:
+    """Why the process of Ray ended: the last line that it wrote, which names the error."""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
+        lines = file.read().decode(errors="replace").split("\n")
+    said = next((line.strip() for line in reversed(lines) if line.strip()), "it wrote nothing")
+    return f"Ray, or an application on it, has ended: {said}"
 
 
 def _say(text: str) -> None:

@@ -18,7 +18,7 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from lake.layout import TENANT
 from serve_app.accounts import keys
@@ -66,12 +66,16 @@ class Accounts:
         self._engine = engine
 
     @classmethod
-    def open(cls, database_url: str) -> "Accounts":
+    def open(cls, database_url: str, *, connect_seconds: int = _CONNECT_SECONDS) -> "Accounts":
         """Connect, and create the tables that are missing.
 
         Takes `sqlite:///file` and `postgresql://…`. Raises ValueError for another URL.
         """
-        accounts = cls(_engine(make_url(database_url)))
+        try:
+            url = make_url(database_url)
+        except ArgumentError:
+            raise ValueError("PIXLAKE_DATABASE_URL is not a URL; see docs/settings.md") from None
+        accounts = cls(_engine(url, connect_seconds))
         with accounts._begin() as connection:
             create_all(connection)
         return accounts
@@ -156,7 +160,7 @@ class Accounts:
             raise AccountsUnavailable("the accounts database did not answer") from error
 
 
-def _engine(url: URL) -> Engine:
+def _engine(url: URL, connect_seconds: int) -> Engine:
     backend = url.get_backend_name()
     if backend == "sqlite":
         if url.database:
@@ -171,7 +175,7 @@ def _engine(url: URL) -> Engine:
         return create_engine(
             url.set(drivername="postgresql+psycopg"),
             connect_args={
-                "connect_timeout": _CONNECT_SECONDS,
+                "connect_timeout": connect_seconds,
                 "tcp_user_timeout": _SILENT_MILLISECONDS,
             },
             pool_pre_ping=True,

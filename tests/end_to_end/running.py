@@ -61,8 +61,11 @@ class Pixlake:
     def headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.key}"}
 
-    def start(self) -> None:
-        """Start it and return when both doors take images."""
+    def begin(self) -> None:
+        """Begin to start it; what it prints is read by nobody."""
+        if self._process is not None:
+            self._process.wait()
+            self._close()
         self._process = subprocess.Popen(
             [COMMAND, "up", "--json"],
             env=self.environment,
@@ -71,6 +74,11 @@ class Pixlake:
             # As in a terminal of its own: a Ctrl-C for it is not one for the tests.
             start_new_session=True,
         )
+
+    def start(self) -> None:
+        """Start it and return when both doors take images."""
+        self.begin()
+        assert self._process is not None
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         assert line, f"`pixlake up` ended with {self._process.wait()}\n{self.log()}"

@@ -4,6 +4,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -12,7 +13,7 @@ import pytest
 from skimage import data
 
 from tests.end_to_end.conftest import NewPixlake
-from tests.end_to_end.running import COMMAND, Pixlake, marked, wait_until
+from tests.end_to_end.running import COMMAND, START_SECONDS, Pixlake, marked, wait_until
 
 PHOTO = Path(data.__file__).with_name("rocket.jpg")
 
@@ -99,13 +100,12 @@ def test_ctrl_c_leaves_nothing_running_and_the_next_start_finds_everything(
     own.start()
     key = own.key
     image_id = upload(own, PHOTO.read_bytes()).raise_for_status().json()["image_id"]
-    running = [os.getpgid(own.pid), *(one.pid for one in own.processes())]
+    running = own.processes()
     assert len(running) > 10
 
     assert own.stop() == 0
     assert marked(own.home) == []
-    # The dead keep their numbers until init has looked at them.
-    wait_until(lambda: not any(map(psutil.pid_exists, running)), 30)
+    assert alive(running) == []
 
     own.start()
     assert own.key == key
@@ -115,6 +115,39 @@ def test_ctrl_c_leaves_nothing_running_and_the_next_start_finds_everything(
         late = PHOTO.read_bytes() + b"another one"
         assert upload(own, stopping_halfway(own, late, thread)).status_code == httpx.codes.CREATED
     assert marked(own.home) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_start_that_is_broken_off_leaves_nothing(
+    new_pixlake: NewPixlake, number: signal.Signals
+) -> None:
+    """Ray's agents included, which write their titles over the mark that tells whose they are."""
+    own = new_pixlake()
+    own.begin()
+    wait_until(lambda: bool(own.processes("ray::DashboardAgent")), START_SECONDS)
+    running = own.processes()
+    assert own.stop(number) == 0
+    assert alive(running) == []
+
+
+def test_the_next_start_ends_what_a_killed_one_left(new_pixlake: NewPixlake) -> None:
+    own = new_pixlake()
+    own.begin()
+    wait_until(lambda: bool(own.processes("ray::DashboardAgent")), START_SECONDS)
+    running = own.processes()
+    os.kill(own.pid, signal.SIGKILL)
+    own.begin()
+    wait_until(lambda: alive(running) == [], START_SECONDS)
+
+
+def alive(processes: list[psutil.Process]) -> list[str]:
+    """Those that still run; the dead keep their numbers until init has looked at them."""
+    found = []
+    for one in processes:
+        with suppress(psutil.NoSuchProcess):
+            if one.status() != psutil.STATUS_ZOMBIE:
+                found.append(one.name())
+    return found
 
 
 def test_a_killed_broker_comes_back(pixlake: Pixlake) -> None:

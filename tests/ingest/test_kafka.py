@@ -4,7 +4,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message
 
-from ingest.kafka import _headers, _reason, _send_fault
+from ingest.kafka import _headers, reason_of, _send_fault
 from ingest.librdkafka import group_state
 
 
@@ -29,7 +29,7 @@ def test_faults_of_sending() -> None:
     assert _send_fault(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)).code == "message_too_large"
     assert _send_fault(KafkaError(KafkaError._TRANSPORT)).code == "kafka_unavailable"
     assert _send_fault("Local: Queue full").code == "kafka_unavailable"
-    assert "unknown" in _reason(
+    assert "unknown" in reason_of(
         KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART, "unknown"))
     )
 

@@ -82,7 +82,10 @@ class ApacheKafka:
     the `with` may be called on it.
     """
 
-    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, settings: Mapping[str, str] | None = None, *, port: int | None = None
+    ) -> None:
+        self._port = port
         self._settings = {**_FOR_TESTS, **(settings or {})}
         self._node: KraftNode | None = None
         self._data_dir: Path | None = None
@@ -98,7 +101,7 @@ class ApacheKafka:
             java=java,
             jars=jars,
             data_dir=self._data_dir,
-            port=free_port(),
+            port=self._port or free_port(),
             settings=self._settings,
         )
         self.bootstrap = self._node.bootstrap

@@ -1,0 +1,67 @@
+"""The home: the folder of all data and state; made, checked and marked before a start."""
+
+import json
+import os
+import pwd
+from importlib.metadata import version
+from pathlib import Path
+
+from pixlake.embedded.errors import HomeUnusable
+
+_OWNER_ONLY = 0o700
+_MARK = "home.json"
+LAYOUT = 1
+"""Number of the home's layout; a change that this version could not undo counts it up."""
+
+
+def open_home(home: Path) -> None:
+    """Make the home if it is not there. Raises HomeUnusable.
+
+    The mark in it tells a later version, or an earlier one, who made it.
+    """
+    try:
+        home.mkdir(mode=_OWNER_ONLY, parents=True, exist_ok=True)
+        _check_owner(home)
+        _check_version(home)
+        (home / "logs").mkdir(mode=_OWNER_ONLY, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise HomeUnusable(f"{home} can't be the home: {reason}; set PIXLAKE_HOME") from error
+
+
+def _check_owner(home: Path) -> None:
+    """Raise HomeUnusable if this user may not write the home, or something right in it."""
+    for path in (home, *home.iterdir()):
+        if path.is_symlink() and not path.exists():
+            continue
+        if not os.access(path, os.R_OK | os.W_OK | (os.X_OK if path.is_dir() else 0)):
+            owner = _name(path.stat().st_uid)
+            raise HomeUnusable(
+                f"{path} belongs to {owner}, and {_name(os.geteuid())} may not write it; start as "
+                f"{owner}, or set PIXLAKE_HOME to a folder of your own"
+            )
+
+
+def _name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"
+
+
+def _check_version(home: Path) -> None:
+    mark = home / _MARK
+    if not mark.exists():
+        ours = {"layout": LAYOUT, "pixlake": version("pixlake")}
+        mark.write_text(f"{json.dumps(ours)}\n", encoding="utf-8")
+        return
+    try:
+        found = json.loads(mark.read_text(encoding="utf-8"))
+        layout, maker = int(found["layout"]), str(found["pixlake"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise HomeUnusable(f"{mark} is damaged; is {home} a home of Pixlake?") from error
+    if layout > LAYOUT:
+        raise HomeUnusable(
+            f"{home} was made by Pixlake {maker}, which is newer than this one "
+            f"({version('pixlake')}); install that version, or set PIXLAKE_HOME to another folder"
+        )

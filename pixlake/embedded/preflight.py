@@ -1,0 +1,119 @@
+"""What would end a start, looked at before anything is started: seconds, not minutes.
+
+Each fault is one error that says what is wrong, which setting it is, and what to do. What is here
+can be asked of the machine or of a server with one question; the rest only a start can tell.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from ingest.cluster import check_cluster
+from ingest.settings import IngestSettings
+from lake.bucket import check_store
+from lake.settings import LakeSettings
+from pixlake.embedded.errors import DatabaseUnusable
+from pixlake.embedded.jars import cache_folder
+from pixlake.embedded.memory import check_memory, worst_case
+from pixlake.embedded.ports import check_ports
+from pixlake.embedded.room import (
+    check_clock,
+    check_disk,
+    check_memory_free,
+    check_programs_run,
+)
+from pixlake.embedded.run_folder import LOCK, user_folder
+from pixlake.embedded.settings import EmbeddedSettings
+from processors.machine import memory_limit
+from processors.settings import ProcessorSettings
+from serve_app.accounts import Accounts
+from serve_app.accounts.errors import AccountsUnavailable
+from serve_app.settings import ServeSettings
+
+_ASK_SECONDS = 2.5
+_KAFKA_HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting of a start."""
+
+    embedded: EmbeddedSettings
+    served: ServeSettings
+    lake: LakeSettings
+    processors: ProcessorSettings
+    ingest: IngestSettings
+
+    @classmethod
+    def read(cls, home: Path) -> "Settings":
+        """From the environment, for this home. Raises ValueError."""
+        return cls(
+            EmbeddedSettings(home=home),
+            ServeSettings(home=home),
+            LakeSettings(home=home),
+            ProcessorSettings(),
+            IngestSettings(),
+        )
+
+
+def check_machine(settings: Settings, home: Path) -> None:
+    """Raise CannotStart or TooLittleMemory if this machine cannot run what the settings say."""
+    parts = worst_case(settings.embedded, settings.served, settings.processors, settings.ingest)
+    limit = settings.embedded.memory_bytes or memory_limit()
+    check_memory(parts, limit)
+    check_memory_free()
+    sockets = user_folder()
+    check_programs_run(sockets)
+    check_disk(_folders(settings, home, sockets))
+    ports = {"PIXLAKE_HTTP_PORT": (settings.served.http_host, settings.served.http_port)}
+    if settings.embedded.kafka_bootstrap_servers is None:
+        ports["PIXLAKE_KAFKA_PORT"] = (_KAFKA_HOST, settings.embedded.kafka_port)
+    check_ports(ports)
+
+
+def check_last_start(home: Path) -> None:
+    """Raise WrongClock; asked before the home's lock is written."""
+    check_clock(home / LOCK)
+
+
+def check_servers(settings: Settings) -> None:
+    """Ask every server that is not started here whether it is there and lets us in, all at once.
+
+    Raises the first one's StoreUnreachable, KafkaUnavailable, DatabaseUnusable or ValueError.
+    """
+    questions: list[Callable[[], None]] = [
+        lambda: check_store(settings.lake, _ASK_SECONDS),
+        lambda: _check_accounts(settings.served),
+    ]
+    if settings.embedded.kafka_bootstrap_servers is not None:
+        questions.append(lambda: check_cluster(settings.ingest, _ASK_SECONDS))
+    with ThreadPoolExecutor(len(questions)) as pool:
+        for answer in [pool.submit(question) for question in questions]:
+            answer.result()
+
+
+def _check_accounts(served: ServeSettings) -> None:
+    try:
+        Accounts.open(served.accounts_url, connect_seconds=int(_ASK_SECONDS)).close()
+    except ValueError as error:
+        raise DatabaseUnusable(str(error)) from error
+    except AccountsUnavailable as error:
+        # The database's own words; they hold names, never the password.
+        reason = str(getattr(error.__cause__, "orig", None) or error).splitlines()[0]
+        raise DatabaseUnusable(
+            f"the accounts' database: {reason}; see PIXLAKE_DATABASE_URL"
+        ) from error
+
+
+def _folders(settings: Settings, home: Path, sockets: Path) -> dict[str, Path]:
+    """Where a start writes, by what to do if there is no room."""
+    found = {
+        "set PIXLAKE_HOME to a folder on another disk": home,
+        "remove files in /tmp": sockets,
+    }
+    if settings.embedded.kafka_bootstrap_servers is None:
+        cache = cache_folder()
+        cache.mkdir(parents=True, exist_ok=True)
+        found["set XDG_CACHE_HOME to a folder on another disk"] = cache
+    return found

@@ -1,0 +1,66 @@
+"""What a start takes of the machine: free disk, free memory, a clock that is right."""
+
+import os
+import shutil
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+from pixlake.embedded.errors import NoRoom, WrongClock
+
+DISK_BYTES = 500_000_000
+"""Free disk that a start asks for: logs, the broker's first segments, some images."""
+
+MEMORY_BYTES = 2_000_000_000
+"""Free memory that a start asks for; Pixlake at rest takes that much (docs/performance.md)."""
+
+# Long before the first version: certificates fail, and images would be born expired.
+_EARLIEST = datetime(2024, 1, 1, tzinfo=UTC).timestamp()
+# Time zones and daylight saving do not move this clock; a wrong date does.
+_BACKWARDS_SECONDS = 24 * 3600.0
+
+
+def check_disk(folders: dict[str, Path]) -> None:
+    """Raise NoRoom unless each folder's disk has room; keys say what to change."""
+    for remedy, folder in folders.items():
+        free = shutil.disk_usage(folder).free
+        if free < DISK_BYTES:
+            raise NoRoom(
+                f"{free / 1e6:.0f} MB are free on the disk of {folder}, a start takes "
+                f"{DISK_BYTES / 1e6:.0f} MB; make room, or {remedy}"
+            )
+
+
+def check_memory_free(available: int | None = None) -> None:
+    """Raise NoRoom if other programs have left too little memory."""
+    free = psutil.virtual_memory().available if available is None else available
+    if free < MEMORY_BYTES:
+        raise NoRoom(
+            f"{free / 1e9:.1f} GB of memory are free, Pixlake at rest takes "
+            f"{MEMORY_BYTES / 1e9:.1f} GB; close other programs"
+        )
+
+
+def check_clock(last_start: Path, now: float | None = None) -> None:
+    """Raise WrongClock if the clock is before any Pixlake, or far before the last start here."""
+    now = time.time() if now is None else now
+    if now < _EARLIEST:
+        raise WrongClock(f"this machine's clock says {_day(now)}; set it")
+    before = last_start.stat().st_mtime if last_start.exists() else now
+    if now < before - _BACKWARDS_SECONDS:
+        raise WrongClock(
+            f"this machine's clock says {_day(now)}, and the last start here was on "
+            f"{_day(before)}; set the clock, or if it is right remove {last_start}"
+        )
+
+
+def check_programs_run(folder: Path) -> None:
+    """Raise NoRoom if nothing may be executed in the folder, where HAProxy's launcher will be."""
+    if os.statvfs(folder).f_flag & os.ST_NOEXEC:
+        raise NoRoom(f"{folder} is on a disk that is mounted noexec; mount it with exec")
+
+
+def _day(moment: float) -> str:
+    return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,310 @@
+"""What would end a start is told before it: what is wrong, which setting, what to do."""
+
+import errno
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ingest.cluster import check_cluster
+from ingest.errors import KafkaUnavailable
+from ingest.settings import IngestSettings
+from lake.bucket import StoreUnreachable, check_store
+from lake.settings import LakeSettings
+from pixlake.embedded import room
+from pixlake.embedded.errors import (
+    CannotStart,
+    DatabaseUnusable,
+    HomeUnusable,
+    NoRoom,
+    PortTaken,
+    PortUnusable,
+    WrongClock,
+)
+from pixlake.embedded.home import open_home
+from pixlake.embedded.ports import check_ports, free_port
+from pixlake.embedded.preflight import Settings, check_machine, check_servers
+from pixlake.embedded.run_folder import user_folder
+from tests.servers.kafka import ApacheKafka
+from tests.servers.s3 import S3Server
+
+PIXLAKE = Path(sys.executable).with_name("pixlake")
+LOOPBACK = "127.0.0.1"
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith(("PIXLAKE_", "KAFKA_", "AWS_")) and "TEST" not in name:
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    with socket.create_server((LOOPBACK, 0)) as other:
+        yield int(other.getsockname()[1])
+
+
+def up(home: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    ours = ("PIXLAKE_", "KAFKA_", "AWS_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    ports = {"PIXLAKE_HTTP_PORT": str(free_port()), "PIXLAKE_KAFKA_PORT": str(free_port())}
+    return subprocess.run(
+        [PIXLAKE, "up"],
+        env={**kept, **ports, "PIXLAKE_HOME": str(home), **settings},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (
+            {"PIXLAKE_STORE_URL": "s3://nobody", "AWS_EC2_METADATA_DISABLED": "true"},
+            "no credentials for bucket nobody",
+        ),
+        ({"KAFKA_BOOTSTRAP_SERVERS": f"{LOOPBACK}:9"}, "KAFKA_BOOTSTRAP_SERVERS"),
+    ],
+    ids=["store", "kafka"],
+)
+def test_a_start_that_cannot_succeed_ends_before_ray(
+    tmp_path: Path, settings: dict[str, str], told: str
+) -> None:
+    done = up(tmp_path / "home", HOME=str(tmp_path), **settings)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1, "one line"
+    assert "Starting" not in done.stderr
+    assert not (tmp_path / "home" / "logs" / "ray").exists()
+
+
+def test_a_taken_port_is_told_with_the_program_that_has_it(taken: int) -> None:
+    with pytest.raises(PortTaken) as refused:
+        check_ports({"PIXLAKE_HTTP_PORT": (LOOPBACK, taken)})
+    said = str(refused.value)
+    assert f"port {taken} is taken by " in said
+    assert f"(pid {os.getpid()})" in said
+    assert "PIXLAKE_HTTP_PORT" in said
+
+
+def test_equal_ports_are_told_by_both_settings() -> None:
+    port = free_port()
+    with pytest.raises(PortUnusable) as refused:
+        check_ports({"A_PORT": ("0.0.0.0", port), "B_PORT": (LOOPBACK, port)})  # noqa: S104
+    assert str(refused.value) == f"A_PORT and B_PORT are both {port}; choose two ports"
+
+
+def test_an_address_that_this_machine_does_not_have() -> None:
+    with pytest.raises(PortUnusable, match=r"no address 192\.0\.2\.1; set PIXLAKE_HTTP_HOST"):
+        check_ports({"PIXLAKE_HTTP_PORT": ("192.0.2.1", free_port())})
+
+
+def test_a_port_of_root_is_not_called_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    with pytest.raises(PortUnusable, match=r"port 80 needs the rights of root, as all below \d+"):
+        check_ports({"PIXLAKE_HTTP_PORT": (LOOPBACK, 80)})
+
+
+def test_a_home_that_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for home in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/pixlake")):
+        with pytest.raises(HomeUnusable, match="set PIXLAKE_HOME"):
+            open_home(home)
+
+
+def test_a_home_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home"
+    open_home(home)
+    open_home(home)
+    theirs = home / "accounts.sqlite"
+    theirs.touch()
+    # Root may write everything, so what an ordinary user is told by the system is told here.
+    monkeypatch.setattr(os, "access", lambda path, _mode: Path(path) != theirs)
+    with pytest.raises(HomeUnusable, match=r"accounts\.sqlite belongs to .* set PIXLAKE_HOME"):
+        open_home(home)
+
+
+@pytest.mark.parametrize(
+    ("mark", "told"),
+    [
+        ('{"layout": 99, "pixlake": "9.9.0"}', r"made by Pixlake 9\.9\.0, which is newer"),
+        ("gibberish", "damaged"),
+        ("[]", "damaged"),
+    ],
+)
+def test_a_home_of_another_version(tmp_path: Path, mark: str, told: str) -> None:
+    open_home(tmp_path)
+    assert json.loads((tmp_path / "home.json").read_text())["layout"] == 1
+    (tmp_path / "home.json").write_text(mark)
+    with pytest.raises(HomeUnusable, match=told):
+        open_home(tmp_path)
+
+
+def test_room_on_the_disk_and_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    room.check_disk({"move it": tmp_path})
+    monkeypatch.setattr(room, "DISK_BYTES", 10**18)
+    with pytest.raises(NoRoom, match=rf"disk of {tmp_path}.* or move it"):
+        room.check_disk({"move it": tmp_path})
+    room.check_memory_free(8_000_000_000)
+    with pytest.raises(NoRoom, match=r"1\.0 GB of memory are free"):
+        room.check_memory_free(1_000_000_000)
+
+
+def test_a_clock_that_is_wrong(tmp_path: Path) -> None:
+    last = tmp_path / "lock"
+    room.check_clock(last)
+    last.touch()
+    room.check_clock(last)
+    with pytest.raises(WrongClock, match="1970-01-01"):
+        room.check_clock(last, now=0)
+    with pytest.raises(WrongClock, match="the last start here was on"):
+        room.check_clock(last, now=last.stat().st_mtime - 3 * 86_400)
+
+
+def test_what_is_fine_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIXLAKE_HTTP_PORT", str(free_port()))
+    monkeypatch.setenv("PIXLAKE_KAFKA_PORT", str(free_port()))
+    settings = Settings.read(tmp_path)
+    check_machine(settings, tmp_path)
+    check_servers(settings)
+    assert user_folder().is_dir()
+
+
+def test_a_store_is_asked_before_a_start(s3_server: S3Server, tmp_path: Path) -> None:
+    def ask(url: str, **changed: str) -> None:
+        fine = {
+            "s3_endpoint": s3_server.endpoint,
+            "s3_access_key_id": s3_server.access_key,
+            "s3_secret_access_key": s3_server.secret_key,
+        }
+        check_store(LakeSettings.model_validate({"store_url": url, **fine, **changed}), 3)
+
+    bucket = f"s3://{s3_server.bucket}/some/where"
+    ask(bucket)
+    ask(f"file://{tmp_path}/new/folder")
+    wrong = [
+        (bucket, {"s3_secret_access_key": "wrong"}, "PIXLAKE_S3_SECRET_ACCESS_KEY"),
+        (bucket, {"s3_access_key_id": "nobody"}, "PIXLAKE_S3_ACCESS_KEY_ID"),
+        ("s3://nonesuch", {}, "make the bucket"),
+        (bucket, {"s3_endpoint": "http://127.0.0.1:9"}, "PIXLAKE_S3_ENDPOINT"),
+        (bucket, {"s3_endpoint": "http://nohost.invalid"}, "PIXLAKE_S3_ENDPOINT"),
+        ("file:///proc/nonesuch", {}, "can't be made"),
+        ("memory://", {}, "PIXLAKE_STORE_URL"),
+    ]
+    for url, changed, told in wrong:
+        with pytest.raises(StoreUnreachable, match=told):
+            ask(url, **changed)
+
+
+def test_a_store_that_is_slow_is_not_refused(s3_server: S3Server) -> None:
+    settings = LakeSettings.model_validate(
+        {
+            "store_url": f"s3://{s3_server.bucket}",
+            "s3_endpoint": s3_server.endpoint,
+            "s3_access_key_id": s3_server.access_key,
+            "s3_secret_access_key": s3_server.secret_key,
+        }
+    )
+    s3_server.pause()
+    try:
+        check_store(settings, 0.5)
+    finally:
+        s3_server.resume()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"store_url": "b/p"},
+        {"store_url": "ftp://b"},
+        {"store_url": "file://tmp/x"},
+        {"store_url": "s3:///prefix"},
+        {"s3_endpoint": "host:9000"},
+        {"s3_access_key_id": "half a key"},
+    ],
+    ids=str,
+)
+def test_a_setting_of_the_store_that_cannot_be_right(settings: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=r"write|together"):
+        LakeSettings.model_validate(settings)
+
+
+def test_a_cluster_is_asked_before_a_start(kafka_server: ApacheKafka) -> None:
+    def ask(servers: str, **settings: object) -> None:
+        known = {"kafka_bootstrap_servers": servers, **settings}
+        check_cluster(IngestSettings.model_validate(known), 1.5)
+
+    ask(kafka_server.bootstrap)
+    with pytest.raises(KafkaUnavailable, match=r"no such topic: .*CREATE_TOPICS"):
+        ask(kafka_server.bootstrap, kafka_topic="nonesuch", kafka_create_topics=False)
+    for servers in (f"{LOOPBACK}:9", "nohost.invalid:9092"):
+        with pytest.raises(KafkaUnavailable, match="see KAFKA_BOOTSTRAP_SERVERS"):
+            ask(servers)
+    with pytest.raises(KafkaUnavailable, match="SSL"):
+        ask(f"{LOOPBACK}:9", kafka_security_protocol="SSL", kafka_ssl_ca_location="/nonesuch")
+    with socket.create_server((LOOPBACK, 0)) as silent:
+        ask(f"{LOOPBACK}:{silent.getsockname()[1]}")
+
+
+@pytest.fixture(scope="module")
+def sasl_bootstrap() -> Iterator[str]:
+    """Apache Kafka that lets in one user, whose password is `right`."""
+    plain, controller, port = (f"{LOOPBACK}:{free_port()}" for _ in range(3))
+    module = "org.apache.kafka.common.security.plain.PlainLoginModule"
+    settings = {
+        "listeners": f"PLAINTEXT://{plain},CONTROLLER://{controller},SASL://{port}",
+        "advertised.listeners": f"PLAINTEXT://{plain},SASL://{port}",
+        "controller.quorum.voters": f"1@{controller}",
+        "listener.security.protocol.map": (
+            "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT"
+        ),
+        "sasl.enabled.mechanisms": "PLAIN",
+        "listener.name.sasl.plain.sasl.jaas.config": f'{module} required user_pixlake="right";',
+    }
+    with ApacheKafka(settings, port=int(plain.split(":")[1])):
+        yield port
+
+
+@pytest.mark.parametrize("password", ["right", "wrong"])
+def test_a_refused_login_is_told_at_once(sasl_bootstrap: str, password: str) -> None:
+    settings = IngestSettings.model_validate(
+        {
+            "kafka_bootstrap_servers": sasl_bootstrap,
+            "kafka_security_protocol": "SASL_PLAINTEXT",
+            "kafka_sasl_mechanism": "PLAIN",
+            "kafka_sasl_username": "pixlake",
+            "kafka_sasl_password": password,
+        }
+    )
+    if password == "right":
+        check_cluster(settings, 10)
+        return
+    with pytest.raises(KafkaUnavailable, match="PIXLAKE_KAFKA_SASL_PASSWORD") as refused:
+        check_cluster(settings, 60)
+    assert "wrong" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["postgresql://u:secret@127.0.0.1:9/x", "no url", "mysql://x/y"])
+def test_a_database_is_asked_before_a_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("PIXLAKE_DATABASE_URL", url)
+    with pytest.raises(DatabaseUnusable, match="PIXLAKE_DATABASE_URL") as refused:
+        check_servers(Settings.read(tmp_path))
+    assert "secret" not in str(refused.value)
+
+
+def test_every_reason_has_a_code_of_its_own() -> None:
+    kinds = CannotStart.__subclasses__()
+    assert len({kind.code for kind in kinds}) == len(kinds) >= 6
