@@ -4,7 +4,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message
 
-from ingest.kafka import _headers, reason_of, _send_fault
+from ingest.kafka import _headers, _send_fault, reason_of
 from ingest.librdkafka import group_state
 
 
