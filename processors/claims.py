@@ -26,7 +26,8 @@ def check_answer(answer: Answer, preset: Preset, limits: Limits, memory_bytes: i
 
     `memory_bytes` is what a child may have: it holds all of its renditions at once.
     """
-    pixels = answer.width * answer.height * answer.frames
+    # Frames are not counted: the pages of a TIFF are not decoded, and no size follows from them.
+    pixels = answer.width * answer.height
     if max(answer.width, answer.height) > limits.max_side or pixels > limits.max_pixels:
         raise BrokenProtocol("an image beyond the limits")
     if len(answer.renditions) != len(preset.renditions):

@@ -20,6 +20,8 @@ from processors.header import UPRIGHT, Header
 from processors.heif import decode_heic
 from processors.image import BGRA, WHITE, Image, Pixels, upper_bytes
 from processors.png import check_still, with_alpha
+from processors.shortage import memory_or
+from processors.tiff.reader import decode_tiff
 
 OutputFormat = Literal["jpeg", "png", "webp", "avif"]
 OUTPUTS: dict[str, Format] = {each.name: each for each in (JPEG, PNG, WEBP, AVIF)}
@@ -43,7 +45,8 @@ _REDUCED = {
     4: cv2.IMREAD_REDUCED_COLOR_4,
     8: cv2.IMREAD_REDUCED_COLOR_8,
 }
-_CONVERTED_BY_PILLOW = frozenset({"cmyk", "lab"})
+# Their pixels come in sRGB, by the profile or a plain formula.
+_CONVERTED = frozenset({"cmyk", "lab"})
 
 # Orientation: swap rows and columns, then reverse the rows, then the columns.
 _TURNS = {
@@ -59,7 +62,6 @@ _TURNS = {
 _GREY_AXES = 2
 _8_BITS, _16_BITS, _AVIF_BITS = 8, 16, 10
 _GREY_ALPHA = 2
-_OUT_OF_MEMORY = -4  # cv::Error::StsNoMem
 # Speed 8 of 10: half the time of 6 for a few per cent of bytes.
 _AVIF_SPEED = 8
 # Up to this side in pixels, a JPEG keeps colours as sharp as light: in icons they would bleed, and
@@ -79,7 +81,7 @@ def decode(header: Header, reduction: Reduction = 1, *, deep: bool = False) -> I
     Raises Undecodable, MemoryError.
     """
     pixels = _deep_pixels(header) if deep and can_be_deep(header) else _pixels(header, reduction)
-    if not _is_upright(header):
+    if header.orientation != UPRIGHT:
         pixels = orient(pixels, header.orientation)
     return Image(np.ascontiguousarray(pixels)).without_empty_alpha()
 
@@ -98,9 +100,7 @@ def can_be_deep(header: Header) -> bool:
     same = header.icc is None or is_srgb(header.icc, grey=grey)
     plain = header.space in {"rgb", "grey"} and same
     known = header.format in {PNG, TIFF, AVIF, HEIC}
-    # A TIFF of 12 bits is beyond OpenCV.
-    least = _16_BITS if header.format is TIFF else _8_BITS + 1
-    return plain and known and header.bit_depth >= least
+    return plain and known and header.bit_depth > _8_BITS
 
 
 def encode(image: Image, output: OutputFormat, quality: int, background: str = WHITE) -> bytes:
@@ -149,8 +149,10 @@ def _pixels(header: Header, reduction: Reduction) -> Pixels:
     """BGR or BGRA in sRGB, by the reader that the header names."""
     if header.reader == "pillow":
         pixels = _pillow_pixels(header)
-        # Of inks and Lab, Pillow's pixels are in sRGB already.
-        return pixels if header.space in _CONVERTED_BY_PILLOW else _in_srgb(header, pixels)
+        return pixels if header.space in _CONVERTED else _in_srgb(header, pixels)
+    if header.reader == "tiff":
+        pixels = decode_tiff(header, deep=False).astype(np.uint8, copy=False)
+        return pixels if header.space in _CONVERTED else _in_srgb(header, pixels)
     if header.reader == "libheif":
         return _in_srgb(header, _to_8_bits(_heic_pixels(header, deep=False)))
     return _in_srgb(header, _opencv_pixels(header, reduction))
@@ -170,6 +172,8 @@ def _opencv_pixels(header: Header, reduction: Reduction) -> NDArray[np.uint8]:
 
 def _deep_pixels(header: Header) -> Pixels:
     """BGR or BGRA of 16 bits, full range."""
+    if header.reader == "tiff":
+        return decode_tiff(header, deep=True)
     if header.format is HEIC:
         decoded = _heic_pixels(header, deep=True)
     else:
@@ -219,15 +223,9 @@ def _imdecode(header: Header, flags: int) -> NDArray[np.generic]:
 
 def _check_size(header: Header, decoded: NDArray[np.generic], reduction: int) -> None:
     # Whoever makes two parsers see two sizes is after one of them.
-    width, height = header.displayed if header.format is TIFF else (header.width, header.height)
-    expected = (-(-height // reduction), -(-width // reduction))
+    expected = (-(-header.height // reduction), -(-header.width // reduction))
     if decoded.shape[:2] != expected:
         raise Undecodable(f"pixels of {decoded.shape[:2]}, the header says {expected}")
-
-
-def _is_upright(header: Header) -> bool:
-    # A TIFF, and nothing else, comes turned from both libraries, whatever they are told.
-    return header.format is TIFF or header.orientation == UPRIGHT
 
 
 def _to_8_bits(decoded: NDArray[np.generic]) -> NDArray[np.uint8]:
@@ -270,15 +268,4 @@ def _pillow_samples(header: Header) -> NDArray[np.uint8]:
         image.load()
         if header.space in {"cmyk", "lab"}:
             return np.asarray(inks_to_srgb(image, header.icc))
-        if image.mode.startswith("I;16"):
-            # Pillow would cut what is above 255, not scale it.
-            return (np.asarray(image) >> max(0, header.bit_depth - _8_BITS)).astype(np.uint8)
-        whole = image.convert("LA") if image.mode == "La" else image
-        return np.asarray(whole.convert("RGBA" if header.has_alpha else "RGB"))
-
-
-def memory_or(error: cv2.error, otherwise: Exception) -> Exception:
-    """MemoryError if that is what OpenCV means by its error."""
-    # A C++ bad_alloc comes as the same class without a code.
-    starved = getattr(error, "code", None) == _OUT_OF_MEMORY or "bad_alloc" in str(error)
-    return MemoryError(str(error)) if starved else otherwise
+        return np.asarray(image.convert("RGBA" if header.has_alpha else "RGB"))

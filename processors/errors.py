@@ -9,6 +9,7 @@ ProcessorError
       · Undecodable           undecodable
       · TooManyBytes          too_many_bytes         limit, value: bytes
       · TooManyPixels         too_many_pixels        limit, value: pixels x frames
+      · TooManyFrames         too_many_frames        limit: frames or pages
       · SideTooLong           side_too_long          limit, value: pixels
       · TooMuchMetadata       too_much_metadata      limit, value: bytes
       · OutputTooLarge        output_too_large       limit, value: pixels
@@ -81,6 +82,12 @@ class TooManyPixels(Refused):
     """More pixels, over all frames, than the limit."""
 
     code = "too_many_pixels"
+
+
+class TooManyFrames(Refused):
+    """More frames or pages than the limit."""
+
+    code = "too_many_frames"
 
 
 class SideTooLong(Refused):

@@ -15,7 +15,7 @@ from processors.settings import Limits
 
 Space = Literal["rgb", "grey", "cmyk", "lab"]
 
-Reader = Literal["opencv", "pillow", "libheif"]
+Reader = Literal["opencv", "pillow", "libheif", "tiff"]
 """What decodes the pixels of a file: chosen by its format and layout, before any is decoded."""
 
 ORIENTATION_TAG = 0x0112

@@ -8,27 +8,26 @@ import io
 from collections.abc import Callable
 from dataclasses import replace
 
-from PIL import AvifImagePlugin, BmpImagePlugin, JpegImagePlugin, TiffImagePlugin
+from PIL import AvifImagePlugin, BmpImagePlugin, JpegImagePlugin
 from PIL.ImageFile import ImageFile
 
-from processors import bmff, jpeg, tiff
-from processors.errors import Refused, Undecodable, UnsupportedFormat
+from processors import bmff, jpeg
+from processors.errors import Refused, Undecodable
 from processors.exif import read_exif
 from processors.formats import AVIF, BMP, GIF, HEIC, JPEG, PNG, TIFF, WEBP, Format
 from processors.gif import read_gif
 from processors.header import (
-    ORIENTATION_TAG,
     Header,
     Reader,
     Space,
     check_limits,
     check_metadata,
     exif_orientation,
-    valid_orientation,
 )
 from processors.heif import read_heic
 from processors.png import read_png
 from processors.settings import Limits
+from processors.tiff.reader import read_tiff
 from processors.webp import read_webp
 
 _SPACES: dict[str, Space] = {
@@ -41,9 +40,6 @@ _SPACES: dict[str, Space] = {
     "LAB": "lab",
 }
 _ALPHA_MODES = {"LA", "La", "PA", "RGBA", "RGBa"}
-_WIDTH_TAG, _HEIGHT_TAG, _BITS_TAG, _PLANES_TAG = 256, 257, 258, 284
-_SEPARATE = 2
-_8_BITS = 8
 
 
 def read_header(data: bytes, found: Format, limits: Limits) -> Header:
@@ -57,7 +53,9 @@ def read_header(data: bytes, found: Format, limits: Limits) -> Header:
         raise
     except Exception as error:  # Pillow's parsers raise anything on a bad file
         raise Undecodable(f"the {found.name} header does not parse") from error
-    check_limits(header.width, header.height, header.frames, limits)
+    # Of the pages of a TIFF the first alone is decoded; frames lie on one canvas.
+    counted = 1 if found is TIFF else header.frames
+    check_limits(header.width, header.height, counted, limits)
     check_metadata(header.metadata_bytes, limits)
     return header
 
@@ -86,35 +84,6 @@ def _read_avif(data: bytes, limits: Limits) -> Header:
         bit_depth=bmff.avif_depth(data),
         duration_ms=bmff.duration_ms(data) if moves else None,
     )
-
-
-def _read_tiff(data: bytes, limits: Limits) -> Header:
-    metadata = tiff.metadata_bytes(data)
-    check_metadata(metadata, limits)
-    if tiff.is_raw(data):
-        raise UnsupportedFormat("camera RAW is not taken", value="camera RAW")
-    with TiffImagePlugin.TiffImageFile(io.BytesIO(data)) as image:
-        tags = image.tag_v2
-        if image.mode in {"F", "I"}:
-            raise UnsupportedFormat("TIFF of 32 bits a sample is not taken", value="32-bit TIFF")
-        if tags.get(_PLANES_TAG) == _SEPARATE and max(tags.get(_BITS_TAG) or (1,)) > _8_BITS:
-            # OpenCV writes the first plane alone; the rest of its memory holds other images.
-            raise UnsupportedFormat("planar TIFF of 16 bits is not taken", value="planar TIFF")
-        # Pillow swaps the sides of a turned TIFF; the tags say how it is stored.
-        size = (int(tags[_WIDTH_TAG]), int(tags[_HEIGHT_TAG]))
-        turn = valid_orientation(tags.get(ORIENTATION_TAG))
-        header = _header(
-            TIFF,
-            data,
-            image,
-            limits,
-            size=size,
-            orientation=turn,
-            animated=True,
-            metadata=metadata,
-        )
-        depth = max(tags.get(_BITS_TAG) or (1,))
-        return replace(header, bit_depth=depth, exif=read_exif(data))
 
 
 def _header(
@@ -152,7 +121,7 @@ def _header(
 
 
 def _reader(found: Format, space: Space) -> Reader:
-    return "pillow" if found in {TIFF, BMP} or space in {"cmyk", "lab"} else "opencv"
+    return "pillow" if found is BMP or space in {"cmyk", "lab"} else "opencv"
 
 
 def _block(image: ImageFile, name: str) -> bytes:
@@ -167,6 +136,6 @@ READERS: dict[str, Callable[[bytes, Limits], Header]] = {
     GIF.name: lambda data, _: read_gif(data),
     AVIF.name: _read_avif,
     HEIC.name: read_heic,
-    TIFF.name: _read_tiff,
+    TIFF.name: read_tiff,
     BMP.name: _read_bmp,
 }

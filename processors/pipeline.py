@@ -22,7 +22,6 @@ from processors.codec import (
     can_reduce,
     decode,
     encode,
-    memory_or,
 )
 from processors.colour import profile_name
 from processors.errors import OutputTooLarge, Truncated, Undecodable
@@ -35,6 +34,7 @@ from processors.measures import measure
 from processors.operations import Operation
 from processors.preset import Preset, RenditionSpec
 from processors.settings import Limits
+from processors.shortage import memory_or
 from processors.stopwatch import Stopwatch
 from processors.truncation import ends_early
 

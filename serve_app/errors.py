@@ -207,6 +207,7 @@ PROBLEMS: Mapping[str, Problem] = {
     "truncated": Problem(422, "The image is truncated"),
     "undecodable": Problem(422, "The image can't be decoded"),
     "too_many_pixels": Problem(422, "The image has too many pixels"),
+    "too_many_frames": Problem(422, "The image has too many frames or pages"),
     "side_too_long": Problem(422, "The image is too wide or too high"),
     "too_much_metadata": Problem(422, "The image carries too much metadata"),
     "output_too_large": Problem(422, "A rendition of the image would be too large"),

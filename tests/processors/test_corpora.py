@@ -37,6 +37,9 @@ NOT_TAKEN = {
     "10ct_32bit_128.tiff": "unsupported_format",
     "16_bit_binary_pgm.tiff": "unsupported_format",
     "16bit.s.tif": "unsupported_format",
+    # Of numbers with a sign; Pillow shows those below 0 as the brightest.
+    "8bit.s.tif": "unsupported_format",
+    "separate_planar_extra_samples.tiff": "unsupported_format",
 }
 # What browsers do not heed, neither do we: orientation in XMP, and in ImageMagick's text chunks.
 TURNED_BY_PILLOW = {
@@ -147,7 +150,7 @@ def test_every_refusal_says_what_is_wrong(run: Run) -> None:
         ("decompression_bomb.ico", "unsupported_format", "ICO"),
         ("heif_special/200MP.heic", "too_many_pixels", None),
         ("heif_corrupted/corrupted.heic", "truncated", None),
-        ("timeout-6646305047838720", "too_much_metadata", None),
+        ("timeout-6646305047838720", "truncated", None),
         ("heif_corrupted/empty.heic", "empty_body", None),
         ("hopper.psd", "unsupported_format", "PSD"),
         ("hopper.ppm", "unsupported_format", "PNM"),

@@ -1,0 +1,195 @@
+"""The first directory of a TIFF, classic or BigTIFF: its entries, and their values on demand.
+
+Everything is bounded by the file: an entry that says more than the file holds has no value.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from processors.errors import TooManyFrames, Truncated, Undecodable
+
+# By the number of a field's type: how numpy reads one value of it. Rationals are two numbers.
+_TYPES = {
+    1: "u1",
+    2: "u1",
+    3: "u2",
+    4: "u4",
+    5: "u4",
+    6: "i1",
+    7: "u1",
+    8: "i2",
+    9: "i4",
+    10: "i4",
+    11: "f4",
+    12: "f8",
+    13: "u4",
+    16: "u8",
+    17: "i8",
+    18: "u8",
+}
+_RATIONALS = {5, 10}
+_BYTES = {
+    kind: np.dtype(code).itemsize * (1 + (kind in _RATIONALS)) for kind, code in _TYPES.items()
+}
+_CLASSIC, _BIG = 42, 43
+# A camera writes some 60; there are 65,536 different tags.
+_MAX_ENTRIES = 65_536
+MAX_PAGES = 10_000
+"""Most pages of one file: a book of documents has thousands, and each costs a look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One field: the number of its type, how many values, and the place of the first."""
+
+    kind: int
+    count: int
+    at: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of all of its values."""
+        return self.count * _BYTES.get(self.kind, 1)
+
+
+@dataclass(frozen=True)
+class Directory:
+    """Entries by tag; of two with one tag the first counts. It lies from `start` to `end`."""
+
+    data: bytes
+    order: str
+    start: int
+    end: int
+    entries: dict[int, Entry]
+
+    def numbers(self, tag: int) -> NDArray[np.generic]:
+        """All values of whole or broken numbers; empty without the tag.
+
+        Raises Truncated if they lie behind the end of the file.
+        """
+        entry = self.entries.get(tag)
+        if entry is None or entry.kind not in _TYPES:
+            return np.empty(0, np.int64)
+        if entry.at + entry.size > len(self.data):
+            raise Truncated(f"the values of tag {tag} lie behind the end of the file")
+        dtype = np.dtype(self.order + _TYPES[entry.kind])
+        values = np.frombuffer(self.data, dtype, entry.size // dtype.itemsize, entry.at)
+        return _quotients(values) if entry.kind in _RATIONALS else values
+
+    def number(self, tag: int, default: int) -> int:
+        """The first value, as a whole number."""
+        values = self.numbers(tag)
+        return int(values[0]) if values.size and np.isfinite(values[0]) else default
+
+    def raw(self, tag: int) -> bytes:
+        """The bytes of a value; empty without the tag, or if they end behind the file."""
+        entry = self.entries.get(tag)
+        if entry is None or entry.at + entry.size > len(self.data):
+            return b""
+        return self.data[entry.at : entry.at + entry.size]
+
+    def lies_within(self, start: int, end: int) -> bool:
+        """True if any of the directory, or of its values, lies between these places."""
+        taken = [(each.at, each.at + each.size) for each in self.entries.values()]
+        taken.append((self.start, self.end))
+        return any(first < end and start < last for first, last in taken)
+
+    @cached_property
+    def native(self) -> bool:
+        """True if numbers in the file lie as they do in memory here."""
+        return bool(np.dtype(self.order + "u2").isnative)
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """How a directory is written: its number of entries, an entry, and the place of a value."""
+
+    number: struct.Struct
+    entry: struct.Struct
+    place: struct.Struct
+
+    @property
+    def entry_bytes(self) -> int:
+        return self.entry.size + self.place.size
+
+
+def first_directory(data: bytes) -> Directory:
+    """Raises Truncated, Undecodable."""
+    order, shape, at = _start(data)
+    try:
+        entries = dict(reversed(list(_entries(data, shape, at))))
+    except struct.error as error:
+        raise Truncated("the file ends within its first directory") from error
+    end = at + shape.number.size + shape.entry_bytes * len(entries)
+    return Directory(data, order, at, end, entries)
+
+
+def count_pages(data: bytes) -> int:
+    """Directories in the chain of pages, of which only the number of entries is read.
+
+    Raises TooManyFrames. A chain that leads back or out of the file ends there.
+    """
+    _, shape, at = _start(data)
+    seen: set[int] = set()
+    while at and at not in seen and len(seen) <= MAX_PAGES:
+        seen.add(at)
+        at = _next(data, shape, at)
+    if len(seen) > MAX_PAGES:
+        raise TooManyFrames(f"more than {MAX_PAGES} pages", limit=MAX_PAGES)
+    return max(1, len(seen))
+
+
+def _start(data: bytes) -> tuple[str, _Shape, int]:
+    """The order of bytes, `<` or `>`; the shape of directories, and where the first lies."""
+    order = "<" if data.startswith(b"II") else ">"
+    try:
+        (version,) = struct.unpack_from(order + "H", data, 2)
+        if version == _CLASSIC:
+            shape, at = _shape(order, "H", "HHI", "I"), 4
+        elif version == _BIG:
+            shape, at = _shape(order, "Q", "HHQ", "Q"), 8
+        else:
+            raise Undecodable(f"a TIFF of version {version}")
+        return order, shape, shape.place.unpack_from(data, at)[0]
+    except struct.error as error:
+        raise Truncated("the file ends within its first bytes") from error
+
+
+def _shape(order: str, number: str, entry: str, place: str) -> _Shape:
+    return _Shape(*(struct.Struct(order + each) for each in (number, entry, place)))
+
+
+def _entries(data: bytes, shape: _Shape, at: int) -> Iterator[tuple[int, Entry]]:
+    (number,) = shape.number.unpack_from(data, at)
+    if not 0 < number <= _MAX_ENTRIES:
+        raise Undecodable(f"a directory of {number} entries")
+    first = at + shape.number.size
+    for position in range(first, first + number * shape.entry_bytes, shape.entry_bytes):
+        tag, kind, count = shape.entry.unpack_from(data, position)
+        place = position + shape.entry.size
+        entry = Entry(kind, count, place)
+        if entry.size > shape.place.size:
+            entry = Entry(kind, count, shape.place.unpack_from(data, place)[0])
+        yield tag, entry
+
+
+def _next(data: bytes, shape: _Shape, at: int) -> int:
+    """Where the page behind the one at `at` lies; 0 if there is none."""
+    try:
+        (number,) = shape.number.unpack_from(data, at)
+        following = at + shape.number.size + number * shape.entry_bytes
+        place: int = shape.place.unpack_from(data, following)[0]
+        return place if place + shape.number.size <= len(data) else 0
+    except (struct.error, OverflowError):
+        return 0
+
+
+def _quotients(values: NDArray[np.generic]) -> NDArray[np.float64]:
+    pairs = values.astype(np.float64).reshape(-1, 2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return pairs[:, 0] / pairs[:, 1]

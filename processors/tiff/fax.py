@@ -1,0 +1,202 @@
+"""CCITT fax codes (T.4, T.6): black and white rows, and a proof that a strip holds all of them.
+
+libtiff says nothing of a strip that ends too early, and leaves the rest of its memory as it was.
+So rows of our own are written behind the last code of a strip, other ones each time. Where they
+come out below its rows, the codes were whole and in step. Where an end of line would bring a row
+that was cut back into step, other codes stand in front of it, and the rows have to be the same
+whatever these are.
+"""
+
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from processors.errors import Truncated, Undecodable
+from processors.tiff.layout import Layout
+from processors.tiff.libtiff import unpack_bits
+from processors.tiff.names import Compression, Tag
+from processors.tiff.segments import Place, packed
+
+# Codes of T.4: runs of so many pixels.
+_WHITE = {0: "00110101", 1: "000111", 2: "0111", 3: "1000", 64: "11011"}
+_BLACK = {0: "0000110111", 1: "010", 2: "11", 3: "10", 64: "0000001111"}
+_SHORT, _LONG = 3, 64
+_HORIZONTAL = "001"  # of T.6: two runs follow, whatever the row before
+_EOL = "000000000001"
+_RTC_LINES = 6
+# So many rows, black or white by chance: neither a picture nor what is left in memory has them.
+_PROOF_ROWS = 64
+_BLACK_ROW, _WHITE_ROW = 1, 2
+# Codes for whatever is left of a row that was cut: different runs, white or black come next.
+_FILLERS = ("11" * 8, "10" * 8, "0111" * 4)
+_NO_FILLER = ("",)
+_MORE_ROWS = 64
+# In which the codes that end a page lie.
+_TAIL_BYTES = 64
+_SEARCHED_BYTES = 65_536
+_BYTE = 8
+_TWO_DIMENSIONS = 1
+_ALIGNED_BYTES: dict[Compression, int] = {"ccitt rle": 1, "ccitt rle words": 2}
+
+_Bits = tuple[bytes, str]
+"""Whole bytes, and the bits that follow them."""
+
+
+@dataclass(frozen=True)
+class _Code:
+    """How strips of one size are coded; `line_end` stands in front of each row of Group 3."""
+
+    compression: Compression
+    columns: int
+    rows: int
+    most_rows: int
+    line_end: str
+    options: dict[int, int]
+
+
+def fax_samples(layout: Layout, group: Sequence[Place]) -> list[NDArray[np.uint8]]:
+    """Each place as rows x columns x 1, 1 where it is black.
+
+    Raises Truncated for a strip that holds fewer rows than its place has.
+    """
+    code = _code_of(layout, group[0])
+    coded = [bytes(packed(layout, place.indexes[0], 0)) for place in group]
+    together = _proven(code, [next(_starts(code, each)) for each in coded], 0)
+    made = []
+    for rows, each in zip(together, coded, strict=True):
+        found = _alone(code, each) if rows is None else rows
+        made.append(found.astype(np.uint8)[:, :, np.newaxis])
+    return made
+
+
+def _code_of(layout: Layout, place: Place) -> _Code:
+    fields = layout.directory
+    tags = [each for each in (Tag.T4_OPTIONS, Tag.T6_OPTIONS) if each in fields.entries]
+    two = fields.number(Tag.T4_OPTIONS, 0) & _TWO_DIMENSIONS
+    # In two dimensions a bit behind the end of a line says that the next is coded in one.
+    line_end = _EOL + ("1" if two else "")
+    return _Code(
+        compression=layout.compression,
+        columns=place.columns,
+        rows=place.rows,
+        most_rows=layout.segment_height,
+        line_end=line_end if layout.compression == "group 3" else "",
+        options={int(tag): fields.number(tag, 0) for tag in tags},
+    )
+
+
+def _alone(code: _Code, coded: bytes) -> NDArray[np.bool_]:
+    """The rows of a strip whose end is not where it was expected."""
+    for start in _starts(code, coded):
+        (rows,) = _proven(code, [start], max(_MORE_ROWS, code.most_rows - code.rows))
+        if rows is not None:
+            return rows
+    raise Truncated("a strip of fax codes does not hold its rows")
+
+
+def _proven(code: _Code, starts: Sequence[_Bits], more: int) -> list[NDArray[np.bool_] | None]:
+    """The rows of each strip; None without a proof that all are there.
+
+    `more` rows may stand between those and the proof: some writers put them there.
+    """
+    fillers = _FILLERS if code.line_end else _NO_FILLER
+    found = [_decoded(code, starts, filler, more) for filler in fillers]
+    return [_agreed([each[number] for each in found]) for number in range(len(starts))]
+
+
+def _agreed(found: Sequence[NDArray[np.bool_] | None]) -> NDArray[np.bool_] | None:
+    first = found[0]
+    if first is None:
+        return None
+    same = all(each is not None and np.array_equal(each, first) for each in found)
+    return first if same else None
+
+
+def _decoded(
+    code: _Code, starts: Sequence[_Bits], filler: str, more: int
+) -> list[NDArray[np.bool_] | None]:
+    """The rows of each strip; None where the proof behind them does not come out."""
+    proof = [1 + secrets.randbelow(2) for _ in range(_PROOF_ROWS)]
+    ending = filler + _written(code, proof)
+    strips = [_joined(whole, bits + ending) for whole, bits in starts]
+    rows = code.rows + more + _PROOF_ROWS
+    try:
+        found = unpack_bits(code.compression, strips, code.columns, rows, code.options)
+    except Undecodable:
+        return [None] * len(starts)
+    return [
+        each[: code.rows] if bytes(proof) in _kinds(each[code.rows :]) else None for each in found
+    ]
+
+
+def _kinds(rows: NDArray[np.bool_]) -> bytes:
+    """A byte a row: black, white, or neither."""
+    black, white = rows.all(axis=1), ~rows.any(axis=1)
+    return (black * np.uint8(_BLACK_ROW) + white * np.uint8(_WHITE_ROW)).tobytes()
+
+
+def _starts(code: _Code, coded: bytes) -> Iterator[_Bits]:
+    """A strip without what its writer put behind its last row: the likeliest guess first."""
+    if aligned := _ALIGNED_BYTES.get(code.compression):
+        kept = coded.rstrip(b"\0")
+        for number in (len(coded) - len(kept), 0, 1, 2):
+            padded = kept + bytes(number)
+            yield padded + bytes(-len(padded) % aligned), ""
+        return
+    ended = _before_first_end(coded, code.line_end * 2 or _EOL)
+    if ended is not None:
+        yield ended
+    if code.line_end:
+        yield coded, ""
+        return
+    # Without an end: some of the last zeros belong to a code, others fill the last byte.
+    kept = coded.rstrip(b"\0")
+    whole, tail = kept[:-_TAIL_BYTES], _bits_of(kept[-_TAIL_BYTES:]).rstrip("0")
+    for zeros in range(_BYTE):
+        yield whole, tail + "0" * zeros
+
+
+def _before_first_end(coded: bytes, end: str) -> _Bits | None:
+    """A strip up to the code that ends it, wherever that is; None without one."""
+    for start in range(0, len(coded), _SEARCHED_BYTES):
+        part = np.frombuffer(coded, np.uint8)[start : start + _SEARCHED_BYTES + len(end)]
+        found = np.unpackbits(part).tobytes().find(bytes(map(int, end)))
+        if found >= 0:
+            at, rest = start + found // _BYTE, found % _BYTE
+            return coded[:at], _bits_of(coded[at : at + 1])[:rest]
+    return None
+
+
+def _written(code: _Code, kinds: Sequence[int]) -> str:
+    """Rows of one colour each in that code, and what ends a page."""
+    rows = {kind: _row(code, black=kind == _BLACK_ROW) for kind in (_BLACK_ROW, _WHITE_ROW)}
+    # More ends than a page has: what is read beyond them is no fault of the strip.
+    return "".join(rows[kind] for kind in kinds) + _EOL * _RTC_LINES * 2
+
+
+def _row(code: _Code, *, black: bool) -> str:
+    runs = [_SHORT] * (code.columns % _LONG // _SHORT)
+    runs += [code.columns % _LONG % _SHORT] * (code.columns % _LONG % _SHORT > 0)
+    codes = _BLACK if black else _WHITE
+    coloured = [codes[_LONG] * (code.columns // _LONG) + codes[0], *(codes[each] for each in runs)]
+    # White and black runs by turns, those of the other colour without a pixel.
+    pairs = [_WHITE[0] + each if black else each + _BLACK[0] for each in coloured]
+    if code.compression == "group 4":
+        return "".join(_HORIZONTAL + each for each in pairs)
+    # A row ends with the pixel that fills it.
+    row = "".join(pairs) if black else "".join(pairs).removesuffix(_BLACK[0])
+    if aligned := _ALIGNED_BYTES.get(code.compression):
+        return row + "0" * (-len(row) % (_BYTE * aligned))
+    return code.line_end + row
+
+
+def _joined(whole: bytes, bits: str) -> bytes:
+    filled = bits + "0" * (-len(bits) % 8)
+    return whole + int(filled or "0", 2).to_bytes(len(filled) // 8, "big")
+
+
+def _bits_of(data: bytes) -> str:
+    return f"{int.from_bytes(data, 'big'):0{8 * len(data)}b}" if data else ""

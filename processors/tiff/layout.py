@@ -1,0 +1,284 @@
+"""What the first directory of a TIFF says of its pixels: `Layout`, made before any is decoded.
+
+What is not read is refused here by a name that says what it is.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from processors.errors import Truncated, Undecodable, UnsupportedFormat
+from processors.tiff.directory import Directory
+from processors.tiff.names import (
+    COMPRESSIONS,
+    EXTRA_ALPHAS,
+    OTHER_COMPRESSIONS,
+    OTHER_PHOTOMETRICS,
+    OTHER_SAMPLE_FORMATS,
+    PHOTOMETRICS,
+    Alpha,
+    Compression,
+    Photometric,
+    Tag,
+)
+
+# Samples of one pixel: colours, alpha and the spot colours of a print.
+_MAX_SAMPLES = 16
+# Tiles are multiples of 16 pixels a side; a strip holds a row or more.
+_MAX_SEGMENTS = 262_144
+_COLOURS: dict[Photometric, int] = {"grey": 1, "white is zero": 1, "palette": 1, "rgb": 3}
+_COLOURS |= {"cmyk": 4, "ycbcr": 3, "cielab": 3, "icclab": 3}
+_CCITT = frozenset[Compression]({"ccitt rle", "ccitt rle words", "group 3", "group 4"})
+_INTO_8_BITS = frozenset[Compression]({"jpeg", "old jpeg", "webp"})
+# What libtiff undoes differences for.
+_PREDICTED = frozenset[Compression]({"lzw", "deflate", "lzma", "zstd"})
+_DIFFERENCES = 2
+_DIFFERENCE_BITS = {8, 16}
+_MAX_BITS = 16
+# As much of a name as an answer of a child holds.
+_MAX_VALUE = 64
+_BYTE = 8
+_CMYK_INKS = 1
+_FAR = np.uint64(1 << 60)
+_SEPARATE = 2
+_REVERSED = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """How the pixels of one page lie in its file.
+
+    A segment is a strip or a tile; `segment_width` x `segment_height` is its size in pixels, though
+    the last strip has fewer rows. `offsets` and `counts` are places and lengths in bytes, first
+    those of the first plane. `subsampling` is horizontal and vertical, of YCbCr that is not JPEG.
+    """
+
+    width: int
+    height: int
+    bits: int
+    samples: int
+    colours: int
+    photometric: Photometric
+    alpha: Alpha
+    alpha_at: int
+    planar: bool
+    compression: Compression
+    predicted: bool
+    bits_reversed: bool
+    native: bool
+    tiled: bool
+    segment_width: int
+    segment_height: int
+    offsets: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    subsampling: tuple[int, int]
+    directory: Directory
+
+    @property
+    def across(self) -> int:
+        """Segments beside each other."""
+        return -(-self.width // self.segment_width)
+
+    @property
+    def down(self) -> int:
+        """Segments below each other."""
+        return -(-self.height // self.segment_height)
+
+    @property
+    def planes(self) -> int:
+        """How many segments hold the samples of one place."""
+        return self.samples if self.planar else 1
+
+    @property
+    def samples_together(self) -> int:
+        """Samples of a pixel in one segment."""
+        return 1 if self.planar else self.samples
+
+
+def layout_of(directory: Directory) -> Layout:
+    """Raises UnsupportedFormat, whose value names what is not read; Truncated, Undecodable."""
+    samples = _samples(directory)
+    compression = _compression(directory)
+    photometric = _photometric(directory, samples, compression)
+    bits = _bits(directory, compression)
+    colours = _COLOURS[photometric]
+    if samples < colours:
+        raise Undecodable(f"{samples} samples a pixel, {photometric} has {colours}")
+    alpha, alpha_at = _alpha(directory, samples, colours)
+    width, height = size_of(directory)
+    tiled = Tag.TILE_WIDTH in directory.entries
+    planar = directory.number(Tag.PLANES, 1) == _SEPARATE and samples > 1
+    segment_width, segment_height = _segment_size(directory, width, height, tiled=tiled)
+    offsets, counts = _places(directory, tiled=tiled)
+    made = Layout(
+        width=width,
+        height=height,
+        bits=bits,
+        samples=samples,
+        colours=colours,
+        photometric=photometric,
+        alpha=alpha,
+        alpha_at=alpha_at,
+        planar=planar,
+        compression=compression,
+        predicted=directory.number(Tag.PREDICTOR, 1) != 1 and compression in _PREDICTED,
+        bits_reversed=directory.number(Tag.FILL_ORDER, 1) == _REVERSED,
+        native=directory.native,
+        tiled=tiled,
+        segment_width=segment_width,
+        segment_height=segment_height,
+        offsets=offsets,
+        counts=counts,
+        subsampling=_subsampling(directory, photometric, compression),
+        directory=directory,
+    )
+    _check(made)
+    return made
+
+
+def size_of(directory: Directory) -> tuple[int, int]:
+    """Width and height; raises Undecodable without them."""
+    return directory.number(Tag.WIDTH, 0), directory.number(Tag.HEIGHT, 0)
+
+
+def unsupported(name: str) -> UnsupportedFormat:
+    """A refusal that names what in a TIFF is not read."""
+    return UnsupportedFormat(f"TIFF with {name} is not taken", value=f"{name} TIFF"[:_MAX_VALUE])
+
+
+def _samples(directory: Directory) -> int:
+    samples = directory.number(Tag.SAMPLES, 0)
+    if samples == 0:
+        # Writers forgot it where the bits of each sample say the same.
+        samples = max(1, directory.numbers(Tag.BITS).size)
+    if samples > _MAX_SAMPLES:
+        raise unsupported(f"{samples} samples a pixel")
+    return samples
+
+
+def _compression(directory: Directory) -> Compression:
+    number = directory.number(Tag.COMPRESSION, 1)
+    found = COMPRESSIONS.get(number)
+    if found is None:
+        raise unsupported(OTHER_COMPRESSIONS.get(number, f"compression {number}"))
+    return found
+
+
+def _photometric(directory: Directory, samples: int, compression: Compression) -> Photometric:
+    number = directory.number(Tag.PHOTOMETRIC, -1)
+    if number < 0:
+        # As libtiff guesses.
+        if compression in _CCITT:
+            return "white is zero"
+        return "rgb" if samples >= _COLOURS["rgb"] else "grey"
+    found = PHOTOMETRICS.get(number)
+    if found is None:
+        raise unsupported(OTHER_PHOTOMETRICS.get(number, f"photometric interpretation {number}"))
+    if found == "cmyk" and directory.number(Tag.INK_SET, _CMYK_INKS) != _CMYK_INKS:
+        raise unsupported("inks other than CMYK")
+    return found
+
+
+def _bits(directory: Directory, compression: Compression) -> int:
+    kinds = {int(each) for each in directory.numbers(Tag.SAMPLE_FORMAT)}
+    named = sorted(kinds & OTHER_SAMPLE_FORMATS.keys())
+    if named:
+        raise unsupported(OTHER_SAMPLE_FORMATS[named[-1]])
+    said = [int(each) for each in directory.numbers(Tag.BITS)[: max(1, _samples(directory))]]
+    different = set(said) or {1}
+    if len(different) > 1:
+        raise unsupported(f"samples of different bits ({', '.join(map(str, said))})")
+    (bits,) = different
+    if not 1 <= bits <= _MAX_BITS:
+        raise unsupported(f"{bits}-bit samples")
+    if compression in _INTO_8_BITS and bits != _BYTE:
+        raise unsupported(f"{bits}-bit {compression}")
+    if compression in _CCITT and (bits, _samples(directory)) != (1, 1):
+        raise Undecodable(f"fax codes for {bits} bits a sample")
+    return bits
+
+
+def _alpha(directory: Directory, samples: int, colours: int) -> tuple[Alpha, int]:
+    """What of the samples beyond the colours is alpha, and which of all it is."""
+    extra = [int(each) for each in directory.numbers(Tag.EXTRA_SAMPLES)][: samples - colours]
+    for index, kind in enumerate(extra):
+        if kind in EXTRA_ALPHAS:
+            return EXTRA_ALPHAS[kind], colours + index
+    # Without the tag one sample more is alpha to most who write and read such files.
+    guessed = Tag.EXTRA_SAMPLES not in directory.entries and samples == colours + 1
+    return ("guessed", colours) if guessed else ("none", 0)
+
+
+def _segment_size(directory: Directory, width: int, height: int, *, tiled: bool) -> tuple[int, int]:
+    if tiled:
+        tile = directory.number(Tag.TILE_WIDTH, 0), directory.number(Tag.TILE_HEIGHT, 0)
+        if min(tile) < 1:
+            raise Undecodable(f"tiles of {tile[0]} x {tile[1]}")
+        return tile
+    rows = directory.number(Tag.ROWS_PER_STRIP, height)
+    # Nobody has strips of no rows: what is meant is one strip.
+    return width, min(rows, height) if rows > 0 else height
+
+
+def _places(directory: Directory, *, tiled: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    where, long = (Tag.TILE_OFFSETS, Tag.TILE_BYTES) if tiled else (Tag.OFFSETS, Tag.BYTES)
+    if where not in directory.entries and tiled:
+        # Some writers say tiles and keep their places under the names of strips.
+        where, long = Tag.OFFSETS, Tag.BYTES
+    offsets, counts = (_whole(directory.numbers(each)) for each in (where, long))
+    if counts.size < offsets.size:
+        counts = np.concatenate([counts, np.zeros(offsets.size - counts.size, np.int64)])
+    return offsets, counts[: offsets.size]
+
+
+def _whole(numbers: NDArray[np.generic]) -> NDArray[np.int64]:
+    if numbers.size and not np.issubdtype(numbers.dtype, np.integer):
+        raise Undecodable("places of pixels that are no whole numbers")
+    # A place that needs so many bits is behind the end of any file.
+    found: NDArray[np.int64] = np.minimum(numbers.astype(np.uint64), _FAR).astype(np.int64)
+    return found
+
+
+def _subsampling(
+    directory: Directory, photometric: Photometric, compression: Compression
+) -> tuple[int, int]:
+    if photometric != "ycbcr" or compression in _INTO_8_BITS:
+        return 1, 1
+    said = [int(each) for each in directory.numbers(Tag.SUBSAMPLING)] or [2, 2]
+    horizontal, vertical = (*said, *said)[:2]
+    if {horizontal, vertical} - {1, 2, 4}:
+        raise Undecodable(f"colours of every {horizontal} x {vertical} pixels")
+    return horizontal, vertical
+
+
+def _check(layout: Layout) -> None:
+    """Raises for what is not read, and for fewer segments than there are places."""
+    if layout.predicted:
+        _check_predictor(layout)
+    if layout.photometric == "palette" and layout.bits > _BYTE:
+        raise unsupported(f"{layout.bits}-bit palette")
+    if layout.photometric == "ycbcr":
+        _check_ycbcr(layout)
+    if layout.photometric in {"cielab", "icclab", "cmyk"} and layout.bits not in {8, 16}:
+        raise unsupported(f"{layout.bits}-bit {layout.photometric}")
+    needed = layout.across * layout.down * layout.planes
+    if needed > _MAX_SEGMENTS:
+        raise unsupported(f"more than {_MAX_SEGMENTS} strips or tiles")
+    if layout.offsets.size < needed and layout.compression != "old jpeg":
+        raise Truncated(f"{layout.offsets.size} strips or tiles, {needed} are needed")
+
+
+def _check_predictor(layout: Layout) -> None:
+    predictor = layout.directory.number(Tag.PREDICTOR, 1)
+    if predictor != _DIFFERENCES or layout.bits not in _DIFFERENCE_BITS:
+        raise unsupported(f"predictor {predictor} of {layout.bits} bits")
+    if layout.photometric == "ycbcr" and layout.subsampling != (1, 1):
+        raise unsupported("differences of subsampled YCbCr")
+
+
+def _check_ycbcr(layout: Layout) -> None:
+    if layout.bits != _BYTE:
+        raise unsupported(f"{layout.bits}-bit YCbCr")
+    if layout.subsampling != (1, 1) and (layout.planar or layout.samples != layout.colours):
+        raise unsupported("subsampled YCbCr in planes or with alpha")

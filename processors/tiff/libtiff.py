@@ -1,0 +1,114 @@
+"""LZW, PackBits, Zstandard and fax codes, unpacked by the libtiff that Pillow has.
+
+The segments are written into a TIFF of our own, of the plainest layout there is: grey, one strip
+below another. What libtiff makes of a layout, of alpha or of colours plays no part.
+"""
+
+import io
+import struct
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import TiffImagePlugin
+
+from processors.errors import Undecodable
+from processors.tiff.names import COMPRESSIONS, Compression, Tag
+
+_NUMBERS = {name: number for number, name in reversed(COMPRESSIONS.items())}
+_SHORT, _LONG = 3, 4
+_HEAD = struct.Struct("<2sHI")
+_ENTRY = struct.Struct("<HHII")
+_GREY = 1
+# Fax codes of words are read by words, of which the first lies at an even place.
+_ALIGNED = 4
+
+
+def unpack(
+    compression: Compression, packed: Sequence[memoryview | bytes], row_bytes: int, rows: int
+) -> Iterator[bytes]:
+    """Each segment's bytes, all of them: libtiff fails for those that are short.
+
+    Raises Undecodable.
+    """
+    written = _tiff(compression, packed, row_bytes, rows, bits=8)
+    image = _loaded(written)
+    for number in range(len(packed)):
+        # One by one, for Pillow copies twice what it gives.
+        part = image.crop((0, number * rows, row_bytes, (number + 1) * rows))
+        yield part.tobytes()
+
+
+def unpack_bits(
+    compression: Compression,
+    packed: Sequence[bytes],
+    columns: int,
+    rows: int,
+    options: dict[int, int],
+) -> NDArray[np.bool_]:
+    """Fax codes as segments x rows x columns, True where they are black.
+
+    `options` are fields of the directory by tag. Rows that the codes do not hold may have any
+    value: whoever calls this has to know that they are there. Raises Undecodable.
+    """
+    written = _tiff(compression, packed, columns, rows, bits=1, options=options)
+    black = np.asarray(_loaded(written), np.bool_)
+    return black.reshape(len(packed), rows, columns)
+
+
+def _loaded(written: bytes) -> TiffImagePlugin.TiffImageFile:
+    try:
+        # The class and not Image.open: our own limits hold.
+        image = TiffImagePlugin.TiffImageFile(io.BytesIO(written))
+        image.load()
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's decoders raise anything on bad bytes
+        raise Undecodable("a strip or tile does not unpack to its rows") from error
+    return image
+
+
+def _tiff(
+    compression: Compression,
+    packed: Sequence[memoryview | bytes],
+    width: int,
+    rows: int,
+    *,
+    bits: int,
+    options: dict[int, int] | None = None,
+) -> bytes:
+    """A TIFF of one grey channel whose strips are these segments."""
+    number = len(packed)
+    fields = {
+        Tag.WIDTH: width,
+        Tag.HEIGHT: rows * number,
+        Tag.BITS: bits,
+        Tag.COMPRESSION: _NUMBERS[compression],
+        Tag.PHOTOMETRIC: _GREY,
+        Tag.SAMPLES: 1,
+        Tag.ROWS_PER_STRIP: rows,
+        **(options or {}),
+    }
+    tables = _HEAD.size + 2 + _ENTRY.size * (len(fields) + 2) + 4
+    first = _aligned(tables + 8 * number)
+    lengths = np.array([len(each) for each in packed], np.int64)
+    places = first + np.concatenate([[0], np.cumsum(-(-lengths // _ALIGNED) * _ALIGNED)])
+    entries = {tag: (_LONG, 1, value) for tag, value in fields.items()}
+    entries[Tag.OFFSETS] = _listed(places[:-1], tables)
+    entries[Tag.BYTES] = _listed(lengths, tables + 4 * number)
+    directory = b"".join(_ENTRY.pack(tag, *entries[tag]) for tag in sorted(entries))
+    head = (
+        _HEAD.pack(b"II", 42, _HEAD.size) + struct.pack("<H", len(entries)) + directory + bytes(4)
+    )
+    lists = places[:-1].astype("<u4").tobytes() + lengths.astype("<u4").tobytes()
+    padded = (bytes(each) + bytes(-len(each) % _ALIGNED) for each in packed)
+    return b"".join((head, lists, bytes(first - len(head) - len(lists)), *padded))
+
+
+def _listed(values: NDArray[np.int64], at: int) -> tuple[int, int, int]:
+    """A field of these numbers, which lie at `at` if there is more than one."""
+    return _LONG, values.size, int(values[0]) if values.size == 1 else at
+
+
+def _aligned(place: int) -> int:
+    return -(-place // _ALIGNED) * _ALIGNED

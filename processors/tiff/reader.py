@@ -1,0 +1,180 @@
+"""A TIFF's header, and the pixels of its first page."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from processors.errors import TooManyPixels, UnsupportedFormat
+from processors.exif import read_exif
+from processors.formats import TIFF
+from processors.header import Header, Space, check_limits, check_metadata, valid_orientation
+from processors.image import Pixels
+from processors.settings import Limits
+from processors.tiff.colours import channels_of, coloured, in_bgr
+from processors.tiff.directory import Directory, count_pages, first_directory
+from processors.tiff.fax import fax_samples
+from processors.tiff.jpegs import jpeg_samples, webp_samples
+from processors.tiff.layout import Layout, layout_of, size_of
+from processors.tiff.names import Photometric, Tag
+from processors.tiff.samples import Samples, blocks_of, samples_of
+from processors.tiff.segments import Place, groups, row_bytes, stored_rows, unpacked
+
+_SPACES: dict[Photometric, Space] = {
+    "grey": "grey",
+    "white is zero": "grey",
+    "cmyk": "cmyk",
+    "cielab": "lab",
+    "icclab": "lab",
+}
+# Where the pixels lie, and tables that decoding needs: as long as the image is large.
+_STRUCTURE = {
+    Tag.OFFSETS,
+    Tag.BYTES,
+    Tag.FREE_OFFSETS,
+    Tag.FREE_BYTES,
+    Tag.COLOUR_MAP,
+    Tag.TILE_OFFSETS,
+    Tag.TILE_BYTES,
+    Tag.JPEG_TABLES,
+}
+# What cameras write in TIFF's clothing: pixels under a colour filter, or the mark of a DNG.
+_FILTERED = {32803, 34892}
+_REDUCED = 1
+_BYTE = 8
+# Tiles may stick out of the picture, one on each side.
+_MAX_OVERHANG = 4
+_BAND_PIXELS = 1 << 18
+_BAND_ROWS = 4  # the tallest block of YCbCr
+
+
+def read_tiff(data: bytes, limits: Limits) -> Header:
+    """The header of a TIFF's first page; raises Refused."""
+    fields = first_directory(data)
+    metadata = _metadata_bytes(fields)
+    check_metadata(metadata, limits)
+    if _is_raw(fields):
+        raise UnsupportedFormat("camera RAW is not taken", value="camera RAW")
+    check_limits(*size_of(fields), 1, limits)
+    layout = layout_of(fields)
+    _check_overhang(layout, limits)
+    return Header(
+        format=TIFF,
+        width=layout.width,
+        height=layout.height,
+        frames=count_pages(data),
+        orientation=valid_orientation(fields.number(Tag.ORIENTATION, 1)),
+        has_alpha=layout.alpha != "none",
+        space=_SPACES.get(layout.photometric, "rgb"),
+        icc=fields.raw(Tag.ICC_PROFILE) or None,
+        data=data,
+        bit_depth=layout.bits,
+        metadata_bytes=metadata,
+        exif=read_exif(data),
+        reader="tiff",
+    )
+
+
+def decode_tiff(header: Header, *, deep: bool) -> Pixels:
+    """BGR or BGRA as stored, not oriented; 8 bits a sample, or 16 if `deep`.
+
+    Inks and Lab are in sRGB, other colours in those of the profile. Raises Truncated if a strip or
+    tile does not hold all of its rows, Undecodable, UnsupportedFormat, MemoryError.
+    """
+    layout = layout_of(first_directory(header.data))
+    kind = np.uint16 if deep else np.uint8
+    pixels = np.zeros((layout.height, layout.width, channels_of(layout)), kind)
+    for group in groups(layout):
+        for place, top, samples in _samples(layout, group):
+            _put(pixels, place.left, place.top + top, coloured(layout, samples, deep=deep))
+    if layout.alpha == "guessed" and not pixels[:, :, -1].any():
+        # Nobody writes a picture that nobody sees.
+        pixels[:, :, -1] = np.iinfo(kind).max
+    return in_bgr(layout, pixels, header.icc)
+
+
+def _put(pixels: Pixels, left: int, top: int, part: Samples) -> None:
+    """Write a part; what of it sticks out of the picture is left away."""
+    height, width = pixels.shape[0] - top, pixels.shape[1] - left
+    kept = part[: max(0, height), :width]
+    pixels[top : top + len(kept), left : left + kept.shape[1]] = kept
+
+
+def _samples(layout: Layout, group: Sequence[Place]) -> Iterator[tuple[Place, int, Samples]]:
+    """All samples of each place of a group, some rows at a time: place, first row, samples."""
+    match layout.compression:
+        case "jpeg" | "old jpeg":
+            for place in group:
+                planes = [jpeg_samples(layout, place, each) for each in range(layout.planes)]
+                yield from _cut(place, _side_by_side(planes))
+        case "webp":
+            for place in group:
+                yield from _cut(place, webp_samples(layout, place))
+        case "ccitt rle" | "ccitt rle words" | "group 3" | "group 4":
+            for place, found in zip(group, fax_samples(layout, group), strict=True):
+                yield from _cut(place, found)
+        case _:
+            yield from _unpacked_samples(layout, group)
+
+
+def _unpacked_samples(
+    layout: Layout, group: Sequence[Place]
+) -> Iterator[tuple[Place, int, Samples]]:
+    found = unpacked(layout, group)
+    width, rows = row_bytes(layout, group[0]), stored_rows(layout, group[0])
+    for number, place in enumerate(group):
+        own = found[number * layout.planes : (number + 1) * layout.planes]
+        planes = [np.frombuffer(each, np.uint8, width * rows).reshape(rows, width) for each in own]
+        step = _band_rows(place)
+        for top in range(0, rows, step):
+            part = [each[top : top + step] for each in planes]
+            if layout.subsampling == (1, 1):
+                made = _side_by_side([samples_of(layout, each, place.columns) for each in part])
+                yield place, top, made
+            else:
+                blocks = blocks_of(layout, part[0], place.columns)
+                first = top * layout.subsampling[1]
+                yield place, first, blocks[: place.rows - first]
+
+
+def _cut(place: Place, samples: Samples) -> Iterator[tuple[Place, int, Samples]]:
+    step = _band_rows(place)
+    for top in range(0, len(samples), step):
+        yield place, top, samples[top : top + step]
+
+
+def _band_rows(place: Place) -> int:
+    return max(1, _BAND_PIXELS // place.columns // _BAND_ROWS) * _BAND_ROWS
+
+
+def _side_by_side(planes: Sequence[Samples]) -> Samples:
+    return planes[0] if len(planes) == 1 else np.concatenate(planes, axis=2)
+
+
+def _check_overhang(layout: Layout, limits: Limits) -> None:
+    """Raises TooManyPixels for tiles that hold far more than the picture."""
+    stored = layout.across * layout.segment_width * layout.down * layout.segment_height
+    if layout.tiled and stored > _MAX_OVERHANG * limits.max_pixels:
+        raise TooManyPixels(
+            f"tiles of {stored} pixels in all, the limit is {_MAX_OVERHANG * limits.max_pixels}",
+            limit=_MAX_OVERHANG * limits.max_pixels,
+            value=stored,
+        )
+
+
+def _metadata_bytes(fields: Directory) -> int:
+    """Bytes of the values in a directory but for the places of pixels.
+
+    A value counts as long as it says it is, and no longer than the file.
+    """
+    kept = (entry.size for tag, entry in fields.entries.items() if tag not in _STRUCTURE)
+    return sum(min(len(fields.data), size) for size in kept)
+
+
+def _is_raw(fields: Directory) -> bool:
+    """True for what cameras write: DNG, NEF, ARW, PEF and their like.
+
+    Their first directory is often a thumbnail, which is nobody's photograph.
+    """
+    thumbnail = fields.number(Tag.SUBFILE, 0) == _REDUCED and Tag.SUB_IFDS in fields.entries
+    filtered = fields.number(Tag.PHOTOMETRIC, 0) in _FILTERED
+    return thumbnail or filtered or Tag.DNG_VERSION in fields.entries

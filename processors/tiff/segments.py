@@ -1,0 +1,151 @@
+"""Strips and tiles: where they lie in the picture and in the file, and their bytes unpacked."""
+
+import lzma
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from processors.errors import Truncated, Undecodable
+from processors.tiff.layout import Layout
+from processors.tiff.libtiff import unpack
+
+Packed = memoryview
+
+# So much is unpacked at once where many segments are small.
+_GROUP_BYTES = 4 << 20
+# A dictionary of LZMA is as large as its writer likes; xz's own highest setting takes 64 MiB.
+_LZMA_BYTES = 128 << 20
+_BYTE = 8
+_REVERSED_BITS = bytes(int(f"{each:08b}"[::-1], 2) for each in range(256))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One strip or tile of the picture: its upper left pixel, its size as stored.
+
+    `indexes` has the segment of each plane, one where all samples lie together.
+    """
+
+    left: int
+    top: int
+    columns: int
+    rows: int
+    indexes: tuple[int, ...]
+
+
+def groups(layout: Layout) -> Iterator[list[Place]]:
+    """All places in groups of one size, each small enough to be unpacked at once."""
+    group: list[Place] = []
+    for place in _places(layout):
+        full = group and len(group) >= max(1, _GROUP_BYTES // _unpacked_bytes(layout, group[0]))
+        if full or (group and group[0].rows != place.rows):
+            yield group
+            group = []
+        group.append(place)
+    if group:
+        yield group
+
+
+def row_bytes(layout: Layout, place: Place) -> int:
+    """Bytes of one row of a segment; of a row of blocks, if YCbCr is subsampled."""
+    horizontal, vertical = layout.subsampling
+    if layout.subsampling != (1, 1):
+        return -(-place.columns // horizontal) * (horizontal * vertical + 2)
+    return -(-place.columns * layout.samples_together * layout.bits // _BYTE)
+
+
+def stored_rows(layout: Layout, place: Place) -> int:
+    """Rows of bytes in a segment."""
+    return -(-place.rows // layout.subsampling[1])
+
+
+def packed(layout: Layout, index: int, size: int) -> Packed:
+    """The bytes of a segment as they lie in the file, `size` of them where nothing is compressed.
+
+    Raises Truncated if they lie behind its end.
+    """
+    data = layout.directory.data
+    at, count = int(layout.offsets[index]), int(layout.counts[index])
+    if at >= len(data) or at == 0:
+        raise Truncated(f"strip or tile {index} lies behind the end of the file")
+    if layout.compression == "none":
+        if count < size and _is_wrong_count(layout, index, size):
+            count = size
+        if count < size or at + size > len(data):
+            raise Truncated(f"strip or tile {index} is shorter than its rows")
+        count = size
+    elif count == 0:
+        count = len(data) - at
+    found = memoryview(data)[at : at + count]
+    if layout.bits_reversed and layout.compression not in {"jpeg", "old jpeg"}:
+        return memoryview(bytes(found).translate(_REVERSED_BITS))
+    return found
+
+
+def _is_wrong_count(layout: Layout, index: int, size: int) -> bool:
+    """True if the bytes behind a strip that says to be short can be its own.
+
+    Writers of one strip have written any count, or none; libtiff does not heed it either.
+    """
+    at, count = int(layout.offsets[index]), int(layout.counts[index])
+    alone = layout.offsets.size == 1 or count == 0
+    return alone and not layout.directory.lies_within(at + count, at + size)
+
+
+def unpacked(layout: Layout, group: Sequence[Place]) -> list[bytes | Packed]:
+    """The bytes of a group, plane after plane of one place, then those of the next.
+
+    Raises Truncated if one is shorter than its rows, Undecodable.
+    """
+    width, rows = row_bytes(layout, group[0]), stored_rows(layout, group[0])
+    size = width * rows
+    found = [packed(layout, index, size) for place in group for index in place.indexes]
+    match layout.compression:
+        case "none":
+            return list(found)
+        case "deflate":
+            return [_whole(_inflated(each, size), size) for each in found]
+        case "lzma":
+            return [_whole(_of_lzma(each, size), size) for each in found]
+        case _:
+            return list(unpack(layout.compression, found, width, rows))
+
+
+def _places(layout: Layout) -> Iterator[Place]:
+    plane = layout.across * layout.down
+    for number, (down, across) in enumerate(product(range(layout.down), range(layout.across))):
+        top = down * layout.segment_height
+        # The last strip ends with the picture; a tile is always whole.
+        rows = layout.segment_height if layout.tiled else layout.height - top
+        yield Place(
+            left=across * layout.segment_width,
+            top=top,
+            columns=layout.segment_width,
+            rows=min(rows, layout.segment_height),
+            indexes=tuple(number + plane * each for each in range(layout.planes)),
+        )
+
+
+def _unpacked_bytes(layout: Layout, place: Place) -> int:
+    return row_bytes(layout, place) * stored_rows(layout, place) * layout.planes
+
+
+def _whole(found: bytes, size: int) -> bytes:
+    if len(found) < size:
+        raise Truncated(f"a strip or tile of {len(found)} bytes, its rows have {size}")
+    return found
+
+
+def _inflated(found: Packed, size: int) -> bytes:
+    try:
+        return zlib.decompressobj().decompress(found, size)
+    except zlib.error as error:
+        raise Undecodable(f"a strip or tile does not inflate: {error}") from error
+
+
+def _of_lzma(found: Packed, size: int) -> bytes:
+    try:
+        return lzma.LZMADecompressor(lzma.FORMAT_XZ, _LZMA_BYTES).decompress(found, size)
+    except lzma.LZMAError as error:
+        raise Undecodable(f"a strip or tile is no LZMA: {error}") from error
