@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help up test fuzz gallery soak soak-crashes bench bench-soak bench-lake check lock clean server dev
+.PHONY: help up test fuzz gallery soak soak-crashes soak-http bench bench-soak bench-lake check lock clean server dev
 .PHONY: deploy-check deploy-synth image-check cluster-rehearsal
 
 help: ## what can be made
@@ -39,6 +39,9 @@ soak-crashes: dev ## ten minutes of kill -9 on S3 and Kafka, then the audit
 	@$(BIN)/python -m tests.servers.prepare
 	@PIXLAKE_CRASH_SECONDS=$${PIXLAKE_CRASH_SECONDS:-600} \
 		$(BIN)/pytest -s tests/end_to_end/test_crashes_on_s3.py
+
+soak-http: dev ## 10,000 rounds of requests that hope to be read as two (ARGS="--rounds 500 --seed 1")
+	@exec $(BIN)/python -m tests.framing $(ARGS)
 
 bench-lake: dev ## sealing, journal and query against their targets, a JSON object a line
 	@exec $(BIN)/python -m benchmarks.lake

@@ -1,11 +1,15 @@
 """HTTP protocol of a replica: a request ends where its headers say, whatever else they offer.
 
 httptools ends a request that offers an upgrade (`Connection: Upgrade`) at its headers, and would
-take the body for the next request. It reports a trailer of a chunked body like a header. Here such
+take the body for the next request. It reports a trailer of a chunked body like a header, and after
+a trailer `Connection: close` it hears nothing more on a connection that stays open. Here such
 a request is parsed again without the offer, and trailers are dropped. HAProxy sends a request when
 the one before it was answered. What comes sooner is not trusted: the connection closes with the
 answer that is under way.
 """
+
+import asyncio
+from typing import Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -22,6 +26,18 @@ class FramedProtocol(HttpToolsProtocol):
 
     _in_head = False
     _ends = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin with a parser that goes on after each request."""
+        super().connection_made(transport)
+        self.parser = self._new_parser()
+
+    def _new_parser(self) -> Any:
+        parser = httptools.HttpRequestParser(self)
+        # Else it would pass over all that comes after a request with `Connection: close`, which to
+        # it a trailer may say, too. Whether the connection closes is decided by the head alone.
+        parser.set_dangerous_leniencies(lenient_keep_alive=True)
+        return parser
 
     def data_received(self, data: bytes) -> None:
         """Parse what came."""
@@ -43,8 +59,7 @@ class FramedProtocol(HttpToolsProtocol):
                     self._refuse()
                     return
                 data = self._head_without_offer() + data[stopped.args[0] :]
-                self.parser = httptools.HttpRequestParser(self)
-                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+                self.parser = self._new_parser()
             else:
                 return
 

@@ -69,8 +69,9 @@ class Echo:
 
 
 async def _answer(send: Send, answer: bytes) -> None:
-    length = (b"content-length", str(len(answer)).encode())
-    await send({"type": "http.response.start", "status": 200, "headers": [length]})
+    """Twice: an answer to HEAD has no body."""
+    headers = [(b"content-length", str(len(answer)).encode()), (b"x-echo", answer)]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": answer})
 
 
@@ -93,25 +94,40 @@ class UnfencedServer(Server):
         config.http = HttpToolsProtocol
 
 
-@dataclass
-class Stand:
-    """Ports of both doors, and the app behind them."""
+@dataclass(frozen=True, eq=False)
+class Door:
+    """A port, and the app of the replica behind it."""
 
-    haproxy: int
-    replica: int
+    port: int
     app: Echo
+
+
+@dataclass(frozen=True)
+class Stand:
+    """HAProxy with a replica behind it, and a replica that is asked directly."""
+
+    haproxy: Door
+    replica: Door
+
+    @property
+    def doors(self) -> tuple[Door, Door]:
+        """Both."""
+        return self.haproxy, self.replica
 
 
 @asynccontextmanager
 async def standing(
     folder: Path, *, haproxy_fence: bool = True, replica_fence: bool = True
 ) -> AsyncIterator[Stand]:
-    """Start both; ends them."""
-    app = Echo()
-    async with _replica(app, fence=replica_fence) as replica:
-        with _haproxy(folder, replica, fence=haproxy_fence) as port:
-            await _answers(port)
-            yield Stand(port, replica, app)
+    """Start HAProxy and two replicas; ends them."""
+    behind, direct = Echo(), Echo()
+    async with (
+        _replica(behind, fence=replica_fence) as port,
+        _replica(direct, fence=replica_fence) as direct_port,
+    ):
+        with _haproxy(folder, port, fence=haproxy_fence) as haproxy:
+            await _answers(haproxy)
+            yield Stand(Door(haproxy, behind), Door(direct_port, direct))
 
 
 @asynccontextmanager

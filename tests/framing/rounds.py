@@ -1,0 +1,208 @@
+"""Rounds of the differential test: a hostile stream, bystanders beside it, what must be true."""
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tests.framing.forms import FORMS, Form, Stream, written
+from tests.framing.stand import Door, Echo, Heard, Stand
+
+AT_ONCE = 4
+"""Rounds beside each other: most of a round is waiting."""
+# A stream that is not finished gets no answer; nothing is concluded from one that comes too late.
+QUIET_SECONDS = 0.03
+ANSWER_SECONDS = 60
+BYSTANDER = re.compile(rb"bystander-[0-9a-f]{32}")
+
+
+class Disagreement(AssertionError):
+    """A round in which somebody got or sent what was not theirs."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round by its seed and number; `forms` are those that take turns."""
+
+    seed: int
+    number: int
+    forms: tuple[Form, ...] = FORMS
+
+    def stream(self) -> Stream:
+        """What the hostile client sends, at both doors."""
+        return written(self.seed, self.number, self.forms)
+
+
+async def play(stand: Stand, rounds: Sequence[Round]) -> list[Disagreement]:
+    """Play rounds at once, each at both doors; returns what was wrong in them.
+
+    A bystander may have been hit by any of them: to see it again, play all of them again.
+    """
+    before = {door: len(door.app.heard) for door in stand.doors}
+    found = await asyncio.gather(*(_play(stand, one) for one in rounds))
+    wrong = [each for each in found if each is not None]
+    for door in stand.doors:
+        wrong += _of_bystanders(door.app.heard[before[door] :])
+    return wrong
+
+
+async def _play(stand: Stand, one: Round) -> Disagreement | None:
+    stream = one.stream()
+    try:
+        by_haproxy, refused = await _at_door(stand.haproxy, one, stream)
+        by_replica, _ = await _at_door(stand.replica, one, stream)
+        if not refused:
+            _check_agreement(by_haproxy, by_replica)
+    except Disagreement as wrong:
+        name = f"seed {one.seed}, round {one.number} ({stream.name}, {stream.ending})"
+        return Disagreement(f"{name}: {wrong}\nsent: {stream.segments!r}")
+    return None
+
+
+async def _at_door(door: Door, one: Round, stream: Stream) -> tuple[list[Heard], bool]:
+    """What the app has of the hostile stream, and whether it did not see some request of it.
+
+    Bystanders come during and after it.
+    """
+    before = len(door.app.heard)
+    hostile, *_ = await asyncio.gather(
+        _send(door, stream), _bystander(door.port, b"GET", 2), _bystander(door.port, b"POST", 1)
+    )
+    await _bystander(door.port, b"POST", 1)
+    path, mark = f"/{one.number}/", stream.mark.encode()
+    found = [h for h in door.app.heard[before:] if path in h.path or mark in _bytes(h)]
+    _check_readings(stream, found)
+    _check_answers(hostile, found)
+    return found, hostile.count(b"HTTP/1.1 ") > hostile.count(b"HTTP/1.1 100") + len(found)
+
+
+async def _send(door: Door, stream: Stream) -> bytes:
+    """Send the hostile stream; returns all answers."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    answers = b""
+    with contextlib.suppress(OSError):
+        for segment in stream.segments:
+            if segment is not stream.segments[0]:
+                await _begun(door.app)
+            writer.write(segment)
+            await writer.drain()
+        if stream.ending == "half":
+            writer.write_eof()
+        if stream.ending != "reset":
+            answers = await _answers(reader, len(stream.readings or ()))
+    if stream.ending == "reset":
+        writer.transport.abort()
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return answers
+
+
+async def _begun(app: Echo) -> None:
+    """Give the app a moment to begin, so that the next segment comes after the one before."""
+    before = app.begun
+    for _ in range(10):
+        await asyncio.sleep(0.0005)
+        if app.begun > before:
+            return
+
+
+async def _answers(reader: asyncio.StreamReader, wanted: int) -> bytes:
+    answers = b""
+    with contextlib.suppress(TimeoutError):
+        while not wanted or answers.count(b"x-echo: ") < wanted:
+            async with asyncio.timeout(QUIET_SECONDS):
+                if not (more := await reader.read(65536)):
+                    break
+            answers += more
+    return answers
+
+
+async def _bystander(port: int, method: bytes, requests: int) -> None:
+    """Send ordinary requests on one connection, and check that each gets its own answer."""
+    async with asyncio.timeout(ANSWER_SECONDS):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            for _ in range(requests):
+                await _ask(reader, writer, method)
+        except (ConnectionError, asyncio.IncompleteReadError) as lost:
+            raise Disagreement(f"a bystander's connection was lost: {lost!r}") from lost
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+
+async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, method: bytes) -> None:
+    mark = b"bystander-" + secrets.token_hex(16).encode()
+    body = b"image of " + mark if method == b"POST" else b""
+    head = b"%b /%b HTTP/1.1\r\nHost: a\r\nX-Mark: %b\r\nAuthorization: Bearer %b\r\n"
+    length = b"Content-Length: %d\r\n\r\n" % len(body)
+    writer.write(head % (method, mark, mark, mark) + length + body)
+    answer = await reader.readuntil(b"\r\n\r\n")
+    size = re.search(rb"\ncontent-length: (\d+)", answer)
+    said = await reader.readexactly(int(size[1])) if size else b""
+    if not answer.startswith(b"HTTP/1.1 200 "):
+        raise Disagreement(f"a bystander's answer is {answer + said!r}")
+    right = {"mark": [mark.decode()], "sha256": hashlib.sha256(body).hexdigest()}
+    if json.loads(said) != right:
+        raise Disagreement(f"a bystander's answer is {said!r}, not {right}")
+
+
+def _of_bystanders(heard: Sequence[Heard]) -> list[Disagreement]:
+    """A bystander's request is heard by itself, and nothing of it in another."""
+    wrong = []
+    for one in heard:
+        marks = set(BYSTANDER.findall(_bytes(one)))
+        own = {one.path[1:].encode()} if one.path.startswith("/bystander-") else set()
+        if marks != own:
+            wrong.append(Disagreement(f"{one} holds the request of {marks - own}"))
+    return wrong
+
+
+def _bytes(one: Heard) -> bytes:
+    return f"{one.path} {one.headers}".encode() + one.body
+
+
+def _check_readings(stream: Stream, heard: Sequence[Heard]) -> None:
+    """What was heard is the only right reading; what was refused is missing in it."""
+    for one in heard:
+        trailers = [name for name, _ in one.headers if name == "x-trailer"]
+        if trailers and "mutated" not in stream.name:
+            raise Disagreement(f"a trailer is a header of {one}")
+    if stream.readings is not None:
+        right = iter(
+            Heard(one.method, one.path, (), one.body or b"", one.body is not None)
+            for one in stream.readings
+        )
+        if not all(any(_same(one, each) for each in right) for one in heard):
+            raise Disagreement(f"heard {heard}, right is {stream.readings}")
+
+
+def _check_answers(answers: bytes, heard: Sequence[Heard]) -> None:
+    """Each answer is to a request that was heard on its connection, in their order."""
+    marks = [json.dumps(one.header("x-mark")).encode() for one in heard]
+    left = iter(marks)
+    answered = re.findall(rb'x-echo: {"mark": (\[[^]]*\])', answers)
+    if not all(mark in left for mark in answered):
+        raise Disagreement(f"answers {answered} to requests {marks}")
+
+
+def _check_agreement(by_haproxy: Sequence[Heard], by_replica: Sequence[Heard]) -> None:
+    """Both parsers end each request at the same place, as far as both go."""
+    if not all(_same(a, b) for a, b in zip(by_haproxy, by_replica, strict=False)):
+        raise Disagreement(f"heard {by_haproxy} by HAProxy, {by_replica} by the replica")
+
+
+def _same(one: Heard, other: Heard) -> bool:
+    if (one.method, one.path) != (other.method, other.path):
+        return False
+    if one.whole and other.whole:
+        return one.body == other.body
+    # One was cut off, or answered before it was read.
+    short, long = sorted((one, other), key=lambda each: each.whole)
+    return not long.whole or long.body.startswith(short.body)
