@@ -54,7 +54,6 @@ class _Handler(ctypes.Structure):
 _libc = ctypes.CDLL(None)
 _libc.malloc.restype, _libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
 _libc.free.restype, _libc.free.argtypes = None, [ctypes.c_void_p]
-# NumPy keeps its address.
 _handler = _Handler(name=b"pixlake_raw", version=_VERSION)
 
 
@@ -62,6 +61,9 @@ def clear_memory() -> None:
     """Let NumPy use the C library's memory; does nothing outside of CPython."""
     if sys.implementation.name != "cpython":
         return
+    for kept in (_handler, _NAME):
+        # NumPy keeps their addresses, also while the interpreter ends and forgets this module.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
     ctypes.pythonapi.PyMem_GetAllocator(_RAW, ctypes.byref(_handler.allocator))
     capsule = ctypes.pythonapi.PyCapsule_New
     capsule.restype = ctypes.py_object

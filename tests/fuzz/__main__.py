@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.fuzz.seeds import write_seeds
 
 SECONDS = 120
-TARGETS = ("header", "pipeline")
+TARGETS = ("header", "pipeline", "memory")
 # A decoder may take for one image what a child may; libFuzzer's own limit is in megabytes.
 MEMORY_MB = 1200
 SLOWEST_SECONDS = 10

@@ -1,6 +1,7 @@
 """What the fuzzer calls: any bytes are read or refused, and nothing else happens.
 
-Runs in a process of its own: `python -m tests.fuzz.target header|pipeline` and libFuzzer's options.
+Runs in a process of its own: `python -m tests.fuzz.target header|pipeline|memory` and libFuzzer's
+options.
 """
 
 import sys
@@ -18,6 +19,10 @@ with atheris.instrument_imports(include=["processors"]):
     from processors.settings import Limits
     from processors.warm_up import warm_up
 
+from tests.processors.canary.answers import answer
+from tests.processors.canary.pattern import fill
+
+_ONE, _OTHER = 0x5A, 0xC3
 # Small, or the fuzzer spends its time on pixels.
 LIMITS = Limits(max_pixels=250_000, max_metadata_bytes=100_000, codes=True)
 MEMORY = 1_200_000_000
@@ -46,8 +51,17 @@ def pipeline(data: bytes) -> None:
     check_answer(answer, WEB, LIMITS, MEMORY)
 
 
+def memory(data: bytes) -> None:
+    """The answer, text of a refusal included, does not depend on what memory held before."""
+    answers = []
+    for byte in (_ONE, _OTHER):
+        fill(byte)
+        answers.append(answer(data, WEB, LIMITS))
+    assert answers[0] == answers[1]
+
+
 if __name__ == "__main__":
-    chosen = {"header": header, "pipeline": pipeline}[sys.argv.pop(1)]
+    chosen = {"header": header, "pipeline": pipeline, "memory": memory}[sys.argv.pop(1)]
     warm_up()
     atheris.Setup(sys.argv, chosen)
     atheris.Fuzz()

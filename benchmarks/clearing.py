@@ -1,0 +1,173 @@
+"""What it costs that no image finds another's bytes: ways to clear a child's memory, side by side.
+
+`python -m benchmarks.clearing`. Processor time of an image in all processes that take part, as a
+ratio to a child that is used again and never cleared; then the sandbox with one tenant and with
+fifty. The least of a few rounds that take turns; docs/decisions/0011 has the figures.
+"""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import psutil
+
+from benchmarks.photos import SMALL, TWELVE
+from processors import cleared_memory, fork_server, kept_memory, nursery
+from processors.decoder import Decoder
+from processors.formats import check_bytes
+from processors.nursery import Nursery
+from processors.preset import WEB
+from processors.sandbox import Sandbox
+from processors.settings import ProcessorSettings
+from processors.usage import cpu_seconds
+
+_ROUNDS = 4
+_TENANTS = 50
+_CHILDREN = 2
+_MAPPED = "PIXLAKE_BENCH_MAPPED_FROM"
+_PERTURB_ALONE = {"GLIBC_TUNABLES": "glibc.malloc.perturb=255"}
+SETTINGS = ProcessorSettings(sandbox_children=_CHILDREN)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How children come by memory; `images`: how many one of them takes, None: all."""
+
+    name: str
+    environment: Mapping[str, str]
+    images: int | None = None
+
+
+WAYS = (
+    Way("not cleared", {}),
+    Way("glibc clears, caches on", _PERTURB_ALONE),
+    Way("glibc clears, caches off", cleared_memory.ENVIRONMENT),
+    Way("blocks from 128 KB on mapped", {_MAPPED: str(128 << 10)}),
+    Way("a child an image", {}, images=1),
+    Way("a child an image, glibc clears, caches off", cleared_memory.ENVIRONMENT, images=1),
+)
+
+
+def main() -> None:
+    """Print a table of ratios."""
+    if _MAPPED in os.environ:
+        kept_memory._REUSED_BYTES = int(os.environ[_MAPPED])
+    if "PYTHONMALLOC" not in os.environ:
+        fork_server.clear_memory = lambda: None  # type: ignore[attr-defined]
+    if sys.argv[1:2] and sys.argv[1].isdigit():
+        fork_server.main()
+    else:
+        asyncio.run(_compare())
+
+
+async def _compare() -> None:
+    print("| file | " + " | ".join(way.name for way in WAYS) + " |")
+    for name, data, count in _files():
+        found: dict[str, list[float]] = {way.name: [] for way in WAYS}
+        for _ in range(_ROUNDS):
+            for way in WAYS:
+                found[way.name].append(await _cost(way, data, count))
+        least = {name: min(each) for name, each in found.items()}
+        base = least[WAYS[0].name]
+        ratios = [f"{each / base:.2f}" for each in least.values()]
+        print(f"| {name} | {base * 1000:.1f} ms = {' | '.join(ratios)} |", flush=True)
+    print("\n| file | processor, fifty tenants to one | wall clock |")
+    for name, data, count in _files():
+        one, fifty = [], []
+        for _ in range(_ROUNDS):
+            one.append(await _tenants(data, 1, count))
+            fifty.append(await _tenants(data, _TENANTS, count))
+        processor, wall = (
+            min(each[at] for each in fifty) / min(each[at] for each in one) for at in range(2)
+        )
+        print(f"| {name} | {processor:.2f} | {wall:.2f} |", flush=True)
+
+
+def _files() -> Iterator[tuple[str, bytes, int]]:
+    """Name, bytes, and how many images of them are a turn."""
+    for photo, count in ((SMALL, 60), (TWELVE, 6)):
+        yield f"{photo.name} JPEG", photo.data, count
+        pixels = cv2.imdecode(np.frombuffer(photo.data, np.uint8), cv2.IMREAD_COLOR)
+        assert pixels is not None
+        done, png = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+        assert done
+        yield "the same as PNG", png.tobytes(), max(2, count // 3)
+
+
+async def _cost(way: Way, data: bytes, count: int) -> float:
+    """Seconds of processor time an image."""
+    view = memoryview(data)
+    found = check_bytes(view, SETTINGS.limits)
+    with _started_as(way):
+        async with _nursery() as server:
+            decoder = await Decoder.start(SETTINGS, server)
+            await decoder.process(view, WEB, found)  # warms both
+            spent = _spent(server) + cpu_seconds(decoder.pid)
+            for _ in range(count):
+                if way.images and decoder.served >= way.images:
+                    await decoder.stop()
+                    decoder = await Decoder.start(SETTINGS, server)
+                await decoder.process(view, WEB, found)
+            spent = _spent(server) + cpu_seconds(decoder.pid) - spent
+            await decoder.stop()
+    return spent / count
+
+
+async def _tenants(data: bytes, tenants: int, count: int) -> tuple[float, float]:
+    """Processor and wall time of a turn in a sandbox, its clients' tenants one after another."""
+    sandbox = await Sandbox.start(SETTINGS)
+    server = sandbox._children._nursery
+    begun, spent = time.perf_counter(), _spent(server)
+    waiting = list(range(2 * count))
+
+    async def client() -> None:
+        while waiting:
+            await sandbox.process(data, WEB, f"tenant {waiting.pop() % tenants}")
+
+    await asyncio.gather(*(client() for _ in range(2 * _CHILDREN)))
+    taken = time.perf_counter() - begun
+    spent = _spent(server) + sum(cpu_seconds(pid) for pid in sandbox.pids) - spent
+    await sandbox.close()
+    return spent, taken
+
+
+def _spent(server: Nursery) -> float:
+    """Processor time of this process, the fork server, and its children that are gone."""
+    assert server.pid is not None
+    times = psutil.Process(server.pid).cpu_times()
+    reaped = times.children_user + times.children_system
+    return time.process_time() + cpu_seconds(server.pid) + reaped
+
+
+@asynccontextmanager
+async def _nursery() -> AsyncIterator[Nursery]:
+    server = Nursery(SETTINGS.limits)
+    yield server
+    await server.close()
+
+
+@contextmanager
+def _started_as(way: Way) -> Iterator[None]:
+    """Fork servers that are started within have the environment of the way, and no other."""
+    usual, module = nursery._environment, nursery._MODULE
+    own = dict.fromkeys(cleared_memory.ENVIRONMENT, "")
+
+    def environment(limits: object) -> dict[str, str]:
+        said = {**usual(SETTINGS.limits), **own, **way.environment}
+        return {name: value for name, value in said.items() if value}
+
+    nursery._environment, nursery._MODULE = environment, "benchmarks.clearing"
+    try:
+        yield
+    finally:
+        nursery._environment, nursery._MODULE = usual, module
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""Small files of every format and layout, and presets that use every operation and output."""
+
+import itertools
+import struct
+import zlib
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+
+from processors.operations import OPERATIONS, AnyOperation, Operation
+from processors.preset import Preset, RenditionSpec
+from tests.fuzz.seeds import seeds
+
+_ANY: TypeAdapter[Operation] = TypeAdapter(AnyOperation)
+_DEFLATE = 8
+_A_PRESET = 14
+_NEEDED: dict[str, list[dict[str, object]]] = {
+    "fit": [{"width": 20}],
+    "fill": [{"width": 20, "height": 30, "gravity": "smart"}],
+    "pad": [{"width": 70, "height": 70, "background": "#ff000080"}],
+    "resize": [{"width": 13}, {"width": 150, "enlarge": True}],
+    "crop": [{"width": 9, "height": 9, "gravity": "face"}],
+    "rotate": [{"angle": 33}, {"angle": 90}],
+    "flip": [{"direction": "both"}],
+    "brightness": [{"amount": 20}],
+    "contrast": [{"amount": 20}],
+    "gamma": [{"gamma": 2}],
+    "blur": [{"sigma": 3}],
+    "threshold": [{"method": "adaptive"}, {"method": "otsu"}],
+    "watermark": [{"text": "Ü©"}],
+    "redact": [{"boxes": [[1, 1, 9, 9]], "mode": mode} for mode in ("blur", "pixelate")],
+}
+
+
+LOSSLESS = Preset(
+    name="lossless",
+    version=1,
+    renditions=(RenditionSpec(name="all", format="png", alpha_format="png"),),
+)
+
+
+def presets() -> list[Preset]:
+    """One of every output without an operation, and some that use each operation."""
+    plain = [
+        RenditionSpec.model_validate({"name": name, "format": name, "quality": 80})
+        for name in ("png", "avif", "webp", "jpeg")
+    ]
+    made = [
+        RenditionSpec.model_validate({"name": f"n{at}", "format": "png", "operations": [each]})
+        for at, each in enumerate(_operations())
+    ]
+    groups = [plain, *(made[at : at + _A_PRESET] for at in range(0, len(made), _A_PRESET))]
+    return [Preset(name=f"p{at}", version=1, renditions=each) for at, each in enumerate(groups)]
+
+
+def _operations() -> Iterator[Operation]:
+    for name in OPERATIONS:
+        for said in _NEEDED.get(name, [{}]):
+            yield _ANY.validate_python({"op": name, **said})
+
+
+def files() -> dict[str, bytes]:
+    """By name: the fuzzer's seeds whole and cut in half, and TIFF in every layout."""
+    whole = {f"seed {at}": data for at, data in enumerate(seeds())}
+    cut = {f"{name}, cut": data[: len(data) * 2 // 3] for name, data in whole.items()}
+    return {**whole, **cut, **dict(_tiffs())}
+
+
+def planes_of_16_bits(side: int = 256) -> bytes:
+    """RGB of 16 bits in three planes, deflated: OpenCV wrote one of them."""
+    return _tiff(_pixels(side, 3, deep=True), planar=True, packed=True, order="<")
+
+
+def _tiffs() -> Iterator[tuple[str, bytes]]:
+    for samples, deep, planar, packed, order in itertools.product(
+        (1, 2, 3, 4), (False, True), (False, True), (False, True), "<>"
+    ):
+        name = f"tiff {samples} x {16 if deep else 8}, {planar=}, {packed=}, {order}"
+        pixels = _pixels(32, samples, deep=deep)
+        yield name, _tiff(pixels, planar=planar, packed=packed, order=order)
+
+
+def _pixels(side: int, samples: int, *, deep: bool) -> NDArray[np.unsignedinteger]:
+    rows, columns = np.mgrid[0:side, 0:side]
+    ramp = (rows[..., None] * 3 + columns[..., None] * np.arange(1, samples + 1)) % 256
+    pixels: NDArray[np.unsignedinteger] = ramp.astype(np.uint16 if deep else np.uint8)
+    return pixels * 257 if deep else pixels
+
+
+def _tiff(pixels: NDArray[np.unsignedinteger], *, planar: bool, packed: bool, order: str) -> bytes:
+    """A file of one strip, or of one a plane."""
+    height, width, samples = pixels.shape
+    swapped = pixels.astype(f"{order}u{pixels.dtype.itemsize}")
+    planes = [swapped[:, :, at] for at in range(samples)] if planar else [swapped]
+    parts = [each.tobytes() for each in planes]
+    strips = [zlib.compress(each) if packed else each for each in parts]
+    body = b"".join(strips)
+    places = list(itertools.accumulate((len(each) for each in strips[:-1]), initial=8))
+    tags = {
+        256: [width],
+        257: [height],
+        258: [8 * pixels.dtype.itemsize] * samples,
+        259: [_DEFLATE if packed else 1],
+        262: [2 if samples > 2 else 1],
+        273: places,
+        277: [samples],
+        278: [height],
+        279: [len(each) for each in strips],
+        284: [2 if planar else 1],
+        **({338: [2]} if samples in {2, 4} else {}),
+    }
+    return _with_directory(tags, body, order)
+
+
+def _with_directory(tags: dict[int, list[int]], body: bytes, order: str) -> bytes:
+    """Header, pixels, values that are too long for their entries, directory."""
+    entries = b""
+    out = bytearray(body)
+    for tag, values in sorted(tags.items()):
+        raw = b"".join(struct.pack(f"{order}I", value) for value in values)
+        if len(raw) > 4:
+            place = 8 + len(out)
+            out += raw
+            raw = struct.pack(f"{order}I", place)
+        entries += struct.pack(f"{order}HHI", tag, 4, len(values)) + raw
+    magic = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", 8 + len(out))
+    count = struct.pack(f"{order}H", len(tags))
+    return magic + bytes(out) + count + entries + bytes(4)

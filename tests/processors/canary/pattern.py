@@ -1,0 +1,66 @@
+"""Memory that a decoder is about to get, filled with one byte: heap, caches and stack.
+
+What a decoder leaves unwritten then shows that byte, unless somebody cleared it in between.
+"""
+
+import ctypes
+import platform
+
+import numpy as np
+
+_libc = ctypes.CDLL(None)
+_libc.malloc.restype, _libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+_libc.free.restype, _libc.free.argtypes = None, [ctypes.c_void_p]
+
+_MEGABYTE = 1 << 20
+# Size and number: what the caches of glibc, NumPy and Python give out first, a few of each size
+# between, and large blocks, which glibc keeps once they are freed (`processors.kept_memory`).
+_SMALL = [(size, 24) for size in range(16, 1100, 16)]
+_BLOCKS = [(1 << power, 8) for power in range(11, 20)] + [(_MEGABYTE, 8), (16 * _MEGABYTE, 1)]
+_ARRAYS, _ARRAY_BYTES = 2, range(1, 1024)
+_OBJECTS, _OBJECT_BYTES = 100, range(1, 480, 16)
+# Where the stack pointer lies in what `getcontext` writes.
+_STACK_POINTER_AT = {"x86_64": 160, "aarch64": 432}
+_CONTEXT_BYTES = 8192
+# Below the frame of `memset` itself, and as far as decoders reach.
+_STACK_LEAST, _STACK_MOST = 512, 512 * 1024
+
+
+def fill(byte: int) -> None:
+    """Take memory of all kinds, write the byte over it, and give it back."""
+    _fill_heap(byte)
+    _fill_arrays(byte)
+    _fill_objects(byte)
+    _fill_stack(byte)
+
+
+def _fill_heap(byte: int) -> None:
+    taken = []
+    for size, number in (*_SMALL, *_BLOCKS):
+        for _ in range(number):
+            block = _libc.malloc(size)
+            ctypes.memset(block, byte, size)
+            taken.append(block)
+    for block in taken:
+        _libc.free(block)
+
+
+def _fill_arrays(byte: int) -> None:
+    for size in _ARRAY_BYTES:
+        held = [np.full(size, byte, np.uint8) for _ in range(_ARRAYS)]
+        del held
+
+
+def _fill_objects(byte: int) -> None:
+    held = [bytes([byte]) * size for size in _OBJECT_BYTES for _ in range(_OBJECTS)]
+    del held
+
+
+def _fill_stack(byte: int) -> None:
+    at = _STACK_POINTER_AT.get(platform.machine())
+    if at is None:
+        return
+    context = ctypes.create_string_buffer(_CONTEXT_BYTES)
+    _libc.getcontext(context)
+    pointer = ctypes.c_size_t.from_buffer(context, at).value
+    ctypes.memset(pointer - _STACK_MOST, byte, _STACK_MOST - _STACK_LEAST)

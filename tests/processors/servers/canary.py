@@ -1,0 +1,29 @@
+"""A fork server whose children fill memory with the byte BYTE before each image.
+
+Their decoder leaves memory unwritten, see `tests.processors.canary.leak`; without BYTE nothing is
+filled.
+"""
+
+import os
+
+from processors import child, fork_server, pipeline
+from processors.job import Processed
+from processors.preset import Preset
+from processors.settings import Limits
+from tests.processors.canary import leak
+from tests.processors.canary.pattern import fill
+
+BYTE = "PIXLAKE_TEST_CANARY"
+
+
+def after_a_fill(data: bytes, preset: Preset, limits: Limits) -> Processed:
+    """In place of `process`."""
+    if byte := os.environ.get(BYTE):
+        fill(int(byte))
+    return pipeline.process(data, preset, limits)
+
+
+if __name__ == "__main__":
+    child.process = after_a_fill  # type: ignore[attr-defined]
+    leak.install()
+    fork_server.main()
