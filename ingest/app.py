@@ -1,8 +1,11 @@
 """Ray Serve wiring of the Kafka door: replicas that consume, and hand batches to processors."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from ray import serve
+from ray.exceptions import RayError, RayTaskError
 from ray.serve import exceptions as serve_exceptions
 
 from ingest.consumer import Consumer
@@ -33,7 +36,7 @@ class KafkaIngest:
     async def __init__(self, settings: IngestSettings) -> None:  # type: ignore[misc]  # Serve awaits it
         # What is read and handed on is large, and gone within a second.
         keep_memory()
-        self._consumer = Consumer(settings, submit=self._submit, note=self._note)
+        self._consumer = Consumer(settings, submit=self._submit, note=self._note, count=self._count)
         self._preset = PresetName.parse(settings.default_preset)
         self._run = asyncio.create_task(self._consume())
 
@@ -86,8 +89,33 @@ class KafkaIngest:
         processors = serve.get_deployment_handle(
             processors_deployment.NAME, processors_deployment.APP
         )
-        settled: Settled = await processors.settle.remote(refusal)
+        with _whoever_is_there():
+            settled: Settled = await processors.settle.remote(refusal)
         return settled
+
+    async def _count(self, rejection_id: str, how: str) -> int:
+        """Have a replica of the processors count a failure, as above."""
+        processors = serve.get_deployment_handle(
+            processors_deployment.NAME, processors_deployment.APP
+        )
+        with _whoever_is_there():
+            times: int = await processors.count_failure.remote(rejection_id, how)
+        return times
+
+
+@contextmanager
+def _whoever_is_there() -> Iterator[None]:
+    """Raise WorkersUnavailable where nobody answered; errors of an answer stay what they are."""
+    try:
+        yield
+    except RayTaskError:
+        raise
+    except (
+        RayError,
+        serve_exceptions.BackPressureError,
+        serve_exceptions.DeploymentUnavailableError,
+    ) as error:
+        raise WorkersUnavailable("no processor answered") from error
 
 
 def ingest_app(settings: IngestSettings, *, replicas: int, cpus: float) -> serve.Application:

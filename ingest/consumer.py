@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from ingest.cluster import ensure_topics
 from ingest.dead_letters import DeadLetters
-from ingest.delivery import Delivery, Flight, Note, Outcome, Submit
+from ingest.delivery import Count, Delivery, Flight, Note, Outcome, Submit
 from ingest.errors import InvalidMessage, KafkaUnavailable, StreamStopped
 from ingest.intake import HOLD_SECONDS, Intake
 from ingest.kafka import KafkaProducer
@@ -21,8 +21,10 @@ from ingest.offsets import Ticket
 from ingest.settings import IngestSettings
 from ingest.stream import Stream, StreamState, Turn
 from processors.errors import Refused
+from processors.foreign_text import evidence
 from processors.job import ImageJob
 from processors.preset import PresetName, find_builtin
+from processors.worker import UNFORESEEN
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -74,13 +76,17 @@ class Consumer:
     was not committed, and a repeated message is the same image. Batches overtake each other.
     """
 
-    def __init__(self, settings: IngestSettings, submit: Submit, note: Note) -> None:
+    def __init__(
+        self, settings: IngestSettings, submit: Submit, note: Note, count: Count | None = None
+    ) -> None:
+        """`count`: where failures that nobody foresaw are counted; by default in memory only."""
         # A misspelt default would turn the whole topic into dead letters; raises UnknownPreset.
         # Whether the store has it, whoever starts the consumer asks the workers.
         find_builtin(PresetName.parse(settings.default_preset))
         self._settings = settings
         self._submit = submit
         self._note = note
+        self._count = count
         self._terms = Terms(
             settings.kafka_tenant, settings.default_preset, settings.kafka_max_message_bytes
         )
@@ -162,7 +168,12 @@ class Consumer:
         try:
             dead_letters = DeadLetters(producer, self._settings.dead_letters)
             delivery = Delivery(
-                self._submit, self._note, dead_letters, self._settle, self._settings
+                self._submit,
+                self._note,
+                dead_letters,
+                self._settle,
+                self._settings,
+                count=self._count,
             )
             stream = await self._call(Stream, self._settings)
             self._stream, self._delivery = stream, delivery
@@ -222,6 +233,9 @@ class Consumer:
             job = to_job(message, self._terms, datetime.now(UTC))
         except (InvalidMessage, Refused) as error:
             job = Rejection(error.code, error.message, error.limit, error.value)
+        except Exception as error:  # noqa: BLE001 - reading is pure: another try ends the same way
+            _log.exception("a message failed for a reason that nobody foresaw")
+            job = Rejection(UNFORESEEN, f"it could not be read: {evidence(error)}")
         self._intake.take(message.size)
         return Flight(message, ticket, job)
 

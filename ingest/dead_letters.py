@@ -1,11 +1,14 @@
 """Dead letters: a refused message as it came, and why it was refused, in a topic of their own."""
 
 import hashlib
+import logging
 from datetime import UTC, datetime
 from typing import Protocol
 
-from ingest.errors import MessageTooLarge
+from ingest.errors import KafkaUnavailable, MessageTooLarge
 from ingest.messages import Headers, Message, Rejection
+
+_log = logging.getLogger(__name__)
 
 PREFIX = "pixlake-dead-letter-"
 _MAX_DETAIL_CHARACTERS = 1000
@@ -39,7 +42,11 @@ class DeadLetters:
         kept = tuple(pair for pair in message.headers if not pair[0].startswith(PREFIX))
         try:
             await self._sender.send(self._topic, message.value, message.key, kept + reason)
-        except MessageTooLarge:
+        except KafkaUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever the client does not take of it
+            if not isinstance(error, MessageTooLarge):
+                _log.exception("a dead letter goes without what its message was")
             await self._sender.send(self._topic, None, None, reason + _omitted(message))
 
 

@@ -15,17 +15,21 @@ from ingest.errors import (
     WorkersUnavailable,
     verdict,
 )
-from ingest.messages import Message, Rejection, message_digest, value_digest
+from ingest.messages import Message, Rejection
 from ingest.offsets import Ticket
+from ingest.refusals import given_up, plain, refusal_of
 from ingest.settings import IngestSettings
+from lake.errors import Unavailable
 from lake.rejections import Refusal, Settled
-from lake.schema import ImageRecord
-from lake.tables import Rejected
+from lake.schema import ImageRecord, Tombstone
 from processors.answers import Answer
+from processors.foreign_text import evidence
 from processors.job import ImageJob
 
 _log = logging.getLogger(__name__)
 
+# What says nothing of a message: the store or the workers are away.
+_PASSING = (Unavailable, WorkersUnavailable, TimeoutError, OSError)
 # From a blink to a pace at which a store or a cluster that comes back is not run over.
 _FIRST_WAIT_SECONDS = 0.2
 _LONGEST_WAIT_SECONDS = 10.0
@@ -36,19 +40,28 @@ else it raises is held against the batch."""
 
 Note = Callable[[Refusal], Awaitable[Settled]]
 """Writes a refusal down for analysts; done twice it is one row, and what was said first counts.
-Whatever it raises is passing."""
+Unavailable, WorkersUnavailable and time-outs are passing; anything else is held against the
+message."""
+
+Count = Callable[[str, str], Awaitable[int]]
+"""Counts a failure of a message, given its `rejection_id` and how it failed, where no restart
+forgets it; returns how many there were."""
 
 Outcome = Literal["created", "replayed", "erased", "dead-lettered", "dropped"]
 
 
 @dataclass(slots=True, eq=False)
 class Flight:
-    """A message under way, and how often a batch with it in took its worker down."""
+    """A message under way, and how often a batch with it in took its worker down.
+
+    `alone` are failures that are nobody else's, those before a restart included.
+    """
 
     message: Message
     ticket: Ticket
     job: ImageJob | Rejection
     failures: int = 0
+    alone: int = 0
 
 
 class Delivery:
@@ -64,8 +77,11 @@ class Delivery:
         dead_letters: DeadLetters,
         settle: Callable[[Flight, Outcome], None],
         settings: IngestSettings,
+        *,
+        count: Count | None = None,
     ) -> None:
         self._submit = submit
+        self._count = count
         self._note = note
         self._dead_letters = dead_letters
         self._settle = settle
@@ -131,6 +147,8 @@ class Delivery:
             self._in_a_row = 0
             self._settle(flight, slot)
             return True
+        if slot.unforeseen:
+            return await self._again_or_refuse(flight, slot.message)
         ruling = verdict(slot.code, retry=slot.retry)
         if ruling == "retry":
             self.last_failure = f"{slot.code}: {slot.message}"
@@ -160,18 +178,37 @@ class Delivery:
         """A batch that raised: again, then one by one, then whoever did it is a dead letter."""
         self.last_failure = repr(error)
         _log.warning("a batch of %d failed: %r", len(flights), error)
+        if len(flights) == 1 and self._suspicious(flights[0]):
+            return [] if await self._again_or_refuse(flights[0], evidence(error)) else flights
         for flight in flights:
             flight.failures += 1
         if len(flights) > 1 and any(map(self._suspicious, flights)):
             for flight in flights:
                 await self._process([flight])
             return []
-        most = self._settings.kafka_batch_failures + self._settings.kafka_alone_failures
-        if len(flights) == 1 and flights[0].failures >= most:
-            detail = f"workers died of it, also alone, the last time of {error!r}"
-            await self._refuse(flights[0], Rejection("processing_failed", detail, value=most))
-            return []
         return flights
+
+    async def _again_or_refuse(self, flight: Flight, how: str) -> bool:
+        """False: a message that failed by itself has to come again; True: it did so too often."""
+        self.last_failure = how
+        await self._counted(flight, how)
+        if flight.alone < self._settings.kafka_alone_failures:
+            return False
+        await self._refuse(flight, given_up(flight.alone, how))
+        return True
+
+    async def _counted(self, flight: Flight, how: str) -> None:
+        """Count one failure more, where a restart does not forget it if that can be had now."""
+        flight.alone += 1
+        if self._count is None:
+            return
+        why = given_up(flight.alone, how)
+        name = refusal_of(self._settings.kafka_tenant, flight.message, flight.job, why).rejection_id
+        try:
+            async with asyncio.timeout(self._settings.kafka_submit_timeout_seconds):
+                flight.alone = max(flight.alone, await self._count(name, how))
+        except Exception as error:  # noqa: BLE001 - it is counted here, at the least
+            _log.warning("a failure is counted in memory only: %r", error)
 
     async def _refuse(self, flight: Flight, why: Rejection) -> None:
         """Note it, dead-letter it, and settle it when the cluster has the dead letter."""
@@ -181,36 +218,47 @@ class Delivery:
                 f"{limit} messages in a row were refused, the next one with {why.code}", limit=limit
             )
         self._in_a_row += 1
+        refusal = refusal_of(self._settings.kafka_tenant, flight.message, flight.job, why)
         for wait in _waits():
             if flight.ticket.dropped:
                 self._settle(flight, "dropped")
                 return
-            if outcome := await self._refused(flight, why):
+            try:
+                outcome = await self._refused(flight, refusal)
+            except (*_PASSING, KafkaUnavailable) as error:
+                self.last_failure = f"refusal: {error!r}"
+                _log.warning("refusal not noted or sent yet: %r", error)
+            except Exception as error:  # noqa: BLE001 - counted, so that it ends
+                self.last_failure = f"refusal: {error!r}"
+                _log.exception("a refusal failed for a reason that nobody foresaw")
+                await self._counted(flight, evidence(error))
+                if flight.alone >= self._settings.kafka_alone_failures:
+                    refusal = plain(refusal, given_up(flight.alone, evidence(error)))
+            else:
                 self._settle(flight, outcome)
                 return
             await asyncio.sleep(wait)
 
-    async def _refused(self, flight: Flight, why: Rejection) -> Outcome | None:
+    async def _refused(self, flight: Flight, refusal: Refusal) -> Outcome:
         """How it ended, when row and dead letter are durable. The row first: it is never doubled.
 
         A message that was an image the first time stays one, whatever its bytes came to now.
         """
-        try:
+        if flight.alone < 2 * self._settings.kafka_alone_failures:
             async with asyncio.timeout(self._settings.kafka_submit_timeout_seconds):
-                settled = await self._note(_refusal(self._settings.kafka_tenant, flight, why))
-        except Exception as error:  # noqa: BLE001  # store or workers are away
-            self.last_failure = f"rejection: {error!r}"
-            _log.warning("rejection not noted yet: %r", error)
-            return None
-        if not isinstance(settled, Rejected):
-            return "replayed" if isinstance(settled, ImageRecord) else "erased"
-        said = Rejection(settled.code, settled.detail, settled.limit, settled.value)
-        try:
-            await self._dead_letters.send(flight.message, said)
-        except KafkaUnavailable as error:
-            self.last_failure = f"dead letter: {error}"
-            _log.warning("dead letter not sent yet: %s", error)
-            return None
+                settled = await self._note(refusal)
+        else:
+            # Nothing can be written of this message: what is behind it must not wait for good.
+            _log.error("no row for %s: %s", refusal.rejection_id, refusal.detail)
+            settled = None
+        if isinstance(settled, ImageRecord):
+            return "replayed"
+        if isinstance(settled, Tombstone):
+            return "erased"
+        said = settled or refusal.reason
+        await self._dead_letters.send(
+            flight.message, Rejection(said.code, said.detail, said.limit, said.value)
+        )
         return "dead-lettered"
 
     def _suspicious(self, flight: Flight) -> bool:
@@ -222,28 +270,6 @@ class Delivery:
             if flight.ticket.dropped:
                 self._settle(flight, "dropped")
         return [flight for flight in flights if not flight.ticket.dropped]
-
-
-def _refusal(tenant: str, flight: Flight, why: Rejection) -> Refusal:
-    message = flight.message
-    sha256 = value_digest(message)
-    return Refusal(
-        tenant=tenant,
-        topic=message.topic,
-        topic_id=message.topic_id,
-        partition=message.partition,
-        offset=message.offset,
-        message_time=message.timestamp,
-        bytes=len(message.value or b""),
-        code=why.code,
-        detail=why.detail,
-        limit=why.limit,
-        value=why.value,
-        # Without a job its headers are at fault, which say the same whoever reads them.
-        image_id=flight.job.image_id if isinstance(flight.job, ImageJob) else None,
-        sha256=sha256,
-        message=message_digest(message, sha256),
-    )
 
 
 def _waits() -> Iterator[float]:

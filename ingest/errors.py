@@ -14,7 +14,8 @@ Verdicts, for whatever comes back for a message:
   retry         Failure.retry, WorkersUnavailable, KafkaUnavailable, a batch that raised or that
                 was out of time
   dead-letter   InvalidMessage, every Failure that is final; `processing_failed`: a message
-                that took its batch down again and again, also when it was alone in it
+                that took its batch down again and again, also when it was alone in it, or that
+                ended in an exception that nobody foresaw so often (restarts included)
   erased        image_erased: the image was there and somebody had it deleted; nothing to do
   crash         StreamStopped, and the codes in `CRASHES`; no offset moves
 

@@ -77,7 +77,8 @@ class IngestSettings(BaseSettings):
     kafka_alone_failures: int = Field(
         default=3,
         ge=1,
-        description="times a message alone may kill its worker before it is a dead letter",
+        description="times a message by itself may kill its worker, or end in an exception that "
+        "nobody foresaw, before it is a dead letter; tries before a restart count",
     )
     kafka_max_dead_letters_in_a_row: int = Field(
         default=0,

@@ -16,6 +16,7 @@ from lake.rejections import Rejections
 from lake.sealer import PassReport, Sealer
 from lake.settings import LakeSettings
 from lake.tables import IMAGE_TABLE, REJECTION_TABLE, Table
+from lake.tries import Tries
 from lake.upkeep import Keeper, Upkeep
 
 # How long a successful write proves that the store takes writes, in seconds. On S3 a trial write
@@ -37,6 +38,7 @@ class Lake:
     sealer: Sealer
     eraser: Eraser
     rejections: Rejections
+    tries: Tries
     presets: PresetFiles
     upkeep: Upkeep
 
@@ -87,6 +89,7 @@ class Lake:
             sealer=images.sealer,
             eraser=eraser,
             rejections=Rejections(store, (refused, journal), clock, window, retention),
+            tries=Tries(store),
             presets=PresetFiles(store),
             upkeep=Upkeep(images, keeper(REJECTION_TABLE)),
         )

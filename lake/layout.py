@@ -10,6 +10,7 @@
     lake/rebuilt/images/dt=…, rejections/dt=…     a new lake that is to take over
     rejections/records/<first 2 hex of id>/<rejection_id>.json
     rejections/journal/<home>/<name>.jsonl, .arrow
+    rejections/tries/<rejection_id>.json          failures of a message that nobody foresaw
     lake/rejections/…, lake/compacted/rejections/…                as of images
     audit/unfinished/<tenant>/<image_id>.json     images that had no row when an audit looked
     audit-log/erasures/<day>/<image_id>-<attempt>.json
@@ -27,6 +28,7 @@ from datetime import UTC, datetime, timedelta
 IMAGES = "images"
 REJECTIONS = "rejections"
 REJECTION_RECORDS = "rejections/records"
+TRIES = "rejections/tries"
 PROBE = "probe"
 PRESETS = "presets"
 UNFINISHED = "audit/unfinished"
@@ -97,6 +99,11 @@ def object_key(tenant: str, image_id: str, name: str, attempt: str, extension: s
 def rejection_key(rejection_id: str) -> str:
     """What fixes the home of a refused message, and its row."""
     return f"{REJECTION_RECORDS}/{rejection_id[:2]}/{rejection_id}.json"
+
+
+def tries_key(rejection_id: str) -> str:
+    """How often a message failed for a reason that nobody foresaw."""
+    return f"{TRIES}/{rejection_id}.json"
 
 
 def unfinished_key(tenant: str, image_id: str) -> str:

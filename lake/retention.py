@@ -194,9 +194,10 @@ class Sweeper:
 
     async def _sweep_rejections(self, report: SweepReport) -> None:
         # A record is written once, or again when it has expired: its age is that of its home.
-        async for stored in self._store.walk(layout.REJECTION_RECORDS):
-            if stored.modified + self._kept <= self._clock.now():
-                report.rejections += await self._delete([stored.key])
+        for folder in (layout.REJECTION_RECORDS, layout.TRIES):
+            async for stored in self._store.walk(folder):
+                if stored.modified + self._kept <= self._clock.now():
+                    report.rejections += await self._delete([stored.key])
 
     async def _sweep_lake(self, report: SweepReport) -> None:
         async for stored in self._store.walk("lake"):

@@ -62,6 +62,10 @@ class ImageProcessor:
         """Write a refused message down, as a row, or learn what it is; raises Unavailable."""
         return await self._lake.rejections.settle(refusal)
 
+    async def count_failure(self, rejection_id: str, how: str) -> int:
+        """Count a failure of a message that nobody foresaw; raises Unavailable."""
+        return await self._lake.tries.failed(rejection_id, how)
+
     async def check_preset(self, name: PresetName) -> None:
         """Return if images can be made by that preset; raises UnknownPreset, Unavailable."""
         await self._worker.presets.find(name)

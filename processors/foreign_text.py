@@ -11,6 +11,8 @@ from pydantic import AfterValidator, Field
 MAX_NAME = 100
 """Longest text of a camera or lens, in characters."""
 
+_MAX_EVIDENCE = 300
+
 MAX_CODE = 1000
 """Longest text of a QR or bar code, in characters; the largest QR code holds 4,296."""
 
@@ -72,6 +74,11 @@ def printable(text: str, longest: int) -> str:
     """`text` on one line: white space as spaces, no controls and no turned direction; cut."""
     kept = (each if each.isprintable() else " " if each.isspace() else "" for each in text)
     return "".join(kept).strip()[:longest]
+
+
+def evidence(error: BaseException) -> str:
+    """Type and text of an exception, fit for a log, a row and a header."""
+    return printable(f"{type(error).__name__}: {error}", _MAX_EVIDENCE)
 
 
 def _check(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +16,7 @@ from lake.rejections import rejection_id
 from lake.schema import ImageRecord, StoredRendition
 from processors.columns import Columns, columns_of
 from processors.errors import Overloaded, ProcessorError
+from processors.foreign_text import evidence
 from processors.job import ImageJob, Processed, content_hash
 from processors.preset import Preset
 from processors.presets import Presets
@@ -22,6 +24,11 @@ from processors.sandbox import Sandbox
 from processors.settings import ProcessorSettings
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+UNFORESEEN = "processing_failed"
+"""The code of an exception that no verdict knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +41,8 @@ class Failure:
     value: float | str | None
     retry: bool
     """True: ours, try again (Overloaded, Unavailable); False: final (Refused, Verdict)"""
+    unforeseen: bool = False
+    """True: an exception that is neither, so whoever tries again has to count"""
 
 
 class Worker:
@@ -104,6 +113,9 @@ class Worker:
         except (ProcessorError, LakeError) as error:
             retry = isinstance(error, (Overloaded, Unavailable))
             return Failure(error.code, error.message, error.limit, error.value, retry)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the rest of the batch goes on
+            _log.exception("image %s failed for a reason that nobody foresaw", job.image_id)
+            return Failure(UNFORESEEN, evidence(error), None, None, retry=True, unforeseen=True)
 
     async def _preset(self, job: ImageJob) -> Preset:
         if isinstance(job.preset, Preset):

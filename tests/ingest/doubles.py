@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from ingest.consumer import Consumer
-from ingest.delivery import Note, Submit
+from ingest.delivery import Count, Note, Submit
 from ingest.settings import IngestSettings
 from lake.rejections import Refusal, Settled
 from lake.tables import REJECTIONS, Rejected
@@ -67,10 +67,13 @@ class Workers:
 
 @asynccontextmanager
 async def running(
-    settings: IngestSettings, submit: Submit, note: Note | None = None
+    settings: IngestSettings,
+    submit: Submit,
+    note: Note | None = None,
+    count: Count | None = None,
 ) -> AsyncIterator[Consumer]:
     """A consumer at work, which ends well."""
-    consumer = Consumer(settings, submit, note or Workers().note)
+    consumer = Consumer(settings, submit, note or Workers().note, count)
     task = asyncio.create_task(consumer.run())
     try:
         yield consumer
