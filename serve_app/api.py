@@ -15,6 +15,7 @@ from serve_app.health import ReadinessCheck
 from serve_app.linger import Linger
 from serve_app.others import NoOthers, OtherNodes
 from serve_app.places import Places
+from serve_app.query import KnownParameters
 from serve_app.settings import ServeSettings
 
 _ABOUT = """Images in, by HTTP or Kafka; renditions, measures and one table row per image out.
@@ -62,6 +63,7 @@ def make_app(
     app.state.door = door
     # The last one added is the outermost.
     app.add_middleware(FastLane, door=door)
+    app.add_middleware(KnownParameters, api=app)
     app.add_middleware(Envelope)
     app.add_middleware(Linger)
     problems.install(app)

@@ -83,8 +83,16 @@ def errors_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def variables_list() -> str:
+    """The variable of every setting, one a line, for a command without the server's packages."""
+    names = {variable(kind, name) for kind in SETTINGS.values() for name in kind.model_fields}
+    return "".join(f"{name}\n" for name in sorted(names))
+
+
+VARIABLES = DOCS.parent / "pixlake" / "cli" / "data" / "variables.txt"
 PAGES = {"settings.md": settings_page, "errors.md": errors_page, "operations.md": operations_page}
 
 if __name__ == "__main__":
     for name, render in PAGES.items():
         (DOCS / name).write_text(render())
+    VARIABLES.write_text(variables_list())

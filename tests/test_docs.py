@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lake.tables import IMAGE_TABLE, REJECTION_TABLE, Table
-from tests.reference import DOCS, PAGES
+from tests.reference import DOCS, PAGES, VARIABLES, variables_list
 
 ROOT = DOCS.parent
 PROSE = [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
@@ -15,6 +15,10 @@ PROSE = [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
 @pytest.mark.parametrize("name", PAGES)
 def test_reference_pages_are_current(name: str) -> None:
     assert (DOCS / name).read_text() == PAGES[name](), "run: python -m tests.reference"
+
+
+def test_the_commands_list_of_variables_is_current() -> None:
+    assert VARIABLES.read_text() == variables_list(), "run: python -m tests.reference"
 
 
 @pytest.mark.parametrize(

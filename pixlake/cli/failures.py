@@ -39,7 +39,10 @@ class Group(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run a verb; a failure becomes a line and an exit code, never a traceback."""
+        from pixlake.cli.variables import check_variables  # noqa: PLC0415  # needs this module
+
         try:
+            check_variables()
             return super().invoke(ctx)
         except (typer.Exit, typer.Abort, typer.TyperException):
             raise

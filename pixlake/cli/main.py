@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+from importlib.metadata import version as installed
 from typing import Annotated
 
 import typer
@@ -41,17 +42,30 @@ app = typer.Typer(
 )
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"pixlake {installed('pixlake')}")
+        raise typer.Exit
+
+
 @app.callback()
 def pixlake(
     debug: Annotated[
         bool, typer.Option("--debug", envvar="PIXLAKE_DEBUG", help="Show tracebacks.")
     ] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", "-V", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
 ) -> None:
     """Images into a data lake, and out of it.
 
-    Every verb takes --json. Exit codes: 0 done, 1 something was refused or failed, 2 usage.
+    Every verb takes --json. Exit codes: 0 done, 1 something was refused or failed, 2 usage,
+    130 Ctrl-C; docs/cli.md lists them.
     """
-    del debug  # read where failures end, in `failures.Group`
+    del debug, version  # read where failures end, in `failures.Group`, and by the callback
 
 
 for verb in (

@@ -2,11 +2,14 @@
 
 import sys
 
+from pixlake.cli.failures import CliError
+from pixlake.cli.variables import check_variables
 from pixlake.embedded.errors import EmbeddedError
 from pixlake.embedded.settings import EmbeddedSettings
 from pixlake.embedded.supervisor import run
 
 try:
+    check_variables()
     sys.exit(run(EmbeddedSettings().home))
-except (EmbeddedError, ValueError, OSError) as error:
+except (CliError, EmbeddedError, ValueError, OSError) as error:
     sys.exit(f"pixlake up: {error}")

@@ -1,0 +1,46 @@
+"""Environment variables of Pixlake: an unknown one is a typing error, and is refused.
+
+`data/variables.txt` names each setting's variable; `python -m tests.reference` writes it.
+"""
+
+import difflib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from pixlake.cli.failures import UsageFault
+
+_NAMES = Path(__file__).parent / "data" / "variables.txt"
+_PREFIX = "PIXLAKE_"
+# What the command and the tests read beside the settings.
+_OTHERS = frozenset({"PIXLAKE_URL", "PIXLAKE_API_KEY", "PIXLAKE_DEBUG", "PIXLAKE_RUN"})
+_OF_TESTS = ("PIXLAKE_TEST_", "PIXLAKE_CRASH_SECONDS")
+# Other programs have variables that begin with KAFKA_, so only a near miss of ours is refused.
+_KAFKA_PREFIX = "KAFKA_"
+_KAFKA_NEAR = 0.85
+
+
+def check_variables(given: Iterable[str] | None = None) -> None:
+    """Raise UsageFault, with the nearest name, if a variable in the environment is none of ours."""
+    names = sorted(os.environ if given is None else given)
+    suspects = [name for name in names if name.upper().startswith((_PREFIX, _KAFKA_PREFIX))]
+    if not suspects:
+        return
+    known = _OTHERS | set(_NAMES.read_text(encoding="ascii").split())
+    faults = [fault for name in suspects if (fault := _fault(name, known))]
+    if faults:
+        raise UsageFault("; ".join(faults))
+
+
+def _fault(name: str, known: set[str] | frozenset[str]) -> str | None:
+    # pydantic reads variables in any case.
+    upper = name.upper()
+    if upper in known or upper.startswith(_OF_TESTS):
+        return None
+    if upper.startswith(_KAFKA_PREFIX):
+        ours = [one for one in known if one.startswith(_KAFKA_PREFIX)]
+        near = difflib.get_close_matches(upper, ours, 1, _KAFKA_NEAR)
+        return f"{name}: did you mean {near[0]}?" if near else None
+    near = difflib.get_close_matches(upper, sorted(known), 1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"{name} is no setting of Pixlake{hint} (docs/settings.md lists them)"

@@ -1,0 +1,78 @@
+"""Parameters of the query: an unknown one, or one that comes twice, is refused by its name.
+
+The one place for every route of the API; what a route takes is what the API's own description says.
+Pages for people and health checks, where links and load balancers add parameters of their own, are
+left alone.
+"""
+
+import difflib
+import re
+from collections import Counter
+from functools import cached_property
+from urllib.parse import parse_qsl
+
+from fastapi import FastAPI
+from starlette.routing import compile_path
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from serve_app.errors import InvalidRequest
+from serve_app.problems import refusal
+
+_API = "/v1/"
+
+
+class KnownParameters:
+    """ASGI middleware: answers 422 to a parameter that the route of `api` does not take."""
+
+    def __init__(self, app: ASGIApp, api: FastAPI) -> None:
+        self._app = app
+        self._api = api
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] == "http" and scope["query_string"] and scope["path"].startswith(_API):
+            try:
+                self._check(scope)
+            except InvalidRequest as error:
+                await refusal(scope, error)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _check(self, scope: Scope) -> None:
+        known = self._known(scope)
+        if known is None:
+            return  # no such route: the framework says so
+        text = scope["query_string"].decode("latin-1")
+        sent = Counter(name for name, _ in parse_qsl(text, keep_blank_values=True))
+        for name, times in sent.items():
+            if name not in known:
+                raise InvalidRequest(f"no parameter of this route{_hint(name, known)}", value=name)
+            if times > 1:
+                raise InvalidRequest(f"the parameter {name} comes twice", limit=1, value=times)
+
+    def _known(self, scope: Scope) -> frozenset[str] | None:
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        for pattern, names in self._routes.get(method, ()):
+            if pattern.match(scope["path"]):
+                return names
+        return None
+
+    @cached_property
+    def _routes(self) -> dict[str, list[tuple[re.Pattern[str], frozenset[str]]]]:
+        """By method: a pattern of paths, and the names of the query's parameters there."""
+        found: dict[str, list[tuple[re.Pattern[str], frozenset[str]]]] = {}
+        for path, methods in self._api.openapi()["paths"].items():
+            pattern, _, _ = compile_path(path)
+            for method, described in methods.items():
+                names = frozenset(
+                    one["name"] for one in described.get("parameters", ()) if one["in"] == "query"
+                )
+                found.setdefault(method.upper(), []).append((pattern, names))
+        return found
+
+
+def _hint(name: str, known: frozenset[str]) -> str:
+    near = difflib.get_close_matches(name.lower(), sorted(known), 1)
+    if near:
+        return f"; did you mean {near[0]}?"
+    return f"; it takes {', '.join(sorted(known))}" if known else ", which takes none"
