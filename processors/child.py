@@ -121,7 +121,7 @@ def _answer(parent: socket.socket, memory: mmap, request: Request, start: Start)
     data = memory[: request.size]
     try:
         processed = process(data, _preset_of(request.preset), start.limits)
-        processed = judged(processed, os.pread(_STDERR, _WARNINGS_READ, 0), start.limits)
+        processed = judged(processed, os.pread(_STDERR, _WARNINGS_READ, 0), start.limits, data)
     except Refused as error:
         parent.sendall(framed(refusal_of(error, request.nonce)))
     except MemoryError:

@@ -88,7 +88,7 @@ def decode(header: Header, reduction: Reduction = 1, *, deep: bool = False) -> I
 
 def can_reduce(header: Header) -> bool:
     """True if `decode` can make use of a reduction."""
-    return header.format is JPEG and header.space in {"rgb", "grey"}
+    return header.reducible
 
 
 def can_be_deep(header: Header) -> bool:
@@ -160,6 +160,8 @@ def _pixels(header: Header, reduction: Reduction) -> Pixels:
 
 def _opencv_pixels(header: Header, reduction: Reduction) -> NDArray[np.uint8]:
     flags = cv2.IMREAD_UNCHANGED if header.has_alpha else cv2.IMREAD_COLOR
+    if header.format is JPEG and not can_reduce(header) and header.space == "grey":
+        flags = cv2.IMREAD_GRAYSCALE  # libjpeg makes no colours of a lossless grey
     if reduction > 1 and can_reduce(header):
         flags = _REDUCED[reduction]
     decoded = _imdecode(header, flags)

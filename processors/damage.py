@@ -9,7 +9,9 @@ import re
 from dataclasses import replace
 
 from processors.errors import Damaged, Truncated
+from processors.formats import JPEG
 from processors.job import Processed
+from processors.jpeg import ends_in_zeros, is_a_hole
 from processors.settings import Limits
 
 _ENDED = b"premature end"
@@ -19,20 +21,22 @@ _ENDED = b"premature end"
 _GUESSED = re.compile(
     rb"corrupt jpeg data: (?!\d+ extraneous)"
     rb"|corrupt jpeg data: \d+ extraneous bytes before marker 0xd[0-79]"
-    rb"|inconsistent progression|invalid sos parameters"
+    rb"|inconsistent progression|premature end"
 )
+_BEHIND = re.compile(rb"corrupt jpeg data: (\d+) extraneous bytes before marker 0xd9")
 _QUOTED = 60
 
 
-def judged(processed: Processed, warnings: bytes, limits: Limits) -> Processed:
-    """The result, marked as damaged if the decoder's warnings say so.
+def judged(processed: Processed, warnings: bytes, limits: Limits, data: bytes) -> Processed:
+    """The result of `data`, marked as damaged if the decoder's warnings say so.
 
     Raises Truncated, and Damaged where the settings ask for it.
     """
-    said = warnings.lower()
-    if _ENDED in said:
+    found = _GUESSED.search(said := warnings.lower())
+    if processed.facts.format == JPEG.name and found:
+        found = _of_jpeg(found, said, data, limits)
+    elif _ENDED in said:
         raise Truncated("the file ends before its pixels do")
-    found = _GUESSED.search(said)
     if found is None:
         return processed
     if limits.damaged == "refuse":
@@ -40,3 +44,12 @@ def judged(processed: Processed, warnings: bytes, limits: Limits) -> Processed:
         raise Damaged(f"a part of the image is damaged: {line}", value=line)
     details = replace(processed.facts.details, damaged=True)
     return replace(processed, facts=replace(processed.facts, details=details))
+
+
+def _of_jpeg(
+    found: re.Match[bytes], said: bytes, data: bytes, limits: Limits
+) -> re.Match[bytes] | None:
+    if _ENDED in said and not is_a_hole(data, limits):
+        raise Truncated("the file ends before its pixels do")
+    behind = _BEHIND.match(said, found.start())
+    return None if behind and ends_in_zeros(data, int(behind[1]), limits) else found

@@ -11,6 +11,7 @@ ProcessorError
       · TooManyPixels         too_many_pixels        limit, value: pixels x frames
       · TooManyFrames         too_many_frames        limit: frames or pages
       · SideTooLong           side_too_long          limit, value: pixels
+      · TooManyScans          too_many_scans         limit, value: scans of a JPEG
       · TooMuchMetadata       too_much_metadata      limit, value: bytes
       · OutputTooLarge        output_too_large       limit, value: pixels
       · Damaged               damaged                by setting; else it is marked
@@ -94,6 +95,12 @@ class SideTooLong(Refused):
     """Width or height is over the limit."""
 
     code = "side_too_long"
+
+
+class TooManyScans(Refused):
+    """More scans of a JPEG, for its size, than the limit."""
+
+    code = "too_many_scans"
 
 
 class TooMuchMetadata(Refused):

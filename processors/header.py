@@ -11,6 +11,7 @@ from PIL import Image
 from processors.errors import SideTooLong, TooManyPixels, TooMuchMetadata, Undecodable
 from processors.exif import NOTHING, Exif
 from processors.formats import Format
+from processors.gain_maps import GainMap
 from processors.settings import Limits
 
 Space = Literal["rgb", "grey", "cmyk", "lab"]
@@ -34,6 +35,7 @@ class Header:
     `duration_ms` is None for a still; `metadata_bytes` is all that is neither pixels nor structure.
     `icc`: an embedded profile, or one that says what the file's numbers for its colours say.
     `transparent_grey`: a level of a PNG's grey that stands for no pixel, as the decoder gives it.
+    `reducible`: it can be decoded at a half, a quarter or an eighth of its sides, at less cost.
     """
 
     format: Format
@@ -51,6 +53,8 @@ class Header:
     exif: Exif = NOTHING
     reader: Reader = "opencv"
     transparent_grey: int | None = None
+    reducible: bool = False
+    gain_map: GainMap | None = None
 
     @property
     def displayed(self) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """One reader a format, each from bytes to `Header`; the explicit table is at the end.
 
-JPEG, AVIF, TIFF and BMP are read by Pillow's plugins, opened lazily and one by name, never by
+AVIF, TIFF and BMP are read by Pillow's plugins, opened lazily and one by name, never by
 trying; the others by modules of their own.
 """
 
@@ -8,10 +8,10 @@ import io
 from collections.abc import Callable
 from dataclasses import replace
 
-from PIL import AvifImagePlugin, BmpImagePlugin, JpegImagePlugin
+from PIL import AvifImagePlugin, BmpImagePlugin
 from PIL.ImageFile import ImageFile
 
-from processors import bmff, jpeg
+from processors import bmff
 from processors.errors import Refused, Undecodable
 from processors.exif import read_exif
 from processors.formats import AVIF, BMP, GIF, HEIC, JPEG, PNG, TIFF, WEBP, Format
@@ -25,6 +25,7 @@ from processors.header import (
     exif_orientation,
 )
 from processors.heif import read_heic
+from processors.jpeg import read_jpeg
 from processors.png import read_png
 from processors.settings import Limits
 from processors.tiff.reader import read_tiff
@@ -58,15 +59,6 @@ def read_header(data: bytes, found: Format, limits: Limits) -> Header:
     check_limits(header.width, header.height, counted, limits)
     check_metadata(header.metadata_bytes, limits)
     return header
-
-
-def _read_jpeg(data: bytes, limits: Limits) -> Header:
-    # Before Pillow takes it all to pieces.
-    metadata = jpeg.metadata_bytes(data)
-    check_metadata(metadata, limits)
-    # The class and not Image.open: a phone's multi-picture file is its first picture here.
-    with JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as image:
-        return _header(JPEG, data, image, limits, metadata=metadata)
 
 
 def _read_bmp(data: bytes, limits: Limits) -> Header:
@@ -130,7 +122,7 @@ def _block(image: ImageFile, name: str) -> bytes:
 
 
 READERS: dict[str, Callable[[bytes, Limits], Header]] = {
-    JPEG.name: _read_jpeg,
+    JPEG.name: read_jpeg,
     PNG.name: lambda data, _: read_png(data),
     WEBP.name: lambda data, _: read_webp(data),
     GIF.name: lambda data, _: read_gif(data),

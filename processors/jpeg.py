@@ -1,27 +1,207 @@
-"""JPEG, segment by segment up to its first scan: how much of it is metadata."""
+"""JPEG by its segments (ITU-T T.81): the header, and a file that is safe to hand to libjpeg.
 
-from processors.errors import Undecodable
+What reaches the decoder is the tables, the frame and its scans, with an end marker behind them.
+libjpeg tells only the first fault of a file, so what would make it complain of a whole one is put
+right here: rubbish between segments, zeros behind a scan, numbers of a scan that have no meaning,
+markers that are too short to be what they are called.
+"""
 
-_MARKER, _SOS, _COMMENT = 0xFF, 0xDA, 0xFE
+import re
+from dataclasses import dataclass, field
+
+from processors.errors import Truncated, Undecodable, UnsupportedFormat
+from processors.exif import read_exif
+from processors.formats import JPEG
+from processors.gain_maps import GainMap, gain_map_of_jpeg
+from processors.header import Header, Space, check_limits, check_metadata, exif_orientation
+from processors.jpeg_scans import ALONE, SOS, TABLES, Frame, Scans, frame_of, read_scans
+from processors.settings import Limits
+
+MAX_SEGMENTS = 100_000
+"""ICC takes up to 255, 10 MB of a heat camera's readings 160; empty ones would only burn time."""
+
+_MARKER = re.compile(rb"\xff+([\x01-\xfe])")
+_COMMENT, _EOI = 0xFE, 0xD9
 _APPLICATIONS = range(0xE0, 0xF0)
-# ICC takes up to 255, a depth map in XMP some hundreds; a file of empty ones would only burn time.
-MAX_SEGMENTS = 10_000
+_APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
+_DRI = 0xDD
+_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_HIERARCHICAL = {0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF, 0xDE, 0xDF}
+_ARITHMETIC_LOSSLESS = 0xCB
+_8_BITS = 8
+_SOI = b"\xff\xd8"
+_EXIF, _ICC = b"Exif\0\0", b"ICC_PROFILE\0"
+# libjpeg takes shorter ones for a stranger's, and so may hold any bytes.
+_JFIF_BYTES, _ADOBE_BYTES = 14, 12
+_SPACES: dict[int, Space] = {1: "grey", 3: "rgb", 4: "cmyk"}
 
 
-def metadata_bytes(data: bytes) -> int:
-    """Bytes in application segments and comments; raises Undecodable for too many segments.
+@dataclass(slots=True)
+class _Found:
+    frame: Frame | None = None
+    kept: list[bytes | memoryview] = field(default_factory=list)
+    segments: list[tuple[int, int, int]] = field(default_factory=list)
+    metadata_bytes: int = 0
 
-    Stops where the structure breaks: what reads the header next says what is wrong with it.
+
+def read_jpeg(data: bytes, limits: Limits) -> Header:
+    """The header of a JPEG: of a phone's multi-picture file that of its first picture.
+
+    Raises Truncated, Undecodable, UnsupportedFormat (whose value names the feature), SideTooLong,
+    TooManyPixels, TooManyScans, TooMuchMetadata.
     """
-    found, at = 0, 2
+    found, frame, scans = _structure(data, limits)
+    if scans.ends_early(frame):
+        raise Truncated("the file ends before its last scan")
+    return _header(data, found, frame, scans)
+
+
+def is_a_hole(data: bytes, limits: Limits) -> bool:
+    """Whether a scan that is too short has its end all the same, so that it lost a part within.
+
+    Asked of a file whose decoder said that a scan ended too early.
+    """
+    found, frame, scans = _structure(data, limits)
+    return scans.have_a_hole(frame, _interval(found, data))
+
+
+def ends_in_zeros(data: bytes, number: int, limits: Limits) -> bool:
+    """Whether the last so many bytes of the last scan are zeros: padding, and no lost codes."""
+    _, _, scans = _structure(data, limits)
+    return scans.last.endswith(bytes(number))
+
+
+def _structure(data: bytes, limits: Limits) -> tuple[_Found, Frame, Scans]:
+    found = _Found()
+    at = _walk(data, found)
+    check_metadata(found.metadata_bytes, limits)
+    if found.frame is None:
+        raise Undecodable("a scan without a frame")
+    frame = _checked(found.frame)
+    if not frame.height:
+        frame = frame.with_height_behind_scan(data, at)
+    check_limits(frame.width, frame.height, 1, limits)
+    return found, frame, read_scans(data, at, frame, limits)
+
+
+def _header(data: bytes, found: _Found, frame: Frame, scans: Scans) -> Header:
+    exif = _exif(data, found)
+    space = _SPACES[len(frame.components)]
+    return Header(
+        format=JPEG,
+        width=frame.width,
+        height=frame.height,
+        frames=1,
+        orientation=exif_orientation(exif),
+        has_alpha=False,
+        space=space,
+        icc=_profile(data, found),
+        data=b"".join((_SOI, *found.kept, frame.segment, *scans.parts, b"\xff\xd9")),
+        bit_depth=frame.depth,
+        metadata_bytes=found.metadata_bytes,
+        exif=read_exif(exif),
+        reader="pillow" if space == "cmyk" else "opencv",
+        reducible=space != "cmyk" and not frame.lossless,
+        gain_map=_gain_map(data, found),
+    )
+
+
+def _walk(data: bytes, found: _Found) -> int:
+    """Take the segments up to the first scan; the place of its marker."""
+    at = 2
     for _ in range(MAX_SEGMENTS):
-        while data[at : at + 2] == b"\xff\xff":
-            at += 1  # padding
-        head = data[at : at + 4]
-        if len(head) < 4 or head[0] != _MARKER or head[1] == _SOS:  # noqa: PLR2004 - marker, length
-            return found
-        length = int.from_bytes(head[2:4], "big")
-        if head[1] in _APPLICATIONS or head[1] == _COMMENT:
-            found += length
-        at += 2 + length
+        # Some camera writes rubbish between its tables; any number of 0xFF may stand before a kind.
+        marker = _MARKER.search(data, at)
+        if marker is None or marker.end() + 2 > len(data):
+            raise Truncated("the file ends before its first scan")
+        kind, at = marker[1][0], marker.end() - 2
+        if kind in ALONE:
+            at += 2
+        elif kind == SOS:
+            return at
+        elif kind == _EOI:
+            raise Undecodable("a JPEG without a scan")
+        else:
+            end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+            if end < at + 4:
+                raise Undecodable(f"a segment of {end - at - 2} bytes")
+            if end > len(data):
+                raise Truncated("the file ends before its first scan")
+            _take(data, found, kind, at, end)
+            at = end
     raise Undecodable(f"more than {MAX_SEGMENTS} segments", limit=MAX_SEGMENTS)
+
+
+def _take(data: bytes, found: _Found, kind: int, at: int, end: int) -> None:
+    if kind in _APPLICATIONS or kind == _COMMENT:
+        found.metadata_bytes += end - at - 2
+        found.segments.append((kind, at + 4, end))
+        if _is_heeded(kind, data[at + 4 : end]):
+            found.kept.append(data[at:end])
+    elif kind in TABLES:
+        found.kept.append(data[at:end])
+        found.segments.append((kind, at + 4, end))
+    elif kind in _FRAMES:
+        if found.frame is not None:
+            raise Undecodable("two frames in one picture")
+        found.frame = frame_of(data[at:end])
+    elif kind in _HIERARCHICAL:
+        raise UnsupportedFormat("hierarchical JPEG is not taken", value="hierarchical JPEG")
+
+
+def _is_heeded(kind: int, content: bytes) -> bool:
+    """Whether libjpeg finds the colours by it."""
+    if kind == _APP0:
+        return content.startswith(b"JFIF\0") and len(content) >= _JFIF_BYTES
+    return kind == _APP14 and content.startswith(b"Adobe") and len(content) >= _ADOBE_BYTES
+
+
+def _checked(frame: Frame) -> Frame:
+    """Raises UnsupportedFormat for what no decoder here takes, by its name."""
+    name = ""
+    if frame.kind in _HIERARCHICAL:
+        name = f"hierarchical JPEG (SOF{frame.kind - 0xC0})"
+    elif frame.kind == _ARITHMETIC_LOSSLESS:
+        name = "lossless JPEG in arithmetic coding (SOF11)"
+    elif frame.depth != _8_BITS:
+        name = f"{'lossless ' if frame.lossless else ''}{frame.depth}-bit JPEG"
+    elif len(frame.components) not in _SPACES:
+        name = f"JPEG of {len(frame.components)} components"
+    elif frame.lossless and len(frame.components) not in {1, 3}:
+        name = "lossless JPEG of inks"
+    if name:
+        raise UnsupportedFormat(f"{name} is not taken", value=name)
+    return frame
+
+
+def _exif(data: bytes, found: _Found) -> bytes:
+    """The first block, and those that go on with it where it was too long for one segment."""
+    blocks = [
+        data[start + len(_EXIF) : end]
+        for kind, start, end in found.segments
+        if kind == _APP1 and data.startswith(_EXIF, start)
+    ]
+    return _EXIF + b"".join(blocks) if blocks else b""
+
+
+def _profile(data: bytes, found: _Found) -> bytes | None:
+    """The pieces of a profile in their order; None if one is missing."""
+    pieces = [
+        data[start + len(_ICC) : end]
+        for kind, start, end in found.segments
+        if kind == _APP2 and data.startswith(_ICC, start) and end - start > len(_ICC) + 2
+    ]
+    if not pieces or any(each[1] != len(pieces) for each in pieces):
+        return None
+    return b"".join(each[2:] for each in sorted(pieces))
+
+
+def _gain_map(data: bytes, found: _Found) -> GainMap | None:
+    blocks = [data[start:end] for kind, start, end in found.segments if kind in {_APP1, _APP2}]
+    return gain_map_of_jpeg(blocks, data)
+
+
+def _interval(found: _Found, data: bytes) -> int:
+    """MCUs between restarts by the last DRI before the scan; 0 for none."""
+    tables = [data[start:end] for kind, start, end in found.segments if kind == _DRI]
+    return int.from_bytes(tables[-1][:2], "big") if tables else 0

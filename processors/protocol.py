@@ -141,6 +141,7 @@ _REFUSALS: dict[str, type[errors.Refused]] = {
         errors.NotAnImage,
         errors.TooManyPixels,
         errors.SideTooLong,
+        errors.TooManyScans,
         errors.TooMuchMetadata,
         errors.OutputTooLarge,
         errors.Damaged,

@@ -37,6 +37,7 @@ class Limits(BaseModel):
     max_side: int = Field(default=16_384, ge=1, le=65_535)
     max_output_pixels: int = Field(default=50_000_000, ge=1, le=1_000_000_000)
     max_metadata_bytes: int = Field(default=25_000_000, ge=0, le=1_000_000_000)
+    max_scan_pixels: int = Field(default=2_500_000_000, ge=1, le=1_000_000_000_000)
     formats: frozenset[FormatName] = frozenset(FORMAT_NAMES)
     damaged: Literal["mark", "refuse"] = "mark"
     codes: bool = False
@@ -90,6 +91,13 @@ class ProcessorSettings(BaseSettings):
         le=1_000_000_000,
         description="most EXIF, XMP, ICC, comments and text together that an image may carry, "
         "in bytes",
+    )
+    # Each scan visits every pixel. Encoders write 10; 50 of 50 megapixels take 1.5 s.
+    max_scan_pixels: int = Field(
+        default=2_500_000_000,
+        ge=1,
+        le=1_000_000_000_000,
+        description="most scans of a progressive JPEG times its pixels",
     )
     damaged: Literal["mark", "refuse"] = Field(
         default="mark",
@@ -185,6 +193,7 @@ class ProcessorSettings(BaseSettings):
             max_side=self.max_side,
             max_output_pixels=self.max_output_pixels,
             max_metadata_bytes=self.max_metadata_bytes,
+            max_scan_pixels=self.max_scan_pixels,
             formats=frozenset(
                 name for name in FORMAT_NAMES if getattr(self, f"allow_{name}") is True
             ),

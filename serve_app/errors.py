@@ -209,6 +209,7 @@ PROBLEMS: Mapping[str, Problem] = {
     "too_many_pixels": Problem(422, "The image has too many pixels"),
     "too_many_frames": Problem(422, "The image has too many frames or pages"),
     "side_too_long": Problem(422, "The image is too wide or too high"),
+    "too_many_scans": Problem(422, "The JPEG has too many scans for its size"),
     "too_much_metadata": Problem(422, "The image carries too much metadata"),
     "output_too_large": Problem(422, "A rendition of the image would be too large"),
     "damaged": Problem(422, "The image is damaged"),

@@ -1,7 +1,10 @@
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
+from processors.job import Processed
+from processors.preset import Preset
 from processors.sandbox import Sandbox
 from processors.settings import ProcessorSettings
 from tests.processors.sandboxes import Start
@@ -20,3 +23,12 @@ async def start() -> AsyncIterator[Start]:
     yield starting
     for each in opened:
         await each.close()
+
+
+@pytest.fixture(scope="module")
+def sandboxed() -> Iterator[Callable[[bytes, Preset], Processed]]:
+    """Process an image in one sandbox of a single child, which all tests of a module share."""
+    with asyncio.Runner() as runner:
+        sandbox = runner.run(Sandbox.start(ProcessorSettings(sandbox_children=1)))
+        yield lambda data, preset: runner.run(sandbox.process(data, preset))
+        runner.run(sandbox.close())

@@ -15,6 +15,7 @@ from processors.formats import sniff
 from processors.header import Header
 from processors.header_readers import read_header
 from processors.job import Details, Processed
+from processors.jpeg import MAX_SEGMENTS
 from processors.pipeline import process
 from processors.preset import ARCHIVE, WEB, Preset, RenditionSpec
 from processors.sandbox import Sandbox
@@ -126,7 +127,7 @@ def test_metadata_has_a_limit(data: bytes) -> None:
 
 def test_segments_without_end_are_refused() -> None:
     with pytest.raises(Refused) as refused:
-        header_of(jpeg()[:2] + 10_001 * b"\xff\xfe\0\2" + jpeg()[2:])
+        header_of(jpeg()[:2] + (MAX_SEGMENTS + 1) * b"\xff\xfe\0\2" + jpeg()[2:])
     assert refused.value.code == "undecodable"
 
 

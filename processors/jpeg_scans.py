@@ -1,0 +1,224 @@
+"""Frame and scans of a JPEG: how many there are, and whether they have all of its pixels."""
+
+import re
+import struct
+from dataclasses import dataclass, field, replace
+
+from processors.errors import TooManyScans, Undecodable, UnsupportedFormat
+from processors.settings import Limits
+
+SOS = 0xDA
+_EOI = 0xD9
+TABLES = {0xC4, 0xCC, 0xDB, 0xDD}
+"""Huffman and arithmetic codes, quantisation, the restart interval."""
+
+ALONE = {0x01, *range(0xD0, 0xD9)}
+"""Markers without a length: TEM, the restarts and SOI."""
+_PROGRESSIVE = {0xC2, 0xCA}
+_LOSSLESS = {0xC3, 0xCB}
+# In a scan, 0xFF stands before a zero, a restart marker, or what comes after the scan.
+_MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")
+_RESTART = re.compile(rb"\xff[\xd0-\xd7]")
+_COEFFICIENTS = 64
+# Marker, length, number of colours; two bytes for each; three numbers.
+_SCAN_BYTES = 8
+_ALL_COEFFICIENTS = bytes((0, 63, 0))
+_SECTOR_BYTES = 512
+MAX_BETWEEN = 10_000
+MAX_SCANS = 5_000
+"""T.81 has use for 3,500, one a bit of each coefficient of four colours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A frame header: `components` are (id, horizontal, vertical sampling) each."""
+
+    segment: bytes
+    kind: int
+    depth: int
+    height: int
+    width: int
+    components: tuple[tuple[int, int, int], ...]
+
+    @property
+    def ids(self) -> frozenset[int]:
+        """Of its components."""
+        return frozenset(each for each, _, _ in self.components)
+
+    @property
+    def progressive(self) -> bool:
+        """Whether scans refine one another."""
+        return self.kind in _PROGRESSIVE
+
+    @property
+    def lossless(self) -> bool:
+        """Whether the samples are predicted, not transformed."""
+        return self.kind in _LOSSLESS
+
+    def with_height_behind_scan(self, data: bytes, at: int) -> "Frame":
+        """With the number of lines that DNL gives behind the first scan; libjpeg knows none."""
+        place = data.find(b"\xff\xdc\0\4", at)
+        height = int.from_bytes(data[place + 4 : place + 6], "big") if place >= 0 else 0
+        if not height:
+            name = "JPEG without a height"
+            raise UnsupportedFormat(f"{name} is not taken", value=name)
+        segment = self.segment[:5] + struct.pack(">H", height) + self.segment[7:]
+        return replace(self, segment=segment, height=height)
+
+    def blocks(self, components: frozenset[int]) -> int:
+        """MCUs of a scan of these components."""
+        across = max(each[1] for each in self.components)
+        down = max(each[2] for each in self.components)
+        unit = 1 if self.lossless else 8
+        chosen = [each for each in self.components if each[0] in components]
+        if len(chosen) == 1:
+            _, own_across, own_down = chosen[0]
+            width = -(-self.width * own_across // across)
+            height = -(-self.height * own_down // down)
+            return -(-width // unit) * -(-height // unit)
+        return -(-self.width // (unit * across)) * -(-self.height // (unit * down))
+
+
+def frame_of(segment: bytes) -> Frame:
+    """From its marker on; raises Undecodable."""
+    try:
+        depth, height, width, number = struct.unpack_from(">BHHB", segment, 4)
+        places = [struct.unpack_from(">BB", segment, 10 + 3 * n) for n in range(number)]
+    except struct.error:
+        raise Undecodable("a frame header that is too short") from None
+    components = tuple((each, sampling >> 4, sampling & 15) for each, sampling in places)
+    if any(not (0 < across < 5 and 0 < down < 5) for _, across, down in components):  # noqa: PLR2004 - T.81 B.2.2
+        raise Undecodable("a sampling factor that is none")
+    return Frame(segment, segment[1], depth, height, width, components)
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """One scan header: which coefficients of which colours, down to which bit."""
+
+    components: frozenset[int]
+    first: int
+    last: int
+    low: int
+
+
+@dataclass(slots=True)
+class Scans:
+    """What was found from the first scan on: `parts` are fit for libjpeg, in their order."""
+
+    parts: list[bytes] = field(default_factory=list)
+    headers: list[Scan] = field(default_factory=list)
+    ended: bool = False
+    """The end marker is there."""
+    last: bytes = b""
+    """The coded bytes of the last scan."""
+
+    def drop_padding(self) -> None:
+        """Of a file without an end, cut the zeros that fill its last sectors.
+
+        They would be read for codes of grey, and nobody would hear that the pixels are missing.
+        """
+        if not self.ended and self.last.endswith(bytes(_SECTOR_BYTES)):
+            self.last = self.last.rstrip(b"\0")
+            self.parts[-1] = self.last
+
+    def ends_early(self, frame: Frame) -> bool:
+        """Whether a colour has no scan, or an unfinished file lacks refinements."""
+        if not _components(self.headers) >= frame.ids:
+            return True
+        return frame.progressive and not self.ended and not self._are_complete(frame)
+
+    def have_a_hole(self, frame: Frame, interval: int) -> bool:
+        """Whether the file has its end, so that what is missing is missing from within.
+
+        `interval`: MCUs between restart markers, 0 for none.
+        """
+        if not self.ended:
+            return False
+        if not interval:
+            return len(self.headers) > 1
+        blocks = frame.blocks(self.headers[-1].components)
+        return len(_RESTART.findall(self.last)) >= -(-blocks // interval) - 1
+
+    def _are_complete(self, frame: Frame) -> bool:
+        """Whether each coefficient of each colour came down to its last bit."""
+        missing = {each: set(range(_COEFFICIENTS)) for each in frame.ids}
+        for scan in self.headers:
+            if scan.low == 0:
+                for each in scan.components & missing.keys():
+                    missing[each] -= set(range(scan.first, scan.last + 1))
+        return not any(missing.values())
+
+
+def read_scans(data: bytes, at: int, frame: Frame, limits: Limits) -> Scans:
+    """From the first scan's marker on; raises TooManyScans, Undecodable."""
+    found = Scans()
+    start: int | None = _take_header(data, at, frame, found)
+    if not frame.progressive and _components(found.headers) >= frame.ids:
+        # No end marker is within a scan, so that a search finds it, and nothing else is of use.
+        end = data.find(b"\xff\xd9", start)
+        found.ended = end >= 0
+        _take_coded(data[start : end if found.ended else len(data)], found)
+        found.drop_padding()
+        return found
+    pixels = frame.width * frame.height
+    most = min(MAX_SCANS, max(1, limits.max_scan_pixels // pixels))
+    while start is not None:
+        after = _MARKER.search(data, start)
+        _take_coded(data[start : after.start() if after else len(data)], found)
+        start = _take_tables(data, after.start(), frame, found) if after else None
+        if len(found.headers) > most:
+            raise TooManyScans(
+                f"more than {most} scans of {frame.width} x {frame.height} pixels",
+                limit=most,
+                value=len(found.headers),
+            )
+    found.drop_padding()
+    return found
+
+
+def _components(scans: list[Scan]) -> frozenset[int]:
+    return frozenset().union(*(each.components for each in scans))
+
+
+def _take_coded(scan: bytes, found: Scans) -> None:
+    found.last = scan
+    found.parts.append(scan)
+
+
+def _take_tables(data: bytes, at: int, frame: Frame, found: Scans) -> int | None:
+    """Take what lies between two scans; where the next one's coded bytes start, None at the end."""
+    for _ in range(MAX_BETWEEN):
+        marker = _MARKER.search(data, at)
+        if marker is None:
+            return None
+        kind, at = marker[1][0], marker.end()
+        if kind == _EOI:
+            found.ended = True
+            return None
+        if kind == SOS:
+            return _take_header(data, at - 2, frame, found)
+        if kind in ALONE:
+            continue
+        end = at + int.from_bytes(data[at : at + 2], "big")
+        if kind in TABLES:
+            found.parts.append(data[at - 2 : end])
+        at = max(end, at + 2)
+    raise Undecodable(f"more than {MAX_BETWEEN} segments between two scans", limit=MAX_BETWEEN)
+
+
+def _take_header(data: bytes, at: int, frame: Frame, found: Scans) -> int:
+    """Take a scan's header; where its coded bytes start."""
+    length = int.from_bytes(data[at + 2 : at + 4], "big")
+    header = data[at : at + 2 + length]
+    number = header[4] if len(header) > 4 else 0  # noqa: PLR2004 - marker and length
+    if not number or len(header) < _SCAN_BYTES + 2 * number:
+        raise Undecodable("a scan header that is too short")
+    named = 5 + 2 * number
+    if not frame.progressive and not frame.lossless:
+        # They mean nothing here. Some hardware writes others, of which libjpeg complains.
+        header = header[:named] + _ALL_COEFFICIENTS
+    first, last, bits = header[named : named + 3]
+    found.headers.append(Scan(frozenset(header[5:named:2]), first, last, bits & 15))
+    found.parts.append(header)
+    return at + 2 + length
