@@ -19,6 +19,7 @@ from processors.formats import AVIF, HEIC, JPEG, PNG, TIFF, WEBP, Format
 from processors.header import UPRIGHT, Header
 from processors.heif import decode_heic
 from processors.image import BGRA, WHITE, Image, Pixels, upper_bytes
+from processors.placement import TURNS
 from processors.png import check_still, with_alpha
 from processors.shortage import memory_or
 from processors.tiff.reader import decode_tiff
@@ -48,17 +49,6 @@ _REDUCED = {
 # Their pixels come in sRGB, by the profile or a plain formula.
 _CONVERTED = frozenset({"cmyk", "lab"})
 
-# Orientation: swap rows and columns, then reverse the rows, then the columns.
-_TURNS = {
-    1: (False, False, False),
-    2: (False, False, True),
-    3: (False, True, True),
-    4: (False, True, False),
-    5: (True, False, False),
-    6: (True, False, True),
-    7: (True, True, True),
-    8: (True, True, False),
-}
 _GREY_AXES = 2
 _8_BITS, _16_BITS, _AVIF_BITS = 8, 16, 10
 _GREY_ALPHA = 2
@@ -81,6 +71,9 @@ def decode(header: Header, reduction: Reduction = 1, *, deep: bool = False) -> I
     Raises Undecodable, MemoryError.
     """
     pixels = _deep_pixels(header) if deep and can_be_deep(header) else _pixels(header, reduction)
+    if header.crop:
+        left, top, width, height = header.crop
+        pixels = pixels[top : top + height, left : left + width]
     if header.orientation != UPRIGHT:
         pixels = orient(pixels, header.orientation)
     return Image(np.ascontiguousarray(pixels)).without_empty_alpha()
@@ -99,7 +92,8 @@ def can_be_deep(header: Header) -> bool:
     grey = header.space == "grey"
     same = header.icc is None or is_srgb(header.icc, grey=grey)
     plain = header.space in {"rgb", "grey"} and same
-    known = header.format in {PNG, TIFF, AVIF, HEIC}
+    # OpenCV knows no range of a lone luma.
+    known = header.format in {PNG, TIFF, HEIC} or (header.format is AVIF and not grey)
     return plain and known and header.bit_depth > _8_BITS
 
 
@@ -140,7 +134,7 @@ def encode(image: Image, output: OutputFormat, quality: int, background: str = W
 
 def orient(pixels: Pixels, orientation: int) -> Pixels:
     """Turned and mirrored as EXIF's orientation 1 to 8 asks."""
-    transpose, reverse_rows, reverse_columns = _TURNS[orientation]
+    transpose, reverse_rows, reverse_columns = TURNS[orientation]
     turned = pixels.transpose(1, 0, 2) if transpose else pixels
     return turned[:: -1 if reverse_rows else 1, :: -1 if reverse_columns else 1]
 
@@ -166,9 +160,6 @@ def _opencv_pixels(header: Header, reduction: Reduction) -> NDArray[np.uint8]:
         flags = _REDUCED[reduction]
     decoded = _imdecode(header, flags)
     _check_size(header, decoded, reduction if can_reduce(header) else 1)
-    if decoded.dtype == np.uint16 and header.format is AVIF:
-        # 10 or 12 bits in 16, and nothing says which.
-        return _pillow_pixels(header)
     return _to_bgr(_to_8_bits(decoded))
 
 

@@ -28,7 +28,7 @@ _FIRST_TURNED = 5
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Facts of one file; width and height in pixels as stored, before orientation.
+    """Facts of one file; width and height in pixels as stored, before crop and orientation.
 
     `orientation` is EXIF's 1 to 8. `data` is what a decoder may see: the file, or less. `reader`
     decodes it to 8 bits a sample.
@@ -36,6 +36,7 @@ class Header:
     `icc`: an embedded profile, or one that says what the file's numbers for its colours say.
     `transparent_grey`: a level of a PNG's grey that stands for no pixel, as the decoder gives it.
     `reducible`: it can be decoded at a half, a quarter or an eighth of its sides, at less cost.
+    `crop`: left, top, width and height of what is shown, before it is turned.
     """
 
     format: Format
@@ -55,12 +56,13 @@ class Header:
     transparent_grey: int | None = None
     reducible: bool = False
     gain_map: GainMap | None = None
+    crop: tuple[int, int, int, int] | None = None
 
     @property
     def displayed(self) -> tuple[int, int]:
-        """Width and height as people see it, after orientation."""
-        turned = self.orientation >= _FIRST_TURNED
-        return (self.height, self.width) if turned else (self.width, self.height)
+        """Width and height as people see it, after crop and orientation."""
+        width, height = self.crop[2:] if self.crop else (self.width, self.height)
+        return (height, width) if self.orientation >= _FIRST_TURNED else (width, height)
 
 
 def check_limits(width: int, height: int, frames: int, limits: Limits) -> None:
@@ -77,6 +79,19 @@ def check_limits(width: int, height: int, frames: int, limits: Limits) -> None:
         raise TooManyPixels(
             f"{width} x {height} pixels x {frames} frames is {pixels}, "
             f"the limit is {limits.max_pixels}",
+            limit=limits.max_pixels,
+            value=pixels,
+        )
+
+
+def check_tiles(pixels: int, limits: Limits) -> None:
+    """Raises TooManyPixels where the tiles of an image have more than half as much again.
+
+    Those at its edges may stick out.
+    """
+    if pixels > limits.max_pixels * 3 // 2:
+        raise TooManyPixels(
+            f"{pixels} pixels to decode, the limit is {limits.max_pixels}",
             limit=limits.max_pixels,
             value=pixels,
         )

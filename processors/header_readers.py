@@ -1,17 +1,16 @@
 """One reader a format, each from bytes to `Header`; the explicit table is at the end.
 
-AVIF, TIFF and BMP are read by Pillow's plugins, opened lazily and one by name, never by
+TIFF and BMP are read by Pillow's plugins, opened lazily and one by name, never by
 trying; the others by modules of their own.
 """
 
 import io
 from collections.abc import Callable
-from dataclasses import replace
 
-from PIL import AvifImagePlugin, BmpImagePlugin
+from PIL import BmpImagePlugin
 from PIL.ImageFile import ImageFile
 
-from processors import bmff
+from processors.avif import read_avif
 from processors.errors import Refused, Undecodable
 from processors.exif import read_exif
 from processors.formats import AVIF, BMP, GIF, HEIC, JPEG, PNG, TIFF, WEBP, Format
@@ -54,8 +53,8 @@ def read_header(data: bytes, found: Format, limits: Limits) -> Header:
         raise
     except Exception as error:  # Pillow's parsers raise anything on a bad file
         raise Undecodable(f"the {found.name} header does not parse") from error
-    # Of the pages of a TIFF the first alone is decoded; frames lie on one canvas.
-    counted = 1 if found is TIFF else header.frames
+    # Of pages and of a burst one image alone is decoded; frames lie on one canvas.
+    counted = 1 if found in {TIFF, HEIC} else header.frames
     check_limits(header.width, header.height, counted, limits)
     check_metadata(header.metadata_bytes, limits)
     return header
@@ -66,16 +65,6 @@ def _read_bmp(data: bytes, limits: Limits) -> Header:
         return _header(BMP, data, image, limits)
 
 
-def _read_avif(data: bytes, limits: Limits) -> Header:
-    # Pillow gives the container's turn and mirror, which is what counts here, as EXIF.
-    with AvifImagePlugin.AvifImageFile(io.BytesIO(data)) as image:
-        header = _header(AVIF, data, image, limits, animated=True)
-    moves = header.frames > 1
-    return replace(
-        header,
-        bit_depth=bmff.avif_depth(data),
-        duration_ms=bmff.duration_ms(data) if moves else None,
-    )
 
 
 def _header(
@@ -126,7 +115,7 @@ READERS: dict[str, Callable[[bytes, Limits], Header]] = {
     PNG.name: lambda data, _: read_png(data),
     WEBP.name: lambda data, _: read_webp(data),
     GIF.name: lambda data, _: read_gif(data),
-    AVIF.name: _read_avif,
+    AVIF.name: read_avif,
     HEIC.name: read_heic,
     TIFF.name: read_tiff,
     BMP.name: _read_bmp,

@@ -5,22 +5,31 @@ Turns and mirrors of the container are done by the library; EXIF's orientation d
 HEIC (ISO/IEC 23008-12), so what comes is always upright.
 """
 
+import struct
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.errors import Undecodable, UnsupportedFormat
+from processors.coded_colours import profile_of_codes
+from processors.errors import Truncated, Undecodable, UnsupportedFormat
 from processors.exif import read_exif
 from processors.formats import HEIC
-from processors.header import UPRIGHT, Header, check_limits
+from processors.header import UPRIGHT, Header, check_limits, check_tiles
+from processors.heif_items import Items, read_items
+from processors.heif_warnings import NAME, Warnings
 from processors.settings import Limits
 
 try:
     import pillow_heif
 except ImportError:  # the extra is not installed
     pillow_heif = None  # type: ignore[assignment]
+
+_NCLX = 8  # bytes of a name and two numbers
+_WARNINGS = Warnings()
 
 
 def available() -> bool:
@@ -30,9 +39,12 @@ def available() -> bool:
 
 def read_heic(data: bytes, limits: Limits) -> Header:
     """The header of a HEIC's primary image; raises UnsupportedFormat without the library."""
+    items = read_items(data)
+    if items is not None:
+        _check_stored(items, limits)
     image, number = _primary(data)
     width, height = image.size
-    check_limits(width, height, number, limits)
+    check_limits(width, height, 1, limits)
     facts: dict[str, Any] = image.info
     metadata = [facts.get(name) or b"" for name in ("exif", "xmp", "icc_profile")]
     return Header(
@@ -44,12 +56,13 @@ def read_heic(data: bytes, limits: Limits) -> Header:
         orientation=UPRIGHT,
         has_alpha=image.mode.split(";")[0][-1] in "Aa",
         space="grey" if image.mode.startswith("L") else "rgb",
-        icc=metadata[-1] or None,
+        icc=metadata[-1] or _named_colours(items),
         data=data,
         # OpenCV takes a premultiplied alpha back in 8 bits only.
         bit_depth=8 if _is_premultiplied(image.mode) else int(facts["bit_depth"]),
         metadata_bytes=sum(map(len, metadata)),
         exif=read_exif(metadata[0]),
+        gain_map=items.gain_map() if items else None,
     )
 
 
@@ -58,18 +71,51 @@ def decode_heic(data: bytes, *, deep: bool) -> NDArray[np.generic]:
 
     Grey of more than 8 bits is uint16, colour only if `deep`; values as large as its depth allows.
 
-    Raises Undecodable, MemoryError.
+    Raises Undecodable, Truncated, MemoryError.
     """
     image, _ = _primary(data, deep=deep)
+    _WARNINGS.take()
     try:
         pixels = np.asarray(image)
         if _is_premultiplied(image.mode) and pixels.shape[2:] == (4,):
-            return cv2.cvtColor(pixels, cv2.COLOR_mRGBA2RGBA)
+            pixels = cv2.cvtColor(pixels, cv2.COLOR_mRGBA2RGBA)
     except MemoryError:
         raise
     except Exception as error:  # the library raises five kinds, and its C++ anything
         raise Undecodable("the pixels do not decode") from error
+    if _WARNINGS.take():
+        raise Truncated("a slice ends before its blocks do")
     return pixels
+
+
+@cache
+def _listens() -> bool:
+    """Whether what libde265 says of an image can be heard; from the first image on."""
+    return _WARNINGS.install(Path(pillow_heif.__file__).parent)
+
+
+def _check_stored(items: Items, limits: Limits) -> None:
+    """Raises SideTooLong, TooManyPixels by the sizes before any crop, and those of all tiles."""
+    for number in {items.primary, *items.tiles_of(items.primary)}:
+        item = items.items.get(number)
+        if item is not None and item.size is not None:
+            check_limits(*item.size, 1, limits)
+    sizes = {number: item.size or (0, 0) for number, item in items.items.items()}
+    tiles = items.tiles_of(items.primary)
+    found = sum(width * height for width, height in (sizes.get(n, (0, 0)) for n in tiles))
+    check_tiles(found, limits)
+
+
+def _named_colours(items: Items | None) -> bytes | None:
+    """A profile of the numbers of `nclx`, of the primary image or of its first tile."""
+    if items is None:
+        return None
+    for number in (items.primary, items.tiles_of(items.primary)[0]):
+        item = items.items.get(number)
+        for each in item.properties if item else []:
+            if each.kind == b"colr" and each.content[:4] == b"nclx" and len(each.content) >= _NCLX:
+                return profile_of_codes(*struct.unpack_from(">HH", each.content, 4))
+    return None
 
 
 def _is_premultiplied(mode: str) -> bool:
@@ -86,6 +132,8 @@ def _primary(data: bytes, *, deep: bool = False) -> tuple["pillow_heif.HeifImage
     options = pillow_heif.options
     options.THUMBNAILS = options.DEPTH_IMAGES = options.AUX_IMAGES = False
     options.DECODE_THREADS = 1
+    if _listens():
+        options.PREFERRED_DECODER["HEIF"] = NAME.decode()
     opened = pillow_heif.open_heif(
         data, convert_hdr_to_8bit=not deep, bgr_mode=True, hdr_to_16bit=False
     )

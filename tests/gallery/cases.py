@@ -21,8 +21,6 @@ _FROM_PILLOW = (
     "pil_sample_rgb.jpg",
     "hopper.Lab.tif",
     "tiff_adobe_deflate.tif",
-    "pil123p.png",  # these two are interlaced
-    "pil123rgba.png",
     "transparent.png",
     "rgb_trns.png",
 )

@@ -1,0 +1,121 @@
+"""The sequence header of an AV1 stream (AV1 specification, 5.5): size and colours."""
+
+from dataclasses import dataclass
+
+_SEQUENCE_HEADER = 1
+_UNSPECIFIED = 2
+_MAX_UNITS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """Width and height in pixels; primaries and transfer by ITU-T H.273."""
+
+    width: int
+    height: int
+    primaries: int = _UNSPECIFIED
+    transfer: int = _UNSPECIFIED
+
+
+def sequence_of(data: bytes) -> Sequence | None:
+    """By the first sequence header in the stream; None if there is none that can be read."""
+    at = 0
+    for _ in range(_MAX_UNITS):
+        if at + 1 >= len(data):
+            return None
+        head = data[at]
+        at += 1 + (head >> 2 & 1)
+        size, at = _leb128(data, at) if head & 2 else (len(data) - at, at)
+        if head >> 3 & 15 == _SEQUENCE_HEADER:
+            return _read(_Bits(data[at : at + size]))
+        at += size
+    return None
+
+
+def _leb128(data: bytes, at: int) -> tuple[int, int]:
+    value = 0
+    for n, byte in enumerate(data[at : at + 8]):
+        value |= (byte & 127) << 7 * n
+        if byte < 128:  # noqa: PLR2004 - the last of the number
+            return value, at + n + 1
+    return len(data), len(data)
+
+
+class _Bits:
+    """Bits from the highest on; zeros behind the end."""
+
+    def __init__(self, data: bytes) -> None:
+        self._value = int.from_bytes(data[:256], "big")
+        self._left = 8 * min(len(data), 256)
+
+    def take(self, number: int = 1) -> int:
+        self._left -= number
+        shifted = self._value >> self._left if self._left >= 0 else self._value << -self._left
+        return shifted & ((1 << number) - 1)
+
+    def variable(self) -> int:
+        """Unsigned, of variable length (4.10.3)."""
+        zeros = 0
+        while zeros < 32 and not self.take():  # noqa: PLR2004 - bits of the longest
+            zeros += 1
+        return (1 << zeros) - 1 + self.take(zeros)
+
+
+def _read(bits: _Bits) -> Sequence:
+    profile, _, reduced = bits.take(3), bits.take(), bits.take()
+    if reduced:
+        bits.take(5)
+    else:
+        _skip_operating_points(bits)
+    of_width, of_height = bits.take(4) + 1, bits.take(4) + 1
+    width, height = bits.take(of_width) + 1, bits.take(of_height) + 1
+    if not reduced and bits.take():
+        bits.take(7)
+    bits.take(3)
+    if not reduced:
+        _skip_tools(bits)
+    bits.take(3)
+    primaries, transfer = _colours(bits, profile)
+    return Sequence(width, height, primaries, transfer)
+
+
+def _skip_operating_points(bits: _Bits) -> None:
+    delay_bits = 0
+    timed = bits.take()
+    if timed:
+        bits.take(64)
+        if bits.take():
+            bits.variable()
+        if bits.take():
+            delay_bits = bits.take(5) + 1
+            bits.take(42)
+    delayed = bits.take()
+    for _ in range(bits.take(5) + 1):
+        bits.take(12)
+        if bits.take(5) > 7:  # noqa: PLR2004 - levels that have tiers
+            bits.take()
+        if delay_bits and bits.take():
+            bits.take(2 * delay_bits + 1)
+        if delayed and bits.take():
+            bits.take(4)
+
+
+def _skip_tools(bits: _Bits) -> None:
+    bits.take(4)
+    ordered = bits.take()
+    if ordered:
+        bits.take(2)
+    screen = 2 if bits.take() else bits.take()
+    if screen and not bits.take():
+        bits.take()
+    if ordered:
+        bits.take(3)
+
+
+def _colours(bits: _Bits, profile: int) -> tuple[int, int]:
+    deep = bits.take()
+    if profile == 2 and deep:  # noqa: PLR2004 - the professional profile
+        bits.take()
+    if profile != 1:
+        bits.take()
+    return (bits.take(8), bits.take(8)) if bits.take() else (_UNSPECIFIED, _UNSPECIFIED)

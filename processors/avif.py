@@ -1,0 +1,258 @@
+"""AVIF by its items: the header, and a file that is safe to hand to libavif.
+
+What reaches the decoder is one still picture: the primary item (of a sequence the first frame), its
+tiles and its alpha plane, with the properties that decoding needs. EXIF, XMP and profile are read
+here, crop and turn are done here: OpenCV looks for all of it in the first 500 bytes, libavif
+refuses a whole picture for its EXIF, and Pillow shows what the author cut off.
+"""
+
+import struct
+from dataclasses import dataclass, field, replace
+
+from processors.av1 import Sequence, sequence_of
+from processors.avif_track import first_frame
+from processors.bmff import duration_ms
+from processors.coded_colours import profile_of_codes
+from processors.errors import Undecodable, UnsupportedFormat
+from processors.exif import read_exif
+from processors.formats import AVIF
+from processors.header import Header, check_limits, check_tiles
+from processors.heif_items import Item, Items, Property, placement_of, read_items
+from processors.settings import Limits
+
+_CODED, _GRID = b"av01", b"grid"
+_PLACING = {b"clap", b"irot", b"imir"}
+# Which of them a decoder heeds; the rest says what screens and printers may like to know.
+_DECODED = {b"ispe", b"pixi", b"av1C", b"auxC", b"colr", b"a1op", b"lsel", b"a1lx"}
+_PROFILES = {b"prof", b"rICC"}
+_8_BITS, _10_BITS, _12_BITS = 8, 10, 12
+
+
+@dataclass(frozen=True, slots=True)
+class _Coding:
+    """What av1C and the stream say of an item."""
+
+    depth: int
+    mono: bool
+    sequence: Sequence | None
+
+
+def read_avif(data: bytes, limits: Limits) -> Header:
+    """The header of an AVIF.
+
+    Raises Truncated, Undecodable, UnsupportedFormat (whose value names the feature), SideTooLong,
+    TooManyPixels.
+    """
+    items, frames = read_items(data), 1
+    if data[8:12] == b"avis" or items is None:
+        moving = first_frame(data)
+        if moving is not None:
+            blocks = _blocks(items) if items else (b"", 0)
+            return _header(*moving, blocks, data, limits)
+    if items is None:
+        raise Undecodable("an AVIF without a picture")
+    return _header(items, frames, _blocks(items), data, limits)
+
+
+def _header(
+    items: Items, frames: int, blocks: tuple[bytes, int], data: bytes, limits: Limits
+) -> Header:
+    item = items.items[items.primary]
+    width, height = _size(item)
+    check_limits(width, height, 1, limits)
+    tiles = items.tiles_of(items.primary)
+    coding = _coding(items, tiles[0])
+    _check_tiles(items, tiles, limits)
+    place = placement_of(item, width, height)
+    exif, metadata = blocks
+    icc, embedded = _colours([item, items.items[tiles[0]]], coding)
+    clean, has_alpha = _clean_file(items, tiles)
+    return Header(
+        format=AVIF,
+        width=width,
+        height=height,
+        frames=frames,
+        orientation=place.orientation,
+        has_alpha=has_alpha,
+        space="grey" if coding.mono else "rgb",
+        icc=icc,
+        data=clean,
+        bit_depth=coding.depth,
+        duration_ms=duration_ms(data) if frames > 1 else None,
+        metadata_bytes=metadata + embedded,
+        exif=read_exif(exif),
+        # OpenCV gives a lone luma as it is, 16 to 235 at times; of more than 8 bits it does not say
+        # how many.
+        reader="pillow" if coding.mono or coding.depth > _8_BITS else "opencv",
+        crop=(place.left, place.top, place.width, place.height),
+        gain_map=items.gain_map(),
+    )
+
+
+def _blocks(items: Items) -> tuple[bytes, int]:
+    """EXIF, and bytes of EXIF and XMP together."""
+    described = [item for item in items.items.values() if item.kind in {b"Exif", b"mime"}]
+    return items.exif(), sum(length for item in described for _, length in item.extents)
+
+
+def _size(item: Item) -> tuple[int, int]:
+    if item.kind not in {_CODED, _GRID}:
+        name = f"AVIF image of kind {item.kind.decode('ascii', 'replace')}"
+        raise UnsupportedFormat(f"an {name} is not taken", value=name)
+    if item.size is None:
+        raise Undecodable("an AVIF image without a size")
+    return item.size
+
+
+def _coding(items: Items, number: int) -> _Coding:
+    item = items.items.get(number)
+    configuration = item.first(b"av1C") if item else None
+    if configuration is None or len(configuration) < 4:  # noqa: PLR2004 - its fixed part
+        raise Undecodable("an AV1 image without a configuration")
+    flags = configuration[2]
+    depth = (_12_BITS if flags & 0x20 else _10_BITS) if flags & 0x40 else _8_BITS
+    sequence = sequence_of(items.payload(number)) or sequence_of(configuration[4:])
+    return _Coding(depth, mono=bool(flags & 0x10), sequence=sequence)
+
+
+def _check_tiles(items: Items, tiles: list[int], limits: Limits) -> None:
+    """Raises TooManyPixels for streams that are larger than their items say, or too many."""
+    sizes = {number: _coding(items, number).sequence for number in set(tiles)}
+    found = sum(each.width * each.height for number in tiles if (each := sizes[number]))
+    check_tiles(found, limits)
+
+
+def _colours(holders: list[Item], coding: _Coding) -> tuple[bytes | None, int]:
+    """The profile, or one of the numbers of `nclx` or of the stream; and how long it is."""
+    found = [each.content for item in holders for each in item.properties if each.kind == b"colr"]
+    for each in found:
+        if each[:4] in _PROFILES:
+            return each[4:], len(each)
+    for each in found:
+        if each[:4] == b"nclx" and len(each) >= 8:  # noqa: PLR2004 - two numbers
+            return profile_of_codes(*struct.unpack_from(">HH", each, 4)), 0
+    stream = coding.sequence
+    return (profile_of_codes(stream.primaries, stream.transfer) if stream else None), 0
+
+
+def _clean_file(items: Items, tiles: list[int]) -> tuple[bytes, bool]:
+    """The picture alone, and whether it has an alpha plane."""
+    file = _File(items)
+    primary = file.add(items.primary)
+    if tiles != [items.primary]:
+        file.refer(b"dimg", primary, [file.add(each) for each in tiles])
+    alpha = items.alpha_of(items.primary)
+    if alpha is not None:
+        file.add_alpha(items.primary, alpha)
+    else:
+        for each in dict.fromkeys(tiles):
+            if (alpha := items.alpha_of(each)) is not None:
+                file.add_alpha(each, alpha)
+    return file.written(), alpha is not None
+
+
+@dataclass(slots=True)
+class _File:
+    """A HEIF file that is being made of some items of another."""
+
+    source: Items
+    numbers: dict[int, int] = field(default_factory=dict)
+    items: list[Item] = field(default_factory=list)
+    references: list[tuple[bytes, int, list[int]]] = field(default_factory=list)
+
+    def add(self, number: int, more: tuple[Property, ...] = ()) -> int:
+        """Take an item over; its number here. Raises Undecodable, UnsupportedFormat."""
+        if number not in self.numbers:
+            item = self.source.items.get(number)
+            if item is None:
+                raise Undecodable("a reference to an item that is not there")
+            kept = [*more, *_kept(item)]
+            self.items.append(replace(item, properties=kept))
+            self.numbers[number] = len(self.items)
+        return self.numbers[number]
+
+    def add_alpha(self, of: int, alpha: int) -> None:
+        """Take an alpha plane over, with what it is made of."""
+        size = self.source.items[of].first(b"ispe")
+        item = self.source.items[alpha]
+        # Early encoders left it without a size of its own.
+        sized = item.first(b"ispe") is not None or size is None
+        here = self.add(alpha, () if sized else (Property(b"ispe", size or b""),))
+        self.refer(b"auxl", here, [self.numbers[of]])
+        tiles = self.source.targets(b"dimg", alpha)
+        if tiles:
+            self.refer(b"dimg", here, [self.add(each) for each in tiles])
+        if alpha in self.source.targets(b"prem", of):
+            self.refer(b"prem", self.numbers[of], [here])
+
+    def refer(self, kind: bytes, source: int, targets: list[int]) -> None:
+        """Let an item refer to others, by their numbers here."""
+        self.references.append((kind, source, targets))
+
+    def written(self) -> bytes:
+        """The whole file; what is read before anything else comes first."""
+        payloads = [self.source.payload(number) for number in self.numbers]
+        head = _box(b"ftyp", b"avif", bytes(4), b"avifmif1miaf")
+        # Places are of a fixed size, so that a first try tells where the pixels start.
+        start = len(head) + len(self._meta([0] * len(payloads), payloads)) + 8
+        places, at = [], start
+        for each in payloads:
+            places.append(at)
+            at += len(each)
+        return b"".join((head, self._meta(places, payloads), _box(b"mdat", *payloads)))
+
+    def _meta(self, places: list[int], payloads: list[bytes]) -> bytes:
+        located = b"".join(
+            struct.pack(">IHHHII", n, 0, 0, 1, place, len(payload))
+            for n, (place, payload) in enumerate(zip(places, payloads, strict=True), 1)
+        )
+        kinds = [
+            _full(b"infe", 3, struct.pack(">IH4s", n, 0, item.kind), b"\0")
+            for n, item in enumerate(self.items, 1)
+        ]
+        links = [
+            _box(kind, struct.pack(f">IH{len(targets)}I", source, len(targets), *targets))
+            for kind, source, targets in self.references
+        ]
+        pool: dict[tuple[bytes, bytes], int] = {}
+        owned = b"".join(self._owned(n, item, pool) for n, item in enumerate(self.items, 1))
+        held = [_box(kind, content) for kind, content in pool]
+        number = struct.pack(">I", len(self.items))
+        return _full(
+            b"meta",
+            0,
+            _full(b"hdlr", 0, bytes(4), b"pict", bytes(13)),
+            _full(b"pitm", 1, struct.pack(">I", 1)),
+            _full(b"iloc", 2, b"\x44\0", number, located),
+            _full(b"iinf", 1, number, *kinds),
+            _full(b"iref", 1, *links) if links else b"",
+            _box(b"iprp", _box(b"ipco", *held), _full(b"ipma", 1, number, owned, flags=1)),
+        )
+
+    def _owned(self, number: int, item: Item, pool: dict[tuple[bytes, bytes], int]) -> bytes:
+        indices = [
+            pool.setdefault((each.kind, each.content), len(pool) + 1) | each.essential << 15
+            for each in item.properties
+        ]
+        return struct.pack(f">IB{len(indices)}H", number, len(indices), *indices)
+
+
+def _kept(item: Item) -> list[Property]:
+    """What decoding needs; raises UnsupportedFormat for what a reader must know and ours can't."""
+    for each in item.properties:
+        if each.essential and each.kind not in _DECODED | _PLACING:
+            name = f"AVIF property {each.kind.decode('ascii', 'replace')}"
+            raise UnsupportedFormat(f"an {name} is not taken", value=name)
+    return [
+        each
+        for each in item.properties
+        if each.kind in _DECODED and not (each.kind == b"colr" and each.content[:4] in _PROFILES)
+    ]
+
+
+def _box(kind: bytes, *parts: bytes) -> bytes:
+    return b"".join((struct.pack(">I4s", 8 + sum(map(len, parts)), kind), *parts))
+
+
+def _full(kind: bytes, version: int, *parts: bytes, flags: int = 0) -> bytes:
+    return _box(kind, struct.pack(">I", version << 24 | flags), *parts)

@@ -1,0 +1,107 @@
+"""What libde265 noticed while libheif decoded by it: libheif itself does not ask.
+
+A slice that is shorter than its blocks decodes to an image whose rest is black, without an error.
+libheif is given a copy of its own table of libde265's functions under another name; in it the
+function that frees a decoder first takes what the decoder has to say.
+"""
+
+import ctypes
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+NAME = b"libde265 and its warnings"
+"""What libheif knows the table by."""
+
+_VERSION, _HEVC, _NAMED = 5, 1, b"libde265"
+_MOST = 20  # libde265 keeps no more
+# Slices that end early, blocks beyond the image, headers that are none: pixels were made up.
+_LOSSES = frozenset({1002, 1004, 1007})
+
+
+class _Plugin(ctypes.Structure):
+    """`heif_decoder_plugin` of version 5; pointers as numbers."""
+
+    _fields_ = (
+        ("version", ctypes.c_int),
+        *((name, ctypes.c_void_p) for name in ("get_name", "init", "deinit", "supports", "create")),
+        ("free", ctypes.c_void_p),
+        *((name, ctypes.c_void_p) for name in ("push", "decode", "set_strict")),
+        ("id_name", ctypes.c_char_p),
+        ("decode_next", ctypes.c_void_p),
+        ("least_libheif", ctypes.c_uint32),
+        *((name, ctypes.c_void_p) for name in ("supports_2", "create_2", "push_2", "flush")),
+        ("decode_next_2", ctypes.c_void_p),
+    )
+
+
+class _Error(ctypes.Structure):
+    """`heif_error`."""
+
+    _fields_ = (
+        ("code", ctypes.c_int),
+        ("subcode", ctypes.c_int),
+        ("message", ctypes.c_char_p),
+    )
+
+
+_FREE = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+
+
+class Warnings:
+    """The warnings of all decoders since they were last taken."""
+
+    def __init__(self) -> None:
+        self._codes: set[int] = set()
+        # What libheif holds a pointer to.
+        self._kept: list[Any] = []
+
+    def install(self, package: Path) -> bool:
+        """Give libheif the table; `package` is the folder of pillow-heif.
+
+        False where its libraries are not the ones that this was written for.
+        """
+        folder = package.parent / "pillow_heif.libs"
+        names = [next(folder.glob(f"{name}-*.so*"), None) for name in ("libheif", "libde265")]
+        if None in names:
+            return False
+        heif, de265 = (ctypes.CDLL(str(each)) for each in names)
+        plugin = _plugin_of(heif)
+        if plugin is None:
+            return False
+        table = _Plugin.from_buffer_copy(plugin)
+        free = _FREE(self._listener(de265, _FREE(plugin.free)))
+        table.id_name, table.free = NAME, ctypes.cast(free, ctypes.c_void_p).value
+        self._kept += [table, free, plugin]
+        heif.heif_register_decoder_plugin.restype = _Error
+        return bool(heif.heif_register_decoder_plugin(ctypes.byref(table)).code == 0)
+
+    def take(self) -> bool:
+        """Whether pixels were made up since the last time."""
+        lost, self._codes = bool(self._codes & _LOSSES), set()
+        return lost
+
+    def _listener(
+        self, de265: ctypes.CDLL, free: Callable[[int], None]
+    ) -> Callable[[int | None], None]:
+        de265.de265_get_warning.argtypes = (ctypes.c_void_p,)
+
+        def free_and_tell(decoder: int | None) -> None:
+            if decoder:
+                # The first field of libheif's own decoder is libde265's.
+                context = ctypes.c_void_p.from_address(decoder).value
+                for _ in range(_MOST):
+                    if not (code := de265.de265_get_warning(context)):
+                        break
+                    self._codes.add(code)
+                free(decoder)
+
+        return free_and_tell
+
+
+def _plugin_of(heif: ctypes.CDLL) -> _Plugin | None:
+    found = (ctypes.c_void_p * 1)()
+    if heif.heif_get_decoder_descriptors(_HEVC, found, 1) != 1 or not found[0]:
+        return None
+    plugin = _Plugin.from_address(found[0])
+    return plugin if plugin.version == _VERSION and plugin.id_name == _NAMED else None

@@ -1,0 +1,98 @@
+"""HEIC: slices that end early, sizes before any crop, colours by numbers, gain maps."""
+
+import io
+import struct
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from PIL import Image
+from pillow_heif import from_pillow
+
+from processors.codec import decode
+from processors.errors import TooManyPixels, Truncated
+from processors.formats import HEIC
+from processors.header_readers import read_header
+from processors.job import Processed
+from processors.preset import ARCHIVE, Preset
+from processors.settings import Limits
+from tests.made.heif import Box, Part, clap, full, heif, ispe, nclx, taken_apart
+from tests.made.jpeg import textured
+
+Process = Callable[[bytes, Preset], Processed]
+
+
+def coded(image: Image.Image) -> tuple[bytes, list[Box]]:
+    """The stream of a HEIC by x265, in one thread, and its properties."""
+    out = io.BytesIO()
+    alone = {"x265:pools": "none", "x265:frame-threads": "1"}
+    from_pillow(image).save(out, quality=90, chroma=444, enc_params=alone)
+    return taken_apart(out.getvalue())
+
+
+STREAM, BOXES = coded(Image.fromarray(textured(128, 128)))
+OWN = [each for each in BOXES if each[4:8] in {b"ispe", b"hvcC", b"pixi"}]
+
+
+def cut(keep: float) -> bytes:
+    """The last unit of the stream keeps that part of its bytes; every length says so."""
+    units, at = [], 0
+    while at < len(STREAM):
+        size = int.from_bytes(STREAM[at : at + 4], "big")
+        units.append(STREAM[at + 4 : at + 4 + size])
+        at += 4 + size
+    units[-1] = units[-1][: int(len(units[-1]) * keep)]
+    return b"".join(struct.pack(">I", len(each)) + each for each in units)
+
+
+def heic(stream: bytes = STREAM, *more: Box) -> bytes:
+    return heif({1: Part(b"hvc1", stream, [*OWN, *more])}, brand=b"heic")
+
+
+@pytest.mark.parametrize("keep", [0.02, 0.3, 0.5, 0.9, 0.99])
+def test_a_slice_that_ends_early_is_truncated(sandboxed: Process, keep: float) -> None:
+    with pytest.raises(Truncated):
+        sandboxed(heic(cut(keep)), ARCHIVE)
+
+
+def test_a_whole_one_is_sound(sandboxed: Process) -> None:
+    """And is so behind one that was not."""
+    with pytest.raises(Truncated):
+        sandboxed(heic(cut(0.5)), ARCHIVE)
+    assert not sandboxed(heic(), ARCHIVE).facts.details.damaged
+
+
+def test_a_crop_hides_no_pixels_from_the_limit() -> None:
+    data = heic(STREAM, clap((0, 0, 16, 16), 128, 128))
+    assert read_header(data, HEIC, Limits()).displayed == (16, 16)
+    with pytest.raises(TooManyPixels):
+        read_header(data, HEIC, Limits(max_pixels=10_000))
+
+
+def test_tiles_count_as_often_as_they_are_named() -> None:
+    side = 28 * 128
+    grid = struct.pack(">BBBBHH", 0, 0, 27, 27, 64, 64)
+    parts = {
+        1: Part(b"grid", grid, [ispe(64, 64)], within_meta=True),
+        2: Part(b"hvc1", STREAM, OWN),
+    }
+    data = heif(parts, brand=b"heic", references=[(b"dimg", 1, [2] * 784)])
+    with pytest.raises(TooManyPixels) as refused:
+        read_header(data, HEIC, Limits(max_pixels=1_000_000))
+    assert refused.value.value == side * side
+
+
+def test_colours_by_numbers() -> None:
+    stream, boxes = coded(Image.new("RGB", (64, 64), (180, 120, 60)))
+    own = [each for each in boxes if each[4:8] in {b"ispe", b"hvcC", b"pixi"}]
+    numbers = nclx(12, 13, 6, full_range=True)
+    data = heif({1: Part(b"hvc1", stream, [*own, numbers])}, brand=b"heic")
+    found = decode(read_header(data, HEIC, Limits())).pixels[32, 32, ::-1].astype(int)
+    assert np.abs(found - (190, 117, 45)).max() < 6
+
+
+def test_an_iphone_s_gain_map_is_named() -> None:
+    apple = full(b"auxC", 0, 0, b"urn:com:apple:photo:2020:aux:hdrgainmap\0")
+    parts = {1: Part(b"hvc1", STREAM, OWN), 2: Part(b"hvc1", STREAM, [*OWN, apple])}
+    data = heif(parts, brand=b"heic", references=[(b"auxl", 2, (1,))])
+    assert read_header(data, HEIC, Limits()).gain_map == "apple"
