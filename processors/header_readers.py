@@ -65,8 +65,6 @@ def _read_bmp(data: bytes, limits: Limits) -> Header:
         return _header(BMP, data, image, limits)
 
 
-
-
 def _header(
     found: Format,
     data: bytes,

@@ -40,7 +40,7 @@ SCAN = place_of(PLAIN, 0xDA)
 Process = Callable[[bytes, Preset], Processed]
 
 
-def shown(png: bytes) -> NDArray[np.uint8]:
+def shown(png: bytes | bytearray) -> NDArray[np.uint8]:
     """RGB."""
     with Image.open(io.BytesIO(png)) as image:
         return np.asarray(image.convert("RGB"))

@@ -14,10 +14,10 @@ from processors.settings import Limits
 from tests.processors.servers import probing
 
 
-def with_marks(processed: Processed, warnings: bytes, limits: Limits) -> Processed:
+def with_marks(processed: Processed, warnings: bytes, limits: Limits, data: bytes) -> Processed:
     """In place of `judged`."""
     found = "marked" if probing._in_memory(probing.PLANTED) else "clean"
-    processed = judged(processed, warnings, limits)
+    processed = judged(processed, warnings, limits, data)
     details = replace(processed.facts.details, icc_name=found)
     return replace(processed, facts=replace(processed.facts, details=details))
 
