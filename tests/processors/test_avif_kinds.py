@@ -40,7 +40,8 @@ COLOURS = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]], np.
 def scene(width: int = WIDTH, height: int = HEIGHT) -> NDArray[np.uint8]:
     """Four quarters of four colours: no turn or mirror looks like another."""
     rows, columns = np.mgrid[:height, :width]
-    return COLOURS[2 * (2 * rows // height) + 2 * columns // width]
+    chosen: NDArray[np.uint8] = COLOURS[2 * (2 * rows // height) + 2 * columns // width]
+    return chosen
 
 
 STREAM, BOXES = av1(scene())
