@@ -30,7 +30,17 @@ Verdict = Literal["retry", "dead-letter", "erased", "crash"]
 
 ERASED = "image_erased"
 # A store that lies about create-only writes would double rows; the message is not to blame.
-CRASHES = frozenset({"store_untrustworthy"})
+# Nor is it where the store is another one than this process takes it for.
+CRASHES = frozenset(
+    {
+        "store_untrustworthy",
+        "store_misused",
+        "store_missing",
+        "store_contradicted",
+        "store_undecided",
+        "store_too_new",
+    }
+)
 
 
 def verdict(code: str, *, retry: bool) -> Verdict:

@@ -40,7 +40,7 @@ class SealerLoop:
         self._lake = await Lake.open(settings)
         self._passed_at = time.monotonic()
         self._loop = asyncio.create_task(self._run())
-        self._sweeper = Sweeper.of(self._lake.store, self._lake.clock, settings)
+        self._sweeper = Sweeper(self._lake.store, self._lake.clock)
         self._sweeps = asyncio.create_task(self._sweep())
 
     async def check_health(self) -> None:

@@ -117,7 +117,7 @@ class Audit:
     async def run(self, start: datetime | None = None, end: datetime | None = None) -> AuditReport:
         """Homes in [start, end), by default all; raises StoreUnavailable or StoreFull."""
         await self._clock.fresh()
-        scope = Scope.of(self._settings, self._clock.now(), start, end)
+        scope = Scope.of(self._settings, self._clock.settings, self._clock.now(), start, end)
         report = AuditReport(scope, full=self._full)
         with tempfile.TemporaryDirectory(prefix="pixlake-audit-") as scratch:
             folder = Path(scratch)

@@ -21,6 +21,7 @@ from lake.errors import (
     Mismatch,
     StoreDenied,
     StoreFull,
+    StoreMissing,
     StoreReadOnly,
     StoreUnavailable,
 )
@@ -42,16 +43,25 @@ _READ_ONLY = ("os error 30)", "[Errno 30]")
 Backend = LocalStore | MemoryStore | S3Store
 
 
-def open_backend(settings: LakeSettings) -> tuple[Backend, LocalWriter | None]:
+def open_backend(
+    settings: LakeSettings, *, make: bool = True
+) -> tuple[Backend, LocalWriter | None]:
     """The store that `settings.location` names, and who writes it if it is a folder.
 
-    Raises ValueError for another scheme.
+    A folder that is not there is made, if `make`. Raises StoreMissing, ValueError for another
+    scheme.
     """
     url = urlsplit(settings.location)
     if url.scheme == "memory":
         return MemoryStore(), None
     if url.scheme == "file":
         root = Path(unquote(url.path))
+        if not make and not root.is_dir():
+            raise StoreMissing(
+                f"there is no lake at {root}: no such folder. --home, PIXLAKE_HOME or "
+                "PIXLAKE_STORE_URL says where it is",
+                value=str(root),
+            )
         # Without clean-up an emptied journal folder would be listed for ever.
         folder = LocalStore(root, mkdir=True, automatic_cleanup=True)
         return folder, LocalWriter(root, durable=settings.store_fsync)

@@ -54,7 +54,7 @@ async def build(
     Also StoreUnavailable, StoreFull.
     """
     await lake.clock.fresh()
-    scope = Scope.of(settings, lake.clock.now())
+    scope = Scope.of(settings, lake.clock.settings, lake.clock.now())
     report = BesideReport()
     await clear(lake.store)
     with tempfile.TemporaryDirectory(prefix="pixlake-rebuild-") as scratch:

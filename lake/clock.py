@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from lake import layout
 from lake.errors import StoreUnavailable
 from lake.object_store import ObjectStore
+from lake.store_settings import StoreSettings, read_store_settings
 
 # Monotonic clocks of servers drift by some 50 ppm: 15 ms in five minutes.
 _FRESH = 300.0
@@ -20,10 +21,12 @@ _STALE = 3600.0
 
 
 class StoreClock:
-    """`now()` by the store; `await fresh()` before it is relied on."""
+    """`now()` by the store, with its settings; `await fresh()` before either is relied on."""
 
-    def __init__(self, store: ObjectStore) -> None:
+    def __init__(self, store: ObjectStore, settings: StoreSettings) -> None:
         self._store = store
+        self.settings = settings
+        """of the store, read again with the time"""
         self._read_at = -_STALE * 2
         self._reading = datetime(1970, 1, 1, tzinfo=UTC)
         self._lock = asyncio.Lock()
@@ -32,8 +35,12 @@ class StoreClock:
         """The store's time, UTC."""
         return self._reading + timedelta(seconds=time.monotonic() - self._read_at)
 
+    def has_expired(self, home: datetime) -> bool:
+        """Whether images of this home are hidden from everybody."""
+        return self.settings.expires(home) <= self.now()
+
     async def fresh(self) -> None:
-        """Read the store's clock if the last reading is old.
+        """Read the store's clock and settings if the last reading is old.
 
         Raises StoreUnavailable when there is no reading that can be relied on.
         """
@@ -55,6 +62,9 @@ class StoreClock:
         key = f"{layout.PROBE}/clock-{uuid.uuid4().hex}"
         await self._store.put(key, b"")
         read_at = time.monotonic()
-        self._reading = (await self._store.head(key)).modified
-        self._read_at = read_at
+        reading = (await self._store.head(key)).modified
+        found = await read_store_settings(self._store)
+        # Whoever took the object away did not mean another retention.
+        self.settings = found[0] if found else self.settings
+        self._reading, self._read_at = reading, read_at
         await self._store.delete(key)

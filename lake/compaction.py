@@ -94,14 +94,12 @@ class Compactor:
         store: ObjectStore,
         clock: StoreClock,
         *,
-        closed_after: timedelta,
-        retention: timedelta,
+        grace: timedelta,
         table: Table = IMAGE_TABLE,
     ) -> None:
         self._store = store
         self._clock = clock
-        self._closed_after = max(closed_after, _SETTLED)
-        self._retention = retention
+        self._grace = grace
         self._table = table
         self.closing = Closing(store, clock, table.folders)
         """who decides which side of the watermark readers read"""
@@ -155,7 +153,8 @@ class Compactor:
 
     def closed(self) -> datetime:
         """Start of the first hour that is not closed yet."""
-        return layout.hour_of(self._clock.now() - self._closed_after)
+        closed_after = max(self._clock.settings.window + self._grace, _SETTLED)
+        return layout.hour_of(self._clock.now() - closed_after)
 
     async def _try(self, start: datetime, report: CompactionReport) -> bool:
         report.hours += 1
@@ -177,7 +176,7 @@ class Compactor:
         copy that would have to follow. `begin`: also where nothing is compacted yet.
         """
         for _ in range(_TRIES):
-            if start + self._retention <= self._clock.now():
+            if self._clock.has_expired(start + layout.HOUR):
                 return  # it is on its way out, file by file
             try:
                 if not await self._hour(start, report, begin=begin):

@@ -18,6 +18,11 @@ LakeError
       · AttemptTooOld          attempt_too_old        limit: seconds
       · LakeHeld               lake_held              rows wait while a new lake takes over
   x StoreUntrustworthy       store_untrustworthy    the start-up probe caught it lying
+  x StoreMisused             nothing is read or written
+      · StoreMissing           store_missing          nothing there is a store
+      · StoreContradicted      store_contradicted     limit: the store's setting, value: ours
+      · StoreUndecided         store_undecided        an older store, whose retention nobody said
+      · StoreTooNew            store_too_new          made by a later Pixlake
   x UnreadableObject         unreadable_object      an object of ours that does not parse
 
 Inside the lake only (never shown to a door): AlreadyExists, Mismatch, KeyMissing.
@@ -164,6 +169,36 @@ class StoreUntrustworthy(LakeError):
     """The store does not keep the promises that the commit protocol stands on."""
 
     code = "store_untrustworthy"
+
+
+class StoreMisused(LakeError):
+    """The store is not what the caller takes it for; nothing was read or written."""
+
+    code = "store_misused"
+
+
+class StoreMissing(StoreMisused):
+    """There is no store where the settings say that it is."""
+
+    code = "store_missing"
+
+
+class StoreContradicted(StoreMisused):
+    """A setting of this process is not that of the store."""
+
+    code = "store_contradicted"
+
+
+class StoreUndecided(StoreMisused):
+    """A store of an earlier Pixlake, whose retention must be said by a person."""
+
+    code = "store_undecided"
+
+
+class StoreTooNew(StoreMisused):
+    """The store was made by a later Pixlake."""
+
+    code = "store_too_new"
 
 
 class UnreadableObject(LakeError):

@@ -1,18 +1,20 @@
 """The lake, opened: the store and everything built on it, wired once per process."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from lake.clock import StoreClock
 from lake.compaction import Compactor
 from lake.erasure import Eraser
 from lake.journal import Journal
 from lake.object_store import ObjectStore
+from lake.opening import open_store
 from lake.presets import PresetFiles
-from lake.probe import probe, trial_write
+from lake.probe import trial_write
 from lake.reader import Page, Reader
 from lake.records import Commit, Committer
 from lake.rejections import Rejections
+from lake.schema import ImageRecord
 from lake.sealer import PassReport, Sealer
 from lake.settings import LakeSettings
 from lake.tables import IMAGE_TABLE, REJECTION_TABLE, Table
@@ -43,56 +45,47 @@ class Lake:
     upkeep: Upkeep
 
     @classmethod
-    async def open(cls, settings: LakeSettings) -> "Lake":
-        """Probe the store and wire the rest.
+    async def open(cls, settings: LakeSettings, *, make: bool = True, prove: bool = True) -> "Lake":
+        """Open the store, and wire the rest; see `open_store`.
 
-        Raises StoreUntrustworthy, StoreUnavailable, or ValueError for a bad store URL.
+        Raises StoreMisused where it is another store than the settings say, StoreUntrustworthy,
+        StoreUnavailable, or ValueError for a bad store URL.
         """
-        store = ObjectStore.open(settings)
-        await probe(store)
-        clock = StoreClock(store)
+        store, kept = await open_store(settings, make=make, prove=prove)
+        clock = StoreClock(store, kept)
         await clock.fresh()
         return cls.wire(store, clock, settings)
 
     @classmethod
     def wire(cls, store: ObjectStore, clock: StoreClock, settings: LakeSettings) -> "Lake":
         """The parts on a store that was probed."""
-        window = timedelta(seconds=settings.window_seconds)
         grace = timedelta(seconds=settings.grace_seconds)
-        retention = timedelta(days=settings.retention_days)
         journal = Journal(store)
         refused = Journal(store, REJECTION_TABLE)
         eraser = Eraser(store, journal, clock)
 
         def keeper(table: Table) -> Keeper:
-            compactor = Compactor(
-                store, clock, closed_after=window + grace, retention=retention, table=table
-            )
-            sealer = Sealer(
-                store,
-                clock,
-                eraser,
-                compactor,
-                window=window,
-                grace=grace,
-                retention=retention,
-                table=table,
-            )
+            compactor = Compactor(store, clock, grace=grace, table=table)
+            sealer = Sealer(store, clock, eraser, compactor, grace=grace, table=table)
             return Keeper(sealer, compactor)
 
         images = keeper(IMAGE_TABLE)
         return cls(
             store=store,
             clock=clock,
-            committer=Committer(store, journal, clock, window, retention),
-            reader=Reader(store, clock, retention),
+            committer=Committer(store, journal, clock),
+            reader=Reader(store, clock),
             sealer=images.sealer,
             eraser=eraser,
-            rejections=Rejections(store, (refused, journal), clock, window, retention),
+            rejections=Rejections(store, (refused, journal), clock),
             tries=Tries(store),
             presets=PresetFiles(store),
             upkeep=Upkeep(images, keeper(REJECTION_TABLE)),
         )
+
+    def expires(self, record: ImageRecord) -> datetime:
+        """When an image is hidden."""
+        return self.clock.settings.expires(record.home)
 
     async def healthy(self) -> None:
         """Return if the store takes writes now.

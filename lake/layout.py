@@ -15,6 +15,7 @@
     audit/unfinished/<tenant>/<image_id>.json     images that had no row when an audit looked
     audit-log/erasures/<day>/<image_id>-<attempt>.json
     presets/<name>/<version>.json
+    store.json                                    settings that decide about the store's data
     probe/<name>                                  start-up probe and clock, deleted at once
 
 A home is written as the start of its window in UTC, for instance `20261123T100400Z`: such names
@@ -31,6 +32,7 @@ REJECTION_RECORDS = "rejections/records"
 TRIES = "rejections/tries"
 PROBE = "probe"
 PRESETS = "presets"
+STORE = "store.json"
 UNFINISHED = "audit/unfinished"
 REBUILT = "lake/rebuilt"
 ERASURES = "audit-log/erasures"

@@ -44,13 +44,14 @@ class Difference:
 class Lifecycle:
     """The rules of the bucket that the settings name; raises NoLifecycle for other stores."""
 
-    def __init__(self, settings: LakeSettings) -> None:
+    def __init__(self, settings: LakeSettings, days: int) -> None:
+        """`days` is the longest retention that the store has or will have."""
         url = urlsplit(settings.location)
         if url.scheme != "s3":
             raise NoLifecycle(f"{url.scheme}: stores have no lifecycle rules; use `pixlake sweep`")
         self._bucket = url.netloc
         self._prefix = f"{path}/" if (path := url.path.strip("/")) else ""
-        self._days = settings.retention_days
+        self._days = days
         self._client = client(
             settings, connect_seconds=_CONNECT_SECONDS, read_seconds=_READ_SECONDS, retries=4
         )
@@ -124,8 +125,11 @@ class Lifecycle:
         prefix = _prefix_of(rule)
         ours = prefix.startswith(self._prefix) or self._prefix.startswith(prefix)
         expiration = rule.get("Expiration", {})
+        ends = "Date" in expiration or "Days" in expiration
+        # The store's settings have no age at which they may go.
+        settings = f"{self._prefix}{layout.STORE}".startswith(prefix) and ends
         early = "Date" in expiration or expiration.get("Days", self._days) < self._days
-        return rule.get("Status") == "Enabled" and ours and early
+        return rule.get("Status") == "Enabled" and ours and (early or settings)
 
     def _rule(self, name: str, folder: str, days: int) -> Rule:
         return {

@@ -78,9 +78,12 @@ class ObjectStore:
         self.writes = WriteHealth()
 
     @classmethod
-    def open(cls, settings: LakeSettings) -> "ObjectStore":
-        """The store that `settings.location` names; raises ValueError for another scheme."""
-        return cls(*open_backend(settings))
+    def open(cls, settings: LakeSettings, *, make: bool = True) -> "ObjectStore":
+        """The store that `settings.location` names; its folder is made, if `make`.
+
+        Raises StoreMissing, ValueError for another scheme.
+        """
+        return cls(*open_backend(settings, make=make))
 
     async def put(self, key: str, data: Buffer) -> str:
         """Store, overwriting; returns the ETag."""

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from lake import layout
 from lake.chain import chain_keys, read_rows
@@ -36,10 +36,9 @@ class Page:
 class Reader:
     """Reads committed images of a tenant; hides what is expired, to the second."""
 
-    def __init__(self, store: ObjectStore, clock: StoreClock, retention: timedelta) -> None:
+    def __init__(self, store: ObjectStore, clock: StoreClock) -> None:
         self._store = store
         self._clock = clock
-        self._retention = retention
 
     async def record(self, tenant: str, image_id: str) -> ImageRecord:
         """The record; raises ImageNotFound, ImageErased, ImageExpired, StoreUnavailable."""
@@ -87,7 +86,7 @@ class Reader:
         return Page(found, None)
 
     def _expired(self, home: datetime) -> bool:
-        return home + self._retention <= self._clock.now()
+        return self._clock.has_expired(home)
 
     async def _homes(self, newest: datetime | None) -> AsyncIterator[datetime]:
         """Homes that hold rows, newest first, not after `newest`, not expired."""

@@ -91,7 +91,7 @@ class Rebuilder:
         logged and counted.
         """
         await self._lake.clock.fresh()
-        scope = Scope.of(self._settings, self._lake.clock.now())
+        scope = Scope.of(self._settings, self._lake.clock.settings, self._lake.clock.now())
         report = RebuildReport()
         with tempfile.TemporaryDirectory(prefix="pixlake-rebuild-") as scratch:
             for table in TABLES:

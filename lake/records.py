@@ -33,12 +33,16 @@ from lake.fitting import mended, proven
 from lake.journal import Journal
 from lake.object_store import Buffer, ObjectStore
 from lake.schema import RECORD, ImageRecord, Named, RefusedName, Tombstone
+from lake.store_settings import StoreSettings
 
 # S3 refuses signatures older than 15 minutes; an attempt that stops PUTting after 10 can leave
 # nothing that lands an hour later.
 ATTEMPT_SECONDS = 600.0
 # Between logical expiry and takeover: more than two clocks may differ.
 EXPIRY_MARGIN = timedelta(minutes=2)
+# Writers wait from a sweeper's marker less this to EXPIRY_MARGIN behind it. Homes are told by
+# clocks that may be seconds apart: the marker lies well inside that time.
+MARKER_AGE = timedelta(seconds=30)
 
 Objects = Mapping[str, Buffer | asyncio.Task[None]]
 """An attempt's objects by key: the bytes of each, or its `put` that is under way."""
@@ -87,14 +91,10 @@ class Committer:
         store: ObjectStore,
         journal: Journal,
         clock: StoreClock,
-        window: timedelta,
-        retention: timedelta,
     ) -> None:
         self._store = store
         self._journal = journal
         self._clock = clock
-        self._window = window
-        self._retention = retention
 
     async def begin(self, tenant: str, image_id: str, source: str | None = None) -> Attempt:
         """A new attempt, its home fixed by the store's clock; raises StoreUnavailable.
@@ -102,7 +102,7 @@ class Committer:
         `source` is the `rejection_id` of the message that it is made from.
         """
         await self._clock.fresh()
-        home = layout.home_of(self._clock.now(), self._window)
+        home = layout.home_of(self._clock.now(), self._clock.settings.window)
         return Attempt(tenant, image_id, home, source)
 
     async def put(self, attempt: Attempt, key: str, data: Buffer) -> None:
@@ -186,7 +186,7 @@ class Committer:
         found = parse_record(key, data)
         if isinstance(found, ImageRecord) and found.attempt == attempt.id:
             return Commit("created", found)
-        left = found.home + self._retention - self._clock.now()
+        left = expiry_of(found, self._clock.settings) - self._clock.now()
         if left <= timedelta(0):
             return await self._take_over(mine, key, body, stored.etag, left + EXPIRY_MARGIN)
         if isinstance(found, Tombstone) and found.is_of(mine.sha256):
@@ -229,6 +229,13 @@ def _same(found: ImageRecord, mine: ImageRecord) -> bool:
 
 def _message(record: ImageRecord) -> tuple[object, ...]:
     return record.topic, record.partition, record.offset, record.sha256
+
+
+def expiry_of(found: Named, settings: StoreSettings) -> datetime:
+    """When what holds a name gives it up."""
+    expiry = settings.expires(found.home)
+    # A sweeper's marker is of an image that has long expired, and holds its name for a moment.
+    return max(expiry, found.erased_at - MARKER_AGE) if isinstance(found, Tombstone) else expiry
 
 
 def parse_record(key: str, data: bytes) -> Named:

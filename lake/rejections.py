@@ -22,7 +22,7 @@ from lake.errors import ImageExpiring, UnreadableObject
 from lake.fitting import misfits, proven
 from lake.journal import Journal
 from lake.object_store import ObjectStore
-from lake.records import EXPIRY_MARGIN, parse_record
+from lake.records import EXPIRY_MARGIN, expiry_of, parse_record
 from lake.schema import ImageRecord, Reason, RefusedName, Tombstone
 from lake.tables import REJECTION_TABLE, Rejected
 
@@ -80,15 +80,11 @@ class Rejections:
         store: ObjectStore,
         journals: tuple[Journal, Journal],
         clock: StoreClock,
-        window: timedelta,
-        retention: timedelta,
     ) -> None:
         """`journals`: that of rejections, and that of images."""
         self._store = store
         self._journal, self._images = journals
         self._clock = clock
-        self._window = window
-        self._retention = retention
 
     async def settle(self, refusal: Refusal) -> Settled:
         """Steps 1 to 3; durable when it returns: what this message is, once and for all.
@@ -113,7 +109,7 @@ class Rejections:
         mine = Rejected(
             rejection_id=refusal.rejection_id,
             tenant=refusal.tenant,
-            home=layout.home_of(now, self._window),
+            home=layout.home_of(now, self._clock.settings.window),
             rejected_at=now,
             topic=refusal.topic,
             topic_id=refusal.topic_id,
@@ -135,7 +131,7 @@ class Rejections:
         mine = RefusedName(
             image_id=image_id,
             tenant=refusal.tenant,
-            home=layout.home_of(self._clock.now(), self._window),
+            home=layout.home_of(self._clock.now(), self._clock.settings.window),
             refused={refusal.rejection_id: refusal.reason},
         )
 
@@ -154,7 +150,7 @@ class Rejections:
             found = parse_record(key, data)
         except UnreadableObject:
             return refusal.reason  # the audit names it; here it would hold up the partition
-        if not self._expired(found.home):
+        if not self._expired(expiry_of(found, self._clock.settings)):
             if isinstance(found, Tombstone):
                 # Of other bytes: the name is taken, and this message is refused.
                 return found if found.is_of(refusal.sha256) else refusal.reason
@@ -186,14 +182,14 @@ class Rejections:
             # A message that can't be refused would hold up its partition for good.
             await self._store.replace(key, body, stored.etag)
             return mine
-        if not self._expired(found.home):
+        if not self._expired(self._clock.settings.expires(found.home)):
             return found
         await self._store.replace(key, body, stored.etag)
         return mine
 
-    def _expired(self, home: datetime) -> bool:
+    def _expired(self, expiry: datetime) -> bool:
         """Whether that name is free; raises ImageExpiring until nobody's clock thinks otherwise."""
-        left = home + self._retention - self._clock.now()
+        left = expiry - self._clock.now()
         if left > timedelta(0):
             return False
         if (wait := left + EXPIRY_MARGIN) > timedelta(0):

@@ -10,7 +10,9 @@
 
 Any number may run beside writers, sealers and erasers. S3 deletes without conditions, and a name
 may be taken over once its image has expired, so a record is not just deleted: it first becomes
-(If-Match) a marker that no writer takes over for 90 seconds, then goes within ten.
+(If-Match) a marker that no writer takes over for 90 seconds, then goes within ten. Retention and
+margin are the store's, read again every five minutes: an image that lives when its retention is
+made longer is not deleted by who has not heard of it.
 """
 
 import asyncio
@@ -27,9 +29,8 @@ from lake.clock import StoreClock
 from lake.errors import KeyMissing, LakeError, Mismatch, UnreadableObject
 from lake.folders import ImageFolder, Stray, attempt_of, image_folders
 from lake.object_store import ObjectStore
-from lake.records import EXPIRY_MARGIN, parse_record
+from lake.records import MARKER_AGE, parse_record
 from lake.schema import ImageRecord, Named, Tombstone
-from lake.settings import LakeSettings
 from lake.stored import Stored
 
 log = logging.getLogger(__name__)
@@ -39,9 +40,6 @@ ORPHAN_AGE = timedelta(days=1)
 # A record is PUT within an attempt of its objects; later than this it is another attempt's, or a
 # tombstone's, and must be read.
 _SUSPICIOUS = timedelta(minutes=15)
-# Writers wait from a marker's home + retention to EXPIRY_MARGIN behind it. Homes are told by
-# clocks that may be seconds apart: the marker lies well inside that time.
-_MARKER_AGE = timedelta(seconds=30)
 _MARKER_HOLDS = 10.0
 _PROBE_AGE = timedelta(hours=1)
 _STAGING = re.compile(r".+#\d+")
@@ -66,23 +64,12 @@ class SweepReport:
 class Sweeper:
     """Deletes the expired and the orphaned of one store."""
 
-    def __init__(
-        self, store: ObjectStore, clock: StoreClock, *, retention: timedelta, margin: timedelta
-    ) -> None:
-        if margin <= EXPIRY_MARGIN:
-            raise ValueError("the sweeper's margin must be longer than that of a takeover")
+    def __init__(self, store: ObjectStore, clock: StoreClock, *, dry_run: bool = False) -> None:
+        """Retention and margin are the store's; a dry run counts, and deletes nothing."""
         self._store = store
         self._clock = clock
-        self._retention = retention
-        self._kept = retention + margin
+        self._dry_run = dry_run
         self._deleters = asyncio.Semaphore(_DELETERS)
-
-    @classmethod
-    def of(cls, store: ObjectStore, clock: StoreClock, settings: LakeSettings) -> "Sweeper":
-        """As the settings say."""
-        retention = timedelta(days=settings.retention_days)
-        margin = timedelta(seconds=settings.sweep_margin_seconds)
-        return cls(store, clock, retention=retention, margin=margin)
 
     async def sweep(self) -> SweepReport:
         """One walk over the whole store; raises StoreUnavailable when it can't be listed.
@@ -117,7 +104,7 @@ class Sweeper:
         """Whether there may be something to delete; no live image as writers leave it is read."""
         if folder.record is None:
             return any(self._is_old(stored) for stored in folder.objects)
-        if folder.record.modified + self._retention - _SUSPICIOUS <= self._clock.now():
+        if self._clock.has_expired(folder.record.modified - _SUSPICIOUS):
             return True
         attempts = {attempt_of(stored.key) for stored in folder.objects}
         return len(attempts) != 1 or any(
@@ -134,13 +121,13 @@ class Sweeper:
             try:
                 record = parse_record(folder.record_key, data)
             except UnreadableObject:
-                if stored.modified + self._kept > self._clock.now():
+                if not self._is_due(stored.modified):
                     raise
                 # No writer takes over what it can't read: here age alone is safe.
                 report.images += await self._delete([folder.record_key])
                 report.image_objects += await self._delete_old(folder.objects)
                 return
-            if record.home + self._kept <= self._clock.now():
+            if self._is_due(record.home):
                 await self._expire(folder, record, stored, report)
                 return
             if isinstance(record, ImageRecord):
@@ -155,28 +142,33 @@ class Sweeper:
         stored: Stored,
         report: SweepReport,
     ) -> None:
-        marker = Tombstone(
-            image_id=record.image_id,
-            tenant=record.tenant,
-            attempt=record.attempt,
-            home=self._clock.now() - self._retention - _MARKER_AGE,
-            erased_at=self._clock.now(),
-        )
-        marked_at = time.monotonic()
-        try:
-            await self._store.replace(
-                folder.record_key, marker.model_dump_json().encode(), stored.etag
-            )
-        except (Mismatch, KeyMissing):
-            return  # taken over, or another sweeper's
-        if time.monotonic() - marked_at > _MARKER_HOLDS:
-            return  # the marker expires as any record: the next sweep finds it
-        await self._store.delete(folder.record_key)
+        if not self._dry_run and not await self._unname(folder.record_key, record, stored):
+            return
         report.images += isinstance(record, ImageRecord)
         named = named_by(record) if isinstance(record, ImageRecord) else frozenset()
         # From the listing before the marker: a newer attempt's objects are not in it, or young.
         dead = [s for s in folder.objects if s.key in named or self._is_old(s)]
         report.image_objects += await self._delete([s.key for s in dead])
+
+    async def _unname(self, key: str, record: Named, stored: Stored) -> bool:
+        """Mark a record, then delete it; False if somebody else has it, or may have it soon."""
+        now = self._clock.now()
+        marker = Tombstone(
+            image_id=record.image_id,
+            tenant=record.tenant,
+            attempt=record.attempt,
+            home=now - timedelta(days=self._clock.settings.days(now)) - MARKER_AGE,
+            erased_at=now,
+        )
+        marked_at = time.monotonic()
+        try:
+            await self._store.replace(key, marker.model_dump_json().encode(), stored.etag)
+        except (Mismatch, KeyMissing):
+            return False  # taken over, or another sweeper's
+        if time.monotonic() - marked_at > _MARKER_HOLDS:
+            return False  # the marker expires as any record: the next sweep finds it
+        await self._store.delete(key)
+        return True
 
     async def _sweep_journal(self, of: layout.Folders, report: SweepReport) -> int:
         deleted = 0
@@ -187,7 +179,8 @@ class Sweeper:
                 report.failed += 1
                 log.warning("journal folder %s is not a home", name)
                 continue
-            if home + self._kept <= self._clock.now():
+            await self._clock.fresh()
+            if self._is_due(home):
                 objects = await self._store.objects(layout.journal_prefix(home, of))
                 deleted += await self._delete([stored.key for stored in objects])
         return deleted
@@ -196,13 +189,15 @@ class Sweeper:
         # A record is written once, or again when it has expired: its age is that of its home.
         for folder in (layout.REJECTION_RECORDS, layout.TRIES):
             async for stored in self._store.walk(folder):
-                if stored.modified + self._kept <= self._clock.now():
+                await self._clock.fresh()
+                if self._is_due(stored.modified):
                     report.rejections += await self._delete([stored.key])
 
     async def _sweep_lake(self, report: SweepReport) -> None:
         async for stored in self._store.walk("lake"):
             end = end_of_file(stored.key)
-            if end is not None and end + self._kept <= self._clock.now():
+            await self._clock.fresh()
+            if end is not None and self._is_due(end):
                 report.lake += await self._delete([stored.key])
 
     async def _sweep_leftovers(self, report: SweepReport) -> None:
@@ -212,7 +207,13 @@ class Sweeper:
         report.leftovers += await self._delete(old)
         if self._store.root is not None:
             root = self._store.root
-            report.leftovers += await asyncio.to_thread(_unlink_staging, root, now - ORPHAN_AGE)
+            report.leftovers += await asyncio.to_thread(
+                _unlink_staging, root, now - ORPHAN_AGE, dry_run=self._dry_run
+            )
+
+    def _is_due(self, home: datetime) -> bool:
+        settings = self._clock.settings
+        return settings.expires(home) + settings.margin <= self._clock.now()
 
     def _is_old(self, stored: Stored) -> bool:
         return stored.modified + ORPHAN_AGE <= self._clock.now()
@@ -225,7 +226,8 @@ class Sweeper:
             async with self._deleters:
                 await self._store.delete(key)
 
-        await asyncio.gather(*map(delete, keys))
+        if not self._dry_run:
+            await asyncio.gather(*map(delete, keys))
         return len(keys)
 
 
@@ -249,13 +251,14 @@ def end_of_file(key: str) -> datetime | None:
     return start + timedelta(hours=1)
 
 
-def _unlink_staging(root: Path, before: datetime) -> int:
+def _unlink_staging(root: Path, before: datetime, *, dry_run: bool) -> int:
     """Remove what processes that were killed had begun to write; obstore does not list it."""
     count = 0
     for path in _staging_files(root):
         try:
             if path.stat().st_mtime <= before.timestamp():
-                path.unlink()
+                if not dry_run:
+                    path.unlink()
                 count += 1
         except FileNotFoundError:
             continue  # it was finished, or another sweeper was quicker

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from lake.retention import ORPHAN_AGE
 from lake.settings import LakeSettings
+from lake.store_settings import StoreSettings
 
 # I4: younger records may still be on their way, or in a writer that is about to journal them.
 _SETTLED = timedelta(hours=1)
@@ -26,33 +27,31 @@ class Scope:
     now: datetime
     start: datetime
     end: datetime
-    retention: timedelta
+    kept: StoreSettings
     overdue_after: timedelta
     """from retention to when a deletion is late"""
     stale_after: timedelta
     """from a window's end to when a row may not wait any more"""
-    window: timedelta
 
     @classmethod
     def of(
         cls,
         settings: LakeSettings,
+        kept: StoreSettings,
         now: datetime,
         start: datetime | None = None,
         end: datetime | None = None,
     ) -> "Scope":
         """All homes within retention, or those from `start` (inclusive) to `end` (exclusive)."""
-        retention = timedelta(days=settings.retention_days)
-        margin = timedelta(seconds=settings.sweep_margin_seconds)
+        oldest = kept.oldest(now)
         lifecycle = settings.location.startswith("s3:")
         return cls(
             now=now,
-            start=max(start or now - retention, now - retention),
+            start=max(start or oldest, oldest),
             end=min(end or now + _SETTLED, now + _SETTLED),
-            retention=retention,
-            overdue_after=max(margin, _LIFECYCLE) if lifecycle else margin + _SWEEPS,
+            kept=kept,
+            overdue_after=max(kept.margin, _LIFECYCLE) if lifecycle else kept.margin + _SWEEPS,
             stale_after=timedelta(seconds=settings.grace_seconds) + _PASSES,
-            window=timedelta(seconds=settings.window_seconds),
         )
 
     def holds(self, home: datetime) -> bool:
@@ -67,15 +66,15 @@ class Scope:
     @property
     def row_floor(self) -> datetime:
         """Rows of homes before this may lose their image while the audit runs."""
-        return max(self.start, self.now - self.retention + _SETTLED)
+        return max(self.start, self.kept.oldest(self.now + _SETTLED))
 
     def is_expired(self, home: datetime) -> bool:
         """Whether this home is hidden from everybody."""
-        return home + self.retention <= self.now
+        return self.kept.expires(home) <= self.now
 
     def is_overdue(self, home: datetime) -> bool:
         """Whether what belongs to this home should be deleted by now."""
-        return home + self.retention + self.overdue_after <= self.now
+        return self.kept.expires(home) + self.overdue_after <= self.now
 
     def is_orphan(self, modified: datetime) -> bool:
         """Whether an object of that time, which no record names, should be gone."""
@@ -83,7 +82,7 @@ class Scope:
 
     def is_stale(self, home: datetime, modified: datetime, *, tombstone: bool) -> bool:
         """Whether a journal object should be in the chain, and deleted."""
-        since = max(home + self.window, modified)
+        since = max(home + self.kept.window, modified)
         return since + self.stale_after + tombstone * TOMBSTONE_AGE <= self.now
 
     def must_be_erased(self, erased_at: datetime) -> bool:

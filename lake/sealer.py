@@ -110,9 +110,7 @@ class Sealer:
         eraser: Eraser,
         compactor: Compactor,
         *,
-        window: timedelta,
         grace: timedelta,
-        retention: timedelta,
         table: Table = IMAGE_TABLE,
     ) -> None:
         self._table = table
@@ -120,8 +118,7 @@ class Sealer:
         self._clock = clock
         self._eraser = eraser
         self._compactor = compactor
-        self._closed_after = window + grace
-        self._retention = retention
+        self._grace = grace
         self._aside = Aside()
         self._chains = Chains(store, self._aside, _KNOWN_BYTES, table)
         self._pending = Pending(store, clock, self._aside, _BATCH_BYTES, table)
@@ -178,7 +175,8 @@ class Sealer:
         names = await self._store.folders(self._table.folders.journal)
         homes = [layout.parse_home(name) for name in names]
         if not now:
-            homes = [home for home in homes if home + self._closed_after <= self._clock.now()]
+            closed = self._clock.now() - self._clock.settings.window - self._grace
+            homes = [home for home in homes if home <= closed]
         hours = sorted({layout.hour_prefix(home, self._table.folders) for home in homes})
         listed = await asyncio.gather(*map(self._store.objects, hours))
         files = dict(zip(hours, listed, strict=True))
@@ -189,7 +187,7 @@ class Sealer:
         return fresh + some, files
 
     async def _seal(self, home: datetime, chain: Chain | None, sealed: Sealed) -> None:
-        expired = home + self._retention <= self._clock.now()
+        expired = self._clock.has_expired(home)
         async with aclosing(self._pending.batches(home)) as batches:
             async for batch in batches:
                 if not expired:  # of an expired home the rows go, and no file comes

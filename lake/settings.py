@@ -33,8 +33,12 @@ class LakeSettings(BaseSettings):
     s3_secret_access_key: SecretStr | None = Field(
         default=None, description="secret of the fixed key"
     )
-    window_seconds: int = Field(
-        default=60, ge=1, le=3600, description="length of a home window, in seconds"
+    window_seconds: int | None = Field(
+        default=None,
+        ge=1,
+        le=3600,
+        description="length of a home window, in seconds, of a store that is made: 60. The store "
+        "keeps it; another value is refused then, `pixlake store set` changes it",
     )
     grace_seconds: int = Field(
         default=20, ge=1, le=600, description="wait after a window's end before it is sealed"
@@ -42,14 +46,21 @@ class LakeSettings(BaseSettings):
     seal_interval_seconds: float = Field(
         default=5, gt=0, le=600, description="pause between two passes of a sealer"
     )
-    retention_days: int = Field(
-        default=7, ge=1, le=365, description="images and rows older than this are hidden, then gone"
+    retention_days: int | None = Field(
+        default=None,
+        ge=1,
+        le=365,
+        description="images and rows older than this are hidden, then gone, in a store that is "
+        "made: 7. The store keeps it; another value is refused then, `pixlake store set` changes "
+        "it",
     )
-    sweep_margin_seconds: int = Field(
-        default=3600,
+    sweep_margin_seconds: int | None = Field(
+        default=None,
         ge=900,
         le=7 * 86_400,
-        description="time from hidden to deleted by the sweeper; at least an attempt's 15 minutes",
+        description="time from hidden to deleted by the sweeper, at least an attempt's 15 minutes, "
+        "in a store that is made: 3600. The store keeps it; another value is refused then, "
+        "`pixlake store set` changes it",
     )
 
     @field_validator("store_url")

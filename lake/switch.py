@@ -82,7 +82,7 @@ class Switch:
         Whatever it raises, it may be run again: what is done is not done twice.
         """
         await self._lake.clock.fresh()
-        scope = Scope.of(self._settings, self._lake.clock.now())
+        scope = Scope.of(self._settings, self._lake.clock.settings, self._lake.clock.now())
         report = SwitchReport()
         with tempfile.TemporaryDirectory(prefix="pixlake-switch-") as scratch:
             for table in TABLES:

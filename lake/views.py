@@ -6,7 +6,7 @@ says why any older watermark is right, too). It hides what is past its retention
 as the API does.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -16,8 +16,9 @@ import pyarrow.dataset as ds
 import pyarrow.fs
 
 from lake import layout
-from lake.errors import LakeError
+from lake.errors import LakeError, StoreMissing
 from lake.settings import LakeSettings
+from lake.store_settings import StoreSettings, parse_store_settings
 from lake.tables import TABLES, Table
 from lake.watermark import parse_watermark
 
@@ -40,6 +41,10 @@ class Views:
     def open(cls, settings: LakeSettings) -> "Views":
         """Over the files that are there now; raises LakeError where the store can't be read."""
         files = _Files(settings)
+        kept = files.settings()
+        kept.check(settings)
+        now = datetime.now(UTC)
+        days, floor = kept.days(now), kept.oldest(now)
         connection = duckdb.connect()
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET enable_progress_bar = false")
@@ -52,9 +57,11 @@ class Views:
             )
             connection.execute(
                 f"CREATE VIEW {table.name} AS SELECT * FROM ({rows}) "  # noqa: S608
-                f"WHERE home + INTERVAL {settings.retention_days} DAY > now() "
+                f"WHERE home + INTERVAL {days} DAY > now() "
+                # What had expired before the retention was made longer.
+                f"AND home > TIMESTAMPTZ '{floor.isoformat()}' "
                 # Whole days by their folder: a query opens no file that the sweeper may delete.
-                f"AND dt >= current_date - {settings.retention_days}"
+                f"AND dt >= greatest(current_date - {days}, DATE '{floor:%Y-%m-%d}')"
             )
         return cls(connection)
 
@@ -90,6 +97,17 @@ class _Files:
             self.folder = None
         else:
             raise LakeError(f"SQL reads a folder or a bucket, not {settings.location!r}")
+
+    def settings(self) -> StoreSettings:
+        """What the store says of itself; raises StoreMissing, LakeError."""
+        try:
+            with self.system.open_input_stream(self.path(layout.STORE)) as file:
+                return parse_store_settings(file.read())
+        except FileNotFoundError:
+            where = f"{self._root}: it has no {layout.STORE}"
+            raise StoreMissing(f"there is no lake at {where}; `pixlake up` makes one") from None
+        except OSError as error:
+            raise LakeError(f"the store can't be read: {error}") from error
 
     def path(self, key: str) -> str:
         """As the file system names it."""

@@ -1,7 +1,7 @@
 """Reading back: records, listings, originals and renditions; each tenant sees its own only."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
@@ -40,7 +40,7 @@ async def list_images(
     door = door_of(request)
     page = await door.lake.reader.page(principal.tenant, limit, cursor)
     return views.PageView(
-        images=[views.ImageView.of(record, _retention(door)) for record in page.records],
+        images=[views.ImageView.of(record, door.lake.expires(record)) for record in page.records],
         next=page.cursor,
     )
 
@@ -50,7 +50,8 @@ async def list_images(
 async def show(request: Request, principal: Reader, image_id: ImageId) -> views.ImageView:
     """Everything known about an image, with links to its bytes."""
     door = door_of(request)
-    return views.ImageView.of(await _record(door, principal, image_id), _retention(door))
+    record = await _record(door, principal, image_id)
+    return views.ImageView.of(record, door.lake.expires(record))
 
 
 @router.delete("/v1/images/{image_id}", summary="Erase an image", status_code=204)
@@ -143,7 +144,7 @@ def _named(record: ImageRecord, rendition: str) -> _Stored:
 
 def _headers(found: _Stored, record: ImageRecord, door: Door) -> dict[str, str]:
     """Safe for bytes that a stranger sent: no sniffing, no scripts, originals as a download."""
-    left = _seconds_left(record.home + _retention(door), door.lake.clock.now())
+    left = _seconds_left(door.lake.expires(record), door.lake.clock.now())
     return {
         "ETag": found.etag,
         "Accept-Ranges": "bytes",
@@ -166,7 +167,3 @@ async def _record(door: Door, principal: Principal, image_id: str) -> ImageRecor
 def _check_id(image_id: str) -> None:
     if IMAGE_ID.fullmatch(image_id) is None:
         raise ImageNotFound("there is no such image", value=image_id[:64])
-
-
-def _retention(door: Door) -> timedelta:
-    return timedelta(days=door.settings.retention_days)

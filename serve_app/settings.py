@@ -54,9 +54,6 @@ class ServeSettings(BaseSettings):
         description="bytes of all uploads under way at once, in one process of the API, as they "
         "arrive; while several tenants or keys are active each may take half",
     )
-    retention_days: int = Field(
-        default=7, ge=1, le=365, description="images and rows older than this are hidden, then gone"
-    )
     key_cache_seconds: float = Field(
         default=5,
         ge=0,

@@ -1,7 +1,7 @@
 """`POST /v1/images`: one image in, durable before the answer."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -107,7 +107,7 @@ async def store(door: Door, headers: Headers, preset: str | None, receive: Recei
         lease.release()
         raise
     commit = await _handle(door, job, lease)
-    return _answer(commit, timedelta(days=door.settings.retention_days))
+    return _answer(commit, door.lake.expires(commit.record))
 
 
 def _job(
@@ -182,8 +182,8 @@ async def _processed(door: Door, job: ImageJob, lease: Lease) -> Commit:
     return await door.others.take(job)
 
 
-def _answer(commit: Commit, retention: timedelta) -> Response:
-    view = views.ImageView.of(commit.record, retention)
+def _answer(commit: Commit, expires_at: datetime) -> Response:
+    view = views.ImageView.of(commit.record, expires_at)
     headers = {"Location": view.links.self}
     if commit.outcome == "replayed":
         headers["Idempotent-Replayed"] = "true"

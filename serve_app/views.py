@@ -1,6 +1,6 @@
 """What a client sees of an image: the record without our keys and attempts, with links."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -106,13 +106,13 @@ class ImageView(BaseModel):
     links: Links
 
     @classmethod
-    def of(cls, record: ImageRecord, retention: timedelta) -> Self:
-        """The view of a record."""
+    def of(cls, record: ImageRecord, expires_at: datetime) -> Self:
+        """The view of a record, which is hidden at that moment."""
         here = path(record.image_id)
         kept = record.model_dump(include=set(cls.model_fields), exclude={"renditions", "phash"})
         return cls(
             **kept,
-            expires_at=record.home + retention,
+            expires_at=expires_at,
             phash=f"{record.phash & _PHASH_MASK:016x}",
             renditions=[
                 RenditionView(url=f"{here}/{made.name}", **made.model_dump(exclude={"key"}))

@@ -24,6 +24,7 @@ from ingest.settings import IngestSettings  # noqa: E402
 from lake import layout  # noqa: E402
 from lake.lifecycle import Lifecycle  # noqa: E402
 from lake.settings import LakeSettings  # noqa: E402
+from lake.store_settings import StoreSettings  # noqa: E402
 from lake.tables import TABLES  # noqa: E402
 from processors.settings import ProcessorSettings  # noqa: E402
 from serve_app.settings import ServeSettings  # noqa: E402
@@ -42,10 +43,11 @@ def contract() -> dict[str, Any]:
     """Everything, as plain JSON values."""
     # Only the defaults count, whatever this machine's environment says.
     lake = LakeSettings.model_construct(store_url="s3://bucket")
+    days = StoreSettings().last_days
     ingest = IngestSettings.model_construct()
     return {
-        "retention_days": lake.retention_days,
-        "lifecycle": Lifecycle(lake).rules(),
+        "retention_days": days,
+        "lifecycle": Lifecycle(lake, days).rules(),
         "prefixes": {
             "images": layout.IMAGES,
             "journal": layout.JOURNAL,
@@ -54,6 +56,7 @@ def contract() -> dict[str, Any]:
             "presets": "presets",
             "probe": layout.PROBE,
         },
+        "store": layout.STORE,
         "tables": [_table(table) for table in TABLES],
         "topics": {
             "images": ingest.kafka_topic,

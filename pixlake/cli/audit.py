@@ -74,7 +74,7 @@ async def _audit(
     from lake.audit import Audit  # noqa: PLC0415  # in an extra
     from lake.lake import Lake  # noqa: PLC0415
 
-    lake = await Lake.open(settings)
+    lake = await Lake.open(settings, make=False)
     return await Audit(lake.store, lake.clock, settings, full=full, sample=sample).run(*span)
 
 

@@ -105,7 +105,7 @@ async def _find(settings: "LakeSettings", where: str) -> list[Name]:
     from lake.lake import Lake  # noqa: PLC0415  # in an extra
     from lake.views import Views  # noqa: PLC0415
 
-    lake = await Lake.open(settings)
+    lake = await Lake.open(settings, make=False)
     await lake.upkeep.run_pass(now=True)
     sql = f"SELECT DISTINCT tenant, image_id FROM images WHERE (\n{where}\n)"  # noqa: S608  # their own lake
     rows = Views.open(settings).query(sql).to_pylist()
@@ -115,7 +115,7 @@ async def _find(settings: "LakeSettings", where: str) -> list[Name]:
 async def _erase(settings: "LakeSettings", named: Sequence[Name]) -> dict[Name, Exception]:
     from lake.lake import Lake  # noqa: PLC0415  # in an extra
 
-    lake = await Lake.open(settings)
+    lake = await Lake.open(settings, make=False)
     failures: dict[Name, Exception] = {}
     for start in range(0, len(named), _AT_ONCE):
         some = named[start : start + _AT_ONCE]

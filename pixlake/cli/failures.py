@@ -16,6 +16,10 @@ from typer.core import TyperGroup
 
 REFUSED = 1
 USAGE = 2
+# Codes of the lake that say: this is not the store that you mean.
+_OTHER_STORE = frozenset(
+    {"store_missing", "store_contradicted", "store_undecided", "store_too_new"}
+)
 JSON = "pixlake.json"
 """Where `--json` leaves word in a context's `meta`, for errors that come later."""
 
@@ -53,7 +57,12 @@ class Group(TyperGroup):
             if ctx.meta.get(JSON):
                 print(json.dumps({"error": describe(error)}))
             sys.stderr.write(f"pixlake: {_line(error)}\n")
-            raise typer.Exit(getattr(error, "exit_code", REFUSED)) from error
+            raise typer.Exit(_exit_code(error)) from error
+
+
+def _exit_code(error: Exception) -> int:
+    default = USAGE if code_of(error) in _OTHER_STORE else REFUSED
+    return getattr(error, "exit_code", default)
 
 
 def describe(error: Exception) -> dict[str, object]:

@@ -9,7 +9,7 @@ import typer
 
 from pixlake.cli import output
 from pixlake.cli.extras import extra
-from pixlake.cli.failures import CliError
+from pixlake.cli.failures import CliError, UsageFault
 from pixlake.cli.options import Home, Json
 
 if TYPE_CHECKING:
@@ -115,6 +115,12 @@ def _accounts(home: Path | None) -> Iterator["Accounts"]:
         from serve_app.settings import ServeSettings  # noqa: PLC0415
 
     settings = load_existing(ServeSettings, home, "database_url")
+    file = settings.home / "accounts.sqlite"
+    if settings.database_url is None and not file.is_file():
+        raise UsageFault(
+            f"there are no accounts in {settings.home}: it has no {file.name}. `pixlake up` makes "
+            "them; --home, PIXLAKE_HOME or PIXLAKE_DATABASE_URL says where they are"
+        )
     accounts = Accounts.open(settings.accounts_url)
     try:
         yield accounts

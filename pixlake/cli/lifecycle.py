@@ -1,16 +1,20 @@
 """`pixlake lifecycle`: the rules by which S3 itself deletes what is past its retention."""
 
+import asyncio
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pixlake.cli import output
+from pixlake.cli.consent import ask
 from pixlake.cli.extras import extra
 from pixlake.cli.failures import REFUSED
-from pixlake.cli.options import Home, Json
+from pixlake.cli.options import Home, Json, Yes
 
 if TYPE_CHECKING:
     from lake.lifecycle import Difference
+    from lake.settings import LakeSettings
 
 lifecycle = typer.Typer(
     no_args_is_help=True,
@@ -23,23 +27,35 @@ lifecycle = typer.Typer(
 def apply(
     *,
     check: Annotated[
-        bool, typer.Option("--check", help="Only compare; exit code 1 on a difference.")
+        bool,
+        typer.Option("--check", "--dry-run", help="Only compare; exit code 1 on a difference."),
     ] = False,
+    yes: Yes = False,
     home: Home = None,
     json: Json = False,
 ) -> None:
     """Let S3 delete what is past its retention.
 
     Writes rules for images, lake, journal, unfinished multipart uploads and old versions to the
-    bucket in PIXLAKE_STORE_URL; days by PIXLAKE_RETENTION_DAYS. Other rules stay.
+    bucket in PIXLAKE_STORE_URL; days by the store's retention, the longer one while it changes.
+    Other rules stay. Says what differs and asks first.
     """
     with extra("server"):
         from lake.lifecycle import Lifecycle  # noqa: PLC0415  # in an extra
         from lake.settings import LakeSettings  # noqa: PLC0415
         from pixlake.cli.settings import load_existing  # noqa: PLC0415
 
-    rules = Lifecycle(load_existing(LakeSettings, home, "store_url"))
-    found = rules.check() if check else rules.apply()
+    settings = load_existing(LakeSettings, home, "store_url")
+    days = asyncio.run(_days(settings))
+    rules = Lifecycle(settings, days)
+    found = rules.check()
+    if any(one.wanted for one in found) and not check:
+        if not yes:
+            output.note(f"images and rows are to go after {days} days; what differs:")
+            for one in found:
+                output.note(f"  {one.rule}: {one.about}")
+            ask("write these rules", yes=yes)
+        found = rules.apply()
     # What others' rules delete before time is not ours to change.
     left = found if check else [one for one in found if one.wanted is None]
     if json:
@@ -53,6 +69,12 @@ def apply(
             print(f"{len(found) - len(left)} rules written")
     if left:
         raise typer.Exit(REFUSED)
+
+
+async def _days(settings: "LakeSettings") -> int:
+    from lake.opening import kept_settings  # noqa: PLC0415  # in an extra
+
+    return (await kept_settings(settings)).longest_days(datetime.now(UTC))
 
 
 def _plain(difference: "Difference") -> dict[str, object]:

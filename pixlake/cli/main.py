@@ -23,6 +23,7 @@ from pixlake.cli.query import query
 from pixlake.cli.rebuild import rebuild
 from pixlake.cli.seal import seal
 from pixlake.cli.status import status
+from pixlake.cli.store import store
 from pixlake.cli.sweep import sweep
 from pixlake.cli.up import up
 from pixlake.cli.upload import upload
@@ -73,6 +74,7 @@ for verb in (
     *(erase, audit, sweep, rebuild, status, plan, version),
 ):
     app.command()(verb)
+app.add_typer(store, name="store")
 app.add_typer(preset, name="preset")
 app.add_typer(lifecycle, name="lifecycle")
 app.add_typer(keys, name="keys")

@@ -44,6 +44,12 @@ Home = Annotated[
         help="Folder of all data and state; else .pixlake here or in the nearest folder above.",
     ),
 ]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Only say what would be done; nothing is written.")
+]
+Yes = Annotated[
+    bool, typer.Option("--yes", "-y", help="Do not ask; needed where nobody can be asked.")
+]
 Preset = Annotated[
     str | None,
     typer.Option("--preset", help="Preset, for instance web; else the server's default."),

@@ -173,7 +173,7 @@ def _run(home: Path | None, work: Callable[["Presets"], Awaitable[T]]) -> T:
     settings = load_existing(LakeSettings, home, "store_url")
 
     async def run() -> T:
-        lake = await Lake.open(settings)
+        lake = await Lake.open(settings, make=False)
         return await work(Presets(lake.presets))
 
     return asyncio.run(run())

@@ -100,9 +100,11 @@ def _plan(target: Path, words: list[str], quality: int, background: str) -> "Pre
 
 
 def _preset(text: str, home: Path | None) -> "Preset":
-    from lake.lake import Lake  # noqa: PLC0415  # in an extra
+    from lake.errors import StoreMissing  # noqa: PLC0415  # in an extra
+    from lake.lake import Lake  # noqa: PLC0415
     from lake.settings import LakeSettings  # noqa: PLC0415
     from pixlake.cli.settings import load_existing  # noqa: PLC0415
+    from processors.errors import UnknownPreset  # noqa: PLC0415
     from processors.preset import PresetName, find_builtin  # noqa: PLC0415
     from processors.presets import Presets, parse_preset  # noqa: PLC0415
 
@@ -114,7 +116,10 @@ def _preset(text: str, home: Path | None) -> "Preset":
     settings = load_existing(LakeSettings, home, "store_url")
 
     async def stored() -> "Preset":
-        lake = await Lake.open(settings)
+        try:
+            lake = await Lake.open(settings, make=False)
+        except StoreMissing as missing:
+            raise UnknownPreset(f"no preset is named {text!r}; {missing}", value=text) from None
         return await Presets(lake.presets).find(name)
 
     return asyncio.run(stored())

@@ -70,7 +70,7 @@ async def _rebuild(settings: "LakeSettings", *, everything: bool) -> "RebuildRep
     from lake.lake import Lake  # noqa: PLC0415  # in an extra
     from lake.rebuild import Rebuilder  # noqa: PLC0415
 
-    lake = await Lake.open(settings)
+    lake = await Lake.open(settings, make=False)
     return await Rebuilder(lake, settings).run(everything=everything)
 
 
@@ -79,7 +79,7 @@ async def _anew(settings: "LakeSettings", *, beside: bool, switch: bool, json: b
     from lake.lake import Lake  # noqa: PLC0415
     from lake.switch import Switch  # noqa: PLC0415
 
-    lake = await Lake.open(settings)
+    lake = await Lake.open(settings, make=False)
     said: dict[str, int] = {}
     if beside:
         built = await build(lake, settings)

@@ -60,7 +60,7 @@ def _shown(report: "UpkeepReport") -> dict[str, object]:
 async def _pass(settings: "LakeSettings", *, now: bool) -> "UpkeepReport":
     from lake.lake import Lake  # noqa: PLC0415  # in an extra
 
-    lake = await Lake.open(settings)
+    lake = await Lake.open(settings, make=False)
     report = await lake.upkeep.run_pass(now=now)
     while report.left:  # a pass stops after a minute, for fresh windows to come first
         report += await lake.upkeep.run_pass(now=now)

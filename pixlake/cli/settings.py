@@ -1,5 +1,6 @@
 """Settings of the server's packages, for verbs that work on its data directly."""
 
+import os
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,8 +30,15 @@ def load_existing(kind: type[S], home: Path | None, elsewhere: str) -> S:
     """
     settings = load(kind, home)
     folder = find_home(home)
-    if getattr(settings, elsewhere) is None and not folder.is_dir():
+    if getattr(settings, elsewhere) is not None:
+        return settings
+    if not folder.is_dir():
         raise UsageFault(f"there is no {folder}; --home or PIXLAKE_HOME says where it is")
+    if (owner := folder.stat().st_uid) != os.getuid():
+        # What is written there now, its owner could not read or change any more.
+        raise UsageFault(
+            f"{folder} belongs to user {owner}, and this is user {os.getuid()}: run it as its owner"
+        )
     return settings
 
 

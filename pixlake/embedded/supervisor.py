@@ -9,6 +9,7 @@
    a second one: kill
 """
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType
 
+from lake.opening import open_store
 from pixlake.embedded.broker import EmbeddedBroker
 from pixlake.embedded.child import spawn, terminate
 from pixlake.embedded.errors import StartFailed
@@ -96,6 +98,8 @@ class _Run:
                 _say(f"Ended {left} processes of an earlier run that was killed.")
             check_machine(self._all, self._home)
             check_servers(self._all)
+            # A store that contradicts the settings is told here, not by a replica in a log.
+            asyncio.run(open_store(self._all.lake, make=True))
             avoid = {self._served.http_port, self._settings.kafka_port}
             ports = stack.enter_context(own_ports(user_folder(), str(self._home), avoid))
             folder = stack.enter_context(fresh_folder(self._home, self._logs / "ray"))

@@ -12,7 +12,7 @@ class ShiftedClock(StoreClock):
     """The store's clock, read by who lives `shift` later."""
 
     def __init__(self, store: ObjectStore, clock: StoreClock, shift: timedelta) -> None:
-        super().__init__(store)
+        super().__init__(store, clock.settings)
         # The very reading of `clock`: one of its own would differ by a file system's tick.
         self._reading, self._read_at = clock._reading, clock._read_at
         self._shift = shift

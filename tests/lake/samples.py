@@ -3,6 +3,7 @@
 import hashlib
 from datetime import UTC, datetime
 
+from lake import layout
 from lake.lake import Commit, Lake
 from lake.records import Attempt
 from lake.schema import ImageRecord, StoredRendition
@@ -110,7 +111,8 @@ async def commit(lake: Lake, name: str, content: bytes = b"pixels", tenant: str 
 
 
 async def keys(lake: Lake, prefix: str = "") -> set[str]:
-    return {stored.key for stored in await lake.store.objects(prefix)}
+    """What there is below a folder, but for the store's settings."""
+    return {stored.key for stored in await lake.store.objects(prefix)} - {layout.STORE}
 
 
 async def image_objects(lake: Lake, name: str, tenant: str = TENANT) -> set[str]:

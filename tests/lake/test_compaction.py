@@ -228,8 +228,7 @@ async def test_copies_go_when_their_rows_are_past_retention(lake: Lake) -> None:
     await spread(lake, "ab")
     await upkeep(lake, 3)
     old = at_age(lake, days=7, hours=2, minutes=1)
-    kept = {"retention": timedelta(days=7), "margin": timedelta(hours=1)}
-    await Sweeper(old.store, old.clock, **kept).sweep()
+    await Sweeper(old.store, old.clock).sweep()
     await old.upkeep.run_pass(now=True)
     assert {key for key in await keys(lake, "lake") if key.endswith(".parquet")} == set()
 

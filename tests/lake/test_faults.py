@@ -14,6 +14,7 @@ from lake.lake import Lake
 from lake.object_store import Buffer, ObjectStore
 from lake.rows import decode_chain_file
 from lake.settings import LakeSettings
+from lake.store_settings import StoreSettings
 from tests.lake.samples import TENANT, commit, image_id, image_objects, keys, record
 
 FAULTS = ("none", "lost", "applied", "conflict", "full")
@@ -56,7 +57,7 @@ class FaultyStore(ObjectStore):
 
 async def faulty_lake(script: list[str]) -> Lake:
     store = FaultyStore(iter(()))
-    clock = StoreClock(store)
+    clock = StoreClock(store, StoreSettings())
     await clock.fresh()
     store._script = iter(script)
     return Lake.wire(store, clock, LakeSettings())

@@ -64,7 +64,7 @@ def put(settings: LakeSettings, *rules: dict[str, Any]) -> None:
 
 
 def test_what_is_written_is_what_is_wanted(settings: LakeSettings) -> None:
-    lifecycle = Lifecycle(settings)
+    lifecycle = Lifecycle(settings, 7)
     assert {difference.about for difference in lifecycle.check()} == {"missing"}
     assert len(lifecycle.apply()) == 6
     assert lifecycle.check() == []
@@ -88,8 +88,8 @@ def test_what_is_written_is_what_is_wanted(settings: LakeSettings) -> None:
 
 
 def test_another_retention_is_a_difference(settings: LakeSettings) -> None:
-    Lifecycle(settings).apply()
-    longer = Lifecycle(settings.model_copy(update={"retention_days": 30}))
+    Lifecycle(settings, 7).apply()
+    longer = Lifecycle(settings, 30)
     assert [(d.rule, d.about) for d in longer.check()] == [
         (f"pixlake-lakes-one-{name}", "different")
         for name in ("images", "lake", "journal", "rejections")
@@ -107,7 +107,7 @@ def test_rules_of_others_stay_and_are_named_if_they_delete_too_early(
     early = {"ID": "all", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 3}}
     off = early | {"ID": "off", "Status": "Disabled"}
     put(settings, theirs, early, off)
-    lifecycle = Lifecycle(settings)
+    lifecycle = Lifecycle(settings, 7)
     lifecycle.apply()
     assert set(rules(settings)) >= {"logs", "all", "off"}
     assert [(d.rule, d.about) for d in lifecycle.check()] == [
@@ -115,27 +115,35 @@ def test_rules_of_others_stay_and_are_named_if_they_delete_too_early(
     ]
 
 
+def test_a_rule_that_would_delete_the_settings_is_named(settings: LakeSettings) -> None:
+    late = {"ID": "year", "Status": "Enabled", "Filter": {"Prefix": ""}}
+    put(settings, late | {"Expiration": {"Days": 365}})
+    assert ("year", "deletes our objects before time") in [
+        (d.rule, d.about) for d in Lifecycle(settings, 7).check()
+    ]
+
+
 def test_two_lakes_share_a_bucket(settings: LakeSettings) -> None:
     other = settings.model_copy(update={"store_url": f"s3://{bucket(settings)}/lakes/two"})
-    Lifecycle(settings).apply()
-    Lifecycle(other).apply()
-    assert Lifecycle(settings).check() == Lifecycle(other).check() == []
+    Lifecycle(settings, 7).apply()
+    Lifecycle(other, 7).apply()
+    assert Lifecycle(settings, 7).check() == Lifecycle(other, 7).check() == []
     assert len(rules(settings)) == 12
 
 
 def test_stores_without_rules_say_so(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     with pytest.raises(NoLifecycle, match="sweep"):
-        Lifecycle(settings_for("folder", tmp_path, request))
+        Lifecycle(settings_for("folder", tmp_path, request), 7)
     with pytest.raises(NoLifecycle, match="sweep"):
-        Lifecycle(settings_for("s3", tmp_path, request)).check()
+        Lifecycle(settings_for("s3", tmp_path, request), 7).check()
 
 
 def test_a_bucket_that_is_not_there(settings: LakeSettings) -> None:
     gone = settings.model_copy(update={"store_url": "s3://nosuchbucketanywhere"})
     with pytest.raises(StoreUnavailable, match="NoSuchBucket"):
-        Lifecycle(gone).check()
+        Lifecycle(gone, 7).check()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     away = settings.model_copy(update={"s3_endpoint": f"http://127.0.0.1:{port}"})
     with pytest.raises(StoreUnavailable):
-        Lifecycle(away).check()
+        Lifecycle(away, 7).check()

@@ -130,7 +130,7 @@ async def test_its_name_expires_as_an_image_does(lake: Lake) -> None:
     other = replace(CRASHED, image_id=image_id("b"), offset=1)
     await lake.rejections.settle(other)
     swept = at(lake, settled.home + timedelta(days=7, hours=2))
-    report = await Sweeper.of(swept.store, swept.clock, LakeSettings()).sweep()
+    report = await Sweeper(swept.store, swept.clock).sweep()
     assert report.failed == 0
     assert await image_objects(lake, "b") == set()
     assert len(await image_objects(lake, "a")) == 3

@@ -154,8 +154,7 @@ async def test_it_expires_as_images_do(lake: Lake) -> None:
     with pytest.raises(ImageExpiring):
         await at(lake, expired + timedelta(minutes=1)).rejections.note(REFUSAL)
     gone = at(lake, expired + timedelta(hours=2))
-    settings = LakeSettings()
-    report = await Sweeper.of(gone.store, gone.clock, settings).sweep()
+    report = await Sweeper(gone.store, gone.clock).sweep()
     assert (report.rejections, report.failed) == (1, 0)
     assert await keys(lake) == set()
     again = await gone.rejections.note(REFUSAL)
@@ -167,7 +166,7 @@ async def test_the_sweeper_leaves_what_is_young(lake: Lake) -> None:
     await lake.upkeep.run_pass(now=True)
     before = await keys(lake)
     late = at_age(lake, days=6)
-    assert (await Sweeper.of(late.store, late.clock, LakeSettings()).sweep()).rejections == 0
+    assert (await Sweeper(late.store, late.clock).sweep()).rejections == 0
     assert await keys(lake) == before
 
 

@@ -10,14 +10,12 @@ from typing import Any
 import pytest
 
 from lake import layout
-from lake.clock import StoreClock
 from lake.errors import ImageErased, ImageExpired, ImageExpiring, ImageNotFound
 from lake.journal import Journal
 from lake.lake import Lake
 from lake.object_store import Buffer, ObjectStore
 from lake.retention import Sweeper, SweepReport, end_of_file
 from lake.rows import encode_chain_file, to_table
-from lake.settings import LakeSettings
 from lake.views import Views
 from tests.lake.clocks import at, at_age
 from tests.lake.conftest import settings_for
@@ -28,7 +26,7 @@ MARGIN = timedelta(hours=1)
 
 
 def sweeper(lake: Lake) -> Sweeper:
-    return Sweeper(lake.store, lake.clock, retention=RETENTION, margin=MARGIN)
+    return Sweeper(lake.store, lake.clock)
 
 
 async def sweep(lake: Lake) -> SweepReport:
@@ -191,7 +189,7 @@ async def test_a_name_that_is_taken_over_meanwhile_keeps_its_new_image(
     later = at_age(lake, days=7, seconds=3700)
     meddler = Meddler(lake.store)
     meddler.lake, meddler.when = later, when
-    await Sweeper(meddler, later.clock, retention=RETENTION, margin=MARGIN).sweep()
+    await Sweeper(meddler, later.clock).sweep()
     if when == "before":
         assert meddler.outcome == "created"
     else:
@@ -214,12 +212,6 @@ async def test_two_sweepers_at_once(lake: Lake) -> None:
     done = await asyncio.gather(*(sweep(later) for _ in range(3)))
     assert sum(report.images for report in done) == 20
     assert await keys(lake, "images") == set()
-
-
-def test_a_margin_within_a_takeover_s_is_refused() -> None:
-    store = ObjectStore.open(LakeSettings(store_url="memory://"))
-    with pytest.raises(ValueError, match="margin"):
-        Sweeper(store, StoreClock(store), retention=RETENTION, margin=timedelta(minutes=1))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.lake.simulation.changed import changed_retention
 from tests.lake.simulation.closed import closed_hour, moving_watermark
 from tests.lake.simulation.mutants import MUTANTS
 from tests.lake.simulation.mutants_of_positions import OF_POSITIONS
@@ -32,6 +33,9 @@ AIMED: dict[str, Story] = {
     "sweeper_without_a_marker": swept_week,
     "marker_that_holds_for_ever": swept_week,
     **{mutant.__name__: used_again for mutant in OF_POSITIONS},
+    "retention_of_the_environment": changed_retention,
+    "change_without_notice": changed_retention,
+    "longer_retention_wakes_the_expired": changed_retention,
 }
 
 

@@ -1,10 +1,14 @@
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from lake import layout
 from lake.lake import Lake
 from lake.settings import LakeSettings
+from lake.store_settings import as_json
 from lake.views import QueryFailed, Views
+from tests.lake.clocks import at_age
 from tests.lake.conftest import settings_for
 from tests.lake.samples import commit, image_id
 
@@ -40,10 +44,27 @@ async def test_sealed_rows_are_queried(lake: Lake, lake_settings: LakeSettings) 
 
 
 async def test_expired_rows_are_hidden(lake: Lake, lake_settings: LakeSettings) -> None:
-    await commit(lake, "a")
-    await lake.sealer.run_pass(now=True)
-    table = Views.open(lake_settings.model_copy(update={"retention_days": 0}))
+    await sealed_at(lake, "a", days=-8)
+    table = Views.open(lake_settings)
     assert table.query("SELECT count(*) AS n FROM images").to_pylist() == [{"n": 0}]
+
+
+async def test_a_longer_retention_brings_nothing_back(
+    lake: Lake, lake_settings: LakeSettings
+) -> None:
+    await sealed_at(lake, "gone", days=-9)
+    await sealed_at(lake, "alive", days=-6)
+    now = lake.clock.now()
+    kept = lake.clock.settings.changed(30, now - timedelta(days=1))
+    await lake.store.put(layout.STORE, as_json(kept))
+    rows = Views.open(lake_settings).query("SELECT image_id FROM images").to_pylist()
+    assert rows == [{"image_id": image_id("alive")}]
+
+
+async def sealed_at(lake: Lake, name: str, *, days: int) -> None:
+    then = at_age(lake, days=days)
+    await commit(then, name)
+    await then.sealer.run_pass(now=True)
 
 
 async def test_a_bad_statement_says_why(lake: Lake, lake_settings: LakeSettings) -> None:

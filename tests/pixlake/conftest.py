@@ -1,5 +1,6 @@
 """One door for all tests of the client and the command; each test is a tenant of its own."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -8,6 +9,8 @@ from uuid import uuid4
 import pytest
 from typer.testing import CliRunner, Result
 
+from lake.lake import Lake
+from lake.settings import LakeSettings
 from pixlake.cli.main import app
 from pixlake.client import Client
 from tests.pixlake.door import Door, open_door
@@ -19,6 +22,11 @@ Run = Callable[..., Result]
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     with open_door(tmp_path_factory.mktemp("door")) as opened:
         yield opened
+
+
+def make_lake(home: Path) -> None:
+    """The store of a home, as a service makes it."""
+    asyncio.run(Lake.open(LakeSettings(home=home)))
 
 
 @pytest.fixture

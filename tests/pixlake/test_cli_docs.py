@@ -14,6 +14,7 @@ import typer
 from typer.testing import CliRunner
 
 from pixlake.cli.main import app
+from tests.pixlake.conftest import make_lake
 
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs" / "cli.md").read_text()
@@ -100,6 +101,7 @@ def test_a_missing_extra_is_told_in_one_line() -> None:
 
 
 def test_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
+    make_lake(tmp_path)
     rows = "SELECT range AS n FROM range(200000)"
     program = f"{PIXLAKE} query '{rows}' --format csv | head -1"
     done = subprocess.run(
@@ -113,6 +115,7 @@ def test_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
 
 
 def test_on_a_narrow_terminal_wide_rows_become_lists(tmp_path: Path) -> None:
+    make_lake(tmp_path)
     columns = ", ".join(f"'{'x' * 20}' AS column_{n}" for n in range(8))
     shown = on_terminal([str(PIXLAKE), "query", f"SELECT {columns}"], tmp_path)
     lines = [line.rstrip() for line in shown.splitlines()]

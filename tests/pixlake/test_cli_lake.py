@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pixlake.client import Client
-from tests.pixlake.conftest import Run
+from tests.pixlake.conftest import Run, make_lake
 from tests.pixlake.door import Door
 
 
@@ -77,8 +77,11 @@ def test_a_wrong_statement_is_1_in_one_line(run: Run) -> None:
     assert run("query", "SELECT 1", "--format", "xml").exit_code == 2
 
 
-def test_an_empty_lake_says_what_to_do(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_lake_says_what_to_do(
+    run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("PIXLAKE_STORE_URL")
+    make_lake(home)
     done = run("query", "SELECT count(*) AS n FROM images")
     assert done.exit_code == 0
     assert done.stdout.split() == ["n", "0"]

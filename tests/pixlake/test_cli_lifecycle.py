@@ -2,16 +2,20 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from lake import layout
+from lake.store_settings import StoreSettings, as_json
 from tests.pixlake.conftest import Run
 
 
 @pytest.fixture
-def bucket(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def bucket(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     del run  # it sets the store of the door, first
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
@@ -32,21 +36,31 @@ def bucket(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         aws_secret_access_key="secret",
     )
     client.create_bucket(Bucket="lake")
-    yield "lake"
+    client.put_object(Bucket="lake", Key=layout.STORE, Body=as_json(StoreSettings()))
+    yield client
     server.stop()
 
 
-def test_check_apply_check(run: Run, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    del bucket
+def test_check_apply_check(run: Run, bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     missing = run("lifecycle", "apply", "--check")
     assert missing.exit_code == 1
     assert "pixlake-images" in missing.stdout
-    written = run("lifecycle", "apply")
+    unasked = run("lifecycle", "apply")
+    assert (unasked.exit_code, unasked.stdout) == (2, "")
+    assert "pixlake-images: missing" in unasked.stderr
+    assert run("lifecycle", "apply", "--check").stdout == missing.stdout
+    written = run("lifecycle", "apply", "--yes")
     assert written.exit_code == 0, written.output
     assert "6 rules written" in written.stdout
     there = run("lifecycle", "apply", "--check")
     assert (there.exit_code, there.stdout) == (0, "the bucket has every rule as it should be\n")
     monkeypatch.setenv("PIXLAKE_RETENTION_DAYS", "30")
+    contradicted = run("lifecycle", "apply", "--yes")
+    assert contradicted.exit_code == 2
+    assert "30, and the store has 7" in contradicted.stderr
+    # A change that is to come counts already: the rules must not be quicker than it.
+    longer = StoreSettings().changed(30, datetime.now(UTC) + timedelta(hours=3))
+    bucket.put_object(Bucket="lake", Key=layout.STORE, Body=as_json(longer))
     said = json.loads(run("lifecycle", "apply", "--check", "--json").stdout)
     assert said["ok"] is False
     assert said["differences"][0]["wanted"]["Expiration"] == {"Days": 30}

@@ -15,7 +15,7 @@ from pixlake.cli.main import app
 from pixlake.cli.steps import step_of
 from processors.operations import Crop, Redact, Resize, Sharpen, Watermark
 from processors.operations.redact import Box
-from tests.pixlake.conftest import Run
+from tests.pixlake.conftest import Run, make_lake
 from tests.processors.operations.cases import badge
 
 SHOP = {"renditions": [{"name": "card", "operations": [{"op": "fit", "width": 90}]}]}
@@ -122,6 +122,11 @@ def test_presets_from_a_file_to_the_store_and_back(
 ) -> None:
     file = tmp_path / "shop.json"
     file.write_text(json.dumps(SHOP))
+    before = sorted(tmp_path.rglob("*"))
+    assert "no lake" in alone("preset", "put", file).stderr
+    assert alone("preset", "ls").exit_code == 2
+    assert sorted(tmp_path.rglob("*")) == before
+    make_lake(tmp_path)
     assert alone("preset", "put", file).stdout == "stored shop@1\n"
     assert alone("preset", "put", file).stdout == "shop@1 says the same: nothing stored\n"
     assert alone("preset", "diff", "shop", file).exit_code == 0
@@ -142,6 +147,7 @@ def test_presets_from_a_file_to_the_store_and_back(
 
 
 def test_presets_that_can_not_be_stored(alone: Run, tmp_path: Path) -> None:
+    make_lake(tmp_path)
     file = tmp_path / "shop.json"
     file.write_text('{"renditions": [{"name": "a", "operations": [{"op": "blur"}]}]}')
     refused = alone("preset", "put", file, "--json")

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from lake.settings import LakeSettings
+from lake.store_settings import StoreSettings
 from pixlake.client.records import Image as ClientImage
 from tests.processors.exif_samples import photo as photographed
 from tests.processors.exif_samples import taken
@@ -160,13 +160,12 @@ async def test_names_in_a_form_are_read_as_browsers_write_them(
     assert answer.json()["filename"] == kept
 
 
-async def test_an_image_expires_when_the_settings_say(site: Site) -> None:
+async def test_an_image_expires_when_the_store_says(site: Site) -> None:
     image = (await site.upload()).json()
     record = await site.lake.reader.record("acme", image["image_id"])
     expires = datetime.fromisoformat(image["expires_at"])
-    days = LakeSettings(store_url="memory://").retention_days
+    days = StoreSettings().last_days
     left = (await site.client.get(image["links"]["original"])).headers["Cache-Control"]
-    assert days == site.settings.retention_days
     assert expires - record.home == timedelta(days=days)
     assert left.startswith("private, max-age=")
     assert left.endswith(", immutable")

@@ -12,6 +12,7 @@ from lake.clock import StoreClock
 from lake.errors import AlreadyExists, KeyMissing, Mismatch
 from lake.object_store import ObjectStore
 from lake.probe import probe
+from lake.store_settings import StoreSettings
 
 
 class ObjectStoreSuite:
@@ -111,7 +112,7 @@ class ObjectStoreSuite:
         assert await store.folders("a") == ["x"]
 
     async def test_tells_its_time(self, store: ObjectStore) -> None:
-        clock = StoreClock(store)
+        clock = StoreClock(store, StoreSettings())
         await clock.fresh()
         await store.put("a/now", b"")
         modified = (await store.head("a/now")).modified

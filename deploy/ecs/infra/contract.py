@@ -6,6 +6,7 @@ from typing import Any, Final
 
 _CONTRACT: dict[str, Any] = json.loads((Path(__file__).parent / "contract.json").read_text())
 
+STORE: Final[str] = _CONTRACT["store"]
 RETENTION_DAYS: Final[int] = _CONTRACT["retention_days"]
 LIFECYCLE: Final[list[dict[str, Any]]] = _CONTRACT["lifecycle"]
 TABLES: Final[list[dict[str, Any]]] = _CONTRACT["tables"]

@@ -48,6 +48,10 @@ def _keys(bucket: str, *prefixes: str) -> list[str]:
     return [f"{bucket}/{prefix}/*" for prefix in prefixes]
 
 
+def _below(bucket: str, prefixes: Sequence[str]) -> list[str]:
+    return [f"{bucket}/{prefix}*" for prefix in prefixes]
+
+
 def _use_key(key: str) -> iam.PolicyStatement:
     return allow(["kms:Decrypt", "kms:GenerateDataKey"], [key])
 
@@ -59,6 +63,14 @@ def _store(bucket: str, key: str) -> list[iam.PolicyStatement]:
         # would be the same: a GetObject names none.
         allow(["s3:ListBucket"], [bucket]),
         allow(_READ_WRITE_DELETE, _keys(bucket, contract.PROBE)),
+        # The store's settings: whoever starts first makes them, and nobody of the service changes
+        # them: that is `pixlake store set`, by a role of the operators.
+        allow(["s3:GetObject"], [f"{bucket}/{contract.STORE}"]),
+        allow(
+            ["s3:PutObject"],
+            [f"{bucket}/{contract.STORE}"],
+            {"Null": {"s3:if-none-match": "false"}},
+        ),
         _use_key(key),
     ]
 
@@ -191,11 +203,11 @@ def replication(
                 "s3:GetObjectVersionAcl",
                 "s3:GetObjectVersionTagging",
             ],
-            _keys(source, *prefixes),
+            _below(source, prefixes),
         ),
         allow(
             ["s3:ReplicateObject", "s3:ReplicateDelete", "s3:ReplicateTags"],
-            _keys(target, *prefixes),
+            _below(target, prefixes),
         ),
         allow(["kms:Decrypt"], [source_key]),
         allow(["kms:Encrypt", "kms:GenerateDataKey"], [target_key]),

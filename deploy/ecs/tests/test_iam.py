@@ -34,6 +34,8 @@ MATRIX = [
     (WORKER, "s3:PutObject", f"{LAKE}/rejections/records/00/x.json", ALLOW),
     (WORKER, "s3:GetObject", f"{LAKE}/presets/shop/1.json", ALLOW),
     (WORKER, "s3:PutObject", f"{LAKE}/presets/shop/2.json", ALLOW),
+    (WORKER, "s3:GetObject", f"{LAKE}/store.json", ALLOW),
+    (WORKER, "s3:PutObject", f"{LAKE}/store.json", ALLOW),
     (WORKER, "s3:ListBucket", LAKE, ALLOW),
     (WORKER, "kms:GenerateDataKey", KEY, ALLOW),
     # ... and can neither lose rows or presets nor read the stream.
@@ -43,6 +45,7 @@ MATRIX = [
     (WORKER, "s3:DeleteObject", f"{LAKE}/rejections/records/00/x.json", DENY),
     (WORKER, "s3:DeleteObject", f"{LAKE}/presets/shop/1.json", DENY),
     (WORKER, "s3:PutObject", f"{LAKE}/presets-of-others/1.json", DENY),
+    (WORKER, "s3:DeleteObject", f"{LAKE}/store.json", DENY),
     (WORKER, "s3:GetObject", f"{REPLICA}/images/t/00/id/record.json", DENY),
     (WORKER, "s3:PutBucketPolicy", LAKE, DENY),
     (WORKER, "s3:PutLifecycleConfiguration", LAKE, DENY),
@@ -65,7 +68,9 @@ MATRIX = [
     (INGEST, "s3:DeleteObject", f"{LAKE}/journal/home/x.arrow", ALLOW),
     (INGEST, "s3:DeleteObject", f"{LAKE}/images/t/00/id/original-1.jpg", ALLOW),
     (INGEST, "s3:PutObject", f"{LAKE}/rejections/records/00/x.json", ALLOW),
+    (INGEST, "s3:GetObject", f"{LAKE}/store.json", ALLOW),
     # ... and cannot forge what it reads, nor log in to the accounts.
+    (INGEST, "s3:DeleteObject", f"{LAKE}/store.json", DENY),
     (INGEST, "kafka-cluster:WriteData", TOPIC, DENY),
     (INGEST, "kafka-cluster:DeleteTopic", TOPIC, DENY),
     (INGEST, "kafka-cluster:AlterGroup", OTHER_GROUP, DENY),
@@ -74,6 +79,7 @@ MATRIX = [
     (INGEST, "secretsmanager:GetSecretValue", SECRET, DENY),
     # The head schedules, and holds nothing.
     (HEAD, "s3:GetObject", f"{LAKE}/images/t/00/id/record.json", DENY),
+    (HEAD, "s3:GetObject", f"{LAKE}/store.json", DENY),
     (HEAD, "s3:ListBucket", LAKE, DENY),
     (HEAD, "kafka-cluster:Connect", KAFKA, DENY),
     (HEAD, "kms:Decrypt", KEY, DENY),
@@ -92,6 +98,7 @@ MATRIX = [
     (ANALYST, "s3:PutObject", f"{LAKE}/lake/images/dt=1/hour=1/x.parquet", DENY),
     # S3 copies one way.
     (REPLICATION, "s3:ReplicateObject", f"{REPLICA}/lake/x.parquet", ALLOW),
+    (REPLICATION, "s3:ReplicateObject", f"{REPLICA}/store.json", ALLOW),
     (REPLICATION, "s3:ReplicateObject", f"{LAKE}/lake/x.parquet", DENY),
     (REPLICATION, "s3:DeleteObject", f"{LAKE}/lake/x.parquet", DENY),
 ]

@@ -1,13 +1,15 @@
 """Rules of records, erasure and retention, each taken out."""
 
 import asyncio
+import itertools
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
-from datetime import timedelta
+from contextlib import AbstractContextManager, ExitStack
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest import mock
 
 from lake import layout
+from lake.clock import StoreClock
 from lake.erasure import Eraser
 from lake.errors import ImageErased, ImageNotFound, KeyMissing, StoreUnavailable
 from lake.fitting import proven
@@ -17,7 +19,10 @@ from lake.records import Attempt, Commit, Committer, parse_record
 from lake.rejections import Refusal, Rejections
 from lake.retention import Sweeper
 from lake.schema import ImageRecord, Reason, Tombstone
+from lake.store_settings import Retention, StoreSettings
 from tests.lake.simulation.store import SimulatedStore
+
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 Mutant = Callable[[], AbstractContextManager[Any]]
 
@@ -205,6 +210,48 @@ def marker_that_holds_for_ever() -> AbstractContextManager[Any]:
     return mock.patch("lake.retention._MARKER_HOLDS", 1e9)
 
 
+def retention_of_the_environment() -> AbstractContextManager[Any]:
+    """Each second process keeps to a retention of its own, whatever the store says."""
+    init = StoreClock.__init__
+    turns = itertools.count()
+
+    def own(self: StoreClock, store: SimulatedStore, settings: StoreSettings) -> None:
+        init(self, store, settings)
+        if next(turns) % 2:
+            mine = StoreSettings(retention=(Retention(days=5, since=_LONG_AGO),))
+            self.__dict__["mine"] = mine
+
+    async def read(self: StoreClock) -> None:
+        await _read(self)
+        self.settings = self.__dict__.get("mine", self.settings)
+
+    _read = StoreClock._read
+    both = ExitStack()
+    both.enter_context(mock.patch.object(StoreClock, "__init__", own))
+    both.enter_context(mock.patch.object(StoreClock, "_read", read))
+    return both
+
+
+def change_without_notice() -> AbstractContextManager[Any]:
+    """A retention begins when it is written: who has read the settings just before has another."""
+    return mock.patch("lake.store_change.CHANGE_DELAY", timedelta(0))
+
+
+def longer_retention_wakes_the_expired() -> AbstractContextManager[Any]:
+    """The retention in force counts for all images, those that have expired before as well."""
+
+    def expires(self: StoreSettings, home: datetime) -> datetime:
+        return home + timedelta(days=self.last_days)
+
+    def oldest(self: StoreSettings, now: datetime) -> datetime:
+        return now - timedelta(days=self.days(now))
+
+    both = ExitStack()
+    both.enter_context(mock.patch.object(StoreSettings, "expires", expires))
+    both.enter_context(mock.patch.object(StoreSettings, "oldest", oldest))
+    return both
+
+
 OF_IMAGES: tuple[Mutant, ...] = (
     replay_in_its_own_window,
     acknowledge_before_the_journal,
@@ -219,4 +266,7 @@ OF_IMAGES: tuple[Mutant, ...] = (
     image_takes_a_refused_name,
     sweeper_without_a_marker,
     marker_that_holds_for_ever,
+    retention_of_the_environment,
+    change_without_notice,
+    longer_retention_wakes_the_expired,
 )

@@ -7,14 +7,13 @@ from functools import partial
 from lake import layout
 from lake.retention import Sweeper
 from lake.schema import ImageRecord
-from lake.settings import LakeSettings
+from lake.store_settings import StoreSettings
 from tests.lake.samples import TENANT, image_id
 from tests.lake.simulation.fleet import Fleet, doze, rest
 from tests.lake.simulation.world import RETENTION, Broken, World, patiently
 
 NAMES = ("a", "b")
-_SETTINGS = LakeSettings()
-_MARGIN = timedelta(seconds=_SETTINGS.sweep_margin_seconds)
+_MARGIN = StoreSettings().margin
 
 
 async def swept_week(world: World) -> None:
@@ -45,7 +44,7 @@ async def swept_week(world: World) -> None:
     # What lost its name, or was unsure of it, is nobody's, and goes when it is a day old.
     await asyncio.sleep(timedelta(days=1).total_seconds())
     _, lake = await world.process("last sweeper")
-    await Sweeper.of(lake.store, lake.clock, _SETTINGS).sweep()
+    await Sweeper(lake.store, lake.clock).sweep()
     world.check_at_rest()
     below = [key for key, _, _ in world.below(layout.IMAGES)]
     if any(attempt in key for attempt in attempts for key in below):
@@ -79,7 +78,7 @@ async def _erase(world: World) -> None:
 
 async def _sweeper(world: World, number: int) -> None:
     process, lake = await world.process(f"sweeper{number}")
-    sweeper = Sweeper.of(lake.store, lake.clock, _SETTINGS)
+    sweeper = Sweeper(lake.store, lake.clock)
     for _ in range(6):
         if world.dice.random() < 0.7:
             doze(world, process, world.dice.uniform(1, 300))

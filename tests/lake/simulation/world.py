@@ -24,6 +24,7 @@ from lake.records import Attempt, parse_record
 from lake.rows import decode_chain_file, erased_ids
 from lake.schema import ImageRecord, Named, Tombstone
 from lake.settings import LakeSettings
+from lake.store_settings import StoreSettings, as_json
 from lake.watermark import parse_watermark
 from tests.lake.samples import TENANT, image_id, record
 from tests.lake.simulation.loop import SimulatedLoop
@@ -42,8 +43,8 @@ class Broken(AssertionError):
 class SkewedClock(StoreClock):
     """A clock that is off: by S3's whole seconds, slow answers, and more."""
 
-    def __init__(self, store: SimulatedStore, skew: float) -> None:
-        super().__init__(store)
+    def __init__(self, store: SimulatedStore, settings: StoreSettings, skew: float) -> None:
+        super().__init__(store, settings)
         self._skew = timedelta(seconds=skew)
 
     def now(self) -> datetime:
@@ -82,6 +83,11 @@ class World:
         self.published: dict[str, datetime] = {}
         """id and home of every row that a reader has seen who came at that moment"""
         self._parsed: dict[tuple[str, str], Any] = {}
+        self.kept = StoreSettings(store_id="simulated")
+        """what the store says of itself, for checks of what must be there"""
+        self.lives: dict[str, ImageRecord] = {}
+        """images that a story watches, by the keys of their records"""
+        self.bucket.write(layout.STORE, as_json(self.kept))
         self.bucket.watchers.append(self._watch)
 
     async def process(self, name: str) -> tuple[Process, Lake]:
@@ -89,7 +95,7 @@ class World:
         process = Process(name)
         store = SimulatedStore(self.bucket, process)
         skew = self.dice.uniform(-MAX_SKEW_SECONDS, MAX_SKEW_SECONDS)
-        lake = Lake.wire(store, SkewedClock(store, skew), _SETTINGS)
+        lake = Lake.wire(store, SkewedClock(store, self.kept, skew), _SETTINGS)
         # One journal object a batch, or all in one.
         lake.sealer._pending._batch_bytes = self.dice.choice([1, 2**20])
         return process, lake
@@ -121,7 +127,7 @@ class World:
 
     def rows(self) -> list[tuple[str, str]]:
         """(key, image id) of every row of the chains."""
-        oldest = self.bucket.now() - RETENTION
+        oldest = self.kept.oldest(self.bucket.now())
         return [
             (key, row)
             for key, data, etag in self.below(layout.LAKE_IMAGES)
@@ -134,7 +140,7 @@ class World:
         rows = [(row, home_of(key)) for key, row in self.rows()]
         if watermark is None:
             return rows
-        oldest = self.bucket.now() - RETENTION
+        oldest = self.kept.oldest(self.bucket.now())
         fresh = [(row, home) for row, home in rows if home >= watermark]
         copied = [
             (row, home)
@@ -232,7 +238,7 @@ class World:
     def _check_published(self, seen: set[str]) -> None:
         """What a reader saw stays, for those who came earlier and those who come later."""
         gone = {image_id(name) for name in self.erasing} | self.erasing_ids
-        oldest = self.bucket.now() - RETENTION
+        oldest = self.kept.oldest(self.bucket.now())
         for row in self.published.keys() - seen - gone:
             if self.published[row] > oldest:
                 raise Broken("a row that was seen is not there")

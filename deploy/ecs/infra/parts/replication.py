@@ -27,9 +27,10 @@ _PREFIXES = {
 
 def replicate(stack: Stack, source: s3.CfnBucket, key_arn: str, replica: "ReplicaStack") -> None:
     """What the settings say, within 15 minutes, erasures too."""
-    prefixes = _PREFIXES[stack.settings.replicate]
-    if not prefixes:
+    folders = _PREFIXES[stack.settings.replicate]
+    if not folders:
         return
+    prefixes = (*(f"{folder}/" for folder in folders), contract.STORE)
     target, target_key = replica.bucket.attr_arn, replica.key.attr_arn
     # Its right is on the bucket that the rule sits on; named by GetAtt, that were a circle.
     role = stack.role(
@@ -70,10 +71,10 @@ def _rule(
 ) -> s3.CfnBucket.ReplicationRuleProperty:
     minutes = s3.CfnBucket.ReplicationTimeValueProperty(minutes=_MINUTES)
     return s3.CfnBucket.ReplicationRuleProperty(
-        id=prefix,
+        id=prefix.rstrip("/"),
         status="Enabled",
         priority=number,
-        filter=s3.CfnBucket.ReplicationRuleFilterProperty(prefix=f"{prefix}/"),
+        filter=s3.CfnBucket.ReplicationRuleFilterProperty(prefix=prefix),
         # An erased image is erased there, too. What lifecycle rules delete is never replicated.
         delete_marker_replication=s3.CfnBucket.DeleteMarkerReplicationProperty(status="Enabled"),
         source_selection_criteria=s3.CfnBucket.SourceSelectionCriteriaProperty(

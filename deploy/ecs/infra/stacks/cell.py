@@ -156,6 +156,9 @@ class CellStack(Stack):
             "NODE_DATABASE_NAME": "pixlake",
             "PIXLAKE_STORE_URL": f"s3://{data.bucket_name}",
             "PIXLAKE_S3_REGION": settings.region,
+            # What the bucket's rules and the tables' views rest on: a store that keeps images for
+            # another time is refused, rather than emptied by them.
+            "PIXLAKE_RETENTION_DAYS": str(contract.RETENTION_DAYS),
             # A decoder without its filter must not run in production.
             "PIXLAKE_SANDBOX_REQUIRE_SECCOMP": "true",
             # In Ray 2.60 a cluster without this is open and only warns.

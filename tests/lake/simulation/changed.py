@@ -1,0 +1,148 @@
+"""A story of a change: the store's retention is changed while images expire and names come again.
+
+Some processes have read the settings just before. Writers, sweepers and readers must agree all the
+same on which images are alive.
+"""
+
+import asyncio
+from datetime import datetime, timedelta
+from functools import partial
+
+from lake import layout
+from lake.errors import LakeError
+from lake.retention import Sweeper
+from lake.schema import ImageRecord, Tombstone
+from lake.store_change import Wanted, plan
+from lake.store_settings import as_json
+from tests.lake.samples import TENANT, image_id
+from tests.lake.simulation.fleet import Fleet, doze, rest
+from tests.lake.simulation.world import MAX_SKEW_SECONDS, RETENTION, Broken, World, patiently
+
+NAMES = "abc"
+_SPREAD = 4 * 3600.0
+_LONGER, _SHORTER = (8, 10), (6, 3)
+
+
+async def changed_retention(world: World) -> None:
+    """Names expire, and come again, over some hours; in the middle of them a change begins."""
+    homes = await _images_over_some_hours(world)
+    days = world.dice.choice(_LONGER if world.dice.random() < 0.8 else _SHORTER)
+    first = min(homes.values()) + RETENTION
+    # Written, or begun, when a name is about to expire: somebody has just read the settings.
+    told = world.dice.choice([*homes.values()]) + RETENTION
+    told -= timedelta(seconds=world.dice.uniform(-60, 150))
+    told -= world.dice.choice([timedelta(0), timedelta(0), timedelta(hours=3)])
+    await asyncio.sleep((first - world.bucket.now()).total_seconds() - 11_000)
+    world.promises.acknowledged.clear()
+    world.bucket.prompt_deletes = True
+    truth = _Truth(days)
+    world.bucket.watchers.append(partial(_watch, world, truth))
+    writers = Fleet(world, "writer", 3)
+    people = [_change(world, truth, told)]
+    people += [_again(world, writers, truth, name, home) for name, home in homes.items()]
+    people.append(_sweeper(world))
+    await asyncio.gather(*people)
+    await rest(world)
+    _forget_expired(world, truth)
+    world.check_at_rest()
+
+
+class _Truth:
+    """What the change means, counted here anew."""
+
+    def __init__(self, days: int) -> None:
+        self.days = days
+        self.begins: datetime | None = None
+
+    def end(self, home: datetime) -> datetime:
+        """When an image of this home expires."""
+        end = home + RETENTION
+        if self.begins is None or end <= self.begins:
+            return end
+        return max(self.begins, home + timedelta(days=self.days))
+
+
+async def _images_over_some_hours(world: World) -> dict[str, datetime]:
+    homes = {}
+    writers = Fleet(world, "first writer", 2)
+    for name in NAMES:
+        await world.upload(*await writers.any(), name, b"x")
+        stored = world.record(image_id(name))
+        if not isinstance(stored, ImageRecord):
+            raise Broken("acknowledged, and there is no record")
+        homes[name] = stored.home
+        await asyncio.sleep(world.dice.uniform(0, 2 * _SPREAD / len(NAMES)))
+    _, lake = await world.process("first sealer")
+    await lake.upkeep.run_pass(now=True)
+    return homes
+
+
+async def _change(world: World, truth: _Truth, moment: datetime) -> None:
+    """An operator changes the retention."""
+    await asyncio.sleep(max(0.0, (moment - world.bucket.now()).total_seconds()))
+    changed = plan(world.kept, Wanted(retention_days=truth.days), world.bucket.now(), at_once=False)
+    truth.begins = changed.retention[-1].since
+    world.kept = changed
+    world.bucket.write(layout.STORE, as_json(changed))
+
+
+async def _again(world: World, writers: Fleet, truth: _Truth, name: str, home: datetime) -> None:
+    """Uploads of a name around the moment when it would have expired without the change."""
+    due = home + RETENTION
+    early = world.dice.uniform(20, 170)
+    await asyncio.sleep(max(0.0, (due - world.bucket.now()).total_seconds() - early))
+    for _ in range(6):
+        process, lake = await writers.any()
+        if world.dice.random() < 0.1:
+            doze(world, process, world.dice.uniform(1, 200))
+        await patiently(world.upload(process, lake, name, b"x"), 60)
+        await asyncio.sleep(world.dice.uniform(20, 60))
+    if truth.begins is not None and world.dice.random() < 0.5:
+        await asyncio.sleep(max(0.0, (truth.begins - world.bucket.now()).total_seconds() - 60))
+        for _ in range(3):
+            process, lake = await writers.any()
+            await patiently(world.upload(process, lake, name, b"x"), 60)
+            await asyncio.sleep(world.dice.uniform(0, 60))
+
+
+async def _sweeper(world: World) -> None:
+    _, lake = await world.process("sweeper")
+    sweeper = Sweeper(lake.store, lake.clock)
+    for _ in range(16):
+        await patiently(_sweep(sweeper), 1000)
+        await asyncio.sleep(world.dice.uniform(900, 2400))
+
+
+async def _sweep(sweeper: Sweeper) -> None:
+    try:
+        await sweeper.sweep()
+    except LakeError:
+        return  # the next sweep
+
+
+def _watch(world: World, truth: _Truth, key: str) -> None:
+    """An image goes only when it has expired, whoever deletes it or takes its name over."""
+    known = world.lives
+    for name in NAMES:
+        if key != layout.record_key(TENANT, image_id(name)):
+            continue
+        before, stored = known.get(key), world.record(image_id(name))
+        if isinstance(stored, ImageRecord):
+            known[key] = stored
+        if before is None or (isinstance(stored, ImageRecord) and stored.attempt == before.attempt):
+            continue
+        swept = stored is None or isinstance(stored, Tombstone)
+        margin = world.kept.margin - timedelta(seconds=MAX_SKEW_SECONDS)
+        left = truth.end(before.home) + (margin if swept else timedelta(0)) - world.bucket.now()
+        if left > timedelta(0) and world.failure is None:
+            world.failure = Broken("an image went before it had expired")
+        if not isinstance(stored, ImageRecord):
+            del known[key]
+
+
+def _forget_expired(world: World, truth: _Truth) -> None:
+    """Of what has expired since it was acknowledged nothing is promised any more."""
+    for name in list(world.promises.acknowledged):
+        stored = world.record(image_id(name))
+        if stored is None or truth.end(stored.home) <= world.bucket.now():
+            del world.promises.acknowledged[name]
