@@ -5,7 +5,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_servicediscovery as cloudmap
 from constructs import Construct
 
-from infra import grants, ports
+from infra import contract, grants, ports
 from infra.parts import task
 from infra.parts.scaling import follow_backlog
 from infra.parts.service import Fleet, service
