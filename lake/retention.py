@@ -17,6 +17,7 @@ made longer is not deleted by who has not heard of it.
 
 import asyncio
 import logging
+import os
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -266,4 +267,6 @@ def _unlink_staging(root: Path, before: datetime, *, dry_run: bool) -> int:
 
 
 def _staging_files(root: Path) -> Iterator[Path]:
-    return (path for path in root.rglob("*#*") if _STAGING.fullmatch(path.name) and path.is_file())
+    # Unlike `rglob` it goes on where a folder has just gone: others empty folders meanwhile.
+    for folder, _, names in os.walk(root):
+        yield from (Path(folder, name) for name in names if _STAGING.fullmatch(name))
