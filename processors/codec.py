@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
+from processors.bmp.reader import decode_bmp
 from processors.colour import inks_to_srgb, is_srgb, to_srgb
 from processors.errors import Undecodable
 from processors.formats import AVIF, HEIC, JPEG, PNG, TIFF, WEBP, Format
@@ -147,6 +148,8 @@ def _pixels(header: Header, reduction: Reduction) -> Pixels:
     if header.reader == "tiff":
         pixels = decode_tiff(header, deep=False).astype(np.uint8, copy=False)
         return pixels if header.space in _CONVERTED else _in_srgb(header, pixels)
+    if header.reader == "bmp":
+        return _in_srgb(header, decode_bmp(header))
     if header.reader == "libheif":
         return _in_srgb(header, _to_8_bits(_heic_pixels(header, deep=False)))
     return _in_srgb(header, _opencv_pixels(header, reduction))

@@ -44,7 +44,7 @@ _TAKEN = (
 )
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0\x08\0\0\0", b"MM\0+\0\x08\0\0")
 # Sizes of the header that follows; two letters alone would take any text that starts with "BM".
-_BMP_HEADER_SIZES = {12, 16, 40, 52, 56, 64, 108, 124}
+_BMP_HEADER_SIZES = {12, *range(16, 65), 108, 124}
 
 _REFUSED = (
     (b"%PDF-", "PDF"),
