@@ -1,5 +1,6 @@
 -- wrk's script: POST one file again and again, each time as another image.
--- Arguments behind `--`: the file, the API key (may be empty), a name for the run.
+-- Arguments behind `--`: the file, the API key (may be empty), a name for the run, and `close` for
+-- a connection of its own for each.
 -- Prints one JSON line when it is done.
 
 local thread_number = 0
@@ -15,6 +16,7 @@ function init(args)
   file:close()
   headers = { ["Content-Type"] = "application/octet-stream" }
   if args[2] ~= "" then headers["Authorization"] = "Bearer " .. args[2] end
+  if args[4] == "close" then headers["Connection"] = "close" end
   run = args[3] .. "-" .. number .. "-"
   count = 0
 end

@@ -48,10 +48,21 @@ def check_wrk() -> None:
 
 
 def post(
-    url: str, photo: Path, seconds: float, *, key: str = "", connections: int = CONNECTIONS
+    url: str,
+    photo: Path,
+    seconds: float,
+    *,
+    key: str = "",
+    connections: int = CONNECTIONS,
+    keeps: bool = True,
 ) -> Answers:
-    """Upload a photo as fast as it is taken, every time as a new image."""
-    return _wrk(url, seconds, connections, "-s", _SCRIPT, "--", photo, key, uuid.uuid4().hex)
+    """Upload a photo as fast as it is taken, every time as a new image.
+
+    Unless the client `keeps` its connections, each upload comes on one of its own.
+    """
+    own = () if keeps else ("close",)
+    behind = ("--", photo, key, uuid.uuid4().hex, *own)
+    return _wrk(url, seconds, connections, "-s", _SCRIPT, *behind)
 
 
 def post_to_all(urls: Sequence[str], photo: Path, seconds: float) -> float:

