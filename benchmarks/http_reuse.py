@@ -1,8 +1,9 @@
 """`python -m benchmarks.http_reuse`: uploads under each `http-reuse` of HAProxy, at 16 connections.
 
 One service; beside its own HAProxy one of each mode, made of its configuration, in front of the
-same replica. Clients keep their connections, or open one for each upload. A JSON object a line,
-rates and processor time of all processes an upload; `ratio` is to `always`, within the round.
+same replica. Clients keep their connections, or open one for each upload. A JSON object a line:
+rates, and processor time of HAProxy and the replica an upload; `ratio` is to `always`, within the
+round.
 """
 
 import argparse
@@ -43,11 +44,6 @@ class Proxy:
     url: str
     process: psutil.Process
 
-    def cpu_seconds(self) -> float:
-        """Since it began."""
-        times = self.process.cpu_times()
-        return float(times.user + times.system)
-
 
 def main() -> None:
     """Print rates and ratios."""
@@ -76,11 +72,17 @@ def _load(
     service: Service, proxy: Proxy, photo: Photo, seconds: float, *, keeps: bool
 ) -> tuple[float, float]:
     """Images a second, and milliseconds of a core an image."""
-    before = proxy.cpu_seconds() + service.cpu_seconds()
+    [replica] = service.processes("ServeReplica:api:UploadApi")
+    before = _cpu_seconds(proxy.process) + _cpu_seconds(replica)
     answers = load.post(proxy.url, photo.path, seconds, key=service.key, keeps=keeps).flawless()
-    cost = proxy.cpu_seconds() + service.cpu_seconds() - before
+    cost = _cpu_seconds(proxy.process) + _cpu_seconds(replica) - before
     service.forget_images()
     return answers.rate, cost / answers.answers * 1000
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 def _tell(report: Report, name: str, found: Figures, unit: str) -> None:

@@ -5,8 +5,9 @@ machine command it through its admin socket; there is no setting for either. The
 binary, so a few lines of shell stand in front of it. They also give the API its address: Ray has
 one setting for that and for the replicas behind HAProxy, which nobody else needs to reach. And
 where no replica can answer, HAProxy says so in our words, with a status that clients retry: Ray
-would have it say 404 or 500. Rules of ours stand before those of Ray's frontend: a file of their
-own, which the lines of shell put in.
+would have it say 404 or 500. A client's connection to a replica is its own; Ray would share them
+(docs/decisions/0014-one-connection-one-client.md). Rules of ours stand before those of Ray's
+frontend: a file of their own, which the lines of shell put in.
 """
 
 import json
@@ -27,6 +28,7 @@ for argument in "$@"; do
                   -e 's/^( *bind )127\\.0\\.0\\.1:{port}$/\\1{host}:{port}/' \\
                   -e 's#^( *errorfile 50[234] ).*#\\1{unavailable}#' \\
                   -e 's/^( *http-request )return status 404 .*/\\1deny deny_status 503/' \\
+                  -e 's/^( *http-reuse )always$/\\1never/' \\
                   -e 's/ mode 666 level admin / mode 600 level admin /' "$argument"
     fi
     before=$argument

@@ -16,7 +16,7 @@ async def soak(seed: int, first: int, rounds: int) -> int:
     """Play rounds; returns how many were wrong, each of which is printed."""
     wrong, began = 0, time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        async with standing(Path(folder)) as stand:
+        async with standing(Path(folder, "stand")) as stand:
             for start in range(first, first + rounds, AT_ONCE):
                 numbers = range(start, min(start + AT_ONCE, first + rounds))
                 found = await play(stand, [Round(seed, number) for number in numbers])

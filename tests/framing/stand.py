@@ -13,6 +13,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import uvicorn
@@ -27,6 +28,9 @@ from serve_app.edge import Edge
 from serve_app.listening import Server
 
 START_SECONDS = 30
+# Stand in Ray's file for ports that are free when a stand begins.
+_BLOCK = PortBlock(61_000)
+_API, _REPLICA = 61_100, 61_101
 HEALTH = "/-/healthz"
 """What HAProxy asks for; not noted."""
 
@@ -119,7 +123,7 @@ class Stand:
 async def standing(
     folder: Path, *, haproxy_fence: bool = True, replica_fence: bool = True
 ) -> AsyncIterator[Stand]:
-    """Start HAProxy and two replicas; ends them."""
+    """Start HAProxy and two replicas, with files in `folder`; ends them."""
     behind, direct = Echo(), Echo()
     async with (
         _replica(behind, fence=replica_fence) as port,
@@ -154,21 +158,34 @@ async def _replica(app: Echo, *, fence: bool) -> AsyncIterator[int]:
             await running
 
 
+@cache
+def _ray_configuration(parent: Path) -> str:
+    """What Ray writes for a run in `parent`/ray; asked for once, for Ray is slow to import."""
+    folder = parent / "ray"
+    folder.mkdir()
+    ours = ray_environment(folder, _BLOCK, host="127.0.0.1", port=_API)
+    file = folder / "h" / "haproxy.cfg"
+    command = ["-m", "tests.framing.ray_configuration", str(file), str(_API), str(_REPLICA)]
+    subprocess.run([sys.executable, *command], env={**os.environ, **ours}, check=True)
+    return file.read_text()
+
+
 @contextmanager
 def _haproxy(folder: Path, replica: int, *, fence: bool) -> Iterator[int]:
     """HAProxy as Ray Serve starts it, with our launcher; yields the port of the API."""
+    folder.mkdir(exist_ok=True)
     port = free_port()
-    ours = ray_environment(folder, PortBlock(free_port()), host="127.0.0.1", port=port)
+    ours = ray_environment(folder, _BLOCK, host="127.0.0.1", port=port)
     if not fence:
         (folder / RULES_FILE).write_text("")
-    stats = {"RAY_SERVE_HAPROXY_METRICS_PORT", "RAY_SERVE_HAPROXY_STATS_PORT"}
-    environment = {**os.environ, **ours, **{name: str(free_port()) for name in stats}}
+    text = _ray_configuration(folder.parent)
+    ports = {_API: port, _REPLICA: replica, _BLOCK.haproxy_metrics: free_port()}
+    ports[_BLOCK.haproxy_stats] = free_port()
+    for one, other in ports.items():
+        text = text.replace(f":{one}", f":{other}")
     file = folder / "h" / "haproxy.cfg"
-    subprocess.run(
-        [sys.executable, "-m", "tests.framing.ray_configuration", file, str(port), str(replica)],
-        env=environment,
-        check=True,
-    )
+    file.parent.mkdir()
+    file.write_text(text.replace(str(folder.parent / "ray"), str(folder)))
     command = [ours["RAY_SERVE_HAPROXY_BINARY_PATH"], "-db", "-f", str(file), "-dR"]
     with (
         (folder / "haproxy.log").open("w") as log,

@@ -25,6 +25,8 @@ frontend prometheus
 frontend http_frontend
     bind 127.0.0.1:8000
     errorfile 503 /tmp/x/500.http
+backend http-api
+    http-reuse always
 backend default_backend
     http-request return status 404 content-type text/plain lf-string "Path '%[path]' not found."
 listen stats
@@ -169,6 +171,7 @@ def test_haproxy_keeps_to_this_machine_but_for_the_api(
     assert "mode 600 level admin" in configuration.read_text()
     assert f"errorfile 503 {tmp_path / '503.http'}" in lines
     assert "http-request deny deny_status 503" in lines
+    assert "http-reuse never" in lines
     assert lines[lines.index("frontend http_frontend") + 1 :][:2] == [
         "option disable-h2-upgrade",
         "http-request del-header Upgrade",
