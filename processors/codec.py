@@ -17,6 +17,7 @@ from processors.bmp.reader import decode_bmp
 from processors.colour import inks_to_srgb, is_srgb, to_srgb
 from processors.errors import Undecodable
 from processors.formats import AVIF, HEIC, JPEG, PNG, TIFF, WEBP, Format
+from processors.gif import decode_gif
 from processors.header import UPRIGHT, Header
 from processors.heif import decode_heic
 from processors.image import BGRA, WHITE, Image, Pixels, upper_bytes
@@ -145,6 +146,8 @@ def _pixels(header: Header, reduction: Reduction) -> Pixels:
     if header.reader == "pillow":
         pixels = _pillow_pixels(header)
         return pixels if header.space in _CONVERTED else _in_srgb(header, pixels)
+    if header.reader == "gif":
+        return _in_srgb(header, decode_gif(header.data))
     if header.reader == "tiff":
         pixels = decode_tiff(header, deep=False).astype(np.uint8, copy=False)
         return pixels if header.space in _CONVERTED else _in_srgb(header, pixels)

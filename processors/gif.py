@@ -1,62 +1,117 @@
-"""GIF, block by block: screen, frames and how long they are shown. No code is unpacked here."""
+"""GIF, block by block: screen, frames, how long they are shown; and the first frame decoded.
 
-from dataclasses import dataclass
+What reaches the decoder is one frame: a screen, one table of colours, and the codes. Pillow's own
+reader paints black what no frame covers, and gives up on a frame without a size.
+"""
+
+import struct
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
 
 from processors.errors import Truncated, Undecodable
 from processors.formats import GIF
 from processors.header import UPRIGHT, Header
 
 _SCREEN_BYTES = 13
-_DESCRIPTOR_BYTES = 9
+_DESCRIPTOR_BYTES, _CONTROL_BYTES = 9, 4
 _EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, 0x3B
-_CONTROL, _PLAIN_TEXT = 0xF9, 0x01
-_HAS_TABLE, _TABLE_SIZE, _TRANSPARENT = 0x80, 0x07, 0x01
+_CONTROL, _PLAIN_TEXT, _APPLICATION = 0xF9, 0x01, 0xFF
+_HAS_TABLE, _TABLE_SIZE, _TRANSPARENT, _INTERLACED = 0x80, 0x07, 0x01, 0x40
+_PROFILE = b"\x0bICCRGBG1012"
 # Delays are in hundredths of a second.
 _MS_A_TICK = 10
 # Encoders fill their blocks, 255 bytes each: 25 MB are 100,000. Blocks of one byte burn time.
 MAX_BLOCKS = 1_000_000
+_GREYS = bytes(each for level in range(256) for each in (level, level, level))
+_FRAME = struct.Struct("<HHHHBh")
+"""Of a decoder's data: left, top, width, height, flags, transparent index or -1."""
+
+_SCREEN = struct.Struct("<HH")
+_TABLE_BYTES = 768
 
 
 @dataclass(slots=True)
 class _Found:
+    width: int
+    height: int
+    table: bytes = b""
     frames: int = 0
     ticks: int = 0
     metadata_bytes: int = 0
-    transparent: bool = False
-    width: int = 0
-    height: int = 0
     blocks: int = 0
+    transparent: int = -1
+    profile: list[bytes] = field(default_factory=list)
+    picture: bytes = b""
+    covered: bool = False
 
 
 def read_gif(data: bytes) -> Header:
-    """The header of a GIF; raises Truncated and Undecodable.
+    """The header of a GIF; its `data` is the first frame that has pixels, for `decode_gif`.
 
-    A file that ends after its first frame without a trailer is taken, as browsers take it.
+    A file that ends after that frame without a trailer is taken, as browsers take it. Raises
+    Truncated, Undecodable.
     """
     if len(data) < _SCREEN_BYTES:
         raise Truncated(f"{len(data)} bytes, and a GIF starts with {_SCREEN_BYTES}")
-    found = _Found(width=_number(data, 6), height=_number(data, 8))
+    start = _SCREEN_BYTES + _table_bytes(data[10])
+    found = _Found(_number(data, 6), _number(data, 8), table=data[_SCREEN_BYTES:start])
     try:
-        _walk(data, _SCREEN_BYTES + _table_bytes(data[10]), found)
+        _walk(data, start, found)
     except IndexError:
-        if not found.frames:
+        if not found.picture:
             raise Truncated("the file ends before its first frame") from None
-    if not found.frames:
-        raise Undecodable("a GIF without a frame")
+    if not found.picture:
+        raise Undecodable("a GIF without pixels")
+    *_, transparent = _FRAME.unpack_from(found.picture)
     return Header(
         format=GIF,
-        reader="pillow",
+        reader="gif",
         width=found.width,
         height=found.height,
         frames=found.frames,
         orientation=UPRIGHT,
-        has_alpha=found.transparent,
+        has_alpha=transparent >= 0 or not found.covered,
         space="rgb",
-        icc=None,
-        data=data,
+        icc=b"".join(found.profile) or None,
+        data=_SCREEN.pack(found.width, found.height) + found.picture,
         duration_ms=found.ticks * _MS_A_TICK if found.frames > 1 else None,
         metadata_bytes=found.metadata_bytes,
     )
+
+
+def decode_gif(picture: bytes) -> NDArray[np.uint8]:
+    """BGRA of what `read_gif` took: transparent where the frame is, and where it is not.
+
+    Raises Truncated, Undecodable.
+    """
+    screen = _SCREEN.unpack_from(picture)
+    left, top, width, height, flags, transparent = _FRAME.unpack_from(picture, _SCREEN.size)
+    at = _SCREEN.size + _FRAME.size
+    codes = picture[at + _TABLE_BYTES + 1 :]
+    bits, interlaced = picture[at + _TABLE_BYTES], int(bool(flags & _INTERLACED))
+    try:
+        frame = Pillow.frombytes("P", (width, height), codes, "gif", bits, interlaced, -1)
+    except ValueError as error:
+        if "not enough" in str(error):
+            raise Truncated("the frame ends before its pixels do") from error
+        raise Undecodable("the pixels do not decode") from error
+    shown: NDArray[np.uint8] = _colours(picture[at : at + _TABLE_BYTES], transparent)[np.asarray(frame)]
+    if (width, height) == screen:
+        return shown
+    canvas = np.zeros((screen[1], screen[0], 4), np.uint8)
+    canvas[top : top + height, left : left + width] = shown
+    return canvas
+
+
+def _colours(table: bytes, transparent: int) -> NDArray[np.uint8]:
+    colours = np.full((256, 4), 255, np.uint8)
+    colours[:, 2::-1] = np.frombuffer(table, np.uint8).reshape(-1, 3)
+    if transparent >= 0:
+        colours[transparent] = 0
+    return colours
 
 
 def _walk(data: bytes, at: int, found: _Found) -> None:
@@ -66,7 +121,7 @@ def _walk(data: bytes, at: int, found: _Found) -> None:
             at = _extension(data, at + 1, found)
         elif kind == _IMAGE:
             at = _image(data, at + 1, found)
-        elif found.frames:
+        elif found.picture:
             return  # what browsers do with rubbish at the end
         else:
             raise Undecodable(f"a block of kind {kind}")
@@ -76,33 +131,85 @@ def _extension(data: bytes, at: int, found: _Found) -> int:
     label = data[at]
     if label == _CONTROL:
         found.ticks += _number(data, at + 3)
-        if not found.frames:
-            found.transparent = bool(data[at + 2] & _TRANSPARENT)
+        found.transparent = _transparent(data, at)
     end = _skip(data, at + 1, found)
+    if label == _APPLICATION and data.startswith(_PROFILE, at + 1) and not found.profile:
+        found.profile = _unblocked(data, at + 1 + len(_PROFILE), end)
     if label not in {_CONTROL, _PLAIN_TEXT}:
         found.metadata_bytes += end - at
     return end
 
 
+def _transparent(data: bytes, at: int) -> int:
+    """The index that a control block names, -1 for none."""
+    whole = data[at + 1] >= _CONTROL_BYTES
+    return data[at + 5] if whole and data[at + 2] & _TRANSPARENT else -1
+
+
 def _image(data: bytes, at: int, found: _Found) -> int:
     flags = data[at + 8]
-    if not found.frames:
-        _first_frame([_number(data, at + n) for n in range(0, 8, 2)], found)
+    table = at + _DESCRIPTOR_BYTES
+    codes = table + _table_bytes(flags)
+    try:
+        end = _skip(data, codes + 1, found)
+    except IndexError:
+        # All of its codes may be there all the same.
+        if not found.picture:
+            _take(data, at, codes, len(data), found)
+        raise
     found.frames += 1
-    # One byte, the code size, stands before the blocks.
-    return _skip(data, at + _DESCRIPTOR_BYTES + _table_bytes(flags) + 1, found)
+    if not found.picture:
+        _take(data, at, codes, end, found)
+    found.transparent = -1
+    return end
 
 
-def _first_frame(place: list[int], found: _Found) -> None:
-    """Make the screen as large as its first frame needs it; the others are never unpacked."""
-    left, top, width, height = place
+def _take(data: bytes, at: int, codes: int, end: int, found: _Found) -> None:
+    """Keep a frame, if it has a pixel; make the screen as large as the frame needs it."""
+    bits, blocks = data[codes], b"".join(_unblocked(data, codes + 1, end))
+    if not _has_pixels(bits, blocks):
+        return
+    left, top, width, height = (_number(data, at + n) for n in range(0, 8, 2))
+    if not width or not height:
+        # As browsers take it: such a frame is as large as the screen.
+        width, height = found.width, found.height
     found.width, found.height = max(found.width, left + width), max(found.height, top + height)
-    if place != [0, 0, found.width, found.height]:
-        found.transparent = True  # it leaves a part of the screen empty
+    found.covered = (left, top, width, height) == (0, 0, found.width, found.height)
+    found.frames = max(1, found.frames)
+    local = data[at + _DESCRIPTOR_BYTES : codes]
+    table = (local or found.table or _GREYS).ljust(_TABLE_BYTES, b"\0")
+    place = _FRAME.pack(left, top, width, height, data[at + 8], found.transparent)
+    found.picture = b"".join((place, table, bytes([bits]), _blocked(blocks)))
+
+
+def _has_pixels(bits: int, blocks: bytes) -> bool:
+    """Whether the first code that is not "clear" is a colour, not "end"."""
+    if not 0 < bits < 9:  # noqa: PLR2004 - bits of a colour
+        return bool(blocks)
+    value, wide = int.from_bytes(blocks[:64], "little"), bits + 1
+    for n in range(8 * len(blocks[:64]) // wide):
+        code = value >> n * wide & (1 << wide) - 1
+        if code != 1 << bits:
+            return code != (1 << bits) + 1
+    return False
+
+
+def _unblocked(data: bytes, at: int, end: int) -> list[bytes]:
+    """The contents of a row of blocks, the last one as far as it is there."""
+    parts = []
+    while at < end and (length := data[at]):
+        parts.append(data[at + 1 : min(end, at + 1 + length)])
+        at += 1 + length
+    return parts
+
+
+def _blocked(codes: bytes) -> bytes:
+    parts = [codes[at : at + 255] for at in range(0, len(codes), 255)]
+    return b"".join(bytes([len(each)]) + each for each in parts) + b"\0"
 
 
 def _number(data: bytes, at: int) -> int:
-    return int.from_bytes(data[at : at + 2], "little")
+    return data[at] | data[at + 1] << 8
 
 
 def _skip(data: bytes, at: int, found: _Found) -> int:

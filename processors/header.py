@@ -16,7 +16,7 @@ from processors.settings import Limits
 
 Space = Literal["rgb", "grey", "cmyk", "lab"]
 
-Reader = Literal["opencv", "pillow", "libheif", "tiff", "bmp"]
+Reader = Literal["opencv", "pillow", "libheif", "tiff", "bmp", "gif"]
 """What decodes the pixels of a file: chosen by its format and layout, before any is decoded."""
 
 ORIENTATION_TAG = 0x0112

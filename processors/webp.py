@@ -15,6 +15,8 @@ _VP8_START = b"\x9d\x01\x2a"
 _VP8L_SIGNATURE = 0x2F
 _14_BITS = 0x3FFF
 _PIXELS = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF"}
+# Of a file that starts with VP8X, as one with flags has to.
+_FLAGS_AT = 20
 # OpenCV takes no file of fewer for a WebP; what follows the last chunk is not read.
 _LEAST_BYTES = 64
 # An animation of more frames than this is over every pixel limit that makes sense.
@@ -39,6 +41,10 @@ def read_webp(data: bytes) -> Header:
             first[name] = data[start:stop]
     width, height, has_alpha = _dimensions(first)
     flags = _flags(first)
+    if flags & _ANIMATED and not has_alpha and not _is_covered(first, width, height):
+        # Nobody asked libwebp for the parts of the canvas that the first frame leaves empty.
+        has_alpha = True
+        data = data[:_FLAGS_AT] + bytes([flags | _ALPHA]) + data[_FLAGS_AT + 1 :]
     exif = first.get(b"EXIF", b"") if flags & _EXIF else b""
     return Header(
         format=WEBP,
@@ -73,6 +79,13 @@ def _chunks(data: bytes, end: int) -> Iterator[tuple[bytes, int, int]]:
 def _flags(first: dict[bytes, bytes]) -> int:
     extended = first.get(b"VP8X", b"")
     return extended[0] if extended else 0
+
+
+def _is_covered(first: dict[bytes, bytes], width: int, height: int) -> bool:
+    """Whether the first frame of an animation is as large as its canvas."""
+    frame = first.get(b"ANMF", b"")
+    numbers = [int.from_bytes(frame[at : at + 3], "little") for at in (0, 3, 6, 9)]
+    return numbers == [0, 0, width - 1, height - 1]
 
 
 def _dimensions(first: dict[bytes, bytes]) -> tuple[int, int, bool]:
