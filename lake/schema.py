@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class StoredRendition(BaseModel):
@@ -123,6 +123,8 @@ class ImageRecord(BaseModel):
     measure_ms: float | None = None
     render_ms: float | None = None
     encode_ms: float | None = None
+    # Of version 3.
+    gain_map: str | None = Field(default=None, description="None: no HDR gain map beside it")
 
     @property
     def row_name(self) -> tuple[str, ...]:
@@ -280,6 +282,8 @@ IMAGES = pa.schema(
         pa.field("measure_ms", pa.float64()),
         pa.field("render_ms", pa.float64()),
         pa.field("encode_ms", pa.float64()),
+        # Version 3.
+        pa.field("gain_map", pa.string()),
     ]
 )
 """Columns of the table `images`, in file order."""

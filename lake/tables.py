@@ -141,6 +141,7 @@ IMAGE_TABLE = Table(
         "focal_length_mm",
         "taken_offset_minutes",
         "codes.list.element.kind",
+        "gain_map",
     ),
 )
 REJECTION_TABLE = Table(

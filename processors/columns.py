@@ -45,6 +45,7 @@ def _of_details(details: Details) -> Columns:
         "icc_name": details.icc_name,
         "duration_ms": details.duration_ms,
         "damaged": details.damaged,
+        "gain_map": details.gain_map,
     }
 
 

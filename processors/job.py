@@ -16,6 +16,7 @@ from processors.colour import MAX_ICC_NAME
 from processors.exif import NOTHING, Exif
 from processors.faces import MAX_FACES
 from processors.foreign_text import CodeText, Name
+from processors.gain_maps import GainMap
 from processors.header import Space
 from processors.preset import Preset, PresetName
 
@@ -136,6 +137,7 @@ class Details:
 
     `duration_ms` is that of one run of an animation, None for a still. `icc_name` is what its
     colour profile calls itself. `damaged`: the decoder had to guess at some of the pixels.
+    `gain_map`: the kind of HDR gain map that lies beside the image.
     """
 
     bit_depth: Annotated[int, Field(ge=1, le=64)]
@@ -143,6 +145,7 @@ class Details:
     icc_name: Annotated[Name, Field(max_length=MAX_ICC_NAME)] | None
     duration_ms: Annotated[int, Field(ge=0, le=MAX_DURATION_MS)] | None
     damaged: bool = False
+    gain_map: GainMap | None = None
 
 
 @dataclass(frozen=True, slots=True)

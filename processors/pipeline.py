@@ -191,6 +191,7 @@ def _facts(header: Header) -> Facts:
             space=header.space,
             icc_name=profile_name(header.icc) if header.icc else None,
             duration_ms=header.duration_ms,
+            gain_map=header.gain_map,
         ),
     )
 

@@ -76,6 +76,7 @@ class ImageView(BaseModel):
     icc_name: str | None
     duration_ms: int | None
     damaged: bool | None
+    gain_map: str | None
     noise: float | None
     contrast: float | None
     colorfulness: float | None

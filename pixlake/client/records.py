@@ -74,6 +74,7 @@ class Image(BaseModel):
     icc_name: str | None = None
     duration_ms: int | None = None
     damaged: bool | None = None
+    gain_map: str | None = None
     noise: float | None = None
     contrast: float | None = None
     colorfulness: float | None = None

@@ -18,6 +18,7 @@ _SINCE_VERSION_2: dict[str, object] = {
     "icc_name": "Display P3",
     "duration_ms": None,
     "damaged": False,
+    "gain_map": "ultra_hdr",
     "phash_0": 65_535,
     "phash_1": 65_535,
     "phash_2": 65_535,
