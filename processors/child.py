@@ -32,6 +32,8 @@ _KILLED_FIRST = "1000"
 # What a decoder may write to standard error for one image; nothing else is open for writing.
 _MAX_WARNINGS = 1_000_000
 _WARNINGS_READ = 4096
+# Several times what a node of the service has; a decoder of HEIC needs one.
+_MOST_THREADS = 16_384
 
 
 def serve(parent: socket.socket, memory: mmap, start: Start) -> None:
@@ -39,12 +41,27 @@ def serve(parent: socket.socket, memory: mmap, start: Start) -> None:
     protections = lock_down(start)
     parent.sendall(framed(Ready(protections=protections)))
     try:
-        while True:
-            request = Request.model_validate_json(_receive_header(parent))
-            if not _answer(parent, memory, request, start):
-                return
+        request = _receive_request(parent)
+        _confine(threads=request.threads)
+        while _answer(parent, memory, request, start):
+            request = _receive_request(parent)
     except EOFError:
         return
+
+
+def _receive_request(parent: socket.socket) -> Request:
+    return Request.model_validate_json(_receive_header(parent))
+
+
+def _confine(*, threads: bool) -> None:
+    """Give up the last rights, now that the first image is known; no byte of it was looked at.
+
+    A child that may start threads is one for a single HEIC, and ends with it.
+    """
+    # It counts the threads of all processes of the user, those of the service included. Root is
+    # exempt from it; from the filter nobody is.
+    _limit(resource.RLIMIT_NPROC, _MOST_THREADS if threads else 0)
+    seccomp.install(threads=threads)
 
 
 def die_with(parent: int) -> None:
@@ -67,13 +84,10 @@ def lock_down(start: Start) -> dict[str, int | bool | str]:
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_AS, addresses)
     _limit(resource.RLIMIT_FSIZE, _MAX_WARNINGS)
-    if not _needs_threads(start):
-        # It counts threads, too. Root is exempt from it; from the filter nobody is.
-        _limit(resource.RLIMIT_NPROC, 0)
     # From here on no file, socket or pipe can be opened.
     _limit(resource.RLIMIT_NOFILE, 0)
     # It holds for this thread, and of those a fork leaves but one.
-    filtered = seccomp.install(threads=_needs_threads(start))
+    filtered = seccomp.install(threads=_needs_threads(start), again=True)
     return {
         "dies_with_parent": True,
         "no_new_privileges": True,
@@ -82,7 +96,7 @@ def lock_down(start: Start) -> dict[str, int | bool | str]:
         "address_space_bytes": addresses,
         "written_bytes": _MAX_WARNINGS,
         "new_file_descriptors": 0,
-        "threads": "may start" if _needs_threads(start) else 1,
+        "threads": "of HEIC only" if _needs_threads(start) else 1,
         "memory_cleared": is_cleared(),
         "killed_first": killed_first,
         "environment": " ".join(sorted(os.environ)),

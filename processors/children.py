@@ -76,6 +76,11 @@ class Children:
         return [each.decoder for each in self._seats]
 
     @property
+    def intrusions(self) -> int:
+        """Children that did what no decoder does, since the start."""
+        return self._nursery.intrusions
+
+    @property
     def ready(self) -> bool:
         """False while no child can be started for any seat."""
         return not all(each.down for each in self._seats)

@@ -9,8 +9,9 @@ import signal
 import socket
 
 from processors.claims import check_answer, processed_of
+from processors.endings import WITH_THE_SERVER, ending, last_words
 from processors.errors import DecoderCrashed, DecoderMemory, DecoderTimeout, Refused
-from processors.formats import Format
+from processors.formats import HEIC, Format
 from processors.job import Processed
 from processors.lines import Incoming, Lines, order, receive
 from processors.nursery import Nursery
@@ -43,9 +44,6 @@ _ZEROS = memoryview(bytes(_COPIED_AT_ONCE))
 # Freeing the memory of the largest image takes less; twice what most children keep.
 _IDLE_CPU_SECONDS = 0.5
 _KEPT_BYTES = 250_000_000
-_STDERR_TAIL = 2000
-WITH_THE_SERVER = "with the fork server"
-"""How a child ended whose end nobody saw."""
 
 
 class Decoder:
@@ -78,7 +76,7 @@ class Decoder:
         decoder = cls(settings, nursery, order(settings, nursery))
         try:
             async with asyncio.timeout(_START_SECONDS):
-                decoder.pid = await decoder._receive_number()
+                (decoder.pid,) = NUMBER.unpack(await receive(decoder._lines.life, NUMBER.size))
                 greeting = await decoder._receive_header()
             decoder.protections = parse_ready(greeting).protections
         except (OSError, EOFError, BrokenProtocol) as error:
@@ -155,7 +153,7 @@ class Decoder:
         """Kill the child, if it lives, wait until it is gone; the end of its standard error."""
         self.retire()
         await asyncio.shield(asyncio.ensure_future(self._bury()))
-        words = self._last_words()
+        words = last_words(self._lines.stderr)
         self._lines.close()
         return words
 
@@ -195,8 +193,12 @@ class Decoder:
         with contextlib.suppress(OSError, TimeoutError):
             self._lines.life.shutdown(socket.SHUT_WR)
             async with asyncio.timeout(_END_SECONDS):
-                while await asyncio.get_running_loop().sock_recv(self._lines.life, NUMBER.size):
-                    pass
+                while said := await asyncio.get_running_loop().sock_recv(
+                    self._lines.life, NUMBER.size
+                ):
+                    # Between two images, by itself: nobody has asked for anything.
+                    if len(said) == NUMBER.size and ending(said) == signal.SIGSYS.name:
+                        self._tell_end(signal.SIGSYS.name)
 
     async def _timed_exchange(
         self, data: memoryview, preset: Preset, found: Format
@@ -213,14 +215,16 @@ class Decoder:
         except BrokenProtocol as error:
             self._kill()
             _log.exception("decoder %d broke the protocol", self.pid)
-            raise DecoderCrashed("the decoder answered nonsense") from error
+            self._nursery.intrusions += 1
+            raise DecoderCrashed("the decoder answered nonsense", value="nonsense") from error
 
     async def _exchange(
         self, data: memoryview, preset: Preset, found: Format
     ) -> Processed | Refused:
         await self._share(data)
         nonce = secrets.token_hex(8)
-        await self._send(request_of(data.nbytes, preset, nonce))
+        threads = found is HEIC
+        await self._send(request_of(data.nbytes, preset, nonce, threads=threads))
         reply = parse_reply(await self._receive_header())
         if reply.nonce != nonce:
             raise BrokenProtocol("an answer to something else")
@@ -273,30 +277,22 @@ class Decoder:
             raise BrokenProtocol(f"a header of {length} bytes")
         return bytes(await self._incoming.take(length))
 
-    async def _receive_number(self) -> int:
-        (number,) = NUMBER.unpack(await receive(self._lines.life, NUMBER.size))
-        return int(number)
-
     async def _crash(self) -> DecoderCrashed:
         self._kill()
         self._nursery.note_crash()
         how = await self._how_it_ended()
-        level = logging.ERROR if how == signal.SIGSYS.name else logging.WARNING
-        _log.log(level, "decoder %d died: %s: %s", self.pid, how, self._last_words())
+        self._tell_end(how)
         return DecoderCrashed(f"the decoder died on this image: {how}", value=how)
 
     async def _how_it_ended(self) -> str:
         try:
             async with asyncio.timeout(_END_SECONDS):
-                code = await self._receive_number()
+                return ending(await receive(self._lines.life, NUMBER.size))
         except (OSError, EOFError, TimeoutError):
             return WITH_THE_SERVER
-        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
-    def _last_words(self) -> str:
-        """The end of its standard error, fit for a log."""
-        if self._lines.stderr.closed:
-            return ""
-        size = os.fstat(self._lines.stderr.fileno()).st_size
-        tail = os.pread(self._lines.stderr.fileno(), _STDERR_TAIL, max(0, size - _STDERR_TAIL))
-        return ascii(tail.decode("utf-8", "replace")) if tail else ""
+    def _tell_end(self, how: str) -> None:
+        intruder = how == signal.SIGSYS.name
+        self._nursery.intrusions += intruder
+        level = logging.ERROR if intruder else logging.WARNING
+        _log.log(level, "decoder %d died: %s: %s", self.pid, how, last_words(self._lines.stderr))

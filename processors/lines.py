@@ -22,7 +22,9 @@ from processors.settings import ProcessorSettings
 _AHEAD_BYTES = 128 * 1024
 # A large result, a piece at a time.
 _AT_ONCE_BYTES = 1 << 20
-_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+# Linux 5.1 and later: who maps it from now on may read it only. Python 3.11 has no name for it.
+_F_SEAL_FUTURE_WRITE = 0x10
+_SIZE_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +63,12 @@ def order(settings: ProcessorSettings, nursery: Nursery) -> Lines:
         memfd = os.memfd_create("decoder-image", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         passed.callback(os.close, memfd)
         os.ftruncate(memfd, shared)
-        # Who could make it shorter could crash the other.
-        fcntl.fcntl(memfd, fcntl.F_ADD_SEALS, _SEALS)
         memory = undo.enter_context(mmap(memfd, shared))
+        # Who could make it shorter could crash the other.
+        fcntl.fcntl(memfd, fcntl.F_ADD_SEALS, _SIZE_SEALS)
+        with contextlib.suppress(OSError):  # an older kernel
+            fcntl.fcntl(memfd, fcntl.F_ADD_SEALS, _F_SEAL_FUTURE_WRITE)
+        fcntl.fcntl(memfd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SEAL)
         ends = (their_conversation, stderr, memfd, their_life)
         nursery.fork(start, [each if isinstance(each, int) else each.fileno() for each in ends])
         undo.pop_all()

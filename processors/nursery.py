@@ -38,6 +38,9 @@ class Nursery:
         self._server: _Server | None = None
         self._next: _Server | None = None
         self._worn: list[_Server] = []
+        self.intrusions = 0
+        """Children that did what no decoder does: a deadly system call, or an answer that breaks
+        the protocol."""
 
     def fork(self, start: Start, descriptors: list[int]) -> None:
         """Order a child that owns these: conversation, standard error, memory, life.

@@ -83,6 +83,8 @@ class Request(_Message):
     kind: Literal["request"] = "request"
     size: int
     preset: str
+    threads: bool = False
+    """the image's decoder can't do without, and the child sees no other image"""
     nonce: str
     """has to come back with the answer: what was said before it is the answer to something else"""
 
@@ -162,9 +164,10 @@ def framed(message: BaseModel) -> bytes:
     return LENGTH.pack(len(text)) + text
 
 
-def request_of(size: int, preset: Preset, nonce: str) -> bytes:
+def request_of(size: int, preset: Preset, nonce: str, *, threads: bool = False) -> bytes:
     """A request, ready to send."""
-    return framed(Request(size=size, preset=_preset_text(preset), nonce=nonce))
+    text = _preset_text(preset)
+    return framed(Request(size=size, preset=text, threads=threads, nonce=nonce))
 
 
 # A deployment has a handful, and one image after another uses the same.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processors.children import Children, Seat
-from processors.decoder import WITH_THE_SERVER
+from processors.endings import WITH_THE_SERVER
 from processors.errors import DecoderCrashed, DecoderTimeout, Overloaded, ProcessorError, Refused
 from processors.formats import Format, check_bytes
 from processors.job import Processed
@@ -141,6 +141,7 @@ class Sandbox:
             "timeout_seconds": f"{self._settings.sandbox_timeout_seconds:g}",
             "recycled_after_images": self._settings.sandbox_recycle_after,
             "refusals_overturned": self.refusals_overturned,
+            "intrusions": self._children.intrusions,
         }
 
     def _announce(self) -> None:

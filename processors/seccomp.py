@@ -3,60 +3,123 @@
 The kernel checks every call against a list of numbers, written here by hand. There is no library
 in between, so it works wherever the kernel can do it, and a reader can see all that is allowed.
 Calls that are not listed fail with EPERM, as decoders expect of a call that is not to be had.
-Calls that only an intruder makes end the process, so that somebody hears of it.
+Calls that only an intruder makes end the process, so that somebody hears of it. Arguments are
+looked at by their low halves, which is all that the kernel takes of these.
 """
 
 import ctypes
 import errno
 import mmap
+import os
 import platform
+import signal
 import struct
+from dataclasses import dataclass
 
 _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
 _KILL, _ERRNO, _ALLOW = 0x80000000, 0x00050000, 0x7FFF0000
 
-# Of the classic packet filter: load a word, jump if equal, greater or equal, any bit set, return.
-_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-# Where the kernel puts the number, the architecture, the first and the third argument (low halves).
-_NUMBER_AT, _ARCH_AT, _FIRST_AT, _THIRD_AT = 0, 4, 16, 32
+# Of the classic packet filter: load a word, jump if equal, greater or equal, any bit set, clear
+# bits, return.
+_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _AND, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
+# Where the kernel puts the number, the architecture, and the low half of each argument.
+_NUMBER_AT, _ARCH_AT = 0, 4
+_ARGUMENTS_AT = (16, 24, 32, 40, 48, 56)
 
 _COLUMNS = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 # x86_64 answers to a second set of numbers from here on; nobody uses it but to slip past filters.
 _X32 = 0x40000000
 
-# Numbers on x86_64 and aarch64; the busiest first, for the kernel reads from the top.
-_ALLOWED = {
-    "recvfrom": (45, 207),
-    "sendto": (44, 206),
+Numbers = tuple[int, int | None]
+"""On x86_64 and aarch64; None where a machine has no such call."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Narrowed:
+    """A call that is let through with some arguments only, and otherwise fails with EPERM.
+
+    Of the argument, the bits of `mask` must be one of `values`.
+    """
+
+    numbers: Numbers
+    argument: int
+    mask: int
+    values: tuple[int, ...] = (0,)
+
+
+_ALL_BITS = 0xFFFFFFFF
+# The busiest first, for the kernel reads from the top.
+_ALLOWED: dict[str, Numbers] = {
     "brk": (12, 214),
     "munmap": (11, 215),
-    "madvise": (28, 233),
-    "mremap": (25, 216),
     "pread64": (17, 67),  # the warnings
     "read": (0, 63),
     "write": (1, 64),  # libjpeg, to standard error
     "writev": (20, 66),
-    "futex": (202, 98),
     "clock_gettime": (228, 113),  # where the kernel does not answer it without a call
     "getrandom": (318, 278),
     "sched_yield": (24, 124),
+    "getpid": (39, 172),  # `abort` asks for both, to end this process with its own signal
+    "gettid": (186, 178),
     "rt_sigprocmask": (14, 135),
     "rt_sigreturn": (15, 139),
     "exit": (60, 93),
     "exit_group": (231, 94),
 }
-# Memory, but never to be executed: the third argument says what for.
-_ALLOWED_UNLESS_EXECUTABLE = {"mmap": (9, 222), "mprotect": (10, 226)}
+_NO_SIGNAL = 0x4000  # MSG_NOSIGNAL
+# FUTEX_PRIVATE_FLAG and FUTEX_CLOCK_REALTIME, which go with each operation.
+_FUTEX_FLAGS = 128 | 256
+_WAIT, _WAKE, _WAIT_BITSET, _WAKE_BITSET = 0, 1, 9, 10
+_DONTNEED, _FREE, _HUGEPAGE, _NOHUGEPAGE = 4, 8, 14, 15
+# Private memory that no file is behind: MAP_PRIVATE, ANONYMOUS, FIXED, NORESERVE, STACK.
+_PLAIN_MAP = 0x02 | 0x20 | 0x10 | 0x4000 | 0x20000
+_READ_WRITE = mmap.PROT_READ | mmap.PROT_WRITE
+_NARROWED = {
+    # No MSG_OOB: it has led out of sandboxes.
+    "recvfrom": _Narrowed((45, 207), 3, _ALL_BITS),
+    "sendto": _Narrowed((44, 206), 3, _ALL_BITS & ~_NO_SIGNAL),
+    "futex": _Narrowed(
+        (202, 98), 1, _ALL_BITS & ~_FUTEX_FLAGS, (_WAIT, _WAKE, _WAIT_BITSET, _WAKE_BITSET)
+    ),
+    "madvise": _Narrowed((28, 233), 2, _ALL_BITS, (_DONTNEED, _FREE, _HUGEPAGE, _NOHUGEPAGE)),
+    "mremap": _Narrowed((25, 216), 3, _ALL_BITS & ~1),
+    "mprotect": _Narrowed((10, 226), 2, _ALL_BITS & ~_READ_WRITE),
+}
+# Two arguments: never to be executed, and of the plain kind.
+_MMAP: Numbers = (9, 222)
 # A thread of this process, never another process: the first argument says which. It has to be what
 # glibc asks for, to the bit, so that none comes with a namespace of its own. What `clone3` asks for
 # lies in memory that a filter can't read; told that there is no such call, glibc takes `clone`.
-_CLONE, _CLONE3 = (56, 220), (435, 435)
+_CLONE: Numbers = (56, 220)
+_CLONE3: Numbers = (435, 435)
 # VM, FS, FILES, SIGHAND, THREAD, SYSVSEM, SETTLS, PARENT_SETTID, CHILD_CLEARTID
 _THREAD = 0x3D0F00
-_RSEQ = (334, 293)  # glibc ends the process where a new thread's fails
+_RSEQ: Numbers = (334, 293)  # glibc ends the process where a new thread's fails
+# How `abort` ends this process.
+_TGKILL: Numbers = (234, 131)
+# Between two filters, before the first stranger's byte: to set a limit, and the second one.
+_SETTING_UP: dict[str, Numbers] = {"prctl": (157, 167), "prlimit64": (302, 261)}
 # No decoder has a use for these, not even as an attempt.
-_DEADLY = {
+_DEADLY: dict[str, Numbers] = {
+    "execve": (59, 221),
     "execveat": (322, 281),
+    "fork": (57, None),
+    "vfork": (58, None),
+    "kill": (62, 129),
+    "tkill": (200, 130),
+    "rt_sigqueueinfo": (129, 138),
+    "rt_tgsigqueueinfo": (297, 240),
+    "pidfd_open": (434, 434),
+    "pidfd_send_signal": (424, 424),
+    "socket": (41, 198),
+    "socketpair": (53, 199),
+    "connect": (42, 203),
+    "bind": (49, 200),
+    "listen": (50, 201),
+    "accept": (43, 202),
+    "accept4": (288, 242),
+    "sendmsg": (46, 211),
+    "recvmsg": (47, 212),
     "ptrace": (101, 117),
     "process_vm_readv": (310, 270),
     "process_vm_writev": (311, 271),
@@ -76,19 +139,21 @@ _DEADLY = {
     "open_by_handle_at": (304, 265),
 }
 
-CALLS = tuple(sorted((*_ALLOWED, *_ALLOWED_UNLESS_EXECUTABLE)))
+CALLS = tuple(sorted((*_ALLOWED, *_NARROWED, "mmap")))
 """The names of the calls that are let through."""
 
 
-def install(*, threads: bool = False) -> bool:
+def install(*, threads: bool = False, again: bool = False) -> bool:
     """Filter the calls of this thread from now on, for good; False where it cannot be done.
 
     `threads`: it may start some, under the same filter; libde265 can't decode HEIC without.
+    `again`: another filter, which allows no more than this one, may be put on top.
     Needs `no_new_privs`, and a process of one thread: others that exist already stay free.
     """
     if platform.machine() not in _COLUMNS:
         return False
-    program = _program(*_COLUMNS[platform.machine()], threads=threads)
+    column, architecture = _COLUMNS[platform.machine()]
+    program = _program(column, architecture, threads=threads, again=again, own=os.getpid())
     code = ctypes.create_string_buffer(program, len(program))
     # struct sock_fprog: how many instructions of 8 bytes, and where.
     header = struct.pack("@HP", len(program) // 8, ctypes.addressof(code))
@@ -97,24 +162,67 @@ def install(*, threads: bool = False) -> bool:
     return bool(done == 0)
 
 
-def _program(column: int, architecture: int, *, threads: bool) -> bytes:
-    """The filter as instructions. Every jump is to the next but one or so: nothing to miscount."""
-    deny = _step(_RETURN, _ERRNO | errno.EPERM)
-    lines = [_step(_LOAD, _ARCH_AT), _step(_EQUAL, architecture, 1, 0), _step(_RETURN, _KILL)]
-    lines += [_step(_LOAD, _NUMBER_AT), _step(_AT_LEAST, _X32, 0, 1), _step(_RETURN, _KILL)]
-    for numbers in _ALLOWED.values():
-        lines += [_step(_EQUAL, numbers[column], 0, 1), _step(_RETURN, _ALLOW)]
-    for numbers in _ALLOWED_UNLESS_EXECUTABLE.values():
-        lines += [_step(_EQUAL, numbers[column], 0, 4), _step(_LOAD, _THIRD_AT)]
-        lines += [_step(_ANY_BIT, mmap.PROT_EXEC, 0, 1), deny, _step(_RETURN, _ALLOW)]
-    if threads:
-        lines += [_step(_EQUAL, _RSEQ[column], 0, 1), _step(_RETURN, _ALLOW)]
-        lines += [_step(_EQUAL, _CLONE3[column], 0, 1), _step(_RETURN, _ERRNO | errno.ENOSYS)]
-        lines += [_step(_EQUAL, _CLONE[column], 0, 4), _step(_LOAD, _FIRST_AT)]
-        lines += [_step(_EQUAL, _THREAD, 0, 1), _step(_RETURN, _ALLOW), deny]
+def _program(
+    column: int, architecture: int, *, threads: bool, again: bool = False, own: int = 0
+) -> bytes:
+    """The filter as instructions; `own`: the id of the process that it is for."""
+    deny, allow, kill = (
+        _step(_RETURN, verdict) for verdict in (_ERRNO | errno.EPERM, _ALLOW, _KILL)
+    )
+    lines = [_step(_LOAD, _ARCH_AT), _step(_EQUAL, architecture, 1, 0), kill]
+    lines += [_step(_LOAD, _NUMBER_AT), _step(_AT_LEAST, _X32, 0, 1), kill]
+    for call in _NARROWED.values():
+        lines += _if_called(call.numbers[column], [*_argument(call), allow, deny])
+    lines += _if_called(_MMAP[column], _mmap(allow, deny))
+    for numbers in (*_ALLOWED.values(), *(_SETTING_UP.values() if again else ())):
+        lines += _if_called(numbers[column], [allow])
+    missing = _step(_RETURN, _ERRNO | errno.ENOSYS)
+    lines += _if_called(_CLONE3[column], [missing if threads else deny])
+    lines += _if_called(_RSEQ[column], [allow if threads else deny])
+    # To fork is deadly; to start a thread is allowed or not.
+    thread = [_step(_LOAD, _ARGUMENTS_AT[0]), _step(_EQUAL, _THREAD, 1, 0)]
+    lines += _if_called(_CLONE[column], [*thread, kill, allow if threads else deny])
+    lines += _if_called(_TGKILL[column], _abort(own, allow, kill))
     for numbers in _DEADLY.values():
-        lines += [_step(_EQUAL, numbers[column], 0, 1), _step(_RETURN, _KILL)]
+        lines += _if_called(numbers[column], [kill])
     return b"".join((*lines, deny))
+
+
+def _if_called(number: int | None, then: list[bytes]) -> list[bytes]:
+    """Steps for one call, which end in a verdict; for any other they are jumped over."""
+    return [] if number is None else [_step(_EQUAL, number, 0, len(then)), *then]
+
+
+def _argument(call: _Narrowed) -> list[bytes]:
+    """To the step after these if the argument is one of those allowed, else to the one after it."""
+    lines = [_step(_LOAD, _ARGUMENTS_AT[call.argument]), _step(_AND, call.mask)]
+    left = len(call.values)
+    for value in call.values:
+        left -= 1
+        lines.append(_step(_EQUAL, value, left, 0 if left else 1))
+    return lines
+
+
+def _mmap(allow: bytes, deny: bytes) -> list[bytes]:
+    return [
+        _step(_LOAD, _ARGUMENTS_AT[2]),
+        _step(_ANY_BIT, _ALL_BITS & ~_READ_WRITE, 2, 0),
+        _step(_LOAD, _ARGUMENTS_AT[3]),
+        _step(_ANY_BIT, _ALL_BITS & ~_PLAIN_MAP, 0, 1),
+        deny,
+        allow,
+    ]
+
+
+def _abort(own: int, allow: bytes, kill: bytes) -> list[bytes]:
+    return [
+        _step(_LOAD, _ARGUMENTS_AT[0]),
+        _step(_EQUAL, own, 0, 2),
+        _step(_LOAD, _ARGUMENTS_AT[2]),
+        _step(_EQUAL, signal.SIGABRT, 1, 0),
+        kill,
+        allow,
+    ]
 
 
 def _step(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:

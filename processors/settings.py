@@ -124,8 +124,8 @@ class ProcessorSettings(BaseSettings):
     allow_avif: bool = Field(default=True, description="take AVIF")
     allow_heic: bool = Field(
         default=True,
-        description="take HEIC, where the extra `heif` is installed; lets children start threads, "
-        "which its decoder can't do without",
+        description="take HEIC, where the extra `heif` is installed; its children may start "
+        "threads, which its decoder can't do without",
     )
     allow_tiff: bool = Field(default=True, description="take TIFF")
     allow_bmp: bool = Field(default=True, description="take BMP")

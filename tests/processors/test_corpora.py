@@ -77,6 +77,7 @@ class Verdict:
 class Run:
     verdicts: dict[str, Verdict]
     largest_memory: int
+    intrusions: int
     alive: bool
 
 
@@ -107,8 +108,9 @@ async def _through_the_sandbox(files: dict[str, bytes]) -> Run:
 
     await asyncio.gather(work(), work())
     alive = (await sandbox.process(jpeg(), WEB)).facts.width == 640
+    intrusions = int(sandbox.protections["intrusions"])
     await sandbox.close()
-    return Run(verdicts, largest, alive)
+    return Run(verdicts, largest, intrusions, alive)
 
 
 async def _verdict(sandbox: Sandbox, data: bytes) -> Verdict:
@@ -132,6 +134,7 @@ def test_every_file_has_an_answer_and_the_sandbox_lives(run: Run, files: dict[st
     assert run.verdicts.keys() == files.keys()
     assert len(files) > 1100
     assert run.alive
+    assert run.intrusions == 0, "no decoder makes a call that is deadly"
     count = Counter(each.code for each in run.verdicts.values())
     assert count["ok"] > 700
     assert count.keys() <= CODES | {"ok"}

@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import psutil
 import pytest
 
-from processors import nursery
+from processors import nursery, seccomp
 from processors.errors import DecoderCrashed, DecoderTimeout, Truncated
 from processors.preset import WEB, Preset, RenditionSpec
 from processors.sandbox import Sandbox
 from processors.settings import ProcessorSettings
-from tests.photos import jpeg
+from tests.photos import encoded, jpeg, scene
 from tests.processors.sandboxes import until
 from tests.processors.servers.obeying import order
 
@@ -137,3 +137,83 @@ async def test_a_refusal_says_nothing_that_no_row_holds(
         await sandbox.process(jpeg() + order("say", reply=reply), WEB)
     with pytest.raises(DecoderCrashed, match="nonsense"):
         await sandbox.process(jpeg() + order("say", reply=reply | lie), WEB)
+
+
+def called(number: tuple[int, int | None], *arguments: int) -> bytes:
+    numbers = dict(zip(("x86_64", "aarch64"), number, strict=True))
+    return jpeg() + order("call", numbers=numbers, arguments=arguments)
+
+
+FIRST_STEPS = ("execve", "execveat", "socket", "connect", "kill", "tkill", "sendmsg", "pidfd_open")
+
+
+async def test_first_steps_of_an_intruder_are_deadly_and_counted(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    sandbox = await start()
+    numbers = {name: seccomp._DEADLY[name] for name in FIRST_STEPS}
+    # To fork, as glibc does it; and a signal for somebody else.
+    steps = [called(each, 0, 0, 0) for each in numbers.values()]
+    steps += [called(seccomp._CLONE, 0x1200011), called(seccomp._TGKILL, 1, 1, 6)]
+    for step in steps:
+        with pytest.raises(DecoderCrashed) as died:
+            await sandbox.process(step, WEB)
+        assert died.value.value == "SIGSYS"
+    assert sandbox.protections["intrusions"] == len(steps)
+    errors = [each for each in caplog.records if each.levelname == "ERROR"]
+    assert sum("SIGSYS" in each.getMessage() for each in errors) == len(steps)
+    assert (await sandbox.process(jpeg(), WEB)).facts.width == 640
+
+
+async def test_an_intruder_that_waits_for_its_answer_is_counted(start: Start) -> None:
+    sandbox = await start()
+    numbers = dict(zip(("x86_64", "aarch64"), seccomp._DEADLY["execve"], strict=True))
+    done = await sandbox.process(jpeg() + order("late", numbers=numbers), WEB)
+    assert done.facts.width == 640
+    await until(lambda: not sandbox._children.seated[0].usable)
+    assert (await sandbox.process(jpeg(), WEB)).facts.width == 640
+    await until(lambda: sandbox.protections["intrusions"] == 1)
+
+
+async def test_arguments_that_decoders_do_not_use_are_refused(start: Start) -> None:
+    sandbox = await start()
+    narrowed = {name: call.numbers for name, call in seccomp._NARROWED.items()}
+    for step in (
+        called(narrowed["sendto"], 1, 0, 0, 1),  # MSG_OOB
+        called(narrowed["recvfrom"], 1, 0, 0, 1),
+        called(narrowed["futex"], 0, 6),  # FUTEX_LOCK_PI
+        called(narrowed["madvise"], 0, 0, 12),  # MADV_MERGEABLE
+        called(seccomp._MMAP, 0, 4096, 3, 0x121, -1, 0),  # MAP_SHARED and MAP_GROWSDOWN
+    ):
+        with pytest.raises(Truncated, match="EPERM"):
+            await sandbox.process(step, WEB)
+    assert sandbox.protections["intrusions"] == 0
+
+
+async def test_the_file_of_the_image_cannot_be_made_writable(start: Start) -> None:
+    sandbox = await start()
+    with pytest.raises(Truncated, match="EACCES"):
+        await sandbox.process(jpeg() + order("unlock"), WEB)
+
+
+async def test_threads_are_for_heic_and_end_with_it(start: Start) -> None:
+    """Its decoder can't do without; no other image is in a child that may start one."""
+    sandbox = await start(allow_heic=True)
+    with pytest.raises(Truncated, match="refused"):
+        await sandbox.process(jpeg() + order("thread"), WEB)
+    (pid,) = sandbox.pids
+    heic = encoded(scene(width=64, height=48), "heic")
+    with pytest.raises(Truncated, match="done"):
+        await sandbox.process(heic + order("thread"), WEB)
+    assert (await sandbox.process(heic, WEB)).facts.format == "heic"
+    assert (await sandbox.process(jpeg(), WEB)).facts.width == 640
+    assert pid not in sandbox.pids
+    with pytest.raises(Truncated, match="refused"):
+        await sandbox.process(jpeg() + order("thread"), WEB)
+
+
+async def test_what_breaks_the_protocol_is_counted(start: Start) -> None:
+    sandbox = await start()
+    with pytest.raises(DecoderCrashed):
+        await sandbox.process(jpeg() + order("html"), WEB)
+    assert sandbox.protections["intrusions"] == 1

@@ -4,21 +4,29 @@ Everything else about them is real: fork server, filter, limits, lines. An image
 `MARK`, and JSON `{"order": name, ...}`. One without an order is processed as usual.
 """
 
+import ctypes
+import errno
 import json
+import mmap as mmap_module
+import platform
 import socket
+import threading
 import time
 from collections.abc import Callable
 from mmap import mmap
 from typing import Any
 
+import numpy as np
+
 from processors import child, fork_server
 from processors.pipeline import process
 from processors.preset import Preset
-from processors.protocol import LENGTH, Answer, Request, Start, answer_of, framed
+from processors.protocol import LENGTH, Answer, Refusal, Request, Start, answer_of, framed
 
 MARK = b"--order--"
 _CHUNK = bytes(1 << 20)
 _real_answer = child._answer
+_shared: list[mmap] = []
 
 Order = dict[str, Any]
 Say = Callable[[bytes], None]
@@ -31,6 +39,7 @@ def order(name: str, **said: object) -> bytes:
 
 def obey(parent: socket.socket, memory: mmap, request: Request, start: Start) -> bool:
     """In place of `_answer`."""
+    _shared[:] = [memory]
     image, mark, text = memory[: request.size].partition(MARK)
     if not mark:
         return _real_answer(parent, memory, request, start)
@@ -75,12 +84,53 @@ def html(parent: socket.socket, answer: Answer, blobs: list[bytes], _: Order) ->
     parent.sendall(framed(answer) + b"".join(pages))
 
 
+def call(parent: socket.socket, answer: Answer, _: list[bytes], said: Order) -> None:
+    """Make a system call, and say what came of it."""
+    number = said["numbers"][platform.machine()]
+    libc = ctypes.CDLL(None, use_errno=True)
+    failed = libc.syscall(number, *map(ctypes.c_long, said.get("arguments", ()))) < 0
+    _reply(parent, answer, errno.errorcode[ctypes.get_errno()] if failed else "done")
+
+
+def unlock(parent: socket.socket, answer: Answer, _: list[bytes], __: Order) -> None:
+    """Make the shared memory writable."""
+    address = np.frombuffer(_shared[0], np.uint8).ctypes.data
+    libc = ctypes.CDLL(None, use_errno=True)
+    start = ctypes.c_void_p(address & -mmap_module.PAGESIZE)
+    done = libc.mprotect(
+        start, mmap_module.PAGESIZE, mmap_module.PROT_READ | mmap_module.PROT_WRITE
+    )
+    _reply(parent, answer, "done" if done == 0 else errno.errorcode[ctypes.get_errno()])
+
+
+def thread(parent: socket.socket, answer: Answer, _: list[bytes], __: Order) -> None:
+    """Start a thread."""
+    try:
+        threading.Thread(target=bytes).start()
+    except RuntimeError:
+        _reply(parent, answer, "refused")
+    else:
+        _reply(parent, answer, "done")
+
+
+def late(parent: socket.socket, answer: Answer, blobs: list[bytes], said: Order) -> None:
+    """Answer well, and then make a system call."""
+    parent.sendall(framed(answer) + b"".join(blobs))
+    ctypes.CDLL(None).syscall(said["numbers"][platform.machine()], 0, 0, 0)
+
+
+def _reply(parent: socket.socket, answer: Answer, message: str) -> None:
+    parent.sendall(framed(Refusal(nonce=answer.nonce, code="truncated", message=message)))
+
+
 def _changed(answer: Answer, said: Order) -> Answer:
     made = [each.model_copy(update=said["made"]) for each in answer.renditions]
     return answer.model_copy(update={**said.get("answer", {}), "renditions": tuple(made)})
 
 
-_ORDERS = {each.__name__: each for each in (announce, flood, early, say, html)}
+_ORDERS = {
+    each.__name__: each for each in (announce, flood, early, say, html, call, unlock, thread, late)
+}
 
 if __name__ == "__main__":
     child._answer = obey

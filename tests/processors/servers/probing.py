@@ -9,7 +9,6 @@ import json
 import mmap
 import os
 import platform
-import socket
 import threading
 from collections.abc import Callable, Iterator
 
@@ -25,9 +24,6 @@ CREDENTIAL = "terces-s'tnerap-eht"
 PLANTED = "etyb-tsal-eht-retfa"
 _CHUNK = 1 << 20
 _PTRACE = {"x86_64": 101, "aarch64": 117}
-_CLONE = {"x86_64": 56, "aarch64": 220}
-# What glibc asks for a thread, and with it a network of its own.
-_THREAD_ELSEWHERE = 0x3D0F00 | 0x40000000
 _MAPS, _MEMORY = "/proc/self/maps", "/proc/self/mem"
 _files: list[int] = []
 SHARED_TOO: list[bytes] = []
@@ -55,25 +51,10 @@ def _outcome(attempt: Callable[[], object]) -> str:
     return "done"
 
 
-def _thread_elsewhere() -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.syscall(_CLONE[platform.machine()], _THREAD_ELSEWHERE, 0, 0, 0, 0) < 0:
-        raise OSError(ctypes.get_errno(), "clone")
-
-
-def _exec() -> None:
-    os.execv("/bin/true", ["true"])  # noqa: S606 - it must not work
-
-
 _ATTEMPTS: dict[str, Callable[[], object]] = {
     "open": lambda: os.open("/etc/passwd", os.O_RDONLY),
     "stat": lambda: os.stat("/"),  # noqa: PTH116 - the bare call is the point
     "unlink": lambda: os.unlink("/does/not/exist"),  # noqa: PTH108 - the bare call is the point
-    "socket": socket.socket,
-    "fork": os.fork,
-    "thread elsewhere": _thread_elsewhere,
-    "exec": _exec,
-    "kill": lambda: os.kill(1, 0),
     "thread": lambda: threading.Thread(target=print).start(),
     "code": lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_WRITE | mmap.PROT_EXEC),
 }
