@@ -1,0 +1,85 @@
+"""The tour of README, as a newcomer takes it: `make up`, then its commands as they stand.
+
+`python -m tests.tour` in a clean clone, with the ports 8000 and 9092 free; `.ci/run` does so as
+an ordinary user. Only photographs are brought: `photos/`, `photo.jpg` and `in.jpg`.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from importlib.resources import files
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+_HEADING = "\n## The tour\n"
+_BLOCK = re.compile(r"^```\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_READY = "Pixlake is ready."
+_START_SECONDS = 900
+_STOP_SECONDS = 60
+_FORMATS = {b"\xff\xd8\xff": "small.jpg", b"RIFF": "out.webp"}
+
+
+def commands(readme: str) -> list[str]:
+    """The tour's blocks of commands, in order."""
+    tour = readme.split(_HEADING)[1].split("\n## ")[0]
+    return _BLOCK.findall(tour)
+
+
+def bring_photographs(folder: Path) -> None:
+    """What a newcomer has: a folder of photographs, and two beside it."""
+    shown = [path for path in Path(str(files("skimage.data"))).iterdir() if path.suffix == ".jpg"]
+    (folder / "photos").mkdir(exist_ok=True)
+    for path in shown:
+        shutil.copy(path, folder / "photos")
+    for name in ("photo.jpg", "in.jpg"):
+        shutil.copy(shown[0], folder / name)
+
+
+def take(folder: Path) -> None:
+    """Run the commands against what runs, and look at what they made. Raises on any fault."""
+    script = "\n".join(commands((ROOT / "README.md").read_text()))
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-x", "-c", script],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    sys.stdout.write(done.stdout)
+    if "jpeg" not in done.stdout:
+        raise SystemExit("the query found no JPEG")
+    for magic, name in _FORMATS.items():
+        if not (folder / name).read_bytes().startswith(magic):
+            raise SystemExit(f"{name} is not what its name says")
+
+
+def main() -> None:
+    """Start, tour twice (a second one doubles nothing), stop."""
+    bring_photographs(ROOT)
+    log = ROOT / "tour.log"
+    with log.open("w") as output:
+        up = subprocess.Popen(
+            ["make", "up"], cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, process_group=0
+        )
+    try:
+        ends = time.monotonic() + _START_SECONDS
+        while _READY not in log.read_text():
+            if up.poll() is not None or time.monotonic() > ends:
+                raise SystemExit(f"`make up` did not become ready:\n{log.read_text()}")
+            time.sleep(0.5)
+        take(ROOT)
+        take(ROOT)
+    finally:
+        if up.poll() is None:
+            os.killpg(up.pid, signal.SIGINT)
+        code = up.wait(_STOP_SECONDS)
+    if code != 0:
+        raise SystemExit(f"`make up` ended with {code} after Ctrl-C:\n{log.read_text()}")
+
+
+if __name__ == "__main__":
+    main()
