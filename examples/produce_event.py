@@ -1,19 +1,34 @@
 """One image to Kafka as a CloudEvent: python examples/produce_event.py cat.jpg."""
 # ruff: noqa: INP001, T201  # a script, and it prints
 
+import os
 import sys
 from pathlib import Path
 
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, Message, Producer
+
+PORT = os.environ.get("PIXLAKE_KAFKA_PORT", "9092")
+BOOTSTRAP = os.environ.get("KAFKA_BOOTSTRAP_SERVERS", f"127.0.0.1:{PORT}")
+SECONDS = 20
 
 
-def main(path: Path, bootstrap: str = "127.0.0.1:9092", topic: str = "images") -> None:
+def main(path: Path, bootstrap: str = BOOTSTRAP, topic: str = "images") -> None:
     """Equal `ce_source` and `ce_id` are the same image, however often they are sent."""
+    failed = []
+
+    def report(error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            failed.append(error.str())
+        else:
+            print(f"offset {message.offset()}")
+
     producer = Producer(
         {
             "bootstrap.servers": bootstrap,
             "enable.idempotence": True,
             "message.max.bytes": 30_000_000,
+            # Not for ever, where no broker answers.
+            "delivery.timeout.ms": SECONDS * 1000,
         }
     )
     producer.produce(
@@ -28,9 +43,11 @@ def main(path: Path, bootstrap: str = "127.0.0.1:9092", topic: str = "images") -
             "pixlake-filename": path.name,
             "pixlake-meta-site": "north",
         },
-        on_delivery=lambda error, message: print(error or f"offset {message.offset()}"),
+        on_delivery=report,
     )
     producer.flush()
+    if failed:
+        sys.exit(f"{bootstrap}: {failed[0]}")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,16 @@
 """Upload a folder with the client library: python examples/upload_folder.py photos/."""
 # ruff: noqa: INP001, T201  # a script, and it prints
 
+import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pixlake.client import Client, Refused
 
-URL = "http://127.0.0.1:8000"
-KEY_FILE = Path(".pixlake/api-key")
+PORT = os.environ.get("PIXLAKE_HTTP_PORT", "8000")
+URL = os.environ.get("PIXLAKE_URL", f"http://127.0.0.1:{PORT}")
+KEY_FILE = Path(os.environ.get("PIXLAKE_HOME", ".pixlake"), "api-key")
 
 
 def main(folder: Path, url: str = URL, key_file: Path = KEY_FILE) -> None:

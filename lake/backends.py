@@ -86,7 +86,13 @@ def _s3(settings: LakeSettings, bucket: str, prefix: str) -> S3Store:
         # boto3 knows every way to find a role (task role, profile, SSO); obstore knows some.
         from obstore.auth.boto3 import Boto3CredentialProvider  # noqa: PLC0415  # slow import
 
-        options["credential_provider"] = Boto3CredentialProvider()
+        try:
+            options["credential_provider"] = Boto3CredentialProvider()
+        except ValueError as error:  # what it says when boto3 finds none
+            raise StoreDenied(
+                f"no credentials for the bucket {bucket}; set PIXLAKE_S3_ACCESS_KEY_ID and "
+                "PIXLAKE_S3_SECRET_ACCESS_KEY, or the AWS chain"
+            ) from error
     return S3Store(
         bucket,
         prefix=prefix or None,

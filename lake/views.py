@@ -66,8 +66,11 @@ class Views:
         return cls(connection)
 
     def query(self, sql: str) -> pa.Table:
-        """Run one statement; raises QueryFailed."""
+        """Run one statement; raises QueryFailed, also for more than one."""
         try:
+            count = len(self._connection.extract_statements(sql))
+            if count != 1:
+                raise QueryFailed("one statement at a time", limit=1, value=count)
             relation = self._connection.sql(sql)
             # None: a statement without an answer, such as SET.
             return pa.table({}) if relation is None else relation.to_arrow_table()

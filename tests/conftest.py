@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator
 import pytest
 
 from tests.servers.kafka import ApacheKafka
-from tests.servers.s3 import S3Server, s3_available
+from tests.servers.s3 import S3Server, s3_available, s3_binary
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +28,13 @@ def pytest_configure(config: pytest.Config) -> None:
     # Started in the background of a shell, we ignore Ctrl-C, and so would what the tests start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "slow: minutes, not seconds; still part of `make test`")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build the S3 server before any test: it takes minutes, and a test has a time limit."""
+    wanted = any("s3_server" in getattr(item, "fixturenames", ()) for item in session.items)
+    if wanted and not session.config.option.collectonly and s3_available() is None:
+        s3_binary()
 
 
 @pytest.hookimpl(wrapper=True)

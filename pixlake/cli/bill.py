@@ -48,6 +48,8 @@ class Sizes:
     """Of an environment; vCPU units and MiB of each kind of task, counts a cell."""
 
     source: str
+    rate: float
+    """images a second that the bill is for, unless another rate is asked"""
     zones: int
     nat_gateways: int
     interface_endpoints: int

@@ -24,5 +24,6 @@ def extra(name: str) -> Iterator[None]:
         if package in _OURS:
             raise
         raise ExtraMissing(
-            f"{package} is not installed; this needs: pip install 'pixlake[{name}]'"
+            f"{package} is not installed; this needs, in a checkout of Pixlake: "
+            f"pip install '.[{name}]'"
         ) from error

@@ -27,8 +27,13 @@ class Door(StrEnum):
 
 
 def plan(
-    rate: Annotated[float, typer.Option("--rate", min=0.001, help="Images a second, sustained.")],
     *,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            "--rate", min=0.001, help="Images a second, sustained; else that of the profile."
+        ),
+    ] = None,
     photo: Annotated[
         str, typer.Option("--photo", help="Size of one, such as 74KB, 1.2MB or 2MB-png.")
     ] = "1.2MB",
@@ -63,7 +68,7 @@ def plan(
     if door is Door.KAFKA and format_name != "jpeg":
         raise UsageFault("--photo: only JPEG was measured at the door kafka")
     question = Question(
-        rate=rate,
+        rate=_rate(rate, profile),
         photo=size,
         photo_format=format_name,
         door="kafka" if door is Door.KAFKA else "api",
@@ -82,6 +87,17 @@ def plan(
         _show(question, answer)
 
 
+def _rate(given: float | None, profile: str | None) -> float:
+    """The rate asked for, else the one that the profile is made for. Raises UsageFault."""
+    if profile is not None and profile not in profiles():
+        raise UsageFault(f"--profile {profile!r} is none of {', '.join(profiles())}")
+    if given is not None:
+        return given
+    if profile is None:
+        raise UsageFault("--rate says how many images a second; or --profile small or large")
+    return profiles()[profile].rate
+
+
 def _photo(text: str) -> tuple[int, str]:
     found = _SIZE.fullmatch(text)
     size = round(float(found[1]) * _FACTORS[found[2]]) if found else 0
@@ -91,8 +107,6 @@ def _photo(text: str) -> tuple[int, str]:
 
 
 def _bill(profile: str, question: Question, *, json: bool) -> None:
-    if profile not in profiles():
-        raise UsageFault(f"--profile {profile!r} is none of {', '.join(profiles())}")
     lines = bill(profile, question)
     if json:
         output.emit(

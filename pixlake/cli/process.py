@@ -63,6 +63,8 @@ def process(
         plan = _plan(target, op or [], quality, background)
         paths = [target]
     else:
+        if target.suffix.lower() in _FORMATS and not target.is_dir():
+            raise UsageFault(f"with --preset OUT is a folder, and {target} is named like an image")
         plan = _preset(preset, home)
         paths = []
     if target.exists() and source.exists() and target.samefile(source):

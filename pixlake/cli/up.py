@@ -15,7 +15,7 @@ def up(*, home: Home = None, json: Json = False) -> None:
     KAFKA_BOOTSTRAP_SERVERS names another one. With --json it prints one line with the addresses
     when it is ready.
     """
-    with extra("server"):
+    with extra("embedded"):
         from ingest.settings import IngestSettings  # noqa: PLC0415  # in an extra
         from lake.settings import LakeSettings  # noqa: PLC0415
         from pixlake.cli.settings import load  # noqa: PLC0415

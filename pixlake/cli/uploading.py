@@ -9,15 +9,17 @@ from pixlake.cli.failures import code_of
 from pixlake.cli.results import Result
 from pixlake.client import Client, Refused
 
-_LOCKED_OUT = frozenset({"unauthorized", "forbidden", "http_401", "http_403"})
+# What is the same for every file of a run.
+_OF_ALL = frozenset({"unauthorized", "forbidden", "http_401", "http_403", "unknown_preset"})
 
 
 class UploadRun:
     """One run of `pixlake upload`, by `jobs` threads.
 
-    It stops early, and leaves the rest untried, when the key is not let in, and when every
-    thread in a row found nobody to take its image for a whole deadline: going on would only
-    spend the deadline once more for every file.
+    It stops early, and leaves the rest untried, when the key is not let in or the preset is not
+    known (the first file goes alone, so that this is told once). It does so, too, when every thread
+    in a row found nobody to take its image for a whole deadline: going on would only spend the
+    deadline once more for every file.
     """
 
     def __init__(
@@ -42,7 +44,13 @@ class UploadRun:
         done: queue.SimpleQueue[Result | None] = queue.SimpleQueue()
         for file in files:
             todo.put(file)
-        workers = min(self._jobs, len(files))
+        if files:
+            first = self._upload(todo.get())
+            self._note(first)
+            yield first
+        if self.stopped_by is not None:
+            return
+        workers = min(self._jobs, todo.qsize())
         for _ in range(workers):
             # Daemons: Ctrl-C must not wait for uploads that are under way.
             threading.Thread(target=self._work, args=(todo, done), daemon=True).start()
@@ -90,5 +98,5 @@ class UploadRun:
         away = result.outcome == "failed" and result.code == "unavailable"
         with self._lock:
             self._failed_in_a_row = self._failed_in_a_row + 1 if away else 0
-            if result.code in _LOCKED_OUT or self._failed_in_a_row >= self._jobs:
+            if result.code in _OF_ALL or self._failed_in_a_row >= self._jobs:
                 self.stopped_by = result

@@ -34,7 +34,8 @@ from pixlake.embedded.run_folder import MARK, end_processes, fresh_folder, only_
 from pixlake.embedded.welcome import Facts, as_json, as_text
 from serve_app.accounts import Accounts, ensure_first_key
 
-_FAILED = 1
+# What a shell says of a program that a signal ended, and so docs/cli.md.
+_SIGNALLED = 128
 _POLL_SECONDS = 0.2
 _WATCH_SECONDS = 1.0
 # What is under way when it is told to stop. Somebody waits at a terminal after Ctrl-C, and what
@@ -238,10 +239,10 @@ class _Run:
 def _signals(home: Path) -> Iterator[None]:
     """Turn the first Ctrl-C, SIGTERM or SIGHUP into Stop; from then on the second one kills."""
 
-    def again(_number: int, _frame: FrameType | None) -> None:
+    def again(received: int, _frame: FrameType | None) -> None:
         _say("Killed.")
         end_processes(home)
-        os._exit(_FAILED)
+        os._exit(_SIGNALLED + received)
 
     def first(received: int, _frame: FrameType | None) -> None:
         for number in before:

@@ -2,13 +2,16 @@
 
 import os
 import pty
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -96,7 +99,8 @@ def test_a_missing_extra_is_told_in_one_line() -> None:
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        "pixlake: duckdb is not installed; this needs: pip install 'pixlake[query]'\n"
+        "pixlake: duckdb is not installed; this needs, in a checkout of Pixlake: "
+        "pip install '.[query]'\n"
     )
 
 
@@ -146,3 +150,29 @@ def on_terminal(command: list[str], home: Path) -> str:
         parts.append(part)
     os.close(ours)
     return b"".join(parts).decode()
+
+
+def test_the_version_is_an_option_too() -> None:
+    shown = CliRunner().invoke(app, ["--version"])
+    assert (shown.exit_code, shown.stdout) == (0, f"pixlake {version('pixlake')}\n")
+    assert CliRunner().invoke(app, ["version"]).stdout.startswith(shown.stdout.strip())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_verb_with_the_code_of_the_table(tmp_path: Path, number: int) -> None:
+    process = subprocess.Popen(
+        [PIXLAKE, "query", "-"],
+        env={"PATH": os.environ["PATH"], "PIXLAKE_HOME": str(tmp_path)},
+        stdin=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    verb = psutil.Process(process.pid)
+    while not any("duckdb" in mapped.path for mapped in verb.memory_maps()):
+        time.sleep(0.05)
+    process.send_signal(number)
+    code = process.wait(60)
+    assert process.stdin is not None
+    process.stdin.close()
+    # A shell says 128 + n of a program that a signal ended.
+    assert (128 - code if code < 0 else code) == 128 + number
+    assert f"| {128 + number} |" in DOCS or f"{128 + number} SIG" in DOCS

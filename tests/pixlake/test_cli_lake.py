@@ -128,3 +128,11 @@ def test_a_key_as_json_and_keys_that_can_not_be(run: Run, door: Door) -> None:
     assert made["key"].startswith(f"pxl_{made['prefix']}_")
     assert run("keys", "create", "x", "--tenant", "A B", *there).exit_code == 1
     assert run("keys", "create", "x", "--scope", "all", *there).exit_code == 1
+
+
+@pytest.mark.parametrize("sql", ["SELECT 1; SELECT 2", "SELECT 1; DROP VIEW images;", ";"])
+def test_more_than_one_statement_is_refused(run: Run, sql: str) -> None:
+    done = run("query", sql)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "one statement at a time" in done.stderr
+    assert run("query", "SELECT 1 AS n;").exit_code == 0

@@ -217,3 +217,15 @@ def test_more_images_never_cost_less() -> None:
 def test_an_unknown_profile_is_refused() -> None:
     done = CliRunner().invoke(app, ["plan", "--rate", "1", "--profile", "huge"])
     assert done.exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["small", "large"])
+def test_a_profile_brings_its_rate(name: str) -> None:
+    assert asked("--profile", name)["asked"]["rate"] == profiles()[name].rate
+    assert asked("--profile", name, "--rate", "7")["asked"]["rate"] == 7
+
+
+def test_without_a_profile_the_rate_is_asked_for() -> None:
+    done = CliRunner().invoke(app, ["plan"])
+    assert done.exit_code == 2
+    assert "--rate" in done.output

@@ -158,3 +158,10 @@ def test_presets_that_can_not_be_stored(alone: Run, tmp_path: Path) -> None:
     assert "built in" in alone("preset", "put", file, "--name", "web").stderr
     assert alone("preset", "put", tmp_path / "none.json").exit_code == 2
     assert alone("preset", "get", "nope").exit_code == 1
+
+
+def test_a_folder_is_not_named_like_an_image(alone: Run, source: Path, tmp_path: Path) -> None:
+    done = alone("process", source, tmp_path / "out.webp", "--preset", "web")
+    assert done.exit_code == 2
+    assert "OUT is a folder" in done.stderr
+    assert not (tmp_path / "out.webp").exists()

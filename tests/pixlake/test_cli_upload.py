@@ -211,3 +211,10 @@ def silent_server() -> Iterator[tuple[str, threading.Event]]:
         yield f"http://127.0.0.1:{server.server_address[1]}", asked
         done.set()
         server.shutdown()
+
+
+def test_a_preset_that_is_none_is_told_once(run: Run, photos: Path) -> None:
+    done = run("upload", photos, "--preset", "nonesuch")
+    assert done.exit_code == 1
+    assert "refused       1  unknown_preset 1" in done.stdout
+    assert "untried       1" in done.stdout

@@ -33,3 +33,20 @@ def test_produce_event(
     main(photos / "a.jpg", kafka_server.bootstrap, "example")
     assert capsys.readouterr().out == "offset 0\n"
     assert consume(kafka_server.bootstrap, "example", group="g", count=1) == [photo]
+
+
+def test_examples_go_where_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, photos: Path
+) -> None:
+    monkeypatch.delenv("PIXLAKE_URL", raising=False)
+    monkeypatch.delenv("KAFKA_BOOTSTRAP_SERVERS", raising=False)
+    monkeypatch.setenv("PIXLAKE_HTTP_PORT", "1234")
+    monkeypatch.setenv("PIXLAKE_KAFKA_PORT", "9")
+    monkeypatch.setenv("PIXLAKE_HOME", str(tmp_path))
+    found = runpy.run_path(str(EXAMPLES / "upload_folder.py"))
+    assert (found["URL"], found["KEY_FILE"]) == ("http://127.0.0.1:1234", tmp_path / "api-key")
+    produce = runpy.run_path(str(EXAMPLES / "produce_event.py"))
+    assert produce["BOOTSTRAP"] == "127.0.0.1:9"
+    produce["main"].__globals__["SECONDS"] = 1
+    with pytest.raises(SystemExit, match=r"127\.0\.0\.1:9: "):
+        produce["main"](photos / "a.jpg")
