@@ -8,10 +8,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from ingest.cluster import ensure_topics
-from ingest.dead_letters import DeadLetters
+from ingest.dead_letters import DeadLetters, Sender
 from ingest.delivery import Count, Delivery, Flight, Note, Outcome, Submit
 from ingest.errors import InvalidMessage, KafkaUnavailable, StreamStopped
 from ingest.intake import HOLD_SECONDS, Intake
@@ -57,6 +57,13 @@ class Status:
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return asdict(self)
+
+
+class Producer(Sender, Protocol):
+    """`KafkaProducer`, as far as it is needed here."""
+
+    async def close(self) -> None:
+        """Give up what is not sent."""
 
 
 class Consumer:
@@ -164,7 +171,7 @@ class Consumer:
     async def _run(self) -> None:
         if not await self._set_up():
             return
-        producer = KafkaProducer(self._settings)
+        producer = self._producer()
         try:
             dead_letters = DeadLetters(producer, self._settings.dead_letters)
             delivery = Delivery(
@@ -175,7 +182,7 @@ class Consumer:
                 self._settings,
                 count=self._count,
             )
-            stream = await self._call(Stream, self._settings)
+            stream = await self._call(self._connect)
             self._stream, self._delivery = stream, delivery
             await self._consume(stream, delivery)
         except StreamStopped:
@@ -184,6 +191,12 @@ class Consumer:
                 raise
         finally:
             await self._tear_down(producer)
+
+    def _producer(self) -> Producer:
+        return KafkaProducer(self._settings)
+
+    def _connect(self) -> Stream:
+        return Stream(self._settings)
 
     async def _set_up(self) -> bool:
         """Wait until both topics exist; False: asked to stop before."""
@@ -257,7 +270,7 @@ class Consumer:
         if self._stream is not None:
             self._stream.finish(flight.ticket)
 
-    async def _tear_down(self, producer: KafkaProducer) -> None:
+    async def _tear_down(self, producer: Producer) -> None:
         tasks = set(self._tasks)
         for task in tasks:
             task.cancel()

@@ -10,9 +10,11 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
@@ -38,8 +40,10 @@ from ingest.librdkafka import (
 )
 from ingest.messages import Headers, Message, moment
 from ingest.offsets import Listener, Partition
+from ingest.positions import Place
 from ingest.settings import IngestSettings
 
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 _ADMIN_SECONDS = 5.0
@@ -57,15 +61,20 @@ class GroupConsumer:
     """A member of the consumer group. Every method blocks; all belong to one thread."""
 
     def __init__(self, settings: IngestSettings, listener: Listener) -> None:
+        self._settings = settings
         self._listener = listener
         self._topic_ids = TopicIds(settings)
-        self._assigned: frozenset[Partition] = frozenset()
-        self._paused: frozenset[Partition] = frozenset()
+        self._closing = threading.Event()
         self._fatal: str | None = None
         self._error: str | None = None
+        self._join()
+
+    def _join(self) -> None:
+        self._paused: frozenset[Partition] = frozenset()
+        self.was_away = False
         self.state = GroupState()
         config = {
-            **consumer_config(settings),
+            **consumer_config(self._settings),
             **SILENT,
             "error_cb": self._on_error,
             "stats_cb": self._on_stats,
@@ -73,7 +82,7 @@ class GroupConsumer:
         }
         self._client = Consumer(config)
         self._client.subscribe(
-            [settings.kafka_topic],
+            [self._settings.kafka_topic],
             on_assign=self._on_assign,
             on_revoke=self._on_revoke,
             on_lost=self._on_lost,
@@ -89,21 +98,24 @@ class GroupConsumer:
         if (error := raw.error()) is not None:
             self._on_error(error)
             return None
-        return self._message(raw)
+        return _message(raw)
 
-    def check_topic(self) -> None:
-        """Begin anew with a topic that was deleted and made again, which nobody else notices.
+    def topic_id(self, topic: str) -> str | None:
+        """The topic's id as it is now; None if the cluster does not say."""
+        try:
+            return self._topic_ids.ask(topic, _CHECK_SECONDS)
+        except KafkaException as error:
+            _log.warning("id of topic %s: %s", topic, reason_of(error))
+            return None
 
-        The client goes on at its old offset, where the new topic may not be for a long time.
+    def renew(self) -> None:
+        """Leave the group, forget what was known of the cluster, and join again.
+
+        A client remembers leaders and their epochs. In a topic that was made again, or on a broker
+        that lost the end of its log, they are of the past, and it may wait for ever.
         """
-        for topic in {partition.topic for partition in self._assigned}:
-            if self._topic_ids.changed(topic):
-                _log.warning("topic %s was made again", topic)
-                again = sorted(p for p in self._assigned if p.topic == topic)
-                self._listener.lost(again)
-                self._listener.assigned(again)
-                for partition in again:
-                    self._client.seek(TopicPartition(topic, partition.number, OFFSET_BEGINNING))
+        self._client.close()
+        self._join()
 
     def pause(self, wanted: frozenset[Partition]) -> None:
         """From now on read of our partitions all but these."""
@@ -114,55 +126,52 @@ class GroupConsumer:
             self._client.resume(_positions(fewer))
         self._paused = wanted
 
-    def commit(self, offsets: Mapping[Partition, int]) -> None:
+    def commit(self, places: Mapping[Partition, Place]) -> None:
         """Send a commit; `Listener.commit_refused` hears of it if it fails."""
         try:
-            self._client.commit(offsets=_offsets(offsets), asynchronous=True)
+            self._client.commit(offsets=_places(places), asynchronous=True)
         except KafkaException as error:
-            self._refused(offsets, reason_of(error))
+            self._refused({p: place.offset for p, place in places.items()}, reason_of(error))
 
-    def commit_now(self, offsets: Mapping[Partition, int]) -> None:
+    def commit_now(self, places: Mapping[Partition, Place]) -> None:
         """Commit, and return when the broker has it, or has refused it."""
         try:
-            answers = self._client.commit(offsets=_offsets(offsets), asynchronous=False)
+            answers = self._client.commit(offsets=_places(places), asynchronous=False)
         except KafkaException as error:
-            self._refused(offsets, reason_of(error))
+            self._refused({p: place.offset for p, place in places.items()}, reason_of(error))
         else:
             self._on_commit(None, answers or [])
 
     def interrupt(self) -> None:
-        """End a `poll` that waits for the cluster to tell a topic's id; for any thread."""
-        self._topic_ids.close()
+        """End a `poll` that waits for the cluster; for any thread."""
+        self._closing.set()
 
     def close(self) -> None:
         """Leave the group."""
         self._client.close()
 
-    def _message(self, raw: RawMessage) -> Message:
-        topic, number, offset = raw.topic() or "", raw.partition() or 0, raw.offset() or 0
-        headers, fault = _headers(raw)
-        kind, milliseconds = raw.timestamp()
-        return Message(
-            topic=topic,
-            topic_id=self._topic_ids.find(topic),
-            partition=number,
-            offset=offset,
-            value=raw.value(),
-            key=raw.key(),
-            headers=headers,
-            headers_fault=fault,
-            timestamp=moment(milliseconds) if kind == TIMESTAMP_CREATE_TIME else None,
-        )
+    def _on_assign(self, client: Consumer, positions: list[TopicPartition]) -> None:
+        """Begin where the listener says; as patient as the cluster asks for.
 
-    def _on_assign(self, _client: Consumer, positions: list[TopicPartition]) -> None:
-        partitions = _partitions(positions)
-        for topic in {partition.topic for partition in partitions}:
-            # Here, for the same `poll` may bring their first message.
-            self._topic_ids.renew(topic)
-        self._assigned |= frozenset(partitions)
-        self._listener.assigned(partitions)
+        The ids first: a commit that was read later, and the messages, are not of an earlier topic.
+        """
+        names = {position.topic for position in positions}
+        ids = {name: self._patiently(partial(self._topic_ids.ask, name)) for name in names}
+        committed = self._patiently(partial(_committed, client, positions))
+        places = self._listener.assigned(committed, ids)
+        client.incremental_assign([_start(p, place) for p, place in places.items()])
         # Statistics would say so a second later.
         self.state = replace(self.state, member=True)
+
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        """What the cluster answers; waits for it as long as it takes, for a guess may lose data."""
+        while True:
+            try:
+                return ask()
+            except KafkaException as error:
+                _log.warning("asked again before anything is read: %s", reason_of(error))
+                if self._closing.wait(_RETRY_SECONDS):
+                    raise StreamStopped("closed before the cluster answered") from error
 
     def _on_revoke(self, _client: Consumer, positions: list[TopicPartition]) -> None:
         self._listener.revoked(self._gone(positions))
@@ -171,9 +180,8 @@ class GroupConsumer:
         self._listener.lost(self._gone(positions))
 
     def _gone(self, positions: list[TopicPartition]) -> list[Partition]:
-        gone = _partitions(positions)
+        gone = [_partition(position) for position in positions]
         self._paused -= frozenset(gone)
-        self._assigned -= frozenset(gone)
         return gone
 
     def _on_commit(self, error: KafkaError | None, positions: list[TopicPartition]) -> None:
@@ -190,6 +198,7 @@ class GroupConsumer:
         if error.str() != self._error:
             _log.warning("Kafka: %s", error.str())
         self._error = error.str()
+        self.was_away |= error.code() == KafkaError._ALL_BROKERS_DOWN  # noqa: SLF001
         if error.fatal():
             self._fatal = self._error
 
@@ -205,39 +214,9 @@ class TopicIds:
 
     def __init__(self, settings: IngestSettings) -> None:
         self._admin = AdminClient(client_config(settings) | SILENT)
-        self._found: dict[str, str] = {}
-        self._closed = threading.Event()
 
-    def find(self, topic: str) -> str:
-        """The topic's id; waits for the cluster as long as it takes, for no id is a guess."""
-        while topic not in self._found:
-            try:
-                self._found[topic] = self._ask(topic, _ADMIN_SECONDS)
-            except KafkaException as error:
-                _log.warning("id of topic %s: %s", topic, reason_of(error))
-                if self._closed.wait(_RETRY_SECONDS):
-                    raise StreamStopped(f"closed before the id of {topic} was known") from error
-        return self._found[topic]
-
-    def changed(self, topic: str) -> bool:
-        """Whether the topic has another id than before; False if the cluster does not say."""
-        try:
-            found = self._ask(topic, _CHECK_SECONDS)
-        except KafkaException:
-            return False
-        before, self._found[topic] = self._found.get(topic), found
-        return found != before
-
-    def renew(self, topic: str) -> None:
-        """Ask again; as patient as `find`."""
-        self._found.pop(topic, None)
-        self.find(topic)
-
-    def close(self) -> None:
-        """End a `find` that waits; may be called from any thread."""
-        self._closed.set()
-
-    def _ask(self, topic: str, seconds: float) -> str:
+    def ask(self, topic: str, seconds: float = _ADMIN_SECONDS) -> str:
+        """The topic's id as it is now; raises KafkaException."""
         answers = self._admin.describe_topics(TopicCollection([topic]), request_timeout=seconds)
         try:
             # The request's own time-out comes first, as a KafkaException.
@@ -283,8 +262,34 @@ class KafkaProducer:
         await asyncio.to_thread(self._thread.shutdown)
 
 
-def _offsets(offsets: Mapping[Partition, int]) -> list[TopicPartition]:
-    return [TopicPartition(p.topic, p.number, offset) for p, offset in offsets.items()]
+def _places(places: Mapping[Partition, Place]) -> list[TopicPartition]:
+    return [_at(partition, place) for partition, place in places.items()]
+
+
+def _committed(client: Consumer, positions: list[TopicPartition]) -> dict[Partition, Place | None]:
+    """What the group committed of these; raises KafkaException."""
+    found = client.committed(positions, _ADMIN_SECONDS) if positions else []
+    for position in found:
+        if position.error is not None:
+            raise KafkaException(position.error)
+    return {_partition(p): Place.committed(p.offset, p.metadata, p.leader_epoch) for p in found}
+
+
+def _start(partition: Partition, place: Place | None) -> TopicPartition:
+    """Where the client is to begin; an offset that is not there any more: at the beginning."""
+    if place is None:
+        return TopicPartition(partition.topic, partition.number, OFFSET_BEGINNING)
+    return _at(partition, place)
+
+
+def _at(partition: Partition, place: Place) -> TopicPartition:
+    return TopicPartition(
+        partition.topic,
+        partition.number,
+        place.offset,
+        place.metadata,
+        -1 if place.epoch is None else place.epoch,
+    )
 
 
 def _positions(partitions: Iterable[Partition]) -> list[TopicPartition]:
@@ -295,8 +300,21 @@ def _partition(position: TopicPartition) -> Partition:
     return Partition(position.topic, position.partition)
 
 
-def _partitions(positions: Iterable[TopicPartition]) -> list[Partition]:
-    return [_partition(position) for position in positions]
+def _message(raw: RawMessage) -> Message:
+    headers, fault = _headers(raw)
+    kind, milliseconds = raw.timestamp()
+    return Message(
+        topic=raw.topic() or "",
+        topic_id="",  # told by whoever asked for it
+        partition=raw.partition() or 0,
+        offset=raw.offset() or 0,
+        value=raw.value(),
+        key=raw.key(),
+        headers=headers,
+        headers_fault=fault,
+        timestamp=moment(milliseconds) if kind == TIMESTAMP_CREATE_TIME else None,
+        epoch=raw.leader_epoch(),
+    )
 
 
 def _headers(raw: RawMessage) -> tuple[Headers, str | None]:

@@ -92,6 +92,8 @@ def consumer_config(settings: IngestSettings) -> Config:
         # A group that is new, or whose offsets expired, misses nothing; replays are harmless.
         "auto.offset.reset": "earliest",
         "isolation.level": "read_committed",
+        # New partitions, and leaders that went elsewhere, are seen this soon; the default is 5 min.
+        "topic.metadata.refresh.interval.ms": 10_000,
         "check.crcs": True,
         # The Kafka thread always polls; this many seconds without mean that it hangs.
         "max.poll.interval.ms": 300_000,

@@ -57,6 +57,8 @@ class Message:
     timestamp: datetime | None = None
     headers_fault: str | None = None
     """Why the headers could not be read, if so."""
+    epoch: int | None = None
+    """Of the leader that appended it; None if the client does not know."""
 
     @property
     def source(self) -> Partition:

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from ingest.positions import Place
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Partition:
@@ -23,8 +25,13 @@ class Partition:
 class Listener(Protocol):
     """Who is told what the client learns while it is served, on the thread that serves it."""
 
-    def assigned(self, partitions: Sequence[Partition]) -> None:
-        """These are ours as well from now on."""
+    def assigned(
+        self, committed: Mapping[Partition, Place | None], topic_ids: Mapping[str, str]
+    ) -> Mapping[Partition, Place | None]:
+        """These are ours as well from now on; where to begin, None: at the beginning.
+
+        `committed`: what the group committed; `topic_ids`: of their topics, asked for before.
+        """
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         """These go to another member; until this returns, they may still be committed."""
@@ -45,6 +52,7 @@ class Ticket:
 
     partition: Partition
     offset: int
+    epoch: int | None = None
     state: Literal["open", "done", "dropped"] = "open"
 
     @property
@@ -55,11 +63,15 @@ class Ticket:
 
 @dataclass(slots=True)
 class _Track:
-    """One partition in one assignment: tickets in order of offset, the first one not done."""
+    """One partition in one assignment: tickets in order of offset, the first one not done.
+
+    `behind`: the last message before them.
+    """
 
     tickets: deque[Ticket] = field(default_factory=deque)
     next: int | None = None
     committed: int | None = None
+    behind: Ticket | None = None
 
     @property
     def position(self) -> int | None:
@@ -78,15 +90,18 @@ class Offsets:
             self._drop(partition)
             self._tracks[partition] = _Track()
 
-    def taken(self, partition: Partition, offset: int) -> Ticket:
-        """A message was read; raises KeyError if its partition is not ours."""
+    def taken(self, partition: Partition, offset: int, epoch: int | None = None) -> Ticket:
+        """A message was read; raises KeyError if its partition is not ours.
+
+        `epoch`: of the leader that appended it.
+        """
         track = self._tracks[partition]
         if track.next is None:
             # Where we begin is where the group stands: nothing new to commit.
             track.committed = offset
         elif offset < track.next:
             self.rewound(partition, offset)
-        ticket = Ticket(partition, offset)
+        ticket = Ticket(partition, offset, epoch)
         track.tickets.append(ticket)
         track.next = offset + 1
         return ticket
@@ -96,9 +111,9 @@ class Offsets:
         if ticket.state != "open":
             return
         ticket.state = "done"
-        tickets = self._tracks[ticket.partition].tickets
-        while tickets and tickets[0].state == "done":
-            tickets.popleft()
+        track = self._tracks[ticket.partition]
+        while track.tickets and track.tickets[0].state == "done":
+            track.behind = track.tickets.popleft()
 
     def rewound(self, partition: Partition, offset: int) -> None:
         """Messages from this offset on will come again (or were never handed out)."""
@@ -107,6 +122,8 @@ class Offsets:
             return
         while track.tickets and track.tickets[-1].offset >= offset:
             track.tickets.pop().state = "dropped"
+        if track.behind is not None and track.behind.offset >= offset:
+            track.behind = None
         track.next = offset
 
     def to_commit(self, only: Iterable[Partition] | None = None) -> dict[Partition, int]:
@@ -118,6 +135,11 @@ class Offsets:
             if track.position is not None and track.position != track.committed:
                 found[partition] = track.committed = track.position
         return found
+
+    def epoch(self, partition: Partition) -> int | None:
+        """Leader epoch of the message before the position; None if it is not known."""
+        track = self._tracks.get(partition)
+        return track.behind.epoch if track and track.behind else None
 
     def refused(self, offsets: Mapping[Partition, int]) -> None:
         """These commits failed: give them out again, unless others went out meanwhile."""

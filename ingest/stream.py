@@ -7,20 +7,61 @@ a queue, so neither needs a lock.
 import logging
 import queue
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from ingest.kafka import GroupConsumer
 from ingest.librdkafka import GroupState
 from ingest.messages import Message
-from ingest.offsets import Offsets, Partition, Ticket
+from ingest.offsets import Listener, Offsets, Partition, Ticket
+from ingest.positions import Place, begin
 from ingest.settings import IngestSettings
 
 _log = logging.getLogger(__name__)
 
-# One small request; what a topic that was made again receives meanwhile may be read under the
-# old one's id, and then once more under its own.
+# One small request. With messages it is asked for each batch; this is for a topic that was made
+# again and is empty, or shorter than the old one was.
 _CHECK_TOPIC_SECONDS = 5.0
+
+
+class Client(Protocol):
+    """A member of the group: `GroupConsumer`, as far as it is needed here."""
+
+    @property
+    def state(self) -> GroupState:
+        """What it last heard from the cluster."""
+
+    @property
+    def was_away(self) -> bool:
+        """Whether all brokers were away at some time since it joined."""
+
+    def poll(self, timeout: float) -> Message | None:
+        """The next message, or None after `timeout` seconds; raises StreamStopped."""
+
+    def topic_id(self, topic: str) -> str | None:
+        """The topic's id as it is now; None if the cluster does not say."""
+
+    def pause(self, wanted: frozenset[Partition]) -> None:
+        """From now on read of our partitions all but these."""
+
+    def commit(self, places: Mapping[Partition, Place]) -> None:
+        """Send a commit; `Listener.commit_refused` hears of it if it fails."""
+
+    def commit_now(self, places: Mapping[Partition, Place]) -> None:
+        """Commit, and return when the broker has it, or has refused it."""
+
+    def renew(self) -> None:
+        """Leave the group, forget what was known of the cluster, and join again."""
+
+    def interrupt(self) -> None:
+        """End a call that waits for the cluster; for any thread."""
+
+    def close(self) -> None:
+        """Leave the group."""
+
+
+Connect = Callable[[IngestSettings, Listener], Client]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +89,21 @@ class StreamState:
 
 
 class Stream:
-    """Messages in, finished tickets in, commits out. `finish` is for any thread."""
+    """Messages in, finished tickets in, commits out. `finish` is for any thread.
 
-    def __init__(self, settings: IngestSettings) -> None:
+    A message is handed out once the cluster has said that its topic is still the one in which
+    reading began: ids of topics never come again, so it was that one all the time between.
+    """
+
+    def __init__(self, settings: IngestSettings, connect: Connect = GroupConsumer) -> None:
         self._settings = settings
         self._offsets = Offsets()
+        self._topic_ids: dict[Partition, str] = {}
         self._finished: queue.SimpleQueue[Ticket] = queue.SimpleQueue()
         self._gathered: list[tuple[Message, Ticket]] = []
         self._held: frozenset[Partition] = frozenset()
         self._committed_at = self._checked_at = time.monotonic()
-        self._client = GroupConsumer(settings, self)
+        self._client = connect(settings, self)
         self.state = StreamState()
 
     def finish(self, ticket: Ticket) -> None:
@@ -72,12 +118,13 @@ class Stream:
         """Commit what is due, pause what is to wait, read one batch; raises StreamStopped."""
         self._collect()
         self._commit_if_due()
-        self._check_if_due()
+        if self._gathered:
+            # Of the last turn: their topic is still unsure.
+            turn = Turn(0, 0, turn.wait_seconds)
         paused = self._to_pause(turn)
         self._client.pause(paused)
-        self._gathered = []
         self._read(turn)
-        batch, self._gathered = self._gathered, []
+        batch = self._sure()
         self.state = StreamState(
             time.monotonic(), len(self._offsets.partitions), len(paused), self._client.state
         )
@@ -87,15 +134,20 @@ class Stream:
         """Commit what is durable and leave the group; tickets under way are dropped."""
         self._collect()
         if offsets := self._offsets.to_commit():
-            self._client.commit_now(offsets)
+            self._client.commit_now(self._places(offsets))
         # Nobody finishes what is still under way: nothing to wait for when it is revoked.
         self._offsets.revoked(self._offsets.partitions)
         self._client.close()
 
-    def assigned(self, partitions: Sequence[Partition]) -> None:
-        """Listener: these are ours."""
-        _log.info("assigned: %s", partitions)
-        self._offsets.assigned(partitions)
+    def assigned(
+        self, committed: Mapping[Partition, Place | None], topic_ids: Mapping[str, str]
+    ) -> Mapping[Partition, Place | None]:
+        """Listener: these are ours. Begin where the group stands in the topics of now."""
+        self._topic_ids |= {p: topic_ids[p.topic] for p in committed}
+        self._offsets.assigned(committed)
+        places = {p: begin(place, topic_ids[p.topic]) for p, place in committed.items()}
+        _log.info("assigned: %s", places)
+        return places
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         """Listener: these go. Give what is under way a moment, commit, drop the rest."""
@@ -109,7 +161,7 @@ class Stream:
                 break
         self._collect()
         if offsets := self._offsets.to_commit(partitions):
-            self._client.commit_now(offsets)
+            self._client.commit_now(self._places(offsets))
         self._offsets.revoked(partitions)
 
     def lost(self, partitions: Sequence[Partition]) -> None:
@@ -128,8 +180,9 @@ class Stream:
         while True:
             message = self._client.poll(wait)
             if message is not None:
-                ticket = self._offsets.taken(message.source, message.offset)
-                self._gathered.append((message, ticket))
+                at = message.source
+                ticket = self._offsets.taken(at, message.offset, message.epoch)
+                self._gathered.append((replace(message, topic_id=self._topic_ids[at]), ticket))
                 size += message.size
             # Without room a message may still come that was on its way when we paused.
             if message is None or size >= turn.max_bytes:
@@ -163,10 +216,35 @@ class Stream:
             except queue.Empty:
                 return
 
-    def _check_if_due(self) -> None:
-        if time.monotonic() - self._checked_at >= _CHECK_TOPIC_SECONDS:
-            self._client.check_topic()
-            self._checked_at = time.monotonic()
+    def _sure(self) -> list[tuple[Message, Ticket]]:
+        """What was gathered, once the cluster has said that its topics are still the same."""
+        due = time.monotonic() - self._checked_at >= _CHECK_TOPIC_SECONDS
+        if (self._gathered or due) and not self._same_topics():
+            return []
+        batch, self._gathered = self._gathered, []
+        return batch
+
+    def _same_topics(self) -> bool:
+        """Ask for the ids of our topics; where one is another, begin anew. False: don't know."""
+        partitions = self._offsets.partitions
+        found = {p.topic: self._client.topic_id(p.topic) for p in partitions}
+        if None in found.values():
+            return False
+        self._checked_at = time.monotonic()
+        changed = {p.topic for p in partitions if found[p.topic] != self._topic_ids[p]}
+        if changed:
+            _log.warning("made again, read from the beginning: topics %s", sorted(changed))
+        elif self._client.was_away:
+            # It may have come back with less than it had, and our offsets be given out again.
+            _log.warning("the cluster was away: reading from where the group stands")
+        if changed or self._client.was_away:
+            self._begin_anew()
+        return True
+
+    def _begin_anew(self) -> None:
+        """Drop what is under way, and join the group with a client that knows nothing old."""
+        self.lost(sorted(self._offsets.partitions))
+        self._client.renew()
 
     def _commit_if_due(self) -> None:
         now = time.monotonic()
@@ -174,4 +252,10 @@ class Stream:
             return
         self._committed_at = now
         if offsets := self._offsets.to_commit():
-            self._client.commit(offsets)
+            self._client.commit(self._places(offsets))
+
+    def _places(self, offsets: Mapping[Partition, int]) -> dict[Partition, Place]:
+        return {
+            p: Place(offset, self._topic_ids[p], self._offsets.epoch(p))
+            for p, offset in offsets.items()
+        }

@@ -78,6 +78,14 @@ class Broker:
     async def kill(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self.thread, self.server.kill)
 
+    async def keep(self) -> None:
+        """Copy its data, as somebody does who stops it for that."""
+        await asyncio.get_running_loop().run_in_executor(self.thread, self.server.keep)
+
+    async def lose(self) -> None:
+        """Kill it, and start it on the data that was copied."""
+        await asyncio.get_running_loop().run_in_executor(self.thread, self.server.lose)
+
     async def start(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self.thread, self.server.start)
 

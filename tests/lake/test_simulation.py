@@ -10,8 +10,9 @@ import pytest
 from tests.lake.simulation.changed import changed_retention
 from tests.lake.simulation.closed import closed_hour, moving_watermark
 from tests.lake.simulation.mutants import MUTANTS
-from tests.lake.simulation.mutants_of_positions import OF_POSITIONS
+from tests.lake.simulation.mutants_of_positions import OF_POSITIONS, OF_STREAMS
 from tests.lake.simulation.positions import used_again
+from tests.lake.simulation.remade import remade
 from tests.lake.simulation.story import Story, erasures, tell, week_end
 from tests.lake.simulation.swept import swept_week
 from tests.lake.simulation.world import Broken
@@ -33,6 +34,7 @@ AIMED: dict[str, Story] = {
     "sweeper_without_a_marker": swept_week,
     "marker_that_holds_for_ever": swept_week,
     **{mutant.__name__: used_again for mutant in OF_POSITIONS},
+    **{mutant.__name__: remade for mutant in OF_STREAMS},
     "retention_of_the_environment": changed_retention,
     "change_without_notice": changed_retention,
     "longer_retention_wakes_the_expired": changed_retention,

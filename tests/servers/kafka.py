@@ -133,6 +133,20 @@ class ApacheKafka:
         """End it with SIGKILL."""
         self._ours.kill()
 
+    def keep(self) -> None:
+        """Copy its data while it is stopped."""
+        self.stop()
+        shutil.rmtree(self._copy, ignore_errors=True)
+        shutil.copytree(self._data, self._copy)
+        self.start()
+
+    def lose(self) -> None:
+        """Kill it, and start it on the data that `keep` copied."""
+        self.kill()
+        shutil.rmtree(self._data)
+        shutil.move(self._copy, self._data)
+        self.start()
+
     def pause(self) -> None:
         """Freeze it: connections stay, answers do not come."""
         self._ours.pause()
@@ -147,6 +161,16 @@ class ApacheKafka:
         return self._ours.log
 
     @property
+    def _data(self) -> Path:
+        if self._data_dir is None:
+            raise RuntimeError("not started here")
+        return self._data_dir
+
+    @property
+    def _copy(self) -> Path:
+        return self._data.with_name(f"{self._data.name}.copy")
+
+    @property
     def _ours(self) -> KraftNode:
         if self._node is None:
             raise RuntimeError("not started here (KAFKA_BOOTSTRAP_SERVERS, or outside the `with`)")
@@ -158,3 +182,4 @@ class ApacheKafka:
             self._node = None
         if self._data_dir is not None:
             shutil.rmtree(self._data_dir, ignore_errors=True)
+            shutil.rmtree(self._copy, ignore_errors=True)

@@ -74,9 +74,8 @@ class Door:
         self._lake = lake
         self._ledger = ledger
         letters = DeadLetters(self, "images.dead-letters")
-        self._delivery = Delivery(
-            self._submit, lake.rejections.settle, letters, self._settled, _SETTINGS
-        )
+        self.note = lake.rejections.settle
+        self._delivery = Delivery(self.submit, self.note, letters, self.settled, _SETTINGS)
 
     async def read(self, message: Message, ticket: Ticket) -> None:
         """Return when it is settled."""
@@ -102,11 +101,13 @@ class Door:
         if lost:
             raise KafkaUnavailable("no answer")
 
-    def _settled(self, flight: Flight, outcome: Outcome) -> None:
+    def settled(self, flight: Flight, outcome: Outcome) -> None:
+        """Note how a message ended."""
         if self._process.alive and outcome != "dropped":
             self._ledger.settled.append((flight.message, outcome))
 
-    async def _submit(self, jobs: list[ImageJob]) -> list[Answer]:
+    async def submit(self, jobs: list[ImageJob]) -> list[Answer]:
+        """Workers."""
         return list(await asyncio.gather(*map(self._one, jobs)))
 
     async def _one(self, job: ImageJob) -> Answer:

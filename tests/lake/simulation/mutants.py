@@ -1,9 +1,9 @@
 """The protocol with one rule taken out, each. The simulation must catch every one of them."""
 
 from tests.lake.simulation.mutants_of_images import OF_IMAGES, Mutant
-from tests.lake.simulation.mutants_of_positions import OF_POSITIONS
+from tests.lake.simulation.mutants_of_positions import OF_POSITIONS, OF_STREAMS
 from tests.lake.simulation.mutants_of_tables import OF_TABLES
 
 MUTANTS: dict[str, Mutant] = {
-    mutant.__name__: mutant for mutant in (*OF_IMAGES, *OF_TABLES, *OF_POSITIONS)
+    mutant.__name__: mutant for mutant in (*OF_IMAGES, *OF_TABLES, *OF_POSITIONS, *OF_STREAMS)
 }

@@ -4,9 +4,14 @@ from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 from unittest import mock
 
+from ingest.messages import Message
+from ingest.offsets import Offsets, Ticket
+from ingest.positions import Place
+from ingest.stream import Stream
 from lake.rejections import Refusal
 from lake.schema import ImageRecord, Tombstone
 from processors.job import KafkaPosition
+from tests.lake.simulation.broker import Client
 from tests.lake.simulation.mutants_of_images import Mutant
 
 
@@ -63,6 +68,49 @@ def tombstone_of_any_bytes() -> AbstractContextManager[Any]:
     return mock.patch.object(Tombstone, "is_of", return_value=True)
 
 
+def commit_of_another_topic_counts() -> AbstractContextManager[Any]:
+    """A topic that was made again is read from where the group stood in the old one."""
+
+    def begin(committed: Place | None, _topic_id: str) -> Place | None:
+        return committed
+
+    return mock.patch("ingest.stream.begin", begin)
+
+
+def commit_without_an_epoch() -> AbstractContextManager[Any]:
+    """A commit does not say of which leader's log it was: a log that was cut is read on."""
+    return mock.patch.object(Offsets, "epoch", return_value=None)
+
+
+def batch_of_an_unsure_topic() -> AbstractContextManager[Any]:
+    """Messages are worked on while the topic may be another by now; it is looked at each 5 s."""
+    sure = Stream._sure
+
+    def careless(self: Stream) -> list[tuple[Message, Ticket]]:
+        batch, self._gathered = self._gathered, []
+        sure(self)
+        return batch
+
+    return mock.patch.object(Stream, "_sure", careless)
+
+
+def topic_goes_on_where_it_is() -> AbstractContextManager[Any]:
+    """A client goes on at its offsets in a topic that was made again."""
+
+    def renamed(self: Stream) -> None:
+        found = {p: self._client.topic_id(p.topic) for p in self._topic_ids}
+        self._topic_ids |= {p: there for p, there in found.items() if there}
+
+    return mock.patch.object(Stream, "_begin_anew", renamed)
+
+
+def cluster_that_was_away_is_the_same() -> AbstractContextManager[Any]:
+    """A client goes on with what it knew when all brokers were away and came back."""
+    return mock.patch.object(
+        Client, "was_away", property(lambda _: False, lambda *_: None), create=True
+    )
+
+
 def _both(*patches: AbstractContextManager[Any]) -> AbstractContextManager[Any]:
     both = ExitStack()
     for patch in patches:
@@ -76,4 +124,11 @@ OF_POSITIONS: tuple[Mutant, ...] = (
     position_names_a_message,
     preset_makes_another_message,
     tombstone_of_any_bytes,
+)
+OF_STREAMS: tuple[Mutant, ...] = (
+    commit_of_another_topic_counts,
+    commit_without_an_epoch,
+    batch_of_an_unsure_topic,
+    topic_goes_on_where_it_is,
+    cluster_that_was_away_is_the_same,
 )

@@ -52,6 +52,8 @@ def simulated(seed: int) -> Iterator[World]:
             # Chain files whole, or in pieces as if they were large.
             mock.patch("lake.chain._WHOLE_BYTES", 0 if seed % 3 else 2**20),
             mock.patch("lake.sealer.random", random.Random(seed + 3)),
+            mock.patch("ingest.consumer.time", clock),
+            mock.patch("ingest.stream.time", clock),
             mock.patch("ingest.delivery.random", random.Random(seed + 4)),
         ):
             yield World(seed, loop)

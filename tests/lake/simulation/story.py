@@ -14,6 +14,7 @@ from tests.lake.simulation.closed import closed_hour, moving_watermark
 from tests.lake.simulation.fleet import Fleet, doze, eraser, fate, rest, run_pass, sealer
 from tests.lake.simulation.messages import messages
 from tests.lake.simulation.positions import used_again
+from tests.lake.simulation.remade import remade
 from tests.lake.simulation.simulated import simulated
 from tests.lake.simulation.swept import swept_week
 from tests.lake.simulation.world import RETENTION, Broken, World, patiently
@@ -200,6 +201,7 @@ STORIES: tuple[Story, ...] = (
     moving_watermark,
     swept_week,
     used_again,
+    remade,
 )
 # It takes as long as five of the others, so it is told seldom.
 _SELDOM = 17

@@ -1,0 +1,95 @@
+"""Offsets that are given out again, on a real broker: no message is taken for another one."""
+
+import asyncio
+
+from confluent_kafka import Consumer, TopicPartition
+
+from ingest.positions import Place, begin
+from tests.ingest import wire
+from tests.ingest.conftest import Broker, Stage
+from tests.ingest.doubles import Workers, running, until
+
+
+def commit(stage: Stage, offset: int, metadata: str) -> None:
+    """Commit for the group as a member does, by the topic's name."""
+    client = Consumer({"bootstrap.servers": stage.bootstrap, "group.id": f"group-{stage.topic}"})
+    client.commit(offsets=[TopicPartition(stage.topic, 0, offset, metadata)], asynchronous=False)
+    client.close()
+
+
+async def made_again(stage: Stage, partitions: int = 1) -> None:
+    await asyncio.to_thread(wire.delete_topic, stage.bootstrap, stage.topic)
+    await asyncio.to_thread(wire.create_topic, stage.bootstrap, stage.topic, partitions)
+
+
+def test_a_commit_counts_for_its_topic_only() -> None:
+    said = Place(7, "topic-1", 3)
+    assert begin(Place.committed(7, said.metadata, 3), "topic-1") == said
+    assert begin(Place.committed(7, said.metadata, 3), "topic-2") is None
+    # Of an earlier version, or set by an operator.
+    for metadata in ("", None, "by hand"):
+        assert begin(Place.committed(7, metadata, None), "topic-2") == Place(7)
+    assert begin(Place.committed(-1001, "", None), "topic-1") is None
+
+
+async def test_a_commit_says_of_which_topic_and_epoch_it_is(stage: Stage) -> None:
+    async with running(stage.settings(), Workers().submit):
+        await stage.send_values([b"a", b"b"])
+        await stage.until_committed(2)
+    client = Consumer({"bootstrap.servers": stage.bootstrap, "group.id": f"group-{stage.topic}"})
+    (found,) = await asyncio.to_thread(client.committed, [TopicPartition(stage.topic, 0)], 10)
+    client.close()
+    assert (found.metadata or "").startswith("topic-id=")
+    assert found.leader_epoch >= 0
+
+
+async def test_a_commit_of_the_topic_before_skips_nothing(stage: Stage) -> None:
+    first, second = Workers(), Workers()
+    await stage.send_values([b"old"] * 3)
+    async with running(stage.settings(), first.submit):
+        await stage.until_committed(3)
+    old = Place(3, first.jobs[0].position.topic_id if first.jobs[0].position else "")
+    await made_again(stage)
+    await asyncio.to_thread(commit, stage, 3, old.metadata)
+    await stage.send_values([b"new %d" % number for number in range(5)])
+    async with running(stage.settings(), second.submit):
+        await stage.until_committed(5)
+    assert sorted(second.done_values) == [b"new %d" % number for number in range(5)]
+
+
+async def test_a_topic_made_again_with_more_partitions_is_read_whole(stage: Stage) -> None:
+    workers = Workers()
+    async with running(stage.settings(), workers.submit) as consumer:
+        await stage.send_values([b"old"] * 3)
+        await stage.until_committed(3)
+        await made_again(stage, partitions=3)
+        for partition in range(3):
+            await stage.send_values([b"new %d" % partition] * 4, partition)
+        await until(lambda: len(workers.done) >= 3 + 12, "all partitions are read")
+        for partition in range(3):
+            await stage.until_committed(4, partition)
+        await until(lambda: consumer.status().ready)
+    assert len({job.image_id for job in workers.done}) == 3 + 12
+
+
+async def test_a_broker_that_comes_back_with_less_is_read_from_there(
+    stage: Stage, broker: Broker
+) -> None:
+    """Its disk is put back to an earlier day: offsets, commits and epochs come again."""
+    workers = Workers()
+    async with running(stage.settings(), workers.submit) as consumer:
+        await stage.send_values([b"kept"])
+        await stage.until_committed(1)
+        await broker.keep()
+        await until(lambda: consumer.status().ready, "ready on the copied broker")
+        await stage.send_values([b"lost 1", b"lost 2"])
+        await stage.until_committed(3)
+        await broker.lose()
+        # More than were lost: the log is longer than it was.
+        values = [b"new %d" % number for number in range(4)]
+        await stage.send_values(values)
+        await stage.until_committed(5)
+        await until(lambda: consumer.status().ready, "ready on the restored broker")
+    assert set(values) <= set(workers.done_values)
+    ids = {job.image_id: job.data.tobytes() for job in workers.done}
+    assert sorted(ids.values()) == sorted([b"kept", b"lost 1", b"lost 2", *values])

@@ -1,0 +1,261 @@
+"""Kafka as a member of a group sees it: logs and commits by name, and clients with stale ideas.
+
+What librdkafka does is modelled here, not proved: tests/ingest run it on a real broker. A client
+fetches and commits by the topic's name. It checks the epoch at which it begins, goes back to the
+beginning where its offset is not there, and hears nothing of leaders older than those it knows.
+"""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ingest.librdkafka import GroupState
+from ingest.messages import Headers, Message
+from ingest.offsets import Listener, Partition
+from ingest.positions import Place
+from tests.lake.simulation.store import Process
+from tests.lake.simulation.world import World
+
+TOPIC = "images"
+_SESSION_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A message in a log."""
+
+    value: bytes
+    headers: Headers
+    epoch: int
+
+
+@dataclass(slots=True)
+class Log:
+    """One partition."""
+
+    epoch: int = 0
+    messages: list[Kept] = field(default_factory=list)
+
+    def end_of(self, epoch: int) -> int:
+        """Offset behind the last message of that leader epoch."""
+        return sum(kept.epoch <= epoch for kept in self.messages)
+
+
+class Broker:
+    """One topic, one group."""
+
+    def __init__(self, world: World, partitions: int) -> None:
+        self.world = world
+        self.commits: dict[int, Place] = {}
+        self.members: list[Client] = []
+        self.owners: dict[int, Client] = {}
+        self.sent: list[tuple[str, bytes]] = []
+        """topic id and value of every message"""
+        self.accidents = 0.0
+        """how often one happens while a client asks for something"""
+        self._made = 0
+        self.make(partitions)
+        self.keep()
+
+    def make(self, partitions: int) -> None:
+        """The topic is deleted and made again: offsets begin at 0.
+
+        Its commits go, but for those that were on their way: they count by the topic's name.
+        """
+        self._made += 1
+        self.topic_id = f"topic-{self._made}"
+        self.logs = [Log() for _ in range(partitions)]
+        if self.world.dice.random() < 0.5:
+            self.commits.clear()
+
+    def send(self, value: bytes, headers: Headers = ()) -> None:
+        log = self.world.dice.choice(self.logs)
+        log.messages.append(Kept(value, headers, log.epoch))
+        self.sent.append((self.topic_id, value))
+
+    def keep(self) -> None:
+        """Somebody copies the broker's disk."""
+        self._copy = copy.deepcopy((self.topic_id, self.logs, self.commits))
+
+    def restore(self) -> None:
+        """The copy is put back, with its epochs and commits; the group is unknown there."""
+        self.topic_id, self.logs, self.commits = copy.deepcopy(self._copy)
+        for member in self.members:
+            member.was_away = True
+        self.members.clear()
+        self.owners.clear()
+
+    def cut(self) -> None:
+        """A log loses its end in an unclean election: a new leader goes on from there."""
+        log = self.world.dice.choice(self.logs)
+        del log.messages[self.world.dice.randint(0, len(log.messages)) :]
+        log.epoch += 1
+
+    def accident(self) -> None:
+        """Now and then, at the worst moment, the topic is made again or loses its end."""
+        if self.world.dice.random() < self.accidents:
+            self.world.dice.choice([self.cut, self.remake])()
+            for _ in range(3):
+                self.send(f"photo {len(self.sent)}".encode())
+
+    def remake(self) -> None:
+        self.make(self.world.dice.choice([len(self.logs), 1, 3]))
+
+    def expel(self) -> None:
+        """Members that were not heard of for a session's length lose what they have."""
+        now = self.world.loop.time()
+        for member in list(self.members):
+            if now - member.heard > _SESSION_SECONDS:
+                self.leave(member)
+
+    def leave(self, member: "Client") -> None:
+        if member in self.members:
+            self.members.remove(member)
+        self.owners = {n: owner for n, owner in self.owners.items() if owner is not member}
+
+    def share_of(self, member: "Client") -> set[int]:
+        """Partitions that a member should have."""
+        place, count = self.members.index(member), len(self.members)
+        return {n for n in range(len(self.logs)) if n % count == place}
+
+
+class Client:
+    """`ingest.stream.Client` without a network."""
+
+    def __init__(self, broker: Broker, process: Process, listener: Listener) -> None:
+        self._broker = broker
+        self._process = process
+        self._listener = listener
+        self._forget()
+        self._lands = 0.0
+        self._sent = 0
+        self._landed: dict[Partition, int] = {}
+        self._join()
+
+    def _join(self) -> None:
+        self.state = GroupState(member=True)
+        self.heard = self._broker.world.loop.time()
+        self._at: dict[int, int] = {}
+        self._paused: frozenset[Partition] = frozenset()
+        self._broker.members.append(self)
+
+    def _forget(self) -> None:
+        self.was_away = False
+        self._epochs: dict[tuple[str, int], int] = {}
+
+    def poll(self, timeout: float) -> Message | None:
+        del timeout
+        self._broker.accident()
+        self._serve()
+        dice = self._broker.world.dice
+        open_ = [n for n in sorted(self._at) if Partition(TOPIC, n) not in self._paused]
+        return self._fetch(dice.choice(open_)) if open_ else None
+
+    def topic_id(self, topic: str) -> str | None:
+        del topic
+        self._broker.accident()
+        unsure = self._broker.world.dice.random() < self._broker.world.bucket.fault_rate
+        return None if unsure else self._broker.topic_id
+
+    def pause(self, wanted: frozenset[Partition]) -> None:
+        self._paused = wanted
+
+    def commit(self, places: Mapping[Partition, Place]) -> None:
+        """It may land seconds later, whatever the topic of that name is by then."""
+        world = self._broker.world
+        late = world.dice.random() < 0.3
+        delay = world.dice.uniform(0, 5) if late else 0
+        # One connection: what was sent later lands later.
+        self._lands = max(self._lands, world.loop.time() + delay)
+        self._sent += 1
+        world.loop.call_at(self._lands, self._land, dict(places), self._sent)
+
+    def commit_now(self, places: Mapping[Partition, Place]) -> None:
+        self._sent += 1
+        self._land(places, self._sent)
+
+    def renew(self) -> None:
+        self.close()
+        self._forget()
+        self._join()
+
+    def interrupt(self) -> None:
+        """Nothing waits here."""
+
+    def close(self) -> None:
+        if self in self._broker.members:
+            self._listener.revoked([Partition(TOPIC, n) for n in sorted(self._at)])
+        self._broker.leave(self)
+
+    def _land(self, places: Mapping[Partition, Place], number: int) -> None:
+        if not self._process.alive:
+            return
+        for partition, place in places.items():
+            if number < self._landed.get(partition, 0):
+                continue
+            self._landed[partition] = number
+            # A coordinator fences who gave a partition away, and knows topics by name only.
+            if self._broker.owners.get(partition.number) is self:
+                self._broker.commits[partition.number] = place
+            else:
+                self._listener.commit_refused({partition: place.offset})
+
+    def _serve(self) -> None:
+        """Rebalance: give what is another's, then take what is free."""
+        broker = self._broker
+        broker.expel()
+        self.heard = broker.world.loop.time()
+        if self not in broker.members:
+            self._listener.lost([Partition(TOPIC, n) for n in sorted(self._at)])
+            self._join()
+        share = broker.share_of(self)
+        if gone := sorted(set(self._at) - share):
+            self._listener.revoked([Partition(TOPIC, n) for n in gone])
+            for n in gone:
+                del self._at[n]
+                broker.owners.pop(n, None)
+        if new := [n for n in sorted(share - set(self._at)) if n not in broker.owners]:
+            self._take(new)
+
+    def _take(self, new: list[int]) -> None:
+        broker = self._broker
+        ids = {TOPIC: broker.topic_id}
+        committed = {Partition(TOPIC, n): broker.commits.get(n) for n in new}
+        broker.accident()
+        places = self._listener.assigned(committed, ids)
+        for partition, place in places.items():
+            n = partition.number
+            if n < len(broker.logs):
+                broker.owners[n] = self
+                self._at[n] = self._valid(n, place)
+                known = self._epochs.get((broker.topic_id, n), 0)
+                self._epochs[broker.topic_id, n] = max(known, broker.logs[n].epoch)
+
+    def _valid(self, n: int, place: Place | None) -> int:
+        """Where reading begins: a log that ends before that, in that epoch, is read anew."""
+        log = self._broker.logs[n]
+        if place is None or place.offset > len(log.messages):
+            return 0
+        if place.epoch is not None and log.end_of(place.epoch) < place.offset:
+            return 0
+        return place.offset
+
+    def _fetch(self, n: int) -> Message | None:
+        broker = self._broker
+        if n >= len(broker.logs):
+            return None
+        log, at = broker.logs[n], self._at[n]
+        known = self._epochs.get((broker.topic_id, n), 0)
+        if log.epoch < known:
+            return None
+        if log.epoch > known:
+            self._epochs[broker.topic_id, n] = log.epoch
+            at = self._valid(n, Place(at, None, known))
+        if at > len(log.messages):
+            at = 0
+        if at == len(log.messages):
+            self._at[n] = at
+            return None
+        kept = log.messages[at]
+        self._at[n] = at + 1
+        return Message(TOPIC, "", n, at, kept.value, headers=kept.headers, epoch=kept.epoch)
