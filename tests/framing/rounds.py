@@ -38,24 +38,28 @@ class Round:
         return written(self.seed, self.number, self.forms)
 
 
-async def play(stand: Stand, rounds: Sequence[Round]) -> list[Disagreement]:
+async def play(
+    stand: Stand, rounds: Sequence[Round], patience: float = ANSWER_SECONDS
+) -> list[Disagreement]:
     """Play rounds at once, each at both doors; returns what was wrong in them.
+
+    A hostile stream that has only one reading is answered or closed within `patience` seconds.
 
     A bystander may have been hit by any of them: to see it again, play all of them again.
     """
     before = {door: len(door.app.heard) for door in stand.doors}
-    found = await asyncio.gather(*(_play(stand, one) for one in rounds))
+    found = await asyncio.gather(*(_play(stand, one, patience) for one in rounds))
     wrong = [each for each in found if each is not None]
     for door in stand.doors:
         wrong += _of_bystanders(door.app.heard[before[door] :])
     return wrong
 
 
-async def _play(stand: Stand, one: Round) -> Disagreement | None:
+async def _play(stand: Stand, one: Round, patience: float) -> Disagreement | None:
     stream = one.stream()
     try:
-        by_haproxy, refused = await _at_door(stand.haproxy, one, stream)
-        by_replica, _ = await _at_door(stand.replica, one, stream)
+        by_haproxy, refused = await _at_door(stand.haproxy, one, stream, patience)
+        by_replica, _ = await _at_door(stand.replica, one, stream, patience)
         if not refused:
             _check_agreement(by_haproxy, by_replica)
     except Disagreement as wrong:
@@ -64,15 +68,25 @@ async def _play(stand: Stand, one: Round) -> Disagreement | None:
     return None
 
 
-async def _at_door(door: Door, one: Round, stream: Stream) -> tuple[list[Heard], bool]:
+async def _at_door(
+    door: Door, one: Round, stream: Stream, patience: float
+) -> tuple[list[Heard], bool]:
     """What the app has of the hostile stream, and whether it did not see some request of it.
 
     Bystanders come during and after it.
     """
     before = len(door.app.heard)
-    hostile, *_ = await asyncio.gather(
-        _send(door, stream), _bystander(door.port, b"GET", 2), _bystander(door.port, b"POST", 1)
+    results = await asyncio.gather(
+        _send(door, stream, patience),
+        _bystander(door.port, b"GET", 2),
+        _bystander(door.port, b"POST", 1),
+        return_exceptions=True,
     )
+    for wrong in results[::-1]:  # of a bystander first
+        if isinstance(wrong, BaseException):
+            raise wrong
+    hostile = results[0]
+    assert isinstance(hostile, bytes)
     await _bystander(door.port, b"POST", 1)
     path, mark = f"/{one.number}/", stream.mark.encode()
     found = [h for h in door.app.heard[before:] if path in h.path or mark in _bytes(h)]
@@ -82,26 +96,27 @@ async def _at_door(door: Door, one: Round, stream: Stream) -> tuple[list[Heard],
     return found, any(b"x-echo: " not in head and head[:3] != b"100" for head in heads)
 
 
-async def _send(door: Door, stream: Stream) -> bytes:
+async def _send(door: Door, stream: Stream, patience: float) -> bytes:
     """Send the hostile stream; returns all answers."""
     reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
-    answers = b""
-    with contextlib.suppress(OSError):
-        for segment in stream.segments:
-            if segment is not stream.segments[0]:
-                await _begun(door.app)
-            writer.write(segment)
-            await writer.drain()
-        if stream.ending == "half":
-            writer.write_eof()
-        if stream.ending != "reset":
-            answers = await _answers(reader, len(stream.readings or ()))
-    if stream.ending == "reset":
-        writer.transport.abort()
-    writer.close()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
-    return answers
+    try:
+        with contextlib.suppress(OSError):
+            for segment in stream.segments:
+                if segment is not stream.segments[0]:
+                    await _begun(door.app)
+                writer.write(segment)
+                await writer.drain()
+            if stream.ending == "reset":
+                writer.transport.abort()
+                return b""
+            if stream.ending == "half":
+                writer.write_eof()
+            return await _answers(reader, stream, patience)
+        return b""
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
 
 
 async def _begun(app: Echo) -> None:
@@ -113,30 +128,42 @@ async def _begun(app: Echo) -> None:
             return
 
 
-async def _answers(reader: asyncio.StreamReader, wanted: int) -> bytes:
+async def _answers(reader: asyncio.StreamReader, stream: Stream, patience: float) -> bytes:
+    """All answers, until the connection closes or enough was heard."""
     answers = b""
-    with contextlib.suppress(TimeoutError):
-        while not wanted or answers.count(b"x-echo: ") < wanted:
-            async with asyncio.timeout(QUIET_SECONDS if answers else FIRST_SECONDS):
+    clear = bool(stream.readings)
+    wanted = len(stream.readings or ())
+    try:
+        while not clear or _count(answers) < wanted:
+            quiet = QUIET_SECONDS if answers else FIRST_SECONDS
+            async with asyncio.timeout(patience if clear else quiet):
                 if not (more := await reader.read(65536)):
                     break
             answers += more
+    except TimeoutError:
+        if clear:
+            said = f"{_count(answers)} of {wanted} answers, and the connection stays open"
+            raise Disagreement(said) from None
     return answers
+
+
+def _count(answers: bytes) -> int:
+    return answers.count(b"HTTP/1.1 ") - answers.count(b"HTTP/1.1 100")
 
 
 async def _bystander(port: int, method: bytes, requests: int) -> None:
     """Send ordinary requests on one connection, and check that each gets its own answer."""
-    async with asyncio.timeout(ANSWER_SECONDS):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        try:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
             for _ in range(requests):
                 await _ask(reader, writer, method)
-        except (ConnectionError, asyncio.IncompleteReadError) as lost:
-            raise Disagreement(f"a bystander's connection was lost: {lost!r}") from lost
-        finally:
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
+    except (OSError, asyncio.IncompleteReadError) as lost:  # a time-out among them
+        raise Disagreement(f"a bystander got no answer: {lost!r}") from lost
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
 
 
 async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, method: bytes) -> None:

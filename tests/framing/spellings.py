@@ -227,6 +227,7 @@ Content-Length: 5
 Transfer-Encoding: chunked
 Host: b
 Connection: close
+Connection: keep-alive, close
 Connection: Upgrade\r\nUpgrade: h2c
 X-Trailer: 1
 X-Pixlake-Meta-album: summer
