@@ -1,6 +1,6 @@
-"""Damage that a decoder passes over: libjpeg fills what it cannot read with grey and goes on.
+"""Damage that a decoder passes over: libjpeg and libtiff fill what they cannot read and go on.
 
-It tells on standard error and nowhere else, so only a child, whose standard error is a file that
+They tell on standard error and nowhere else, so only a child, whose standard error is a file that
 nobody else writes to, can know. A flipped bit that leaves the code valid is seen by no decoder,
 only by a checksum (docs/formats.md).
 """
@@ -13,6 +13,7 @@ from processors.formats import JPEG
 from processors.job import Processed
 from processors.jpeg import ends_in_zeros, is_a_hole
 from processors.settings import Limits
+from processors.tiff.fax import DAMAGED_CODES
 
 _ENDED = b"premature end"
 # The texts of libjpeg's other warnings (jerror.h) that are about pixels. Bytes too many are so in
@@ -21,7 +22,7 @@ _ENDED = b"premature end"
 _GUESSED = re.compile(
     rb"corrupt jpeg data: (?!\d+ extraneous)"
     rb"|corrupt jpeg data: \d+ extraneous bytes before marker 0xd[0-79]"
-    rb"|inconsistent progression|premature end"
+    rb"|inconsistent progression|premature end|" + DAMAGED_CODES
 )
 _BEHIND = re.compile(rb"corrupt jpeg data: (\d+) extraneous bytes before marker 0xd9")
 _QUOTED = 60

@@ -7,6 +7,7 @@ that was cut back into step, other codes stand in front of it, and the rows have
 whatever these are.
 """
 
+import os
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -38,6 +39,9 @@ _MORE_ROWS = 64
 _TAIL_BYTES = 64
 _SEARCHED_BYTES = 65_536
 _BYTE = 8
+_STDERR, _MOST_SAID = 2, 1_000_000
+DAMAGED_CODES = b"damaged fax codes"
+"""What is written to standard error of rows that libtiff had to guess."""
 _TWO_DIMENSIONS = 1
 _ALIGNED_BYTES: dict[Compression, int] = {"ccitt rle": 1, "ccitt rle words": 2}
 
@@ -120,6 +124,7 @@ def _decoded(
 ) -> list[NDArray[np.bool_] | None]:
     """The rows of each strip; None where the proof behind them does not come out."""
     proof = [1 + secrets.randbelow(2) for _ in range(_PROOF_ROWS)]
+    said = _said()
     ending = filler + _written(code, proof)
     strips = [_joined(whole, bits + ending) for whole, bits in starts]
     rows = code.rows + more + _PROOF_ROWS
@@ -127,9 +132,20 @@ def _decoded(
         found = unpack_bits(code.compression, strips, code.columns, rows, code.options)
     except Undecodable:
         return [None] * len(starts)
-    return [
-        each[: code.rows] if bytes(proof) in _kinds(each[code.rows :]) else None for each in found
-    ]
+    held = [bytes(proof) in _kinds(each[code.rows :]) for each in found]
+    if all(held) and _said() > said:
+        # Of an end that was looked for in vain it may complain; of a strip that is whole, it means
+        # a row that is not.
+        os.write(_STDERR, DAMAGED_CODES + b"\n")
+    return [each[: code.rows] if whole else None for each, whole in zip(found, held, strict=True)]
+
+
+def _said() -> int:
+    """Bytes on standard error, where libtiff complains; 0 where that is no file, as in no child."""
+    try:
+        return len(os.pread(_STDERR, _MOST_SAID, 0))
+    except OSError:
+        return 0
 
 
 def _kinds(rows: NDArray[np.bool_]) -> bytes:

@@ -13,7 +13,7 @@ from processors.settings import Limits
 from processors.tiff.colours import channels_of, coloured, in_bgr
 from processors.tiff.directory import Directory, count_pages, first_directory
 from processors.tiff.fax import fax_samples
-from processors.tiff.jpegs import jpeg_samples, webp_samples
+from processors.tiff.jpegs import check_scans, jpeg_samples, webp_samples
 from processors.tiff.layout import Layout, layout_of, size_of
 from processors.tiff.names import Photometric, Tag
 from processors.tiff.samples import Samples, blocks_of, samples_of
@@ -57,6 +57,7 @@ def read_tiff(data: bytes, limits: Limits) -> Header:
     check_limits(*size_of(fields), 1, limits)
     layout = layout_of(fields)
     _check_overhang(layout, limits)
+    check_scans(layout, limits)
     return Header(
         format=TIFF,
         width=layout.width,
