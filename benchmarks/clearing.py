@@ -1,8 +1,9 @@
 """What it costs that no image finds another's bytes: ways to clear a child's memory, side by side.
 
-`python -m benchmarks.clearing`. Processor time of an image in all processes that take part, as a
-ratio to a child that is used again and never cleared; then the sandbox with one tenant and with
-fifty. The least of a few rounds that take turns; docs/decisions/0011 has the figures.
+`python -m benchmarks.clearing [FILE ...]`, FILE being a name of `_files`. Processor time of an
+image in all processes that take part, as a ratio to a child that is used again and never cleared;
+then the sandbox with one tenant and with fifty. The least of a few rounds that take turns;
+docs/decisions/0011 has the figures.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -28,7 +30,8 @@ from processors.settings import ProcessorSettings
 from processors.usage import cpu_seconds
 
 _ROUNDS = 4
-_TENANTS = 50
+# Tenants, and children that are kept for them.
+_TENANTS = ((1, 0), (50, 0), (50, 50))
 _CHILDREN = 2
 _MAPPED = "PIXLAKE_BENCH_MAPPED_FROM"
 _PERTURB_ALONE = {"GLIBC_TUNABLES": "glibc.malloc.perturb=255"}
@@ -42,6 +45,13 @@ class Way:
     name: str
     environment: Mapping[str, str]
     images: int | None = None
+
+
+class Turn(NamedTuple):
+    """Seconds an image."""
+
+    processor: float
+    wall: float
 
 
 WAYS = (
@@ -67,8 +77,9 @@ def main() -> None:
 
 
 async def _compare() -> None:
+    chosen = [each for each in _files() if not sys.argv[1:] or each[0] in sys.argv[1:]]
     print("| file | " + " | ".join(way.name for way in WAYS) + " |")
-    for name, data, count in _files():
+    for name, data, count in chosen:
         found: dict[str, list[float]] = {way.name: [] for way in WAYS}
         for _ in range(_ROUNDS):
             for way in WAYS:
@@ -77,27 +88,32 @@ async def _compare() -> None:
         base = least[WAYS[0].name]
         ratios = [f"{each / base:.2f}" for each in least.values()]
         print(f"| {name} | {base * 1000:.1f} ms = {' | '.join(ratios)} |", flush=True)
-    print("\n| file | processor, fifty tenants to one | wall clock |")
-    for name, data, count in _files():
-        one, fifty = [], []
-        for _ in range(_ROUNDS):
-            one.append(await _tenants(data, 1, count))
-            fifty.append(await _tenants(data, _TENANTS, count))
-        processor, wall = (
-            min(each[at] for each in fifty) / min(each[at] for each in one) for at in range(2)
-        )
-        print(f"| {name} | {processor:.2f} | {wall:.2f} |", flush=True)
+    print("\n| file | tenants, children kept for them | processor | wall clock |")
+    for name, data, count in chosen:
+        await _compare_tenants(name, data, count)
+
+
+async def _compare_tenants(name: str, data: bytes, count: int) -> None:
+    turns: dict[tuple[int, int], list[Turn]] = {way: [] for way in _TENANTS}
+    for _ in range(_ROUNDS):
+        for tenants, kept in _TENANTS:
+            turns[tenants, kept].append(await _sandboxed(data, tenants, kept, count))
+    one = turns[_TENANTS[0]]
+    for way, rounds in turns.items():
+        processor = min(each.processor for each in rounds) / min(each.processor for each in one)
+        wall = min(each.wall for each in rounds) / min(each.wall for each in one)
+        print(f"| {name} | {way} | {processor:.2f} | {wall:.2f} |", flush=True)
 
 
 def _files() -> Iterator[tuple[str, bytes, int]]:
     """Name, bytes, and how many images of them are a turn."""
     for photo, count in ((SMALL, 60), (TWELVE, 6)):
-        yield f"{photo.name} JPEG", photo.data, count
+        yield f"jpeg-{photo.name}", photo.data, count
         pixels = cv2.imdecode(np.frombuffer(photo.data, np.uint8), cv2.IMREAD_COLOR)
         assert pixels is not None
         done, png = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
         assert done
-        yield "the same as PNG", png.tobytes(), max(2, count // 3)
+        yield f"png-{photo.name}", png.tobytes(), max(2, count // 3)
 
 
 async def _cost(way: Way, data: bytes, count: int) -> float:
@@ -114,17 +130,21 @@ async def _cost(way: Way, data: bytes, count: int) -> float:
                     await decoder.stop()
                     decoder = await Decoder.start(SETTINGS, server)
                 await decoder.process(view, WEB, found)
+                if way.environment is cleared_memory.ENVIRONMENT and way.images is None:
+                    await decoder.tidy()
             spent = _spent(server) + cpu_seconds(decoder.pid) - spent
             await decoder.stop()
     return spent / count
 
 
-async def _tenants(data: bytes, tenants: int, count: int) -> tuple[float, float]:
+async def _sandboxed(data: bytes, tenants: int, kept: int, count: int) -> Turn:
     """Processor and wall time of a turn in a sandbox, its clients' tenants one after another."""
-    sandbox = await Sandbox.start(SETTINGS)
-    server = sandbox._children._nursery
-    begun, spent = time.perf_counter(), _spent(server)
-    waiting = list(range(2 * count))
+    sandbox = await Sandbox.start(SETTINGS.model_copy(update={"sandbox_kept": kept}))
+    for tenant in range(tenants):
+        await sandbox.process(data, WEB, f"tenant {tenant}")
+    begun, spent = time.perf_counter(), _total(sandbox)
+    images = max(2 * count, tenants)
+    waiting = list(range(images))
 
     async def client() -> None:
         while waiting:
@@ -132,9 +152,16 @@ async def _tenants(data: bytes, tenants: int, count: int) -> tuple[float, float]
 
     await asyncio.gather(*(client() for _ in range(2 * _CHILDREN)))
     taken = time.perf_counter() - begun
-    spent = _spent(server) + sum(cpu_seconds(pid) for pid in sandbox.pids) - spent
+    spent = _total(sandbox) - spent
     await sandbox.close()
-    return spent, taken
+    return Turn(spent / images, taken / images)
+
+
+def _total(sandbox: Sandbox) -> float:
+    """Processor time of all that takes part in a sandbox, spares not included."""
+    children = sandbox._children
+    living = [*children.seated, *children._kept]
+    return _spent(children._nursery) + sum(cpu_seconds(each.pid) for each in living)
 
 
 def _spent(server: Nursery) -> float:

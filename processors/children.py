@@ -38,7 +38,8 @@ class Children:
     """A fixed number of seats, and spares: children that have seen no image.
 
     An image goes to an idle child of its tenant, else to one that has seen no image, else a spare
-    replaces the child that was idle for longest. Belongs to the event loop it was started in.
+    replaces the child that was idle for longest. Where the settings ask for it, children that were
+    replaced are kept for their tenants' next images. Belongs to the event loop it was started in.
     """
 
     def __init__(
@@ -50,6 +51,8 @@ class Children:
         # The seat that was idle for longest is first.
         self._idle = list(self._seats)
         self._spares: list[Decoder] = []
+        # The child that was idle for longest is first.
+        self._kept: list[Decoder] = []
         self._taken = asyncio.Event()
         self._ending: set[asyncio.Task[str]] = set()
         self._tasks = [
@@ -100,7 +103,11 @@ class Children:
         Takes as long as it takes: `failed` is called for every child that did not start.
         """
         reused = found in REUSED_FORMATS and not unused
-        if _rank(seat.decoder, tenant, reused=reused) == _WRONG:
+        rank = _rank(seat.decoder, tenant, reused=reused)
+        if rank != _OWN and reused and (kept := self._kept_for(tenant)):
+            self._put_aside(seat.decoder)
+            seat.decoder = kept
+        elif rank == _WRONG:
             await self._replace(seat, failed)
         cleared = bool(seat.decoder.protections["memory_cleared"])
         seat.decoder.bind(tenant, last=not cleared or found not in REUSED_FORMATS)
@@ -117,12 +124,12 @@ class Children:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.gather(*(each.stop() for each in (*self.seated, *self._spares)))
+        await asyncio.gather(*(each.stop() for each in (*self.seated, *self._spares, *self._kept)))
         await asyncio.gather(*self._ending)
         await self._nursery.close()
 
     async def _replace(self, seat: Seat, failed: Callable[[], None]) -> None:
-        self._end(seat.decoder)
+        self._put_aside(seat.decoder)
         pause = _FIRST_PAUSE_SECONDS
         while True:
             try:
@@ -147,6 +154,27 @@ class Children:
             self._end(spare)
         return None
 
+    def _kept_for(self, tenant: str) -> Decoder | None:
+        """The child of that tenant which was idle for the shortest time."""
+        for kept in reversed(self._kept):
+            if kept.tenant == tenant and kept.usable:
+                self._kept.remove(kept)
+                return kept
+        return None
+
+    def _put_aside(self, decoder: Decoder) -> None:
+        """Keep a child whose seat another one takes, if there is room for it; else end it."""
+        if not decoder.usable:
+            self._end(decoder)
+        elif decoder.tenant is None and len(self._spares) < self._settings.sandbox_spares:
+            self._spares.append(decoder)
+        elif decoder.tenant is None or not decoder.is_small():
+            self._end(decoder)
+        else:
+            self._kept.append(decoder)
+        while len(self._kept) > self._settings.sandbox_kept:
+            self._end(self._kept.pop(0))
+
     def _end(self, decoder: Decoder) -> None:
         """Kill a child; nobody waits until it is gone."""
         decoder.retire()
@@ -170,12 +198,12 @@ class Children:
                 await self._taken.wait()
 
     async def _watch_idle(self) -> None:
-        """End children that go on working after their answer; their seats stay idle."""
+        """End children that go on working after their answer; the next image replaces them."""
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
-            for seat in self._idle:
+            for decoder in (*(each.decoder for each in self._idle), *self._kept):
                 with contextlib.suppress(OSError):
-                    seat.decoder.check_idle()
+                    decoder.check_idle()
 
 
 _OWN, _NEW, _WRONG = range(3)

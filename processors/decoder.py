@@ -29,7 +29,7 @@ from processors.protocol import (
     parse_reply,
     request_of,
 )
-from processors.settings import ProcessorSettings
+from processors.settings import KEPT_CHILD_BYTES, ProcessorSettings
 from processors.usage import cpu_seconds, own_memory
 
 _log = logging.getLogger(__name__)
@@ -139,6 +139,13 @@ class Decoder:
             return
         await self._clear()
         self._cpu_seconds = cpu_seconds(self.pid)
+
+    def is_small(self) -> bool:
+        """Whether it takes no more memory than `KEPT_CHILD_BYTES`."""
+        try:
+            return own_memory(self.pid) <= KEPT_CHILD_BYTES
+        except OSError:
+            return False
 
     def check_idle(self) -> None:
         """Retire the child if it works though it has nothing to do; raises OSError if it died."""

@@ -134,7 +134,9 @@ async def _put(
 
     said = parse_preset(data, name).name
     chosen = file.stem if said == "unnamed" else said
-    settings = load(ProcessorSettings, home).model_copy(update={"sandbox_children": 1})
+    settings = load(ProcessorSettings, home).model_copy(
+        update={"sandbox_children": 1, "sandbox_spares": 0}
+    )
     sandbox = await Sandbox.start(settings)
     try:
         author = f"operator {getpass.getuser()}"[:100]

@@ -132,7 +132,9 @@ async def _process(data: bytes, plan: "Preset", home: Path | None) -> "Processed
     from processors.sandbox import Sandbox  # noqa: PLC0415
     from processors.settings import ProcessorSettings  # noqa: PLC0415
 
-    settings = load(ProcessorSettings, home).model_copy(update={"sandbox_children": 1})
+    settings = load(ProcessorSettings, home).model_copy(
+        update={"sandbox_children": 1, "sandbox_spares": 0}
+    )
     sandbox = await Sandbox.start(settings)
     try:
         return await sandbox.process(data, plan)

@@ -30,7 +30,7 @@ class Part(NamedTuple):
     settings: str
 
 
-_SANDBOXES = "PIXLAKE_SANDBOX_CHILDREN, PIXLAKE_MAX_PIXELS, PIXLAKE_MAX_BYTES"
+_SANDBOXES = "PIXLAKE_SANDBOX_CHILDREN, PIXLAKE_SANDBOX_KEPT, PIXLAKE_MAX_PIXELS, PIXLAKE_MAX_BYTES"
 
 
 def of_uploads(replicas: int, served: ServeSettings, processors: ProcessorSettings) -> list[Part]:
@@ -95,4 +95,4 @@ def check_memory(parts: list[Part], limit: int) -> None:
 
 
 def _children(processors: ProcessorSettings) -> int:
-    return processors.sandbox_children * processors.child_bytes
+    return processors.sandbox_children * processors.child_bytes + processors.kept_bytes

@@ -173,6 +173,21 @@ async def test_spares_stand_ready_and_end_with_the_sandbox(start: Start) -> None
     assert not any(psutil.pid_exists(pid) for pid in left)
 
 
+async def test_children_are_kept_for_their_tenants_if_asked(start: Start) -> None:
+    sandbox = await start(sandbox_kept=2)
+    seen: dict[str, list[int]] = {}
+    for tenant in ("a", "b", "c", "a", "b", "d", "e", "c"):
+        await sandbox.process(jpeg(), ARCHIVE, tenant)
+        seen.setdefault(tenant, []).extend(sandbox.pids)
+    assert seen["a"][0] == seen["a"][1]
+    assert seen["b"][0] == seen["b"][1]
+    assert seen["c"][0] != seen["c"][1], "it was idle for longest"
+    kept = [each.pid for each in sandbox._children._kept]
+    assert kept == [seen["d"][0], seen["e"][0]]
+    await sandbox.close()
+    assert not any(psutil.pid_exists(pid) for pid in kept)
+
+
 async def test_the_tenant_of_a_job_reaches_its_child(start: Start) -> None:
     sandbox = await start(sandbox_children=2)
     lake = await Lake.open(LakeSettings(store_url="memory://"))
