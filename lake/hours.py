@@ -22,8 +22,7 @@ async def hours_with_files(store: ObjectStore, table: Table) -> list[datetime]:
 async def unsealed_hours(store: ObjectStore, table: Table) -> set[datetime]:
     """Hours with rows in the journal that wait for the first file of their chain."""
     waiting: dict[datetime, set[datetime]] = {}
-    for name in await store.folders(table.folders.journal):
-        home = layout.parse_home(name)
+    for home in layout.homes_of(await store.folders(table.folders.journal)):
         waiting.setdefault(layout.hour_of(home), set()).add(home)
     found = set()
     for hour, homes in waiting.items():

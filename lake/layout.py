@@ -23,6 +23,8 @@ sort by time, in S3 and on paper.
 """
 
 import re
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -70,6 +72,18 @@ def home_name(home: datetime) -> str:
 def parse_home(name: str) -> datetime:
     """The window start that `name` stands for; raises ValueError."""
     return datetime.strptime(name, _HOME_FORMAT).replace(tzinfo=UTC)
+
+
+def homes_of(names: Iterable[str]) -> list[datetime]:
+    """The homes that folders of a journal are called after.
+
+    A folder of another name is a stranger's: the audit names it, and nothing else stops for it.
+    """
+    homes = []
+    for name in names:
+        with suppress(ValueError):
+            homes.append(parse_home(name))
+    return homes
 
 
 def home_of(moment: datetime, window: timedelta) -> datetime:

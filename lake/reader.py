@@ -90,7 +90,7 @@ class Reader:
 
     async def _homes(self, newest: datetime | None) -> AsyncIterator[datetime]:
         """Homes that hold rows, newest first, not after `newest`, not expired."""
-        waiting = [layout.parse_home(name) for name in await self._store.folders(layout.JOURNAL)]
+        waiting = layout.homes_of(await self._store.folders(layout.JOURNAL))
         hours = {layout.hour_prefix(home) for home in waiting} | set(await self._hours())
         for hour in sorted(hours, reverse=True):
             sealed = [layout.parse_chain_key(s.key) for s in await self._store.objects(hour)]

@@ -173,9 +173,9 @@ def decode_chain_file(
             columns=columns,
             use_threads=columns is None,  # one column is one task
         )
+        return table if columns is not None else conform(table, of)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise UnreadableObject(f"chain file {key}: {error}", value=key) from error
-    return table if columns is not None else conform(table, of)
 
 
 def erased_ids(key: str, table: pa.Table) -> frozenset[str]:

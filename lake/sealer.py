@@ -173,7 +173,7 @@ class Sealer:
     async def _todo(self, *, now: bool) -> tuple[list[datetime], dict[str, list[Stored]]]:
         """Homes to look at: those without a file, newest first; then some of the others."""
         names = await self._store.folders(self._table.folders.journal)
-        homes = [layout.parse_home(name) for name in names]
+        homes = layout.homes_of(names)
         if not now:
             closed = self._clock.now() - self._clock.settings.window - self._grace
             homes = [home for home in homes if home <= closed]

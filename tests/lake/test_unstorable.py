@@ -6,20 +6,23 @@ from dataclasses import replace
 from unittest import mock
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.lake_rows import generated
 from lake import layout
 from lake.errors import UnreadableObject, UnstorableRow
+from lake.hours import unsealed_hours
 from lake.journal import Journal
 from lake.journal_objects import decode_journal, encode_rows
 from lake.lake import Lake
 from lake.rebuild import Rebuilder
 from lake.records import parse_record
 from lake.rejections import Refusal
-from lake.rows import to_records, to_table
+from lake.rows import decode_chain_file, to_records, to_table
 from lake.schema import IMAGES, ImageRecord
 from lake.settings import LakeSettings
+from lake.tables import IMAGE_TABLE
 from lake.unfinished import Unfinished
 from tests.lake.samples import TENANT, commit, image_id, image_objects, keys, record
 from tests.lake.test_audit import audit, found
@@ -176,3 +179,24 @@ def test_a_row_that_is_no_record_is_left_out_of_a_listing(
     with caplog.at_level(logging.ERROR, "lake.rows"):
         assert to_records(to_table([good[0], fax, good[1]])) == good
     assert "fax" in caplog.text
+
+
+async def test_a_folder_of_another_name_in_the_journal_stops_nothing(lake: Lake) -> None:
+    await lake.store.put("journal/not-a-home/x.jsonl", b"{}")
+    good = await commit(lake, "good")
+    report = await lake.sealer.run_pass(now=True)
+    assert (report.rows, report.failed) == (1, 0)
+    assert await unsealed_hours(lake.store, IMAGE_TABLE) == set()
+    page = await lake.reader.page(TENANT, 10)
+    assert [each.image_id for each in page.records] == [good.record.image_id]
+
+
+def test_a_file_whose_column_does_not_convert_is_named_as_unreadable() -> None:
+    (one,) = to_records(generated(1, seed=1))
+    table = to_table([one])
+    at = table.column_names.index("width")
+    wide = table.set_column(at, "width", pa.array([2**40]))
+    sink = pa.BufferOutputStream()
+    pq.write_table(wide, sink)
+    with pytest.raises(UnreadableObject, match="the-file"):
+        decode_chain_file("the-file", sink.getvalue().to_pybytes())
