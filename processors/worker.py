@@ -3,21 +3,20 @@
 import asyncio
 import hashlib
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
 from lake.errors import LakeError, Unavailable
 from lake.lake import Commit, Lake
-from lake.object_store import Buffer
 from lake.records import Attempt
 from lake.rejections import rejection_id
 from lake.schema import ImageRecord, StoredRendition
 from processors.columns import Columns, columns_of
 from processors.errors import Overloaded, ProcessorError
 from processors.foreign_text import evidence
-from processors.job import ImageJob, Processed, content_hash
+from processors.job import ImageJob, Rendition, content_hash
 from processors.preset import Preset
 from processors.presets import Presets
 from processors.sandbox import Sandbox
@@ -27,6 +26,8 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
+# Half a millisecond, in which nothing else happens here.
+_HASHED_HERE = 1 << 20
 UNFORESEEN = "processing_failed"
 """The code of an exception that no verdict knows."""
 
@@ -85,14 +86,19 @@ class Worker:
             if (sha256 := job.sha256) is None:
                 sha256 = await asyncio.to_thread(_sha256, job)
             processed = await processing
+            columns = columns_of(processed, gps=self._settings.keeps_gps(job.tenant))
+            made = await _made(processed.renditions, attempt)
+            record = _compose(
+                job, attempt, columns, made, preset=preset, sha256=sha256, original_key=key
+            )
         except BaseException:
             processing.cancel()
             await self._finish(self._undo(original, key))
             raise
-        columns = columns_of(processed, gps=self._settings.keeps_gps(job.tenant))
-        record, renditions = _compose(
-            job, attempt, processed, columns, preset=preset, sha256=sha256, original_key=key
-        )
+        renditions = {
+            each.key: rendition.data
+            for each, rendition in zip(made, processed.renditions, strict=True)
+        }
         objects = {key: original, **renditions}
         # A client that leaves now must not leave half an image behind.
         return await self._finish(self._lake.committer.commit(attempt, record, objects))
@@ -144,35 +150,40 @@ def _sha256(job: ImageJob) -> str:
     return hashlib.sha256(job.data.data).hexdigest()
 
 
+async def _made(renditions: Sequence[Rendition], attempt: Attempt) -> list[StoredRendition]:
+    """What the record says of them; large ones are hashed beside the event loop."""
+    if sum(len(each.data) for each in renditions) > _HASHED_HERE:
+        return await asyncio.to_thread(_stored, renditions, attempt)
+    return _stored(renditions, attempt)
+
+
+def _stored(renditions: Sequence[Rendition], attempt: Attempt) -> list[StoredRendition]:
+    return [
+        StoredRendition(
+            name=each.name,
+            key=attempt.key(each.name, each.extension),
+            format=each.format,
+            content_type=each.content_type,
+            width=each.width,
+            height=each.height,
+            bytes=len(each.data),
+            sha256=hashlib.sha256(each.data).hexdigest(),
+        )
+        for each in renditions
+    ]
+
+
 def _compose(
     job: ImageJob,
     attempt: Attempt,
-    processed: Processed,
     columns: Columns,
+    renditions: Sequence[StoredRendition],
     *,
     preset: Preset,
     sha256: str,
     original_key: str,
-) -> tuple[ImageRecord, dict[str, Buffer]]:
-    """The record of a job, and its renditions by key."""
-    objects: dict[str, Buffer] = {}
-    renditions = []
-    for made in processed.renditions:
-        key = attempt.key(made.name, made.extension)
-        objects[key] = made.data
-        renditions.append(
-            StoredRendition(
-                name=made.name,
-                key=key,
-                format=made.format,
-                content_type=made.content_type,
-                width=made.width,
-                height=made.height,
-                bytes=len(made.data),
-                sha256=hashlib.sha256(made.data).hexdigest(),
-            )
-        )
-    record = ImageRecord(
+) -> ImageRecord:
+    return ImageRecord(
         image_id=job.image_id,
         tenant=job.tenant,
         door=job.door,
@@ -194,7 +205,6 @@ def _compose(
         renditions=tuple(renditions),
         **columns,
     )
-    return record, objects
 
 
 def _milliseconds(moment: datetime) -> datetime:

@@ -14,6 +14,7 @@ from lake.lake import Commit, Lake
 from lake.rejections import Refusal, Settled
 from lake.settings import LakeSettings
 from processors.answers import Answer, answers
+from processors.columns import Columns
 from processors.job import ImageJob, by_key
 from processors.preset import ARCHIVE
 from processors.settings import ProcessorSettings
@@ -188,3 +189,22 @@ async def test_what_nobody_foresaw_in_a_worker_fails_its_slot_only(
     assert [type(end) for end in ends] == [Commit, Failure, Commit]
     said = Failure(UNFORESEEN, "OverflowError: a[2J", None, None, retry=True, unforeseen=True)
     assert ends[1] == said
+
+
+async def test_what_fails_after_processing_leaves_no_trace(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lake = await Lake.open(LakeSettings(store_url="memory://"))
+    worker = await Worker.start(lake, ProcessorSettings(sandbox_children=1))
+
+    def failing(*_: object, **__: object) -> Columns:
+        raise ValueError("no column is like this")
+
+    monkeypatch.setattr("processors.worker.columns_of", failing)
+    job = ImageJob("t", "api", by_key("1"), np.frombuffer(photo(1), np.uint8), ARCHIVE, NOW)
+    try:
+        with pytest.raises(ValueError, match="no column"):
+            await worker.handle(job)
+    finally:
+        await worker.close()
+    assert await lake.store.objects("images") == []

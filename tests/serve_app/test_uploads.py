@@ -8,6 +8,7 @@ from lake.store_settings import StoreSettings
 from pixlake.client.records import Image as ClientImage
 from tests.processors.exif_samples import photo as photographed
 from tests.processors.exif_samples import taken
+from tests.processors.hostile import avif_of_ticks
 from tests.serve_app.site import PHOTO, Site, png
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -46,6 +47,15 @@ async def test_the_answer_tells_what_was_found_and_not_where_it_was_taken(site: 
     said = answer.json()
     steps = sum(said[f"{step}_ms"] for step in ("decode", "measure", "render", "encode"))
     assert 0 < steps <= said["process_ms"]
+
+
+async def test_a_sequence_that_says_to_run_for_ever_is_stored_without_a_duration(
+    site: Site,
+) -> None:
+    answer = await site.upload(avif_of_ticks(2**63))
+    assert answer.status_code == 201
+    assert (answer.json()["format"], answer.json()["duration_ms"]) == ("avif", None)
+    assert (await site.upload(avif_of_ticks(2**63))).status_code == 200, "a retry finds it"
 
 
 async def test_a_form_carries_preset_metadata_and_file_name(site: Site) -> None:
