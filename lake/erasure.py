@@ -30,6 +30,19 @@ _TRIES = 5
 _ATTEMPT_AGE = timedelta(minutes=15)
 
 
+async def look_up(store: ObjectStore, tenant: str, image_id: str) -> ImageRecord | Tombstone:
+    """What an erasure would begin with; raises ImageNotFound, UnreadableObject, Unavailable."""
+    key = layout.record_key(tenant, image_id)
+    try:
+        data, _ = await store.get(key)
+    except KeyMissing:
+        raise ImageNotFound(f"no image {image_id}", value=image_id) from None
+    record = parse_record(key, data)
+    if isinstance(record, RefusedName):
+        raise ImageNotFound(f"no image {image_id}", value=image_id)
+    return record
+
+
 class Eraser:
     """Erases images; may run anywhere, any number of times, and be cut at any point."""
 
@@ -45,14 +58,7 @@ class Eraser:
         Unavailable.
         """
         await self._clock.fresh()
-        key = layout.record_key(tenant, image_id)
-        try:
-            data, _ = await self._store.get(key)
-        except KeyMissing:
-            raise ImageNotFound(f"no image {image_id}", value=image_id) from None
-        record = parse_record(key, data)
-        if isinstance(record, RefusedName):
-            raise ImageNotFound(f"no image {image_id}", value=image_id)
+        record = await look_up(self._store, tenant, image_id)
         if isinstance(record, Tombstone):
             await self._delete_objects(record)
             return

@@ -52,6 +52,12 @@ class RebuildReport:
     failed: int = 0
     skipped: list[str] = field(default_factory=list)
 
+    def count(self, turn: "_Turn", added: int) -> None:
+        """Count what a turn did, or would do."""
+        self.removed += turn.removed
+        self.files += turn.files
+        self.added += added
+
 
 @dataclass(slots=True)
 class _Turn:
@@ -84,11 +90,11 @@ class Rebuilder:
         self._settings = settings
         self._processes = processes
 
-    async def run(self, *, everything: bool = False) -> RebuildReport:
+    async def run(self, *, everything: bool = False, dry_run: bool = False) -> RebuildReport:
         """All homes within retention; raises StoreUnavailable where the store can't be listed.
 
         `everything` writes all rows anew, not only those that are wrong. A home that fails is
-        logged and counted.
+        logged and counted. A dry run counts what would be done, and writes nothing.
         """
         await self._lake.clock.fresh()
         scope = Scope.of(self._settings, self._lake.clock.settings, self._lake.clock.now())
@@ -96,7 +102,9 @@ class Rebuilder:
         with tempfile.TemporaryDirectory(prefix="pixlake-rebuild-") as scratch:
             for table in TABLES:
                 truth = Truth(self._lake.store, table, self._settings, self._processes)
-                one = _TableRebuilder(self._lake, truth, report, everything=everything)
+                one = _TableRebuilder(
+                    self._lake, truth, report, everything=everything, dry_run=dry_run
+                )
                 await one.run(scope, Path(scratch))
                 for key in truth.skipped:
                     log.error("record %s can't be read, and is skipped", key)
@@ -108,7 +116,13 @@ class _TableRebuilder:
     """Rebuilds one table."""
 
     def __init__(
-        self, lake: Lake, truth: Truth, report: RebuildReport, *, everything: bool
+        self,
+        lake: Lake,
+        truth: Truth,
+        report: RebuildReport,
+        *,
+        everything: bool,
+        dry_run: bool,
     ) -> None:
         self._store = lake.store
         self._keeper = lake.upkeep.of(truth.table)
@@ -116,6 +130,7 @@ class _TableRebuilder:
         self._table = truth.table
         self._report = report
         self._everything = everything
+        self._dry_run = dry_run
 
     async def run(self, scope: Scope, scratch: Path) -> None:
         async for home, expected in self._homes(scope, scratch):
@@ -142,7 +157,8 @@ class _TableRebuilder:
             parsed = layout.parse_chain_key(stored.key)
             if parsed is None or layout.chain_key(*parsed, folders) != stored.key:
                 # DuckDB would read it as well, and nobody else writes here.
-                await self._store.delete(stored.key)
+                if not self._dry_run:
+                    await self._store.delete(stored.key)
             elif scope.holds(parsed[0]):
                 homes.add(parsed[0])
         return homes
@@ -155,11 +171,13 @@ class _TableRebuilder:
                 await self._clean(turn)
             except (AlreadyExists, Mismatch, KeyMissing):
                 continue  # somebody else writes here, too
+            if self._dry_run:
+                report.count(turn, len(turn.missing))
+                report.kept += len(turn.kept)
+                return
             everything = False
             added = await self._add(home, turn.missing)
-            report.removed += turn.removed
-            report.files += turn.files
-            report.added += added
+            report.count(turn, added)
             if not added and not turn.files:
                 report.kept += len(turn.kept)
                 await self._keeper.compactor.follow(layout.hour_of(home))
@@ -180,7 +198,8 @@ class _TableRebuilder:
             if number in numbers:
                 await self._clean_file(key, turn)
             else:
-                await self._store.create(key, self._encoded(None, turn.erased))
+                if not self._dry_run:
+                    await self._store.create(key, self._encoded(None, turn.erased))
                 turn.files += 1
 
     async def _clean_file(self, key: str, turn: _Turn) -> None:
@@ -197,9 +216,10 @@ class _TableRebuilder:
         )
         wrong = len(keep) - sum(keep)
         if wrong or not readable:
-            right = table.filter(pa.array(keep, pa.bool_()))
-            body = await asyncio.to_thread(self._encoded, right, noted | turn.erased)
-            await self._store.replace(key, body, stored.etag)
+            if not self._dry_run:
+                right = table.filter(pa.array(keep, pa.bool_()))
+                body = await asyncio.to_thread(self._encoded, right, noted | turn.erased)
+                await self._store.replace(key, body, stored.etag)
             turn.removed += wrong
             turn.files += 1
 

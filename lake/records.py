@@ -234,8 +234,11 @@ def _message(record: ImageRecord) -> tuple[object, ...]:
 def expiry_of(found: Named, settings: StoreSettings) -> datetime:
     """When what holds a name gives it up."""
     expiry = settings.expires(found.home)
-    # A sweeper's marker is of an image that has long expired, and holds its name for a moment.
-    return max(expiry, found.erased_at - MARKER_AGE) if isinstance(found, Tombstone) else expiry
+    # A sweeper's marker is of an image that has long expired, and holds its name for a moment. An
+    # erasure writes down what it erased.
+    if isinstance(found, Tombstone) and found.content is None:
+        return max(expiry, found.erased_at - MARKER_AGE)
+    return expiry
 
 
 def parse_record(key: str, data: bytes) -> Named:

@@ -19,7 +19,7 @@ from lake import layout
 from lake.errors import LakeError, StoreMissing
 from lake.settings import LakeSettings
 from lake.store_settings import StoreSettings, parse_store_settings
-from lake.tables import TABLES, Table
+from lake.tables import IMAGE_TABLE, TABLES, Table
 from lake.watermark import parse_watermark
 
 _PARTITIONS = pa.schema([("dt", pa.date32()), ("hour", pa.int32())])
@@ -38,8 +38,11 @@ class Views:
         self._connection = connection
 
     @classmethod
-    def open(cls, settings: LakeSettings) -> "Views":
-        """Over the files that are there now; raises LakeError where the store can't be read."""
+    def open(cls, settings: LakeSettings, waiting: pa.Table | None = None) -> "Views":
+        """Over the files that are there now; raises LakeError where the store can't be read.
+
+        `waiting` are rows of images that are not sealed: the view has those that no file has.
+        """
         files = _Files(settings)
         kept = files.settings()
         kept.check(settings)
@@ -51,9 +54,12 @@ class Views:
         for table in TABLES:
             none = f"{table.name}_none"
             connection.register(none, pa.schema([*table.columns, *_PARTITIONS]).empty_table())
+            sides = _sides(connection, files, table)
+            if waiting is not None and table is IMAGE_TABLE:
+                sides.append(_unsealed(connection, waiting, sides, none))
             # By name: files of an older version lack columns, those of a newer one have more.
             rows = " UNION ALL BY NAME ".join(
-                [f"SELECT * FROM {none}", *_sides(connection, files, table)]  # noqa: S608  # our own text
+                [f"SELECT * FROM {none}", *sides]  # noqa: S608  # our own text
             )
             connection.execute(
                 f"CREATE VIEW {table.name} AS SELECT * FROM ({rows}) "  # noqa: S608
@@ -137,6 +143,18 @@ class _Files:
             return None
         with self.system.open_input_file(self.path(key)) as file:
             return parse_watermark(key, file.read()).complete_before
+
+
+def _unsealed(
+    connection: duckdb.DuckDBPyConnection, waiting: pa.Table, sides: list[str], none: str
+) -> str:
+    """Rows that wait, without those that a file has by now, as a SELECT."""
+    connection.register("images_waiting", waiting)
+    sealed = " UNION ALL BY NAME ".join([f"SELECT * FROM {none}", *sides])  # noqa: S608  # our own text
+    return (
+        "SELECT *, CAST(home AS DATE) AS dt, CAST(hour(home) AS INTEGER) AS hour "  # noqa: S608
+        f"FROM images_waiting WHERE image_id NOT IN (SELECT image_id FROM ({sealed}))"
+    )
 
 
 def _sides(connection: duckdb.DuckDBPyConnection, files: _Files, table: Table) -> list[str]:

@@ -51,9 +51,12 @@ def audit(
         from pixlake.cli.settings import load_existing  # noqa: PLC0415
 
     settings = load_existing(LakeSettings, home, "store_url")
+    span = (_utc(start), _utc(end))
+    if start is not None and end is not None and start >= end:
+        raise UsageFault(f"--from {start} is not before --to {end}: no image is in between")
     if report is not None and not report.parent.is_dir():
         raise UsageFault(f"there is no folder {report.parent} for the report")
-    done = asyncio.run(_audit(settings, (_utc(start), _utc(end)), full=full, sample=sample))
+    done = asyncio.run(_audit(settings, span, full=full, sample=sample))
     if report is not None:
         report.write_text(f"{jsons.dumps(done.document(), indent=2)}\n", encoding="utf-8")
     if json:
@@ -98,4 +101,7 @@ def _show(done: "AuditReport") -> None:
             output.note(f"{code}: {fault.subject}: {fault.detail}")
         if done.counts[code] > _SHOWN:
             output.note(f"{code}: {done.counts[code] - _SHOWN} more; --report FILE names them")
+    if done.ok and not seen.images:
+        print("no images, so nothing was proven")
+        return
     print("every promise is kept" if done.ok else "promises are broken")

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pixlake.cli import output
+from pixlake.cli.consent import ask
 from pixlake.cli.extras import extra
 from pixlake.cli.failures import REFUSED, UsageFault, code_of
-from pixlake.cli.options import Home, Json
+from pixlake.cli.options import DryRun, Home, Json, Yes
 
 if TYPE_CHECKING:
     from lake.lake import Lake
+    from lake.object_store import ObjectStore
     from lake.settings import LakeSettings
 
 _TENANT = "default"
@@ -38,14 +40,14 @@ def erase(
         typer.Option("--where", metavar="SQL", help="Every image whose row this is true of."),
     ] = None,
     tenant: Annotated[str, typer.Option("--tenant", help="Of ids without one.")] = _TENANT,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be erased.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="--where without asking.")] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
     home: Home = None,
     json: Json = False,
 ) -> None:
     """Erase images: bytes and record at once, then the row.
+
+    Looks every image up, says how many there are and asks first.
 
     What was erased stays so: the same upload or message is refused for as long as the image would
     have been kept. An entry without personal data stays in the store's audit log. Works on the
@@ -59,17 +61,17 @@ def erase(
         raise UsageFault("say what to erase: ids, --file or --where")
     named = [_name(word, tenant) for word in [*(ids or []), *_listed(file)]]
     settings = load_existing(LakeSettings, home, "store_url")
-    if where is not None:
-        named += asyncio.run(_find(settings, where))
-    named = list(dict.fromkeys(named))
+    named, missing = asyncio.run(_look(settings, list(dict.fromkeys(named)), where))
     if dry_run:
-        _report(named, {}, json=json, dry_run=True)
-        return
-    if where is not None and not yes:
-        _confirm(len(named))
-    failures = asyncio.run(_erase(settings, named))
-    _report(named, failures, json=json, dry_run=False)
-    if failures:
+        _report(named, missing, json=json, dry_run=True)
+    else:
+        count = len(named) - len(missing)
+        if count:
+            ask(f"erase {count} images for good", yes=yes)
+        failures = asyncio.run(_erase(settings, [name for name in named if name not in missing]))
+        missing |= failures
+        _report(named, missing, json=json, dry_run=False)
+    if missing:
         raise typer.Exit(REFUSED)
 
 
@@ -93,23 +95,39 @@ def _name(word: str, tenant: str) -> Name:
     return name
 
 
-def _confirm(count: int) -> None:
-    if not sys.stdin.isatty():
-        raise UsageFault("--where erases all that it finds: add --yes, or look with --dry-run")
-    if not typer.confirm(f"erase {count} images for good?"):
-        raise typer.Exit(REFUSED)
-
-
-async def _find(settings: "LakeSettings", where: str) -> list[Name]:
-    """Images by their rows; those that wait in the journal are sealed first."""
-    from lake.lake import Lake  # noqa: PLC0415  # in an extra
+async def _look(
+    settings: "LakeSettings", named: Sequence[Name], where: str | None
+) -> tuple[list[Name], dict[Name, Exception]]:
+    """All names, also those of a predicate, and which can't be erased. Writes nothing."""
+    from lake.opening import open_store  # noqa: PLC0415  # in an extra
     from lake.views import Views  # noqa: PLC0415
+    from lake.waiting import waiting_images  # noqa: PLC0415
 
-    lake = await Lake.open(settings, make=False)
-    await lake.upkeep.run_pass(now=True)
-    sql = f"SELECT DISTINCT tenant, image_id FROM images WHERE (\n{where}\n)"  # noqa: S608  # their own lake
-    rows = Views.open(settings).query(sql).to_pylist()
-    return sorted((row["tenant"], row["image_id"]) for row in rows)
+    store, _ = await open_store(settings, make=False, prove=False)
+    found = list(named)
+    if where is not None:
+        sql = f"SELECT DISTINCT tenant, image_id FROM images WHERE (\n{where}\n)"  # noqa: S608  # their own lake
+        rows = Views.open(settings, await waiting_images(store)).query(sql).to_pylist()
+        found += sorted((row["tenant"], row["image_id"]) for row in rows)
+    found = list(dict.fromkeys(found))
+    missing: dict[Name, Exception] = {}
+    for start in range(0, len(found), _AT_ONCE):
+        some = found[start : start + _AT_ONCE]
+        faults = await asyncio.gather(*(_fault(store, name) for name in some))
+        missing |= {name: fault for name, fault in zip(some, faults, strict=True) if fault}
+    return found, missing
+
+
+async def _fault(store: "ObjectStore", name: Name) -> Exception | None:
+    """Why an image can't be erased."""
+    from lake.erasure import look_up  # noqa: PLC0415  # in an extra
+    from lake.errors import LakeError  # noqa: PLC0415
+
+    try:
+        await look_up(store, *name)
+    except LakeError as error:
+        return error
+    return None
 
 
 async def _erase(settings: "LakeSettings", named: Sequence[Name]) -> dict[Name, Exception]:
@@ -155,13 +173,12 @@ def _report(
     for (tenant, image_id), error in failures.items():
         output.note(f"{code_of(error)}: {tenant}/{image_id}: {error}")
     if dry_run:
-        for tenant, image_id in named:
+        for tenant, image_id in (name for name in named if name not in failures):
             print(f"{tenant}/{image_id}")
     print(f"{'would erase' if dry_run else 'erased'} {len(named) - len(failures)} images")
 
 
 def _outcome(failures: dict[Name, Exception], name: Name, dry_run: bool) -> str:
-    if dry_run:
-        return "found"
-    error = failures.get(name)
-    return "erased" if error is None else code_of(error) or "failed"
+    if (error := failures.get(name)) is not None:
+        return code_of(error) or "failed"
+    return "found" if dry_run else "erased"

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pixlake.cli import output
+from pixlake.cli.consent import ask
 from pixlake.cli.extras import extra
 from pixlake.cli.failures import CliError, UsageFault
-from pixlake.cli.options import Home, Json
+from pixlake.cli.options import DryRun, Home, Json, Yes
 
 if TYPE_CHECKING:
     from serve_app.accounts import Accounts
@@ -94,17 +95,28 @@ def ls(*, home: Home = None, json: Json = False) -> None:
 def revoke(
     prefix: Annotated[str, typer.Argument(help="Of the key: the part between pxl_ and _.")],
     *,
+    dry_run: DryRun = False,
+    yes: Yes = False,
     home: Home = None,
     json: Json = False,
 ) -> None:
-    """End a key; servers notice within seconds (PIXLAKE_KEY_CACHE_SECONDS)."""
+    """End a key; servers notice within seconds (PIXLAKE_KEY_CACHE_SECONDS).
+
+    Says whose it is and asks first.
+    """
     with _accounts(home) as accounts:
-        if not accounts.revoke(prefix):
+        every = accounts.keys()
+        living = [key for key in every if key.prefix == prefix and not key.revoked_at]
+        if not living:
             raise NoSuchKey(f"no living key has the prefix {prefix!r}; `pixlake keys ls` lists all")
+        said = f"{prefix} of tenant {living[0].tenant}, {living[0].name!r}"
+        if not dry_run:
+            ask(f"revoke the key {said}", yes=yes)
+            accounts.revoke(prefix)
     if json:
-        output.emit({"prefix": prefix, "revoked": True})
+        output.emit({"prefix": prefix, "revoked": not dry_run})
     else:
-        print(f"revoked {prefix}")
+        print(f"would revoke {said}" if dry_run else f"revoked {prefix}")
 
 
 @contextmanager

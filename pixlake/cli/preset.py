@@ -4,16 +4,16 @@ import asyncio
 import difflib
 import getpass
 from collections.abc import Awaitable, Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from pixlake.cli import output
+from pixlake.cli.consent import ask
 from pixlake.cli.extras import extra
 from pixlake.cli.failures import REFUSED, UsageFault
-from pixlake.cli.options import Home, Json
+from pixlake.cli.options import Home, Json, Yes
 
 if TYPE_CHECKING:
     from processors.preset import Preset
@@ -40,16 +40,18 @@ def put(
     name: Annotated[
         str | None, typer.Option("--name", help="Else the one in the file, else the file's.")
     ] = None,
+    yes: Yes = False,
     home: Home = None,
     json: Json = False,
 ) -> None:
     """Store the next version of a preset; nothing if the newest one says the same.
 
     It is tried on a small picture first. What is stored never changes; uploads that name no
-    version take the new one within seconds (PIXLAKE_PRESET_CACHE_SECONDS).
+    version take the new one within seconds (PIXLAKE_PRESET_CACHE_SECONDS). Asks before it takes
+    the place of another version.
     """
     data = _read(file)
-    done = _run(home, lambda presets: _put(presets, data, name, file, home))
+    done = _run(home, lambda presets: _put(presets, data, name, file, home, yes=yes))
     stored = f"{done.preset.name}@{done.preset.version}"
     if json:
         output.emit(
@@ -124,7 +126,13 @@ def _lines(old: "Preset", new: "Preset", first: str, second: str) -> list[str]:
 
 
 async def _put(
-    presets: "Presets", data: bytes, name: str | None, file: Path, home: Path | None
+    presets: "Presets",
+    data: bytes,
+    name: str | None,
+    file: Path,
+    home: Path | None,
+    *,
+    yes: bool,
 ) -> "Put":
     from pixlake.cli.settings import load  # noqa: PLC0415  # in an extra
     from processors.presets import parse_preset  # noqa: PLC0415
@@ -138,9 +146,15 @@ async def _put(
         update={"sandbox_children": 1, "sandbox_spares": 0}
     )
     sandbox = await Sandbox.start(settings)
+
+    async def trial(wanted: "Preset") -> None:
+        if wanted.version > 1:
+            ask(f"uploads that name {wanted.name} are to follow version {wanted.version}", yes=yes)
+        await try_out(sandbox, wanted)
+
     try:
         author = f"operator {getpass.getuser()}"[:100]
-        return await presets.put(chosen, data, author, partial(try_out, sandbox))
+        return await presets.put(chosen, data, author, trial)
     finally:
         await sandbox.close()
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pixlake.cli import output
+from pixlake.cli.consent import ask
 from pixlake.cli.extras import extra
 from pixlake.cli.failures import REFUSED, UsageFault
-from pixlake.cli.options import Home, Json
+from pixlake.cli.options import DryRun, Home, Json, Yes
 
 if TYPE_CHECKING:
     from lake.lake import Lake
@@ -29,10 +30,14 @@ def rebuild(
     switch: Annotated[
         bool, typer.Option("--switch", help="Put the new lake in place; takes half an hour more.")
     ] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
     home: Home = None,
     json: Json = False,
 ) -> None:
     """Make the lake again from the records of images and rejections.
+
+    Says what it will change and asks first.
 
     For files that are lost, broken or wrong, as `pixlake audit` names them. Works on the store
     itself, by PIXLAKE_STORE_URL and PIXLAKE_S3_*, or in PIXLAKE_HOME; safe beside a running
@@ -48,16 +53,31 @@ def rebuild(
         raise UsageFault("--everything works in place, --beside and --switch do not")
     settings = load_existing(LakeSettings, home, "store_url")
     if beside or switch:
+        if dry_run:
+            raise UsageFault(
+                "--beside is the look before --switch: it touches nothing that is read"
+            )
+        if switch:
+            ask("put a new lake in place of the one that is read", yes=yes)
         asyncio.run(_anew(settings, beside=beside, switch=switch, json=json))
         return
-    report = asyncio.run(_rebuild(settings, everything=everything))
+    _in_place(settings, everything=everything, dry_run=dry_run, yes=yes, json=json)
+
+
+def _in_place(
+    settings: "LakeSettings", *, everything: bool, dry_run: bool, yes: bool, json: bool
+) -> None:
+    report = asyncio.run(_rebuild(settings, everything=everything, dry_run=True))
+    if not dry_run:
+        if report.files or report.added:
+            if not yes:
+                output.note(_text(report, "to do: "))
+            ask("rewrite these files", yes=yes)
+        report = asyncio.run(_rebuild(settings, everything=everything, dry_run=False))
     if json:
-        output.emit(asdict(report))
+        output.emit(asdict(report) | {"dry_run": dry_run})
     else:
-        print(
-            f"{report.homes} windows: {report.kept} rows as they should be, {report.removed} "
-            f"taken out, {report.added} put in, {report.files} files written anew"
-        )
+        print(_text(report, "to do: " if dry_run else ""))
     for key in report.skipped:
         output.note(f"pixlake: skipped {key}: no row can be made of this record")
     if report.failed:
@@ -66,12 +86,19 @@ def rebuild(
         raise typer.Exit(REFUSED)
 
 
-async def _rebuild(settings: "LakeSettings", *, everything: bool) -> "RebuildReport":
+def _text(report: "RebuildReport", begin: str) -> str:
+    return (
+        f"{begin}{report.homes} windows: {report.kept} rows as they should be, {report.removed} "
+        f"taken out, {report.added} put in, {report.files} files written anew"
+    )
+
+
+async def _rebuild(settings: "LakeSettings", *, everything: bool, dry_run: bool) -> "RebuildReport":
     from lake.lake import Lake  # noqa: PLC0415  # in an extra
     from lake.rebuild import Rebuilder  # noqa: PLC0415
 
-    lake = await Lake.open(settings, make=False)
-    return await Rebuilder(lake, settings).run(everything=everything)
+    lake = await Lake.open(settings, make=False, prove=not dry_run)
+    return await Rebuilder(lake, settings).run(everything=everything, dry_run=dry_run)
 
 
 async def _anew(settings: "LakeSettings", *, beside: bool, switch: bool, json: bool) -> None:

@@ -30,11 +30,16 @@ def test_an_erased_image_and_its_row_are_gone(
     run: Run, stored: list[str], client: Client, tenant: str
 ) -> None:
     assert run("seal", "--now").exit_code == 0
-    done = run("erase", stored[0], f"{tenant}/{stored[1]}", "--tenant", tenant)
+    ids = (stored[0], f"{tenant}/{stored[1]}", "--tenant", tenant)
+    unasked = run("erase", *ids)
+    assert (unasked.exit_code, unasked.stdout) == (2, "")
+    assert "erase 2 images for good" in unasked.stderr
+    assert len(list(client.images())) == 3
+    done = run("erase", *ids, "--yes")
     assert (done.exit_code, done.stdout) == (0, "erased 2 images\n")
     assert [image.image_id for image in client.images()] == stored[2:]
     assert rows(run, tenant) == stored[2:]
-    again = json.loads(run("erase", f"{tenant}/{stored[0]}", "--json").stdout)
+    again = json.loads(run("erase", f"{tenant}/{stored[0]}", "--json", "--yes").stdout)
     assert (again["erased"], again["images"][0]["outcome"]) == (1, "erased")
 
 
@@ -43,7 +48,12 @@ def test_a_list_with_one_that_is_not_there(
 ) -> None:
     listed = tmp_path / "ids.txt"
     listed.write_text(f"{stored[0]}\n\n{NOBODY}\n{stored[1]}\n")
-    done = run("erase", "--file", listed, "--tenant", tenant, "--json")
+    looked = run("erase", "--file", listed, "--tenant", tenant, "--json", "--dry-run")
+    assert looked.exit_code == 1
+    outcomes = [one["outcome"] for one in json.loads(looked.stdout)["images"]]
+    assert outcomes == ["found", "image_not_found", "found"]
+    assert len(list(client.images())) == 3
+    done = run("erase", "--file", listed, "--tenant", tenant, "--json", "--yes")
     assert done.exit_code == 1
     said = json.loads(done.stdout)
     assert (said["erased"], said["failed"]) == (2, 1)
@@ -52,11 +62,15 @@ def test_a_list_with_one_that_is_not_there(
 
 
 def test_by_a_predicate_also_what_is_not_sealed(
-    run: Run, stored: list[str], client: Client, tenant: str
+    run: Run, stored: list[str], client: Client, tenant: str, door: Door
 ) -> None:
     where = f"tenant = '{tenant}' AND metadata['n'] <> '2' -- not the last"
     assert run("erase", "--where", where).exit_code == 2
+    store = door.home / "store"
+    before = {file: file.stat().st_mtime_ns for file in store.rglob("*") if file.is_file()}
     looked = json.loads(run("erase", "--where", where, "--dry-run", "--json").stdout)
+    after = {file: file.stat().st_mtime_ns for file in store.rglob("*") if file.is_file()}
+    assert after == before
     assert [one["image_id"] for one in looked["images"]] == sorted(stored[:2])
     assert len(list(client.images())) == 3
     assert run("erase", "--where", where, "--yes").exit_code == 0
@@ -92,7 +106,12 @@ def test_the_audit_of_all_this(
         assert said["found"] == 1
         assert stored[0] in said["examples"][0]["subject"]
         assert run("audit", "--sample", "0").exit_code == 0
-        assert run("audit", "--full", "--to", "2020-01-01").exit_code == 0
+        nothing = run("audit", "--full", "--to", "2020-01-01")
+        assert (nothing.exit_code, nothing.stdout.splitlines()[-1]) == (
+            0,
+            "no images, so nothing was proven",
+        )
+        assert run("audit", "--from", "2026-12-02", "--to", "2026-12-01").exit_code == 2
     finally:
         original.write_bytes(intact)
     assert run("audit", "--report", tmp_path / "no" / "folder").exit_code == 2
@@ -104,10 +123,15 @@ def test_the_lake_is_rebuilt_and_swept(
     assert run("seal", "--now").exit_code == 0
     for file in (door.home / "store/lake").rglob("*.parquet"):
         file.unlink()
-    done = json.loads(run("rebuild", "--json").stdout)
+    looked = json.loads(run("rebuild", "--dry-run", "--json").stdout)
+    assert (looked["added"] >= len(stored), looked["dry_run"]) == (True, True)
+    assert not list((door.home / "store/lake").rglob("*.parquet"))
+    assert run("rebuild").exit_code == 2
+    done = json.loads(run("rebuild", "--json", "--yes").stdout)
+    assert done["added"] == looked["added"]
     assert (done["added"] >= len(stored), done["failed"]) == (True, 0)
     assert rows(run, tenant) == sorted(stored)
-    assert "taken out" in run("rebuild", "--everything").stdout
+    assert "taken out" in run("rebuild", "--everything", "--yes").stdout
     beside = json.loads(run("rebuild", "--beside", "--json").stdout)
     assert beside["rows"] >= len(stored)
     assert run("rebuild", "--beside", "--everything").exit_code == 2

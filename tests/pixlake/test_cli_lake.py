@@ -116,8 +116,13 @@ def test_a_key_lives_from_create_to_revoke(run: Run, door: Door) -> None:
     assert said["revoked_at"] is None
     assert key not in run("keys", "ls", *there).stdout
 
-    assert run("keys", "revoke", said["prefix"], *there).exit_code == 0
-    assert run("keys", "revoke", said["prefix"], *there).exit_code == 1
+    looked = run("keys", "revoke", said["prefix"], "--dry-run", *there)
+    assert looked.stdout == f"would revoke {said['prefix']} of tenant cams, 'camera 7'\n"
+    unasked = run("keys", "revoke", said["prefix"], *there)
+    assert (unasked.exit_code, "tenant cams" in unasked.stderr) == (2, True)
+    assert json.loads(run("keys", "ls", *there, "--json").stdout)["keys"][-1] == said
+    assert run("keys", "revoke", said["prefix"], "--yes", *there).exit_code == 0
+    assert run("keys", "revoke", said["prefix"], "--yes", *there).exit_code == 1
     said = json.loads(run("keys", "ls", *there, "--json").stdout)["keys"][-1]
     assert said["revoked_at"] is not None
 

@@ -137,7 +137,10 @@ def test_presets_from_a_file_to_the_store_and_back(
     # The file still says that it is version 1.
     assert "leave `version` out" in alone("preset", "put", file).stderr
     file.write_text(file.read_text().replace('"version": 1', '"version": 2'))
-    assert alone("preset", "put", file).stdout == "stored shop@2\n"
+    unasked = alone("preset", "put", file)
+    assert (unasked.exit_code, unasked.stdout) == (2, "")
+    assert "uploads that name shop are to follow version 2" in unasked.stderr
+    assert alone("preset", "put", file, "--yes").stdout == "stored shop@2\n"
     listed = json.loads(alone("preset", "ls", "--json").stdout)["presets"]
     assert {each["name"]: each["version"] for each in listed if not each["built_in"]} == {"shop": 2}
     done = alone("process", source, tmp_path / "made", "--preset", "shop")

@@ -1,0 +1,20 @@
+"""Rows of images that wait in the journal, for who must see them without sealing."""
+
+import pyarrow as pa
+
+from lake import layout
+from lake.journal_objects import distinct
+from lake.journal_reading import read_journal
+from lake.object_store import ObjectStore
+from lake.rows import without
+from lake.tables import IMAGE_TABLE
+
+
+async def waiting_images(store: ObjectStore) -> pa.Table:
+    """Each image once, but for those that are being erased; raises StoreUnavailable."""
+    found = [IMAGE_TABLE.columns.empty_table()]
+    for name in await store.folders(layout.JOURNAL):
+        listed = await store.objects(layout.journal_prefix(layout.parse_home(name)))
+        rows = distinct((await read_journal(store, listed)).rows())
+        found.append(without(rows.images, {each.image_id for each in rows.tombstones}))
+    return pa.concat_tables(found)
