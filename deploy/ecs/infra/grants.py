@@ -49,7 +49,7 @@ def _keys(bucket: str, *prefixes: str) -> list[str]:
 
 
 def _below(bucket: str, prefixes: Sequence[str]) -> list[str]:
-    return [f"{bucket}/{prefix}*" for prefix in prefixes]
+    return [f"{bucket}/{p}*" if p.endswith("/") else f"{bucket}/{p}" for p in prefixes]
 
 
 def _use_key(key: str) -> iam.PolicyStatement:

@@ -7,8 +7,8 @@ from tests.conftest import Switched
 
 def test_s3_is_replicated_to_the_other_region(assemblies: dict[str, Assembly]) -> None:
     for name, wanted in (
-        ("small", {"images/", "journal/", "lake/", "rejections/", "presets/"}),
-        ("large", {"journal/", "lake/", "rejections/", "presets/"}),
+        ("small", {"images/", "journal/", "lake/", "rejections/", "presets/", "store.json"}),
+        ("large", {"journal/", "lake/", "rejections/", "presets/", "store.json"}),
     ):
         rules = assemblies[name].one("data", "Lake").props["ReplicationConfiguration"]["Rules"]
         assert {rule["Filter"]["Prefix"] for rule in rules} == wanted

@@ -35,7 +35,6 @@ MATRIX = [
     (WORKER, "s3:GetObject", f"{LAKE}/presets/shop/1.json", ALLOW),
     (WORKER, "s3:PutObject", f"{LAKE}/presets/shop/2.json", ALLOW),
     (WORKER, "s3:GetObject", f"{LAKE}/store.json", ALLOW),
-    (WORKER, "s3:PutObject", f"{LAKE}/store.json", ALLOW),
     (WORKER, "s3:ListBucket", LAKE, ALLOW),
     (WORKER, "kms:GenerateDataKey", KEY, ALLOW),
     # ... and can neither lose rows or presets nor read the stream.
@@ -127,6 +126,18 @@ def _literal(pattern: str) -> str:
 def test_rights(assembly: Assembly, role: str, action: str, resource: str, *, wanted: bool) -> None:
     resource = resource.replace("STAGE", assembly.stage)
     assert _allows(assembly, role, action, resource) is wanted
+
+
+@pytest.mark.parametrize("role", [WORKER, INGEST])
+def test_settings_of_the_store_may_be_made_but_not_changed(assembly: Assembly, role: str) -> None:
+    stack, id = role.split("/")
+    conditions = [
+        statement.get("Condition")
+        for statement in assembly.statements(assembly.one(stack, id))
+        if "s3:PutObject" in many(statement["Action"])
+        and f"{LAKE}/store.json" in [assembly.text(stack, o) for o in many(statement["Resource"])]
+    ]
+    assert conditions == [{"Null": {"s3:if-none-match": "false"}}]
 
 
 def _actions(assembly: Assembly) -> Iterator[tuple[str, str]]:

@@ -149,7 +149,8 @@ def replication_may_replicate(assembly: Assembly) -> Iterator[str]:
             ("s3:ReplicateObject", "replica"),
             ("s3:ReplicateDelete", "replica"),
         ):
-            if (action, f"${{{bucket}/Lake.Arn}}/{prefix}*") not in allowed:
+            below = f"{prefix}*" if prefix.endswith("/") else prefix
+            if (action, f"${{{bucket}/Lake.Arn}}/{below}") not in allowed:
                 yield f"replication of {prefix}: its role lacks {action}"
 
 
