@@ -3,7 +3,7 @@
 `python -m benchmarks.clearing [FILE ...]`, FILE being a name of `_files`. Processor time of an
 image in all processes that take part, as a ratio to a child that is used again and never cleared;
 then the sandbox with one tenant and with fifty. The least of a few rounds that take turns;
-docs/decisions/0011 has the figures.
+docs/decisions/0012 has the figures.
 """
 
 import asyncio

@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 REUSED_FORMATS: frozenset[Format] = frozenset({JPEG, PNG, WEBP})
 """Formats whose decoders write every pixel: a child takes one image of them after another.
 
-Shown by `tests/processors/test_canary.py`, and why in docs/decisions/0011. Every other image gets
+Shown by `tests/processors/test_canary.py`, and why in docs/decisions/0012. Every other image gets
 a child that has seen no image before, and that child ends with it.
 """
 

@@ -3,7 +3,7 @@
 glibc fills every block that it hands out with zeros and every block that it takes back with ones,
 where `glibc.malloc.perturb` asks for it. Three stores of freed blocks go round that, and are out of
 use in a child: glibc's own per thread (`tcache`), Python's (`pymalloc`) and NumPy's of arrays under
-1 KB. Nothing clears the stack and variables of libraries; see docs/decisions/0011.
+1 KB. Nothing clears the stack and variables of libraries; see docs/decisions/0012.
 """
 
 import ctypes
