@@ -10,7 +10,7 @@ import socket
 
 from processors.claims import check_answer, processed_of
 from processors.endings import WITH_THE_SERVER, ending, last_words
-from processors.errors import DecoderCrashed, DecoderMemory, DecoderTimeout, Refused
+from processors.errors import DecoderCrashed, DecoderMemory, DecoderTimeout, Overloaded, Refused
 from processors.formats import HEIC, Format
 from processors.job import Processed
 from processors.lines import Incoming, Lines, order, receive
@@ -30,6 +30,7 @@ from processors.protocol import (
     request_of,
 )
 from processors.settings import KEPT_CHILD_BYTES, ProcessorSettings
+from processors.time_limit import TimeLimit
 from processors.usage import cpu_seconds, own_memory
 
 _log = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class Decoder:
         self._limits = settings.limits
         self._lines = lines
         self._incoming = Incoming(lines.conversation)
+        self._time = TimeLimit(settings.sandbox_timeout_seconds, settings.sandbox_wall_seconds)
         self._broken = False
         self._served = 0
         self._last = False
@@ -113,7 +115,9 @@ class Decoder:
         self._kill()
 
     async def process(self, data: memoryview, preset: Preset, found: Format) -> Processed:
-        """Raises Refused; after DecoderCrashed, DecoderTimeout and DecoderMemory it is spent.
+        """Raises Refused, and Overloaded where the clock ran out before the child's own time.
+
+        After DecoderCrashed, DecoderTimeout, DecoderMemory and Overloaded it is spent.
 
         Cancelled in the middle it is spent, too: nobody could tell the next answer from this one.
         """
@@ -211,12 +215,12 @@ class Decoder:
         self, data: memoryview, preset: Preset, found: Format
     ) -> Processed | Refused:
         try:
-            async with asyncio.timeout(self._settings.sandbox_timeout_seconds):
-                return await self._exchange(data, preset, found)
+            with self._time.fence(self.pid) as stop:
+                async with stop:
+                    return await self._exchange(data, preset, found)
         except TimeoutError:
-            limit = self._settings.sandbox_timeout_seconds
             self._kill()
-            raise DecoderTimeout(f"not done after {limit:g} seconds", limit=limit) from None
+            raise self._out_of_time() from None
         except (OSError, EOFError) as error:
             raise await self._crash() from error
         except BrokenProtocol as error:
@@ -224,6 +228,14 @@ class Decoder:
             _log.exception("decoder %d broke the protocol", self.pid)
             self._nursery.intrusions += 1
             raise DecoderCrashed("the decoder answered nonsense", value="nonsense") from error
+
+    def _out_of_time(self) -> DecoderTimeout | Overloaded:
+        limit = self._settings.sandbox_timeout_seconds
+        if self._time.spent:
+            return DecoderTimeout(f"not done after {limit:g} s of processor time", limit=limit)
+        wall = self._settings.sandbox_wall_seconds
+        _log.warning("decoder %d was not done after %g s by the clock", self.pid, wall)
+        return Overloaded(f"not done after {wall:g} seconds; try again", limit=wall)
 
     async def _exchange(
         self, data: memoryview, preset: Preset, found: Format
@@ -284,10 +296,12 @@ class Decoder:
             raise BrokenProtocol(f"a header of {length} bytes")
         return bytes(await self._incoming.take(length))
 
-    async def _crash(self) -> DecoderCrashed:
+    async def _crash(self) -> DecoderCrashed | DecoderTimeout:
         self._kill()
-        self._nursery.note_crash()
         how = await self._how_it_ended()
+        if how == signal.SIGXCPU.name:
+            limit = self._settings.sandbox_timeout_seconds
+            return DecoderTimeout(f"not done after {limit:g} s of processor time", limit=limit)
         self._tell_end(how)
         return DecoderCrashed(f"the decoder died on this image: {how}", value=how)
 

@@ -18,7 +18,7 @@ ProcessorError
       · UnknownPreset         unknown_preset
       · InvalidPreset         invalid_preset         limit, value: bytes
       · DecoderCrashed        decoder_crashed
-      · DecoderTimeout        decoder_timeout        limit: seconds of wall clock
+      · DecoderTimeout        decoder_timeout        limit: seconds of processor time
       · DecoderMemory         decoder_memory         limit: bytes of address space
   x PresetChanged           preset_changed         value: the newest version
   x PresetBuiltIn           preset_built_in
@@ -158,7 +158,7 @@ class DecoderCrashed(Refused):
 
 
 class DecoderTimeout(Refused):
-    """The child did not answer within the limit, in seconds."""
+    """The child took more processor time than the limit, in seconds, and had not answered."""
 
     code = "decoder_timeout"
 

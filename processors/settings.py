@@ -143,7 +143,17 @@ class ProcessorSettings(BaseSettings):
         default=64, ge=0, le=10_000, description="images that may wait for a child"
     )
     sandbox_timeout_seconds: float = Field(
-        default=10, gt=0, le=600, description="wall clock for one image; then its child is killed"
+        default=10,
+        gt=0,
+        le=600,
+        description="processor time for one image, in seconds; then its child is killed",
+    )
+    sandbox_wall_seconds: float = Field(
+        default=45,
+        gt=0,
+        le=3600,
+        description="when an image is given up that did not get its processor time, in seconds by "
+        "the clock; the sender is told to try again",
     )
     # The imports take 300 MB of addresses; a 50-megapixel GIF, the dearest image, 600 MB.
     sandbox_memory_bytes: int = Field(

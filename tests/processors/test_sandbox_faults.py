@@ -1,14 +1,22 @@
 """What befalls a child costs its image at most, and no other."""
 
 import asyncio
+import contextlib
 import os
+import resource
 import signal
 import sys
+from collections.abc import AsyncIterator
+from datetime import datetime
 
+import numpy as np
 import psutil
 import pytest
 from PIL import Image
 
+from ingest.errors import verdict
+from lake.lake import Commit, Lake
+from lake.settings import LakeSettings
 from processors.decoder import Decoder
 from processors.errors import (
     DecoderCrashed,
@@ -17,9 +25,11 @@ from processors.errors import (
     Overloaded,
     Refused,
 )
-from processors.job import Processed
+from processors.job import ImageJob, Processed, by_key
 from processors.preset import WEB
-from tests.photos import encoded, jpeg
+from processors.settings import ProcessorSettings
+from processors.worker import Failure, Worker
+from tests.photos import encoded, jpeg, scene
 from tests.processors.sandboxes import Start, alive, essence, fork_server, until
 
 
@@ -83,15 +93,81 @@ async def test_a_crash_costs_its_image_and_no_other(start: Start) -> None:
     assert len({essence(each) for each in again}) == 1
 
 
-async def test_a_hang_ends_at_the_limit(start: Start) -> None:
-    sandbox = await start(sandbox_timeout_seconds=1)
+async def test_what_gets_no_processor_may_come_again(start: Start) -> None:
+    sandbox = await start(sandbox_wall_seconds=1)
     victim = sandbox.pids[0]
     os.kill(victim, signal.SIGSTOP)
-    with pytest.raises(DecoderTimeout) as refused:
+    with pytest.raises(Overloaded) as put_off:
         await sandbox.process(jpeg(), WEB)
-    assert refused.value.limit == 1
+    assert put_off.value.limit == 1
     assert (await sandbox.process(jpeg(), WEB)).facts.width == 640
     assert not psutil.pid_exists(victim)
+
+
+async def test_of_a_batch_it_is_tried_again(start: Start) -> None:
+    """What Kafka's door hears: no dead letter."""
+    lake = await Lake.open(LakeSettings(store_url="memory://"))
+    worker = Worker(lake, await start(sandbox_wall_seconds=1), ProcessorSettings())
+    job = ImageJob(
+        tenant="acme",
+        door="kafka",
+        identity=by_key("one"),
+        data=np.frombuffer(jpeg(), np.uint8),
+        preset=WEB,
+        received_at=datetime.now().astimezone(),
+    )
+    os.kill(worker.sandbox.pids[0], signal.SIGSTOP)
+    put_off = await worker.handle_many([job])
+    done = await worker.handle_many([job])
+    assert isinstance(put_off[0], Failure)
+    assert verdict(put_off[0].code, retry=put_off[0].retry) == "retry"
+    assert isinstance(done[0], Commit)
+
+
+async def test_what_takes_too_much_processor_time_is_refused(start: Start) -> None:
+    sandbox = await start(sandbox_timeout_seconds=0.05)
+    victim = sandbox.pids[0]
+    large = encoded(scene(width=4000, height=3000), "png")
+    with pytest.raises(DecoderTimeout) as refused:
+        await sandbox.process(large, WEB)
+    assert refused.value.limit == 0.05
+    await until(lambda: not psutil.pid_exists(victim))
+
+
+async def test_the_kernel_ends_a_child_that_its_parent_does_not_look_at(start: Start) -> None:
+    sandbox = await start(sandbox_timeout_seconds=100)
+    await sandbox.process(jpeg(), WEB)
+    soft, _ = resource.prlimit(sandbox.pids[0], resource.RLIMIT_CPU)
+    assert 100 < soft < 110
+
+
+@contextlib.asynccontextmanager
+async def throttled(pid: int, *, running: float, stopped: float) -> AsyncIterator[None]:
+    """Let a process run for a part of the time only, as on a machine with too much to do."""
+
+    async def duty() -> None:
+        while True:
+            os.kill(pid, signal.SIGSTOP)
+            await asyncio.sleep(stopped)
+            os.kill(pid, signal.SIGCONT)
+            await asyncio.sleep(running)
+
+    cycle = asyncio.create_task(duty())
+    yield
+    cycle.cancel()
+    with contextlib.suppress(asyncio.CancelledError, ProcessLookupError):
+        await cycle
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGCONT)
+
+
+async def test_a_busy_machine_refuses_no_photo(start: Start) -> None:
+    """A thirtieth of a processor: by the clock it takes some three times its limit."""
+    sandbox = await start(sandbox_timeout_seconds=1)
+    photo = encoded(scene(width=1600, height=1200), "png")
+    async with throttled(sandbox.pids[0], running=0.005, stopped=0.145):
+        made = await sandbox.process(photo, WEB)
+    assert made.facts.width == 1600
 
 
 async def test_hunger_is_refused_and_the_next_image_is_served(start: Start) -> None:
