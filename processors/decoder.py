@@ -142,7 +142,10 @@ class Decoder:
             self.retire()
             return
         await self._clear()
-        self._cpu_seconds = cpu_seconds(self.pid)
+        try:
+            self._cpu_seconds = cpu_seconds(self.pid)
+        except OSError:  # it died meanwhile
+            self.retire()
 
     def is_small(self) -> bool:
         """Whether it takes no more memory than `KEPT_CHILD_BYTES`."""

@@ -11,7 +11,7 @@ import pytest
 
 from lake.lake import Commit, Lake
 from lake.settings import LakeSettings
-from processors import nursery
+from processors import decoder, nursery
 from processors.decoder import Decoder
 from processors.errors import Refused
 from processors.formats import Format
@@ -150,6 +150,20 @@ async def test_a_child_that_keeps_memory_is_replaced(
     keeping = sandbox.pids[0]
     await sandbox.process(jpeg(), ARCHIVE, "a")
     await until(lambda: not alive(keeping))
+
+
+async def test_a_child_that_dies_after_its_answer_costs_no_place(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(pid: int) -> float:
+        raise ProcessLookupError(pid)
+
+    monkeypatch.setattr(decoder, "cpu_seconds", gone)
+    sandbox = await start()
+    for _ in range(3):
+        before = sandbox.pids
+        assert (await sandbox.process(jpeg(), ARCHIVE, "a")).facts.width == 640
+        await until(lambda before=before: sandbox.pids != before)  # type: ignore[misc]
 
 
 async def test_the_kernel_ends_children_first(start: Start) -> None:
