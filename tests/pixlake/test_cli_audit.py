@@ -132,6 +132,15 @@ def test_the_lake_is_rebuilt_and_swept(
     assert (done["added"] >= len(stored), done["failed"]) == (True, 0)
     assert rows(run, tenant) == sorted(stored)
     assert "taken out" in run("rebuild", "--everything", "--yes").stdout
+    (record,) = (door.home / "store/images" / tenant).glob(f"*/{stored[0]}/record.json")
+    intact = record.read_bytes()
+    record.write_text(json.dumps(json.loads(intact) | {"width": 2**40}))
+    try:
+        done = run("rebuild", "--yes")
+        assert done.exit_code == 1
+        assert f"{stored[0]}/record.json: no row can be made of this record" in done.stderr
+    finally:
+        record.write_bytes(intact)
     beside = json.loads(run("rebuild", "--beside", "--json").stdout)
     assert beside["rows"] >= len(stored)
     assert run("rebuild", "--beside", "--everything").exit_code == 2
