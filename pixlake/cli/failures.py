@@ -41,6 +41,11 @@ class UsageFault(CliError):
 class Group(TyperGroup):
     """The top of the command, where every error of a verb ends."""
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the verb; a fault in its words is told as JSON, too, if one of them is --json."""
+        ctx.meta[JSON] = "--json" in args
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
         """Run a verb; a failure becomes a line and an exit code, never a traceback."""
         from pixlake.cli.variables import check_variables  # noqa: PLC0415  # needs this module
@@ -48,7 +53,11 @@ class Group(TyperGroup):
         try:
             check_variables()
             return super().invoke(ctx)
-        except (typer.Exit, typer.Abort, typer.TyperException):
+        except (typer.Exit, typer.Abort):
+            raise
+        except typer.TyperException as error:
+            if ctx.meta.get(JSON):
+                print(json.dumps({"error": {"code": "usage", "detail": error.format_message()}}))
             raise
         except Exception as error:
             closed_pipe = isinstance(error, OSError) and error.errno == errno.EPIPE

@@ -21,6 +21,8 @@ class Found:
     """Files to send, each once; and what was left out of folders, as a count and as reasons."""
 
     files: list[Path] = field(default_factory=list)
+    roots: dict[Path, Path] = field(default_factory=dict)
+    """the named folder that each was found in"""
     skipped: int = 0
     unreadable: list[str] = field(default_factory=list)
 
@@ -47,6 +49,7 @@ def _search(root: Path, found: Found) -> None:
     for file in _walk(root, found):
         if file.suffix.lower() in _SUFFIXES:
             found.files.append(file)
+            found.roots.setdefault(file, root)
         else:
             found.skipped += 1
 

@@ -172,9 +172,13 @@ async def _side(presets: "Presets", text: str) -> "Preset":
 
 
 def _read(file: Path) -> bytes:
+    from pixlake.client.errors import NotAFile  # noqa: PLC0415  # slow; not for --help
+    from pixlake.client.files import open_regular  # noqa: PLC0415
+
     try:
-        return file.read_bytes()
-    except OSError as error:
+        with open_regular(file) as opened:
+            return opened.read()
+    except (NotAFile, OSError) as error:
         raise UsageFault(f"{file} can't be read: {error}") from None
 
 

@@ -143,9 +143,12 @@ async def _process(data: bytes, plan: "Preset", home: Path | None) -> "Processed
 
 
 def _write(made: "Processed", paths: list[Path], *, json: bool) -> None:
+    from pixlake.client.files import written  # noqa: PLC0415  # slow; not for --help
+
     for path, rendition in zip(paths, made.renditions, strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(rendition.data)
+        with written(path) as file:
+            file.write(rendition.data)
     if json:
         renditions = [
             {
@@ -167,7 +170,11 @@ def _write(made: "Processed", paths: list[Path], *, json: bool) -> None:
 
 
 def _read(file: Path) -> bytes:
+    from pixlake.client.errors import NotAFile  # noqa: PLC0415  # slow; not for --help
+    from pixlake.client.files import open_regular  # noqa: PLC0415
+
     try:
-        return file.read_bytes()
-    except OSError as error:
+        with open_regular(file) as opened:
+            return opened.read()
+    except (NotAFile, OSError) as error:
         raise UsageFault(f"{file} can't be read: {error}") from None

@@ -1,5 +1,6 @@
 """`pixlake produce`: image files into a Kafka topic, the other door."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -156,9 +157,15 @@ class ProduceRun:
 
     def _send(self, path: Path, report: Callable[[Result], None]) -> Result | None:
         """Hand one image to librdkafka; a result only if that was not possible."""
+        from pixlake.client.errors import NotAFile  # noqa: PLC0415  # slow; not for --help
+        from pixlake.client.files import open_regular  # noqa: PLC0415
+
         try:
-            size = path.stat().st_size
-            data = path.read_bytes() if size <= self._limit else b""
+            with open_regular(path) as file:
+                size = os.fstat(file.fileno()).st_size
+                data = file.read() if size <= self._limit else b""
+        except NotAFile as error:
+            return Result(path, "refused", code=error.code, detail=str(error))
         except OSError as error:
             reason = error.strerror or str(error)
             return Result(path, "failed", code="unreadable_file", detail=reason)

@@ -27,7 +27,7 @@ def bar(verb: str, total: int) -> Iterator[Callable[[int], None]]:
         TextColumn("{task.fields[bad]}"),
         console=Console(stderr=True),
         transient=True,
-        disable=not sys.stderr.isatty(),
+        disable=sys.stderr is None or not sys.stderr.isatty(),
     )
     task = progress.add_task(verb, total=total, bad="")
 

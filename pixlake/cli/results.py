@@ -1,5 +1,6 @@
 """How each file of a run ended, and the summary of them all; `upload` and `produce` share it."""
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -41,7 +42,8 @@ class Result:
     def document(self) -> dict[str, object]:
         """As JSON; what does not apply is left out."""
         said = {
-            "path": str(self.path),
+            # A name that is not UTF-8 is told with replacement characters: JSON has no others.
+            "path": os.fsencode(self.path).decode("utf-8", "replace"),
             "outcome": self.outcome,
             **self.facts,
             "code": self.code,

@@ -1,5 +1,6 @@
 """Many uploads at once: files in, one result a file out, in the order they finish."""
 
+import os
 import queue
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,7 +8,7 @@ from pathlib import Path
 
 from pixlake.cli.failures import code_of
 from pixlake.cli.results import Result
-from pixlake.client import Client, Refused
+from pixlake.client import Client, NotAFile, Refused
 
 # What is the same for every file of a run.
 _OF_ALL = frozenset({"unauthorized", "forbidden", "http_401", "http_403", "unknown_preset"})
@@ -29,17 +30,24 @@ class UploadRun:
         preset: str | None,
         metadata: Mapping[str, str],
         jobs: int,
+        origin: str | None = None,
     ) -> None:
+        """`origin` is the name under which metadata has each file's path, if any."""
         self.stopped_by: Result | None = None
         self._client = client
         self._preset = preset
         self._metadata = metadata
+        self._origin = origin.lower() if origin else None
+        self._roots: Mapping[Path, Path] = {}
         self._jobs = jobs
         self._failed_in_a_row = 0
         self._lock = threading.Lock()
 
-    def results(self, files: Sequence[Path]) -> Iterator[Result]:
-        """Upload them; a result for each that was tried."""
+    def results(
+        self, files: Sequence[Path], roots: Mapping[Path, Path] | None = None
+    ) -> Iterator[Result]:
+        """Upload them; a result for each that was tried. `roots`: where each was found."""
+        self._roots = roots or {}
         todo: queue.SimpleQueue[Path] = queue.SimpleQueue()
         done: queue.SimpleQueue[Result | None] = queue.SimpleQueue()
         for file in files:
@@ -76,7 +84,7 @@ class UploadRun:
 
     def _upload(self, path: Path) -> Result:
         try:
-            uploaded = self._client.upload(path, preset=self._preset, metadata=self._metadata)
+            uploaded = self._client.upload(path, preset=self._preset, metadata=self._said_of(path))
         except Refused as refused:
             return Result(
                 path,
@@ -86,6 +94,8 @@ class UploadRun:
                 limit=refused.limit,
                 value=refused.value,
             )
+        except NotAFile as error:
+            return Result(path, "refused", code=error.code, detail=str(error))
         except OSError as error:
             reason = error.strerror or str(error)
             return Result(path, "failed", code="unreadable_file", detail=reason)
@@ -93,6 +103,14 @@ class UploadRun:
             return Result(path, "failed", code=code_of(error) or "internal", detail=str(error))
         image = uploaded.image
         return Result(path, uploaded.outcome, facts={"image_id": image.image_id}, size=image.bytes)
+
+    def _said_of(self, path: Path) -> Mapping[str, str]:
+        if self._origin is None:
+            return self._metadata
+        root = self._roots.get(path)
+        relative = path.relative_to(root) if root else path
+        said = os.fsencode(relative).decode("utf-8", "replace")
+        return {**self._metadata, self._origin: said}
 
     def _note(self, result: Result) -> None:
         away = result.outcome == "failed" and result.code == "unavailable"

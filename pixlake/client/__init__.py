@@ -9,7 +9,15 @@ with Client("http://127.0.0.1:8000", key) as client:
 """
 
 from pixlake.client.client import Client
-from pixlake.client.errors import BadAnswer, ClientError, Corrupted, Refused, Unavailable
+from pixlake.client.errors import (
+    BadAnswer,
+    ClientError,
+    Corrupted,
+    FileChanged,
+    NotAFile,
+    Refused,
+    Unavailable,
+)
 from pixlake.client.records import Image, ImagePage, Part, Readiness, Rendition, Uploaded
 from pixlake.client.retries import Retries
 
@@ -18,8 +26,10 @@ __all__ = [
     "Client",
     "ClientError",
     "Corrupted",
+    "FileChanged",
     "Image",
     "ImagePage",
+    "NotAFile",
     "Part",
     "Readiness",
     "Refused",

@@ -11,6 +11,9 @@ def base_url(text: str) -> httpx.URL:
         url = httpx.URL(text)
     except httpx.InvalidURL as error:
         raise ValueError(f"{text!r} is not a URL: {error}") from error
+    if url.userinfo:
+        # Not shown, and httpx would send it in place of the key.
+        raise ValueError("the URL has a user or a password in it: the API knows only keys")
     if url.scheme not in {"http", "https"} or not url.host:
         raise ValueError(f"{text!r} is not an http or https URL")
     return url

@@ -9,6 +9,7 @@ from pixlake.client.errors import BadAnswer, Problem, Refused
 from pixlake.client.retries import RETRYABLE, parse_retry_after
 
 _MAX_DETAIL = 300
+_MAX_CODE = 64
 
 
 class Again(Exception):
@@ -66,4 +67,6 @@ def _problem(response: httpx.Response) -> Problem:
         detail = f"{response.status_code} {response.reason_phrase}".strip()
         return Problem(response.status_code, f"http_{response.status_code}", detail)
     detail = (said.detail or said.title)[:_MAX_DETAIL]
-    return Problem(response.status_code, said.code, detail, said.limit, said.value, said.request_id)
+    return Problem(
+        response.status_code, said.code[:_MAX_CODE], detail, said.limit, said.value, said.request_id
+    )

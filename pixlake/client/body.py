@@ -10,6 +10,12 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
 
+from pixlake.client.errors import FileChanged
+from pixlake.client.files import open_regular
+
+Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
+"""an image: where it is, its bytes, or an open file"""
+
 _CHUNK = 64 * 1024
 # Percent-encoded UTF-8 is how values travel; what is plain ASCII stays readable on the way.
 _SAFE = "!#$&'()*+,/:;<=>?@[]^`{|}~"
@@ -25,22 +31,39 @@ class ImageBody:
         self._digest = hashlib.sha256()
 
     def __iter__(self) -> Iterator[bytes]:
-        while chunk := self._file.read(_CHUNK):
+        """As many bytes as were announced; raises FileChanged where there are more or fewer."""
+        left = self.size
+        while left and (chunk := self._file.read(min(_CHUNK, left))):
+            left -= len(chunk)
             self._digest.update(chunk)
             yield chunk
+        if left or self._file.read(1):
+            raise FileChanged("the file changed while it was sent")
 
     def sha256(self) -> str:
         """Hash of what was sent, hex; whole once the server answered that it took it."""
         return self._digest.hexdigest()
 
 
+def source_of(given: Source) -> Path | bytes:
+    """What can be sent more than once; an open file is read whole. Raises TypeError."""
+    if isinstance(given, str | os.PathLike):
+        return Path(given)
+    if isinstance(given, bytes | bytearray | memoryview):
+        return bytes(given)
+    read = given.read()
+    if not isinstance(read, bytes):
+        raise TypeError("a file to upload must be open in binary mode")
+    return read
+
+
 @contextmanager
 def opened(source: Path | bytes) -> Iterator[ImageBody]:
-    """The body of a new try, from its first byte. Raises OSError."""
+    """The body of a new try, from its first byte. Raises NotAFile, OSError."""
     if isinstance(source, bytes):
         yield ImageBody(io.BytesIO(source), len(source))
         return
-    with source.open("rb") as file:
+    with open_regular(source) as file:
         yield ImageBody(file, os.fstat(file.fileno()).st_size)
 
 

@@ -5,6 +5,8 @@
   x Unavailable  nobody could say yes in time: no connection, 429 or 5xx until the deadline
   x BadAnswer    what answered does not speak this API
   x Corrupted    downloaded bytes do not have the SHA-256 that the record promises
+  x NotAFile     a device, a FIFO or a folder where a file is meant
+  x FileChanged  a file grew or shrank while it was sent, each time that it was tried
 
 Every error survives pickling: uploads are often spread over processes.
 """
@@ -85,3 +87,15 @@ class Corrupted(ClientError):
     """The bytes that came are not the bytes that were stored."""
 
     code = "corrupted"
+
+
+class NotAFile(ClientError):
+    """Not a regular file: it is not read, waited for, or replaced."""
+
+    code = "not_a_file"
+
+
+class FileChanged(ClientError):
+    """The file changed while it was sent."""
+
+    code = "file_changed"

@@ -129,10 +129,17 @@ def test_a_key_that_may_only_read(run: Run, photos: Path, home: Path, door: Door
     assert "gave up: forbidden" in done.stderr
 
 
+def test_a_fault_of_the_command_line_is_json_too(run: Run) -> None:
+    done = run("upload", "no such file", "--json")
+    assert done.exit_code == 2
+    assert json.loads(done.stdout)["error"]["code"] == "usage"
+
+
 def test_nobody_there(run: Run, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIXLAKE_URL", "http://127.0.0.1:1")
-    done = run("upload", photos, "--json")
+    done = run("upload", photos, "--json", "--deadline", "1")
     assert done.exit_code == 1
+    assert "waiting, 1 s at most" in done.stderr
     assert "is `pixlake up` running?" in done.stderr
     assert json.loads(done.stdout)["error"]["code"] == "failed"
 

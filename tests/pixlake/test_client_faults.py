@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pixlake.client import BadAnswer, Client, Corrupted, Refused, Retries, Unavailable
 from pixlake.client.errors import ClientError, Problem
 from pixlake.client.retries import parse_retry_after
-from tests.pixlake.scripted import RESET, Answer, overloaded, problem, record, scripted
+from tests.pixlake.scripted import RECORD, RESET, Answer, overloaded, problem, record, scripted
 
 IMAGE = b"bytes"
 SHA256 = hashlib.sha256(IMAGE).hexdigest()
@@ -158,14 +158,14 @@ def test_a_broken_download_leaves_no_file(tmp_path: Path) -> None:
         Client(server.url, "k") as client,
         pytest.raises(Corrupted),
     ):
-        client.save("0" * 32, tmp_path / "a.jpg")
+        client.save(str(RECORD["image_id"]), tmp_path / "a.jpg")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_download_that_breaks_off_starts_again(tmp_path: Path) -> None:
     answers = (Answer(200, record(SHA256)), RESET, overloaded(), Answer(200, IMAGE))
     with scripted(*answers) as server, Client(server.url, "k", retries=QUICK) as client:
-        assert client.save("0" * 32, tmp_path / "a.jpg") == len(IMAGE)
+        assert client.save(str(RECORD["image_id"]), tmp_path / "a.jpg") == len(IMAGE)
     assert (tmp_path / "a.jpg").read_bytes() == IMAGE
 
 
