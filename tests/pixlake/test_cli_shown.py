@@ -1,0 +1,157 @@
+"""Every command that a page shows is run, in the order of the pages, or says who runs it."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from pixlake.cli.main import app
+from pixlake.client import Client
+from tests.pixlake.door import Door, open_door
+from tests.servers.kafka import ApacheKafka
+from tests.servers.streams import create_topic
+
+ROOT = Path(__file__).parents[2]
+PAGES = [
+    page
+    for folder in (".", "docs", "docs/runbook", "docs/decisions", "examples")
+    for page in sorted((ROOT / folder).glob("*.md"))
+]
+BLOCK = re.compile(r"^ *```(|console|sh)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+COMMANDS = ("pixlake ", "curl ", "python ", "pip ", "aws ", "apt-get ", ".venv/bin/")
+# Who runs what cannot be run here: a test, or nobody and why.
+ELSEWHERE = {
+    r"pixlake up": "tests/end_to_end/test_up.py",
+    r"pixlake lifecycle .*": "tests/pixlake/test_cli_lifecycle.py",
+    # It asks on a terminal.
+    r"pixlake store set .*": "tests/pixlake/test_cli_store.py",
+    r"pixlake rebuild --switch": "tests/lake/test_switch.py",
+    r"apt-get install wrk": "a program of Debian, for benchmarks alone",
+}
+PAGES_ELSEWHERE = {
+    "README.md": "tests/tour.py",
+    "aws.md": "needs an AWS account; deploy/ecs/tests runs what can be run without one",
+}
+# What a page writes for a value that differs from machine to machine.
+SHOWN_ID = "3f0c9d1e2b4a5968778695a4b3c2d1e0"
+SHOWN_PREFIX = "0f3a11c09b7e"
+SHOWN_URL = "http://127.0.0.1:8000"
+SHOP = {"renditions": [{"name": "card", "operations": [{"op": "fit", "width": 90}]}]}
+
+
+def shown(page: Path) -> list[str]:
+    """The page's commands, without what only explains them."""
+    found = []
+    for kind, text in BLOCK.findall(page.read_text()):
+        lines = text.replace("\\\n", " ").splitlines()
+        if kind == "console":
+            lines = [line[2:] for line in lines if line.startswith("$ ")]
+        found += [line.strip() for line in lines if line.strip().startswith(COMMANDS)]
+    # What stands behind two spaces explains the command.
+    return [re.sub(r"\s{2,}.*", "", line) for line in found]
+
+
+def elsewhere(command: str) -> bool:
+    return any(re.fullmatch(pattern, command) for pattern in ELSEWHERE)
+
+
+CASES = [
+    (page, command)
+    for page in PAGES
+    if page.name not in PAGES_ELSEWHERE
+    for command in shown(page)
+    if not elsewhere(command)
+]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, photo: bytes) -> Iterator[tuple[Path, Door]]:
+    """A folder with the files that pages name, and a Pixlake of its own."""
+    folder = tmp_path_factory.mktemp("shown")
+    with open_door(folder / ".pixlake") as door:
+        (folder / ".pixlake" / "api-key").write_text(door.key("default"))
+        (folder / "photos").mkdir()
+        for name in ("photos/a.jpg", "photos/b.jpg", "in.jpg", "photo.jpg", "cat.jpg"):
+            (folder / name).write_bytes(photo + name.encode())
+        (folder / "shop.json").write_text(json.dumps(SHOP))
+        (folder / "report.sql").write_text("SELECT count(*) FROM images")
+        words = ["process", f"{folder}/in.jpg", f"{folder}/logo.png", "--op", "resize:width=32"]
+        made = CliRunner().invoke(app, words)
+        assert made.exit_code == 0, made.output
+        yield folder, door
+
+
+@pytest.fixture
+def environment(
+    place: tuple[Path, Door], kafka_server: ApacheKafka, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, str]:
+    folder, door = place
+    names = {
+        "PIXLAKE_URL": door.url,
+        "PIXLAKE_HOME": str(folder / ".pixlake"),
+        "KAFKA_BOOTSTRAP_SERVERS": kafka_server.bootstrap,
+        "KEY": (folder / ".pixlake" / "api-key").read_text(),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+    for name, value in names.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(folder)
+    return {**os.environ}
+
+
+def prepared(command: str, place: tuple[Path, Door], kafka: ApacheKafka) -> str:
+    """The command with the values of this machine; what it names is made first."""
+    folder, door = place
+    tenant = "cams" if "--tenant cams" in command else "default"
+    if SHOWN_ID in command or "ids.txt" in command:
+        with Client(door.url, door.key(tenant)) as client:
+            said = client.upload((folder / "in.jpg").read_bytes() + command.encode())
+        (folder / "ids.txt").write_text(f"{said.image.image_id}\n")
+        command = command.replace(SHOWN_ID, said.image.image_id)
+    if SHOWN_PREFIX in command:
+        command = command.replace(SHOWN_PREFIX, door.key("default").split("_")[1])
+    if "produce" in command:
+        create_topic(kafka.bootstrap, "images")
+    return command.replace(SHOWN_URL, door.url)
+
+
+@pytest.mark.parametrize(
+    ("page", "command"), CASES, ids=[f"{page.name}: {command}" for page, command in CASES]
+)
+def test_a_command_that_a_page_shows_works(
+    page: Path,
+    command: str,
+    place: tuple[Path, Door],
+    environment: dict[str, str],
+    kafka_server: ApacheKafka,
+) -> None:
+    ready = prepared(command, place, kafka_server)
+    if ready.startswith("pixlake ") and not set(ready) & set("<>|$"):
+        done = CliRunner().invoke(app, shlex.split(ready)[1:])
+        code, said = done.exit_code, done.output
+    else:
+        shell = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", ready.replace("curl ", "curl -fsS ")],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        code, said = shell.returncode, shell.stdout + shell.stderr
+    assert code == 0, f"{page.name}: {ready}\n{said}"
+
+
+def test_who_runs_the_others_is_there() -> None:
+    commands = [command for page in PAGES for command in shown(page)]
+    for pattern, where in (*ELSEWHERE.items(), *PAGES_ELSEWHERE.items()):
+        assert not where.endswith(".py") or (ROOT / where).exists(), where
+        if pattern in ELSEWHERE:
+            assert any(re.fullmatch(pattern, command) for command in commands), pattern
+    assert len(CASES) > 35
