@@ -1,8 +1,8 @@
 """The process that starts Ray on this machine, puts the applications on it, and stops them.
 
-The supervisor runs it as `python -m pixlake.embedded.app <folder>`, in the environment of
-`ray_environment.py`. SIGTERM drains and ends it. It exits 1 when something does not start, or
-when Ray dies.
+The supervisor runs it as `python -m pixlake.embedded.app <folder> <port>`, in the environment of
+`ray_environment.py`; the port is the first of four for Ray's agents. SIGTERM drains and ends it. It
+exits 1 when something does not start, or when Ray dies.
 """
 
 import importlib
@@ -10,15 +10,17 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import psutil
 import ray
 from ray import serve
+from ray._private.parameter import RayParams
 
 from ingest import app as ingest_app
 from ingest.settings import IngestSettings
@@ -41,16 +43,23 @@ _HEADS = frozenset({"gcs_server", "raylet"})
 # upload is not to wait for them.
 _AGENTS_NICENESS = 10
 _WATCH_SECONDS = 1.0
+_AGENT_PORTS = (
+    "metrics_agent_port",
+    "metrics_export_port",
+    "dashboard_agent_listen_port",
+    "runtime_env_agent_port",
+)
 _WAITS_FOR_PROXIES = ("ray.serve._private.api", "ray.serve._private.client")
 # An upload's body may take its time; what takes longer than body and processing hangs.
 _PROCESSING_SECONDS = 60.0
 
 
-def main(folder: Path) -> NoReturn:
+def main(folder: Path, agent_port: int) -> NoReturn:
     """Run until SIGTERM, which exits 0, or until Ray dies, which exits 1."""
     signal.signal(signal.SIGTERM, _leave)
     embedded, served = EmbeddedSettings(), ServeSettings()
     _wait_for_proxies(embedded.start_seconds)
+    _give_ports_to_agents(agent_port)
     with _ray(folder, embedded), _applications(served):
         serve.run_many(_targets(embedded, served))
         _watch()
@@ -63,6 +72,20 @@ def _wait_for_proxies(seconds: float) -> None:
         module.HTTP_PROXY_TIMEOUT = max(module.HTTP_PROXY_TIMEOUT, seconds)  # type: ignore[attr-defined]
 
 
+def _give_ports_to_agents(first: int) -> None:
+    """Have Ray's node not wait for its agents to choose ports: it gives up after 15 s, a constant.
+
+    `ray.init` takes one of these ports only, so they are put into what it makes of its arguments.
+    """
+    ports = {name: first + place for place, name in enumerate(_AGENT_PORTS)}
+    build = RayParams.__init__
+
+    def with_ports(self: RayParams, *args: Any, **given: Any) -> None:
+        build(self, *args, **{**given, **ports})
+
+    RayParams.__init__ = with_ports  # type: ignore[method-assign]  # Ray has no setting for it
+
+
 def _leave(*_: object) -> None:
     # From here on there is one thing to do, and it should not be disturbed.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -71,6 +94,20 @@ def _leave(*_: object) -> None:
 
 @contextmanager
 def _ray(folder: Path, settings: EmbeddedSettings) -> Iterator[None]:
+    begun = threading.Event()
+    threading.Thread(target=_end_with_heads, args=(begun,), daemon=True).start()
+    try:
+        _begin_ray(folder, settings)
+    finally:
+        begun.set()
+    _put_agents_last()
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _begin_ray(folder: Path, settings: EmbeddedSettings) -> None:
     ray.init(
         address="local",
         include_dashboard=False,
@@ -80,11 +117,20 @@ def _ray(folder: Path, settings: EmbeddedSettings) -> Iterator[None]:
         log_to_driver=False,
         _temp_dir=str(folder),
     )
-    _put_agents_last()
-    try:
-        yield
-    finally:
-        ray.shutdown()
+
+
+def _end_with_heads(begun: threading.Event) -> None:
+    """Exit 1 if a head dies before Ray has begun: Ray itself would wait for it in vain."""
+    while not begun.wait(_WATCH_SECONDS):
+        dead = [one.name() for one in _heads() if one.status() == psutil.STATUS_ZOMBIE]
+        if dead:
+            log.error("%s of Ray has died in its start", " and ".join(dead))
+            logging.shutdown()
+            os._exit(1)
+
+
+def _heads() -> list[psutil.Process]:
+    return [one for one in psutil.Process().children() if one.name() in _HEADS]
 
 
 def _put_agents_last() -> None:
@@ -142,7 +188,7 @@ def _targets(embedded: EmbeddedSettings, served: ServeSettings) -> list[serve.Ru
 
 def _watch() -> NoReturn:
     """Exit 1 once one of Ray's two heads is gone: without them nothing is replaced any more."""
-    heads = [one for one in psutil.Process().children() if one.name() in _HEADS]
+    heads = _heads()
     while all(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in heads):
         time.sleep(_WATCH_SECONDS)
     log.error("Ray has died: %s", ", ".join(sorted(_HEADS)))
@@ -153,4 +199,4 @@ def _watch() -> NoReturn:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), int(sys.argv[2]))

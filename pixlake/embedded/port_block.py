@@ -15,7 +15,7 @@ _FIRST = 21_000
 _BLOCKS = 110
 # Each replica that was replaced keeps its port for a while, so far more than replicas.
 _SIZE = 100
-_RESERVED = 3
+_RESERVED = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,11 @@ class PortBlock:
     def fallback_proxy(self) -> int:
         """Ray Serve's own proxy, where HAProxy sends requests while no replica lives."""
         return self.base + 2
+
+    @property
+    def agents(self) -> int:
+        """The first of four ports of Ray's agents."""
+        return self.base + 3
 
     @property
     def replicas(self) -> tuple[int, int]:

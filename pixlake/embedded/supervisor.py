@@ -110,7 +110,7 @@ class _Run:
             key = self._first_key()
             _say(f"Starting Pixlake in {self._home} ...")
             self._start_broker(stack)
-            ray = self._start_ray(stack, folder, self._environment(folder, ports))
+            ray = self._start_ray(stack, folder, ports)
             self._wait_ready(ray)
             self._greet(key)
             self._watch(ray)
@@ -147,12 +147,12 @@ class _Run:
         return f"[{host}]" if ":" in host else host
 
     def _start_ray(
-        self, stack: ExitStack, folder: Path, environment: dict[str, str]
+        self, stack: ExitStack, folder: Path, ports: PortBlock
     ) -> subprocess.Popen[bytes]:
         process = spawn(
-            [sys.executable, "-m", "pixlake.embedded.app", folder],
+            [sys.executable, "-m", "pixlake.embedded.app", folder, str(ports.agents)],
             log=self._log,
-            environment=environment,
+            environment=self._environment(folder, ports),
         )
         stack.callback(self._stop_ray, process)
         stack.push(self._note_stop)

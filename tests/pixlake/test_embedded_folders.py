@@ -38,6 +38,7 @@ def test_two_runs_of_one_home_name_have_ports_of_their_own(tmp_path: Path) -> No
     with own_ports(tmp_path, "home") as one, own_ports(tmp_path, "home") as other:
         first, last = one.replicas
         mine = {one.haproxy_metrics, one.haproxy_stats, one.fallback_proxy, *range(first, last + 1)}
+        mine |= set(range(one.agents, one.agents + 4))
         assert other.haproxy_metrics not in mine
         assert len(mine) == 100
     with own_ports(tmp_path, "home") as again:
