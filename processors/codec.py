@@ -1,8 +1,7 @@
-"""Bytes to `Image` and back: OpenCV for what most files are, Pillow where it is wrong.
+"""Bytes to `Image` and back, by the reader that the header names.
 
-OpenCV 5.0 opens JPEG, PNG, WebP and AVIF, and TIFF only for its 16 bits. Its BMP leaves white at
-248 of 255 where a channel has 5 bits, its GIF knows no frame smaller than the screen, its TIFF no
-associated alpha, and its libtiff (4.7.1) has a hole that Pillow's has not (CVE-2026-4775).
+OpenCV 5.0 opens JPEG, PNG, WebP and AVIF. Its GIF knows no frame smaller than the screen, its TIFF
+leaves planes unwritten, its BMP shows white of 5 bits as 248; those formats have other readers.
 """
 
 import io
