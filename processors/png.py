@@ -33,6 +33,9 @@ _SIGNATURE_BYTES = 8
 _FRAME_BYTES = 12
 _IHDR = struct.Struct(">IIBBBBB")
 _CHRM = struct.Struct(">8I")
+_IEND = b"\0\0\0\0IEND\xaeB`\x82"
+# More than 50 megapixels of 16 bits with alpha.
+_MAX_INFLATED, _INFLATED_AT_ONCE = 500_000_000, 1 << 20
 _CHRM_UNIT = 100_000  # of gAMA as well
 _GREY, _RGB, _PALETTE, _GREY_ALPHA, _RGB_ALPHA = 0, 2, 3, 4, 6
 # They hold for the pixels that follow.
@@ -49,13 +52,13 @@ def read_png(data: bytes) -> Header:
     found: dict[bytes, bytes] = {}
     metadata = frames = duration = 0
     in_text = b""
-    for name, start, end in _chunks(data):
+    for name, start, end in _whole_chunks(data):
         if b"IDAT" in found and name in _BEFORE_PIXELS:
             continue
         if name == b"tRNS" and _is_grey(found):
             pass  # OpenCV knows none of a grey: `codec` makes it
         elif name in KEPT:
-            kept.append(view[start - 8 : end + 4])
+            kept.append(view[start - 8 : end + 4] if start else memoryview(_IEND))
         elif name == b"fcTL":
             # Counted, not believed: acTL may claim any number.
             frames += 1
@@ -100,6 +103,35 @@ def check_still(data: bytes) -> None:
     for name, _, _ in _chunks(data):
         if name not in KEPT:
             raise Undecodable(f"a chunk {name!r} on its way to the decoder")
+
+
+def _whole_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """As `_chunks`; where the file ends behind all of its pixels, an IEND chunk at no place."""
+    pixels: list[tuple[int, int]] = []
+    try:
+        for name, start, end in _chunks(data):
+            if name == b"IDAT":
+                pixels.append((start, end))
+            yield name, start, end
+    except Truncated:
+        if not _is_complete(data, pixels):
+            raise
+        yield b"IEND", 0, 0
+
+
+def _is_complete(data: bytes, pixels: list[tuple[int, int]]) -> bool:
+    """Whether the deflated stream of the pixels comes to its end, and to its checksum."""
+    inflate = zlib.decompressobj()
+    inflated = 0
+    try:
+        for start, end in pixels:
+            rest = data[start:end]
+            while rest and inflated < _MAX_INFLATED:
+                inflated += len(inflate.decompress(rest, _INFLATED_AT_ONCE))
+                rest = inflate.unconsumed_tail
+    except zlib.error:
+        return False
+    return inflate.eof
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from processors.codec import decode
+from processors.errors import Refused
 from processors.formats import PNG
 from processors.header_readers import read_header
 from processors.settings import Limits
@@ -208,3 +209,37 @@ def test_exif_in_text_is_read(text: bytes) -> None:
 )
 def test_other_text_is_not(text: bytes) -> None:
     assert read_header(flat(VALUE, text), PNG, Limits()).orientation == 1
+
+
+WHOLE = flat(VALUE)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [WHOLE[:-1], WHOLE[:-12], WHOLE[:-12] + chunk(b"tEXt", b"k\0" + bytes(90))[:40]],
+    ids=["half an end", "no end", "no end behind half a text"],
+)
+def test_pixels_that_are_all_there_need_no_end(data: bytes) -> None:
+    assert shown(data)[3, 3, :3].tolist() == list(VALUE)
+
+
+def idat(data: bytes) -> bytes:
+    return WHOLE[: WHOLE.index(b"IDAT") - 4] + chunk(b"IDAT", data)
+
+
+PIXELS = zlib.compress((b"\0" + bytes(VALUE) * 4) * 4)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        WHOLE[:-20],
+        idat(PIXELS[:-6]),
+        idat(PIXELS[:-6]) + WHOLE[-12:],
+        idat(zlib.compress(b"\0" + bytes(VALUE) * 4)) + WHOLE[-12:],
+    ],
+    ids=["cut", "half a stream, no end", "half a stream", "a row of four"],
+)
+def test_pixels_that_are_not_all_there_are_refused(data: bytes) -> None:
+    with pytest.raises(Refused):
+        shown(data)

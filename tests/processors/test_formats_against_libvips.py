@@ -1,0 +1,64 @@
+"""JPEG, PNG, WebP, GIF and AVIF of the corpora against libvips, which nothing of the product uses.
+
+On middle grey the mean difference of a sample may be 2 at most, which is what other conversions of
+colours and chroma do. HEIC is not compared: libvips's wheel has no decoder for it.
+"""
+
+import numpy as np
+import pytest
+import pyvips
+
+from processors.codec import decode
+from processors.errors import Refused
+from processors.formats import AVIF, GIF, JPEG, PNG, WEBP, Format, sniff
+from processors.header_readers import read_header
+from processors.settings import Limits
+from tests.corpora import PILLOW, PILLOW_HEIF, files_of
+from tests.processors.reference import on_grey
+from tests.processors.test_against_libvips import AVERAGE, by_libvips
+
+pytestmark = pytest.mark.timeout(300)
+FORMATS = {JPEG, PNG, WEBP, GIF, AVIF}
+# Larger ones would take longer than all others together.
+LIMITS = Limits(max_pixels=500_000)
+OTHERWISE = {
+    # libvips heeds no EXIF in PNG text, and no gamma.
+    "exif_imagemagick_orientation.png",
+    "pil123p.png",
+    "pil123rgba.png",
+    # Without a profile libvips takes inks for those of one press, and we take the plain formula.
+    "pil_sample_cmyk.jpg",
+}
+
+
+def mean_difference(name: str, data: bytes, found: Format) -> float | None:
+    """None where one of the two takes no such file, or it is large."""
+    try:
+        pixels = decode(read_header(data, found, LIMITS)).pixels
+        right = by_libvips(data)
+    except (Refused, pyvips.Error):
+        return None
+    shown = np.full((*pixels.shape[:2], 4), 255, np.uint8)
+    shown[:, :, : pixels.shape[2]] = pixels[:, :, [2, 1, 0, 3][: pixels.shape[2]]]
+    if name in OTHERWISE and shown.shape != right.shape:
+        return np.inf
+    assert shown.shape == right.shape, name
+    return float(np.abs(on_grey(shown) - on_grey(right)).mean())
+
+
+def test_files_of_the_corpora_look_the_same() -> None:
+    alike, other = dict.fromkeys((each.name for each in FORMATS), 0), set()
+    for name, data in {**files_of(PILLOW), **files_of(PILLOW_HEIF)}.items():
+        try:
+            found = sniff(data[:1024])
+        except Refused:
+            continue
+        difference = mean_difference(name, data, found) if found in FORMATS else None
+        if difference is not None:
+            alike[found.name] += difference <= AVERAGE
+            if difference > AVERAGE:
+                other.add(name)
+    assert other == OTHERWISE
+    assert alike["jpeg"] > 50
+    assert alike["png"] > 100
+    assert min(alike["webp"], alike["gif"], alike["avif"]) > 10
