@@ -116,6 +116,8 @@ class Children:
         """Give a seat back; a child that may take no other image is replaced first."""
         await seat.decoder.tidy()
         if not seat.decoder.usable:
+            # Its memory is given back before the next image takes some.
+            await seat.decoder.stop()
             await self._replace(seat, failed)
         self._idle.append(seat)
 

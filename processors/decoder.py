@@ -305,6 +305,7 @@ class Decoder:
         if how == signal.SIGXCPU.name:
             limit = self._settings.sandbox_timeout_seconds
             return DecoderTimeout(f"not done after {limit:g} s of processor time", limit=limit)
+        self._nursery.note_crash()
         self._tell_end(how)
         return DecoderCrashed(f"the decoder died on this image: {how}", value=how)
 
