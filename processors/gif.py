@@ -84,7 +84,9 @@ def read_gif(data: bytes) -> Header:
 
 
 def decode_gif(picture: bytes) -> NDArray[np.uint8]:
-    """BGRA of what `read_gif` took: transparent where the frame is, and where it is not.
+    """BGRA of what `read_gif` took: transparent where the frame says so, and where it is not.
+
+    BGR, if that is nowhere.
 
     Raises Truncated, Undecodable.
     """
@@ -101,9 +103,11 @@ def decode_gif(picture: bytes) -> NDArray[np.uint8]:
         raise Undecodable("the pixels do not decode") from error
     # By OpenCV: numpy's way to look up takes eight bytes for each index.
     indices, colours = np.asarray(frame), _colours(picture[at : at + _TABLE_BYTES], transparent)
-    planes = [cv2.LUT(indices, np.ascontiguousarray(colours[:, each])) for each in range(4)]
+    covered = (width, height) == screen
+    channels = 3 if covered and transparent < 0 else 4
+    planes = [cv2.LUT(indices, np.ascontiguousarray(colours[:, each])) for each in range(channels)]
     shown = cv2.merge(planes).astype(np.uint8, copy=False)
-    if (width, height) == screen:
+    if covered:
         return shown
     canvas = np.zeros((screen[1], screen[0], 4), np.uint8)
     canvas[top : top + height, left : left + width] = shown
