@@ -30,7 +30,7 @@ from processors.protocol import (
     request_of,
 )
 from processors.settings import KEPT_CHILD_BYTES, ProcessorSettings
-from processors.time_limit import TimeLimit
+from processors.time_limit import TimeLimit, waits_for_good
 from processors.usage import cpu_seconds, own_memory
 
 _log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class Decoder:
         self._lines = lines
         self._incoming = Incoming(lines.conversation)
         self._time = TimeLimit(settings.sandbox_timeout_seconds, settings.sandbox_wall_seconds)
-        self._broken = False
+        self._broken = self._asked = False
         self._served = 0
         self._last = False
         self._dirty_bytes = 0
@@ -187,6 +187,14 @@ class Decoder:
             _log.info("decoder %d keeps %d bytes and is replaced", self.pid, kept)
         return kept > _KEPT_BYTES
 
+    def _has_said_more(self) -> bool:
+        """Whether something lies on the line that this process was too slow to read."""
+        try:
+            self._lines.conversation.recv(1, socket.MSG_PEEK)
+        except OSError:
+            return False
+        return True
+
     def _dead(self) -> bool:
         try:
             # What it says after its process id is how it ended; or the fork server is gone.
@@ -222,8 +230,10 @@ class Decoder:
                 async with stop:
                     return await self._exchange(data, preset, found)
         except TimeoutError:
+            owes = not self._time.spent and self._asked and not self._has_said_more()
+            waits = owes and await waits_for_good(self.pid)
             self._kill()
-            raise self._out_of_time() from None
+            raise self._out_of_time(waits=waits) from None
         except (OSError, EOFError) as error:
             raise await self._crash() from error
         except BrokenProtocol as error:
@@ -232,21 +242,26 @@ class Decoder:
             self._nursery.intrusions += 1
             raise DecoderCrashed("the decoder answered nonsense", value="nonsense") from error
 
-    def _out_of_time(self) -> DecoderTimeout | Overloaded:
+    def _out_of_time(self, *, waits: bool) -> DecoderTimeout | Overloaded:
         limit = self._settings.sandbox_timeout_seconds
         if self._time.spent:
             return DecoderTimeout(f"not done after {limit:g} s of processor time", limit=limit)
         wall = self._settings.sandbox_wall_seconds
+        if waits:
+            # The same bytes would bring it there again, and hold their partition for ever.
+            return DecoderTimeout(f"it waits for good: not done after {wall:g} s", limit=wall)
         _log.warning("decoder %d was not done after %g s by the clock", self.pid, wall)
         return Overloaded(f"not done after {wall:g} seconds; try again", limit=wall)
 
     async def _exchange(
         self, data: memoryview, preset: Preset, found: Format
     ) -> Processed | Refused:
+        self._asked = False
         await self._share(data)
         nonce = secrets.token_hex(8)
         threads = found is HEIC
         await self._send(request_of(data.nbytes, preset, nonce, threads=threads))
+        self._asked = True
         reply = parse_reply(await self._receive_header())
         if reply.nonce != nonce:
             raise BrokenProtocol("an answer to something else")

@@ -12,10 +12,12 @@ import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from processors.usage import cpu_seconds
+from processors.usage import cpu_seconds, is_asleep
 
 # The next look comes when half of what is left can be gone, but not all the time.
 _SHORTEST_PAUSE_SECONDS = 0.05
+# A child that is about to answer may be asleep for a moment; one that waits for good always is.
+_LOOKS, _LOOK_SECONDS = 5, 0.05
 
 
 class TimeLimit:
@@ -53,6 +55,19 @@ class TimeLimit:
             yield stop
         finally:
             self._next_look.cancel()
+
+
+async def waits_for_good(pid: int) -> bool:
+    """Whether a child sleeps, and takes no processor time, however often one looks.
+
+    The machine is not to blame then: a child that gets no processor is not asleep.
+    """
+    before = _taken(pid)
+    for _ in range(_LOOKS):
+        if not is_asleep(pid):
+            return False
+        await asyncio.sleep(_LOOK_SECONDS)
+    return _taken(pid) == before
 
 
 def _taken(pid: int) -> float:

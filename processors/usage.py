@@ -16,6 +16,16 @@ def cpu_seconds(pid: int) -> float:
     return time.clock_gettime(~pid << 3 | _SCHEDULED_TIME)
 
 
+def is_asleep(pid: int) -> bool:
+    """Whether all threads of a process wait for something else than a processor or a disk."""
+    try:
+        stats = [each.read_text() for each in Path(f"/proc/{pid}/task").glob("*/stat")]
+    except OSError:
+        return False
+    # The state follows the name, which is in brackets and may hold any letter.
+    return bool(stats) and all(each.rpartition(")")[2].split()[0] == "S" for each in stats)
+
+
 def own_memory(pid: int) -> int:
     """Bytes of memory that are no file's and no neighbour's shared memory; raises OSError.
 

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from processors import nursery, seccomp
-from processors.errors import DecoderCrashed, DecoderTimeout, Overloaded, Truncated
+from processors.errors import DecoderCrashed, DecoderTimeout, Truncated
 from processors.preset import WEB, Preset, RenditionSpec
 from processors.sandbox import Sandbox
 from processors.settings import ProcessorSettings
@@ -70,7 +70,8 @@ async def test_what_is_announced_and_does_not_come_takes_no_memory(start: Start)
     while not running.done():
         peak = max(peak, psutil.Process().memory_info().rss)
         await asyncio.sleep(0.02)
-    with pytest.raises(Overloaded):
+    # It sleeps, so no busy machine is to blame, and the next try would end in the same way.
+    with pytest.raises(DecoderTimeout, match="waits for good"):
         running.result()
     assert peak - before < 100_000_000
 
