@@ -7,10 +7,11 @@ below another. What libtiff makes of a layout, of alpha or of colours plays no p
 import io
 import struct
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import TiffImagePlugin
+from PIL import Image, TiffImagePlugin
 
 from processors.errors import Undecodable
 from processors.tiff.names import COMPRESSIONS, Compression, Tag
@@ -26,17 +27,33 @@ _ALIGNED = 4
 
 def unpack(
     compression: Compression, packed: Sequence[memoryview | bytes], row_bytes: int, rows: int
-) -> Iterator[bytes]:
-    """Each segment's bytes, all of them: libtiff fails for those that are short.
+) -> Iterator["Rows"]:
+    """What reads each segment's bytes: libtiff has failed for those that are short.
 
     Raises Undecodable.
     """
     written = _tiff(compression, packed, row_bytes, rows, bits=8)
     image = _loaded(written)
     for number in range(len(packed)):
-        # One by one, for Pillow copies twice what it gives.
-        part = image.crop((0, number * rows, row_bytes, (number + 1) * rows))
-        yield part.tobytes()
+        yield _Unpacked(image, number * rows, row_bytes)
+
+
+class Rows(Protocol):
+    """Rows of bytes of one segment, each read once, from the first on."""
+
+    def read(self, top: int, number: int) -> bytes | memoryview:
+        """So many rows; `top` is the first. Raises Truncated, Undecodable."""
+
+
+class _Unpacked:
+    """A part of what libtiff has unpacked; some rows at a time, for Pillow copies what it gives."""
+
+    def __init__(self, image: Image.Image, first: int, width: int) -> None:
+        self._image, self._first, self._width = image, first, width
+
+    def read(self, top: int, number: int) -> bytes:
+        above = self._first + top
+        return self._image.crop((0, above, self._width, above + number)).tobytes()
 
 
 def unpack_bits(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from processors.errors import TooManyPixels, UnsupportedFormat
 from processors.exif import read_exif
@@ -15,6 +16,7 @@ from processors.tiff.directory import Directory, count_pages, first_directory
 from processors.tiff.fax import fax_samples
 from processors.tiff.jpegs import check_scans, jpeg_samples, webp_samples
 from processors.tiff.layout import Layout, layout_of, size_of
+from processors.tiff.libtiff import Rows
 from processors.tiff.names import Photometric, Tag
 from processors.tiff.samples import Samples, blocks_of, samples_of
 from processors.tiff.segments import Place, groups, row_bytes, stored_rows, unpacked
@@ -83,9 +85,13 @@ def decode_tiff(header: Header, *, deep: bool) -> Pixels:
     """
     layout = layout_of(first_directory(header.data))
     kind = np.uint16 if deep else np.uint8
-    pixels = np.zeros((layout.height, layout.width, channels_of(layout)), kind)
+    pixels = np.zeros((0, 0, 0), kind)
     for group in groups(layout):
         for place, top, samples in _samples(layout, group):
+            if not pixels.size:
+                # Only here: what unpacks a strip at once has needed twice its size, and given half
+                # of it back.
+                pixels = np.zeros((layout.height, layout.width, channels_of(layout)), kind)
             _put(pixels, place.left, place.top + top, coloured(layout, samples, deep=deep))
     if layout.alpha == "guessed" and not pixels[:, :, -1].any():
         # Nobody writes a picture that nobody sees.
@@ -124,10 +130,9 @@ def _unpacked_samples(
     width, rows = row_bytes(layout, group[0]), stored_rows(layout, group[0])
     for number, place in enumerate(group):
         own = found[number * layout.planes : (number + 1) * layout.planes]
-        planes = [np.frombuffer(each, np.uint8, width * rows).reshape(rows, width) for each in own]
         step = _band_rows(place)
         for top in range(0, rows, step):
-            part = [each[top : top + step] for each in planes]
+            part = [_read(each, top, min(step, rows - top), width) for each in own]
             if layout.subsampling == (1, 1):
                 made = _side_by_side([samples_of(layout, each, place.columns) for each in part])
                 yield place, top, made
@@ -135,6 +140,10 @@ def _unpacked_samples(
                 blocks = blocks_of(layout, part[0], place.columns)
                 first = top * layout.subsampling[1]
                 yield place, first, blocks[: place.rows - first]
+
+
+def _read(rows: Rows, top: int, number: int, width: int) -> NDArray[np.uint8]:
+    return np.frombuffer(rows.read(top, number), np.uint8, number * width).reshape(number, width)
 
 
 def _cut(place: Place, samples: Samples) -> Iterator[tuple[Place, int, Samples]]:

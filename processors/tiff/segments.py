@@ -8,7 +8,7 @@ from itertools import product
 
 from processors.errors import Truncated, Undecodable
 from processors.tiff.layout import Layout
-from processors.tiff.libtiff import unpack
+from processors.tiff.libtiff import Rows, unpack
 
 Packed = memoryview
 
@@ -16,6 +16,8 @@ Packed = memoryview
 _GROUP_BYTES = 4 << 20
 # A dictionary of LZMA is as large as its writer likes; xz's own highest setting takes 64 MiB.
 _LZMA_BYTES = 128 << 20
+# Given to a decompressor at once, which copies what it does not use.
+_FED_BYTES = 1 << 16
 _BYTE = 8
 _REVERSED_BITS = bytes(int(f"{each:08b}"[::-1], 2) for each in range(256))
 
@@ -93,23 +95,95 @@ def _is_wrong_count(layout: Layout, index: int, size: int) -> bool:
     return alone and not layout.directory.lies_within(at + count, at + size)
 
 
-def unpacked(layout: Layout, group: Sequence[Place]) -> list[bytes | Packed]:
-    """The bytes of a group, plane after plane of one place, then those of the next.
+def unpacked(layout: Layout, group: Sequence[Place]) -> list[Rows]:
+    """What reads the bytes of a group, plane after plane of one place, then those of the next.
 
-    Raises Truncated if one is shorter than its rows, Undecodable.
+    Raises Truncated if a segment lies behind the end of the file, Undecodable.
     """
     width, rows = row_bytes(layout, group[0]), stored_rows(layout, group[0])
-    size = width * rows
-    found = [packed(layout, index, size) for place in group for index in place.indexes]
+    found = [packed(layout, place_of, width * rows) for place_of in _indexes(group)]
     match layout.compression:
         case "none":
-            return list(found)
+            return [_Plain(each, width) for each in found]
         case "deflate":
-            return [_whole(_inflated(each, size), size) for each in found]
+            return [_Inflated(each, width) for each in found]
         case "lzma":
-            return [_whole(_of_lzma(each, size), size) for each in found]
+            return [_OfLzma(each, width) for each in found]
         case _:
             return list(unpack(layout.compression, found, width, rows))
+
+
+def _indexes(group: Sequence[Place]) -> Iterator[int]:
+    return (index for place in group for index in place.indexes)
+
+
+class _Plain:
+    """Rows that lie in the file as they are."""
+
+    def __init__(self, found: Packed, width: int) -> None:
+        self._found, self._width = found, width
+
+    def read(self, top: int, number: int) -> Packed:
+        return self._found[top * self._width : (top + number) * self._width]
+
+
+class _Stream:
+    """Rows that come one after another: a large strip is never unpacked at once."""
+
+    def __init__(self, found: Packed, width: int) -> None:
+        self._found, self._width, self._at = found, width, 0
+
+    def read(self, top: int, number: int) -> bytes:
+        """The next rows; `top` is where the last call ended. Raises Truncated, Undecodable."""
+        size = number * self._width
+        parts, missing = [], size
+        while missing:
+            more = self._unpack(missing)
+            if more is None:
+                raise Truncated(f"a strip or tile ends {missing} bytes before row {top + number}")
+            parts.append(more)
+            missing -= len(more)
+        return b"".join(parts)
+
+    def _unpack(self, most: int) -> bytes | None:
+        """At most so many bytes more; None behind the last."""
+        raise NotImplementedError
+
+    def _fed(self) -> bytes:
+        """The next bytes of the file; empty behind the last."""
+        found = bytes(self._found[self._at : self._at + _FED_BYTES])
+        self._at += len(found)
+        return found
+
+
+class _Inflated(_Stream):
+    def __init__(self, found: Packed, width: int) -> None:
+        super().__init__(found, width)
+        self._stream = zlib.decompressobj()
+
+    def _unpack(self, most: int) -> bytes | None:
+        fed = self._stream.unconsumed_tail or self._fed()
+        try:
+            made = self._stream.decompress(fed, most)
+        except zlib.error as error:
+            raise Undecodable(f"a strip or tile does not inflate: {error}") from error
+        return made if made or (fed and not self._stream.eof) else None
+
+
+class _OfLzma(_Stream):
+    def __init__(self, found: Packed, width: int) -> None:
+        super().__init__(found, width)
+        self._stream = lzma.LZMADecompressor(lzma.FORMAT_XZ, _LZMA_BYTES)
+
+    def _unpack(self, most: int) -> bytes | None:
+        if self._stream.eof:
+            return None
+        fed = self._fed() if self._stream.needs_input else b""
+        try:
+            made = self._stream.decompress(fed, most)
+        except lzma.LZMAError as error:
+            raise Undecodable(f"a strip or tile is no LZMA: {error}") from error
+        return made if made or fed or not self._stream.needs_input else None
 
 
 def _places(layout: Layout) -> Iterator[Place]:
@@ -129,23 +203,3 @@ def _places(layout: Layout) -> Iterator[Place]:
 
 def _unpacked_bytes(layout: Layout, place: Place) -> int:
     return row_bytes(layout, place) * stored_rows(layout, place) * layout.planes
-
-
-def _whole(found: bytes, size: int) -> bytes:
-    if len(found) < size:
-        raise Truncated(f"a strip or tile of {len(found)} bytes, its rows have {size}")
-    return found
-
-
-def _inflated(found: Packed, size: int) -> bytes:
-    try:
-        return zlib.decompressobj().decompress(found, size)
-    except zlib.error as error:
-        raise Undecodable(f"a strip or tile does not inflate: {error}") from error
-
-
-def _of_lzma(found: Packed, size: int) -> bytes:
-    try:
-        return lzma.LZMADecompressor(lzma.FORMAT_XZ, _LZMA_BYTES).decompress(found, size)
-    except lzma.LZMAError as error:
-        raise Undecodable(f"a strip or tile is no LZMA: {error}") from error
