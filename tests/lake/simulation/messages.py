@@ -1,6 +1,7 @@
 """A story of messages: read by several, again and again; now and then a decoder dies of one."""
 
 import asyncio
+import hashlib
 from dataclasses import replace
 
 from lake.errors import RefusedBefore
@@ -113,4 +114,5 @@ _REFUSAL = Refusal(
     bytes=1,
     code="decoder_crashed",
     detail="it died",
+    sha256=hashlib.sha256(b"x").hexdigest(),
 )
