@@ -21,7 +21,9 @@ from typing import Any, NoReturn
 import psutil
 import ray
 from ray import serve
+from ray._private import services
 from ray._private.parameter import RayParams
+from ray._private.ray_constants import PROCESS_TYPE_RAYLET
 
 from ingest import app as ingest_app
 from ingest.settings import IngestSettings
@@ -46,10 +48,11 @@ _AGENTS_NICENESS = 10
 _WATCH_SECONDS = 1.0
 # Ray's own form: [2026-12-01 18:22:40,291 C 15878 15878], C for what it dies of, E for an error.
 _ERROR = re.compile(r"\[[-0-9]+ [0-9:,]+ [CE] ")
+_LISTEN_PORT = "dashboard_agent_listen_port"
 _AGENT_PORTS = (
     "metrics_agent_port",
     "metrics_export_port",
-    "dashboard_agent_listen_port",
+    _LISTEN_PORT,
     "runtime_env_agent_port",
 )
 _WAITS_FOR_PROXIES = ("ray.serve._private.api", "ray.serve._private.client")
@@ -78,7 +81,8 @@ def _wait_for_proxies(seconds: float) -> None:
 def _give_ports_to_agents(first: int) -> None:
     """Have Ray's node not wait for its agents to choose ports: it gives up after 15 s, a constant.
 
-    `ray.init` takes one of these ports only, so they are put into what it makes of its arguments.
+    `ray.init` takes one of these ports only, so they are put into what it makes of its arguments;
+    and one of them Ray tells the agent only, so its node is told here.
     """
     ports = {name: first + place for place, name in enumerate(_AGENT_PORTS)}
     build = RayParams.__init__
@@ -86,6 +90,14 @@ def _give_ports_to_agents(first: int) -> None:
     def with_ports(self: RayParams, *args: Any, **given: Any) -> None:
         build(self, *args, **{**given, **ports})
 
+    start = services.start_ray_process
+
+    def with_listen_port(command: list[str], process_type: str, *args: Any, **given: Any) -> Any:
+        if process_type == PROCESS_TYPE_RAYLET:
+            command = [*command, f"--{_LISTEN_PORT}={ports[_LISTEN_PORT]}"]
+        return start(command, process_type, *args, **given)
+
+    services.start_ray_process = with_listen_port
     RayParams.__init__ = with_ports  # type: ignore[method-assign]  # Ray has no setting for it
 
 
