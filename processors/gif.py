@@ -14,7 +14,8 @@ from PIL import Image as Pillow
 
 from processors.errors import Truncated, Undecodable
 from processors.formats import GIF
-from processors.header import UPRIGHT, Header
+from processors.header import UPRIGHT, Header, check_limits
+from processors.settings import Limits
 
 _SCREEN_BYTES = 13
 _DESCRIPTOR_BYTES, _CONTROL_BYTES = 9, 4
@@ -49,11 +50,11 @@ class _Found:
     covered: bool = False
 
 
-def read_gif(data: bytes) -> Header:
+def read_gif(data: bytes, limits: Limits) -> Header:
     """The header of a GIF; its `data` is the first frame that has pixels, for `decode_gif`.
 
     A file that ends after that frame without a trailer is taken, as browsers take it. Raises
-    Truncated, Undecodable.
+    Truncated, Undecodable, SideTooLong, TooManyPixels.
     """
     if len(data) < _SCREEN_BYTES:
         raise Truncated(f"{len(data)} bytes, and a GIF starts with {_SCREEN_BYTES}")
@@ -63,8 +64,10 @@ def read_gif(data: bytes) -> Header:
         _walk(data, start, found)
     except IndexError:
         if not found.picture:
+            _check_screen(found, limits)
             raise Truncated("the file ends before its first frame") from None
     if not found.picture:
+        _check_screen(found, limits)
         raise Undecodable("a GIF without pixels")
     *_, transparent = _FRAME.unpack_from(found.picture)
     return Header(
@@ -81,6 +84,11 @@ def read_gif(data: bytes) -> Header:
         duration_ms=found.ticks * _MS_A_TICK if found.frames > 1 else None,
         metadata_bytes=found.metadata_bytes,
     )
+
+
+def _check_screen(found: _Found, limits: Limits) -> None:
+    # Of a bomb that lacks its pixels as well, the size is what its sender should hear of.
+    check_limits(max(1, found.width), max(1, found.height), 1, limits)
 
 
 def decode_gif(picture: bytes) -> NDArray[np.uint8]:
@@ -175,13 +183,13 @@ def _image(data: bytes, at: int, found: _Found) -> int:
 def _take(data: bytes, at: int, codes: int, end: int, found: _Found) -> None:
     """Keep a frame, if it has a pixel; make the screen as large as the frame needs it."""
     bits, blocks = data[codes], b"".join(_unblocked(data, codes + 1, end))
-    if not _has_pixels(bits, blocks):
-        return
     left, top, width, height = (_number(data, at + n) for n in range(0, 8, 2))
     if not width or not height:
         # As browsers take it: such a frame is as large as the screen.
         width, height = found.width, found.height
     found.width, found.height = max(found.width, left + width), max(found.height, top + height)
+    if not _has_pixels(bits, blocks):
+        return
     found.covered = (left, top, width, height) == (0, 0, found.width, found.height)
     found.frames = max(1, found.frames)
     local = data[at + _DESCRIPTOR_BYTES : codes]

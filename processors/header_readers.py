@@ -38,7 +38,7 @@ READERS: dict[str, Callable[[bytes, Limits], Header]] = {
     JPEG.name: read_jpeg,
     PNG.name: lambda data, _: read_png(data),
     WEBP.name: lambda data, _: read_webp(data),
-    GIF.name: lambda data, _: read_gif(data),
+    GIF.name: read_gif,
     AVIF.name: read_avif,
     HEIC.name: read_heic,
     TIFF.name: read_tiff,
