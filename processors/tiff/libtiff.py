@@ -21,6 +21,7 @@ _SHORT, _LONG = 3, 4
 _HEAD = struct.Struct("<2sHI")
 _ENTRY = struct.Struct("<HHII")
 _GREY = 1
+_OUT_OF_MEMORY = -9  # of Pillow's decoders
 # Fax codes of words are read by words, of which the first lies at an even place.
 _ALIGNED = 4
 
@@ -81,6 +82,8 @@ def _loaded(written: bytes) -> TiffImagePlugin.TiffImageFile:
     except MemoryError:
         raise
     except Exception as error:  # Pillow's decoders raise anything on bad bytes
+        if error.args[:1] == (_OUT_OF_MEMORY,):
+            raise MemoryError("no memory to unpack a strip or tile") from error
         raise Undecodable("a strip or tile does not unpack to its rows") from error
     return image
 

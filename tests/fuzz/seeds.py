@@ -10,10 +10,12 @@ from tests.photos import FORMAT_NAMES, FormatName, encoded, scene
 from tests.processors import hostile
 from tests.processors.exif_samples import photo as photographed
 from tests.processors.exif_samples import taken
+from tests.processors.test_bmp_layouts import CASES as BMPS
+from tests.processors.test_tiff_layouts import CASES as TIFFS
 
 
 def seeds() -> list[bytes]:
-    """Some 30 files of a few kilobytes at most."""
+    """Some 80 files of a few kilobytes at most."""
     photo = scene(width=48, height=32)
     files = [encoded(photo, name) for name in FORMAT_NAMES]
     files += [encoded(photo, name, orientation=6) for name in ("jpeg", "png", "webp", "tiff")]
@@ -24,6 +26,7 @@ def seeds() -> list[bytes]:
     files += [_saved(photo, "TIFF", compression=each) for each in ("tiff_lzw", "jpeg", "packbits")]
     named: tuple[FormatName, ...] = ("jpeg", "png", "webp", "heic", "tiff")
     files += [photographed(name, taken()) for name in named]
+    files += [each.data for each in TIFFS[::60]] + [each.data for each in BMPS[::20]]
     frames = [photo.rotate(90 * turn) for turn in range(1, 3)]
     files += [
         _saved(photo, name, save_all=True, append_images=frames, duration=50)
