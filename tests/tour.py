@@ -14,12 +14,15 @@ import time
 from importlib.resources import files
 from pathlib import Path
 
+from pixlake.embedded.ports import is_taken
+
 ROOT = Path(__file__).parent.parent
 _HEADING = "\n## The tour\n"
 _BLOCK = re.compile(r"^```\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _READY = "Pixlake is ready."
 _START_SECONDS = 900
 _STOP_SECONDS = 60
+_PORT = 8000
 _FORMATS = {b"\xff\xd8\xff": "small.jpg", b"RIFF": "out.webp"}
 
 
@@ -90,8 +93,11 @@ def main() -> None:
         if up.poll() is None:
             os.killpg(up.pid, signal.SIGINT)
         code = up.wait(_STOP_SECONDS)
-    if code != 0:
+    # make waits for the command and then ends by the signal itself.
+    if code not in {0, -signal.SIGINT} or "pixlake:" in log.read_text():
         raise SystemExit(f"`make up` ended with {code} after Ctrl-C:\n{log.read_text()}")
+    if is_taken(_PORT):
+        raise SystemExit(f"something listens on {_PORT} after the stop")
 
 
 if __name__ == "__main__":
