@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -65,11 +66,20 @@ def test_listens_on_this_machine_only(pixlake: Pixlake) -> None:
     listening = {
         (one.name(), address.laddr.ip)
         for one in pixlake.processes()
-        for address in one.net_connections("inet")
+        for address in connections(one)
         if address.status == psutil.CONN_LISTEN
     }
     assert len(listening) > 3
     assert {ip.removeprefix("::ffff:") for _, ip in listening} == {"127.0.0.1"}, listening
+
+
+def connections(process: psutil.Process) -> list[Any]:
+    """Sockets of a process; a decoder's lets nobody look but root, and may open none."""
+    try:
+        return list(process.net_connections("inet"))
+    except psutil.AccessDenied:
+        assert "processors.fork_server" in process.cmdline()
+        return []
 
 
 def test_a_second_one_on_the_same_home_is_refused(pixlake: Pixlake) -> None:
