@@ -6,6 +6,7 @@ read with null where a nullable column does not hold its number.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cache
 
 import pyarrow as pa
@@ -25,7 +26,11 @@ def proven(record: Journaled) -> bytes:
     as the tests of journal objects prove, and making it would double the cost.
     """
     image = isinstance(record, ImageRecord)
-    if wrong := misfits(record, IMAGE_TABLE if image else REJECTION_TABLE):
+    wrong = misfits(record, IMAGE_TABLE if image else REJECTION_TABLE)
+    if image:
+        # A rejection's times are the store's clock, to the microsecond; its row cuts them.
+        wrong += _inexact_times(record, IMAGE_TABLE)
+    if wrong:
         raise UnstorableRow(f"no column holds its {', '.join(wrong)}", value=wrong[0])
     try:
         body = record.model_dump_json().encode()
@@ -47,6 +52,35 @@ def mended(key: str, record: ImageRecord) -> ImageRecord:
     if not all(IMAGE_TABLE.columns.field(name).nullable for name in wrong):
         raise UnreadableObject(f"record {key}: no column holds its {', '.join(wrong)}", value=key)
     return record.model_copy(update=dict.fromkeys(wrong))
+
+
+def _inexact_times(record: Journaled, of: Table) -> list[str]:
+    """Names of the columns that would hold another time than the record says."""
+    said = vars(record)
+    return [
+        name
+        for name, zoned in _times_of(of).items()
+        if said[name] is not None and not _exact(said[name], zoned=zoned)
+    ]
+
+
+def _exact(moment: datetime, *, zoned: bool) -> bool:
+    """Whether a column of milliseconds, in UTC or as a clock showed it, holds the moment."""
+    if moment.microsecond % 1000 or (moment.tzinfo is not None) != zoned:
+        return False
+    try:
+        # Near the ends of the calendar a moment with an offset is in no year of UTC.
+        moment.astimezone(UTC) if zoned else None
+    except OverflowError:
+        return False
+    return True
+
+
+@cache
+def _times_of(of: Table) -> dict[str, bool]:
+    """The columns of times, and whether they are in UTC."""
+    times = (field for field in of.columns if pa.types.is_timestamp(field.type))
+    return {field.name: field.type.tz is not None for field in times}
 
 
 def misfits(record: Journaled, of: Table) -> list[str]:

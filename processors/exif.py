@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import Field, NaiveDatetime
+from pydantic import AfterValidator, Field, NaiveDatetime
 
 from processors.foreign_text import MAX_NAME, Name, printable
 
@@ -37,6 +37,13 @@ _OFFSET = re.compile(r"([+-])([01]\d|2[0-3]):([0-5]\d)")
 _EARLIEST_YEAR = 1826  # of the first photograph
 
 
+def _whole_milliseconds(moment: datetime) -> datetime:
+    """The moment; its column holds milliseconds, so a finer one raises ValueError."""
+    if moment.microsecond % 1000:
+        raise ValueError("a time of whole milliseconds")
+    return moment
+
+
 @dataclass(frozen=True, slots=True)
 class Exif:
     """What a file says of how it was taken; None where it does not, or says what cannot be.
@@ -52,7 +59,7 @@ class Exif:
     f_number: Positive | None = None
     iso: Annotated[int, Field(ge=1, lt=2**31)] | None = None
     focal_length_mm: Positive | None = None
-    taken_at: NaiveDatetime | None = None
+    taken_at: Annotated[NaiveDatetime, AfterValidator(_whole_milliseconds)] | None = None
     taken_offset_minutes: Annotated[int, Field(gt=-1440, lt=1440)] | None = None
     gps_latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
     gps_longitude: Annotated[float, Field(ge=-180, le=180)] | None = None

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
 from unittest import mock
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ import pytest
 from benchmarks.lake_rows import generated
 from lake import layout
 from lake.errors import UnreadableObject, UnstorableRow
+from lake.fitting import proven
 from lake.hours import unsealed_hours
 from lake.journal import Journal
 from lake.journal_objects import decode_journal, encode_rows
@@ -47,6 +49,24 @@ async def test_it_is_refused_before_its_record_and_leaves_nothing(lake: Lake) ->
     assert await image_objects(lake, "a") == set()
     assert await keys(lake, "journal") == set()
     assert (await commit(lake, "a")).outcome == "created", "its name is free"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"taken_at": datetime(2026, 1, 1, microsecond=1)},  # noqa: DTZ001  # as a camera's clock
+        {"taken_at": datetime(2026, 1, 1, tzinfo=UTC)},
+        {"event_time": datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))},
+        {"event_time": datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-14)))},
+    ],
+    ids=["microseconds", "a zone", "before all years", "after all years"],
+)
+async def test_a_time_that_its_column_would_change_is_refused(
+    lake: Lake, wrong: dict[str, datetime]
+) -> None:
+    with pytest.raises(UnstorableRow) as refused:
+        proven(await a_record(lake, "a", **wrong))
+    assert refused.value.value == next(iter(wrong))
 
 
 @pytest.mark.parametrize("many", [2, 100])
