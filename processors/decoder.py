@@ -30,7 +30,7 @@ from processors.protocol import (
     request_of,
 )
 from processors.settings import KEPT_CHILD_BYTES, ProcessorSettings
-from processors.time_limit import TimeLimit, waits_for_good
+from processors.time_limit import TimeLimit
 from processors.usage import cpu_seconds, own_memory
 
 _log = logging.getLogger(__name__)
@@ -187,14 +187,6 @@ class Decoder:
             _log.info("decoder %d keeps %d bytes and is replaced", self.pid, kept)
         return kept > _KEPT_BYTES
 
-    def _has_said_more(self) -> bool:
-        """Whether something lies on the line that this process was too slow to read."""
-        try:
-            self._lines.conversation.recv(1, socket.MSG_PEEK)
-        except OSError:
-            return False
-        return True
-
     def _dead(self) -> bool:
         try:
             # What it says after its process id is how it ended; or the fork server is gone.
@@ -230,10 +222,8 @@ class Decoder:
                 async with stop:
                     return await self._exchange(data, preset, found)
         except TimeoutError:
-            owes = not self._time.spent and self._asked and not self._has_said_more()
-            waits = owes and await waits_for_good(self.pid)
             self._kill()
-            raise self._out_of_time(waits=waits) from None
+            raise self._out_of_time() from None
         except (OSError, EOFError) as error:
             raise await self._crash() from error
         except BrokenProtocol as error:
@@ -242,14 +232,14 @@ class Decoder:
             self._nursery.intrusions += 1
             raise DecoderCrashed("the decoder answered nonsense", value="nonsense") from error
 
-    def _out_of_time(self, *, waits: bool) -> DecoderTimeout | Overloaded:
+    def _out_of_time(self) -> DecoderTimeout | Overloaded:
         limit = self._settings.sandbox_timeout_seconds
         if self._time.spent:
             return DecoderTimeout(f"not done after {limit:g} s of processor time", limit=limit)
         wall = self._settings.sandbox_wall_seconds
-        if waits:
+        if self._asked and self._time.slept:
             # The same bytes would bring it there again, and hold their partition for ever.
-            return DecoderTimeout(f"it waits for good: not done after {wall:g} s", limit=wall)
+            return DecoderTimeout(f"it sleeps: not done after {wall:g} s", limit=wall)
         _log.warning("decoder %d was not done after %g s by the clock", self.pid, wall)
         return Overloaded(f"not done after {wall:g} seconds; try again", limit=wall)
 
@@ -262,6 +252,7 @@ class Decoder:
         threads = found is HEIC
         await self._send(request_of(data.nbytes, preset, nonce, threads=threads))
         self._asked = True
+        self._time.asked()
         reply = parse_reply(await self._receive_header())
         if reply.nonce != nonce:
             raise BrokenProtocol("an answer to something else")

@@ -158,7 +158,7 @@ class DecoderCrashed(Refused):
 
 
 class DecoderTimeout(Refused):
-    """The child took more processor time than the limit, in seconds, or waits for good."""
+    """The child took more processor time than the limit, in seconds, or slept instead."""
 
     code = "decoder_timeout"
 

@@ -190,7 +190,7 @@ class Sandbox:
             used = seat.decoder.served > 0
             result = await self._tried(seat, work)
             lives -= 1
-            if lives and _killed(result):
+            if lives > 0 and _killed(result):
                 continue
             if used and doubted is None and isinstance(result, Refused) and _is_doubtful(result):
                 doubted = result
@@ -246,8 +246,8 @@ def _killed(result: Processed | Exception) -> bool:
 def _is_doubtful(refusal: Refused) -> bool:
     """Whether a child that an image before has led astray may have made this up.
 
-    A time-out ends the child, so it can't befall a second image; to wait as long once more would
-    double what a slow file costs.
+    A time-out counts at once: to wait as long once more would double what a slow file costs. So a
+    child that was taken over can refuse one later image of its tenant by hanging on it.
     """
     return not isinstance(refusal, DecoderTimeout)
 

@@ -2,7 +2,8 @@
 
 A machine that is busy makes every image slow, and no image is to blame for that. So the limit is
 what the child itself has taken. The clock ends what does not get that time: no image is to blame
-for it either, and it may come again.
+for it either, and it may come again. A child that mostly sleeps of its own accord is to blame: a
+child that gets no processor is runnable or stopped, never asleep.
 """
 
 import asyncio
@@ -16,8 +17,11 @@ from processors.usage import cpu_seconds, is_asleep
 
 # The next look comes when half of what is left can be gone, but not all the time.
 _SHORTEST_PAUSE_SECONDS = 0.05
-# A child that is about to answer may be asleep for a moment; one that waits for good always is.
-_LOOKS, _LOOK_SECONDS = 5, 0.05
+# Looks at a child within the time by the clock, spread evenly.
+_LOOKS = 40
+# A child that answers sleeps for moments only, and fewer looks than this prove nothing.
+_FEWEST_LOOKS = 5
+_MOST_ASLEEP = 0.5
 
 
 class TimeLimit:
@@ -28,6 +32,16 @@ class TimeLimit:
         self._wall_seconds = wall_seconds
         self.spent = False
         """Whether the last image was ended for its processor time."""
+        self._looks = self._asleep = 0
+
+    def asked(self) -> None:
+        """Count its sleep from now on: it has all that it needs."""
+        self._looks = self._asleep = 0
+
+    @property
+    def slept(self) -> bool:
+        """Whether the child slept for most of the time since it was asked."""
+        return self._looks >= _FEWEST_LOOKS and self._asleep > self._looks * _MOST_ASLEEP
 
     @contextmanager
     def fence(self, pid: int) -> Iterator[asyncio.Timeout]:
@@ -41,33 +55,24 @@ class TimeLimit:
         end = _taken(pid) + self._seconds
         _limit_by_kernel(pid, end)
 
+        longest = max(self._wall_seconds / _LOOKS, _SHORTEST_PAUSE_SECONDS)
+
         def look() -> None:
             left = end - _taken(pid)
+            self._looks += 1
+            self._asleep += is_asleep(pid)
             if left > 0:
-                pause = max(left / 2, _SHORTEST_PAUSE_SECONDS)
+                pause = min(max(left / 2, _SHORTEST_PAUSE_SECONDS), longest)
                 self._next_look = loop.call_later(pause, look)
             else:
                 self.spent = True
                 stop.reschedule(loop.time())
 
-        self._next_look = loop.call_later(self._seconds, look)
+        self._next_look = loop.call_later(min(self._seconds, longest), look)
         try:
             yield stop
         finally:
             self._next_look.cancel()
-
-
-async def waits_for_good(pid: int) -> bool:
-    """Whether a child sleeps, and takes no processor time, however often one looks.
-
-    The machine is not to blame then: a child that gets no processor is not asleep.
-    """
-    before = _taken(pid)
-    for _ in range(_LOOKS):
-        if not is_asleep(pid):
-            return False
-        await asyncio.sleep(_LOOK_SECONDS)
-    return _taken(pid) == before
 
 
 def _taken(pid: int) -> float:

@@ -76,6 +76,29 @@ async def test_an_image_whose_child_is_killed_each_time_is_refused(
     assert (await sandbox.process(jpeg(), WEB)).facts.width == 640
 
 
+async def test_an_image_that_kills_used_children_is_refused(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many used children as an image has tries, and a new one: no try after that."""
+    sandbox = await start(sandbox_children=3)
+    while not all(each.served for each in sandbox._children.seated):
+        await asyncio.gather(*(sandbox.process(jpeg(), WEB) for _ in range(3)))
+    victims = set()
+
+    async def killed(self: Decoder, *_: object) -> Processed:
+        victims.add(self.pid)
+        assert len(victims) < 10, "it is tried for ever"
+        await self.stop()
+        raise DecoderCrashed("the decoder died on this image: SIGKILL", value="SIGKILL")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Decoder, "process", killed)
+        with pytest.raises(DecoderCrashed):
+            await sandbox.process(jpeg(), WEB)
+    assert len(victims) == 4
+    assert (await sandbox.process(jpeg(), WEB)).facts.width == 640
+
+
 async def test_a_crash_costs_its_image_and_no_other(start: Start) -> None:
     sandbox = await start(sandbox_children=2)
     victim = sandbox.pids[0]

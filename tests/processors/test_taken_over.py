@@ -71,9 +71,19 @@ async def test_what_is_announced_and_does_not_come_takes_no_memory(start: Start)
         peak = max(peak, psutil.Process().memory_info().rss)
         await asyncio.sleep(0.02)
     # It sleeps, so no busy machine is to blame, and the next try would end in the same way.
-    with pytest.raises(DecoderTimeout, match="waits for good"):
+    with pytest.raises(DecoderTimeout, match="it sleeps"):
         running.result()
     assert peak - before < 100_000_000
+
+
+@pytest.mark.parametrize("name", ["doze", "drip"])
+async def test_a_child_that_works_now_and_then_is_not_tried_for_ever(
+    start: Start, name: str
+) -> None:
+    """A try-again would hold its partition: the same bytes would bring it there each time."""
+    sandbox = await start(sandbox_wall_seconds=2)
+    with pytest.raises(DecoderTimeout, match="it sleeps"):
+        await sandbox.process(jpeg() + order(name, made={"size": 60_000}), WEB)
 
 
 async def test_a_child_that_never_stops_writing_meets_its_time_limit(start: Start) -> None:
@@ -113,6 +123,18 @@ async def test_an_answer_before_the_request_is_not_taken_for_it(
     assert (await sandbox.process(jpeg(), WEB)).facts.width == 640
     assert sandbox.pids != [pid]
     assert "broke the protocol" in caplog.text
+
+
+async def test_a_reply_of_many_faults_takes_few_lines_of_the_log(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each of its 20,000 faults as text would be 4 MB, made while nobody else has a turn."""
+    sandbox = await start()
+    reply = {"kind": "answer", "renditions": [0] * 20_000}
+    with pytest.raises(DecoderCrashed, match="nonsense"):
+        await sandbox.process(jpeg() + order("say", reply=reply), WEB)
+    assert "broke the protocol" in caplog.text
+    assert len(caplog.text) < 20_000
 
 
 def _wait_readable(descriptor: int) -> None:

@@ -63,6 +63,24 @@ def flood(parent: socket.socket, answer: Answer, _: list[bytes], said: Order) ->
         parent.sendall(_CHUNK)
 
 
+def doze(_: socket.socket, __: Answer, ___: list[bytes], ____: Order) -> None:
+    """Sleep again and again for a moment, and take hardly any processor time."""
+    lock = threading.Lock()
+    lock.acquire()
+    while True:
+        lock.acquire(timeout=0.02)
+
+
+def drip(parent: socket.socket, answer: Answer, _: list[bytes], said: Order) -> None:
+    """Announce a rendition and send its bytes one by one, a moment apart."""
+    parent.sendall(framed(_changed(answer, said)))
+    lock = threading.Lock()
+    lock.acquire()
+    while True:
+        parent.send(_CHUNK[:1])
+        lock.acquire(timeout=0.1)
+
+
 def early(parent: socket.socket, answer: Answer, blobs: list[bytes], said: Order) -> None:
     """Answer well, and a moment later once more, for whoever comes next."""
     parent.sendall(framed(answer) + b"".join(blobs))
@@ -129,7 +147,8 @@ def _changed(answer: Answer, said: Order) -> Answer:
 
 
 _ORDERS = {
-    each.__name__: each for each in (announce, flood, early, say, html, call, unlock, thread, late)
+    each.__name__: each
+    for each in (announce, flood, doze, drip, early, say, html, call, unlock, thread, late)
 }
 
 if __name__ == "__main__":
