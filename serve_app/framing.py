@@ -26,6 +26,7 @@ class FramedProtocol(HttpToolsProtocol):
 
     _in_head = False
     _ends = False
+    _asks_first = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin with a parser that goes on after each request."""
@@ -77,12 +78,17 @@ class FramedProtocol(HttpToolsProtocol):
         return b"\r\n".join([*lines, b"", b""])
 
     def _refuse(self) -> None:
-        # An answer that is under way ends with the connection; a second one would be taken for its
-        # rest, or for the answer to the next request.
-        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+        # A request that has its answer, or a part of it, gets no second one: HAProxy would take
+        # that for the rest, or for the answer to the next request.
+        if self._in_head or self.cycle is None or not self.cycle.response_started:
             self.send_400_response(_REFUSED)
         else:
             self.transport.close()
+
+    def shutdown(self) -> None:
+        """Close the connection after the answer that is under way."""
+        self._asks_first = False
+        super().shutdown()
 
     # Called by the parser.
     def on_message_begin(self) -> None:
@@ -101,17 +107,33 @@ class FramedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Start the request, unless it is to be parsed again."""
-        self._in_head = False
         if self.parser.should_upgrade():
             return
         if self.parser.get_http_version() == "1.0":
             # Such a client would take `100 Continue` for the answer.
             self.expect_100_continue = False
         super().on_headers_complete()
+        self._in_head = False
+        # A client that was refused instead of asked to continue may leave the body out, so nobody
+        # knows whether a body or a request comes next, until the body's first byte is here.
+        self._asks_first = self.expect_100_continue and self.cycle.keep_alive
+        if self._asks_first:
+            self.cycle.keep_alive = False
+
+    def _body_comes(self) -> None:
+        if self._asks_first and not self.cycle.response_started:
+            self.cycle.keep_alive = True
+        self._asks_first = False
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body."""
+        self._body_comes()
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """End the body, unless the request is to be parsed again."""
         if not self.parser.should_upgrade():
+            self._body_comes()
             super().on_message_complete()
 
 

@@ -49,7 +49,9 @@ class Linger:
 def _closes_with_body(scope: Scope) -> bool:
     headers = Headers(scope=scope)
     tokens = ",".join(headers.getlist("connection")).lower().split(",")
+    # Refused where it asked to continue: serve_app/framing.py closes.
     closes = "close" in map(str.strip, tokens) or scope["http_version"] == "1.0"
+    closes = closes or "expect" in headers
     has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
     return closes and has_body
 

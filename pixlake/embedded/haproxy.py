@@ -46,8 +46,18 @@ RULES_FILE = "requests.rules"
 # No route speaks another protocol, so an offer to do so is not passed on: RFC 9110, 7.8. A header
 # that is meant for one hop ends here: 7.6.1. HAProxy has read its own part of them by then. It has
 # no means against trailers before version 3.2; serve_app/framing.py drops them.
+# An answer ends the connection where HAProxy 2.8 would lose the client's next request. After an
+# offer whose body ended later than the answer it reads nothing more. A body of CONNECT it takes for
+# a request. And it can't know whether a body comes for which the client was not asked (Expect).
 _RULES = """\
     option disable-h2-upgrade
+    acl has_body req.hdr(Content-Length) -m found
+    acl has_body req.hdr(Transfer-Encoding) -m found
+    http-request set-var(txn.ends) bool(true) if {{ req.hdr(Upgrade) -m found }} has_body
+    http-request set-var(txn.ends) bool(true) if METH_CONNECT
+    http-request set-var(txn.asks) bool(true) if {{ req.hdr(Expect) -m found }}
+    http-response set-var(txn.ends) bool(true) if {{ var(txn.asks) -m bool }} {{ status ge 400 }}
+    http-after-response set-header Connection close if {{ var(txn.ends) -m bool }}
     http-request del-header Upgrade
     http-request del-header HTTP2-Settings
     http-request del-header Connection

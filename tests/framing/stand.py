@@ -71,13 +71,13 @@ class Echo:
         heard = Heard(scope["method"], scope["path"], headers, body, whole)
         self.heard.append(heard)
         said = {"mark": heard.header("x-mark"), "sha256": hashlib.sha256(body).hexdigest()}
-        await _answer(send, json.dumps(said).encode())
+        await _answer(send, json.dumps(said).encode(), 413 if early else 200)
 
 
-async def _answer(send: Send, answer: bytes) -> None:
+async def _answer(send: Send, answer: bytes, status: int = 200) -> None:
     """Twice: an answer to HEAD has no body."""
     headers = [(b"content-length", str(len(answer)).encode()), (b"x-echo", answer)]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": answer})
 
 

@@ -1,6 +1,7 @@
 """Each fence alone keeps a request whole; without both it is two."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -200,3 +201,92 @@ async def test_a_trailer_does_not_end_the_connection(only_replica: Stand, traile
         await reader.readexactly(int(answer.split(b"content-length: ")[1].split(b"\r\n")[0]))
     writer.close()
     await writer.wait_closed()
+
+
+EARLY = b"POST /early HTTP/1.1\r\nHost: a\r\nX-Early: 1\r\n"
+NEXT = b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n"
+LENGTH = b"Content-Length: %d\r\n" % len(NEXT)
+TE = b"Transfer-Encoding: chunked\r\n"
+
+
+async def answer_to(reader: asyncio.StreamReader) -> bytes:
+    """One answer's head; its body is read, too."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    await reader.readexactly(int(head.split(b"content-length: ")[1].split(b"\r\n")[0]))
+    return head
+
+
+@pytest.mark.parametrize("rest", [b"zz\r\n", b"3\r\nabc\r\n0\r\nX: a\x01b\r\n\r\n"])
+@pytest.mark.parametrize("at", ["haproxy", "replica"])
+async def test_what_follows_an_answer_gets_no_second_one(both: Stand, at: str, rest: bytes) -> None:
+    """HAProxy passes such a trailer on, and would take the second for the next answer."""
+    door: Door = getattr(both, at)
+    before = door.app.begun
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    writer.write(EARLY + TE + b"\r\n")
+    assert b" 413 " in await answer_to(reader)
+    writer.write(rest + NEXT)
+    assert await reader.read() == b""
+    assert door.app.begun == before + 1
+    writer.close()
+    await writer.wait_closed()
+
+
+@pytest.mark.parametrize("length", [LENGTH, TE])
+@pytest.mark.parametrize("at", ["haproxy", "replica"])
+async def test_who_was_not_asked_to_continue_hears_that_the_connection_ends(
+    both: Stand, at: str, length: bytes
+) -> None:
+    """Else the next request of a client that leaves the body out would be read as the body."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", getattr(both, at).port)
+    writer.write(EARLY + b"Expect: 100-continue\r\n" + length + b"\r\n")
+    assert b"\r\nconnection: close\r\n" in await answer_to(reader)
+    writer.close()
+    await writer.wait_closed()
+
+
+@pytest.mark.parametrize("at", ["haproxy", "replica"])
+async def test_who_was_asked_to_continue_keeps_the_connection(both: Stand, at: str) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", getattr(both, at).port)
+    for _ in range(2):
+        head = b"POST /seen HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n" + LENGTH
+        writer.write(head + b"\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 ")
+        writer.write(NEXT)
+        answer = await answer_to(reader)
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert b"connection: close" not in answer
+    writer.close()
+    await writer.wait_closed()
+
+
+@pytest.mark.parametrize("length", [LENGTH, TE])
+async def test_an_offer_that_is_answered_early_ends_the_connection(
+    both: Stand, length: bytes
+) -> None:
+    """HAProxy 2.8 reads nothing more on it, so nobody may send a second request there."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", both.haproxy.port)
+    writer.write(EARLY + b"Connection: Upgrade\r\nUpgrade: TLS/1.2\r\n" + length + b"\r\n")
+    assert b"\r\nconnection: close\r\n" in await answer_to(reader)
+    writer.close()
+    await writer.wait_closed()
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["one segment", "two segments"])
+async def test_the_body_of_a_tunnel_is_no_request(both: Stand, together: bool) -> None:
+    """HAProxy looks for no body after CONNECT; who forwards it may have sent one."""
+    before = both.haproxy.app.begun
+    head = b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n" + LENGTH + b"\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", both.haproxy.port)
+    writer.write(head + NEXT if together else head)
+    answer = await answer_to(reader)
+    assert answer.startswith(b"HTTP/1.1 405 ")
+    assert b"\r\nconnection: close\r\n" in answer
+    if not together:
+        writer.write(NEXT)
+    with contextlib.suppress(ConnectionError):
+        assert await reader.read() == b""
+    assert both.haproxy.app.begun == before
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()

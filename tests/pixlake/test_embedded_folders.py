@@ -217,7 +217,7 @@ def test_haproxy_keeps_to_this_machine_but_for_the_api(
     assert "http-reuse never" in lines
     assert lines[lines.index("frontend http_frontend") + 1 :][:2] == [
         "option disable-h2-upgrade",
-        "http-request del-header Upgrade",
+        "acl has_body req.hdr(Content-Length) -m found",
     ]
 
 
