@@ -49,7 +49,12 @@ RULES_FILE = "requests.rules"
 # An answer ends the connection where HAProxy 2.8 would lose the client's next request. After an
 # offer whose body ended later than the answer it reads nothing more. A body of CONNECT it takes for
 # a request. And it can't know whether a body comes for which the client was not asked (Expect).
+# Whoever sends its headers slowly, or nothing for long, gives its connection back: without these
+# limits some thousand half-open connections hold every place of the API for as long as they like.
 _RULES = """\
+    timeout http-request 10s
+    timeout http-keep-alive 60s
+    timeout client 60s
     option disable-h2-upgrade
     acl has_body req.hdr(Content-Length) -m found
     acl has_body req.hdr(Transfer-Encoding) -m found

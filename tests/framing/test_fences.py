@@ -290,3 +290,13 @@ async def test_the_body_of_a_tunnel_is_no_request(both: Stand, together: bool) -
     writer.close()
     with contextlib.suppress(ConnectionError):
         await writer.wait_closed()
+
+
+async def test_headers_that_never_end_give_their_connection_back(both: Stand) -> None:
+    """Without a limit, half-open connections hold every place of the API without a key."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", both.haproxy.port)
+    writer.write(b"POST /v1/images HTTP/1.1\r\nHost: a\r\nX-Slow: ")
+    async with asyncio.timeout(60):
+        answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 408")
