@@ -260,8 +260,9 @@ class Consumer:
     def _landed(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._room.set()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._fault = self._fault or error
+        # Without a fault, messages of a cancelled batch would be under way for ever.
+        error = StreamStopped("a batch was cancelled") if task.cancelled() else task.exception()
+        self._fault = self._fault or error
 
     def _settle(self, flight: Flight, outcome: Outcome) -> None:
         self._intake.release(flight.message.size)
@@ -273,6 +274,7 @@ class Consumer:
     async def _tear_down(self, producer: Producer) -> None:
         tasks = set(self._tasks)
         for task in tasks:
+            task.remove_done_callback(self._landed)
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._stream is not None:

@@ -5,10 +5,11 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from ingest.dead_letters import DeadLetters
 from ingest.errors import (
+    CRASHES,
     KafkaUnavailable,
     StreamStopped,
     TooManyDeadLetters,
@@ -19,13 +20,14 @@ from ingest.messages import Message, Rejection
 from ingest.offsets import Ticket
 from ingest.refusals import given_up, plain, refusal_of
 from ingest.settings import IngestSettings
-from lake.errors import Unavailable
+from lake.errors import CodedError, Unavailable
 from lake.rejections import Refusal, Settled
 from lake.schema import ImageRecord, Tombstone
 from processors.answers import Answer
 from processors.foreign_text import evidence
 from processors.job import ImageJob
 
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 # What says nothing of a message: the store or the workers are away.
@@ -54,7 +56,8 @@ Outcome = Literal["created", "replayed", "erased", "dead-lettered", "dropped"]
 class Flight:
     """A message under way, and how often a batch with it in took its worker down.
 
-    `alone` are failures that are nobody else's, those before a restart included.
+    `alone` are failures that are nobody else's, those before a restart included; `unwritten`:
+    failures to write its refusal.
     """
 
     message: Message
@@ -62,6 +65,7 @@ class Flight:
     job: ImageJob | Rejection
     failures: int = 0
     alone: int = 0
+    unwritten: int = 0
 
 
 class Delivery:
@@ -205,8 +209,8 @@ class Delivery:
         why = given_up(flight.alone, how)
         name = refusal_of(self._settings.kafka_tenant, flight.message, flight.job, why).rejection_id
         try:
-            async with asyncio.timeout(self._settings.kafka_submit_timeout_seconds):
-                flight.alone = max(flight.alone, await self._count(name, how))
+            times = await self._call(self._count(name, how))
+            flight.alone = max(flight.alone, times)
         except Exception as error:  # noqa: BLE001 - it is counted here, at the least
             _log.warning("a failure is counted in memory only: %r", error)
 
@@ -228,11 +232,14 @@ class Delivery:
             except (*_PASSING, KafkaUnavailable) as error:
                 self.last_failure = f"refusal: {error!r}"
                 _log.warning("refusal not noted or sent yet: %r", error)
-            except Exception as error:  # noqa: BLE001 - counted, so that it ends
+            except Exception as error:
+                if isinstance(error, CodedError) and error.code in CRASHES:
+                    raise StreamStopped(f"{error.code}: {error}", value=error.code) from error
                 self.last_failure = f"refusal: {error!r}"
                 _log.exception("a refusal failed for a reason that nobody foresaw")
                 await self._counted(flight, evidence(error))
-                if flight.alone >= self._settings.kafka_alone_failures:
+                flight.unwritten += 1
+                if flight.unwritten >= self._settings.kafka_alone_failures:
                     refusal = plain(refusal, given_up(flight.alone, evidence(error)))
             else:
                 self._settle(flight, outcome)
@@ -244,9 +251,8 @@ class Delivery:
 
         A message that was an image the first time stays one, whatever its bytes came to now.
         """
-        if flight.alone < 2 * self._settings.kafka_alone_failures:
-            async with asyncio.timeout(self._settings.kafka_submit_timeout_seconds):
-                settled = await self._note(refusal)
+        if flight.unwritten < 2 * self._settings.kafka_alone_failures:
+            settled = await self._call(self._note(refusal))
         else:
             # Nothing can be written of this message: what is behind it must not wait for good.
             _log.error("no row for %s: %s", refusal.rejection_id, refusal.detail)
@@ -260,6 +266,18 @@ class Delivery:
             flight.message, Rejection(said.code, said.detail, said.limit, said.value)
         )
         return "dead-lettered"
+
+    async def _call(self, call: Awaitable[T]) -> T:
+        """What the call comes to, in time; raises WorkersUnavailable where it was cancelled."""
+        try:
+            async with asyncio.timeout(self._settings.kafka_submit_timeout_seconds):
+                return await call
+        except asyncio.CancelledError as error:
+            # Ours, or that of a call whose worker ended?
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise WorkersUnavailable("the call was cancelled") from error
 
     def _suspicious(self, flight: Flight) -> bool:
         return flight.failures >= self._settings.kafka_batch_failures

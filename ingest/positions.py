@@ -37,12 +37,15 @@ class Place:
         return cls(offset, topic_id, epoch)
 
 
-def begin(committed: Place | None, topic_id: str) -> Place | None:
+def begin(committed: Place | None, topic: str, topic_id: str) -> Place | None:
     """Where to begin in a partition of that topic; None: at its beginning.
+
+    A broker without ids of topics gives the name in place of one: it contradicts no id.
 
     A commit of another topic of this name says nothing. One without an id counts: earlier
     versions wrote such, and operators do who set an offset by hand.
     """
-    if committed is None or committed.topic_id not in (None, topic_id):
+    if committed is None:
         return None
-    return committed
+    unknown = topic_id == topic or committed.topic_id in (None, topic)
+    return committed if unknown or committed.topic_id == topic_id else None

@@ -145,7 +145,7 @@ class Stream:
         """Listener: these are ours. Begin where the group stands in the topics of now."""
         self._topic_ids |= {p: topic_ids[p.topic] for p in committed}
         self._offsets.assigned(committed)
-        places = {p: begin(place, topic_ids[p.topic]) for p, place in committed.items()}
+        places = {p: begin(place, p.topic, topic_ids[p.topic]) for p, place in committed.items()}
         _log.info("assigned: %s", places)
         return places
 
@@ -231,7 +231,10 @@ class Stream:
         if None in found.values():
             return False
         self._checked_at = time.monotonic()
-        changed = {p.topic for p in partitions if found[p.topic] != self._topic_ids[p]}
+        # A broker that has no ids says the name: that contradicts nothing.
+        changed = {
+            p.topic for p in partitions if found[p.topic] not in (p.topic, self._topic_ids[p])
+        }
         if changed:
             _log.warning("made again, read from the beginning: topics %s", sorted(changed))
         elif self._client.was_away:

@@ -10,7 +10,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 from lake import layout
-from lake.errors import StoreUnavailable
+from lake.errors import StoreUnavailable, UnreadableObject
 from lake.object_store import ObjectStore
 from lake.store_settings import StoreSettings, read_store_settings
 
@@ -63,7 +63,11 @@ class StoreClock:
         await self._store.put(key, b"")
         read_at = time.monotonic()
         reading = (await self._store.head(key)).modified
-        found = await read_store_settings(self._store)
+        try:
+            found = await read_store_settings(self._store)
+        except UnreadableObject as error:
+            # No image is to blame, so none may be refused for it.
+            raise StoreUnavailable(error.message) from error
         # Whoever took the object away did not mean another retention.
         self.settings = found[0] if found else self.settings
         self._reading, self._read_at = reading, read_at

@@ -5,6 +5,7 @@ obstore's way costs four changes of threads a file. Measured with the four objec
 """
 
 import asyncio
+import errno
 import os
 import secrets
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+from lake import layout
 from lake.errors import AlreadyExists
 from lake.local_files import etag_of
 
@@ -29,7 +31,8 @@ class LocalWriter:
 
     def __init__(self, root: Path, *, durable: bool = False) -> None:
         self.root = root
-        """the folder"""
+        """the folder; it is there"""
+        self._root = _identity(root)
         self._durable = durable
         self._small = ThreadPoolExecutor(1, thread_name_prefix="local-writer")
 
@@ -77,8 +80,19 @@ class LocalWriter:
             try:
                 return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
             except FileNotFoundError:
+                self._check_root()
                 path.parent.mkdir(parents=True, exist_ok=True)
         raise FileExistsError(f"the folder of {path} goes away again and again")
+
+    def _check_root(self) -> None:
+        """Raise OSError where the folder is not the one that was opened: not mounted, moved away.
+
+        What is written below a mount point is gone from sight when the disk is back.
+        """
+        found = _identity(self.root)
+        if found is None or (found != self._root and not (self.root / layout.STORE).is_file()):
+            raise OSError(errno.ENODEV, "the folder of the store went away")
+        self._root = found
 
     def _fill(self, file: int, data: memoryview) -> str:
         left = data.cast("B")
@@ -96,6 +110,14 @@ class LocalWriter:
                 os.fsync(entry)
             finally:
                 os.close(entry)
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    try:
+        found = folder.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _link(staged: Path, path: Path, key: str) -> None:

@@ -24,12 +24,15 @@ async def made_again(stage: Stage, partitions: int = 1) -> None:
 
 def test_a_commit_counts_for_its_topic_only() -> None:
     said = Place(7, "topic-1", 3)
-    assert begin(Place.committed(7, said.metadata, 3), "topic-1") == said
-    assert begin(Place.committed(7, said.metadata, 3), "topic-2") is None
+    assert begin(Place.committed(7, said.metadata, 3), "images", "topic-1") == said
+    assert begin(Place.committed(7, said.metadata, 3), "images", "topic-2") is None
+    assert begin(Place.committed(7, said.metadata, 3), "images", "images") == said
     # Of an earlier version, or set by an operator.
     for metadata in ("", None, "by hand"):
-        assert begin(Place.committed(7, metadata, None), "topic-2") == Place(7)
-    assert begin(Place.committed(-1001, "", None), "topic-1") is None
+        assert begin(Place.committed(7, metadata, None), "images", "topic-2") == Place(7)
+    unnamed = Place(7, "images")
+    assert begin(Place.committed(7, unnamed.metadata, None), "images", "topic-2") == unnamed
+    assert begin(Place.committed(-1001, "", None), "images", "topic-1") is None
 
 
 async def test_a_commit_says_of_which_topic_and_epoch_it_is(stage: Stage) -> None:

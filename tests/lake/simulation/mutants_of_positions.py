@@ -71,7 +71,7 @@ def tombstone_of_any_bytes() -> AbstractContextManager[Any]:
 def commit_of_another_topic_counts() -> AbstractContextManager[Any]:
     """A topic that was made again is read from where the group stood in the old one."""
 
-    def begin(committed: Place | None, _topic_id: str) -> Place | None:
+    def begin(committed: Place | None, _topic: str, _topic_id: str) -> Place | None:
         return committed
 
     return mock.patch("ingest.stream.begin", begin)
