@@ -216,8 +216,8 @@ def test_haproxy_keeps_to_this_machine_but_for_the_api(
     assert "http-request deny deny_status 503" in lines
     assert "http-reuse never" in lines
     assert lines[lines.index("frontend http_frontend") + 1 :][:2] == [
-        "option disable-h2-upgrade",
-        "acl has_body req.hdr(Content-Length) -m found",
+        "timeout http-request 10s",
+        "timeout http-keep-alive 60s",
     ]
 
 
