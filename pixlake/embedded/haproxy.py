@@ -6,8 +6,10 @@ binary, so a few lines of shell stand in front of it. They also give the API its
 one setting for that and for the replicas behind HAProxy, which nobody else needs to reach. And
 where no replica can answer, HAProxy says so in our words, with a status that clients retry: Ray
 would have it say 404 or 500. A client's connection to a replica is its own; Ray would share them
-(docs/decisions/0014-one-connection-one-client.md). Rules of ours stand before those of Ray's
-frontend: a file of their own, which the lines of shell put in.
+(docs/decisions/0014-one-connection-one-client.md). HAProxy logs no request: Ray would send a line
+each, the query included, to a UDP port of the machine where anybody may listen; the replicas' log
+has every request. Rules of ours stand before those of Ray's frontend: a file of their own, which
+the lines of shell put in.
 """
 
 import json
@@ -29,6 +31,7 @@ for argument in "$@"; do
                   -e 's#^( *errorfile 50[234] ).*#\\1{unavailable}#' \\
                   -e 's/^( *http-request )return status 404 .*/\\1deny deny_status 503/' \\
                   -e 's/^( *http-reuse )always$/\\1never/' \\
+                  -e '/^ *log .* local0 info$/d' \\
                   -e 's/ mode 666 level admin / mode 600 level admin /' "$argument"
     fi
     before=$argument

@@ -22,6 +22,7 @@ from pixlake.embedded.run_folder import MARK, end_processes, fresh_folder, only_
 # What Ray 2.60 writes, and what must not stay as it is.
 CONFIGURATION = """\
 global
+    log 127.0.0.1:514 local0 info
     stats socket /tmp/x/admin.sock mode 666 level admin expose-fd listeners
 frontend prometheus
     bind :24000
@@ -215,6 +216,7 @@ def test_haproxy_keeps_to_this_machine_but_for_the_api(
     assert f"errorfile 503 {tmp_path / '503.http'}" in lines
     assert "http-request deny deny_status 503" in lines
     assert "http-reuse never" in lines
+    assert not [line for line in lines if line.startswith("log ")]
     assert lines[lines.index("frontend http_frontend") + 1 :][:2] == [
         "timeout http-request 10s",
         "timeout http-keep-alive 60s",
