@@ -32,7 +32,7 @@ ELSEWHERE = {
     r"pixlake lifecycle .*": "tests/pixlake/test_cli_lifecycle.py",
     # It asks on a terminal.
     r"pixlake store set .*": "tests/pixlake/test_cli_store.py",
-    r"pixlake rebuild --switch": "tests/lake/test_switch.py",
+    r"pixlake rebuild --switch --yes": "tests/lake/test_switch.py",
     r"apt-get install wrk": "a program of Debian, for benchmarks alone",
 }
 PAGES_ELSEWHERE = {
@@ -106,6 +106,12 @@ def environment(
     return {**os.environ}
 
 
+def answered(page: Path, command: str) -> bool:
+    """Whether the page shows a question after the command, and the answer yes."""
+    question = re.escape(f"$ {command}\n") + r"[^$\n]*\[y/N\]: y\n"
+    return re.search(question, page.read_text()) is not None
+
+
 def prepared(command: str, place: tuple[Path, Door], kafka: ApacheKafka) -> str:
     """The command with the values of this machine; what it names is made first."""
     folder, door = place
@@ -133,6 +139,8 @@ def test_a_command_that_a_page_shows_works(
     kafka_server: ApacheKafka,
 ) -> None:
     ready = prepared(command, place, kafka_server)
+    if answered(page, command):
+        ready += " --yes"  # there is no terminal here to answer at
     if ready.startswith("pixlake ") and not set(ready) & set("<>|$"):
         done = CliRunner().invoke(app, shlex.split(ready)[1:])
         code, said = done.exit_code, done.output
