@@ -19,8 +19,8 @@ from tests.lake.simulation.world import Broken
 
 SEEDS = int(os.environ.get("PIXLAKE_TEST_SEEDS", "2000"))
 CHUNK = 50
-# Each mutant is caught within 300 seeds; a change of the stories may move that.
-PATIENCE = 400
+# Nearly each mutant is caught within 300 seeds; a change of the stories may move that.
+PATIENCE = 1000
 
 
 # Who is caught in one kind of story only is looked for there: the others cost time.

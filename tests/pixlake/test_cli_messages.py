@@ -30,7 +30,7 @@ def test_no_file_name_and_no_metadata_is_refused(
     job = to_job(message(headers(filename, "archive", metadata, id_)), TERMS, NOW)
     assert job.preset.name == "archive"
     assert metadata.items() <= job.metadata.items()
-    assert job.identity[0] == ("event" if event else "offset")
+    assert job.identity[0] == ("event" if event else "message")
 
 
 def test_the_same_image_twice_is_one_and_two_without_event_ids() -> None:
