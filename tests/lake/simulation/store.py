@@ -45,6 +45,8 @@ class Bucket:
     """seconds that the process of that name sleeps when it has read the object of that key"""
     list_naps: Callable[[str, str], float] = lambda *_: 0.0
     """the same, when it has listed that folder"""
+    create_naps: Callable[[str, str], float] = lambda *_: 0.0
+    """the same, when it has signed the PUT of a new object: the PUT lands that much later"""
     replace_naps: Callable[[str, str], float] = lambda *_: 0.0
     """the same, when it has replaced that object"""
     objects: dict[str, tuple[bytes, Stored]] = field(default_factory=dict)
@@ -99,7 +101,8 @@ class SimulatedStore(ObjectStore):
 
     async def create(self, key: str, data: Buffer) -> str:
         body = bytes(data)
-        return await self._write(lambda: self._bucket.create(key, body), conflict=True)
+        late = self._bucket.create_naps(self._process.name, key)
+        return await self._write(lambda: self._bucket.create(key, body), conflict=True, late=late)
 
     async def replace(self, key: str, data: Buffer, etag: str) -> str:
         body = bytes(data)
@@ -175,10 +178,11 @@ class SimulatedStore(ObjectStore):
         if self._bucket.down or self._bucket.random.random() < self._bucket.fault_rate / 2:
             raise StoreUnavailable("503")
 
-    async def _write(self, apply: Apply, *, conflict: bool = False) -> str:
+    async def _write(self, apply: Apply, *, conflict: bool = False, late: float = 0.0) -> str:
         """Apply, and answer; or one of them, or neither, or long after the caller gave up."""
         dice, loop = self._bucket.random, self._bucket.loop
         signed = loop.time()
+        await self._nap(late)
         await self._wait()
         if loop.time() - signed > SIGNATURE_SECONDS:
             raise StoreUnavailable("403: signed too long ago")

@@ -1,0 +1,59 @@
+"""Story of a chain file whose PUT lands while a compactor looks, and whose sealer then sleeps."""
+
+import asyncio
+
+from lake import layout
+from lake.tables import IMAGE_TABLE
+from tests.lake.simulation.fleet import rest, run_pass
+from tests.lake.simulation.world import World, patiently
+
+# Seconds of the story: the hour is over and closed at the second of them, not at the first.
+_IN_THE_HOUR, _CLOSED = 3300, 3950
+
+
+async def late_file(world: World) -> None:
+    """A sealer has its permit and sends a file; then the hour is claimed, and the file lands.
+
+    A reader sees its row in the chain. The sealer sleeps before it lets the copy follow, so a
+    watermark that moved now would take the row away again.
+    """
+    await asyncio.sleep(_IN_THE_HOUR + world.dice.uniform(0, 100))
+    writer = await world.process("writer")
+    await world.upload(*writer, "a", b"x")
+    await run_pass((await world.process("sealer"))[1], now=True, compact=False)
+    await world.upload(*writer, "z", b"x")
+    await asyncio.sleep(_CLOSED - world.loop.time())
+    sleeper, slow = await world.process("slow")
+    known = set(world.bucket.objects)
+
+    def fall_asleep(key: str) -> None:
+        if key.startswith(layout.LAKE_IMAGES) and key not in known:
+            sleeper.paused_until = world.loop.time() + world.dice.uniform(1000, 3000)
+
+    def on_its_way(process: str, key: str) -> float:
+        of_a_chain = process == "slow" and key.startswith(layout.LAKE_IMAGES)
+        return world.dice.uniform(200, 800) if of_a_chain else 0.0
+
+    world.bucket.watchers.append(fall_asleep)
+    world.bucket.create_naps = on_its_way
+    sealing = world.loop.create_task(run_pass(slow, now=True, compact=False))
+    await asyncio.sleep(10)
+    await _claim_and_look(world)
+    await sealing
+    world.bucket.create_naps = world.bucket.list_naps = lambda *_: 0.0
+    await rest(world)
+    world.check_at_rest()
+
+
+async def _claim_and_look(world: World) -> None:
+    """One pass of a compactor claims the hour; the next one takes minutes to list its chain."""
+    _, lake = await world.process("compactor")
+    compactor = lake.upkeep.of(IMAGE_TABLE).compactor
+    await patiently(compactor.run_pass(), 900)
+
+    def slowly(process: str, key: str) -> float:
+        looks = process == "compactor" and key.startswith(layout.LAKE_IMAGES)
+        return world.dice.uniform(300, 900) if looks else 0.0
+
+    world.bucket.list_naps = slowly
+    await patiently(compactor.run_pass(), 3000)
