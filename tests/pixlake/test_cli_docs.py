@@ -161,7 +161,8 @@ def test_the_version_is_an_option_too() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_a_verb_with_the_code_of_the_table(tmp_path: Path, number: int) -> None:
     process = subprocess.Popen(
-        [PIXLAKE, "query", "-"],
+        # Who runs the tests may ignore signals (nohup), and a child would inherit that.
+        ["env", "--default-signal", PIXLAKE, "query", "-"],
         env={"PATH": os.environ["PATH"], "PIXLAKE_HOME": str(tmp_path)},
         stdin=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
