@@ -305,7 +305,7 @@ def home_of(key: str) -> datetime:
     return parsed[0]
 
 
-async def patiently(work: Awaitable[None], seconds: float) -> bool | None:
+async def patiently(work: Awaitable[object], seconds: float) -> bool | None:
     """Whether it succeeded; None: refused for good. A dead process is a time-out, too."""
     task = asyncio.ensure_future(work)
     done, _ = await asyncio.wait([task], timeout=seconds)
