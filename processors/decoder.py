@@ -9,16 +9,15 @@ import signal
 import socket
 
 from processors.claims import check_answer, processed_of
+from processors.conversation import Conversation
 from processors.endings import WITH_THE_SERVER, ending, last_words
 from processors.errors import DecoderCrashed, DecoderMemory, DecoderTimeout, Overloaded, Refused
 from processors.formats import HEIC, Format
 from processors.job import Processed
-from processors.lines import Incoming, Lines, order, receive
+from processors.lines import Lines, order, receive
 from processors.nursery import Nursery
 from processors.preset import Preset
 from processors.protocol import (
-    LENGTH,
-    MAX_HEADER_BYTES,
     NUMBER,
     Answer,
     BrokenProtocol,
@@ -39,9 +38,6 @@ _log = logging.getLogger(__name__)
 _START_SECONDS = 60
 # A killed process is gone as soon as its memory is given back.
 _END_SECONDS = 10
-# A copy of so much takes a fraction of a millisecond, in which nothing else happens here.
-_COPIED_AT_ONCE = 1 << 20
-_ZEROS = memoryview(bytes(_COPIED_AT_ONCE))
 # Freeing the memory of the largest image takes less; twice what most children keep.
 _IDLE_CPU_SECONDS = 0.5
 _KEPT_BYTES = 250_000_000
@@ -59,12 +55,11 @@ class Decoder:
         self._nursery = nursery
         self._limits = settings.limits
         self._lines = lines
-        self._incoming = Incoming(lines.conversation)
+        self._conversation = Conversation(lines)
         self._time = TimeLimit(settings.sandbox_timeout_seconds, settings.sandbox_wall_seconds)
         self._broken = self._asked = False
         self._served = 0
         self._last = False
-        self._dirty_bytes = 0
         self._cpu_seconds = 0.0
         self.tenant: str | None = None
         """Whose images it has seen; None before the first."""
@@ -79,7 +74,7 @@ class Decoder:
         try:
             async with asyncio.timeout(_START_SECONDS):
                 (decoder.pid,) = NUMBER.unpack(await receive(decoder._lines.life, NUMBER.size))
-                greeting = await decoder._receive_header()
+                greeting = await decoder._conversation.receive_header()
             decoder.protections = parse_ready(greeting).protections
         except (OSError, EOFError, BrokenProtocol) as error:
             raise RuntimeError(f"a decoder did not start: {await decoder.stop()}") from error
@@ -141,7 +136,7 @@ class Decoder:
         if self._last or not self.usable or self._keeps_much():
             self.retire()
             return
-        await self._clear()
+        await self._conversation.clear()
         try:
             self._cpu_seconds = cpu_seconds(self.pid)
         except OSError:  # it died meanwhile
@@ -247,63 +242,27 @@ class Decoder:
         self, data: memoryview, preset: Preset, found: Format
     ) -> Processed | Refused:
         self._asked = False
-        await self._share(data)
+        await self._conversation.share(data)
         nonce = secrets.token_hex(8)
         threads = found is HEIC
-        await self._send(request_of(data.nbytes, preset, nonce, threads=threads))
+        await self._conversation.send(request_of(data.nbytes, preset, nonce, threads=threads))
         self._asked = True
         self._time.asked()
-        reply = parse_reply(await self._receive_header())
+        reply = parse_reply(await self._conversation.receive_header())
         if reply.nonce != nonce:
             raise BrokenProtocol("an answer to something else")
         if isinstance(reply, Refusal):
             result: Processed | Refused = error_of(reply)
         else:
             result = await self._receive_result(reply, preset, found)
-        if self._incoming.unread:
+        if self._conversation.unread:
             raise BrokenProtocol("more than was asked for")
         return result
 
-    async def _share(self, data: memoryview) -> None:
-        memory = self._lines.memory
-        self._dirty_bytes = data.nbytes
-        if data.nbytes <= _COPIED_AT_ONCE:
-            memory[: data.nbytes] = data
-            return
-        for at in range(0, data.nbytes, _COPIED_AT_ONCE):
-            part = data[at : at + _COPIED_AT_ONCE]
-            memory[at : at + part.nbytes] = part
-            await asyncio.sleep(0)
-
-    async def _clear(self) -> None:
-        """Overwrite what the shared memory holds of the last image, and no more than that."""
-        memory, dirty = self._lines.memory, self._dirty_bytes
-        for at in range(0, dirty, _COPIED_AT_ONCE):
-            size = min(_COPIED_AT_ONCE, dirty - at)
-            memory[at : at + size] = _ZEROS[:size]
-            if at + size < dirty:
-                await asyncio.sleep(0)
-        self._dirty_bytes = 0
-
     async def _receive_result(self, answer: Answer, preset: Preset, found: Format) -> Processed:
         check_answer(answer, preset, self._limits, self._settings.sandbox_memory_bytes)
-        blobs = [await self._incoming.take(made.size) for made in answer.renditions]
+        blobs = [await self._conversation.receive(made.size) for made in answer.renditions]
         return processed_of(answer, found, blobs)
-
-    async def _send(self, data: bytes) -> None:
-        line = self._lines.conversation
-        try:
-            sent = line.send(data)  # an idle child has taken all that was sent before
-        except BlockingIOError:
-            sent = 0
-        if sent < len(data):
-            await asyncio.get_running_loop().sock_sendall(line, data[sent:])
-
-    async def _receive_header(self) -> bytes:
-        (length,) = LENGTH.unpack(await self._incoming.take(LENGTH.size))
-        if length > MAX_HEADER_BYTES:
-            raise BrokenProtocol(f"a header of {length} bytes")
-        return bytes(await self._incoming.take(length))
 
     async def _crash(self) -> DecoderCrashed | DecoderTimeout:
         self._kill()

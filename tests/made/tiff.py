@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 Numbers = NDArray[np.unsignedinteger]
+Fields = dict[int, tuple[int, tuple[int, ...]]]
+"""Fields of a directory by tag: the number of a type, and values."""
 
 _SIZES = {1: "B", 3: "H", 4: "I", 5: "II", 7: "B", 16: "Q"}
 _BIG = 43
@@ -59,6 +62,37 @@ def tiff(*pages: Page, order: Literal["<", ">"] = "<", big: bool = False) -> byt
         struct.pack_into(order + word, file, link, len(file))
         link = _directory(fields, file, order, big=big)
     return bytes(file)
+
+
+def coded(segments: list[bytes], fields: Mapping[int, tuple[int, tuple[int, ...]]]) -> bytes:
+    """A TIFF of these segments, 96 x 64 unless the fields say otherwise."""
+    places, at = [], 8
+    for each in segments:
+        places.append(at)
+        at += len(each) + len(each) % 2
+    body = b"".join(each + bytes(len(each) % 2) for each in segments)
+    counts = tuple(len(each) for each in segments)
+    where = (324, 325) if 322 in fields else (273, 279)
+    said: Fields = {
+        256: (3, (96,)),
+        257: (3, (64,)),
+        258: (3, (8, 8, 8)),
+        262: (3, (2,)),
+        277: (3, (3,)),
+    }
+    said = {**said, where[0]: (4, tuple(places)), where[1]: (4, counts), **fields}
+    values, entries = b"", []
+    behind = 8 + len(body) + 2 + 12 * len(said) + 4
+    for tag, (kind, numbers) in sorted(said.items()):
+        packed = struct.pack(f"<{len(numbers)}{ {1: 'B', 3: 'H', 4: 'I'}[kind] }", *numbers)
+        if len(packed) > 4:
+            place = struct.pack("<I", behind + len(values))
+            values += packed + bytes(len(packed) % 2)
+            packed = place
+        entries.append(struct.pack("<HHI", tag, kind, len(numbers)) + packed.ljust(4, b"\0"))
+    head = b"II*\0" + struct.pack("<I", 8 + len(body))
+    directory = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+    return head + body + directory + values
 
 
 def packed(numbers: Numbers, bits: int, order: str = "<") -> bytes:

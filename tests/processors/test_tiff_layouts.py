@@ -17,6 +17,7 @@ from PIL import Image
 from processors.codec import decode
 from processors.errors import Truncated, Undecodable
 from processors.formats import sniff
+from processors.header import Header
 from processors.header_readers import read_header
 from processors.preset import Preset, RenditionSpec
 from processors.settings import Limits
@@ -168,6 +169,14 @@ def shown(data: bytes, *, deep: bool = False) -> NDArray[np.float64]:
     found = pixels[:, :, [2, 1, 0, 3] if pixels.shape[2] == 4 else [2, 1, 0]] / white
     opaque = np.ones((*found.shape[:2], 4 - found.shape[2]))
     return np.concatenate([found, opaque], axis=2) * 255
+
+
+def header_of(data: bytes, limits: Limits | None = None) -> Header:
+    return read_header(data, sniff(data[:1024]), limits or Limits())
+
+
+def mean_difference(found: NDArray[np.float64], right: NDArray[np.generic]) -> float:
+    return float(np.abs(found[:, :, :3] - right.astype(np.float64)).mean())
 
 
 def wrong(case: Case, found: NDArray[np.float64]) -> bool:
