@@ -110,11 +110,7 @@ def _whoever_is_there() -> Iterator[None]:
         yield
     except RayTaskError:
         raise
-    except (
-        RayError,
-        serve_exceptions.BackPressureError,
-        serve_exceptions.DeploymentUnavailableError,
-    ) as error:
+    except (RayError, serve_exceptions.RayServeException) as error:  # cancelled calls, too
         raise WorkersUnavailable("no processor answered") from error
 
 

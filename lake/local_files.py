@@ -45,6 +45,14 @@ def walk_files(root: Path, prefix: str) -> Iterator[list[Stored]]:
             yield files
 
 
+def next_page(folders: Iterator[list[Stored]], size: int) -> list[Stored]:
+    """The files of the next folders, `size` or somewhat more; none at the end."""
+    page: list[Stored] = []
+    while len(page) < size and (folder := next(folders, None)):
+        page += folder
+    return page
+
+
 def etag_of(stat: os.stat_result) -> str:
     """The ETag of a file, as obstore would say it."""
     return f'"{stat.st_ino:x}-{stat.st_mtime_ns // 1000:x}-{stat.st_size:x}"'

@@ -80,11 +80,11 @@ class LocalWriter:
             try:
                 return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
             except FileNotFoundError:
-                self._check_root()
+                self.check_root()
                 path.parent.mkdir(parents=True, exist_ok=True)
         raise FileExistsError(f"the folder of {path} goes away again and again")
 
-    def _check_root(self) -> None:
+    def check_root(self) -> None:
         """Raise OSError where the folder is not the one that was opened: not mounted, moved away.
 
         What is written below a mount point is gone from sight when the disk is back.

@@ -14,7 +14,8 @@ s3:ListBucket on the bucket.
 import asyncio
 import fcntl
 import hashlib
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -34,7 +35,7 @@ from lake.errors import (
     Mismatch,
     StoreUnavailable,
 )
-from lake.local_files import delete_files, read_files, walk_files
+from lake.local_files import delete_files, next_page, read_files, walk_files
 from lake.local_writing import LocalWriter
 from lake.many import answers
 from lake.settings import LakeSettings
@@ -106,26 +107,27 @@ class ObjectStore:
     async def replace(self, key: str, data: Buffer, etag: str) -> str:
         """Overwrite while the ETag is `etag`; returns the new one. Raises Mismatch, KeyMissing."""
         if self._writer is not None:
-            return await asyncio.to_thread(self._replace_local, self._writer, key, data, etag)
+            async with self._reading(key):
+                return await asyncio.to_thread(self._replace_local, self._writer, key, data, etag)
         return await self._put(key, data, {"e_tag": etag})
 
     async def get(self, key: str) -> tuple[bytes, Stored]:
         """All bytes of an object, and what the store knows of it; raises KeyMissing."""
-        with translated(key):
+        async with self._reading(key):
             result = await obstore.get_async(self._backend, key)
             data = bytes(await result.bytes_async())
         return data, _stored(result.meta)
 
     async def piece(self, key: str, start: int, end: int, etag: str) -> bytes:
         """Bytes [start, end) of that version of an object; raises Mismatch, KeyMissing."""
-        with translated(key):
+        async with self._reading(key):
             options: GetOptions = {"range": (start, end), "if_match": etag}
             result = await obstore.get_async(self._backend, key, options=options)
             return bytes(await result.bytes_async())
 
     async def stream(self, key: str, byte_range: tuple[int, int] | None = None) -> Stream:
         """An object, or its bytes [start, end), in pieces; raises KeyMissing."""
-        with translated(key):
+        async with self._reading(key):
             if byte_range is None:
                 result = await obstore.get_async(self._backend, key)
             else:
@@ -135,13 +137,13 @@ class ObjectStore:
 
     async def head(self, key: str) -> Stored:
         """What the store knows of an object; raises KeyMissing."""
-        with translated(key):
+        async with self._reading(key):
             return _stored(await obstore.head_async(self._backend, key))
 
     async def delete(self, key: str) -> None:
         """Delete; an absent key is fine."""
         try:
-            with translated(key):
+            async with self._reading(key):
                 await obstore.delete_async(self._backend, key)
         except KeyMissing:
             return
@@ -150,15 +152,18 @@ class ObjectStore:
         """Delete, at little cost each; absent keys are fine. Some may be gone when it raises."""
         if self.root is not None:
             with translated("many keys"):
-                return await self._aside.run(delete_files, self.root, keys)
-        await answers(self.delete, keys)
-        return None
+                await self._aside.run(delete_files, self.root, keys)
+            await self._check_there()
+        else:
+            await answers(self.delete, keys)
 
     async def objects(self, prefix: str) -> list[Stored]:
         """Every object below a folder."""
         with translated(prefix):
             pages = obstore.list(self._backend, prefix)
-            return [_stored(meta) async for page in pages for meta in page]
+            found = [_stored(meta) async for page in pages for meta in page]
+        await self._check_there()
+        return found
 
     async def walk(self, prefix: str) -> AsyncIterator[Stored]:
         """Every object below a folder, page by page: little memory, however many there are."""
@@ -171,8 +176,9 @@ class ObjectStore:
         with translated(prefix):
             if self.root is not None:
                 files = walk_files(self.root, prefix)
-                while page := await asyncio.to_thread(_local_page, files):
+                while page := await asyncio.to_thread(next_page, files, _LIST_PAGE):
                     yield page
+                await self._check_there()
                 return
             async for metas in obstore.list(self._backend, prefix):
                 yield [_stored(meta) for meta in metas]
@@ -181,7 +187,9 @@ class ObjectStore:
         """All bytes of many small objects, in order, at little cost each; None: not there."""
         if self.root is not None:
             with translated("many keys"):
-                return await self._aside.run(read_files, self.root, keys)
+                found = await self._aside.run(read_files, self.root, keys)
+            await self._check_there()
+            return found
 
         async def read(key: str) -> bytes | None:
             try:
@@ -195,7 +203,9 @@ class ObjectStore:
         """The first `limit` objects below a folder by key, or the first behind the key `after`."""
         if self.root is not None:
             with translated(prefix):
-                return await self._aside.run(_local_first, self.root, prefix, limit, after)
+                first = await self._aside.run(_local_first, self.root, prefix, limit, after)
+            await self._check_there()
+            return first
         if not isinstance(self._backend, S3Store):  # only S3 lists by key
             return _first(await self.objects(prefix), limit, after)
         found: list[Stored] = []
@@ -211,7 +221,24 @@ class ObjectStore:
         """Names of the folders directly below a folder, sorted."""
         with translated(prefix):
             found = await obstore.list_with_delimiter_async(self._backend, prefix)
+        await self._check_there()
         return sorted(path.rsplit("/", 1)[-1] for path in found["common_prefixes"])
+
+    @asynccontextmanager
+    async def _reading(self, what: str) -> AsyncIterator[None]:
+        """Errors as ours; what a folder that went away does not show is not missing."""
+        try:
+            with translated(what):
+                yield
+        except KeyMissing:
+            await self._check_there()
+            raise
+
+    async def _check_there(self) -> None:
+        """Raise StoreUnavailable where the folder of the store is not there any more."""
+        if self._writer is not None:
+            with translated("the folder"):
+                await asyncio.to_thread(self._writer.check_root)
 
     async def _put(self, key: str, data: Buffer, mode: object) -> str:
         with self.writes.noted(), translated(key):
@@ -248,13 +275,6 @@ def _local_first(root: Path, prefix: str, limit: int, after: str | None) -> list
 def _first(listed: Iterable[Stored], limit: int, after: str | None) -> list[Stored]:
     behind = (stored for stored in listed if after is None or stored.key > after)
     return sorted(behind, key=lambda stored: stored.key)[:limit]
-
-
-def _local_page(files: Iterator[list[Stored]]) -> list[Stored]:
-    page: list[Stored] = []
-    while len(page) < _LIST_PAGE and (folder := next(files, None)):
-        page += folder
-    return page
 
 
 def _view(data: Buffer) -> memoryview:

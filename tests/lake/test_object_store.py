@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lake.errors import StoreFull, StoreUnavailable, StoreUntrustworthy
+from lake.errors import KeyMissing, StoreFull, StoreUnavailable, StoreUntrustworthy
 from lake.object_store import Buffer, ObjectStore
 from lake.probe import probe
 from lake.settings import LakeSettings
@@ -124,3 +124,43 @@ async def test_a_store_that_is_away_is_not_asked_for_everything() -> None:
     for _ in range(100):  # whoever is left would go on now
         await asyncio.sleep(0)
     assert store.asked < 200
+
+
+@pytest.mark.parametrize("leaves", ["nothing", "a mount point"])
+async def test_what_a_folder_that_went_away_does_not_show_is_not_missing(
+    tmp_path: Path, leaves: str
+) -> None:
+    root = tmp_path / "store"
+    store = ObjectStore.open(LakeSettings(store_url=root.as_uri()))
+    await store.put("a/b", b"bytes")
+    etag = await store.put("store.json", b"{}")
+
+    async def pages() -> list[list[Stored]]:
+        return [page async for page in store.pages("a")]
+
+    root.rename(tmp_path / "elsewhere")
+    if leaves == "a mount point":
+        root.mkdir()
+    for verb in (
+        lambda: store.get("a/b"),
+        lambda: store.head("a/b"),
+        lambda: store.stream("a/b"),
+        lambda: store.piece("a/b", 0, 1, etag),
+        lambda: store.replace("a/b", b"", etag),
+        lambda: store.delete("a/b"),
+        lambda: store.delete_many(["a/b"]),
+        lambda: store.read_many(["a/b"]),
+        lambda: store.objects("a"),
+        lambda: store.page("a", 10),
+        lambda: store.folders(""),
+        pages,
+    ):
+        with pytest.raises(StoreUnavailable, match="went away"):
+            await verb()
+    if root.exists():
+        assert _names(root) == []
+        root.rmdir()
+    (tmp_path / "elsewhere").rename(root)
+    assert (await store.get("a/b"))[0] == b"bytes"
+    with pytest.raises(KeyMissing):
+        await store.get("a/c")

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import httpx
 import pytest
@@ -213,3 +214,25 @@ async def test_a_bucket_that_is_gone_is_not_an_image_that_is(
     with faulty.failing(Fault("error", status=404, code="NoSuchBucket", matching="GET")):
         check_told_to_come_back(await site.client.get(link))
     assert (await site.client.get(link)).is_success
+
+
+async def test_a_folder_that_is_away_is_not_an_image_that_is_gone(
+    make_site: MakeSite, settings: ServeSettings, tmp_path: Path
+) -> None:
+    root = tmp_path / "store"
+    site = await make_site(settings, LakeSettings(store_url=root.as_uri()))
+    link = (await site.upload()).json()["links"]["self"]
+    root.rename(tmp_path / "elsewhere")
+    for answer in (
+        await site.client.get(link),
+        await site.client.get(f"{link}/320"),
+        await site.client.head(f"{link}/original"),
+        await site.client.get("/v1/images"),
+        await site.client.delete(link),
+        await site.upload(params={"preset": "of-the-store"}),
+    ):
+        assert answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
+        assert int(answer.headers["Retry-After"]) > 0
+    (tmp_path / "elsewhere").rename(root)
+    assert (await site.client.get(f"{link}/original")).content == PHOTO
+    assert (await site.client.delete(link)).status_code == httpx.codes.NO_CONTENT
