@@ -1,4 +1,4 @@
-"""The sequence header of an AV1 stream (AV1 specification, 5.5): size and colours."""
+"""Parser for the sequence header of an AV1 stream (AV1 specification, 5.5): size and colours."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ class Sequence:
 
 
 def sequence_of(data: bytes) -> Sequence | None:
-    """By the first sequence header in the stream; None if there is none that can be read."""
+    """Parse the first sequence header of a stream; None if there is none."""
     at = 0
     for _ in range(_MAX_UNITS):
         if at + 1 >= len(data):
@@ -42,7 +42,7 @@ def _leb128(data: bytes, at: int) -> tuple[int, int]:
 
 
 class _Bits:
-    """Bits from the highest on; zeros behind the end."""
+    """Bit reader, most significant bit first; reads zeros behind the end."""
 
     def __init__(self, data: bytes) -> None:
         self._value = int.from_bytes(data[:256], "big")
@@ -54,7 +54,7 @@ class _Bits:
         return shifted & ((1 << number) - 1)
 
     def variable(self) -> int:
-        """Unsigned, of variable length (4.10.3)."""
+        """Read an unsigned number of variable length (uvlc, 4.10.3)."""
         zeros = 0
         while zeros < 32 and not self.take():  # noqa: PLR2004 - bits of the longest
             zeros += 1

@@ -1,9 +1,9 @@
-"""AVIF by its items: the header, and a file that is safe to hand to libavif.
+"""AVIF header reader; also rewrites the file so that it is safe to hand to libavif.
 
-What reaches the decoder is one still picture: the primary item (of a sequence the first frame), its
-tiles and its alpha plane, with the properties that decoding needs. EXIF, XMP and profile are read
-here, crop and turn are done here: OpenCV looks for all of it in the first 500 bytes, libavif
-refuses a whole picture for its EXIF, and Pillow shows what the author cut off.
+The decoder receives one still picture: the primary item (the first frame of a sequence), its tiles
+and its alpha plane, with the properties that decoding needs. This module reads EXIF, XMP and
+profile, crop and rotation itself: OpenCV looks for them in the first 500 bytes only, libavif
+refuses a whole picture for bad EXIF, and Pillow ignores the crop.
 """
 
 import struct
@@ -22,7 +22,7 @@ from processors.settings import Limits
 
 _CODED, _GRID = b"av01", b"grid"
 _PLACING = {b"clap", b"irot", b"imir"}
-# Which of them a decoder heeds; the rest says what screens and printers may like to know.
+# Properties that a decoder uses; the others are hints for screens and printers.
 _DECODED = {b"ispe", b"pixi", b"av1C", b"auxC", b"colr", b"a1op", b"lsel", b"a1lx"}
 _PROFILES = {b"prof", b"rICC"}
 _8_BITS, _10_BITS, _12_BITS = 8, 10, 12
@@ -30,7 +30,7 @@ _8_BITS, _10_BITS, _12_BITS = 8, 10, 12
 
 @dataclass(frozen=True, slots=True)
 class _Coding:
-    """What av1C and the stream say of an item."""
+    """Coding of an item, by its av1C property and its stream."""
 
     depth: int
     mono: bool
@@ -38,7 +38,7 @@ class _Coding:
 
 
 def read_avif(data: bytes, limits: Limits) -> Header:
-    """The header of an AVIF.
+    """Read the header of an AVIF.
 
     Raises Truncated, Undecodable, UnsupportedFormat (whose value names the feature), SideTooLong,
     TooManyPixels.
@@ -81,8 +81,8 @@ def _header(
         duration_ms=duration_ms(data) if frames > 1 else None,
         metadata_bytes=metadata + embedded,
         exif=read_exif(exif),
-        # OpenCV gives a lone luma as it is, 16 to 235 at times; of more than 8 bits it does not say
-        # how many.
+        # OpenCV does not scale monochrome images of limited range (16 to 235). For more than 8
+        # bits it does not report the depth.
         reader="pillow" if coding.mono or coding.depth > _8_BITS else "opencv",
         crop=(place.left, place.top, place.width, place.height),
         gain_map=items.gain_map(),
@@ -90,7 +90,7 @@ def _header(
 
 
 def _blocks(items: Items) -> tuple[bytes, int]:
-    """EXIF, and bytes of EXIF and XMP together."""
+    """EXIF block, and the size of EXIF and XMP together."""
     described = [item for item in items.items.values() if item.kind in {b"Exif", b"mime"}]
     return items.exif(), sum(length for item in described for _, length in item.extents)
 
@@ -98,7 +98,7 @@ def _blocks(items: Items) -> tuple[bytes, int]:
 def _size(item: Item) -> tuple[int, int]:
     if item.kind not in {_CODED, _GRID}:
         name = f"AVIF image of kind {item.kind.decode('ascii', 'replace')}"
-        raise UnsupportedFormat(f"an {name} is not taken", value=name)
+        raise UnsupportedFormat(f"an {name} is not supported", value=name)
     if item.size is None:
         raise Undecodable("an AVIF image without a size")
     return item.size
@@ -116,14 +116,14 @@ def _coding(items: Items, number: int) -> _Coding:
 
 
 def _check_tiles(items: Items, tiles: list[int], limits: Limits) -> None:
-    """Raises TooManyPixels for streams that are larger than their items say, or too many."""
+    """Raise TooManyPixels if the AV1 streams of the tiles together have too many pixels."""
     sizes = {number: _coding(items, number).sequence for number in set(tiles)}
     found = sum(each.width * each.height for number in tiles if (each := sizes[number]))
     check_tiles(found, limits)
 
 
 def _colours(holders: list[Item], coding: _Coding) -> tuple[bytes | None, int]:
-    """The profile, or one of the numbers of `nclx` or of the stream; and how long it is."""
+    """ICC profile (embedded, or made from `nclx` or stream), and size of an embedded one."""
     found = [each.content for item in holders for each in item.properties if each.kind == b"colr"]
     for each in found:
         if each[:4] in _PROFILES:
@@ -136,7 +136,7 @@ def _colours(holders: list[Item], coding: _Coding) -> tuple[bytes | None, int]:
 
 
 def _clean_file(items: Items, tiles: list[int]) -> tuple[bytes, bool]:
-    """The picture alone, and whether it has an alpha plane."""
+    """Rewrite the file with the picture only; also returns whether it has an alpha plane."""
     file = _File(items)
     primary = file.add(items.primary)
     if tiles != [items.primary]:
@@ -153,7 +153,7 @@ def _clean_file(items: Items, tiles: list[int]) -> tuple[bytes, bool]:
 
 @dataclass(slots=True)
 class _File:
-    """A HEIF file that is being made of some items of another."""
+    """Writer of a HEIF file that contains some items of another file."""
 
     source: Items
     numbers: dict[int, int] = field(default_factory=dict)
@@ -161,21 +161,21 @@ class _File:
     references: list[tuple[bytes, int, list[int]]] = field(default_factory=list)
 
     def add(self, number: int, more: tuple[Property, ...] = ()) -> int:
-        """Take an item over; its number here. Raises Undecodable, UnsupportedFormat."""
+        """Copy an item; return its new number. Raises Undecodable, UnsupportedFormat."""
         if number not in self.numbers:
             item = self.source.items.get(number)
             if item is None:
-                raise Undecodable("a reference to an item that is not there")
+                raise Undecodable("a reference to an item that does not exist")
             kept = [*more, *_kept(item)]
             self.items.append(replace(item, properties=kept))
             self.numbers[number] = len(self.items)
         return self.numbers[number]
 
     def add_alpha(self, of: int, alpha: int) -> None:
-        """Take an alpha plane over, with what it is made of."""
+        """Copy an alpha plane and its tiles."""
         size = self.source.items[of].first(b"ispe")
         item = self.source.items[alpha]
-        # Early encoders left it without a size of its own.
+        # Early encoders wrote alpha planes without a size.
         sized = item.first(b"ispe") is not None or size is None
         here = self.add(alpha, () if sized else (Property(b"ispe", size or b""),))
         self.refer(b"auxl", here, [self.numbers[of]])
@@ -186,14 +186,14 @@ class _File:
             self.refer(b"prem", self.numbers[of], [here])
 
     def refer(self, kind: bytes, source: int, targets: list[int]) -> None:
-        """Let an item refer to others, by their numbers here."""
+        """Add a reference between items, by their new numbers."""
         self.references.append((kind, source, targets))
 
     def written(self) -> bytes:
-        """The whole file; what is read before anything else comes first."""
+        """Bytes of the new file."""
         payloads = [self.source.payload(number) for number in self.numbers]
         head = _box(b"ftyp", b"avif", bytes(4), b"avifmif1miaf")
-        # Places are of a fixed size, so that a first try tells where the pixels start.
+        # Offsets have a fixed size, so a first pass with zeros tells where the pixels start.
         start = len(head) + len(self._meta([0] * len(payloads), payloads)) + 8
         places, at = [], start
         for each in payloads:
@@ -238,11 +238,11 @@ class _File:
 
 
 def _kept(item: Item) -> list[Property]:
-    """What decoding needs; raises UnsupportedFormat for what a reader must know and ours can't."""
+    """Properties that decoding needs; raises UnsupportedFormat for unknown essential ones."""
     for each in item.properties:
         if each.essential and each.kind not in _DECODED | _PLACING:
             name = f"AVIF property {each.kind.decode('ascii', 'replace')}"
-            raise UnsupportedFormat(f"an {name} is not taken", value=name)
+            raise UnsupportedFormat(f"an {name} is not supported", value=name)
     return [
         each
         for each in item.properties

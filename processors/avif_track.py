@@ -1,4 +1,4 @@
-"""The first frame of an AVIF sequence, as items: a still picture made of its tracks."""
+"""First frame of an AVIF sequence, converted from tracks to the items of a still picture."""
 
 import struct
 
@@ -8,12 +8,12 @@ from processors.heif_items import Item, Items, Property
 
 _COLOUR, _ALPHA = b"pict", b"auxv"
 _ALPHA_KIND = bytes(4) + b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0"
-# Of a visual sample entry: where its size stands, and where its boxes start.
+# Offsets in a visual sample entry: its width and height, and its first box.
 _ENTRY_SIZE_AT, _ENTRY_BYTES = 24, 78
 
 
 def first_frame(data: bytes) -> tuple[Items, int] | None:
-    """Items of which the first is primary, and the number of frames; None without a track.
+    """Items of the first frame, and the number of frames; None without a picture track.
 
     Raises Undecodable.
     """

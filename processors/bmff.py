@@ -1,21 +1,21 @@
-"""Boxes of the ISO base media file format, which AVIF and HEIC are, and how long it runs."""
+"""Box parser for the ISO base media file format, the container of AVIF and HEIC."""
 
 from collections.abc import Iterator
 
 _HEADER_BYTES = 8
 _LARGE_BYTES = 16
-# A file has a dozen on each level; a row of empty ones would only burn time.
+# A real file has about a dozen boxes on each level; a hostile file could have millions.
 MAX_BOXES = 10_000
 MAX_DURATION_MS = 2**63 - 1
-"""What the lake's column holds; the field in a file holds a thousand times as much."""
+"""Largest value of the lake's column; the field in a file can be a thousand times larger."""
 
 _UNKNOWN_DURATION = {0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF}
 
 
 def duration_ms(data: bytes) -> int | None:
-    """How long the first track of a sequence runs, by its media header.
+    """Duration of a sequence's first track in ms, by its media header.
 
-    None if none says so, or if it says more than `MAX_DURATION_MS`.
+    None if it is missing, unknown or above `MAX_DURATION_MS`.
     """
     for start, end in contents(data, b"moov", b"trak", b"mdia", b"mdhd"):
         body = data[start:end]
@@ -32,7 +32,7 @@ def duration_ms(data: bytes) -> int | None:
 def contents(
     data: bytes, *path: bytes, within: tuple[int, int] | None = None
 ) -> Iterator[tuple[int, int]]:
-    """Start and end of the content of each box of that path."""
+    """Yield start and end of the content of each box with that path."""
     found = [within or (0, len(data))]
     for name in path:
         found = [
@@ -42,13 +42,13 @@ def contents(
             if kind == name
         ]
         if name == b"meta":
-            # A full box: version and flags come before what is in it.
+            # A full box has version and flags in front of its content.
             found = [(start + 4, end) for start, end in found]
     yield from found
 
 
 def boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Name, start and end of the content of each box between two places; cut at the end."""
+    """Yield name, start and end of the content of each box in a range; cuts at its end."""
     for _ in range(MAX_BOXES):
         if at + _HEADER_BYTES > end:
             return

@@ -1,8 +1,8 @@
-"""The process that touches pixels: one image at a time, with nothing to steal and little to do.
+"""Main loop of a child process, which decodes one image at a time in a locked-down process.
 
-Forked by `fork_server`, which has imported and warmed up everything. Its standard error is a file
-that only it and its parent have; libjpeg reports damage there and nowhere else. Files that come in
-lie in memory that it shares with its parent; everything else goes over a socket.
+`fork_server` forks it after all imports and a warm-up. Its standard error is a file shared only
+with its parent; libjpeg reports damage there. Input files are in memory shared with the parent;
+everything else goes over a socket.
 """
 
 import ctypes
@@ -27,17 +27,17 @@ from processors.protocol import LENGTH, Ready, Request, Start, answer_of, framed
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _STDERR = 2
-# The most that there is.
+# Highest OOM score.
 _KILLED_FIRST = "1000"
-# What a decoder may write to standard error for one image; nothing else is open for writing.
+# Largest size of standard error; the child can write to no other file.
 _MAX_WARNINGS = 1_000_000
 _WARNINGS_READ = 4096
-# Several times what a node of the service has; a decoder of HEIC needs one.
+# Several times the threads of a node of the service; a HEIC decoder needs one.
 _MOST_THREADS = 16_384
 
 
 def serve(parent: socket.socket, memory: mmap, start: Start) -> None:
-    """Lock down, then answer requests until the parent hangs up or memory runs short."""
+    """Lock down, then answer requests until the parent closes the socket or memory is short."""
     protections = lock_down(start)
     parent.sendall(framed(Ready(protections=protections)))
     try:
@@ -54,31 +54,31 @@ def _receive_request(parent: socket.socket) -> Request:
 
 
 def _confine(*, threads: bool) -> None:
-    """Give up the last rights, now that the first image is known; no byte of it was looked at.
+    """Give up the last rights after the first request, before a byte of its image is read.
 
-    A child that may start threads is one for a single HEIC, and ends with it.
+    A child that may start threads decodes a single HEIC and then ends.
     """
-    # It counts the threads of all processes of the user, those of the service included. Root is
-    # exempt from it; from the filter nobody is.
+    # RLIMIT_NPROC counts all threads of the user, those of the service included. Root is exempt
+    # from this limit; the filter applies to every user.
     _limit(resource.RLIMIT_NPROC, _MOST_THREADS if threads else 0)
     seccomp.install(threads=threads)
 
 
 def die_with(parent: int) -> None:
-    """Be killed when the parent, with that process id, ends; ends at once if it has already."""
+    """Have this process killed when its parent ends; ends at once if the parent is gone."""
     prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
 
 
 def lock_down(start: Start) -> dict[str, int | bool | str]:
-    """Give up every right that processing can do without, before the first stranger's byte.
+    """Give up every right that processing does not need, before any image is read.
 
-    Returns what is in force, by name.
+    Returns the protections in force, by name.
     """
     killed_first = _be_killed_first()
     prctl(_PR_SET_NO_NEW_PRIVS, 1)
-    # No core, and no sibling that reads this memory through /proc or ptrace.
+    # No core dump, and no access to this memory by a sibling through /proc or ptrace.
     prctl(_PR_SET_DUMPABLE, 0)
     addresses = start.memory_bytes + start.shared_bytes
     _limit(resource.RLIMIT_CORE, 0)
@@ -86,7 +86,7 @@ def lock_down(start: Start) -> dict[str, int | bool | str]:
     _limit(resource.RLIMIT_FSIZE, _MAX_WARNINGS)
     # From here on no file, socket or pipe can be opened.
     _limit(resource.RLIMIT_NOFILE, 0)
-    # It holds for this thread, and of those a fork leaves but one.
+    # The filter applies to one thread, and a forked process has only one.
     filtered = seccomp.install(threads=_needs_threads(start), again=True)
     return {
         "dies_with_parent": True,
@@ -110,7 +110,7 @@ def _needs_threads(start: Start) -> bool:
 
 
 def _be_killed_first() -> bool:
-    """Have the kernel, short of memory, end this process before its parent; whether it will."""
+    """Let the OOM killer prefer this process over its parent; True if that worked."""
     try:
         Path("/proc/self/oom_score_adj").write_text(_KILLED_FIRST)
     except OSError:
@@ -119,7 +119,7 @@ def _be_killed_first() -> bool:
 
 
 def prctl(option: int, value: int) -> None:
-    """Set a right of this process; raises OSError."""
+    """Set an attribute of this process with prctl; raises OSError."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(option, value, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), f"prctl({option}, {value})")
@@ -130,8 +130,9 @@ def _limit(what: int, value: int) -> None:
 
 
 def _answer(parent: socket.socket, memory: mmap, request: Request, start: Start) -> bool:
-    """False if this process should not take another image."""
-    # No name holds the file while the next one is awaited, so its memory is cleared.
+    """Process one image and send the reply; False if this process must not take another image."""
+    # The local name ends with this function, so the file's memory is freed and cleared before the
+    # next request.
     data = memory[: request.size]
     try:
         processed = process(data, _preset_of(request.preset), start.limits)
@@ -139,7 +140,7 @@ def _answer(parent: socket.socket, memory: mmap, request: Request, start: Start)
     except Refused as error:
         parent.sendall(framed(refusal_of(error, request.nonce)))
     except MemoryError:
-        # What was freed on the way is in pieces; a fresh child does better with the next image.
+        # Freed memory is fragmented now; a new child has more for the next image.
         limit = start.memory_bytes
         starved = DecoderMemory(f"more than {limit} bytes of address space", limit=limit)
         parent.sendall(framed(refusal_of(starved, request.nonce)))
@@ -150,12 +151,12 @@ def _answer(parent: socket.socket, memory: mmap, request: Request, start: Start)
 
 
 def _send(parent: socket.socket, processed: Processed, nonce: str) -> None:
-    # At once: every piece on its own would wake the parent again.
+    # One send, because each send wakes the parent.
     blobs = (rendition.data for rendition in processed.renditions)
     parent.sendall(b"".join((framed(answer_of(processed, nonce)), *blobs)))
 
 
-# A deployment has a handful, and one image after another uses the same.
+# A deployment has few presets, and most images use the same one.
 _preset_of: Callable[[str], Preset] = lru_cache(maxsize=64)(Preset.model_validate_json)
 
 

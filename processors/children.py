@@ -1,4 +1,4 @@
-"""The children of a sandbox: each serves one tenant, and spares stand ready to replace them."""
+"""Pool of child processes of a sandbox: each child serves one tenant; spares replace them."""
 
 import asyncio
 import contextlib
@@ -14,13 +14,13 @@ from processors.settings import ProcessorSettings
 _log = logging.getLogger(__name__)
 
 REUSED_FORMATS: frozenset[Format] = frozenset({JPEG, PNG, WEBP})
-"""Formats whose decoders write every pixel: a child takes one image of them after another.
+"""Formats whose decoders write every pixel, so that one child can decode several images.
 
-Shown by `tests/processors/test_canary.py`, and why in docs/decisions/0012. Every other image gets
-a child that has seen no image before, and that child ends with it.
+`tests/processors/test_canary.py` checks this; docs/decisions/0012 explains it. An image of another
+format gets a new child, which ends after it.
 """
 
-# A child that does not come up (memory, disk) is tried again, ever more slowly.
+# Backoff when a child does not start (no memory, no disk).
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 _WATCH_SECONDS = 1.0
@@ -28,18 +28,18 @@ _WATCH_SECONDS = 1.0
 
 @dataclass(slots=True, eq=False)
 class Seat:
-    """Room for one child at a time; `down` while no child can be started for it."""
+    """Slot for one child at a time; `down` while no child can be started for it."""
 
     decoder: Decoder
     down: bool = False
 
 
 class Children:
-    """A fixed number of seats, and spares: children that have seen no image.
+    """Fixed number of seats, and spares: children that have seen no image.
 
-    An image goes to an idle child of its tenant, else to one that has seen no image, else a spare
-    replaces the child that was idle for longest. Where the settings ask for it, children that were
-    replaced are kept for their tenants' next images. Belongs to the event loop it was started in.
+    An image goes to an idle child of its tenant, else to a child that has seen no image, else a
+    spare replaces the child that was idle for longest. With `sandbox_kept`, replaced children are
+    kept for the next images of their tenants. Use it only in the event loop that started it.
     """
 
     def __init__(
@@ -48,10 +48,10 @@ class Children:
         self._settings = settings
         self._nursery = nursery
         self._seats = [Seat(each) for each in decoders]
-        # The seat that was idle for longest is first.
+        # Idle seats, longest idle first.
         self._idle = list(self._seats)
         self._spares: list[Decoder] = []
-        # The child that was idle for longest is first.
+        # Kept children, longest idle first.
         self._kept: list[Decoder] = []
         self._taken = asyncio.Event()
         self._ending: set[asyncio.Task[str]] = set()
@@ -62,7 +62,7 @@ class Children:
 
     @classmethod
     async def start(cls, settings: ProcessorSettings) -> "Children":
-        """Start one child a seat; raises RuntimeError or OSError if one does not come up."""
+        """Start one child for each seat; raises RuntimeError or OSError if one does not start."""
         nursery = Nursery(settings.limits)
         starting = [Decoder.start(settings, nursery) for _ in range(settings.sandbox_children)]
         started = await asyncio.gather(*starting, return_exceptions=True)
@@ -75,12 +75,12 @@ class Children:
 
     @property
     def seated(self) -> list[Decoder]:
-        """The child of each seat."""
+        """Child of each seat."""
         return [each.decoder for each in self._seats]
 
     @property
     def intrusions(self) -> int:
-        """Children that did what no decoder does, since the start."""
+        """Number of children since the start that showed signs of an intrusion."""
         return self._nursery.intrusions
 
     @property
@@ -89,7 +89,7 @@ class Children:
         return not all(each.down for each in self._seats)
 
     def choose(self, tenant: str, found: Format, *, unused: bool = False) -> Seat:
-        """Take an idle seat for an image; there must be one. `unused`: asks for a new child."""
+        """Take an idle seat for an image; there must be one. `unused`: for a new child."""
         reused = found in REUSED_FORMATS and not unused
         seat = min(self._idle, key=lambda each: _rank(each.decoder, tenant, reused=reused))
         self._idle.remove(seat)
@@ -98,9 +98,9 @@ class Children:
     async def fill(
         self, seat: Seat, tenant: str, found: Format, *, unused: bool, failed: Callable[[], None]
     ) -> None:
-        """Put a child into the seat that may see the image, if it has none, and bind it to both.
+        """Ensure that the seat's child may see the image, and bind the child to the tenant.
 
-        Takes as long as it takes: `failed` is called for every child that did not start.
+        Retries without a time limit; calls `failed` for every child that did not start.
         """
         reused = found in REUSED_FORMATS and not unused
         rank = _rank(seat.decoder, tenant, reused=reused)
@@ -113,10 +113,10 @@ class Children:
         seat.decoder.bind(tenant, last=not cleared or found not in REUSED_FORMATS)
 
     async def leave(self, seat: Seat, failed: Callable[[], None]) -> None:
-        """Give a seat back; a child that may take no other image is replaced first."""
+        """Return a seat; replaces its child first if the child may take no other image."""
         await seat.decoder.tidy()
         if not seat.decoder.usable:
-            # Its memory is given back before the next image takes some.
+            # Stopped first, so that its memory is free before the next image needs some.
             await seat.decoder.stop()
             await self._replace(seat, failed)
         self._idle.append(seat)
@@ -147,7 +147,7 @@ class Children:
                 return
 
     def _spare(self) -> Decoder | None:
-        """The oldest spare that lives."""
+        """Take the oldest spare that is alive; None without one."""
         while self._spares:
             self._taken.set()
             spare = self._spares.pop(0)
@@ -157,7 +157,7 @@ class Children:
         return None
 
     def _kept_for(self, tenant: str) -> Decoder | None:
-        """The child of that tenant which was idle for the shortest time."""
+        """Take the kept child of that tenant with the shortest idle time; None without one."""
         for kept in reversed(self._kept):
             if kept.tenant == tenant and kept.usable:
                 self._kept.remove(kept)
@@ -165,7 +165,7 @@ class Children:
         return None
 
     def _put_aside(self, decoder: Decoder) -> None:
-        """Keep a child whose seat another one takes, if there is room for it; else end it."""
+        """Keep a replaced child as a spare or for its tenant if there is room; else end it."""
         if not decoder.usable:
             self._end(decoder)
         elif decoder.tenant is None and len(self._spares) < self._settings.sandbox_spares:
@@ -178,7 +178,7 @@ class Children:
             self._end(self._kept.pop(0))
 
     def _end(self, decoder: Decoder) -> None:
-        """Kill a child; nobody waits until it is gone."""
+        """Kill a child without waiting for its end."""
         decoder.retire()
         task = asyncio.create_task(decoder.stop())
         self._ending.add(task)
@@ -200,7 +200,7 @@ class Children:
                 await self._taken.wait()
 
     async def _watch_idle(self) -> None:
-        """End children that go on working after their answer; the next image replaces them."""
+        """End idle children that use processor time; the next image replaces them."""
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
             for decoder in (*(each.decoder for each in self._idle), *self._kept):
@@ -212,7 +212,7 @@ _OWN, _NEW, _WRONG = range(3)
 
 
 def _rank(decoder: Decoder, tenant: str, *, reused: bool) -> int:
-    """How well a child suits an image; _WRONG: it must not see it."""
+    """Rank a child for an image, best first; _WRONG means it must not see the image."""
     if not decoder.usable:
         return _WRONG
     if decoder.tenant is None:

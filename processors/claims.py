@@ -1,7 +1,7 @@
-"""What the parent takes of a child's answer: only what the request can have led to.
+"""Validation of a child's answer: the parent accepts only what the request can have led to.
 
-A child that a hostile image has taken over may claim anything. Nothing here costs more than the
-bytes that have come.
+A child that a hostile image has taken over may send anything. The checks cost no more than the
+bytes that were received.
 """
 
 from collections.abc import Sequence
@@ -14,37 +14,38 @@ from processors.preset import Preset
 from processors.protocol import Answer, BrokenProtocol, Made
 from processors.settings import Limits
 
-# An encoder adds to the pixels at most its own headers.
+# An encoded image is at most as large as its pixels and these headers.
 _ENCODED_OVERHEAD = 65_536
 _BYTES_A_PIXEL = 8  # 16 bits, with alpha
-# A source that is decoded at a half or less has sides that were rounded up.
+# Tolerance: a source that is decoded at 1/2 or less has sides that were rounded up.
 _SLACK_PART, _SLACK_PIXELS = 64, 16
 
 
 def check_answer(answer: Answer, preset: Preset, limits: Limits, memory_bytes: int) -> None:
-    """Raises BrokenProtocol unless the request can have led to this, so that sizes are safe.
+    """Raise BrokenProtocol unless the request can have led to this answer.
 
-    `memory_bytes` is what a child may have: it holds all of its renditions at once.
+    Run it before the renditions are read, so that their sizes are safe. `memory_bytes` is the
+    memory limit of a child, which holds all of its renditions at once.
     """
-    # Frames are not counted: the pages of a TIFF are not decoded, and no size follows from them.
+    # Frames do not count: a TIFF may have many pages, and only one is decoded.
     pixels = answer.width * answer.height
     if max(answer.width, answer.height) > limits.max_side or pixels > limits.max_pixels:
         raise BrokenProtocol("an image beyond the limits")
     if len(answer.renditions) != len(preset.renditions):
-        raise BrokenProtocol("another number of renditions than asked for")
+        raise BrokenProtocol("another number of renditions than the preset has")
     for made, spec in zip(answer.renditions, preset.renditions, strict=True):
         if made.name != spec.name or made.format not in spec.outputs:
-            raise BrokenProtocol("another rendition than asked for")
+            raise BrokenProtocol("a rendition that the preset does not have")
         _check_made(made, spec.size_after(answer.width, answer.height), limits)
     if sum(made.size for made in answer.renditions) > memory_bytes:
-        raise BrokenProtocol("renditions larger than the memory that they were made in")
+        raise BrokenProtocol("renditions larger than the memory of a child")
 
 
 def _check_made(made: Made, expected: tuple[int, int], limits: Limits) -> None:
-    """Whether a rendition is no larger than its preset, the settings and its format let it be."""
+    """Raise BrokenProtocol for a rendition beyond the limits of preset, settings or format."""
     most = (side + side // _SLACK_PART + _SLACK_PIXELS for side in expected)
     if any(side > limit for side, limit in zip((made.width, made.height), most, strict=True)):
-        raise BrokenProtocol("a rendition larger than its preset makes it")
+        raise BrokenProtocol("a rendition larger than its preset allows")
     pixels, longest = made.width * made.height, max(made.width, made.height)
     if pixels > limits.max_output_pixels or longest > LONGEST_SIDE[made.format]:
         raise BrokenProtocol("a rendition beyond the limits")
@@ -53,7 +54,7 @@ def _check_made(made: Made, expected: tuple[int, int], limits: Limits) -> None:
 
 
 def processed_of(answer: Answer, found: Format, blobs: Sequence[Blob]) -> Processed:
-    """The result, from an answer that was checked and the bytes that followed it.
+    """Build the result from a checked answer and the bytes of its renditions.
 
     Raises BrokenProtocol for bytes of another format than the answer says.
     """

@@ -1,9 +1,9 @@
-"""Memory that a decoder gets holds nothing of an image before: the C library clears it.
+"""Clearing of allocated memory, so that a decoder finds no bytes of an earlier image.
 
-glibc fills every block that it hands out with zeros and every block that it takes back with ones,
-where `glibc.malloc.perturb` asks for it. Three stores of freed blocks go round that, and are out of
-use in a child: glibc's own per thread (`tcache`), Python's (`pymalloc`) and NumPy's of arrays under
-1 KB. Nothing clears the stack and variables of libraries; see docs/decisions/0012.
+With `glibc.malloc.perturb`, glibc fills every allocated block with zeros and every freed block with
+ones. Three caches of freed blocks bypass that and are switched off in a child: glibc's per-thread
+cache (`tcache`), Python's allocator (`pymalloc`) and NumPy's cache of arrays under 1 KB. The stack
+and the global variables of libraries are not cleared; see docs/decisions/0012.
 """
 
 import ctypes
@@ -17,20 +17,20 @@ ENVIRONMENT = {
     "GLIBC_TUNABLES": "glibc.malloc.perturb=255:glibc.malloc.tcache_count=0",
     "PYTHONMALLOC": "malloc",
 }
-"""Variables that a process must be started with to get cleared memory."""
+"""Environment variables that a process must be started with to get cleared memory."""
 
 _RAW = 0  # PYMEM_DOMAIN_RAW
-# Of NumPy's C interface, whose order is kept: `PyDataMem_SetHandler`.
+# Index of `PyDataMem_SetHandler` in NumPy's C API table, whose order is stable.
 _SET_HANDLER = 304
 _NAME, _VERSION = b"mem_handler", 1
 _MARK = 0x5A
-# Blocks of the sizes that glibc's and Python's stores hold, and larger ones.
+# Block sizes that glibc's and Python's caches hold, and larger ones.
 _TRIED_BYTES = (16, 64, 512, 1_000, 4_096, 100_000)
 _TRIED_ARRAY_BYTES = 100
 
 
 class _Allocator(ctypes.Structure):
-    """`PyMemAllocatorEx`; NumPy's differs in an argument more of `free`, which nobody reads."""
+    """`PyMemAllocatorEx`; NumPy's version only has one more argument of `free`, which is unused."""
 
     _fields_ = (
         ("context", ctypes.c_void_p),
@@ -58,11 +58,11 @@ _handler = _Handler(name=b"pixlake_raw", version=_VERSION)
 
 
 def clear_memory() -> None:
-    """Let NumPy use the C library's memory; does nothing outside of CPython."""
+    """Make NumPy allocate with the C library directly; does nothing outside of CPython."""
     if sys.implementation.name != "cpython":
         return
     for kept in (_handler, _NAME):
-        # NumPy keeps their addresses, also while the interpreter ends and forgets this module.
+        # NumPy keeps their addresses, also while the interpreter shuts down and frees this module.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
     ctypes.pythonapi.PyMem_GetAllocator(_RAW, ctypes.byref(_handler.allocator))
     capsule = ctypes.pythonapi.PyCapsule_New
@@ -71,7 +71,7 @@ def clear_memory() -> None:
 
 
 def is_cleared() -> bool:
-    """Whether freed blocks come back without what they held; tries it, in microseconds."""
+    """True if reallocated blocks are cleared; tests it with a few blocks, in microseconds."""
     return all(_comes_back_clear(size) for size in _TRIED_BYTES) and _array_comes_back_clear()
 
 

@@ -1,7 +1,8 @@
-"""Bytes to `Image` and back, by the reader that the header names.
+"""Decoding of files to `Image`, by the reader that the header names, and encoding.
 
-OpenCV 5.0 opens JPEG, PNG, WebP and AVIF. Its GIF knows no frame smaller than the screen, its TIFF
-leaves planes unwritten, its BMP shows white of 5 bits as 248; those formats have other readers.
+OpenCV 5.0 decodes JPEG, PNG, WebP and AVIF. Other formats have other readers: OpenCV's GIF fails
+for frames smaller than the screen, its TIFF leaves planes unwritten, and its BMP scales 5-bit
+white to 248.
 """
 
 import io
@@ -28,7 +29,7 @@ from processors.tiff.reader import decode_tiff
 OutputFormat = Literal["jpeg", "png", "webp", "avif"]
 OUTPUTS: dict[str, Format] = {each.name: each for each in (JPEG, PNG, WEBP, AVIF)}
 DEEP_OUTPUTS: frozenset[OutputFormat] = frozenset({"png", "avif"})
-"""Those that hold more than 8 bits a sample: PNG 16, AVIF 10, which is as much as browsers show."""
+"""Output formats with more than 8 bits a sample: PNG 16, AVIF 10 (the most that browsers show)."""
 
 LONGEST_SIDE: dict[OutputFormat, int] = {
     "jpeg": 65_500,
@@ -36,10 +37,10 @@ LONGEST_SIDE: dict[OutputFormat, int] = {
     "webp": 16_383,
     "avif": 65_535,
 }
-"""In pixels; libjpeg's and libwebp's own, and what a child may answer."""
+"""Longest side of each format in pixels: limits of libjpeg, libwebp and of the protocol."""
 
 Reduction = Literal[1, 2, 4, 8]
-"""By how much a JPEG's sides may be divided while it is decoded, at a fraction of the cost."""
+"""Divisor of a JPEG's sides during decoding, which then costs less."""
 
 _REDUCED = {
     1: cv2.IMREAD_COLOR,
@@ -47,7 +48,7 @@ _REDUCED = {
     4: cv2.IMREAD_REDUCED_COLOR_4,
     8: cv2.IMREAD_REDUCED_COLOR_8,
 }
-# Their pixels come in sRGB, by the profile or a plain formula.
+# Spaces whose readers convert to sRGB themselves.
 _CONVERTED = frozenset({"cmyk", "lab"})
 
 _GREY_AXES = 2
@@ -55,8 +56,8 @@ _8_BITS, _16_BITS, _AVIF_BITS = 8, 16, 10
 _GREY_ALPHA = 2
 # Speed 8 of 10: half the time of 6 for a few per cent of bytes.
 _AVIF_SPEED = 8
-# Up to this side in pixels, a JPEG keeps colours as sharp as light: in icons they would bleed, and
-# it costs some hundred bytes.
+# Up to this side in pixels, a JPEG is encoded without chroma subsampling, which would blur the
+# colours of icons. It costs some hundred bytes.
 _ICON_SIDE = 64
 _ICON_SAMPLING = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
 _SAMPLING = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420
@@ -65,11 +66,10 @@ _PNG_COMPRESSION = 1
 
 
 def decode(header: Header, reduction: Reduction = 1, *, deep: bool = False) -> Image:
-    """Pixels as people see them: oriented, sRGB, 8 bits a sample, alpha where it hides something.
+    """Decode to upright sRGB, 8 bits a sample, with alpha only if some pixel is transparent.
 
-    Of an animation, the first frame (of an APNG the default image). `reduction` holds for JPEG
-    in RGB or grey only; other files come whole. `deep`: 16 bits a sample, if `can_be_deep`.
-    Raises Undecodable, MemoryError.
+    An animation gives its first frame (an APNG its default image). `reduction` applies to JPEG in
+    RGB or grey only. `deep`: 16 bits a sample, if `can_be_deep`. Raises Undecodable, MemoryError.
     """
     pixels = _deep_pixels(header) if deep and can_be_deep(header) else _pixels(header, reduction)
     if header.crop:
@@ -81,28 +81,28 @@ def decode(header: Header, reduction: Reduction = 1, *, deep: bool = False) -> I
 
 
 def can_reduce(header: Header) -> bool:
-    """True if `decode` can make use of a reduction."""
+    """True if `decode` supports a reduction for this file."""
     return header.reducible
 
 
 def can_be_deep(header: Header) -> bool:
-    """True if there are more than 8 bits, and colours that are sRGB as they are.
+    """True if the file has more than 8 bits a sample and needs no colour conversion.
 
-    LittleCMS by way of Pillow converts in 8 bits only.
+    LittleCMS in Pillow converts in 8 bits only.
     """
     grey = header.space == "grey"
     same = header.icc is None or is_srgb(header.icc, grey=grey)
     plain = header.space in {"rgb", "grey"} and same
-    # OpenCV knows no range of a lone luma.
+    # OpenCV ignores the range of a monochrome AVIF.
     known = header.format in {PNG, TIFF, HEIC} or (header.format is AVIF and not grey)
     return plain and known and header.bit_depth > _8_BITS
 
 
 def encode(image: Image, output: OutputFormat, quality: int, background: str = WHITE) -> bytes:
-    """`image` in that format, without any metadata; quality 1 to 100 (PNG ignores it).
+    """Encode an image without any metadata; quality 1 to 100 (PNG ignores it).
 
-    JPEG has no alpha: it is composited over `background`, `#rrggbb`. A deep image stays so where
-    the format can. Raises MemoryError, ValueError.
+    JPEG has no alpha, so the image is composited over `background`, `#rrggbb`. A 16-bit image
+    keeps its depth if the format can. Raises MemoryError, ValueError.
     """
     held = image if output in DEEP_OUTPUTS else image.in_8_bits()
     flat = held.flattened(background) if output == "jpeg" else held
@@ -134,14 +134,14 @@ def encode(image: Image, output: OutputFormat, quality: int, background: str = W
 
 
 def orient(pixels: Pixels, orientation: int) -> Pixels:
-    """Turned and mirrored as EXIF's orientation 1 to 8 asks."""
+    """Rotate and mirror pixels by EXIF orientation 1 to 8."""
     transpose, reverse_rows, reverse_columns = TURNS[orientation]
     turned = pixels.transpose(1, 0, 2) if transpose else pixels
     return turned[:: -1 if reverse_rows else 1, :: -1 if reverse_columns else 1]
 
 
 def _pixels(header: Header, reduction: Reduction) -> Pixels:
-    """BGR or BGRA in sRGB, by the reader that the header names."""
+    """Decode to 8-bit BGR or BGRA in sRGB, by the reader that the header names."""
     if header.reader == "pillow":
         pixels = _pillow_pixels(header)
         return pixels if header.space in _CONVERTED else _in_srgb(header, pixels)
@@ -160,7 +160,7 @@ def _pixels(header: Header, reduction: Reduction) -> Pixels:
 def _opencv_pixels(header: Header, reduction: Reduction) -> NDArray[np.uint8]:
     flags = cv2.IMREAD_UNCHANGED if header.has_alpha else cv2.IMREAD_COLOR
     if header.format is JPEG and not can_reduce(header) and header.space == "grey":
-        flags = cv2.IMREAD_GRAYSCALE  # libjpeg makes no colours of a lossless grey
+        flags = cv2.IMREAD_GRAYSCALE  # libjpeg cannot convert a lossless grey JPEG to colour
     if reduction > 1 and can_reduce(header):
         flags = _REDUCED[reduction]
     decoded = _imdecode(header, flags)
@@ -169,7 +169,7 @@ def _opencv_pixels(header: Header, reduction: Reduction) -> NDArray[np.uint8]:
 
 
 def _deep_pixels(header: Header) -> Pixels:
-    """BGR or BGRA of 16 bits, full range."""
+    """Decode to BGR or BGRA of 16 bits, full range."""
     if header.reader == "tiff":
         return decode_tiff(header, deep=True)
     if header.format is HEIC:
@@ -183,7 +183,7 @@ def _deep_pixels(header: Header) -> Pixels:
     samples = _to_bgr(decoded).astype(np.uint16, copy=False)
     bits = header.bit_depth
     if header.format is AVIF or header.format is HEIC:
-        # Theirs are in the lower bits: white is 1,023 of 10 bits, and has to be 65,535.
+        # Their samples use the lower bits: white is 1,023 for 10 bits and must become 65,535.
         full = samples << (_16_BITS - bits) | samples >> (2 * bits - _16_BITS)
         return full.astype(np.uint16, copy=False)
     return samples
@@ -193,7 +193,8 @@ def _heic_pixels(header: Header, *, deep: bool) -> NDArray[np.generic]:
     decoded = decode_heic(header.data, deep=deep)
     _check_size(header, decoded, 1)
     if decoded.dtype == np.uint16 and not deep:
-        decoded = decoded.astype(np.uint16) << (_16_BITS - header.bit_depth)  # grey comes as it is
+        # Grey comes in the file's bit depth, also without `deep`.
+        decoded = decoded.astype(np.uint16) << (_16_BITS - header.bit_depth)
     return _to_bgr(decoded)
 
 
@@ -207,7 +208,7 @@ def _in_srgb(header: Header, pixels: NDArray[np.uint8]) -> Pixels:
 def _imdecode(header: Header, flags: int) -> NDArray[np.generic]:
     if header.format is PNG:
         check_still(header.data)
-    # Orientation is ours: OpenCV applies it for some formats and not for others.
+    # `decode` applies the orientation; OpenCV would do it for some formats only.
     wanted = flags if flags == cv2.IMREAD_UNCHANGED else flags | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         decoded = cv2.imdecode(np.frombuffer(header.data, np.uint8), wanted)
@@ -220,7 +221,7 @@ def _imdecode(header: Header, flags: int) -> NDArray[np.generic]:
 
 
 def _check_size(header: Header, decoded: NDArray[np.generic], reduction: int) -> None:
-    # Whoever makes two parsers see two sizes is after one of them.
+    # If header reader and decoder see different sizes, the file may be an attack on one of them.
     expected = (-(-header.height // reduction), -(-header.width // reduction))
     if decoded.shape[:2] != expected:
         raise Undecodable(f"pixels of {decoded.shape[:2]}, the header says {expected}")
@@ -245,7 +246,7 @@ def _to_bgr(pixels: NDArray[Any]) -> NDArray[Any]:
 
 def _pillow_pixels(header: Header) -> NDArray[np.uint8]:
     if header.format is JPEG:
-        # Pillow keeps libjpeg's warnings of damage to itself.
+        # Pillow hides libjpeg's warnings, so OpenCV decodes a reduced copy that prints them.
         _imdecode(header, cv2.IMREAD_REDUCED_GRAYSCALE_8)
     try:
         samples = _pillow_samples(header)
@@ -261,7 +262,7 @@ def _pillow_pixels(header: Header) -> NDArray[np.uint8]:
 
 
 def _pillow_samples(header: Header) -> NDArray[np.uint8]:
-    """Grey, RGB or RGBA."""
+    """Decode with Pillow to grey, RGB or RGBA."""
     with Pillow.open(io.BytesIO(header.data), formats=[header.format.name.upper()]) as image:
         image.load()
         if header.space in {"cmyk", "lab"}:

@@ -1,7 +1,7 @@
-"""Colours that numbers name (ITU-T H.273, PNG's gAMA and cHRM), as ICC profiles.
+"""ICC profiles made from colour codes (ITU-T H.273) and from PNG's gAMA and cHRM.
 
-`cICP` in PNG and `nclx` in AVIF and HEIC name primaries and a transfer function by number. A
-profile of a matrix and a curve says the same, so that one way to sRGB serves both.
+`cICP` in PNG and `nclx` in AVIF and HEIC give primaries and transfer function as numbers. They
+become an ICC profile of a matrix and a curve, so that one conversion to sRGB serves all files.
 """
 
 import struct
@@ -20,7 +20,7 @@ _D65, _C, _DCI = (0.3127, 0.3290), (0.310, 0.316), (0.314, 0.351)
 SRGB_PRIMARIES: Primaries = ((0.640, 0.330), (0.300, 0.600), (0.150, 0.060), _D65)
 _SMPTE: Primaries = ((0.630, 0.340), (0.310, 0.595), (0.155, 0.070), _D65)
 _P3: tuple[Point, Point, Point] = ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060))
-# H.273, table 2. 2 is "unspecified"; 10 is CIE XYZ, which nobody's photograph is in.
+# H.273, table 2. 2 is "unspecified"; 10 is CIE XYZ, which photographs do not use.
 _PRIMARIES: dict[int, Primaries] = {
     4: ((0.67, 0.33), (0.21, 0.71), (0.14, 0.08), _C),
     5: ((0.64, 0.33), (0.29, 0.60), (0.15, 0.06), _D65),
@@ -32,31 +32,31 @@ _PRIMARIES: dict[int, Primaries] = {
     12: (*_P3, _D65),
     22: ((0.630, 0.340), (0.295, 0.605), (0.155, 0.077), _D65),
 }
-# Entries of a curve; 16 bits each.
+# Entries of a curve of 16 bits each.
 _POINTS = 4096
-_HDR_WHITE = 203.0  # cd/m2 of a white sheet of paper (ITU-R BT.2408)
+_HDR_WHITE = 203.0  # diffuse white in cd/m2 (ITU-R BT.2408)
 _HLG_PEAK, _HLG_GAMMA = 1000.0, 1.2
-# How much of white is left as it is; what is brighter is pressed into the rest.
+# Tone mapping: light below this part of white is kept, brighter light is compressed.
 _KNEE = 0.5
-# From an XYZ to the cones' response, and the white of profiles (ICC.1:2022, annex E).
+# Bradford matrix from XYZ to cone response, and the white point of profiles (ICC.1:2022, annex E).
 _BRADFORD = np.array(
     [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
 )
 _D50 = np.array([0.9642, 1.0, 0.8249])
-# Differences of a chromaticity, and of gamma in hundredths, that nobody sees (libpng's as well).
+# Invisible differences of a chromaticity coordinate and of a gamma ratio; libpng uses the same.
 _SAME_PLACE, _SAME_GAMMA = 0.003, 0.05
 _PNG_GAMMA, _SANE_GAMMA = 2.2, (0.2, 5.0)
 
 
 @lru_cache(maxsize=16)
 def profile_of_codes(primaries: int, transfer: int, *, narrow: bool = False) -> bytes | None:
-    """The profile of two numbers of H.273; None for sRGB and for what names no colours.
+    """Make the profile of two H.273 codes; None for sRGB and for unknown codes.
 
     `narrow`: black is 16 of 255 and white 235, as in video.
 
-    The camera curves of BT.709, BT.601 and BT.2020 (1, 6, 14, 15) are taken for sRGB's, as browsers
-    take them: nobody looks at such a picture in linear light of the scene. PQ and HLG are toned
-    down to SDR: white paper (203 cd/m2) and what is darker stay, highlights are pressed together.
+    The transfer functions of BT.709, BT.601 and BT.2020 (1, 6, 14, 15) are treated as sRGB's, as
+    browsers do. PQ and HLG are tone-mapped to SDR relative to diffuse white (203 cd/m2): darker
+    light is kept, highlights are compressed.
     """
     place = _PRIMARIES.get(primaries, SRGB_PRIMARIES)
     curve = _TRANSFERS.get(transfer)
@@ -70,7 +70,10 @@ def profile_of_codes(primaries: int, transfer: int, *, narrow: bool = False) -> 
 
 @lru_cache(maxsize=16)
 def profile_of_gamma(exponent: float | None, primaries: Primaries | None) -> bytes | None:
-    """The profile of a power function, None for sRGB's, and of primaries, None for sRGB's."""
+    """Make the profile of a gamma and primaries; a None argument means sRGB's.
+
+    Returns None if both are sRGB's, or if the primaries span no colour space.
+    """
     place = primaries if primaries and not _is_near_srgb(primaries) else SRGB_PRIMARIES
     gamma = exponent if exponent and _is_another_gamma(exponent) else None
     if gamma is None and place is SRGB_PRIMARIES:
@@ -79,7 +82,7 @@ def profile_of_gamma(exponent: float | None, primaries: Primaries | None) -> byt
     try:
         return _profile(place, _srgb(signal) if gamma is None else signal**gamma)
     except (np.linalg.LinAlgError, ZeroDivisionError, OverflowError, struct.error):
-        return None  # points on a line, or a white that is none
+        return None  # primaries on one line, or a bad white point
 
 
 def _is_another_gamma(exponent: float) -> bool:
@@ -100,14 +103,14 @@ def _smpte_240(signal: Curve) -> Curve:
 
 
 def _pq(signal: Curve) -> Curve:
-    """SMPTE ST 2084, in units of white paper."""
+    """SMPTE ST 2084 (PQ), tone-mapped; diffuse white is 1."""
     root = signal ** (1 / 78.84375)
     part = np.maximum(root - 0.8359375, 0) / (18.8515625 - 18.6875 * root)
     return _toned_down(10_000 * part ** (1 / 0.1593017578125) / _HDR_WHITE)
 
 
 def _hlg(signal: Curve) -> Curve:
-    """ARIB STD-B67 on a screen of 1,000 cd/m2, in units of white paper."""
+    """ARIB STD-B67 (HLG) for a screen of 1,000 cd/m2, tone-mapped; diffuse white is 1."""
     bright = (np.exp((signal - 0.55991073) / 0.17883277) + 0.28466892) / 12
     scene = np.where(2 * signal <= 1, signal**2 / 3, bright)
     return _toned_down(_HLG_PEAK * scene**_HLG_GAMMA / _HDR_WHITE)
@@ -119,7 +122,7 @@ def _toned_down(light: Curve) -> Curve:
     return np.where(light <= _KNEE, light, pressed)
 
 
-# H.273, table 3; those that are taken for sRGB's are not here.
+# H.273, table 3, without the functions that are treated as sRGB's.
 _TRANSFERS: dict[int, Callable[[Curve], Curve]] = {
     4: lambda signal: signal**2.2,
     5: lambda signal: signal**2.8,
@@ -139,7 +142,7 @@ def _xyz(point: Point) -> NDArray[np.float64]:
 
 
 def _colorants(primaries: Primaries) -> NDArray[np.float64]:
-    """Columns: XYZ of red, green and blue, adapted to D50."""
+    """XYZ of red, green and blue, adapted to D50, as columns of a matrix."""
     *corners, white_point = primaries
     columns = np.stack([_xyz(each) for each in corners], axis=1)
     white = _xyz(white_point)
@@ -149,7 +152,7 @@ def _colorants(primaries: Primaries) -> NDArray[np.float64]:
 
 
 def _profile(primaries: Primaries, curve: Curve) -> bytes:
-    """An ICC profile (version 2) of a matrix and one curve, without a name."""
+    """Write an ICC profile (version 2) of a matrix and one curve, without a name."""
     samples = np.rint(np.clip(curve, 0, 1) * 65535).astype(">u2")
     tone = b"curv" + bytes(4) + struct.pack(">I", len(samples)) + samples.tobytes()
     colorants = [_xyz_tag(column) for column in _colorants(primaries).T]

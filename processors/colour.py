@@ -1,4 +1,4 @@
-"""Colour profiles: from whatever a file was made in to sRGB, by LittleCMS through Pillow."""
+"""Conversion to sRGB by a file's colour profile, with LittleCMS through Pillow."""
 
 import io
 import struct
@@ -13,29 +13,29 @@ from PIL import ImageCms
 from processors.image import BGR
 
 MAX_ICC_NAME = 80
-"""Longest name of a profile that is passed on, in characters."""
+"""Longest profile name that is kept, in characters."""
 
 MAX_STAGES = 64
-"""Most steps of a profile's pipeline that are followed.
+"""Largest number of stages in a profile's pipeline; a longer profile is ignored.
 
-LittleCMS runs every stage for some 36,000 colours; 20,000 of them, which deflate to 100 bytes, cost
-it 10 s. Real profiles have below ten.
+LittleCMS runs every stage for about 36,000 colours. 20,000 stages, which compress to 100 bytes,
+take 10 s. Real profiles have fewer than ten.
 """
 
-# Rows converted at once: copies of a part need no memory worth counting.
+# Rows converted at once, so that the copies need little memory.
 _STRIP_ROWS = 512
 _HEADER_BYTES, _TAG_BYTES, _MAX_TAGS, _MAX_CHANNELS = 128, 12, 200, 16
-# How far a colour of 8 bits may move by a profile that is sRGB's: what rounding does.
+# A profile equals sRGB if it changes no 8-bit colour by more than this rounding error.
 _ROUNDING = 1
-# Greys and colours all over the cube: what leaves these alone leaves all alone.
+# Greys, and colours spread over the RGB cube: a profile that keeps these keeps all colours.
 _GREYS = tuple((each, each, each) for each in range(256))
 _SAMPLES = np.array([*_GREYS, *product((0, 51, 102, 153, 204, 255), repeat=3)], np.uint8)
 
 
 def to_srgb(pixels: NDArray[np.uint8], icc: bytes, *, grey: bool) -> NDArray[np.uint8]:
-    """BGR or BGRA by its profile, in place where it can; as it is where the profile is no use.
+    """Convert BGR or BGRA to sRGB by its profile, in place if possible.
 
-    `grey`: the three channels are copies of one.
+    A useless profile changes nothing. `grey`: the three channels are copies of one.
     """
     transform = _conversion(icc, grey)
     if transform is None:
@@ -51,7 +51,7 @@ def to_srgb(pixels: NDArray[np.uint8], icc: bytes, *, grey: bool) -> NDArray[np.
 
 
 def inks_to_srgb(image: Pillow.Image, icc: bytes | None) -> Pillow.Image:
-    """CMYK or Lab as RGB: by the profile, or without a good one by Pillow's plain formula."""
+    """Convert CMYK or Lab to RGB by the profile, or by Pillow's formula without a usable one."""
     if image.mode == "LAB":
         transform = _transform(_lab_profile(), "LAB")
     else:
@@ -61,29 +61,29 @@ def inks_to_srgb(image: Pillow.Image, icc: bytes | None) -> Pillow.Image:
 
 
 def is_srgb(icc: bytes, *, grey: bool) -> bool:
-    """True if the profile changes nothing: its curves and primaries are sRGB's, or it is no use.
+    """True if the profile changes no colour: it equals sRGB, or it is useless.
 
-    What a profile calls itself says nothing of that.
+    The name of a profile does not matter for that.
     """
     return _conversion(icc, grey) is None
 
 
 def profile_name(icc: bytes) -> str | None:
-    """What a profile calls itself, cut to 80 printable characters; None if it does not parse."""
+    """Name of a profile, cut to 80 printable characters; None if it does not parse."""
     return _described(icc)[1] or None
 
 
-# A camera writes the same one into all of its photographs.
+# Cached, because a camera writes the same profile into all of its photographs.
 @lru_cache(maxsize=16)
 def _conversion(icc: bytes, grey: bool) -> ImageCms.ImageCmsTransform | None:
-    """To sRGB; None where the profile changes nothing, is broken, or is of another kind."""
+    """Transform to sRGB; None if the profile changes nothing, is broken or of another kind."""
     space, _ = _described(icc)
     if space not in ({"RGB", "GRAY"} if grey else {"RGB"}):
         return None
     transform = _transform(icc, "L" if space == "GRAY" else "RGB")
     if transform is None:
         return None
-    # One column, of grey or of RGB.
+    # The samples as an image of one column, grey or RGB.
     given = _SAMPLES[:256, :1] if space == "GRAY" else _SAMPLES[:, None]
     made = ImageCms.applyTransform(Pillow.fromarray(given), transform)
     changed = np.asarray(made).reshape(-1, BGR).astype(np.int16) - _SAMPLES[: len(given)]
@@ -91,7 +91,7 @@ def _conversion(icc: bytes, grey: bool) -> ImageCms.ImageCmsTransform | None:
 
 
 def _transform(icc: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """None for a profile that is broken, too long a program, or of another kind of image."""
+    """Build a transform to sRGB; None for a profile that is broken, too long or of another kind."""
     if _stages(icc) > MAX_STAGES:
         return None
     try:
@@ -103,7 +103,7 @@ def _transform(icc: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
 
 @lru_cache(maxsize=16)
 def _described(icc: bytes) -> tuple[str, str]:
-    """Colour space and name; both empty where the profile is broken."""
+    """Colour space and name of a profile; both empty if it is broken."""
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc)).profile
         name = (profile.profile_description or "").strip()
@@ -114,7 +114,7 @@ def _described(icc: bytes) -> tuple[str, str]:
 
 
 def _stages(icc: bytes) -> int:
-    """Stages of the longest pipeline in the profile, pieces of its curves included."""
+    """Number of stages in the longest pipeline of the profile, curve segments included."""
     try:
         (tags,) = struct.unpack_from(">I", icc, _HEADER_BYTES)
         places = [
@@ -127,7 +127,10 @@ def _stages(icc: bytes) -> int:
 
 
 def _stages_at(icc: bytes, at: int) -> int:
-    """Of the multiProcessElements type (ICC.1:2022, 10.16); the other types are tables."""
+    """Number of stages in the multiProcessElements tag at an offset (ICC.1:2022, 10.16).
+
+    Other tag types are tables and have no stages.
+    """
     if icc[at : at + 4] != b"mpet" or len(icc) < at + 16:
         return 0
     (stages,) = struct.unpack_from(">I", icc, at + 12)
@@ -139,7 +142,7 @@ def _stages_at(icc: bytes, at: int) -> int:
 
 
 def _pieces(icc: bytes, at: int) -> int:
-    """Segments of the curves of a curve set beyond one a curve (ICC.1:2022, 10.16.2)."""
+    """Number of curve segments in a curve set element (ICC.1:2022, 10.16.2); 0 for others."""
     if icc[at : at + 4] != b"cvst":
         return 0
     found, curves = 0, int.from_bytes(icc[at + 8 : at + 10], "big")

@@ -1,4 +1,4 @@
-"""Conversation with a child: the file of a request in shared memory, messages over a socket."""
+"""Parent's side of the exchange with a child: input file in shared memory, messages by socket."""
 
 import asyncio
 
@@ -6,13 +6,13 @@ from processors.job import Blob
 from processors.lines import Incoming, Lines
 from processors.protocol import LENGTH, MAX_HEADER_BYTES, BrokenProtocol
 
-# A copy of so much takes a fraction of a millisecond, in which nothing else happens here.
+# Copying this much blocks the event loop for a fraction of a millisecond.
 _COPIED_AT_ONCE = 1 << 20
 _ZEROS = memoryview(bytes(_COPIED_AT_ONCE))
 
 
 class Conversation:
-    """The parent's side of it."""
+    """Sends requests to one child and receives its messages."""
 
     def __init__(self, lines: Lines) -> None:
         self._line = lines.conversation
@@ -22,7 +22,7 @@ class Conversation:
 
     @property
     def unread(self) -> int:
-        """Bytes that have come and that nobody asked for."""
+        """Number of buffered bytes that were not received yet."""
         return self._incoming.unread
 
     async def share(self, data: memoryview) -> None:
@@ -37,7 +37,7 @@ class Conversation:
             await asyncio.sleep(0)
 
     async def clear(self) -> None:
-        """Overwrite what the shared memory holds of the last image, and no more than that."""
+        """Overwrite the last image in the shared memory, and only its bytes."""
         dirty = self._dirty_bytes
         for at in range(0, dirty, _COPIED_AT_ONCE):
             size = min(_COPIED_AT_ONCE, dirty - at)
@@ -49,19 +49,19 @@ class Conversation:
     async def send(self, data: bytes) -> None:
         """Send a request; raises OSError."""
         try:
-            sent = self._line.send(data)  # an idle child has taken all that was sent before
+            sent = self._line.send(data)  # an idle child has read all data sent before
         except BlockingIOError:
             sent = 0
         if sent < len(data):
             await asyncio.get_running_loop().sock_sendall(self._line, data[sent:])
 
     async def receive_header(self) -> bytes:
-        """The next message of the child; raises BrokenProtocol, EOFError, OSError."""
+        """Receive the next message of the child; raises BrokenProtocol, EOFError, OSError."""
         (length,) = LENGTH.unpack(await self._incoming.take(LENGTH.size))
         if length > MAX_HEADER_BYTES:
             raise BrokenProtocol(f"a header of {length} bytes")
         return bytes(await self._incoming.take(length))
 
     async def receive(self, size: int) -> Blob:
-        """Exactly so many bytes behind a message; raises EOFError, OSError."""
+        """Receive exactly `size` bytes behind a message; raises EOFError, OSError."""
         return await self._incoming.take(size)

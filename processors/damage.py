@@ -1,8 +1,8 @@
-"""Damage that a decoder passes over: libjpeg and libtiff fill what they cannot read and go on.
+"""Detection of damage in JPEG and TIFF files.
 
-They tell on standard error and nowhere else, so only a child, whose standard error is a file that
-nobody else writes to, can know. A flipped bit that leaves the code valid is seen by no decoder,
-only by a checksum (docs/formats.md).
+libjpeg and libtiff fill missing pixels and continue. They report it on standard error only, so only
+a child can detect it: its standard error is a file that no other process writes to. A flipped bit
+that leaves the code valid is noticed by no decoder, only by a checksum (docs/formats.md).
 """
 
 import re
@@ -16,9 +16,9 @@ from processors.settings import Limits
 from processors.tiff.fax import DAMAGED_CODES
 
 _ENDED = b"premature end"
-# The texts of libjpeg's other warnings (jerror.h) that are about pixels. Bytes too many are so in
-# front of a restart marker or the end, where they are what a broken code left of a scan; elsewhere
-# some camera has written them between its tables.
+# Warnings of libjpeg (jerror.h) that mean damaged pixels. Extraneous bytes mean damage only in
+# front of a restart marker or the end, where a broken code left them; elsewhere some cameras write
+# them between tables.
 _GUESSED = re.compile(
     rb"corrupt jpeg data: (?!\d+ extraneous)"
     rb"|corrupt jpeg data: \d+ extraneous bytes before marker 0xd[0-79]"
@@ -29,9 +29,9 @@ _QUOTED = 60
 
 
 def judged(processed: Processed, warnings: bytes, limits: Limits, data: bytes) -> Processed:
-    """The result of `data`, marked as damaged if the decoder's warnings say so.
+    """Return the result, marked as damaged if the decoder's warnings mean damage.
 
-    Raises Truncated, and Damaged where the settings ask for it.
+    `data` is the file. Raises Truncated, and Damaged if the settings refuse damaged images.
     """
     found = _GUESSED.search(said := warnings.lower())
     if processed.facts.format == JPEG.name and found:

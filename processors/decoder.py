@@ -1,4 +1,4 @@
-"""One child process, as its parent sees it: order it, give it an image, end it."""
+"""Parent's handle of one child process: start it, send it an image, end it."""
 
 import asyncio
 import contextlib
@@ -34,20 +34,22 @@ from processors.usage import cpu_seconds, own_memory
 
 _log = logging.getLogger(__name__)
 
-# The fork server's imports from a cold disk on a busy machine; a child alone takes milliseconds.
+# Includes the fork server's imports from a slow disk; forking one child takes milliseconds.
 _START_SECONDS = 60
-# A killed process is gone as soon as its memory is given back.
+# A killed process ends once the kernel has freed its memory.
 _END_SECONDS = 10
-# Freeing the memory of the largest image takes less; twice what most children keep.
+# Freeing the memory of the largest image takes less processor time.
 _IDLE_CPU_SECONDS = 0.5
+# Twice the memory that most children keep after an image.
+# Twice the memory that most children keep after an image.
 _KEPT_BYTES = 250_000_000
 
 
 class Decoder:
-    """A child that is warm and idle, or busy with one image, or spent; it serves one tenant.
+    """Child process that is idle, busy with one image, or no longer usable; serves one tenant.
 
-    Not for concurrent use: one `process` at a time. Belongs to the event loop it was started in,
-    and dies with the thread of that loop.
+    Not for concurrent use: one `process` at a time. Use it only in the event loop that started it;
+    the child dies with the thread of that loop.
     """
 
     def __init__(self, settings: ProcessorSettings, nursery: Nursery, lines: Lines) -> None:
@@ -62,14 +64,14 @@ class Decoder:
         self._last = False
         self._cpu_seconds = 0.0
         self.tenant: str | None = None
-        """Whose images it has seen; None before the first."""
+        """Tenant whose images the child has seen; None before the first."""
         self.pid = 0
         """Process id of the child."""
         self.protections: Protections = {}
 
     @classmethod
     async def start(cls, settings: ProcessorSettings, nursery: Nursery) -> "Decoder":
-        """A child that is locked down and warm; raises RuntimeError or OSError if there is none."""
+        """Start a child and wait until it is ready; raises RuntimeError or OSError on failure."""
         decoder = cls(settings, nursery, order(settings, nursery))
         try:
             async with asyncio.timeout(_START_SECONDS):
@@ -91,30 +93,30 @@ class Decoder:
 
     @property
     def usable(self) -> bool:
-        """False once it has died, broke off, warned of an image, or served its share."""
+        """False once the child died, failed, printed a warning, or served enough images."""
         return not (self._broken or self._worn() or self._dead())
 
     @property
     def served(self) -> int:
-        """How many images it was given."""
+        """Number of images that the child was given."""
         return self._served
 
     def bind(self, tenant: str, *, last: bool) -> None:
-        """Say whose image comes next, and whether it is the last that the child may see."""
+        """Set the tenant of the next image, and whether that image is the child's last."""
         self.tenant = tenant
         self._last = last
 
     def retire(self) -> None:
-        """Kill the child, if it lives: it takes no other image."""
+        """Kill the child if it is alive; it takes no other image."""
         self._broken = True
         self._kill()
 
     async def process(self, data: memoryview, preset: Preset, found: Format) -> Processed:
-        """Raises Refused, and Overloaded where the clock ran out before the child's own time.
+        """Process one image.
 
-        After DecoderCrashed, DecoderTimeout, DecoderMemory and Overloaded it is spent.
-
-        Cancelled in the middle it is spent, too: nobody could tell the next answer from this one.
+        Raises Refused, and Overloaded if the wall clock limit comes before the processor time
+        limit. After DecoderCrashed, DecoderTimeout, DecoderMemory, Overloaded or a cancellation
+        the child is not usable: after a cancellation, its next answer could be that of this image.
         """
         self._served += 1
         clean = False
@@ -122,16 +124,16 @@ class Decoder:
             result = await self._timed_exchange(data, preset, found)
             clean = not isinstance(result, DecoderMemory)
         finally:
-            # Whatever else ended it, there may be half a message on the line.
+            # After any other end, half a message may be left on the socket.
             self._broken = not clean
         if isinstance(result, Refused):
             raise result
         return result
 
     async def tidy(self) -> None:
-        """After an answer: clear what it was given, and look at what it took.
+        """Clear the shared memory after an answer, and check the child's memory.
 
-        A child that keeps much memory, or that may see no other image, is retired.
+        Retires a child that keeps much memory, or that may see no other image.
         """
         if self._last or not self.usable or self._keeps_much():
             self.retire()
@@ -143,14 +145,14 @@ class Decoder:
             self.retire()
 
     def is_small(self) -> bool:
-        """Whether it takes no more memory than `KEPT_CHILD_BYTES`."""
+        """True if the child uses no more memory than `KEPT_CHILD_BYTES`."""
         try:
             return own_memory(self.pid) <= KEPT_CHILD_BYTES
         except OSError:
             return False
 
     def check_idle(self) -> None:
-        """Retire the child if it works though it has nothing to do; raises OSError if it died."""
+        """Retire an idle child that uses processor time; raises OSError if it died."""
         if self.tenant is None or self._broken:
             return
         taken = cpu_seconds(self.pid) - self._cpu_seconds
@@ -159,7 +161,7 @@ class Decoder:
             self.retire()
 
     async def stop(self) -> str:
-        """Kill the child, if it lives, wait until it is gone; the end of its standard error."""
+        """Kill the child, wait for its end, and return the end of its standard error."""
         self.retire()
         await asyncio.shield(asyncio.ensure_future(self._bury()))
         words = last_words(self._lines.stderr)
@@ -167,7 +169,7 @@ class Decoder:
         return words
 
     def _worn(self) -> bool:
-        # One that a damaged file has led into a corner of its code may not be itself any more.
+        # A child that warned about a damaged file may have a corrupt state.
         return self._served >= self._settings.sandbox_recycle_after or self._warned()
 
     def _warned(self) -> bool:
@@ -184,7 +186,7 @@ class Decoder:
 
     def _dead(self) -> bool:
         try:
-            # What it says after its process id is how it ended; or the fork server is gone.
+            # Data on this socket means that the child ended; its end, that the fork server did.
             self._lines.life.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
             return False
@@ -193,7 +195,8 @@ class Decoder:
         return True
 
     def _kill(self) -> None:
-        # The fork server keeps the id taken until the line is closed: it is no stranger's.
+        # The fork server reserves the process id until `life` is closed, so no other process has
+        # it.
         if self.pid and not self._dead():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
@@ -205,7 +208,7 @@ class Decoder:
                 while said := await asyncio.get_running_loop().sock_recv(
                     self._lines.life, NUMBER.size
                 ):
-                    # Between two images, by itself: nobody has asked for anything.
+                    # A forbidden call between two images; no caller waits who would report it.
                     if len(said) == NUMBER.size and ending(said) == signal.SIGSYS.name:
                         self._tell_end(signal.SIGSYS.name)
 
@@ -225,7 +228,7 @@ class Decoder:
             self._kill()
             _log.exception("decoder %d broke the protocol", self.pid)
             self._nursery.intrusions += 1
-            raise DecoderCrashed("the decoder answered nonsense", value="nonsense") from error
+            raise DecoderCrashed("the decoder broke the protocol", value="nonsense") from error
 
     def _out_of_time(self) -> DecoderTimeout | Overloaded:
         limit = self._settings.sandbox_timeout_seconds
@@ -233,8 +236,8 @@ class Decoder:
             return DecoderTimeout(f"not done after {limit:g} s of processor time", limit=limit)
         wall = self._settings.sandbox_wall_seconds
         if self._asked and self._time.slept:
-            # The same bytes would bring it there again, and hold their partition for ever.
-            return DecoderTimeout(f"it sleeps: not done after {wall:g} s", limit=wall)
+            # A retry would sleep again, and a Kafka partition would be blocked for ever.
+            return DecoderTimeout(f"the decoder slept: not done after {wall:g} s", limit=wall)
         _log.warning("decoder %d was not done after %g s by the clock", self.pid, wall)
         return Overloaded(f"not done after {wall:g} seconds; try again", limit=wall)
 
@@ -250,13 +253,13 @@ class Decoder:
         self._time.asked()
         reply = parse_reply(await self._conversation.receive_header())
         if reply.nonce != nonce:
-            raise BrokenProtocol("an answer to something else")
+            raise BrokenProtocol("an answer to another request")
         if isinstance(reply, Refusal):
             result: Processed | Refused = error_of(reply)
         else:
             result = await self._receive_result(reply, preset, found)
         if self._conversation.unread:
-            raise BrokenProtocol("more than was asked for")
+            raise BrokenProtocol("bytes behind the answer")
         return result
 
     async def _receive_result(self, answer: Answer, preset: Preset, found: Format) -> Processed:

@@ -1,4 +1,4 @@
-"""Ray Serve wiring of the processors: replicas on every node that take batches from any door."""
+"""Ray Serve deployment of the processors: replicas on every node that accept batches."""
 
 from ray import serve
 
@@ -14,24 +14,24 @@ from processors.protocol import Protections
 from processors.settings import ProcessorSettings
 from processors.worker import Worker
 
-# The doors look replicas up by these names, so they are part of the contract between packages.
+# `serve_app` and `ingest` look replicas up by these names.
 APP = "processors"
 NAME = "ImageProcessor"
 
-# A killed replica is missed after one period; Serve then needs a few seconds for the next one.
+# Serve notices a killed replica after one period, and needs a few seconds to start another.
 _HEALTH_PERIOD_SECONDS = 2.0
-# An image takes 10 s at most by default, and those that wait for a child come on top.
+# An image takes 10 s at most by default, and waiting for a child comes on top.
 _DRAIN_SECONDS = 30.0
-# Calls, not images: the sandbox's queue and the doors' bytes in flight are the real bounds, and
-# the probe of readiness must not wait behind full batches.
+# Limits of calls, not images. The sandbox's queue and the callers' limits of bytes bound the
+# images; readiness probes must not wait behind full batches.
 _MAX_CALLS = 64
 _MAX_QUEUED_CALLS = 64
 
 
 class ImageProcessor:
-    """One replica: a lake, and a worker with sandboxed children.
+    """Replica with a lake and a worker with sandboxed children.
 
-    `async __init__` returns when the store was probed and the children are warm.
+    `async __init__` returns once the store was probed and the children are ready.
     """
 
     async def __init__(  # type: ignore[misc]  # Serve awaits it
@@ -41,17 +41,17 @@ class ImageProcessor:
         self._worker = await Worker.start(self._lake, processors)
 
     async def handle_many(self, jobs: list[ImageJob]) -> list[Answer]:
-        """Process and commit every job; a failure stands in its job's slot, nothing is raised."""
+        """Process and commit every job; a failure is at its job's position, nothing is raised."""
         return answers(await self._worker.handle_many(jobs))
 
     async def spare(self) -> int:
-        """How many images of other nodes would be taken now; asked before their bytes go out."""
+        """Number of images that would be accepted now; callers ask before they send bytes."""
         return self._worker.sandbox.spare
 
     async def handle(self, job: ImageJob) -> Commit | ProcessorError | LakeError:
-        """Process and commit one image that was too much for its own node; errors are returned.
+        """Process and commit one image of another node that is full; errors are returned.
 
-        Raised, they would come out of Ray as errors of Ray's.
+        They are not raised, because Ray would wrap them in its own errors.
         """
         try:
             return await self._worker.handle(job)
@@ -59,24 +59,30 @@ class ImageProcessor:
             return error
 
     async def settle(self, refusal: Refusal) -> Settled:
-        """Write a refused message down, as a row, or learn what it is; raises Unavailable."""
+        """Record a refused Kafka message as a row, or return its known result.
+
+        Raises Unavailable.
+        """
         return await self._lake.rejections.settle(refusal)
 
     async def count_failure(self, rejection_id: str, how: str) -> int:
-        """Count a failure of a message that nobody foresaw; raises Unavailable."""
+        """Count an unexpected failure of a message; returns the count. Raises Unavailable."""
         return await self._lake.tries.failed(rejection_id, how)
 
     async def check_preset(self, name: PresetName) -> None:
-        """Return if images can be made by that preset; raises UnknownPreset, Unavailable."""
+        """Check that the preset exists; raises UnknownPreset, Unavailable."""
         await self._worker.presets.find(name)
 
     async def ready(self) -> Protections:
-        """What keeps its children from doing harm, if it can commit; raises StoreUnavailable."""
+        """Check that the store accepts writes; return the protections of the children.
+
+        Raises StoreUnavailable.
+        """
         await self._lake.healthy()
         return self._worker.sandbox.protections
 
     async def __del__(self) -> None:
-        """Finish what is under way; Serve awaits this once the calls are drained."""
+        """Finish the work under way; Serve awaits this after it drained the calls."""
         if hasattr(self, "_worker"):
             await self._worker.close()
 
@@ -84,7 +90,7 @@ class ImageProcessor:
 def processors_app(
     lake: LakeSettings, processors: ProcessorSettings, *, replicas: int, cpus: float
 ) -> serve.Application:
-    """The application `APP`, which has no route: doors call it by handle.
+    """Application `APP` without an HTTP route; callers use its handle.
 
     `cpus` is what Ray reserves for a replica, its sandboxed children included.
     """

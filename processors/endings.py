@@ -1,4 +1,4 @@
-"""How a child ended, and what its libraries had to say at last."""
+"""Exit codes and last standard error output of children, as text."""
 
 import os
 import signal
@@ -7,13 +7,13 @@ from typing import IO
 from processors.protocol import NUMBER
 
 WITH_THE_SERVER = "with the fork server"
-"""How a child ended whose end nobody saw."""
+"""Ending of a child whose fork server died, so that its exit code is unknown."""
 
 _TAIL_BYTES = 2000
 
 
 def ending(said: bytes) -> str:
-    """The exit code or the signal, by what the fork server says of it."""
+    """Exit code or signal name, decoded from the fork server's message."""
     (code,) = NUMBER.unpack(said)
     if code >= 0:
         return f"exit code {code}"
@@ -24,7 +24,7 @@ def ending(said: bytes) -> str:
 
 
 def last_words(stderr: IO[bytes]) -> str:
-    """The end of a child's standard error, fit for a log; nothing once it is closed."""
+    """End of a child's standard error, safe for a log; empty once the file is closed."""
     if stderr.closed:
         return ""
     size = os.fstat(stderr.fileno()).st_size

@@ -1,7 +1,7 @@
-"""Faults of processing, low level: no HTTP status, no Kafka verdict; each door maps them.
+"""Errors of processing, without HTTP status or Kafka verdict; each caller maps them.
 
 ProcessorError
-  x Refused                 the image's own fault; the same bytes fail again, never retry
+  x Refused                 fault of the image: the same bytes fail again, never retry
       · EmptyImage            empty_body
       · NotAnImage            not_an_image
       · UnsupportedFormat     unsupported_format
@@ -14,7 +14,7 @@ ProcessorError
       · TooManyScans          too_many_scans         limit, value: scans of a JPEG
       · TooMuchMetadata       too_much_metadata      limit, value: bytes
       · OutputTooLarge        output_too_large       limit, value: pixels
-      · Damaged               damaged                by setting; else it is marked
+      · Damaged               damaged                only if the settings refuse damaged images
       · UnknownPreset         unknown_preset
       · InvalidPreset         invalid_preset         limit, value: bytes
       · DecoderCrashed        decoder_crashed
@@ -23,7 +23,7 @@ ProcessorError
   x PresetChanged           preset_changed         value: the newest version
   x PresetBuiltIn           preset_built_in
   x PresetsReadOnly         presets_read_only      this process's role may not write presets
-  x Overloaded              overloaded             ours; the caller may try again
+  x Overloaded              overloaded             temporary; the caller may try again
 
 Every error survives pickling (they cross Ray processes) and carries a stable `code`.
 """
@@ -32,7 +32,7 @@ from lake.errors import CodedError
 
 
 class ProcessorError(CodedError):
-    """A fault of processing."""
+    """Base class of all errors of processing."""
 
     code = "processor_error"
 
@@ -56,7 +56,7 @@ class NotAnImage(Refused):
 
 
 class UnsupportedFormat(Refused):
-    """A known format, and not one that we take; `value` names it."""
+    """A known format or feature that is not supported or not allowed; `value` names it."""
 
     code = "unsupported_format"
 
@@ -68,7 +68,7 @@ class Truncated(Refused):
 
 
 class Undecodable(Refused):
-    """The header is fine, the pixels are not."""
+    """The file does not parse or its pixels do not decode."""
 
     code = "undecodable"
 
@@ -98,7 +98,7 @@ class SideTooLong(Refused):
 
 
 class TooManyScans(Refused):
-    """More scans of a JPEG, for its size, than the limit."""
+    """More JPEG scans than the limit allows for that size."""
 
     code = "too_many_scans"
 
@@ -110,13 +110,13 @@ class TooMuchMetadata(Refused):
 
 
 class OutputTooLarge(Refused):
-    """A rendition would have more pixels than the limit, or a longer side than its format has."""
+    """A rendition would have more pixels than the limit, or a side too long for its format."""
 
     code = "output_too_large"
 
 
 class Damaged(Refused):
-    """The decoder had to guess at a part of the pixels; `value` is what it said."""
+    """The decoder had to guess a part of the pixels; `value` is its warning."""
 
     code = "damaged"
 
@@ -128,13 +128,13 @@ class UnknownPreset(Refused):
 
 
 class InvalidPreset(Refused):
-    """The preset does not parse, or asks for what none may have."""
+    """The preset does not parse, or exceeds a limit."""
 
     code = "invalid_preset"
 
 
 class PresetChanged(ProcessorError):
-    """The preset has another newest version than the caller thinks; `value` is that version."""
+    """The newest version of the preset is not the one that the caller named; `value` is it."""
 
     code = "preset_changed"
 
@@ -146,25 +146,25 @@ class PresetBuiltIn(ProcessorError):
 
 
 class PresetsReadOnly(ProcessorError):
-    """Presets can't be stored from here: the store lets this role read them only."""
+    """This process's role may read presets in the store, not write them."""
 
     code = "presets_read_only"
 
 
 class DecoderCrashed(Refused):
-    """The child died on this image."""
+    """The child process died while it processed this image."""
 
     code = "decoder_crashed"
 
 
 class DecoderTimeout(Refused):
-    """The child took more processor time than the limit, in seconds, or slept instead."""
+    """The child used more processor time than the limit, or slept until the wall clock limit."""
 
     code = "decoder_timeout"
 
 
 class DecoderMemory(Refused):
-    """The child needed more than its address space, in bytes."""
+    """The child needed more address space than the limit in bytes."""
 
     code = "decoder_memory"
 

@@ -1,8 +1,8 @@
-"""EXIF: what a camera says of itself and of the moment (JEITA CP-3451F, EXIF 3.0).
+"""EXIF reader (JEITA CP-3451F, EXIF 3.0) for the camera and exposure columns.
 
-Written by anybody, so read by a reader that is bounded: of three directories, so many entries
-each, the tags that are columns; nothing is copied that is not one of them. Whatever is out of
-range, of another type or behind the end of the block is passed over: bad EXIF harms nobody.
+The input may be hostile, so the reader is bounded: three directories, a limited number of entries,
+and only the tags that become columns. Values that are out of range, of another type or behind the
+end of the block are ignored, so bad EXIF never fails an image.
 """
 
 import re
@@ -21,7 +21,7 @@ Positive = Annotated[float, Field(gt=0, le=1e6)]
 _PREFIX = b"Exif\0\0"
 _ORDERS = {b"II": "<", b"MM": ">"}
 _CLASSIC = 42
-_MAX_ENTRIES = 1000  # a camera writes some 60 into the largest
+_MAX_ENTRIES = 1000  # a camera writes about 60 into the largest directory
 _MAX_VALUES = 3  # degrees, minutes, seconds
 _MAKE, _MODEL, _EXIF, _GPS = 0x010F, 0x0110, 0x8769, 0x8825
 _EXPOSURE, _F_NUMBER, _ISO, _FOCAL_LENGTH, _LENS = 0x829A, 0x829D, 0x8827, 0x920A, 0xA434
@@ -34,11 +34,11 @@ _INLINE_BYTES = 4
 _CLOCK = re.compile(r"(\d{4}):(\d\d):(\d\d) (\d\d):(\d\d):(\d\d)", re.ASCII)
 _DIGITS = re.compile(r"\d+", re.ASCII)
 _OFFSET = re.compile(r"([+-])([01]\d|2[0-3]):([0-5]\d)")
-_EARLIEST_YEAR = 1826  # of the first photograph
+_EARLIEST_YEAR = 1826  # year of the first photograph
 
 
 def _whole_milliseconds(moment: datetime) -> datetime:
-    """The moment; its column holds milliseconds, so a finer one raises ValueError."""
+    """Return the time; raises ValueError for a time finer than the column's milliseconds."""
     if moment.microsecond % 1000:
         raise ValueError("a time of whole milliseconds")
     return moment
@@ -46,9 +46,9 @@ def _whole_milliseconds(moment: datetime) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Exif:
-    """What a file says of how it was taken; None where it does not, or says what cannot be.
+    """Camera, exposure, time and place of a photograph; None for missing or impossible values.
 
-    `taken_at` is what the camera's clock showed; minus `taken_offset_minutes` it is UTC. Latitude
+    `taken_at` is the time of the camera's clock; minus `taken_offset_minutes` it is UTC. Latitude
     and longitude in degrees, north and east positive; altitude in metres above sea level.
     """
 
@@ -70,7 +70,7 @@ NOTHING = Exif()
 
 
 def read_exif(block: bytes) -> Exif:
-    """From a block of EXIF, with or without its `Exif` prefix, or from a whole TIFF file."""
+    """Parse an EXIF block, with or without its `Exif` prefix, or a whole TIFF file."""
     if not block:
         return NOTHING
     tiff = memoryview(block)[len(_PREFIX) if block.startswith(_PREFIX) else 0 :]
@@ -102,7 +102,7 @@ def _exif_of(image: "_Directory", taken: "_Directory", gps: "_Directory") -> Exi
         focal_length_mm=_positive(taken.number(_FOCAL_LENGTH)),
         taken_at=moment,
         taken_offset_minutes=_offset(taken.text(_TAKEN_OFFSET)) if moment else None,
-        # Half a place is none.
+        # A latitude without a longitude is no place, and the other way round.
         gps_latitude=latitude if longitude is not None else None,
         gps_longitude=longitude if latitude is not None else None,
         gps_altitude=_altitude(gps),
@@ -110,7 +110,7 @@ def _exif_of(image: "_Directory", taken: "_Directory", gps: "_Directory") -> Exi
 
 
 class _Directory:
-    """One directory: where its values are, by tag. Empty where it cannot be read."""
+    """EXIF directory: offsets of values by tag. Empty if it cannot be read."""
 
     def __init__(self, tiff: memoryview, order: str, at: int) -> None:
         self._tiff = tiff
@@ -118,14 +118,14 @@ class _Directory:
         self._entries = dict(self._read(at)) if at > 0 else {}
 
     def inner(self, tag: int) -> "_Directory":
-        """The directory that a tag points to."""
+        """Directory that a tag points to."""
         return _Directory(self._tiff, self._order, int(self.number(tag) or 0))
 
     def text(self, tag: int) -> str | None:
         kind, count, at = self._entries.get(tag, (0, 0, 0))
         if kind not in _TEXTS:
             return None
-        # UTF-8 takes at most 4 bytes for what is kept.
+        # A character takes at most 4 bytes in UTF-8.
         raw = bytes(self._tiff[at : at + min(count, 4 * MAX_NAME)])
         return printable(raw.partition(b"\0")[0].decode("utf-8", "replace"), MAX_NAME) or None
 
@@ -134,7 +134,7 @@ class _Directory:
         return found[0] if found else None
 
     def numbers(self, tag: int) -> list[float]:
-        """At most three; none if one of them is a fraction of nothing."""
+        """First three values of a tag at most; none if a fraction has a denominator of 0."""
         kind, count, at = self._entries.get(tag, (0, 0, 0))
         shape = _NUMBERS.get(kind)
         if shape is None:
@@ -150,7 +150,7 @@ class _Directory:
         return [above / below for above, below in pairs] if all(b for _, b in pairs) else []
 
     def _read(self, at: int) -> Iterator[tuple[int, tuple[int, int, int]]]:
-        """Type, number and place of the values of each tag."""
+        """Yield tag, and type, number and offset of its values."""
         try:
             (entries,) = struct.unpack_from(self._order + "H", self._tiff, at)
         except struct.error:
@@ -161,7 +161,7 @@ class _Directory:
         whole = len(table) // entry.size * entry.size
         for n, (tag, kind, count, where) in enumerate(entry.iter_unpack(table[:whole])):
             size = count * (1 if kind in _TEXTS else struct.calcsize("=" + _NUMBERS.get(kind, "")))
-            # What is short stands in the entry itself.
+            # A value of up to four bytes is stored in the entry itself.
             inline = at + 2 + n * entry.size + entry.size - _INLINE_BYTES
             yield tag, (kind, count, inline if size <= _INLINE_BYTES else where)
 
@@ -171,7 +171,7 @@ def _positive(value: float | None) -> float | None:
 
 
 def _moment(taken: _Directory) -> datetime | None:
-    # By hand: `strptime` imports a module at its first use, and a child can open no file.
+    # Not by `strptime`, which imports a module at its first use: a child can open no file.
     found = _CLOCK.match(taken.text(_TAKEN) or "")
     if found is None:
         return None
@@ -179,17 +179,17 @@ def _moment(taken: _Directory) -> datetime | None:
         moment = datetime(*map(int, found.groups()))  # type: ignore[arg-type]  # noqa: DTZ001
     except ValueError:
         return None
-    # A clock may be wrong, but no camera comes from the future.
+    # Times before the first photograph or more than a year ahead are wrong.
     if not _EARLIEST_YEAR <= moment.year <= datetime.now(UTC).year + 1:
         return None
     fraction = _DIGITS.match(taken.text(_TAKEN_FRACTION) or "")
-    # The digits behind the point: "5" is half a second.
+    # Digits behind the decimal point: "5" is half a second.
     milliseconds = int(fraction[0][:3].ljust(3, "0")) if fraction else 0
     return moment.replace(microsecond=1000 * milliseconds)
 
 
 def _offset(said: str | None) -> int | None:
-    """Minutes of `+hh:mm`."""
+    """Minutes of an offset `+hh:mm`."""
     found = _OFFSET.fullmatch(said or "")
     if found is None:
         return None

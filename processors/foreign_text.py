@@ -1,6 +1,6 @@
-"""Text that strangers wrote, into a file or into a picture: cut, and without what does not print.
+"""Cleaning of untrusted text from files and pictures: cut, without unprintable characters.
 
-It ends in rows, logs and pages. What is left is still a stranger's: nobody may run or trust it.
+The text goes into rows, logs and pages. It is still untrusted after cleaning.
 """
 
 import unicodedata
@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 MAX_NAME = 100
-"""Longest text of a camera or lens, in characters."""
+"""Longest camera or lens name, in characters."""
 
 _MAX_EVIDENCE = 300
 
@@ -18,11 +18,12 @@ MAX_CODE = 1000
 
 
 MAX_FILENAME = 255
-"""Longest file name, in bytes of UTF-8: what file systems take."""
+"""Longest file name, in bytes of UTF-8; the limit of most file systems."""
 
-# Longer endings are no extension that a program knows.
+# A longer ending is not treated as an extension.
 _MAX_EXTENSION = 32
-# Controls, formats (RTL override and the like), surrogates, line and paragraph separators.
+# Unicode categories: controls, formats (such as RTL override), surrogates, line and paragraph
+# separators.
 _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 # Emoji modifiers (skin tones) change the character before them.
 _MODIFIERS = range(0x1F3FB, 0x1F400)
@@ -30,7 +31,7 @@ _FLAG_LETTERS = range(0x1F1E6, 0x1F200)
 
 
 def clean_filename(name: str) -> str | None:
-    """The last part of a path, printable, at most 255 bytes; None if nothing is left.
+    """Reduce a path to a printable file name of at most 255 bytes; None if nothing is left.
 
     A longer name loses the end of its stem and keeps its extension.
     """
@@ -51,7 +52,7 @@ def _shortened(name: str) -> str:
 
 
 def _whole_letters(text: str, limit: int) -> str:
-    """The longest start of `text` within `limit` bytes that halves no letter with its marks."""
+    """Longest prefix of `text` within `limit` bytes that does not split a letter from its marks."""
     short = text.encode()[:limit].decode(errors="ignore")
     end = len(short)
     while 0 < end < len(text) and _continues(text, end):
@@ -60,7 +61,7 @@ def _whole_letters(text: str, limit: int) -> str:
 
 
 def _continues(text: str, place: int) -> bool:
-    """Whether the character at `place` belongs to the one before it."""
+    """True if the character at `place` belongs to the one before it."""
     letter = ord(text[place])
     if letter in _FLAG_LETTERS:
         before = place
@@ -71,13 +72,13 @@ def _continues(text: str, place: int) -> bool:
 
 
 def printable(text: str, longest: int) -> str:
-    """`text` on one line: white space as spaces, no controls and no turned direction; cut."""
+    """Convert `text` to one line: white space becomes spaces, controls are removed; cut."""
     kept = (each if each.isprintable() else " " if each.isspace() else "" for each in text)
     return "".join(kept).strip()[:longest]
 
 
 def evidence(error: BaseException) -> str:
-    """Type and text of an exception, fit for a log, a row and a header."""
+    """Type and text of an exception, safe for logs, rows and headers."""
     return printable(f"{type(error).__name__}: {error}", _MAX_EVIDENCE)
 
 
@@ -88,7 +89,7 @@ def _check(text: str) -> str:
 
 
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME), AfterValidator(_check)]
-"""What a camera or lens is called."""
+"""Name of a camera or lens."""
 
 CodeText = Annotated[str, Field(max_length=MAX_CODE), AfterValidator(_check)]
-"""What a QR or bar code says."""
+"""Text of a QR or bar code."""

@@ -1,12 +1,12 @@
-"""The process that children are forked from: everything imported, nothing in it to steal.
+"""Fork server: imports all libraries, then forks children on request.
 
-Started by `nursery` as `python -m processors.fork_server <socket> <parent>`, with an environment
-that holds no secrets, so none are in its memory or in that of its children. It never sees an
-image. It has one thread, and answers one message: fork a child with these four descriptors.
+`nursery` starts it as `python -m processors.fork_server <socket> <parent>` with an environment
+without secrets, so neither its memory nor that of its children contains any. It never reads an
+image. It has one thread and handles one message: fork a child with these four descriptors.
 
-On its end of `life` it writes the child's process id, and how it ended as soon as it has. Only when
-the parent closes the other end is a child killed, if it lives, and its id given back: until then
-the parent can kill by that id, and will not hit a stranger.
+On its end of `life` it writes the child's process id, and later the exit code. When the parent
+closes the other end, the server kills the child if it is alive, and releases its process id. Until
+then no other process can get that id, so the parent can safely kill by it.
 """
 
 import gc
@@ -28,8 +28,8 @@ from processors.warm_up import warm_up
 _STDERR = 2
 _FIRST_TO_CLOSE = 3
 _DESCRIPTORS = 4
-# Children take whole cores. The event loops that feed them and answer clients need one for moments
-# only, and are to have it at once.
+# Children use whole cores. The event loops that feed them and answer clients need a core for
+# moments only and get priority.
 _NICENESS = 5
 
 
@@ -41,7 +41,7 @@ class _Child:
 
 
 class ForkServer:
-    """Forks children when told to, and tells how they end."""
+    """Forks children on request, and reports their ends."""
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
@@ -50,7 +50,7 @@ class ForkServer:
         self._open = True
 
     def run(self) -> None:
-        """Until the parent hangs up and the last child is gone."""
+        """Serve until the parent closes the control socket and the last child has ended."""
         self._poll.register(self._control, select.POLLIN)
         while self._open or self._children:
             for descriptor, _ in self._poll.poll():
@@ -90,7 +90,7 @@ class ForkServer:
             self._bury(child)
 
     def _bury(self, child: _Child) -> None:
-        """The parent has no more use for it."""
+        """Kill a child whose parent closed `life`, and release its process id."""
         os.kill(child.pid, signal.SIGKILL)
         os.waitpid(child.pid, 0)
         self._forget(child.pidfd)
@@ -104,7 +104,7 @@ class ForkServer:
 
 
 def _ending(pid: int) -> int:
-    """Exit code, or minus the signal; leaves the process id taken."""
+    """Exit code, or minus the signal; keeps the process id reserved."""
     ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     if ended is None:
         raise ChildProcessError(pid)
@@ -115,11 +115,11 @@ def _tell(child: _Child, number: int) -> None:
     try:
         child.life.sendall(NUMBER.pack(number))
     except OSError:
-        return  # the parent has hung up; it will be seen when its turn comes
+        return  # the parent closed the socket; `poll` reports that later
 
 
 def _be_a_child(start: Start, conversation: int, stderr: int, memory: int) -> NoReturn:
-    """The rest of a child's life. Never returns, for below it on the stack is the server."""
+    """Run the child until its end. Never returns, because its caller is the server's code."""
     code = 1
     try:
         os.setsid()
@@ -130,7 +130,7 @@ def _be_a_child(start: Start, conversation: int, stderr: int, memory: int) -> No
         os.closerange(conversation + 1, os.sysconf("SC_OPEN_MAX"))
         serve(socket.socket(fileno=conversation), shared, start)
         code = 0
-    except BaseException:  # noqa: BLE001 - whatever it is, the parent reads it in the last words
+    except BaseException:  # noqa: BLE001 - the parent reads the traceback on standard error
         traceback.print_exc()
     finally:
         os._exit(code)
@@ -141,7 +141,7 @@ def main() -> None:
     die_with(int(sys.argv[2]))
     clear_memory()
     warm_up()
-    # What is here now stays; a collection in a child would copy all of its pages.
+    # Freeze existing objects; a garbage collection in a child would copy all of their pages.
     gc.collect()
     gc.freeze()
     with socket.socket(fileno=int(sys.argv[1])) as control:

@@ -1,26 +1,27 @@
-"""HDR gain maps: which of their kinds a file holds. Its base picture, which is SDR, is what counts.
+"""Detection of HDR gain maps.
 
-A reader that knows of gain maps makes an HDR picture of the two; renditions are of the base alone.
+A file with a gain map holds an SDR base picture; an HDR viewer combines both. Renditions are made
+from the base picture alone.
 """
 
 from collections.abc import Iterable
 from typing import Literal
 
 GainMap = Literal["ultra_hdr", "iso_21496_1", "apple"]
-"""Android's (`hdrgm` in XMP), the standard's, and that of iPhones."""
+"""Gain map types: Android (`hdrgm` in XMP), ISO 21496-1, iPhone."""
 
 _ISO = b"urn:iso:std:iso:ts:21496:-1"
 _ULTRA_HDR = b"http://ns.adobe.com/hdr-gain-map/1.0/"
 _APPLE_XMP = b"http://ns.apple.com/HDRGainMap/1.0/"
 _MULTI_PICTURE = b"MPF\0"
 APPLE_AUXILIARY = b"urn:com:apple:photo:2020:aux:hdrgainmap"
-"""What an iPhone's HEIC calls the auxiliary image."""
+"""Auxiliary image type of the gain map in an iPhone's HEIC."""
 
 
 def gain_map_of_jpeg(blocks: Iterable[bytes], data: bytes) -> GainMap | None:
-    """By its application segments; of several kinds the standard's.
+    """Find the gain map type by a JPEG's application segments; ISO 21496-1 wins over others.
 
-    Apple's is told by its second picture.
+    Apple's type is named in the XMP of the second picture.
     """
     found = list(blocks)
     if any(each.startswith(_ISO) for each in found):

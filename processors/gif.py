@@ -1,7 +1,7 @@
-"""GIF, block by block: screen, frames, how long they are shown; and the first frame decoded.
+"""GIF reader: screen, frames, duration; decodes the first frame.
 
-What reaches the decoder is one frame: a screen, one table of colours, and the codes. Pillow's own
-reader paints black what no frame covers, and gives up on a frame without a size.
+The decoder receives one frame: screen size, one colour table, and the LZW codes. Pillow's own GIF
+reader is not used: it paints uncovered parts black, and fails for a frame without a size.
 """
 
 import struct
@@ -25,11 +25,11 @@ _HAS_TABLE, _TABLE_SIZE, _TRANSPARENT, _INTERLACED = 0x80, 0x07, 0x01, 0x40
 _PROFILE = b"\x0bICCRGBG1012"
 # Delays are in hundredths of a second.
 _MS_A_TICK = 10
-# Encoders fill their blocks, 255 bytes each: 25 MB are 100,000. Blocks of one byte burn time.
+# Encoders fill their blocks of 255 bytes, so 25 MB are 100,000 blocks. Tiny blocks cost time.
 MAX_BLOCKS = 1_000_000
 _GREYS = bytes(each for level in range(256) for each in (level, level, level))
 _FRAME = struct.Struct("<HHHHBh")
-"""Of a decoder's data: left, top, width, height, flags, transparent index or -1."""
+"""Frame for `decode_gif`: left, top, width, height, flags, transparent index or -1."""
 
 _SCREEN = struct.Struct("<HH")
 _TABLE_BYTES = 768
@@ -51,13 +51,13 @@ class _Found:
 
 
 def read_gif(data: bytes, limits: Limits) -> Header:
-    """The header of a GIF; its `data` is the first frame that has pixels, for `decode_gif`.
+    """Read the header of a GIF; its `data` is the first frame with pixels, for `decode_gif`.
 
-    A file that ends after that frame without a trailer is taken, as browsers take it. Raises
-    Truncated, Undecodable, SideTooLong, TooManyPixels.
+    The trailer behind that frame may be missing, as in browsers. Raises Truncated, Undecodable,
+    SideTooLong, TooManyPixels.
     """
     if len(data) < _SCREEN_BYTES:
-        raise Truncated(f"{len(data)} bytes, and a GIF starts with {_SCREEN_BYTES}")
+        raise Truncated(f"{len(data)} bytes; the header of a GIF has {_SCREEN_BYTES}")
     start = _SCREEN_BYTES + _table_bytes(data[10])
     found = _Found(_number(data, 6), _number(data, 8), table=data[_SCREEN_BYTES:start])
     try:
@@ -87,16 +87,14 @@ def read_gif(data: bytes, limits: Limits) -> Header:
 
 
 def _check_screen(found: _Found, limits: Limits) -> None:
-    # Of a bomb that lacks its pixels as well, the size is what its sender should hear of.
+    # A file can be too large and also lack its pixels. The size is the more useful error.
     check_limits(max(1, found.width), max(1, found.height), 1, limits)
 
 
 def decode_gif(picture: bytes) -> NDArray[np.uint8]:
-    """BGRA of what `read_gif` took: transparent where the frame says so, and where it is not.
+    """Decode the frame of `read_gif` to BGRA, or to BGR if no pixel can be transparent.
 
-    BGR, if that is nowhere.
-
-    Raises Truncated, Undecodable.
+    Pixels outside of the frame are transparent. Raises Truncated, Undecodable.
     """
     screen = _SCREEN.unpack_from(picture)
     left, top, width, height, flags, transparent = _FRAME.unpack_from(picture, _SCREEN.size)
@@ -109,7 +107,7 @@ def decode_gif(picture: bytes) -> NDArray[np.uint8]:
         if "not enough" in str(error):
             raise Truncated("the frame ends before its pixels do") from error
         raise Undecodable("the pixels do not decode") from error
-    # By OpenCV: numpy's way to look up takes eight bytes for each index.
+    # cv2.LUT, because NumPy's look-up needs eight bytes for each index.
     indices, colours = np.asarray(frame), _colours(picture[at : at + _TABLE_BYTES], transparent)
     covered = (width, height) == screen
     channels = 3 if covered and transparent < 0 else 4
@@ -131,14 +129,14 @@ def _colours(table: bytes, transparent: int) -> NDArray[np.uint8]:
 
 
 def _walk(data: bytes, at: int, found: _Found) -> None:
-    """Raises IndexError where the file ends too early, Undecodable where a block has no name."""
+    """Read all blocks; raises IndexError if the file ends early, Undecodable for unknown blocks."""
     while (kind := data[at]) != _TRAILER:
         if kind == _EXTENSION:
             at = _extension(data, at + 1, found)
         elif kind == _IMAGE:
             at = _image(data, at + 1, found)
         elif found.picture:
-            return  # what browsers do with rubbish at the end
+            return  # browsers ignore garbage at the end, too
         else:
             raise Undecodable(f"a block of kind {kind}")
 
@@ -157,7 +155,7 @@ def _extension(data: bytes, at: int, found: _Found) -> int:
 
 
 def _transparent(data: bytes, at: int) -> int:
-    """The index that a control block names, -1 for none."""
+    """Transparent index of a graphic control block, -1 for none."""
     whole = data[at + 1] >= _CONTROL_BYTES
     return data[at + 5] if whole and data[at + 2] & _TRANSPARENT else -1
 
@@ -169,7 +167,7 @@ def _image(data: bytes, at: int, found: _Found) -> int:
     try:
         end = _skip(data, codes + 1, found)
     except IndexError:
-        # All of its codes may be there all the same.
+        # Only the end of the blocks is missing; the codes may be complete.
         if not found.picture:
             _take(data, at, codes, len(data), found)
         raise
@@ -181,11 +179,11 @@ def _image(data: bytes, at: int, found: _Found) -> int:
 
 
 def _take(data: bytes, at: int, codes: int, end: int, found: _Found) -> None:
-    """Keep a frame, if it has a pixel; make the screen as large as the frame needs it."""
+    """Keep a frame if it has a pixel; enlarge the screen to contain it."""
     bits, blocks = data[codes], b"".join(_unblocked(data, codes + 1, end))
     left, top, width, height = (_number(data, at + n) for n in range(0, 8, 2))
     if not width or not height:
-        # As browsers take it: such a frame is as large as the screen.
+        # Browsers treat a frame without a size as large as the screen.
         width, height = found.width, found.height
     found.width, found.height = max(found.width, left + width), max(found.height, top + height)
     if not _has_pixels(bits, blocks):
@@ -199,7 +197,7 @@ def _take(data: bytes, at: int, codes: int, end: int, found: _Found) -> None:
 
 
 def _has_pixels(bits: int, blocks: bytes) -> bool:
-    """Whether the first code that is not "clear" is a colour, not "end"."""
+    """True if the first LZW code after the clear codes is a colour and not the end code."""
     if not 0 < bits < 9:  # noqa: PLR2004 - bits of a colour
         return bool(blocks)
     value, wide = int.from_bytes(blocks[:64], "little"), bits + 1
@@ -211,7 +209,7 @@ def _has_pixels(bits: int, blocks: bytes) -> bool:
 
 
 def _unblocked(data: bytes, at: int, end: int) -> list[bytes]:
-    """The contents of a row of blocks, the last one as far as it is there."""
+    """Contents of a chain of sub-blocks; the last one may be incomplete."""
     parts = []
     while at < end and (length := data[at]):
         parts.append(data[at + 1 : min(end, at + 1 + length)])
@@ -229,7 +227,7 @@ def _number(data: bytes, at: int) -> int:
 
 
 def _skip(data: bytes, at: int, found: _Found) -> int:
-    """Behind a row of blocks, which a block of no bytes ends."""
+    """Offset behind a chain of sub-blocks, which an empty sub-block ends."""
     while length := data[at]:
         at += 1 + length
         found.blocks += 1

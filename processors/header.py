@@ -1,6 +1,6 @@
-"""What an image says of itself before a pixel is decoded: `Header`, and the limits on it.
+"""Facts about an image that are known before decoding (`Header`), and the checks of limits.
 
-`header_readers` has a reader for each format, from the whole file to a `Header`.
+`header_readers` has a reader for each format that makes a `Header` of a file.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from processors.settings import Limits
 Space = Literal["rgb", "grey", "cmyk", "lab"]
 
 Reader = Literal["opencv", "pillow", "libheif", "tiff", "bmp", "gif"]
-"""What decodes the pixels of a file: chosen by its format and layout, before any is decoded."""
+"""Decoder of a file's pixels; the header reader chooses it by format and layout."""
 
 ORIENTATION_TAG = 0x0112
 UPRIGHT = 1
@@ -28,15 +28,16 @@ _FIRST_TURNED = 5
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Facts of one file; width and height in pixels as stored, before crop and orientation.
+    """Facts about one file; width and height in pixels as stored, before crop and orientation.
 
-    `orientation` is EXIF's 1 to 8. `data` is what a decoder may see: the file, or less. `reader`
-    decodes it to 8 bits a sample.
-    `duration_ms` is None for a still; `metadata_bytes` is all that is neither pixels nor structure.
-    `icc`: an embedded profile, or one that says what the file's numbers for its colours say.
-    `transparent_grey`: a level of a PNG's grey that stands for no pixel, as the decoder gives it.
-    `reducible`: it can be decoded at a half, a quarter or an eighth of its sides, at less cost.
-    `crop`: left, top, width and height of what is shown, before it is turned.
+    `orientation` is the EXIF value 1 to 8. `data` is the input for the decoder: the file, or a
+    cleaned part of it. `reader` decodes `data` to 8 bits a sample.
+    `duration_ms` is None for a still; `metadata_bytes` counts all that is neither pixels nor
+    structure.
+    `icc`: the embedded profile, or one made from the file's colour codes.
+    `transparent_grey`: grey level of a PNG that is transparent, in the decoder's scale.
+    `reducible`: the file can be decoded at 1/2, 1/4 or 1/8 of its sides, at less cost.
+    `crop`: left, top, width and height of the shown part, before it is turned.
     """
 
     format: Format
@@ -60,13 +61,16 @@ class Header:
 
     @property
     def displayed(self) -> tuple[int, int]:
-        """Width and height as people see it, after crop and orientation."""
+        """Width and height after crop and orientation."""
         width, height = self.crop[2:] if self.crop else (self.width, self.height)
         return (height, width) if self.orientation >= _FIRST_TURNED else (width, height)
 
 
 def check_limits(width: int, height: int, frames: int, limits: Limits) -> None:
-    """Raises SideTooLong, TooManyPixels; Undecodable for an image without area."""
+    """Check the size of an image.
+
+    Raises SideTooLong, TooManyPixels; Undecodable for an image without area.
+    """
     if width < 1 or height < 1:
         raise Undecodable(f"an image of {width} x {height} pixels")
     if (side := max(width, height)) > limits.max_side:
@@ -85,9 +89,9 @@ def check_limits(width: int, height: int, frames: int, limits: Limits) -> None:
 
 
 def check_tiles(pixels: int, limits: Limits) -> None:
-    """Raises TooManyPixels where the tiles of an image have more than half as much again.
+    """Raise TooManyPixels if the tiles of an image have more than 1.5 times the pixel limit.
 
-    Those at its edges may stick out.
+    The excess allows for tiles that extend beyond the edges of the image.
     """
     if pixels > limits.max_pixels * 3 // 2:
         raise TooManyPixels(
@@ -98,7 +102,7 @@ def check_tiles(pixels: int, limits: Limits) -> None:
 
 
 def check_metadata(found: int, limits: Limits) -> None:
-    """Raises TooMuchMetadata."""
+    """Raise TooMuchMetadata if the size is above the limit."""
     if found > limits.max_metadata_bytes:
         raise TooMuchMetadata(
             f"{found} bytes of metadata, the limit is {limits.max_metadata_bytes}",
@@ -108,7 +112,7 @@ def check_metadata(found: int, limits: Limits) -> None:
 
 
 def exif_orientation(exif: bytes) -> int:
-    """Orientation 1 to 8 in a block of EXIF, with or without its `Exif` prefix; 1 if unclear."""
+    """Orientation 1 to 8 from an EXIF block, with or without its `Exif` prefix; 1 if unclear."""
     if not exif:
         return UPRIGHT
     parsed = Image.Exif()
@@ -122,5 +126,5 @@ def exif_orientation(exif: bytes) -> int:
 
 
 def valid_orientation(value: object) -> int:
-    """`value` if it is one of the eight, else 1."""
+    """`value` if it is 1 to 8, else 1."""
     return value if isinstance(value, int) and value in _ORIENTATIONS else UPRIGHT

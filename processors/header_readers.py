@@ -1,4 +1,4 @@
-"""One reader a format, each from bytes to `Header`; the explicit table is at the end."""
+"""Table of header readers, one for each format, and `read_header`, which chooses from it."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ from processors.webp import read_webp
 
 
 def read_header(data: bytes, found: Format, limits: Limits) -> Header:
-    """The header of a file of that format, within the limits; no pixel is decoded.
+    """Read the header of a file of that format and check the limits; decodes no pixel.
 
     Raises Truncated, Undecodable, UnsupportedFormat, SideTooLong, TooManyPixels, TooMuchMetadata.
     """
@@ -27,7 +27,8 @@ def read_header(data: bytes, found: Format, limits: Limits) -> Header:
         raise
     except Exception as error:  # Pillow's parsers raise anything on a bad file
         raise Undecodable(f"the {found.name} header does not parse") from error
-    # Of pages and of a burst one image alone is decoded; frames lie on one canvas.
+    # Only one page of a TIFF or one image of a HEIC burst is decoded, so the others do not count.
+    # Frames of an animation share one canvas and count.
     counted = 1 if found in {TIFF, HEIC} else header.frames
     check_limits(header.width, header.height, counted, limits)
     check_metadata(header.metadata_bytes, limits)

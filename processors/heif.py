@@ -1,8 +1,8 @@
-"""HEIC by libheif, in the optional package pillow-heif (extra `heif`).
+"""HEIC header reader and decoder, by libheif in the optional package pillow-heif (extra `heif`).
 
-It is no hard dependency: its wheel carries x265 (GPL), an encoder that nothing here calls.
-Turns and mirrors of the container are done by the library; EXIF's orientation does not count in a
-HEIC (ISO/IEC 23008-12), so what comes is always upright.
+The package is optional because its wheel contains x265 (GPL), an encoder that is not called here.
+libheif applies the container's rotation and mirror; EXIF orientation does not count in a HEIC
+(ISO/IEC 23008-12). So the pixels are always upright.
 """
 
 import struct
@@ -28,17 +28,17 @@ try:
 except ImportError:  # the extra is not installed
     pillow_heif = None  # type: ignore[assignment]
 
-_NCLX = 8  # bytes of a name and two numbers
+_NCLX = 8  # bytes of the type and two codes
 _WARNINGS = Warnings()
 
 
 def available() -> bool:
-    """True if HEIC can be decoded here."""
+    """True if pillow-heif is installed."""
     return pillow_heif is not None
 
 
 def read_heic(data: bytes, limits: Limits) -> Header:
-    """The header of a HEIC's primary image; raises UnsupportedFormat without the library."""
+    """Read the header of a HEIC's primary image; raises UnsupportedFormat without the library."""
     items = read_items(data)
     if items is not None:
         _check_stored(items, limits)
@@ -58,7 +58,7 @@ def read_heic(data: bytes, limits: Limits) -> Header:
         space="grey" if image.mode.startswith("L") else "rgb",
         icc=metadata[-1] or _named_colours(items),
         data=data,
-        # OpenCV takes a premultiplied alpha back in 8 bits only.
+        # OpenCV undoes premultiplied alpha in 8 bits only.
         bit_depth=8 if _is_premultiplied(image.mode) else int(facts["bit_depth"]),
         metadata_bytes=sum(map(len, metadata)),
         exif=read_exif(metadata[0]),
@@ -67,11 +67,10 @@ def read_heic(data: bytes, limits: Limits) -> Header:
 
 
 def decode_heic(data: bytes, *, deep: bool) -> NDArray[np.generic]:
-    """Pixels as they come: grey, with or without alpha, BGR or BGRA.
+    """Decode to grey (with or without alpha), BGR or BGRA.
 
-    Grey of more than 8 bits is uint16, colour only if `deep`; values as large as its depth allows.
-
-    Raises Undecodable, Truncated, MemoryError.
+    Grey of more than 8 bits is uint16; colour is uint16 only if `deep`. Values have the range of
+    the file's bit depth. Raises Undecodable, Truncated, MemoryError.
     """
     image, _ = _primary(data, deep=deep)
     _WARNINGS.take()
@@ -90,12 +89,12 @@ def decode_heic(data: bytes, *, deep: bool) -> NDArray[np.generic]:
 
 @cache
 def _listens() -> bool:
-    """Whether what libde265 says of an image can be heard; from the first image on."""
+    """Install the collection of libde265's warnings once; True if that worked."""
     return _WARNINGS.install(Path(pillow_heif.__file__).parent)
 
 
 def _check_stored(items: Items, limits: Limits) -> None:
-    """Raises SideTooLong, TooManyPixels by the sizes before any crop, and those of all tiles."""
+    """Raise SideTooLong, TooManyPixels by the sizes before any crop and by the sum of the tiles."""
     for number in {items.primary, *items.tiles_of(items.primary)}:
         item = items.items.get(number)
         if item is not None and item.size is not None:
@@ -107,7 +106,7 @@ def _check_stored(items: Items, limits: Limits) -> None:
 
 
 def _named_colours(items: Items | None) -> bytes | None:
-    """A profile of the numbers of `nclx`, of the primary image or of its first tile."""
+    """Profile made from the `nclx` codes of the primary image or of its first tile."""
     if items is None:
         return None
     for number in (items.primary, items.tiles_of(items.primary)[0]):
@@ -125,10 +124,10 @@ def _is_premultiplied(mode: str) -> bool:
 def _primary(data: bytes, *, deep: bool = False) -> tuple["pillow_heif.HeifImage", int]:
     if pillow_heif is None:
         raise UnsupportedFormat(
-            "HEIC is not taken: pillow-heif (the extra `heif`) is not installed here",
+            "HEIC is not supported here: pillow-heif (the extra `heif`) is not installed",
             value=HEIC.name.upper(),
         )
-    # Of these the primary image is all that anybody is shown, and each may hide a bomb of its own.
+    # Only the primary image is shown. Each of the other images could be a decompression bomb.
     options = pillow_heif.options
     options.THUMBNAILS = options.DEPTH_IMAGES = options.AUX_IMAGES = False
     options.DECODE_THREADS = 1

@@ -1,6 +1,6 @@
-"""Items of a HEIF file (ISO/IEC 23008-12), which AVIF and HEIC are: where they lie, what they say.
+"""Item tables of a HEIF file (ISO/IEC 23008-12), the container of AVIF and HEIC.
 
-Box by box, within bounds; no pixel is decoded.
+Reads positions, properties and references of items from the boxes; decodes no pixel.
 """
 
 import struct
@@ -12,21 +12,21 @@ from processors.gain_maps import APPLE_AUXILIARY, GainMap
 from processors.placement import Placement
 
 MAX_ITEMS = 20_000
-"""A photograph of a phone has 50 tiles; a hostile file has millions of empty items."""
+"""Largest number of items: a phone photograph has about 50 tiles, a hostile file millions."""
 
 _FILE, _WITHIN_META = 0, 1
 _FULL = 4
 _ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
 _QUARTER_TURNS = {0: 1, 1: 8, 2: 3, 3: 6}
-"""Counter-clockwise, as orientations of EXIF."""
+"""Counter-clockwise quarter turns to EXIF orientations."""
 
 _MIRRORS = {0: 4, 1: 2}
-"""Top and bottom change places, left and right do."""
+"""Mirror axis to EXIF orientation: 0 swaps top and bottom, 1 swaps left and right."""
 
 
 @dataclass(frozen=True, slots=True)
 class Property:
-    """What follows size and name of its box, and whether a reader has to know it."""
+    """Item property: box type, content, and whether a reader must understand it."""
 
     kind: bytes
     content: bytes
@@ -35,7 +35,7 @@ class Property:
 
 @dataclass(slots=True)
 class Item:
-    """One item: `extents` are (start, length) in the file or in `idat`."""
+    """Item of a file; `extents` are (start, length) in the file or in `idat`."""
 
     kind: bytes = b""
     method: int = _FILE
@@ -43,12 +43,12 @@ class Item:
     properties: list[Property] = field(default_factory=list)
 
     def first(self, kind: bytes) -> bytes | None:
-        """The content of its first property of that kind."""
+        """Content of the first property of that type."""
         return next((each.content for each in self.properties if each.kind == kind), None)
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Width and height by `ispe`, before crop and turn."""
+        """Width and height by `ispe`, before crop and rotation."""
         extent = self.first(b"ispe")
         if extent is None or len(extent) < _FULL + 8:
             return None
@@ -58,7 +58,7 @@ class Item:
 
 @dataclass(slots=True)
 class Items:
-    """All items of a file and what they refer to: `references` are (kind, from, to)."""
+    """Items of a file and their references; `references` are (type, from, to)."""
 
     data: bytes
     primary: int = 0
@@ -67,11 +67,11 @@ class Items:
     idat: tuple[int, int] = (0, 0)
 
     def payload(self, number: int) -> bytes:
-        """The bytes of an item; raises Truncated, UnsupportedFormat."""
+        """Bytes of an item; raises Truncated, UnsupportedFormat."""
         item = self.items[number]
         if item.method not in {_FILE, _WITHIN_META}:
             name = "HEIF item that is made of other items"
-            raise UnsupportedFormat(f"a {name} is not taken", value=name)
+            raise UnsupportedFormat(f"a {name} is not supported", value=name)
         base, end = self.idat if item.method == _WITHIN_META else (0, len(self.data))
         parts = []
         for start, length in item.extents:
@@ -82,20 +82,20 @@ class Items:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def targets(self, kind: bytes, source: int) -> list[int]:
-        """What an item refers to, by a kind of reference."""
+        """Items that `source` refers to with references of type `kind`."""
         found = [to for name, one, to in self.references if (name, one) == (kind, source)]
         return [each for part in found for each in part]
 
     def sources(self, kind: bytes, target: int) -> list[int]:
-        """What refers to an item, by a kind of reference."""
+        """Items that refer to `target` with references of type `kind`."""
         return [one for name, one, to in self.references if name == kind and target in to]
 
     def tiles_of(self, number: int) -> list[int]:
-        """What a derived image is made of, each as often as it is named; itself if it is none."""
+        """Tiles of a derived image, with repetitions; the image itself if it is not derived."""
         return self.targets(b"dimg", number) or [number]
 
     def alpha_of(self, number: int) -> int | None:
-        """The item that is its alpha plane."""
+        """Number of the item's alpha plane; None without one."""
         for each in self.sources(b"auxl", number):
             kind = self.items[each].first(b"auxC") if each in self.items else None
             if kind is not None and kind[_FULL:].split(b"\0")[0] in _ALPHA:
@@ -103,7 +103,7 @@ class Items:
         return None
 
     def described_by(self, kind: bytes) -> list[int]:
-        """Items of that kind that describe the primary one, or nothing in particular."""
+        """Items of type `kind` that describe the primary item, or no item in particular."""
         described = {one for name, one, _ in self.references if name == b"cdsc"}
         return [
             number
@@ -113,18 +113,18 @@ class Items:
         ]
 
     def exif(self) -> bytes:
-        """The EXIF block of the primary item; empty where there is none or it lies nowhere."""
+        """EXIF block of the primary item; empty if it is missing or lies outside the file."""
         for number in self.described_by(b"Exif"):
             try:
                 block = self.payload(number)
             except (Truncated, UnsupportedFormat):
                 continue
-            # Before it stands how far its TIFF header is off.
+            # The first four bytes are the distance to the TIFF header.
             return block[4 + int.from_bytes(block[:4], "big") :]
         return b""
 
     def gain_map(self) -> GainMap | None:
-        """Which kind of HDR gain map lies beside the primary item."""
+        """Type of the HDR gain map beside the primary item; None without one."""
         if any(item.kind == b"tmap" for item in self.items.values()):
             return "iso_21496_1"
         kinds = [
@@ -136,7 +136,7 @@ class Items:
 
 
 def placement_of(item: Item, width: int, height: int) -> Placement:
-    """Crop, turn and mirror in the order of its properties; raises Undecodable."""
+    """Combine crop, rotation and mirror in the order of the properties; raises Undecodable."""
     place = Placement(0, 0, width, height)
     for each in item.properties:
         if each.kind == b"clap":
@@ -149,15 +149,16 @@ def placement_of(item: Item, width: int, height: int) -> Placement:
 
 
 def _clean_aperture(content: bytes, width: int, height: int) -> tuple[int, int, int, int]:
-    """Left, top, width and height; raises Undecodable for what does not lie within the image.
+    """Left, top, width and height of a `clap` box; raises Undecodable for a crop off the image.
 
-    ISO/IEC 14496-12, 12.1.4: sizes, then offsets of its centre from the image's, as fractions.
+    ISO/IEC 14496-12, 12.1.4: width, height, then horizontal and vertical offset of the crop's
+    centre from the image's centre, each as a fraction.
     """
     if len(content) < 32:  # noqa: PLR2004 - eight numbers
         raise Undecodable("a clean aperture that is too short")
     numbers = struct.unpack_from(">IIIIiIiI", content)
     if not all(numbers[1::2]):
-        raise Undecodable("a clean aperture that is divided by 0")
+        raise Undecodable("a clean aperture with a denominator of 0")
     across, down = numbers[0] // numbers[1], numbers[2] // numbers[3]
     left = round((width - across) / 2 + numbers[4] / numbers[5])
     top = round((height - down) / 2 + numbers[6] / numbers[7])
@@ -168,7 +169,7 @@ def _clean_aperture(content: bytes, width: int, height: int) -> tuple[int, int, 
 
 
 def read_items(data: bytes) -> Items | None:
-    """None where the file has no items; raises Undecodable, Truncated."""
+    """Read the items of a file; None if it has none. Raises Undecodable, Truncated."""
     meta = next(contents(data, b"meta"), None)
     if meta is None:
         return None
@@ -195,7 +196,7 @@ def read_items(data: bytes) -> Items | None:
 
 
 class _Reader:
-    """Numbers, one after another; raises struct.error at the end."""
+    """Reader of big-endian integers; raises struct.error at the end."""
 
     def __init__(self, data: bytes, at: int = 0) -> None:
         self._data = data

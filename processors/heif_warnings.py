@@ -1,8 +1,8 @@
-"""What libde265 noticed while libheif decoded by it: libheif itself does not ask.
+"""Collection of libde265's decoding warnings, which libheif does not read.
 
-A slice that is shorter than its blocks decodes to an image whose rest is black, without an error.
-libheif is given a copy of its own table of libde265's functions under another name; in it the
-function that frees a decoder first takes what the decoder has to say.
+A slice that is too short decodes to an image whose rest is black, without an error. To notice it,
+libheif's decoder plugin for libde265 is registered a second time under another name. In that copy,
+the function that frees a decoder reads the decoder's warnings first.
 """
 
 import ctypes
@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 NAME = b"libde265 and its warnings"
-"""What libheif knows the table by."""
+"""Name under which the plugin copy is registered with libheif."""
 
 _VERSION, _HEVC, _NAMED = 5, 1, b"libde265"
 _MOST = 20  # libde265 keeps no more
-# Slices that end early, blocks beyond the image, headers that are none: pixels were made up.
+# Warnings that mean missing pixels: short slices, blocks outside the image, bad slice headers.
 _LOSSES = frozenset({1002, 1004, 1007})
 
 
@@ -49,17 +49,17 @@ _FREE = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
 class Warnings:
-    """The warnings of all decoders since they were last taken."""
+    """Collector of the warnings of all decoders."""
 
     def __init__(self) -> None:
         self._codes: set[int] = set()
-        # What libheif holds a pointer to.
+        # Objects that libheif points to; they must not be freed.
         self._kept: list[Any] = []
 
     def install(self, package: Path) -> bool:
-        """Give libheif the table; `package` is the folder of pillow-heif.
+        """Register the plugin copy; `package` is the folder of pillow-heif.
 
-        False where its libraries are not the ones that this was written for.
+        False if its libraries have another version than this code was written for.
         """
         folder = package.parent / "pillow_heif.libs"
         names = [next(folder.glob(f"{name}-*.so*"), None) for name in ("libheif", "libde265")]
@@ -77,7 +77,7 @@ class Warnings:
         return bool(heif.heif_register_decoder_plugin(ctypes.byref(table)).code == 0)
 
     def take(self) -> bool:
-        """Whether pixels were made up since the last time."""
+        """Clear the warnings; True if one of them means missing pixels."""
         lost, self._codes = bool(self._codes & _LOSSES), set()
         return lost
 

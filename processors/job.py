@@ -1,4 +1,4 @@
-"""What a door hands to the workers (`ImageJob`) and what processing makes of it (`Processed`)."""
+"""Input of the workers (`ImageJob`) and their result (`Processed`)."""
 
 import hashlib
 import json
@@ -23,26 +23,26 @@ from processors.preset import Preset, PresetName
 Door = Literal["api", "kafka"]
 Color = Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
-# A day: no image may take so long, and no sum of them leaves what a double says exactly.
+# At most one day: no image takes longer, and sums stay exact in a double.
 Milliseconds = Annotated[float, Field(ge=0, le=86_400_000)]
 CodeKind = Literal["qr", "ean_13", "ean_8", "upc_a", "upc_e"]
 MAX_SWATCHES = 5
 MAX_CODES = 8
-"""So many are kept of one image."""
+"""Largest number of QR and bar codes that are kept of one image."""
 
 Blob = bytes | bytearray
-"""An encoded image; nobody changes it, and a large one is not copied for that to be certain."""
+"""Encoded image; must not be changed. A large one stays a bytearray to avoid a copy."""
 
 Bytes = NDArray[np.uint8]
-"""Image bytes, one dimension: Ray hands such arrays between processes without a copy."""
+"""Image bytes as a one-dimensional array: Ray passes arrays between processes without a copy."""
 
 
 @dataclass(frozen=True, slots=True)
 class KafkaPosition:
-    """Where a message stood; `topic_id` is the UUID of its topic.
+    """Position of a Kafka message; `topic_id` is the UUID of its topic.
 
-    `message` is a digest of all that the message says: a log that lost its end gives the offsets
-    of that end out again, and then another message stands there.
+    `message` is a digest of the whole message. It is part of the position because a log that lost
+    its end assigns the same offsets again, to other messages.
     """
 
     topic: str
@@ -54,10 +54,10 @@ class KafkaPosition:
 
 @dataclass(frozen=True, slots=True)
 class ImageJob:
-    """One image as a door took it: identity, bytes, and what the client said of it.
+    """One image as it was received: identity, bytes, and the client's parameters.
 
     `identity` is the source identity of design section 3, from `by_key`, `by_content`,
-    `by_event` or `by_position`; `image_id` follows from it and the tenant.
+    `by_event` or `by_position`; `image_id` is derived from it and the tenant.
     """
 
     tenant: str
@@ -65,20 +65,20 @@ class ImageJob:
     identity: tuple[str, ...]
     data: Bytes
     preset: Preset | PresetName
-    """a name is for the worker to look up: not every door knows the store"""
+    """the worker looks up a name, because the Kafka consumer has no access to the store"""
     received_at: datetime
     metadata: Mapping[str, str] = field(default_factory=dict)
     newest: bool = False
-    """the client named a stored preset and no version, so a newer one is no other request"""
+    """the client named a stored preset without a version: a newer version is the same request"""
     sha256: str | None = None
-    """hex digest of `data`, when the door hashed it as it came"""
+    """hex digest of `data`, if it was hashed while it was received"""
     filename: str | None = None
     event_time: datetime | None = None
     position: KafkaPosition | None = None
 
     @property
     def image_id(self) -> str:
-        """The first 128 bits of SHA-256 over tenant and source identity, as 32 hex digits."""
+        """First 128 bits of SHA-256 over tenant and source identity, as 32 hex digits."""
         return _digest((self.tenant, *self.identity))[:32]
 
 
@@ -100,8 +100,9 @@ def by_event(source: str, event_id: str) -> tuple[str, ...]:
 def by_position(position: KafkaPosition) -> tuple[str, ...]:
     """Identity of a plain Kafka message.
 
-    By the topic's UUID: a topic that is deleted and made again counts its offsets from 0 again,
-    and its messages are other images. By what the message says: so does a log that lost its end.
+    It contains the topic's UUID, because a topic that is deleted and created again restarts its
+    offsets at 0, and its messages are other images. It contains the digest of the message, because
+    a log that lost its end assigns offsets again.
     """
     place = (position.topic_id, str(position.partition), str(position.offset))
     return ("message", *place, position.message)
@@ -110,10 +111,10 @@ def by_position(position: KafkaPosition) -> tuple[str, ...]:
 def content_hash(
     sha256: str, preset: Preset, metadata: Mapping[str, str], *, newest: bool = False
 ) -> str:
-    """Hash of what must be equal when an identity comes again: bytes, preset and metadata.
+    """Hash of the content that must be equal when an identity is used again.
 
-    `newest`: whatever version the preset had. A message that Kafka delivers again after a preset
-    was changed asks for the same as before.
+    The content is bytes, preset and metadata. `newest` leaves the preset's version out: a message
+    that Kafka delivers again after a preset was changed is still the same request.
     """
     if newest:
         return _digest(("content", sha256, preset.name, "newest", canonical(metadata)))
@@ -121,23 +122,23 @@ def content_hash(
 
 
 def canonical(metadata: Mapping[str, str]) -> str:
-    """The one JSON text of a mapping: sorted keys, no spaces, UTF-8."""
+    """Canonical JSON of a mapping: sorted keys, no spaces, UTF-8."""
     return json.dumps(dict(metadata), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def _digest(parts: tuple[str, ...]) -> str:
-    # JSON of a list is unambiguous about where one part ends; plain concatenation is not.
+    # JSON of a list keeps the boundaries between parts; plain concatenation loses them.
     text = json.dumps(parts, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What else is known of a file, whatever its format.
+    """Further facts about a file of any format.
 
-    `duration_ms` is that of one run of an animation, None for a still. `icc_name` is what its
-    colour profile calls itself. `damaged`: the decoder had to guess at some of the pixels.
-    `gain_map`: the kind of HDR gain map that lies beside the image.
+    `duration_ms` is the duration of one run of an animation, None for a still. `icc_name` is the
+    name of the colour profile. `damaged`: the decoder had to guess some of the pixels.
+    `gain_map`: type of the HDR gain map in the file.
     """
 
     bit_depth: Annotated[int, Field(ge=1, le=64)]
@@ -150,7 +151,7 @@ class Details:
 
 @dataclass(frozen=True, slots=True)
 class Swatch:
-    """A colour of an image, `#rrggbb` in sRGB, and the fraction of its pixels."""
+    """Dominant colour of an image, `#rrggbb` in sRGB, and its fraction of the pixels."""
 
     color: Color
     share: Fraction
@@ -158,7 +159,7 @@ class Swatch:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A QR or bar code that was read; what it says is a stranger's text."""
+    """QR or bar code found in an image; its text is untrusted."""
 
     kind: CodeKind
     text: CodeText
@@ -166,7 +167,7 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the header says; width and height in pixels, as displayed (after EXIF orientation)."""
+    """Facts from the header; width and height in pixels as displayed (after EXIF orientation)."""
 
     format: str
     content_type: str
@@ -182,12 +183,12 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """What the pixels say; `docs/columns.md` gives units, formulas and sources.
+    """Measurements of the pixels; `docs/columns.md` gives units, formulas and sources.
 
-    `codes`, `faces`: None if they were not looked for.
+    `codes`, `faces`: None if the settings do not ask for them.
     """
 
-    # The Laplacian of 8 bits is at most 4 x 255 off 0.
+    # The absolute Laplacian of 8-bit samples is at most 4 x 255.
     sharpness: Annotated[float, Field(ge=0, le=1020**2)]
     brightness: Annotated[float, Field(ge=0, le=255)]
     contrast: Annotated[float, Field(ge=0, le=127.5)]
@@ -216,7 +217,7 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class Rendition:
-    """One encoded output of a preset; width and height in pixels."""
+    """Encoded output of a preset; width and height in pixels."""
 
     name: str
     format: str
@@ -229,7 +230,7 @@ class Rendition:
 
 @dataclass(frozen=True, slots=True)
 class Processed:
-    """All that processing found and made; `process_ms` is wall time in the child."""
+    """Result of processing one image; `process_ms` is wall time in the child."""
 
     facts: Facts
     measures: Measures

@@ -1,9 +1,8 @@
-"""JPEG by its segments (ITU-T T.81): the header, and a file that is safe to hand to libjpeg.
+"""JPEG header reader (ITU-T T.81); also rewrites the file so that it is safe to hand to libjpeg.
 
-What reaches the decoder is the tables, the frame and its scans, with an end marker behind them.
-libjpeg tells only the first fault of a file, so what would make it complain of a whole one is put
-right here: rubbish between segments, zeros behind a scan, numbers of a scan that have no meaning,
-markers that are too short to be what they are called.
+The decoder receives the tables, the frame, its scans and an end marker. libjpeg reports only the
+first fault of a file, so harmless faults are corrected here: garbage between segments, zeros behind
+a scan, scan parameters without a meaning, application segments that are too short.
 """
 
 import re
@@ -18,7 +17,7 @@ from processors.jpeg_scans import ALONE, SOS, TABLES, Frame, Scans, frame_of, re
 from processors.settings import Limits
 
 MAX_SEGMENTS = 100_000
-"""ICC takes up to 255, 10 MB of a heat camera's readings 160; empty ones would only burn time."""
+"""Largest number of segments: a profile uses up to 255, 10 MB of thermal camera data 160."""
 
 _MARKER = re.compile(rb"\xff+([\x01-\xfe])")
 _COMMENT, _EOI = 0xFE, 0xD9
@@ -31,7 +30,7 @@ _ARITHMETIC_LOSSLESS = 0xCB
 _8_BITS = 8
 _SOI = b"\xff\xd8"
 _EXIF, _ICC = b"Exif\0\0", b"ICC_PROFILE\0"
-# libjpeg takes shorter ones for a stranger's, and so may hold any bytes.
+# libjpeg ignores shorter JFIF and Adobe segments.
 _JFIF_BYTES, _ADOBE_BYTES = 14, 12
 _SPACES: dict[int, Space] = {1: "grey", 3: "rgb", 4: "cmyk"}
 
@@ -45,7 +44,7 @@ class _Found:
 
 
 def read_jpeg(data: bytes, limits: Limits) -> Header:
-    """The header of a JPEG: of a phone's multi-picture file that of its first picture.
+    """Read the header of a JPEG; the first picture of a multi-picture file (MPF) counts.
 
     Raises Truncated, Undecodable, UnsupportedFormat (whose value names the feature), SideTooLong,
     TooManyPixels, TooManyScans, TooMuchMetadata.
@@ -57,16 +56,16 @@ def read_jpeg(data: bytes, limits: Limits) -> Header:
 
 
 def is_a_hole(data: bytes, limits: Limits) -> bool:
-    """Whether a scan that is too short has its end all the same, so that it lost a part within.
+    """True if a short scan lost data in the middle: the file still has its end.
 
-    Asked of a file whose decoder said that a scan ended too early.
+    Call it for a file whose decoder reported that a scan ended too early.
     """
     found, frame, scans = _structure(data, limits)
     return scans.have_a_hole(frame, _interval(found, data))
 
 
 def ends_in_zeros(data: bytes, number: int, limits: Limits) -> bool:
-    """Whether the last so many bytes of the last scan are zeros: padding, and no lost codes."""
+    """True if the last `number` bytes of the last scan are zeros, which are only padding."""
     _, _, scans = _structure(data, limits)
     return scans.last.endswith(bytes(number))
 
@@ -107,10 +106,10 @@ def _header(data: bytes, found: _Found, frame: Frame, scans: Scans) -> Header:
 
 
 def _walk(data: bytes, found: _Found) -> int:
-    """Take the segments up to the first scan; the place of its marker."""
+    """Read the segments before the first scan; return the offset of the scan's marker."""
     at = 2
     for _ in range(MAX_SEGMENTS):
-        # Some camera writes rubbish between its tables; any number of 0xFF may stand before a kind.
+        # Some cameras write garbage between tables. Any number of 0xFF may precede a marker code.
         marker = _MARKER.search(data, at)
         if marker is None or marker.end() + 2 > len(data):
             raise Truncated("the file ends before its first scan")
@@ -146,18 +145,18 @@ def _take(data: bytes, found: _Found, kind: int, at: int, end: int) -> None:
             raise Undecodable("two frames in one picture")
         found.frame = frame_of(data[at:end])
     elif kind in _HIERARCHICAL:
-        raise UnsupportedFormat("hierarchical JPEG is not taken", value="hierarchical JPEG")
+        raise UnsupportedFormat("hierarchical JPEG is not supported", value="hierarchical JPEG")
 
 
 def _is_heeded(kind: int, content: bytes) -> bool:
-    """Whether libjpeg finds the colours by it."""
+    """True for the JFIF and Adobe segments, by which libjpeg chooses the colour space."""
     if kind == _APP0:
         return content.startswith(b"JFIF\0") and len(content) >= _JFIF_BYTES
     return kind == _APP14 and content.startswith(b"Adobe") and len(content) >= _ADOBE_BYTES
 
 
 def _checked(frame: Frame) -> Frame:
-    """Raises UnsupportedFormat for what no decoder here takes, by its name."""
+    """Return the frame; raises UnsupportedFormat, whose value names the feature."""
     name = ""
     if frame.kind in _HIERARCHICAL:
         name = f"hierarchical JPEG (SOF{frame.kind - 0xC0})"
@@ -170,12 +169,12 @@ def _checked(frame: Frame) -> Frame:
     elif frame.lossless and len(frame.components) not in {1, 3}:
         name = "lossless JPEG of inks"
     if name:
-        raise UnsupportedFormat(f"{name} is not taken", value=name)
+        raise UnsupportedFormat(f"{name} is not supported", value=name)
     return frame
 
 
 def _exif(data: bytes, found: _Found) -> bytes:
-    """The first block, and those that go on with it where it was too long for one segment."""
+    """EXIF block; joined if it was split over several segments."""
     blocks = [
         data[start + len(_EXIF) : end]
         for kind, start, end in found.segments
@@ -185,7 +184,7 @@ def _exif(data: bytes, found: _Found) -> bytes:
 
 
 def _profile(data: bytes, found: _Found) -> bytes | None:
-    """The pieces of a profile in their order; None if one is missing."""
+    """ICC profile, joined from its segments; None if a segment is missing."""
     pieces = [
         data[start + len(_ICC) : end]
         for kind, start, end in found.segments
@@ -202,6 +201,6 @@ def _gain_map(data: bytes, found: _Found) -> GainMap | None:
 
 
 def _interval(found: _Found, data: bytes) -> int:
-    """MCUs between restarts by the last DRI before the scan; 0 for none."""
+    """MCUs between restart markers, by the last DRI segment before the scan; 0 for none."""
     tables = [data[start:end] for kind, start, end in found.segments if kind == _DRI]
     return int.from_bytes(tables[-1][:2], "big") if tables else 0

@@ -1,4 +1,4 @@
-"""Frame and scans of a JPEG: how many there are, and whether they have all of its pixels."""
+"""Frame header and scans of a JPEG; limits the scans and detects missing pixels."""
 
 import re
 import struct
@@ -10,28 +10,29 @@ from processors.settings import Limits
 SOS = 0xDA
 _EOI = 0xD9
 TABLES = {0xC4, 0xCC, 0xDB, 0xDD}
-"""Huffman and arithmetic codes, quantisation, the restart interval."""
+"""Markers of tables: Huffman, arithmetic coding, quantisation, restart interval."""
 
 ALONE = {0x01, *range(0xD0, 0xD9)}
 """Markers without a length: TEM, the restarts and SOI."""
 _PROGRESSIVE = {0xC2, 0xCA}
 _LOSSLESS = {0xC3, 0xCB}
-# In a scan, 0xFF stands before a zero, a restart marker, or what comes after the scan.
+# Inside a scan, 0xFF is followed by 0 or by a restart marker. Any other marker ends the scan.
 _MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 _COEFFICIENTS = 64
-# Marker, length, number of colours; two bytes for each; three numbers.
+# Fixed bytes of a scan header: marker, length, component count, three parameters. Each component
+# adds two bytes.
 _SCAN_BYTES = 8
 _ALL_COEFFICIENTS = bytes((0, 63, 0))
 _SECTOR_BYTES = 512
 MAX_BETWEEN = 10_000
 MAX_SCANS = 5_000
-"""T.81 has use for 3,500, one a bit of each coefficient of four colours."""
+"""Largest number of scans: T.81 needs 3,500 at most, one per bit of each of four components."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A frame header: `components` are (id, horizontal, vertical sampling) each."""
+    """Frame header; `components` are (id, horizontal sampling, vertical sampling)."""
 
     segment: bytes
     kind: int
@@ -42,7 +43,7 @@ class Frame:
 
     @property
     def ids(self) -> frozenset[int]:
-        """Of its components."""
+        """Ids of all components."""
         return frozenset(each for each, _, _ in self.components)
 
     @property
@@ -56,17 +57,20 @@ class Frame:
         return self.kind in _LOSSLESS
 
     def with_height_behind_scan(self, data: bytes, at: int) -> "Frame":
-        """With the number of lines that DNL gives behind the first scan; libjpeg knows none."""
+        """Copy with the height from the DNL segment behind the first scan.
+
+        libjpeg does not read DNL. Raises UnsupportedFormat without a height.
+        """
         place = data.find(b"\xff\xdc\0\4", at)
         height = int.from_bytes(data[place + 4 : place + 6], "big") if place >= 0 else 0
         if not height:
             name = "JPEG without a height"
-            raise UnsupportedFormat(f"{name} is not taken", value=name)
+            raise UnsupportedFormat(f"{name} is not supported", value=name)
         segment = self.segment[:5] + struct.pack(">H", height) + self.segment[7:]
         return replace(self, segment=segment, height=height)
 
     def blocks(self, components: frozenset[int]) -> int:
-        """MCUs of a scan of these components."""
+        """Number of MCUs in a scan of these components."""
         across = max(each[1] for each in self.components)
         down = max(each[2] for each in self.components)
         unit = 1 if self.lossless else 8
@@ -80,7 +84,7 @@ class Frame:
 
 
 def frame_of(segment: bytes) -> Frame:
-    """From its marker on; raises Undecodable."""
+    """Parse a frame header that starts with its marker; raises Undecodable."""
     try:
         depth, height, width, number = struct.unpack_from(">BHHB", segment, 4)
         places = [struct.unpack_from(">BB", segment, 10 + 3 * n) for n in range(number)]
@@ -88,13 +92,13 @@ def frame_of(segment: bytes) -> Frame:
         raise Undecodable("a frame header that is too short") from None
     components = tuple((each, sampling >> 4, sampling & 15) for each, sampling in places)
     if any(not (0 < across < 5 and 0 < down < 5) for _, across, down in components):  # noqa: PLR2004 - T.81 B.2.2
-        raise Undecodable("a sampling factor that is none")
+        raise Undecodable("a sampling factor outside 1 to 4")
     return Frame(segment, segment[1], depth, height, width, components)
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """One scan header: which coefficients of which colours, down to which bit."""
+    """Scan header: components, range of coefficients, lowest bit."""
 
     components: frozenset[int]
     first: int
@@ -104,32 +108,32 @@ class Scan:
 
 @dataclass(slots=True)
 class Scans:
-    """What was found from the first scan on: `parts` are fit for libjpeg, in their order."""
+    """Scans of a file; `parts` are headers, coded data and tables in file order, for libjpeg."""
 
     parts: list[bytes] = field(default_factory=list)
     headers: list[Scan] = field(default_factory=list)
     ended: bool = False
-    """The end marker is there."""
+    """Whether the end marker was found."""
     last: bytes = b""
-    """The coded bytes of the last scan."""
+    """Coded bytes of the last scan."""
 
     def drop_padding(self) -> None:
-        """Of a file without an end, cut the zeros that fill its last sectors.
+        """Cut the zeros that fill the last disk sectors of a file without an end marker.
 
-        They would be read for codes of grey, and nobody would hear that the pixels are missing.
+        libjpeg would decode the zeros as grey pixels and not report that data is missing.
         """
         if not self.ended and self.last.endswith(bytes(_SECTOR_BYTES)):
             self.last = self.last.rstrip(b"\0")
             self.parts[-1] = self.last
 
     def ends_early(self, frame: Frame) -> bool:
-        """Whether a colour has no scan, or an unfinished file lacks refinements."""
+        """True if a component has no scan, or a file without an end lacks refinement scans."""
         if not _components(self.headers) >= frame.ids:
             return True
         return frame.progressive and not self.ended and not self._are_complete(frame)
 
     def have_a_hole(self, frame: Frame, interval: int) -> bool:
-        """Whether the file has its end, so that what is missing is missing from within.
+        """True if missing data is missing in the middle of the file: the end of the file is there.
 
         `interval`: MCUs between restart markers, 0 for none.
         """
@@ -141,7 +145,7 @@ class Scans:
         return len(_RESTART.findall(self.last)) >= -(-blocks // interval) - 1
 
     def _are_complete(self, frame: Frame) -> bool:
-        """Whether each coefficient of each colour came down to its last bit."""
+        """True if the scans cover every coefficient of every component down to bit 0."""
         missing = {each: set(range(_COEFFICIENTS)) for each in frame.ids}
         for scan in self.headers:
             if scan.low == 0:
@@ -151,11 +155,12 @@ class Scans:
 
 
 def read_scans(data: bytes, at: int, frame: Frame, limits: Limits) -> Scans:
-    """From the first scan's marker on; raises TooManyScans, Undecodable."""
+    """Read all scans; `at` is the marker of the first. Raises TooManyScans, Undecodable."""
     found = Scans()
     start: int | None = _take_header(data, at, frame, found)
     if not frame.progressive and _components(found.headers) >= frame.ids:
-        # No end marker is within a scan, so that a search finds it, and nothing else is of use.
+        # One scan with all components: the next end marker ends it, because coded data contains
+        # none.
         end = data.find(b"\xff\xd9", start)
         found.ended = end >= 0
         _take_coded(data[start : end if found.ended else len(data)], found)
@@ -187,7 +192,10 @@ def _take_coded(scan: bytes, found: Scans) -> None:
 
 
 def _take_tables(data: bytes, at: int, frame: Frame, found: Scans) -> int | None:
-    """Take what lies between two scans; where the next one's coded bytes start, None at the end."""
+    """Read the segments between two scans.
+
+    Returns where the coded bytes of the next scan start, None at the end of the file.
+    """
     for _ in range(MAX_BETWEEN):
         marker = _MARKER.search(data, at)
         if marker is None:
@@ -208,7 +216,7 @@ def _take_tables(data: bytes, at: int, frame: Frame, found: Scans) -> int | None
 
 
 def _take_header(data: bytes, at: int, frame: Frame, found: Scans) -> int:
-    """Take a scan's header; where its coded bytes start."""
+    """Read a scan header; return where its coded bytes start."""
     length = int.from_bytes(data[at + 2 : at + 4], "big")
     header = data[at : at + 2 + length]
     number = header[4] if len(header) > 4 else 0  # noqa: PLR2004 - marker and length
@@ -216,7 +224,8 @@ def _take_header(data: bytes, at: int, frame: Frame, found: Scans) -> int:
         raise Undecodable("a scan header that is too short")
     named = 5 + 2 * number
     if not frame.progressive and not frame.lossless:
-        # They mean nothing here. Some hardware writes others, of which libjpeg complains.
+        # The three parameters have no meaning in these modes. Some hardware writes other values,
+        # and libjpeg would warn about them.
         header = header[:named] + _ALL_COEFFICIENTS
     first, last, bits = header[named : named + 3]
     found.headers.append(Scan(frozenset(header[5:named:2]), first, last, bits & 15))

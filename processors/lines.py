@@ -1,7 +1,7 @@
-"""What a child and its parent share: two sockets, a file in memory, and memory.
+"""Channels between a parent and its child: two sockets, an in-memory file, shared memory.
 
-Files go in through shared memory: measured against the socket, it takes 60 % of the time of the
-time at 74 KB and a third at 2.4 MB. Results are small, and come out over the socket.
+Input files go through shared memory: that takes 60 % of the time of a socket for 74 KB, and a third
+for 2.4 MB. Results are small and go over the socket.
 """
 
 import asyncio
@@ -18,22 +18,22 @@ from processors.nursery import Nursery
 from processors.protocol import Start
 from processors.settings import ProcessorSettings
 
-# A header and the rendition of a small photograph; a socket holds little more.
+# Enough for a header and the rendition of a small photograph; a socket buffer holds little more.
 _AHEAD_BYTES = 128 * 1024
-# A large result, a piece at a time.
+# Large results are read in pieces of this size.
 _AT_ONCE_BYTES = 1 << 20
-# Linux 5.1 and later: who maps it from now on may read it only. Python 3.11 has no name for it.
+# Seal of Linux 5.1 and later: later mappings are read-only. Python 3.11 has no name for it.
 _F_SEAL_FUTURE_WRITE = 0x10
 _SIZE_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """This process's ends of all that it shares with a child.
+    """Parent's ends of the channels to one child.
 
     `conversation` carries requests and answers, `memory` the file of a request. On `life` the fork
-    server tells the child's process id and how it ended. `stderr` is what the child's libraries
-    have to say.
+    server sends the child's process id and exit code. `stderr` holds warnings of the child's
+    libraries.
     """
 
     conversation: socket.socket
@@ -42,7 +42,7 @@ class Lines:
     memory: mmap
 
     def close(self) -> None:
-        """Let go of all of it; what waits on the other side reads the end of the file."""
+        """Close all channels; readers on the other side get end of file."""
         self.conversation.close()
         self.life.close()
         self.stderr.close()
@@ -50,7 +50,7 @@ class Lines:
 
 
 def order(settings: ProcessorSettings, nursery: Nursery) -> Lines:
-    """Order a child at the other ends of new lines; raises OSError."""
+    """Create the channels and have a child forked for their other ends; raises OSError."""
     shared = settings.limits.max_bytes
     start = Start(
         limits=settings.limits, memory_bytes=settings.sandbox_memory_bytes, shared_bytes=shared
@@ -58,13 +58,13 @@ def order(settings: ProcessorSettings, nursery: Nursery) -> Lines:
     with contextlib.ExitStack() as passed, contextlib.ExitStack() as undo:
         conversation, their_conversation = _pair(undo, passed)
         life, their_life = _pair(undo, passed)
-        # In memory: a container may have no folder to write to.
+        # An in-memory file, because a container may have no writable folder.
         stderr = undo.enter_context(os.fdopen(os.memfd_create("decoder-stderr"), "w+b"))
         memfd = os.memfd_create("decoder-image", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         passed.callback(os.close, memfd)
         os.ftruncate(memfd, shared)
         memory = undo.enter_context(mmap(memfd, shared))
-        # Who could make it shorter could crash the other.
+        # Without this seal, a process that shrinks the file could crash the other one.
         fcntl.fcntl(memfd, fcntl.F_ADD_SEALS, _SIZE_SEALS)
         with contextlib.suppress(OSError):  # an older kernel
             fcntl.fcntl(memfd, fcntl.F_ADD_SEALS, _F_SEAL_FUTURE_WRITE)
@@ -84,9 +84,9 @@ def _pair(
 
 
 class Incoming:
-    """What comes over a line: read as it is there, handed out as it is asked for.
+    """Buffered reader of a socket.
 
-    A small result comes with its header, so one wait serves both.
+    It reads ahead, so that a small result and its header need only one wait.
     """
 
     def __init__(self, line: socket.socket) -> None:
@@ -95,11 +95,11 @@ class Incoming:
 
     @property
     def unread(self) -> int:
-        """Bytes that have come and that nobody asked for."""
+        """Number of buffered bytes that were not taken yet."""
         return len(self._ahead)
 
     async def take(self, size: int) -> Blob:
-        """Exactly so many bytes, which take memory as they come; raises EOFError."""
+        """Read exactly `size` bytes; memory grows with the bytes that arrive. Raises EOFError."""
         if len(self._ahead) < size <= _AHEAD_BYTES:
             await self._read_ahead(size)
         if len(self._ahead) >= size:
@@ -111,15 +111,15 @@ class Incoming:
         return large
 
     async def _read_into(self, taken: bytearray, size: int) -> None:
-        """Read on until there are so many."""
+        """Read until `taken` has `size` bytes."""
         loop = asyncio.get_running_loop()
         while len(taken) < size:
             more = await loop.sock_recv(self._line, min(_AT_ONCE_BYTES, size - len(taken)))
             if not more:
                 raise EOFError
             taken += more
-            # A child that writes as fast as this reads would leave no turn to anybody else, the
-            # time limit included.
+            # A child that writes as fast as this loop reads would block the event loop, the time
+            # limit included.
             await asyncio.sleep(0)
 
     async def _read_ahead(self, size: int) -> None:
@@ -132,7 +132,7 @@ class Incoming:
 
 
 async def receive(line: socket.socket, size: int) -> bytes:
-    """Exactly so many bytes, a few; raises EOFError."""
+    """Read exactly `size` bytes, for small sizes; raises EOFError."""
     loop = asyncio.get_running_loop()
     data = b""
     while len(data) < size:

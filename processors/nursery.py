@@ -1,4 +1,4 @@
-"""Client of the fork server; starts another server when one has died or is worn."""
+"""Fork-server client; replaces the server after 10,000 children, 500 crashes or its death."""
 
 import asyncio
 import contextlib
@@ -15,11 +15,11 @@ from processors.settings import Limits
 
 _log = logging.getLogger(__name__)
 
-# Every child of one server has the same layout of addresses. Who crashes children to find it out
-# gets this many tries, fewer than guessing eight bytes one by one takes.
+# All children of one server have the same address layout (ASLR). An attacker who crashes children
+# to find it out gets this many tries, fewer than guessing eight bytes one by one needs.
 _CRASHES_A_SERVER = 500
 _CHILDREN_A_SERVER = 10_000
-# A server takes half a second to start, so the next one is started before it is needed.
+# A server takes half a second to start, so the next one is started this many children ahead.
 _AHEAD_CHILDREN = 1_000
 _MODULE = "processors.fork_server"
 _PACKAGE_ROOT = str(Path(__file__).resolve().parent.parent)
@@ -29,8 +29,8 @@ _QUIET_SECONDS = 10
 class Nursery:
     """Starts children that inherit nothing from this process, within milliseconds.
 
-    The first takes as long as the fork server takes to start, half a second. Belongs to the event
-    loop it is used in; fork servers and children die with the thread of that loop.
+    The first child also waits for the start of the fork server, half a second. Use it in one event
+    loop only; fork servers and children die with the thread of that loop.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -39,27 +39,26 @@ class Nursery:
         self._next: _Server | None = None
         self._worn: list[_Server] = []
         self.intrusions = 0
-        """Children that did what no decoder does: a deadly system call, or an answer that breaks
-        the protocol."""
+        """Number of children that made a forbidden system call or broke the protocol."""
 
     def fork(self, start: Start, descriptors: list[int]) -> None:
-        """Order a child that owns these: conversation, standard error, memory, life.
+        """Ask for a child with these descriptors: conversation, standard error, memory, life.
 
-        The descriptors are copied. Raises OSError if the order cannot be placed; whether it is
-        carried out shows on the other ends.
+        The descriptors are copied. Raises OSError if the request cannot be sent; the result shows
+        on the other ends.
         """
         self._worn = [each for each in self._worn if each.alive]
         server = self._current()
         try:
             server.order(start, descriptors)
         except OSError:
-            # It died; the next call starts another.
+            # The server died; the next call starts another one.
             self._server = None
             self._worn.append(server)
             raise
 
     def note_crash(self) -> None:
-        """Count a child that died of its image."""
+        """Count a child that crashed on its image."""
         if self._server:
             self._server.crashes += 1
 
@@ -76,7 +75,7 @@ class Nursery:
 
     def _current(self) -> "_Server":
         if self._server and (not self._server.alive or self._server.worn):
-            # Its children live on, and it stays for as long as they do.
+            # The old server stays until its last child has ended.
             self._server.hang_up()
             self._worn.append(self._server)
             self._server, self._next = self._next, None
@@ -88,12 +87,12 @@ class Nursery:
 
 
 class _Server:
-    """One fork server process."""
+    """Handle of one fork server process."""
 
     def __init__(self, limits: Limits) -> None:
         self.ordered = 0
         self.crashes = 0
-        # Packets, so that an order and its descriptors arrive as one.
+        # SEQPACKET, so that a request and its descriptors arrive together.
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.setblocking(False)
         with theirs:
@@ -123,12 +122,12 @@ class _Server:
         self._control.close()
 
     def end(self) -> None:
-        """Blocks until it is gone."""
+        """Close the control socket and wait until the process has ended; blocks."""
         self.hang_up()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_QUIET_SECONDS)
             return
-        _log.error("the fork server %d did not end, and is killed", self.pid)
+        _log.error("the fork server %d did not end and is killed", self.pid)
         self._process.kill()
         self._process.wait()
 
@@ -144,25 +143,26 @@ def _spawn(theirs: socket.socket, limits: Limits) -> subprocess.Popen[bytes]:
         env=_environment(limits),
         close_fds=True,
         pass_fds=(theirs.fileno(),),
-        # Ctrl-C at a terminal goes to the whole group; a child ends when its parent has drained.
+        # A new session, because Ctrl-C at a terminal signals the whole process group; a child must
+        # live until its parent has drained.
         start_new_session=True,
     )
 
 
 def _environment(limits: Limits) -> dict[str, str]:
-    """All that a child inherits: no keys, no addresses, no user."""
+    """Whole environment of a child, without keys, addresses and user names."""
     return {
         "PATH": "/usr/bin:/bin",
         "LANG": "C.UTF-8",
         "PYTHONPATH": _PACKAGE_ROOT,
         "PYTHONHASHSEED": "random",
-        # Threads of a library that is imported and not used would take 90 MB of addresses a core.
+        # Unused threads of these libraries would take 90 MB of address space a core.
         "OPENBLAS_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",
         **cleared_memory.ENVIRONMENT,
-        # Arenas are a hedge against contention; one thread has none, and addresses are short.
+        # More arenas only help several threads, and they cost address space.
         "MALLOC_ARENA_MAX": "1",
-        # A second line behind our own limits; read once, when OpenCV is imported.
+        # Second check behind Pixlake's own limits; OpenCV reads it once, when it is imported.
         "OPENCV_IO_MAX_IMAGE_PIXELS": str(limits.max_pixels),
         "OPENCV_IO_MAX_IMAGE_WIDTH": str(limits.max_side),
         "OPENCV_IO_MAX_IMAGE_HEIGHT": str(limits.max_side),

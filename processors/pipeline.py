@@ -1,9 +1,9 @@
-"""The path of one image, from bytes to `Processed`: a list of steps that can be read.
+"""Processing of one image, from bytes to `Processed`.
 
 1. gate: size and magic bytes (`formats`)
-2. header: dimensions, frames, orientation, profile, metadata; limits, those of what is to be made
-   included (`header_readers` and a module a format)
-3. decode: upright sRGB pixels, no larger than they are needed (`codec`)
+2. header: dimensions, frames, orientation, profile, metadata; limits, those of the renditions
+   included (`header_readers` and a module for each format)
+3. decode: upright sRGB pixels, reduced if a smaller size suffices (`codec`)
 4. measure: on a reduced copy (`measures`)
 5. render: each rendition's operations, then its encoder (`operations`, `codec`)
 """
@@ -39,16 +39,16 @@ from processors.stopwatch import Stopwatch
 from processors.truncation import ends_early
 
 _REDUCTIONS: tuple[Reduction, ...] = (8, 4, 2)
-# No less than measures.MEASURED_SIDE, and the width of the largest built-in rendition, so that
-# one decode serves both.
+# At least measures.MEASURED_SIDE. It is the width of the largest built-in rendition, so that one
+# decode serves both.
 _MEASURED_WIDTH = 1280
 
 
 def process(data: bytes, preset: Preset, limits: Limits) -> Processed:
-    """Everything that is found in and made of one image, in this process.
+    """Process one image in this process.
 
-    Raises Refused (its own fault) and MemoryError. Hostile bytes belong in the sandbox: decoders
-    may crash, hang, or take memory until they are stopped from outside.
+    Raises Refused (fault of the image) and MemoryError. Untrusted bytes belong in the sandbox:
+    decoders may crash, hang, or take memory until they are stopped from outside.
     """
     watch = Stopwatch()
     found = check_bytes(memoryview(data), limits)
@@ -73,10 +73,10 @@ def process(data: bytes, preset: Preset, limits: Limits) -> Processed:
 def _decoded(
     header: Header, preset: Preset, limits: Limits, watch: Stopwatch
 ) -> tuple[Image, Measures]:
-    """The image as large as the preset needs it, and its measures.
+    """Decode the image as large as the preset needs it, and measure it.
 
-    Measures come from the same reduction whatever the preset, or rows would not compare. A preset
-    that needs more pixels costs a second, cheap decode for them.
+    Measures use a reduction that does not depend on the preset, so that rows are comparable. If the
+    preset needs more pixels, the measures cost a second, cheap decode.
     """
     for_measures = _for_measures(header)
     for_renditions = _for_renditions(header, preset)
@@ -97,18 +97,18 @@ def _measured(image: Image, limits: Limits) -> Measures:
 
 
 def _keeps_depth(spec: RenditionSpec) -> bool:
-    """True if 16 bits a sample would reach its encoder, and be of use there."""
+    """True if format and operations of a rendition keep 16 bits a sample."""
     return bool(spec.outputs & DEEP_OUTPUTS) and all(each.keeps_depth for each in spec.operations)
 
 
 def _check_outputs(header: Header, preset: Preset, limits: Limits) -> None:
-    """Raises OutputTooLarge for what a rendition would come to; nothing is decoded for it."""
+    """Raise OutputTooLarge for a rendition that would be too large; decodes nothing."""
     for spec in preset.renditions:
         width, height = header.displayed
         for operation in spec.operations:
             _check_input(operation, width, height)
             width, height = operation.size_after(width, height)
-            _check_output(width, height, limits)  # of each: a later one may be smaller again
+            _check_output(width, height, limits)  # each step, because a later one may shrink it
         _check_output(width, height, limits)
         longest = min(LONGEST_SIDE[each] for each in _possible(spec, header))
         if max(width, height) > longest:
@@ -151,12 +151,12 @@ def _check_output(width: int, height: int, limits: Limits) -> None:
 
 
 def _for_measures(header: Header) -> Reduction:
-    """The strongest reduction that leaves enough to measure: a matter of the image alone."""
+    """Strongest reduction that leaves enough pixels to measure; independent of the preset."""
     return _strongest(header, _MEASURED_WIDTH / header.displayed[0])
 
 
 def _for_renditions(header: Header, preset: Preset) -> Reduction:
-    """The strongest reduction that no rendition will have to scale up again."""
+    """Strongest reduction from which no rendition has to be scaled up."""
     if not preset.renditions:
         return _REDUCTIONS[0]
     width, height = header.displayed
@@ -170,7 +170,7 @@ def _for_renditions(header: Header, preset: Preset) -> Reduction:
 def _strongest(header: Header, scale: float) -> Reduction:
     if not can_reduce(header):
         return 1
-    # A hair of room: 1/2 asked of an odd side is not less than the half that comes.
+    # `nextafter` allows for rounding: a requested 1/2 of an odd side must still match 1/2.
     return next((each for each in _REDUCTIONS if math.nextafter(1 / each, 1) >= scale), 1)
 
 

@@ -1,4 +1,4 @@
-"""Which part of the stored pixels is shown, and how it is turned: crop, rotation and mirror."""
+"""Crop, rotation and mirror of stored pixels, combined into one rectangle and one orientation."""
 
 from dataclasses import dataclass, replace
 
@@ -18,7 +18,7 @@ _ORIENTATIONS = {turn: orientation for orientation, turn in TURNS.items()}
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """A rectangle of the stored pixels, and the EXIF orientation 1 to 8 that it is shown in."""
+    """Rectangle of the stored pixels, and the EXIF orientation 1 to 8 to show it in."""
 
     left: int
     top: int
@@ -28,21 +28,21 @@ class Placement:
 
     @property
     def shown(self) -> tuple[int, int]:
-        """Width and height as people see it."""
+        """Width and height after rotation."""
         return (
             (self.height, self.width) if TURNS[self.orientation][0] else (self.width, self.height)
         )
 
     def turned(self, orientation: int) -> "Placement":
-        """Turned once more, as that orientation says."""
+        """Copy that is turned by another orientation in addition."""
         before, after = TURNS[self.orientation], TURNS[orientation]
-        # What was reversed before the rows and columns are swapped is reversed across after it.
+        # If the second turn swaps rows and columns, a reversal of rows becomes one of columns.
         rows, columns = (before[2], before[1]) if after[0] else (before[1], before[2])
         turn = (before[0] != after[0], rows != after[1], columns != after[2])
         return replace(self, orientation=_ORIENTATIONS[turn])
 
     def cropped(self, left: int, top: int, width: int, height: int) -> "Placement":
-        """Cut to a rectangle of what is shown, which has to lie within it."""
+        """Copy that is cropped to a rectangle of the shown picture; it must lie inside."""
         swapped, rows, columns = TURNS[self.orientation]
         across, down = self.shown
         if columns:

@@ -1,8 +1,8 @@
-"""PNG, chunk by chunk: what the header says, and a file that is safe to hand to OpenCV.
+"""PNG header reader; also rewrites the file so that it is safe to hand to OpenCV.
 
-OpenCV 5.0 dies on an animated PNG whose frame chunk is broken, and takes 4 GB for a 61-byte file
-whose IDAT claims that length. So the chunks are walked here, their lengths checked against the
-file, and only those that a still image needs are passed on.
+OpenCV 5.0 crashes on an animated PNG with a broken frame chunk, and allocates 4 GB for a 61-byte
+file whose IDAT claims that length. So this module checks the length of every chunk against the
+file, and passes on only the chunks that a still image needs.
 """
 
 import struct
@@ -38,14 +38,14 @@ _IEND = b"\0\0\0\0IEND\xaeB`\x82"
 _MAX_INFLATED, _INFLATED_AT_ONCE = 500_000_000, 1 << 20
 _CHRM_UNIT = 100_000  # of gAMA as well
 _GREY, _RGB, _PALETTE, _GREY_ALPHA, _RGB_ALPHA = 0, 2, 3, 4, 6
-# They hold for the pixels that follow.
+# Chunks that only count in front of the pixels.
 _BEFORE_PIXELS = {b"tRNS", b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM"}
 
 
 def read_png(data: bytes) -> Header:
-    """The header of a PNG; its `data` holds only the chunks of a still image.
+    """Read the header of a PNG; its `data` holds only the chunks of a still image.
 
-    Raises Truncated where a chunk is longer than the file, Undecodable where the order is wrong.
+    Raises Truncated if a chunk is longer than the file, Undecodable if the order is wrong.
     """
     view = memoryview(data)
     kept = [view[:_SIGNATURE_BYTES]]
@@ -56,18 +56,18 @@ def read_png(data: bytes) -> Header:
         if b"IDAT" in found and name in _BEFORE_PIXELS:
             continue
         if name == b"tRNS" and _is_grey(found):
-            pass  # OpenCV knows none of a grey: `codec` makes it
+            pass  # OpenCV ignores a transparent grey; `codec` adds its alpha channel
         elif name in KEPT:
             kept.append(view[start - 8 : end + 4] if start else memoryview(_IEND))
         elif name == b"fcTL":
-            # Counted, not believed: acTL may claim any number.
+            # Frames are counted here, because acTL may claim any number.
             frames += 1
             duration += _delay_ms(data[start:end])
         elif name not in _ANIMATION:
             metadata += end - start
         if name in TEXTS and not in_text:
             in_text = exif_in_text(name, data[start:end])
-        # The first of each counts: a later one can't change what was checked.
+        # The first chunk of each name counts, so a later one can't change what was checked.
         if name not in found:
             found[name] = b"" if name == b"IDAT" else data[start:end]
     width, height, depth, colour = _dimensions(found)
@@ -93,20 +93,20 @@ def read_png(data: bytes) -> Header:
 
 
 def with_alpha(grey: NDArray[Any], level: int) -> NDArray[Any]:
-    """Grey, thrice, and alpha: nothing where the grey is of that level."""
+    """Convert grey to BGRA; pixels of grey `level` become transparent."""
     alpha = np.where(grey == level, 0, np.iinfo(grey.dtype).max).astype(grey.dtype)
     return np.stack([grey, grey, grey, alpha], axis=2)
 
 
 def check_still(data: bytes) -> None:
-    """Raises Undecodable if a PNG holds any chunk that is not in `KEPT`: none may reach OpenCV."""
+    """Raise Undecodable for a chunk that is not in `KEPT`: such chunks must not reach OpenCV."""
     for name, _, _ in _chunks(data):
         if name not in KEPT:
-            raise Undecodable(f"a chunk {name!r} on its way to the decoder")
+            raise Undecodable(f"the chunk {name!r} must not reach the decoder")
 
 
 def _whole_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """As `_chunks`; where the file ends behind all of its pixels, an IEND chunk at no place."""
+    """Yield chunks like `_chunks`; adds a missing IEND (at 0, 0) if all pixels are there."""
     pixels: list[tuple[int, int]] = []
     try:
         for name, start, end in _chunks(data):
@@ -120,7 +120,7 @@ def _whole_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _is_complete(data: bytes, pixels: list[tuple[int, int]]) -> bool:
-    """Whether the deflated stream of the pixels comes to its end, and to its checksum."""
+    """True if the zlib stream of the pixels is complete, its checksum included."""
     inflate = zlib.decompressobj()
     inflated = 0
     try:
@@ -135,7 +135,7 @@ def _is_complete(data: bytes, pixels: list[tuple[int, int]]) -> bool:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Name, start and end of each chunk's content, up to IEND; what follows is ignored."""
+    """Yield name, start and end of each chunk's content up to IEND; ignores bytes behind it."""
     at = _SIGNATURE_BYTES
     for _ in range(MAX_CHUNKS):
         if at + _FRAME_BYTES > len(data):
@@ -167,22 +167,22 @@ def _is_grey(found: dict[bytes, bytes]) -> bool:
 
 
 def _grey_level(hole: bytes, depth: int) -> int:
-    """The transparent grey as the decoder gives it: in 16 bits as it is, else in 8."""
+    """Transparent grey in the decoder's scale: unchanged for 16 bits, else scaled to 8."""
     most = (1 << depth) - 1
     level = int.from_bytes(hole[:2], "big") & most
     return level if depth > 8 else level * 255 // most  # noqa: PLR2004 - bits of a byte
 
 
 def _delay_ms(control: bytes) -> int:
-    """How long a frame is shown, rounded; as a fraction of a second at the end of its fcTL."""
+    """Duration of a frame in ms, by the fraction of a second in its fcTL chunk."""
     numerator = int.from_bytes(control[20:22], "big")
     return round(1000 * numerator / (int.from_bytes(control[22:24], "big") or 100))
 
 
 def _colours(found: dict[bytes, bytes]) -> bytes | None:
-    """What the colours are in, as a profile: the first of cICP, iCCP, sRGB, gAMA with cHRM."""
+    """ICC profile of the colours: the first of cICP, iCCP, sRGB, gAMA with cHRM; None for sRGB."""
     coded = found.get(b"cICP", b"")
-    # Its third number is a matrix, and RGB has none.
+    # The third number is the matrix; it must be 0, because PNG stores RGB.
     if len(coded) == 4 and coded[2] == 0:  # noqa: PLR2004 - its bytes
         return profile_of_codes(coded[0], coded[1], narrow=coded[3] == 0)
     if profile := _profile(found.get(b"iCCP", b"")):
@@ -194,7 +194,7 @@ def _colours(found: dict[bytes, bytes]) -> bytes | None:
 
 
 def _primaries(found: dict[bytes, bytes]) -> Primaries:
-    """Those of cHRM, which has white first."""
+    """Primaries from cHRM, which stores white first; sRGB's without it."""
     chunk = found.get(b"cHRM", b"")
     if len(chunk) != _CHRM.size:
         return SRGB_PRIMARIES
@@ -204,7 +204,7 @@ def _primaries(found: dict[bytes, bytes]) -> Primaries:
 
 
 def _profile(chunk: bytes) -> bytes | None:
-    """The ICC profile of an iCCP chunk: name, NUL, method 0, deflated bytes."""
+    """ICC profile of an iCCP chunk: name, NUL, method 0, deflated bytes; None if broken."""
     _, _, rest = chunk.partition(b"\0")
     if rest[:1] != b"\0":
         return None

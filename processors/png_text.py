@@ -10,12 +10,12 @@ TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
 
 _KEYWORDS = (b"Raw profile type exif\0", b"Raw profile type APP1\0")
 _PREFIX = b"Exif\0\0"
-# Twice the 64 KB that a JPEG may have of it, in hex, and line ends.
+# Twice the 64 KB of EXIF in a JPEG, in hex, with line ends.
 _MAX_TEXT = 300_000
 
 
 def exif_in_text(name: bytes, chunk: bytes) -> bytes:
-    """The EXIF block of a text chunk; empty if it holds none, or none that can be read."""
+    """EXIF block of a text chunk; empty if there is none or it does not parse."""
     keyword = next((each for each in _KEYWORDS if chunk.startswith(each)), None)
     if keyword is None:
         return b""
@@ -29,7 +29,7 @@ def exif_in_text(name: bytes, chunk: bytes) -> bytes:
 
 
 def _text(name: bytes, rest: bytes) -> bytes:
-    """What follows the keyword, inflated if it has to be; at most `_MAX_TEXT` bytes."""
+    """Text behind the keyword, decompressed if necessary; at most `_MAX_TEXT` bytes."""
     if name == b"tEXt":
         return rest[:_MAX_TEXT]
     if name == b"zTXt":

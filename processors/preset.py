@@ -48,25 +48,25 @@ class RenditionSpec(BaseModel):
     quality: int = Field(default=82, ge=1, le=100, description="1 to 100; PNG has none")
 
     def output(self, *, has_alpha: bool) -> OutputFormat:
-        """The format to encode in."""
+        """Output format, for an image with or without alpha."""
         if self.format == "auto":
             return self.alpha_format or "webp" if has_alpha else "jpeg"
         return self.alpha_format or self.format if has_alpha else self.format
 
     def size_after(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height that an image of that size comes out with."""
+        """Width and height of the rendition of an image of that size."""
         for operation in self.operations:
             width, height = operation.size_after(width, height)
         return width, height
 
     @property
     def outputs(self) -> set[OutputFormat]:
-        """All that it may be encoded in."""
+        """All possible output formats."""
         return {self.output(has_alpha=False), self.output(has_alpha=True)}
 
 
 class Preset(BaseModel):
-    """What is made of an image. Change anything in it and the version goes up."""
+    """Renditions to make of an image. Any change gets a new version."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -96,13 +96,13 @@ WEB = Preset(name="web", version=1, renditions=(_for_the_web(320), _for_the_web(
 """At most 320 and 1,280 pixels wide, never enlarged; JPEG, or WebP with transparency."""
 
 THUMBNAIL = Preset(name="thumbnail", version=1, renditions=(_for_the_web(320),))
-"""The smaller one of `WEB` alone: what benchmarks measure."""
+"""Only the smaller rendition of `WEB`; used by benchmarks."""
 
 ARCHIVE = Preset(name="archive", version=1)
 """The original and its measures, no renditions."""
 
 BUILTIN = {each.name: each for each in (WEB, THUMBNAIL, ARCHIVE)}
-"""Part of the code: none of them needs the store."""
+"""Built-in presets, which need no store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class PresetName:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Raises UnknownPreset for what can't be one's name."""
+        """Parse `name` or `name@version`; raises UnknownPreset for an invalid name."""
         found = _NAMED.fullmatch(text)
         if found is None or found[1] in _RESERVED:
             raise UnknownPreset(f"no preset is named {text!r}", value=text)
@@ -122,7 +122,7 @@ class PresetName:
 
     @property
     def moves(self) -> bool:
-        """True if another preset may answer to it tomorrow."""
+        """True if the name can refer to a newer version later."""
         return self.version is None and self.name not in BUILTIN
 
     def __str__(self) -> str:
@@ -130,9 +130,9 @@ class PresetName:
 
 
 def find_builtin(name: PresetName) -> Preset | None:
-    """The built-in preset of that name, None if there is none; raises UnknownPreset.
+    """Find the built-in preset of that name; None if there is none.
 
-    That is for a version that it does not have: no store can have it either.
+    Raises UnknownPreset for a version that it does not have: no store can have it either.
     """
     found = BUILTIN.get(name.name)
     if found is not None and name.version not in {None, found.version}:

@@ -1,7 +1,7 @@
-"""What parent and child say to each other: a JSON header after its length, then raw bytes.
+"""Messages between parent and child: length, JSON header, then raw bytes.
 
-No pickle: a child that a hostile image has taken over may send anything, and must gain nothing by
-it. The parent takes only what these models allow and what the request can have led to.
+Pickle is not used: a child that a hostile image has taken over may send anything. The parent
+accepts only what these models allow and what the request can have led to.
 """
 
 import struct
@@ -26,28 +26,28 @@ from processors.preset import MAX_RENDITIONS, Preset
 from processors.settings import Limits
 
 LENGTH = struct.Struct(">I")
-"""In front of every JSON header."""
+"""Length in front of every JSON header."""
 
 NUMBER = struct.Struct("=i")
-"""What the fork server says of a child: its process id, then its exit code or minus its signal."""
+"""Number that the fork server sends: a child's process id, later its exit code or -signal."""
 
 MAX_HEADER_BYTES = 65_536
-"""A reply about 16 renditions has 4 KB; eight codes of 1,000 characters add at most 32."""
+"""Largest JSON header; a reply with 16 renditions has 4 KB, and eight codes add up to 32 KB."""
 
 _MAX_MESSAGE = 300
 _MAX_VALUE = 64
 Side = Annotated[int, Field(ge=1, le=65_535)]
-"""A width or a height; no limit may be set higher."""
+"""Width or height in pixels; no limit can be set higher."""
 _MAX_INT, _MAX_FLOAT = 2**63 - 1, 1e300
 Number = (
     Annotated[int, Field(ge=-_MAX_INT, le=_MAX_INT)]
     | Annotated[float, Field(ge=-_MAX_FLOAT, le=_MAX_FLOAT)]
 )
-"""A limit, or what was measured against it."""
+"""A limit, or a value compared with it."""
 
 
 class BrokenProtocol(Exception):
-    """The child said what no child of ours says."""
+    """The child sent something that an unharmed child never sends."""
 
 
 class _Message(BaseModel):
@@ -55,7 +55,7 @@ class _Message(BaseModel):
 
 
 class Start(_Message):
-    """What a child is told at its birth; bytes of address space, its own and shared."""
+    """Start parameters of a child: limits, and bytes of its own and of shared address space."""
 
     kind: Literal["start"] = "start"
     limits: Limits
@@ -64,33 +64,33 @@ class Start(_Message):
 
 
 Protections = dict[str, int | bool | str]
-"""What keeps a child that is taken over from doing harm, by name."""
+"""Protections against a child that was taken over, by name."""
 
 
 class Ready(_Message):
-    """The child is warm and locked down; `protections` says by what."""
+    """Report that the child is ready; `protections` are in force."""
 
     kind: Literal["ready"] = "ready"
     protections: Protections = Field(max_length=32)
 
 
 class Request(_Message):
-    """One image: the first `size` bytes of the shared memory, and a preset as JSON.
+    """Request for one image: the first `size` bytes of the shared memory, and a preset.
 
-    As text, so that a child can know again what it has read before.
+    The preset is JSON text, so that a child can cache the parsed preset by its text.
     """
 
     kind: Literal["request"] = "request"
     size: int
     preset: str
     threads: bool = False
-    """the image's decoder can't do without, and the child sees no other image"""
+    """the decoder of this image needs threads; the child sees no other image"""
     nonce: str
-    """has to come back with the answer: what was said before it is the answer to something else"""
+    """the answer must repeat it, so that an earlier message is not taken as the answer"""
 
 
 class Made(_Message):
-    """One rendition; its bytes follow, `size` of them, in the order of the list."""
+    """One rendition; its `size` bytes follow the header, in the order of the list."""
 
     name: str = Field(max_length=64)
     format: OutputFormat
@@ -103,7 +103,7 @@ Nonce = Annotated[str, Field(max_length=32)]
 
 
 class Answer(_Message):
-    """The image is processed."""
+    """Result of a processed image."""
 
     kind: Literal["answer"] = "answer"
     nonce: Nonce
@@ -121,7 +121,7 @@ class Answer(_Message):
 
 
 class Refusal(_Message):
-    """The image is refused, by the code of `processors.errors`."""
+    """Refusal of an image, with a code of `processors.errors`."""
 
     kind: Literal["refusal"] = "refusal"
     nonce: Nonce
@@ -150,41 +150,41 @@ _REFUSALS: dict[str, type[errors.Refused]] = {
         errors.DecoderMemory,
     )
 }
-"""What a child may answer; the other faults are the parent's to find."""
+"""Errors that a child may send; only the parent raises the others."""
 
 
 def message_of(message: BaseModel) -> bytes:
-    """JSON."""
+    """Encode a message as JSON."""
     return message.model_dump_json().encode()
 
 
 def framed(message: BaseModel) -> bytes:
-    """Length and JSON, ready to send."""
+    """Encode a message as length and JSON."""
     text = message_of(message)
     return LENGTH.pack(len(text)) + text
 
 
 def request_of(size: int, preset: Preset, nonce: str, *, threads: bool = False) -> bytes:
-    """A request, ready to send."""
+    """Encode a request as length and JSON."""
     text = _preset_text(preset)
     return framed(Request(size=size, preset=text, threads=threads, nonce=nonce))
 
 
-# A deployment has a handful, and one image after another uses the same.
+# A deployment has few presets, and most images use the same one.
 _preset_text: Callable[[Preset], str] = lru_cache(maxsize=64)(Preset.model_dump_json)
 
 
 def parse_reply(text: bytes) -> Reply:
-    """Raises BrokenProtocol."""
+    """Parse and validate a reply; raises BrokenProtocol."""
     try:
         return _REPLY.validate_json(text)
     except ValidationError as error:
-        # Not the faults themselves: as text they take sixty times the bytes of the reply.
+        # Only the number of faults: their text can be sixty times as long as the reply.
         raise BrokenProtocol(f"a reply with {error.error_count()} faults") from None
 
 
 def parse_ready(text: bytes) -> Ready:
-    """Raises BrokenProtocol."""
+    """Parse and validate the first message of a child; raises BrokenProtocol."""
     try:
         return Ready.model_validate_json(text)
     except ValidationError:
@@ -192,7 +192,7 @@ def parse_ready(text: bytes) -> Ready:
 
 
 def answer_of(processed: Processed, nonce: str) -> Answer:
-    """What is said of a result; its bytes follow separately."""
+    """Build the answer for a result; the bytes of renditions are sent separately."""
     facts = processed.facts
     return Answer(
         nonce=nonce,
@@ -222,7 +222,7 @@ def answer_of(processed: Processed, nonce: str) -> Answer:
 
 
 def refusal_of(error: errors.Refused, nonce: str) -> Refusal:
-    """What is said of a refusal."""
+    """Build the message for a refusal."""
     value = error.value
     return Refusal(
         nonce=nonce,
@@ -234,7 +234,7 @@ def refusal_of(error: errors.Refused, nonce: str) -> Refusal:
 
 
 def _number(number: float | None) -> float | None:
-    """The number as it may be said; None for one that is too large."""
+    """Convert a number to the range of `Number`; None if it is too large."""
     if number is None or abs(number) > _MAX_FLOAT:
         return None
     # A header of 2^31 x 2^31 pixels and 2^32 frames makes a product of 94 bits.
@@ -242,10 +242,10 @@ def _number(number: float | None) -> float | None:
 
 
 def error_of(refusal: Refusal) -> errors.Refused:
-    """The refusal as an error to raise; raises BrokenProtocol for a code that no child may use."""
+    """Convert a refusal to an error; raises BrokenProtocol for a code that no child may send."""
     kind = _REFUSALS.get(refusal.code)
     if kind is None:
         raise BrokenProtocol("a refusal with a code that children do not use")
-    # It ends in logs and headers, and may come from a child that is not ours any more.
+    # The message goes into logs and headers, and a child that was taken over may have written it.
     message = "".join(each for each in refusal.message if each.isprintable())
     return kind(message, limit=refusal.limit, value=refusal.value)

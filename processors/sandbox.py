@@ -1,4 +1,4 @@
-"""The sandbox: images go in, results or refusals come out, and no image harms another."""
+"""Sandbox that processes images in child processes, so that no image can harm another."""
 
 import asyncio
 import logging
@@ -20,13 +20,13 @@ from processors.settings import ProcessorSettings
 
 _log = logging.getLogger(__name__)
 
-# What a decoder of its own accord can't die of, so it says nothing of the image; unless that is
-# what brings the killer, each time.
+# Ends that a decoder does not cause itself, so the image is tried again. If every try ends this
+# way, the image is the likely cause.
 _KILLED = frozenset({signal.SIGKILL.name, WITH_THE_SERVER})
 _LIVES = 3
 
 NOBODY = ""
-"""The tenant of what belongs to none: files of a user's own machine, the picture of a trial."""
+"""Tenant of images without one: local files of a user, the test picture of a preset check."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,14 +39,14 @@ class _Work:
 
 
 class Sandbox:
-    """A fixed number of children, each with one image at a time, and a bounded queue before them.
+    """Fixed number of children, each with one image at a time, behind a bounded queue.
 
-    A child sees images of one tenant only. A crash, a hang or a bomb costs the one image; its child
-    is replaced and the others go on. An image whose child was killed from outside is tried again,
-    three times in all. A refusal by a child that saw other images before counts once a new child
-    refuses, too.
-    A caller that is cancelled leaves at once; its image is dropped from the queue, or its child
-    finishes it for nobody. Belongs to the event loop it was started in.
+    A child sees images of one tenant only. A crash, a hang or a decompression bomb fails one image;
+    its child is replaced and the others continue. An image whose child was killed from outside is
+    tried three times. If a child that has seen other images refuses an image, a new child must
+    refuse it, too.
+    A cancelled caller returns at once; its image is dropped from the queue, or its child's result
+    is discarded. Use it only in the event loop that started it.
     """
 
     def __init__(self, settings: ProcessorSettings, children: Children) -> None:
@@ -57,15 +57,15 @@ class Sandbox:
         self._held = 0
         self._closed = False
         self.refusals_overturned = 0
-        """Images that a child refused, and that a new child took or refused for another reason."""
+        """Refused images that a new child accepted, or refused with another error."""
         self._slots = [asyncio.create_task(self._run()) for _ in children.seated]
 
     @classmethod
     async def start(cls, settings: ProcessorSettings) -> "Sandbox":
-        """Every child locked down and warm.
+        """Start all children and wait until they are ready.
 
-        Raises RuntimeError or OSError if one does not come up, or comes up without a protection
-        that the settings ask for.
+        Raises RuntimeError or OSError if a child does not start, or lacks a protection that the
+        settings require.
         """
         sandbox = cls(settings, await Children.start(settings))
         sandbox._announce()
@@ -74,10 +74,10 @@ class Sandbox:
     async def process(
         self, data: NDArray[np.uint8] | bytes, preset: Preset, tenant: str = NOBODY
     ) -> Processed:
-        """The result for one image; `data` is contiguous and must not change meanwhile.
+        """Process one image; `data` is contiguous and must not change meanwhile.
 
-        Raises Refused for what is the image's fault, and Overloaded when every child is busy and
-        the queue is full, when no child can be started, or when the sandbox is closed.
+        Raises Refused for a fault of the image, and Overloaded when every child is busy and the
+        queue is full, when no child can be started, or when the sandbox is closed.
         """
         view = memoryview(data).cast("B")  # type: ignore[arg-type] # numpy's stubs: 3.12 has Buffer
         return await self.submit(data, check_bytes(view, self._limits), preset, tenant)
@@ -85,7 +85,10 @@ class Sandbox:
     def submit(
         self, data: NDArray[np.uint8] | bytes, found: Format, preset: Preset, tenant: str
     ) -> asyncio.Future[Processed]:
-        """`process` for bytes that were checked: in the queue, or Overloaded, when it returns."""
+        """Queue an image whose bytes were checked; the future has its result.
+
+        Raises Overloaded.
+        """
         self._check_load()
         view = memoryview(data).cast("B")  # type: ignore[arg-type] # numpy's stubs: 3.12 has Buffer
         work = _Work(tenant, view, preset, found, asyncio.get_running_loop().create_future())
@@ -94,11 +97,11 @@ class Sandbox:
         return work.answer
 
     def check(self, data: NDArray[np.uint8]) -> Format:
-        """The format of bytes by their size and magic, at no cost; raises Refused."""
+        """Check size and magic bytes, and return the format; raises Refused."""
         return check_bytes(memoryview(data).cast("B"), self._limits)  # type: ignore[arg-type]
 
     async def close(self) -> None:
-        """Kill the children; what is under way or waiting ends in Overloaded."""
+        """Kill the children; images that run or wait fail with Overloaded."""
         self._closed = True
         for slot in self._slots:
             slot.cancel()
@@ -124,7 +127,7 @@ class Sandbox:
 
     @property
     def spare(self) -> int:
-        """How many images more would be taken now."""
+        """Number of images that would be accepted now."""
         return self.capacity - self._held if self.ready else 0
 
     @property
@@ -134,7 +137,7 @@ class Sandbox:
 
     @property
     def protections(self) -> Protections:
-        """What keeps a child that is taken over from doing harm, by name."""
+        """Protections against a child that was taken over, and related figures, by name."""
         return {
             **self._children.seated[0].protections,
             "children": len(self._children.seated),
@@ -150,7 +153,7 @@ class Sandbox:
         if said["system_call_filter"]:
             _log.info("sandbox: %s", facts)
         else:
-            _log.warning("sandbox without a filter of system calls (seccomp): %s", facts)
+            _log.warning("sandbox without a system call filter (seccomp): %s", facts)
 
     def _check_load(self) -> None:
         if self._closed:
@@ -166,7 +169,7 @@ class Sandbox:
             )
 
     async def _run(self) -> None:
-        """Answer one image after another, for ever."""
+        """Process one queued image after another, for ever."""
         while True:
             work = await self._queue.get()
             seat = None
@@ -178,7 +181,7 @@ class Sandbox:
                 await self._children.leave(seat, self._give_up)
 
     async def _answer(self, work: _Work) -> Seat | None:
-        """Settle one image; the seat of its last child, which is the caller's to give back."""
+        """Process one image until its result is final; return the last seat, to be returned."""
         lives, seat = _LIVES, None
         doubted: Exception | None = None
         while not work.answer.done():  # the caller may have left
@@ -202,7 +205,7 @@ class Sandbox:
         return seat
 
     async def _seated(self, work: _Work, *, unused: bool) -> Seat:
-        """A seat whose child may see the image."""
+        """Choose a seat for the image, with a child that may see it."""
         seat = self._children.choose(work.tenant, work.found, unused=unused)
         failed = partial(self._give_up, work)
         await self._children.fill(seat, work.tenant, work.found, unused=unused, failed=failed)
@@ -213,12 +216,12 @@ class Sandbox:
             return await seat.decoder.process(work.data, work.preset, work.found)
         except ProcessorError as error:
             return error
-        except Exception as error:  # noqa: BLE001 - else a slot would be out of service
-            _log.exception("decoding failed for a reason of ours")
+        except Exception as error:  # noqa: BLE001 - otherwise this slot's task would end
+            _log.exception("decoding failed with an unexpected error")
             return error
 
     def _compare(self, doubted: Exception, result: Processed | Exception) -> None:
-        """Count a refusal that a new child does not repeat."""
+        """Count and log a refusal that a new child did not repeat."""
         if type(result) is type(doubted):
             return
         self.refusals_overturned += 1
@@ -230,7 +233,7 @@ class Sandbox:
         _settle(work, otherwise)
 
     def _give_up(self, work: _Work | None = None) -> None:
-        """Refuse what would wait for a child that can't be started."""
+        """Fail images that would wait for a child that can't be started."""
         error = Overloaded("no decoder can be started")
         if work is not None:
             _settle(work, error)
@@ -239,15 +242,15 @@ class Sandbox:
 
 
 def _killed(result: Processed | Exception) -> bool:
-    """Whether somebody else ended the child: the kernel for want of memory, an operator."""
+    """True if the child was killed from outside: by the kernel's OOM killer or an operator."""
     return isinstance(result, DecoderCrashed) and result.value in _KILLED
 
 
 def _is_doubtful(refusal: Refused) -> bool:
-    """Whether a child that an image before has led astray may have made this up.
+    """True if the refusal could be false, from a child that an earlier image has taken over.
 
-    A time-out counts at once: to wait as long once more would double what a slow file costs. So a
-    child that was taken over can refuse one later image of its tenant by hanging on it.
+    A time-out is final at once, because a second try would double the cost of a slow file. So a
+    child that was taken over can refuse one later image of its tenant by hanging.
     """
     return not isinstance(refusal, DecoderTimeout)
 

@@ -1,10 +1,10 @@
-"""A system call filter for a child: what decoding needs, and nothing else.
+"""System call filter (seccomp) for a child; allows only what decoding needs.
 
-The kernel checks every call against a list of numbers, written here by hand. There is no library
-in between, so it works wherever the kernel can do it, and a reader can see all that is allowed.
-Calls that are not listed fail with EPERM, as decoders expect of a call that is not to be had.
-Calls that only an intruder makes end the process, so that somebody hears of it. Arguments are
-looked at by their low halves, which is all that the kernel takes of these.
+The BPF program is built here from lists of call numbers, without a library. So it works with every
+kernel that has seccomp, and all allowed calls are visible in one place. A call that is not listed
+fails with EPERM, which decoders handle. A call that only an intruder makes kills the process, so
+that the intrusion is reported. The filter checks the low 32 bits of arguments; the kernel ignores
+the high bits of the arguments that are checked here.
 """
 
 import ctypes
@@ -19,26 +19,26 @@ from dataclasses import dataclass
 _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
 _KILL, _ERRNO, _ALLOW = 0x80000000, 0x00050000, 0x7FFF0000
 
-# Of the classic packet filter: load a word, jump if equal, greater or equal, any bit set, clear
-# bits, return.
+# Classic BPF opcodes: load a word, jump if equal, jump if greater or equal, jump if any bit is set,
+# bitwise and, return.
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _AND, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
-# Where the kernel puts the number, the architecture, and the low half of each argument.
+# Offsets in `seccomp_data`: call number, architecture, low half of each argument.
 _NUMBER_AT, _ARCH_AT = 0, 4
 _ARGUMENTS_AT = (16, 24, 32, 40, 48, 56)
 
 _COLUMNS = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
-# x86_64 answers to a second set of numbers from here on; nobody uses it but to slip past filters.
+# x32 calls have numbers from here on. No decoder uses them; an attacker could bypass the filter.
 _X32 = 0x40000000
 
 Numbers = tuple[int, int | None]
-"""On x86_64 and aarch64; None where a machine has no such call."""
+"""Call number on x86_64 and on aarch64; None where the call does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Narrowed:
-    """A call that is let through with some arguments only, and otherwise fails with EPERM.
+    """Call that is allowed for some values of an argument and otherwise fails with EPERM.
 
-    Of the argument, the bits of `mask` must be one of `values`.
+    Allowed if the argument, masked with `mask`, is one of `values`.
     """
 
     numbers: Numbers
@@ -48,18 +48,18 @@ class _Narrowed:
 
 
 _ALL_BITS = 0xFFFFFFFF
-# The busiest first, for the kernel reads from the top.
+# Most frequent calls first, because the kernel checks them in order.
 _ALLOWED: dict[str, Numbers] = {
     "brk": (12, 214),
     "munmap": (11, 215),
-    "pread64": (17, 67),  # the warnings
+    "pread64": (17, 67),  # reads back the warnings on standard error
     "read": (0, 63),
-    "write": (1, 64),  # libjpeg, to standard error
+    "write": (1, 64),  # libjpeg writes warnings to standard error
     "writev": (20, 66),
-    "clock_gettime": (228, 113),  # where the kernel does not answer it without a call
+    "clock_gettime": (228, 113),  # if the kernel has no vDSO for it
     "getrandom": (318, 278),
     "sched_yield": (24, 124),
-    "getpid": (39, 172),  # `abort` asks for both, to end this process with its own signal
+    "getpid": (39, 172),  # `abort` calls getpid and gettid to send itself SIGABRT
     "gettid": (186, 178),
     "rt_sigprocmask": (14, 135),
     "rt_sigreturn": (15, 139),
@@ -67,15 +67,15 @@ _ALLOWED: dict[str, Numbers] = {
     "exit_group": (231, 94),
 }
 _NO_SIGNAL = 0x4000  # MSG_NOSIGNAL
-# FUTEX_PRIVATE_FLAG and FUTEX_CLOCK_REALTIME, which go with each operation.
+# FUTEX_PRIVATE_FLAG and FUTEX_CLOCK_REALTIME, which every operation allows.
 _FUTEX_FLAGS = 128 | 256
 _WAIT, _WAKE, _WAIT_BITSET, _WAKE_BITSET = 0, 1, 9, 10
 _DONTNEED, _FREE, _HUGEPAGE, _NOHUGEPAGE = 4, 8, 14, 15
-# Private memory that no file is behind: MAP_PRIVATE, ANONYMOUS, FIXED, NORESERVE, STACK.
+# Flags of private anonymous memory: MAP_PRIVATE, ANONYMOUS, FIXED, NORESERVE, STACK.
 _PLAIN_MAP = 0x02 | 0x20 | 0x10 | 0x4000 | 0x20000
 _READ_WRITE = mmap.PROT_READ | mmap.PROT_WRITE
 _NARROWED = {
-    # No MSG_OOB: it has led out of sandboxes.
+    # No MSG_OOB: kernel bugs in it were used to escape sandboxes.
     "recvfrom": _Narrowed((45, 207), 3, _ALL_BITS),
     "sendto": _Narrowed((44, 206), 3, _ALL_BITS & ~_NO_SIGNAL),
     "futex": _Narrowed(
@@ -85,21 +85,22 @@ _NARROWED = {
     "mremap": _Narrowed((25, 216), 3, _ALL_BITS & ~1),
     "mprotect": _Narrowed((10, 226), 2, _ALL_BITS & ~_READ_WRITE),
 }
-# Two arguments: never to be executed, and of the plain kind.
+# Two arguments are checked: not executable, and only the flags of _PLAIN_MAP.
 _MMAP: Numbers = (9, 222)
-# A thread of this process, never another process: the first argument says which. It has to be what
-# glibc asks for, to the bit, so that none comes with a namespace of its own. What `clone3` asks for
-# lies in memory that a filter can't read; told that there is no such call, glibc takes `clone`.
+# `clone` may start a thread, never a process. Its flags must equal those that glibc uses for a
+# thread, so that no thread gets its own namespace. The flags of `clone3` are in memory, which a
+# filter cannot read; it fails with ENOSYS, and then glibc uses `clone`.
 _CLONE: Numbers = (56, 220)
 _CLONE3: Numbers = (435, 435)
 # VM, FS, FILES, SIGHAND, THREAD, SYSVSEM, SETTLS, PARENT_SETTID, CHILD_CLEARTID
 _THREAD = 0x3D0F00
-_RSEQ: Numbers = (334, 293)  # glibc ends the process where a new thread's fails
-# How `abort` ends this process.
+_RSEQ: Numbers = (334, 293)  # glibc ends the process if this call fails in a new thread
+# `abort` sends SIGABRT with this call.
 _TGKILL: Numbers = (234, 131)
-# Between two filters, before the first stranger's byte: to set a limit, and the second one.
+# Allowed by the first of two filters, before any image is read: they set the last limit and
+# install the second filter.
 _SETTING_UP: dict[str, Numbers] = {"prctl": (157, 167), "prlimit64": (302, 261)}
-# No decoder has a use for these, not even as an attempt.
+# Calls that no decoder makes, so they show an intrusion and kill the process.
 _DEADLY: dict[str, Numbers] = {
     "execve": (59, 221),
     "execveat": (322, 281),
@@ -140,22 +141,22 @@ _DEADLY: dict[str, Numbers] = {
 }
 
 CALLS = tuple(sorted((*_ALLOWED, *_NARROWED, "mmap")))
-"""The names of the calls that are let through."""
+"""Names of the allowed calls, for reports."""
 
 
 def install(*, threads: bool = False, again: bool = False) -> bool:
-    """Filter the calls of this thread from now on, for good; False where it cannot be done.
+    """Install the filter for this thread; it cannot be removed. False if that fails.
 
-    `threads`: it may start some, under the same filter; libde265 can't decode HEIC without.
-    `again`: another filter, which allows no more than this one, may be put on top.
-    Needs `no_new_privs`, and a process of one thread: others that exist already stay free.
+    `threads`: the child may start threads under the same filter; libde265 needs them for HEIC.
+    `again`: a second, stricter filter may be installed later.
+    Needs `no_new_privs` and a process of one thread, because other threads are not filtered.
     """
     if platform.machine() not in _COLUMNS:
         return False
     column, architecture = _COLUMNS[platform.machine()]
     program = _program(column, architecture, threads=threads, again=again, own=os.getpid())
     code = ctypes.create_string_buffer(program, len(program))
-    # struct sock_fprog: how many instructions of 8 bytes, and where.
+    # struct sock_fprog: number of instructions (8 bytes each), and their address.
     header = struct.pack("@HP", len(program) // 8, ctypes.addressof(code))
     libc = ctypes.CDLL(None, use_errno=True)
     done = libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, header, 0, 0)
@@ -165,7 +166,7 @@ def install(*, threads: bool = False, again: bool = False) -> bool:
 def _program(
     column: int, architecture: int, *, threads: bool, again: bool = False, own: int = 0
 ) -> bytes:
-    """The filter as instructions; `own`: the id of the process that it is for."""
+    """Build the BPF program; `own` is the id of the process that it filters."""
     deny, allow, kill = (
         _step(_RETURN, verdict) for verdict in (_ERRNO | errno.EPERM, _ALLOW, _KILL)
     )
@@ -179,7 +180,7 @@ def _program(
     missing = _step(_RETURN, _ERRNO | errno.ENOSYS)
     lines += _if_called(_CLONE3[column], [missing if threads else deny])
     lines += _if_called(_RSEQ[column], [allow if threads else deny])
-    # To fork is deadly; to start a thread is allowed or not.
+    # `clone` for a process kills; for a thread it is allowed or denied.
     thread = [_step(_LOAD, _ARGUMENTS_AT[0]), _step(_EQUAL, _THREAD, 1, 0)]
     lines += _if_called(_CLONE[column], [*thread, kill, allow if threads else deny])
     lines += _if_called(_TGKILL[column], _abort(own, allow, kill))
@@ -189,12 +190,12 @@ def _program(
 
 
 def _if_called(number: int | None, then: list[bytes]) -> list[bytes]:
-    """Steps for one call, which end in a verdict; for any other they are jumped over."""
+    """Instructions `then` for one call number; other calls jump over them."""
     return [] if number is None else [_step(_EQUAL, number, 0, len(then)), *then]
 
 
 def _argument(call: _Narrowed) -> list[bytes]:
-    """To the step after these if the argument is one of those allowed, else to the one after it."""
+    """Instructions that check an argument: continue if it is allowed, else skip one instruction."""
     lines = [_step(_LOAD, _ARGUMENTS_AT[call.argument]), _step(_AND, call.mask)]
     left = len(call.values)
     for value in call.values:

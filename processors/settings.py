@@ -1,4 +1,4 @@
-"""Settings of processing: what an image may be, and what a child may take for it."""
+"""Settings of processing: limits of images, and resources of child processes."""
 
 import os
 from typing import Literal
@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from processors.machine import memory_limit
 
 FormatName = Literal["jpeg", "png", "webp", "gif", "avif", "heic", "tiff", "bmp"]
-"""Every format that can be taken."""
+"""Names of all input formats."""
 
 FORMAT_NAMES: tuple[FormatName, ...] = (
     "jpeg",
@@ -24,10 +24,10 @@ FORMAT_NAMES: tuple[FormatName, ...] = (
 
 
 class Limits(BaseModel):
-    """What an image may be; checked on its bytes and header, before any pixel is decoded.
+    """Limits of an image, checked on bytes and header before any pixel is decoded.
 
-    But for `damaged`: whether a JPEG that libjpeg had to guess at is marked or refused; and
-    `codes`, `faces`: whether QR and bar codes are read, faces counted.
+    Three fields are options: `damaged` marks or refuses a damaged image; `codes` reads QR and bar
+    codes; `faces` counts faces.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,55 +44,59 @@ class Limits(BaseModel):
     faces: bool = False
 
 
-# Measured on 50-megapixel files of every format, preset `web`: a child at rest, then bytes a pixel.
-# AVIF takes 15.7, TIFF 13, GIF and transparent PNG 11, progressive JPEG 3.2, JPEG 0.5.
+# Memory of an idle child, and bytes a pixel; measured on 50-megapixel files with preset `web`.
+# AVIF needs 15.7 bytes a pixel, TIFF 13, GIF and transparent PNG 11, progressive JPEG 3.2, JPEG
+# 0.5.
 _CHILD_BYTES = 120_000_000
 _BYTES_A_PIXEL = 16
-# What Pixlake takes beside children, and what one child takes by default.
+# Memory of Pixlake without children, and of one child with default limits.
 _REST_BYTES = 3_200_000_000
 _DEFAULT_CHILD_BYTES = 945_000_000
 _SANDBOXES = 2
 
 KEPT_CHILD_BYTES = 120_000_000
-"""The most memory of an idle child that is kept for its tenant beside those at work."""
+"""Largest memory of an idle child that is kept for its tenant (`sandbox_kept`)."""
 
 
 def _children() -> int:
-    """One per core, as long as two sandboxes of them fit: one a door, as `pixlake up` has."""
+    """Default number of children: one per core, fewer if memory is short.
+
+    `pixlake up` runs two sandboxes, so the memory must suffice for both.
+    """
     fitting = (memory_limit() - _REST_BYTES) // (_SANDBOXES * _DEFAULT_CHILD_BYTES)
     return max(1, min(len(os.sched_getaffinity(0)), fitting))
 
 
 class ProcessorSettings(BaseSettings):
-    """Read once at the top of a process and passed down; environment variables `PIXLAKE_…`."""
+    """Settings from environment variables `PIXLAKE_…`, read once at the start of a process."""
 
     model_config = SettingsConfigDict(env_prefix="PIXLAKE_", frozen=True, extra="ignore")
 
     max_bytes: int = Field(
-        default=25_000_000, ge=1, le=1_000_000_000, description="largest image taken, in bytes"
+        default=25_000_000, ge=1, le=1_000_000_000, description="largest accepted image, in bytes"
     )
     max_pixels: int = Field(
         default=50_000_000,
         ge=1,
         le=1_000_000_000,
-        description="largest image taken, in pixels: width x height x frames",
+        description="largest accepted image, in pixels: width x height x frames",
     )
     max_side: int = Field(
-        default=16_384, ge=1, le=65_535, description="largest width or height taken, in pixels"
+        default=16_384, ge=1, le=65_535, description="largest accepted width or height, in pixels"
     )
     max_output_pixels: int = Field(
         default=50_000_000,
         ge=1,
         le=1_000_000_000,
-        description="largest rendition made, in pixels: width x height",
+        description="largest rendition, in pixels: width x height",
     )
-    # As much as `max_bytes`: heat cameras' readings and maker notes are 10 MB, and none of it is
-    # kept but what becomes columns.
+    # The same as `max_bytes`: data of thermal cameras and maker notes can be 10 MB. Only the parts
+    # that become columns are kept.
     max_metadata_bytes: int = Field(
         default=25_000_000,
         ge=0,
         le=1_000_000_000,
-        description="most EXIF, XMP, ICC, comments and text together that an image may carry, "
+        description="largest size of EXIF, XMP, ICC, comments and text in an image together, "
         "in bytes",
     )
     # Each scan visits every pixel. Encoders write 10; 50 of 50 megapixels take 1.5 s.
@@ -100,11 +104,12 @@ class ProcessorSettings(BaseSettings):
         default=2_500_000_000,
         ge=1,
         le=1_000_000_000_000,
-        description="most scans of a progressive JPEG times its pixels",
+        description="largest number of scans of a progressive JPEG times its pixels",
     )
     damaged: Literal["mark", "refuse"] = Field(
         default="mark",
-        description="a JPEG with a damaged scan: taken and marked, or refused as `damaged`",
+        description="damaged images: `mark` accepts and marks them, `refuse` refuses them as "
+        "`damaged`",
     )
     codes: bool = Field(
         default=False,
@@ -117,21 +122,21 @@ class ProcessorSettings(BaseSettings):
     gps_tenants: str = Field(
         default="",
         max_length=100_000,
-        description="tenants whose images' places (EXIF GPS) become columns: names with commas "
-        "between them, or `*` for all; the original file keeps its own whatever this says",
+        description="tenants whose images' positions (EXIF GPS) become columns: names separated "
+        "by commas, or `*` for all; the original file is stored unchanged",
     )
-    allow_jpeg: bool = Field(default=True, description="take JPEG")
-    allow_png: bool = Field(default=True, description="take PNG")
-    allow_webp: bool = Field(default=True, description="take WebP")
-    allow_gif: bool = Field(default=True, description="take GIF")
-    allow_avif: bool = Field(default=True, description="take AVIF")
+    allow_jpeg: bool = Field(default=True, description="accept JPEG")
+    allow_png: bool = Field(default=True, description="accept PNG")
+    allow_webp: bool = Field(default=True, description="accept WebP")
+    allow_gif: bool = Field(default=True, description="accept GIF")
+    allow_avif: bool = Field(default=True, description="accept AVIF")
     allow_heic: bool = Field(
         default=True,
-        description="take HEIC, where the extra `heif` is installed; its children may start "
-        "threads, which its decoder can't do without",
+        description="accept HEIC, if the extra `heif` is installed; its children may start "
+        "threads, which its decoder needs",
     )
-    allow_tiff: bool = Field(default=True, description="take TIFF")
-    allow_bmp: bool = Field(default=True, description="take BMP")
+    allow_tiff: bool = Field(default=True, description="accept TIFF")
+    allow_bmp: bool = Field(default=True, description="accept BMP")
     sandbox_children: int = Field(
         default_factory=_children,
         ge=1,
@@ -146,16 +151,16 @@ class ProcessorSettings(BaseSettings):
         default=10,
         gt=0,
         le=600,
-        description="processor time for one image, in seconds; then its child is killed",
+        description="longest processor time of one image, in seconds; then its child is killed",
     )
     sandbox_wall_seconds: float = Field(
         default=45,
         gt=0,
         le=3600,
-        description="when an image is given up that did not get its processor time, in seconds by "
-        "the clock; the sender is told to try again",
+        description="longest wall clock time of one image, in seconds; then its child is killed "
+        "and the sender is told to try again",
     )
-    # The imports take 300 MB of addresses; a 50-megapixel GIF, the dearest image, 600 MB.
+    # The imports take 300 MB of address space; a 50-megapixel GIF, the worst image, 600 MB.
     sandbox_memory_bytes: int = Field(
         default=1_200_000_000, ge=600_000_000, description="address space of one child, in bytes"
     )
@@ -175,8 +180,8 @@ class ProcessorSettings(BaseSettings):
         default=0,
         ge=0,
         le=1_000,
-        description="idle children of other tenants that are kept beside those at work, for many "
-        "tenants with small images; each takes 10 to 30 MB after photographs, 120 at most",
+        description="idle children of other tenants that are kept, useful for many tenants with "
+        "small images; each takes 10 to 30 MB after photographs, 120 at most",
     )
     sandbox_require_seccomp: bool = Field(
         default=False,
@@ -186,32 +191,32 @@ class ProcessorSettings(BaseSettings):
         default=10,
         ge=0,
         le=3600,
-        description="how long the newest version of a stored preset is trusted to be that, seconds",
+        description="how long the newest version of a stored preset is cached, in seconds",
     )
 
     def keeps_gps(self, tenant: str) -> bool:
-        """True if the place where an image of that tenant was taken may become columns."""
+        """True if the GPS position of that tenant's images may become columns."""
         named = {each.strip() for each in self.gps_tenants.split(",")}
         return tenant in named or "*" in named
 
     @property
     def child_bytes(self) -> int:
-        """The most memory that a child takes for an image within the limits, its file included.
+        """Largest memory of a child for an image within the limits, the file included.
 
-        Less than the address space that it may have: most addresses are libraries, of which it
-        touches a part and shares that with its siblings.
+        It is less than the child's address space: most of that is libraries, which the children
+        share and use only in part.
         """
         needed = _CHILD_BYTES + _BYTES_A_PIXEL * max(self.max_pixels, self.max_output_pixels)
         return min(needed, self.sandbox_memory_bytes) + self.max_bytes
 
     @property
     def kept_bytes(self) -> int:
-        """The most memory that children take together that are kept for their tenants."""
+        """Largest memory of all children that are kept for their tenants, together."""
         return self.sandbox_kept * KEPT_CHILD_BYTES
 
     @property
     def limits(self) -> Limits:
-        """The limits on an image, without the rest."""
+        """Limits of an image, without the other settings."""
         return Limits(
             max_bytes=self.max_bytes,
             max_pixels=self.max_pixels,

@@ -1,9 +1,9 @@
-"""The time that one image may take: processor time of its child, and a far stop by the clock.
+"""Time limits of one image: processor time of its child, and a longer wall clock limit.
 
-A machine that is busy makes every image slow, and no image is to blame for that. So the limit is
-what the child itself has taken. The clock ends what does not get that time: no image is to blame
-for it either, and it may come again. A child that mostly sleeps of its own accord is to blame: a
-child that gets no processor is runnable or stopped, never asleep.
+A busy machine makes every image slow, which is no fault of the image. So the limit is processor
+time of the child. The wall clock limit ends a child that does not get that time; the image may be
+tried again. A child that mostly sleeps is an exception: the image is refused, because a child that
+waits for a processor is runnable or stopped and never asleep.
 """
 
 import asyncio
@@ -15,39 +15,39 @@ from contextlib import contextmanager
 
 from processors.usage import cpu_seconds, is_asleep
 
-# The next look comes when half of what is left can be gone, but not all the time.
+# The next check comes after half of the remaining time, but not sooner than this.
 _SHORTEST_PAUSE_SECONDS = 0.05
-# Looks at a child within the time by the clock, spread evenly.
+# Least number of checks within the wall clock limit.
 _LOOKS = 40
-# A child that answers sleeps for moments only, and fewer looks than this prove nothing.
+# A working child sleeps only for moments; fewer checks than this do not prove that it sleeps.
 _FEWEST_LOOKS = 5
 _MOST_ASLEEP = 0.5
 
 
 class TimeLimit:
-    """Of one image at a time in one child."""
+    """Time limits of one child, for one image at a time."""
 
     def __init__(self, seconds: float, wall_seconds: float) -> None:
         self._seconds = seconds
         self._wall_seconds = wall_seconds
         self.spent = False
-        """Whether the last image was ended for its processor time."""
+        """True if the last image reached the limit of processor time."""
         self._looks = self._asleep = 0
 
     def asked(self) -> None:
-        """Count its sleep from now on: it has all that it needs."""
+        """Count the child's sleep from now on: it has received the whole request."""
         self._looks = self._asleep = 0
 
     @property
     def slept(self) -> bool:
-        """Whether the child slept for most of the time since it was asked."""
+        """True if the child was asleep in most checks since `asked`."""
         return self._looks >= _FEWEST_LOOKS and self._asleep > self._looks * _MOST_ASLEEP
 
     @contextmanager
     def fence(self, pid: int) -> Iterator[asyncio.Timeout]:
-        """A time-out, to be entered, that comes when the child has taken its time.
+        """Start both limits; yields a time-out, which the caller has to enter.
 
-        The kernel stands by: where this process is too slow to look, it ends the child itself.
+        The kernel enforces the processor time as well, in case this process is too slow to check.
         """
         self.spent = False
         stop = asyncio.timeout(self._wall_seconds)
@@ -76,7 +76,7 @@ class TimeLimit:
 
 
 def _taken(pid: int) -> float:
-    # Of a child that died its end is heard on another line.
+    # The end of a dead child is noticed elsewhere, on its socket `life`.
     try:
         return cpu_seconds(pid)
     except OSError:
@@ -84,7 +84,7 @@ def _taken(pid: int) -> float:
 
 
 def _limit_by_kernel(pid: int, end: float) -> None:
-    """SIGXCPU a little after that time; whole seconds are all that the kernel knows."""
+    """Let the kernel send SIGXCPU a little after that processor time; it counts whole seconds."""
     with contextlib.suppress(OSError, ValueError):
         _, hardest = resource.prlimit(pid, resource.RLIMIT_CPU)
         resource.prlimit(pid, resource.RLIMIT_CPU, (math.ceil(end) + 1, hardest))

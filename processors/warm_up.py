@@ -1,4 +1,4 @@
-"""One small image through every codec: what loads late loads now, while files can be opened."""
+"""Warm-up of all codecs with one small image, so that late imports happen before the lock-down."""
 
 import base64
 import io
@@ -21,7 +21,7 @@ from processors.pipeline import process
 from processors.preset import Preset, RenditionSpec
 from processors.settings import Limits
 
-# 64 x 64 pixels of one colour, deflated: OpenCV cannot make one.
+# HEIC of 64 x 64 pixels of one colour, deflated; OpenCV cannot encode HEIC.
 _SMALL_HEIC = (
     b"eNpjYGCQSSupLMhIzUxmAILczDRDEDs3MzGNgYHRKTe1JJEBAhQzUnKKoGyGgszkEgY0oJSZkw82xMWBgREIgYAxDUID"
     b"gSQQK2dm5qWBeSBRUSAnlQnKyyhLNgQx+QoyS3LhSg5lFhQVAOklmQXJ+UC6AqjMmZEZJDQBrEjuA8Ofvz9+MDDwMycA"
@@ -31,18 +31,18 @@ _SMALL_HEIC = (
 
 
 def warm_up() -> None:
-    """Set the libraries up for a child of one thread, and use each once.
+    """Configure the libraries for a process of one thread, and use each once.
 
     Raises RuntimeError where OpenCV lacks a codec.
     """
     keep_memory()
     cv2.setNumThreads(1)
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
-    # Our own limits are checked before Pillow's, which would only warn.
+    # Pixlake checks its own limits first; Pillow's limit would only warn.
     Image.MAX_IMAGE_PIXELS = None
     pixels = np.zeros((16, 16, 3), np.uint8)
     outputs: list[OutputFormat] = ["jpeg", "png", "webp", "avif"]
-    # Its fonts are unpacked once, here.
+    # Unpacks the fonts.
     mark = Watermark(text="\u30a6 warm")
     everything = Preset(
         name="warm-up",
@@ -68,6 +68,6 @@ def _warm_up_pillow() -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes()
     Image.new("CMYK", (16, 16)).save(out, JPEG.name, icc_profile=profile)
     process(out.getvalue(), Preset(name="warm-up", version=1), Limits())
-    # LittleCMS's and numpy's first use, some 40 ms.
+    # First use of LittleCMS and NumPy takes about 40 ms.
     if wide := profile_of_codes(12, 13):
         to_srgb(np.zeros((1, 1, 3), np.uint8), wide, grey=False)

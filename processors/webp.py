@@ -1,4 +1,4 @@
-"""WebP by its RIFF chunks. Pillow would allocate the whole canvas before it names the size."""
+"""WebP header reader. Pillow is not used: it allocates the whole canvas to tell the size."""
 
 from collections.abc import Iterator
 
@@ -15,16 +15,16 @@ _VP8_START = b"\x9d\x01\x2a"
 _VP8L_SIGNATURE = 0x2F
 _14_BITS = 0x3FFF
 _PIXELS = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF"}
-# Of a file that starts with VP8X, as one with flags has to.
+# Offset of the flags in a file that starts with VP8X.
 _FLAGS_AT = 20
-# OpenCV takes no file of fewer for a WebP; what follows the last chunk is not read.
+# OpenCV rejects shorter files, so they are padded; decoders ignore bytes behind the last chunk.
 _LEAST_BYTES = 64
-# An animation of more frames than this is over every pixel limit that makes sense.
+# An animation of more frames exceeds every sensible pixel limit.
 MAX_CHUNKS = 100_000
 
 
 def read_webp(data: bytes) -> Header:
-    """The header of a WebP file; raises Truncated and Undecodable."""
+    """Read the header of a WebP file; raises Truncated and Undecodable."""
     end = _RIFF_BYTES + int.from_bytes(data[4:8], "little") - 4
     if end > len(data):
         raise Truncated(f"{len(data)} bytes of a file of {end}")
@@ -33,7 +33,7 @@ def read_webp(data: bytes) -> Header:
     for name, start, stop in _chunks(data, end):
         if name == b"ANMF":
             frames += 1
-            # After its place and size; in milliseconds.
+            # The duration in milliseconds follows position and size of the frame.
             duration += int.from_bytes(data[start + 12 : start + 15], "little")
         elif name not in _PIXELS:
             metadata += stop - start
@@ -42,7 +42,7 @@ def read_webp(data: bytes) -> Header:
     width, height, has_alpha = _dimensions(first)
     flags = _flags(first)
     if flags & _ANIMATED and not has_alpha and not _is_covered(first, width, height):
-        # Nobody asked libwebp for the parts of the canvas that the first frame leaves empty.
+        # libwebp leaves parts outside of the first frame transparent only if the file claims alpha.
         has_alpha = True
         data = data[:_FLAGS_AT] + bytes([flags | _ALPHA]) + data[_FLAGS_AT + 1 :]
     exif = first.get(b"EXIF", b"") if flags & _EXIF else b""
@@ -82,14 +82,14 @@ def _flags(first: dict[bytes, bytes]) -> int:
 
 
 def _is_covered(first: dict[bytes, bytes], width: int, height: int) -> bool:
-    """Whether the first frame of an animation is as large as its canvas."""
+    """True if the first frame of an animation covers the whole canvas."""
     frame = first.get(b"ANMF", b"")
     numbers = [int.from_bytes(frame[at : at + 3], "little") for at in (0, 3, 6, 9)]
     return numbers == [0, 0, width - 1, height - 1]
 
 
 def _dimensions(first: dict[bytes, bytes]) -> tuple[int, int, bool]:
-    """Width, height, and if there may be an alpha channel."""
+    """Width, height, and whether there may be an alpha channel."""
     if len(extended := first.get(b"VP8X", b"")) >= _VP8X_BYTES:
         width = 1 + int.from_bytes(extended[4:7], "little")
         height = 1 + int.from_bytes(extended[7:10], "little")

@@ -1,4 +1,4 @@
-"""One image: process it in the sandbox, then commit it to the lake."""
+"""Worker: processes an image in the sandbox, then commits it to the lake."""
 
 import asyncio
 import hashlib
@@ -26,35 +26,35 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-# Half a millisecond, in which nothing else happens here.
+# Hashing up to this size blocks the event loop for half a millisecond at most.
 _HASHED_HERE = 1 << 20
 UNFORESEEN = "processing_failed"
-"""The code of an exception that no verdict knows."""
+"""Code of an unexpected exception."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What stands in an image's slot of a batch when it did not commit."""
+    """Result of an image in a batch that was not committed."""
 
     code: str
     message: str
     limit: float | None
     value: float | str | None
     retry: bool
-    """True: ours, try again (Overloaded, Unavailable); False: final (Refused, Verdict)"""
+    """True: temporary, try again (Overloaded, Unavailable); False: final (Refused, Verdict)"""
     unforeseen: bool = False
-    """True: an exception that is neither, so whoever tries again has to count"""
+    """True: an unexpected exception, so the caller must limit its retries"""
 
 
 class Worker:
-    """The whole path of an image, from bytes to durable."""
+    """Processes images and commits them to the lake."""
 
     def __init__(self, lake: Lake, sandbox: Sandbox, settings: ProcessorSettings) -> None:
         self._lake = lake
         self._settings = settings
         self._sandbox = sandbox
         self._writes: set[asyncio.Task[Any]] = set()
-        # Of batches: their bytes are held elsewhere, so what would be refused had better wait.
+        # Images of batches wait here and are not refused: their bytes are already in Ray's store.
         self._turns = asyncio.Semaphore(sandbox.capacity)
         self.presets = Presets(lake.presets, settings.preset_cache_seconds)
 
@@ -65,13 +65,13 @@ class Worker:
 
     @property
     def sandbox(self) -> Sandbox:
-        """The children, for their health and protections."""
+        """Sandbox with the children, for health checks and protections."""
         return self._sandbox
 
     async def handle(self, job: ImageJob) -> Commit:
-        """Durable when it returns.
+        """Process and commit one image; it is durable when this returns.
 
-        Raises ProcessorError or LakeError. What is refused leaves no trace. A caller that is
+        Raises ProcessorError or LakeError. A refused image leaves no trace. A caller that is
         cancelled before the commit began leaves none either; a commit that began is finished.
         """
         found = self._sandbox.check(job.data)
@@ -80,7 +80,7 @@ class Worker:
         # Overloaded is raised here: nothing was written then.
         processing = self._sandbox.submit(job.data, found, preset, job.tenant)
         key = attempt.key("original", found.extension)
-        # The original goes out while its pixels are worked on.
+        # The original is uploaded while the image is processed.
         original = asyncio.create_task(self._lake.committer.put(attempt, key, job.data))
         try:
             if (sha256 := job.sha256) is None:
@@ -100,15 +100,18 @@ class Worker:
             for each, rendition in zip(made, processed.renditions, strict=True)
         }
         objects = {key: original, **renditions}
-        # A client that leaves now must not leave half an image behind.
+        # If the client disconnects now, the commit must still finish.
         return await self._finish(self._lake.committer.commit(attempt, record, objects))
 
     async def handle_many(self, jobs: list[ImageJob]) -> list[Commit | Failure]:
-        """As many at once as the sandbox holds; what failed is in its slot and fails no other."""
+        """Handle a batch, as many images at once as the sandbox holds.
+
+        An image that fails has a Failure at its position and does not affect the others.
+        """
         return list(await asyncio.gather(*(self._slot(job) for job in jobs)))
 
     async def close(self) -> None:
-        """Finish what is being written and stop the children."""
+        """Finish the writes under way and stop the children."""
         await asyncio.gather(*self._writes, return_exceptions=True)
         await self._sandbox.close()
 
@@ -119,8 +122,8 @@ class Worker:
         except (ProcessorError, LakeError) as error:
             retry = isinstance(error, (Overloaded, Unavailable))
             return Failure(error.code, error.message, error.limit, error.value, retry)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the rest of the batch goes on
-            _log.exception("image %s failed for a reason that nobody foresaw", job.image_id)
+        except Exception as error:  # noqa: BLE001 - the rest of the batch must continue
+            _log.exception("image %s failed with an unexpected error", job.image_id)
             return Failure(UNFORESEEN, evidence(error), None, None, retry=True, unforeseen=True)
 
     async def _preset(self, job: ImageJob) -> Preset:
@@ -129,7 +132,7 @@ class Worker:
         return await self.presets.find(job.preset)
 
     async def _undo(self, original: asyncio.Task[None], key: str) -> None:
-        # A PUT still under way would outlive its own clean-up.
+        # The PUT must end first, or it could write the object after its deletion.
         await asyncio.wait([original])
         original.exception()
         await self._lake.committer.discard([key])
@@ -151,7 +154,7 @@ def _sha256(job: ImageJob) -> str:
 
 
 async def _made(renditions: Sequence[Rendition], attempt: Attempt) -> list[StoredRendition]:
-    """What the record says of them; large ones are hashed beside the event loop."""
+    """Describe the renditions for the record; hashes large ones in a thread."""
     if sum(len(each.data) for each in renditions) > _HASHED_HERE:
         return await asyncio.to_thread(_stored, renditions, attempt)
     return _stored(renditions, attempt)
@@ -208,5 +211,5 @@ def _compose(
 
 
 def _milliseconds(moment: datetime) -> datetime:
-    """Cut to the lake's resolution, so that record and row say the same."""
+    """Cut to the lake's resolution, so that record and row are equal."""
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

@@ -1,6 +1,6 @@
 """BMP of Windows and OS/2, all of its headers, depths and masks.
 
-info      what the header says; refuses by name what is not read
-runs      run lengths as indices of the palette
-reader    a header, and the pixels, of a file
+info      header fields; names the feature when it refuses a file
+runs      run-length decoder, to palette indices
+reader    header and pixels of a file
 """

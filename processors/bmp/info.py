@@ -1,7 +1,7 @@
-"""The header of a BMP: `Info`. What is not read is refused here by a name that says what it is.
+"""Header of a BMP (`Info`). Unsupported features are refused here; the error names the feature.
 
-OS/2 2.x has headers of 16 to 64 bytes, cut where the rest would be 0. Windows has those of 40 to
-124 bytes, each a longer form of the one before; at 12 bytes both have the same.
+An OS/2 2.x header has 16 to 64 bytes; a short one leaves out trailing zeros. A Windows header has
+40 to 124 bytes; each version extends the one before. The header of 12 bytes is the same in both.
 """
 
 import struct
@@ -18,14 +18,14 @@ Compression = Literal["none", "rle8", "rle4", "masks"]
 CORE_BYTES = 12
 
 _WINDOWS_SIZES = {40, 52, 56, 108, 124}
-_HEAD_BYTES = 14  # of the file, before this header
+_HEAD_BYTES = 14  # the file header in front of this header
 _PLACE_AT = 10
 _V5_BYTES = 124
 _EMBEDDED_PROFILE = 0x4D424544  # the letters MBED
 _NAMED_OS2 = {3: "Huffman", 4: "RLE24"}
 _NAMED_WINDOWS = {4: "JPEG", 5: "PNG", 11: "CMYK", 12: "CMYK RLE", 13: "CMYK RLE"}
 _MASKED = {3: 3, 6: 4}
-"""How many masks follow a header of 40 bytes, by its compression."""
+"""Compression to number of colour masks behind a header of 40 bytes."""
 _DEPTHS: dict[Compression, frozenset[int]] = {
     "none": frozenset({1, 2, 4, 8, 16, 24, 32}),
     "rle8": frozenset({8}),
@@ -37,14 +37,14 @@ _BGR = 3
 _PLAIN_MASKS = {16: (0x7C00, 0x3E0, 0x1F, 0), 32: (0xFF0000, 0xFF00, 0xFF, 0)}
 
 Masks = tuple[int, int, int, int]
-"""The bits of red, green, blue and alpha in the number that is a pixel."""
+"""Bit masks of red, green, blue and alpha in a pixel."""
 
 
 @dataclass(frozen=True, eq=False)
 class Info:
-    """How the pixels of one file lie; `palette` has 256 colours in BGR, black where none is said.
+    """Header fields of a BMP.
 
-    `place` is where they start.
+    `palette` has 256 BGR colours; missing ones are black. `place` is the offset of the pixels.
     """
 
     width: int
@@ -60,12 +60,15 @@ class Info:
 
     @property
     def row_bytes(self) -> int:
-        """Bytes of a row with what fills it up to a multiple of four."""
+        """Bytes of a row, padded to a multiple of four."""
         return -(-self.width * self.bits // 32) * 4
 
 
 def info_of(data: bytes) -> Info:
-    """Raises UnsupportedFormat, whose value names what is not read; Truncated, Undecodable."""
+    """Parse the header.
+
+    Raises UnsupportedFormat (its value names the feature), Truncated, Undecodable.
+    """
     try:
         return _info(data)
     except struct.error as error:
@@ -97,7 +100,7 @@ def _info(data: bytes) -> Info:
         masks=masks,
         palette=palette,
         colours=colours,
-        # Files that say nothing of it, or the end of the header, have their pixels right behind the
+        # If the offset of the pixels is missing or points into the header, the pixels follow the
         # palette.
         place=place if place > behind else behind + colours * _entry_bytes(size),
         icc=_profile(data, size),
@@ -105,11 +108,11 @@ def _info(data: bytes) -> Info:
 
 
 def _unsupported(name: str) -> UnsupportedFormat:
-    return UnsupportedFormat(f"BMP of {name} is not taken", value=f"{name} BMP")
+    return UnsupportedFormat(f"BMP of {name} is not supported", value=f"{name} BMP")
 
 
 def _field(data: bytes, size: int, at: int) -> int:
-    """The number at that place of a header; 0 where a short one ends before it."""
+    """Header field at offset `at`; 0 if the header is too short to have it."""
     if at + 4 > size:
         return 0
     return int(struct.unpack_from("<I", data, _HEAD_BYTES + at)[0])
@@ -129,12 +132,13 @@ def _compression(number: int, size: int) -> Compression:
 
 
 def _masks(data: bytes, size: int, number: int, bits: int) -> tuple[Masks, int]:
-    """Masks, and the place behind header and masks."""
+    """Colour masks, and the offset behind header and masks."""
     behind = _HEAD_BYTES + size
     if number not in _MASKED or size not in _WINDOWS_SIZES:
         return _PLAIN_MASKS.get(bits, (0, 0, 0, 0)), behind
     at = _HEAD_BYTES + 40
-    # A header of 52 bytes has three in it, a longer one four; one of 40 has them behind it.
+    # A header of 52 bytes contains three masks and a longer one four; behind a header of 40 bytes
+    # they follow.
     inside = (size - 40) // 4
     found = struct.unpack_from(f"<{min(4, inside or _MASKED[number])}I", data, at)
     red, green, blue, alpha = (*found, 0)[:4]
@@ -156,7 +160,7 @@ def _entry_bytes(size: int) -> int:
 def _palette(
     data: bytes, size: int, at: int, bits: int, *, used: int, place: int
 ) -> tuple[NDArray[np.uint8], int]:
-    """256 colours in BGR, and how many of them the file has."""
+    """Palette of 256 BGR colours, and the number of colours in the file."""
     made = np.zeros((256, _BGR), np.uint8)
     if bits > _PALETTE_BITS:
         return made, 0
@@ -172,7 +176,7 @@ def _palette(
 
 
 def _profile(data: bytes, size: int) -> bytes:
-    """The colour profile within the file; empty without one."""
+    """Embedded colour profile; empty without one."""
     if size < _V5_BYTES or _field(data, size, 56) != _EMBEDDED_PROFILE:
         return b""
     at, length = (_field(data, size, place) for place in (112, 116))

@@ -1,4 +1,4 @@
-"""A BMP's header and its pixels."""
+"""Header and pixels of a BMP."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +13,12 @@ from processors.settings import Limits
 
 _BYTE = 8
 _TRUE_COLOURS = 24
-# Read at once: copies of a part need no memory worth counting.
+# Pixels converted at once, so that the copies need little memory.
 _BAND_PIXELS = 1 << 18
 
 
 def read_bmp(data: bytes, limits: Limits) -> Header:
-    """The header of a BMP; raises Refused."""
+    """Read the header of a BMP; raises Refused."""
     info = info_of(data)
     check_limits(info.width, info.height, 1, limits)
     check_metadata(len(info.icc), limits)
@@ -41,7 +41,7 @@ def read_bmp(data: bytes, limits: Limits) -> Header:
 
 
 def decode_bmp(header: Header) -> NDArray[np.uint8]:
-    """BGR or BGRA, the upper row first. Raises Truncated, Undecodable, MemoryError."""
+    """Decode to BGR or BGRA, top row first. Raises Truncated, Undecodable, MemoryError."""
     info = info_of(header.data)
     shape = (info.height, info.width, BGRA if header.has_alpha else BGR)
     pixels = np.zeros(shape, np.uint8)
@@ -53,7 +53,7 @@ def decode_bmp(header: Header) -> NDArray[np.uint8]:
 
 
 def _rows(data: bytes, info: Info) -> NDArray[np.uint8]:
-    """Rows of bytes as they lie in the file, or of indices where it has run lengths."""
+    """Rows of bytes as stored; rows of palette indices if the file is run-length encoded."""
     if info.compression in {"rle8", "rle4"}:
         halves = info.compression == "rle4"
         found = indices_of(data, info.place, info.width, info.height, halves=halves)
@@ -62,7 +62,7 @@ def _rows(data: bytes, info: Info) -> NDArray[np.uint8]:
     size = info.row_bytes * (info.height - 1) + used
     if info.place + size > len(data):
         raise Truncated("the file ends before its pixels do")
-    # What fills the last row may be missing.
+    # The padding of the last row may be missing.
     flat = np.frombuffer(data, np.uint8, size, info.place)
     return np.lib.stride_tricks.as_strided(flat, (info.height, used), (info.row_bytes, 1))
 
@@ -89,7 +89,7 @@ def _indices(rows: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
 
 
 def _channel(numbers: NDArray[np.unsignedinteger], mask: int) -> NDArray[np.uint8]:
-    """The bits of a mask, scaled to 255."""
+    """Value of one channel by its mask, scaled to 0 to 255."""
     if not mask:
         return np.zeros(numbers.shape, np.uint8)
     lowest = (mask & -mask).bit_length() - 1
@@ -104,7 +104,7 @@ def _channel(numbers: NDArray[np.unsignedinteger], mask: int) -> NDArray[np.uint
 
 
 def _is_transparent(data: bytes, info: Info) -> bool:
-    """True if there is alpha; where all of it is 0 nobody has set it, and the picture is opaque."""
+    """True if there is an alpha mask and some alpha is not 0; writers leave unused alpha at 0."""
     mask = info.masks[-1]
     if not mask:
         return False

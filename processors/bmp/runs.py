@@ -1,8 +1,8 @@
-"""Run lengths of a BMP as rows of indices (RLE8, RLE4).
+"""Decoder for the run-length encodings of BMP (RLE8, RLE4).
 
-A pair of bytes is a run: how often, which index, or two indices that take turns. A count of 0 is
-followed by 0, the end of a row; 1, the end of the picture; 2, a step to the right and on by rows;
-or how many indices follow one by one.
+A run is two bytes: a count and an index (RLE8), or a count and two alternating indices (RLE4). A
+count of 0 is an escape. Its second byte is 0 for the end of a row, 1 for the end of the image, 2
+for a move to the right and to later rows, or else the number of literal indices that follow.
 """
 
 from processors.errors import Truncated
@@ -13,9 +13,9 @@ _LOWER = 15
 
 
 def indices_of(data: bytes, place: int, width: int, height: int, *, halves: bool) -> bytearray:
-    """Width x height bytes, the first row first; 0 where no run is. `halves`: two in a byte.
+    """Decode to width x height palette indices; 0 where no run is. `halves`: RLE4.
 
-    Raises Truncated if the runs end before the picture does.
+    Rows come in the order of the file. Raises Truncated if the runs end before the image does.
     """
     rows = _Rows(width, height, halves=halves)
     at = place
@@ -41,7 +41,7 @@ def indices_of(data: bytes, place: int, width: int, height: int, *, halves: bool
 
 
 class _Rows:
-    """A picture of indices, and the place in it that is written next."""
+    """Image of palette indices, and the position that is written next."""
 
     def __init__(self, width: int, height: int, *, halves: bool) -> None:
         self.pixels = bytearray(width * height)
@@ -50,21 +50,21 @@ class _Rows:
 
     @property
     def full(self) -> bool:
-        """True behind the last row."""
+        """True once the position is behind the last row."""
         return self._row >= self._height
 
     @property
     def complete(self) -> bool:
-        """True if no pixel is left; the end of the last row may be missing."""
+        """True if every pixel was reached; the last end-of-row escape may be missing."""
         return self.full or (self._row == self._height - 1 and self._x >= self._width)
 
     def run(self, count: int, value: int) -> None:
-        """One index, or two by turns."""
+        """Write a run of one index, or of two alternating indices."""
         pattern = bytes((value >> 4, value & _LOWER)) if self._halves else bytes((value,))
         self._put((pattern * count)[:count], count)
 
     def each(self, data: bytes, at: int, count: int) -> int:
-        """So many indices one by one; how many bytes they take."""
+        """Write `count` literal indices; return the number of bytes that they take."""
         size = -(-count // 2) if self._halves else count
         if at + size > len(data):
             raise IndexError
@@ -73,15 +73,15 @@ class _Rows:
         return size + size % _WORD
 
     def end_row(self) -> None:
-        """The next index is the first of the next row."""
+        """Move to the start of the next row."""
         self._x, self._row = 0, self._row + 1
 
     def step(self, right: int, on: int) -> None:
-        """Indices between here and there stay 0."""
+        """Move right and to a later row; skipped indices stay 0."""
         self._x, self._row = self._x + right, self._row + on
 
     def _put(self, indices: bytes, count: int) -> None:
-        """What sticks out of the row is left away."""
+        """Write indices; those beyond the end of the row are dropped."""
         kept = min(count, self._width - self._x)
         if kept > 0:
             start = self._row * self._width + self._x

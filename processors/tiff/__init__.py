@@ -1,13 +1,13 @@
-"""TIFF: read segment by segment, so that what is not whole is known.
+"""TIFF reader; decodes strip by strip and tile by tile, so that an incomplete one is noticed.
 
-directory    the first directory of the file: its entries and their values; the number of pages
-layout       what the entries say of the pixels; refuses by name what is not read
-names        tags, and the names of their numbers
-segments     the bytes of strips and tiles, unpacked
-libtiff      LZW, PackBits, Zstandard and fax codes, unpacked by Pillow's libtiff
-fax          CCITT strips, and a proof that they hold all of their rows
+directory    entries and values of the first directory; number of pages
+layout       pixel layout from those entries; names the feature when it refuses a file
+names        tags, and names of the numbers that stand for a compression or a colour space
+segments     bytes of strips and tiles, decompressed
+libtiff      LZW, PackBits, Zstandard and fax codes, decompressed by Pillow's libtiff
+fax          CCITT strips, and a check that they hold all of their rows
 jpegs        JPEG and WebP within TIFF
-samples      unpacked bytes as numbers
-colours      numbers as grey or colours
-reader       a header, and the pixels, of a file
+samples      decompressed bytes as numbers
+colours      numbers as grey, BGR or BGRA
+reader       header and pixels of a file
 """

@@ -1,4 +1,4 @@
-"""Samples as BGR or BGRA; inks and Lab by way of LittleCMS, when all of the picture is there."""
+"""Conversion of samples to BGR or BGRA; CMYK and Lab by LittleCMS once all rows are decoded."""
 
 from typing import Any
 
@@ -20,18 +20,18 @@ _INKS = 4
 _REC_601 = (0.299, 0.587, 0.114)
 _FULL_SWING = (0.0, 255.0, 128.0, 255.0, 128.0, 255.0)
 _CHROMA_SWING = 127.0
-# Converted at once: copies of a part need no memory worth counting.
+# Pixels converted at once, so that the copies need little memory.
 _PIXELS_AT_ONCE = 1 << 22
 
 
 def channels_of(layout: Layout) -> int:
-    """Samples of a pixel in what `coloured` makes."""
+    """Number of channels in the array that `coloured` returns."""
     colours = _INKS if layout.photometric == "cmyk" else BGR
     return colours + (layout.alpha != "none")
 
 
 def coloured(layout: Layout, samples: Samples, *, deep: bool) -> Samples:
-    """Rows as BGR, CMYK or CIE Lab, and alpha behind them; 16 bits a sample if `deep`."""
+    """Convert rows to BGR, CMYK or CIE Lab, alpha last; 16 bits a sample if `deep`."""
     found = _colours(layout, samples)
     made = np.empty((*samples.shape[:2], channels_of(layout)), np.uint16 if deep else np.uint8)
     if layout.alpha != "none":
@@ -47,7 +47,7 @@ def coloured(layout: Layout, samples: Samples, *, deep: bool) -> Samples:
 
 
 def in_bgr(layout: Layout, pixels: Samples, icc: bytes | None) -> Samples:
-    """What `coloured` made of all rows as BGR or BGRA: inks and Lab converted to sRGB."""
+    """Convert the output of `coloured` to BGR or BGRA: CMYK and Lab become sRGB."""
     mode = {"cmyk": "CMYK", "cielab": "LAB", "icclab": "LAB"}.get(layout.photometric)
     if mode is None:
         return pixels
@@ -66,7 +66,7 @@ def in_bgr(layout: Layout, pixels: Samples, icc: bytes | None) -> Samples:
 
 
 def _colours(layout: Layout, samples: Samples) -> Samples:
-    """The colours alone, in the full range of 8 or 16 bits."""
+    """Colour channels without alpha, scaled to the full range of 8 or 16 bits."""
     kept = samples[:, :, : layout.colours]
     match layout.photometric:
         case "palette":
@@ -76,7 +76,7 @@ def _colours(layout: Layout, samples: Samples) -> Samples:
         case "rgb" | "ycbcr":
             return full_range(kept[:, :, ::-1], layout.bits)
         case "icclab":
-            # As CIE Lab has it: red and yellow with a sign.
+            # ICC Lab stores a* and b* unsigned; CIE Lab stores them signed.
             sign = _SIGN << (layout.bits - _BYTE)
             return kept ^ np.array([0, sign, sign], kept.dtype)
         case _:
@@ -84,19 +84,19 @@ def _colours(layout: Layout, samples: Samples) -> Samples:
 
 
 def _colour_map(layout: Layout) -> NDArray[np.uint8]:
-    """BGR of each index."""
+    """Palette as BGR, one row for each index."""
     number = 1 << layout.bits
     values = layout.directory.numbers(Tag.COLOUR_MAP)[: BGR * number]
     if values.size < BGR * number:
         raise Undecodable(f"a palette of {values.size // BGR} colours, {number} are needed")
     wide = values.astype(np.uint32)
-    # Some writers put 8 bits where 16 belong.
+    # The format says 16 bits a value; some writers store 8-bit values.
     shown = wide if int(wide.max()) < _8_BIT_MAP_BELOW else wide >> _BYTE
     return np.ascontiguousarray(shown.astype(np.uint8).reshape(BGR, number)[::-1].T)
 
 
 def _of_ycbcr(layout: Layout, samples: Samples) -> NDArray[np.uint8]:
-    """BGR of YCbCr by the numbers of the directory (TIFF 6.0, section 21)."""
+    """Convert YCbCr to BGR with the coefficients of the directory (TIFF 6.0, section 21)."""
     fields = layout.directory
     red, green, blue = _floats(fields.numbers(Tag.LUMA), _REC_601)
     black, white, zero_b, most_b, zero_r, most_r = _floats(
@@ -120,12 +120,12 @@ def _floats(said: NDArray[Any], default: tuple[float, ...]) -> tuple[float, ...]
 
 def _share(part: float, whole: float) -> np.float32:
     if not whole:
-        raise Undecodable("YCbCr of no range")
+        raise Undecodable("the reference black and white of YCbCr are equal")
     return np.float32(part / whole)
 
 
 def _divided(colours: Samples, alpha: Samples) -> Samples:
-    """Colours that were multiplied by their alpha, as they were before."""
+    """Divide premultiplied colours by their alpha."""
     white = np.iinfo(colours.dtype).max
     if int(alpha.min()) == white:
         return colours

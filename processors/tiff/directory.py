@@ -1,6 +1,6 @@
-"""The first directory of a TIFF, classic or BigTIFF: its entries, and their values on demand.
+"""First directory of a TIFF, classic or BigTIFF: its entries, and their values on demand.
 
-Everything is bounded by the file: an entry that says more than the file holds has no value.
+Every read is bounded by the file: an entry whose values lie outside the file has no value.
 """
 
 import struct
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from processors.errors import TooManyFrames, Truncated, Undecodable
 
-# By the number of a field's type: how numpy reads one value of it. Rationals are two numbers.
+# Field type to numpy type code. A rational is two numbers.
 _TYPES = {
     1: "u1",
     2: "u1",
@@ -40,12 +40,12 @@ _CLASSIC, _BIG = 42, 43
 # A camera writes some 60; there are 65,536 different tags.
 _MAX_ENTRIES = 65_536
 MAX_PAGES = 10_000
-"""Most pages of one file: a book of documents has thousands, and each costs a look."""
+"""Largest number of pages: a scanned book has thousands, and each page costs one read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One field: the number of its type, how many values, and the place of the first."""
+    """Directory entry: field type, number of values, offset of the first value."""
 
     kind: int
     count: int
@@ -53,13 +53,13 @@ class Entry:
 
     @property
     def size(self) -> int:
-        """Bytes of all of its values."""
+        """Size of all values, in bytes."""
         return self.count * _BYTES.get(self.kind, 1)
 
 
 @dataclass(frozen=True)
 class Directory:
-    """Entries by tag; of two with one tag the first counts. It lies from `start` to `end`."""
+    """Directory from offset `start` to `end`; the first entry of a repeated tag counts."""
 
     data: bytes
     order: str
@@ -68,9 +68,9 @@ class Directory:
     entries: dict[int, Entry]
 
     def numbers(self, tag: int) -> NDArray[np.generic]:
-        """All values of whole or broken numbers; empty without the tag.
+        """All values of a numeric tag; empty if the tag is missing or not numeric.
 
-        Raises Truncated if they lie behind the end of the file.
+        Raises Truncated if the values lie behind the end of the file.
         """
         entry = self.entries.get(tag)
         if entry is None or entry.kind not in _TYPES:
@@ -82,32 +82,32 @@ class Directory:
         return _quotients(values) if entry.kind in _RATIONALS else values
 
     def number(self, tag: int, default: int) -> int:
-        """The first value, as a whole number."""
+        """First value of a tag as an integer, or `default`."""
         values = self.numbers(tag)
         return int(values[0]) if values.size and np.isfinite(values[0]) else default
 
     def raw(self, tag: int) -> bytes:
-        """The bytes of a value; empty without the tag, or if they end behind the file."""
+        """Bytes of a value; empty if the tag is missing or the bytes end behind the file."""
         entry = self.entries.get(tag)
         if entry is None or entry.at + entry.size > len(self.data):
             return b""
         return self.data[entry.at : entry.at + entry.size]
 
     def lies_within(self, start: int, end: int) -> bool:
-        """True if any of the directory, or of its values, lies between these places."""
+        """True if the directory or one of its values overlaps the range `start` to `end`."""
         taken = [(each.at, each.at + each.size) for each in self.entries.values()]
         taken.append((self.start, self.end))
         return any(first < end and start < last for first, last in taken)
 
     @cached_property
     def native(self) -> bool:
-        """True if numbers in the file lie as they do in memory here."""
+        """True if the file has the byte order of this machine."""
         return bool(np.dtype(self.order + "u2").isnative)
 
 
 @dataclass(frozen=True)
 class _Shape:
-    """How a directory is written: its number of entries, an entry, and the place of a value."""
+    """Binary structs of a directory: entry count, entry, offset of a value."""
 
     number: struct.Struct
     entry: struct.Struct
@@ -119,7 +119,7 @@ class _Shape:
 
 
 def first_directory(data: bytes) -> Directory:
-    """Raises Truncated, Undecodable."""
+    """Parse the first directory; raises Truncated, Undecodable."""
     order, shape, at = _start(data)
     try:
         entries = dict(reversed(list(_entries(data, shape, at))))
@@ -130,9 +130,9 @@ def first_directory(data: bytes) -> Directory:
 
 
 def count_pages(data: bytes) -> int:
-    """Directories in the chain of pages, of which only the number of entries is read.
+    """Count the pages by following the chain of directories; reads no entries.
 
-    Raises TooManyFrames. A chain that leads back or out of the file ends there.
+    The count ends where the chain loops or leaves the file. Raises TooManyFrames.
     """
     _, shape, at = _start(data)
     seen: set[int] = set()
@@ -145,7 +145,7 @@ def count_pages(data: bytes) -> int:
 
 
 def _start(data: bytes) -> tuple[str, _Shape, int]:
-    """The order of bytes, `<` or `>`; the shape of directories, and where the first lies."""
+    """Byte order (`<` or `>`), structs of a directory, and offset of the first directory."""
     order = "<" if data.startswith(b"II") else ">"
     try:
         (version,) = struct.unpack_from(order + "H", data, 2)
@@ -179,7 +179,7 @@ def _entries(data: bytes, shape: _Shape, at: int) -> Iterator[tuple[int, Entry]]
 
 
 def _next(data: bytes, shape: _Shape, at: int) -> int:
-    """Where the page behind the one at `at` lies; 0 if there is none."""
+    """Offset of the page after the one at `at`; 0 if there is none."""
     try:
         (number,) = shape.number.unpack_from(data, at)
         following = at + shape.number.size + number * shape.entry_bytes

@@ -1,10 +1,11 @@
-"""CCITT fax codes (T.4, T.6): black and white rows, and a proof that a strip holds all of them.
+"""CCITT fax codes (T.4, T.6): black and white rows, and a check that a strip holds all of them.
 
-libtiff says nothing of a strip that ends too early, and leaves the rest of its memory as it was.
-So rows of our own are written behind the last code of a strip, other ones each time. Where they
-come out below its rows, the codes were whole and in step. Where an end of line would bring a row
-that was cut back into step, other codes stand in front of it, and the rows have to be the same
-whatever these are.
+libtiff reports no error for a strip that ends too early, and returns uninitialised memory for the
+missing rows. So this module appends random rows (the proof) behind the last code of a strip. If
+libtiff decodes the proof right below the rows of the strip, the codes were complete and in step.
+An end-of-line code can bring a cut row back into step. Where the coding has such codes, the strip
+is decoded several times with different filler codes in front of the proof, and all results must
+be equal.
 """
 
 import os
@@ -21,37 +22,37 @@ from processors.tiff.libtiff import unpack_bits
 from processors.tiff.names import Compression, Tag
 from processors.tiff.segments import Place, packed
 
-# Codes of T.4: runs of so many pixels.
+# T.4 code of each run length in pixels.
 _WHITE = {0: "00110101", 1: "000111", 2: "0111", 3: "1000", 64: "11011"}
 _BLACK = {0: "0000110111", 1: "010", 2: "11", 3: "10", 64: "0000001111"}
 _SHORT, _LONG = 3, 64
-_HORIZONTAL = "001"  # of T.6: two runs follow, whatever the row before
+_HORIZONTAL = "001"  # T.6 horizontal mode: two runs follow, independent of the row above
 _EOL = "000000000001"
 _RTC_LINES = 6
-# So many rows, black or white by chance: neither a picture nor what is left in memory has them.
+# Length of the proof. 64 random rows do not occur by chance in a picture or in old memory.
 _PROOF_ROWS = 64
 _BLACK_ROW, _WHITE_ROW = 1, 2
-# Codes for whatever is left of a row that was cut: different runs, white or black come next.
+# Codes that fill the rest of a cut row with different runs, whether white or black is next.
 _FILLERS = ("11" * 8, "10" * 8, "0111" * 4)
 _NO_FILLER = ("",)
 _MORE_ROWS = 64
-# In which the codes that end a page lie.
+# The codes that end a page lie in the last bytes of a strip.
 _TAIL_BYTES = 64
 _SEARCHED_BYTES = 65_536
 _BYTE = 8
 _STDERR, _MOST_SAID = 2, 1_000_000
 DAMAGED_CODES = b"damaged fax codes"
-"""What is written to standard error of rows that libtiff had to guess."""
+"""Text written to standard error when libtiff had to guess at rows; `damage` looks for it."""
 _TWO_DIMENSIONS = 1
 _ALIGNED_BYTES: dict[Compression, int] = {"ccitt rle": 1, "ccitt rle words": 2}
 
 _Bits = tuple[bytes, str]
-"""Whole bytes, and the bits that follow them."""
+"""A bit string: whole bytes, then up to a few bits as text."""
 
 
 @dataclass(frozen=True)
 class _Code:
-    """How strips of one size are coded; `line_end` stands in front of each row of Group 3."""
+    """Coding of strips of one size; `line_end` is the code in front of each Group 3 row."""
 
     compression: Compression
     columns: int
@@ -62,7 +63,7 @@ class _Code:
 
 
 def fax_samples(layout: Layout, group: Sequence[Place]) -> list[NDArray[np.uint8]]:
-    """Each place as rows x columns x 1, 1 where it is black.
+    """Decode each strip or tile to rows x columns x 1; black is 1.
 
     Raises Truncated for a strip that holds fewer rows than its place has.
     """
@@ -80,7 +81,8 @@ def _code_of(layout: Layout, place: Place) -> _Code:
     fields = layout.directory
     tags = [each for each in (Tag.T4_OPTIONS, Tag.T6_OPTIONS) if each in fields.entries]
     two = fields.number(Tag.T4_OPTIONS, 0) & _TWO_DIMENSIONS
-    # In two dimensions a bit behind the end of a line says that the next is coded in one.
+    # In two-dimensional coding, a 1 behind the end of line says that the next row is coded in one
+    # dimension.
     line_end = _EOL + ("1" if two else "")
     return _Code(
         compression=layout.compression,
@@ -93,7 +95,7 @@ def _code_of(layout: Layout, place: Place) -> _Code:
 
 
 def _alone(code: _Code, coded: bytes) -> NDArray[np.bool_]:
-    """The rows of a strip whose end is not where it was expected."""
+    """Decode a strip whose codes do not end at the likeliest place; tries the other places."""
     for start in _starts(code, coded):
         (rows,) = _proven(code, [start], max(_MORE_ROWS, code.most_rows - code.rows))
         if rows is not None:
@@ -102,9 +104,9 @@ def _alone(code: _Code, coded: bytes) -> NDArray[np.bool_]:
 
 
 def _proven(code: _Code, starts: Sequence[_Bits], more: int) -> list[NDArray[np.bool_] | None]:
-    """The rows of each strip; None without a proof that all are there.
+    """Decode each strip; None for a strip whose rows are not proven to be complete.
 
-    `more` rows may stand between those and the proof: some writers put them there.
+    Up to `more` extra rows may stand between the rows and the proof: some writers add them.
     """
     fillers = _FILLERS if code.line_end else _NO_FILLER
     found = [_decoded(code, starts, filler, more) for filler in fillers]
@@ -122,7 +124,7 @@ def _agreed(found: Sequence[NDArray[np.bool_] | None]) -> NDArray[np.bool_] | No
 def _decoded(
     code: _Code, starts: Sequence[_Bits], filler: str, more: int
 ) -> list[NDArray[np.bool_] | None]:
-    """The rows of each strip; None where the proof behind them does not come out."""
+    """Decode each strip once; None where the proof is not found behind the rows."""
     proof = [1 + secrets.randbelow(2) for _ in range(_PROOF_ROWS)]
     said = _said()
     ending = filler + _written(code, proof)
@@ -134,14 +136,14 @@ def _decoded(
         return [None] * len(starts)
     held = [bytes(proof) in _kinds(each[code.rows :]) for each in found]
     if all(held) and _said() > said:
-        # Of an end that was looked for in vain it may complain; of a strip that is whole, it means
-        # a row that is not.
+        # libtiff also warns of a wrongly guessed end. Here all strips are complete, so the warning
+        # means a damaged row.
         os.write(_STDERR, DAMAGED_CODES + b"\n")
     return [each[: code.rows] if whole else None for each, whole in zip(found, held, strict=True)]
 
 
 def _said() -> int:
-    """Bytes on standard error, where libtiff complains; 0 where that is no file, as in no child."""
+    """Bytes on standard error, where libtiff warns; 0 outside a child, where it is no file."""
     try:
         return len(os.pread(_STDERR, _MOST_SAID, 0))
     except OSError:
@@ -149,13 +151,13 @@ def _said() -> int:
 
 
 def _kinds(rows: NDArray[np.bool_]) -> bytes:
-    """A byte a row: black, white, or neither."""
+    """One byte a row: black, white, or neither."""
     black, white = rows.all(axis=1), ~rows.any(axis=1)
     return (black * np.uint8(_BLACK_ROW) + white * np.uint8(_WHITE_ROW)).tobytes()
 
 
 def _starts(code: _Code, coded: bytes) -> Iterator[_Bits]:
-    """A strip without what its writer put behind its last row: the likeliest guess first."""
+    """Codes of a strip without padding or end codes; several guesses, the likeliest first."""
     if aligned := _ALIGNED_BYTES.get(code.compression):
         kept = coded.rstrip(b"\0")
         for number in (len(coded) - len(kept), 0, 1, 2):
@@ -168,7 +170,7 @@ def _starts(code: _Code, coded: bytes) -> Iterator[_Bits]:
     if code.line_end:
         yield coded, ""
         return
-    # Without an end: some of the last zeros belong to a code, others fill the last byte.
+    # Without an end code: some of the last zeros belong to a code, others fill the last byte.
     kept = coded.rstrip(b"\0")
     whole, tail = kept[:-_TAIL_BYTES], _bits_of(kept[-_TAIL_BYTES:]).rstrip("0")
     for zeros in range(_BYTE):
@@ -176,7 +178,7 @@ def _starts(code: _Code, coded: bytes) -> Iterator[_Bits]:
 
 
 def _before_first_end(coded: bytes, end: str) -> _Bits | None:
-    """A strip up to the code that ends it, wherever that is; None without one."""
+    """Codes up to the first end code, at any bit position; None if there is no end code."""
     for start in range(0, len(coded), _SEARCHED_BYTES):
         part = np.frombuffer(coded, np.uint8)[start : start + _SEARCHED_BYTES + len(end)]
         found = np.unpackbits(part).tobytes().find(bytes(map(int, end)))
@@ -187,9 +189,9 @@ def _before_first_end(coded: bytes, end: str) -> _Bits | None:
 
 
 def _written(code: _Code, kinds: Sequence[int]) -> str:
-    """Rows of one colour each in that code, and what ends a page."""
+    """Encode rows of one colour each, and the end of a page."""
     rows = {kind: _row(code, black=kind == _BLACK_ROW) for kind in (_BLACK_ROW, _WHITE_ROW)}
-    # More ends than a page has: what is read beyond them is no fault of the strip.
+    # Twice the end codes of a page, so that reading beyond the proof causes no warning.
     return "".join(rows[kind] for kind in kinds) + _EOL * _RTC_LINES * 2
 
 
@@ -198,11 +200,11 @@ def _row(code: _Code, *, black: bool) -> str:
     runs += [code.columns % _LONG % _SHORT] * (code.columns % _LONG % _SHORT > 0)
     codes = _BLACK if black else _WHITE
     coloured = [codes[_LONG] * (code.columns // _LONG) + codes[0], *(codes[each] for each in runs)]
-    # White and black runs by turns, those of the other colour without a pixel.
+    # White and black runs alternate; the runs of the other colour are empty.
     pairs = [_WHITE[0] + each if black else each + _BLACK[0] for each in coloured]
     if code.compression == "group 4":
         return "".join(_HORIZONTAL + each for each in pairs)
-    # A row ends with the pixel that fills it.
+    # A row ends with its last pixel, so a trailing empty black run is left out.
     row = "".join(pairs) if black else "".join(pairs).removesuffix(_BLACK[0])
     if aligned := _ALIGNED_BYTES.get(code.compression):
         return row + "0" * (-len(row) % (_BYTE * aligned))

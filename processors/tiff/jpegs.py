@@ -1,6 +1,6 @@
-"""JPEG and WebP within TIFF: each strip or tile a picture of its own, by OpenCV.
+"""JPEG and WebP within TIFF: OpenCV decodes each strip or tile as a picture of its own.
 
-What its markers say of colours does not count, the TIFF does.
+The colour space is that of the TIFF; colour markers inside the JPEG are removed.
 """
 
 import io
@@ -30,14 +30,14 @@ _ADOBE = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00"
 _GREY, _COLOURS, _FOUR = 1, 3, 4
 _SAMPLES: dict[Space, int] = {"grey": _GREY, "rgb": _COLOURS, "cmyk": _FOUR, "lab": _COLOURS}
 _MAX_SEGMENTS = 1000
-# The limits of the whole were checked; a strip is no larger.
+# The limits were checked for the whole picture, so a strip needs no check.
 _ANY = Limits(max_pixels=1_000_000_000, max_side=65_535, max_scan_pixels=1_000_000_000_000)
 
 
 def jpeg_samples(layout: Layout, place: Place, plane: int) -> NDArray[np.uint8]:
-    """A place of one plane as rows x columns x samples; YCbCr comes as RGB.
+    """Decode one plane of a strip or tile to rows x columns x samples; YCbCr becomes RGB.
 
-    libjpeg tells on standard error what it had to guess. Raises Truncated, Undecodable,
+    libjpeg warns on standard error about data that it had to guess. Raises Truncated, Undecodable,
     UnsupportedFormat.
     """
     old = layout.compression == "old jpeg"
@@ -46,7 +46,7 @@ def jpeg_samples(layout: Layout, place: Place, plane: int) -> NDArray[np.uint8]:
 
 
 def webp_samples(layout: Layout, place: Place) -> NDArray[np.uint8]:
-    """A place as rows x columns x 3 or 4. Raises Truncated, Undecodable."""
+    """Decode a strip or tile to rows x columns x 3 or 4. Raises Truncated, Undecodable."""
     data = bytes(packed(layout, place.indexes[0], 0))
     header = read_webp(data)
     _check_size((header.width, header.height), layout, place)
@@ -55,7 +55,7 @@ def webp_samples(layout: Layout, place: Place) -> NDArray[np.uint8]:
 
 
 def check_scans(layout: Layout, limits: Limits) -> None:
-    """Raises TooManyScans if the scans of all strips and tiles visit more pixels than the limit."""
+    """Count the pixels that all JPEG scans visit; raises TooManyScans beyond the limit."""
     if layout.compression not in {"jpeg", "old jpeg"}:
         return
     if layout.compression == "old jpeg":
@@ -73,7 +73,7 @@ def check_scans(layout: Layout, limits: Limits) -> None:
 
 
 def _jpeg(layout: Layout, place: Place, plane: int) -> Header:
-    """A strip or tile with the tables that all share, as a file of its own."""
+    """Build a JPEG file of one strip or tile and the shared tables; return its header."""
     tables = layout.directory.raw(Tag.JPEG_TABLES)
     shared = b"".join(_kept(tables)) if tables.startswith(_SOI) else b""
     own = b"".join(_kept(bytes(packed(layout, place.indexes[plane], 0))))
@@ -83,7 +83,7 @@ def _jpeg(layout: Layout, place: Place, plane: int) -> Header:
 
 
 def _old_jpeg(layout: Layout) -> Header:
-    """The only strip of a TIFF 6.0 file: JPEG of its own, wherever the directory says it lies."""
+    """Build a JPEG file of the only strip of an old-style (TIFF 6.0) file; return its header."""
     fields = layout.directory
     at = fields.number(Tag.OLD_JPEG_AT, int(layout.offsets[0]) if layout.offsets.size else 0)
     found = fields.data[at:]
@@ -96,12 +96,12 @@ def _old_jpeg(layout: Layout) -> Header:
 
 
 def _kept(data: bytes) -> Iterator[bytes]:
-    """The segments of a JPEG without those of applications, and its scans as they are."""
+    """Yield the segments of a JPEG without application segments; its scans unchanged."""
     at = len(_SOI)
     for _ in range(_MAX_SEGMENTS):
         while data[at : at + 2] == b"\xff\xff":
             at += 1  # padding
-        if at + 4 > len(data) or data[at] != 0xFF:  # noqa: PLR2004 - every marker starts so
+        if at + 4 > len(data) or data[at] != 0xFF:  # noqa: PLR2004 - first byte of a marker
             return
         marker, end = data[at + 1], at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
         if marker == SOS:
@@ -116,14 +116,14 @@ def _kept(data: bytes) -> Iterator[bytes]:
 
 
 def _check_size(said: tuple[int, int], layout: Layout, place: Place) -> None:
-    # The last strip may have been written with as many rows as the others.
+    # Some writers give the last strip as many rows as the others.
     width, height = said
     if width != place.columns or not place.rows <= height <= layout.segment_height:
-        raise Undecodable(f"a strip or tile of {width} x {height}, the header says otherwise")
+        raise Undecodable(f"a strip or tile of {width} x {height} does not fit the TIFF's header")
 
 
 def _colours(layout: Layout) -> bytes:
-    """A marker that tells libjpeg if three samples are YCbCr."""
+    """Adobe marker that tells libjpeg whether three samples are YCbCr or RGB."""
     if layout.samples_together != _COLOURS:
         return b""
     return _ADOBE + (b"\x01" if layout.photometric == "ycbcr" else b"\x00")
@@ -135,11 +135,12 @@ def _decoded(header: Header, samples: int) -> NDArray[np.uint8]:
     if samples != _FOUR:
         grey = samples == _GREY
         return _imdecoded(header.data, cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR)
-    # Pillow gives four samples as they are and keeps warnings to itself; OpenCV does neither.
+    # Pillow returns four samples unchanged but hides libjpeg's warnings. OpenCV converts them but
+    # prints the warnings, so OpenCV decodes a reduced copy for the warnings alone.
     _imdecoded(header.data, cv2.IMREAD_REDUCED_GRAYSCALE_8)
     try:
         with JpegImagePlugin.JpegImageFile(io.BytesIO(header.data)) as image:
-            # It takes all inks for those of one program, which are the wrong way round.
+            # Pillow inverts CMYK as Adobe Photoshop writes it; TIFF does not, so undo that.
             return 255 - np.asarray(image, np.uint8)
     except MemoryError:
         raise
@@ -148,7 +149,7 @@ def _decoded(header: Header, samples: int) -> NDArray[np.uint8]:
 
 
 def _imdecoded(data: bytes, flags: int) -> NDArray[np.uint8]:
-    """Grey, RGB or RGBA."""
+    """Decode with OpenCV to grey, RGB or RGBA."""
     wanted = flags if flags == cv2.IMREAD_UNCHANGED else flags | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         found: Any = cv2.imdecode(np.frombuffer(data, np.uint8), wanted)

@@ -1,6 +1,7 @@
-"""What the first directory of a TIFF says of its pixels: `Layout`, made before any is decoded.
+"""Pixel layout of a TIFF (`Layout`), read from its first directory before pixels are decoded.
 
-What is not read is refused here by a name that says what it is.
+A file with a feature that this reader does not support is refused here; the error names the
+feature.
 """
 
 from dataclasses import dataclass
@@ -23,20 +24,20 @@ from processors.tiff.names import (
     Tag,
 )
 
-# Samples of one pixel: colours, alpha and the spot colours of a print.
+# Samples of one pixel: colours, alpha and spot colours.
 _MAX_SAMPLES = 16
-# Tiles are multiples of 16 pixels a side; a strip holds a row or more.
+# Enough for the largest image: tiles are multiples of 16 pixels a side, strips one row or more.
 _MAX_SEGMENTS = 262_144
 _COLOURS: dict[Photometric, int] = {"grey": 1, "white is zero": 1, "palette": 1, "rgb": 3}
 _COLOURS |= {"cmyk": 4, "ycbcr": 3, "cielab": 3, "icclab": 3}
 _CCITT = frozenset[Compression]({"ccitt rle", "ccitt rle words", "group 3", "group 4"})
 _INTO_8_BITS = frozenset[Compression]({"jpeg", "old jpeg", "webp"})
-# What libtiff undoes differences for.
+# Compressions for which libtiff applies a predictor.
 _PREDICTED = frozenset[Compression]({"lzw", "deflate", "lzma", "zstd"})
 _DIFFERENCES = 2
 _DIFFERENCE_BITS = {8, 16}
 _MAX_BITS = 16
-# As much of a name as an answer of a child holds.
+# Longest `value` in a refusal that a child sends.
 _MAX_VALUE = 64
 _BYTE = 8
 _CMYK_INKS = 1
@@ -47,11 +48,11 @@ _REVERSED = 2
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """How the pixels of one page lie in its file.
+    """Pixel layout of one page.
 
-    A segment is a strip or a tile; `segment_width` x `segment_height` is its size in pixels, though
-    the last strip has fewer rows. `offsets` and `counts` are places and lengths in bytes, first
-    those of the first plane. `subsampling` is horizontal and vertical, of YCbCr that is not JPEG.
+    A segment is a strip or a tile. Its size is `segment_width` x `segment_height` pixels; the last
+    strip may have fewer rows. `offsets` and `counts` are positions and lengths of segments in
+    bytes, plane after plane. `subsampling` is horizontal and vertical, for YCbCr that is not JPEG.
     """
 
     width: int
@@ -77,17 +78,17 @@ class Layout:
 
     @property
     def across(self) -> int:
-        """Segments beside each other."""
+        """Number of segments in a row."""
         return -(-self.width // self.segment_width)
 
     @property
     def down(self) -> int:
-        """Segments below each other."""
+        """Number of segments in a column."""
         return -(-self.height // self.segment_height)
 
     @property
     def planes(self) -> int:
-        """How many segments hold the samples of one place."""
+        """Number of planes: segments that cover the same pixels."""
         return self.samples if self.planar else 1
 
     @property
@@ -97,7 +98,10 @@ class Layout:
 
 
 def layout_of(directory: Directory) -> Layout:
-    """Raises UnsupportedFormat, whose value names what is not read; Truncated, Undecodable."""
+    """Read the layout of the first page.
+
+    Raises UnsupportedFormat (its value names the feature), Truncated, Undecodable.
+    """
     samples = _samples(directory)
     compression = _compression(directory)
     photometric = _photometric(directory, samples, compression)
@@ -138,19 +142,20 @@ def layout_of(directory: Directory) -> Layout:
 
 
 def size_of(directory: Directory) -> tuple[int, int]:
-    """Width and height; raises Undecodable without them."""
+    """Width and height in pixels; 0 for a missing one."""
     return directory.number(Tag.WIDTH, 0), directory.number(Tag.HEIGHT, 0)
 
 
 def unsupported(name: str) -> UnsupportedFormat:
-    """A refusal that names what in a TIFF is not read."""
-    return UnsupportedFormat(f"TIFF with {name} is not taken", value=f"{name} TIFF"[:_MAX_VALUE])
+    """Error for an unsupported feature of a TIFF."""
+    message = f"TIFF with {name} is not supported"
+    return UnsupportedFormat(message, value=f"{name} TIFF"[:_MAX_VALUE])
 
 
 def _samples(directory: Directory) -> int:
     samples = directory.number(Tag.SAMPLES, 0)
     if samples == 0:
-        # Writers forgot it where the bits of each sample say the same.
+        # Some writers leave the tag out; BitsPerSample has one value a sample.
         samples = max(1, directory.numbers(Tag.BITS).size)
     if samples > _MAX_SAMPLES:
         raise unsupported(f"{samples} samples a pixel")
@@ -168,7 +173,7 @@ def _compression(directory: Directory) -> Compression:
 def _photometric(directory: Directory, samples: int, compression: Compression) -> Photometric:
     number = directory.number(Tag.PHOTOMETRIC, -1)
     if number < 0:
-        # As libtiff guesses.
+        # The same guess as libtiff's.
         if compression in _CCITT:
             return "white is zero"
         return "rgb" if samples >= _COLOURS["rgb"] else "grey"
@@ -195,17 +200,17 @@ def _bits(directory: Directory, compression: Compression) -> int:
     if compression in _INTO_8_BITS and bits != _BYTE:
         raise unsupported(f"{bits}-bit {compression}")
     if compression in _CCITT and (bits, _samples(directory)) != (1, 1):
-        raise Undecodable(f"fax codes for {bits} bits a sample")
+        raise Undecodable(f"fax compression with {bits} bits a sample")
     return bits
 
 
 def _alpha(directory: Directory, samples: int, colours: int) -> tuple[Alpha, int]:
-    """What of the samples beyond the colours is alpha, and which of all it is."""
+    """Kind of the alpha channel, and its index among the samples; 0 without alpha."""
     extra = [int(each) for each in directory.numbers(Tag.EXTRA_SAMPLES)][: samples - colours]
     for index, kind in enumerate(extra):
         if kind in EXTRA_ALPHAS:
             return EXTRA_ALPHAS[kind], colours + index
-    # Without the tag one sample more is alpha to most who write and read such files.
+    # Without the tag, most programs treat one extra sample as alpha.
     guessed = Tag.EXTRA_SAMPLES not in directory.entries and samples == colours + 1
     return ("guessed", colours) if guessed else ("none", 0)
 
@@ -217,14 +222,14 @@ def _segment_size(directory: Directory, width: int, height: int, *, tiled: bool)
             raise Undecodable(f"tiles of {tile[0]} x {tile[1]}")
         return tile
     rows = directory.number(Tag.ROWS_PER_STRIP, height)
-    # Nobody has strips of no rows: what is meant is one strip.
+    # A strip of 0 rows makes no sense; writers mean one strip for the whole image.
     return width, min(rows, height) if rows > 0 else height
 
 
 def _places(directory: Directory, *, tiled: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     where, long = (Tag.TILE_OFFSETS, Tag.TILE_BYTES) if tiled else (Tag.OFFSETS, Tag.BYTES)
     if where not in directory.entries and tiled:
-        # Some writers say tiles and keep their places under the names of strips.
+        # Some writers store the offsets of tiles under the tags of strips.
         where, long = Tag.OFFSETS, Tag.BYTES
     offsets, counts = (_whole(directory.numbers(each)) for each in (where, long))
     if counts.size < offsets.size:
@@ -234,8 +239,8 @@ def _places(directory: Directory, *, tiled: bool) -> tuple[NDArray[np.int64], ND
 
 def _whole(numbers: NDArray[np.generic]) -> NDArray[np.int64]:
     if numbers.size and not np.issubdtype(numbers.dtype, np.integer):
-        raise Undecodable("places of pixels that are no whole numbers")
-    # A place that needs so many bits is behind the end of any file.
+        raise Undecodable("offsets of strips or tiles that are no integers")
+    # Larger offsets lie behind the end of any file.
     found: NDArray[np.int64] = np.minimum(numbers.astype(np.uint64), _FAR).astype(np.int64)
     return found
 
@@ -248,12 +253,12 @@ def _subsampling(
     said = [int(each) for each in directory.numbers(Tag.SUBSAMPLING)] or [2, 2]
     horizontal, vertical = (*said, *said)[:2]
     if {horizontal, vertical} - {1, 2, 4}:
-        raise Undecodable(f"colours of every {horizontal} x {vertical} pixels")
+        raise Undecodable(f"chroma subsampling of {horizontal} x {vertical}")
     return horizontal, vertical
 
 
 def _check(layout: Layout) -> None:
-    """Raises for what is not read, and for fewer segments than there are places."""
+    """Refuse unsupported features, and fewer segments than the size of the image needs."""
     if layout.predicted:
         _check_predictor(layout)
     if layout.photometric == "palette" and layout.bits > _BYTE:
@@ -274,7 +279,7 @@ def _check_predictor(layout: Layout) -> None:
     if predictor != _DIFFERENCES or layout.bits not in _DIFFERENCE_BITS:
         raise unsupported(f"predictor {predictor} of {layout.bits} bits")
     if layout.photometric == "ycbcr" and layout.subsampling != (1, 1):
-        raise unsupported("differences of subsampled YCbCr")
+        raise unsupported("a predictor for subsampled YCbCr")
 
 
 def _check_ycbcr(layout: Layout) -> None:

@@ -1,7 +1,7 @@
-"""LZW, PackBits, Zstandard and fax codes, unpacked by the libtiff that Pillow has.
+"""Decompression of LZW, PackBits, Zstandard and fax codes by the libtiff inside Pillow.
 
-The segments are written into a TIFF of our own, of the plainest layout there is: grey, one strip
-below another. What libtiff makes of a layout, of alpha or of colours plays no part.
+The segments are copied into a new TIFF of the simplest layout: one grey channel, one strip below
+another. So libtiff's handling of layouts, alpha and colours is not used.
 """
 
 import io
@@ -21,17 +21,17 @@ _SHORT, _LONG = 3, 4
 _HEAD = struct.Struct("<2sHI")
 _ENTRY = struct.Struct("<HHII")
 _GREY = 1
-_OUT_OF_MEMORY = -9  # of Pillow's decoders
-# Fax codes of words are read by words, of which the first lies at an even place.
+_OUT_OF_MEMORY = -9  # error code of Pillow's decoders
+# libtiff reads some fax codes word by word, so each strip starts at an aligned offset.
 _ALIGNED = 4
 
 
 def unpack(
     compression: Compression, packed: Sequence[memoryview | bytes], row_bytes: int, rows: int
 ) -> Iterator["Rows"]:
-    """What reads each segment's bytes: libtiff has failed for those that are short.
+    """Decompress the segments and yield a reader for each.
 
-    Raises Undecodable.
+    Raises Undecodable, also for a segment that is too short: libtiff fails for it.
     """
     written = _tiff(compression, packed, row_bytes, rows, bits=8)
     image = _loaded(written)
@@ -40,14 +40,14 @@ def unpack(
 
 
 class Rows(Protocol):
-    """Rows of bytes of one segment, each read once, from the first on."""
+    """Reader of the rows of one segment; rows are read in order, each once."""
 
     def read(self, top: int, number: int) -> bytes | memoryview:
-        """So many rows; `top` is the first. Raises Truncated, Undecodable."""
+        """Read `number` rows from row `top` on. Raises Truncated, Undecodable."""
 
 
 class _Unpacked:
-    """A part of what libtiff has unpacked; some rows at a time, for Pillow copies what it gives."""
+    """Rows of one segment in the decompressed image; reads in parts, because Pillow copies them."""
 
     def __init__(self, image: Image.Image, first: int, width: int) -> None:
         self._image, self._first, self._width = image, first, width
@@ -64,10 +64,10 @@ def unpack_bits(
     rows: int,
     options: dict[int, int],
 ) -> NDArray[np.bool_]:
-    """Fax codes as segments x rows x columns, True where they are black.
+    """Decode fax codes to segments x rows x columns, True for black.
 
-    `options` are fields of the directory by tag. Rows that the codes do not hold may have any
-    value: whoever calls this has to know that they are there. Raises Undecodable.
+    `options` are fields of the directory by tag. Missing rows have arbitrary values, so the caller
+    has to check that the codes hold all rows. Raises Undecodable.
     """
     written = _tiff(compression, packed, columns, rows, bits=1, options=options)
     black = np.asarray(_loaded(written), np.bool_)
@@ -76,7 +76,7 @@ def unpack_bits(
 
 def _loaded(written: bytes) -> TiffImagePlugin.TiffImageFile:
     try:
-        # The class and not Image.open: our own limits hold.
+        # The class and not Image.open, which would apply Pillow's own limits.
         image = TiffImagePlugin.TiffImageFile(io.BytesIO(written))
         image.load()
     except MemoryError:
@@ -97,7 +97,7 @@ def _tiff(
     bits: int,
     options: dict[int, int] | None = None,
 ) -> bytes:
-    """A TIFF of one grey channel whose strips are these segments."""
+    """Write a TIFF of one grey channel whose strips are these segments."""
     number = len(packed)
     fields = {
         Tag.WIDTH: width,
@@ -126,7 +126,7 @@ def _tiff(
 
 
 def _listed(values: NDArray[np.int64], at: int) -> tuple[int, int, int]:
-    """A field of these numbers, which lie at `at` if there is more than one."""
+    """Directory entry for these values; several values are stored at offset `at`."""
     return _LONG, values.size, int(values[0]) if values.size == 1 else at
 
 

@@ -1,4 +1,4 @@
-"""Numbers of TIFF and their names: tags, and the values of those that are kinds of something."""
+"""TIFF tags, and names of compressions, colour spaces, sample formats and extra samples."""
 
 from enum import IntEnum
 from typing import Literal
@@ -22,11 +22,11 @@ Compression = Literal[
     "webp",
 ]
 Alpha = Literal["none", "associated", "straight", "guessed"]
-"""`associated`: colours are multiplied by it. `guessed`: nothing says that it is one."""
+"""`associated`: colours are premultiplied. `guessed`: an extra sample without a tag."""
 
 
 class Tag(IntEnum):
-    """Fields that decide how pixels are read."""
+    """Tags that the reader uses."""
 
     SUBFILE = 254
     WIDTH = 256
@@ -78,7 +78,7 @@ PHOTOMETRICS: dict[int, Photometric] = {
 OTHER_PHOTOMETRICS = {
     4: "a transparency mask",
     10: "ITU Lab",
-    32803: "colours under a filter",
+    32803: "a colour filter array",
     32844: "LogL",
     32845: "LogLuv",
     34892: "linear raw",
@@ -124,8 +124,8 @@ OTHER_COMPRESSIONS = {
     34713: "Nikon NEF compression",
     34887: "LERC",
     34892: "lossy JPEG of DNG",
-    34926: "Zstandard of an old number",
-    34927: "WebP of an old number",
+    34926: "Zstandard with an old compression number",
+    34927: "WebP with an old compression number",
     34934: "PNG",
     34933: "PNG",
     48124: "JPEG XR",
@@ -140,4 +140,4 @@ OTHER_SAMPLE_FORMATS = {
     6: "complex samples of float numbers",
 }
 EXTRA_ALPHAS: dict[int, Alpha] = {1: "associated", 2: "straight", 999: "straight"}
-"""What an extra sample is; 999 stands in files of a drawing program."""
+"""ExtraSamples values that mean alpha; a drawing program writes 999."""

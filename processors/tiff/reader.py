@@ -1,4 +1,4 @@
-"""A TIFF's header, and the pixels of its first page."""
+"""Header of a TIFF, and decoder of its first page."""
 
 from collections.abc import Iterator, Sequence
 
@@ -28,7 +28,7 @@ _SPACES: dict[Photometric, Space] = {
     "cielab": "lab",
     "icclab": "lab",
 }
-# Where the pixels lie, and tables that decoding needs: as long as the image is large.
+# Offsets and tables that decoding needs; they grow with the image and are no metadata.
 _STRUCTURE = {
     Tag.OFFSETS,
     Tag.BYTES,
@@ -39,23 +39,23 @@ _STRUCTURE = {
     Tag.TILE_BYTES,
     Tag.JPEG_TABLES,
 }
-# What cameras write in TIFF's clothing: pixels under a colour filter, or the mark of a DNG.
+# Photometric interpretations of camera RAW: colour filter array, linear raw.
 _FILTERED = {32803, 34892}
 _REDUCED = 1
 _BYTE = 8
-# Tiles may stick out of the picture, one on each side.
+# Tiles may extend beyond the right and lower edge of the image.
 _MAX_OVERHANG = 4
 _BAND_PIXELS = 1 << 18
 _BAND_ROWS = 4  # the tallest block of YCbCr
 
 
 def read_tiff(data: bytes, limits: Limits) -> Header:
-    """The header of a TIFF's first page; raises Refused."""
+    """Read the header of a TIFF's first page; raises Refused."""
     fields = first_directory(data)
     metadata = _metadata_bytes(fields)
     check_metadata(metadata, limits)
     if _is_raw(fields):
-        raise UnsupportedFormat("camera RAW is not taken", value="camera RAW")
+        raise UnsupportedFormat("camera RAW is not supported", value="camera RAW")
     check_limits(*size_of(fields), 1, limits)
     layout = layout_of(fields)
     _check_overhang(layout, limits)
@@ -78,10 +78,11 @@ def read_tiff(data: bytes, limits: Limits) -> Header:
 
 
 def decode_tiff(header: Header, *, deep: bool) -> Pixels:
-    """BGR or BGRA as stored, not oriented; 8 bits a sample, or 16 if `deep`.
+    """Decode to BGR or BGRA as stored, not oriented; 8 bits a sample, or 16 if `deep`.
 
-    Inks and Lab are in sRGB, other colours in those of the profile. Raises Truncated if a strip or
-    tile does not hold all of its rows, Undecodable, UnsupportedFormat, MemoryError.
+    CMYK and Lab are converted to sRGB; other colours stay in the space of the profile. Raises
+    Truncated if a strip or tile does not hold all of its rows, Undecodable, UnsupportedFormat,
+    MemoryError.
     """
     layout = layout_of(first_directory(header.data))
     kind = np.uint16 if deep else np.uint8
@@ -89,25 +90,25 @@ def decode_tiff(header: Header, *, deep: bool) -> Pixels:
     for group in groups(layout):
         for place, top, samples in _samples(layout, group):
             if not pixels.size:
-                # Only here: what unpacks a strip at once has needed twice its size, and given half
-                # of it back.
+                # Allocated after the first strip: decompressing one strip needs twice its size for
+                # a moment, and that memory is free again by now.
                 pixels = np.zeros((layout.height, layout.width, channels_of(layout)), kind)
             _put(pixels, place.left, place.top + top, coloured(layout, samples, deep=deep))
     if layout.alpha == "guessed" and not pixels[:, :, -1].any():
-        # Nobody writes a picture that nobody sees.
+        # An invisible picture makes no sense, so the extra sample is not alpha.
         pixels[:, :, -1] = np.iinfo(kind).max
     return in_bgr(layout, pixels, header.icc)
 
 
 def _put(pixels: Pixels, left: int, top: int, part: Samples) -> None:
-    """Write a part; what of it sticks out of the picture is left away."""
+    """Write a part of the image; pixels outside of the image are dropped."""
     height, width = pixels.shape[0] - top, pixels.shape[1] - left
     kept = part[: max(0, height), :width]
     pixels[top : top + len(kept), left : left + kept.shape[1]] = kept
 
 
 def _samples(layout: Layout, group: Sequence[Place]) -> Iterator[tuple[Place, int, Samples]]:
-    """All samples of each place of a group, some rows at a time: place, first row, samples."""
+    """Yield the samples of a group in bands of rows: place, first row, samples."""
     match layout.compression:
         case "jpeg" | "old jpeg":
             for place in group:
@@ -161,7 +162,7 @@ def _side_by_side(planes: Sequence[Samples]) -> Samples:
 
 
 def _check_overhang(layout: Layout, limits: Limits) -> None:
-    """Raises TooManyPixels for tiles that hold far more than the picture."""
+    """Raise TooManyPixels for tiles that hold far more pixels than the image."""
     stored = layout.across * layout.segment_width * layout.down * layout.segment_height
     if layout.tiled and stored > _MAX_OVERHANG * limits.max_pixels:
         raise TooManyPixels(
@@ -172,18 +173,18 @@ def _check_overhang(layout: Layout, limits: Limits) -> None:
 
 
 def _metadata_bytes(fields: Directory) -> int:
-    """Bytes of the values in a directory but for the places of pixels.
+    """Size of all values of a directory except pixel offsets and decoding tables, in bytes.
 
-    A value counts as long as it says it is, and no longer than the file.
+    A value counts with its declared size, but at most with the size of the file.
     """
     kept = (entry.size for tag, entry in fields.entries.items() if tag not in _STRUCTURE)
     return sum(min(len(fields.data), size) for size in kept)
 
 
 def _is_raw(fields: Directory) -> bool:
-    """True for what cameras write: DNG, NEF, ARW, PEF and their like.
+    """True for camera RAW: DNG, NEF, ARW, PEF and similar formats.
 
-    Their first directory is often a thumbnail, which is nobody's photograph.
+    The first directory of such a file is often a thumbnail, not the photograph.
     """
     thumbnail = fields.number(Tag.SUBFILE, 0) == _REDUCED and Tag.SUB_IFDS in fields.entries
     filtered = fields.number(Tag.PHOTOMETRIC, 0) in _FILTERED

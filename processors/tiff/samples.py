@@ -1,4 +1,4 @@
-"""Unpacked bytes of a segment as samples: rows x columns x samples, one number each."""
+"""Conversion of the decompressed bytes of a segment to samples: rows x columns x samples."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,18 +11,18 @@ _BYTE, _TWO_BYTES = 8, 16
 
 
 def samples_of(layout: Layout, rows: NDArray[np.uint8], columns: int) -> Samples:
-    """Rows of bytes as rows x columns x samples, in the range that their bits have."""
+    """Convert rows of bytes to rows x columns x samples, in the range of their bit depth."""
     together = layout.samples_together
     numbers = _numbers(layout, rows)[:, : columns * together]
     found = numbers.reshape(len(rows), columns, together)
     if layout.predicted:
-        # Each pixel was stored as its difference from the one before.
+        # The predictor stored each pixel as its difference from the pixel to the left.
         np.add.accumulate(found, axis=1, dtype=found.dtype, out=found)
     return found
 
 
 def blocks_of(layout: Layout, rows: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:
-    """Rows of YCbCr blocks, brightness of each pixel and one colour, as rows x columns x 3."""
+    """Convert rows of subsampled YCbCr blocks (several Y, one Cb, one Cr) to rows x columns x 3."""
     horizontal, vertical = layout.subsampling
     across = -(-columns // horizontal)
     blocks = rows.reshape(len(rows), across, horizontal * vertical + 2)
@@ -34,7 +34,7 @@ def blocks_of(layout: Layout, rows: NDArray[np.uint8], columns: int) -> NDArray[
 
 
 def full_range(samples: Samples, bits: int) -> Samples:
-    """Scaled so that white is 255, or 65,535 if there are more than 8 bits."""
+    """Scale samples so that white is 255, or 65,535 for more than 8 bits."""
     if bits in {_BYTE, _TWO_BYTES}:
         return samples
     white = (1 << bits) - 1
@@ -47,7 +47,7 @@ def full_range(samples: Samples, bits: int) -> Samples:
 
 
 def _numbers(layout: Layout, rows: NDArray[np.uint8]) -> Samples:
-    """All numbers of each row, those that only fill its last byte included; may be changed."""
+    """All numbers of each row, including padding of its last byte; the caller may change them."""
     bits = layout.bits
     if bits == _BYTE:
         return rows.copy() if layout.predicted else rows
@@ -66,7 +66,7 @@ def _numbers(layout: Layout, rows: NDArray[np.uint8]) -> Samples:
 
 
 def _odd_numbers(rows: NDArray[np.uint8], bits: int) -> Samples:
-    """Numbers of bits that do not divide a byte; the first bit is the highest."""
+    """Numbers whose bit depth does not divide 8; most significant bit first."""
     each = np.unpackbits(rows, axis=1)
     whole = each.shape[1] // bits
     parts = each[:, : whole * bits].reshape(len(rows), whole, bits)

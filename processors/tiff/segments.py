@@ -1,4 +1,4 @@
-"""Strips and tiles: where they lie in the picture and in the file, and their bytes unpacked."""
+"""Strips and tiles: their positions in image and file, and their decompressed bytes."""
 
 import lzma
 import zlib
@@ -12,11 +12,11 @@ from processors.tiff.libtiff import Rows, unpack
 
 Packed = memoryview
 
-# So much is unpacked at once where many segments are small.
+# Small segments are decompressed in groups of about this size.
 _GROUP_BYTES = 4 << 20
-# A dictionary of LZMA is as large as its writer likes; xz's own highest setting takes 64 MiB.
+# Memory limit for LZMA, whose writer chooses the dictionary size; `xz -9` uses 64 MiB.
 _LZMA_BYTES = 128 << 20
-# Given to a decompressor at once, which copies what it does not use.
+# Input given to a decompressor at once; it copies the part that it does not use yet.
 _FED_BYTES = 1 << 16
 _BYTE = 8
 _REVERSED_BITS = bytes(int(f"{each:08b}"[::-1], 2) for each in range(256))
@@ -24,9 +24,9 @@ _REVERSED_BITS = bytes(int(f"{each:08b}"[::-1], 2) for each in range(256))
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One strip or tile of the picture: its upper left pixel, its size as stored.
+    """Position and stored size of a strip or tile in the image.
 
-    `indexes` has the segment of each plane, one where all samples lie together.
+    `indexes` has the segment of each plane; a single one if all samples share a plane.
     """
 
     left: int
@@ -37,7 +37,7 @@ class Place:
 
 
 def groups(layout: Layout) -> Iterator[list[Place]]:
-    """All places in groups of one size, each small enough to be unpacked at once."""
+    """Yield all places in groups of equal size, each group small enough to decompress at once."""
     group: list[Place] = []
     for place in _places(layout):
         full = group and len(group) >= max(1, _GROUP_BYTES // _unpacked_bytes(layout, group[0]))
@@ -50,7 +50,7 @@ def groups(layout: Layout) -> Iterator[list[Place]]:
 
 
 def row_bytes(layout: Layout, place: Place) -> int:
-    """Bytes of one row of a segment; of a row of blocks, if YCbCr is subsampled."""
+    """Bytes of one row of a segment, or of one row of blocks if YCbCr is subsampled."""
     horizontal, vertical = layout.subsampling
     if layout.subsampling != (1, 1):
         return -(-place.columns // horizontal) * (horizontal * vertical + 2)
@@ -58,14 +58,14 @@ def row_bytes(layout: Layout, place: Place) -> int:
 
 
 def stored_rows(layout: Layout, place: Place) -> int:
-    """Rows of bytes in a segment."""
+    """Number of stored rows in a segment; rows of blocks if YCbCr is subsampled."""
     return -(-place.rows // layout.subsampling[1])
 
 
 def packed(layout: Layout, index: int, size: int) -> Packed:
-    """The bytes of a segment as they lie in the file, `size` of them where nothing is compressed.
+    """Bytes of a segment as stored in the file; exactly `size` of them if uncompressed.
 
-    Raises Truncated if they lie behind its end.
+    Raises Truncated if the segment lies behind the end of the file.
     """
     data = layout.directory.data
     at, count = int(layout.offsets[index]), int(layout.counts[index])
@@ -86,9 +86,9 @@ def packed(layout: Layout, index: int, size: int) -> Packed:
 
 
 def _is_wrong_count(layout: Layout, index: int, size: int) -> bool:
-    """True if the bytes behind a strip that says to be short can be its own.
+    """True if a strip's byte count is too small but the bytes behind it can belong to the strip.
 
-    Writers of one strip have written any count, or none; libtiff does not heed it either.
+    Some writers of a single strip store a wrong count or none; libtiff ignores the count, too.
     """
     at, count = int(layout.offsets[index]), int(layout.counts[index])
     alone = layout.offsets.size == 1 or count == 0
@@ -96,7 +96,7 @@ def _is_wrong_count(layout: Layout, index: int, size: int) -> bool:
 
 
 def unpacked(layout: Layout, group: Sequence[Place]) -> list[Rows]:
-    """What reads the bytes of a group, plane after plane of one place, then those of the next.
+    """Readers of a group's segments: all planes of one place, then those of the next place.
 
     Raises Truncated if a segment lies behind the end of the file, Undecodable.
     """
@@ -118,7 +118,7 @@ def _indexes(group: Sequence[Place]) -> Iterator[int]:
 
 
 class _Plain:
-    """Rows that lie in the file as they are."""
+    """Reader of an uncompressed segment."""
 
     def __init__(self, found: Packed, width: int) -> None:
         self._found, self._width = found, width
@@ -128,13 +128,13 @@ class _Plain:
 
 
 class _Stream:
-    """Rows that come one after another: a large strip is never unpacked at once."""
+    """Reader that decompresses row by row, so that a large strip never is in memory as a whole."""
 
     def __init__(self, found: Packed, width: int) -> None:
         self._found, self._width, self._at = found, width, 0
 
     def read(self, top: int, number: int) -> bytes:
-        """The next rows; `top` is where the last call ended. Raises Truncated, Undecodable."""
+        """Read the next rows; `top` is where the last call ended. Raises Truncated, Undecodable."""
         size = number * self._width
         parts, missing = [], size
         while missing:
@@ -146,11 +146,11 @@ class _Stream:
         return b"".join(parts)
 
     def _unpack(self, most: int) -> bytes | None:
-        """At most so many bytes more; None behind the last."""
+        """Decompress at most `most` more bytes; None at the end of the stream."""
         raise NotImplementedError
 
     def _fed(self) -> bytes:
-        """The next bytes of the file; empty behind the last."""
+        """Next compressed bytes of the segment; empty at its end."""
         found = bytes(self._found[self._at : self._at + _FED_BYTES])
         self._at += len(found)
         return found
@@ -190,7 +190,7 @@ def _places(layout: Layout) -> Iterator[Place]:
     plane = layout.across * layout.down
     for number, (down, across) in enumerate(product(range(layout.down), range(layout.across))):
         top = down * layout.segment_height
-        # The last strip ends with the picture; a tile is always whole.
+        # The last strip ends with the image; a tile always has its full size.
         rows = layout.segment_height if layout.tiled else layout.height - top
         yield Place(
             left=across * layout.segment_width,

@@ -51,7 +51,7 @@ async def test_a_rendition_larger_than_the_preset_makes_it_is_nonsense(
     start: Start, said: dict[str, object], preset: Preset
 ) -> None:
     sandbox = await start(sandbox_timeout_seconds=60)
-    with pytest.raises(DecoderCrashed, match="nonsense"):
+    with pytest.raises(DecoderCrashed, match="broke the protocol"):
         await sandbox.process(jpeg() + order("announce", **said), preset)
     assert (await sandbox.process(jpeg(), WEB)).facts.width == 640
 
@@ -71,7 +71,7 @@ async def test_what_is_announced_and_does_not_come_takes_no_memory(start: Start)
         peak = max(peak, psutil.Process().memory_info().rss)
         await asyncio.sleep(0.02)
     # It sleeps, so no busy machine is to blame, and the next try would end in the same way.
-    with pytest.raises(DecoderTimeout, match="it sleeps"):
+    with pytest.raises(DecoderTimeout, match="the decoder slept"):
         running.result()
     assert peak - before < 100_000_000
 
@@ -82,7 +82,7 @@ async def test_a_child_that_works_now_and_then_is_not_tried_for_ever(
 ) -> None:
     """A try-again would hold its partition: the same bytes would bring it there each time."""
     sandbox = await start(sandbox_wall_seconds=2)
-    with pytest.raises(DecoderTimeout, match="it sleeps"):
+    with pytest.raises(DecoderTimeout, match="the decoder slept"):
         await sandbox.process(jpeg() + order(name, made={"size": 60_000}), WEB)
 
 
@@ -131,7 +131,7 @@ async def test_a_reply_of_many_faults_takes_few_lines_of_the_log(
     """Each of its 20,000 faults as text would be 4 MB, made while nobody else has a turn."""
     sandbox = await start()
     reply = {"kind": "answer", "renditions": [0] * 20_000}
-    with pytest.raises(DecoderCrashed, match="nonsense"):
+    with pytest.raises(DecoderCrashed, match="broke the protocol"):
         await sandbox.process(jpeg() + order("say", reply=reply), WEB)
     assert "broke the protocol" in caplog.text
     assert len(caplog.text) < 20_000
@@ -143,7 +143,7 @@ def _wait_readable(descriptor: int) -> None:
 
 async def test_a_page_is_no_picture(start: Start) -> None:
     sandbox = await start()
-    with pytest.raises(DecoderCrashed, match="nonsense"):
+    with pytest.raises(DecoderCrashed, match="broke the protocol"):
         await sandbox.process(jpeg() + order("html"), WEB)
     assert (await sandbox.process(jpeg(), WEB)).facts.width == 640
 
@@ -158,7 +158,7 @@ async def test_a_refusal_says_nothing_that_no_row_holds(
     reply = {"kind": "refusal", "code": "truncated", "message": "m"}
     with pytest.raises(Truncated):
         await sandbox.process(jpeg() + order("say", reply=reply), WEB)
-    with pytest.raises(DecoderCrashed, match="nonsense"):
+    with pytest.raises(DecoderCrashed, match="broke the protocol"):
         await sandbox.process(jpeg() + order("say", reply=reply | lie), WEB)
 
 
