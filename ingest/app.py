@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ray import serve
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
 from ray.serve import exceptions as serve_exceptions
 
 from ingest.consumer import Consumer
@@ -80,6 +80,7 @@ class KafkaIngest:
         except (
             serve_exceptions.BackPressureError,
             serve_exceptions.DeploymentUnavailableError,
+            OutOfMemoryError,  # Ray ended the replica for a shortage of memory of the node
         ) as error:
             raise WorkersUnavailable("no processor took the batch") from error
         return answer

@@ -6,20 +6,22 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol, TypeVar
 
 from ingest.cluster import ensure_topics
 from ingest.dead_letters import DeadLetters, Sender
-from ingest.delivery import Count, Delivery, Flight, Note, Outcome, Submit
+from ingest.delivery import Count, Delivery, Note, Outcome, Submit
 from ingest.errors import InvalidMessage, KafkaUnavailable, StreamStopped
+from ingest.flight import Flight
 from ingest.intake import HOLD_SECONDS, Intake
 from ingest.kafka import KafkaProducer
 from ingest.messages import Message, Rejection, Terms, to_job
 from ingest.offsets import Ticket
 from ingest.settings import IngestSettings
+from ingest.status import Status
 from ingest.stream import Stream, StreamState, Turn
+from lake.shortage import is_shortage
 from processors.errors import Refused
 from processors.foreign_text import evidence
 from processors.job import ImageJob
@@ -34,29 +36,10 @@ _WAIT_SECONDS = 0.1
 # A turn may wait for a revocation (5 s by default); much longer, and the thread hangs.
 _STALE_SECONDS = 15.0
 _SET_UP_RETRY_SECONDS = 1.0
+# Before a message is read again for which there was no memory.
+_SHORT_SECONDS = 1.0
 # Leaving the group needs the cluster; without it, the group notices by itself.
 _CLOSE_SECONDS = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """How the door is: `ready` when messages are taken, `alive` while it works or tries to."""
-
-    ready: bool
-    alive: bool
-    error: str | None
-    partitions: int
-    paused: int
-    lag: int | None
-    last_turn_seconds: float | None
-    inflight_messages: int
-    inflight_bytes: int
-    outcomes: dict[str, int]
-    retries: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
 
 
 class Producer(Sender, Protocol):
@@ -222,7 +205,7 @@ class Consumer:
                     return
             batch = await self._call(stream.turn, await self._plan(now))
             if batch:
-                self._launch(delivery, [self._flight(*pair) for pair in batch])
+                self._launch(delivery, [await self._flight(*pair) for pair in batch])
         raise self._fault
 
     async def _plan(self, now: float) -> Turn:
@@ -240,17 +223,24 @@ class Consumer:
             _WAIT_SECONDS,
         )
 
-    def _flight(self, message: Message, ticket: Ticket) -> Flight:
-        job: ImageJob | Rejection
-        try:
-            job = to_job(message, self._terms, datetime.now(UTC))
-        except (InvalidMessage, Refused) as error:
-            job = Rejection(error.code, error.message, error.limit, error.value)
-        except Exception as error:  # noqa: BLE001 - reading is pure: another try ends the same way
-            _log.exception("a message failed for a reason that nobody foresaw")
-            job = Rejection(UNFORESEEN, f"it could not be read: {evidence(error)}")
+    async def _flight(self, message: Message, ticket: Ticket) -> Flight:
         self._intake.take(message.size)
+        while (job := self._read(message)) is None:
+            await self._pause_for(self._stopping, _SHORT_SECONDS)
         return Flight(message, ticket, job)
+
+    def _read(self, message: Message) -> ImageJob | Rejection | None:
+        """The job of a message, or why there is none; None: short of memory, to be read again."""
+        try:
+            return to_job(message, self._terms, datetime.now(UTC))
+        except (InvalidMessage, Refused) as error:
+            return Rejection(error.code, error.message, error.limit, error.value)
+        except Exception as error:  # noqa: BLE001 - reading is pure: another try ends the same way
+            if is_shortage(error):
+                _log.warning("a message has to wait: %r", error)
+                return None
+            _log.exception("a message failed for a reason that nobody foresaw")
+            return Rejection(UNFORESEEN, f"it could not be read: {evidence(error)}")
 
     def _launch(self, delivery: Delivery, flights: list[Flight]) -> None:
         task = asyncio.create_task(delivery.deliver(flights))

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from ingest.errors import KafkaUnavailable, MessageTooLarge
 from ingest.messages import Headers, Message, Rejection
+from lake.shortage import is_shortage
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +45,10 @@ class DeadLetters:
             await self._sender.send(self._topic, message.value, message.key, kept + reason)
         except KafkaUnavailable:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever the client does not take of it
+        except Exception as error:
+            if is_shortage(error):
+                raise
+            # Whatever the client does not take of it.
             if not isinstance(error, MessageTooLarge):
                 _log.exception("a dead letter goes without what its message was")
             await self._sender.send(self._topic, None, None, reason + _omitted(message))

@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from ingest.dead_letters import DeadLetters
@@ -16,13 +16,14 @@ from ingest.errors import (
     WorkersUnavailable,
     verdict,
 )
-from ingest.messages import Message, Rejection
-from ingest.offsets import Ticket
+from ingest.flight import Flight
+from ingest.messages import Rejection
 from ingest.refusals import given_up, plain, refusal_of
 from ingest.settings import IngestSettings
 from lake.errors import CodedError, Unavailable
 from lake.rejections import Refusal, Settled
 from lake.schema import ImageRecord, Tombstone
+from lake.shortage import is_shortage
 from processors.answers import Answer
 from processors.foreign_text import evidence
 from processors.job import ImageJob
@@ -50,22 +51,6 @@ Count = Callable[[str, str], Awaitable[int]]
 forgets it; returns how many there were."""
 
 Outcome = Literal["created", "replayed", "erased", "dead-lettered", "dropped"]
-
-
-@dataclass(slots=True, eq=False)
-class Flight:
-    """A message under way, and how often a batch with it in took its worker down.
-
-    `alone` are failures that are nobody else's, those before a restart included; `unwritten`:
-    failures to write its refusal.
-    """
-
-    message: Message
-    ticket: Ticket
-    job: ImageJob | Rejection
-    failures: int = 0
-    alone: int = 0
-    unwritten: int = 0
 
 
 class Delivery:
@@ -182,6 +167,8 @@ class Delivery:
         """A batch that raised: again, then one by one, then whoever did it is a dead letter."""
         self.last_failure = repr(error)
         _log.warning("a batch of %d failed: %r", len(flights), error)
+        if is_shortage(error):
+            return flights  # no message is to blame for it
         if len(flights) == 1 and self._suspicious(flights[0]):
             return [] if await self._again_or_refuse(flights[0], evidence(error)) else flights
         for flight in flights:
@@ -196,14 +183,21 @@ class Delivery:
         """False: a message that failed by itself has to come again; True: it did so too often."""
         self.last_failure = how
         await self._counted(flight, how)
-        if flight.alone < self._settings.kafka_alone_failures:
+        if flight.alone < self._settings.kafka_alone_failures or not self._long_enough(flight):
             return False
         await self._refuse(flight, given_up(flight.alone, how))
         return True
 
+    def _long_enough(self, flight: Flight) -> bool:
+        """Whether the time of its failures is long enough for the message to be at fault."""
+        since = flight.failed_since or time.monotonic()
+        return time.monotonic() - since >= self._settings.kafka_alone_seconds
+
     async def _counted(self, flight: Flight, how: str) -> None:
         """Count one failure more, where a restart does not forget it if that can be had now."""
         flight.alone += 1
+        if flight.failed_since is None:
+            flight.failed_since = time.monotonic()
         if self._count is None:
             return
         why = given_up(flight.alone, how)
@@ -236,15 +230,23 @@ class Delivery:
                 if isinstance(error, CodedError) and error.code in CRASHES:
                     raise StreamStopped(f"{error.code}: {error}", value=error.code) from error
                 self.last_failure = f"refusal: {error!r}"
-                _log.exception("a refusal failed for a reason that nobody foresaw")
-                await self._counted(flight, evidence(error))
-                flight.unwritten += 1
-                if flight.unwritten >= self._settings.kafka_alone_failures:
-                    refusal = plain(refusal, given_up(flight.alone, evidence(error)))
+                if is_shortage(error):
+                    _log.warning("refusal not noted or sent yet: %r", error)
+                else:
+                    refusal = await self._unwritten(flight, refusal, error)
             else:
                 self._settle(flight, outcome)
                 return
             await asyncio.sleep(wait)
+
+    async def _unwritten(self, flight: Flight, refusal: Refusal, error: Exception) -> Refusal:
+        """What to write instead of a refusal that failed for a reason that nobody foresaw."""
+        _log.exception("a refusal failed for a reason that nobody foresaw")
+        await self._counted(flight, evidence(error))
+        flight.unwritten += 1
+        if flight.unwritten < self._settings.kafka_alone_failures:
+            return refusal
+        return plain(refusal, given_up(flight.alone, evidence(error)))
 
     async def _refused(self, flight: Flight, refusal: Refusal) -> Outcome:
         """How it ended, when row and dead letter are durable. The row first: it is never doubled.

@@ -12,10 +12,11 @@ IngestError
 
 Verdicts, for whatever comes back for a message:
   retry         Failure.retry, WorkersUnavailable, KafkaUnavailable, a batch that raised or that
-                was out of time
+                was out of time; a shortage of memory, threads or files, wherever it shows
   dead-letter   InvalidMessage, every Failure that is final; `processing_failed`: a message
                 that took its batch down again and again, also when it was alone in it, or that
-                ended in an exception that nobody foresaw so often (restarts included)
+                ended in an exception that nobody foresaw so often (restarts included), over a
+                least time
   erased        image_erased: the image was there and somebody had it deleted; nothing to do
   crash         StreamStopped, and the codes in `CRASHES`; no offset moves
 

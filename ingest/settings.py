@@ -80,6 +80,13 @@ class IngestSettings(BaseSettings):
         description="times a message by itself may kill its worker, or end in an exception that "
         "nobody foresaw, before it is a dead letter; tries before a restart count",
     )
+    kafka_alone_seconds: float = Field(
+        default=60,
+        ge=0,
+        le=86_400,
+        description="least time from the first of these failures to the dead letter, in seconds: "
+        "what a machine is short of for a moment costs no message",
+    )
     kafka_max_dead_letters_in_a_row: int = Field(
         default=0,
         ge=0,

@@ -136,7 +136,7 @@ class Children:
         while True:
             try:
                 seat.decoder = self._spare() or await Decoder.start(self._settings, self._nursery)
-            except (RuntimeError, OSError):
+            except (RuntimeError, OSError, MemoryError):
                 _log.exception("no new decoder; trying again in %.1f s", pause)
                 seat.down = True
                 failed()
@@ -191,7 +191,7 @@ class Children:
             try:
                 while len(self._spares) < self._settings.sandbox_spares:
                     self._spares.append(await Decoder.start(self._settings, self._nursery))
-            except (RuntimeError, OSError) as error:
+            except (RuntimeError, OSError, MemoryError) as error:
                 _log.warning("no spare decoder: %s; trying again in %.1f s", error, pause)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)

@@ -23,7 +23,7 @@ from processors.heif import decode_heic
 from processors.image import BGRA, WHITE, Image, Pixels, upper_bytes
 from processors.placement import TURNS
 from processors.png import check_still, with_alpha
-from processors.shortage import memory_or
+from processors.shortage import is_short_of, memory_or
 from processors.tiff.reader import decode_tiff
 
 OutputFormat = Literal["jpeg", "png", "webp", "avif"]
@@ -51,6 +51,10 @@ _REDUCED = {
 # Spaces whose readers convert to sRGB themselves.
 _CONVERTED = frozenset({"cmyk", "lab"})
 
+# Measured bytes a pixel at the peak, beside what a child has at rest: AVIF of 12 bits with alpha
+# takes 42, PNG and WebP with alpha 11.
+_DECODER_BYTES = {AVIF: 42}
+_PLAIN_BYTES = 12
 _GREY_AXES = 2
 _8_BITS, _16_BITS, _AVIF_BITS = 8, 16, 10
 _GREY_ALPHA = 2
@@ -71,7 +75,14 @@ def decode(header: Header, reduction: Reduction = 1, *, deep: bool = False) -> I
     An animation gives its first frame (an APNG its default image). `reduction` applies to JPEG in
     RGB or grey only. `deep`: 16 bits a sample, if `can_be_deep`. Raises Undecodable, MemoryError.
     """
-    pixels = _deep_pixels(header) if deep and can_be_deep(header) else _pixels(header, reduction)
+    try:
+        deep = deep and can_be_deep(header)
+        pixels = _deep_pixels(header) if deep else _pixels(header, reduction)
+    except Undecodable as error:
+        # Decoders say the same of a broken file and of a shortage of memory.
+        if is_short_of(_most_bytes(header)):
+            raise MemoryError(f"no memory for {header.width} x {header.height}") from error
+        raise
     if header.crop:
         left, top, width, height = header.crop
         pixels = pixels[top : top + height, left : left + width]
@@ -102,8 +113,11 @@ def encode(image: Image, output: OutputFormat, quality: int, background: str = W
     """Encode an image without any metadata; quality 1 to 100 (PNG ignores it).
 
     JPEG has no alpha, so the image is composited over `background`, `#rrggbb`. A 16-bit image
-    keeps its depth if the format can. Raises MemoryError, ValueError.
+    keeps its depth if the format can. Raises ValueError for sides that the format does not have,
+    and MemoryError: encoders give no other reason when they get no memory.
     """
+    if max(image.width, image.height) > LONGEST_SIDE[output]:
+        raise ValueError(f"{output} cannot hold an image of {image.width} x {image.height}")
     held = image if output in DEEP_OUTPUTS else image.in_8_bits()
     flat = held.flattened(background) if output == "jpeg" else held
     pixels, depth = flat.pixels, _8_BITS
@@ -127,9 +141,9 @@ def encode(image: Image, output: OutputFormat, quality: int, background: str = W
     try:
         done, encoded = cv2.imencode(f".{output}", pixels, options)
     except cv2.error as error:
-        raise memory_or(error, ValueError(f"{output} cannot hold this image")) from error
+        raise MemoryError(str(error)) from error
     if not done:
-        raise ValueError(f"{output} cannot hold an image of {flat.width} x {flat.height}")
+        raise MemoryError(f"{output} could not be written")
     return encoded.tobytes()
 
 
@@ -218,6 +232,11 @@ def _imdecode(header: Header, flags: int) -> NDArray[np.generic]:
         raise Undecodable("the pixels do not decode")
     level = header.transparent_grey
     return decoded if level is None or decoded.ndim != _GREY_AXES else with_alpha(decoded, level)
+
+
+def _most_bytes(header: Header) -> int:
+    """What the decoder of that format takes at the most while it decodes."""
+    return header.width * header.height * _DECODER_BYTES.get(header.format, _PLAIN_BYTES)
 
 
 def _check_size(header: Header, decoded: NDArray[np.generic], reduction: int) -> None:

@@ -68,19 +68,17 @@ class ForkServer:
             self._open = False
 
     def _fork(self, start: Start, descriptors: list[int]) -> None:
-        conversation, stderr, memory, life = descriptors
-        server = os.getpid()
-        pid = os.fork()
-        if pid == 0:
-            die_with(server)
-            _be_a_child(start, conversation, stderr, memory)
-        for each in (conversation, stderr, memory):
-            os.close(each)
-        child = _Child(pid, socket.socket(fileno=life), os.pidfd_open(pid))
+        """Fork a child; where the machine is short of processes or files there is none.
+
+        Its parent hears the end of `life` then, and the children that there are live on.
+        """
+        child = _forked(start, descriptors)
+        if child is None:
+            return
         for descriptor in (child.life.fileno(), child.pidfd):
             self._children[descriptor] = child
             self._poll.register(descriptor, select.POLLIN)
-        _tell(child, pid)
+        _tell(child, child.pid)
 
     def _attend(self, child: _Child, descriptor: int) -> None:
         if descriptor == child.pidfd:
@@ -103,6 +101,36 @@ class ForkServer:
             self._poll.unregister(descriptor)
 
 
+def _forked(start: Start, descriptors: list[int]) -> _Child | None:
+    """Fork a child that owns the descriptors; None if the machine is short of what that takes."""
+    if len(descriptors) < _DESCRIPTORS:  # there was no room for all of them
+        _close(descriptors)
+        return None
+    *passed, life = descriptors
+    server = os.getpid()
+    try:
+        pid = os.fork()
+    except OSError:
+        traceback.print_exc()
+        _close(descriptors)
+        return None
+    if pid == 0:
+        _be_a_child(server, start, *passed)
+    _close(passed)
+    try:
+        return _Child(pid, socket.socket(fileno=life), os.pidfd_open(pid))
+    except OSError:
+        traceback.print_exc()
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        return None  # `life` is closed with its socket
+
+
+def _close(descriptors: list[int]) -> None:
+    for each in descriptors:
+        os.close(each)
+
+
 def _ending(pid: int) -> int:
     """Exit code, or minus the signal; keeps the process id reserved."""
     ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
@@ -118,10 +146,11 @@ def _tell(child: _Child, number: int) -> None:
         return  # the parent closed the socket; `poll` reports that later
 
 
-def _be_a_child(start: Start, conversation: int, stderr: int, memory: int) -> NoReturn:
+def _be_a_child(server: int, start: Start, conversation: int, stderr: int, memory: int) -> NoReturn:
     """Run the child until its end. Never returns, because its caller is the server's code."""
     code = 1
     try:
+        die_with(server)
         os.setsid()
         os.nice(_NICENESS)
         os.dup2(stderr, _STDERR)

@@ -11,17 +11,26 @@ from numpy.typing import NDArray
 
 from processors.children import Children, Seat
 from processors.endings import WITH_THE_SERVER
-from processors.errors import DecoderCrashed, DecoderTimeout, Overloaded, ProcessorError, Refused
+from processors.errors import (
+    DecoderCrashed,
+    DecoderMemory,
+    DecoderTimeout,
+    Overloaded,
+    ProcessorError,
+    Refused,
+)
 from processors.formats import Format, check_bytes
 from processors.job import Processed
 from processors.preset import Preset
 from processors.protocol import Protections
 from processors.settings import ProcessorSettings
+from processors.shortage import is_short_of
 
 _log = logging.getLogger(__name__)
 
-# Ends that a decoder does not cause itself, so the image is tried again. If every try ends this
-# way, the image is the likely cause.
+# Ends that a decoder does not cause itself: the kernel was short of memory, or an operator killed
+# it. The memory of a child is limited, so no image causes them on a machine that has the memory
+# that the settings ask for.
 _KILLED = frozenset({signal.SIGKILL.name, WITH_THE_SERVER})
 _LIVES = 3
 
@@ -43,8 +52,8 @@ class Sandbox:
 
     A child sees images of one tenant only. A crash, a hang or a decompression bomb fails one image;
     its child is replaced and the others continue. An image whose child was killed from outside is
-    tried three times. If a child that has seen other images refuses an image, a new child must
-    refuse it, too.
+    tried three times; then its sender is told to try again. If a child that has seen other images
+    refuses an image, a new child must refuse it, too.
     A cancelled caller returns at once; its image is dropped from the queue, or its child's result
     is discarded. Use it only in the event loop that started it.
     """
@@ -193,8 +202,12 @@ class Sandbox:
             used = seat.decoder.served > 0
             result = await self._tried(seat, work)
             lives -= 1
-            if lives > 0 and _killed(result):
-                continue
+            if _killed(result):
+                if lives > 0:
+                    continue
+                result = Overloaded(f"its decoder was killed {_LIVES} times; try again")
+            if self._is_starved(result):
+                result = Overloaded("the machine is short of memory; try again")
             if used and doubted is None and isinstance(result, Refused) and _is_doubtful(result):
                 doubted = result
                 seat.decoder.retire()
@@ -219,6 +232,16 @@ class Sandbox:
         except Exception as error:  # noqa: BLE001 - otherwise this slot's task would end
             _log.exception("decoding failed with an unexpected error")
             return error
+
+    def _is_starved(self, result: Processed | Exception) -> bool:
+        """True if a child got no memory because the whole machine is short of it.
+
+        Otherwise it reached its own limit, as every further try would. This process checks that
+        itself, because a hostile image may have taken the child over.
+        """
+        return isinstance(result, DecoderMemory) and is_short_of(
+            self._settings.sandbox_memory_bytes
+        )
 
     def _compare(self, doubted: Exception, result: Processed | Exception) -> None:
         """Count and log a refusal that a new child did not repeat."""

@@ -1,4 +1,6 @@
-"""Recognition of OpenCV errors that mean a shortage of memory."""
+"""Recognition of shortages of memory: OpenCV's errors, and a test of what can be allocated."""
+
+import mmap
 
 import cv2
 
@@ -10,3 +12,12 @@ def memory_or(error: cv2.error, otherwise: Exception) -> Exception:
     # A C++ bad_alloc becomes the same class without a code.
     starved = getattr(error, "code", None) == _OUT_OF_MEMORY or "bad_alloc" in str(error)
     return MemoryError(str(error)) if starved else otherwise
+
+
+def is_short_of(size: int) -> bool:
+    """True if this process cannot allocate `size` bytes now; none of them are touched."""
+    try:
+        mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
+    except OSError:
+        return True
+    return False

@@ -13,6 +13,7 @@ from lake.lake import Commit, Lake
 from lake.records import Attempt
 from lake.rejections import rejection_id
 from lake.schema import ImageRecord, StoredRendition
+from lake.shortage import is_shortage
 from processors.columns import Columns, columns_of
 from processors.errors import Overloaded, ProcessorError
 from processors.foreign_text import evidence
@@ -71,9 +72,21 @@ class Worker:
     async def handle(self, job: ImageJob) -> Commit:
         """Process and commit one image; it is durable when this returns.
 
-        Raises ProcessorError or LakeError. A refused image leaves no trace. A caller that is
-        cancelled before the commit began leaves none either; a commit that began is finished.
+        Raises ProcessorError or LakeError; also Overloaded if this process was short of memory,
+        threads or open files. A refused image leaves no trace. A caller that is cancelled before
+        the commit began leaves none either; a commit that began is finished.
         """
+        try:
+            return await self._handled(job)
+        except (ProcessorError, LakeError):
+            raise
+        except BaseException as error:
+            if not is_shortage(error):
+                raise
+            _log.warning("image %s has to come again: %s", job.image_id, evidence(error))
+            raise Overloaded(f"short of what an image takes: {evidence(error)}") from error
+
+    async def _handled(self, job: ImageJob) -> Commit:
         found = self._sandbox.check(job.data)
         preset = await self._preset(job)
         attempt = await self._lake.committer.begin(job.tenant, job.image_id, _source(job))

@@ -15,7 +15,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Scope
 
 from lake.errors import LakeError
-from processors.errors import ProcessorError
+from lake.shortage import is_shortage
+from processors.errors import Overloaded, ProcessorError
+from processors.foreign_text import evidence
 from serve_app.accounts.errors import AccountsError
 from serve_app.errors import PROBLEMS, DoorError
 
@@ -97,6 +99,9 @@ def install(app: FastAPI) -> None:
     """Answer every exception that has a code, and FastAPI's own, with a problem."""
     for kind in (DoorError, ProcessorError, LakeError, AccountsError):
         app.add_exception_handler(kind, _coded)
+    # As which a shortage of memory, threads or files shows; others are raised again.
+    for shortage in (MemoryError, OSError, RuntimeError):
+        app.add_exception_handler(shortage, _coded)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(ClientDisconnect, _coded)
@@ -107,12 +112,17 @@ async def _coded(request: Request, error: Exception) -> JSONResponse:
 
 
 def refusal(scope: Scope, error: Exception) -> JSONResponse:
-    """The answer for an error that has a code, or for a client that left; raises any other."""
+    """The answer for an error that has a code, or for a client that left; raises any other.
+
+    A shortage of memory, threads or files is one to come again for.
+    """
     if isinstance(error, ClientDisconnect):
         # Nobody reads this; it keeps a hung-up client from looking like a fault of ours in the log.
         return problem(scope, "client_disconnected")
     if not isinstance(error, DoorError | ProcessorError | LakeError | AccountsError):
-        raise error
+        if not is_shortage(error):
+            raise error
+        error = Overloaded(f"short of what a request takes: {evidence(error)}")
     known = PROBLEMS[error.code]
     if known.internal:
         # While a store is away every request ends here: a line each, not a page.

@@ -30,6 +30,7 @@ class Stage:
             "kafka_session_timeout_ms": 1500,
             "kafka_commit_interval_seconds": 0.1,
             "kafka_drain_seconds": 5,
+            "kafka_alone_seconds": 0,
             "kafka_topic_partitions": 1,
         }
         return IngestSettings.model_validate(values | changes)

@@ -8,8 +8,9 @@ import pytest
 
 from ingest.consumer import Consumer
 from ingest.dead_letters import DeadLetters
-from ingest.delivery import Count, Delivery, Flight, Note
+from ingest.delivery import Count, Delivery, Note
 from ingest.errors import StreamStopped
+from ingest.flight import Flight
 from ingest.librdkafka import GroupState
 from ingest.messages import Headers, Message
 from ingest.offsets import Listener, Offsets, Partition
@@ -46,8 +47,15 @@ class Letters:
 class Desk:
     """A consumer and its delivery, without a cluster."""
 
-    def __init__(self, workers: Workers, note: Note, count: Count | None = None) -> None:
-        settings = IngestSettings(kafka_tenant="default")
+    def __init__(
+        self,
+        workers: Workers,
+        note: Note,
+        count: Count | None = None,
+        *,
+        alone_seconds: float = 0,
+    ) -> None:
+        settings = IngestSettings(kafka_tenant="default", kafka_alone_seconds=alone_seconds)
         self.letters = Letters()
         self.consumer = Consumer(settings, workers.submit, note, count)
         self.delivery = Delivery(
@@ -63,7 +71,10 @@ class Desk:
 
     def flight(self, offset: int, value: bytes = b"value") -> Flight:
         message = Message("images", "topic-1", 0, offset, value)
-        return self.consumer._flight(message, self.offsets.taken(PARTITION, offset))
+        self.consumer._intake.take(message.size)
+        job = self.consumer._read(message)
+        assert job is not None
+        return Flight(message, self.offsets.taken(PARTITION, offset), job)
 
     @property
     def outcomes(self) -> dict[str, int]:

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from ingest.dead_letters import PREFIX, DeadLetters
-from ingest.delivery import Delivery, Flight, Outcome
+from ingest.delivery import Delivery, Outcome
 from ingest.errors import KafkaUnavailable
+from ingest.flight import Flight
 from ingest.messages import Headers, Message, Terms, to_job
 from ingest.offsets import Ticket
 from ingest.settings import IngestSettings

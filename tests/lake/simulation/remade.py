@@ -9,7 +9,8 @@ from typing import Any
 
 from ingest.consumer import Consumer
 from ingest.dead_letters import Sender
-from ingest.delivery import Flight, Outcome
+from ingest.delivery import Outcome
+from ingest.flight import Flight
 from ingest.settings import IngestSettings
 from ingest.stream import Stream
 from lake.lake import Lake

@@ -1,0 +1,150 @@
+"""A message waits while the machine is short of memory or threads; it is no dead letter."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from ingest import delivery
+from ingest.consumer import Consumer
+from ingest.messages import to_job
+from lake.rejections import Refusal, Settled
+from processors.answers import Answer
+from processors.job import ImageJob
+from processors.worker import Failure
+from tests.ingest.doubles import Workers, refused
+from tests.ingest.test_settling import Desk, unforeseen
+
+TIMES = 6
+
+
+class Short:
+    """Calls that fail for a shortage so many times, and then go through."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        self.left = TIMES
+
+    def meet(self) -> None:
+        if self.left:
+            self.left -= 1
+            raise self.error
+
+
+@dataclass
+class Clock:
+    """Stands in for the module `time` where the delivery looks at it."""
+
+    now: list[float]
+
+    def monotonic(self) -> float:
+        return self.now[0]
+
+
+SHORTAGES = [MemoryError(), RuntimeError("can't start new thread"), BlockingIOError(11, "again")]
+
+
+@pytest.fixture(autouse=True)
+def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery, "_FIRST_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(delivery, "_LONGEST_WAIT_SECONDS", 0.002)
+    monkeypatch.setattr("ingest.consumer._SHORT_SECONDS", 0.001)
+
+
+@pytest.mark.parametrize("error", SHORTAGES, ids=repr)
+@pytest.mark.parametrize("messages", [1, 3])
+async def test_a_batch_that_there_is_no_memory_for_waits(error: Exception, messages: int) -> None:
+    workers, short = Workers(), Short(error)
+
+    async def submit(jobs: list[ImageJob]) -> list[Answer]:
+        short.meet()
+        return await Workers.submit(workers, jobs)
+
+    workers.submit = submit  # type: ignore[method-assign]
+    desk = Desk(workers, workers.note)
+    await desk.delivery.deliver([desk.flight(n) for n in range(messages)])
+    assert desk.outcomes == {"created": messages}
+    assert (short.left, desk.letters.sent) == (0, [])
+
+
+@pytest.mark.parametrize("error", SHORTAGES, ids=repr)
+async def test_a_refusal_that_there_is_no_memory_for_waits(error: Exception) -> None:
+    workers, short = Workers(lambda _: refused("truncated")), Short(error)
+
+    async def note(refusal: Refusal) -> Settled:
+        short.meet()
+        return await workers.note(refusal)
+
+    desk = Desk(workers, note)
+    await desk.delivery.deliver([desk.flight(0)])
+    assert short.left == 0
+    (row,) = workers.noted
+    assert row.code == "truncated", "what it is refused for is not forgotten"
+
+
+async def test_a_dead_letter_keeps_its_message() -> None:
+    workers, short = Workers(lambda _: refused()), Short(MemoryError())
+    desk = Desk(workers, workers.note)
+    send = desk.letters.send
+
+    async def sending(*message: object) -> None:
+        short.meet()
+        await send(*message)  # type: ignore[arg-type]
+
+    desk.letters.send = sending  # type: ignore[method-assign, assignment]
+    await desk.delivery.deliver([desk.flight(0, b"value")])
+    assert (short.left, desk.letters.sent) == (0, [b"value"])
+
+
+async def test_a_message_that_there_is_no_memory_to_read_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    short = Short(MemoryError())
+    read = Consumer._read
+
+    def reading(*arguments: object) -> object:
+        with monkeypatch.context() as patched:
+            patched.setattr("ingest.consumer.to_job", failing)
+            return read(*arguments)  # type: ignore[arg-type]
+
+    def failing(*arguments: object) -> ImageJob:
+        short.meet()
+        return to_job(*arguments)  # type: ignore[arg-type]
+
+    desk = Desk(Workers(), Workers().note)
+    flight = desk.flight(0)
+    monkeypatch.setattr(Consumer, "_read", reading)
+    again = await desk.consumer._flight(flight.message, flight.ticket)
+    assert isinstance(again.job, ImageJob)
+    assert short.left == 0
+
+
+async def test_other_failures_count_over_a_least_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tries within a second prove nothing of a message: a machine may be short for longer."""
+    now = [0.0]
+    monkeypatch.setattr("ingest.delivery.time", Clock(now))
+
+    def failing(job: ImageJob) -> Answer:
+        now[0] += 20
+        return unforeseen(job)
+
+    workers = Workers(failing)
+    desk = Desk(workers, workers.note, alone_seconds=60)
+    await desk.delivery.deliver([desk.flight(0)])
+    (row,) = workers.noted
+    assert row.reason.detail.startswith("tried 4 times by itself")
+
+
+async def test_an_image_that_is_put_off_comes_again() -> None:
+    short = Short(MemoryError())
+
+    def answer(_: ImageJob) -> Answer:
+        try:
+            short.meet()
+        except MemoryError:
+            return Failure("overloaded", "short of memory", None, None, retry=True)
+        return "created"
+
+    workers = Workers(answer)
+    desk = Desk(workers, workers.note)
+    await desk.delivery.deliver([desk.flight(0)])
+    assert (desk.outcomes, workers.noted) == ({"created": 1}, [])
