@@ -1,8 +1,9 @@
-"""Headers that Ray Serve obeys: a client's must not reach it, and an upload gets some of ours.
+"""What a client says and Ray Serve acts on: headers that Serve obeys, the method that it counts by.
 
 `x-request-timeout-seconds: 0` switches Serve's time-out off, `x-request-disconnect-disabled: ?1`
 keeps a request running after its client left, the others steer routing. `x-request-id` is logged as
-it comes, so only a plain one passes.
+it comes, so only a plain one passes. The method becomes a label of Serve's metrics, so there are
+only those that HTTP has: each other label would be a series of its own, for good.
 """
 
 from functools import lru_cache
@@ -25,6 +26,12 @@ STRIPPED = frozenset(
         REQUEST_ID,
     }
 )
+METHODS = frozenset(
+    {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT"}
+)
+"""RFC 9110, 9.3, and PATCH."""
+OTHER_METHOD = "OTHER"
+"""Stands for each other method; no route has it."""
 # An upload has time limits of its own for each piece of its body and for the answer, and is
 # finished though its client left. What Serve does for it beside that takes three tasks and a queue,
 # through which every piece goes: with a body of 1.2 MB a tenth of the replica's time.
@@ -32,7 +39,7 @@ _LEFT_TO_US = [(b"x-request-timeout-seconds", b"0"), (b"x-request-disconnect-dis
 
 
 class Edge:
-    """ASGI middleware: drops the headers above and puts one clean `x-request-id` in and out."""
+    """ASGI middleware: drops the headers above, bounds methods, sets a clean `x-request-id`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -45,8 +52,11 @@ class Edge:
         request_id = chosen_request_id(Headers(scope=scope).getlist(REQUEST_ID))
         kept = [(name, value) for name, value in scope["headers"] if not _acts_on_serve(name)]
         kept.append((REQUEST_ID.encode(), request_id.encode()))
-        if scope["type"] == "http" and scope["method"] == "POST":  # nothing else is one
-            kept += _LEFT_TO_US
+        known = {**scope, "headers": kept}
+        if scope["type"] == "http":
+            known["method"] = scope["method"] if scope["method"] in METHODS else OTHER_METHOD
+            if scope["method"] == "POST":  # nothing else is an upload
+                kept += _LEFT_TO_US
 
         async def send_once(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -56,7 +66,7 @@ class Edge:
                 headers["X-Request-Id"] = request_id
             await send(message)
 
-        await self._app({**scope, "headers": kept}, receive, send_once)
+        await self._app(known, receive, send_once)
 
 
 @lru_cache(maxsize=1024)

@@ -79,3 +79,33 @@ async def test_a_plain_request_id_passes_through_edge_and_app(site: Site) -> Non
         answer = await client.get("/v1/images")
     assert answer.headers.get_list("X-Request-Id") == ["trace-1"]
     assert answer.json()["request_id"] == "trace-1"
+
+
+@pytest.mark.parametrize(
+    ("sent", "seen"), [("GET", "GET"), ("PATCH", "PATCH"), ("BREW", "OTHER"), ("get", "OTHER")]
+)
+async def test_serve_counts_only_by_methods_that_http_has(sent: str, seen: str) -> None:
+    found = []
+
+    async def noting(scope: Scope, receive: Receive, send: Send) -> None:
+        found.append(scope["method"])
+        await app(scope, receive, send)
+
+    ending: Message = {"type": "http.response.body"}
+
+    async def receive() -> Message:
+        return ending
+
+    async def send(message: Message) -> None:
+        del message
+
+    scope: Scope = {"type": "http", "method": sent, "path": "/", "headers": []}
+    await Edge(noting)(scope, receive, send)
+    assert found == [seen]
+
+
+async def test_another_method_is_not_allowed(site: Site) -> None:
+    async with client_of(Edge(site.app), {}) as client:
+        answer = await client.request("BREW", "/v1/images")
+    assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
+    assert answer.headers["Allow"]
