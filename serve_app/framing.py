@@ -5,16 +5,26 @@ take the body for the next request. It reports a trailer of a chunked body like 
 a trailer `Connection: close` it hears nothing more on a connection that stays open. Here such
 a request is parsed again without the offer, and trailers are dropped. HAProxy sends a request when
 the one before it was answered. What comes sooner is not trusted: the connection closes with the
-answer that is under way.
+answer that is under way. A body that was refused is read on for a while, so that its client hears
+why, but not to its end (serve_app/linger.py).
 """
 
 import asyncio
+import json
 from typing import Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-_REFUSED = "Invalid HTTP request received."
+from serve_app.linger import MAX_BYTES, MAX_SECONDS
+
+_REFUSED = {
+    "type": "urn:pixlake:problem:bad_request",
+    "title": "This is no request of HTTP/1.1",
+    "status": 400,
+    "detail": "it is malformed",
+    "code": "bad_request",
+}
 
 
 class _TooSoon(Exception):
@@ -27,6 +37,10 @@ class FramedProtocol(HttpToolsProtocol):
     _in_head = False
     _ends = False
     _asks_first = False
+    _in_body = False
+    _unread = 0
+    """bytes that may still come of a body that was answered before its end"""
+    _lingering: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin with a parser that goes on after each request."""
@@ -81,14 +95,44 @@ class FramedProtocol(HttpToolsProtocol):
         # A request that has its answer, or a part of it, gets no second one: HAProxy would take
         # that for the rest, or for the answer to the next request.
         if self._in_head or self.cycle is None or not self.cycle.response_started:
-            self.send_400_response(_REFUSED)
+            self.send_400_response(json.dumps(_REFUSED))
         else:
             self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer with a problem, and close."""
+        head = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/problem+json\r\n"
+        head += b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(msg)
+        self.transport.write(head + msg.encode())
+        self.transport.close()
 
     def shutdown(self) -> None:
         """Close the connection after the answer that is under way."""
         self._asks_first = False
         super().shutdown()
+
+    def on_response_complete(self) -> None:
+        """Read on if the body has not ended yet, in bounds."""
+        super().on_response_complete()
+        if self._in_body:
+            self._unread = MAX_BYTES
+            self._lingering = self.loop.call_later(MAX_SECONDS, self._cut)
+
+    def _cut(self) -> None:
+        """Close the connection of a body that goes on and on."""
+        self._ends = True
+        self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the timer, too."""
+        self._body_ends()
+        super().connection_lost(exc)
+
+    def _body_ends(self) -> None:
+        self._in_body = False
+        if self._lingering is not None:
+            self._lingering.cancel()
+            self._lingering = None
 
     # Called by the parser.
     def on_message_begin(self) -> None:
@@ -112,6 +156,7 @@ class FramedProtocol(HttpToolsProtocol):
         if self.parser.get_http_version() == "1.0":
             # Such a client would take `100 Continue` for the answer.
             self.expect_100_continue = False
+        self._in_body = True
         super().on_headers_complete()
         self._in_head = False
         # A client that was refused instead of asked to continue may leave the body out, so nobody
@@ -128,12 +173,18 @@ class FramedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body."""
         self._body_comes()
+        if self._lingering is not None:
+            self._unread -= len(body)
+            if self._unread < 0:
+                self._cut()
+            return
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         """End the body, unless the request is to be parsed again."""
         if not self.parser.should_upgrade():
             self._body_comes()
+            self._body_ends()
             super().on_message_complete()
 
 

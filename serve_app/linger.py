@@ -1,8 +1,9 @@
-"""Let a client that is still sending hear why it was refused.
+"""Let a client that is still sending hear why it was refused, in bounds.
 
 A server that answers early and closes makes the kernel reset the connection, and most clients,
-which read only after they have written, report "connection reset" instead of our 413. On a
-connection that stays open the server reads on anyway; on one that closes, this does, in bounds.
+which read only after they have written, report "connection reset" instead of our 413. So what a
+client goes on to send is read and thrown away. On a connection that stays open the server does that
+(serve_app/framing.py), on one that closes this middleware does.
 """
 
 import asyncio
@@ -10,9 +11,12 @@ import asyncio
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# Enough for a body some times over the limit; whoever sends more is cut off.
-_MAX_BYTES = 100_000_000
-_MAX_SECONDS = 10.0
+MAX_BYTES = 32_000_000
+"""Read of a refused body: an upload of the default limit and the form around it, so that every
+client that keeps to the limit hears its answer. Thrown away, they cost 20 ms of a core."""
+MAX_SECONDS = 5.0
+"""... and for how long. Whoever sends a photo more slowly than that has long read the answer, or
+waits for a time-out of its own."""
 
 
 class Linger:
@@ -57,9 +61,9 @@ def _closes_with_body(scope: Scope) -> bool:
 
 
 async def _drain(receive: Receive) -> None:
-    left = _MAX_BYTES
+    left = MAX_BYTES
     try:
-        async with asyncio.timeout(_MAX_SECONDS):
+        async with asyncio.timeout(MAX_SECONDS):
             while left > 0:
                 message = await receive()
                 left -= len(message.get("body", b""))
