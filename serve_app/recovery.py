@@ -16,5 +16,5 @@ CONSTANT = "RECOVERING_LONG_POLL_BROADCAST_TIMEOUT_S"
 
 
 def be_patient() -> None:
-    """For RAY_SERVE_CONTROLLER_CALLBACK_IMPORT_PATH: `serve_app.recovery:be_patient`."""
+    """Give a controller that comes back the time to know its replicas again."""
     setattr(importlib.import_module(MODULE), CONSTANT, SECONDS)

@@ -54,6 +54,13 @@ class ServeSettings(BaseSettings):
         description="bytes of all uploads under way at once, in one process of the API, as they "
         "arrive; while several tenants or keys are active each may take half",
     )
+    address_connections: int = Field(
+        default=500,
+        ge=0,
+        description="connections that one client address may have once three quarters of all "
+        "places of HAProxy are taken; 0 for any number, as behind a load balancer, whose addresses "
+        "all clients share",
+    )
     key_cache_seconds: float = Field(
         default=5,
         ge=0,

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings
 
 from ingest.settings import IngestSettings
 from lake.settings import LakeSettings
+from pixlake.embedded.haproxy_answers import ANSWERS
 from pixlake.embedded.settings import EmbeddedSettings
 from processors.settings import ProcessorSettings
 from serve_app.errors import PROBLEMS
@@ -71,11 +72,10 @@ def errors_page() -> str:
         "| code | HTTP | meaning |",
         "|---|---|---|",
     ]
-    # HAProxy's own answers: pixlake/embedded/haproxy.py.
     statuses = {code: problem.status for code, problem in PROBLEMS.items()}
-    statuses |= {"missing_host": 400, "not_ready": 503}
-    meaning["missing_host"] = "A request of HTTP/1.1 without a `Host` header."
-    meaning["not_ready"] = "No process can take the request now: send it again."
+    for code, answer in ANSWERS.items():
+        statuses.setdefault(code, answer.status)
+        meaning.setdefault(code, f"{answer.title}: {answer.detail}.")
     lines += [
         f"| `{code}` | {status} | {meaning.get(code) or PROBLEMS[code].title} |"
         for code, status in sorted(statuses.items())

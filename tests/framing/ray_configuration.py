@@ -9,9 +9,12 @@ import sys
 from ray.serve._private.haproxy import BackendConfig, HAProxyApi, HAProxyConfig, ServerConfig
 from ray.serve.config import HTTPOptions
 
+from serve_app.haproxy import use_own_configuration
+
 
 def write(file: str, api_port: int, replica_port: int) -> None:
     """As Ray's HAProxyManager does once it knows of a replica."""
+    use_own_configuration()
     options = HTTPOptions(host="127.0.0.1", port=api_port)
     config = HAProxyConfig(
         http_options=options, has_received_routes=True, has_received_servers=True, is_head=True

@@ -7,10 +7,11 @@ import asyncio
 import hashlib
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -20,7 +21,6 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from pixlake.embedded.haproxy import RULES_FILE
 from pixlake.embedded.port_block import PortBlock
 from pixlake.embedded.ports import free_port
 from pixlake.embedded.ray_environment import ray_environment
@@ -33,8 +33,13 @@ _BLOCK = PortBlock(61_000)
 _API, _REPLICA = 61_100, 61_101
 # A machine that is busy with other tests is no reason to tell bystanders that there is no replica.
 _PATIENT = {"RAY_SERVE_HAPROXY_HEALTH_CHECK_FALL": "100"}
+_FENCE = re.compile(
+    r"^ *# Where a request ends. begin$.*^ *# Where a request ends. end$", re.MULTILINE | re.DOTALL
+)
 HEALTH = "/-/healthz"
 """What HAProxy asks for; not noted."""
+SILENT = "/silent"
+"""Is never answered."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,8 @@ class Echo:
             return
         self.begun += 1
         headers = tuple((k.decode("latin-1"), v.decode("latin-1")) for k, v in scope["headers"])
+        if scope["path"] == SILENT:
+            await asyncio.Event().wait()
         early = any(key == "x-early" for key, _ in headers)
         body, whole = (b"", False) if early else await _read(receive)
         heard = Heard(scope["method"], scope["path"], headers, body, whole)
@@ -123,16 +130,26 @@ class Stand:
 
 @asynccontextmanager
 async def standing(
-    folder: Path, *, haproxy_fence: bool = True, replica_fence: bool = True
+    folder: Path,
+    *,
+    haproxy_fence: bool = True,
+    replica_fence: bool = True,
+    changed: Callable[[str], str] = str,
+    answers: bytes = b"HTTP/1.1 200 ",
 ) -> AsyncIterator[Stand]:
-    """Start HAProxy and two replicas, with files in `folder`; ends them."""
+    """Start HAProxy and two replicas, with files in `folder`; ends them.
+
+    `changed` gets the configuration, and returns what HAProxy is to read; `answers` is how HAProxy
+    answers once it is ready.
+    """
     behind, direct = Echo(), Echo()
     async with (
         _replica(behind, fence=replica_fence) as port,
         _replica(direct, fence=replica_fence) as direct_port,
     ):
-        with _haproxy(folder, port, fence=haproxy_fence) as haproxy:
-            await _answers(haproxy)
+        change = changed if haproxy_fence else lambda text: _FENCE.sub("", changed(text))
+        with _haproxy(folder, port, change) as haproxy:
+            await _answers(haproxy, answers)
             yield Stand(Door(haproxy, behind), Door(direct_port, direct))
 
 
@@ -174,14 +191,12 @@ def _ray_configuration(parent: Path) -> str:
 
 
 @contextmanager
-def _haproxy(folder: Path, replica: int, *, fence: bool) -> Iterator[int]:
+def _haproxy(folder: Path, replica: int, change: Callable[[str], str]) -> Iterator[int]:
     """HAProxy as Ray Serve starts it, with our launcher; yields the port of the API."""
     folder.mkdir(exist_ok=True)
     port = free_port()
     ours = ray_environment(folder, _BLOCK, host="127.0.0.1", port=port)
-    if not fence:
-        (folder / RULES_FILE).write_text("")
-    text = _ray_configuration(folder.parent)
+    text = change(_ray_configuration(folder.parent))
     ports = {_API: port, _REPLICA: replica, _BLOCK.haproxy_metrics: free_port()}
     ports[_BLOCK.haproxy_stats] = free_port()
     for one, other in ports.items():
@@ -200,13 +215,13 @@ def _haproxy(folder: Path, replica: int, *, fence: bool) -> Iterator[int]:
             running.kill()
 
 
-async def _answers(port: int) -> None:
+async def _answers(port: int, as_ready: bytes) -> None:
     """Wait until HAProxy has found the replica."""
     async with asyncio.timeout(START_SECONDS):
         while True:
             try:
                 answer = await ask(port, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-                if answer.startswith(b"HTTP/1.1 200 "):
+                if answer.startswith(as_ready):
                     return
             except OSError:
                 pass

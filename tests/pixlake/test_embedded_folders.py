@@ -18,24 +18,7 @@ from pixlake.embedded.haproxy import write_launcher
 from pixlake.embedded.port_block import own_ports
 from pixlake.embedded.ray_environment import ray_environment
 from pixlake.embedded.run_folder import MARK, end_processes, fresh_folder, only_run, user_folder
-
-# What Ray 2.60 writes, and what must not stay as it is.
-CONFIGURATION = """\
-global
-    log 127.0.0.1:514 local0 info
-    stats socket /tmp/x/admin.sock mode 666 level admin expose-fd listeners
-frontend prometheus
-    bind :24000
-frontend http_frontend
-    bind 127.0.0.1:8000
-    errorfile 503 /tmp/x/500.http
-backend http-api
-    http-reuse always
-backend default_backend
-    http-request return status 404 content-type text/plain lf-string "Path '%[path]' not found."
-listen stats
-  bind *:24001
-"""
+from serve_app.controller import CONFIGURATION
 
 
 def test_two_runs_of_one_home_name_have_ports_of_their_own(tmp_path: Path) -> None:
@@ -204,23 +187,36 @@ def test_only_processes_with_the_homes_mark_are_ended(tmp_path: Path) -> None:
 def test_haproxy_keeps_to_this_machine_but_for_the_api(
     tmp_path: Path, host: str, bound: str
 ) -> None:
-    configuration = tmp_path / "haproxy.cfg"
-    configuration.write_text(CONFIGURATION)
-    launcher = write_launcher(tmp_path, host=host, port=8000)
-    # -c: check the configuration and exit; this one is no more than an excerpt.
-    subprocess.run([launcher, "-c", "-f", configuration], capture_output=True, check=False)
-    lines = [line.strip() for line in configuration.read_text().splitlines()]
+    write_launcher(tmp_path, host=host, port=8000)
+    lines = [line.strip() for line in (tmp_path / CONFIGURATION).read_text().splitlines()]
     binds = [line for line in lines if line.startswith("bind")]
-    assert binds == ["bind 127.0.0.1:24000", f"bind {bound}:8000", "bind 127.0.0.1:24001"]
-    assert "mode 600 level admin" in configuration.read_text()
-    assert f"errorfile 503 {tmp_path / '503.http'}" in lines
-    assert "http-request deny deny_status 503" in lines
-    assert "http-reuse never" in lines
-    assert not [line for line in lines if line.startswith("log ")]
-    assert lines[lines.index("frontend http_frontend") + 1 :][:2] == [
-        "timeout http-request 10s",
-        "timeout http-keep-alive 60s",
+    assert binds == [
+        "bind 127.0.0.1:{{ config.metrics_port }}",
+        "bind 127.0.0.1:{{ config.stats_port }}",
+        f"bind {bound}:8000",
     ]
+    assert "stats socket {{ config.socket_path }} mode 600 level admin expose-fd listeners" in lines
+    assert [line for line in lines if line.startswith("log ")] == [
+        "log {{ metrics_socket_path }} len 8192 format rfc5424 local1 debug"
+    ]
+
+
+def test_behind_a_balancer_nobody_is_counted_by_address(tmp_path: Path) -> None:
+    def rules(**options: int) -> list[str]:
+        write_launcher(tmp_path, host="0.0.0.0", port=8000, **options)  # noqa: S104
+        text = (tmp_path / CONFIGURATION).read_text()
+        return [line for line in text.splitlines() if "tcp-request connection" in line]
+
+    assert len(rules(address_connections=7)) == 3
+    assert any("sc0_conn_cur gt 7" in rule for rule in rules(address_connections=7))
+    assert rules(address_connections=0) == []
+
+
+def test_haproxy_waits_a_little_longer_than_a_replica(tmp_path: Path) -> None:
+    write_launcher(tmp_path, host="::", port=8000, answer_seconds=100, idle_seconds=200)
+    text = (tmp_path / CONFIGURATION).read_text()
+    assert "timeout server 108s" in text
+    assert "timeout client 208s" in text
 
 
 def test_a_host_name_is_refused_by_the_settings_name(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
+import hashlib
 import importlib
 import inspect
 import warnings
 
 import pytest
 
+from serve_app.controller import MANAGER
 from serve_app.recovery import CONSTANT, MODULE, SECONDS
 
 
@@ -16,8 +18,20 @@ def test_a_controller_that_comes_back_waits_for_its_replicas(
         controller = importlib.import_module(MODULE)
         called = importlib.import_module("ray.serve._private.utils").call_function_from_import_path
     monkeypatch.setattr(controller, CONSTANT, getattr(controller, CONSTANT))
-    called("serve_app.recovery:be_patient")
+    monkeypatch.setattr(controller, MANAGER, rays := getattr(controller, MANAGER))
+    called("serve_app.controller:prepare")
     assert getattr(controller, CONSTANT) == SECONDS
+    ours = getattr(controller, MANAGER).__ray_metadata__.modified_class
+    assert issubclass(ours, rays.__ray_metadata__.modified_class)
     # It reads the constant after the callback, as a global of that module, and no other way.
     assert f"= {CONSTANT}\n" in inspect.getsource(controller.ServeController.run_control_loop)
-    assert "CALLBACK_IMPORT_PATH" in inspect.getsource(controller.ServeController.__init__)
+    source = inspect.getsource(controller.ServeController.__init__)
+    assert source.index("CALLBACK_IMPORT_PATH") < source.index(f"{MANAGER} if")
+
+
+def test_rays_configuration_is_the_one_that_ours_was_written_after() -> None:
+    """Look at what a new Ray says in its own, then at ours, and put the new sum here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Ray's own models
+        rays = importlib.import_module("serve_app.haproxy").RAYS_CONFIGURATION
+    assert hashlib.sha256(rays.encode()).hexdigest()[:16] == "ab7ec86a9be454d3"

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from pixlake.embedded.haproxy import write_launcher
+from serve_app.settings import ServeSettings
 
 from node import names
 from node.settings import Kind, NodeSettings
@@ -25,13 +26,23 @@ def node_environment(settings: NodeSettings, kind: Kind) -> dict[str, str]:
 def ray_environment(settings: NodeSettings, kind: Kind) -> dict[str, str]:
     """Variables for `ray start`, and so for all of Ray's processes on the node.
 
-    Writes HAProxy's launcher into the scratch folder.
+    Writes HAProxy's launcher and its configuration, the same as on one machine, into the scratch
+    folder.
     """
     home = settings.scratch / "home"
     haproxy = settings.scratch / "haproxy"
     for folder in (home, haproxy):
         folder.mkdir(parents=True, exist_ok=True)
-    launcher = write_launcher(haproxy, host="0.0.0.0", port=settings.api_port)  # noqa: S104
+    served = ServeSettings()
+    launcher = write_launcher(
+        haproxy,
+        host="0.0.0.0",  # noqa: S104
+        port=settings.api_port,
+        answer_seconds=served.answer_seconds,
+        idle_seconds=served.body_idle_seconds,
+        # Every client comes from one of the balancer's addresses. WAF counts the clients' own.
+        address_connections=0,
+    )
     first, last = REPLICA_PORTS
     found = {
         # The root file system is read only.
@@ -56,7 +67,7 @@ def ray_environment(settings: NodeSettings, kind: Kind) -> dict[str, str]:
         "RAY_SERVE_USE_GRPC_BY_DEFAULT": "0",
         "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_app.edge:middlewares",
-        "RAY_SERVE_CONTROLLER_CALLBACK_IMPORT_PATH": "serve_app.recovery:be_patient",
+        "RAY_SERVE_CONTROLLER_CALLBACK_IMPORT_PATH": "serve_app.controller:prepare",
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher),
         "RAY_SERVE_HAPROXY_NBTHREAD": "2",
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),

@@ -1,0 +1,117 @@
+"""HAProxy's own answers, as problem+json like a replica's (RFC 9457).
+
+HAProxy has a file for each answer that it gives to a request. It refuses what is no request before
+it has one to look at, and takes those answers from a constant of its own: up to version 3.1 no
+setting reaches that (docs/decisions/0019-haproxys-early-answers.md). So they are replaced in a copy
+of the program.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+_TYPE = "application/problem+json"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One refusal of HAProxy's."""
+
+    status: int
+    title: str
+    detail: str
+    retry_after: int | None = None
+
+
+ANSWERS = {
+    "missing_host": Answer(
+        400, "A request of HTTP/1.1 needs a Host header", "send Host: and the name of this service"
+    ),
+    "method_not_allowed": Answer(
+        405, "This method is not allowed here", "the header Allow names the methods of the API"
+    ),
+    "bad_request": Answer(
+        400, "This is no request of HTTP/1.1", "malformed, larger than 32 KiB, or ended too early"
+    ),
+    "request_timeout": Answer(
+        408, "The request came too slowly", "headers have 10 s, and no pause may be over a minute"
+    ),
+    "internal": Answer(500, "Something failed on our side", "HAProxy could not go on"),
+    "replica_lost": Answer(
+        502, "The process that had the request has ended", "send it again", retry_after=1
+    ),
+    "not_ready": Answer(
+        503,
+        "Pixlake can't answer right now",
+        "it is starting, or the process that had the request has ended; send it again",
+        retry_after=1,
+    ),
+    "no_answer": Answer(
+        504, "The process that has the request does not answer", "send it again", retry_after=1
+    ),
+}
+"""By code."""
+
+_FOR_STATUS = (
+    "bad_request", "request_timeout", "internal", "replica_lost", "not_ready", "no_answer",
+)  # fmt: skip
+# Their room is what HAProxy's own take, which are short.
+_EARLY = {
+    400: ("bad_request", "Malformed, or headers over 32 KiB"),
+    408: ("request_timeout", "The request came too slowly"),
+    500: ("internal", "Something failed on our side"),
+    501: ("not_implemented", "This transfer coding is not taken"),
+}
+
+
+def answer(folder: Path, code: str) -> str:
+    """What `http-request return status …` and `http-error status …` say of an answer's body.
+
+    Writes the body into `folder`.
+    """
+    said = ANSWERS[code]
+    problem = {
+        "type": f"urn:pixlake:problem:{code}",
+        "title": said.title,
+        "status": said.status,
+        "detail": said.detail,
+        "code": code,
+        "request_id": "%[var(txn.id)]",
+    }
+    file = folder / f"{code}.json"
+    file.write_text(json.dumps(problem))
+    retry = "" if said.retry_after is None else f" hdr Retry-After {said.retry_after}"
+    headers = 'hdr Cache-Control no-store hdr X-Request-Id "%[var(txn.id)]"'
+    return f'content-type {_TYPE} lf-file "{file}" {headers}{retry}'
+
+
+def error_lines(folder: Path) -> str:
+    """Lines of the configuration: what is answered with each status of HAProxy's own."""
+    line = "    http-error status {} {}"
+    return "\n".join(line.format(ANSWERS[one].status, answer(folder, one)) for one in _FOR_STATUS)
+
+
+def speaking(original: Path, copy: Path) -> Path:
+    """A copy of HAProxy's program with our early answers; returns its path.
+
+    An answer that is not there as expected stays as it is: that HAProxy has other ones.
+    """
+    program = original.read_bytes()
+    for status, (code, title) in _EARLY.items():
+        begins = program.find(b"\0HTTP/1.1 %d " % status) + 1
+        ends = program.find(b"\0", begins)
+        ours = _early(program[begins:ends].split(b"\r\n")[0], status, code, title)
+        if begins and b"<html>" in program[begins:ends] and len(ours) <= ends - begins:
+            program = program[:begins] + ours.ljust(ends - begins, b"\0") + program[ends:]
+    copy.write_bytes(program)
+    copy.chmod(0o700)
+    return copy
+
+
+def _early(line: bytes, status: int, code: str, title: str) -> bytes:
+    """A whole response that ends with its connection."""
+    kind = f"urn:pixlake:problem:{code}"
+    problem = {"type": kind, "title": title, "status": status, "code": code}
+    body = json.dumps(problem, separators=(",", ":")).encode()
+    head = [line, b"Content-Type: " + _TYPE.encode(), b"Connection: close", b"", body]
+    return b"\r\n".join(head)
