@@ -5,7 +5,7 @@ from fastapi import FastAPI
 from lake.lake import Lake
 from processors.preset import PresetName, find_builtin
 from processors.worker import Worker
-from serve_app import console, health, images, presets, problems, uploads
+from serve_app import console, health, images, limits, presets, problems, uploads
 from serve_app.admission import Admission
 from serve_app.auth import KeyRing
 from serve_app.door import Door
@@ -67,7 +67,8 @@ def make_app(
     app.add_middleware(Envelope)
     app.add_middleware(Linger)
     problems.install(app)
-    for router in (uploads.router, images.router, presets.router, health.router(readiness)):
+    for router in (uploads.router, images.router, limits.router, presets.router):
         app.include_router(router)
+    app.include_router(health.router(readiness))
     console.install(app)
     return app

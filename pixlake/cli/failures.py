@@ -9,6 +9,7 @@ Errors of the packages below keep their own `code`; what nobody foresaw is `inte
 import errno
 import json
 import sys
+from contextlib import suppress
 from typing import Any
 
 import typer
@@ -64,8 +65,10 @@ class Group(TyperGroup):
             if closed_pipe or ctx.params.get("debug"):
                 raise
             if ctx.meta.get(JSON):
-                print(json.dumps({"error": describe(error)}))
-            sys.stderr.write(f"pixlake: {_line(error)}\n")
+                with suppress(OSError):  # a full disk is the error
+                    print(json.dumps({"error": describe(error)}))
+            if sys.stderr is not None:
+                sys.stderr.write(f"pixlake: {_line(error)}\n")
             raise typer.Exit(_exit_code(error)) from error
 
 

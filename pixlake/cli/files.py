@@ -1,6 +1,7 @@
 """Which files a verb sends: those that are named, and what looks like an image in folders."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,19 +16,36 @@ _SUFFIXES = frozenset(
     }
 )  # fmt: skip
 
+OTHER_NAME = "no_image_name"
+HIDDEN = "hidden"
+LINKED_FOLDER = "linked_folder"
+DANGLING_LINK = "dangling_link"
+NO_FILE = "no_file"
+REASONS = {
+    OTHER_NAME: "not called like an image",
+    HIDDEN: "hidden",
+    LINKED_FOLDER: "a link to a folder; --follow-links",
+    DANGLING_LINK: "a link to nothing",
+    NO_FILE: "a device, a FIFO or a socket",
+}
+"""why something in a folder is left out, for a person"""
+
 
 @dataclass(slots=True)
 class Found:
-    """Files to send, each once; and what was left out of folders, as a count and as reasons."""
+    """Files to send, each once; and what was left out of folders, as counts and as reasons."""
 
     files: list[Path] = field(default_factory=list)
     roots: dict[Path, Path] = field(default_factory=dict)
     """the named folder that each was found in"""
-    skipped: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    """by REASONS"""
     unreadable: list[str] = field(default_factory=list)
+    linked: list[Path] = field(default_factory=list)
+    """links to folders that were not followed"""
 
 
-def find(paths: Sequence[Path]) -> Found:
+def find(paths: Sequence[Path], *, follow_links: bool = False) -> Found:
     """Named files as they are; folders walked down, sorted, hidden entries left out.
 
     Raises UsageFault when there is nothing to send.
@@ -35,32 +53,71 @@ def find(paths: Sequence[Path]) -> Found:
     found = Found()
     for path in paths:
         if path.is_dir():
-            _search(path, found)
+            _search(path, found, follow_links=follow_links)
         else:
             found.files.append(path)
     found.files = list(dict.fromkeys(found.files))
     if not found.files:
         names = ", ".join(map(str, paths))
-        raise UsageFault(f"no image files in {names}" + "".join(f"; {u}" for u in found.unreadable))
+        reasons = [
+            *found.unreadable,
+            *(f"{REASONS[reason]}: {count}" for reason, count in found.skipped.items()),
+        ]
+        raise UsageFault(f"no image files in {names}" + "".join(f"; {why}" for why in reasons))
     return found
 
 
-def _search(root: Path, found: Found) -> None:
-    for file in _walk(root, found):
+def _search(root: Path, found: Found, *, follow_links: bool) -> None:
+    for file in _walk(root, found, follow_links=follow_links):
         if file.suffix.lower() in _SUFFIXES:
             found.files.append(file)
             found.roots.setdefault(file, root)
         else:
-            found.skipped += 1
+            found.skipped[OTHER_NAME] += 1
 
 
-def _walk(root: Path, found: Found) -> Iterator[Path]:
-    def note(error: OSError) -> None:
-        found.unreadable.append(f"{error.filename}: {error.strerror}")
+def _walk(root: Path, found: Found, *, follow_links: bool) -> Iterator[Path]:
+    """Regular files below a folder; each folder once, so a loop of links has an end."""
+    folders, seen = [root], set()
+    while folders:
+        folder = folders.pop()
+        try:
+            here = folder.stat()
+            with os.scandir(folder) as entries:
+                listed = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            found.unreadable.append(f"{folder}: {error.strerror}")
+            continue
+        if (here.st_dev, here.st_ino) in seen:
+            continue
+        seen.add((here.st_dev, here.st_ino))
+        below = []
+        for entry in listed:
+            kind = _kind(entry, found, follow_links=follow_links)
+            if kind == "folder":
+                below.append(folder / entry.name)
+            elif kind == "file":
+                yield folder / entry.name
+            elif kind is not None:
+                found.skipped[kind] += 1
+                if kind == LINKED_FOLDER:
+                    found.linked.append(folder / entry.name)
+        folders += reversed(below)
 
-    for folder, folders, names in os.walk(root, onerror=note):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            path = Path(folder, name)
-            if not name.startswith(".") and path.is_file():
-                yield path
+
+def _kind(entry: "os.DirEntry[str]", found: Found, *, follow_links: bool) -> str | None:
+    """`file`, `folder`, or a reason to leave the entry out; None where nobody can tell."""
+    if entry.name.startswith("."):
+        return HIDDEN
+    try:
+        if entry.is_dir():
+            return "folder" if follow_links or not entry.is_symlink() else LINKED_FOLDER
+        if entry.is_file():
+            return "file"
+        entry.stat()
+    except FileNotFoundError:
+        return DANGLING_LINK
+    except OSError as error:
+        found.unreadable.append(f"{entry.path}: {error.strerror}")
+        return None
+    return NO_FILE

@@ -8,8 +8,8 @@ import typer
 
 from pixlake.cli import output
 from pixlake.cli.failures import CliError, UsageFault
-from pixlake.cli.options import Home, Json, KeyFile, Url
-from pixlake.cli.target import connect
+from pixlake.cli.options import Deadline, Json
+from pixlake.cli.target import Api, connect, reaching
 
 if TYPE_CHECKING:
     from pixlake.client import Client, Image
@@ -24,6 +24,7 @@ class NoRendition(CliError):
     code = "rendition_not_found"
 
 
+@reaching
 def get(
     image_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the image, as `ls` shows.")],
     *,
@@ -35,10 +36,9 @@ def get(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Where to; - is standard output."),
     ] = None,
-    url: Url = None,
-    key_file: KeyFile = None,
-    home: Home = None,
+    deadline: Deadline = _DEADLINE_SECONDS,
     json: Json = False,
+    api: Api,
 ) -> None:
     """Show the record of an image, or save its bytes.
 
@@ -48,7 +48,7 @@ def get(
         raise UsageFault("say where to save it: -o FILE, or -o - for standard output")
     if json and to == _STDOUT:
         raise UsageFault("--json and -o - both want standard output")
-    with connect(url, key_file, home, deadline=_DEADLINE_SECONDS) as client:
+    with connect(api, deadline=deadline) as client:
         image = client.get(image_id)
         if to is not None:
             _save(client, image, rendition or "original", to, json=json)

@@ -5,29 +5,36 @@ from typing import Annotated
 import typer
 
 from pixlake.cli import output
-from pixlake.cli.options import Home, Json, KeyFile, Url
-from pixlake.cli.target import connect
+from pixlake.cli.options import Deadline, Json, JsonLines, form_of
+from pixlake.cli.target import Api, connect, reaching
 
-_DEADLINE_SECONDS = 20.0
+_DEADLINE_SECONDS = 60.0
 _LIMIT = 20
 
 
+@reaching
 def ls(
     *,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = _LIMIT,
     every: Annotated[bool, typer.Option("--all", help="All images, however many.")] = False,
-    url: Url = None,
-    key_file: KeyFile = None,
-    home: Home = None,
+    deadline: Deadline = _DEADLINE_SECONDS,
+    jsonl: JsonLines = False,
     json: Json = False,
+    api: Api,
 ) -> None:
     """List images, newest first.
 
     An image is listed as soon as it was accepted.
     """
-    with connect(url, key_file, home, deadline=_DEADLINE_SECONDS) as client:
-        images = list(client.images(limit=None if every else limit))
-    if json:
+    form = form_of(json=json, jsonl=jsonl)
+    with connect(api, deadline=deadline) as client:
+        listed = client.images(limit=None if every else limit)
+        if form == "jsonl":
+            for image in listed:
+                output.emit(image.model_dump(mode="json"))
+            return
+        images = list(listed)
+    if form == "json":
         output.emit({"images": [image.model_dump(mode="json") for image in images]})
         return
     rows = [

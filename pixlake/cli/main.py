@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from pixlake.cli import output
 from pixlake.cli.audit import audit
 from pixlake.cli.erase import erase
 from pixlake.cli.failures import Group
@@ -29,7 +30,8 @@ from pixlake.cli.up import up
 from pixlake.cli.upload import upload
 from pixlake.cli.version import version
 
-_INTERRUPTED = 130
+# Exit codes above it are those of signals.
+_SIGNALLED = 128
 
 app = typer.Typer(
     name="pixlake",
@@ -86,14 +88,27 @@ def main() -> None:
     try:
         app()
     except SystemExit as end:
-        if end.code == _INTERRUPTED or ("obstore" in sys.modules and "ray" not in sys.modules):
-            # Ctrl-C: uploads that are under way must not hold the terminal. And the threads of
+        code = _written(end.code if isinstance(end.code, int) else int(end.code is not None))
+        if code > _SIGNALLED or ("obstore" in sys.modules and "ray" not in sys.modules):
+            # A signal: uploads that are under way must not hold the terminal. And the threads of
             # the object store's library may outlive the interpreter that they call into: one exit
             # of a hundred on a busy machine was SIGABRT, after all was done and said.
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(end.code if isinstance(end.code, int) else int(end.code is not None))
-        raise
+            os._exit(code)
+        sys.exit(code)
+
+
+def _written(code: int) -> int:
+    """The exit code, once all is written; 1 where that fails, as on a full disk."""
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+    except BrokenPipeError:
+        os._exit(code or 1)  # the reader has left, and Python would say so
+    except OSError as error:
+        output.note(f"pixlake: the result can't be written: {error.strerror}")
+        os._exit(code or 1)
+    return code
 
 
 def _escape_what_does_not_encode() -> None:

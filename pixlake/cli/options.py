@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -28,6 +28,52 @@ Url = Annotated[
         envvar="PIXLAKE_URL",
         help="Root of the API; else http://127.0.0.1, port PIXLAKE_HTTP_PORT or 8000.",
     ),
+]
+CaFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--ca-file",
+        envvar="PIXLAKE_CA_FILE",
+        metavar="FILE",
+        help="Authorities (PEM) to trust, in place of the public ones.",
+    ),
+]
+ClientCert = Annotated[
+    Path | None,
+    typer.Option(
+        "--client-cert",
+        envvar="PIXLAKE_CLIENT_CERT",
+        metavar="FILE",
+        help="Certificate and key (PEM) of this client.",
+    ),
+]
+Proxy = Annotated[
+    str | None,
+    typer.Option(
+        "--proxy",
+        envvar="PIXLAKE_PROXY",
+        metavar="URL",
+        help="Proxy; else that of HTTPS_PROXY or HTTP_PROXY.",
+    ),
+]
+AllowHttp = Annotated[
+    bool,
+    typer.Option(
+        "--allow-http",
+        envvar="PIXLAKE_ALLOW_HTTP",
+        help="Send the key to another machine over plain HTTP.",
+    ),
+]
+Deadline = Annotated[
+    float,
+    typer.Option("--deadline", min=1, help="Seconds to wait for a server that does not answer."),
+]
+JsonLines = Annotated[
+    bool,
+    typer.Option("--jsonl", help="Print a JSON object a line, as each comes, then the counts."),
+]
+FollowLinks = Annotated[
+    bool, typer.Option("--follow-links", help="Search folders that links lead to, too.")
 ]
 KeyFile = Annotated[
     Path | None,
@@ -62,6 +108,13 @@ Paths = Annotated[
     list[Path],
     typer.Argument(exists=True, metavar="PATH", help="Files, or folders to look for images in."),
 ]
+
+
+def form_of(*, json: bool, jsonl: bool) -> Literal["text", "json", "jsonl"]:
+    """How a verb prints. Raises UsageFault."""
+    if json and jsonl:
+        raise UsageFault("--json and --jsonl both want standard output")
+    return "json" if json else "jsonl" if jsonl else "text"
 
 
 def pairs(what: str, given: list[str] | None) -> dict[str, str]:

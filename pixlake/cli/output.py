@@ -12,14 +12,15 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 _STEP = 1000
 
 
-def emit(document: object) -> None:
+def emit(document: object, *, flush: bool = False) -> None:
     """One JSON document on one line; plain ASCII, whatever file names hold."""
-    print(json.dumps(document, separators=(", ", ": "), allow_nan=False))
+    print(json.dumps(document, separators=(", ", ": "), allow_nan=False), flush=flush)
 
 
 def note(text: str) -> None:
     """A remark for the person at the keyboard, out of the way of the result."""
-    sys.stderr.write(f"{clean(text)}\n")
+    if sys.stderr is not None:
+        sys.stderr.write(f"{clean(text)}\n")
 
 
 def table(

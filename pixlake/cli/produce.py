@@ -12,8 +12,19 @@ from pixlake.cli.extras import extra
 from pixlake.cli.failures import REFUSED, CliError, UsageFault
 from pixlake.cli.files import find
 from pixlake.cli.messages import content_id, headers
-from pixlake.cli.options import Json, Metadata, Paths, Preset, metadata_of, pairs
-from pixlake.cli.results import BAD, Result, Summary
+from pixlake.cli.options import (
+    FollowLinks,
+    Json,
+    JsonLines,
+    Metadata,
+    Paths,
+    Preset,
+    form_of,
+    metadata_of,
+    pairs,
+)
+from pixlake.cli.results import Result, Summary
+from pixlake.cli.signals import Interrupted, interruptible
 from pixlake.cli.target import find_bootstrap
 
 # Above the images that Pixlake takes (25 MB), so that the limit is told by who sets it.
@@ -57,6 +68,8 @@ def produce(
             "--config", "-X", metavar="NAME=VALUE", help="librdkafka setting; repeatable."
         ),
     ] = None,
+    follow_links: FollowLinks = False,
+    jsonl: JsonLines = False,
     json: Json = False,
 ) -> None:
     """Write image files, and folders of them, to a Kafka topic.
@@ -64,6 +77,7 @@ def produce(
     Exits 0 when the broker has them all; whether each becomes an image is decided behind the
     topic: see `pixlake ls`, and the topic's dead letters. With --json it lists each message.
     """
+    form = form_of(json=json, jsonl=jsonl)
     said = metadata_of(metadata)
     settings: dict[str, Any] = {
         "bootstrap.servers": find_bootstrap(bootstrap),
@@ -75,18 +89,22 @@ def produce(
         "log_level": 0,  # what matters comes back as an error
         **pairs("--config", config),
     }
-    found = find(paths)
+    found = find(paths, follow_links=follow_links)
     limit = _limit(settings)
     run = ProduceRun(
         _connected(settings, topic), topic, limit, preset=preset, metadata=said, event_id=event_id
     )
-    summary = Summary(("delivered",), found, run.results(found.files))
-    if json:
-        output.emit({"topic": topic, **summary.document()})
-    else:
-        summary.show()
-    if not summary.complete:
-        raise typer.Exit(REFUSED)
+    summary = Summary(("delivered",), found, form, about={"topic": topic})
+    ended = None
+    try:
+        with interruptible():
+            run.produce(found.files, summary)
+    except Interrupted as signal:
+        summary.stopped, ended = signal.name, signal.exit_code
+        output.note(f"pixlake: {signal.name} ended the run")
+    summary.show()
+    if ended is not None or not summary.complete:
+        raise typer.Exit(ended or REFUSED)
 
 
 def _connected(settings: dict[str, Any], topic: str) -> Any:
@@ -132,19 +150,15 @@ class ProduceRun:
         self._metadata = metadata
         self._event_id = event_id
 
-    def results(self, files: Sequence[Path]) -> list[Result]:
+    def produce(self, files: Sequence[Path], summary: Summary) -> None:
         """Produce them, and return once each is delivered or given up."""
         from pixlake.cli.progress import bar  # noqa: PLC0415  # slow; not for --help
 
-        results: list[Result] = []
-        bad = 0
         with bar("producing", len(files)) as advance:
 
             def report(result: Result) -> None:
-                nonlocal bad
-                results.append(result)
-                bad += result.outcome in BAD
-                advance(bad)
+                summary.add(result)
+                advance(summary.bad)
 
             for path in files:
                 refusal = self._send(path, report)
@@ -153,7 +167,6 @@ class ProduceRun:
                 self._producer.poll(0)
             while self._producer.flush(_TURN_SECONDS):
                 pass  # each ends by itself: delivered, or past the deadline
-        return results
 
     def _send(self, path: Path, report: Callable[[Result], None]) -> Result | None:
         """Hand one image to librdkafka; a result only if that was not possible."""

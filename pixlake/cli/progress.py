@@ -1,6 +1,7 @@
-"""A progress bar on stderr, where that is a terminal; silence where it is not."""
+"""Progress on stderr: a bar where that is a terminal, a line a minute where it is not."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -14,10 +15,17 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from pixlake.cli import output
+
+_LINE_SECONDS = 60.0
+
 
 @contextmanager
 def bar(verb: str, total: int) -> Iterator[Callable[[int], None]]:
     """Yields what to call for each finished item, with the number of bad ones so far."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield _lines(verb, total)
+        return
     progress = Progress(
         TextColumn(verb),
         BarColumn(),
@@ -27,7 +35,6 @@ def bar(verb: str, total: int) -> Iterator[Callable[[int], None]]:
         TextColumn("{task.fields[bad]}"),
         console=Console(stderr=True),
         transient=True,
-        disable=sys.stderr is None or not sys.stderr.isatty(),
     )
     task = progress.add_task(verb, total=total, bad="")
 
@@ -36,3 +43,16 @@ def bar(verb: str, total: int) -> Iterator[Callable[[int], None]]:
 
     with progress:
         yield advance
+
+
+def _lines(verb: str, total: int) -> Callable[[int], None]:
+    done, told = 0, time.monotonic()
+
+    def advance(bad: int) -> None:
+        nonlocal done, told
+        done += 1
+        if time.monotonic() - told >= _LINE_SECONDS:
+            told = time.monotonic()
+            output.note(f"{verb}: {done} of {total}" + (f", {bad} bad" if bad else ""))
+
+    return advance

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from pixlake.cli import output
-from pixlake.cli.files import Found
+from pixlake.cli.files import REASONS, Found
 
 Outcome = Literal["created", "replayed", "delivered", "refused", "failed"]
 BAD: tuple[Outcome, ...] = ("refused", "failed")
@@ -41,7 +41,7 @@ class Result:
 
     def document(self) -> dict[str, object]:
         """As JSON; what does not apply is left out."""
-        said = {
+        said: dict[str, object] = {
             # A name that is not UTF-8 is told with replacement characters: JSON has no others.
             "path": os.fsencode(self.path).decode("utf-8", "replace"),
             "outcome": self.outcome,
@@ -54,63 +54,109 @@ class Result:
         return {name: value for name, value in said.items() if value is not None}
 
 
-@dataclass(frozen=True, slots=True)
 class Summary:
-    """All results of a run over `found`, with the good outcomes that it knows."""
+    """The results of a run, as they come, with the good outcomes that it knows.
 
-    good: Sequence[Outcome]
-    found: Found
-    results: Sequence[Result]
+    `form`: `text` for a person, `json` for one document at the end, `jsonl` for a line a file as
+    it ends and one of the counts.
+    """
 
-    @property
-    def untried(self) -> int:
-        """Files that the run gave up before."""
-        return len(self.found.files) - len(self.results)
+    def __init__(
+        self,
+        good: Sequence[Outcome],
+        found: Found,
+        form: Literal["text", "json", "jsonl"],
+        *,
+        known: int = 0,
+        about: Mapping[str, str] | None = None,
+    ) -> None:
+        """`known` files are stored by an earlier run; `about` is told with the counts."""
+        self.stopped: str | None = None
+        """why the run ended early"""
+        self.bad = 0
+        self._good = good
+        self._found = found
+        self._form = form
+        self._known = known
+        self._about = about or {}
+        self._counts: Counter[str] = Counter()
+        self._sizes: Counter[str] = Counter()
+        self._codes: dict[str, Counter[str]] = {outcome: Counter() for outcome in BAD}
+        self._shown: list[Result] = []
+        self._documents: list[dict[str, object]] = []
+
+    def add(self, result: Result) -> None:
+        """Count a result, and print its line where lines were asked for."""
+        self._counts[result.outcome] += 1
+        self._sizes[result.outcome] += result.size
+        if result.outcome in BAD:
+            self.bad += 1
+            self._codes[result.outcome][result.code or ""] += 1
+            self._shown += [result] if len(self._shown) < _SHOWN else []
+        if self._form == "json":
+            self._documents.append(result.document())
+        elif self._form == "jsonl":
+            output.emit(result.document(), flush=True)
 
     @property
     def complete(self) -> bool:
         """Whether every file is where it should be."""
-        return not (
-            self.untried or self.found.unreadable or any(r.outcome in BAD for r in self.results)
-        )
+        return not (self._untried or self._found.unreadable or self.bad)
 
-    def document(self) -> dict[str, object]:
-        """As JSON: a count for each outcome, and every file."""
-        counts = self._counts()
-        return {
-            **{outcome: counts[outcome] for outcome in (*self.good, *BAD)},
-            "untried": self.untried,
-            "skipped": self.found.skipped,
-            "unreadable": self.found.unreadable,
-            "images": [result.document() for result in self.results],
-        }
+    @property
+    def _untried(self) -> int:
+        """Files without a result: the run ended before them, or while they were under way."""
+        return len(self._found.files) - self._known - self._counts.total()
 
     def show(self) -> None:
-        """For a person: a table, then what went wrong, file by file."""
-        counts = self._counts()
+        """Print the counts, in the form that was asked for."""
+        for path in self._found.linked[:_SHOWN]:
+            output.note(f"{path} is a link to a folder, and left out; --follow-links goes there")
+        if self._form == "text":
+            self._show_table()
+        else:
+            said: dict[str, object] = {**self._about, **self._document()}
+            if self._form == "json":
+                said["images"] = self._documents
+            output.emit(said)
+
+    def _document(self) -> dict[str, object]:
+        left_out = dict(self._found.skipped)
+        said: dict[str, object] = {
+            **{outcome: self._counts[outcome] for outcome in (*self._good, *BAD)},
+            "known": self._known,
+            "untried": self._untried,
+            "skipped": sum(left_out.values()),
+            "left_out": left_out,
+            "unreadable": self._found.unreadable,
+            "stopped": self.stopped,
+        }
+        return {name: value for name, value in said.items() if value is not None}
+
+    def _show_table(self) -> None:
         rows: list[tuple[str, str, str]]
-        rows = [(outcome, str(counts[outcome]), self._size(outcome)) for outcome in self.good]
-        rows += [(outcome, str(counts[outcome]), self._codes(outcome)) for outcome in BAD]
-        if self.untried:
-            rows.append(("untried", str(self.untried), ""))
-        if self.found.skipped:
-            rows.append(("skipped", str(self.found.skipped), "they don't look like images"))
+        rows = [(each, str(self._counts[each]), self._size(each)) for each in self._good]
+        rows += [(each, str(self._counts[each]), self._code(each)) for each in BAD]
+        if self._known:
+            rows.append(("known", str(self._known), "stored before, as the manifest says"))
+        if self._untried:
+            rows.append(("untried", str(self._untried), ""))
+        rows += [
+            ("skipped", str(count), REASONS[reason])
+            for reason, count in self._found.skipped.most_common()
+        ]
         output.table(("", "files", ""), rows, right=("files",))
-        bad = [result for result in self.results if result.outcome in BAD]
-        for result in bad[:_SHOWN]:
+        for result in self._shown:
             print(output.clean(f"{result.outcome}: {result.path}: {result.why}"))
-        if len(bad) > _SHOWN:
-            print(f"... and {len(bad) - _SHOWN} more; --json lists all")
-        for reason in self.found.unreadable:
+        if self.bad > len(self._shown):
+            more = self.bad - len(self._shown)
+            print(f"... and {more} more; --json and --jsonl list all")
+        for reason in self._found.unreadable:
             print(output.clean(f"unreadable: {reason}"))
 
-    def _counts(self) -> Counter[str]:
-        return Counter(result.outcome for result in self.results)
-
     def _size(self, outcome: Outcome) -> str:
-        total = sum(result.size for result in self.results if result.outcome == outcome)
+        total = self._sizes[outcome]
         return output.size(total) if total else ""
 
-    def _codes(self, outcome: Outcome) -> str:
-        codes = Counter(result.code for result in self.results if result.outcome == outcome)
-        return ", ".join(f"{code} {count}" for code, count in codes.most_common())
+    def _code(self, outcome: Outcome) -> str:
+        return ", ".join(f"{code} {count}" for code, count in self._codes[outcome].most_common())

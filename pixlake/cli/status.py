@@ -3,24 +3,20 @@
 import typer
 
 from pixlake.cli import output
-from pixlake.cli.failures import REFUSED, UsageFault
-from pixlake.cli.options import Json, Url
-from pixlake.cli.target import find_url
+from pixlake.cli.failures import REFUSED
+from pixlake.cli.options import Json
+from pixlake.cli.target import Way, find_url, reach, reaching
+
+_ONE_TRY = 1.0
 
 
-def status(*, url: Url = None, json: Json = False) -> None:
+@reaching
+def status(*, json: Json = False, api: Way) -> None:
     """Tell whether both doors take images. Needs no key; exits 1 when they do not."""
-    from pixlake.client import Client  # noqa: PLC0415  # slow; not for --help
-
-    where = find_url(url)
-    try:
-        client = Client(where)
-    except ValueError as error:
-        raise UsageFault(str(error)) from None
-    with client:
+    with reach(api, None, deadline=_ONE_TRY) as client:
         now = client.ready()
     if json:
-        output.emit({"url": where, **now.model_dump(mode="json", exclude_none=True)})
+        output.emit({"url": find_url(api.url), **now.model_dump(mode="json", exclude_none=True)})
     else:
         rows = [(name, "yes" if p.ready else "no", p.detail or "") for name, p in now.parts.items()]
         output.table(

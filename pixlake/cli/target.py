@@ -1,18 +1,26 @@
 """Which Pixlake a verb talks to: its folder, its address, the key for it."""
 
+import inspect
 import os
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from pixlake.cli import output
 from pixlake.cli.failures import UsageFault
+from pixlake.cli.options import AllowHttp, CaFile, ClientCert, Home, KeyFile, Proxy, Url
 
 if TYPE_CHECKING:
     from pixlake.client import Client
+    from pixlake.client.patience import Waiting
 
 _FOLDER = ".pixlake"
 _KEY_FILE = "api-key"
 _HTTP_PORT = 8000
 _KAFKA_PORT = 9092
+_MOMENT_SECONDS = 1.0
 
 
 def find_home(given: Path | None) -> Path:
@@ -57,17 +65,80 @@ def find_key(key_file: Path | None, home: Path | None) -> str:
         raise UsageFault(f"no API key: {path} can't be read: {error}") from None
 
 
-def connect(
-    url: str | None, key_file: Path | None, home: Path | None, *, deadline: float
-) -> "Client":
-    """A client that tries for `deadline` seconds; raises UsageFault."""
-    from pixlake.client import Client, Retries  # noqa: PLC0415  # slow; not for --help
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """Options of a verb that reaches the API."""
 
-    key = find_key(key_file, home)
+    url: Url = None
+    ca_file: CaFile = None
+    client_cert: ClientCert = None
+    proxy: Proxy = None
+    allow_http: AllowHttp = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Api(Way):
+    """And of one that needs a key."""
+
+    key_file: KeyFile = None
+    home: Home = None
+
+
+def reaching(verb: Callable[..., None]) -> Callable[..., None]:
+    """Give a verb the options of its parameter `api`, which is a Way or an Api."""
+    own = inspect.signature(verb)
+    kind = own.parameters["api"].annotation
+    names = [field.name for field in fields(kind)]
+
+    @wraps(verb)
+    def run(**given: Any) -> None:
+        verb(api=kind(**{name: given.pop(name) for name in names}), **given)
+
+    kept = [each for each in own.parameters.values() if each.name != "api"]
+    options = list(inspect.signature(kind).parameters.values())
+    # Typer reads options from a function's signature.
+    run.__signature__ = own.replace(parameters=[*kept, *options])  # type: ignore[attr-defined]
+    return run
+
+
+def connect(api: Api, *, deadline: float) -> "Client":
+    """A client that tries for `deadline` seconds, and says so; raises UsageFault."""
+    return reach(api, find_key(api.key_file, api.home), deadline=deadline)
+
+
+def reach(way: Way, key: str | None, *, deadline: float) -> "Client":
+    """A client by that way; raises UsageFault."""
+    from pixlake.client import Client, InsecureUrl, Retries, Security  # noqa: PLC0415  # slow
+
+    security = Security(
+        ca_file=way.ca_file,
+        client_cert=way.client_cert,
+        proxy=way.proxy,
+        allow_http=way.allow_http,
+    )
     try:
-        return Client(find_url(url), key, retries=Retries(deadline=deadline))
-    except ValueError as error:
+        return Client(
+            find_url(way.url),
+            key,
+            retries=Retries(deadline=deadline),
+            security=security,
+            on_wait=_telling(deadline),
+        )
+    except (ValueError, InsecureUrl) as error:
         raise UsageFault(str(error)) from None
+
+
+def _telling(deadline: float) -> "Waiting":
+    """Tell a person, once, that something is waited for; not of a moment's wait."""
+    told = False
+
+    def tell(reason: str, seconds: float, left: float) -> None:
+        nonlocal told
+        if not told and left - seconds < deadline - _MOMENT_SECONDS:
+            told = True
+            output.note(f"waiting, {left:.0f} s at most: {reason}")
+
+    return tell
 
 
 def _port(variable: str, default: int) -> int:

@@ -1,6 +1,10 @@
 """`pixlake upload`: image files over HTTP, many at once."""
 
+import os
 import time
+from collections.abc import Mapping
+from contextlib import closing, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -8,22 +12,36 @@ import typer
 from pixlake.cli import output
 from pixlake.cli.failures import REFUSED, CliError, UsageFault
 from pixlake.cli.files import Found, find
-from pixlake.cli.options import Home, Json, KeyFile, Metadata, Paths, Preset, Url, metadata_of
-from pixlake.cli.results import BAD, Result, Summary
-from pixlake.cli.target import connect
+from pixlake.cli.options import (
+    FollowLinks,
+    Json,
+    JsonLines,
+    Metadata,
+    Paths,
+    Preset,
+    form_of,
+    metadata_of,
+)
+from pixlake.cli.results import Summary
+from pixlake.cli.signals import Interrupted, interruptible
+from pixlake.cli.target import Api, connect, find_url, reaching
 
 if TYPE_CHECKING:
-    from pixlake.cli.uploading import UploadRun
+    from pixlake.cli.manifest import Manifest
+    from pixlake.cli.uploading import Said, UploadRun
     from pixlake.client import Client
 
 # A restart of the server on a small machine takes half a minute.
 _DEADLINE_SECONDS = 120.0
+# Maintenance, a full store that somebody makes room in, an hour's quota that is nearly over.
+_PATIENCE_SECONDS = 600.0
 # One image takes some 10 ms of processing and some 10 ms of waiting for the store.
 _JOBS = 8
 _MAX_JOBS = 64
 _LOOK_SECONDS = 1.0
 
 
+@reaching
 def upload(
     paths: Paths,
     *,
@@ -35,6 +53,9 @@ def upload(
     deadline: Annotated[
         float, typer.Option(min=1, help="Seconds to keep trying, for each image.")
     ] = _DEADLINE_SECONDS,
+    patience: Annotated[
+        float, typer.Option(min=0, help="Seconds to go on while no image at all is taken.")
+    ] = _PATIENCE_SECONDS,
     origin: Annotated[
         str | None,
         typer.Option(
@@ -43,31 +64,62 @@ def upload(
             help="Say each file's path as metadata NAME, relative to the folder that is named.",
         ),
     ] = None,
-    url: Url = None,
-    key_file: KeyFile = None,
-    home: Home = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write down what is stored, and leave out what FILE says is."
+        ),
+    ] = None,
+    follow_links: FollowLinks = False,
+    jsonl: JsonLines = False,
     json: Json = False,
+    api: Api,
 ) -> None:
     """Upload image files, and folders of them.
 
     Equal bytes, preset and metadata are one image however often they come, so a run that was
     cut short is simply started again. Exits 1 if any file was refused or failed.
     """
-    said = metadata_of(metadata)
-    if origin is not None and metadata_of([f"{origin}=x"]).keys() & said.keys():
+    form = form_of(json=json, jsonl=jsonl)
+    metadata_said = metadata_of(metadata)
+    if origin is not None and metadata_of([f"{origin}=x"]).keys() & metadata_said.keys():
         raise UsageFault(f"--metadata and --path-as both say {origin!r}")
-    found = find(paths)
-    with connect(url, key_file, home, deadline=deadline) as client:
-        run, results = _run(client, found, preset, said, jobs, deadline=deadline, origin=origin)
-    summary = Summary(("created", "replayed"), found, results)
-    if json:
-        output.emit(summary.document())
-    else:
-        summary.show()
-    if run.stopped_by:
-        output.note(f"pixlake: gave up: {run.stopped_by.why}")
+    found = find(paths, follow_links=follow_links)
+    said = _sayings(found, metadata_said, origin)
+    with (
+        connect(api, deadline=deadline) as client,
+        _opened(manifest, find_url(api.url), preset, said) as kept,
+    ):
+        todo = [path for path in found.files if kept is None or not kept.has(path)]
+        summary = Summary(("created", "replayed"), found, form, known=len(found.files) - len(todo))
+        run = _run(client, preset, said, jobs, patience, one_said=origin is None)
+        ended = _collect(client, run, todo, summary, kept, deadline=deadline)
+    summary.show()
+    if ended is not None:
+        raise typer.Exit(ended)
     if not summary.complete:
         raise typer.Exit(REFUSED)
+
+
+def _sayings(found: Found, metadata: Mapping[str, str], origin: str | None) -> "Said":
+    """The metadata of each file."""
+
+    def said(path: Path) -> Mapping[str, str]:
+        if origin is None:
+            return metadata
+        root = found.roots.get(path)
+        relative = path.relative_to(root) if root else path
+        return {**metadata, origin.lower(): os.fsencode(relative).decode("utf-8", "replace")}
+
+    return said
+
+
+def _opened(
+    path: Path | None, url: str, preset: str | None, said: "Said"
+) -> "closing[Manifest] | nullcontext[None]":
+    from pixlake.cli.manifest import Manifest  # noqa: PLC0415  # with results, not for --help
+
+    return nullcontext() if path is None else closing(Manifest.open(path, url, preset, said))
 
 
 def _await(client: "Client", deadline: float) -> None:
@@ -92,23 +144,46 @@ def _await(client: "Client", deadline: float) -> None:
 
 def _run(
     client: "Client",
-    found: Found,
     preset: str | None,
-    metadata: dict[str, str],
+    said: "Said",
     jobs: int,
+    patience: float,
+    *,
+    one_said: bool,
+) -> "UploadRun":
+    from pixlake.cli.uploading import UploadRun  # noqa: PLC0415  # slow; not for --help
+
+    return UploadRun(
+        client, preset=preset, said=said, jobs=jobs, one_said=one_said, patience=patience
+    )
+
+
+def _collect(
+    client: "Client",
+    run: "UploadRun",
+    files: list[Path],
+    summary: Summary,
+    manifest: "Manifest | None",
     *,
     deadline: float,
-    origin: str | None,
-) -> tuple["UploadRun", list[Result]]:
+) -> int | None:
+    """Fill the summary; the exit code where a signal ended the run before its end."""
     from pixlake.cli.progress import bar  # noqa: PLC0415  # slow; not for --help
-    from pixlake.cli.uploading import UploadRun  # noqa: PLC0415
 
-    _await(client, deadline)
-    run = UploadRun(client, preset=preset, metadata=metadata, jobs=jobs, origin=origin)
-    results, bad = [], 0
-    with bar("uploading", len(found.files)) as advance:
-        for result in run.results(found.files, found.roots):
-            results.append(result)
-            bad += result.outcome in BAD
-            advance(bad)
-    return run, results
+    try:
+        with interruptible():
+            _await(client, deadline)
+            with bar("uploading", len(files)) as advance:
+                for result in run.results(files):
+                    summary.add(result)
+                    if manifest is not None:
+                        manifest.add(result)
+                    advance(summary.bad)
+    except Interrupted as signal:
+        summary.stopped = signal.name
+        output.note(f"pixlake: {signal.name} ended the run")
+        return signal.exit_code
+    if run.stopped_by is not None:
+        summary.stopped = run.stopped_by.why
+        output.note(f"pixlake: gave up: {run.stopped_by.why}")
+    return None

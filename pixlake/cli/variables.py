@@ -13,7 +13,12 @@ from pixlake.cli.failures import UsageFault
 _NAMES = Path(__file__).parent / "data" / "variables.txt"
 _PREFIX = "PIXLAKE_"
 # What the command and the tests read beside the settings.
-_OTHERS = frozenset({"PIXLAKE_URL", "PIXLAKE_API_KEY", "PIXLAKE_DEBUG", "PIXLAKE_RUN"})
+_OTHERS = frozenset(
+    {
+        "PIXLAKE_URL", "PIXLAKE_API_KEY", "PIXLAKE_CA_FILE", "PIXLAKE_CLIENT_CERT",
+        "PIXLAKE_PROXY", "PIXLAKE_ALLOW_HTTP", "PIXLAKE_DEBUG", "PIXLAKE_RUN",
+    }
+)  # fmt: skip
 _OF_TESTS = ("PIXLAKE_TEST_", "PIXLAKE_CRASH_SECONDS")
 # Other programs have variables that begin with KAFKA_, so only a near miss of ours is refused.
 _KAFKA_PREFIX = "KAFKA_"

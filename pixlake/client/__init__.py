@@ -9,11 +9,13 @@ with Client("http://127.0.0.1:8000", key) as client:
 """
 
 from pixlake.client.client import Client
+from pixlake.client.connections import Security
 from pixlake.client.errors import (
     BadAnswer,
     ClientError,
     Corrupted,
     FileChanged,
+    InsecureUrl,
     NotAFile,
     Refused,
     Unavailable,
@@ -29,12 +31,14 @@ __all__ = [
     "FileChanged",
     "Image",
     "ImagePage",
+    "InsecureUrl",
     "NotAFile",
     "Part",
     "Readiness",
     "Refused",
     "Rendition",
     "Retries",
+    "Security",
     "Unavailable",
     "Uploaded",
 ]

@@ -4,6 +4,8 @@ from ipaddress import ip_address
 
 import httpx
 
+from pixlake.client.errors import InsecureUrl
+
 
 def base_url(text: str) -> httpx.URL:
     """Root of an API. Raises ValueError."""
@@ -24,6 +26,15 @@ def checked_key(key: str) -> str:
     if not key.isascii() or not key.isprintable() or not key or " " in key:
         raise ValueError("the API key has characters that no key has")
     return key
+
+
+def check_secrecy(url: httpx.URL, *, allow_http: bool) -> None:
+    """Raise InsecureUrl where a key would leave this machine over plain HTTP."""
+    if url.scheme == "http" and not allow_http and not is_loopback(url.host):
+        raise InsecureUrl(
+            f"{url} would send the API key in clear to another machine; use https, or allow it "
+            "(--allow-http, PIXLAKE_ALLOW_HTTP=true) where the network itself is private"
+        )
 
 
 def is_loopback(host: str) -> bool:

@@ -1,9 +1,6 @@
 """One class that speaks the API, and the loop under it that tries again."""
 
 import hashlib
-import os
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -15,31 +12,18 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from pixlake.client import address, body
-from pixlake.client.answers import Again, check
-from pixlake.client.errors import (
-    BadAnswer,
-    ClientError,
-    Corrupted,
-    FileChanged,
-    Problem,
-    Refused,
-    Unavailable,
-)
+from pixlake.client.answers import check
+from pixlake.client.connections import Connections, Security
+from pixlake.client.errors import BadAnswer, Corrupted, Refused, Unavailable
 from pixlake.client.files import written
+from pixlake.client.limits import Limit
+from pixlake.client.patience import Patience, Waiting, reason_of, timeout, with_body
 from pixlake.client.records import Image, ImagePage, Readiness, Uploaded
 from pixlake.client.retries import Retries
 
-T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
-# No answer for this long means a dead peer: the server gives up on a silent upload after 30 s.
-_SILENCE_SECONDS = 60.0
-_CONNECT_SECONDS = 5.0
 _PAGE = 100
-_CONNECTIONS = 64
-# A file that somebody writes is soon written; one that grows for ever is not waited for.
-_FILE_TRIES = 3
-_TOO_LARGE = "too_many_bytes"
 
 
 class Client:
@@ -51,43 +35,34 @@ class Client:
     Unavailable or BadAnswer when it can't do what it was asked.
     """
 
-    def __init__(self, url: str, key: str | None = None, *, retries: Retries | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        key: str | None = None,
+        *,
+        retries: Retries | None = None,
+        security: Security | None = None,
+        on_wait: Waiting | None = None,
+    ) -> None:
         """Connect to the API at `url` (http or https); `key` may be left out for `ready`.
 
-        Raises ValueError for a URL or a key that can't be one.
+        `on_wait` is called before each wait for another try, with the reason, its seconds, and
+        those until the deadline. Raises ValueError for a URL, a key or files that can't be used,
+        InsecureUrl where the key would leave this machine over plain HTTP.
         """
+        security = security or Security()
         base = address.base_url(url)
         headers = {"User-Agent": f"pixlake/{version('pixlake')}"}
         if key is not None:
             headers["Authorization"] = f"Bearer {address.checked_key(key)}"
-        self._retries = retries or Retries()
-        self._closed = threading.Event()
+            address.check_secrecy(base, allow_http=security.allow_http)
         self._base = base
-        self._headers = headers
-        self._largest: float | None = None
-        """bytes of an image, as the server said when it refused one"""
-        self._pools: dict[int, httpx.Client] = {}
-        self._pool()
+        self._connections = Connections(base, headers, security)
+        self._patience = Patience(retries or Retries(), str(base), on_wait)
+        self._limit = Limit()
 
     def _pool(self) -> httpx.Client:
-        """The connections of this process: those of a parent would answer to both."""
-        pid = os.getpid()
-        if (pool := self._pools.get(pid)) is not None:
-            return pool
-        try:
-            # Never closed here: the parent goes on with its own.
-            self._pools[pid] = httpx.Client(
-                base_url=self._base,
-                headers=self._headers,
-                limits=httpx.Limits(
-                    max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS
-                ),
-                # A proxy set for the outside world knows no way to this machine.
-                trust_env=not address.is_loopback(self._base.host),
-            )
-        except (ImportError, ValueError) as error:
-            raise ClientError(f"the proxy of the environment can't be used: {error}") from error
-        return self._pools[pid]
+        return self._connections.pool()
 
     def __enter__(self) -> Self:
         return self
@@ -102,9 +77,8 @@ class Client:
 
     def close(self) -> None:
         """Close the connections; calls that wait for another try end with Unavailable."""
-        self._closed.set()
-        if (pool := self._pools.get(os.getpid())) is not None:
-            pool.close()
+        self._patience.close()
+        self._connections.close()
 
     def upload(
         self,
@@ -129,15 +103,15 @@ class Client:
         headers = body.headers(name, metadata or {}, idempotency_key)
         params = {} if preset is None else {"preset": preset}
 
-        def send(timeout: httpx.Timeout) -> Uploaded:
+        def send(limit: httpx.Timeout) -> Uploaded:
             with body.opened(given) as image:
-                self._check_size(image.size)
+                self._limit.check(image.size, self._pool(), limit)
                 response = self._pool().post(
                     "/v1/images",
                     params=params,
                     headers={**headers, "Content-Length": str(image.size)},
                     content=image,
-                    timeout=timeout,
+                    timeout=with_body(limit, image.size),
                 )
                 check(response)
                 record = _parse(Image, response)
@@ -147,17 +121,10 @@ class Client:
             return Uploaded(outcome="created" if created else "replayed", image=record)
 
         try:
-            return self._until_deadline(send)
+            return self._patience.call(send)
         except Refused as refused:
-            if refused.code == _TOO_LARGE:
-                self._largest = refused.limit
+            self._limit.learn(refused)
             raise
-
-    def _check_size(self, size: int) -> None:
-        """Raise what the server would answer, before it is sent: it has said its limit before."""
-        if self._largest is not None and size > self._largest:
-            detail = "the image has more bytes than the server takes"
-            raise Refused(Problem(413, _TOO_LARGE, detail, self._largest, size))
 
     def get(self, image_id: str) -> Image:
         """The record of one image."""
@@ -203,10 +170,9 @@ class Client:
     def ready(self) -> Readiness:
         """What `/readyz` says now, in one try; raises Unavailable when nothing answers."""
         try:
-            response = self._pool().get("/readyz", timeout=_timeout(_CONNECT_SECONDS))
+            response = self._pool().get("/readyz", timeout=timeout())
         except httpx.HTTPError as error:
-            reason = str(error) or type(error).__name__
-            raise Unavailable(f"no answer from {self._base}: {reason}", 1) from error
+            raise Unavailable(f"no answer from {self._base}: {reason_of(error)}", 1) from error
         if response.is_success or "json" in response.headers.get("Content-Type", ""):
             return _parse(Readiness, response)
         if response.is_server_error:
@@ -224,10 +190,10 @@ class Client:
         _, expected = record.stored(rendition)
         path = f"/v1/images/{record.image_id}/{quote(rendition, safe='')}"
 
-        def send(timeout: httpx.Timeout) -> None:
+        def send(limit: httpx.Timeout) -> None:
             restart()
             digest = hashlib.sha256()
-            with self._pool().stream("GET", path, timeout=timeout) as response:
+            with self._pool().stream("GET", path, timeout=limit) as response:
                 if not response.is_success:
                     response.read()
                 check(response)
@@ -237,54 +203,15 @@ class Client:
             if digest.hexdigest() != expected:
                 raise Corrupted(f"{path} came as other bytes than were stored")
 
-        self._until_deadline(send)
+        self._patience.call(send)
 
     def _get(self, path: str, params: Mapping[str, str], model: type[M]) -> M:
-        def send(timeout: httpx.Timeout) -> M:
-            response = self._pool().get(path, params=params, timeout=timeout)
+        def send(limit: httpx.Timeout) -> M:
+            response = self._pool().get(path, params=params, timeout=limit)
             check(response)
             return _parse(model, response)
 
-        return self._until_deadline(send)
-
-    def _until_deadline(self, send: Callable[[httpx.Timeout], T]) -> T:
-        """The answer of `send`, tried again while that may help and the deadline allows."""
-        end = time.monotonic() + self._retries.deadline
-        tries = 0
-        while True:
-            tries += 1
-            try:
-                return self._try(send, _timeout(end - time.monotonic()), tries)
-            except Again as told:
-                again = told
-            wait = self._retries.wait(tries, again.retry_after)
-            hopeless = again.final or time.monotonic() + wait >= end
-            if hopeless or self._closed.wait(wait):
-                raise Unavailable(again.message, tries, again.problem)
-
-    def _try(self, send: Callable[[httpx.Timeout], T], timeout: httpx.Timeout, tries: int) -> T:
-        """One try; raises Again where another one may help, else ClientError."""
-        try:
-            return send(timeout)
-        except (httpx.LocalProtocolError, httpx.UnsupportedProtocol) as error:
-            raise ClientError(f"this can't be sent: {error}") from error
-        except httpx.HTTPError as error:
-            reason = str(error) or type(error).__name__
-            raise Again(f"no answer from {self._base}: {reason}") from error
-        except FileChanged as error:
-            if tries == _FILE_TRIES:
-                raise
-            raise Again("the file changed") from error
-        except RuntimeError as error:
-            if not self._closed.is_set():
-                raise
-            raise ClientError("the client is closed") from error
-
-
-def _timeout(left: float) -> httpx.Timeout:
-    """Silence allowed while `left` seconds remain; a try that has begun may have a second."""
-    left = max(left, 1.0)
-    return httpx.Timeout(min(left, _SILENCE_SECONDS), connect=min(left, _CONNECT_SECONDS))
+        return self._patience.call(send)
 
 
 def _parse(model: type[M], response: httpx.Response) -> M:

@@ -7,6 +7,7 @@
   x Corrupted    downloaded bytes do not have the SHA-256 that the record promises
   x NotAFile     a device, a FIFO or a folder where a file is meant
   x FileChanged  a file grew or shrank while it was sent, each time that it was tried
+  x InsecureUrl  the key would leave this machine over plain HTTP
 
 Every error survives pickling: uploads are often spread over processes.
 """
@@ -63,15 +64,23 @@ class Unavailable(ClientError):
     """No answer that counts before the deadline; to send the same again is safe.
 
     `problem` is the server's last answer, None where nothing answered. `tries` counts requests.
+    `retry_after`: the seconds that the server asked to wait, if it did.
     """
 
     code = "unavailable"
 
-    def __init__(self, message: str, tries: int, problem: Problem | None = None) -> None:
-        super().__init__(message, tries, problem)
+    def __init__(
+        self,
+        message: str,
+        tries: int,
+        problem: Problem | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, tries, problem, retry_after)
         self.message = message
         self.tries = tries
         self.problem = problem
+        self.retry_after = retry_after
 
     def __str__(self) -> str:
         return self.message
@@ -99,3 +108,9 @@ class FileChanged(ClientError):
     """The file changed while it was sent."""
 
     code = "file_changed"
+
+
+class InsecureUrl(ClientError):
+    """A key is not sent to another machine over plain HTTP unless that is allowed."""
+
+    code = "insecure_url"

@@ -52,7 +52,10 @@ def test_every_verb_is_documented_with_all_its_options(words: tuple[str, ...]) -
     assert missing == []
 
 
-SHARED = {"--json", "--url", "--key-file", "--home", "--help"}
+SHARED = {
+    *("--json", "--jsonl", "--url", "--key-file", "--home", "--help"),
+    *("--ca-file", "--client-cert", "--proxy", "--allow-http"),
+}
 
 
 def test_shared_options_and_exit_codes_are_documented() -> None:

@@ -27,7 +27,7 @@ def test_a_folder_goes_in_once(run: Run, photos: Path) -> None:
     assert first.exit_code == 0, first.output
     said = json.loads(first.stdout)
     assert (said["created"], said["replayed"], said["refused"], said["failed"]) == (2, 0, 0, 0)
-    assert said["skipped"] == 1
+    assert (said["skipped"], said["left_out"]) == (3, {"hidden": 2, "no_image_name": 1})
     paths = {image["path"] for image in said["images"]}
     assert paths == {str(photos / "a.jpg"), str(photos / "deep" / "er" / "b.JPEG")}
 

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pixlake.client import BadAnswer, Client, Corrupted, Refused, Retries, Unavailable
-from pixlake.client.errors import ClientError, Problem
+from pixlake.client.errors import ClientError, InsecureUrl, Problem
+from pixlake.client.patience import timeout, with_body
 from pixlake.client.retries import parse_retry_after
 from tests.pixlake.scripted import RECORD, RESET, Answer, overloaded, problem, record, scripted
 
@@ -117,6 +118,33 @@ def test_nobody_there(dead_url: str) -> None:
             client.ready()
 
 
+def test_a_slow_line_may_take_its_time() -> None:
+    """3 MB at 32 kB a second are under way for 94 s, and nothing can be answered before."""
+    limit = with_body(timeout(120), 3_000_000)
+    assert limit.read is not None
+    assert limit.read > 94 + 60
+    assert (limit.connect, with_body(timeout(120), 0).read) == (5, 60)
+
+
+def test_a_pause_of_all_is_asked_for_once() -> None:
+    pause = Answer(429, problem(429, "rate_limited").body, {"Retry-After": "3600"})
+    with scripted(pause) as server, Client(server.url, "k", retries=QUICK) as client:
+        for _ in range(3):
+            with pytest.raises(Unavailable) as caught:
+                client.upload(IMAGE)
+            assert caught.value.retry_after == 3600
+        assert len(server.asked) == 1
+
+
+def test_a_pause_of_one_image_is_not_for_all() -> None:
+    told = problem(503, "image_expiring")
+    pause = Answer(503, told.body, {**told.headers, "Retry-After": "3600"})
+    with scripted(pause, CREATED) as server, Client(server.url, "k", retries=QUICK) as client:
+        with pytest.raises(Unavailable):
+            client.upload(b"other")
+        assert client.upload(IMAGE).outcome == "created"
+
+
 def test_close_ends_a_wait() -> None:
     patient = Retries(deadline=7200, first_wait=3600, longest_wait=3600)
     with scripted(overloaded()) as server, ThreadPoolExecutor() as threads:
@@ -215,7 +243,8 @@ def test_a_key_that_is_none_is_not_shown(key: str) -> None:
     "error",
     [
         Refused(Problem(413, "too_many_bytes", "why", 10, 11, "r")),
-        Unavailable("gone", 3, Problem(503, "overloaded", "why")),
+        Unavailable("gone", 3, Problem(503, "overloaded", "why"), 60.0),
+        InsecureUrl("in clear"),
         BadAnswer("what"),
     ],
     ids=lambda error: type(error).__name__,

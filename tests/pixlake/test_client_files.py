@@ -42,7 +42,7 @@ def test_what_is_no_file_is_named_and_not_waited_for(odd: dict[str, Path], kind:
             client.upload(path)
         with pytest.raises(NotAFile, match=kind):
             client.save("0" * 32, path)
-        run = UploadRun(client, preset=None, metadata={}, jobs=1)
+        run = UploadRun(client, preset=None, said=lambda _: {}, jobs=1)
         (result,) = run.results([path])
         assert (result.outcome, result.code) == ("refused", "not_a_file")
         assert server.asked == []
@@ -136,7 +136,7 @@ def test_errors_are_of_one_tree(monkeypatch: pytest.MonkeyPatch) -> None:
             client.get("0" * 32)
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1")
     with pytest.raises(ClientError, match="proxy"):
-        Client("http://example.org", "k")
+        Client("https://example.org", "k")
     with pytest.raises(ValueError, match="user or a password") as fault:
         Client("http://user:secret@example.org", "k")
     assert "secret" not in str(fault.value)

@@ -1,0 +1,47 @@
+"""Signals that end a long run: what was done by then is still told."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# What shells say of a command that a signal ended.
+_EXIT_BASE = 128
+
+
+class Interrupted(BaseException):
+    """A signal came; not an Exception, as KeyboardInterrupt is none."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.name = signal.Signals(number).name
+        self.exit_code = _EXIT_BASE + number
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """SIGINT, SIGTERM and SIGHUP raise Interrupted inside; a second one ends the process.
+
+    A signal that is ignored stays ignored: `nohup` does that.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python delivers signals to the main thread alone
+        return
+    before = {each: signal.getsignal(each) for each in _ENDING}
+    ours = [each for each, handler in before.items() if handler is not signal.SIG_IGN]
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        del frame
+        for each in ours:
+            signal.signal(each, signal.SIG_DFL)
+        raise Interrupted(number)
+
+    for each in ours:
+        signal.signal(each, interrupt)
+    try:
+        yield
+    finally:
+        for each in ours:
+            signal.signal(each, before[each])

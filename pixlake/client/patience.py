@@ -1,0 +1,105 @@
+"""The loop that tries again: one deadline a call, pauses that all threads of a client keep."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import httpx
+
+from pixlake.client.answers import Again
+from pixlake.client.errors import ClientError, FileChanged, Unavailable
+from pixlake.client.gate import Gate
+from pixlake.client.retries import Retries
+
+T = TypeVar("T")
+
+# No answer for this long means a dead peer: the server gives up on a silent upload after 30 s.
+_SILENCE_SECONDS = 60.0
+_CONNECT_SECONDS = 5.0
+# A file that somebody writes is soon written; one that grows for ever is not waited for.
+_FILE_TRIES = 3
+# What is sent lies in buffers of kernels on the way, and a slow line empties them at this rate,
+# in bytes a second. The peer can't answer before.
+_SLOW_LINE = 16_000
+_BUFFERS = 8_000_000
+
+Waiting = Callable[[str, float, float], None]
+"""what is told of a wait: the reason, its seconds, and those until the deadline"""
+
+
+class Patience:
+    """Calls until one succeeds, is refused, or the deadline has come."""
+
+    def __init__(self, retries: Retries, where: str, on_wait: Waiting | None) -> None:
+        """`where` names the server in messages; `on_wait` is called before each wait."""
+        self._retries = retries
+        self._where = where
+        self._on_wait = on_wait
+        self._gate = Gate()
+        self._closed = threading.Event()
+
+    def close(self) -> None:
+        """End all waits."""
+        self._closed.set()
+
+    def call(self, send: Callable[[httpx.Timeout], T]) -> T:
+        """The answer of `send`, tried again while that may help and the deadline allows."""
+        end = time.monotonic() + self._retries.deadline
+        told: Again | None = None
+        tries = 0
+        while True:
+            told = told or self._gate.told
+            if told is not None and (pause := self._gate.left()) > 0:
+                self._wait(pause, end, told, tries)
+            tries += 1
+            try:
+                return self._try(send, timeout(end - time.monotonic()), tries)
+            except Again as again:
+                told = again
+            self._gate.heed(told)
+            self._wait(self._retries.wait(tries, told.retry_after), end, told, tries)
+
+    def _wait(self, seconds: float, end: float, told: Again, tries: int) -> None:
+        """Wait, or raise Unavailable where that leads nowhere."""
+        left = end - time.monotonic()
+        if not told.final and seconds < left:
+            if self._on_wait is not None:
+                self._on_wait(told.message, seconds, left)
+            if not self._closed.wait(seconds):
+                return
+        raise Unavailable(told.message, tries, told.problem, told.retry_after)
+
+    def _try(self, send: Callable[[httpx.Timeout], T], limit: httpx.Timeout, tries: int) -> T:
+        """One try; raises Again where another one may help, else ClientError."""
+        try:
+            return send(limit)
+        except (httpx.LocalProtocolError, httpx.UnsupportedProtocol) as error:
+            raise ClientError(f"this can't be sent: {error}") from error
+        except httpx.HTTPError as error:
+            raise Again(f"no answer from {self._where}: {reason_of(error)}") from error
+        except FileChanged as error:
+            if tries == _FILE_TRIES:
+                raise
+            raise Again("the file changed") from error
+        except RuntimeError as error:
+            if not self._closed.is_set():
+                raise
+            raise ClientError("the client is closed") from error
+
+
+def reason_of(error: Exception) -> str:
+    """What an error of httpx says; some say nothing but their name."""
+    return str(error) or type(error).__name__
+
+
+def timeout(left: float = _CONNECT_SECONDS) -> httpx.Timeout:
+    """Silence allowed while `left` seconds remain; a try that has begun may have a second."""
+    left = max(left, 1.0)
+    return httpx.Timeout(min(left, _SILENCE_SECONDS), connect=min(left, _CONNECT_SECONDS))
+
+
+def with_body(limit: httpx.Timeout, size: int) -> httpx.Timeout:
+    """With the time in which a slow line carries `size` bytes that have left this process."""
+    read = (limit.read or 0.0) + min(size, _BUFFERS) / _SLOW_LINE
+    return httpx.Timeout(connect=limit.connect, read=read, write=limit.write, pool=limit.pool)
