@@ -226,7 +226,7 @@ class Decoder:
             raise await self._crash() from error
         except BrokenProtocol as error:
             self._kill()
-            _log.exception("decoder %d broke the protocol", self.pid)
+            _log.exception("decoder %d of %r broke the protocol", self.pid, self.tenant)
             self._nursery.intrusions += 1
             raise DecoderCrashed("the decoder broke the protocol", value="nonsense") from error
 
@@ -288,4 +288,5 @@ class Decoder:
         intruder = how == signal.SIGSYS.name
         self._nursery.intrusions += intruder
         level = logging.ERROR if intruder else logging.WARNING
-        _log.log(level, "decoder %d died: %s: %s", self.pid, how, last_words(self._lines.stderr))
+        words = last_words(self._lines.stderr)
+        _log.log(level, "decoder %d of %r died: %s: %s", self.pid, self.tenant, how, words)

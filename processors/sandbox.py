@@ -152,6 +152,13 @@ class Sandbox:
             "children": len(self._children.seated),
             "timeout_seconds": f"{self._settings.sandbox_timeout_seconds:g}",
             "recycled_after_images": self._settings.sandbox_recycle_after,
+            **self.incidents,
+        }
+
+    @property
+    def incidents(self) -> dict[str, int]:
+        """What no good file causes, since the start; each is worth an alarm at the first."""
+        return {
             "refusals_overturned": self.refusals_overturned,
             "intrusions": self._children.intrusions,
         }
@@ -244,8 +251,11 @@ class Sandbox:
         )
 
     def _compare(self, doubted: Exception, result: Processed | Exception) -> None:
-        """Count and log a refusal that a new child did not repeat."""
-        if type(result) is type(doubted):
+        """Count and log a refusal that a new child did not repeat.
+
+        A try that lacked memory or time says nothing about the image, so it is not compared.
+        """
+        if type(result) is type(doubted) or _is_shortage(doubted) or _is_shortage(result):
             return
         self.refusals_overturned += 1
         said = repr(result) if isinstance(result, Exception) else "processed it"
@@ -267,6 +277,13 @@ class Sandbox:
 def _killed(result: Processed | Exception) -> bool:
     """True if the child was killed from outside: by the kernel's OOM killer or an operator."""
     return isinstance(result, DecoderCrashed) and result.value in _KILLED
+
+
+def _is_shortage(result: Processed | Exception) -> bool:
+    """True if a try ended for want of memory or time, or by a fault of the service."""
+    if isinstance(result, DecoderMemory | DecoderTimeout):
+        return True
+    return not isinstance(result, Processed | Refused)
 
 
 def _is_doubtful(refusal: Refused) -> bool:

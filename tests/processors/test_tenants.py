@@ -123,6 +123,17 @@ async def test_a_refusal_counts_once_a_new_child_repeats_it(
     assert [each.levelno for each in said] == [logging.ERROR] * 3
 
 
+async def test_a_child_that_is_short_of_memory_is_no_liar(
+    start: Start, server: Callable[..., None]
+) -> None:
+    """An alarm rings at the first refusal that is overturned, so it must not ring for this."""
+    server("adrift", **{adrift.ORDER: "short"})
+    sandbox = await start()
+    for _ in range(4):
+        assert (await sandbox.process(jpeg(), ARCHIVE, "a")).facts.width == 640
+    assert sandbox.refusals_overturned == 0
+
+
 async def test_a_refusal_that_is_right_stays(start: Start) -> None:
     sandbox = await start()
     for _ in range(3):

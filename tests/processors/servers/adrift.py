@@ -1,7 +1,8 @@
 """A fork server whose children go wrong after their first image, in the way that ORDER says.
 
-`lie`: each further image is refused. `crash`: the second one ends the child. `burn`: the child goes
-on working after its answer. `keep`: it holds memory that it needs no more.
+`lie`: each further image is refused. `short`: each further one finds no memory. `crash`: the second
+one ends the child. `burn`: the child goes on working after its answer. `keep`: it holds memory that
+it needs no more.
 """
 
 import ctypes
@@ -9,7 +10,7 @@ import os
 import socket
 
 from processors import child, fork_server, pipeline
-from processors.errors import NotAnImage
+from processors.errors import DecoderMemory, NotAnImage
 from processors.job import Processed
 from processors.preset import Preset
 from processors.settings import Limits
@@ -28,6 +29,8 @@ def adrift(data: bytes, preset: Preset, limits: Limits) -> Processed:
     _served.append(len(data))
     if len(_served) > 1 and order == "lie":
         raise NotAnImage("so says a child that is not itself any more")
+    if len(_served) > 1 and order == "short":
+        raise DecoderMemory("what came before has taken it")
     if len(_served) > 1 and order == "crash":
         ctypes.string_at(0)
     if order == "keep":
