@@ -1,6 +1,9 @@
 """Ray Serve deployment of the processors: replicas on every node that accept batches."""
 
+import asyncio
+
 from ray import serve
+from ray.util.metrics import Counter
 
 from lake.errors import LakeError
 from lake.lake import Commit, Lake
@@ -11,6 +14,7 @@ from processors.errors import ProcessorError
 from processors.job import ImageJob
 from processors.preset import PresetName
 from processors.protocol import Protections
+from processors.sandbox import Sandbox
 from processors.settings import ProcessorSettings
 from processors.worker import Worker
 
@@ -26,6 +30,14 @@ _DRAIN_SECONDS = 30.0
 # images; readiness probes must not wait behind full batches.
 _MAX_CALLS = 64
 _MAX_QUEUED_CALLS = 64
+# Ray hands metrics on every 10 s, so a shorter period would bring nothing.
+_TELL_SECONDS = 5.0
+
+METRICS = {
+    "intrusions": "pixlake_intrusions",
+    "refusals_overturned": "pixlake_refusals_overturned",
+}
+"""Names of Ray's metrics by those of `Sandbox.incidents`; Prometheus has them as `ray_…_total`."""
 
 
 class ImageProcessor:
@@ -39,6 +51,7 @@ class ImageProcessor:
     ) -> None:
         self._lake = await Lake.open(lake)
         self._worker = await Worker.start(self._lake, processors)
+        self._watching = asyncio.create_task(IncidentMetrics(self._worker.sandbox).watch())
 
     async def handle_many(self, jobs: list[ImageJob]) -> list[Answer]:
         """Process and commit every job; a failure is at its job's position, nothing is raised."""
@@ -83,8 +96,39 @@ class ImageProcessor:
 
     async def __del__(self) -> None:
         """Finish the work under way; Serve awaits this after it drained the calls."""
+        if hasattr(self, "_watching"):
+            self._watching.cancel()
         if hasattr(self, "_worker"):
             await self._worker.close()
+
+
+class IncidentMetrics:
+    """Counters of the node's metrics for what a sandbox counts against its children.
+
+    `/readyz` tells one replica's figures to whoever asks; an alarm needs those of all.
+    """
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self._counters = {
+            incident: Counter(name, f"{incident} of decoders: no good file causes one")
+            for incident, name in METRICS.items()
+        }
+        self._told = dict.fromkeys(METRICS, 0)
+
+    async def watch(self) -> None:
+        """Add what is new, every few seconds, until cancelled."""
+        while True:
+            self.tell()
+            await asyncio.sleep(_TELL_SECONDS)
+
+    def tell(self) -> None:
+        """Add what happened since the last call."""
+        for incident, count in self._sandbox.incidents.items():
+            # A counter takes no zero.
+            if count > self._told[incident]:
+                self._counters[incident].inc(count - self._told[incident])
+                self._told[incident] = count
 
 
 def processors_app(

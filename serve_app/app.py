@@ -71,7 +71,8 @@ class UploadApi:
         await self._worker.presets.find(PresetName.parse(settings.default_preset))
         self._lag = LoopLag()
         self._others = OtherNodes()
-        watches = (self._lag.watch(), self._others.watch())
+        incidents = processors_deployment.IncidentMetrics(self._worker.sandbox)
+        watches = (self._lag.watch(), self._others.watch(), incidents.watch())
         self._watching = [asyncio.create_task(watch) for watch in watches]
 
     def __serve_build_asgi_app__(self) -> FastAPI:

@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -158,6 +159,24 @@ def alive(processes: list[psutil.Process]) -> list[str]:
             if one.status() != psutil.STATUS_ZOMBIE:
                 found.append(one.name())
     return found
+
+
+def test_an_intruder_is_counted_among_the_metrics_of_the_node(pixlake: Pixlake) -> None:
+    """Alarms read them there; the kernel ends a child in this way that makes a forbidden call."""
+    (replica,) = pixlake.processes("UploadApi")
+    (server,) = [one for one in replica.children() if "fork_server" in " ".join(one.cmdline())]
+    for child in server.children():
+        child.send_signal(signal.SIGSYS)
+    assert upload(pixlake, PHOTO.read_bytes()).is_success
+    (raylet,) = pixlake.processes("raylet/raylet")
+    wait_until(lambda: counted(raylet, "ray_pixlake_intrusions_total") > 0, 60)
+
+
+def counted(raylet: psutil.Process, series: str) -> float:
+    """What the port for metrics of a Ray node says of a series, whatever its labels."""
+    (port,) = re.findall(r"--metrics_export_port=(\d+)", " ".join(raylet.cmdline()))
+    text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
+    return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(series))
 
 
 def test_a_killed_broker_comes_back(pixlake: Pixlake) -> None:
