@@ -29,7 +29,7 @@ _ACLS, _RULES = 2, 5
 _LAKE_BYTES = 3000
 # Journal, lake and copies are a few objects for many images where the rate is high.
 _PUTS_OF_AN_IMAGE = 3
-_KEYS, _SECRETS, _ALARMS, _METRICS, _ZONES, _CHECKS = 4, 5, 22, 18, 2, 1
+_KEYS, _SECRETS, _ALARMS, _METRICS, _ZONES, _CHECKS = 4, 5, 28, 20, 2, 1
 _IMAGES_IN_ECR_GB = 5
 _DAYS_KEPT = 8 / 30.4
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from node.figures import FIGURES, Reader, passed_on
+from node.figures import ALARMED_KIND, FIGURES, Reader, passed_on
 from node.settings import NodeSettings
 
 _FIRST = """\
@@ -25,7 +25,7 @@ ray_tasks{State="RUNNING"} 3.0
 
 
 def test_a_minute_is_told_not_a_life() -> None:
-    reader = Reader()
+    reader = Reader("head")
     assert reader.figures(_FIRST) == {"ObjectStoreUsed": 5000.0}
     later = (
         _FIRST.replace("} 100.0", "} 130.0")
@@ -40,22 +40,44 @@ def test_a_minute_is_told_not_a_life() -> None:
 
 
 def test_a_counter_that_begins_anew_does_not_count_backwards() -> None:
-    reader = Reader()
+    reader = Reader("head")
     reader.figures(_FIRST)
     again = _FIRST.replace("} 100.0", "} 4.0").replace("} 7.0", "} 0.0")
     assert reader.figures(again)["Requests"] == 4.0
 
 
 def test_an_error_counts_though_nobody_counted_errors_before() -> None:
-    reader = Reader()
+    reader = Reader("head")
     reader.figures(_FIRST)
     later = _FIRST + 'ray_serve_num_http_error_requests_total{route="/"} 2.0\n'
     assert reader.figures(later)["RequestErrors"] == 2.0
 
 
+def test_an_intrusion_counts_from_the_first_text_on_and_none_is_told_too() -> None:
+    reader = Reader("worker")
+    one = _FIRST + 'ray_pixlake_intrusions_total{WorkerId="a"} 1.0\n'
+    two = one + 'ray_pixlake_intrusions_total{WorkerId="b"} 1.0\n'
+    told = [reader.figures(text)["Intrusions"] for text in (one, one, two, two)]
+    assert told == [1.0, 0.0, 1.0, 0.0]
+    assert reader.figures(two)["RefusalsOverturned"] == 0.0
+
+
+def test_only_nodes_with_decoders_tell_of_them() -> None:
+    reader = Reader("ingest")
+    assert {"Intrusions", "RefusalsOverturned"}.isdisjoint(reader.figures(_FIRST))
+
+
+@pytest.mark.filterwarnings("ignore")  # Ray's import of pydantic
+def test_what_replicas_count_is_what_nodes_look_for() -> None:
+    from processors.deployment import METRICS  # noqa: PLC0415
+
+    looked_for = {one.series for one in FIGURES.values() if one.how == "alarmed"}
+    assert looked_for == {f"ray_{name}_total" for name in METRICS.values()}
+
+
 def test_what_is_broken_is_refused() -> None:
     with pytest.raises(ValueError, match=r"."):
-        Reader().figures("ray_object_store_used_memory {")
+        Reader("head").figures("ray_object_store_used_memory {")
 
 
 def test_cloudwatch_finds_the_figures_in_the_log(tmp_path: Path) -> None:
@@ -71,3 +93,6 @@ def test_the_dashboard_shows_what_nodes_say() -> None:
     infra = Path(__file__).parents[2] / "deploy" / "ecs" / "infra"
     shown = re.findall(r'Figure\("(\w+)"', (infra / "figures.py").read_text())
     assert set(shown) == set(FIGURES)
+    for name, figure in FIGURES.items():
+        if figure.how == "alarmed":
+            assert f'"{name}", "Sum", ("{ALARMED_KIND}",)' in (infra / "figures.py").read_text()

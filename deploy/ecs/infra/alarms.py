@@ -14,6 +14,9 @@ FAST_BURN: Final = 14.4
 SLOW_BURN: Final = 3.0
 UPLOAD_SECONDS: Final = 2.0
 ROW_SECONDS: Final = 300
+# An alarm's window slides, so it rings within a minute or two and stays red for so long: a second
+# intruder within the hour is not a second page.
+_RED_MINUTES: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,7 @@ def alarms(
         ),
     ]
     for cell in cells:
-        found += _cell(cell, stage, cluster)
+        found += [*_cell(cell, stage, cluster), *_decoders(cell, stage)]
     if cache:
         found.append(_cache(cache))
     if replica:
@@ -231,6 +234,40 @@ def _cell(cell: str, stage: str, cluster: str) -> list[Alarm]:
             "missing",
             0,
             times=3,
+        ),
+    ]
+
+
+def _decoders(cell: str, stage: str) -> list[Alarm]:
+    """Each counts what no good file causes, so one is enough."""
+    of = {"Stage": stage, "Cell": cell, "Kind": "worker"}
+    return [
+        Alarm(
+            f"intrusion-{cell}",
+            "a decoder made a forbidden system call, or answered out of its protocol",
+            {"intrusions": Metric("Pixlake", "Intrusions", "Sum", of)},
+            "intrusions",
+            0,
+            minutes=_RED_MINUTES,
+            pages=True,
+        ),
+        Alarm(
+            f"refusal-overturned-{cell}",
+            "a decoder refused an image that a new one did not refuse",
+            {"overturned": Metric("Pixlake", "RefusalsOverturned", "Sum", of)},
+            "overturned",
+            0,
+            minutes=_RED_MINUTES,
+        ),
+        Alarm(
+            f"figures-missing-{cell}",
+            "no worker tells its figures: the alarms on decoders can't ring",
+            {"told": Metric("Pixlake", "Intrusions", "SampleCount", of)},
+            "told",
+            1,
+            bad="below",
+            times=3,
+            missing="breaching",
         ),
     ]
 

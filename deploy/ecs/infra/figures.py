@@ -21,4 +21,6 @@ FIGURES: Final = (
     Figure("LoopLag", "Maximum", ("worker", "ingest"), "how late event loops are, ms"),
     Figure("ObjectStoreUsed", "Maximum", ("worker", "ingest"), "bytes in Ray's object store"),
     Figure("KilledForMemory", "Sum", _ALL, "processes that Ray ended for want of memory"),
+    Figure("Intrusions", "Sum", ("worker",), "decoders that did what no image makes them do"),
+    Figure("RefusalsOverturned", "Sum", ("worker",), "refusals that a new decoder did not repeat"),
 )

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.assembly import Assembly
-from tests.rules import operation, rights, storage, stores, tasks, ways
+from tests.rules import operation, rights, sandboxes, storage, stores, tasks, ways
 from tests.rules.rule import Rule
 
 RULES = (
@@ -13,6 +13,7 @@ RULES = (
     *ways.RULES,
     *stores.RULES,
     *operation.RULES,
+    *sandboxes.RULES,
 )
 _EACH = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 

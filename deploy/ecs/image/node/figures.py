@@ -24,10 +24,14 @@ _ASK_SECONDS = 5.0
 
 
 class Figure(NamedTuple):
-    """`count`: how much more than a minute ago; `mean`: of what a histogram took in since then."""
+    """`count`: how much more than a minute ago; `mean`: of what a histogram took in since then.
+
+    `alarmed`: a count that an alarm waits for, on nodes of one kind. It is told each minute, zero
+    too, for silence is an alarm of its own.
+    """
 
     series: str
-    how: Literal["gauge", "count", "mean"]
+    how: Literal["gauge", "count", "mean", "alarmed"]
     unit: str
 
 
@@ -39,14 +43,19 @@ FIGURES: Final[Mapping[str, Figure]] = {
     "LoopLag": Figure("ray_serve_event_loop_scheduling_latency_ms", "mean", "Milliseconds"),
     "ObjectStoreUsed": Figure("ray_object_store_used_memory", "gauge", "Bytes"),
     "KilledForMemory": Figure("ray_memory_manager_worker_eviction_total", "count", "Count"),
+    "Intrusions": Figure("ray_pixlake_intrusions_total", "alarmed", "Count"),
+    "RefusalsOverturned": Figure("ray_pixlake_refusals_overturned_total", "alarmed", "Count"),
 }
+ALARMED_KIND: Final[Kind] = "worker"
+"""Whose replicas have decoders."""
 _SERIES = tuple(figure.series for figure in FIGURES.values())
 
 
 class Reader:
-    """Turns texts of Prometheus, a minute apart, into figures."""
+    """Turns texts of Prometheus, a minute apart, into figures of a node of that kind."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: Kind) -> None:
+        self._kind = kind
         self._before: dict[str, float] | None = None
 
     def figures(self, text: str) -> dict[str, float]:
@@ -59,6 +68,9 @@ class Reader:
         self._before = now
         found: dict[str, float] = {}
         for name, (series, how, _) in FIGURES.items():
+            if how == "alarmed" and self._kind == ALARMED_KIND:
+                # From the first text on: Ray's counters are no older than the node is.
+                found[name] = _more(now.get(series, 0.0), (before or {}).get(series, 0.0))
             if how == "gauge" and series in now:
                 found[name] = now[series]
             if how == "count" and series in more:
@@ -98,7 +110,7 @@ def start(settings: NodeSettings, kind: Kind, address: str) -> None:
 
 
 def _run(settings: NodeSettings, kind: Kind, url: str, never: threading.Event) -> None:
-    reader = Reader()
+    reader = Reader(kind)
     while not never.wait(_PERIOD_SECONDS):
         try:
             with urllib.request.urlopen(url, timeout=_ASK_SECONDS) as answer:  # noqa: S310  # ours
