@@ -1,4 +1,4 @@
-"""Reading an upload's body: counted, timed and hashed while it arrives, kept once, in memory."""
+"""Reading a body in time; an upload's is counted and hashed while it arrives, and kept once."""
 
 import asyncio
 import hashlib
@@ -71,7 +71,7 @@ async def read_body(
         form = Form(upload.boundary, settings.max_bytes, image.add)
     feed: Callable[[bytes], None] = image.add if form is None else form.feed
     total = 0
-    async for chunk in _chunks(receive, settings):
+    async for chunk in timed(receive, settings):
         total += len(chunk)
         if total > upload.body_limit:
             raise TooManyBytes("the body is too large", limit=settings.max_bytes, value=total)
@@ -92,8 +92,11 @@ async def read_body(
     )
 
 
-async def _chunks(receive: Receive, settings: ServeSettings) -> AsyncIterator[bytes]:
-    """The pieces of the body; raises BodyTimeout when it pauses, is slow or takes too long."""
+async def timed(receive: Receive, settings: ServeSettings) -> AsyncIterator[bytes]:
+    """The pieces of a body; raises BodyTimeout when it pauses, is slow or takes too long.
+
+    Raises Starlette's ClientDisconnect, too.
+    """
     pace = _Pace(settings)
     more = True
     while more:

@@ -18,10 +18,12 @@ from processors.presets import MAX_PRESET_BYTES, as_json
 from processors.trial import try_out
 from serve_app.accounts import PRESETS, READ, Principal
 from serve_app.auth import need
+from serve_app.body import timed
 from serve_app.conditional import matches
 from serve_app.door import Door, door_of
 from serve_app.errors import InvalidRequest, PresetNotFound
 from serve_app.problems import problem_responses
+from serve_app.settings import ServeSettings
 
 router = APIRouter(tags=["presets"])
 _log = logging.getLogger(__name__)
@@ -87,7 +89,7 @@ async def show_preset(
     response_model=Preset,
     responses={
         200: {"model": Preset, "description": "Its newest version says the same: nothing is new"},
-        **problem_responses(401, 403, 409, 412, 422, 503),
+        **problem_responses(401, 403, 408, 409, 412, 422, 503),
     },
     openapi_extra={
         "requestBody": {
@@ -116,7 +118,7 @@ async def put_preset(
     door = door_of(request)
     put = await door.worker.presets.put(
         name,
-        await _body(request),
+        await _body(request, door.settings),
         f"key {principal.prefix} of {principal.tenant}",
         partial(try_out, door.worker.sandbox),
         after=_after(request),
@@ -141,9 +143,9 @@ async def _found(door: Door, name: str) -> Preset:
         raise PresetNotFound(error.message, value=name) from error
 
 
-async def _body(request: Request) -> bytes:
+async def _body(request: Request, settings: ServeSettings) -> bytes:
     data = bytearray()
-    async for chunk in request.stream():
+    async for chunk in timed(request.receive, settings):
         data += chunk
         if len(data) > MAX_PRESET_BYTES:
             raise InvalidPreset("the preset is too large", limit=MAX_PRESET_BYTES, value=len(data))

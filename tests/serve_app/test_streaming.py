@@ -206,3 +206,22 @@ async def test_a_cancelled_request_still_commits_and_frees_its_place(site: Site)
     await asyncio.gather(task, return_exceptions=True)
     await until(lambda: not admission.uploads)
     assert (await site.upload()).status_code in {200, 201}
+
+
+@pytest.mark.parametrize(
+    ("limit", "sent"), [("body_idle_seconds", b"{"), ("body_total_seconds", b"{"), (None, b"")]
+)
+async def test_a_preset_has_the_deadlines_of_an_upload(
+    make_site: MakeSite, settings: ServeSettings, limit: str | None, sent: bytes
+) -> None:
+    site = await make_site(settings.model_copy(update={limit or "body_idle_seconds": 0.05}))
+    key = site.key("acme", "presets:write")["Authorization"]
+    async with serving(site.app) as url:
+        where = urlsplit(url)
+        reader, writer = await asyncio.open_connection(where.hostname, where.port)
+        head = f"PUT /v1/presets/slow HTTP/1.1\r\nHost: a\r\nAuthorization: {key}\r\n"
+        writer.write(f"{head}Content-Length: 100\r\n\r\n".encode() + sent)
+        answer = await reader.readuntil(b"}")
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b'"code":"body_timeout"' in answer
