@@ -19,7 +19,7 @@ from lake.shortage import is_shortage
 from processors.errors import Overloaded, ProcessorError
 from processors.foreign_text import evidence
 from serve_app.accounts.errors import AccountsError
-from serve_app.errors import PROBLEMS, DoorError
+from serve_app.errors import PROBLEMS, DoorError, Forbidden, Unauthorized
 
 LOGGER = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
@@ -129,8 +129,8 @@ def refusal(scope: Scope, error: Exception) -> JSONResponse:
         page = error if known.retry_after is None else None
         LOGGER.error("%s: %s", error.code, error, exc_info=page)
     headers = error.headers if isinstance(error, DoorError) else {}
-    if known.status == HTTPStatus.UNAUTHORIZED:
-        headers = {"WWW-Authenticate": 'Bearer realm="pixlake"'}
+    if known.status == HTTPStatus.UNAUTHORIZED or isinstance(error, Forbidden):
+        headers = {**headers, **_challenge(error)}
     if error.code == "image_expiring" and isinstance(error.value, int | float):
         headers = {"Retry-After": str(math.ceil(error.value))}
     return problem(
@@ -141,6 +141,16 @@ def refusal(scope: Scope, error: Exception) -> JSONResponse:
         value=error.value,
         headers=headers,
     )
+
+
+def _challenge(error: Exception) -> dict[str, str]:
+    """What a client lacks (RFC 6750, 3): no error where it sent no key."""
+    said = 'Bearer realm="pixlake"'
+    if isinstance(error, Forbidden):
+        said += f', error="insufficient_scope", scope="{error.value}"'
+    elif not isinstance(error, Unauthorized):
+        said += ', error="invalid_token"'
+    return {"WWW-Authenticate": said}
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:

@@ -9,7 +9,9 @@ from pathlib import Path
 from pixlake.embedded.errors import HomeUnusable
 
 _OWNER_ONLY = 0o700
+_OTHERS = 0o077
 _MARK = "home.json"
+_SECRETS = ("api-key", "accounts.sqlite*")
 LAYOUT = 1
 """Number of the home's layout; a change that this version could not undo counts it up."""
 
@@ -22,6 +24,7 @@ def open_home(home: Path) -> None:
     try:
         home.mkdir(mode=_OWNER_ONLY, parents=True, exist_ok=True)
         _check_owner(home)
+        _close(home)
         _check_version(home)
         (home / "logs").mkdir(mode=_OWNER_ONLY, exist_ok=True)
     except OSError as error:
@@ -40,6 +43,25 @@ def _check_owner(home: Path) -> None:
                 f"{path} belongs to {owner}, and {_name(os.geteuid())} may not write it; start as "
                 f"{owner}, or set PIXLAKE_HOME to a folder of your own"
             )
+
+
+def _close(home: Path) -> None:
+    """Take away what other users of the machine may do in the home, and with its secrets.
+
+    Raises HomeUnusable if the folder holds something else: it may be open on purpose.
+    """
+    if home.stat().st_mode & _OTHERS:
+        if not (home / _MARK).exists() and any(home.iterdir()):
+            raise HomeUnusable(
+                f"other users may look into {home}, and it is no home of Pixlake yet; "
+                f"`chmod 700 {home}`, or set PIXLAKE_HOME to a folder of your own"
+            )
+        home.chmod(_OWNER_ONLY)
+    for pattern in _SECRETS:
+        for secret in home.glob(pattern):
+            mode = secret.stat().st_mode
+            if mode & _OTHERS and not secret.is_symlink():
+                secret.chmod(mode & ~_OTHERS & 0o777)
 
 
 def _name(uid: int) -> str:

@@ -151,6 +151,35 @@ def test_a_home_of_another_version(tmp_path: Path, mark: str, told: str) -> None
         open_home(tmp_path)
 
 
+def test_a_home_that_is_open_to_others_is_closed(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    open_home(home)
+    secrets = [home / "api-key", home / "accounts.sqlite", home / "accounts.sqlite-wal"]
+    for file in secrets:
+        file.touch()
+        file.chmod(0o644)
+    home.chmod(0o755)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.touch()
+    elsewhere.chmod(0o644)
+    (home / "accounts.sqlite.link").symlink_to(elsewhere)
+    open_home(home)
+    assert {file.stat().st_mode & 0o777 for file in secrets} == {0o600}
+    assert home.stat().st_mode & 0o777 == 0o700
+    assert elsewhere.stat().st_mode & 0o777 == 0o644
+
+
+def test_a_folder_of_other_things_is_not_closed(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    (tmp_path / "photo.jpg").touch()
+    with pytest.raises(HomeUnusable, match=f"chmod 700 {tmp_path}"):
+        open_home(tmp_path)
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
+    tmp_path.chmod(0o700)
+    open_home(tmp_path)
+
+
 def test_room_on_the_disk_and_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     room.check_disk({"move it": tmp_path})
     monkeypatch.setattr(room, "DISK_BYTES", 10**18)

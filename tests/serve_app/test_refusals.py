@@ -290,7 +290,12 @@ async def test_without_a_key_the_challenge_says_how(site: Site) -> None:
     del site.client.headers["Authorization"]
     answer = await site.upload()
     assert answer.status_code == 401
-    assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+    assert answer.headers["WWW-Authenticate"] == 'Bearer realm="pixlake"'
+    wrong = await site.upload(headers={"Authorization": "Bearer wrong"})
+    assert wrong.headers["WWW-Authenticate"].endswith('error="invalid_token"')
+    lacking = await site.upload(headers=site.key("acme", "images:read"))
+    challenge = lacking.headers["WWW-Authenticate"]
+    assert challenge.endswith('error="insufficient_scope", scope="images:write"')
 
 
 async def test_query_and_form_must_not_name_different_presets(site: Site) -> None:
