@@ -18,6 +18,8 @@ _FIELDS = frozenset({"metadata", "preset"})
 _MAX_PARTS = 16
 _MAX_PART_HEADERS = 8
 _MAX_FIELD_BYTES = 16 * 1024
+# Text before the first part is ignored (RFC 2046, 5.1.1); some programs of mail write a line.
+_MAX_PREAMBLE = 4 * 1024
 OVERHEAD_BYTES = 64 * 1024
 """What a form may have beside its image."""
 
@@ -45,6 +47,9 @@ class Form:
         self._parts = 0
         self._part = _Part()
         self._header = (bytearray(), bytearray())
+        self._begins = b"\r\n--" + boundary
+        # As if a line had ended just before: the first part may begin at once.
+        self._preamble: bytearray | None = bytearray(b"\r\n")
         try:
             self._parser = self._make_parser(boundary)
         except FormParserError as error:
@@ -53,9 +58,23 @@ class Form:
     def feed(self, chunk: bytes) -> None:
         """Take the next piece of the body; raises TooManyBytes, too."""
         try:
-            self._parser.write(chunk)
+            self._parser.write(self._after_preamble(chunk))
         except FormParserError as error:
             raise MalformedMultipart(f"the form is malformed: {error}") from error
+
+    def _after_preamble(self, chunk: bytes) -> bytes:
+        """The chunk, from where the first part begins."""
+        if self._preamble is None:
+            return chunk
+        self._preamble += chunk
+        at = self._preamble.find(self._begins)
+        if at < 0:
+            if len(self._preamble) > _MAX_PREAMBLE + len(self._begins):
+                raise MalformedMultipart("no part of the form begins", limit=_MAX_PREAMBLE)
+            return b""
+        rest = bytes(self._preamble[at + 2 :])
+        self._preamble = None
+        return rest
 
     def finish(self) -> None:
         """The body has ended: so must have the form."""

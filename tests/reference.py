@@ -8,11 +8,13 @@ from pydantic import AliasChoices
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
+from ingest.errors import InvalidMessage
 from ingest.settings import IngestSettings
 from lake.settings import LakeSettings
 from pixlake.embedded.haproxy_answers import ANSWERS
 from pixlake.embedded.settings import EmbeddedSettings
 from processors.settings import ProcessorSettings
+from processors.worker import UNFORESEEN
 from serve_app.errors import PROBLEMS
 from serve_app.settings import ServeSettings
 from tests.operations_page import operations_page
@@ -72,7 +74,9 @@ def errors_page() -> str:
         "| code | HTTP | meaning |",
         "|---|---|---|",
     ]
-    statuses = {code: problem.status for code, problem in PROBLEMS.items()}
+    statuses: dict[str, int | str] = dict.fromkeys(_kafka_codes(), "Kafka only")
+    meaning[UNFORESEEN] = "An exception that nobody foresaw, again and again."
+    statuses |= {code: problem.status for code, problem in PROBLEMS.items()}
     for code, answer in ANSWERS.items():
         statuses.setdefault(code, answer.status)
         meaning.setdefault(code, f"{answer.title}: {answer.detail}.")
@@ -81,6 +85,12 @@ def errors_page() -> str:
         for code, status in sorted(statuses.items())
     ]
     return "\n".join(lines) + "\n"
+
+
+def _kafka_codes() -> set[str]:
+    """Codes that a dead letter may have: those of a message, and what nobody foresaw."""
+    kinds: list[type[InvalidMessage]] = [InvalidMessage, *InvalidMessage.__subclasses__()]
+    return {UNFORESEEN, *(kind.code for kind in kinds)}
 
 
 def variables_list() -> str:

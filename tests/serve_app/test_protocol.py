@@ -33,6 +33,18 @@ def read(body: bytes, boundary: bytes, places: list[int], limit: int = 10**6) ->
     return form, bytes(image)
 
 
+@given(preamble=st.sampled_from([b"", b"This is MIME.", b"\r\n", b"-", b"--x"]), places=CUTS)
+def test_text_before_the_first_part_is_ignored(preamble: bytes, places: list[int]) -> None:
+    head = b'Content-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+    body = preamble + b"\r\n--xyz\r\n" + head + b"data\r\n--xyz--\r\n"
+    assert read(body, b"xyz", places)[1] == b"data"
+
+
+def test_text_that_goes_on_and_on_is_no_form() -> None:
+    with pytest.raises(MalformedMultipart):
+        read(b"x" * 10_000, b"xyz", [])
+
+
 @given(data=st.binary(max_size=3000), boundary=BOUNDARIES, places=CUTS)
 def test_a_form_reads_the_same_however_it_is_cut(
     data: bytes, boundary: bytes, places: list[int]
