@@ -21,11 +21,10 @@ _BYTES_A_PIXEL = 8  # 16 bits, with alpha
 _SLACK_PART, _SLACK_PIXELS = 64, 16
 
 
-def check_answer(answer: Answer, preset: Preset, limits: Limits, memory_bytes: int) -> None:
+def check_answer(answer: Answer, preset: Preset, limits: Limits) -> None:
     """Raise BrokenProtocol unless the request can have led to this answer.
 
-    Run it before the renditions are read, so that their sizes are safe. `memory_bytes` is the
-    memory limit of a child, which holds all of its renditions at once.
+    Run it before the renditions are read, so that their sizes are safe.
     """
     # Frames do not count: a TIFF may have many pages, and only one is decoded.
     pixels = answer.width * answer.height
@@ -37,8 +36,8 @@ def check_answer(answer: Answer, preset: Preset, limits: Limits, memory_bytes: i
         if made.name != spec.name or made.format not in spec.outputs:
             raise BrokenProtocol("a rendition that the preset does not have")
         _check_made(made, spec.size_after(answer.width, answer.height), limits)
-    if sum(made.size for made in answer.renditions) > memory_bytes:
-        raise BrokenProtocol("renditions larger than the memory of a child")
+    if sum(made.size for made in answer.renditions) > limits.max_output_bytes:
+        raise BrokenProtocol("renditions of more bytes than the limit")
 
 
 def _check_made(made: Made, expected: tuple[int, int], limits: Limits) -> None:

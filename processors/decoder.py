@@ -263,7 +263,7 @@ class Decoder:
         return result
 
     async def _receive_result(self, answer: Answer, preset: Preset, found: Format) -> Processed:
-        check_answer(answer, preset, self._limits, self._settings.sandbox_memory_bytes)
+        check_answer(answer, preset, self._limits)
         blobs = [await self._conversation.receive(made.size) for made in answer.renditions]
         return processed_of(answer, found, blobs)
 

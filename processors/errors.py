@@ -14,6 +14,7 @@ ProcessorError
       · TooManyScans          too_many_scans         limit, value: scans of a JPEG
       · TooMuchMetadata       too_much_metadata      limit, value: bytes
       · OutputTooLarge        output_too_large       limit, value: pixels
+      · TooMuchWork           too_much_work          limit, value: seconds of a core, as priced
       · Damaged               damaged                only if the settings refuse damaged images
       · UnknownPreset         unknown_preset
       · InvalidPreset         invalid_preset         limit, value: bytes
@@ -113,6 +114,12 @@ class OutputTooLarge(Refused):
     """A rendition would have more pixels than the limit, or a side too long for its format."""
 
     code = "output_too_large"
+
+
+class TooMuchWork(Refused):
+    """The preset's operations and renditions cost more for an image of this size than the limit."""
+
+    code = "too_much_work"
 
 
 class Damaged(Refused):

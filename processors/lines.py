@@ -52,9 +52,7 @@ class Lines:
 def order(settings: ProcessorSettings, nursery: Nursery) -> Lines:
     """Create the channels and have a child forked for their other ends; raises OSError."""
     shared = settings.limits.max_bytes
-    start = Start(
-        limits=settings.limits, memory_bytes=settings.sandbox_memory_bytes, shared_bytes=shared
-    )
+    start = Start(limits=settings.limits, memory_bytes=settings.address_bytes, shared_bytes=shared)
     with contextlib.ExitStack() as passed, contextlib.ExitStack() as undo:
         conversation, their_conversation = _pair(undo, passed)
         life, their_life = _pair(undo, passed)

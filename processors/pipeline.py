@@ -37,6 +37,7 @@ from processors.settings import Limits
 from processors.shortage import memory_or
 from processors.stopwatch import Stopwatch
 from processors.truncation import ends_early
+from processors.work import check_work
 
 _REDUCTIONS: tuple[Reduction, ...] = (8, 4, 2)
 # At least measures.MEASURED_SIDE. It is the width of the largest built-in rendition, so that one
@@ -55,16 +56,17 @@ def process(data: bytes, preset: Preset, limits: Limits) -> Processed:
     try:
         header = read_header(data, found, limits)
         _check_outputs(header, preset, limits)
+        check_work(header, preset, limits)
         image, measures = _decoded(header, preset, limits, watch)
     except Undecodable as error:
         if ends_early(data, found):
             raise Truncated("the file ends before its pixels do") from error
         raise
-    renditions = tuple(_render(image, spec, limits, watch) for spec in preset.renditions)
+    renditions = _renditions(image, preset, limits, watch)
     return Processed(
         facts=_facts(header),
         measures=measures,
-        renditions=renditions,
+        renditions=tuple(renditions),
         process_ms=watch.total_ms,
         timings=watch.timings,
     )
@@ -194,6 +196,22 @@ def _facts(header: Header) -> Facts:
             gain_map=header.gain_map,
         ),
     )
+
+
+def _renditions(image: Image, preset: Preset, limits: Limits, watch: Stopwatch) -> list[Rendition]:
+    """Make all renditions; raises OutputTooLarge if they have too many bytes together."""
+    made: list[Rendition] = []
+    total = 0
+    for spec in preset.renditions:
+        made.append(_render(image, spec, limits, watch))
+        total += len(made[-1].data)
+        if total > limits.max_output_bytes:
+            raise OutputTooLarge(
+                f"the renditions have more than {limits.max_output_bytes} bytes",
+                limit=limits.max_output_bytes,
+                value=total,
+            )
+    return made
 
 
 def _render(image: Image, spec: RenditionSpec, limits: Limits, watch: Stopwatch) -> Rendition:

@@ -142,10 +142,12 @@ _REFUSALS: dict[str, type[errors.Refused]] = {
         errors.UnsupportedFormat,
         errors.NotAnImage,
         errors.TooManyPixels,
+        errors.TooManyFrames,
         errors.SideTooLong,
         errors.TooManyScans,
         errors.TooMuchMetadata,
         errors.OutputTooLarge,
+        errors.TooMuchWork,
         errors.Damaged,
         errors.DecoderMemory,
     )

@@ -23,6 +23,7 @@ from processors.formats import Format, check_bytes
 from processors.job import Processed
 from processors.preset import Preset
 from processors.protocol import Protections
+from processors.results import Results
 from processors.settings import ProcessorSettings
 from processors.shortage import is_short_of
 
@@ -65,6 +66,7 @@ class Sandbox:
         self._queue: asyncio.Queue[_Work] = asyncio.Queue()
         self._held = 0
         self._closed = False
+        self.results = Results(settings.max_output_bytes)
         self.refusals_overturned = 0
         """Refused images that a new child accepted, or refused with another error."""
         self._slots = [asyncio.create_task(self._run()) for _ in children.seated]
@@ -188,6 +190,7 @@ class Sandbox:
         """Process one queued image after another, for ever."""
         while True:
             work = await self._queue.get()
+            await self.results.room()
             seat = None
             try:
                 seat = await self._answer(work)
@@ -246,9 +249,7 @@ class Sandbox:
         Otherwise it reached its own limit, as every further try would. This process checks that
         itself, because a hostile image may have taken the child over.
         """
-        return isinstance(result, DecoderMemory) and is_short_of(
-            self._settings.sandbox_memory_bytes
-        )
+        return isinstance(result, DecoderMemory) and is_short_of(self._settings.address_bytes)
 
     def _compare(self, doubted: Exception, result: Processed | Exception) -> None:
         """Count and log a refusal that a new child did not repeat.

@@ -36,6 +36,8 @@ class Limits(BaseModel):
     max_pixels: int = Field(default=50_000_000, ge=1, le=1_000_000_000)
     max_side: int = Field(default=16_384, ge=1, le=65_535)
     max_output_pixels: int = Field(default=50_000_000, ge=1, le=1_000_000_000)
+    max_output_bytes: int = Field(default=64_000_000, ge=1, le=1_000_000_000)
+    max_work_seconds: float = Field(default=10, gt=0, le=600)
     max_metadata_bytes: int = Field(default=25_000_000, ge=0, le=1_000_000_000)
     max_scan_pixels: int = Field(default=2_500_000_000, ge=1, le=1_000_000_000_000)
     formats: frozenset[FormatName] = frozenset(FORMAT_NAMES)
@@ -44,14 +46,18 @@ class Limits(BaseModel):
     faces: bool = False
 
 
-# Memory of an idle child, and bytes a pixel; measured on 50-megapixel files with preset `web`.
-# AVIF needs 15.7 bytes a pixel, TIFF 13, GIF and transparent PNG 11, progressive JPEG 3.2, JPEG
-# 0.5.
+# Memory of an idle child, and bytes a pixel of the dearest images; measured. AVIF of 12 bits with
+# alpha needs 42 bytes a pixel, noise with alpha as WebP 39, AVIF 15.7, TIFF 13, GIF and transparent
+# PNG 11, progressive JPEG 3.2, JPEG 0.5.
 _CHILD_BYTES = 120_000_000
-_BYTES_A_PIXEL = 16
+_BYTES_A_PIXEL = 48
+# Addresses of a child that it does not touch: libraries. Measured: 290 MB of 1.2 GB.
+_UNTOUCHED_BYTES = 280_000_000
+_LEAST_ADDRESS_BYTES = 600_000_000
 # Memory of Pixlake without children, and of one child with default limits.
 _REST_BYTES = 3_200_000_000
 _DEFAULT_CHILD_BYTES = 945_000_000
+_DEFAULT_OUTPUT_BYTES = 64_000_000
 _SANDBOXES = 2
 
 KEPT_CHILD_BYTES = 120_000_000
@@ -63,7 +69,9 @@ def _children() -> int:
 
     `pixlake up` runs two sandboxes, so the memory must suffice for both.
     """
-    fitting = (memory_limit() - _REST_BYTES) // (_SANDBOXES * _DEFAULT_CHILD_BYTES)
+    beside = _REST_BYTES + _SANDBOXES * _DEFAULT_OUTPUT_BYTES
+    each = _SANDBOXES * (_DEFAULT_CHILD_BYTES + _DEFAULT_OUTPUT_BYTES)
+    fitting = (memory_limit() - beside) // each
     return max(1, min(len(os.sched_getaffinity(0)), fitting))
 
 
@@ -92,6 +100,21 @@ class ProcessorSettings(BaseSettings):
     )
     # The same as `max_bytes`: data of thermal cameras and maker notes can be 10 MB. Only the parts
     # that become columns are kept.
+    # They lie in memory of the child's parent. A photograph of 21 megapixels is 64 MB as a PNG.
+    max_output_bytes: int = Field(
+        default=_DEFAULT_OUTPUT_BYTES,
+        ge=1,
+        le=1_000_000_000,
+        description="most bytes of all renditions of an image together",
+    )
+    # As long as the processor time of an image: no preset can be followed that costs more.
+    max_work_seconds: float = Field(
+        default=10,
+        gt=0,
+        le=600,
+        description="highest price of all operations and encoders for an image, in seconds of a "
+        "core, by fixed prices a megapixel (docs/presets.md)",
+    )
     max_metadata_bytes: int = Field(
         default=25_000_000,
         ge=0,
@@ -162,7 +185,9 @@ class ProcessorSettings(BaseSettings):
     )
     # The imports take 300 MB of address space; a 50-megapixel GIF, the worst image, 600 MB.
     sandbox_memory_bytes: int = Field(
-        default=1_200_000_000, ge=600_000_000, description="address space of one child, in bytes"
+        default=1_200_000_000,
+        ge=_LEAST_ADDRESS_BYTES,
+        description="address space of one child, in bytes; lower limits of pixels lower it, too",
     )
     sandbox_recycle_after: int = Field(
         default=500,
@@ -206,8 +231,28 @@ class ProcessorSettings(BaseSettings):
         It is less than the child's address space: most of that is libraries, which the children
         share and use only in part.
         """
-        needed = _CHILD_BYTES + _BYTES_A_PIXEL * max(self.max_pixels, self.max_output_pixels)
-        return min(needed, self.sandbox_memory_bytes) + self.max_bytes
+        return min(self._needed_bytes, self.address_bytes - _UNTOUCHED_BYTES) + self.max_bytes
+
+    @property
+    def address_bytes(self) -> int:
+        """Address space of a child without the file: the setting, or what the pixels need if less.
+
+        So lower limits of pixels lower what a child can take, whatever an image makes it do.
+        """
+        needed = self._needed_bytes + _UNTOUCHED_BYTES
+        return min(self.sandbox_memory_bytes, max(needed, _LEAST_ADDRESS_BYTES))
+
+    @property
+    def _needed_bytes(self) -> int:
+        return _CHILD_BYTES + _BYTES_A_PIXEL * max(self.max_pixels, self.max_output_pixels)
+
+    @property
+    def results_bytes(self) -> int:
+        """The most bytes of renditions that a sandbox's process holds until they are stored.
+
+        One image more than there are children: no image is begun while those of one wait.
+        """
+        return (self.sandbox_children + 1) * self.max_output_bytes
 
     @property
     def kept_bytes(self) -> int:
@@ -222,6 +267,8 @@ class ProcessorSettings(BaseSettings):
             max_pixels=self.max_pixels,
             max_side=self.max_side,
             max_output_pixels=self.max_output_pixels,
+            max_output_bytes=self.max_output_bytes,
+            max_work_seconds=self.max_work_seconds,
             max_metadata_bytes=self.max_metadata_bytes,
             max_scan_pixels=self.max_scan_pixels,
             formats=frozenset(

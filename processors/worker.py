@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from lake.errors import LakeError, Unavailable
 from lake.lake import Commit, Lake
-from lake.records import Attempt
+from lake.records import Attempt, Objects
 from lake.rejections import rejection_id
 from lake.schema import ImageRecord, StoredRendition
 from lake.shortage import is_shortage
@@ -112,9 +112,17 @@ class Worker:
             each.key: rendition.data
             for each, rendition in zip(made, processed.renditions, strict=True)
         }
+        size = sum(len(each) for each in renditions.values())
         objects = {key: original, **renditions}
         # If the client disconnects now, the commit must still finish.
-        return await self._finish(self._lake.committer.commit(attempt, record, objects))
+        return await self._finish(self._commit(attempt, record, objects, size))
+
+    async def _commit(
+        self, attempt: Attempt, record: ImageRecord, objects: Objects, size: int
+    ) -> Commit:
+        """Commit an image whose renditions have `size` bytes, which count until it is done."""
+        with self._sandbox.results.held(size):
+            return await self._lake.committer.commit(attempt, record, objects)
 
     async def handle_many(self, jobs: list[ImageJob]) -> list[Commit | Failure]:
         """Handle a batch, as many images at once as the sandbox holds.

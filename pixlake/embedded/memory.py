@@ -30,6 +30,7 @@ class Part(NamedTuple):
     settings: str
 
 
+_RESULTS = "PIXLAKE_SANDBOX_CHILDREN, PIXLAKE_MAX_OUTPUT_BYTES"
 _SANDBOXES = "PIXLAKE_SANDBOX_CHILDREN, PIXLAKE_SANDBOX_KEPT, PIXLAKE_MAX_PIXELS, PIXLAKE_MAX_BYTES"
 
 
@@ -42,6 +43,7 @@ def of_uploads(replicas: int, served: ServeSettings, processors: ProcessorSettin
             "PIXLAKE_UPLOAD_REPLICAS, PIXLAKE_MAX_UPLOAD_BYTES",
         ),
         Part("uploads: children", replicas * _children(processors), _SANDBOXES),
+        Part("uploads: renditions", replicas * processors.results_bytes, _RESULTS),
     ]
 
 
@@ -50,6 +52,7 @@ def of_processors(replicas: int, processors: ProcessorSettings) -> list[Part]:
     return [
         Part("processors: replicas", replicas * _REPLICA_BYTES, "PIXLAKE_PROCESSOR_REPLICAS"),
         Part("processors: children", replicas * _children(processors), _SANDBOXES),
+        Part("processors: renditions", replicas * processors.results_bytes, _RESULTS),
     ]
 
 

@@ -18,6 +18,8 @@ class Blur(Operation):
 
     keeps_depth: ClassVar[bool] = True
 
+    milliseconds: ClassVar[float] = 100
+
     op: Literal["blur"] = "blur"
     sigma: float = Field(ge=0.1, le=250, description="standard deviation, in pixels")
 

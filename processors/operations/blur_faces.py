@@ -22,6 +22,8 @@ class BlurFaces(Operation):
 
     keeps_depth: ClassVar[bool] = True
 
+    milliseconds: ClassVar[float] = 45
+
     op: Literal["blur_faces"] = "blur_faces"
     mode: Cover = Field(default="blur", description="as in `redact`")
     padding: float = Field(

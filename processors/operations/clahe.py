@@ -1,6 +1,6 @@
 """CLAHE: contrast that is evened out place by place, and limited so that noise stays noise."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import cv2
 from pydantic import Field
@@ -15,6 +15,8 @@ class Clahe(Operation):
 
     In 8 bits: of 16, a tile has more levels than pixels, and the limit means something else.
     """
+
+    milliseconds: ClassVar[float] = 40
 
     op: Literal["clahe"] = "clahe"
     clip_limit: float = Field(default=2.0, ge=0.1, le=40, description="OpenCV's; 1 changes little")

@@ -6,9 +6,10 @@ import cv2
 from pydantic import Field
 
 from processors.image import Image
-from processors.operations.operation import Operation
+from processors.operations.operation import MEGAPIXEL, Operation
 from processors.operations.paint import colours_of, with_colours
 
+_PRICE = 4  # milliseconds a megapixel, for each pixel of the window
 _PATCH = 7  # in pixels, as OpenCV recommends
 
 
@@ -23,6 +24,10 @@ class Denoise(Operation):
     window: Literal[7, 11, 15, 21] = Field(
         default=11, description="side of the square that is searched, in pixels"
     )
+
+    def price(self, width: int, height: int) -> float:
+        """Price of an image of that size; every pixel of the window is compared."""
+        return _PRICE * self.window**2 * width * height / MEGAPIXEL
 
     def __call__(self, image: Image) -> Image:
         """With less noise; the alpha channel stays as it is."""

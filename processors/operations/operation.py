@@ -9,6 +9,8 @@ from processors.image import Image
 MAX_SIDE = 16_384
 """Largest width or height that an operation may ask for, in pixels; JPEG ends at 65,535."""
 
+MEGAPIXEL = 1_000_000
+
 Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 """A width or a height, in pixels."""
 
@@ -37,6 +39,9 @@ class Operation(BaseModel):
     max_pixels: ClassVar[int | None] = None
     """The largest image that it takes, width x height; None: any that may be made."""
 
+    milliseconds: ClassVar[float] = 25
+    """Price a megapixel of the larger of input and output, in time of a core; see `work`."""
+
     op: str
 
     def __call__(self, image: Image) -> Image:
@@ -49,6 +54,11 @@ class Operation(BaseModel):
         Whoever changes the size says so here, or the limit on outputs is checked too late.
         """
         return width, height
+
+    def price(self, width: int, height: int) -> float:
+        """Price of an image of that size, in milliseconds of a core."""
+        wide, high = self.size_after(width, height)
+        return self.milliseconds * max(width * height, wide * high) / MEGAPIXEL
 
     def scale_needed(self, width: int, height: int) -> float:
         """How small a source will do, as a fraction of an image of that size: 1 is all of it.

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from processors.image import Image
 from processors.operations.cover import Cover, covered
-from processors.operations.operation import MAX_SIDE, Operation
+from processors.operations.operation import MAX_SIDE, MEGAPIXEL, Operation
 from processors.operations.paint import Color
 
 MAX_BOXES = 64
@@ -38,6 +38,11 @@ class Redact(Operation):
         default="fill", description="what is done; `fill` alone leaves nothing to guess from"
     )
     color: Color = Field(default="#000000", description="of `fill`")
+
+    def price(self, width: int, height: int) -> float:
+        """Price of an image of that size: a copy of it, and its boxes."""
+        boxes = sum(min(box.width, width) * min(box.height, height) for box in self.boxes)
+        return self.milliseconds * (width * height + boxes) / MEGAPIXEL
 
     def __call__(self, image: Image) -> Image:
         """With the boxes covered; under `fill` they are opaque."""

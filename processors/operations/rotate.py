@@ -22,6 +22,8 @@ class Rotate(Operation):
 
     keeps_depth: ClassVar[bool] = True
 
+    milliseconds: ClassVar[float] = 35
+
     op: Literal["rotate"] = "rotate"
     angle: float = Field(ge=-360, le=360, description="clockwise, in degrees")
     background: Color | None = Field(

@@ -17,6 +17,8 @@ class Sharpen(Operation):
 
     keeps_depth: ClassVar[bool] = True
 
+    milliseconds: ClassVar[float] = 55
+
     op: Literal["sharpen"] = "sharpen"
     sigma: float = Field(default=1.0, ge=0.1, le=8, description="of the blur, in pixels")
     amount: float = Field(default=0.5, ge=0, le=5, description="how much of it is added")

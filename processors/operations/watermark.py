@@ -15,7 +15,7 @@ from processors.operations.mark import (
     picture,
     written,
 )
-from processors.operations.operation import Gravity, Operation, offset
+from processors.operations.operation import MEGAPIXEL, Gravity, Operation, offset
 from processors.operations.paint import Color
 
 _OPAQUE = 255
@@ -63,6 +63,10 @@ class Watermark(Operation):
         if (self.image is None) == (self.text is None):
             raise ValueError("image or text")
         return self
+
+    def price(self, width: int, height: int) -> float:
+        """Price of an image of that size, and of the watermark's own pixels."""
+        return self.milliseconds * (width * height / MEGAPIXEL + 1)
 
     def __call__(self, image: Image) -> Image:
         """With the mark on it; no mark is larger than the image."""

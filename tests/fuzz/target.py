@@ -25,7 +25,6 @@ from tests.processors.canary.pattern import fill
 _ONE, _OTHER = 0x5A, 0xC3
 # Small, or the fuzzer spends its time on pixels.
 LIMITS = Limits(max_pixels=250_000, max_metadata_bytes=100_000, codes=True)
-MEMORY = 1_200_000_000
 
 
 def header(data: bytes) -> None:
@@ -48,7 +47,7 @@ def pipeline(data: bytes) -> None:
     assert all(each.data for each in made.renditions)
     answer = parse_reply(message_of(answer_of(made, "")))
     assert isinstance(answer, Answer)
-    check_answer(answer, WEB, LIMITS, MEMORY)
+    check_answer(answer, WEB, LIMITS)
 
 
 def memory(data: bytes) -> None:

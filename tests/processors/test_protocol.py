@@ -23,10 +23,8 @@ from processors.protocol import (
     parse_reply,
     refusal_of,
 )
-from processors.settings import Limits, ProcessorSettings
+from processors.settings import Limits
 from tests.photos import encoded, jpeg, scene
-
-MEMORY = ProcessorSettings().sandbox_memory_bytes
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +41,7 @@ def unframed(frame: bytes) -> bytes:
 def test_a_result_survives_the_line(processed: Processed) -> None:
     answer = parse_reply(unframed(framed(answer_of(processed, "n"))))
     assert isinstance(answer, Answer)
-    check_answer(answer, WEB, Limits(), MEMORY)
+    check_answer(answer, WEB, Limits())
     assert processed_of(answer, JPEG, [each.data for each in processed.renditions]) == processed
 
 
@@ -145,7 +143,7 @@ def test_lies_about_a_rendition_are_not_believed(
 def believe(said: object) -> None:
     answer = parse_reply(json.dumps(said).encode())
     assert isinstance(answer, Answer)
-    check_answer(answer, WEB, Limits(), MEMORY)
+    check_answer(answer, WEB, Limits())
 
 
 @pytest.mark.parametrize("code", ["overloaded", "unknown_preset", "decoder_crashed", "x"])
