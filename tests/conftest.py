@@ -30,6 +30,24 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: minutes, not seconds; still part of `make test`")
 
 
+# Folders whose tests run one after another: they share what is slow to start, or each of them
+# keeps both cores of a small machine busy.
+ONE_BY_ONE = {"tests/end_to_end", "tests/framing"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Name the group of each test: a group's tests run in one worker, one after another.
+
+    A group is a file, or a folder of ONE_BY_ONE. A test with a group of its own keeps it.
+    """
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            folder = item.path.parent.relative_to(config.rootpath).as_posix()
+            group = folder if folder in ONE_BY_ONE else f"{folder}/{item.path.name}"
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Build the S3 server before any test: it takes minutes, and a test has a time limit."""
     wanted = any("s3_server" in getattr(item, "fixturenames", ()) for item in session.items)
