@@ -1,1 +1,1 @@
-"""The Kafka door: consume, fan out, commit what is durable, dead-letter what is refused."""
+"""Kafka consumer: reads messages, hands them to processors, commits offsets, dead-letters."""

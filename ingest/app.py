@@ -1,4 +1,4 @@
-"""Ray Serve wiring of the Kafka door: replicas that consume, and hand batches to processors."""
+"""Ray Serve deployment of the Kafka consumer: replicas that hand batches to processors."""
 
 import asyncio
 from collections.abc import Iterator
@@ -23,54 +23,54 @@ APP = "ingest"
 NAME = "KafkaIngest"
 
 _HEALTH_PERIOD_SECONDS = 2.0
-# What Serve adds to the consumer's own drain before it kills: leaving the group, closing.
+# Time beyond the consumer's own drain before Serve kills it: leaving the group, closing.
 _CLOSE_SECONDS = 10.0
 
 
 class KafkaIngest:
-    """One replica: a member of the consumer group.
+    """Replica: one member of the consumer group.
 
-    `async __init__` returns at once; `ready` says when the broker has let it in.
+    `async __init__` returns at once; `ready` succeeds once the broker has accepted the member.
     """
 
     async def __init__(self, settings: IngestSettings) -> None:  # type: ignore[misc]  # Serve awaits it
-        # What is read and handed on is large, and gone within a second.
+        # Messages are large and freed within a second; keep freed memory for the next ones.
         keep_memory()
         self._consumer = Consumer(settings, submit=self._submit, note=self._note, count=self._count)
         self._preset = PresetName.parse(settings.default_preset)
         self._run = asyncio.create_task(self._consume())
 
     async def check_health(self) -> None:
-        """Serve replaces the replica if this raises: the consumer has ended."""
+        """Raise if the consumer has ended; Serve then replaces the replica."""
         if self._run.done():
             raise RuntimeError("the consumer has ended") from self._run.exception()
 
     async def ready(self) -> None:
-        """Return if messages are being taken; raises KafkaUnavailable."""
+        """Return if messages are being read; raises KafkaUnavailable."""
         await self._consumer.ready()
 
     async def __del__(self) -> None:
-        """Finish what is under way, commit, leave the group; Serve awaits this."""
+        """Finish the batches under way, commit, leave the group; Serve awaits this."""
         if hasattr(self, "_consumer"):
             await self._consumer.stop()
-            self._run.cancel()  # it may still be asking for its preset
+            self._run.cancel()  # it may still wait for its default preset
 
     async def _consume(self) -> None:
-        """Run the consumer; raises UnknownPreset first, if its default preset is none."""
+        """Run the consumer; raises UnknownPreset before that if the default preset is unknown."""
         await until_known(self._preset, self._check_preset)
         await self._consumer.run()
 
     async def _check_preset(self, name: PresetName) -> None:
-        """Ask a replica of the processors: this one knows no store."""
+        """Check the preset on a processor replica, because this one has no access to the store."""
         processors = serve.get_deployment_handle(
             processors_deployment.NAME, processors_deployment.APP
         )
         await processors.check_preset.remote(name)
 
     async def _submit(self, jobs: list[ImageJob]) -> list[Answer]:
-        """Hand a batch to some replica of the processors, its bytes by reference.
+        """Hand a batch to a processor replica; Ray passes the bytes by reference.
 
-        Raises WorkersUnavailable if none took it, RayError if the one that took it died.
+        Raises WorkersUnavailable if no replica accepted it, RayError if the replica died.
         """
         processors = serve.get_deployment_handle(
             processors_deployment.NAME, processors_deployment.APP
@@ -82,11 +82,11 @@ class KafkaIngest:
             serve_exceptions.DeploymentUnavailableError,
             OutOfMemoryError,  # Ray ended the replica for a shortage of memory of the node
         ) as error:
-            raise WorkersUnavailable("no processor took the batch") from error
+            raise WorkersUnavailable("no processor accepted the batch") from error
         return answer
 
     async def _note(self, refusal: Refusal) -> Settled:
-        """Have a replica of the processors write a refusal down: this one knows no store."""
+        """Record a refusal on a processor replica, because this one has no access to the store."""
         processors = serve.get_deployment_handle(
             processors_deployment.NAME, processors_deployment.APP
         )
@@ -95,7 +95,7 @@ class KafkaIngest:
         return settled
 
     async def _count(self, rejection_id: str, how: str) -> int:
-        """Have a replica of the processors count a failure, as above."""
+        """Count a failure of a message on a processor replica; return the count."""
         processors = serve.get_deployment_handle(
             processors_deployment.NAME, processors_deployment.APP
         )
@@ -106,7 +106,7 @@ class KafkaIngest:
 
 @contextmanager
 def _whoever_is_there() -> Iterator[None]:
-    """Raise WorkersUnavailable where nobody answered; errors of an answer stay what they are."""
+    """Turn Ray's errors into WorkersUnavailable; errors raised by the replica itself pass."""
     try:
         yield
     except RayTaskError:
@@ -116,12 +116,12 @@ def _whoever_is_there() -> Iterator[None]:
 
 
 def ingest_app(settings: IngestSettings, *, replicas: int, cpus: float) -> serve.Application:
-    """The application `APP`, which has no route. More replicas than partitions idle."""
+    """Application `APP` without an HTTP route. Replicas beyond the partition count are idle."""
     deployment = serve.deployment(
         name=NAME,
         num_replicas=replicas,
         ray_actor_options={"num_cpus": cpus},
-        # Only probes call it.
+        # Only health probes call it.
         max_ongoing_requests=16,
         max_queued_requests=16,
         health_check_period_s=_HEALTH_PERIOD_SECONDS,

@@ -1,4 +1,4 @@
-"""The cluster as a whole: whether it can be reached, and the topics in it."""
+"""Kafka cluster checks: connection, login, topics."""
 
 import time
 
@@ -12,7 +12,7 @@ from ingest.librdkafka import FRAMING_BYTES, client_config
 from ingest.settings import IngestSettings
 
 _ADMIN_SECONDS = 5.0
-# Kafka keeps messages no longer than we keep images.
+# The same as the default retention of images.
 _RETENTION_MS = 7 * 24 * 3600 * 1000
 _TURN_SECONDS = 0.5
 _LOGIN_FAILED = {KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED}  # noqa: SLF001
@@ -20,11 +20,11 @@ _LOGIN = "PIXLAKE_KAFKA_SASL_USERNAME, PIXLAKE_KAFKA_SASL_PASSWORD"
 
 
 def check_cluster(settings: IngestSettings, seconds: float) -> None:
-    """Ask the cluster for its topics, once, before a start; blocks for at most `seconds`.
+    """Ask the cluster for its topics before a start; blocks for at most `seconds`.
 
-    Raises KafkaUnavailable, which says what failed and which setting to look at. A refused login is
-    told at once; the client itself would try for ever. A cluster that took the connection and does
-    not answer in time passes: it is busy, as this machine may be.
+    Raises KafkaUnavailable, which names the failure and the setting to check. A refused login fails
+    at once, although the client would retry for ever. A cluster that accepts the connection and
+    does not answer in time passes: it may only be busy.
     """
     said: list[KafkaError] = []
     admin = _impatient(settings, seconds, said)
@@ -33,19 +33,19 @@ def check_cluster(settings: IngestSettings, seconds: float) -> None:
         try:
             there = admin.list_topics(timeout=_TURN_SECONDS).topics.keys()
         except KafkaException:
-            admin.poll(0)  # brings `said` up to date
+            admin.poll(0)  # runs the callback that fills `said`
             if refused := [fault for fault in said if fault.code() in _LOGIN_FAILED]:
                 raise _unreachable(settings, refused[0], _LOGIN) from None
         else:
             _refuse_missing(settings, {settings.kafka_topic, settings.dead_letters} - there)
             return
-    # That all brokers are down follows from what is told of each.
+    # "All brokers down" is only a summary; an error of one broker says more.
     if told := [fault for fault in said if fault.code() != KafkaError._ALL_BROKERS_DOWN]:  # noqa: SLF001
         raise _unreachable(settings, told[0], "KAFKA_BOOTSTRAP_SERVERS")
 
 
 def _impatient(settings: IngestSettings, seconds: float, said: list[KafkaError]) -> AdminClient:
-    """A client that writes each fault into `said`, and does not wait long for a connection."""
+    """Client with a short connection time-out that appends every error to `said`."""
     connect_ms = max(1000, int(seconds * 1000 / 2))
     try:
         return AdminClient(
@@ -60,21 +60,21 @@ def _impatient(settings: IngestSettings, seconds: float, said: list[KafkaError])
 
 def _unreachable(settings: IngestSettings, fault: KafkaError, setting: str) -> KafkaUnavailable:
     where = settings.kafka_bootstrap_servers
-    return KafkaUnavailable(f"no Kafka for us at {where}: {fault.str()}; see {setting}")
+    return KafkaUnavailable(f"Kafka at {where} can't be used: {fault.str()}; see {setting}")
 
 
 def _refuse_missing(settings: IngestSettings, missing: set[str]) -> None:
     if missing and not settings.kafka_create_topics:
         names = ", ".join(sorted(missing))
         raise KafkaUnavailable(
-            f"no such topic: {names}; make it, or set PIXLAKE_KAFKA_CREATE_TOPICS=true"
+            f"no such topic: {names}; create it, or set PIXLAKE_KAFKA_CREATE_TOPICS=true"
         )
 
 
 def ensure_topics(settings: IngestSettings) -> None:
     """Create the topic and the dead-letter topic unless they exist; blocks.
 
-    Raises KafkaUnavailable, also when one is missing that we may not create.
+    Raises KafkaUnavailable, also for a missing topic that the settings forbid to create.
     """
     admin = AdminClient(client_config(settings) | SILENT)
     wanted = {settings.kafka_topic: settings.kafka_topic_partitions, settings.dead_letters: 1}

@@ -1,4 +1,4 @@
-"""The Kafka door: read messages, have them processed, commit what is durable."""
+"""Consumer loop: reads Kafka messages, has them processed, commits durable offsets."""
 
 import asyncio
 import logging
@@ -31,47 +31,49 @@ from processors.worker import UNFORESEEN
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-# One turn's wait for a message; also how late a stop or a resume may be noticed.
+# Longest wait for a message in one turn, and so the delay until a stop or a resume is noticed.
 _WAIT_SECONDS = 0.1
-# A turn may wait for a revocation (5 s by default); much longer, and the thread hangs.
+# A turn may wait for a revocation (5 s by default). If it takes much longer, the thread hangs.
 _STALE_SECONDS = 15.0
 _SET_UP_RETRY_SECONDS = 1.0
 # Before a message is read again for which there was no memory.
 _SHORT_SECONDS = 1.0
-# Leaving the group needs the cluster; without it, the group notices by itself.
+# Limit for leaving the group. Without the cluster, the group removes the member after its session
+# time-out.
 _CLOSE_SECONDS = 10.0
 
 
 class Producer(Sender, Protocol):
-    """`KafkaProducer`, as far as it is needed here."""
+    """Producer of dead letters; `KafkaProducer` implements it."""
 
     async def close(self) -> None:
-        """Give up what is not sent."""
+        """Discard unsent messages."""
 
 
 class Consumer:
-    """Read jobs from Kafka, hand them to `submit` in batches, commit what is durable.
+    """Reads messages, hands them to `submit` in batches, and commits durable offsets.
 
     One turn of the loop:
-      1. full? stop reading for a second, then pause; go on at one half (`Intake`)
-      2. on the Kafka thread: note what is done, commit up to the longest durable prefix of
+      1. if too much is in flight: stop reading for a second, then pause; resume at one half
+         (`Intake`)
+      2. on the Kafka thread: take finished messages, commit up to the longest durable prefix of
          offsets, pause partitions too far ahead of an unfinished message, read one batch
-      3. make each message a job, or a rejection
-      4. deliver the batch, in a task of its own: submit; retry what is ours to retry; note and
-         dead-letter what is refused; find out which message takes workers down
-      5. settle each message that is at its end: free its bytes, tell the Kafka thread
+      3. convert each message to a job or to a rejection
+      4. deliver the batch in its own task: submit; retry temporary failures; record and
+         dead-letter refused messages; find the message that kills workers
+      5. settle each finished message: release its bytes, tell the Kafka thread
 
     Guarantee: an offset is committed only after the image's record and row, or its dead letter,
-    are durable, and so are those of all messages before it. A crash at any point repeats what
-    was not committed, and a repeated message is the same image. Batches overtake each other.
+    are durable, and so are those of all messages before it. A crash at any point repeats the
+    uncommitted messages, and a repeated message is the same image. Batches may finish in any order.
     """
 
     def __init__(
         self, settings: IngestSettings, submit: Submit, note: Note, count: Count | None = None
     ) -> None:
-        """`count`: where failures that nobody foresaw are counted; by default in memory only."""
-        # A misspelt default would turn the whole topic into dead letters; raises UnknownPreset.
-        # Whether the store has it, whoever starts the consumer asks the workers.
+        """`count` counts unexpected failures durably; without it they are counted in memory."""
+        # A misspelt default preset would dead-letter the whole topic; this raises UnknownPreset.
+        # The caller checks with the workers whether the store has the preset.
         find_builtin(PresetName.parse(settings.default_preset))
         self._settings = settings
         self._submit = submit
@@ -83,7 +85,7 @@ class Consumer:
         self._intake = Intake(
             settings.kafka_max_inflight_bytes, settings.kafka_max_inflight_messages
         )
-        # Kafka's client may block; all calls to it are made here, never in the event loop.
+        # The Kafka client blocks, so this thread makes all calls to it, never the event loop.
         self._thread = ThreadPoolExecutor(1, "kafka")
         self._outcomes: Counter[Outcome] = Counter()
         self._room = asyncio.Event()
@@ -97,10 +99,10 @@ class Consumer:
         self._delivery: Delivery | None = None
 
     async def run(self) -> None:
-        """Work until `stop`; a cluster that is away is waited for.
+        """Run until `stop`; waits for a cluster that is unavailable.
 
-        Raises StreamStopped, or whatever else ended it; it does not come back by itself then.
-        Cancelled: commits what is durable and leaves the group, without waiting for the rest.
+        Raises StreamStopped or the error that ended the loop; it does not restart by itself. A
+        cancellation commits the durable offsets and leaves the group without waiting for batches.
         """
         self._state = "running"
         try:
@@ -113,9 +115,9 @@ class Consumer:
             self._ended.set()
 
     async def stop(self) -> None:
-        """Take nothing more, finish what is under way, commit, leave the group.
+        """Stop reading, finish the batches under way, commit, leave the group.
 
-        What is not finished within `kafka_drain_seconds` is left to whoever reads it next.
+        Messages that are unfinished after `kafka_drain_seconds` are left to the next reader.
         """
         self._stopping.set()
         self._room.set()
@@ -125,13 +127,13 @@ class Consumer:
             await self._ended.wait()
 
     async def ready(self) -> None:
-        """Return if messages are taken now; raises KafkaUnavailable, which says why not."""
+        """Return if messages are being read; raises KafkaUnavailable with the reason."""
         status = self.status()
         if not status.ready:
             raise KafkaUnavailable(status.error or "not a member of the group yet")
 
     def status(self) -> Status:
-        """How the door is, as of the last turn."""
+        """Status as of the last turn."""
         stream = self._stream.state if self._stream else StreamState()
         age = time.monotonic() - stream.turned_at if stream.turned_at else None
         alive = self._state == "running"
@@ -169,7 +171,7 @@ class Consumer:
             self._stream, self._delivery = stream, delivery
             await self._consume(stream, delivery)
         except StreamStopped:
-            # A turn that `stop` interrupted ends in this way as well.
+            # A turn that `stop` interrupted raises this, too.
             if not self._stopping.is_set():
                 raise
         finally:
@@ -182,13 +184,13 @@ class Consumer:
         return Stream(self._settings)
 
     async def _set_up(self) -> bool:
-        """Wait until both topics exist; False: asked to stop before."""
+        """Wait until both topics exist; False if `stop` was called before."""
         while not self._stopping.is_set():
             try:
                 await self._call(ensure_topics, self._settings)
             except KafkaUnavailable as error:
                 self._waiting_for = str(error)
-                _log.warning("Kafka is not there yet: %s", error)
+                _log.warning("Kafka is not available yet: %s", error)
                 await self._pause_for(self._stopping, _SET_UP_RETRY_SECONDS)
             else:
                 self._waiting_for = None
@@ -209,7 +211,7 @@ class Consumer:
         raise self._fault
 
     async def _plan(self, now: float) -> Turn:
-        """What the next turn may read; waits here while full for less than a second."""
+        """Decide what the next turn may read; waits up to a second if too much is in flight."""
         mode = self._intake.mode(now)
         while mode == "hold" and not self._stopping.is_set():
             self._room.clear()
@@ -250,7 +252,7 @@ class Consumer:
     def _landed(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._room.set()
-        # Without a fault, messages of a cancelled batch would be under way for ever.
+        # A cancelled batch must stop the loop, or its messages would stay in flight for ever.
         error = StreamStopped("a batch was cancelled") if task.cancelled() else task.exception()
         self._fault = self._fault or error
 
@@ -273,12 +275,12 @@ class Consumer:
                 async with asyncio.timeout(_CLOSE_SECONDS):
                     await self._call(self._stream.close)
             except TimeoutError:
-                _log.warning("left the group without saying so: the cluster does not answer")
+                _log.warning("could not leave the group: the cluster does not answer")
         await producer.close()
         self._thread.shutdown(wait=False)
 
     async def _call(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Run it on the Kafka thread."""
+        """Run a function on the Kafka thread."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, function, *arguments)
 

@@ -1,4 +1,4 @@
-"""Dead letters: a refused message as it came, and why it was refused, in a topic of their own."""
+"""Writer of dead letters: refused messages, with the reason, in a separate topic."""
 
 import hashlib
 import logging
@@ -16,20 +16,20 @@ _MAX_DETAIL_CHARACTERS = 1000
 
 
 class Sender(Protocol):
-    """`KafkaProducer`, as far as it is needed here."""
+    """Sender of messages; `KafkaProducer` implements it."""
 
     async def send(self, topic: str, value: bytes | None, key: bytes | None, head: Headers) -> None:
-        """Return when the cluster has it; raise MessageTooLarge or KafkaUnavailable."""
+        """Return when the cluster has the message; raises MessageTooLarge, KafkaUnavailable."""
 
 
 class DeadLetters:
     """Writes to the dead-letter topic.
 
-    Value, key and headers are those of the message. Added, all text, each starting with
-    `pixlake-dead-letter-`: `code`, `detail`, `limit` and `value` (if the refusal has them),
-    `topic`, `partition`, `offset`, `time` (of the refusal, ISO 8601). Where the topic does not
-    take a message of that size, its value and headers are left out, and `value-omitted: true`,
-    `bytes` and `sha256` of the value are there instead.
+    Value, key and headers are those of the message. These text headers are added, each with the
+    prefix `pixlake-dead-letter-`: `code`, `detail`, `limit` and `value` (if the refusal has them),
+    `topic`, `partition`, `offset`, `time` (of the refusal, ISO 8601). If the topic does not accept
+    a message of that size, value and headers are left out, and `value-omitted: true`, `bytes` and
+    `sha256` of the value are added.
     """
 
     def __init__(self, sender: Sender, topic: str) -> None:
@@ -37,9 +37,12 @@ class DeadLetters:
         self._topic = topic
 
     async def send(self, message: Message, why: Rejection) -> None:
-        """Return when the cluster has it; raises KafkaUnavailable (it may be there already)."""
+        """Send a dead letter; returns when the cluster has it.
+
+        Raises KafkaUnavailable; the dead letter may have arrived all the same.
+        """
         reason = _reason(message, why)
-        # A dead letter that was sent back into the topic is refused anew: only the last counts.
+        # If a dead letter was sent back into the topic, only the newest reason is kept.
         kept = tuple(pair for pair in message.headers if not pair[0].startswith(PREFIX))
         try:
             await self._sender.send(self._topic, message.value, message.key, kept + reason)
@@ -50,7 +53,7 @@ class DeadLetters:
                 raise
             # Whatever the client does not take of it.
             if not isinstance(error, MessageTooLarge):
-                _log.exception("a dead letter goes without what its message was")
+                _log.exception("a dead letter is sent without the value of its message")
             await self._sender.send(self._topic, None, None, reason + _omitted(message))
 
 
@@ -80,6 +83,6 @@ def _omitted(message: Message) -> Headers:
 
 def _text(fact: object) -> bytes:
     if isinstance(fact, float) and fact.is_integer():
-        fact = int(fact)  # limits come back from the lake, where they are of one type
-    # A value may quote the message, lone surrogates and all.
+        fact = int(fact)  # the lake stores every limit as a float
+    # A value may quote the message, including lone surrogates.
     return str(fact).encode("utf-8", "backslashreplace")

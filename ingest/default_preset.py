@@ -1,4 +1,4 @@
-"""The preset of messages that name none: there before the first of them is read."""
+"""Check of the default preset, before the first message is read."""
 
 import asyncio
 import logging
@@ -12,16 +12,16 @@ _log = logging.getLogger(__name__)
 _ASK_AGAIN_SECONDS = 1.0
 
 Check = Callable[[PresetName], Awaitable[None]]
-"""Asks the workers; raises UnknownPreset or InvalidPreset. Whatever else it raises is passing."""
+"""Asks the workers; raises UnknownPreset or InvalidPreset. Other errors are temporary."""
 
 
 async def until_known(name: PresetName, check: Check) -> None:
-    """Return when images can be made by that preset.
+    """Wait until the workers confirm that the preset exists.
 
-    Raises UnknownPreset, InvalidPreset: each message would be a dead letter. Workers, or a store,
-    that are not there yet are waited for.
+    Raises UnknownPreset, InvalidPreset, because every message would become a dead letter. Waits for
+    workers and store if they are not available yet.
     """
-    while not await _is_known(name, check):  # noqa: ASYNC110  # nobody would set an event
+    while not await _is_known(name, check):  # noqa: ASYNC110  # there is no event to wait for
         await asyncio.sleep(_ASK_AGAIN_SECONDS)
 
 
@@ -32,7 +32,7 @@ async def _is_known(name: PresetName, check: Check) -> bool:
         await check(name)
     except (UnknownPreset, InvalidPreset):
         raise
-    except Exception as error:  # noqa: BLE001  # workers or their store are not there yet
+    except Exception as error:  # noqa: BLE001  # workers or store are not available yet
         _log.warning("the default preset can't be looked up yet: %r", error)
         return False
     return True

@@ -1,4 +1,4 @@
-"""One batch to its end: submit, go by the verdicts, retry, find the poison, dead-letter."""
+"""Delivery of batches: submit, apply verdicts, retry, isolate poison messages, dead-letter."""
 
 import asyncio
 import logging
@@ -31,32 +31,31 @@ from processors.job import ImageJob
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
-# What says nothing of a message: the store or the workers are away.
+# Temporary errors of store or workers, for which no message is to blame.
 _PASSING = (Unavailable, WorkersUnavailable, TimeoutError, OSError)
-# From a blink to a pace at which a store or a cluster that comes back is not run over.
+# Backoff; the longest wait protects a store or a cluster that has just restarted.
 _FIRST_WAIT_SECONDS = 0.2
 _LONGEST_WAIT_SECONDS = 10.0
 
 Submit = Callable[[list[ImageJob]], Awaitable[list[Answer]]]
-"""One answer a job, in order. Raises WorkersUnavailable when nobody took the batch; anything
-else it raises is held against the batch."""
+"""Processes a batch; one answer for each job, in order. Raises WorkersUnavailable if no worker
+accepted the batch; any other error counts as a failure of the batch."""
 
 Note = Callable[[Refusal], Awaitable[Settled]]
-"""Writes a refusal down for analysts; done twice it is one row, and what was said first counts.
-Unavailable, WorkersUnavailable and time-outs are passing; anything else is held against the
-message."""
+"""Records a refusal as a row. It is idempotent, and the first reason counts. Unavailable,
+WorkersUnavailable and time-outs are temporary; any other error counts against the message."""
 
 Count = Callable[[str, str], Awaitable[int]]
-"""Counts a failure of a message, given its `rejection_id` and how it failed, where no restart
-forgets it; returns how many there were."""
+"""Counts a failure of a message durably, by its `rejection_id` and the error text; returns the
+count."""
 
 Outcome = Literal["created", "replayed", "erased", "dead-lettered", "dropped"]
 
 
 class Delivery:
-    """Brings flights to their end; `settle` is called once for each, when it is durable.
+    """Delivers messages; calls `settle` once for each, when its result is durable.
 
-    `dropped`: its partition went to another member, which has it now.
+    The outcome `dropped` means that the partition was given to another member of the group.
     """
 
     def __init__(
@@ -76,13 +75,13 @@ class Delivery:
         self._settle = settle
         self._settings = settings
         self._in_a_row = 0
-        # Suspects are tried one at a time, so that one does not take another one's blame.
+        # Suspicious messages are tried one at a time, so that each failure has one cause.
         self._alone = asyncio.Lock()
         self.retries = 0
         self.last_failure: str | None = None
 
     async def deliver(self, flights: list[Flight]) -> None:
-        """Return when all are settled, however long it takes; raises StreamStopped."""
+        """Deliver a batch until all messages are settled; raises StreamStopped."""
         refused = [self._refuse(f, f.job) for f in flights if isinstance(f.job, Rejection)]
         jobs = [flight for flight in flights if isinstance(flight.job, ImageJob)]
         await asyncio.gather(self._process(jobs), *refused)
@@ -96,7 +95,7 @@ class Delivery:
                 await asyncio.sleep(next(waits))
 
     async def _once(self, flights: list[Flight]) -> list[Flight]:
-        """One submit; what has to come again."""
+        """Submit once; return the messages that must be tried again."""
         try:
             slots = await self._answers(flights)
         except WorkersUnavailable as error:
@@ -105,12 +104,12 @@ class Delivery:
         except TimeoutError as error:
             return await self._too_slow(flights, error)
         except asyncio.CancelledError as error:
-            # Ours, or that of a call whose worker died?
+            # Either this task was cancelled, or Ray cancelled the call because its worker died.
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
             return await self._blame(flights, error)
-        except Exception as error:  # noqa: BLE001  # whatever a worker dies of
+        except Exception as error:  # noqa: BLE001  # any death of a worker
             return await self._blame(flights, error)
         done = await asyncio.gather(*map(self._end, flights, slots))
         return [flight for flight, settled in zip(flights, done, strict=True) if not settled]
@@ -131,7 +130,7 @@ class Delivery:
             return await self._submit(jobs)
 
     async def _end(self, flight: Flight, slot: Answer) -> bool:
-        """Settle it as its answer says; False: it has to come again."""
+        """Settle a message by its answer; False if it must be tried again."""
         if isinstance(slot, str):
             self._in_a_row = 0
             self._settle(flight, slot)
@@ -151,12 +150,13 @@ class Delivery:
         return True
 
     async def _too_slow(self, flights: list[Flight], error: TimeoutError) -> list[Flight]:
-        """A batch out of time: again, one by one, and blame nobody.
+        """Handle a batch that timed out: try its messages one by one, without counting a failure.
 
-        A store that hangs takes every batch this long; an image can't, the sandbox has a clock.
+        The cause is a store that hangs; an image can't be the cause, because the sandbox limits
+        its time.
         """
         self.last_failure = repr(error)
-        _log.warning("a batch of %d was out of time", len(flights))
+        _log.warning("a batch of %d timed out", len(flights))
         if len(flights) == 1:
             return flights
         for flight in flights:
@@ -164,7 +164,11 @@ class Delivery:
         return []
 
     async def _blame(self, flights: list[Flight], error: BaseException) -> list[Flight]:
-        """A batch that raised: again, then one by one, then whoever did it is a dead letter."""
+        """Handle a batch that raised an error.
+
+        It is tried again, then its messages one by one; a message that fails alone too often
+        becomes a dead letter.
+        """
         self.last_failure = repr(error)
         _log.warning("a batch of %d failed: %r", len(flights), error)
         if is_shortage(error):
@@ -180,7 +184,7 @@ class Delivery:
         return flights
 
     async def _again_or_refuse(self, flight: Flight, how: str) -> bool:
-        """False: a message that failed by itself has to come again; True: it did so too often."""
+        """Count a failure of a single message; after too many, refuse it and return True."""
         self.last_failure = how
         await self._counted(flight, how)
         if flight.alone < self._settings.kafka_alone_failures or not self._long_enough(flight):
@@ -194,7 +198,7 @@ class Delivery:
         return time.monotonic() - since >= self._settings.kafka_alone_seconds
 
     async def _counted(self, flight: Flight, how: str) -> None:
-        """Count one failure more, where a restart does not forget it if that can be had now."""
+        """Count one more failure, durably if the store is available now."""
         flight.alone += 1
         if flight.failed_since is None:
             flight.failed_since = time.monotonic()
@@ -205,11 +209,11 @@ class Delivery:
         try:
             times = await self._call(self._count(name, how))
             flight.alone = max(flight.alone, times)
-        except Exception as error:  # noqa: BLE001 - it is counted here, at the least
+        except Exception as error:  # noqa: BLE001 - the count in memory suffices for now
             _log.warning("a failure is counted in memory only: %r", error)
 
     async def _refuse(self, flight: Flight, why: Rejection) -> None:
-        """Note it, dead-letter it, and settle it when the cluster has the dead letter."""
+        """Record the refusal, send the dead letter, then settle the message."""
         limit = self._settings.kafka_max_dead_letters_in_a_row
         if limit and self._in_a_row >= limit:
             raise TooManyDeadLetters(
@@ -225,13 +229,13 @@ class Delivery:
                 outcome = await self._refused(flight, refusal)
             except (*_PASSING, KafkaUnavailable) as error:
                 self.last_failure = f"refusal: {error!r}"
-                _log.warning("refusal not noted or sent yet: %r", error)
+                _log.warning("refusal not recorded or sent yet: %r", error)
             except Exception as error:
                 if isinstance(error, CodedError) and error.code in CRASHES:
                     raise StreamStopped(f"{error.code}: {error}", value=error.code) from error
                 self.last_failure = f"refusal: {error!r}"
                 if is_shortage(error):
-                    _log.warning("refusal not noted or sent yet: %r", error)
+                    _log.warning("refusal not recorded or sent yet: %r", error)
                 else:
                     refusal = await self._unwritten(flight, refusal, error)
             else:
@@ -249,14 +253,15 @@ class Delivery:
         return plain(refusal, given_up(flight.alone, evidence(error)))
 
     async def _refused(self, flight: Flight, refusal: Refusal) -> Outcome:
-        """How it ended, when row and dead letter are durable. The row first: it is never doubled.
+        """Record the row, then send the dead letter; return the outcome.
 
-        A message that was an image the first time stays one, whatever its bytes came to now.
+        The row comes first, because it is idempotent and the dead letter is not. If the message
+        was stored as an image before, it stays an image, even if it was refused now.
         """
         if flight.unwritten < 2 * self._settings.kafka_alone_failures:
             settled = await self._call(self._note(refusal))
         else:
-            # Nothing can be written of this message: what is behind it must not wait for good.
+            # No row can be written for this message. The messages behind it must not wait for ever.
             _log.error("no row for %s: %s", refusal.rejection_id, refusal.detail)
             settled = None
         if isinstance(settled, ImageRecord):
@@ -270,12 +275,12 @@ class Delivery:
         return "dead-lettered"
 
     async def _call(self, call: Awaitable[T]) -> T:
-        """What the call comes to, in time; raises WorkersUnavailable where it was cancelled."""
+        """Await a call with a time-out; raises WorkersUnavailable if Ray cancelled the call."""
         try:
             async with asyncio.timeout(self._settings.kafka_submit_timeout_seconds):
                 return await call
         except asyncio.CancelledError as error:
-            # Ours, or that of a call whose worker ended?
+            # Either this task was cancelled, or Ray cancelled the call because its worker ended.
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
@@ -285,7 +290,7 @@ class Delivery:
         return flight.failures >= self._settings.kafka_batch_failures
 
     def _ours(self, flights: list[Flight]) -> list[Flight]:
-        """Settle those whose partition went away, and keep the others."""
+        """Settle messages whose partition was revoked; return the others."""
         for flight in flights:
             if flight.ticket.dropped:
                 self._settle(flight, "dropped")
@@ -293,7 +298,7 @@ class Delivery:
 
 
 def _waits() -> Iterator[float]:
-    """Seconds to wait before each further try: doubling, with jitter, without an end."""
+    """Yield the wait before each retry in seconds: exponential, with jitter, endless."""
     longest = _FIRST_WAIT_SECONDS
     while True:
         yield random.uniform(longest / 2, longest)

@@ -1,13 +1,13 @@
-"""Faults of the Kafka door, and what each one means for the stream.
+"""Errors of the Kafka consumer, and what each one means for the stream.
 
 IngestError
-  x InvalidMessage          the message's own fault; the same message fails again
+  x InvalidMessage          fault of the message; the same message fails again
       · InvalidHeader         invalid_header         limit, value: bytes, entries, or the header
       · InvalidEvent          invalid_event          value: the CloudEvents attribute
   x KafkaUnavailable        kafka_unavailable      the cluster did not answer; try again
-  x WorkersUnavailable      workers_unavailable    nobody took the batch; try again, blame nobody
-  x MessageTooLarge         message_too_large      a topic does not take a message of that size
-  x StreamStopped           stream_stopped         no turn can succeed until somebody acts
+  x WorkersUnavailable      workers_unavailable    no worker accepted the batch; try again
+  x MessageTooLarge         message_too_large      the topic's limit is below the message's size
+  x StreamStopped           stream_stopped         no retry can succeed until an operator acts
       · TooManyDeadLetters    too_many_dead_letters  limit: dead letters in a row
 
 Verdicts, for whatever comes back for a message:
@@ -30,8 +30,8 @@ from lake.errors import CodedError
 Verdict = Literal["retry", "dead-letter", "erased", "crash"]
 
 ERASED = "image_erased"
-# A store that lies about create-only writes would double rows; the message is not to blame.
-# Nor is it where the store is another one than this process takes it for.
+# Faults of the store, for which no message is to blame: it does not honour create-only writes and
+# would duplicate rows, or it is not the store that this process expects.
 CRASHES = frozenset(
     {
         "store_untrustworthy",
@@ -45,7 +45,7 @@ CRASHES = frozenset(
 
 
 def verdict(code: str, *, retry: bool) -> Verdict:
-    """What becomes of a message that failed with this code."""
+    """Verdict for a message that failed with this code."""
     if retry:
         return "retry"
     if code == ERASED:
@@ -54,54 +54,54 @@ def verdict(code: str, *, retry: bool) -> Verdict:
 
 
 class IngestError(CodedError):
-    """A fault of the Kafka door."""
+    """Base class of all errors of the Kafka consumer."""
 
     code = "ingest_error"
 
 
 class InvalidMessage(IngestError):
-    """The message is at fault, before its bytes are looked at."""
+    """The message is invalid; its value was not decoded."""
 
     code = "invalid_message"
 
 
 class InvalidHeader(InvalidMessage):
-    """A header that we read is not text, comes twice, is too long, or there are too many."""
+    """A header that Pixlake reads is not text, repeated, too long, or there are too many."""
 
     code = "invalid_header"
 
 
 class InvalidEvent(InvalidMessage):
-    """The headers announce a CloudEvent and do not make one."""
+    """The headers announce a CloudEvent that is incomplete or not supported."""
 
     code = "invalid_event"
 
 
 class KafkaUnavailable(IngestError):
-    """The cluster did not answer, or answered with a fault of its own; try again."""
+    """The cluster did not answer, or answered with an error; try again."""
 
     code = "kafka_unavailable"
 
 
 class WorkersUnavailable(IngestError):
-    """Whoever submits batches raises this when nobody took the batch, so none of it is to blame."""
+    """No worker accepted the batch, so none of its messages is to blame."""
 
     code = "workers_unavailable"
 
 
 class MessageTooLarge(IngestError):
-    """The topic does not take a message of that size."""
+    """The topic does not accept a message of that size."""
 
     code = "message_too_large"
 
 
 class StreamStopped(IngestError):
-    """The consumer ended itself; nothing was committed that is not durable."""
+    """The consumer stopped itself; it committed durable offsets only."""
 
     code = "stream_stopped"
 
 
 class TooManyDeadLetters(StreamStopped):
-    """More messages in a row were refused than the operator allows."""
+    """More messages in a row were refused than the settings allow."""
 
     code = "too_many_dead_letters"

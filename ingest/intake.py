@@ -1,8 +1,9 @@
-"""How much may be under way, and what to do when it is too much: pure, the clock is an argument.
+"""Backpressure: limits of messages and bytes in flight. Pure functions; the clock is an argument.
 
-Full: first nothing is read (the client stops fetching by itself, and keeps what it has). Full
-for a second: partitions are paused, and the client is served again, for it has to be served.
-Pausing throws away what was fetched ahead; hence not at once, and resumed only at one half.
+At the limit, reading stops first; the client stops fetching by itself and keeps its buffer. After a
+second at the limit, partitions are paused, so that the client can be polled again, as it requires.
+Pausing discards the fetched messages. So it does not happen at once, and reading resumes only at
+one half of the limit.
 """
 
 from typing import Literal
@@ -15,7 +16,7 @@ Mode = Literal["read", "hold", "pause"]
 
 
 class Intake:
-    """Messages and bytes under way, and the mode that follows."""
+    """Counter of messages and bytes in flight, and the resulting mode."""
 
     def __init__(self, max_bytes: int, max_messages: int) -> None:
         self._max_bytes = max_bytes
@@ -27,26 +28,26 @@ class Intake:
 
     @property
     def room_bytes(self) -> int:
-        """Bytes that may still be taken; the last message may exceed it."""
+        """Bytes that may still be read; the last message may exceed them."""
         return max(0, self._max_bytes - self.bytes)
 
     @property
     def room_messages(self) -> int:
-        """Messages that may still be taken."""
+        """Messages that may still be read."""
         return max(0, self._max_messages - self.messages)
 
     def take(self, size: int) -> None:
-        """A message of that many bytes is under way."""
+        """Count a message of `size` bytes."""
         self.bytes += size
         self.messages += 1
 
     def release(self, size: int) -> None:
-        """It is not any more."""
+        """Uncount a message of `size` bytes."""
         self.bytes -= size
         self.messages -= 1
 
     def mode(self, now: float) -> Mode:
-        """What to do now; `now` in seconds of any monotonic clock."""
+        """Decide what to do; `now` in seconds of any monotonic clock."""
         if self._paused:
             self._paused = not self._at_most(_RESUME_AT)
             return "pause" if self._paused else "read"

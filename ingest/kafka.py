@@ -1,9 +1,9 @@
-"""The consumer and the producer of the Kafka client (confluent-kafka, which wraps librdkafka).
+"""Consumer and producer, built on confluent-kafka, which wraps librdkafka.
 
-Only this file and `ingest.cluster` import it.
+Only this file and `ingest.cluster` import confluent-kafka.
 
-What it needs from the cluster: READ and DESCRIBE on the topic, READ on the group, WRITE on the
-dead-letter topic; CREATE on both only if they are not there and `kafka_create_topics` is on.
+Required rights: READ and DESCRIBE on the topic, READ on the group, WRITE on the dead-letter topic;
+CREATE on both topics only if they do not exist and `kafka_create_topics` is on.
 """
 
 import asyncio
@@ -50,15 +50,15 @@ _ADMIN_SECONDS = 5.0
 _CHECK_SECONDS = 2.0
 _RETRY_SECONDS = 1.0
 _TOO_LARGE = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG_SIZE}
-# What a broker answers that knows no topic ids; any other fault is asked about again.
+# Errors of a broker without topic ids; after any other error the request is repeated.
 _NO_IDS = {KafkaError.UNSUPPORTED_VERSION, KafkaError._UNSUPPORTED_FEATURE}  # noqa: SLF001
 _ZERO_ID = "AAAAAAAAAAAAAAAAAAAAAA"
-# Faults come with answers and by `error_cb`; the library's own log has the same, many times over.
+# The library's log repeats errors that results and `error_cb` report anyway.
 SILENT = {"log_level": 0}
 
 
 class GroupConsumer:
-    """A member of the consumer group. Every method blocks; all belong to one thread."""
+    """Member of the consumer group. Every method blocks; call all of them from one thread."""
 
     def __init__(self, settings: IngestSettings, listener: Listener) -> None:
         self._settings = settings
@@ -89,7 +89,7 @@ class GroupConsumer:
         )
 
     def poll(self, timeout: float) -> Message | None:
-        """The next message, or None after `timeout` seconds; raises StreamStopped."""
+        """Read the next message, or None after `timeout` seconds; raises StreamStopped."""
         raw = self._client.poll(timeout)
         if self._fatal is not None:
             raise StreamStopped(self._fatal)
@@ -101,7 +101,7 @@ class GroupConsumer:
         return _message(raw)
 
     def topic_id(self, topic: str) -> str | None:
-        """The topic's id as it is now; None if the cluster does not say."""
+        """Ask for the topic's current id; None if the cluster does not answer."""
         try:
             return self._topic_ids.ask(topic, _CHECK_SECONDS)
         except KafkaException as error:
@@ -109,17 +109,17 @@ class GroupConsumer:
             return None
 
     def renew(self) -> None:
-        """Leave the group, forget what was known of the cluster, and join again.
+        """Leave the group and join again with a new client.
 
-        A client remembers leaders and their epochs. In a topic that was made again, or on a broker
-        that lost the end of its log, they are of the past, and it may wait for ever.
+        A client caches leaders and their epochs. After a topic was created again, or a broker lost
+        the end of its log, these are outdated, and the client may wait for ever.
         """
         self._client.close()
         self._join()
 
     def pause(self, wanted: frozenset[Partition]) -> None:
-        """From now on read of our partitions all but these."""
-        # Pausing throws away what was fetched ahead, so only changes are sent on.
+        """Pause these partitions and resume all others."""
+        # Pausing discards fetched messages, so only changes are passed to the client.
         if more := wanted - self._paused:
             self._client.pause(_positions(more))
         if fewer := self._paused - wanted:
@@ -127,14 +127,14 @@ class GroupConsumer:
         self._paused = wanted
 
     def commit(self, places: Mapping[Partition, Place]) -> None:
-        """Send a commit; `Listener.commit_refused` hears of it if it fails."""
+        """Send a commit; a failure is reported to `Listener.commit_refused`."""
         try:
             self._client.commit(offsets=_places(places), asynchronous=True)
         except KafkaException as error:
             self._refused({p: place.offset for p, place in places.items()}, reason_of(error))
 
     def commit_now(self, places: Mapping[Partition, Place]) -> None:
-        """Commit, and return when the broker has it, or has refused it."""
+        """Commit, and return once the broker has accepted or refused it."""
         try:
             answers = self._client.commit(offsets=_places(places), asynchronous=False)
         except KafkaException as error:
@@ -143,7 +143,7 @@ class GroupConsumer:
             self._on_commit(None, answers or [])
 
     def interrupt(self) -> None:
-        """End a `poll` that waits for the cluster; for any thread."""
+        """End a `poll` that waits for the cluster; may be called from any thread."""
         self._closing.set()
 
     def close(self) -> None:
@@ -151,25 +151,26 @@ class GroupConsumer:
         self._client.close()
 
     def _on_assign(self, client: Consumer, positions: list[TopicPartition]) -> None:
-        """Begin where the listener says; as patient as the cluster asks for.
+        """Start to read at the listener's positions; waits for the cluster as long as necessary.
 
-        The ids first: a commit that was read later, and the messages, are not of an earlier topic.
+        Topic ids are requested before the commits, so that neither commits nor messages can be of
+        an earlier topic with the same name.
         """
         names = {position.topic for position in positions}
         ids = {name: self._patiently(partial(self._topic_ids.ask, name)) for name in names}
         committed = self._patiently(partial(_committed, client, positions))
         places = self._listener.assigned(committed, ids)
         client.incremental_assign([_start(p, place) for p, place in places.items()])
-        # Statistics would say so a second later.
+        # The statistics would report the membership a second later.
         self.state = replace(self.state, member=True)
 
     def _patiently(self, ask: Callable[[], T]) -> T:
-        """What the cluster answers; waits for it as long as it takes, for a guess may lose data."""
+        """Ask the cluster until it answers, because a guess could lose data."""
         while True:
             try:
                 return ask()
             except KafkaException as error:
-                _log.warning("asked again before anything is read: %s", reason_of(error))
+                _log.warning("asking again before reading starts: %s", reason_of(error))
                 if self._closing.wait(_RETRY_SECONDS):
                     raise StreamStopped("closed before the cluster answered") from error
 
@@ -210,16 +211,16 @@ class GroupConsumer:
 
 
 class TopicIds:
-    """UUIDs of topics. A broker that has none gives the topic's name in place of it."""
+    """Source of topic UUIDs; for a broker without ids, the topic's name replaces the id."""
 
     def __init__(self, settings: IngestSettings) -> None:
         self._admin = AdminClient(client_config(settings) | SILENT)
 
     def ask(self, topic: str, seconds: float = _ADMIN_SECONDS) -> str:
-        """The topic's id as it is now; raises KafkaException."""
+        """Ask for the topic's current id; raises KafkaException."""
         answers = self._admin.describe_topics(TopicCollection([topic]), request_timeout=seconds)
         try:
-            # The request's own time-out comes first, as a KafkaException.
+            # The request's own time-out is shorter and raises a KafkaException.
             found = str(answers[topic].result(2 * seconds).topic_id)
         except KafkaException as error:
             if error.args[0].code() in _NO_IDS:
@@ -229,16 +230,22 @@ class TopicIds:
 
 
 class KafkaProducer:
-    """Sends, and returns when the cluster has it. Safe in any number of tasks of one loop."""
+    """Producer whose `send` returns once the cluster has the message.
+
+    Any number of tasks of one event loop may use it.
+    """
 
     def __init__(self, settings: IngestSettings) -> None:
         self._config = producer_config(settings) | SILENT
         self._client = Producer(self._config)
-        # One thread, not the loop's: while the cluster is away, sends wait in line here.
+        # A thread of its own, because sends wait here while the cluster is unavailable.
         self._thread = ThreadPoolExecutor(1, "kafka-producer")
 
     async def send(self, topic: str, value: bytes | None, key: bytes | None, head: Headers) -> None:
-        """Raises MessageTooLarge or KafkaUnavailable (it may have arrived all the same)."""
+        """Send a message and wait for the cluster.
+
+        Raises MessageTooLarge, KafkaUnavailable; the message may have arrived all the same.
+        """
         answers: list[KafkaError | None] = []
         try:
             self._client.produce(
@@ -250,13 +257,13 @@ class KafkaProducer:
         await loop.run_in_executor(self._thread, self._client.flush, 2 * DELIVERY_MS / 1000)
         fault = answers[0] if answers else "no answer"
         if isinstance(fault, KafkaError) and fault.fatal():
-            # A fatal fault ends this producer for good; the next send has a new one.
+            # A fatal error makes this producer unusable; the next send uses a new one.
             self._client = Producer(self._config)
         if fault is not None:
             raise _send_fault(fault)
 
     async def close(self) -> None:
-        """Give up what is not sent."""
+        """Discard unsent messages."""
         with contextlib.suppress(KafkaException):
             self._client.purge()
         await asyncio.to_thread(self._thread.shutdown)
@@ -267,7 +274,7 @@ def _places(places: Mapping[Partition, Place]) -> list[TopicPartition]:
 
 
 def _committed(client: Consumer, positions: list[TopicPartition]) -> dict[Partition, Place | None]:
-    """What the group committed of these; raises KafkaException."""
+    """Read the group's commits for these partitions; raises KafkaException."""
     found = client.committed(positions, _ADMIN_SECONDS) if positions else []
     for position in found:
         if position.error is not None:
@@ -276,7 +283,7 @@ def _committed(client: Consumer, positions: list[TopicPartition]) -> dict[Partit
 
 
 def _start(partition: Partition, place: Place | None) -> TopicPartition:
-    """Where the client is to begin; an offset that is not there any more: at the beginning."""
+    """Start position for the client; the beginning of the partition if `place` is None."""
     if place is None:
         return TopicPartition(partition.topic, partition.number, OFFSET_BEGINNING)
     return _at(partition, place)
@@ -305,7 +312,7 @@ def _message(raw: RawMessage) -> Message:
     kind, milliseconds = raw.timestamp()
     return Message(
         topic=raw.topic() or "",
-        topic_id="",  # told by whoever asked for it
+        topic_id="",  # `Stream` adds it
         partition=raw.partition() or 0,
         offset=raw.offset() or 0,
         value=raw.value(),
@@ -318,7 +325,7 @@ def _message(raw: RawMessage) -> Message:
 
 
 def _headers(raw: RawMessage) -> tuple[Headers, str | None]:
-    """The headers, and why they can't be read if they can't: the client trips over names."""
+    """Headers, and the reason if they can't be read: the client fails for names not in UTF-8."""
     try:
         found = raw.headers() or []
     except (UnicodeError, SystemError):
@@ -328,7 +335,7 @@ def _headers(raw: RawMessage) -> tuple[Headers, str | None]:
 
 
 def reason_of(error: KafkaException) -> str:
-    """What the client says of a fault."""
+    """Text of a Kafka error."""
     fault = error.args[0]
     return fault.str() if isinstance(fault, KafkaError) else str(fault)
 

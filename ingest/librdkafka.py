@@ -1,4 +1,4 @@
-"""librdkafka, the library in the Kafka client: its properties with reasons, its statistics."""
+"""Configuration of librdkafka, with reasons, and parser of its statistics."""
 
 import json
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ Config = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class GroupState:
-    """What the client last said about the cluster; `lag` in messages, None if unknown."""
+    """Last reported state of the group membership; `lag` in messages, None if unknown."""
 
     member: bool = False
     lag: int | None = None
@@ -21,7 +21,7 @@ class GroupState:
 
 
 def group_state(statistics: str, error: str | None) -> GroupState:
-    """Membership and lag, out of librdkafka's JSON; `error` unless all is well."""
+    """Parse membership and lag from librdkafka's statistics; `error` is kept unless a member."""
     found = json.loads(statistics)
     group = found.get("cgrp", {})
     steady = group.get("join_state") == "steady" or bool(group.get("assignment_size"))
@@ -30,7 +30,7 @@ def group_state(statistics: str, error: str | None) -> GroupState:
 
 
 def _lag(statistics: Mapping[str, Any]) -> int | None:
-    """Messages between what was committed and the end, over our partitions."""
+    """Messages between the commits and the ends of our partitions."""
     lags = [
         partition["consumer_lag"]
         for topic in statistics.get("topics", {}).values()
@@ -40,14 +40,14 @@ def _lag(statistics: Mapping[str, Any]) -> int | None:
     return sum(lags) if lags else None
 
 
-# Well below the broker's 5 minutes: a dead letter that could not be sent is simply sent again.
+# Well below the default of 5 minutes, because a dead letter is sent again if this time passes.
 DELIVERY_MS = 15_000
 # Room for key, headers and Kafka's own framing beside the largest image.
 FRAMING_BYTES = 1_000_000
 
 
 def client_config(settings: IngestSettings) -> Config:
-    """What every client of the cluster needs."""
+    """Properties of every client."""
     key_password, password = settings.kafka_ssl_key_password, settings.kafka_sasl_password
     given: Config = {
         "bootstrap.servers": settings.kafka_bootstrap_servers,
@@ -60,9 +60,9 @@ def client_config(settings: IngestSettings) -> Config:
         "ssl.certificate.location": settings.kafka_ssl_certificate_location,
         "ssl.key.location": settings.kafka_ssl_key_location,
         "ssl.key.password": key_password.get_secret_value() if key_password else None,
-        # A broker that vanished without a word is noticed by the kernel.
+        # Lets the kernel detect a broker that vanished.
         "socket.keepalive.enable": True,
-        # The default, 10 s, is a long time to go on waiting for a broker that is back.
+        # The default, 10 s, would wait too long for a broker that is back.
         "reconnect.backoff.max.ms": 2000,
     }
     if settings.kafka_sasl_mechanism == "AWS_MSK_IAM":
@@ -73,11 +73,11 @@ def client_config(settings: IngestSettings) -> Config:
 
 
 def consumer_config(settings: IngestSettings) -> Config:
-    """A member of the group that commits by itself only."""
+    """Properties of a group member; offsets are committed only explicitly."""
     protocol: Config = {"group.protocol": "consumer"}
     if settings.kafka_group_protocol == "classic":
         protocol = {
-            # Incremental: a member that joins or leaves stops nobody else's partitions.
+            # Incremental: a member that joins or leaves does not stop the partitions of others.
             "partition.assignment.strategy": "cooperative-sticky",
             "session.timeout.ms": settings.kafka_session_timeout_ms,
             "heartbeat.interval.ms": min(3000, settings.kafka_session_timeout_ms // 3),
@@ -86,37 +86,37 @@ def consumer_config(settings: IngestSettings) -> Config:
         **client_config(settings),
         **protocol,
         "group.id": settings.kafka_group,
-        # An offset moves only when its image is durable.
+        # An offset is committed only when its image is durable.
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
-        # A group that is new, or whose offsets expired, misses nothing; replays are harmless.
+        # A new group, or one whose offsets expired, starts at the beginning; replays are harmless.
         "auto.offset.reset": "earliest",
         "isolation.level": "read_committed",
-        # New partitions, and leaders that went elsewhere, are seen this soon; the default is 5 min.
+        # Time until new partitions and new leaders are noticed; the default is 5 minutes.
         "topic.metadata.refresh.interval.ms": 10_000,
         "check.crcs": True,
-        # The Kafka thread always polls; this many seconds without mean that it hangs.
+        # The Kafka thread polls all the time; so long without a poll means that it hangs.
         "max.poll.interval.ms": 300_000,
-        # Read ahead by bytes, not by counts: 100,000 messages (the default) are gigabytes here.
+        # Limit prefetching by bytes: 100,000 messages (the default) are gigabytes here.
         "queued.min.messages": 100,
         "queued.max.messages.kbytes": 32 * 1024,
         "fetch.queue.backoff.ms": 50,
-        # Of a partition, and of all: an answer is one piece of memory, and from 32 MiB on the
-        # allocator can't use it again. A larger message comes alone.
+        # Limits of a fetch response per partition and in all. A response is one block of memory,
+        # and blocks above 32 MiB are not reused by the allocator. A larger message comes alone.
         "fetch.message.max.bytes": 8 * 1024 * 1024,
         "fetch.max.bytes": 8 * 1024 * 1024,
-        # Only a sanity check on answers, no memory: a message above it would stop its partition
-        # for good, so it is far above what any topic takes.
+        # Only a sanity check on responses. A message above it would block its partition for ever,
+        # so it is far above the limit of any topic.
         "receive.message.max.bytes": 1_000_000_000,
-        # Membership, lag: readiness looks at them.
+        # Readiness uses membership and lag.
         "statistics.interval.ms": 1000,
-        # An idle stream should not pile up wake-ups, nor a busy one delay them.
+        # Few wake-ups for an idle stream, no delay for a busy one.
         "fetch.wait.max.ms": 500,
     }
 
 
 def producer_config(settings: IngestSettings) -> Config:
-    """A producer whose messages are on every replica, once, when it says so."""
+    """Properties of a producer that writes each message once, to all in-sync replicas."""
     return {
         **client_config(settings),
         "enable.idempotence": True,
@@ -125,6 +125,6 @@ def producer_config(settings: IngestSettings) -> Config:
         "message.max.bytes": settings.kafka_max_message_bytes + FRAMING_BYTES,
         # Images are compressed already.
         "compression.type": "none",
-        # Dead letters are few and somebody waits for each.
+        # Dead letters are few, and a task waits for each.
         "linger.ms": 0,
     }

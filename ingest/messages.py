@@ -1,4 +1,4 @@
-"""The wire format: what a Kafka message says, as an `ImageJob`. Pure functions, no client.
+"""Wire format: conversion of a Kafka message to an `ImageJob`. Pure functions, no client.
 
 Value: the bytes of one image. Headers, all optional, values UTF-8:
   pixlake-preset         name of the preset, or name@version; the workers look it up
@@ -6,8 +6,8 @@ Value: the bytes of one image. Headers, all optional, values UTF-8:
   pixlake-meta-<name>    metadata of the image
   ce_id, ce_source, …    CloudEvents 1.0, binary mode: `ce_source` and `ce_id` make the identity,
                          `ce_time` the event time; id, source, type, subject become metadata
-Other headers are ignored. Without an event, the identity is topic, partition, offset and all that
-the message says: what is read again says the same.
+Other headers are ignored. Without an event, the identity is topic, partition, offset and a digest
+of the message; these are the same whenever the message is read.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ _EVENT_METADATA = ("ce_id", "ce_source", "ce_type", "ce_subject")
 _EVENT_HEADERS = (*_EVENT_METADATA, "ce_specversion", "ce_time")
 _STRUCTURED = "application/cloudevents"
 
-# The same bounds as at the HTTP door: metadata goes into every row.
+# The same limits as in the HTTP API, because metadata goes into every row.
 MAX_ENTRIES = 32
 MAX_VALUE_BYTES = 1024
 MAX_TOTAL_BYTES = 8192
@@ -45,7 +45,7 @@ Headers = tuple[tuple[str, bytes | None], ...]
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message as it was read. `timestamp`: set by the producer; None if it gave no sane one."""
+    """Message as it was read; `timestamp` is the producer's, None if it is missing or invalid."""
 
     topic: str
     topic_id: str
@@ -56,25 +56,25 @@ class Message:
     headers: Headers = ()
     timestamp: datetime | None = None
     headers_fault: str | None = None
-    """Why the headers could not be read, if so."""
+    """Reason if the headers could not be read."""
     epoch: int | None = None
-    """Of the leader that appended it; None if the client does not know."""
+    """Epoch of the leader that appended the message; None if unknown."""
 
     @property
     def source(self) -> Partition:
-        """The partition that it was read from."""
+        """Partition that the message was read from."""
         return Partition(self.topic, self.partition)
 
     @property
     def size(self) -> int:
-        """Bytes that it holds in memory: key, value and headers."""
+        """Size of key, value and headers in bytes."""
         headers = sum(len(name) + len(value or b"") for name, value in self.headers)
         return len(self.value or b"") + len(self.key or b"") + headers
 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why a message can't become an image: what its dead letter says."""
+    """Reason why a message can't become an image, for its dead letter."""
 
     code: str
     detail: str
@@ -84,7 +84,7 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What the door adds to a message, and the most that it takes, in bytes."""
+    """Defaults for messages, and the size limit in bytes."""
 
     tenant: str
     default_preset: str
@@ -92,7 +92,7 @@ class Terms:
 
 
 def to_job(message: Message, terms: Terms, received_at: datetime) -> ImageJob:
-    """The job that a message asks for.
+    """Convert a message to a job.
 
     Raises InvalidMessage (its headers) or processors' Refused (EmptyImage, TooManyBytes,
     UnknownPreset).
@@ -134,9 +134,9 @@ def value_digest(message: Message) -> str:
 
 
 def message_digest(message: Message, sha256: str) -> str:
-    """SHA-256 over all that a producer wrote, in hex; `sha256`: that of the value.
+    """SHA-256 of all fields that the producer wrote, in hex; `sha256` is that of the value.
 
-    Kafka hands out a message with the same key, headers and time whenever it is read.
+    Kafka returns the same key, headers and time whenever a message is read.
     """
     key, time = _hex(message.key), message.timestamp
     headers = [(name, _hex(value)) for name, value in message.headers]
@@ -149,7 +149,7 @@ def _hex(text: bytes | None) -> str | None:
 
 
 def moment(milliseconds: int) -> datetime | None:
-    """A message's timestamp, UTC; None if no calendar has it (producers may send anything)."""
+    """Convert a message's timestamp to UTC; None if it is out of range."""
     try:
         return datetime.fromtimestamp(milliseconds / 1000, UTC)
     except (ValueError, OverflowError, OSError):
@@ -161,13 +161,13 @@ def _data(message: Message, limit: int) -> bytes:
         raise EmptyImage("the message has no value (ce_dataref is not followed)")
     if len(message.value) > limit:
         raise TooManyBytes(
-            "the message is larger than an image may be", limit=limit, value=len(message.value)
+            "the message is larger than the limit", limit=limit, value=len(message.value)
         )
     return message.value
 
 
 def _texts(headers: Headers) -> dict[str, str]:
-    """The headers that we read, decoded and within bounds; a null header is as good as none."""
+    """Decode the headers that Pixlake reads and check their limits; ignores null headers."""
     texts: dict[str, str] = {}
     total = 0
     for name, value in headers:
@@ -175,7 +175,7 @@ def _texts(headers: Headers) -> dict[str, str]:
             continue
         shown = name[:100]
         if name in texts:
-            raise InvalidHeader(f"header {shown!r} comes twice", value=shown)
+            raise InvalidHeader(f"header {shown!r} is repeated", value=shown)
         _within(f"bytes in header {shown!r}", len(value), MAX_VALUE_BYTES)
         total += len(name.encode("utf-8", "surrogatepass")) + len(value)
         texts[name] = _text(shown, value)
@@ -193,29 +193,31 @@ def _text(name: str, value: bytes) -> str:
         text = value.decode("utf-8")
     except UnicodeDecodeError:
         raise InvalidHeader(f"header {name!r} is not UTF-8", value=name) from None
-    # A tab is fine; other controls end up in somebody's terminal or CSV. File names are cleaned.
+    # Tabs are allowed; other controls could harm a terminal or a CSV file. File names are cleaned.
     if name != FILENAME and not all(c.isprintable() or c == "\t" for c in text):
-        raise InvalidHeader(f"header {name!r} has characters that don't print", value=name)
+        raise InvalidHeader(f"header {name!r} has unprintable characters", value=name)
     return text
 
 
 def _event(texts: Mapping[str, str]) -> tuple[str, ...] | None:
-    """The identity that CloudEvents headers give; None if there are none."""
+    """Identity by the CloudEvents headers; None without such headers."""
     if texts.get(CONTENT_TYPE, "").lower().startswith(_STRUCTURED):
-        raise InvalidEvent("CloudEvents come in binary mode here", value=texts[CONTENT_TYPE])
+        raise InvalidEvent(
+            "only CloudEvents in binary mode are supported", value=texts[CONTENT_TYPE]
+        )
     if not any(name in texts for name in ("ce_specversion", "ce_id", "ce_source")):
         return None
     version = texts.get("ce_specversion", "1.0")
     if not version.startswith("1."):
-        raise InvalidEvent("CloudEvents 1.x is understood", value=version)
+        raise InvalidEvent("only CloudEvents 1.x is supported", value=version)
     for name in ("ce_id", "ce_source"):
         if not texts.get(name):
-            raise InvalidEvent(f"a CloudEvent has {name}", value=name)
+            raise InvalidEvent(f"a CloudEvent must have {name}", value=name)
     return by_event(texts["ce_source"], texts["ce_id"])
 
 
 def _event_time(text: str | None) -> datetime | None:
-    """`ce_time` (RFC 3339) in UTC."""
+    """Parse `ce_time` (RFC 3339) to UTC."""
     if text is None:
         return None
     try:
@@ -224,7 +226,7 @@ def _event_time(text: str | None) -> datetime | None:
             return found.astimezone(UTC)
     except (ValueError, OverflowError):
         pass
-    raise InvalidEvent("ce_time is an RFC 3339 time with a zone", value="ce_time")
+    raise InvalidEvent("ce_time must be an RFC 3339 time with a zone", value="ce_time")
 
 
 def _metadata(texts: Mapping[str, str]) -> dict[str, str]:
@@ -233,9 +235,11 @@ def _metadata(texts: Mapping[str, str]) -> dict[str, str]:
         if header.startswith(METADATA):
             name = header.removeprefix(METADATA)
             if _NAME.fullmatch(name) is None:
-                raise InvalidHeader(f"a metadata name is {_NAME.pattern}", value=header[:100])
+                raise InvalidHeader(
+                    f"a metadata name must match {_NAME.pattern}", value=header[:100]
+                )
             if name in metadata:
-                raise InvalidHeader(f"metadata {name!r} comes twice", value=name)
+                raise InvalidHeader(f"metadata {name!r} is repeated", value=name)
             metadata[name] = value
     _within("metadata entries", len(metadata), MAX_ENTRIES)
     return metadata

@@ -1,7 +1,8 @@
-"""Logging in to Amazon MSK by IAM: a signed URL of the call `kafka-cluster:Connect`, as a token.
+"""IAM login to Amazon MSK: the token is a signed URL of the call `kafka-cluster:Connect`.
 
-As AWS's own signers make it (aws-msk-iam-sasl-signer): SigV4 in the query, for 15 minutes. The
-broker checks the signature and what the role may; librdkafka asks anew before the token ends.
+It has the format of AWS's own signers (aws-msk-iam-sasl-signer): SigV4 in the query, valid for 15
+minutes. The broker checks the signature and the role's rights; librdkafka asks for a new token
+before the old one expires.
 """
 
 import base64
@@ -17,9 +18,10 @@ _SECONDS = 900
 
 
 def token(region: str) -> tuple[str, float]:
-    """The token, and when it ends in seconds since 1970; raises NoCredentialsError.
+    """Make a token; returns it and its expiry in seconds since 1970.
 
-    The credentials are those of AWS's chain: a task's role on ECS.
+    The credentials come from AWS's credential chain, for example the task role on ECS. Raises
+    NoCredentialsError.
     """
     credentials = botocore.session.get_session().get_credentials()
     if credentials is None:

@@ -1,9 +1,9 @@
-"""Which offsets may be committed: pure, no clock, no I/O, no threads.
+"""Tracking of offsets that may be committed. Pure: no clock, no I/O, no threads.
 
 Events in (`assigned`, `taken`, `done`, `rewound`, `revoked`), instructions out (`to_commit`).
-The offset to commit is that of the next message to read: every message taken before it is done.
-Offsets have gaps (compaction, transactions), and they may go back (a log that was truncated, a
-topic that was made again): what is then read again is new work.
+The offset to commit is that of the first unfinished message. Offsets have gaps (compaction,
+transactions), and they can go back (truncated log, topic created again); messages that are then
+read count as new.
 """
 
 from collections import deque
@@ -23,31 +23,31 @@ class Partition:
 
 
 class Listener(Protocol):
-    """Who is told what the client learns while it is served, on the thread that serves it."""
+    """Callbacks for events of the client, called on the thread that polls it."""
 
     def assigned(
         self, committed: Mapping[Partition, Place | None], topic_ids: Mapping[str, str]
     ) -> Mapping[Partition, Place | None]:
-        """These are ours as well from now on; where to begin, None: at the beginning.
+        """Handle newly assigned partitions; return the start of each, None for its beginning.
 
-        `committed`: what the group committed; `topic_ids`: of their topics, asked for before.
+        `committed` are the group's commits; `topic_ids` are ids requested before them.
         """
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
-        """These go to another member; until this returns, they may still be committed."""
+        """Handle partitions to give up; until this returns, they may still be committed."""
 
     def lost(self, partitions: Sequence[Partition]) -> None:
-        """These went to another member already."""
+        """Handle partitions that another member has already."""
 
     def commit_refused(self, offsets: Mapping[Partition, int]) -> None:
-        """A commit that was sent did not succeed."""
+        """Handle a failed commit."""
 
 
 @dataclass(slots=True, eq=False)
 class Ticket:
-    """One message under way; only `Offsets` changes its state.
+    """Offset of a message in flight; only `Offsets` changes its state.
 
-    `dropped`: whatever becomes of it, its offset is not ours to commit any more.
+    `dropped`: this process must not commit the offset any more.
     """
 
     partition: Partition
@@ -57,15 +57,16 @@ class Ticket:
 
     @property
     def dropped(self) -> bool:
-        """Whether another reader has this message now, or this one will get it again."""
+        """True if another member has this message, or this one will read it again."""
         return self.state == "dropped"
 
 
 @dataclass(slots=True)
 class _Track:
-    """One partition in one assignment: tickets in order of offset, the first one not done.
+    """State of one assigned partition.
 
-    `behind`: the last message before them.
+    `tickets` are in order of offset and start with an unfinished one. `behind` is the last message
+    before them.
     """
 
     tickets: deque[Ticket] = field(default_factory=deque)
@@ -79,25 +80,25 @@ class _Track:
 
 
 class Offsets:
-    """The offsets of all partitions that this member of the group reads."""
+    """Offsets of all partitions that are assigned to this member."""
 
     def __init__(self) -> None:
         self._tracks: dict[Partition, _Track] = {}
 
     def assigned(self, partitions: Iterable[Partition]) -> None:
-        """These partitions are ours from now on; anything known of them is forgotten."""
+        """Start to track partitions; forgets earlier state of them."""
         for partition in partitions:
             self._drop(partition)
             self._tracks[partition] = _Track()
 
     def taken(self, partition: Partition, offset: int, epoch: int | None = None) -> Ticket:
-        """A message was read; raises KeyError if its partition is not ours.
+        """Track a message that was read; raises KeyError if its partition is not assigned.
 
-        `epoch`: of the leader that appended it.
+        `epoch` is that of the leader that appended it.
         """
         track = self._tracks[partition]
         if track.next is None:
-            # Where we begin is where the group stands: nothing new to commit.
+            # The first message read is at the committed position, so nothing is to commit.
             track.committed = offset
         elif offset < track.next:
             self.rewound(partition, offset)
@@ -107,7 +108,7 @@ class Offsets:
         return ticket
 
     def done(self, ticket: Ticket) -> None:
-        """What the message asked for is durable, or its dead letter is. Dropped: no effect."""
+        """Mark a message as durably processed or dead-lettered; no effect if it was dropped."""
         if ticket.state != "open":
             return
         ticket.state = "done"
@@ -116,7 +117,7 @@ class Offsets:
             track.behind = track.tickets.popleft()
 
     def rewound(self, partition: Partition, offset: int) -> None:
-        """Messages from this offset on will come again (or were never handed out)."""
+        """Drop messages from this offset on: they will be read again."""
         track = self._tracks.get(partition)
         if track is None or track.next is None or track.next <= offset:
             return
@@ -127,7 +128,7 @@ class Offsets:
         track.next = offset
 
     def to_commit(self, only: Iterable[Partition] | None = None) -> dict[Partition, int]:
-        """Positions that changed since they were last asked for; `refused` asks again."""
+        """Positions that changed since the last call; `refused` makes it return them again."""
         wanted = self._tracks if only is None else [p for p in only if p in self._tracks]
         found: dict[Partition, int] = {}
         for partition in wanted:
@@ -137,35 +138,35 @@ class Offsets:
         return found
 
     def epoch(self, partition: Partition) -> int | None:
-        """Leader epoch of the message before the position; None if it is not known."""
+        """Leader epoch of the message before the position; None if unknown."""
         track = self._tracks.get(partition)
         return track.behind.epoch if track and track.behind else None
 
     def refused(self, offsets: Mapping[Partition, int]) -> None:
-        """These commits failed: give them out again, unless others went out meanwhile."""
+        """Make `to_commit` return failed commits again, unless newer ones were returned."""
         for partition, offset in offsets.items():
             track = self._tracks.get(partition)
             if track is not None and track.committed == offset:
                 track.committed = None
 
     def revoked(self, partitions: Iterable[Partition]) -> None:
-        """These partitions are not ours any more; take `to_commit` first, if we still may."""
+        """Stop tracking partitions; call `to_commit` first if commits are still allowed."""
         for partition in partitions:
             self._drop(partition)
 
     def waiting(self, partition: Partition) -> int:
-        """Messages, done or not, that no commit covers yet."""
+        """Number of messages, done or not, behind the first unfinished one, itself included."""
         track = self._tracks.get(partition)
         return len(track.tickets) if track else 0
 
     def open(self, partitions: Iterable[Partition]) -> int:
-        """Messages of these partitions that are under way."""
+        """Number of unfinished messages of these partitions."""
         tracks = [self._tracks[p] for p in partitions if p in self._tracks]
         return sum(ticket.state == "open" for track in tracks for ticket in track.tickets)
 
     @property
     def partitions(self) -> frozenset[Partition]:
-        """All partitions that are ours."""
+        """All assigned partitions."""
         return frozenset(self._tracks)
 
     def _drop(self, partition: Partition) -> None:

@@ -1,8 +1,8 @@
-"""Where a group stands in the log of a partition, and whether that is still the same log. Pure.
+"""Positions of a group in the log of a partition, with a check that it is still the same log. Pure.
 
-Kafka keeps a commit under the topic's name. A topic that was deleted and made again, or a log that
-lost its end, goes on under the same name, and other messages stand at the same offsets. So a
-commit says of which topic (`topic_id`, its UUID) and of which leader's term (`epoch`) it was.
+Kafka stores a commit under the topic's name. If a topic was deleted and created again, or a log
+lost its end, the name stays and other messages have the same offsets. So a commit also contains
+the topic's UUID (`topic_id`) and the leader epoch (`epoch`).
 """
 
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ _TOPIC = "topic-id="
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The offset of the next message to read, and which log that is; None: not known.
+    """Offset of the next message to read, and identity of the log; None if unknown.
 
-    `epoch`: the leader epoch of the message before it. The client asks the broker for the end of
-    that epoch, and goes back where the log has been cut off there.
+    `epoch` is the leader epoch of the message before the offset. The client asks the broker for the
+    end of that epoch, and goes back if the log was truncated there.
     """
 
     offset: int
@@ -24,12 +24,12 @@ class Place:
 
     @property
     def metadata(self) -> str:
-        """The topic's id as the text that Kafka keeps with a commit."""
+        """Topic id as commit metadata."""
         return f"{_TOPIC}{self.topic_id}" if self.topic_id else ""
 
     @classmethod
     def committed(cls, offset: int, metadata: str | None, epoch: int | None) -> "Place | None":
-        """What Kafka says of a commit; None if there is none (its offset is negative then)."""
+        """Parse a commit; None if there is none (Kafka then gives a negative offset)."""
         if offset < 0:
             return None
         known = metadata is not None and metadata.startswith(_TOPIC)
@@ -38,12 +38,11 @@ class Place:
 
 
 def begin(committed: Place | None, topic: str, topic_id: str) -> Place | None:
-    """Where to begin in a partition of that topic; None: at its beginning.
+    """Start position in a partition of that topic; None for its beginning.
 
-    A broker without ids of topics gives the name in place of one: it contradicts no id.
-
-    A commit of another topic of this name says nothing. One without an id counts: earlier
-    versions wrote such, and operators do who set an offset by hand.
+    A commit of an earlier topic with the same name is ignored. A commit without an id counts:
+    earlier versions wrote such commits, and so do operators who set an offset by hand. For a broker
+    without topic ids, the name replaces the id and matches every id.
     """
     if committed is None:
         return None

@@ -1,4 +1,4 @@
-"""Refusals of messages, as the lake writes them down."""
+"""Conversion of refused messages to the lake's `Refusal`."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from processors.worker import UNFORESEEN
 
 
 def refusal_of(tenant: str, message: Message, job: ImageJob | Rejection, why: Rejection) -> Refusal:
-    """The refusal of a message, with the name of its image where it has one."""
+    """Build the refusal of a message, with its image id if the message has one."""
     sha256 = value_digest(message)
     return Refusal(
         tenant=tenant,
@@ -23,7 +23,7 @@ def refusal_of(tenant: str, message: Message, job: ImageJob | Rejection, why: Re
         detail=why.detail,
         limit=why.limit,
         value=why.value,
-        # Without a job its headers are at fault, which say the same whoever reads them.
+        # Without a job the headers are invalid, so there is no identity to derive an id from.
         image_id=job.image_id if isinstance(job, ImageJob) else None,
         sha256=sha256,
         message=message_digest(message, sha256),
@@ -31,14 +31,14 @@ def refusal_of(tenant: str, message: Message, job: ImageJob | Rejection, why: Re
 
 
 def given_up(times: int, how: str) -> Rejection:
-    """The rejection of a message that was tried so many times and failed in that way at last."""
+    """Rejection of a message after `times` failed tries; `how` is the last error."""
     detail = f"tried {times} times by itself, the last time: {how}"
     return Rejection(UNFORESEEN, detail, value=times)
 
 
 def plain(refusal: Refusal, why: Rejection) -> Refusal:
-    """The refusal with that reason, and without anything that the first reason had.
+    """Copy of a refusal with another reason, without limit, value and image id.
 
-    It takes no image's name either: what is stored there may be what can't be handled.
+    The image id is left out because the object stored under it may be the cause of the failure.
     """
     return replace(refusal, code=why.code, detail=why.detail, limit=None, value=None, image_id=None)

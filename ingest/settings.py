@@ -1,4 +1,4 @@
-"""Settings of the Kafka door: which cluster and topic, how much at once, how patient."""
+"""Settings of the Kafka consumer: cluster, topics, limits, time-outs."""
 
 from typing import Literal, Self
 
@@ -7,7 +7,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class IngestSettings(BaseSettings):
-    """Read once at the top of a process and passed down; environment variables `PIXLAKE_…`."""
+    """Settings from environment variables `PIXLAKE_…`, read once at the start of a process."""
 
     model_config = SettingsConfigDict(
         env_prefix="PIXLAKE_", frozen=True, extra="ignore", populate_by_name=True
@@ -15,7 +15,7 @@ class IngestSettings(BaseSettings):
 
     kafka_bootstrap_servers: str = Field(
         default="127.0.0.1:9092",
-        # Without the prefix: the name that every Kafka tool knows.
+        # Without the prefix, because other Kafka tools use this name.
         validation_alias=AliasChoices("KAFKA_BOOTSTRAP_SERVERS"),
         description="the cluster, as host:port[,host:port]",
     )
@@ -29,10 +29,10 @@ class IngestSettings(BaseSettings):
         description="rebalance protocol; consumer (KIP-848) needs brokers of version 4",
     )
     kafka_create_topics: bool = Field(
-        default=True, description="create both topics at start if they are not there"
+        default=True, description="create both topics at start if they do not exist"
     )
     kafka_topic_partitions: int = Field(
-        default=6, ge=1, le=10_000, description="partitions of a topic that we create"
+        default=6, ge=1, le=10_000, description="partitions of a topic that Pixlake creates"
     )
     kafka_tenant: str = Field(
         default="default", min_length=1, description="tenant that images of the topic belong to"
@@ -46,16 +46,16 @@ class IngestSettings(BaseSettings):
     kafka_max_inflight_bytes: int = Field(
         default=64_000_000,
         ge=1,
-        description="bytes of messages under way at once; may be exceeded by one message",
+        description="bytes of messages in flight at once; one message may exceed it",
     )
     kafka_max_inflight_messages: int = Field(
-        default=256, ge=1, le=100_000, description="messages under way at once"
+        default=256, ge=1, le=100_000, description="messages in flight at once"
     )
     kafka_max_uncommitted_messages: int = Field(
         default=2000,
         ge=1,
-        description="messages of a partition, done or not, that wait for an earlier one; then the "
-        "partition is paused. Bounds what a crash repeats",
+        description="messages of a partition, done or not, that wait for an unfinished one; above "
+        "it the partition is paused. It limits how many messages a crash repeats",
     )
     kafka_batch_messages: int = Field(
         default=32, ge=1, le=10_000, description="messages handed to a worker at once"
@@ -63,11 +63,11 @@ class IngestSettings(BaseSettings):
     kafka_batch_bytes: int = Field(
         default=8_000_000,
         ge=1,
-        description="bytes handed to a worker at once; one message may have more. Each batch costs "
-        "some 10 ms of a core; for all workers to be busy, one for each must be under way",
+        description="bytes handed to a worker at once; one message may exceed it. Each batch costs "
+        "about 10 ms of a core; to keep all workers busy, each needs a batch in flight",
     )
     kafka_submit_timeout_seconds: float = Field(
-        default=120, gt=0, description="longest time that workers may take for a batch"
+        default=120, gt=0, description="longest time of a batch at the workers, in seconds"
     )
     kafka_batch_failures: int = Field(
         default=2,
@@ -77,8 +77,8 @@ class IngestSettings(BaseSettings):
     kafka_alone_failures: int = Field(
         default=3,
         ge=1,
-        description="times a message by itself may kill its worker, or end in an exception that "
-        "nobody foresaw, before it is a dead letter; tries before a restart count",
+        description="times a single message may kill its worker or raise an unexpected exception "
+        "before it becomes a dead letter; failures before a restart count",
     )
     kafka_alone_seconds: float = Field(
         default=60,
@@ -90,7 +90,7 @@ class IngestSettings(BaseSettings):
     kafka_max_dead_letters_in_a_row: int = Field(
         default=0,
         ge=0,
-        description="stop at that many dead letters without an image between; 0: never stop",
+        description="stop after that many dead letters without an image between; 0: never stop",
     )
     kafka_commit_interval_seconds: float = Field(
         default=1, gt=0, le=60, description="pause between two commits of offsets"
@@ -99,19 +99,22 @@ class IngestSettings(BaseSettings):
         default=5,
         ge=0,
         le=60,
-        description="how long a partition that goes to another member waits for its batches",
+        description="how long a revoked partition waits for its batches, in seconds",
     )
     kafka_drain_seconds: float = Field(
-        default=30, ge=0, le=600, description="how long a stop waits for batches under way"
+        default=30,
+        ge=0,
+        le=600,
+        description="how long a stop waits for batches in flight, in seconds",
     )
     kafka_session_timeout_ms: int = Field(
         default=15_000,
         ge=100,
         le=1_800_000,
-        description="silence after which the group gives a member's partitions away; classic only",
+        description="silence after which the group reassigns a member's partitions; classic only",
     )
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        default="PLAINTEXT", description="how to talk to the brokers"
+        default="PLAINTEXT", description="protocol to the brokers"
     )
     kafka_sasl_mechanism: (
         Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "AWS_MSK_IAM"] | None
@@ -155,5 +158,5 @@ class IngestSettings(BaseSettings):
 
     @property
     def dead_letters(self) -> str:
-        """The topic of refused messages, with the default applied."""
+        """Topic of refused messages, with the default applied."""
         return self.kafka_dead_letter_topic or f"{self.kafka_topic}.dead-letters"

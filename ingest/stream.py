@@ -1,7 +1,7 @@
-"""The blocking half of the consumer: all that happens on the Kafka thread.
+"""Blocking part of the consumer, which runs on the Kafka thread.
 
-`Offsets` and the client belong to that thread alone. What finishes elsewhere comes to it through
-a queue, so neither needs a lock.
+Only that thread uses `Offsets` and the client. Finished messages reach it through a queue, so
+neither needs a lock.
 """
 
 import logging
@@ -20,42 +20,42 @@ from ingest.settings import IngestSettings
 
 _log = logging.getLogger(__name__)
 
-# One small request. With messages it is asked for each batch; this is for a topic that was made
-# again and is empty, or shorter than the old one was.
+# Interval of topic id checks without messages; with messages, every batch is checked. It detects a
+# topic that was created again and is empty or shorter than before.
 _CHECK_TOPIC_SECONDS = 5.0
 
 
 class Client(Protocol):
-    """A member of the group: `GroupConsumer`, as far as it is needed here."""
+    """Member of the consumer group; `GroupConsumer` implements it."""
 
     @property
     def state(self) -> GroupState:
-        """What it last heard from the cluster."""
+        """State of the group membership, as last reported."""
 
     @property
     def was_away(self) -> bool:
-        """Whether all brokers were away at some time since it joined."""
+        """True if all brokers were unavailable at some time since the client joined."""
 
     def poll(self, timeout: float) -> Message | None:
-        """The next message, or None after `timeout` seconds; raises StreamStopped."""
+        """Read the next message, or None after `timeout` seconds; raises StreamStopped."""
 
     def topic_id(self, topic: str) -> str | None:
-        """The topic's id as it is now; None if the cluster does not say."""
+        """Ask for the topic's current id; None if the cluster does not answer."""
 
     def pause(self, wanted: frozenset[Partition]) -> None:
-        """From now on read of our partitions all but these."""
+        """Pause these partitions and resume all others."""
 
     def commit(self, places: Mapping[Partition, Place]) -> None:
-        """Send a commit; `Listener.commit_refused` hears of it if it fails."""
+        """Send a commit; a failure is reported to `Listener.commit_refused`."""
 
     def commit_now(self, places: Mapping[Partition, Place]) -> None:
-        """Commit, and return when the broker has it, or has refused it."""
+        """Commit, and return once the broker has accepted or refused it."""
 
     def renew(self) -> None:
-        """Leave the group, forget what was known of the cluster, and join again."""
+        """Leave the group and join again with a new client."""
 
     def interrupt(self) -> None:
-        """End a call that waits for the cluster; for any thread."""
+        """End a call that waits for the cluster; may be called from any thread."""
 
     def close(self) -> None:
         """Leave the group."""
@@ -66,7 +66,7 @@ Connect = Callable[[IngestSettings, Listener], Client]
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What one turn may do: how much to read (nothing: only serve the client), how long to wait."""
+    """Limits of one turn: how much to read (0: only poll the client), how long to wait."""
 
     max_bytes: int
     max_messages: int
@@ -74,13 +74,13 @@ class Turn:
 
     @property
     def reads(self) -> bool:
-        """Whether there is room for a message."""
+        """True if the turn may read a message."""
         return self.max_bytes > 0 and self.max_messages > 0
 
 
 @dataclass(frozen=True, slots=True)
 class StreamState:
-    """As of the last turn, which ended at `turned_at` (seconds, monotonic clock)."""
+    """State after the last turn, which ended at `turned_at` (seconds, monotonic clock)."""
 
     turned_at: float = 0.0
     partitions: int = 0
@@ -89,10 +89,10 @@ class StreamState:
 
 
 class Stream:
-    """Messages in, finished tickets in, commits out. `finish` is for any thread.
+    """Reads messages and commits finished ones. `finish` may be called from any thread.
 
-    A message is handed out once the cluster has said that its topic is still the one in which
-    reading began: ids of topics never come again, so it was that one all the time between.
+    A message is returned only after the cluster has confirmed the topic's id. Topic ids are never
+    reused, so an equal id proves that the topic did not change since reading began.
     """
 
     def __init__(self, settings: IngestSettings, connect: Connect = GroupConsumer) -> None:
@@ -107,19 +107,19 @@ class Stream:
         self.state = StreamState()
 
     def finish(self, ticket: Ticket) -> None:
-        """What this message asked for is durable, or its dead letter is."""
+        """Report a message as durably processed or dead-lettered."""
         self._finished.put(ticket)
 
     def interrupt(self) -> None:
-        """Let a turn that waits for the cluster end; for any thread, before `close`."""
+        """End a turn that waits for the cluster; call it before `close`, from any thread."""
         self._client.interrupt()
 
     def turn(self, turn: Turn) -> list[tuple[Message, Ticket]]:
-        """Commit what is due, pause what is to wait, read one batch; raises StreamStopped."""
+        """Commit if due, pause and resume partitions, read one batch; raises StreamStopped."""
         self._collect()
         self._commit_if_due()
         if self._gathered:
-            # Of the last turn: their topic is still unsure.
+            # Messages of the last turn wait for the confirmation of their topic.
             turn = Turn(0, 0, turn.wait_seconds)
         paused = self._to_pause(turn)
         self._client.pause(paused)
@@ -131,18 +131,18 @@ class Stream:
         return batch
 
     def close(self) -> None:
-        """Commit what is durable and leave the group; tickets under way are dropped."""
+        """Commit durable offsets and leave the group; drops unfinished tickets."""
         self._collect()
         if offsets := self._offsets.to_commit():
             self._client.commit_now(self._places(offsets))
-        # Nobody finishes what is still under way: nothing to wait for when it is revoked.
+        # Unfinished messages will not finish any more, so the revocation must not wait for them.
         self._offsets.revoked(self._offsets.partitions)
         self._client.close()
 
     def assigned(
         self, committed: Mapping[Partition, Place | None], topic_ids: Mapping[str, str]
     ) -> Mapping[Partition, Place | None]:
-        """Listener: these are ours. Begin where the group stands in the topics of now."""
+        """Listener: start at the group's positions, if they are of the current topics."""
         self._topic_ids |= {p: topic_ids[p.topic] for p in committed}
         self._offsets.assigned(committed)
         places = {p: begin(place, p.topic, topic_ids[p.topic]) for p, place in committed.items()}
@@ -150,7 +150,7 @@ class Stream:
         return places
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
-        """Listener: these go. Give what is under way a moment, commit, drop the rest."""
+        """Listener: wait a moment for unfinished messages, commit, drop the rest."""
         _log.info("revoked: %s", partitions)
         self._hand_back(partitions)
         ends = time.monotonic() + self._settings.kafka_revoke_wait_seconds
@@ -165,17 +165,17 @@ class Stream:
         self._offsets.revoked(partitions)
 
     def lost(self, partitions: Sequence[Partition]) -> None:
-        """Listener: these are somebody else's already; nothing may be committed."""
+        """Listener: drop partitions of another member without a commit."""
         _log.warning("lost: %s", partitions)
         self._hand_back(partitions)
         self._offsets.revoked(partitions)
 
     def commit_refused(self, offsets: Mapping[Partition, int]) -> None:
-        """Listener: give them out again."""
+        """Listener: commit these offsets again later."""
         self._offsets.refused(offsets)
 
     def _read(self, turn: Turn) -> None:
-        """Wait for the first message, then take what is there."""
+        """Wait for the first message, then read the messages that are available."""
         size, wait = 0, turn.wait_seconds
         while True:
             message = self._client.poll(wait)
@@ -184,7 +184,7 @@ class Stream:
                 ticket = self._offsets.taken(at, message.offset, message.epoch)
                 self._gathered.append((replace(message, topic_id=self._topic_ids[at]), ticket))
                 size += message.size
-            # Without room a message may still come that was on its way when we paused.
+            # Also checked when paused: a message may arrive that was already fetched.
             if message is None or size >= turn.max_bytes:
                 return
             if len(self._gathered) >= turn.max_messages:
@@ -192,14 +192,14 @@ class Stream:
             wait = 0
 
     def _hand_back(self, partitions: Sequence[Partition]) -> None:
-        """Messages of this very turn can't be waited for: nobody works on them yet."""
+        """Drop messages that were read and not returned yet; no worker has them."""
         for message, ticket in self._gathered:
             if message.source in partitions:
                 self._offsets.rewound(ticket.partition, ticket.offset)
         self._gathered = [pair for pair in self._gathered if not pair[1].dropped]
 
     def _to_pause(self, turn: Turn) -> frozenset[Partition]:
-        """All of them without room; else those that are too far ahead of an unfinished message."""
+        """Partitions to pause: all if nothing may be read, else those with too many uncommitted."""
         if not turn.reads:
             return self._offsets.partitions
         limit = self._settings.kafka_max_uncommitted_messages
@@ -217,7 +217,7 @@ class Stream:
                 return
 
     def _sure(self) -> list[tuple[Message, Ticket]]:
-        """What was gathered, once the cluster has said that its topics are still the same."""
+        """Return the messages read so far, once their topics are confirmed; else nothing."""
         due = time.monotonic() - self._checked_at >= _CHECK_TOPIC_SECONDS
         if (self._gathered or due) and not self._same_topics():
             return []
@@ -225,27 +225,27 @@ class Stream:
         return batch
 
     def _same_topics(self) -> bool:
-        """Ask for the ids of our topics; where one is another, begin anew. False: don't know."""
+        """Check the topic ids and rejoin if one changed; False if the cluster does not answer."""
         partitions = self._offsets.partitions
         found = {p.topic: self._client.topic_id(p.topic) for p in partitions}
         if None in found.values():
             return False
         self._checked_at = time.monotonic()
-        # A broker that has no ids says the name: that contradicts nothing.
+        # A broker without topic ids returns the name, which never counts as a change.
         changed = {
             p.topic for p in partitions if found[p.topic] not in (p.topic, self._topic_ids[p])
         }
         if changed:
-            _log.warning("made again, read from the beginning: topics %s", sorted(changed))
+            _log.warning("topics created again, reading from the beginning: %s", sorted(changed))
         elif self._client.was_away:
-            # It may have come back with less than it had, and our offsets be given out again.
-            _log.warning("the cluster was away: reading from where the group stands")
+            # The cluster may have lost the end of a log, and then it assigns offsets again.
+            _log.warning("the cluster was unavailable: reading from the committed offsets")
         if changed or self._client.was_away:
             self._begin_anew()
         return True
 
     def _begin_anew(self) -> None:
-        """Drop what is under way, and join the group with a client that knows nothing old."""
+        """Drop messages in flight, and join the group again with a new client."""
         self.lost(sorted(self._offsets.partitions))
         self._client.renew()
 

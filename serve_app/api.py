@@ -1,4 +1,4 @@
-"""The HTTP API as one FastAPI app, made by a plain function; no Ray here."""
+"""Factory of the FastAPI app, without Ray."""
 
 from fastapi import FastAPI
 
@@ -18,7 +18,7 @@ from serve_app.places import Places
 from serve_app.query import KnownParameters
 from serve_app.settings import ServeSettings
 
-_ABOUT = """Images in, by HTTP or Kafka; renditions, measures and one table row per image out.
+_ABOUT = """Stores images sent by HTTP or Kafka, with renditions, measures and one table row each.
 
 Send your API key as `Authorization: Bearer <key>`. Refusals are
 [problem+json](https://www.rfc-editor.org/rfc/rfc9457) with a stable `code`."""
@@ -33,13 +33,13 @@ def make_app(
     *,
     others: OtherNodes | None = None,
 ) -> FastAPI:
-    """The app on an open lake and a running worker; the caller closes both after it.
+    """Build the app on an open lake and a running worker, which the caller closes later.
 
-    When the worker's sandbox is full, `others` are asked; uploads are refused, before their bodies
-    are read, where there are none or none has room.
+    When the worker's sandbox is full, `others` may take uploads. If no node has room, an upload is
+    refused before its body is read.
 
-    Raises UnknownPreset if no preset can have the default one's name; one of the store is for the
-    caller to look for.
+    Raises UnknownPreset for an invalid name of the default preset; the caller checks that the store
+    has the preset.
     """
     find_builtin(PresetName.parse(settings.default_preset))
     app = FastAPI(
@@ -61,7 +61,7 @@ def make_app(
         others=others,
     )
     app.state.door = door
-    # The last one added is the outermost.
+    # The last middleware is the outermost.
     app.add_middleware(FastLane, door=door)
     app.add_middleware(KnownParameters, api=app)
     app.add_middleware(Envelope)

@@ -1,4 +1,4 @@
-"""Ray Serve wiring of the HTTP door: replicas that take uploads behind HAProxy."""
+"""Ray Serve deployment of the HTTP API: replicas behind HAProxy."""
 
 import asyncio
 import logging
@@ -33,30 +33,30 @@ _log = logging.getLogger(__name__)
 
 APP = "api"
 NAME = "UploadApi"
-# The Kafka door, by name: the doors do not import each other.
+# Names of the Kafka consumer, which this package does not import.
 KAFKA_APP = "ingest"
 KAFKA_NAME = "KafkaIngest"
 
 _HEALTH_PERIOD_SECONDS = 2.0
-# An upload that arrived is still processed and committed: 10 s for a slow image and some more.
+# Received uploads are processed and committed first: 10 s for a slow image, and a reserve.
 _DRAIN_SECONDS = 30.0
-# Far more than the app's own admission takes: the app's refusal says why, Serve's does not.
+# Far above the app's own admission limits, because the app's refusal names the reason.
 _MAX_ONGOING = 512
 _MAX_QUEUED = 512
-# Many probes a second may come; each round asks two other processes.
+# Cache time of readiness: there may be many probes a second, and a check asks two processes.
 _READINESS_SECONDS = 1.0
-# A replica with room says so within some milliseconds, on any node.
+# Time-out for a replica's free places; a replica answers within some milliseconds.
 _ASK_SECONDS = 0.05
-# Nodes come and go by the minute.
+# Interval of checks for other nodes, which change every few minutes at most.
 _LOOK_SECONDS = 5.0
-# A part that does not answer within this is not ready; below the 4 s that /readyz may take.
+# Time-out of a readiness probe; below the 4 s limit of /readyz.
 _PROBE_SECONDS = 2.0
 
 
 class UploadApi:
-    """One replica: the FastAPI app on a lake, a worker and the accounts.
+    """Replica: the FastAPI app with a lake, a worker and the accounts.
 
-    One image is processed where it arrived, so the sandboxed children are here, too.
+    An image is processed where it was received, so each replica has sandboxed children.
     """
 
     async def __init__(  # type: ignore[misc]  # Serve awaits it
@@ -67,7 +67,7 @@ class UploadApi:
         self._keys = KeyRing.of(self._accounts, settings)
         self._lake = await Lake.open(lake)
         self._worker = await Worker.start(self._lake, processors)
-        # Misspelt, it would refuse every upload that names none; better to say so at the start.
+        # A misspelt default preset fails the start, not every upload without a preset.
         await self._worker.presets.find(PresetName.parse(settings.default_preset))
         self._lag = LoopLag()
         self._others = OtherNodes()
@@ -76,7 +76,7 @@ class UploadApi:
         self._watching = [asyncio.create_task(watch) for watch in watches]
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        """Serve calls this on the replica, once `__init__` is done."""
+        """Build the app; Serve calls this after `__init__`."""
         readiness = DoorsReadiness(self._lake, self._keys, self._worker.sandbox, self._lag)
         return make_app(
             self._lake,
@@ -88,7 +88,7 @@ class UploadApi:
         )
 
     async def __del__(self) -> None:
-        """Finish what is under way; Serve awaits this once the requests are drained."""
+        """Finish the work under way; Serve awaits this after it drained the requests."""
         if hasattr(self, "_watching"):
             for watch in self._watching:
                 watch.cancel()
@@ -99,22 +99,22 @@ class UploadApi:
 
 
 class OtherNodes:
-    """Those that have processors. The ones beside us decode on the very same cores."""
+    """Processor replicas on other nodes; those on this node share its cores and do not count."""
 
     def __init__(self) -> None:
         self.there = True
 
     async def watch(self) -> None:
-        """Until cancelled, look now and then whether there are any."""
+        """Check regularly for other nodes, until cancelled."""
         while True:
             try:
                 self.there = await asyncio.to_thread(_has_others)
-            except Exception as error:  # noqa: BLE001  whatever it is, the next look may tell
-                _log.warning("the cluster's nodes can't be seen now: %s", error)
+            except Exception as error:  # noqa: BLE001  the next check may succeed
+                _log.warning("the cluster's nodes can't be listed now: %s", error)
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def spare(self) -> int:
-        """Images that some replica of the processors would take now; 0 if none says so in time."""
+        """Number of images that a processor replica would accept; 0 if none answers in time."""
         try:
             async with asyncio.timeout(_ASK_SECONDS):
                 return int(await _processors().spare.remote())
@@ -122,15 +122,15 @@ class OtherNodes:
             return 0
 
     async def take(self, job: ImageJob) -> Commit:
-        """Have some replica of the processors do it, its bytes by reference.
+        """Process an image on a processor replica; Ray passes the bytes by reference.
 
-        Raises Overloaded if it has no room any more, or if it died: what it left is found by the
-        retry. Otherwise what `Worker.handle` raises.
+        Raises Overloaded if the replica is full or died; a retry finds an image that was stored.
+        Raises the errors of `Worker.handle`.
         """
         try:
             answer: Commit | ProcessorError | LakeError = await _processors().handle.remote(job)
         except (RayError, RayServeException) as error:
-            raise Overloaded("this node is busy, and no other one took the image") from error
+            raise Overloaded("this node is full, and no other node accepted the image") from error
         if isinstance(answer, Commit):
             return answer
         raise answer
@@ -141,7 +141,7 @@ def _processors() -> DeploymentHandle[Any]:
 
 
 def _has_others() -> bool:
-    """Whether Ray may place replicas anywhere but here."""
+    """True if Ray has another node with CPUs."""
     ours = ray.get_runtime_context().get_node_id()
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
     return any(
@@ -150,7 +150,7 @@ def _has_others() -> bool:
 
 
 class DoorsReadiness:
-    """Whether both doors take images, asked at most once a second."""
+    """Readiness of HTTP API, processors and Kafka consumer, checked at most once a second."""
 
     def __init__(self, lake: Lake, keys: KeyRing, sandbox: Sandbox, lag: LoopLag) -> None:
         self._lag = lag
@@ -162,7 +162,7 @@ class DoorsReadiness:
         self._asking = asyncio.Lock()
 
     async def __call__(self) -> Readiness:
-        """The state of every part; never older than a second."""
+        """Return the readiness of every part; at most one second old."""
         async with self._asking:
             if time.monotonic() >= self._until:
                 api, processors, kafka = await asyncio.gather(
@@ -178,13 +178,13 @@ class DoorsReadiness:
 
 
 async def _replica_part(app: str, name: str) -> Part:
-    """Whether a replica of another application says that it can work, and how its sandbox is."""
+    """Ask a replica of another application for its readiness and its sandbox's protections."""
     try:
         async with asyncio.timeout(_PROBE_SECONDS):
             said = await serve.get_deployment_handle(name, app).ready.remote()
     except TimeoutError:
         return Part(ready=False, detail="no answer in time")
-    except Exception as error:  # noqa: BLE001  whatever it is, that part is not ready
+    except Exception as error:  # noqa: BLE001  any error means that the part is not ready
         cause = getattr(error, "cause", None) or error
         return Part(ready=False, detail=getattr(cause, "code", type(cause).__name__))
     return Part.with_sandbox(said) if isinstance(said, dict) else Part(ready=True)
@@ -198,7 +198,7 @@ def upload_app(
     replicas: int,
     cpus: float,
 ) -> serve.Application:
-    """The application `APP`, for the route `/`.
+    """Application `APP`, for the route `/`.
 
     `cpus` is what Ray reserves for a replica, its sandboxed children included.
     """

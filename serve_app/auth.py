@@ -1,4 +1,4 @@
-"""Who is asking: `Authorization: Bearer <API key>`, checked against the accounts."""
+"""Authentication: checks `Authorization: Bearer <API key>` against the accounts, with a cache."""
 
 import asyncio
 import hashlib
@@ -20,22 +20,22 @@ from serve_app.accounts.keys import parse
 from serve_app.errors import Forbidden, Unauthorized
 from serve_app.settings import ServeSettings
 
-# Keys in use at once in one process; one entry takes about half a kilobyte.
+# Largest number of cached keys; one entry takes about half a kilobyte.
 _MAX_CACHED = 4096
-# Share of a key's trust after which it is looked up anew, in the background: on a busy machine a
-# look-up takes some hundredths of a second, and no upload is to wait for it.
+# Part of a key's cache time after which it is looked up again in the background. On a busy machine
+# a look-up takes some 10 ms, and no upload should wait for it.
 _EARLY = 0.5
-# How long a request waits for the accounts' database, in seconds. Longer than any look-up of a
-# healthy one; short enough that a client hears 503 and tries again elsewhere.
+# Longest wait of a request for the accounts database, in seconds. Longer than a look-up in a
+# healthy database; short enough that a client gets 503 soon and retries.
 _WAIT_SECONDS = 1.0
-# Threads for look-ups, and look-ups under way or waiting for one of them. A database that hangs
-# holds each until it is back.
+# Threads for look-ups, and largest number of running and waiting look-ups. If the database hangs,
+# each thread is blocked until the database is back.
 _THREADS = 8
 _MAX_LOOKUPS = 64
-# How long a failed look-up keeps known keys from asking again, in seconds.
+# Pause of look-ups for known keys after a failed look-up, in seconds.
 _PAUSE_SECONDS = 0.5
 
-# How long a wrong key is refused without a look-up, in seconds.
+# Cache time of a wrong key, in seconds.
 _REFUSED_SECONDS = 5.0
 
 _T = TypeVar("_T")
@@ -45,7 +45,7 @@ _BEARER = HTTPBearer(auto_error=False, description="an API key, `pxl_…`")
 
 @dataclass(frozen=True, slots=True)
 class _Proof:
-    """Whose key it is, and when the look-up that said so began, on the monotonic clock."""
+    """Result of a look-up, and its start on the monotonic clock."""
 
     principal: Principal
     since: float
@@ -53,43 +53,43 @@ class _Proof:
 
 @dataclass(frozen=True, slots=True)
 class _Lookup:
-    """A look-up under way, and when it began."""
+    """Running look-up, and its start on the monotonic clock."""
 
     task: asyncio.Task[Principal]
     since: float
 
 
 class KeyRing:
-    """Checks keys off the event loop and trusts a good one for `seconds`.
+    """Checks keys in threads and caches a valid one for `seconds`.
 
-    A key in use is looked up anew before that is over, so that its requests never wait. While the
-    database does not answer, a known key is trusted for `grace` seconds; an unknown one gets
-    AccountsUnavailable within a second. Wrong keys are remembered for some seconds, apart from the
-    good ones, which they must not push out.
+    A key in use is looked up again before its entry expires, so that its requests never wait. While
+    the database does not answer, a cached key is valid for `grace` seconds; an unknown key gets
+    AccountsUnavailable within a second. Wrong keys are cached for some seconds, separately, so that
+    they cannot evict valid keys.
     """
 
     def __init__(self, accounts: Accounts, seconds: float, grace: float) -> None:
         self._accounts = accounts
         self._seconds = seconds
         self._grace = max(grace, seconds)
-        # By digest, so that a memory dump holds no key.
+        # Keyed by digest, so that a memory dump contains no key.
         self._proofs: OrderedDict[bytes, _Proof] = OrderedDict()
         self._refused: OrderedDict[bytes, float] = OrderedDict()
         self._lookups: dict[bytes, _Lookup] = {}
-        # Threads of its own: look-ups that hang must not hold those of others.
+        # Own threads: a look-up that hangs must not block the default executor.
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="key-lookup")
         self._failed_at = -math.inf
         self._asking: asyncio.Task[None] | None = None
 
     @classmethod
     def of(cls, accounts: Accounts, settings: ServeSettings) -> "KeyRing":
-        """The ring that the settings ask for."""
+        """Create a key ring with the times of the settings."""
         return cls(accounts, settings.key_cache_seconds, settings.key_grace_seconds)
 
     async def healthy(self) -> str | None:
-        """None if the database answers, or a remark if known keys go on without it.
+        """Check the database: None if it answers, a remark if only cached keys are accepted.
 
-        Raises AccountsUnavailable if no key would be let in.
+        Raises AccountsUnavailable if no key would be accepted.
         """
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._in_thread(self._accounts.healthy))
@@ -99,12 +99,12 @@ class KeyRing:
         except (TimeoutError, AccountsUnavailable) as error:
             now = time.monotonic()
             if any(now - proof.since <= self._grace for proof in self._proofs.values()):
-                return "accounts_unavailable: keys that are known go on"
+                return "accounts_unavailable: only cached keys are accepted"
             raise AccountsUnavailable("the accounts database does not answer") from error
         return None
 
     async def principal(self, key: str) -> Principal:
-        """Who comes with this key. Raises UnknownKey, AccountsUnavailable."""
+        """Find the holder of a key. Raises UnknownKey, AccountsUnavailable."""
         digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
         if parse(key) is None or self._refused.get(digest, 0.0) > time.monotonic():
             raise UnknownKey("no such API key")
@@ -122,7 +122,7 @@ class KeyRing:
             raise
 
     def _look_up(self, digest: bytes, key: str, *, known: bool) -> None:
-        """Start a look-up, whose end is noted whoever waits; none if too many are under way."""
+        """Start a look-up, whose result is cached in any case; none if too many are running."""
         failed_lately = time.monotonic() - self._failed_at < _PAUSE_SECONDS
         if len(self._lookups) >= _MAX_LOOKUPS or (known and failed_lately):
             return
@@ -135,10 +135,10 @@ class KeyRing:
         return await loop.run_in_executor(self._threads, call, *arguments)
 
     async def _looked_up(self, digest: bytes) -> Principal:
-        """The answer of the look-up under way; raises AccountsUnavailable if it takes too long."""
+        """Await the running look-up; raises AccountsUnavailable if it takes too long."""
         lookup = self._lookups.get(digest)
         if lookup is None:
-            raise AccountsUnavailable("the accounts database is not asked now")
+            raise AccountsUnavailable("too many keys are being looked up, or the last one failed")
         left = lookup.since + _WAIT_SECONDS - time.monotonic()
         try:
             async with asyncio.timeout(max(0.0, left)):
@@ -165,7 +165,10 @@ class KeyRing:
                 self._refused.popitem(last=False)
 
     async def holder(self, key: str | None, scope: str) -> Principal:
-        """Who comes with this key, if it has the scope; raises Unauthorized and Forbidden, too."""
+        """Find the holder of a key with that scope.
+
+        Raises Unauthorized, Forbidden, UnknownKey, AccountsUnavailable.
+        """
         if key is None:
             raise Unauthorized("send your API key as `Authorization: Bearer <key>`")
         found = await self.principal(key)
@@ -175,13 +178,13 @@ class KeyRing:
 
 
 def bearer(headers: Headers) -> str | None:
-    """The key in `Authorization: Bearer <key>`, None without one."""
+    """Key in `Authorization: Bearer <key>`; None without one."""
     scheme, _, key = headers.get("authorization", "").partition(" ")
     return key.strip() or None if scheme.lower() == "bearer" else None
 
 
 def need(scope: str) -> Callable[..., Awaitable[Principal]]:
-    """A dependency: the principal, if its key has the scope. Raises Unauthorized, Forbidden."""
+    """FastAPI dependency: the holder of a key with that scope. Raises Unauthorized, Forbidden."""
 
     async def principal(
         request: Request,

@@ -20,7 +20,7 @@ from serve_app.upload_request import UploadRequest
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What arrived; `fields` and `filename` are a form's."""
+    """Body of an upload; `fields` and `filename` come from a form."""
 
     image: Bytes
     sha256: str
@@ -29,10 +29,10 @@ class Body:
 
 
 class _Image:
-    """The image's bytes and their hash, growing in one buffer of the announced size."""
+    """Buffer of the announced size for the image's bytes, with a running hash."""
 
     def __init__(self, announced: int) -> None:
-        # Pages that nothing is written to take no memory: announcing much costs us nothing.
+        # Unwritten pages take no memory, so a large announced size costs nothing.
         self._buffer = np.empty(announced, dtype=np.uint8)
         self._size = 0
         self._hash = hashlib.sha256()
@@ -40,7 +40,7 @@ class _Image:
     def add(self, chunk: bytes) -> None:
         end = self._size + len(chunk)
         if end > self._buffer.size:
-            # Nothing was announced (or less, by a form that lies): by doubling, as lists grow.
+            # No size was announced, or too small a one: grow by doubling, like a list.
             grown = np.empty(max(end, 2 * self._buffer.size), dtype=np.uint8)
             grown[: self._size] = self._buffer[: self._size]
             self._buffer = grown
@@ -49,7 +49,7 @@ class _Image:
         self._hash.update(chunk)
 
     def finished(self) -> tuple[Bytes, str]:
-        """The bytes, not to be changed any more, and their SHA-256; raises EmptyImage."""
+        """Return the bytes, now read-only, and their SHA-256; raises EmptyImage."""
         if not self._size:
             raise EmptyImage("the image has no bytes")
         pixels = self._buffer[: self._size]
@@ -60,7 +60,7 @@ class _Image:
 async def read_body(
     receive: Receive, upload: UploadRequest, lease: Lease, settings: ServeSettings
 ) -> Body:
-    """All of the body.
+    """Read the whole body.
 
     Raises EmptyImage, TooManyBytes, MissingBody, MalformedMultipart, BodyTimeout,
     ChecksumMismatch, Overloaded, or Starlette's ClientDisconnect.
@@ -114,7 +114,7 @@ async def timed(receive: Receive, settings: ServeSettings) -> AsyncIterator[byte
 
 
 class _Pace:
-    """The deadlines of one body: for the next piece, for the rate so far, and for all of it."""
+    """Deadlines of one body: for the next piece, for the average rate, and for the whole body."""
 
     def __init__(self, settings: ServeSettings) -> None:
         self._settings = settings
@@ -124,11 +124,11 @@ class _Pace:
         """bytes so far"""
 
     def deadline(self) -> float:
-        """When the next piece has to be here, on the event loop's clock."""
+        """Deadline of the next piece, on the event loop's clock."""
         return min(self._now() + self._settings.body_idle_seconds, self._by_rate(), self._by_all())
 
     def _by_rate(self) -> float:
-        # One pause is allowed before the rate counts: a slow start is no slow body.
+        # The rate counts after one allowed pause, so that a slow start is accepted.
         start = self._settings.body_idle_seconds
         return self._began + start + self.received / self._settings.body_min_rate
 
@@ -136,7 +136,7 @@ class _Pace:
         return self._began + self._settings.body_total_seconds
 
     def fault(self) -> BodyTimeout:
-        """What was too slow, once `deadline` has passed."""
+        """Error for the deadline that has passed."""
         now = self._now()
         if now >= self._by_all():
             return BodyTimeout("the body took too long", limit=self._settings.body_total_seconds)

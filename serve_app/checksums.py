@@ -1,7 +1,7 @@
-"""Checksums of a request body: each one that a client sends is verified, or refused by its name.
+"""Checksums of a request body: each checksum header is verified, or refused if it is unknown.
 
-A decoder does not see damage within a JPEG, so a checksum that is silently ignored loses an image.
-Every checksum is of the body as sent: of the whole form in a multipart request.
+A decoder does not notice every damage in a JPEG, so ignoring a checksum could store a broken image.
+Every checksum covers the body as sent: in a multipart request, the whole form.
 """
 
 import base64
@@ -21,7 +21,7 @@ from serve_app.errors import ChecksumMismatch, InvalidChecksum
 
 
 class _Sum(Protocol):
-    """A running checksum, in the shape of hashlib's."""
+    """Running checksum with the interface of hashlib."""
 
     @property
     def digest_size(self) -> int: ...
@@ -30,7 +30,7 @@ class _Sum(Protocol):
 
 
 class _Crc:
-    """A running CRC; its digest is big-endian, as S3 writes it."""
+    """Running CRC; its digest is big-endian, as in S3."""
 
     def __init__(self, step: Callable[[bytes, int], int], size: int) -> None:
         self.digest_size = size
@@ -38,11 +38,11 @@ class _Crc:
         self._value = 0
 
     def update(self, data: bytes, /) -> None:
-        """Take the next piece of the body."""
+        """Add the next piece of the body."""
         self._value = self._step(data, self._value)
 
     def digest(self) -> bytes:
-        """The CRC of all pieces so far."""
+        """CRC of all pieces so far."""
         return self._value.to_bytes(self.digest_size, "big")
 
 
@@ -50,7 +50,7 @@ _Make = Callable[[], _Sum]
 
 
 def _md5() -> _Sum:
-    # A checksum against accidents, as the client chose it; not a signature.
+    # The client chose MD5, against accidental damage; it is no signature.
     return hashlib.md5(usedforsecurity=False)
 
 
@@ -70,7 +70,7 @@ def _crc64nvme() -> _Sum:
     return _Crc(crc.crc64nvme, 8)
 
 
-# One base64 value a header. RFC 1864, and the checksums of the S3 API that AWS's SDKs send.
+# Headers with one base64 value: RFC 1864, and the checksums of the S3 API that AWS's SDKs send.
 _BASE64: Mapping[str, _Make] = {
     "content-md5": _md5,
     "x-amz-checksum-crc32": _crc32,
@@ -80,11 +80,11 @@ _BASE64: Mapping[str, _Make] = {
     "x-amz-checksum-sha256": hashlib.sha256,
     "x-amz-checksum-sha512": hashlib.sha512,
 }
-# One value in hex. Signature version 4 of AWS; a client that signs no body says so.
+# Header of AWS Signature Version 4 with one hex value, or this text if the body is not signed.
 _PAYLOAD_HASH = "x-amz-content-sha256"
 _UNSIGNED = "UNSIGNED-PAYLOAD"
-# RFC 9530: structured dictionaries of byte sequences. No content coding is taken, so the content
-# of a request is its representation.
+# RFC 9530: structured dictionaries of byte sequences. Content codings are refused, so content and
+# representation of a request are the same.
 _DICTIONARIES = ("content-digest", "repr-digest")
 # RFC 3230, which RFC 9530 replaced: `Digest: SHA-256=<base64>,MD5=<base64>`.
 _LIST = "digest"
@@ -96,12 +96,12 @@ _ALGORITHMS: Mapping[str, _Make] = {
 }
 _KNOWN = frozenset({*_BASE64, _PAYLOAD_HASH, *_DICTIONARIES, _LIST})
 
-# Names of headers that carry a checksum of some service; the ones not known are refused.
+# Header names that look like a checksum; unknown ones are refused.
 _CHECKSUM_NAME = re.compile(
     r"(?:^|-)(?:checksum|digest|md5|sha-?1|sha-?256|sha-?512|crc32c?|crc64|crc64nvme|xxhash\d*)(?:-|$)"
     r"|^x-goog-hash$"
 )
-# Headers with such a name that are no checksum: what the client wants, or labels of its own.
+# Exceptions from that: preferences of the client, and its own metadata.
 _NO_CHECKSUM = re.compile(
     r"want-.*|x-pixlake-.*|x-amz-meta-.*|x-amz-(?:sdk-)?checksum-(?:algorithm|mode|type)"
 )
@@ -110,7 +110,7 @@ _TRAILERS = ("trailer", "x-amz-trailer")
 
 @dataclass(frozen=True, slots=True)
 class _Expected:
-    """One announced checksum and the running one beside it."""
+    """Announced checksum, and the running checksum of the body."""
 
     header: str
     digest: bytes
@@ -118,24 +118,24 @@ class _Expected:
 
 
 class Checksums:
-    """The announced checksums of one body; `update` takes the body as it arrives."""
+    """Announced checksums of one body; call `update` with each piece of it."""
 
     def __init__(self, expected: list[_Expected]) -> None:
         self._expected = expected
 
     @classmethod
     def announced(cls, headers: Headers) -> Self:
-        """The checksums in the headers; raises InvalidChecksum."""
+        """Read the checksums from the headers; raises InvalidChecksum."""
         _refuse_unknown(headers)
         return cls([*_plain(headers), *_payload_hash(headers), *_members(headers)])
 
     def update(self, chunk: bytes) -> None:
-        """Take the next piece of the body."""
+        """Add the next piece of the body."""
         for each in self._expected:
             each.running.update(chunk)
 
     def verify(self) -> None:
-        """Raise ChecksumMismatch if the body is not the announced one."""
+        """Raise ChecksumMismatch if the body does not match a checksum."""
         for each in self._expected:
             arrived = each.running.digest()
             if not hmac.compare_digest(each.digest, arrived):
@@ -146,15 +146,15 @@ class Checksums:
 
 
 def _refuse_unknown(headers: Headers) -> None:
-    # dict: in the order sent, each name once.
+    # dict.fromkeys keeps the order and removes duplicates.
     for name in dict.fromkeys(headers.keys()):
         if _is_checksum(name) and name not in _KNOWN:
-            raise InvalidChecksum(f"the checksum {name} is not known here", value=name)
+            raise InvalidChecksum(f"the checksum {name} is not supported", value=name)
     for field in _TRAILERS:
         for name in ",".join(headers.getlist(field)).lower().split(","):
             if _is_checksum(name.strip()):
                 raise InvalidChecksum(
-                    f"the checksum {name.strip()} is announced as a trailer; send a header",
+                    f"the checksum {name.strip()} is announced as a trailer; send it as a header",
                     value=name.strip(),
                 )
 
@@ -178,7 +178,7 @@ def _payload_hash(headers: Headers) -> Iterator[_Expected]:
 def _single(headers: Headers, name: str) -> list[str]:
     sent = headers.getlist(name)
     if len(sent) > 1:
-        raise InvalidChecksum(f"{name} comes twice", value=name)
+        raise InvalidChecksum(f"{name} is repeated", value=name)
     return sent
 
 
@@ -191,9 +191,9 @@ def _members(headers: Headers) -> Iterator[_Expected]:
 
 
 def _known_members(name: str, members: Mapping[str, bytes]) -> list[_Expected]:
-    """The members with a known algorithm.
+    """Select the members with a supported algorithm; raises InvalidChecksum if there is none.
 
-    RFC 9530 lets a recipient ignore the others, but one of them has to be verified.
+    RFC 9530 lets a recipient ignore the other members.
     """
     known = [
         _expected(name, digest, _ALGORITHMS[algorithm])
@@ -201,12 +201,12 @@ def _known_members(name: str, members: Mapping[str, bytes]) -> list[_Expected]:
         if algorithm in _ALGORITHMS
     ]
     if not known:
-        raise InvalidChecksum(f"{name} has no algorithm that is known here", value=name)
+        raise InvalidChecksum(f"{name} has no supported algorithm", value=name)
     return known
 
 
 def _dictionary(name: str, field: str) -> dict[str, bytes]:
-    """Members of an RFC 9651 dictionary, without their parameters."""
+    """Parse an RFC 9651 dictionary; ignores parameters of its members."""
     try:
         parsed = http_sf.parse(field.encode("latin-1"), tltype="dictionary")
     except (http_sf.StructuredFieldError, UnicodeEncodeError):
@@ -216,13 +216,13 @@ def _dictionary(name: str, field: str) -> dict[str, bytes]:
 
 
 def _bytes(item: object) -> bytes:
-    """The bytes of a member; none if it is of another type, which no checksum is."""
+    """Bytes of a member; empty for another type, which then fails the length check."""
     value = item[0] if isinstance(item, tuple) else None
     return value if isinstance(value, bytes) else b""
 
 
 def _instances(field: str) -> dict[str, bytes]:
-    """Members of an RFC 3230 Digest field; algorithms are case-insensitive there."""
+    """Parse an RFC 3230 Digest field; its algorithms are case-insensitive."""
     found: dict[str, bytes] = {}
     for instance in field.split(","):
         algorithm, equals, value = instance.strip().partition("=")
@@ -235,12 +235,12 @@ def _instances(field: str) -> dict[str, bytes]:
 def _expected(name: str, digest: bytes, make: _Make) -> _Expected:
     running = make()
     if len(digest) != running.digest_size:
-        raise InvalidChecksum(f"{name} is not the encoding of such a checksum", value=name)
+        raise InvalidChecksum(f"{name} has a wrong encoding or length", value=name)
     return _Expected(name, digest, running)
 
 
 def _from_base64(text: str) -> bytes:
-    """The decoded bytes; none at all if the text is no base64."""
+    """Decode base64; empty if the text is invalid."""
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):

@@ -4,14 +4,14 @@ import re
 
 from serve_app.errors import PreconditionFailed, RangeNotSatisfiable
 
-# Entity tags: whether one is weak, and its text.
+# Entity tag: weak prefix, and opaque text.
 _TAGS = re.compile(r'(W/)?"([^"]*)"')
-# Bounded digits: int() of a very long text is slow, and no image needs more.
+# At most 15 digits, because int() of a very long text is slow.
 _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 
 
 def matches(if_none_match: list[str], etag: str) -> bool:
-    """Whether the client has this version already (weak comparison)."""
+    """True if If-None-Match names this version (weak comparison)."""
     together = ",".join(if_none_match)
     return together.strip() == "*" or etag.strip('"') in {tag for _, tag in _TAGS.findall(together)}
 
@@ -19,7 +19,7 @@ def matches(if_none_match: list[str], etag: str) -> bool:
 def check_if_match(sent: list[str], etag: str | None) -> None:
     """Raise PreconditionFailed unless If-Match names this version (strong comparison).
 
-    `etag`: None for what exists and has no tag; only `*` matches then.
+    `etag` is None for a resource without a tag; only `*` matches it.
     """
     together = ",".join(sent).strip()
     if not sent or together == "*":
@@ -33,10 +33,10 @@ def check_if_match(sent: list[str], etag: str | None) -> None:
 def wanted_range(
     sent: str | None, if_range: str | None, etag: str, size: int
 ) -> tuple[int, int] | None:
-    """The bytes [start, end) that are wanted, or None for all of them.
+    """Requested bytes [start, end); None for the whole.
 
-    Several ranges, or a range that does not parse, get the whole: RFC 9110 lets a server, and
-    answering many small ranges costs more than it saves. Raises RangeNotSatisfiable.
+    Several ranges, or a range that does not parse, get the whole. RFC 9110 allows that, and many
+    small ranges would cost more than they save. Raises RangeNotSatisfiable.
     """
     match = _RANGE.fullmatch(sent.strip()) if sent else None
     if match is None or (if_range is not None and if_range != etag):

@@ -1,4 +1,4 @@
-"""What the routes of one app share, wired once by `serve_app.api.make_app`."""
+"""Shared objects of all routes of one app, created by `serve_app.api.make_app`."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from serve_app.settings import ServeSettings
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """The lake, the worker, the keys, and what is let in at once."""
+    """Application context: lake, worker, keys, admission, settings."""
 
     lake: Lake
     worker: Worker
@@ -26,10 +26,10 @@ class Door:
     settings: ServeSettings
     others: OtherNodes
     under_way: set[asyncio.Task[Commit]] = field(default_factory=set)
-    """uploads being processed; the loop itself holds tasks only weakly"""
+    """uploads being processed; the event loop keeps only weak references to tasks"""
 
 
 def door_of(request: Request) -> Door:
-    """The door that a request came through."""
+    """Application context of a request."""
     door: Door = request.app.state.door
     return door

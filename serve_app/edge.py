@@ -16,7 +16,7 @@ from serve_app.envelope import REQUEST_ID, chosen_request_id
 from serve_app.listening import listen_eagerly
 
 PREFIX = "x-serve-"
-"""What HAProxy and Serve's own request routers say to replicas; no client's business."""
+"""Prefix of headers from HAProxy and Serve's request routers to replicas."""
 STRIPPED = frozenset(
     {
         "x-request-timeout-seconds",
@@ -32,9 +32,9 @@ METHODS = frozenset(
 """RFC 9110, 9.3, and PATCH."""
 OTHER_METHOD = "OTHER"
 """Stands for each other method; no route has it."""
-# An upload has time limits of its own for each piece of its body and for the answer, and is
-# finished though its client left. What Serve does for it beside that takes three tasks and a queue,
-# through which every piece goes: with a body of 1.2 MB a tenth of the replica's time.
+# Uploads have their own time limits and continue after a disconnect. So Serve's handling is
+# switched off for them: it needs three tasks and a queue for every piece of the body, a tenth of
+# the replica's time for a body of 1.2 MB.
 _LEFT_TO_US = [(b"x-request-timeout-seconds", b"0"), (b"x-request-disconnect-disabled", b"?1")]
 
 
@@ -60,7 +60,7 @@ class Edge:
 
         async def send_once(message: Message) -> None:
             if message["type"] == "http.response.start":
-                # Serve appends its own copy to the app's; clients should see one.
+                # Serve appends its own copy of the header; clients should get one.
                 headers = MutableHeaders(scope=message)
                 del headers["X-Request-Id"]
                 headers["X-Request-Id"] = request_id
@@ -71,15 +71,15 @@ class Edge:
 
 @lru_cache(maxsize=1024)
 def _acts_on_serve(name: bytes) -> bool:
-    # Serve treats - and _ alike in some of these names.
+    # Serve treats - and _ as equal in some of these names.
     plain = name.decode("latin-1").lower().replace("_", "-")
     return plain in STRIPPED or plain.startswith(PREFIX)
 
 
 def middlewares() -> list[Middleware]:
-    """For RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH: `serve_app.edge:middlewares`.
+    """Middleware for RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH: `serve_app.edge:middlewares`.
 
-    Serve calls it in each replica before it listens; no other moment of ours is as early.
+    Serve calls this in each replica before it listens, so the server class is also set here.
     """
     listen_eagerly()
     return [Middleware(Edge)]

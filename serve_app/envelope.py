@@ -1,4 +1,4 @@
-"""What every request and answer has in common: an id, safe headers, and no leaked exception."""
+"""Middleware for every request and answer: request id, safe headers, no leaked exception."""
 
 import logging
 import re
@@ -13,7 +13,7 @@ from serve_app.problems import problem
 LOGGER = logging.getLogger(__name__)
 REQUEST_ID = "x-request-id"
 
-# httptools takes headers of any size; 32 KiB is twice what proxies commonly let through.
+# httptools does not limit headers; 32 KiB is twice the usual limit of proxies.
 _MAX_HEADER_BYTES = 32 * 1024
 _REQUEST_ID_TEXT = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
@@ -28,9 +28,9 @@ _SAFE = {
 class Envelope:
     """Outermost ASGI middleware of the app.
 
-    Gives each request an id (the client's `X-Request-Id` if it is a plain one), bounds its
-    headers, sets safe defaults on the answer, and turns an unforeseen exception into a 500
-    `internal` that says nothing but the id.
+    Gives each request an id (the client's `X-Request-Id` if it is valid), limits its headers, sets
+    safe default headers on the answer, and turns an unexpected exception into a 500 `internal`
+    with the id and no details.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -62,13 +62,13 @@ class Envelope:
         except Exception:
             LOGGER.exception("request %s failed", request_id)
             if started:
-                # Half an answer is out; only a broken connection tells the client.
+                # A part of the answer was sent; only a closed connection shows the failure.
                 raise
             await problem(scope, "internal")(scope, receive, send_wrapped)
 
 
 def chosen_request_id(sent: list[str]) -> str:
-    """The client's id if it sent one plain one, otherwise a new one."""
+    """Choose the client's id if it sent exactly one valid id, otherwise a new one."""
     if len(sent) == 1 and _REQUEST_ID_TEXT.fullmatch(sent[0]):
         return sent[0]
     return secrets.token_hex(16)

@@ -1,4 +1,4 @@
-"""The door's verdicts: every fault, ours or from below, as one problem+json answer (RFC 9457).
+"""Errors of the HTTP API, and the table from error codes to problem+json answers (RFC 9457).
 
 DoorError
   x Unauthorized            unauthorized
@@ -14,7 +14,7 @@ DoorError
   x InvalidMetadata         invalid_metadata        limit, value: entries or bytes
   x InvalidIdempotencyKey   invalid_idempotency_key limit, value: characters
   x InvalidChecksum         invalid_checksum        value: the header
-  x ChecksumMismatch        checksum_mismatch       value: what arrived
+  x ChecksumMismatch        checksum_mismatch       value: checksum of the received body
   x PreconditionFailed      precondition_failed     value: the If-Match sent
   x RangeNotSatisfiable     range_not_satisfiable   limit: bytes
   x PresetNotFound          preset_not_found        value: its name
@@ -28,7 +28,7 @@ from typing import ClassVar
 
 
 class DoorError(Exception):
-    """A request that the door itself refuses, with a stable code and, for limits, the limit."""
+    """A request that the API itself refuses, with a stable code and, for limits, the limit."""
 
     code: ClassVar[str] = "invalid_request"
 
@@ -61,13 +61,13 @@ def _rebuild(
 
 
 class Unauthorized(DoorError):
-    """No key, or not a living one."""
+    """The API key is missing, unknown or revoked."""
 
     code = "unauthorized"
 
 
 class Forbidden(DoorError):
-    """The key is good, its scopes don't cover this."""
+    """The API key is valid but lacks the scope."""
 
     code = "forbidden"
 
@@ -79,13 +79,13 @@ class MissingBody(DoorError):
 
 
 class UnsupportedMediaType(DoorError):
-    """A Content-Type that no upload has."""
+    """A Content-Type that uploads do not support."""
 
     code = "unsupported_media_type"
 
 
 class UnsupportedContentEncoding(DoorError):
-    """A body with a content coding such as gzip; nobody unpacks it."""
+    """A body with a content coding such as gzip, which is not supported."""
 
     code = "unsupported_content_encoding"
 
@@ -97,31 +97,31 @@ class MalformedMultipart(DoorError):
 
 
 class BodyTimeout(DoorError):
-    """The body paused or took longer than the limit in seconds, or came at less bytes a second."""
+    """The body paused or took longer than the limit in seconds, or its rate was too low."""
 
     code = "body_timeout"
 
 
 class AnswerTimeout(DoorError):
-    """An upload is not done within the limit in seconds; it goes on, and a retry finds it done."""
+    """The upload took longer than the limit in seconds; it continues, and a retry finds it."""
 
     code = "answer_timeout"
 
 
 class HeadersTooLarge(DoorError):
-    """More bytes of headers than the limit."""
+    """The headers have more bytes than the limit."""
 
     code = "headers_too_large"
 
 
 class InvalidRequest(DoorError):
-    """A parameter that does not parse."""
+    """A parameter or header is unknown, repeated or does not parse."""
 
     code = "invalid_request"
 
 
 class InvalidMetadata(DoorError):
-    """Client metadata out of bounds."""
+    """The client's metadata is malformed or exceeds a limit."""
 
     code = "invalid_metadata"
 
@@ -133,13 +133,13 @@ class InvalidIdempotencyKey(DoorError):
 
 
 class InvalidChecksum(DoorError):
-    """A checksum header that does not parse."""
+    """A checksum header that does not parse or is not supported."""
 
     code = "invalid_checksum"
 
 
 class ChecksumMismatch(DoorError):
-    """The body is not what the client's checksum says."""
+    """The body does not match the client's checksum."""
 
     code = "checksum_mismatch"
 
@@ -151,49 +151,49 @@ class PreconditionFailed(DoorError):
 
 
 class RangeNotSatisfiable(DoorError):
-    """A range that starts behind the end."""
+    """A range that starts behind the end of the image."""
 
     code = "range_not_satisfiable"
 
 
 class PresetNotFound(DoorError):
-    """No preset has this name, or this version."""
+    """No preset has this name or this version."""
 
     code = "preset_not_found"
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """How a code shows to the client; `retry_after` in seconds."""
+    """HTTP answer for an error code; `retry_after` in seconds."""
 
     status: int
     title: str
     retry_after: int | None = None
     internal: bool = False
-    """Ours, with details (keys, addresses) that are for the log only"""
+    """server fault, whose details (keys, addresses) go to the log only"""
 
 
 PROBLEMS: Mapping[str, Problem] = {
     # the request
     "unauthorized": Problem(401, "An API key is needed"),
     "forbidden": Problem(403, "The API key may not do this"),
-    "not_found": Problem(404, "There is nothing here"),
+    "not_found": Problem(404, "This path does not exist"),
     "method_not_allowed": Problem(405, "This method is not allowed here"),
     "invalid_request": Problem(422, "The request has an invalid parameter"),
     "invalid_account": Problem(422, "The account is invalid"),
     "headers_too_large": Problem(431, "The headers are too large"),
-    "client_disconnected": Problem(400, "The client left before its body was complete"),
+    "client_disconnected": Problem(400, "The client disconnected before its body was complete"),
     # the body
     "missing_body": Problem(400, "There is no image in the request"),
     "empty_body": Problem(400, "The image has no bytes"),
     "malformed_multipart": Problem(400, "The form is malformed"),
-    "unsupported_media_type": Problem(415, "This content type is not taken"),
-    "unsupported_content_encoding": Problem(415, "A content coding is not taken"),
+    "unsupported_media_type": Problem(415, "This content type is not supported"),
+    "unsupported_content_encoding": Problem(415, "Content codings are not supported"),
     "body_timeout": Problem(408, "The body came too slowly"),
     "too_many_bytes": Problem(413, "The image has too many bytes"),
     "invalid_checksum": Problem(400, "The checksum can't be verified"),
     "checksum_mismatch": Problem(400, "The body does not match its checksum"),
-    # what was said of the image
+    # parameters of the image
     "unknown_preset": Problem(422, "There is no such preset"),
     "invalid_preset": Problem(422, "The preset is invalid"),
     "invalid_metadata": Problem(422, "The metadata is invalid"),
@@ -202,7 +202,7 @@ PROBLEMS: Mapping[str, Problem] = {
     "refused_before": Problem(422, "The message was refused before"),
     # the image itself
     "not_an_image": Problem(415, "This is not an image"),
-    "unsupported_format": Problem(415, "This image format is not taken"),
+    "unsupported_format": Problem(415, "This image format is not supported"),
     "refused": Problem(422, "The image was refused"),
     "truncated": Problem(422, "The image is truncated"),
     "undecodable": Problem(422, "The image can't be decoded"),
@@ -217,7 +217,7 @@ PROBLEMS: Mapping[str, Problem] = {
     "decoder_crashed": Problem(422, "The image crashed its decoder"),
     "decoder_timeout": Problem(422, "The image took too long to decode"),
     "decoder_memory": Problem(422, "The image takes too much memory to decode"),
-    "unstorable_row": Problem(422, "No row can hold what the image says"),
+    "unstorable_row": Problem(422, "The image's values do not fit into a row"),
     # presets
     "preset_not_found": Problem(404, "There is no such preset"),
     "preset_built_in": Problem(409, "A built-in preset can't be overwritten"),
@@ -233,19 +233,19 @@ PROBLEMS: Mapping[str, Problem] = {
     "invalid_cursor": Problem(422, "The cursor is invalid"),
     "precondition_failed": Problem(412, "The image is another version"),
     "range_not_satisfiable": Problem(416, "The range is not within the image"),
-    # ours; the client may try again
-    "overloaded": Problem(503, "Too much is under way", retry_after=1),
-    "image_expiring": Problem(503, "An expired image is making room", retry_after=120),
+    # server faults; the client may try again
+    "overloaded": Problem(503, "The server is overloaded", retry_after=1),
+    "image_expiring": Problem(503, "The expired image is being removed", retry_after=120),
     "unavailable": Problem(503, "The store is unavailable", retry_after=2, internal=True),
     "store_unavailable": Problem(503, "The store is unavailable", retry_after=2, internal=True),
     "store_denied": Problem(503, "The store is unavailable", retry_after=60, internal=True),
-    "store_read_only": Problem(503, "The store takes no writes", retry_after=60, internal=True),
+    "store_read_only": Problem(503, "The store is read-only", retry_after=60, internal=True),
     "answer_timeout": Problem(503, "The upload takes too long", retry_after=5),
     "attempt_too_old": Problem(503, "The upload took too long", retry_after=1),
     "lake_held": Problem(503, "A new lake takes over", retry_after=1800),
     "accounts_unavailable": Problem(503, "Keys can't be checked", retry_after=2, internal=True),
     "store_full": Problem(507, "The store is full", retry_after=60, internal=True),
-    # ours; trying again does not help
+    # server faults; trying again does not help
     "internal": Problem(500, "Something failed on our side", internal=True),
     "processor_error": Problem(500, "Something failed on our side", internal=True),
     "lake_error": Problem(500, "Something failed on our side", internal=True),
@@ -262,5 +262,5 @@ PROBLEMS: Mapping[str, Problem] = {
     "mismatch": Problem(500, "Something failed on our side", internal=True),
     "key_missing": Problem(500, "Something failed on our side", internal=True),
 }
-"""Every code a client can see, and its verdict. 413 and 415 are for what a client could know
-before it sends; 422 for what only reading the image tells; 503 and 507 come with Retry-After."""
+"""Error codes and their HTTP answers. 413 and 415: faults that a client could know before it sends.
+422: faults that only reading the image shows. 503 and 507 have a Retry-After header."""

@@ -1,8 +1,8 @@
-"""The way of an upload past the framework: its routing and injection took as long as the rest.
+"""Middleware that handles uploads without FastAPI's routing and dependency injection.
 
-FastAPI matches, injects and validates for 0.5 ms of CPU a request; an upload needs two headers and
-one parameter of the query. The route in `serve_app.uploads` stays, for it is what the API's
-documentation is made from, and does the same.
+FastAPI needs 0.5 ms of CPU a request for matching, injection and validation; an upload only needs
+two headers and one query parameter. The route in `serve_app.uploads` does the same and stays,
+because the OpenAPI description is generated from it.
 """
 
 import asyncio
@@ -30,8 +30,8 @@ class FastLane:
             answer = await self._upload(scope, receive)
             await answer(scope, receive, send)
             if answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
-                # What Serve does now (metrics, a line in its log) takes as long as all before: the
-                # others of a burst are refused first.
+                # Serve's metrics and log for this answer cost as much time as the refusal, so let
+                # the other requests of a burst be refused first.
                 await asyncio.sleep(0)
         else:
             await self._app(scope, receive, send)
@@ -41,5 +41,5 @@ class FastLane:
         preset = QueryParams(scope["query_string"]).get("preset")
         try:
             return await store(self._door, headers, preset, receive)
-        except Exception as error:  # noqa: BLE001  # `refusal` raises what it does not know
+        except Exception as error:  # noqa: BLE001  # `refusal` raises unknown errors again
             return refusal(scope, error)

@@ -1,4 +1,4 @@
-"""HTTP protocol of a replica: a request ends where its headers say, whatever else they offer.
+"""HTTP protocol of a replica, safe against request smuggling.
 
 httptools ends a request that offers an upgrade (`Connection: Upgrade`) at its headers, and would
 take the body for the next request. It reports a trailer of a chunked body like a header, and after
@@ -28,7 +28,7 @@ _REFUSED = {
 
 
 class _TooSoon(Exception):
-    """A request began before the one before it was answered."""
+    """A request arrived before the previous one was answered."""
 
 
 class FramedProtocol(HttpToolsProtocol):
@@ -43,19 +43,19 @@ class FramedProtocol(HttpToolsProtocol):
     _lingering: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin with a parser that goes on after each request."""
+        """Start with a parser that continues after each request."""
         super().connection_made(transport)
         self.parser = self._new_parser()
 
     def _new_parser(self) -> Any:
         parser = httptools.HttpRequestParser(self)
-        # Else it would pass over all that comes after a request with `Connection: close`, which to
-        # it a trailer may say, too. Whether the connection closes is decided by the head alone.
+        # Without this option the parser ignores all data after `Connection: close`, even if that
+        # came in a trailer. Only the head of a request decides whether the connection closes.
         parser.set_dangerous_leniencies(lenient_keep_alive=True)
         return parser
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came."""
+        """Parse received data."""
         self._unset_keepalive_if_required()
         if self._ends:
             return
@@ -70,7 +70,7 @@ class FramedProtocol(HttpToolsProtocol):
             try:
                 self.parser.feed_data(data)
             except httptools.HttpParserUpgrade as stopped:
-                if self.parser.get_method() == b"CONNECT":  # has no body, and no end
+                if self.parser.get_method() == b"CONNECT":  # a tunnel without an end
                     self._refuse()
                     return
                 data = self._head_without_offer() + data[stopped.args[0] :]
@@ -79,7 +79,7 @@ class FramedProtocol(HttpToolsProtocol):
                 return
 
     def _head_without_offer(self) -> bytes:
-        """The head that was parsed, without what offers an upgrade."""
+        """Rebuild the parsed head without the offer of an upgrade."""
         version = self.parser.get_http_version().encode()
         lines = [self.parser.get_method() + b" " + self.url + b" HTTP/" + version]
         for name, value in self.headers:
@@ -92,8 +92,8 @@ class FramedProtocol(HttpToolsProtocol):
         return b"\r\n".join([*lines, b"", b""])
 
     def _refuse(self) -> None:
-        # A request that has its answer, or a part of it, gets no second one: HAProxy would take
-        # that for the rest, or for the answer to the next request.
+        # A request with an answer, or a part of it, must get no second one: HAProxy would take it
+        # for the rest, or for the answer to the next request.
         if self._in_head or self.cycle is None or not self.cycle.response_started:
             self.send_400_response(json.dumps(_REFUSED))
         else:
@@ -107,7 +107,7 @@ class FramedProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def shutdown(self) -> None:
-        """Close the connection after the answer that is under way."""
+        """Close the connection after the current answer."""
         self._asks_first = False
         super().shutdown()
 
@@ -134,7 +134,7 @@ class FramedProtocol(HttpToolsProtocol):
             self._lingering.cancel()
             self._lingering = None
 
-    # Called by the parser.
+    # The parser calls the methods below.
     def on_message_begin(self) -> None:
         """Start to collect headers. Raises _TooSoon, which ends the parsing."""
         if self.cycle is not None and not self.cycle.response_complete:
@@ -145,22 +145,22 @@ class FramedProtocol(HttpToolsProtocol):
         self._in_head = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; a trailer is none."""
+        """Collect a header; drops trailers."""
         if self._in_head:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Start the request, unless it is to be parsed again."""
+        """Start the request, unless it must be parsed again."""
         if self.parser.should_upgrade():
             return
         if self.parser.get_http_version() == "1.0":
-            # Such a client would take `100 Continue` for the answer.
+            # An HTTP/1.0 client would take `100 Continue` for the answer.
             self.expect_100_continue = False
         self._in_body = True
         super().on_headers_complete()
         self._in_head = False
-        # A client that was refused instead of asked to continue may leave the body out, so nobody
-        # knows whether a body or a request comes next, until the body's first byte is here.
+        # A client that is refused before `100 Continue` may send the body or skip it. The next
+        # bytes are then ambiguous, so the connection stays open only after a byte of the body.
         self._asks_first = self.expect_100_continue and self.cycle.keep_alive
         if self._asks_first:
             self.cycle.keep_alive = False
@@ -171,7 +171,7 @@ class FramedProtocol(HttpToolsProtocol):
         self._asks_first = False
 
     def on_body(self, body: bytes) -> None:
-        """Take a piece of the body."""
+        """Pass on a piece of the body."""
         self._body_comes()
         if self._lingering is not None:
             self._unread -= len(body)
@@ -181,7 +181,7 @@ class FramedProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """End the body, unless the request is to be parsed again."""
+        """End the body, unless the request must be parsed again."""
         if not self.parser.should_upgrade():
             self._body_comes()
             self._body_ends()

@@ -1,4 +1,4 @@
-"""Health: is the process alive, and do both doors take images."""
+"""Health checks: liveness of the process, readiness of HTTP API and Kafka consumer."""
 
 import asyncio
 import logging
@@ -18,19 +18,19 @@ from serve_app.auth import KeyRing
 
 LOGGER = logging.getLogger(__name__)
 
-# Load balancers give up after about five seconds; better to answer "no" than not at all.
+# Load balancers time out after about five seconds; a late check is answered as not ready.
 _LIMIT_SECONDS = 4.0
 
 
-# For the log, where they are said at each start: long, and nobody's business outside.
+# Long details that only the log of a start contains.
 _NOT_TOLD = frozenset({"environment", "system_calls"})
 
 
 class Part(BaseModel):
-    """One thing that must work; `detail` says what is wrong with it.
+    """Readiness of one part; `detail` says what is wrong.
 
-    `sandbox`, where it processes images: what keeps a decoder that is taken over from doing harm.
-    `loop_lag_ms`: how late the event loop of the process that answers is, see `loop_lag`.
+    `sandbox`: protections against a decoder that was taken over, for parts that process images.
+    `loop_lag_ms`: delay of the answering process's event loop, see `loop_lag`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -42,13 +42,13 @@ class Part(BaseModel):
 
     @classmethod
     def with_sandbox(cls, protections: Protections, remark: str | None = None) -> Self:
-        """A part that is ready to process images, and what is worth knowing all the same."""
+        """Ready part with a sandbox; `remark` becomes its detail."""
         told = {name: value for name, value in protections.items() if name not in _NOT_TOLD}
         return cls(ready=True, detail=remark, sandbox=told)
 
 
 class Readiness(BaseModel):
-    """What is ready, by part; `api` and `kafka` are the doors."""
+    """Readiness of all parts by name; `api` and `kafka` receive images."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -56,7 +56,7 @@ class Readiness(BaseModel):
 
     @property
     def ready(self) -> bool:
-        """Whether every part is; no parts at all is not."""
+        """True if every part is ready and there is at least one part."""
         return bool(self.parts) and all(part.ready for part in self.parts.values())
 
 
@@ -64,9 +64,9 @@ ReadinessCheck = Callable[[], Awaitable[Readiness]]
 
 
 async def api_part(lake: Lake, keys: KeyRing, sandbox: Sandbox) -> Part:
-    """Whether this process can take an upload: the store takes writes, keys and decoders are there.
+    """Check whether this process can accept an upload: store, accounts, decoders.
 
-    A database of accounts that is away leaves it ready while keys are known.
+    It stays ready without the accounts database as long as some key is cached.
     """
     try:
         await lake.healthy()
@@ -79,7 +79,7 @@ async def api_part(lake: Lake, keys: KeyRing, sandbox: Sandbox) -> Part:
 
 
 def router(readiness: ReadinessCheck) -> APIRouter:
-    """`/healthz` and `/readyz`; neither asks for a key."""
+    """Routes `/healthz` and `/readyz`, which need no key."""
     routes = APIRouter(tags=["health"])
 
     @routes.get("/healthz", summary="Is the process alive?")

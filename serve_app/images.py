@@ -1,4 +1,4 @@
-"""Reading back: records, listings, originals and renditions; each tenant sees its own only."""
+"""Routes that read and erase images: listings, records, originals, renditions of one tenant."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,7 +25,7 @@ ImageId = Annotated[str, Path(description="32 hex digits, as an upload answers")
 
 _DEFAULT_PAGE = 50
 _MAX_PAGE = 200
-# Our own cursors are far shorter.
+# Valid cursors are far shorter.
 _MAX_CURSOR = 256
 
 
@@ -36,7 +36,7 @@ async def list_images(
     limit: Annotated[int, Query(ge=1, le=_MAX_PAGE)] = _DEFAULT_PAGE,
     cursor: Annotated[str | None, Query(max_length=_MAX_CURSOR)] = None,
 ) -> views.PageView:
-    """One page; go on with `cursor` = `next` of the page before."""
+    """One page; pass `next` of a page as `cursor` to get the next page."""
     door = door_of(request)
     page = await door.lake.reader.page(principal.tenant, limit, cursor)
     return views.PageView(
@@ -48,7 +48,7 @@ async def list_images(
 @router.head("/v1/images/{image_id}", include_in_schema=False)
 @router.get("/v1/images/{image_id}", summary="One image's record")
 async def show(request: Request, principal: Reader, image_id: ImageId) -> views.ImageView:
-    """Everything known about an image, with links to its bytes."""
+    """The record of an image, with links to its bytes."""
     door = door_of(request)
     record = await _record(door, principal, image_id)
     return views.ImageView.of(record, door.lake.expires(record))
@@ -56,10 +56,10 @@ async def show(request: Request, principal: Reader, image_id: ImageId) -> views.
 
 @router.delete("/v1/images/{image_id}", summary="Erase an image", status_code=204)
 async def erase(request: Request, principal: Writer, image_id: ImageId) -> None:
-    """Its bytes and record are gone at once, its row within two minutes; the id stays taken."""
+    """Bytes and record are deleted at once, the row within two minutes; the id can't be reused."""
     door = door_of(request)
     _check_id(image_id)
-    # An image has no ETag of its own: only `*` can match.
+    # The image as a whole has no ETag, so only `*` can match.
     check_if_match(request.headers.getlist("if-match"), None)
     await door.lake.eraser.erase(principal.tenant, image_id)
 
@@ -71,7 +71,7 @@ async def erase(request: Request, principal: Writer, image_id: ImageId) -> None:
     response_class=StreamingResponse,
     responses={
         200: {"content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}},
-        206: {"description": "The range that was asked for"},
+        206: {"description": "The requested range"},
         304: {"description": "The client has it already"},
     },
 )
@@ -81,7 +81,7 @@ async def content(
     image_id: ImageId,
     rendition: Annotated[str, Path(description="`original`, or the name of a rendition")],
 ) -> Response:
-    """The bytes, with an ETag; they never change, so keep them. One byte range is served."""
+    """The bytes, with an ETag. They never change and may be cached. One byte range is supported."""
     door = door_of(request)
     record = await _record(door, principal, image_id)
     found = _named(record, rendition)
@@ -104,7 +104,7 @@ async def content(
 
 
 def _part(request: Request, found: "_Stored") -> tuple[int, int] | None:
-    # Range is defined for GET alone (RFC 9110, 14.2).
+    # Range is defined for GET only (RFC 9110, 14.2).
     if request.method != "GET":
         return None
     sent = request.headers
@@ -113,7 +113,7 @@ def _part(request: Request, found: "_Stored") -> tuple[int, int] | None:
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """An original or a rendition, as the record has it; `size` in bytes."""
+    """Original or rendition of a record; `size` in bytes."""
 
     key: str
     sha256: str
@@ -123,7 +123,7 @@ class _Stored:
 
     @property
     def etag(self) -> str:
-        """A strong ETag: the same bytes, the same tag, on every server."""
+        """Strong ETag; equal bytes have the same tag on every server."""
         return f'"{self.sha256}"'
 
 
@@ -143,7 +143,7 @@ def _named(record: ImageRecord, rendition: str) -> _Stored:
 
 
 def _headers(found: _Stored, record: ImageRecord, door: Door) -> dict[str, str]:
-    """Safe for bytes that a stranger sent: no sniffing, no scripts, originals as a download."""
+    """Headers that make untrusted bytes safe: no sniffing, no scripts, originals as a download."""
     left = _seconds_left(door.lake.expires(record), door.lake.clock.now())
     return {
         "ETag": found.etag,

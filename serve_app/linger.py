@@ -20,7 +20,7 @@ waits for a time-out of its own."""
 
 
 class Linger:
-    """ASGI middleware: read the rest of a refused body before the connection closes."""
+    """ASGI middleware that reads the rest of a refused body before the connection closes."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -53,7 +53,7 @@ class Linger:
 def _closes_with_body(scope: Scope) -> bool:
     headers = Headers(scope=scope)
     tokens = ",".join(headers.getlist("connection")).lower().split(",")
-    # Refused where it asked to continue: serve_app/framing.py closes.
+    # After a refused `Expect: 100-continue`, serve_app/framing.py closes the connection.
     closes = "close" in map(str.strip, tokens) or scope["http_version"] == "1.0"
     closes = closes or "expect" in headers
     has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers

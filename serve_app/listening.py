@@ -1,9 +1,8 @@
-"""The server of a replica: its protocol, and many new connections in one turn of its event loop.
+"""uvicorn server of a replica: own HTTP protocol, and faster accepting of new connections.
 
-libuv, which uvloop stands on, accepts one a turn (since its 1.45). After a quiet moment HAProxy has
-no connections to us left, and a burst of 128 uploads waited for 128 turns: half a second on a busy
-machine, before a word of theirs was read. A socket that is listened at several times over is
-accepted from as often.
+libuv, which uvloop uses, accepts one connection per loop iteration (since 1.45). After an idle time
+HAProxy has no open connections, and a burst of 128 uploads needs 128 iterations: half a second on a
+busy machine. Each copy of the listening socket accepts one more connection per iteration.
 """
 
 import socket
@@ -12,24 +11,24 @@ import uvicorn
 
 from serve_app.framing import FramedProtocol
 
-# 128 connections in eight turns; each costs a file descriptor and, where only one connection
-# comes, a system call that finds nothing.
+# 128 connections in eight iterations. Each copy costs a file descriptor, and a useless system call
+# when a single connection arrives.
 _TIMES = 16
 
 
 class Server(uvicorn.Server):
-    """uvicorn's, with our protocol, and with none for what a client might upgrade to."""
+    """uvicorn server with `FramedProtocol` and without WebSockets."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         config.http, config.ws = FramedProtocol, "none"
         super().__init__(config)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen; the copies are closed with the servers that are made of them."""
+        """Listen on the sockets and on copies, which are closed with their servers."""
         copies = [sock.dup() for sock in sockets or () for _ in range(_TIMES - 1)]
         await super().startup(sockets and [*sockets, *copies])
 
 
 def listen_eagerly() -> None:
-    """From now on Ray Serve makes its servers, for which it has no setting, of this class."""
+    """Make Ray Serve use this class, for which it has no setting."""
     uvicorn.Server = Server  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""What a client may say of its image: a few short strings, from headers or from a form."""
+"""Client metadata of an image: a few short strings, from headers or from a form."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from serve_app.filenames import percent_decoded
 
 PREFIX = b"x-pixlake-meta-"
 
-# Metadata goes into every row; S3 lets 2 KB through, we are a little more generous.
+# Metadata goes into every row, so it is limited; for comparison, S3 allows 2 KB.
 MAX_ENTRIES = 32
 MAX_VALUE_BYTES = 1024
 MAX_TOTAL_BYTES = 8192
@@ -19,7 +19,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def from_headers(headers: Headers) -> dict[str, str]:
-    """`X-Pixlake-Meta-<name>: <value>`, values percent-encoded UTF-8; raises InvalidMetadata."""
+    """Read `X-Pixlake-Meta-<name>` headers, percent-encoded UTF-8; raises InvalidMetadata."""
     found: dict[str, str] = {}
     for header, value in headers.raw:
         if header.startswith(PREFIX):
@@ -31,18 +31,18 @@ def from_headers(headers: Headers) -> dict[str, str]:
 
 
 def from_json(text: bytes) -> dict[str, str]:
-    """A JSON object of strings; raises InvalidMetadata."""
+    """Parse a JSON object of strings; raises InvalidMetadata."""
     try:
         found = json.loads(text, object_pairs_hook=_once_each)
     except (ValueError, RecursionError):
         raise InvalidMetadata("the metadata is not JSON") from None
     if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
-        raise InvalidMetadata("metadata is a JSON object whose values are strings")
+        raise InvalidMetadata("metadata must be a JSON object whose values are strings")
     return found
 
 
 def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """A JSON object; the names that it has twice raise InvalidMetadata instead of the last one."""
+    """Hook for json.loads that raises InvalidMetadata for repeated names."""
     found: dict[str, object] = {}
     for name, value in pairs:
         if name in found:
@@ -52,7 +52,7 @@ def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def checked(*sources: Mapping[str, str]) -> dict[str, str]:
-    """All of it together, within bounds; raises InvalidMetadata."""
+    """Merge metadata and check its limits; raises InvalidMetadata."""
     together: dict[str, str] = {}
     for source in sources:
         for name, value in source.items():
@@ -69,10 +69,10 @@ def checked(*sources: Mapping[str, str]) -> dict[str, str]:
 
 def _check_entry(name: str, value: str) -> None:
     if _NAME.fullmatch(name) is None:
-        raise InvalidMetadata(f"a metadata name is {_NAME.pattern}", value=name)
-    # A tab is fine; other controls and lone surrogates end up in somebody's terminal or CSV.
+        raise InvalidMetadata(f"a metadata name must match {_NAME.pattern}", value=name)
+    # Tabs are allowed; other controls and lone surrogates could harm a terminal or a CSV file.
     if not all(c.isprintable() or c == "\t" for c in value):
-        raise InvalidMetadata(f"metadata {name!r} has characters that don't print", value=name)
+        raise InvalidMetadata(f"metadata {name!r} has unprintable characters", value=name)
     _within(f"bytes in {name!r}", len(value.encode()), MAX_VALUE_BYTES)
 
 

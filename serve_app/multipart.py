@@ -1,4 +1,4 @@
-"""One image in a form (RFC 7578), parsed as it arrives: in memory, in bounds, never on disk."""
+"""Streaming parser of a form with one image (RFC 7578); bounded, in memory only."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,14 +14,14 @@ from serve_app.filenames import decoded, from_disposition
 FILE = "file"
 _FIELDS = frozenset({"metadata", "preset"})
 
-# A form has three parts that we read; a few more do no harm, thousands would.
+# Pixlake reads three parts of a form. A few more are harmless, thousands are not.
 _MAX_PARTS = 16
 _MAX_PART_HEADERS = 8
 _MAX_FIELD_BYTES = 16 * 1024
 # Text before the first part is ignored (RFC 2046, 5.1.1); some programs of mail write a line.
 _MAX_PREAMBLE = 4 * 1024
 OVERHEAD_BYTES = 64 * 1024
-"""What a form may have beside its image."""
+"""Largest size of a form without its image, in bytes."""
 
 
 @dataclass(slots=True)
@@ -32,9 +32,9 @@ class _Part:
 
 
 class Form:
-    """A form being read; `feed` it, then `finish` it. Both raise MalformedMultipart.
+    """Parser of one form: call `feed`, then `finish`. Both raise MalformedMultipart.
 
-    The file's bytes go to `on_image`, in the order they come.
+    The bytes of the image are passed to `on_image` in order.
     """
 
     def __init__(self, boundary: bytes, max_bytes: int, on_image: Callable[[bytes], None]) -> None:
@@ -56,7 +56,7 @@ class Form:
             raise MalformedMultipart(str(error)) from error
 
     def feed(self, chunk: bytes) -> None:
-        """Take the next piece of the body; raises TooManyBytes, too."""
+        """Parse the next piece of the body; also raises TooManyBytes."""
         try:
             self._parser.write(self._after_preamble(chunk))
         except FormParserError as error:
@@ -77,7 +77,7 @@ class Form:
         return rest
 
     def finish(self) -> None:
-        """The body has ended: so must have the form."""
+        """Check that the form is complete at the end of the body."""
         if self._parser.state != MultipartState.END:
             raise MalformedMultipart("the form ends before its closing boundary")
 
@@ -150,10 +150,10 @@ class Form:
 
 
 def _filename(disposition: bytes, options: dict[bytes, bytes]) -> str | None:
-    """The name of a file part, from `filename*` if some client sends it, or from `filename`.
+    """File name of a part, from `filename*` if the client sends it, else from `filename`.
 
-    Browsers escape three characters there and no other: `"`, CR and LF (WHATWG HTML, multipart
-    form data).
+    Browsers escape exactly three characters there: `"`, CR and LF (WHATWG HTML, multipart form
+    data).
     """
     if b"filename*" in disposition.lower():
         return from_disposition(disposition)

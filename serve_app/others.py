@@ -1,4 +1,4 @@
-"""The other nodes of the cluster, as the HTTP door sees them."""
+"""Interface of the HTTP API to the other nodes of the cluster."""
 
 from typing import Protocol
 
@@ -7,28 +7,28 @@ from processors.job import ImageJob
 
 
 class OtherNodes(Protocol):
-    """They take what is too much for this one."""
+    """Nodes that take uploads when this node is full."""
 
     @property
     def there(self) -> bool:
-        """Whether there are any: on one machine nobody need be asked."""
+        """True if there are other nodes."""
 
     async def spare(self) -> int:
-        """How many images one of them would take now. Raises nothing, and answers soon."""
+        """Number of images that one of them would accept now. Raises nothing, and answers soon."""
 
     async def take(self, job: ImageJob) -> Commit:
-        """Have one process and commit an image. Raises what `Worker.handle` does."""
+        """Process and commit an image on another node. Raises the errors of `Worker.handle`."""
 
 
 class NoOthers:
-    """A node on its own."""
+    """Implementation for a single node."""
 
     there = False
 
     async def spare(self) -> int:
-        """None."""
+        """Return 0: there is no other node."""
         return 0
 
     async def take(self, job: ImageJob) -> Commit:
-        """Never called: there is nobody."""
+        """Raise AssertionError: there is no other node."""
         raise AssertionError(job)

@@ -1,6 +1,6 @@
-"""Whether an upload would find a place in a sandbox: answered before its body is read.
+"""Forecast whether a sandbox has a place for an upload, before its body is read.
 
-A body that is read only to be refused costs a millisecond and delays every refusal behind it.
+Reading a body that is refused afterwards costs a millisecond and delays the refusals behind it.
 """
 
 import asyncio
@@ -12,16 +12,16 @@ from processors.sandbox import Sandbox
 from serve_app.admission import Admission, Lease
 from serve_app.others import OtherNodes
 
-# Of another node's answer: then it is asked again, and what it said before goes on to count.
+# Age of another node's answer after which the node is asked again in the background.
 _HOLDS_SECONDS = 0.05
-# ... but not for longer than this: a quiet node's next burst waits for a new answer.
+# Age after which an old answer does not count any more, and an upload waits for a new one.
 _COUNTS_SECONDS = 1.0
 
 
 class Places:
-    """What is free here, less what is already on its way; then what another node says it has.
+    """Free places on this node, minus expected uploads; then those of another node.
 
-    A forecast: `Sandbox.submit` decides, once the bytes are here.
+    This is a forecast: `Sandbox.submit` decides once the body is complete.
     """
 
     def __init__(self, sandbox: Sandbox, admission: Admission, others: OtherNodes) -> None:
@@ -34,7 +34,7 @@ class Places:
         """Return if the upload may send its body; raises Overloaded."""
         limit = self._sandbox.capacity
         taken = self._sandbox.load + self._admission.expected
-        # A sandbox without any child says so itself.
+        # A sandbox without any child raises its own error later.
         if taken < limit or not self._sandbox.ready:
             lease.expect()
         elif not await self.elsewhere(lease):
@@ -45,16 +45,16 @@ class Places:
             )
 
     async def elsewhere(self, lease: Lease) -> bool:
-        """Whether another node has a place for the upload, which is its own from then on."""
+        """True if another node has a place for the upload; the place is then reserved for it."""
         if self._others.there and not lease.spills:
             lease.spills = await self._elsewhere.take()
         return lease.spills
 
 
 class Elsewhere:
-    """Places that another node said it has, given away one by one until it is asked again.
+    """Free places of another node by its last answer, given to uploads one by one.
 
-    On a busy machine its answer takes as long as a refusal may, so hardly anybody waits for one.
+    On a busy machine the other node answers slowly, so few uploads wait for its answer.
     """
 
     def __init__(self, others: OtherNodes) -> None:
@@ -64,7 +64,7 @@ class Elsewhere:
         self._asked_at = -math.inf
 
     async def take(self) -> bool:
-        """Whether one is left."""
+        """Take one place; False if none is left."""
         age = time.monotonic() - self._asked_at
         if age >= _HOLDS_SECONDS and (self._asking is None or self._asking.done()):
             self._asking = asyncio.create_task(self._ask_again())

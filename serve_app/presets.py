@@ -1,7 +1,7 @@
-"""`/v1/presets`: what there is to make of an image, and new versions of it.
+"""Routes `/v1/presets`: list and show presets, store new versions.
 
-Presets belong to no tenant: who changes one changes what images of all are made into, so that needs
-a scope of its own. The store keeps with each version which key put it there.
+Presets are shared by all tenants, so a change needs a scope of its own. The store records for each
+version which key stored it.
 """
 
 import logging
@@ -73,7 +73,7 @@ async def show_preset(
     principal: Reader,
     name: Annotated[str, Path(description="`name` for its newest version, or `name@version`")],
 ) -> Response:
-    """As PUT takes it again; the ETag is its version."""
+    """The preset in the format of PUT; the ETag is its version."""
     del principal
     preset = await _found(door_of(request), name)
     headers = {"ETag": f'"{preset.version}"'}
@@ -88,7 +88,7 @@ async def show_preset(
     status_code=201,
     response_model=Preset,
     responses={
-        200: {"model": Preset, "description": "Its newest version says the same: nothing is new"},
+        200: {"model": Preset, "description": "Equal to the newest version: nothing was stored"},
         **problem_responses(401, 403, 408, 409, 412, 422, 503),
     },
     openapi_extra={
@@ -110,10 +110,10 @@ async def put_preset(
     principal: Editor,
     name: Annotated[str, Path(description="letters, digits, - and _; not of a built-in preset")],
 ) -> Response:
-    """JSON with `renditions`; `name` and `version` may be left out.
+    """Store JSON with `renditions`; `name` and `version` may be left out.
 
-    It is tried on a small picture first. What is stored never changes: the next PUT is the next
-    version. Uploads that name no version take it within seconds.
+    The preset is tried on a small picture first. A stored version never changes: the next PUT makes
+    the next version. Uploads that name no version use it within seconds.
     """
     door = door_of(request)
     put = await door.worker.presets.put(
@@ -153,16 +153,18 @@ async def _body(request: Request, settings: ServeSettings) -> bytes:
 
 
 def _after(request: Request) -> int | None:
-    """The version that has to be the newest one, 0 for none at all, None for whatever it is."""
+    """Version that must be the newest one; 0: the preset must not exist; None: no condition."""
     if_none_match = request.headers.get("if-none-match")
     if_match = request.headers.get("if-match")
     if if_none_match is not None:
         if if_none_match.strip() != "*" or if_match is not None:
-            raise InvalidRequest("If-None-Match is * here, and alone", value=if_none_match)
+            raise InvalidRequest(
+                "If-None-Match must be * and without If-Match", value=if_none_match
+            )
         return 0
     if if_match is None:
         return None
     version = _VERSION_TAG.fullmatch(if_match.strip())
     if version is None:
-        raise InvalidRequest('If-Match is a version here, as "3"', value=if_match)
+        raise InvalidRequest('If-Match must be a version, such as "3"', value=if_match)
     return int(version[1])

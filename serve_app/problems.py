@@ -1,4 +1,4 @@
-"""Problem+json answers (RFC 9457): one shape for every refusal, whoever raised it."""
+"""Problem+json answers (RFC 9457), the same format for all errors."""
 
 import logging
 import math
@@ -24,7 +24,7 @@ from serve_app.errors import PROBLEMS, DoorError, Forbidden, Unauthorized
 LOGGER = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 
-# A client's own words may come back to it, not its whole request.
+# Longest text of a request that is repeated in an answer.
 _MAX_ECHO = 200
 _MAX_DETAIL = 500
 _BY_STATUS = {404: "not_found", 405: "method_not_allowed"}
@@ -39,8 +39,8 @@ class ProblemDetails(BaseModel):
     title: str
     status: int
     detail: str
-    code: str = Field(description="stable; what programs should look at")
-    limit: float | None = Field(default=None, description="the limit that was passed, if one was")
+    code: str = Field(description="stable error code for programs")
+    limit: float | None = Field(default=None, description="the limit that was exceeded, if any")
     value: float | str | None = Field(default=None, description="what was measured or sent")
     request_id: str = Field(description="quote it when you ask about this answer")
 
@@ -56,7 +56,7 @@ def problem(
     errors: Sequence[Mapping[str, str]] = (),
     status: int | None = None,
 ) -> JSONResponse:
-    """The answer for a code; details of our own faults stay out of it."""
+    """Build the answer for a code; details of server faults are left out."""
     known = PROBLEMS[code]
     text = known.title if known.internal or not detail else detail
     body: dict[str, object] = {
@@ -83,12 +83,12 @@ def problem(
 
 
 def request_id(scope: Scope) -> str:
-    """The id that `serve_app.envelope` gave this request."""
+    """Id of this request, set by `serve_app.envelope`."""
     return str(scope.get("state", {}).get("request_id", ""))
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """For the API's documentation: that these are answered with problems."""
+    """OpenAPI descriptions of problem answers with these statuses."""
     schema = {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}
     return {
         status: {"model": ProblemDetails, "content": {MEDIA_TYPE: schema}} for status in statuses
@@ -96,7 +96,7 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def install(app: FastAPI) -> None:
-    """Answer every exception that has a code, and FastAPI's own, with a problem."""
+    """Register handlers that answer exceptions with a code, and FastAPI's own, with a problem."""
     for kind in (DoorError, ProcessorError, LakeError, AccountsError):
         app.add_exception_handler(kind, _coded)
     # As which a shortage of memory, threads or files shows; others are raised again.
@@ -117,7 +117,7 @@ def refusal(scope: Scope, error: Exception) -> JSONResponse:
     A shortage of memory, threads or files is one to come again for.
     """
     if isinstance(error, ClientDisconnect):
-        # Nobody reads this; it keeps a hung-up client from looking like a fault of ours in the log.
+        # The client does not read this answer, but the log then shows no server fault.
         return problem(scope, "client_disconnected")
     if not isinstance(error, DoorError | ProcessorError | LakeError | AccountsError):
         if not is_shortage(error):
@@ -125,7 +125,7 @@ def refusal(scope: Scope, error: Exception) -> JSONResponse:
         error = Overloaded(f"short of what a request takes: {evidence(error)}")
     known = PROBLEMS[error.code]
     if known.internal:
-        # While a store is away every request ends here: a line each, not a page.
+        # While the store is unavailable every request fails, so log one line without a traceback.
         page = error if known.retry_after is None else None
         LOGGER.error("%s: %s", error.code, error, exc_info=page)
     headers = error.headers if isinstance(error, DoorError) else {}
@@ -174,6 +174,6 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 
 
 def _short(text: str, limit: int) -> str:
-    # A lone surrogate would break the JSON encoder.
+    # The JSON encoder fails for lone surrogates.
     clean = text.encode("utf-8", "replace").decode("utf-8")
     return clean if len(clean) <= limit else f"{clean[: limit - 1]}…"

@@ -1,8 +1,7 @@
-"""Parameters of the query: an unknown one, or one that comes twice, is refused by its name.
+"""Check of query parameters: refuses unknown and repeated ones, for all routes of the API.
 
-The one place for every route of the API; what a route takes is what the API's own description says.
-Pages for people and health checks, where links and load balancers add parameters of their own, are
-left alone.
+The OpenAPI description defines which parameters a route accepts. Console pages and health checks
+are not checked, because links and load balancers may add parameters.
 """
 
 import difflib
@@ -22,7 +21,7 @@ _API = "/v1/"
 
 
 class KnownParameters:
-    """ASGI middleware: answers 422 to a parameter that the route of `api` does not take."""
+    """ASGI middleware: answers 422 to a parameter that the route of `api` does not accept."""
 
     def __init__(self, app: ASGIApp, api: FastAPI) -> None:
         self._app = app
@@ -41,14 +40,14 @@ class KnownParameters:
     def _check(self, scope: Scope) -> None:
         known = self._known(scope)
         if known is None:
-            return  # no such route: the framework says so
+            return  # no such route: FastAPI answers 404
         text = scope["query_string"].decode("latin-1")
         sent = Counter(name for name, _ in parse_qsl(text, keep_blank_values=True))
         for name, times in sent.items():
             if name not in known:
                 raise InvalidRequest(f"no parameter of this route{_hint(name, known)}", value=name)
             if times > 1:
-                raise InvalidRequest(f"the parameter {name} comes twice", limit=1, value=times)
+                raise InvalidRequest(f"the parameter {name} is repeated", limit=1, value=times)
 
     def _known(self, scope: Scope) -> frozenset[str] | None:
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
@@ -59,7 +58,7 @@ class KnownParameters:
 
     @cached_property
     def _routes(self) -> dict[str, list[tuple[re.Pattern[str], frozenset[str]]]]:
-        """By method: a pattern of paths, and the names of the query's parameters there."""
+        """Method to path patterns, each with the names of its query parameters."""
         found: dict[str, list[tuple[re.Pattern[str], frozenset[str]]]] = {}
         for path, methods in self._api.openapi()["paths"].items():
             pattern, _, _ = compile_path(path)

@@ -1,15 +1,16 @@
-"""What Serve's controller does when it comes back: nothing, until it knows its replicas again.
+"""Patch of Serve's controller: it waits longer for its replicas after a restart.
 
-A new controller (after the head, or it, was killed) asks each living replica what it is. Meanwhile
-HAProxy goes on with the replicas that it knows. But after 10 seconds Ray 2.60 tells HAProxy what it
-has found so far, on a busy head nothing, and every upload is 503 until it has found them. These 10
-seconds are a constant of Ray's, so it is set here; HAProxy's own checks leave out who is dead.
+A new controller (after a crash of it or of the head) asks each living replica for its state.
+Meanwhile HAProxy uses the replicas that it knows. After 10 seconds Ray 2.60 sends HAProxy the
+replicas found so far. On a busy head that list is empty, and every upload gets 503 until the
+replicas are found. The 10 seconds are a constant in Ray, so it is changed here; HAProxy's own
+checks skip dead replicas.
 """
 
 import importlib
 
 SECONDS = 120.0
-"""For a cluster of many nodes on a head that has just begun."""
+"""Enough for a cluster of many nodes with a head that has just started."""
 
 MODULE = "ray.serve._private.controller"
 CONSTANT = "RECOVERING_LONG_POLL_BROADCAST_TIMEOUT_S"

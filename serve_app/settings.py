@@ -1,4 +1,4 @@
-"""Settings of the HTTP door: where it listens, what it takes, who may come in."""
+"""Settings of the HTTP API: address, limits of uploads, accounts."""
 
 from ipaddress import ip_address
 from pathlib import Path
@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class ServeSettings(BaseSettings):
-    """Read once at the top of a process and passed down; environment variables `PIXLAKE_…`."""
+    """Settings from environment variables `PIXLAKE_…`, read once at the start of a process."""
 
     model_config = SettingsConfigDict(env_prefix="PIXLAKE_", frozen=True, extra="ignore")
 
@@ -22,37 +22,37 @@ class ServeSettings(BaseSettings):
     )
     default_preset: str = Field(default="web", description="preset of an upload that names none")
     max_bytes: int = Field(
-        default=25_000_000, ge=1, description="largest image that an upload may carry, in bytes"
+        default=25_000_000, ge=1, description="largest image of an upload, in bytes"
     )
     body_idle_seconds: float = Field(
-        default=30, gt=0, description="longest silence within an upload's body, in seconds"
+        default=30, gt=0, description="longest pause within an upload's body, in seconds"
     )
     body_total_seconds: float = Field(
-        default=300, gt=0, description="longest time that an upload's body may take, in seconds"
+        default=300, gt=0, description="longest time of an upload's whole body, in seconds"
     )
     body_min_rate: float = Field(
         default=1_000,
         gt=0,
-        description="slowest average of an upload's body, in bytes a second, once it has taken "
-        "as long as one silence may",
+        description="slowest average rate of an upload's body, in bytes a second; checked after "
+        "the time of `PIXLAKE_BODY_IDLE_SECONDS`",
     )
     answer_seconds: float = Field(
         default=50,
         gt=0,
         description="longest time from the end of an upload's body to its answer, in seconds; "
-        "then 503, the upload goes on, and a retry finds it done",
+        "then the answer is 503, the upload continues, and a retry finds it stored",
     )
     max_uploads: int = Field(
         default=128,
         ge=1,
-        description="uploads under way at once, in one process of the API; while several tenants "
-        "or keys are active each may take half",
+        description="uploads at once in one process of the API; while several tenants or keys are "
+        "active, each may use half",
     )
     max_upload_bytes: int = Field(
         default=256_000_000,
         ge=1,
-        description="bytes of all uploads under way at once, in one process of the API, as they "
-        "arrive; while several tenants or keys are active each may take half",
+        description="received bytes of all uploads at once in one process of the API; while "
+        "several tenants or keys are active, each may use half",
     )
     address_connections: int = Field(
         default=500,
@@ -65,28 +65,29 @@ class ServeSettings(BaseSettings):
         default=5,
         ge=0,
         le=300,
-        description="how long a checked key is trusted, so how late a revocation may bite, seconds",
+        description="how long a checked key is cached, in seconds; a revocation takes effect "
+        "after that time at the latest",
     )
     key_grace_seconds: float = Field(
         default=600,
         ge=0,
         le=3600,
-        description="how long a checked key is trusted while the accounts' database does not "
-        "answer, in seconds; a revocation bites when the database is back",
+        description="how long a cached key is accepted while the accounts database does not "
+        "answer, in seconds; a revocation takes effect once the database is back",
     )
 
     @field_validator("http_host")
     @classmethod
     def _address(cls, host: str) -> str:
-        """As an IP address, which is what HAProxy binds."""
+        """Convert to an IP address, which HAProxy needs."""
         if host == "localhost":
             return "127.0.0.1"
         try:
             return str(ip_address(host))
         except ValueError:
             raise ValueError(
-                f"{host!r} is not an IP address; 127.0.0.1 is this machine alone, 0.0.0.0 all of "
-                "its addresses"
+                f"{host!r} is not an IP address; 127.0.0.1 accepts connections from this machine "
+                "only, 0.0.0.0 on all of its addresses"
             ) from None
 
     @model_validator(mode="after")
@@ -97,12 +98,12 @@ class ServeSettings(BaseSettings):
 
     @property
     def key_file(self) -> Path:
-        """Where the first API key is kept, mode 0600."""
+        """File of the first API key, mode 0600."""
         return self.home / "api-key"
 
     @property
     def accounts_url(self) -> str:
-        """The database of accounts, with the default applied."""
+        """URL of the accounts database, with the default applied."""
         if self.database_url is not None:
             return self.database_url.get_secret_value()
         return f"sqlite:///{self.home.resolve() / 'accounts.sqlite'}"

@@ -1,4 +1,4 @@
-"""Shares of a limit: one tenant, or one key of a tenant, leaves room while others come."""
+"""Fair shares of a limit between tenants, and between the keys of a tenant."""
 
 import time
 from collections import Counter
@@ -6,25 +6,25 @@ from collections.abc import Callable
 from itertools import islice
 from typing import TypeVar
 
-# What is under way belongs to a tenant and one of its keys.
+# Tenant, and the key of the tenant that an upload came with.
 Holder = tuple[str, str]
 _Name = TypeVar("_Name")
 
-# A tenant or key that came this lately, in seconds, keeps the others from taking all.
+# Time after a request, in seconds, in which a tenant or key counts as active.
 _ACTIVE_SECONDS = 60.0
-# The part of a limit that one of several active ones may take.
+# Part of a limit for each of several active tenants or keys.
 _PART = 0.5
-# Holders that are remembered at most; the longest idle ones go first.
+# Largest number of remembered holders; the longest idle ones are removed first.
 _MAX_REMEMBERED = 4096
-# Holders looked at in one visit: more than come in one, so that none stays for long.
+# Holders checked for expiry in one visit; more than one, so that expired ones are removed soon.
 _LOOK_AT = 4
 
 
 class Shares:
-    """How much of one limit each holder has, and how much of it each may have.
+    """Usage of one limit by holder, and the share that each holder may use.
 
-    Alone, a holder may take everything. While another tenant is active it may take half, and
-    while another key of its tenant is active half of what the tenant may.
+    A single holder may use the whole limit. While another tenant is active, a tenant may use half
+    of it. While another key of the tenant is active, a key may use half of the tenant's share.
     """
 
     def __init__(self, limit: int, now: Callable[[], float] = time.monotonic) -> None:
@@ -33,14 +33,14 @@ class Shares:
         self._held: Counter[Holder] = Counter()
         self._held_by_tenant: Counter[str] = Counter()
         self.held = 0
-        """what all holders have together"""
-        # In the order of the last visit, the oldest first.
+        """usage of all holders together"""
+        # Time of the last visit, oldest first.
         self._seen: dict[Holder, float] = {}
-        # How many active keys each active tenant has.
+        # Number of active keys of each active tenant.
         self._keys: Counter[str] = Counter()
 
     def room(self, holder: Holder, count: int) -> tuple[int, int] | None:
-        """None if `holder` may have `count` more, otherwise the limit and what it would have."""
+        """None if `holder` may use `count` more, otherwise the limit and the resulting usage."""
         self._visit(holder)
         tenant, _ = holder
         of_tenant = self._share(self.limit, len(self._keys))
@@ -56,7 +56,7 @@ class Shares:
         return None
 
     def add(self, holder: Holder, count: int) -> None:
-        """Give `count` more to the holder, or take it back; the caller asked `room`."""
+        """Add `count`, which may be negative, to the holder's usage; call `room` first."""
         self.held += count
         _change(self._held, holder, count)
         _change(self._held_by_tenant, holder[0], count)
@@ -80,7 +80,7 @@ class Shares:
 
 
 def _change(counts: Counter[_Name], name: _Name, by: int) -> None:
-    """Add to a count, and keep none of 0."""
+    """Add to a count; removes it if it becomes 0."""
     counts[name] += by
     if not counts[name]:
         del counts[name]

@@ -1,4 +1,4 @@
-"""What an upload says before its body: all of it is checked before a byte is read."""
+"""Headers and query of an upload, checked before a byte of its body is read."""
 
 import re
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from serve_app.multipart import OVERHEAD_BYTES
 
 MULTIPART = "multipart/form-data"
 _OCTETS = "application/octet-stream"
-# The default of S3's tools; means the same.
+# Default type of S3 tools, with the same meaning.
 _S3_OCTETS = "binary/octet-stream"
 _HOW = "send an image as the body, or as the part `file` of a form"
 # Long enough for two UUIDs and a path, short enough to log.
@@ -35,14 +35,14 @@ _KEY = re.compile(r"[\x21-\x7e]+")
 
 @dataclass(frozen=True, slots=True)
 class UploadRequest:
-    """The headers and the query of one upload, checked."""
+    """Checked headers and query of one upload."""
 
     boundary: bytes | None
-    """of a form; None for a raw body"""
+    """boundary of a form; None for a raw body"""
     length: int | None
-    """of the body, in bytes, if announced"""
+    """announced length of the body in bytes; None without one"""
     body_limit: int
-    """of the body, in bytes; a form may have a little beside its image"""
+    """largest body in bytes; a form may be a little larger than its image"""
     preset: PresetName | None
     idempotency_key: str | None
     filename: str | None
@@ -73,15 +73,15 @@ class UploadRequest:
 
 
 def _once(headers: Headers, name: str) -> str | None:
-    """The value of a header that a request may have once, None without one."""
+    """Value of a header that must not be repeated; None without one."""
     sent = headers.getlist(name)
     if len(sent) > 1:
-        raise InvalidRequest(f"the header {name} comes twice", limit=1, value=len(sent))
+        raise InvalidRequest(f"the header {name} is repeated", limit=1, value=len(sent))
     return sent[0] if sent else None
 
 
 def _refuse_encoded(headers: Headers) -> None:
-    """Refuse a body with a content coding: images are compressed already, nobody unpacks it."""
+    """Refuse a body with a content coding: images are compressed already."""
     sent = ", ".join(headers.getlist("content-encoding"))
     if sent.strip().lower() not in {"", "identity"}:
         raise UnsupportedContentEncoding(
@@ -101,7 +101,10 @@ def _length(headers: Headers) -> int | None:
 
 
 def _boundary(headers: Headers) -> bytes | None:
-    """The boundary of a form, None for a raw image; raises for any other content type."""
+    """Boundary of a form; None for a raw image.
+
+    Raises UnsupportedMediaType, MalformedMultipart, MissingBody.
+    """
     sent = _once(headers, "content-type") or ""
     try:
         kind, options = parse_options_header(sent)
@@ -112,7 +115,7 @@ def _boundary(headers: Headers) -> bytes | None:
         if not options.get(b"boundary"):
             raise MalformedMultipart("the Content-Type names no boundary")
         return options[b"boundary"]
-    # The bytes decide what it is; a client that names no type, or a wrong one, may be right.
+    # The bytes decide the format, so a missing or wrong image type is accepted.
     if not media_type:
         if headers.get("content-length") == "0":
             raise MissingBody(_HOW)
@@ -134,12 +137,12 @@ def _idempotency_key(headers: Headers) -> str | None:
             "the Idempotency-Key is too long", limit=_MAX_KEY, value=len(key)
         )
     if _KEY.fullmatch(key) is None:
-        raise InvalidIdempotencyKey("an Idempotency-Key is printable ASCII without spaces")
+        raise InvalidIdempotencyKey("an Idempotency-Key must be printable ASCII without spaces")
     return key
 
 
 def _unquoted(key: str) -> str:
-    """The key itself: the quoted form of the IETF's draft names the same key as the bare one."""
+    """Key without quotes: the quoted form of the IETF draft means the same key."""
     if not key.startswith('"'):
         return key
     try:

@@ -1,4 +1,4 @@
-"""`POST /v1/images`: one image in, durable before the answer."""
+"""Route `POST /v1/images`: stores one image, which is durable before the answer."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -38,9 +38,8 @@ _FORM = {
     },
 }
 _HEADERS = {
-    "Idempotency-Key": "the same key is the same image, whatever happens; at most 255 "
-    "characters, quoted or not",
-    "X-Pixlake-Filename": "name of the file, UTF-8, percent-encoded; a replay keeps the first name",
+    "Idempotency-Key": "a repeated key means the same image; at most 255 characters, quoted or not",
+    "X-Pixlake-Filename": "file name, UTF-8, percent-encoded; a replay keeps the first name",
     "X-Pixlake-Meta-<name>": "metadata, UTF-8, percent-encoded; at most 32 of 1024 bytes",
     "Content-MD5": "base64; the upload is refused if it does not match",
     "x-amz-checksum-<algorithm>": "base64 of crc32, crc32c, crc64nvme, sha1, sha256 or sha512",
@@ -55,7 +54,7 @@ _HEADERS = {
     status_code=201,
     response_model=views.ImageView,
     responses={
-        200: {"model": views.ImageView, "description": "It was stored before: a replay"},
+        200: {"model": views.ImageView, "description": "A replay: the image was stored before"},
         **problem_responses(400, 401, 403, 408, 409, 410, 413, 415, 422, 503, 507),
     },
     openapi_extra={
@@ -77,21 +76,22 @@ async def upload(
     request: Request,
     _principal: Annotated[Principal, Depends(need(WRITE))],
     preset: Annotated[
-        str | None, Query(description="what to make of it: name or name@version")
+        str | None, Query(description="preset to apply: name or name@version")
     ] = None,
 ) -> Response:
     """Store an image, sent as the raw body or as the part `file` of a form.
 
-    201 with `Location` when it is stored, 200 and `Idempotent-Replayed: true` when it was before:
-    an upload may be repeated as often as you like.
+    The answer is 201 with `Location` for a new image, and 200 with `Idempotent-Replayed: true` for
+    an image that was stored before. An upload may be repeated any number of times.
     """
     return await store(door_of(request), request.headers, preset, request.receive)
 
 
 async def store(door: Door, headers: Headers, preset: str | None, receive: Receive) -> Response:
-    """Read one upload, process and commit it; raises whatever `serve_app.problems` answers.
+    """Read one upload, process and commit it; `serve_app.problems` answers the errors it raises.
 
-    Only a key that is good gets a place. A known one is in memory; a look-up ends within a second.
+    The key is checked first, so that only valid keys are admitted. A cached key costs no look-up,
+    and a look-up ends within a second.
     """
     principal = await door.keys.holder(bearer(headers), WRITE)
     lease = door.admission.enter(principal.tenant, principal.prefix)
@@ -99,7 +99,7 @@ async def store(door: Door, headers: Headers, preset: str | None, receive: Recei
         await door.places.expect(lease)
         asked = UploadRequest.of(headers, preset, door.settings.max_bytes)
         if asked.preset is not None:
-            await door.worker.presets.find(asked.preset)  # or its bytes need not come at all
+            await door.worker.presets.find(asked.preset)  # refuse before the body is read
         body = await read_body(receive, asked, lease, door.settings)
         name = _preset(asked.preset, body.fields.get("preset"), door.settings.default_preset)
         job = _job(principal.tenant, asked, body, name, await door.worker.presets.find(name))
@@ -124,7 +124,7 @@ def _job(
         identity=by_key(key) if key else by_content(body.sha256, preset, said),
         data=body.image,
         preset=preset,
-        # Without a key the version is a part of the identity: nothing is left to compare.
+        # Without a key the version is part of the identity, so it needs no comparison.
         newest=name.moves and key is not None,
         received_at=datetime.now(UTC),
         metadata=said,
@@ -134,7 +134,7 @@ def _job(
 
 
 def _preset(asked: PresetName | None, field: bytes | None, default: str) -> PresetName:
-    """The preset of the query, or of the form, or the default; raises if the two disagree."""
+    """Preset of the query, of the form, or the default; raises InvalidRequest if they differ."""
     if field is None:
         return asked or PresetName.parse(default)
     named = PresetName.parse(decoded(field))
@@ -144,17 +144,17 @@ def _preset(asked: PresetName | None, field: bytes | None, default: str) -> Pres
 
 
 async def _handle(door: Door, job: ImageJob, lease: Lease) -> Commit:
-    """Process and commit; the bytes count as under way until that really ends.
+    """Process and commit; the upload counts as admitted until that ends.
 
-    A client that leaves meanwhile ends the waiting, not the work: its retry finds it done. So
-    does AnswerTimeout.
+    If the client disconnects, or after AnswerTimeout, the work continues, and a retry finds the
+    image stored.
     """
 
     def ended(task: asyncio.Task[Commit]) -> None:
         lease.release()
         door.under_way.discard(task)
         if not task.cancelled():
-            # Looked at, or asyncio complains about the failures of clients that have left.
+            # Retrieve the exception, or asyncio logs it as never retrieved.
             task.exception()
 
     task = asyncio.create_task(_processed(door, job, lease))
@@ -165,15 +165,13 @@ async def _handle(door: Door, job: ImageJob, lease: Lease) -> Commit:
         async with asyncio.timeout(limit):
             return await asyncio.shield(task)
     except TimeoutError as error:
-        # Load balancers hang up on a client after a minute; better to say why, and what to do.
-        raise AnswerTimeout(
-            "the upload takes longer than this; send it again", limit=limit
-        ) from error
+        # Load balancers close idle connections after a minute; answer before that.
+        raise AnswerTimeout("the upload takes too long; send it again", limit=limit) from error
 
 
 async def _processed(door: Door, job: ImageJob, lease: Lease) -> Commit:
-    """Here, where the bytes are; on another node if every place here is taken."""
-    lease.arrived()  # Nothing comes between this and the sandbox's taking it.
+    """Process on this node, or on another node if this one is full."""
+    lease.arrived()  # no await between this and the submission to the sandbox
     try:
         return await door.worker.handle(job)
     except Overloaded:
@@ -188,7 +186,7 @@ def _answer(commit: Commit, expires_at: datetime) -> Response:
     if commit.outcome == "replayed":
         headers["Idempotent-Replayed"] = "true"
     return Response(
-        # Straight to bytes: pydantic's own encoder takes a third of the time of json's.
+        # Pydantic's own encoder takes a third of the time of the json module.
         view.model_dump_json(),
         status_code=201 if commit.outcome == "created" else 200,
         headers=headers,

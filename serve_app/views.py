@@ -1,4 +1,4 @@
-"""What a client sees of an image: the record without our keys and attempts, with links."""
+"""Response models of images: the record without storage keys and attempts, with links."""
 
 from datetime import datetime
 from typing import Self
@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lake.schema import FoundCode, ImageRecord, Swatch
 
-# A 64-bit hash does not fit into the numbers of JavaScript; as hex it does.
+# JavaScript numbers cannot hold 64 bits, so the hash is sent as hex.
 _PHASH_MASK = (1 << 64) - 1
 
 
@@ -37,7 +37,7 @@ class Links(BaseModel):
 
 
 class ImageView(BaseModel):
-    """One stored image: `docs/columns.md` explains the fields it shares with the table."""
+    """One stored image; `docs/columns.md` explains the fields that it shares with the table."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -68,7 +68,7 @@ class ImageView(BaseModel):
     dominant_color: str
     phash: str = Field(description="64 bits as 16 hex digits; the table has them as bigint")
     process_ms: float
-    # Null in what an earlier version stored, and where a file does not say.
+    # The fields below are null for images of earlier versions, and if the file has no such value.
     megapixels: float | None
     aspect: float | None
     bit_depth: int | None
@@ -97,8 +97,8 @@ class ImageView(BaseModel):
     gps_latitude: float | None
     gps_longitude: float | None
     gps_altitude: float | None
-    codes: list[FoundCode] | None = Field(description="QR and bar codes; null: not looked for")
-    faces: int | None = Field(description="how many; null: not looked for")
+    codes: list[FoundCode] | None = Field(description="QR and bar codes; null: not requested")
+    faces: int | None = Field(description="number of faces; null: not requested")
     decode_ms: float | None
     measure_ms: float | None
     render_ms: float | None
@@ -108,7 +108,7 @@ class ImageView(BaseModel):
 
     @classmethod
     def of(cls, record: ImageRecord, expires_at: datetime) -> Self:
-        """The view of a record, which is hidden at that moment."""
+        """Build the view of a record that expires at `expires_at`."""
         here = path(record.image_id)
         kept = record.model_dump(include=set(cls.model_fields), exclude={"renditions", "phash"})
         return cls(
@@ -137,5 +137,5 @@ class PageView(BaseModel):
 
 
 def path(image_id: str) -> str:
-    """Where an image's record is served."""
+    """URL path of an image's record."""
     return f"/v1/images/{image_id}"

@@ -1,4 +1,4 @@
-"""Who may come in: API keys per tenant, in SQL."""
+"""Accounts: API keys of tenants, in SQLite or PostgreSQL."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -25,18 +25,18 @@ from serve_app.accounts import keys
 from serve_app.accounts.errors import AccountsUnavailable, InvalidAccount, UnknownKey
 from serve_app.accounts.tables import API_KEYS, create_all
 
-# A start-up of many processes may queue for SQLite's only writer.
+# At start many processes may wait for SQLite's single writer.
 _SQLITE_WAIT_SECONDS = 30
-# Longer than any failover within one subnet needs, shorter than a client waits.
+# Longer than a failover within one subnet, shorter than the time-out of clients.
 _CONNECT_SECONDS = 5
-# A host that vanished acknowledges nothing; without this a query waits for a quarter of an hour.
+# Time-out for a host that vanished; without it, a query waits for a quarter of an hour.
 _SILENT_MILLISECONDS = 5_000
 _MAX_NAME = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is asking: a tenant, by one of its keys, with what that key may do."""
+    """Authenticated caller: tenant, prefix of its key, and scopes of that key."""
 
     tenant: str
     scopes: frozenset[str]
@@ -45,7 +45,7 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class KeyInfo:
-    """What may be shown of a key."""
+    """Public facts about a key."""
 
     prefix: str
     tenant: str
@@ -58,8 +58,8 @@ class KeyInfo:
 class Accounts:
     """API keys in SQLite or PostgreSQL.
 
-    Its methods block: from an event loop call them in a thread. They are safe to call from many
-    threads. All of them raise AccountsUnavailable when the database does not answer.
+    The methods block, so call them in a thread from an event loop. They are thread-safe. All of
+    them raise AccountsUnavailable when the database does not answer.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -67,9 +67,9 @@ class Accounts:
 
     @classmethod
     def open(cls, database_url: str, *, connect_seconds: int = _CONNECT_SECONDS) -> "Accounts":
-        """Connect, and create the tables that are missing.
+        """Connect, and create missing tables.
 
-        Takes `sqlite:///file` and `postgresql://…`. Raises ValueError for another URL.
+        Supports `sqlite:///file` and `postgresql://…`. Raises ValueError for another URL.
         """
         try:
             url = make_url(database_url)
@@ -81,7 +81,7 @@ class Accounts:
         return accounts
 
     def create_key(self, tenant: str, scopes: Iterable[str], name: str) -> str:
-        """Make a key and return it in the clear, this once. Raises InvalidAccount."""
+        """Create a key; this is the only time that it is returned. Raises InvalidAccount."""
         granted = frozenset(scopes)
         if TENANT.fullmatch(tenant) is None:
             raise InvalidAccount(f"a tenant's name is {TENANT.pattern}", value=tenant)
@@ -103,7 +103,7 @@ class Accounts:
         return secret.text
 
     def verify(self, key: str) -> Principal:
-        """Who comes with this key. Raises UnknownKey."""
+        """Find the holder of a key. Raises UnknownKey."""
         secret = keys.parse(key)
         if secret is None:
             raise UnknownKey("this is not an API key")
@@ -116,7 +116,7 @@ class Accounts:
         return Principal(row.tenant, frozenset(row.scopes.split()), secret.prefix)
 
     def revoke(self, prefix: str) -> bool:
-        """End a key; False if none of that prefix lives."""
+        """Revoke a key; False if there is no active key with that prefix."""
         living = (API_KEYS.c.prefix == prefix) & API_KEYS.c.revoked_at.is_(None)
         with self._begin() as connection:
             done = connection.execute(
@@ -125,7 +125,7 @@ class Accounts:
         return done.rowcount == 1
 
     def keys(self) -> list[KeyInfo]:
-        """Every key, revoked ones too, oldest first."""
+        """List all keys, revoked ones included, oldest first."""
         with self._begin() as connection:
             rows = connection.execute(
                 select(API_KEYS).order_by(API_KEYS.c.created_at, API_KEYS.c.prefix)
@@ -143,7 +143,7 @@ class Accounts:
         ]
 
     def healthy(self) -> None:
-        """One cheap round trip to the database."""
+        """Check the database with one cheap query."""
         with self._begin() as connection:
             connection.execute(select(API_KEYS.c.prefix).limit(1)).first()
 
@@ -170,7 +170,7 @@ def _engine(url: URL, connect_seconds: int) -> Engine:
         )
         event.listen(engine, "connect", _write_ahead)
         return engine
-    # Heroku-style postgres:// is what many secret stores hand out.
+    # Many secret stores use the Heroku-style scheme postgres://.
     if backend in {"postgresql", "postgres"}:
         return create_engine(
             url.set(drivername="postgresql+psycopg"),
@@ -185,11 +185,11 @@ def _engine(url: URL, connect_seconds: int) -> Engine:
 
 
 def _write_ahead(connection: sqlite3.Connection, _record: object) -> None:
-    """Let SQLite's readers go on while a writer (a backup, VACUUM) holds the file."""
-    # A file system without shared memory keeps the old mode: slower under a writer, and right.
+    """Switch SQLite to WAL, so that readers continue while a writer (backup, VACUUM) works."""
+    # On a file system without shared memory SQLite keeps the old mode, which is correct but slower.
     connection.execute("PRAGMA journal_mode=WAL")
 
 
 def _utc(moment: datetime) -> datetime:
-    # SQLite forgets the zone; what we put in was UTC.
+    # SQLite drops the time zone; all stored times are UTC.
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
