@@ -1,4 +1,4 @@
-"""What a store's settings lead to: obstore's client of it, and obstore's errors as ours."""
+"""Creation of obstore clients from settings, and translation of obstore's errors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,14 +28,14 @@ from lake.errors import (
 from lake.local_writing import LocalWriter
 from lake.settings import LakeSettings
 
-# An attempt has 10 minutes for all its PUTs; a request that is worth waiting for answers sooner.
+# An attempt has 10 minutes for all its PUTs, so a single request must answer much sooner.
 _REQUEST_TIMEOUT = timedelta(seconds=30)
 _CONNECT_TIMEOUT = timedelta(seconds=3)
-# Below the time-out of a request: one that was waited for in vain is not waited for again here,
-# the door's caller decides that. Errors and resets come quickly, and are tried again.
+# Shorter than the time-out of a request: errors and resets are retried, a request that timed out is
+# not. The caller decides about that retry.
 _RETRY_TIMEOUT = timedelta(seconds=15)
 _MAX_RETRIES = 3
-# Of Linux: no space left on device, quota exceeded; as Rust and as Python write them.
+# Linux errors "no space left on device" and "quota exceeded", as Rust and Python print them.
 _FULL = ("os error 28)", "os error 122)", "[Errno 28]", "[Errno 122]")
 # Read-only file system.
 _READ_ONLY = ("os error 30)", "[Errno 30]")
@@ -46,10 +46,9 @@ Backend = LocalStore | MemoryStore | S3Store
 def open_backend(
     settings: LakeSettings, *, make: bool = True
 ) -> tuple[Backend, LocalWriter | None]:
-    """The store that `settings.location` names, and who writes it if it is a folder.
+    """Create the client for `settings.location`, and the writer for a folder.
 
-    A folder that is not there is made, if `make`. Raises StoreMissing, ValueError for another
-    scheme.
+    `make` creates a missing folder. Raises StoreMissing, ValueError for another scheme.
     """
     url = urlsplit(settings.location)
     if url.scheme == "memory":
@@ -58,11 +57,11 @@ def open_backend(
         root = Path(unquote(url.path))
         if not make and not root.is_dir():
             raise StoreMissing(
-                f"there is no lake at {root}: no such folder. --home, PIXLAKE_HOME or "
-                "PIXLAKE_STORE_URL says where it is",
+                f"there is no lake at {root}: no such folder. Set its location with --home, "
+                "PIXLAKE_HOME or PIXLAKE_STORE_URL",
                 value=str(root),
             )
-        # Without clean-up an emptied journal folder would be listed for ever.
+        # Without automatic clean-up, empty journal folders would be listed for ever.
         folder = LocalStore(root, mkdir=True, automatic_cleanup=True)
         return folder, LocalWriter(root, durable=settings.store_fsync)
     if url.scheme == "s3":
@@ -72,10 +71,10 @@ def open_backend(
 
 def _s3(settings: LakeSettings, bucket: str, prefix: str) -> S3Store:
     endpoint = settings.s3_endpoint
-    # One DELETE a key: in the answer to a bulk delete some servers call an absent key an error.
+    # One DELETE for each key, because some servers report missing keys of a bulk delete as errors.
     options: dict[str, object] = {"region": settings.s3_region, "disable_bulk_delete": True}
     if endpoint:
-        # Other servers rarely answer to bucket names as host names.
+        # Most other S3 servers do not support bucket names as host names.
         options |= {"endpoint": endpoint, "virtual_hosted_style_request": False}
     if settings.s3_access_key_id and settings.s3_secret_access_key:
         options |= {
@@ -83,12 +82,12 @@ def _s3(settings: LakeSettings, bucket: str, prefix: str) -> S3Store:
             "secret_access_key": settings.s3_secret_access_key.get_secret_value(),
         }
     else:
-        # boto3 knows every way to find a role (task role, profile, SSO); obstore knows some.
+        # boto3 supports every source of credentials (task role, profile, SSO), obstore only some.
         from obstore.auth.boto3 import Boto3CredentialProvider  # noqa: PLC0415  # slow import
 
         try:
             options["credential_provider"] = Boto3CredentialProvider()
-        except ValueError as error:  # what it says when boto3 finds none
+        except ValueError as error:  # boto3 found no credentials
             raise StoreDenied(
                 f"no credentials for the bucket {bucket}; set PIXLAKE_S3_ACCESS_KEY_ID and "
                 "PIXLAKE_S3_SECRET_ACCESS_KEY, or the AWS chain"
@@ -108,21 +107,21 @@ def _s3(settings: LakeSettings, bucket: str, prefix: str) -> S3Store:
 
 @contextmanager
 def translated(key: str) -> Iterator[None]:
-    """Vendor errors become ours; nothing of obstore leaves this file."""
+    """Context manager that translates errors of obstore and of the file system."""
     try:
         yield
     except LakeError:
         raise
     except FileNotFoundError as error:
         if "NoSuchBucket" in str(error):
-            raise StoreUnavailable("the bucket is not there") from error
-        raise KeyMissing(f"nothing under {key}", value=key) from error
+            raise StoreUnavailable("the bucket does not exist") from error
+        raise KeyMissing(f"there is no object {key}", value=key) from error
     except AlreadyExistsError as error:
-        raise AlreadyExists(f"{key} is taken", value=key) from error
+        raise AlreadyExists(f"{key} exists", value=key) from error
     except PreconditionError as error:
-        raise Mismatch(f"{key} is not what was read", value=key) from error
+        raise Mismatch(f"{key} has changed", value=key) from error
     except (PermissionDeniedError, PermissionError) as error:
-        raise StoreDenied(f"the object store does not let us: {_first_line(error)}") from error
+        raise StoreDenied(f"the object store denied access: {_first_line(error)}") from error
     except (BaseError, OSError, ValueError) as error:
         if any(mark in str(error) for mark in _FULL):
             raise StoreFull("the object store is full") from error

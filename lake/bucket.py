@@ -1,4 +1,4 @@
-"""S3 as boto3 knows it: a client of the bucket, and whether the bucket can be had at all."""
+"""boto3 client of the bucket, and a check that the store is accessible."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 _KEY = "PIXLAKE_S3_ACCESS_KEY_ID and PIXLAKE_S3_SECRET_ACCESS_KEY"
 _CREDENTIALS = f"{_KEY}, or the AWS chain"
 _REGION = "set PIXLAKE_S3_REGION to the region of the bucket"
-# By the code of S3's error, or by the status where the answer has no body.
+# S3 error code, or HTTP status if the answer has no body, to advice.
 _REMEDIES = {
-    "NoSuchBucket": "make the bucket, or name another one in PIXLAKE_STORE_URL",
-    "404": "make the bucket, or name another one in PIXLAKE_STORE_URL",
+    "NoSuchBucket": "create the bucket, or name another one in PIXLAKE_STORE_URL",
+    "404": "create the bucket, or name another one in PIXLAKE_STORE_URL",
     "InvalidBucketName": "name a bucket in PIXLAKE_STORE_URL",
     "InvalidAccessKeyId": f"set {_CREDENTIALS}",
     "SignatureDoesNotMatch": f"set {_CREDENTIALS}",
@@ -46,7 +46,7 @@ _BUSY = {408, 429, 500, 502, 503, 504}
 
 
 class StoreUnreachable(LakeError):
-    """Asked before a start: the store is not there, or does not let us in."""
+    """The check before a start failed: the store is missing, unreachable or denies access."""
 
     code = "store_unreachable"
 
@@ -54,7 +54,7 @@ class StoreUnreachable(LakeError):
 def client(
     settings: LakeSettings, *, connect_seconds: float, read_seconds: float, retries: int
 ) -> "S3Client":
-    """A client for the bucket's server; no request is made yet."""
+    """Create a boto3 client for the bucket's server; makes no request."""
     secret = settings.s3_secret_access_key
     return boto3.client(
         "s3",
@@ -66,17 +66,17 @@ def client(
             connect_timeout=connect_seconds,
             read_timeout=read_seconds,
             retries={"total_max_attempts": retries + 1},
-            # Other servers rarely answer to bucket names as host names.
+            # Most other S3 servers do not support bucket names as host names.
             s3={"addressing_style": "path" if settings.s3_endpoint else "auto"},
         ),
     )
 
 
 def check_store(settings: LakeSettings, seconds: float) -> None:
-    """Ask once whether the store that the settings name is there, and lets us in.
+    """Check once that the store exists and is accessible.
 
-    Raises StoreUnreachable, which says what to do. A server that is slow is given the benefit of
-    the doubt: the connection must come within `seconds`, the answer need not.
+    Raises StoreUnreachable with advice. The connection must succeed within `seconds`; a slow answer
+    is not an error.
     """
     url = urlsplit(settings.location)
     if url.scheme == "file":
@@ -85,8 +85,8 @@ def check_store(settings: LakeSettings, seconds: float) -> None:
         _check_bucket(settings, url.netloc, url.path.strip("/"), seconds)
     else:
         raise StoreUnreachable(
-            f"{settings.location} is in the memory of each process, so nobody would find what "
-            "another one stored; set PIXLAKE_STORE_URL to s3://bucket/prefix or file:///folder"
+            f"{settings.location} is in the memory of each process, so processes can't share it; "
+            "set PIXLAKE_STORE_URL to s3://bucket/prefix or file:///folder"
         )
 
 
@@ -96,7 +96,7 @@ def _check_folder(folder: Path) -> None:
     except OSError as error:
         reason = error.strerror or str(error)
         raise StoreUnreachable(
-            f"the folder {folder} can't be made: {reason}; name another one in PIXLAKE_STORE_URL"
+            f"the folder {folder} can't be created: {reason}; name another in PIXLAKE_STORE_URL"
         ) from error
 
 
@@ -110,7 +110,7 @@ def _check_bucket(settings: LakeSettings, bucket: str, prefix: str, seconds: flo
     except ClientError as error:
         _refuse(where, error)
     except ReadTimeoutError:
-        return  # it took the connection and is busy, as this machine may be
+        return  # the server accepted the connection and is only slow
     except (EndpointConnectionError, HTTPClientError) as error:
         reason = " ".join(str(error).split())
         raise StoreUnreachable(

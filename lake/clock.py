@@ -1,7 +1,8 @@
-"""The store's clock: homes are counted by it, so that writers on many machines agree.
+"""Clock of the store, which determines homes, so that writers on many machines agree.
 
-Read from the `last modified` of an object just put, then carried on by this machine's monotonic
-clock. S3 answers in whole seconds, so the reading may be a second off; the grace covers that.
+It is read from the `last modified` of a new object, and then advanced by the monotonic clock of
+this machine. S3 answers in whole seconds, so a reading may be a second off; the grace time of
+sealing covers that.
 """
 
 import asyncio
@@ -16,33 +17,33 @@ from lake.store_settings import StoreSettings, read_store_settings
 
 # Monotonic clocks of servers drift by some 50 ppm: 15 ms in five minutes.
 _FRESH = 300.0
-# With a reading this old a writer can't know its home any more and must not write.
+# With an older reading a writer can't determine its home and must not write.
 _STALE = 3600.0
 
 
 class StoreClock:
-    """`now()` by the store, with its settings; `await fresh()` before either is relied on."""
+    """Time and settings of the store; call `await fresh()` before using either."""
 
     def __init__(self, store: ObjectStore, settings: StoreSettings) -> None:
         self._store = store
         self.settings = settings
-        """of the store, read again with the time"""
+        """settings of the store, read again together with the time"""
         self._read_at = -_STALE * 2
         self._reading = datetime(1970, 1, 1, tzinfo=UTC)
         self._lock = asyncio.Lock()
 
     def now(self) -> datetime:
-        """The store's time, UTC."""
+        """Current time of the store, UTC."""
         return self._reading + timedelta(seconds=time.monotonic() - self._read_at)
 
     def has_expired(self, home: datetime) -> bool:
-        """Whether images of this home are hidden from everybody."""
+        """True if images of this home have expired."""
         return self.settings.expires(home) <= self.now()
 
     async def fresh(self) -> None:
         """Read the store's clock and settings if the last reading is old.
 
-        Raises StoreUnavailable when there is no reading that can be relied on.
+        Raises StoreUnavailable if there is no usable reading.
         """
         if self._age() < _FRESH:
             return
@@ -66,9 +67,9 @@ class StoreClock:
         try:
             found = await read_store_settings(self._store)
         except UnreadableObject as error:
-            # No image is to blame, so none may be refused for it.
+            # Unavailable and not a final error, because no image is to blame.
             raise StoreUnavailable(error.message) from error
-        # Whoever took the object away did not mean another retention.
+        # If `store.json` was deleted, keep the known settings.
         self.settings = found[0] if found else self.settings
         self._reading, self._read_at = reading, read_at
         await self._store.delete(key)

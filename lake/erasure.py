@@ -1,14 +1,16 @@
-"""Erasure is a row, too (docs/design.md, "Erase").
+"""Erasure of images (docs/design.md, "Erase").
 
-  1. append a tombstone row to the image's home: from here on somebody will finish it
-  2. write the entry of the audit log; the record becomes a tombstone (If-Match); the name remains
-     taken, so what Kafka delivers again stays erased. Other bytes of that name are a conflict
+  1. append a tombstone row to the journal of the image's home: from here on a sealer will finish
+     the erasure
+  2. write the entry of the audit log; replace the record by a tombstone (If-Match). It keeps the
+     name, so a message that Kafka delivers again stays erased; other bytes under that name are a
+     conflict
   3. delete the objects
-The sealer repeats 2 and 3 and takes the row out of the chain.
+The sealer repeats 2 and 3 and removes the row from the chain.
 
-The audit log, `audit-log/erasures/<day>/<image_id>-<attempt>.json`, holds what a tombstone holds
-but the digest of the bytes: ids and times, no personal data. It is there before the record goes,
-whoever finished the erasure, and stays when the tombstone has expired.
+The audit log, `audit-log/erasures/<day>/<image_id>-<attempt>.json`, has the fields of a tombstone
+without the digest of the bytes: ids and times, no personal data. It is written before the record is
+replaced, and stays after the tombstone has expired.
 """
 
 import asyncio
@@ -25,13 +27,13 @@ from lake.schema import ImageRecord, RefusedName, Tombstone
 from lake.stored import Stored
 
 _TRIES = 5
-# Objects this young may belong to an attempt that commits yet: one that takes over the name of an
-# expired image. The sealer comes again while the tombstone waits, and then they are older.
+# Younger objects may belong to an attempt that still commits and takes over the name of an expired
+# image. The sealer repeats the deletion later, when they are older.
 _ATTEMPT_AGE = timedelta(minutes=15)
 
 
 async def look_up(store: ObjectStore, tenant: str, image_id: str) -> ImageRecord | Tombstone:
-    """What an erasure would begin with; raises ImageNotFound, UnreadableObject, Unavailable."""
+    """Read the record to erase; raises ImageNotFound, UnreadableObject, Unavailable."""
     key = layout.record_key(tenant, image_id)
     try:
         data, _ = await store.get(key)
@@ -44,7 +46,7 @@ async def look_up(store: ObjectStore, tenant: str, image_id: str) -> ImageRecord
 
 
 class Eraser:
-    """Erases images; may run anywhere, any number of times, and be cut at any point."""
+    """Erases images; every step is idempotent and may be interrupted."""
 
     def __init__(self, store: ObjectStore, journal: Journal, clock: StoreClock) -> None:
         self._store = store
@@ -52,9 +54,9 @@ class Eraser:
         self._clock = clock
 
     async def erase(self, tenant: str, image_id: str) -> None:
-        """Objects and record are gone when it returns, the row after the home's next seal.
+        """Erase an image: objects and record now, the row at the next seal of its home.
 
-        Erasing again is no error, and finishes what a crash has left. Raises ImageNotFound,
+        Erasing again is no error and finishes an interrupted erasure. Raises ImageNotFound,
         Unavailable.
         """
         await self._clock.fresh()
@@ -73,13 +75,13 @@ class Eraser:
         await self.finish(tombstone)
 
     async def finish(self, tombstone: Tombstone) -> None:
-        """Steps 2 and 3; the sealer repeats them while the tombstone row waits."""
+        """Run steps 2 and 3; the sealer repeats them while the tombstone row waits."""
         key = layout.record_key(tombstone.tenant, tombstone.image_id)
         for _ in range(_TRIES):
             try:
                 data, stored = await self._store.get(key)
                 record = parse_record(key, data)
-                # Another attempt's record is another life of this name: a takeover after expiry.
+                # A record of another attempt is a new image that took over the name after expiry.
                 if isinstance(record, ImageRecord) and record.attempt == tombstone.attempt:
                     await self._log(tombstone)
                     body = tombstone.knowing(record.sha256).model_dump_json().encode()
@@ -94,9 +96,9 @@ class Eraser:
         await self._delete_objects(tombstone)
 
     async def _log(self, tombstone: Tombstone) -> None:
-        """Write the entry, once: whoever comes second finds it under the same name.
+        """Write the audit entry, once; a repetition finds it under the same name.
 
-        Without the digest of the bytes: the entry stays when the tombstone has expired.
+        It has no digest of the bytes, because it stays after the tombstone has expired.
         """
         body = tombstone.model_dump_json(exclude={"content"}).encode()
         key = layout.erasure_key(tombstone.image_id, tombstone.attempt, tombstone.erased_at)
@@ -105,16 +107,16 @@ class Eraser:
         except AlreadyExists:
             try:
                 await self._store.head(key)
-            except KeyMissing as error:  # S3's 409: neither there nor free
+            except KeyMissing as error:  # S3's 409 for concurrent writes
                 raise StoreUnavailable(f"{key} can't be created now") from error
 
     async def _delete_objects(self, tombstone: Tombstone) -> None:
-        """All objects of the image, whichever attempt left them, but those of a later life."""
+        """Delete all objects of the image except those of a newer image with this name."""
         await self._clock.fresh()
         record_key = layout.record_key(tombstone.tenant, tombstone.image_id)
         prefix = layout.image_prefix(tombstone.tenant, tombstone.image_id)
-        # In this order: a later life's objects that are not old yet when they are listed are kept
-        # by their age, others are in the record that is read afterwards.
+        # List first, then read the record. Objects of a newer image are either young when listed,
+        # and kept for their age, or named by the record that is read afterwards.
         stored = await self._store.objects(prefix)
         keep = {record_key}
         try:

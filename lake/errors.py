@@ -1,4 +1,4 @@
-"""Faults of the lake, low level: no HTTP status, no Kafka verdict; each door maps them.
+"""Errors of the lake, without HTTP status or Kafka verdict; each caller maps them.
 
 LakeError
   x Verdict                  final for this image, never retry
@@ -6,26 +6,26 @@ LakeError
       · ImageErased            image_erased           a tombstone holds the name
       · ImageExpired           image_expired          past its retention
       · ImageNotFound          image_not_found
-      · RefusedBefore          refused_before         this very Kafka message was refused
-      · UnstorableRow          unstorable_row         no row can say what the record says
+      · RefusedBefore          refused_before         this Kafka message was refused before
+      · UnstorableRow          unstorable_row         the record does not fit into a row
       · InvalidCursor          invalid_cursor
-  x Unavailable              ours; nothing is acknowledged, the caller may try again
+  x Unavailable              temporary; nothing is acknowledged, the caller may try again
       · StoreUnavailable       store_unavailable
-          StoreDenied          store_denied           our role may not do this
-          StoreReadOnly        store_read_only        its file system takes no writes
+          StoreDenied          store_denied           the role of this process lacks a right
+          StoreReadOnly        store_read_only        its file system is read-only
       · StoreFull              store_full
       · ImageExpiring          image_expiring         not yet free; `value`: seconds to wait
       · AttemptTooOld          attempt_too_old        limit: seconds
       · LakeHeld               lake_held              rows wait while a new lake takes over
-  x StoreUntrustworthy       store_untrustworthy    the start-up probe caught it lying
+  x StoreUntrustworthy       store_untrustworthy    the start-up probe failed
   x StoreMisused             nothing is read or written
-      · StoreMissing           store_missing          nothing there is a store
-      · StoreContradicted      store_contradicted     limit: the store's setting, value: ours
-      · StoreUndecided         store_undecided        an older store, whose retention nobody said
-      · StoreTooNew            store_too_new          made by a later Pixlake
-  x UnreadableObject         unreadable_object      an object of ours that does not parse
+      · StoreMissing           store_missing          there is no store at that location
+      · StoreContradicted      store_contradicted     limit: the store's value, value: the other
+      · StoreUndecided         store_undecided        an older store without a known retention
+      · StoreTooNew            store_too_new          made by a later version of Pixlake
+  x UnreadableObject         unreadable_object      an object of Pixlake that does not parse
 
-Inside the lake only (never shown to a door): AlreadyExists, Mismatch, KeyMissing.
+Inside the lake only (callers do not get them): AlreadyExists, Mismatch, KeyMissing.
 Every error survives pickling (they cross Ray processes) and carries a stable `code`.
 """
 
@@ -33,9 +33,9 @@ from typing import ClassVar
 
 
 class CodedError(Exception):
-    """A fault with a stable code and, for limits, the limit and the measured value.
+    """Error with a stable code and, for limits, the limit and the measured value.
 
-    Of whatever package; the ones above the lake take it from here.
+    Base class of the errors of all packages.
     """
 
     code: ClassVar[str] = "error"
@@ -66,23 +66,23 @@ def _rebuild(
 
 
 class LakeError(CodedError):
-    """A fault of the lake."""
+    """Base class of all errors of the lake."""
 
     code = "lake_error"
 
 
 class Verdict(LakeError):
-    """Final for this image."""
+    """Final error for this image."""
 
 
 class IdempotencyConflict(Verdict):
-    """The identity is taken by other bytes, another preset or other metadata."""
+    """The identity was used for other bytes, another preset or other metadata."""
 
     code = "idempotency_conflict"
 
 
 class ImageErased(Verdict):
-    """The image was erased; its name stays taken while the tombstone lives."""
+    """The image was erased; its id can't be used again until the tombstone expires."""
 
     code = "image_erased"
 
@@ -94,49 +94,49 @@ class ImageExpired(Verdict):
 
 
 class ImageNotFound(Verdict):
-    """No such image for this tenant."""
+    """The tenant has no such image."""
 
     code = "image_not_found"
 
 
 class RefusedBefore(Verdict):
-    """This very message was refused when it was read before, and stays so."""
+    """This Kafka message was refused when it was read before, and stays refused."""
 
     code = "refused_before"
 
 
 class UnstorableRow(Verdict):
-    """No row of the lake can hold what was found in this image, so it is not stored."""
+    """Values of this image do not fit into a row of the lake, so it is not stored."""
 
     code = "unstorable_row"
 
 
 class InvalidCursor(Verdict):
-    """The listing cursor is not one that we gave out."""
+    """The listing cursor is invalid."""
 
     code = "invalid_cursor"
 
 
 class Unavailable(LakeError):
-    """Nothing was acknowledged; try again."""
+    """Temporary error; nothing was acknowledged, try again."""
 
     code = "unavailable"
 
 
 class StoreUnavailable(Unavailable):
-    """The object store did not answer, or answered with a fault of its own."""
+    """The object store did not answer, or answered with an error."""
 
     code = "store_unavailable"
 
 
 class StoreDenied(StoreUnavailable):
-    """The object store says that our role may not do this."""
+    """The object store denied access to the role of this process."""
 
     code = "store_denied"
 
 
 class StoreReadOnly(StoreUnavailable):
-    """The folder of the store is on a file system that takes no writes."""
+    """The folder of the store is on a read-only file system."""
 
     code = "store_read_only"
 
@@ -148,67 +148,67 @@ class StoreFull(Unavailable):
 
 
 class ImageExpiring(Unavailable):
-    """The old image of this identity is about to go; `value` is the seconds to wait."""
+    """The expired image of this identity is being removed; `value` is the wait in seconds."""
 
     code = "image_expiring"
 
 
 class AttemptTooOld(Unavailable):
-    """The attempt passed its age limit, in seconds, and gave up before its next PUT."""
+    """The upload attempt took longer than the limit in seconds."""
 
     code = "attempt_too_old"
 
 
 class LakeHeld(Unavailable):
-    """A new lake takes over: rows wait in the journal, or it may not take over yet."""
+    """A new lake replaces the current one: rows wait in the journal, or it can't start yet."""
 
     code = "lake_held"
 
 
 class StoreUntrustworthy(LakeError):
-    """The store does not keep the promises that the commit protocol stands on."""
+    """The store does not provide the guarantees that the commit protocol needs."""
 
     code = "store_untrustworthy"
 
 
 class StoreMisused(LakeError):
-    """The store is not what the caller takes it for; nothing was read or written."""
+    """The store is not the expected one; nothing was read or written."""
 
     code = "store_misused"
 
 
 class StoreMissing(StoreMisused):
-    """There is no store where the settings say that it is."""
+    """There is no store at the location of the settings."""
 
     code = "store_missing"
 
 
 class StoreContradicted(StoreMisused):
-    """A setting of this process is not that of the store."""
+    """A setting of this process contradicts the store's."""
 
     code = "store_contradicted"
 
 
 class StoreUndecided(StoreMisused):
-    """A store of an earlier Pixlake, whose retention must be said by a person."""
+    """An earlier version of Pixlake made the store; its retention must be set explicitly."""
 
     code = "store_undecided"
 
 
 class StoreTooNew(StoreMisused):
-    """The store was made by a later Pixlake."""
+    """A later version of Pixlake made the store."""
 
     code = "store_too_new"
 
 
 class UnreadableObject(LakeError):
-    """An object of ours that does not parse; `value` is its key."""
+    """A stored object does not parse; `value` is its key."""
 
     code = "unreadable_object"
 
 
 class AlreadyExists(LakeError):
-    """A create-only PUT found the key taken (or could not tell: read it)."""
+    """A create-only PUT failed: the key exists, or may exist."""
 
     code = "already_exists"
 
@@ -220,6 +220,6 @@ class Mismatch(LakeError):
 
 
 class KeyMissing(LakeError):
-    """No object under this key."""
+    """There is no object under this key."""
 
     code = "key_missing"

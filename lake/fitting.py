@@ -1,8 +1,8 @@
-"""Whether a table's columns hold a record: proven before it is written, mended when it is read.
+"""Check that the columns of a table can hold a record, and repair of stored records.
 
-A record that no row can be made of would fail every row that shares its journal object, and each
-later attempt to make its row. So none is written; and one that an earlier version has written is
-read with null where a nullable column does not hold its number.
+A record that does not fit would fail every row in its journal object, and every later attempt to
+make its row. So such a record is not written. If an earlier version has written one, numbers that
+do not fit into a nullable column are read as null.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,42 +20,42 @@ _REJECTED = TypeAdapter(Rejected)
 
 
 def proven(record: Journaled) -> bytes:
-    """The record as JSON; raises UnstorableRow unless row and JSON say exactly what it says.
+    """Encode a record as JSON; raises UnstorableRow unless row and JSON can represent it exactly.
 
-    The row itself is not made here: what the columns hold and JSON says again always becomes one,
-    as the tests of journal objects prove, and making it would double the cost.
+    The row itself is not made here, because that would double the cost. The tests of journal
+    objects prove that every record that passes these checks becomes a row.
     """
     image = isinstance(record, ImageRecord)
     wrong = misfits(record, IMAGE_TABLE if image else REJECTION_TABLE)
     if image:
-        # A rejection's times are the store's clock, to the microsecond; its row cuts them.
+        # Times of a rejection have microseconds; its row cuts them.
         wrong += _inexact_times(record, IMAGE_TABLE)
     if wrong:
-        raise UnstorableRow(f"no column holds its {', '.join(wrong)}", value=wrong[0])
+        raise UnstorableRow(f"values do not fit: {', '.join(wrong)}", value=wrong[0])
     try:
         body = record.model_dump_json().encode()
         again = RECORD.validate_json(body) if image else _REJECTED.validate_json(body)
     except ValueError as error:
         raise UnstorableRow(f"the record can't be read again: {_first_line(error)}") from error
     if again != record:
-        raise UnstorableRow("the record says something else when it is read again")
+        raise UnstorableRow("the record changes when it is written and read")
     return body
 
 
 def mended(key: str, record: ImageRecord) -> ImageRecord:
-    """The record with null for each number that its column does not hold.
+    """Replace each number that does not fit into its column by null.
 
-    Raises UnreadableObject where the column may not be null.
+    Raises UnreadableObject if the column is not nullable.
     """
     if not (wrong := misfits(record, IMAGE_TABLE)):
         return record
     if not all(IMAGE_TABLE.columns.field(name).nullable for name in wrong):
-        raise UnreadableObject(f"record {key}: no column holds its {', '.join(wrong)}", value=key)
+        raise UnreadableObject(f"record {key}: values do not fit: {', '.join(wrong)}", value=key)
     return record.model_copy(update=dict.fromkeys(wrong))
 
 
 def _inexact_times(record: Journaled, of: Table) -> list[str]:
-    """Names of the columns that would hold another time than the record says."""
+    """Names of the columns that can't hold the record's time exactly."""
     said = vars(record)
     return [
         name
@@ -65,11 +65,11 @@ def _inexact_times(record: Journaled, of: Table) -> list[str]:
 
 
 def _exact(moment: datetime, *, zoned: bool) -> bool:
-    """Whether a column of milliseconds, in UTC or as a clock showed it, holds the moment."""
+    """True if a column of milliseconds, in UTC or in local time, holds the time exactly."""
     if moment.microsecond % 1000 or (moment.tzinfo is not None) != zoned:
         return False
     try:
-        # Near the ends of the calendar a moment with an offset is in no year of UTC.
+        # In the first and last year of the calendar, conversion to UTC can overflow.
         moment.astimezone(UTC) if zoned else None
     except OverflowError:
         return False
@@ -78,20 +78,20 @@ def _exact(moment: datetime, *, zoned: bool) -> bool:
 
 @cache
 def _times_of(of: Table) -> dict[str, bool]:
-    """The columns of times, and whether they are in UTC."""
+    """Timestamp columns, and whether each is in UTC."""
     times = (field for field in of.columns if pa.types.is_timestamp(field.type))
     return {field.name: field.type.tz is not None for field in times}
 
 
 def misfits(record: Journaled, of: Table) -> list[str]:
-    """Names of the columns that do not hold what the record says."""
+    """Names of the columns that can't hold the record's values."""
     said = vars(record)
     return [name for name, ranges in _ranges_of(of).items() if not _held(said[name], ranges)]
 
 
 _Range = tuple[int, int]
 _Ranges = _Range | Mapping[str, _Range]
-"""Of a column of whole numbers; of a list, by the names within one of its elements."""
+"""Range of an integer column, or ranges by field name for a list of structs."""
 
 
 def _held(value: object, ranges: _Ranges) -> bool:

@@ -1,7 +1,7 @@
-"""The journal: rows that are durable and not yet sealed, group-committed.
+"""Journal: rows that are durable and not yet sealed, written by group commit.
 
-The first row of a home is PUT at once; those that come while a PUT is under way go together a few
-milliseconds after it, or when it ends. So a row waits for one PUT and 10 ms, however many come.
+The first row of a home is PUT at once. Rows that arrive during a PUT share the next one, which
+starts 10 ms after the last, or when a PUT ends. So a row waits for one PUT and 10 ms, at any load.
 """
 
 import asyncio
@@ -26,15 +26,13 @@ T = TypeVar("T", bound=Journaled)
 log = logging.getLogger(__name__)
 
 MAX_ROWS = 4096
-# Rows that are known to be durable, 250 bytes each: a client that sends the same images again
-# and again costs no PUT.
+# Cache of durable rows, 250 bytes each: repeated uploads of the same image cost no PUT.
 _MAX_DURABLE = 50_000
 
 
-# While PUTs are under way another one begins so many seconds after the last: rows of several
-# uploads share it, and no upload waits longer for company.
+# Time between the starts of two PUTs in seconds, so that rows of several uploads share a PUT.
 _PAUSE = 0.01
-# With a store so slow that more would be under way, rows wait for a PUT to end.
+# Largest number of PUTs at once for one home; further rows wait until a PUT ends.
 _IN_FLIGHT = 8
 
 
@@ -43,7 +41,7 @@ _Batch = list[tuple[Journaled, asyncio.Future[None]]]
 
 @dataclass(slots=True)
 class _Lane:
-    """Rows of one home that wait for the next PUT, and the PUTs under way."""
+    """Rows of one home that wait for the next PUT, and running PUTs."""
 
     waiting: _Batch = field(default_factory=list)
     puts: set[asyncio.Task[None]] = field(default_factory=set)
@@ -61,11 +59,12 @@ class Journal:
         self._durable: OrderedDict[tuple[datetime, tuple[str, ...]], None] = OrderedDict()
 
     async def append(self, record: Journaled) -> None:
-        """Return when the row is durable; raises StoreUnavailable, StoreFull or UnstorableRow.
+        """Append a row; it is durable when this returns.
 
-        After an error the row may be there all the same; append it again under any name.
+        Raises StoreUnavailable, StoreFull, UnstorableRow. After an error the row may exist all the
+        same; appending it again is safe.
         """
-        # Once in the journal a row is there, or in the chain, until it expires or is erased.
+        # A journaled row stays in journal or chain until it expires or is erased.
         row = record.home, record.row_name
         if row in self._durable:
             return
@@ -79,7 +78,7 @@ class Journal:
             self._durable.popitem(last=False)
 
     async def append_all(self, records: Sequence[T]) -> list[tuple[T, UnstorableRow]]:
-        """Append them together; returns those that no row can be made of.
+        """Append several rows; returns the records that do not fit into a row.
 
         Raises StoreUnavailable or StoreFull.
         """
@@ -93,12 +92,15 @@ class Journal:
         return bad
 
     async def append_tombstone(self, tombstone: Tombstone) -> None:
-        """Return when the erasure is durable; raises StoreUnavailable or StoreFull."""
+        """Append an erasure; it is durable when this returns.
+
+        Raises StoreUnavailable or StoreFull.
+        """
         key = layout.journal_key(tombstone.home, uuid.uuid4().hex)
         await self._store.put(key, encode_tombstone(tombstone))
 
     def _pump(self, home: datetime, lane: _Lane) -> None:
-        """Begin the next PUT of a lane, now or as soon as it may begin."""
+        """Start the next PUT of a lane, now or when its pause ends."""
         if lane.timer:
             lane.timer.cancel()
             lane.timer = None
@@ -123,7 +125,7 @@ class Journal:
         self._pump(home, lane)
 
     async def _flush(self, home: datetime, lane: _Lane) -> None:
-        # Taken here, not before: rows that came in the same moment are among them.
+        # The batch is taken here, so that rows of the same loop iteration are included.
         batch, lane.waiting = lane.waiting[:MAX_ROWS], lane.waiting[MAX_ROWS:]
         if not batch:
             return
@@ -140,9 +142,9 @@ class Journal:
             _settle([done for _, done in batch], None)
 
     async def _encoded(self, batch: _Batch) -> tuple[bytes, _Batch]:
-        """These rows as an object, and those of them that it holds.
+        """Encode rows as an object; returns it and the rows that it contains.
 
-        A row that no column holds fails alone: its caller is told, and the others go on.
+        A row that does not fit fails alone; its caller gets the error.
         """
         try:
             return await self._encode([record for record, _ in batch]), batch

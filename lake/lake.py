@@ -1,4 +1,4 @@
-"""The lake, opened: the store and everything built on it, wired once per process."""
+"""Lake: an open store and all its readers and writers, created once per process."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,8 +21,8 @@ from lake.tables import IMAGE_TABLE, REJECTION_TABLE, Table
 from lake.tries import Tries
 from lake.upkeep import Keeper, Upkeep
 
-# How long a successful write proves that the store takes writes, in seconds. On S3 a trial write
-# costs a request: two a minute and process while nothing comes in. In a folder it costs nothing.
+# Age in seconds up to which a successful write shows that the store accepts writes. On S3 a trial
+# write costs requests, so an idle process makes two a minute. In a folder it is cheap.
 _TRUST_SECONDS = 30.0
 _TRUST_FOLDER_SECONDS = 2.0
 
@@ -31,7 +31,7 @@ __all__ = ["Commit", "Lake", "Page", "PassReport", "Reader"]
 
 @dataclass(frozen=True, slots=True)
 class Lake:
-    """Everything that reads and writes one store."""
+    """Readers and writers of one store."""
 
     store: ObjectStore
     clock: StoreClock
@@ -46,10 +46,10 @@ class Lake:
 
     @classmethod
     async def open(cls, settings: LakeSettings, *, make: bool = True, prove: bool = True) -> "Lake":
-        """Open the store, and wire the rest; see `open_store`.
+        """Open the store and create the readers and writers; see `open_store`.
 
-        Raises StoreMisused where it is another store than the settings say, StoreUntrustworthy,
-        StoreUnavailable, or ValueError for a bad store URL.
+        Raises StoreMisused if it is not the expected store, StoreUntrustworthy, StoreUnavailable,
+        or ValueError for a bad store URL.
         """
         store, kept = await open_store(settings, make=make, prove=prove)
         clock = StoreClock(store, kept)
@@ -58,7 +58,7 @@ class Lake:
 
     @classmethod
     def wire(cls, store: ObjectStore, clock: StoreClock, settings: LakeSettings) -> "Lake":
-        """The parts on a store that was probed."""
+        """Create the readers and writers on a store that was probed."""
         grace = timedelta(seconds=settings.grace_seconds)
         journal = Journal(store)
         refused = Journal(store, REJECTION_TABLE)
@@ -84,14 +84,14 @@ class Lake:
         )
 
     def expires(self, record: ImageRecord) -> datetime:
-        """When an image is hidden."""
+        """Time at which an image expires."""
         return self.clock.settings.expires(record.home)
 
     async def healthy(self) -> None:
-        """Return if the store takes writes now.
+        """Return if the store accepts writes now.
 
-        Raises what the last write failed with, or a trial write fails with: StoreUnavailable,
-        StoreFull. A trial write is made only where no write has succeeded lately.
+        Raises the error of the last write or of a trial write: StoreUnavailable, StoreFull. A trial
+        write is made only if no write has succeeded recently.
         """
         self.store.writes.check()
         trust = _TRUST_SECONDS if self.store.root is None else _TRUST_FOLDER_SECONDS

@@ -1,4 +1,4 @@
-"""Every key in the bucket, in one place (docs/design.md, "Layout of the bucket").
+"""Names of all keys in the bucket (docs/design.md, "Layout of the bucket").
 
     images/<tenant>/<first 2 hex of id>/<image_id>/original-<attempt>.<ext>
                                                    <rendition>-<attempt>.<ext>
@@ -6,11 +6,11 @@
     journal/<home>/<name>.jsonl, .arrow
     lake/images/dt=2026-11-23/hour=10/<home>-<n>.parquet
     lake/compacted/images/dt=2026-11-23/hour=10/<home>.parquet
-    lake/compacted/images.json                    up to which hour readers find all rows there
-    lake/rebuilt/images/dt=…, rejections/dt=…     a new lake that is to take over
+    lake/compacted/images.json                    watermark: hours before it are complete there
+    lake/rebuilt/images/dt=…, rejections/dt=…     a new lake that will replace the current one
     rejections/records/<first 2 hex of id>/<rejection_id>.json
     rejections/journal/<home>/<name>.jsonl, .arrow
-    rejections/tries/<rejection_id>.json          failures of a message that nobody foresaw
+    rejections/tries/<rejection_id>.json          number of unexpected failures of a message
     lake/rejections/…, lake/compacted/rejections/…                as of images
     audit/unfinished/<tenant>/<image_id>.json     images that had no row when an audit looked
     audit-log/erasures/<day>/<image_id>-<attempt>.json
@@ -18,8 +18,8 @@
     store.json                                    settings that decide about the store's data
     probe/<name>                                  start-up probe and clock, deleted at once
 
-A home is written as the start of its window in UTC, for instance `20261123T100400Z`: such names
-sort by time, in S3 and on paper.
+A home is written as the start of its window in UTC, for instance `20261123T100400Z`, so that names
+sort by time.
 """
 
 import re
@@ -43,7 +43,7 @@ HOUR = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """Where the rows of one table are: waiting, sealed, and compacted."""
+    """Folders of a table's rows: waiting, sealed, and compacted."""
 
     journal: str
     chains: str
@@ -65,19 +65,19 @@ _COMPACTED_FILE = re.compile(r"(\d{8}T\d{6}Z)\.parquet")
 
 
 def home_name(home: datetime) -> str:
-    """`20261123T100400Z`."""
+    """Name of a home, such as `20261123T100400Z`."""
     return home.astimezone(UTC).strftime(_HOME_FORMAT)
 
 
 def parse_home(name: str) -> datetime:
-    """The window start that `name` stands for; raises ValueError."""
+    """Parse the name of a home; raises ValueError."""
     return datetime.strptime(name, _HOME_FORMAT).replace(tzinfo=UTC)
 
 
 def homes_of(names: Iterable[str]) -> list[datetime]:
-    """The homes that folders of a journal are called after.
+    """Homes of the folders of a journal; ignores folders with other names.
 
-    A folder of another name is a stranger's: the audit names it, and nothing else stops for it.
+    An audit reports such folders.
     """
     homes = []
     for name in names:
@@ -103,32 +103,32 @@ def image_prefix(tenant: str, image_id: str) -> str:
 
 
 def record_key(tenant: str, image_id: str) -> str:
-    """The commit point of an image."""
+    """Key of an image's record, which is its commit point."""
     return f"{image_prefix(tenant, image_id)}/record.json"
 
 
 def object_key(tenant: str, image_id: str, name: str, attempt: str, extension: str) -> str:
-    """An original or a rendition; no two attempts share a key."""
+    """Key of an original or a rendition; no two attempts share a key."""
     return f"{image_prefix(tenant, image_id)}/{name}-{attempt}.{extension}"
 
 
 def rejection_key(rejection_id: str) -> str:
-    """What fixes the home of a refused message, and its row."""
+    """Key of the record of a rejection, which fixes its home and row."""
     return f"{REJECTION_RECORDS}/{rejection_id[:2]}/{rejection_id}.json"
 
 
 def tries_key(rejection_id: str) -> str:
-    """How often a message failed for a reason that nobody foresaw."""
+    """Key of the counter of a message's unexpected failures."""
     return f"{TRIES}/{rejection_id}.json"
 
 
 def unfinished_key(tenant: str, image_id: str) -> str:
-    """That an audit found no row of this image."""
+    """Key of an audit's mark for an image without a row."""
     return f"{UNFINISHED}/{tenant}/{image_id}.json"
 
 
 def erasure_key(image_id: str, attempt: str, erased_at: datetime) -> str:
-    """Where an erasure is written down for good."""
+    """Key of an erasure's entry in the audit log."""
     return f"{ERASURES}/{erased_at:%Y-%m-%d}/{image_id}-{attempt}.json"
 
 
@@ -138,7 +138,7 @@ def preset_prefix(name: str) -> str:
 
 
 def preset_key(name: str, version: int) -> str:
-    """One version of a preset, written once."""
+    """Key of a preset version, which is written once."""
     return f"{preset_prefix(name)}/{version}.json"
 
 
@@ -159,17 +159,17 @@ def journal_prefix(home: datetime, of: Folders = IMAGE_ROWS) -> str:
 def journal_key(
     home: datetime, name: str, of: Folders = IMAGE_ROWS, extension: str = "arrow"
 ) -> str:
-    """One journal object."""
+    """Key of a journal object."""
     return f"{journal_prefix(home, of)}/{name}.{extension}"
 
 
 def partition(hour: datetime) -> str:
-    """The Hive partition of an hour, or of a home in it: `dt=2026-11-23/hour=10`."""
+    """Hive partition of an hour, or of a home in it: `dt=2026-11-23/hour=10`."""
     return f"dt={hour:%Y-%m-%d}/hour={hour:%H}"
 
 
 def parse_partition(name: str) -> datetime | None:
-    """The hour that `dt=…/hour=…` stands for, or None for a folder that is not ours."""
+    """Parse the hour from `dt=…/hour=…`; None for another folder."""
     match = _PARTITION.fullmatch(name)
     try:
         return parse_home(f"{match[1]}{match[2]}{match[3]}T{match[4]}0000Z") if match else None
@@ -183,7 +183,7 @@ def hour_prefix(home: datetime, of: Folders = IMAGE_ROWS) -> str:
 
 
 def chain_key(home: datetime, n: int, of: Folders = IMAGE_ROWS) -> str:
-    """File number `n` of a home's chain."""
+    """Key of file `n` of a home's chain."""
     return f"{hour_prefix(home, of)}/{home_name(home)}-{n}.parquet"
 
 

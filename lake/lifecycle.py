@@ -1,7 +1,7 @@
-"""Lifecycle rules of the bucket: S3 deletes what is past its retention.
+"""Lifecycle rules of the bucket, by which S3 deletes expired objects.
 
-S3 counts from an object's last change and rounds up to the next midnight UTC, so it deletes after
-the image is hidden, never before. Rules that others put on the bucket stay as they are.
+S3 counts from an object's last change and rounds up to the next midnight UTC, so it deletes an
+image after its expiry and never before. Other rules of the bucket are not changed.
 The role needs s3:GetLifecycleConfiguration and s3:PutLifecycleConfiguration.
 """
 
@@ -33,7 +33,7 @@ class NoLifecycle(LakeError):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A rule that is not as it should be; `found` is None where it is missing."""
+    """A rule that differs from the expected one; `found` is None if it is missing."""
 
     rule: str
     about: str
@@ -42,7 +42,7 @@ class Difference:
 
 
 class Lifecycle:
-    """The rules of the bucket that the settings name; raises NoLifecycle for other stores."""
+    """Lifecycle rules of the store's bucket; raises NoLifecycle for other stores."""
 
     def __init__(self, settings: LakeSettings, days: int) -> None:
         """`days` is the longest retention that the store has or will have."""
@@ -57,7 +57,7 @@ class Lifecycle:
         )
 
     def rules(self) -> list[Rule]:
-        """What we want."""
+        """Build the expected rules."""
         found = [self._rule(folder.replace("/", "-"), folder, self._days) for folder in _EXPIRING]
         found.append(self._rule("probe", layout.PROBE, 1))
         rest: Rule = {
@@ -65,21 +65,21 @@ class Lifecycle:
             "Status": "Enabled",
             "Filter": {"Prefix": self._prefix},
             "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
-            # In a bucket with versions, what is deleted or erased would stay for ever.
+            # Without this rule, a versioned bucket would keep deleted and erased objects for ever.
             "NoncurrentVersionExpiration": {"NoncurrentDays": 1},
             "Expiration": {"ExpiredObjectDeleteMarker": True},
         }
         return [*found, rest]
 
     def check(self) -> list[Difference]:
-        """Where the bucket's rules differ from ours, or delete before time.
+        """Find missing and different rules, and foreign rules that delete too early.
 
         Raises NoLifecycle, StoreUnavailable.
         """
         return list(self._differences(self._read()))
 
     def apply(self) -> list[Difference]:
-        """Write our rules, keep all others; returns what differed.
+        """Write the expected rules and keep all others; returns the differences.
 
         Raises NoLifecycle, StoreUnavailable.
         """
@@ -118,15 +118,15 @@ class Lifecycle:
         for rule in by_id.values():
             if self._deletes_early(rule):
                 name = str(rule.get("ID", "without a name"))
-                yield Difference(name, "deletes our objects before time", None, rule)
+                yield Difference(name, "deletes objects of Pixlake too early", None, rule)
 
     def _deletes_early(self, rule: Rule) -> bool:
-        """Whether somebody else's rule would delete what must stay."""
+        """True if a foreign rule would delete objects too early."""
         prefix = _prefix_of(rule)
         ours = prefix.startswith(self._prefix) or self._prefix.startswith(prefix)
         expiration = rule.get("Expiration", {})
         ends = "Date" in expiration or "Days" in expiration
-        # The store's settings have no age at which they may go.
+        # `store.json` must never expire.
         settings = f"{self._prefix}{layout.STORE}".startswith(prefix) and ends
         early = "Date" in expiration or expiration.get("Days", self._days) < self._days
         return rule.get("Status") == "Enabled" and ours and (early or settings)
@@ -140,7 +140,7 @@ class Lifecycle:
         }
 
     def _id(self, name: str) -> str:
-        """Several lakes may share a bucket."""
+        """Rule id with the prefix of the store, because several lakes may share a bucket."""
         return f"{_OURS}{self._prefix.replace('/', '-')}{name}"
 
 
@@ -150,7 +150,7 @@ def _prefix_of(rule: Rule) -> str:
 
 
 def _plain(rule: Rule) -> Rule:
-    """A rule as we write it: servers add empty fields, or keep the prefix in another place."""
+    """Normalise a rule: servers add empty fields or move the prefix."""
     kept = {name: value for name, value in rule.items() if value and name != "Prefix"}
     return kept | {"Filter": {"Prefix": _prefix_of(rule)}}
 
@@ -159,5 +159,5 @@ def _fault(error: Exception) -> LakeError:
     if isinstance(error, ClientError):
         code = error.response["Error"]["Code"]
         if code in ("NotImplemented", "MethodNotAllowed"):
-            return NoLifecycle("this server takes no lifecycle rules; use `pixlake sweep`")
+            return NoLifecycle("this server has no lifecycle rules; use `pixlake sweep`")
     return StoreUnavailable(f"the bucket's lifecycle rules: {' '.join(str(error).split())}")

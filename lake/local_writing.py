@@ -1,7 +1,7 @@
-"""Writing into a store that is a folder of this machine: whole or not at all, whoever reads.
+"""Atomic writer for a store that is a local folder.
 
-obstore's way costs four changes of threads a file. Measured with the four objects of a small image,
-16 images at once: 0.47 ms of processor time an image, this 0.19 (docs/decisions/0008).
+obstore needs four thread switches a file. Measured with the four objects of a small image, 16
+images at once: 0.47 ms of processor time an image; this writer needs 0.19 (docs/decisions/0008).
 """
 
 import asyncio
@@ -17,38 +17,39 @@ from lake import layout
 from lake.errors import AlreadyExists
 from lake.local_files import etag_of
 
-# Beyond it the copying counts, not the change of threads, and others need not wait for it.
+# Files up to this size share one thread. Larger ones are written in other threads, because copying
+# dominates their cost and small files should not wait for it.
 _SMALL = 256 * 1024
-# Somebody who clears empty folders away may be quicker than the file that is to go there.
+# Retries, because a sweeper may delete the new folder while it is still empty.
 _TRIES = 10
 
 
 class LocalWriter:
-    """Writes files; one thread for small ones, in which they cost each other least.
+    """Writes files atomically; one thread for small files.
 
-    `durable`: an answered write is on the disk itself, and survives a power cut.
+    `durable`: a finished write is synced to disk and survives a power cut.
     """
 
     def __init__(self, root: Path, *, durable: bool = False) -> None:
         self.root = root
-        """the folder; it is there"""
+        """the folder of the store"""
         self._root = _identity(root)
         self._durable = durable
         self._small = ThreadPoolExecutor(1, thread_name_prefix="local-writer")
 
     async def write(self, key: str, data: memoryview, *, create: bool = False) -> str:
-        """Store, and return the ETag; `create` raises AlreadyExists if there is a file.
+        """Write a file and return its ETag; `create` raises AlreadyExists if it exists.
 
-        Raises ValueError for a key that leaves the folder, and OSError.
+        Raises ValueError for a key outside of the folder, and OSError.
         """
         pool = self._small if data.nbytes <= _SMALL else None
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(pool, partial(self.write_now, key, data, create=create))
 
     def write_now(self, key: str, data: memoryview, *, create: bool) -> str:
-        """`write`, in the caller's thread."""
+        """Do the same as `write`, in the caller's thread."""
         path = self._path(key)
-        # Listings leave out what ends like this, obstore's, too.
+        # Listings skip names that end like this, also those of obstore.
         staged = path.with_name(f"{path.name}#{secrets.randbits(63)}")
         file = self._open(staged)
         try:
@@ -82,16 +83,16 @@ class LocalWriter:
             except FileNotFoundError:
                 self.check_root()
                 path.parent.mkdir(parents=True, exist_ok=True)
-        raise FileExistsError(f"the folder of {path} goes away again and again")
+        raise FileExistsError(f"the folder of {path} is deleted again and again")
 
     def check_root(self) -> None:
-        """Raise OSError where the folder is not the one that was opened: not mounted, moved away.
+        """Raise OSError if the folder is not the one that was opened: unmounted or moved.
 
-        What is written below a mount point is gone from sight when the disk is back.
+        Files written into a mount point without its disk are hidden once the disk is back.
         """
         found = _identity(self.root)
         if found is None or (found != self._root and not (self.root / layout.STORE).is_file()):
-            raise OSError(errno.ENODEV, "the folder of the store went away")
+            raise OSError(errno.ENODEV, "the folder of the store has disappeared")
         self._root = found
 
     def _fill(self, file: int, data: memoryview) -> str:
@@ -103,7 +104,7 @@ class LocalWriter:
         return etag_of(os.fstat(file))
 
     def _sync_folders(self, path: Path) -> None:
-        """A file's name is in its folder, a new folder's in the one above."""
+        """Sync the folder of a file and all folders above it, which hold the new names."""
         for folder in path.parents[: len(path.parents) - len(self.root.parents)]:
             entry = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
             try:
@@ -124,4 +125,4 @@ def _link(staged: Path, path: Path, key: str) -> None:
     try:
         path.hardlink_to(staged)
     except FileExistsError as error:
-        raise AlreadyExists(f"{key} is taken", value=key) from error
+        raise AlreadyExists(f"{key} exists", value=key) from error

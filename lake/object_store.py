@@ -1,12 +1,13 @@
-"""The object store: five promises that the commit protocol stands on, over three backends.
+"""Object store with the five guarantees that the commit protocol needs, for three backends.
 
-  put       atomic; readers see all of it or nothing
-  create    create-only: exactly one of any number of creators wins
-  replace   overwrite only while the ETag is the one that was read
-  objects   sees every put that was answered before
-  get       what was put, and since when
+  put       atomic: readers see the whole object or none
+  create    create-only: exactly one of several concurrent creators wins
+  replace   overwrites only if the ETag is unchanged
+  objects   lists every object whose put has finished
+  get       returns the bytes and the time of the last put
 
-Amazon S3 and its equals, a local folder, memory. Only this file and `lake.backends` import obstore.
+Backends are Amazon S3 and compatible servers, a local folder, and memory. Only this file and
+`lake.backends` import obstore.
 On Amazon S3 the role needs s3:GetObject, s3:PutObject, s3:DeleteObject on the bucket's keys and
 s3:ListBucket on the bucket.
 """
@@ -45,20 +46,20 @@ from lake.write_health import WriteHealth
 if TYPE_CHECKING:  # obstore has these as types only
     from obstore import GetOptions, GetResult, ObjectMeta
 
-# obstore cuts larger bodies into multipart uploads, which know neither create-only nor If-Match;
-# 5 GiB is S3's limit of a single PUT, far above our limits of bytes.
+# obstore sends larger bodies as multipart uploads, which support neither create-only nor If-Match.
+# 5 GiB is S3's limit of a single PUT, far above the size limits of images.
 _SINGLE_PUT = 5 * 2**30
 _CHUNK = 256 * 1024
-# What S3 answers at most.
+# Largest page of an S3 listing.
 _LIST_PAGE = 1000
 
 Buffer = bytes | bytearray | memoryview | NDArray[np.uint8]
-"""What can be PUT without a copy."""
+"""Types that can be PUT without a copy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """An object being read; `chunks` yields the bytes of [start, end)."""
+    """Open object; `chunks` yields the bytes of [start, end)."""
 
     stored: Stored
     start: int
@@ -67,12 +68,12 @@ class Stream:
 
 
 class ObjectStore:
-    """One bucket, or a prefix of it. Raises StoreUnavailable or StoreFull from every verb."""
+    """One bucket, or a prefix of it. Every method raises StoreUnavailable or StoreFull."""
 
     def __init__(self, backend: Backend, writer: LocalWriter | None = None) -> None:
         self._backend = backend
         self._writer = writer
-        # What only background work asks of a folder; answers to clients are not to wait for it.
+        # Thread for background work on a folder, so that requests of clients do not wait for it.
         self._aside = Aside()
         self.root = writer.root if writer else None
         """the folder of a local store, None otherwise"""
@@ -80,24 +81,24 @@ class ObjectStore:
 
     @classmethod
     def open(cls, settings: LakeSettings, *, make: bool = True) -> "ObjectStore":
-        """The store that `settings.location` names; its folder is made, if `make`.
+        """Open the store at `settings.location`; `make` creates a missing folder.
 
         Raises StoreMissing, ValueError for another scheme.
         """
         return cls(*open_backend(settings, make=make))
 
     async def put(self, key: str, data: Buffer) -> str:
-        """Store, overwriting; returns the ETag."""
+        """Store an object, overwriting an old one; returns the ETag."""
         try:
             return await self._put(key, data, "overwrite")
         except (AlreadyExists, Mismatch, KeyMissing) as error:
             raise _unasked(error) from error
 
     async def create(self, key: str, data: Buffer) -> str:
-        """Store where nothing is; returns the ETag.
+        """Store an object if the key is free; returns the ETag.
 
-        Raises AlreadyExists when the key is taken, or may be (S3's 409 looks the same): only
-        reading tells who won, and whether anybody did.
+        Raises AlreadyExists if the key exists or may exist (S3's 409 is ambiguous); read the key to
+        find out.
         """
         try:
             return await self._put(key, data, "create")
@@ -105,28 +106,28 @@ class ObjectStore:
             raise _unasked(error) from error
 
     async def replace(self, key: str, data: Buffer, etag: str) -> str:
-        """Overwrite while the ETag is `etag`; returns the new one. Raises Mismatch, KeyMissing."""
+        """Overwrite if the ETag is `etag`; returns the new one. Raises Mismatch, KeyMissing."""
         if self._writer is not None:
             async with self._reading(key):
                 return await asyncio.to_thread(self._replace_local, self._writer, key, data, etag)
         return await self._put(key, data, {"e_tag": etag})
 
     async def get(self, key: str) -> tuple[bytes, Stored]:
-        """All bytes of an object, and what the store knows of it; raises KeyMissing."""
+        """Read an object and its metadata; raises KeyMissing."""
         async with self._reading(key):
             result = await obstore.get_async(self._backend, key)
             data = bytes(await result.bytes_async())
         return data, _stored(result.meta)
 
     async def piece(self, key: str, start: int, end: int, etag: str) -> bytes:
-        """Bytes [start, end) of that version of an object; raises Mismatch, KeyMissing."""
+        """Read bytes [start, end) of one version of an object; raises Mismatch, KeyMissing."""
         async with self._reading(key):
             options: GetOptions = {"range": (start, end), "if_match": etag}
             result = await obstore.get_async(self._backend, key, options=options)
             return bytes(await result.bytes_async())
 
     async def stream(self, key: str, byte_range: tuple[int, int] | None = None) -> Stream:
-        """An object, or its bytes [start, end), in pieces; raises KeyMissing."""
+        """Open an object, or its bytes [start, end), for reading in pieces; raises KeyMissing."""
         async with self._reading(key):
             if byte_range is None:
                 result = await obstore.get_async(self._backend, key)
@@ -136,12 +137,12 @@ class ObjectStore:
         return Stream(_stored(result.meta), start, end, _chunks(key, result))
 
     async def head(self, key: str) -> Stored:
-        """What the store knows of an object; raises KeyMissing."""
+        """Read the metadata of an object; raises KeyMissing."""
         async with self._reading(key):
             return _stored(await obstore.head_async(self._backend, key))
 
     async def delete(self, key: str) -> None:
-        """Delete; an absent key is fine."""
+        """Delete an object; a missing key is no error."""
         try:
             async with self._reading(key):
                 await obstore.delete_async(self._backend, key)
@@ -149,7 +150,10 @@ class ObjectStore:
             return
 
     async def delete_many(self, keys: Sequence[str]) -> None:
-        """Delete, at little cost each; absent keys are fine. Some may be gone when it raises."""
+        """Delete many objects efficiently; missing keys are no error.
+
+        If it raises, some objects may be deleted.
+        """
         if self.root is not None:
             with translated("many keys"):
                 await self._aside.run(delete_files, self.root, keys)
@@ -158,7 +162,7 @@ class ObjectStore:
             await answers(self.delete, keys)
 
     async def objects(self, prefix: str) -> list[Stored]:
-        """Every object below a folder."""
+        """List every object below a folder."""
         with translated(prefix):
             pages = obstore.list(self._backend, prefix)
             found = [_stored(meta) async for page in pages for meta in page]
@@ -166,13 +170,13 @@ class ObjectStore:
         return found
 
     async def walk(self, prefix: str) -> AsyncIterator[Stored]:
-        """Every object below a folder, page by page: little memory, however many there are."""
+        """Yield every object below a folder; memory does not grow with their number."""
         async for page in self.pages(prefix):
             for stored in page:
                 yield stored
 
     async def pages(self, prefix: str) -> AsyncIterator[list[Stored]]:
-        """Every object below a folder, some thousand at a time; a folder's follow each other."""
+        """Yield every object below a folder in pages; objects of one folder are adjacent."""
         with translated(prefix):
             if self.root is not None:
                 files = walk_files(self.root, prefix)
@@ -184,7 +188,7 @@ class ObjectStore:
                 yield [_stored(meta) for meta in metas]
 
     async def read_many(self, keys: Sequence[str]) -> list[bytes | None]:
-        """All bytes of many small objects, in order, at little cost each; None: not there."""
+        """Read many small objects efficiently, in order; None for a missing one."""
         if self.root is not None:
             with translated("many keys"):
                 found = await self._aside.run(read_files, self.root, keys)
@@ -200,7 +204,7 @@ class ObjectStore:
         return await answers(read, keys)
 
     async def page(self, prefix: str, limit: int, after: str | None = None) -> list[Stored]:
-        """The first `limit` objects below a folder by key, or the first behind the key `after`."""
+        """List the first `limit` objects below a folder by key, or those after the key `after`."""
         if self.root is not None:
             with translated(prefix):
                 first = await self._aside.run(_local_first, self.root, prefix, limit, after)
@@ -218,7 +222,7 @@ class ObjectStore:
         return found[:limit]
 
     async def folders(self, prefix: str) -> list[str]:
-        """Names of the folders directly below a folder, sorted."""
+        """List the names of the folders directly below a folder, sorted."""
         with translated(prefix):
             found = await obstore.list_with_delimiter_async(self._backend, prefix)
         await self._check_there()
@@ -226,7 +230,7 @@ class ObjectStore:
 
     @asynccontextmanager
     async def _reading(self, what: str) -> AsyncIterator[None]:
-        """Errors as ours; what a folder that went away does not show is not missing."""
+        """Translate errors; a missing key in a folder that disappeared is StoreUnavailable."""
         try:
             with translated(what):
                 yield
@@ -235,7 +239,7 @@ class ObjectStore:
             raise
 
     async def _check_there(self) -> None:
-        """Raise StoreUnavailable where the folder of the store is not there any more."""
+        """Raise StoreUnavailable if the folder of the store has disappeared."""
         if self._writer is not None:
             with translated("the folder"):
                 await asyncio.to_thread(self._writer.check_root)
@@ -255,16 +259,16 @@ class ObjectStore:
         return str(result["e_tag"])
 
     def _replace_local(self, writer: LocalWriter, key: str, data: Buffer, etag: str) -> str:
-        """If-Match for a folder: obstore has none, so a lock file stands in for the server."""
-        # Beside the store, not in it: what is in the folder is what would be in the bucket.
+        """Conditional overwrite in a folder, with a lock file, because obstore has none."""
+        # The locks are beside the store, because the folder has the same content as a bucket.
         locks = writer.root.with_name(f"{writer.root.name}.locks")
         with self.writes.noted(), translated(key):
             locks.mkdir(exist_ok=True)
-            # 256 locks shared by all keys: enough to spread waiters, few enough to leave lying.
+            # All keys share 256 locks: few collisions, and few files, which are never deleted.
             with (locks / hashlib.sha256(key.encode()).hexdigest()[:2]).open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 if obstore.head(self._backend, key)["e_tag"] != etag:
-                    raise Mismatch(f"{key} is not what was read")
+                    raise Mismatch(f"{key} has changed")
                 return writer.write_now(key, _view(data), create=False)
 
 
@@ -293,5 +297,5 @@ async def _chunks(key: str, result: "GetResult") -> AsyncIterator[bytes]:
 
 
 def _unasked(error: LakeError) -> StoreUnavailable:
-    """A refusal of a condition that the request did not have: some proxy's, or a missing bucket."""
+    """Error for a failed condition that the request did not have: a proxy, a missing bucket."""
     return StoreUnavailable(f"the object store failed: {error}")

@@ -1,8 +1,8 @@
-"""Opening a store: what it says of itself is read first, and made only by who may make it.
+"""Opening of a store: reads its settings first, and creates it only if the caller may.
 
-A service makes the store that it is to serve. A verb of the command works on a store that is
-there, and makes nothing. A store of an earlier Pixlake has no `store.json`: the service adopts it,
-by the retention in its environment; by the default only where nothing in it is older than that.
+A service creates the store that it serves. A command works on an existing store and creates
+nothing. A store of an earlier version has no `store.json`: the service adopts it with the retention
+of its environment, or with the default if nothing in the store is older than that.
 """
 
 import logging
@@ -21,19 +21,19 @@ from lake.store_settings import (
 
 log = logging.getLogger(__name__)
 
-# A sweeper is an hour late, S3's lifecycle rules two days; the folder of a day holds its last hour.
+# Deletion is late by an hour with a sweeper and by two days with S3's lifecycle rules, and the
+# folder of a day also contains its last hour.
 _LATE = timedelta(days=3)
 
 
 async def open_store(
     settings: LakeSettings, *, make: bool, prove: bool = True
 ) -> tuple[ObjectStore, StoreSettings]:
-    """The store and its settings; `make` it where there is none, `prove` that it keeps promises.
+    """Open a store and read its settings.
 
-    Who only reads need not put the store to the test, which writes to it.
-
-    Raises StoreMisused before anything is written, StoreUntrustworthy, StoreUnavailable, ValueError
-    for a bad URL.
+    `make` creates a missing store. `prove` runs the start-up probe, which writes to the store;
+    readers do not need it. Raises StoreMisused before anything is written, StoreUntrustworthy,
+    StoreUnavailable, ValueError for a bad URL.
     """
     store = ObjectStore.open(settings, make=make)
     found = await read_store_settings(store)
@@ -50,7 +50,7 @@ async def open_store(
 
 
 async def kept_settings(settings: LakeSettings) -> StoreSettings:
-    """What the store says of itself, without a write; raises StoreMisused, StoreUnavailable."""
+    """Read the settings of a store without a write; raises StoreMisused, StoreUnavailable."""
     store = ObjectStore.open(settings, make=False)
     found = await read_store_settings(store)
     if found is None:
@@ -60,13 +60,13 @@ async def kept_settings(settings: LakeSettings) -> StoreSettings:
 
 
 async def require_data(store: ObjectStore, settings: LakeSettings) -> None:
-    """Raise StoreMissing where nothing of ours is."""
+    """Raise StoreMissing if the location contains no data of Pixlake."""
     for prefix in (layout.IMAGES, layout.JOURNAL, "lake", layout.REJECTIONS):
         if await store.folders(prefix):
             return
     raise StoreMissing(
-        f"there is no lake at {settings.location}: it has no {layout.STORE}. `pixlake up` makes "
-        "one; --home, PIXLAKE_HOME or PIXLAKE_STORE_URL says where it is",
+        f"there is no lake at {settings.location}: it has no {layout.STORE}. `pixlake up` creates "
+        "one; set its location with --home, PIXLAKE_HOME or PIXLAKE_STORE_URL",
         value=settings.location,
     )
 
@@ -83,9 +83,9 @@ async def _settings_to_be(
     days, now = wanted.last_days, datetime.now(UTC)
     if settings.retention_days is None and wanted.expires(oldest) + _LATE <= now:
         raise StoreUndecided(
-            f"the store at {settings.location} is of an earlier Pixlake, and holds rows of "
-            f"{oldest:%Y-%m-%d}, which are older than the default retention of {days} days. Say "
-            "how long it keeps images: PIXLAKE_RETENTION_DAYS=DAYS",
+            f"an earlier version of Pixlake made the store at {settings.location}, and it has rows "
+            f"of {oldest:%Y-%m-%d}, which are older than the default retention of {days} days. Set "
+            "its retention: PIXLAKE_RETENTION_DAYS=DAYS",
             limit=days,
             value=(now - oldest).days,
         )
@@ -94,17 +94,17 @@ async def _settings_to_be(
 
 
 async def _without_settings(store: ObjectStore, settings: LakeSettings) -> StoreUndecided:
-    """What a verb says of a store of an earlier Pixlake; raises StoreMissing, if it is none."""
+    """Error for a store of an earlier version; raises StoreMissing if there is no store."""
     await require_data(store, settings)
     return StoreUndecided(
-        f"the store at {settings.location} is of an earlier Pixlake, and does not say how long it "
-        "keeps images. Start Pixlake on it once, with PIXLAKE_RETENTION_DAYS if that was set, or "
-        "say it here: pixlake store set --retention-days DAYS"
+        f"an earlier version of Pixlake made the store at {settings.location}, so its retention is "
+        "unknown. Start Pixlake on it once, with PIXLAKE_RETENTION_DAYS if that was set before, or "
+        "set it: pixlake store set --retention-days DAYS"
     )
 
 
 async def _oldest_day(store: ObjectStore) -> datetime | None:
-    """Start of the day of the oldest rows, sealed or waiting; None where there are none."""
+    """Start of the day of the oldest rows, sealed or waiting; None without rows."""
     days = []
     for of in (layout.IMAGE_ROWS, layout.REJECTION_ROWS):
         names = await store.folders(of.chains)

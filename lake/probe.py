@@ -1,7 +1,7 @@
-"""The start-up probe: a store that breaks the promises of the commit protocol is refused.
+"""Start-up probe: refuses a store without the guarantees that the commit protocol needs.
 
-Several S3-compatible servers answered 200 to every one of 32 concurrent creators of one key, or
-let an If-Match on a missing key through. On such a store rows double silently, so we refuse it.
+Several S3-compatible servers answered 200 to all of 32 concurrent creators of one key, or accepted
+an If-Match on a missing key. On such a store rows would be duplicated silently.
 """
 
 import asyncio
@@ -12,12 +12,12 @@ from lake.errors import AlreadyExists, KeyMissing, Mismatch, StoreUntrustworthy
 from lake.object_store import ObjectStore
 
 _CREATORS = 32
-# Of a trial write, in bytes: a nearly full disk still takes a few.
+# Size of a trial write in bytes; a nearly full disk would still accept a few bytes.
 _TRIAL_BYTES = 64 * 1024
 
 
 async def probe(store: ObjectStore) -> None:
-    """Raise StoreUntrustworthy, saying which promise broke, or StoreUnavailable."""
+    """Check the guarantees; raises StoreUntrustworthy with the broken one, StoreUnavailable."""
     key = f"{layout.PROBE}/{uuid.uuid4().hex}"
     try:
         await _at_most_one_creator(store, key)
@@ -25,7 +25,7 @@ async def probe(store: ObjectStore) -> None:
     finally:
         await store.delete(key)
     if await _replaces(store, f"{key}-missing", '"0123456789abcdef0123456789abcdef"'):
-        raise StoreUntrustworthy("the store let an If-Match on a missing key through")
+        raise StoreUntrustworthy("the store accepted an If-Match on a missing key")
 
 
 async def trial_write(store: ObjectStore) -> None:
@@ -40,7 +40,7 @@ async def _at_most_one_creator(store: ObjectStore, key: str) -> None:
     won = await asyncio.gather(*(_creates(store, key, body) for body in bodies))
     stored, _ = await store.get(key)
     winners = [body for body, mine in zip(bodies, won, strict=True) if mine]
-    # No winner is honest: its answer was lost, and the repeat of its own PUT was refused.
+    # No winner is possible: its answer was lost, and the retry of its own PUT was refused.
     if len(winners) > 1 or stored not in (winners or bodies):
         raise StoreUntrustworthy(
             f"{len(winners)} of {_CREATORS} concurrent create-only PUTs of one key won",
@@ -54,7 +54,7 @@ async def _if_match(store: ObjectStore, key: str) -> None:
     if not await _replaces(store, key, first):
         raise StoreUntrustworthy("the store refused an If-Match with the right ETag")
     if await _replaces(store, key, first):
-        raise StoreUntrustworthy("the store let an If-Match with a stale ETag through")
+        raise StoreUntrustworthy("the store accepted an If-Match with a stale ETag")
 
 
 async def _creates(store: ObjectStore, key: str, body: bytes) -> bool:
@@ -67,7 +67,7 @@ async def _creates(store: ObjectStore, key: str, body: bytes) -> bool:
 
 async def _replaces(store: ObjectStore, key: str, etag: str) -> bool:
     try:
-        # A body of its own, or an ETag made from the content would never change.
+        # A new body each time, because the ETag may be a hash of the content.
         await store.replace(key, uuid.uuid4().hex.encode(), etag)
     except (Mismatch, KeyMissing):
         return False

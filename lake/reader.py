@@ -1,4 +1,4 @@
-"""Reading what is committed: one record, its bytes, and a listing, newest first."""
+"""Reader of committed images: one record, its bytes, and a listing, newest first."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from lake.records import parse_record
 from lake.rows import to_records, without
 from lake.schema import ImageRecord, RefusedName, Tombstone
 
-# A tenant with few images must not make one call read the whole lake.
+# Limit of homes in one call, so that a tenant with few images does not read the whole lake.
 _MAX_HOMES_A_PAGE = 500
 
 
@@ -34,14 +34,14 @@ class Page:
 
 
 class Reader:
-    """Reads committed images of a tenant; hides what is expired, to the second."""
+    """Reads committed images of a tenant; hides expired ones to the second."""
 
     def __init__(self, store: ObjectStore, clock: StoreClock) -> None:
         self._store = store
         self._clock = clock
 
     async def record(self, tenant: str, image_id: str) -> ImageRecord:
-        """The record; raises ImageNotFound, ImageErased, ImageExpired, StoreUnavailable."""
+        """Read a record; raises ImageNotFound, ImageErased, ImageExpired, StoreUnavailable."""
         await self._clock.fresh()
         key = layout.record_key(tenant, image_id)
         if not layout.IMAGE_ID.fullmatch(image_id):
@@ -60,14 +60,14 @@ class Reader:
         return found
 
     async def content(self, key: str, byte_range: tuple[int, int] | None = None) -> Stream:
-        """Bytes [start, end) of an original or a rendition; raises ImageNotFound."""
+        """Open bytes [start, end) of an original or a rendition; raises ImageNotFound."""
         try:
             return await self._store.stream(key, byte_range)
         except KeyMissing:
-            raise ImageNotFound("this image has just gone", value=key) from None
+            raise ImageNotFound("this image was just deleted", value=key) from None
 
     async def page(self, tenant: str, limit: int, cursor: str | None = None) -> Page:
-        """At most `limit` images, newest home first, sealed or not; raises InvalidCursor."""
+        """List at most `limit` images, newest home first, sealed or not; raises InvalidCursor."""
         await self._clock.fresh()
         start = _parse_cursor(cursor)
         found: list[ImageRecord] = []
@@ -89,7 +89,7 @@ class Reader:
         return self._clock.has_expired(home)
 
     async def _homes(self, newest: datetime | None) -> AsyncIterator[datetime]:
-        """Homes that hold rows, newest first, not after `newest`, not expired."""
+        """Yield homes with rows, newest first, not after `newest`, not expired."""
         waiting = layout.homes_of(await self._store.folders(layout.JOURNAL))
         hours = {layout.hour_prefix(home) for home in waiting} | set(await self._hours())
         for hour in sorted(hours, reverse=True):
@@ -111,9 +111,9 @@ class Reader:
         ]
 
     async def _home_records(self, tenant: str, home: datetime) -> list[ImageRecord]:
-        """Rows of one home. The journal first: a row moves from there to the chain."""
+        """Read the rows of one home; the journal first, because rows move from it to the chain."""
         listed = await self._store.objects(layout.journal_prefix(home))
-        # What is sealed by now is in the chain; what can't be read is an alarm of the sealer's.
+        # Rows that were sealed meanwhile are in the chain. The sealer reports unreadable objects.
         waiting = distinct((await read_journal(self._store, listed)).rows())
         rows = [
             r
@@ -138,7 +138,7 @@ def _cursor(record: ImageRecord) -> str:
 
 
 def _home_cursor(home: datetime) -> str:
-    """Behind everything of this home."""
+    """Cursor behind all images of this home."""
     return f"{layout.home_name(home)}.0.{'f' * 32}"
 
 
@@ -149,4 +149,4 @@ def _parse_cursor(cursor: str | None) -> tuple[datetime, tuple[float, str]] | No
         home, moment, image_id = cursor.split(".")
         return layout.parse_home(home), (-int(moment) / 1000, image_id)
     except ValueError:
-        raise InvalidCursor("the cursor is not one of ours", value=cursor[:64]) from None
+        raise InvalidCursor("the cursor is invalid", value=cursor[:64]) from None

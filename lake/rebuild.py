@@ -1,12 +1,12 @@
-"""Rebuilding: the lake made again from the records alone, in place (docs/decisions/0004).
+"""Rebuild of the lake's tables in place, from the records alone (docs/decisions/0004).
 
-One table and home after the other, by the rules that sealers follow, so it runs beside them:
-  1. a hole is filled, and a file that does not parse is overwritten (If-Match), by a file without
-     rows that names the erased
-  2. rows that are not their record's, or doubled, or with `everything` all of them, are taken out
-     (If-Match); files that are not of a chain are deleted
-  3. records without a row are read again, journaled, and sealed
-  4. again from 1, until there is nothing to do; then the hour's copy follows
+It processes one table and home after the other, by the rules of sealers, so it may run beside them:
+  1. fill a missing file of a chain, and overwrite (If-Match) a file that does not parse, with a
+     file without rows that names the erased images
+  2. remove (If-Match) rows that do not match their record or are duplicates, or all rows with
+     `everything`; delete files that belong to no chain
+  3. read records without a row again, journal and seal them
+  4. repeat from 1 until nothing changes; then update the hour's compacted copy
 """
 
 import asyncio
@@ -38,10 +38,10 @@ _BATCH = 1024
 
 @dataclass(slots=True)
 class RebuildReport:
-    """What was done: rows taken out and put in, files written anew; `failed` are homes.
+    """Result of a rebuild: rows removed and added, files rewritten, homes failed.
 
-    `skipped`: records that can't be read, or that no row can be made of, by key; at most 1,000 of
-    a kind. Each stays as it is, and so does its row.
+    `skipped` are keys of records that can't be read or do not fit into a row, at most 1,000 of each
+    kind. These records and their rows are not changed.
     """
 
     homes: int = 0
@@ -53,7 +53,7 @@ class RebuildReport:
     skipped: list[str] = field(default_factory=list)
 
     def count(self, turn: "_Turn", added: int) -> None:
-        """Count what a turn did, or would do."""
+        """Add the changes of a turn."""
         self.removed += turn.removed
         self.files += turn.files
         self.added += added
@@ -61,7 +61,7 @@ class RebuildReport:
 
 @dataclass(slots=True)
 class _Turn:
-    """One look at a home: whose rows it should have and keeps, and what was changed."""
+    """One pass over a home: expected rows, kept rows, and changes."""
 
     home: datetime
     expected: Expected
@@ -72,12 +72,12 @@ class _Turn:
 
     @property
     def erased(self) -> frozenset[str]:
-        """What files must say of this home's tombstones."""
+        """Ids of erased images that the files of this home must name."""
         return frozenset(image_id for (_, image_id), row in self.expected.items() if row is None)
 
     @property
     def missing(self) -> list[Name]:
-        """Images that kept no row."""
+        """Images without a row."""
         rows = self.expected.items()
         return [name for name, row in rows if row is not None and name not in self.kept]
 
@@ -91,10 +91,10 @@ class Rebuilder:
         self._processes = processes
 
     async def run(self, *, everything: bool = False, dry_run: bool = False) -> RebuildReport:
-        """All homes within retention; raises StoreUnavailable where the store can't be listed.
+        """Rebuild all homes within retention; raises StoreUnavailable if it can't be listed.
 
-        `everything` writes all rows anew, not only those that are wrong. A home that fails is
-        logged and counted. A dry run counts what would be done, and writes nothing.
+        `everything` rewrites all rows, not only wrong ones. A home that fails is logged and
+        counted. A dry run counts the changes and writes nothing.
         """
         await self._lake.clock.fresh()
         scope = Scope.of(self._settings, self._lake.clock.settings, self._lake.clock.now())
@@ -137,12 +137,12 @@ class _TableRebuilder:
             self._report.homes += 1
             try:
                 await self._rebuild(home, expected)
-            except Exception:  # whatever is wrong with one home: the others go on
+            except Exception:  # one failed home must not stop the others
                 self._report.failed += 1
                 log.exception("home %s not rebuilt", layout.home_name(home))
 
     async def _homes(self, scope: Scope, scratch: Path) -> AsyncIterator[tuple[datetime, Expected]]:
-        """Every home with a record or a file."""
+        """Yield every home with a record or a file."""
         filed = await self._filed_homes(scope)
         async for home, expected in self._truth.homes(scope, scratch):
             filed.discard(home)
@@ -156,7 +156,7 @@ class _TableRebuilder:
         async for stored in self._store.walk(folders.chains):
             parsed = layout.parse_chain_key(stored.key)
             if parsed is None or layout.chain_key(*parsed, folders) != stored.key:
-                # DuckDB would read it as well, and nobody else writes here.
+                # DuckDB would read this file, too. No other program writes here, so delete it.
                 if not self._dry_run:
                     await self._store.delete(stored.key)
             elif scope.holds(parsed[0]):
@@ -170,7 +170,7 @@ class _TableRebuilder:
             try:
                 await self._clean(turn)
             except (AlreadyExists, Mismatch, KeyMissing):
-                continue  # somebody else writes here, too
+                continue  # another process wrote to this home
             if self._dry_run:
                 report.count(turn, len(turn.missing))
                 report.kept += len(turn.kept)
@@ -185,7 +185,7 @@ class _TableRebuilder:
         raise UnreadableObject(f"home {layout.home_name(home)} does not stay rebuilt")
 
     async def _clean(self, turn: _Turn) -> None:
-        """Steps 1 and 2."""
+        """Clean all files of a home (steps 1 and 2)."""
         numbers = {
             parsed[1]
             for stored in await self._store.objects(
@@ -224,8 +224,8 @@ class _TableRebuilder:
             turn.files += 1
 
     async def _add(self, home: datetime, names: Sequence[Name]) -> int:
-        """Step 3; returns how many rows were journaled."""
-        # Its own, as a journal appends what it knows to be durable only once.
+        """Journal and seal missing rows (step 3); returns their number."""
+        # A new journal, because a journal does not append a row twice.
         journal = Journal(self._store, self._table)
         added = 0
         for start in range(0, len(names), _BATCH):

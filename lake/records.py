@@ -1,10 +1,10 @@
 """Records: the commit point of an image.
 
-Commit, for one image, in this order (docs/design.md, "Commit protocol"):
+Commit of one image, in this order (docs/design.md, "Commit protocol"):
   1. PUT the original and the renditions, named by attempt
-  2. PUT record.json create-only; whoever it was that won, its record counts from here on
-  3. append the stored record to the journal, replays too
-  4. return: the door acknowledges
+  2. PUT record.json create-only; the record of the winner counts from here on
+  3. append the stored record to the journal, also for a replay
+  4. return: the caller acknowledges the image
 """
 
 import asyncio
@@ -35,22 +35,22 @@ from lake.object_store import Buffer, ObjectStore
 from lake.schema import RECORD, ImageRecord, Named, RefusedName, Tombstone
 from lake.store_settings import StoreSettings
 
-# S3 refuses signatures older than 15 minutes; an attempt that stops PUTting after 10 can leave
-# nothing that lands an hour later.
+# S3 refuses signatures older than 15 minutes. An attempt that sends no PUT after 10 minutes can
+# have no PUT that takes effect an hour later.
 ATTEMPT_SECONDS = 600.0
-# Between logical expiry and takeover: more than two clocks may differ.
+# Time between expiry and takeover; longer than the difference of two clocks.
 EXPIRY_MARGIN = timedelta(minutes=2)
-# Writers wait from a sweeper's marker less this to EXPIRY_MARGIN behind it. Homes are told by
-# clocks that may be seconds apart: the marker lies well inside that time.
+# A sweeper's marker counts as expired this long before it was written, so writers wait for the rest
+# of EXPIRY_MARGIN. The margin on both sides is longer than the difference of two clocks.
 MARKER_AGE = timedelta(seconds=30)
 
 Objects = Mapping[str, Buffer | asyncio.Task[None]]
-"""An attempt's objects by key: the bytes of each, or its `put` that is under way."""
+"""Objects of an attempt by key: bytes, or the task of a running `put`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """How a commit ended: `created`, or `replayed` with the record of the first time."""
+    """Result of a commit: `created`, or `replayed` with the stored record."""
 
     outcome: Literal["created", "replayed"]
     record: ImageRecord
@@ -58,14 +58,14 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try of one process at one image; its id ends the names of all objects it writes."""
+    """One attempt of one process to store an image; its id is part of its objects' names."""
 
     tenant: str
     image_id: str
     home: datetime
     source: str | None = None
     id: str = field(default_factory=lambda: secrets.token_hex(8))
-    # Looked up when called: the simulation of the tests puts another clock there.
+    # `time.monotonic` is looked up at call time, because the tests replace it.
     started: float = field(default_factory=lambda: time.monotonic())  # noqa: PLW0108
 
     def key(self, name: str, extension: str) -> str:
@@ -73,18 +73,18 @@ class Attempt:
         return layout.object_key(self.tenant, self.image_id, name, self.id, extension)
 
     def check_age(self) -> None:
-        """Raise AttemptTooOld when this attempt may not PUT any more."""
+        """Raise AttemptTooOld if this attempt must not send PUTs any more."""
         age = time.monotonic() - self.started
         if age > ATTEMPT_SECONDS:
             raise AttemptTooOld("the attempt took too long", limit=ATTEMPT_SECONDS, value=age)
 
 
 class _NoRoom(StoreFull):
-    """No room for the record, and no PUT of it can be on its way."""
+    """The store was full for the record, and no earlier PUT of it can still take effect."""
 
 
 class Committer:
-    """Writes images; any number in any number of processes may work at the same image."""
+    """Commits images; any number of processes may commit the same image at once."""
 
     def __init__(
         self,
@@ -97,29 +97,29 @@ class Committer:
         self._clock = clock
 
     async def begin(self, tenant: str, image_id: str, source: str | None = None) -> Attempt:
-        """A new attempt, its home fixed by the store's clock; raises StoreUnavailable.
+        """Start an attempt, with a home by the store's clock; raises StoreUnavailable.
 
-        `source` is the `rejection_id` of the message that it is made from.
+        `source` is the `rejection_id` of its Kafka message.
         """
         await self._clock.fresh()
         home = layout.home_of(self._clock.now(), self._clock.settings.window)
         return Attempt(tenant, image_id, home, source)
 
     async def put(self, attempt: Attempt, key: str, data: Buffer) -> None:
-        """PUT one object ahead of the commit; `discard` it if that never comes."""
+        """PUT one object before the commit; call `discard` if the commit is not made."""
         attempt.check_age()
         await self._store.put(key, data)
 
     async def commit(self, attempt: Attempt, record: ImageRecord, objects: Objects) -> Commit:
-        """Durable when it returns; see the top of this file.
+        """Commit an image; it is durable when this returns (steps above).
 
-        Raises IdempotencyConflict, ImageErased, RefusedBefore, UnstorableRow (nothing of this
-        attempt is left then, nor where there was no room for the record), or Unavailable (the
-        caller may try again, as a new attempt).
+        Raises IdempotencyConflict, ImageErased, RefusedBefore, UnstorableRow; then, and if the
+        store was full for the record, this attempt leaves no objects. Raises Unavailable; the
+        caller may then try again with a new attempt.
         """
         await self._put_objects(attempt, objects)
         try:
-            # Before the record: what has one has to get its row.
+            # Check the row before the record is written, because every record must get its row.
             commit = await self._decide(attempt, record, proven(record))
         except (
             IdempotencyConflict,
@@ -137,7 +137,7 @@ class Committer:
         return commit
 
     async def discard(self, keys: Iterable[str]) -> None:
-        """Delete this attempt's own objects; what can't be deleted now, the sweeper will."""
+        """Delete objects of this attempt; the sweeper deletes those that can't be deleted now."""
         await asyncio.gather(*(self._store.delete(key) for key in keys), return_exceptions=True)
 
     async def _put_objects(self, attempt: Attempt, objects: Objects) -> None:
@@ -146,7 +146,7 @@ class Committer:
             what if isinstance(what, asyncio.Task) else self._store.put(key, what)
             for key, what in objects.items()
         ]
-        # Wait for all of them: a PUT still under way would outlive its own clean-up.
+        # Wait for all PUTs, because a running PUT could write its object after the deletion.
         results = await asyncio.gather(*puts, return_exceptions=True)
         failed = [result for result in results if isinstance(result, BaseException)]
         if failed:
@@ -154,7 +154,7 @@ class Committer:
             raise failed[0]
 
     async def _decide(self, attempt: Attempt, record: ImageRecord, body: bytes) -> Commit:
-        """Step 2: create the record, or learn which one is there."""
+        """Create the record (step 2), or decide by the one that exists."""
         key = layout.record_key(attempt.tenant, attempt.image_id)
         unsure: list[StoreUnavailable] = []
 
@@ -177,11 +177,11 @@ class Committer:
             return await decide(key, lambda: noting(create()), resolve)
         except StoreFull as error:
             if unsure:
-                raise  # an earlier PUT of the record may land yet
+                raise  # an earlier PUT of the record may still take effect
             raise _NoRoom(error.message) from error
 
     async def _resolve(self, attempt: Attempt, mine: ImageRecord, key: str, body: bytes) -> Commit:
-        """What the stored record means for this attempt; raises KeyMissing, Mismatch: try again."""
+        """Decide by the stored record; raises KeyMissing, Mismatch, after which to try again."""
         data, stored = await self._store.get(key)
         found = parse_record(key, data)
         if isinstance(found, ImageRecord) and found.attempt == attempt.id:
@@ -194,14 +194,14 @@ class Committer:
         if isinstance(found, RefusedName):
             if (why := found.refused.get(attempt.source or "")) is not None:
                 raise RefusedBefore(
-                    f"refused when it was read before: {why.detail}", value=why.code
+                    f"this message was refused before: {why.detail}", value=why.code
                 )
-            # Another message of this identity was refused: the name is free.
+            # Only another message with this identity was refused, so the name is free.
             await self._store.replace(key, body, stored.etag)
             return Commit("created", mine)
         if isinstance(found, Tombstone) or not _same(found, mine):
             raise IdempotencyConflict(
-                "this identity was used before, with other bytes, preset or metadata",
+                "this identity was used before with other bytes, preset or metadata",
                 value=found.image_id,
             )
         return Commit("replayed", found)
@@ -209,7 +209,7 @@ class Committer:
     async def _take_over(
         self, mine: ImageRecord, key: str, body: bytes, etag: str, wait: timedelta
     ) -> Commit:
-        """An expired record gives its name to a new image, two minutes after its expiry."""
+        """Replace an expired record, two minutes after its expiry."""
         if wait > timedelta(0):
             raise ImageExpiring("the old image expires now", value=wait.total_seconds())
         await self._store.replace(key, body, etag)
@@ -217,10 +217,10 @@ class Committer:
 
 
 def _same(found: ImageRecord, mine: ImageRecord) -> bool:
-    """Whether it is the same request, or the same message of Kafka.
+    """True if both records are of the same request or of the same Kafka message.
 
-    A message that is read again after its default preset has changed asks for nothing new, and
-    its bytes are the same. `content_hash` holds the preset's version.
+    The message is compared in addition to `content_hash`, which contains the preset's version: a
+    message that is read again after a change of the default preset is the same request.
     """
     if found.content_hash == mine.content_hash:
         return True
@@ -232,17 +232,16 @@ def _message(record: ImageRecord) -> tuple[object, ...]:
 
 
 def expiry_of(found: Named, settings: StoreSettings) -> datetime:
-    """When what holds a name gives it up."""
+    """Time at which the object stored under an image's name expires."""
     expiry = settings.expires(found.home)
-    # A sweeper's marker is of an image that has long expired, and holds its name for a moment. An
-    # erasure writes down what it erased.
+    # A tombstone without a digest is a sweeper's marker, which holds the name for a moment.
     if isinstance(found, Tombstone) and found.content is None:
         return max(expiry, found.erased_at - MARKER_AGE)
     return expiry
 
 
 def parse_record(key: str, data: bytes) -> Named:
-    """Content of a `record.json`; raises UnreadableObject."""
+    """Parse a `record.json`; raises UnreadableObject."""
     try:
         record = RECORD.validate_json(data)
     except ValueError as error:

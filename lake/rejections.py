@@ -1,12 +1,12 @@
-"""Rejections: what Kafka sent and was refused, one row each, as durable as an image's.
+"""Rejections: refused Kafka messages, one row each, as durable as the row of an image.
 
-  1. PUT a `record.json` create-only, under the name that its image would have: from here on this
-     message is refused, whatever comes of its bytes the next time (a decoder that did not die,
-     another limit). An image of this very message is there: it stays one, and is acknowledged
-  2. PUT the rejection's record create-only: it fixes the home, and the reason that counts
-  3. append the row of the record that is there, whoever wrote it, to the journal of its home
-A message that is read again is refused again, and finds the record of the first time. It is the
-same message only if it says the same: a position in a log may be given out twice.
+  1. PUT a `record.json` create-only under the image id of the message. From here on the message is
+     refused, even if its image could be processed later (for example after a change of limits). If
+     an image of the same message is stored there, it stays and the message is acknowledged
+  2. PUT the record of the rejection create-only: it fixes the home and the reason
+  3. append the row of the stored record, by whichever process it was written, to the journal
+A message that is read again finds the record of the first time and is refused again. It counts as
+the same message only with the same content, because offsets can be assigned twice.
 """
 
 import hashlib
@@ -31,10 +31,10 @@ _MAX_CHARACTERS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A message and why it was refused; `bytes` is the size of its value, `sha256` its digest.
+    """Refused message and the reason; `bytes` and `sha256` are size and digest of its value.
 
-    `message` is the digest of all that the message says. `image_id` is what its image would be
-    called, None where not even that can be told.
+    `message` is the digest of the whole message. `image_id` is the id of its image; None if the
+    message is too malformed to derive it.
     """
 
     tenant: str
@@ -54,12 +54,12 @@ class Refusal:
 
     @property
     def rejection_id(self) -> str:
-        """What its rejection is called."""
+        """Id of the rejection."""
         return rejection_id(self.topic_id, self.partition, self.offset, self.message)
 
     @property
     def reason(self) -> Reason:
-        """Why, as it is stored: at most 1,000 characters a text, each of which prints."""
+        """Reason in its stored form: printable texts of at most 1,000 characters."""
         return Reason(
             code=_text(self.code),
             detail=_text(self.detail),
@@ -69,7 +69,7 @@ class Refusal:
 
 
 Settled = Rejected | ImageRecord | Tombstone
-"""What a message is, once and for all: refused, an image after all, or an erased one."""
+"""Final state of a message: refused, stored as an image, or erased."""
 
 
 class Rejections:
@@ -81,15 +81,16 @@ class Rejections:
         journals: tuple[Journal, Journal],
         clock: StoreClock,
     ) -> None:
-        """`journals`: that of rejections, and that of images."""
+        """`journals` are the journal of rejections and the journal of images."""
         self._store = store
         self._journal, self._images = journals
         self._clock = clock
 
     async def settle(self, refusal: Refusal) -> Settled:
-        """Steps 1 to 3; durable when it returns: what this message is, once and for all.
+        """Record a refusal (steps 1 to 3) and return the final state; durable when it returns.
 
-        An image, with its row journaled, or a tombstone, where that came first. Raises Unavailable.
+        If the message was stored as an image before, its row is journaled and it is returned; a
+        tombstone is returned, too. Raises Unavailable.
         """
         if refusal.image_id is None:
             return await self.note(refusal)
@@ -103,7 +104,7 @@ class Rejections:
         return await self.note(replace(refusal, **said))
 
     async def note(self, refusal: Refusal) -> Rejected:
-        """Steps 2 and 3; durable when it returns: the row of this message. Raises Unavailable."""
+        """Write record and row (steps 2 and 3); durable when it returns. Raises Unavailable."""
         await self._clock.fresh()
         now = self._clock.now()
         mine = Rejected(
@@ -125,7 +126,7 @@ class Rejections:
         return stored
 
     async def _name(self, refusal: Refusal, image_id: str) -> Reason | ImageRecord | Tombstone:
-        """Step 1: take the name for a refusal, or learn what has it."""
+        """Reserve the image id for a refusal (step 1), or return what is stored under it."""
         await self._clock.fresh()
         key = layout.record_key(refusal.tenant, image_id)
         mine = RefusedName(
@@ -144,18 +145,18 @@ class Rejections:
     async def _meet(
         self, refusal: Refusal, mine: RefusedName, key: str
     ) -> Reason | ImageRecord | Tombstone:
-        """What the name's holder means for this refusal; raises KeyMissing, Mismatch."""
+        """Decide by the object stored under the image id; raises KeyMissing, Mismatch."""
         data, stored = await self._store.get(key)
         try:
             found = parse_record(key, data)
         except UnreadableObject:
-            return refusal.reason  # the audit names it; here it would hold up the partition
+            return refusal.reason  # an audit reports it; an error here would block the partition
         if not self._expired(expiry_of(found, self._clock.settings)):
             if isinstance(found, Tombstone):
-                # Of other bytes: the name is taken, and this message is refused.
+                # A tombstone of other bytes keeps the id, and this message is refused.
                 return found if found.is_of(refusal.sha256) else refusal.reason
             if isinstance(found, ImageRecord):
-                # Another message's image, which is in the way of this one: so that is refused.
+                # The image of another message keeps the id, and this message is refused.
                 return found if _is_of(refusal, found) else refusal.reason
             if (said := found.refused.get(refusal.rejection_id)) is not None:
                 return said
@@ -164,7 +165,7 @@ class Rejections:
         return refusal.reason
 
     async def _decide(self, mine: Rejected) -> Rejected:
-        """Step 2: create the record, or learn which one is there."""
+        """Create the record (step 2), or return the one that exists."""
         key = layout.rejection_key(mine.rejection_id)
         body = proven(mine)
 
@@ -179,7 +180,7 @@ class Rejections:
         try:
             found = parse_rejected(key, data)
         except UnreadableObject:
-            # A message that can't be refused would hold up its partition for good.
+            # Overwrite it: a message that can't be refused would block its partition for ever.
             await self._store.replace(key, body, stored.etag)
             return mine
         if not self._expired(self._clock.settings.expires(found.home)):
@@ -188,37 +189,37 @@ class Rejections:
         return mine
 
     def _expired(self, expiry: datetime) -> bool:
-        """Whether that name is free; raises ImageExpiring until nobody's clock thinks otherwise."""
+        """True if the object has expired; raises ImageExpiring while clocks may disagree."""
         left = expiry - self._clock.now()
         if left > timedelta(0):
             return False
         if (wait := left + EXPIRY_MARGIN) > timedelta(0):
-            raise ImageExpiring("what was there expires now", value=wait.total_seconds())
+            raise ImageExpiring("the stored object expires now", value=wait.total_seconds())
         return True
 
 
 def rejection_id(topic_id: str, partition: int, offset: int, message: str) -> str:
-    """First 128 bits of SHA-256 over what names a message, as 32 hex digits.
+    """Id of a rejection: first 128 bits of SHA-256 over the message's position, as 32 hex digits.
 
-    The topic's UUID, not its name: a topic made again counts its offsets from 0 again. `message`,
-    a digest of what it says: so does a log that lost its end.
+    The topic's UUID and not its name, because a topic that is created again restarts its offsets at
+    0. `message` is a digest of the message, because a log that lost its end assigns offsets again.
     """
     name = json.dumps(["rejection", topic_id, partition, offset, message])
     return hashlib.sha256(name.encode()).hexdigest()[:32]
 
 
 def _is_of(refusal: Refusal, record: ImageRecord) -> bool:
-    """Whether the image is of this very message: of its position, and of the same bytes.
+    """True if the image was made from this message: same position, same bytes.
 
-    Not by `content_hash`, which holds the preset's version: a message that is read again after
-    the default preset has changed is the same message.
+    `content_hash` is not compared, because it contains the preset's version: a message that is read
+    again after a change of the default preset is the same message.
     """
     mine = refusal.topic, refusal.partition, refusal.offset, refusal.sha256
     return (record.topic, record.partition, record.offset, record.sha256) == mine
 
 
 def _text(fact: object) -> str:
-    # It may quote the message: lone surrogates, terminal escapes and all.
+    # The text may quote the message, with lone surrogates and terminal escapes.
     try:
         said = str(fact)[:_MAX_CHARACTERS]
     except ValueError:  # a whole number of thousands of digits
@@ -228,7 +229,7 @@ def _text(fact: object) -> str:
 
 
 def _number(limit: float | None) -> float | None:
-    """The limit as the column holds it; None for one that it does not."""
+    """Convert a limit to the column's type; None if it does not fit."""
     try:
         said = None if limit is None else float(limit)
     except OverflowError:
@@ -237,11 +238,11 @@ def _number(limit: float | None) -> float | None:
 
 
 def parse_rejected(key: str, data: bytes) -> Rejected:
-    """A rejection's record; raises UnreadableObject."""
+    """Parse the record of a rejection; raises UnreadableObject."""
     try:
         found = Rejected.model_validate_json(data)
     except ValueError as error:
         raise UnreadableObject(f"rejection {key}: {error}", value=key) from error
     if wrong := misfits(found, REJECTION_TABLE):
-        raise UnreadableObject(f"rejection {key}: no column holds its {wrong}", value=key)
+        raise UnreadableObject(f"rejection {key}: values do not fit: {wrong}", value=key)
     return found

@@ -1,18 +1,19 @@
-"""The sweeper: deletes what is past its retention, for stores without lifecycle rules.
+"""Sweeper: deletes expired and orphaned objects, for stores without lifecycle rules.
 
-  images/    images past retention + margin, by the home in their record; objects that no record
-             names, a day old (what a crash leaves)
+  images/    images past retention + margin, by the home in their record; objects older than a day
+             that no record names (left by a crash)
   journal/   homes past retention + margin
-  lake/      files past it, by the date in their name: a rewritten file is younger than its rows
-  rejections/  records and journal of what was refused, as above
+  lake/      files past it, by the date in their name, because a rewritten file is younger than its
+             rows
+  rejections/  records and journal of rejections, as above
   probe/     leftovers of start-up probes
-  a folder   what a killed process was writing (`name#1`), a day old
+  in a folder store also files older than a day that a killed process was writing (`name#1`)
 
-Any number may run beside writers, sealers and erasers. S3 deletes without conditions, and a name
-may be taken over once its image has expired, so a record is not just deleted: it first becomes
-(If-Match) a marker that no writer takes over for 90 seconds, then goes within ten. Retention and
-margin are the store's, read again every five minutes: an image that lives when its retention is
-made longer is not deleted by who has not heard of it.
+Any number of sweepers may run beside writers, sealers and erasers. S3 deletes without conditions,
+and a new image may take over the name of an expired one. So the sweeper first replaces a record
+(If-Match) by a marker that no writer takes over for 90 seconds, and deletes it within ten.
+Retention and margin come from the store and are read again every five minutes, so that a sweeper
+does not delete images after their retention was extended.
 """
 
 import asyncio
@@ -36,10 +37,11 @@ from lake.stored import Stored
 
 log = logging.getLogger(__name__)
 
-# An attempt ends after 10 minutes, its signatures after 15; what is a day old and unnamed stays so.
+# An attempt ends after 10 minutes, its signatures expire after 15. So no record can come to name an
+# object that is a day old.
 ORPHAN_AGE = timedelta(days=1)
-# A record is PUT within an attempt of its objects; later than this it is another attempt's, or a
-# tombstone's, and must be read.
+# A record is PUT in the same attempt as its objects. If it is younger by more than this, it is of
+# another attempt or a tombstone, and must be read.
 _SUSPICIOUS = timedelta(minutes=15)
 _MARKER_HOLDS = 10.0
 _PROBE_AGE = timedelta(hours=1)
@@ -50,7 +52,7 @@ _HOUR = re.compile(r"dt=(\d{4}-\d\d-\d\d)/hour=(\d\d)/")
 
 @dataclass(slots=True)
 class SweepReport:
-    """What a sweep deleted, objects of each kind; `failed` is what it could not tell or delete."""
+    """Number of deleted objects by kind; `failed` counts objects that could not be processed."""
 
     images: int = 0
     image_objects: int = 0
@@ -66,16 +68,16 @@ class Sweeper:
     """Deletes the expired and the orphaned of one store."""
 
     def __init__(self, store: ObjectStore, clock: StoreClock, *, dry_run: bool = False) -> None:
-        """Retention and margin are the store's; a dry run counts, and deletes nothing."""
+        """Use retention and margin of the store; a dry run counts and deletes nothing."""
         self._store = store
         self._clock = clock
         self._dry_run = dry_run
         self._deleters = asyncio.Semaphore(_DELETERS)
 
     async def sweep(self) -> SweepReport:
-        """One walk over the whole store; raises StoreUnavailable when it can't be listed.
+        """Sweep the whole store; raises StoreUnavailable if it can't be listed.
 
-        What fails for one image is logged and left for the next sweep.
+        A failure for one image is logged, and the next sweep tries again.
         """
         await self._clock.fresh()
         report = SweepReport()
@@ -102,7 +104,7 @@ class Sweeper:
                 log.warning("image %s not swept: %s", found.image_id, error)
 
     def _needs_reading(self, folder: ImageFolder) -> bool:
-        """Whether there may be something to delete; no live image as writers leave it is read."""
+        """True if there may be something to delete; false for live images of a single attempt."""
         if folder.record is None:
             return any(self._is_old(stored) for stored in folder.objects)
         if self._clock.has_expired(folder.record.modified - _SUSPICIOUS):
@@ -124,7 +126,7 @@ class Sweeper:
             except UnreadableObject:
                 if not self._is_due(stored.modified):
                     raise
-                # No writer takes over what it can't read: here age alone is safe.
+                # No writer takes over an unreadable record, so its age suffices.
                 report.images += await self._delete([folder.record_key])
                 report.image_objects += await self._delete_old(folder.objects)
                 return
@@ -147,12 +149,12 @@ class Sweeper:
             return
         report.images += isinstance(record, ImageRecord)
         named = named_by(record) if isinstance(record, ImageRecord) else frozenset()
-        # From the listing before the marker: a newer attempt's objects are not in it, or young.
+        # The listing is older than the marker: a newer attempt's objects are not in it, or young.
         dead = [s for s in folder.objects if s.key in named or self._is_old(s)]
         report.image_objects += await self._delete([s.key for s in dead])
 
     async def _unname(self, key: str, record: Named, stored: Stored) -> bool:
-        """Mark a record, then delete it; False if somebody else has it, or may have it soon."""
+        """Replace a record by a marker, then delete it; False if another process may have it."""
         now = self._clock.now()
         marker = Tombstone(
             image_id=record.image_id,
@@ -165,9 +167,9 @@ class Sweeper:
         try:
             await self._store.replace(key, marker.model_dump_json().encode(), stored.etag)
         except (Mismatch, KeyMissing):
-            return False  # taken over, or another sweeper's
+            return False  # a new image or another sweeper was faster
         if time.monotonic() - marked_at > _MARKER_HOLDS:
-            return False  # the marker expires as any record: the next sweep finds it
+            return False  # the marker expires like a record, and the next sweep deletes it
         await self._store.delete(key)
         return True
 
@@ -187,7 +189,7 @@ class Sweeper:
         return deleted
 
     async def _sweep_rejections(self, report: SweepReport) -> None:
-        # A record is written once, or again when it has expired: its age is that of its home.
+        # A record is written once, or again after it expired, so it is as old as its home.
         for folder in (layout.REJECTION_RECORDS, layout.TRIES):
             async for stored in self._store.walk(folder):
                 await self._clock.fresh()
@@ -233,12 +235,12 @@ class Sweeper:
 
 
 def named_by(record: ImageRecord) -> frozenset[str]:
-    """Keys of the objects that are this image."""
+    """Keys of the objects that a record names."""
     return frozenset({record.original_key, *(rendition.key for rendition in record.renditions)})
 
 
 def end_of_file(key: str) -> datetime | None:
-    """The home of a lake file, or the end of its hour; None for a key that tells neither."""
+    """Home of a lake file, or the end of its hour; None for other keys."""
     parsed = layout.parse_chain_key(key)
     if parsed:
         return parsed[0]
@@ -253,7 +255,7 @@ def end_of_file(key: str) -> datetime | None:
 
 
 def _unlink_staging(root: Path, before: datetime, *, dry_run: bool) -> int:
-    """Remove what processes that were killed had begun to write; obstore does not list it."""
+    """Delete partial files of killed processes, which obstore does not list."""
     count = 0
     for path in _staging_files(root):
         try:
@@ -262,11 +264,11 @@ def _unlink_staging(root: Path, before: datetime, *, dry_run: bool) -> int:
                     path.unlink()
                 count += 1
         except FileNotFoundError:
-            continue  # it was finished, or another sweeper was quicker
+            continue  # the writer finished it, or another sweeper deleted it
     return count
 
 
 def _staging_files(root: Path) -> Iterator[Path]:
-    # Unlike `rglob` it goes on where a folder has just gone: others empty folders meanwhile.
+    # `os.walk` continues if a folder disappears during the walk, `rglob` does not.
     for folder, _, names in os.walk(root):
         yield from (Path(folder, name) for name in names if _STAGING.fullmatch(name))

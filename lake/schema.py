@@ -1,4 +1,4 @@
-"""The record and the row: `ImageRecord` (JSON in the store) and `IMAGES` (Arrow) side by side.
+"""Schemas of record and row: `ImageRecord` (JSON in the store) and `IMAGES` (Arrow).
 
 A new column goes into both, with a default, and raises `SCHEMA_VERSION`; old files stay readable.
 """
@@ -85,7 +85,7 @@ class ImageRecord(BaseModel):
     phash: int
     renditions: tuple[StoredRendition, ...] = ()
     process_ms: float
-    # Of version 2 from here on: None in what was written before.
+    # Fields of version 2; None in older records.
     megapixels: float | None = None
     aspect: float | None = None
     bit_depth: int | None = None
@@ -123,20 +123,20 @@ class ImageRecord(BaseModel):
     measure_ms: float | None = None
     render_ms: float | None = None
     encode_ms: float | None = None
-    # Of version 3.
-    gain_map: str | None = Field(default=None, description="None: no HDR gain map beside it")
+    # Fields of version 3.
+    gain_map: str | None = Field(default=None, description="None: no HDR gain map")
 
     @property
     def row_name(self) -> tuple[str, ...]:
-        """What its row is called within its home: another attempt's is another row."""
+        """Name of the row within its home; each attempt has a row of its own."""
         return self.image_id, self.attempt
 
 
 class Tombstone(BaseModel):
-    """What stays under an erased image's name; holds no personal data.
+    """Record that replaces an erased image's record; contains no personal data.
 
-    `content` tells whether the same bytes come again. It is a digest with the attempt as key, so
-    it is another one for each erasure, and no list of photos' checksums finds it.
+    `content` allows to recognise the same bytes. It is a digest with the attempt as key, so each
+    erasure has another digest, and a list of checksums of photos does not match it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -149,15 +149,15 @@ class Tombstone(BaseModel):
     home: datetime
     erased_at: datetime
     content: str | None = Field(
-        default=None, description="keyed digest of the erased bytes; None: not written down"
+        default=None, description="keyed digest of the erased bytes; None: not recorded"
     )
 
     def knowing(self, sha256: str) -> "Tombstone":
-        """This tombstone with the digest of the bytes that are erased."""
+        """Copy with the digest of the erased bytes."""
         return self.model_copy(update={"content": self._digest(sha256)})
 
     def is_of(self, sha256: str | None) -> bool:
-        """Whether these bytes were erased; of any bytes where that was not written down."""
+        """True if these bytes were erased; also true if the digest was not recorded."""
         if self.content is None:
             return True
         return sha256 is not None and hmac.compare_digest(self.content, self._digest(sha256))
@@ -167,7 +167,7 @@ class Tombstone(BaseModel):
 
 
 class Reason(BaseModel):
-    """Why a message was refused; `limit` and `value` where it broke a limit."""
+    """Reason of a refusal; `limit` and `value` if it exceeded a limit."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -178,7 +178,7 @@ class Reason(BaseModel):
 
 
 class RefusedName(BaseModel):
-    """What holds the name of an image that is none, as its message was refused."""
+    """Record under the image id of a refused message, in place of an image's record."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -193,7 +193,7 @@ class RefusedName(BaseModel):
 
 MS = pa.timestamp("ms", tz="UTC")
 LOCAL_MS = pa.timestamp("ms")
-"""What some clock on a wall showed."""
+"""Local time without a zone."""
 RENDITION = pa.struct(
     [
         pa.field("name", pa.string()),
@@ -303,4 +303,4 @@ TOMBSTONES = pa.schema(
 Named = ImageRecord | Tombstone | RefusedName
 
 RECORD: TypeAdapter[Named] = TypeAdapter(Annotated[Named, Field(discriminator="kind")])
-"""What `record.json` holds: the record, the tombstone that took its place, or a refused message."""
+"""Content of `record.json`: an image's record, a tombstone, or a refused message."""

@@ -1,4 +1,4 @@
-"""What an audit looks at, and from what age on something must be as promised."""
+"""Scope of an audit: its homes, and the ages from which guarantees must hold."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -7,31 +7,31 @@ from lake.retention import ORPHAN_AGE
 from lake.settings import LakeSettings
 from lake.store_settings import StoreSettings
 
-# I4: younger records may still be on their way, or in a writer that is about to journal them.
+# Invariant I4: a writer may still be about to journal the row of a younger record.
 _SETTLED = timedelta(hours=1)
-# Two passes of a sealer that has much to do.
+# Time for two passes of a busy sealer.
 _PASSES = timedelta(minutes=5)
 TOMBSTONE_AGE = timedelta(hours=1)
 """how long a tombstone row waits in the journal before a pass consumes it"""
 
-# The sweeper runs hourly; twice that is late.
+# The sweeper runs hourly; after two hours a deletion is late.
 _SWEEPS = timedelta(hours=2)
-# S3 rounds up to the next midnight UTC, then takes its time.
+# S3 rounds up to the next midnight UTC, and deletes some time after that.
 _LIFECYCLE = timedelta(days=2)
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Homes in [start, end), seen at `now` (by the store's clock)."""
+    """Homes in [start, end), audited at `now` (by the store's clock)."""
 
     now: datetime
     start: datetime
     end: datetime
     kept: StoreSettings
     overdue_after: timedelta
-    """from retention to when a deletion is late"""
+    """time after expiry from which a deletion is late"""
     stale_after: timedelta
-    """from a window's end to when a row may not wait any more"""
+    """time after a window's end from which a waiting row is late"""
 
     @classmethod
     def of(
@@ -55,7 +55,7 @@ class Scope:
         )
 
     def holds(self, home: datetime) -> bool:
-        """Whether this home is looked at."""
+        """True if this home is in scope."""
         return self.start <= home < self.end
 
     @property
@@ -69,22 +69,22 @@ class Scope:
         return max(self.start, self.kept.oldest(self.now + _SETTLED))
 
     def is_expired(self, home: datetime) -> bool:
-        """Whether this home is hidden from everybody."""
+        """True if this home has expired."""
         return self.kept.expires(home) <= self.now
 
     def is_overdue(self, home: datetime) -> bool:
-        """Whether what belongs to this home should be deleted by now."""
+        """True if objects of this home should be deleted by now."""
         return self.kept.expires(home) + self.overdue_after <= self.now
 
     def is_orphan(self, modified: datetime) -> bool:
-        """Whether an object of that time, which no record names, should be gone."""
+        """True if an object of that age should be deleted if no record names it."""
         return modified + ORPHAN_AGE <= self.now
 
     def is_stale(self, home: datetime, modified: datetime, *, tombstone: bool) -> bool:
-        """Whether a journal object should be in the chain, and deleted."""
+        """True if a journal object should have been sealed and deleted by now."""
         since = max(home + self.kept.window, modified)
         return since + self.stale_after + tombstone * TOMBSTONE_AGE <= self.now
 
     def must_be_erased(self, erased_at: datetime) -> bool:
-        """Whether nothing of an image erased then may be left (I3)."""
+        """True if an image erased at that time must be gone completely (invariant I3)."""
         return erased_at + TOMBSTONE_AGE + self.stale_after <= self.now

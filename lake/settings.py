@@ -1,4 +1,4 @@
-"""Settings of the lake: where it is, how long a window is, how long images stay."""
+"""Settings of the lake: location, window, retention."""
 
 from pathlib import Path
 from typing import Self
@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class LakeSettings(BaseSettings):
-    """Read once at the top of a process and passed down; environment variables `PIXLAKE_…`."""
+    """Settings from environment variables `PIXLAKE_…`, read once at the start of a process."""
 
     model_config = SettingsConfigDict(env_prefix="PIXLAKE_", frozen=True, extra="ignore")
 
@@ -20,8 +20,8 @@ class LakeSettings(BaseSettings):
     )
     store_fsync: bool = Field(
         default=False,
-        description="a folder's files are on the disk before an image is acknowledged, so that a "
-        "power cut loses none; a disk takes milliseconds for it, four times an image",
+        description="sync the files of a folder store to disk before an image is acknowledged, so "
+        "that a power cut loses none; it costs four syncs of some milliseconds an image",
     )
     s3_endpoint: str | None = Field(
         default=None, description="address of an S3-compatible server; default: Amazon S3"
@@ -37,8 +37,8 @@ class LakeSettings(BaseSettings):
         default=None,
         ge=1,
         le=3600,
-        description="length of a home window, in seconds, of a store that is made: 60. The store "
-        "keeps it; another value is refused then, `pixlake store set` changes it",
+        description="length of a home window of a new store, in seconds; default: 60. It is kept "
+        "in the store; later another value is refused, and `pixlake store set` changes it",
     )
     grace_seconds: int = Field(
         default=20, ge=1, le=600, description="wait after a window's end before it is sealed"
@@ -50,17 +50,17 @@ class LakeSettings(BaseSettings):
         default=None,
         ge=1,
         le=365,
-        description="images and rows older than this are hidden, then gone, in a store that is "
-        "made: 7. The store keeps it; another value is refused then, `pixlake store set` changes "
-        "it",
+        description="retention of images and rows of a new store, in days; default: 7. Expired "
+        "ones are hidden, then deleted. It is kept in the store; later another value is refused, "
+        "and `pixlake store set` changes it",
     )
     sweep_margin_seconds: int | None = Field(
         default=None,
         ge=900,
         le=7 * 86_400,
-        description="time from hidden to deleted by the sweeper, at least an attempt's 15 minutes, "
-        "in a store that is made: 3600. The store keeps it; another value is refused then, "
-        "`pixlake store set` changes it",
+        description="time from expiry to deletion by the sweeper in a new store, in seconds; "
+        "default: 3600, at least the 15 minutes of an attempt. It is kept in the store; later "
+        "another value is refused, and `pixlake store set` changes it",
     )
 
     @field_validator("store_url")
@@ -88,11 +88,11 @@ class LakeSettings(BaseSettings):
     def _whole_key(self) -> Self:
         if (self.s3_access_key_id is None) != (self.s3_secret_access_key is None):
             raise ValueError(
-                "PIXLAKE_S3_ACCESS_KEY_ID and PIXLAKE_S3_SECRET_ACCESS_KEY go together"
+                "set PIXLAKE_S3_ACCESS_KEY_ID and PIXLAKE_S3_SECRET_ACCESS_KEY together"
             )
         return self
 
     @property
     def location(self) -> str:
-        """The store's URL, with the default applied."""
+        """URL of the store, with the default applied."""
         return self.store_url or (self.home.resolve() / "store").as_uri()

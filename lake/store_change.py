@@ -1,9 +1,10 @@
-"""Changes of what a store says of itself: planned, counted, then written over what was read.
+"""Changes of a store's settings.
 
-  1. plan     the new settings; a retention begins CHANGE_DELAY later, when every process knows it
-  2. count    the images that expire when it begins, and would not without it
-  3. write    If-Match: a change that somebody else made meanwhile is not lost
-A retention that has not begun, and that no process may act on yet, is replaced by the next one.
+  1. plan     the new settings; a retention takes effect CHANGE_DELAY later, when all processes
+              have read it
+  2. count    the images that expire when it takes effect, and would not without it
+  3. write    with If-Match, so that a concurrent change is not lost
+A planned retention that no process may use yet is replaced by the next one.
 """
 
 from collections.abc import Sequence
@@ -31,7 +32,7 @@ from lake.store_settings import (
 from lake.stored import Stored
 
 _READ_AT_ONCE = 500
-# Of a store that does not say it: as long as there may be.
+# Settings assumed for a store without `store.json`: the longest possible retention.
 _UNKNOWN = StoreSettings(retention=(Retention(days=365, since=datetime(1970, 1, 1, tzinfo=UTC)),))
 
 
@@ -43,7 +44,7 @@ class ChangeRefused(LakeError):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to be changed; None stays as it is."""
+    """Requested changes; None keeps a setting."""
 
     retention_days: int | None = None
     window_seconds: int | None = None
@@ -52,7 +53,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What would be written, and how many images would be gone by it."""
+    """Planned change, and the number of images that expire by it."""
 
     store: ObjectStore
     found: tuple[StoreSettings, Stored] | None
@@ -61,16 +62,16 @@ class Change:
 
     @property
     def before(self) -> StoreSettings | None:
-        """What the store says; None where it is of an earlier Pixlake."""
+        """Settings before the change; None for a store of an earlier version."""
         return self.found[0] if self.found else None
 
     @property
     def is_none(self) -> bool:
-        """Whether the store says so already."""
+        """True if the change changes nothing."""
         return self.before == self.after
 
     async def write(self) -> None:
-        """Step 3; raises ChangeRefused, StoreUnavailable."""
+        """Write the new settings (step 3); raises ChangeRefused, StoreUnavailable."""
         await probe(self.store)
         body = as_json(self.after)
         try:
@@ -79,14 +80,14 @@ class Change:
             else:
                 await self.store.replace(layout.STORE, body, self.found[1].etag)
         except (AlreadyExists, Mismatch):
-            raise ChangeRefused("somebody else has changed the store's settings") from None
+            raise ChangeRefused("another process has changed the store's settings") from None
 
 
 def plan(kept: StoreSettings, wanted: Wanted, now: datetime, *, at_once: bool) -> StoreSettings:
-    """The settings after the change; raises ChangeRefused.
+    """Compute the settings after the change (step 1); raises ChangeRefused.
 
-    `at_once` is for a store that no process uses: what works with the settings of before would
-    keep to them for up to an hour.
+    `at_once` is for a store that no process uses: running processes would use the old settings for
+    up to an hour.
     """
     simple = {
         name: value
@@ -104,25 +105,27 @@ def plan(kept: StoreSettings, wanted: Wanted, now: datetime, *, at_once: bool) -
     begins = now if at_once else now + CHANGE_DELAY
     if last.since > begins:
         raise ChangeRefused(
-            f"a retention of {last.days} days begins at {last.since:%Y-%m-%d %H:%M} UTC, and can't "
-            "be withdrawn any more; change it after that",
+            f"a retention of {last.days} days takes effect at {last.since:%Y-%m-%d %H:%M} UTC and "
+            "can't be withdrawn any more; change it after that",
             value=last.days,
         )
     return changed.changed(wanted.retention_days, begins)
 
 
 async def prepare(settings: LakeSettings, wanted: Wanted, *, at_once: bool = False) -> Change:
-    """Steps 1 and 2, on the store that the settings name; nothing is written.
+    """Plan a change and count the images that it expires (steps 1 and 2); writes nothing.
 
-    Raises StoreMisused, ChangeRefused, StoreUnavailable. A store of an earlier Pixlake gets
-    settings of its own here, if `wanted` names the retention.
+    For a store of an earlier version, the change creates its settings; `wanted` must then name the
+    retention. Raises StoreMisused, ChangeRefused, StoreUnavailable.
     """
     store = ObjectStore.open(settings, make=False)
     found = await read_store_settings(store)
     if found is None:
         await require_data(store, settings)
         if wanted.retention_days is None:
-            raise StoreUndecided("the store is of an earlier Pixlake: say --retention-days first")
+            raise StoreUndecided(
+                "an earlier version of Pixlake made the store: set --retention-days first"
+            )
     clock = StoreClock(store, found[0] if found else _UNKNOWN)
     await clock.fresh()
     now = clock.now()
@@ -141,7 +144,7 @@ async def prepare(settings: LakeSettings, wanted: Wanted, *, at_once: bool = Fal
 async def _count_gone(
     store: ObjectStore, kept: StoreSettings, changed: StoreSettings, begins: datetime
 ) -> int:
-    """Images that have expired by a moment, and would live on without the change."""
+    """Count images that are expired at `begins` and would not be without the change."""
 
     def goes(home: datetime) -> bool:
         return changed.expires(home) <= begins < kept.expires(home)
@@ -149,7 +152,7 @@ async def _count_gone(
     count = 0
     batch: list[str] = []
     async for found in image_folders(store, layout.IMAGES):
-        # Every record is read: the times of a copied store's objects say nothing of its images.
+        # Read every record, because object times of a copied store are not those of its images.
         if isinstance(found, ImageFolder) and found.record is not None:
             batch.append(found.record_key)
         if len(batch) == _READ_AT_ONCE:

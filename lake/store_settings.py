@@ -1,12 +1,12 @@
-"""Settings that live in the store: what decides about its data is the same for every process.
+"""Settings that are kept in the store, so that they are the same for every process.
 
-`store.json` is created when the store is made. It holds the version of the layout and of the
-identities, the window, the sweeper's margin, and the retention with its changes. Nothing in a
-caller's environment can change one of them.
+`store.json` is created with the store. It holds the versions of layout and identities, the window,
+the sweeper's margin, and the retention with its changes. The environment of a process cannot change
+them.
 
-A change of retention begins CHANGE_DELAY after it was written. Every process reads the object at
-least once an hour, so all agree on which images have expired when a change begins. What has
-expired stays expired: a longer retention is for images that are live when it begins.
+A change of retention takes effect CHANGE_DELAY after it was written. Every process reads the object
+at least once an hour, so all agree on the expired images when a change takes effect. An expired
+image stays expired: a longer retention applies to images that have not expired by then.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -25,16 +25,16 @@ from lake.stored import Stored
 FORMAT = 1
 LAYOUT = 1
 IDENTITY = 1
-# A reading is relied on for an hour, an attempt may use it for ten minutes more.
+# A process uses a reading for an hour, and an attempt for ten minutes more.
 CHANGE_DELAY = timedelta(hours=3)
 WITHDRAW_BEFORE = timedelta(minutes=80)
-"""how long before its beginning a change can no longer be withdrawn"""
+"""time before a change takes effect in which it can't be withdrawn any more"""
 _DEFAULT_DAYS = 7
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Retention(BaseModel):
-    """Days that images are kept, from a moment on."""
+    """Retention in days, and the time from which it applies."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -67,7 +67,7 @@ class StoreSettings(BaseModel):
 
     @classmethod
     def of(cls, settings: LakeSettings) -> Self:
-        """Those of a new store: as the environment says, with the defaults applied."""
+        """Settings of a new store, from the environment and defaults."""
         given = settings.model_dump(
             include={"window_seconds", "sweep_margin_seconds"}, exclude_none=True
         )
@@ -81,24 +81,24 @@ class StoreSettings(BaseModel):
 
     @property
     def margin(self) -> timedelta:
-        """From an image's expiry to its deletion by the sweeper."""
+        """Time from an image's expiry to its deletion by the sweeper."""
         return timedelta(seconds=self.sweep_margin_seconds)
 
     @property
     def last_days(self) -> int:
-        """Retention in days, once every change has begun."""
+        """Retention in days after all changes have taken effect."""
         return self.retention[-1].days
 
     def days(self, now: datetime) -> int:
-        """Retention in days that is in force."""
+        """Current retention in days."""
         return [each.days for each in self.retention if each.since <= now][-1]
 
     def longest_days(self, now: datetime) -> int:
-        """The longest retention that is in force or to come."""
+        """Longest retention in days, current or future."""
         return max([self.days(now), *(each.days for each in self.retention if each.since > now)])
 
     def expires(self, home: datetime) -> datetime:
-        """When an image of this home is hidden, for good. Grows with the home."""
+        """Time at which images of this home expire; increases with the home."""
         first, *changes = self.retention
         end = home + timedelta(days=first.days)
         for change in changes:
@@ -107,7 +107,7 @@ class StoreSettings(BaseModel):
         return end
 
     def oldest(self, now: datetime) -> datetime:
-        """Homes up to this one have expired. Grows with time."""
+        """Newest home that has expired; increases with time."""
         cutoff = _LONG_AGO
         for n, each in enumerate(self.retention):
             if each.since > now:
@@ -117,15 +117,15 @@ class StoreSettings(BaseModel):
         return cutoff
 
     def changed(self, days: int, since: datetime) -> Self:
-        """With another retention from that moment on."""
+        """Copy with another retention from `since` on."""
         return self.model_copy(
             update={"retention": (*self.retention, Retention(days=days, since=since))}
         )
 
     def check(self, settings: LakeSettings) -> None:
-        """Raise StoreContradicted where the environment says otherwise than the store."""
+        """Raise StoreContradicted if the environment sets another value than the store."""
         days = settings.retention_days
-        # While a change is to come both are right, so that a service may start with either.
+        # Until a change takes effect both values are allowed, so that a service starts with either.
         if days not in (None, self.days(datetime.now(UTC)), self.last_days):
             _contradict("retention_days", days, self.last_days)
         for name in ("window_seconds", "sweep_margin_seconds"):
@@ -136,15 +136,15 @@ class StoreSettings(BaseModel):
 
 def _contradict(name: str, given: int | None, kept: int) -> None:
     raise StoreContradicted(
-        f"PIXLAKE_{name.upper()} is {given}, and the store has {kept}; the store's counts. Unset "
-        f"the variable, or change the store: pixlake store set --{name.replace('_', '-')} {given}",
+        f"PIXLAKE_{name.upper()} is {given}, but the store has {kept}, which counts. Unset the "
+        f"variable, or change the store: pixlake store set --{name.replace('_', '-')} {given}",
         limit=kept,
         value=given,
     )
 
 
 def parse_store_settings(data: bytes) -> StoreSettings:
-    """Content of `store.json`; raises UnreadableObject, StoreTooNew."""
+    """Parse `store.json`; raises UnreadableObject, StoreTooNew."""
     try:
         found = StoreSettings.model_validate_json(data)
     except ValueError as error:
@@ -152,7 +152,8 @@ def parse_store_settings(data: bytes) -> StoreSettings:
     for name, known in (("format", FORMAT), ("layout", LAYOUT), ("identity", IDENTITY)):
         if (version := getattr(found, name)) > known:
             raise StoreTooNew(
-                f"the store is of a later Pixlake: its {name} is {version}, this one knows {known}",
+                f"a later version of Pixlake made the store: its {name} is {version}, this version "
+                f"supports {known}",
                 limit=known,
                 value=version,
             )
@@ -160,7 +161,7 @@ def parse_store_settings(data: bytes) -> StoreSettings:
 
 
 async def read_store_settings(store: ObjectStore) -> tuple[StoreSettings, Stored] | None:
-    """What the store says, None where it says nothing; raises what parsing raises."""
+    """Read `store.json`; None if it does not exist. Raises UnreadableObject, StoreTooNew."""
     try:
         data, stored = await store.get(layout.STORE)
     except KeyMissing:
@@ -169,7 +170,7 @@ async def read_store_settings(store: ObjectStore) -> tuple[StoreSettings, Stored
 
 
 async def create_store_settings(store: ObjectStore, wanted: StoreSettings) -> StoreSettings:
-    """Write the settings of a new store; returns those that count: somebody may be quicker."""
+    """Write the settings of a new store; returns those of another process if it was faster."""
     try:
         await store.create(layout.STORE, as_json(wanted))
     except AlreadyExists:

@@ -1,4 +1,4 @@
-"""The lake's two tables: `images`, and `rejections`, what Kafka sent and was refused."""
+"""Tables of the lake: `images`, and `rejections` for refused Kafka messages."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ REJECTIONS_VERSION = 2
 
 
 class Rejected(BaseModel):
-    """A message that was refused; a JSON object in the store, one row in the lake."""
+    """Refused message: a JSON object in the store, one row in the lake."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -34,12 +34,12 @@ class Rejected(BaseModel):
     detail: str
     limit: float | None = None
     value: str | None = None
-    # Of version 2 from here on: None in what was written before.
+    # Fields of version 2; None in older records.
     sha256: str | None = None
 
     @property
     def row_name(self) -> tuple[str, ...]:
-        """One row an identity."""
+        """Name of the row within its home; one for each rejection."""
         return (self.rejection_id,)
 
 
@@ -68,12 +68,12 @@ REJECTIONS = pa.schema(
 
 
 Journaled = ImageRecord | Rejected
-"""What has a row: `home` is the window that it belongs to, `row_name` its name there."""
+"""Records with a row: `home` is the window of the row, `row_name` its name there."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """What sealing, compaction and SQL have to know of a table."""
+    """Description of a table for sealing, compaction and SQL."""
 
     name: str
     version: int
@@ -84,15 +84,15 @@ class Table:
     """its column to sort by"""
     folders: Folders
     repeating: tuple[str, ...] = field(repr=False)
-    """columns where values repeat: elsewhere a Parquet dictionary is built, and thrown away"""
+    """columns with repeating values; in others a Parquet dictionary would be useless"""
 
     def rows(self, records: Iterable[Journaled]) -> pa.Table:
-        """Records as rows."""
+        """Convert records to rows."""
         rows = [record.model_dump(exclude={"kind"}) for record in records]
         for row in rows:
             if "metadata" in row:
                 row["metadata"] = list(row["metadata"].items())
-        # One converter for the row as a struct, not one a column: half the time for a few rows.
+        # Converting rows as structs takes half the time of converting columns, for a few rows.
         array = pa.array(rows, type=pa.struct(list(self.columns)))
         batch = pa.RecordBatch.from_struct_array(array)
         return pa.Table.from_batches([batch]).replace_schema_metadata(self.columns.metadata)

@@ -1,7 +1,7 @@
-"""How often a Kafka message failed for a reason that nobody foresaw, as `rejections/tries` has it.
+"""Durable counters of unexpected failures of Kafka messages, in `rejections/tries`.
 
-Whoever tries a message may end before it has tried often enough, and the next one has to go on
-counting. Nothing is written for a message that does not fail.
+A consumer may restart before a message has failed often enough to be refused, and the next consumer
+continues its count. Nothing is written for a message that does not fail.
 """
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,7 +14,7 @@ _MAX_CHARACTERS = 1000
 
 
 class Tried(BaseModel):
-    """What is known of a message's failures; `last` is how the last one ended."""
+    """Failures of a message; `last` is the text of the last error."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -23,13 +23,13 @@ class Tried(BaseModel):
 
 
 class Tries:
-    """Counts failures; two counters at once may lose one, which costs one more try."""
+    """Counts failures; concurrent counting may lose one, which costs one more try."""
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
 
     async def failed(self, rejection_id: str, how: str) -> int:
-        """Count one failure more; returns how many there were. Raises Unavailable."""
+        """Count one more failure; returns the count. Raises Unavailable."""
         key = layout.tries_key(rejection_id)
         before = await self._read(key)
         now = Tried(times=before.times + 1, last=how[:_MAX_CHARACTERS])
@@ -37,7 +37,7 @@ class Tries:
         return now.times
 
     async def _read(self, key: str) -> Tried:
-        """The count, or a new one where there is none that parses."""
+        """Read the count; zero if it is missing or does not parse."""
         try:
             data, _ = await self._store.get(key)
             return Tried.model_validate_json(data)

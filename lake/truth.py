@@ -1,4 +1,4 @@
-"""Which rows a table should have: what its records say, read anew."""
+"""Expected rows of a table, read from its records."""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -24,11 +24,11 @@ from lake.tables import IMAGE_TABLE, REJECTION_TABLE, Journaled, Table
 Name = tuple[str, str]
 """tenant and id"""
 Fact = tuple[str, str | None]
-"""attempt and content hash; of a rejection, which has but one attempt, nothing"""
+"""attempt and content hash; empty for a rejection, which has only one attempt"""
 Expected = dict[Name, Fact | None]
 """each record of a home: its facts, None for a tombstone"""
 Found = Journaled | UnreadableObject | None
-"""a record as it is now: None when it is of no row (erased, refused)"""
+"""current state of a record; None if it has no row (erased, refused)"""
 
 _MOST_SKIPPED = 1000
 _NO_FACT: Fact = "", None
@@ -36,19 +36,19 @@ _NO_FACT: Fact = "", None
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """The records of one table."""
+    """Records of one table, as the source of its rows."""
 
     store: ObjectStore
     table: Table
     settings: LakeSettings
     processes: int | None = None
     skipped: list[str] = field(default_factory=list)
-    """keys of records that can't be read, which have no say: at most 1,000, after `homes`"""
+    """keys of unreadable records, at most 1,000; filled by `homes`"""
 
     async def homes(self, scope: Scope, scratch: Path) -> AsyncIterator[tuple[datetime, Expected]]:
-        """Every home that has records, in order of time; `scratch` is a folder of its own.
+        """Yield every home with its records, in order of time; `scratch` is an empty folder.
 
-        Raises StoreUnavailable where the store can't be listed.
+        Raises StoreUnavailable if the store can't be listed.
         """
         folder = scratch / self.table.name
         folder.mkdir()
@@ -69,7 +69,7 @@ class Truth:
             ledger.close()
 
     async def records(self, names: Sequence[Name]) -> dict[Name, Found]:
-        """What these records are now; those that are not there are left out."""
+        """Read records again; missing ones are left out."""
         found: dict[Name, Found] = {}
         keys = [self._key(*name) for name in names]
         for name, key, data in zip(names, keys, await self.store.read_many(keys), strict=True):
@@ -80,18 +80,18 @@ class Truth:
         return found
 
     def name(self, record: Journaled | None) -> Name | None:
-        """Of a record; None for one of no row."""
+        """Tenant and id of a record; None for None."""
         if isinstance(record, ImageRecord):
             return record.tenant, record.image_id
         return None if record is None else (record.tenant, record.rejection_id)
 
     def key(self, record: Journaled) -> str:
-        """Of its object in the store."""
+        """Key of a record's object in the store."""
         row_id = record.image_id if isinstance(record, ImageRecord) else record.rejection_id
         return self._key(record.tenant, row_id)
 
     def fact(self, record: Journaled) -> Fact:
-        """What a row must have of its record."""
+        """Attempt and content hash that a row must share with its record."""
         if isinstance(record, ImageRecord):
             return record.attempt, record.content_hash
         return _NO_FACT
@@ -113,17 +113,18 @@ class Truth:
         *,
         everything: bool = False,
     ) -> list[bool]:
-        """Of each row of a home's file, whether it may stay: it is its record's, and the first.
+        """Decide for each row of a home's file whether it stays: it matches its record, once.
 
-        `taken` are names that have a row, and gets these; `expected` gets what was committed since.
-        `everything`: only those stay whose record can't be read.
+        `taken` are names that have a row already; kept rows are added to it. Records that were
+        committed meanwhile are added to `expected`. `everything` keeps only rows whose record can't
+        be read.
         """
         said = self.rows(rows)
         odd = [name for name, fact, _ in said if expected.get(name) != fact]
         unreadable = set()
         for name, record in (await self.records(odd)).items():
             if isinstance(record, UnreadableObject):
-                # The audit names it. Its row is all that is left to read of it.
+                # An audit reports the record. Keep the row, which is the only readable copy.
                 unreadable.add(name)
             elif record is not None and record.home == home:
                 expected[name] = self.fact(record)

@@ -1,9 +1,8 @@
-"""The lake as SQL: a DuckDB connection with the views `images` and `rejections`.
+"""SQL access to the lake: a DuckDB connection with the views `images` and `rejections`.
 
-Over a folder or over S3. A view takes each hour from one side: before the watermark, as it was
-when the view was made, from the compacted files, from there on from the chains (lake/compaction.py
-says why any older watermark is right, too). It hides what is past its retention, to the second,
-as the API does.
+It reads a folder or S3. A view reads hours before the watermark from the compacted files, and later
+hours from the chains. The watermark is read when the view is created; lake/compaction.py explains
+why an older watermark is correct, too. Expired rows are hidden to the second, as in the API.
 """
 
 from datetime import UTC, datetime
@@ -32,16 +31,16 @@ class QueryFailed(LakeError):
 
 
 class Views:
-    """The sealed rows of each table; its columns, then `dt` and `hour`."""
+    """Views of the sealed rows of each table: its columns, then `dt` and `hour`."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
 
     @classmethod
     def open(cls, settings: LakeSettings, waiting: pa.Table | None = None) -> "Views":
-        """Over the files that are there now; raises LakeError where the store can't be read.
+        """Create the views on the existing files; raises LakeError if the store can't be read.
 
-        `waiting` are rows of images that are not sealed: the view has those that no file has.
+        `waiting` are unsealed rows of images; the view includes those that are in no file.
         """
         files = _Files(settings)
         kept = files.settings()
@@ -57,16 +56,16 @@ class Views:
             sides = _sides(connection, files, table)
             if waiting is not None and table is IMAGE_TABLE:
                 sides.append(_unsealed(connection, waiting, sides, none))
-            # By name: files of an older version lack columns, those of a newer one have more.
+            # BY NAME, because files of other versions have fewer or more columns.
             rows = " UNION ALL BY NAME ".join(
                 [f"SELECT * FROM {none}", *sides]  # noqa: S608  # our own text
             )
             connection.execute(
                 f"CREATE VIEW {table.name} AS SELECT * FROM ({rows}) "  # noqa: S608
                 f"WHERE home + INTERVAL {days} DAY > now() "
-                # What had expired before the retention was made longer.
+                # Also hide rows that expired before the retention was extended.
                 f"AND home > TIMESTAMPTZ '{floor.isoformat()}' "
-                # Whole days by their folder: a query opens no file that the sweeper may delete.
+                # Skip whole days by folder, so that no file is opened that may be deleted.
                 f"AND dt >= greatest(current_date - {days}, DATE '{floor:%Y-%m-%d}')"
             )
         return cls(connection)
@@ -78,14 +77,14 @@ class Views:
             if count != 1:
                 raise QueryFailed("one statement at a time", limit=1, value=count)
             relation = self._connection.sql(sql)
-            # None: a statement without an answer, such as SET.
+            # None for a statement without a result, such as SET.
             return pa.table({}) if relation is None else relation.to_arrow_table()
         except duckdb.Error as error:
             raise QueryFailed(str(error)) from error
 
 
 class _Files:
-    """The store as SQL readers see it, by pyarrow: DuckDB's S3 reader is a download."""
+    """Files of the store, read by pyarrow, because DuckDB would have to download its S3 reader."""
 
     def __init__(self, settings: LakeSettings) -> None:
         url = urlsplit(settings.location)
@@ -108,28 +107,28 @@ class _Files:
             raise LakeError(f"SQL reads a folder or a bucket, not {settings.location!r}")
 
     def settings(self) -> StoreSettings:
-        """What the store says of itself; raises StoreMissing, LakeError."""
+        """Read the settings of the store; raises StoreMissing, LakeError."""
         try:
             with self.system.open_input_stream(self.path(layout.STORE)) as file:
                 return parse_store_settings(file.read())
         except FileNotFoundError:
             where = f"{self._root}: it has no {layout.STORE}"
-            raise StoreMissing(f"there is no lake at {where}; `pixlake up` makes one") from None
+            raise StoreMissing(f"there is no lake at {where}; `pixlake up` creates one") from None
         except OSError as error:
             raise LakeError(f"the store can't be read: {error}") from error
 
     def path(self, key: str) -> str:
-        """As the file system names it."""
+        """Path of a key in the file system."""
         return f"{self._root}/{key}"
 
     def has_rows(self, root: str) -> bool:
-        """Whether a table's folder has files; DuckDB takes no pattern without any."""
+        """True if a table's folder has files; DuckDB fails for a pattern without matches."""
         if self.folder is not None:
             return next((self.folder / root).glob("dt=*/hour=*/*.parquet"), None) is not None
         return self.exist(root)
 
     def exist(self, key: str) -> bool:
-        """Whether there is a file or a folder; raises LakeError."""
+        """True if a file or a folder exists; raises LakeError."""
         try:
             found = self.system.get_file_info(self.path(key)).type
         except OSError as error:
@@ -137,7 +136,7 @@ class _Files:
         return bool(found != pyarrow.fs.FileType.NotFound)
 
     def watermark(self, table: Table) -> datetime | None:
-        """Before it the compacted files hold every row; None: they are not to be read."""
+        """Time before which the compacted files have every row; None: do not read them."""
         key = layout.watermark_key(table.folders)
         if not self.exist(key):
             return None
@@ -148,7 +147,7 @@ class _Files:
 def _unsealed(
     connection: duckdb.DuckDBPyConnection, waiting: pa.Table, sides: list[str], none: str
 ) -> str:
-    """Rows that wait, without those that a file has by now, as a SELECT."""
+    """SELECT of the unsealed rows that are in no file."""
     connection.register("images_waiting", waiting)
     sealed = " UNION ALL BY NAME ".join([f"SELECT * FROM {none}", *sides])  # noqa: S608  # our own text
     return (
@@ -158,9 +157,9 @@ def _unsealed(
 
 
 def _sides(connection: duckdb.DuckDBPyConnection, files: _Files, table: Table) -> list[str]:
-    """Each side of the watermark that has files, as a SELECT of its hours.
+    """SELECTs for each side of the watermark that has files.
 
-    By partition columns alone, so that no other file is opened.
+    The conditions use partition columns only, so that no other file is opened.
     """
     watermark = files.watermark(table)
     chains, compacted = table.folders.chains, table.folders.compacted

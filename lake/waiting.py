@@ -1,4 +1,4 @@
-"""Rows of images that wait in the journal, for who must see them without sealing."""
+"""Reader of unsealed rows of images in the journal."""
 
 import pyarrow as pa
 
@@ -11,7 +11,7 @@ from lake.tables import IMAGE_TABLE
 
 
 async def waiting_images(store: ObjectStore) -> pa.Table:
-    """Each image once, but for those that are being erased; raises StoreUnavailable."""
+    """Read unsealed rows, each image once, without erased ones; raises StoreUnavailable."""
     found = [IMAGE_TABLE.columns.empty_table()]
     for name in await store.folders(layout.JOURNAL):
         listed = await store.objects(layout.journal_prefix(layout.parse_home(name)))

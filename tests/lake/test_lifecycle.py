@@ -111,14 +111,14 @@ def test_rules_of_others_stay_and_are_named_if_they_delete_too_early(
     lifecycle.apply()
     assert set(rules(settings)) >= {"logs", "all", "off"}
     assert [(d.rule, d.about) for d in lifecycle.check()] == [
-        ("all", "deletes our objects before time")
+        ("all", "deletes objects of Pixlake too early")
     ]
 
 
 def test_a_rule_that_would_delete_the_settings_is_named(settings: LakeSettings) -> None:
     late = {"ID": "year", "Status": "Enabled", "Filter": {"Prefix": ""}}
     put(settings, late | {"Expiration": {"Days": 365}})
-    assert ("year", "deletes our objects before time") in [
+    assert ("year", "deletes objects of Pixlake too early") in [
         (d.rule, d.about) for d in Lifecycle(settings, 7).check()
     ]
 

@@ -155,7 +155,7 @@ async def test_what_a_folder_that_went_away_does_not_show_is_not_missing(
         lambda: store.folders(""),
         pages,
     ):
-        with pytest.raises(StoreUnavailable, match="went away"):
+        with pytest.raises(StoreUnavailable, match="has disappeared"):
             await verb()
     if root.exists():
         assert _names(root) == []

@@ -243,7 +243,7 @@ def test_a_change_is_withdrawn_while_nobody_may_have_acted_on_it() -> None:
     late = NOW + CHANGE_DELAY - WITHDRAW_BEFORE
     again = plan(shorter, Wanted(retention_days=7), late, at_once=False)
     assert [each.days for each in again.retention] == [7, 3, 7]
-    with pytest.raises(ChangeRefused, match="3 days begins at"):
+    with pytest.raises(ChangeRefused, match="3 days takes effect"):
         plan(shorter, Wanted(retention_days=7), late, at_once=True)
 
 

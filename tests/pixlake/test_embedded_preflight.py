@@ -225,10 +225,10 @@ def test_a_store_is_asked_before_a_start(s3_server: S3Server, tmp_path: Path) ->
     wrong = [
         (bucket, {"s3_secret_access_key": "wrong"}, "PIXLAKE_S3_SECRET_ACCESS_KEY"),
         (bucket, {"s3_access_key_id": "nobody"}, "PIXLAKE_S3_ACCESS_KEY_ID"),
-        ("s3://nonesuch", {}, "make the bucket"),
+        ("s3://nonesuch", {}, "create the bucket"),
         (bucket, {"s3_endpoint": "http://127.0.0.1:9"}, "PIXLAKE_S3_ENDPOINT"),
         (bucket, {"s3_endpoint": "http://nohost.invalid"}, "PIXLAKE_S3_ENDPOINT"),
-        ("file:///proc/nonesuch", {}, "can't be made"),
+        ("file:///proc/nonesuch", {}, "can't be created"),
         ("memory://", {}, "PIXLAKE_STORE_URL"),
     ]
     for url, changed, told in wrong:
