@@ -80,7 +80,7 @@ class KafkaIngest:
         except (
             serve_exceptions.BackPressureError,
             serve_exceptions.DeploymentUnavailableError,
-            OutOfMemoryError,  # Ray ended the replica for a shortage of memory of the node
+            OutOfMemoryError,  # Ray killed the replica because the node was short of memory
         ) as error:
             raise WorkersUnavailable("no processor accepted the batch") from error
         return answer

@@ -36,7 +36,7 @@ _WAIT_SECONDS = 0.1
 # A turn may wait for a revocation (5 s by default). If it takes much longer, the thread hangs.
 _STALE_SECONDS = 15.0
 _SET_UP_RETRY_SECONDS = 1.0
-# Before a message is read again for which there was no memory.
+# Wait before a message is parsed again after a shortage of memory.
 _SHORT_SECONDS = 1.0
 # Limit for leaving the group. Without the cluster, the group removes the member after its session
 # time-out.
@@ -232,16 +232,16 @@ class Consumer:
         return Flight(message, ticket, job)
 
     def _read(self, message: Message) -> ImageJob | Rejection | None:
-        """The job of a message, or why there is none; None: short of memory, to be read again."""
+        """Parse a message to a job or a rejection; None after a shortage of memory: try again."""
         try:
             return to_job(message, self._terms, datetime.now(UTC))
         except (InvalidMessage, Refused) as error:
             return Rejection(error.code, error.message, error.limit, error.value)
-        except Exception as error:  # noqa: BLE001 - reading is pure: another try ends the same way
+        except Exception as error:  # noqa: BLE001 - parsing is pure, so a retry fails again
             if is_shortage(error):
                 _log.warning("a message has to wait: %r", error)
                 return None
-            _log.exception("a message failed for a reason that nobody foresaw")
+            _log.exception("a message failed with an unexpected error")
             return Rejection(UNFORESEEN, f"it could not be read: {evidence(error)}")
 
     def _launch(self, delivery: Delivery, flights: list[Flight]) -> None:

@@ -51,7 +51,7 @@ class DeadLetters:
         except Exception as error:
             if is_shortage(error):
                 raise
-            # Whatever the client does not take of it.
+            # The client does not accept a part of the message.
             if not isinstance(error, MessageTooLarge):
                 _log.exception("a dead letter is sent without the value of its message")
             await self._sender.send(self._topic, None, None, reason + _omitted(message))

@@ -193,7 +193,7 @@ class Delivery:
         return True
 
     def _long_enough(self, flight: Flight) -> bool:
-        """Whether the time of its failures is long enough for the message to be at fault."""
+        """True if the message has failed for so long that no temporary shortage is the cause."""
         since = flight.failed_since or time.monotonic()
         return time.monotonic() - since >= self._settings.kafka_alone_seconds
 
@@ -244,8 +244,8 @@ class Delivery:
             await asyncio.sleep(wait)
 
     async def _unwritten(self, flight: Flight, refusal: Refusal, error: Exception) -> Refusal:
-        """What to write instead of a refusal that failed for a reason that nobody foresaw."""
-        _log.exception("a refusal failed for a reason that nobody foresaw")
+        """Count an unexpected failure to record a refusal; return the refusal to try next."""
+        _log.exception("a refusal failed with an unexpected error")
         await self._counted(flight, evidence(error))
         flight.unwritten += 1
         if flight.unwritten < self._settings.kafka_alone_failures:

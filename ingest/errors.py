@@ -10,15 +10,14 @@ IngestError
   x StreamStopped           stream_stopped         no retry can succeed until an operator acts
       · TooManyDeadLetters    too_many_dead_letters  limit: dead letters in a row
 
-Verdicts, for whatever comes back for a message:
-  retry         Failure.retry, WorkersUnavailable, KafkaUnavailable, a batch that raised or that
-                was out of time; a shortage of memory, threads or files, wherever it shows
-  dead-letter   InvalidMessage, every Failure that is final; `processing_failed`: a message
-                that took its batch down again and again, also when it was alone in it, or that
-                ended in an exception that nobody foresaw so often (restarts included), over a
-                least time
-  erased        image_erased: the image was there and somebody had it deleted; nothing to do
-  crash         StreamStopped, and the codes in `CRASHES`; no offset moves
+Verdicts for the result of a message:
+  retry         Failure.retry, WorkersUnavailable, KafkaUnavailable, a batch that raised an error
+                or timed out; any shortage of memory, threads or files
+  dead-letter   InvalidMessage, every final Failure; `processing_failed`: a message that killed
+                its worker or raised an unexpected exception too often while alone in its batch
+                (restarts included), over a minimum time
+  erased        image_erased: the image was stored and then erased; nothing to do
+  crash         StreamStopped, and the codes in `CRASHES`; no offset is committed
 
 Every error survives pickling and carries a stable `code`.
 """

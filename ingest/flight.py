@@ -1,4 +1,4 @@
-"""A message under way, and how it failed so far."""
+"""Message in flight, and its failures."""
 
 from dataclasses import dataclass
 
@@ -9,11 +9,11 @@ from processors.job import ImageJob
 
 @dataclass(slots=True, eq=False)
 class Flight:
-    """A message under way, and how often a batch with it in took its worker down.
+    """Message in flight, and its failure counts.
 
-    `alone` are failures that are nobody else's, those before a restart included, and
-    `failed_since` is when this process saw the first of them; `unwritten`: failures to write its
-    refusal.
+    `failures` counts batches with this message that killed their worker. `alone` counts failures
+    that only this message can have caused, including those before a restart; `failed_since` is the
+    time of the first of them in this process. `unwritten` counts failures to record its refusal.
     """
 
     message: Message

@@ -84,8 +84,8 @@ class IngestSettings(BaseSettings):
         default=60,
         ge=0,
         le=86_400,
-        description="least time from the first of these failures to the dead letter, in seconds: "
-        "what a machine is short of for a moment costs no message",
+        description="minimum time from the first of these failures to the dead letter, in "
+        "seconds, so that a temporary shortage of the machine costs no message",
     )
     kafka_max_dead_letters_in_a_row: int = Field(
         default=0,

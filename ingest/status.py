@@ -1,4 +1,4 @@
-"""How the Kafka door is, for health checks."""
+"""Status of the Kafka consumer, for health checks."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How the door is: `ready` when messages are taken, `alive` while it works or tries to."""
+    """Status of the consumer: `ready` if messages are read, `alive` while the loop runs."""
 
     ready: bool
     alive: bool
@@ -21,5 +21,5 @@ class Status:
     retries: int
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Convert to plain values, for JSON."""
         return asdict(self)

@@ -1,18 +1,18 @@
-"""Shortage of memory, threads, processes or open files: the machine's fault, which passes."""
+"""Recognition of temporary shortages of the machine: memory, threads, processes, open files."""
 
 import errno
 
 _SHORT = frozenset(
     {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOSPC}
 )
-# CPython has no class of its own for it, nor has what obstore is built on.
+# Messages of CPython and of obstore's runtime for a thread that can't be started.
 _NO_THREAD = ("can't start new thread", "failed to spawn thread", "can't spawn worker thread")
-# A chain of causes longer than this is a loop.
+# Largest number of causes that are followed, in case the chain is a loop.
 _MOST_CAUSES = 10
 
 
 def is_shortage(error: BaseException) -> bool:
-    """Whether an exception says that the machine was short of something, or was caused by one."""
+    """True if an exception, or one of its causes, means a shortage of the machine."""
     found: BaseException | None = error
     for _ in range(_MOST_CAUSES):
         if found is None:

@@ -51,8 +51,8 @@ _REDUCED = {
 # Spaces whose readers convert to sRGB themselves.
 _CONVERTED = frozenset({"cmyk", "lab"})
 
-# Measured bytes a pixel at the peak, beside what a child has at rest: AVIF of 12 bits with alpha
-# takes 42, PNG and WebP with alpha 11.
+# Peak bytes a pixel of decoders, measured, without the memory of an idle child. AVIF of 12 bits
+# with alpha takes 42, PNG and WebP with alpha 11.
 _DECODER_BYTES = {AVIF: 42}
 _PLAIN_BYTES = 12
 _GREY_AXES = 2
@@ -79,7 +79,7 @@ def decode(header: Header, reduction: Reduction = 1, *, deep: bool = False) -> I
         deep = deep and can_be_deep(header)
         pixels = _deep_pixels(header) if deep else _pixels(header, reduction)
     except Undecodable as error:
-        # Decoders say the same of a broken file and of a shortage of memory.
+        # Decoders report a broken file and a shortage of memory in the same way.
         if is_short_of(_most_bytes(header)):
             raise MemoryError(f"no memory for {header.width} x {header.height}") from error
         raise
@@ -235,7 +235,7 @@ def _imdecode(header: Header, flags: int) -> NDArray[np.generic]:
 
 
 def _most_bytes(header: Header) -> int:
-    """What the decoder of that format takes at the most while it decodes."""
+    """Peak memory of decoding the file in bytes."""
     return header.width * header.height * _DECODER_BYTES.get(header.format, _PLAIN_BYTES)
 
 

@@ -41,7 +41,6 @@ _END_SECONDS = 10
 # Freeing the memory of the largest image takes less processor time.
 _IDLE_CPU_SECONDS = 0.5
 # Twice the memory that most children keep after an image.
-# Twice the memory that most children keep after an image.
 _KEPT_BYTES = 250_000_000
 
 

@@ -30,14 +30,14 @@ _DRAIN_SECONDS = 30.0
 # images; readiness probes must not wait behind full batches.
 _MAX_CALLS = 64
 _MAX_QUEUED_CALLS = 64
-# Ray hands metrics on every 10 s, so a shorter period would bring nothing.
+# Ray exports metrics every 10 s, so a shorter period is useless.
 _TELL_SECONDS = 5.0
 
 METRICS = {
     "intrusions": "pixlake_intrusions",
     "refusals_overturned": "pixlake_refusals_overturned",
 }
-"""Names of Ray's metrics by those of `Sandbox.incidents`; Prometheus has them as `ray_…_total`."""
+"""Names in `Sandbox.incidents` to names of Ray metrics; Prometheus shows them as `ray_…_total`."""
 
 
 class ImageProcessor:
@@ -103,29 +103,29 @@ class ImageProcessor:
 
 
 class IncidentMetrics:
-    """Counters of the node's metrics for what a sandbox counts against its children.
+    """Exports the incidents of a sandbox as metrics of the node.
 
-    `/readyz` tells one replica's figures to whoever asks; an alarm needs those of all.
+    `/readyz` shows the figures of one replica only; alarms need those of all.
     """
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
         self._counters = {
-            incident: Counter(name, f"{incident} of decoders: no good file causes one")
+            incident: Counter(name, f"{incident} of decoders; no valid file causes one")
             for incident, name in METRICS.items()
         }
         self._told = dict.fromkeys(METRICS, 0)
 
     async def watch(self) -> None:
-        """Add what is new, every few seconds, until cancelled."""
+        """Export new incidents every few seconds, until cancelled."""
         while True:
             self.tell()
             await asyncio.sleep(_TELL_SECONDS)
 
     def tell(self) -> None:
-        """Add what happened since the last call."""
+        """Export the incidents since the last call."""
         for incident, count in self._sandbox.incidents.items():
-            # A counter takes no zero.
+            # Ray's counter does not accept 0.
             if count > self._told[incident]:
                 self._counters[incident].inc(count - self._told[incident])
                 self._told[incident] = count

@@ -68,9 +68,9 @@ class ForkServer:
             self._open = False
 
     def _fork(self, start: Start, descriptors: list[int]) -> None:
-        """Fork a child; where the machine is short of processes or files there is none.
+        """Fork a child, if the machine has enough processes and files.
 
-        Its parent hears the end of `life` then, and the children that there are live on.
+        Otherwise its parent gets the end of file on `life`; other children are not affected.
         """
         child = _forked(start, descriptors)
         if child is None:
@@ -102,8 +102,8 @@ class ForkServer:
 
 
 def _forked(start: Start, descriptors: list[int]) -> _Child | None:
-    """Fork a child that owns the descriptors; None if the machine is short of what that takes."""
-    if len(descriptors) < _DESCRIPTORS:  # there was no room for all of them
+    """Fork a child that owns the descriptors; None after a shortage of processes or files."""
+    if len(descriptors) < _DESCRIPTORS:  # the process was short of file descriptors
         _close(descriptors)
         return None
     *passed, life = descriptors

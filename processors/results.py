@@ -1,4 +1,4 @@
-"""Count of the bytes of results that wait to be stored."""
+"""Counter of the bytes of results that wait to be stored."""
 
 import asyncio
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 class Results:
-    """Bytes of results that this process holds; while they reach the limit no image is begun."""
+    """Bytes of results in this process; at the limit no further image is started."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -16,7 +16,7 @@ class Results:
 
     @contextmanager
     def held(self, size: int) -> Iterator[None]:
-        """Count so many bytes until they are stored."""
+        """Count `size` bytes while the context is open."""
         self._add(size)
         try:
             yield
@@ -24,7 +24,7 @@ class Results:
             self._add(-size)
 
     async def room(self) -> None:
-        """Return as soon as fewer bytes than the limit are held."""
+        """Wait until fewer bytes than the limit are held."""
         await self._room.wait()
 
     def _add(self, size: int) -> None:

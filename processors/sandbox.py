@@ -159,7 +159,7 @@ class Sandbox:
 
     @property
     def incidents(self) -> dict[str, int]:
-        """What no good file causes, since the start; each is worth an alarm at the first."""
+        """Counts of incidents since the start; no valid file causes one, so each needs an alarm."""
         return {
             "refusals_overturned": self.refusals_overturned,
             "intrusions": self._children.intrusions,

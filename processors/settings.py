@@ -46,12 +46,12 @@ class Limits(BaseModel):
     faces: bool = False
 
 
-# Memory of an idle child, and bytes a pixel of the dearest images; measured. AVIF of 12 bits with
+# Memory of an idle child, and bytes a pixel of the worst images; measured. AVIF of 12 bits with
 # alpha needs 42 bytes a pixel, noise with alpha as WebP 39, AVIF 15.7, TIFF 13, GIF and transparent
 # PNG 11, progressive JPEG 3.2, JPEG 0.5.
 _CHILD_BYTES = 120_000_000
 _BYTES_A_PIXEL = 48
-# Addresses of a child that it does not touch: libraries. Measured: 290 MB of 1.2 GB.
+# Address space of a child that uses no memory: libraries. Measured: 290 MB of 1.2 GB.
 _UNTOUCHED_BYTES = 280_000_000
 _LEAST_ADDRESS_BYTES = 600_000_000
 # Memory of Pixlake without children, and of one child with default limits.
@@ -100,20 +100,20 @@ class ProcessorSettings(BaseSettings):
     )
     # The same as `max_bytes`: data of thermal cameras and maker notes can be 10 MB. Only the parts
     # that become columns are kept.
-    # They lie in memory of the child's parent. A photograph of 21 megapixels is 64 MB as a PNG.
+    # The parent holds the renditions in memory. A photograph of 21 megapixels is 64 MB as a PNG.
     max_output_bytes: int = Field(
         default=_DEFAULT_OUTPUT_BYTES,
         ge=1,
         le=1_000_000_000,
-        description="most bytes of all renditions of an image together",
+        description="largest size of all renditions of an image together, in bytes",
     )
-    # As long as the processor time of an image: no preset can be followed that costs more.
+    # The same as the processor time limit of an image: a more expensive preset could not finish.
     max_work_seconds: float = Field(
         default=10,
         gt=0,
         le=600,
-        description="highest price of all operations and encoders for an image, in seconds of a "
-        "core, by fixed prices a megapixel (docs/presets.md)",
+        description="highest price of all operations and encoders of a preset for an image, in "
+        "seconds of a core, by fixed prices a megapixel (docs/presets.md)",
     )
     max_metadata_bytes: int = Field(
         default=25_000_000,
@@ -187,7 +187,7 @@ class ProcessorSettings(BaseSettings):
     sandbox_memory_bytes: int = Field(
         default=1_200_000_000,
         ge=_LEAST_ADDRESS_BYTES,
-        description="address space of one child, in bytes; lower limits of pixels lower it, too",
+        description="address space of one child, in bytes; lower pixel limits reduce it",
     )
     sandbox_recycle_after: int = Field(
         default=500,
@@ -235,9 +235,9 @@ class ProcessorSettings(BaseSettings):
 
     @property
     def address_bytes(self) -> int:
-        """Address space of a child without the file: the setting, or what the pixels need if less.
+        """Address space of a child without the file: the setting, or less for low pixel limits.
 
-        So lower limits of pixels lower what a child can take, whatever an image makes it do.
+        With lower pixel limits, also a child that was taken over can use less memory.
         """
         needed = self._needed_bytes + _UNTOUCHED_BYTES
         return min(self.sandbox_memory_bytes, max(needed, _LEAST_ADDRESS_BYTES))
@@ -248,9 +248,10 @@ class ProcessorSettings(BaseSettings):
 
     @property
     def results_bytes(self) -> int:
-        """The most bytes of renditions that a sandbox's process holds until they are stored.
+        """Largest size of renditions in a sandbox's process that wait to be stored.
 
-        One image more than there are children: no image is begun while those of one wait.
+        That is one image more than there are children, because no image is started while the
+        renditions of one image wait.
         """
         return (self.sandbox_children + 1) * self.max_output_bytes
 

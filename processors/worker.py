@@ -83,8 +83,8 @@ class Worker:
         except BaseException as error:
             if not is_shortage(error):
                 raise
-            _log.warning("image %s has to come again: %s", job.image_id, evidence(error))
-            raise Overloaded(f"short of what an image takes: {evidence(error)}") from error
+            _log.warning("image %s needs a retry: %s", job.image_id, evidence(error))
+            raise Overloaded(f"short of memory, threads or files: {evidence(error)}") from error
 
     async def _handled(self, job: ImageJob) -> Commit:
         found = self._sandbox.check(job.data)

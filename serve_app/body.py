@@ -1,4 +1,4 @@
-"""Reading a body in time; an upload's is counted and hashed while it arrives, and kept once."""
+"""Readers of request bodies with time limits; an upload is counted and hashed while it arrives."""
 
 import asyncio
 import hashlib
@@ -93,9 +93,9 @@ async def read_body(
 
 
 async def timed(receive: Receive, settings: ServeSettings) -> AsyncIterator[bytes]:
-    """The pieces of a body; raises BodyTimeout when it pauses, is slow or takes too long.
+    """Yield a body in pieces; raises BodyTimeout when it pauses, is slow or takes too long.
 
-    Raises Starlette's ClientDisconnect, too.
+    Also raises Starlette's ClientDisconnect.
     """
     pace = _Pace(settings)
     more = True

@@ -1,4 +1,4 @@
-"""What is changed inside Ray Serve's controller before it begins."""
+"""Patches of Ray Serve's controller, applied before it starts."""
 
 import importlib
 
@@ -10,7 +10,7 @@ MANAGER = "HAProxyManager"
 
 
 def prepare() -> None:
-    """For RAY_SERVE_CONTROLLER_CALLBACK_IMPORT_PATH: `serve_app.controller:prepare`."""
+    """Apply the patches; used as RAY_SERVE_CONTROLLER_CALLBACK_IMPORT_PATH."""
     be_patient()
     ours = importlib.import_module("serve_app.haproxy").HAProxyOfOurs
     setattr(importlib.import_module(MODULE), MANAGER, ours)

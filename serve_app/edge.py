@@ -1,9 +1,9 @@
-"""What a client says and Ray Serve acts on: headers that Serve obeys, the method that it counts by.
+"""Middleware for request data that controls Ray Serve: headers, and the method.
 
 `x-request-timeout-seconds: 0` switches Serve's time-out off, `x-request-disconnect-disabled: ?1`
-keeps a request running after its client left, the others steer routing. `x-request-id` is logged as
-it comes, so only a plain one passes. The method becomes a label of Serve's metrics, so there are
-only those that HTTP has: each other label would be a series of its own, for good.
+keeps a request running after its client disconnected, the others control routing. Serve logs
+`x-request-id` unchanged, so only a valid one passes. The method becomes a label of Serve's metrics,
+so only methods of HTTP pass: every other label would create a new time series.
 """
 
 from functools import lru_cache
@@ -29,9 +29,9 @@ STRIPPED = frozenset(
 METHODS = frozenset(
     {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT"}
 )
-"""RFC 9110, 9.3, and PATCH."""
+"""Methods of RFC 9110, 9.3, and PATCH."""
 OTHER_METHOD = "OTHER"
-"""Stands for each other method; no route has it."""
+"""Replacement for every other method; no route accepts it."""
 # Uploads have their own time limits and continue after a disconnect. So Serve's handling is
 # switched off for them: it needs three tasks and a queue for every piece of the body, a tenth of
 # the replica's time for a body of 1.2 MB.
@@ -39,7 +39,7 @@ _LEFT_TO_US = [(b"x-request-timeout-seconds", b"0"), (b"x-request-disconnect-dis
 
 
 class Edge:
-    """ASGI middleware: drops the headers above, bounds methods, sets a clean `x-request-id`."""
+    """ASGI middleware: drops the headers above, limits methods, sets a valid `x-request-id`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -212,7 +212,7 @@ PROBLEMS: Mapping[str, Problem] = {
     "too_many_scans": Problem(422, "The JPEG has too many scans for its size"),
     "too_much_metadata": Problem(422, "The image carries too much metadata"),
     "output_too_large": Problem(422, "A rendition of the image would be too large"),
-    "too_much_work": Problem(422, "The preset is too much work for an image of this size"),
+    "too_much_work": Problem(422, "The preset costs too much for an image of this size"),
     "damaged": Problem(422, "The image is damaged"),
     "decoder_crashed": Problem(422, "The image crashed its decoder"),
     "decoder_timeout": Problem(422, "The image took too long to decode"),

@@ -1,12 +1,12 @@
 """HTTP protocol of a replica, safe against request smuggling.
 
 httptools ends a request that offers an upgrade (`Connection: Upgrade`) at its headers, and would
-take the body for the next request. It reports a trailer of a chunked body like a header, and after
-a trailer `Connection: close` it hears nothing more on a connection that stays open. Here such
-a request is parsed again without the offer, and trailers are dropped. HAProxy sends a request when
-the one before it was answered. What comes sooner is not trusted: the connection closes with the
-answer that is under way. A body that was refused is read on for a while, so that its client hears
-why, but not to its end (serve_app/linger.py).
+parse the body as the next request. It reports a trailer of a chunked body like a header, and after
+a trailer `Connection: close` it ignores further data on a connection that stays open. Here such a
+request is parsed again without the offer, and trailers are dropped. HAProxy sends a request only
+after the answer to the one before. A request that arrives earlier is suspect: the connection closes
+after the current answer. The rest of a refused body is read within limits, so that the client gets
+the answer (serve_app/linger.py).
 """
 
 import asyncio
@@ -20,9 +20,9 @@ from serve_app.linger import MAX_BYTES, MAX_SECONDS
 
 _REFUSED = {
     "type": "urn:pixlake:problem:bad_request",
-    "title": "This is no request of HTTP/1.1",
+    "title": "This is no HTTP/1.1 request",
     "status": 400,
-    "detail": "it is malformed",
+    "detail": "the request is malformed",
     "code": "bad_request",
 }
 
@@ -39,7 +39,7 @@ class FramedProtocol(HttpToolsProtocol):
     _asks_first = False
     _in_body = False
     _unread = 0
-    """bytes that may still come of a body that was answered before its end"""
+    """bytes that may still be read of a body that was answered before its end"""
     _lingering: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -100,7 +100,7 @@ class FramedProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer with a problem, and close."""
+        """Answer with a problem and close the connection."""
         head = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/problem+json\r\n"
         head += b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(msg)
         self.transport.write(head + msg.encode())
@@ -112,19 +112,19 @@ class FramedProtocol(HttpToolsProtocol):
         super().shutdown()
 
     def on_response_complete(self) -> None:
-        """Read on if the body has not ended yet, in bounds."""
+        """After the answer, continue to read an unfinished body within limits."""
         super().on_response_complete()
         if self._in_body:
             self._unread = MAX_BYTES
             self._lingering = self.loop.call_later(MAX_SECONDS, self._cut)
 
     def _cut(self) -> None:
-        """Close the connection of a body that goes on and on."""
+        """Close a connection whose body exceeds the limits."""
         self._ends = True
         self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the timer, too."""
+        """Also cancel the timer."""
         self._body_ends()
         super().connection_lost(exc)
 

@@ -1,7 +1,7 @@
-"""Ray Serve's manager of HAProxy, with our configuration in place of Ray's own.
+"""Ray Serve's HAProxy manager, with Pixlake's HAProxy configuration.
 
-Ray has no setting for the configuration. It is a constant of a module, so it is replaced in the
-process of each node's manager, which is of this class: see `serve_app/controller.py`.
+Ray has no setting for the configuration, which is a constant of a module. So the constant is
+replaced in the process of each node's manager, which uses this class (serve_app/controller.py).
 """
 
 from pathlib import Path
@@ -13,22 +13,22 @@ from ray.serve._private.constants import RAY_SERVE_HAPROXY_BINARY_PATH
 
 from serve_app.controller import CONFIGURATION
 
-# Ray allows no class to inherit from an actor's, only from the plain class that it was made of.
+# A class cannot inherit from a Ray actor class, only from the plain class inside of it.
 _rays: Any = haproxy.HAProxyManager
 _Manager: Any = _rays.__ray_metadata__.modified_class
 RAYS_CONFIGURATION = haproxy_templates.HAPROXY_CONFIG_TEMPLATE
-"""What ours stands in for."""
+"""Ray's own configuration, which is replaced."""
 
 
 def use_own_configuration() -> None:
-    """From now on Ray writes our configuration for HAProxy, in this process."""
+    """Make Ray use Pixlake's HAProxy configuration in this process."""
     ours = Path(RAY_SERVE_HAPROXY_BINARY_PATH).with_name(CONFIGURATION)
     vars(haproxy)["HAPROXY_CONFIG_TEMPLATE"] = ours.read_text()
 
 
 @ray.remote(num_cpus=0)
 class HAProxyOfOurs(_Manager):  # type: ignore[misc]  # the class is known at run time only
-    """Ray's manager of one node's HAProxy."""
+    """Manager of the HAProxy of one node."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         use_own_configuration()

@@ -1,4 +1,4 @@
-"""What an upload may have at most, told before a client sends its bytes."""
+"""Route `/v1/limits`: limits of an upload, so that clients can check before they send."""
 
 from typing import Annotated
 
@@ -16,18 +16,18 @@ Writer = Annotated[Principal, Depends(need(WRITE))]
 
 
 class LimitsView(BaseModel):
-    """Limits of one upload, and the preset of one that names none."""
+    """Limits of an upload, and the default preset."""
 
-    max_bytes: int = Field(description="of an image")
+    max_bytes: int = Field(description="largest image in bytes")
     max_metadata_entries: int
-    max_metadata_bytes: int = Field(description="of all names and values together")
+    max_metadata_bytes: int = Field(description="size of all names and values together")
     default_preset: str
 
 
-@router.get("/v1/limits", summary="What an upload may have at most")
+@router.get("/v1/limits", summary="Limits of an upload")
 async def limits(request: Request, principal: Writer) -> LimitsView:
-    """Ask once, before a large upload: a refusal costs its sender all of its bytes."""
-    del principal  # asked for its scope alone
+    """Ask once before large uploads, because a refused upload must be sent in full."""
+    del principal  # only its scope is needed
     settings = door_of(request).settings
     return LimitsView(
         max_bytes=settings.max_bytes,

@@ -1,9 +1,9 @@
-"""Let a client that is still sending hear why it was refused, in bounds.
+"""Middleware that reads the rest of a refused body, so that the client gets the answer.
 
-A server that answers early and closes makes the kernel reset the connection, and most clients,
-which read only after they have written, report "connection reset" instead of our 413. So what a
-client goes on to send is read and thrown away. On a connection that stays open the server does that
-(serve_app/framing.py), on one that closes this middleware does.
+If a server answers early and closes, the kernel resets the connection. Most clients read only after
+they have written, and report "connection reset" instead of the 413. So the rest of the body is read
+and discarded, within limits. On a connection that stays open the server does that
+(serve_app/framing.py); on one that closes, this middleware does.
 """
 
 import asyncio
@@ -12,11 +12,10 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BYTES = 32_000_000
-"""Read of a refused body: an upload of the default limit and the form around it, so that every
-client that keeps to the limit hears its answer. Thrown away, they cost 20 ms of a core."""
+"""Largest part of a refused body that is read: an upload of the default limit with its form, so
+that every client within the limit gets its answer. Discarding it costs 20 ms of a core."""
 MAX_SECONDS = 5.0
-"""... and for how long. Whoever sends a photo more slowly than that has long read the answer, or
-waits for a time-out of its own."""
+"""Longest time of that reading. A slower client has read the answer by then, or times out."""
 
 
 class Linger:

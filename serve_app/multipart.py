@@ -18,7 +18,7 @@ _FIELDS = frozenset({"metadata", "preset"})
 _MAX_PARTS = 16
 _MAX_PART_HEADERS = 8
 _MAX_FIELD_BYTES = 16 * 1024
-# Text before the first part is ignored (RFC 2046, 5.1.1); some programs of mail write a line.
+# Text before the first part is ignored (RFC 2046, 5.1.1); some mail programs write a line there.
 _MAX_PREAMBLE = 4 * 1024
 OVERHEAD_BYTES = 64 * 1024
 """Largest size of a form without its image, in bytes."""
@@ -48,7 +48,7 @@ class Form:
         self._part = _Part()
         self._header = (bytearray(), bytearray())
         self._begins = b"\r\n--" + boundary
-        # As if a line had ended just before: the first part may begin at once.
+        # Starts with a line break, because the first boundary may be at the start of the body.
         self._preamble: bytearray | None = bytearray(b"\r\n")
         try:
             self._parser = self._make_parser(boundary)
@@ -63,14 +63,14 @@ class Form:
             raise MalformedMultipart(f"the form is malformed: {error}") from error
 
     def _after_preamble(self, chunk: bytes) -> bytes:
-        """The chunk, from where the first part begins."""
+        """Drop bytes before the first part; returns the rest of the chunk."""
         if self._preamble is None:
             return chunk
         self._preamble += chunk
         at = self._preamble.find(self._begins)
         if at < 0:
             if len(self._preamble) > _MAX_PREAMBLE + len(self._begins):
-                raise MalformedMultipart("no part of the form begins", limit=_MAX_PREAMBLE)
+                raise MalformedMultipart("the form has no first boundary", limit=_MAX_PREAMBLE)
             return b""
         rest = bytes(self._preamble[at + 2 :])
         self._preamble = None

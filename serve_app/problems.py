@@ -99,7 +99,7 @@ def install(app: FastAPI) -> None:
     """Register handlers that answer exceptions with a code, and FastAPI's own, with a problem."""
     for kind in (DoorError, ProcessorError, LakeError, AccountsError):
         app.add_exception_handler(kind, _coded)
-    # As which a shortage of memory, threads or files shows; others are raised again.
+    # A shortage of memory, threads or files has one of these types; other errors are raised again.
     for shortage in (MemoryError, OSError, RuntimeError):
         app.add_exception_handler(shortage, _coded)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -112,9 +112,9 @@ async def _coded(request: Request, error: Exception) -> JSONResponse:
 
 
 def refusal(scope: Scope, error: Exception) -> JSONResponse:
-    """The answer for an error that has a code, or for a client that left; raises any other.
+    """Answer for an error with a code or a disconnected client; raises any other error again.
 
-    A shortage of memory, threads or files is one to come again for.
+    A shortage of memory, threads or files is answered as Overloaded.
     """
     if isinstance(error, ClientDisconnect):
         # The client does not read this answer, but the log then shows no server fault.
@@ -122,7 +122,7 @@ def refusal(scope: Scope, error: Exception) -> JSONResponse:
     if not isinstance(error, DoorError | ProcessorError | LakeError | AccountsError):
         if not is_shortage(error):
             raise error
-        error = Overloaded(f"short of what a request takes: {evidence(error)}")
+        error = Overloaded(f"the server is short of resources: {evidence(error)}")
     known = PROBLEMS[error.code]
     if known.internal:
         # While the store is unavailable every request fails, so log one line without a traceback.
@@ -144,7 +144,7 @@ def refusal(scope: Scope, error: Exception) -> JSONResponse:
 
 
 def _challenge(error: Exception) -> dict[str, str]:
-    """What a client lacks (RFC 6750, 3): no error where it sent no key."""
+    """`WWW-Authenticate` header (RFC 6750, 3), without an error code if no key was sent."""
     said = 'Bearer realm="pixlake"'
     if isinstance(error, Forbidden):
         said += f', error="insufficient_scope", scope="{error.value}"'

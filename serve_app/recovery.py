@@ -17,5 +17,5 @@ CONSTANT = "RECOVERING_LONG_POLL_BROADCAST_TIMEOUT_S"
 
 
 def be_patient() -> None:
-    """Give a controller that comes back the time to know its replicas again."""
+    """Give a restarted controller more time to find its replicas."""
     setattr(importlib.import_module(MODULE), CONSTANT, SECONDS)

@@ -31,7 +31,7 @@ ANSWERS = {
         405, "This method is not allowed here", "the header Allow names the methods of the API"
     ),
     "bad_request": Answer(
-        400, "This is no request of HTTP/1.1", "malformed, larger than 32 KiB, or ended too early"
+        400, "This is no HTTP/1.1 request", "malformed, larger than 32 KiB, or ended too early"
     ),
     "request_timeout": Answer(
         408, "The request came too slowly", "headers have 10 s, and no pause may be over a minute"

@@ -40,7 +40,7 @@ class Operation(BaseModel):
     """The largest image that it takes, width x height; None: any that may be made."""
 
     milliseconds: ClassVar[float] = 25
-    """Price a megapixel of the larger of input and output, in time of a core; see `work`."""
+    """Price a megapixel (of input or output, the larger one) in milliseconds; see `work`."""
 
     op: str
 
@@ -56,7 +56,7 @@ class Operation(BaseModel):
         return width, height
 
     def price(self, width: int, height: int) -> float:
-        """Price of an image of that size, in milliseconds of a core."""
+        """Price of the operation for an image of that size, in milliseconds of a core."""
         wide, high = self.size_after(width, height)
         return self.milliseconds * max(width * height, wide * high) / MEGAPIXEL
 
