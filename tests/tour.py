@@ -1,7 +1,8 @@
 """The tour of README, as a newcomer takes it: `make up`, then its commands as they stand.
 
-`python -m tests.tour` in a clean clone, with the ports 8000 and 9092 free; `.ci/run` does so as
-an ordinary user. Only photographs are brought: `photos/`, `photo.jpg` and `in.jpg`.
+`python -m tests.tour` in a clean clone, with the ports 8000 and 9092 free; `.ci/newcomer` does so
+as an ordinary user, `.ci/pythons` with each other Python. Only photographs are brought: `photos/`,
+`photo.jpg` and `in.jpg`, from the folder that is named, else those of scikit-image.
 """
 
 import os
@@ -32,9 +33,9 @@ def commands(readme: str) -> list[str]:
     return _BLOCK.findall(tour)
 
 
-def bring_photographs(folder: Path) -> None:
+def bring_photographs(folder: Path, brought: Path) -> None:
     """What a newcomer has: a folder of photographs, and two beside it."""
-    shown = [path for path in Path(str(files("skimage.data"))).iterdir() if path.suffix == ".jpg"]
+    shown = [path for path in brought.iterdir() if path.suffix == ".jpg"]
     (folder / "photos").mkdir(exist_ok=True)
     for path in shown:
         shutil.copy(path, folder / "photos")
@@ -68,7 +69,8 @@ def _said() -> str:
 
 def main() -> None:
     """Start, tour twice (a second one doubles nothing), stop."""
-    bring_photographs(ROOT)
+    brought = sys.argv[1] if len(sys.argv) > 1 else str(files("skimage.data"))
+    bring_photographs(ROOT, Path(brought))
     # Machines of CI are busy.
     environment = {**os.environ, "PIXLAKE_START_SECONDS": "600"}
     log = ROOT / "tour.log"
