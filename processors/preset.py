@@ -1,6 +1,8 @@
 """Presets: named, versioned lists of renditions, each an ordered list of operations."""
 
+import difflib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
@@ -117,7 +119,8 @@ class PresetName:
         """Parse `name` or `name@version`; raises UnknownPreset for an invalid name."""
         found = _NAMED.fullmatch(text)
         if found is None or found[1] in _RESERVED:
-            raise UnknownPreset(f"no preset is named {text!r}", value=text)
+            hint = did_you_mean(text, BUILTIN)
+            raise UnknownPreset(f"no preset is named {text!r}{hint}", value=text)
         return cls(found[1], int(found[2]) if found[2] else None)
 
     @property
@@ -127,6 +130,12 @@ class PresetName:
 
     def __str__(self) -> str:
         return self.name if self.version is None else f"{self.name}@{self.version}"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A hint to the nearest known name, empty if none is near."""
+    near = difflib.get_close_matches(name[:64].lower(), sorted(known), 1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def find_builtin(name: PresetName) -> Preset | None:

@@ -20,7 +20,7 @@ from processors.errors import (
     PresetsReadOnly,
     UnknownPreset,
 )
-from processors.preset import BUILTIN, Preset, PresetName, find_builtin
+from processors.preset import BUILTIN, Preset, PresetName, did_you_mean, find_builtin
 
 MAX_PRESET_BYTES = 262_144
 """Of JSON: three watermarks of the largest size, and all that goes with them."""
@@ -138,15 +138,19 @@ class Presets:
     async def _look_up(self, name: PresetName) -> Preset:
         version = name.version or await self._files.newest_of(name.name)
         if not version:
-            message = f"no preset is named {name.name!r}; GET /v1/presets and `pixlake preset ls`"
-            raise UnknownPreset(f"{message} list them", value=str(name))
+            known = await self.newest()
+            message = f"no preset is named {name.name!r}{did_you_mean(name.name, known) or ';'}"
+            where = "GET /v1/presets and `pixlake preset ls` list them"
+            raise UnknownPreset(f"{message} {where}", value=str(name))
         return await self._stored(PresetName(name.name, version))
 
     async def _stored(self, name: PresetName) -> Preset:
         version = name.version or 0
         data = await self._files.read(name.name, version, MAX_PRESET_BYTES)
         if data is None:
-            raise UnknownPreset(f"there is no preset {name}", value=str(name))
+            newest = await self._files.newest_of(name.name)
+            hint = f"; its newest version is {newest}" if newest else ""
+            raise UnknownPreset(f"there is no preset {name}{hint}", value=str(name))
         _check_size(len(data))
         try:
             preset = StoredPreset.model_validate_json(data).preset

@@ -129,6 +129,12 @@ class Form:
             if part.name in self.fields:
                 raise MalformedMultipart(f"the form has two fields {part.name!r}")
             self.fields[part.name] = b""
+        else:
+            known = sorted((FILE, *_FIELDS))
+            name = part.name[:64]
+            raise MalformedMultipart(
+                f"the form has a field {name!r}; it may have {', '.join(known)}", value=name
+            )
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
         if self._part.name == FILE:

@@ -1,5 +1,6 @@
 """Headers and query of an upload, checked before a byte of its body is read."""
 
+import difflib
 import re
 from dataclasses import dataclass
 from typing import Self
@@ -29,6 +30,10 @@ _OCTETS = "application/octet-stream"
 _S3_OCTETS = "binary/octet-stream"
 _HOW = "send an image as the body, or as the part `file` of a form"
 # Long enough for two UUIDs and a path, short enough to log.
+_OURS = b"x-pixlake-"
+_NAMES = ("x-pixlake-filename", "x-pixlake-meta-<name>")
+# The second one is what a content delivery network proves itself to its balancer by (deploy/ecs).
+_KNOWN = frozenset({b"x-pixlake-filename", b"x-pixlake-origin"})
 _MAX_KEY = 255
 _KEY = re.compile(r"[\x21-\x7e]+")
 
@@ -53,6 +58,7 @@ class UploadRequest:
     def of(cls, headers: Headers, preset: str | None, max_bytes: int) -> Self:
         """Read and check; raises DoorError, TooManyBytes, UnknownPreset."""
         _refuse_encoded(headers)
+        _refuse_unknown(headers)
         length = _length(headers)
         if length is None and "transfer-encoding" not in headers:
             raise MissingBody(_HOW)
@@ -89,6 +95,18 @@ def _refuse_encoded(headers: Headers) -> None:
             value=sent,
             headers={"Accept-Encoding": "identity"},
         )
+
+
+def _refuse_unknown(headers: Headers) -> None:
+    """Refuse a header of our own that is none: what it says would be ignored."""
+    for raw, _ in headers.raw:
+        if raw.startswith(_OURS) and raw not in _KNOWN and not raw.startswith(metadata.PREFIX):
+            name = raw.decode("latin-1")[:64]
+            near = difflib.get_close_matches(name, _NAMES, 1)
+            hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(_NAMES)}"
+            if name == "x-pixlake-preset":
+                hint = "; the preset is a parameter of the query, or a field of a form"
+            raise InvalidRequest(f"no header of an upload{hint}", value=name)
 
 
 def _length(headers: Headers) -> int | None:

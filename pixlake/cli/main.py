@@ -37,7 +37,6 @@ app = typer.Typer(
     name="pixlake",
     cls=Group,
     no_args_is_help=True,
-    add_completion=False,
     # Plain text: readable in a pipe, and quick.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

@@ -11,6 +11,7 @@ from pixlake.cli import output
 from pixlake.cli.extras import extra
 from pixlake.cli.failures import REFUSED, CliError, UsageFault
 from pixlake.cli.files import find
+from pixlake.cli.known_preset import check_preset
 from pixlake.cli.messages import content_id, headers
 from pixlake.cli.options import (
     FollowLinks,
@@ -89,6 +90,8 @@ def produce(
         "log_level": 0,  # what matters comes back as an error
         **pairs("--config", config),
     }
+    if preset is not None:
+        check_preset(preset, bootstrap=bootstrap)
     found = find(paths, follow_links=follow_links)
     limit = _limit(settings)
     run = ProduceRun(

@@ -101,12 +101,12 @@ def reaching(verb: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def connect(api: Api, *, deadline: float) -> "Client":
-    """A client that tries for `deadline` seconds, and says so; raises UsageFault."""
-    return reach(api, find_key(api.key_file, api.home), deadline=deadline)
+def connect(api: Api, *, deadline: float, tell: bool = True) -> "Client":
+    """A client that tries for `deadline` seconds, and may say so; raises UsageFault."""
+    return reach(api, find_key(api.key_file, api.home), deadline=deadline, tell=tell)
 
 
-def reach(way: Way, key: str | None, *, deadline: float) -> "Client":
+def reach(way: Way, key: str | None, *, deadline: float, tell: bool = True) -> "Client":
     """A client by that way; raises UsageFault."""
     from pixlake.client import Client, InsecureUrl, Retries, Security  # noqa: PLC0415  # slow
 
@@ -122,7 +122,7 @@ def reach(way: Way, key: str | None, *, deadline: float) -> "Client":
             key,
             retries=Retries(deadline=deadline),
             security=security,
-            on_wait=_telling(deadline),
+            on_wait=_telling(deadline) if tell else None,
         )
     except (ValueError, InsecureUrl) as error:
         raise UsageFault(str(error)) from None

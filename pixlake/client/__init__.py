@@ -20,7 +20,15 @@ from pixlake.client.errors import (
     Refused,
     Unavailable,
 )
-from pixlake.client.records import Image, ImagePage, Part, Readiness, Rendition, Uploaded
+from pixlake.client.records import (
+    Image,
+    ImagePage,
+    Part,
+    Preset,
+    Readiness,
+    Rendition,
+    Uploaded,
+)
 from pixlake.client.retries import Retries
 
 __all__ = [
@@ -34,6 +42,7 @@ __all__ = [
     "InsecureUrl",
     "NotAFile",
     "Part",
+    "Preset",
     "Readiness",
     "Refused",
     "Rendition",

@@ -18,7 +18,7 @@ from pixlake.client.errors import BadAnswer, Corrupted, Refused, Unavailable
 from pixlake.client.files import written
 from pixlake.client.limits import Limit
 from pixlake.client.patience import Patience, Waiting, reason_of, timeout, with_body
-from pixlake.client.records import Image, ImagePage, Readiness, Uploaded
+from pixlake.client.records import Image, ImagePage, Preset, Readiness, Uploaded
 from pixlake.client.retries import Retries
 
 M = TypeVar("M", bound=BaseModel)
@@ -148,6 +148,10 @@ class Client:
             cursor = page.next
             if cursor is None:
                 return
+
+    def preset(self, name: str) -> Preset:
+        """The preset `name` or `name@version`; raises Refused, with the nearest name, for none."""
+        return self._get(f"/v1/presets/{quote(name, safe='@')}", {}, Preset)
 
     def download(self, image: Image | str, rendition: str = "original") -> bytes:
         """Bytes of the original or of a rendition, checked against the record's SHA-256.

@@ -119,6 +119,15 @@ class Uploaded(BaseModel):
     image: Image
 
 
+class Preset(BaseModel):
+    """A preset by name and version; what it makes is in `renditions`, as docs/presets.md says."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: str
+    version: int
+
+
 class ImagePage(BaseModel):
     """One page of a listing, newest first; `next` is the cursor of the page after it."""
 

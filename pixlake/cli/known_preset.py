@@ -1,0 +1,39 @@
+"""Whether a preset is known, before messages are produced that nobody could take."""
+
+import os
+from pathlib import Path
+
+from pixlake.cli.failures import UsageFault
+from pixlake.cli.target import Api, connect
+
+# A look at an API that may not be there: the run does not depend on it.
+_DEADLINE_SECONDS = 3.0
+_UNKNOWN = "preset_not_found"
+
+
+class UnknownPreset(UsageFault):
+    """No image could be made by that preset."""
+
+    code = "unknown_preset"
+
+
+def check_preset(name: str, *, bootstrap: str | None) -> None:
+    """Raise UnknownPreset, with the nearest name, where the API of the same Pixlake knows none.
+
+    That API is the one of PIXLAKE_URL, or of this machine if its own broker is written to. Where it
+    does not answer, or lets nobody in, nothing is known and nothing is raised.
+    """
+    from pixlake.client import ClientError, Refused  # noqa: PLC0415  # slow; not for --help
+
+    url, home = os.environ.get("PIXLAKE_URL"), os.environ.get("PIXLAKE_HOME")
+    if bootstrap is not None and url is None:
+        return
+    api = Api(url=url, home=Path(home) if home else None)
+    try:
+        with connect(api, deadline=_DEADLINE_SECONDS, tell=False) as client:
+            client.preset(name)
+    except Refused as refused:
+        if refused.code == _UNKNOWN:
+            raise UnknownPreset(f"--preset: {refused.problem.detail}") from None
+    except (ClientError, UsageFault):
+        return
