@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,12 +45,18 @@ class Found:
     """links to folders that were not followed"""
 
 
-def find(paths: Sequence[Path], *, follow_links: bool = False) -> Found:
+def find(
+    paths: Sequence[Path], listed: Iterable[Path] = (), *, follow_links: bool = False
+) -> Found:
     """Named files as they are; folders walked down, sorted, hidden entries left out.
+
+    `listed` are files, whatever is there.
 
     Raises UsageFault when there is nothing to send.
     """
-    found = Found()
+    found = Found(files=list(listed))
+    if not paths and not found.files:
+        raise UsageFault("say what to send: PATH, or --list FILE with lines")
     for path in paths:
         if path.is_dir():
             _search(path, found, follow_links=follow_links)

@@ -10,6 +10,7 @@ import typer
 
 from pixlake.cli import output
 from pixlake.cli.audit import audit
+from pixlake.cli.demo import demo
 from pixlake.cli.erase import erase
 from pixlake.cli.failures import Group
 from pixlake.cli.get import get
@@ -71,7 +72,7 @@ def pixlake(
 
 
 for verb in (
-    *(up, upload, produce, process, ls, get, query, seal),
+    *(up, demo, upload, produce, process, ls, get, query, seal),
     *(erase, audit, sweep, rebuild, status, plan, version),
 ):
     app.command()(verb)

@@ -108,6 +108,10 @@ Paths = Annotated[
     list[Path],
     typer.Argument(exists=True, metavar="PATH", help="Files, or folders to look for images in."),
 ]
+OptionalPaths = Annotated[
+    list[Path] | None,
+    typer.Argument(exists=True, metavar="PATH", help="Files, or folders to look for images in."),
+]
 
 
 def form_of(*, json: bool, jsonl: bool) -> Literal["text", "json", "jsonl"]:

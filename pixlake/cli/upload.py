@@ -12,12 +12,13 @@ import typer
 from pixlake.cli import output
 from pixlake.cli.failures import REFUSED, CliError, UsageFault
 from pixlake.cli.files import Found, find
+from pixlake.cli.listed import read_list
 from pixlake.cli.options import (
     FollowLinks,
     Json,
     JsonLines,
     Metadata,
-    Paths,
+    OptionalPaths,
     Preset,
     form_of,
     metadata_of,
@@ -43,8 +44,16 @@ _LOOK_SECONDS = 1.0
 
 @reaching
 def upload(
-    paths: Paths,
+    paths: OptionalPaths = None,
     *,
+    listed: Annotated[
+        Path | None,
+        typer.Option(
+            "--list",
+            metavar="FILE",
+            help='Files as lines of JSON, {"path": …, "metadata": {…}}; - is standard input.',
+        ),
+    ] = None,
     preset: Preset = None,
     metadata: Metadata = None,
     jobs: Annotated[
@@ -82,17 +91,19 @@ def upload(
     """
     form = form_of(json=json, jsonl=jsonl)
     metadata_said = metadata_of(metadata)
-    if origin is not None and metadata_of([f"{origin}=x"]).keys() & metadata_said.keys():
-        raise UsageFault(f"--metadata and --path-as both say {origin!r}")
-    found = find(paths, follow_links=follow_links)
-    said = _sayings(found, metadata_said, origin)
+    entries = {} if listed is None else read_list(listed)
+    taken = metadata_said.keys() | {name for each in entries.values() for name in each}
+    if origin is not None and metadata_of([f"{origin}=x"]).keys() & taken:
+        raise UsageFault(f"--path-as and other metadata both say {origin!r}")
+    found = find(paths or (), entries, follow_links=follow_links)
+    said = _sayings(found, metadata_said, origin, entries)
     with (
         connect(api, deadline=deadline) as client,
         _opened(manifest, find_url(api.url), preset, said) as kept,
     ):
         todo = [path for path in found.files if kept is None or not kept.has(path)]
         summary = Summary(("created", "replayed"), found, form, known=len(found.files) - len(todo))
-        run = _run(client, preset, said, jobs, patience, one_said=origin is None)
+        run = _run(client, preset, said, jobs, patience, one_said=origin is None and not entries)
         ended = _collect(client, run, todo, summary, kept, deadline=deadline)
     summary.show()
     if ended is not None:
@@ -101,15 +112,21 @@ def upload(
         raise typer.Exit(REFUSED)
 
 
-def _sayings(found: Found, metadata: Mapping[str, str], origin: str | None) -> "Said":
-    """The metadata of each file."""
+def _sayings(
+    found: Found,
+    metadata: Mapping[str, str],
+    origin: str | None,
+    entries: Mapping[Path, Mapping[str, str]],
+) -> "Said":
+    """The metadata of each file: what a list says of it, and what is said of all."""
 
     def said(path: Path) -> Mapping[str, str]:
+        own = {**metadata, **entries.get(path, {})}
         if origin is None:
-            return metadata
+            return own
         root = found.roots.get(path)
         relative = path.relative_to(root) if root else path
-        return {**metadata, origin.lower(): os.fsencode(relative).decode("utf-8", "replace")}
+        return {**own, origin.lower(): os.fsencode(relative).decode("utf-8", "replace")}
 
     return said
 

@@ -252,3 +252,51 @@ def test_what_is_too_large_is_not_sent(run: Run, tmp_path: Path, door: Door) -> 
             2_000_000,
             3_000_000,
         )
+
+
+def test_a_list_says_of_each_file_what_is_its_own(
+    run: Run, client: Client, photos: Path, tmp_path: Path, photo: bytes
+) -> None:
+    (tmp_path / "b.jpg").write_bytes(photo + b"b")
+    lines = [
+        {"path": str(photos / "a.jpg"), "metadata": {"Camera": "1"}},
+        {"path": str(tmp_path / "b.jpg")},
+        {"path": str(tmp_path / "gone.jpg")},
+    ]
+    text = "\n".join(map(json.dumps, lines)) + "\n"
+    (tmp_path / "list").write_text(text)
+    done = run("upload", "--list", tmp_path / "list", "-m", "site=n", "-m", "camera=0", "--json")
+    said = json.loads(done.stdout)
+    assert (said["created"], said["failed"]) == (2, 1)
+    assert sorted(tuple(sorted(image.metadata.items())) for image in client.images()) == [
+        (("camera", "0"), ("site", "n")),
+        (("camera", "1"), ("site", "n")),
+    ]
+    words = ("-m", "site=n", "-m", "camera=0", "--json", photos / "deep")
+    done = run("upload", "--list", "-", *words, stdin=text)
+    assert json.loads(done.stdout)["replayed"] == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("[]", "line 1: it is no JSON object"),
+        ('{"path": "a", "metdata": {}}', "did you mean metadata?"),
+        ('{"path": "a", "metadata": {"a": 1}}', "whose values are strings"),
+        ('{"path": "a"}\n{"path": "a"}', "line 2: a comes twice"),
+        ("{", "line 1: "),
+        ("", "say what to send"),
+    ],
+)
+def test_a_list_that_is_none(run: Run, line: str, told: str) -> None:
+    done = run("upload", "--list", "-", stdin=line)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert told in done.stderr
+
+
+def test_sample_pictures_are_pictures(run: Run, tmp_path: Path) -> None:
+    said = json.loads(run("demo", tmp_path / "samples", "--json").stdout)
+    assert [each["outcome"] for each in said["images"]] == ["created"] * 4
+    done = run("demo", tmp_path / "samples")
+    assert done.stdout.count("replayed") == 4
+    assert f"pixlake get {said['images'][0]['image_id']}" in done.stderr

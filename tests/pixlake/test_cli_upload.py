@@ -148,7 +148,7 @@ def test_nobody_there(run: Run, photos: Path, monkeypatch: pytest.MonkeyPatch) -
     ("words", "told"),
     [
         (["missing.jpg"], "missing.jpg"),
-        ([], "PATH"),
+        ([], "PATH, or --list"),
         (["empty"], "no image files in empty"),
         (["a.jpg", "--jobs", "0"], "--jobs"),
         (["a.jpg", "-m", "site"], "NAME=VALUE"),

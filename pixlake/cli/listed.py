@@ -1,0 +1,55 @@
+"""Files and what is said of each, from lines of JSON: `{"path": "a.jpg", "metadata": {…}}`."""
+
+import difflib
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from pixlake.cli.failures import UsageFault
+from pixlake.cli.options import metadata_of
+
+_STDIN = Path("-")
+_MEMBERS = ("path", "metadata")
+
+
+def read_list(source: Path) -> dict[Path, Mapping[str, str]]:
+    """The metadata of each file of a list; `-` is standard input. Raises UsageFault."""
+    found: dict[Path, Mapping[str, str]] = {}
+    for number, line in enumerate(_lines(source), 1):
+        if not line.strip():
+            continue
+        try:
+            path, metadata = _entry(line)
+        except (ValueError, TypeError) as error:
+            raise UsageFault(f"--list {source}, line {number}: {error}") from None
+        if path in found:
+            raise UsageFault(f"--list {source}, line {number}: {path} comes twice")
+        found[path] = metadata
+    return found
+
+
+def _lines(source: Path) -> Iterator[str]:
+    if source == _STDIN:
+        yield from sys.stdin
+        return
+    try:
+        with source.open(encoding="utf-8") as file:
+            yield from file
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageFault(f"--list {source} can't be read: {error}") from None
+
+
+def _entry(line: str) -> tuple[Path, Mapping[str, str]]:
+    """Path and metadata; raises ValueError, TypeError, UsageFault."""
+    said = json.loads(line)
+    if not isinstance(said, dict) or not isinstance(said.get("path"), str):
+        raise TypeError("it is no JSON object with a path")
+    for name in said:
+        if name not in _MEMBERS:
+            near = difflib.get_close_matches(name, _MEMBERS, 1)
+            raise ValueError(f"no member {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
+    metadata = said.get("metadata", {})
+    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
+        raise TypeError("metadata is a JSON object whose values are strings")
+    return Path(said["path"]), metadata_of([f"{name}={value}" for name, value in metadata.items()])
