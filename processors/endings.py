@@ -4,11 +4,17 @@ import os
 import signal
 from typing import IO
 
+from processors.errors import DecoderCrashed, DecoderMemory, DecoderTimeout, Refused
+from processors.job import Processed
 from processors.protocol import NUMBER
 
 WITH_THE_SERVER = "with the fork server"
 """Ending of a child whose fork server died, so that its exit code is unknown."""
 
+# Ends that a decoder does not cause itself: the kernel was short of memory, or an operator killed
+# it. The memory of a child is limited, so no image causes them on a machine that has the memory
+# that the settings ask for.
+_KILLED = frozenset({signal.SIGKILL.name, WITH_THE_SERVER})
 _TAIL_BYTES = 2000
 
 
@@ -30,3 +36,24 @@ def last_words(stderr: IO[bytes]) -> str:
     size = os.fstat(stderr.fileno()).st_size
     tail = os.pread(stderr.fileno(), _TAIL_BYTES, max(0, size - _TAIL_BYTES))
     return ascii(tail.decode("utf-8", "replace")) if tail else ""
+
+
+def was_killed(result: Processed | Exception) -> bool:
+    """True if the child was killed from outside: by the kernel's OOM killer or an operator."""
+    return isinstance(result, DecoderCrashed) and result.value in _KILLED
+
+
+def lacked_means(result: Processed | Exception) -> bool:
+    """True if a try ended for want of memory or time, or by a fault of the service."""
+    if isinstance(result, DecoderMemory | DecoderTimeout):
+        return True
+    return not isinstance(result, Processed | Refused)
+
+
+def is_doubtful(refusal: Refused) -> bool:
+    """True if the refusal could be false, from a child that an earlier image has taken over.
+
+    A time-out is final at once, because a second try would double the cost of a slow file. So a
+    child that was taken over can refuse one later image of its tenant by hanging.
+    """
+    return not isinstance(refusal, DecoderTimeout)

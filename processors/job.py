@@ -75,6 +75,8 @@ class ImageJob:
     filename: str | None = None
     event_time: datetime | None = None
     position: KafkaPosition | None = None
+    key: str = ""
+    """name of the API key that sent it: what its images cost is charged to it"""
 
     @property
     def image_id(self) -> str:

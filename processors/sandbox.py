@@ -2,50 +2,37 @@
 
 import asyncio
 import logging
-import signal
-from dataclasses import dataclass
+import time
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from processors.children import Children, Seat
-from processors.endings import WITH_THE_SERVER
+from processors.endings import is_doubtful, lacked_means, was_killed
 from processors.errors import (
-    DecoderCrashed,
     DecoderMemory,
-    DecoderTimeout,
     Overloaded,
     ProcessorError,
     Refused,
 )
 from processors.formats import Format, check_bytes
 from processors.job import Processed
+from processors.pending import Work
 from processors.preset import Preset
 from processors.protocol import Protections
 from processors.results import Results
 from processors.settings import ProcessorSettings
+from processors.shares import Holder, Shares
 from processors.shortage import is_short_of
+from processors.turns import Turns
 
 _log = logging.getLogger(__name__)
 
-# Ends that a decoder does not cause itself: the kernel was short of memory, or an operator killed
-# it. The memory of a child is limited, so no image causes them on a machine that has the memory
-# that the settings ask for.
-_KILLED = frozenset({signal.SIGKILL.name, WITH_THE_SERVER})
 _LIVES = 3
 
 NOBODY = ""
 """Tenant of images without one: local files of a user, the test picture of a preset check."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Work:
-    tenant: str
-    data: memoryview
-    preset: Preset
-    found: Format
-    answer: asyncio.Future[Processed]
 
 
 class Sandbox:
@@ -63,8 +50,8 @@ class Sandbox:
         self._settings = settings
         self._limits = settings.limits
         self._children = children
-        self._queue: asyncio.Queue[_Work] = asyncio.Queue()
-        self._held = 0
+        self._turns: Turns[Work] = Turns(settings.sandbox_children)
+        self._places = Shares(self.capacity)
         self._closed = False
         self.results = Results(settings.max_output_bytes)
         self.refusals_overturned = 0
@@ -91,21 +78,34 @@ class Sandbox:
         queue is full, when no child can be started, or when the sandbox is closed.
         """
         view = memoryview(data).cast("B")  # type: ignore[arg-type] # numpy's stubs: 3.12 has Buffer
-        return await self.submit(data, check_bytes(view, self._limits), preset, tenant)
+        return await self.submit(data, check_bytes(view, self._limits), preset, (tenant, ""))
 
     def submit(
-        self, data: NDArray[np.uint8] | bytes, found: Format, preset: Preset, tenant: str
+        self,
+        data: NDArray[np.uint8] | bytes,
+        found: Format,
+        preset: Preset,
+        sender: Holder,
+        *,
+        shared: bool = True,
     ) -> asyncio.Future[Processed]:
         """Queue an image whose bytes were checked; the future has its result.
 
-        Raises Overloaded.
+        `shared`: its sender may have no more than its share of the queue. Raises Overloaded.
         """
         self._check_load()
+        if shared:
+            self._check_share(sender)
         view = memoryview(data).cast("B")  # type: ignore[arg-type] # numpy's stubs: 3.12 has Buffer
-        work = _Work(tenant, view, preset, found, asyncio.get_running_loop().create_future())
-        self._held += 1
-        self._queue.put_nowait(work)
+        work = Work(sender, view, preset, found, asyncio.get_running_loop().create_future())
+        self._places.add(sender, 1)
+        self._turns.put(sender, work)
         return work.answer
+
+    def beyond_share(self, sender: Holder) -> tuple[int, int] | None:
+        """None if the sender may have one image more, else its limit and how many it has."""
+        full = self._places.room(sender, 1)
+        return (full[0], full[1] - 1) if full else None
 
     def check(self, data: NDArray[np.uint8]) -> Format:
         """Check size and magic bytes, and return the format; raises Refused."""
@@ -117,8 +117,8 @@ class Sandbox:
         for slot in self._slots:
             slot.cancel()
         await asyncio.gather(*self._slots, return_exceptions=True)
-        while not self._queue.empty():
-            self._finish(self._queue.get_nowait(), Overloaded("the sandbox is closing"))
+        for work in self._turns.drain():
+            self._finish(work, Overloaded("the sandbox is closing"))
         await self._children.close()
 
     @property
@@ -129,7 +129,7 @@ class Sandbox:
     @property
     def load(self) -> int:
         """Images being processed or waiting."""
-        return self._held
+        return self._places.held
 
     @property
     def capacity(self) -> int:
@@ -139,7 +139,7 @@ class Sandbox:
     @property
     def spare(self) -> int:
         """Number of images that would be accepted now."""
-        return self.capacity - self._held if self.ready else 0
+        return self.capacity - self.load if self.ready else 0
 
     @property
     def pids(self) -> list[int]:
@@ -179,27 +179,38 @@ class Sandbox:
         if not self.ready:
             raise Overloaded("no decoder can be started")
         limit = self.capacity
-        if self._held >= limit:
+        if self.load >= limit:
             raise Overloaded(
-                f"{self._held} images are waiting or being processed, the limit is {limit}",
+                f"{self.load} images are waiting or being processed, the limit is {limit}",
                 limit=limit,
-                value=self._held,
+                value=self.load,
+            )
+
+    def _check_share(self, sender: Holder) -> None:
+        if full := self.beyond_share(sender):
+            limit, held = full
+            raise Overloaded(
+                f"{held} images of this sender wait or are processed, its share is {limit}",
+                limit=limit,
+                value=held,
             )
 
     async def _run(self) -> None:
         """Process one queued image after another, for ever."""
         while True:
-            work = await self._queue.get()
-            await self.results.room()
-            seat = None
+            sender, work = await self._turns.get()
+            seat, began = None, time.monotonic()
             try:
+                await self.results.room()
+                began = time.monotonic()
                 seat = await self._answer(work)
             finally:
                 self._finish(work, Overloaded("the sandbox is closing"))
+                self._turns.done(sender, time.monotonic() - began)
             if seat:
                 await self._children.leave(seat, self._give_up)
 
-    async def _answer(self, work: _Work) -> Seat | None:
+    async def _answer(self, work: Work) -> Seat | None:
         """Process one image until its result is final; return the last seat, to be returned."""
         lives, seat = _LIVES, None
         doubted: Exception | None = None
@@ -212,29 +223,29 @@ class Sandbox:
             used = seat.decoder.served > 0
             result = await self._tried(seat, work)
             lives -= 1
-            if _killed(result):
+            if was_killed(result):
                 if lives > 0:
                     continue
                 result = Overloaded(f"its decoder was killed {_LIVES} times; try again")
             if self._is_starved(result):
                 result = Overloaded("the machine is short of memory; try again")
-            if used and doubted is None and isinstance(result, Refused) and _is_doubtful(result):
+            if used and doubted is None and isinstance(result, Refused) and is_doubtful(result):
                 doubted = result
                 seat.decoder.retire()
                 continue
             if doubted is not None:
                 self._compare(doubted, result)
-            _settle(work, result)
+            work.settle(result)
         return seat
 
-    async def _seated(self, work: _Work, *, unused: bool) -> Seat:
+    async def _seated(self, work: Work, *, unused: bool) -> Seat:
         """Choose a seat for the image, with a child that may see it."""
         seat = self._children.choose(work.tenant, work.found, unused=unused)
         failed = partial(self._give_up, work)
         await self._children.fill(seat, work.tenant, work.found, unused=unused, failed=failed)
         return seat
 
-    async def _tried(self, seat: Seat, work: _Work) -> Processed | Exception:
+    async def _tried(self, seat: Seat, work: Work) -> Processed | Exception:
         try:
             return await seat.decoder.process(work.data, work.preset, work.found)
         except ProcessorError as error:
@@ -256,50 +267,21 @@ class Sandbox:
 
         A try that lacked memory or time says nothing about the image, so it is not compared.
         """
-        if type(result) is type(doubted) or _is_shortage(doubted) or _is_shortage(result):
+        if type(result) is type(doubted) or lacked_means(doubted) or lacked_means(result):
             return
         self.refusals_overturned += 1
         said = repr(result) if isinstance(result, Exception) else "processed it"
         _log.error("refusal overturned: a used child: %r, a new one: %s", doubted, said)
 
-    def _finish(self, work: _Work, otherwise: ProcessorError) -> None:
-        self._held -= 1
-        _settle(work, otherwise)
+    def _finish(self, work: Work, otherwise: ProcessorError) -> None:
+        self._places.add(work.sender, -1)
+        work.settle(otherwise)
 
-    def _give_up(self, work: _Work | None = None) -> None:
+    def _give_up(self, work: Work | None = None) -> None:
         """Fail images that would wait for a child that can't be started."""
         error = Overloaded("no decoder can be started")
         if work is not None:
-            _settle(work, error)
-        while not self.ready and not self._queue.empty():
-            self._finish(self._queue.get_nowait(), error)
-
-
-def _killed(result: Processed | Exception) -> bool:
-    """True if the child was killed from outside: by the kernel's OOM killer or an operator."""
-    return isinstance(result, DecoderCrashed) and result.value in _KILLED
-
-
-def _is_shortage(result: Processed | Exception) -> bool:
-    """True if a try ended for want of memory or time, or by a fault of the service."""
-    if isinstance(result, DecoderMemory | DecoderTimeout):
-        return True
-    return not isinstance(result, Processed | Refused)
-
-
-def _is_doubtful(refusal: Refused) -> bool:
-    """True if the refusal could be false, from a child that an earlier image has taken over.
-
-    A time-out is final at once, because a second try would double the cost of a slow file. So a
-    child that was taken over can refuse one later image of its tenant by hanging.
-    """
-    return not isinstance(refusal, DecoderTimeout)
-
-
-def _settle(work: _Work, result: Processed | Exception) -> None:
-    if work.answer.done():
-        return
-    if isinstance(result, Exception):
-        work.answer.set_exception(result)
-    else:
-        work.answer.set_result(result)
+            work.settle(error)
+        if not self.ready:
+            for each in self._turns.drain():
+                self._finish(each, error)

@@ -91,7 +91,9 @@ class Worker:
         preset = await self._preset(job)
         attempt = await self._lake.committer.begin(job.tenant, job.image_id, _source(job))
         # Overloaded is raised here: nothing was written then.
-        processing = self._sandbox.submit(job.data, found, preset, job.tenant)
+        processing = self._sandbox.submit(
+            job.data, found, preset, (job.tenant, job.key), shared=job.door == "api"
+        )
         key = attempt.key("original", found.extension)
         # The original is uploaded while the image is processed.
         original = asyncio.create_task(self._lake.committer.put(attempt, key, job.data))

@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Self
 
 from processors.errors import Overloaded
-from serve_app.shares import Holder, Shares
+from processors.shares import Holder, Shares
 
 # A place in the sandbox is reserved for this long only, so that slow clients block nobody.
 _PATIENCE_SECONDS = 0.1
@@ -71,7 +71,8 @@ class Lease:
 
     def __init__(self, admission: Admission, holder: Holder) -> None:
         self._admission = admission
-        self._holder = holder
+        self.holder = holder
+        """whose upload it is"""
         self._bytes = 0
         self._open = True
         self.spills = False
@@ -80,7 +81,7 @@ class Lease:
     def hold(self, total: int) -> None:
         """Count `total` received bytes for this upload; raises Overloaded."""
         if total > self._bytes:
-            self._admission.take(self._holder, total - self._bytes)
+            self._admission.take(self.holder, total - self._bytes)
             self._bytes = total
 
     def expect(self) -> None:
@@ -96,7 +97,7 @@ class Lease:
         if self._open:
             self._open = False
             self.arrived()
-            self._admission.leave(self._holder, self._bytes)
+            self._admission.leave(self.holder, self._bytes)
 
     def __enter__(self) -> Self:
         return self

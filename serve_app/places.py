@@ -34,10 +34,12 @@ class Places:
         """Return if the upload may send its body; raises Overloaded."""
         limit = self._sandbox.capacity
         taken = self._sandbox.load + self._admission.expected
+        full = (limit, taken) if taken >= limit else self._sandbox.beyond_share(lease.holder)
         # A sandbox without any child raises its own error later.
-        if taken < limit or not self._sandbox.ready:
+        if full is None or not self._sandbox.ready:
             lease.expect()
         elif not await self.elsewhere(lease):
+            limit, taken = full
             raise Overloaded(
                 f"{taken} images are expected, waiting or being processed, the limit is {limit}",
                 limit=limit,

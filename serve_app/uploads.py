@@ -102,7 +102,7 @@ async def store(door: Door, headers: Headers, preset: str | None, receive: Recei
             await door.worker.presets.find(asked.preset)  # refuse before the body is read
         body = await read_body(receive, asked, lease, door.settings)
         name = _preset(asked.preset, body.fields.get("preset"), door.settings.default_preset)
-        job = _job(principal.tenant, asked, body, name, await door.worker.presets.find(name))
+        job = _job(principal, asked, body, name, await door.worker.presets.find(name))
     except BaseException:
         lease.release()
         raise
@@ -111,7 +111,7 @@ async def store(door: Door, headers: Headers, preset: str | None, receive: Recei
 
 
 def _job(
-    tenant: str, asked: UploadRequest, body: Body, name: PresetName, preset: Preset
+    sender: Principal, asked: UploadRequest, body: Body, name: PresetName, preset: Preset
 ) -> ImageJob:
     said = metadata.checked(
         asked.metadata,
@@ -119,7 +119,8 @@ def _job(
     )
     key = asked.idempotency_key
     return ImageJob(
-        tenant=tenant,
+        tenant=sender.tenant,
+        key=sender.prefix,
         door="api",
         identity=by_key(key) if key else by_content(body.sha256, preset, said),
         data=body.image,

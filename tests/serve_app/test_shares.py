@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.errors import Overloaded
+from processors.shares import Shares
 from serve_app.admission import Admission
-from serve_app.shares import Shares
 
 
 class Clock:

@@ -55,6 +55,10 @@ class Shares:
                 return limit, held + count
         return None
 
+    def of(self, holder: Holder) -> tuple[int, int]:
+        """How much the holder's tenant has, and the holder itself."""
+        return self._held_by_tenant[holder[0]], self._held[holder]
+
     def add(self, holder: Holder, count: int) -> None:
         """Add `count`, which may be negative, to the holder's usage; call `room` first."""
         self.held += count

@@ -1,0 +1,34 @@
+"""An image that waits for a child, or that a child works on."""
+
+import asyncio
+from dataclasses import dataclass
+
+from processors.formats import Format
+from processors.job import Processed
+from processors.preset import Preset
+from processors.shares import Holder
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Work:
+    """One image and the future of its result."""
+
+    sender: Holder
+    data: memoryview
+    preset: Preset
+    found: Format
+    answer: asyncio.Future[Processed]
+
+    @property
+    def tenant(self) -> str:
+        """Tenant of the sender."""
+        return self.sender[0]
+
+    def settle(self, result: Processed | Exception) -> None:
+        """Give the caller its result, if it still waits for one."""
+        if self.answer.done():
+            return
+        if isinstance(result, Exception):
+            self.answer.set_exception(result)
+        else:
+            self.answer.set_result(result)

@@ -1,0 +1,138 @@
+"""Order in which images get a child: the sender that used children least comes first."""
+
+import asyncio
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable
+from itertools import islice
+from typing import Generic, TypeVar
+
+from processors.shares import Holder, Shares
+
+T = TypeVar("T")
+
+# After this time, in seconds, a use of children counts half.
+_HALF_LIFE_SECONDS = 30.0
+# A use below this, in seconds, is forgotten.
+_FORGOTTEN_SECONDS = 0.01
+# A sender whose images hold a child for longer than this on average, in seconds, leaves a part of
+# the children to others. After shorter images a child is free again soon.
+_LONG_SECONDS = 0.5
+# How often a sender that leaves children to others checks that others are still active, in seconds.
+_LOOK_SECONDS = 1.0
+# Uses checked for being forgotten after each image: more than an image adds.
+_LOOK_AT = 4
+
+
+class Turns(Generic[T]):
+    """Queue of work for children, by sender: a tenant and one of its keys.
+
+    The use of a sender is the time that its images held a child. The next image comes from the
+    tenant with the fewest children at work, then the least use, and of its keys likewise. So a
+    sender of expensive images delays its own images. While others are active (`Shares`), a sender
+    of long images gets no more than its share of children at once, so that a child is free for the
+    others.
+    """
+
+    def __init__(self, children: int, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._running = Shares(children, now)
+        self._waiting: dict[Holder, deque[T]] = defaultdict(deque)
+        # Of each tenant by its name, and of each sender; the longest unused first.
+        self._uses: dict[str | Holder, _Use] = {}
+        self._getters: set[asyncio.Future[None]] = set()
+
+    def put(self, sender: Holder, work: T) -> None:
+        """Queue work behind the sender's own."""
+        self._waiting[sender].append(work)
+        self._running.room(sender, 0)  # it is active from now on
+        self._wake()
+
+    async def get(self) -> tuple[Holder, T]:
+        """Wait for the next work; its sender has one child more until `done`."""
+        while (sender := self._next()) is None:
+            await self._change()
+        works = self._waiting[sender]
+        work = works.popleft()
+        if not works:
+            del self._waiting[sender]
+        self._running.add(sender, 1)
+        return sender, work
+
+    def done(self, sender: Holder, seconds: float) -> None:
+        """Note that a child is free again, and for how many seconds the sender had it."""
+        self._running.add(sender, -1)
+        now = self._now()
+        for name in (sender[0], sender):
+            use = self._uses.pop(name, None) or _Use(now)
+            use.add(seconds, now)
+            self._uses[name] = use
+        for other, use in list(islice(self._uses.items(), _LOOK_AT)):
+            if use.lately(now) < _FORGOTTEN_SECONDS:
+                del self._uses[other]
+        self._wake()
+
+    def drain(self) -> list[T]:
+        """Take all work out of the queue."""
+        found = [work for works in self._waiting.values() for work in works]
+        self._waiting.clear()
+        return found
+
+    def _next(self) -> Holder | None:
+        """The sender whose turn it is; None if no work may begin now."""
+        now = self._now()
+
+        def use(name: str | Holder) -> float:
+            found = self._uses.get(name)
+            return found.lately(now) if found else 0.0
+
+        def order(sender: Holder) -> tuple[float, ...]:
+            of_tenant, of_key = self._running.of(sender)
+            return of_tenant, use(sender[0]), of_key, use(sender)
+
+        ready = (each for each in sorted(self._waiting, key=order) if self._may_begin(each))
+        return next(ready, None)
+
+    def _may_begin(self, sender: Holder) -> bool:
+        use = self._uses.get(sender)
+        is_long = use is not None and use.mean > _LONG_SECONDS
+        return not is_long or self._running.room(sender, 1) is None
+
+    async def _change(self) -> None:
+        """Wait until something may have changed; others stop being active without a sign."""
+        changed = asyncio.get_running_loop().create_future()
+        self._getters.add(changed)
+        try:
+            async with asyncio.timeout(_LOOK_SECONDS if self._waiting else None):
+                await changed
+        except TimeoutError:
+            return
+        finally:
+            self._getters.discard(changed)
+
+    def _wake(self) -> None:
+        for each in self._getters:
+            if not each.done():
+                each.set_result(None)
+
+
+class _Use:
+    """Time that images held children: lately, and of one image on average."""
+
+    def __init__(self, now: float) -> None:
+        self._seconds = self._squares = 0.0
+        self._at = now
+
+    @property
+    def mean(self) -> float:
+        """Average by time, not by image: cheap images between expensive ones do not lower it."""
+        return self._squares / self._seconds if self._seconds else 0.0
+
+    def lately(self, now: float) -> float:
+        return float(self._seconds * 0.5 ** ((now - self._at) / _HALF_LIFE_SECONDS))
+
+    def add(self, seconds: float, now: float) -> None:
+        kept = self.lately(now) / self._seconds if self._seconds else 0.0
+        self._seconds = self._seconds * kept + seconds
+        self._squares = self._squares * kept + seconds**2
+        self._at = now

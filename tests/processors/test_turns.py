@@ -1,0 +1,174 @@
+"""Children are shared among senders by what their images took."""
+
+import asyncio
+from functools import partial
+
+import pytest
+
+from processors.decoder import Decoder
+from processors.errors import Overloaded
+from processors.formats import sniff
+from processors.job import Processed
+from processors.preset import WEB
+from processors.sandbox import Sandbox
+from processors.turns import Turns
+from tests.photos import jpeg
+from tests.processors.sandboxes import Start, until
+
+BOMBER, GOOD = ("acme", "bombs"), ("rival", "photos")
+OTHER_KEY = ("acme", "photos")
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+async def served(turns: Turns[str], clock: Clock, seconds: dict[str, float], rounds: int) -> str:
+    """One child works off the queue; who was served, by the first letters of the work."""
+    order = ""
+    for _ in range(rounds):
+        sender, work = await turns.get()
+        order += work[0]
+        clock.now += seconds[work]
+        turns.done(sender, seconds[work])
+    return order
+
+
+@pytest.mark.parametrize("other", [GOOD, OTHER_KEY], ids=["tenant", "key"])
+async def test_a_good_image_does_not_wait_behind_those_of_a_bomber(
+    clock: Clock, other: tuple[str, str]
+) -> None:
+    """It waited for 24 of them: 12 s, with a limit of one second each."""
+    turns: Turns[str] = Turns(1, clock)
+    for _ in range(24):
+        turns.put(BOMBER, "bomb")
+    assert await served(turns, clock, {"bomb": 10}, 2) == "bb"
+    for _ in range(4):
+        turns.put(other, "photo")
+    assert await served(turns, clock, {"bomb": 10, "photo": 0.1}, 6) == "ppppbb"
+
+
+async def test_equal_senders_take_turns(clock: Clock) -> None:
+    turns: Turns[str] = Turns(1, clock)
+    for _ in range(4):
+        turns.put(BOMBER, "a")
+    for _ in range(4):
+        turns.put(GOOD, "b")
+    assert await served(turns, clock, {"a": 1, "b": 1}, 8) == "abababab"
+
+
+async def test_a_use_of_long_ago_counts_little(clock: Clock) -> None:
+    turns: Turns[str] = Turns(1, clock)
+    turns.put(BOMBER, "a")
+    await served(turns, clock, {"a": 10}, 1)
+    clock.now += 600
+    turns.put(GOOD, "b")
+    await served(turns, clock, {"b": 1}, 1)
+    turns.put(GOOD, "b")
+    turns.put(BOMBER, "a")
+    assert await served(turns, clock, {"a": 1, "b": 1}, 2) == "ab"
+    assert len(turns._uses) == 4
+
+
+async def test_uses_are_forgotten(clock: Clock) -> None:
+    turns: Turns[str] = Turns(1, clock)
+    for number in range(1000):
+        turns.put((f"tenant-{number}", "k"), "a")
+        await served(turns, clock, {"a": 1}, 1)
+        clock.now += 10
+    assert len(turns._uses) < 200
+
+
+async def test_long_images_leave_a_child_to_others(clock: Clock) -> None:
+    turns: Turns[str] = Turns(2, clock)
+    for _ in range(10):
+        turns.put(BOMBER, "bomb")
+    first, _ = await turns.get()
+    turns.done(first, 10)
+    # Alone, it takes all children.
+    await turns.get()
+    await turns.get()
+    turns.put(GOOD, "photo")
+    turns.done(BOMBER, 10)
+    assert await turns.get() == (GOOD, "photo")
+    turns.done(GOOD, 0.1)
+    waiting = asyncio.ensure_future(turns.get())
+    await asyncio.sleep(0)
+    assert not waiting.done(), "a child stands ready for the other, who was here just now"
+    turns.put(GOOD, "photo")
+    assert await waiting == (GOOD, "photo")
+    turns.done(GOOD, 0.1)
+    clock.now += 61
+    # Nobody else came for a minute.
+    assert await turns.get() == (BOMBER, "bomb")
+
+
+async def test_cheap_images_between_bombs_hide_nothing(clock: Clock) -> None:
+    turns: Turns[str] = Turns(2, clock)
+    turns.put(BOMBER, "bomb")
+    sender, _ = await turns.get()
+    turns.done(sender, 10)
+    for _ in range(100):
+        turns.put(BOMBER, "small")
+        sender, _ = await turns.get()
+        turns.done(sender, 0.01)
+    assert turns._uses[BOMBER].mean > 5
+
+
+async def test_short_images_use_all_children(clock: Clock) -> None:
+    turns: Turns[str] = Turns(2, clock)
+    turns.put(GOOD, "photo")
+    await served(turns, clock, {"photo": 0.1}, 1)
+    for _ in range(3):
+        turns.put(BOMBER, "photo")
+    await served(turns, clock, {"photo": 0.1}, 1)
+    assert [(await turns.get())[0] for _ in range(2)] == [BOMBER, BOMBER]
+
+
+async def test_in_the_sandbox_a_bomber_has_half_of_the_places(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = await start(sandbox_children=2, sandbox_queue=6)
+    gate = asyncio.Event()
+    process = Decoder.process
+
+    async def slow(self: Decoder, *arguments: object) -> Processed:
+        if self.tenant == "acme":
+            await gate.wait()
+        return await process(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Decoder, "process", slow)
+    good = await sandbox.process(jpeg(), WEB, "rival")
+    assert good.facts.width == 640
+    bombs = [_submitted(sandbox) for _ in range(4)]
+    with pytest.raises(Overloaded) as full:
+        _submitted(sandbox)
+    assert (full.value.limit, full.value.value) == (4, 4)
+    await until(lambda: sandbox._turns._running.held == 2)
+    # Both children are busy. The first that is free is the good one's, whoever waits for longer.
+    later = asyncio.ensure_future(sandbox.process(jpeg(), WEB, "rival"))
+    await until(lambda: sandbox.load == 5)
+    order: list[str] = []
+    for name, each in (*(("bomb", each) for each in bombs), ("photo", later)):
+        each.add_done_callback(partial(_note, order, name))
+    gate.set()
+    await asyncio.gather(*bombs, later)
+    assert "photo" in order[:4], "both bombs that waited were before it"
+    assert sandbox.load == 0
+
+
+def _note(order: list[str], name: str, _: asyncio.Future[Processed]) -> None:
+    order.append(name)
+
+
+def _submitted(sandbox: Sandbox) -> asyncio.Future[Processed]:
+    data = jpeg()
+    return sandbox.submit(data, sniff(data[:1024]), WEB, BOMBER)
