@@ -80,6 +80,7 @@ class KafkaIngest:
         except (
             serve_exceptions.BackPressureError,
             serve_exceptions.DeploymentUnavailableError,
+            serve_exceptions.ReplicaUnavailableError,
             OutOfMemoryError,  # Ray killed the replica because the node was short of memory
         ) as error:
             raise WorkersUnavailable("no processor accepted the batch") from error
