@@ -26,7 +26,8 @@ Url = Annotated[
     typer.Option(
         "--url",
         envvar="PIXLAKE_URL",
-        help="Root of the API; else http://127.0.0.1, port PIXLAKE_HTTP_PORT or 8000.",
+        help="Root of the API; else the one that the home names, or http://127.0.0.1, port "
+        "PIXLAKE_HTTP_PORT or 8000.",
     ),
 ]
 CaFile = Annotated[

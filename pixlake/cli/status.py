@@ -16,7 +16,9 @@ def status(*, json: Json = False, api: Way) -> None:
     with reach(api, None, deadline=_ONE_TRY) as client:
         now = client.ready()
     if json:
-        output.emit({"url": find_url(api.url), **now.model_dump(mode="json", exclude_none=True)})
+        output.emit(
+            {"url": find_url(api.url, api.home), **now.model_dump(mode="json", exclude_none=True)}
+        )
     else:
         rows = [(name, "yes" if p.ready else "no", p.detail or "") for name, p in now.parts.items()]
         output.table(

@@ -3,6 +3,7 @@
 import inspect
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import wraps
 from pathlib import Path
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _FOLDER = ".pixlake"
 _KEY_FILE = "api-key"
+# `pixlake up` writes it.
+_ADDRESS = "api-url"
 _HTTP_PORT = 8000
 _KAFKA_PORT = 9092
 _MOMENT_SECONDS = 1.0
@@ -39,9 +42,14 @@ def find_home(given: Path | None) -> Path:
     return here / _FOLDER
 
 
-def find_url(given: str | None) -> str:
-    """Root of the API."""
-    return given or f"http://127.0.0.1:{_port('PIXLAKE_HTTP_PORT', _HTTP_PORT)}"
+def find_url(given: str | None, home: Path | None = None) -> str:
+    """Root of the API: as given, at the port that the environment says, or where the home says."""
+    if given:
+        return given
+    if "PIXLAKE_HTTP_PORT" not in os.environ:
+        with suppress(OSError, UnicodeDecodeError):
+            return (find_home(home) / _ADDRESS).read_text(encoding="ascii").strip()
+    return f"http://127.0.0.1:{_port('PIXLAKE_HTTP_PORT', _HTTP_PORT)}"
 
 
 def find_bootstrap(given: str | None) -> str:
@@ -70,6 +78,7 @@ class Way:
     """Options of a verb that reaches the API."""
 
     url: Url = None
+    home: Home = None
     ca_file: CaFile = None
     client_cert: ClientCert = None
     proxy: Proxy = None
@@ -81,7 +90,6 @@ class Api(Way):
     """And of one that needs a key."""
 
     key_file: KeyFile = None
-    home: Home = None
 
 
 def reaching(verb: Callable[..., None]) -> Callable[..., None]:
@@ -118,7 +126,7 @@ def reach(way: Way, key: str | None, *, deadline: float, tell: bool = True) -> "
     )
     try:
         return Client(
-            find_url(way.url),
+            find_url(way.url, way.home),
             key,
             retries=Retries(deadline=deadline),
             security=security,

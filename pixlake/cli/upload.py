@@ -99,7 +99,7 @@ def upload(
     said = _sayings(found, metadata_said, origin, entries)
     with (
         connect(api, deadline=deadline) as client,
-        _opened(manifest, find_url(api.url), preset, said) as kept,
+        _opened(manifest, find_url(api.url, api.home), preset, said) as kept,
     ):
         todo = [path for path in found.files if kept is None or not kept.has(path)]
         summary = Summary(("created", "replayed"), found, form, known=len(found.files) - len(todo))

@@ -11,6 +11,7 @@ from pixlake.embedded.errors import HomeUnusable
 _OWNER_ONLY = 0o700
 _OTHERS = 0o077
 _MARK = "home.json"
+ADDRESS = "api-url"
 _SECRETS = ("api-key", "accounts.sqlite*")
 LAYOUT = 1
 """Number of the home's layout; a change that this version could not undo counts it up."""
@@ -30,6 +31,13 @@ def open_home(home: Path) -> None:
     except OSError as error:
         reason = error.strerror or str(error)
         raise HomeUnusable(f"{home} can't be the home: {reason}; set PIXLAKE_HOME") from error
+
+
+def write_address(home: Path, url: str) -> None:
+    """Write where the API of this home is, for the command: its key goes to no other server."""
+    part = home / f".{ADDRESS}.part"
+    part.write_text(f"{url}\n", encoding="ascii")
+    part.replace(home / ADDRESS)
 
 
 def _check_owner(home: Path) -> None:

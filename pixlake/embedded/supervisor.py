@@ -25,7 +25,7 @@ from lake.opening import open_store
 from pixlake.embedded.broker import EmbeddedBroker
 from pixlake.embedded.child import spawn, terminate
 from pixlake.embedded.errors import StartFailed
-from pixlake.embedded.home import open_home
+from pixlake.embedded.home import open_home, write_address
 from pixlake.embedded.port_block import PortBlock, own_ports
 from pixlake.embedded.preflight import Settings, check_last_start, check_machine, check_servers
 from pixlake.embedded.ray_environment import ray_environment
@@ -217,9 +217,11 @@ class _Run:
             self._check(ray)
 
     def _greet(self, key: str) -> None:
+        url = f"http://{self._host}:{self._served.http_port}"
+        write_address(self._home, url)
         facts = Facts(
             home=self._home,
-            url=f"http://{self._host}:{self._served.http_port}",
+            url=url,
             key=key,
             key_file=self._served.key_file,
             bootstrap=self._bootstrap,

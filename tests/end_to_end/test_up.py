@@ -53,6 +53,7 @@ def test_says_where_everything_is(pixlake: Pixlake) -> None:
     facts = pixlake.facts
     assert facts["url"] == pixlake.url
     assert facts["bootstrap"] == pixlake.bootstrap
+    assert (pixlake.home / "api-url").read_text() == f"{pixlake.url}\n"
     assert facts["key"] == Path(facts["key_file"]).read_text().strip()
     for page in (facts["console"], facts["docs"]):
         assert httpx.get(page).status_code == httpx.codes.OK

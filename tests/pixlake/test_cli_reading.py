@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pixlake.client import Client
+from pixlake.embedded.home import write_address
 from tests.pixlake.conftest import Run
 from tests.pixlake.door import Door
 
@@ -146,6 +147,18 @@ def test_the_port_comes_from_the_environment(
     assert run("status").exit_code == 0
     monkeypatch.setenv("PIXLAKE_HTTP_PORT", "http")
     assert run("status").exit_code == 2
+
+
+def test_the_address_comes_from_the_home(
+    run: Run, door: Door, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key of a home goes to the Pixlake of that home, not to whoever has port 8000."""
+    monkeypatch.delenv("PIXLAKE_URL")
+    write_address(home, door.url)
+    assert json.loads(run("status", "--json").stdout)["url"] == door.url
+    assert run("ls").exit_code == 0
+    monkeypatch.setenv("PIXLAKE_HTTP_PORT", "1")
+    assert json.loads(run("status", "--json").stdout)["error"]["code"] == "unavailable"
 
 
 def test_what_nobody_foresaw_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
