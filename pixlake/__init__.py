@@ -1,1 +1,1 @@
-"""What people hold: the client library and the `pixlake` command."""
+"""Client library and the `pixlake` command."""

@@ -1,4 +1,4 @@
-"""`pixlake audit`: proof, from the store alone, that the lake keeps its promises."""
+"""`pixlake audit`: checks by the store alone that every image is whole and has one row."""
 
 import asyncio
 import json as jsons
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lake.settings import LakeSettings
 
 _SAMPLE = 1000
-# Of each kind on the terminal; the report has more.
+# Faults of each kind that are printed; the report has more.
 _SHOWN = 5
 
 

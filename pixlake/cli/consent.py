@@ -1,4 +1,4 @@
-"""Consent to what can't be undone: asked on a terminal, said by --yes elsewhere."""
+"""Confirmation of irreversible actions: by a question on a terminal, or by --yes."""
 
 import sys
 
@@ -9,7 +9,7 @@ from pixlake.cli.failures import REFUSED, UsageFault
 
 
 def ask(question: str, *, yes: bool) -> None:
-    """Return if it may be done; raises Exit after a no, UsageFault where nobody can be asked."""
+    """Return if confirmed; raises Exit after a no, UsageFault without a terminal."""
     if yes:
         return
     if not sys.stdin.isatty():

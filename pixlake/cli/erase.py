@@ -1,4 +1,4 @@
-"""`pixlake erase`: images that must be gone: by id, from a list, or by a SQL predicate."""
+"""`pixlake erase`: erases images by id, from a list, or by a SQL predicate."""
 
 import asyncio
 import sys
@@ -98,7 +98,7 @@ def _name(word: str, tenant: str) -> Name:
 async def _look(
     settings: "LakeSettings", named: Sequence[Name], where: str | None
 ) -> tuple[list[Name], dict[Name, Exception]]:
-    """All names, also those of a predicate, and which can't be erased. Writes nothing."""
+    """Find all images, also by the predicate, and those that can't be erased. Writes nothing."""
     from lake.opening import open_store  # noqa: PLC0415  # in an extra
     from lake.views import Views  # noqa: PLC0415
     from lake.waiting import waiting_images  # noqa: PLC0415
@@ -119,7 +119,7 @@ async def _look(
 
 
 async def _fault(store: "ObjectStore", name: Name) -> Exception | None:
-    """Why an image can't be erased."""
+    """Error if an image can't be erased; None if it can."""
     from lake.erasure import look_up  # noqa: PLC0415  # in an extra
     from lake.errors import LakeError  # noqa: PLC0415
 
@@ -139,7 +139,7 @@ async def _erase(settings: "LakeSettings", named: Sequence[Name]) -> dict[Name, 
         some = named[start : start + _AT_ONCE]
         done = await asyncio.gather(*(_erase_one(lake, name) for name in some))
         failures |= {name: error for name, error in zip(some, done, strict=True) if error}
-    # The rows: any sealer would do it, soon.
+    # Remove the rows now; otherwise the next pass of any sealer does it.
     sealed = await lake.upkeep.run_pass(now=True)
     if sealed.failed:
         output.note(

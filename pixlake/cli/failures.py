@@ -1,9 +1,9 @@
-"""How a verb fails: one line on stderr, a JSON document where --json asked for one, an exit code.
+"""Errors of commands: one line on stderr, a JSON document with --json, an exit code.
 
-* CliError           exit 1   it was refused, or did not work
+* CliError           exit 1   the command was refused or failed
   x UsageFault       exit 2   the command line or the environment is wrong
 
-Errors of the packages below keep their own `code`; what nobody foresaw is `internal`.
+Errors of the packages below keep their own `code`; an unexpected error is `internal`.
 """
 
 import errno
@@ -17,16 +17,16 @@ from typer.core import TyperGroup
 
 REFUSED = 1
 USAGE = 2
-# Codes of the lake that say: this is not the store that you mean.
+# Codes of the lake that mean: this is not the intended store.
 _OTHER_STORE = frozenset(
     {"store_missing", "store_contradicted", "store_undecided", "store_too_new"}
 )
 JSON = "pixlake.json"
-"""Where `--json` leaves word in a context's `meta`, for errors that come later."""
+"""Key in a context's `meta` that records `--json`, for later errors."""
 
 
 class CliError(Exception):
-    """A verb that could not do its work; the message is for a person."""
+    """A command failed; the message is for a person."""
 
     exit_code = REFUSED
     code = "failed"
@@ -40,15 +40,15 @@ class UsageFault(CliError):
 
 
 class Group(TyperGroup):
-    """The top of the command, where every error of a verb ends."""
+    """Top-level command group, which reports the errors of all commands."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Find the verb; a fault in its words is told as JSON, too, if one of them is --json."""
+        """Find the command; remembers --json first, so that usage errors are JSON, too."""
         ctx.meta[JSON] = "--json" in args
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a verb; a failure becomes a line and an exit code, never a traceback."""
+        """Run a command; reports an error as a line and an exit code, not as a traceback."""
         from pixlake.cli.variables import check_variables  # noqa: PLC0415  # needs this module
 
         try:
@@ -78,7 +78,7 @@ def _exit_code(error: Exception) -> int:
 
 
 def describe(error: Exception) -> dict[str, object]:
-    """An error as JSON: `code`, `detail`, and `limit` and `value` where it has them."""
+    """Convert an error to JSON values: `code`, `detail`, and `limit` and `value` if present."""
     said: dict[str, object] = {"code": code_of(error) or "internal", "detail": str(error)}
     for name in ("limit", "value"):
         value = getattr(error, name, None)
@@ -88,7 +88,7 @@ def describe(error: Exception) -> dict[str, object]:
 
 
 def code_of(error: Exception) -> str | None:
-    """The stable code of an error; None for one that nobody foresaw."""
+    """Stable code of an error; None for an unexpected error."""
     if isinstance(error, OSError):
         return "os_error"
     code = getattr(error, "code", None)

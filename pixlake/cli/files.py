@@ -1,4 +1,4 @@
-"""Which files a verb sends: those that are named, and what looks like an image in folders."""
+"""Search for the files to send: named files, and files with image suffixes in folders."""
 
 import os
 from collections import Counter
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pixlake.cli.failures import UsageFault
 
-# Also formats that the server may refuse: better a clear refusal than silence about a photograph.
+# Includes formats that the server may refuse, so that such a photograph is reported, not skipped.
 _SUFFIXES = frozenset(
     {
         ".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg",
@@ -28,18 +28,18 @@ REASONS = {
     DANGLING_LINK: "a link to nothing",
     NO_FILE: "a device, a FIFO or a socket",
 }
-"""why something in a folder is left out, for a person"""
+"""reasons why an entry of a folder is left out, as text"""
 
 
 @dataclass(slots=True)
 class Found:
-    """Files to send, each once; and what was left out of folders, as counts and as reasons."""
+    """Files to send, each once, and counts of entries that were left out."""
 
     files: list[Path] = field(default_factory=list)
     roots: dict[Path, Path] = field(default_factory=dict)
-    """the named folder that each was found in"""
+    """file to the named folder that contains it"""
     skipped: Counter[str] = field(default_factory=Counter)
-    """by REASONS"""
+    """counts by the keys of REASONS"""
     unreadable: list[str] = field(default_factory=list)
     linked: list[Path] = field(default_factory=list)
     """links to folders that were not followed"""
@@ -48,11 +48,11 @@ class Found:
 def find(
     paths: Sequence[Path], listed: Iterable[Path] = (), *, follow_links: bool = False
 ) -> Found:
-    """Named files as they are; folders walked down, sorted, hidden entries left out.
+    """Find the files: named ones, and those in folders, sorted, without hidden entries.
 
-    `listed` are files, whatever is there.
+    `listed` are files from a list, which need not exist.
 
-    Raises UsageFault when there is nothing to send.
+    Raises UsageFault if there are no files to send.
     """
     found = Found(files=list(listed))
     if not paths and not found.files:
@@ -83,7 +83,7 @@ def _search(root: Path, found: Found, *, follow_links: bool) -> None:
 
 
 def _walk(root: Path, found: Found, *, follow_links: bool) -> Iterator[Path]:
-    """Regular files below a folder; each folder once, so a loop of links has an end."""
+    """Yield regular files below a folder; visits each folder once, so loops of links end."""
     folders, seen = [root], set()
     while folders:
         folder = folders.pop()
@@ -112,7 +112,7 @@ def _walk(root: Path, found: Found, *, follow_links: bool) -> Iterator[Path]:
 
 
 def _kind(entry: "os.DirEntry[str]", found: Found, *, follow_links: bool) -> str | None:
-    """`file`, `folder`, or a reason to leave the entry out; None where nobody can tell."""
+    """`file`, `folder`, or a reason to leave the entry out; None if it is unreadable."""
     if entry.name.startswith("."):
         return HIDDEN
     try:

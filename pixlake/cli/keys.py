@@ -1,4 +1,4 @@
-"""`pixlake keys`: API keys, straight in the accounts database."""
+"""`pixlake keys`: manages API keys, directly in the accounts database."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ keys = typer.Typer(
 
 
 class NoSuchKey(CliError):
-    """No living key has this prefix."""
+    """No active key has this prefix."""
 
     code = "key_not_found"
 

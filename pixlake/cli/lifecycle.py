@@ -1,4 +1,4 @@
-"""`pixlake lifecycle`: the rules by which S3 itself deletes what is past its retention."""
+"""`pixlake lifecycle`: manages the rules by which S3 deletes expired data."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -56,7 +56,7 @@ def apply(
                 output.note(f"  {one.rule}: {one.about}")
             ask("write these rules", yes=yes)
         found = rules.apply()
-    # What others' rules delete before time is not ours to change.
+    # Foreign rules that delete too early are only reported.
     left = found if check else [one for one in found if one.wanted is None]
     if json:
         output.emit({"ok": not left, "differences": [_plain(one) for one in found]})

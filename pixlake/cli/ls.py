@@ -1,4 +1,4 @@
-"""`pixlake ls`: what came in, newest first."""
+"""`pixlake ls`: lists images, newest first."""
 
 from typing import Annotated
 

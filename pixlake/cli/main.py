@@ -1,4 +1,4 @@
-"""The `pixlake` command: every verb, in the order that a new user meets them."""
+"""The `pixlake` command with all subcommands, in the order in which a new user needs them."""
 
 import io
 import os
@@ -68,7 +68,7 @@ def pixlake(
     Every verb takes --json. Exit codes: 0 done, 1 something was refused or failed, 2 usage,
     130 Ctrl-C; docs/cli.md lists them.
     """
-    del debug, version  # read where failures end, in `failures.Group`, and by the callback
+    del debug, version  # `failures.Group` reads `debug`, a callback handles `version`
 
 
 for verb in (
@@ -90,21 +90,21 @@ def main() -> None:
     except SystemExit as end:
         code = _written(end.code if isinstance(end.code, int) else int(end.code is not None))
         if code > _SIGNALLED or ("obstore" in sys.modules and "ray" not in sys.modules):
-            # A signal: uploads that are under way must not hold the terminal. And the threads of
-            # the object store's library may outlive the interpreter that they call into: one exit
-            # of a hundred on a busy machine was SIGABRT, after all was done and said.
+            # After a signal, running uploads must not delay the exit. Threads of obstore may call
+            # into the interpreter while it shuts down: on a busy machine one exit of a hundred was
+            # SIGABRT, after all work was done.
             os._exit(code)
         sys.exit(code)
 
 
 def _written(code: int) -> int:
-    """The exit code, once all is written; 1 where that fails, as on a full disk."""
+    """Flush the output and return the exit code; exits 1 if that fails, as on a full disk."""
     try:
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
                 stream.flush()
     except BrokenPipeError:
-        os._exit(code or 1)  # the reader has left, and Python would say so
+        os._exit(code or 1)  # the reader closed the pipe; Python would print a warning
     except OSError as error:
         output.note(f"pixlake: the result can't be written: {error.strerror}")
         os._exit(code or 1)

@@ -1,8 +1,8 @@
-"""A file of what a run has stored: a run that is started again leaves those files out.
+"""Manifest of stored files, so that a repeated run skips them.
 
-A JSON object a line: path, size and time of change of a file, a hash of what was said of it and
-to whom, the image and when it expires. Lines are written as images are answered, so a run that
-was cut short has written all but the last ones.
+Each line is a JSON object: path, size and modification time of a file, a hash of its parameters
+and of the server, the image and its expiry. A line is written when an image is stored, so an
+interrupted run has written all but the last ones.
 """
 
 import hashlib
@@ -17,11 +17,11 @@ from pixlake.cli.failures import UsageFault
 from pixlake.cli.results import Result
 
 Key = tuple[str, int, int, str]
-"""path, size in bytes, time of change in nanoseconds, hash of what is said"""
+"""path, size in bytes, modification time in nanoseconds, hash of parameters and server"""
 
 
 class Manifest:
-    """The entries of a file, and the file to add to."""
+    """Entries of a manifest, and the open file to append to."""
 
     def __init__(self, file: TextIO, known: set[Key], said: Callable[[Path], str]) -> None:
         self._file = file
@@ -33,7 +33,7 @@ class Manifest:
     def open(
         cls, path: Path, url: str, preset: str | None, said: Callable[[Path], Mapping[str, str]]
     ) -> Self:
-        """Read the file, make it where there is none; raises UsageFault."""
+        """Read a manifest, or create a new one; raises UsageFault."""
 
         def hashed(file: Path) -> str:
             parts = json.dumps([url, preset, dict(said(file))], sort_keys=True)
@@ -51,17 +51,17 @@ class Manifest:
         return cls(file, known, hashed)
 
     def has(self, path: Path) -> bool:
-        """Whether that file, as it is now, was stored, and its image has not expired."""
+        """True if the unchanged file was stored and its image has not expired."""
         try:
             stat = path.stat()
         except OSError:
-            return False  # the upload says what is wrong with it
+            return False  # the upload reports the error
         key = (os.path.abspath(path), stat.st_size, stat.st_mtime_ns, self._said(path))  # noqa: PTH100  # resolve() follows links
         self._keys[path] = key
         return key in self._known
 
     def add(self, result: Result) -> None:
-        """Write down that a file is stored; a result of another kind is none."""
+        """Write an entry for a stored file; ignores other results."""
         expires = result.facts.get("expires_at")
         key = self._keys.get(result.path)
         if expires is None or key is None:
@@ -77,7 +77,7 @@ class Manifest:
 
 
 def _key(line: str) -> Key | None:
-    """The file of a line whose image is still there; None for a line that was cut, too."""
+    """Parse a line; None if its image has expired or the line is incomplete."""
     try:
         entry = json.loads(line)
         if datetime.fromisoformat(entry["expires_at"]) <= datetime.now(UTC):

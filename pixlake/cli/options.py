@@ -1,4 +1,4 @@
-"""Options that several verbs share, so that they are spelled and explained once."""
+"""Options that several commands share."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ import typer
 
 from pixlake.cli.failures import JSON, UsageFault
 
-# What both doors take; a bad name would fail each image by itself.
+# Names that HTTP API and Kafka consumer accept. Checked here, because a bad name fails every image.
 _METADATA_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -116,14 +116,14 @@ OptionalPaths = Annotated[
 
 
 def form_of(*, json: bool, jsonl: bool) -> Literal["text", "json", "jsonl"]:
-    """How a verb prints. Raises UsageFault."""
+    """Output form of a command. Raises UsageFault."""
     if json and jsonl:
         raise UsageFault("--json and --jsonl both want standard output")
     return "json" if json else "jsonl" if jsonl else "text"
 
 
 def pairs(what: str, given: list[str] | None) -> dict[str, str]:
-    """`NAME=VALUE` words as a mapping. Raises UsageFault."""
+    """Parse `NAME=VALUE` words to a mapping. Raises UsageFault."""
     found: dict[str, str] = {}
     for word in given or []:
         name, equals, value = word.partition("=")
@@ -136,7 +136,7 @@ def pairs(what: str, given: list[str] | None) -> dict[str, str]:
 
 
 def metadata_of(given: list[str] | None) -> dict[str, str]:
-    """What --metadata says; header names have no case, so names are in lower case at both doors."""
+    """Parse --metadata; names become lower case, because header names are case-insensitive."""
     found = pairs("--metadata", [_lower_name(word) for word in given or []])
     for name in found:
         if not _METADATA_NAME.fullmatch(name):

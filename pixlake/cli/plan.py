@@ -20,7 +20,7 @@ _PERCENT = 100
 
 
 class Door(StrEnum):
-    """Where images enter."""
+    """Source of images."""
 
     API = "api"
     KAFKA = "kafka"
@@ -88,7 +88,7 @@ def plan(
 
 
 def _rate(given: float | None, profile: str | None) -> float:
-    """The rate asked for, else the one that the profile is made for. Raises UsageFault."""
+    """Requested rate, else that of the profile. Raises UsageFault."""
     if profile is not None and profile not in profiles():
         raise UsageFault(f"--profile {profile!r} is none of {', '.join(profiles())}")
     if given is not None:

@@ -1,4 +1,4 @@
-"""`pixlake preset`: what images are made into, straight in the store."""
+"""`pixlake preset`: stores, shows and compares presets, directly in the store."""
 
 import asyncio
 import difflib
@@ -183,7 +183,7 @@ def _read(file: Path) -> bytes:
 
 
 def _run(home: Path | None, work: Callable[["Presets"], Awaitable[T]]) -> T:
-    """Do it with the presets of the store."""
+    """Run `work` with the presets of the store."""
     with extra("server"):
         from lake.lake import Lake  # noqa: PLC0415  # in an extra
         from lake.settings import LakeSettings  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""`pixlake process`: one image made into others on this machine, without a server."""
+"""`pixlake process`: processes one image on this machine, without a server."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`pixlake produce`: image files into a Kafka topic, the other door."""
+"""`pixlake produce`: writes image files to a Kafka topic."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -28,9 +28,9 @@ from pixlake.cli.results import Result, Summary
 from pixlake.cli.signals import Interrupted, interruptible
 from pixlake.cli.target import find_bootstrap
 
-# Above the images that Pixlake takes (25 MB), so that the limit is told by who sets it.
+# Above Pixlake's limit of 25 MB, so that the server reports its own limit.
 _MAX_MESSAGE_BYTES = 30_000_000
-# Memory for messages under way; must hold the largest.
+# Memory for messages in flight; must hold the largest message.
 _QUEUE_KILOBYTES = 64_000
 _BROKER_SECONDS = 10.0
 _TURN_SECONDS = 0.2
@@ -83,11 +83,11 @@ def produce(
     settings: dict[str, Any] = {
         "bootstrap.servers": find_bootstrap(bootstrap),
         "client.id": "pixlake",
-        "enable.idempotence": True,  # acks=all, and a retry of ours is no second message
+        "enable.idempotence": True,  # acks=all, and retries do not duplicate messages
         "message.max.bytes": _MAX_MESSAGE_BYTES,
         "queue.buffering.max.kbytes": _QUEUE_KILOBYTES,
         "delivery.timeout.ms": int(deadline * 1000),
-        "log_level": 0,  # what matters comes back as an error
+        "log_level": 0,  # errors are reported by callbacks
         **pairs("--config", config),
     }
     if preset is not None:
@@ -111,7 +111,7 @@ def produce(
 
 
 def _connected(settings: dict[str, Any], topic: str) -> Any:
-    """A producer, once a broker told that the topic is there."""
+    """Create a producer after checking that the topic exists; raises UsageFault, CliError."""
     with extra("kafka"):
         from confluent_kafka import KafkaException, Producer  # noqa: PLC0415  # in an extra
 
@@ -121,7 +121,7 @@ def _connected(settings: dict[str, Any], topic: str) -> Any:
     except (KafkaException, ValueError, TypeError) as error:
         raise UsageFault(f"Kafka: {_said(error)}") from None
     try:
-        # All topics, because asking for one by name may create it.
+        # List all topics, because a request for one by name may create it.
         topics = producer.list_topics(timeout=_BROKER_SECONDS).topics
     except KafkaException as error:
         raise CliError(
@@ -154,7 +154,7 @@ class ProduceRun:
         self._event_id = event_id
 
     def produce(self, files: Sequence[Path], summary: Summary) -> None:
-        """Produce them, and return once each is delivered or given up."""
+        """Produce the files, and return once each is delivered or failed."""
         from pixlake.cli.progress import bar  # noqa: PLC0415  # slow; not for --help
 
         with bar("producing", len(files)) as advance:
@@ -169,10 +169,10 @@ class ProduceRun:
                     report(refusal)
                 self._producer.poll(0)
             while self._producer.flush(_TURN_SECONDS):
-                pass  # each ends by itself: delivered, or past the deadline
+                pass  # every message ends by itself: delivered, or past the deadline
 
     def _send(self, path: Path, report: Callable[[Result], None]) -> Result | None:
-        """Hand one image to librdkafka; a result only if that was not possible."""
+        """Pass one image to librdkafka; returns a result only if that failed."""
         from pixlake.client.errors import NotAFile  # noqa: PLC0415  # slow; not for --help
         from pixlake.client.files import open_regular  # noqa: PLC0415
 
@@ -216,7 +216,7 @@ class ProduceRun:
             try:
                 self._producer.produce(self._topic, data, headers=told, on_delivery=delivered)
             except BufferError:
-                self._producer.poll(_TURN_SECONDS)  # full: wait until something is delivered
+                self._producer.poll(_TURN_SECONDS)  # the queue is full: wait for deliveries
             except KafkaException as error:
                 return _failure(path, error.args[0], len(data))
             else:
@@ -231,15 +231,15 @@ def _limit(settings: Mapping[str, Any]) -> int:
 
 
 def _failure(path: Path, error: Any, size: int) -> Result:
-    """What librdkafka or the broker says of a message that it did not take."""
+    """Result for a message that librdkafka or the broker refused."""
     if error.name() == "MSG_SIZE_TOO_LARGE":
         return Result(
-            path, "refused", code=_TOO_LARGE, detail="the broker takes no such", value=size
+            path, "refused", code=_TOO_LARGE, detail="above the broker's limit", value=size
         )
     return Result(path, "failed", code=error.name().lower().lstrip("_"), detail=error.str())
 
 
 def _said(error: Exception) -> str:
-    """The text of a KafkaException is in the KafkaError that it carries."""
+    """Text of an error; that of a KafkaException is in its KafkaError."""
     carried = error.args[0] if error.args else error
     return str(carried.str()) if hasattr(carried, "str") else str(carried)

@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar where that is a terminal, a line a minute where it is not."""
+"""Progress on stderr: a bar on a terminal, otherwise one line a minute."""
 
 import sys
 import time
@@ -22,7 +22,7 @@ _LINE_SECONDS = 60.0
 
 @contextmanager
 def bar(verb: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Yields what to call for each finished item, with the number of bad ones so far."""
+    """Yield a callback to call for each finished item, with the number of bad items so far."""
     if sys.stderr is None or not sys.stderr.isatty():
         yield _lines(verb, total)
         return

@@ -1,4 +1,4 @@
-"""`pixlake rebuild`: the lake, made again from the records."""
+"""`pixlake rebuild`: rebuilds the lake's tables from the records."""
 
 import asyncio
 from dataclasses import asdict
@@ -129,5 +129,6 @@ async def _switched(switch: "Switch", lake: "Lake") -> "SwitchReport":
     except BaseException:
         await switch.release()
         raise
-    # If this fails, a write of it may land yet: sealers hold until it is run again, or for hours.
+    # If this fails, one of its writes may still take effect, so sealers stay stopped until it is
+    # run again, or for hours.
     return await switch.run()

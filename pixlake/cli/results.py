@@ -1,4 +1,4 @@
-"""How each file of a run ended, and the summary of them all; `upload` and `produce` share it."""
+"""Results of single files and their summary, for `upload` and `produce`."""
 
 import os
 from collections import Counter
@@ -12,13 +12,13 @@ from pixlake.cli.files import REASONS, Found
 
 Outcome = Literal["created", "replayed", "delivered", "refused", "failed"]
 BAD: tuple[Outcome, ...] = ("refused", "failed")
-# Enough to see what is going on, few enough to see it without scrolling.
+# Largest number of bad files that are listed, so that the summary fits on a screen.
 _SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How one file ended. `refused`: its own fault; `failed`: worth another try."""
+    """Result of one file. `refused`: fault of the file; `failed`: may be tried again."""
 
     path: Path
     outcome: Outcome
@@ -31,7 +31,7 @@ class Result:
 
     @property
     def why(self) -> str:
-        """Code, detail, limit and value, for a person."""
+        """Code, detail, limit and value as text."""
         measured = [
             f"{name} {output.number(given)}"
             for name, given in (("limit", self.limit), ("value", self.value))
@@ -40,9 +40,9 @@ class Result:
         return f"{self.code}: {self.detail}" + (f" ({', '.join(measured)})" if measured else "")
 
     def document(self) -> dict[str, object]:
-        """As JSON; what does not apply is left out."""
+        """Convert to JSON values; missing values are left out."""
         said: dict[str, object] = {
-            # A name that is not UTF-8 is told with replacement characters: JSON has no others.
+            # Bytes of a name that are not UTF-8 become replacement characters.
             "path": os.fsencode(self.path).decode("utf-8", "replace"),
             "outcome": self.outcome,
             **self.facts,
@@ -55,10 +55,10 @@ class Result:
 
 
 class Summary:
-    """The results of a run, as they come, with the good outcomes that it knows.
+    """Collects the results of a run and prints them.
 
-    `form`: `text` for a person, `json` for one document at the end, `jsonl` for a line a file as
-    it ends and one of the counts.
+    `form`: `text` prints tables, `json` one document at the end, `jsonl` one line for each finished
+    file and one for the counts.
     """
 
     def __init__(
@@ -70,9 +70,9 @@ class Summary:
         known: int = 0,
         about: Mapping[str, str] | None = None,
     ) -> None:
-        """`known` files are stored by an earlier run; `about` is told with the counts."""
+        """Start with `known` files of an earlier run; `about` is printed with the counts."""
         self.stopped: str | None = None
-        """why the run ended early"""
+        """reason why the run ended early"""
         self.bad = 0
         self._good = good
         self._found = found
@@ -86,7 +86,7 @@ class Summary:
         self._documents: list[dict[str, object]] = []
 
     def add(self, result: Result) -> None:
-        """Count a result, and print its line where lines were asked for."""
+        """Count a result; prints its line in the form `jsonl`."""
         self._counts[result.outcome] += 1
         self._sizes[result.outcome] += result.size
         if result.outcome in BAD:
@@ -100,16 +100,16 @@ class Summary:
 
     @property
     def complete(self) -> bool:
-        """Whether every file is where it should be."""
+        """True if every file was processed successfully."""
         return not (self._untried or self._found.unreadable or self.bad)
 
     @property
     def _untried(self) -> int:
-        """Files without a result: the run ended before them, or while they were under way."""
+        """Number of files without a result, because the run ended early."""
         return len(self._found.files) - self._known - self._counts.total()
 
     def show(self) -> None:
-        """Print the counts, in the form that was asked for."""
+        """Print the counts in the chosen form."""
         for path in self._found.linked[:_SHOWN]:
             output.note(f"{path} is a link to a folder, and left out; --follow-links goes there")
         if self._form == "text":

@@ -1,4 +1,4 @@
-"""Settings of the server's packages, for verbs that work on its data directly."""
+"""Settings of the server's packages, for commands that work on its data directly."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,7 @@ S = TypeVar("S", bound=BaseSettings)
 
 
 def load(kind: type[S], home: Path | None) -> S:
-    """From the environment, at that home; raises UsageFault that names the variable."""
+    """Load settings from the environment for a home; raises UsageFault with the variable."""
     try:
         return kind(home=find_home(home))
     except ValidationError as error:
@@ -24,9 +24,9 @@ def load(kind: type[S], home: Path | None) -> S:
 
 
 def load_existing(kind: type[S], home: Path | None, elsewhere: str) -> S:
-    """Like `load`, for data that must be there: in the home, or where a setting says.
+    """Load settings for data that must exist, in the home or at another location.
 
-    `elsewhere` is the field that names another place. Raises UsageFault.
+    `elsewhere` is the field of the other location. Raises UsageFault.
     """
     settings = load(kind, home)
     folder = find_home(home)
@@ -35,7 +35,7 @@ def load_existing(kind: type[S], home: Path | None, elsewhere: str) -> S:
     if not folder.is_dir():
         raise UsageFault(f"there is no {folder}; --home or PIXLAKE_HOME says where it is")
     if (owner := folder.stat().st_uid) != os.getuid():
-        # What is written there now, its owner could not read or change any more.
+        # The owner could not read or change files that this user would write.
         raise UsageFault(
             f"{folder} belongs to user {owner}, and this is user {os.getuid()}: run it as its owner"
         )

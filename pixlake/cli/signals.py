@@ -1,4 +1,4 @@
-"""Signals that end a long run: what was done by then is still told."""
+"""Signal handling of long runs, so that an interrupted run still reports its results."""
 
 import signal
 import threading
@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from types import FrameType
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# What shells say of a command that a signal ended.
+# Exit code of a command that a signal ended is 128 + signal, as in shells.
 _EXIT_BASE = 128
 
 
 class Interrupted(BaseException):
-    """A signal came; not an Exception, as KeyboardInterrupt is none."""
+    """A signal arrived; a BaseException, like KeyboardInterrupt."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -22,12 +22,12 @@ class Interrupted(BaseException):
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """SIGINT, SIGTERM and SIGHUP raise Interrupted inside; a second one ends the process.
+    """Context manager: SIGINT, SIGTERM and SIGHUP raise Interrupted; a second one ends the process.
 
-    A signal that is ignored stays ignored: `nohup` does that.
+    A signal that is ignored stays ignored, for example under `nohup`.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield  # Python delivers signals to the main thread alone
+        yield  # Python delivers signals to the main thread only
         return
     before = {each: signal.getsignal(each) for each in _ENDING}
     ours = [each for each, handler in before.items() if handler is not signal.SIG_IGN]

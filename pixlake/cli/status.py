@@ -1,4 +1,4 @@
-"""`pixlake status`: whether both doors take images, part by part."""
+"""`pixlake status`: shows the readiness of each part."""
 
 import typer
 

@@ -1,4 +1,4 @@
-"""`pixlake store`: the settings that live in the store, and how they are changed."""
+"""`pixlake store`: shows and changes the settings that are kept in the store."""
 
 import asyncio
 from dataclasses import asdict
@@ -22,14 +22,15 @@ if TYPE_CHECKING:
 store = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Show and change the settings that live in the store.\n\nRetention, window and margin: "
-    "every process reads them there. Of the store of PIXLAKE_STORE_URL, or in PIXLAKE_HOME.",
+    help="Show and change the settings that are kept in the store.\n\nThey are retention, window "
+    "and margin, and every process reads them there. The store is that of PIXLAKE_STORE_URL, or "
+    "the one in PIXLAKE_HOME.",
 )
 
 
 @store.command()
 def show(*, home: Home = None, json: Json = False) -> None:
-    """Show the settings of the store, and changes of retention that are to come."""
+    """Show the settings of the store, and planned changes of retention."""
     settings = _settings(home)
     from lake.opening import kept_settings  # noqa: PLC0415  # in an extra
 
@@ -79,7 +80,7 @@ def _settings(home: Path | None) -> "LakeSettings":
         from lake.settings import LakeSettings  # noqa: PLC0415  # in an extra
         from pixlake.cli.settings import load_existing  # noqa: PLC0415
 
-    # What the environment says of these settings is what may be changed here.
+    # Ignore these settings in the environment, because this command may change them.
     nothing = dict.fromkeys(("retention_days", "window_seconds", "sweep_margin_seconds"))
     return load_existing(LakeSettings, home, "store_url").model_copy(update=nothing)
 
@@ -119,7 +120,7 @@ def _is_shorter(change: "Change") -> bool:
 
 
 def _said(change: "Change") -> list[str]:
-    """What the change does, line by line."""
+    """Describe the change, one line for each effect."""
     before, after = change.before, change.after
     said = []
     for name in ("window_seconds", "sweep_margin_seconds"):

@@ -1,4 +1,4 @@
-"""`pixlake sweep`: delete what is past its retention, where the store does not."""
+"""`pixlake sweep`: deletes expired data, for stores that do not do it themselves."""
 
 import asyncio
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""Which Pixlake a verb talks to: its folder, its address, the key for it."""
+"""Home, address and API key of the Pixlake that a command uses."""
 
 import inspect
 import os
@@ -27,10 +27,10 @@ _MOMENT_SECONDS = 1.0
 
 
 def find_home(given: Path | None) -> Path:
-    """The folder of data and state: the one given, else the nearest `.pixlake` upwards.
+    """Find the home: the given folder, else the nearest `.pixlake` here or above.
 
-    Only folders of this user count, as anybody may put one into /tmp. Where there is none, it is
-    `.pixlake` in the current folder.
+    Only folders of this user count, because any user can create one in /tmp. Without one, the
+    result is `.pixlake` in the current folder.
     """
     if given is not None:
         return given
@@ -43,7 +43,7 @@ def find_home(given: Path | None) -> Path:
 
 
 def find_url(given: str | None, home: Path | None = None) -> str:
-    """Root of the API: as given, at the port that the environment says, or where the home says."""
+    """Find the root URL of the API: the option, the environment's port, or the home's file."""
     if given:
         return given
     if "PIXLAKE_HTTP_PORT" not in os.environ:
@@ -58,7 +58,7 @@ def find_bootstrap(given: str | None) -> str:
 
 
 def find_key(key_file: Path | None, home: Path | None) -> str:
-    """The API key; raises UsageFault where there is none."""
+    """Read the API key; raises UsageFault if there is none."""
     if key_file is None and (key := os.environ.get("PIXLAKE_API_KEY")):
         return key.strip()
     path = key_file or find_home(home) / _KEY_FILE
@@ -75,7 +75,7 @@ def find_key(key_file: Path | None, home: Path | None) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
-    """Options of a verb that reaches the API."""
+    """Options of a command that uses the API."""
 
     url: Url = None
     home: Home = None
@@ -87,13 +87,13 @@ class Way:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Api(Way):
-    """And of one that needs a key."""
+    """Options of a command that uses the API and needs a key."""
 
     key_file: KeyFile = None
 
 
 def reaching(verb: Callable[..., None]) -> Callable[..., None]:
-    """Give a verb the options of its parameter `api`, which is a Way or an Api."""
+    """Decorator that adds the options of a command's parameter `api`, a Way or an Api."""
     own = inspect.signature(verb)
     kind = own.parameters["api"].annotation
     names = [field.name for field in fields(kind)]
@@ -110,12 +110,15 @@ def reaching(verb: Callable[..., None]) -> Callable[..., None]:
 
 
 def connect(api: Api, *, deadline: float, tell: bool = True) -> "Client":
-    """A client that tries for `deadline` seconds, and may say so; raises UsageFault."""
+    """Create a client that retries for `deadline` seconds; `tell`: it reports waits.
+
+    Raises UsageFault.
+    """
     return reach(api, find_key(api.key_file, api.home), deadline=deadline, tell=tell)
 
 
 def reach(way: Way, key: str | None, *, deadline: float, tell: bool = True) -> "Client":
-    """A client by that way; raises UsageFault."""
+    """Create a client with these options; raises UsageFault."""
     from pixlake.client import Client, InsecureUrl, Retries, Security  # noqa: PLC0415  # slow
 
     security = Security(
@@ -137,7 +140,7 @@ def reach(way: Way, key: str | None, *, deadline: float, tell: bool = True) -> "
 
 
 def _telling(deadline: float) -> "Waiting":
-    """Tell a person, once, that something is waited for; not of a moment's wait."""
+    """Build a callback that reports the first wait that is longer than a moment."""
     told = False
 
     def tell(reason: str, seconds: float, left: float) -> None:

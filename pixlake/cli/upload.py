@@ -1,4 +1,4 @@
-"""`pixlake upload`: image files over HTTP, many at once."""
+"""`pixlake upload`: uploads image files over HTTP, many at once."""
 
 import os
 import time
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 # A restart of the server on a small machine takes half a minute.
 _DEADLINE_SECONDS = 120.0
-# Maintenance, a full store that somebody makes room in, an hour's quota that is nearly over.
+# Long enough for short maintenance, or for an operator to make room in a full store.
 _PATIENCE_SECONDS = 600.0
 # One image takes some 10 ms of processing and some 10 ms of waiting for the store.
 _JOBS = 8
@@ -118,7 +118,7 @@ def _sayings(
     origin: str | None,
     entries: Mapping[Path, Mapping[str, str]],
 ) -> "Said":
-    """The metadata of each file: what a list says of it, and what is said of all."""
+    """Build the function that returns a file's metadata; a list's entry overrides the run's."""
 
     def said(path: Path) -> Mapping[str, str]:
         own = {**metadata, **entries.get(path, {})}
@@ -140,7 +140,7 @@ def _opened(
 
 
 def _await(client: "Client", deadline: float) -> None:
-    """Return once something answers: a server that starts is waited for as an image's answer is."""
+    """Wait until the server answers, for `deadline` seconds at most; raises CliError."""
     from pixlake.client import Unavailable  # noqa: PLC0415  # slow; not for --help
 
     end = time.monotonic() + deadline
@@ -184,7 +184,7 @@ def _collect(
     *,
     deadline: float,
 ) -> int | None:
-    """Fill the summary; the exit code where a signal ended the run before its end."""
+    """Run the uploads and fill the summary; returns an exit code if a signal ended the run."""
     from pixlake.cli.progress import bar  # noqa: PLC0415  # slow; not for --help
 
     try:

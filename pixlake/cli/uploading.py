@@ -1,4 +1,4 @@
-"""Many uploads at once: files in, one result a file out, in the order they finish."""
+"""Concurrent uploads: yields one result for each file, in the order in which they finish."""
 
 import queue
 import threading
@@ -10,31 +10,31 @@ from pixlake.cli.failures import code_of
 from pixlake.cli.results import Result
 from pixlake.client import Client, NotAFile, Refused, Unavailable
 
-# What is the same for every file of a run.
+# Error codes that every file of a run would get.
 _OF_ALL = frozenset({"unauthorized", "forbidden", "http_401", "http_403", "unknown_preset"})
-# What something in between answers, or a server that is none: many in a row are no images' fault.
+# Error codes of a proxy or of a wrong server; many in a row are not caused by the images.
 _OF_THE_WAY = frozenset({"unavailable", "bad_answer", "corrupted"})
 _INVALID_METADATA = "invalid_metadata"
 _ROW = 3
-"""at the least, however few threads there are"""
+"""smallest number of such errors in a row that ends a run"""
 _NO_FILE = "not_a_file"
-# Before an image is tried again for which nobody was found.
+# Wait before an image is tried again that no server answered for.
 _AGAIN_SECONDS = 2.0
 
 Said = Callable[[Path], Mapping[str, str]]
-"""the metadata of a file"""
+"""returns the metadata of a file"""
 
 
 class UploadRun:
-    """One run of `pixlake upload`, by `jobs` threads.
+    """One run of `pixlake upload` with `jobs` threads.
 
-    It stops early, and leaves the rest untried, at the first fault that every file would meet: a
-    key that is not let in, an unknown preset, metadata that is none (the first file goes alone, so
-    that this is told once). So it does when as many files in a row as there are threads, three at
-    the least, met something that is no answer of Pixlake, or found nobody.
+    It stops early at the first error that every file would get: an invalid key, an unknown preset,
+    invalid metadata. The first file is sent alone, so that such an error is reported once. It also
+    stops if as many files in a row as there are threads, at least three, got no answer or an
+    answer that is not Pixlake's.
 
-    While no image at all is taken, an image is tried again for `patience` seconds, whatever its own
-    deadline; while others are taken, its deadline counts.
+    While no image at all is accepted, an image is retried for `patience` seconds, whatever its own
+    deadline. While others are accepted, its deadline counts.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class UploadRun:
         one_said: bool = True,
         patience: float = 0.0,
     ) -> None:
-        """`one_said`: the same is said of every file."""
+        """Create a run; `one_said`: all files have the same metadata."""
         self.stopped_by: Result | None = None
         self._client = client
         self._preset = preset
@@ -61,7 +61,7 @@ class UploadRun:
         self._stop = threading.Event()
 
     def results(self, files: Sequence[Path]) -> Iterator[Result]:
-        """Upload them; a result for each that was tried."""
+        """Upload the files; yields a result for each that was tried."""
         self._taken_at = time.monotonic()
         todo: queue.SimpleQueue[Path] = queue.SimpleQueue()
         done: queue.SimpleQueue[Result | None] = queue.SimpleQueue()
@@ -75,7 +75,7 @@ class UploadRun:
             return
         workers = min(self._jobs, todo.qsize())
         for _ in range(workers):
-            # Daemons: Ctrl-C must not wait for uploads that are under way.
+            # Daemon threads, so that Ctrl-C does not wait for running uploads.
             threading.Thread(target=self._work, args=(todo, done), daemon=True).start()
         while workers:
             result = done.get()
@@ -98,7 +98,7 @@ class UploadRun:
         done.put(None)
 
     def _upload(self, path: Path) -> Result:
-        """Upload one file, again while nobody takes any and the patience of the run lasts."""
+        """Upload one file; retries while no image is accepted, up to the run's patience."""
         failed_at = float("inf")
         while True:
             began = time.monotonic()
@@ -106,7 +106,8 @@ class UploadRun:
                 return self._once(path)
             except Unavailable as error:
                 wait = error.retry_after or _AGAIN_SECONDS
-                # A pause that the server asked for is everybody's, unless others get in after it.
+                # A pause that the server asked for applies to all images. If others are accepted
+                # after it, this image has failed.
                 others = self._taken_at > (began if error.retry_after is None else failed_at)
                 failed_at = time.monotonic()
                 over = failed_at + wait > self._taken_at + self._patience
@@ -114,7 +115,7 @@ class UploadRun:
                     return Result(path, "failed", code=error.code, detail=str(error))
 
     def _once(self, path: Path) -> Result:
-        """Upload one file, by its own deadline; raises Unavailable."""
+        """Upload one file within its own deadline; raises Unavailable."""
         try:
             uploaded = self._client.upload(path, preset=self._preset, metadata=self._said(path))
         except Unavailable:
@@ -133,7 +134,7 @@ class UploadRun:
         except OSError as error:
             reason = error.strerror or str(error)
             return Result(path, "failed", code="unreadable_file", detail=reason)
-        except Exception as error:  # noqa: BLE001  # a thread that dies would lose its file's result
+        except Exception as error:  # noqa: BLE001  # otherwise the file would have no result
             return Result(path, "failed", code=code_of(error) or "internal", detail=str(error))
         image = uploaded.image
         facts = {"image_id": image.image_id, "expires_at": image.expires_at.isoformat()}

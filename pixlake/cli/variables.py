@@ -1,4 +1,4 @@
-"""Environment variables of Pixlake: an unknown one is a typing error, and is refused.
+"""Check of environment variables: an unknown one is probably misspelt and is refused.
 
 `data/variables.txt` names each setting's variable; `python -m tests.reference` writes it.
 """
@@ -12,7 +12,7 @@ from pixlake.cli.failures import UsageFault
 
 _NAMES = Path(__file__).parent / "data" / "variables.txt"
 _PREFIX = "PIXLAKE_"
-# What the command and the tests read beside the settings.
+# Variables of the command and of the tests that are no settings.
 _OTHERS = frozenset(
     {
         "PIXLAKE_URL", "PIXLAKE_API_KEY", "PIXLAKE_CA_FILE", "PIXLAKE_CLIENT_CERT",
@@ -20,13 +20,13 @@ _OTHERS = frozenset(
     }
 )  # fmt: skip
 _OF_TESTS = ("PIXLAKE_TEST_", "PIXLAKE_CRASH_SECONDS")
-# Other programs have variables that begin with KAFKA_, so only a near miss of ours is refused.
+# Other programs have variables that begin with KAFKA_, so only a near miss is refused.
 _KAFKA_PREFIX = "KAFKA_"
 _KAFKA_NEAR = 0.85
 
 
 def check_variables(given: Iterable[str] | None = None) -> None:
-    """Raise UsageFault, with the nearest name, if a variable in the environment is none of ours."""
+    """Raise UsageFault, with the nearest name, if a variable of the environment is unknown."""
     names = sorted(os.environ if given is None else given)
     suspects = [name for name in names if name.upper().startswith((_PREFIX, _KAFKA_PREFIX))]
     if not suspects:

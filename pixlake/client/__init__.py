@@ -1,4 +1,4 @@
-"""The client library: images in and out over HTTP, with nothing of the server installed.
+"""Client library: uploads and downloads over HTTP, without the server's packages.
 
 from pathlib import Path
 from pixlake.client import Client

@@ -1,4 +1,4 @@
-"""Where an API is, and the key for it: checked before anything is sent."""
+"""Checks of API address and key before anything is sent."""
 
 from ipaddress import ip_address
 
@@ -8,28 +8,28 @@ from pixlake.client.errors import InsecureUrl
 
 
 def base_url(text: str) -> httpx.URL:
-    """Root of an API. Raises ValueError."""
+    """Parse the root URL of an API. Raises ValueError."""
     try:
         url = httpx.URL(text)
     except httpx.InvalidURL as error:
         raise ValueError(f"{text!r} is not a URL: {error}") from error
     if url.userinfo:
-        # Not shown, and httpx would send it in place of the key.
-        raise ValueError("the URL has a user or a password in it: the API knows only keys")
+        # The message does not show them. httpx would send them in place of the key.
+        raise ValueError("the URL contains a user or a password; the API accepts only keys")
     if url.scheme not in {"http", "https"} or not url.host:
         raise ValueError(f"{text!r} is not an http or https URL")
     return url
 
 
 def checked_key(key: str) -> str:
-    """The key, fit for a header. Raises ValueError, whose text does not show it."""
+    """Return the key if it can be sent in a header. Raises ValueError without the key's text."""
     if not key.isascii() or not key.isprintable() or not key or " " in key:
-        raise ValueError("the API key has characters that no key has")
+        raise ValueError("the API key is empty or has invalid characters")
     return key
 
 
 def check_secrecy(url: httpx.URL, *, allow_http: bool) -> None:
-    """Raise InsecureUrl where a key would leave this machine over plain HTTP."""
+    """Raise InsecureUrl if the key would be sent to another machine over plain HTTP."""
     if url.scheme == "http" and not allow_http and not is_loopback(url.host):
         raise InsecureUrl(
             f"{url} would send the API key in clear to another machine; use https, or allow it "
@@ -38,7 +38,7 @@ def check_secrecy(url: httpx.URL, *, allow_http: bool) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine."""
+    """True if a host is this machine."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

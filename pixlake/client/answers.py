@@ -1,4 +1,4 @@
-"""What an HTTP answer means: go on, refused for good, or worth another try."""
+"""Classification of HTTP answers: success, final refusal, or retry."""
 
 from datetime import UTC, datetime
 
@@ -13,7 +13,7 @@ _MAX_CODE = 64
 
 
 class Again(Exception):
-    """Inside the client only: this try came to nothing; `final` when another one would too."""
+    """A try failed (internal to the client); `final` if a retry is useless."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class Again(Exception):
 
 
 class _ProblemBody(BaseModel):
-    """The members of problem+json that we read."""
+    """Members of problem+json that the client reads."""
 
     code: str
     title: str = ""
@@ -42,7 +42,7 @@ class _ProblemBody(BaseModel):
 
 
 def check(response: httpx.Response) -> None:
-    """Return on success; raises Refused, BadAnswer, or Again."""
+    """Check the status of an answer; raises Refused, BadAnswer, or Again."""
     if response.is_success:
         return
     status = response.status_code
@@ -60,7 +60,7 @@ def check(response: httpx.Response) -> None:
 
 
 def _problem(response: httpx.Response) -> Problem:
-    """The answer's problem+json; a proxy in between may answer in its own words."""
+    """Parse problem+json; builds a problem from the status if a proxy answered otherwise."""
     try:
         said = _ProblemBody.model_validate_json(response.content)
     except ValidationError:

@@ -1,4 +1,4 @@
-"""An upload on the wire: the image as the raw body, what is said of it in headers."""
+"""Body and headers of an upload: the image as the raw body, its parameters as headers."""
 
 import hashlib
 import io
@@ -14,16 +14,16 @@ from pixlake.client.errors import FileChanged
 from pixlake.client.files import open_regular
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
-"""an image: where it is, its bytes, or an open file"""
+"""an image: a path, its bytes, or an open file"""
 
 _CHUNK = 64 * 1024
-# Percent-encoded UTF-8 is how values travel; what is plain ASCII stays readable on the way.
+# Values are sent as percent-encoded UTF-8; most ASCII characters stay readable.
 _SAFE = "!#$&'()*+,/:;<=>?@[]^`{|}~"
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
 class ImageBody:
-    """The bytes of one try, hashed as they leave; a file is never held in memory as a whole."""
+    """Body of one try, hashed while it is sent; a file is never in memory as a whole."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self.size = size
@@ -31,7 +31,7 @@ class ImageBody:
         self._digest = hashlib.sha256()
 
     def __iter__(self) -> Iterator[bytes]:
-        """As many bytes as were announced; raises FileChanged where there are more or fewer."""
+        """Yield the announced number of bytes; raises FileChanged if there are more or fewer."""
         left = self.size
         while left and (chunk := self._file.read(min(_CHUNK, left))):
             left -= len(chunk)
@@ -41,12 +41,12 @@ class ImageBody:
             raise FileChanged("the file changed while it was sent")
 
     def sha256(self) -> str:
-        """Hash of what was sent, hex; whole once the server answered that it took it."""
+        """Hash of the sent bytes, hex; complete once the server has accepted the upload."""
         return self._digest.hexdigest()
 
 
 def source_of(given: Source) -> Path | bytes:
-    """What can be sent more than once; an open file is read whole. Raises TypeError."""
+    """Convert a source so that it can be sent repeatedly; reads open files. Raises TypeError."""
     if isinstance(given, str | os.PathLike):
         return Path(given)
     if isinstance(given, bytes | bytearray | memoryview):
@@ -59,7 +59,7 @@ def source_of(given: Source) -> Path | bytes:
 
 @contextmanager
 def opened(source: Path | bytes) -> Iterator[ImageBody]:
-    """The body of a new try, from its first byte. Raises NotAFile, OSError."""
+    """Open a source for a new try, from its first byte. Raises NotAFile, OSError."""
     if isinstance(source, bytes):
         yield ImageBody(io.BytesIO(source), len(source))
         return
@@ -70,19 +70,19 @@ def opened(source: Path | bytes) -> Iterator[ImageBody]:
 def headers(
     filename: str | None, metadata: Mapping[str, str], idempotency_key: str | None
 ) -> dict[str, str]:
-    """Headers of an upload; header names have no case, so metadata names become lower case.
+    """Build the headers of an upload; metadata names become lower case.
 
-    Raises ValueError for what no header can carry.
+    Raises ValueError for values that a header can't contain.
     """
     made = {"Content-Type": "application/octet-stream"}
     if filename is not None:
-        # RFC 6266: names in any script, and no quoting to get wrong. A name that is not UTF-8
-        # on disk is told with question marks.
+        # RFC 6266 supports names in any script without quoting. Bytes of a name that are not UTF-8
+        # become question marks.
         name = filename.encode("utf-8", "replace").decode("utf-8")
         made["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(name, safe='')}"
     if idempotency_key is not None:
         if not idempotency_key.isascii() or not idempotency_key.isprintable():
-            raise ValueError("the idempotency key has characters that no header value has")
+            raise ValueError("the idempotency key has characters that a header can't contain")
         made["Idempotency-Key"] = idempotency_key
     for name, value in metadata.items():
         header = f"X-Pixlake-Meta-{name.lower()}"

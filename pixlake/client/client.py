@@ -1,4 +1,4 @@
-"""One class that speaks the API, and the loop under it that tries again."""
+"""Client of the HTTP API."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
@@ -27,12 +27,11 @@ _PAGE = 100
 
 
 class Client:
-    """Images in and out of one Pixlake, by one API key.
+    """Client of one Pixlake API, with one API key.
 
-    Safe to share between threads, and to use after a fork: each process has connections of its
-    own. From asyncio call it with `asyncio.to_thread`. Every method
-    tries again on connection errors, 429 and 5xx, as `retries` says, and raises Refused,
-    Unavailable or BadAnswer when it can't do what it was asked.
+    Thread-safe, and usable after a fork: each process has its own connections. From asyncio call it
+    with `asyncio.to_thread`. Every method retries connection errors, 429 and 5xx as `retries` says,
+    and raises Refused, Unavailable or BadAnswer if it fails.
     """
 
     def __init__(
@@ -44,11 +43,11 @@ class Client:
         security: Security | None = None,
         on_wait: Waiting | None = None,
     ) -> None:
-        """Connect to the API at `url` (http or https); `key` may be left out for `ready`.
+        """Create a client of the API at `url` (http or https); `ready` needs no `key`.
 
-        `on_wait` is called before each wait for another try, with the reason, its seconds, and
-        those until the deadline. Raises ValueError for a URL, a key or files that can't be used,
-        InsecureUrl where the key would leave this machine over plain HTTP.
+        `on_wait` is called before each wait for a retry, with the reason, the wait and the time
+        until the deadline in seconds. Raises ValueError for an unusable URL, key or file,
+        InsecureUrl if the key would be sent to another machine over plain HTTP.
         """
         security = security or Security()
         base = address.base_url(url)
@@ -76,7 +75,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connections; calls that wait for another try end with Unavailable."""
+        """Close the connections; calls that wait for a retry raise Unavailable."""
         self._patience.close()
         self._connections.close()
 
@@ -89,14 +88,14 @@ class Client:
         filename: str | None = None,
         idempotency_key: str | None = None,
     ) -> Uploaded:
-        """Store one image; when this returns, it is durable.
+        """Store one image; it is durable when this returns.
 
-        Sent twice it is stored once: equal bytes, preset and metadata are the same image, or,
-        with `idempotency_key`, equal keys are. `preset` None leaves the choice to the server.
-        `source` is a path, bytes, or a file that is open in binary mode. `filename` defaults to
-        the name of the path. Raises OSError when the file can't be read, NotAFile for a device or
-        a FIFO, FileChanged, ValueError for metadata that no header can carry, Corrupted when other
-        bytes arrived.
+        A repeated upload is stored once: equal bytes, preset and metadata mean the same image, or
+        equal keys with `idempotency_key`. Without `preset` the server uses its default. `source` is
+        a path, bytes, or a file that is open in binary mode. `filename` defaults to the name of the
+        path. Raises OSError if the file can't be read, NotAFile for a device or a FIFO,
+        FileChanged, ValueError for metadata that a header can't contain, Corrupted if the server
+        received other bytes.
         """
         given = body.source_of(source)
         name = filename or (given.name if isinstance(given, Path) else None)
@@ -116,7 +115,7 @@ class Client:
                 check(response)
                 record = _parse(Image, response)
                 if record.sha256 != image.sha256():
-                    raise Corrupted(f"{name or 'the image'} arrived as other bytes than were sent")
+                    raise Corrupted(f"the server received other bytes of {name or 'the image'}")
             created = response.status_code == httpx.codes.CREATED
             return Uploaded(outcome="created" if created else "replayed", image=record)
 
@@ -127,19 +126,19 @@ class Client:
             raise
 
     def get(self, image_id: str) -> Image:
-        """The record of one image."""
+        """Get the record of one image."""
         found = self._get(f"/v1/images/{quote(image_id, safe='')}", {}, Image)
         if found.image_id != image_id:
-            raise BadAnswer(f"asked for {image_id}, and {found.image_id} was answered")
+            raise BadAnswer(f"asked for {image_id}, but the answer is {found.image_id}")
         return found
 
     def page(self, *, limit: int = _PAGE, cursor: str | None = None) -> ImagePage:
-        """One page of the listing, newest first."""
+        """Get one page of the listing, newest first."""
         params = {"limit": str(limit)} | ({"cursor": cursor} if cursor else {})
         return self._get("/v1/images", params, ImagePage)
 
     def images(self, *, limit: int | None = None) -> Iterator[Image]:
-        """Images, newest first: all of them, or the first `limit`; pages are fetched as needed."""
+        """Yield images, newest first, at most `limit`; fetches pages as needed."""
         left, cursor = limit, None
         while left is None or left > 0:
             page = self.page(limit=_PAGE if left is None else min(left, _PAGE), cursor=cursor)
@@ -154,25 +153,25 @@ class Client:
         return self._get(f"/v1/presets/{quote(name, safe='@')}", {}, Preset)
 
     def download(self, image: Image | str, rendition: str = "original") -> bytes:
-        """Bytes of the original or of a rendition, checked against the record's SHA-256.
+        """Get the bytes of the original or of a rendition, checked against the record's SHA-256.
 
-        `image` is a record or an image id. Raises KeyError for a rendition that the image has not.
+        `image` is a record or an image id. Raises KeyError if the image has no such rendition.
         """
         parts: list[bytes] = []
         self._fetch(image, rendition, parts.clear, parts.append)
         return b"".join(parts)
 
     def save(self, image: Image | str, path: Path, rendition: str = "original") -> int:
-        """Like `download`, into a file: all of it or nothing. Returns its size in bytes.
+        """Download into a file, atomically. Returns its size in bytes.
 
-        A link stays, and its target is replaced. Raises NotAFile for a device or a FIFO.
+        If `path` is a link, its target is replaced. Raises NotAFile for a device or a FIFO.
         """
         with written(Path(path)) as file:
             self._fetch(image, rendition, lambda: _rewind(file), file.write)
             return file.tell()
 
     def ready(self) -> Readiness:
-        """What `/readyz` says now, in one try; raises Unavailable when nothing answers."""
+        """Get `/readyz` in one try; raises Unavailable if nothing answers."""
         try:
             response = self._pool().get("/readyz", timeout=timeout())
         except httpx.HTTPError as error:
@@ -180,7 +179,7 @@ class Client:
         if response.is_success or "json" in response.headers.get("Content-Type", ""):
             return _parse(Readiness, response)
         if response.is_server_error:
-            return Readiness(ready=False)  # a proxy speaks for a server that is not there yet
+            return Readiness(ready=False)  # a proxy answered, because the server has not started
         raise BadAnswer(f"{self._base} is not a Pixlake API")
 
     def _fetch(
@@ -205,7 +204,7 @@ class Client:
                     digest.update(chunk)
                     write(chunk)
             if digest.hexdigest() != expected:
-                raise Corrupted(f"{path} came as other bytes than were stored")
+                raise Corrupted(f"{path}: received other bytes than were stored")
 
         self._patience.call(send)
 

@@ -1,4 +1,4 @@
-"""Connections to one API: a pool for each process, and how TLS and proxies are used."""
+"""Connection pools to one API, one for each process, with TLS and proxy settings."""
 
 import os
 import ssl
@@ -15,12 +15,12 @@ _CONNECTIONS = 64
 
 @dataclass(frozen=True, slots=True)
 class Security:
-    """How an API is reached; all of it may be left out.
+    """TLS and proxy settings; all fields are optional.
 
-    `ca_file`: certificates (PEM) of the authorities that are trusted, instead of the public ones.
-    `client_cert`: certificate and key of the client (PEM), in one file or in two. `proxy`: URL of
-    a proxy, instead of those that the environment names. `allow_http`: send the key over plain
-    HTTP to another machine, too.
+    `ca_file`: certificates (PEM) of trusted authorities, instead of the public ones.
+    `client_cert`: certificate and key of the client (PEM), in one file or in two. `proxy`: URL of a
+    proxy, instead of those of the environment. `allow_http`: allow to send the key to another
+    machine over plain HTTP.
     """
 
     ca_file: str | Path | None = None
@@ -29,7 +29,7 @@ class Security:
     allow_http: bool = False
 
     def context(self) -> ssl.SSLContext | bool:
-        """What httpx verifies by; raises ValueError for a file that is none."""
+        """Create the TLS context for httpx; raises ValueError for an unusable file."""
         if self.ca_file is None and self.client_cert is None:
             return True
         try:
@@ -44,7 +44,7 @@ class Security:
             own = self.client_cert
             certificate, key = own if isinstance(own, tuple) else (own, None)
             try:
-                # An encrypted key would be asked for on the terminal, by a library.
+                # Without this callback OpenSSL would ask for the password on the terminal.
                 context.load_cert_chain(certificate, key, password=_no_password)
             except OSError as error:
                 reason = f"the client certificate {certificate} can't be used: {error}"
@@ -57,10 +57,10 @@ def _no_password() -> str:
 
 
 class Connections:
-    """One pool of connections a process: those of a parent would answer to both."""
+    """Connection pool for each process; a child must not use the connections of its parent."""
 
     def __init__(self, base: httpx.URL, headers: dict[str, str], security: Security) -> None:
-        """Raises ValueError for settings that can't be used, ClientError for the environment's."""
+        """Raise ValueError for unusable settings, ClientError for those of the environment."""
         self._base = base
         self._headers = headers
         self._verify = security.context()
@@ -69,12 +69,12 @@ class Connections:
         self.pool()
 
     def pool(self) -> httpx.Client:
-        """The connections of this process."""
+        """Return the pool of this process; creates it if necessary."""
         pid = os.getpid()
         if (pool := self._pools.get(pid)) is not None:
             return pool
         try:
-            # Never closed here: the parent goes on with its own.
+            # The parent's pool is not closed here, because the parent still uses it.
             self._pools[pid] = httpx.Client(
                 base_url=self._base,
                 headers=self._headers,
@@ -83,7 +83,7 @@ class Connections:
                 ),
                 verify=self._verify,
                 proxy=self._proxy,
-                # A proxy set for the outside world knows no way to this machine.
+                # A proxy of the environment can't reach this machine's loopback address.
                 trust_env=not address.is_loopback(self._base.host),
             )
         except (ImportError, ValueError) as error:
@@ -91,7 +91,7 @@ class Connections:
         return self._pools[pid]
 
     def close(self) -> None:
-        """Close those of this process."""
+        """Close the pool of this process."""
         if (pool := self._pools.get(os.getpid())) is not None:
             pool.close()
 

@@ -1,13 +1,13 @@
-"""What can go wrong for a caller of the API.
+"""Errors of the client.
 
 * ClientError
-  x Refused      the server says no, and will say it again: 4xx, with the server's `code`
-  x Unavailable  nobody could say yes in time: no connection, 429 or 5xx until the deadline
-  x BadAnswer    what answered does not speak this API
-  x Corrupted    downloaded bytes do not have the SHA-256 that the record promises
-  x NotAFile     a device, a FIFO or a folder where a file is meant
-  x FileChanged  a file grew or shrank while it was sent, each time that it was tried
-  x InsecureUrl  the key would leave this machine over plain HTTP
+  x Refused      the server refused, and will refuse again: 4xx, with the server's `code`
+  x Unavailable  no success before the deadline: no connection, 429 or 5xx
+  x BadAnswer    the server that answered is not a Pixlake API
+  x Corrupted    downloaded bytes do not have the SHA-256 of the record
+  x NotAFile     a device, a FIFO or a folder in place of a file
+  x FileChanged  a file grew or shrank while it was sent, in every try
+  x InsecureUrl  the key would be sent to another machine over plain HTTP
 
 Every error survives pickling: uploads are often spread over processes.
 """
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An answer as RFC 9457 problem+json; `limit` and `value` only where a limit was passed."""
+    """Answer in RFC 9457 problem+json; `limit` and `value` only if a limit was exceeded."""
 
     status: int
     code: str
@@ -28,7 +28,7 @@ class Problem:
 
 
 class ClientError(Exception):
-    """A call that did not do what it was asked; `code` is a stable name of the reason."""
+    """Base class of the client's errors; `code` is a stable name of the reason."""
 
     code: str = "client_error"
 
@@ -46,25 +46,25 @@ class Refused(ClientError):
 
     @property
     def status(self) -> int:
-        """The HTTP status."""
+        """HTTP status."""
         return self.problem.status
 
     @property
     def limit(self) -> float | None:
-        """The limit that was passed, in the unit of its code."""
+        """Exceeded limit, in the unit of its code."""
         return self.problem.limit
 
     @property
     def value(self) -> float | str | None:
-        """What was measured, or the value that is not allowed."""
+        """Measured or invalid value."""
         return self.problem.value
 
 
 class Unavailable(ClientError):
-    """No answer that counts before the deadline; to send the same again is safe.
+    """No success before the deadline; repeating the call is safe.
 
-    `problem` is the server's last answer, None where nothing answered. `tries` counts requests.
-    `retry_after`: the seconds that the server asked to wait, if it did.
+    `problem` is the server's last answer, None without one. `tries` counts requests. `retry_after`
+    is the wait in seconds that the server asked for.
     """
 
     code = "unavailable"
@@ -87,19 +87,19 @@ class Unavailable(ClientError):
 
 
 class BadAnswer(ClientError):
-    """Something answered, and it is not a Pixlake API."""
+    """The server that answered is not a Pixlake API."""
 
     code = "bad_answer"
 
 
 class Corrupted(ClientError):
-    """The bytes that came are not the bytes that were stored."""
+    """The received bytes are not the stored bytes."""
 
     code = "corrupted"
 
 
 class NotAFile(ClientError):
-    """Not a regular file: it is not read, waited for, or replaced."""
+    """The path is not a regular file; it is neither read nor replaced."""
 
     code = "not_a_file"
 
@@ -111,6 +111,6 @@ class FileChanged(ClientError):
 
 
 class InsecureUrl(ClientError):
-    """A key is not sent to another machine over plain HTTP unless that is allowed."""
+    """The key would be sent to another machine over plain HTTP, which must be allowed."""
 
     code = "insecure_url"

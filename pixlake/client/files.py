@@ -1,4 +1,4 @@
-"""Regular files only: a device, a FIFO or a socket is named, never waited for, never replaced."""
+"""Reading and writing of regular files; devices, FIFOs and sockets are refused."""
 
 import os
 import secrets
@@ -20,8 +20,8 @@ _KINDS = {
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """The file, for reading; raises NotAFile, OSError."""
-    # Without O_NONBLOCK the opening of a FIFO waits for its writer.
+    """Open a regular file for reading; raises NotAFile, OSError."""
+    # Without O_NONBLOCK, opening a FIFO blocks until it has a writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         check_regular(path, os.fstat(descriptor).st_mode)
@@ -32,7 +32,7 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def check_regular(path: Path, mode: int) -> None:
-    """Raise NotAFile for what is no regular file."""
+    """Raise NotAFile if the mode is not that of a regular file."""
     if not stat.S_ISREG(mode):
         kind = _KINDS.get(stat.S_IFMT(mode), "no regular file")
         raise NotAFile(f"{path} is {kind}, not a file")
@@ -40,7 +40,7 @@ def check_regular(path: Path, mode: int) -> None:
 
 @contextmanager
 def written(path: Path) -> Iterator[BinaryIO]:
-    """A new file in place of `path`, whole or not at all; a link stays, and its target is replaced.
+    """Context manager that writes `path` atomically; a link's target is replaced.
 
     Raises NotAFile, OSError.
     """

@@ -1,4 +1,4 @@
-"""The loop that tries again: one deadline a call, pauses that all threads of a client keep."""
+"""Retry loop: one deadline for each call, pauses shared by all threads of a client."""
 
 import threading
 import time
@@ -14,22 +14,22 @@ from pixlake.client.retries import Retries
 
 T = TypeVar("T")
 
-# No answer for this long means a dead peer: the server gives up on a silent upload after 30 s.
+# A peer without an answer for this long is dead; the server drops a silent upload after 30 s.
 _SILENCE_SECONDS = 60.0
 _CONNECT_SECONDS = 5.0
-# A file that somebody writes is soon written; one that grows for ever is not waited for.
+# Number of tries for a file that changes; a file that is being written is soon complete.
 _FILE_TRIES = 3
-# What is sent lies in buffers of kernels on the way, and a slow line empties them at this rate,
-# in bytes a second. The peer can't answer before.
+# Sent bytes can wait in kernel buffers, and a slow line empties them at this rate in bytes a
+# second. The peer can't answer before.
 _SLOW_LINE = 16_000
 _BUFFERS = 8_000_000
 
 Waiting = Callable[[str, float, float], None]
-"""what is told of a wait: the reason, its seconds, and those until the deadline"""
+"""callback before a wait: reason, seconds to wait, seconds until the deadline"""
 
 
 class Patience:
-    """Calls until one succeeds, is refused, or the deadline has come."""
+    """Repeats a call until it succeeds, is refused, or the deadline has passed."""
 
     def __init__(self, retries: Retries, where: str, on_wait: Waiting | None) -> None:
         """`where` names the server in messages; `on_wait` is called before each wait."""
@@ -44,7 +44,7 @@ class Patience:
         self._closed.set()
 
     def call(self, send: Callable[[httpx.Timeout], T]) -> T:
-        """The answer of `send`, tried again while that may help and the deadline allows."""
+        """Return the result of `send`, repeated while a retry may help before the deadline."""
         end = time.monotonic() + self._retries.deadline
         told: Again | None = None
         tries = 0
@@ -61,7 +61,7 @@ class Patience:
             self._wait(self._retries.wait(tries, told.retry_after), end, told, tries)
 
     def _wait(self, seconds: float, end: float, told: Again, tries: int) -> None:
-        """Wait, or raise Unavailable where that leads nowhere."""
+        """Wait before a retry; raises Unavailable if a retry is useless or too late."""
         left = end - time.monotonic()
         if not told.final and seconds < left:
             if self._on_wait is not None:
@@ -71,7 +71,7 @@ class Patience:
         raise Unavailable(told.message, tries, told.problem, told.retry_after)
 
     def _try(self, send: Callable[[httpx.Timeout], T], limit: httpx.Timeout, tries: int) -> T:
-        """One try; raises Again where another one may help, else ClientError."""
+        """Call `send` once; raises Again if a retry may help, else ClientError."""
         try:
             return send(limit)
         except (httpx.LocalProtocolError, httpx.UnsupportedProtocol) as error:
@@ -89,17 +89,17 @@ class Patience:
 
 
 def reason_of(error: Exception) -> str:
-    """What an error of httpx says; some say nothing but their name."""
+    """Text of an httpx error; the name of its class if the text is empty."""
     return str(error) or type(error).__name__
 
 
 def timeout(left: float = _CONNECT_SECONDS) -> httpx.Timeout:
-    """Silence allowed while `left` seconds remain; a try that has begun may have a second."""
+    """Time-outs of a try with `left` seconds until the deadline, at least one second."""
     left = max(left, 1.0)
     return httpx.Timeout(min(left, _SILENCE_SECONDS), connect=min(left, _CONNECT_SECONDS))
 
 
 def with_body(limit: httpx.Timeout, size: int) -> httpx.Timeout:
-    """With the time in which a slow line carries `size` bytes that have left this process."""
+    """Add the time in which a slow line transfers `size` buffered bytes to the read time-out."""
     read = (limit.read or 0.0) + min(size, _BUFFERS) / _SLOW_LINE
     return httpx.Timeout(connect=limit.connect, read=read, write=limit.write, pool=limit.pool)

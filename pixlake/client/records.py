@@ -1,4 +1,4 @@
-"""What the API answers, typed. A newer server may say more: it is kept, and readable as is."""
+"""Typed answers of the API. Unknown fields of a newer server are kept."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -31,7 +31,7 @@ class Swatch(BaseModel):
 
 
 class Code(BaseModel):
-    """A QR or bar code that was read in an image; its text is a stranger's."""
+    """QR or bar code found in an image; its text is untrusted."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -95,8 +95,8 @@ class Image(BaseModel):
     gps_latitude: float | None = None
     gps_longitude: float | None = None
     gps_altitude: float | None = None
-    codes: Sequence[Code] | None = Field(default=None, description="None: not looked for")
-    faces: int | None = Field(default=None, description="None: not looked for")
+    codes: Sequence[Code] | None = Field(default=None, description="None: not requested")
+    faces: int | None = Field(default=None, description="None: not requested")
     renditions: Sequence[Rendition] = ()
 
     def stored(self, rendition: str) -> tuple[str, str]:
@@ -111,7 +111,7 @@ class Image(BaseModel):
 
 
 class Uploaded(BaseModel):
-    """How an upload ended: `created`, or `replayed` when the lake had the image already."""
+    """Result of an upload: `created`, or `replayed` if the image was stored before."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -138,7 +138,7 @@ class ImagePage(BaseModel):
 
 
 class Part(BaseModel):
-    """One thing that must work for images to come in; `detail` says what is wrong."""
+    """Readiness of one part; `detail` says what is wrong."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -147,7 +147,7 @@ class Part(BaseModel):
 
 
 class Readiness(BaseModel):
-    """What `/readyz` says: `ready` when both doors take images, and each part by its name."""
+    """Answer of `/readyz`: `ready` if all parts are, and each part by its name."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -1,7 +1,7 @@
-"""When to try again: exponential backoff with full jitter, under one deadline.
+"""Retry policy: exponential backoff with full jitter, and one deadline.
 
-No I/O and no clock here. Every call of the API is safe to repeat: an upload has an identity (its
-key or its content), so a retry never makes a second image.
+No I/O and no clock here. Every call of the API may be repeated: an upload has an identity (its key
+or its content), so a retry never creates a second image.
 """
 
 import random
@@ -9,26 +9,26 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-# 501, 505, 507 and their like stay true for longer than anyone waits.
+# 501, 505, 507 and similar faults last longer than a client waits.
 RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
 class Retries:
-    """How long a call may take in all, and how it waits between tries; all in seconds."""
+    """Deadline of a call, and waits between tries, in seconds."""
 
     deadline: float = 60.0
     first_wait: float = 0.2
     longest_wait: float = 10.0
 
     def wait(self, tries: int, retry_after: float | None) -> float:
-        """Seconds to wait after try number `tries` (from 1): never less than was asked for."""
+        """Seconds to wait after try number `tries` (from 1); at least `retry_after`."""
         step = min(self.longest_wait, self.first_wait * 2.0 ** min(tries - 1, 32))
         return (retry_after or 0.0) + random.uniform(0, step)
 
 
 def parse_retry_after(header: str | None, now: datetime) -> float | None:
-    """Seconds that a `Retry-After` asks for, a number or a date; None if it says nothing."""
+    """Parse `Retry-After`, a number or a date, to seconds; None if missing or invalid."""
     if header is None:
         return None
     if header.strip().isdecimal():

@@ -1,1 +1,1 @@
-"""What `make up` starts on one machine in place of a managed service."""
+"""Services that `pixlake up` starts on one machine in place of managed ones."""

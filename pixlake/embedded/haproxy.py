@@ -1,8 +1,7 @@
-"""HAProxy's configuration and start, for one machine and for each node of a cluster.
+"""HAProxy configuration and launcher, for one machine and for each node of a cluster.
 
-`haproxy.cfg` beside this file is the configuration. What is known when a node starts is put in
-here; Ray Serve puts in the rest (serve_app/haproxy.py). HAProxy's own answers are in
-`haproxy_answers.py`.
+`haproxy.cfg` beside this file is the template. This module fills in the values of a node; Ray Serve
+fills in the rest (serve_app/haproxy.py). HAProxy's own answers are in `haproxy_answers.py`.
 """
 
 import resource
@@ -20,18 +19,18 @@ _IPV6 = 6
 _TEMPLATE = Path(__file__).with_name("haproxy.cfg")
 _METHODS = "GET, HEAD, POST, PUT, DELETE"
 
-# Connections of clients at once. Enough for the largest number that a client of ours, or a load
-# balancer, was seen to open (1,000), ten times over.
+# Largest number of client connections: ten times the most that a client or a load balancer opened
+# in tests (1,000).
 _CONNECTIONS = 10_000
-# Pairs of files that bodies are spliced through; a connection that finds none is copied.
+# Pipes for splicing bodies; connections beyond them copy their bytes.
 _PIPES = 500
-# Each connection has one to a replica, too; HAProxy itself keeps some files open.
+# Files that HAProxy opens beside two for each connection (client and replica).
 _FILES_OF_ITS_OWN = 200 + 2 * _PIPES
-# For probes of the machine itself, which still get in when all other places are taken.
+# Connections reserved for health checks of the machine itself.
 _RESERVE = 200
-# Beyond the time that a replica has for an answer or gives a client, so that the replica says it;
-# within a minute of the default, for load balancers hang up then. While no replica is up, Ray's own
-# proxy would hold a request for as long as that takes.
+# Added to a replica's own time limits, so that the replica's answer comes first. With the defaults
+# the sum stays under a minute, when load balancers close connections. While no replica is up, Ray's
+# own proxy would hold a request that long.
 _SILENCE_SECONDS = 8
 
 _LAUNCHER = """\
@@ -45,8 +44,8 @@ fi
 exec {binary} "$@"
 """
 
-# Counted by address only when most places are taken, so that whoever is alone, or behind one
-# address with many others, may have most.
+# The limit by address applies only when most connections are in use, so that a single client, or
+# many clients behind one address, can use most of them.
 _ADDRESSES = """\
     # An address may have any number of connections while a quarter of all places is free, and
     # {each} after that. The last {reserve} are for the machine itself.
@@ -69,7 +68,7 @@ def write_launcher(
     idle_seconds: float = 30,
     address_connections: int = 500,
 ) -> Path:
-    """Write the script that starts HAProxy, and what it needs, into `folder`; returns its path.
+    """Write the launcher of HAProxy and its files into `folder`; returns the launcher's path.
 
     The path is for RAY_SERVE_HAPROXY_BINARY_PATH. The API is on `host`:`port`; a replica answers
     within `answer_seconds` and waits `idle_seconds` for a client. `address_connections` is how many

@@ -1,9 +1,8 @@
-"""HAProxy's own answers, as problem+json like a replica's (RFC 9457).
+"""HAProxy's own answers in problem+json (RFC 9457), like those of a replica.
 
-HAProxy has a file for each answer that it gives to a request. It refuses what is no request before
-it has one to look at, and takes those answers from a constant of its own: up to version 3.1 no
-setting reaches that (docs/decisions/0019-haproxys-early-answers.md). So they are replaced in a copy
-of the program.
+HAProxy reads most answers from files. Answers to malformed requests are constants in the program,
+and up to version 3.1 no setting changes them (docs/decisions/0019-haproxys-early-answers.md). So
+they are replaced in a copy of the program.
 """
 
 import json
@@ -15,7 +14,7 @@ _TYPE = "application/problem+json"
 
 @dataclass(frozen=True)
 class Answer:
-    """One refusal of HAProxy's."""
+    """Answer of HAProxy for an error."""
 
     status: int
     title: str
@@ -50,24 +49,24 @@ ANSWERS = {
         504, "The process that has the request does not answer", "send it again", retry_after=1
     ),
 }
-"""By code."""
+"""Answers by error code."""
 
 _FOR_STATUS = (
     "bad_request", "request_timeout", "internal", "replica_lost", "not_ready", "no_answer",
 )  # fmt: skip
-# Their room is what HAProxy's own take, which are short.
+# These texts must not be longer than HAProxy's own, which are short.
 _EARLY = {
     400: ("bad_request", "Malformed, or headers over 32 KiB"),
     408: ("request_timeout", "The request came too slowly"),
     500: ("internal", "Something failed on our side"),
-    501: ("not_implemented", "This transfer coding is not taken"),
+    501: ("not_implemented", "Transfer coding not supported"),
 }
 
 
 def answer(folder: Path, code: str) -> str:
-    """What `http-request return status …` and `http-error status …` say of an answer's body.
+    """Arguments of `http-request return status …` and `http-error status …` for an answer.
 
-    Writes the body into `folder`.
+    Writes the body of the answer into `folder`.
     """
     said = ANSWERS[code]
     problem = {
@@ -86,15 +85,15 @@ def answer(folder: Path, code: str) -> str:
 
 
 def error_lines(folder: Path) -> str:
-    """Lines of the configuration: what is answered with each status of HAProxy's own."""
+    """Configuration lines for the answers with HAProxy's own statuses."""
     line = "    http-error status {} {}"
     return "\n".join(line.format(ANSWERS[one].status, answer(folder, one)) for one in _FOR_STATUS)
 
 
 def speaking(original: Path, copy: Path) -> Path:
-    """A copy of HAProxy's program with our early answers; returns its path.
+    """Copy HAProxy's program and replace its early answers; returns the copy's path.
 
-    An answer that is not there as expected stays as it is: that HAProxy has other ones.
+    An answer that is not found as expected, as in another version of HAProxy, is not replaced.
     """
     program = original.read_bytes()
     for status, (code, title) in _EARLY.items():
@@ -109,7 +108,7 @@ def speaking(original: Path, copy: Path) -> Path:
 
 
 def _early(line: bytes, status: int, code: str, title: str) -> bytes:
-    """A whole response that ends with its connection."""
+    """Build a complete response that closes the connection."""
     kind = f"urn:pixlake:problem:{code}"
     problem = {"type": kind, "title": title, "status": status, "code": code}
     body = json.dumps(problem, separators=(",", ":")).encode()

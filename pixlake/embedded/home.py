@@ -1,4 +1,4 @@
-"""The home: the folder of all data and state; made, checked and marked before a start."""
+"""Home folder of all data and state: created, checked and marked before a start."""
 
 import json
 import os
@@ -14,13 +14,13 @@ _MARK = "home.json"
 ADDRESS = "api-url"
 _SECRETS = ("api-key", "accounts.sqlite*")
 LAYOUT = 1
-"""Number of the home's layout; a change that this version could not undo counts it up."""
+"""Version of the home's layout; increased by incompatible changes."""
 
 
 def open_home(home: Path) -> None:
-    """Make the home if it is not there. Raises HomeUnusable.
+    """Create the home if necessary, and check it. Raises HomeUnusable.
 
-    The mark in it tells a later version, or an earlier one, who made it.
+    A mark in the home names the version that created it.
     """
     try:
         home.mkdir(mode=_OWNER_ONLY, parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def write_address(home: Path, url: str) -> None:
 
 
 def _check_owner(home: Path) -> None:
-    """Raise HomeUnusable if this user may not write the home, or something right in it."""
+    """Raise HomeUnusable if this user can't write the home or an entry in it."""
     for path in (home, *home.iterdir()):
         if path.is_symlink() and not path.exists():
             continue
@@ -54,9 +54,9 @@ def _check_owner(home: Path) -> None:
 
 
 def _close(home: Path) -> None:
-    """Take away what other users of the machine may do in the home, and with its secrets.
+    """Remove the rights of other users on the home and its secrets.
 
-    Raises HomeUnusable if the folder holds something else: it may be open on purpose.
+    Raises HomeUnusable if the folder contains other data, because its rights may be intended.
     """
     if home.stat().st_mode & _OTHERS:
         if not (home / _MARK).exists() and any(home.iterdir()):

@@ -1,9 +1,9 @@
-"""One Apache Kafka 4 node in KRaft mode: broker and controller in one process.
+"""Single Apache Kafka 4 node in KRaft mode: broker and controller in one process.
 
-What it keeps: everything on disk under `data_dir` (messages, topics and their ids, committed
-offsets), through `stop`, `kill` and a crash of the machine's processes. An acknowledged message
-is in the kernel's page cache, not yet forced to the disk: a power cut may lose the last
-seconds. (A cluster covers that by replication; one node has none.)
+All data is on disk under `data_dir` (messages, topics and their ids, committed offsets) and
+survives `stop`, `kill` and crashes of processes. An acknowledged message is in the kernel's page
+cache and not yet synced to disk, so a power cut may lose the last seconds. (A cluster avoids that
+by replication; one node has none.)
 """
 
 import base64
@@ -62,7 +62,7 @@ _SINGLE_NODE = {
 
 
 class KraftNode:
-    """A broker process on 127.0.0.1, and its life: start, stop, kill, pause, start again."""
+    """Broker process on 127.0.0.1: start, stop, kill, pause."""
 
     def __init__(
         self,

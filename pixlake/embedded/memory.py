@@ -1,9 +1,9 @@
-"""The most memory that Pixlake takes under its settings, against what there is.
+"""Largest memory use of Pixlake by its settings, compared with the machine's memory.
 
-Each part is bounded by settings: uploads by `Admission`, Kafka's messages by `Intake`, images at
-work by the number of sandboxed children and by what one takes (`ProcessorSettings.child_bytes`, a
-measured bound on resident memory; the limit on a child's address space is no use here, for most of
-it are libraries that all share). What has no setting was measured, and is told as such.
+Settings bound each part: uploads by `Admission`, Kafka messages by `Intake`, images in processing
+by the number of sandboxed children and the memory of one (`ProcessorSettings.child_bytes`, a
+measured bound of resident memory; a child's address space is larger, because it contains shared
+libraries). Parts without a setting were measured and are marked so.
 """
 
 from typing import NamedTuple
@@ -16,14 +16,14 @@ from serve_app.settings import ServeSettings
 
 # A replica before its first image: interpreter, Ray, OpenCV, Arrow.
 _REPLICA_BYTES = 250_000_000
-# Ray's own processes and HAProxy, the sealer at its largest file; measured at rest and under load.
+# Ray's own processes, HAProxy, and the sealer with its largest file; measured.
 _REST_BYTES = 1_000_000_000
-# Its heap is 512 MB; Java takes some more.
+# The heap is 512 MB, and Java needs more beside it.
 _BROKER_BYTES = 700_000_000
 
 
 class Part(NamedTuple):
-    """What takes memory, how much at most in bytes, and by which settings."""
+    """Part of the memory: name, largest size in bytes, and the settings that bound it."""
 
     name: str
     bytes: int
@@ -35,7 +35,7 @@ _SANDBOXES = "PIXLAKE_SANDBOX_CHILDREN, PIXLAKE_SANDBOX_KEPT, PIXLAKE_MAX_PIXELS
 
 
 def of_uploads(replicas: int, served: ServeSettings, processors: ProcessorSettings) -> list[Part]:
-    """Replicas of the HTTP door, each with its bodies and its children."""
+    """Replicas of the HTTP API, each with its bodies and its children."""
     return [
         Part(
             "uploads: bytes under way",
@@ -48,7 +48,7 @@ def of_uploads(replicas: int, served: ServeSettings, processors: ProcessorSettin
 
 
 def of_processors(replicas: int, processors: ProcessorSettings) -> list[Part]:
-    """Replicas that work on Kafka's batches, with their children."""
+    """Replicas that process Kafka's batches, with their children."""
     return [
         Part("processors: replicas", replicas * _REPLICA_BYTES, "PIXLAKE_PROCESSOR_REPLICAS"),
         Part("processors: children", replicas * _children(processors), _SANDBOXES),
@@ -57,14 +57,14 @@ def of_processors(replicas: int, processors: ProcessorSettings) -> list[Part]:
 
 
 def of_kafka(ingest: IngestSettings) -> list[Part]:
-    """One Kafka door."""
+    """One Kafka consumer."""
     messages = ingest.kafka_max_inflight_bytes + ingest.kafka_max_message_bytes
     settings = "PIXLAKE_KAFKA_MAX_INFLIGHT_BYTES, PIXLAKE_KAFKA_MAX_MESSAGE_BYTES"
     return [Part("Kafka: messages under way", _REPLICA_BYTES + messages, settings)]
 
 
 def of_ray(object_store_bytes: int, setting: str) -> list[Part]:
-    """A node of Ray; `setting` gives the size of its object store."""
+    """One Ray node; `setting` is the setting of its object store's size."""
     return [
         Part("images between processes", object_store_bytes, setting),
         Part("Ray, HAProxy, sealer", _REST_BYTES, "measured"),
@@ -77,7 +77,7 @@ def worst_case(
     processors: ProcessorSettings,
     ingest: IngestSettings,
 ) -> list[Part]:
-    """Every part of one machine's Pixlake, all of them busy with the largest that may come."""
+    """All parts of Pixlake on one machine at their largest size."""
     found = [
         *of_uploads(embedded.upload_replicas, served, processors),
         *of_processors(embedded.processor_replicas, processors),
@@ -90,7 +90,7 @@ def worst_case(
 
 
 def check_memory(parts: list[Part], limit: int) -> None:
-    """Raises TooLittleMemory if the parts, all at once, take more than `limit` bytes."""
+    """Raise TooLittleMemory if the parts together take more than `limit` bytes."""
     needed = sum(part.bytes for part in parts)
     if needed > limit:
         shown = [f"  {part.bytes / 1e9:5.2f} GB  {part.name} ({part.settings})" for part in parts]

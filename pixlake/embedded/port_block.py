@@ -1,4 +1,4 @@
-"""A block of ports that one run has to itself, so that several runs can share a machine."""
+"""Block of ports reserved for one run, so that several runs can share a machine."""
 
 import fcntl
 import zlib
@@ -10,23 +10,23 @@ from pathlib import Path
 from pixlake.embedded.errors import NoPorts
 from pixlake.embedded.ports import is_taken
 
-# Above what daemons use, below the kernel's range for outgoing connections (32768).
+# Above the ports of usual daemons, below the kernel's range for outgoing connections (32768).
 _FIRST = 21_000
 _BLOCKS = 110
-# Each replica that was replaced keeps its port for a while, so far more than replicas.
+# Far more ports than replicas, because a replaced replica keeps its port for a while.
 _SIZE = 100
 _RESERVED = 7
 
 
 @dataclass(frozen=True, slots=True)
 class PortBlock:
-    """The ports of one run on 127.0.0.1, by use."""
+    """Ports of one run on 127.0.0.1, by use."""
 
     base: int
 
     @property
     def haproxy_metrics(self) -> int:
-        """HAProxy's own numbers, for Prometheus."""
+        """HAProxy's metrics for Prometheus."""
         return self.base
 
     @property
@@ -41,7 +41,7 @@ class PortBlock:
 
     @property
     def agents(self) -> int:
-        """The first of four ports of Ray's agents."""
+        """First of four ports of Ray's agents."""
         return self.base + 3
 
     @property
@@ -52,11 +52,11 @@ class PortBlock:
 
 @contextmanager
 def own_ports(folder: Path, seed: str, avoid: Collection[int] = ()) -> Iterator[PortBlock]:
-    """Hold a block that no other run of this user holds, and that is free now. Raises NoPorts.
+    """Reserve a block that no other run of this user has, and that is free now. Raises NoPorts.
 
-    `folder` keeps the locks and is the same for all runs; `seed` makes a home likely to meet the
-    same block again; no port of `avoid` is in it. A block that is held is told by its lock, not by
-    its ports, since a run opens them one by one.
+    `folder` contains the locks and is the same for all runs; `seed` makes a home likely to get the
+    same block again; the block contains no port of `avoid`. A reserved block is recognised by its
+    lock and not by its ports, because a run opens its ports one by one.
     """
     start = zlib.crc32(seed.encode())
     for step in range(_BLOCKS):

@@ -1,4 +1,4 @@
-"""Ports of this machine: free ones, whether one can be listened on, and who listens there."""
+"""Ports of this machine: finds free ones, and checks whether a port can be used."""
 
 import errno
 import socket
@@ -15,7 +15,7 @@ _FIRST_UNPRIVILEGED = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 
 
 def free_port() -> int:
-    """Find a port nobody listens on now. Nothing holds it: bind it soon, be ready to fail."""
+    """Find a free port. It is not reserved, so bind it soon and expect that it may fail."""
     with socket.socket() as probe:
         probe.bind((_LOOPBACK, 0))
         port: int = probe.getsockname()[1]
@@ -23,12 +23,12 @@ def free_port() -> int:
 
 
 def is_taken(port: int) -> bool:
-    """Tell whether a listener on `port` would be refused."""
+    """True if a process can't listen on `port`."""
     return _refusal(_LOOPBACK, port) is not None
 
 
 def check_ports(wanted: Mapping[str, tuple[str, int]]) -> None:
-    """Raise PortTaken or PortUnusable unless each setting's address and port can be listened on."""
+    """Check the address and port of each setting; raises PortTaken, PortUnusable."""
     seen: dict[int, str] = {}
     for setting, (host, port) in wanted.items():
         if (other := seen.setdefault(port, setting)) != setting:
@@ -39,10 +39,10 @@ def check_ports(wanted: Mapping[str, tuple[str, int]]) -> None:
 
 
 def _refusal(host: str, port: int) -> OSError | None:
-    """Why a listener would be refused; None if it would not."""
+    """Error of listening on a port; None if it works."""
     family = socket.AF_INET6 if ip_address(host).version == 6 else socket.AF_INET  # noqa: PLR2004
     with socket.socket(family) as probe:
-        # As servers do: connections of the last run in TIME_WAIT do not count as taken.
+        # As servers do, so that connections of the last run in TIME_WAIT do not block the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -75,7 +75,7 @@ def _first_unprivileged() -> str:
 
 
 def _listener(port: int) -> str | None:
-    """Name and number of the program that listens on `port`, as far as this user may know."""
+    """Name and process id of the program that listens on `port`, if this user may see them."""
     try:
         for one in psutil.net_connections("tcp"):
             if one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.port == port:

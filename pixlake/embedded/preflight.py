@@ -1,7 +1,7 @@
-"""What would end a start, looked at before anything is started: seconds, not minutes.
+"""Checks before a start, which find common faults within seconds.
 
-Each fault is one error that says what is wrong, which setting it is, and what to do. What is here
-can be asked of the machine or of a server with one question; the rest only a start can tell.
+Each error says what is wrong, which setting is concerned, and what to do. A check needs one request
+to the machine or to a server; other faults are only found by the start itself.
 """
 
 from collections.abc import Callable
@@ -37,7 +37,7 @@ _KAFKA_HOST = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Every setting of a start."""
+    """All settings of a start."""
 
     embedded: EmbeddedSettings
     served: ServeSettings
@@ -47,7 +47,7 @@ class Settings:
 
     @classmethod
     def read(cls, home: Path) -> "Settings":
-        """From the environment, for this home. Raises ValueError."""
+        """Read all settings from the environment, for this home. Raises ValueError."""
         return cls(
             EmbeddedSettings(home=home),
             ServeSettings(home=home),
@@ -58,7 +58,7 @@ class Settings:
 
 
 def check_machine(settings: Settings, home: Path) -> None:
-    """Raise CannotStart or TooLittleMemory if this machine cannot run what the settings say."""
+    """Check memory, disk, ports; raises CannotStart, TooLittleMemory."""
     parts = worst_case(settings.embedded, settings.served, settings.processors, settings.ingest)
     limit = settings.embedded.memory_bytes or memory_limit()
     check_memory(parts, limit)
@@ -73,14 +73,17 @@ def check_machine(settings: Settings, home: Path) -> None:
 
 
 def check_last_start(home: Path) -> None:
-    """Raise WrongClock; asked before the home's lock is written."""
+    """Check the clock against the last start; call it before the lock file is written.
+
+    Raises WrongClock.
+    """
     check_clock(home / LOCK)
 
 
 def check_servers(settings: Settings) -> None:
-    """Ask every server that is not started here whether it is there and lets us in, all at once.
+    """Check concurrently that all external servers are accessible.
 
-    Raises the first one's StoreUnreachable, KafkaUnavailable, DatabaseUnusable or ValueError.
+    Raises the first error: StoreUnreachable, KafkaUnavailable, DatabaseUnusable or ValueError.
     """
     questions: list[Callable[[], None]] = [
         lambda: check_store(settings.lake, _ASK_SECONDS),
@@ -99,7 +102,7 @@ def _check_accounts(served: ServeSettings) -> None:
     except ValueError as error:
         raise DatabaseUnusable(str(error)) from error
     except AccountsUnavailable as error:
-        # The database's own words; they hold names, never the password.
+        # The database's own message; it contains names, but never the password.
         reason = str(getattr(error.__cause__, "orig", None) or error).splitlines()[0]
         raise DatabaseUnusable(
             f"the accounts' database: {reason}; see PIXLAKE_DATABASE_URL"
@@ -107,7 +110,7 @@ def _check_accounts(served: ServeSettings) -> None:
 
 
 def _folders(settings: Settings, home: Path, sockets: Path) -> dict[str, Path]:
-    """Where a start writes, by what to do if there is no room."""
+    """Folders that a start writes to, each with the advice if its disk is full."""
     found = {
         "set PIXLAKE_HOME to a folder on another disk": home,
         "remove files in /tmp": sockets,

@@ -1,9 +1,9 @@
-"""Whether the API says that both doors take images."""
+"""Readiness check of the API."""
 
 import http.client
 from http import HTTPStatus
 
-# /readyz itself gives up after four seconds.
+# Longer than the limit of four seconds in /readyz itself.
 _ANSWER_SECONDS = 6.0
 
 

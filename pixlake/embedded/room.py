@@ -1,4 +1,4 @@
-"""What a start takes of the machine: free disk, free memory, a clock that is right."""
+"""Checks of the machine before a start: free disk, free memory, clock."""
 
 import os
 import shutil
@@ -11,19 +11,19 @@ import psutil
 from pixlake.embedded.errors import NoRoom, WrongClock
 
 DISK_BYTES = 500_000_000
-"""Free disk that a start asks for: logs, the broker's first segments, some images."""
+"""Free disk space that a start needs: logs, the broker's first segments, some images."""
 
 MEMORY_BYTES = 2_000_000_000
-"""Free memory that a start asks for; Pixlake at rest takes that much (docs/performance.md)."""
+"""Free memory that a start needs; idle Pixlake takes that much (docs/performance.md)."""
 
-# Long before the first version: certificates fail, and images would be born expired.
+# With an earlier clock, certificates are invalid, and new images would expire at once.
 _EARLIEST = datetime(2024, 1, 1, tzinfo=UTC).timestamp()
-# Time zones and daylight saving do not move this clock; a wrong date does.
+# Time zones and daylight saving do not change this clock, so such a step means a wrong date.
 _BACKWARDS_SECONDS = 24 * 3600.0
 
 
 def check_disk(folders: dict[str, Path]) -> None:
-    """Raise NoRoom unless each folder's disk has room; keys say what to change."""
+    """Raise NoRoom if the disk of a folder is too full; the keys are advice."""
     for remedy, folder in folders.items():
         free = shutil.disk_usage(folder).free
         if free < DISK_BYTES:
@@ -34,7 +34,7 @@ def check_disk(folders: dict[str, Path]) -> None:
 
 
 def check_memory_free(available: int | None = None) -> None:
-    """Raise NoRoom if other programs have left too little memory."""
+    """Raise NoRoom if too little memory is free."""
     free = psutil.virtual_memory().available if available is None else available
     if free < MEMORY_BYTES:
         raise NoRoom(
@@ -44,7 +44,7 @@ def check_memory_free(available: int | None = None) -> None:
 
 
 def check_clock(last_start: Path, now: float | None = None) -> None:
-    """Raise WrongClock if the clock is before any Pixlake, or far before the last start here."""
+    """Raise WrongClock if the clock is before the first version or far before the last start."""
     now = time.time() if now is None else now
     if now < _EARLIEST:
         raise WrongClock(f"this machine's clock says {_day(now)}; set it")
@@ -57,7 +57,7 @@ def check_clock(last_start: Path, now: float | None = None) -> None:
 
 
 def check_programs_run(folder: Path) -> None:
-    """Raise NoRoom if nothing may be executed in the folder, where HAProxy's launcher will be."""
+    """Raise NoRoom if programs can't be executed in the folder of HAProxy's launcher."""
     if os.statvfs(folder).f_flag & os.ST_NOEXEC:
         raise NoRoom(f"{folder} is on a disk that is mounted noexec; mount it with exec")
 

@@ -1,4 +1,4 @@
-"""What one run leaves about: its processes, its sockets, its lock. Nothing here is data."""
+"""Temporary state of one run: its processes, sockets and lock, but no data."""
 
 import fcntl
 import hashlib
@@ -18,22 +18,22 @@ MARK = "PIXLAKE_RUN"
 """Environment variable that every process of a run carries; its value is the home."""
 
 LOCK = "lock"
-"""Name of the file in the home that a run keeps locked; its time is that of the last start."""
+"""Name of the lock file in the home; its modification time is that of the last start."""
 
 _OWNER_ONLY = 0o700
 _KILL_SECONDS = 5.0
-# The path of a UNIX socket has at most 107 bytes; HAProxy keeps 10 of them for itself. Ray needs 71
-# bytes below the folder of a run and HAProxy 60. So neither the home nor TMPDIR, which may be long,
-# can hold it.
+# The path of a UNIX socket has at most 107 bytes, of which HAProxy needs 10. Ray needs 71 bytes
+# below the folder of a run and HAProxy 60. So the folder is neither in the home nor in TMPDIR,
+# whose paths may be long.
 _ROOT = Path("/tmp")  # noqa: S108  made below with mode 0700, its owner is checked
-# Anybody may make a folder in /tmp, also one with a name that is ours.
+# Alternative names, because any user can create a folder with the first name in /tmp.
 _OTHER_NAMES = ("", *(f".{number}" for number in range(1, 10)))
 
 
 def user_folder(root: Path = _ROOT) -> Path:
-    """This user's folder for sockets and port locks. Raises UnsafeFolder.
+    """Create or find this user's folder for sockets and port locks. Raises UnsafeFolder.
 
-    Where another user took its name, the first of nine other names that is free or ours.
+    If another user has taken the name, one of nine other names is used.
     """
     names = [root / f"pixlake-{os.getuid()}{suffix}" for suffix in _OTHER_NAMES]
     for folder in names:
@@ -47,12 +47,12 @@ def user_folder(root: Path = _ROOT) -> Path:
 
 @contextmanager
 def fresh_folder(home: Path, logs: Path) -> Iterator[Path]:
-    """An empty folder with a short name for one run of this home, removed after it.
+    """Create an empty folder with a short name for one run of this home; removes it afterwards.
 
-    Ray writes its logs into it; `logs` is where a person finds them, during the run and after it.
+    Ray writes its logs into it. `logs` is a link to them during the run, and their folder after it.
     """
     folder = _folder_of(home)
-    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
+    shutil.rmtree(folder, ignore_errors=True)  # left by a run that was killed
     folder.mkdir(mode=_OWNER_ONLY)
     _remove(logs)
     logs.symlink_to(folder / "session_latest" / "logs")
@@ -79,7 +79,7 @@ def _remove(path: Path) -> None:
 
 @contextmanager
 def only_run(home: Path) -> Iterator[None]:
-    """Hold the home's lock. Raises AlreadyRunning; the kernel frees it however we end."""
+    """Hold the home's lock, which the kernel releases at the end. Raises AlreadyRunning."""
     with (home / LOCK).open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -93,12 +93,12 @@ def only_run(home: Path) -> Iterator[None]:
 
 
 def end_processes(home: Path) -> int:
-    """Kill what is left of runs of this home, children of the dead included; how many there were.
+    """Kill remaining processes of runs of this home; returns their number.
 
-    Only for what had its chance to end: after a stop, or after a run that was killed itself.
+    Call it only after a stop, or after a run that was killed: the processes get no chance to end.
     """
     ended: dict[int, psutil.Process] = {}
-    # Those that are starting others right now are seen in the next round.
+    # Repeat, because a process may start others before it is killed.
     while found := [one for one in _left(home) if one.pid not in ended]:
         for process in found:
             ended[process.pid] = process
@@ -111,7 +111,7 @@ def end_processes(home: Path) -> int:
 
 
 def _left(home: Path) -> Iterator[psutil.Process]:
-    """Processes with the home's mark; and Ray's agents, which write their titles over the mark."""
+    """Yield processes with the home's mark, and Ray's agents, whose titles overwrite the mark."""
     ours = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     mark = os.fsencode(f"{MARK}={home}")
     folder = _folder_of(home)
@@ -123,7 +123,7 @@ def _left(home: Path) -> Iterator[psutil.Process]:
 
 
 def _is_agent(process: psutil.Process, folder: Path) -> bool:
-    """Whether it is a Python of this installation that has files of the run's folder open."""
+    """True for a Python process of this installation with open files in the run's folder."""
     if not psutil.LINUX:
         return False
     proc = Path(f"/proc/{process.pid}")

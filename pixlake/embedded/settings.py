@@ -1,4 +1,4 @@
-"""Settings of `pixlake up`: what it starts on this machine, and how much of it."""
+"""Settings of `pixlake up`."""
 
 from pathlib import Path
 
@@ -23,28 +23,28 @@ class EmbeddedSettings(BaseSettings):
         description="a cluster to use in place of the embedded broker, as host:port[,host:port]",
     )
     upload_replicas: int = Field(
-        default=1, ge=1, le=64, description="processes of the HTTP door that `pixlake up` starts"
+        default=1, ge=1, le=64, description="processes of the HTTP API that `pixlake up` starts"
     )
     processor_replicas: int = Field(
         default=1,
         ge=1,
         le=64,
-        description="processes that work on Kafka's batches that `pixlake up` starts",
+        description="processes for Kafka's batches that `pixlake up` starts",
     )
     object_store_bytes: int = Field(
         default=300_000_000,
         ge=100_000_000,
-        description="shared memory in which `pixlake up` lets Ray pass images, in bytes",
+        description="shared memory in which Ray passes images between processes, in bytes",
     )
     memory_bytes: int | None = Field(
         default=None,
         ge=1,
-        description="memory that Pixlake may take; a start whose settings allow more is refused; "
-        "default: the container's limit, or all of the machine's",
+        description="memory that Pixlake may use, in bytes; a start whose settings allow more is "
+        "refused; default: the container's limit, or all of the machine's",
     )
     start_seconds: float = Field(
         default=120,
         gt=0,
-        description="how long `pixlake up` waits until both doors take images; no limit of Ray on "
-        "its own start is shorter",
+        description="how long `pixlake up` waits until HTTP API and Kafka consumer are ready, in "
+        "seconds; all start-up time-outs of Ray are at least as long",
     )

@@ -1,12 +1,12 @@
-"""`pixlake up`: start a broker and Ray on this machine, watch over them, stop them.
+"""Supervisor of `pixlake up`: starts a broker and Ray on this machine, watches and stops them.
 
-1. open the home, take its lock; kill what a run that was itself killed left behind; look for
-   whatever would end the start (`preflight.py`)
-2. start the broker, and beside it the process that starts Ray and its applications
-3. make the first API key, wait until both doors take images, say so
-4. watch: a broker that dies is started again; without Ray there is nothing left to watch
-5. on Ctrl-C, SIGTERM or SIGHUP (the terminal was closed): drain, stop, see that nothing is left; on
-   a second one: kill
+1. open the home and take its lock; kill processes that a killed run left behind; run the checks
+   before a start (`preflight.py`)
+2. create the first API key; start the broker and the process that starts Ray and its applications
+3. wait until HTTP API and Kafka consumer are ready, and print the greeting
+4. watch: start a broker that died again; exit if Ray died
+5. on Ctrl-C, SIGTERM or SIGHUP (the terminal was closed): drain, stop, kill remaining processes; on
+   a second signal: kill at once
 """
 
 import asyncio
@@ -34,15 +34,15 @@ from pixlake.embedded.run_folder import MARK, end_processes, fresh_folder, only_
 from pixlake.embedded.welcome import Facts, as_json, as_text
 from serve_app.accounts import Accounts, ensure_first_key
 
-# What a shell says of a program that a signal ended, and so docs/cli.md.
+# Exit code of a program that a signal ended is 128 + signal, as in shells (docs/cli.md).
 _SIGNALLED = 128
 _POLL_SECONDS = 0.2
 _WATCH_SECONDS = 1.0
-# What is under way when it is told to stop. Somebody waits at a terminal after Ctrl-C, and what
-# was not acknowledged can be sent again; a service manager has the time that the replicas take.
+# Time to drain. After Ctrl-C a person waits at a terminal, and requests without an answer can be
+# sent again. A service manager can wait as long as the replicas need.
 _DRAIN_SECONDS = {signal.SIGINT: 6.0, signal.SIGHUP: 6.0, signal.SIGTERM: 60.0}
 _BROKER_SECONDS = {signal.SIGINT: 3.0, signal.SIGHUP: 3.0, signal.SIGTERM: 15.0}
-# A broker that dies at once each time must not spin.
+# Pause between restarts, in case the broker dies immediately every time.
 _RESTART_PAUSE_SECONDS = 5.0
 _ADDRESSES = (
     "PIXLAKE_HTTP_PORT",
@@ -64,8 +64,8 @@ class Stop(BaseException):
 def run(home: Path, *, json: bool = False) -> int:
     """Start everything, and return 0 once it is stopped.
 
-    Raises EmbeddedError or OSError when something can't start or dies, ValueError when a setting
-    is wrong; then, too, nothing is left running.
+    Raises EmbeddedError or OSError if something can't start or dies, ValueError for a wrong
+    setting. Also in these cases no process is left running.
     """
     home = home.absolute()
     try:
@@ -77,7 +77,7 @@ def run(home: Path, *, json: bool = False) -> int:
 
 
 class _Run:
-    """One run: what `run` promises, step by step."""
+    """One run of the supervisor, with the steps above."""
 
     def __init__(self, home: Path, *, json: bool) -> None:
         self._home = home
@@ -91,7 +91,7 @@ class _Run:
         self._broker: EmbeddedBroker | None = None
 
     def run(self) -> None:
-        """What the module says; returns by exception only, Stop or what `run` names."""
+        """Run all steps; ends only by an exception: Stop, or an error that `run` names."""
         open_home(self._home)
         check_last_start(self._home)
         with only_run(self._home), ExitStack() as stack:
@@ -99,12 +99,12 @@ class _Run:
                 _say(f"Ended {left} processes of an earlier run that was killed.")
             check_machine(self._all, self._home)
             check_servers(self._all)
-            # A store that contradicts the settings is told here, not by a replica in a log.
+            # Open the store here, so that a contradiction to the settings is not hidden in a log.
             asyncio.run(open_store(self._all.lake, make=True))
             avoid = {self._served.http_port, self._settings.kafka_port}
             ports = stack.enter_context(own_ports(user_folder(), str(self._home), avoid))
             folder = stack.enter_context(fresh_folder(self._home, self._logs / "ray"))
-            # After Ray's end, whatever it was: else its processes would write on in the folder.
+            # Kill Ray's remaining processes before the folder is removed: they would write to it.
             stack.callback(end_processes, self._home)
             self._rotate_log()
             key = self._first_key()
@@ -116,7 +116,7 @@ class _Run:
             self._watch(ray)
 
     def _note_stop(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        """Remember what ends the run, for the steps of the stop that come after this one."""
+        """Remember the signal that ends the run, for the later steps of the stop."""
         if isinstance(error, Stop):
             self._stopped_by = error.number
 
@@ -127,7 +127,7 @@ class _Run:
     def _start_broker(self, stack: ExitStack) -> None:
         if self._settings.kafka_bootstrap_servers is not None:
             return
-        os.environ[MARK] = str(self._home)  # the broker's environment is ours
+        os.environ[MARK] = str(self._home)  # the broker inherits this environment
         self._broker = EmbeddedBroker(self._settings.kafka_port, self._home / "kafka")
         stack.callback(self._stop_broker, self._broker)
         stack.push(self._note_stop)
@@ -140,7 +140,7 @@ class _Run:
 
     @property
     def _host(self) -> str:
-        """Where the API is reached from this machine."""
+        """Address of the API for clients on this machine."""
         host = self._served.http_host
         if ip_address(host).is_unspecified:
             return "127.0.0.1"
@@ -181,7 +181,7 @@ class _Run:
             MARK: str(self._home),
             "PIXLAKE_HOME": str(self._home),
             "KAFKA_BOOTSTRAP_SERVERS": self._bootstrap,
-            # The least that Kafka grants: after a kill, the group waits so long for the dead.
+            # Kafka's minimum: after a kill, the group waits that long for the dead member.
             "PIXLAKE_KAFKA_SESSION_TIMEOUT_MS": os.environ.get(
                 "PIXLAKE_KAFKA_SESSION_TIMEOUT_MS", "6000"
             ),
@@ -232,16 +232,16 @@ class _Run:
         sys.stdout.flush()
 
     def _given(self) -> dict[str, str]:
-        """What a command in another terminal must be told as well, to find this Pixlake."""
+        """Variables that a command in another terminal needs to find this Pixlake."""
         told = {name: os.environ[name] for name in _ADDRESSES if name in os.environ}
-        # As a whole path: the other terminal may be in another folder.
+        # An absolute path, because the other terminal may be in another folder.
         home = {} if self._home == Path.cwd() / ".pixlake" else {"PIXLAKE_HOME": str(self._home)}
         return {**home, **told}
 
 
 @contextmanager
 def _signals(home: Path) -> Iterator[None]:
-    """Turn the first Ctrl-C, SIGTERM or SIGHUP into Stop; from then on the second one kills."""
+    """Turn the first Ctrl-C, SIGTERM or SIGHUP into Stop; a second signal kills all processes."""
 
     def again(received: int, _frame: FrameType | None) -> None:
         _say("Killed.")
@@ -264,7 +264,7 @@ def _signals(home: Path) -> Iterator[None]:
 
 
 def _why(log: Path) -> str:
-    """Why the process of Ray ended: the last line that it wrote, which names the error."""
+    """Reason why Ray's process ended: the last line of its log."""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
         lines = file.read().decode(errors="replace").split("\n")
@@ -273,6 +273,6 @@ def _why(log: Path) -> str:
 
 
 def _say(text: str) -> None:
-    # stderr: stdout is the greeting's, which a script may read.
+    # On stderr, because a script may read the greeting from stdout.
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()

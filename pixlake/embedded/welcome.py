@@ -1,4 +1,4 @@
-"""What `pixlake up` says when both doors take images."""
+"""Greeting that `pixlake up` prints when it is ready."""
 
 import json
 import shlex
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Where things are."""
+    """Addresses, key and folders of a running Pixlake."""
 
     home: Path
     url: str
@@ -18,27 +18,27 @@ class Facts:
     bootstrap: str
     logs: Path
     given: Mapping[str, str]
-    """Settings that commands in another terminal need, too: environment variables"""
+    """environment variables that commands in another terminal need"""
 
     @property
     def console(self) -> str:
-        """The page for people."""
+        """URL of the console."""
         return f"{self.url}/"
 
     @property
     def docs(self) -> str:
-        """The API's documentation."""
+        """URL of the API's documentation."""
         return f"{self.url}/docs"
 
 
 def as_json(facts: Facts) -> str:
-    """One line of JSON."""
+    """Format as one line of JSON."""
     known = {"ready": True, **asdict(facts), "console": facts.console, "docs": facts.docs}
     return json.dumps(known, default=str) + "\n"
 
 
 def as_text(facts: Facts) -> str:
-    """For a person: addresses, the key, and commands to try."""
+    """Format as text: addresses, the key, and commands to try."""
     key_file = shlex.quote(str(facts.key_file))
     given = " ".join(f"{name}={shlex.quote(value)}" for name, value in facts.given.items())
     export = f"  export {given}\n" if given else ""

@@ -230,7 +230,7 @@ async def test_of_two_changes_at_once_one_is_refused(tmp_path: Path) -> None:
     first = await prepare(settings(tmp_path), Wanted(retention_days=3))
     second = await prepare(settings(tmp_path), Wanted(retention_days=30))
     await first.write()
-    with pytest.raises(ChangeRefused, match="somebody else"):
+    with pytest.raises(ChangeRefused, match="another process has changed"):
         await second.write()
 
 

@@ -70,7 +70,7 @@ def test_a_sweep_keeps_to_the_store_s_retention(old: Path) -> None:
     for words in (("sweep", "--yes"), ("sweep",), ("seal",), ("audit",), ("query", "SELECT 1")):
         done = run(old, *words, RETENTION_DAYS="7")
         assert done.exit_code == 2
-        assert "PIXLAKE_RETENTION_DAYS is 7, and the store has 90" in done.stderr
+        assert "PIXLAKE_RETENTION_DAYS is 7, but the store has 90" in done.stderr
         assert "pixlake store set --retention-days 7" in done.stderr
     assert tree(old) == before
     said = json.loads(run(old, "audit", "--json", RETENTION_DAYS="90").stdout)
