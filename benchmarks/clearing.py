@@ -1,9 +1,9 @@
-"""What it costs that no image finds another's bytes: ways to clear a child's memory, side by side.
+"""Compare ways to clear a child's memory between images, so that no image reads another's bytes.
 
-`python -m benchmarks.clearing [FILE ...]`, FILE being a name of `_files`. Processor time of an
-image in all processes that take part, as a ratio to a child that is used again and never cleared;
-then the sandbox with one tenant and with fifty. The least of a few rounds that take turns;
-docs/decisions/0012 has the figures.
+`python -m benchmarks.clearing [FILE ...]`, FILE being a name of `_files`. Measured are the
+processor time of an image in all processes, as a ratio to a child that is used again and never
+cleared; then the sandbox with one tenant and with fifty. Each figure is the least of a few rounds,
+in which the ways take turns; docs/decisions/0012 has the figures.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from processors.settings import ProcessorSettings
 from processors.usage import cpu_seconds
 
 _ROUNDS = 4
-# Tenants, and children that are kept for them.
+# Pairs: number of tenants, number of idle children that are kept for them.
 _TENANTS = ((1, 0), (50, 0), (50, 50))
 _CHILDREN = 2
 _MAPPED = "PIXLAKE_BENCH_MAPPED_FROM"
@@ -40,7 +40,7 @@ SETTINGS = ProcessorSettings(sandbox_children=_CHILDREN)
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How children come by memory; `images`: how many one of them takes, None: all."""
+    """A way to clear memory; `images`: how many images a child processes, None: no limit."""
 
     name: str
     environment: Mapping[str, str]
@@ -48,7 +48,7 @@ class Way:
 
 
 class Turn(NamedTuple):
-    """Seconds an image."""
+    """Seconds per image."""
 
     processor: float
     wall: float

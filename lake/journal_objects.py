@@ -1,7 +1,8 @@
-"""Journal objects: rows that wait for sealing, or one erasure.
+"""Encode and decode journal objects: rows that wait for sealing, or one erasure.
 
-Two formats, told apart by their first byte: few rows are lines of JSON (`{`); many are an Arrow
-file (`A` of ARROW1), as are erasures, rows that JSON can't say, and all of earlier versions.
+There are two formats, which differ in their first byte. Few rows are lines of JSON (`{`). Many rows
+are an Arrow file (`A` of ARROW1), and so are erasures, rows that JSON cannot represent, and all
+objects of earlier versions.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,18 +18,18 @@ from lake.rows import conform, in_order
 from lake.schema import IMAGES, TOMBSTONES, Tombstone
 from lake.tables import IMAGE_TABLE, Journaled, Table
 
-# Fewer rows than this are lines: of so many, Arrow is as quick and half as large. Also, a frame of
-# its compressor would cost more than it saves.
+# Fewer rows than this are written as lines. From this number on, Arrow is as fast and half as
+# large. Below it, Arrow files are not compressed: a compressed frame would be larger.
 FEW_ROWS = 64
 _LINE = b"{"
-# Of what a converter says of a value, which may quote it.
+# Longest quoted part of a converter's error, in characters; it may contain the value.
 _MAX_SAID = 200
 _ONE_THREAD = pyarrow.ipc.IpcReadOptions(use_threads=False)
 
 
 @dataclass(frozen=True, slots=True)
 class JournalRows:
-    """What one journal object, or several together, hold; `images`: rows of whatever table."""
+    """Content of one or several journal objects; `images` are rows of any of the tables."""
 
     images: pa.Table = field(default_factory=IMAGES.empty_table)
     tombstones: tuple[Tombstone, ...] = ()
@@ -36,30 +37,30 @@ class JournalRows:
 
 @dataclass(slots=True)
 class Decoded:
-    """What several journal objects hold, by key where it matters of which."""
+    """Content of several journal objects; tombstones and errors by key."""
 
     keys: set[str] = field(default_factory=set)
     """objects that were read"""
     images: list[pa.Table] = field(default_factory=list)
-    """few tables, however many objects; rows may repeat an id"""
+    """fewer tables than objects; rows may repeat an id"""
     tombstones: dict[str, tuple[Tombstone, ...]] = field(default_factory=dict)
     unreadable: dict[str, UnreadableObject] = field(default_factory=dict)
 
     def add(self, later: "Decoded") -> None:
-        """Take in what other objects hold."""
+        """Add the content of other objects."""
         self.keys |= later.keys
         self.images += later.images
         self.tombstones |= later.tombstones
         self.unreadable |= later.unreadable
 
     def rows(self, of: Table = IMAGE_TABLE) -> JournalRows:
-        """All of it as one, without what can't be read."""
+        """Return all rows and tombstones together; unreadable objects are left out."""
         images = pa.concat_tables([of.columns.empty_table(), *self.images])
         return JournalRows(images, tuple(t for some in self.tombstones.values() for t in some))
 
 
 def encode_records(records: Sequence[Journaled], of: Table = IMAGE_TABLE) -> bytes:
-    """One journal object with these rows; raises UnstorableRow if the columns do not hold them."""
+    """Encode rows as a journal object; raises UnstorableRow if the columns do not hold them."""
     try:
         lines = write_lines(records, of) if len(records) < FEW_ROWS else None
         return encode_rows(of.rows(records)) if lines is None else lines
@@ -69,7 +70,7 @@ def encode_records(records: Sequence[Journaled], of: Table = IMAGE_TABLE) -> byt
 
 
 def encode_rows(table: pa.Table) -> bytes:
-    """One journal object with these rows, of whatever schema, as an Arrow file."""
+    """Encode rows of any schema as a journal object, an Arrow file."""
     sink = pa.BufferOutputStream()
     options = pyarrow.ipc.IpcWriteOptions(
         compression="lz4" if len(table) >= FEW_ROWS else None, use_threads=False
@@ -80,19 +81,19 @@ def encode_rows(table: pa.Table) -> bytes:
 
 
 def encode_tombstone(tombstone: Tombstone) -> bytes:
-    """One journal object with an erasure."""
+    """Encode an erasure as a journal object."""
     return encode_rows(
         pa.Table.from_pylist([tombstone.model_dump(exclude={"kind", "content"})], schema=TOMBSTONES)
     )
 
 
 def extension_of(body: bytes) -> str:
-    """What the name of a journal object ends with, for who looks into the bucket."""
+    """Return the extension of a journal object's name, which shows its format in a listing."""
     return "jsonl" if body[:1] == _LINE else "arrow"
 
 
 def decode_journal(key: str, data: bytes, of: Table = IMAGE_TABLE) -> JournalRows:
-    """Rows of one journal object; raises UnreadableObject."""
+    """Decode one journal object; raises UnreadableObject."""
     try:
         if data[:1] == _LINE:
             return JournalRows(images=_rows_of_lines(data, of))
@@ -109,11 +110,11 @@ def decode_journal(key: str, data: bytes, of: Table = IMAGE_TABLE) -> JournalRow
 
 
 def decode_journals(objects: Iterable[tuple[str, bytes]], of: Table = IMAGE_TABLE) -> Decoded:
-    """What several journal objects hold, given as key and bytes; none stands in another's way."""
+    """Decode several journal objects, given as key and bytes; an unreadable one stops no other."""
     decoded = Decoded()
     lines: list[tuple[str, bytes]] = []
     for key, data in objects:
-        # Of whole lines only: one behind the other they say what each of them says.
+        # Objects of whole lines can be joined and decoded together.
         if data[:1] == _LINE and data[-1:] == b"\n":
             lines.append((key, data))
         else:
@@ -124,7 +125,7 @@ def decode_journals(objects: Iterable[tuple[str, bytes]], of: Table = IMAGE_TABL
 
 
 def distinct(rows: JournalRows) -> JournalRows:
-    """Each image id once."""
+    """Drop all but the first row of each image id."""
     chosen = in_order(rows.images, first_of_each(parse_ids(rows.images["image_id"])))
     return JournalRows(rows.images.take(chosen), rows.tombstones)
 
@@ -143,7 +144,7 @@ def _decode_into(decoded: Decoded, key: str, data: bytes, of: Table) -> None:
 
 
 def _lines_into(decoded: Decoded, objects: Sequence[tuple[str, bytes]], of: Table) -> None:
-    """All in one go; if that fails, one of them is to blame, and is found by halves."""
+    """Decode all lines at once; if that fails, find the unreadable objects by bisection."""
     if len(objects) == 1:
         _decode_into(decoded, *objects[0], of)
         return
@@ -157,7 +158,7 @@ def _lines_into(decoded: Decoded, objects: Sequence[tuple[str, bytes]], of: Tabl
 
 
 def _without_holes(rows: pa.Table) -> pa.Table:
-    """The rows; raises ValueError for a null that no file of a chain can hold."""
+    """Return the rows; raises ValueError for a null in a column that a chain file requires."""
     for column, kind in zip(rows.columns, rows.schema, strict=True):
         if column.null_count and not kind.nullable:
             raise ValueError(f"{kind.name} is missing")

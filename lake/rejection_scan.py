@@ -1,4 +1,4 @@
-"""The audit looks at rejections: each record has one row, each row its record."""
+"""Audit rejections: each record must have one row, and each row a record."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -31,10 +31,10 @@ _BATCH = 1024
 
 
 class RejectionScan:
-    """Compares records and rows; what a message left without a row is journaled.
+    """Compare records and rows, and journal a record that has no row.
 
-    `folder` is for its evidence, which is that of images with the id in place of theirs: what is
-    compared is as large as the lake, memory is not.
+    `folder` holds the evidence, on disk because it grows with the lake. It has the form of the
+    images' evidence, with the rejection id in place of the image id.
     """
 
     def __init__(self, store: ObjectStore, scope: Scope, folder: Path) -> None:
@@ -44,7 +44,7 @@ class RejectionScan:
         self._journal = Journal(store, REJECTION_TABLE)
 
     async def faults(self, limit: int) -> AsyncIterator[tuple[int, list[Fault]]]:
-        """What is wrong: how many of a kind, and all or the first `limit` of them.
+        """Yield the number of faults of each kind, and the first `limit` of them.
 
         Raises StoreUnavailable, StoreFull.
         """
@@ -64,7 +64,7 @@ class RejectionScan:
             ledger.close()
 
     async def scan_records(self, evidence: Evidence) -> None:
-        """Every record; raises StoreUnavailable."""
+        """Add every record to the evidence; raises StoreUnavailable."""
         async for page in self._store.pages(layout.REJECTION_RECORDS):
             for stored in page:
                 if self._scope.is_overdue(stored.modified):

@@ -1,4 +1,4 @@
-"""Rows on their way: records to Arrow and back, chain files to bytes and back."""
+"""Convert records to Arrow rows and back, and chain files to bytes and back."""
 
 import io
 import json
@@ -23,26 +23,26 @@ log = logging.getLogger(__name__)
 
 _ERASED = b"pixlake.erased"
 _VERSION = b"pixlake.schema_version"
-# Facts of the format, not knobs: 128k rows a group is what DuckDB and Athena split work by.
+# Rows of a row group. DuckDB and Athena split their work by row groups.
 ROW_GROUP = 131_072
-# Rows decoded at once where all are not needed at once.
+# Rows decoded at once while a chain file is rewritten; this bounds the memory.
 _SLICE = 16_384
 
 
 Row = dict[str, Any]
-# Pydantic's, Arrow's and the calendar's ways to say so.
+# Errors of Pydantic, Arrow and datetime for a row that is no record.
 _NO_RECORD = (ValueError, TypeError, OverflowError)
 
 
 def to_table(records: Iterable[ImageRecord]) -> pa.Table:
-    """Records as rows of `IMAGES`."""
+    """Convert records to rows of `IMAGES`."""
     return IMAGE_TABLE.rows(records)
 
 
 def to_records(table: pa.Table) -> list[ImageRecord]:
-    """Rows of `IMAGES` as records; what an old row does not have is as the field's default.
+    """Convert rows of `IMAGES` to records; a null of an older row becomes the field's default.
 
-    A row that is no record (of a newer version, say) is left out and named in the log.
+    A row that is no record, such as one by a newer version, is left out and logged.
     """
     columns = table.select(IMAGES.names)
     try:
@@ -79,7 +79,7 @@ def _values(row: Mapping[str, object]) -> dict[str, object]:
 def in_order(
     rows: pa.Table, wanted: NDArray[np.bool_], of: Table = IMAGE_TABLE
 ) -> NDArray[np.int64]:
-    """Numbers of the wanted rows in the order of a chain file: by time, then by id."""
+    """Return the indices of the wanted rows in the order of a chain file: by time, then by id."""
     numbers = np.flatnonzero(wanted)
     times = rows[of.time].cast(pa.int64()).to_numpy()[numbers]
     ids = parse_ids(rows[of.id])[numbers]
@@ -87,7 +87,7 @@ def in_order(
 
 
 def without(images: pa.Table, ids: Iterable[str]) -> pa.Table:
-    """The rows whose image id is not among `ids`."""
+    """Return the rows whose image id is not among `ids`."""
     gone = pa.array(sorted(ids), pa.string())
     return images.filter(pc.invert(pc.is_in(images["image_id"], gone))) if len(gone) else images
 
@@ -98,7 +98,7 @@ def encode_chain_file(
     order: NDArray[np.int64] | None = None,
     of: Table = IMAGE_TABLE,
 ) -> bytes:
-    """One Parquet file of a chain: the rows numbered in `order`, or all as they are.
+    """Encode a chain file, which is Parquet: the rows with the indices `order`, or all rows.
 
     `erased` are ids that may never have a row in this home.
     """
@@ -116,7 +116,7 @@ def encode_chain_file(
 
 
 def without_rows(key: str, data: bytes, dead: frozenset[str]) -> bytes:
-    """A chain file without the rows of erased ids, which its footer names from now on.
+    """Rewrite a chain file without the rows of erased ids, and add the ids to its footer.
 
     Columns of a newer version stay. Raises UnreadableObject.
     """
@@ -139,12 +139,12 @@ def without_rows(key: str, data: bytes, dead: frozenset[str]) -> bytes:
 
 
 def chain_footer(erased: Iterable[str]) -> dict[bytes, str]:
-    """What the footer of a chain file says: ids that may never have a row in this home."""
+    """Build a chain file's footer: the ids that may never have a row in this home."""
     return {_ERASED: json.dumps(sorted(set(erased)))}
 
 
 def writer_of(sink: IO[bytes], of: Table, footer: Mapping[bytes, str]) -> pq.ParquetWriter:
-    """A writer of a table's Parquet files; `footer` is said beside the schema's version."""
+    """Open a writer of a table's Parquet files; `footer` is written beside the schema version."""
     schema = of.columns.with_metadata({_VERSION: str(of.version), **footer})
     sorting = [(of.time, "ascending"), (of.id, "ascending")]
     return pq.ParquetWriter(
@@ -165,7 +165,7 @@ def writer_of(sink: IO[bytes], of: Table, footer: Mapping[bytes, str]) -> pq.Par
 def decode_chain_file(
     key: str, source: object, columns: Sequence[str] | None = None, of: Table = IMAGE_TABLE
 ) -> pa.Table:
-    """Rows of a chain file (bytes or a seekable file); raises UnreadableObject."""
+    """Decode the rows of a chain file (bytes or a seekable file); raises UnreadableObject."""
     try:
         if isinstance(source, bytes):
             source = pa.BufferReader(source)
@@ -179,7 +179,7 @@ def decode_chain_file(
 
 
 def erased_ids(key: str, table: pa.Table) -> frozenset[str]:
-    """The erased ids in a chain file's footer; raises UnreadableObject."""
+    """Return the erased ids in a chain file's footer; raises UnreadableObject."""
     try:
         return frozenset(json.loads((table.schema.metadata or {})[_ERASED]))
     except (KeyError, ValueError) as error:
@@ -187,7 +187,7 @@ def erased_ids(key: str, table: pa.Table) -> frozenset[str]:
 
 
 def metadata_bytes(key: str, end: bytes) -> int:
-    """Size of the end of a Parquet file that describes it; `end`: the last 8 bytes.
+    """Return the size of a Parquet file's footer in bytes; `end`: the file's last 8 bytes.
 
     Raises UnreadableObject.
     """
@@ -197,7 +197,7 @@ def metadata_bytes(key: str, end: bytes) -> int:
 
 
 def id_column(key: str, source: object, of: Table = IMAGE_TABLE) -> list[tuple[int, int]]:
-    """Where in a chain file the ids are, as [start, end); raises UnreadableObject."""
+    """Return the byte ranges of the id column in a chain file; raises UnreadableObject."""
     try:
         metadata = pq.read_metadata(source)
         column = metadata.schema.names.index(of.id)
@@ -212,7 +212,7 @@ def id_column(key: str, source: object, of: Table = IMAGE_TABLE) -> list[tuple[i
 
 
 def conform(table: pa.Table, of: Table = IMAGE_TABLE) -> pa.Table:
-    """A table of any schema version as one of today's: new columns are null, order is ours."""
+    """Convert a table of any schema version to this one; columns that it lacks become null."""
     metadata = table.schema.metadata
     if table.schema.equals(of.columns):
         return table
@@ -225,19 +225,19 @@ def conform(table: pa.Table, of: Table = IMAGE_TABLE) -> pa.Table:
 
 
 def say_newer(of: Table, columns: Iterable[str]) -> None:
-    """Say once in the log which of these columns today's table does not have."""
+    """Log once which of these columns the table of this version does not have."""
     if newer := set(columns) - set(of.columns.names):
         _say_once(of.name, tuple(sorted(newer)))
 
 
 @cache
 def _say_once(table: str, newer: tuple[str, ...]) -> None:
-    """A process may meet many such rows while others are being updated."""
+    """Log once for each set of columns: there are many such rows during an upgrade."""
     log.warning("rows of %s by a newer version: only their record has %s", table, list(newer))
 
 
 def _as_written(schema: pa.Schema) -> Table:
-    """`IMAGES`, and whatever a newer version put into a file beside that."""
+    """Return the image table with all columns of a file, including those of newer versions."""
     columns = pa.unify_schemas(
         [IMAGES, schema.remove_metadata()],
         promote_options="permissive",  # merges the fields of `renditions`, too

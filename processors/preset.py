@@ -133,7 +133,7 @@ class PresetName:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A hint to the nearest known name, empty if none is near."""
+    """Return a hint with the nearest known name, empty if none is near."""
     near = difflib.get_close_matches(name[:64].lower(), sorted(known), 1)
     return f"; did you mean {near[0]}?" if near else ""
 

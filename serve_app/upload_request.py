@@ -98,7 +98,7 @@ def _refuse_encoded(headers: Headers) -> None:
 
 
 def _refuse_unknown(headers: Headers) -> None:
-    """Refuse a header of our own that is none: what it says would be ignored."""
+    """Refuse an unknown X-Pixlake header, because it would be ignored."""
     for raw, _ in headers.raw:
         if raw.startswith(_OURS) and raw not in _KNOWN and not raw.startswith(metadata.PREFIX):
             name = raw.decode("latin-1")[:64]

@@ -1,4 +1,4 @@
-"""`pixlake demo`: sample pictures, drawn here and uploaded, for who has none at hand."""
+"""`pixlake demo`: draw sample pictures and upload them, for a first try without pictures."""
 
 import math
 import struct
@@ -90,7 +90,7 @@ def _drawn(folder: Path, name: str, draw: Draw) -> Path:
 
 
 def _png(draw: Draw) -> bytes:
-    """A PNG of 8 bits a sample with alpha; each row begins with its filter, none."""
+    """Encode a PNG of 8 bits a sample with alpha; each row begins with filter 0, none."""
     rows = b"".join(
         b"\0" + bytes(sample for x in range(_WIDTH) for sample in draw(x, y))
         for y in range(_HEIGHT)

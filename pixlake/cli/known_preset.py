@@ -1,4 +1,4 @@
-"""Whether a preset is known, before messages are produced that nobody could take."""
+"""Check that a preset is known before messages are produced that would all be refused."""
 
 import os
 from pathlib import Path
@@ -6,19 +6,19 @@ from pathlib import Path
 from pixlake.cli.failures import UsageFault
 from pixlake.cli.target import Api, connect
 
-# A look at an API that may not be there: the run does not depend on it.
+# Time to ask the API. It may be down, and the run does not depend on its answer.
 _DEADLINE_SECONDS = 3.0
 _UNKNOWN = "preset_not_found"
 
 
 class UnknownPreset(UsageFault):
-    """No image could be made by that preset."""
+    """The preset does not exist."""
 
     code = "unknown_preset"
 
 
 def check_preset(name: str, *, bootstrap: str | None) -> None:
-    """Raise UnknownPreset, with the nearest name, where the API of the same Pixlake knows none.
+    """Raise UnknownPreset, with the nearest name, if the API of this Pixlake has no such preset.
 
     That API is the one of PIXLAKE_URL, or of this machine if its own broker is written to. Where it
     does not answer, or lets nobody in, nothing is known and nothing is raised.

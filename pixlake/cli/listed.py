@@ -1,4 +1,4 @@
-"""Files and what is said of each, from lines of JSON: `{"path": "a.jpg", "metadata": {…}}`."""
+"""Read paths and their metadata from lines of JSON: `{"path": "a.jpg", "metadata": {…}}`."""
 
 import difflib
 import json
@@ -14,7 +14,7 @@ _MEMBERS = ("path", "metadata")
 
 
 def read_list(source: Path) -> dict[Path, Mapping[str, str]]:
-    """The metadata of each file of a list; `-` is standard input. Raises UsageFault."""
+    """Return the metadata of each file of a list; `-` is standard input. Raises UsageFault."""
     found: dict[Path, Mapping[str, str]] = {}
     for number, line in enumerate(_lines(source), 1):
         if not line.strip():
@@ -41,7 +41,7 @@ def _lines(source: Path) -> Iterator[str]:
 
 
 def _entry(line: str) -> tuple[Path, Mapping[str, str]]:
-    """Path and metadata; raises ValueError, TypeError, UsageFault."""
+    """Parse a line into path and metadata; raises ValueError, TypeError, UsageFault."""
     said = json.loads(line)
     if not isinstance(said, dict) or not isinstance(said.get("path"), str):
         raise TypeError("it is no JSON object with a path")

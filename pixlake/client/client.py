@@ -149,7 +149,10 @@ class Client:
                 return
 
     def preset(self, name: str) -> Preset:
-        """The preset `name` or `name@version`; raises Refused, with the nearest name, for none."""
+        """Get the preset `name` or `name@version`; raises Refused if there is none.
+
+        The error names the nearest known preset.
+        """
         return self._get(f"/v1/presets/{quote(name, safe='@')}", {}, Preset)
 
     def download(self, image: Image | str, rendition: str = "original") -> bytes:

@@ -120,7 +120,7 @@ class Uploaded(BaseModel):
 
 
 class Preset(BaseModel):
-    """A preset by name and version; what it makes is in `renditions`, as docs/presets.md says."""
+    """A preset with its name and version; docs/presets.md describes `renditions`."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 

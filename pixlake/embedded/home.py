@@ -34,7 +34,7 @@ def open_home(home: Path) -> None:
 
 
 def write_address(home: Path, url: str) -> None:
-    """Write where the API of this home is, for the command: its key goes to no other server."""
+    """Write the URL of this home's API for the command, which sends the home's key only there."""
     part = home / f".{ADDRESS}.part"
     part.write_text(f"{url}\n", encoding="ascii")
     part.replace(home / ADDRESS)

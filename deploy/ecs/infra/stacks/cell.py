@@ -156,8 +156,8 @@ class CellStack(Stack):
             "NODE_DATABASE_NAME": "pixlake",
             "PIXLAKE_STORE_URL": f"s3://{data.bucket_name}",
             "PIXLAKE_S3_REGION": settings.region,
-            # What the bucket's rules and the tables' views rest on: a store that keeps images for
-            # another time is refused, rather than emptied by them.
+            # The bucket's rules and the tables' views use this retention. With it in the
+            # environment, a store with another retention is refused and not emptied by the rules.
             "PIXLAKE_RETENTION_DAYS": str(contract.RETENTION_DAYS),
             # A decoder without its filter must not run in production.
             "PIXLAKE_SANDBOX_REQUIRE_SECCOMP": "true",
