@@ -1,0 +1,86 @@
+"""Connections that are held open: whoever holds many leaves room for others and the machine."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+import pytest
+import pytest_asyncio
+
+from tests.framing.stand import Stand, standing
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+MANY, EACH, MOST = 20, 4, 30
+GREEDY, OTHER, THIRD, MACHINE = "127.0.0.9", "127.0.0.8", "127.0.0.7", "127.0.0.1"
+HALF_OPEN = b"POST /v1/images HTTP/1.1\r\nHost: a\r\nX-Slow: "
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+def small(text: str) -> str:
+    """The configuration with few connections, on a machine that is one address only."""
+    text, found = re.subn(r"fe_conn gt (\d+) } { sc0_conn_cur gt \d+",
+                          f"fe_conn gt {MANY} }} {{ sc0_conn_cur gt {EACH}", text)  # fmt: skip
+    text, others = re.subn(r"fe_conn gt \d+ } !{ src 127.0.0.0/8 ::1",
+                           f"fe_conn gt {MOST} }} !{{ src {MACHINE}", text)  # fmt: skip
+    assert (found, others) == (1, 1)
+    return text
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def narrow(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
+    """HAProxy with few connections."""
+    async with standing(tmp_path_factory.mktemp("narrow"), changed=small) as stand:
+        yield stand
+
+
+@asynccontextmanager
+async def connected(
+    stand: Stand, address: str, request: bytes
+) -> AsyncIterator[asyncio.StreamReader]:
+    """A connection from an address, on which that was sent."""
+    port = stand.haproxy.port
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
+    writer.write(request)
+    try:
+        yield reader
+    finally:
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+async def becomes(stand: Stand, address: str, *, answered: bool) -> None:
+    """Wait until a request from there is answered, or refused: HAProxy counts as it accepts."""
+    async with asyncio.timeout(30):
+        while await _is_answered(stand, address) != answered:
+            pass
+
+
+async def _is_answered(stand: Stand, address: str) -> bool:
+    try:
+        async with connected(stand, address, GET) as reader:
+            return (await reader.read(12)).startswith(b"HTTP/1.1 200")
+    except ConnectionError:
+        return False
+
+
+async def test_who_holds_many_leaves_room(narrow: Stand) -> None:
+    async with AsyncExitStack() as held:
+
+        async def hold(address: str, connections: int) -> None:
+            for _ in range(connections):
+                await held.enter_async_context(connected(narrow, address, HALF_OPEN))
+
+        await hold(GREEDY, MANY)
+        await becomes(narrow, GREEDY, answered=False)
+        await becomes(narrow, OTHER, answered=True)
+        await hold(OTHER, EACH)
+        await becomes(narrow, OTHER, answered=False)
+        await becomes(narrow, THIRD, answered=True)
+        for address in ("127.0.0.6", "127.0.0.5"):
+            await hold(address, 3)
+        await becomes(narrow, THIRD, answered=False)
+        await becomes(narrow, MACHINE, answered=True)
+    await becomes(narrow, GREEDY, answered=True)
