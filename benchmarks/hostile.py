@@ -1,0 +1,133 @@
+"""How much of its rate a good client keeps, and how soon `/healthz` answers, under attack.
+
+Times of attack and of peace take turns, in pairs; a figure is a ratio of one pair. What attacks:
+`benchmarks/attackers.py`.
+"""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from http.client import HTTPConnection
+
+import httpx
+
+from benchmarks.bench import Bench
+from benchmarks.figures import Target
+from benchmarks.photos import SMALL
+from tests.end_to_end.running import Pixlake
+
+_KEPT = Target(0.7, 0.9, "of its rate alone")
+_HEALTH = Target(100.0, 30.0, "ms", less=True)
+_MILLI = 1000
+_CLIENTS = 4
+_BETWEEN_PROBES = 0.05
+
+
+@dataclass
+class Seen:
+    """What a good client and a probe saw of a time."""
+
+    stored: int = 0
+    refused: int = 0
+    seconds: float = 0
+    health: list[float] = field(default_factory=list)
+
+    @property
+    def rate(self) -> float:
+        """Images stored a second."""
+        return self.stored / self.seconds
+
+    def health_ms(self, part: float) -> float:
+        """Milliseconds within which that part of the probes was answered."""
+        return sorted(self.health)[int((len(self.health) - 1) * part)] * _MILLI
+
+
+def run(bench: Bench) -> None:
+    """Pairs of peace and attack."""
+    kept, median, slowest = [], [], []
+    for _ in range(bench.rounds):
+        alone, attacked, done = pair(bench.service, SMALL.path.read_bytes(), bench.seconds)
+        assert not attacked.refused, f"{attacked.refused} good uploads were refused"
+        bench.report.note("attackers", **{name.replace(" ", "_"): n for name, n in done.items()})
+        kept.append(attacked.rate / alone.rate)
+        median.append(attacked.health_ms(0.5))
+        slowest.append(attacked.health_ms(0.99))
+        bench.service.forget_images()
+    bench.report.judge("a good client under attack", kept, _KEPT)
+    bench.report.raw("healthz_under_attack_p50", median, "ms")
+    bench.report.judge("healthz under attack, p99", slowest, _HEALTH)
+
+
+def pair(
+    service: Pixlake, photo: bytes, seconds: float, kinds: Sequence[str] = ()
+) -> tuple[Seen, Seen, dict[str, int]]:
+    """A time of peace, a time of attack, and how often each kind did what it does."""
+    alone = watched(service, photo, seconds)
+    with attack(service, kinds) as done:
+        attacked = watched(service, photo, seconds)
+    return alone, attacked, done
+
+
+@contextmanager
+def attack(service: Pixlake, kinds: Sequence[str]) -> Iterator[dict[str, int]]:
+    """Attackers of these kinds, or all; the dictionary is filled at the end."""
+    made = service.run("keys", "create", "attacker", "--tenant", "attacker")
+    assert made.returncode == 0, made.stderr
+    key = next(word for word in made.stdout.split() if word.startswith("pxl_"))
+    command = [sys.executable, "-m", "benchmarks.attackers", str(service.http_port), key, *kinds]
+    done: dict[str, int] = {}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as attackers:
+        assert attackers.stdout is not None
+        try:
+            assert attackers.stdout.readline() == "attacking\n"
+            yield done
+            said, _ = attackers.communicate()
+            done.update(json.loads(said))
+        finally:
+            attackers.kill()
+
+
+def watched(service: Pixlake, photo: bytes, seconds: float) -> Seen:
+    """Upload over a few connections, each image a new one, and ask for health meanwhile."""
+    seen = Seen()
+    ends = time.monotonic() + seconds
+    work = [(_upload, photo)] * _CLIENTS + [(_probe, photo)]
+    threads = [threading.Thread(target=one, args=(service, seen, ends, body)) for one, body in work]
+    began = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    seen.seconds = time.monotonic() - began
+    return seen
+
+
+def _upload(service: Pixlake, seen: Seen, ends: float, photo: bytes) -> None:
+    headers = {**service.headers, "Content-Type": "image/jpeg"}
+    with httpx.Client(headers=headers, timeout=60, trust_env=False) as client:
+        while time.monotonic() < ends:
+            # Another key makes another image of it.
+            new = {"Idempotency-Key": f"{threading.get_ident()}-{time.monotonic_ns()}"}
+            answer = client.post(f"{service.url}/v1/images", content=photo, headers=new)
+            seen.stored += answer.status_code == httpx.codes.CREATED
+            seen.refused += answer.status_code != httpx.codes.CREATED
+
+
+def _probe(service: Pixlake, seen: Seen, ends: float, _: bytes) -> None:
+    while time.monotonic() < ends:
+        began = time.monotonic()
+        # As a load balancer does: a connection each.
+        asked = HTTPConnection("127.0.0.1", service.http_port, timeout=60)
+        asked.request("GET", "/healthz")
+        with closing(asked), asked.getresponse() as answer:
+            assert answer.status == httpx.codes.OK
+            answer.read()
+        seen.health.append(time.monotonic() - began)
+        time.sleep(_BETWEEN_PROBES)
