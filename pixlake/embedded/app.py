@@ -16,19 +16,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import psutil
 import ray
 from ray import serve
-from ray._private import services
-from ray._private.parameter import RayParams
-from ray._private.ray_constants import PROCESS_TYPE_RAYLET
 
 from ingest import app as ingest_app
 from ingest.settings import IngestSettings
 from lake import app as lake_app
 from lake.settings import LakeSettings
+from pixlake.embedded import ray_node
 from pixlake.embedded.loopback import HOOK
 from pixlake.embedded.settings import EmbeddedSettings
 from processors import deployment as processors_deployment
@@ -48,13 +46,6 @@ _AGENTS_NICENESS = 10
 _WATCH_SECONDS = 1.0
 # Format of Ray's log: [2026-12-01 18:22:40,291 C 15878 15878]; C is a fatal error, E an error.
 _ERROR = re.compile(r"\[[-0-9]+ [0-9:,]+ [CE] ")
-_LISTEN_PORT = "dashboard_agent_listen_port"
-_AGENT_PORTS = (
-    "metrics_agent_port",
-    "metrics_export_port",
-    _LISTEN_PORT,
-    "runtime_env_agent_port",
-)
 _WAITS_FOR_PROXIES = ("ray.serve._private.api", "ray.serve._private.client")
 # Added to the time limit of an upload's body; a request that takes longer hangs.
 _PROCESSING_SECONDS = 60.0
@@ -65,7 +56,7 @@ def main(folder: Path, agent_port: int) -> NoReturn:
     signal.signal(signal.SIGTERM, _leave)
     embedded, served = EmbeddedSettings(), ServeSettings()
     _wait_for_proxies(embedded.start_seconds)
-    _give_ports_to_agents(agent_port)
+    _prepare_node(agent_port)
     with _ray(folder, embedded), _applications(served):
         serve.run_many(_targets(embedded, served))
         _watch()
@@ -78,28 +69,15 @@ def _wait_for_proxies(seconds: float) -> None:
         module.HTTP_PROXY_TIMEOUT = max(module.HTTP_PROXY_TIMEOUT, seconds)  # type: ignore[attr-defined]
 
 
-def _give_ports_to_agents(first: int) -> None:
-    """Fix the ports of Ray's agents, so that Ray's node does not wait for them to choose ports.
-
-    The node gives up after 15 s, which is a constant. `ray.init` accepts only one of these ports,
-    so the others are set in `RayParams`. Ray passes one port to the agent only, so it is added to
-    the node's command line.
-    """
-    ports = {name: first + place for place, name in enumerate(_AGENT_PORTS)}
-    build = RayParams.__init__
-
-    def with_ports(self: RayParams, *args: Any, **given: Any) -> None:
-        build(self, *args, **{**given, **ports})
-
-    start = services.start_ray_process
-
-    def with_listen_port(command: list[str], process_type: str, *args: Any, **given: Any) -> Any:
-        if process_type == PROCESS_TYPE_RAYLET:
-            command = [*command, f"--{_LISTEN_PORT}={ports[_LISTEN_PORT]}"]
-        return start(command, process_type, *args, **given)
-
-    services.start_ray_process = with_listen_port
-    RayParams.__init__ = with_ports  # type: ignore[method-assign]  # Ray has no setting for it
+def _prepare_node(agent_port: int) -> None:
+    """Set what `ray.init` has no argument for: ports of agents, and processes to leave out."""
+    ray_node.tell_nodes_their_agents_ports()
+    # The autoscaler's monitor has no nodes to add here. The log monitor sends logs to drivers,
+    # which `log_to_driver` refuses.
+    ray_node.start_nodes_with(
+        **ray_node.agent_ports(agent_port), no_monitor=True, include_log_monitor=False
+    )
+    ray_node.start_no_dashboard()
 
 
 def _leave(*_: object) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from node.command import ray_start
 from node.config import serve_config
-from node.environment import node_environment
+from node.environment import REPLICA_PORTS, node_environment
 from node.health import HealthDoor, alive
 from node.metrics import Counts, backlog, emf
 from node.settings import Kind, NodeSettings
@@ -95,6 +95,16 @@ def test_ray_runs_with_a_token_and_writes_to_scratch_alone(kind: Kind, tmp_path:
         if word.startswith("--temp-dir=")
     ]
     assert temporary == f"--temp-dir={tmp_path}/ray"
+
+
+def test_a_node_is_told_the_ports_of_its_agents(tmp_path: Path) -> None:
+    """All of `AGENT_PORTS` of pixlake/embedded/ray_node.py, by the options of `ray start`."""
+    words = ray_start(settings(tmp_path), "worker", "10.0.0.1", None)
+    ports = [int(found[1]) for word in words if (found := re.fullmatch(r"--.*-port=(\d+)", word))]
+    assert len(ports) == len(set(ports)) == 4
+    first, last = REPLICA_PORTS
+    taken = {settings(tmp_path).api_port, settings(tmp_path).health_port, *range(first, last + 1)}
+    assert taken.isdisjoint(ports)
 
 
 def test_the_head_gets_no_login_to_the_accounts(tmp_path: Path) -> None:

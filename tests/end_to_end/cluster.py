@@ -23,6 +23,7 @@ NODES = 3
 # Images that may wait for a node's one child, before its uploads go elsewhere: more than a test's
 # clients, were they all on one node.
 WAITING = 8
+_DRIVER = (sys.executable, "-m", "tests.end_to_end.cluster_driver")
 
 
 class PixlakeCluster(Pixlake):
@@ -62,7 +63,7 @@ class PixlakeCluster(Pixlake):
         environment = ray_environment(folder, ports, host="127.0.0.1", port=self.http_port)
         with (logs / "pixlake.log").open("w") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.end_to_end.cluster_driver", str(folder)],
+                [*_DRIVER, str(folder), str(ports.agents)],
                 env={**environment, **self.environment, MARK: str(self.home)},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

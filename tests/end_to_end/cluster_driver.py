@@ -1,9 +1,10 @@
 """The application of `pixlake up`, on a Ray cluster of three nodes on this machine.
 
-`python -m tests.end_to_end.cluster_driver FOLDER`, in the environment of `ray_environment`. The
-head is what `pixlake up` starts; the other nodes join it. Prints the process ids of the nodes'
-raylets, the head's first, once the applications are deployed. Each line that it reads is a number
-of replicas for the HTTP door, and comes back when there are so many. Runs until SIGTERM.
+`python -m tests.end_to_end.cluster_driver FOLDER PORT`, in the environment of `ray_environment`;
+PORT is the first of four for the head's agents. The head is what `pixlake up` starts; the other
+nodes join it. Prints the process ids of the nodes' raylets, the head's first, once the applications
+are deployed. Each line that it reads is a number of replicas for the HTTP door, and comes back when
+there are so many. Runs until SIGTERM.
 """
 
 import json
@@ -19,6 +20,8 @@ from ray.cluster_utils import Cluster
 
 from lake.settings import LakeSettings
 from pixlake.embedded import app
+from pixlake.embedded.ports import free_port
+from pixlake.embedded.ray_node import AGENT_PORTS
 from pixlake.embedded.settings import EmbeddedSettings
 from processors.settings import ProcessorSettings
 from serve_app import app as upload_app
@@ -26,10 +29,11 @@ from serve_app.settings import ServeSettings
 from tests.end_to_end.cluster import NODES
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, agent_port: int) -> None:
     """Run until SIGTERM."""
     signal.signal(signal.SIGTERM, _leave)
     embedded, served = EmbeddedSettings(), ServeSettings()
+    app._prepare_node(agent_port)
     with app._ray(folder, embedded):
         nodes = _with_workers(ray._private.worker._global_node)
         with app._applications(served):
@@ -60,13 +64,17 @@ def _say(fact: object) -> None:
 
 def _with_workers(head: Any) -> list[Any]:
     """The head and the nodes that join it: all keep to 127.0.0.1, which `ray start` would not."""
-    cluster = Cluster()
+    cluster: Any = Cluster()
     cluster.head_node, cluster.redis_address = head, head.redis_address
     joining = range(NODES - 1)
     return [
         head,
         *(
-            cluster.add_node(num_cpus=app._LOGICAL_CPUS, node_ip_address="127.0.0.1")
+            cluster.add_node(
+                num_cpus=app._LOGICAL_CPUS,
+                node_ip_address="127.0.0.1",
+                **{name: free_port() for name in AGENT_PORTS},
+            )
             for _ in joining
         ),
     ]
@@ -77,4 +85,4 @@ def _leave(_number: int, _frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), int(sys.argv[2]))

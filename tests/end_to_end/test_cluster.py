@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import re
 import threading
 import uuid
 from collections.abc import Iterator
@@ -132,6 +133,15 @@ def by_kafka(cluster: PixlakeCluster) -> list[dict[str, Any]]:
     sql = "SELECT * FROM images WHERE door = 'kafka'"
     answer: list[dict[str, Any]] = json.loads(cluster.run("query", sql, "--format", "json").stdout)
     return answer
+
+
+def test_every_node_knows_the_ports_of_its_agents(cluster: PixlakeCluster) -> None:
+    """It would wait 15 s for an agent that chooses one, and end after that."""
+    for raylet in cluster.raylets:
+        line = " ".join(raylet.cmdline()).replace("_", "-")
+        for name in ("metrics-agent", "metrics-export", "dashboard-agent-listen"):
+            assert re.search(rf" --{name}-port=[1-9]", line), (name, line)
+        assert re.search(r" --runtime-env-agent-port=[1-9]", line), line
 
 
 def test_a_replica_that_leaves_or_joins_drops_no_request(cluster: PixlakeCluster) -> None:

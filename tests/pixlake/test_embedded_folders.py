@@ -1,7 +1,6 @@
 """What one run of `pixlake up` has to itself on a machine: ports, folder, lock, processes."""
 
 import importlib
-import inspect
 import os
 import subprocess
 import sys
@@ -56,19 +55,10 @@ def test_no_limit_of_ray_on_a_start_is_below_ours(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:Using extra keyword arguments")  # Ray's own settings
 def test_what_is_changed_inside_ray_is_still_there() -> None:
-    from ray._private import services  # noqa: PLC0415
-    from ray._private.parameter import RayParams  # noqa: PLC0415  # warns while it is imported
-
-    from pixlake.embedded import app  # noqa: PLC0415
+    from pixlake.embedded import app  # noqa: PLC0415  # Ray warns while it is imported
 
     for name in app._WAITS_FOR_PROXIES:
         assert importlib.import_module(name).HTTP_PROXY_TIMEOUT == 60
-    assert set(app._AGENT_PORTS) <= set(inspect.signature(RayParams.__init__).parameters)
-    assert "start_ray_process(\n        command,\n        ray_constants.PROCESS_TYPE_RAYLET" in (
-        inspect.getsource(services.start_raylet)
-    )
-    raylet = (Path(ray.__file__).parent / "core/src/ray/raylet/raylet").read_bytes()
-    assert app._LISTEN_PORT.encode() in raylet
 
 
 def test_a_home_has_one_run_at_a_time(tmp_path: Path) -> None:

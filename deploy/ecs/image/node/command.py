@@ -2,7 +2,7 @@
 
 import sys
 
-from node.environment import METRICS_PORT
+from node.environment import AGENT_PORTS, METRICS_PORT
 from node.settings import Kind, NodeSettings
 
 
@@ -19,6 +19,7 @@ def ray_start(settings: NodeSettings, kind: Kind, address: str, password: str | 
         f"--object-store-memory={settings.object_store_bytes}",
         f"--memory={settings.memory_bytes}",
         f"--metrics-export-port={METRICS_PORT}",
+        *(f"--{name}={port}" for name, port in AGENT_PORTS.items()),
         # Where replicas may run: what a node may reach depends on its kind.
         f"--labels=kind={kind}",
     ]

@@ -15,6 +15,12 @@ from node.settings import Kind, NodeSettings
 # Replicas' own HTTP servers; HAProxy of every node goes to all of them.
 REPLICA_PORTS = (30_000, 31_000)
 METRICS_PORT = 8080
+# Ray's agents of a node: told, or the node would wait for them to choose.
+AGENT_PORTS = {
+    "dashboard-agent-grpc-port": 8081,
+    "dashboard-agent-listen-port": 8082,
+    "runtime-env-agent-port": 8083,
+}
 
 
 def node_environment(settings: NodeSettings, kind: Kind) -> dict[str, str]:
