@@ -50,6 +50,9 @@ _SINGLE_NODE = {
     "share.coordinator.state.topic.num.partitions": "1",
     "share.coordinator.state.topic.replication.factor": "1",
     "share.coordinator.state.topic.min.isr": "1",
+    # Kafka takes all of it at the start; 128 MB by default. This is enough for half a million keys,
+    # and the one topic that is compacted here has a key for each group and partition.
+    "log.cleaner.dedupe.buffer.size": str(16 * 1024 * 1024),
     "group.initial.rebalance.delay.ms": "0",
     # After a kill the broker may not register again until its last session has run out. The
     # usual 9 s would be most of a start; nobody else could take over meanwhile anyway.
