@@ -32,7 +32,7 @@ from lake.errors import (
 from lake.fitting import mended, proven
 from lake.journal import Journal
 from lake.object_store import Buffer, ObjectStore
-from lake.schema import RECORD, ImageRecord, Named, RefusedName, Tombstone
+from lake.schema import MAX_REFUSED, RECORD, ImageRecord, Named, RefusedName, Tombstone
 from lake.store_settings import StoreSettings
 
 # S3 refuses signatures older than 15 minutes. An attempt that sends no PUT after 10 minutes can
@@ -195,6 +195,13 @@ class Committer:
             if (why := found.refused.get(attempt.source or "")) is not None:
                 raise RefusedBefore(
                     f"this message was refused before: {why.detail}", value=why.code
+                )
+            if found.full:
+                raise RefusedBefore(
+                    f"{len(found.refused)} other messages with this identity were refused, so it "
+                    "takes no more; send the image under another one",
+                    limit=MAX_REFUSED,
+                    value="too_many_refused",
                 )
             # Only another message with this identity was refused, so the name is free.
             await self._store.replace(key, body, stored.etag)

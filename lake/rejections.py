@@ -160,6 +160,8 @@ class Rejections:
                 return found if _is_of(refusal, found) else refusal.reason
             if (said := found.refused.get(refusal.rejection_id)) is not None:
                 return said
+            if found.full:
+                return refusal.reason  # no writer takes this id, so it need not name the message
             mine = mine.model_copy(update={"refused": {**found.refused, **mine.refused}})
         await self._store.replace(key, mine.model_dump_json().encode(), stored.etag)
         return refusal.reason

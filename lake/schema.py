@@ -177,8 +177,15 @@ class Reason(BaseModel):
     value: str | None = None
 
 
+MAX_REFUSED = 64
+"""Refused messages of one event that its record names: an event sent for ever must end."""
+
+
 class RefusedName(BaseModel):
-    """Record under the image id of a refused message, in place of an image's record."""
+    """Record under the image id of a refused message, in place of an image's record.
+
+    Once it names `MAX_REFUSED` messages it is full: all other messages of that id are refused.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -189,6 +196,11 @@ class RefusedName(BaseModel):
     attempt: str = ""
     home: datetime
     refused: dict[str, Reason] = Field(description="by `rejection_id` of the message")
+
+    @property
+    def full(self) -> bool:
+        """True if it takes no more messages, refused or not."""
+        return len(self.refused) >= MAX_REFUSED
 
 
 MS = pa.timestamp("ms", tz="UTC")

@@ -14,7 +14,7 @@ from lake.lake import Commit, Lake
 from lake.records import parse_record
 from lake.rejections import Refusal, Settled
 from lake.retention import Sweeper
-from lake.schema import ImageRecord, Tombstone
+from lake.schema import MAX_REFUSED, ImageRecord, Tombstone
 from lake.settings import LakeSettings
 from lake.tables import Rejected
 from tests.lake.clocks import at, at_age
@@ -212,3 +212,26 @@ async def test_two_erasures_of_the_same_bytes_look_different(lake: Lake) -> None
         assert isinstance(found, Tombstone)
         digests.append(found.content)
     assert len(set(digests)) == 2
+
+
+async def test_an_event_that_is_sent_for_ever_does_not_grow_for_ever(lake: Lake) -> None:
+    """Its record named each of its refused messages, and was written anew with each."""
+    sent = [replace(CRASHED, offset=n) for n in range(3 * MAX_REFUSED)]
+    key = layout.record_key(TENANT, image_id("a"))
+    for number, message in enumerate(sent, 1):
+        assert isinstance(await lake.rejections.settle(message), Rejected)
+        if number == MAX_REFUSED:
+            full = await lake.store.get(key)
+    data, stored = await lake.store.get(key)
+    assert (data, stored.etag) == (full[0], full[1].etag)
+    assert len(data) < 20_000
+    # Whether its bytes were refused or never looked at: no message of the event is an image now.
+    for message in (sent[0], sent[-1], replace(CRASHED, offset=len(sent))):
+        with pytest.raises(RefusedBefore):
+            await accept(lake, message)
+    with pytest.raises(RefusedBefore) as closed:
+        await accept(lake, sent[-1])
+    assert (closed.value.limit, closed.value.value) == (MAX_REFUSED, "too_many_refused")
+    again = await lake.rejections.settle(replace(sent[-1], code="refused_before", detail="?"))
+    assert isinstance(again, Rejected)
+    assert again.code == "decoder_crashed"

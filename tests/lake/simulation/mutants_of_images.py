@@ -18,7 +18,7 @@ from lake.object_store import Buffer
 from lake.records import Attempt, Commit, Committer, parse_record
 from lake.rejections import Refusal, Rejections
 from lake.retention import Sweeper
-from lake.schema import ImageRecord, Reason, Tombstone
+from lake.schema import ImageRecord, Named, Reason, RefusedName, Tombstone
 from lake.store_settings import Retention, StoreSettings
 from tests.lake.simulation.store import SimulatedStore
 
@@ -196,6 +196,21 @@ def image_takes_a_refused_name() -> AbstractContextManager[Any]:
     return mock.patch.object(Committer, "begin", anonymous)
 
 
+def image_takes_a_full_name() -> AbstractContextManager[Any]:
+    """A writer takes the name of an event that names no more refused messages."""
+
+    class Open(RefusedName):
+        @property
+        def full(self) -> bool:
+            return False
+
+    def parsed(key: str, data: bytes) -> Named:
+        found = parse_record(key, data)
+        return Open(**dict(found)) if isinstance(found, RefusedName) else found
+
+    return mock.patch("lake.records.parse_record", parsed)
+
+
 def sweeper_without_a_marker() -> AbstractContextManager[Any]:
     """An expired record is deleted as it was read: perhaps it is another one by now."""
 
@@ -264,6 +279,7 @@ OF_IMAGES: tuple[Mutant, ...] = (
     erasure_takes_all_it_finds,
     refused_without_a_decision,
     image_takes_a_refused_name,
+    image_takes_a_full_name,
     sweeper_without_a_marker,
     marker_that_holds_for_ever,
     retention_of_the_environment,
