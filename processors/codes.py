@@ -5,7 +5,7 @@ number of finder patterns: a wall of them takes it minutes. So the patterns are 
 counted first, in a small part of that time. What a code says is a stranger's text.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -43,8 +43,18 @@ def find_codes(grey: Pixels) -> tuple[Code, ...]:
     return tuple(found)[:MAX_CODES]
 
 
-def finder_patterns(grey: Pixels) -> float:
-    """About how many finder patterns of QR codes there are; a texture has some by chance."""
+class Patterns(NamedTuple):
+    """Finder patterns: how many whole ones there are, and at how many places one may be."""
+
+    whole: float
+    places: int
+
+
+def finder_patterns(grey: Pixels) -> Patterns:
+    """Count finder patterns of QR codes; a texture has some by chance.
+
+    OpenCV's detector takes each place for a pattern of which it finds one row.
+    """
     black = cv2.adaptiveThreshold(
         grey, 1, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY_INV, _BLOCK, _OFFSET
     )
@@ -54,7 +64,7 @@ def finder_patterns(grey: Pixels) -> float:
     changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
     runs = np.diff(changes).astype(np.float32)
     if len(runs) < len(_WIDTHS):
-        return 0.0
+        return Patterns(0.0, 0)
     five = np.lib.stride_tricks.sliding_window_view(runs, len(_WIDTHS))[::2]  # from black to black
     module = five.sum(axis=1) / _MODULES
     fits = np.abs(five / module[:, None] - _WIDTHS) <= _WIDTHS * _TOLERANCE
@@ -62,8 +72,8 @@ def finder_patterns(grey: Pixels) -> float:
     return _crossed(padded, changes[2 * hits], module[hits])
 
 
-def _crossed(black: NDArray[np.uint8], starts: NDArray[np.intp], module: NDArray[Any]) -> float:
-    """How many of the patterns found in rows are ones in their columns, too."""
+def _crossed(black: NDArray[np.uint8], starts: NDArray[np.intp], module: NDArray[Any]) -> Patterns:
+    """Count the patterns found in rows that are ones in their columns, too."""
     height, width = black.shape
     rows, columns = np.divmod(starts, width)
     middles = np.minimum(columns + np.rint(_MODULES / 2 * module - 0.5).astype(np.intp), width - 1)
@@ -73,15 +83,20 @@ def _crossed(black: NDArray[np.uint8], starts: NDArray[np.intp], module: NDArray
         inside = (there >= 0) & (there < height)
         good &= inside & (black[np.clip(there, 0, height - 1), middles] == wanted)
     # About one module high is the part of a pattern whose rows pass this.
-    return float((1 / module[good]).sum())
+    whole = float((1 / module[good]).sum())
+    found = np.zeros(black.shape, np.uint8)
+    found[rows[good], middles[good]] = 1
+    # Rows of one pattern lie next to each other, a pixel to the left or the right.
+    places, _ = cv2.connectedComponents(found)
+    return Patterns(whole, places - 1)  # the background is one
 
 
 def _qr_codes(grey: Pixels) -> list[Code]:
     patterns = finder_patterns(grey)
-    if patterns < _LEAST_PATTERNS:
+    if patterns.whole < _LEAST_PATTERNS:
         return []
     detector = cv2.QRCodeDetector()
-    if patterns <= _MOST_PATTERNS:
+    if max(patterns) <= _MOST_PATTERNS:
         _, said, _, _ = detector.detectAndDecodeBytesMulti(grey)
     else:
         one, _, _ = detector.detectAndDecodeBytes(_smaller(grey))

@@ -18,7 +18,7 @@ from processors.errors import Truncated, Undecodable
 from processors.exif import read_exif
 from processors.formats import PNG
 from processors.header import Header, exif_orientation
-from processors.png_text import TEXTS, exif_in_text
+from processors.png_text import TEXTS, exif_in_text, holds_exif
 
 KEPT = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 """Chunks that reach the decoder. Orientation (eXIf) and colours (cICP, iCCP) are read here."""
@@ -27,6 +27,8 @@ _ANIMATION = {b"acTL", b"fdAT"}
 
 # Encoders write IDAT in pieces of 8 KB and up; a file of empty chunks would only burn time.
 MAX_CHUNKS = 100_000
+# Text chunks that say that they hold EXIF; each may inflate to a megabyte.
+_MAX_TEXTS = 4
 # Real profiles are below 4 MB (printers' tables); a bomb of zeros is not.
 MAX_PROFILE_BYTES = 4_000_000
 _SIGNATURE_BYTES = 8
@@ -42,9 +44,10 @@ _GREY, _RGB, _PALETTE, _GREY_ALPHA, _RGB_ALPHA = 0, 2, 3, 4, 6
 _BEFORE_PIXELS = {b"tRNS", b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM"}
 
 
-def read_png(data: bytes) -> Header:
+def read_png(data: bytes, *, inflate: bool = True) -> Header:
     """Read the header of a PNG; its `data` holds only the chunks of a still image.
 
+    `inflate=False` reads no compressed chunk: neither profile nor text, and IEND must be there.
     Raises Truncated if a chunk is longer than the file, Undecodable if the order is wrong.
     """
     view = memoryview(data)
@@ -52,7 +55,8 @@ def read_png(data: bytes) -> Header:
     found: dict[bytes, bytes] = {}
     metadata = frames = duration = 0
     in_text = b""
-    for name, start, end in _whole_chunks(data):
+    texts = _MAX_TEXTS if inflate else 0
+    for name, start, end in _whole_chunks(data) if inflate else _chunks(data):
         if b"IDAT" in found and name in _BEFORE_PIXELS:
             continue
         if name == b"tRNS" and _is_grey(found):
@@ -65,8 +69,9 @@ def read_png(data: bytes) -> Header:
             duration += _delay_ms(data[start:end])
         elif name not in _ANIMATION:
             metadata += end - start
-        if name in TEXTS and not in_text:
-            in_text = exif_in_text(name, data[start:end])
+        if name in TEXTS and texts and holds_exif(data[start:end]):
+            texts -= 1
+            in_text = in_text or exif_in_text(name, data[start:end])
         # The first chunk of each name counts, so a later one can't change what was checked.
         if name not in found:
             found[name] = b"" if name == b"IDAT" else data[start:end]
@@ -82,7 +87,7 @@ def read_png(data: bytes) -> Header:
         orientation=exif_orientation(exif),
         has_alpha=colour in {_GREY_ALPHA, _RGB_ALPHA} or hole is not None,
         space="grey" if colour in {_GREY, _GREY_ALPHA} else "rgb",
-        icc=_colours(found),
+        icc=_colours(found) if inflate else None,
         data=b"".join(kept),
         bit_depth=8 if colour == _PALETTE else depth,
         duration_ms=duration if animated else None,

@@ -14,6 +14,11 @@ _PREFIX = b"Exif\0\0"
 _MAX_TEXT = 300_000
 
 
+def holds_exif(chunk: bytes) -> bool:
+    """True if a text chunk says that it holds EXIF."""
+    return chunk.startswith(_KEYWORDS)
+
+
 def exif_in_text(name: bytes, chunk: bytes) -> bytes:
     """EXIF block of a text chunk; empty if there is none or it does not parse."""
     keyword = next((each for each in _KEYWORDS if chunk.startswith(each)), None)

@@ -1,6 +1,10 @@
 """Numbers that bound what one upload may cost, whoever sends it."""
 
+import base64
 import io
+import json
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -11,6 +15,7 @@ from processors.errors import InvalidPreset, OutputTooLarge, TooManyFrames, TooM
 from processors.operations import AnyOperation, Denoise, Fit, Redact, Watermark
 from processors.pipeline import process
 from processors.preset import WEB, Preset, RenditionSpec
+from processors.presets import parse_preset
 from processors.protocol import _REFUSALS
 from processors.results import Results
 from processors.settings import Limits, ProcessorSettings
@@ -139,3 +144,48 @@ def test_fewer_pixels_leave_a_child_less_memory() -> None:
     ]
     assert sizes == sorted(set(sizes))
     assert sizes[0] == 600_000_000
+
+
+def watermark_with_a_long_profile() -> str:
+    """A PNG of some hundred bytes whose profile inflates to four megabytes, as base64."""
+    profile = b"x\0\0" + zlib.compress(bytes(4_000_000), 9)
+    dot = Image.new("RGBA", (1, 1))
+    made = encoded(dot, "png")
+    chunk = b"iCCP" + profile
+    length, crc = struct.pack(">I", len(profile)), struct.pack(">I", zlib.crc32(chunk))
+    return base64.b64encode(made[:33] + length + chunk + crc + made[33:]).decode()
+
+
+def test_reading_a_preset_inflates_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """40 such pictures fit into a preset, and held up the event loop for half a second."""
+    picture = watermark_with_a_long_profile()
+
+    def inflating(*_: object) -> object:
+        raise AssertionError("a profile is inflated")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("processors.png.zlib.decompressobj", inflating)
+        marks = [Watermark(image=picture)] * 3
+        spec = RenditionSpec(name="m", operations=tuple(marks)).model_dump(mode="json")
+        text = json.dumps({"renditions": [spec]}).encode()
+        parse_preset(text)
+        broken = base64.b64encode(base64.b64decode(picture)[:-12]).decode()
+        with pytest.raises(ValueError, match="truncated"):
+            Watermark(image=broken)
+    # The child reads it whole.
+    assert process(DOT, parse_preset(text), Limits()).renditions
+
+
+def test_few_texts_of_a_png_are_inflated(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = b"zTXtRaw profile type exif\0\0" + zlib.compress(bytes(300_000), 9)
+    chunk = struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text))
+    dot = encoded(Image.new("RGB", (1, 1)), "png")
+    inflated = []
+
+    def inflating(name: bytes, _: bytes) -> bytes:
+        inflated.append(name)
+        return b""
+
+    monkeypatch.setattr("processors.png.exif_in_text", inflating)
+    process(dot[:33] + chunk * 1000 + dot[33:], WEB, Limits())
+    assert inflated == [b"zTXt"] * 4
