@@ -12,7 +12,7 @@ import typer
 from pixlake.cli import output
 from pixlake.cli.failures import UsageFault
 from pixlake.cli.options import Json
-from pixlake.cli.target import Api, connect, reaching
+from pixlake.cli.target import ApiOptions, connect, with_api_options
 
 _WIDTH, _HEIGHT = 480, 320
 _CELL = 40
@@ -51,14 +51,14 @@ def _ball(x: int, y: int) -> tuple[int, int, int, int]:
 _PICTURES: dict[str, Draw] = {"sky": _sky, "tiles": _tiles, "rings": _rings, "ball": _ball}
 
 
-@reaching
+@with_api_options
 def demo(
     folder: Annotated[
         Path, typer.Argument(metavar="[FOLDER]", help="Where the pictures go to.")
     ] = Path("samples"),
     *,
     json: Json = False,
-    api: Api,
+    api: ApiOptions,
 ) -> None:
     """Draw four sample pictures into a folder and upload them.
 

@@ -9,7 +9,7 @@ import typer
 from pixlake.cli import output
 from pixlake.cli.failures import CliError, UsageFault
 from pixlake.cli.options import Deadline, Json
-from pixlake.cli.target import Api, connect, reaching
+from pixlake.cli.target import ApiOptions, connect, with_api_options
 
 if TYPE_CHECKING:
     from pixlake.client import Client, Image
@@ -24,7 +24,7 @@ class NoRendition(CliError):
     code = "rendition_not_found"
 
 
-@reaching
+@with_api_options
 def get(
     image_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the image, as `ls` shows.")],
     *,
@@ -38,7 +38,7 @@ def get(
     ] = None,
     deadline: Deadline = _DEADLINE_SECONDS,
     json: Json = False,
-    api: Api,
+    api: ApiOptions,
 ) -> None:
     """Show the record of an image, or save its bytes.
 

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from pixlake.cli.failures import UsageFault
-from pixlake.cli.target import Api, connect
+from pixlake.cli.target import ApiOptions, connect
 
 # Time to ask the API. It may be down, and the run does not depend on its answer.
 _DEADLINE_SECONDS = 3.0
@@ -28,7 +28,7 @@ def check_preset(name: str, *, bootstrap: str | None) -> None:
     url, home = os.environ.get("PIXLAKE_URL"), os.environ.get("PIXLAKE_HOME")
     if bootstrap is not None and url is None:
         return
-    api = Api(url=url, home=Path(home) if home else None)
+    api = ApiOptions(url=url, home=Path(home) if home else None)
     try:
         with connect(api, deadline=_DEADLINE_SECONDS, tell=False) as client:
             client.preset(name)

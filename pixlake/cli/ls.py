@@ -6,13 +6,13 @@ import typer
 
 from pixlake.cli import output
 from pixlake.cli.options import Deadline, Json, JsonLines, form_of
-from pixlake.cli.target import Api, connect, reaching
+from pixlake.cli.target import ApiOptions, connect, with_api_options
 
 _DEADLINE_SECONDS = 60.0
 _LIMIT = 20
 
 
-@reaching
+@with_api_options
 def ls(
     *,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = _LIMIT,
@@ -20,7 +20,7 @@ def ls(
     deadline: Deadline = _DEADLINE_SECONDS,
     jsonl: JsonLines = False,
     json: Json = False,
-    api: Api,
+    api: ApiOptions,
 ) -> None:
     """List images, newest first.
 

@@ -5,15 +5,15 @@ import typer
 from pixlake.cli import output
 from pixlake.cli.failures import REFUSED
 from pixlake.cli.options import Json
-from pixlake.cli.target import Way, find_url, reach, reaching
+from pixlake.cli.target import ConnectionOptions, find_url, make_client, with_api_options
 
 _ONE_TRY = 1.0
 
 
-@reaching
-def status(*, json: Json = False, api: Way) -> None:
+@with_api_options
+def status(*, json: Json = False, api: ConnectionOptions) -> None:
     """Tell whether both doors take images. Needs no key; exits 1 when they do not."""
-    with reach(api, None, deadline=_ONE_TRY) as client:
+    with make_client(api, None, deadline=_ONE_TRY) as client:
         now = client.ready()
     if json:
         output.emit(

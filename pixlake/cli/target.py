@@ -15,7 +15,7 @@ from pixlake.cli.options import AllowHttp, CaFile, ClientCert, Home, KeyFile, Pr
 
 if TYPE_CHECKING:
     from pixlake.client import Client
-    from pixlake.client.patience import Waiting
+    from pixlake.client.retry_loop import OnWait
 
 _FOLDER = ".pixlake"
 _KEY_FILE = "api-key"
@@ -74,7 +74,7 @@ def find_key(key_file: Path | None, home: Path | None) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Way:
+class ConnectionOptions:
     """Options of a command that uses the API."""
 
     url: Url = None
@@ -86,14 +86,14 @@ class Way:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Api(Way):
+class ApiOptions(ConnectionOptions):
     """Options of a command that uses the API and needs a key."""
 
     key_file: KeyFile = None
 
 
-def reaching(verb: Callable[..., None]) -> Callable[..., None]:
-    """Decorator that adds the options of a command's parameter `api`, a Way or an Api."""
+def with_api_options(verb: Callable[..., None]) -> Callable[..., None]:
+    """Decorator that replaces the parameter `api` of a command by the options of its class."""
     own = inspect.signature(verb)
     kind = own.parameters["api"].annotation
     names = [field.name for field in fields(kind)]
@@ -109,27 +109,29 @@ def reaching(verb: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def connect(api: Api, *, deadline: float, tell: bool = True) -> "Client":
+def connect(api: ApiOptions, *, deadline: float, tell: bool = True) -> "Client":
     """Create a client that retries for `deadline` seconds; `tell`: it reports waits.
 
     Raises UsageFault.
     """
-    return reach(api, find_key(api.key_file, api.home), deadline=deadline, tell=tell)
+    return make_client(api, find_key(api.key_file, api.home), deadline=deadline, tell=tell)
 
 
-def reach(way: Way, key: str | None, *, deadline: float, tell: bool = True) -> "Client":
+def make_client(
+    options: ConnectionOptions, key: str | None, *, deadline: float, tell: bool = True
+) -> "Client":
     """Create a client with these options; raises UsageFault."""
     from pixlake.client import Client, InsecureUrl, Retries, Security  # noqa: PLC0415  # slow
 
     security = Security(
-        ca_file=way.ca_file,
-        client_cert=way.client_cert,
-        proxy=way.proxy,
-        allow_http=way.allow_http,
+        ca_file=options.ca_file,
+        client_cert=options.client_cert,
+        proxy=options.proxy,
+        allow_http=options.allow_http,
     )
     try:
         return Client(
-            find_url(way.url, way.home),
+            find_url(options.url, options.home),
             key,
             retries=Retries(deadline=deadline),
             security=security,
@@ -139,7 +141,7 @@ def reach(way: Way, key: str | None, *, deadline: float, tell: bool = True) -> "
         raise UsageFault(str(error)) from None
 
 
-def _telling(deadline: float) -> "Waiting":
+def _telling(deadline: float) -> "OnWait":
     """Build a callback that reports the first wait that is longer than a moment."""
     told = False
 

@@ -25,11 +25,11 @@ from pixlake.cli.options import (
 )
 from pixlake.cli.results import Summary
 from pixlake.cli.signals import Interrupted, interruptible
-from pixlake.cli.target import Api, connect, find_url, reaching
+from pixlake.cli.target import ApiOptions, connect, find_url, with_api_options
 
 if TYPE_CHECKING:
     from pixlake.cli.manifest import Manifest
-    from pixlake.cli.uploading import Said, UploadRun
+    from pixlake.cli.uploading import MetadataOf, UploadRun
     from pixlake.client import Client
 
 # A restart of the server on a small machine takes half a minute.
@@ -42,7 +42,7 @@ _MAX_JOBS = 64
 _LOOK_SECONDS = 1.0
 
 
-@reaching
+@with_api_options
 def upload(
     paths: OptionalPaths = None,
     *,
@@ -82,7 +82,7 @@ def upload(
     follow_links: FollowLinks = False,
     jsonl: JsonLines = False,
     json: Json = False,
-    api: Api,
+    api: ApiOptions,
 ) -> None:
     """Upload image files, and folders of them.
 
@@ -103,7 +103,9 @@ def upload(
     ):
         todo = [path for path in found.files if kept is None or not kept.has(path)]
         summary = Summary(("created", "replayed"), found, form, known=len(found.files) - len(todo))
-        run = _run(client, preset, said, jobs, patience, one_said=origin is None and not entries)
+        run = _run(
+            client, preset, said, jobs, patience, same_metadata=origin is None and not entries
+        )
         ended = _collect(client, run, todo, summary, kept, deadline=deadline)
     summary.show()
     if ended is not None:
@@ -117,7 +119,7 @@ def _sayings(
     metadata: Mapping[str, str],
     origin: str | None,
     entries: Mapping[Path, Mapping[str, str]],
-) -> "Said":
+) -> "MetadataOf":
     """Build the function that returns a file's metadata; a list's entry overrides the run's."""
 
     def said(path: Path) -> Mapping[str, str]:
@@ -132,7 +134,7 @@ def _sayings(
 
 
 def _opened(
-    path: Path | None, url: str, preset: str | None, said: "Said"
+    path: Path | None, url: str, preset: str | None, said: "MetadataOf"
 ) -> "closing[Manifest] | nullcontext[None]":
     from pixlake.cli.manifest import Manifest  # noqa: PLC0415  # with results, not for --help
 
@@ -162,16 +164,16 @@ def _await(client: "Client", deadline: float) -> None:
 def _run(
     client: "Client",
     preset: str | None,
-    said: "Said",
+    said: "MetadataOf",
     jobs: int,
     patience: float,
     *,
-    one_said: bool,
+    same_metadata: bool,
 ) -> "UploadRun":
     from pixlake.cli.uploading import UploadRun  # noqa: PLC0415  # slow; not for --help
 
     return UploadRun(
-        client, preset=preset, said=said, jobs=jobs, one_said=one_said, patience=patience
+        client, preset=preset, said=said, jobs=jobs, same_metadata=same_metadata, patience=patience
     )
 
 

@@ -21,7 +21,7 @@ _NO_FILE = "not_a_file"
 # Wait before an image is tried again that no server answered for.
 _AGAIN_SECONDS = 2.0
 
-Said = Callable[[Path], Mapping[str, str]]
+MetadataOf = Callable[[Path], Mapping[str, str]]
 """returns the metadata of a file"""
 
 
@@ -42,17 +42,17 @@ class UploadRun:
         client: Client,
         *,
         preset: str | None,
-        said: Said,
+        said: MetadataOf,
         jobs: int,
-        one_said: bool = True,
+        same_metadata: bool = True,
         patience: float = 0.0,
     ) -> None:
-        """Create a run; `one_said`: all files have the same metadata."""
+        """Create a run; `same_metadata`: all files have the same metadata."""
         self.stopped_by: Result | None = None
         self._client = client
         self._preset = preset
         self._said = said
-        self._of_all = _OF_ALL | {_INVALID_METADATA} if one_said else _OF_ALL
+        self._of_all = _OF_ALL | {_INVALID_METADATA} if same_metadata else _OF_ALL
         self._jobs = jobs
         self._patience = patience
         self._bad_in_a_row = 0

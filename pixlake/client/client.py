@@ -17,9 +17,9 @@ from pixlake.client.connections import Connections, Security
 from pixlake.client.errors import BadAnswer, Corrupted, Refused, Unavailable
 from pixlake.client.files import written
 from pixlake.client.limits import Limit
-from pixlake.client.patience import Patience, Waiting, reason_of, timeout, with_body
 from pixlake.client.records import Image, ImagePage, Preset, Readiness, Uploaded
 from pixlake.client.retries import Retries
+from pixlake.client.retry_loop import OnWait, RetryLoop, reason_of, timeout, with_body
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -41,7 +41,7 @@ class Client:
         *,
         retries: Retries | None = None,
         security: Security | None = None,
-        on_wait: Waiting | None = None,
+        on_wait: OnWait | None = None,
     ) -> None:
         """Create a client of the API at `url` (http or https); `ready` needs no `key`.
 
@@ -57,7 +57,7 @@ class Client:
             address.check_secrecy(base, allow_http=security.allow_http)
         self._base = base
         self._connections = Connections(base, headers, security)
-        self._patience = Patience(retries or Retries(), str(base), on_wait)
+        self._retry_loop = RetryLoop(retries or Retries(), str(base), on_wait)
         self._limit = Limit()
 
     def _pool(self) -> httpx.Client:
@@ -76,7 +76,7 @@ class Client:
 
     def close(self) -> None:
         """Close the connections; calls that wait for a retry raise Unavailable."""
-        self._patience.close()
+        self._retry_loop.close()
         self._connections.close()
 
     def upload(
@@ -120,7 +120,7 @@ class Client:
             return Uploaded(outcome="created" if created else "replayed", image=record)
 
         try:
-            return self._patience.call(send)
+            return self._retry_loop.call(send)
         except Refused as refused:
             self._limit.learn(refused)
             raise
@@ -209,7 +209,7 @@ class Client:
             if digest.hexdigest() != expected:
                 raise Corrupted(f"{path}: received other bytes than were stored")
 
-        self._patience.call(send)
+        self._retry_loop.call(send)
 
     def _get(self, path: str, params: Mapping[str, str], model: type[M]) -> M:
         def send(limit: httpx.Timeout) -> M:
@@ -217,7 +217,7 @@ class Client:
             check(response)
             return _parse(model, response)
 
-        return self._patience.call(send)
+        return self._retry_loop.call(send)
 
 
 def _parse(model: type[M], response: httpx.Response) -> M:

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from pixlake.client import BadAnswer, Client, Corrupted, Refused, Retries, Unavailable
 from pixlake.client.errors import ClientError, InsecureUrl, Problem
-from pixlake.client.patience import timeout, with_body
 from pixlake.client.retries import parse_retry_after
+from pixlake.client.retry_loop import timeout, with_body
 from tests.pixlake.scripted import RECORD, RESET, Answer, overloaded, problem, record, scripted
 
 IMAGE = b"bytes"

@@ -9,8 +9,8 @@ import httpx
 
 from pixlake.client.answers import Again
 from pixlake.client.errors import ClientError, FileChanged, Unavailable
-from pixlake.client.gate import Gate
 from pixlake.client.retries import Retries
+from pixlake.client.server_pause import ServerPause
 
 T = TypeVar("T")
 
@@ -24,19 +24,19 @@ _FILE_TRIES = 3
 _SLOW_LINE = 16_000
 _BUFFERS = 8_000_000
 
-Waiting = Callable[[str, float, float], None]
+OnWait = Callable[[str, float, float], None]
 """callback before a wait: reason, seconds to wait, seconds until the deadline"""
 
 
-class Patience:
+class RetryLoop:
     """Repeats a call until it succeeds, is refused, or the deadline has passed."""
 
-    def __init__(self, retries: Retries, where: str, on_wait: Waiting | None) -> None:
+    def __init__(self, retries: Retries, where: str, on_wait: OnWait | None) -> None:
         """`where` names the server in messages; `on_wait` is called before each wait."""
         self._retries = retries
         self._where = where
         self._on_wait = on_wait
-        self._gate = Gate()
+        self._pause = ServerPause()
         self._closed = threading.Event()
 
     def close(self) -> None:
@@ -49,15 +49,15 @@ class Patience:
         told: Again | None = None
         tries = 0
         while True:
-            told = told or self._gate.told
-            if told is not None and (pause := self._gate.left()) > 0:
+            told = told or self._pause.told
+            if told is not None and (pause := self._pause.seconds_left()) > 0:
                 self._wait(pause, end, told, tries)
             tries += 1
             try:
                 return self._try(send, timeout(end - time.monotonic()), tries)
             except Again as again:
                 told = again
-            self._gate.heed(told)
+            self._pause.record(told)
             self._wait(self._retries.wait(tries, told.retry_after), end, told, tries)
 
     def _wait(self, seconds: float, end: float, told: Again, tries: int) -> None:

@@ -11,23 +11,23 @@ _TOO_MANY_REQUESTS = 429
 _OF_AN_IMAGE = frozenset({"image_expiring", "answer_timeout", "attempt_too_old"})
 
 
-class Gate:
+class ServerPause:
     """Blocks requests until the end of the pause."""
 
     def __init__(self) -> None:
         self.told: Again | None = None
         """answer that asked for the pause"""
-        self._opens = 0.0
+        self._ends = 0.0
 
-    def heed(self, told: Again) -> None:
+    def record(self, told: Again) -> None:
         """Start the pause that an answer asks for, if it applies to all requests."""
         seconds, problem = told.retry_after, told.problem
         if seconds is None or problem is None or problem.code in _OF_AN_IMAGE:
             return
         if problem.status == _TOO_MANY_REQUESTS or seconds > _SHORT_SECONDS:
             self.told = told
-            self._opens = max(self._opens, time.monotonic() + seconds)
+            self._ends = max(self._ends, time.monotonic() + seconds)
 
-    def left(self) -> float:
+    def seconds_left(self) -> float:
         """Seconds until the end of the pause."""
-        return max(0.0, self._opens - time.monotonic())
+        return max(0.0, self._ends - time.monotonic())
