@@ -60,8 +60,14 @@ def _confine(*, threads: bool) -> None:
     """
     # RLIMIT_NPROC counts all threads of the user, those of the service included. Root is exempt
     # from this limit; the filter applies to every user.
-    _limit(resource.RLIMIT_NPROC, _MOST_THREADS if threads else 0)
+    _limit(resource.RLIMIT_NPROC, _most_threads() if threads else 0)
     seccomp.install(threads=threads)
+
+
+def _most_threads() -> int:
+    """Return at most half of what the user may have, so that the service keeps the other half."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NPROC)
+    return _MOST_THREADS if hard == resource.RLIM_INFINITY else min(_MOST_THREADS, hard // 2)
 
 
 def die_with(parent: int) -> None:
@@ -126,7 +132,10 @@ def prctl(option: int, value: int) -> None:
 
 
 def _limit(what: int, value: int) -> None:
-    resource.setrlimit(what, (value, value))
+    """Lower a resource limit; one that the process inherited lower stays."""
+    _, hard = resource.getrlimit(what)
+    lowest = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(what, (lowest, lowest))
 
 
 def _answer(parent: socket.socket, memory: mmap, request: Request, start: Start) -> bool:

@@ -74,7 +74,7 @@ async def test_there_is_no_way_out_and_nothing_to_take(
 
 
 _AS_NOBODY = """
-import io, os, sys
+import io, os, resource, sys
 import numpy as np
 from processors import child
 from processors.formats import HEIC
@@ -87,16 +87,28 @@ decode_heic(data, deep=False)  # what loads late is loaded
 if os.getuid() == 0:
     os.setgid(65534)
     os.setuid(65534)
+most = 16_384
+if len(sys.argv) > 1:
+    # As in a container with limits of its own.
+    resource.setrlimit(resource.RLIMIT_NPROC, (int(sys.argv[1]), int(sys.argv[1])))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+    most = int(sys.argv[1]) // 2
 child.lock_down(Start(limits=Limits(), memory_bytes=1_200_000_000, shared_bytes=0))
+assert child._most_threads() == most
+child._confine(threads=True)
 os.write(1, repr(decode_heic(data, deep=False).shape).encode())
 os._exit(0)
 """
 
 
-def test_heic_is_decoded_where_nobody_is_root() -> None:
-    """Its decoder starts a thread, which counts as a process of the user in a limit of those."""
+@pytest.mark.parametrize("limits", [[], ["4096"]])
+def test_heic_is_decoded_where_nobody_is_root(limits: list[str]) -> None:
+    """Its decoder starts a thread, which counts as a process of the user in a limit of those.
+
+    A child may take half of the limit of its container, and fails at none that is low already.
+    """
     data = encoded(scene(width=48, height=32), "heic")
-    command = [sys.executable, "-c", _AS_NOBODY]
+    command = [sys.executable, "-c", _AS_NOBODY, *limits]
     done = subprocess.run(command, input=data, capture_output=True, check=False)
     assert done.stdout == b"(32, 48, 3)", done.stderr.decode()[-500:]
 
