@@ -9,6 +9,7 @@ from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 
 from infra import grants
+from infra.parts import task
 from infra.stack import Stack
 
 if TYPE_CHECKING:
@@ -118,7 +119,9 @@ class Hosts:
                     )
                 ],
                 monitoring=of.MonitoringProperty(enabled=True),
-                user_data=cdk.Fn.base64(_USER_DATA.format(cluster=self._stack.settings.prefix)),
+                user_data=cdk.Fn.base64(
+                    _USER_DATA.format(cluster=self._stack.settings.prefix, processes=task.PROCESSES)
+                ),
             ),
         )
 
@@ -131,5 +134,6 @@ ECS_AWSVPC_BLOCK_IMDS=true
 ECS_CONTAINER_STOP_TIMEOUT=120s
 ECS_ENABLE_SPOT_INSTANCE_DRAINING=true
 ECS_IMAGE_PULL_BEHAVIOR=prefer-cached
+ECS_TASK_PIDS_LIMIT={processes}
 END
 """

@@ -24,6 +24,10 @@ _SCRATCH = "/scratch"
 # need the rest: tests/deploy/test_node_memory.py adds it all up.
 _SHARED_MEMORY_SHARE = 0.1
 _OPEN_FILES = 65_536
+# Processes and threads of a task. All parts of Pixlake on one node of 2 vCPU have 550 at rest; a
+# worker has fewer parts, and more threads the more vCPU it has. A decoder that was taken over in a
+# HEIC may take up to half of it (processors/child.py).
+PROCESSES = 4096
 _MIB = 1024 * 1024
 # The least that Ray takes; without /dev/shm the object store is a file, so keep it small.
 _SMALLEST_STORE_MIB = 128
@@ -130,7 +134,12 @@ def _container(
             capabilities=of.KernelCapabilitiesProperty(drop=["ALL"]),
             shared_memory_size=_shared_memory(nodes) if on_ec2 else None,
         ),
-        ulimits=[of.UlimitProperty(name="nofile", soft_limit=_OPEN_FILES, hard_limit=_OPEN_FILES)],
+        # The kernel counts `nproc` by user: on Fargate that is the task, and a host of ours has one
+        # node. The agent of our hosts sets the same limit by task (hosts.py).
+        ulimits=[
+            of.UlimitProperty(name=name, soft_limit=most, hard_limit=most)
+            for name, most in (("nofile", _OPEN_FILES), ("nproc", PROCESSES))
+        ],
         stop_timeout=STOP_SECONDS,
         start_timeout=STOP_SECONDS,
         port_mappings=[of.PortMappingProperty(container_port=ports.API, protocol="tcp")]

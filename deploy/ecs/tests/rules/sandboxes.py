@@ -12,6 +12,8 @@ ALARM = "AWS::CloudWatch::Alarm"
 _NAMESPACE = "Pixlake"
 _INCIDENTS = ("Intrusions", "RefusalsOverturned")
 _HOUR = 3600
+# Twice what a node with all parts has at rest, to what a host of 8 GB bears.
+_SANE = range(1_100, 8_193)
 
 
 def _running(assembly: Assembly) -> Iterator[str]:
@@ -129,7 +131,42 @@ def _of_nobody(assembly: Assembly) -> None:
             del query["MetricStat"]["Metric"]["Dimensions"][-1]
 
 
+def processes_are_limited(assembly: Assembly) -> Iterator[str]:
+    """Without a limit the threads of one file are those of the host; with a low one Ray ends."""
+    for task in assembly.resources("AWS::ECS::TaskDefinition"):
+        for container in task.props["ContainerDefinitions"]:
+            limits = {one["Name"]: one for one in container.get("Ulimits", ())}
+            of = limits.get("nproc", {})
+            if of.get("SoftLimit") != of.get("HardLimit") or of.get("HardLimit", 0) not in _SANE:
+                yield f"{task.name}: starts as many threads as it likes, or too few"
+
+
+def _no_ulimit(assembly: Assembly) -> None:
+    container = assembly.one("cell-a", "Worker").props["ContainerDefinitions"][0]
+    container["Ulimits"] = [one for one in container["Ulimits"] if one["Name"] != "nproc"]
+
+
+def hosts_limit_the_processes_of_a_task(assembly: Assembly) -> Iterator[str]:
+    """The agent's own setting; AWS: `ECS_TASK_PIDS_LIMIT` is `pids.max` of the task's cgroup."""
+    for template in assembly.resources("AWS::EC2::LaunchTemplate"):
+        data = assembly.text(template.stack, template.props["LaunchTemplateData"]["UserData"])
+        found = re.search(r"^ECS_TASK_PIDS_LIMIT=(\d+)$", data, re.MULTILINE)
+        if not found or int(found[1]) not in _SANE:
+            yield f"{template.name}: a task takes all process ids of its host"
+
+
+def _all_pids(assembly: Assembly) -> None:
+    """Where tasks run on Fargate there is no host: one is added."""
+    data = {"UserData": {"Fn::Base64": "ECS_CLUSTER=c\nECS_TASK_PIDS_LIMIT=4194304\n"}}
+    assembly.templates["platform"]["Resources"]["WorkTemplate"] = {
+        "Type": "AWS::EC2::LaunchTemplate",
+        "Properties": {"LaunchTemplateData": data},
+    }
+
+
 RULES = (
+    Rule(processes_are_limited, _no_ulimit),
+    Rule(hosts_limit_the_processes_of_a_task, _all_pids),
     Rule(incidents_ring_at_the_first, _patient),
     Rule(intruders_page, _asleep),
     Rule(silence_about_decoders_rings, _blind),
