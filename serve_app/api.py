@@ -16,6 +16,7 @@ from serve_app.linger import Linger
 from serve_app.others import NoOthers, OtherNodes
 from serve_app.places import Places
 from serve_app.query import KnownParameters
+from serve_app.reads import Reads
 from serve_app.settings import ServeSettings
 
 _ABOUT = """Stores images sent by HTTP or Kafka, with renditions, measures and one table row each.
@@ -59,6 +60,7 @@ def make_app(
         places=Places(worker.sandbox, admission, others),
         settings=settings,
         others=others,
+        reads=Reads(),
     )
     app.state.door = door
     # The last middleware is the outermost.

@@ -11,6 +11,7 @@ from serve_app.admission import Admission
 from serve_app.auth import KeyRing
 from serve_app.others import OtherNodes
 from serve_app.places import Places
+from serve_app.reads import Reads
 from serve_app.settings import ServeSettings
 
 
@@ -25,6 +26,7 @@ class Door:
     places: Places
     settings: ServeSettings
     others: OtherNodes
+    reads: Reads
     under_way: set[asyncio.Task[Commit]] = field(default_factory=set)
     """uploads being processed; the event loop keeps only weak references to tasks"""
 

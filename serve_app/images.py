@@ -11,15 +11,15 @@ from lake.errors import ImageNotFound
 from lake.layout import IMAGE_ID
 from lake.schema import ImageRecord
 from serve_app import views
-from serve_app.accounts import READ, WRITE, Principal
+from serve_app.accounts import WRITE, Principal
 from serve_app.auth import need
 from serve_app.conditional import check_if_match, matches, wanted_range
 from serve_app.door import Door, door_of
 from serve_app.filenames import attachment
+from serve_app.reads import Reader
 
 router = APIRouter(tags=["images"])
 
-Reader = Annotated[Principal, Depends(need(READ))]
 Writer = Annotated[Principal, Depends(need(WRITE))]
 ImageId = Annotated[str, Path(description="32 hex digits, as an upload answers")]
 

@@ -16,19 +16,19 @@ from processors.errors import InvalidPreset, UnknownPreset
 from processors.preset import BUILTIN, Preset, PresetName
 from processors.presets import MAX_PRESET_BYTES, as_json
 from processors.trial import try_out
-from serve_app.accounts import PRESETS, READ, Principal
+from serve_app.accounts import PRESETS, Principal
 from serve_app.auth import need
 from serve_app.body import timed
 from serve_app.conditional import matches
 from serve_app.door import Door, door_of
 from serve_app.errors import InvalidRequest, PresetNotFound
 from serve_app.problems import problem_responses
+from serve_app.reads import Reader
 from serve_app.settings import ServeSettings
 
 router = APIRouter(tags=["presets"])
 _log = logging.getLogger(__name__)
 
-Reader = Annotated[Principal, Depends(need(READ))]
 Editor = Annotated[Principal, Depends(need(PRESETS))]
 
 _VERSION_TAG = re.compile(r'"([1-9]\d{0,8})"', re.ASCII)

@@ -32,6 +32,9 @@ _RESERVE = 200
 # the sum stays under a minute, when load balancers close connections. While no replica is up, Ray's
 # own proxy would hold a request that long.
 _SILENCE_SECONDS = 8
+# Requests of one key under way, beside other keys: half of what a replica takes at once (512).
+# Above that, Ray Serve refuses the requests of all keys alike.
+_KEY_REQUESTS = 256
 
 _LAUNCHER = """\
 #!/bin/sh
@@ -86,6 +89,8 @@ def write_launcher(
         pipes=_PIPES,
         client_seconds=round(max(60, idle_seconds + _SILENCE_SECONDS)),
         server_seconds=round(answer_seconds + _SILENCE_SECONDS),
+        key_requests=_KEY_REQUESTS,
+        too_many_requests=haproxy_answers.answer(folder, "too_many_requests"),
         addresses=_addresses(connections, address_connections),
         methods=_METHODS,
         errors=haproxy_answers.error_lines(folder),

@@ -35,6 +35,12 @@ ANSWERS = {
     "request_timeout": Answer(
         408, "The request came too slowly", "headers have 10 s, and no pause may be over a minute"
     ),
+    "too_many_requests": Answer(
+        429,
+        "This key has too many requests under way",
+        "others use the service, too; send it again when an answer is there",
+        retry_after=1,
+    ),
     "internal": Answer(500, "Something failed on our side", "HAProxy could not go on"),
     "replica_lost": Answer(
         502, "The process that had the request has ended", "send it again", retry_after=1

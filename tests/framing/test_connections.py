@@ -8,7 +8,8 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 import pytest
 import pytest_asyncio
 
-from tests.framing.stand import Stand, standing
+from tests.framing.stand import SILENT, Stand, standing
+from tests.serve_app.site import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -84,3 +85,36 @@ async def test_who_holds_many_leaves_room(narrow: Stand) -> None:
         await becomes(narrow, THIRD, answered=False)
         await becomes(narrow, MACHINE, answered=True)
     await becomes(narrow, GREEDY, answered=True)
+
+
+def few(text: str) -> str:
+    """The configuration with few requests for a key that is not alone."""
+    assert text.count("table_conn_cur(keys) ge 256") == 1
+    return text.replace("table_conn_cur(keys) ge 256", f"table_conn_cur(keys) ge {EACH}")
+
+
+async def asked(stand: Stand, key: str, held: AsyncExitStack, path: str) -> asyncio.StreamReader:
+    """A request with a key, whose connection is held."""
+    request = f"GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\n\r\n"
+    return await held.enter_async_context(connected(stand, MACHINE, request.encode()))
+
+
+async def test_a_key_beside_others_leaves_room(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = tmp_path_factory.mktemp("few")
+    async with standing(folder, changed=few) as stand, AsyncExitStack() as held:
+        app = stand.haproxy.app
+        before = app.begun
+        for _ in range(2 * EACH):
+            await asked(stand, "greedy", held, SILENT)
+        # Alone, it may have any number.
+        await until(lambda: app.begun == before + 2 * EACH)
+        other = await asked(stand, "other", held, "/")
+        assert (await other.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+        greedy = await asked(stand, "greedy", held, "/")
+        refused = await greedy.readuntil(b"}")
+        assert refused.startswith(b"HTTP/1.1 429 ")
+        assert b'"code": "too_many_requests"' in refused
+        nobody = await held.enter_async_context(connected(stand, MACHINE, GET))
+        assert (await nobody.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
