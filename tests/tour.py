@@ -2,9 +2,10 @@
 
 `python -m tests.tour` in a clean clone, with the ports 8000 and 9092 free; `.ci/newcomer` does so
 as an ordinary user, `.ci/pythons` with each other Python. Only photographs are brought: `photos/`,
-`photo.jpg` and `in.jpg`, from the folder that is named, else those of scikit-image.
+`photo.jpg` and `in.jpg`, from the folder `--photos`, by default those of scikit-image.
 """
 
+import argparse
 import os
 import re
 import shutil
@@ -68,9 +69,12 @@ def _said() -> str:
 
 
 def main() -> None:
-    """Start, tour twice (a second one doubles nothing), stop."""
-    brought = sys.argv[1] if len(sys.argv) > 1 else str(files("skimage.data"))
-    bring_photographs(ROOT, Path(brought))
+    """Start, do the tour, do it again unless `--once` (that doubles nothing), stop."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--photos", type=Path, help="folder of photographs")
+    parser.add_argument("--once", action="store_true", help="do the tour once")
+    given = parser.parse_args()
+    bring_photographs(ROOT, given.photos or Path(str(files("skimage.data"))))
     # Machines of CI are busy.
     environment = {**os.environ, "PIXLAKE_START_SECONDS": "600"}
     log = ROOT / "tour.log"
@@ -89,8 +93,8 @@ def main() -> None:
             if up.poll() is not None or time.monotonic() > ends:
                 raise SystemExit(f"`make up` did not become ready:\n{log.read_text()}{_said()}")
             time.sleep(0.5)
-        take(ROOT)
-        take(ROOT)
+        for _ in range(1 if given.once else 2):
+            take(ROOT)
     finally:
         if up.poll() is None:
             os.killpg(up.pid, signal.SIGINT)
