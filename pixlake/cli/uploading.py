@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from pixlake.cli import output
 from pixlake.cli.failures import code_of
 from pixlake.cli.results import Result
 from pixlake.client import Client, NotAFile, Refused, Unavailable
@@ -20,6 +21,7 @@ _ROW = 3
 _NO_FILE = "not_a_file"
 # Wait before an image is tried again that no server answered for.
 _AGAIN_SECONDS = 2.0
+_TELL_SECONDS = 60.0
 
 MetadataOf = Callable[[Path], Mapping[str, str]]
 """returns the metadata of a file"""
@@ -59,6 +61,7 @@ class UploadRun:
         self._lock = threading.Lock()
         self._taken_at = time.monotonic()
         self._stop = threading.Event()
+        self._told_at = float("-inf")
 
     def results(self, files: Sequence[Path]) -> Iterator[Result]:
         """Upload the files; yields a result for each that was tried."""
@@ -110,9 +113,21 @@ class UploadRun:
                 # after it, this image has failed.
                 others = self._taken_at > (began if error.retry_after is None else failed_at)
                 failed_at = time.monotonic()
-                over = failed_at + wait > self._taken_at + self._patience
-                if others or over or self._stop.wait(wait):
-                    return Result(path, "failed", code=error.code, detail=str(error))
+                left = self._taken_at + self._patience - failed_at
+                if not others and wait < left:
+                    self._tell(f"waiting, {left:.0f} s at most: {error}")
+                    if not self._stop.wait(wait):
+                        continue
+                return Result(path, "failed", code=error.code, detail=str(error))
+
+    def _tell(self, text: str) -> None:
+        """Print a line, at most once a minute."""
+        with self._lock:
+            now = time.monotonic()
+            if now - self._told_at < _TELL_SECONDS:
+                return
+            self._told_at = now
+        output.note(text)
 
     def _once(self, path: Path) -> Result:
         """Upload one file within its own deadline; raises Unavailable."""

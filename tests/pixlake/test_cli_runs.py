@@ -166,6 +166,8 @@ def test_one_pause_is_kept_by_all_and_does_not_end_the_run(
         posts = [each for each in server.asked if each.method == "POST"]
     said = json.loads(done.stdout)
     assert (done.exit_code, said["created"]) == (0, 6), done.stdout
+    assert done.stderr.startswith("waiting, ")
+    assert len(done.stderr.splitlines()) == 1
     # The other thread may have been on its way already.
     assert len(posts) == 7
 
