@@ -57,7 +57,7 @@ def test_check_apply_check(run: Run, bucket: Any, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("PIXLAKE_RETENTION_DAYS", "30")
     contradicted = run("lifecycle", "apply", "--yes")
     assert contradicted.exit_code == 2
-    assert "30, and the store has 7" in contradicted.stderr
+    assert "30, but the store has 7" in contradicted.stderr
     # A change that is to come counts already: the rules must not be quicker than it.
     longer = StoreSettings().changed(30, datetime.now(UTC) + timedelta(hours=3))
     bucket.put_object(Bucket="lake", Key=layout.STORE, Body=as_json(longer))

@@ -62,7 +62,7 @@ def test_a_picture_may_come_from_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("word", "why"),
     [
-        ("resise:width=3", "none of: blur, blur_faces, brightness"),
+        ("resise:width=3", "there are: blur, blur_faces, brightness"),
         ("resize:with=3", "there are: width, height, enlarge"),
         ("resize:320", "not PARAMETER=VALUE"),
         ("resize:width=wide", "width: "),
@@ -91,7 +91,7 @@ def test_one_image_is_processed_here(alone: Run, source: Path, tmp_path: Path) -
     ("words", "code", "why"),
     [
         (("out.gif",), 2, ".webp"),
-        (("out.png", "--op", "fly"), 2, "none of"),
+        (("out.png", "--op", "fly"), 2, "is no operation"),
         (("out.png", "--op", "flip", "--preset", "web"), 2, "not both"),
         (("out.png", "--background", "red"), 2, "background"),
         (("in.jpg",), 2, "OUT is IN"),
