@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +20,15 @@ from processors.errors import (
     PresetsReadOnly,
     UnknownPreset,
 )
-from processors.preset import BUILTIN, Preset, PresetName, did_you_mean, find_builtin
+from processors.operations import OPERATIONS
+from processors.preset import (
+    BUILTIN,
+    Preset,
+    PresetName,
+    RenditionSpec,
+    did_you_mean,
+    find_builtin,
+)
 
 MAX_PRESET_BYTES = 262_144
 """Of JSON: three watermarks of the largest size, and all that goes with them."""
@@ -219,7 +227,23 @@ def _check_size(size: int) -> None:
 
 def _faults(error: ValidationError) -> str:
     found = error.errors(include_input=False, include_url=False)
-    said = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in found[:_MAX_FAULTS]]
+    said = [_fault(one["type"], one["loc"], one["msg"]) for one in found[:_MAX_FAULTS]]
     more = len(found) - len(said)
     # Names of fields that are none come from the JSON, and may be as long as it.
     return ("; ".join(said) + (f"; and {more} more" if more else ""))[:_MAX_SAID]
+
+
+def _fault(kind: str, place: tuple[int | str, ...], message: str) -> str:
+    """Text of one fault; an unknown field is told with the nearest known one."""
+    if kind == "extra_forbidden":
+        *above, name = map(str, place)
+        message = f"no such field{did_you_mean(name, _fields(above))}"
+    return f"{'.'.join(map(str, place))}: {message}"
+
+
+def _fields(place: Sequence[str]) -> Iterable[str]:
+    """Names of the fields of the object at this place in a preset."""
+    if not place:
+        return Preset.model_fields
+    kind: type[BaseModel] = OPERATIONS.get(place[-1], RenditionSpec)
+    return kind.model_fields

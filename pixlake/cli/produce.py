@@ -1,5 +1,6 @@
 """`pixlake produce`: writes image files to a Kafka topic."""
 
+import difflib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -129,7 +130,9 @@ def _connected(settings: dict[str, Any], topic: str) -> Any:
             "(--bootstrap, KAFKA_BOOTSTRAP_SERVERS)"
         ) from None
     if topic not in topics:
-        raise CliError(f"there is no topic {topic!r} at {where}")
+        near = difflib.get_close_matches(topic, sorted(topics), 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise CliError(f"there is no topic {topic!r} at {where}{hint}")
     return producer
 
 

@@ -130,3 +130,26 @@ def test_the_shell_completes_verbs_and_options() -> None:
             text=True,
         )
         assert offered in done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"rendtions": []}, "rendtions: no such field; did you mean renditions?"),
+        ({"renditions": [{"name": "a", "opertions": []}]}, "did you mean operations?"),
+        (
+            {"renditions": [{"name": "a", "operations": [{"op": "resize", "widht": 3}]}]},
+            "resize.widht: no such field; did you mean width?",
+        ),
+    ],
+)
+def test_fields_of_a_preset(run: Run, tmp_path: Path, said: dict[str, object], told: str) -> None:
+    (tmp_path / "shop.json").write_text(json.dumps(said))
+    done = run("preset", "put", tmp_path / "shop.json", "--name", "nearest")
+    assert (done.exit_code, told in done.stderr) == (1, True), done.stderr
+
+
+def test_a_topic(run: Run, photos: Path, kafka_server: ApacheKafka) -> None:
+    create_topic(kafka_server.bootstrap, "nearest-topic")
+    done = run("produce", photos, "-t", "nearest-topci", "-b", kafka_server.bootstrap)
+    assert (done.exit_code, "did you mean nearest-topic?" in done.stderr) == (1, True)
