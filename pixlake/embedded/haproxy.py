@@ -35,6 +35,8 @@ _SILENCE_SECONDS = 8
 # Requests of one key under way, beside other keys: half of what a replica takes at once (512).
 # Above that, Ray Serve refuses the requests of all keys alike.
 _KEY_REQUESTS = 256
+# Requests in 10 s of one address that no key lets in: 50 a second, a twentieth of a core.
+_ADDRESS_REFUSALS = 500
 
 _LAUNCHER = """\
 #!/bin/sh
@@ -52,11 +54,23 @@ exec {binary} "$@"
 _ADDRESSES = """\
     # An address may have any number of connections while a quarter of all places is free, and
     # {each} after that. The last {reserve} are for the machine itself.
-    stick-table type ipv6 size 100k expire 1m store conn_cur
+    stick-table type ipv6 size 100k expire 1m store conn_cur,gpc0,gpc0_rate(10s)
     tcp-request connection track-sc0 src
     tcp-request connection reject if {{ fe_conn gt {many} }} {{ sc0_conn_cur gt {each} }}
     tcp-request connection reject if {{ fe_conn gt {most} }} !{{ src 127.0.0.0/8 ::1 }}
 """
+# HAProxy refuses in a hundredth of the time that a replica takes, and the wait keeps a client from
+# coming again at once.
+_REFUSALS = """\
+    # After {refusals} requests in 10 s that no key let in, each further one of the address waits a
+    # second and is refused. A key that let somebody in within ten minutes is taken all the same.
+    acl of_api path_beg /v1/
+    http-request set-var(txn.of_api) bool(true) if of_api
+    http-request set-var(txn.known) var(txn.key),in_table(good_keys) if {{ var(txn.key) -m found }}
+    http-request tarpit status 429 {answer} if {{ sc0_gpc0_rate gt {refusals} }} of_api !{{ var(txn.known) -m bool }}
+    http-response sc-inc-gpc0(0) if {{ status 401 }}
+    http-response track-sc2 var(txn.key) table good_keys if {{ var(txn.key) -m found }} {{ var(txn.of_api) -m bool }} {{ status lt 300 }}
+"""  # noqa: E501  HAProxy has no line that goes on
 _NO_ADDRESSES = """\
     # Connections are not counted by address: all clients come from the load balancer's.
 """
@@ -92,6 +106,7 @@ def write_launcher(
         key_requests=_KEY_REQUESTS,
         too_many_requests=haproxy_answers.answer(folder, "too_many_requests"),
         addresses=_addresses(connections, address_connections),
+        refusals=_refusals(folder, address_connections),
         methods=_METHODS,
         errors=haproxy_answers.error_lines(folder),
         missing_host=haproxy_answers.answer(folder, "missing_host"),
@@ -122,3 +137,10 @@ def _addresses(connections: int, each: int) -> str:
         return _NO_ADDRESSES
     many, most = connections * 3 // 4, connections - _RESERVE
     return _ADDRESSES.format(each=each, many=many, most=most, reserve=_RESERVE)
+
+
+def _refusals(folder: Path, each: int) -> str:
+    if not each:
+        return ""
+    said = haproxy_answers.answer(folder, "too_many_refusals")
+    return _REFUSALS.format(refusals=_ADDRESS_REFUSALS, answer=said)

@@ -41,6 +41,12 @@ ANSWERS = {
         "others use the service, too; send it again when an answer is there",
         retry_after=1,
     ),
+    "too_many_refusals": Answer(
+        429,
+        "Too many requests of this address had no good key",
+        "check the key, and send it again in some seconds",
+        retry_after=5,
+    ),
     "internal": Answer(500, "Something failed on our side", "HAProxy could not go on"),
     "replica_lost": Answer(
         502, "The process that had the request has ended", "send it again", retry_after=1

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from http import HTTPStatus
 from pathlib import Path
 
 import uvicorn
@@ -38,6 +39,8 @@ _FENCE = re.compile(
 )
 HEALTH = "/-/healthz"
 """What HAProxy asks for; not noted."""
+NO_KEY = "/v1/no-key"
+"""Is answered with 401."""
 SILENT = "/silent"
 """Is never answered."""
 
@@ -78,7 +81,8 @@ class Echo:
         heard = Heard(scope["method"], scope["path"], headers, body, whole)
         self.heard.append(heard)
         said = {"mark": heard.header("x-mark"), "sha256": hashlib.sha256(body).hexdigest()}
-        await _answer(send, json.dumps(said).encode(), 413 if early else 200)
+        status = HTTPStatus.UNAUTHORIZED if scope["path"] == NO_KEY else HTTPStatus.OK
+        await _answer(send, json.dumps(said).encode(), 413 if early else status)
 
 
 async def _answer(send: Send, answer: bytes, status: int = 200) -> None:

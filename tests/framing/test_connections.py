@@ -2,13 +2,13 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import pytest
 import pytest_asyncio
 
-from tests.framing.stand import SILENT, Stand, standing
+from tests.framing.stand import NO_KEY, SILENT, Stand, standing
 from tests.serve_app.site import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -70,19 +70,19 @@ async def _is_answered(stand: Stand, address: str) -> bool:
 async def test_who_holds_many_leaves_room(narrow: Stand) -> None:
     async with AsyncExitStack() as held:
 
-        async def hold(address: str, connections: int) -> None:
-            for _ in range(connections):
-                await held.enter_async_context(connected(narrow, address, HALF_OPEN))
+        async def hold_until_refused(address: str, holders: Iterable[str]) -> None:
+            for holder in holders:
+                if not await _is_answered(narrow, address):
+                    return
+                with suppress(ConnectionError):  # one that HAProxy refuses
+                    await held.enter_async_context(connected(narrow, holder, HALF_OPEN))
+            raise AssertionError(f"{address} is never refused")
 
-        await hold(GREEDY, MANY)
-        await becomes(narrow, GREEDY, answered=False)
+        await hold_until_refused(GREEDY, [GREEDY] * 10 * MANY)
         await becomes(narrow, OTHER, answered=True)
-        await hold(OTHER, EACH)
-        await becomes(narrow, OTHER, answered=False)
+        await hold_until_refused(OTHER, [OTHER] * 10 * EACH)
         await becomes(narrow, THIRD, answered=True)
-        for address in ("127.0.0.6", "127.0.0.5"):
-            await hold(address, 3)
-        await becomes(narrow, THIRD, answered=False)
+        await hold_until_refused(THIRD, ["127.0.0.6", "127.0.0.5", "127.0.0.4"] * MOST)
         await becomes(narrow, MACHINE, answered=True)
     await becomes(narrow, GREEDY, answered=True)
 
@@ -118,3 +118,32 @@ async def test_a_key_beside_others_leaves_room(
         assert b'"code": "too_many_requests"' in refused
         nobody = await held.enter_async_context(connected(stand, MACHINE, GET))
         assert (await nobody.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+
+
+def strict(text: str) -> str:
+    """The configuration with few refusals by address."""
+    assert text.count("sc0_gpc0_rate gt 500") == 1
+    return text.replace("sc0_gpc0_rate gt 500", f"sc0_gpc0_rate gt {EACH}")
+
+
+async def status(stand: Stand, address: str, key: str, path: str) -> int:
+    """Of the answer to a request with a key."""
+    request = f"GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\n\r\n"
+    async with connected(stand, address, request.encode()) as reader:
+        return int((await reader.readline()).split()[1])
+
+
+async def test_an_address_with_many_wrong_keys_has_to_wait(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    async with standing(tmp_path_factory.mktemp("strict"), changed=strict) as stand:
+        assert await status(stand, GREEDY, "good", "/v1/images") == 200
+        for number in range(EACH + 1):
+            assert await status(stand, GREEDY, f"wrong {number}", NO_KEY) == 401
+        before = stand.haproxy.app.begun
+        assert await status(stand, GREEDY, "wrong", NO_KEY) == 429
+        assert stand.haproxy.app.begun == before
+        # A key that is known, other addresses and what needs no key go on.
+        assert await status(stand, GREEDY, "good", "/v1/images") == 200
+        assert await status(stand, OTHER, "wrong", NO_KEY) == 401
+        assert await status(stand, GREEDY, "wrong", "/healthz") == 200
