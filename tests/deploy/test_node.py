@@ -19,7 +19,9 @@ from pydantic import SecretStr
 
 from ingest.librdkafka import client_config
 from ingest.settings import IngestSettings
+from pixlake.embedded.haproxy import write_launcher
 from pixlake.embedded.ports import free_port
+from serve_app.controller import CONFIGURATION
 from tests.deploy.probe import asked
 
 IMAGE = Path(__file__).parents[2] / "deploy" / "ecs" / "image"
@@ -95,6 +97,20 @@ def test_ray_runs_with_a_token_and_writes_to_scratch_alone(kind: Kind, tmp_path:
         if word.startswith("--temp-dir=")
     ]
     assert temporary == f"--temp-dir={tmp_path}/ray"
+
+
+def test_haproxy_of_a_node_is_the_one_of_one_machine_but_for_addresses(tmp_path: Path) -> None:
+    """All clients come from the balancer's addresses: WAF counts theirs."""
+    found = node_environment(settings(tmp_path, address="10.0.0.1"), "worker")
+    ours = Path(found["RAY_SERVE_HAPROXY_BINARY_PATH"]).with_name(CONFIGURATION).read_text()
+    here = tmp_path / "here"
+    here.mkdir()
+    port = settings(tmp_path).api_port
+    write_launcher(here, host="0.0.0.0", port=port, address_connections=0)  # noqa: S104
+    one_machine = (here / CONFIGURATION).read_text()
+    assert ours.replace(str(tmp_path / "haproxy"), str(here)) == one_machine
+    assert "tcp-request connection" not in ours
+    assert found["RAY_SERVE_CONTROLLER_CALLBACK_IMPORT_PATH"] == "serve_app.controller:prepare"
 
 
 def test_a_node_is_told_the_ports_of_its_agents(tmp_path: Path) -> None:

@@ -243,6 +243,25 @@ def _strict_firewall(assembly: Assembly) -> None:
             rule["Statement"].get("ManagedRuleGroupStatement", {}).pop("RuleActionOverrides", None)
 
 
+def clients_are_counted_by_address(assembly: Assembly) -> Iterator[str]:
+    """HAProxy of a node can't: all its connections come from the balancer's addresses."""
+    for acl in assembly.resources("AWS::WAFv2::WebACL"):
+        rates = [
+            rule["Statement"]["RateBasedStatement"]
+            for rule in acl.props["Rules"]
+            if "RateBasedStatement" in rule["Statement"] and "Block" in rule.get("Action", {})
+        ]
+        first = acl.props["Scope"] == "CLOUDFRONT"
+        if first and not any(rate["AggregateKeyType"] == "IP" for rate in rates):
+            yield f"{acl.name}: counts no client by its address"
+
+
+def _uncounted_clients(assembly: Assembly) -> None:
+    for acl in assembly.resources("AWS::WAFv2::WebACL"):
+        rules = acl.props["Rules"]
+        rules[:] = [rule for rule in rules if "RateBasedStatement" not in rule["Statement"]]
+
+
 def renditions_are_signed_for(assembly: Assembly) -> Iterator[str]:
     """Originals and records lie beside renditions: an open path would publish them all."""
     for one in assembly.resources("AWS::CloudFront::Distribution"):
@@ -291,6 +310,7 @@ RULES = (
     Rule(route_53_can_read_its_alarms, _formula),
     Rule(only_cloudfront_is_served, _constant_header),
     Rule(photos_pass_the_firewall, _strict_firewall),
+    Rule(clients_are_counted_by_address, _uncounted_clients),
     Rule(renditions_are_signed_for, _open_bucket, needs="AWS::CloudFront::Distribution"),
     Rule(the_api_is_never_cached, _cached, needs="AWS::CloudFront::Distribution"),
 )
