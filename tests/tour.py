@@ -35,7 +35,7 @@ def commands(readme: str) -> list[str]:
 
 
 def bring_photographs(folder: Path, brought: Path) -> None:
-    """What a newcomer has: a folder of photographs, and two beside it."""
+    """Copy the photographs of README's tour: a folder of them, and two single files."""
     shown = [path for path in brought.iterdir() if path.suffix == ".jpg"]
     (folder / "photos").mkdir(exist_ok=True)
     for path in shown:

@@ -136,7 +136,7 @@ def by_kafka(cluster: PixlakeCluster) -> list[dict[str, Any]]:
 
 
 def test_every_node_knows_the_ports_of_its_agents(cluster: PixlakeCluster) -> None:
-    """It would wait 15 s for an agent that chooses one, and end after that."""
+    """A raylet waits at most 15 s for the port of an agent that chooses one, and then ends."""
     for raylet in cluster.raylets:
         line = " ".join(raylet.cmdline()).replace("_", "-")
         for name in ("metrics-agent", "metrics-export", "dashboard-agent-listen"):

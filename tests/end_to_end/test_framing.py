@@ -1,4 +1,4 @@
-"""One client's body is never another's request, in the service as it runs."""
+"""Test in the running service that a client's body never becomes another client's request."""
 
 import json
 import secrets
@@ -33,7 +33,7 @@ def answer(pixlake: Pixlake, *parts: bytes) -> tuple[int, str, bytes]:
 def test_a_hidden_request_never_meets_a_bystander(pixlake: Pixlake) -> None:
     key = f"Host: a\r\nAuthorization: Bearer {pixlake.key}\r\nContent-Type: image/jpeg\r\n"
     post = "POST /v1/images HTTP/1.1\r\n" + key
-    # It would take the next request on its connection for its body.
+    # The hidden request would read the next request on its connection as its body.
     hidden = f"{post}Content-Length: 150\r\n\r\n"
     offer = "Connection: Upgrade\r\nUpgrade: TLS/1.2\r\n"
     head = f"{post}Content-Length: {len(hidden)}\r\n{offer}\r\n"

@@ -153,7 +153,7 @@ def test_the_next_start_ends_what_a_killed_one_left(new_pixlake: NewPixlake) -> 
 
 
 def alive(processes: list[psutil.Process]) -> list[str]:
-    """Those that still run; the dead keep their numbers until init has looked at them."""
+    """Return the processes that run; a zombie keeps its pid until init has reaped it."""
     found = []
     for one in processes:
         with suppress(psutil.NoSuchProcess):
@@ -174,7 +174,7 @@ def test_an_intruder_is_counted_among_the_metrics_of_the_node(pixlake: Pixlake) 
 
 
 def counted(raylet: psutil.Process, series: str) -> float:
-    """What the port for metrics of a Ray node says of a series, whatever its labels."""
+    """Sum a series over all of its labels, from the metrics port of a Ray node."""
     (port,) = re.findall(r"--metrics_export_port=(\d+)", " ".join(raylet.cmdline()))
     text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
     return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(series))

@@ -1,1 +1,1 @@
-"""Where a request ends: HAProxy and a replica's server must agree, whatever is sent."""
+"""Test that HAProxy and a replica's server agree on the end of each request."""

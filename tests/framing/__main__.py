@@ -1,4 +1,4 @@
-"""`python -m tests.framing [--rounds N] [--seed S]`: the long form of the differential test."""
+"""`python -m tests.framing [--rounds N] [--seed S]`: run the differential test for many rounds."""
 
 import argparse
 import asyncio
@@ -13,7 +13,7 @@ from tests.framing.stand import standing
 
 
 async def soak(seed: int, first: int, rounds: int) -> int:
-    """Play rounds; returns how many were wrong, each of which is printed."""
+    """Play rounds and print the failed ones; returns their number."""
     wrong, began = 0, time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         async with standing(Path(folder, "stand")) as stand:
@@ -30,13 +30,13 @@ async def soak(seed: int, first: int, rounds: int) -> int:
 
 
 def say(text: str) -> None:
-    """One line, at once."""
+    """Print a line and flush it."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
 def main() -> int:
-    """Exit code 1 if a round was wrong."""
+    """Run the command; the exit code is 1 if a round failed."""
     parser = argparse.ArgumentParser(prog="make soak-http")
     parser.add_argument("--rounds", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))

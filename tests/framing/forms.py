@@ -29,7 +29,7 @@ CHUNKED = b"Transfer-Encoding: chunked\r\n"
 
 @dataclass(frozen=True)
 class Reading:
-    """One request as it should be read; a body of None is not looked at."""
+    """Expected parse of a request; a body of None is not checked."""
 
     method: str
     path: str
@@ -38,7 +38,7 @@ class Reading:
 
 @dataclass
 class Stream:
-    """What a hostile client sends, in segments, and the right reading, if there is only one."""
+    """Segments that a hostile client sends, and their expected parse if there is only one."""
 
     segments: list[bytes]
     readings: list[Reading] | None
@@ -75,11 +75,11 @@ class Writer:
         return written + last
 
     def reading(self, body: bytes | None, name: str = "sent", method: str = "POST") -> Reading:
-        """The right one of a request that `head` began."""
+        """Return the expected parse of a request with this head."""
         return Reading(method, f"{self.path}/{name}", body)
 
     def pick(self, *choices: bytes) -> bytes:
-        """One of them."""
+        """Choose one at random."""
         return self.random.choice(choices)
 
 

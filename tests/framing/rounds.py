@@ -1,4 +1,4 @@
-"""Rounds of the differential test: a hostile stream, bystanders beside it, what must be true."""
+"""Rounds of the differential test: a hostile stream, other clients beside it, and the checks."""
 
 import asyncio
 import contextlib
@@ -22,19 +22,19 @@ BYSTANDER = re.compile(rb"bystander-[0-9a-f]{32}")
 
 
 class Disagreement(AssertionError):
-    """A round in which somebody got or sent what was not theirs."""
+    """A client got an answer, or sent a request, that was not its own."""
 
 
 @dataclass(frozen=True)
 class Round:
-    """One round by its seed and number; `forms` are those that take turns."""
+    """A round, made from its seed and number; its form is one of `forms`, in turn."""
 
     seed: int
     number: int
     forms: tuple[Form, ...] = FORMS
 
     def stream(self) -> Stream:
-        """What the hostile client sends, at both doors."""
+        """Build the hostile client's stream, the same for both doors."""
         return written(self.seed, self.number, self.forms)
 
 
@@ -72,7 +72,7 @@ async def _play(stand: Stand, one: Round, patience: float) -> Disagreement | Non
 async def _at_door(
     door: Door, one: Round, stream: Stream, patience: float
 ) -> tuple[list[Heard], bool]:
-    """What the app has of the hostile stream, and whether it did not see some request of it.
+    """Return the requests that reached the app, and whether one of the stream is missing.
 
     Bystanders come during and after it.
     """
@@ -199,7 +199,7 @@ def _bytes(one: Heard) -> bytes:
 
 
 def _check_readings(stream: Stream, heard: Sequence[Heard]) -> None:
-    """What was heard is the only right reading; what was refused is missing in it."""
+    """Check that the app got no trailer as a header, and only requests of the expected parse."""
     for one in heard:
         trailers = [name for name, _ in one.headers if name == "x-trailer"]
         if trailers and "mutated" not in stream.name:
@@ -243,6 +243,6 @@ def _same(one: Heard, other: Heard) -> bool:
         return False
     if one.whole and other.whole:
         return one.body == other.body
-    # One was cut off, or answered before it was read.
+    # A body is incomplete if its connection was closed, or if it was answered before its end.
     short, long = sorted((one, other), key=lambda each: each.whole)
     return not long.whole or long.body.startswith(short.body)

@@ -38,16 +38,16 @@ _FENCE = re.compile(
     r"^ *# Where a request ends. begin$.*^ *# Where a request ends. end$", re.MULTILINE | re.DOTALL
 )
 HEALTH = "/-/healthz"
-"""What HAProxy asks for; not noted."""
+"""path of HAProxy's health check; such requests are not recorded"""
 NO_KEY = "/v1/no-key"
-"""Is answered with 401."""
+"""path that is answered with 401"""
 SILENT = "/silent"
-"""Is never answered."""
+"""path that is never answered"""
 
 
 @dataclass(frozen=True)
 class Heard:
-    """One request as the app behind both parsers had it."""
+    """A request as the app received it, after both parsers."""
 
     method: str
     path: str
@@ -183,7 +183,7 @@ async def _replica(app: Echo, *, fence: bool) -> AsyncIterator[int]:
 
 @cache
 def _ray_configuration(parent: Path) -> str:
-    """What Ray writes for a run in `parent`/ray; asked for once, for Ray is slow to import."""
+    """Return the configuration that Ray writes for a run in `parent`/ray; cached, Ray is slow."""
     folder = parent / "ray"
     folder.mkdir()
     ours = ray_environment(folder, _BLOCK, host="127.0.0.1", port=_API)

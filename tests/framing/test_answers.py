@@ -138,7 +138,7 @@ async def test_nobody_learns_which_program_answers(both: Stand) -> None:
 
 
 async def test_as_many_bytes_of_headers_as_a_replica_takes_reach_it(both: Stand) -> None:
-    """So that what is above is refused by the replica, which says the limit."""
+    """HAProxy's limit is not lower, so the replica refuses larger headers and names its limit."""
     lines = b"".join(b"X-Pixlake-Meta-%d: %b\r\n" % (n, b"a" * 300) for n in range(106))
     head = b"GET /long HTTP/1.1\r\n" + HOST
     answer = await ask(both.haproxy.port, head + lines + b"\r\n")

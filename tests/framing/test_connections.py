@@ -127,7 +127,7 @@ def strict(text: str) -> str:
 
 
 async def status(stand: Stand, address: str, key: str, path: str) -> int:
-    """Of the answer to a request with a key."""
+    """Return the status of the answer to a request with a key."""
     request = f"GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\n\r\n"
     async with connected(stand, address, request.encode()) as reader:
         return int((await reader.readline()).split()[1])

@@ -1,4 +1,4 @@
-"""Each fence alone keeps a request whole; without both it is two."""
+"""Test that each of the two checks alone keeps a request whole; without both it becomes two."""
 
 import asyncio
 import contextlib
@@ -37,14 +37,14 @@ DOORS += [("only_replica", "haproxy"), ("only_replica", "replica")]
 
 @pytest.fixture(params=DOORS, ids=" ".join)
 def door(request: pytest.FixtureRequest) -> Door:
-    """One that has a fence, or both."""
+    """A door with one of the two checks, or with both."""
     fences, name = request.param
     found: Door = getattr(request.getfixturevalue(fences), name)
     return found
 
 
 async def heard(door: Door, parts: Sequence[bytes]) -> list[Heard]:
-    """What the app has of a request that comes in parts, each after the one before was read."""
+    """Return what reaches the app of a request sent in parts; each waits for the one before."""
     app = door.app
     before, began = len(app.heard), app.begun
     reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
@@ -53,7 +53,7 @@ async def heard(door: Door, parts: Sequence[bytes]) -> list[Heard]:
         await until(lambda: app.begun > began)
         writer.write(part)
     await reader.readuntil(b"\r\n\r\n")
-    # What was hidden is heard before this is, for the replica reads in order.
+    # The replica reads in order, so a hidden request reaches the app before this one.
     writer.write(b"GET /after HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
     await reader.read()
     writer.close()
@@ -210,7 +210,7 @@ TE = b"Transfer-Encoding: chunked\r\n"
 
 
 async def answer_to(reader: asyncio.StreamReader) -> bytes:
-    """One answer's head; its body is read, too."""
+    """Read an answer with its body; returns its head."""
     head = await reader.readuntil(b"\r\n\r\n")
     await reader.readexactly(int(head.split(b"content-length: ")[1].split(b"\r\n")[0]))
     return head

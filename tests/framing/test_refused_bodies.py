@@ -13,7 +13,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 EARLY = b"POST /early HTTP/1.1\r\nHost: a\r\nX-Early: 1\r\n"
 PIECE = bytes(65_536)
 BOUND = 1_000_000
-# What HAProxy, the replica and the kernel hold between them.
+# Most bytes in the buffers of HAProxy, the replica and the kernel together.
 ON_ITS_WAY = 60_000_000
 
 

@@ -135,7 +135,7 @@ async def test_every_kind_is_the_same_by_both_doors(doors: Doors) -> None:
 
 
 def _wrong(kind: Kind, record: ImageRecord, data: bytes) -> str | None:
-    """What of a record, or of its PNG, is not as it should be."""
+    """Return the first difference of a record, or of its PNG, from what is expected."""
     if kind.code:
         return f"taken, not {kind.code}"
     for name, right in kind.facts.items():
@@ -144,7 +144,7 @@ def _wrong(kind: Kind, record: ImageRecord, data: bytes) -> str | None:
     image = np.asarray(Image.open(io.BytesIO(data)).convert("RGBA"), np.int16)
     for (x, y), pixel in kind.pixels.items():
         shown = image[y, x]
-        # What a transparent pixel hides is nobody's affair.
+        # The colour of a transparent pixel does not matter.
         seen = slice(3, 4) if pixel[3] == 0 else slice(0, 4)
         if np.abs(shown[seen] - np.array(pixel)[seen]).max() > kind.tolerance:
             return f"({x}, {y}) is {shown.tolist()}, not {pixel}"

@@ -27,7 +27,7 @@ def test_a_commit_counts_for_its_topic_only() -> None:
     assert begin(Place.committed(7, said.metadata, 3), "images", "topic-1") == said
     assert begin(Place.committed(7, said.metadata, 3), "images", "topic-2") is None
     assert begin(Place.committed(7, said.metadata, 3), "images", "images") == said
-    # Of an earlier version, or set by an operator.
+    # Commits of earlier versions, or set by an operator, have no topic id.
     for metadata in ("", None, "by hand"):
         assert begin(Place.committed(7, metadata, None), "images", "topic-2") == Place(7)
     unnamed = Place(7, "images")

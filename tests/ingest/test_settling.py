@@ -1,4 +1,4 @@
-"""How messages are settled where calls end in odd ways; no broker."""
+"""Test how messages are settled when calls fail in unusual ways; needs no broker."""
 
 import asyncio
 from collections.abc import Mapping

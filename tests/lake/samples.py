@@ -112,7 +112,7 @@ async def commit(lake: Lake, name: str, content: bytes = b"pixels", tenant: str 
 
 
 async def keys(lake: Lake, prefix: str = "") -> set[str]:
-    """What there is below a folder, but for the store's settings."""
+    """Return the keys below a prefix, without the store's settings."""
     return {stored.key for stored in await lake.store.objects(prefix)} - {layout.STORE}
 
 

@@ -141,7 +141,7 @@ async def test_a_name_that_cannot_be_read_does_not_hold_up_the_stream(lake: Lake
     assert isinstance(await lake.rejections.settle(CRASHED), Rejected)
 
 
-# Another message of the same event, or at the same position in a log that lost its end.
+# Another message of the same event, or at the same position of a truncated log.
 OTHER = replace(CRASHED, message="other", sha256=hashlib.sha256(b"other").hexdigest())
 
 
@@ -200,7 +200,7 @@ async def test_a_tombstone_of_an_earlier_version_is_of_whatever_bytes(lake: Lake
 
 
 async def test_two_erasures_of_the_same_bytes_look_different(lake: Lake) -> None:
-    """Nobody sees in the store that two people had the same photo erased, or which it was."""
+    """The store does not reveal that two people had the same photo erased, or which photo."""
     digests = []
     for name in ("a", "b"):
         made = (await store(lake, name)).record

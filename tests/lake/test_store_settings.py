@@ -49,7 +49,7 @@ def files(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
-# What a schedule means.
+# The retention schedule.
 
 
 def test_a_shorter_retention_hides_when_it_begins_and_not_before() -> None:

@@ -89,7 +89,7 @@ async def test_it_fails_none_of_those_that_share_its_put(lake: Lake, many: int) 
 
 
 async def put_as_before(lake: Lake, made: ImageRecord) -> str:
-    """What an earlier version did: record and objects, and then no row."""
+    """Store a record and its objects without a row, as an earlier version did."""
     await lake.store.put(made.original_key, b"pixels")
     await lake.store.put(made.renditions[0].key, b"small")
     key = layout.record_key(TENANT, made.image_id)

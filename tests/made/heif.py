@@ -16,7 +16,7 @@ _ESSENTIAL = {b"av1C", b"hvcC", b"irot", b"imir", b"clap"}
 
 @dataclass
 class Part:
-    """One item; `within_meta`: its bytes lie in `idat`."""
+    """An item; `within_meta`: its data is in `idat`."""
 
     kind: bytes
     data: bytes
@@ -150,7 +150,7 @@ def av1(pixels: NDArray[np.uint8], **options: object) -> tuple[bytes, list[Box]]
 
 
 def deep_av1(pixels: NDArray[np.uint16], depth: int) -> tuple[bytes, list[Box]]:
-    """Of BGR in so many bits, by OpenCV."""
+    """Encode BGR pixels of this depth as AV1 with OpenCV; returns the data and its boxes."""
     options = [cv2.IMWRITE_AVIF_QUALITY, 100, cv2.IMWRITE_AVIF_DEPTH, depth]
     done, data = cv2.imencode(".avif", pixels, [*options, cv2.IMWRITE_AVIF_SPEED, 9])
     assert done

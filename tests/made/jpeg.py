@@ -29,7 +29,7 @@ def segment(marker: int, data: bytes) -> bytes:
 
 
 def place_of(data: bytes, marker: int) -> tuple[int, int]:
-    """Where the first segment of that marker starts, and where it ends."""
+    """Return start and end of the first segment with that marker."""
     at = 2
     while data[at + 1] != marker:
         at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
@@ -37,7 +37,7 @@ def place_of(data: bytes, marker: int) -> tuple[int, int]:
 
 
 def restarts(data: bytes) -> list[int]:
-    """Where the restart markers of a file of one scan stand."""
+    """Return the offsets of the restart markers in a file with one scan."""
     start = place_of(data, 0xDA)[1]
     return [
         n for n in range(start, len(data) - 1) if data[n] == 0xFF and 0xD0 <= data[n + 1] <= 0xD7

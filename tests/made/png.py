@@ -31,7 +31,7 @@ def chunk(name: bytes, data: bytes) -> bytes:
 def png(
     samples: NDArray[np.uint16], colour: int, depth: int, *chunks: bytes, interlaced: bool = False
 ) -> bytes:
-    """Of samples (rows, columns, channels) as large as the depth allows; chunks before IDAT."""
+    """Encode samples (rows, columns, channels) of this depth; `chunks` are put before IDAT."""
     height, width = samples.shape[:2]
     head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, int(interlaced))
     body = zlib.compress(b"".join(_rows(samples, depth, interlaced=interlaced)), 9)

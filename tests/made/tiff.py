@@ -25,7 +25,7 @@ _REVERSED = bytes(int(f"{each:08b}"[::-1], 2) for each in range(256))
 
 @dataclass(frozen=True)
 class Page:
-    """One picture: rows x columns x samples, whole numbers of `bits` bits."""
+    """A TIFF page: rows x columns x samples, integers of `bits` bits."""
 
     numbers: Numbers
     bits: int
@@ -118,7 +118,7 @@ def compressed(data: bytes, compression: int, row_bytes: int) -> bytes:
 def strip_of(image: Image.Image, compression: str, **options: object) -> bytes:
     """The only strip of an image that Pillow wrote."""
     out = io.BytesIO()
-    # One strip, whatever its size.
+    # The strip size is above any image, so that there is only one strip.
     image.save(out, "TIFF", compression=compression, strip_size=1 << 30, **options)
     with Image.open(io.BytesIO(out.getvalue())) as written:
         at, size = written.tag_v2[273][0], written.tag_v2[279][0]  # type: ignore[attr-defined]

@@ -174,7 +174,7 @@ def test_a_signal_ends_a_verb_with_the_code_of_the_table(tmp_path: Path, number:
     assert process.stdin is not None
     process.stdin.write(b"SELECT 1")
     process.stdin.flush()
-    # It reads, and does nothing else: a signal amid the import of a library may be lost in there.
+    # Wait until the command has read its input: a signal during an import may be lost.
     while fcntl.ioctl(process.stdin, termios.FIONREAD, bytes(4)) != bytes(4):
         assert process.poll() is None
         time.sleep(0.05)

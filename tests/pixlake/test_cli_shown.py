@@ -32,7 +32,7 @@ COMMANDS = ("pixlake ", "curl ", "python ", "pip ", "aws ", "apt-get ", ".venv/b
 ELSEWHERE = {
     r"pixlake up": "tests/end_to_end/test_up.py",
     r"pixlake lifecycle .*": "tests/pixlake/test_cli_lifecycle.py",
-    # It asks on a terminal.
+    # The command asks on a terminal.
     r"pixlake store set .*": "tests/pixlake/test_cli_store.py",
     r"pixlake rebuild --switch --yes": "tests/lake/test_switch.py",
     r"apt-get install wrk": "a program of Debian, for benchmarks alone",
@@ -41,7 +41,7 @@ PAGES_ELSEWHERE = {
     "README.md": "tests/tour.py",
     "aws.md": "needs an AWS account; deploy/ecs/tests runs what can be run without one",
 }
-# What a page writes for a value that differs from machine to machine.
+# Placeholders in the docs for values that differ between machines.
 SHOWN_ID = "3f0c9d1e2b4a5968778695a4b3c2d1e0"
 SHOWN_PREFIX = "0f3a11c09b7e"
 SHOWN_URL = "http://127.0.0.1:8000"
@@ -56,7 +56,7 @@ def shown(page: Path) -> list[str]:
         if kind == "console":
             lines = [line[2:] for line in lines if line.startswith("$ ")]
         found += [line.strip() for line in lines if line.strip().startswith(COMMANDS)]
-    # What stands behind two spaces explains the command.
+    # Text after two spaces is an explanation of the command.
     return [re.sub(r"\s{2,}.*", "", line) for line in found]
 
 

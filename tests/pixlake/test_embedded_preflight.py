@@ -1,4 +1,4 @@
-"""What would end a start is told before it: what is wrong, which setting, what to do."""
+"""Test that a start which would fail is refused first, with reason, setting and remedy."""
 
 import errno
 import json

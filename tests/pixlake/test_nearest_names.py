@@ -110,7 +110,7 @@ def test_a_preset_of_messages_before_they_are_sent(
         assert (done.exit_code, error["code"]) == (2, "unknown_preset")
     assert "did you mean web?" in run(*words, "wbe").stderr
     assert run(*words, "web").exit_code == 0
-    # Another broker than this machine's, and no API is named: nobody can tell.
+    # The broker is not this machine's, and no API is set: the preset cannot be checked.
     monkeypatch.delenv("PIXLAKE_URL")
     assert run(*words, "shop").exit_code == 0
 

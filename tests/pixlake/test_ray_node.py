@@ -1,4 +1,4 @@
-"""What is changed in the start of a Ray node, and that Ray still has the places for it."""
+"""Test the changes to the start of a Ray node, and that Ray's code still fits them."""
 
 import inspect
 from pathlib import Path

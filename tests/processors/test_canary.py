@@ -30,7 +30,7 @@ EXACT = files.presets()[0]
 
 
 def found(*words: str, environment: Mapping[str, str] = UNCLEARED) -> dict[str, object]:
-    """What `python -m tests.processors.canary` prints."""
+    """Run `python -m tests.processors.canary`; returns what it prints, parsed."""
     command = [sys.executable, "-m", "tests.processors.canary", *words]
     kept = {name: value for name, value in os.environ.items() if name not in ENVIRONMENT}
     done = subprocess.run(

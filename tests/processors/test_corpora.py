@@ -37,7 +37,7 @@ NOT_TAKEN = {
     "10ct_32bit_128.tiff": "unsupported_format",
     "16_bit_binary_pgm.tiff": "unsupported_format",
     "16bit.s.tif": "unsupported_format",
-    # Of numbers with a sign; Pillow shows those below 0 as the brightest.
+    # Signed samples; Pillow shows negative ones as the brightest.
     "8bit.s.tif": "unsupported_format",
     "separate_planar_extra_samples.tiff": "unsupported_format",
 }

@@ -1,4 +1,4 @@
-"""What a replica tells of its children to who watches the node."""
+"""Test the metrics that a replica reports about its children."""
 
 from collections import Counter
 from types import ModuleType
@@ -20,7 +20,7 @@ def deployment() -> ModuleType:
 
 @pytest.fixture
 def counted(deployment: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """What Ray's counters took in, by their names."""
+    """Totals of Ray's counters by name."""
     found: Counter[str] = Counter()
 
     class Noting:

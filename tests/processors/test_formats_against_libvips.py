@@ -32,7 +32,7 @@ OTHERWISE = {
 
 
 def mean_difference(name: str, data: bytes, found: Format) -> float | None:
-    """None where one of the two takes no such file, or it is large."""
+    """Mean difference to libvips; None if one of the two cannot decode the file, or it is large."""
     try:
         pixels = decode(read_header(data, found, LIMITS)).pixels
         right = by_libvips(data)

@@ -119,7 +119,7 @@ def test_what_is_whole_is_sound(sandboxed: Process, name: str) -> None:
 
 
 def hole(data: bytes = RESTARTED) -> bytes:
-    """One interval is cut short; all markers and the end are there."""
+    """Truncate a restart interval of a JPEG; all markers and the end stay."""
     marks = restarts(data)
     return cut_at(data, (marks[2] + marks[3]) // 2) + data[marks[3] :]
 

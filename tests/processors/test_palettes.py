@@ -42,7 +42,7 @@ def test_tiff(bits: int, scale: int, order: Literal["<", ">"]) -> None:
 
 
 def test_a_dark_map_of_16_bits_is_not_taken_for_one_of_8() -> None:
-    """One value above 255 says what the others are."""
+    """A value above 255 shows that all values have 16 bits."""
     values = np.zeros((3, 256), np.int64)
     values[0, 1], values[0, 2] = 256, 255
     page = Page(np.array([[[1], [2]]], np.uint16), 8, 3)

@@ -84,7 +84,7 @@ def test_every_kind(colour: int, depth: int, interlaced: bool, holed: bool) -> N
         chunks += [chunk(b"tRNS", bytes(hole))] if hole else []
     elif holed:
         hole = tuple(int(each) for each in samples[5, 5])
-        # One that differs in its last bit alone is another colour.
+        # A sample that differs only in its last bit is another colour.
         samples[4, 4] = samples[5, 5] ^ 1
         chunks.append(chunk(b"tRNS", struct.pack(f">{len(hole)}H", *hole)))
     data = png(samples, colour, depth, *chunks, interlaced=interlaced)
@@ -130,7 +130,7 @@ CHRM_NONE = chunk(b"cHRM", bytes(32))
         ([CHRM_P3], P3),
         ([GAMMA_22, CHRM_P3], P3),
         ([CHRM_NONE], VALUE),
-        # What comes first: cICP, iCCP, sRGB, gAMA.
+        # Order of precedence: cICP, iCCP, sRGB, gAMA.
         ([GAMMA_1, chunk(b"sRGB", b"\0")], VALUE),
         ([GAMMA_1, LINEAR_PROFILE, CICP_P3], P3),
         ([LINEAR_PROFILE, CICP_SRGB], VALUE),

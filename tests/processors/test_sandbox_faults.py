@@ -128,7 +128,7 @@ async def test_what_gets_no_processor_may_come_again(start: Start) -> None:
 
 
 async def test_of_a_batch_it_is_tried_again(start: Start) -> None:
-    """What Kafka's door hears: no dead letter."""
+    """A Kafka batch gets a temporary fault, so there is no dead letter."""
     lake = await Lake.open(LakeSettings(store_url="memory://"))
     worker = Worker(lake, await start(sandbox_wall_seconds=1), ProcessorSettings())
     job = ImageJob(

@@ -88,7 +88,7 @@ def limited(pid: int, what: int, value: int) -> Iterator[None]:
 async def test_a_fork_server_that_may_not_fork_loses_no_child(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It died of it, and took all children with it: three times within a second."""
+    """A fork server that may not fork died with all of its children, three times a second."""
     monkeypatch.setattr(nursery, "_MODULE", "tests.processors.servers.limited")
     sandbox = await start(sandbox_children=2, sandbox_spares=0)
     server, (first, second) = fork_server(sandbox), sandbox.pids
@@ -97,7 +97,7 @@ async def test_a_fork_server_that_may_not_fork_loses_no_child(
         results = await asyncio.gather(
             *(sandbox.process(jpeg(), WEB) for _ in range(6)), return_exceptions=True
         )
-        # One found no child and may come again; the child that is left has the others.
+        # One image found no child and may be retried; the remaining child processes the others.
         assert [type(each).__name__ for each in results].count("Processed") >= 5
         assert not any(isinstance(each, Refused) for each in results)
         assert alive(second)
@@ -116,7 +116,7 @@ async def test_a_child_that_is_short_with_the_machine_refuses_nothing(start: Sta
         pytest.raises(Overloaded, match="short of memory"),
     ):
         await sandbox.process(large, WEB)
-    # Where the machine has it, the limit of the child is what the image is too large for.
+    # On a machine with enough memory, the child's limit is the reason for the refusal.
     with pytest.raises(DecoderMemory) as refused:
         await sandbox.process(large, WEB)
     assert refused.value.limit == limit

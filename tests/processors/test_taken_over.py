@@ -70,7 +70,7 @@ async def test_what_is_announced_and_does_not_come_takes_no_memory(start: Start)
     while not running.done():
         peak = max(peak, psutil.Process().memory_info().rss)
         await asyncio.sleep(0.02)
-    # It sleeps, so no busy machine is to blame, and the next try would end in the same way.
+    # The child sleeps, so the machine is not busy, and another try would end in the same way.
     with pytest.raises(DecoderTimeout, match="the decoder slept"):
         running.result()
     assert peak - before < 100_000_000
@@ -117,9 +117,9 @@ async def test_an_answer_before_the_request_is_not_taken_for_it(
     assert first.facts.width == 640
     (pid,) = sandbox.pids
     line = sandbox._children.seated[0]._lines.conversation
-    # The second answer lies on the line before anybody asks.
+    # The second answer is in the socket before a request is sent.
     await asyncio.get_running_loop().run_in_executor(None, _wait_readable, line.fileno())
-    # That child is ended, and another one answers.
+    # The child was killed, and another one answers.
     assert (await sandbox.process(jpeg(), WEB)).facts.width == 640
     assert sandbox.pids != [pid]
     assert "broke the protocol" in caplog.text

@@ -87,7 +87,7 @@ def case(
             numbers = np.rint(numbers * seen).astype(np.uint16)
         numbers = np.concatenate([numbers, stored.astype(np.uint16)], axis=2)
     page = Page(numbers, bits, PHOTOMETRICS[kind], tags=tags, **layout)  # type: ignore[arg-type]
-    # What was multiplied and divided again lost some of its range.
+    # Premultiplied samples are divided again, which loses precision.
     lost = 255 / (0.25 * white) if alpha == "associated" else 0
     # Inks are multiplied with each other, each with the upper 8 bits.
     lost += kind == "cmyk"
@@ -216,7 +216,7 @@ def test_a_segment_that_is_cut_short_is_never_taken_for_whole(
             found = shown(made.data)
         except (Truncated, Undecodable):
             continue
-        # What lies behind the last row may be missing.
+        # Bytes after the last row may be missing.
         assert cut > 0.3
         assert not wrong(made, found)
 

@@ -150,7 +150,7 @@ def test_a_fax_whose_writer_left_the_end_away() -> None:
 @pytest.mark.parametrize("broken", [False, True])
 async def test_a_row_of_wrong_fax_codes_is_damage(start: Start, *, broken: bool) -> None:
     line, white = "000000000001", "11011" + "00110101"
-    # So many zeros begin no code, and are not yet an end of line.
+    # This number of zeros begins no code, and is too short for an end of line.
     rows = [white] * 32 + ["0000000011" if broken else white] + [white] * 31
     bits = "".join(line + each for each in rows) + line * 6
     codes = int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8), "big")

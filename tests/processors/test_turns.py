@@ -32,7 +32,7 @@ def clock() -> Clock:
 
 
 async def served(turns: Turns[str], clock: Clock, seconds: dict[str, float], rounds: int) -> str:
-    """One child works off the queue; who was served, by the first letters of the work."""
+    """Process the queue with one child; returns the first letters of the work in order."""
     order = ""
     for _ in range(rounds):
         sender, work = await turns.get()
@@ -46,7 +46,7 @@ async def served(turns: Turns[str], clock: Clock, seconds: dict[str, float], rou
 async def test_a_good_image_does_not_wait_behind_those_of_a_bomber(
     clock: Clock, other: tuple[str, str]
 ) -> None:
-    """It waited for 24 of them: 12 s, with a limit of one second each."""
+    """A good image used to wait for 24 slow ones: 12 s, with a limit of one second each."""
     turns: Turns[str] = Turns(1, clock)
     for _ in range(24):
         turns.put(BOMBER, "bomb")
@@ -107,7 +107,7 @@ async def test_long_images_leave_a_child_to_others(clock: Clock) -> None:
     assert await waiting == (GOOD, "photo")
     turns.done(GOOD, 0.1)
     clock.now += 61
-    # Nobody else came for a minute.
+    # No other sender was active for a minute.
     assert await turns.get() == (BOMBER, "bomb")
 
 

@@ -74,7 +74,7 @@ def test_avif_has_as_many_pixels_as_its_encoder_has_memory_for() -> None:
 
 
 def test_what_presets_usually_ask_is_cheap_enough() -> None:
-    """Of 50 megapixels: three sizes, the largest as they came, with a mark."""
+    """Presets for 50 megapixels: two smaller sizes, and the full size with a watermark."""
     sizes = [RenditionSpec(name=f"w{each}", operations=(Fit(width=each),)) for each in (320, 1280)]
     full = RenditionSpec(name="all", operations=(Watermark(text="x"),), format="jpeg")
     limits = Limits(max_work_seconds=5)

@@ -85,6 +85,6 @@ async def test_a_refused_upload_leaves_the_key_to_the_right_one(site: Site, bad:
     right = await site.upload(headers=KEY)
     assert right.status_code == 201
     assert await original_of(site, right) == PHOTO
-    # What is refused under a key in use changes nothing, either.
+    # A refused upload under a used key changes nothing, either.
     assert not (await site.upload(bad, headers=KEY)).is_success
     assert (await site.upload(headers=KEY)).status_code == 200

@@ -1,4 +1,4 @@
-"""One tenant, or one key, never takes all while others come."""
+"""Test that a tenant or key cannot use all places while others are active."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""One file of each kind, made from numbers, and what either door has to make of it."""
+"""A generated file of each kind, and the result that both doors have to return."""
 
 import io
 import struct

@@ -31,7 +31,7 @@ class Kept:
 
 @dataclass(slots=True)
 class Log:
-    """One partition."""
+    """Log of a partition."""
 
     epoch: int = 0
     messages: list[Kept] = field(default_factory=list)
@@ -42,7 +42,7 @@ class Log:
 
 
 class Broker:
-    """One topic, one group."""
+    """A broker with one topic and one consumer group."""
 
     def __init__(self, world: World, partitions: int) -> None:
         self.world = world
@@ -161,11 +161,11 @@ class Client:
         self._paused = wanted
 
     def commit(self, places: Mapping[Partition, Place]) -> None:
-        """It may land seconds later, whatever the topic of that name is by then."""
+        """Commit; it may arrive seconds later, when the topic may have been made again."""
         world = self._broker.world
         late = world.dice.random() < 0.3
         delay = world.dice.uniform(0, 5) if late else 0
-        # One connection: what was sent later lands later.
+        # Commits of a client share a connection, so they arrive in the order they are sent.
         self._lands = max(self._lands, world.loop.time() + delay)
         self._sent += 1
         world.loop.call_at(self._lands, self._land, dict(places), self._sent)
@@ -232,7 +232,7 @@ class Client:
                 self._epochs[broker.topic_id, n] = max(known, broker.logs[n].epoch)
 
     def _valid(self, n: int, place: Place | None) -> int:
-        """Where reading begins: a log that ends before that, in that epoch, is read anew."""
+        """Return the offset to begin at: 0 if the log of that epoch ends before the commit."""
         log = self._broker.logs[n]
         if place is None or place.offset > len(log.messages):
             return 0

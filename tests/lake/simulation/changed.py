@@ -48,7 +48,7 @@ async def changed_retention(world: World) -> None:
 
 
 class _Truth:
-    """What the change means, counted here anew."""
+    """Expected effect of the change, computed independently of the lake."""
 
     def __init__(self, days: int) -> None:
         self.days = days
@@ -141,7 +141,7 @@ def _watch(world: World, truth: _Truth, key: str) -> None:
 
 
 def _forget_expired(world: World, truth: _Truth) -> None:
-    """Of what has expired since it was acknowledged nothing is promised any more."""
+    """Drop acknowledged images that have expired: nothing is promised of them any more."""
     for name in list(world.promises.acknowledged):
         stored = world.record(image_id(name))
         if stored is None or truth.end(stored.home) <= world.bucket.now():

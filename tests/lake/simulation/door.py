@@ -38,7 +38,7 @@ _SETTINGS = IngestSettings()
 
 @dataclass(slots=True)
 class Ledger:
-    """What the doors of all processes said, and whom somebody had erased."""
+    """Answers of the doors of all processes, and the images whose erasure was requested."""
 
     settled: list[tuple[Message, Outcome]] = field(default_factory=list)
     letters: list[tuple[Message, str]] = field(default_factory=list)

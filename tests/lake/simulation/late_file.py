@@ -46,7 +46,7 @@ async def late_file(world: World) -> None:
 
 
 async def _claim_and_look(world: World) -> None:
-    """One pass of a compactor claims the hour; the next one takes minutes to list its chain."""
+    """Run a pass that claims the hour, then one whose listing of the chain takes minutes."""
     _, lake = await world.process("compactor")
     compactor = lake.upkeep.of(IMAGE_TABLE).compactor
     await patiently(compactor.run_pass(), 900)

@@ -22,7 +22,7 @@ _KINDS = (b"photo", b"photo", BAD, ODD)
 
 
 class Log:
-    """One partition whose end is cut off now and then; its offsets are given out again."""
+    """A partition that is truncated now and then, so that its offsets are assigned again."""
 
     def __init__(self, world: World) -> None:
         self._world = world

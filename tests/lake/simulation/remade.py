@@ -108,7 +108,7 @@ class Group:
         await asyncio.sleep(5)
 
     async def dismiss(self) -> None:
-        """One member is told to leave, as in a deployment."""
+        """Stop the oldest member, as a deployment does."""
         _, member, task = self._members.pop(0)
         await asyncio.wait([self._world.loop.create_task(member.stop()), task], timeout=60)
 
@@ -177,7 +177,7 @@ def _committed(broker: Broker, n: int) -> int:
 
 
 def _check_read(world: World, broker: Broker) -> None:
-    """What the logs hold in the end was read, all of it, and is something by its bytes."""
+    """Check that every message in the logs was read, and is an image or a refusal by its bytes."""
     held = {found.sha256 for found in records(world)} | {row["sha256"] for row in refusals(world)}
     for log in broker.logs:
         for kept in log.messages:

@@ -20,12 +20,12 @@ def answer(data: bytes, preset: Preset, limits: Limits) -> str:
 
 
 def refused(error: Refused) -> str:
-    """Of a refusal."""
+    """Format a refusal for comparison."""
     return REFUSED + repr((error.code, str(error), error.limit, error.value))
 
 
 def seen(made: Processed) -> str:
-    """Of a result."""
+    """Format a result for comparison; renditions by their SHA-256."""
     renditions = [
         (each.name, each.format, each.width, each.height, hashlib.sha256(each.data).hexdigest())
         for each in made.renditions

@@ -42,7 +42,7 @@ LOSSLESS = Preset(
 
 
 def presets() -> list[Preset]:
-    """One of every output without an operation, and some that use each operation."""
+    """Return presets: a plain one for every output format, and some that use each operation."""
     plain = [
         RenditionSpec.model_validate({"name": name, "format": name, "quality": 80})
         for name in ("png", "avif", "webp", "jpeg")

@@ -19,7 +19,7 @@ _SMALL = [(size, 24) for size in range(16, 1100, 16)]
 _BLOCKS = [(1 << power, 8) for power in range(11, 20)] + [(_MEGABYTE, 8), (16 * _MEGABYTE, 1)]
 _ARRAYS, _ARRAY_BYTES = 2, range(1, 1024)
 _OBJECTS, _OBJECT_BYTES = 100, range(1, 480, 16)
-# Where the stack pointer lies in what `getcontext` writes.
+# Offset of the stack pointer in the structure that `getcontext` fills.
 _STACK_POINTER_AT = {"x86_64": 160, "aarch64": 432}
 _CONTEXT_BYTES = 8192
 # Below the frame of `memset` itself, and as far as decoders reach.

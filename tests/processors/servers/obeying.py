@@ -33,7 +33,7 @@ Say = Callable[[bytes], None]
 
 
 def order(name: str, **said: object) -> bytes:
-    """What makes a child do it, behind the bytes of an image."""
+    """Encode an order for the child, to append to the bytes of an image."""
     return MARK + json.dumps({"order": name, **said}).encode()
 
 
