@@ -50,7 +50,7 @@ class Aside:
 
 
 def _only_when_idle() -> None:
-    """Of the calling thread; there is no way back from it without privileges."""
+    """Give the calling thread idle priority, which only a privileged process can revert."""
     if hasattr(os, "SCHED_IDLE"):  # Linux
         with suppress(OSError):  # a container may forbid it
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))

@@ -14,10 +14,10 @@ import numpy as np
 from processors.image import Image, within
 
 COUNTED_SIDE = 640
-"""Longer side, in pixels, of the copy that is looked at: faces of 10 to 300 pixels are found."""
+"""longer side of the copy that is searched, in pixels; faces of 10 to 300 pixels are found"""
 
 MAX_FACES = 1000
-"""So many are found."""
+"""largest number of faces that are counted"""
 
 _MODEL = "face_detection_yunet_2023mar.onnx"
 # Between the faces of our photographs (0.82 and more) and the cat that is not one (0.66).

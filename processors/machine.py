@@ -8,13 +8,13 @@ _OF_PROCESS = Path("/proc/self/cgroup")
 
 
 def memory_limit(root: Path = _ROOT, of_process: Path = _OF_PROCESS) -> int:
-    """Bytes: the least of the machine's memory and of every limit that this process is under."""
+    """Return the machine's memory or the lowest memory limit of this process, in bytes."""
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return min([physical, *_limits(root, of_process)])
 
 
 def _limits(root: Path, of_process: Path) -> list[int]:
-    """Of control groups, version 2 and 1; a group's parents limit it, too."""
+    """Return the memory limits of the process's control groups, versions 1 and 2, with parents."""
     try:
         lines = of_process.read_text().splitlines()
     except OSError:

@@ -31,7 +31,7 @@ from processors.preset import (
 )
 
 MAX_PRESET_BYTES = 262_144
-"""Of JSON: three watermarks of the largest size, and all that goes with them."""
+"""largest preset as JSON: enough for three watermarks of the largest size"""
 
 CACHE_SECONDS = 10.0
 

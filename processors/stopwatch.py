@@ -19,7 +19,7 @@ class Stopwatch:
 
     @contextmanager
     def step(self, name: Step) -> Iterator[None]:
-        """What is done inside belongs to that step."""
+        """Add the time of the block to a step."""
         started = time.perf_counter()
         try:
             yield
@@ -28,10 +28,10 @@ class Stopwatch:
 
     @property
     def timings(self) -> Timings:
-        """So far."""
+        """Time of each step so far."""
         return Timings(**{f"{name}_ms": spent * 1000 for name, spent in self._spent.items()})
 
     @property
     def total_ms(self) -> float:
-        """Since it was made, steps or not."""
+        """Time since the stopwatch was made, including time outside of steps."""
         return (time.perf_counter() - self._started) * 1000

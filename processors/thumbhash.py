@@ -24,7 +24,7 @@ _COLOURS = 3
 
 
 def thumbhash(pixels: NDArray[np.uint8]) -> bytes:
-    """Of rows x columns x BGR or BGRA, not premultiplied; at most 100 pixels a side make sense."""
+    """Compute the ThumbHash of BGR or BGRA pixels, not premultiplied, best below 100 a side."""
     height, width = pixels.shape[:2]
     colour, alpha = _over_its_mean(pixels)
     columns, rows = _frequencies(width, height, _LUMA if alpha is None else _LUMA_BESIDE_ALPHA)

@@ -1,22 +1,22 @@
-"""How late an event loop is: what blocks it makes every request of its process wait."""
+"""Measure the lag of an event loop: a blocked loop delays every request of its process."""
 
 import asyncio
 from collections import deque
 
 _PERIOD_SECONDS = 0.05
-# A minute of them.
+# Measurements of one minute.
 _KEPT = 1200
 _SHARE = 0.99
 
 
 class LoopLag:
-    """Wakes up twenty times a second, and notes by how much too late; for some 0.1 % of a core."""
+    """Wake up twenty times a second and record the delay, for about 0.1 % of a core."""
 
     def __init__(self) -> None:
         self._late: deque[float] = deque(maxlen=_KEPT)
 
     async def watch(self) -> None:
-        """Until cancelled."""
+        """Measure until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             due = loop.time() + _PERIOD_SECONDS
@@ -25,7 +25,7 @@ class LoopLag:
 
     @property
     def p99_ms(self) -> float:
-        """Of the last minute, in milliseconds: but one in a hundred was no later than this."""
+        """99th percentile of the lag in the last minute, in milliseconds."""
         if not self._late:
             return 0.0
         late = sorted(self._late)

@@ -45,7 +45,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Of an environment; vCPU units and MiB of each kind of task, counts a cell."""
+    """Sizes of an environment: vCPU units and MiB of each kind of task, counts for each cell."""
 
     source: str
     rate: float

@@ -24,9 +24,9 @@ from processors.settings import Limits
 
 MAX_IMAGE_BYTES = 65_536
 MAX_IMAGE_CHARACTERS = MAX_IMAGE_BYTES * 4 // 3 + 4
-"""Of base64."""
+"""largest base64 text of an image, in characters"""
 MAX_TEXT = 100
-"""Characters."""
+"""longest text, in characters"""
 
 _LIMITS = Limits(
     max_bytes=MAX_IMAGE_BYTES,
