@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 class StoredRendition(BaseModel):
@@ -125,6 +125,10 @@ class ImageRecord(BaseModel):
     encode_ms: float | None = None
     # Fields of version 3.
     gain_map: str | None = Field(default=None, description="None: no HDR gain map")
+    # Fields of version 4.
+    taken_text: str | None = Field(
+        default=None, description="what stands where no possible time is; else None"
+    )
 
     @property
     def row_name(self) -> tuple[str, ...]:
@@ -296,6 +300,8 @@ IMAGES = pa.schema(
         pa.field("encode_ms", pa.float64()),
         # Version 3.
         pa.field("gain_map", pa.string()),
+        # Version 4.
+        pa.field("taken_text", pa.string()),
     ]
 )
 """Columns of the table `images`, in file order."""

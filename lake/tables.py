@@ -142,6 +142,7 @@ IMAGE_TABLE = Table(
         "taken_offset_minutes",
         "codes.list.element.kind",
         "gain_map",
+        "taken_text",
     ),
 )
 REJECTION_TABLE = Table(

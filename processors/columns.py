@@ -63,6 +63,7 @@ def _of_exif(exif: Exif, *, gps: bool) -> Columns:
         "gps_latitude": exif.gps_latitude if gps else None,
         "gps_longitude": exif.gps_longitude if gps else None,
         "gps_altitude": exif.gps_altitude if gps else None,
+        "taken_text": exif.taken_text,
     }
 
 

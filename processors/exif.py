@@ -48,7 +48,8 @@ def _whole_milliseconds(moment: datetime) -> datetime:
 class Exif:
     """Camera, exposure, time and place of a photograph; None for missing or impossible values.
 
-    `taken_at` is the time of the camera's clock; minus `taken_offset_minutes` it is UTC. Latitude
+    `taken_at` is the time of the camera's clock; minus `taken_offset_minutes` it is UTC.
+    `taken_text` is what stands there instead of a possible time. Latitude
     and longitude in degrees, north and east positive; altitude in metres above sea level.
     """
 
@@ -64,6 +65,7 @@ class Exif:
     gps_latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
     gps_longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
     gps_altitude: Annotated[float, Field(ge=-1e6, le=1e6)] | None = None
+    taken_text: Name | None = None
 
 
 NOTHING = Exif()
@@ -106,6 +108,7 @@ def _exif_of(image: "_Directory", taken: "_Directory", gps: "_Directory") -> Exi
         gps_latitude=latitude if longitude is not None else None,
         gps_longitude=longitude if latitude is not None else None,
         gps_altitude=_altitude(gps),
+        taken_text=None if moment else _written(taken.text(_TAKEN)),
     )
 
 
@@ -168,6 +171,11 @@ class _Directory:
 
 def _positive(value: float | None) -> float | None:
     return value if value is not None and 0 < value <= 1e6 else None  # noqa: PLR2004 - as `Positive`
+
+
+def _written(text: str | None) -> str | None:
+    """The text of a time; None if it has no digit: blanks between colons mean an unknown time."""
+    return text if text and any(each.isdigit() for each in text) else None
 
 
 def _moment(taken: _Directory) -> datetime | None:

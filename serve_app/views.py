@@ -94,6 +94,7 @@ class ImageView(BaseModel):
     focal_length_mm: float | None
     taken_at: datetime | None = Field(description="as the camera's clock showed it")
     taken_offset_minutes: int | None = Field(description="of that clock from UTC")
+    taken_text: str | None = Field(description="what EXIF has where no time is")
     gps_latitude: float | None
     gps_longitude: float | None
     gps_altitude: float | None

@@ -92,6 +92,9 @@ class Image(BaseModel):
     focal_length_mm: float | None = None
     taken_at: datetime | None = Field(default=None, description="as the camera's clock showed it")
     taken_offset_minutes: int | None = Field(default=None, description="of that clock from UTC")
+    taken_text: str | None = Field(
+        default=None, description="what stands where no possible time is"
+    )
     gps_latitude: float | None = None
     gps_longitude: float | None = None
     gps_altitude: float | None = None

@@ -40,6 +40,7 @@ _SINCE_VERSION_2: dict[str, object] = {
     "focal_length_mm": 23.0,
     "taken_at": datetime(2026, 11, 20, 14, 3, 11, 250_000),  # noqa: DTZ001 - a clock on a wall
     "taken_offset_minutes": 60,
+    "taken_text": "2300:01:01 00:00:00",
     "gps_latitude": 52.5,
     "gps_longitude": -13.25,
     "gps_altitude": 34.0,

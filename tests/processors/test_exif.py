@@ -225,3 +225,23 @@ def test_bands_are_the_hash() -> None:
     whole = sum(columns[f"phash_{n}"] << 16 * (3 - n) for n in range(4))
     assert whole == columns["phash"] & (1 << 64) - 1
     assert (columns["megapixels"], columns["aspect"]) == (0.001536, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("9999:12:31 23:59:59", "9999:12:31 23:59:59"),
+        ("2300:01:01 00:00:00", "2300:01:01 00:00:00"),
+        ("2026:02:31 10:00:00", "2026:02:31 10:00:00"),
+        ("0000:00:00 00:00:00", "0000:00:00 00:00:00"),
+        ("yesterday at 5\x1b[2J", "yesterday at 5[2J"),
+        ("    :  :     :  :  ", None),
+        ("2026:11:20 14:03:11", None),
+    ],
+)
+def test_a_time_that_cannot_be_keeps_its_text(text: str, kept: str | None) -> None:
+    exif = taken()
+    exif.get_ifd(EXIF_IFD)[0x9003] = text
+    found = read_exif(exif.tobytes())
+    assert found.taken_text == kept
+    assert (found.taken_at is None) == (text != "2026:11:20 14:03:11")
