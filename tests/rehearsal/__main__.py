@@ -16,6 +16,7 @@ _STEPS: tuple[_Step, ...] = (
     steps.both_doors_take_images,
     steps.roles_reach_what_they_may,
     steps.nobody_joins_without_the_token,
+    steps.an_intruder_is_told,
     steps.a_worker_is_drained,
     steps.a_worker_is_killed,
     steps.the_head_is_killed_and_comes_back,

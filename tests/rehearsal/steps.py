@@ -1,5 +1,6 @@
 """The steps, in their order; each returns what was seen, or raises AssertionError."""
 
+import signal
 import subprocess
 import sys
 import time
@@ -98,6 +99,17 @@ def nobody_joins_without_the_token(stage: Stage, _: Load) -> str:
     )
     assert seen.stdout.strip() in {"401", "403"}, seen.stdout + seen.stderr[-300:]
     return f"wrong token refused; dashboard without one: {seen.stdout.strip()}"
+
+
+def an_intruder_is_told(stage: Stage, load: Load) -> str:
+    """Decoders end as by a forbidden call (SIGSYS); the log of their node counts them."""
+    task = stage.tasks["a-worker1"]
+    mark, ended = load.mark(), task.end_decoders(signal.SIGSYS)
+    assert ended, "no decoder was found"
+    seconds = wait_for(lambda: task.told("Intrusions") > 0, "intrusions in the log", seconds=200)
+    others = task.told("RefusalsOverturned"), stage.tasks["a-worker2"].told("Intrusions")
+    assert others == (0, 0), f"{others} where nothing happened"
+    return f"{task.told('Intrusions'):.0f} told after {seconds:.0f} s; {_counts(load.since(mark))}"
 
 
 def a_worker_is_drained(stage: Stage, load: Load) -> str:

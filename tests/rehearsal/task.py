@@ -147,6 +147,23 @@ class Task:
         """The end of its log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
+    def end_decoders(self, how: signal.Signals) -> int:
+        """Send a signal to the sandboxed children of all replicas; how many there were."""
+        decoders = [
+            one
+            for one in self._first().children(recursive=True)
+            if "processors.fork_server" in one.cmdline() and not one.children()
+        ]
+        for one in decoders:
+            one.send_signal(how)
+        return len(decoders)
+
+    def told(self, figure: str) -> float:
+        """The sum of what its log says of a figure of CloudWatch."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        said = [json.loads(line) for line in lines if line.startswith('{"_aws"')]
+        return float(sum(one.get(figure, 0) for one in said))
+
     def _first(self) -> psutil.Process:
         # `ip netns exec` becomes unshare, whose one child is the container's first process.
         assert self._process is not None
