@@ -67,9 +67,12 @@ def pair(
     service: Pixlake, photo: bytes, seconds: float, kinds: Sequence[str] = ()
 ) -> tuple[Seen, Seen, dict[str, int]]:
     """A time of peace, a time of attack, and how often each kind did what it does."""
-    alone = watched(service, photo, seconds)
+    alone, attacked = Seen(), Seen()
+    watch(service, photo, seconds / 2, alone)
     with attack(service, kinds) as done:
-        attacked = watched(service, photo, seconds)
+        watch(service, photo, seconds, attacked)
+    # Peace is looked at on both sides: what else the machine does changes meanwhile.
+    watch(service, photo, seconds / 2, alone)
     return alone, attacked, done
 
 
@@ -94,9 +97,8 @@ def attack(service: Pixlake, kinds: Sequence[str]) -> Iterator[dict[str, int]]:
             attackers.kill()
 
 
-def watched(service: Pixlake, photo: bytes, seconds: float) -> Seen:
+def watch(service: Pixlake, photo: bytes, seconds: float, seen: Seen) -> None:
     """Upload over a few connections, each image a new one, and ask for health meanwhile."""
-    seen = Seen()
     ends = time.monotonic() + seconds
     work = [(_upload, photo)] * _CLIENTS + [(_probe, photo)]
     threads = [threading.Thread(target=one, args=(service, seen, ends, body)) for one, body in work]
@@ -105,8 +107,7 @@ def watched(service: Pixlake, photo: bytes, seconds: float) -> Seen:
         thread.start()
     for thread in threads:
         thread.join()
-    seen.seconds = time.monotonic() - began
-    return seen
+    seen.seconds += time.monotonic() - began
 
 
 def _upload(service: Pixlake, seen: Seen, ends: float, photo: bytes) -> None:

@@ -24,8 +24,9 @@ _METHODS = "GET, HEAD, POST, PUT, DELETE"
 _CONNECTIONS = 10_000
 # Pipes for splicing bodies; connections beyond them copy their bytes.
 _PIPES = 500
-# Files that HAProxy opens beside two for each connection (client and replica).
-_FILES_OF_ITS_OWN = 200 + 2 * _PIPES
+# Files that HAProxy opens beside those of pipes, and beside two for each connection (client and
+# replica).
+_FILES_OF_ITS_OWN = 200
 # Connections reserved for health checks of the machine itself.
 _RESERVE = 200
 # Added to a replica's own time limits, so that the replica's answer comes first. With the defaults
@@ -96,11 +97,11 @@ def write_launcher(
         address = ip_address(host)
     except ValueError:
         raise ValueError(f"PIXLAKE_HTTP_HOST: {host!r} is not an IP address") from None
-    connections = _connections()
+    connections, pipes = _within(resource.getrlimit(resource.RLIMIT_NOFILE)[1])
     configuration = Template(_TEMPLATE.read_text()).substitute(
         bind=f"[{address}]:{port}" if address.version == _IPV6 else f"{address}:{port}",
         connections=connections,
-        pipes=_PIPES,
+        pipes=pipes,
         client_seconds=round(max(60, idle_seconds + _SILENCE_SECONDS)),
         server_seconds=round(answer_seconds + _SILENCE_SECONDS),
         key_requests=_KEY_REQUESTS,
@@ -125,18 +126,21 @@ def write_launcher(
     return launcher
 
 
-def _connections() -> int:
-    _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
+def _within(files: int) -> tuple[int, int]:
+    """Connections and pipes for a process that may open so many files."""
     if files == resource.RLIM_INFINITY:
-        return _CONNECTIONS
-    return max(_RESERVE, min(_CONNECTIONS, (files - _FILES_OF_ITS_OWN) // 2))
+        return _CONNECTIONS, _PIPES
+    pipes = min(_PIPES, files // 20)
+    left = files - _FILES_OF_ITS_OWN - 2 * pipes
+    return max(1, min(_CONNECTIONS, left // 2)), pipes
 
 
 def _addresses(connections: int, each: int) -> str:
     if not each:
         return _NO_ADDRESSES
-    many, most = connections * 3 // 4, connections - _RESERVE
-    return _ADDRESSES.format(each=each, many=many, most=most, reserve=_RESERVE)
+    reserve = min(_RESERVE, connections // 10)
+    many, most = connections * 3 // 4, connections - reserve
+    return _ADDRESSES.format(each=each, many=many, most=most, reserve=reserve)
 
 
 def _refusals(folder: Path, each: int) -> str:

@@ -114,6 +114,8 @@ def speaking(original: Path, copy: Path) -> Path:
         ours = _early(program[begins:ends].split(b"\r\n")[0], status, code, title)
         if begins and b"<html>" in program[begins:ends] and len(ours) <= ends - begins:
             program = program[:begins] + ours.ljust(ends - begins, b"\0") + program[ends:]
+    # A program that runs can't be written to; it can be replaced.
+    copy.unlink(missing_ok=True)
     copy.write_bytes(program)
     copy.chmod(0o700)
     return copy

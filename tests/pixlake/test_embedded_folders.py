@@ -2,6 +2,8 @@
 
 import importlib
 import os
+import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -200,6 +202,22 @@ def test_behind_a_balancer_nobody_is_counted_by_address(tmp_path: Path) -> None:
     assert len(rules(address_connections=7)) == 3
     assert any("sc0_conn_cur gt 7" in rule for rule in rules(address_connections=7))
     assert rules(address_connections=0) == []
+
+
+@pytest.mark.parametrize("files", [1024, 4096, 20_000, 1_048_576])
+def test_haproxy_keeps_to_the_files_that_it_may_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: int
+) -> None:
+    """It does not start otherwise."""
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (files, files))
+    write_launcher(tmp_path, host="127.0.0.1", port=8000)
+    text = (tmp_path / CONFIGURATION).read_text()
+    connections, pipes = (
+        int(re.findall(rf"^ *{name} (\d+)$", text, re.MULTILINE)[0])
+        for name in ("maxconn", "maxpipes")
+    )
+    assert 2 * connections + 2 * pipes + 200 <= files
+    assert connections >= min(10_000, files // 4)
 
 
 def test_haproxy_waits_a_little_longer_than_a_replica(tmp_path: Path) -> None:
