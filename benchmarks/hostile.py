@@ -1,7 +1,7 @@
-"""How much of its rate a good client keeps, and how soon `/healthz` answers, under attack.
+"""Measure the rate of a good client and the latency of `/healthz` under attack.
 
-Times of attack and of peace take turns, in pairs; a figure is a ratio of one pair. What attacks:
-`benchmarks/attackers.py`.
+Times with and without an attack alternate, in pairs; a figure is the ratio of a pair. The attacks are
+in `benchmarks/attackers.py`.
 """
 
 import json
@@ -30,7 +30,7 @@ _BETWEEN_PROBES = 0.05
 
 @dataclass
 class Seen:
-    """What a good client and a probe saw of a time."""
+    """Results of a good client and a probe over a time."""
 
     stored: int = 0
     refused: int = 0

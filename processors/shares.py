@@ -56,7 +56,7 @@ class Shares:
         return None
 
     def of(self, holder: Holder) -> tuple[int, int]:
-        """How much the holder's tenant has, and the holder itself."""
+        """Return what the holder's tenant has, and what the holder itself has."""
         return self._held_by_tenant[holder[0]], self._held[holder]
 
     def add(self, holder: Holder, count: int) -> None:

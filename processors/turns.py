@@ -38,7 +38,7 @@ class Turns(Generic[T]):
         self._now = now
         self._running = Shares(children, now)
         self._waiting: dict[Holder, deque[T]] = defaultdict(deque)
-        # Of each tenant by its name, and of each sender; the longest unused first.
+        # Use of each tenant (by name) and of each sender, ordered by last use, oldest first.
         self._uses: dict[str | Holder, _Use] = {}
         self._getters: set[asyncio.Future[None]] = set()
 

@@ -75,7 +75,7 @@ def errors_page() -> str:
         "|---|---|---|",
     ]
     statuses: dict[str, int | str] = dict.fromkeys(_kafka_codes(), "Kafka only")
-    meaning[UNFORESEEN] = "An exception that nobody foresaw, again and again."
+    meaning[UNFORESEEN] = "An unexpected exception on each of the tries."
     statuses |= {code: problem.status for code, problem in PROBLEMS.items()}
     for code, answer in ANSWERS.items():
         statuses.setdefault(code, answer.status)
@@ -88,7 +88,7 @@ def errors_page() -> str:
 
 
 def _kafka_codes() -> set[str]:
-    """Codes that a dead letter may have: those of a message, and what nobody foresaw."""
+    """Return the codes of dead letters: those of messages, and that of unexpected exceptions."""
     kinds: list[type[InvalidMessage]] = [InvalidMessage, *InvalidMessage.__subclasses__()]
     return {UNFORESEEN, *(kind.code for kind in kinds)}
 

@@ -1,4 +1,4 @@
-"""How a Ray node starts its processes, where Ray has no setting for it.
+"""Change how a Ray node starts its processes, where Ray has no setting.
 
 A node waits 15 s for its agents to choose ports, a constant, and ends after that. On a busy machine
 they take longer, so they are told their ports.

@@ -156,7 +156,7 @@ def hosts_limit_the_processes_of_a_task(assembly: Assembly) -> Iterator[str]:
 
 
 def _all_pids(assembly: Assembly) -> None:
-    """Where tasks run on Fargate there is no host: one is added."""
+    """Add a host without a useful process limit: on Fargate the template has no host."""
     data = {"UserData": {"Fn::Base64": "ECS_CLUSTER=c\nECS_TASK_PIDS_LIMIT=4194304\n"}}
     assembly.templates["platform"]["Resources"]["WorkTemplate"] = {
         "Type": "AWS::EC2::LaunchTemplate",
