@@ -1,7 +1,7 @@
 """Measure the rate of a good client and the latency of `/healthz` under attack.
 
-Times with and without an attack alternate, in pairs; a figure is the ratio of a pair. The attacks are
-in `benchmarks/attackers.py`.
+Times with and without an attack alternate, in pairs; a figure is the ratio of a pair. The attacks
+are in `benchmarks/attackers.py`.
 """
 
 import json

@@ -127,7 +127,7 @@ class ImageRecord(BaseModel):
     gain_map: str | None = Field(default=None, description="None: no HDR gain map")
     # Fields of version 4.
     taken_text: str | None = Field(
-        default=None, description="what stands where no possible time is; else None"
+        default=None, description="the text in place of a time, if it is not a possible time"
     )
 
     @property

@@ -25,7 +25,7 @@ def from_headers(headers: Headers) -> dict[str, str]:
         if header.startswith(PREFIX):
             name = header[len(PREFIX) :].decode("latin-1")
             if name in found:
-                raise InvalidMetadata(f"metadata {name!r} comes twice", value=name)
+                raise InvalidMetadata(f"metadata {name!r} is repeated", value=name)
             found[name] = percent_decoded(value)
     return found
 
@@ -46,7 +46,7 @@ def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found: dict[str, object] = {}
     for name, value in pairs:
         if name in found:
-            raise InvalidMetadata(f"metadata {name!r} comes twice", value=name)
+            raise InvalidMetadata(f"metadata {name!r} is repeated", value=name)
         found[name] = value
     return found
 
@@ -57,7 +57,7 @@ def checked(*sources: Mapping[str, str]) -> dict[str, str]:
     for source in sources:
         for name, value in source.items():
             if name in together:
-                raise InvalidMetadata(f"metadata {name!r} comes twice", value=name)
+                raise InvalidMetadata(f"metadata {name!r} is repeated", value=name)
             together[name] = value
     _within("entries", len(together), MAX_ENTRIES)
     for name, value in together.items():

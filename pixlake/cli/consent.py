@@ -13,6 +13,6 @@ def ask(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise UsageFault(f"{question}: nobody can be asked here; add --yes, or look with --dry-run")
+        raise UsageFault(f"{question}: no terminal to ask on; add --yes, or try --dry-run")
     if not typer.confirm(output.clean(f"{question}?"), err=True):
         raise typer.Exit(REFUSED)

@@ -24,7 +24,7 @@ def read_list(source: Path) -> dict[Path, Mapping[str, str]]:
         except (ValueError, TypeError) as error:
             raise UsageFault(f"--list {source}, line {number}: {error}") from None
         if path in found:
-            raise UsageFault(f"--list {source}, line {number}: {path} comes twice")
+            raise UsageFault(f"--list {source}, line {number}: {path} is repeated")
         found[path] = metadata
     return found
 

@@ -94,9 +94,7 @@ Home = Annotated[
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Only say what would be done; nothing is written.")
 ]
-Yes = Annotated[
-    bool, typer.Option("--yes", "-y", help="Do not ask; needed where nobody can be asked.")
-]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed without a terminal.")]
 Preset = Annotated[
     str | None,
     typer.Option("--preset", help="Preset, for instance web; else the server's default."),

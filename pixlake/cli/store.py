@@ -126,9 +126,9 @@ def _said(change: "Change") -> list[str]:
     for name in ("window_seconds", "sweep_margin_seconds"):
         old, new = getattr(before, name, None), getattr(after, name)
         if old != new:
-            said.append(f"{name}: {'not said' if old is None else old} -> {new}")
+            said.append(f"{name}: {'not set' if old is None else old} -> {new}")
     if before is None or before.retention != after.retention:
-        old = "not said" if before is None else before.last_days
+        old = "not set" if before is None else before.last_days
         last = after.retention[-1]
         since = f", from {last.since:%Y-%m-%d %H:%M} UTC on" if before else ""
         said.append(f"retention_days: {old} -> {last.days}{since}")

@@ -87,6 +87,6 @@ def headers(
     for name, value in metadata.items():
         header = f"X-Pixlake-Meta-{name.lower()}"
         if not _TOKEN.fullmatch(name) or header in made:
-            raise ValueError(f"metadata name {name!r} can't be a header, or comes twice")
+            raise ValueError(f"metadata name {name!r} cannot be a header, or is repeated")
         made[header] = quote(value, safe=_SAFE)
     return made

@@ -93,7 +93,7 @@ class Image(BaseModel):
     taken_at: datetime | None = Field(default=None, description="as the camera's clock showed it")
     taken_offset_minutes: int | None = Field(default=None, description="of that clock from UTC")
     taken_text: str | None = Field(
-        default=None, description="what stands where no possible time is"
+        default=None, description="the text in place of a time, if it is not a possible time"
     )
     gps_latitude: float | None = None
     gps_longitude: float | None = None

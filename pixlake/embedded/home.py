@@ -61,7 +61,7 @@ def _close(home: Path) -> None:
     if home.stat().st_mode & _OTHERS:
         if not (home / _MARK).exists() and any(home.iterdir()):
             raise HomeUnusable(
-                f"other users may look into {home}, and it is no home of Pixlake yet; "
+                f"other users can read {home}, and it is not a home of Pixlake yet; "
                 f"`chmod 700 {home}`, or set PIXLAKE_HOME to a folder of your own"
             )
         home.chmod(_OWNER_ONLY)
