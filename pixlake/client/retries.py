@@ -31,8 +31,8 @@ def parse_retry_after(header: str | None, now: datetime) -> float | None:
     """Parse `Retry-After`, a number or a date, to seconds; None if missing or invalid."""
     if header is None:
         return None
-    if header.strip().isdecimal():
-        return float(header)
+    if (text := header.strip()).isascii() and text.isdecimal():
+        return float(text)
     try:
         moment = parsedate_to_datetime(header)
     except ValueError:

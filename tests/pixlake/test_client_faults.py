@@ -279,5 +279,6 @@ def test_retry_after_dates() -> None:
     assert parse_retry_after("Mon, 23 Nov 2026 10:00:30 GMT", now) == 30
     assert parse_retry_after("Mon, 23 Nov 2026 09:00:00 GMT", now) == 0
     assert parse_retry_after("17", now) == 17
+    assert parse_retry_after("17\x1f", now) == 17
     assert parse_retry_after("soon", now) is None
     assert parse_retry_after(None, now) is None
