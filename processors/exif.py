@@ -49,8 +49,8 @@ class Exif:
     """Camera, exposure, time and place of a photograph; None for missing or impossible values.
 
     `taken_at` is the time of the camera's clock; minus `taken_offset_minutes` it is UTC.
-    `taken_text` is what stands there instead of a possible time. Latitude
-    and longitude in degrees, north and east positive; altitude in metres above sea level.
+    `taken_text` is the text in the file if it is not a possible time. Latitude and longitude are in
+    degrees, north and east positive; altitude is in metres above sea level.
     """
 
     camera_make: Name | None = None

@@ -208,7 +208,7 @@ def test_behind_a_balancer_nobody_is_counted_by_address(tmp_path: Path) -> None:
 def test_haproxy_keeps_to_the_files_that_it_may_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: int
 ) -> None:
-    """It does not start otherwise."""
+    """HAProxy does not start with a higher limit of connections."""
     monkeypatch.setattr(resource, "getrlimit", lambda _: (files, files))
     write_launcher(tmp_path, host="127.0.0.1", port=8000)
     text = (tmp_path / CONFIGURATION).read_text()
