@@ -58,7 +58,7 @@ async def test_a_rendition_larger_than_the_preset_makes_it_is_nonsense(
 
 async def test_what_is_announced_and_does_not_come_takes_no_memory(start: Start) -> None:
     """As large as the limits allow: 50 megapixels and their bytes."""
-    sandbox = await start(sandbox_wall_seconds=2, max_side=65_000)
+    sandbox = await start(sandbox_wall_seconds=2, max_side=65_000, max_output_bytes=400_000_000)
     said = {
         "made": {"size": 390_000_000, "width": 10_000, "height": 5000},
         "answer": {"width": 10_000, "height": 5000},
@@ -88,7 +88,7 @@ async def test_a_child_that_works_now_and_then_is_not_tried_for_ever(
 
 async def test_a_child_that_never_stops_writing_meets_its_time_limit(start: Start) -> None:
     """Others have their turns meanwhile: with the bytes taken as they came there was none."""
-    sandbox = await start(sandbox_timeout_seconds=1, max_side=65_000)
+    sandbox = await start(sandbox_timeout_seconds=1, max_side=65_000, max_output_bytes=400_000_000)
     said = {
         "made": {"size": 390_000_000, "width": 10_000, "height": 5000},
         "answer": {"width": 10_000, "height": 5000},
