@@ -14,8 +14,6 @@ from serve_app.filenames import decoded, from_disposition
 FILE = "file"
 _FIELDS = frozenset({"metadata", "preset"})
 
-# Pixlake reads three parts of a form. A few more are harmless, thousands are not.
-_MAX_PARTS = 16
 _MAX_PART_HEADERS = 8
 _MAX_FIELD_BYTES = 16 * 1024
 # Text before the first part is ignored (RFC 2046, 5.1.1); some mail programs write a line there.
@@ -44,7 +42,6 @@ class Form:
         self._on_image = on_image
         self._max_bytes = max_bytes
         self._image_bytes = 0
-        self._parts = 0
         self._part = _Part()
         self._header = (bytearray(), bytearray())
         self._begins = b"\r\n--" + boundary
@@ -96,11 +93,6 @@ class Form:
         )
 
     def _part_begins(self) -> None:
-        self._parts += 1
-        if self._parts > _MAX_PARTS:
-            raise MalformedMultipart(
-                "the form has too many parts", limit=_MAX_PARTS, value=self._parts
-            )
         self._part = _Part()
 
     def _header_name(self, data: bytes, start: int, end: int) -> None:
