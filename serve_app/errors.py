@@ -91,7 +91,7 @@ class UnsupportedContentEncoding(DoorError):
 
 
 class MalformedMultipart(DoorError):
-    """A form that does not follow RFC 7578, or that has too many parts."""
+    """A form that does not follow RFC 7578, or that has unknown or repeated fields."""
 
     code = "malformed_multipart"
 
