@@ -17,7 +17,7 @@ up: server ## start everything on this machine, until Ctrl-C
 
 test: dev ## run all tests, two at a time (ARGS="-k name" for some)
 	@$(BIN)/python -m tests.servers.prepare
-	@exec $(BIN)/pytest --numprocesses 2 --dist loadgroup $(ARGS)
+	@exec $(BIN)/pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 fuzz: dev ## coverage-guided fuzzing of what reads images (ARGS=600 for that many seconds each)
 	@$(BIN)/python -m pip --disable-pip-version-check -q install --require-hashes -r requirements/fuzz.txt

@@ -5,6 +5,8 @@ import signal
 from collections.abc import Generator, Iterator
 
 import pytest
+from xdist.remote import Producer  # type: ignore[import-untyped]  # ships no types
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from tests.servers.kafka import ApacheKafka
 from tests.servers.s3 import S3Server, s3_available, s3_binary
@@ -33,19 +35,26 @@ def pytest_configure(config: pytest.Config) -> None:
 # Folders whose tests run one after another: they share what is slow to start, or each of them
 # keeps both cores of a small machine busy.
 ONE_BY_ONE = {"tests/end_to_end", "tests/framing"}
+# Each test of these files may run in any worker: nothing is shared between them.
+APART = {"tests/lake/test_simulation.py"}
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Name the group of each test: a group's tests run in one worker, one after another.
+class ByFile(LoadScopeScheduling):  # type: ignore[misc]
+    """Scheduler of two workers that run tests at the same time; gives each a file at a time.
 
-    A group is a file, or a folder of ONE_BY_ONE. A test with a group of its own keeps it.
+    xdist's own `loadgroup` does not see groups with pytest 9.2.
     """
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            folder = item.path.parent.relative_to(config.rootpath).as_posix()
-            group = folder if folder in ONE_BY_ONE else f"{folder}/{item.path.name}"
-            item.add_marker(pytest.mark.xdist_group(group))
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", 1)[0]
+        folder = file.rsplit("/", 1)[0]
+        if folder in ONE_BY_ONE:
+            return folder
+        return nodeid if file in APART else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    return ByFile(config, log)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -50,15 +50,7 @@ def quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-def of_own(*values: object) -> list[object]:
-    """Return parameters whose tests may run in any worker: nothing is shared between stories."""
-    return [
-        pytest.param(value, id=str(value), marks=pytest.mark.xdist_group(f"stories {value}"))
-        for value in values
-    ]
-
-
-@pytest.mark.parametrize("first", of_own(*range(0, SEEDS, CHUNK)))
+@pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
 def test_every_story_holds(first: int) -> None:
     broken = []
     for seed in range(first, first + CHUNK):
@@ -69,7 +61,7 @@ def test_every_story_holds(first: int) -> None:
     assert broken == [], "replay with: python -m tests.lake.simulation SEED"
 
 
-@pytest.mark.parametrize("name", of_own(*MUTANTS))
+@pytest.mark.parametrize("name", MUTANTS)
 def test_every_rule_is_needed(name: str) -> None:
     with MUTANTS[name](), pytest.raises(Broken):
         tell_many(PATIENCE, AIMED.get(name))
