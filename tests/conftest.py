@@ -32,8 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: minutes, not seconds; still part of `make test`")
 
 
-# Folders whose tests run one after another: they share what is slow to start, or each of them
-# keeps both cores of a small machine busy.
+# Folders whose tests run one after another, because they share what is slow to start.
 ONE_BY_ONE = {"tests/end_to_end", "tests/framing"}
 # Each test of these files may run in any worker: nothing is shared between them.
 APART = {"tests/lake/test_simulation.py"}
@@ -51,6 +50,14 @@ class ByFile(LoadScopeScheduling):  # type: ignore[misc]
         if folder in ONE_BY_ONE:
             return folder
         return nodeid if file in APART else file
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of whole clusters at the end, where the other worker has nothing left to do.
+
+    Each of them keeps all cores busy and has limits of time that other tests must not use up.
+    """
+    items.sort(key=lambda item: item.path.parent.name == "end_to_end")
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
