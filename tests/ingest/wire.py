@@ -8,7 +8,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-_DEADLINE_SECONDS = 30
+_DEADLINE_SECONDS = 90
 _LARGE = 64 * 1024 * 1024
 
 
