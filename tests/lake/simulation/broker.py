@@ -130,9 +130,11 @@ class Client:
         self._lands = 0.0
         self._sent = 0
         self._landed: dict[Partition, int] = {}
+        self._generation = 0
         self._join()
 
     def _join(self) -> None:
+        self._generation += 1
         self.state = GroupState(member=True)
         self.heard = self._broker.world.loop.time()
         self._at: dict[int, int] = {}
@@ -168,11 +170,11 @@ class Client:
         # Commits of a client share a connection, so they arrive in the order they are sent.
         self._lands = max(self._lands, world.loop.time() + delay)
         self._sent += 1
-        world.loop.call_at(self._lands, self._land, dict(places), self._sent)
+        world.loop.call_at(self._lands, self._land, dict(places), self._sent, self._generation)
 
     def commit_now(self, places: Mapping[Partition, Place]) -> None:
         self._sent += 1
-        self._land(places, self._sent)
+        self._land(places, self._sent, self._generation)
 
     def renew(self) -> None:
         self.close()
@@ -187,15 +189,17 @@ class Client:
             self._listener.revoked([Partition(TOPIC, n) for n in sorted(self._at)])
         self._broker.leave(self)
 
-    def _land(self, places: Mapping[Partition, Place], number: int) -> None:
+    def _land(self, places: Mapping[Partition, Place], number: int, generation: int) -> None:
         if not self._process.alive:
             return
         for partition, place in places.items():
             if number < self._landed.get(partition, 0):
                 continue
             self._landed[partition] = number
-            # A coordinator fences who gave a partition away, and knows topics by name only.
-            if self._broker.owners.get(partition.number) is self:
+            # A coordinator knows topics by name only. It refuses commits of who gave a partition
+            # away, and those that a member sent before it joined anew (ILLEGAL_GENERATION).
+            owns = self._broker.owners.get(partition.number) is self
+            if owns and generation == self._generation:
                 self._broker.commits[partition.number] = place
             else:
                 self._listener.commit_refused({partition: place.offset})
