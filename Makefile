@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 .PHONY: help up test fuzz gallery soak soak-crashes soak-http bench bench-soak bench-lake check lock clean server dev
-.PHONY: deploy-check deploy-synth image-check cluster-rehearsal
+.PHONY: check-types check-rules deploy-check deploy-synth image-check cluster-rehearsal
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,10 +64,14 @@ cluster-rehearsal: dev ## the tasks of ECS on this machine: join, drain, kill, r
 	@$(MAKE) --no-print-directory deploy-synth ENV=large
 	@exec $(BIN)/python -m tests.rehearsal $(ARGS)
 
+# Types and rules take as long as each other, so they run side by side.
 check: dev ## lint, formatting, types, who may import whom
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target check-types check-rules
+check-types:
+	$(BIN)/mypy
+check-rules:
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/pytest -q tests/test_architecture.py
 
