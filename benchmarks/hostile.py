@@ -114,7 +114,7 @@ def _upload(service: Pixlake, seen: Seen, ends: float, photo: bytes) -> None:
     headers = {**service.headers, "Content-Type": "image/jpeg"}
     with httpx.Client(headers=headers, timeout=60, trust_env=False) as client:
         while time.monotonic() < ends:
-            # Another key makes another image of it.
+            # The photo is a new image under each idempotency key.
             new = {"Idempotency-Key": f"{threading.get_ident()}-{time.monotonic_ns()}"}
             answer = client.post(f"{service.url}/v1/images", content=photo, headers=new)
             seen.stored += answer.status_code == httpx.codes.CREATED

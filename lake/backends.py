@@ -71,7 +71,7 @@ def open_backend(
 
 def _s3(settings: LakeSettings, bucket: str, prefix: str) -> S3Store:
     endpoint = settings.s3_endpoint
-    # One DELETE for each key, because some servers report missing keys of a bulk delete as errors.
+    # Bulk deletes are off, because some servers report missing keys of a bulk delete as errors.
     options: dict[str, object] = {"region": settings.s3_region, "disable_bulk_delete": True}
     if endpoint:
         # Most other S3 servers do not support bucket names as host names.

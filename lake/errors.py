@@ -178,7 +178,7 @@ class StoreMisused(LakeError):
 
 
 class StoreMissing(StoreMisused):
-    """There is no store at the location of the settings."""
+    """Missing store: nothing is at the location of the settings."""
 
     code = "store_missing"
 
@@ -220,6 +220,6 @@ class Mismatch(LakeError):
 
 
 class KeyMissing(LakeError):
-    """There is no object under this key."""
+    """Missing object: the store has nothing under this key."""
 
     code = "key_missing"

@@ -68,7 +68,10 @@ class Stream:
 
 
 class ObjectStore:
-    """One bucket, or a prefix of it. Every method raises StoreUnavailable or StoreFull."""
+    """Objects of a bucket, or of a prefix of a bucket.
+
+    Every method raises StoreUnavailable or StoreFull.
+    """
 
     def __init__(self, backend: Backend, writer: LocalWriter | None = None) -> None:
         self._backend = backend

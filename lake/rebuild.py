@@ -61,7 +61,7 @@ class RebuildReport:
 
 @dataclass(slots=True)
 class _Turn:
-    """One pass over a home: expected rows, kept rows, and changes."""
+    """Result of a pass over a home: expected rows, kept rows, and changes."""
 
     home: datetime
     expected: Expected

@@ -58,7 +58,7 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt of one process to store an image; its id is part of its objects' names."""
+    """Attempt of a process to store an image; the attempt's id is part of its objects' names."""
 
     tenant: str
     image_id: str

@@ -77,7 +77,7 @@ class Views:
             if count != 1:
                 raise QueryFailed("one statement at a time", limit=1, value=count)
             relation = self._connection.sql(sql)
-            # None for a statement without a result, such as SET.
+            # DuckDB returns None for a statement without a result, such as SET.
             return pa.table({}) if relation is None else relation.to_arrow_table()
         except duckdb.Error as error:
             raise QueryFailed(str(error)) from error

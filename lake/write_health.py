@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from lake.errors import LakeError, StoreUnavailable, Unavailable
 
 # Time in seconds for which a failure counts, unless a write succeeds; then a trial write decides.
-# It is longer than the second between two health probes, so that a failing store is noticed. It is
-# short, so that one lost request does not take an idle node out of service for long.
+# The time is longer than the second between two health probes, so that a failing store is noticed.
+# The time is short, so that one lost request does not take an idle node out of service for long.
 _FAILURE_SECONDS = 5.0
 
 

@@ -28,7 +28,7 @@ MetadataOf = Callable[[Path], Mapping[str, str]]
 
 
 class UploadRun:
-    """One run of `pixlake upload` with `jobs` threads.
+    """Run of `pixlake upload` with `jobs` threads.
 
     It stops early at the first error that every file would get: an invalid key, an unknown preset,
     invalid metadata. The first file is sent alone, so that such an error is reported once. It also

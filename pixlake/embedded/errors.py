@@ -62,7 +62,7 @@ class HomeUnusable(CannotStart):
 
 
 class NoRoom(CannotStart):
-    """There is less free disk or memory than a start needs."""
+    """Too little free disk or memory for a start."""
 
     code = "no_room"
 
@@ -100,7 +100,7 @@ class BrokerFailed(EmbeddedError):
 
 
 class AlreadyRunning(EmbeddedError):
-    """Another `pixlake up` uses this home."""
+    """Home in use: another `pixlake up` runs there."""
 
     code = "already_running"
 

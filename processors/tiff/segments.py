@@ -2,6 +2,7 @@
 
 import lzma
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -127,7 +128,7 @@ class _Plain:
         return self._found[top * self._width : (top + number) * self._width]
 
 
-class _Stream:
+class _Stream(ABC):
     """Reader that decompresses row by row, so that a large strip never is in memory as a whole."""
 
     def __init__(self, found: Packed, width: int) -> None:
@@ -145,9 +146,9 @@ class _Stream:
             missing -= len(more)
         return b"".join(parts)
 
+    @abstractmethod
     def _unpack(self, most: int) -> bytes | None:
         """Decompress at most `most` more bytes; None at the end of the stream."""
-        raise NotImplementedError
 
     def _fed(self) -> bytes:
         """Next compressed bytes of the segment; empty at its end."""

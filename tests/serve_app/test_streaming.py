@@ -88,6 +88,22 @@ async def raw(
     return reader, writer
 
 
+async def answer_to_a_trickle(url: str, site: Site) -> bytes:
+    """Send a byte of a body of 10,000 every 10 ms until there is an answer; returns the answer."""
+    reader, writer = await raw(url, site, 10_000, b"x")
+
+    async def trickle() -> None:
+        while True:
+            writer.write(b"x")
+            await asyncio.sleep(0.01)
+
+    trickling = asyncio.create_task(trickle())
+    answer = await reader.readuntil(b"}")
+    trickling.cancel()
+    writer.close()
+    return answer
+
+
 async def test_a_silent_client_is_told_so(make_site: MakeSite, settings: ServeSettings) -> None:
     site = await make_site(settings.model_copy(update={"body_idle_seconds": 0.05}))
     async with serving(site.app) as url:
@@ -106,17 +122,7 @@ async def test_a_body_below_the_lowest_rate_is_told_so(
     slow = {"body_idle_seconds": 0.1, "body_min_rate": 1e9}
     site = await make_site(settings.model_copy(update=slow))
     async with serving(site.app) as url:
-        reader, writer = await raw(url, site, 10_000, b"x")
-
-        async def trickle() -> None:
-            while True:
-                writer.write(b"x")
-                await asyncio.sleep(0.01)
-
-        trickling = asyncio.create_task(trickle())
-        answer = await reader.readuntil(b"}")
-        trickling.cancel()
-        writer.close()
+        answer = await answer_to_a_trickle(url, site)
     assert answer.startswith(b"HTTP/1.1 408")
     assert b'"limit":1000000000.0' in answer
     assert b'"value":' in answer
@@ -125,17 +131,7 @@ async def test_a_body_below_the_lowest_rate_is_told_so(
 async def test_a_trickle_ends_too(make_site: MakeSite, settings: ServeSettings) -> None:
     site = await make_site(settings.model_copy(update={"body_total_seconds": 0.1}))
     async with serving(site.app) as url:
-        reader, writer = await raw(url, site, 10_000, b"")
-
-        async def trickle() -> None:
-            while True:
-                writer.write(b"x")
-                await asyncio.sleep(0.01)
-
-        trickling = asyncio.create_task(trickle())
-        answer = await reader.readuntil(b"}")
-        trickling.cancel()
-        writer.close()
+        answer = await answer_to_a_trickle(url, site)
     assert b'"code":"body_timeout"' in answer
 
 
