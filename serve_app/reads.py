@@ -32,6 +32,11 @@ class Reads:
         self._patience = patience
         self._waiting: dict[Holder, deque[asyncio.Future[None]]] = {}
 
+    @property
+    def idle(self) -> bool:
+        """True if no read has a turn or waits for one."""
+        return not self._shares.held and not self._waiting
+
     @asynccontextmanager
     async def turn(self, holder: Holder) -> AsyncIterator[None]:
         """Wait for a turn, and give it back at the end of the block; raises Overloaded."""
@@ -55,7 +60,8 @@ class Reads:
                 self._give_back(holder)
             self._leave(holder, mine)
             if isinstance(error, TimeoutError):
-                raise Overloaded("too many reads are under way", limit=_AT_ONCE) from error
+                limit = self._shares.limit
+                raise Overloaded("too many reads are under way", limit=limit) from error
             raise
 
     def _leave(self, holder: Holder, mine: "asyncio.Future[None]") -> None:
@@ -68,11 +74,14 @@ class Reads:
     def _give_back(self, holder: Holder) -> None:
         self._shares.add(holder, -1)
         # Each line in turn: the one that was served goes to the end.
-        for other in list(self._waiting):
-            if self._shares.room(other, 1) is None:
+        for other, line in list(self._waiting.items()):
+            # A read that was cancelled leaves its line one step of the event loop later.
+            first = next((each for each in line if not each.done()), None)
+            if first is not None and self._shares.room(other, 1) is None:
                 self._shares.add(other, 1)
-                line = self._waiting.pop(other)
-                line.popleft().set_result(None)
+                line.remove(first)
+                first.set_result(None)
+                del self._waiting[other]
                 if line:
                     self._waiting[other] = line
 

@@ -79,6 +79,23 @@ async def test_a_client_that_leaves_gives_its_place_in_the_line_back() -> None:
     assert leaving.cancelled()
 
 
+async def test_a_client_that_leaves_as_its_turn_comes_costs_no_turn() -> None:
+    readers = Readers(1)
+    holding = asyncio.create_task(readers.read(MANY))
+    await until(lambda: readers.under_way)
+    leaving, staying = (asyncio.create_task(readers.read(FEW)) for _ in range(2))
+    await asyncio.sleep(0)
+    # In one step of the loop, the turn is given back first and the client leaves second.
+    readers.end_one()
+    leaving.cancel()
+    await holding
+    await until(lambda: readers.under_way == [FEW])
+    readers.end_one()
+    await staying
+    assert leaving.cancelled()
+    assert readers.reads.idle
+
+
 async def test_a_read_that_fails_gives_its_turn_back(site: Site) -> None:
     for _ in range(40):
         assert (await site.client.get(f"/v1/images/{'0' * 32}")).status_code == 404
