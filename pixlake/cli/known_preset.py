@@ -1,8 +1,5 @@
 """Check that a preset is known before messages are produced that would all be refused."""
 
-import os
-from pathlib import Path
-
 from pixlake.cli.failures import UsageFault
 from pixlake.cli.target import ApiOptions, connect
 
@@ -25,10 +22,9 @@ def check_preset(name: str, *, bootstrap: str | None) -> None:
     """
     from pixlake.client import ClientError, Refused  # noqa: PLC0415  # slow; not for --help
 
-    url, home = os.environ.get("PIXLAKE_URL"), os.environ.get("PIXLAKE_HOME")
-    if bootstrap is not None and url is None:
+    api = ApiOptions.of_environment()
+    if bootstrap is not None and api.url is None:
         return
-    api = ApiOptions(url=url, home=Path(home) if home else None)
     try:
         with connect(api, deadline=_DEADLINE_SECONDS, tell=False) as client:
             client.preset(name)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from pixlake.cli import output
 from pixlake.cli.failures import UsageFault
@@ -24,6 +24,14 @@ _ADDRESS = "api-url"
 _HTTP_PORT = 8000
 _KAFKA_PORT = 9092
 _MOMENT_SECONDS = 1.0
+
+_TRUE = {"1", "true", "t", "yes", "y", "on"}
+# Conversion of a variable by the type of its option, as Typer does it.
+_FROM_TEXT: dict[object, Callable[[str], object]] = {
+    str | None: str,
+    Path | None: Path,
+    bool: lambda text: text.strip().lower() in _TRUE,
+}
 
 
 def find_home(given: Path | None) -> Path:
@@ -90,6 +98,18 @@ class ApiOptions(ConnectionOptions):
     """Options of a command that uses the API and needs a key."""
 
     key_file: KeyFile = None
+
+    @classmethod
+    def of_environment(cls) -> "ApiOptions":
+        """Read the options' variables, for a command that has no such options of its own."""
+        hints = get_type_hints(cls, include_extras=True)
+        found: dict[str, Any] = {}
+        for field in fields(cls):
+            kind, option = get_args(hints[field.name])
+            text = os.environ.get(option.envvar or "", "")
+            if text:
+                found[field.name] = _FROM_TEXT[kind](text)
+        return cls(**found)
 
 
 def with_api_options(verb: Callable[..., None]) -> Callable[..., None]:

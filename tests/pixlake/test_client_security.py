@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from pixlake.cli.target import ApiOptions
 from pixlake.client import Client, InsecureUrl, Retries, Security, Unavailable
 from tests.pixlake.conftest import Run
 from tests.pixlake.scripted import Answer, record, scripted
@@ -142,3 +143,13 @@ def test_a_proxy_that_is_named_is_asked(run: Run) -> None:
         assert proxy.asked[0].path == f"http://far.example/v1/images/{IMAGE_ID}"
     done = run(*words, "--allow-http", "--proxy", "nonsense")
     assert (done.exit_code, "proxy" in done.stderr) == (2, True)
+
+
+def test_a_command_without_options_reads_their_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`produce` asks the API for its preset, with the settings of the other commands."""
+    for name, value in (("CA_FILE", "ca.pem"), ("PROXY", "http://p"), ("ALLOW_HTTP", "yes")):
+        monkeypatch.setenv(f"PIXLAKE_{name}", value)
+    for name in ("URL", "HOME", "CLIENT_CERT"):
+        monkeypatch.delenv(f"PIXLAKE_{name}", raising=False)
+    found = ApiOptions.of_environment()
+    assert found == ApiOptions(ca_file=Path("ca.pem"), proxy="http://p", allow_http=True)
