@@ -1,7 +1,5 @@
 """Size limit of the server, requested before a large image is sent."""
 
-import threading
-
 import httpx
 from pydantic import BaseModel, ValidationError
 
@@ -26,13 +24,11 @@ class Limit:
     def __init__(self) -> None:
         self._bytes: float | None = None
         self._asked = False
-        self._lock = threading.Lock()
 
     def check(self, size: int, pool: httpx.Client, timeout: httpx.Timeout) -> None:
         """Raise Refused if the image is too large; also raises the errors of the request."""
         if size >= _WORTH_ASKING and not self._asked:
-            with self._lock:
-                self._ask(pool, timeout)
+            self._ask(pool, timeout)
         if self._bytes is not None and size > self._bytes:
             detail = "the image has more bytes than the server accepts"
             raise Refused(Problem(_STATUS, _TOO_LARGE, detail, self._bytes, size))
@@ -43,8 +39,6 @@ class Limit:
             self._bytes = refused.limit
 
     def _ask(self, pool: httpx.Client, timeout: httpx.Timeout) -> None:
-        if self._asked:
-            return  # another thread did it
         response = pool.get("/v1/limits", timeout=timeout)
         if response.status_code != httpx.codes.NOT_FOUND:  # older servers lack the route
             check(response)
