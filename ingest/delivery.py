@@ -194,8 +194,9 @@ class Delivery:
 
     def _long_enough(self, flight: Flight) -> bool:
         """True if the message has failed for so long that no temporary shortage is the cause."""
-        since = flight.failed_since or time.monotonic()
-        return time.monotonic() - since >= self._settings.kafka_alone_seconds
+        since = flight.failed_since
+        least = self._settings.kafka_alone_seconds
+        return since is not None and time.monotonic() - since >= least
 
     async def _counted(self, flight: Flight, how: str) -> None:
         """Count one more failure, durably if the store is available now."""
@@ -227,14 +228,12 @@ class Delivery:
                 return
             try:
                 outcome = await self._refused(flight, refusal)
-            except (*_PASSING, KafkaUnavailable) as error:
-                self.last_failure = f"refusal: {error!r}"
-                _log.warning("refusal not recorded or sent yet: %r", error)
             except Exception as error:
-                if isinstance(error, CodedError) and error.code in CRASHES:
+                passing = isinstance(error, (*_PASSING, KafkaUnavailable))
+                if not passing and isinstance(error, CodedError) and error.code in CRASHES:
                     raise StreamStopped(f"{error.code}: {error}", value=error.code) from error
                 self.last_failure = f"refusal: {error!r}"
-                if is_shortage(error):
+                if passing or is_shortage(error):
                     _log.warning("refusal not recorded or sent yet: %r", error)
                 else:
                     refusal = await self._unwritten(flight, refusal, error)

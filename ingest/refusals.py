@@ -10,7 +10,12 @@ from processors.worker import UNFORESEEN
 
 def refusal_of(tenant: str, message: Message, job: ImageJob | Rejection, why: Rejection) -> Refusal:
     """Build the refusal of a message, with its image id if the message has one."""
-    sha256 = value_digest(message)
+    if isinstance(job, ImageJob) and job.sha256 and job.position:
+        # `to_job` computed both; a value may have 25 MB.
+        sha256, digest = job.sha256, job.position.message
+    else:
+        sha256 = value_digest(message)
+        digest = message_digest(message, sha256)
     return Refusal(
         tenant=tenant,
         topic=message.topic,
@@ -26,7 +31,7 @@ def refusal_of(tenant: str, message: Message, job: ImageJob | Rejection, why: Re
         # Without a job the headers are invalid, so there is no identity to derive an id from.
         image_id=job.image_id if isinstance(job, ImageJob) else None,
         sha256=sha256,
-        message=message_digest(message, sha256),
+        message=digest,
     )
 
 

@@ -1,7 +1,6 @@
 """Status of the Kafka consumer, for health checks."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +18,3 @@ class Status:
     inflight_bytes: int
     outcomes: dict[str, int]
     retries: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """Convert to plain values, for JSON."""
-        return asdict(self)

@@ -127,3 +127,15 @@ def _kind(entry: "os.DirEntry[str]", found: Found, *, follow_links: bool) -> str
         found.unreadable.append(f"{entry.path}: {error.strerror}")
         return None
     return NO_FILE
+
+
+def read_file(file: Path) -> bytes:
+    """Read a regular file; raises UsageFault."""
+    from pixlake.client.errors import NotAFile  # noqa: PLC0415  # slow; not for --help
+    from pixlake.client.files import open_regular  # noqa: PLC0415
+
+    try:
+        with open_regular(file) as opened:
+            return opened.read()
+    except (NotAFile, OSError) as error:
+        raise UsageFault(f"{file} can't be read: {error}") from None

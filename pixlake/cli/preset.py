@@ -12,7 +12,8 @@ import typer
 from pixlake.cli import output
 from pixlake.cli.consent import ask
 from pixlake.cli.extras import extra
-from pixlake.cli.failures import REFUSED, UsageFault
+from pixlake.cli.failures import REFUSED
+from pixlake.cli.files import read_file
 from pixlake.cli.options import Home, Json, Yes
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def put(
     version take the new one within seconds (PIXLAKE_PRESET_CACHE_SECONDS). Asks before it takes
     the place of another version.
     """
-    data = _read(file)
+    data = read_file(file)
     done = _run(home, lambda presets: _put(presets, data, name, file, home, yes=yes))
     stored = f"{done.preset.name}@{done.preset.version}"
     if json:
@@ -168,18 +169,11 @@ async def _find(presets: "Presets", name: str) -> "Preset":
 async def _side(presets: "Presets", text: str) -> "Preset":
     from processors.presets import parse_preset  # noqa: PLC0415  # in an extra
 
-    return parse_preset(_read(Path(text))) if text.endswith(".json") else await _find(presets, text)
-
-
-def _read(file: Path) -> bytes:
-    from pixlake.client.errors import NotAFile  # noqa: PLC0415  # slow; not for --help
-    from pixlake.client.files import open_regular  # noqa: PLC0415
-
-    try:
-        with open_regular(file) as opened:
-            return opened.read()
-    except (NotAFile, OSError) as error:
-        raise UsageFault(f"{file} can't be read: {error}") from None
+    return (
+        parse_preset(read_file(Path(text)))
+        if text.endswith(".json")
+        else await _find(presets, text)
+    )
 
 
 def _run(home: Path | None, work: Callable[["Presets"], Awaitable[T]]) -> T:

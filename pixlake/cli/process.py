@@ -9,6 +9,7 @@ import typer
 from pixlake.cli import output
 from pixlake.cli.extras import extra
 from pixlake.cli.failures import UsageFault
+from pixlake.cli.files import read_file
 from pixlake.cli.options import Home, Json
 from pixlake.cli.steps import step_of
 
@@ -58,7 +59,7 @@ def process(
 
     if preset is not None and op:
         raise UsageFault("--op or --preset, not both")
-    data = _read(source)
+    data = read_file(source)
     if preset is None:
         plan = _plan(target, op or [], quality, background)
         paths = [target]
@@ -111,7 +112,7 @@ def _preset(text: str, home: Path | None) -> "Preset":
     from processors.presets import Presets, parse_preset  # noqa: PLC0415
 
     if text.endswith(".json"):
-        return parse_preset(_read(Path(text)))
+        return parse_preset(read_file(Path(text)))
     name = PresetName.parse(text)
     if (built_in := find_builtin(name)) is not None:
         return built_in
@@ -167,14 +168,3 @@ def _write(made: "Processed", paths: list[Path], *, json: bool) -> None:
         for path, one in zip(paths, made.renditions, strict=True)
     ]
     output.table(("file", "size", "bytes"), rows, right=("size", "bytes"))
-
-
-def _read(file: Path) -> bytes:
-    from pixlake.client.errors import NotAFile  # noqa: PLC0415  # slow; not for --help
-    from pixlake.client.files import open_regular  # noqa: PLC0415
-
-    try:
-        with open_regular(file) as opened:
-            return opened.read()
-    except (NotAFile, OSError) as error:
-        raise UsageFault(f"{file} can't be read: {error}") from None
