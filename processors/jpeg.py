@@ -19,7 +19,9 @@ from processors.settings import Limits
 MAX_SEGMENTS = 100_000
 """Largest number of segments: a profile uses up to 255, 10 MB of thermal camera data 160."""
 
-_MARKER = re.compile(rb"\xff+([\x01-\xfe])")
+# The last 0xFF of a run counts. A pattern for the whole run would take quadratic time where no
+# marker follows.
+_MARKER = re.compile(rb"\xff([\x01-\xfe])")
 _COMMENT, _EOI = 0xFE, 0xD9
 _APPLICATIONS = range(0xE0, 0xF0)
 _APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE

@@ -196,6 +196,13 @@ def test_broken_frames_and_scans_are_refused(data: bytes) -> None:
     assert refusal_of(data).code in {"undecodable", "truncated"}
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("before", [b"\xff\xd8", empty_arithmetic_scans(64, 64, 1)[:-2]])
+def test_a_long_run_of_fill_bytes_takes_no_longer_than_other_bytes(before: bytes) -> None:
+    """Patterns for a whole run took quadratic time: hours for this file."""
+    assert refusal_of(before + b"\xff" * 2_000_000 + b"\0").code in {"undecodable", "truncated"}
+
+
 def test_scans_times_pixels_are_bounded() -> None:
     read_header(empty_arithmetic_scans(64, 64, 600), JPEG, Limits())
     error = refusal_of(empty_arithmetic_scans(7000, 7000, 100))
