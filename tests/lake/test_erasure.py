@@ -13,6 +13,7 @@ from lake.lake import Lake
 from lake.object_store import Buffer, ObjectStore
 from lake.schema import ImageRecord, Tombstone
 from lake.settings import LakeSettings
+from lake.waiting import waiting_images
 from tests.lake.clocks import at, at_age
 from tests.lake.samples import TENANT, commit, image_id, image_objects, keys, record
 from tests.lake.test_audit import audit, found
@@ -170,6 +171,12 @@ async def test_an_entry_that_may_not_be_there_is_no_entry(
     assert len(await keys(lake, layout.ERASURES)) == 1
     with pytest.raises(ImageErased):
         await lake.reader.record(TENANT, image_id("a"))
+
+
+async def test_a_folder_of_another_name_in_the_journal_holds_no_rows(lake: Lake) -> None:
+    await commit(lake, "a")
+    await lake.store.put(f"{layout.JOURNAL}/stray/x", b"x")
+    assert (await waiting_images(lake.store)).num_rows == 1
 
 
 async def test_nobody_is_not_found(lake: Lake) -> None:
