@@ -91,11 +91,6 @@ def decode(header: Header, reduction: Reduction = 1, *, deep: bool = False) -> I
     return Image(np.ascontiguousarray(pixels)).without_empty_alpha()
 
 
-def can_reduce(header: Header) -> bool:
-    """True if `decode` supports a reduction for this file."""
-    return header.reducible
-
-
 def can_be_deep(header: Header) -> bool:
     """True if the file has more than 8 bits a sample and needs no colour conversion.
 
@@ -173,12 +168,12 @@ def _pixels(header: Header, reduction: Reduction) -> Pixels:
 
 def _opencv_pixels(header: Header, reduction: Reduction) -> NDArray[np.uint8]:
     flags = cv2.IMREAD_UNCHANGED if header.has_alpha else cv2.IMREAD_COLOR
-    if header.format is JPEG and not can_reduce(header) and header.space == "grey":
+    if header.format is JPEG and not header.reducible and header.space == "grey":
         flags = cv2.IMREAD_GRAYSCALE  # libjpeg cannot convert a lossless grey JPEG to colour
-    if reduction > 1 and can_reduce(header):
+    if reduction > 1 and header.reducible:
         flags = _REDUCED[reduction]
     decoded = _imdecode(header, flags)
-    _check_size(header, decoded, reduction if can_reduce(header) else 1)
+    _check_size(header, decoded, reduction if header.reducible else 1)
     return _to_bgr(_to_8_bits(decoded))
 
 

@@ -19,7 +19,6 @@ from processors.codec import (
     OutputFormat,
     Reduction,
     can_be_deep,
-    can_reduce,
     decode,
     encode,
 )
@@ -170,7 +169,7 @@ def _for_renditions(header: Header, preset: Preset) -> Reduction:
 
 
 def _strongest(header: Header, scale: float) -> Reduction:
-    if not can_reduce(header):
+    if not header.reducible:
         return 1
     # `nextafter` allows for rounding: a requested 1/2 of an odd side must still match 1/2.
     return next((each for each in _REDUCTIONS if math.nextafter(1 / each, 1) >= scale), 1)

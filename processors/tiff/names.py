@@ -57,7 +57,6 @@ class Tag(IntEnum):
     SAMPLE_FORMAT = 339
     JPEG_TABLES = 347
     OLD_JPEG_AT = 513
-    OLD_JPEG_BYTES = 514
     LUMA = 529
     SUBSAMPLING = 530
     REFERENCE = 532
