@@ -1,4 +1,4 @@
-"""ICC profiles written by hand: a matrix and a power function, or a long pipeline."""
+"""ICC profiles written by hand: a matrix and a power function, or a pipeline that costs much."""
 
 import struct
 
@@ -31,6 +31,24 @@ def pipeline_profile(stages: int) -> bytes:
     place = struct.pack(">II", 16 + 8 * stages, len(matrix))
     pipeline = b"mpet" + bytes(4) + struct.pack(">HHI", 3, 3, stages) + place * stages + matrix
     return _profile("stages", b"RGB ", [(b"wtpt", _xyz(_D50)), (b"D2B0", pipeline)])
+
+
+def table_profile(inputs: int) -> bytes:
+    """Its D2B0 is a matrix to so many channels, a table of them with two points each, and back."""
+    there, back = (
+        b"matf" + bytes(4) + struct.pack(">HH", *size) + bytes(4 * (size[0] + 1) * size[1])
+        for size in ((3, inputs), (inputs, 3))
+    )
+    points = bytes([2] * inputs).ljust(16, b"\0")
+    table = b"clut" + bytes(4) + struct.pack(">HH", inputs, inputs) + points
+    table += bytes(4 * inputs * 2**inputs)
+    pipeline = b"mpet" + bytes(4) + struct.pack(">HHI", 3, 3, 3)
+    at = 16 + 3 * 8
+    for element in (there, table, back):
+        pipeline += struct.pack(">II", at, len(element))
+        at += len(element)
+    pipeline += there + table + back
+    return _profile("table", b"RGB ", [(b"wtpt", _xyz(_D50)), (b"D2B0", pipeline)])
 
 
 def segmented_profile(segments: int) -> bytes:

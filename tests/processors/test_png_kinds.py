@@ -173,7 +173,9 @@ def test_a_grey_profile_is_converted() -> None:
     assert shown(flat(VALUE, grey))[0, 0, :3].tolist() == list(VALUE)  # of another kind
 
 
-@pytest.mark.parametrize("profile", [icc.pipeline_profile(65), icc.segmented_profile(100)])
+@pytest.mark.parametrize(
+    "profile", [icc.pipeline_profile(65), icc.segmented_profile(100), icc.table_profile(10)]
+)
 def test_a_profile_that_is_a_long_program_counts_as_none(profile: bytes) -> None:
     assert shown(flat(VALUE, profiled(profile)))[0, 0, :3].tolist() == list(VALUE)
 
