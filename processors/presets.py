@@ -184,12 +184,22 @@ def as_json(preset: Preset) -> str:
 def _said(data: bytes) -> dict[str, Any]:
     _check_size(len(data))
     try:
-        said = json.loads(data)
+        said = json.loads(data, object_pairs_hook=_once_each)
     except (ValueError, RecursionError):
         raise InvalidPreset("a preset is a JSON object") from None
     if not isinstance(said, dict):
         raise InvalidPreset("a preset is a JSON object")
     return said
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Hook for json.loads that raises InvalidPreset for repeated names."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise InvalidPreset(f"{name[:64]!r} is repeated")
+        found[name] = value
+    return found
 
 
 def _next(name: str, version: object, said: dict[str, Any]) -> Preset:

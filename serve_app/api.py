@@ -1,6 +1,10 @@
 """Factory of the FastAPI app, without Ray."""
 
+from collections.abc import Sequence
+
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
 
 from lake.lake import Lake
 from processors.preset import PresetName, find_builtin
@@ -69,8 +73,20 @@ def make_app(
     app.add_middleware(Envelope)
     app.add_middleware(Linger)
     problems.install(app)
-    for router in (uploads.router, images.router, limits.router, presets.router):
-        app.include_router(router)
-    app.include_router(health.router(readiness))
     console.install(app)
+    _answer_head(app, app.routes)
+    routers = (uploads.router, images.router, limits.router, presets.router)
+    for router in (*routers, health.router(readiness)):
+        app.include_router(router)
+        _answer_head(app, router.routes)
     return app
+
+
+def _answer_head(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
+    """Let the routes that answer GET answer HEAD, too (RFC 9110, 9.1).
+
+    The server leaves the body out.
+    """
+    for route in list(routes):
+        if isinstance(route, APIRoute) and "GET" in (route.methods or ()):
+            app.add_api_route(route.path, route.endpoint, methods=["HEAD"], include_in_schema=False)

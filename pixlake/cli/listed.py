@@ -40,9 +40,17 @@ def _lines(source: Path) -> Iterator[str]:
         raise UsageFault(f"--list {source} can't be read: {error}") from None
 
 
+def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Hook for json.loads that raises ValueError for repeated names."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a member is repeated")
+    return found
+
+
 def _entry(line: str) -> tuple[Path, Mapping[str, str]]:
     """Parse a line into path and metadata; raises ValueError, TypeError, UsageFault."""
-    said = json.loads(line)
+    said = json.loads(line, object_pairs_hook=_once_each)
     if not isinstance(said, dict) or not isinstance(said.get("path"), str):
         raise TypeError("it is no JSON object with a path")
     for name in said:

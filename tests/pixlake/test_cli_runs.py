@@ -286,6 +286,7 @@ def test_a_list_says_of_each_file_what_is_its_own(
         ('{"path": "a", "metdata": {}}', "did you mean metadata?"),
         ('{"path": "a", "metadata": {"a": 1}}', "whose values are strings"),
         ('{"path": "a"}\n{"path": "a"}', "line 2: a is repeated"),
+        ('{"path": "a", "path": "b"}', "line 1: a member is repeated"),
         ("{", "line 1: "),
         ("", "say what to send"),
     ],

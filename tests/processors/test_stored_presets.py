@@ -125,12 +125,13 @@ async def test_unknown_presets_are_named(presets: Presets) -> None:
         ),
         (b'{"name": "other"}', "says that its name"),
         (b'{"surprise": 1}', "surprise"),
+        (b'{"renditions": [{"name": "a", "quality": 1, "quality": 2}]}', "'quality' is repeated"),
         (json.dumps({"x" * 100_000: 1}).encode(), "xxx"),
         (b" " * (MAX_PRESET_BYTES + 1), "too large"),
     ],
     ids=[
         *("text", "list", "deep", "operation", "name", "renditions", "operations", "infinite"),
-        *("other", "extra", "long", "large"),
+        *("other", "extra", "twice", "long", "large"),
     ],
 )
 async def test_bad_presets_are_refused(presets: Presets, lake: Lake, said: bytes, why: str) -> None:
