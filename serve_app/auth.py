@@ -17,7 +17,7 @@ from starlette.datastructures import Headers
 from serve_app.accounts import Accounts, Principal
 from serve_app.accounts.errors import AccountsUnavailable, UnknownKey
 from serve_app.accounts.keys import parse
-from serve_app.errors import Forbidden, Unauthorized
+from serve_app.errors import Forbidden, InvalidRequest, Unauthorized
 from serve_app.settings import ServeSettings
 
 # Largest number of cached keys; one entry takes about half a kilobyte.
@@ -178,19 +178,25 @@ class KeyRing:
 
 
 def bearer(headers: Headers) -> str | None:
-    """Key in `Authorization: Bearer <key>`; None without one."""
-    scheme, _, key = headers.get("authorization", "").partition(" ")
+    """Key in `Authorization: Bearer <key>`; None without one. Raises InvalidRequest for two."""
+    sent = headers.getlist("authorization")
+    if len(sent) > 1:
+        raise InvalidRequest("the header authorization is repeated", limit=1, value=len(sent))
+    scheme, _, key = "".join(sent).partition(" ")
     return key.strip() or None if scheme.lower() == "bearer" else None
 
 
 def need(scope: str) -> Callable[..., Awaitable[Principal]]:
-    """FastAPI dependency: the holder of a key with that scope. Raises Unauthorized, Forbidden."""
+    """FastAPI dependency: the holder of a key with that scope.
+
+    Raises Unauthorized, Forbidden, InvalidRequest.
+    """
 
     async def principal(
         request: Request,
-        credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)],
+        _described: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)],
     ) -> Principal:
         ring: KeyRing = request.app.state.door.keys
-        return await ring.holder(credentials.credentials if credentials else None, scope)
+        return await ring.holder(bearer(request.headers), scope)
 
     return principal

@@ -1,7 +1,8 @@
 """Checksums of a request body: each checksum header is verified, or refused if it is unknown.
 
 A decoder does not notice every damage in a JPEG, so ignoring a checksum could store a broken image.
-Every checksum covers the body as sent: in a multipart request, the whole form.
+Every checksum covers the body as sent: in a multipart request, the whole form. The header of a part
+covers that part.
 """
 
 import base64

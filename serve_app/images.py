@@ -45,12 +45,13 @@ async def list_images(
     )
 
 
-@router.head("/v1/images/{image_id}", include_in_schema=False)
 @router.get("/v1/images/{image_id}", summary="One image's record")
 async def show(request: Request, principal: Reader, image_id: ImageId) -> views.ImageView:
     """The record of an image, with links to its bytes."""
     door = door_of(request)
     record = await _record(door, principal, image_id)
+    # The image as a whole has no ETag, so only `*` can match.
+    check_if_match(request.headers.getlist("if-match"), None)
     return views.ImageView.of(record, door.lake.expires(record))
 
 
@@ -59,12 +60,10 @@ async def erase(request: Request, principal: Writer, image_id: ImageId) -> None:
     """Bytes and record are deleted at once, the row within two minutes; the id can't be reused."""
     door = door_of(request)
     _check_id(image_id)
-    # The image as a whole has no ETag, so only `*` can match.
     check_if_match(request.headers.getlist("if-match"), None)
     await door.lake.eraser.erase(principal.tenant, image_id)
 
 
-@router.head("/v1/images/{image_id}/{rendition}", include_in_schema=False)
 @router.get(
     "/v1/images/{image_id}/{rendition}",
     summary="The bytes of an original or a rendition",

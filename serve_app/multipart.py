@@ -5,14 +5,22 @@ from dataclasses import dataclass, field
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, MultipartState, parse_options_header
+from starlette.datastructures import Headers
 
 from processors.errors import TooManyBytes
 from processors.foreign_text import clean_filename
-from serve_app.errors import MalformedMultipart
+from serve_app.checksums import Checksums
+from serve_app.errors import MalformedMultipart, UnsupportedContentEncoding
 from serve_app.filenames import decoded, from_disposition
 
 FILE = "file"
 _FIELDS = frozenset({"metadata", "preset"})
+
+# Headers of a part that change its bytes, and their values that change nothing.
+_CODINGS = {
+    b"content-encoding": {b"", b"identity"},
+    b"content-transfer-encoding": {b"", b"7bit", b"8bit", b"binary"},
+}
 
 _MAX_PART_HEADERS = 8
 _MAX_FIELD_BYTES = 16 * 1024
@@ -27,12 +35,15 @@ class _Part:
     name: str = ""
     filename: str | None = None
     headers: dict[bytes, bytes] = field(default_factory=dict)
+    checksums: Checksums | None = None
 
 
 class Form:
     """Parser of one form: call `feed`, then `finish`. Both raise MalformedMultipart.
 
-    The bytes of the image are passed to `on_image` in order.
+    The checksums of a part are verified at its end: `feed` also raises InvalidChecksum,
+    ChecksumMismatch, UnsupportedContentEncoding, TooManyBytes. The bytes of the image are passed to
+    `on_image` in order.
     """
 
     def __init__(self, boundary: bytes, max_bytes: int, on_image: Callable[[bytes], None]) -> None:
@@ -53,7 +64,7 @@ class Form:
             raise MalformedMultipart(str(error)) from error
 
     def feed(self, chunk: bytes) -> None:
-        """Parse the next piece of the body; also raises TooManyBytes."""
+        """Parse the next piece of the body."""
         try:
             self._parser.write(self._after_preamble(chunk))
         except FormParserError as error:
@@ -88,6 +99,7 @@ class Form:
                 "on_header_end": self._header_ends,
                 "on_headers_finished": self._headers_end,
                 "on_part_data": self._part_data,
+                "on_part_end": self._part_ends,
             },
             max_header_count=_MAX_PART_HEADERS,
         )
@@ -103,6 +115,8 @@ class Form:
 
     def _header_ends(self) -> None:
         name, value = bytes(self._header[0]).lower(), bytes(self._header[1])
+        if name in self._part.headers:
+            raise MalformedMultipart(f"a part has two headers {decoded(name)[:64]!r}")
         self._part.headers[name] = value
         self._header = (bytearray(), bytearray())
 
@@ -112,6 +126,8 @@ class Form:
         if kind != b"form-data" or b"name" not in options:
             raise MalformedMultipart("a part has no Content-Disposition with a name")
         part.name = decoded(options[b"name"])
+        _refuse_encoded(part)
+        part.checksums = Checksums.announced(Headers(raw=list(part.headers.items())))
         if part.name == FILE:
             if self.has_file:
                 raise MalformedMultipart("the form has two files; send one image a request")
@@ -128,7 +144,13 @@ class Form:
                 f"the form has a field {name!r}; it may have {', '.join(known)}", value=name
             )
 
+    def _part_ends(self) -> None:
+        if self._part.checksums is not None:
+            self._part.checksums.verify()
+
     def _part_data(self, data: bytes, start: int, end: int) -> None:
+        if self._part.checksums is not None:
+            self._part.checksums.update(data[start:end])
         if self._part.name == FILE:
             self._image_bytes += end - start
             if self._image_bytes > self._max_bytes:
@@ -145,6 +167,17 @@ class Form:
                     value=len(value),
                 )
             self.fields[self._part.name] = value
+
+
+def _refuse_encoded(part: _Part) -> None:
+    """Raise UnsupportedContentEncoding if the bytes of a part are not sent as they are."""
+    for name, harmless in _CODINGS.items():
+        sent = part.headers.get(name, b"")
+        if sent.strip().lower() not in harmless:
+            raise UnsupportedContentEncoding(
+                f"the part {part.name[:64]!r} has a {name.decode()}; send its bytes as they are",
+                value=decoded(sent)[:64],
+            )
 
 
 def _filename(disposition: bytes, options: dict[bytes, bytes]) -> str | None:

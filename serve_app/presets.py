@@ -19,12 +19,14 @@ from processors.trial import try_out
 from serve_app.accounts import PRESETS, Principal
 from serve_app.auth import need
 from serve_app.body import timed
-from serve_app.conditional import matches
+from serve_app.checksums import Checksums
+from serve_app.conditional import check_if_match, matches
 from serve_app.door import Door, door_of
 from serve_app.errors import InvalidRequest, PresetNotFound
 from serve_app.problems import problem_responses
 from serve_app.reads import Reader
 from serve_app.settings import ServeSettings
+from serve_app.upload_request import refuse_encoded
 
 router = APIRouter(tags=["presets"])
 _log = logging.getLogger(__name__)
@@ -66,7 +68,7 @@ async def list_presets(request: Request, principal: Reader) -> PresetList:
     "/v1/presets/{name}",
     summary="One preset",
     response_model=Preset,
-    responses={304: {"description": "The client has it already"}, **problem_responses(404)},
+    responses={304: {"description": "The client has it already"}, **problem_responses(404, 412)},
 )
 async def show_preset(
     request: Request,
@@ -77,6 +79,7 @@ async def show_preset(
     del principal
     preset = await _found(door_of(request), name)
     headers = {"ETag": f'"{preset.version}"'}
+    check_if_match(request.headers.getlist("if-match"), headers["ETag"])
     if matches(request.headers.getlist("if-none-match"), headers["ETag"]):
         return Response(status_code=304, headers=headers)
     return Response(as_json(preset), headers=headers, media_type=_JSON)
@@ -89,7 +92,7 @@ async def show_preset(
     response_model=Preset,
     responses={
         200: {"model": Preset, "description": "Equal to the newest version: nothing was stored"},
-        **problem_responses(401, 403, 408, 409, 412, 422, 503),
+        **problem_responses(400, 401, 403, 408, 409, 412, 415, 422, 503),
     },
     openapi_extra={
         "requestBody": {
@@ -144,12 +147,17 @@ async def _found(door: Door, name: str) -> Preset:
 
 
 async def _body(request: Request, settings: ServeSettings) -> bytes:
+    refuse_encoded(request.headers)
+    checksums = Checksums.announced(request.headers)
     data = bytearray()
     async for chunk in timed(request.receive, settings):
         data += chunk
         if len(data) > MAX_PRESET_BYTES:
             raise InvalidPreset("the preset is too large", limit=MAX_PRESET_BYTES, value=len(data))
-    return bytes(data)
+    whole = bytes(data)
+    checksums.update(whole)
+    checksums.verify()
+    return whole
 
 
 def _after(request: Request) -> int | None:

@@ -57,7 +57,7 @@ class UploadRequest:
     @classmethod
     def of(cls, headers: Headers, preset: str | None, max_bytes: int) -> Self:
         """Read and check; raises DoorError, TooManyBytes, UnknownPreset."""
-        _refuse_encoded(headers)
+        refuse_encoded(headers)
         _refuse_unknown(headers)
         length = _length(headers)
         if length is None and "transfer-encoding" not in headers:
@@ -86,8 +86,8 @@ def _once(headers: Headers, name: str) -> str | None:
     return sent[0] if sent else None
 
 
-def _refuse_encoded(headers: Headers) -> None:
-    """Refuse a body with a content coding: images are compressed already."""
+def refuse_encoded(headers: Headers) -> None:
+    """Raise UnsupportedContentEncoding for a coded body: images are compressed already."""
     sent = ", ".join(headers.getlist("content-encoding"))
     if sent.strip().lower() not in {"", "identity"}:
         raise UnsupportedContentEncoding(

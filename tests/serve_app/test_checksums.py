@@ -122,6 +122,18 @@ async def test_all_of_them_with_an_upload(site: Site) -> None:
 
 
 @pytest.mark.asyncio(loop_scope="session")
+async def test_a_checksum_of_a_part_is_that_of_the_part(site: Site) -> None:
+    lines = "".join(f"{name}: {sums(PHOTO)[name]}\r\n" for name in ("Content-MD5", "Digest"))
+    head = f'--x\r\nContent-Disposition: form-data; name="file"\r\n{lines}\r\n'
+    answer = await site.client.post(
+        "/v1/images",
+        content=head.encode() + PHOTO + b"\r\n--x--\r\n",
+        headers={"Content-Type": "multipart/form-data; boundary=x"},
+    )
+    assert answer.status_code == 201
+
+
+@pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize("name", ["x-amz-checksum-crc32", "Repr-Digest", "Digest"])
 async def test_a_wrong_one_stores_nothing(site: Site, name: str) -> None:
     before = await site.stored()

@@ -93,6 +93,14 @@ async def test_if_match_wants_this_very_version(site: Site, method: str) -> None
     )
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_record_has_no_version_to_match(site: Site, method: str) -> None:
+    path = (await links(site))["self"]
+    for sent, status in (("*", 200), ('"other"', 412)):
+        answer = await site.client.request(method, path, headers={"If-Match": sent})
+        assert answer.status_code == status
+
+
 async def test_an_erasure_heeds_if_match(site: Site) -> None:
     path = (await links(site))["self"]
     assert (await site.client.delete(path, headers={"If-Match": '"other"'})).status_code == 412

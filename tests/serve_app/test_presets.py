@@ -80,6 +80,15 @@ async def test_what_get_gives_put_takes(site: Site, editor: dict[str, str]) -> N
     assert (cached.status_code, cached.content) == (304, b"")
 
 
+async def test_a_preset_is_read_as_the_version_that_is_meant(
+    site: Site, editor: dict[str, str]
+) -> None:
+    await put(site, editor, SHOP)
+    for version, status in (('"1"', 200), ("*", 200), ('"2"', 412)):
+        got = await site.client.get("/v1/presets/shop", headers={"If-Match": version})
+        assert got.status_code == status
+
+
 async def test_built_in_and_stored_ones_are_listed(site: Site, editor: dict[str, str]) -> None:
     await put(site, editor, SHOP)
     await put(site, editor, {"renditions": []})
@@ -102,6 +111,9 @@ async def test_built_in_and_stored_ones_are_listed(site: Site, editor: dict[str,
         ("shop", {**SHOP, "version": 2}, {}, 412, "preset_changed"),
         ("shop", SHOP, {"If-Match": "W/odd"}, 422, "invalid_request"),
         ("shop", SHOP, {"If-None-Match": '"1"'}, 422, "invalid_request"),
+        ("shop", SHOP, {"Content-MD5": "AAAAAAAAAAAAAAAAAAAAAA=="}, 400, "checksum_mismatch"),
+        ("shop", SHOP, {"X-Goog-Hash": "crc32c=AAAAAA=="}, 400, "invalid_checksum"),
+        ("shop", SHOP, {"Content-Encoding": "gzip"}, 415, "unsupported_content_encoding"),
         ("shop", {"renditions": [{"name": "a b"}]}, {}, 422, "invalid_preset"),
         ("shop", [], {}, 422, "invalid_preset"),
         ("shop", " " * MAX_PRESET_BYTES, {}, 422, "invalid_preset"),

@@ -34,6 +34,12 @@ def part(name: str, value: bytes, more: str = "") -> bytes:
     return head.encode() + value + b"\r\n"
 
 
+def coded_part(header: str) -> bytes:
+    """A form whose file has one more header."""
+    head = f'--x\r\nContent-Disposition: form-data; name="file"\r\n{header}\r\n\r\n'
+    return head.encode() + PHOTO + b"\r\n--x--\r\n"
+
+
 CASES: dict[str, tuple[Ask, int, str]] = {
     "gzip as content coding": (
         {"content": PHOTO, "headers": {**RAW, "Content-Encoding": "gzip"}},
@@ -89,6 +95,14 @@ CASES: dict[str, tuple[Ask, int, str]] = {
         401,
         "unauthorized",
     ),
+    "two keys": (
+        {
+            "content": PHOTO,
+            "headers": [("Authorization", "Bearer one"), ("Authorization", "Bearer two")],
+        },
+        422,
+        "invalid_request",
+    ),
     "a key in the wrong scheme": (
         {"content": PHOTO, "headers": {**RAW, "Authorization": "Basic cHhsOg=="}},
         401,
@@ -108,6 +122,31 @@ CASES: dict[str, tuple[Ask, int, str]] = {
     "form cut off": (form(part("file", PHOTO)), 400, "malformed_multipart"),
     "form with two files": (
         form(part("file", PHOTO) + part("file", PHOTO) + b"--x--\r\n"),
+        400,
+        "malformed_multipart",
+    ),
+    "form whose file has another checksum": (
+        form(coded_part("Content-MD5: AAAAAAAAAAAAAAAAAAAAAA==")),
+        400,
+        "checksum_mismatch",
+    ),
+    "form whose file has an unknown checksum": (
+        form(coded_part("X-Goog-Hash: crc32c=AAAAAA==")),
+        400,
+        "invalid_checksum",
+    ),
+    "form whose file is compressed": (
+        form(coded_part("Content-Encoding: gzip")),
+        415,
+        "unsupported_content_encoding",
+    ),
+    "form whose file is text": (
+        form(coded_part("Content-Transfer-Encoding: base64")),
+        415,
+        "unsupported_content_encoding",
+    ),
+    "form whose file has a header twice": (
+        form(coded_part('Content-Disposition: form-data; name="file"; filename="b"')),
         400,
         "malformed_multipart",
     ),
