@@ -36,6 +36,9 @@ _PASSING = (Unavailable, WorkersUnavailable, TimeoutError, OSError)
 # Backoff; the longest wait protects a store or a cluster that has just restarted.
 _FIRST_WAIT_SECONDS = 0.2
 _LONGEST_WAIT_SECONDS = 10.0
+# Each try starts again from the beginning, so a message that was not done in time gets twice as
+# long the next time, this often at most.
+_MOST_DOUBLINGS = 3
 
 Submit = Callable[[list[ImageJob]], Awaitable[list[Answer]]]
 """Processes a batch; one answer for each job, in order. Raises WorkersUnavailable if no worker
@@ -116,17 +119,19 @@ class Delivery:
 
     async def _answers(self, flights: list[Flight]) -> list[Answer]:
         jobs = [flight.job for flight in flights if isinstance(flight.job, ImageJob)]
+        doublings = min(max(flight.timeouts for flight in flights), _MOST_DOUBLINGS)
         if len(flights) == 1 and self._suspicious(flights[0]):
             async with self._alone:
-                slots = await self._in_time(jobs)
+                slots = await self._in_time(jobs, doublings)
         else:
-            slots = await self._in_time(jobs)
+            slots = await self._in_time(jobs, doublings)
         if len(slots) != len(jobs):
             raise RuntimeError(f"{len(slots)} answers for {len(jobs)} jobs")
         return slots
 
-    async def _in_time(self, jobs: list[ImageJob]) -> list[Answer]:
-        async with asyncio.timeout(self._settings.kafka_submit_timeout_seconds):
+    async def _in_time(self, jobs: list[ImageJob], doublings: int) -> list[Answer]:
+        limit = self._settings.kafka_submit_timeout_seconds * 2**doublings
+        async with asyncio.timeout(limit):
             return await self._submit(jobs)
 
     async def _end(self, flight: Flight, slot: Answer) -> bool:
@@ -152,12 +157,13 @@ class Delivery:
     async def _too_slow(self, flights: list[Flight], error: TimeoutError) -> list[Flight]:
         """Handle a batch that timed out: try its messages one by one, without counting a failure.
 
-        The cause is a store that hangs; an image can't be the cause, because the sandbox limits
-        its time.
+        The cause is a store that hangs or a machine that is busy; an image can't be the cause,
+        because the sandbox limits its time.
         """
         self.last_failure = repr(error)
         _log.warning("a batch of %d timed out", len(flights))
         if len(flights) == 1:
+            flights[0].timeouts += 1
             return flights
         for flight in flights:
             await self._process([flight])

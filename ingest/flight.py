@@ -13,7 +13,8 @@ class Flight:
 
     `failures` counts batches with this message that killed their worker. `alone` counts failures
     that only this message can have caused, including those before a restart; `failed_since` is the
-    time of the first of them in this process. `unwritten` counts failures to record its refusal.
+    time of the first of them in this process. `unwritten` counts failures to record its refusal,
+    `timeouts` how often it was not done in time while alone in its batch.
     """
 
     message: Message
@@ -23,3 +24,4 @@ class Flight:
     alone: int = 0
     failed_since: float | None = None
     unwritten: int = 0
+    timeouts: int = 0

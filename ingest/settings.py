@@ -67,7 +67,10 @@ class IngestSettings(BaseSettings):
         "about 10 ms of a core; to keep all workers busy, each needs a batch in flight",
     )
     kafka_submit_timeout_seconds: float = Field(
-        default=120, gt=0, description="longest time of a batch at the workers, in seconds"
+        default=120,
+        gt=0,
+        description="longest time of a batch at the workers, in seconds; a message that was not "
+        "done in time by itself gets twice as long, up to eight times",
     )
     kafka_batch_failures: int = Field(
         default=2,

@@ -1,6 +1,7 @@
 """Parent's side of the exchange with a child: input file in shared memory, messages by socket."""
 
 import asyncio
+import select
 
 from processors.job import Blob
 from processors.lines import Incoming, Lines
@@ -24,6 +25,12 @@ class Conversation:
     def unread(self) -> int:
         """Number of buffered bytes that were not received yet."""
         return self._incoming.unread
+
+    def has_more(self) -> bool:
+        """True if the kernel holds bytes of the child that this process has not received."""
+        poll = select.poll()
+        poll.register(self._line, select.POLLIN)
+        return bool(poll.poll(0))
 
     async def share(self, data: memoryview) -> None:
         """Copy the file of a request into the shared memory."""

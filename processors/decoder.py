@@ -57,7 +57,11 @@ class Decoder:
         self._limits = settings.limits
         self._lines = lines
         self._conversation = Conversation(lines)
-        self._time = TimeLimit(settings.sandbox_timeout_seconds, settings.sandbox_wall_seconds)
+        self._time = TimeLimit(
+            settings.sandbox_timeout_seconds,
+            settings.sandbox_wall_seconds,
+            self._conversation.has_more,
+        )
         self._broken = self._asked = False
         self._served = 0
         self._last = False

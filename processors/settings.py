@@ -181,7 +181,8 @@ class ProcessorSettings(BaseSettings):
         gt=0,
         le=3600,
         description="longest wall clock time of one image, in seconds; then its child is killed "
-        "and the sender is told to try again",
+        "and the sender is told to try again. Time in which the child waits for a processor is "
+        "added, up to nine times the limit",
     )
     # The imports take 300 MB of address space; a 50-megapixel GIF, the worst image, 600 MB.
     sandbox_memory_bytes: int = Field(

@@ -2,18 +2,21 @@
 
 A busy machine makes every image slow, which is no fault of the image. So the limit is processor
 time of the child. The wall clock limit ends a child that does not get that time; the image may be
-tried again. A child that mostly sleeps is an exception: the image is refused, because a child that
-waits for a processor is runnable or stopped and never asleep.
+tried again. The time that a child waits for a processor does not count towards it, up to nine
+times the limit: otherwise an image that takes seconds would never be done on a busy machine,
+because each try starts again from the beginning. A child that mostly sleeps is an exception: the
+image is refused, because a child that waits for a processor is runnable or stopped and never
+asleep. A child that sleeps because this process did not yet read its answer does not count as one.
 """
 
 import asyncio
 import contextlib
 import math
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from processors.usage import cpu_seconds, is_asleep
+from processors.usage import cpu_seconds, is_asleep, waited_seconds
 
 # The next check comes after half of the remaining time, but not sooner than this.
 _SHORTEST_PAUSE_SECONDS = 0.05
@@ -22,12 +25,18 @@ _LOOKS = 40
 # A working child sleeps only for moments; fewer checks than this do not prove that it sleeps.
 _FEWEST_LOOKS = 5
 _MOST_ASLEEP = 0.5
+# Longest time that a child may wait for a processor, in wall clock limits.
+_MOST_WAITING = 9
 
 
 class TimeLimit:
     """Time limits of one child, for one image at a time."""
 
-    def __init__(self, seconds: float, wall_seconds: float) -> None:
+    def __init__(
+        self, seconds: float, wall_seconds: float, waits_for_us: Callable[[], bool]
+    ) -> None:
+        """`waits_for_us` is true while this process has not read all that the child sent."""
+        self._waits_for_us = waits_for_us
         self._seconds = seconds
         self._wall_seconds = wall_seconds
         self.spent = False
@@ -52,16 +61,22 @@ class TimeLimit:
         self.spent = False
         stop = asyncio.timeout(self._wall_seconds)
         loop = asyncio.get_running_loop()
+        began, waited = loop.time(), waited_seconds(pid)
         end = _taken(pid) + self._seconds
         _limit_by_kernel(pid, end)
 
         longest = max(self._wall_seconds / _LOOKS, _SHORTEST_PAUSE_SECONDS)
 
         def look() -> None:
+            if stop.expired():
+                return
             left = end - _taken(pid)
             self._looks += 1
-            self._asleep += is_asleep(pid)
+            self._asleep += is_asleep(pid) and not self._waits_for_us()
             if left > 0:
+                waiting = waited_seconds(pid) - waited
+                longest_wait = _MOST_WAITING * self._wall_seconds
+                stop.reschedule(began + self._wall_seconds + min(max(waiting, 0), longest_wait))
                 pause = min(max(left / 2, _SHORTEST_PAUSE_SECONDS), longest)
                 self._next_look = loop.call_later(pause, look)
             else:

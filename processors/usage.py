@@ -8,6 +8,7 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 # CPUCLOCK_SCHED of `linux/posix-timers.h`: processor time of a whole process.
 _SCHEDULED_TIME = 2
 _RESIDENT, _SHARED = 1, 2
+_NANOSECONDS = 1_000_000_000
 
 
 def cpu_seconds(pid: int) -> float:
@@ -24,6 +25,18 @@ def is_asleep(pid: int) -> bool:
         return False
     # The state follows the name, which is in brackets and may contain any character.
     return bool(stats) and all(each.rpartition(")")[2].split()[0] == "S" for each in stats)
+
+
+def waited_seconds(pid: int) -> float:
+    """Time that a process was runnable and had no processor, that of its slowest thread.
+
+    0 if the process does not exist, or if the kernel does not count that.
+    """
+    try:
+        stats = [each.read_text() for each in Path(f"/proc/{pid}/task").glob("*/schedstat")]
+    except OSError:
+        return 0.0
+    return max((int(each.split()[1]) for each in stats), default=0) / _NANOSECONDS
 
 
 def own_memory(pid: int) -> int:

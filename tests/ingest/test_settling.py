@@ -54,8 +54,13 @@ class Desk:
         count: Count | None = None,
         *,
         alone_seconds: float = 0,
+        submit_seconds: float = 120,
     ) -> None:
-        settings = IngestSettings(kafka_tenant="default", kafka_alone_seconds=alone_seconds)
+        settings = IngestSettings(
+            kafka_tenant="default",
+            kafka_alone_seconds=alone_seconds,
+            kafka_submit_timeout_seconds=submit_seconds,
+        )
         self.letters = Letters()
         self.consumer = Consumer(settings, workers.submit, note, count)
         self.delivery = Delivery(
@@ -234,3 +239,17 @@ async def test_settings_that_cannot_be_read_are_no_fault_of_an_image() -> None:
     lake.clock._read_at -= 3601
     with pytest.raises(StoreUnavailable):
         await lake.clock.fresh()
+
+
+async def test_a_message_that_is_not_done_in_time_gets_more_time() -> None:
+    """Each try starts again from the beginning, so an equal time would never be enough."""
+    workers = Workers()
+
+    async def submit(jobs: list[ImageJob]) -> list[Answer]:
+        await asyncio.sleep(0.25)
+        return await Workers.submit(workers, jobs)
+
+    workers.submit = submit  # type: ignore[method-assign]
+    desk = Desk(workers, workers.note, submit_seconds=0.1)
+    await desk.delivery.deliver([desk.flight(n) for n in range(2)])
+    assert desk.outcomes == {"created": 2}

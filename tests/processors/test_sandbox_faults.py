@@ -17,6 +17,7 @@ from PIL import Image
 from ingest.errors import verdict
 from lake.lake import Commit, Lake
 from lake.settings import LakeSettings
+from processors.conversation import Conversation
 from processors.decoder import Decoder
 from processors.errors import (
     DecoderCrashed,
@@ -125,6 +126,21 @@ async def test_what_gets_no_processor_may_come_again(start: Start) -> None:
     assert put_off.value.limit == 1
     assert (await sandbox.process(jpeg(), WEB)).facts.width == 640
     assert not psutil.pid_exists(victim)
+
+
+async def test_a_child_whose_answer_is_not_read_does_not_sleep(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for its parent, whose machine may be busy; so the image may come again."""
+    sandbox = await start(sandbox_wall_seconds=1)
+
+    async def never(_: Conversation) -> None:
+        await asyncio.Event().wait()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Conversation, "receive_header", never)
+        with pytest.raises(Overloaded):
+            await sandbox.process(jpeg(), WEB)
 
 
 async def test_of_a_batch_it_is_tried_again(start: Start) -> None:

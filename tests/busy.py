@@ -1,0 +1,34 @@
+"""A machine with more to do than it can: processes that use all processor time they get."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+
+# Each ends by itself if its parent dies.
+_SPIN = "import os; parent = os.getppid()\nwhile os.getppid() == parent: sum(range(100_000))"
+_STARTED_SECONDS = 0.05
+_DEADLINE_SECONDS = 60
+
+
+@contextmanager
+def busy(processes: int = 30) -> Iterator[None]:
+    """Keep so many processes of normal priority running for the length of a `with`."""
+    running: list[psutil.Popen] = []
+    try:
+        for _ in range(processes):
+            # A session each: the kernel shares processors among sessions first.
+            command = [sys.executable, "-I", "-S", "-c", _SPIN]
+            running.append(psutil.Popen(command, start_new_session=True))
+        ends = time.monotonic() + _DEADLINE_SECONDS
+        while not all(each.cpu_times().user > _STARTED_SECONDS for each in running):
+            assert time.monotonic() < ends, "the processes do not start"
+            time.sleep(0.05)
+        yield
+    finally:
+        for each in running:
+            each.kill()
+        for each in running:
+            each.wait()
