@@ -11,7 +11,7 @@ from dataclasses import replace
 from processors.errors import Damaged, Truncated
 from processors.formats import JPEG
 from processors.job import Processed
-from processors.jpeg import ends_in_zeros, is_a_hole
+from processors.jpeg import is_a_hole, is_padding, may_be_arithmetic
 from processors.settings import Limits
 from processors.tiff.fax import DAMAGED_CODES
 
@@ -34,8 +34,9 @@ def judged(processed: Processed, warnings: bytes, limits: Limits, data: bytes) -
     `data` is the file. Raises Truncated, and Damaged if the settings refuse damaged images.
     """
     found = _GUESSED.search(said := warnings.lower())
-    if processed.facts.format == JPEG.name and found:
-        found = _of_jpeg(found, said, data, limits)
+    if processed.facts.format == JPEG.name:
+        if found or may_be_arithmetic(data):
+            found = _of_jpeg(found, said, data, limits)
     elif _ENDED in said:
         raise Truncated("the file ends before its pixels do")
     if found is None:
@@ -48,9 +49,11 @@ def judged(processed: Processed, warnings: bytes, limits: Limits, data: bytes) -
 
 
 def _of_jpeg(
-    found: re.Match[bytes], said: bytes, data: bytes, limits: Limits
+    found: re.Match[bytes] | None, said: bytes, data: bytes, limits: Limits
 ) -> re.Match[bytes] | None:
     if _ENDED in said and not is_a_hole(data, limits):
         raise Truncated("the file ends before its pixels do")
-    behind = _BEHIND.match(said, found.start())
-    return None if behind and ends_in_zeros(data, int(behind[1]), limits) else found
+    behind = found and _BEHIND.match(said, found.start())
+    if found and not behind:
+        return found
+    return None if is_padding(data, int(behind[1]) if behind else 0, limits) else found

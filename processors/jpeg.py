@@ -13,7 +13,16 @@ from processors.exif import read_exif
 from processors.formats import JPEG
 from processors.gain_maps import GainMap, gain_map_of_jpeg
 from processors.header import Header, Space, check_limits, check_metadata, exif_orientation
-from processors.jpeg_scans import ALONE, SOS, TABLES, Frame, Scans, frame_of, read_scans
+from processors.jpeg_scans import (
+    ALONE,
+    ARITHMETIC,
+    SOS,
+    TABLES,
+    Frame,
+    Scans,
+    frame_of,
+    read_scans,
+)
 from processors.settings import Limits
 
 MAX_SEGMENTS = 100_000
@@ -66,10 +75,25 @@ def is_a_hole(data: bytes, limits: Limits) -> bool:
     return scans.have_a_hole(frame, _interval(found, data))
 
 
-def ends_in_zeros(data: bytes, number: int, limits: Limits) -> bool:
-    """True if the last `number` bytes of the last scan are zeros, which are only padding."""
-    _, _, scans = _structure(data, limits)
-    return scans.last.endswith(bytes(number))
+def may_be_arithmetic(data: bytes) -> bool:
+    """True if the bytes of an arithmetic frame's marker occur; cheap, and true for some others."""
+    return any(bytes((0xFF, kind)) in data for kind in ARITHMETIC)
+
+
+def is_padding(data: bytes, unread: int, limits: Limits) -> bool:
+    """True if the bytes that libjpeg did not read behind the last scan are only padding.
+
+    `unread`: their number. False also if zeros were decoded in place of codes. Raises Truncated if
+    codes are missing.
+    """
+    found, frame, scans = _structure(data, limits)
+    zeros = scans.read_zeros(unread)
+    too_far = zeros > scans.most_zeros(frame)
+    if frame.arithmetic and too_far:
+        raise Truncated("the file ends before its pixels do")
+    if unread and scans.lack_restarts(frame, _interval(found, data)):
+        raise Truncated("the file ends before its last restart interval")
+    return not unread or (zeros >= 0 and not too_far)
 
 
 def _structure(data: bytes, limits: Limits) -> tuple[_Found, Frame, Scans]:

@@ -16,6 +16,9 @@ ALONE = {0x01, *range(0xD0, 0xD9)}
 """Markers without a length: TEM, the restarts and SOI."""
 _PROGRESSIVE = {0xC2, 0xCA}
 _LOSSLESS = {0xC3, 0xCB}
+ARITHMETIC = {0xC9, 0xCA}
+"""Markers of frames in arithmetic coding that libjpeg decodes."""
+
 # Inside a scan, 0xFF is followed by 0 or by a restart marker. Any other marker ends the scan. The
 # last 0xFF of a run counts: a pattern for the run would take quadratic time without a marker.
 _MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
@@ -28,6 +31,19 @@ _COEFFICIENTS = 64
 _SCAN_BYTES = 8
 _ALL_COEFFICIENTS = bytes((0, 63, 0))
 _SECTOR_BYTES = 512
+FILLER = bytes(32)
+"""Zeros behind the codes of the last scan in arithmetic coding.
+
+libjpeg does not report that arithmetic codes end too early; it reads zeros instead. But it reports
+how many bytes it did not read, so the filler shows whether the codes were complete.
+"""
+
+# Zeros that a decoder reads behind complete codes: encoders drop zeros at the end of a scan
+# (T.81, D.1.8). In 120 files it was 1 to 3; without an end marker a lost byte is more likely than
+# a third zero.
+_READ_AHEAD, _READ_AHEAD_WITHOUT_END = 4, 2
+# Bytes in libjpeg's bit buffer, and a zero that belongs to 0xFF.
+_BUFFERED_BYTES = 9
 MAX_BETWEEN = 10_000
 MAX_SCANS = 5_000
 """Largest number of scans: T.81 needs 3,500 at most, one per bit of each of four components."""
@@ -58,6 +74,11 @@ class Frame:
     def lossless(self) -> bool:
         """Whether the samples are predicted, not transformed."""
         return self.kind in _LOSSLESS
+
+    @property
+    def arithmetic(self) -> bool:
+        """Whether the codes are arithmetic, not Huffman's."""
+        return self.kind in ARITHMETIC
 
     def with_height_behind_scan(self, data: bytes, at: int) -> "Frame":
         """Copy with the height from the DNL segment behind the first scan.
@@ -144,8 +165,31 @@ class Scans:
             return False
         if not interval:
             return len(self.headers) > 1
+        return not self.lack_restarts(frame, interval)
+
+    def lack_restarts(self, frame: Frame, interval: int) -> bool:
+        """True if the last scan has fewer restart markers than its MCUs need."""
         blocks = frame.blocks(self.headers[-1].components)
-        return len(_RESTART.findall(self.last)) >= -(-blocks // interval) - 1
+        needed = -(-blocks // interval) - 1 if interval else 0
+        return len(_RESTART.findall(self.last)) < needed
+
+    def fill(self) -> None:
+        """Append the filler to the last scan."""
+        self.last += FILLER
+        self.parts[-1] = self.last
+
+    def read_zeros(self, unread: int) -> int:
+        """Number of zeros at the end of the last scan that the decoder read; negative for none.
+
+        `unread`: bytes that it did not read.
+        """
+        return len(self.last) - len(self.last.rstrip(b"\0")) - unread
+
+    def most_zeros(self, frame: Frame) -> int:
+        """Number of zeros that a decoder reads behind complete codes, at most."""
+        if frame.arithmetic:
+            return _READ_AHEAD if self.ended else _READ_AHEAD_WITHOUT_END
+        return _BUFFERED_BYTES
 
     def _are_complete(self, frame: Frame) -> bool:
         """True if the scans cover every coefficient of every component down to bit 0."""
@@ -167,8 +211,7 @@ def read_scans(data: bytes, at: int, frame: Frame, limits: Limits) -> Scans:
         end = _END.search(data, first)
         found.ended = end is not None
         _take_coded(data[first : end.start() if end else len(data)], found)
-        found.drop_padding()
-        return found
+        return _finished(found, frame)
     pixels = frame.width * frame.height
     most = min(MAX_SCANS, max(1, limits.max_scan_pixels // pixels))
     start: int | None = first
@@ -183,7 +226,13 @@ def read_scans(data: bytes, at: int, frame: Frame, limits: Limits) -> Scans:
                 limit=most,
                 value=len(found.headers),
             )
+    return _finished(found, frame)
+
+
+def _finished(found: Scans, frame: Frame) -> Scans:
     found.drop_padding()
+    if frame.arithmetic:
+        found.fill()
     return found
 
 

@@ -15,7 +15,7 @@ from PIL import JpegImagePlugin
 from processors.errors import TooManyScans, Undecodable
 from processors.header import Header, Space
 from processors.jpeg import read_jpeg
-from processors.jpeg_scans import ALONE, SOS
+from processors.jpeg_scans import ALONE, ARITHMETIC, SOS
 from processors.settings import Limits
 from processors.shortage import memory_or
 from processors.tiff.layout import Layout, unsupported
@@ -107,6 +107,8 @@ def _kept(data: bytes) -> Iterator[bytes]:
         if marker == SOS:
             yield data[at:]
             return
+        if marker in ARITHMETIC:
+            raise unsupported("JPEG in arithmetic coding")
         if marker in ALONE:
             end = at + 2
         elif marker not in _APPLICATIONS:

@@ -1,5 +1,6 @@
 """JPEGs taken to pieces and put together again: segments, scans, odd endings."""
 
+import base64
 import io
 import struct
 
@@ -65,3 +66,12 @@ def empty_arithmetic_scans(width: int, height: int, scans: int) -> bytes:
     for colour, at, high, low in orders[: scans - 1]:
         parts.append(segment(0xDA, bytes((1, colour, 0, at, at, high << 4 | low))))
     return b"".join(parts) + b"\xff\xd9"
+
+
+ARITHMETIC = base64.b64decode(
+    "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAA0JCgsKCA0LCgsODg0PEyAVExISEyccHhcgLikxMC4pLSwzOko+MzZG"
+    "NywtQFdBRkxOUlNSMj5aYVpQYEpRUk//yQALCAAYACgBAREA/8wABgAQEAX/2gAIAQEAAD8A0iRYqQSxGGQt6U2W"
+    "NwNTSN0HwGAPIp+sYGeIGy5pPLw7VdOLUSkvjodyLtVD8pOPq8s8wohjNIWhUZfwVzV9yDt0jj928TKSsy2HgvU2"
+    "K2bzPm3ygP/Z"
+)
+"""The red of `textured(40, 24)` in arithmetic coding, which Pillow does not write."""

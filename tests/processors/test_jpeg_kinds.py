@@ -16,6 +16,7 @@ from processors.job import Processed
 from processors.preset import Preset, RenditionSpec
 from processors.settings import Limits
 from tests.made.jpeg import (
+    ARITHMETIC,
     cut_at,
     empty_arithmetic_scans,
     jpeg,
@@ -118,20 +119,49 @@ def test_what_is_whole_is_sound(sandboxed: Process, name: str) -> None:
     assert np.abs(found - right).mean() < (9 if "colours" in name or "inks" in name else 3)
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        ARITHMETIC,
+        ARITHMETIC[:-2],
+        ARITHMETIC[:-1],
+        ARITHMETIC[:-2] + bytes(8) + ARITHMETIC[-2:],
+        ARITHMETIC[:-2] + bytes(2000),
+        ARITHMETIC + b"rubbish",
+    ],
+    ids=["plain", "no end", "half an end", "zeros before it", "zeros instead", "bytes behind it"],
+)
+def test_arithmetic_codes_that_are_whole_are_sound(sandboxed: Process, data: bytes) -> None:
+    made = sandboxed(data, EXACT)
+    assert not made.facts.details.damaged
+    found = shown(made.renditions[0].data).astype(int)
+    assert np.abs(found - textured(40, 24)[:, :, :1]).mean() < 2
+
+
 def hole(data: bytes = RESTARTED) -> bytes:
     """Truncate a restart interval of a JPEG; all markers and the end stay."""
     marks = restarts(data)
     return cut_at(data, (marks[2] + marks[3]) // 2) + data[marks[3] :]
 
 
-HALF = (SCAN[1] + len(PLAIN)) // 2
-HALF_RESTARTED = (place_of(RESTARTED, 0xDA)[1] + len(RESTARTED)) // 2
+def middle(data: bytes) -> int:
+    """Offset of the middle of the only scan."""
+    return (place_of(data, 0xDA)[1] + len(data)) // 2
+
+
+HALF, HALF_RESTARTED = middle(PLAIN), middle(RESTARTED)
+HALF_ARITHMETIC = ARITHMETIC[: middle(ARITHMETIC)]
 CUT = {
     "half": PLAIN[:HALF],
     "half, and an end": cut_at(PLAIN, HALF) + b"\xff\xd9",
     "half, and zeros": PLAIN[:HALF] + bytes(3000),
     "half, restarts": RESTARTED[:HALF_RESTARTED],
     "half, restarts, and an end": cut_at(RESTARTED, HALF_RESTARTED) + b"\xff\xd9",
+    "half, restarts, zeros, and an end": RESTARTED[:HALF_RESTARTED] + bytes(600) + b"\xff\xd9",
+    "half, arithmetic": HALF_ARITHMETIC,
+    "half, arithmetic, and an end": HALF_ARITHMETIC + b"\xff\xd9",
+    "half, arithmetic, zeros, and an end": HALF_ARITHMETIC + bytes(600) + b"\xff\xd9",
+    "four codes less, arithmetic": ARITHMETIC[:-6],
     "half, inks": INKS[: len(INKS) // 2],
     "half, progressive": PROGRESSIVE[: len(PROGRESSIVE) // 2],
     "a scan less, progressive": PROGRESSIVE[: PROGRESSIVE.rindex(b"\xff\xda")],
@@ -148,8 +178,18 @@ def test_what_ends_early_is_refused(sandboxed: Process, name: str) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [hole(), PLAIN[:-2] + b"\x12\x34\x56\x78" * 5 + PLAIN[-2:]],
-    ids=["an interval is cut short", "codes are left over"],
+    [
+        hole(),
+        PLAIN[:-2] + b"\x12\x34\x56\x78" * 5 + PLAIN[-2:],
+        PLAIN[:HALF] + bytes(9000) + PLAIN[-2:],
+        ARITHMETIC[:-2] + b"\x12\x34\x56\x78" * 5 + ARITHMETIC[-2:],
+    ],
+    ids=[
+        "an interval is cut short",
+        "codes are left over",
+        "zeros in place of codes",
+        "arithmetic codes are left over",
+    ],
 )
 def test_what_lost_a_part_is_marked(sandboxed: Process, data: bytes) -> None:
     assert sandboxed(data, EXACT).facts.details.damaged
