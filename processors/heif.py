@@ -21,6 +21,8 @@ from processors.formats import HEIC
 from processors.header import UPRIGHT, Header, check_limits, check_tiles
 from processors.heif_items import Items, read_items
 from processors.heif_warnings import NAME, Warnings
+from processors.hevc import is_limited
+from processors.image import BGR
 from processors.settings import Limits
 
 try:
@@ -29,6 +31,11 @@ except ImportError:  # the extra is not installed
     pillow_heif = None  # type: ignore[assignment]
 
 _NCLX = 8  # bytes of the type and two codes
+# Offset of the flag for full range, behind the type and three codes.
+_RANGE_AT, _FULL_RANGE = 10, 0x80
+# Offset of the chroma format in an hvcC property; 0 is luma alone.
+_CHROMA_AT, _CHROMA = 16, 0x03
+_GREY_AXES = 2
 _WARNINGS = Warnings()
 
 
@@ -84,7 +91,22 @@ def decode_heic(data: bytes, *, deep: bool) -> NDArray[np.generic]:
         raise Undecodable("the pixels do not decode") from error
     if _WARNINGS.take():
         raise Truncated("a slice ends before its blocks do")
+    items = read_items(data)
+    if items is not None and _is_limited_grey(items):
+        facts: dict[str, Any] = image.info
+        return _in_full_range(pixels, 8 if pixels.dtype == np.uint8 else facts["bit_depth"])
     return pixels
+
+
+def _in_full_range(pixels: NDArray[np.generic], bits: int) -> NDArray[np.generic]:
+    """Scale grey of limited range (16 to 235 in 8 bits); libheif does this for colours only."""
+    white, scale = (1 << bits) - 1, bits - 8
+    levels = (np.arange(white + 1) - (16 << scale)) * (white / (219 << scale))
+    table = np.clip(np.rint(levels), 0, white).astype(pixels.dtype)
+    made = pixels.copy()
+    shown = made[..., :BGR] if made.ndim > _GREY_AXES else made
+    shown[...] = table[np.minimum(shown, white)]
+    return made
 
 
 @cache
@@ -107,13 +129,29 @@ def _check_stored(items: Items, limits: Limits) -> None:
 
 def _named_colours(items: Items | None) -> bytes | None:
     """Profile made from the `nclx` codes of the primary image or of its first tile."""
-    if items is None:
-        return None
+    codes = _codes(items) if items else None
+    return profile_of_codes(*struct.unpack_from(">HH", codes, 4)) if codes else None
+
+
+def _is_limited_grey(items: Items) -> bool:
+    """True for luma alone that has limited range, as `nclx` or else the stream states it."""
+    tile = items.items.get(items.tiles_of(items.primary)[0])
+    stream = (tile and tile.first(b"hvcC")) or b""
+    if len(stream) <= _CHROMA_AT or stream[_CHROMA_AT] & _CHROMA:
+        return False
+    codes = _codes(items)
+    if codes is not None and len(codes) > _RANGE_AT:
+        return not codes[_RANGE_AT] & _FULL_RANGE
+    return is_limited(stream)
+
+
+def _codes(items: Items) -> bytes | None:
+    """Content of the `nclx` property of the primary image or of its first tile."""
     for number in (items.primary, items.tiles_of(items.primary)[0]):
         item = items.items.get(number)
         for each in item.properties if item else []:
             if each.kind == b"colr" and each.content[:4] == b"nclx" and len(each.content) >= _NCLX:
-                return profile_of_codes(*struct.unpack_from(">HH", each.content, 4))
+                return each.content
     return None
 
 

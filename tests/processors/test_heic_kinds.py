@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from PIL import Image
-from pillow_heif import from_pillow
+from pillow_heif import from_bytes, from_pillow
 
 from processors.codec import decode
 from processors.errors import TooManyPixels, Truncated
@@ -16,17 +16,17 @@ from processors.header_readers import read_header
 from processors.job import Processed
 from processors.preset import ARCHIVE, Preset
 from processors.settings import Limits
-from tests.made.heif import Box, Part, clap, full, heif, ispe, nclx, taken_apart
+from tests.made.heif import ALPHA, Box, Part, clap, full, heif, ispe, nclx, taken_apart
 from tests.made.jpeg import textured
 
 Process = Callable[[bytes, Preset], Processed]
+ALONE = {"x265:pools": "none", "x265:frame-threads": "1"}
 
 
-def coded(image: Image.Image) -> tuple[bytes, list[Box]]:
+def coded(image: Image.Image, **options: str) -> tuple[bytes, list[Box]]:
     """The stream of a HEIC by x265, in one thread, and its properties."""
     out = io.BytesIO()
-    alone = {"x265:pools": "none", "x265:frame-threads": "1"}
-    from_pillow(image).save(out, quality=90, chroma=444, enc_params=alone)
+    from_pillow(image).save(out, quality=90, chroma=444, enc_params={**ALONE, **options})
     return taken_apart(out.getvalue())
 
 
@@ -89,6 +89,43 @@ def test_colours_by_numbers() -> None:
     data = heif({1: Part(b"hvc1", stream, [*own, numbers])}, brand=b"heic")
     found = decode(read_header(data, HEIC, Limits())).pixels[32, 32, ::-1].astype(int)
     assert np.abs(found - (190, 117, 45)).max() < 6
+
+
+@pytest.mark.parametrize("said", ["by numbers", "by the stream", "by both", "by nobody"])
+def test_grey_of_limited_range_is_stretched(said: str) -> None:
+    """Without numbers the stream counts; numbers count before the stream."""
+    levels = np.tile(np.linspace(0, 255, 64).round().astype(np.uint8), (64, 1))
+    stored = np.rint(16 + levels * (219 / 255)).astype(np.uint8)
+    limited = said in {"by the stream", "by both"}
+    stream, boxes = coded(
+        Image.fromarray(stored), **{"x265:range": "limited" if limited else "full"}
+    )
+    own = [each for each in boxes if each[4:8] in {b"ispe", b"hvcC", b"pixi"}]
+    if said in {"by numbers", "by both"}:
+        own.append(nclx(1, 13, 6, full_range=False))
+    data = heif({1: Part(b"hvc1", stream, own)}, brand=b"heic")
+    found = decode(read_header(data, HEIC, Limits())).pixels[:, :, 0].astype(int)
+    assert np.abs(found - (stored if said == "by nobody" else levels)).max() < 6
+
+
+def test_deep_grey_of_limited_range_is_stretched_beside_its_alpha() -> None:
+    levels = np.tile(np.linspace(0, 1, 64), (64, 1))
+    stored = np.rint(4096 + levels * 219 * 256).astype(np.uint16)
+    out = io.BytesIO()
+    from_bytes("I;16", (64, 64), stored.tobytes()).save(out, quality=95, enc_params=ALONE)
+    stream, boxes = taken_apart(out.getvalue())
+    own = [each for each in boxes if each[4:8] in {b"ispe", b"hvcC", b"pixi"}]
+    own.append(nclx(1, 13, 6, full_range=False))
+    half, mask = coded(Image.new("L", (64, 64), 128))
+    of_alpha = [each for each in mask if each[4:8] in {b"ispe", b"hvcC", b"pixi"}]
+    data = heif(
+        {1: Part(b"hvc1", stream, own), 2: Part(b"hvc1", half, [*of_alpha, ALPHA])},
+        brand=b"heic",
+        references=[(b"auxl", 2, [1])],
+    )
+    found = decode(read_header(data, HEIC, Limits()), deep=True).pixels.astype(int)
+    assert np.abs(found[:, :, 0] - 65_535 * levels).max() < 5 * 257
+    assert np.abs(found[:, :, 3] - 128 * 257).max() < 3 * 257
 
 
 def test_an_iphone_s_gain_map_is_named() -> None:

@@ -1,0 +1,137 @@
+"""Parser for the sequence parameter set of an HEVC stream (ITU-T H.265, 7.3.2.2): its range."""
+
+_SEQUENCE_SET = 33
+# Fixed part of an hvcC property in front of its arrays of units (ISO/IEC 14496-15, 8.3.3.1).
+_CONFIGURATION_BYTES = 22
+_ALL_PLANES = 3
+_EXTENDED_RATIO = 255
+# No set of an image is longer, and no stream has larger counts (H.265, 7.4.3.2.1 and A.4).
+_MAX_SET_BYTES, _MAX_COUNT = 4096, 64
+
+
+def is_limited(configuration: bytes) -> bool:
+    """True if the stream that an hvcC property describes states that black is 16 and white 235."""
+    for unit in _units(configuration):
+        if len(unit) > 2 and unit[0] >> 1 & 63 == _SEQUENCE_SET:  # noqa: PLR2004 - header of a unit
+            content = unit[2:_MAX_SET_BYTES].replace(b"\0\0\3", b"\0\0")
+            try:
+                return _read(_Bits(content))
+            except EOFError:
+                return False
+    return False
+
+
+def _units(configuration: bytes) -> list[bytes]:
+    """Parameter sets in an hvcC property, those of a cut array as far as they are there."""
+    found = []
+    at = _CONFIGURATION_BYTES + 1
+    for _ in range(configuration[at - 1] if len(configuration) >= at else 0):
+        number, at = int.from_bytes(configuration[at + 1 : at + 3], "big"), at + 3
+        for _ in range(number):
+            size, at = int.from_bytes(configuration[at : at + 2], "big"), at + 2
+            found.append(configuration[at : at + size])
+            at += size
+            if at >= len(configuration):
+                return found
+    return found
+
+
+class _Bits:
+    """Bit reader, most significant bit first; raises EOFError behind the end."""
+
+    def __init__(self, data: bytes) -> None:
+        self._value = int.from_bytes(data, "big")
+        self._left = 8 * len(data)
+
+    def take(self, number: int = 1) -> int:
+        self._left -= number
+        if self._left < 0:
+            raise EOFError
+        return self._value >> self._left & ((1 << number) - 1)
+
+    def variable(self) -> int:
+        """Read a number of variable length (ue(v) or se(v), 9.2)."""
+        zeros = 0
+        while not self.take():
+            zeros += 1
+        return (1 << zeros) - 1 + self.take(zeros)
+
+    def variables(self, number: int) -> None:
+        for _ in range(number):
+            self.variable()
+
+    def count(self) -> int:
+        """Read a number of things that follow; raises EOFError if no stream has so many."""
+        number = self.variable()
+        if number > _MAX_COUNT:
+            raise EOFError
+        return number
+
+
+def _read(bits: _Bits) -> bool:
+    bits.take(4)
+    layers = bits.take(3)
+    bits.take()
+    _skip_profile(bits, layers)
+    bits.variable()
+    if bits.variable() == _ALL_PLANES:
+        bits.take()
+    bits.variables(2)
+    if bits.take():
+        bits.variables(4)
+    bits.variables(2)
+    order_bits = bits.variable() + 4
+    bits.variables(3 * (layers + 1 if bits.take() else 1))
+    bits.variables(6)
+    if bits.take() and bits.take():
+        _skip_scaling_lists(bits)
+    bits.take(2)
+    if bits.take():
+        bits.take(8)
+        bits.variables(2)
+        bits.take()
+    _skip_references(bits, order_bits)
+    bits.take(2)
+    return bool(bits.take()) and _is_limited(bits)
+
+
+def _skip_profile(bits: _Bits, layers: int) -> None:
+    bits.take(96)
+    present = [(bits.take(), bits.take()) for _ in range(layers)]
+    if layers:
+        bits.take(2 * (8 - layers))
+    for profile, level in present:
+        bits.take(88 * profile + 8 * level)
+
+
+def _skip_scaling_lists(bits: _Bits) -> None:
+    for size in range(4):
+        for _ in range(2 if size == 3 else 6):  # noqa: PLR2004 - the largest size has two lists
+            if not bits.take():
+                bits.variable()
+            else:
+                bits.variables((size > 1) + min(64, 1 << (4 + 2 * size)))
+
+
+def _skip_references(bits: _Bits, order_bits: int) -> None:
+    for number in range(bits.count()):
+        if number and bits.take():
+            raise EOFError  # a set predicted from another one, which no still image needs
+        for _ in range(bits.count() + bits.count()):
+            bits.variable()
+            bits.take()
+    if bits.take():
+        for _ in range(bits.count()):
+            bits.take(order_bits + 1)
+
+
+def _is_limited(bits: _Bits) -> bool:
+    """Read the start of the video usability information (annex E)."""
+    if bits.take() and bits.take(8) == _EXTENDED_RATIO:
+        bits.take(32)
+    if bits.take():
+        bits.take()
+    if not bits.take():
+        return False
+    bits.take(3)
+    return not bits.take()
