@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from ingest.errors import KafkaUnavailable, MessageTooLarge
-from ingest.messages import Headers, Message, Rejection
+from ingest.messages import DEAD_LETTER, Headers, Message, Rejection
 from lake.shortage import is_shortage
 
 _log = logging.getLogger(__name__)
 
-PREFIX = "pixlake-dead-letter-"
+PREFIX = DEAD_LETTER
 _MAX_DETAIL_CHARACTERS = 1000
 
 

@@ -65,7 +65,7 @@ class InvalidMessage(IngestError):
 
 
 class InvalidHeader(InvalidMessage):
-    """A header that Pixlake reads is not text, repeated, too long, or there are too many."""
+    """A header is not text, repeated, too long or unknown, or there are too many."""
 
     code = "invalid_header"
 

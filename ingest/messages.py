@@ -6,7 +6,9 @@ Value: the bytes of one image. Headers, all optional, values UTF-8:
   pixlake-meta-<name>    metadata of the image
   ce_id, ce_source, …    CloudEvents 1.0, binary mode: `ce_source` and `ce_id` make the identity,
                          `ce_time` the event time; id, source, type, subject become metadata
-Other headers are ignored. Without an event, the identity is topic, partition, offset and a digest
+Another header that begins with `pixlake-`, in any case of letters, is refused, because it is
+probably misspelt. Those of a dead letter (`pixlake-dead-letter-…`), null headers and all others are
+ignored. Without an event, the identity is topic, partition, offset and a digest
 of the message; these are the same whenever the message is read.
 """
 
@@ -24,11 +26,15 @@ from ingest.offsets import Partition
 from processors.errors import EmptyImage, TooManyBytes
 from processors.foreign_text import clean_filename
 from processors.job import ImageJob, KafkaPosition, by_event, by_position
-from processors.preset import PresetName, find_builtin
+from processors.preset import PresetName, did_you_mean, find_builtin
 
 PRESET = "pixlake-preset"
 FILENAME = "pixlake-filename"
 METADATA = "pixlake-meta-"
+DEAD_LETTER = "pixlake-dead-letter-"
+"""Prefix of the headers of a dead letter, which may be sent back into the topic."""
+_OURS = "pixlake-"
+_NAMES = (PRESET, FILENAME, f"{METADATA}<name>")
 CONTENT_TYPE = "content-type"
 _EVENT_METADATA = ("ce_id", "ce_source", "ce_type", "ce_subject")
 _EVENT_HEADERS = (*_EVENT_METADATA, "ce_specversion", "ce_time")
@@ -167,13 +173,19 @@ def _data(message: Message, limit: int) -> bytes:
 
 
 def _texts(headers: Headers) -> dict[str, str]:
-    """Decode the headers that Pixlake reads and check their limits; ignores null headers."""
+    """Decode the headers that Pixlake reads and check their limits; ignores null headers.
+
+    Raises InvalidHeader, also for a header with the prefix of Pixlake that it does not know.
+    """
     texts: dict[str, str] = {}
     total = 0
     for name, value in headers:
-        if value is None or not _is_ours(name):
+        if value is None:
             continue
         shown = name[:100]
+        if not _is_known(name):
+            _refuse_misspelt(shown)
+            continue
         if name in texts:
             raise InvalidHeader(f"header {shown!r} is repeated", value=shown)
         _within(f"bytes in header {shown!r}", len(value), MAX_VALUE_BYTES)
@@ -183,7 +195,14 @@ def _texts(headers: Headers) -> dict[str, str]:
     return texts
 
 
-def _is_ours(name: str) -> bool:
+def _refuse_misspelt(name: str) -> None:
+    plain = name.lower()
+    if plain.startswith(_OURS) and not plain.startswith(DEAD_LETTER):
+        hint = did_you_mean(name, _NAMES) or f"; there are {', '.join(_NAMES)}"
+        raise InvalidHeader(f"there is no header {name!r}{hint}", value=name)
+
+
+def _is_known(name: str) -> bool:
     known = (PRESET, FILENAME, CONTENT_TYPE)
     return name in known or name in _EVENT_HEADERS or name.startswith(METADATA)
 

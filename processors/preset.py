@@ -134,8 +134,9 @@ class PresetName:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return a hint with the nearest known name, empty if none is near."""
-    near = difflib.get_close_matches(name[:64].lower(), sorted(known), 1)
-    return f"; did you mean {near[0]}?" if near else ""
+    lower = {each.lower(): each for each in sorted(known)}
+    near = difflib.get_close_matches(name[:64].lower(), lower, 1)
+    return f"; did you mean {lower[near[0]]}?" if near else ""
 
 
 def find_builtin(name: PresetName) -> Preset | None:

@@ -18,6 +18,7 @@ import http_sf
 from awscrt import checksums as crc
 from starlette.datastructures import Headers
 
+from processors.preset import did_you_mean
 from serve_app.errors import ChecksumMismatch, InvalidChecksum
 
 
@@ -150,7 +151,8 @@ def _refuse_unknown(headers: Headers) -> None:
     # dict.fromkeys keeps the order and removes duplicates.
     for name in dict.fromkeys(headers.keys()):
         if _is_checksum(name) and name not in _KNOWN:
-            raise InvalidChecksum(f"the checksum {name} is not supported", value=name)
+            hint = did_you_mean(name, _KNOWN)
+            raise InvalidChecksum(f"the checksum {name} is not supported{hint}", value=name)
     for field in _TRAILERS:
         for name in ",".join(headers.getlist(field)).lower().split(","):
             if _is_checksum(name.strip()):

@@ -16,6 +16,7 @@ from serve_app.auth import need
 from serve_app.conditional import check_if_match, matches, wanted_range
 from serve_app.door import Door, door_of
 from serve_app.filenames import attachment
+from serve_app.nearest import instead
 from serve_app.reads import Reader
 
 router = APIRouter(tags=["images"])
@@ -138,7 +139,10 @@ def _named(record: ImageRecord, rendition: str) -> _Stored:
     for made in record.renditions:
         if made.name == rendition:
             return _Stored(made.key, made.sha256, made.bytes, made.content_type)
-    raise ImageNotFound("this image has no such rendition", value=rendition[:64])
+    names = ("original", *(made.name for made in record.renditions))
+    raise ImageNotFound(
+        f"this image has no such rendition{instead(rendition, names)}", value=rendition[:64]
+    )
 
 
 def _headers(found: _Stored, record: ImageRecord, door: Door) -> dict[str, str]:

@@ -12,6 +12,7 @@ from processors.foreign_text import clean_filename
 from serve_app.checksums import Checksums
 from serve_app.errors import MalformedMultipart, UnsupportedContentEncoding
 from serve_app.filenames import decoded, from_disposition
+from serve_app.nearest import instead
 
 FILE = "file"
 _FIELDS = frozenset({"metadata", "preset"})
@@ -138,10 +139,9 @@ class Form:
                 raise MalformedMultipart(f"the form has two fields {part.name!r}")
             self.fields[part.name] = b""
         else:
-            known = sorted((FILE, *_FIELDS))
             name = part.name[:64]
             raise MalformedMultipart(
-                f"the form has a field {name!r}; it may have {', '.join(known)}", value=name
+                f"the form has a field {name!r}{instead(name, (FILE, *_FIELDS))}", value=name
             )
 
     def _part_ends(self) -> None:

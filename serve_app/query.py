@@ -4,7 +4,6 @@ The OpenAPI description defines which parameters a route accepts. Console pages 
 are not checked, because links and load balancers may add parameters.
 """
 
-import difflib
 import re
 from collections import Counter
 from functools import cached_property
@@ -15,6 +14,7 @@ from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve_app.errors import InvalidRequest
+from serve_app.nearest import instead
 from serve_app.problems import refusal
 
 _API = "/v1/"
@@ -45,7 +45,9 @@ class KnownParameters:
         sent = Counter(name for name, _ in parse_qsl(text, keep_blank_values=True))
         for name, times in sent.items():
             if name not in known:
-                raise InvalidRequest(f"no parameter of this route{_hint(name, known)}", value=name)
+                raise InvalidRequest(
+                    f"no parameter of this route{instead(name, known)}", value=name
+                )
             if times > 1:
                 raise InvalidRequest(f"the parameter {name} is repeated", limit=1, value=times)
 
@@ -68,10 +70,3 @@ class KnownParameters:
                 )
                 found.setdefault(method.upper(), []).append((pattern, names))
         return found
-
-
-def _hint(name: str, known: frozenset[str]) -> str:
-    near = difflib.get_close_matches(name.lower(), sorted(known), 1)
-    if near:
-        return f"; did you mean {near[0]}?"
-    return f"; it takes {', '.join(sorted(known))}" if known else ", which takes none"

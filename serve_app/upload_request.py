@@ -1,6 +1,5 @@
 """Headers and query of an upload, checked before a byte of its body is read."""
 
-import difflib
 import re
 from dataclasses import dataclass
 from typing import Self
@@ -23,6 +22,7 @@ from serve_app.errors import (
     UnsupportedMediaType,
 )
 from serve_app.multipart import OVERHEAD_BYTES
+from serve_app.nearest import instead
 
 MULTIPART = "multipart/form-data"
 _OCTETS = "application/octet-stream"
@@ -102,8 +102,7 @@ def _refuse_unknown(headers: Headers) -> None:
     for raw, _ in headers.raw:
         if raw.startswith(_OURS) and raw not in _KNOWN and not raw.startswith(metadata.PREFIX):
             name = raw.decode("latin-1")[:64]
-            near = difflib.get_close_matches(name, _NAMES, 1)
-            hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(_NAMES)}"
+            hint = instead(name, _NAMES)
             if name == "x-pixlake-preset":
                 hint = "; the preset is a parameter of the query, or a field of a form"
             raise InvalidRequest(f"no header of an upload{hint}", value=name)

@@ -6,9 +6,11 @@
 Errors of the packages below keep their own `code`; an unexpected error is `internal`.
 """
 
+import difflib
 import errno
 import json
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -23,6 +25,16 @@ _OTHER_STORE = frozenset(
 )
 JSON = "pixlake.json"
 """Key in a context's `meta` that records `--json`, for later errors."""
+
+
+def near(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """Return a hint with the nearest known name, empty if none is near.
+
+    The server's hints have the same form (`did_you_mean`); the command does not import the server.
+    """
+    lower = {each.lower(): each for each in sorted(known)}
+    found = difflib.get_close_matches(name[:64].lower(), lower, 1, cutoff)
+    return f"; did you mean {lower[found[0]]}?" if found else ""
 
 
 class CliError(Exception):

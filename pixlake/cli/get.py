@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pixlake.cli import output
-from pixlake.cli.failures import CliError, UsageFault
+from pixlake.cli.failures import CliError, UsageFault, near
 from pixlake.cli.options import Deadline, Json
 from pixlake.cli.target import ApiOptions, connect, with_api_options
 
@@ -62,7 +62,8 @@ def _save(client: "Client", image: "Image", rendition: str, to: Path, *, json: b
     try:
         content_type, _ = image.stored(rendition)
     except KeyError as error:
-        raise NoRendition(str(error.args[0])) from None
+        hint = near(rendition, ["original", *(one.name for one in image.renditions)])
+        raise NoRendition(f"{error.args[0]}{hint}") from None
     if to == _STDOUT:
         sys.stdout.buffer.write(client.download(image, rendition))
         return

@@ -1,12 +1,11 @@
 """Read paths and their metadata from lines of JSON: `{"path": "a.jpg", "metadata": {…}}`."""
 
-import difflib
 import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from pixlake.cli.failures import UsageFault
+from pixlake.cli.failures import UsageFault, near
 from pixlake.cli.options import metadata_of
 
 _STDIN = Path("-")
@@ -55,8 +54,7 @@ def _entry(line: str) -> tuple[Path, Mapping[str, str]]:
         raise TypeError("it is no JSON object with a path")
     for name in said:
         if name not in _MEMBERS:
-            near = difflib.get_close_matches(name, _MEMBERS, 1)
-            raise ValueError(f"no member {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
+            raise ValueError(f"no member {name!r}{near(name, _MEMBERS)}")
     metadata = said.get("metadata", {})
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise TypeError("metadata is a JSON object whose values are strings")

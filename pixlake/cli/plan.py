@@ -11,7 +11,7 @@ from pixlake.cli import output
 from pixlake.cli.bill import bill, profiles, total
 from pixlake.cli.capacity import Plan, Question, measured, prices
 from pixlake.cli.capacity import plan as planned
-from pixlake.cli.failures import UsageFault
+from pixlake.cli.failures import UsageFault, near
 from pixlake.cli.options import Json
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(B|kB|KB|MB)(-png)?")
@@ -64,7 +64,8 @@ def plan(
     size, format_name = _photo(photo)
     if instance not in prices()["instances"]:
         known = ", ".join(prices()["instances"])
-        raise UsageFault(f"--instance {instance!r} has no price here; there are: {known}")
+        hint = near(instance, prices()["instances"])
+        raise UsageFault(f"--instance {instance!r} has no price here{hint}; there are: {known}")
     if door is Door.KAFKA and format_name != "jpeg":
         raise UsageFault("--photo: only JPEG was measured at the door kafka")
     question = Question(
@@ -90,7 +91,8 @@ def plan(
 def _rate(given: float | None, profile: str | None) -> float:
     """Requested rate, else that of the profile. Raises UsageFault."""
     if profile is not None and profile not in profiles():
-        raise UsageFault(f"--profile {profile!r} is none of {', '.join(profiles())}")
+        hint = near(profile, profiles())
+        raise UsageFault(f"--profile {profile!r} is none of {', '.join(profiles())}{hint}")
     if given is not None:
         return given
     if profile is None:

@@ -1,6 +1,5 @@
 """`pixlake produce`: writes image files to a Kafka topic."""
 
-import difflib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ import typer
 
 from pixlake.cli import output
 from pixlake.cli.extras import extra
-from pixlake.cli.failures import REFUSED, CliError, UsageFault
+from pixlake.cli.failures import REFUSED, CliError, UsageFault, near
 from pixlake.cli.files import find
 from pixlake.cli.known_preset import check_preset
 from pixlake.cli.messages import content_id, headers
@@ -130,9 +129,7 @@ def _connected(settings: dict[str, Any], topic: str) -> Any:
             "(--bootstrap, KAFKA_BOOTSTRAP_SERVERS)"
         ) from None
     if topic not in topics:
-        near = difflib.get_close_matches(topic, sorted(topics), 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise CliError(f"there is no topic {topic!r} at {where}{hint}")
+        raise CliError(f"there is no topic {topic!r} at {where}{near(topic, topics)}")
     return producer
 
 

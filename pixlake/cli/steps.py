@@ -1,14 +1,12 @@
 """Operations on the command line: `resize:width=320,height=200`, checked before anything starts."""
 
 import base64
-import difflib
 import json
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pixlake.cli.failures import UsageFault
+from pixlake.cli.failures import UsageFault, near
 
 if TYPE_CHECKING:
     from processors.operations import Operation
@@ -26,7 +24,7 @@ def step_of(word: str) -> "Operation":
     name, _, rest = word.partition(":")
     kind = OPERATIONS.get(name)
     if kind is None:
-        hint = _near(name, OPERATIONS)
+        hint = near(name, OPERATIONS)
         raise UsageFault(
             f"--op {name!r} is no operation{hint}; there are: {', '.join(sorted(OPERATIONS))}"
         )
@@ -38,7 +36,7 @@ def step_of(word: str) -> "Operation":
             raise UsageFault(f"--op {name}: {part!r} is not PARAMETER=VALUE")
         if field not in properties or field == "op":
             known = ", ".join(each for each in properties if each != "op") or "none"
-            hint = _near(field, properties)
+            hint = near(field, properties)
             raise UsageFault(f"--op {name} has no parameter {field!r}{hint}; there are: {known}")
         said[field] = _value(field, text, properties[field])
     adapter: TypeAdapter[Operation] = TypeAdapter(AnyOperation)
@@ -50,11 +48,6 @@ def step_of(word: str) -> "Operation":
             for one in error.errors(include_input=False)
         )
         raise UsageFault(f"--op {name}: {faults}") from None
-
-
-def _near(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name.lower(), sorted(known), 1)
-    return f" (did you mean {near[0]}?)" if near else ""
 
 
 def _value(field: str, text: str, schema: dict[str, Any]) -> object:

@@ -3,12 +3,11 @@
 `data/variables.txt` names each setting's variable; `python -m tests.reference` writes it.
 """
 
-import difflib
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from pixlake.cli.failures import UsageFault
+from pixlake.cli.failures import UsageFault, near
 
 _NAMES = Path(__file__).parent / "data" / "variables.txt"
 _PREFIX = "PIXLAKE_"
@@ -44,8 +43,6 @@ def _fault(name: str, known: set[str] | frozenset[str]) -> str | None:
         return None
     if upper.startswith(_KAFKA_PREFIX):
         ours = [one for one in known if one.startswith(_KAFKA_PREFIX)]
-        near = difflib.get_close_matches(upper, ours, 1, _KAFKA_NEAR)
-        return f"{name}: did you mean {near[0]}?" if near else None
-    near = difflib.get_close_matches(upper, sorted(known), 1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    return f"{name} is no setting of Pixlake{hint} (docs/settings.md lists them)"
+        hint = near(upper, ours, _KAFKA_NEAR)
+        return f"{name} is no setting{hint}" if hint else None
+    return f"{name} is no setting of Pixlake{near(upper, known)} (docs/settings.md lists them)"

@@ -21,6 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from lake.layout import TENANT
+from processors.preset import did_you_mean
 from serve_app.accounts import keys
 from serve_app.accounts.errors import AccountsUnavailable, InvalidAccount, UnknownKey
 from serve_app.accounts.tables import API_KEYS, create_all
@@ -86,7 +87,10 @@ class Accounts:
         if TENANT.fullmatch(tenant) is None:
             raise InvalidAccount(f"a tenant's name is {TENANT.pattern}", value=tenant)
         if not granted or not granted <= keys.SCOPES:
-            raise InvalidAccount(f"scopes are {', '.join(sorted(keys.SCOPES))}")
+            hint = "".join(
+                did_you_mean(each, keys.SCOPES) for each in sorted(granted - keys.SCOPES)
+            )
+            raise InvalidAccount(f"scopes are {', '.join(sorted(keys.SCOPES))}{hint}")
         if not 0 < len(name) <= _MAX_NAME or not name.isprintable():
             raise InvalidAccount(f"a key's name has 1 to {_MAX_NAME} printable characters")
         secret = keys.new_secret()

@@ -122,6 +122,7 @@ def test_the_producers_timestamp_is_the_event_time_without_ce_time() -> None:
         ((("pixlake-meta-a", b"a\x00b"),), b"x", InvalidHeader),
         ((("pixlake-meta-a", b"x" * 1025),), b"x", InvalidHeader),
         ((("pixlake-meta-", b"x"),), b"x", InvalidHeader),
+        ((("pixlake-tenant", b"x"),), b"x", InvalidHeader),
         ((("pixlake-meta-a b", b"x"),), b"x", InvalidHeader),
         ((*EVENT, ("pixlake-meta-ce_id", b"x")), b"x", InvalidHeader),
         (tuple((f"pixlake-meta-{n}", b"") for n in range(33)), b"x", InvalidHeader),
@@ -196,3 +197,31 @@ def test_any_message_is_a_job_or_refused(
 def test_no_timestamp_is_too_odd(milliseconds: int) -> None:
     found = messages.moment(milliseconds)
     assert found is None or found.tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("pixlake-prest", "pixlake-preset"),
+        ("Pixlake-Preset", "pixlake-preset"),
+        ("pixlake-file-name", "pixlake-filename"),
+        ("pixlake-metta-site", "pixlake-meta-<name>"),
+    ],
+)
+def test_a_misspelt_header_is_refused_with_the_nearest_name(name: str, nearest: str) -> None:
+    """Without it the image would be stored with the default preset, and nobody would be told."""
+    with pytest.raises(InvalidHeader) as refused:
+        to_job(Message("images", "x", 0, 0, b"image", headers=((name, b"web"),)), TERMS, NOW)
+    assert f"did you mean {nearest}?" in refused.value.message
+    assert refused.value.value == name
+
+
+def test_headers_of_others_and_of_a_dead_letter_are_ignored() -> None:
+    headers = (
+        ("pixlake-dead-letter-code", b"truncated"),
+        ("pixlake-later", None),
+        ("x-pixlake", b"1"),
+        ("traceparent", b"00"),
+    )
+    job = to_job(Message("images", "x", 0, 0, b"image", headers=headers), TERMS, NOW)
+    assert job.metadata == {}

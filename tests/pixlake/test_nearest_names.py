@@ -29,8 +29,8 @@ TOPIC = "nearest-names"
         (("process", "photo.jpg", "o.png", "--op", "resise"), "did you mean resize?"),
         (("process", "photo.jpg", "o.png", "--op", "resize:widht=3"), "did you mean width?"),
         (("process", "photo.jpg", "o/", "--preset", "wbe"), "did you mean web?"),
-        (("plan", "--profile", "smal"), "small"),
-        (("plan", "--rate", "1", "--instance", "c7g.2xlarg"), "c7g.2xlarge"),
+        (("plan", "--profile", "smal"), "did you mean small?"),
+        (("plan", "--rate", "1", "--instance", "c7g.2xlarg"), "did you mean c7g.2xlarge?"),
         (("preset", "get", "wbe"), "did you mean web?"),
         (("store", "set", "--retention-day", "3"), "--retention-days"),
     ],
@@ -82,10 +82,34 @@ def test_names_of_the_api(door: Door, tenant: str, photo: bytes, client: Client)
     ):
         status, code, said = upload(door, key, content=photo, headers={**raw, header: "web"})
         assert (status, code, near in said) == (422, "invalid_request", True), said
-    form = {"files": {"file": photo}, "data": {"metdata": "{}"}}
-    status, code, said = upload(door, key, **form)
-    assert (status, code, "metadata" in said) == (400, "malformed_multipart", True)
+    for field, near in (
+        ("metdata", "did you mean metadata?"),
+        ("Preset", "did you mean preset?"),
+        ("width", "it takes file, metadata, preset"),
+    ):
+        form = {"files": {"file": photo}, "data": {field: "{}"}}
+        status, code, said = upload(door, key, **form)
+        assert (status, code, near in said) == (400, "malformed_multipart", True), said
+    status, code, said = upload(
+        door, key, content=photo, headers={**raw, "x-amz-checksum-sha265": "0"}
+    )
+    assert (status, code) == (400, "invalid_checksum")
+    assert "did you mean x-amz-checksum-sha256?" in said
     assert list(client.images()) == []
+
+
+def test_a_rendition(run: Run, door: Door, tenant: str, client: Client, photos: Path) -> None:
+    image = client.upload(photos / "a.jpg", preset="web").image
+    done = run("get", image.image_id, "-r", "1208", "-o", photos / "copy.jpg")
+    assert (done.exit_code, "did you mean 1280?" in done.stderr) == (1, True), done.stderr
+    headers = {"Authorization": f"Bearer {door.key(tenant)}"}
+    answer = httpx.get(f"{door.url}/v1/images/{image.image_id}/orignal", headers=headers)
+    assert (answer.status_code, "did you mean original?" in answer.json()["detail"]) == (404, True)
+
+
+def test_a_scope(run: Run, door: Door) -> None:
+    done = run("keys", "create", "acme", "--scope", "images:raed", "--home", door.home)
+    assert (done.exit_code, "did you mean images:read?" in done.stderr) == (1, True), done.stderr
 
 
 def test_limits_of_an_upload_are_told_to_who_may_upload(door: Door, tenant: str) -> None:
