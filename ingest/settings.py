@@ -1,9 +1,15 @@
 """Settings of the Kafka consumer: cluster, topics, limits, time-outs."""
 
+import re
 from typing import Literal, Self
 
-from pydantic import AliasChoices, Field, SecretStr, model_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from lake.layout import TENANT
+
+# Kafka's rule for topics; a name is part of a folder's name at the broker.
+_TOPIC = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
 
 
 class IngestSettings(BaseSettings):
@@ -139,6 +145,23 @@ class IngestSettings(BaseSettings):
     kafka_ssl_key_password: SecretStr | None = Field(
         default=None, description="password of the client's key"
     )
+
+    @field_validator("kafka_tenant")
+    @classmethod
+    def _is_tenant(cls, name: str) -> str:
+        if TENANT.fullmatch(name) is None:
+            raise ValueError(f"{name!r} is no tenant; a tenant's name is {TENANT.pattern}")
+        return name
+
+    @model_validator(mode="after")
+    def _topics(self) -> Self:
+        for name in (self.kafka_topic, self.dead_letters):
+            if _TOPIC.fullmatch(name) is None:
+                raise ValueError(
+                    f"{name[:300]!r} is no topic; its name has 1 to 249 letters, digits, '.', '_', "
+                    "'-'; see PIXLAKE_KAFKA_TOPIC and PIXLAKE_KAFKA_DEAD_LETTER_TOPIC"
+                )
+        return self
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

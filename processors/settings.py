@@ -3,9 +3,10 @@
 import os
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from lake.layout import TENANT
 from processors.machine import memory_limit
 
 FormatName = Literal["jpeg", "png", "webp", "gif", "avif", "heic", "tiff", "bmp"]
@@ -219,6 +220,14 @@ class ProcessorSettings(BaseSettings):
         le=3600,
         description="how long the newest version of a stored preset is cached, in seconds",
     )
+
+    @field_validator("gps_tenants")
+    @classmethod
+    def _are_tenants(cls, text: str) -> str:
+        for name in (each.strip() for each in text.split(",")):
+            if name not in {"", "*"} and TENANT.fullmatch(name) is None:
+                raise ValueError(f"{name!r} is no tenant; a tenant's name is {TENANT.pattern}")
+        return text
 
     def keeps_gps(self, tenant: str) -> bool:
         """True if the GPS position of that tenant's images may become columns."""

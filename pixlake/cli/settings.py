@@ -43,6 +43,9 @@ def load_existing(kind: type[S], home: Path | None, elsewhere: str) -> S:
 
 
 def _fault(place: tuple[int | str, ...], message: str) -> str:
-    name = str(place[0]).upper() if place else "PIXLAKE_*"
-    variable = name if "_" in name and name.startswith(("PIXLAKE", "KAFKA")) else f"PIXLAKE_{name}"
-    return f"{variable}: {message}"
+    said = message.removeprefix("Value error, ")
+    if not place:
+        return said  # of several settings, which it names
+    name = str(place[0])
+    # A variable without the prefix is an alias, and stands there as it is.
+    return f"{name if name.isupper() else f'PIXLAKE_{name.upper()}'}: {said}"

@@ -7,6 +7,7 @@
       · HomeUnusable     the home belongs to another user or version, or is not writable
       · NoRoom           too little free disk or memory
       · DatabaseUnusable the accounts database is not accessible
+      · PresetUnusable   the store does not have the default preset
       · WrongClock       the clock is years off, or was set back
   x JarsUnavailable  the broker's jars can't be downloaded, or differ from the lock
   x BrokerFailed     the broker ended, or is not ready in time
@@ -71,6 +72,12 @@ class DatabaseUnusable(CannotStart):
     """The accounts database is not accessible."""
 
     code = "database_unusable"
+
+
+class PresetUnusable(CannotStart):
+    """The store does not have the default preset."""
+
+    code = "preset_unusable"
 
 
 class WrongClock(CannotStart):

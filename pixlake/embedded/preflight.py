@@ -8,12 +8,23 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from ingest.cluster import check_cluster
 from ingest.settings import IngestSettings
-from lake.bucket import check_store
+from lake.bucket import StoreUnreachable, check_store
+from lake.errors import (
+    StoreDenied,
+    StoreFull,
+    StoreReadOnly,
+    StoreUntrustworthy,
+    Unavailable,
+)
+from lake.object_store import ObjectStore
+from lake.opening import open_store
+from lake.presets import PresetFiles
 from lake.settings import LakeSettings
-from pixlake.embedded.errors import DatabaseUnusable
+from pixlake.embedded.errors import DatabaseUnusable, PresetUnusable
 from pixlake.embedded.jars import cache_folder
 from pixlake.embedded.memory import check_memory, worst_case
 from pixlake.embedded.ports import check_ports
@@ -25,7 +36,10 @@ from pixlake.embedded.room import (
 )
 from pixlake.embedded.run_folder import LOCK, user_folder
 from pixlake.embedded.settings import EmbeddedSettings
+from processors.errors import InvalidPreset, UnknownPreset
 from processors.machine import memory_limit
+from processors.preset import PresetName
+from processors.presets import Presets
 from processors.settings import ProcessorSettings
 from serve_app.accounts import Accounts
 from serve_app.accounts.errors import AccountsUnavailable
@@ -33,6 +47,11 @@ from serve_app.settings import ServeSettings
 
 _ASK_SECONDS = 2.5
 _KAFKA_HOST = "127.0.0.1"
+_REMEDIES: dict[type[Exception], str] = {
+    StoreDenied: "give Pixlake the right to read, write and delete there",
+    StoreReadOnly: "mount it for writing",
+    StoreFull: "make room",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +115,29 @@ def check_servers(settings: Settings) -> None:
             answer.result()
 
 
+async def prepare_store(lake: LakeSettings, default_preset: str) -> None:
+    """Open the store, or create it, and check that it accepts writes and has the default preset.
+
+    Raises StoreUnreachable, PresetUnusable, StoreMisused.
+    """
+    try:
+        store, _ = await open_store(lake, make=True)
+        await _check_preset(store, default_preset)
+    except (Unavailable, StoreUntrustworthy) as error:
+        remedy = _REMEDIES.get(type(error))
+        advice = f"{remedy}, or name another store in" if remedy else "see"
+        raise StoreUnreachable(
+            f"the store {lake.location}: {error.message}; {advice} PIXLAKE_STORE_URL"
+        ) from error
+
+
+async def _check_preset(store: ObjectStore, name: str) -> None:
+    try:
+        await Presets(PresetFiles(store)).find(PresetName.parse(name))
+    except (UnknownPreset, InvalidPreset) as error:
+        raise PresetUnusable(f"PIXLAKE_DEFAULT_PRESET: {error.message}") from error
+
+
 def _check_accounts(served: ServeSettings) -> None:
     try:
         Accounts.open(served.accounts_url, connect_seconds=int(_ASK_SECONDS)).close()
@@ -115,6 +157,11 @@ def _folders(settings: Settings, home: Path, sockets: Path) -> dict[str, Path]:
         "set PIXLAKE_HOME to a folder on another disk": home,
         "remove files in /tmp": sockets,
     }
+    store = urlsplit(settings.lake.location)
+    if store.scheme == "file":
+        folder = Path(unquote(store.path))
+        existing = next(each for each in (folder, *folder.parents) if each.exists())
+        found["name a folder on another disk in PIXLAKE_STORE_URL"] = existing
     if settings.embedded.kafka_bootstrap_servers is None:
         cache = cache_folder()
         cache.mkdir(parents=True, exist_ok=True)

@@ -21,13 +21,18 @@ from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType
 
-from lake.opening import open_store
 from pixlake.embedded.broker import EmbeddedBroker
 from pixlake.embedded.child import spawn, terminate
 from pixlake.embedded.errors import StartFailed
 from pixlake.embedded.home import open_home, write_address
 from pixlake.embedded.port_block import PortBlock, own_ports
-from pixlake.embedded.preflight import Settings, check_last_start, check_machine, check_servers
+from pixlake.embedded.preflight import (
+    Settings,
+    check_last_start,
+    check_machine,
+    check_servers,
+    prepare_store,
+)
 from pixlake.embedded.ray_environment import ray_environment
 from pixlake.embedded.readiness import is_ready
 from pixlake.embedded.run_folder import MARK, end_processes, fresh_folder, only_run, user_folder
@@ -99,8 +104,8 @@ class _Run:
                 _say(f"Ended {left} processes of an earlier run that was killed.")
             check_machine(self._all, self._home)
             check_servers(self._all)
-            # Open the store here, so that a contradiction to the settings is not hidden in a log.
-            asyncio.run(open_store(self._all.lake, make=True))
+            # Here, so that a contradiction to the settings is not hidden in a log.
+            asyncio.run(prepare_store(self._all.lake, self._served.default_preset))
             avoid = {self._served.http_port, self._settings.kafka_port}
             ports = stack.enter_context(own_ports(user_folder(), str(self._home), avoid))
             folder = stack.enter_context(fresh_folder(self._home, self._logs / "ray"))
@@ -225,6 +230,8 @@ class _Run:
             key=key,
             key_file=self._served.key_file,
             bootstrap=self._bootstrap,
+            topic=self._all.ingest.kafka_topic,
+            dead_letters=self._all.ingest.dead_letters,
             logs=self._logs,
             given=self._given(),
         )

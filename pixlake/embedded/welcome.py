@@ -16,6 +16,8 @@ class Facts:
     key: str
     key_file: Path
     bootstrap: str
+    topic: str
+    dead_letters: str
     logs: Path
     given: Mapping[str, str]
     """environment variables that commands in another terminal need"""
@@ -49,13 +51,13 @@ Pixlake is ready.
   Console    {facts.console}     Docs  {facts.docs}
   API key    {facts.key}
              kept in {facts.key_file}
-  Kafka      {facts.bootstrap}, topic images (refused: images.dead-letters)
+  Kafka      {facts.bootstrap}, topic {facts.topic} (refused: {facts.dead_letters})
   Logs       {facts.logs}
 
 Try, in another terminal:
 
 {export}  .venv/bin/pixlake upload photos/ --preset web
-  .venv/bin/pixlake produce photos/ --topic images
+  .venv/bin/pixlake produce photos/ --topic {facts.topic}
   .venv/bin/pixlake ls
   .venv/bin/pixlake query "SELECT format, count(*), avg(width) FROM images GROUP BY 1"
 

@@ -32,6 +32,12 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
         {"kafka_security_protocol": "SASL_SSL"},
         {"kafka_topic": "images", "kafka_dead_letter_topic": "images"},
         {"kafka_max_inflight_bytes": 0},
+        {"kafka_tenant": "../x"},
+        {"kafka_tenant": "Acme"},
+        {"kafka_topic": "a/b"},
+        {"kafka_topic": ".."},
+        {"kafka_topic": "a" * 240},
+        {"kafka_dead_letter_topic": "a,b"},
     ],
 )
 def test_what_makes_no_sense_is_refused(values: dict[str, object]) -> None:

@@ -1,5 +1,6 @@
 """Test that a start which would fail is refused first, with reason, setting and remedy."""
 
+import asyncio
 import errno
 import json
 import os
@@ -15,8 +16,12 @@ from ingest.cluster import check_cluster
 from ingest.errors import KafkaUnavailable
 from ingest.settings import IngestSettings
 from lake.bucket import StoreUnreachable, check_store
+from lake.opening import open_store
+from lake.presets import PresetFiles
 from lake.settings import LakeSettings
-from pixlake.embedded import room
+from pixlake.cli.failures import UsageFault
+from pixlake.cli.settings import load
+from pixlake.embedded import preflight, room
 from pixlake.embedded.errors import (
     CannotStart,
     DatabaseUnusable,
@@ -24,12 +29,15 @@ from pixlake.embedded.errors import (
     NoRoom,
     PortTaken,
     PortUnusable,
+    PresetUnusable,
     WrongClock,
 )
 from pixlake.embedded.home import open_home
 from pixlake.embedded.ports import check_ports, free_port
-from pixlake.embedded.preflight import Settings, check_machine, check_servers
+from pixlake.embedded.preflight import Settings, check_machine, check_servers, prepare_store
 from pixlake.embedded.run_folder import user_folder
+from processors.preset import Preset
+from processors.presets import Presets
 from tests.servers.kafka import ApacheKafka
 from tests.servers.s3 import S3Server
 
@@ -72,8 +80,9 @@ def up(home: Path, **settings: str) -> subprocess.CompletedProcess[str]:
             "no credentials for bucket nobody",
         ),
         ({"KAFKA_BOOTSTRAP_SERVERS": f"{LOOPBACK}:9"}, "KAFKA_BOOTSTRAP_SERVERS"),
+        ({"PIXLAKE_DEFAULT_PRESET": "wbe"}, "PIXLAKE_DEFAULT_PRESET: no preset is named 'wbe'"),
     ],
-    ids=["store", "kafka"],
+    ids=["store", "kafka", "preset"],
 )
 def test_a_start_that_cannot_succeed_ends_before_ray(
     tmp_path: Path, settings: dict[str, str], told: str
@@ -250,6 +259,52 @@ def test_a_store_that_is_slow_is_not_refused(s3_server: S3Server) -> None:
         check_store(settings, 0.5)
     finally:
         s3_server.resume()
+
+
+def test_a_store_that_takes_no_writes() -> None:
+    # A folder of the kernel, where root may not write either.
+    denied = LakeSettings(store_url="file:///sys/kernel")
+    with pytest.raises(StoreUnreachable, match=r"/sys/kernel: .*denied.* PIXLAKE_STORE_URL"):
+        asyncio.run(prepare_store(denied, "web"))
+
+
+def test_a_store_without_the_default_preset(tmp_path: Path) -> None:
+    settings = LakeSettings(store_url=tmp_path.as_uri())
+    for name, told in (("wbe", "did you mean web?"), ("web@7", "version 1"), ("shop", "shop")):
+        with pytest.raises(PresetUnusable, match=f"PIXLAKE_DEFAULT_PRESET: .*{told}"):
+            asyncio.run(prepare_store(settings, name))
+    asyncio.run(_stored_preset(settings, "shop"))
+    asyncio.run(prepare_store(settings, "shop"))
+
+
+async def _stored_preset(settings: LakeSettings, name: str) -> None:
+    async def trial(_: Preset) -> None:
+        pass
+
+    store, _ = await open_store(settings, make=True)
+    await Presets(PresetFiles(store)).put(name, b'{"renditions": []}', "test", trial)
+
+
+def test_the_disk_of_a_store_elsewhere_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Path]] = []
+    monkeypatch.setattr(preflight, "check_disk", asked.append)
+    monkeypatch.setattr(preflight, "check_ports", lambda _: None)
+    monkeypatch.setenv("PIXLAKE_STORE_URL", (tmp_path / "not" / "yet").as_uri())
+    check_machine(Settings.read(tmp_path / "home"), tmp_path / "home")
+    assert asked[0]["name a folder on another disk in PIXLAKE_STORE_URL"] == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("PIXLAKE_KAFKA_TOPIC_PARTITIONS", "0"), ("PIXLAKE_KAFKA_TENANT", "../x")]
+)
+def test_a_wrong_setting_is_told_by_its_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(UsageFault, match=f"^{name}: (?!Value error)"):
+        load(IngestSettings, tmp_path)
 
 
 @pytest.mark.parametrize(

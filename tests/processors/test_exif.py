@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import IFDRational
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from lake.lake import Lake
 from lake.settings import LakeSettings
@@ -216,6 +216,8 @@ def job(tenant: str, data: bytes) -> ImageJob:
 
 def test_nobody_is_named_by_default() -> None:
     assert not ProcessorSettings().keeps_gps("acme")
+    with pytest.raises(ValidationError, match="is no tenant"):
+        ProcessorSettings(gps_tenants="acme, Harbour")
     assert not ProcessorSettings(gps_tenants="acm").keeps_gps("acme")
     assert ProcessorSettings(gps_tenants="*").keeps_gps("acme")
 
