@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from http import HTTPStatus
+from http import HTTPMethod, HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 from starlette.types import Scope
 
 from lake.errors import LakeError
@@ -168,9 +169,21 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, HTTPException):
         raise error
     code = _BY_STATUS.get(error.status_code, "invalid_request")
-    return problem(
-        request.scope, code, error.detail, headers=error.headers, status=error.status_code
-    )
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_methods(request))
+    return problem(request.scope, code, error.detail, headers=headers, status=error.status_code)
+
+
+def _methods(request: Request) -> list[str]:
+    """Methods of all routes of a path; Starlette names those of one route only."""
+    app: FastAPI = request.app
+
+    def takes(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in app.routes)
+
+    return sorted(filter(takes, HTTPMethod))
 
 
 def _short(text: str, limit: int) -> str:
