@@ -12,6 +12,7 @@ from processors.worker import Worker
 from serve_app import console, health, images, limits, presets, problems, uploads
 from serve_app.admission import Admission
 from serve_app.auth import KeyRing
+from serve_app.compression import Compression
 from serve_app.door import Door
 from serve_app.envelope import Envelope
 from serve_app.fast_lane import FastLane
@@ -68,6 +69,7 @@ def make_app(
     )
     app.state.door = door
     # The last middleware is the outermost.
+    app.add_middleware(Compression)
     app.add_middleware(FastLane, door=door)
     app.add_middleware(KnownParameters, api=app)
     app.add_middleware(Envelope)

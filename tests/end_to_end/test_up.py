@@ -104,6 +104,25 @@ def test_the_clients_headers_do_not_act_on_ray_serve(pixlake: Pixlake) -> None:
     assert answer.headers.get_list("x-request-id") != ["a b\tc"]
 
 
+def test_lists_are_compressed_and_refused_methods_name_the_others(pixlake: Pixlake) -> None:
+    """HAProxy changes neither the coding, nor the length that HEAD tells, nor Allow."""
+    photo = PHOTO.read_bytes()
+    image_id = upload(pixlake, photo).json()["image_id"]
+    with httpx.Client(base_url=pixlake.url, headers=pixlake.headers) as client:
+        for path in ("/v1/images", f"/v1/images/{image_id}"):
+            packed = client.get(path, headers={"Accept-Encoding": "gzip"})
+            plain = client.get(path, headers={"Accept-Encoding": "identity"})
+            head = client.head(path, headers={"Accept-Encoding": "gzip"})
+            assert (packed.headers["Content-Encoding"], packed.json()) == ("gzip", plain.json())
+            assert packed.headers["Vary"] == plain.headers["Vary"] == "Accept-Encoding"
+            assert int(packed.headers["Content-Length"]) < len(plain.content)
+            assert head.headers["Content-Length"] == packed.headers["Content-Length"]
+        original = client.get(f"/v1/images/{image_id}/original")
+        assert original.content == photo
+        assert "Content-Encoding" not in original.headers
+        assert client.delete("/v1/images").headers["Allow"] == "GET, HEAD, POST"
+
+
 def test_ctrl_c_leaves_nothing_running_and_the_next_start_finds_everything(
     new_pixlake: NewPixlake,
 ) -> None:
