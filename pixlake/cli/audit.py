@@ -49,22 +49,38 @@ def audit(
     with extra("server"):
         from lake.settings import LakeSettings  # noqa: PLC0415  # in an extra
         from pixlake.cli.settings import load_existing  # noqa: PLC0415
+    from pixlake.client.files import written  # noqa: PLC0415  # slow; not for --help
 
     settings = load_existing(LakeSettings, home, "store_url")
     span = (_utc(start), _utc(end))
     if start is not None and end is not None and start >= end:
         raise UsageFault(f"--from {start} is not before --to {end}: no image is in between")
-    if report is not None and not report.parent.is_dir():
-        raise UsageFault(f"there is no folder {report.parent} for the report")
+    if report is not None:
+        _check_report(report)
     done = asyncio.run(_audit(settings, span, full=full, sample=sample))
     if report is not None:
-        report.write_text(f"{jsons.dumps(done.document(), indent=2)}\n", encoding="utf-8")
+        with written(report) as file:
+            file.write(f"{jsons.dumps(done.document(), indent=2)}\n".encode())
     if json:
         output.emit(done.document())
     else:
         _show(done)
     if not done.ok:
         raise typer.Exit(REFUSED)
+
+
+def _check_report(report: Path) -> None:
+    """Raise UsageFault, before the audit, if the report can't be written."""
+    from pixlake.client.errors import NotAFile  # noqa: PLC0415  # slow; not for --help
+    from pixlake.client.files import check_regular  # noqa: PLC0415
+
+    if not report.parent.is_dir():
+        raise UsageFault(f"there is no folder {report.parent} for the report")
+    try:
+        if report.exists():
+            check_regular(report, report.stat().st_mode)
+    except NotAFile as error:
+        raise UsageFault(f"--report {error}") from None
 
 
 async def _audit(

@@ -15,6 +15,11 @@ from typing import Self, TextIO
 
 from pixlake.cli.failures import UsageFault
 from pixlake.cli.results import Result
+from pixlake.client.errors import NotAFile
+from pixlake.client.files import open_regular
+
+# Start of each line that `add` writes.
+_BEGIN = '{"path": "'
 
 Key = tuple[str, int, int, str]
 """path, size in bytes, modification time in nanoseconds, hash of parameters and server"""
@@ -40,13 +45,14 @@ class Manifest:
             return hashlib.sha256(parts.encode("ascii")).hexdigest()
 
         try:
-            file = path.open("a+", encoding="ascii", errors="replace")
-            file.seek(0)
-            text = file.read()
+            text = _read(path)
+            file = path.open("a", encoding="ascii")
             if text and not text.endswith("\n"):
                 file.write("\n")  # the last line of a run that was killed
         except OSError as error:
             raise UsageFault(f"--manifest {path} can't be used: {error.strerror}") from None
+        except NotAFile as error:
+            raise UsageFault(f"--manifest {error}") from None
         known = {key for line in text.splitlines() if (key := _key(line)) is not None}
         return cls(file, known, hashed)
 
@@ -74,6 +80,25 @@ class Manifest:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _read(path: Path) -> str:
+    """Return the lines of a manifest, none of a new one.
+
+    Raises UsageFault for a file that is none: lines at the end of a photo would damage it. Raises
+    NotAFile, OSError.
+    """
+    if not path.exists():
+        return ""
+    with open_regular(path) as file:
+        text = file.read().decode("ascii", "replace")
+    # A run that was killed may have written a part of its first line.
+    if not (text.startswith(_BEGIN) or _BEGIN.startswith(text)):
+        raise UsageFault(
+            f"--manifest {path} is no manifest, and nothing was written to it; name a new file, or "
+            "one that an earlier run wrote"
+        )
+    return text
 
 
 def _key(line: str) -> Key | None:

@@ -1,6 +1,7 @@
 """`erase`, `audit`, `rebuild`, `sweep`: on what came in by the door."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -114,7 +115,10 @@ def test_the_audit_of_all_this(
         assert run("audit", "--from", "2026-12-02", "--to", "2026-12-01").exit_code == 2
     finally:
         original.write_bytes(intact)
-    assert run("audit", "--report", tmp_path / "no" / "folder").exit_code == 2
+    os.mkfifo(fifo := tmp_path / "fifo")
+    for path, told in ((tmp_path / "no" / "folder", "no folder"), (fifo, "is a FIFO")):
+        done = run("audit", "--report", path)
+        assert (done.exit_code, told in done.stderr) == (2, True)
 
 
 def test_the_lake_is_rebuilt_and_swept(

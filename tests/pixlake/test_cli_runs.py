@@ -131,6 +131,22 @@ def test_a_manifest_that_was_cut_or_is_old_is_no_promise(
     assert run("upload", photos, "--manifest", tmp_path).exit_code == 2
 
 
+def test_a_manifest_is_no_other_file(run: Run, photos: Path, tmp_path: Path) -> None:
+    photo = next(path for path in photos.rglob("*.jpg"))
+    before = photo.read_bytes()
+    os.mkfifo(fifo := tmp_path / "fifo")
+    for path, told in (
+        (photo, "is no manifest"),
+        (fifo, "is a FIFO"),
+        (Path("/dev/null"), "device"),
+    ):
+        done = run("upload", photos, "--manifest", path)
+        assert (done.exit_code, told in done.stderr) == (2, True), done.stderr
+    assert photo.read_bytes() == before
+    (begun := tmp_path / "begun").write_text('{"pa')
+    assert run("upload", photos, "--manifest", begun).exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("answer", "code", "sent"),
     [
