@@ -60,9 +60,12 @@ _8_BITS, _16_BITS, _AVIF_BITS = 8, 16, 10
 _GREY_ALPHA = 2
 # Speed 8 of 10: half the time of 6 for a few per cent of bytes.
 _AVIF_SPEED = 8
-# Up to this side in pixels, a JPEG is encoded without chroma subsampling, which would blur the
-# colours of icons. It costs some hundred bytes.
+# Up to this side in pixels, an image is encoded without chroma subsampling, which would blur the
+# colours of icons. It costs some hundred bytes in a JPEG. In WebP and AVIF only lossless images
+# have no subsampling, so there the longer side counts.
 _ICON_SIDE = 64
+_WEBP_LOSSLESS = 101
+_AVIF_LOSSLESS = 100
 _ICON_SAMPLING = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
 _SAMPLING = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420
 # Level 1 of 9 with filters: photographs hardly shrink further, at a multiple of the time.
@@ -120,14 +123,15 @@ def encode(image: Image, output: OutputFormat, quality: int, background: str = W
         pixels = (pixels >> (_16_BITS - _AVIF_BITS)).astype(np.uint16, copy=False)
         depth = _AVIF_BITS
     icon = min(flat.width, flat.height) <= _ICON_SIDE
+    lossless = max(flat.width, flat.height) <= _ICON_SIDE
     options = {
         "jpeg": [
             *(cv2.IMWRITE_JPEG_QUALITY, quality),
             *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, _ICON_SAMPLING if icon else _SAMPLING),
         ],
-        "webp": [cv2.IMWRITE_WEBP_QUALITY, quality],
+        "webp": [cv2.IMWRITE_WEBP_QUALITY, _WEBP_LOSSLESS if lossless else quality],
         "avif": [
-            *(cv2.IMWRITE_AVIF_QUALITY, quality),
+            *(cv2.IMWRITE_AVIF_QUALITY, _AVIF_LOSSLESS if lossless else quality),
             *(cv2.IMWRITE_AVIF_SPEED, _AVIF_SPEED),
             *(cv2.IMWRITE_AVIF_DEPTH, depth),
         ],

@@ -38,6 +38,7 @@ from pixlake.embedded.preflight import Settings, check_machine, check_servers, p
 from pixlake.embedded.run_folder import user_folder
 from processors.preset import Preset
 from processors.presets import Presets
+from serve_app.settings import ServeSettings
 from tests.servers.kafka import ApacheKafka
 from tests.servers.s3 import S3Server
 
@@ -114,6 +115,12 @@ def test_equal_ports_are_told_by_both_settings() -> None:
 def test_an_address_that_this_machine_does_not_have() -> None:
     with pytest.raises(PortUnusable, match=r"no address 192\.0\.2\.1; set PIXLAKE_HTTP_HOST"):
         check_ports({"PIXLAKE_HTTP_PORT": ("192.0.2.1", free_port())})
+
+
+def test_the_name_of_this_machine_is_its_address(tmp_path: Path) -> None:
+    assert ServeSettings(home=tmp_path, http_host="localhost").http_host == LOOPBACK
+    with pytest.raises(ValueError, match=r"'example\.org' is not an IP address"):
+        ServeSettings(home=tmp_path, http_host="example.org")
 
 
 def test_a_port_of_root_is_not_called_taken(monkeypatch: pytest.MonkeyPatch) -> None:

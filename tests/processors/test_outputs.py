@@ -43,6 +43,26 @@ def test_auto_follows_alpha_and_preset() -> None:
     assert format_of(logo(), alpha_format="png") == "PNG"
 
 
+@pytest.mark.parametrize("output", ["jpeg", "webp", "avif"])
+@pytest.mark.parametrize(("size", "kept"), [((16, 16), True), ((64, 48), True), ((96, 96), False)])
+@pytest.mark.parametrize("alpha", [False, True])
+def test_icons_keep_the_colours_of_each_pixel(
+    output: OutputFormat, size: tuple[int, int], *, kept: bool, alpha: bool
+) -> None:
+    """Red and green in columns of one pixel; with fewer samples for colour both become brown."""
+    width, height = size
+    drawn = np.zeros((height, width, 4 if alpha else 3), np.uint8)
+    drawn[:, ::2, 2] = drawn[:, 1::2, 1] = 255
+    if alpha:
+        drawn[:, :, 3] = 255
+        drawn[0, 0, 3] = 0
+    data = np.frombuffer(encode(Decoded(drawn.copy()), output, 82), np.uint8)
+    shown = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    assert shown is not None
+    away = np.abs(shown.astype(int) - drawn[:, :, :3])[2:, 2:].mean()
+    assert (away < 3) == kept, away
+
+
 @pytest.mark.parametrize("colour", ["#ffffff", "#000000", "#204080"])
 def test_transparent_parts_of_a_jpeg_lie_on_the_background(colour: str) -> None:
     behind = tuple(bytes.fromhex(colour[1:]))
