@@ -54,6 +54,8 @@ def make_app(
         description=_ABOUT,
         docs_url=None,
         redoc_url=None,
+        # A redirect would lead where the client's own Host header says.
+        redirect_slashes=False,
     )
     admission = Admission(settings.max_uploads, settings.max_upload_bytes)
     others = others or NoOthers()

@@ -173,6 +173,14 @@ async def test_what_is_not_there_is_a_404(site: Site, path: str) -> None:
     assert answer.json()["code"] in {"image_not_found", "not_found"}
 
 
+@pytest.mark.parametrize("path", ["/v1/images/", "/healthz/", "/v1/presets/web/", "/docs/"])
+async def test_nobody_is_sent_where_the_host_header_says(site: Site, path: str) -> None:
+    for method in ("GET", "HEAD", "POST"):
+        answer = await site.client.request(method, path, headers={"Host": "evil.example"})
+        assert answer.status_code in {404, 405}
+        assert "Location" not in answer.headers
+
+
 async def test_an_unknown_rendition_is_a_404(site: Site) -> None:
     path = (await links(site))["self"]
     answer = await site.client.get(f"{path}/enormous")
