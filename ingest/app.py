@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ray import serve
-from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
+from ray.exceptions import ActorDiedError, OutOfMemoryError, RayError, RayTaskError
 from ray.serve import exceptions as serve_exceptions
 
 from ingest.consumer import Consumer
@@ -22,6 +22,8 @@ from processors.preset import PresetName
 APP = "ingest"
 NAME = "KafkaIngest"
 
+STOPPED = "killed by `ray.kill`"
+"""Text of Ray's error for an actor that was killed on purpose."""
 _HEALTH_PERIOD_SECONDS = 2.0
 # Time beyond the consumer's own drain before Serve kills it: leaving the group, closing.
 _CLOSE_SECONDS = 10.0
@@ -70,7 +72,8 @@ class KafkaIngest:
     async def _submit(self, jobs: list[ImageJob]) -> list[Answer]:
         """Hand a batch to a processor replica; Ray passes the bytes by reference.
 
-        Raises WorkersUnavailable if no replica accepted it, RayError if the replica died.
+        Raises WorkersUnavailable if no replica accepted it or Serve stopped the replica, RayError
+        if the replica died.
         """
         processors = serve.get_deployment_handle(
             processors_deployment.NAME, processors_deployment.APP
@@ -84,6 +87,10 @@ class KafkaIngest:
             OutOfMemoryError,  # Ray killed the replica because the node was short of memory
         ) as error:
             raise WorkersUnavailable("no processor accepted the batch") from error
+        except ActorDiedError as error:
+            if is_stopped_by_serve(error):
+                raise WorkersUnavailable("the processor was stopped") from error
+            raise
         return answer
 
     async def _note(self, refusal: Refusal) -> Settled:
@@ -103,6 +110,15 @@ class KafkaIngest:
         with _whoever_is_there():
             times: int = await processors.count_failure.remote(rejection_id, how)
         return times
+
+
+def is_stopped_by_serve(error: ActorDiedError) -> bool:
+    """True if Serve killed the replica: it was replaced, or too slow for its health checks.
+
+    A machine that is too busy causes that; no message of the batch is to blame. Ray has the reason
+    as text only.
+    """
+    return STOPPED in str(error) or error.preempted
 
 
 @contextmanager

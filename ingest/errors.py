@@ -11,8 +11,9 @@ IngestError
       · TooManyDeadLetters    too_many_dead_letters  limit: dead letters in a row
 
 Verdicts for the result of a message:
-  retry         Failure.retry, WorkersUnavailable, KafkaUnavailable, a batch that raised an error
-                or timed out; any shortage of memory, threads or files
+  retry         Failure.retry, WorkersUnavailable (also if Serve stopped the worker),
+                KafkaUnavailable, a batch that raised an error or timed out; any shortage of memory,
+                threads or files
   dead-letter   InvalidMessage, every final Failure; `processing_failed`: a message that killed
                 its worker or raised an unexpected exception too often while alone in its batch
                 (restarts included), over a minimum time
