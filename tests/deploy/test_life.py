@@ -136,3 +136,20 @@ def test_other_words_go_to_the_command(fake_ray: tuple[dict[str, str], Path]) ->
         check=False,
     )
     assert done.stdout.startswith("pixlake ")
+
+
+def test_a_node_with_an_unknown_variable_names_the_nearest(
+    fake_ray: tuple[dict[str, str], Path],
+) -> None:
+    environment, said = fake_ray
+    done = subprocess.run(
+        [sys.executable, "-m", "node", "worker"],
+        env={**environment, "PIXLAKE_MAX_BITES": "5"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "did you mean PIXLAKE_MAX_BYTES?" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not said.exists()

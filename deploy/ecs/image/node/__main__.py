@@ -8,6 +8,9 @@ import os
 import sys
 from pathlib import Path
 
+from pixlake.cli.failures import UsageFault
+from pixlake.cli.variables import check_variables
+
 from node.life import Life
 from node.settings import NodeSettings
 
@@ -15,7 +18,7 @@ KINDS = ("head", "worker", "ingest")
 
 
 def main() -> int:
-    """Exit code: 0 after SIGTERM, else of what ended."""
+    """Exit code: 0 after SIGTERM, 2 for an unknown variable `PIXLAKE_…`, else of what ended."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     kind = sys.argv[1] if len(sys.argv) > 1 else ""
     if kind == "setup":
@@ -23,6 +26,11 @@ def main() -> int:
 
         return make_user()
     if kind in KINDS:
+        try:
+            check_variables()
+        except UsageFault as fault:
+            sys.stderr.write(f"pixlake: {fault}\n")
+            return fault.exit_code
         return Life(kind, NodeSettings()).run()  # type: ignore[arg-type]  # one of the three
     if "NODE_STAGE" in os.environ:
         # In a task: on the same accounts as its node.
