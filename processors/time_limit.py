@@ -61,7 +61,7 @@ class TimeLimit:
         self.spent = False
         stop = asyncio.timeout(self._wall_seconds)
         loop = asyncio.get_running_loop()
-        began, waited = loop.time(), waited_seconds(pid)
+        began, waits = loop.time(), _Waits(pid)
         end = _taken(pid) + self._seconds
         _limit_by_kernel(pid, end)
 
@@ -74,9 +74,8 @@ class TimeLimit:
             self._looks += 1
             self._asleep += is_asleep(pid) and not self._waits_for_us()
             if left > 0:
-                waiting = waited_seconds(pid) - waited
-                longest_wait = _MOST_WAITING * self._wall_seconds
-                stop.reschedule(began + self._wall_seconds + min(max(waiting, 0), longest_wait))
+                waiting = min(waits.seconds(), _MOST_WAITING * self._wall_seconds)
+                stop.reschedule(began + self._wall_seconds + waiting)
                 pause = min(max(left / 2, _SHORTEST_PAUSE_SECONDS), longest)
                 self._next_look = loop.call_later(pause, look)
             else:
@@ -88,6 +87,24 @@ class TimeLimit:
             yield stop
         finally:
             self._next_look.cancel()
+
+
+class _Waits:
+    """Time that a child has waited for a processor, from the first question on.
+
+    Most images are done before the first question, and so cost nothing here.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._before: float | None = None
+
+    def seconds(self) -> float:
+        """Return the time so far."""
+        waited = waited_seconds(self._pid)
+        if self._before is None:
+            self._before = waited
+        return max(0.0, waited - self._before)
 
 
 def _taken(pid: int) -> float:
