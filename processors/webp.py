@@ -13,6 +13,10 @@ _ANIMATED, _EXIF, _ALPHA, _ICC = 0x02, 0x08, 0x10, 0x20
 _VP8X_BYTES, _VP8_BYTES, _VP8L_BYTES = 10, 10, 5
 _VP8_START = b"\x9d\x01\x2a"
 _VP8L_SIGNATURE = 0x2F
+# Bit for alpha in the fifth byte of a lossless picture.
+_VP8L_ALPHA = 0x10
+# Place, size, duration and flags of a frame, in front of its chunks.
+_FRAME_BYTES = 16
 _14_BITS = 0x3FFF
 _PIXELS = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF"}
 # Offset of the flags in a file that starts with VP8X.
@@ -41,8 +45,9 @@ def read_webp(data: bytes) -> Header:
             first[name] = data[start:stop]
     width, height, has_alpha = _dimensions(first)
     flags = _flags(first)
-    if flags & _ANIMATED and not has_alpha and not _is_covered(first, width, height):
-        # libwebp leaves parts outside of the first frame transparent only if the file claims alpha.
+    uncovered = flags & _ANIMATED and not _is_covered(first, width, height)
+    if b"VP8X" in first and not has_alpha and (uncovered or _has_alpha_samples(first)):
+        # The decoder gives alpha, also around the first frame, only if the file claims it.
         has_alpha = True
         data = data[:_FLAGS_AT] + bytes([flags | _ALPHA]) + data[_FLAGS_AT + 1 :]
     exif = first.get(b"EXIF", b"") if flags & _EXIF else b""
@@ -86,6 +91,15 @@ def _is_covered(first: dict[bytes, bytes], width: int, height: int) -> bool:
     frame = first.get(b"ANMF", b"")
     numbers = [int.from_bytes(frame[at : at + 3], "little") for at in (0, 3, 6, 9)]
     return numbers == [0, 0, width - 1, height - 1]
+
+
+def _has_alpha_samples(first: dict[bytes, bytes]) -> bool:
+    """True if the picture, or the first frame of an animation, has samples of alpha."""
+    if b"ANMF" in first:
+        frame = first[b"ANMF"][_FRAME_BYTES:]
+        first = {frame[:4]: frame[_CHUNK_BYTES:]}
+    lossless = first.get(b"VP8L", b"")[:_VP8L_BYTES]
+    return b"ALPH" in first or bool(lossless[4:] and lossless[4] & _VP8L_ALPHA)
 
 
 def _dimensions(first: dict[bytes, bytes]) -> tuple[int, int, bool]:

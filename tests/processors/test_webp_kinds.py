@@ -83,6 +83,23 @@ def test_what_the_first_frame_does_not_cover_is_transparent(*, alpha: bool) -> N
     assert np.array_equal(found[4:12, 4:12], right[4:12, 4:12])
 
 
+@pytest.mark.parametrize("how", ["lossless", "lossy"])
+@pytest.mark.parametrize("moving", [False, True])
+def test_alpha_counts_by_its_samples(how: str, *, moving: bool) -> None:
+    """Whatever the flag of the file says."""
+    image = Image.new("RGBA", (16, 16), (255, 0, 0, 100))
+    out = io.BytesIO()
+    image.save(out, "WEBP", lossless=how == "lossless")
+    data = out.getvalue()
+    pixels = data[data.index(b"VP8L" if how == "lossless" else b"ALPH") :]
+    size = (15).to_bytes(3, "little") * 2
+    if moving:
+        head = bytes(6) + size + (100).to_bytes(3, "little") + b"\2"
+        pixels = chunk(b"ANIM", bytes(6)) + chunk(b"ANMF", head + pixels) * 2
+    found = shown(riff(chunk(b"VP8X", bytes((2 if moving else 0, 0, 0, 0)) + size), pixels))
+    assert (found[:, :, 3] == 100).all()
+
+
 def test_a_profile_counts_by_what_it_does() -> None:
     profile = icc.matrix_profile("sRGB IEC61966-2.1", 1.0)
     out = io.BytesIO()
