@@ -32,10 +32,13 @@ _RTC_LINES = 6
 # Length of the proof. 64 random rows do not occur by chance in a picture or in old memory.
 _PROOF_ROWS = 64
 _BLACK_ROW, _WHITE_ROW = 1, 2
-# Codes that fill the rest of a cut row with different runs, whether white or black is next.
-_FILLERS = ("11" * 8, "10" * 8, "0111" * 4)
+# Codes that fill the rest of a cut row with different runs, whether white or black is next. Without
+# a filler libtiff fills it with white; behind three zeros all of the other fillers are long runs.
+_FILLERS = ("", "11" * 8, "10" * 8, "0111" * 4)
 _NO_FILLER = ("",)
 _MORE_ROWS = 64
+# The code of a run has at most three zeros at its end (T.4, tables 2 and 3).
+_ZEROS_AND_ONES = bytes([0b00011111])
 # The codes that end a page lie in the last bytes of a strip.
 _TAIL_BYTES = 64
 _SEARCHED_BYTES = 65_536
@@ -69,7 +72,7 @@ def fax_samples(layout: Layout, group: Sequence[Place]) -> list[NDArray[np.uint8
     """
     code = _code_of(layout, group[0])
     coded = [bytes(packed(layout, place.indexes[0], 0)) for place in group]
-    together = _proven(code, [next(_starts(code, each)) for each in coded], 0)
+    together = _proven(code, [next(_starts(code, each))[0] for each in coded], 0)
     made = []
     for rows, each in zip(together, coded, strict=True):
         found = _alone(code, each) if rows is None else rows
@@ -96,10 +99,15 @@ def _code_of(layout: Layout, place: Place) -> _Code:
 
 def _alone(code: _Code, coded: bytes) -> NDArray[np.bool_]:
     """Decode a strip whose codes do not end at the likeliest place; tries the other places."""
-    for start in _starts(code, coded):
-        (rows,) = _proven(code, [start], max(_MORE_ROWS, code.most_rows - code.rows))
-        if rows is not None:
-            return rows
+    starts = list(_starts(code, coded))
+    # A cut row takes a part of the next one and counts as one row more. Rows that start at whole
+    # bytes are in step again then, so no row more is allowed for them.
+    aligned = code.compression in _ALIGNED_BYTES
+    for more in (0,) if aligned else (0, max(_MORE_ROWS, code.most_rows - code.rows)):
+        for start in starts:
+            rows = _agreed(_proven(code, start, more))
+            if rows is not None:
+                return rows
     raise Truncated("a strip of fax codes does not hold its rows")
 
 
@@ -156,25 +164,37 @@ def _kinds(rows: NDArray[np.bool_]) -> bytes:
     return (black * np.uint8(_BLACK_ROW) + white * np.uint8(_WHITE_ROW)).tobytes()
 
 
-def _starts(code: _Code, coded: bytes) -> Iterator[_Bits]:
-    """Codes of a strip without padding or end codes; several guesses, the likeliest first."""
+def _starts(code: _Code, coded: bytes) -> Iterator[tuple[_Bits, ...]]:
+    """Codes of a strip without padding or end codes; several guesses, the likeliest first.
+
+    A guess is right if all of its bit strings decode to the same rows.
+    """
+    kept = coded.rstrip(b"\0")
     if aligned := _ALIGNED_BYTES.get(code.compression):
-        kept = coded.rstrip(b"\0")
-        for number in (len(coded) - len(kept), 0, 1, 2):
-            padded = kept + bytes(number)
-            yield padded + bytes(-len(padded) % aligned), ""
+        yield (_filled(kept, aligned),)
+        if kept != coded:
+            # Some zeros belong to the last code, or they end a cut row. Only a cut row needs more
+            # than three of them, so it is another one with ones behind those.
+            yield _filled(kept + b"\0", aligned), _filled(kept + _ZEROS_AND_ONES, aligned)
         return
     ended = _before_first_end(coded, code.line_end * 2 or _EOL)
     if ended is not None:
-        yield ended
+        yield (ended,)
     if code.line_end:
-        yield coded, ""
+        # Padding would make the filler behind it look like an end of line. One zero byte may hold
+        # the last zeros of a code.
+        yield ((kept, ""),)
+        if kept + b"\0" == coded:
+            yield ((coded, ""),)
         return
     # Without an end code: some of the last zeros belong to a code, others fill the last byte.
-    kept = coded.rstrip(b"\0")
     whole, tail = kept[:-_TAIL_BYTES], _bits_of(kept[-_TAIL_BYTES:]).rstrip("0")
     for zeros in range(_BYTE):
-        yield whole, tail + "0" * zeros
+        yield ((whole, tail + "0" * zeros),)
+
+
+def _filled(codes: bytes, aligned: int) -> _Bits:
+    return codes + b"\xff" * (-len(codes) % aligned), ""
 
 
 def _before_first_end(coded: bytes, end: str) -> _Bits | None:

@@ -261,6 +261,9 @@ def _check(layout: Layout) -> None:
     """Refuse unsupported features, and fewer segments than the size of the image needs."""
     if layout.predicted:
         _check_predictor(layout)
+    elif layout.compression == "packbits" and layout.directory.number(Tag.PREDICTOR, 1) != 1:
+        # libtiff ignores the field here, and other programs write and read it.
+        raise unsupported("a predictor of PackBits")
     if layout.photometric == "palette" and layout.bits > _BYTE:
         raise unsupported(f"{layout.bits}-bit palette")
     if layout.photometric == "ycbcr":

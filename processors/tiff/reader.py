@@ -1,6 +1,7 @@
 """Header of a TIFF, and decoder of its first page."""
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,8 +130,8 @@ def _unpacked_samples(
 ) -> Iterator[tuple[Place, int, Samples]]:
     found = unpacked(layout, group)
     width, rows = row_bytes(layout, group[0]), stored_rows(layout, group[0])
-    for number, place in enumerate(group):
-        own = found[number * layout.planes : (number + 1) * layout.planes]
+    for place in group:
+        own = list(islice(found, layout.planes))
         step = _band_rows(place)
         for top in range(0, rows, step):
             part = [_read(each, top, min(step, rows - top), width) for each in own]

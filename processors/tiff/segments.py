@@ -96,22 +96,23 @@ def _is_wrong_count(layout: Layout, index: int, size: int) -> bool:
     return alone and not layout.directory.lies_within(at + count, at + size)
 
 
-def unpacked(layout: Layout, group: Sequence[Place]) -> list[Rows]:
-    """Readers of a group's segments: all planes of one place, then those of the next place.
+def unpacked(layout: Layout, group: Sequence[Place]) -> Iterator[Rows]:
+    """Yield readers of a group's segments: all planes of one place, then those of the next place.
 
-    Raises Truncated if a segment lies behind the end of the file, Undecodable.
+    A reader is made when it is asked for: one of LZMA has a dictionary of 8 MB as a rule. Raises
+    Truncated if a segment lies behind the end of the file, Undecodable.
     """
     width, rows = row_bytes(layout, group[0]), stored_rows(layout, group[0])
     found = [packed(layout, place_of, width * rows) for place_of in _indexes(group)]
     match layout.compression:
         case "none":
-            return [_Plain(each, width) for each in found]
+            return (_Plain(each, width) for each in found)
         case "deflate":
-            return [_Inflated(each, width) for each in found]
+            return (_Inflated(each, width) for each in found)
         case "lzma":
-            return [_OfLzma(each, width) for each in found]
+            return (_OfLzma(each, width) for each in found)
         case _:
-            return list(unpack(layout.compression, found, width, rows))
+            return unpack(layout.compression, found, width, rows)
 
 
 def _indexes(group: Sequence[Place]) -> Iterator[int]:

@@ -125,6 +125,7 @@ def named(**tags: tuple[int, tuple[int, ...]]) -> dict[int, tuple[int, tuple[int
         (named(t259=(3, (12345,))), 8, "compression 12345"),
         (named(t259=(3, (7,)), t258=(3, (12, 12, 12))), 8, "12-bit jpeg"),
         (named(t259=(3, (8,)), t317=(3, (3,))), 16, "predictor 3 of 16 bits"),
+        (named(t259=(3, (32773,)), t317=(3, (2,))), 8, "a predictor of PackBits"),
         (named(t277=(3, (200,))), 8, "200 samples a pixel"),
     ],
 )

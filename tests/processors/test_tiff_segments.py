@@ -1,6 +1,8 @@
 """Strips and tiles of TIFF that another coder wrote: JPEG, WebP, fax; and wrong lengths."""
 
 import io
+import lzma
+import weakref
 from typing import Literal
 
 import numpy as np
@@ -10,7 +12,10 @@ from PIL import Image
 from processors.errors import TooManyScans, Truncated, Undecodable, UnsupportedFormat
 from processors.preset import WEB
 from processors.settings import Limits
-from tests.made.tiff import coded, strip_of
+from processors.tiff.directory import first_directory
+from processors.tiff.layout import layout_of
+from processors.tiff.segments import groups, unpacked
+from tests.made.tiff import FAXES, coded, strip_of
 from tests.photos import scene
 from tests.processors.sandboxes import Start
 from tests.processors.test_tiff_layouts import header_of, mean_difference, shown
@@ -145,6 +150,36 @@ def test_a_fax_whose_writer_left_the_end_away() -> None:
     # More rows than the picture has.
     fewer = shown(coded([coded_rows], {**fields, 257: (3, (40,))}))
     assert np.array_equal(fewer, whole[:40])
+
+
+@pytest.mark.parametrize("compression", [2, 3, 4])
+@pytest.mark.parametrize("padding", [1, 2, 50])
+def test_a_fax_with_zeros_behind_its_codes(compression: int, padding: int) -> None:
+    black = (np.indices((40, 120)).sum(axis=0) // 7) % 2 == 0
+    codes = strip_of(Image.fromarray(black), FAXES[compression])
+    fields = {256: (3, (120,)), 257: (3, (40,)), 258: (3, (1,)), 259: (3, (compression,))}
+    fields |= {262: (3, (1,)), 277: (3, (1,))}
+    padded = shown(coded([codes + bytes(padding)], fields))
+    assert np.array_equal(padded, shown(coded([codes], fields)))
+    for missing in (20, 30, 60):
+        with pytest.raises(Truncated):
+            shown(coded([codes[:-missing] + bytes(padding)], fields))
+
+
+def test_many_strips_of_lzma_need_no_more_memory_than_one() -> None:
+    """Each has a dictionary of 64 MB: all at once are more than a child may have."""
+    filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 64 << 20}]
+    rows = [
+        lzma.compress(RGB[row : row + 1].tobytes(), lzma.FORMAT_XZ, filters=filters)
+        for row in range(64)
+    ]
+    layout = layout_of(first_directory(coded(rows, {259: (3, (34925,)), 278: (3, (1,))})))
+    (group,) = groups(layout)
+    held = weakref.WeakSet[object]()
+    for place, reader in zip(group, unpacked(layout, group), strict=True):
+        held.add(reader)
+        assert bytes(reader.read(0, 1)) == RGB[place.top].tobytes()
+        assert len(held) <= 2
 
 
 @pytest.mark.parametrize("broken", [False, True])
