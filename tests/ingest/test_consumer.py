@@ -313,7 +313,8 @@ async def test_stop_does_not_wait_for_ever(stage: Stage) -> None:
 async def test_dead_letters_may_be_limited(stage: Stage) -> None:
     await stage.send_values([b"good", *[b"bad"] * 10])
     workers = Workers(lambda job: refused() if value_of(job) == b"bad" else "created")
-    settings = stage.settings(kafka_max_dead_letters_in_a_row=3, kafka_batch_messages=1)
+    # One after the other: the message too many would cancel the dead letters that are under way.
+    settings = stage.settings(kafka_max_dead_letters_in_a_row=3, kafka_max_inflight_messages=1)
     consumer = Consumer(settings, workers.submit, workers.note)
     with pytest.raises(TooManyDeadLetters):
         await consumer.run()
@@ -321,7 +322,7 @@ async def test_dead_letters_may_be_limited(stage: Stage) -> None:
     with pytest.raises(KafkaUnavailable, match="TooManyDeadLetters"):
         await consumer.ready()
     assert len(await stage.dead_letters(3, more=0.2)) == 3
-    assert await asyncio.to_thread(stage.committed) <= 4
+    assert await asyncio.to_thread(stage.committed) == 4
 
 
 async def test_a_store_that_lies_stops_the_stream(stage: Stage) -> None:
