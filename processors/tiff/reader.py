@@ -20,7 +20,7 @@ from processors.tiff.layout import Layout, layout_of, size_of
 from processors.tiff.libtiff import Rows
 from processors.tiff.names import Photometric, Tag
 from processors.tiff.samples import Samples, blocks_of, samples_of
-from processors.tiff.segments import Place, groups, row_bytes, stored_rows, unpacked
+from processors.tiff.segments import Place, check_stored, groups, row_bytes, stored_rows, unpacked
 
 _SPACES: dict[Photometric, Space] = {
     "grey": "grey",
@@ -60,6 +60,7 @@ def read_tiff(data: bytes, limits: Limits) -> Header:
     check_limits(*size_of(fields), 1, limits)
     layout = layout_of(fields)
     _check_overhang(layout, limits)
+    check_stored(layout)
     check_scans(layout, limits)
     return Header(
         format=TIFF,

@@ -7,14 +7,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
+import numpy as np
+from numpy.typing import NDArray
+
 from processors.errors import Truncated, Undecodable
 from processors.tiff.layout import Layout
 from processors.tiff.libtiff import Rows, unpack
 
 Packed = memoryview
 
-# Small segments are decompressed in groups of about this size.
+# Small segments are decompressed in groups of about this size, and of about so many stored bytes.
 _GROUP_BYTES = 4 << 20
+_GROUP_STORED_BYTES = 32 << 20
+# Segments may share bytes: writers store equal tiles once. A hostile file names the same megabyte
+# for each of its rows, and is read for a minute; so many bytes take two seconds.
+_MAX_STORED_BYTES = 500_000_000
 # Memory limit for LZMA, whose writer chooses the dictionary size; `xz -9` uses 64 MiB.
 _LZMA_BYTES = 128 << 20
 # Input given to a decompressor at once; it copies the part that it does not use yet.
@@ -39,15 +46,39 @@ class Place:
 
 def groups(layout: Layout) -> Iterator[list[Place]]:
     """Yield all places in groups of equal size, each group small enough to decompress at once."""
+    stored = _stored_bytes(layout)
     group: list[Place] = []
+    held = 0
     for place in _places(layout):
-        full = group and len(group) >= max(1, _GROUP_BYTES // _unpacked_bytes(layout, group[0]))
+        size = int(stored[list(place.indexes)].sum()) if stored.size else 0
+        full = group and (
+            len(group) >= max(1, _GROUP_BYTES // _unpacked_bytes(layout, group[0]))
+            or held + size > _GROUP_STORED_BYTES
+        )
         if full or (group and group[0].rows != place.rows):
             yield group
-            group = []
+            group, held = [], 0
         group.append(place)
+        held += size
     if group:
         yield group
+
+
+def check_stored(layout: Layout) -> None:
+    """Raise Undecodable if all segments together have far more bytes than the file."""
+    segments = layout.across * layout.down * layout.planes
+    stored = int(_stored_bytes(layout)[:segments].sum())
+    most = max(_MAX_STORED_BYTES, 2 * len(layout.directory.data))
+    if stored > most:
+        raise Undecodable("strips or tiles share too many bytes", limit=most, value=stored)
+
+
+def _stored_bytes(layout: Layout) -> NDArray[np.int64]:
+    """Bytes that `packed` returns for each segment; none if their number is that of the rows."""
+    if layout.compression in {"none", "old jpeg"}:
+        return np.zeros(0, np.int64)
+    left = np.maximum(len(layout.directory.data) - layout.offsets, 0)
+    return np.minimum(np.where(layout.counts == 0, left, layout.counts), left)
 
 
 def row_bytes(layout: Layout, place: Place) -> int:

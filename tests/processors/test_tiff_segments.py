@@ -3,6 +3,7 @@
 import io
 import lzma
 import weakref
+import zlib
 from typing import Literal
 
 import numpy as np
@@ -101,6 +102,21 @@ def test_scans_of_all_strips_are_limited_together() -> None:
     header_of(data)
     with pytest.raises(TooManyScans):
         header_of(data, Limits(max_scan_pixels=96 * 64 * 5))
+
+
+def test_strips_may_share_bytes_but_not_without_end() -> None:
+    """A megabyte that is named for each row costs seconds, whatever unpacks it."""
+    row = zlib.compress(bytes([9]) * 96 * 3)
+    rows = 1000
+
+    def shared(segment: bytes) -> bytes:
+        places = {273: (4, (8,) * rows), 279: (4, (len(segment),) * rows)}
+        return coded([segment], {257: (3, (rows,)), 278: (3, (1,)), 259: (3, (8,)), **places})
+
+    assert np.abs(shown(shared(row))[:, :, :3] - 9).max() < 0.5
+    with pytest.raises(Undecodable) as refused:
+        header_of(shared(row + bytes(600_000)))
+    assert refused.value.limit == 500_000_000
 
 
 def test_old_jpeg_that_is_a_file_of_its_own() -> None:
