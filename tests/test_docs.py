@@ -1,6 +1,9 @@
 """Docs that cannot rot: what the code knows, the docs say."""
 
 import re
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -42,3 +45,20 @@ def test_every_make_target_of_the_readme_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     used = {word for page in PROSE for word in re.findall(r"`make ([a-z-]+)", page.read_text())}
     assert used <= targets
+
+
+def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+    """The unit of docs/service.md, with this environment's command and user in it."""
+    page = (DOCS / "service.md").read_text()
+    (unit,) = re.findall(r"```ini\n(.*?)```", page, re.DOTALL)
+    command = Path(sys.executable).with_name("pixlake")
+    unit = textwrap.dedent(unit).replace("/opt/pixlake/.venv/bin/pixlake", str(command))
+    path = tmp_path / "pixlake.service"
+    path.write_text(unit.replace("User=pixlake", "User=daemon"))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
