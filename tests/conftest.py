@@ -34,6 +34,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 # Folders whose tests run one after another, because they share what is slow to start.
 ONE_BY_ONE = {"tests/end_to_end", "tests/framing"}
+# Rates under attack and answers during a change of the cluster can't be judged beside other tests,
+# and a busy machine is busy for them, too.
+QUIET = {
+    "tests/end_to_end/test_busy_machine.py",
+    "tests/end_to_end/test_cluster.py",
+    "tests/end_to_end/test_hostile.py",
+}
 # Each test of these files may run in any worker: nothing is shared between them.
 APART = {"tests/lake/test_simulation.py"}
 
@@ -47,17 +54,26 @@ class ByFile(LoadScopeScheduling):  # type: ignore[misc]
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::", 1)[0]
         folder = file.rsplit("/", 1)[0]
+        if file in QUIET:
+            return "quiet"
         if folder in ONE_BY_ONE:
             return folder
         return nodeid if file in APART else file
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests of whole clusters at the end, where the other worker has nothing left to do.
+    """Start with the tests of whole Pixlakes, which take longest, and end with the quiet ones.
 
-    Each of them keeps all cores busy and has limits of time that other tests must not use up.
+    At the end, the other worker has nothing left to do.
     """
-    items.sort(key=lambda item: item.path.parent.name == "end_to_end")
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    file = item.nodeid.split("::", 1)[0]
+    if file in QUIET:
+        return 2
+    return 0 if file.startswith("tests/end_to_end/") else 1
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:

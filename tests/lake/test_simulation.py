@@ -10,6 +10,7 @@ import pytest
 from tests.lake.simulation.changed import changed_retention
 from tests.lake.simulation.closed import closed_hour, moving_watermark
 from tests.lake.simulation.late_file import late_file
+from tests.lake.simulation.messages import messages
 from tests.lake.simulation.mutants import MUTANTS
 from tests.lake.simulation.mutants_of_positions import OF_POSITIONS, OF_STREAMS
 from tests.lake.simulation.positions import used_again
@@ -30,6 +31,7 @@ PATIENCE = 400
 # Who is caught in one kind of story only is looked for there: the others cost time.
 AIMED: dict[str, Story] = {
     "rewrite_without_if_match": erasures,
+    "image_takes_a_full_name": messages,
     "no_expiry_margin": week_end,
     "erasure_takes_all_it_finds": week_end,
     "copy_does_not_follow": closed_hour,

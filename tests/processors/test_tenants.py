@@ -213,14 +213,24 @@ async def test_children_are_kept_for_their_tenants_if_asked(start: Start) -> Non
     assert not any(psutil.pid_exists(pid) for pid in kept)
 
 
-async def test_the_tenant_of_a_job_reaches_its_child(start: Start) -> None:
+async def test_the_tenant_of_a_job_reaches_its_child(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound: set[str] = set()
+    bind = Decoder.bind
+
+    def noted(self: Decoder, tenant: str, *, last: bool) -> None:
+        bound.add(tenant)
+        bind(self, tenant, last=last)
+
+    monkeypatch.setattr(Decoder, "bind", noted)
     sandbox = await start(sandbox_children=2)
     lake = await Lake.open(LakeSettings(store_url="memory://"))
     worker = Worker(lake, sandbox, ProcessorSettings())
     tenants = ("a", "b", "a", "b")
     done = await worker.handle_many([_job(tenant, at) for at, tenant in enumerate(tenants)])
     assert [each.record.tenant for each in done if isinstance(each, Commit)] == list(tenants)
-    assert {each.tenant for each in sandbox._children.seated} == {"a", "b"}
+    assert bound == {"a", "b"}
     await worker.close()
 
 

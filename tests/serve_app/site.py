@@ -78,7 +78,10 @@ async def serving(app: FastAPI) -> AsyncIterator[str]:
     """The app on a free port of the loopback interface; yields its address."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(app, log_level="error", ws="none", lifespan="off")
+        # A client of a test may be slow, and a connection that closes meanwhile is no answer.
+        config = uvicorn.Config(
+            app, log_level="error", ws="none", lifespan="off", timeout_keep_alive=60
+        )
         server = uvicorn.Server(config)
         running = asyncio.create_task(server.serve(sockets=[listener]))
         await until(lambda: server.started)
