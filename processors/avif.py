@@ -9,11 +9,11 @@ refuses a whole picture for bad EXIF, and Pillow ignores the crop.
 import struct
 from dataclasses import dataclass, field, replace
 
-from processors.av1 import Sequence, sequence_of
+from processors.av1 import MAX_FRAMES, Sequence, frames_of, sequence_of
 from processors.avif_track import first_frame
 from processors.bmff import duration_ms
 from processors.coded_colours import profile_of_codes
-from processors.errors import Undecodable, UnsupportedFormat
+from processors.errors import TooManyFrames, Undecodable, UnsupportedFormat
 from processors.exif import read_exif
 from processors.formats import AVIF
 from processors.header import Header, check_limits, check_tiles
@@ -63,6 +63,7 @@ def _header(
     tiles = items.tiles_of(items.primary)
     coding = _coding(items, tiles[0])
     _check_tiles(items, tiles, limits)
+    _check_tiles(items, _alphas(items, tiles), limits)
     place = placement_of(item, width, height)
     exif, metadata = blocks
     icc, embedded = _colours([item, items.items[tiles[0]]], coding)
@@ -120,6 +121,15 @@ def _check_tiles(items: Items, tiles: list[int], limits: Limits) -> None:
     sizes = {number: _coding(items, number).sequence for number in set(tiles)}
     found = sum(each.width * each.height for number in tiles if (each := sizes[number]))
     check_tiles(found, limits)
+
+
+def _alphas(items: Items, tiles: list[int]) -> list[int]:
+    """Tiles of the alpha plane, with repetitions; that of the image, or those of its tiles."""
+    alpha = items.alpha_of(items.primary)
+    if alpha is not None:
+        return items.tiles_of(alpha)
+    of_tiles = {number: items.alpha_of(number) for number in set(tiles)}
+    return [alpha for number in tiles if (alpha := of_tiles[number]) is not None]
 
 
 def _colours(holders: list[Item], coding: _Coding) -> tuple[bytes | None, int]:
@@ -192,6 +202,13 @@ class _File:
     def written(self) -> bytes:
         """Bytes of the new file."""
         payloads = [self.source.payload(number) for number in self.numbers]
+        for each in payloads:
+            if (frames := frames_of(each)) > MAX_FRAMES:
+                raise TooManyFrames(
+                    f"a picture of {frames} AV1 frames or more, the limit is {MAX_FRAMES}",
+                    limit=MAX_FRAMES,
+                    value=frames,
+                )
         head = _box(b"ftyp", b"avif", bytes(4), b"avifmif1miaf")
         # Offsets have a fixed size, so a first pass with zeros tells where the pixels start.
         start = len(head) + len(self._meta([0] * len(payloads), payloads)) + 8

@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from processors.codec import decode
-from processors.errors import Refused, TooManyPixels, Truncated, UnsupportedFormat
+from processors.errors import (
+    Refused,
+    TooManyFrames,
+    TooManyPixels,
+    Truncated,
+    UnsupportedFormat,
+)
 from processors.formats import AVIF
 from processors.header import Header
 from processors.header_readers import read_header
@@ -301,6 +307,27 @@ def test_a_stream_that_is_larger_than_its_item_says_is_refused() -> None:
     small = plain(without=(b"ispe",))
     small.properties = [ispe(8, 8), *small.properties]
     assert isinstance(refusal_of(heif({1: small}), Limits(max_pixels=500)), TooManyPixels)
+
+
+def test_an_alpha_plane_that_is_larger_than_its_item_says_is_refused() -> None:
+    stream, boxes = av1(np.full((512, 512), 128, np.uint8))
+    lies = [ispe(WIDTH, HEIGHT), pixi(8), named(b"av1C", boxes), ALPHA]
+    file = heif({1: plain(), 2: Part(b"av01", stream, lies)}, references=[(b"auxl", 2, (1,))])
+    assert isinstance(refusal_of(file, Limits(max_pixels=10_000)), TooManyPixels)
+
+
+@pytest.mark.parametrize("frames", [4, 9, 3000])
+def test_frames_that_nobody_sees_are_limited(frames: int) -> None:
+    """A decoder decodes each frame of the stream, which may be a few bytes."""
+    # A delimiter of two bytes and a sequence header, whose fourth byte is its length, come first.
+    start = 4 + STREAM[3]
+    part = Part(b"av01", STREAM[:start] + STREAM[start:] * frames, plain().properties)
+    if frames <= 8:
+        assert header_of(heif({1: part})).frames == 1
+        return
+    refused = refusal_of(heif({1: part}))
+    assert isinstance(refused, TooManyFrames)
+    assert refused.limit == 8
 
 
 def test_gain_maps_are_named() -> None:
