@@ -20,6 +20,7 @@ from processors.exif import read_exif
 from processors.formats import HEIC
 from processors.header import UPRIGHT, Header, check_limits, check_tiles
 from processors.heif_items import Items, read_items
+from processors.heif_pictures import check_pictures
 from processors.heif_warnings import NAME, Warnings
 from processors.hevc import is_limited
 from processors.image import BGR
@@ -49,6 +50,7 @@ def read_heic(data: bytes, limits: Limits) -> Header:
     items = read_items(data)
     if items is not None:
         _check_stored(items, limits)
+        check_pictures(items)
     image, number = _primary(data)
     width, height = image.size
     check_limits(width, height, 1, limits)

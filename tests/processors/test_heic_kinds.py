@@ -10,16 +10,17 @@ from PIL import Image
 from pillow_heif import from_bytes, from_pillow
 
 from processors.codec import decode
-from processors.errors import TooManyPixels, Truncated
+from processors.errors import TooManyPixels, Truncated, Undecodable, UnsupportedFormat
 from processors.formats import HEIC
 from processors.header_readers import read_header
 from processors.job import Processed
-from processors.preset import ARCHIVE, Preset
+from processors.preset import ARCHIVE, Preset, RenditionSpec
 from processors.settings import Limits
 from tests.made.heif import ALPHA, Box, Part, clap, full, heif, ispe, nclx, taken_apart
 from tests.made.jpeg import textured
 
 Process = Callable[[bytes, Preset], Processed]
+EXACT = Preset(name="exact", version=1, renditions=(RenditionSpec(name="it", format="png"),))
 ALONE = {"x265:pools": "none", "x265:frame-threads": "1"}
 
 
@@ -80,6 +81,62 @@ def test_tiles_count_as_often_as_they_are_named() -> None:
     with pytest.raises(TooManyPixels) as refused:
         read_header(data, HEIC, Limits(max_pixels=1_000_000))
     assert refused.value.value == side * side
+
+
+def grid(tiles: list[bytes], named: int = 4) -> bytes:
+    """A grid of 2 x 2 tiles, of which the first `named` are referred to."""
+    shape = struct.pack(">BBBBHH", 0, 0, 1, 1, 256, 256)
+    parts = {1: Part(b"grid", shape, [ispe(256, 256)])}
+    parts |= {number: Part(b"hvc1", each, OWN) for number, each in enumerate(tiles, 2)}
+    return heif(parts, brand=b"heic", references=[(b"dimg", 1, [2, 3, 4, 5][:named])])
+
+
+def test_a_grid_shows_its_tiles(sandboxed: Process) -> None:
+    made = sandboxed(grid([STREAM] * 4), EXACT)
+    with Image.open(io.BytesIO(made.renditions[0].data)) as image:
+        found = np.asarray(image.convert("RGB")).astype(int)
+    assert np.abs(found - np.tile(textured(128, 128), (2, 2, 1))).mean() < 4
+
+
+GRID = grid([STREAM] * 4)
+HALF = STREAM[: len(STREAM) // 2]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        GRID[: -len(HALF)],
+        GRID[:-1],
+        GRID[: -3 * len(STREAM)],
+        grid([STREAM, HALF, STREAM, STREAM]),
+        grid([STREAM, STREAM, STREAM, bytes(4) + HALF]),
+    ],
+    ids=["half a tile less", "a byte less", "a tile left", "a short tile", "wrong lengths"],
+)
+def test_a_grid_that_lacks_a_part_of_a_tile_is_truncated(data: bytes) -> None:
+    with pytest.raises(Truncated):
+        read_header(data, HEIC, Limits())
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        grid([STREAM] * 4, named=3),
+        grid([STREAM] * 3),
+        grid([STREAM, bytes(len(STREAM) // 4 * 4), STREAM, STREAM]),
+    ],
+    ids=["no reference", "no item", "zeros"],
+)
+def test_a_grid_without_one_of_its_tiles_is_refused(data: bytes) -> None:
+    with pytest.raises(Undecodable):
+        read_header(data, HEIC, Limits())
+
+
+def test_other_codes_within_heif_are_named() -> None:
+    data = heif({1: Part(b"av01", STREAM, [ispe(128, 128)])}, brand=b"mif1")
+    with pytest.raises(UnsupportedFormat) as refused:
+        read_header(data, HEIC, Limits())
+    assert refused.value.value == "HEIF with AV1"
 
 
 def test_colours_by_numbers() -> None:

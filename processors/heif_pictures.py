@@ -1,0 +1,85 @@
+"""Check that the coded pictures of a HEIC are there and complete.
+
+libheif decodes a grid whose tiles are missing or cut: it leaves their place green and reports no
+error. So the parts of the primary image are checked before it is decoded.
+"""
+
+import struct
+
+from processors.errors import Truncated, Undecodable, UnsupportedFormat
+from processors.heif_items import Item, Items
+
+_GRID = b"grid"
+_STORED = {0, 1}
+"""Construction methods of items whose bytes are in the file or in `idat`."""
+
+_HEVC = {b"hvc1", b"hev1"}
+_OTHER_CODES = {
+    b"av01": "AV1",
+    b"avc1": "AVC",
+    b"evc1": "EVC",
+    b"j2k1": "JPEG 2000",
+    b"jpeg": "JPEG",
+    b"vvc1": "VVC",
+}
+# Offset in hvcC of the size of a unit's length, less one.
+_LENGTH_AT, _LENGTH = 21, 0x03
+_KIND = 0x3F
+_PICTURES = frozenset(range(16, 24))
+"""Types of units that hold a picture that needs no other picture (H.265, table 7-1)."""
+
+
+def check_pictures(items: Items) -> None:
+    """Check the primary image, its tiles and its alpha plane.
+
+    Raises Truncated for a part that ends early, Undecodable for a grid with too few tiles,
+    UnsupportedFormat (its value names the code) for a picture that is not HEVC.
+    """
+    alpha = items.alpha_of(items.primary)
+    for number in (items.primary, *(() if alpha is None else (alpha,))):
+        tiles = items.tiles_of(number)
+        _check_grid(items, number, len(tiles))
+        for each in dict.fromkeys(tiles):
+            item = items.items.get(each)
+            if item is None:
+                raise Undecodable("a reference to an item that does not exist")
+            _check_code(item)
+            if item.method in _STORED and item.kind in _HEVC:
+                _check_units(items.payload(each), item.first(b"hvcC") or b"")
+
+
+def _check_grid(items: Items, number: int, tiles: int) -> None:
+    item = items.items[number]
+    if item.kind != _GRID or item.method not in _STORED:
+        return
+    try:
+        rows, columns = struct.unpack_from(">BB", items.payload(number), 2)
+    except struct.error:
+        raise Truncated("a grid that is too short") from None
+    if tiles != (rows + 1) * (columns + 1):
+        raise Undecodable(f"a grid of {rows + 1} x {columns + 1} with {tiles} tiles")
+
+
+def _check_code(item: Item) -> None:
+    if item.kind in _OTHER_CODES:
+        name = f"HEIF with {_OTHER_CODES[item.kind]}"
+        raise UnsupportedFormat(f"{name} is not supported", value=name)
+
+
+def _check_units(data: bytes, configuration: bytes) -> None:
+    """Check that the units of a stream end where the stream ends, and that one is a picture.
+
+    Raises Truncated, Undecodable.
+    """
+    if len(configuration) <= _LENGTH_AT:
+        return
+    wide = (configuration[_LENGTH_AT] & _LENGTH) + 1
+    at, kinds = 0, set[int]()
+    while at < len(data):
+        size = int.from_bytes(data[at : at + wide], "big")
+        kinds.add(data[at + wide] >> 1 & _KIND if size and at + wide < len(data) else -1)
+        at += wide + size
+    if at != len(data):
+        raise Truncated("the file ends before its pixels do")
+    if not kinds & _PICTURES:
+        raise Undecodable("an HEVC stream without a picture")
