@@ -16,7 +16,11 @@ class IngestSettings(BaseSettings):
     """Settings from environment variables `PIXLAKE_…`, read once at the start of a process."""
 
     model_config = SettingsConfigDict(
-        env_prefix="PIXLAKE_", frozen=True, extra="ignore", populate_by_name=True
+        env_prefix="PIXLAKE_",
+        env_ignore_empty=True,
+        frozen=True,
+        extra="ignore",
+        populate_by_name=True,
     )
 
     kafka_bootstrap_servers: str = Field(

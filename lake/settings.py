@@ -11,7 +11,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class LakeSettings(BaseSettings):
     """Settings from environment variables `PIXLAKE_…`, read once at the start of a process."""
 
-    model_config = SettingsConfigDict(env_prefix="PIXLAKE_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="PIXLAKE_", env_ignore_empty=True, frozen=True, extra="ignore"
+    )
 
     home: Path = Field(default=Path(".pixlake"), description="folder of all data and state")
     store_url: str | None = Field(

@@ -79,7 +79,9 @@ def _children() -> int:
 class ProcessorSettings(BaseSettings):
     """Settings from environment variables `PIXLAKE_…`, read once at the start of a process."""
 
-    model_config = SettingsConfigDict(env_prefix="PIXLAKE_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="PIXLAKE_", env_ignore_empty=True, frozen=True, extra="ignore"
+    )
 
     max_bytes: int = Field(
         default=25_000_000, ge=1, le=1_000_000_000, description="largest accepted image, in bytes"

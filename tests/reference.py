@@ -42,8 +42,9 @@ def settings_page() -> str:
     lines = [
         "# Settings",
         "",
-        "Environment variables, read once at start. A variable that several parts share is listed",
-        "with each. Rendered from the code by `python -m tests.reference`.",
+        "Environment variables, read once at start; an empty one counts as not set. One that",
+        "several parts share is listed with each. Rendered from the code by",
+        "`python -m tests.reference`.",
     ]
     for title, settings in SETTINGS.items():
         lines += ["", f"## {title}", "", "| variable | default | what it is |", "|---|---|---|"]

@@ -54,7 +54,7 @@ def find_url(given: str | None, home: Path | None = None) -> str:
     """Find the root URL of the API: the option, the environment's port, or the home's file."""
     if given:
         return given
-    if "PIXLAKE_HTTP_PORT" not in os.environ:
+    if not os.environ.get("PIXLAKE_HTTP_PORT"):
         with suppress(OSError, UnicodeDecodeError):
             return (find_home(home) / _ADDRESS).read_text(encoding="ascii").strip()
     return f"http://127.0.0.1:{_port('PIXLAKE_HTTP_PORT', _HTTP_PORT)}"

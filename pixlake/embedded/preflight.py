@@ -143,6 +143,10 @@ def _check_accounts(served: ServeSettings) -> None:
         Accounts.open(served.accounts_url, connect_seconds=int(_ASK_SECONDS)).close()
     except ValueError as error:
         raise DatabaseUnusable(str(error)) from error
+    except OSError as error:
+        raise DatabaseUnusable(
+            f"the accounts' database: {error}; see PIXLAKE_DATABASE_URL"
+        ) from error
     except AccountsUnavailable as error:
         # The database's own message; it contains names, but never the password.
         reason = str(getattr(error.__cause__, "orig", None) or error).splitlines()[0]

@@ -10,7 +10,11 @@ class EmbeddedSettings(BaseSettings):
     """Read once by the supervisor; environment variables `PIXLAKE_…`."""
 
     model_config = SettingsConfigDict(
-        env_prefix="PIXLAKE_", frozen=True, extra="ignore", populate_by_name=True
+        env_prefix="PIXLAKE_",
+        env_ignore_empty=True,
+        frozen=True,
+        extra="ignore",
+        populate_by_name=True,
     )
 
     home: Path = Field(default=Path(".pixlake"), description="folder of all data and state")

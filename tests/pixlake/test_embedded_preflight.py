@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic_settings import BaseSettings
 
 from ingest.cluster import check_cluster
 from ingest.errors import KafkaUnavailable
@@ -36,8 +37,10 @@ from pixlake.embedded.home import open_home
 from pixlake.embedded.ports import check_ports, free_port
 from pixlake.embedded.preflight import Settings, check_machine, check_servers, prepare_store
 from pixlake.embedded.run_folder import user_folder
+from pixlake.embedded.settings import EmbeddedSettings
 from processors.preset import Preset
 from processors.presets import Presets
+from processors.settings import ProcessorSettings
 from serve_app.settings import ServeSettings
 from tests.servers.kafka import ApacheKafka
 from tests.servers.s3 import S3Server
@@ -386,7 +389,15 @@ def test_a_refused_login_is_told_at_once(sasl_bootstrap: str, password: str) -> 
     assert "wrong" not in str(refused.value)
 
 
-@pytest.mark.parametrize("url", ["postgresql://u:secret@127.0.0.1:9/x", "no url", "mysql://x/y"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:secret@127.0.0.1:9/x",
+        "no url",
+        "mysql://x/y",
+        "sqlite:////proc/nonesuch/a.sqlite",
+    ],
+)
 def test_a_database_is_asked_before_a_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
@@ -394,6 +405,21 @@ def test_a_database_is_asked_before_a_start(
     with pytest.raises(DatabaseUnusable, match="PIXLAKE_DATABASE_URL") as refused:
         check_servers(Settings.read(tmp_path))
     assert "secret" not in str(refused.value)
+
+
+SETTINGS = (EmbeddedSettings, IngestSettings, LakeSettings, ProcessorSettings, ServeSettings)
+
+
+@pytest.mark.parametrize("kind", SETTINGS, ids=lambda kind: kind.__name__)
+def test_an_empty_variable_is_one_that_is_not_set(
+    monkeypatch: pytest.MonkeyPatch, kind: type[BaseSettings]
+) -> None:
+    """As container tools pass those that nobody has set."""
+    without = kind()
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "")
+    for name in kind.model_fields:
+        monkeypatch.setenv(f"PIXLAKE_{name.upper()}", "")
+    assert kind() == without
 
 
 def test_every_reason_has_a_code_of_its_own() -> None:
