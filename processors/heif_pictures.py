@@ -10,6 +10,7 @@ from processors.errors import Truncated, Undecodable, UnsupportedFormat
 from processors.heif_items import Item, Items
 
 _GRID = b"grid"
+_PLACING = {b"clap", b"irot", b"imir"}
 _STORED = {0, 1}
 """Construction methods of items whose bytes are in the file or in `idat`."""
 
@@ -33,9 +34,12 @@ def check_pictures(items: Items) -> None:
     """Check the primary image, its tiles and its alpha plane.
 
     Raises Truncated for a part that ends early, Undecodable for a grid with too few tiles,
-    UnsupportedFormat (its value names the code) for a picture that is not HEVC.
+    UnsupportedFormat (its value names the feature) for a picture that is not HEVC and for alpha
+    that does not match its picture.
     """
     alpha = items.alpha_of(items.primary)
+    if alpha is not None:
+        _check_alpha(items.items[items.primary], items.items[alpha])
     for number in (items.primary, *(() if alpha is None else (alpha,))):
         tiles = items.tiles_of(number)
         _check_grid(items, number, len(tiles))
@@ -46,6 +50,25 @@ def check_pictures(items: Items) -> None:
             _check_code(item)
             if item.method in _STORED and item.kind in _HEVC:
                 _check_units(items.payload(each), item.first(b"hvcC") or b"")
+
+
+def _check_alpha(picture: Item, alpha: Item) -> None:
+    """Raise UnsupportedFormat for an alpha plane that is not cropped and turned as its picture.
+
+    libheif treats each by its own properties, so alpha and colours would not match.
+    """
+    if _turns(picture) != _turns(alpha):
+        name = "HEIC whose alpha plane has another crop or turn"
+        raise UnsupportedFormat(f"a {name} is not supported", value=name)
+
+
+def _turns(item: Item) -> list[tuple[bytes, bytes]]:
+    # The numbers of a crop depend on the size, and a plane may be smaller.
+    return [
+        (each.kind, b"" if each.kind == b"clap" else each.content)
+        for each in item.properties
+        if each.kind in _PLACING
+    ]
 
 
 def _check_grid(items: Items, number: int, tiles: int) -> None:

@@ -16,7 +16,19 @@ from processors.header_readers import read_header
 from processors.job import Processed
 from processors.preset import ARCHIVE, Preset, RenditionSpec
 from processors.settings import Limits
-from tests.made.heif import ALPHA, Box, Part, clap, full, heif, ispe, nclx, taken_apart
+from tests.made.heif import (
+    ALPHA,
+    Box,
+    Part,
+    clap,
+    full,
+    heif,
+    imir,
+    irot,
+    ispe,
+    nclx,
+    taken_apart,
+)
 from tests.made.jpeg import textured
 
 Process = Callable[[bytes, Preset], Processed]
@@ -183,6 +195,32 @@ def test_deep_grey_of_limited_range_is_stretched_beside_its_alpha() -> None:
     found = decode(read_header(data, HEIC, Limits()), deep=True).pixels.astype(int)
     assert np.abs(found[:, :, 0] - 65_535 * levels).max() < 5 * 257
     assert np.abs(found[:, :, 3] - 128 * 257).max() < 3 * 257
+
+
+@pytest.mark.parametrize("turn", [irot(1), imir(0), clap((32, 16, 64, 32), 128, 128)])
+def test_alpha_is_cropped_and_turned_as_its_picture_or_refused(turn: Box) -> None:
+    mask = np.tile(np.linspace(60, 255, 128).astype(np.uint8), (128, 1))
+    alpha, boxes = coded(Image.fromarray(mask))
+    own = [*(each for each in boxes if each[4:8] in {b"ispe", b"hvcC", b"pixi"}), ALPHA]
+    for turned in (True, False):
+        data = heif(
+            {
+                1: Part(b"hvc1", STREAM, [*OWN, turn]),
+                2: Part(b"hvc1", alpha, [*own, turn] if turned else own),
+            },
+            brand=b"heic",
+            references=[(b"auxl", 2, [1])],
+        )
+        if turned:
+            found = decode(read_header(data, HEIC, Limits())).pixels[:, :, 3].astype(int)
+            kind = turn[4:8]
+            right = np.rot90(mask) if kind == b"irot" else mask[::-1]
+            right = mask[16:48, 32:96] if kind == b"clap" else right
+            assert np.abs(found - right).max() < 4
+        else:
+            with pytest.raises(UnsupportedFormat) as refused:
+                read_header(data, HEIC, Limits())
+            assert "alpha plane" in str(refused.value.value)
 
 
 def test_an_iphone_s_gain_map_is_named() -> None:
