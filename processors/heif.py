@@ -91,8 +91,11 @@ def decode_heic(data: bytes, *, deep: bool) -> NDArray[np.generic]:
         raise
     except Exception as error:  # the library raises five kinds, and its C++ anything
         raise Undecodable("the pixels do not decode") from error
-    if _WARNINGS.take():
+    lost = _WARNINGS.take()
+    if lost == "short":
         raise Truncated("a slice ends before its blocks do")
+    if lost == "broken":
+        raise Undecodable("a slice does not decode")
     items = read_items(data)
     if items is not None and _is_limited_grey(items):
         facts: dict[str, Any] = image.info

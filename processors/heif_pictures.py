@@ -25,9 +25,8 @@ _OTHER_CODES = {
 }
 # Offset in hvcC of the size of a unit's length, less one.
 _LENGTH_AT, _LENGTH = 21, 0x03
-_KIND = 0x3F
-_PICTURES = frozenset(range(16, 24))
-"""Types of units that hold a picture that needs no other picture (H.265, table 7-1)."""
+_PICTURES = frozenset(bytes((kind << 1, 1)) for kind in range(16, 24))
+"""Headers of units that hold a picture of the base layer that needs no other (H.265, 7.3.1.2)."""
 
 
 def check_pictures(items: Items) -> None:
@@ -97,12 +96,12 @@ def _check_units(data: bytes, configuration: bytes) -> None:
     if len(configuration) <= _LENGTH_AT:
         return
     wide = (configuration[_LENGTH_AT] & _LENGTH) + 1
-    at, kinds = 0, set[int]()
+    at, heads = 0, set[bytes]()
     while at < len(data):
         size = int.from_bytes(data[at : at + wide], "big")
-        kinds.add(data[at + wide] >> 1 & _KIND if size and at + wide < len(data) else -1)
+        heads.add(data[at + wide : at + wide + min(size, 2)])
         at += wide + size
     if at != len(data):
         raise Truncated("the file ends before its pixels do")
-    if not kinds & _PICTURES:
+    if not heads & _PICTURES:
         raise Undecodable("an HEVC stream without a picture")

@@ -8,15 +8,21 @@ the function that frees a decoder reads the decoder's warnings first.
 import ctypes
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 NAME = b"libde265 and its warnings"
 """Name under which the plugin copy is registered with libheif."""
 
 _VERSION, _HEVC, _NAMED = 5, 1, b"libde265"
 _MOST = 20  # libde265 keeps no more
-# Warnings that mean missing pixels: short slices, blocks outside the image, bad slice headers.
-_LOSSES = frozenset({1002, 1004, 1007})
+# Warnings that mean missing pixels (de265.h). Short: slices that end early, blocks outside the
+# image, bad slice headers. Broken: sets of parameters, references or addresses that do not exist.
+# Codes below 1000 are errors.
+_SHORT = frozenset({1002, 1004, 1007})
+_BROKEN = frozenset({*range(1, 1000), 1009, 1010, 1015, 1020, 1021})
+
+Loss = Literal["nothing", "short", "broken"]
+"""What the warnings say about missing pixels."""
 
 
 class _Plugin(ctypes.Structure):
@@ -76,10 +82,12 @@ class Warnings:
         heif.heif_register_decoder_plugin.restype = _Error
         return bool(heif.heif_register_decoder_plugin(ctypes.byref(table)).code == 0)
 
-    def take(self) -> bool:
-        """Clear the warnings; True if one of them means missing pixels."""
-        lost, self._codes = bool(self._codes & _LOSSES), set()
-        return lost
+    def take(self) -> Loss:
+        """Clear the warnings; tell if one of them means missing pixels."""
+        codes, self._codes = self._codes, set()
+        if codes & _SHORT:
+            return "short"
+        return "broken" if codes & _BROKEN else "nothing"
 
     def _listener(
         self, de265: ctypes.CDLL, free: Callable[[int], None]

@@ -144,6 +144,16 @@ def test_a_grid_without_one_of_its_tiles_is_refused(data: bytes) -> None:
         read_header(data, HEIC, Limits())
 
 
+def test_a_tile_with_a_broken_slice_is_refused(sandboxed: Process) -> None:
+    """The number of the set of parameters behind the header of a unit names none of the file's."""
+    at = 4
+    while STREAM[at] >> 1 & 63 not in range(16, 24):
+        at += 4 + int.from_bytes(STREAM[at - 4 : at], "big")
+    broken = STREAM[: at + 2] + bytes([STREAM[at + 2] & 0x80 | 0x01]) + STREAM[at + 3 :]
+    with pytest.raises((Truncated, Undecodable)):
+        sandboxed(grid([STREAM, broken, STREAM, STREAM]), EXACT)
+
+
 def test_other_codes_within_heif_are_named() -> None:
     data = heif({1: Part(b"av01", STREAM, [ispe(128, 128)])}, brand=b"mif1")
     with pytest.raises(UnsupportedFormat) as refused:
