@@ -41,6 +41,14 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), target
 
 
+@pytest.mark.parametrize(
+    "folder", [DOCS, DOCS / "decisions", DOCS / "runbook"], ids=lambda folder: folder.name
+)
+def test_an_index_links_every_page(folder: Path) -> None:
+    linked = re.findall(r"\]\(([^)#/]+\.md)\)", (folder / "README.md").read_text())
+    assert {*linked, "README.md"} >= {page.name for page in folder.glob("*.md")}
+
+
 def test_every_make_target_of_the_readme_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     used = {word for page in PROSE for word in re.findall(r"`make ([a-z-]+)", page.read_text())}
