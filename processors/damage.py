@@ -11,7 +11,7 @@ from dataclasses import replace
 from processors.errors import Damaged, Truncated
 from processors.formats import JPEG
 from processors.job import Processed
-from processors.jpeg import is_a_hole, is_padding, may_be_arithmetic
+from processors.jpeg import is_a_hole, is_arithmetic, is_padding
 from processors.settings import Limits
 from processors.tiff.fax import DAMAGED_CODES
 
@@ -35,7 +35,7 @@ def judged(processed: Processed, warnings: bytes, limits: Limits, data: bytes) -
     """
     found = _GUESSED.search(said := warnings.lower())
     if processed.facts.format == JPEG.name:
-        if found or may_be_arithmetic(data):
+        if found or is_arithmetic(data):
             found = _of_jpeg(found, said, data, limits)
     elif _ENDED in said:
         raise Truncated("the file ends before its pixels do")

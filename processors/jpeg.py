@@ -15,7 +15,6 @@ from processors.gain_maps import GainMap, gain_map_of_jpeg
 from processors.header import Header, Space, check_limits, check_metadata, exif_orientation
 from processors.jpeg_scans import (
     ALONE,
-    ARITHMETIC,
     SOS,
     TABLES,
     Frame,
@@ -75,9 +74,11 @@ def is_a_hole(data: bytes, limits: Limits) -> bool:
     return scans.have_a_hole(frame, _interval(found, data))
 
 
-def may_be_arithmetic(data: bytes) -> bool:
-    """True if the bytes of an arithmetic frame's marker occur; cheap, and true for some others."""
-    return any(bytes((0xFF, kind)) in data for kind in ARITHMETIC)
+def is_arithmetic(data: bytes) -> bool:
+    """True if the codes are arithmetic; reads the segments before the first scan only."""
+    found = _Found()
+    _walk(data, found)
+    return found.frame is not None and found.frame.arithmetic
 
 
 def is_padding(data: bytes, unread: int, limits: Limits) -> bool:
