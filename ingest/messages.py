@@ -26,7 +26,8 @@ from ingest.offsets import Partition
 from processors.errors import EmptyImage, TooManyBytes
 from processors.foreign_text import clean_filename
 from processors.job import ImageJob, KafkaPosition, by_event, by_position
-from processors.preset import PresetName, did_you_mean, find_builtin
+from processors.nearest import instead
+from processors.preset import PresetName, find_builtin
 
 PRESET = "pixlake-preset"
 FILENAME = "pixlake-filename"
@@ -198,8 +199,7 @@ def _texts(headers: Headers) -> dict[str, str]:
 def _refuse_misspelt(name: str) -> None:
     plain = name.lower()
     if plain.startswith(_OURS) and not plain.startswith(DEAD_LETTER):
-        hint = did_you_mean(name, _NAMES) or f"; there are {', '.join(_NAMES)}"
-        raise InvalidHeader(f"there is no header {name!r}{hint}", value=name)
+        raise InvalidHeader(f"Pixlake knows no header {name!r}{instead(name, _NAMES)}", value=name)
 
 
 def _is_known(name: str) -> bool:

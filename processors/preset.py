@@ -1,8 +1,6 @@
 """Presets: named, versioned lists of renditions, each an ordered list of operations."""
 
-import difflib
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
@@ -11,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from processors.codec import OutputFormat
 from processors.errors import UnknownPreset
 from processors.image import WHITE
+from processors.nearest import did_you_mean
 from processors.operations import AnyOperation, Fit
 
 # Names become parts of object names and URLs.
@@ -130,13 +129,6 @@ class PresetName:
 
     def __str__(self) -> str:
         return self.name if self.version is None else f"{self.name}@{self.version}"
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return a hint with the nearest known name, empty if none is near."""
-    lower = {each.lower(): each for each in sorted(known)}
-    near = difflib.get_close_matches(name[:64].lower(), lower, 1)
-    return f"; did you mean {lower[near[0]]}?" if near else ""
 
 
 def find_builtin(name: PresetName) -> Preset | None:

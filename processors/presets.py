@@ -20,13 +20,13 @@ from processors.errors import (
     PresetsReadOnly,
     UnknownPreset,
 )
+from processors.nearest import did_you_mean
 from processors.operations import OPERATIONS
 from processors.preset import (
     BUILTIN,
     Preset,
     PresetName,
     RenditionSpec,
-    did_you_mean,
     find_builtin,
 )
 

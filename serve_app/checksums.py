@@ -18,7 +18,7 @@ import http_sf
 from awscrt import checksums as crc
 from starlette.datastructures import Headers
 
-from processors.preset import did_you_mean
+from processors.nearest import did_you_mean
 from serve_app.errors import ChecksumMismatch, InvalidChecksum
 
 

@@ -9,10 +9,10 @@ from starlette.datastructures import Headers
 
 from processors.errors import TooManyBytes
 from processors.foreign_text import clean_filename
+from processors.nearest import instead
 from serve_app.checksums import Checksums
 from serve_app.errors import MalformedMultipart, UnsupportedContentEncoding
 from serve_app.filenames import decoded, from_disposition
-from serve_app.nearest import instead
 
 FILE = "file"
 _FIELDS = frozenset({"metadata", "preset"})
@@ -149,17 +149,18 @@ class Form:
             self._part.checksums.verify()
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
+        content = data[start:end]
         if self._part.checksums is not None:
-            self._part.checksums.update(data[start:end])
+            self._part.checksums.update(content)
         if self._part.name == FILE:
-            self._image_bytes += end - start
+            self._image_bytes += len(content)
             if self._image_bytes > self._max_bytes:
                 raise TooManyBytes(
                     "the image is too large", limit=self._max_bytes, value=self._image_bytes
                 )
-            self._on_image(data[start:end])
+            self._on_image(content)
         elif self._part.name in _FIELDS:
-            value = self.fields[self._part.name] + data[start:end]
+            value = self.fields[self._part.name] + content
             if len(value) > _MAX_FIELD_BYTES:
                 raise MalformedMultipart(
                     f"the field {self._part.name!r} is too long",

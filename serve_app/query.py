@@ -13,8 +13,8 @@ from fastapi import FastAPI
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from processors.nearest import instead
 from serve_app.errors import InvalidRequest
-from serve_app.nearest import instead
 from serve_app.problems import refusal
 
 _API = "/v1/"

@@ -10,6 +10,7 @@ from starlette.datastructures import Headers
 
 from processors.errors import TooManyBytes
 from processors.foreign_text import clean_filename
+from processors.nearest import instead
 from processors.preset import PresetName
 from serve_app import filenames, metadata
 from serve_app.checksums import Checksums
@@ -22,7 +23,6 @@ from serve_app.errors import (
     UnsupportedMediaType,
 )
 from serve_app.multipart import OVERHEAD_BYTES
-from serve_app.nearest import instead
 
 MULTIPART = "multipart/form-data"
 _OCTETS = "application/octet-stream"

@@ -21,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from lake.layout import TENANT
-from processors.preset import did_you_mean
+from processors.nearest import did_you_mean
 from serve_app.accounts import keys
 from serve_app.accounts.errors import AccountsUnavailable, InvalidAccount, UnknownKey
 from serve_app.accounts.tables import API_KEYS, create_all
