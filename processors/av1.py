@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+from processors.bits import Bits
+
 MAX_FRAMES = 8
 """Largest number of frames of a picture. A progressive one has four layers, all others have one. A
 decoder decodes each of them: 100 of 16 megapixels have 60 kB and take 10 s."""
@@ -11,6 +13,8 @@ decoder decodes each of them: 100 of 16 megapixels have 60 kB and take 10 s."""
 _SEQUENCE_HEADER = 1
 _FRAMES = {3, 6}  # a header of a frame, a whole frame
 _UNSPECIFIED = 2
+# A sequence header is shorter; behind a shorter one, zeros are read.
+_HEADER_BYTES = 256
 # A frame may have a unit for each of its tiles.
 _MAX_UNITS = 1000
 
@@ -29,7 +33,7 @@ def sequence_of(data: bytes) -> Sequence | None:
     """Parse the first sequence header of a stream; None if there is none."""
     for kind, start, end in islice(_units(data), _MAX_UNITS):
         if kind == _SEQUENCE_HEADER:
-            return _read(_Bits(data[start:end]))
+            return _read(Bits(data[start : min(end, start + _HEADER_BYTES)] + bytes(_HEADER_BYTES)))
     return None
 
 
@@ -60,27 +64,7 @@ def _leb128(data: bytes, at: int) -> tuple[int, int]:
     return len(data), len(data)
 
 
-class _Bits:
-    """Bit reader, most significant bit first; reads zeros behind the end."""
-
-    def __init__(self, data: bytes) -> None:
-        self._value = int.from_bytes(data[:256], "big")
-        self._left = 8 * min(len(data), 256)
-
-    def take(self, number: int = 1) -> int:
-        self._left -= number
-        shifted = self._value >> self._left if self._left >= 0 else self._value << -self._left
-        return shifted & ((1 << number) - 1)
-
-    def variable(self) -> int:
-        """Read an unsigned number of variable length (uvlc, 4.10.3)."""
-        zeros = 0
-        while zeros < 32 and not self.take():  # noqa: PLR2004 - bits of the longest
-            zeros += 1
-        return (1 << zeros) - 1 + self.take(zeros)
-
-
-def _read(bits: _Bits) -> Sequence:
+def _read(bits: Bits) -> Sequence:
     profile, _, reduced = bits.take(3), bits.take(), bits.take()
     if reduced:
         bits.take(5)
@@ -98,7 +82,7 @@ def _read(bits: _Bits) -> Sequence:
     return Sequence(width, height, primaries, transfer)
 
 
-def _skip_operating_points(bits: _Bits) -> None:
+def _skip_operating_points(bits: Bits) -> None:
     delay_bits = 0
     timed = bits.take()
     if timed:
@@ -119,7 +103,7 @@ def _skip_operating_points(bits: _Bits) -> None:
             bits.take(4)
 
 
-def _skip_tools(bits: _Bits) -> None:
+def _skip_tools(bits: Bits) -> None:
     bits.take(4)
     ordered = bits.take()
     if ordered:
@@ -131,7 +115,7 @@ def _skip_tools(bits: _Bits) -> None:
         bits.take(3)
 
 
-def _colours(bits: _Bits, profile: int) -> tuple[int, int]:
+def _colours(bits: Bits, profile: int) -> tuple[int, int]:
     deep = bits.take()
     if profile == 2 and deep:  # noqa: PLR2004 - the professional profile
         bits.take()

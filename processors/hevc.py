@@ -1,5 +1,7 @@
 """Parser for the sequence parameter set of an HEVC stream (ITU-T H.265, 7.3.2.2): its range."""
 
+from processors.bits import Bits
+
 _SEQUENCE_SET = 33
 # Fixed part of an hvcC property in front of its arrays of units (ISO/IEC 14496-15, 8.3.3.1).
 _CONFIGURATION_BYTES = 22
@@ -15,7 +17,7 @@ def is_limited(configuration: bytes) -> bool:
         if len(unit) > 2 and unit[0] >> 1 & 63 == _SEQUENCE_SET:  # noqa: PLR2004 - header of a unit
             content = unit[2:_MAX_SET_BYTES].replace(b"\0\0\3", b"\0\0")
             try:
-                return _read(_Bits(content))
+                return _read(Bits(content))
             except EOFError:
                 return False
     return False
@@ -36,39 +38,20 @@ def _units(configuration: bytes) -> list[bytes]:
     return found
 
 
-class _Bits:
-    """Bit reader, most significant bit first; raises EOFError behind the end."""
-
-    def __init__(self, data: bytes) -> None:
-        self._value = int.from_bytes(data, "big")
-        self._left = 8 * len(data)
-
-    def take(self, number: int = 1) -> int:
-        self._left -= number
-        if self._left < 0:
-            raise EOFError
-        return self._value >> self._left & ((1 << number) - 1)
-
-    def variable(self) -> int:
-        """Read a number of variable length (ue(v) or se(v), 9.2)."""
-        zeros = 0
-        while not self.take():
-            zeros += 1
-        return (1 << zeros) - 1 + self.take(zeros)
-
-    def variables(self, number: int) -> None:
-        for _ in range(number):
-            self.variable()
-
-    def count(self) -> int:
-        """Read a number of things that follow; raises EOFError if no stream has so many."""
-        number = self.variable()
-        if number > _MAX_COUNT:
-            raise EOFError
-        return number
+def _skip_variables(bits: Bits, number: int) -> None:
+    for _ in range(number):
+        bits.variable()
 
 
-def _read(bits: _Bits) -> bool:
+def _count(bits: Bits) -> int:
+    """Read a number of things that follow; raises EOFError if no stream has so many."""
+    number = bits.variable()
+    if number > _MAX_COUNT:
+        raise EOFError
+    return number
+
+
+def _read(bits: Bits) -> bool:
     bits.take(4)
     layers = bits.take(3)
     bits.take()
@@ -76,26 +59,26 @@ def _read(bits: _Bits) -> bool:
     bits.variable()
     if bits.variable() == _ALL_PLANES:
         bits.take()
-    bits.variables(2)
+    _skip_variables(bits, 2)
     if bits.take():
-        bits.variables(4)
-    bits.variables(2)
+        _skip_variables(bits, 4)
+    _skip_variables(bits, 2)
     order_bits = bits.variable() + 4
-    bits.variables(3 * (layers + 1 if bits.take() else 1))
-    bits.variables(6)
+    _skip_variables(bits, 3 * (layers + 1 if bits.take() else 1))
+    _skip_variables(bits, 6)
     if bits.take() and bits.take():
         _skip_scaling_lists(bits)
     bits.take(2)
     if bits.take():
         bits.take(8)
-        bits.variables(2)
+        _skip_variables(bits, 2)
         bits.take()
     _skip_references(bits, order_bits)
     bits.take(2)
     return bool(bits.take()) and _is_limited(bits)
 
 
-def _skip_profile(bits: _Bits, layers: int) -> None:
+def _skip_profile(bits: Bits, layers: int) -> None:
     bits.take(96)
     present = [(bits.take(), bits.take()) for _ in range(layers)]
     if layers:
@@ -104,28 +87,28 @@ def _skip_profile(bits: _Bits, layers: int) -> None:
         bits.take(88 * profile + 8 * level)
 
 
-def _skip_scaling_lists(bits: _Bits) -> None:
+def _skip_scaling_lists(bits: Bits) -> None:
     for size in range(4):
         for _ in range(2 if size == 3 else 6):  # noqa: PLR2004 - the largest size has two lists
             if not bits.take():
                 bits.variable()
             else:
-                bits.variables((size > 1) + min(64, 1 << (4 + 2 * size)))
+                _skip_variables(bits, (size > 1) + min(64, 1 << (4 + 2 * size)))
 
 
-def _skip_references(bits: _Bits, order_bits: int) -> None:
-    for number in range(bits.count()):
+def _skip_references(bits: Bits, order_bits: int) -> None:
+    for number in range(_count(bits)):
         if number and bits.take():
             raise EOFError  # a set predicted from another one, which no still image needs
-        for _ in range(bits.count() + bits.count()):
+        for _ in range(_count(bits) + _count(bits)):
             bits.variable()
             bits.take()
     if bits.take():
-        for _ in range(bits.count()):
+        for _ in range(_count(bits)):
             bits.take(order_bits + 1)
 
 
-def _is_limited(bits: _Bits) -> bool:
+def _is_limited(bits: Bits) -> bool:
     """Read the start of the video usability information (annex E)."""
     if bits.take() and bits.take(8) == _EXTENDED_RATIO:
         bits.take(32)
