@@ -11,7 +11,6 @@ from lake.shortage import is_shortage
 
 _log = logging.getLogger(__name__)
 
-PREFIX = DEAD_LETTER
 _MAX_DETAIL_CHARACTERS = 1000
 
 
@@ -43,7 +42,7 @@ class DeadLetters:
         """
         reason = _reason(message, why)
         # If a dead letter was sent back into the topic, only the newest reason is kept.
-        kept = tuple(pair for pair in message.headers if not pair[0].startswith(PREFIX))
+        kept = tuple(pair for pair in message.headers if not pair[0].startswith(DEAD_LETTER))
         try:
             await self._sender.send(self._topic, message.value, message.key, kept + reason)
         except KafkaUnavailable:
@@ -68,7 +67,9 @@ def _reason(message: Message, why: Rejection) -> Headers:
         "offset": message.offset,
         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
     }
-    return tuple((PREFIX + name, _text(fact)) for name, fact in facts.items() if fact is not None)
+    return tuple(
+        (DEAD_LETTER + name, _text(fact)) for name, fact in facts.items() if fact is not None
+    )
 
 
 def _omitted(message: Message) -> Headers:
@@ -78,7 +79,7 @@ def _omitted(message: Message) -> Headers:
         "bytes": len(value),
         "sha256": hashlib.sha256(value).hexdigest(),
     }
-    return tuple((PREFIX + name, _text(fact)) for name, fact in facts.items())
+    return tuple((DEAD_LETTER + name, _text(fact)) for name, fact in facts.items())
 
 
 def _text(fact: object) -> bytes:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from ingest.dead_letters import PREFIX, DeadLetters
+from ingest.dead_letters import DeadLetters
 from ingest.errors import KafkaUnavailable, MessageTooLarge
-from ingest.messages import Headers, Message, Rejection
+from ingest.messages import DEAD_LETTER, Headers, Message, Rejection
 
 WHY = Rejection("too_many_bytes", "too large", limit=100, value=101)
 
@@ -33,16 +33,20 @@ def message(headers: Headers = ()) -> Message:
 
 async def test_a_dead_letter_that_was_sent_back_carries_the_last_reason_only() -> None:
     sender = Sender()
-    old = (("camera", b"7"), (PREFIX + "code", b"old"), (PREFIX + "value-omitted", b"true"))
+    old = (
+        ("camera", b"7"),
+        (DEAD_LETTER + "code", b"old"),
+        (DEAD_LETTER + "value-omitted", b"true"),
+    )
     await DeadLetters(sender, "dead").send(message(old), WHY)
     ((value, key, head),) = sender.sent
-    assert (value, key, head["camera"], head[PREFIX + "code"]) == (
+    assert (value, key, head["camera"], head[DEAD_LETTER + "code"]) == (
         b"value",
         b"key",
         b"7",
         b"too_many_bytes",
     )
-    assert PREFIX + "value-omitted" not in head
+    assert DEAD_LETTER + "value-omitted" not in head
 
 
 async def test_headers_too_large_for_the_topic_stay_behind_too() -> None:
@@ -51,7 +55,7 @@ async def test_headers_too_large_for_the_topic_stay_behind_too() -> None:
     ((value, key, head),) = sender.sent
     assert (value, key) == (None, None)
     assert "big" not in head
-    assert head[PREFIX + "bytes"] == b"5"
+    assert head[DEAD_LETTER + "bytes"] == b"5"
 
 
 async def test_reasons_are_text_whatever_they_quote() -> None:
@@ -59,8 +63,8 @@ async def test_reasons_are_text_whatever_they_quote() -> None:
     why = Rejection("invalid_header", "header '\ud800' " + "x" * 5000, value="\ud800")
     await DeadLetters(sender, "dead").send(message(), why)
     (_, _, head) = sender.sent[0]
-    assert (head[PREFIX + "value"] or b"").decode() == "\\ud800"
-    assert len(head[PREFIX + "detail"] or b"") < 1100
+    assert (head[DEAD_LETTER + "value"] or b"").decode() == "\\ud800"
+    assert len(head[DEAD_LETTER + "detail"] or b"") < 1100
 
 
 async def test_a_cluster_that_is_away_is_the_callers_business() -> None:

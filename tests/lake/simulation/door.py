@@ -9,11 +9,11 @@ import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from ingest.dead_letters import PREFIX, DeadLetters
+from ingest.dead_letters import DeadLetters
 from ingest.delivery import Delivery, Outcome
 from ingest.errors import KafkaUnavailable
 from ingest.flight import Flight
-from ingest.messages import Headers, Message, Terms, to_job
+from ingest.messages import DEAD_LETTER, Headers, Message, Terms, to_job
 from ingest.offsets import Ticket
 from ingest.settings import IngestSettings
 from lake import layout
@@ -96,7 +96,7 @@ class Door:
             await self._world.loop.create_future()
         lost = dice.random() < fault
         if not lost or dice.random() < 0.5:
-            code = dict(head)[f"{PREFIX}code"] or b""
+            code = dict(head)[f"{DEAD_LETTER}code"] or b""
             letter = Message(topic, "", 0, 0, value, key, head)
             self._ledger.letters.append((letter, code.decode()))
         if lost:
