@@ -1,11 +1,12 @@
 """A machine with more to do than it can: processes that use all processor time they get."""
 
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psutil
+
+from tests.end_to_end.running import wait_until
 
 # Each ends by itself if its parent dies.
 _SPIN = "import os; parent = os.getppid()\nwhile os.getppid() == parent: sum(range(100_000))"
@@ -22,10 +23,10 @@ def busy(processes: int = 30) -> Iterator[None]:
             # A session each: the kernel shares processors among sessions first.
             command = [sys.executable, "-I", "-S", "-c", _SPIN]
             running.append(psutil.Popen(command, start_new_session=True))
-        ends = time.monotonic() + _DEADLINE_SECONDS
-        while not all(each.cpu_times().user > _STARTED_SECONDS for each in running):
-            assert time.monotonic() < ends, "the processes do not start"
-            time.sleep(0.05)
+        wait_until(
+            lambda: all(each.cpu_times().user > _STARTED_SECONDS for each in running),
+            _DEADLINE_SECONDS,
+        )
         yield
     finally:
         for each in running:

@@ -313,7 +313,8 @@ async def test_stop_does_not_wait_for_ever(stage: Stage) -> None:
 async def test_dead_letters_may_be_limited(stage: Stage) -> None:
     await stage.send_values([b"good", *[b"bad"] * 10])
     workers = Workers(lambda job: refused() if value_of(job) == b"bad" else "created")
-    # One after the other: the message too many would cancel the dead letters that are under way.
+    # The messages are sent one after the other, because the one too many cancels dead letters that
+    # are under way.
     settings = stage.settings(kafka_max_dead_letters_in_a_row=3, kafka_max_inflight_messages=1)
     consumer = Consumer(settings, workers.submit, workers.note)
     with pytest.raises(TooManyDeadLetters):

@@ -1,6 +1,7 @@
 """One door for all tests of the client and the command; each test is a tenant of its own."""
 
 import asyncio
+import os
 from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -82,3 +83,11 @@ def run(door: Door, home: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         return CliRunner().invoke(app, [str(word) for word in words], input=stdin)
 
     return command
+
+
+@pytest.fixture
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the settings of whoever runs the tests out of the environment."""
+    for name in os.environ:
+        if name.startswith(("PIXLAKE_", "KAFKA_", "AWS_")) and "TEST" not in name:
+            monkeypatch.delenv(name)

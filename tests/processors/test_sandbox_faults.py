@@ -131,7 +131,7 @@ async def test_what_gets_no_processor_may_come_again(start: Start) -> None:
 async def test_a_child_whose_answer_is_not_read_does_not_sleep(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It waits for its parent, whose machine may be busy; so the image may come again."""
+    """The child waits for a parent on a busy machine, so the image may be tried again."""
     sandbox = await start(sandbox_wall_seconds=1)
 
     async def never(_: Conversation) -> None:

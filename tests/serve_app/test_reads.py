@@ -64,30 +64,20 @@ async def test_who_waits_too_long_is_told_to_come_again() -> None:
     await again
 
 
-async def test_a_client_that_leaves_gives_its_place_in_the_line_back() -> None:
-    readers = Readers(1)
-    holding = asyncio.create_task(readers.read(MANY))
-    await until(lambda: readers.under_way)
-    leaving, staying = (asyncio.create_task(readers.read(MANY)) for _ in range(2))
-    await asyncio.sleep(0)
-    leaving.cancel()
-    readers.end_one()
-    await holding
-    await until(lambda: readers.under_way == [MANY])
-    readers.end_one()
-    await staying
-    assert leaving.cancelled()
-
-
-async def test_a_client_that_leaves_as_its_turn_comes_costs_no_turn() -> None:
+@pytest.mark.parametrize("late", [False, True], ids=["before its turn", "as its turn comes"])
+async def test_a_client_that_leaves_gives_its_place_in_the_line_back(*, late: bool) -> None:
     readers = Readers(1)
     holding = asyncio.create_task(readers.read(MANY))
     await until(lambda: readers.under_way)
     leaving, staying = (asyncio.create_task(readers.read(FEW)) for _ in range(2))
     await asyncio.sleep(0)
-    # In one step of the loop, the turn is given back first and the client leaves second.
-    readers.end_one()
-    leaving.cancel()
+    # Both in one step of the event loop.
+    if late:
+        readers.end_one()
+        leaving.cancel()
+    else:
+        leaving.cancel()
+        readers.end_one()
     await holding
     await until(lambda: readers.under_way == [FEW])
     readers.end_one()

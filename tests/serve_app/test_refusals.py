@@ -40,6 +40,19 @@ def coded_part(header: str) -> bytes:
     return head.encode() + PHOTO + b"\r\n--x--\r\n"
 
 
+HEADERS_OF_A_FILE = (
+    ("has another checksum", "Content-MD5: AAAAAAAAAAAAAAAAAAAAAA==", 400, "checksum_mismatch"),
+    ("has an unknown checksum", "X-Goog-Hash: crc32c=AAAAAA==", 400, "invalid_checksum"),
+    ("is compressed", "Content-Encoding: gzip", 415, "unsupported_content_encoding"),
+    ("is text", "Content-Transfer-Encoding: base64", 415, "unsupported_content_encoding"),
+    (
+        "has a header twice",
+        'Content-Disposition: form-data; name="file"; filename="b"',
+        400,
+        "malformed_multipart",
+    ),
+)
+
 CASES: dict[str, tuple[Ask, int, str]] = {
     "gzip as content coding": (
         {"content": PHOTO, "headers": {**RAW, "Content-Encoding": "gzip"}},
@@ -125,31 +138,10 @@ CASES: dict[str, tuple[Ask, int, str]] = {
         400,
         "malformed_multipart",
     ),
-    "form whose file has another checksum": (
-        form(coded_part("Content-MD5: AAAAAAAAAAAAAAAAAAAAAA==")),
-        400,
-        "checksum_mismatch",
-    ),
-    "form whose file has an unknown checksum": (
-        form(coded_part("X-Goog-Hash: crc32c=AAAAAA==")),
-        400,
-        "invalid_checksum",
-    ),
-    "form whose file is compressed": (
-        form(coded_part("Content-Encoding: gzip")),
-        415,
-        "unsupported_content_encoding",
-    ),
-    "form whose file is text": (
-        form(coded_part("Content-Transfer-Encoding: base64")),
-        415,
-        "unsupported_content_encoding",
-    ),
-    "form whose file has a header twice": (
-        form(coded_part('Content-Disposition: form-data; name="file"; filename="b"')),
-        400,
-        "malformed_multipart",
-    ),
+    **{
+        f"form whose file {what}": (form(coded_part(header)), status, code)
+        for what, header, status, code in HEADERS_OF_A_FILE
+    },
     "form with bad metadata": (
         form(part("file", PHOTO) + part("metadata", b"[1]") + b"--x--\r\n"),
         422,
