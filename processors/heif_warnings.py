@@ -22,7 +22,7 @@ _SHORT = frozenset({1002, 1004, 1007})
 _BROKEN = frozenset({*range(1, 1000), 1009, 1010, 1015, 1020, 1021})
 
 Loss = Literal["nothing", "short", "broken"]
-"""What the warnings say about missing pixels."""
+"""Loss of pixels that the warnings report."""
 
 
 class _Plugin(ctypes.Structure):

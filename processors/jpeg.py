@@ -13,15 +13,7 @@ from processors.exif import read_exif
 from processors.formats import JPEG
 from processors.gain_maps import GainMap, gain_map_of_jpeg
 from processors.header import Header, Space, check_limits, check_metadata, exif_orientation
-from processors.jpeg_scans import (
-    ALONE,
-    SOS,
-    TABLES,
-    Frame,
-    Scans,
-    frame_of,
-    read_scans,
-)
+from processors.jpeg_scans import ALONE, SOS, TABLES, Frame, Scans, frame_of, read_scans
 from processors.settings import Limits
 
 MAX_SEGMENTS = 100_000

@@ -31,7 +31,7 @@ _COEFFICIENTS = 64
 _SCAN_BYTES = 8
 _ALL_COEFFICIENTS = bytes((0, 63, 0))
 _SECTOR_BYTES = 512
-FILLER = bytes(32)
+_FILLER = bytes(32)
 """Zeros behind the codes of the last scan in arithmetic coding.
 
 libjpeg does not report that arithmetic codes end too early; it reads zeros instead. But it reports
@@ -175,7 +175,7 @@ class Scans:
 
     def fill(self) -> None:
         """Append the filler to the last scan."""
-        self.last += FILLER
+        self.last += _FILLER
         self.parts[-1] = self.last
 
     def read_zeros(self, unread: int) -> int:
