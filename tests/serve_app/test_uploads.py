@@ -52,10 +52,12 @@ async def test_the_answer_tells_what_was_found_and_not_where_it_was_taken(site: 
 async def test_a_sequence_that_says_to_run_for_ever_is_stored_without_a_duration(
     site: Site,
 ) -> None:
-    answer = await site.upload(avif_of_ticks(2**63))
+    # Made once: the encoder writes the second of its making into the file.
+    sequence = avif_of_ticks(2**63)
+    answer = await site.upload(sequence)
     assert answer.status_code == 201
     assert (answer.json()["format"], answer.json()["duration_ms"]) == ("avif", None)
-    assert (await site.upload(avif_of_ticks(2**63))).status_code == 200, "a retry finds it"
+    assert (await site.upload(sequence)).status_code == 200, "a retry finds it"
 
 
 async def test_a_form_carries_preset_metadata_and_file_name(site: Site) -> None:
