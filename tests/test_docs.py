@@ -12,7 +12,7 @@ from lake.tables import IMAGE_TABLE, REJECTION_TABLE, Table
 from tests.reference import DOCS, PAGES, VARIABLES, variables_list
 
 ROOT = DOCS.parent
-PROSE = [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
+PROSE = [*ROOT.glob("*.md"), *DOCS.rglob("*.md"), ROOT / "benchmarks" / "NOTES.md"]
 
 
 @pytest.mark.parametrize("name", PAGES)
