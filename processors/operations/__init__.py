@@ -1,4 +1,4 @@
-"""The operations that a preset may name, each in its own file; a new one is added here."""
+"""Registry of the operations that a preset may name; each operation has its own file."""
 
 from typing import Annotated
 
@@ -47,15 +47,15 @@ OPERATIONS: dict[str, type[Operation]] = {
     "blur": Blur,
     "sharpen": Sharpen,
     "denoise": Denoise,
-    # what machines look at
+    # analysis
     "threshold": Threshold,
     "canny": Canny,
-    # what people may and may not see
+    # marks and redaction
     "watermark": Watermark,
     "redact": Redact,
     "blur_faces": BlurFaces,
 }
-"""By the name that stands in `op`."""
+"""Operation classes by their `op` value."""
 
 AnyOperation = Annotated[
     Fit
@@ -81,7 +81,7 @@ AnyOperation = Annotated[
     | BlurFaces,
     Field(discriminator="op"),
 ]
-"""What a preset's JSON is read as."""
+"""Type of an operation in a preset; pydantic chooses the class by `op`."""
 
 __all__ = [
     "OPERATIONS",

@@ -1,4 +1,4 @@
-"""Blur: a Gaussian, its strength given as sigma in pixels."""
+"""Gaussian blur, with its strength given as sigma in pixels."""
 
 from typing import ClassVar, Literal
 
@@ -8,13 +8,14 @@ from pydantic import Field
 from processors.image import Image, Samples
 from processors.operations.operation import Operation
 
-# Kernels have six sigmas and a bit. Wider ones are made on a smaller image, where the difference
-# is below one of 255, so that no sigma costs more than this one does.
+# Largest sigma that is applied at full size. A kernel is a little wider than six sigmas. A larger
+# sigma is applied to a smaller copy, which changes samples by less than 1 of 255, so that no sigma
+# costs more than this one.
 _WIDEST = 8.0
 
 
 class Blur(Operation):
-    """Smooth with a Gaussian kernel whose size follows from sigma."""
+    """Smooth the image with a Gaussian kernel; its size follows from sigma."""
 
     keeps_depth: ClassVar[bool] = True
 
@@ -24,12 +25,12 @@ class Blur(Operation):
     sigma: float = Field(ge=0.1, le=250, description="standard deviation, in pixels")
 
     def __call__(self, image: Image) -> Image:
-        """Blurred."""
+        """Return the blurred image."""
         return image.filtered(lambda pixels: blurred(pixels, self.sigma))
 
 
 def blurred(pixels: Samples, sigma: float) -> Samples:
-    """Pixels of any depth and number of channels, smoothed."""
+    """Smooth pixels of any depth and any number of channels."""
     if sigma <= _WIDEST:
         made = cv2.GaussianBlur(pixels, (0, 0), sigma)
         return made.reshape(pixels.shape).astype(pixels.dtype, copy=False)

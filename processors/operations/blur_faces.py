@@ -1,4 +1,4 @@
-"""Blur faces: make the faces of an image unrecognisable."""
+"""Face redaction: detects faces and makes them unrecognisable."""
 
 from typing import ClassVar, Literal
 
@@ -10,14 +10,15 @@ from processors.operations.cover import Cover, covered
 from processors.operations.operation import Operation
 from processors.operations.paint import Color
 
-# The model finds faces of 10 to 300 pixels: small ones in the one, large ones in the other.
+# Longer sides of the two copies that are searched. The model finds faces of 10 to 300 pixels: small
+# faces in the larger copy, large faces in the smaller one.
 _LOOKED_AT = (1280, 320)
 
 
 class BlurFaces(Operation):
-    """Redact the faces that are found: upright ones, from about a hundredth of the image's width.
+    """Redact upright faces that are at least about a hundredth of the image's width.
 
-    No detector finds all. Look at the results before you call them anonymous.
+    No detector finds every face. Check the results before you call them anonymous.
     """
 
     keeps_depth: ClassVar[bool] = True
@@ -25,14 +26,14 @@ class BlurFaces(Operation):
     milliseconds: ClassVar[float] = 45
 
     op: Literal["blur_faces"] = "blur_faces"
-    mode: Cover = Field(default="blur", description="as in `redact`")
+    mode: Cover = Field(default="blur", description="how faces are covered, as in `redact`")
     padding: float = Field(
-        default=0.2, ge=0, le=1, description="more on each side, as a part of the face's box"
+        default=0.2, ge=0, le=1, description="margin on each side, as a part of the face's box"
     )
-    color: Color = Field(default="#000000", description="of `fill`")
+    color: Color = Field(default="#000000", description="colour of the boxes with `fill`")
 
     def __call__(self, image: Image) -> Image:
-        """With all faces covered; the image itself if there are none."""
+        """Return the image with all detected faces covered; the same image if there are none."""
         found = {face for side in _LOOKED_AT for face in find_faces(image, side)}
         if not found:
             return image

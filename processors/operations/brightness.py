@@ -1,4 +1,4 @@
-"""Brightness: the same amount added to every sample."""
+"""Brightness change: adds the same amount to every sample."""
 
 from typing import ClassVar, Literal
 
@@ -10,7 +10,7 @@ from processors.operations.operation import Operation
 
 
 class Brightness(Operation):
-    """Add to every sample, in per cent of white."""
+    """Add an amount to every sample, in per cent of white."""
 
     keeps_depth: ClassVar[bool] = True
 
@@ -18,5 +18,5 @@ class Brightness(Operation):
     amount: float = Field(ge=-100, le=100, description="-100 is black, 100 is white")
 
     def __call__(self, image: Image) -> Image:
-        """Brighter or darker."""
+        """Return the brighter or darker image."""
         return curved(image, lambda samples: samples + self.amount / 100)

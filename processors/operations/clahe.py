@@ -1,4 +1,4 @@
-"""CLAHE: contrast that is evened out place by place, and limited so that noise stays noise."""
+"""CLAHE: equalises contrast tile by tile, with a limit so that noise is not amplified."""
 
 from typing import ClassVar, Literal
 
@@ -11,21 +11,24 @@ from processors.operations.paint import colours_of, with_colours
 
 
 class Clahe(Operation):
-    """Contrast-limited adaptive histogram equalisation of lightness; colours keep their hue.
+    """Equalise the histogram of lightness tile by tile, with limited contrast; hues do not change.
 
-    In 8 bits: of 16, a tile has more levels than pixels, and the limit means something else.
+    The operation works in 8 bits: with 16 bits, a tile has more levels than pixels, and the
+    meaning of the limit changes.
     """
 
     milliseconds: ClassVar[float] = 40
 
     op: Literal["clahe"] = "clahe"
-    clip_limit: float = Field(default=2.0, ge=0.1, le=40, description="OpenCV's; 1 changes little")
-    tiles: int = Field(default=8, ge=1, le=32, description="along each side")
+    clip_limit: float = Field(
+        default=2.0, ge=0.1, le=40, description="contrast limit, as in OpenCV; 1 changes little"
+    )
+    tiles: int = Field(default=8, ge=1, le=32, description="number of tiles along each side")
 
     def __call__(self, image: Image) -> Image:
-        """Evened out; the alpha channel stays as it is."""
+        """Return the equalised image; the alpha channel does not change."""
         light, red, blue = cv2.split(cv2.cvtColor(colours_of(image), cv2.COLOR_BGR2Lab))
-        # A tile has a pixel at least.
+        # Each tile needs at least one pixel.
         tiles = min(self.tiles, image.width), min(self.tiles, image.height)
         even = cv2.createCLAHE(clipLimit=self.clip_limit, tileGridSize=tiles).apply(light)
         made = cv2.cvtColor(cv2.merge([even, red, blue]), cv2.COLOR_Lab2BGR)

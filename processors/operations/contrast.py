@@ -1,4 +1,4 @@
-"""Contrast: samples further from middle grey, or nearer to it."""
+"""Contrast change: moves samples away from middle grey or towards it."""
 
 from typing import ClassVar, Literal
 
@@ -22,7 +22,7 @@ class Contrast(Operation):
     amount: float = Field(ge=-100, le=400, description="-100 is all grey, 100 doubles it")
 
     def __call__(self, image: Image) -> Image:
-        """With more or less contrast."""
+        """Return the image with more or less contrast."""
         factor = 1 + self.amount / 100
 
         def spread(samples: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""How parts of an image are made unrecognisable."""
+"""Covering of boxes of an image, so that their content is unrecognisable."""
 
 from collections.abc import Iterable
 from typing import Literal
@@ -11,16 +11,16 @@ from processors.operations.blur import blurred
 from processors.operations.paint import Color, sample_of
 
 Cover = Literal["fill", "pixelate", "blur"]
-"""What is done; `fill` alone leaves nothing to guess from."""
+"""Method of covering; only `fill` removes all information."""
 
-# What is left of a box, along its longer side: too little to tell one face from another.
+# Number of cells that remain along the longer side of a box: too few to tell one face from another.
 _CELLS = 8
 
 
 def covered(
     image: Image, boxes: Iterable[tuple[int, int, int, int]], mode: Cover, color: Color
 ) -> Image:
-    """With boxes (x, y, width, height; in pixels) covered; under `fill` they are opaque."""
+    """Cover boxes (x, y, width, height; in pixels); with `fill` the boxes are opaque."""
     pixels = image.pixels.copy()
     for x, y, width, height in boxes:
         part = pixels[y : y + height, x : x + width]
@@ -35,7 +35,7 @@ def covered(
 
 def _coarse(part: Pixels, mode: Cover) -> Pixels:
     height, width = part.shape[:2]
-    # Averages first, for a blur alone can be undone to a degree.
+    # The part is averaged first, because a blur alone can partly be undone.
     scale = min(1.0, _CELLS / max(width, height))
     cells = max(1, round(width * scale)), max(1, round(height * scale))
     few = cv2.resize(part, cells, interpolation=cv2.INTER_AREA)

@@ -1,4 +1,4 @@
-"""Crop: cut out a rectangle of at most this size."""
+"""Crop to a rectangle of a given size, or less on a side that is shorter."""
 
 from typing import ClassVar, Literal, Self
 
@@ -10,25 +10,26 @@ from processors.operations.operation import MAX_SIDE, Gravity, Operation, offset
 from processors.operations.saliency import busiest
 
 CropGravity = Gravity | Literal["smart", "face"]
-"""Which part is kept; `smart`: where most edges are; `face`: around the largest face."""
+"""Part to keep; `smart`: the part with most edges; `face`: the part around the largest face."""
 
 GRAVITY = (
-    "which part is kept; `smart`: where most edges are; `face`: around the largest face, or as "
-    "`smart` where none is found"
+    "part to keep; `smart`: the part with most edges; `face`: the part around the largest face, or "
+    "as `smart` if no face is found"
 )
 
 
 class Crop(Operation):
     """Keep `width` x `height` pixels, or all of a side that is shorter.
 
-    With `x` and `y` that box, moved in where it would stick out; else where `gravity` says.
+    `x` and `y` place the box; a box that would extend beyond the image is moved inside. Without
+    `x` and `y`, `gravity` places the box.
     """
 
     keeps_depth: ClassVar[bool] = True
 
     op: Literal["crop"] = "crop"
-    width: int = Field(ge=1, le=MAX_SIDE, description="in pixels")
-    height: int = Field(ge=1, le=MAX_SIDE, description="in pixels")
+    width: int = Field(ge=1, le=MAX_SIDE, description="width in pixels")
+    height: int = Field(ge=1, le=MAX_SIDE, description="height in pixels")
     x: int | None = Field(default=None, ge=0, le=MAX_SIDE, description="left edge, in pixels")
     y: int | None = Field(default=None, ge=0, le=MAX_SIDE, description="upper edge, in pixels")
     gravity: CropGravity = Field(default="center", description=GRAVITY)
@@ -36,13 +37,13 @@ class Crop(Operation):
     @model_validator(mode="after")
     def _one_place(self) -> Self:
         if (self.x is None) != (self.y is None):
-            raise ValueError("x and y, or neither")
+            raise ValueError("give both x and y, or neither")
         if self.x is not None and self.gravity != "center":
-            raise ValueError("x and y, or gravity")
+            raise ValueError("give x and y, or gravity, not all three")
         return self
 
     def __call__(self, image: Image) -> Image:
-        """At most this size, cut out of the image."""
+        """Return the cropped image; the same image if it is no larger than the box."""
         width, height = self.size_after(image.width, image.height)
         if (width, height) == (image.width, image.height):
             return image
@@ -50,7 +51,7 @@ class Crop(Operation):
         return image.with_pixels(image.pixels[top : top + height, left : left + width].copy())
 
     def size_after(self, width: int, height: int) -> tuple[int, int]:
-        """As `__call__` leaves it."""
+        """Return width and height of the result."""
         return min(self.width, width), min(self.height, height)
 
     def _place(self, image: Image, width: int, height: int) -> tuple[int, int]:
@@ -65,6 +66,6 @@ class Crop(Operation):
 
 
 def _around(face: Face, image: Image, width: int, height: int) -> tuple[int, int]:
-    """Left and top of the box of that size with the face in its middle, as far as that goes."""
+    """Left and top of the box whose centre is nearest to the face's centre."""
     left, top = face.x + face.width // 2 - width // 2, face.y + face.height // 2 - height // 2
     return max(0, min(left, image.width - width)), max(0, min(top, image.height - height))

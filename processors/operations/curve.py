@@ -1,4 +1,4 @@
-"""A curve: each sample becomes another by itself; what brightness, contrast, gamma are."""
+"""Tone curves: map each sample to another one; used by brightness, contrast and gamma."""
 
 from collections.abc import Callable
 
@@ -10,11 +10,11 @@ from processors.image import BGR, Image
 from processors.operations.paint import colours_of, with_colours
 
 Curve = Callable[[NDArray[np.float64]], NDArray[np.float64]]
-"""From samples between 0 and 1 to what they become; what is beyond is cut off."""
+"""Function from samples of 0 to 1 to new samples; results outside of 0 to 1 are clipped."""
 
 
 def curved(image: Image, *curves: Curve) -> Image:
-    """All three colours by one curve, or blue, green and red by their own; alpha as it was."""
+    """Apply one curve to all colours, or three curves to blue, green and red; not to alpha."""
     most = np.iinfo(image.pixels.dtype).max
     steps = np.linspace(0, 1, most + 1)
     tables = [

@@ -1,4 +1,4 @@
-"""Denoise: non-local means, which averages patches that look alike."""
+"""Noise reduction by non-local means, which averages similar patches."""
 
 from typing import ClassVar, Literal
 
@@ -10,27 +10,29 @@ from processors.operations.operation import MEGAPIXEL, Operation
 from processors.operations.paint import colours_of, with_colours
 
 _PRICE = 4  # milliseconds a megapixel, for each pixel of the window
-_PATCH = 7  # in pixels, as OpenCV recommends
+_PATCH = 7  # side of a patch in pixels, as OpenCV recommends
 
 
 class Denoise(Operation):
-    """Non-local means (Buades 2005) in Lab; takes seconds for what others do in milliseconds."""
+    """Reduce noise by non-local means (Buades 2005) in Lab; much slower than other operations."""
 
-    # A window of 21 takes about 1.5 s a megapixel on one core; an image may take 10 s in all.
+    # A window of 21 takes about 1.5 s a megapixel on one core; the limit of an image is 10 s.
     max_pixels: ClassVar[int | None] = 4_000_000
 
     op: Literal["denoise"] = "denoise"
-    strength: float = Field(default=3, gt=0, le=30, description="OpenCV's h; much takes detail")
+    strength: float = Field(
+        default=3, gt=0, le=30, description="OpenCV's `h`; high values remove detail"
+    )
     window: Literal[7, 11, 15, 21] = Field(
-        default=11, description="side of the square that is searched, in pixels"
+        default=11, description="side of the searched square, in pixels"
     )
 
     def price(self, width: int, height: int) -> float:
-        """Price of an image of that size; every pixel of the window is compared."""
+        """Price of an image of that size; it grows with the number of pixels in the window."""
         return _PRICE * self.window**2 * width * height / MEGAPIXEL
 
     def __call__(self, image: Image) -> Image:
-        """With less noise; the alpha channel stays as it is."""
+        """Return the image with less noise; the alpha channel does not change."""
         made = cv2.fastNlMeansDenoisingColored(
             colours_of(image),
             None,

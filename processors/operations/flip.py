@@ -1,4 +1,4 @@
-"""Flip: mirror an image."""
+"""Mirroring of an image."""
 
 from typing import ClassVar, Literal
 
@@ -12,16 +12,16 @@ _CODES = {"horizontal": 1, "vertical": 0, "both": -1}
 
 
 class Flip(Operation):
-    """Mirror: `horizontal` swaps left and right, `vertical` top and bottom."""
+    """Mirror the image: `horizontal` swaps left and right, `vertical` swaps top and bottom."""
 
     keeps_depth: ClassVar[bool] = True
 
     op: Literal["flip"] = "flip"
     direction: Literal["horizontal", "vertical", "both"] = Field(
-        default="horizontal", description="which sides change places"
+        default="horizontal", description="direction in which sides are swapped"
     )
 
     def __call__(self, image: Image) -> Image:
-        """The mirror image."""
+        """Return the mirrored image."""
         flipped = cv2.flip(image.pixels, _CODES[self.direction])
         return image.with_pixels(flipped.astype(image.pixels.dtype, copy=False))

@@ -1,4 +1,4 @@
-"""Grayscale: brightness without colour."""
+"""Conversion to grey."""
 
 from typing import ClassVar, Literal
 
@@ -10,13 +10,13 @@ from processors.operations.paint import colours_of, with_colours
 
 
 class Grayscale(Operation):
-    """Luma of ITU-R BT.601 (0.299 R + 0.587 G + 0.114 B) in all three channels."""
+    """Replace all colours with the luma of ITU-R BT.601 (0.299 R + 0.587 G + 0.114 B)."""
 
     keeps_depth: ClassVar[bool] = True
 
     op: Literal["grayscale"] = "grayscale"
 
     def __call__(self, image: Image) -> Image:
-        """In grey."""
+        """Return the grey image, which still has three colour channels."""
         grey = cv2.cvtColor(colours_of(image), cv2.COLOR_BGR2GRAY)
         return with_colours(image, grey)

@@ -1,7 +1,7 @@
-"""What a watermark is made of: a stranger's PNG, and text.
+"""Parts of a watermark: an untrusted PNG, or text drawn by OpenCV.
 
-A preset's picture is as hostile as any upload. Where presets are read only its header is looked at,
-in Python; its pixels are decoded by the gate that uploads go through, in the sandboxed child.
+A picture in a preset may be as hostile as any upload. A process that reads presets only checks the
+picture's header, in Python. The sandboxed child decodes the pixels, after the checks of an upload.
 """
 
 import base64
@@ -24,9 +24,9 @@ from processors.settings import Limits
 
 MAX_IMAGE_BYTES = 65_536
 MAX_IMAGE_CHARACTERS = MAX_IMAGE_BYTES * 4 // 3 + 4
-"""largest base64 text of an image, in characters"""
+"""Largest base64 text of an image, in characters."""
 MAX_TEXT = 100
-"""longest text, in characters"""
+"""Longest text, in characters."""
 
 _LIMITS = Limits(
     max_bytes=MAX_IMAGE_BYTES,
@@ -35,15 +35,18 @@ _LIMITS = Limits(
     max_metadata_bytes=16_384,
     formats=frozenset({"png"}),
 )
-# Heights of letters, in pixels.
+# Heights of letters in pixels: of the text that is measured first, and the bounds of the result.
 _TRIED, _SMALLEST, _LARGEST = 40, 4, 1000
 _OPAQUE = 255
 
 
 def checked_picture(text: str) -> str:
-    """`text`, if it is base64 of a PNG within the limits by its header; raises ValueError."""
+    """Return `text` if it is base64 of a PNG whose header is within the limits.
+
+    Raises ValueError.
+    """
     try:
-        # Nothing is inflated here: a preset of 200 KB may hold 40 profiles of 4 MB each.
+        # No chunk is inflated here: a preset of 200 KB may hold 40 profiles of 4 MB each.
         header = read_png(_data_of(text), inflate=False)
         check_limits(header.width, header.height, header.frames, _LIMITS)
         check_metadata(header.metadata_bytes, _LIMITS)
@@ -53,29 +56,29 @@ def checked_picture(text: str) -> str:
 
 
 def checked_text(text: str) -> str:
-    """`text` as it is drawn; raises ValueError for what shows nothing."""
+    """Return `text` in Unicode form NFC; raises ValueError for blank or unprintable text."""
     composed = unicodedata.normalize("NFC", text)
     if not composed.isprintable():
-        raise ValueError("the text of a watermark is one line of characters that print")
+        raise ValueError("the text of a watermark must be one line of printable characters")
     if not composed.strip():
-        raise ValueError("the text of a watermark shows something")
+        raise ValueError("the text of a watermark is blank")
     return composed
 
 
-# A preset's few, decoded once in each child.
+# A preset has few pictures, so each child decodes each picture once.
 @lru_cache(maxsize=4)
 def picture(text: str) -> Image:
-    """The PNG, with alpha, in 8 bits; raises Refused. For the sandboxed child alone."""
+    """Decode the PNG to 8 bits with alpha; only for the sandboxed child. Raises Refused."""
     return with_alpha(decode(_header_of(text)))
 
 
 @lru_cache(maxsize=16)
 def written(text: str, color: Color, width: int) -> Image:
-    """A line of text, about that many pixels wide, with alpha."""
+    """Draw a line of text, about `width` pixels wide, with alpha."""
     height = _TRIED * width / max(1, _extent(text, _TRIED)[2])
     size = round(min(_LARGEST, max(_SMALLEST, height)))
     x, y, wide, high = _extent(text, size)
-    # Letters may lean out of what they are said to take.
+    # Letters may extend beyond the box that OpenCV measures.
     room = size // 4 + 1
     shape = np.zeros((high + 2 * room, wide + 2 * room), np.uint8)
     cv2.putText(shape, text, (room - x, room - y), (_OPAQUE,), _font(), size)
@@ -90,14 +93,15 @@ def written(text: str, color: Color, width: int) -> Image:
 
 
 def _extent(text: str, size: int) -> tuple[int, int, int, int]:
-    """Left, top, width and height of a line that begins at 0, 0."""
+    """Left, top, width and height of a line of text that starts at 0, 0."""
     x, y, width, height = cv2.getTextSize((0, 0), text, (0, 0), _font(), size)
     return int(x), int(y), int(width), int(height)
 
 
 @lru_cache(maxsize=1)
 def _font() -> cv2.FontFace:
-    # OpenCV holds it, and a second one for letters that it lacks: there are no files to open.
+    # This font and the fallback for its missing letters are inside OpenCV. A child can open no
+    # file.
     return cv2.FontFace("sans")
 
 
@@ -106,7 +110,7 @@ def _header_of(text: str) -> Header:
 
 
 def _data_of(text: str) -> bytes:
-    """Bytes of a PNG, by their start; raises ValueError, Refused."""
+    """Decode base64 to bytes that start like a PNG; raises ValueError, Refused."""
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):

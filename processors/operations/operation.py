@@ -1,4 +1,4 @@
-"""What every operation is: parameters checked when it is made, an image in, an image out."""
+"""Base class of operations: validated parameters, and a function from image to image."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -7,12 +7,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from processors.image import Image
 
 MAX_SIDE = 16_384
-"""Largest width or height that an operation may ask for, in pixels; JPEG ends at 65,535."""
+"""Largest width or height that an operation may ask for, in pixels; JPEG's limit is 65,535."""
 
 MEGAPIXEL = 1_000_000
 
 Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
-"""A width or a height, in pixels."""
+"""Width or height in pixels."""
 
 Gravity = Literal[
     "center",
@@ -25,33 +25,34 @@ Gravity = Literal[
     "bottom_left",
     "bottom_right",
 ]
-"""A place in an image."""
+"""Position in an image."""
 
 
 class Operation(BaseModel):
-    """One step of a rendition. Subclasses add a literal `op` and their parameters."""
+    """One step of a rendition; a subclass adds a literal `op` and its parameters."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     keeps_depth: ClassVar[bool] = False
-    """True if 16 bits a sample may come in, and go out again; others are given 8."""
+    """True if the operation keeps 16 bits a sample; otherwise its input has 8 bits."""
 
     max_pixels: ClassVar[int | None] = None
-    """The largest image that it takes, width x height; None: any that may be made."""
+    """Largest accepted input, width x height; None for no limit of its own."""
 
     milliseconds: ClassVar[float] = 25
-    """Price a megapixel (of input or output, the larger one) in milliseconds; see `work`."""
+    """Price of a megapixel of input or output, whichever is larger, in ms; see `work`."""
 
     op: str
 
     def __call__(self, image: Image) -> Image:
-        """Another image; the one given stays as it was."""
+        """Return a new image; the given image does not change."""
         raise NotImplementedError
 
     def size_after(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height that an image of that size comes out with, known before it is decoded.
+        """Width and height of the result for an image of that size.
 
-        Whoever changes the size says so here, or the limit on outputs is checked too late.
+        An operation that changes the size must override this method, because the limit of outputs
+        is checked before the image is decoded.
         """
         return width, height
 
@@ -61,17 +62,17 @@ class Operation(BaseModel):
         return self.milliseconds * max(width * height, wide * high) / MEGAPIXEL
 
     def scale_needed(self, width: int, height: int) -> float:
-        """How small a source will do, as a fraction of an image of that size: 1 is all of it.
+        """Smallest scale of the source that suffices, as a fraction of its size; 1 is full size.
 
-        Lets a JPEG be decoded at a half, a quarter or an eighth. An operation that places
-        something in pixels of its source needs 1.
+        With a fraction, a JPEG can be decoded at 1/2, 1/4 or 1/8. An operation with positions in
+        pixels of its source needs 1.
         """
         del width, height
         return 1.0
 
 
 def offset(spare_x: int, spare_y: int, gravity: Gravity) -> tuple[int, int]:
-    """Where something lies, from the left and the top, that leaves so much of a box free."""
+    """Left and top of a picture in a box that has `spare_x` and `spare_y` free pixels."""
     left = 0 if "left" in gravity else spare_x if "right" in gravity else spare_x // 2
     top = 0 if "top" in gravity else spare_y if "bottom" in gravity else spare_y // 2
     return left, top

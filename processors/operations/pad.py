@@ -1,4 +1,4 @@
-"""Pad: fit into a box and fill what is left of it with a colour."""
+"""Scale an image to fit into a box, and fill the rest of the box with a colour."""
 
 from typing import ClassVar, Literal
 
@@ -12,22 +12,23 @@ from processors.operations.paint import Color, with_room_for
 
 
 class Pad(Operation):
-    """Scale to fit, then add borders: every result has the same size."""
+    """Scale the image to fit, then add borders; every result has the same size."""
 
     keeps_depth: ClassVar[bool] = True
 
     op: Literal["pad"] = "pad"
-    width: int = Field(ge=1, le=MAX_SIDE, description="in pixels")
-    height: int = Field(ge=1, le=MAX_SIDE, description="in pixels")
-    gravity: Gravity = Field(default="center", description="where the image lies")
+    width: int = Field(ge=1, le=MAX_SIDE, description="width in pixels")
+    height: int = Field(ge=1, le=MAX_SIDE, description="height in pixels")
+    gravity: Gravity = Field(default="center", description="position of the image in the box")
     background: Color | None = Field(
         default=None,
-        description="of the borders; else transparent for an image with alpha, and white",
+        description="colour of the borders; default: transparent for an image with alpha, else "
+        "white",
     )
-    enlarge: bool = Field(default=False, description="scale smaller images up, too")
+    enlarge: bool = Field(default=False, description="also scale up smaller images")
 
     def __call__(self, image: Image) -> Image:
-        """Exactly this size."""
+        """Return an image of exactly the size of the box."""
         fitted = self._fit(image)
         spare_x, spare_y = self.width - fitted.width, self.height - fitted.height
         if not spare_x and not spare_y:
@@ -43,12 +44,12 @@ class Pad(Operation):
         return fitted.with_pixels(made.astype(fitted.pixels.dtype, copy=False))
 
     def size_after(self, width: int, height: int) -> tuple[int, int]:
-        """As `__call__` leaves it."""
+        """Return width and height of the box."""
         del width, height
         return self.width, self.height
 
     def scale_needed(self, width: int, height: int) -> float:
-        """As small as the result: finer detail is averaged away anyway."""
+        """Scale of the fitted image, at most 1: scaling down averages finer detail away."""
         return self._fit.scale_needed(width, height)
 
     @property

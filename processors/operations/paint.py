@@ -1,4 +1,4 @@
-"""Colours that a preset names, as pixels of an image; and what is put where nothing was."""
+"""Conversion of a preset's colours to pixels, and replacement of colour and alpha channels."""
 
 from typing import Annotated, Any
 
@@ -13,12 +13,12 @@ Color = Annotated[str, Field(pattern=r"^#[0-9a-f]{6}([0-9a-f]{2})?$")]
 """`#rrggbb`, or `#rrggbbaa` with 00 for transparent."""
 
 _OPAQUE = 255
-# Of 16 bits for one of 8: white stays white.
+# Factor from 8-bit to 16-bit samples; it maps 255 to 65,535.
 _DEEP = 257
 
 
 def sample_of(color: Color, like: Image) -> tuple[int, ...]:
-    """The colour as one pixel, with as many channels and as deep as those of `like`."""
+    """Convert a colour to one pixel, with the channels and the depth of `like`."""
     red, green, blue, alpha = _parts(color)
     factor = _DEEP if like.is_deep else 1
     pixel = [each * factor for each in (blue, green, red, alpha)]
@@ -26,9 +26,9 @@ def sample_of(color: Color, like: Image) -> tuple[int, ...]:
 
 
 def with_room_for(image: Image, color: Color | None) -> tuple[Image, tuple[int, ...]]:
-    """The image with an alpha channel if the colour needs one, and the colour as its pixel.
+    """Return the image, with an alpha channel if the colour needs one, and the colour's pixel.
 
-    None is transparent where the image has alpha, and white where it has not.
+    Without a colour: transparent if the image has alpha, otherwise white.
     """
     chosen = color or ("#ffffff00" if image.has_alpha else "#ffffff")
     if _parts(chosen)[3] < _OPAQUE:
@@ -37,17 +37,20 @@ def with_room_for(image: Image, color: Color | None) -> tuple[Image, tuple[int, 
 
 
 def with_alpha(image: Image) -> Image:
-    """The image with an alpha channel, opaque if it had none."""
+    """Return the image with an alpha channel; an added one is opaque."""
     if image.has_alpha:
         return image
-    # By hand: OpenCV's own opaque is 255 of 65,535 in some releases.
+    # Not by cv2.cvtColor: some releases of OpenCV add 255 of 65,535 as opaque.
     height, width = image.pixels.shape[:2]
     alpha = np.full((height, width, 1), np.iinfo(image.pixels.dtype).max, image.pixels.dtype)
     return image.with_pixels(np.concatenate([image.pixels, alpha], axis=2))
 
 
 def with_colours(image: Image, colours: NDArray[Any]) -> Image:
-    """Other colours as deep as those of `image`, or one grey, under the alpha that there was."""
+    """Replace the colours of an image and keep its alpha.
+
+    `colours` has the depth of the image, and three channels or one (grey).
+    """
     if colours.ndim < BGR:
         colours = cv2.cvtColor(colours, cv2.COLOR_GRAY2BGR)
     if image.has_alpha:
@@ -56,7 +59,7 @@ def with_colours(image: Image, colours: NDArray[Any]) -> Image:
 
 
 def colours_of(image: Image) -> Pixels:
-    """The three channels of colour, contiguous."""
+    """Return the three colour channels as a contiguous array."""
     return np.ascontiguousarray(image.pixels[:, :, :BGR])
 
 

@@ -1,4 +1,4 @@
-"""Redact: make parts of an image unrecognisable."""
+"""Redaction: makes boxes of an image unrecognisable."""
 
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
@@ -13,7 +13,7 @@ MAX_BOXES = 64
 
 
 class Box(NamedTuple):
-    """A part of an image, in pixels; what sticks out of the image is cut off."""
+    """Box in pixels; it is clipped to the image."""
 
     x: Annotated[int, Field(ge=0, le=MAX_SIDE)]
     y: Annotated[int, Field(ge=0, le=MAX_SIDE)]
@@ -22,28 +22,28 @@ class Box(NamedTuple):
 
 
 class Redact(Operation):
-    """Cover boxes with a colour, or leave 8 cells a side of what was in them.
+    """Cover boxes with a colour, or reduce their content to 8 cells along the longer side.
 
-    `fill` alone leaves nothing. From cells or a blur of a licence plate or a PIN, whose letters are
-    known, others can try out which ones give that picture.
+    Only `fill` removes all information. A licence plate or a PIN has a known set of letters, so
+    others can try out which letters give the same cells or the same blur.
     """
 
     keeps_depth: ClassVar[bool] = True
 
     op: Literal["redact"] = "redact"
     boxes: tuple[Box, ...] = Field(
-        min_length=1, max_length=MAX_BOXES, description="each as [x, y, width, height], in pixels"
+        min_length=1, max_length=MAX_BOXES, description="boxes as [x, y, width, height], in pixels"
     )
     mode: Cover = Field(
-        default="fill", description="what is done; `fill` alone leaves nothing to guess from"
+        default="fill", description="how boxes are covered; only `fill` removes all information"
     )
-    color: Color = Field(default="#000000", description="of `fill`")
+    color: Color = Field(default="#000000", description="colour of the boxes with `fill`")
 
     def price(self, width: int, height: int) -> float:
-        """Price of an image of that size: a copy of it, and its boxes."""
+        """Price of an image of that size: of its copy and of the boxes."""
         boxes = sum(min(box.width, width) * min(box.height, height) for box in self.boxes)
         return self.milliseconds * (width * height + boxes) / MEGAPIXEL
 
     def __call__(self, image: Image) -> Image:
-        """With the boxes covered; under `fill` they are opaque."""
+        """Return the image with covered boxes; with `fill` the boxes are opaque."""
         return covered(image, self.boxes, self.mode, self.color)

@@ -1,4 +1,4 @@
-"""Resize: to an exact width, height or both; both stretch the image."""
+"""Scale an image to an exact width, height or both; both together may stretch the image."""
 
 from typing import ClassVar, Literal, Self
 
@@ -9,44 +9,44 @@ from processors.operations.operation import MAX_SIDE, Operation
 
 
 class Resize(Operation):
-    """Scale to exactly this size; a side not given follows by the aspect ratio.
+    """Scale the image to an exact size; a side that is not given follows from the aspect ratio.
 
-    A side that the image has not stays as it is, unless `enlarge`.
+    Without `enlarge`, a side that is shorter than the given one does not change.
     """
 
     keeps_depth: ClassVar[bool] = True
 
     op: Literal["resize"] = "resize"
-    width: int | None = Field(default=None, ge=1, le=MAX_SIDE, description="in pixels")
-    height: int | None = Field(default=None, ge=1, le=MAX_SIDE, description="in pixels")
-    enlarge: bool = Field(default=False, description="scale smaller images up, too")
+    width: int | None = Field(default=None, ge=1, le=MAX_SIDE, description="width in pixels")
+    height: int | None = Field(default=None, ge=1, le=MAX_SIDE, description="height in pixels")
+    enlarge: bool = Field(default=False, description="also scale up smaller images")
 
     @model_validator(mode="after")
     def _given(self) -> Self:
         if self.width is None and self.height is None:
-            raise ValueError("width, height or both")
+            raise ValueError("give width, height or both")
         return self
 
     def __call__(self, image: Image) -> Image:
-        """Exactly this size."""
+        """Return the scaled image."""
         return image.resized(*self.size_after(image.width, image.height))
 
     def size_after(self, width: int, height: int) -> tuple[int, int]:
-        """As `__call__` leaves it."""
+        """Return width and height of the result."""
         wanted = self._size(width, height)
         if self.enlarge:
             return wanted
         return min(wanted[0], width), min(wanted[1], height)
 
     def scale_needed(self, width: int, height: int) -> float:
-        """As small as the result: finer detail is averaged away anyway."""
+        """Scale of the result, at most 1: scaling down averages finer detail away."""
         wanted = self._size(width, height)
         return min(1.0, max(wanted[0] / width, wanted[1] / height))
 
     def _size(self, width: int, height: int) -> tuple[int, int]:
         by_height = round(width * (self.height or 0) / height)
         by_width = round(height * (self.width or 0) / width)
-        # Thin images could grow without bound in the side that nobody named.
+        # Without this bound, the side that is not given could become very long for a thin image.
         return (
             self.width or max(1, min(by_height, MAX_SIDE)),
             self.height or max(1, min(by_width, MAX_SIDE)),

@@ -1,4 +1,4 @@
-"""Rotate: turn clockwise by any angle; the canvas grows so that nothing is cut off."""
+"""Rotation by any angle; the canvas grows so that no pixel is cut off."""
 
 import math
 from typing import ClassVar, Literal
@@ -13,26 +13,27 @@ from processors.operations.paint import Color, with_room_for
 
 _QUARTERS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 _TURN = 360.0
-# What cosines of right angles miss, and no more: a side of 100 must not become 101.
+# Larger than the rounding error of a right angle's cosine: a side of 100 must not become 101.
 _HAIR = 1e-6
 
 
 class Rotate(Operation):
-    """Turn clockwise; quarters move pixels about, other angles interpolate."""
+    """Turn the image clockwise; multiples of 90 degrees move pixels, other angles interpolate."""
 
     keeps_depth: ClassVar[bool] = True
 
     milliseconds: ClassVar[float] = 35
 
     op: Literal["rotate"] = "rotate"
-    angle: float = Field(ge=-360, le=360, description="clockwise, in degrees")
+    angle: float = Field(ge=-360, le=360, description="clockwise angle, in degrees")
     background: Color | None = Field(
         default=None,
-        description="of the corners; else transparent for an image with alpha, and white",
+        description="colour of the corners; default: transparent for an image with alpha, else "
+        "white",
     )
 
     def __call__(self, image: Image) -> Image:
-        """Turned about its middle."""
+        """Return the image turned about its centre."""
         angle = self.angle % _TURN
         if not angle:
             return image
@@ -43,7 +44,7 @@ class Rotate(Operation):
         matrix = cv2.getRotationMatrix2D(((image.width - 1) / 2, (image.height - 1) / 2), -angle, 1)
         matrix[:, 2] += np.array([(width - image.width) / 2, (height - image.height) / 2])
         image, colour = with_room_for(image, self.background)
-        # Colours come weighed by their alpha here, and so must the one of the corners.
+        # `turn` gets colours premultiplied by alpha, so the colour of the corners must be, too.
         if image.has_alpha:
             weight = colour[3] / np.iinfo(image.pixels.dtype).max
             colour = (*(round(each * weight) for each in colour[:3]), colour[3])
@@ -62,7 +63,7 @@ class Rotate(Operation):
         return image.filtered(turn)
 
     def size_after(self, width: int, height: int) -> tuple[int, int]:
-        """As `__call__` leaves it."""
+        """Return width and height of the result."""
         angle = math.radians(self.angle)
         cosine, sine = abs(math.cos(angle)), abs(math.sin(angle))
         return (

@@ -1,4 +1,4 @@
-"""Where an image has most to show: the place of a box that holds most of its edges."""
+"""Saliency: position of the box that contains most edges of an image."""
 
 import cv2
 import numpy as np
@@ -6,14 +6,16 @@ from numpy.typing import NDArray
 
 from processors.image import Image
 
-# Enough to tell a face from a wall, and as quick for a large image as for a small one.
+# Longer side in pixels of the copy that is searched: enough to tell a face from a wall, and as fast
+# for a large image as for a small one.
 _LOOKED_AT = 256
-# Of two places that are as good, the one nearer to the middle: at most so much of the whole.
+# Among equal positions the one nearest to the middle wins. A position at the edge loses at most
+# this part of the image's total edge energy.
 _PULL = 0.01
 
 
 def busiest(image: Image, width: int, height: int) -> tuple[int, int]:
-    """Left and top of the box of that size with most edge energy (the gradient's magnitude)."""
+    """Left and top of the box of that size with most edge energy (magnitude of the gradient)."""
     small = _small(image)
     scale_x, scale_y = small.shape[1] / image.width, small.shape[0] / image.height
     box_x = min(small.shape[1], max(1, round(width * scale_x)))
@@ -33,7 +35,7 @@ def busiest(image: Image, width: int, height: int) -> tuple[int, int]:
 
 
 def _small(image: Image) -> NDArray[np.float32]:
-    """Its brightness, 0 where nobody sees it."""
+    """Reduced copy in grey, composited over white."""
     scale = min(1.0, _LOOKED_AT / max(image.width, image.height))
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     seen = image.in_8_bits().resized(*size).on_white()

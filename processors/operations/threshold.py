@@ -1,4 +1,4 @@
-"""Threshold: black and white, nothing between."""
+"""Conversion to black and white by a threshold."""
 
 from typing import Literal, Self
 
@@ -13,29 +13,34 @@ _WHITE = 255
 
 
 class Threshold(Operation):
-    """White where the luma is above a threshold: a fixed one, Otsu's, or its surroundings' mean."""
+    """Make pixels white whose luma is above a threshold, and the others black."""
 
     op: Literal["threshold"] = "threshold"
     method: Literal["fixed", "otsu", "adaptive"] = Field(
-        default="otsu", description="where the threshold comes from"
+        default="otsu",
+        description="threshold: a fixed value, Otsu's, or for each pixel the mean of its "
+        "surroundings",
     )
-    value: int = Field(default=127, ge=0, le=255, description="of `fixed`")
+    value: int = Field(default=127, ge=0, le=255, description="threshold of `fixed`")
     block: int = Field(
-        default=31, ge=3, le=255, description="of `adaptive`: side of the surroundings, odd"
+        default=31,
+        ge=3,
+        le=255,
+        description="side of the surroundings of `adaptive`, in pixels; an odd number",
     )
     offset: float = Field(
-        default=5, ge=-255, le=255, description="of `adaptive`: taken from the mean"
+        default=5, ge=-255, le=255, description="subtracted from the mean of `adaptive`"
     )
-    invert: bool = Field(default=False, description="white where it would be black")
+    invert: bool = Field(default=False, description="swap black and white")
 
     @model_validator(mode="after")
     def _odd(self) -> Self:
         if self.block % 2 == 0:
-            raise ValueError("block is odd: a pixel and what is around it")
+            raise ValueError(f"block is {self.block}, it must be odd: a pixel has to be its centre")
         return self
 
     def __call__(self, image: Image) -> Image:
-        """Black and white; the alpha channel stays as it is."""
+        """Return the image in black and white; the alpha channel does not change."""
         grey = cv2.cvtColor(colours_of(image), cv2.COLOR_BGR2GRAY)
         kind = cv2.THRESH_BINARY_INV if self.invert else cv2.THRESH_BINARY
         if self.method == "adaptive":

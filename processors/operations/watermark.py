@@ -1,4 +1,4 @@
-"""Watermark: a picture or a line of text laid over an image."""
+"""Watermark: a picture or a line of text over an image."""
 
 from typing import Literal, Self
 
@@ -19,12 +19,12 @@ from processors.operations.operation import MEGAPIXEL, Gravity, Operation, offse
 from processors.operations.paint import Color
 
 _OPAQUE = 255
-# Rows laid over at once: floats of a part need no memory worth counting.
+# Rows composited at once, so that the floats need little memory.
 _STRIP_ROWS = 256
 
 
 class Watermark(Operation):
-    """Lay a PNG, or text, over an image; as wide as `scale` says, wherever the image is."""
+    """Lay a PNG or text over the image; its width is a fraction of the image's width."""
 
     op: Literal["watermark"] = "watermark"
     image: str | None = Field(
@@ -38,15 +38,23 @@ class Watermark(Operation):
         max_length=MAX_TEXT,
         description="one line, instead of an image; Latin, Greek, Cyrillic, Chinese, Japanese",
     )
-    color: Color = Field(default="#ffffff", description="of text")
-    gravity: Gravity = Field(default="bottom_right", description="where it lies")
+    color: Color = Field(default="#ffffff", description="colour of text")
+    gravity: Gravity = Field(default="bottom_right", description="position of the watermark")
     scale: float = Field(
-        default=0.25, ge=0.01, le=1, description="its width, as a share of the image's"
+        default=0.25,
+        ge=0.01,
+        le=1,
+        description="width of the watermark, as a fraction of the image's width",
     )
     margin: int = Field(
-        default=10, ge=0, le=1000, description="between it and the edges, in pixels at most"
+        default=10,
+        ge=0,
+        le=1000,
+        description="largest distance of the watermark from the edges, in pixels",
     )
-    opacity: float = Field(default=0.7, gt=0, le=1, description="1 hides what is below")
+    opacity: float = Field(
+        default=0.7, gt=0, le=1, description="opacity of the watermark; 1 hides the image below"
+    )
 
     @field_validator("image")
     @classmethod
@@ -61,15 +69,15 @@ class Watermark(Operation):
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
         if (self.image is None) == (self.text is None):
-            raise ValueError("image or text")
+            raise ValueError("give either image or text")
         return self
 
     def price(self, width: int, height: int) -> float:
-        """Price of an image of that size, and of the watermark's own pixels."""
+        """Price of an image of that size and of the watermark's pixels, at most a megapixel."""
         return self.milliseconds * (width * height / MEGAPIXEL + 1)
 
     def __call__(self, image: Image) -> Image:
-        """With the mark on it; no mark is larger than the image."""
+        """Return the image with the watermark; a watermark is never larger than the image."""
         width = max(1, round(image.width * self.scale))
         mark = self._mark(width)
         shrink = min(width / mark.width, image.height / mark.height)
@@ -97,7 +105,7 @@ class Watermark(Operation):
 
 
 def _over(mark: NDArray[np.uint8], under: NDArray[np.uint8], opacity: float) -> NDArray[np.uint8]:
-    """One laid over the other (Porter and Duff's `over`); alpha only where it was below."""
+    """Composite with Porter and Duff's `over`; the result has alpha if `under` has alpha."""
     seen = mark[:, :, BGR:].astype(np.float32) * np.float32(opacity / _OPAQUE)
     if under.shape[2] == BGR:
         return _bytes(mark[:, :, :BGR] * seen + under * (1 - seen))

@@ -1,4 +1,4 @@
-"""White balance: take away the cast of the light."""
+"""White balance: removes the colour cast of the light."""
 
 from functools import partial
 from typing import ClassVar, Literal
@@ -12,20 +12,21 @@ from processors.operations.curve import curved
 from processors.operations.operation import Operation
 from processors.operations.paint import colours_of
 
-# An image of one colour is no photograph under a coloured light.
+# Largest gain of a colour. An image of one colour needs more, but it is no photograph under
+# coloured light.
 _MOST = 3.0
 
 
 class WhiteBalance(Operation):
-    """Grey world: multiply each colour so that all three have the same mean."""
+    """Multiply each colour so that all three have the same mean ("grey world")."""
 
     keeps_depth: ClassVar[bool] = True
 
     op: Literal["white_balance"] = "white_balance"
-    strength: float = Field(default=1.0, ge=0, le=1, description="0 leaves all as it is")
+    strength: float = Field(default=1.0, ge=0, le=1, description="0 changes nothing")
 
     def __call__(self, image: Image) -> Image:
-        """Without the cast; the alpha channel stays as it is, and what it hides does not count."""
+        """Return the image without the cast; alpha does not change, hidden colours do not count."""
         colours = colours_of(image)
         seen = None
         if image.has_alpha:
