@@ -1,4 +1,4 @@
-"""What whoever hands in a batch is told of each of its images."""
+"""Per-image results of a batch, as its caller receives them."""
 
 from collections.abc import Iterable
 from typing import Literal
@@ -10,8 +10,9 @@ Answer = Literal["created", "replayed"] | Failure
 
 
 def answers(slots: Iterable[Commit | Failure]) -> list[Answer]:
-    """The outcomes alone: records are most of an answer's bytes, and a batch's caller reads none.
+    """Reduce each commit to its outcome, because callers of a batch do not read the records.
 
-    Between processes they took a third of the caller's Python time for small photographs.
+    The records are most of an answer's bytes. Passing them between processes took a third of the
+    caller's Python time for small photographs.
     """
     return [slot.outcome if isinstance(slot, Commit) else slot for slot in slots]

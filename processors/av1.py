@@ -7,13 +7,13 @@ from itertools import islice
 from processors.bits import Bits
 
 MAX_FRAMES = 8
-"""Largest number of frames of a picture. A progressive one has four layers, all others have one. A
-decoder decodes each of them: 100 of 16 megapixels have 60 kB and take 10 s."""
+"""Largest number of AV1 frames in a picture. A progressive picture has four layers, others have
+one. A decoder decodes every frame: 100 frames of 16 megapixels have 60 kB and take 10 s."""
 
 _SEQUENCE_HEADER = 1
-_FRAMES = {3, 6}  # a header of a frame, a whole frame
+_FRAMES = {3, 6}  # header of a frame, whole frame
 _UNSPECIFIED = 2
-# A sequence header is shorter; behind a shorter one, zeros are read.
+# More than a sequence header has; a shorter input is padded with zeros.
 _HEADER_BYTES = 256
 # A frame may have a unit for each of its tiles.
 _MAX_UNITS = 1000
@@ -21,7 +21,7 @@ _MAX_UNITS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Sequence:
-    """Width and height in pixels; primaries and transfer by ITU-T H.273."""
+    """Sequence header: width and height in pixels, primaries and transfer as ITU-T H.273 codes."""
 
     width: int
     height: int
@@ -38,7 +38,7 @@ def sequence_of(data: bytes) -> Sequence | None:
 
 
 def frames_of(data: bytes) -> int:
-    """Number of frames of a stream; each unit behind the first thousand counts as one, too."""
+    """Number of frames of a stream; each unit behind the first thousand also counts as a frame."""
     units = _units(data)
     found = sum(kind in _FRAMES for kind, _, _ in islice(units, _MAX_UNITS))
     return found + sum(1 for _ in islice(units, MAX_FRAMES + 1))
@@ -59,7 +59,7 @@ def _leb128(data: bytes, at: int) -> tuple[int, int]:
     value = 0
     for n, byte in enumerate(data[at : at + 8]):
         value |= (byte & 127) << 7 * n
-        if byte < 128:  # noqa: PLR2004 - the last of the number
+        if byte < 128:  # noqa: PLR2004 - last byte of the number
             return value, at + n + 1
     return len(data), len(data)
 

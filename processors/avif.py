@@ -30,7 +30,7 @@ _8_BITS, _10_BITS, _12_BITS = 8, 10, 12
 
 @dataclass(frozen=True, slots=True)
 class _Coding:
-    """Coding of an item, by its av1C property and its stream."""
+    """Coding of an item, from its av1C property and its stream."""
 
     depth: int
     mono: bool
@@ -108,7 +108,7 @@ def _size(item: Item) -> tuple[int, int]:
 def _coding(items: Items, number: int) -> _Coding:
     item = items.items.get(number)
     configuration = item.first(b"av1C") if item else None
-    if configuration is None or len(configuration) < 4:  # noqa: PLR2004 - its fixed part
+    if configuration is None or len(configuration) < 4:  # noqa: PLR2004 - size of its fixed part
         raise Undecodable("an AV1 image without a configuration")
     flags = configuration[2]
     depth = (_12_BITS if flags & 0x20 else _10_BITS) if flags & 0x40 else _8_BITS
@@ -124,7 +124,7 @@ def _check_tiles(items: Items, tiles: list[int], limits: Limits) -> None:
 
 
 def _alphas(items: Items, tiles: list[int]) -> list[int]:
-    """Tiles of the alpha plane, with repetitions; that of the image, or those of its tiles."""
+    """Tiles of the image's alpha plane, or alpha planes of its tiles; with repetitions."""
     alpha = items.alpha_of(items.primary)
     if alpha is not None:
         return items.tiles_of(alpha)
@@ -133,7 +133,7 @@ def _alphas(items: Items, tiles: list[int]) -> list[int]:
 
 
 def _colours(holders: list[Item], coding: _Coding) -> tuple[bytes | None, int]:
-    """ICC profile (embedded, or made from `nclx` or stream), and size of an embedded one."""
+    """ICC profile (embedded, or made from `nclx` or stream), and size of an embedded profile."""
     found = [each.content for item in holders for each in item.properties if each.kind == b"colr"]
     for each in found:
         if each[:4] in _PROFILES:
@@ -146,7 +146,7 @@ def _colours(holders: list[Item], coding: _Coding) -> tuple[bytes | None, int]:
 
 
 def _clean_file(items: Items, tiles: list[int]) -> tuple[bytes, bool]:
-    """Rewrite the file with the picture only; also returns whether it has an alpha plane."""
+    """Rewrite the file with the picture only; also return whether the picture has alpha."""
     file = _File(items)
     primary = file.add(items.primary)
     if tiles != [items.primary]:
@@ -200,7 +200,7 @@ class _File:
         self.references.append((kind, source, targets))
 
     def written(self) -> bytes:
-        """Bytes of the new file."""
+        """Return the bytes of the new file; raises TooManyFrames."""
         payloads = [self.source.payload(number) for number in self.numbers]
         for each in payloads:
             if (frames := frames_of(each)) > MAX_FRAMES:
@@ -210,7 +210,7 @@ class _File:
                     value=frames,
                 )
         head = _box(b"ftyp", b"avif", bytes(4), b"avifmif1miaf")
-        # Offsets have a fixed size, so a first pass with zeros tells where the pixels start.
+        # Offsets have a fixed size, so a first pass with zeros shows where the pixels start.
         start = len(head) + len(self._meta([0] * len(payloads), payloads)) + 8
         places, at = [], start
         for each in payloads:

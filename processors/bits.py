@@ -1,6 +1,6 @@
 """Reader of single bits, for headers of video streams (AV1, HEVC)."""
 
-# Zeros in front of the longest number of variable length: it has 32 bits behind them.
+# Leading zeros of the longest number of variable length; 32 bits follow the zeros.
 _MOST_ZEROS = 32
 
 
@@ -12,7 +12,7 @@ class Bits:
         self._left = 8 * len(data)
 
     def take(self, number: int = 1) -> int:
-        """Read an unsigned number of so many bits."""
+        """Read an unsigned number of `number` bits."""
         self._left -= number
         if self._left < 0:
             raise EOFError

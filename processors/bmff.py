@@ -15,7 +15,7 @@ _UNKNOWN_DURATION = {0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF}
 def duration_ms(data: bytes) -> int | None:
     """Duration of a sequence's first track in ms, by its media header.
 
-    None if it is missing, unknown or above `MAX_DURATION_MS`.
+    None if the duration is missing, unknown or above `MAX_DURATION_MS`.
     """
     for start, end in contents(data, b"moov", b"trak", b"mdia", b"mdhd"):
         body = data[start:end]
@@ -48,7 +48,10 @@ def contents(
 
 
 def boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yield name, start and end of the content of each box in a range; cuts at its end."""
+    """Yield name, start and end of each box's content in a range; a box is cut at the range's end.
+
+    At most `MAX_BOXES` boxes.
+    """
     for _ in range(MAX_BOXES):
         if at + _HEADER_BYTES > end:
             return

@@ -1,4 +1,4 @@
-"""Validation of a child's answer: the parent accepts only what the request can have led to.
+"""Validation of a child's answer: the parent accepts only answers that the request can lead to.
 
 A child that a hostile image has taken over may send anything. The checks cost no more than the
 bytes that were received.
@@ -89,7 +89,7 @@ def _found(data: Blob) -> Format | None:
 def _rendition(made: Made, data: Blob) -> Rendition:
     output = OUTPUTS[made.format]
     if _found(data) is not output:
-        raise BrokenProtocol(f"a rendition that is no {output.name}")
+        raise BrokenProtocol(f"a rendition that is not {output.name}")
     return Rendition(
         name=made.name,
         format=output.name,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Curve = NDArray[np.float64]
 Point = tuple[float, float]
 Primaries = tuple[Point, Point, Point, Point]
-"""x and y of red, green, blue and white."""
+"""Chromaticities (x, y) of red, green, blue and white."""
 
 _D65, _C, _DCI = (0.3127, 0.3290), (0.310, 0.316), (0.314, 0.351)
 SRGB_PRIMARIES: Primaries = ((0.640, 0.330), (0.300, 0.600), (0.150, 0.060), _D65)
@@ -32,7 +32,7 @@ _PRIMARIES: dict[int, Primaries] = {
     12: (*_P3, _D65),
     22: ((0.630, 0.340), (0.295, 0.605), (0.155, 0.077), _D65),
 }
-# Entries of a curve of 16 bits each.
+# Number of entries in a curve; each entry has 16 bits.
 _POINTS = 4096
 _HDR_WHITE = 203.0  # diffuse white in cd/m2 (ITU-R BT.2408)
 _HLG_PEAK, _HLG_GAMMA = 1000.0, 1.2

@@ -1,8 +1,8 @@
-"""QR and bar codes by OpenCV's detectors, within a bound of time.
+"""Reader of QR and bar codes with OpenCV's detectors, in bounded time.
 
-`QRCodeDetector` takes 25 ms for a photograph that has none, and time with the third power of the
-number of finder patterns: a wall of them takes it minutes. So the patterns are looked for and
-counted first, in a small part of that time. What a code says is a stranger's text.
+`QRCodeDetector` takes 25 ms for a photograph without codes. Its time grows with the third power of
+the number of finder patterns, so an image full of patterns takes minutes. So this module counts the
+patterns first, in a small part of that time. The text of a code is untrusted.
 """
 
 from typing import Any, NamedTuple
@@ -15,13 +15,13 @@ from processors.foreign_text import MAX_CODE, printable
 from processors.image import Pixels, resize
 from processors.job import MAX_CODES, Code, CodeKind
 
-_BLOCK, _OFFSET = 83, 2  # as OpenCV's detector makes black and white of an image
-# A finder pattern is black, white, black, white, black, of these widths: ISO/IEC 18004, 6.3.3.
+_BLOCK, _OFFSET = 83, 2  # parameters of the adaptive threshold in OpenCV's detector
+# Widths of black, white, black, white and black in a finder pattern (ISO/IEC 18004, 6.3.3).
 _WIDTHS = np.array([1, 1, 3, 1, 1], np.float32)
 _MODULES = 7
 _TOLERANCE = 0.5
-_LEAST_PATTERNS = 0.9  # a code has three, of which a turned one shows a part
-_MOST_PATTERNS = 64  # 21 codes; takes 0.2 s
+_LEAST_PATTERNS = 0.9  # a code has three patterns; a turned code shows only parts of them
+_MOST_PATTERNS = 64  # 21 codes, which take 0.2 s
 _SIDE_OF_ONE = 640
 _LEAST_SIDE = 8
 _BARCODES: dict[str, CodeKind] = {
@@ -33,18 +33,18 @@ _BARCODES: dict[str, CodeKind] = {
 
 
 def find_codes(grey: Pixels) -> tuple[Code, ...]:
-    """What QR and bar codes in a luma say: each text once, at most `MAX_CODES`."""
+    """Read the QR and bar codes in a luma: each code once, at most `MAX_CODES`."""
     if min(grey.shape) < _LEAST_SIDE:
         return ()
     try:
         found = dict.fromkeys([*_qr_codes(grey), *_bar_codes(grey)])
     except cv2.error:
-        return ()  # a detector that trips over an image says nothing of it
+        return ()  # a detector that fails on an image is no fault of the image
     return tuple(found)[:MAX_CODES]
 
 
 class Patterns(NamedTuple):
-    """Finder patterns: how many whole ones there are, and at how many places one may be."""
+    """Number of whole finder patterns, and number of places where one may be."""
 
     whole: float
     places: int
@@ -53,19 +53,19 @@ class Patterns(NamedTuple):
 def finder_patterns(grey: Pixels) -> Patterns:
     """Count finder patterns of QR codes; a texture has some by chance.
 
-    OpenCV's detector takes each place for a pattern of which it finds one row.
+    `places` counts, too, because OpenCV's detector treats a single row of a pattern as a pattern.
     """
     black = cv2.adaptiveThreshold(
         grey, 1, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY_INV, _BLOCK, _OFFSET
     )
-    # White at both ends, so that no run goes on in the next row.
+    # White columns at both ends, so that no run continues in the next row.
     padded = np.pad(black, ((0, 0), (1, 1))).astype(np.uint8, copy=False)
     flat = padded.ravel()
     changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
     runs = np.diff(changes).astype(np.float32)
     if len(runs) < len(_WIDTHS):
         return Patterns(0.0, 0)
-    five = np.lib.stride_tricks.sliding_window_view(runs, len(_WIDTHS))[::2]  # from black to black
+    five = np.lib.stride_tricks.sliding_window_view(runs, len(_WIDTHS))[::2]  # starts with black
     module = five.sum(axis=1) / _MODULES
     fits = np.abs(five / module[:, None] - _WIDTHS) <= _WIDTHS * _TOLERANCE
     hits = np.flatnonzero(fits.all(axis=1))
@@ -73,7 +73,7 @@ def finder_patterns(grey: Pixels) -> Patterns:
 
 
 def _crossed(black: NDArray[np.uint8], starts: NDArray[np.intp], module: NDArray[Any]) -> Patterns:
-    """Count the patterns found in rows that are ones in their columns, too."""
+    """Count the patterns found in rows that are patterns in their columns, too."""
     height, width = black.shape
     rows, columns = np.divmod(starts, width)
     middles = np.minimum(columns + np.rint(_MODULES / 2 * module - 0.5).astype(np.intp), width - 1)
@@ -82,13 +82,13 @@ def _crossed(black: NDArray[np.uint8], starts: NDArray[np.intp], module: NDArray
         there = rows + np.rint(away * module).astype(np.intp)
         inside = (there >= 0) & (there < height)
         good &= inside & (black[np.clip(there, 0, height - 1), middles] == wanted)
-    # About one module high is the part of a pattern whose rows pass this.
+    # The rows of a pattern that pass these checks are together about one module high.
     whole = float((1 / module[good]).sum())
     found = np.zeros(black.shape, np.uint8)
     found[rows[good], middles[good]] = 1
-    # Rows of one pattern lie next to each other, a pixel to the left or the right.
+    # The middles of a pattern's rows touch each other, so they form one component.
     places, _ = cv2.connectedComponents(found)
-    return Patterns(whole, places - 1)  # the background is one
+    return Patterns(whole, places - 1)  # without the background
 
 
 def _qr_codes(grey: Pixels) -> list[Code]:
@@ -121,7 +121,7 @@ def _smaller(grey: Pixels) -> Pixels:
 
 
 def _decoded(said: bytes | NDArray[np.uint8]) -> str:
-    """UTF-8 where it is, else Latin-1, which is what a QR code has where it names nothing."""
+    """Decode as UTF-8, or as Latin-1, the default of a QR code, if the bytes are not UTF-8."""
     raw = bytes(said)[: 4 * MAX_CODE]
     try:
         return raw.decode("utf-8")

@@ -63,7 +63,7 @@ def inks_to_srgb(image: Pillow.Image, icc: bytes | None) -> Pillow.Image:
 def is_srgb(icc: bytes, *, grey: bool) -> bool:
     """True if the profile changes no colour: it equals sRGB, or it is useless.
 
-    The name of a profile does not matter for that.
+    The name of the profile is ignored.
     """
     return _conversion(icc, grey) is None
 

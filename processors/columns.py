@@ -1,4 +1,4 @@
-"""What processing found, as the columns of a record (docs/columns.md)."""
+"""Conversion of a processing result to the columns of a record (docs/columns.md)."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ _BAND_BITS = 16
 
 
 def columns_of(processed: Processed, *, gps: bool) -> Columns:
-    """Fields of `ImageRecord`; with the place where it was taken only if `gps`."""
+    """Convert a result to fields of `ImageRecord`; includes the GPS position only if `gps`."""
     return {
         **_of_facts(processed.facts),
         **_of_details(processed.facts.details),
@@ -102,5 +102,5 @@ def _of_timings(timings: Timings) -> Columns:
 
 
 def _band(phash: int, number: int) -> int:
-    """16 bits of the hash, the highest first."""
+    """One of the four 16-bit parts of the hash; part 0 has the highest bits."""
     return phash >> _BAND_BITS * (_BANDS - 1 - number) & (1 << _BAND_BITS) - 1

@@ -1,8 +1,8 @@
 """Detection of damage in JPEG and TIFF files.
 
 libjpeg and libtiff fill missing pixels and continue. They report it on standard error only, so only
-a child can detect it: its standard error is a file that no other process writes to. A flipped bit
-that leaves the code valid is noticed by no decoder, only by a checksum (docs/formats.md).
+a child can detect it: its standard error is a file that no other process writes to. No decoder
+notices a flipped bit that leaves the code valid; only a checksum does (docs/formats.md).
 """
 
 import re

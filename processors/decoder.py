@@ -47,8 +47,8 @@ _KEPT_BYTES = 250_000_000
 class Decoder:
     """Child process that is idle, busy with one image, or no longer usable; serves one tenant.
 
-    Not for concurrent use: one `process` at a time. Use it only in the event loop that started it;
-    the child dies with the thread of that loop.
+    Call one `process` at a time, and only in the event loop that started the child; the child dies
+    with the thread of that loop.
     """
 
     def __init__(self, settings: ProcessorSettings, nursery: Nursery, lines: Lines) -> None:
@@ -127,7 +127,7 @@ class Decoder:
             result = await self._timed_exchange(data, preset, found)
             clean = not isinstance(result, DecoderMemory)
         finally:
-            # After any other end, half a message may be left on the socket.
+            # After any other end, the socket may hold a part of a message.
             self._broken = not clean
         if isinstance(result, Refused):
             raise result
@@ -144,7 +144,7 @@ class Decoder:
         await self._conversation.clear()
         try:
             self._cpu_seconds = cpu_seconds(self.pid)
-        except OSError:  # it died meanwhile
+        except OSError:  # the child died meanwhile
             self.retire()
 
     def is_small(self) -> bool:
@@ -189,7 +189,7 @@ class Decoder:
 
     def _dead(self) -> bool:
         try:
-            # Data on this socket means that the child ended; its end, that the fork server did.
+            # Data on this socket means that the child ended; end of file, that the server ended.
             self._lines.life.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
             return False
@@ -198,8 +198,8 @@ class Decoder:
         return True
 
     def _kill(self) -> None:
-        # The fork server reserves the process id until `life` is closed, so no other process has
-        # it.
+        # The fork server reserves the process id until `life` is closed, so it belongs to no other
+        # process.
         if self.pid and not self._dead():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
@@ -211,7 +211,7 @@ class Decoder:
                 while said := await asyncio.get_running_loop().sock_recv(
                     self._lines.life, NUMBER.size
                 ):
-                    # A forbidden call between two images; no caller waits who would report it.
+                    # A forbidden call between two images is logged here; no caller waits for it.
                     if len(said) == NUMBER.size and ending(said) == signal.SIGSYS.name:
                         self._tell_end(signal.SIGSYS.name)
 

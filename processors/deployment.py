@@ -24,7 +24,7 @@ NAME = "ImageProcessor"
 
 # Serve notices a killed replica after one period, and needs a few seconds to start another.
 _HEALTH_PERIOD_SECONDS = 2.0
-# An image takes 10 s at most by default, and waiting for a child comes on top.
+# By default an image takes at most 10 s, plus the time that it waits for a child.
 _DRAIN_SECONDS = 30.0
 # Limits of calls, not images. The sandbox's queue and the callers' limits of bytes bound the
 # images; readiness probes must not wait behind full batches.
@@ -37,7 +37,7 @@ METRICS = {
     "intrusions": "pixlake_intrusions",
     "refusals_overturned": "pixlake_refusals_overturned",
 }
-"""Names in `Sandbox.incidents` to names of Ray metrics; Prometheus shows them as `ray_…_total`."""
+"""Names in `Sandbox.incidents` to names of Ray metrics, in Prometheus `ray_…_total`."""
 
 
 class ImageProcessor:
@@ -54,7 +54,7 @@ class ImageProcessor:
         self._watching = asyncio.create_task(IncidentMetrics(self._worker.sandbox).watch())
 
     async def handle_many(self, jobs: list[ImageJob]) -> list[Answer]:
-        """Process and commit every job; a failure is at its job's position, nothing is raised."""
+        """Process and commit every job; returns failures at the positions of their jobs."""
         return answers(await self._worker.handle_many(jobs))
 
     async def spare(self) -> int:
@@ -62,9 +62,9 @@ class ImageProcessor:
         return self._worker.sandbox.spare
 
     async def handle(self, job: ImageJob) -> Commit | ProcessorError | LakeError:
-        """Process and commit one image of another node that is full; errors are returned.
+        """Process and commit one image that spilled over from a full node; returns errors.
 
-        They are not raised, because Ray would wrap them in its own errors.
+        Errors are not raised, because Ray would wrap them in its own errors.
         """
         try:
             return await self._worker.handle(job)

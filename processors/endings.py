@@ -44,7 +44,7 @@ def was_killed(result: Processed | Exception) -> bool:
 
 
 def lacked_means(result: Processed | Exception) -> bool:
-    """True if a try ended for want of memory or time, or by a fault of the service."""
+    """True if a try ended for lack of memory or time, or by a fault of the service."""
     if isinstance(result, DecoderMemory | DecoderTimeout):
         return True
     return not isinstance(result, Processed | Refused)

@@ -45,7 +45,7 @@ class Refused(ProcessorError):
 
 
 class EmptyImage(Refused):
-    """There are no bytes."""
+    """The image has no bytes."""
 
     code = "empty_body"
 
@@ -141,7 +141,7 @@ class InvalidPreset(Refused):
 
 
 class PresetChanged(ProcessorError):
-    """The newest version of the preset is not the one that the caller named; `value` is it."""
+    """The preset's newest version is not the version that the caller named; `value`: the newest."""
 
     code = "preset_changed"
 

@@ -104,7 +104,7 @@ def _exif_of(image: "_Directory", taken: "_Directory", gps: "_Directory") -> Exi
         focal_length_mm=_positive(taken.number(_FOCAL_LENGTH)),
         taken_at=moment,
         taken_offset_minutes=_offset(taken.text(_TAKEN_OFFSET)) if moment else None,
-        # A latitude without a longitude is no place, and the other way round.
+        # A position needs both latitude and longitude.
         gps_latitude=latitude if longitude is not None else None,
         gps_longitude=longitude if latitude is not None else None,
         gps_altitude=_altitude(gps),
@@ -113,7 +113,7 @@ def _exif_of(image: "_Directory", taken: "_Directory", gps: "_Directory") -> Exi
 
 
 class _Directory:
-    """EXIF directory: offsets of values by tag. Empty if it cannot be read."""
+    """EXIF directory: offsets of values by tag; empty if the directory cannot be read."""
 
     def __init__(self, tiff: memoryview, order: str, at: int) -> None:
         self._tiff = tiff
@@ -170,16 +170,16 @@ class _Directory:
 
 
 def _positive(value: float | None) -> float | None:
-    return value if value is not None and 0 < value <= 1e6 else None  # noqa: PLR2004 - as `Positive`
+    return value if value is not None and 0 < value <= 1e6 else None  # noqa: PLR2004 - `Positive`
 
 
 def _written(text: str | None) -> str | None:
-    """The text of a time; None if it has no digit: blanks between colons mean an unknown time."""
+    """Return the text of a time; None without a digit: blanks mean an unknown time."""
     return text if text and any(each.isdigit() for each in text) else None
 
 
 def _moment(taken: _Directory) -> datetime | None:
-    # Not by `strptime`, which imports a module at its first use: a child can open no file.
+    # `strptime` is not used: it imports a module at its first use, and a child can open no file.
     found = _CLOCK.match(taken.text(_TAKEN) or "")
     if found is None:
         return None
@@ -218,7 +218,7 @@ def _degrees(gps: _Directory, tag: int, ref: int, signs: str, most: int) -> floa
 
 def _altitude(gps: _Directory) -> float | None:
     metres = gps.number(_ALTITUDE)
-    if metres is None or abs(metres) > 1e6:  # noqa: PLR2004 - as the field
+    if metres is None or abs(metres) > 1e6:  # noqa: PLR2004 - limit of the field
         return None
     below = gps.number(_ALTITUDE_REF) in _BELOW_THE_SEA
     return -metres if below else metres

@@ -1,7 +1,8 @@
-"""Faces: where they are in an image, by YuNet and OpenCV's `FaceDetectorYN`.
+"""Face detection with the model YuNet and OpenCV's `FaceDetectorYN`.
 
 Wu et al., "YuNet: a tiny millisecond-level face detector", Machine Intelligence Research 20, 2023.
-The model, its licence and where it is from lie in `models`. It says where faces are, never whose.
+The folder `models` holds the model, its licence and its source. The model finds faces; it does not
+recognise persons.
 """
 
 from functools import lru_cache
@@ -14,13 +15,13 @@ import numpy as np
 from processors.image import Image, within
 
 COUNTED_SIDE = 640
-"""longer side of the copy that is searched, in pixels; faces of 10 to 300 pixels are found"""
+"""Longer side of the copy that is searched, in pixels; faces of 10 to 300 pixels are found."""
 
 MAX_FACES = 1000
-"""largest number of faces that are counted"""
+"""Largest number of faces that are counted."""
 
 _MODEL = "face_detection_yunet_2023mar.onnx"
-# Between the faces of our photographs (0.82 and more) and the cat that is not one (0.66).
+# Lowest score of a face: all faces in the test photographs score 0.82 or more, and a cat 0.66.
 _LEAST_SCORE = 0.7
 _OVERLAP = 0.3
 _LEAST_SIDE = 10
@@ -28,7 +29,7 @@ _ANY_SIZE = (320, 320)
 
 
 class Face(NamedTuple):
-    """A box around a face, in whole pixels, none of it outside of the image."""
+    """Box around a face, in whole pixels, clipped to the image."""
 
     x: int
     y: int
@@ -37,14 +38,14 @@ class Face(NamedTuple):
 
     @property
     def area(self) -> int:
-        """In pixels."""
+        """Area of the box, in pixels."""
         return self.width * self.height
 
 
 def find_faces(image: Image, side: int = COUNTED_SIDE) -> tuple[Face, ...]:
-    """The faces of an image when it is seen at a longer side of at most `side`, largest first.
+    """Find faces that are upright, or a little turned or tilted; the largest first.
 
-    Upright ones, and those turned or tilted a little. Raises cv2.error.
+    The search uses a copy whose longer side is at most `side` pixels. Raises cv2.error.
     """
     width, height = within(image, side)
     if min(width, height) < _LEAST_SIDE:
@@ -65,10 +66,10 @@ def find_faces(image: Image, side: int = COUNTED_SIDE) -> tuple[Face, ...]:
 
 @lru_cache(maxsize=1)
 def _detector() -> cv2.FaceDetectorYN:
-    """Made in the warm-up: a child can open no file."""
+    """Load the detector; the warm-up calls this, because a child can open no file."""
     model = np.frombuffer((files("processors") / "models" / _MODEL).read_bytes(), np.uint8)
     level = cv2.utils.logging.getLogLevel()
-    # Its new engine warns that it knows one target only, which is the one that we want.
+    # OpenCV's new engine warns that it supports only one target (the CPU), which is the one used.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
     try:
         return cv2.FaceDetectorYN.create(

@@ -72,7 +72,10 @@ def _continues(text: str, place: int) -> bool:
 
 
 def printable(text: str, longest: int) -> str:
-    """Convert `text` to one line: white space becomes spaces, controls are removed; cut."""
+    """Convert `text` to one line of at most `longest` characters.
+
+    White space becomes spaces; control characters are removed.
+    """
     kept = (each if each.isprintable() else " " if each.isspace() else "" for each in text)
     return "".join(kept).strip()[:longest]
 
@@ -84,7 +87,7 @@ def evidence(error: BaseException) -> str:
 
 def _check(text: str) -> str:
     if not text.isprintable():
-        raise ValueError("text that does not print")
+        raise ValueError("the text has characters that are not printable")
     return text
 
 

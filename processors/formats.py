@@ -1,8 +1,8 @@
-"""Formats by magic bytes: the eight that we take, and the names of those that we do not.
+"""Image formats by magic bytes: eight supported formats, and names of unsupported ones.
 
-OpenCV cannot switch a codec off at run time, so nothing reaches it but what this list lets in. Each
-format is a setting; JPEG 2000, PNM, PFM, Radiance HDR and Sun raster are none, and never will be.
-File names and content types that clients send are never looked at.
+OpenCV cannot switch off a codec at run time, so this module decides which files reach OpenCV. A
+setting switches each supported format on or off. JPEG 2000, PNM, PFM, Radiance HDR and Sun raster
+are not supported on purpose. File names and content types that clients send are ignored.
 """
 
 from collections.abc import Collection
@@ -14,7 +14,7 @@ from processors.settings import Limits
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One image format; `name` is what the lake's column `format` holds."""
+    """Image format; `name` is the value of the lake's column `format`."""
 
     name: str
     content_type: str
@@ -31,10 +31,10 @@ TIFF = Format("tiff", "image/tiff", "tif")
 BMP = Format("bmp", "image/bmp", "bmp")
 
 FORMATS = {each.name: each for each in (JPEG, PNG, WEBP, GIF, AVIF, HEIC, TIFF, BMP)}
-"""What comes in; what goes out is a part of it (`preset.OutputFormat`)."""
+"""Input formats by name; output formats (`codec.OutputFormat`) are a subset."""
 
 HEAD_BYTES = 1024
-"""As much of a file as `sniff` looks at; an SVG may open with a comment this long."""
+"""Number of bytes that `sniff` reads; an SVG may start with a comment of this length."""
 
 _TAKEN = (
     (b"\xff\xd8\xff", JPEG),
@@ -43,7 +43,7 @@ _TAKEN = (
     (b"GIF89a", GIF),
 )
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0\x08\0\0\0", b"MM\0+\0\x08\0\0")
-# Sizes of the header that follows; two letters alone would take any text that starts with "BM".
+# Sizes of the header that follows; without this check, any text that starts with "BM" would match.
 _BMP_HEADER_SIZES = {12, *range(16, 65), 108, 124}
 
 _REFUSED = (
@@ -84,20 +84,19 @@ _REFUSED = (
     *((b"P%c%c" % (kind, space), "PFM") for kind in b"Ff" for space in b"\n\r\t "),
 )
 _AVIF_BRANDS = {b"avif", b"avis"}
-# `mif1` alone says no more than "a still image": the decoder finds out if it is one that it knows.
+# `mif1` alone only means "a still image"; libheif finds out whether it can decode the image.
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1"}
 _RAW_BRANDS = {b"crx "}
-# A QuickTime file may do without `ftyp`.
+# First boxes of QuickTime files without `ftyp`.
 _QUICKTIME = {b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"}
 _MPEG_TS_PACKET = 188
 _CR2_AT_8 = b"CR\x02\0"
 
 
 def check_bytes(data: memoryview, limits: Limits) -> Format:
-    """The cheap half of the gate: size and magic bytes, microseconds, no copy of the data.
+    """Check size and magic bytes, and return the format; takes microseconds and copies no data.
 
-    Raises EmptyImage, TooManyBytes, UnsupportedFormat (of another kind, or switched off),
-    NotAnImage.
+    Raises EmptyImage, TooManyBytes, UnsupportedFormat (unsupported, or switched off), NotAnImage.
     """
     if data.nbytes > limits.max_bytes:
         raise TooManyBytes(
@@ -109,12 +108,12 @@ def check_bytes(data: memoryview, limits: Limits) -> Format:
 
 
 def sniff(head: bytes, taken: Collection[str] = FORMATS) -> Format:
-    """The format that starts with these bytes (the first 1,024 are enough), if it is in `taken`.
+    """Return the format by the first bytes of a file (1,024 suffice), if it is in `taken`.
 
     Raises EmptyImage, UnsupportedFormat (its value names the format), NotAnImage.
     """
     if not head:
-        raise EmptyImage("no bytes")
+        raise EmptyImage("the image has no bytes")
     found = _taken(head)
     if found and found.name in taken:
         return found
@@ -122,7 +121,7 @@ def sniff(head: bytes, taken: Collection[str] = FORMATS) -> Format:
     if name is None:
         raise NotAnImage("these bytes are not the start of any known image format")
     send = ", ".join(sorted(taken))
-    raise UnsupportedFormat(f"{name} is not taken; send one of: {send}", value=name)
+    raise UnsupportedFormat(f"{name} is not accepted; send one of: {send}", value=name)
 
 
 def _taken(head: bytes) -> Format | None:
@@ -155,7 +154,7 @@ def _refused(head: bytes) -> str | None:
         if head.startswith(magic):
             return name
     if head.startswith(_TIFF_MAGIC) or _brands(head) & _RAW_BRANDS:
-        return "camera RAW"  # what is left of TIFFs after `_taken`: Canon's CR2
+        return "camera RAW"  # `_taken` accepts every TIFF but Canon's CR2
     if _is_video(head):
         return "video"
     if head[128:132] == b"DICM":
@@ -173,7 +172,7 @@ def _is_video(head: bytes) -> bool:
 
 
 def _brands(head: bytes) -> set[bytes]:
-    """Major and compatible brands of an ISO base media file; empty where it is none."""
+    """Major and compatible brands of an ISO base media file; empty for other files."""
     if head[4:8] != b"ftyp":
         return set()
     box = head[: min(int.from_bytes(head[:4], "big"), HEAD_BYTES)]

@@ -19,9 +19,9 @@ APPLE_AUXILIARY = b"urn:com:apple:photo:2020:aux:hdrgainmap"
 
 
 def gain_map_of_jpeg(blocks: Iterable[bytes], data: bytes) -> GainMap | None:
-    """Find the gain map type by a JPEG's application segments; ISO 21496-1 wins over others.
+    """Find the gain map type by a JPEG's application segments; ISO 21496-1 takes precedence.
 
-    Apple's type is named in the XMP of the second picture.
+    The XMP of the second picture names Apple's type.
     """
     found = list(blocks)
     if any(each.startswith(_ISO) for each in found):

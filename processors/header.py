@@ -112,7 +112,7 @@ def check_metadata(found: int, limits: Limits) -> None:
 
 
 def exif_orientation(exif: bytes) -> int:
-    """Orientation 1 to 8 from an EXIF block, with or without its `Exif` prefix; 1 if unclear."""
+    """Orientation 1 to 8 from an EXIF block, with or without its `Exif` prefix; 1 by default."""
     if not exif:
         return UPRIGHT
     parsed = Image.Exif()
@@ -121,7 +121,7 @@ def exif_orientation(exif: bytes) -> int:
         return valid_orientation(parsed.get(ORIENTATION_TAG))
     except MemoryError:
         raise
-    except Exception:  # noqa: BLE001 - Pillow's parser raises anything, and bad EXIF harms nobody
+    except Exception:  # noqa: BLE001 - Pillow's parser raises any exception; bad EXIF fails no image
         return UPRIGHT
 
 

@@ -25,7 +25,7 @@ def read_header(data: bytes, found: Format, limits: Limits) -> Header:
         header = READERS[found.name](data, limits)
     except (Refused, MemoryError):
         raise
-    except Exception as error:  # Pillow's parsers raise anything on a bad file
+    except Exception as error:  # Pillow's parsers raise any exception on a bad file
         raise Undecodable(f"the {found.name} header does not parse") from error
     # Only one page of a TIFF or one image of a HEIC burst is decoded, so the others do not count.
     # Frames of an animation share one canvas and count.

@@ -89,7 +89,7 @@ def decode_heic(data: bytes, *, deep: bool) -> NDArray[np.generic]:
             pixels = cv2.cvtColor(pixels, cv2.COLOR_mRGBA2RGBA)
     except MemoryError:
         raise
-    except Exception as error:  # the library raises five kinds, and its C++ anything
+    except Exception as error:  # the library raises five classes, and its C++ code any exception
         raise Undecodable("the pixels do not decode") from error
     lost = _WARNINGS.take()
     if lost == "short":

@@ -103,7 +103,7 @@ class Items:
         return None
 
     def described_by(self, kind: bytes) -> list[int]:
-        """Items of type `kind` that describe the primary item, or no item in particular."""
+        """Items of type `kind` that describe the primary item or no particular item."""
         described = {one for name, one, _ in self.references if name == b"cdsc"}
         return [
             number
@@ -124,7 +124,7 @@ class Items:
         return b""
 
     def gain_map(self) -> GainMap | None:
-        """Type of the HDR gain map beside the primary item; None without one."""
+        """Type of the HDR gain map of the primary item; None without one."""
         if any(item.kind == b"tmap" for item in self.items.values()):
             return "iso_21496_1"
         kinds = [

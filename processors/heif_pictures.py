@@ -1,7 +1,7 @@
-"""Check that the coded pictures of a HEIC are there and complete.
+"""Check that the coded pictures of a HEIC exist and are complete.
 
-libheif decodes a grid whose tiles are missing or cut: it leaves their place green and reports no
-error. So the parts of the primary image are checked before it is decoded.
+libheif also decodes a grid whose tiles are missing or cut: it leaves their area green and reports
+no error. So this module checks the parts of the primary image before decoding.
 """
 
 import struct
@@ -26,7 +26,7 @@ _OTHER_CODES = {
 # Offset in hvcC of the size of a unit's length, less one.
 _LENGTH_AT, _LENGTH = 21, 0x03
 _PICTURES = frozenset(bytes((kind << 1, 1)) for kind in range(16, 24))
-"""Headers of units that hold a picture of the base layer that needs no other (H.265, 7.3.1.2)."""
+"""Headers of units with an independent picture (IRAP) of the base layer (H.265, 7.3.1.2)."""
 
 
 def check_pictures(items: Items) -> None:
@@ -52,9 +52,9 @@ def check_pictures(items: Items) -> None:
 
 
 def _check_alpha(picture: Item, alpha: Item) -> None:
-    """Raise UnsupportedFormat for an alpha plane that is not cropped and turned as its picture.
+    """Raise UnsupportedFormat for an alpha plane that is cropped or turned unlike its picture.
 
-    libheif treats each by its own properties, so alpha and colours would not match.
+    libheif crops and turns each by its own properties, so alpha and colours would not match.
     """
     if _turns(picture) != _turns(alpha):
         name = "HEIC whose alpha plane has another crop or turn"
@@ -62,7 +62,8 @@ def _check_alpha(picture: Item, alpha: Item) -> None:
 
 
 def _turns(item: Item) -> list[tuple[bytes, bytes]]:
-    # The numbers of a crop depend on the size, and a plane may be smaller.
+    # The numbers of a crop are not compared: they depend on the size, and an alpha plane may be
+    # smaller than its picture.
     return [
         (each.kind, b"" if each.kind == b"clap" else each.content)
         for each in item.properties

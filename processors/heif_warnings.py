@@ -14,7 +14,7 @@ NAME = b"libde265 and its warnings"
 """Name under which the plugin copy is registered with libheif."""
 
 _VERSION, _HEVC, _NAMED = 5, 1, b"libde265"
-_MOST = 20  # libde265 keeps no more
+_MOST = 20  # libde265 keeps at most 20 warnings
 # Warnings that mean missing pixels (de265.h). Short: slices that end early, blocks outside the
 # image, bad slice headers. Broken: sets of parameters, references or addresses that do not exist.
 # Codes below 1000 are errors.
@@ -65,7 +65,7 @@ class Warnings:
     def install(self, package: Path) -> bool:
         """Register the plugin copy; `package` is the folder of pillow-heif.
 
-        False if its libraries have another version than this code was written for.
+        Returns False if the package's libraries have a version that this code does not know.
         """
         folder = package.parent / "pillow_heif.libs"
         names = [next(folder.glob(f"{name}-*.so*"), None) for name in ("libheif", "libde265")]
@@ -83,7 +83,7 @@ class Warnings:
         return bool(heif.heif_register_decoder_plugin(ctypes.byref(table)).code == 0)
 
     def take(self) -> Loss:
-        """Clear the warnings; tell if one of them means missing pixels."""
+        """Clear the warnings, and return the loss of pixels that they report."""
         codes, self._codes = self._codes, set()
         if codes & _SHORT:
             return "short"
@@ -96,7 +96,7 @@ class Warnings:
 
         def free_and_tell(decoder: int | None) -> None:
             if decoder:
-                # The first field of libheif's own decoder is libde265's.
+                # The first field of libheif's decoder object points to libde265's decoder.
                 context = ctypes.c_void_p.from_address(decoder).value
                 for _ in range(_MOST):
                     if not (code := de265.de265_get_warning(context)):

@@ -7,7 +7,7 @@ _SEQUENCE_SET = 33
 _CONFIGURATION_BYTES = 22
 _ALL_PLANES = 3
 _EXTENDED_RATIO = 255
-# No set of an image is longer, and no stream has larger counts (H.265, 7.4.3.2.1 and A.4).
+# Largest size of a parameter set, and largest count in a stream (H.265, 7.4.3.2.1 and A.4).
 _MAX_SET_BYTES, _MAX_COUNT = 4096, 64
 
 
@@ -24,7 +24,7 @@ def is_limited(configuration: bytes) -> bool:
 
 
 def _units(configuration: bytes) -> list[bytes]:
-    """Parameter sets in an hvcC property, those of a cut array as far as they are there."""
+    """Parameter sets in an hvcC property; the last one may be incomplete."""
     found = []
     at = _CONFIGURATION_BYTES + 1
     for _ in range(configuration[at - 1] if len(configuration) >= at else 0):
@@ -44,7 +44,7 @@ def _skip_variables(bits: Bits, number: int) -> None:
 
 
 def _count(bits: Bits) -> int:
-    """Read a number of things that follow; raises EOFError if no stream has so many."""
+    """Read a count; raises EOFError if it is larger than in any valid stream."""
     number = bits.variable()
     if number > _MAX_COUNT:
         raise EOFError
@@ -99,7 +99,7 @@ def _skip_scaling_lists(bits: Bits) -> None:
 def _skip_references(bits: Bits, order_bits: int) -> None:
     for number in range(_count(bits)):
         if number and bits.take():
-            raise EOFError  # a set predicted from another one, which no still image needs
+            raise EOFError  # a set predicted from another set; no still image needs one
         for _ in range(_count(bits) + _count(bits)):
             bits.variable()
             bits.take()
@@ -109,7 +109,7 @@ def _skip_references(bits: Bits, order_bits: int) -> None:
 
 
 def _is_limited(bits: Bits) -> bool:
-    """Read the start of the video usability information (annex E)."""
+    """Read the start of the video usability information (annex E): True for limited range."""
     if bits.take() and bits.take(8) == _EXTENDED_RATIO:
         bits.take(32)
     if bits.take():

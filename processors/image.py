@@ -1,4 +1,4 @@
-"""Decoded pixels, as operations take and give them."""
+"""Decoded pixels (`Image`), the input and output of operations, and scaling of pixels."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -8,27 +8,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8 | np.uint16]
-"""8 bits a sample, but for a deep image on its way to an output that can hold it."""
+"""Pixels of 8 bits a sample, or of 16 bits for an output format that keeps them."""
 
 Samples = NDArray[np.uint8 | np.uint16 | np.float32]
-"""Pixels on the way through a filter."""
+"""Pixels inside a filter."""
 
 BGR, BGRA = 3, 4
 _OPAQUE = 255
 WHITE = "#ffffff"
 _SMALLEST_HALVED = 512
-# Halving drops the last row or column of an odd side, which stretches the rest. Where that is so
-# many times as long as the result, by a sixteenth of a pixel; at 4 times it showed (SSIM 0.96, and
-# 0.997 without).
+# Halving drops the last row or column of an odd side, which stretches the rest. If the side is 16
+# times as long as the result, the error is a sixteenth of a pixel. At 4 times the error is visible
+# (SSIM 0.96 instead of 0.997).
 _ODD_HALVED = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Image:
-    """An image in memory: height x width x 3 (BGR) or 4 (BGRA, not premultiplied), sRGB.
+    """Image in memory: height x width x 3 (BGR) or 4 (BGRA, not premultiplied), in sRGB.
 
-    uint8; or uint16, full range, if it is deep. A value: operations return another one and leave
-    this one as it was.
+    Samples are uint8, or uint16 in full range if the image is deep. An image is immutable:
+    operations return a new one.
     """
 
     pixels: Pixels
@@ -41,45 +41,45 @@ class Image:
 
     @property
     def width(self) -> int:
-        """In pixels."""
+        """Width in pixels."""
         return int(self.pixels.shape[1])
 
     @property
     def height(self) -> int:
-        """In pixels."""
+        """Height in pixels."""
         return int(self.pixels.shape[0])
 
     @property
     def has_alpha(self) -> bool:
-        """True if there is a fourth channel."""
+        """True if the image has an alpha channel."""
         return bool(self.pixels.shape[2] == BGRA)
 
     @property
     def is_deep(self) -> bool:
-        """True if it has 16 bits a sample."""
+        """True if the image has 16 bits a sample."""
         return bool(self.pixels.dtype == np.uint16)
 
     def in_8_bits(self) -> "Image":
-        """With the upper byte of each sample alone."""
+        """Return an image with the upper byte of each 16-bit sample."""
         return self.with_pixels(upper_bytes(self.pixels)) if self.is_deep else self
 
     def with_pixels(self, pixels: Pixels) -> "Image":
-        """The same image with other pixels."""
+        """Return an image with other pixels."""
         return replace(self, pixels=pixels)
 
     def without_empty_alpha(self) -> "Image":
-        """Without the alpha channel, where that hides nothing."""
+        """Return the image without its alpha channel if every pixel is opaque."""
         opaque = np.iinfo(self.pixels.dtype).max
         if not self.has_alpha or int(self.pixels[:, :, 3].min()) < opaque:
             return self
         return self.with_pixels(np.ascontiguousarray(self.pixels[:, :, :BGR]))
 
     def on_white(self) -> "Image":
-        """Composited over white, three channels, 8 bits."""
+        """Return the image composited over white: three channels, 8 bits if it had alpha."""
         return self.flattened(WHITE)
 
     def flattened(self, background: str) -> "Image":
-        """Composited over a colour `#rrggbb`, three channels; in 8 bits if it had alpha."""
+        """Return the image composited over `#rrggbb`: three channels, 8 bits if it had alpha."""
         if not self.has_alpha:
             return self
         pixels = self.in_8_bits().pixels
@@ -94,17 +94,17 @@ class Image:
         return self.with_pixels(cv2.add(over, under).astype(np.uint8, copy=False))
 
     def resized(self, width: int, height: int) -> "Image":
-        """Scaled to exactly this size: area averaging to shrink, cubic to enlarge."""
+        """Return the image scaled to this size: by area averaging, or cubic to enlarge."""
         if (width, height) == (self.width, self.height):
             return self
         return self.filtered(lambda pixels: _scaled(pixels, width, height))
 
     def filtered(self, linear: Callable[[Samples], Samples]) -> "Image":
-        """What `linear` makes of the pixels: anything that averages neighbours, at any size.
+        """Apply a filter that averages neighbouring pixels; the size may change.
 
-        Averaging colours that nobody sees bleeds them into the edges, so it is given colours that
-        are weighed by their alpha: uint8 or uint16, and float32 from 0 to 65,535 where OpenCV can't
-        weigh them otherwise (16 bits with alpha).
+        The filter gets premultiplied colours, so that colours of transparent pixels do not bleed
+        into edges: uint8 or uint16, or float32 of 0 to 65,535 for 16 bits with alpha, which OpenCV
+        cannot premultiply.
         """
         if not self.has_alpha:
             return self.with_pixels(_as(linear(self.pixels), self.pixels))
@@ -116,7 +116,7 @@ class Image:
 
 
 def resize(pixels: Pixels, width: int, height: int) -> Pixels:
-    """`pixels` of one to four channels, scaled to exactly this size."""
+    """Scale pixels of one to four channels to exactly this size."""
     while _is_halvable(pixels.shape[1], width) and _is_halvable(pixels.shape[0], height):
         pixels = _halve(pixels)
     shrinks = width <= pixels.shape[1] and height <= pixels.shape[0]
@@ -125,14 +125,14 @@ def resize(pixels: Pixels, width: int, height: int) -> Pixels:
 
 
 def within(image: Image, side: int) -> tuple[int, int]:
-    """Width and height of `image`, reduced to a longer side of at most `side`."""
+    """Width and height of `image` when its longer side is reduced to at most `side`."""
     scale = min(1.0, side / max(image.width, image.height))
     return max(1, round(image.width * scale)), max(1, round(image.height * scale))
 
 
 def upper_bytes(samples: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """The upper byte of each 16-bit sample."""
-    # Every second byte (little-endian); a shift takes three times the memory.
+    """Return the upper byte of each 16-bit sample."""
+    # Takes every second byte (little-endian), because a shift needs three times the memory.
     return np.ascontiguousarray(samples.view(np.uint8)[..., 1::2])
 
 
@@ -144,8 +144,8 @@ def _scaled(pixels: Samples, width: int, height: int) -> Samples:
 
 
 def _filtered_deep_alpha(pixels: Pixels, linear: Callable[[Samples], Samples]) -> Pixels:
-    # OpenCV weighs 8 bits only. In place, for floats are large; a step of its own each, for arrays
-    # that are needed no more go at once.
+    # OpenCV premultiplies 8 bits only. Floats are large, so most steps work in place, and each
+    # replaced array is freed at once.
     opaque = np.float32(np.iinfo(np.uint16).max)
     samples = pixels.astype(np.float32)
     samples[:, :, :BGR] *= samples[:, :, BGR:] / opaque
@@ -159,7 +159,7 @@ def _filtered_deep_alpha(pixels: Pixels, linear: Callable[[Samples], Samples]) -
 
 
 def _as(made: NDArray[np.generic], pixels: Pixels) -> Pixels:
-    """In the depth of `pixels`."""
+    """Convert the type of `made` to that of `pixels`."""
     if pixels.dtype == np.uint16:
         return made.astype(np.uint16, copy=False)
     return made.astype(np.uint8, copy=False)
@@ -171,7 +171,7 @@ def _is_halvable(side: int, wanted: int) -> bool:
 
 
 def _halve(pixels: Pixels) -> Pixels:
-    # Exact halves take OpenCV's fast path, 0.3 ns a pixel instead of 6.
+    # Halving uses OpenCV's fast path: 0.3 ns a pixel instead of 6.
     height, width = pixels.shape[0] // 2, pixels.shape[1] // 2
     even = pixels[: 2 * height, : 2 * width]
     halved = cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA)

@@ -65,18 +65,18 @@ class ImageJob:
     identity: tuple[str, ...]
     data: Bytes
     preset: Preset | PresetName
-    """the worker looks up a name, because the Kafka consumer has no access to the store"""
+    """The worker looks up a name, because the Kafka consumer has no access to the store."""
     received_at: datetime
     metadata: Mapping[str, str] = field(default_factory=dict)
     newest: bool = False
-    """the client named a stored preset without a version: a newer version is the same request"""
+    """The client named a stored preset without a version: a newer version is the same request."""
     sha256: str | None = None
-    """hex digest of `data`, if it was hashed while it was received"""
+    """Hex digest of `data`, if the bytes were hashed while they were received."""
     filename: str | None = None
     event_time: datetime | None = None
     position: KafkaPosition | None = None
     key: str = ""
-    """name of the API key that sent it: what its images cost is charged to it"""
+    """Name of the sender's API key; the child time of an image counts for this key."""
 
     @property
     def image_id(self) -> str:

@@ -58,7 +58,7 @@ def read_jpeg(data: bytes, limits: Limits) -> Header:
 
 
 def is_a_hole(data: bytes, limits: Limits) -> bool:
-    """True if a short scan lost data in the middle: the file still has its end.
+    """True if a short scan lost data in the middle of the file: the end of the file exists.
 
     Call it for a file whose decoder reported that a scan ended too early.
     """
@@ -76,8 +76,8 @@ def is_arithmetic(data: bytes) -> bool:
 def is_padding(data: bytes, unread: int, limits: Limits) -> bool:
     """True if the bytes that libjpeg did not read behind the last scan are only padding.
 
-    `unread`: their number. False also if zeros were decoded in place of codes. Raises Truncated if
-    codes are missing.
+    `unread`: number of these bytes. Also False if zeros were decoded in place of codes. Raises
+    Truncated if codes are missing.
     """
     found, frame, scans = _structure(data, limits)
     zeros = scans.read_zeros(unread)

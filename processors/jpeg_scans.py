@@ -22,7 +22,7 @@ ARITHMETIC = {0xC9, 0xCA}
 # Inside a scan, 0xFF is followed by 0 or by a restart marker. Any other marker ends the scan. The
 # last 0xFF of a run counts: a pattern for the run would take quadratic time without a marker.
 _MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
-# Three times as fast as `bytes.find` for two bytes.
+# This pattern is three times as fast as `bytes.find` for two bytes.
 _END = re.compile(rb"\xff\xd9")
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 _COEFFICIENTS = 64
@@ -34,8 +34,8 @@ _SECTOR_BYTES = 512
 _FILLER = bytes(32)
 """Zeros behind the codes of the last scan in arithmetic coding.
 
-libjpeg does not report that arithmetic codes end too early; it reads zeros instead. But it reports
-how many bytes it did not read, so the filler shows whether the codes were complete.
+libjpeg does not report that arithmetic codes end too early; it reads zeros instead. But libjpeg
+reports how many bytes it did not read, so the filler shows whether the codes were complete.
 """
 
 # Zeros that a decoder reads behind complete codes: encoders drop zeros at the end of a scan
@@ -157,7 +157,7 @@ class Scans:
         return frame.progressive and not self.ended and not self._are_complete(frame)
 
     def have_a_hole(self, frame: Frame, interval: int) -> bool:
-        """True if missing data is missing in the middle of the file: the end of the file is there.
+        """True if the missing data is in the middle of the file, because the file has its end.
 
         `interval`: MCUs between restart markers, 0 for none.
         """
@@ -181,12 +181,12 @@ class Scans:
     def read_zeros(self, unread: int) -> int:
         """Number of zeros at the end of the last scan that the decoder read; negative for none.
 
-        `unread`: bytes that it did not read.
+        `unread`: number of bytes that the decoder did not read.
         """
         return len(self.last) - len(self.last.rstrip(b"\0")) - unread
 
     def most_zeros(self, frame: Frame) -> int:
-        """Number of zeros that a decoder reads behind complete codes, at most."""
+        """Largest number of zeros that a decoder reads behind complete codes."""
         if frame.arithmetic:
             return _READ_AHEAD if self.ended else _READ_AHEAD_WITHOUT_END
         return _BUFFERED_BYTES

@@ -1,4 +1,4 @@
-"""How much memory there is for us: that of the container, or of the machine without one."""
+"""Memory limit of this process: that of its container, or the machine's memory."""
 
 import os
 from pathlib import Path
@@ -29,7 +29,7 @@ def _limits(root: Path, of_process: Path) -> list[int]:
         else:
             continue
         group = base / path.lstrip("/")
-        # In a container the path may be the host's, of which only the base is to be seen.
+        # In a container the path may be the host's, and then only the base folder is visible.
         found += [_number(each / name) for each in (group, *group.parents) if _within(each, base)]
     return [each for each in found if each is not None]
 
@@ -43,4 +43,4 @@ def _number(file: Path) -> int | None:
         text = file.read_text().strip()
     except OSError:
         return None
-    return int(text) if text.isdecimal() else None  # "max" is none
+    return int(text) if text.isdecimal() else None  # "max" means no limit

@@ -1,4 +1,4 @@
-"""Hints of refusals of unknown names: presets, headers, parameters, fields."""
+"""Hints for refused unknown names of presets, headers, parameters and fields."""
 
 import difflib
 from collections.abc import Collection, Iterable
@@ -15,4 +15,4 @@ def instead(name: str, known: Collection[str]) -> str:
     """Return a hint with the nearest known name; if none is near, with all known names."""
     if hint := did_you_mean(name, known):
         return hint
-    return f"; it takes {', '.join(sorted(known))}" if known else ", which takes none"
+    return f"; known names: {', '.join(sorted(known))}" if known else ", which takes none"

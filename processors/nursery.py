@@ -16,7 +16,7 @@ from processors.settings import Limits
 _log = logging.getLogger(__name__)
 
 # All children of one server have the same address layout (ASLR). An attacker who crashes children
-# to find it out gets this many tries, fewer than guessing eight bytes one by one needs.
+# to find out the layout has this many tries, fewer than guessing eight bytes one by one needs.
 _CRASHES_A_SERVER = 500
 _CHILDREN_A_SERVER = 10_000
 # A server takes half a second to start, so the next one is started this many children ahead.
@@ -44,15 +44,15 @@ class Nursery:
     def fork(self, start: Start, descriptors: list[int]) -> None:
         """Ask for a child with these descriptors: conversation, standard error, memory, life.
 
-        The descriptors are copied. Raises OSError if the request cannot be sent; the result shows
-        on the other ends.
+        The descriptors are copied. Raises OSError if the request cannot be sent; the parent reads
+        the result from its end of `life`.
         """
         self._worn = [each for each in self._worn if each.alive]
         server = self._current()
         try:
             server.order(start, descriptors)
         except OSError:
-            # The server died; the next call starts another one.
+            # The server died; the next call starts another server.
             self._server = None
             self._worn.append(server)
             raise
@@ -133,8 +133,8 @@ class _Server:
 
 
 def _spawn(theirs: socket.socket, limits: Limits) -> subprocess.Popen[bytes]:
-    # Popen and not asyncio's own: no child watcher and no signal handler, so it works the same
-    # in a Ray actor, under uvloop and in a test.
+    # Popen and not asyncio's function: it needs no child watcher and no signal handler, so it works
+    # the same in a Ray actor, under uvloop and in a test.
     return subprocess.Popen(  # noqa: S603 - our own interpreter, our own module
         [sys.executable, "-P", "-s", "-m", _MODULE, str(theirs.fileno()), str(os.getpid())],
         stdin=subprocess.DEVNULL,

@@ -1,6 +1,6 @@
-"""Measures of colour, from a few pixels on an even grid: their means hardly change with more.
+"""Measures of colour, from pixels on an even grid; more pixels would hardly change the results.
 
-Pixels less than half opaque do not count. Every function gives the same answer at every run.
+Pixels that are less than half opaque do not count. All results are deterministic.
 """
 
 import math
@@ -15,21 +15,22 @@ from processors.job import Swatch
 from processors.thumbhash import thumbhash
 
 _SMALL_SIDE = 24
-_GRID_OF_SMALL = 4  # a whole number: only then is averaging fast
-# No divisors of the grid's side, so all of its columns have a part.
+_GRID_OF_SMALL = 4  # a whole number, because averaging is fast only then
+# Every fifth or 37th pixel is used. These steps do not divide the grid's side, so that pixels of
+# all columns are used.
 _COLORFULNESS_OF, _CLUSTERED_OF = 5, 37
 _VISIBLE_ALPHA = 128
 _CLUSTERS = 5
 _ROUNDS, _CLOSE_ENOUGH = 10, 0.5
 _WHITE = 255
-_SEED = 5_489  # any; always the same
+_SEED = 5_489  # any constant
 _SHARE_DIGITS = 4
-# R - G, and (R + G)/2 - B, of blue, green and red.
+# R - G and (R + G)/2 - B, as factors of blue, green and red.
 _OPPONENTS = np.array([[0, -1, 1], [-1, 0.5, 0.5]], np.float32)
 
 
 class Palette:
-    """What is to be known of an image's colours; cheap to make."""
+    """Colours of an image on a small grid, and the measures of these colours."""
 
     def __init__(self, image: Image) -> None:
         width, height = within(image, _SMALL_SIDE)
@@ -42,10 +43,10 @@ class Palette:
         self._small = _averaged(grid, width, height)
 
     def colorfulness(self) -> float:
-        """By Hasler and Süsstrunk (SPIE 5007, 2003): 0 for grey, 109 extremely colourful.
+        """Colourfulness by Hasler and Süsstrunk (SPIE 5007, 2003): 0 is grey, 109 is extreme.
 
-        Root of the variances of R - G and (R + G)/2 - B, and 0.3 of the root of their squared
-        means. Nothing visible gives 0.
+        It is the root of the summed variances of R - G and (R + G)/2 - B, plus 0.3 times the root
+        of their summed squared means. An image without a visible pixel has 0.
         """
         if not len(self._seen):
             return 0.0
@@ -55,17 +56,18 @@ class Palette:
         return math.hypot(*deviations[:, 0]) + 0.3 * math.hypot(*means[:, 0])
 
     def dominant_colors(self) -> tuple[Swatch, ...]:
-        """At most five colours and the share of pixels next to each, largest first.
+        """Up to five dominant colours and their fractions of the pixels, largest first.
 
-        k-means in CIELAB (D65) of up to 250 pixels of the grid: k-means++ with a fixed seed, at
-        most 10 rounds. Where an image has fewer colours, fewer; nothing visible gives none.
+        They are clusters of up to 250 pixels of the grid, by k-means in CIELAB (D65): k-means++
+        with a fixed seed, at most 10 rounds. An image with fewer colours has fewer clusters, and
+        an image without a visible pixel has none.
         """
         few = self._seen[::_CLUSTERED_OF].astype(np.float32)
         number = min(_CLUSTERS, len(few))
         if not number:
             return ()
         unit = few.reshape(1, -1, BGR) / np.float32(_WHITE)
-        # A column of them: OpenCV would take a single row of three numbers for three points.
+        # One pixel a row, because OpenCV reads a single row of three numbers as three points.
         points = cv2.cvtColor(unit, cv2.COLOR_BGR2Lab).reshape(-1, 1, BGR)
         cv2.setRNGSeed(_SEED)
         stop = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, _ROUNDS, _CLOSE_ENOUGH)
@@ -77,7 +79,7 @@ class Palette:
         return _swatches((_WHITE * colours).tolist(), counts.tolist())
 
     def thumbhash(self) -> bytes:
-        """A placeholder of the whole image (`processors.thumbhash`)."""
+        """ThumbHash of the whole image, a placeholder (`processors.thumbhash`)."""
         return thumbhash(self._small)
 
 
@@ -105,7 +107,7 @@ def _averaged(grid: NDArray[np.uint8], width: int, height: int) -> NDArray[np.ui
 
 
 def _visible(pixels: Pixels) -> NDArray[np.uint8]:
-    """One pixel a row."""
+    """BGR of the pixels that are at least half opaque, one pixel a row."""
     rows = pixels.reshape(-1, pixels.shape[2])
     if rows.shape[1] > BGR:
         rows = rows[rows[:, BGR] >= _VISIBLE_ALPHA]

@@ -1,4 +1,4 @@
-"""An image that waits for a child, or that a child works on."""
+"""Queued or running image of the sandbox."""
 
 import asyncio
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Work:
         return self.sender[0]
 
     def settle(self, result: Processed | Exception) -> None:
-        """Give the caller its result, if it still waits for one."""
+        """Give the caller the result, if the caller still waits."""
         if self.answer.done():
             return
         if isinstance(result, Exception):

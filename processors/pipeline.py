@@ -109,13 +109,13 @@ def _check_outputs(header: Header, preset: Preset, limits: Limits) -> None:
         for operation in spec.operations:
             _check_input(operation, width, height)
             width, height = operation.size_after(width, height)
-            _check_output(width, height, limits)  # each step, because a later one may shrink it
+            _check_output(width, height, limits)  # a later step may shrink the image again
         _check_output(width, height, limits)
         longest = min(LONGEST_SIDE[each] for each in _possible(spec, header))
         if max(width, height) > longest:
             raise OutputTooLarge(
-                f"rendition {spec.name} would be {width} x {height}, and its format ends "
-                f"at {longest}",
+                f"rendition {spec.name} would have {width} x {height} pixels, a side in its format "
+                f"has at most {longest}",
                 limit=longest,
                 value=max(width, height),
             )
@@ -135,8 +135,8 @@ def _applied(operation: Operation, image: Image) -> Image:
 def _check_input(operation: Operation, width: int, height: int) -> None:
     if operation.max_pixels is not None and (pixels := width * height) > operation.max_pixels:
         raise OutputTooLarge(
-            f"{operation.op} takes at most {operation.max_pixels} pixels, and would be given "
-            f"{width} x {height}: make it smaller first",
+            f"{operation.op} accepts at most {operation.max_pixels} pixels and would get "
+            f"{width} x {height}; scale the image down in an earlier step",
             limit=operation.max_pixels,
             value=pixels,
         )
@@ -145,7 +145,7 @@ def _check_input(operation: Operation, width: int, height: int) -> None:
 def _check_output(width: int, height: int, limits: Limits) -> None:
     if (pixels := width * height) > limits.max_output_pixels:
         raise OutputTooLarge(
-            f"{width} x {height} pixels to be made, the limit is {limits.max_output_pixels}",
+            f"a step would make {width} x {height} pixels, the limit is {limits.max_output_pixels}",
             limit=limits.max_output_pixels,
             value=pixels,
         )

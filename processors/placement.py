@@ -42,7 +42,7 @@ class Placement:
         return replace(self, orientation=_ORIENTATIONS[turn])
 
     def cropped(self, left: int, top: int, width: int, height: int) -> "Placement":
-        """Copy that is cropped to a rectangle of the shown picture; it must lie inside."""
+        """Copy that is cropped to a rectangle, which must lie inside the shown picture."""
         swapped, rows, columns = TURNS[self.orientation]
         across, down = self.shown
         if columns:

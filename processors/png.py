@@ -25,20 +25,20 @@ KEPT = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 
 _ANIMATION = {b"acTL", b"fdAT"}
 
-# Encoders write IDAT in pieces of 8 KB and up; a file of empty chunks would only burn time.
+# Encoders write IDAT in pieces of 8 KB or more; a file of empty chunks would only take time.
 MAX_CHUNKS = 100_000
-# Text chunks that say that they hold EXIF; each may inflate to a megabyte.
+# Text chunks with EXIF that are read; each may inflate to 300 KB.
 _MAX_TEXTS = 4
-# Real profiles are below 4 MB (printers' tables); a bomb of zeros is not.
+# Real profiles (tables of printers) are below 4 MB; decompression bombs are not.
 MAX_PROFILE_BYTES = 4_000_000
 _SIGNATURE_BYTES = 8
 _FRAME_BYTES = 12
 _IHDR = struct.Struct(">IIBBBBB")
 _CHRM = struct.Struct(">8I")
 _IEND = b"\0\0\0\0IEND\xaeB`\x82"
-# More than 50 megapixels of 16 bits with alpha.
+# More bytes than 50 megapixels of 16 bits with alpha.
 _MAX_INFLATED, _INFLATED_AT_ONCE = 500_000_000, 1 << 20
-_CHRM_UNIT = 100_000  # of gAMA as well
+_CHRM_UNIT = 100_000  # unit of cHRM and gAMA
 _GREY, _RGB, _PALETTE, _GREY_ALPHA, _RGB_ALPHA = 0, 2, 3, 4, 6
 # Chunks that only count in front of the pixels.
 _BEFORE_PIXELS = {b"tRNS", b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM"}
@@ -188,7 +188,7 @@ def _colours(found: dict[bytes, bytes]) -> bytes | None:
     """ICC profile of the colours: the first of cICP, iCCP, sRGB, gAMA with cHRM; None for sRGB."""
     coded = found.get(b"cICP", b"")
     # The third number is the matrix; it must be 0, because PNG stores RGB.
-    if len(coded) == 4 and coded[2] == 0:  # noqa: PLR2004 - its bytes
+    if len(coded) == 4 and coded[2] == 0:  # noqa: PLR2004 - four numbers
         return profile_of_codes(coded[0], coded[1], narrow=coded[3] == 0)
     if profile := _profile(found.get(b"iCCP", b"")):
         return profile

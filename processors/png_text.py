@@ -15,7 +15,7 @@ _MAX_TEXT = 300_000
 
 
 def holds_exif(chunk: bytes) -> bool:
-    """True if a text chunk says that it holds EXIF."""
+    """True if the keyword of a text chunk announces EXIF."""
     return chunk.startswith(_KEYWORDS)
 
 

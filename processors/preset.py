@@ -20,7 +20,8 @@ _RESERVED = {"original", "record"}
 
 def _name(value: str) -> str:
     if not _NAME.fullmatch(value) or value in _RESERVED:
-        raise ValueError(f"a name is {_NAME.pattern} and none of {sorted(_RESERVED)}")
+        rule = f"use {_NAME.pattern}, but none of {sorted(_RESERVED)}"
+        raise ValueError(f"{value[:64]!r} is no valid name; {rule}")
     return value
 
 
@@ -31,7 +32,7 @@ MAX_OPERATIONS = 16
 
 
 class RenditionSpec(BaseModel):
-    """One output of a preset; `alpha_format` takes over where an image has transparent parts."""
+    """One output of a preset; an image with transparent parts uses `alpha_format`, if it is set."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -44,9 +45,9 @@ class RenditionSpec(BaseModel):
     background: str = Field(
         default=WHITE,
         pattern=r"^#[0-9a-f]{6}$",
-        description="what transparent parts of a JPEG lie on, as `#rrggbb`",
+        description="colour behind the transparent parts of a JPEG, as `#rrggbb`",
     )
-    quality: int = Field(default=82, ge=1, le=100, description="1 to 100; PNG has none")
+    quality: int = Field(default=82, ge=1, le=100, description="1 to 100; PNG ignores it")
 
     def output(self, *, has_alpha: bool) -> OutputFormat:
         """Output format, for an image with or without alpha."""
@@ -67,7 +68,7 @@ class RenditionSpec(BaseModel):
 
 
 class Preset(BaseModel):
-    """Renditions to make of an image. Any change gets a new version."""
+    """Renditions to make of an image; every change of a preset gets a new version."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -87,20 +88,20 @@ def _for_the_web(width: int) -> RenditionSpec:
     return RenditionSpec(
         name=str(width),
         operations=(Fit(width=width),),
-        format="jpeg",  # decodes everywhere, and encodes in a tenth of WebP's time
-        alpha_format="webp",  # JPEG would put transparent logos on white
+        format="jpeg",  # every client decodes JPEG, and encoding takes a tenth of WebP's time
+        alpha_format="webp",  # JPEG has no alpha and would put transparent logos on white
         quality=82,
     )
 
 
 WEB = Preset(name="web", version=1, renditions=(_for_the_web(320), _for_the_web(1280)))
-"""At most 320 and 1,280 pixels wide, never enlarged; JPEG, or WebP with transparency."""
+"""Renditions of at most 320 and 1,280 pixels width, never enlarged; JPEG, or WebP with alpha."""
 
 THUMBNAIL = Preset(name="thumbnail", version=1, renditions=(_for_the_web(320),))
 """Only the smaller rendition of `WEB`; used by benchmarks."""
 
 ARCHIVE = Preset(name="archive", version=1)
-"""The original and its measures, no renditions."""
+"""No renditions: only the original and its measures are stored."""
 
 BUILTIN = {each.name: each for each in (WEB, THUMBNAIL, ARCHIVE)}
 """Built-in presets, which need no store."""
@@ -108,7 +109,7 @@ BUILTIN = {each.name: each for each in (WEB, THUMBNAIL, ARCHIVE)}
 
 @dataclass(frozen=True, slots=True)
 class PresetName:
-    """How clients name a preset: `name`, which means its newest version, or `name@version`."""
+    """Reference to a preset: `name`, which means the newest version, or `name@version`."""
 
     name: str
     version: int | None = None
@@ -138,6 +139,6 @@ def find_builtin(name: PresetName) -> Preset | None:
     """
     found = BUILTIN.get(name.name)
     if found is not None and name.version not in {None, found.version}:
-        message = f"the built-in preset {name.name} has version {found.version}"
+        message = f"the built-in preset {name.name} has only version {found.version}"
         raise UnknownPreset(message, value=str(name))
     return found

@@ -1,4 +1,4 @@
-"""Presets by name: the built-in ones at once, those of the store from a cache or the store."""
+"""Registry of presets: finds built-in and stored presets by name, and stores new versions."""
 
 import asyncio
 import json
@@ -31,21 +31,21 @@ from processors.preset import (
 )
 
 MAX_PRESET_BYTES = 262_144
-"""largest preset as JSON: enough for three watermarks of the largest size"""
+"""Largest preset as JSON: enough for three watermarks of the largest size."""
 
 CACHE_SECONDS = 10.0
 
-# Names in use at once in one process; an entry may hold as much as a preset, most a kilobyte.
+# Cached names in one process; most presets have about a kilobyte, the largest `MAX_PRESET_BYTES`.
 _MAX_CACHED = 64
 _TRIES = 4
 _MAX_FAULTS, _MAX_SAID = 5, 500
 
 Trial = Callable[[Preset], Awaitable[None]]
-"""Uses a preset once, where it can do no harm; raises InvalidPreset."""
+"""Function that uses a preset once, in the sandbox; raises InvalidPreset."""
 
 
 class StoredPreset(BaseModel):
-    """A version of a preset as the store has it, with who put it there."""
+    """Version of a preset as it is stored, with its author."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -56,28 +56,29 @@ class StoredPreset(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """A preset that is stored; `created`: by this very call, not by one before."""
+    """Stored preset; `created` is False if an equal version was stored before."""
 
     preset: Preset
     created: bool
 
 
 class Presets:
-    """Finds presets, and stores new versions. Belongs to one event loop.
+    """Finds presets and stores new versions, in one event loop.
 
-    A version never changes, so it is kept; which one is newest is asked again after `seconds`.
+    A version never changes, so its cache entry does not expire. The newest version is looked up
+    again after `seconds`.
     """
 
     def __init__(self, files: PresetFiles, seconds: float = CACHE_SECONDS) -> None:
         self._files = files
         self._seconds = seconds
-        # Each with the time it was asked; many images that name one preset wait for one look-up.
+        # Time and task of each look-up; all images that name the same preset share one look-up.
         self._answers: OrderedDict[PresetName, tuple[float, asyncio.Task[Preset]]] = OrderedDict()
 
     async def find(self, name: PresetName) -> Preset:
-        """The preset of that name; no I/O for the built-in ones.
+        """Find the preset of that name; needs no I/O for built-in presets.
 
-        Raises UnknownPreset, InvalidPreset (what is stored is none), Unavailable.
+        Raises UnknownPreset, InvalidPreset (the stored bytes are no valid preset), Unavailable.
         """
         if (builtin := find_builtin(name)) is not None:
             return builtin
@@ -91,30 +92,31 @@ class Presets:
         try:
             return answer.result() if answer.done() else await asyncio.shield(answer)
         except Exception:
-            # A name that is unknown now may be known in a moment.
+            # Failures are not cached, because an unknown name may be stored at any moment.
             if self._answers.get(name, (0.0, None))[1] is answer:
                 del self._answers[name]
             raise
 
     async def newest(self) -> dict[str, int]:
-        """The newest version of every preset, built-in or stored, by name; sorted."""
+        """Newest version of every preset by name, built-in and stored; sorted by name."""
         found = {name: preset.version for name, preset in BUILTIN.items()}
-        # A built-in preset hides what the store may have under its name.
+        # A built-in preset takes precedence over a stored one with its name.
         return dict(sorted((await self._files.newest() | found).items()))
 
     async def put(
         self, name: str, data: bytes, author: str, trial: Trial, *, after: int | None = None
     ) -> Put:
-        """Store JSON as the next version of a preset, unless the newest one says the same.
+        """Store JSON as the next version of a preset, unless the newest version equals it.
 
-        `after`: only if that is the newest version; 0: only if there is none. So does a version
-        in the JSON: it is the one to be made. Raises InvalidPreset, PresetBuiltIn, PresetChanged,
+        `after`: store only if this is the newest version; 0: only if there is none. A version in
+        the JSON has to be the next one. Raises InvalidPreset, PresetBuiltIn, PresetChanged,
         UnknownPreset (no preset can have the name), PresetsReadOnly, Unavailable.
         """
         if PresetName.parse(name).version is not None:
-            raise UnknownPreset(f"{name} names a version, and the next one is made", value=name)
+            message = f"{name} names a version, but the next version is stored; leave `@…` out"
+            raise UnknownPreset(message, value=name)
         if name in BUILTIN:
-            raise PresetBuiltIn(f"{name} is built in; give yours another name", value=name)
+            raise PresetBuiltIn(f"{name} is built in; choose another name", value=name)
         said = _said(data)
         for _ in range(_TRIES):
             newest = await self._files.newest_of(name)
@@ -128,15 +130,15 @@ class Presets:
             if await self._created(name, newest + 1, _document(preset, author)):
                 self._answers.pop(PresetName(name), None)
                 return Put(preset, created=True)
-        raise PresetChanged(f"others are changing {name} at the same time")
+        raise PresetChanged(f"other writers are changing {name} at the same time; try again")
 
     async def _created(self, name: str, version: int, document: bytes) -> bool:
         try:
             return await self._files.create(name, version, document)
         except StoreDenied as denied:
             raise PresetsReadOnly(
-                "the store does not let this service write presets; `pixlake preset put`, run by "
-                "who may write `presets/`, does",
+                "this service has no right to write presets to the store; run `pixlake preset put` "
+                "with credentials that may write `presets/`",
                 value=name,
             ) from denied
 
@@ -148,7 +150,7 @@ class Presets:
         if not version:
             known = await self.newest()
             message = f"no preset is named {name.name!r}{did_you_mean(name.name, known) or ';'}"
-            where = "GET /v1/presets and `pixlake preset ls` list them"
+            where = "GET /v1/presets and `pixlake preset ls` list all presets"
             raise UnknownPreset(f"{message} {where}", value=str(name))
         return await self._stored(PresetName(name.name, version))
 
@@ -165,19 +167,21 @@ class Presets:
         except ValidationError as error:
             raise InvalidPreset(f"the stored preset {name}: {_faults(error)}") from None
         if (preset.name, preset.version) != (name.name, version):
-            raise InvalidPreset(f"the stored preset {name} says that it is another one")
+            raise InvalidPreset(
+                f"the stored preset {name} contains the preset {preset.name}@{preset.version}"
+            )
         return preset
 
 
 def parse_preset(data: bytes, name: str | None = None) -> Preset:
-    """A preset from JSON that may leave out name and version; raises InvalidPreset."""
+    """Parse a preset from JSON that may leave out name and version; raises InvalidPreset."""
     said = _said(data)
     version = said.get("version", 1)
     return _next(name or said.get("name") or "unnamed", version, said)
 
 
 def as_json(preset: Preset) -> str:
-    """A preset as people read and edit it; `Presets.put` takes it again."""
+    """Format a preset as indented JSON, which `Presets.put` accepts."""
     return json.dumps(preset.model_dump(mode="json", exclude_none=True), indent=2)
 
 
@@ -186,9 +190,9 @@ def _said(data: bytes) -> dict[str, Any]:
     try:
         said = json.loads(data, object_pairs_hook=_once_each)
     except (ValueError, RecursionError):
-        raise InvalidPreset("a preset is a JSON object") from None
+        raise InvalidPreset("the preset is not a JSON object") from None
     if not isinstance(said, dict):
-        raise InvalidPreset("a preset is a JSON object")
+        raise InvalidPreset("the preset is not a JSON object")
     return said
 
 
@@ -197,7 +201,7 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
-            raise InvalidPreset(f"{name[:64]!r} is repeated")
+            raise InvalidPreset(f"the field {name[:64]!r} is repeated")
         found[name] = value
     return found
 
@@ -206,7 +210,7 @@ def _next(name: str, version: object, said: dict[str, Any]) -> Preset:
     if said.get("name", name) != name:
         raise InvalidPreset(f"the preset says that its name is {str(said['name'])[:64]!r}")
     try:
-        # Once more as JSON: in that mode lists may stand for tuples.
+        # Validated as JSON text, because pydantic then accepts lists as tuples.
         text = json.dumps({**said, "name": name, "version": version})
         return Preset.model_validate_json(text)
     except ValidationError as error:
@@ -219,7 +223,7 @@ def _check_expected(newest: int, after: int | None, version: object) -> None:
         raise PresetChanged(f"the newest version is {newest}, not {wanted}", value=newest)
     if version is not None and version != newest + 1:
         raise PresetChanged(
-            f"the next version is {newest + 1}; leave `version` out to take it", value=newest
+            f"the next version is {newest + 1}; leave `version` out to get it", value=newest
         )
 
 
@@ -239,12 +243,12 @@ def _faults(error: ValidationError) -> str:
     found = error.errors(include_input=False, include_url=False)
     said = [_fault(one["type"], one["loc"], one["msg"]) for one in found[:_MAX_FAULTS]]
     more = len(found) - len(said)
-    # Names of fields that are none come from the JSON, and may be as long as it.
+    # Names of unknown fields come from the JSON and may be very long.
     return ("; ".join(said) + (f"; and {more} more" if more else ""))[:_MAX_SAID]
 
 
 def _fault(kind: str, place: tuple[int | str, ...], message: str) -> str:
-    """Text of one fault; an unknown field is told with the nearest known one."""
+    """Text of one fault; for an unknown field, with the name of the nearest known field."""
     if kind == "extra_forbidden":
         *above, name = map(str, place)
         message = f"no such field{did_you_mean(name, _fields(above))}"

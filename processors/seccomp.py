@@ -27,7 +27,7 @@ _NUMBER_AT, _ARCH_AT = 0, 4
 _ARGUMENTS_AT = (16, 24, 32, 40, 48, 56)
 
 _COLUMNS = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
-# x32 calls have numbers from here on. No decoder uses them; an attacker could bypass the filter.
+# x32 calls have numbers from here on. No decoder uses x32; an attacker could bypass the filter.
 _X32 = 0x40000000
 
 Numbers = tuple[int, int | None]

@@ -101,8 +101,6 @@ class ProcessorSettings(BaseSettings):
         le=1_000_000_000,
         description="largest rendition, in pixels: width x height",
     )
-    # The same as `max_bytes`: data of thermal cameras and maker notes can be 10 MB. Only the parts
-    # that become columns are kept.
     # The parent holds the renditions in memory. A photograph of 21 megapixels is 64 MB as a PNG.
     max_output_bytes: int = Field(
         default=_DEFAULT_OUTPUT_BYTES,
@@ -118,6 +116,8 @@ class ProcessorSettings(BaseSettings):
         description="highest price of all operations and encoders of a preset for an image, in "
         "seconds of a core, by fixed prices a megapixel (docs/presets.md)",
     )
+    # The same as `max_bytes`: data of thermal cameras and maker notes can be 10 MB. Only the parts
+    # that become columns are kept.
     max_metadata_bytes: int = Field(
         default=25_000_000,
         ge=0,
@@ -249,7 +249,7 @@ class ProcessorSettings(BaseSettings):
     def address_bytes(self) -> int:
         """Address space of a child without the file: the setting, or less for low pixel limits.
 
-        With lower pixel limits, also a child that was taken over can use less memory.
+        With lower pixel limits, a child that was taken over can use less memory, too.
         """
         needed = self._needed_bytes + _UNTOUCHED_BYTES
         return min(self.sandbox_memory_bytes, max(needed, _LEAST_ADDRESS_BYTES))

@@ -33,7 +33,7 @@ class Shares:
         self._held: Counter[Holder] = Counter()
         self._held_by_tenant: Counter[str] = Counter()
         self.held = 0
-        """usage of all holders together"""
+        """Usage of all holders together."""
         # Time of the last visit, oldest first.
         self._seen: dict[Holder, float] = {}
         # Number of active keys of each active tenant.

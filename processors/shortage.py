@@ -15,7 +15,7 @@ def memory_or(error: cv2.error, otherwise: Exception) -> Exception:
 
 
 def is_short_of(size: int) -> bool:
-    """True if this process cannot allocate `size` bytes now; none of them are touched."""
+    """True if this process cannot allocate `size` bytes now; touches none of these bytes."""
     try:
         mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
     except OSError:

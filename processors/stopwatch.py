@@ -1,4 +1,4 @@
-"""Where the time of an image goes."""
+"""Stopwatch for the steps of processing an image."""
 
 import time
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ Step = Literal["decode", "measure", "render", "encode"]
 
 
 class Stopwatch:
-    """Wall time by step; a step that is done several times adds up."""
+    """Wall time by step; repeated runs of a step add up."""
 
     def __init__(self) -> None:
         self._started = time.perf_counter()

@@ -1,8 +1,8 @@
-"""ThumbHash: a picture to show before the picture, in 25 bytes or fewer.
+"""ThumbHash encoder: a placeholder picture in 25 bytes or fewer.
 
-Format and reference decoders: https://evanw.github.io/thumbhash/. The lowest frequencies (type-II
-DCT) of luma, yellow-blue, red-green and, where there is any, alpha: their means and scales in
-some bits, then four bits each. No package of it is kept well enough to depend on.
+Format and reference decoders: https://evanw.github.io/thumbhash/. The bytes hold the lowest
+frequencies (type-II DCT) of luma, yellow-blue, red-green and, if present, alpha: mean and scale of
+each channel in a few bits, then four bits a frequency. No maintained package was found.
 """
 
 from functools import lru_cache
@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 Planes = NDArray[np.float64]
-"""Rows x columns x planes."""
+"""Array of rows x columns x planes."""
 
 _Channel = tuple[float, list[int], float]
+"""Mean, frequencies of 0 to 15, scale."""
 
-# Of blue, green and red: luma, yellow-blue, red-green. In whole numbers, and before any cosine,
-# for a grey image has no colour at all.
+# Luma, yellow-blue and red-green (columns), as factors of blue, green and red (rows). The factors
+# are whole numbers and are applied before the DCT, so that a grey image has exactly no colour.
 _LPQ = np.array([[1.0, -2, 0], [1, 1, -1], [1, 1, 1]])
 _LPQ_SCALE = 1 / (255 * np.array([3, 2, 1]))
 _LUMA, _LUMA_BESIDE_ALPHA, _CHROMA, _ALPHA = 7, 5, 3, 5
@@ -24,7 +25,7 @@ _COLOURS = 3
 
 
 def thumbhash(pixels: NDArray[np.uint8]) -> bytes:
-    """Compute the ThumbHash of BGR or BGRA pixels, not premultiplied, best below 100 a side."""
+    """Compute the ThumbHash of BGR or BGRA pixels, not premultiplied; best below 100 a side."""
     height, width = pixels.shape[:2]
     colour, alpha = _over_its_mean(pixels)
     columns, rows = _frequencies(width, height, _LUMA if alpha is None else _LUMA_BESIDE_ALPHA)
@@ -41,7 +42,7 @@ def thumbhash(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def _over_its_mean(pixels: NDArray[np.uint8]) -> tuple[Planes, Planes | None]:
-    """Colours, over the mean of what is seen; and alpha from 0 to 1, where there is any."""
+    """Colours composited over their visible mean, and alpha of 0 to 1; None if all is opaque."""
     colour = pixels[..., :_COLOURS].astype(np.float64)
     if pixels.shape[2] == _COLOURS:
         return colour, None
@@ -56,7 +57,7 @@ def _over_its_mean(pixels: NDArray[np.uint8]) -> tuple[Planes, Planes | None]:
 
 
 def _spectrum(planes: Planes, frequencies: int) -> Planes:
-    """Frequencies down x across x planes, by the number of pixels."""
+    """DCT of each plane, divided by the number of pixels: down x across x planes."""
     height, width, number = planes.shape
     down = _cosines(frequencies, height) @ planes.reshape(height, width * number)
     return _cosines(frequencies, width) @ down.reshape(frequencies, width, number)
@@ -68,18 +69,18 @@ def _frequencies(width: int, height: int, most: int) -> tuple[int, int]:
 
 
 def _channel(waves: list[float], across: int, columns: int, rows: int) -> _Channel:
-    """Mean; the other frequencies of the upper left triangle, 0 to 15; and what scales them."""
+    """Mean, the other frequencies of the upper left triangle as 0 to 15, and their scale."""
     mean, *varying = [waves[each] for each in _triangle(across, columns, rows)]
     scale = max(*varying, -min(varying))
     if not scale:
         return mean, [0] * len(varying), scale
     to_steps = 7.5 / scale
-    return mean, [int(8 + to_steps * each) for each in varying], scale  # 7.5, and a half to round
+    return mean, [int(8 + to_steps * each) for each in varying], scale  # 7.5, plus 0.5 to round
 
 
 @lru_cache(maxsize=64)
 def _triangle(across: int, columns: int, rows: int) -> tuple[int, ...]:
-    """Places in rows of `across` frequencies."""
+    """Indexes of the upper left triangle in rows of `across` frequencies."""
     return tuple(
         across * row + column
         for row in range(rows)
@@ -120,5 +121,5 @@ def _packed(nibbles: list[int]) -> bytes:
 
 
 def _rounded(value: float) -> int:
-    # A half goes up, as in the reference; Python's `round` has it go to the even one.
+    # Rounds a half up like the reference; Python's `round` rounds a half to the even number.
     return int(value + 0.5)

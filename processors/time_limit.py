@@ -6,7 +6,7 @@ tried again. The time that a child waits for a processor does not count towards 
 times the limit: otherwise an image that takes seconds would never be done on a busy machine,
 because each try starts again from the beginning. A child that mostly sleeps is an exception: the
 image is refused, because a child that waits for a processor is runnable or stopped and never
-asleep. A child that sleeps because this process did not yet read its answer does not count as one.
+asleep. A child does not count as asleep while it waits for this process to read its answer.
 """
 
 import asyncio
@@ -90,9 +90,9 @@ class TimeLimit:
 
 
 class _Waits:
-    """Time that a child has waited for a processor, from the first question on.
+    """Time that a child has waited for a processor, counted from the first call of `seconds`.
 
-    Most images are done before the first question, and so cost nothing here.
+    Most images are done before the first call, so that no file in /proc is read for them.
     """
 
     def __init__(self, pid: int) -> None:
@@ -100,7 +100,7 @@ class _Waits:
         self._before: float | None = None
 
     def seconds(self) -> float:
-        """Return the time so far."""
+        """Return the time since the first call."""
         waited = waited_seconds(self._pid)
         if self._before is None:
             self._before = waited

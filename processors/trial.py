@@ -1,4 +1,4 @@
-"""A preset used once before it is stored, on a small picture and in the sandbox."""
+"""Check of a preset before it is stored: it is used once, in the sandbox, on a small picture."""
 
 import base64
 
@@ -14,12 +14,12 @@ _PICTURE = base64.b64decode(
 
 
 async def try_out(sandbox: Sandbox, preset: Preset) -> None:
-    """Raises InvalidPreset if it can't be followed even here; Overloaded."""
+    """Process the test picture with a preset; raises InvalidPreset if that fails, Overloaded."""
     try:
         await sandbox.process(_PICTURE, preset)
     except Refused as refused:
         raise InvalidPreset(
-            f"tried on a picture of 48 x 32: {refused.code}: {refused.message}",
+            f"the preset fails for a test picture of 48 x 32: {refused.code}: {refused.message}",
             limit=refused.limit,
             value=refused.value,
         ) from refused

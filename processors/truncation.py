@@ -1,6 +1,6 @@
-"""Did the file end too early? Asked only when decoding failed, to name the fault.
+"""Detection of files that end too early, to name the fault after decoding has failed.
 
-Decoders say no more than "failed". Senders want to know if they should send the file again.
+Decoders only report a failure. A sender has to know whether to send the file again.
 """
 
 import struct
@@ -15,7 +15,7 @@ _TIFF_TYPES = {3: "H", 4: "I"}
 
 
 def ends_early(data: bytes, found: Format) -> bool:
-    """True if the file's own structure asks for more bytes than there are."""
+    """True if the structure of the file needs more bytes than the file has."""
     try:
         return _CHECKS[found.name](data)
     except (struct.error, IndexError):
@@ -23,7 +23,7 @@ def ends_early(data: bytes, found: Format) -> bool:
 
 
 def _jpeg(data: bytes) -> bool:
-    """No end marker after the start of the scan, before which thumbnails have theirs."""
+    """True if no end marker follows the first scan; thumbnails before it have their own marker."""
     at = 2
     while data[at] == 0xFF:  # noqa: PLR2004 - every marker starts so
         if data[at + 1] == _SOS:
@@ -48,14 +48,14 @@ def _boxes(data: bytes) -> bool:
         (size,) = struct.unpack_from(">I", data, at)
         if size == 1:
             (size,) = struct.unpack_from(">Q", data, at + 8)
-        if size < 8:  # noqa: PLR2004 - 0 means "to the end", less is no box
+        if size < 8:  # noqa: PLR2004 - 0 means "to the end"; 1 to 7 are no box
             return False
         at += size
     return at > len(data)
 
 
 def _tiff(data: bytes) -> bool:
-    """The directory, or a strip or tile of it, lies beyond the end (classic TIFF only)."""
+    """True if the directory, a strip or a tile extends beyond the end (classic TIFF only)."""
     order = "<" if data.startswith(b"II") else ">"
     version, directory = struct.unpack_from(order + "HI", data, 2)
     if version != 42:  # noqa: PLR2004 - TIFF's own number; 43 is BigTIFF
@@ -67,7 +67,7 @@ def _tiff(data: bytes) -> bool:
         if tag in {_STRIPS, _STRIP_BYTES, _TILES, _TILE_BYTES} and kind in _TIFF_TYPES:
             code = f"{order}{count}{_TIFF_TYPES[kind]}"
             at = directory + 10 + 12 * entry
-            if struct.calcsize(code) > 4:  # noqa: PLR2004 - longer values lie elsewhere
+            if struct.calcsize(code) > 4:  # noqa: PLR2004 - longer values are outside of the entry
                 (at,) = struct.unpack_from(order + "I", data, at)
             values[tag] = list(struct.unpack_from(code, data, at))
     starts = values.get(_STRIPS) or values.get(_TILES) or []
@@ -87,7 +87,7 @@ _CHECKS: dict[str, Callable[[bytes], bool]] = {
     AVIF.name: _boxes,
     HEIC.name: _boxes,
     TIFF.name: _tiff,
-    # Their readers walk every chunk and say so themselves.
+    # The header readers of these formats read every chunk and raise Truncated themselves.
     PNG.name: _never,
     WEBP.name: _never,
 }

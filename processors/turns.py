@@ -20,7 +20,7 @@ _FORGOTTEN_SECONDS = 0.01
 _LONG_SECONDS = 0.5
 # How often a sender that leaves children to others checks that others are still active, in seconds.
 _LOOK_SECONDS = 1.0
-# Uses checked for being forgotten after each image: more than an image adds.
+# Uses that are checked after each image and forgotten if small: more than an image adds.
 _LOOK_AT = 4
 
 
@@ -28,10 +28,10 @@ class Turns(Generic[T]):
     """Queue of work for children, by sender: a tenant and one of its keys.
 
     The use of a sender is the time that its images held a child. The next image comes from the
-    tenant with the fewest children at work, then the least use, and of its keys likewise. So a
-    sender of expensive images delays its own images. While others are active (`Shares`), a sender
-    of long images gets no more than its share of children at once, so that a child is free for the
-    others.
+    tenant with the fewest busy children, then with the least use; among the keys of that tenant the
+    same rule applies. So a sender of expensive images delays its own images. While others are
+    active (`Shares`), a sender of long images gets no more than its share of children at once, so
+    that a child is free for the others.
     """
 
     def __init__(self, children: int, now: Callable[[], float] = time.monotonic) -> None:
@@ -45,11 +45,11 @@ class Turns(Generic[T]):
     def put(self, sender: Holder, work: T) -> None:
         """Queue work behind the sender's own."""
         self._waiting[sender].append(work)
-        self._running.room(sender, 0)  # it is active from now on
+        self._running.room(sender, 0)  # marks the sender as active
         self._wake()
 
     async def get(self) -> tuple[Holder, T]:
-        """Wait for the next work; its sender has one child more until `done`."""
+        """Wait for the next work; its sender is charged with one child until `done`."""
         while (sender := self._next()) is None:
             await self._change()
         works = self._waiting[sender]
@@ -79,7 +79,7 @@ class Turns(Generic[T]):
         return found
 
     def _next(self) -> Holder | None:
-        """The sender whose turn it is; None if no work may begin now."""
+        """Choose the sender of the next work; None if no work may begin now."""
         now = self._now()
 
         def use(name: str | Holder) -> float:
@@ -99,7 +99,7 @@ class Turns(Generic[T]):
         return not is_long or self._running.room(sender, 1) is None
 
     async def _change(self) -> None:
-        """Wait until something may have changed; others stop being active without a sign."""
+        """Wait until `_next` may change: for an event, or a while, as activity ends without one."""
         changed = asyncio.get_running_loop().create_future()
         self._getters.add(changed)
         try:

@@ -18,7 +18,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def is_asleep(pid: int) -> bool:
-    """True if all threads of a process wait for something else than a processor or a disk."""
+    """True if every thread of a process sleeps (state S): none needs a processor or a disk."""
     try:
         stats = [each.read_text() for each in Path(f"/proc/{pid}/task").glob("*/stat")]
     except OSError:
@@ -28,9 +28,9 @@ def is_asleep(pid: int) -> bool:
 
 
 def waited_seconds(pid: int) -> float:
-    """Time that a process was runnable and had no processor, that of its slowest thread.
+    """Time that a process was runnable without a processor, in seconds; maximum of its threads.
 
-    0 if the process does not exist, or if the kernel does not count that.
+    0 if the process does not exist, or if the kernel does not count this time.
     """
     try:
         stats = [each.read_text() for each in Path(f"/proc/{pid}/task").glob("*/schedstat")]
@@ -42,7 +42,7 @@ def waited_seconds(pid: int) -> float:
 def own_memory(pid: int) -> int:
     """Anonymous memory of a process in bytes, without files and shared mappings; raises OSError.
 
-    Pages that a forked process still shares with its parent count, too.
+    Pages that a forked process still shares with its parent are included.
     """
     fields = Path(f"/proc/{pid}/statm").read_text().split()
     return (int(fields[_RESIDENT]) - int(fields[_SHARED])) * _PAGE_BYTES

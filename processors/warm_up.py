@@ -42,7 +42,7 @@ def warm_up() -> None:
     Image.MAX_IMAGE_PIXELS = None
     pixels = np.zeros((16, 16, 3), np.uint8)
     outputs: list[OutputFormat] = ["jpeg", "png", "webp", "avif"]
-    # Unpacks the fonts.
+    # Text makes OpenCV unpack its fonts.
     mark = Watermark(text="\u30a6 warm")
     everything = Preset(
         name="warm-up",

@@ -1,4 +1,4 @@
-"""WebP header reader. Pillow is not used: it allocates the whole canvas to tell the size."""
+"""WebP header reader, without Pillow, which allocates the whole canvas to find the size."""
 
 from collections.abc import Iterator
 

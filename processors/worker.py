@@ -42,9 +42,9 @@ class Failure:
     limit: float | None
     value: float | str | None
     retry: bool
-    """True: temporary, try again (Overloaded, Unavailable); False: final (Refused, Verdict)"""
+    """True: temporary, try again (Overloaded, Unavailable); False: final (Refused, Verdict)."""
     unforeseen: bool = False
-    """True: an unexpected exception, so the caller must limit its retries"""
+    """True: an unexpected exception, so the caller must limit its retries."""
 
 
 class Worker:
@@ -55,7 +55,7 @@ class Worker:
         self._settings = settings
         self._sandbox = sandbox
         self._writes: set[asyncio.Task[Any]] = set()
-        # Images of batches wait here and are not refused: their bytes are already in Ray's store.
+        # Batches queue here instead of failing: their bytes are already in Ray's object store.
         self._turns = asyncio.Semaphore(sandbox.capacity)
         self.presets = Presets(lake.presets, settings.preset_cache_seconds)
 
@@ -73,8 +73,8 @@ class Worker:
         """Process and commit one image; it is durable when this returns.
 
         Raises ProcessorError or LakeError; also Overloaded if this process was short of memory,
-        threads or open files. A refused image leaves no trace. A caller that is cancelled before
-        the commit began leaves none either; a commit that began is finished.
+        threads or open files. A refused image leaves no trace, nor does a caller that is cancelled
+        before the commit begins; a commit that has begun is finished.
         """
         try:
             return await self._handled(job)
@@ -90,7 +90,7 @@ class Worker:
         found = self._sandbox.check(job.data)
         preset = await self._preset(job)
         attempt = await self._lake.committer.begin(job.tenant, job.image_id, _source(job))
-        # Overloaded is raised here: nothing was written then.
+        # Overloaded is raised here, before any object is written.
         processing = self._sandbox.submit(
             job.data, found, preset, (job.tenant, job.key), shared=job.door == "api"
         )
@@ -122,12 +122,12 @@ class Worker:
     async def _commit(
         self, attempt: Attempt, record: ImageRecord, objects: Objects, size: int
     ) -> Commit:
-        """Commit an image whose renditions have `size` bytes, which count until it is done."""
+        """Commit an image; the `size` bytes of its renditions count as held until the end."""
         with self._sandbox.results.held(size):
             return await self._lake.committer.commit(attempt, record, objects)
 
     async def handle_many(self, jobs: list[ImageJob]) -> list[Commit | Failure]:
-        """Handle a batch, as many images at once as the sandbox holds.
+        """Process and commit a batch, as many images at once as the sandbox accepts.
 
         An image that fails has a Failure at its position and does not affect the others.
         """

@@ -104,7 +104,7 @@ def _channel(numbers: NDArray[np.unsignedinteger], mask: int) -> NDArray[np.uint
 
 
 def _is_transparent(data: bytes, info: Info) -> bool:
-    """True if there is an alpha mask and some alpha is not 0; writers leave unused alpha at 0."""
+    """True if the file has an alpha mask and some alpha is not 0; unused alpha is always 0."""
     mask = info.masks[-1]
     if not mask:
         return False

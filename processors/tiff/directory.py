@@ -37,7 +37,7 @@ _BYTES = {
     kind: np.dtype(code).itemsize * (1 + (kind in _RATIONALS)) for kind, code in _TYPES.items()
 }
 _CLASSIC, _BIG = 42, 43
-# A camera writes some 60; there are 65,536 different tags.
+# A camera writes about 60 entries; there are 65,536 different tags.
 _MAX_ENTRIES = 65_536
 MAX_PAGES = 10_000
 """Largest number of pages: a scanned book has thousands, and each page costs one read."""

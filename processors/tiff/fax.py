@@ -2,10 +2,10 @@
 
 libtiff reports no error for a strip that ends too early, and returns uninitialised memory for the
 missing rows. So this module appends random rows (the proof) behind the last code of a strip. If
-libtiff decodes the proof right below the rows of the strip, the codes were complete and in step.
-An end-of-line code can bring a cut row back into step. Where the coding has such codes, the strip
-is decoded several times with different filler codes in front of the proof, and all results must
-be equal.
+libtiff decodes the proof right below the rows of the strip, the codes were complete and libtiff was
+synchronised with them. An end-of-line code can synchronise libtiff again after a cut row. If the
+coding has such codes, the strip is decoded several times with different filler codes in front of
+the proof, and all results must be equal.
 """
 
 import os
@@ -33,7 +33,7 @@ _RTC_LINES = 6
 _PROOF_ROWS = 64
 _BLACK_ROW, _WHITE_ROW = 1, 2
 # Codes that fill the rest of a cut row with different runs, whether white or black is next. Without
-# a filler libtiff fills it with white; behind three zeros all of the other fillers are long runs.
+# a filler libtiff fills the row with white; behind three zeros all other fillers are long runs.
 _FILLERS = ("", "11" * 8, "10" * 8, "0111" * 4)
 _NO_FILLER = ("",)
 _MORE_ROWS = 64
@@ -50,7 +50,7 @@ _TWO_DIMENSIONS = 1
 _ALIGNED_BYTES: dict[Compression, int] = {"ccitt rle": 1, "ccitt rle words": 2}
 
 _Bits = tuple[bytes, str]
-"""A bit string: whole bytes, then up to a few bits as text."""
+"""Bit string: whole bytes, then a few bits as text."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,8 @@ def _code_of(layout: Layout, place: Place) -> _Code:
 def _alone(code: _Code, coded: bytes) -> NDArray[np.bool_]:
     """Decode a strip whose codes do not end at the likeliest place; tries the other places."""
     starts = list(_starts(code, coded))
-    # A cut row takes a part of the next one and counts as one row more. Rows that start at whole
-    # bytes are in step again then, so no row more is allowed for them.
+    # A cut row takes a part of the next row, so there is one row more. Rows that start at whole
+    # bytes are then synchronised again, so they are allowed no extra row.
     aligned = code.compression in _ALIGNED_BYTES
     for more in (0,) if aligned else (0, max(_MORE_ROWS, code.most_rows - code.rows)):
         for start in starts:
@@ -174,15 +174,15 @@ def _starts(code: _Code, coded: bytes) -> Iterator[tuple[_Bits, ...]]:
         yield (_filled(kept, aligned),)
         if kept != coded:
             # Some zeros belong to the last code, or they end a cut row. Only a cut row needs more
-            # than three of them, so it is another one with ones behind those.
+            # than three zeros, so it decodes differently if ones follow the third zero.
             yield _filled(kept + b"\0", aligned), _filled(kept + _ZEROS_AND_ONES, aligned)
         return
     ended = _before_first_end(coded, code.line_end * 2 or _EOL)
     if ended is not None:
         yield (ended,)
     if code.line_end:
-        # Padding would make the filler behind it look like an end of line. One zero byte may hold
-        # the last zeros of a code.
+        # With its padding, the filler would look like an end of line. One zero byte may hold the
+        # last zeros of a code.
         yield ((kept, ""),)
         if kept + b"\0" == coded:
             yield ((coded, ""),)

@@ -142,11 +142,11 @@ def _decoded(header: Header, samples: int) -> NDArray[np.uint8]:
     _imdecoded(header.data, cv2.IMREAD_REDUCED_GRAYSCALE_8)
     try:
         with JpegImagePlugin.JpegImageFile(io.BytesIO(header.data)) as image:
-            # Pillow inverts CMYK as Adobe Photoshop writes it; TIFF does not, so undo that.
+            # Pillow inverts CMYK, because Adobe Photoshop writes it so; TIFF does not, so undo it.
             return 255 - np.asarray(image, np.uint8)
     except MemoryError:
         raise
-    except Exception as error:  # Pillow's decoders raise anything on bad bytes
+    except Exception as error:  # Pillow's decoders raise any exception on bad bytes
         raise Undecodable("a strip or tile of JPEG does not decode") from error
 
 

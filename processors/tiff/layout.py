@@ -262,7 +262,7 @@ def _check(layout: Layout) -> None:
     if layout.predicted:
         _check_predictor(layout)
     elif layout.compression == "packbits" and layout.directory.number(Tag.PREDICTOR, 1) != 1:
-        # libtiff ignores the field here, and other programs write and read it.
+        # libtiff ignores the field for PackBits, but other programs write and apply it.
         raise unsupported("a predictor of PackBits")
     if layout.photometric == "palette" and layout.bits > _BYTE:
         raise unsupported(f"{layout.bits}-bit palette")

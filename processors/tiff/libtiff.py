@@ -76,12 +76,12 @@ def unpack_bits(
 
 def _loaded(written: bytes) -> TiffImagePlugin.TiffImageFile:
     try:
-        # The class and not Image.open, which would apply Pillow's own limits.
+        # The class is used, because Image.open would apply Pillow's own limits.
         image = TiffImagePlugin.TiffImageFile(io.BytesIO(written))
         image.load()
     except MemoryError:
         raise
-    except Exception as error:  # Pillow's decoders raise anything on bad bytes
+    except Exception as error:  # Pillow's decoders raise any exception on bad bytes
         if error.args[:1] == (_OUT_OF_MEMORY,):
             raise MemoryError("no memory to unpack a strip or tile") from error
         raise Undecodable("a strip or tile does not unpack to its rows") from error

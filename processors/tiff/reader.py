@@ -29,7 +29,7 @@ _SPACES: dict[Photometric, Space] = {
     "cielab": "lab",
     "icclab": "lab",
 }
-# Offsets and tables that decoding needs; they grow with the image and are no metadata.
+# Offsets and tables that decoding needs; they grow with the image and do not count as metadata.
 _STRUCTURE = {
     Tag.OFFSETS,
     Tag.BYTES,

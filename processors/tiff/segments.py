@@ -16,11 +16,11 @@ from processors.tiff.libtiff import Rows, unpack
 
 Packed = memoryview
 
-# Small segments are decompressed in groups of about this size, and of about so many stored bytes.
+# Small segments are decompressed in groups: about this many decompressed bytes, or stored bytes.
 _GROUP_BYTES = 4 << 20
 _GROUP_STORED_BYTES = 32 << 20
-# Segments may share bytes: writers store equal tiles once. A hostile file names the same megabyte
-# for each of its rows, and is read for a minute; so many bytes take two seconds.
+# Segments may share bytes: writers store equal tiles once. A hostile file that names the same
+# megabyte for each of its rows takes a minute to read; this many bytes take two seconds.
 _MAX_STORED_BYTES = 500_000_000
 # Memory limit for LZMA, whose writer chooses the dictionary size; `xz -9` uses 64 MiB.
 _LZMA_BYTES = 128 << 20
@@ -74,7 +74,7 @@ def check_stored(layout: Layout) -> None:
 
 
 def _stored_bytes(layout: Layout) -> NDArray[np.int64]:
-    """Bytes that `packed` returns for each segment; none if their number is that of the rows."""
+    """Bytes that `packed` returns for each segment; empty if the rows determine this number."""
     if layout.compression in {"none", "old jpeg"}:
         return np.zeros(0, np.int64)
     left = np.maximum(len(layout.directory.data) - layout.offsets, 0)
@@ -130,7 +130,7 @@ def _is_wrong_count(layout: Layout, index: int, size: int) -> bool:
 def unpacked(layout: Layout, group: Sequence[Place]) -> Iterator[Rows]:
     """Yield readers of a group's segments: all planes of one place, then those of the next place.
 
-    A reader is made when it is asked for: one of LZMA has a dictionary of 8 MB as a rule. Raises
+    Readers are made one by one, because an LZMA reader usually has a dictionary of 8 MB. Raises
     Truncated if a segment lies behind the end of the file, Undecodable.
     """
     width, rows = row_bytes(layout, group[0]), stored_rows(layout, group[0])
@@ -161,7 +161,7 @@ class _Plain:
 
 
 class _Stream(ABC):
-    """Reader that decompresses row by row, so that a large strip never is in memory as a whole."""
+    """Reader that decompresses row by row, so that a large strip is never in memory as a whole."""
 
     def __init__(self, found: Packed, width: int) -> None:
         self._found, self._width, self._at = found, width, 0
@@ -215,7 +215,7 @@ class _OfLzma(_Stream):
         try:
             made = self._stream.decompress(fed, most)
         except lzma.LZMAError as error:
-            raise Undecodable(f"a strip or tile is no LZMA: {error}") from error
+            raise Undecodable(f"a strip or tile is not LZMA: {error}") from error
         return made if made or fed or not self._stream.needs_input else None
 
 

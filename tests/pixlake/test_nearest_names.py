@@ -85,7 +85,7 @@ def test_names_of_the_api(door: Door, tenant: str, photo: bytes, client: Client)
     for field, near in (
         ("metdata", "did you mean metadata?"),
         ("Preset", "did you mean preset?"),
-        ("width", "it takes file, metadata, preset"),
+        ("width", "known names: file, metadata, preset"),
     ):
         form = {"files": {"file": photo}, "data": {field: "{}"}}
         status, code, said = upload(door, key, **form)

@@ -33,7 +33,7 @@ def test_names_with_and_without_a_version() -> None:
 
 
 def test_a_version_that_a_built_in_preset_has_not_is_unknown() -> None:
-    with pytest.raises(UnknownPreset, match="has version 1"):
+    with pytest.raises(UnknownPreset, match="has only version 1"):
         find_builtin(PresetName("web", 2))
 
 
