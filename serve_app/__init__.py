@@ -1,1 +1,1 @@
-"""The HTTP door: uploads, images, accounts, health. Ray Serve only in `app.py`."""
+"""HTTP API: uploads, reads, presets, accounts, health. The Serve deployment is in `app.py`."""

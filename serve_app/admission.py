@@ -1,4 +1,4 @@
-"""Admission control: limits uploads and their bytes; refuses more with Overloaded."""
+"""Admission control: limits concurrent uploads and their bytes; raises Overloaded beyond."""
 
 import time
 from types import TracebackType
@@ -7,12 +7,12 @@ from typing import Self
 from processors.errors import Overloaded
 from processors.shares import Holder, Shares
 
-# A place in the sandbox is reserved for this long only, so that slow clients block nobody.
+# Reservation time of a place in the sandbox; short, so that slow clients do not block others.
 _PATIENCE_SECONDS = 0.1
 
 
 class Admission:
-    """Counts uploads and bytes in this process, so that its memory stays bounded."""
+    """Counter of uploads and bytes in this process; bounds the memory of the process."""
 
     def __init__(self, max_uploads: int, max_bytes: int) -> None:
         self._uploads = Shares(max_uploads)
@@ -39,7 +39,7 @@ class Admission:
         return len(self._expected)
 
     def enter(self, tenant: str, key: str) -> "Lease":
-        """Admit an upload of a tenant's key; raises Overloaded."""
+        """Admit an upload of a tenant and an API key; raises Overloaded."""
         holder = (tenant, key)
         if full := self._uploads.room(holder, 1):
             raise Overloaded("too many uploads at once", limit=full[0], value=full[1])
@@ -62,17 +62,17 @@ class Admission:
         self._expected[lease] = time.monotonic() + _PATIENCE_SECONDS
 
     def arrived(self, lease: "Lease") -> None:
-        """Stop counting an upload as `expected`, if it is counted."""
+        """Stop counting an upload as `expected`; no effect if it is not counted."""
         self._expected.pop(lease, None)
 
 
 class Lease:
-    """Admission of one upload and its bytes; a context manager that releases both."""
+    """Admission of one upload and its bytes; as a context manager it releases both."""
 
     def __init__(self, admission: Admission, holder: Holder) -> None:
         self._admission = admission
         self.holder = holder
-        """whose upload it is"""
+        """tenant and API key of the upload"""
         self._bytes = 0
         self._open = True
         self.spills = False
@@ -93,7 +93,7 @@ class Lease:
         self._admission.arrived(self)
 
     def release(self) -> None:
-        """Release everything; further calls have no effect."""
+        """Release upload and bytes; further calls have no effect."""
         if self._open:
             self._open = False
             self.arrived()

@@ -39,10 +39,10 @@ def make_app(
     *,
     others: OtherNodes | None = None,
 ) -> FastAPI:
-    """Build the app on an open lake and a running worker, which the caller closes later.
+    """Build the app on an open lake and a running worker; the caller closes both later.
 
-    When the worker's sandbox is full, `others` may take uploads. If no node has room, an upload is
-    refused before its body is read.
+    When the worker's sandbox is full, uploads go to the nodes of `others`. If no node has a free
+    place, an upload is refused before its body is read.
 
     Raises UnknownPreset for an invalid name of the default preset; the caller checks that the store
     has the preset.
@@ -54,7 +54,7 @@ def make_app(
         description=_ABOUT,
         docs_url=None,
         redoc_url=None,
-        # A redirect would lead where the client's own Host header says.
+        # A redirect would contain the Host header of the client, which may be any host.
         redirect_slashes=False,
     )
     admission = Admission(settings.max_uploads, settings.max_upload_bytes)
@@ -87,10 +87,7 @@ def make_app(
 
 
 def _answer_head(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
-    """Let the routes that answer GET answer HEAD, too (RFC 9110, 9.1).
-
-    The server leaves the body out.
-    """
+    """Add a HEAD route for each GET route (RFC 9110, 9.1); the server omits the body."""
     for route in list(routes):
         if isinstance(route, APIRoute) and "GET" in (route.methods or ()):
             app.add_api_route(route.path, route.endpoint, methods=["HEAD"], include_in_schema=False)

@@ -40,23 +40,24 @@ KAFKA_NAME = "KafkaIngest"
 _HEALTH_PERIOD_SECONDS = 2.0
 # Received uploads are processed and committed first: 10 s for a slow image, and a reserve.
 _DRAIN_SECONDS = 30.0
-# Far above the app's own admission limits, because the app's refusal names the reason.
+# Far above the admission limits of the app, because a refusal by the app names the reason.
 _MAX_ONGOING = 512
 _MAX_QUEUED = 512
-# Cache time of readiness: there may be many probes a second, and a check asks two processes.
+# Cache time of readiness. Load balancers may probe many times a second, and each check calls two
+# other processes.
 _READINESS_SECONDS = 1.0
-# Time-out for a replica's free places; a replica answers within some milliseconds.
+# Time-out of the call that asks a replica for its free places; the usual answer takes milliseconds.
 _ASK_SECONDS = 0.05
-# Interval of checks for other nodes, which change every few minutes at most.
+# Interval of checks for other nodes; the set of nodes changes every few minutes at most.
 _LOOK_SECONDS = 5.0
-# Time-out of a readiness probe; below the 4 s limit of /readyz.
+# Time-out of a readiness call to another replica; below the 4 s limit of /readyz.
 _PROBE_SECONDS = 2.0
 
 
 class UploadApi:
-    """Replica: the FastAPI app with a lake, a worker and the accounts.
+    """Ray Serve replica: the FastAPI app with a lake, a worker and the accounts.
 
-    An image is processed where it was received, so each replica has sandboxed children.
+    A replica processes the images that it receives, so each replica has its own sandboxed children.
     """
 
     async def __init__(  # type: ignore[misc]  # Serve awaits it
@@ -67,7 +68,7 @@ class UploadApi:
         self._keys = KeyRing.of(self._accounts, settings)
         self._lake = await Lake.open(lake)
         self._worker = await Worker.start(self._lake, processors)
-        # A misspelt default preset fails the start, not every upload without a preset.
+        # A misspelt default preset must fail here, not in every upload without a preset.
         await self._worker.presets.find(PresetName.parse(settings.default_preset))
         self._lag = LoopLag()
         self._others = OtherNodes()
@@ -88,7 +89,7 @@ class UploadApi:
         )
 
     async def __del__(self) -> None:
-        """Finish the work under way; Serve awaits this after it drained the requests."""
+        """Finish running work and close; Serve awaits this after it has drained the requests."""
         if hasattr(self, "_watching"):
             for watch in self._watching:
                 watch.cancel()
@@ -99,7 +100,7 @@ class UploadApi:
 
 
 class OtherNodes:
-    """Processor replicas on other nodes; those on this node share its cores and do not count."""
+    """Processor replicas on other nodes; replicas on this node share its CPU and do not count."""
 
     def __init__(self) -> None:
         self.there = True
@@ -114,7 +115,7 @@ class OtherNodes:
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def spare(self) -> int:
-        """Number of images that a processor replica would accept; 0 if none answers in time."""
+        """Return how many images a processor replica would accept; 0 without an answer in time."""
         try:
             async with asyncio.timeout(_ASK_SECONDS):
                 return int(await _processors().spare.remote())
@@ -124,8 +125,8 @@ class OtherNodes:
     async def take(self, job: ImageJob) -> Commit:
         """Process an image on a processor replica; Ray passes the bytes by reference.
 
-        Raises Overloaded if the replica is full or died; a retry finds an image that was stored.
-        Raises the errors of `Worker.handle`.
+        Raises Overloaded if the replica is full or died; a retry then finds an image that the
+        replica had stored. Also raises the errors of `Worker.handle`.
         """
         try:
             answer: Commit | ProcessorError | LakeError = await _processors().handle.remote(job)
@@ -141,7 +142,7 @@ def _processors() -> DeploymentHandle[Any]:
 
 
 def _has_others() -> bool:
-    """True if Ray has another node with CPUs."""
+    """True if the Ray cluster has another node with CPUs."""
     ours = ray.get_runtime_context().get_node_id()
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
     return any(
@@ -198,9 +199,9 @@ def upload_app(
     replicas: int,
     cpus: float,
 ) -> serve.Application:
-    """Application `APP`, for the route `/`.
+    """Build the Serve application `APP`, for the route `/`.
 
-    `cpus` is what Ray reserves for a replica, its sandboxed children included.
+    `cpus` is the number of CPUs that Ray reserves for a replica and its sandboxed children.
     """
     deployment = serve.deployment(
         name=NAME,

@@ -22,14 +22,14 @@ from serve_app.settings import ServeSettings
 
 # Largest number of cached keys; one entry takes about half a kilobyte.
 _MAX_CACHED = 4096
-# Part of a key's cache time after which it is looked up again in the background. On a busy machine
-# a look-up takes some 10 ms, and no upload should wait for it.
+# Fraction of the cache time after which a key is looked up again in the background. On a busy
+# machine a look-up takes some 10 ms, and no upload should wait for one.
 _EARLY = 0.5
 # Longest wait of a request for the accounts database, in seconds. Longer than a look-up in a
-# healthy database; short enough that a client gets 503 soon and retries.
+# healthy database, and short enough that a client soon gets 503 and retries.
 _WAIT_SECONDS = 1.0
-# Threads for look-ups, and largest number of running and waiting look-ups. If the database hangs,
-# each thread is blocked until the database is back.
+# Threads for look-ups, and largest number of running and waiting look-ups. While the database
+# hangs, each thread is blocked.
 _THREADS = 8
 _MAX_LOOKUPS = 64
 # Pause of look-ups for known keys after a failed look-up, in seconds.
@@ -45,7 +45,7 @@ _BEARER = HTTPBearer(auto_error=False, description="an API key, `pxl_…`")
 
 @dataclass(frozen=True, slots=True)
 class _Proof:
-    """Result of a look-up, and its start on the monotonic clock."""
+    """Result of a look-up, and the start of the look-up on the monotonic clock."""
 
     principal: Principal
     since: float
@@ -53,19 +53,19 @@ class _Proof:
 
 @dataclass(frozen=True, slots=True)
 class _Lookup:
-    """Running look-up, and its start on the monotonic clock."""
+    """Running look-up, and the start of the look-up on the monotonic clock."""
 
     task: asyncio.Task[Principal]
     since: float
 
 
 class KeyRing:
-    """Checks keys in threads and caches a valid one for `seconds`.
+    """Cache of API keys: checks keys in threads and caches a valid key for `seconds`.
 
-    A key in use is looked up again before its entry expires, so that its requests never wait. While
-    the database does not answer, a cached key is valid for `grace` seconds; an unknown key gets
-    AccountsUnavailable within a second. Wrong keys are cached for some seconds, separately, so that
-    they cannot evict valid keys.
+    A key in use is looked up again before its cache entry expires, so its requests never wait.
+    While the database does not answer, a cached key is valid for `grace` seconds, and an unknown
+    key gets AccountsUnavailable within a second. Wrong keys are cached for some seconds in a
+    separate cache, so that wrong keys cannot evict valid keys.
     """
 
     def __init__(self, accounts: Accounts, seconds: float, grace: float) -> None:
@@ -76,7 +76,7 @@ class KeyRing:
         self._proofs: OrderedDict[bytes, _Proof] = OrderedDict()
         self._refused: OrderedDict[bytes, float] = OrderedDict()
         self._lookups: dict[bytes, _Lookup] = {}
-        # Own threads: a look-up that hangs must not block the default executor.
+        # Look-ups have their own threads: a look-up that hangs must not block the default executor.
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="key-lookup")
         self._failed_at = -math.inf
         self._asking: asyncio.Task[None] | None = None
@@ -87,9 +87,9 @@ class KeyRing:
         return cls(accounts, settings.key_cache_seconds, settings.key_grace_seconds)
 
     async def healthy(self) -> str | None:
-        """Check the database: None if it answers, a remark if only cached keys are accepted.
+        """Check the database: returns None if it answers, else a remark that cached keys work.
 
-        Raises AccountsUnavailable if no key would be accepted.
+        Raises AccountsUnavailable if the database does not answer and no key is cached.
         """
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._in_thread(self._accounts.healthy))
@@ -104,7 +104,7 @@ class KeyRing:
         return None
 
     async def principal(self, key: str) -> Principal:
-        """Find the holder of a key. Raises UnknownKey, AccountsUnavailable."""
+        """Find the holder of a key in cache or database. Raises UnknownKey, AccountsUnavailable."""
         digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
         if parse(key) is None or self._refused.get(digest, 0.0) > time.monotonic():
             raise UnknownKey("no such API key")
@@ -122,7 +122,10 @@ class KeyRing:
             raise
 
     def _look_up(self, digest: bytes, key: str, *, known: bool) -> None:
-        """Start a look-up, whose result is cached in any case; none if too many are running."""
+        """Start a look-up and cache its result; does nothing if too many look-ups are running.
+
+        For a known key it also does nothing shortly after a failed look-up.
+        """
         failed_lately = time.monotonic() - self._failed_at < _PAUSE_SECONDS
         if len(self._lookups) >= _MAX_LOOKUPS or (known and failed_lately):
             return
@@ -138,7 +141,7 @@ class KeyRing:
         """Await the running look-up; raises AccountsUnavailable if it takes too long."""
         lookup = self._lookups.get(digest)
         if lookup is None:
-            raise AccountsUnavailable("too many keys are being looked up, or the last one failed")
+            raise AccountsUnavailable("too many key look-ups are running, or the last one failed")
         left = lookup.since + _WAIT_SECONDS - time.monotonic()
         try:
             async with asyncio.timeout(max(0.0, left)):
@@ -165,7 +168,7 @@ class KeyRing:
                 self._refused.popitem(last=False)
 
     async def holder(self, key: str | None, scope: str) -> Principal:
-        """Find the holder of a key with that scope.
+        """Find the holder of a key, and check that the key has the scope.
 
         Raises Unauthorized, Forbidden, UnknownKey, AccountsUnavailable.
         """
@@ -178,7 +181,7 @@ class KeyRing:
 
 
 def bearer(headers: Headers) -> str | None:
-    """Key in `Authorization: Bearer <key>`; None without one. Raises InvalidRequest for two."""
+    """Return the key of `Authorization: Bearer <key>`, or None. Raises InvalidRequest for two."""
     sent = headers.getlist("authorization")
     if len(sent) > 1:
         raise InvalidRequest("the header authorization is repeated", limit=1, value=len(sent))
@@ -187,9 +190,9 @@ def bearer(headers: Headers) -> str | None:
 
 
 def need(scope: str) -> Callable[..., Awaitable[Principal]]:
-    """FastAPI dependency: the holder of a key with that scope.
+    """Build a FastAPI dependency that returns the holder of a key with the scope.
 
-    Raises Unauthorized, Forbidden, InvalidRequest.
+    The dependency raises Unauthorized, Forbidden, InvalidRequest.
     """
 
     async def principal(

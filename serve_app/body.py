@@ -1,4 +1,4 @@
-"""Readers of request bodies with time limits; an upload is counted and hashed while it arrives."""
+"""Readers of request bodies with time limits; upload bytes are counted and hashed on arrival."""
 
 import asyncio
 import hashlib
@@ -40,7 +40,7 @@ class _Image:
     def add(self, chunk: bytes) -> None:
         end = self._size + len(chunk)
         if end > self._buffer.size:
-            # No size was announced, or too small a one: grow by doubling, like a list.
+            # The announced size is missing or too small: double the buffer, as a list does.
             grown = np.empty(max(end, 2 * self._buffer.size), dtype=np.uint8)
             grown[: self._size] = self._buffer[: self._size]
             self._buffer = grown
@@ -60,7 +60,7 @@ class _Image:
 async def read_body(
     receive: Receive, upload: UploadRequest, lease: Lease, settings: ServeSettings
 ) -> Body:
-    """Read the whole body.
+    """Read the whole body and verify its checksums.
 
     Raises EmptyImage, TooManyBytes, MissingBody, MalformedMultipart, BodyTimeout,
     ChecksumMismatch, Overloaded, or Starlette's ClientDisconnect.
@@ -93,9 +93,10 @@ async def read_body(
 
 
 async def timed(receive: Receive, settings: ServeSettings) -> AsyncIterator[bytes]:
-    """Yield a body in pieces; raises BodyTimeout when it pauses, is slow or takes too long.
+    """Yield a body in pieces.
 
-    Also raises Starlette's ClientDisconnect.
+    Raises BodyTimeout if the body pauses too long, is too slow or takes too long in all, and
+    Starlette's ClientDisconnect.
     """
     pace = _Pace(settings)
     more = True
@@ -121,14 +122,14 @@ class _Pace:
         self._now = asyncio.get_running_loop().time
         self._began = self._now()
         self.received = 0
-        """bytes so far"""
+        """bytes received until now"""
 
     def deadline(self) -> float:
         """Deadline of the next piece, on the event loop's clock."""
         return min(self._now() + self._settings.body_idle_seconds, self._by_rate(), self._by_all())
 
     def _by_rate(self) -> float:
-        # The rate counts after one allowed pause, so that a slow start is accepted.
+        # The rate is checked only after the time of one allowed pause, for a slow start.
         start = self._settings.body_idle_seconds
         return self._began + start + self.received / self._settings.body_min_rate
 
@@ -136,7 +137,7 @@ class _Pace:
         return self._began + self._settings.body_total_seconds
 
     def fault(self) -> BodyTimeout:
-        """Error for the deadline that has passed."""
+        """Build the error for the deadline that has passed."""
         now = self._now()
         if now >= self._by_all():
             return BodyTimeout("the body took too long", limit=self._settings.body_total_seconds)

@@ -1,8 +1,8 @@
-"""Checksums of a request body: each checksum header is verified, or refused if it is unknown.
+"""Checksums of a request body: known checksum headers are verified, unknown ones are refused.
 
-A decoder does not notice every damage in a JPEG, so ignoring a checksum could store a broken image.
-Every checksum covers the body as sent: in a multipart request, the whole form. The header of a part
-covers that part.
+A decoder does not notice every damage in a JPEG, so to ignore a checksum could store a broken
+image. A checksum of the request covers the body as sent; for multipart that is the whole form. A
+checksum header of a part covers that part.
 """
 
 import base64
@@ -44,7 +44,7 @@ class _Crc:
         self._value = self._step(data, self._value)
 
     def digest(self) -> bytes:
-        """CRC of all pieces so far."""
+        """Return the CRC of all added pieces."""
         return self._value.to_bytes(self.digest_size, "big")
 
 
@@ -52,7 +52,7 @@ _Make = Callable[[], _Sum]
 
 
 def _md5() -> _Sum:
-    # The client chose MD5, against accidental damage; it is no signature.
+    # The client chooses MD5 to detect accidental damage; nothing is signed with MD5.
     return hashlib.md5(usedforsecurity=False)
 
 
@@ -82,11 +82,11 @@ _BASE64: Mapping[str, _Make] = {
     "x-amz-checksum-sha256": hashlib.sha256,
     "x-amz-checksum-sha512": hashlib.sha512,
 }
-# Header of AWS Signature Version 4 with one hex value, or this text if the body is not signed.
+# Header of AWS Signature Version 4: a hex value, or the text `_UNSIGNED` for an unsigned body.
 _PAYLOAD_HASH = "x-amz-content-sha256"
 _UNSIGNED = "UNSIGNED-PAYLOAD"
-# RFC 9530: structured dictionaries of byte sequences. Content codings are refused, so content and
-# representation of a request are the same.
+# RFC 9530: structured dictionaries of byte sequences. Content codings are refused, so the content
+# of a request is its representation, and both headers mean the same bytes.
 _DICTIONARIES = ("content-digest", "repr-digest")
 # RFC 3230, which RFC 9530 replaced: `Digest: SHA-256=<base64>,MD5=<base64>`.
 _LIST = "digest"
@@ -98,12 +98,12 @@ _ALGORITHMS: Mapping[str, _Make] = {
 }
 _KNOWN = frozenset({*_BASE64, _PAYLOAD_HASH, *_DICTIONARIES, _LIST})
 
-# Header names that look like a checksum; unknown ones are refused.
+# Header names that look like a checksum; such a header is refused if it is unknown.
 _CHECKSUM_NAME = re.compile(
     r"(?:^|-)(?:checksum|digest|md5|sha-?1|sha-?256|sha-?512|crc32c?|crc64|crc64nvme|xxhash\d*)(?:-|$)"
     r"|^x-goog-hash$"
 )
-# Exceptions from that: preferences of the client, and its own metadata.
+# Header names that match `_CHECKSUM_NAME` and are no checksum: preferences and metadata of clients.
 _NO_CHECKSUM = re.compile(
     r"want-.*|x-pixlake-.*|x-amz-meta-.*|x-amz-(?:sdk-)?checksum-(?:algorithm|mode|type)"
 )
@@ -127,7 +127,7 @@ class Checksums:
 
     @classmethod
     def announced(cls, headers: Headers) -> Self:
-        """Read the checksums from the headers; raises InvalidChecksum."""
+        """Parse the checksum headers; raises InvalidChecksum."""
         _refuse_unknown(headers)
         return cls([*_plain(headers), *_payload_hash(headers), *_members(headers)])
 
@@ -196,7 +196,7 @@ def _members(headers: Headers) -> Iterator[_Expected]:
 def _known_members(name: str, members: Mapping[str, bytes]) -> list[_Expected]:
     """Select the members with a supported algorithm; raises InvalidChecksum if there is none.
 
-    RFC 9530 lets a recipient ignore the other members.
+    Other members are ignored, as RFC 9530 allows.
     """
     known = [
         _expected(name, digest, _ALGORITHMS[algorithm])
@@ -219,13 +219,13 @@ def _dictionary(name: str, field: str) -> dict[str, bytes]:
 
 
 def _bytes(item: object) -> bytes:
-    """Bytes of a member; empty for another type, which then fails the length check."""
+    """Return the bytes of a member; empty for another type, which then fails the length check."""
     value = item[0] if isinstance(item, tuple) else None
     return value if isinstance(value, bytes) else b""
 
 
 def _instances(field: str) -> dict[str, bytes]:
-    """Parse an RFC 3230 Digest field; its algorithms are case-insensitive."""
+    """Parse an RFC 3230 Digest field; algorithm names are case-insensitive."""
     found: dict[str, bytes] = {}
     for instance in field.split(","):
         algorithm, equals, value = instance.strip().partition("=")
@@ -243,7 +243,7 @@ def _expected(name: str, digest: bytes, make: _Make) -> _Expected:
 
 
 def _from_base64(text: str) -> bytes:
-    """Decode base64; empty if the text is invalid."""
+    """Decode base64; returns no bytes for invalid text."""
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):

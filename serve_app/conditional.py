@@ -4,20 +4,20 @@ import re
 
 from serve_app.errors import PreconditionFailed, RangeNotSatisfiable
 
-# Entity tag: weak prefix, and opaque text.
+# Entity tag: group 1 is the weak prefix, group 2 the opaque text.
 _TAGS = re.compile(r'(W/)?"([^"]*)"')
 # At most 15 digits, because int() of a very long text is slow.
 _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 
 
 def matches(if_none_match: list[str], etag: str) -> bool:
-    """True if If-None-Match names this version (weak comparison)."""
+    """True if If-None-Match names the version `etag` (weak comparison)."""
     together = ",".join(if_none_match)
     return together.strip() == "*" or etag.strip('"') in {tag for _, tag in _TAGS.findall(together)}
 
 
 def check_if_match(sent: list[str], etag: str | None) -> None:
-    """Raise PreconditionFailed unless If-Match names this version (strong comparison).
+    """Raise PreconditionFailed unless If-Match names the version `etag` (strong comparison).
 
     `etag` is None for a resource without a tag; only `*` matches it.
     """
@@ -33,10 +33,10 @@ def check_if_match(sent: list[str], etag: str | None) -> None:
 def wanted_range(
     sent: str | None, if_range: str | None, etag: str, size: int
 ) -> tuple[int, int] | None:
-    """Requested bytes [start, end); None for the whole.
+    """Return the requested bytes [start, end), or None for all bytes.
 
-    Several ranges, or a range that does not parse, get the whole. RFC 9110 allows that, and many
-    small ranges would cost more than they save. Raises RangeNotSatisfiable.
+    A request for several ranges, or with a range that does not parse, gets all bytes. RFC 9110
+    allows that, and many small ranges would cost more than they save. Raises RangeNotSatisfiable.
     """
     match = _RANGE.fullmatch(sent.strip()) if sent else None
     if match is None or (if_range is not None and if_range != etag):
@@ -51,7 +51,7 @@ def wanted_range(
         end = min(int(last) + 1, size)
     if start >= size:
         raise RangeNotSatisfiable(
-            "the range starts behind the end",
+            "the range starts after the last byte",
             limit=size,
             value=str(sent),
             headers={"Content-Range": f"bytes */{size}"},

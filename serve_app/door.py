@@ -28,10 +28,10 @@ class Door:
     others: OtherNodes
     reads: Reads
     under_way: set[asyncio.Task[Commit]] = field(default_factory=set)
-    """uploads being processed; the event loop keeps only weak references to tasks"""
+    """uploads in processing; kept here because the event loop has only weak references to tasks"""
 
 
 def door_of(request: Request) -> Door:
-    """Application context of a request."""
+    """Return the application context of a request."""
     door: Door = request.app.state.door
     return door

@@ -1,9 +1,9 @@
 """Middleware for request data that controls Ray Serve: headers, and the method.
 
-`x-request-timeout-seconds: 0` switches Serve's time-out off, `x-request-disconnect-disabled: ?1`
-keeps a request running after its client disconnected, the others control routing. Serve logs
-`x-request-id` unchanged, so only a valid one passes. The method becomes a label of Serve's metrics,
-so only methods of HTTP pass: every other label would create a new time series.
+`x-request-timeout-seconds: 0` switches off Serve's time-out. `x-request-disconnect-disabled: ?1`
+keeps a request running after its client disconnected. The other headers of `STRIPPED` control
+routing. Serve logs `x-request-id` unchanged, so only a valid id passes. The method becomes a label
+of Serve's metrics, and each new label creates a time series, so only methods of HTTP pass.
 """
 
 from functools import lru_cache
@@ -32,14 +32,14 @@ METHODS = frozenset(
 """Methods of RFC 9110, 9.3, and PATCH."""
 OTHER_METHOD = "OTHER"
 """Replacement for every other method; no route accepts it."""
-# Uploads have their own time limits and continue after a disconnect. So Serve's handling is
-# switched off for them: it needs three tasks and a queue for every piece of the body, a tenth of
-# the replica's time for a body of 1.2 MB.
+# Uploads have their own time limits and continue after a disconnect, so Serve's time-out and
+# disconnect handling are switched off for uploads. For every piece of a body, Serve's handling
+# needs three tasks and a queue: a tenth of the replica's time for a body of 1.2 MB.
 _LEFT_TO_US = [(b"x-request-timeout-seconds", b"0"), (b"x-request-disconnect-disabled", b"?1")]
 
 
 class Edge:
-    """ASGI middleware: drops the headers above, limits methods, sets a valid `x-request-id`."""
+    """ASGI middleware: drops headers that control Serve, limits methods, sets `x-request-id`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -55,12 +55,12 @@ class Edge:
         known = {**scope, "headers": kept}
         if scope["type"] == "http":
             known["method"] = scope["method"] if scope["method"] in METHODS else OTHER_METHOD
-            if scope["method"] == "POST":  # nothing else is an upload
+            if scope["method"] == "POST":  # only POST can be an upload
                 kept += _LEFT_TO_US
 
         async def send_once(message: Message) -> None:
             if message["type"] == "http.response.start":
-                # Serve appends its own copy of the header; clients should get one.
+                # Serve appends the header, too; a client should get it once.
                 headers = MutableHeaders(scope=message)
                 del headers["X-Request-Id"]
                 headers["X-Request-Id"] = request_id
@@ -77,9 +77,10 @@ def _acts_on_serve(name: bytes) -> bool:
 
 
 def middlewares() -> list[Middleware]:
-    """Middleware for RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH: `serve_app.edge:middlewares`.
+    """Return the middleware for Serve, by RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH.
 
-    Serve calls this in each replica before it listens, so the server class is also set here.
+    Serve calls this function in each replica before the replica listens, so the server class is
+    also set here.
     """
     listen_eagerly()
     return [Middleware(Edge)]

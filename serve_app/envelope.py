@@ -1,4 +1,4 @@
-"""Middleware for every request and answer: request id, safe headers, no leaked exception."""
+"""Middleware for every request and answer: request id, safe headers, no exception text."""
 
 import logging
 import re
@@ -13,7 +13,7 @@ from serve_app.problems import problem
 LOGGER = logging.getLogger(__name__)
 REQUEST_ID = "x-request-id"
 
-# httptools does not limit headers; 32 KiB is twice the usual limit of proxies.
+# httptools has no limit for headers; 32 KiB is twice the usual limit of proxies.
 _MAX_HEADER_BYTES = 32 * 1024
 _REQUEST_ID_TEXT = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
@@ -26,11 +26,11 @@ _SAFE = {
 
 
 class Envelope:
-    """Outermost ASGI middleware of the app.
+    """ASGI middleware around all routes of the app.
 
-    Gives each request an id (the client's `X-Request-Id` if it is valid), limits its headers, sets
-    safe default headers on the answer, and turns an unexpected exception into a 500 `internal`
-    with the id and no details.
+    It gives each request an id (the client's `X-Request-Id` if that is valid), limits the headers
+    of the request, and sets safe default headers on the answer. An unexpected exception becomes a
+    500 `internal` with the id and no details.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -62,13 +62,13 @@ class Envelope:
         except Exception:
             LOGGER.exception("request %s failed", request_id)
             if started:
-                # A part of the answer was sent; only a closed connection shows the failure.
+                # The client has a part of the answer; only a closed connection shows the failure.
                 raise
             await problem(scope, "internal")(scope, receive, send_wrapped)
 
 
 def chosen_request_id(sent: list[str]) -> str:
-    """Choose the client's id if it sent exactly one valid id, otherwise a new one."""
+    """Return the client's id if the client sent exactly one valid id, otherwise a new id."""
     if len(sent) == 1 and _REQUEST_ID_TEXT.fullmatch(sent[0]):
         return sent[0]
     return secrets.token_hex(16)

@@ -28,7 +28,7 @@ from typing import ClassVar
 
 
 class DoorError(Exception):
-    """A request that the API itself refuses, with a stable code and, for limits, the limit."""
+    """The API itself refuses the request; `limit` is the exceeded limit, if there is one."""
 
     code: ClassVar[str] = "invalid_request"
 
@@ -103,7 +103,7 @@ class BodyTimeout(DoorError):
 
 
 class AnswerTimeout(DoorError):
-    """The upload took longer than the limit in seconds; it continues, and a retry finds it."""
+    """The upload took longer than the limit in seconds; a retry finds it once it is stored."""
 
     code = "answer_timeout"
 
@@ -151,7 +151,7 @@ class PreconditionFailed(DoorError):
 
 
 class RangeNotSatisfiable(DoorError):
-    """A range that starts behind the end of the image."""
+    """A range that starts after the last byte of the image."""
 
     code = "range_not_satisfiable"
 
@@ -170,7 +170,7 @@ class Problem:
     title: str
     retry_after: int | None = None
     internal: bool = False
-    """server fault, whose details (keys, addresses) go to the log only"""
+    """True for a server fault; its details (keys, addresses) go to the log only"""
 
 
 PROBLEMS: Mapping[str, Problem] = {
@@ -262,5 +262,5 @@ PROBLEMS: Mapping[str, Problem] = {
     "mismatch": Problem(500, "Something failed on our side", internal=True),
     "key_missing": Problem(500, "Something failed on our side", internal=True),
 }
-"""Error codes and their HTTP answers. 413 and 415: faults that a client could know before it sends.
-422: faults that only reading the image shows. 503 and 507 have a Retry-After header."""
+"""Error codes and their HTTP answers. 413 and 415: faults that a client can detect before it sends.
+422: faults that appear only when the image is read. 503 and 507 have a Retry-After header."""

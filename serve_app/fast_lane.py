@@ -1,8 +1,8 @@
 """Middleware that handles uploads without FastAPI's routing and dependency injection.
 
-FastAPI needs 0.5 ms of CPU a request for matching, injection and validation; an upload only needs
-two headers and one query parameter. The route in `serve_app.uploads` does the same and stays,
-because the OpenAPI description is generated from it.
+For each request FastAPI needs 0.5 ms of CPU for matching, injection and validation. An upload needs
+only two headers and one query parameter. The route in `serve_app.uploads` does the same; it exists
+because FastAPI generates the OpenAPI description from that route.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from serve_app.uploads import PATH, store
 
 
 class FastLane:
-    """ASGI middleware: answers `POST /v1/images` itself and passes everything else on."""
+    """ASGI middleware: answers `POST /v1/images`, and passes other requests to the app."""
 
     def __init__(self, app: ASGIApp, door: Door) -> None:
         self._app = app
@@ -30,8 +30,8 @@ class FastLane:
             answer = await self._upload(scope, receive)
             await answer(scope, receive, send)
             if answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
-                # Serve's metrics and log for this answer cost as much time as the refusal, so let
-                # the other requests of a burst be refused first.
+                # After the refusal, Serve's metrics and log take as much time as the refusal. Yield
+                # to the event loop, so that the other requests of a burst are refused first.
                 await asyncio.sleep(0)
         else:
             await self._app(scope, receive, send)

@@ -1,12 +1,12 @@
 """HTTP protocol of a replica, safe against request smuggling.
 
 httptools ends a request that offers an upgrade (`Connection: Upgrade`) at its headers, and would
-parse the body as the next request. It reports a trailer of a chunked body like a header, and after
-a trailer `Connection: close` it ignores further data on a connection that stays open. Here such a
-request is parsed again without the offer, and trailers are dropped. HAProxy sends a request only
-after the answer to the one before. A request that arrives earlier is suspect: the connection closes
-after the current answer. The rest of a refused body is read within limits, so that the client gets
-the answer (serve_app/linger.py).
+parse the body as the next request. This protocol parses such a request again without the offer.
+httptools reports a trailer of a chunked body like a header, and after a trailer `Connection: close`
+it ignores further data on a connection that stays open. This protocol drops trailers. HAProxy sends
+a request only after the answer to the previous request. A request that arrives earlier is suspect:
+the connection closes after the current answer. The rest of a refused body is read within limits,
+so that the client gets the answer (serve_app/linger.py).
 """
 
 import asyncio
@@ -39,7 +39,7 @@ class FramedProtocol(HttpToolsProtocol):
     _asks_first = False
     _in_body = False
     _unread = 0
-    """bytes that may still be read of a body that was answered before its end"""
+    """largest rest, in bytes, that is still read of a body that was answered before its end"""
     _lingering: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -49,8 +49,8 @@ class FramedProtocol(HttpToolsProtocol):
 
     def _new_parser(self) -> Any:
         parser = httptools.HttpRequestParser(self)
-        # Without this option the parser ignores all data after `Connection: close`, even if that
-        # came in a trailer. Only the head of a request decides whether the connection closes.
+        # Without this option the parser ignores all data after a `Connection: close`, also after
+        # one in a trailer. Only the head of a request decides whether the connection closes.
         parser.set_dangerous_leniencies(lenient_keep_alive=True)
         return parser
 
@@ -70,7 +70,7 @@ class FramedProtocol(HttpToolsProtocol):
             try:
                 self.parser.feed_data(data)
             except httptools.HttpParserUpgrade as stopped:
-                if self.parser.get_method() == b"CONNECT":  # a tunnel without an end
+                if self.parser.get_method() == b"CONNECT":  # the tunnel of a CONNECT has no end
                     self._refuse()
                     return
                 data = self._head_without_offer() + data[stopped.args[0] :]
@@ -92,8 +92,8 @@ class FramedProtocol(HttpToolsProtocol):
         return b"\r\n".join([*lines, b"", b""])
 
     def _refuse(self) -> None:
-        # A request with an answer, or a part of it, must get no second one: HAProxy would take it
-        # for the rest, or for the answer to the next request.
+        # A request whose answer has started must not get a second answer. HAProxy would read the
+        # second answer as the rest of the first, or as the answer to the next request.
         if self._in_head or self.cycle is None or not self.cycle.response_started:
             self.send_400_response(json.dumps(_REFUSED))
         else:
@@ -119,12 +119,12 @@ class FramedProtocol(HttpToolsProtocol):
             self._lingering = self.loop.call_later(MAX_SECONDS, self._cut)
 
     def _cut(self) -> None:
-        """Close a connection whose body exceeds the limits."""
+        """Close the connection, because its body exceeds the limits."""
         self._ends = True
         self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Also cancel the timer."""
+        """Cancel the timer of an unfinished body."""
         self._body_ends()
         super().connection_lost(exc)
 
@@ -154,13 +154,13 @@ class FramedProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             return
         if self.parser.get_http_version() == "1.0":
-            # An HTTP/1.0 client would take `100 Continue` for the answer.
+            # An HTTP/1.0 client would read `100 Continue` as the answer.
             self.expect_100_continue = False
         self._in_body = True
         super().on_headers_complete()
         self._in_head = False
-        # A client that is refused before `100 Continue` may send the body or skip it. The next
-        # bytes are then ambiguous, so the connection stays open only after a byte of the body.
+        # A client that is refused before `100 Continue` may send its body or omit it. The next
+        # bytes are then ambiguous, so the connection stays open only if body bytes arrive first.
         self._asks_first = self.expect_100_continue and self.cycle.keep_alive
         if self._asks_first:
             self.cycle.keep_alive = False

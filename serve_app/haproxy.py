@@ -1,7 +1,7 @@
 """Ray Serve's HAProxy manager, with Pixlake's HAProxy configuration.
 
-Ray has no setting for the configuration, which is a constant of a module. So the constant is
-replaced in the process of each node's manager, which uses this class (serve_app/controller.py).
+Ray has no setting for the configuration; it is a constant of a Ray module. `HAProxyOfOurs` replaces
+the constant in the manager process of each node. serve_app/controller.py makes Ray use the class.
 """
 
 from pathlib import Path
@@ -13,11 +13,11 @@ from ray.serve._private.constants import RAY_SERVE_HAPROXY_BINARY_PATH
 
 from serve_app.controller import CONFIGURATION
 
-# A class cannot inherit from a Ray actor class, only from the plain class inside of it.
+# A class cannot inherit from a Ray actor class, only from the plain class inside the actor class.
 _rays: Any = haproxy.HAProxyManager
 _Manager: Any = _rays.__ray_metadata__.modified_class
 RAYS_CONFIGURATION = haproxy_templates.HAPROXY_CONFIG_TEMPLATE
-"""Ray's own configuration, which is replaced."""
+"""Ray's own configuration, before it is replaced."""
 
 
 def use_own_configuration() -> None:
@@ -28,7 +28,7 @@ def use_own_configuration() -> None:
 
 @ray.remote(num_cpus=0)
 class HAProxyOfOurs(_Manager):  # type: ignore[misc]  # the class is known at run time only
-    """Manager of the HAProxy of one node."""
+    """Ray actor that manages the HAProxy of one node."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         use_own_configuration()

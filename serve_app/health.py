@@ -22,7 +22,7 @@ LOGGER = logging.getLogger(__name__)
 _LIMIT_SECONDS = 4.0
 
 
-# Long details that only the log of a start contains.
+# Long details of a sandbox's protections, which are only in the log of a start.
 _NOT_TOLD = frozenset({"environment", "system_calls"})
 
 
@@ -30,7 +30,7 @@ class Part(BaseModel):
     """Readiness of one part; `detail` says what is wrong.
 
     `sandbox`: protections against a decoder that was taken over, for parts that process images.
-    `loop_lag_ms`: delay of the answering process's event loop, see `loop_lag`.
+    `loop_lag_ms`: p99 event-loop lag of the answering process, see `loop_lag`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -42,7 +42,7 @@ class Part(BaseModel):
 
     @classmethod
     def with_sandbox(cls, protections: Protections, remark: str | None = None) -> Self:
-        """Ready part with a sandbox; `remark` becomes its detail."""
+        """Build a ready part with a sandbox; `remark` becomes the detail."""
         told = {name: value for name, value in protections.items() if name not in _NOT_TOLD}
         return cls(ready=True, detail=remark, sandbox=told)
 
@@ -66,7 +66,7 @@ ReadinessCheck = Callable[[], Awaitable[Readiness]]
 async def api_part(lake: Lake, keys: KeyRing, sandbox: Sandbox) -> Part:
     """Check whether this process can accept an upload: store, accounts, decoders.
 
-    It stays ready without the accounts database as long as some key is cached.
+    Without the accounts database the process stays ready while at least one key is cached.
     """
     try:
         await lake.healthy()
@@ -79,7 +79,7 @@ async def api_part(lake: Lake, keys: KeyRing, sandbox: Sandbox) -> Part:
 
 
 def router(readiness: ReadinessCheck) -> APIRouter:
-    """Routes `/healthz` and `/readyz`, which need no key."""
+    """Build the routes `/healthz` and `/readyz`, which need no key."""
     routes = APIRouter(tags=["health"])
 
     @routes.get("/healthz", summary="Is the process alive?")

@@ -26,7 +26,7 @@ ImageId = Annotated[str, Path(description="32 hex digits, as an upload answers")
 
 _DEFAULT_PAGE = 50
 _MAX_PAGE = 200
-# Valid cursors are far shorter.
+# Longest accepted cursor, in characters; valid cursors are far shorter.
 _MAX_CURSOR = 256
 
 
@@ -37,7 +37,7 @@ async def list_images(
     limit: Annotated[int, Query(ge=1, le=_MAX_PAGE)] = _DEFAULT_PAGE,
     cursor: Annotated[str | None, Query(max_length=_MAX_CURSOR)] = None,
 ) -> views.PageView:
-    """One page; pass `next` of a page as `cursor` to get the next page."""
+    """Return one page; pass `next` of a page as `cursor` to get the next page."""
     door = door_of(request)
     page = await door.lake.reader.page(principal.tenant, limit, cursor)
     return views.PageView(
@@ -48,7 +48,7 @@ async def list_images(
 
 @router.get("/v1/images/{image_id}", summary="One image's record")
 async def show(request: Request, principal: Reader, image_id: ImageId) -> views.ImageView:
-    """The record of an image, with links to its bytes."""
+    """Return the record of an image, with links to its original and renditions."""
     door = door_of(request)
     record = await _record(door, principal, image_id)
     # The image as a whole has no ETag, so only `*` can match.
@@ -58,7 +58,7 @@ async def show(request: Request, principal: Reader, image_id: ImageId) -> views.
 
 @router.delete("/v1/images/{image_id}", summary="Erase an image", status_code=204)
 async def erase(request: Request, principal: Writer, image_id: ImageId) -> None:
-    """Bytes and record are deleted at once, the row within two minutes; the id can't be reused."""
+    """Delete bytes and record at once, the row within two minutes; the id can't be reused."""
     door = door_of(request)
     _check_id(image_id)
     check_if_match(request.headers.getlist("if-match"), None)
@@ -81,7 +81,7 @@ async def content(
     image_id: ImageId,
     rendition: Annotated[str, Path(description="`original`, or the name of a rendition")],
 ) -> Response:
-    """The bytes, with an ETag. They never change and may be cached. One byte range is supported."""
+    """Return the bytes, with an ETag. The bytes never change. One byte range is supported."""
     door = door_of(request)
     record = await _record(door, principal, image_id)
     found = _named(record, rendition)
@@ -146,7 +146,7 @@ def _named(record: ImageRecord, rendition: str) -> _Stored:
 
 
 def _headers(found: _Stored, record: ImageRecord, door: Door) -> dict[str, str]:
-    """Headers that make untrusted bytes safe: no sniffing, no scripts, originals as a download."""
+    """Build headers for untrusted bytes: no sniffing, no scripts, originals as a download."""
     left = _seconds_left(door.lake.expires(record), door.lake.clock.now())
     return {
         "ETag": found.etag,

@@ -26,8 +26,8 @@ class LimitsView(BaseModel):
 
 @router.get("/v1/limits", summary="Limits of an upload")
 async def limits(request: Request, principal: Writer) -> LimitsView:
-    """Ask once before large uploads, because a refused upload must be sent in full."""
-    del principal  # only its scope is needed
+    """Return the limits. Ask once before large uploads: a refused body still has to be sent."""
+    del principal  # only the scope of the key is needed
     settings = door_of(request).settings
     return LimitsView(
         max_bytes=settings.max_bytes,

@@ -1,9 +1,9 @@
 """Middleware that reads the rest of a refused body, so that the client gets the answer.
 
-If a server answers early and closes, the kernel resets the connection. Most clients read only after
-they have written, and report "connection reset" instead of the 413. So the rest of the body is read
-and discarded, within limits. On a connection that stays open the server does that
-(serve_app/framing.py); on one that closes, this middleware does.
+If a server answers early and closes the connection, the kernel resets the connection. Most clients
+read only after they have sent the body, so they report "connection reset" instead of the 413. The
+rest of the body is therefore read and discarded, within limits. On a connection that stays open
+serve_app/framing.py reads the rest. On a connection that closes, this middleware does.
 """
 
 import asyncio
@@ -12,10 +12,10 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BYTES = 32_000_000
-"""Largest part of a refused body that is read: an upload of the default limit with its form, so
-that every client within the limit gets its answer. Discarding it costs 20 ms of a core."""
+"""Largest rest of a refused body that is read, in bytes: an upload of the default limit with its
+form, so that every client within the limit gets its answer. To discard it takes 20 ms of a core."""
 MAX_SECONDS = 5.0
-"""Longest time of that reading. A slower client has read the answer by then, or times out."""
+"""Longest time to read the rest. A slower client has read the answer by then, or times out."""
 
 
 class Linger:

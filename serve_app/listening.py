@@ -1,7 +1,7 @@
 """uvicorn server of a replica: own HTTP protocol, and faster accepting of new connections.
 
 libuv, which uvloop uses, accepts one connection per loop iteration (since 1.45). After an idle time
-HAProxy has no open connections, and a burst of 128 uploads needs 128 iterations: half a second on a
+HAProxy has no open connections, so a burst of 128 uploads needs 128 iterations: half a second on a
 busy machine. Each copy of the listening socket accepts one more connection per iteration.
 """
 
@@ -11,8 +11,8 @@ import uvicorn
 
 from serve_app.framing import FramedProtocol
 
-# 128 connections in eight iterations. Each copy costs a file descriptor, and a useless system call
-# when a single connection arrives.
+# With 16 sockets, 128 connections need eight iterations. Each copy costs a file descriptor, and a
+# useless system call when a single connection arrives.
 _TIMES = 16
 
 
@@ -24,11 +24,11 @@ class Server(uvicorn.Server):
         super().__init__(config)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen on the sockets and on copies, which are closed with their servers."""
+        """Listen on the sockets and on copies of them; each copy is closed with its server."""
         copies = [sock.dup() for sock in sockets or () for _ in range(_TIMES - 1)]
         await super().startup(sockets and [*sockets, *copies])
 
 
 def listen_eagerly() -> None:
-    """Make Ray Serve use this class, for which it has no setting."""
+    """Make Ray Serve use the class `Server`; Serve has no setting for the server class."""
     uvicorn.Server = Server  # type: ignore[misc]

@@ -1,16 +1,16 @@
-"""Measure the lag of an event loop: a blocked loop delays every request of its process."""
+"""Measurement of event-loop lag: a blocked event loop delays every request of its process."""
 
 import asyncio
 from collections import deque
 
 _PERIOD_SECONDS = 0.05
-# Measurements of one minute.
+# Number of measurements in one minute.
 _KEPT = 1200
 _SHARE = 0.99
 
 
 class LoopLag:
-    """Wake up twenty times a second and record the delay, for about 0.1 % of a core."""
+    """Sampler that wakes up twenty times a second and records the delay; takes 0.1 % of a core."""
 
     def __init__(self) -> None:
         self._late: deque[float] = deque(maxlen=_KEPT)
@@ -25,7 +25,7 @@ class LoopLag:
 
     @property
     def p99_ms(self) -> float:
-        """99th percentile of the lag in the last minute, in milliseconds."""
+        """p99 event-loop lag over the last minute, in milliseconds."""
         if not self._late:
             return 0.0
         late = sorted(self._late)

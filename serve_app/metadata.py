@@ -1,4 +1,4 @@
-"""Client metadata of an image: a few short strings, from headers or from a form."""
+"""Client metadata of an image: short strings from headers or a form, with limits."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from serve_app.filenames import percent_decoded
 
 PREFIX = b"x-pixlake-meta-"
 
-# Metadata goes into every row, so it is limited; for comparison, S3 allows 2 KB.
+# Limits of metadata, which is stored in every row. For comparison, S3 allows 2 KB.
 MAX_ENTRIES = 32
 MAX_VALUE_BYTES = 1024
 MAX_TOTAL_BYTES = 8192
@@ -19,7 +19,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def from_headers(headers: Headers) -> dict[str, str]:
-    """Read `X-Pixlake-Meta-<name>` headers, percent-encoded UTF-8; raises InvalidMetadata."""
+    """Parse `X-Pixlake-Meta-<name>` headers, percent-encoded UTF-8; raises InvalidMetadata."""
     found: dict[str, str] = {}
     for header, value in headers.raw:
         if header.startswith(PREFIX):
@@ -70,7 +70,7 @@ def checked(*sources: Mapping[str, str]) -> dict[str, str]:
 def _check_entry(name: str, value: str) -> None:
     if _NAME.fullmatch(name) is None:
         raise InvalidMetadata(f"a metadata name must match {_NAME.pattern}", value=name)
-    # Tabs are allowed; other controls and lone surrogates could harm a terminal or a CSV file.
+    # Tabs are allowed. Other control characters and lone surrogates could harm a terminal or CSV.
     if not all(c.isprintable() or c == "\t" for c in value):
         raise InvalidMetadata(f"metadata {name!r} has unprintable characters", value=name)
     _within(f"bytes in {name!r}", len(value.encode()), MAX_VALUE_BYTES)

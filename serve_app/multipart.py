@@ -1,4 +1,4 @@
-"""Streaming parser of a form with one image (RFC 7578); bounded, in memory only."""
+"""Streaming parser of a form with one image (RFC 7578), with size limits and without files."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from serve_app.filenames import decoded, from_disposition
 FILE = "file"
 _FIELDS = frozenset({"metadata", "preset"})
 
-# Headers of a part that change its bytes, and their values that change nothing.
+# Headers of a part that may encode its bytes, each with the values that mean "not encoded".
 _CODINGS = {
     b"content-encoding": {b"", b"identity"},
     b"content-transfer-encoding": {b"", b"7bit", b"8bit", b"binary"},
@@ -25,7 +25,7 @@ _CODINGS = {
 
 _MAX_PART_HEADERS = 8
 _MAX_FIELD_BYTES = 16 * 1024
-# Text before the first part is ignored (RFC 2046, 5.1.1); some mail programs write a line there.
+# Text before the first part is ignored (RFC 2046, 5.1.1); some mail programs write a line of text.
 _MAX_PREAMBLE = 4 * 1024
 OVERHEAD_BYTES = 64 * 1024
 """Largest size of a form without its image, in bytes."""
@@ -42,9 +42,9 @@ class _Part:
 class Form:
     """Parser of one form: call `feed`, then `finish`. Both raise MalformedMultipart.
 
-    The checksums of a part are verified at its end: `feed` also raises InvalidChecksum,
-    ChecksumMismatch, UnsupportedContentEncoding, TooManyBytes. The bytes of the image are passed to
-    `on_image` in order.
+    The checksums of a part are verified at the end of the part. So `feed` also raises
+    InvalidChecksum, ChecksumMismatch, UnsupportedContentEncoding, TooManyBytes. The bytes of the
+    image are passed to `on_image` in order.
     """
 
     def __init__(self, boundary: bytes, max_bytes: int, on_image: Callable[[bytes], None]) -> None:
@@ -57,7 +57,7 @@ class Form:
         self._part = _Part()
         self._header = (bytearray(), bytearray())
         self._begins = b"\r\n--" + boundary
-        # Starts with a line break, because the first boundary may be at the start of the body.
+        # Begins with a line break, because the first boundary may be at the start of the body.
         self._preamble: bytearray | None = bytearray(b"\r\n")
         try:
             self._parser = self._make_parser(boundary)
@@ -72,7 +72,7 @@ class Form:
             raise MalformedMultipart(f"the form is malformed: {error}") from error
 
     def _after_preamble(self, chunk: bytes) -> bytes:
-        """Drop bytes before the first part; returns the rest of the chunk."""
+        """Drop the bytes before the first part; returns the rest of the chunk."""
         if self._preamble is None:
             return chunk
         self._preamble += chunk
@@ -131,7 +131,7 @@ class Form:
         part.checksums = Checksums.announced(Headers(raw=list(part.headers.items())))
         if part.name == FILE:
             if self.has_file:
-                raise MalformedMultipart("the form has two files; send one image a request")
+                raise MalformedMultipart("the form has two files; send one image in each request")
             self.has_file = True
             self.filename = _filename(part.headers[b"content-disposition"], options)
         elif part.name in _FIELDS:
@@ -141,7 +141,7 @@ class Form:
         else:
             name = part.name[:64]
             raise MalformedMultipart(
-                f"the form has a field {name!r}{instead(name, (FILE, *_FIELDS))}", value=name
+                f"a form has no field {name!r}{instead(name, (FILE, *_FIELDS))}", value=name
             )
 
     def _part_ends(self) -> None:
@@ -171,21 +171,21 @@ class Form:
 
 
 def _refuse_encoded(part: _Part) -> None:
-    """Raise UnsupportedContentEncoding if the bytes of a part are not sent as they are."""
+    """Raise UnsupportedContentEncoding if the bytes of a part are encoded."""
     for name, harmless in _CODINGS.items():
         sent = part.headers.get(name, b"")
         if sent.strip().lower() not in harmless:
             raise UnsupportedContentEncoding(
-                f"the part {part.name[:64]!r} has a {name.decode()}; send its bytes as they are",
+                f"the part {part.name[:64]!r} has a {name.decode()}; send its bytes without coding",
                 value=decoded(sent)[:64],
             )
 
 
 def _filename(disposition: bytes, options: dict[bytes, bytes]) -> str | None:
-    """File name of a part, from `filename*` if the client sends it, else from `filename`.
+    """Parse the file name of a part, from `filename*` if it is present, else from `filename`.
 
-    Browsers escape exactly three characters there: `"`, CR and LF (WHATWG HTML, multipart form
-    data).
+    In `filename` browsers escape exactly three characters: `"`, CR and LF (WHATWG HTML, multipart
+    form data).
     """
     if b"filename*" in disposition.lower():
         return from_disposition(disposition)

@@ -1,4 +1,4 @@
-"""Interface of the HTTP API to the other nodes of the cluster."""
+"""Interface of the HTTP API to the peer nodes of the cluster."""
 
 from typing import Protocol
 
@@ -7,21 +7,21 @@ from processors.job import ImageJob
 
 
 class OtherNodes(Protocol):
-    """Nodes that take uploads when this node is full."""
+    """Peer nodes that process uploads when this node is full."""
 
     @property
     def there(self) -> bool:
-        """True if there are other nodes."""
+        """True if the cluster has other nodes."""
 
     async def spare(self) -> int:
-        """Number of images that one of them would accept now. Raises nothing, and answers soon."""
+        """Return how many images a peer would accept now. Raises nothing and returns soon."""
 
     async def take(self, job: ImageJob) -> Commit:
         """Process and commit an image on another node. Raises the errors of `Worker.handle`."""
 
 
 class NoOthers:
-    """Implementation for a single node."""
+    """Implementation for a cluster of one node."""
 
     there = False
 

@@ -1,6 +1,7 @@
-"""Forecast whether a sandbox has a place for an upload, before its body is read.
+"""Spillover: forecast whether this node or a peer has a free place, before a body is read.
 
-Reading a body that is refused afterwards costs a millisecond and delays the refusals behind it.
+To read a body and then refuse the upload costs a millisecond, and delays the refusals of the
+requests behind it.
 """
 
 import asyncio
@@ -12,16 +13,16 @@ from processors.sandbox import Sandbox
 from serve_app.admission import Admission, Lease
 from serve_app.others import OtherNodes
 
-# Age of another node's answer after which the node is asked again in the background.
+# Age of a peer's answer after which the peer is asked again in the background.
 _HOLDS_SECONDS = 0.05
-# Age after which an old answer does not count any more, and an upload waits for a new one.
+# Age after which a peer's answer is not used any more, and an upload waits for a new answer.
 _COUNTS_SECONDS = 1.0
 
 
 class Places:
-    """Free places on this node, minus expected uploads; then those of another node.
+    """Free places of this node, without those for expected uploads, and then of a peer.
 
-    This is a forecast: `Sandbox.submit` decides once the body is complete.
+    This is a forecast. `Sandbox.submit` decides once the body is complete.
     """
 
     def __init__(self, sandbox: Sandbox, admission: Admission, others: OtherNodes) -> None:
@@ -31,11 +32,11 @@ class Places:
         self._elsewhere = Elsewhere(others)
 
     async def expect(self, lease: Lease) -> None:
-        """Return if the upload may send its body; raises Overloaded."""
+        """Reserve a place for the upload, here or on a peer; raises Overloaded."""
         limit = self._sandbox.capacity
         taken = self._sandbox.load + self._admission.expected
         full = (limit, taken) if taken >= limit else self._sandbox.beyond_share(lease.holder)
-        # A sandbox without any child raises its own error later.
+        # A sandbox without a child process raises a more exact error later.
         if full is None or not self._sandbox.ready:
             lease.expect()
         elif not await self.elsewhere(lease):
@@ -47,16 +48,16 @@ class Places:
             )
 
     async def elsewhere(self, lease: Lease) -> bool:
-        """True if another node has a place for the upload; the place is then reserved for it."""
+        """True if a peer has a place for the upload; then the place is reserved."""
         if self._others.there and not lease.spills:
             lease.spills = await self._elsewhere.take()
         return lease.spills
 
 
 class Elsewhere:
-    """Free places of another node by its last answer, given to uploads one by one.
+    """Cached number of free places of a peer, given to uploads one by one.
 
-    On a busy machine the other node answers slowly, so few uploads wait for its answer.
+    A peer under load answers slowly. The cache keeps most uploads from waiting for that answer.
     """
 
     def __init__(self, others: OtherNodes) -> None:
@@ -66,7 +67,7 @@ class Elsewhere:
         self._asked_at = -math.inf
 
     async def take(self) -> bool:
-        """Take one place; False if none is left."""
+        """Take one place; returns False if no place is free."""
         age = time.monotonic() - self._asked_at
         if age >= _HOLDS_SECONDS and (self._asking is None or self._asking.done()):
             self._asking = asyncio.create_task(self._ask_again())

@@ -1,7 +1,7 @@
 """Routes `/v1/presets`: list and show presets, store new versions.
 
-Presets are shared by all tenants, so a change needs a scope of its own. The store records for each
-version which key stored it.
+All tenants share the presets, so a change needs the scope `presets:write`. For each version the
+store records the API key that stored the version.
 """
 
 import logging
@@ -38,23 +38,23 @@ _JSON = "application/json"
 
 
 class PresetEntry(BaseModel):
-    """One preset of a list."""
+    """Name and newest version of one preset."""
 
     name: str
-    version: int = Field(description="the newest")
+    version: int = Field(description="the newest version")
     built_in: bool
 
 
 class PresetList(BaseModel):
-    """Every preset, by name."""
+    """List of all presets, by name."""
 
     presets: list[PresetEntry]
 
 
 @router.get("/v1/presets", summary="List presets")
 async def list_presets(request: Request, principal: Reader) -> PresetList:
-    """All of them, with their newest version."""
-    del principal  # any reader
+    """Return all presets with their newest versions."""
+    del principal  # every key with the read scope may list presets
     newest = await door_of(request).worker.presets.newest()
     return PresetList(
         presets=[
@@ -75,7 +75,7 @@ async def show_preset(
     principal: Reader,
     name: Annotated[str, Path(description="`name` for its newest version, or `name@version`")],
 ) -> Response:
-    """The preset in the format of PUT; the ETag is its version."""
+    """Return the preset in the format of PUT; the ETag is the version."""
     del principal
     preset = await _found(door_of(request), name)
     headers = {"ETag": f'"{preset.version}"'}
@@ -91,7 +91,7 @@ async def show_preset(
     status_code=201,
     response_model=Preset,
     responses={
-        200: {"model": Preset, "description": "Equal to the newest version: nothing was stored"},
+        200: {"model": Preset, "description": "Equal to the newest version; nothing was stored"},
         **problem_responses(400, 401, 403, 408, 409, 412, 415, 422, 503),
     },
     openapi_extra={
@@ -102,8 +102,8 @@ async def show_preset(
         "parameters": [
             {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
             for name, text in (
-                ("If-Match", 'store it only if this is the newest version: `"3"`'),
-                ("If-None-Match", "`*`: store it only if there is no version yet"),
+                ("If-Match", 'store the preset only if this version is the newest: `"3"`'),
+                ("If-None-Match", "`*`: store the preset only if it has no version yet"),
             )
         ],
     },
@@ -111,12 +111,12 @@ async def show_preset(
 async def put_preset(
     request: Request,
     principal: Editor,
-    name: Annotated[str, Path(description="letters, digits, - and _; not of a built-in preset")],
+    name: Annotated[str, Path(description="letters, digits, - and _; not a built-in preset")],
 ) -> Response:
-    """Store JSON with `renditions`; `name` and `version` may be left out.
+    """Store a preset: JSON with `renditions`; `name` and `version` are optional.
 
-    The preset is tried on a small picture first. A stored version never changes: the next PUT makes
-    the next version. Uploads that name no version use it within seconds.
+    The server first tries the preset on a small image. A stored version never changes; the next PUT
+    makes the next version. Uploads without a version use the new version within seconds.
     """
     door = door_of(request)
     put = await door.worker.presets.put(
@@ -161,13 +161,13 @@ async def _body(request: Request, settings: ServeSettings) -> bytes:
 
 
 def _after(request: Request) -> int | None:
-    """Version that must be the newest one; 0: the preset must not exist; None: no condition."""
+    """Parse the precondition: the required newest version, 0 for "no version", None for none."""
     if_none_match = request.headers.get("if-none-match")
     if_match = request.headers.get("if-match")
     if if_none_match is not None:
         if if_none_match.strip() != "*" or if_match is not None:
             raise InvalidRequest(
-                "If-None-Match must be * and without If-Match", value=if_none_match
+                "If-None-Match must be *, and must be sent without If-Match", value=if_none_match
             )
         return 0
     if if_match is None:

@@ -57,7 +57,7 @@ def problem(
     errors: Sequence[Mapping[str, str]] = (),
     status: int | None = None,
 ) -> JSONResponse:
-    """Build the answer for a code; details of server faults are left out."""
+    """Build the answer for an error code; omits the details of server faults."""
     known = PROBLEMS[code]
     text = known.title if known.internal or not detail else detail
     body: dict[str, object] = {
@@ -84,12 +84,12 @@ def problem(
 
 
 def request_id(scope: Scope) -> str:
-    """Id of this request, set by `serve_app.envelope`."""
+    """Return the id of this request, which `serve_app.envelope` has set."""
     return str(scope.get("state", {}).get("request_id", ""))
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI descriptions of problem answers with these statuses."""
+    """Build the OpenAPI descriptions of problem answers with these statuses."""
     schema = {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}
     return {
         status: {"model": ProblemDetails, "content": {MEDIA_TYPE: schema}} for status in statuses
@@ -97,7 +97,7 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def install(app: FastAPI) -> None:
-    """Register handlers that answer exceptions with a code, and FastAPI's own, with a problem."""
+    """Register handlers that turn exceptions with a code, and FastAPI's own, into problems."""
     for kind in (DoorError, ProcessorError, LakeError, AccountsError):
         app.add_exception_handler(kind, _coded)
     # A shortage of memory, threads or files has one of these types; other errors are raised again.
@@ -113,12 +113,12 @@ async def _coded(request: Request, error: Exception) -> JSONResponse:
 
 
 def refusal(scope: Scope, error: Exception) -> JSONResponse:
-    """Answer for an error with a code or a disconnected client; raises any other error again.
+    """Build the answer for an error with a code or a disconnected client; re-raises other errors.
 
     A shortage of memory, threads or files is answered as Overloaded.
     """
     if isinstance(error, ClientDisconnect):
-        # The client does not read this answer, but the log then shows no server fault.
+        # The client does not read this answer. It keeps the log free of a false server fault.
         return problem(scope, "client_disconnected")
     if not isinstance(error, DoorError | ProcessorError | LakeError | AccountsError):
         if not is_shortage(error):
@@ -126,7 +126,7 @@ def refusal(scope: Scope, error: Exception) -> JSONResponse:
         error = Overloaded(f"the server is short of resources: {evidence(error)}")
     known = PROBLEMS[error.code]
     if known.internal:
-        # While the store is unavailable every request fails, so log one line without a traceback.
+        # While the store is unavailable every request fails, so a traceback for each is too much.
         page = error if known.retry_after is None else None
         LOGGER.error("%s: %s", error.code, error, exc_info=page)
     headers = error.headers if isinstance(error, DoorError) else {}
@@ -145,7 +145,7 @@ def refusal(scope: Scope, error: Exception) -> JSONResponse:
 
 
 def _challenge(error: Exception) -> dict[str, str]:
-    """`WWW-Authenticate` header (RFC 6750, 3), without an error code if no key was sent."""
+    """Build `WWW-Authenticate` (RFC 6750, 3), without an error code if no key was sent."""
     said = 'Bearer realm="pixlake"'
     if isinstance(error, Forbidden):
         said += f', error="insufficient_scope", scope="{error.value}"'
@@ -176,7 +176,7 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 
 
 def _methods(request: Request) -> list[str]:
-    """Methods of all routes of a path; Starlette names those of one route only."""
+    """List the methods of all routes of a path; Starlette lists the methods of one route only."""
     app: FastAPI = request.app
 
     def takes(method: str) -> bool:

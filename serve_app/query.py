@@ -1,4 +1,4 @@
-"""Check of query parameters: refuses unknown and repeated ones, for all routes of the API.
+"""Check of query parameters: refuses unknown and repeated parameters on all routes below /v1/.
 
 The OpenAPI description defines which parameters a route accepts. Console pages and health checks
 are not checked, because links and load balancers may add parameters.
@@ -40,13 +40,13 @@ class KnownParameters:
     def _check(self, scope: Scope) -> None:
         known = self._known(scope)
         if known is None:
-            return  # no such route: FastAPI answers 404
+            return  # no route has this path; FastAPI answers 404
         text = scope["query_string"].decode("latin-1")
         sent = Counter(name for name, _ in parse_qsl(text, keep_blank_values=True))
         for name, times in sent.items():
             if name not in known:
                 raise InvalidRequest(
-                    f"no parameter of this route{instead(name, known)}", value=name
+                    f"not a parameter of this route{instead(name, known)}", value=name
                 )
             if times > 1:
                 raise InvalidRequest(f"the parameter {name} is repeated", limit=1, value=times)

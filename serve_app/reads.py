@@ -1,7 +1,7 @@
-"""Fair shares of reads: a tenant with many requests leaves turns to the others.
+"""Fair queue of reads: a tenant with many requests does not delay the reads of other tenants.
 
-A read takes some milliseconds of the event loop. Without turns, a tenant with 1,000 connections has
-1,000 requests before each one of another tenant.
+A read takes some milliseconds of the event loop. Without the queue, a tenant with 1,000 connections
+would have 1,000 requests before each request of another tenant.
 """
 
 import asyncio
@@ -17,15 +17,15 @@ from processors.shares import Holder, Shares
 from serve_app.accounts import READ, Principal
 from serve_app.auth import need
 
-# Reads at once in one process. Enough for 500 reads a second from a store that answers in 30 ms,
-# and few enough that the request of another tenant waits for some milliseconds only.
+# Concurrent reads in one process. Enough for 500 reads a second from a store that answers in 30 ms,
+# and few enough that the request of another tenant waits for only some milliseconds.
 _AT_ONCE = 16
-# Longest time that a read waits for its turn, in seconds; then its client is told to come again.
+# Longest wait of a read for its turn, in seconds; after that the read gets 503 with Retry-After.
 _PATIENCE_SECONDS = 5.0
 
 
 class Reads:
-    """Turns of reads. A sender alone may have all; beside others half of them (`Shares`)."""
+    """Queue of reads. A sender alone may use all turns, each of several senders half (`Shares`)."""
 
     def __init__(self, at_once: int = _AT_ONCE, patience: float = _PATIENCE_SECONDS) -> None:
         self._shares = Shares(at_once)
@@ -39,7 +39,7 @@ class Reads:
 
     @asynccontextmanager
     async def turn(self, holder: Holder) -> AsyncIterator[None]:
-        """Wait for a turn, and give it back at the end of the block; raises Overloaded."""
+        """Wait for a turn, and release the turn at the end of the block; raises Overloaded."""
         if holder in self._waiting or self._shares.room(holder, 1):
             await self._wait(holder)
         else:
@@ -56,12 +56,12 @@ class Reads:
             async with asyncio.timeout(self._patience):
                 await mine
         except BaseException as error:
-            if mine.done() and not mine.cancelled():  # its turn came in the same moment
+            if mine.done() and not mine.cancelled():  # the turn came at the moment of the error
                 self._give_back(holder)
             self._leave(holder, mine)
             if isinstance(error, TimeoutError):
                 limit = self._shares.limit
-                raise Overloaded("too many reads are under way", limit=limit) from error
+                raise Overloaded("too many reads at once", limit=limit) from error
             raise
 
     def _leave(self, holder: Holder, mine: "asyncio.Future[None]") -> None:
@@ -73,9 +73,9 @@ class Reads:
 
     def _give_back(self, holder: Holder) -> None:
         self._shares.add(holder, -1)
-        # Each line in turn: the one that was served goes to the end.
+        # Round robin over the queues of all holders: a queue that was served moves to the end.
         for other, line in list(self._waiting.items()):
-            # A read that was cancelled leaves its line one step of the event loop later.
+            # A cancelled read stays in its queue for one more step of the event loop.
             first = next((each for each in line if not each.done()), None)
             if first is not None and self._shares.room(other, 1) is None:
                 self._shares.add(other, 1)
@@ -94,6 +94,6 @@ async def _reader(
         yield principal
 
 
-# The turn ends with the route's function: a client that reads its answer slowly keeps none.
+# The turn ends with the route's function, so a client that reads its answer slowly holds no turn.
 Reader = Annotated[Principal, Depends(_reader, scope="function")]
-"""Dependency of a route: a key that may read, in its turn."""
+"""Dependency of a route: holder of a key with the read scope, once the request has its turn."""

@@ -1,21 +1,21 @@
-"""Patch of Serve's controller: it waits longer for its replicas after a restart.
+"""Patch of Serve's controller: a restarted controller waits longer for its replicas.
 
-A new controller (after a crash of it or of the head) asks each living replica for its state.
-Meanwhile HAProxy uses the replicas that it knows. After 10 seconds Ray 2.60 sends HAProxy the
-replicas found so far. On a busy head that list is empty, and every upload gets 503 until the
-replicas are found. The 10 seconds are a constant in Ray, so it is changed here; HAProxy's own
-checks skip dead replicas.
+After a crash of the controller or of the head node, a new controller asks each living replica for
+its state. Meanwhile HAProxy uses the replicas that it knows. After 10 seconds Ray 2.60 sends
+HAProxy the list of replicas that have answered. On a busy head this list is empty, and every upload
+gets 503 until replicas have answered. Ray has no setting for the 10 seconds, so this module changes
+the constant. HAProxy's own health checks skip dead replicas.
 """
 
 import importlib
 
 SECONDS = 120.0
-"""Enough for a cluster of many nodes with a head that has just started."""
+"""New time in seconds; enough for a cluster of many nodes with a head that has just started."""
 
 MODULE = "ray.serve._private.controller"
 CONSTANT = "RECOVERING_LONG_POLL_BROADCAST_TIMEOUT_S"
 
 
 def be_patient() -> None:
-    """Give a restarted controller more time to find its replicas."""
+    """Set Ray's constant, so that a restarted controller has more time to find its replicas."""
     setattr(importlib.import_module(MODULE), CONSTANT, SECONDS)

@@ -81,7 +81,7 @@ class ServeSettings(BaseSettings):
     @field_validator("http_host")
     @classmethod
     def _address(cls, host: str) -> str:
-        """Convert to an IP address, which HAProxy needs."""
+        """Convert the host to an IP address, which HAProxy needs."""
         if host == "localhost":
             return "127.0.0.1"
         try:
@@ -89,13 +89,16 @@ class ServeSettings(BaseSettings):
         except ValueError:
             raise ValueError(
                 f"{host!r} is not an IP address; 127.0.0.1 accepts connections from this machine "
-                "only, 0.0.0.0 on all of its addresses"
+                "only, 0.0.0.0 accepts connections on all addresses of the machine"
             ) from None
 
     @model_validator(mode="after")
     def _one_upload_fits(self) -> Self:
         if self.max_upload_bytes < self.max_bytes:
-            raise ValueError("PIXLAKE_MAX_UPLOAD_BYTES is below PIXLAKE_MAX_BYTES")
+            raise ValueError(
+                f"PIXLAKE_MAX_UPLOAD_BYTES ({self.max_upload_bytes}) is below PIXLAKE_MAX_BYTES "
+                f"({self.max_bytes})"
+            )
         return self
 
     @property
@@ -105,7 +108,7 @@ class ServeSettings(BaseSettings):
 
     @property
     def accounts_url(self) -> str:
-        """URL of the accounts database, with the default applied."""
+        """URL of the accounts database: the setting, else SQLite in the home."""
         if self.database_url is not None:
             return self.database_url.get_secret_value()
         return f"sqlite:///{self.home.resolve() / 'accounts.sqlite'}"

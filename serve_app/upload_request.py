@@ -1,4 +1,4 @@
-"""Headers and query of an upload, checked before a byte of its body is read."""
+"""Headers and query of an upload, checked before its body is read."""
 
 import re
 from dataclasses import dataclass
@@ -26,14 +26,14 @@ from serve_app.multipart import OVERHEAD_BYTES
 
 MULTIPART = "multipart/form-data"
 _OCTETS = "application/octet-stream"
-# Default type of S3 tools, with the same meaning.
+# Default content type of S3 tools, with the same meaning as `_OCTETS`.
 _S3_OCTETS = "binary/octet-stream"
 _HOW = "send an image as the body, or as the part `file` of a form"
-# Long enough for two UUIDs and a path, short enough to log.
 _OURS = b"x-pixlake-"
 _NAMES = ("x-pixlake-filename", "x-pixlake-meta-<name>")
-# The second one is what a content delivery network proves itself to its balancer by (deploy/ecs).
+# x-pixlake-origin: secret by which CloudFront identifies itself to the load balancer (deploy/ecs).
 _KNOWN = frozenset({b"x-pixlake-filename", b"x-pixlake-origin"})
+# Longest idempotency key in characters: long enough for two UUIDs and a path, short enough to log.
 _MAX_KEY = 255
 _KEY = re.compile(r"[\x21-\x7e]+")
 
@@ -56,7 +56,7 @@ class UploadRequest:
 
     @classmethod
     def of(cls, headers: Headers, preset: str | None, max_bytes: int) -> Self:
-        """Read and check; raises DoorError, TooManyBytes, UnknownPreset."""
+        """Parse and check headers and query; raises DoorError, TooManyBytes, UnknownPreset."""
         refuse_encoded(headers)
         _refuse_unknown(headers)
         length = _length(headers)
@@ -79,7 +79,7 @@ class UploadRequest:
 
 
 def _once(headers: Headers, name: str) -> str | None:
-    """Value of a header that must not be repeated; None without one."""
+    """Return the value of a header, or None; raises InvalidRequest for a repeated header."""
     sent = headers.getlist(name)
     if len(sent) > 1:
         raise InvalidRequest(f"the header {name} is repeated", limit=1, value=len(sent))
@@ -87,7 +87,10 @@ def _once(headers: Headers, name: str) -> str | None:
 
 
 def refuse_encoded(headers: Headers) -> None:
-    """Raise UnsupportedContentEncoding for a coded body: images are compressed already."""
+    """Raise UnsupportedContentEncoding for a body with a content coding such as gzip.
+
+    Image formats are compressed already, so a content coding would save nothing.
+    """
     sent = ", ".join(headers.getlist("content-encoding"))
     if sent.strip().lower() not in {"", "identity"}:
         raise UnsupportedContentEncoding(
@@ -98,14 +101,14 @@ def refuse_encoded(headers: Headers) -> None:
 
 
 def _refuse_unknown(headers: Headers) -> None:
-    """Refuse an unknown X-Pixlake header, because it would be ignored."""
+    """Refuse an unknown X-Pixlake header, which would otherwise be ignored without a word."""
     for raw, _ in headers.raw:
         if raw.startswith(_OURS) and raw not in _KNOWN and not raw.startswith(metadata.PREFIX):
             name = raw.decode("latin-1")[:64]
             hint = instead(name, _NAMES)
             if name == "x-pixlake-preset":
-                hint = "; the preset is a parameter of the query, or a field of a form"
-            raise InvalidRequest(f"no header of an upload{hint}", value=name)
+                hint = "; send the preset as a query parameter, or as a field of the form"
+            raise InvalidRequest(f"an upload has no such header{hint}", value=name)
 
 
 def _length(headers: Headers) -> int | None:
@@ -118,7 +121,7 @@ def _length(headers: Headers) -> int | None:
 
 
 def _boundary(headers: Headers) -> bytes | None:
-    """Boundary of a form; None for a raw image.
+    """Return the boundary of a form, or None for a raw image.
 
     Raises UnsupportedMediaType, MalformedMultipart, MissingBody.
     """
@@ -130,9 +133,9 @@ def _boundary(headers: Headers) -> bytes | None:
     media_type = kind.decode("latin-1")
     if media_type == MULTIPART:
         if not options.get(b"boundary"):
-            raise MalformedMultipart("the Content-Type names no boundary")
+            raise MalformedMultipart("the Content-Type has no boundary parameter")
         return options[b"boundary"]
-    # The bytes decide the format, so a missing or wrong image type is accepted.
+    # The format follows from the bytes, so a missing or wrong image type is accepted.
     if not media_type:
         if headers.get("content-length") == "0":
             raise MissingBody(_HOW)
@@ -159,7 +162,7 @@ def _idempotency_key(headers: Headers) -> str | None:
 
 
 def _unquoted(key: str) -> str:
-    """Key without quotes: the quoted form of the IETF draft means the same key."""
+    """Return the key without quotes; the IETF draft defines the quoted form."""
     if not key.startswith('"'):
         return key
     try:

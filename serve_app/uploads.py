@@ -1,4 +1,4 @@
-"""Route `POST /v1/images`: stores one image, which is durable before the answer."""
+"""Route `POST /v1/images`: stores one image; the answer is sent once the image is durable."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -82,16 +82,16 @@ async def upload(
     """Store an image, sent as the raw body or as the part `file` of a form.
 
     The answer is 201 with `Location` for a new image, and 200 with `Idempotent-Replayed: true` for
-    an image that was stored before. An upload may be repeated any number of times.
+    an image that was stored before. A client may repeat an upload any number of times.
     """
     return await store(door_of(request), request.headers, preset, request.receive)
 
 
 async def store(door: Door, headers: Headers, preset: str | None, receive: Receive) -> Response:
-    """Read one upload, process and commit it; `serve_app.problems` answers the errors it raises.
+    """Read, process and commit one upload; raises errors that `serve_app.problems` can answer.
 
-    The key is checked first, so that only valid keys are admitted. A cached key costs no look-up,
-    and a look-up ends within a second.
+    The key is checked first, so that only uploads with a valid key are admitted. A cached key needs
+    no look-up, and a look-up ends within a second.
     """
     principal = await door.keys.holder(bearer(headers), WRITE)
     lease = door.admission.enter(principal.tenant, principal.prefix)
@@ -99,7 +99,8 @@ async def store(door: Door, headers: Headers, preset: str | None, receive: Recei
         await door.places.expect(lease)
         asked = UploadRequest.of(headers, preset, door.settings.max_bytes)
         if asked.preset is not None:
-            await door.worker.presets.find(asked.preset)  # refuse before the body is read
+            # An unknown preset is refused before the body is read.
+            await door.worker.presets.find(asked.preset)
         body = await read_body(receive, asked, lease, door.settings)
         name = _preset(asked.preset, body.fields.get("preset"), door.settings.default_preset)
         job = _job(principal, asked, body, name, await door.worker.presets.find(name))
@@ -125,7 +126,7 @@ def _job(
         identity=by_key(key) if key else by_content(body.sha256, preset, said),
         data=body.image,
         preset=preset,
-        # Without a key the version is part of the identity, so it needs no comparison.
+        # Without a key the preset's version is part of the identity and needs no comparison.
         newest=name.moves and key is not None,
         received_at=datetime.now(UTC),
         metadata=said,
@@ -135,7 +136,10 @@ def _job(
 
 
 def _preset(asked: PresetName | None, field: bytes | None, default: str) -> PresetName:
-    """Preset of the query, of the form, or the default; raises InvalidRequest if they differ."""
+    """Choose the preset of the query or the form, else the default.
+
+    Raises InvalidRequest if query and form differ.
+    """
     if field is None:
         return asked or PresetName.parse(default)
     named = PresetName.parse(decoded(field))
@@ -145,10 +149,10 @@ def _preset(asked: PresetName | None, field: bytes | None, default: str) -> Pres
 
 
 async def _handle(door: Door, job: ImageJob, lease: Lease) -> Commit:
-    """Process and commit; the upload counts as admitted until that ends.
+    """Process and commit an upload; it counts as admitted until its processing ends.
 
-    If the client disconnects, or after AnswerTimeout, the work continues, and a retry finds the
-    image stored.
+    The processing continues after AnswerTimeout and after the client disconnects; a retry then
+    finds the image stored.
     """
 
     def ended(task: asyncio.Task[Commit]) -> None:
@@ -166,13 +170,14 @@ async def _handle(door: Door, job: ImageJob, lease: Lease) -> Commit:
         async with asyncio.timeout(limit):
             return await asyncio.shield(task)
     except TimeoutError as error:
-        # Load balancers close idle connections after a minute; answer before that.
+        # Answer before load balancers close the idle connection, which many do after a minute.
         raise AnswerTimeout("the upload takes too long; send it again", limit=limit) from error
 
 
 async def _processed(door: Door, job: ImageJob, lease: Lease) -> Commit:
-    """Process on this node, or on another node if this one is full."""
-    lease.arrived()  # no await between this and the submission to the sandbox
+    """Process an upload on this node, or on a peer node if this node is full."""
+    # No await may stand between this call and the submission to the sandbox.
+    lease.arrived()
     try:
         return await door.worker.handle(job)
     except Overloaded:

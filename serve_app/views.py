@@ -1,4 +1,4 @@
-"""Response models of images: the record without storage keys and attempts, with links."""
+"""Response models of images: a record without storage keys and attempts, and with links."""
 
 from datetime import datetime
 from typing import Self
@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lake.schema import FoundCode, ImageRecord, Swatch
 
-# JavaScript numbers cannot hold 64 bits, so the hash is sent as hex.
+# JavaScript numbers cannot hold 64 bits, so the perceptual hash is sent as hex.
 _PHASH_MASK = (1 << 64) - 1
 
 
@@ -27,7 +27,7 @@ class RenditionView(BaseModel):
 
 
 class Links(BaseModel):
-    """Paths on this server."""
+    """URL paths of the record, the original and the renditions on this server."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -37,7 +37,7 @@ class Links(BaseModel):
 
 
 class ImageView(BaseModel):
-    """One stored image; `docs/columns.md` explains the fields that it shares with the table."""
+    """One stored image; `docs/columns.md` explains the fields that are also columns."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -93,8 +93,8 @@ class ImageView(BaseModel):
     iso: int | None
     focal_length_mm: float | None
     taken_at: datetime | None = Field(description="as the camera's clock showed it")
-    taken_offset_minutes: int | None = Field(description="of that clock from UTC")
-    taken_text: str | None = Field(description="what EXIF has where no time is")
+    taken_offset_minutes: int | None = Field(description="offset of the camera's clock from UTC")
+    taken_text: str | None = Field(description="EXIF text in place of a time that does not parse")
     gps_latitude: float | None
     gps_longitude: float | None
     gps_altitude: float | None
@@ -134,9 +134,9 @@ class PageView(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     images: list[ImageView]
-    next: str | None = Field(description="the cursor of the next page; null on the last")
+    next: str | None = Field(description="the cursor of the next page; null on the last page")
 
 
 def path(image_id: str) -> str:
-    """URL path of an image's record."""
+    """Return the URL path of an image's record."""
     return f"/v1/images/{image_id}"

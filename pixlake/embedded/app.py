@@ -1,8 +1,8 @@
 """Process that starts Ray on this machine, deploys the applications, and stops them.
 
-The supervisor runs it as `python -m pixlake.embedded.app <folder> <port>`, in the environment of
-`ray_environment.py`; the port is the first of four for Ray's agents. SIGTERM drains and ends it. It
-exits 1 if something does not start, or if Ray dies.
+The supervisor runs this module as `python -m pixlake.embedded.app <folder> <port>`, in the
+environment of `ray_environment.py`; the port is the first of four for Ray's agents. SIGTERM drains
+and ends the process. The process exits 1 if something does not start, or if Ray dies.
 """
 
 import importlib
@@ -40,14 +40,14 @@ log = logging.getLogger(__name__)
 _CPUS_OF_A_REPLICA = 0.1
 _LOGICAL_CPUS = 16
 _HEADS = frozenset({"gcs_server", "raylet"})
-# Ray also starts agents that only report. They work for about 20 ms at a time, and uploads should
-# not wait for them.
+# Niceness of Ray's agents, which only report. An agent works for about 20 ms at a time, and uploads
+# should not wait for that.
 _AGENTS_NICENESS = 10
 _WATCH_SECONDS = 1.0
 # Format of Ray's log: [2026-12-01 18:22:40,291 C 15878 15878]; C is a fatal error, E an error.
 _ERROR = re.compile(r"\[[-0-9]+ [0-9:,]+ [CE] ")
 _WAITS_FOR_PROXIES = ("ray.serve._private.api", "ray.serve._private.client")
-# Added to the time limit of an upload's body; a request that takes longer hangs.
+# Added to the time limit of an upload's body; Serve ends a request that takes longer than the sum.
 _PROCESSING_SECONDS = 60.0
 
 
@@ -63,14 +63,14 @@ def main(folder: Path, agent_port: int) -> NoReturn:
 
 
 def _wait_for_proxies(seconds: float) -> None:
-    """Set the time for which Serve waits for its proxies, a constant of 60 s in Ray 2.60."""
+    """Set how long Serve waits for its proxies; in Ray 2.60 this is a constant of 60 s."""
     for name in _WAITS_FOR_PROXIES:
         module = importlib.import_module(name)
         module.HTTP_PROXY_TIMEOUT = max(module.HTTP_PROXY_TIMEOUT, seconds)  # type: ignore[attr-defined]
 
 
 def _prepare_node(agent_port: int) -> None:
-    """Set what `ray.init` has no argument for: ports of agents, and processes to leave out."""
+    """Set what `ray.init` has no argument for: ports of agents, and processes not to start."""
     ray_node.tell_nodes_their_agents_ports()
     # The autoscaler's monitor has no nodes to add here. The log monitor sends logs to drivers,
     # which `log_to_driver` refuses.
@@ -114,7 +114,7 @@ def _begin_ray(folder: Path, settings: EmbeddedSettings) -> None:
 
 
 def _end_with_heads(folder: Path, begun: threading.Event) -> None:
-    """Exit 1 if a head process dies during the start, because Ray would wait for it for ever."""
+    """Exit 1 if a head process dies during the start; Ray would wait for that process for ever."""
     while not begun.wait(_WATCH_SECONDS):
         for name in [one.name() for one in _heads() if one.status() == psutil.STATUS_ZOMBIE]:
             log.error("%s of Ray died during its start: %s", name, _last_words(folder, name))
@@ -123,7 +123,7 @@ def _end_with_heads(folder: Path, begun: threading.Event) -> None:
 
 
 def _last_words(folder: Path, name: str) -> str:
-    """Last error in the log of one of Ray's processes."""
+    """Return the last error in the log of one of Ray's processes."""
     log_file = folder / "session_latest" / "logs" / f"{name}.out"
     lines = log_file.read_text(errors="replace").splitlines() if log_file.exists() else []
     errors = [line for line in lines if _ERROR.match(line)]
@@ -146,7 +146,7 @@ def _applications(settings: ServeSettings) -> Iterator[None]:
     serve.start(
         proxy_location="HeadOnly",
         http_options={
-            # Address of the replicas; HAProxy's configuration has the address of the API.
+            # Address of the replicas. The address of the API is in HAProxy's configuration.
             "host": "127.0.0.1",
             "port": settings.http_port,
             "request_timeout_s": settings.body_total_seconds + _PROCESSING_SECONDS,
@@ -161,7 +161,7 @@ def _applications(settings: ServeSettings) -> Iterator[None]:
 
 
 def _drain() -> None:
-    """Answer running requests first, because HAProxy ends at once when Serve shuts down."""
+    """Wait until running requests are answered; HAProxy ends at once when Serve shuts down."""
     try:
         serve.delete(upload_app.APP)
     except Exception:
@@ -188,12 +188,12 @@ def _targets(embedded: EmbeddedSettings, served: ServeSettings) -> list[serve.Ru
 
 
 def _watch() -> NoReturn:
-    """Exit 1 once one of Ray's two head processes has died, because then nothing is replaced."""
+    """Exit 1 once one of Ray's two head processes has died; then Ray replaces nothing any more."""
     heads = _heads()
     while all(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in heads):
         time.sleep(_WATCH_SECONDS)
     log.error("Ray has died: %s", ", ".join(sorted(_HEADS)))
-    # An orderly shutdown would wait for ever for answers of the dead process.
+    # A normal shutdown would wait for answers of the dead process for ever.
     logging.shutdown()
     os._exit(1)
 

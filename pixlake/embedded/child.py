@@ -1,4 +1,4 @@
-"""Child processes that never outlive the process that started them."""
+"""Child processes that the kernel kills when their parent ends."""
 
 import ctypes
 import os
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
-# Loaded here, not in the child: between fork and exec nothing may take a lock.
+# libc is loaded in the parent, because a child must not take a lock between fork and exec.
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
@@ -17,7 +17,7 @@ def _die_with(parent: int) -> None:
     if _LIBC is None:
         return
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    # The parent may have died before the line above: then no signal ever comes.
+    # If the parent died before the prctl call, the kernel never sends the signal.
     if os.getppid() != parent:
         os._exit(1)
 
@@ -29,16 +29,15 @@ def spawn(
     folder: Path | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start a command in its own session, in `folder`, its output appended to `log`.
+    """Start a command in its own session and in `folder`; appends its output to `log`.
 
-    The kernel kills the child when the calling *thread* ends (Linux counts threads, not
-    processes), so call this from a thread that lives as long as the child should. Its own
-    session keeps a Ctrl-C at the terminal away from it: whoever spawned it decides the order
-    in which things stop.
+    The kernel kills the child when the calling *thread* ends (on Linux the parent of a child is a
+    thread), so call this from a thread that lives as long as the child should. Ctrl-C at the
+    terminal does not reach a child in its own session, so the parent decides the order of the stop.
     """
     parent = os.getpid()
     with log.open("ab") as output:
-        return subprocess.Popen(  # noqa: S603  the command is made by this program
+        return subprocess.Popen(  # noqa: S603  this program builds the command
             [str(part) for part in command],
             cwd=folder,
             stdin=subprocess.DEVNULL,
@@ -51,10 +50,10 @@ def spawn(
 
 
 def terminate(process: subprocess.Popen[bytes], *, grace_seconds: float) -> None:
-    """Ask the process to end, insist after `grace_seconds`, and reap it. Idempotent."""
+    """Send SIGTERM, and SIGKILL after `grace_seconds`; then reap the process. Idempotent."""
     if process.poll() is None:
         process.terminate()
-        # A stopped (SIGSTOP) process acts on SIGTERM only once it runs again.
+        # A paused process (SIGSTOP) handles SIGTERM only once it runs again.
         process.send_signal(signal.SIGCONT)
         try:
             process.wait(grace_seconds)

@@ -119,7 +119,7 @@ class AlreadyRunning(EmbeddedError):
     def __str__(self) -> str:
         return (
             f"Pixlake is already running on {self.home}, pid {self.pid}; "
-            "for another one beside it set PIXLAKE_HOME, PIXLAKE_HTTP_PORT and PIXLAKE_KAFKA_PORT"
+            "to start a second Pixlake set PIXLAKE_HOME, PIXLAKE_HTTP_PORT and PIXLAKE_KAFKA_PORT"
         )
 
 
@@ -134,8 +134,8 @@ class UnsafeFolder(EmbeddedError):
 
     def __str__(self) -> str:
         return (
-            f"{self.folder} and {self.folder}.1 to .9 belong to another user, or others may open "
-            "them; remove one of them"
+            f"{self.folder} and {self.folder}.1 to .9 belong to another user, or other users may "
+            "open these folders; remove one of the ten folders"
         )
 
 
@@ -154,7 +154,7 @@ class NoPorts(EmbeddedError):
 
 
 class TooLittleMemory(EmbeddedError):
-    """The settings together allow more memory than there is; sizes in bytes."""
+    """The settings together allow more memory than the machine has; sizes in bytes."""
 
     code = "too_little_memory"
 
@@ -166,9 +166,9 @@ class TooLittleMemory(EmbeddedError):
 
     def __str__(self) -> str:
         return (
-            f"the settings allow {_giga(self.needed)} of memory to be taken at once, and there are "
-            f"{_giga(self.limit)} (PIXLAKE_MEMORY_BYTES):\n{self.parts}\nLower one of them, or say "
-            "with PIXLAKE_MEMORY_BYTES how much there really is"
+            f"the settings allow Pixlake to use {_giga(self.needed)} of memory, the limit is "
+            f"{_giga(self.limit)} (PIXLAKE_MEMORY_BYTES):\n{self.parts}\nLower one of these "
+            "settings, or set PIXLAKE_MEMORY_BYTES to the real size of the memory"
         )
 
 

@@ -19,31 +19,31 @@ _IPV6 = 6
 _TEMPLATE = Path(__file__).with_name("haproxy.cfg")
 _METHODS = "GET, HEAD, POST, PUT, DELETE"
 
-# Largest number of client connections: ten times the most that a client or a load balancer opened
-# in tests (1,000).
+# Largest number of client connections: ten times the largest number that a client or a load
+# balancer opened in tests (1,000).
 _CONNECTIONS = 10_000
-# Pipes for splicing bodies; connections beyond them copy their bytes.
+# Pipes for splicing bodies; a connection without a pipe copies its bytes.
 _PIPES = 500
-# Files that HAProxy opens beside those of pipes, and beside two for each connection (client and
-# replica).
+# File descriptors that HAProxy needs in addition to those of pipes and connections. Each connection
+# needs two, one to the client and one to the replica.
 _FILES_OF_ITS_OWN = 200
 # Connections reserved for health checks of the machine itself.
 _RESERVE = 200
 # Added to a replica's own time limits, so that the replica's answer comes first. With the defaults
-# the sum stays under a minute, when load balancers close connections. While no replica is up, Ray's
-# own proxy would hold a request that long.
+# the sum is under a minute, because load balancers close idle connections after a minute. While no
+# replica is up, Ray's own proxy holds a request for the same time.
 _SILENCE_SECONDS = 8
-# Requests of one key under way, beside other keys: half of what a replica takes at once (512).
-# Above that, Ray Serve refuses the requests of all keys alike.
+# Concurrent requests of one key while other keys are active: half of a replica's limit (512).
+# Above the limit of the replica, Ray Serve refuses requests of all keys alike.
 _KEY_REQUESTS = 256
-# Requests in 10 s of one address that no key lets in: 50 a second, a twentieth of a core.
+# Requests with an invalid key that one address may send in 10 s: 50 a second cost 5 % of a core.
 _ADDRESS_REFUSALS = 500
 
 _LAUNCHER = """\
 #!/bin/sh
 # Called by Ray Serve as `haproxy -db -f <configuration> ...`, at the start and at each reload.
 {libraries}
-# Ends with the process that started it: nothing else would free the port of the API.
+# HAProxy ends with the process that started it; otherwise it would keep the port of the API.
 if command -v setpriv >/dev/null; then
     exec setpriv --pdeathsig KILL {binary} "$@"
 fi
@@ -51,29 +51,29 @@ exec {binary} "$@"
 """
 
 # The limit by address applies only when most connections are in use, so that a single client, or
-# many clients behind one address, can use most of them.
+# many clients behind one address, can use most of the connections.
 _ADDRESSES = """\
-    # An address may have any number of connections while a quarter of all places is free, and
-    # {each} after that. The last {reserve} are for the machine itself.
+    # An address may have any number of connections while a quarter of all connections is free, and
+    # {each} after that. The last {reserve} connections are for the machine itself.
     stick-table type ipv6 size 100k expire 1m store conn_cur,gpc0,gpc0_rate(10s)
     tcp-request connection track-sc0 src
     tcp-request connection reject if {{ fe_conn gt {many} }} {{ sc0_conn_cur gt {each} }}
     tcp-request connection reject if {{ fe_conn gt {most} }} !{{ src 127.0.0.0/8 ::1 }}
 """
-# HAProxy refuses in a hundredth of the time that a replica takes, and the wait keeps a client from
-# coming again at once.
+# HAProxy refuses a request in a hundredth of the time that a replica needs. The tarpit keeps a
+# client from repeating its request at once.
 _REFUSALS = """\
-    # After {refusals} requests in 10 s that no key let in, each further one of the address waits a
-    # second and is refused. A key that let somebody in within ten minutes is taken all the same.
+    # After {refusals} requests with an invalid key in 10 s, each further request of the address
+    # waits a second and is refused. A key that was valid within the last ten minutes is exempt.
     acl of_api path_beg /v1/
     http-request set-var(txn.of_api) bool(true) if of_api
     http-request set-var(txn.known) var(txn.key),in_table(good_keys) if {{ var(txn.key) -m found }}
     http-request tarpit status 429 {answer} if {{ sc0_gpc0_rate gt {refusals} }} of_api !{{ var(txn.known) -m bool }}
     http-response sc-inc-gpc0(0) if {{ status 401 }}
     http-response track-sc2 var(txn.key) table good_keys if {{ var(txn.key) -m found }} {{ var(txn.of_api) -m bool }} {{ status lt 300 }}
-"""  # noqa: E501  HAProxy has no line that goes on
+"""  # noqa: E501  HAProxy has no continuation lines
 _NO_ADDRESSES = """\
-    # Connections are not counted by address: all clients come from the load balancer's.
+    # Connections are not counted by address: all clients come from the addresses of load balancers.
 """
 
 
@@ -86,12 +86,12 @@ def write_launcher(
     idle_seconds: float = 30,
     address_connections: int = 500,
 ) -> Path:
-    """Write the launcher of HAProxy and its files into `folder`; returns the launcher's path.
+    """Write HAProxy's launcher and files into `folder`; returns the launcher's path.
 
     The path is for RAY_SERVE_HAPROXY_BINARY_PATH. The API is on `host`:`port`; a replica answers
-    within `answer_seconds` and waits `idle_seconds` for a client. `address_connections` is how many
-    connections one address may have when most are taken, 0 for any number. Raises ValueError
-    if `host` is no IP address.
+    within `answer_seconds` and waits `idle_seconds` for a client. `address_connections` is the
+    limit of connections of one address while most connections are in use; 0 means no limit. Raises
+    ValueError if `host` is not an IP address.
     """
     try:
         address = ip_address(host)
@@ -127,7 +127,7 @@ def write_launcher(
 
 
 def _within(files: int) -> tuple[int, int]:
-    """Connections and pipes for a process that may open so many files."""
+    """Return the numbers of connections and pipes for a process that may open `files` files."""
     if files == resource.RLIM_INFINITY:
         return _CONNECTIONS, _PIPES
     pipes = min(_PIPES, files // 20)

@@ -1,8 +1,8 @@
-"""HAProxy's own answers in problem+json (RFC 9457), like those of a replica.
+"""HAProxy's own answers in problem+json (RFC 9457), in the format of a replica's answers.
 
 HAProxy reads most answers from files. Answers to malformed requests are constants in the program,
-and up to version 3.1 no setting changes them (docs/decisions/0019-haproxys-early-answers.md). So
-they are replaced in a copy of the program.
+and up to version 3.1 no setting changes these constants. So this module replaces the constants in a
+copy of the program (docs/decisions/0019-haproxys-early-answers.md).
 """
 
 import json
@@ -38,27 +38,30 @@ ANSWERS = {
     "too_many_requests": Answer(
         429,
         "This key has too many requests under way",
-        "others use the service, too; send it again when an answer is there",
+        "other keys use the service, too; send the request again after an answer",
         retry_after=1,
     ),
     "too_many_refusals": Answer(
         429,
         "Too many requests of this address had no good key",
-        "check the key, and send it again in some seconds",
+        "check the key, and send the request again in some seconds",
         retry_after=5,
     ),
-    "internal": Answer(500, "Something failed on our side", "HAProxy could not go on"),
+    "internal": Answer(500, "Something failed on our side", "HAProxy had an internal error"),
     "replica_lost": Answer(
-        502, "The process that had the request has ended", "send it again", retry_after=1
+        502, "The process that had the request has ended", "send the request again", retry_after=1
     ),
     "not_ready": Answer(
         503,
         "Pixlake can't answer right now",
-        "it is starting, or the process that had the request has ended; send it again",
+        "Pixlake is starting, or the process with the request has ended; send the request again",
         retry_after=1,
     ),
     "no_answer": Answer(
-        504, "The process that has the request does not answer", "send it again", retry_after=1
+        504,
+        "The process that has the request does not answer",
+        "send the request again",
+        retry_after=1,
     ),
 }
 """Answers by error code."""
@@ -66,7 +69,7 @@ ANSWERS = {
 _FOR_STATUS = (
     "bad_request", "request_timeout", "internal", "replica_lost", "not_ready", "no_answer",
 )  # fmt: skip
-# These texts must not be longer than HAProxy's own, which are short.
+# Texts in place of HAProxy's own texts, which are short; a replacement must not be longer.
 _EARLY = {
     400: ("bad_request", "Malformed, or headers over 32 KiB"),
     408: ("request_timeout", "The request came too slowly"),
@@ -76,7 +79,7 @@ _EARLY = {
 
 
 def answer(folder: Path, code: str) -> str:
-    """Arguments of `http-request return status …` and `http-error status …` for an answer.
+    """Build the arguments of `http-request return status …` and `http-error status …`.
 
     Writes the body of the answer into `folder`.
     """
@@ -97,15 +100,16 @@ def answer(folder: Path, code: str) -> str:
 
 
 def error_lines(folder: Path) -> str:
-    """Configuration lines for the answers with HAProxy's own statuses."""
+    """Build the configuration lines for the answers with HAProxy's own statuses."""
     line = "    http-error status {} {}"
     return "\n".join(line.format(ANSWERS[one].status, answer(folder, one)) for one in _FOR_STATUS)
 
 
 def speaking(original: Path, copy: Path) -> Path:
-    """Copy HAProxy's program and replace its early answers; returns the copy's path.
+    """Copy HAProxy's program and replace the early answers; returns the copy's path.
 
-    An answer that is not found as expected, as in another version of HAProxy, is not replaced.
+    An answer that the program does not contain, for example in another version of HAProxy, is
+    skipped.
     """
     program = original.read_bytes()
     for status, (code, title) in _EARLY.items():
@@ -114,7 +118,7 @@ def speaking(original: Path, copy: Path) -> Path:
         ours = _early(program[begins:ends].split(b"\r\n")[0], status, code, title)
         if begins and b"<html>" in program[begins:ends] and len(ours) <= ends - begins:
             program = program[:begins] + ours.ljust(ends - begins, b"\0") + program[ends:]
-    # A program that runs can't be written to; it can be replaced.
+    # The file of a running program can't be written, but it can be removed and created again.
     copy.unlink(missing_ok=True)
     copy.write_bytes(program)
     copy.chmod(0o700)

@@ -20,7 +20,7 @@ LAYOUT = 1
 def open_home(home: Path) -> None:
     """Create the home if necessary, and check it. Raises HomeUnusable.
 
-    A mark in the home names the version that created it.
+    A file in the home records the version of Pixlake that created the home.
     """
     try:
         home.mkdir(mode=_OWNER_ONLY, parents=True, exist_ok=True)
@@ -34,14 +34,14 @@ def open_home(home: Path) -> None:
 
 
 def write_address(home: Path, url: str) -> None:
-    """Write the URL of this home's API for the command, which sends the home's key only there."""
+    """Write the URL of this home's API; the command sends the home's key only to this URL."""
     part = home / f".{ADDRESS}.part"
     part.write_text(f"{url}\n", encoding="ascii")
     part.replace(home / ADDRESS)
 
 
 def _check_owner(home: Path) -> None:
-    """Raise HomeUnusable if this user can't write the home or an entry in it."""
+    """Raise HomeUnusable if this user can't write the home or an entry of the home."""
     for path in (home, *home.iterdir()):
         if path.is_symlink() and not path.exists():
             continue
@@ -56,7 +56,7 @@ def _check_owner(home: Path) -> None:
 def _close(home: Path) -> None:
     """Remove the rights of other users on the home and its secrets.
 
-    Raises HomeUnusable if the folder contains other data, because its rights may be intended.
+    Raises HomeUnusable if the folder contains other data, because its mode may be intended.
     """
     if home.stat().st_mode & _OTHERS:
         if not (home / _MARK).exists() and any(home.iterdir()):
@@ -92,6 +92,6 @@ def _check_version(home: Path) -> None:
         raise HomeUnusable(f"{mark} is damaged; is {home} a home of Pixlake?") from error
     if layout > LAYOUT:
         raise HomeUnusable(
-            f"{home} was made by Pixlake {maker}, which is newer than this one "
-            f"({version('pixlake')}); install that version, or set PIXLAKE_HOME to another folder"
+            f"{home} was made by Pixlake {maker}, which is newer than this version "
+            f"({version('pixlake')}); install {maker}, or set PIXLAKE_HOME to another folder"
         )

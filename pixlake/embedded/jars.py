@@ -1,8 +1,8 @@
-"""The jars of Apache Kafka: which ones, where they are kept, how they are had.
+"""Jars of Apache Kafka: download by a lock file, check by SHA-256, and cache.
 
-`kafka-jars.lock` beside this file names each jar by Maven coordinates and SHA-256, so a start
-resolves nothing: it downloads exactly those files once, checks them, and keeps them for every
-Pixlake of this user. `python -m tests.servers.lock_kafka_jars` writes the lock anew.
+`kafka-jars.lock` in this folder names each jar by Maven coordinates and SHA-256, so no start
+resolves versions. The first start downloads and checks exactly these files, and caches them for
+every Pixlake of this user. `python -m tests.servers.lock_kafka_jars` writes a new lock.
 """
 
 import hashlib
@@ -19,14 +19,14 @@ from jgo.maven import MavenContext
 from pixlake.embedded.errors import JarsUnavailable
 
 _LOCK = Path(__file__).with_name("kafka-jars.lock")
-# Small files from one host: eight at a time hides the round trips without being rude.
+# The jars are small files of one host; eight parallel downloads hide the round trips at a low load.
 _PARALLEL_DOWNLOADS = 8
 _DOWNLOAD_TIMEOUT_SECONDS = 60
 
 
 @dataclass(frozen=True)
 class Jar:
-    """One jar as the lock names it."""
+    """Maven coordinates and SHA-256 of one jar, from the lock."""
 
     group: str
     artifact: str
@@ -35,7 +35,7 @@ class Jar:
 
     @property
     def path(self) -> Path:
-        """Where a folder laid out as a Maven repository holds it."""
+        """Path of the jar in a folder with the layout of a Maven repository."""
         folder = Path(*self.group.split("."), self.artifact, self.version)
         return folder / f"{self.artifact}-{self.version}.jar"
 
@@ -44,7 +44,7 @@ Download = Callable[[list[Jar], Path], None]
 
 
 def locked_jars() -> list[Jar]:
-    """Read the lock, in its order."""
+    """Read the jars from the lock, in the order of the lock."""
     jars = []
     for line in _LOCK.read_text(encoding="utf-8").splitlines():
         if line and not line.startswith("#"):
@@ -55,20 +55,20 @@ def locked_jars() -> list[Jar]:
 
 
 def cache_folder() -> Path:
-    """Where Pixlake keeps what it can always download again."""
+    """Folder of files that Pixlake can always download again."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base).absolute() / "pixlake"
 
 
 def kafka_jars(download: Download | None = None) -> list[Path]:
-    """Find the locked jars on this disk, downloaded first if they are not there yet.
+    """Return the paths of the locked jars; downloads the jars if they are not cached.
 
-    Raises JarsUnavailable. Safe to call from several processes at once: each downloads to a
-    folder of its own, and the first to finish renames it into place.
+    Raises JarsUnavailable. Several processes may call this at once: each process downloads into its
+    own folder, and the first process that is complete renames its folder to the final name.
     """
     jars = locked_jars()
     version = next(jar.version for jar in jars if jar.artifact == "kafka_2.13")
-    # The lock's digest in the name: a changed lock never meets jars of the one before.
+    # The folder's name contains the lock's digest, so a changed lock never uses an old lock's jars.
     digest = hashlib.sha256(_LOCK.read_bytes()).hexdigest()[:8]
     home = cache_folder() / f"kafka-{version}-{digest}"
     if not home.is_dir():
@@ -95,7 +95,7 @@ def _download_into(home: Path, jars: list[Jar], download: Download) -> None:
         try:
             partial.rename(home)
         except OSError:
-            if not home.is_dir():  # else another process was faster, with the same files
+            if not home.is_dir():  # otherwise another process has stored the same files
                 raise
 
 

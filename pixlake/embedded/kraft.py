@@ -2,8 +2,8 @@
 
 All data is on disk under `data_dir` (messages, topics and their ids, committed offsets) and
 survives `stop`, `kill` and crashes of processes. An acknowledged message is in the kernel's page
-cache and not yet synced to disk, so a power cut may lose the last seconds. (A cluster avoids that
-by replication; one node has none.)
+cache and not yet synced to disk, so a power cut may lose the last seconds. A cluster avoids this
+loss by replication; one node has no replica.
 """
 
 import base64
@@ -22,14 +22,14 @@ from pixlake.embedded.child import spawn, terminate
 from pixlake.embedded.errors import BrokerFailed
 from pixlake.embedded.ports import free_port
 
-# Messages carry whole images; the largest allowed by default is well below this.
+# A message contains a whole image; the largest image that Pixlake accepts by default is 25 MB.
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
-# A clean shutdown closes every log and takes about a second; far past that it hangs.
+# A clean shutdown closes every log and takes about a second; after 15 s the process hangs.
 _STOP_GRACE_SECONDS = 15.0
 _JVM = (
     "-Xmx512m",
     "-XX:+UseSerialGC",
-    # Half the start-up time; the work here is copying bytes, which C1 does as well.
+    # Compile with C1 only: half the start-up time, and C1 is as fast for copying bytes.
     "-XX:TieredStopAtLevel=1",
     "-XX:+ExitOnOutOfMemoryError",
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
@@ -50,16 +50,16 @@ _SINGLE_NODE = {
     "share.coordinator.state.topic.num.partitions": "1",
     "share.coordinator.state.topic.replication.factor": "1",
     "share.coordinator.state.topic.min.isr": "1",
-    # Kafka takes all of it at the start; 128 MB by default. This is enough for half a million keys,
-    # and the one topic that is compacted here has a key for each group and partition.
+    # Kafka allocates this buffer at the start; the default is 128 MB. 16 MB hold half a million
+    # keys. Only the offsets topic is compacted, with one key for each group and partition.
     "log.cleaner.dedupe.buffer.size": str(16 * 1024 * 1024),
     "group.initial.rebalance.delay.ms": "0",
-    # After a kill the broker may not register again until its last session has run out. The
-    # usual 9 s would be most of a start; nobody else could take over meanwhile anyway.
+    # After a kill the broker can register again only when its old session has expired. The default
+    # of 9 s would be most of a start, and protects nothing here, because no other broker exists.
     "broker.session.timeout.ms": "2000",
     "broker.heartbeat.interval.ms": "500",
     "message.max.bytes": str(MAX_MESSAGE_BYTES),
-    # As Amazon MSK has it: a misspelt topic is an error, not a new topic.
+    # The same value as in Amazon MSK: a misspelt topic is an error and does not create a topic.
     "auto.create.topics.enable": "false",
 }
 
@@ -84,9 +84,9 @@ class KraftNode:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, seconds: float = 60) -> None:
-        """Start the process on the data of the last run, or on new storage. Does not wait.
+        """Start the process on existing data or on new storage, without waiting until it is ready.
 
-        Raises BrokerFailed if new storage is not made within `seconds`.
+        Raises BrokerFailed if new storage is not formatted within `seconds`.
         """
         if self.is_alive():
             return
@@ -97,14 +97,14 @@ class KraftNode:
         self._process = self._run("kafka.Kafka", _PROPERTIES)
 
     def wait_ready(self, deadline_seconds: float) -> None:
-        """Return once the broker answers for its metadata; BrokerFailed if it ends or is late."""
+        """Wait until the broker answers a request; raises BrokerFailed if it ends or is late."""
         ends = time.monotonic() + deadline_seconds
         admin = AdminClient(
             {
                 "bootstrap.servers": self.bootstrap,
                 "reconnect.backoff.ms": 20,
                 "reconnect.backoff.max.ms": 100,
-                # Refused connections are expected here; librdkafka would print each one.
+                # Refused connections are expected here; librdkafka would print each refusal.
                 "log_level": 0,
             }
         )
@@ -115,30 +115,30 @@ class KraftNode:
                 if admin.list_topics(timeout=1).brokers:
                     return
             except KafkaException:
-                continue  # list_topics itself waited, up to its timeout
+                continue  # list_topics has already waited, up to its timeout
         raise BrokerFailed(f"not ready after {deadline_seconds:.0f} s", self.log)
 
     def is_alive(self) -> bool:
-        """Tell whether the process runs, be it paused."""
+        """True if the process runs or is paused."""
         return self._process is not None and self._process.poll() is None
 
     def stop(self, seconds: float = _STOP_GRACE_SECONDS) -> None:
-        """Shut down cleanly, by force after `seconds`. Does nothing if it does not run."""
+        """Shut down cleanly, and kill the process after `seconds`. No effect if it does not run."""
         if self._process is not None:
             terminate(self._process, grace_seconds=seconds)
 
     def kill(self) -> None:
-        """End it as a crash would: SIGKILL, no shutdown."""
+        """End the process like a crash: SIGKILL, without a shutdown."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
     def pause(self) -> None:
-        """Freeze the process: connections stay open, nothing answers."""
+        """Pause the process (SIGSTOP): its connections stay open, and it does not answer."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let a paused process go on."""
+        """Continue a paused process."""
         self._signal(signal.SIGCONT)
 
     def _run(self, main: str, *arguments: str) -> subprocess.Popen[bytes]:
@@ -146,7 +146,7 @@ class KraftNode:
             [*self._java, main, *arguments],
             log=self.log,
             folder=self._data_dir,
-            # Java reads paths in the locale's encoding; "C" would lose any letter beyond ASCII.
+            # Java decodes paths with the locale's encoding; in the locale "C" that is ASCII only.
             environment={"LC_ALL": "C.UTF-8"},
         )
 
@@ -155,14 +155,14 @@ class KraftNode:
             self._process.send_signal(number)
 
     def _write_properties(self) -> None:
-        # A new controller port each time: nobody outside this process has to know it.
+        # The controller's port is a new one at each start, because only this process uses it.
         controller = f"127.0.0.1:{free_port()}"
         properties = {
             **_SINGLE_NODE,
             "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://{controller}",
             "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
             "controller.quorum.voters": f"1@{controller}",
-            # Relative to the folder it runs in: a comma in a path would make two of it.
+            # Relative to the working folder, because Kafka splits this value at each comma.
             "log.dirs": _LOGS,
             **self._settings,
         }
@@ -171,7 +171,7 @@ class KraftNode:
 
     def _format(self, seconds: float) -> None:
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        # With "=", for the id may begin with "-" and must not pass for an option.
+        # The id may begin with "-"; after "=" the tool does not read it as an option.
         options = [f"--cluster-id={cluster_id}", f"--config={_PROPERTIES}"]
         process = self._run("kafka.tools.StorageTool", "format", *options)
         try:

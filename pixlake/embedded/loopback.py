@@ -1,14 +1,14 @@
-"""Runs first in each Ray worker process: what listens there, listens on 127.0.0.1.
+"""Set-up hook of Ray worker processes: binds their gRPC servers to 127.0.0.1.
 
-Each Serve replica opens a gRPC server for calls between deployments on every interface. We do not
-use it (calls go through Ray itself, images by reference), and Ray has no setting for its address.
-Everything else of Ray keeps to 127.0.0.1 by settings, see `ray_environment.py`.
+Each Serve replica opens a gRPC server for calls between deployments on every interface. Pixlake
+does not use this server (calls go through Ray itself, images by reference), and Ray has no setting
+for its address. All other servers of Ray listen on 127.0.0.1 by settings, see `ray_environment.py`.
 """
 
 from typing import Any
 
 HOOK = "pixlake.embedded.loopback.narrow"
-"""For Ray's `worker_process_setup_hook`."""
+"""Value of Ray's `worker_process_setup_hook`."""
 
 
 def narrow() -> None:

@@ -1,9 +1,9 @@
 """Largest memory use of Pixlake by its settings, compared with the machine's memory.
 
 Settings bound each part: uploads by `Admission`, Kafka messages by `Intake`, images in processing
-by the number of sandboxed children and the memory of one (`ProcessorSettings.child_bytes`, a
+by the number of sandboxed children and the memory of one child (`ProcessorSettings.child_bytes`, a
 measured bound of resident memory; a child's address space is larger, because it contains shared
-libraries). Parts without a setting were measured and are marked so.
+libraries). Parts without a setting were measured, and the report says so.
 """
 
 from typing import NamedTuple
@@ -14,11 +14,11 @@ from pixlake.embedded.settings import EmbeddedSettings
 from processors.settings import ProcessorSettings
 from serve_app.settings import ServeSettings
 
-# A replica before its first image: interpreter, Ray, OpenCV, Arrow.
+# Memory of a replica before its first image: interpreter, Ray, OpenCV, Arrow.
 _REPLICA_BYTES = 250_000_000
 # Ray's own processes, HAProxy, and the sealer with its largest file; measured.
 _REST_BYTES = 1_000_000_000
-# The heap is 512 MB, and Java needs more beside it.
+# Memory of the broker: a heap of 512 MB, and Java's memory outside the heap.
 _BROKER_BYTES = 700_000_000
 
 
@@ -35,7 +35,7 @@ _SANDBOXES = "PIXLAKE_SANDBOX_CHILDREN, PIXLAKE_SANDBOX_KEPT, PIXLAKE_MAX_PIXELS
 
 
 def of_uploads(replicas: int, served: ServeSettings, processors: ProcessorSettings) -> list[Part]:
-    """Replicas of the HTTP API, each with its bodies and its children."""
+    """Return the parts of the HTTP API: replicas with their upload bodies and children."""
     return [
         Part(
             "uploads: bytes under way",
@@ -48,7 +48,7 @@ def of_uploads(replicas: int, served: ServeSettings, processors: ProcessorSettin
 
 
 def of_processors(replicas: int, processors: ProcessorSettings) -> list[Part]:
-    """Replicas that process Kafka's batches, with their children."""
+    """Return the parts of the replicas that process Kafka's batches, with their children."""
     return [
         Part("processors: replicas", replicas * _REPLICA_BYTES, "PIXLAKE_PROCESSOR_REPLICAS"),
         Part("processors: children", replicas * _children(processors), _SANDBOXES),
@@ -57,14 +57,14 @@ def of_processors(replicas: int, processors: ProcessorSettings) -> list[Part]:
 
 
 def of_kafka(ingest: IngestSettings) -> list[Part]:
-    """One Kafka consumer."""
+    """Return the part of one Kafka consumer."""
     messages = ingest.kafka_max_inflight_bytes + ingest.kafka_max_message_bytes
     settings = "PIXLAKE_KAFKA_MAX_INFLIGHT_BYTES, PIXLAKE_KAFKA_MAX_MESSAGE_BYTES"
     return [Part("Kafka: messages under way", _REPLICA_BYTES + messages, settings)]
 
 
 def of_ray(object_store_bytes: int, setting: str) -> list[Part]:
-    """One Ray node; `setting` is the setting of its object store's size."""
+    """Return the parts of one Ray node; `setting` is the setting of its object store's size."""
     return [
         Part("images between processes", object_store_bytes, setting),
         Part("Ray, HAProxy, sealer", _REST_BYTES, "measured"),
@@ -77,7 +77,7 @@ def worst_case(
     processors: ProcessorSettings,
     ingest: IngestSettings,
 ) -> list[Part]:
-    """All parts of Pixlake on one machine at their largest size."""
+    """Return all parts of Pixlake on one machine, at their largest size."""
     found = [
         *of_uploads(embedded.upload_replicas, served, processors),
         *of_processors(embedded.processor_replicas, processors),

@@ -10,10 +10,11 @@ from pathlib import Path
 from pixlake.embedded.errors import NoPorts
 from pixlake.embedded.ports import is_taken
 
-# Above the ports of usual daemons, below the kernel's range for outgoing connections (32768).
+# First port of the first block: above the ports of usual daemons, and below the kernel's range for
+# outgoing connections (32768).
 _FIRST = 21_000
 _BLOCKS = 110
-# Far more ports than replicas, because a replaced replica keeps its port for a while.
+# Ports in a block: far more than replicas, because a replaced replica keeps its port for a while.
 _SIZE = 100
 _RESERVED = 7
 
@@ -26,17 +27,17 @@ class PortBlock:
 
     @property
     def haproxy_metrics(self) -> int:
-        """HAProxy's metrics for Prometheus."""
+        """Port of HAProxy's metrics for Prometheus."""
         return self.base
 
     @property
     def haproxy_stats(self) -> int:
-        """HAProxy's page of statistics."""
+        """Port of HAProxy's statistics page."""
         return self.base + 1
 
     @property
     def fallback_proxy(self) -> int:
-        """Ray Serve's own proxy, where HAProxy sends requests while no replica lives."""
+        """Port of Ray Serve's own proxy; HAProxy sends requests to it while no replica is alive."""
         return self.base + 2
 
     @property
@@ -52,11 +53,11 @@ class PortBlock:
 
 @contextmanager
 def own_ports(folder: Path, seed: str, avoid: Collection[int] = ()) -> Iterator[PortBlock]:
-    """Reserve a block that no other run of this user has, and that is free now. Raises NoPorts.
+    """Reserve a free block that no other run of this user has reserved. Raises NoPorts.
 
-    `folder` contains the locks and is the same for all runs; `seed` makes a home likely to get the
-    same block again; the block contains no port of `avoid`. A reserved block is recognised by its
-    lock and not by its ports, because a run opens its ports one by one.
+    `folder` contains the locks and is the same for all runs. With the same `seed`, a home is likely
+    to get the same block again. The block contains no port of `avoid`. A lock file marks a reserved
+    block; its ports alone cannot, because a run opens its ports one by one.
     """
     start = zlib.crc32(seed.encode())
     for step in range(_BLOCKS):

@@ -15,7 +15,7 @@ _FIRST_UNPRIVILEGED = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 
 
 def free_port() -> int:
-    """Find a free port. It is not reserved, so bind it soon and expect that it may fail."""
+    """Find a free port. The port is not reserved, so bind it soon and handle a failure."""
     with socket.socket() as probe:
         probe.bind((_LOOPBACK, 0))
         port: int = probe.getsockname()[1]
@@ -32,17 +32,17 @@ def check_ports(wanted: Mapping[str, tuple[str, int]]) -> None:
     seen: dict[int, str] = {}
     for setting, (host, port) in wanted.items():
         if (other := seen.setdefault(port, setting)) != setting:
-            raise PortUnusable(f"{other} and {setting} are both {port}; choose two ports")
+            raise PortUnusable(f"{other} and {setting} are both {port}; choose different ports")
         fault = _refusal(host, port)
         if fault is not None:
             raise _explained(fault, setting, host, port)
 
 
 def _refusal(host: str, port: int) -> OSError | None:
-    """Error of listening on a port; None if it works."""
+    """Try to listen on a port; returns the error, or None if the port is usable."""
     family = socket.AF_INET6 if ip_address(host).version == 6 else socket.AF_INET  # noqa: PLR2004
     with socket.socket(family) as probe:
-        # As servers do, so that connections of the last run in TIME_WAIT do not block the port.
+        # Servers set this option, too. Connections of the last run in TIME_WAIT block no port then.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -56,8 +56,8 @@ def _explained(fault: OSError, setting: str, host: str, port: int) -> PortTaken 
         return PortTaken(port, setting, _listener(port))
     if fault.errno == errno.EACCES:
         return PortUnusable(
-            f"port {port} needs the rights of root, as all below {_first_unprivileged()} do; "
-            f"choose one from there on with {setting}"
+            f"port {port} needs root, as all ports below {_first_unprivileged()} do; "
+            f"choose a higher port with {setting}"
         )
     if fault.errno == errno.EADDRNOTAVAIL:
         return PortUnusable(
@@ -75,7 +75,7 @@ def _first_unprivileged() -> str:
 
 
 def _listener(port: int) -> str | None:
-    """Name and process id of the program that listens on `port`, if this user may see them."""
+    """Return name and process id of the program that listens on `port`, if this user may see it."""
     try:
         for one in psutil.net_connections("tcp"):
             if one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.port == port:

@@ -1,7 +1,7 @@
 """Checks before a start, which find common faults within seconds.
 
-Each error says what is wrong, which setting is concerned, and what to do. A check needs one request
-to the machine or to a server; other faults are only found by the start itself.
+Each error says what is wrong, which setting causes it, and what to do. A check needs one request to
+the machine or to a server; other faults appear only during the start itself.
 """
 
 from collections.abc import Callable
@@ -92,7 +92,7 @@ def check_machine(settings: Settings, home: Path) -> None:
 
 
 def check_last_start(home: Path) -> None:
-    """Check the clock against the last start; call it before the lock file is written.
+    """Check the clock against the last start; must be called before the lock file is written.
 
     Raises WrongClock.
     """
@@ -116,7 +116,7 @@ def check_servers(settings: Settings) -> None:
 
 
 async def prepare_store(lake: LakeSettings, default_preset: str) -> None:
-    """Open the store, or create it, and check that it accepts writes and has the default preset.
+    """Open or create the store, and check that it accepts writes and has the default preset.
 
     Raises StoreUnreachable, PresetUnusable, StoreMisused.
     """
@@ -148,7 +148,7 @@ def _check_accounts(served: ServeSettings) -> None:
             f"the accounts' database: {error}; see PIXLAKE_DATABASE_URL"
         ) from error
     except AccountsUnavailable as error:
-        # The database's own message; it contains names, but never the password.
+        # The database's own message contains names, but never the password.
         reason = str(getattr(error.__cause__, "orig", None) or error).splitlines()[0]
         raise DatabaseUnusable(
             f"the accounts' database: {reason}; see PIXLAKE_DATABASE_URL"
@@ -156,7 +156,7 @@ def _check_accounts(served: ServeSettings) -> None:
 
 
 def _folders(settings: Settings, home: Path, sockets: Path) -> dict[str, Path]:
-    """Folders that a start writes to, each with the advice if its disk is full."""
+    """Return the folders that a start writes to, keyed by the advice for a full disk."""
     found = {
         "set PIXLAKE_HOME to a folder on another disk": home,
         "remove files in /tmp": sockets,

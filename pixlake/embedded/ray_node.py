@@ -1,7 +1,7 @@
-"""Change how a Ray node starts its processes, where Ray has no setting.
+"""Patches of how a Ray node starts its processes, where Ray has no setting.
 
-A node waits 15 s for its agents to choose ports, a constant, and ends after that. On a busy machine
-they take longer, so they are told their ports.
+A node waits 15 s for its agents to choose ports, and ends if they take longer; the 15 s are a
+constant. On a busy machine the agents take longer, so these patches give the agents fixed ports.
 """
 
 import re
@@ -18,19 +18,19 @@ AGENT_PORTS = (
     "dashboard_agent_listen_port",
     "runtime_env_agent_port",
 )
-"""Parameters of a node that name a port of an agent."""
+"""Parameters of a Ray node, each for the port of one agent."""
 
-# As Ray writes it into the command of the agent, which is one word of the node's command.
+# Option in the agent's command, as Ray writes it. The whole command is one word of the node's.
 _TOLD_TO_THE_AGENT = re.compile(r"--listen-port=([1-9][0-9]*)")
 
 
 def agent_ports(first: int) -> dict[str, int]:
-    """Four ports in a row, by the parameters of `AGENT_PORTS`."""
+    """Return four consecutive ports, by the parameters of `AGENT_PORTS`."""
     return {name: first + place for place, name in enumerate(AGENT_PORTS)}
 
 
 def tell_nodes_their_agents_ports() -> None:
-    """Give each node that starts from here the port which Ray gives to the node's agent only."""
+    """Patch Ray so that a node also gets the listening port that Ray gives only to its agent."""
     start = services.start_ray_process
 
     def told(command: list[str], process_type: str, *args: Any, **given: Any) -> Any:
@@ -47,7 +47,7 @@ def _listen_port(command: list[str]) -> list[str]:
 
 
 def start_nodes_with(**parameters: object) -> None:
-    """Set parameters of nodes that `ray.init` has no argument for; a node's own have precedence."""
+    """Set node parameters that `ray.init` has no argument for; explicit ones have precedence."""
     build = RayParams.__init__
 
     def with_parameters(self: RayParams, *args: Any, **given: Any) -> None:
@@ -58,7 +58,7 @@ def start_nodes_with(**parameters: object) -> None:
 
 
 def start_no_dashboard() -> None:
-    """Leave out the server of Ray's dashboard, which starts without its pages, too."""
+    """Patch Ray not to start the dashboard's server; Ray starts it even without a dashboard."""
 
     def nothing(self: Node, **_: object) -> None:
         self._webui_url = None

@@ -3,12 +3,12 @@
 import http.client
 from http import HTTPStatus
 
-# Longer than the limit of four seconds in /readyz itself.
+# Time-out of the request; longer than the limit of four seconds in /readyz itself.
 _ANSWER_SECONDS = 6.0
 
 
 def is_ready(host: str, port: int) -> bool:
-    """Ask `GET /readyz` on `host`:`port` once."""
+    """True if `GET /readyz` on `host`:`port` answers that all parts are ready; asks once."""
     connection = http.client.HTTPConnection(host, port, timeout=_ANSWER_SECONDS)
     try:
         connection.request("GET", "/readyz")

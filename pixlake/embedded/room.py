@@ -16,20 +16,21 @@ DISK_BYTES = 500_000_000
 MEMORY_BYTES = 1_800_000_000
 """Free memory that a start needs; idle Pixlake takes a little less (docs/performance.md)."""
 
-# With an earlier clock, certificates are invalid, and new images would expire at once.
+# Earliest plausible time. With an earlier clock, certificates are invalid, and new images would
+# expire at once.
 _EARLIEST = datetime(2024, 1, 1, tzinfo=UTC).timestamp()
-# Time zones and daylight saving do not change this clock, so such a step means a wrong date.
+# Step back of the clock that is an error: time zones and daylight saving do not change this clock.
 _BACKWARDS_SECONDS = 24 * 3600.0
 
 
 def check_disk(folders: dict[str, Path]) -> None:
-    """Raise NoRoom if the disk of a folder is too full; the keys are advice."""
+    """Raise NoRoom if the disk of a folder is too full; each key is the advice for its folder."""
     for remedy, folder in folders.items():
         free = shutil.disk_usage(folder).free
         if free < DISK_BYTES:
             raise NoRoom(
-                f"{free / 1e6:.0f} MB are free on the disk of {folder}, a start takes "
-                f"{DISK_BYTES / 1e6:.0f} MB; make room, or {remedy}"
+                f"{free / 1e6:.0f} MB are free on the disk of {folder}, a start needs "
+                f"{DISK_BYTES / 1e6:.0f} MB; free some space, or {remedy}"
             )
 
 
@@ -38,7 +39,7 @@ def check_memory_free(available: int | None = None) -> None:
     free = psutil.virtual_memory().available if available is None else available
     if free < MEMORY_BYTES:
         raise NoRoom(
-            f"{free / 1e9:.1f} GB of memory are free, Pixlake at rest takes "
+            f"{free / 1e9:.1f} GB of memory are free, an idle Pixlake needs "
             f"{MEMORY_BYTES / 1e9:.1f} GB; close other programs"
         )
 
@@ -47,12 +48,12 @@ def check_clock(last_start: Path, now: float | None = None) -> None:
     """Raise WrongClock if the clock is before the first version or far before the last start."""
     now = time.time() if now is None else now
     if now < _EARLIEST:
-        raise WrongClock(f"this machine's clock says {_day(now)}; set it")
+        raise WrongClock(f"this machine's clock says {_day(now)}, which is wrong; set the clock")
     before = last_start.stat().st_mtime if last_start.exists() else now
     if now < before - _BACKWARDS_SECONDS:
         raise WrongClock(
             f"this machine's clock says {_day(now)}, and the last start here was on "
-            f"{_day(before)}; set the clock, or if it is right remove {last_start}"
+            f"{_day(before)}; set the clock. If the clock is right, remove {last_start}"
         )
 
 

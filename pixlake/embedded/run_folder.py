@@ -1,4 +1,4 @@
-"""Temporary state of one run: its processes, sockets and lock, but no data."""
+"""Temporary state of one run: processes, sockets and lock, but no data."""
 
 import fcntl
 import hashlib
@@ -15,7 +15,7 @@ import psutil
 from pixlake.embedded.errors import AlreadyRunning, UnsafeFolder
 
 MARK = "PIXLAKE_RUN"
-"""Environment variable that every process of a run carries; its value is the home."""
+"""Environment variable of every process of a run; its value is the home."""
 
 LOCK = "lock"
 """Name of the lock file in the home; its modification time is that of the last start."""
@@ -25,7 +25,7 @@ _KILL_SECONDS = 5.0
 # The path of a UNIX socket has at most 107 bytes, of which HAProxy needs 10. Ray needs 71 bytes
 # below the folder of a run and HAProxy 60. So the folder is neither in the home nor in TMPDIR,
 # whose paths may be long.
-_ROOT = Path("/tmp")  # noqa: S108  made below with mode 0700, its owner is checked
+_ROOT = Path("/tmp")  # noqa: S108  the folder in it gets mode 0700, its owner is checked
 # Alternative names, because any user can create a folder with the first name in /tmp.
 _OTHER_NAMES = ("", *(f".{number}" for number in range(1, 10)))
 
@@ -47,9 +47,10 @@ def user_folder(root: Path = _ROOT) -> Path:
 
 @contextmanager
 def fresh_folder(home: Path, logs: Path) -> Iterator[Path]:
-    """Create an empty folder with a short name for one run of this home; removes it afterwards.
+    """Create an empty folder with a short name for one run of this home; removes it at the end.
 
-    Ray writes its logs into it. `logs` is a link to them during the run, and their folder after it.
+    Ray writes its logs into this folder. `logs` is a link to the logs during the run, and contains
+    the logs after the run.
     """
     folder = _folder_of(home)
     shutil.rmtree(folder, ignore_errors=True)  # left by a run that was killed
@@ -79,7 +80,7 @@ def _remove(path: Path) -> None:
 
 @contextmanager
 def only_run(home: Path) -> Iterator[None]:
-    """Hold the home's lock, which the kernel releases at the end. Raises AlreadyRunning."""
+    """Hold the home's lock; the kernel releases it when the process ends. Raises AlreadyRunning."""
     with (home / LOCK).open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -93,12 +94,12 @@ def only_run(home: Path) -> Iterator[None]:
 
 
 def end_processes(home: Path) -> int:
-    """Kill remaining processes of runs of this home; returns their number.
+    """Kill the remaining processes of runs of this home; returns their number.
 
-    Call it only after a stop, or after a run that was killed: the processes get no chance to end.
+    Call this only after a stop, or after a run that was killed: SIGKILL allows no clean end.
     """
     ended: dict[int, psutil.Process] = {}
-    # Repeat, because a process may start others before it is killed.
+    # Repeat, because a process may start another process before it is killed.
     while found := [one for one in _left(home) if one.pid not in ended]:
         for process in found:
             ended[process.pid] = process
@@ -138,7 +139,7 @@ def _is_agent(process: psutil.Process, folder: Path) -> bool:
 def _environment(process: psutil.Process) -> list[bytes]:
     try:
         if psutil.LINUX:
-            # psutil stops at the first empty entry, and Ray's process titles leave some behind.
+            # psutil stops at the first empty entry, and Ray's process titles create empty entries.
             return Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
         return [os.fsencode(f"{name}={value}") for name, value in process.environ().items()]
     except (OSError, psutil.Error):

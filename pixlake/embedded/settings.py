@@ -7,7 +7,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class EmbeddedSettings(BaseSettings):
-    """Read once by the supervisor; environment variables `PIXLAKE_…`."""
+    """Settings of the supervisor from environment variables `PIXLAKE_…`, read once."""
 
     model_config = SettingsConfigDict(
         env_prefix="PIXLAKE_",

@@ -4,9 +4,9 @@
    before a start (`preflight.py`)
 2. create the first API key; start the broker and the process that starts Ray and its applications
 3. wait until HTTP API and Kafka consumer are ready, and print the greeting
-4. watch: start a broker that died again; exit if Ray died
+4. watch: restart the broker if it died; exit if Ray died
 5. on Ctrl-C, SIGTERM or SIGHUP (the terminal was closed): drain, stop, kill remaining processes; on
-   a second signal: kill at once
+   a second signal: kill all processes at once
 """
 
 import asyncio
@@ -43,11 +43,11 @@ from serve_app.accounts import Accounts, ensure_first_key
 _SIGNALLED = 128
 _POLL_SECONDS = 0.2
 _WATCH_SECONDS = 1.0
-# Time to drain. After Ctrl-C a person waits at a terminal, and requests without an answer can be
-# sent again. A service manager can wait as long as the replicas need.
+# Time to drain, in seconds. After Ctrl-C a person waits at a terminal, and clients can repeat
+# requests without an answer. A service manager can wait as long as the replicas need.
 _DRAIN_SECONDS = {signal.SIGINT: 6.0, signal.SIGHUP: 6.0, signal.SIGTERM: 60.0}
 _BROKER_SECONDS = {signal.SIGINT: 3.0, signal.SIGHUP: 3.0, signal.SIGTERM: 15.0}
-# Pause between restarts, in case the broker dies immediately every time.
+# Shortest pause between restarts of the broker, which may die at once after each start.
 _RESTART_PAUSE_SECONDS = 5.0
 _ADDRESSES = (
     "PIXLAKE_HTTP_PORT",
@@ -69,8 +69,8 @@ class Stop(BaseException):
 def run(home: Path, *, json: bool = False) -> int:
     """Start everything, and return 0 once it is stopped.
 
-    Raises EmbeddedError or OSError if something can't start or dies, ValueError for a wrong
-    setting. Also in these cases no process is left running.
+    Raises EmbeddedError or OSError if a process can't start or dies, ValueError for a wrong
+    setting. Also after an error no process is left running.
     """
     home = home.absolute()
     try:
@@ -96,7 +96,7 @@ class _Run:
         self._broker: EmbeddedBroker | None = None
 
     def run(self) -> None:
-        """Run all steps; ends only by an exception: Stop, or an error that `run` names."""
+        """Run all steps; ends only by an exception: Stop, or an error of the function `run`."""
         open_home(self._home)
         check_last_start(self._home)
         with only_run(self._home), ExitStack() as stack:
@@ -104,12 +104,13 @@ class _Run:
                 _say(f"Ended {left} processes of an earlier run that was killed.")
             check_machine(self._all, self._home)
             check_servers(self._all)
-            # Here, so that a contradiction to the settings is not hidden in a log.
+            # The supervisor checks the store, so that a contradiction between store and settings is
+            # printed here and not only written to a log.
             asyncio.run(prepare_store(self._all.lake, self._served.default_preset))
             avoid = {self._served.http_port, self._settings.kafka_port}
             ports = stack.enter_context(own_ports(user_folder(), str(self._home), avoid))
             folder = stack.enter_context(fresh_folder(self._home, self._logs / "ray"))
-            # Kill Ray's remaining processes before the folder is removed: they would write to it.
+            # Kill Ray's remaining processes before the folder is removed; they would write into it.
             stack.callback(end_processes, self._home)
             self._rotate_log()
             key = self._first_key()
@@ -121,7 +122,7 @@ class _Run:
             self._watch(ray)
 
     def _note_stop(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        """Remember the signal that ends the run, for the later steps of the stop."""
+        """Store the signal that ends the run, for the later steps of the stop."""
         if isinstance(error, Stop):
             self._stopped_by = error.number
 
@@ -165,7 +166,7 @@ class _Run:
 
     def _stop_ray(self, process: subprocess.Popen[bytes]) -> None:
         if process.poll() is None:
-            _say("Stopping: what was taken is finished first. Ctrl-C again kills it.")
+            _say("Stopping: accepted images are processed first. A second Ctrl-C kills Pixlake.")
             terminate(process, grace_seconds=_DRAIN_SECONDS[self._stopped_by])
 
     def _stop_broker(self, broker: EmbeddedBroker) -> None:
@@ -186,7 +187,8 @@ class _Run:
             MARK: str(self._home),
             "PIXLAKE_HOME": str(self._home),
             "KAFKA_BOOTSTRAP_SERVERS": self._bootstrap,
-            # Kafka's minimum: after a kill, the group waits that long for the dead member.
+            # The smallest value that Kafka accepts; after a kill, the group waits this long for the
+            # dead member.
             "PIXLAKE_KAFKA_SESSION_TIMEOUT_MS": os.environ.get(
                 "PIXLAKE_KAFKA_SESSION_TIMEOUT_MS", "6000"
             ),
@@ -212,7 +214,7 @@ class _Run:
         if ray.poll() is not None:
             raise StartFailed(_why(self._log), self._log)
         if self._broker is not None and not self._broker.is_alive():
-            _say("The Kafka broker has ended; starting it again.")
+            _say("The Kafka broker has ended; restarting it.")
             self._broker.start(self._settings.start_seconds)
             time.sleep(_RESTART_PAUSE_SECONDS)
 
@@ -239,7 +241,7 @@ class _Run:
         sys.stdout.flush()
 
     def _given(self) -> dict[str, str]:
-        """Variables that a command in another terminal needs to find this Pixlake."""
+        """Return the variables that a command in another terminal needs to find this Pixlake."""
         told = {name: os.environ[name] for name in _ADDRESSES if name in os.environ}
         # An absolute path, because the other terminal may be in another folder.
         home = {} if self._home == Path.cwd() / ".pixlake" else {"PIXLAKE_HOME": str(self._home)}
@@ -271,7 +273,7 @@ def _signals(home: Path) -> Iterator[None]:
 
 
 def _why(log: Path) -> str:
-    """Reason why Ray's process ended: the last line of its log."""
+    """Return the last line of the log, which says why Ray's process ended."""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
         lines = file.read().decode(errors="replace").split("\n")

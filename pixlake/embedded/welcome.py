@@ -50,7 +50,7 @@ Pixlake is ready.
   API        {facts.url}
   Console    {facts.console}     Docs  {facts.docs}
   API key    {facts.key}
-             kept in {facts.key_file}
+             stored in {facts.key_file}
   Kafka      {facts.bootstrap}, topic {facts.topic} (refused: {facts.dead_letters})
   Logs       {facts.logs}
 
@@ -64,6 +64,6 @@ Try, in another terminal:
   curl -H "Authorization: Bearer $(cat {key_file})" \\
        -H "Content-Type: image/jpeg" --data-binary @photo.jpg {facts.url}/v1/images
 
-Rows can be queried within two minutes; `.venv/bin/pixlake seal --now` does it at once.
+Rows can be queried within two minutes, or at once after `.venv/bin/pixlake seal --now`.
 Ctrl-C stops everything.
-"""  # noqa: S608  a command to try, not a query of ours
+"""  # noqa: S608  a command for the user, not a query of this program

@@ -26,11 +26,11 @@ from serve_app.accounts import keys
 from serve_app.accounts.errors import AccountsUnavailable, InvalidAccount, UnknownKey
 from serve_app.accounts.tables import API_KEYS, create_all
 
-# At start many processes may wait for SQLite's single writer.
+# Longest wait for SQLite's single writer, in seconds; at a start many processes may wait.
 _SQLITE_WAIT_SECONDS = 30
-# Longer than a failover within one subnet, shorter than the time-out of clients.
+# Time-out of a connection: longer than a failover within one subnet, shorter than that of clients.
 _CONNECT_SECONDS = 5
-# Time-out for a host that vanished; without it, a query waits for a quarter of an hour.
+# Time-out for a host that vanished; without it a query would wait for a quarter of an hour.
 _SILENT_MILLISECONDS = 5_000
 _MAX_NAME = 100
 
@@ -59,8 +59,8 @@ class KeyInfo:
 class Accounts:
     """API keys in SQLite or PostgreSQL.
 
-    The methods block, so call them in a thread from an event loop. They are thread-safe. All of
-    them raise AccountsUnavailable when the database does not answer.
+    All methods block, so an event loop must call them in a thread. All are thread-safe, and all
+    raise AccountsUnavailable when the database does not answer.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -68,7 +68,7 @@ class Accounts:
 
     @classmethod
     def open(cls, database_url: str, *, connect_seconds: int = _CONNECT_SECONDS) -> "Accounts":
-        """Connect, and create missing tables.
+        """Connect to the database, and create missing tables.
 
         Supports `sqlite:///file` and `postgresql://…`. Raises ValueError for another URL.
         """
@@ -82,10 +82,10 @@ class Accounts:
         return accounts
 
     def create_key(self, tenant: str, scopes: Iterable[str], name: str) -> str:
-        """Create a key; this is the only time that it is returned. Raises InvalidAccount."""
+        """Create a key and return its text, which is not stored. Raises InvalidAccount."""
         granted = frozenset(scopes)
         if TENANT.fullmatch(tenant) is None:
-            raise InvalidAccount(f"a tenant's name is {TENANT.pattern}", value=tenant)
+            raise InvalidAccount(f"a tenant's name must match {TENANT.pattern}", value=tenant)
         if not granted or not granted <= keys.SCOPES:
             hint = "".join(
                 did_you_mean(each, keys.SCOPES) for each in sorted(granted - keys.SCOPES)
@@ -120,7 +120,7 @@ class Accounts:
         return Principal(row.tenant, frozenset(row.scopes.split()), secret.prefix)
 
     def revoke(self, prefix: str) -> bool:
-        """Revoke a key; False if there is no active key with that prefix."""
+        """Revoke the key with this prefix; returns False if no active key has the prefix."""
         living = (API_KEYS.c.prefix == prefix) & API_KEYS.c.revoked_at.is_(None)
         with self._begin() as connection:
             done = connection.execute(
@@ -190,7 +190,7 @@ def _engine(url: URL, connect_seconds: int) -> Engine:
 
 def _write_ahead(connection: sqlite3.Connection, _record: object) -> None:
     """Switch SQLite to WAL, so that readers continue while a writer (backup, VACUUM) works."""
-    # On a file system without shared memory SQLite keeps the old mode, which is correct but slower.
+    # On a file system without shared memory SQLite keeps its old mode: correct, but slower.
     connection.execute("PRAGMA journal_mode=WAL")
 
 

@@ -1,8 +1,8 @@
-"""Faults of the accounts; the door maps them to HTTP.
+"""Errors of the accounts; `serve_app.errors` maps their codes to HTTP.
 
 AccountsError
   x UnknownKey            unauthorized           malformed, unknown or revoked; never says which
-  x InvalidAccount        invalid_account        a tenant, scope or name that can't be; `value` says
+  x InvalidAccount        invalid_account        invalid tenant, scope or name; `value`: the text
   x AccountsUnavailable   accounts_unavailable   the database did not answer; try again
 """
 
@@ -10,7 +10,7 @@ from typing import ClassVar
 
 
 class AccountsError(Exception):
-    """A fault with a stable code."""
+    """Base class of the accounts' errors; `code` is stable."""
 
     code: ClassVar[str] = "accounts_error"
 
@@ -29,13 +29,13 @@ def _rebuild(kind: type[AccountsError], message: str, value: str | None) -> Acco
 
 
 class UnknownKey(AccountsError):
-    """No living key is this one."""
+    """The key is malformed, unknown or revoked."""
 
     code = "unauthorized"
 
 
 class InvalidAccount(AccountsError):
-    """A tenant, a scope or a name that no key can have."""
+    """The tenant, scope or name is invalid."""
 
     code = "invalid_account"
 

@@ -1,4 +1,4 @@
-"""The first API key: made at the first start, kept in a file that only its owner can read."""
+"""First API key: created at the first start, and stored in a file that only its owner can read."""
 
 import fcntl
 import os
@@ -14,7 +14,7 @@ _OWNER_ONLY = 0o600
 
 
 def ensure_first_key(accounts: Accounts, path: Path) -> str:
-    """The key in `path`; made, registered and written (mode 0600) if it is missing or dead.
+    """Return the key in `path`; creates a key (mode 0600) if it is missing or revoked.
 
     Safe when several processes start at once. Raises OSError, AccountsUnavailable.
     """
@@ -34,13 +34,13 @@ def _living_key(accounts: Accounts, path: Path) -> str | None:
         accounts.verify(key)
     except (FileNotFoundError, UnicodeDecodeError, UnknownKey):
         return None
-    # Somebody may have copied the file about with a loose umask.
+    # A copy of the file may have been made with a loose umask.
     path.chmod(_OWNER_ONLY)
     return key
 
 
 def _write(path: Path, key: str) -> None:
-    """All of it or nothing, and never readable by others: mkstemp creates with mode 0600."""
+    """Write the key atomically; other users can never read it: mkstemp creates with mode 0600."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:

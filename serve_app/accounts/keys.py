@@ -1,7 +1,8 @@
 """API keys: `pxl_<prefix>_<secret>`, where the prefix names the key and the secret proves it.
 
-The secret has 256 random bits, so a plain SHA-256 of it can't be searched backwards: slow password
-hashes exist for secrets that people choose, and would cost each request what an image costs.
+The secret has 256 random bits, so nobody can find it by trying secrets against its SHA-256. Slow
+password hashes are meant for secrets that people choose; here one would cost each request as much
+CPU as an image.
 """
 
 import hashlib
@@ -14,11 +15,11 @@ from typing import Final
 WRITE: Final = "images:write"
 READ: Final = "images:read"
 PRESETS: Final = "presets:write"
-"""To change what images of all tenants are made into."""
+"""scope to store presets, which apply to images of all tenants"""
 
 SCOPES: Final = frozenset({READ, WRITE, PRESETS})
 IMAGES: Final = frozenset({READ, WRITE})
-"""What a key may do unless somebody says otherwise."""
+"""default scopes of a new key"""
 
 _KEY = re.compile(r"pxl_([0-9a-f]{12})_([0-9a-f]{64})", re.ASCII)
 _PREFIX_BYTES = 6
@@ -27,32 +28,32 @@ _SECRET_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A key in the clear, in its parts; it is shown once, when it is made."""
+    """Key in clear text, in its parts; shown only once, when it is created."""
 
     prefix: str
     secret: str
 
     @property
     def digest(self) -> str:
-        """What is stored: SHA-256 of prefix and secret, hex."""
+        """SHA-256 of the whole key, hex; the database stores only this."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
     @property
     def text(self) -> str:
-        """The key as the client sends it."""
+        """Text of the key, as the client sends it."""
         return f"pxl_{self.prefix}_{self.secret}"
 
     def proves(self, digest: str) -> bool:
-        """Whether this is the key of that digest, in time that tells nothing."""
+        """True if the digest is that of this key; compares in constant time."""
         return hmac.compare_digest(self.digest, digest)
 
 
 def new_secret() -> Secret:
-    """A new random key."""
+    """Create a random key."""
     return Secret(secrets.token_hex(_PREFIX_BYTES), secrets.token_hex(_SECRET_BYTES))
 
 
 def parse(text: str) -> Secret | None:
-    """The parts of a key, or None for a text that can't be one."""
+    """Parse a key into its parts; returns None for a text that is not a key."""
     match = _KEY.fullmatch(text)
     return Secret(match[1], match[2]) if match else None

@@ -1,4 +1,4 @@
-"""Tables of the accounts database, and how they come to be."""
+"""Tables of the accounts database, and their creation."""
 
 from sqlalchemy import Column, Connection, DateTime, MetaData, String, Table, text
 from sqlalchemy.schema import CreateTable
@@ -17,15 +17,15 @@ API_KEYS = Table(
     Column("revoked_at", DateTime(timezone=True)),
 )
 
-# Any number will do, as long as every Pixlake process takes the same: "pixlake" in ASCII.
+# Number of the advisory lock; any number that all Pixlake processes share: "pixlake" in ASCII.
 _SCHEMA_LOCK = 0x7069786C616B65
 
 
 def create_all(connection: Connection) -> None:
-    """Create what is missing; safe when many processes start at once.
+    """Create missing tables; safe when many processes start at once.
 
-    PostgreSQL's IF NOT EXISTS fails when two race, so they queue for a lock that ends with the
-    transaction. SQLite lets one writer in at a time anyway.
+    PostgreSQL's IF NOT EXISTS fails when two processes race, so the processes queue for a lock that
+    ends with the transaction. SQLite allows only one writer at a time.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SCHEMA_LOCK})

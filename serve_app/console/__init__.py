@@ -1,4 +1,4 @@
-"""Pages for people: `/`, a small console, and `/docs`, the API explorer; nothing from outside."""
+"""Web pages: `/`, a small console, and `/docs`, the API explorer, without files of other hosts."""
 
 from serve_app.console.pages import install
 

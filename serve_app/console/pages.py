@@ -1,4 +1,4 @@
-"""Serves the console and the API explorer under a policy that lets no other script run."""
+"""Routes of console and API explorer, with a Content-Security-Policy against other scripts."""
 
 import base64
 import hashlib
@@ -12,7 +12,7 @@ from fastapi.responses import FileResponse, HTMLResponse, Response
 _HERE = Path(__file__).parent
 _INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
 
-# The package that carries Swagger UI's files, so that /docs works without the internet.
+# Package that contains Swagger UI's files, so that /docs works without the internet.
 _EXPLORER = "fastapi_offline"
 _EXPLORER_FILES = {
     "swagger-ui-bundle.js": "text/javascript",
@@ -53,7 +53,7 @@ def install(app: FastAPI) -> None:
 def _add_files(app: FastAPI, folder: Path) -> None:
     @app.get("/assets/swagger/{name}", include_in_schema=False)
     async def asset(name: str) -> Response:
-        # By a fixed list: a name from outside never becomes a path.
+        # Only names of a fixed list are served, so a client's text never becomes a path.
         if name not in _EXPLORER_FILES:
             return Response(status_code=404)
         return FileResponse(
@@ -72,7 +72,7 @@ def _explorer_folder() -> Path | None:
 
 
 def _console_policy(html: str) -> str:
-    """A policy under which exactly the page's own inline script and style run."""
+    """Build a policy that allows only the inline script and style of the page, by their hashes."""
     allowed: dict[str, list[str]] = {"script": [], "style": []}
     for kind, text in _INLINE.findall(html):
         digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

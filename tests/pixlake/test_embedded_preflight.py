@@ -95,7 +95,7 @@ def test_equal_ports_are_told_by_both_settings() -> None:
     port = free_port()
     with pytest.raises(PortUnusable) as refused:
         check_ports({"A_PORT": ("0.0.0.0", port), "B_PORT": (LOOPBACK, port)})  # noqa: S104
-    assert str(refused.value) == f"A_PORT and B_PORT are both {port}; choose two ports"
+    assert str(refused.value) == f"A_PORT and B_PORT are both {port}; choose different ports"
 
 
 def test_an_address_that_this_machine_does_not_have() -> None:
@@ -114,7 +114,7 @@ def test_a_port_of_root_is_not_called_taken(monkeypatch: pytest.MonkeyPatch) -> 
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(socket.socket, "bind", refuse)
-    with pytest.raises(PortUnusable, match=r"port 80 needs the rights of root, as all below \d+"):
+    with pytest.raises(PortUnusable, match=r"port 80 needs root, as all ports below \d+"):
         check_ports({"PIXLAKE_HTTP_PORT": (LOOPBACK, 80)})
 
 

@@ -78,7 +78,7 @@ def test_names_of_the_api(door: Door, tenant: str, photo: bytes, client: Client)
     for header, near in (
         ("X-Pixlake-Filname", "did you mean x-pixlake-filename?"),
         ("X-Pixlake-Metta-site", "did you mean x-pixlake-meta-<name>?"),
-        ("X-Pixlake-Preset", "parameter of the query"),
+        ("X-Pixlake-Preset", "query parameter"),
     ):
         status, code, said = upload(door, key, content=photo, headers={**raw, header: "web"})
         assert (status, code, near in said) == (422, "invalid_request", True), said

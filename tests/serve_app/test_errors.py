@@ -136,4 +136,3 @@ async def test_huge_headers_are_refused(site: Site) -> None:
 
 async def test_the_codes_are_those_of_the_tree() -> None:
     assert Forbidden.code == "forbidden"
-    assert (DoorError.__doc__ or "").startswith("A request")
