@@ -8,23 +8,27 @@ from processors.operations import OPERATIONS, Operation
 
 INTRODUCTION = """# Operations
 
-What a rendition of a [preset](presets.md) may do to an image, step by step. To try them without a
-server: `pixlake process in.jpg out.webp --op resize:width=320 --op sharpen`.
+The steps that a rendition of a [preset](presets.md) can apply to an image, in order. To try them
+without a server: `pixlake process in.jpg out.webp --op resize:width=320 --op sharpen`.
 
-- Images come upright, in sRGB, as large as they are, or as large as the first step needs.
-- Nothing is enlarged unless `enlarge` says so.
-- Pixels count from the left and the top of the image as it is at that step.
+- The first step gets the image upright and in sRGB, at full size or at the size that the step
+  needs.
+- No operation enlarges an image unless its parameter `enlarge` is true.
+- Coordinates are pixels from the left and the top of the image as it is at that step.
 - Colours are `#rrggbb`, or `#rrggbbaa` with `00` for transparent.
-- Alpha stays, and colours that it hides do not bleed. 16 bits a sample stay where the column says
-  so for every step and the output is PNG or AVIF; else they become 8.
-- Results have a limit of pixels at every step (`PIXLAKE_MAX_OUTPUT_PIXELS`), and some operations
-  take smaller images only: the refusal is `output_too_large`, before anything is decoded.
-- Other names: `fit` is Cloudinary's `c_limit` and imgproxy's `fit`; `fill` is `c_fill`, `fill`;
-  `pad` is `c_lpad`, `extend`; `resize` is `c_scale`, `force`; gravity `smart` is `g_auto`, `sm`;
-  `sharpen` is `e_unsharp_mask`; `redact` with `pixelate` is `e_pixelate_region`. `clahe`,
-  `threshold` and `canny` have OpenCV's parameters.
-- Faces are found by OpenCV's `FaceDetectorYN` with the model YuNet: gravity `face` is `g_face`,
-  `blur_faces` with `pixelate` is `e_pixelate_faces`. It misses some, such as those turned away.
+- Alpha is kept, and colours of transparent pixels do not bleed into visible ones. 16 bits a
+  sample are kept if every step has "stay" in the column below and the output is PNG or AVIF;
+  otherwise they become 8.
+- The result of every step has a limit of pixels (`PIXLAKE_MAX_OUTPUT_PIXELS`), and some
+  operations accept smaller images only. Larger ones are refused with `output_too_large` before
+  anything is decoded.
+- Names elsewhere: `fit` is Cloudinary's `c_limit` and imgproxy's `fit`; `fill` is `c_fill`,
+  `fill`; `pad` is `c_lpad`, `extend`; `resize` is `c_scale`, `force`; gravity `smart` is
+  `g_auto`, `sm`; `sharpen` is `e_unsharp_mask`; `redact` with `pixelate` is `e_pixelate_region`.
+  `clahe`, `threshold` and `canny` have OpenCV's parameters.
+- Faces are detected by OpenCV's `FaceDetectorYN` with the model YuNet: gravity `face` is
+  `g_face`, `blur_faces` with `pixelate` is `e_pixelate_faces`. The model misses some faces, such
+  as those turned away.
 
 Rendered from the code by `python -m tests.reference`.
 

@@ -22,8 +22,8 @@ from tests.operations_page import operations_page
 DOCS = Path(__file__).parent.parent / "docs"
 SETTINGS: dict[str, type[BaseSettings]] = {
     "One machine (`pixlake up`)": EmbeddedSettings,
-    "HTTP door": ServeSettings,
-    "Kafka door": IngestSettings,
+    "HTTP API": ServeSettings,
+    "Kafka consumer": IngestSettings,
     "Processing": ProcessorSettings,
     "Lake": LakeSettings,
 }
@@ -42,9 +42,9 @@ def settings_page() -> str:
     lines = [
         "# Settings",
         "",
-        "Environment variables, read once at start; an empty one counts as not set. One that",
-        "several parts share is listed with each. Rendered from the code by",
-        "`python -m tests.reference`.",
+        "All settings are environment variables. They are read once at start; an empty variable",
+        "counts as not set. A variable that several parts use is listed with each of them.",
+        "Rendered from the code by `python -m tests.reference`.",
     ]
     for title, settings in SETTINGS.items():
         lines += ["", f"## {title}", "", "| variable | default | what it is |", "|---|---|---|"]
@@ -66,9 +66,9 @@ def errors_page() -> str:
     lines = [
         "# Error codes",
         "",
-        "Every refusal carries one of these codes: in `application/problem+json` (RFC 9457) by",
-        "HTTP, in the header `pixlake-dead-letter-code` by Kafka. For limits, `limit` and `value`",
-        "say what was allowed and what came.",
+        "Every refusal has one of these codes: over HTTP in `application/problem+json` (RFC 9457),",
+        "in a dead letter of Kafka in the header `pixlake-dead-letter-code`. If a limit was",
+        "exceeded, `limit` is the limit and `value` the value that was sent.",
         "",
         "Rendered from the code by `python -m tests.reference`.",
         "",
