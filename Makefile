@@ -5,14 +5,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help up test fuzz gallery soak soak-crashes soak-http bench bench-soak bench-lake check lock clean server dev
+.PHONY: help up test fuzz gallery soak soak-crashes soak-http bench bench-soak bench-lake check lock clean install dev wheels
 .PHONY: check-types check-rules deploy-check deploy-synth image-check cluster-rehearsal
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # exec: Ctrl-C is pixlake's to handle, not the shell's.
-up: server ## start everything on this machine, until Ctrl-C
+up: install ## start everything on this machine, until Ctrl-C
 	@exec $(BIN)/pixlake up
 
 test: dev ## run all tests, two at a time (ARGS="-k name" for some)
@@ -75,25 +75,30 @@ check-rules:
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/pytest -q tests/test_architecture.py
 
-# dev.txt is compiled under the constraints of server.txt: it holds all of it, at equal versions.
-server:
-	@VENV="$(VENV)" PYTHON="$(PYTHON)" sh requirements/install.sh server
+# dev.txt is compiled under the constraints of up.txt: it holds all of it, at equal versions.
+install: ## install what `make up` starts, without starting
+	@VENV="$(VENV)" PYTHON="$(PYTHON)" sh requirements/install.sh up
 dev:
 	@VENV="$(VENV)" PYTHON="$(PYTHON)" sh requirements/install.sh dev
 
 UV_COMPILE = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
-	--generate-hashes --no-annotate --custom-compile-command "make lock"
+	--generate-hashes --no-annotate --custom-compile-command "make lock" \
+	--no-emit-package pixlake
+
+EXTRAS = --extra embedded --extra heif --extra postgres
 
 lock: dev ## take the newest releases of all dependencies into the lock
-	$(UV_COMPILE) pyproject.toml requirements/build.in --extra embedded --extra postgres \
-		-o requirements/server.txt
-	$(UV_COMPILE) pyproject.toml requirements/build.in --extra embedded --extra postgres \
-		--group dev -c requirements/server.txt -o requirements/dev.txt
+	$(UV_COMPILE) pyproject.toml requirements/build.in $(EXTRAS) -o requirements/up.txt
+	$(UV_COMPILE) pyproject.toml requirements/build.in $(EXTRAS) --group dev \
+		-c requirements/up.txt -o requirements/dev.txt
 	$(UV_COMPILE) benchmarks/peers/thumbor.in -o benchmarks/peers/thumbor.txt
 	$(UV_COMPILE) --group fuzz -o requirements/fuzz.txt
 	$(UV_COMPILE) deploy/ecs/pyproject.toml --group deploy/ecs/pyproject.toml:dev \
 		-o deploy/ecs/requirements.txt
 	$(UV_COMPILE) deploy/ecs/requirements-emulator.in -o deploy/ecs/requirements-emulator.txt
+
+wheels: dev ## build both wheels into dist/, and start what they install in empty environments
+	@exec .ci/wheels
 
 clean: ## remove the virtual environment and caches; the data in .pixlake stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

@@ -25,7 +25,7 @@ from benchmarks import load
 from benchmarks.figures import Report
 from benchmarks.photos import MEDIUM, SMALL, Photo
 from benchmarks.service import Service, running, words_of
-from pixlake.embedded.ports import free_port
+from pixlake_server.embedded.ports import free_port
 from processors.usage import cpu_seconds
 
 Figures = dict[str, list[float]]

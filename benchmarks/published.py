@@ -9,7 +9,7 @@ from benchmarks.opencv_alone import CORES
 from benchmarks.opencv_work import flags_for, work
 from benchmarks.photos import LARGE, MEDIUM, PNG, SMALL, Photo
 
-PATH = Path("pixlake") / "cli" / "data" / "measured.json"
+PATH = Path("client") / "pixlake" / "cli" / "data" / "measured.json"
 _PHOTOS = {"api": (SMALL, MEDIUM, LARGE, PNG), "kafka": (SMALL, MEDIUM)}
 _DOORS = {"api": "upload_door", "kafka": "kafka_door"}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.opencv_alone import CORES
 from benchmarks.peers.thumbor import command
-from pixlake.embedded.ports import free_port
+from pixlake_server.embedded.ports import free_port
 
 _START_SECONDS = 60
 

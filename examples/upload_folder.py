@@ -6,7 +6,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from pixlake.client import Client, Refused
+from pixlake import Client, Refused
 
 PORT = os.environ.get("PIXLAKE_HTTP_PORT", "8000")
 URL = os.environ.get("PIXLAKE_URL", f"http://127.0.0.1:{PORT}")

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Make the virtual environment, or bring it up to the lock. Usage: install.sh server|dev
+# Make the virtual environment, or bring it up to the lock. Usage: install.sh up|dev
 #
 # Does nothing, in a moment, when the lock is the one that was installed last. `make up` and
 # `make test` may call it at the same time: the second waits for the first.
@@ -13,12 +13,13 @@ python="${PYTHON:-python3}"
 
 fail() { echo "$*" >&2; exit 1; }
 
-# $1.txt is a lock, pyproject.toml names the project's own command: a stamp for each.
-digest() { cksum <"$1"; }
+# $1.txt is a lock, the two pyproject.toml name the project's own commands: a stamp for each.
+digest() { cat $1 | cksum; }
+projects="pyproject.toml client/pyproject.toml"
 stamped() { [ "$(cat "$venv/.installed-$1" 2>/dev/null)" = "$(digest "$2")" ]; }
-# dev.txt holds all of server.txt, at the same versions.
+# dev.txt holds all of up.txt, at the same versions.
 locked() { stamped "$set" "requirements/$set.txt" || stamped dev requirements/dev.txt; }
-installed() { [ -x "$venv/bin/python" ] && locked && stamped project pyproject.toml; }
+installed() { [ -x "$venv/bin/python" ] && locked && stamped project "$projects"; }
 installed && exit 0
 
 command -v "$python" >/dev/null || fail "There is no $python here. Pixlake needs Python 3.11 to 3.13; set PYTHON=..."
@@ -29,7 +30,7 @@ command -v "$python" >/dev/null || fail "There is no $python here. Pixlake needs
 
 # Measured: packages and their cache, with room for both where they are on two disks.
 case "$set" in
-    server) download="0.5 GB"; need_kb=2500000 ;;
+    up) download="0.5 GB"; need_kb=2500000 ;;
     *) download="0.7 GB"; need_kb=3500000 ;;
 esac
 
@@ -85,8 +86,8 @@ if ! locked; then
     stamp "$set" "requirements/$set.txt"
 fi
 # Not again without need: a running Pixlake imports from here.
-if ! stamped project pyproject.toml; then
+if ! stamped project "$projects"; then
     echo "3 of 3: Pixlake itself, from this folder"
-    pip install --quiet --no-deps --no-build-isolation -e .
-    stamp project pyproject.toml
+    pip install --quiet --no-deps --no-build-isolation -e client -e .
+    stamp project "$projects"
 fi

@@ -11,7 +11,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from pixlake.embedded.jars import cache_folder
+from pixlake_server.embedded.jars import cache_folder
 
 
 @dataclass(frozen=True)

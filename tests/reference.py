@@ -11,8 +11,8 @@ from pydantic_settings import BaseSettings
 from ingest.errors import InvalidMessage
 from ingest.settings import IngestSettings
 from lake.settings import LakeSettings
-from pixlake.embedded.haproxy_answers import ANSWERS
-from pixlake.embedded.settings import EmbeddedSettings
+from pixlake_server.embedded.haproxy_answers import ANSWERS
+from pixlake_server.embedded.settings import EmbeddedSettings
 from processors.settings import ProcessorSettings
 from processors.worker import UNFORESEEN
 from serve_app.errors import PROBLEMS
@@ -100,7 +100,7 @@ def variables_list() -> str:
     return "".join(f"{name}\n" for name in sorted(names))
 
 
-VARIABLES = DOCS.parent / "pixlake" / "cli" / "data" / "variables.txt"
+VARIABLES = DOCS.parent / "client" / "pixlake" / "cli" / "data" / "variables.txt"
 PAGES = {"settings.md": settings_page, "errors.md": errors_page, "operations.md": operations_page}
 
 if __name__ == "__main__":

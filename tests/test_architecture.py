@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("serve_app", "ingest", "processors", "lake", "pixlake")
-FOLDERS = {*PACKAGES, "benchmarks", "deploy", "docs", "examples", "requirements", "tests"}
+PACKAGES = ("serve_app", "ingest", "processors", "lake", "pixlake_server", "pixlake")
+FOLDERS = {*PACKAGES, "benchmarks", "client", "deploy", "docs", "examples", "requirements", "tests"}
+FOLDERS.remove("pixlake")  # its source is in client/
 FORBIDDEN_NAMES = {"utils", "util", "common", "helpers", "helper", "manager", "misc"}
 VENDORS = {
     # vendor module: files that may import it
@@ -24,8 +25,8 @@ VENDORS = {
     "confluent_kafka": {
         "ingest/kafka.py",
         "ingest/cluster.py",
-        "pixlake/cli/produce.py",  # the producer that users hold
-        "pixlake/embedded/kraft.py",  # asks the broker that it started whether it is ready
+        "client/pixlake/cli/produce.py",  # the producer that users hold
+        "pixlake_server/embedded/kraft.py",  # asks the broker that it started whether it is ready
     },
     "sqlalchemy": {"serve_app/accounts/accounts.py", "serve_app/accounts/tables.py"},
 }
@@ -49,7 +50,7 @@ def tracked() -> list[Path]:
 def sources() -> Iterator[tuple[str, Path]]:
     for path in tracked():
         name = path.relative_to(ROOT).as_posix()
-        if path.suffix == ".py" and name.split("/")[0] in PACKAGES:
+        if path.suffix == ".py" and name.removeprefix("client/").split("/")[0] in PACKAGES:
             yield name, path
 
 
@@ -112,8 +113,9 @@ def test_ray_only_in_the_wiring() -> None:
     users = {name for name, path in sources() if "ray" in imports(path)}
     assert {n for n in users if not n.endswith("/app.py")} <= {
         "processors/deployment.py",
-        "pixlake/embedded/loopback.py",  # runs first in each of Ray's workers
-        "pixlake/embedded/ray_node.py",  # sets what `ray.init` and `ray start` have no argument for
+        "pixlake_server/embedded/loopback.py",  # runs first in each of Ray's workers
+        # Sets what `ray.init` and `ray start` have no argument for.
+        "pixlake_server/embedded/ray_node.py",
         "serve_app/haproxy.py",  # Ray's manager of HAProxy, with our configuration
     }
 

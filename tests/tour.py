@@ -16,7 +16,7 @@ import time
 from importlib.resources import files
 from pathlib import Path
 
-from pixlake.embedded.ports import is_taken
+from pixlake_server.embedded.ports import is_taken
 
 ROOT = Path(__file__).parent.parent
 _HEADING = "\n## The tour\n"

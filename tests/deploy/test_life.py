@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pixlake.embedded.ports import free_port
+from pixlake_server.embedded.ports import free_port
 from tests.deploy.probe import asked
 
 IMAGE = Path(__file__).parents[2] / "deploy" / "ecs" / "image"

@@ -19,8 +19,8 @@ from pydantic import SecretStr
 
 from ingest.librdkafka import client_config
 from ingest.settings import IngestSettings
-from pixlake.embedded.haproxy import write_launcher
-from pixlake.embedded.ports import free_port
+from pixlake_server.embedded.haproxy import write_launcher
+from pixlake_server.embedded.ports import free_port
 from serve_app.controller import CONFIGURATION
 from tests.deploy.probe import asked
 
@@ -114,7 +114,7 @@ def test_haproxy_of_a_node_is_the_one_of_one_machine_but_for_addresses(tmp_path:
 
 
 def test_a_node_is_told_the_ports_of_its_agents(tmp_path: Path) -> None:
-    """All of `AGENT_PORTS` of pixlake/embedded/ray_node.py, by the options of `ray start`."""
+    """`ray start` gets all of `AGENT_PORTS` of pixlake_server/embedded/ray_node.py."""
     words = ray_start(settings(tmp_path), "worker", "10.0.0.1", None)
     ports = [int(found[1]) for word in words if (found := re.fullmatch(r"--.*-port=(\d+)", word))]
     assert len(ports) == len(set(ports)) == 4

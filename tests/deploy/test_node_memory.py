@@ -11,7 +11,7 @@ import pytest
 from node import memory
 from node.settings import Kind, NodeSettings
 
-from pixlake.embedded.errors import TooLittleMemory
+from pixlake_server.embedded.errors import TooLittleMemory
 from processors import settings as processor_settings
 
 ECS = Path(__file__).parents[2] / "deploy" / "ecs"

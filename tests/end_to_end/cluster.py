@@ -12,9 +12,9 @@ from pathlib import Path
 
 import psutil
 
-from pixlake.embedded.port_block import own_ports
-from pixlake.embedded.ray_environment import ray_environment
-from pixlake.embedded.run_folder import MARK, end_processes, fresh_folder, user_folder
+from pixlake_server.embedded.port_block import own_ports
+from pixlake_server.embedded.ray_environment import ray_environment
+from pixlake_server.embedded.run_folder import MARK, end_processes, fresh_folder, user_folder
 from serve_app.accounts import Accounts, ensure_first_key
 from serve_app.settings import ServeSettings
 from tests.end_to_end.running import Pixlake

@@ -19,10 +19,10 @@ from ray import serve
 from ray.cluster_utils import Cluster
 
 from lake.settings import LakeSettings
-from pixlake.embedded import app
-from pixlake.embedded.ports import free_port
-from pixlake.embedded.ray_node import AGENT_PORTS
-from pixlake.embedded.settings import EmbeddedSettings
+from pixlake_server.embedded import app
+from pixlake_server.embedded.ports import free_port
+from pixlake_server.embedded.ray_node import AGENT_PORTS
+from pixlake_server.embedded.settings import EmbeddedSettings
 from processors.settings import ProcessorSettings
 from serve_app import app as upload_app
 from serve_app.settings import ServeSettings

@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import psutil
 
-from pixlake.embedded.ports import free_port
-from pixlake.embedded.run_folder import MARK, end_processes
+from pixlake_server.embedded.ports import free_port
+from pixlake_server.embedded.run_folder import MARK, end_processes
 
 COMMAND = Path(sys.executable).with_name("pixlake")
 # Ours are 17 s on two free cores; tests share them with other tests, and with each other.

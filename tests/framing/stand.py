@@ -22,9 +22,9 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from pixlake.embedded.port_block import PortBlock
-from pixlake.embedded.ports import free_port
-from pixlake.embedded.ray_environment import ray_environment
+from pixlake_server.embedded.port_block import PortBlock
+from pixlake_server.embedded.ports import free_port
+from pixlake_server.embedded.ray_environment import ray_environment
 from serve_app.edge import Edge
 from serve_app.listening import Server
 

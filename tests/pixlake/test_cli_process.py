@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from pixlake.cli.failures import UsageFault
 from pixlake.cli.main import app
-from pixlake.cli.steps import step_of
+from pixlake_server.cli.steps import step_of
 from processors.operations import Crop, Redact, Resize, Sharpen, Watermark
 from processors.operations.redact import Box
 from tests.pixlake.conftest import Run, make_lake

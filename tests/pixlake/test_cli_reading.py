@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pixlake.client import Client
-from pixlake.embedded.home import write_address
+from pixlake_server.embedded.home import write_address
 from tests.pixlake.conftest import Run
 from tests.pixlake.door import Door
 

@@ -12,18 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from pixlake.embedded import jars
-from pixlake.embedded.broker import EmbeddedBroker
-from pixlake.embedded.errors import BrokerFailed, JarsUnavailable, PortTaken
-from pixlake.embedded.jars import Jar
-from pixlake.embedded.ports import free_port, is_taken
+from pixlake_server.embedded import jars
+from pixlake_server.embedded.broker import EmbeddedBroker
+from pixlake_server.embedded.errors import BrokerFailed, JarsUnavailable, PortTaken
+from pixlake_server.embedded.jars import Jar
+from pixlake_server.embedded.ports import free_port, is_taken
 from tests.servers.streams import committed, consume, create_topic, produce
 
 READY_SECONDS = 60
 PARENT = """
 import sys, time
 from pathlib import Path
-from pixlake.embedded.broker import EmbeddedBroker
+from pixlake_server.embedded.broker import EmbeddedBroker
 broker = EmbeddedBroker(int(sys.argv[1]), Path(sys.argv[2]))
 broker.start()
 broker.wait_ready(60)

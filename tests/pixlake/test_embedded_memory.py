@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from ingest.settings import IngestSettings
-from pixlake.embedded.errors import TooLittleMemory
-from pixlake.embedded.memory import check_memory, worst_case
-from pixlake.embedded.settings import EmbeddedSettings
+from pixlake_server.embedded.errors import TooLittleMemory
+from pixlake_server.embedded.memory import check_memory, worst_case
+from pixlake_server.embedded.settings import EmbeddedSettings
 from processors import settings as processor_settings
 from processors.machine import memory_limit
 from processors.settings import ProcessorSettings

@@ -15,9 +15,9 @@ from pydantic_settings import BaseSettings
 from ingest.settings import IngestSettings
 from lake.settings import LakeSettings
 from pixlake.cli.failures import UsageFault
-from pixlake.cli.settings import load
-from pixlake.embedded import room
-from pixlake.embedded.errors import (
+from pixlake_server.cli.settings import load
+from pixlake_server.embedded import room
+from pixlake_server.embedded.errors import (
     CannotStart,
     HomeUnusable,
     NoRoom,
@@ -25,11 +25,11 @@ from pixlake.embedded.errors import (
     PortUnusable,
     WrongClock,
 )
-from pixlake.embedded.home import open_home
-from pixlake.embedded.ports import check_ports, free_port
-from pixlake.embedded.preflight import Settings, check_machine, check_servers
-from pixlake.embedded.run_folder import user_folder
-from pixlake.embedded.settings import EmbeddedSettings
+from pixlake_server.embedded.home import open_home
+from pixlake_server.embedded.ports import check_ports, free_port
+from pixlake_server.embedded.preflight import Settings, check_machine, check_servers
+from pixlake_server.embedded.run_folder import user_folder
+from pixlake_server.embedded.settings import EmbeddedSettings
 from processors.settings import ProcessorSettings
 from serve_app.settings import ServeSettings
 

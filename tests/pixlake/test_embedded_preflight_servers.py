@@ -14,13 +14,13 @@ from lake.bucket import StoreUnreachable, check_store
 from lake.opening import open_store
 from lake.presets import PresetFiles
 from lake.settings import LakeSettings
-from pixlake.embedded import preflight
-from pixlake.embedded.errors import (
+from pixlake_server.embedded import preflight
+from pixlake_server.embedded.errors import (
     DatabaseUnusable,
     PresetUnusable,
 )
-from pixlake.embedded.ports import free_port
-from pixlake.embedded.preflight import Settings, check_machine, check_servers, prepare_store
+from pixlake_server.embedded.ports import free_port
+from pixlake_server.embedded.preflight import Settings, check_machine, check_servers, prepare_store
 from processors.preset import Preset
 from processors.presets import Presets
 from tests.servers.kafka import ApacheKafka

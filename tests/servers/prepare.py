@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from pixlake.embedded.jars import kafka_jars
+from pixlake_server.embedded.jars import kafka_jars
 from tests.corpora import CORPORA, folder_of
 from tests.servers.kafka import download_locked, kafka_available
 from tests.servers.s3 import s3_available, s3_binary

@@ -21,9 +21,9 @@ from typing import Any, Self
 import boto3
 from botocore.config import Config
 
-from pixlake.embedded.child import spawn, terminate
-from pixlake.embedded.jars import cache_folder
-from pixlake.embedded.ports import free_port
+from pixlake_server.embedded.child import spawn, terminate
+from pixlake_server.embedded.jars import cache_folder
+from pixlake_server.embedded.ports import free_port
 
 REGION = "us-east-1"
 _MODULE = Path(__file__).with_name("s3server")

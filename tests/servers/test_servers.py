@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient
 from obstore.exceptions import AlreadyExistsError, NotFoundError, PreconditionError
 from obstore.store import S3Store
 
-from pixlake.embedded.kraft import MAX_MESSAGE_BYTES
+from pixlake_server.embedded.kraft import MAX_MESSAGE_BYTES
 from tests.servers.kafka import ApacheKafka, kafka_available
 from tests.servers.lock_kafka_jars import LOCK, lock_text
 from tests.servers.s3 import S3Server, s3_available

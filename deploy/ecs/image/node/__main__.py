@@ -8,11 +8,10 @@ import os
 import sys
 from pathlib import Path
 
-from pixlake.cli.failures import UsageFault
-from pixlake.cli.variables import check_variables
-
 from node.life import Life
 from node.settings import NodeSettings
+from pixlake.cli.failures import UsageFault
+from pixlake.cli.variables import check_variables
 
 KINDS = ("head", "worker", "ingest")
 

@@ -1,12 +1,12 @@
 """The environment of Ray on a node of a cluster; its settings are read where `ray` is imported.
 
-As `pixlake/embedded/ray_environment.py`, for a node that others must reach.
+As `pixlake_server/embedded/ray_environment.py`, for a node that others must reach.
 """
 
 import os
 from pathlib import Path
 
-from pixlake.embedded.haproxy import write_launcher
+from pixlake_server.embedded.haproxy import write_launcher
 from serve_app.settings import ServeSettings
 
 from node import names

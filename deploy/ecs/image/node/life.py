@@ -15,7 +15,7 @@ import sys
 import time
 from types import FrameType
 
-from pixlake.embedded.errors import TooLittleMemory
+from pixlake_server.embedded.errors import TooLittleMemory
 
 from node import environment, figures, memory, names, quiet
 from node.command import ray_start

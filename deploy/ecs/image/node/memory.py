@@ -4,7 +4,14 @@ Without the check the kernel would kill a decoder, or Ray, at the first busy hou
 """
 
 from ingest.settings import IngestSettings
-from pixlake.embedded.memory import Part, check_memory, of_kafka, of_processors, of_ray, of_uploads
+from pixlake_server.embedded.memory import (
+    Part,
+    check_memory,
+    of_kafka,
+    of_processors,
+    of_ray,
+    of_uploads,
+)
 from processors.machine import memory_limit
 from processors.settings import ProcessorSettings
 from serve_app.settings import ServeSettings

@@ -11,7 +11,7 @@ only, and end after that.
 import sys
 from typing import Any
 
-from pixlake.embedded import ray_node
+from pixlake_server.embedded import ray_node
 from ray.scripts import scripts
 
 

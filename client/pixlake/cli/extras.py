@@ -1,0 +1,50 @@
+"""Refusals of verbs that need a package or a distribution that is not installed."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from pixlake.cli.failures import CliError
+
+VERBS = (
+    *("up", "demo", "upload", "produce", "process", "ls", "get", "query", "seal"),
+    *("erase", "audit", "sweep", "rebuild", "status", "plan", "version"),
+    *("store", "preset", "lifecycle", "keys"),
+)
+"""All verbs in the order in which a new user needs them; those of pixlake-server included."""
+_OURS = frozenset({"serve_app", "ingest", "processors", "lake", "pixlake", "pixlake_server"})
+
+
+class ExtraMissing(CliError):
+    """A package of an extra, or the distribution of a verb, is not installed."""
+
+    code = "extra_missing"
+
+
+@contextmanager
+def extra(distribution: str) -> Iterator[None]:
+    """Wrap a verb's imports of optional packages; raises ExtraMissing with the remedy.
+
+    `distribution` names the extra, as in `pixlake[kafka]`.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in _OURS:
+            raise
+        raise ExtraMissing(
+            f"{package} is not installed; this needs: pip install '{distribution}'"
+        ) from error
+
+
+def missing(name: str) -> Callable[[], None]:
+    """Create the stand-in for a verb of pixlake-server, which raises ExtraMissing."""
+    distribution = "pixlake-server[embedded]" if name == "up" else "pixlake-server"
+
+    def verb() -> None:
+        raise ExtraMissing(
+            f"`pixlake {name}` works on the server's own data, and pixlake-server is not "
+            f"installed; this needs: pip install '{distribution}'"
+        )
+
+    return verb

@@ -1,1 +1,0 @@
-"""Client library and the `pixlake` command."""

@@ -1,0 +1,182 @@
+"""`pixlake erase`: erases images by id, from a list, or by a SQL predicate."""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pixlake.cli import output
+from pixlake.cli.failures import REFUSED, UsageFault, code_of
+from pixlake.cli.options import DryRun, Home, Json, Yes
+from pixlake_server.cli.consent import ask
+
+if TYPE_CHECKING:
+    from lake.lake import Lake
+    from lake.object_store import ObjectStore
+    from lake.settings import LakeSettings
+
+_TENANT = "default"
+_AT_ONCE = 16
+
+Name = tuple[str, str]
+
+
+def erase(
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="ID", help="An id, or TENANT/ID.", show_default=False),
+    ] = None,
+    *,
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", metavar="FILE", help="A list, one a line; - is standard input."),
+    ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option("--where", metavar="SQL", help="Every image whose row this is true of."),
+    ] = None,
+    tenant: Annotated[str, typer.Option("--tenant", help="Of ids without one.")] = _TENANT,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Erase images: bytes and record at once, then the row.
+
+    Looks every image up, says how many there are and asks first.
+
+    What was erased stays so: the same upload or message is refused for as long as the image would
+    have been kept. An entry without personal data stays in the store's audit log. Works on the
+    store itself, by PIXLAKE_STORE_URL and PIXLAKE_S3_*, or in PIXLAKE_HOME; erasing again is safe.
+    """
+    from lake.settings import LakeSettings  # noqa: PLC0415  # slow
+    from pixlake_server.cli.settings import load_existing  # noqa: PLC0415
+
+    if not ids and file is None and where is None:
+        raise UsageFault("say what to erase: ids, --file or --where")
+    named = [_name(word, tenant) for word in [*(ids or []), *_listed(file)]]
+    settings = load_existing(LakeSettings, home, "store_url")
+    named, missing = asyncio.run(_look(settings, list(dict.fromkeys(named)), where))
+    if dry_run:
+        _report(named, missing, json=json, dry_run=True)
+    else:
+        count = len(named) - len(missing)
+        if count:
+            ask(f"erase {count} images for good", yes=yes)
+        failures = asyncio.run(_erase(settings, [name for name in named if name not in missing]))
+        missing |= failures
+        _report(named, missing, json=json, dry_run=False)
+    if missing:
+        raise typer.Exit(REFUSED)
+
+
+def _listed(file: Path | None) -> list[str]:
+    if file is None:
+        return []
+    try:
+        text = sys.stdin.read() if file == Path("-") else file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageFault(f"{file} can't be read: {error}") from None
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _name(word: str, tenant: str) -> Name:
+    from lake import layout  # noqa: PLC0415  # slow
+
+    given, slash, image_id = word.rpartition("/")
+    name = (given if slash else tenant, image_id)
+    if not layout.TENANT.fullmatch(name[0]) or not layout.IMAGE_ID.fullmatch(name[1]):
+        raise UsageFault(f"{word!r} is not an id, nor TENANT/ID")
+    return name
+
+
+async def _look(
+    settings: "LakeSettings", named: Sequence[Name], where: str | None
+) -> tuple[list[Name], dict[Name, Exception]]:
+    """Find all images, also by the predicate, and those that can't be erased. Writes nothing."""
+    from lake.opening import open_store  # noqa: PLC0415  # slow
+    from lake.views import Views  # noqa: PLC0415
+    from lake.waiting import waiting_images  # noqa: PLC0415
+
+    store, _ = await open_store(settings, make=False, prove=False)
+    found = list(named)
+    if where is not None:
+        sql = f"SELECT DISTINCT tenant, image_id FROM images WHERE (\n{where}\n)"  # noqa: S608  # their own lake
+        rows = Views.open(settings, await waiting_images(store)).query(sql).to_pylist()
+        found += sorted((row["tenant"], row["image_id"]) for row in rows)
+    found = list(dict.fromkeys(found))
+    missing: dict[Name, Exception] = {}
+    for start in range(0, len(found), _AT_ONCE):
+        some = found[start : start + _AT_ONCE]
+        faults = await asyncio.gather(*(_fault(store, name) for name in some))
+        missing |= {name: fault for name, fault in zip(some, faults, strict=True) if fault}
+    return found, missing
+
+
+async def _fault(store: "ObjectStore", name: Name) -> Exception | None:
+    """Error if an image can't be erased; None if it can."""
+    from lake.erasure import look_up  # noqa: PLC0415  # slow
+    from lake.errors import LakeError  # noqa: PLC0415
+
+    try:
+        await look_up(store, *name)
+    except LakeError as error:
+        return error
+    return None
+
+
+async def _erase(settings: "LakeSettings", named: Sequence[Name]) -> dict[Name, Exception]:
+    from lake.lake import Lake  # noqa: PLC0415  # slow
+
+    lake = await Lake.open(settings, make=False)
+    failures: dict[Name, Exception] = {}
+    for start in range(0, len(named), _AT_ONCE):
+        some = named[start : start + _AT_ONCE]
+        done = await asyncio.gather(*(_erase_one(lake, name) for name in some))
+        failures |= {name: error for name, error in zip(some, done, strict=True) if error}
+    # Remove the rows now; otherwise the next pass of any sealer does it.
+    sealed = await lake.upkeep.run_pass(now=True)
+    if sealed.failed:
+        output.note(
+            f"pixlake: {sealed.failed} windows not sealed; their rows go with the next pass"
+        )
+    return failures
+
+
+async def _erase_one(lake: "Lake", name: Name) -> Exception | None:
+    from lake.errors import LakeError  # noqa: PLC0415  # slow
+
+    try:
+        await lake.eraser.erase(*name)
+    except LakeError as error:
+        return error
+    return None
+
+
+def _report(
+    named: Sequence[Name], failures: dict[Name, Exception], *, json: bool, dry_run: bool
+) -> None:
+    if json:
+        images = [
+            {"tenant": tenant, "image_id": image_id, "outcome": _outcome(failures, name, dry_run)}
+            for name in named
+            for tenant, image_id in [name]
+        ]
+        count = 0 if dry_run else len(named) - len(failures)
+        output.emit({"erased": count, "failed": len(failures), "images": images})
+        return
+    for (tenant, image_id), error in failures.items():
+        output.note(f"{code_of(error)}: {tenant}/{image_id}: {error}")
+    if dry_run:
+        for tenant, image_id in (name for name in named if name not in failures):
+            print(f"{tenant}/{image_id}")
+    print(f"{'would erase' if dry_run else 'erased'} {len(named) - len(failures)} images")
+
+
+def _outcome(failures: dict[Name, Exception], name: Name, dry_run: bool) -> str:
+    if (error := failures.get(name)) is not None:
+        return code_of(error) or "failed"
+    return "found" if dry_run else "erased"

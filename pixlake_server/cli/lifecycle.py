@@ -1,0 +1,84 @@
+"""`pixlake lifecycle`: manages the rules by which S3 deletes expired data."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pixlake.cli import output
+from pixlake.cli.failures import REFUSED
+from pixlake.cli.options import Home, Json, Yes
+from pixlake_server.cli.consent import ask
+
+if TYPE_CHECKING:
+    from lake.lifecycle import Difference
+    from lake.settings import LakeSettings
+
+lifecycle = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Let S3 delete what is past its retention.\n\nIn the bucket of PIXLAKE_STORE_URL.",
+)
+
+
+@lifecycle.command()
+def apply(
+    *,
+    check: Annotated[
+        bool,
+        typer.Option("--check", "--dry-run", help="Only compare; exit code 1 on a difference."),
+    ] = False,
+    yes: Yes = False,
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Let S3 delete what is past its retention.
+
+    Writes rules for images, lake, journal, unfinished multipart uploads and old versions to the
+    bucket in PIXLAKE_STORE_URL; days by the store's retention, the longer one while it changes.
+    Other rules stay. Says what differs and asks first.
+    """
+    from lake.lifecycle import Lifecycle  # noqa: PLC0415  # slow
+    from lake.settings import LakeSettings  # noqa: PLC0415
+    from pixlake_server.cli.settings import load_existing  # noqa: PLC0415
+
+    settings = load_existing(LakeSettings, home, "store_url")
+    days = asyncio.run(_days(settings))
+    rules = Lifecycle(settings, days)
+    found = rules.check()
+    if any(one.wanted for one in found) and not check:
+        if not yes:
+            output.note(f"images and rows are to go after {days} days; what differs:")
+            for one in found:
+                output.note(f"  {one.rule}: {one.about}")
+            ask("write these rules", yes=yes)
+        found = rules.apply()
+    # Foreign rules that delete too early are only reported.
+    left = found if check else [one for one in found if one.wanted is None]
+    if json:
+        output.emit({"ok": not left, "differences": [_plain(one) for one in found]})
+    else:
+        if found:
+            output.table(("rule", "found"), [(one.rule, one.about) for one in found])
+        else:
+            print("the bucket has every rule as it should be")
+        if found and not check:
+            print(f"{len(found) - len(left)} rules written")
+    if left:
+        raise typer.Exit(REFUSED)
+
+
+async def _days(settings: "LakeSettings") -> int:
+    from lake.opening import kept_settings  # noqa: PLC0415  # slow
+
+    return (await kept_settings(settings)).longest_days(datetime.now(UTC))
+
+
+def _plain(difference: "Difference") -> dict[str, object]:
+    return {
+        "rule": difference.rule,
+        "about": difference.about,
+        "wanted": difference.wanted,
+        "found": difference.found,
+    }

@@ -1,0 +1,132 @@
+"""`pixlake rebuild`: rebuilds the lake's tables from the records."""
+
+import asyncio
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pixlake.cli import output
+from pixlake.cli.failures import REFUSED, UsageFault
+from pixlake.cli.options import DryRun, Home, Json, Yes
+from pixlake_server.cli.consent import ask
+
+if TYPE_CHECKING:
+    from lake.lake import Lake
+    from lake.rebuild import RebuildReport
+    from lake.settings import LakeSettings
+    from lake.switch import Switch, SwitchReport
+
+
+def rebuild(
+    *,
+    everything: Annotated[
+        bool, typer.Option("--everything", help="Write all rows anew, not only wrong ones.")
+    ] = False,
+    beside: Annotated[
+        bool, typer.Option("--beside", help="Make a whole new lake, beside the one that is read.")
+    ] = False,
+    switch: Annotated[
+        bool, typer.Option("--switch", help="Put the new lake in place; takes half an hour more.")
+    ] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Make the lake again from the records of images and rejections.
+
+    Says what it will change and asks first.
+
+    For files that are lost, broken or wrong, as `pixlake audit` names them. Works on the store
+    itself, by PIXLAKE_STORE_URL and PIXLAKE_S3_*, or in PIXLAKE_HOME; safe beside a running
+    Pixlake. With --everything the rows of a window are away for the moment of its rewriting. With
+    --beside nothing is touched: all files are made anew in lake/rebuilt and compared with the
+    records; --switch then holds sealers back, waits until none can be at work, and takes over.
+    """
+    from lake.settings import LakeSettings  # noqa: PLC0415  # slow
+    from pixlake_server.cli.settings import load_existing  # noqa: PLC0415
+
+    if everything and (beside or switch):
+        raise UsageFault("--everything works in place, --beside and --switch do not")
+    settings = load_existing(LakeSettings, home, "store_url")
+    if beside or switch:
+        if dry_run:
+            raise UsageFault(
+                "--beside is the look before --switch: it touches nothing that is read"
+            )
+        if switch:
+            ask("put a new lake in place of the one that is read", yes=yes)
+        asyncio.run(_anew(settings, beside=beside, switch=switch, json=json))
+        return
+    _in_place(settings, everything=everything, dry_run=dry_run, yes=yes, json=json)
+
+
+def _in_place(
+    settings: "LakeSettings", *, everything: bool, dry_run: bool, yes: bool, json: bool
+) -> None:
+    report = asyncio.run(_rebuild(settings, everything=everything, dry_run=True))
+    if not dry_run:
+        if report.files or report.added:
+            if not yes:
+                output.note(_text(report, "to do: "))
+            ask("rewrite these files", yes=yes)
+        report = asyncio.run(_rebuild(settings, everything=everything, dry_run=False))
+    if json:
+        output.emit(asdict(report) | {"dry_run": dry_run})
+    else:
+        print(_text(report, "to do: " if dry_run else ""))
+    for key in report.skipped:
+        output.note(f"pixlake: skipped {key}: no row can be made of this record")
+    if report.failed:
+        output.note(f"pixlake: {report.failed} windows failed; run it again")
+    if report.failed or report.skipped:
+        raise typer.Exit(REFUSED)
+
+
+def _text(report: "RebuildReport", begin: str) -> str:
+    return (
+        f"{begin}{report.homes} windows: {report.kept} rows as they should be, {report.removed} "
+        f"taken out, {report.added} put in, {report.files} files written anew"
+    )
+
+
+async def _rebuild(settings: "LakeSettings", *, everything: bool, dry_run: bool) -> "RebuildReport":
+    from lake.lake import Lake  # noqa: PLC0415  # slow
+    from lake.rebuild import Rebuilder  # noqa: PLC0415
+
+    lake = await Lake.open(settings, make=False, prove=not dry_run)
+    return await Rebuilder(lake, settings).run(everything=everything, dry_run=dry_run)
+
+
+async def _anew(settings: "LakeSettings", *, beside: bool, switch: bool, json: bool) -> None:
+    from lake.beside import build  # noqa: PLC0415  # slow
+    from lake.lake import Lake  # noqa: PLC0415
+    from lake.switch import Switch  # noqa: PLC0415
+
+    lake = await Lake.open(settings, make=False)
+    said: dict[str, int] = {}
+    if beside:
+        built = await build(lake, settings)
+        said |= asdict(built)
+        output.note(f"{built.rows} rows in {built.files} files of {built.homes} windows, verified")
+    if switch:
+        said |= asdict(await _switched(Switch(lake, settings), lake))
+        output.note(f"switched: {said['files']} files written, {said['journaled']} rows journaled")
+    if json:
+        output.emit(said)
+
+
+async def _switched(switch: "Switch", lake: "Lake") -> "SwitchReport":
+    begins = await switch.hold()
+    output.note(f"sealers hold; the switch begins at {begins:%H:%M:%S} UTC")
+    try:
+        while (left := (begins - lake.clock.now()).total_seconds()) > 0:
+            await asyncio.sleep(min(left, 60))
+            await lake.clock.fresh()
+    except BaseException:
+        await switch.release()
+        raise
+    # If this fails, one of its writes may still take effect, so sealers stay stopped until it is
+    # run again, or for hours.
+    return await switch.run()

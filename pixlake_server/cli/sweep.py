@@ -1,0 +1,62 @@
+"""`pixlake sweep`: deletes expired data, for stores that do not do it themselves."""
+
+import asyncio
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import typer
+
+from pixlake.cli import output
+from pixlake.cli.failures import REFUSED
+from pixlake.cli.options import DryRun, Home, Json, Yes
+from pixlake_server.cli.consent import ask
+
+if TYPE_CHECKING:
+    from lake.retention import SweepReport
+    from lake.settings import LakeSettings
+
+
+def sweep(
+    *, dry_run: DryRun = False, yes: Yes = False, home: Home = None, json: Json = False
+) -> None:
+    """Delete what is past its retention, and what crashes left.
+
+    Images are hidden to the second when the store's retention has passed, and deleted here after
+    its margin; `pixlake store show` says both. Says what there is to delete and asks first. Works
+    on the store itself, by PIXLAKE_STORE_URL and PIXLAKE_S3_*, or in PIXLAKE_HOME; safe beside a
+    running Pixlake, which sweeps by itself.
+    """
+    from lake.settings import LakeSettings  # noqa: PLC0415  # slow
+    from pixlake_server.cli.settings import load_existing  # noqa: PLC0415
+
+    settings = load_existing(LakeSettings, home, "store_url")
+    report = asyncio.run(_sweep(settings, dry_run=True))
+    due = any(count for name, count in asdict(report).items() if name != "failed")
+    if due and not dry_run:
+        if not yes:
+            output.note(_text(report, "to delete:"))
+            ask("delete that for good", yes=yes)
+        report = asyncio.run(_sweep(settings, dry_run=False))
+    if json:
+        output.emit(asdict(report) | {"dry_run": dry_run})
+    else:
+        print(_text(report, "would delete" if dry_run else "deleted"))
+    if report.failed:
+        output.note(f"pixlake: {report.failed} could not be told; the next sweep tries again")
+        raise typer.Exit(REFUSED)
+
+
+def _text(report: "SweepReport", verb: str) -> str:
+    return (
+        f"{verb} {report.images} images with {report.image_objects} objects, "
+        f"{report.orphans} orphans, {report.lake} lake files, {report.journal} journal "
+        f"objects, {report.rejections} rejections, {report.leftovers} leftovers"
+    )
+
+
+async def _sweep(settings: "LakeSettings", *, dry_run: bool) -> "SweepReport":
+    from lake.lake import Lake  # noqa: PLC0415  # slow
+    from lake.retention import Sweeper  # noqa: PLC0415
+
+    lake = await Lake.open(settings, make=False, prove=not dry_run)
+    return await Sweeper(lake.store, lake.clock, dry_run=dry_run).sweep()

@@ -1,0 +1,29 @@
+"""The verbs of this distribution, by name."""
+
+from pixlake_server.cli.audit import audit
+from pixlake_server.cli.erase import erase
+from pixlake_server.cli.keys import keys
+from pixlake_server.cli.lifecycle import lifecycle
+from pixlake_server.cli.preset import preset
+from pixlake_server.cli.process import process
+from pixlake_server.cli.query import query
+from pixlake_server.cli.rebuild import rebuild
+from pixlake_server.cli.seal import seal
+from pixlake_server.cli.store import store
+from pixlake_server.cli.sweep import sweep
+from pixlake_server.cli.up import up
+
+VERBS = {
+    "up": up,
+    "process": process,
+    "query": query,
+    "seal": seal,
+    "erase": erase,
+    "audit": audit,
+    "sweep": sweep,
+    "rebuild": rebuild,
+    "store": store,
+    "preset": preset,
+    "lifecycle": lifecycle,
+    "keys": keys,
+}

@@ -1,0 +1,114 @@
+"""Environment variables for Ray on this machine, which Ray reads when it is imported."""
+
+import math
+import secrets
+from pathlib import Path
+
+from pixlake_server.embedded.haproxy import write_launcher
+from pixlake_server.embedded.port_block import PortBlock
+
+_OWNER_ONLY = 0o600
+
+
+def ray_environment(
+    folder: Path,
+    ports: PortBlock,
+    *,
+    host: str,
+    port: int,
+    answer_seconds: float = 50,
+    idle_seconds: float = 30,
+    address_connections: int = 500,
+    start_seconds: float = 120,
+) -> dict[str, str]:
+    """Build the variables for the process that starts Ray; all Ray processes inherit them.
+
+    The API listens on `host`:`port`, answers an upload within `answer_seconds`, and waits
+    `idle_seconds` for a client. For `address_connections` see `write_launcher`. All start-up
+    time-outs of Ray are at least `start_seconds`.
+
+    Writes the cluster's token and HAProxy's launcher into `folder`.
+    """
+    token = folder / "ray-token"
+    token.touch(mode=_OWNER_ONLY)
+    token.write_text(secrets.token_hex(32))
+    haproxy = folder / "h"
+    launcher = write_launcher(
+        folder,
+        host=host,
+        port=port,
+        answer_seconds=answer_seconds,
+        idle_seconds=idle_seconds,
+        address_connections=address_connections,
+    )
+    first, last = ports.replicas
+    return {
+        **_patience(math.ceil(start_seconds)),
+        # Access to the cluster allows to run code. It needs the token of this run, so other users
+        # of the machine have no access.
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(token),
+        # Despite its name, 0 makes a node listen on 127.0.0.1, on every system.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ROTATION_MAX_BYTES": "20000000",
+        "RAY_ROTATION_BACKUP_COUNT": "1",
+        # Ray gives its workers a low CPU priority by default, but here the workers are the service.
+        "RAY_worker_niceness": "0",
+        # Prestarted workers have no set-up hook, so replicas could not use them.
+        "RAY_enable_worker_prestart": "0",
+        "RAY_prestart_worker_first_driver": "0",
+        # Ray's log files are not printed here, so Ray need not look for new log files often.
+        "LOG_NAME_UPDATE_INTERVAL_S": "60",
+        # Ray's default is five times as frequent and takes 2 % of a core. With this value a dead
+        # replica is replaced up to half a second later.
+        "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
+        # HAProxy in front of the replicas' HTTP servers is ten times as fast as Serve's proxy.
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        # Calls between deployments pass images by reference; gRPC would copy images up to 4 MiB.
+        "RAY_SERVE_USE_GRPC_BY_DEFAULT": "0",
+        # No log buffer: the last lines before a crash are the most important lines.
+        "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_app.edge:middlewares",
+        "RAY_SERVE_CONTROLLER_CALLBACK_IMPORT_PATH": "serve_app.controller:prepare",
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher),
+        "RAY_SERVE_HAPROXY_NBTHREAD": "2",
+        # Paths of this run only; by default all clusters of a machine share one folder. Ray adds
+        # the 56 digits of the node's id to these paths, so the names must be short.
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "a"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(haproxy),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(haproxy / "server-state"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(haproxy / "m"),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports.haproxy_metrics),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(ports.haproxy_stats),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports.fallback_proxy),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(last),
+        # With port reuse, two servers could share a port and its requests without an error.
+        "SERVE_SOCKET_REUSE_PORT_ENABLED": "0",
+        # One node has no load balancer in front of it, so draining need not wait for one.
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
+        "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": "0.1",
+        "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "1s",
+    }
+
+
+def _patience(seconds: int) -> dict[str, str]:
+    """Return Ray's start-up time-outs by variable, each at least Ray's own default.
+
+    Ray's defaults suit an idle machine. One more time-out is a constant, which `app.py` changes.
+    """
+    return {
+        # Time-outs: driver waits for node, node waits for agents and workers, all wait for GCS.
+        "RAY_raylet_start_wait_time_s": str(max(30, seconds)),
+        "RAY_gcs_server_port_wait_time_s": str(max(30, seconds)),
+        "RAY_gcs_rpc_server_connect_timeout_s": str(max(5, seconds)),
+        "RAY_py_gcs_connect_timeout_s": str(max(30, seconds)),
+        "RAY_agent_register_timeout_ms": str(max(100, seconds) * 1000),
+        "RAY_worker_register_timeout_seconds": str(max(60, seconds)),
+        # Time-outs: Serve waits for its proxy, the proxy waits for HAProxy.
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": str(max(5, seconds)),
+        "RAY_SERVE_HAPROXY_STARTUP_TIMEOUT_S": str(max(30, seconds)),
+    }
