@@ -1,5 +1,5 @@
-"""Pixels: bytes in, renditions and measures out, in a sandboxed child.
+"""Image processing: makes renditions and measures of an image's bytes, in sandboxed children.
 
-A plain library. It knows no HTTP and no Kafka; Ray only in `deployment.py`, the lake only in
-`worker.py`.
+The package is a plain library without HTTP and Kafka. Only `deployment.py` uses Ray. Only
+`deployment.py`, `worker.py` and `presets.py` read or write the lake.
 """

@@ -82,8 +82,8 @@ def _header(
         duration_ms=duration_ms(data) if frames > 1 else None,
         metadata_bytes=metadata + embedded,
         exif=read_exif(exif),
-        # OpenCV does not scale monochrome images of limited range (16 to 235). For more than 8
-        # bits it does not report the depth.
+        # OpenCV does not scale monochrome images of limited range (16 to 235), and does not report
+        # a depth of more than 8 bits.
         reader="pillow" if coding.mono or coding.depth > _8_BITS else "opencv",
         crop=(place.left, place.top, place.width, place.height),
         gain_map=items.gain_map(),

@@ -61,8 +61,8 @@ _GREY_ALPHA = 2
 # Speed 8 of 10 takes half the time of speed 6 and makes files a few per cent larger.
 _AVIF_SPEED = 8
 # Up to this side in pixels, an image is encoded without chroma subsampling, which would blur the
-# colours of icons. It costs some hundred bytes in a JPEG. In WebP and AVIF only lossless images
-# have no subsampling, so there the longer side counts.
+# colours of icons. That costs some hundred bytes in a JPEG, whose shorter side counts. In WebP and
+# AVIF, only lossless images have no subsampling, so the longer side counts.
 _ICON_SIDE = 64
 _WEBP_LOSSLESS = 101
 _AVIF_LOSSLESS = 100
@@ -198,7 +198,7 @@ def _deep_pixels(header: Header) -> Pixels:
     samples = _to_bgr(decoded).astype(np.uint16, copy=False)
     bits = header.bit_depth
     if header.format is AVIF or header.format is HEIC:
-        # AVIF and HEIC samples use the lower bits: white is 1,023 for 10 bits; it must be 65,535.
+        # AVIF and HEIC samples use the lower bits: white of 10 bits is 1,023 and becomes 65,535.
         full = samples << (_16_BITS - bits) | samples >> (2 * bits - _16_BITS)
         return full.astype(np.uint16, copy=False)
     return samples
@@ -223,7 +223,7 @@ def _in_srgb(header: Header, pixels: NDArray[np.uint8]) -> Pixels:
 def _imdecode(header: Header, flags: int) -> NDArray[np.generic]:
     if header.format is PNG:
         check_still(header.data)
-    # `decode` applies the orientation; OpenCV would do it for some formats only.
+    # `decode` applies the orientation; OpenCV would apply the orientation of some formats only.
     wanted = flags if flags == cv2.IMREAD_UNCHANGED else flags | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         decoded = cv2.imdecode(np.frombuffer(header.data, np.uint8), wanted)

@@ -27,7 +27,7 @@ _STRIP_ROWS = 512
 _HEADER_BYTES, _TAG_BYTES, _MAX_TAGS, _MAX_CHANNELS = 128, 12, 200, 16
 # A profile equals sRGB if it changes no 8-bit colour by more than this rounding error.
 _ROUNDING = 1
-# Greys, and colours spread over the RGB cube: a profile that keeps these keeps all colours.
+# Greys, and colours spread over the RGB cube: a profile that keeps these samples keeps all colours.
 _GREYS = tuple((each, each, each) for each in range(256))
 _SAMPLES = np.array([*_GREYS, *product((0, 51, 102, 153, 204, 255), repeat=3)], np.uint8)
 
@@ -35,7 +35,7 @@ _SAMPLES = np.array([*_GREYS, *product((0, 51, 102, 153, 204, 255), repeat=3)], 
 def to_srgb(pixels: NDArray[np.uint8], icc: bytes, *, grey: bool) -> NDArray[np.uint8]:
     """Convert BGR or BGRA to sRGB by its profile, in place if possible.
 
-    A useless profile changes nothing. `grey`: the three channels are copies of one.
+    A useless profile changes no pixel. `grey`: the three channels are equal.
     """
     transform = _conversion(icc, grey)
     if transform is None:

@@ -1,7 +1,7 @@
 """Detection of damage in JPEG and TIFF files.
 
-libjpeg and libtiff fill missing pixels and continue. They report it on standard error only, so only
-a child can detect it: its standard error is a file that no other process writes to. No decoder
+libjpeg and libtiff fill missing pixels, continue, and report that only on standard error. So only a
+child can detect damage: its standard error is a file that no other process writes to. No decoder
 notices a flipped bit that leaves the code valid; only a checksum does (docs/formats.md).
 """
 
@@ -17,8 +17,8 @@ from processors.tiff.fax import DAMAGED_CODES
 
 _ENDED = b"premature end"
 # Warnings of libjpeg (jerror.h) that mean damaged pixels. Extraneous bytes mean damage only in
-# front of a restart marker or the end, where a broken code left them; elsewhere some cameras write
-# them between tables.
+# front of a restart marker or the end, where a broken code left them. Elsewhere, some cameras write
+# extraneous bytes between tables.
 _GUESSED = re.compile(
     rb"corrupt jpeg data: (?!\d+ extraneous)"
     rb"|corrupt jpeg data: \d+ extraneous bytes before marker 0xd[0-79]"

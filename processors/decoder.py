@@ -110,7 +110,7 @@ class Decoder:
         self._last = last
 
     def retire(self) -> None:
-        """Kill the child if it is alive; it takes no other image."""
+        """Kill the child if it is alive, and mark it as not usable."""
         self._broken = True
         self._kill()
 

@@ -12,8 +12,8 @@ WITH_THE_SERVER = "with the fork server"
 """Ending of a child whose fork server died, so that its exit code is unknown."""
 
 # Ends that a decoder does not cause itself: the kernel was short of memory, or an operator killed
-# it. The memory of a child is limited, so no image causes them on a machine that has the memory
-# that the settings ask for.
+# the decoder. The memory of a child is limited, so no image causes such an end on a machine that
+# has the memory that the settings ask for.
 _KILLED = frozenset({signal.SIGKILL.name, WITH_THE_SERVER})
 _TAIL_BYTES = 2000
 

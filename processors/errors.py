@@ -26,7 +26,7 @@ ProcessorError
   x PresetsReadOnly         presets_read_only      this process's role may not write presets
   x Overloaded              overloaded             temporary; the caller may try again
 
-Every error survives pickling (they cross Ray processes) and carries a stable `code`.
+Every error carries a stable `code` and survives pickling, because errors cross Ray processes.
 """
 
 from lake.errors import CodedError

@@ -48,7 +48,7 @@ def _whole_milliseconds(moment: datetime) -> datetime:
 class Exif:
     """Camera, exposure, time and place of a photograph; None for missing or impossible values.
 
-    `taken_at` is the time of the camera's clock; minus `taken_offset_minutes` it is UTC.
+    `taken_at` is the time of the camera's clock; `taken_at` minus `taken_offset_minutes` is UTC.
     `taken_text` is the text in the file if it is not a possible time. Latitude and longitude are in
     degrees, north and east positive; altitude is in metres above sea level.
     """

@@ -1,6 +1,6 @@
 """Cleaning of untrusted text from files and pictures: cut, without unprintable characters.
 
-The text goes into rows, logs and pages. It is still untrusted after cleaning.
+The cleaned text goes into rows, logs and pages, and is still untrusted.
 """
 
 import unicodedata

@@ -34,7 +34,7 @@ except ImportError:  # the extra is not installed
 _NCLX = 8  # bytes of the type and two codes
 # Offset of the flag for full range, behind the type and three codes.
 _RANGE_AT, _FULL_RANGE = 10, 0x80
-# Offset of the chroma format in an hvcC property; 0 is luma alone.
+# Offset of the chroma format in an hvcC property; 0 means luma without chroma.
 _CHROMA_AT, _CHROMA = 16, 0x03
 _GREY_AXES = 2
 _WARNINGS = Warnings()
@@ -139,7 +139,7 @@ def _named_colours(items: Items | None) -> bytes | None:
 
 
 def _is_limited_grey(items: Items) -> bool:
-    """True for luma alone that has limited range, as `nclx` or else the stream states it."""
+    """True for luma without chroma in limited range, according to `nclx` or else the stream."""
     tile = items.items.get(items.tiles_of(items.primary)[0])
     stream = (tile and tile.first(b"hvcC")) or b""
     if len(stream) <= _CHROMA_AT or stream[_CHROMA_AT] & _CHROMA:

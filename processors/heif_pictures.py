@@ -90,7 +90,7 @@ def _check_code(item: Item) -> None:
 
 
 def _check_units(data: bytes, configuration: bytes) -> None:
-    """Check that the units of a stream end where the stream ends, and that one is a picture.
+    """Check that the units of a stream end where the stream ends, and that one unit is a picture.
 
     Raises Truncated, Undecodable.
     """

@@ -1,8 +1,8 @@
 """Collection of libde265's decoding warnings, which libheif does not read.
 
-A slice that is too short decodes to an image whose rest is black, without an error. To notice it,
-libheif's decoder plugin for libde265 is registered a second time under another name. In that copy,
-the function that frees a decoder reads the decoder's warnings first.
+A slice that is too short decodes to an image whose rest is black, without an error. To detect such
+slices, this module registers libheif's decoder plugin for libde265 a second time under another
+name. In that copy, the function that frees a decoder reads the decoder's warnings first.
 """
 
 import ctypes

@@ -41,8 +41,8 @@ Bytes = NDArray[np.uint8]
 class KafkaPosition:
     """Position of a Kafka message; `topic_id` is the UUID of its topic.
 
-    `message` is a digest of the whole message. It is part of the position because a log that lost
-    its end assigns the same offsets again, to other messages.
+    `message` is a digest of the whole message. The digest is part of the position, because a log
+    that lost its end assigns the same offsets again, to other messages.
     """
 
     topic: str
@@ -102,9 +102,9 @@ def by_event(source: str, event_id: str) -> tuple[str, ...]:
 def by_position(position: KafkaPosition) -> tuple[str, ...]:
     """Identity of a plain Kafka message.
 
-    It contains the topic's UUID, because a topic that is deleted and created again restarts its
-    offsets at 0, and its messages are other images. It contains the digest of the message, because
-    a log that lost its end assigns offsets again.
+    The identity contains the topic's UUID, because a topic that is deleted and created again
+    restarts its offsets at 0, and its messages are other images. The identity contains the digest
+    of the message, because a log that lost its end assigns offsets again.
     """
     place = (position.topic_id, str(position.partition), str(position.offset))
     return ("message", *place, position.message)

@@ -193,7 +193,7 @@ def _checked(frame: Frame) -> Frame:
 
 
 def _exif(data: bytes, found: _Found) -> bytes:
-    """EXIF block; joined if it was split over several segments."""
+    """EXIF block, joined from its segments; empty without one."""
     blocks = [
         data[start + len(_EXIF) : end]
         for kind, start, end in found.segments

@@ -39,8 +39,8 @@ reports how many bytes it did not read, so the filler shows whether the codes we
 """
 
 # Zeros that a decoder reads behind complete codes: encoders drop zeros at the end of a scan
-# (T.81, D.1.8). In 120 files it was 1 to 3; without an end marker a lost byte is more likely than
-# a third zero.
+# (T.81, D.1.8). 120 files had 1 to 3 such zeros; without an end marker, a lost byte is more likely
+# than a third zero.
 _READ_AHEAD, _READ_AHEAD_WITHOUT_END = 4, 2
 # Bytes in libjpeg's bit buffer, and a zero that belongs to 0xFF.
 _BUFFERED_BYTES = 9
@@ -206,8 +206,8 @@ def read_scans(data: bytes, at: int, frame: Frame, limits: Limits) -> Scans:
     found = Scans()
     first = _take_header(data, at, frame, found)
     if not frame.progressive and _components(found.headers) >= frame.ids:
-        # One scan with all components: the next end marker ends it, because coded data contains
-        # none.
+        # A single scan with all components ends at the next end marker, because coded data contains
+        # no such marker.
         end = _END.search(data, first)
         found.ended = end is not None
         _take_coded(data[first : end.start() if end else len(data)], found)

@@ -13,7 +13,7 @@ def keep_memory() -> None:
     """Allocate buffers of up to 32 MiB from kept pages; does nothing without glibc.
 
     By default, glibc gets new pages from the kernel for each large buffer. That takes a third of
-    the time of a small photograph, and a fifth of the Kafka door's time for a large one.
+    the time of a small photograph, and a fifth of the time of a large one from Kafka.
     """
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):  # not in every C library

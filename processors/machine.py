@@ -1,4 +1,4 @@
-"""Memory limit of this process: that of its container, or the machine's memory."""
+"""Memory limit of this process: the limit of its container, or the machine's memory."""
 
 import os
 from pathlib import Path

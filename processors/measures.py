@@ -1,11 +1,11 @@
 """Measures of an image's pixels, as numbers that SQL can filter and compare.
 
 Measures of luma use a copy whose longer side is at most 1,024 pixels, composited over white. The
-copy is halved by averaging while it stays larger than that, then scaled bilinearly; it is never
+copy is halved by averaging while it stays larger than that, then scaled bilinearly, and never
 enlarged. Sharpness and hash use half of that size. All measures depend only on the image's bytes
-and never on the preset, so rows of different presets are comparable. They run for every image, so
-the code uses OpenCV's vectorised paths and few calls: after a codec has filled the processor's
-caches, the first call of a function costs as much as its work on a small photograph.
+and never on the preset, so rows of different presets are comparable. All measures run for every
+image, so the code uses OpenCV's vectorised paths and few calls: after a codec has filled the
+processor's caches, a function's first call costs as much as its work on a small photograph.
 """
 
 import base64
@@ -21,12 +21,12 @@ from processors.job import Measures
 from processors.palette import Palette
 
 MEASURED_SIDE = 1024
-"""Longer side of the measured copy in pixels: it shows focus, and measuring takes a few ms."""
+"""Longer side of the measured copy in pixels: enough to show focus, and measured in a few ms."""
 
 _TONES = 256
 _ROWS_APART = 8
 _SHADOW, _HIGHLIGHT = 2, 253
-# Second derivative. Applied along rows and columns, it removes straight edges and keeps noise.
+# Second derivative; along rows and then columns, this filter removes straight edges, not noise.
 _CURVE = np.array([1, -2, 1], np.float32)
 _BAND_ROWS, _BANDS_APART = 8, 32
 _PHASH_SIDE = 32
@@ -43,8 +43,8 @@ def measure(image: Image, *, codes: bool = False, faces: bool = False) -> Measur
 
     `codes`: read QR and bar codes; `faces`: count faces. Raises cv2.error.
     """
-    # The palette comes first, because it reads scattered pixels. Luma reads them in order, and the
-    # measures after it find them in a cache.
+    # The palette comes first, because it reads scattered pixels. Luma reads all pixels in order and
+    # leaves its result in a cache for the measures that follow.
     palette = Palette(image)
     colors = palette.dominant_colors()
     grey = _reduced_luma(image)
@@ -107,9 +107,9 @@ def sharpness(grey: Pixels) -> float:
 def noise(grey: Pixels) -> float:
     """Standard deviation of the noise in luma steps, >= 0; 0 for less than 3 x 3 pixels.
 
-    It is sqrt(pi/2) / 6 times the mean of |(1 -2 1) x (1 -2 1)| over the inner pixels. An image of
-    32 rows or more uses 8 of each 32 rows. Fine texture counts as noise. Immerkaer, "Fast noise
-    variance estimation", CVIU 64, 1996.
+    The estimate is sqrt(pi/2) / 6 times the mean of |(1 -2 1) x (1 -2 1)| over the inner pixels; of
+    an image of 32 rows or more, only 8 of each 32 rows count. Fine texture counts as noise.
+    Immerkaer, "Fast noise variance estimation", CVIU 64, 1996.
     """
     rows, columns = grey.shape
     if min(rows, columns) < len(_CURVE):

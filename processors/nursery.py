@@ -27,7 +27,7 @@ _QUIET_SECONDS = 10
 
 
 class Nursery:
-    """Starts children that inherit nothing from this process, within milliseconds.
+    """Starter of children that inherit nothing from this process, within milliseconds.
 
     The first child also waits for the start of the fork server, half a second. Use it in one event
     loop only; fork servers and children die with the thread of that loop.
@@ -162,7 +162,7 @@ def _environment(limits: Limits) -> dict[str, str]:
         **cleared_memory.ENVIRONMENT,
         # More arenas only help several threads, and they cost address space.
         "MALLOC_ARENA_MAX": "1",
-        # Second check behind Pixlake's own limits; OpenCV reads it once, when it is imported.
+        # Second check behind Pixlake's own limits; OpenCV reads these variables at its import.
         "OPENCV_IO_MAX_IMAGE_PIXELS": str(limits.max_pixels),
         "OPENCV_IO_MAX_IMAGE_WIDTH": str(limits.max_side),
         "OPENCV_IO_MAX_IMAGE_HEIGHT": str(limits.max_side),

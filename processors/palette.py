@@ -45,8 +45,8 @@ class Palette:
     def colorfulness(self) -> float:
         """Colourfulness by Hasler and Süsstrunk (SPIE 5007, 2003): 0 is grey, 109 is extreme.
 
-        It is the root of the summed variances of R - G and (R + G)/2 - B, plus 0.3 times the root
-        of their summed squared means. An image without a visible pixel has 0.
+        The value is the root of the summed variances of R - G and (R + G)/2 - B, plus 0.3 times the
+        root of their summed squared means. An image without a visible pixel has 0.
         """
         if not len(self._seen):
             return 0.0
@@ -58,9 +58,9 @@ class Palette:
     def dominant_colors(self) -> tuple[Swatch, ...]:
         """Up to five dominant colours and their fractions of the pixels, largest first.
 
-        They are clusters of up to 250 pixels of the grid, by k-means in CIELAB (D65): k-means++
-        with a fixed seed, at most 10 rounds. An image with fewer colours has fewer clusters, and
-        an image without a visible pixel has none.
+        The colours are the centres of clusters of up to 250 pixels of the grid, by k-means in
+        CIELAB (D65): k-means++ with a fixed seed, at most 10 rounds. An image with fewer colours
+        has fewer clusters, and an image without a visible pixel has none.
         """
         few = self._seen[::_CLUSTERED_OF].astype(np.float32)
         number = min(_CLUSTERS, len(few))

@@ -39,8 +39,8 @@ from processors.truncation import ends_early
 from processors.work import check_work
 
 _REDUCTIONS: tuple[Reduction, ...] = (8, 4, 2)
-# At least measures.MEASURED_SIDE. It is the width of the largest built-in rendition, so that one
-# decode serves both.
+# At least measures.MEASURED_SIDE, and equal to the width of the largest built-in rendition, so that
+# one decode serves both.
 _MEASURED_WIDTH = 1280
 
 

@@ -47,7 +47,7 @@ _BEFORE_PIXELS = {b"tRNS", b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM"}
 def read_png(data: bytes, *, inflate: bool = True) -> Header:
     """Read the header of a PNG; its `data` holds only the chunks of a still image.
 
-    `inflate=False` reads no compressed chunk: neither profile nor text, and IEND must be there.
+    `inflate=False` reads no compressed chunk: neither profile nor text, and IEND must be present.
     Raises Truncated if a chunk is longer than the file, Undecodable if the order is wrong.
     """
     view = memoryview(data)
@@ -111,7 +111,7 @@ def check_still(data: bytes) -> None:
 
 
 def _whole_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Yield chunks like `_chunks`; adds a missing IEND (at 0, 0) if all pixels are there."""
+    """Yield chunks like `_chunks`; adds a missing IEND (at 0, 0) if all pixels are present."""
     pixels: list[tuple[int, int]] = []
     try:
         for name, start, end in _chunks(data):

@@ -20,7 +20,7 @@ def holds_exif(chunk: bytes) -> bool:
 
 
 def exif_in_text(name: bytes, chunk: bytes) -> bytes:
-    """EXIF block of a text chunk; empty if there is none or it does not parse."""
+    """EXIF block of a text chunk; empty if the chunk has none or does not parse."""
     keyword = next((each for each in _KEYWORDS if chunk.startswith(each)), None)
     if keyword is None:
         return b""

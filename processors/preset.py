@@ -98,7 +98,7 @@ WEB = Preset(name="web", version=1, renditions=(_for_the_web(320), _for_the_web(
 """Renditions of at most 320 and 1,280 pixels width, never enlarged; JPEG, or WebP with alpha."""
 
 THUMBNAIL = Preset(name="thumbnail", version=1, renditions=(_for_the_web(320),))
-"""Only the smaller rendition of `WEB`; used by benchmarks."""
+"""The smaller rendition of `WEB` alone; benchmarks use this preset."""
 
 ARCHIVE = Preset(name="archive", version=1)
 """No renditions: only the original and its measures are stored."""
@@ -135,7 +135,7 @@ class PresetName:
 def find_builtin(name: PresetName) -> Preset | None:
     """Find the built-in preset of that name; None if there is none.
 
-    Raises UnknownPreset for a version that it does not have: no store can have it either.
+    Raises UnknownPreset for another version of a built-in preset: no store can have one either.
     """
     found = BUILTIN.get(name.name)
     if found is not None and name.version not in {None, found.version}:

@@ -240,8 +240,8 @@ class ProcessorSettings(BaseSettings):
     def child_bytes(self) -> int:
         """Largest memory of a child for an image within the limits, the file included.
 
-        It is less than the child's address space: most of that is libraries, which the children
-        share and use only in part.
+        This memory is less than the child's address space: most of the address space is libraries,
+        which the children share and use only in part.
         """
         return min(self._needed_bytes, self.address_bytes - _UNTOUCHED_BYTES) + self.max_bytes
 
@@ -262,7 +262,7 @@ class ProcessorSettings(BaseSettings):
     def results_bytes(self) -> int:
         """Largest size of renditions in a sandbox's process that wait to be stored.
 
-        That is one image more than there are children, because no image is started while the
+        The factor is the number of children plus one, because no image is started while the
         renditions of one image wait.
         """
         return (self.sandbox_children + 1) * self.max_output_bytes

@@ -16,7 +16,7 @@ _ACTIVE_SECONDS = 60.0
 _PART = 0.5
 # Largest number of remembered holders; the longest idle ones are removed first.
 _MAX_REMEMBERED = 4096
-# Holders checked for expiry in one visit; more than one, so that expired ones are removed soon.
+# Holders checked for expiry in one visit: several, so that expired holders are removed soon.
 _LOOK_AT = 4
 
 
@@ -56,7 +56,7 @@ class Shares:
         return None
 
     def of(self, holder: Holder) -> tuple[int, int]:
-        """Return what the holder's tenant has, and what the holder itself has."""
+        """Return the usage of the holder's tenant, and of the holder."""
         return self._held_by_tenant[holder[0]], self._held[holder]
 
     def add(self, holder: Holder, count: int) -> None:
@@ -84,7 +84,7 @@ class Shares:
 
 
 def _change(counts: Counter[_Name], name: _Name, by: int) -> None:
-    """Add to a count; removes it if it becomes 0."""
+    """Add to a count; a count of 0 is removed."""
     counts[name] += by
     if not counts[name]:
         del counts[name]

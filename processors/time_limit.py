@@ -44,7 +44,7 @@ class TimeLimit:
         self._looks = self._asleep = 0
 
     def asked(self) -> None:
-        """Count the child's sleep from now on: it has received the whole request."""
+        """Count the child's sleep from now on, because the child has the whole request."""
         self._looks = self._asleep = 0
 
     @property

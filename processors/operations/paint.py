@@ -40,7 +40,7 @@ def with_alpha(image: Image) -> Image:
     """Return the image with an alpha channel; an added one is opaque."""
     if image.has_alpha:
         return image
-    # Not by cv2.cvtColor: some releases of OpenCV add 255 of 65,535 as opaque.
+    # cv2.cvtColor is not used: some releases of OpenCV add 255 of 65,535 as opaque.
     height, width = image.pixels.shape[:2]
     alpha = np.full((height, width, 1), np.iinfo(image.pixels.dtype).max, image.pixels.dtype)
     return image.with_pixels(np.concatenate([image.pixels, alpha], axis=2))

@@ -13,7 +13,7 @@ MAX_BOXES = 64
 
 
 class Box(NamedTuple):
-    """Box in pixels; it is clipped to the image."""
+    """Box in pixels, clipped to the image."""
 
     x: Annotated[int, Field(ge=0, le=MAX_SIDE)]
     y: Annotated[int, Field(ge=0, le=MAX_SIDE)]

@@ -151,7 +151,7 @@ def _decoded(
 
 
 def _said() -> int:
-    """Bytes on standard error, where libtiff warns; 0 outside a child, where it is no file."""
+    """Bytes on standard error, where libtiff warns; 0 outside a child, without such a file."""
     try:
         return len(os.pread(_STDERR, _MOST_SAID, 0))
     except OSError:

@@ -24,7 +24,7 @@ _GROUP_STORED_BYTES = 32 << 20
 _MAX_STORED_BYTES = 500_000_000
 # Memory limit for LZMA, whose writer chooses the dictionary size; `xz -9` uses 64 MiB.
 _LZMA_BYTES = 128 << 20
-# Input given to a decompressor at once; it copies the part that it does not use yet.
+# Input given to a decompressor at once; a decompressor copies the part that is not used yet.
 _FED_BYTES = 1 << 16
 _BYTE = 8
 _REVERSED_BITS = bytes(int(f"{each:08b}"[::-1], 2) for each in range(256))
