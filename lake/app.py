@@ -1,6 +1,6 @@
 """Ray Serve wiring of the sealer: one replica that moves rows from the journal to the lake.
 
-It also sweeps each hour: what is past its retention, and what crashes left.
+The replica also runs the sweeper each hour, which deletes expired and orphaned objects.
 """
 
 import asyncio
@@ -21,20 +21,20 @@ NAME = "Sealer"
 log = logging.getLogger(__name__)
 
 _HEALTH_PERIOD_SECONDS = 2.0
-# A pass may be cut off anywhere without harm; this only lets a file be finished.
+# A pass may be interrupted anywhere without harm; this time only lets it finish a file.
 _DRAIN_SECONDS = 10.0
-# The longest that a pass over a week of journal may take; then something hangs.
+# Longer than any pass, also over a week of journal; after that, a pass hangs.
 _STUCK_SECONDS = 600.0
 _SWEEP_SECONDS = 3600.0
-# Rows may come to the lake some moments later, and nobody waits for them.
+# No client waits for the sealer, so all other processes go first.
 _NICENESS = 10
 
 
 class SealerLoop:
-    """One replica: a pass, a pause, and so on. Two at once would be safe, too."""
+    """Replica that alternates a pass and a pause; two replicas at once would be safe, too."""
 
     async def __init__(self, settings: LakeSettings) -> None:  # type: ignore[misc]  # Serve awaits it
-        # Of this thread, and so of those that it starts: whoever waits for an answer goes first.
+        # Niceness applies to this thread and to all threads that it starts.
         os.nice(_NICENESS)
         self._pause = settings.seal_interval_seconds
         self._lake = await Lake.open(settings)
@@ -44,19 +44,19 @@ class SealerLoop:
         self._sweeps = asyncio.create_task(self._sweep())
 
     async def check_health(self) -> None:
-        """Serve replaces the replica if this raises: the loop has ended or hangs."""
+        """Raise RuntimeError if sealing or sweeping has ended or hangs; Serve then replaces it."""
         for loop in (self._loop, self._sweeps):
             if loop.done():
-                raise RuntimeError("sealing or sweeping has ended") from loop.exception()
+                raise RuntimeError("the sealing or the sweeping task ended") from loop.exception()
         if time.monotonic() - self._passed_at > _STUCK_SECONDS:
-            raise RuntimeError(f"no pass has ended for {_STUCK_SECONDS:.0f} s")
+            raise RuntimeError(f"no sealing pass has ended for {_STUCK_SECONDS:.0f} s")
 
     async def ready(self) -> None:
-        """Return if the store answers; raises StoreUnavailable."""
+        """Return if the store accepts writes; raises StoreUnavailable, StoreFull."""
         await self._lake.healthy()
 
     async def __del__(self) -> None:
-        """Stop between two requests to the store; what is half done, the next pass does."""
+        """Stop between two requests to the store; the next pass repeats unfinished steps."""
         if hasattr(self, "_sweeps"):
             self._loop.cancel()
             self._sweeps.cancel()
@@ -67,7 +67,7 @@ class SealerLoop:
             try:
                 await self._lake.upkeep.run_pass()
             except LakeError:
-                # The store is away: rows wait in the journal, the next pass finds them.
+                # The store is unavailable; rows wait in the journal for the next pass.
                 log.exception("a sealing pass failed")
             self._passed_at = time.monotonic()
             await asyncio.sleep(self._pause)
@@ -77,14 +77,14 @@ class SealerLoop:
             try:
                 report = await self._sweeper.sweep()
                 if report.failed:
-                    log.error("a sweep left %s objects that it could not delete", report.failed)
+                    log.error("a sweep failed for %s objects; the next one repeats", report.failed)
             except LakeError:
                 log.exception("a sweep failed; the next one is in an hour")
             await asyncio.sleep(_SWEEP_SECONDS)
 
 
 def sealer_app(settings: LakeSettings, *, cpus: float) -> serve.Application:
-    """The application `APP`, which has no route."""
+    """Build the Serve application `APP`, which has no route; its replica reserves `cpus` CPUs."""
     deployment = serve.deployment(
         name=NAME,
         num_replicas=1,

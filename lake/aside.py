@@ -1,4 +1,4 @@
-"""Threads beside the event loop, for what background work takes a processor for."""
+"""Background threads for CPU-bound work, so that the event loop and uploads do not wait for it."""
 
 import asyncio
 import os
@@ -10,22 +10,23 @@ from typing import TypeVar
 
 _T = TypeVar("_T")
 
-# A piece of work takes a second at most of a core that is free. One that takes longer did not
-# have one, and rows are to be in the lake within minutes, however busy the machine is.
+# A call takes at most a second on a free core. A call that takes longer than _PATIENCE_SECONDS had
+# none; then work runs at normal priority for _PRESSING_SECONDS, because rows must be in the lake
+# within minutes, however busy the machine is.
 _PATIENCE_SECONDS = 5.0
 _PRESSING_SECONDS = 60.0
 
 
 class Aside:
-    """Runs functions one after the other in a thread of its own, when nobody else wants the core.
+    """Runs functions one after the other in one background thread with idle priority.
 
-    Sealing takes most of a core for half a second each minute. A thread that is merely nice keeps
-    a core from being called idle, so an upload that wakes meanwhile is put on the other one and
-    waits there: the slowest in a hundred took 200 ms. Where there is never a core to spare, the
-    work goes on in another thread, which takes its share.
+    Sealing takes most of a core for half a second each minute. With a thread that is only nice, the
+    kernel does not count its core as idle and puts a waking upload on the other core, where the
+    upload waits: p99 latency was 200 ms. On a machine without a free core, the work continues in
+    another thread of normal priority.
 
-    One thread at a time, not asyncio's pool: allocators keep freed memory for each thread that
-    used it, so threads that seal by turns hold 100 MB more.
+    One thread and not asyncio's pool, because allocators keep freed memory for each thread: several
+    threads that seal in turn hold 100 MB more.
     """
 
     def __init__(self) -> None:
@@ -34,13 +35,13 @@ class Aside:
         self._pressed_until = float("-inf")
 
     async def run(self, work: Callable[..., _T], *args: object) -> _T:
-        """The answer of `work`; raises what it raises."""
+        """Run `work` in the background thread; returns its result or raises its error."""
         pressing = time.monotonic() < self._pressed_until
         pool = self._pressing if pressing else self._patient
         return await asyncio.get_running_loop().run_in_executor(pool, self._timed, work, *args)
 
     def _timed(self, work: Callable[..., _T], *args: object) -> _T:
-        # From here on, for a piece may have waited for those before it, which says nothing.
+        # Measure from here, without the wait for earlier calls, which is no sign of a busy machine.
         begun = time.monotonic()
         try:
             return work(*args)

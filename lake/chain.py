@@ -1,6 +1,7 @@
-"""The chain of a home: `<home>-<n>.parquet`, n = 0, 1, 2 …, what analysts read.
+"""Chain of a home: the Parquet files `<home>-<n>.parquet`, n = 0, 1, 2 …, which queries read.
 
-Only who has read files 0 … n-1 may create file n, create-only. So no id is ever in two files.
+A process creates file n, create-only, only after it has read files 0 … n-1. So no id is in two
+files.
 """
 
 import asyncio
@@ -21,15 +22,15 @@ from lake.rows import decode_chain_file, erased_ids, id_column, metadata_bytes
 from lake.stored import Stored
 from lake.tables import IMAGE_TABLE, Table
 
-# A file up to this size, in bytes, costs less as one GET than as two of pieces.
+# Size in bytes up to which one GET of the whole file costs less than two GETs of pieces.
 _WHOLE_BYTES = 2**20
-# Holds the metadata of files with a few row groups.
+# Large enough for the metadata of a file with a few row groups.
 _TAIL_BYTES = 2**17
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """The files of a home as they were listed; `len(files)` is the next number."""
+    """Listed files of a home; `len(files)` is the number of the next file."""
 
     home: datetime
     files: tuple[Stored, ...]
@@ -37,31 +38,31 @@ class Chain:
 
     @property
     def next_key(self) -> str:
-        """Key of the file that may be created by who knows all of these."""
+        """Key of the next file; only a process that has read all files may create it."""
         return layout.chain_key(self.home, len(self.files), self.table.folders)
 
     def extended(self, file: Stored) -> "Chain":
-        """This chain with the file that its reader has just created."""
+        """Chain with one more file, which the caller has just created."""
         return Chain(self.home, (*self.files, file), self.table)
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What may not be added, because of one file: ids with a row there, ids it calls erased."""
+    """Ids that may not get another row, by one file: ids of its rows, erased ids of its footer."""
 
     ids: IdSet
     erased: IdSet
 
     @property
     def nbytes(self) -> int:
-        """Memory taken."""
+        """Memory in bytes."""
         return self.ids.nbytes + self.erased.nbytes
 
 
 class Chains:
-    """Chains and what is known of their files; remembers ids up to `max_bytes` of memory.
+    """Reads chains and the ids in their files; caches ids up to `max_bytes` of memory.
 
-    Old content that comes again for days finds its ids here, without a request.
+    The cache saves requests when clients send the same content again for days.
     """
 
     def __init__(
@@ -75,14 +76,14 @@ class Chains:
         self._known: OrderedDict[tuple[str, str], Known] = OrderedDict()
 
     async def read(self, home: datetime) -> Chain:
-        """The files that are there now; raises UnreadableObject, StoreUnavailable."""
+        """List the files of a home; raises UnreadableObject, StoreUnavailable."""
         hour = layout.hour_prefix(home, self._table.folders)
         return chain_of(home, await self._store.objects(hour), self._table)
 
     async def known(self, file: Stored) -> Known:
-        """Ids of a file; raises Mismatch when it was rewritten since it was listed.
+        """Read the ids of a file; raises Mismatch if the file was rewritten after its listing.
 
-        Also UnreadableObject, StoreUnavailable.
+        Also raises UnreadableObject, StoreUnavailable.
         """
         version = file.key, file.etag
         if version in self._known:
@@ -90,13 +91,13 @@ class Chains:
             return self._known[version]
         try:
             known = await self._read_known(file)
-        except KeyMissing as error:  # listed a moment ago: somebody deletes where nobody may
-            raise UnreadableObject(f"chain file {file.key} went away", value=file.key) from error
+        except KeyMissing as error:  # listed a moment ago, and no process may delete chain files
+            raise UnreadableObject(f"chain file {file.key} is missing", value=file.key) from error
         self.remember(file, known)
         return known
 
     def remember(self, file: Stored, known: Known) -> None:
-        """Keep what is known of a version of a file, as long as there is room."""
+        """Cache the ids of one version of a file; the least recently used ones make room."""
         version = file.key, file.etag
         if version in self._known:
             return
@@ -113,8 +114,8 @@ class Chains:
         return await self._aside.run(_parse_known, file.key, source, self._table)
 
     async def _read_pieces(self, file: Stored) -> pa.BufferReader:
-        """The file, but only metadata and ids are there; all else is zeros that nobody looks at."""
-        # Pages of zeros that are never touched take no memory.
+        """Read metadata and ids of a file; the other bytes of the buffer are zeros."""
+        # Pages of zeros that are never accessed take no memory.
         image = np.zeros(file.size, np.uint8)
 
         async def fetch(start: int, end: int) -> None:
@@ -133,9 +134,9 @@ class Chains:
 
 
 def chain_of(home: datetime, listed: Iterable[Stored], table: Table = IMAGE_TABLE) -> Chain:
-    """The chain of a home among the files of its hour; raises UnreadableObject.
+    """Select the chain of a home from the files of its hour.
 
-    A chain with a hole is unreadable: with a file missing nobody can know which ids are in it.
+    Raises UnreadableObject if a file is missing, because the ids in the missing file are unknown.
     """
     files = {}
     for stored in listed:
@@ -144,22 +145,24 @@ def chain_of(home: datetime, listed: Iterable[Stored], table: Table = IMAGE_TABL
             files[parsed[1]] = stored
     if sorted(files) != list(range(len(files))):
         name = layout.home_name(home)
-        raise UnreadableObject(f"the chain of {name} has a hole: {sorted(files)}", value=name)
+        raise UnreadableObject(
+            f"the chain of {name} lacks a file: it has the numbers {sorted(files)}", value=name
+        )
     return Chain(home, tuple(files[n] for n in range(len(files))), table)
 
 
 async def chain_keys(store: ObjectStore, home: datetime) -> Sequence[str]:
-    """Keys of a home's files in order; raises UnreadableObject when one is missing."""
+    """List the keys of a home's files in order; raises UnreadableObject if one is missing."""
     chain = chain_of(home, await store.objects(layout.hour_prefix(home)))
     return [file.key for file in chain.files]
 
 
 async def read_rows(store: ObjectStore, key: str) -> pa.Table:
-    """All rows of one chain file; raises UnreadableObject, StoreUnavailable."""
+    """Read all rows of one chain file; raises UnreadableObject, StoreUnavailable."""
     try:
         data, _ = await store.get(key)
     except KeyMissing as error:
-        raise UnreadableObject(f"chain file {key} went away", value=key) from error
+        raise UnreadableObject(f"chain file {key} is missing", value=key) from error
     return await asyncio.to_thread(decode_chain_file, key, data)
 
 

@@ -1,12 +1,14 @@
-"""Moving the watermark, such that a row which was seen in a chain is in the copy that comes after.
+"""Advance of the compaction watermark without the loss of late rows.
 
-Between a compactor's last look at an hour and its move a sealer could create a file for a late row:
-readers of the chain would see it, those who come after the move would not. So
-  1. a compactor claims the hours that it has copied: `closing`, `since` in the watermark
-  2. half an hour later every file is there whose sealer can't have read the claim. It reads the
-     watermark, looks at the hours again, and moves it: If-Match what it read
-  3. a sealer with a late row reads the watermark first, and takes a claim on its hour back
-Of 2 and 3 one loses, and reads again. Where a sealer finds the watermark moved, the copy follows.
+A sealer could create a chain file for a late row after a compactor's last listing of the hour and
+before the watermark advances. Readers of the chain would see the row, and readers of the compacted
+copy would not. This is prevented in three steps:
+  1. a compactor claims the hours that it has copied: `closing` and `since` in the watermark
+  2. half an hour later, every file exists whose sealer can't have read the claim. The compactor
+     reads the watermark, lists the hours again, and advances the watermark with If-Match
+  3. a sealer with a late row first reads the watermark, and withdraws a claim on the row's hour
+Steps 2 and 3 write the same object with If-Match, so one of the two fails and reads again. If a
+sealer finds the watermark advanced, it updates the compacted copy.
 """
 
 import asyncio
@@ -20,11 +22,12 @@ from lake.layout import Folders
 from lake.object_store import ObjectStore
 from lake.watermark import Watermark, read_watermark, write_watermark
 
-# A file must be on its way so long after its permit; with the 15 minutes of a signature, and 2 by
-# which clocks may differ, it has landed when a claim is as old as that.
+# The PUT of a file starts within 10 minutes of its permit. Its signature is valid for 15 minutes,
+# and clocks differ by up to 2, so the PUT has taken effect when a claim is CLAIM_AGE old.
 _PERMIT_SECONDS = 600.0
 CLAIM_AGE = timedelta(minutes=30)
-# Who held the lake and died holds it no longer than that; within the first hour he may go on.
+# A hold ends after three hours, also if its process has died; within the first hour, `hold` returns
+# the same hold again.
 _HOLD = timedelta(hours=3)
 _RENEWED = timedelta(hours=1)
 _TRIES = 8
@@ -32,7 +35,7 @@ _TRIES = 8
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The watermark as it was before the hours were looked at; `ripe`: it may move."""
+    """Watermark before the hours were listed; `ripe`: the claim is old enough to advance it."""
 
     watermark: Watermark
     etag: str | None
@@ -40,7 +43,7 @@ class Claim:
 
 
 class Closing:
-    """The watermark of one table, as compactors and sealers handle it."""
+    """Updates the watermark of one table, for compactors and sealers."""
 
     def __init__(self, store: ObjectStore, clock: StoreClock, folders: Folders) -> None:
         self._store = store
@@ -48,9 +51,9 @@ class Closing:
         self._folders = folders
 
     async def permit(self, hour: datetime) -> None:
-        """Return when a file with new rows may be created in an hour, at once.
+        """Permit a new chain file in an hour; the caller must start its PUT at once.
 
-        Raises LakeHeld, UnreadableObject, StoreUnavailable.
+        Withdraws a claim on the hour. Raises LakeHeld, UnreadableObject, StoreUnavailable.
         """
         loop = asyncio.get_running_loop()
         while True:
@@ -60,9 +63,10 @@ class Closing:
                 return
 
     async def hold(self) -> datetime:
-        """Let nobody seal rows for some hours; returns from when on that is sure.
+        """Stop all sealers for three hours; returns the time from which no sealer writes.
 
-        Again within an hour: the same hold. Raises UnreadableObject, StoreUnavailable.
+        A second call within an hour returns the same hold. Raises UnreadableObject,
+        StoreUnavailable.
         """
         now = self._clock.now()
 
@@ -70,36 +74,39 @@ class Closing:
             since = watermark.held
             return watermark if since and now < since + _RENEWED else replace(watermark, held=now)
 
-        found = await self._change(held)
-        return (found.held or now) + CLAIM_AGE
+        watermark = await self._change(held)
+        return (watermark.held or now) + CLAIM_AGE
 
     async def release(self) -> None:
-        """Let sealers go on; raises UnreadableObject, StoreUnavailable."""
+        """End the hold, so that sealers continue; raises UnreadableObject, StoreUnavailable."""
         await self._change(lambda watermark: replace(watermark, held=None))
 
     async def check_held(self) -> None:
-        """Raise LakeHeld unless what is PUT now lands while nobody seals."""
+        """Raise LakeHeld unless a PUT that starts now takes effect while no sealer writes."""
         watermark, _ = await read_watermark(self._store, self._folders)
         since, now = watermark.held, self._clock.now()
         if since is None or not since + CLAIM_AGE <= now <= since + _HOLD - CLAIM_AGE:
-            raise LakeHeld("sealers are not held, or not for long enough")
+            raise LakeHeld(
+                f"sealing is not held, or its hold is younger than {CLAIM_AGE} or about to end; "
+                "run the switch again"
+            )
 
     async def is_read(self, hour: datetime) -> bool:
-        """Whether readers take this hour from its copy."""
+        """True if readers read this hour from its compacted copy."""
         watermark, _ = await read_watermark(self._store, self._folders)
         return hour < watermark.complete_before
 
     async def begin(self) -> Claim:
-        """What the watermark says before a compactor looks at the hours."""
+        """Read the watermark; a compactor calls this before it lists the hours."""
         watermark, etag = await read_watermark(self._store, self._folders)
         since = watermark.since
         ripe = since is not None and since + CLAIM_AGE <= self._clock.now()
         return Claim(watermark, etag, ripe)
 
     async def step(self, claim: Claim, done: datetime) -> timedelta | None:
-        """All before `done` was found to be copied: move, or claim.
+        """Advance the watermark, or claim hours; all hours before `done` have a current copy.
 
-        Returns when to come again for the next step, None if there is none left.
+        Returns the wait until the next step, or None if no step remains.
         """
         now = self._clock.now()
         before = claim.watermark
@@ -113,16 +120,16 @@ class Closing:
             try:
                 await write_watermark(self._store, self._folders, after, claim.etag)
             except (AlreadyExists, Mismatch, KeyMissing):
-                return timedelta(0)  # another compactor's, or a sealer with a late row
+                return timedelta(0)  # another compactor, or a sealer with a late row, was faster
         return None if after.since is None else after.since + CLAIM_AGE - now
 
     async def _ask(self, hour: datetime) -> None:
-        """Learn that nobody holds the lake, and take back a claim on the hour."""
+        """Check that there is no hold, and withdraw a claim on the hour; raises LakeHeld."""
 
         def free(watermark: Watermark) -> Watermark:
             if watermark.held and self._clock.now() < watermark.held + _HOLD:
-                raise LakeHeld("the lake is switched to a new one; rows wait in the journal")
-            # An hour that is not over has no claim: compactors wait for longer than clocks differ.
+                raise LakeHeld("a new lake replaces the current one; rows wait in the journal")
+            # An hour that has not ended has no claim: compactors wait longer than clocks differ.
             return watermark.without(hour) if watermark.closes(hour) else watermark
 
         await self._change(free)
@@ -138,4 +145,4 @@ class Closing:
             except (AlreadyExists, Mismatch, KeyMissing):
                 continue
             return after
-        raise StoreUnavailable("the watermark does not stay still")
+        raise StoreUnavailable(f"the watermark was changed by others {_TRIES} times in a row")

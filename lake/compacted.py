@@ -1,4 +1,4 @@
-"""What compacted files say of themselves (docs/lake.md, "Compaction")."""
+"""Listing and footers of compacted files (docs/lake.md, "Compaction")."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from lake.rows import metadata_bytes
 from lake.stored import Stored
 from lake.tables import Table
 
-# Holds the metadata of a file with a few row groups and a minute's sources.
+# Large enough for the metadata of a file with a few row groups and a minute's sources.
 _TAIL_BYTES = 2**17
 _SOURCES = b"pixlake.sources"
 _CUTS = b"pixlake.cuts"
@@ -27,20 +27,20 @@ Sources = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Footer:
-    """What a compacted file was made of, and where the files of its hour begin."""
+    """Footer of a compacted file: its chain files, and the first home of each file of its hour."""
 
     sources: Sources
     cuts: tuple[datetime, ...]
 
     def encode(self) -> dict[bytes, str]:
-        """As Parquet's key-value metadata."""
+        """Encode the footer as Parquet's key-value metadata."""
         cuts = [layout.home_name(cut) for cut in self.cuts]
         return {_SOURCES: json.dumps(self.sources), _CUTS: json.dumps(cuts)}
 
 
 @dataclass(slots=True)
 class Hour:
-    """One hour as it was listed: compacted files by their first home, chain files by theirs."""
+    """Listing of one hour: compacted files by first home, chain files by home."""
 
     start: datetime
     compacted: dict[datetime, Stored]
@@ -48,8 +48,8 @@ class Hour:
     cuts: tuple[datetime, ...] = ()
 
     def sources(self, cut: datetime) -> list[Stored]:
-        """Chain files of the homes that belong into the compacted file that begins here."""
-        later = [one for one in self.cuts if one > cut]
+        """Chain files of the compacted file whose first home is `cut`."""
+        later = [other for other in self.cuts if other > cut]
         end = min(later, default=self.start + layout.HOUR)
         return [
             stored
@@ -59,7 +59,7 @@ class Hour:
         ]
 
     def planned(self, target: int) -> tuple[datetime, ...]:
-        """Where files should begin that are to have `target` bytes, judged by their chains."""
+        """First homes of compacted files of about `target` bytes, by the size of the chains."""
         cuts, size = [self.start], 0
         for home in sorted(self.chains):
             weight = sum(stored.size for stored in self.chains[home])
@@ -71,25 +71,25 @@ class Hour:
 
 
 async def list_hour(store: ObjectStore, start: datetime, table: Table) -> Hour:
-    """What is there of an hour; raises UnreadableObject where a chain has a hole."""
-    # In this order: a file that replaces one of these was made of what is listed after them.
+    """List the files of an hour; raises UnreadableObject if a chain lacks a file."""
+    # List compacted files before chains, so that no file is replaced by one of older chains.
     compacted = {}
     for stored in await store.objects(layout.compacted_prefix(start, table.folders)):
         first = layout.parse_compacted_key(stored.key)
         if first is not None:
             compacted[first] = stored
     files = await store.objects(layout.hour_prefix(start, table.folders))
-    homes = {parsed[0] for one in files if (parsed := layout.parse_chain_key(one.key))}
+    homes = {parsed[0] for file in files if (parsed := layout.parse_chain_key(file.key))}
     return Hour(start, compacted, {home: chain_of(home, files, table).files for home in homes})
 
 
 def sources_of(files: list[Stored]) -> Sources:
-    """How a footer names these chain files."""
+    """Names and ETags of chain files, as in a footer."""
     return tuple((file.key.rsplit("/", 1)[-1], file.etag) for file in files)
 
 
 async def read_footer(store: ObjectStore, stored: Stored) -> Footer:
-    """The footer of that version; raises UnreadableObject, Mismatch, KeyMissing."""
+    """Read the footer of one version of a file; raises UnreadableObject, Mismatch, KeyMissing."""
     start = max(0, stored.size - _TAIL_BYTES)
     tail = await store.piece(stored.key, start, max(stored.size, 1), stored.etag)
     needed = stored.size - metadata_bytes(stored.key, tail[-8:])
@@ -101,10 +101,10 @@ async def read_footer(store: ObjectStore, stored: Stored) -> Footer:
 
 def _parse(key: str, tail: bytes) -> Footer:
     try:
-        # The metadata are read from the end, so the end of the file will do.
-        said = pq.read_metadata(pa.BufferReader(tail)).metadata
-        sources = tuple((name, etag) for name, etag in json.loads(said[_SOURCES]))
-        cuts = tuple(layout.parse_home(name) for name in json.loads(said[_CUTS]))
+        # PyArrow finds the metadata from the end of a file, so the last bytes suffice.
+        metadata = pq.read_metadata(pa.BufferReader(tail)).metadata
+        sources = tuple((name, etag) for name, etag in json.loads(metadata[_SOURCES]))
+        cuts = tuple(layout.parse_home(name) for name in json.loads(metadata[_CUTS]))
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
         raise UnreadableObject(f"compacted file {key}: {error}", value=key) from error
     return Footer(sources, cuts)

@@ -1,24 +1,24 @@
-"""Compaction: closed hours as few large files, a copy that is quick to read.
+"""Compaction: a copy of each closed hour in few large files, which are quick to read.
 
-The chains stay, and stay the truth: a compacted file is made of them, says so in its footer, and
-is made anew where they changed (a late row, an erasure). Readers take each hour from one side:
-before the watermark from the compacted files, from there on from the chains. So no row is ever
-seen twice, or not at all, and any older watermark is right, too.
+The chains remain the authoritative rows. The footer of a compacted file names the chain files that
+it was made from, and the file is rewritten when they change (a late row, an erasure). Readers read
+each hour from one side: hours before the watermark from the compacted files, later hours from the
+chains. So a reader sees each row exactly once, also with an older watermark.
 
   lake/compacted/<table>/dt=…/hour=…/<home>.parquet    homes from this one to the next file's
   lake/compacted/<table>.json                          the watermark: all hours before it are done
 
-One hour, by any number of compactors at once:
-  1. list its compacted files, then its chains
-  2. the first file, named by the hour itself, fixes where the others begin: it is created first,
-     create-only, and keeps its cuts for good
-  3. where the chain files of a compacted file are not those in its footer: write it anew, If-Match
-     what was listed in 1. Lost: somebody newer was here
-  4. again from 1, until there is nothing to do
-A sealer that changes a chain of an hour that may have been compacted lets the copy follow before
-it deletes from the journal. So whichever of the two comes second sees what the other one did.
+Any number of compactors may run these steps for one hour at once:
+  1. list the hour's compacted files, then its chains
+  2. create the first file, whose name is the hour itself, create-only. It fixes the first homes
+     (cuts) of the other files, for as long as the hour exists
+  3. if the chain files of a compacted file differ from those in its footer, rewrite it, If-Match
+     the version of step 1. A failed condition means that another compactor was faster
+  4. repeat from 1 until there is nothing to do
+A sealer that changes a chain in an hour that may be compacted updates the copy before it deletes
+from the journal. So the later of sealer and compactor sees the change of the earlier one.
 
-How the watermark moves such that no late row is missed: lake/closing.py.
+How the watermark advances without the loss of late rows: lake/closing.py.
 """
 
 import asyncio
@@ -47,26 +47,26 @@ from lake.tables import IMAGE_TABLE, Table
 
 log = logging.getLogger(__name__)
 
-# Large enough for a scan to be one request after the other, small enough for one PUT and one task.
+# Large enough that a scan makes few requests, small enough for one PUT and one task of a query.
 _TARGET_BYTES = 128 * 2**20
-# Two passes of a sealer that has much to do: what is late by less costs no second file.
+# Two passes of a busy sealer: rows that are late by less do not cause a rewrite of the copy.
 _SETTLED = timedelta(minutes=5)
 _TRIES = 8
-# After so long a pass begins no other hour.
+# A pass starts no further hour after this time.
 _PASS_SECONDS = 60.0
-# An hour that could not be compacted is looked at again after so long,
+# Pause until a failed hour is tried again.
 _RETRY = timedelta(minutes=1)
-# and all of them after so long, for what somebody else left undone.
+# Pause until all hours are listed again, for work that another process left unfinished.
 _LOOK_AGAIN = timedelta(hours=1)
-# Footers that are remembered, by file and version: a week of ten files an hour.
+# Largest number of cached footers, by file and version: ten files an hour for a week.
 _MAX_FOOTERS = 2000
 
 
 @dataclass(slots=True)
 class CompactionReport:
-    """What a pass did: hours looked at, files and rows written, hours that failed.
+    """Result of a pass: hours checked, files and rows written, hours that failed.
 
-    `left`: it had no time for all of them.
+    `left`: the pass ended before it had checked all hours.
     """
 
     hours: int = 0
@@ -76,7 +76,7 @@ class CompactionReport:
     left: bool = False
 
     def __add__(self, later: "CompactionReport") -> "CompactionReport":
-        """Both passes as one."""
+        """Sum of two passes; `left` is that of the later pass."""
         return CompactionReport(
             self.hours + later.hours,
             self.files + later.files,
@@ -102,7 +102,7 @@ class Compactor:
         self._grace = grace
         self._table = table
         self.closing = Closing(store, clock, table.folders)
-        """who decides which side of the watermark readers read"""
+        """updates the table's watermark"""
         self._aside = Aside()
         self._footers: dict[tuple[str, str], Footer] = {}
         self._following = asyncio.Lock()
@@ -110,11 +110,11 @@ class Compactor:
         self._again_at = datetime.min.replace(tzinfo=UTC)
 
     async def run_pass(self) -> CompactionReport:
-        """Every closed hour, oldest first; the watermark follows those that are done.
+        """Compact every closed hour, oldest first, then advance the watermark.
 
-        Does nothing if no hour was closed since the last pass that came to its end. An hour that
-        fails is logged and holds the watermark. Ends after a minute and the hour at work, for
-        fresh rows to be sealed meanwhile; the next call goes on. Raises StoreUnavailable when the
+        Does nothing if no hour was closed since the last complete pass. A failed hour is logged,
+        and the watermark stays before it. A pass starts no further hour after a minute, so that
+        fresh rows are sealed in between; the next call continues. Raises StoreUnavailable if the
         store can't be listed.
         """
         await self._clock.fresh()
@@ -129,7 +129,7 @@ class Compactor:
         deadline = asyncio.get_running_loop().time() + _PASS_SECONDS
         for hour in hours:
             report.left = asyncio.get_running_loop().time() > deadline
-            # The rows of an unsealed one will come all at once.
+            # All rows of an unsealed hour arrive together later, so compact it then.
             if report.left or hour in unsealed:
                 failed.append(hour)
                 break
@@ -143,16 +143,16 @@ class Compactor:
         return report
 
     async def follow(self, hour: datetime) -> None:
-        """Return when the copy of an hour is as its chains are, if there is a copy, or should be.
+        """Update the compacted copy of an hour, if it has one or readers expect one.
 
-        A sealer waits for it before it deletes from the journal: till then somebody will come
-        again. Raises LakeError.
+        A sealer calls this before it deletes journal objects: until then, a later pass repeats
+        the update. Raises LakeError.
         """
         async with self._following:
             await self._bring(hour, CompactionReport(), begin=await self.closing.is_read(hour))
 
     def closed(self) -> datetime:
-        """Start of the first hour that is not closed yet."""
+        """Start of the first hour that is not closed."""
         closed_after = max(self._clock.settings.window + self._grace, _SETTLED)
         return layout.hour_of(self._clock.now() - closed_after)
 
@@ -160,7 +160,7 @@ class Compactor:
         report.hours += 1
         try:
             await self._bring(start, report)
-        except Exception as error:  # whatever is wrong with one hour: the others go on
+        except Exception as error:  # one failed hour must not stop the others
             code = getattr(error, "code", type(error).__name__)
             log.exception("hour %s of %s not compacted: %s", start, self._table.name, code)
             report.failed += 1
@@ -170,23 +170,23 @@ class Compactor:
     async def _bring(
         self, start: datetime, report: CompactionReport, *, begin: bool = True
     ) -> None:
-        """Look, and write what differs, until a look finds nothing to do.
+        """List the hour and write files that differ, until a listing finds nothing to do.
 
-        The last look is needed: who sealed a late row before our first file was there saw no
-        copy that would have to follow. `begin`: also where nothing is compacted yet.
+        The last listing is needed: a sealer of a late row did not update the copy if the row came
+        before the first compacted file. `begin`: also compact an hour without a compacted file.
         """
         for _ in range(_TRIES):
             if self._clock.has_expired(start + layout.HOUR):
-                return  # it is on its way out, file by file
+                return  # the sweeper deletes the hour's files now
             try:
                 if not await self._hour(start, report, begin=begin):
                     return
             except (AlreadyExists, Mismatch, KeyMissing):
-                continue  # somebody else compacts, or seals, here
-        raise StoreUnavailable(f"hour {start} does not stay still")
+                continue  # another compactor or a sealer changed this hour
+        raise StoreUnavailable(f"hour {start} was changed by others {_TRIES} times in a row")
 
     async def _hour(self, start: datetime, report: CompactionReport, *, begin: bool) -> bool:
-        """One look; whether anything was written."""
+        """List the hour and write files that differ; returns True if a file was written."""
         hour = await list_hour(self._store, start, self._table)
         if not hour.compacted and not (begin and hour.chains):
             return False
@@ -195,45 +195,45 @@ class Compactor:
         return any(written)
 
     async def _cuts(self, hour: Hour) -> tuple[datetime, ...]:
-        """Where the files of an hour begin: as its first file says, or as seems best now."""
+        """First homes of an hour's compacted files, from the first file's footer or planned."""
         first = hour.compacted.get(hour.start)
         if first is not None:
             return (await self._footer(first)).cuts
         if hour.compacted:
-            raise UnreadableObject(f"the first compacted file of {hour.start} went away")
+            raise UnreadableObject(f"the first compacted file of {hour.start} is missing")
         return hour.planned(_TARGET_BYTES)
 
     async def _file(self, hour: Hour, cut: datetime, report: CompactionReport) -> bool:
         sources = hour.sources(cut)
-        there = hour.compacted.get(cut)
-        if there is not None:
-            said = (await self._footer(there)).sources
-            if said == sources_of(sources):
+        stored = hour.compacted.get(cut)
+        if stored is not None:
+            named = (await self._footer(stored)).sources
+            if named == sources_of(sources):
                 return False
-            lost = {name for name, _ in said} - {name for name, _ in sources_of(sources)}
+            lost = {name for name, _ in named} - {name for name, _ in sources_of(sources)}
             if lost:
-                # Nobody deletes chain files before they expire: the copy may be all that is left.
-                raise UnreadableObject(f"chain files went away: {', '.join(sorted(lost))}")
+                # Chain files are not deleted before they expire, so this copy may be the only one.
+                raise UnreadableObject(f"chain files are missing: {', '.join(sorted(lost))}")
         with tempfile.TemporaryFile(prefix="pixlake-compact-") as file:
             rows = await self._write(file, hour, sources)
             body = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
             key = layout.compacted_key(cut, self._table.folders)
-            if there is None:
+            if stored is None:
                 await self._store.create(key, body)
             else:
-                await self._store.replace(key, body, there.etag)
+                await self._store.replace(key, body, stored.etag)
         report.rows += rows
         report.files += 1
         return True
 
     async def _write(self, file: IO[bytes], hour: Hour, sources: list[Stored]) -> int:
-        """The rows of these chain files; returns how many."""
+        """Write the rows of these chain files; returns the number of rows."""
         rows = 0
         read: list[Stored] = []
         with RowGroups(file, self._table) as groups:
             for source in sources:
                 table, stored = await self._read(source)
-                # What was read, which may be newer than what was listed.
+                # Name the version that was read, which may be newer than the listed one.
                 read.append(stored)
                 rows += len(table)
                 await self._aside.run(groups.add, table)

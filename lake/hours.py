@@ -1,4 +1,4 @@
-"""Which hours hold something of a table."""
+"""Listing of the hours in which a table has files or unsealed rows."""
 
 from datetime import datetime
 
@@ -8,7 +8,7 @@ from lake.tables import Table
 
 
 async def hours_with_files(store: ObjectStore, table: Table) -> list[datetime]:
-    """Hours with a chain or a compacted file, in order."""
+    """List the hours with a chain file or a compacted file, in order."""
     found: set[datetime] = set()
     for root in (table.folders.chains, table.folders.compacted):
         for day in await store.folders(root):
@@ -20,14 +20,14 @@ async def hours_with_files(store: ObjectStore, table: Table) -> list[datetime]:
 
 
 async def unsealed_hours(store: ObjectStore, table: Table) -> set[datetime]:
-    """Hours with rows in the journal that wait for the first file of their chain."""
+    """List the hours in which a home has rows in the journal and no chain file."""
     waiting: dict[datetime, set[datetime]] = {}
     for home in layout.homes_of(await store.folders(table.folders.journal)):
         waiting.setdefault(layout.hour_of(home), set()).add(home)
     found = set()
     for hour, homes in waiting.items():
         files = await store.objects(layout.hour_prefix(hour, table.folders))
-        begun = {parsed[0] for one in files if (parsed := layout.parse_chain_key(one.key))}
+        begun = {parsed[0] for file in files if (parsed := layout.parse_chain_key(file.key))}
         if homes - begun:
             found.add(hour)
     return found

@@ -1,4 +1,4 @@
-"""Sets of image ids, 16 bytes an id: a home may hold millions, and sealing has to know them all."""
+"""Sets of image ids, 16 bytes an id, because sealing needs all ids of a home, often millions."""
 
 import binascii
 from collections.abc import Iterable
@@ -10,19 +10,19 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 Halves = NDArray[np.uint64]
-"""Ids as numbers, one a row: the high and the low 64 bits."""
+"""Ids as an array of shape (n, 2): the high and the low 64 bits of each id."""
 
 _DIGITS = 32
 
 
 def parse_ids(ids: pa.Array | pa.ChunkedArray) -> Halves:
-    """Ids as numbers; raises ValueError for one that is not 32 hex digits."""
+    """Parse ids; raises ValueError for an id that is not 32 hex digits."""
     if not len(ids):
         return np.empty((0, 2), np.uint64)
     column = ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else ids
     if column.null_count or not pc.all(pc.equal(pc.binary_length(column), _DIGITS)).as_py():
         raise ValueError("an image id is not 32 hex digits long")
-    # All are equally long, so they lie one behind the other.
+    # All ids have the same length, so their digits are contiguous.
     _, offsets, data = column.buffers()
     start = int(np.frombuffer(offsets, np.int32)[column.offset])
     digits = memoryview(data)[start : start + _DIGITS * len(column)]
@@ -30,11 +30,11 @@ def parse_ids(ids: pa.Array | pa.ChunkedArray) -> Halves:
 
 
 def first_of_each(ids: Halves) -> NDArray[np.bool_]:
-    """True where an id is there for the first time."""
+    """Mask that is True at the first occurrence of each id."""
     order = np.lexsort((ids[:, 1], ids[:, 0]))
     ordered = ids[order]
     first = np.ones(len(ids), np.bool_)
-    # lexsort is stable: of equal ids the first one in the column comes first.
+    # lexsort is stable, so equal ids keep their order.
     first[order[1:]] = (ordered[1:] != ordered[:-1]).any(axis=1)
     return first
 
@@ -49,7 +49,7 @@ class IdSet:
 
     @classmethod
     def of(cls, ids: Iterable[str]) -> "IdSet":
-        """The set of these ids; raises ValueError."""
+        """Build the set from hex digits; raises ValueError."""
         return cls(parse_ids(pa.array(list(ids), pa.string())))
 
     def __len__(self) -> int:
@@ -57,17 +57,17 @@ class IdSet:
 
     @property
     def nbytes(self) -> int:
-        """Memory taken."""
+        """Memory in bytes."""
         return self._high.nbytes + self._low.nbytes
 
     def among(self, ids: Iterable[str]) -> frozenset[str]:
-        """Which of these ids are in the set; raises ValueError."""
+        """Select the ids that are in the set; raises ValueError."""
         candidates = list(ids)
         found = self.holds(parse_ids(pa.array(candidates, pa.string())))
         return frozenset(compress(candidates, found))
 
     def holds(self, wanted: Halves) -> NDArray[np.bool_]:
-        """True where the id is in the set."""
+        """Mask that is True where the id is in the set."""
         found = np.zeros(len(wanted), np.bool_)
         rows = np.arange(len(wanted))
         at = np.searchsorted(self._high, wanted[:, 0])
@@ -78,6 +78,6 @@ class IdSet:
             rows, at = rows[near], at[near]
             same = self._low[at] == wanted[rows, 1]
             found[rows[same]] = True
-            # Ids that share their high half lie side by side.
+            # Ids with the same high half are adjacent.
             rows, at = rows[~same], at[~same] + 1
         return found

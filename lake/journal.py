@@ -1,7 +1,8 @@
 """Journal: rows that are durable and not yet sealed, written by group commit.
 
-The first row of a home is PUT at once. Rows that arrive during a PUT share the next one, which
-starts 10 ms after the last, or when a PUT ends. So a row waits for one PUT and 10 ms, at any load.
+The first row of a home is PUT at once. Rows that arrive during a PUT share the next PUT, which
+starts 10 ms after the start of the last one, or when a PUT ends. So a row waits for one PUT and
+10 ms, at any load.
 """
 
 import asyncio
@@ -26,15 +27,13 @@ T = TypeVar("T", bound=Journaled)
 log = logging.getLogger(__name__)
 
 MAX_ROWS = 4096
+"""largest number of rows in a journal object"""
 # Cache of durable rows, 250 bytes each: repeated uploads of the same image cost no PUT.
 _MAX_DURABLE = 50_000
-
-
 # Time between the starts of two PUTs in seconds, so that rows of several uploads share a PUT.
 _PAUSE = 0.01
 # Largest number of PUTs at once for one home; further rows wait until a PUT ends.
 _IN_FLIGHT = 8
-
 
 _Batch = list[tuple[Journaled, asyncio.Future[None]]]
 
@@ -154,7 +153,7 @@ class Journal:
                 try:
                     await self._encode([record])
                 except UnstorableRow as error:
-                    log.exception("no row for %s", "/".join(record.row_name))
+                    log.exception("row %s does not fit its table", "/".join(record.row_name))
                     _settle([done], error)
                 else:
                     good.append((record, done))

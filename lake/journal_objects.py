@@ -65,8 +65,10 @@ def encode_records(records: Sequence[Journaled], of: Table = IMAGE_TABLE) -> byt
         lines = write_lines(records, of) if len(records) < FEW_ROWS else None
         return encode_rows(of.rows(records)) if lines is None else lines
     except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
-        said = str(error).split("\n", 1)[0][:_MAX_SAID]
-        raise UnstorableRow(f"no row holds this: {type(error).__name__}: {said}") from error
+        reason = str(error).split("\n", 1)[0][:_MAX_SAID]
+        raise UnstorableRow(
+            f"the values do not fit into a row: {type(error).__name__}: {reason}"
+        ) from error
 
 
 def encode_rows(table: pa.Table) -> bytes:
@@ -101,8 +103,8 @@ def decode_journal(key: str, data: bytes, of: Table = IMAGE_TABLE) -> JournalRow
             table = reader.read_all()
         if of is IMAGE_TABLE and "erased_at" in table.column_names:
             parse_ids(table["image_id"])
-            found = tuple(Tombstone.model_validate(row) for row in table.to_pylist())
-            return JournalRows(tombstones=found)
+            tombstones = tuple(Tombstone.model_validate(row) for row in table.to_pylist())
+            return JournalRows(tombstones=tombstones)
         parse_ids(table[of.id])
         return JournalRows(images=_without_holes(conform(table, of)))
     except (pa.ArrowException, ValueError, KeyError) as error:

@@ -1,4 +1,4 @@
-"""Reading the journal of a home: as many objects at once as memory allows, not one by one."""
+"""Reader of a home's journal; reads as many objects at once as memory allows."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -8,15 +8,15 @@ from lake.object_store import ObjectStore
 from lake.stored import Stored
 from lake.tables import IMAGE_TABLE, Table
 
-# What several large objects, or some thousand small ones, may take in memory as they are stored.
+# Stored bytes that are read at once: several large objects, or some thousand small ones.
 WAVE_BYTES = 8 * 2**20
 
 Runner = Callable[..., Awaitable[Decoded]]
-"""Runs a function with its arguments beside the event loop."""
+"""Runs a function with its arguments in another thread."""
 
 
 def first_wave(objects: Sequence[Stored]) -> int:
-    """How many of these objects, at least one, may be read at once."""
+    """Count the first objects that may be read at once; at least one."""
     size = 0
     for count, stored in enumerate(objects):
         size += stored.size
@@ -26,7 +26,7 @@ def first_wave(objects: Sequence[Stored]) -> int:
 
 
 def waves(objects: Sequence[Stored]) -> Iterator[Sequence[Stored]]:
-    """All of these objects, those together that may be read at once."""
+    """Yield all objects, in groups (waves) that may be read at once."""
     while objects:
         count = first_wave(objects)
         yield objects[:count]
@@ -39,17 +39,17 @@ async def read_wave(
     of: Table = IMAGE_TABLE,
     run: Runner = asyncio.to_thread,
 ) -> Decoded:
-    """What these objects hold, without those that are sealed by now; raises StoreUnavailable."""
+    """Read and decode objects, except those sealed meanwhile; raises StoreUnavailable."""
     keys = [stored.key for stored in wave]
-    found = zip(keys, await store.read_many(keys), strict=True)
-    there = [(key, data) for key, data in found if data is not None]
-    return await run(decode_journals, there, of)
+    answers = zip(keys, await store.read_many(keys), strict=True)
+    objects = [(key, data) for key, data in answers if data is not None]
+    return await run(decode_journals, objects, of)
 
 
 async def read_journal(
     store: ObjectStore, objects: Sequence[Stored], of: Table = IMAGE_TABLE
 ) -> Decoded:
-    """What all of these objects hold, all in memory; raises StoreUnavailable."""
+    """Read and decode all objects into memory; raises StoreUnavailable."""
     decoded = Decoded()
     for wave in waves(objects):
         decoded.add(await read_wave(store, wave, of))

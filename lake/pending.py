@@ -1,4 +1,4 @@
-"""What waits in the journal of one home, a bounded piece at a time."""
+"""Rows that wait in the journal of one home, in batches of bounded size."""
 
 import asyncio
 import logging
@@ -24,16 +24,16 @@ from lake.tables import IMAGE_TABLE, Table
 
 log = logging.getLogger(__name__)
 
-# What a paused writer PUT after the erasure is deleted again until then; an attempt lives 10
-# minutes and its signatures 15, so an hour is far enough.
+# Age up to which a tombstone stays, so that objects that a paused writer PUTs after the erasure are
+# deleted again. An attempt lives 10 minutes and its signatures 15, so an hour is enough.
 _TOMBSTONE_AGE = timedelta(hours=1)
-# A tombstone, or an object that nobody can read, is looked at again after so long.
+# Pause until a tombstone or an unreadable object is read again.
 _NAP = timedelta(minutes=10)
-# Names of resting objects that are kept, 200 bytes each; forgotten ones are read again.
+# Largest number of remembered names of paused objects, 200 bytes each; others are read again.
 _MAX_RESTING = 100_000
-# Names are listed so many at a time: 10 requests, 4 MB.
+# Names listed at a time: 10 requests, 4 MB.
 _PAGE = 10_000
-# A journal of more stored bytes is large.
+# Stored bytes from which a home's journal counts as large.
 _LARGE_BYTES = 2**20
 
 
@@ -45,12 +45,12 @@ class Batch:
     ids: Halves
     tombstones: tuple[Tombstone, ...]
     objects: Sequence[Stored]
-    """those that hold rows only"""
+    """journal objects with rows only"""
     erasures: Sequence[Stored]
-    """those that hold tombstones"""
+    """journal objects with tombstones"""
     unreadable: int
     large: bool
-    """`Pending.large` is held until the next batch"""
+    """True if `Pending.large` is held until the next batch"""
 
     @property
     def dead(self) -> frozenset[str]:
@@ -59,7 +59,7 @@ class Batch:
 
 
 class Pending:
-    """Reads journals for one sealer, and remembers what need not be read again for a while."""
+    """Reads journals for one sealer; does not read tombstones and unreadable objects too often."""
 
     def __init__(
         self,
@@ -76,13 +76,13 @@ class Pending:
         self._batch_bytes = batch_bytes
         self._resting: OrderedDict[str, datetime] = OrderedDict()
         self.large = asyncio.Lock()
-        """held by the one who has much in memory"""
+        """lock of the one task that may have a large batch in memory"""
 
     async def batches(self, home: datetime) -> AsyncGenerator[Batch]:
-        """All of a home's journal, at most about `batch_bytes` of rows a batch.
+        """Yield all rows of a home's journal, in batches of about `batch_bytes` at most.
 
-        Close it (`aclosing`): it may hold `large`.
-        Raises StoreUnavailable. What is consumed must be given to `consume`.
+        The caller must close the generator (`aclosing`), because the generator may hold `large`,
+        and give sealed batches to `consume`. Raises StoreUnavailable.
         """
         prefix = layout.journal_prefix(home, self._table.folders)
         after: str | None = None
@@ -94,13 +94,13 @@ class Pending:
                 while awake:
                     batch, awake = await self._read(awake, large=large)
                     yield batch
-                    del batch  # two would be in memory while the next one is read
+                    del batch  # otherwise two batches are in memory while the next one is read
             if len(page) < _PAGE:
                 return
             after = page[-1].key
 
     async def consume(self, batch: Batch) -> None:
-        """Delete a batch whose rows are in the chain; its tombstones only once they are old."""
+        """Delete the journal objects of a sealed batch; tombstones only once they are old."""
         now = self._clock.now()
         gone = [stored.key for stored in batch.objects]
         for stored in batch.erasures:
@@ -121,7 +121,7 @@ class Pending:
             self._resting.popitem(last=False)
 
     async def _read(self, objects: list[Stored], *, large: bool) -> tuple[Batch, list[Stored]]:
-        """A batch from the first of these objects, and the objects that are left."""
+        """Read a batch from the first of these objects; returns it and the remaining objects."""
         found = Decoded()
         read: list[Stored] = []
         size = 0
@@ -135,20 +135,20 @@ class Pending:
         self._report(found.unreadable)
         rows = found.rows(self._table)
         ids = await self._aside.run(parse_ids, rows.images[self._table.id])
-        there = [stored for stored in read if stored.key in found.keys]
+        decodable = [stored for stored in read if stored.key in found.keys]
         batch = Batch(
             images=rows.images,
             ids=ids,
             tombstones=rows.tombstones,
-            objects=[stored for stored in there if stored.key not in found.tombstones],
-            erasures=[stored for stored in there if stored.key in found.tombstones],
+            objects=[stored for stored in decodable if stored.key not in found.tombstones],
+            erasures=[stored for stored in decodable if stored.key in found.tombstones],
             unreadable=len(found.unreadable),
             large=large,
         )
         return batch, objects
 
     def _report(self, unreadable: Mapping[str, UnreadableObject]) -> None:
-        """They stay where they are, and are an alarm; the others go on."""
+        """Log unreadable objects and leave them in the journal; the other objects are sealed."""
         for key, error in unreadable.items():
             log.error("unreadable journal object %s", key, exc_info=error)
             self._rest(key, self._clock.now() + _NAP)

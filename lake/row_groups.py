@@ -1,4 +1,4 @@
-"""Writing a large Parquet file with little memory: one row group at a time, each sorted by time."""
+"""Writer of large Parquet files that keeps one row group in memory; each is sorted by time."""
 
 from collections.abc import Mapping
 from types import TracebackType
@@ -12,9 +12,9 @@ from lake.tables import Table
 
 
 class RowGroups:
-    """Gathers tables into full row groups; in memory are those of one group, twice.
+    """Context manager that collects tables into full row groups, inside that of the file.
 
-    Use it as a context manager, inside that of the file.
+    The rows of one group are in memory twice.
     """
 
     def __init__(self, file: IO[bytes], table: Table) -> None:
@@ -24,7 +24,7 @@ class RowGroups:
         self._rows = 0
 
     def add(self, rows: pa.Table) -> None:
-        """Take rows of the table; they come roughly in order of time."""
+        """Add rows of the table, which should be roughly in order of time."""
         while len(rows):
             part = rows.slice(0, ROW_GROUP - self._rows)
             rows = rows.slice(len(part))
@@ -42,11 +42,11 @@ class RowGroups:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # Also of a file that will not be used: a writer that is not closed does so at its own time.
+        # Close after an error, too; otherwise the garbage collector closes the writer later.
         self._writer.close()
 
     def close(self, footer: Mapping[bytes, str]) -> None:
-        """Write what waits, and the footer."""
+        """Write the remaining rows and the footer."""
         self._flush()
         self._writer.add_key_value_metadata(dict(footer))
         self._writer.close()

@@ -1,7 +1,8 @@
-"""Few rows as lines of JSON, one a row: written in microseconds, and many objects parse as one.
+"""Rows as lines of JSON, for journal objects with few rows.
 
-An Arrow file of one row costs 30 times as much to write, nearly all of it for its sixty columns.
-Lines say exactly what that file would: a record of which this is not so is not written as one.
+Writing a line takes microseconds; an Arrow file of one row takes 30 times as long, mostly for its
+sixty columns. Lines of many objects can be joined and parsed together. Lines have exactly the
+content of the Arrow file; a record that JSON can't represent exactly is not written as a line.
 """
 
 import json
@@ -24,38 +25,39 @@ _UTC = timedelta(0)
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """What of a table's records has to be looked at before they are written."""
+    """Columns of a table that need a check or a conversion before a record becomes a line."""
 
     ranges: tuple[tuple[str, int, int], ...]
-    """whole numbers, and from where to where their column holds them"""
+    """integer columns, each with its smallest and largest value"""
     moments: tuple[tuple[str, timedelta | None], ...]
-    """times, and how they must be off UTC to be read as they are written"""
+    """timestamp columns, each with the UTC offset that its values must have"""
     lists: tuple[tuple[str, "_Form"], ...]
+    """list columns, each with the form of its elements"""
     maps: tuple[str, ...]
-    """Arrow's reader of JSON knows a map as a list of pairs"""
+    """map columns, which Arrow's JSON reader reads as a list of pairs"""
 
     def fits(self, row: BaseModel) -> bool:
-        """Whether the columns hold these whole numbers, and will hold these times as they are."""
-        said = vars(row)
+        """True if the columns can hold the record's integers and times exactly."""
+        values = vars(row)
         for name, low, high in self.ranges:
-            number = said[name]
+            number = values[name]
             if number is not None and not low <= number <= high:
                 return False
         for name, offset in self.moments:
-            moment: datetime | None = said[name]
+            moment: datetime | None = values[name]
             if moment is not None and moment.utcoffset() != offset:
                 return False
         for name, form in self.lists:
-            for one in said[name] or ():
-                if not form.fits(one):
+            for element in values[name] or ():
+                if not form.fits(element):
                     return False
         return True
 
     def line(self, row: BaseModel) -> bytes:
-        """The row, and a newline."""
-        # What is not there is null: of a picture without a camera that is a third of the columns.
-        said = row.model_dump_json(exclude={"kind", *self.maps}, exclude_none=True)
-        body = said.encode()
+        """Encode a record as a line with a newline."""
+        # Null columns are omitted: for an image without EXIF data these are a third of the columns.
+        text = row.model_dump_json(exclude={"kind", *self.maps}, exclude_none=True)
+        body = text.encode()
         for name in self.maps:
             pairs = [{"key": key, "value": value} for key, value in vars(row)[name].items()]
             body = b'%b,"%b":%b}' % (body[:-1], name.encode(), to_json(pairs))
@@ -63,24 +65,25 @@ class _Form:
 
 
 def write_lines(records: Sequence[Journaled], of: Table) -> bytes | None:
-    """Records as lines; None for those that JSON can't say exactly, or their columns not hold."""
+    """Encode records as lines; None if JSON or the columns can't represent them exactly."""
     form = _form_of(of)
     if not all(map(form.fits, records)):
         return None
     lines = b"".join(map(form.line, records))
-    # Stands for NaN or an infinity, or is in some text.
+    # Null columns are omitted, so a null is a NaN, an infinity, or part of a text.
     return None if b":null" in lines else lines
 
 
 def read_lines(data: bytes, of: Table) -> pa.Table:
-    """Lines of any schema version as rows of today's; raises ValueError (Arrow's are, too).
+    """Parse lines of any schema version to rows of this version.
 
-    Never fewer rows than lines: of several objects one behind the other, a cut one is noticed.
+    Raises ValueError, of which Arrow's errors are subclasses. The number of rows must equal the
+    number of lines, so that a truncated object among several joined ones is detected.
     """
-    data.decode()  # Arrow takes any bytes for text
+    data.decode()  # Arrow accepts text that is not UTF-8
     table = pyarrow.json.read_json(pa.BufferReader(data), _one_block(len(data)), _parse_options(of))
     if not data.endswith(b"\n") or len(table) != data.count(b"\n"):
-        raise ValueError("a line is cut off")
+        raise ValueError("a line is truncated")
     columns = [_narrow(table[field.name], field.type) for field in of.columns]
     for field, column in zip(of.columns, columns, strict=True):
         if column.null_count and not field.nullable:
@@ -134,7 +137,7 @@ def _one_block(size: int) -> pyarrow.json.ReadOptions:
 
 
 def _wide(kind: pa.DataType) -> pa.DataType:
-    """As what Arrow's reader reads a column."""
+    """Type as which Arrow's JSON reader reads a column of type `kind`."""
     if pa.types.is_timestamp(kind):
         return pa.timestamp("us", kind.tz)
     if pa.types.is_map(kind):
@@ -143,9 +146,9 @@ def _wide(kind: pa.DataType) -> pa.DataType:
 
 
 def _narrow(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
-    """What was read as a column of the table."""
+    """Convert a column as it was read to the type of the table."""
     if pa.types.is_timestamp(kind):
-        # Down, as Python's datetimes become Arrow's; a cast would go towards 1970.
+        # Round down, as for datetimes of Python; a cast would round towards 1970.
         return pc.floor_temporal(column, unit="millisecond").cast(kind)
     if pa.types.is_map(kind):
         return pa.chunked_array([_as_map(chunk) for chunk in column.chunks], kind)

@@ -1,15 +1,17 @@
-"""Sealing: rows move from the journal into their home's chain.
+"""Sealer: moves rows from the journal into the chain of their home.
 
-Any number of sealers, any home, any order, any time. One home, a bounded batch at a time:
+Any number of sealers may work at any home, at any time and in any order. For one home a sealer
+takes these steps, in batches of bounded size:
   1. LIST journal/<home>/, read rows and tombstones
   2. finish each erasure; read the chain (ids, erased ids)
-  3. rewrite (If-Match) files that hold an erased row; rows whose id is nowhere in the chain
-     become the next file, create-only. Lost or unsure: back to 2, never to the next number
-     (what is late for its hour: lake/closing.py)
-  4. let the hour's compacted copy follow, if there is one
+  3. rewrite (If-Match) files that hold an erased row; write rows whose id is nowhere in the chain
+     to the next file, create-only. If that fails or its result is unknown, repeat from 2; never
+     try the next number (rows that are late for their hour: lake/closing.py)
+  4. update the hour's compacted copy, if it has one
   5. DELETE the journal objects of step 1; tombstones only once they are an hour old
 
-A dead sealer delays rows, never loses or doubles them. So a pass may drop what takes too long.
+A sealer that dies delays rows, but no row is lost or duplicated. So a pass may abandon a home that
+takes too long.
 """
 
 import asyncio
@@ -40,26 +42,27 @@ from lake.tables import IMAGE_TABLE, Table
 
 log = logging.getLogger(__name__)
 
+# Homes with a chain file that a pass chooses at random, in addition to all homes without one.
 _OTHERS = 64
 _TRIES = 8
-# Homes at work at once; most of a small one is waiting for the store.
+# Homes that are sealed at once; a small home mostly waits for the store.
 _HOMES = 4
-# One home may take so much of a pass, in seconds; batches that are sealed stay sealed.
+# Longest time for one home in a pass, in seconds; batches that are sealed stay sealed.
 _HOME_SECONDS = 120.0
-# After so long a pass begins no other home: a new pass sees what has been closed since.
+# A pass starts no further home after this time, because a new pass sees newly closed homes.
 _PASS_SECONDS = 60.0
-# Rows in memory of the one large home at work, 47,000 rows of 900 bytes; sealing takes some 150 MB
-# more of it, and with 64 MB a process on two allocators grew beyond 512 MB.
+# Bytes of rows in memory, for the one large home at a time: 47,000 rows of 900 bytes. Sealing them
+# takes some 150 MB more. With 64 MB, a process on two allocators grew beyond 512 MB.
 _BATCH_BYTES = 40 * 2**20
-# 4 million ids: of the last hour at 1,100 images a second.
+# Room for 4 million ids: those of the last hour at 1,100 images a second.
 _KNOWN_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class PassReport:
-    """What a pass did: homes looked at, rows and files written, homes that failed.
+    """Result of a pass: homes sealed, rows and files written, homes that failed.
 
-    `left`: homes that it had no time for. `unreadable`: journal objects that do not parse.
+    `left`: homes for which the pass had no time. `unreadable`: journal objects that do not parse.
     """
 
     homes: int = 0
@@ -70,7 +73,7 @@ class PassReport:
     unreadable: int = 0
 
     def __add__(self, later: "PassReport") -> "PassReport":
-        """Both passes as one; what the later one left is what is left."""
+        """Sum of two passes; `left` is that of the later pass."""
         return PassReport(
             homes=self.homes + later.homes,
             rows=self.rows + later.rows,
@@ -83,7 +86,7 @@ class PassReport:
 
 @dataclass(slots=True)
 class Sealed:
-    """What became of one home; counts up while it is worked at."""
+    """Result of sealing one home; its counts grow with each batch."""
 
     rows: int = 0
     files: int = 0
@@ -93,7 +96,7 @@ class Sealed:
 
 @dataclass(slots=True)
 class _Todo:
-    """Homes of a pass, and the files of their hours as they were listed."""
+    """Homes of a pass, and the listed files of their hours."""
 
     homes: Iterator[datetime]
     files: Mapping[str, Sequence[Stored]]
@@ -124,18 +127,18 @@ class Sealer:
         self._pending = Pending(store, clock, self._aside, _BATCH_BYTES, table)
 
     async def run_pass(self, *, now: bool = False) -> PassReport:
-        """One pass over what the journal holds; `now`: all of it, open windows too.
+        """Seal the closed homes of the journal; `now`: all homes, also those with open windows.
 
-        A home that fails is logged and left for the next pass; raises only when the store can't
-        be listed. Without `now` it ends after a minute and the home at work, for what was closed
-        meanwhile to come first in the next pass.
+        A failed home is logged and left to the next pass; raises only if the store can't be
+        listed. Without `now`, a pass starts no further home after a minute, so that homes closed
+        in the meantime come first in the next pass.
         """
         await self._clock.fresh()
         homes, files = await self._todo(now=now)
         deadline = None if now else asyncio.get_running_loop().time() + _PASS_SECONDS
         todo = _Todo(iter(homes), files)
         await asyncio.gather(*(self._work(todo, deadline) for _ in range(_HOMES)))
-        # Arrow keeps what it freed, and a sealer needs it for a moment a minute.
+        # Arrow keeps freed memory, but a sealer needs it only for a moment each minute.
         pa.default_memory_pool().release_unused()
         done = todo.sealed
         return PassReport(
@@ -148,13 +151,13 @@ class Sealer:
         )
 
     async def seal_home(self, home: datetime) -> Sealed:
-        """Seal what the journal holds of one home now; raises LakeError."""
+        """Seal all rows of one home that the journal holds now; raises LakeError."""
         sealed = Sealed()
         await self._seal(home, None, sealed)
         return sealed
 
     async def _work(self, todo: _Todo, deadline: float | None) -> None:
-        """Seal one home after the other, beside others who do."""
+        """Seal one home after the other; several workers share the homes of a pass."""
         for home in todo.homes:
             sealed = Sealed()
             todo.sealed.append(sealed)
@@ -163,7 +166,7 @@ class Sealer:
                 chain = chain_of(home, todo.files[hour], self._table)
                 async with asyncio.timeout(_HOME_SECONDS if deadline else None):
                     await self._seal(home, chain, sealed)
-            except Exception as error:  # whatever is wrong with one home: the others go on
+            except Exception as error:  # one failed home must not stop the others
                 sealed.failed = True
                 code = getattr(error, "code", type(error).__name__)
                 log.exception("home %s not sealed: %s", layout.home_name(home), code)
@@ -171,7 +174,7 @@ class Sealer:
                 return
 
     async def _todo(self, *, now: bool) -> tuple[list[datetime], dict[str, list[Stored]]]:
-        """Homes to look at: those without a file, newest first; then some of the others."""
+        """List the homes to seal: those without a chain file, newest first; then some others."""
         names = await self._store.folders(self._table.folders.journal)
         homes = layout.homes_of(names)
         if not now:
@@ -190,17 +193,17 @@ class Sealer:
         expired = self._clock.has_expired(home)
         async with aclosing(self._pending.batches(home)) as batches:
             async for batch in batches:
-                if not expired:  # of an expired home the rows go, and no file comes
+                if not expired:  # rows of an expired home are deleted, not sealed
                     for tombstone in batch.tombstones:
                         await self._eraser.finish(tombstone)
                     chain = await self._extend(home, chain, batch, sealed)
                     await self._copy(home)
                 await self._pending.consume(batch)
                 sealed.unreadable += batch.unreadable
-                del batch  # two would be in memory while the next one is read
+                del batch  # otherwise two batches are in memory while the next one is read
 
     async def _copy(self, home: datetime) -> None:
-        """Have the copy of the hour follow, once the hour is over and there may be one."""
+        """Update the compacted copy of the hour, if the hour has ended."""
         hour = layout.hour_of(home)
         if hour + layout.HOUR <= self._clock.now():
             await self._compactor.follow(hour)
@@ -208,18 +211,20 @@ class Sealer:
     async def _extend(
         self, home: datetime, chain: Chain | None, batch: Batch, sealed: Sealed
     ) -> Chain | None:
-        """Bring a batch into the chain; returns the chain as it is then, None: read it."""
+        """Add a batch to the chain; returns the new chain, or None if it must be read again."""
         for _ in range(_TRIES):
             try:
                 if chain is None:
                     chain = await self._chains.read(home)
                 return await self._append(chain, batch, sealed)
             except (AlreadyExists, Mismatch, KeyMissing, StoreUnavailable):
-                chain = None  # lost, or unsure: only reading tells
-        raise StoreUnavailable(f"the chain of {layout.home_name(home)} does not stay still")
+                chain = None  # another process was faster, or the result is unknown: read again
+        raise StoreUnavailable(
+            f"the chain of {layout.home_name(home)} was changed by others {_TRIES} times in a row"
+        )
 
     async def _append(self, chain: Chain, batch: Batch, sealed: Sealed) -> Chain | None:
-        """Create the next file, if there is anything to put into it."""
+        """Remove erased rows, then create the next file if there are new rows or erased ids."""
         dead = batch.dead
         noted = set(dead)
         wanted = await self._aside.run(first_of_each, batch.ids)
@@ -233,7 +238,8 @@ class Sealer:
             noted -= held | known.erased.among(noted)
             wanted &= ~(known.ids.holds(batch.ids) | known.erased.holds(batch.ids))
         wanted &= ~IdSet.of(dead).holds(batch.ids)
-        # Erased before its row was sealed: the chain must say so, or a late replay brings it back.
+        # An image that was erased before its row was sealed: without its id in the chain, a late
+        # replay would add the row again.
         if wanted.any() or noted:
             chain = chain.extended(await self._create(chain, batch, wanted, noted))
             sealed.rows += int(wanted.sum())
@@ -254,7 +260,7 @@ class Sealer:
         return file
 
     async def _rewrite(self, file: Stored, dead: frozenset[str], batch: Batch) -> None:
-        """Take erased rows out of a file, and note their ids in its footer."""
+        """Remove erased rows from a file, and add their ids to its footer."""
         async with nullcontext() if batch.large else self._pending.large:
             data, stored = await self._store.get(file.key)
             body = await self._aside.run(without_rows, file.key, data, dead)

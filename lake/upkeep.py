@@ -1,4 +1,4 @@
-"""What a sealer process does all day: seal each table's journal, then let the copies follow."""
+"""Maintenance passes of a sealer process: seal each table's journal, then compact closed hours."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from lake.tables import IMAGE_TABLE, Table
 
 @dataclass(frozen=True, slots=True)
 class UpkeepReport:
-    """What one pass did, table by table."""
+    """Result of one pass, table by table."""
 
     images: PassReport
     rejections: PassReport
@@ -17,21 +17,21 @@ class UpkeepReport:
 
     @property
     def left(self) -> int:
-        """Homes, and hours (0 or 1), that it had no time for."""
+        """Number of homes left over for lack of time; one more if hours are left over."""
         return self.images.left + self.rejections.left + self.compacted.left
 
     @property
     def failed(self) -> int:
-        """Homes and hours that failed; the next pass tries again."""
+        """Number of homes and hours that failed; the next pass tries again."""
         return self.images.failed + self.rejections.failed + self.compacted.failed
 
     @property
     def unreadable(self) -> int:
-        """Journal objects that do not parse, and stay."""
+        """Number of journal objects that do not parse; they stay in the journal."""
         return self.images.unreadable + self.rejections.unreadable
 
     def __add__(self, later: "UpkeepReport") -> "UpkeepReport":
-        """Both passes as one."""
+        """Sum of two passes."""
         return UpkeepReport(
             self.images + later.images,
             self.rejections + later.rejections,
@@ -47,26 +47,26 @@ class Keeper:
     compactor: Compactor
 
     async def run_pass(self, *, now: bool) -> tuple[PassReport, CompactionReport]:
-        """Seal, then compact hours that are closed by now."""
+        """Seal closed homes, then compact closed hours."""
         sealed = await self.sealer.run_pass(now=now)
         return sealed, await self.compactor.run_pass()
 
 
 class Upkeep:
-    """Passes over both tables; any number of processes may do so at once."""
+    """Runs passes over both tables; any number of processes may run passes at once."""
 
     def __init__(self, images: Keeper, rejections: Keeper) -> None:
         self._images = images
         self._rejections = rejections
 
     def of(self, table: Table) -> Keeper:
-        """The sealer and the compactor of a table."""
+        """Return the sealer and the compactor of a table."""
         return self._images if table is IMAGE_TABLE else self._rejections
 
     async def run_pass(self, *, now: bool = False) -> UpkeepReport:
-        """Seal what is closed (`now`: open windows, too), and compact hours that are.
+        """Seal closed windows (`now`: also open windows), then compact closed hours.
 
-        Raises StoreUnavailable when the store can't be listed.
+        Raises StoreUnavailable if the store can't be listed.
         """
         images, copied = await self._images.run_pass(now=now)
         rejections, also_copied = await self._rejections.run_pass(now=now)

@@ -1,8 +1,7 @@
-"""The watermark of a table: before that hour, its compacted files hold every row.
+"""Watermark of a table: the compacted files hold every row of the hours before it.
 
-How it moves: lake/closing.py.
-
-Imports no store: SQL readers (`lake/views.py`) come without one.
+How compactors and sealers advance the watermark: lake/closing.py. This module does not import the
+store, because the SQL readers (`lake/views.py`) have none.
 """
 
 import json
@@ -22,10 +21,10 @@ _NOTHING = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Watermark:
-    """`complete_before` is what readers go by.
+    """Watermark; readers use `complete_before` only.
 
-    `closing`: where somebody means to move it to, and has said so at `since`.
-    `held`: since then nobody may seal rows, for the time of `lake/switch.py`.
+    `closing`: the next `complete_before`, which a compactor claimed at the time `since`.
+    `held`: start of a hold, in which sealers may not seal rows (`lake/switch.py`).
     """
 
     complete_before: datetime = _NOTHING
@@ -34,41 +33,41 @@ class Watermark:
     held: datetime | None = None
 
     def closes(self, hour: datetime) -> bool:
-        """Whether readers may be sent to the copy of this hour any moment."""
+        """True if a claim includes this hour, so that readers may soon read its copy."""
         return self.closing is not None and self.complete_before <= hour < self.closing
 
     def without(self, hour: datetime) -> "Watermark":
-        """With the claim on this hour and later ones taken back."""
+        """Copy without the claim on this hour and on later hours."""
         if hour <= self.complete_before:
             return replace(self, closing=None, since=None)
         return replace(self, closing=hour)
 
     def encode(self) -> bytes:
-        """As JSON."""
-        said = {
+        """Encode the watermark as JSON."""
+        moments = {
             "complete_before": self.complete_before,
             "closing": self.closing,
             "since": self.since,
             "held": self.held,
         }
-        named = {name: layout.home_name(moment) for name, moment in said.items() if moment}
+        named = {name: layout.home_name(moment) for name, moment in moments.items() if moment}
         return json.dumps(named).encode()
 
 
 def parse_watermark(key: str, data: bytes) -> Watermark:
-    """What a watermark object says; raises UnreadableObject."""
+    """Parse a watermark object; raises UnreadableObject."""
     try:
-        said = {name: layout.parse_home(moment) for name, moment in json.loads(data).items()}
-        marks = {name: said.get(name) for name in ("closing", "since", "held")}
-        return Watermark(said["complete_before"], **marks)
+        moments = {name: layout.parse_home(moment) for name, moment in json.loads(data).items()}
+        marks = {name: moments.get(name) for name in ("closing", "since", "held")}
+        return Watermark(moments["complete_before"], **marks)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UnreadableObject(f"watermark {key}: {error}", value=key) from error
 
 
 async def read_watermark(store: "ObjectStore", of: "Folders") -> tuple[Watermark, str | None]:
-    """The watermark and its ETag; None: there is none, nobody reads compacted files yet.
+    """Read the watermark and its ETag; raises UnreadableObject, StoreUnavailable.
 
-    Raises UnreadableObject, StoreUnavailable.
+    The ETag is None if the store has no watermark: then no reader uses the compacted files yet.
     """
     key = layout.watermark_key(of)
     try:
@@ -81,7 +80,10 @@ async def read_watermark(store: "ObjectStore", of: "Folders") -> tuple[Watermark
 async def write_watermark(
     store: "ObjectStore", of: "Folders", watermark: Watermark, etag: str | None
 ) -> None:
-    """Replace what was read; raises AlreadyExists, Mismatch, KeyMissing, StoreUnavailable."""
+    """Replace the watermark that had this ETag; None: create the first watermark.
+
+    Raises AlreadyExists, Mismatch, KeyMissing, StoreUnavailable.
+    """
     key = layout.watermark_key(of)
     if etag is None:
         await store.create(key, watermark.encode())
