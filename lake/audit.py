@@ -1,14 +1,14 @@
-"""The audit: proves from the store alone that the lake keeps its promises (I1 to I4).
+"""Audit: proves from the store alone that the lake keeps its guarantees (I1 to I4).
 
-  1. take evidence: the journal, then the chains (a row moves that way), then the records with the
-     listing of their objects, in as many processes as there are cores
-  2. join it: what does not agree is suspect
-  3. look at each suspect by itself: what remains is a fault
-  4. hash the objects of a sample, or in step 1 of all
-  5. the same, in small, for rejections; then compare compacted copies with their chains
+  1. take evidence: the journal, then the chains (rows move in this direction), then the records
+     with the listing of their objects, in one process per core
+  2. join the evidence: images and rows that do not agree are suspects
+  3. check each suspect again by itself: a suspect that still does not agree is a fault
+  4. hash the objects of a sample, or of all images in step 1
+  5. do the same for rejections; then compare compacted copies with their chains
 
-It takes any time and runs beside everything else. It writes only the rows of images that have
-none, and marks of those (`unfinished.py`).
+An audit may take any time and run beside all other processes. It writes only missing rows of
+images, and marks for these images (`unfinished.py`).
 """
 
 import asyncio
@@ -37,7 +37,7 @@ from lake.suspects import Interrogation, grouped
 from lake.tables import TABLES
 from lake.unfinished import Unfinished
 
-# Of each kind; the counts are of all.
+# Largest number of reported examples of each kind of fault; the counts include all faults.
 _EXAMPLES = 1000
 # Images of the sample that are hashed at once.
 _SAMPLERS = 16
@@ -45,7 +45,7 @@ _SAMPLERS = 16
 
 @dataclass(slots=True)
 class AuditReport:
-    """What an audit saw, and every fault by its kind."""
+    """Counts of what an audit read, and its faults by kind."""
 
     scope: Scope
     seen: Seen = field(default_factory=Seen)
@@ -56,18 +56,18 @@ class AuditReport:
 
     @property
     def ok(self) -> bool:
-        """Whether every promise was kept; `unfinished` is no failure yet."""
+        """True if every guarantee holds; `unfinished` is not a failure yet."""
         return not any(count for code, count in self.counts.items() if code != "unfinished")
 
     def add(self, faults: Sequence[Fault]) -> None:
-        """Count them, and keep the first."""
+        """Count faults, and keep the first ones of each kind as examples."""
         for fault in faults:
             self.counts[fault.code] += 1
             if len(self.examples[fault.code]) < _EXAMPLES:
                 self.examples[fault.code].append(fault)
 
     def document(self) -> dict[str, Any]:
-        """As JSON."""
+        """Content of the JSON report."""
         seen = asdict(self.seen) | asdict(self.rows)
         del seen["sample"]
         return {
@@ -92,9 +92,9 @@ class AuditReport:
 
 
 class Audit:
-    """One audit of one store; hashes all objects if `full`, else those of `sample` images.
+    """Audit of one store; hashes all objects if `full`, else those of `sample` images.
 
-    `processes` is how many read records, by default as many as there are cores.
+    `processes` is the number of processes that read records; the default is one per core.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Audit:
         self._processes = processes
 
     async def run(self, start: datetime | None = None, end: datetime | None = None) -> AuditReport:
-        """Homes in [start, end), by default all; raises StoreUnavailable or StoreFull."""
+        """Audit the homes in [start, end), by default all; raises StoreUnavailable, StoreFull."""
         await self._clock.fresh()
         scope = Scope.of(self._settings, self._clock.settings, self._clock.now(), start, end)
         report = AuditReport(scope, full=self._full)
@@ -144,14 +144,14 @@ class Audit:
         scan = RecordScan(self._store, scope, evidence, full=False, sample=0)
         for start in range(0, len(seen.sample), _SAMPLERS):
             some = seen.sample[start : start + _SAMPLERS]
-            await asyncio.gather(*(scan.check_bytes(tenant, one) for _, tenant, one in some))
+            await asyncio.gather(*(scan.check_bytes(tenant, name) for _, tenant, name in some))
         seen.add(scan.seen, self._sample)
         return seen
 
     async def _probes(self, scope: Scope, evidence: Evidence) -> None:
         for stored in await self._store.objects(layout.PROBE):
             if stored.modified + ORPHAN_AGE <= scope.now:
-                evidence.fault("orphan", stored.key, "left by a start-up probe")
+                evidence.fault("orphan", stored.key, "a leftover of a start-up probe")
 
     async def _join(self, scope: Scope, folder: Path, report: AuditReport) -> None:
         unfinished = Unfinished(self._store, Journal(self._store), scope)
@@ -159,7 +159,7 @@ class Audit:
         ledger = await asyncio.to_thread(Ledger, folder)
         try:
             for code, count, first in ledger.faults(_EXAMPLES):
-                report.add([Fault(code, *one) for one in first])
+                report.add([Fault(code, *example) for example in first])
                 report.counts[code] += count - len(first)
             for suspects in grouped(ledger.suspects(scope)):
                 report.add(await interrogation.faults(suspects))

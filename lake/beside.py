@@ -1,10 +1,10 @@
-"""A whole new lake, made of the records alone, beside the one that is there.
+"""Shadow lake: a complete new lake, built from the records alone, next to the current one.
 
-  lake/rebuilt/<table>/dt=…/hour=…/<home>-<n>.parquet    as `lake/<table>/…` would be
+  lake/rebuilt/<table>/dt=…/hour=…/<home>-<n>.parquet    with the names of `lake/<table>/…`
 
-Each file is read again after it was written, and compared with the records. Nobody reads or seals
-here; `lake/switch.py` puts these files in the place of the others. Being below `lake/`, what is
-left lying goes with the retention.
+Each file is read again after it was written, and compared with the records. Readers and sealers do
+not use the shadow lake; `lake/switch.py` replaces the current files by its files. The sweeper
+deletes forgotten files after the retention, because they are below `lake/`.
 """
 
 import asyncio
@@ -27,13 +27,13 @@ from lake.settings import LakeSettings
 from lake.tables import TABLES, Journaled, Table
 from lake.truth import Expected, Fact, Name, Truth
 
-# Rows of a file, and records in memory at once.
+# Largest number of rows in a file, and of records in memory.
 _ROWS = 40_000
 
 
 @dataclass(slots=True)
 class BesideReport:
-    """What was written: homes, files, rows. `gone`: erased or expired while it was made."""
+    """Number of homes, files and rows written; `gone` images were erased or expired meanwhile."""
 
     homes: int = 0
     files: int = 0
@@ -42,16 +42,16 @@ class BesideReport:
 
 
 def rebuilt(table: Table) -> Folders:
-    """Where the new lake of a table is."""
+    """Folders of a table in the shadow lake."""
     return Folders(table.folders.journal, f"{layout.REBUILT}/{table.name}", "")
 
 
 async def build(
     lake: Lake, settings: LakeSettings, *, processes: int | None = None
 ) -> BesideReport:
-    """Make it, in place of an earlier one; raises UnreadableObject where a record does not parse.
+    """Build the shadow lake; deletes an earlier one.
 
-    Also StoreUnavailable, StoreFull.
+    Raises UnreadableObject if a record does not parse, StoreUnavailable, StoreFull.
     """
     await lake.clock.fresh()
     scope = Scope.of(settings, lake.clock.settings, lake.clock.now())
@@ -66,13 +66,13 @@ async def build(
 
 
 async def clear(store: ObjectStore) -> None:
-    """Delete what is there of a new lake."""
+    """Delete the shadow lake."""
     async for stored in store.walk(layout.REBUILT):
         await store.delete(stored.key)
 
 
 class _Builder:
-    """Builds one table."""
+    """Builds one table of the shadow lake."""
 
     def __init__(self, truth: Truth, report: BesideReport) -> None:
         self.truth = truth
@@ -80,7 +80,7 @@ class _Builder:
         self._report = report
 
     async def build(self, home: datetime, expected: Expected) -> None:
-        """The files of one home; of one without rows, a file that names the erased."""
+        """Write the files of one home; without rows, write one file that names the erased ids."""
         wanted = [name for name, fact in expected.items() if fact is not None]
         erased = {row_id for (_, row_id), fact in expected.items() if fact is None}
         for number, start in enumerate(range(0, max(len(wanted), 1), _ROWS)):
@@ -111,9 +111,9 @@ class _Builder:
         return encode_chain_file(rows, erased, order, table)
 
     async def _verify(self, key: str, expected: dict[Name, Fact]) -> None:
-        """What can be read of the file is these records' rows, each once."""
+        """Read a written file; raises UnreadableObject unless it has each expected row once."""
         data, _ = await self._store.get(key)
         rows: pa.Table = await asyncio.to_thread(decode_chain_file, key, data, of=self.truth.table)
-        found = [(name, fact) for name, fact, _ in self.truth.rows(rows)]
-        if len(found) != len(expected) or dict(found) != expected:
+        facts = [(name, fact) for name, fact, _ in self.truth.rows(rows)]
+        if len(facts) != len(expected) or dict(facts) != expected:
             raise UnreadableObject(f"{key} does not hold the rows that were written", value=key)

@@ -1,7 +1,8 @@
-"""What must be true of an image and its row, as SQL over the evidence of an audit.
+"""Checks of images and rows, as SQL queries over the evidence of an audit.
 
 The four tables are those of `evidence.TABLES`; `$settled`, `$start`, `$end` and `$row_floor` are
-moments of the scope. What these find are suspects: the store has moved on meanwhile.
+times of the scope. The queries find suspects, not faults, because the store changes during an
+audit.
 """
 
 from collections.abc import Iterator
@@ -17,30 +18,30 @@ from lake import layout
 from lake.evidence import TABLES
 from lake.scope import Scope
 
-# Joins larger than this go through files in the scratch folder.
+# Memory of DuckDB; larger joins use files in the scratch folder.
 _MEMORY = "256MB"
 _PAGE = 4096
 
 CHECKS = {
-    "missing_object": "an object that a record names is not there",
-    "wrong_bytes": "an object is not as its record says, by size or SHA-256",
-    "unreadable": "an object of ours does not parse",
+    "missing_object": "an object that a record names is missing",
+    "wrong_bytes": "the size or SHA-256 of an object differs from its record",
+    "unreadable": "an object of Pixlake does not parse",
     "missing_row": "an image has no row, and had none at the last audit",
     "duplicate_row": "an image has more than one row",
-    "row_without_image": "a row has no record, of an image or of a rejection",
-    "row_differs": "a row is not its record's",
-    "erased_row": "an erased image has a row, and nobody is about to remove it",
+    "row_without_image": "a row has no record of an image or of a rejection",
+    "row_differs": "a row differs from its record",
+    "erased_row": "an erased image has a row, and no erasure of it waits in the journal",
     "erased_object": "an erased image has objects",
-    "stale_copy": "a compacted file is not of its chains as they are",
-    "wrong_copy": "a compacted file does not hold the rows of its chains",
-    "missing_file": "a file of a chain is not there: a hole, or a compacted copy was made of it",
+    "stale_copy": "a compacted file was made from other versions of its chains",
+    "wrong_copy": "the rows of a compacted file differ from those of its chains",
+    "missing_file": "a chain lacks a file before its last one, or one that its copy was made from",
     "misplaced": "rows are in another home's file, or a file is in another hour",
     "stale_journal": "a journal object should have been sealed",
-    "overdue": "something is past its retention and margin",
-    "orphan": "an object a day old is named by nobody",
-    "unfinished": "an image has no row; its row was journaled now, and must be there next time",
+    "overdue": "an object is past its retention and margin",
+    "orphan": "no record names an object that is a day old",
+    "unfinished": "an image has no row; the audit journaled it, and the next one must find it",
 }
-"""Every check by its code, and what it found wrong; only `unfinished` is not a failure."""
+"""Code of each check, and the fault that it finds; only `unfinished` is not a failure."""
 
 _NO_ROW = """
     SELECT r.tenant, r.image_id, r.attempt, r.home, 'missing_row' AS code, '' AS file
@@ -79,12 +80,12 @@ _BY_HOME = """
 """
 _NAMED = ("tenant", "image_id", "attempt", "content_hash", "tombstone")
 Named = tuple[str, str, str, str, bool]
-"""A record: tenant, id, attempt, content hash, whether it is a tombstone"""
+"""Record: tenant, id, attempt, content hash, True for a tombstone"""
 
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """An image and its row that do not agree, by the evidence; `file` where the row is."""
+    """Image and row that do not agree in the evidence; `file` is the key of the row's file."""
 
     code: str
     tenant: str
@@ -95,12 +96,12 @@ class Suspect:
 
     @property
     def record_key(self) -> str:
-        """Its record."""
+        """Key of the image's record."""
         return layout.record_key(self.tenant, self.image_id)
 
 
 class Ledger:
-    """The evidence, joined."""
+    """DuckDB connection with the evidence as tables; runs the checks."""
 
     def __init__(self, folder: Path) -> None:
         self._connection = duckdb.connect()
@@ -113,7 +114,7 @@ class Ledger:
             self._attach(name, schema, folder)
 
     def suspects(self, scope: Scope) -> Iterator[Suspect]:
-        """Images and rows that do not agree, by home within each kind."""
+        """Yield images and rows that do not agree: kind by kind, ordered by home."""
         moments = {
             "start": scope.start,
             "settled": scope.settled,
@@ -122,13 +123,13 @@ class Ledger:
         }
         for sql in (_NO_ROW, _WRONG_ROW, _TWO_ROWS):
             used = {name: moment for name, moment in moments.items() if f"${name}" in sql}
-            # By Arrow: DuckDB's own rows need pytz for times.
+            # Read as Arrow, because DuckDB's own rows need pytz for times.
             for batch in self._connection.sql(sql, params=used).to_arrow_reader(_PAGE):
                 for row in batch.to_pylist():
                     yield Suspect(**row)
 
     def records_by_home(self, scope: Scope) -> Iterator[tuple[datetime, list[Named]]]:
-        """Records in scope, home by home in order of time."""
+        """Yield the records in scope, home by home in order of time."""
         used = {"start": scope.start, "end": scope.end}
         batches = self._connection.sql(_BY_HOME, params=used).to_arrow_reader(_PAGE)
         rows = (row for batch in batches for row in batch.to_pylist())
@@ -136,7 +137,7 @@ class Ledger:
             yield home, [tuple(row[name] for name in _NAMED) for row in some]
 
     def faults(self, limit: int) -> Iterator[tuple[str, int, list[tuple[str, str]]]]:
-        """Faults at sight: code, how many, and the first `limit` as (subject, detail)."""
+        """Yield faults found during the scan: code, count, first `limit` as (subject, detail)."""
         for code, count in self._connection.execute(
             "SELECT code, count(*) FROM faults GROUP BY 1 ORDER BY 1"
         ).fetchall():
@@ -147,7 +148,7 @@ class Ledger:
             yield code, count, first
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the connection and its files."""
         self._connection.close()
 
     def _attach(self, name: str, schema: pa.Schema, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The audit looks at compacted copies: readers before the watermark see nothing else."""
+"""Audit of compacted copies, from which readers read all hours before the watermark."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -17,12 +17,12 @@ from lake.stored import Stored
 from lake.tables import Table
 from lake.watermark import read_watermark
 
-# A sealer lets the copy follow in its pass, and a compactor looks at all of them each hour.
+# A sealer updates the copy in the same pass, and a compactor checks all copies each hour.
 _FOLLOWED = timedelta(hours=2)
 
 
 class CopyScan:
-    """Compares the copies of one table with its chains."""
+    """Compares the compacted copies of one table with its chains."""
 
     def __init__(self, store: ObjectStore, table: Table, scope: Scope, *, full: bool) -> None:
         self._store = store
@@ -31,9 +31,10 @@ class CopyScan:
         self._full = full
 
     async def faults(self) -> AsyncIterator[Fault]:
-        """What is wrong; raises StoreUnavailable where the store can't be listed.
+        """Yield the faults; raises StoreUnavailable if the store can't be listed.
 
-        `full` compares row by row, else what copies say that they were made of.
+        `full` compares ids row by row; otherwise the footers of the copies are compared with the
+        listed chain files.
         """
         async for stored in self._store.walk(self._table.folders.compacted):
             end = end_of_file(stored.key)
@@ -53,20 +54,21 @@ class CopyScan:
             first = hour.compacted.get(hour.start)
             if first is None:
                 files = [file for files in hour.chains.values() for file in files]
-                return [Fault("stale_copy", prefix, "there is none")] if self._old(files) else []
+                missing = Fault("stale_copy", prefix, "the hour has no copy")
+                return [missing] if self._old(files) else []
             hour.cuts = (await read_footer(self._store, first)).cuts
             faults = [
                 Fault(
                     "duplicate_row",
                     layout.compacted_key(cut, self._table.folders),
-                    "no file of its hour",
+                    "the hour's first file does not name this file",
                 )
                 for cut in hour.compacted.keys() - set(hour.cuts)
             ]
             for cut in hour.cuts:
                 faults += await self._copy(start, hour.compacted.get(cut), hour.sources(cut))
         except (Mismatch, KeyMissing):
-            return []  # written anew this moment
+            return []  # a compactor is rewriting this hour
         except UnreadableObject as error:
             return [Fault("unreadable", str(error.value or prefix), error.message)]
         return faults
@@ -76,18 +78,20 @@ class CopyScan:
     ) -> list[Fault]:
         if copy is None:
             prefix = layout.compacted_prefix(start, self._table.folders)
-            return [Fault("stale_copy", prefix, "a file is missing")] if self._old(sources) else []
-        said = dict((await read_footer(self._store, copy)).sources)
-        lost = sorted(said.keys() - dict(sources_of(sources)))
+            missing = Fault("stale_copy", prefix, "a compacted file is missing")
+            return [missing] if self._old(sources) else []
+        named = dict((await read_footer(self._store, copy)).sources)
+        lost = sorted(named.keys() - dict(sources_of(sources)))
         if lost:
-            # The copy was listed before the chains, which never go before they expire.
+            # The copy was listed before the chains, whose files stay until they expire.
             chain = layout.hour_prefix(start, self._table.folders)
-            return [Fault("missing_file", f"{chain}/{name}", f"{copy.key} has it") for name in lost]
-        changed = [file for file in sources if sources_of([file])[0] not in said.items()]
-        if changed or len(said) != len(sources):
+            detail = f"{copy.key} was made from it"
+            return [Fault("missing_file", f"{chain}/{name}", detail) for name in lost]
+        changed = [file for file in sources if sources_of([file])[0] not in named.items()]
+        if changed or len(named) != len(sources):
             if not self._old(changed):
                 return []
-            return [Fault("stale_copy", copy.key, f"not of {changed[0].key}")]
+            return [Fault("stale_copy", copy.key, f"not made from {changed[0].key} as it is now")]
         if not self._full:
             return []
         wanted: Counter[str] = Counter()
@@ -95,15 +99,16 @@ class CopyScan:
             wanted += await self._ids(source)
         held = await self._ids(copy)
         odd = sorted((held - wanted) + (wanted - held))
-        return [Fault("wrong_copy", copy.key, f"{len(odd)} rows, {odd[0]} first")] if odd else []
+        detail = f"{len(odd)} rows differ, the first is {odd[0]}" if odd else ""
+        return [Fault("wrong_copy", copy.key, detail)] if odd else []
 
     async def _ids(self, file: Stored) -> Counter[str]:
         data, stored = await self._store.get(file.key)
         if stored.etag != file.etag:
-            raise Mismatch(f"{file.key} is not what was listed")
+            raise Mismatch(f"{file.key} has changed since it was listed")
         table = decode_chain_file(file.key, data, [self._table.id])
         return Counter(table[self._table.id].to_pylist())
 
     def _old(self, files: Sequence[Stored]) -> bool:
-        """Whether a copy should have followed these by now."""
+        """True if the copy of these chain files should be up to date by now."""
         return bool(files) and min(f.modified for f in files) + _FOLLOWED <= self._scope.now

@@ -1,6 +1,6 @@
-"""Evidence: what an audit saw, as Parquet files in a scratch folder that DuckDB joins.
+"""Evidence of an audit: Parquet files in a scratch folder, which DuckDB joins.
 
-A million images are 50 MB here and a few megabytes of memory, in however many processes.
+The evidence of a million images takes 50 MB of disk and a few megabytes of memory per process.
 """
 
 from collections.abc import Sequence
@@ -30,12 +30,12 @@ TABLES = {
     "waiting": pa.schema([*_ROW, ("tombstone", pa.bool_())]),
     "faults": pa.schema([("code", pa.string()), ("subject", pa.string()), ("detail", pa.string())]),
 }
-"""What was seen: records, rows of the chains, rows of the journal, and faults at sight."""
+"""Schemas of the evidence: records, rows of the chains, rows of the journal (`waiting`), faults."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that is not as promised: a check's code, a key or an id, and what is wrong."""
+    """Broken guarantee: code of the check, key or id of the subject, description."""
 
     code: str
     subject: str
@@ -43,7 +43,7 @@ class Fault:
 
 
 class Evidence:
-    """Writes one process's share of the evidence; use it as a context manager."""
+    """Context manager that writes one process's share of the evidence."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -66,25 +66,25 @@ class Evidence:
             writer.close()
 
     def add(self, name: str, *values: object) -> None:
-        """One row of a table."""
+        """Add one row to a table."""
         rows = self._waiting[name]
         rows.append(values)
         if len(rows) >= _BATCH:
             self._flush(name)
 
     def add_table(self, name: str, table: pa.Table) -> None:
-        """Many rows of a table; columns as in `TABLES`."""
+        """Add many rows to a table; columns as in `TABLES`."""
         parts = self._tables[name]
         parts.append(table.cast(TABLES[name]))
         if sum(map(len, parts)) >= _BATCH:
             self._flush(name)
 
     def fault(self, code: str, subject: str, detail: str) -> None:
-        """A fault at sight."""
+        """Add a fault."""
         self.add("faults", code, subject, detail)
 
     def faults(self, found: Sequence[Fault]) -> None:
-        """Several of them."""
+        """Add several faults."""
         for fault in found:
             self.fault(fault.code, fault.subject, fault.detail)
 
@@ -97,7 +97,7 @@ class Evidence:
             parts.append(pa.table(arrays, schema=schema))
             rows.clear()
         if parts:
-            # Together: DuckDB reads few large row groups quicker than many small ones.
+            # Combine tables, because DuckDB reads few large row groups faster than many small ones.
             self._writer(name).write_table(pa.concat_tables(parts).combine_chunks())
             parts.clear()
 

@@ -1,4 +1,4 @@
-"""Images as the store lists them: one folder an image, millions of them, little memory."""
+"""Listing of image folders, one at a time, so that memory does not grow with their number."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -8,33 +8,33 @@ from lake.object_store import ObjectStore
 from lake.stored import Stored
 
 _DEPTH = 5
-"""parts of a key below `images/`: images, tenant, two hex digits, id, name"""
+"""parts of an image object's key: `images`, tenant, two hex digits, id, name"""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageFolder:
-    """What the store holds of one image; `objects` are all but the record."""
+    """Listed objects of one image; `objects` are all objects except the record."""
 
     tenant: str
     image_id: str
     record_key: str
-    """where the record is, or would be"""
+    """key of the record, whether it exists or not"""
     record: Stored | None
     objects: Sequence[Stored]
 
 
 @dataclass(frozen=True, slots=True)
 class Stray:
-    """An object below `images/` that is nobody's."""
+    """Object below `images/` whose key is not that of an image."""
 
     stored: Stored
 
 
 async def image_folders(store: ObjectStore, prefix: str) -> AsyncIterator[ImageFolder | Stray]:
-    """Folders below `prefix`, which is `images` or a folder of it.
+    """Yield the image folders below `prefix`, which is `images` or a folder in it.
 
-    Every store lists a folder in one go, so only one is held. What seems to lack its record or
-    an object has changed since, or truly does: `look` tells.
+    Every store lists the objects of a folder together, so only one folder is in memory. A folder
+    that seems to lack its record or an object may have changed since: list it again with `look`.
     """
     folder = ""
     group: list[Stored] = []
@@ -51,13 +51,13 @@ async def image_folders(store: ObjectStore, prefix: str) -> AsyncIterator[ImageF
 
 
 async def look(store: ObjectStore, tenant: str, image_id: str) -> ImageFolder:
-    """One image's folder as it is now."""
+    """List the folder of one image."""
     prefix = layout.image_prefix(tenant, image_id)
     return _folder(tenant, image_id, await store.objects(prefix))
 
 
 async def shards(store: ObjectStore) -> list[str]:
-    """Folders that together hold all images, at most 256 a tenant."""
+    """List folders that together hold all images, at most 256 per tenant."""
     return [
         f"{layout.IMAGES}/{tenant}/{digits}"
         for tenant in await store.folders(layout.IMAGES)
@@ -66,7 +66,7 @@ async def shards(store: ObjectStore) -> list[str]:
 
 
 def attempt_of(key: str) -> str:
-    """The attempt that an object's name ends in."""
+    """Attempt in the key of an original or a rendition."""
     return key.rpartition("-")[2].partition(".")[0]
 
 

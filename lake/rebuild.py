@@ -1,6 +1,7 @@
 """Rebuild of the lake's tables in place, from the records alone (docs/decisions/0004).
 
-It processes one table and home after the other, by the rules of sealers, so it may run beside them:
+The rebuild processes one table and home after the other, by the same rules as sealers, so that
+sealers may run at the same time:
   1. fill a missing file of a chain, and overwrite (If-Match) a file that does not parse, with a
      file without rows that names the erased images
   2. remove (If-Match) rows that do not match their record or are duplicates, or all rows with
@@ -102,10 +103,10 @@ class Rebuilder:
         with tempfile.TemporaryDirectory(prefix="pixlake-rebuild-") as scratch:
             for table in TABLES:
                 truth = Truth(self._lake.store, table, self._settings, self._processes)
-                one = _TableRebuilder(
+                rebuilder = _TableRebuilder(
                     self._lake, truth, report, everything=everything, dry_run=dry_run
                 )
-                await one.run(scope, Path(scratch))
+                await rebuilder.run(scope, Path(scratch))
                 for key in truth.skipped:
                     log.error("record %s can't be read, and is skipped", key)
                 report.skipped += truth.skipped
@@ -133,6 +134,7 @@ class _TableRebuilder:
         self._dry_run = dry_run
 
     async def run(self, scope: Scope, scratch: Path) -> None:
+        """Rebuild every home; a failed home is logged and counted."""
         async for home, expected in self._homes(scope, scratch):
             self._report.homes += 1
             try:
@@ -182,7 +184,9 @@ class _TableRebuilder:
                 report.kept += len(turn.kept)
                 await self._keeper.compactor.follow(layout.hour_of(home))
                 return
-        raise UnreadableObject(f"home {layout.home_name(home)} does not stay rebuilt")
+        raise UnreadableObject(
+            f"home {layout.home_name(home)} was changed by others {_TRIES} times in a row"
+        )
 
     async def _clean(self, turn: _Turn) -> None:
         """Clean all files of a home (steps 1 and 2)."""

@@ -1,4 +1,4 @@
-"""Reading all records of a store, in as many processes as are worth it."""
+"""Reader of all records of a store, in several processes if the store is large enough."""
 
 import asyncio
 import gc
@@ -17,25 +17,25 @@ from lake.record_scan import RecordScan, Seen
 from lake.scope import Scope
 from lake.settings import LakeSettings
 
-# With fewer folders starting processes takes longer than reading them.
+# With fewer folders, starting processes takes longer than reading the folders.
 _WORTH_PROCESSES = 200
-# Folders of one task: few enough that all processes end at about the same time. Over a network
-# they are read at once, which hides latency; from a folder one by one, as threads would only wait
-# for each other's interpreter lock.
+# Folders of one task: few enough that all processes end at about the same time. In a bucket the
+# folders of a task are read at once, to hide latency. In a local store they are read one by one,
+# because threads would only wait for the interpreter lock.
 _SHARDS = 4
-# Objects that come before Python looks for garbage again: what a scan makes has no cycles, and
-# looking took a sixth of its time.
+# Threshold of Python's garbage collector, in new objects. A scan creates no cycles, and with the
+# default threshold the collector took a sixth of the scan's time.
 _GARBAGE = 50_000
 
 
 async def read_records(
     store: ObjectStore, evidence: Evidence, reading: "Reading", processes: int | None = None
 ) -> Seen:
-    """Scan every record; in `processes`, by default as many as there are cores.
+    """Scan every record in `processes` processes, by default one per core.
 
     Raises StoreUnavailable.
     """
-    # Another process would see another memory.
+    # Processes do not share a store in memory.
     alone = reading.settings.location.startswith("memory:")
     processes = 1 if alone else processes or os.cpu_count() or 1
     if processes > 1:
@@ -49,7 +49,7 @@ async def read_records(
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What to read, and the scratch folder for the evidence."""
+    """Parameters of a scan: store, scope, scratch folder for the evidence, objects to hash."""
 
     settings: LakeSettings
     scope: Scope
@@ -60,7 +60,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class _Share:
-    """What one process reads at a time."""
+    """Folders that one process scans as one task; picklable."""
 
     reading: Reading
     prefixes: Sequence[str]
@@ -90,7 +90,7 @@ def _prepare() -> None:
 async def _in_processes(reading: Reading, prefixes: Sequence[str], processes: int) -> Seen:
     loop = asyncio.get_running_loop()
     seen = Seen()
-    # Spawned: a fork would copy locks that threads of the store's client hold.
+    # Spawn processes, because a fork would copy locks held by threads of the store's client.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context, initializer=_prepare) as pool:
         tasks = [

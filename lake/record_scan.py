@@ -1,8 +1,8 @@
-"""The audit looks at records: is each image whole, and is nothing there that is nobody's.
+"""Audit of records: each image has all its objects, and each object belongs to a record.
 
-The listing tells which objects are there and how large; only records are read, and the bytes of
-those images that are to be hashed. What looks wrong is looked at once more, by itself: things
-move while a million folders are listed.
+The existence and size of objects come from the listing. Only records are read, and the objects of
+images that are hashed. A folder that seems wrong is listed and read again by itself, because images
+change while a million folders are listed.
 """
 
 import hashlib
@@ -19,15 +19,16 @@ from lake.records import parse_record
 from lake.schema import ImageRecord, Named, RefusedName, Tombstone
 from lake.scope import Scope
 
-# Records read at once; and bytes hashed at once, however large the images.
+# Records read at once.
 _BATCH = 256
+# Bytes hashed at once, whatever the size of the images.
 _HASH_BYTES = 32 * 2**20
 _LOOKS = 3
 
 
 @dataclass(slots=True)
 class Seen:
-    """How much there was; `sample` are (dice, tenant, id) of images to be hashed later."""
+    """Counts of a scan; `sample` has (random number, tenant, id) of images to hash later."""
 
     images: int = 0
     tombstones: int = 0
@@ -37,7 +38,7 @@ class Seen:
     sample: list[tuple[float, str, str]] = field(default_factory=list)
 
     def add(self, other: "Seen", sample: int) -> None:
-        """Take in what another process saw."""
+        """Add the counts and the sample of another scan."""
         self.images += other.images
         self.tombstones += other.tombstones
         self.objects += other.objects
@@ -47,7 +48,7 @@ class Seen:
 
 
 class RecordScan:
-    """Looks at image folders; `full` hashes all objects, else `sample` images are drawn."""
+    """Checks image folders; hashes all objects if `full`, else draws `sample` images to hash."""
 
     def __init__(
         self, store: ObjectStore, scope: Scope, evidence: Evidence, *, full: bool, sample: int
@@ -60,12 +61,12 @@ class RecordScan:
         self.seen = Seen()
 
     async def scan(self, prefix: str) -> None:
-        """All folders below `prefix`; raises StoreUnavailable."""
+        """Check all image folders below `prefix`; raises StoreUnavailable."""
         batch: list[ImageFolder] = []
         async for found in image_folders(self._store, prefix):
             if isinstance(found, Stray):
                 if self._scope.is_orphan(found.stored.modified):
-                    self._evidence.fault("orphan", found.stored.key, "not a key of ours")
+                    self._evidence.fault("orphan", found.stored.key, "not a key of Pixlake")
             elif self._is_in_scope(found):
                 batch.append(found)
             if len(batch) == _BATCH:
@@ -74,7 +75,7 @@ class RecordScan:
         await self._judge(batch)
 
     async def check_bytes(self, tenant: str, image_id: str) -> None:
-        """Hash one image's objects."""
+        """Hash the objects of one image."""
         folder = await look(self._store, tenant, image_id)
         (data,) = await self._store.read_many([folder.record_key])
         record = _parsed(folder, data)
@@ -82,9 +83,12 @@ class RecordScan:
             await self._hash([record])
 
     def _is_in_scope(self, folder: ImageFolder) -> bool:
-        """By the listing alone. A home is never younger than its record, but may be older."""
-        there = folder.objects if folder.record is None else (*folder.objects, folder.record)
-        newest = max([stored.modified for stored in there])
+        """True if the image may be in scope, by its listing: a home may be older than its record.
+
+        A home is never younger than its record.
+        """
+        listed = folder.objects if folder.record is None else (*folder.objects, folder.record)
+        newest = max([stored.modified for stored in listed])
         return newest >= self._scope.start or self._scope.is_overdue(newest)
 
     async def _judge(self, folders: Sequence[ImageFolder]) -> None:
@@ -106,7 +110,7 @@ class RecordScan:
                 self._draw(record)
 
     async def _look_again(self, folder: ImageFolder) -> tuple[Named | Fault | None, list[Fault]]:
-        """Record and listing of one moment: the record is the same before and after."""
+        """Check a folder by a consistent listing: the record is the same before and after it."""
         (before,) = await self._store.read_many([folder.record_key])
         for _ in range(_LOOKS):
             now = await look(self._store, folder.tenant, folder.image_id)
@@ -132,18 +136,18 @@ class RecordScan:
         return self._compared(folder, record)
 
     def _compared(self, folder: ImageFolder, record: ImageRecord | RefusedName) -> list[Fault]:
-        """Objects that are there, and those that the record names: a refused message's, none."""
+        """Compare the listed objects with those that the record names; a refusal names none."""
         faults = []
         sizes = {stored.key: stored.size for stored in folder.objects}
         for named in _objects(record) if isinstance(record, ImageRecord) else ():
             size = sizes.pop(named.key, None)
             if size is None:
-                faults.append(Fault("missing_object", named.key, "its record names it"))
+                faults.append(Fault("missing_object", named.key, "named by its record"))
             elif size != named.bytes:
-                detail = f"{size} bytes, its record says {named.bytes}"
+                detail = f"{size} bytes, but {named.bytes} in its record"
                 faults.append(Fault("wrong_bytes", named.key, detail))
         if sizes:
-            faults += self._orphans(folder, frozenset(sizes), "its record does not name it")
+            faults += self._orphans(folder, frozenset(sizes), "not named by its record")
         return faults
 
     def _erased(self, folder: ImageFolder, record: Tombstone) -> list[Fault]:
@@ -187,7 +191,7 @@ class RecordScan:
         )
 
     def _draw(self, record: ImageRecord) -> None:
-        """Keep the images with the highest dice: a fair sample, from any number of processes."""
+        """Keep the images with the largest random numbers: a uniform sample across processes."""
         lot = (random.random(), record.tenant, record.image_id)
         if len(self.seen.sample) < self._sample:
             heapq.heappush(self.seen.sample, lot)
@@ -212,10 +216,10 @@ class RecordScan:
             batch, await self._store.read_many([n.key for n in batch]), strict=True
         ):
             if data is None:
-                continue  # the listing's matter, or it was erased a moment ago
+                continue  # erased a moment ago, or reported by the listing already
             self.seen.hashed_bytes += len(data)
             if hashlib.sha256(data).hexdigest() != named.sha256:
-                self._evidence.fault("wrong_bytes", named.key, "SHA-256 is not its record's")
+                self._evidence.fault("wrong_bytes", named.key, "SHA-256 differs from its record")
 
 
 def _parsed(folder: ImageFolder, data: bytes | None) -> Named | Fault | None:
@@ -226,13 +230,13 @@ def _parsed(folder: ImageFolder, data: bytes | None) -> Named | Fault | None:
     except UnreadableObject as error:
         return Fault("unreadable", folder.record_key, str(error).split("\n", 1)[0])
     if (record.tenant, record.image_id) != (folder.tenant, folder.image_id):
-        return Fault("unreadable", folder.record_key, "it is another image's record")
+        return Fault("unreadable", folder.record_key, "the record of another image")
     return record
 
 
 @dataclass(frozen=True, slots=True)
 class _Named:
-    """An object as its record names it; `bytes` is its size."""
+    """Object that a record names; `bytes` is its size."""
 
     key: str
     bytes: int

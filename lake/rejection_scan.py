@@ -56,7 +56,7 @@ class RejectionScan:
         ledger = await asyncio.to_thread(Ledger, self._folder)
         try:
             for code, count, first in ledger.faults(limit):
-                yield count, [Fault(code, *one) for one in first]
+                yield count, [Fault(code, *example) for example in first]
             for suspects in grouped(ledger.suspects(self._scope)):
                 if found := await self._judged(suspects):
                     yield len(found), found
@@ -123,11 +123,11 @@ class RejectionScan:
         evidence.add_table("rows", _as_evidence(table).append_column("file", names))
 
     async def _judged(self, suspects: Sequence[Suspect]) -> list[Fault]:
-        """Suspects of one code: what is truly wrong."""
+        """Check suspects of one code again; returns the faults among them."""
         code = suspects[0].code
         if code in {"duplicate_row", "row_differs"}:
             return [Fault(code, _key(one), f"in {one.file}") for one in suspects]
-        # Read again: of a row whose record was not there yet, or of an image without a row.
+        # Read the records again: a row may be newer than the scan of its record.
         datas = await self._store.read_many([_key(one) for one in suspects])
         if code == "row_without_image":
             gone = [one for one, data in zip(suspects, datas, strict=True) if data is None]
@@ -136,7 +136,8 @@ class RejectionScan:
         for one, data in zip(suspects, datas, strict=True):
             with suppress(UnreadableObject):  # expired meanwhile, or named next time
                 there += [parse_rejected(_key(one), data)] if data is not None else []
-        # Its consumer died before the row, and nobody read the message again; or a loss.
+        # Either the consumer died before it journaled the row and no consumer read the message
+        # again, or the row was lost.
         bad = {one.rejection_id: error for one, error in await self._journal.append_all(there)}
         return [
             Fault(code, layout.rejection_key(r.rejection_id), str(bad.get(r.rejection_id, _NOW)))
@@ -149,7 +150,7 @@ def _key(suspect: Suspect) -> str:
 
 
 def _as_evidence(rows: pa.Table) -> pa.Table:
-    """Tenant, id, attempt, home, content hash: a rejection has but one attempt, and no content."""
+    """Convert rows to columns of the evidence; attempt and content hash are empty."""
     nothing = pa.repeat(pa.scalar(""), len(rows))
     return pa.table(
         {

@@ -1,4 +1,4 @@
-"""The audit looks at rows: the journal first, then the chains, as a row moves that way."""
+"""Audit of rows: the journal first, then the chains, because rows move in this direction."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -21,7 +21,7 @@ from lake.scope import Scope
 from lake.stored import Stored
 
 _HOUR = timedelta(hours=1)
-# Objects read at once, and of how many bytes together: enough to hide a store's latency.
+# Largest number of objects read at once, and of their bytes; enough to hide a store's latency.
 _READERS = 8
 _READ_BYTES = 64 * 2**20
 _COLUMNS = ["tenant", "image_id", "attempt", "home", "content_hash"]
@@ -29,7 +29,7 @@ _COLUMNS = ["tenant", "image_id", "attempt", "home", "content_hash"]
 
 @dataclass(slots=True)
 class SeenRows:
-    """How much there was."""
+    """Counts of a scan: rows and files of the chains, rows and tombstones of the journal."""
 
     rows: int = 0
     files: int = 0
@@ -38,7 +38,7 @@ class SeenRows:
 
 
 class RowScan:
-    """Looks at journal and chains, a few objects at a time; memory is that of the largest."""
+    """Reads journal and chains, a few objects at a time, which bounds the memory."""
 
     def __init__(self, store: ObjectStore, scope: Scope, evidence: Evidence) -> None:
         self._store = store
@@ -47,7 +47,7 @@ class RowScan:
         self.seen = SeenRows()
 
     async def scan_journal(self) -> None:
-        """Every waiting row; raises StoreUnavailable."""
+        """Add every row of the journal to the evidence; raises StoreUnavailable."""
         for name in await self._store.folders(layout.JOURNAL):
             try:
                 home = layout.parse_home(name)
@@ -58,7 +58,7 @@ class RowScan:
                 await self._journal_objects(home, wave)
 
     async def scan_chains(self) -> None:
-        """Every row of the lake in scope; raises StoreUnavailable."""
+        """Add every row of the chains in scope to the evidence; raises StoreUnavailable."""
         for day in await self._store.folders(layout.LAKE_IMAGES):
             for hour in await self._store.folders(f"{layout.LAKE_IMAGES}/{day}"):
                 prefix = f"{layout.LAKE_IMAGES}/{day}/{hour}"
@@ -85,15 +85,15 @@ class RowScan:
             table = rows.images.select(_COLUMNS)
             falses = pa.repeat(pa.scalar(value=False), len(table))
             self._evidence.add_table("waiting", table.append_column("tombstone", falses))
-        for one in rows.tombstones:
+        for erased in rows.tombstones:
             self.seen.tombstones_waiting += 1
-            values = (one.tenant, one.image_id, one.attempt, home, None, True)
+            values = (erased.tenant, erased.image_id, erased.attempt, home, None, True)
             self._evidence.add("waiting", *values)
 
     def _is_in_scope(self, prefix: str) -> bool:
         end = end_of_file(f"{prefix}/")
         if end is None or self._scope.is_overdue(end - _HOUR):
-            return True  # to be named as a fault
+            return True  # reported as a fault by `_hour`
         return end > self._scope.start and end - _HOUR < self._scope.end
 
     async def _hour(self, objects: Sequence[Stored]) -> None:
@@ -108,7 +108,7 @@ class RowScan:
             if parsed is None:
                 self._evidence.fault("orphan", stored.key, "not a file of a chain")
             elif layout.chain_key(*parsed) != stored.key:
-                self._evidence.fault("misplaced", stored.key, "the file of another hour")
+                self._evidence.fault("misplaced", stored.key, "a file of another hour")
             else:
                 numbers.setdefault(parsed[0], set()).add(parsed[1])
             if stored.key.endswith(".parquet"):
@@ -117,7 +117,8 @@ class RowScan:
         for home, found in numbers.items():
             missing = sorted(set(range(max(found))) - found)
             for number in missing:
-                self._evidence.fault("missing_file", layout.chain_key(home, number), "a hole")
+                key = layout.chain_key(home, number)
+                self._evidence.fault("missing_file", key, "the chain has a later file")
 
     async def _file(self, stored: Stored) -> None:
         key = stored.key
@@ -142,7 +143,7 @@ class RowScan:
 
 
 async def each(objects: Sequence[Stored], look: Callable[[Stored], Awaitable[None]]) -> None:
-    """Look at each object, at some at once."""
+    """Call `look` for each object, for several objects at once."""
     some: list[Stored] = []
     for stored in objects:
         size = stored.size + sum(one.size for one in some)

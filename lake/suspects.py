@@ -1,4 +1,4 @@
-"""A suspect is looked at by itself, in the order in which things move; what remains is a fault."""
+"""Second check of an audit's suspects, one home at a time; the remaining suspects are faults."""
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +18,7 @@ from lake.rows import decode_chain_file
 from lake.schema import ImageRecord, Named
 from lake.unfinished import Unfinished
 
-# Suspects of one home that are looked at together.
+# Largest number of suspects of one home that are checked together.
 _AT_ONCE = 4096
 _PAIR = ["image_id", "attempt"]
 
@@ -28,20 +28,20 @@ Pairs = set[tuple[str, str]]
 
 
 class Interrogation:
-    """Tells faults from what has moved on since the evidence was taken."""
+    """Separates faults from suspects that only changed after the evidence was taken."""
 
     def __init__(self, store: ObjectStore, unfinished: Unfinished) -> None:
         self._store = store
         self._unfinished = unfinished
 
     async def faults(self, suspects: Sequence[Suspect]) -> list[Fault]:
-        """What is truly wrong with suspects of one `code` and one home.
+        """Check suspects of one code and one home again; returns the faults among them.
 
-        Raises StoreUnavailable, StoreFull.
+        Reads records, journal and chains in this order. Raises StoreUnavailable, StoreFull.
         """
         code, home = suspects[0].code, suspects[0].home
         if code == "duplicate_row":
-            # Rows don't move between files: two that were seen are two.
+            # Rows do not move between files, so two rows in the evidence are two rows.
             return [_fault(suspect) for suspect in suspects]
         records = await self._records(suspects)
         waiting, erasing = await self._journal(home)
@@ -65,13 +65,13 @@ class Interrogation:
         records: dict[str, Named],
         rows: Pairs,
     ) -> list[Fault]:
-        there = {image_id for image_id, _ in rows}
+        with_row = {image_id for image_id, _ in rows}
         lost = [
             record
             for s in suspects
             if isinstance(record := records.get(s.image_id), ImageRecord)
             and (record.attempt, record.home) == (s.attempt, s.home)
-            and s.image_id not in there
+            and s.image_id not in with_row
         ]
         again = await self._unfinished.finish(lost)
         return [
@@ -92,15 +92,15 @@ class Interrogation:
             try:
                 record = parse_record(suspect.record_key, data)
             except UnreadableObject:
-                continue  # named already, as is another image's record
+                continue  # reported already, like a record with the id of another image
             if record.image_id == suspect.image_id:
                 found[suspect.image_id] = record
         return found
 
     async def _journal(self, home: datetime) -> tuple[Pairs, Pairs]:
-        """Rows that wait for sealing, and rows that wait for their removal."""
+        """Read the rows that wait for sealing, and the rows that wait for their removal."""
         listed = await self._store.objects(layout.journal_prefix(home))
-        # Without what is sealed by now, or can't be read and is named already.
+        # Objects that were sealed meanwhile are left out, and unreadable ones are reported already.
         rows = (await read_journal(self._store, listed)).rows()
         return _pairs(rows.images), {(t.image_id, t.attempt) for t in rows.tombstones}
 
@@ -111,19 +111,19 @@ class Interrogation:
                 data, _ = await self._store.get(key)
                 rows |= _pairs(await asyncio.to_thread(decode_chain_file, key, data, _PAIR))
             except (KeyMissing, UnreadableObject):
-                continue  # swept a moment ago, or named already
+                continue  # swept a moment ago, or reported already
         return rows
 
 
 def grouped(suspects: Iterable[Suspect]) -> Iterator[list[Suspect]]:
-    """By kind and home, as they come, not too many together."""
+    """Group consecutive suspects by kind and home, at most 4,096 in a group."""
     for _, some in groupby(suspects, key=lambda s: (s.code, s.home)):
         while part := list(islice(some, _AT_ONCE)):
             yield part
 
 
 def _agrees(suspect: Suspect, record: Named | None) -> bool:
-    """Whether the record is that of the suspect's row by now."""
+    """True if the record matches the suspect's row by now."""
     return (
         isinstance(record, ImageRecord)
         and suspect.code != "row_differs"

@@ -1,14 +1,15 @@
-"""A new lake (`lake/beside.py`) takes over, while nobody seals.
+"""Cutover: the shadow lake (`lake/beside.py`) replaces the current lake while sealing is held.
 
-  1. hold: sealers leave rows in the journal. Half an hour later no file of theirs can land
-  2. the records are read once more: what is an image or a rejection now, and what is erased
-  3. home by home, If-Match or create-only: files behind the first keep of their rows those that are
-     right; the first gets all others, from the new lake. So no right row is doubled or away at any
-     moment, and no file of a chain goes
-  4. rows that are in neither lake are journaled from their records; the copies follow
-  5. release: sealers go on; the new lake's files are deleted
+  1. hold: sealers leave rows in the journal. Half an hour later no PUT of theirs can take effect
+  2. read the records once more: current images and rejections, and erased images
+  3. rewrite the chains, home by home, If-Match or create-only, last file first. Files after the
+     first one keep their correct rows; the first file gets all other rows, from the shadow lake.
+     So no correct row is duplicated or missing at any time, and no file of a chain is deleted
+  4. journal rows that are in neither lake, from their records; update the compacted copies
+  5. release: sealers continue; delete the shadow lake
 
-A hold ends by itself after three hours; whoever continues within the first goes on at 2.
+A hold ends by itself after three hours. A cutover that was interrupted can continue from step 2
+within the first hour.
 """
 
 import asyncio
@@ -43,7 +44,7 @@ _BATCH = 1024
 
 @dataclass(slots=True)
 class SwitchReport:
-    """What was done: homes looked at, files written, rows that had to be journaled."""
+    """Number of homes processed, files written, and rows journaled."""
 
     homes: int = 0
     files: int = 0
@@ -51,13 +52,13 @@ class SwitchReport:
 
 
 class NoNewLake(LakeError):
-    """Nothing was made that could take over."""
+    """There is no shadow lake, so a cutover is not possible."""
 
     code = "no_new_lake"
 
 
 class Switch:
-    """Puts the new lake of a store in place of the one that is read."""
+    """Replaces the current lake of a store by its shadow lake."""
 
     def __init__(self, lake: Lake, settings: LakeSettings, *, processes: int | None = None) -> None:
         self._lake = lake
@@ -65,21 +66,24 @@ class Switch:
         self._processes = processes
 
     async def hold(self) -> datetime:
-        """Step 1; returns from when on step 2 may begin. Raises NoNewLake, StoreUnavailable."""
+        """Hold sealing (step 1); returns the time from which step 2 may begin.
+
+        Raises NoNewLake, StoreUnavailable.
+        """
         await self._lake.clock.fresh()
         if not await self._lake.store.page(layout.REBUILT, 1):
-            raise NoNewLake("there is no new lake: make one first")
+            raise NoNewLake("there is no new lake; build it first: pixlake rebuild --beside")
         return max([await self._closing(table).hold() for table in TABLES])
 
     async def release(self) -> None:
-        """Sealers go on."""
+        """End the hold, so that sealers continue."""
         for table in TABLES:
             await self._closing(table).release()
 
     async def run(self) -> SwitchReport:
-        """Steps 2 to 5; raises LakeHeld before the hold has come of age, StoreUnavailable.
+        """Run steps 2 to 5; raises LakeHeld if the hold is too young, StoreUnavailable.
 
-        Whatever it raises, it may be run again: what is done is not done twice.
+        After any error it may be run again: finished steps are not repeated.
         """
         await self._lake.clock.fresh()
         scope = Scope.of(self._settings, self._lake.clock.settings, self._lake.clock.now())
@@ -88,10 +92,10 @@ class Switch:
             for table in TABLES:
                 await self._closing(table).check_held()
                 truth = Truth(self._lake.store, table, self._settings, self._processes)
-                one = _TableSwitch(self._lake, truth, report)
+                switch = _TableSwitch(self._lake, truth, report)
                 async for home, expected in truth.homes(scope, Path(scratch)):
-                    await one.home(home, expected)
-                await one.rest(scope)
+                    await switch.home(home, expected)
+                await switch.rest(scope)
         await self.release()
         await clear(self._lake.store)
         return report
@@ -113,7 +117,7 @@ class _TableSwitch:
         self._done: set[datetime] = set()
 
     async def rest(self, scope: Scope) -> None:
-        """Homes whose files nobody's record speaks of; and files that are of no chain."""
+        """Process homes that have files but no record, and delete files that are in no chain."""
         folders = self._table.folders
         async for stored in self._store.walk(folders.chains):
             parsed = layout.parse_chain_key(stored.key)
@@ -123,15 +127,17 @@ class _TableSwitch:
                 await self.home(parsed[0], {})
 
     async def home(self, home: datetime, expected: Expected) -> None:
-        """Steps 3 and 4 of one home."""
+        """Run steps 3 and 4 for one home."""
         for _ in range(_TRIES):
             try:
                 missing = await self._fit(home, expected)
             except (AlreadyExists, Mismatch, KeyMissing):
-                continue  # a sealer takes an erased row out
+                continue  # a sealer removed an erased row from a file
             break
         else:
-            raise UnreadableObject(f"home {layout.home_name(home)} does not stay still")
+            raise UnreadableObject(
+                f"home {layout.home_name(home)} was changed by others {_TRIES} times in a row"
+            )
         self._done.add(home)
         self._report.homes += 1
         for start in range(0, len(missing), _BATCH):
@@ -142,7 +148,7 @@ class _TableSwitch:
         await self._compactor.follow(layout.hour_of(home))
 
     async def _fit(self, home: datetime, expected: Expected) -> list[Name]:
-        """Step 3; returns names that have no row yet."""
+        """Rewrite the files of a home (step 3); returns names that have no row yet."""
         chain = layout.hour_prefix(home, self._table.folders)
         numbers = await self._numbers(chain, home)
         new = await self._new(home, expected)
@@ -162,14 +168,14 @@ class _TableSwitch:
         rows, noted = self._table.columns.empty_table(), frozenset[str]()
         if old is not None:
             try:
-                there = await asyncio.to_thread(decode_chain_file, key, old[0], of=self._table)
-                noted = erased_ids(key, there)
-                rows = there.replace_schema_metadata(None)
+                current = await asyncio.to_thread(decode_chain_file, key, old[0], of=self._table)
+                noted = erased_ids(key, current)
+                rows = current.replace_schema_metadata(None)
             except UnreadableObject:
-                log.warning("%s does not parse: its rows are made anew", key)
+                log.warning("%s does not parse; its rows are rebuilt from the records", key)
         keep = await self._truth.right(rows, of.home, of.expected, of.taken)
         held = of.taken - before
-        # As the new lake has them; what came after it was made, as they are.
+        # Take rows from the shadow lake; keep current rows that are newer than the shadow lake.
         names = [name for name, _, _ in self._truth.rows(new)]
         fresh = [name in held or (of.first and name not in of.taken) for name in names]
         renewed = set(names)
@@ -202,7 +208,7 @@ class _TableSwitch:
         return {parsed[1] for parsed in found if parsed and parsed[0] == home}
 
     async def _new(self, home: datetime, expected: Expected) -> pa.Table:
-        """Rows of the new lake that are still right."""
+        """Read the rows of a home in the shadow lake that still match their records."""
         prefix = layout.hour_prefix(home, rebuilt(self._table))
         parts = [self._table.columns.empty_table()]
         for stored in await self._store.objects(prefix):
@@ -213,14 +219,14 @@ class _TableSwitch:
                     await asyncio.to_thread(decode_chain_file, stored.key, data, of=self._table)
                 )
         rows = pa.concat_tables([part.replace_schema_metadata(None) for part in parts])
-        said = self._truth.rows(rows)
-        right = [expected.get(name) == fact for name, fact, _ in said]
+        facts = self._truth.rows(rows)
+        right = [expected.get(name) == fact for name, fact, _ in facts]
         return rows.filter(pa.array(right, pa.bool_()))
 
 
 @dataclass(frozen=True, slots=True)
 class _Home:
-    """A home, while its files are fitted: `taken` have a row in one of them."""
+    """State of a home during step 3; names in `taken` have a row in a rewritten file already."""
 
     home: datetime
     expected: Expected
@@ -229,5 +235,5 @@ class _Home:
 
     @property
     def erased(self) -> frozenset[str]:
-        """What its files must say of its tombstones."""
+        """Ids of erased images that the footers of this home's files must name."""
         return frozenset(row_id for (_, row_id), row in self.expected.items() if row is None)

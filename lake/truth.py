@@ -119,8 +119,8 @@ class Truth:
         committed meanwhile are added to `expected`. `everything` keeps only rows whose record can't
         be read.
         """
-        said = self.rows(rows)
-        odd = [name for name, fact, _ in said if expected.get(name) != fact]
+        stored = self.rows(rows)
+        odd = [name for name, fact, _ in stored if expected.get(name) != fact]
         unreadable = set()
         for name, record in (await self.records(odd)).items():
             if isinstance(record, UnreadableObject):
@@ -129,9 +129,9 @@ class Truth:
             elif record is not None and record.home == home:
                 expected[name] = self.fact(record)
         keep = []
-        for name, fact, said_home in said:
+        for name, fact, row_home in stored:
             right = expected.get(name) == fact and not everything
-            stays = (right or name in unreadable) and said_home == home and name not in taken
+            stays = (right or name in unreadable) and row_home == home and name not in taken
             keep.append(stays)
             if stays:
                 taken.add(name)

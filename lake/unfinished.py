@@ -1,7 +1,8 @@
-"""Images without a row: never acknowledged, or a loss. The store can't tell, so audits remember.
+"""Images without a row, which were either never acknowledged or lost their row.
 
-The first audit that finds one journals its row and leaves a mark; the row must be there when the
-next one comes. `audit/unfinished/<tenant>/<image_id>.json` holds the mark.
+The store can't distinguish the two cases, so audits leave marks. The first audit that finds such an
+image journals its row and writes `audit/unfinished/<tenant>/<image_id>.json`. If the next audit
+does not find the row, the row is lost.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ _AT_ONCE = 64
 
 
 class Mark(BaseModel):
-    """That an image had no row, when an audit looked."""
+    """Mark for an image that had no row when an audit read it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -31,7 +32,7 @@ class Mark(BaseModel):
 
 
 class Unfinished:
-    """The marks of earlier audits, and those that this one leaves."""
+    """Reads the marks of earlier audits, and writes those of this audit."""
 
     def __init__(self, store: ObjectStore, journal: Journal, scope: Scope) -> None:
         self._store = store
@@ -40,9 +41,10 @@ class Unfinished:
         self._still: set[str] = set()
 
     async def finish(self, records: Sequence[ImageRecord]) -> frozenset[str]:
-        """Journal the rows of images that lack them; returns ids that lacked them before, too.
+        """Journal missing rows; returns ids of images whose row was missing at an earlier audit.
 
-        So do those that no row can be made of. Raises StoreUnavailable or StoreFull.
+        Ids of records that do not fit into a row are returned, too. Raises StoreUnavailable,
+        StoreFull.
         """
         before: set[str] = set()
         for start in range(0, len(records), _AT_ONCE):
@@ -53,7 +55,7 @@ class Unfinished:
         return frozenset(before | {record.image_id for record, _ in bad})
 
     async def clear(self) -> None:
-        """Forget images that have their row now, and those that expired."""
+        """Delete marks of images that have their row now, and marks of expired images."""
         async for stored in self._store.walk(layout.UNFINISHED):
             if stored.key in self._still:
                 continue
@@ -62,11 +64,11 @@ class Unfinished:
                 await self._store.delete(stored.key)
 
     def _is_settled(self, home: datetime) -> bool:
-        """Whether this audit has looked at the home, or nobody will any more."""
+        """True if this audit has checked the home, or the home has expired."""
         return self._scope.is_expired(home) or self._scope.start <= home < self._scope.settled
 
     async def _mark(self, record: ImageRecord) -> bool:
-        """Leave a mark; whether there was one of this very image."""
+        """Write a mark; returns True if this attempt of the image had one before."""
         key = layout.unfinished_key(record.tenant, record.image_id)
         self._still.add(key)
         known = await self._read(key)
@@ -77,7 +79,7 @@ class Unfinished:
         return False
 
     async def _read(self, key: str) -> Mark | None:
-        """The mark, or None where there is none that parses."""
+        """Read a mark; None if it is missing or does not parse."""
         try:
             data, _ = await self._store.get(key)
             return Mark.model_validate_json(data)
