@@ -1,1 +1,1 @@
-"""What is durable: objects, records, journal, sealed Parquet, and the readers of all four."""
+"""Durable storage: objects, records, journal, sealed Parquet, and the readers of all four."""

@@ -66,7 +66,10 @@ def open_backend(
         return folder, LocalWriter(root, durable=settings.store_fsync)
     if url.scheme == "s3":
         return _s3(settings, bucket=url.netloc, prefix=url.path.strip("/")), None
-    raise ValueError(f"PIXLAKE_STORE_URL: no store for {settings.location!r}")
+    raise ValueError(
+        f"PIXLAKE_STORE_URL: no store for {settings.location!r}; write s3://bucket/prefix or "
+        "file:///folder"
+    )
 
 
 def _s3(settings: LakeSettings, bucket: str, prefix: str) -> S3Store:
@@ -114,7 +117,7 @@ def translated(key: str) -> Iterator[None]:
         raise
     except FileNotFoundError as error:
         if "NoSuchBucket" in str(error):
-            raise StoreUnavailable("the bucket does not exist") from error
+            raise StoreUnavailable("the bucket of PIXLAKE_STORE_URL does not exist") from error
         raise KeyMissing(f"there is no object {key}", value=key) from error
     except AlreadyExistsError as error:
         raise AlreadyExists(f"{key} exists", value=key) from error

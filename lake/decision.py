@@ -1,4 +1,4 @@
-"""A create-only decision on a store whose answers may get lost: who was first, counts."""
+"""Create-only decision on a store whose answers may get lost: the first writer wins."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -15,13 +15,13 @@ _BACKOFF_SECONDS = 0.1
 async def decide(
     key: str, create: Callable[[], Awaitable[T]], resolve: Callable[[], Awaitable[T | None]]
 ) -> T:
-    """What `create` gives when `key` was free, else what `resolve` makes of what is there.
+    """Return the result of `create` if `key` was free, else the result of `resolve`.
 
-    A 409, 412 or time-out is no answer: the PUT may have landed. `resolve` reads, and says None
-    when it must be tried again, as do KeyMissing and Mismatch. Raises StoreUnavailable, and
-    whatever the two raise.
+    After a 409, 412 or time-out, the PUT may have taken effect, so `resolve` must read the key.
+    Both are tried again if `resolve` returns None or raises KeyMissing or Mismatch. Raises
+    StoreUnavailable, and other errors of `create` and `resolve`.
     """
-    fault: LakeError = StoreUnavailable(f"{key} is neither there nor free")
+    fault: LakeError = StoreUnavailable(f"{key} could neither be created nor read")
     for turn in range(_TRIES):
         try:
             return await create()
@@ -30,8 +30,8 @@ async def decide(
         except StoreUnavailable as error:
             fault = error
         try:
-            if (found := await resolve()) is not None:
-                return found
+            if (decided := await resolve()) is not None:
+                return decided
         except (KeyMissing, Mismatch):
             pass
         except StoreUnavailable as error:

@@ -56,11 +56,11 @@ def mended(key: str, record: ImageRecord) -> ImageRecord:
 
 def _inexact_times(record: Journaled, of: Table) -> list[str]:
     """Names of the columns that can't hold the record's time exactly."""
-    said = vars(record)
+    values = vars(record)
     return [
         name
         for name, zoned in _times_of(of).items()
-        if said[name] is not None and not _exact(said[name], zoned=zoned)
+        if values[name] is not None and not _exact(values[name], zoned=zoned)
     ]
 
 
@@ -78,15 +78,15 @@ def _exact(moment: datetime, *, zoned: bool) -> bool:
 
 @cache
 def _times_of(of: Table) -> dict[str, bool]:
-    """Timestamp columns, and whether each is in UTC."""
+    """Timestamp columns by name; True for a column in UTC, False for local time."""
     times = (field for field in of.columns if pa.types.is_timestamp(field.type))
     return {field.name: field.type.tz is not None for field in times}
 
 
 def misfits(record: Journaled, of: Table) -> list[str]:
     """Names of the columns that can't hold the record's values."""
-    said = vars(record)
-    return [name for name, ranges in _ranges_of(of).items() if not _held(said[name], ranges)]
+    values = vars(record)
+    return [name for name, ranges in _ranges_of(of).items() if not _held(values[name], ranges)]
 
 
 _Range = tuple[int, int]
@@ -100,15 +100,17 @@ def _held(value: object, ranges: _Ranges) -> bool:
     if isinstance(ranges, tuple):
         return isinstance(value, int) and ranges[0] <= value <= ranges[1]
     elements: Sequence[BaseModel] = value  # type: ignore[assignment]  # as the schema says
-    return all(_held(vars(one)[name], inner) for one in elements for name, inner in ranges.items())
+    return all(
+        _held(vars(element)[name], inner) for element in elements for name, inner in ranges.items()
+    )
 
 
 @cache
 def _ranges_of(of: Table) -> dict[str, _Ranges]:
-    found: dict[str, _Ranges] = {}
+    by_name: dict[str, _Ranges] = {}
     for field in of.columns:
         if pa.types.is_signed_integer(field.type):
-            found[field.name] = _range(field.type)
+            by_name[field.name] = _range(field.type)
         elif pa.types.is_list(field.type) and pa.types.is_struct(field.type.value_type):
             inner = {
                 each.name: _range(each.type)
@@ -116,8 +118,8 @@ def _ranges_of(of: Table) -> dict[str, _Ranges]:
                 if pa.types.is_signed_integer(each.type)
             }
             if inner:
-                found[field.name] = inner
-    return found
+                by_name[field.name] = inner
+    return by_name
 
 
 def _range(kind: pa.DataType) -> _Range:

@@ -199,7 +199,7 @@ def compacted_prefix(hour: datetime, of: Folders = IMAGE_ROWS) -> str:
 
 
 def compacted_key(home: datetime, of: Folders = IMAGE_ROWS) -> str:
-    """The compacted file that begins with this home; it ends where the hour's next one begins."""
+    """Key of the compacted file from this home to the first home of the hour's next file."""
     return f"{compacted_prefix(home, of)}/{home_name(home)}.parquet"
 
 
@@ -210,5 +210,5 @@ def parse_compacted_key(key: str) -> datetime | None:
 
 
 def watermark_key(of: Folders = IMAGE_ROWS) -> str:
-    """Up to which hour readers find all rows in the compacted files."""
+    """Key of a table's watermark."""
     return f"{of.compacted}.json"

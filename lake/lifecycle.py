@@ -83,10 +83,10 @@ class Lifecycle:
 
         Raises NoLifecycle, StoreUnavailable.
         """
-        there = self._read()
-        differences = list(self._differences(there))
-        mine = {rule["ID"] for rule in self.rules()}
-        others = [rule for rule in there if rule.get("ID") not in mine]
+        current = self._read()
+        differences = list(self._differences(current))
+        expected = {rule["ID"] for rule in self.rules()}
+        others = [rule for rule in current if rule.get("ID") not in expected]
         try:
             self._client.put_bucket_lifecycle_configuration(
                 Bucket=self._bucket,
@@ -107,8 +107,8 @@ class Lifecycle:
             raise _fault(error) from error
         return [dict(rule) for rule in answer["Rules"]]
 
-    def _differences(self, there: Sequence[Rule]) -> Iterator[Difference]:
-        by_id = {rule.get("ID"): rule for rule in there}
+    def _differences(self, current: Sequence[Rule]) -> Iterator[Difference]:
+        by_id = {rule.get("ID"): rule for rule in current}
         for rule in self.rules():
             found = by_id.pop(rule["ID"], None)
             if found is None:

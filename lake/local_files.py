@@ -1,6 +1,6 @@
-"""The quick ways through a store that is a folder of this machine, for who reads a million files.
+"""Fast reading, listing and deletion of many files in a store that is a local folder.
 
-Listing by obstore costs twice the CPU of this, and reading four times.
+obstore needs twice the CPU time for listing, and four times for reading.
 """
 
 import os
@@ -12,30 +12,30 @@ from pathlib import Path
 
 from lake.stored import Stored
 
-# obstore PUTs into `name#1`, then renames; it lists no such file, nor do we.
+# Partial files: obstore writes `name#1` and renames it. Its listings skip them, as this one does.
 _STAGED = re.compile(r"#\d+$")
 _READ_BYTES = 2**16
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def read_files(root: Path, keys: Sequence[str]) -> list[bytes | None]:
-    """All bytes of many small files, in order; None: not there. Raises OSError."""
+    """Read many small files, in order; None for a missing file. Raises OSError."""
     return [_read(f"{root}/{key}") for key in keys]
 
 
 def delete_files(root: Path, keys: Sequence[str]) -> None:
-    """Delete many files, and the folders that this leaves empty; raises OSError."""
+    """Delete many files, and folders that become empty; raises OSError."""
     folders = set()
     for key in keys:
         with suppress(FileNotFoundError):
-            os.unlink(f"{root}/{key}")  # noqa: PTH108  # half the time of a Path's
+            os.unlink(f"{root}/{key}")  # noqa: PTH108  # half the time of Path.unlink
         folders.add(os.path.dirname(key))  # noqa: PTH120
     for folder in folders:
         _remove_empty(root, folder)
 
 
 def walk_files(root: Path, prefix: str) -> Iterator[list[Stored]]:
-    """All files below a folder of `root`, those of one folder together; raises OSError."""
+    """Yield all files below a folder of `root`, folder by folder; raises OSError."""
     folders = [prefix.strip("/")]
     while folders:
         folder = folders.pop()
@@ -46,7 +46,7 @@ def walk_files(root: Path, prefix: str) -> Iterator[list[Stored]]:
 
 
 def next_page(folders: Iterator[list[Stored]], size: int) -> list[Stored]:
-    """The files of the next folders, `size` or somewhat more; none at the end."""
+    """Take the files of the next folders, at least `size` of them; empty at the end."""
     page: list[Stored] = []
     while len(page) < size and (folder := next(folders, None)):
         page += folder
@@ -54,12 +54,12 @@ def next_page(folders: Iterator[list[Stored]], size: int) -> list[Stored]:
 
 
 def etag_of(stat: os.stat_result) -> str:
-    """The ETag of a file, as obstore would say it."""
+    """ETag of a file, as obstore computes it."""
     return f'"{stat.st_ino:x}-{stat.st_mtime_ns // 1000:x}-{stat.st_size:x}"'
 
 
 def _listed(root: Path, folder: str) -> tuple[list[Stored], list[str]]:
-    """Files and folders of one folder, without those that go while it is listed."""
+    """List files and folders in one folder, except those deleted during the listing."""
     files: list[Stored] = []
     below: list[str] = []
     with suppress(FileNotFoundError), os.scandir(f"{root}/{folder}") as entries:
@@ -74,15 +74,18 @@ def _listed(root: Path, folder: str) -> tuple[list[Stored], list[str]]:
 
 
 def _remove_empty(root: Path, folder: str) -> None:
-    """As obstore does: whoever PUTs into a folder that goes makes it anew."""
-    with suppress(OSError):  # not empty, or gone
+    """Delete a folder and its parents while they are empty, as obstore does.
+
+    A writer creates the folder again if it is deleted before the PUT.
+    """
+    with suppress(OSError):  # the folder is not empty, or was deleted
         while folder:
             (root / folder).rmdir()
             folder = folder.rpartition("/")[0]
 
 
 def _stored(key: str, stat: os.stat_result) -> Stored:
-    """As obstore would say it."""
+    """Metadata of a file, as obstore returns it."""
     modified = _EPOCH + timedelta(microseconds=stat.st_mtime_ns // 1000)
     return Stored(key, stat.st_size, etag_of(stat), modified)
 

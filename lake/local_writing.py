@@ -47,7 +47,7 @@ class LocalWriter:
         return await loop.run_in_executor(pool, partial(self.write_now, key, data, create=create))
 
     def write_now(self, key: str, data: memoryview, *, create: bool) -> str:
-        """Do the same as `write`, in the caller's thread."""
+        """Write a file like `write`, but in the caller's thread."""
         path = self._path(key)
         # Listings skip names that end like this, also those of obstore.
         staged = path.with_name(f"{path.name}#{secrets.randbits(63)}")
@@ -73,7 +73,7 @@ class LocalWriter:
 
     def _path(self, key: str) -> Path:
         if not all(part.strip(".") for part in key.split("/")):
-            raise ValueError(f"no key: {key!r}")
+            raise ValueError(f"invalid key: {key!r}")
         return self.root / key
 
     def _open(self, path: Path) -> int:
@@ -83,7 +83,7 @@ class LocalWriter:
             except FileNotFoundError:
                 self.check_root()
                 path.parent.mkdir(parents=True, exist_ok=True)
-        raise FileExistsError(f"the folder of {path} is deleted again and again")
+        raise FileExistsError(f"the folder of {path} was deleted {_TRIES} times in a row")
 
     def check_root(self) -> None:
         """Raise OSError if the folder is not the one that was opened: unmounted or moved.
@@ -96,9 +96,9 @@ class LocalWriter:
         self._root = found
 
     def _fill(self, file: int, data: memoryview) -> str:
-        left = data.cast("B")
-        while left:
-            left = left[os.write(file, left) :]
+        remaining = data.cast("B")
+        while remaining:
+            remaining = remaining[os.write(file, remaining) :]
         if self._durable:
             os.fsync(file)
         return etag_of(os.fstat(file))

@@ -1,4 +1,4 @@
-"""Many small requests: some under way at once, and after a failure no more of them."""
+"""Many small requests with bounded concurrency; the first failure cancels the others."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -7,25 +7,28 @@ from typing import TypeVar
 _Asked = TypeVar("_Asked")
 _Answer = TypeVar("_Answer")
 
-# Enough to hide S3's latency, few enough for one client.
+# Number of requests at once: enough to hide S3's latency, few enough for one client.
 AT_ONCE = 32
 
 
 async def answers(
     request: Callable[[_Asked], Awaitable[_Answer]], of: Sequence[_Asked]
 ) -> list[_Answer]:
-    """The answer to each, in order; raises what the first request that fails raises."""
-    left = iter(enumerate(of))
-    found: dict[int, _Answer] = {}
+    """Call `request` for each element, `AT_ONCE` at a time; returns the answers in order.
+
+    Raises the error of the first request that fails.
+    """
+    remaining = iter(enumerate(of))
+    by_number: dict[int, _Answer] = {}
 
     async def work() -> None:
-        for number, asked in left:
-            found[number] = await request(asked)
+        for number, asked in remaining:
+            by_number[number] = await request(asked)
 
     workers = [asyncio.ensure_future(work()) for _ in range(min(AT_ONCE, len(of)))]
     try:
         await asyncio.gather(*workers)
-    finally:  # a store that is away would be asked for all the others
+    finally:  # do not send the other requests to a store that is unavailable
         for worker in workers:
             worker.cancel()
-    return [found[number] for number in range(len(of))]
+    return [by_number[number] for number in range(len(of))]

@@ -1,6 +1,7 @@
-"""Stored presets, as bytes: what is in them is for those to say who follow them.
+"""Store of presets as bytes; the processors package defines and parses their content.
 
-A version is created once and never changes: records name it, and say by it how an image was made.
+A version is created once and never changes, because records name the preset version by which an
+image was processed.
 """
 
 from lake import layout
@@ -9,28 +10,28 @@ from lake.object_store import ObjectStore
 
 
 class PresetFiles:
-    """`presets/<name>/<version>.json`. Raises Unavailable from every verb."""
+    """Reads and creates `presets/<name>/<version>.json`; every method raises Unavailable."""
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
 
     async def newest(self) -> dict[str, int]:
-        """The newest version of every preset, by name."""
-        found: dict[str, int] = {}
+        """List the newest version of every preset, by name."""
+        versions: dict[str, int] = {}
         async for stored in self._store.walk(layout.PRESETS):
             if (parsed := layout.parse_preset_key(stored.key)) is not None:
                 name, version = parsed
-                found[name] = max(version, found.get(name, 0))
-        return found
+                versions[name] = max(version, versions.get(name, 0))
+        return versions
 
     async def newest_of(self, name: str) -> int:
-        """The newest version of a preset, 0 if there is none."""
+        """Find the newest version of a preset; 0 if the preset does not exist."""
         stored = await self._store.objects(layout.preset_prefix(name))
         parsed = filter(None, (layout.parse_preset_key(each.key) for each in stored))
         return max((version for found, version in parsed if found == name), default=0)
 
     async def read(self, name: str, version: int, most: int) -> bytes | None:
-        """The bytes of a version, or as many as one more than `most`; None if there is none."""
+        """Read a version, at most `most + 1` bytes of it; None if it does not exist."""
         key = layout.preset_key(name, version)
         try:
             size = (await self._store.head(key)).size
@@ -40,7 +41,7 @@ class PresetFiles:
             return None
 
     async def create(self, name: str, version: int, data: bytes) -> bool:
-        """Write a version; False if it is there, or may be: read it. Raises StoreDenied."""
+        """Create a version; False if it exists or may exist: then read it. Raises StoreDenied."""
         try:
             await self._store.create(layout.preset_key(name, version), data)
         except AlreadyExists:

@@ -76,11 +76,15 @@ class Attempt:
         """Raise AttemptTooOld if this attempt must not send PUTs any more."""
         age = time.monotonic() - self.started
         if age > ATTEMPT_SECONDS:
-            raise AttemptTooOld("the attempt took too long", limit=ATTEMPT_SECONDS, value=age)
+            raise AttemptTooOld(
+                f"the attempt took {age:.0f} s, more than {ATTEMPT_SECONDS:.0f} s; try again",
+                limit=ATTEMPT_SECONDS,
+                value=age,
+            )
 
 
 class _NoRoom(StoreFull):
-    """The store was full for the record, and no earlier PUT of it can still take effect."""
+    """Full store at the PUT of the record; no earlier PUT of the record can still take effect."""
 
 
 class Committer:
@@ -113,9 +117,9 @@ class Committer:
     async def commit(self, attempt: Attempt, record: ImageRecord, objects: Objects) -> Commit:
         """Commit an image; it is durable when this returns (steps above).
 
-        Raises IdempotencyConflict, ImageErased, RefusedBefore, UnstorableRow; then, and if the
-        store was full for the record, this attempt leaves no objects. Raises Unavailable; the
-        caller may then try again with a new attempt.
+        Raises IdempotencyConflict, ImageErased, RefusedBefore, UnstorableRow; this attempt then
+        leaves no objects, nor does an attempt whose record found the store full. Raises
+        Unavailable; the caller may then try again with a new attempt.
         """
         await self._put_objects(attempt, objects)
         try:
@@ -198,8 +202,8 @@ class Committer:
                 )
             if found.full:
                 raise RefusedBefore(
-                    f"{len(found.refused)} other messages with this identity were refused, so it "
-                    "takes no more; send the image under another one",
+                    f"{len(found.refused)} other messages with this identity were refused, and "
+                    "more are not accepted; send the image with another identity",
                     limit=MAX_REFUSED,
                     value="too_many_refused",
                 )
@@ -218,7 +222,10 @@ class Committer:
     ) -> Commit:
         """Replace an expired record, two minutes after its expiry."""
         if wait > timedelta(0):
-            raise ImageExpiring("the old image expires now", value=wait.total_seconds())
+            raise ImageExpiring(
+                "the expired image of this identity is being removed; wait for `value` seconds",
+                value=wait.total_seconds(),
+            )
         await self._store.replace(key, body, etag)
         return Commit("created", mine)
 

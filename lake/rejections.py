@@ -100,8 +100,8 @@ class Rejections:
         if isinstance(found, ImageRecord):
             await self._images.append(found)
             return found
-        said = found.model_dump()
-        return await self.note(replace(refusal, **said))
+        reason = found.model_dump()
+        return await self.note(replace(refusal, **reason))
 
     async def note(self, refusal: Refusal) -> Rejected:
         """Write record and row (steps 2 and 3); durable when it returns. Raises Unavailable."""
@@ -161,7 +161,7 @@ class Rejections:
             if (said := found.refused.get(refusal.rejection_id)) is not None:
                 return said
             if found.full:
-                return refusal.reason  # no writer takes this id, so it need not name the message
+                return refusal.reason  # a full record refuses every message of its id
             mine = mine.model_copy(update={"refused": {**found.refused, **mine.refused}})
         await self._store.replace(key, mine.model_dump_json().encode(), stored.etag)
         return refusal.reason
@@ -196,7 +196,10 @@ class Rejections:
         if left > timedelta(0):
             return False
         if (wait := left + EXPIRY_MARGIN) > timedelta(0):
-            raise ImageExpiring("the stored object expires now", value=wait.total_seconds())
+            raise ImageExpiring(
+                "the stored object expires now; try again after `value` seconds",
+                value=wait.total_seconds(),
+            )
         return True
 
 
@@ -223,20 +226,20 @@ def _is_of(refusal: Refusal, record: ImageRecord) -> bool:
 def _text(fact: object) -> str:
     # The text may quote the message, with lone surrogates and terminal escapes.
     try:
-        said = str(fact)[:_MAX_CHARACTERS]
-    except ValueError:  # a whole number of thousands of digits
-        said = "a number too long to write"
-    shown = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in said)
+        text = str(fact)[:_MAX_CHARACTERS]
+    except ValueError:  # Python does not convert integers of more than 4,300 digits
+        text = "a number with too many digits"
+    shown = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return "".join(shown)[:_MAX_CHARACTERS]
 
 
 def _number(limit: float | None) -> float | None:
     """Convert a limit to the column's type; None if it does not fit."""
     try:
-        said = None if limit is None else float(limit)
+        number = None if limit is None else float(limit)
     except OverflowError:
         return None
-    return said if said is not None and math.isfinite(said) else None
+    return number if number is not None and math.isfinite(number) else None
 
 
 def parse_rejected(key: str, data: bytes) -> Rejected:

@@ -3,8 +3,8 @@
   images/    images past retention + margin, by the home in their record; objects older than a day
              that no record names (left by a crash)
   journal/   homes past retention + margin
-  lake/      files past it, by the date in their name, because a rewritten file is younger than its
-             rows
+  lake/      files past retention + margin, by the date in their name, because a rewritten file is
+             younger than its rows
   rejections/  records and journal of rejections, as above
   probe/     leftovers of start-up probes
   in a folder store also files older than a day that a killed process was writing (`name#1`)

@@ -30,7 +30,7 @@ _SLICE = 16_384
 
 
 Row = dict[str, Any]
-# Errors of Pydantic, Arrow and datetime for a row that is no record.
+# Errors of Pydantic, Arrow and datetime for a row that is not a valid record.
 _NO_RECORD = (ValueError, TypeError, OverflowError)
 
 
@@ -42,23 +42,23 @@ def to_table(records: Iterable[ImageRecord]) -> pa.Table:
 def to_records(table: pa.Table) -> list[ImageRecord]:
     """Convert rows of `IMAGES` to records; a null of an older row becomes the field's default.
 
-    A row that is no record, such as one by a newer version, is left out and logged.
+    A row that is not a valid record, such as a row of a newer version, is left out and logged.
     """
     columns = table.select(IMAGES.names)
     try:
         rows: Iterable[Row] = columns.to_pylist()
         return [_to_record(row) for row in rows]
     except _NO_RECORD:
-        each = (_one_record(columns.slice(n, 1)) for n in range(len(columns)))
-        return [record for record in each if record is not None]
+        singly = (_one_record(columns.slice(n, 1)) for n in range(len(columns)))
+        return [record for record in singly if record is not None]
 
 
 def _one_record(row: pa.Table) -> ImageRecord | None:
     try:
         return _to_record(row.to_pylist()[0])
     except _NO_RECORD as error:
-        said = " ".join(str(error).split())
-        log.error("row %s is no record: %s", row["image_id"][0], said)  # noqa: TRY400 - one line
+        reason = " ".join(str(error).split())
+        log.error("row %s is not a valid record: %s", row["image_id"][0], reason)  # noqa: TRY400 - one line
         return None
 
 
@@ -233,7 +233,7 @@ def say_newer(of: Table, columns: Iterable[str]) -> None:
 @cache
 def _say_once(table: str, newer: tuple[str, ...]) -> None:
     """Log once for each set of columns: there are many such rows during an upgrade."""
-    log.warning("rows of %s by a newer version: only their record has %s", table, list(newer))
+    log.warning("a newer version wrote rows of %s; columns %s are ignored", table, list(newer))
 
 
 def _as_written(schema: pa.Schema) -> Table:

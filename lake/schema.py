@@ -39,7 +39,7 @@ class Swatch(BaseModel):
 
 
 class FoundCode(BaseModel):
-    """A QR or bar code; `kind` as docs/columns.md lists them, `text` is a stranger's."""
+    """A QR or bar code; docs/columns.md lists the kinds. `text` is untrusted."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -57,7 +57,7 @@ class ImageRecord(BaseModel):
     image_id: str
     tenant: str
     door: Literal["api", "kafka"]
-    attempt: str = Field(description="the try that won; object names end in it")
+    attempt: str = Field(description="attempt that was committed; object names end in its id")
     home: datetime = Field(description="start of the window that the row belongs to, UTC")
     content_hash: str = Field(description="SHA-256 over bytes, preset and metadata")
     received_at: datetime
@@ -139,8 +139,8 @@ class ImageRecord(BaseModel):
 class Tombstone(BaseModel):
     """Record that replaces an erased image's record; contains no personal data.
 
-    `content` allows to recognise the same bytes. It is a digest with the attempt as key, so each
-    erasure has another digest, and a list of checksums of photos does not match it.
+    `content` identifies the erased bytes when they are sent again. It is a digest with the attempt
+    as key, so that each erasure has another digest and a list of known checksums does not match.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -182,7 +182,7 @@ class Reason(BaseModel):
 
 
 MAX_REFUSED = 64
-"""Refused messages of one event that its record names: an event sent for ever must end."""
+"""Limit of refused messages of one event, so that endless retries do not grow its record."""
 
 
 class RefusedName(BaseModel):
@@ -203,7 +203,7 @@ class RefusedName(BaseModel):
 
     @property
     def full(self) -> bool:
-        """True if it takes no more messages, refused or not."""
+        """True if the record accepts no more messages of this id, refused or not."""
         return len(self.refused) >= MAX_REFUSED
 
 

@@ -106,7 +106,7 @@ def plan(kept: StoreSettings, wanted: Wanted, now: datetime, *, at_once: bool) -
     if last.since > begins:
         raise ChangeRefused(
             f"a retention of {last.days} days takes effect at {last.since:%Y-%m-%d %H:%M} UTC and "
-            "can't be withdrawn any more; change it after that",
+            "can't be withdrawn now; change the retention after that time",
             value=last.days,
         )
     return changed.changed(wanted.retention_days, begins)

@@ -1,4 +1,4 @@
-"""What a store knows of an object without reading it."""
+"""Metadata of a stored object, as in a listing."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,7 +6,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What the store knows of an object; `size` in bytes, `modified` by the store's clock."""
+    """Metadata of a stored object; `size` in bytes, `modified` by the store's clock."""
 
     key: str
     size: int

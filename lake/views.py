@@ -1,8 +1,9 @@
 """SQL access to the lake: a DuckDB connection with the views `images` and `rejections`.
 
-It reads a folder or S3. A view reads hours before the watermark from the compacted files, and later
-hours from the chains. The watermark is read when the view is created; lake/compaction.py explains
-why an older watermark is correct, too. Expired rows are hidden to the second, as in the API.
+The store is a folder or S3. A view reads hours before the watermark from the compacted files, and
+later hours from the chains. The watermark is read when the view is created; lake/compaction.py
+explains why an older watermark is correct, too. Rows are hidden from the second at which they
+expire, as in the API.
 """
 
 from datetime import UTC, datetime
@@ -104,7 +105,10 @@ class _Files:
             self._root = "/".join(part for part in (url.netloc, url.path.strip("/")) if part)
             self.folder = None
         else:
-            raise LakeError(f"SQL reads a folder or a bucket, not {settings.location!r}")
+            raise LakeError(
+                f"SQL reads a folder or a bucket, not {settings.location!r}; set PIXLAKE_STORE_URL "
+                "to s3://bucket/prefix or file:///folder"
+            )
 
     def settings(self) -> StoreSettings:
         """Read the settings of the store; raises StoreMissing, LakeError."""
