@@ -23,9 +23,9 @@ APP = "ingest"
 NAME = "KafkaIngest"
 
 STOPPED = "killed by `ray.kill`"
-"""Text of Ray's error for an actor that was killed on purpose."""
+"""Text in Ray's error for an actor that was killed on purpose."""
 _HEALTH_PERIOD_SECONDS = 2.0
-# Time beyond the consumer's own drain before Serve kills it: leaving the group, closing.
+# Time in addition to the consumer's drain before Serve kills the replica, to leave the group.
 _CLOSE_SECONDS = 10.0
 
 
@@ -36,7 +36,7 @@ class KafkaIngest:
     """
 
     async def __init__(self, settings: IngestSettings) -> None:  # type: ignore[misc]  # Serve awaits it
-        # Messages are large and freed within a second; keep freed memory for the next ones.
+        # Messages are large and freed within a second; keep freed memory for the next messages.
         keep_memory()
         self._consumer = Consumer(settings, submit=self._submit, note=self._note, count=self._count)
         self._preset = PresetName.parse(settings.default_preset)
@@ -52,10 +52,10 @@ class KafkaIngest:
         await self._consumer.ready()
 
     async def __del__(self) -> None:
-        """Finish the batches under way, commit, leave the group; Serve awaits this."""
+        """Finish the batches in flight, commit, leave the group; Serve awaits this."""
         if hasattr(self, "_consumer"):
             await self._consumer.stop()
-            self._run.cancel()  # it may still wait for its default preset
+            self._run.cancel()  # the task may still wait for its default preset
 
     async def _consume(self) -> None:
         """Run the consumer; raises UnknownPreset before that if the default preset is unknown."""
@@ -115,8 +115,8 @@ class KafkaIngest:
 def is_stopped_by_serve(error: ActorDiedError) -> bool:
     """True if Serve killed the replica: it was replaced, or too slow for its health checks.
 
-    A machine that is too busy causes that; no message of the batch is to blame. Ray has the reason
-    as text only.
+    The cause is a machine that is too busy, not a message of the batch. Ray has the reason as text
+    only.
     """
     return STOPPED in str(error) or error.preempted
 
@@ -133,7 +133,10 @@ def _whoever_is_there() -> Iterator[None]:
 
 
 def ingest_app(settings: IngestSettings, *, replicas: int, cpus: float) -> serve.Application:
-    """Application `APP` without an HTTP route. Replicas beyond the partition count are idle."""
+    """Build the application `APP`, which has no HTTP route.
+
+    Each replica reserves `cpus` CPUs. Replicas beyond the number of partitions are idle.
+    """
     deployment = serve.deployment(
         name=NAME,
         num_replicas=replicas,

@@ -24,34 +24,34 @@ def check_cluster(settings: IngestSettings, seconds: float) -> None:
 
     Raises KafkaUnavailable, which names the failure and the setting to check. A refused login fails
     at once, although the client would retry for ever. A cluster that accepts the connection and
-    does not answer in time passes: it may only be busy.
+    does not answer in time is no error, because it may only be busy.
     """
-    said: list[KafkaError] = []
-    admin = _impatient(settings, seconds, said)
+    errors: list[KafkaError] = []
+    admin = _impatient(settings, seconds, errors)
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
         try:
-            there = admin.list_topics(timeout=_TURN_SECONDS).topics.keys()
+            existing = admin.list_topics(timeout=_TURN_SECONDS).topics.keys()
         except KafkaException:
-            admin.poll(0)  # runs the callback that fills `said`
-            if refused := [fault for fault in said if fault.code() in _LOGIN_FAILED]:
+            admin.poll(0)  # runs the callback that fills `errors`
+            if refused := [fault for fault in errors if fault.code() in _LOGIN_FAILED]:
                 raise _unreachable(settings, refused[0], _LOGIN) from None
         else:
-            _refuse_missing(settings, {settings.kafka_topic, settings.dead_letters} - there)
+            _refuse_missing(settings, {settings.kafka_topic, settings.dead_letters} - existing)
             return
-    # "All brokers down" is only a summary; an error of one broker says more.
-    if told := [fault for fault in said if fault.code() != KafkaError._ALL_BROKERS_DOWN]:  # noqa: SLF001
-        raise _unreachable(settings, told[0], "KAFKA_BOOTSTRAP_SERVERS")
+    # "All brokers down" is only a summary; the error of one broker is more precise.
+    if precise := [fault for fault in errors if fault.code() != KafkaError._ALL_BROKERS_DOWN]:  # noqa: SLF001
+        raise _unreachable(settings, precise[0], "KAFKA_BOOTSTRAP_SERVERS")
 
 
-def _impatient(settings: IngestSettings, seconds: float, said: list[KafkaError]) -> AdminClient:
-    """Client with a short connection time-out that appends every error to `said`."""
+def _impatient(settings: IngestSettings, seconds: float, errors: list[KafkaError]) -> AdminClient:
+    """Create a client with a short connection time-out that appends every error to `errors`."""
     connect_ms = max(1000, int(seconds * 1000 / 2))
     try:
         return AdminClient(
             client_config(settings)
             | SILENT
-            | {"error_cb": said.append, "socket.connection.setup.timeout.ms": connect_ms}
+            | {"error_cb": errors.append, "socket.connection.setup.timeout.ms": connect_ms}
         )
     except KafkaException as error:
         reason = reason_of(error)

@@ -1,4 +1,4 @@
-"""Consumer loop: reads Kafka messages, has them processed, commits durable offsets."""
+"""Consumer loop: reads Kafka messages, submits batches to workers, commits durable offsets."""
 
 import asyncio
 import logging
@@ -115,9 +115,9 @@ class Consumer:
             self._ended.set()
 
     async def stop(self) -> None:
-        """Stop reading, finish the batches under way, commit, leave the group.
+        """Stop reading, finish the batches in flight, commit, leave the group.
 
-        Messages that are unfinished after `kafka_drain_seconds` are left to the next reader.
+        Messages that are unfinished after `kafka_drain_seconds` are left to the next consumer.
         """
         self._stopping.set()
         self._room.set()
@@ -239,10 +239,10 @@ class Consumer:
             return Rejection(error.code, error.message, error.limit, error.value)
         except Exception as error:  # noqa: BLE001 - parsing is pure, so a retry fails again
             if is_shortage(error):
-                _log.warning("a message has to wait: %r", error)
+                _log.warning("a message is parsed again after a shortage of memory: %r", error)
                 return None
             _log.exception("a message failed with an unexpected error")
-            return Rejection(UNFORESEEN, f"it could not be read: {evidence(error)}")
+            return Rejection(UNFORESEEN, f"the message could not be parsed: {evidence(error)}")
 
     def _launch(self, delivery: Delivery, flights: list[Flight]) -> None:
         task = asyncio.create_task(delivery.deliver(flights))

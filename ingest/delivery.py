@@ -33,11 +33,11 @@ _log = logging.getLogger(__name__)
 
 # Temporary errors of store or workers, for which no message is to blame.
 _PASSING = (Unavailable, WorkersUnavailable, TimeoutError, OSError)
-# Backoff; the longest wait protects a store or a cluster that has just restarted.
+# Backoff between retries; the longest wait protects a store or a cluster that has just restarted.
 _FIRST_WAIT_SECONDS = 0.2
 _LONGEST_WAIT_SECONDS = 10.0
-# Each try starts again from the beginning, so a message that was not done in time gets twice as
-# long the next time, this often at most.
+# Largest number of doublings of the time limit. Each try starts again from the beginning, so a
+# message that was not done in time gets twice as long for the next try.
 _MOST_DOUBLINGS = 3
 
 Submit = Callable[[list[ImageJob]], Awaitable[list[Answer]]]
@@ -178,7 +178,7 @@ class Delivery:
         self.last_failure = repr(error)
         _log.warning("a batch of %d failed: %r", len(flights), error)
         if is_shortage(error):
-            return flights  # no message is to blame for it
+            return flights  # no message causes a shortage
         if len(flights) == 1 and self._suspicious(flights[0]):
             return [] if await self._again_or_refuse(flights[0], evidence(error)) else flights
         for flight in flights:
@@ -266,16 +266,16 @@ class Delivery:
         if flight.unwritten < 2 * self._settings.kafka_alone_failures:
             settled = await self._call(self._note(refusal))
         else:
-            # No row can be written for this message. The messages behind it must not wait for ever.
-            _log.error("no row for %s: %s", refusal.rejection_id, refusal.detail)
+            # No row can be written for this message. Later messages must not wait for ever.
+            _log.error("no row for rejection %s: %s", refusal.rejection_id, refusal.detail)
             settled = None
         if isinstance(settled, ImageRecord):
             return "replayed"
         if isinstance(settled, Tombstone):
             return "erased"
-        said = settled or refusal.reason
+        reason = settled or refusal.reason
         await self._dead_letters.send(
-            flight.message, Rejection(said.code, said.detail, said.limit, said.value)
+            flight.message, Rejection(reason.code, reason.detail, reason.limit, reason.value)
         )
         return "dead-lettered"
 

@@ -1,4 +1,4 @@
-"""Message in flight, and its failures."""
+"""Record of a message in flight."""
 
 from dataclasses import dataclass
 

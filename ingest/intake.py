@@ -1,9 +1,9 @@
 """Backpressure: limits of messages and bytes in flight. Pure functions; the clock is an argument.
 
 At the limit, reading stops first; the client stops fetching by itself and keeps its buffer. After a
-second at the limit, partitions are paused, so that the client can be polled again, as it requires.
-Pausing discards the fetched messages. So it does not happen at once, and reading resumes only at
-one half of the limit.
+second at the limit, partitions are paused, so that the client can be polled again, as librdkafka
+requires. A pause discards the fetched messages. So partitions are not paused at once, and reading
+resumes only at one half of the limit.
 """
 
 from typing import Literal
@@ -42,12 +42,12 @@ class Intake:
         self.messages += 1
 
     def release(self, size: int) -> None:
-        """Uncount a message of `size` bytes."""
+        """Subtract a message of `size` bytes."""
         self.bytes -= size
         self.messages -= 1
 
     def mode(self, now: float) -> Mode:
-        """Decide what to do; `now` in seconds of any monotonic clock."""
+        """Decide to read, hold or pause; `now` in seconds of any monotonic clock."""
         if self._paused:
             self._paused = not self._at_most(_RESUME_AT)
             return "pause" if self._paused else "read"

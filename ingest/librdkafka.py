@@ -1,4 +1,4 @@
-"""Configuration of librdkafka, with reasons, and parser of its statistics."""
+"""Configuration of librdkafka, with the reason for each value, and parser of its statistics."""
 
 import json
 from collections.abc import Mapping
@@ -22,15 +22,15 @@ class GroupState:
 
 def group_state(statistics: str, error: str | None) -> GroupState:
     """Parse membership and lag from librdkafka's statistics; `error` is kept unless a member."""
-    found = json.loads(statistics)
-    group = found.get("cgrp", {})
+    parsed = json.loads(statistics)
+    group = parsed.get("cgrp", {})
     steady = group.get("join_state") == "steady" or bool(group.get("assignment_size"))
     member = group.get("state") == "up" and steady
-    return GroupState(member, _lag(found), None if member else error)
+    return GroupState(member, _lag(parsed), None if member else error)
 
 
 def _lag(statistics: Mapping[str, Any]) -> int | None:
-    """Messages between the commits and the ends of our partitions."""
+    """Consumer lag: messages between the commits and the ends of this member's partitions."""
     lags = [
         partition["consumer_lag"]
         for topic in statistics.get("topics", {}).values()
@@ -40,7 +40,7 @@ def _lag(statistics: Mapping[str, Any]) -> int | None:
     return sum(lags) if lags else None
 
 
-# Well below the default of 5 minutes, because a dead letter is sent again if this time passes.
+# Below librdkafka's default of 5 minutes, because a dead letter is sent again after this time.
 DELIVERY_MS = 15_000
 # Room for key, headers and Kafka's own framing beside the largest image.
 FRAMING_BYTES = 1_000_000
@@ -95,7 +95,7 @@ def consumer_config(settings: IngestSettings) -> Config:
         # Time until new partitions and new leaders are noticed; the default is 5 minutes.
         "topic.metadata.refresh.interval.ms": 10_000,
         "check.crcs": True,
-        # The Kafka thread polls all the time; so long without a poll means that it hangs.
+        # The Kafka thread polls all the time, so after this time without a poll it hangs.
         "max.poll.interval.ms": 300_000,
         # Limit prefetching by bytes: 100,000 messages (the default) are gigabytes here.
         "queued.min.messages": 100,

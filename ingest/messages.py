@@ -6,10 +6,10 @@ Value: the bytes of one image. Headers, all optional, values UTF-8:
   pixlake-meta-<name>    metadata of the image
   ce_id, ce_source, …    CloudEvents 1.0, binary mode: `ce_source` and `ce_id` make the identity,
                          `ce_time` the event time; id, source, type, subject become metadata
-Another header that begins with `pixlake-`, in any case of letters, is refused, because it is
-probably misspelt. Those of a dead letter (`pixlake-dead-letter-…`), null headers and all others are
-ignored. Without an event, the identity is topic, partition, offset and a digest
-of the message; these are the same whenever the message is read.
+Another header that begins with `pixlake-`, in upper or lower case, is refused, because it is
+probably misspelt. Headers of a dead letter (`pixlake-dead-letter-…`), null headers and all other
+headers are ignored. Without a CloudEvent, the identity is topic, partition, offset and a digest of
+the message; these are the same whenever the message is read.
 """
 
 import hashlib
@@ -147,8 +147,8 @@ def message_digest(message: Message, sha256: str) -> str:
     """
     key, time = _hex(message.key), message.timestamp
     headers = [(name, _hex(value)) for name, value in message.headers]
-    said = [sha256, key, headers, time.isoformat() if time else None]
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+    fields = [sha256, key, headers, time.isoformat() if time else None]
+    return hashlib.sha256(json.dumps(fields).encode()).hexdigest()
 
 
 def _hex(text: bytes | None) -> str | None:

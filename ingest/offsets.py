@@ -1,9 +1,9 @@
-"""Tracking of offsets that may be committed. Pure: no clock, no I/O, no threads.
+"""Tracking of offsets that may be committed, without clock, I/O or threads.
 
-Events in (`assigned`, `taken`, `done`, `rewound`, `revoked`), instructions out (`to_commit`).
-The offset to commit is that of the first unfinished message. Offsets have gaps (compaction,
-transactions), and they can go back (truncated log, topic created again); messages that are then
-read count as new.
+The client reports events (`assigned`, `taken`, `done`, `rewound`, `revoked`), and `to_commit`
+returns the offsets to commit. The offset to commit is that of the first unfinished message. Offsets
+have gaps (compaction, transactions), and they can go back (truncated log, topic created again);
+messages that are then read count as new.
 """
 
 from collections import deque

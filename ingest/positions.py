@@ -1,4 +1,4 @@
-"""Positions of a group in the log of a partition, with a check that it is still the same log. Pure.
+"""Positions of a group in a partition's log, with a check that the log is the same. Pure functions.
 
 Kafka stores a commit under the topic's name. If a topic was deleted and created again, or a log
 lost its end, the name stays and other messages have the same offsets. So a commit also contains
@@ -12,7 +12,7 @@ _TOPIC = "topic-id="
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Offset of the next message to read, and identity of the log; None if unknown.
+    """Offset of the next message to read; id and epoch of the log, None if unknown.
 
     `epoch` is the leader epoch of the message before the offset. The client asks the broker for the
     end of that epoch, and goes back if the log was truncated there.
@@ -38,11 +38,11 @@ class Place:
 
 
 def begin(committed: Place | None, topic: str, topic_id: str) -> Place | None:
-    """Start position in a partition of that topic; None for its beginning.
+    """Choose the start position in a partition of a topic; None for the partition's beginning.
 
     A commit of an earlier topic with the same name is ignored. A commit without an id counts:
-    earlier versions wrote such commits, and so do operators who set an offset by hand. For a broker
-    without topic ids, the name replaces the id and matches every id.
+    earlier versions wrote such commits, and so do operators who set an offset manually. For a
+    broker without topic ids, the name replaces the id and matches every id.
     """
     if committed is None:
         return None

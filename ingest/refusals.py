@@ -11,7 +11,7 @@ from processors.worker import UNFORESEEN
 def refusal_of(tenant: str, message: Message, job: ImageJob | Rejection, why: Rejection) -> Refusal:
     """Build the refusal of a message, with its image id if the message has one."""
     if isinstance(job, ImageJob) and job.sha256 and job.position:
-        # `to_job` computed both; a value may have 25 MB.
+        # `to_job` computed both digests; a value may have 25 MB.
         sha256, digest = job.sha256, job.position.message
     else:
         sha256 = value_digest(message)

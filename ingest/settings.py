@@ -103,7 +103,8 @@ class IngestSettings(BaseSettings):
     kafka_max_dead_letters_in_a_row: int = Field(
         default=0,
         ge=0,
-        description="stop after that many dead letters without an image between; 0: never stop",
+        description="number of dead letters in a row, without an image in between, after which "
+        "the consumer stops; 0: never stop",
     )
     kafka_commit_interval_seconds: float = Field(
         default=1, gt=0, le=60, description="pause between two commits of offsets"
@@ -112,13 +113,13 @@ class IngestSettings(BaseSettings):
         default=5,
         ge=0,
         le=60,
-        description="how long a revoked partition waits for its batches, in seconds",
+        description="longest wait for the batches of a revoked partition, in seconds",
     )
     kafka_drain_seconds: float = Field(
         default=30,
         ge=0,
         le=600,
-        description="how long a stop waits for batches in flight, in seconds",
+        description="longest wait of a stop for batches in flight, in seconds",
     )
     kafka_session_timeout_ms: int = Field(
         default=15_000,

@@ -1,7 +1,7 @@
 """Blocking part of the consumer, which runs on the Kafka thread.
 
-Only that thread uses `Offsets` and the client. Finished messages reach it through a queue, so
-neither needs a lock.
+Only that thread uses `Offsets` and the client. Finished messages reach the thread through a queue,
+so neither needs a lock.
 """
 
 import logging
@@ -66,7 +66,7 @@ Connect = Callable[[IngestSettings, Listener], Client]
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """Limits of one turn: how much to read (0: only poll the client), how long to wait."""
+    """Limits of one turn: bytes and messages to read (0: only poll the client), longest wait."""
 
     max_bytes: int
     max_messages: int
@@ -184,7 +184,7 @@ class Stream:
                 ticket = self._offsets.taken(at, message.offset, message.epoch)
                 self._gathered.append((replace(message, topic_id=self._topic_ids[at]), ticket))
                 size += message.size
-            # Also checked when paused: a message may arrive that was already fetched.
+            # Check the limits in a pause, too: an already fetched message may arrive.
             if message is None or size >= turn.max_bytes:
                 return
             if len(self._gathered) >= turn.max_messages:
@@ -192,7 +192,7 @@ class Stream:
             wait = 0
 
     def _hand_back(self, partitions: Sequence[Partition]) -> None:
-        """Drop messages that were read and not returned yet; no worker has them."""
+        """Drop messages that were read but not handed to a worker yet."""
         for message, ticket in self._gathered:
             if message.source in partitions:
                 self._offsets.rewound(ticket.partition, ticket.offset)
