@@ -1,1 +1,1 @@
-"""Benchmarks: run by hand or by CI, printed as JSON lines; tests never assert times."""
+"""Benchmarks, run manually or by CI; they print JSON lines. Tests never assert times."""

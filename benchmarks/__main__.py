@@ -1,7 +1,8 @@
-"""`make bench`: every figure, judged. `python -m benchmarks --help` tells the options.
+"""`make bench`: all benchmarks with their targets. `python -m benchmarks --help` lists the options.
 
-JSON lines as they are found (also in .bench/results), then a table. Exit code 1 where a `must` is
-missed. All comparisons are ratios of one round on one machine; other work on it is in them.
+Prints each figure as a JSON line (also to .bench/results), then a table. The exit code is 1 if a
+figure misses its `must`. All comparisons are ratios within one round on one machine; other work on
+the machine affects the ratios.
 """
 
 import argparse
@@ -51,7 +52,7 @@ _QUICK_ROUNDS, _QUICK_SECONDS = 1, 2.0
 
 
 def main() -> int:
-    """Run what was asked for."""
+    """Run the chosen benchmarks; returns the exit code."""
     asked = _asked()
     check_wrk()
     RESULTS.mkdir(parents=True, exist_ok=True)

@@ -1,11 +1,12 @@
-"""Hostile clients, ten kinds at once, in a process of their own that takes little of the machine.
+"""Hostile clients of ten kinds at once, in a separate process that needs little processor time.
 
 `python -m benchmarks.attackers PORT KEY [KIND ...]` attacks 127.0.0.1:PORT until its standard input
-ends, in all ways or only in those. KEY is one of an attacker's own tenant. It prints a line when
-all kinds have begun, and at the end how often each did what it does, as JSON.
+ends, with all kinds or only the named ones. KEY is an API key of the attacker's own tenant. The
+process prints a line when all kinds have begun, and at the end the number of attacks of each kind
+as JSON.
 
 Each connection comes from one of 250 addresses of the loopback network. All kinds are slow on
-purpose: they hold what a server has few of. Whoever sends as fast as it can needs no tricks.
+purpose, to occupy scarce resources of a server such as connections.
 """
 
 import asyncio
@@ -21,16 +22,16 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-# Connections that are held open, of each kind.
+# Number of connections that are held open, by kind.
 _HALF_OPEN, _SLOW, _ANNOUNCED, _TENANTS = 1_000, 200, 200, 1_000
-# Connections of the kinds that come and go, and seconds between two of one.
+# Workers of each kind with short connections, and a worker's pause between two of them in seconds.
 _WORKERS, _PAUSE = 4, 0.2
 _HEAD = "{} HTTP/1.1\r\nHost: a\r\n"
 _MUCH = 25_000_000
 
 
 class Attack:
-    """All kinds; each method is one connection's life, and is called again when that ends."""
+    """Attacks of all kinds; each kind's method makes one connection and is called repeatedly."""
 
     def __init__(self, port: int, key: str) -> None:
         self._port = port
@@ -51,7 +52,7 @@ class Attack:
         }
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Attack until cancelled."""
         async with asyncio.TaskGroup() as group:
             for name, (life, connections) in self.kinds.items():
                 for _ in range(connections):
@@ -79,7 +80,7 @@ class Attack:
             writer.close()
 
     async def _drip(self, head: str, piece: bytes, seconds: float) -> None:
-        """Send a head, then the same piece again and again until the server has enough."""
+        """Send a head, then the same piece repeatedly until the server closes the connection."""
         async with self._connected() as (reader, writer):
             writer.write(head.encode())
             while not reader.at_eof():
@@ -88,7 +89,7 @@ class Attack:
                 await writer.drain()
 
     async def _ask(self, request: bytes, *, ends: bool = False) -> None:
-        """Send it, and take the head of what comes."""
+        """Send a request and read the head of the answer."""
         async with self._connected() as (reader, writer):
             writer.write(request)
             if ends:
@@ -106,8 +107,8 @@ class Attack:
         await self._drip(self._upload(self._good, 1_000_000), b"a", 1)
 
     async def _announced(self) -> None:
-        whose = random.choice([self._good, ""])
-        await self._drip(self._upload(whose, _MUCH), b"", 3)
+        authorization = random.choice([self._good, ""])
+        await self._drip(self._upload(authorization, _MUCH), b"", 3)
 
     async def _wrong_key(self) -> None:
         key = f"Authorization: Bearer pxl_{secrets.token_hex(24)}\r\n"
@@ -133,7 +134,7 @@ class Attack:
     async def _tenant(self) -> None:
         async with self._connected() as (reader, writer):
             while not reader.at_eof():
-                # All at once would be a flood; a connection is kept for a minute.
+                # Spread the requests; the server keeps an idle connection for a minute.
                 await asyncio.sleep(random.uniform(0, 50))
                 asked = _HEAD.format(f"GET /v1/images/{secrets.token_hex(16)}") + self._good
                 writer.write(f"{asked}\r\n".encode())

@@ -1,8 +1,8 @@
-"""How long an audit takes, and in how much memory: `python -m benchmarks.audit --rows 1000000`.
+"""Time and memory of an audit: `python -m benchmarks.audit --rows 1000000`.
 
-Writes so many records, each with an original and a rendition of few bytes, and their rows, straight
-into a folder (a million take 17 GB and some minutes); then audits it as `pixlake audit` does, in a
-process of its own. JSON lines; exit code 1 where a promise is missed.
+Writes records, each with a small original and rendition, and their rows directly into a folder (a
+million take 17 GB and some minutes). Then audits the folder like `pixlake audit`, in a separate
+process. Prints JSON lines; the exit code is 1 if a figure misses its target.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from lake.settings import LakeSettings
 IMAGES = 1_000_000
 MUST_SECONDS = 180.0
 MUST_MEGABYTES = 512.0
-# Of few rows: starting processes takes some seconds, whatever there is to read.
+# Least time limit, because starting the processes takes some seconds for any number of rows.
 START_SECONDS = 10.0
 _TENANT = "bench"
 _HOMES = 1000
@@ -38,7 +38,7 @@ _PIXELS = b"pixels"
 
 
 def make_home(root: Path, home: datetime, first: int, count: int) -> None:
-    """Records, objects and the sealed file of one home."""
+    """Write records, objects and the chain file of one home."""
     records = [_record(home, n) for n in range(first, first + count)]
     for record in records:
         folder = root / layout.image_prefix(record.tenant, record.image_id)
@@ -92,7 +92,7 @@ def _record(home: datetime, n: int) -> ImageRecord:
 
 
 def make(root: Path, images: int) -> None:
-    """A sound lake of so many images, in homes of the last day."""
+    """Write a correct lake of `images` images, in homes of the last day."""
     start = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(hours=23)
     each = max(1, images // _HOMES)
     shares = [
@@ -104,13 +104,13 @@ def make(root: Path, images: int) -> None:
 
 
 async def audit(settings: LakeSettings) -> AuditReport:
-    """As the command does."""
+    """Audit like the command `pixlake audit`."""
     lake = await Lake.open(settings)
     return await Audit(lake.store, lake.clock, settings).run()
 
 
 def measured(settings: LakeSettings, images: int) -> dict[str, float]:
-    """Seconds, seconds of CPU, and megabytes of this process and of the largest of its own."""
+    """Audit once; returns seconds, CPU seconds, peak MB of this process and its largest child."""
     began, cpu = time.monotonic(), _cpu()
     report = asyncio.run(audit(settings))
     seconds, cpu = time.monotonic() - began, _cpu() - cpu
@@ -125,14 +125,14 @@ def measured(settings: LakeSettings, images: int) -> dict[str, float]:
 
 
 def tell(name: str, value: float, unit: str, must: float) -> bool:
-    """One measured figure; whether it is as promised."""
+    """Print one figure; returns True if it meets its target."""
     line = {"name": name, "value": round(value, 1), "unit": unit, "must": must, "aim": must}
     print(json.dumps(line | {"ok": value <= must}), flush=True)
     return value <= must
 
 
 def main() -> int:
-    """Make, audit, tell, remove."""
+    """Write the lake, audit it, print the figures, remove the lake; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.audit", description=__doc__)
     parser.add_argument("--rows", type=int, default=IMAGES, help="images and rows, %(default)s")
     parser.add_argument("--folder", default=tempfile.gettempdir(), help="where, %(default)s")
@@ -142,17 +142,17 @@ def main() -> int:
     try:
         make(root / "store", images)
         settings = LakeSettings(store_url=(root / "store").as_uri())
-        # Spawned, for its memory and that of its processes to be the audit's alone.
+        # Spawn a process, so that its memory is that of the audit alone.
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             good = told(pool.submit(measured, settings, images).result(), images)
     finally:
-        # After the figures: removing some million files may take longer than all before.
+        # Remove the files after the figures are printed, because it may take longer than the audit.
         shutil.rmtree(root)
     return 0 if good else 1
 
 
 def told(found: dict[str, float], images: int) -> bool:
-    """Print what was found; whether it is as promised."""
+    """Print all figures; returns True if all meet their targets."""
     must = max(START_SECONDS, MUST_SECONDS * images / IMAGES)
     return all(
         [

@@ -1,7 +1,8 @@
 """Yardstick: Starlette and uvicorn with the same OpenCV work inline.
 
-No storage, no sandbox, no record, no authentication. `python -m benchmarks.bare_http PORT` is one
-worker; there is one a core. The query of a POST says how OpenCV decodes.
+It has no storage, no sandbox, no record and no authentication. `python -m benchmarks.bare_http
+PORT` is one worker; the benchmark starts one per core. The query of a POST has OpenCV's decoding
+flags.
 """
 
 import sys
@@ -20,7 +21,7 @@ from processors.warm_up import warm_up
 
 
 async def upload(request: Request) -> JSONResponse:
-    """Process the body, and answer with its measures and the rendition's size."""
+    """Process the body; the answer has the measures and the size of the rendition."""
     measures, rendition = work(await request.body(), int(request.query_params["flags"]))
     return JSONResponse({**asdict(measures), "bytes": len(rendition)}, status_code=201)
 

@@ -1,4 +1,4 @@
-"""What every benchmark is given: the service, how often and how long, and where to report."""
+"""Parameters of every benchmark: service, report, number of rounds and their length."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,11 +22,11 @@ class Bench:
 
     @cached_property
     def how(self) -> dict[str, str]:
-        """For a photo's name: processes or threads, whichever OpenCV alone is faster with."""
+        """`processes` or `threads` by a photo's name: the faster one for OpenCV alone."""
         return {}
 
     def opencv_alone(self, photo: Photo) -> float:
-        """Images a second of OpenCV alone, on all cores."""
+        """Measure the images a second of OpenCV alone, on all cores."""
         if photo.name not in self.how:
             self.how[photo.name] = opencv_alone.fastest(photo.path, self.seconds / 2)
             self.report.note(f"opencv_alone_{photo.name}_uses", how=self.how[photo.name])
@@ -37,7 +37,7 @@ class Bench:
         return {}
 
     def flags(self, photo: Photo) -> int:
-        """How OpenCV has to decode it for the same work."""
+        """Decoding flags with which OpenCV does the same work as the pipeline."""
         if photo.name not in self._flags:
             self._flags[photo.name] = flags_for(photo.data)
         return self._flags[photo.name]

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.capacity_page`: the table of docs/capacity.md, as `pixlake plan` has it."""
+"""Writer of docs/capacity.md's table, from `pixlake plan`: `python -m benchmarks.capacity_page`."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ _HEAD = """\
 
 
 def table() -> str:
-    """The plans, a row each, and under what they were made."""
+    """Render a row for each plan, and the source of processor times and prices."""
     rows = [_row(door, photo, rate) for door in _DOORS for photo in _PHOTOS for rate in _RATES]
     facts = measured()
     return (
@@ -37,7 +37,7 @@ def _row(door: Door, photo: str, rate: int) -> str:
 
 
 def main() -> None:
-    """Replace what stands between the two marks."""
+    """Replace the table between the two marks of the page."""
     replace(PAGE, "table", table())
 
 

@@ -1,9 +1,9 @@
 """Compare ways to clear a child's memory between images, so that no image reads another's bytes.
 
-`python -m benchmarks.clearing [FILE ...]`, FILE being a name of `_files`. Measured are the
-processor time of an image in all processes, as a ratio to a child that is used again and never
-cleared; then the sandbox with one tenant and with fifty. Each figure is the least of a few rounds,
-in which the ways take turns; docs/decisions/0012 has the figures.
+`python -m benchmarks.clearing [FILE ...]`, FILE being a name of `_files`. The first table has the
+processor time of an image in all processes, as a ratio to a child that is reused and never cleared.
+The second table compares the sandbox with one tenant and with fifty. Each figure is the minimum of
+some rounds, in which the ways alternate; docs/decisions/0012 has the figures.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ SETTINGS = ProcessorSettings(sandbox_children=_CHILDREN)
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """A way to clear memory; `images`: how many images a child processes, None: no limit."""
+    """A way to clear memory; a child processes `images` images, None: no limit."""
 
     name: str
     environment: Mapping[str, str]
@@ -106,7 +106,7 @@ async def _compare_tenants(name: str, data: bytes, count: int) -> None:
 
 
 def _files() -> Iterator[tuple[str, bytes, int]]:
-    """Name, bytes, and how many images of them are a turn."""
+    """Yield name, bytes, and number of images per turn of each test image."""
     for photo, count in ((SMALL, 60), (TWELVE, 6)):
         yield f"jpeg-{photo.name}", photo.data, count
         pixels = cv2.imdecode(np.frombuffer(photo.data, np.uint8), cv2.IMREAD_COLOR)
@@ -117,13 +117,13 @@ def _files() -> Iterator[tuple[str, bytes, int]]:
 
 
 async def _cost(way: Way, data: bytes, count: int) -> float:
-    """Seconds of processor time an image."""
+    """Measure the seconds of processor time per image."""
     view = memoryview(data)
     found = check_bytes(view, SETTINGS.limits)
     with _started_as(way):
         async with _nursery() as server:
             decoder = await Decoder.start(SETTINGS, server)
-            await decoder.process(view, WEB, found)  # warms both
+            await decoder.process(view, WEB, found)  # warms up decoder and server
             spent = _spent(server) + cpu_seconds(decoder.pid)
             for _ in range(count):
                 if way.images and decoder.served >= way.images:
@@ -138,7 +138,7 @@ async def _cost(way: Way, data: bytes, count: int) -> float:
 
 
 async def _sandboxed(data: bytes, tenants: int, kept: int, count: int) -> Turn:
-    """Processor and wall time of a turn in a sandbox, its clients' tenants one after another."""
+    """Measure processor and wall time of a turn in a sandbox; the images alternate tenants."""
     sandbox = await Sandbox.start(SETTINGS.model_copy(update={"sandbox_kept": kept}))
     for tenant in range(tenants):
         await sandbox.process(data, WEB, f"tenant {tenant}")
@@ -158,14 +158,14 @@ async def _sandboxed(data: bytes, tenants: int, kept: int, count: int) -> Turn:
 
 
 def _total(sandbox: Sandbox) -> float:
-    """Processor time of all that takes part in a sandbox, spares not included."""
+    """Processor time of this process, the fork server and the sandbox's children without spares."""
     children = sandbox._children
     living = [*children.seated, *children._kept]
     return _spent(children._nursery) + sum(cpu_seconds(each.pid) for each in living)
 
 
 def _spent(server: Nursery) -> float:
-    """Processor time of this process, the fork server, and its children that are gone."""
+    """Processor time of this process, the fork server, and children that have ended."""
     assert server.pid is not None
     times = psutil.Process(server.pid).cpu_times()
     reaped = times.children_user + times.children_system
@@ -181,13 +181,13 @@ async def _nursery() -> AsyncIterator[Nursery]:
 
 @contextmanager
 def _started_as(way: Way) -> Iterator[None]:
-    """Fork servers that are started within have the environment of the way, and no other."""
+    """Start fork servers with the environment of this way, within the block."""
     usual, module = nursery._environment, nursery._MODULE
     own = dict.fromkeys(cleared_memory.ENVIRONMENT, "")
 
     def environment(limits: object) -> dict[str, str]:
-        said = {**usual(SETTINGS.limits), **own, **way.environment}
-        return {name: value for name, value in said.items() if value}
+        variables = {**usual(SETTINGS.limits), **own, **way.environment}
+        return {name: value for name, value in variables.items() if value}
 
     nursery._environment, nursery._MODULE = environment, "benchmarks.clearing"
     try:

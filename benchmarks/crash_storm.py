@@ -1,12 +1,12 @@
 """Throughput of the upload door while every 20th image kills its decoder.
 
-The decoder gets SIGSEGV while it works on an image: what a crash of its own looks like to
-everybody else. Its image is refused as `decoder_crashed`. SIGKILL would count as the machine's
-doing, and the image be tried again.
+The decoder gets SIGSEGV while it processes an image, which looks like a crash of the decoder. The
+image is refused as `decoder_crashed`. After SIGKILL, the image would be tried again, because the
+machine might be the cause.
 
-Kills are paced by the images that are really stored meanwhile, and by how many kills of the storm
-before hit an image: a storm is slower than clean weather, and some kills hit a child that has just
-finished.
+The number of kills follows the number of images stored meanwhile, and the share of kills that hit
+an image in earlier rounds: throughput is lower during kills, and some kills hit a child that has
+just finished.
 """
 
 import os
@@ -26,19 +26,19 @@ from benchmarks.service import Service
 
 _TARGET = Target(0.7, 0.9)
 _EVERY = 20
-# The least share of images that shall be hit, and a little, for chance must not make it less.
+# Share of images to kill: one in 20 and a little more, so that the share is not less by chance.
 _SHARE = 1.06 / _EVERY
 _LOOK_SECONDS = 0.03
-# A child may have died a moment ago, or be between two images.
+# Tries to find a busy child: a child may have just died, or be between two images.
 _TRIES_A_KILL = 50
 _TRY_SECONDS = 0.001
 
 
 def run(bench: Bench) -> None:
-    """Without kills and with them, in turn. Images that were refused do not count as done."""
+    """Alternate rounds without and with kills. Refused images do not count as done."""
     service = bench.service
     ratios, shares, storms = [], [], []
-    # Not counted: only to learn how many kills hit.
+    # This round is not counted; it measures the share of kills that hit.
     hits = [_share(_stormy(bench, _SHARE)) / _SHARE]
     for _ in range(bench.rounds):
         clean = load.post(service.upload_url, SMALL.path, bench.seconds, key=service.key).flawless()
@@ -55,7 +55,7 @@ def run(bench: Bench) -> None:
 
 
 def _stormy(bench: Bench, kills: float) -> load.Answers:
-    """The load while so many kills come for each image."""
+    """Load with `kills` kills per image."""
     service = bench.service
     with _storm(service, kills):
         answers = load.post(service.upload_url, SMALL.path, bench.seconds, key=service.key)
@@ -70,7 +70,7 @@ def _share(answers: load.Answers) -> float:
 
 @contextmanager
 def _storm(service: Service, kills_an_image: float) -> Iterator[None]:
-    """Kill so many busy decoders for each image that comes to be stored."""
+    """Kill `kills_an_image` busy decoders per stored image, within the block."""
     servers = {one.ppid() for one in service.decoders("UploadApi")}
     images = service.store / "images"
     before = _stored(images)
@@ -95,7 +95,7 @@ def _storm(service: Service, kills_an_image: float) -> Iterator[None]:
 
 
 def _stored(images: Path) -> int:
-    """Images in `<tenant>/<2 hex>/<image_id>`, by the links of the folders above: quickly counted.
+    """Count the folders `<tenant>/<2 hex>/<image_id>` fast, by the link counts of their parents.
 
     Each folder has two links and one from every folder in it, on tmpfs and ext4.
     """
@@ -114,7 +114,7 @@ def _kill_a_busy_child(servers: Iterator[int]) -> None:
 
 
 def _children(process: int) -> list[int]:
-    # psutil reads all of /proc for this, a hundred times a second.
+    # psutil would read all of /proc, a hundred times a second.
     try:
         words = Path(f"/proc/{process}/task/{process}/children").read_text().split()
     except FileNotFoundError:

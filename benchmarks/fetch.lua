@@ -1,4 +1,4 @@
--- wrk's script: GET, and one JSON line when it is done, as load.lua prints it.
+-- Script for wrk: GET a URL; print one JSON line at the end, like load.lua.
 
 function done(summary, latency)
   local errors = summary.errors

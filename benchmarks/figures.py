@@ -1,4 +1,4 @@
-"""What a benchmark found: raw values and judged figures, as JSON lines and as a table."""
+"""Results of benchmarks: raw values and figures with targets, as JSON lines and as a table."""
 
 import json
 import statistics
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a figure must reach and what we aim at; `less` where less is better."""
+    """Target of a figure: limit (`must`) and goal (`aim`); `less`: smaller values are better."""
 
     must: float
     aim: float
@@ -17,13 +17,13 @@ class Target:
     less: bool = False
 
     def met(self, value: float, bound: float) -> bool:
-        """Whether `value` is on the good side of `bound`."""
+        """True if `value` meets `bound`."""
         return value <= bound if self.less else value >= bound
 
 
 @dataclass(slots=True)
 class Report:
-    """Prints a JSON line a value as it comes, keeps it in `path`, and judges at the end."""
+    """Prints each value as a JSON line, appends the line to `path`, and compares with targets."""
 
     path: Path | None = None
     rows: list[tuple[str, float, Target]] = field(default_factory=list)
@@ -31,17 +31,17 @@ class Report:
     broken: list[str] = field(default_factory=list)
     units: dict[str, str] = field(default_factory=dict)
     parts: dict[str, dict[str, float]] = field(default_factory=dict)
-    """For a load, milliseconds of a core an image by part of the service."""
+    """milliseconds of a core per image, by load and by part of the service"""
 
     def raw(self, name: str, values: Sequence[float], unit: str) -> float:
-        """A value that nobody judges; the median of the rounds, which it returns."""
+        """Report a value without a target; returns the median of the rounds."""
         value = statistics.median(values)
         self.raws[name], self.units[name] = value, unit
         self._line({"name": name, "value": short(value), "unit": unit, **_rounds(values)})
         return value
 
     def judge(self, name: str, values: Sequence[float], target: Target) -> float:
-        """A figure with a target: the median of the rounds, which it returns."""
+        """Report a figure with a target; returns the median of the rounds."""
         value = statistics.median(values)
         self.rows.append((name, value, target))
         self._line(
@@ -58,23 +58,23 @@ class Report:
         return value
 
     def note(self, name: str, **facts: object) -> None:
-        """Anything else worth keeping with the figures."""
+        """Report other facts."""
         self._line({"name": name, **facts})
 
     def broke(self, name: str, error: Exception) -> None:
-        """A benchmark that could not be finished; the others go on."""
+        """Report a benchmark that failed; the others continue."""
         self.broken.append(name)
         self._line({"name": name, "error": f"{type(error).__name__}: {error}"})
 
     @property
     def ok(self) -> bool:
-        """Whether every judged figure is what it must be."""
+        """True if every figure meets its `must` and no benchmark failed."""
         return not self.broken and all(
             target.met(value, target.must) for _, value, target in self.rows
         )
 
     def table(self) -> str:
-        """The judged figures for people."""
+        """Render the figures with targets as a text table."""
         lines = [f"{'figure':58} {'value':>9} {'must':>9} {'aim':>9}  verdict"]
         for name, value, target in self.rows:
             sign = "<=" if target.less else ">="
@@ -96,7 +96,7 @@ class Report:
 
 
 def verdict(value: float, target: Target) -> str:
-    """`aim`, `ok` or `MISSED`."""
+    """Compare a value with its target: `aim`, `ok` or `MISSED`."""
     if target.met(value, target.aim):
         return "aim"
     return "ok" if target.met(value, target.must) else "MISSED"
@@ -107,5 +107,5 @@ def _rounds(values: Sequence[float]) -> dict[str, object]:
 
 
 def short(value: float) -> float:
-    """Four digits of it."""
+    """Round to four significant digits."""
     return float(f"{value:.4g}")

@@ -1,4 +1,4 @@
-"""Memory of all replicas and children while eight JPEGs of 36 megapixels come at once."""
+"""Memory of all replicas and children during eight concurrent uploads of 36-megapixel JPEGs."""
 
 import uuid
 from collections import defaultdict
@@ -20,7 +20,7 @@ _SECONDS = 120.0
 
 
 def run(bench: Bench) -> None:
-    """PSS, so that memory which children share with their fork server counts once."""
+    """Measure PSS, so that memory that children share with their fork server counts once."""
     service, data = bench.service, GIANT.data
     peaks, before, rest = [], [], []
     parts = _held_by_part(service)

@@ -1,6 +1,6 @@
-"""Measure the rate of a good client and the latency of `/healthz` under attack.
+"""Upload rate of a good client and latency of `/healthz` under attack.
 
-Times with and without an attack alternate, in pairs; a figure is the ratio of a pair. The attacks
+Periods with and without an attack alternate, in pairs; a figure is the ratio of a pair. The attacks
 are in `benchmarks/attackers.py`.
 """
 
@@ -30,7 +30,7 @@ _BETWEEN_PROBES = 0.05
 
 @dataclass
 class Seen:
-    """Results of a good client and a probe over a time."""
+    """Results of a good client and of a health probe in a period."""
 
     stored: int = 0
     refused: int = 0
@@ -43,12 +43,12 @@ class Seen:
         return self.stored / self.seconds
 
     def health_ms(self, part: float) -> float:
-        """Milliseconds within which that part of the probes was answered."""
+        """Quantile `part` of the health probes' latency, in milliseconds."""
         return sorted(self.health)[int((len(self.health) - 1) * part)] * _MILLI
 
 
 def run(bench: Bench) -> None:
-    """Pairs of peace and attack."""
+    """Measure pairs of periods without and with an attack."""
     kept, median, slowest = [], [], []
     for _ in range(bench.rounds):
         alone, attacked, done = pair(bench.service, SMALL.path.read_bytes(), bench.seconds)
@@ -66,19 +66,19 @@ def run(bench: Bench) -> None:
 def pair(
     service: Pixlake, photo: bytes, seconds: float, kinds: Sequence[str] = ()
 ) -> tuple[Seen, Seen, dict[str, int]]:
-    """A time of peace, a time of attack, and how often each kind did what it does."""
+    """Measure without and with an attack; returns both results, and the attacks by kind."""
     alone, attacked = Seen(), Seen()
     watch(service, photo, seconds / 2, alone)
     with attack(service, kinds) as done:
         watch(service, photo, seconds, attacked)
-    # Peace is looked at on both sides: what else the machine does changes meanwhile.
+    # Measure before and after the attack, because other load on the machine changes meanwhile.
     watch(service, photo, seconds / 2, alone)
     return alone, attacked, done
 
 
 @contextmanager
 def attack(service: Pixlake, kinds: Sequence[str]) -> Iterator[dict[str, int]]:
-    """Attackers of these kinds, or all; the dictionary is filled at the end."""
+    """Run attackers of these kinds, or of all, within the block; fills the yielded dictionary."""
     made = service.run("keys", "create", "attacker", "--tenant", "attacker")
     assert made.returncode == 0, made.stderr
     key = next(word for word in made.stdout.split() if word.startswith("pxl_"))
@@ -98,7 +98,7 @@ def attack(service: Pixlake, kinds: Sequence[str]) -> Iterator[dict[str, int]]:
 
 
 def watch(service: Pixlake, photo: bytes, seconds: float, seen: Seen) -> None:
-    """Upload over a few connections, each image a new one, and ask for health meanwhile."""
+    """Upload new images over a few connections, and probe `/healthz` at the same time."""
     ends = time.monotonic() + seconds
     work = [(_upload, photo)] * _CLIENTS + [(_probe, photo)]
     threads = [threading.Thread(target=one, args=(service, seen, ends, body)) for one, body in work]
@@ -114,7 +114,7 @@ def _upload(service: Pixlake, seen: Seen, ends: float, photo: bytes) -> None:
     headers = {**service.headers, "Content-Type": "image/jpeg"}
     with httpx.Client(headers=headers, timeout=60, trust_env=False) as client:
         while time.monotonic() < ends:
-            # The photo is a new image under each idempotency key.
+            # With a new idempotency key, the same photo is a new image.
             new = {"Idempotency-Key": f"{threading.get_ident()}-{time.monotonic_ns()}"}
             answer = client.post(f"{service.url}/v1/images", content=photo, headers=new)
             seen.stored += answer.status_code == httpx.codes.CREATED
@@ -124,7 +124,7 @@ def _upload(service: Pixlake, seen: Seen, ends: float, photo: bytes) -> None:
 def _probe(service: Pixlake, seen: Seen, ends: float, _: bytes) -> None:
     while time.monotonic() < ends:
         began = time.monotonic()
-        # As a load balancer does: a connection each.
+        # One connection per probe, like a load balancer.
         asked = HTTPConnection("127.0.0.1", service.http_port, timeout=60)
         asked.request("GET", "/healthz")
         with closing(asked), asked.getresponse() as answer:

@@ -1,9 +1,9 @@
-"""`python -m benchmarks.http_reuse`: uploads under each `http-reuse` of HAProxy, at 16 connections.
+"""Upload rate for each `http-reuse` mode of HAProxy: `python -m benchmarks.http_reuse`.
 
-One service; beside its own HAProxy one of each mode, made of its configuration, in front of the
-same replica. Clients keep their connections, or open one for each upload. A JSON object a line:
-rates, and processor time an upload of all processes and of HAProxy and the replica alone; `ratio`
-is to `always`, within the round.
+One service runs with its own HAProxy and one more HAProxy per mode, with the same configuration and
+the same replica. Clients have 16 connections and keep them, or open one for each upload. Prints
+JSON lines: rates, and processor time per upload of all processes, and of HAProxy and replica alone.
+`ratio` compares with `always`, within a round.
 """
 
 import argparse
@@ -39,7 +39,7 @@ _ONLY_ONE = (
 
 @dataclass(frozen=True)
 class Proxy:
-    """A HAProxy of our own: where to upload, and its process id."""
+    """A HAProxy of this benchmark: upload URL and process id."""
 
     url: str
     pid: int
@@ -73,7 +73,7 @@ def main() -> None:
 def _load(
     service: Service, proxy: Proxy, photo: Photo, seconds: float, *, keeps: bool
 ) -> tuple[float, float, float]:
-    """Images a second; milliseconds of a core an image, of all and of the way in."""
+    """Measure images a second, and ms of a core per image: all processes; HAProxy and replica."""
     [replica] = service.processes("ServeReplica:api:UploadApi")
 
     def spent() -> tuple[float, float]:
@@ -96,7 +96,7 @@ def _tell(report: Report, name: str, found: Figures, unit: str) -> None:
 
 @contextmanager
 def _proxies(service: Service) -> Iterator[dict[str, Proxy]]:
-    """A HAProxy for each mode."""
+    """Start a HAProxy for each mode, within the block."""
     [words] = {words_of(one) for one in service.processes("haproxy.cfg")}
     text = Path(words.split(" -f ")[1].split()[0]).read_text()
     with ExitStack() as started:
@@ -115,7 +115,7 @@ def _proxies(service: Service) -> Iterator[dict[str, Proxy]]:
 
 
 def _rewritten(text: str, old_port: int, port: int, mode: str) -> str:
-    """The service's configuration, on another port, without what only one HAProxy can have."""
+    """Rewrite the configuration for another port; drops lines that only one HAProxy may use."""
     for line in _ONLY_ONE:
         text = re.sub(line, "", text, flags=re.MULTILINE)
     text = re.sub(rf":{old_port}$", f":{port}", text, flags=re.MULTILINE)

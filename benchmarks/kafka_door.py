@@ -1,4 +1,4 @@
-"""The Kafka door against OpenCV alone: how fast a backlog in Apache Kafka becomes images."""
+"""Throughput of the Kafka consumer for a backlog in Apache Kafka, compared with OpenCV alone."""
 
 import time
 import uuid
@@ -13,7 +13,7 @@ from benchmarks.photos import MEDIUM, SMALL, Photo
 _TOPIC = "images"
 _GROUP = "pixlake"
 _TARGETS = {SMALL.name: Target(0.35, 0.6), MEDIUM.name: Target(0.75, 0.9)}
-# 5,000 of 1.2 MB would be 6 GB a round; these take about as long as 5,000 small ones.
+# 500 photos of 1.2 MB take about as long as 5,000 small ones; 5,000 would be 6 GB a round.
 BACKLOG = {SMALL.name: 5000, MEDIUM.name: 500}
 QUICK_SHARE = 10
 _POLL_SECONDS = 0.05
@@ -23,7 +23,7 @@ _REQUEST_SECONDS = 10
 
 
 def run(bench: Bench) -> None:
-    """Both photos, in turn with OpenCV alone."""
+    """Measure both photos, alternating with OpenCV alone."""
     for photo in (SMALL, MEDIUM):
         count = BACKLOG[photo.name] // (QUICK_SHARE if bench.quick else 1)
         ratios, rates, cpu, broker = [], [], [], []
@@ -45,7 +45,7 @@ def run(bench: Bench) -> None:
 
 
 def _round(bench: Bench, photo: Photo, count: int) -> tuple[float, float, float]:
-    """Images a second; processor seconds an image of the service, and of the broker."""
+    """Measure images a second, and processor seconds per image of service and broker."""
     before: list[float] = []
     rate = drain(bench, photo, count, lambda: before.extend(_spent(bench)))
     ours, brokers = (b - a for a, b in zip(before, _spent(bench), strict=True))
@@ -55,9 +55,10 @@ def _round(bench: Bench, photo: Photo, count: int) -> tuple[float, float, float]
 def drain(
     bench: Bench, photo: Photo, count: int, written: Callable[[], None] = lambda: None
 ) -> float:
-    """Images a second, from when the backlog is there until its last offset is committed.
+    """Measure images a second, from the visible backlog to the commit of its last offset.
 
-    `written` is called just before, so that what the broker takes to be filled is nobody's.
+    `written` is called before the backlog becomes visible, so that the time to fill the broker can
+    be left out.
     """
     group = Consumer({"bootstrap.servers": bench.service.bootstrap, "group.id": _GROUP})
     try:
@@ -74,10 +75,10 @@ def drain(
 def produce(
     bootstrap: str, data: bytes, count: int, written: Callable[[], None] = lambda: None
 ) -> dict[int, int]:
-    """A backlog that appears at once; the offset behind each partition's last message.
+    """Produce a backlog that becomes visible at once; returns each partition's end offset.
 
-    In a transaction: nobody reads a message of it before it is committed. `written` is called when
-    the broker has all of it, and before it appears.
+    The messages are in a transaction, so no consumer reads them before the commit. `written` is
+    called when the broker has all messages, before the commit.
     """
     producer = Producer(
         {
@@ -112,7 +113,7 @@ def produce(
 
 
 def _spent(bench: Bench) -> tuple[float, float]:
-    """Processor seconds of the service, and of the broker."""
+    """Processor seconds of the service and of the broker so far."""
     return bench.service.cpu_seconds(), bench.service.broker_cpu_seconds()
 
 

@@ -1,8 +1,8 @@
-"""`python -m benchmarks.lake [seal|small|backlog|journal|query]`: the lake's figures, JSON lines.
+"""Benchmarks of the lake: `python -m benchmarks.lake [seal|small|backlog|journal|query]`.
 
-{"name", "value", "unit", "must", "aim", "ok"}: `must` is what we promise, `aim` what we want.
-Sealing runs on one core, in a process of its own: its memory is its own. Exits 1 where `must`
-is missed.
+Prints JSON lines {"name", "value", "unit", "must", "aim", "ok"}: `must` is the limit, `aim` the
+goal. Sealing runs on one core in a separate process, so that its memory is measured alone. The exit
+code is 1 if a figure misses its `must`.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ from lake.settings import LakeSettings
 from lake.views import Views
 from tests.lake.samples import image_id, record
 
-# A usual minute; and a window far too large for the memory that is promised.
+# Rows of a usual minute, and of a window whose rows do not fit into the memory limit.
 _WINDOWS = {"minute": 60_000, "hour": 1_000_000}
 _JOURNAL_ROWS = 4096
 _QUERY_FILES = 100
@@ -46,7 +46,7 @@ _SQL = "SELECT dt, hour, format, count(*) FROM images GROUP BY ALL ORDER BY ALL"
 
 
 def report(name: str, value: float, unit: str, *, must: float, aim: float, low: bool) -> bool:
-    """Print one line; `low`: less is better."""
+    """Print one figure; returns True if it meets `must`. `low`: smaller values are better."""
     ok = value <= must if low else value >= must
     line = {"name": name, "value": round(value, 3), "unit": unit, "must": must, "aim": aim}
     print(json.dumps({**line, "ok": ok}), flush=True)
@@ -54,17 +54,18 @@ def report(name: str, value: float, unit: str, *, must: float, aim: float, low: 
 
 
 def settings_of(folder: str) -> LakeSettings:
-    """A lake in a folder, whose windows are an hour long."""
+    """Settings of a lake in a folder, with windows of an hour."""
     return LakeSettings(store_url=Path(folder).as_uri(), window_seconds=3600)
 
 
 def seal(first: str, folder: str) -> tuple[int, float, float]:
-    """Seal what waits in two lakes: of the second rows, seconds of processor time; peak MB."""
+    """Seal two lakes; returns rows and processor seconds of the second one, and peak MB."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     pa.set_cpu_count(1)
 
     async def work() -> tuple[int, float]:
-        # The first memory that a process takes costs a fault a page; a sealer runs for weeks.
+        # The first lake warms up the process: new memory costs page faults, but a sealer runs for
+        # weeks.
         for where in (first, folder):
             lake = await Lake.open(settings_of(where))
             begun = time.process_time()
@@ -77,7 +78,7 @@ def seal(first: str, folder: str) -> tuple[int, float, float]:
 
 
 async def fill_journal(store: ObjectStore, count: int) -> None:
-    """One home's journal, as a busy cluster leaves it."""
+    """Fill the journal of one home like a busy cluster."""
     home = layout.home_of(datetime.now(UTC), timedelta(hours=1))
     for n in range(0, count, _JOURNAL_ROWS):
         table = generated(min(_JOURNAL_ROWS, count - n), seed=n, home=home, span_ms=3_600_000)
@@ -85,7 +86,7 @@ async def fill_journal(store: ObjectStore, count: int) -> None:
 
 
 def bench_seal() -> bool:
-    """Rows a second of one core, and the memory that it takes."""
+    """Measure sealing: rows a second of one core, and memory."""
     good = True
     for name, count in _WINDOWS.items():
         with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as folder:
@@ -101,34 +102,34 @@ def bench_seal() -> bool:
 
 
 def bench_small() -> bool:
-    """Rows as uploads leave them, some at a time: milliseconds of processor time."""
+    """Measure sealing and encoding of small journal objects, in ms of processor time."""
     sealed, encoded = small()
     good = report("seal_small", sealed, "ms an image", must=0.3, aim=0.1, low=True)
     return good & report("journal_encode", encoded, "ms an object", must=0.05, aim=0.03, low=True)
 
 
 def bench_backlog() -> bool:
-    """A day of journal, and a closed hour: rows a second of one core, in bounded memory."""
+    """Measure sealing of a day's journal and compaction of an hour: rows a second, memory."""
     count, seconds, megabytes = backlog()
-    # Windows of 720 rows: most of it is what a window costs, whatever is in it.
+    # Windows of 720 rows, so most of the time is the fixed cost of a window.
     speed, unit = count / seconds, "rows/s a core"
     good = report("backlog_day", speed, unit, must=20_000, aim=50_000, low=False)
     good &= report("backlog_day_memory", megabytes, "MB", must=512, aim=400, low=True)
     count, seconds, megabytes = compaction()
     speed = count / seconds
     good &= report("compaction_hour", speed, unit, must=50_000, aim=100_000, low=False)
-    # A row group twice, and a file of 128 MB as it is PUT.
+    # Memory holds a row group twice, and a file of 128 MB during its PUT.
     return good & report("compaction_hour_memory", megabytes, "MB", must=1024, aim=512, low=True)
 
 
 class DistantStore(ObjectStore):
-    """Memory, as far away as S3 is."""
+    """Store in memory with the PUT latency of S3."""
 
     took: ClassVar[list[float]] = []
     """seconds of each PUT"""
 
     async def put(self, key: str, data: Buffer) -> str:
-        """Store after a while."""
+        """Store an object after the latency of S3."""
         begun = time.perf_counter()
         await asyncio.sleep(_PUT_SECONDS)
         etag = await super().put(key, data)
@@ -137,7 +138,7 @@ class DistantStore(ObjectStore):
 
 
 async def append_seconds() -> list[float]:
-    """How long rows of concurrent uploads wait for the journal."""
+    """Measure how long rows of concurrent uploads wait for the journal, in seconds."""
     memory = ObjectStore.open(LakeSettings(store_url="memory://"))
     journal = Journal(DistantStore(memory._backend))  # noqa: SLF001  # there is no other way in
     home = layout.home_of(datetime.now(UTC), timedelta(minutes=1))
@@ -145,7 +146,7 @@ async def append_seconds() -> list[float]:
 
     async def upload(number: int) -> None:
         for turn in range(_APPENDS):
-            await asyncio.sleep((number * 7 + turn * 11) % 40 / 1000)  # its other PUTs
+            await asyncio.sleep((number * 7 + turn * 11) % 40 / 1000)  # other PUTs of the upload
             made = record(Attempt("acme", image_id(f"{number}-{turn}"), home))
             begun = time.perf_counter()
             await journal.append(made)
@@ -156,7 +157,7 @@ async def append_seconds() -> list[float]:
 
 
 def bench_journal() -> bool:
-    """What the journal adds to an upload, beyond the latency of one PUT."""
+    """Measure the time that the journal adds to an upload, beyond the latency of one PUT."""
     waited = statistics.quantiles(asyncio.run(append_seconds()), n=100)
     took = statistics.quantiles(DistantStore.took, n=100)
     median, p99 = ((waited[n] - took[n]) * 1000 for n in (49, 98))
@@ -165,7 +166,7 @@ def bench_journal() -> bool:
 
 
 async def fill_lake(store: ObjectStore) -> None:
-    """Files of the last days' hours; their rows repeat, which a count does not mind."""
+    """Write a chain file for each of the last hours, with the same rows, which the query counts."""
     now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     body = rows.encode_chain_file(generated(_QUERY_ROWS, seed=1, home=now))
     for n in range(_QUERY_FILES):
@@ -173,7 +174,7 @@ async def fill_lake(store: ObjectStore) -> None:
 
 
 def bench_query() -> bool:
-    """DuckDB counts ten million rows by hour and format."""
+    """Measure a DuckDB query that counts ten million rows by hour and format."""
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(fill_lake(ObjectStore.open(settings_of(folder))))
         seconds = []

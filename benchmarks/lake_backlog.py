@@ -1,6 +1,7 @@
-"""Catching up: a day of journal after nobody sealed, and the compaction of a full hour.
+"""Sealing of a day's journal after a day without a sealer, and compaction of a full hour.
 
-Each in a process of its own, on one core: its memory is its own, and must not grow with what waits.
+Each runs in a separate process on one core, so that its memory is measured alone. The memory must
+not grow with the number of waiting rows.
 """
 
 import asyncio
@@ -24,10 +25,10 @@ from lake.object_store import ObjectStore
 from lake.settings import LakeSettings
 from lake.tables import IMAGE_TABLE
 
-# A day of windows, a minute each, at 12 images a second: some in each of two journal objects.
+# Windows of a minute for a day, at 12 images a second; two journal objects per window.
 DAY_HOMES = 1440
 HOME_ROWS = 720
-# An hour at 280 images a second: its copy is several files of 128 MB.
+# An hour at 280 images a second, whose compacted copy is several files of 128 MB.
 HOUR_HOMES = 60
 HOUR_ROWS = 1_000_000
 
@@ -36,12 +37,12 @@ Measured = tuple[int, float, float]
 
 
 def settings_of(folder: str) -> LakeSettings:
-    """A lake in a folder, as it is by default."""
+    """Settings of a lake in a folder, with defaults."""
     return LakeSettings(store_url=Path(folder).as_uri())
 
 
 def measure(work: Callable[[str], Measured], fill: Callable[[str], object]) -> Measured:
-    """Fill a folder, then work on it in another process."""
+    """Fill a folder, then call `work` on it in another process."""
     with tempfile.TemporaryDirectory() as folder:
         fill(folder)
         with multiprocessing.get_context("spawn").Pool(1) as alone:
@@ -49,12 +50,12 @@ def measure(work: Callable[[str], Measured], fill: Callable[[str], object]) -> M
 
 
 def backlog() -> Measured:
-    """Seal a day of journal."""
+    """Measure the sealing of a day's journal."""
     return measure(_catch_up, lambda folder: asyncio.run(_fill_day(folder)))
 
 
 def compaction() -> Measured:
-    """Copy a closed hour of many rows."""
+    """Measure the compaction of a closed hour with many rows."""
     return measure(_compact, lambda folder: asyncio.run(_fill_hour(folder)))
 
 
@@ -89,7 +90,7 @@ def _alone(work: Callable[[], Coroutine[None, None, tuple[int, float]]]) -> Meas
 
 
 async def _fill_day(folder: str) -> None:
-    """Its last window closed two hours ago."""
+    """Fill the journal with a day whose last window closed two hours ago."""
     store = ObjectStore.open(settings_of(folder))
     start = _hour(ago=26)
     for minute in range(DAY_HOMES):

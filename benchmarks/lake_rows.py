@@ -1,4 +1,4 @@
-"""Rows as real uploads make them, a table at a time: as incompressible where theirs are."""
+"""Generator of rows like those of real uploads; columns compress as badly as real ones."""
 
 from datetime import UTC, datetime
 
@@ -17,7 +17,7 @@ _STEPS = ("decode", "measure", "render", "encode")
 
 
 def generated(rows: int, seed: int, home: datetime = HOME, span_ms: int = 60_000) -> pa.Table:
-    """`rows` rows of one home, received over `span_ms` milliseconds, all ids different."""
+    """Generate `rows` rows of one home, received over `span_ms` milliseconds, all ids different."""
     dice = np.random.default_rng(seed)
     ids, attempts = _hex(dice, rows, 16), _hex(dice, rows, 8)
     received = int(home.timestamp() * 1000) + np.sort(dice.integers(0, span_ms, rows))
@@ -60,7 +60,7 @@ def generated(rows: int, seed: int, home: datetime = HOME, span_ms: int = 60_000
 
 
 def _measured(dice: np.random.Generator, rows: int) -> dict[str, object]:
-    """What the pixels say; as in real images, floats that do not repeat."""
+    """Columns measured from pixels; floats do not repeat, as in real images."""
     bands = {f"phash_{n}": dice.integers(0, 2**16, rows).astype(np.int32) for n in range(4)}
     ranges = {"noise": 10, "contrast": 127, "colorfulness": 100, "entropy": 8, "megapixels": 24}
     fractions = {name: dice.random(rows) * most for name, most in ranges.items()}
@@ -82,7 +82,7 @@ def _measured(dice: np.random.Generator, rows: int) -> dict[str, object]:
 def _photographed(
     dice: np.random.Generator, rows: int, received: NDArray[np.int64]
 ) -> dict[str, object]:
-    """What a camera says: most photographs come from few of them."""
+    """EXIF columns; most photographs are of few cameras."""
     camera = dice.integers(0, 50, rows)
     return {
         "icc_name": np.array(["Display P3", "sRGB IEC61966-2.1"])[dice.integers(0, 2, rows)],

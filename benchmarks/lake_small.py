@@ -1,7 +1,7 @@
-"""A window as 16 connections leave it: thousands of journal objects of one to three rows.
+"""Sealing of thousands of journal objects of one to three rows, as 16 connections write them.
 
-Processor time, not wall time; in memory (`/dev/shm`) where there is such a folder, as the figures
-are about us and not about a disk.
+Measures processor time, not wall time. The store is in memory (`/dev/shm`) if that folder exists,
+so that the figures do not depend on a disk.
 """
 
 import asyncio
@@ -21,20 +21,20 @@ from lake.object_store import ObjectStore
 from lake.rows import to_records
 from lake.settings import LakeSettings
 
-# A minute at 320 images a second.
+# Rows of a minute at 320 images a second.
 ROWS = 19_200
 _MOST_ROWS = 3
 _MEMORY = Path("/dev/shm")  # noqa: S108  # a folder of our own in it
 
 
 def small() -> tuple[float, float]:
-    """Milliseconds of a core: sealing, an image; encoding, a journal object."""
+    """Measure ms of a core: sealing, per image; encoding, per journal object."""
     with tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None) as folder:
         return asyncio.run(_seal(LakeSettings(store_url=Path(folder).as_uri())))
 
 
 async def _seal(settings: LakeSettings) -> tuple[float, float]:
-    # One object first: a sealer runs for weeks, so what it does once only does not count.
+    # Warm up with one object, because a sealer runs for weeks and first calls do not count.
     await _fill(ObjectStore.open(settings), _home(minutes_ago=7), 1)
     lake = await Lake.open(settings)
     await lake.upkeep.run_pass()
@@ -47,9 +47,9 @@ async def _seal(settings: LakeSettings) -> tuple[float, float]:
 
 
 async def _fill(store: ObjectStore, home: datetime, rows: int) -> float:
-    """Journal a home; milliseconds for the bytes of an object."""
+    """Fill the journal of a home; returns ms of processor time to encode an object."""
     records = to_records(generated(rows, seed=rows, home=home))
-    gc.freeze()  # else collecting these is counted
+    gc.freeze()  # exclude the records from garbage collection, which would be counted
     dice = random.Random(rows)
     seconds, objects = 0.0, 0
     while records:

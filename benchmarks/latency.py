@@ -1,4 +1,4 @@
-"""How even the upload door's latency is, at half of the load that it can take."""
+"""Ratio of p99 to p50 of the upload latency, at half of the maximum load."""
 
 import httpx
 
@@ -8,13 +8,13 @@ from benchmarks.figures import Target
 from benchmarks.photos import SMALL
 
 _TARGET = Target(4.0, 2.5, less=True)
-# p99 of a round is then the mean of a few dozen slow ones, not of three.
+# Long enough that p99 of a round is decided by a few dozen slow uploads, not by three.
 _ROUND_SECONDS = 20.0
 _QUICK_SECONDS = 5.0
 
 
 def run(bench: Bench) -> None:
-    """The maximum is measured in the same round."""
+    """Measure the maximum load and the latency at half of it in the same round."""
     service = bench.service
     ratios, p50, p99, rates, cpu, failed, lag = [], [], [], [], [], [], []
     for _ in range(bench.rounds):

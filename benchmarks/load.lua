@@ -1,7 +1,7 @@
--- wrk's script: POST one file again and again, each time as another image.
--- Arguments behind `--`: the file, the API key (may be empty), a name for the run, and `close` for
--- a connection of its own for each.
--- Prints one JSON line when it is done.
+-- Script for wrk: POST one file repeatedly, each time as a new image.
+-- Arguments after `--`: the file, the API key (may be empty), a name for the run, and `close` for
+-- one connection per request.
+-- Prints one JSON line at the end.
 
 local thread_number = 0
 

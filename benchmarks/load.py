@@ -1,4 +1,4 @@
-"""The load of the upload doors: wrk (Debian: `apt-get install wrk`), as many requests as go."""
+"""Closed-loop HTTP load by wrk (Debian: `apt-get install wrk`)."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 CONNECTIONS = 16
-"""As in the measurements that the design was chosen by."""
+"""number of connections, as in the measurements that decided the design"""
 
 _SCRIPT = Path(__file__).with_name("load.lua")
 _MARGIN_SECONDS = 60
@@ -19,7 +19,7 @@ _MARGIN_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What wrk saw; seconds of latency."""
+    """Results of wrk: counts of answers, and latencies in seconds."""
 
     answers: int
     refused: int
@@ -30,11 +30,14 @@ class Answers:
 
     @property
     def rate(self) -> float:
-        """Answers of 2xx a second."""
+        """2xx answers a second."""
         return (self.answers - self.refused) / self.seconds
 
     def flawless(self) -> "Answers":
-        """Itself; raises AssertionError unless every answer was 2xx: refusals are quick."""
+        """Return these results; raises AssertionError unless every answer was 2xx.
+
+        Refusals are fast, so they would increase the rate.
+        """
         assert self.answers, "no answers"
         assert not self.refused, f"{self.refused} of {self.answers} answers are not 2xx"
         assert not self.broken, f"{self.broken} connections broke"
@@ -42,7 +45,7 @@ class Answers:
 
 
 def check_wrk() -> None:
-    """Raises SystemExit that says how to get it."""
+    """Raise SystemExit with instructions if wrk is not installed."""
     if shutil.which("wrk") is None:
         raise SystemExit("benchmarks need wrk; on Debian: apt-get install wrk")
 
@@ -56,24 +59,24 @@ def post(
     connections: int = CONNECTIONS,
     keeps: bool = True,
 ) -> Answers:
-    """Upload a photo as fast as it is taken, every time as a new image.
+    """Upload a photo as fast as possible, every time as a new image.
 
-    Unless the client `keeps` its connections, each upload comes on one of its own.
+    If `keeps` is false, each upload uses a new connection.
     """
-    own = () if keeps else ("close",)
-    behind = ("--", photo, key, uuid.uuid4().hex, *own)
-    return _wrk(url, seconds, connections, "-s", _SCRIPT, *behind)
+    close = () if keeps else ("close",)
+    arguments = ("--", photo, key, uuid.uuid4().hex, *close)
+    return _wrk(url, seconds, connections, "-s", _SCRIPT, *arguments)
 
 
 def post_to_all(urls: Sequence[str], photo: Path, seconds: float) -> float:
-    """Images a second of servers that share the connections evenly; every answer is 2xx."""
+    """Measure images a second of several servers that share the connections evenly."""
     with ThreadPoolExecutor(len(urls)) as threads:
         share = partial(post, photo=photo, seconds=seconds, connections=CONNECTIONS // len(urls))
         return sum(answers.flawless().rate for answers in threads.map(share, urls))
 
 
 def get(url: str, seconds: float, *, connections: int = CONNECTIONS) -> Answers:
-    """Fetch it again and again."""
+    """Fetch a URL as fast as possible."""
     script = _SCRIPT.with_name("fetch.lua")
     return _wrk(url, seconds, connections, "-s", script)
 
@@ -81,10 +84,10 @@ def get(url: str, seconds: float, *, connections: int = CONNECTIONS) -> Answers:
 def _wrk(url: str, seconds: float, connections: int, *script: str | Path) -> Answers:
     duration = f"{max(1, round(seconds))}s"
     flags = [f"-c{connections}", "-t1", f"-d{duration}", "--timeout", "30s"]
-    # wrk takes its options before the address and the script's behind it.
-    before, behind = script[:2], script[2:]
+    # wrk expects its options before the URL, and the script's arguments after it.
+    before, after = script[:2], script[2:]
     done = subprocess.run(
-        ["wrk", *flags, *before, url, *behind],
+        ["wrk", *flags, *before, url, *after],
         check=True,
         capture_output=True,
         text=True,

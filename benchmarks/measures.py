@@ -1,8 +1,8 @@
-"""What the measures cost: `python -m benchmarks.measures`, a JSON line a photo.
+"""Processor time of the measures: `python -m benchmarks.measures`, one JSON line per photo.
 
-Preset `web` in one process, as a child works, with all measures and with none; processor time, so
-that other work on the machine is not in it, but for its use of caches. A must of 0.25 without QR
-and bar codes; with them it is only told.
+Runs preset `web` in one process, like a child, with all measures and with none. Processor time does
+not include other work on the machine, except for its effect on caches. The limit is a ratio of 0.25
+without QR and bar codes; the time with codes has no limit.
 """
 
 import json
@@ -18,21 +18,21 @@ from processors.settings import Limits
 from processors.warm_up import warm_up
 
 _MUST = 0.25
-# Turns of each way, one image at a time: in longer turns each way finds memory as the one before it
-# left it, and after codes an image without measures took more time than one with them.
+# Images of each way; the ways alternate after every image. With longer turns, the state of the
+# memory depends on the way before: an image without measures took longer after one with codes.
 _TURNS = {SMALL: 400, MEDIUM: 40, PNG: 30, TWELVE: 20}
 _CODED = 10
 
 
 def cpu_ms(data: bytes, limits: Limits) -> float:
-    """Milliseconds of a processor that an image takes."""
+    """Measure the processor time of one image in milliseconds."""
     started = time.process_time()
     pipeline.process(data, WEB, limits)
     return 1000 * (time.process_time() - started)
 
 
 def costs(photo: Photo, turns: int) -> tuple[float, float, float]:
-    """An image without measures, with them, and with codes as well; medians."""
+    """Measure an image without measures, with measures, and with codes, too; medians in ms."""
     data = photo.data
     nothing = pipeline.process(data, WEB, Limits()).measures
 
@@ -51,7 +51,7 @@ def costs(photo: Photo, turns: int) -> tuple[float, float, float]:
 
 
 def main() -> int:
-    """Exit code: 1 where the must is missed."""
+    """Print all figures; returns exit code 1 if a ratio exceeds its limit."""
     warm_up()
     missed = False
     for photo, turns in _TURNS.items():

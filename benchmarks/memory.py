@@ -1,4 +1,4 @@
-"""How much memory processes hold, and the most they held while something was done."""
+"""Memory of processes, and its peak during a block."""
 
 import threading
 import time
@@ -9,21 +9,21 @@ from pathlib import Path
 import psutil
 
 _POLL_SECONDS = 0.05
-# Children come and go; which processes there are is asked less often, for it costs more.
+# Interval at which the processes are listed, which costs more than reading their memory.
 _LIST_SECONDS = 0.5
 
 
 def pss(processes: list[psutil.Process]) -> int:
-    """Bytes; what several of them share (a fork's pages, shared memory) counts once in the sum.
+    """Sum of proportional set sizes in bytes; shared pages (fork, shared memory) count once.
 
-    The kernel tells it of sandboxed children to root only; for others, theirs is the resident
-    size, which counts shared pages each time: more than it is, never less.
+    Only root may read the PSS of sandboxed children. For other users, their resident size is used,
+    which counts shared pages repeatedly and so is never too small.
     """
     return sum(_pss(one) for one in processes)
 
 
 def rss(processes: list[psutil.Process]) -> int:
-    """Bytes resident, shared ones counted each time."""
+    """Sum of resident set sizes in bytes; shared pages count for each process."""
     total = 0
     for one in processes:
         try:
@@ -45,14 +45,14 @@ def _pss(process: psutil.Process) -> int:
 
 
 class Peak:
-    """The most that was seen, in bytes."""
+    """Largest PSS so far, in bytes."""
 
     bytes = 0
 
 
 @contextmanager
 def watched(processes: Callable[[], list[psutil.Process]]) -> Iterator[Peak]:
-    """Look every 50 ms until the block ends."""
+    """Measure the peak of PSS within the block, every 50 ms."""
     peak, ended = Peak(), threading.Event()
 
     def look() -> None:

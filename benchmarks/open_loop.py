@@ -1,8 +1,8 @@
-"""A load at a constant rate, whatever the answers take. Latency counts from when each was due.
+"""Open-loop load: uploads at a constant rate; latency counts from the time each was due.
 
-`python -m benchmarks.open_loop URL KEY PHOTO RATE SECONDS`, in a process of its own; prints JSON.
-A closed loop (wrk) waits with the next request while the service is slow, and so leaves out the
-very requests that would have waited. Its own cost is in what it prints: processor time a request.
+`python -m benchmarks.open_loop URL KEY PHOTO RATE SECONDS` runs in a separate process and prints
+JSON. A closed loop (wrk) sends no request while the service is slow, and so omits the latency of
+the requests that would have waited. The output includes the client's processor time per request.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ _GIVE_UP_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Latencies:
-    """Seconds; `cpu` of the client a request."""
+    """Latencies in seconds; `cpu` is the client's processor time per request in seconds."""
 
     sent: int
     failed: int
@@ -33,7 +33,7 @@ class Latencies:
 
 
 def measure(url: str, key: str, photo: Path, rate: float, seconds: float) -> Latencies:
-    """Upload a photo at that rate, every time as a new image."""
+    """Upload a photo at a constant rate, every time as a new image; in a separate process."""
     words = [sys.executable, "-m", "benchmarks.open_loop", url, key, str(photo)]
     done = subprocess.run(
         [*words, str(rate), str(seconds)], check=True, capture_output=True, text=True
@@ -43,14 +43,14 @@ def measure(url: str, key: str, photo: Path, rate: float, seconds: float) -> Lat
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Status, and headers by their names in small letters."""
+    """HTTP status, and headers by name in lower case."""
 
     status: int
     headers: dict[str, str]
 
 
 class Client:
-    """HTTP/1.1 over as many connections as are needed at once, each used again."""
+    """HTTP/1.1 client that reuses connections, and opens a new one if all are busy."""
 
     def __init__(self, url: str, key: str, body: bytes) -> None:
         parts = urlsplit(url)
@@ -65,7 +65,7 @@ class Client:
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def post(self) -> Answer:
-        """The answer to a new upload."""
+        """Upload the body as a new image; returns the answer."""
         pair = self._idle.pop() if self._idle else await asyncio.open_connection(*self._address)
         reader, writer = pair
         writer.write(f"{self._head}Idempotency-Key: {uuid.uuid4().hex}\r\n\r\n".encode())
@@ -82,7 +82,7 @@ class Client:
 
 
 async def _run(client: Client, rate: float, seconds: float) -> tuple[list[float], int]:
-    """Latencies of all, and how many failed."""
+    """Run the load; returns the latencies and the number of failed uploads."""
     latencies: list[float] = []
     failed = 0
 
@@ -95,7 +95,7 @@ async def _run(client: Client, rate: float, seconds: float) -> tuple[list[float]
         if status in _OK:
             latencies.append(time.perf_counter() - due)
         else:
-            # Refusals are quick, and must not make the latency look good.
+            # A refusal is fast, so count it as a long latency.
             failed += 1
             latencies.append(_GIVE_UP_SECONDS)
 

@@ -17,18 +17,18 @@ from processors.warm_up import warm_up
 
 CORES = len(os.sched_getaffinity(0))
 HOWS = ("processes", "threads")
-# Every worker has started by then; they begin together.
+# All workers have started after this time, and begin together.
 _HEAD_START_SECONDS = 0.3
 
 
 def images_per_second(photo: Path, seconds: float, how: str) -> float:
-    """In a process of its own, so that nothing of ours is in its way."""
+    """Measure images a second in a separate process, without other code of Pixlake."""
     command = [sys.executable, "-m", "benchmarks.opencv_alone", str(photo), str(seconds), how]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def fastest(photo: Path, seconds: float) -> str:
-    """Which of the two ways is the faster one here."""
+    """Choose `processes` or `threads`, whichever is faster on this machine."""
     return max(HOWS, key=partial(images_per_second, photo, seconds))
 
 

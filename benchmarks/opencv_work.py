@@ -1,7 +1,7 @@
-"""What Pixlake does to a photograph, with nothing around it: no gate, no header parser, no sandbox.
+"""Pixlake's OpenCV work on a photograph, without byte checks, header parser and sandbox.
 
-decode, measure, fit to 320 pixels, encode; by the calls that the pipeline makes, with OpenCV and
-the memory allocator set up as in a sandboxed child, so that the difference is Pixlake's own.
+Decodes, measures, fits to 320 pixels and encodes with the calls of the pipeline. OpenCV and the
+memory allocator are set up as in a sandboxed child, so that only Pixlake's own cost differs.
 """
 
 import cv2
@@ -18,7 +18,7 @@ from processors.settings import Limits
 
 _FIT = Fit(width=320)
 _QUALITY = THUMBNAIL.renditions[0].quality
-# Strongest first: what the pipeline chooses is found by trying, see `flags_for`.
+# Strongest reduction first; `flags_for` finds the pipeline's choice by trying all.
 _FLAGS = (
     cv2.IMREAD_REDUCED_COLOR_8,
     cv2.IMREAD_REDUCED_COLOR_4,
@@ -28,7 +28,7 @@ _FLAGS = (
 
 
 def work(data: bytes, flags: int) -> tuple[Measures, bytes]:
-    """Measures and the rendition of an RGB photograph without a profile, upright."""
+    """Compute measures and rendition of an upright RGB photograph without a profile."""
     decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
     assert decoded is not None
     image = Image(decoded.astype(np.uint8, copy=False))
@@ -36,12 +36,12 @@ def work(data: bytes, flags: int) -> tuple[Measures, bytes]:
 
 
 def flags_for(data: bytes) -> int:
-    """How OpenCV must decode for `work` to give what the pipeline gives, to the byte.
+    """Find the decoding flags with which `work` has the same result as the pipeline, to the byte.
 
-    Raises RuntimeError if no way does: then the two would not be compared at the same work.
+    Raises RuntimeError if there are none, because a comparison needs the same work on both sides.
     """
     wanted = process(data, THUMBNAIL, Limits())
     for flags in _FLAGS:
         if work(data, flags) == (wanted.measures, wanted.renditions[0].data):
             return flags
-    raise RuntimeError("benchmarks.opencv_work does not do what processors.pipeline does")
+    raise RuntimeError("benchmarks.opencv_work and processors.pipeline have different results")

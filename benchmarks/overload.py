@@ -1,7 +1,8 @@
-"""How soon a refusal comes while more clients upload than there are places for.
+"""Latency of refusals while more clients upload than the service admits.
 
-`python -m benchmarks.overload URL KEY PHOTO CLIENTS SECONDS` is the load, a process of its own, and
-prints JSON. Each client uploads one new image after another and obeys `Retry-After`, as ours does.
+`python -m benchmarks.overload URL KEY PHOTO CLIENTS SECONDS` is the load in a separate process, and
+prints JSON. Each client uploads one new image after another and obeys `Retry-After`, like Pixlake's
+client library.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from benchmarks.open_loop import Client
 from benchmarks.photos import SMALL
 
 _TARGET = Target(100.0, 50.0, "ms", less=True)
-# Four times what the door's sandbox holds and lets wait by default, on two cores.
+# Four times the uploads that the API admits by default (processed and waiting), on two cores.
 _CLIENTS = 256
 _CREATED, _UNAVAILABLE = 201, 503
 _MILLI = 1000
@@ -27,7 +28,7 @@ _MILLI = 1000
 
 @dataclass(slots=True)
 class Answers:
-    """Seconds that refusals took, and how many uploads were stored, or answered otherwise."""
+    """Latencies of refusals in seconds; number of stored uploads and of other answers."""
 
     refusals: list[float] = field(default_factory=list)
     created: int = 0
@@ -35,7 +36,7 @@ class Answers:
 
 
 def run(bench: Bench) -> None:
-    """99 % of the refusals are there within this time."""
+    """Measure the p99 latency of refusals."""
     service = bench.service
     slow, share, rates = [], [], []
     for _ in range(bench.rounds):
@@ -63,7 +64,7 @@ async def _upload(client: Client, answers: Answers, until: float) -> None:
             answers.created += 1
         elif answer.status == _UNAVAILABLE and "retry-after" in answer.headers:
             answers.refusals.append(time.perf_counter() - begun)
-            # As clients should, so that they do not all come back in the same moment.
+            # Wait with jitter, as clients should, so that they do not all retry at the same time.
             await asyncio.sleep(float(answer.headers["retry-after"]) * random.uniform(1, 2))
         else:
             answers.others += 1

@@ -1,4 +1,4 @@
-"""The tables of docs/performance.md, written by `make bench ARGS=--publish`."""
+"""Writer of the tables in docs/performance.md: `make bench ARGS=--publish`."""
 
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +10,7 @@ PAGE = Path("docs") / "performance.md"
 
 
 def write(report: Report, at: datetime, machine: str) -> None:
-    """Replace what is between the marks of each table that this run has figures for."""
+    """Replace each table, between its marks, for which this run has figures."""
     under = f"\n{at:%Y-%m-%d}, {CORES} cores, {machine}.\n"
     if report.rows:
         replace(PAGE, "figures", _figures(report) + under)

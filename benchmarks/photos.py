@@ -1,7 +1,8 @@
-"""The photographs that are measured: mosaics of real ones, made once, equal on every machine.
+"""Photographs for benchmarks: mosaics of real photographs, created once, equal on all machines.
 
-Scikit-image's wheel carries photographs of at most 1.4 megapixels. Enlarging one would leave
-little detail and flatter every codec, so larger ones are mosaics of them at about their own scale.
+Scikit-image's wheel contains photographs of at most 1.4 megapixels. An enlarged photograph has
+little detail, so every codec would be too fast; therefore larger photographs are mosaics of small
+ones at about their own scale.
 """
 
 import io
@@ -21,7 +22,7 @@ _TILE = 320
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """One photograph; `size` is the bytes its file is to have, as near as a quality brings it."""
+    """One photograph; the quality is chosen such that its file has about `size` bytes."""
 
     name: str
     width: int
@@ -32,11 +33,11 @@ class Photo:
 
     @property
     def path(self) -> Path:
-        """Its file, made if it is not there."""
+        """Path of the file, which is created if it does not exist."""
         path = FOLDER / f"{self.name}.{self.format}"
         if not path.exists():
             FOLDER.mkdir(parents=True, exist_ok=True)
-            # Two makers write the same bytes; neither may be read half written.
+            # Rename the finished file, so that no other process reads a partial one.
             partly = path.with_suffix(".part")
             partly.write_bytes(_file(self))
             partly.replace(path)
@@ -44,7 +45,7 @@ class Photo:
 
     @property
     def data(self) -> bytes:
-        """Its file's bytes."""
+        """Content of the file."""
         return self.path.read_bytes()
 
 
@@ -68,7 +69,7 @@ def _file(photo: Photo) -> bytes:
 
 
 def _neighbours(encoded: Callable[[int], bytes], size: int) -> tuple[bytes, bytes]:
-    """At the two qualities between which the size lies: halving, for a giant takes its time."""
+    """Encode at the two adjacent qualities around `size`, found by bisection."""
     low, high = 30, 100
     while high - low > 1:
         middle = (low + high) // 2

@@ -1,4 +1,4 @@
-"""The measured values that `pixlake plan` counts with, as a file of the package."""
+"""Writer of the measured values that `pixlake plan` uses, a data file of the package."""
 
 import json
 from datetime import datetime
@@ -15,7 +15,7 @@ _DOORS = {"api": "upload_door", "kafka": "kafka_door"}
 
 
 def write(report: Report, at: datetime, machine: str) -> Path:
-    """Write it. Raises SystemExit if this run did not measure all of it."""
+    """Write the file; raises SystemExit if this run did not measure all values."""
     try:
         cpu = {
             door: {photo.name: report.raws[f"{_DOORS[door]}_cpu_{photo.name}"] for photo in photos}
@@ -39,6 +39,6 @@ def _rounded(values: dict[str, float]) -> dict[str, float]:
 
 
 def _sizes(photo: Photo) -> dict[str, int | str]:
-    """Bytes in, and bytes of the one rendition."""
+    """Format, size, and size of the rendition of a photo, in bytes."""
     _, rendition = work(photo.data, flags_for(photo.data))
     return {"format": photo.format, "bytes": len(photo.data), "renditions": len(rendition)}

@@ -1,8 +1,8 @@
-"""What gate and sandbox cost an image: the same photograph in turn here and there.
+"""Overhead of byte checks and sandbox per image, compared with an in-process call.
 
-Here: OpenCV's calls in this process, without the gate (`opencv_work`). There: `Sandbox.process`,
-which checks the bytes, hands them to a child, and takes back its answer. OpenCV has one thread in
-both; values are medians of rounds.
+The in-process call runs only OpenCV (`opencv_work`). `Sandbox.process` checks the bytes, sends them
+to a child, and receives its answer. Both process the same photograph alternately, with one OpenCV
+thread; values are medians of rounds.
 """
 
 import asyncio
@@ -24,10 +24,10 @@ from processors.sandbox import Sandbox
 from processors.settings import ProcessorSettings
 from processors.warm_up import warm_up
 
-# A round is a second or so; a quick run has one.
+# Rounds of this benchmark per round of the run; a round takes about a second.
 _ROUNDS_A_ROUND = 2
 _CRASHES_A_ROUND = 3
-# Images a turn: enough that one hiccup of the machine does not decide it.
+# Photo, images per turn (enough that one interruption does not decide the result), and target.
 _CASES = (
     (SMALL, 40, Target(25.0, 15.0, "%", less=True)),
     (TWELVE, 6, Target(12.0, 5.0, "%", less=True)),
@@ -36,7 +36,7 @@ _RECOVERY = Target(50.0, 20.0, "ms", less=True)
 
 
 class Round(NamedTuple):
-    """Milliseconds an image: OpenCV alone, the pipeline in this process, the sandbox."""
+    """Milliseconds per image: OpenCV alone, the pipeline in this process, the sandbox."""
 
     alone: float
     pipeline: float
@@ -46,20 +46,20 @@ class Round(NamedTuple):
 
 
 def run(bench: Bench) -> None:
-    """Overhead of both sizes, and recovery; with a sandbox of one child."""
+    """Measure the overhead for both sizes, and the recovery, with a sandbox of one child."""
     with bench.service.frozen():
         asyncio.run(_run(bench.report, bench.rounds))
 
 
 async def _run(report: Report, rounds: int) -> None:
-    warm_up()  # OpenCV and memory set up as they are in a child
-    # Processor time is read of one process: none is to take its place half-way.
+    warm_up()  # sets up OpenCV and memory as in a child
+    # Do not replace the child during a turn, because processor time is read from one process.
     settings = ProcessorSettings(sandbox_children=1, sandbox_recycle_after=1_000_000)
     sandbox = await Sandbox.start(settings)
     try:
         for photo, count, target in _CASES:
             data, flags = photo.data, flags_for(photo.data)
-            await _one_round(sandbox, data, flags, count)  # it warms up
+            await _one_round(sandbox, data, flags, count)  # a warm-up
             turns = range(rounds * _ROUNDS_A_ROUND)
             found = [await _one_round(sandbox, data, flags, count) for _ in turns]
             _tell(report, photo.name, found, target)
@@ -79,7 +79,7 @@ def _tell(report: Report, name: str, found: list[Round], target: Target) -> None
 
 
 async def _one_round(sandbox: Sandbox, data: bytes, flags: int, count: int) -> Round:
-    """Median milliseconds and mean processor time of `count` images, each way."""
+    """Measure median milliseconds and mean processor time of `count` images, each way."""
     limits = ProcessorSettings().limits
 
     async def alone() -> object:
@@ -100,9 +100,9 @@ async def _one_round(sandbox: Sandbox, data: bytes, flags: int, count: int) -> R
 
 
 async def _recovery(report: Report, sandbox: Sandbox, rounds: int) -> None:
-    """From the crash of a busy child until another one has answered its image.
+    """Measure the time from the crash of a busy child until another child has answered.
 
-    The child had seen images before, so its crash is not taken for the image's fault.
+    The child has processed images before, so the sandbox does not blame the image for the crash.
     """
     data, taken = SMALL.data, []
     for _ in range(rounds * _CRASHES_A_ROUND):
@@ -112,7 +112,7 @@ async def _recovery(report: Report, sandbox: Sandbox, rounds: int) -> None:
         await asyncio.sleep(0.01)
         begun = time.perf_counter()
         os.kill(victim, signal.SIGSEGV)
-        os.kill(victim, signal.SIGCONT)  # to act on it
+        os.kill(victim, signal.SIGCONT)  # a stopped process handles signals when it continues
         await image
         taken.append((time.perf_counter() - begun) * 1000)
     report.judge("child back after a crash", taken, _RECOVERY)
@@ -125,6 +125,6 @@ async def _milliseconds(way: Callable[[], Awaitable[object]]) -> float:
 
 
 def _cpu_milliseconds(sandbox: Sandbox) -> float:
-    """Of this process and the child, since they began."""
+    """Processor time of this process and the child since their start, in milliseconds."""
     child = Path(f"/proc/{sandbox.pids[0]}/schedstat").read_text().split()[0]
     return time.process_time() * 1000 + int(child) / 1e6

@@ -1,4 +1,4 @@
-"""Yardsticks that serve: started on a free port, ended with the block."""
+"""HTTP servers to compare with, each on a free port and stopped at the end of a block."""
 
 import http.client
 import os
@@ -19,10 +19,10 @@ _START_SECONDS = 60
 
 @contextmanager
 def bare_http() -> Iterator[list[str]]:
-    """Its addresses, one a worker, to which the query `flags=` is added.
+    """Start one worker per core; yields their URLs, to which the caller adds the query `flags=`.
 
-    Workers that share a port do not share connections: whoever wakes first takes most of them, and
-    in every other run one of two cores was idle.
+    Each worker has its own port. Workers that share a port do not share connections evenly: in
+    every other run one of two cores was idle.
     """
     with ExitStack() as workers:
         addresses = []
@@ -36,7 +36,7 @@ def bare_http() -> Iterator[list[str]]:
 
 @contextmanager
 def thumbor(folder: Path) -> Iterator[str]:
-    """Its address, for photos in that folder."""
+    """Start thumbor for the photos in a folder; yields its URL."""
     port = free_port()
     with _serving(command(folder, port, processes=CORES), port):
         yield f"http://127.0.0.1:{port}"
@@ -44,7 +44,7 @@ def thumbor(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def _serving(words: Sequence[str], port: int) -> Iterator[None]:
-    # A session of its own, because both have workers, and thumbor's outlive it.
+    # A separate session, because both have workers, and thumbor's workers outlive thumbor.
     process = subprocess.Popen(words, stdin=subprocess.DEVNULL, start_new_session=True)
     try:
         _wait(process, port)

@@ -1,6 +1,6 @@
-"""Pixlake as it is measured: `pixlake up` with a local folder, on free ports, in a home of its own.
+"""The measured Pixlake: `pixlake up` with a local folder, on free ports, in a temporary home.
 
-What differs from its defaults is in `SETTINGS`, with the reason.
+`SETTINGS` has the settings that differ from the defaults, with the reason.
 """
 
 import shutil
@@ -16,14 +16,14 @@ import psutil
 from tests.end_to_end.running import Pixlake
 
 SETTINGS = {
-    # One rendition of 320 pixels, as every yardstick makes.
+    # One rendition of 320 pixels, like everything that Pixlake is compared with.
     "PIXLAKE_DEFAULT_PRESET": "thumbnail",
-    # A backlog's end is seen by its commit; a pause of a second would be most of the error.
+    # The commit shows the end of a backlog; a commit interval of a second would be the main error.
     "PIXLAKE_KAFKA_COMMIT_INTERVAL_SECONDS": "0.2",
 }
 HOMES = Path(".bench") / "homes"
-# Where stored images go. On a disk, ext4 searches for inodes that were not freed lately at each new
-# file, and after the thousands that `forget_images` removes that took a quarter of all our time.
+# Folder of stored images. On a disk, ext4 searches for inodes that were not freed lately at each
+# new file. After `forget_images` had removed thousands, that took a quarter of Pixlake's time.
 MEMORY = Path("/dev/shm")  # noqa: S108  a folder of our own in it
 _ROOMY = 8 << 30
 _REPLICA = "ray::ServeReplica"
@@ -31,47 +31,47 @@ _BROKER = "kafka.Kafka"
 
 
 class Service(Pixlake):
-    """One that runs, and what it takes of the machine."""
+    """Running service, with its processes, processor time and memory."""
 
     @property
     def store(self) -> Path:
-        """The folder of stored objects."""
+        """Folder of stored objects."""
         return Path(self.environment["PIXLAKE_STORE_URL"].removeprefix("file://"))
 
     @property
     def upload_url(self) -> str:
-        """Where images are posted."""
+        """URL to which images are posted."""
         return f"{self.url}/v1/images"
 
     def cpu_seconds(self) -> float:
-        """Of all its living processes but the broker, since they began."""
+        """Processor seconds of all living processes except the broker, since their start."""
         return sum(_cpu_seconds(one) for one in self.parts() if _BROKER not in words_of(one))
 
     def broker_cpu_seconds(self) -> float:
-        """Of the embedded broker, since it began."""
+        """Processor seconds of the embedded broker since its start."""
         return sum(_cpu_seconds(one) for one in self.processes(_BROKER))
 
     def cpu_by_process(self) -> list[tuple[str, float]]:
-        """Command line, and processor seconds since it began, of every process."""
+        """Command line of every process, and processor seconds since its start."""
         return [(words_of(one), _cpu_seconds(one)) for one in self.parts()]
 
     def parts(self) -> list[psutil.Process]:
-        """Every process of it, Ray's and the broker included."""
+        """Every process of the service, including Ray's and the broker."""
         return psutil.Process(self.pid).children(recursive=True)
 
     def workers(self) -> list[psutil.Process]:
         """Replicas, their fork servers and sandboxed children."""
         replicas = self.processes(_REPLICA)
-        return [one for each in replicas for one in (each, *_below(each))]
+        return [process for replica in replicas for process in (replica, *_below(replica))]
 
     def decoders(self, replica: str) -> list[psutil.Process]:
-        """The sandboxed children of a deployment's replicas, such as `UploadApi`."""
+        """Sandboxed children of a deployment's replicas, for example of `UploadApi`."""
         servers = [one for each in self.processes(replica) for one in _below(each)]
         return [one for each in servers if "fork_server" in words_of(each) for one in _below(each)]
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Stopped while a yardstick runs, for idling it takes part of the machine; ready after."""
+        """Stop all processes within the block, because an idle service uses processor time, too."""
         everything = [psutil.Process(self.pid), *self.parts()]
         _signal(everything, signal.SIGSTOP)
         try:
@@ -81,13 +81,13 @@ class Service(Pixlake):
         self.wait_ready()
 
     def forget_images(self, older_than_seconds: float = 0) -> None:
-        """Make room: remove stored images; rows and journal stay. Not the service's business."""
+        """Delete stored images directly, to free space; rows and journal stay."""
         forget_images(self.store / "images", older_than_seconds)
 
 
 @contextmanager
 def running(**settings: str) -> Iterator[Service]:
-    """A service that is ready; stopped, and its home removed, with the block."""
+    """Start a service; yields it once it is ready, then stops it and deletes its home."""
     HOMES.mkdir(parents=True, exist_ok=True)
     home = Path(tempfile.mkdtemp(dir=HOMES.absolute()))
     store = _folder_in_memory() or home / "store"
@@ -103,19 +103,19 @@ def running(**settings: str) -> Iterator[Service]:
 
 
 def _folder_in_memory() -> Path | None:
-    """None where memory has no folder, or too small a one."""
+    """Create a folder in memory; None if the machine has none or it is too small."""
     if not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < _ROOMY:
         return None
     return Path(tempfile.mkdtemp(dir=MEMORY, prefix="pixlake-bench-"))
 
 
 def forget_images(images: Path, older_than_seconds: float) -> None:
-    """Remove the folders `<tenant>/<2 hex>/<image_id>` that were not touched for so long."""
+    """Delete the folders `<tenant>/<2 hex>/<image_id>` that are older."""
     before = time.time() - older_than_seconds
     for folder in images.glob("*/*/*"):
         with suppress(FileNotFoundError):
             if folder.stat().st_mtime < before:
-                # An upload whose client has gone may be writing into it.
+                # An upload whose client has disconnected may still write into the folder.
                 shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -133,7 +133,7 @@ def _below(process: psutil.Process) -> list[psutil.Process]:
 
 
 def words_of(process: psutil.Process) -> str:
-    """Its command line; empty if it has ended."""
+    """Command line of a process; empty if the process has ended."""
     try:
         return " ".join(process.cmdline())
     except psutil.Error:
@@ -145,5 +145,5 @@ def _cpu_seconds(process: psutil.Process) -> float:
         times = process.cpu_times()
     except psutil.NoSuchProcess:
         return 0.0
-    # With that of children that have ended: decoders are replaced after some thousand images.
+    # Include ended children, because decoders are replaced after some thousand images.
     return times.user + times.system + times.children_user + times.children_system

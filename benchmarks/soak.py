@@ -1,7 +1,8 @@
 """Memory over half an hour of both doors under load: `python -m benchmarks.soak [--minutes 30]`.
 
-Judged is the resident memory of replicas and children at the end, against that after a sixth of the
-time (5 of 30 minutes), each the median of its last minute. What was stored is removed as it goes.
+The figure is the resident memory of replicas and children at the end, divided by that after a sixth
+of the time (5 of 30 minutes); each is the median of the minute before. Stored images are deleted
+during the run.
 """
 
 import argparse
@@ -28,13 +29,13 @@ _SAMPLE_SECONDS = 5.0
 _TURN_SECONDS = 20
 _CONNECTIONS = 8
 _MESSAGES_A_TURN = 200
-# Longer than an image may be under way.
+# Longer than any upload takes.
 _KEEP_SECONDS = 60.0
 _MEGA = 1e6
 
 
 def main() -> int:
-    """Run it; exit code 1 if memory grows more than it must not."""
+    """Run the soak; returns exit code 1 if memory grows more than the target allows."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=30.0)
     minutes = parser.parse_args().minutes
@@ -50,7 +51,7 @@ def main() -> int:
 
 
 def _load(service: Service, seconds: float) -> int:
-    """Uploads of two sizes by turns, with messages beside them; how many uploads."""
+    """Upload photos of two sizes in turn, and send messages; returns the number of uploads."""
     images, ends = 0, time.monotonic() + seconds
     while time.monotonic() < ends:
         for photo in (SMALL, MEDIUM):
@@ -65,7 +66,7 @@ def _load(service: Service, seconds: float) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
-    """Seconds since the start; bytes of replicas and children, resident by part, and PSS."""
+    """Seconds since the start; RSS by part and PSS of replicas and children, in bytes."""
 
     at: float
     rss: dict[str, int]

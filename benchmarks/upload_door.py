@@ -1,4 +1,4 @@
-"""The HTTP door against bare HTTP, thumbor and OpenCV alone, each in turn in every round."""
+"""Throughput of the upload API, compared with bare HTTP, thumbor and OpenCV alone in each round."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -13,7 +13,8 @@ _BARE = {SMALL.name: Target(0.55, 0.8), MEDIUM.name: Target(0.8, 0.95)}
 _THUMBOR = Target(1.0, 2.0)
 _WARM_UP_SECONDS = 1
 _OTHER_ROUNDS = 3
-# Of 8 MB a few are answered a second, and what wrk leaves unanswered was paid for as well.
+# Long enough for large photos: only a few are answered a second, and the unanswered ones at the end
+# cost processor time, too.
 _OTHER_SECONDS = 10.0
 
 Rates = dict[str, list[float]]
@@ -21,14 +22,14 @@ Contender = Callable[[], float]
 
 
 def run(bench: Bench) -> None:
-    """Every figure of the upload door but its latency."""
+    """Measure every figure of the upload API except its latency."""
     with server.bare_http() as bare, server.thumbor(FOLDER) as peer:
         rates: dict[str, Rates] = defaultdict(lambda: defaultdict(list))
         cpu: Rates = defaultdict(list)
         for number in range(bench.rounds):
             for photo in (SMALL, MEDIUM):
                 contenders = _contenders(bench, photo, bare, peer, cpu[photo.name])
-                # Each round the other way round, so that nobody always follows the same one.
+                # Reverse the order each round, so that no contender always follows the same one.
                 for name in list(contenders)[:: -1 if number % 2 else 1]:
                     rates[photo.name][name].append(contenders[name]())
                 bench.service.forget_images()
@@ -40,7 +41,7 @@ def run(bench: Bench) -> None:
 def _contenders(
     bench: Bench, photo: Photo, bare: list[str], peer: str, cpu: list[float]
 ) -> dict[str, Contender]:
-    """Each measures its images a second."""
+    """Functions that measure the images a second of each contender."""
 
     def of_bare_http() -> float:
         urls = [f"{url}?flags={bench.flags(photo)}" for url in bare]
@@ -69,7 +70,7 @@ def _contenders(
 
 
 def _upload(bench: Bench, photo: Photo, cpu: list[float], seconds: float) -> float:
-    """Images a second; appends the processor seconds that one took."""
+    """Measure images a second; appends the processor seconds per image to `cpu`."""
     service = bench.service
     load.post(service.upload_url, photo.path, _WARM_UP_SECONDS, key=service.key)
     before = service.cpu_seconds()
@@ -93,7 +94,7 @@ def _tell(bench: Bench, photo: str, rates: Rates, cpu: list[float]) -> None:
 
 
 def _others(bench: Bench) -> None:
-    """Photos without a target, for capacity."""
+    """Measure photos without a target, for capacity planning."""
     for photo in (LARGE, PNG):
         cpu: list[float] = []
         rounds = min(bench.rounds, _OTHER_ROUNDS)

@@ -1,4 +1,4 @@
-"""Where the processor time of an image goes: by part of the service, for both doors."""
+"""Processor time per image by part of the service, for the upload API and the Kafka consumer."""
 
 from collections import defaultdict
 
@@ -8,7 +8,7 @@ from benchmarks.kafka_door import BACKLOG, QUICK_SHARE, drain
 from benchmarks.photos import MEDIUM, SMALL, Photo
 from benchmarks.service import Service
 
-# Words of a command line, and what that process is; the first that fits.
+# Word in a command line, and the part of the service; the first match counts.
 _PARTS = (
     ("fork_server", "sandboxed children"),
     ("UploadApi", "replica of the HTTP door"),
@@ -22,7 +22,7 @@ _OTHER = "Ray and the rest"
 
 
 def run(bench: Bench) -> None:
-    """Milliseconds of a core an image, each part; one load of each door and photo."""
+    """Measure ms of a core per image by part; one load of each photo, by HTTP and by Kafka."""
     for photo in (SMALL, MEDIUM):
         before = _seconds(bench.service)
         seconds = 2 * bench.seconds
@@ -60,5 +60,5 @@ def _seconds(service: Service) -> dict[str, float]:
 
 
 def part_of(words: str) -> str:
-    """Which part of the service a process is, by its command line."""
+    """Part of the service that a process belongs to, by its command line."""
     return next((name for word, name in _PARTS if word in words), _OTHER)

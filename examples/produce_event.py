@@ -1,4 +1,4 @@
-"""One image to Kafka as a CloudEvent: python examples/produce_event.py cat.jpg."""
+"""Send one image to Kafka as a CloudEvent: python examples/produce_event.py cat.jpg."""
 # ruff: noqa: INP001, T201  # a script, and it prints
 
 import os
@@ -13,7 +13,7 @@ SECONDS = 20
 
 
 def main(path: Path, bootstrap: str = BOOTSTRAP, topic: str = "images") -> None:
-    """Equal `ce_source` and `ce_id` are the same image, however often they are sent."""
+    """Send the image; events with the same `ce_source` and `ce_id` are stored as one image."""
     failed = []
 
     def report(error: KafkaError | None, message: Message) -> None:
@@ -27,7 +27,7 @@ def main(path: Path, bootstrap: str = BOOTSTRAP, topic: str = "images") -> None:
             "bootstrap.servers": bootstrap,
             "enable.idempotence": True,
             "message.max.bytes": 30_000_000,
-            # Not for ever, where no broker answers.
+            # Give up after this time if no broker answers.
             "delivery.timeout.ms": SECONDS * 1000,
         }
     )

@@ -14,7 +14,7 @@ KEY_FILE = Path(os.environ.get("PIXLAKE_HOME", ".pixlake"), "api-key")
 
 
 def main(folder: Path, url: str = URL, key_file: Path = KEY_FILE) -> None:
-    """Eight at a time; a refusal is the image's own fault, and does not stop the others."""
+    """Upload the JPEG files of a folder, eight at a time; a refused image does not stop others."""
     key = key_file.read_text().strip()
     with Client(url, key) as client, ThreadPoolExecutor(8) as threads:
 

@@ -1,1 +1,1 @@
-"""Other services, in environments of their own."""
+"""Other services to compare with, each in its own virtual environment."""

@@ -1,4 +1,4 @@
-"""Yardstick: thumbor, from its own locked environment under .bench, made at first use."""
+"""Thumbor as a yardstick, in its own locked environment under .bench, created at first use."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ from processors.preset import THUMBNAIL
 
 _ENVIRONMENT = Path(".bench") / "thumbor"
 _LOCK = Path(__file__).with_suffix(".txt")
-# What it reads and writes is not measured: a local file in, nothing kept.
+# Thumbor reads a local file and stores nothing, so that only its processing is measured.
 _SETTINGS = """\
 LOADER = "thumbor.loaders.file_loader"
 FILE_LOADER_ROOT_PATH = {folder!r}
@@ -22,7 +22,7 @@ MAX_AGE = 0
 
 
 def install() -> None:
-    """Make the environment, unless it is that of the lock already."""
+    """Create the environment, unless it matches the lock file already."""
     stamp = _ENVIRONMENT / "lock.txt"
     if stamp.exists() and stamp.read_text() == _LOCK.read_text():
         return
@@ -33,7 +33,7 @@ def install() -> None:
 
 
 def command(folder: Path, port: int, *, processes: int) -> list[str]:
-    """How to start it for photos in `folder`."""
+    """Command that starts thumbor for photos in `folder`; installs thumbor if needed."""
     install()
     settings = _ENVIRONMENT / "thumbor.conf"
     quality = THUMBNAIL.renditions[0].quality
@@ -43,5 +43,5 @@ def command(folder: Path, port: int, *, processes: int) -> list[str]:
 
 
 def path_of(photo: Photo) -> str:
-    """The path of its rendition, 320 pixels wide."""
+    """URL path of a photo's rendition, 320 pixels wide."""
     return f"/unsafe/320x0/{photo.path.name}"
