@@ -89,7 +89,10 @@ class Children:
         return not all(each.down for each in self._seats)
 
     def choose(self, tenant: str, found: Format, *, unused: bool = False) -> Seat:
-        """Take an idle seat for an image; there must be one. `unused`: for a new child."""
+        """Take an idle seat for an image; there must be one. `unused`: for a new child.
+
+        `fill` replaces the child if it died while it was idle.
+        """
         reused = found in REUSED_FORMATS and not unused
         seat = min(self._idle, key=lambda each: _rank(each.decoder, tenant, reused=reused))
         self._idle.remove(seat)
@@ -103,7 +106,8 @@ class Children:
         Retries without a time limit; calls `failed` for every child that did not start.
         """
         reused = found in REUSED_FORMATS and not unused
-        rank = _rank(seat.decoder, tenant, reused=reused)
+        usable = seat.decoder.usable
+        rank = _rank(seat.decoder, tenant, reused=reused) if usable else _WRONG
         if rank != _OWN and reused and (kept := self._kept_for(tenant)):
             self._put_aside(seat.decoder)
             seat.decoder = kept
@@ -114,8 +118,7 @@ class Children:
 
     async def leave(self, seat: Seat, failed: Callable[[], None]) -> None:
         """Return a seat; replaces its child first if the child may take no other image."""
-        await seat.decoder.tidy()
-        if not seat.decoder.usable:
+        if not await seat.decoder.tidy():
             # Stopped first, so that its memory is free before the next image needs some.
             await seat.decoder.stop()
             await self._replace(seat, failed)
@@ -213,8 +216,6 @@ _OWN, _NEW, _WRONG = range(3)
 
 def _rank(decoder: Decoder, tenant: str, *, reused: bool) -> int:
     """Rank a child for an image, best first; _WRONG means it must not see the image."""
-    if not decoder.usable:
-        return _WRONG
     if decoder.tenant is None:
         return _NEW
     return _OWN if reused and decoder.tenant == tenant else _WRONG

@@ -133,19 +133,21 @@ class Decoder:
             raise result
         return result
 
-    async def tidy(self) -> None:
+    async def tidy(self) -> bool:
         """Clear the shared memory after an answer, and check the child's memory.
 
-        Retires a child that keeps much memory, or that may see no other image.
+        Returns False after retiring a child that keeps much memory, or may see no other image.
         """
         if self._last or not self.usable or self._keeps_much():
             self.retire()
-            return
+            return False
         await self._conversation.clear()
         try:
             self._cpu_seconds = cpu_seconds(self.pid)
         except OSError:  # the child died meanwhile
             self.retire()
+            return False
+        return True
 
     def is_small(self) -> bool:
         """True if the child uses no more memory than `KEPT_CHILD_BYTES`."""

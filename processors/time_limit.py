@@ -42,6 +42,7 @@ class TimeLimit:
         self.spent = False
         """True if the last image reached the limit of processor time."""
         self._looks = self._asleep = 0
+        self._kernel_seconds = 0
 
     def asked(self) -> None:
         """Count the child's sleep from now on, because the child has the whole request."""
@@ -63,7 +64,7 @@ class TimeLimit:
         loop = asyncio.get_running_loop()
         began, waits = loop.time(), _Waits(pid)
         end = _taken(pid) + self._seconds
-        _limit_by_kernel(pid, end)
+        self._limit_by_kernel(pid, end)
 
         longest = max(self._wall_seconds / _LOOKS, _SHORTEST_PAUSE_SECONDS)
 
@@ -87,6 +88,19 @@ class TimeLimit:
             yield stop
         finally:
             self._next_look.cancel()
+
+    def _limit_by_kernel(self, pid: int, end: float) -> None:
+        """Let the kernel send SIGXCPU a second or two after that processor time.
+
+        The kernel counts whole seconds, so most images need no change of its limit.
+        """
+        seconds = math.ceil(end) + 1
+        if seconds == self._kernel_seconds:
+            return
+        self._kernel_seconds = seconds
+        with contextlib.suppress(OSError, ValueError):
+            _, hardest = resource.prlimit(pid, resource.RLIMIT_CPU)
+            resource.prlimit(pid, resource.RLIMIT_CPU, (seconds, hardest))
 
 
 class _Waits:
@@ -113,10 +127,3 @@ def _taken(pid: int) -> float:
         return cpu_seconds(pid)
     except OSError:
         return 0.0
-
-
-def _limit_by_kernel(pid: int, end: float) -> None:
-    """Let the kernel send SIGXCPU a little after that processor time; it counts whole seconds."""
-    with contextlib.suppress(OSError, ValueError):
-        _, hardest = resource.prlimit(pid, resource.RLIMIT_CPU)
-        resource.prlimit(pid, resource.RLIMIT_CPU, (math.ceil(end) + 1, hardest))

@@ -8,6 +8,8 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 # CPUCLOCK_SCHED of `linux/posix-timers.h`: processor time of a whole process.
 _SCHEDULED_TIME = 2
 _RESIDENT, _SHARED = 1, 2
+# Seven numbers of at most 20 digits.
+_STATM_BYTES = 256
 _NANOSECONDS = 1_000_000_000
 
 
@@ -44,5 +46,10 @@ def own_memory(pid: int) -> int:
 
     Pages that a forked process still shares with its parent are included.
     """
-    fields = Path(f"/proc/{pid}/statm").read_text().split()
+    # Once for each image: `os` takes a fifth of the time of `Path.read_text`.
+    descriptor = os.open(f"/proc/{pid}/statm", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fields = os.read(descriptor, _STATM_BYTES).split()
+    finally:
+        os.close(descriptor)
     return (int(fields[_RESIDENT]) - int(fields[_SHARED])) * _PAGE_BYTES
