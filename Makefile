@@ -83,14 +83,21 @@ dev:
 
 UV_COMPILE = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 	--generate-hashes --no-annotate --custom-compile-command "make lock" \
-	--no-emit-package pixlake
+	--no-emit-package pixlake --exclude-newer "$(NEWEST)"
+# A release that was taken over is often found within days. For a fix of security that cannot wait:
+# make lock NEWEST=0days
+NEWEST ?= 7days
 
 EXTRAS = --extra embedded --extra heif --extra postgres
 
-lock: dev ## take the newest releases of all dependencies into the lock
+lock: dev ## take the newest releases of all dependencies, at least a week old, into the locks
 	$(UV_COMPILE) pyproject.toml requirements/build.in $(EXTRAS) -o requirements/up.txt
 	$(UV_COMPILE) pyproject.toml requirements/build.in $(EXTRAS) --group dev \
 		-c requirements/up.txt -o requirements/dev.txt
+	$(UV_COMPILE) pyproject.toml --extra postgres -c requirements/up.txt -o requirements/node.txt
+	$(UV_COMPILE) pyproject.toml --extra postgres --extra heif -c requirements/up.txt \
+		-o requirements/node-heif.txt
+	$(UV_COMPILE) requirements/tools.in -c requirements/dev.txt -o requirements/tools.txt
 	$(UV_COMPILE) benchmarks/peers/thumbor.in -o benchmarks/peers/thumbor.txt
 	$(UV_COMPILE) --group fuzz -o requirements/fuzz.txt
 	$(UV_COMPILE) deploy/ecs/pyproject.toml --group deploy/ecs/pyproject.toml:dev \

@@ -4,6 +4,9 @@
 # Does nothing, in a moment, when the lock is the one that was installed last. `make up` and
 # `make test` may call it at the same time: the second waits for the first.
 #
+# For `make up` wheels alone: a source distribution would run code of its package while it is
+# installed. For the tests pyvips comes as one.
+#
 # uv installs several times faster than pip and shows how far it is. It comes as a wheel, of the
 # version and hash that dev.txt locks; where it cannot be had or fails, pip does the work.
 set -eu
@@ -30,8 +33,8 @@ command -v "$python" >/dev/null || fail "There is no $python here. Pixlake needs
 
 # Measured: packages and their cache, with room for both where they are on two disks.
 case "$set" in
-    up) download="0.5 GB"; need_kb=2500000 ;;
-    *) download="0.7 GB"; need_kb=3500000 ;;
+    up) download="0.5 GB"; need_kb=2500000; wheels="--only-binary :all:" ;;
+    *) download="0.7 GB"; need_kb=3500000; wheels="" ;;
 esac
 
 mkdir -p "$venv"
@@ -62,11 +65,11 @@ with_pips_settings() {
 get_uv() {
     [ -x "$venv/bin/uv" ] && return
     sed -n '/^uv==/,/[^\\]$/p' requirements/dev.txt >"$venv/.uv.txt"
-    pip install --quiet --require-hashes --no-deps -r "$venv/.uv.txt"
+    pip install --quiet --require-hashes --only-binary :all: --no-deps -r "$venv/.uv.txt"
 }
 uv_install() {
     with_pips_settings "$venv/bin/uv" pip install --python "$venv/bin/python" --require-hashes \
-        -r "requirements/$set.txt"
+        $wheels -r "requirements/$set.txt"
 }
 
 if ! locked; then
@@ -81,7 +84,7 @@ if ! locked; then
     [ -x "$venv/bin/pip" ] || "$python" -m venv "$venv"
     if get_uv && echo "2 of 3: the packages that requirements/$set.txt locks" && uv_install; then :; else
         echo "uv did not do it; pip does, slower"
-        pip install --require-hashes -r "requirements/$set.txt"
+        pip install --require-hashes $wheels -r "requirements/$set.txt"
     fi
     stamp "$set" "requirements/$set.txt"
 fi

@@ -11,5 +11,5 @@ flock 9
 [ -x "$venv/bin/pip" ] || "$python" -m venv "$venv"
 echo "Installing what deploy/ecs/$lock locks into deploy/ecs/$venv ..."
 "$venv/bin/python" -m pip --disable-pip-version-check --no-input --quiet install \
-    --require-hashes -r "$lock"
+    --require-hashes --only-binary :all: -r "$lock"
 cksum <"$lock" >"$venv/.installed"

