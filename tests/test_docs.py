@@ -49,6 +49,20 @@ def test_an_index_links_every_page(folder: Path) -> None:
     assert {*linked, "README.md"} >= {page.name for page in folder.glob("*.md")}
 
 
+@pytest.mark.parametrize(
+    "page", sorted((DOCS / "decisions").glob("0*.md")), ids=lambda page: page.stem
+)
+def test_a_decision_has_every_section_of_the_template(page: Path) -> None:
+    text = page.read_text()
+    assert re.match(rf"# {int(page.name[:4])}\. .+\n\n\*\*Status:\*\* \w+.*\d{{4}}-\d\d-\d\d", text)
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == [
+        "Context",
+        "Alternatives",
+        "Decision",
+        "Consequences",
+    ]
+
+
 def test_every_make_target_of_the_readme_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     used = {word for page in PROSE for word in re.findall(r"`make ([a-z-]+)", page.read_text())}
