@@ -55,7 +55,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import the client at the first use: `pixlake --help` does without httpx and pydantic."""
+    """Import the client at the first use, so that `pixlake --help` loads no httpx and pydantic."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from pixlake import client  # noqa: PLC0415  # slow

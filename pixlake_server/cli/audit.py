@@ -1,4 +1,4 @@
-"""`pixlake audit`: checks by the store alone that every image is whole and has one row."""
+"""`pixlake audit`: checks from the store alone that every image is complete and has one row."""
 
 import asyncio
 import json as jsons
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
     from lake.settings import LakeSettings
 
 _SAMPLE = 1000
-# Faults of each kind that are printed; the report has more.
+# Number of printed faults of each kind; the report contains more.
 _SHOWN = 5
 
 
 def audit(
     *,
     start: Annotated[
-        datetime | None, typer.Option("--from", help="Images since then, UTC; else all.")
+        datetime | None, typer.Option("--from", help="Only images since this time, UTC.")
     ] = None,
     end: Annotated[
-        datetime | None, typer.Option("--to", help="Images before then, UTC; else all.")
+        datetime | None, typer.Option("--to", help="Only images before this time, UTC.")
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Hash the objects of every image.")] = False,
     sample: Annotated[
-        int, typer.Option("--sample", min=0, help="Else those of so many images.")
+        int, typer.Option("--sample", min=0, help="Number of images to hash without --full.")
     ] = _SAMPLE,
     report: Annotated[
         Path | None, typer.Option("--report", metavar="FILE", help="Write the report, as JSON.")
@@ -39,11 +39,11 @@ def audit(
     home: Home = None,
     json: Json = False,
 ) -> None:
-    """Prove that every image is whole and has exactly one row.
+    """Check that every image is complete and has exactly one row.
 
-    Reads the store itself, by PIXLAKE_STORE_URL and PIXLAKE_S3_*, or in PIXLAKE_HOME, and runs
-    beside everything else. An image that has no row is unfinished: its row is written now, and
-    must be there at the next audit.
+    Reads the store itself, by PIXLAKE_STORE_URL and PIXLAKE_S3_*, or in PIXLAKE_HOME. Safe while
+    Pixlake runs. An image without a row is unfinished: the audit writes its row, and the next audit
+    checks that the row is there.
     """
     from lake.settings import LakeSettings  # noqa: PLC0415  # slow
     from pixlake.client.files import written  # noqa: PLC0415  # slow; not for --help
@@ -52,7 +52,7 @@ def audit(
     settings = load_existing(LakeSettings, home, "store_url")
     span = (_utc(start), _utc(end))
     if start is not None and end is not None and start >= end:
-        raise UsageFault(f"--from {start} is not before --to {end}: no image is in between")
+        raise UsageFault(f"--from {start} is not before --to {end}: no image is between them")
     if report is not None:
         _check_report(report)
     done = asyncio.run(_audit(settings, span, full=full, sample=sample))
@@ -68,7 +68,7 @@ def audit(
 
 
 def _check_report(report: Path) -> None:
-    """Raise UsageFault, before the audit, if the report can't be written."""
+    """Raise UsageFault if the report can't be written; called before the audit."""
     from pixlake.client.errors import NotAFile  # noqa: PLC0415  # slow; not for --help
     from pixlake.client.files import check_regular  # noqa: PLC0415
 
@@ -104,8 +104,8 @@ def _show(done: "AuditReport") -> None:
 
     seen, rows = done.seen, done.rows
     print(
-        f"{seen.images} images with {seen.objects} objects, of {seen.hashed} the bytes were "
-        f"hashed ({output.size(seen.hashed_bytes)}); {rows.rows} rows in {rows.files} files, "
+        f"{seen.images} images with {seen.objects} objects, {seen.hashed} of the images hashed "
+        f"({output.size(seen.hashed_bytes)}); {rows.rows} rows in {rows.files} files, "
         f"{rows.waiting} waiting; {seen.tombstones} erased"
     )
     found = [(code, str(done.counts[code]), about) for code, about in CHECKS.items()]
@@ -114,7 +114,7 @@ def _show(done: "AuditReport") -> None:
         for fault in faults[:_SHOWN]:
             output.note(f"{code}: {fault.subject}: {fault.detail}")
         if done.counts[code] > _SHOWN:
-            output.note(f"{code}: {done.counts[code] - _SHOWN} more; --report FILE names them")
+            output.note(f"{code}: {done.counts[code] - _SHOWN} more; --report FILE lists all")
     if done.ok and not seen.images:
         print("no images, so nothing was proven")
         return

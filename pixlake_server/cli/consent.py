@@ -9,10 +9,10 @@ from pixlake.cli.failures import REFUSED, UsageFault
 
 
 def ask(question: str, *, yes: bool) -> None:
-    """Return if confirmed; raises Exit after a no, UsageFault without a terminal."""
+    """Ask for confirmation; raises Exit after a no, UsageFault without a terminal."""
     if yes:
         return
     if not sys.stdin.isatty():
-        raise UsageFault(f"{question}: no terminal to ask on; add --yes, or try --dry-run")
+        raise UsageFault(f"{question}: there is no terminal to ask on; add --yes or --dry-run")
     if not typer.confirm(output.clean(f"{question}?"), err=True):
         raise typer.Exit(REFUSED)

@@ -27,18 +27,20 @@ Name = tuple[str, str]
 def erase(
     ids: Annotated[
         list[str] | None,
-        typer.Argument(metavar="ID", help="An id, or TENANT/ID.", show_default=False),
+        typer.Argument(metavar="ID", help="Image id, or TENANT/ID.", show_default=False),
     ] = None,
     *,
     file: Annotated[
         Path | None,
-        typer.Option("--file", metavar="FILE", help="A list, one a line; - is standard input."),
+        typer.Option("--file", metavar="FILE", help="File with an id a line; - is stdin."),
     ] = None,
     where: Annotated[
         str | None,
-        typer.Option("--where", metavar="SQL", help="Every image whose row this is true of."),
+        typer.Option("--where", metavar="SQL", help="Images whose rows fulfil this condition."),
     ] = None,
-    tenant: Annotated[str, typer.Option("--tenant", help="Of ids without one.")] = _TENANT,
+    tenant: Annotated[
+        str, typer.Option("--tenant", help="Tenant of ids without TENANT/.")
+    ] = _TENANT,
     dry_run: DryRun = False,
     yes: Yes = False,
     home: Home = None,
@@ -46,17 +48,18 @@ def erase(
 ) -> None:
     """Erase images: bytes and record at once, then the row.
 
-    Looks every image up, says how many there are and asks first.
+    First looks up every image, prints the number of images, and asks.
 
-    What was erased stays so: the same upload or message is refused for as long as the image would
-    have been kept. An entry without personal data stays in the store's audit log. Works on the
-    store itself, by PIXLAKE_STORE_URL and PIXLAKE_S3_*, or in PIXLAKE_HOME; erasing again is safe.
+    An erased image can't come back: the same upload or message is refused until the retention of
+    the image has passed. An entry without personal data stays in the store's audit log. Works on
+    the store itself, by PIXLAKE_STORE_URL and PIXLAKE_S3_*, or in PIXLAKE_HOME. A repeated run is
+    safe.
     """
     from lake.settings import LakeSettings  # noqa: PLC0415  # slow
     from pixlake_server.cli.settings import load_existing  # noqa: PLC0415
 
     if not ids and file is None and where is None:
-        raise UsageFault("say what to erase: ids, --file or --where")
+        raise UsageFault("nothing to erase: give ids, --file or --where")
     named = [_name(word, tenant) for word in [*(ids or []), *_listed(file)]]
     settings = load_existing(LakeSettings, home, "store_url")
     named, missing = asyncio.run(_look(settings, list(dict.fromkeys(named)), where))
@@ -96,7 +99,10 @@ def _name(word: str, tenant: str) -> Name:
 async def _look(
     settings: "LakeSettings", named: Sequence[Name], where: str | None
 ) -> tuple[list[Name], dict[Name, Exception]]:
-    """Find all images, also by the predicate, and those that can't be erased. Writes nothing."""
+    """Find all images, also by the predicate, and errors of images that can't be erased.
+
+    Writes nothing.
+    """
     from lake.opening import open_store  # noqa: PLC0415  # slow
     from lake.views import Views  # noqa: PLC0415
     from lake.waiting import waiting_images  # noqa: PLC0415
@@ -104,7 +110,7 @@ async def _look(
     store, _ = await open_store(settings, make=False, prove=False)
     found = list(named)
     if where is not None:
-        sql = f"SELECT DISTINCT tenant, image_id FROM images WHERE (\n{where}\n)"  # noqa: S608  # their own lake
+        sql = f"SELECT DISTINCT tenant, image_id FROM images WHERE (\n{where}\n)"  # noqa: S608  # the user's lake
         rows = Views.open(settings, await waiting_images(store)).query(sql).to_pylist()
         found += sorted((row["tenant"], row["image_id"]) for row in rows)
     found = list(dict.fromkeys(found))
@@ -117,7 +123,7 @@ async def _look(
 
 
 async def _fault(store: "ObjectStore", name: Name) -> Exception | None:
-    """Error if an image can't be erased; None if it can."""
+    """Return the error if an image can't be erased, or None."""
     from lake.erasure import look_up  # noqa: PLC0415  # slow
     from lake.errors import LakeError  # noqa: PLC0415
 
@@ -137,11 +143,11 @@ async def _erase(settings: "LakeSettings", named: Sequence[Name]) -> dict[Name, 
         some = named[start : start + _AT_ONCE]
         done = await asyncio.gather(*(_erase_one(lake, name) for name in some))
         failures |= {name: error for name, error in zip(some, done, strict=True) if error}
-    # Remove the rows now; otherwise the next pass of any sealer does it.
+    # Remove the rows now; otherwise the next pass of any sealer would remove them.
     sealed = await lake.upkeep.run_pass(now=True)
     if sealed.failed:
         output.note(
-            f"pixlake: {sealed.failed} windows not sealed; their rows go with the next pass"
+            f"pixlake: {sealed.failed} windows not sealed; the next pass removes their rows"
         )
     return failures
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 keys = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Make, list and revoke API keys.\n\nOn the server itself, in the accounts database: "
+    help="Create, list and revoke API keys.\n\nWorks on the server, in the accounts database: "
     "PIXLAKE_DATABASE_URL, else a file in PIXLAKE_HOME.",
 )
 
@@ -31,19 +31,19 @@ class NoSuchKey(CliError):
 
 @keys.command()
 def create(
-    name: Annotated[str, typer.Argument(help="Whose key it is, for `keys ls`.")],
+    name: Annotated[str, typer.Argument(help="Label of the key, for `keys ls`.")],
     *,
-    tenant: Annotated[str, typer.Option(help="Whose images it reads and writes.")] = "default",
+    tenant: Annotated[str, typer.Option(help="Tenant of the key's images.")] = "default",
     scope: Annotated[
         list[str] | None,
         typer.Option(
-            help="images:read, images:write, presets:write; repeatable; else the first two."
+            help="images:read, images:write, presets:write; repeatable; default: the first two."
         ),
     ] = None,
     home: Home = None,
     json: Json = False,
 ) -> None:
-    """Make a key and print it, this once: only its hash is kept."""
+    """Create a key and print it. The key can't be shown again: only its hash is stored."""
     with _accounts(home) as accounts:
         from serve_app.accounts import IMAGES  # noqa: PLC0415  # slow
 
@@ -56,7 +56,7 @@ def create(
 
 @keys.command("ls")
 def ls(*, home: Home = None, json: Json = False) -> None:
-    """List keys, revoked ones too, oldest first."""
+    """List all keys, revoked keys included, oldest first."""
     with _accounts(home) as accounts:
         found = accounts.keys()
     if json:
@@ -92,22 +92,22 @@ def ls(*, home: Home = None, json: Json = False) -> None:
 
 @keys.command()
 def revoke(
-    prefix: Annotated[str, typer.Argument(help="Of the key: the part between pxl_ and _.")],
+    prefix: Annotated[str, typer.Argument(help="Prefix of the key: between pxl_ and _.")],
     *,
     dry_run: DryRun = False,
     yes: Yes = False,
     home: Home = None,
     json: Json = False,
 ) -> None:
-    """End a key; servers notice within seconds (PIXLAKE_KEY_CACHE_SECONDS).
+    """Revoke a key; servers notice within seconds (PIXLAKE_KEY_CACHE_SECONDS).
 
-    Says whose it is and asks first.
+    Prints the holder of the key and asks first.
     """
     with _accounts(home) as accounts:
         every = accounts.keys()
         living = [key for key in every if key.prefix == prefix and not key.revoked_at]
         if not living:
-            raise NoSuchKey(f"no living key has the prefix {prefix!r}; `pixlake keys ls` lists all")
+            raise NoSuchKey(f"no active key has the prefix {prefix!r}; `pixlake keys ls` lists all")
         said = f"{prefix} of tenant {living[0].tenant}, {living[0].name!r}"
         if not dry_run:
             ask(f"revoke the key {said}", yes=yes)
@@ -128,8 +128,8 @@ def _accounts(home: Path | None) -> Iterator["Accounts"]:
     file = settings.home / "accounts.sqlite"
     if settings.database_url is None and not file.is_file():
         raise UsageFault(
-            f"there are no accounts in {settings.home}: it has no {file.name}. `pixlake up` makes "
-            "them; --home, PIXLAKE_HOME or PIXLAKE_DATABASE_URL says where they are"
+            f"no accounts database: {settings.home} has no {file.name}. `pixlake up` creates one; "
+            "--home, PIXLAKE_HOME or PIXLAKE_DATABASE_URL names an existing one"
         )
     accounts = Accounts.open(settings.accounts_url)
     try:

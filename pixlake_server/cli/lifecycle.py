@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 lifecycle = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Let S3 delete what is past its retention.\n\nIn the bucket of PIXLAKE_STORE_URL.",
+    help="Let S3 delete expired data.\n\nWorks on the bucket of PIXLAKE_STORE_URL.",
 )
 
 
@@ -27,17 +27,17 @@ def apply(
     *,
     check: Annotated[
         bool,
-        typer.Option("--check", "--dry-run", help="Only compare; exit code 1 on a difference."),
+        typer.Option("--check", "--dry-run", help="Only compare; exit code 1 for a difference."),
     ] = False,
     yes: Yes = False,
     home: Home = None,
     json: Json = False,
 ) -> None:
-    """Let S3 delete what is past its retention.
+    """Let S3 delete expired data.
 
     Writes rules for images, lake, journal, unfinished multipart uploads and old versions to the
-    bucket in PIXLAKE_STORE_URL; days by the store's retention, the longer one while it changes.
-    Other rules stay. Says what differs and asks first.
+    bucket in PIXLAKE_STORE_URL. Days follow the store's retention; while the retention changes, the
+    longer one. Other rules stay. Prints the differences and asks first.
     """
     from lake.lifecycle import Lifecycle  # noqa: PLC0415  # slow
     from lake.settings import LakeSettings  # noqa: PLC0415
@@ -49,12 +49,12 @@ def apply(
     found = rules.check()
     if any(one.wanted for one in found) and not check:
         if not yes:
-            output.note(f"images and rows are to go after {days} days; what differs:")
+            output.note(f"S3 must delete images and rows after {days} days; rules that differ:")
             for one in found:
                 output.note(f"  {one.rule}: {one.about}")
             ask("write these rules", yes=yes)
         found = rules.apply()
-    # Foreign rules that delete too early are only reported.
+    # Rules of others that delete too early are only reported.
     left = found if check else [one for one in found if one.wanted is None]
     if json:
         output.emit({"ok": not left, "differences": [_plain(one) for one in found]})
@@ -62,7 +62,7 @@ def apply(
         if found:
             output.table(("rule", "found"), [(one.rule, one.about) for one in found])
         else:
-            print("the bucket has every rule as it should be")
+            print("every rule of the bucket is as it should be")
         if found and not check:
             print(f"{len(found) - len(left)} rules written")
     if left:

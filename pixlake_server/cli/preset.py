@@ -24,11 +24,11 @@ T = TypeVar("T")
 preset = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Put, read and compare presets.\n\nIn the store itself, by PIXLAKE_STORE_URL and "
+    help="Store, read and compare presets.\n\nWorks on the store itself, by PIXLAKE_STORE_URL and "
     "PIXLAKE_S3_*, or in PIXLAKE_HOME. Built-in presets are part of the code.",
 )
 Named = Annotated[
-    str, typer.Argument(metavar="NAME[@VERSION]", help="Without a version: the newest.")
+    str, typer.Argument(metavar="NAME[@VERSION]", help="Default version: the newest.")
 ]
 _SIDE = "NAME[@VERSION], or a file that ends in .json."
 
@@ -38,17 +38,17 @@ def put(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="JSON, as `get` prints it.")],
     *,
     name: Annotated[
-        str | None, typer.Option("--name", help="Else the one in the file, else the file's.")
+        str | None, typer.Option("--name", help="Default: `name` in the file, else its file name.")
     ] = None,
     yes: Yes = False,
     home: Home = None,
     json: Json = False,
 ) -> None:
-    """Store the next version of a preset; nothing if the newest one says the same.
+    """Store the next version of a preset, unless it is equal to the newest version.
 
-    It is tried on a small picture first. What is stored never changes; uploads that name no
-    version take the new one within seconds (PIXLAKE_PRESET_CACHE_SECONDS). Asks before it takes
-    the place of another version.
+    First tries the preset on a small image, and asks before it replaces another version. A stored
+    version never changes. Uploads without a version use the new version within seconds
+    (PIXLAKE_PRESET_CACHE_SECONDS).
     """
     data = read_file(file)
     done = _run(home, lambda presets: _put(presets, data, name, file, home, yes=yes))
@@ -58,12 +58,12 @@ def put(
             {"name": done.preset.name, "version": done.preset.version, "created": done.created}
         )
     else:
-        print(f"stored {stored}" if done.created else f"{stored} says the same: nothing stored")
+        print(f"stored {stored}" if done.created else f"{stored} is equal: nothing stored")
 
 
 @preset.command()
 def get(name: Named, *, home: Home = None, json: Json = False) -> None:
-    """Print a preset as JSON, which `put` takes."""
+    """Print a preset as JSON, in the format of `put`."""
     from processors.presets import as_json  # noqa: PLC0415  # slow
 
     found = _run(home, lambda presets: _find(presets, name))
@@ -101,7 +101,7 @@ def diff(
     home: Home = None,
     json: Json = False,
 ) -> None:
-    """Compare two presets; exit code 1 if they differ in what they make."""
+    """Compare two presets; exit code 1 if their renditions differ."""
 
     async def both(presets: "Presets") -> tuple["Preset", "Preset"]:
         return await _side(presets, first), await _side(presets, second)
@@ -113,7 +113,7 @@ def diff(
     elif lines:
         print("\n".join(lines))
     else:
-        print("both make the same")
+        print("both make the same renditions")
     if lines:
         raise typer.Exit(REFUSED)
 
@@ -149,7 +149,7 @@ async def _put(
 
     async def trial(wanted: "Preset") -> None:
         if wanted.version > 1:
-            ask(f"uploads that name {wanted.name} are to follow version {wanted.version}", yes=yes)
+            ask(f"make version {wanted.version} of {wanted.name} the newest", yes=yes)
         await try_out(sandbox, wanted)
 
     try:
@@ -176,7 +176,7 @@ async def _side(presets: "Presets", text: str) -> "Preset":
 
 
 def _run(home: Path | None, work: Callable[["Presets"], Awaitable[T]]) -> T:
-    """Run `work` with the presets of the store."""
+    """Open the store and run `work` with its presets."""
     from lake.lake import Lake  # noqa: PLC0415  # slow
     from lake.settings import LakeSettings  # noqa: PLC0415
     from pixlake_server.cli.settings import load_existing  # noqa: PLC0415

@@ -20,11 +20,11 @@ _FORMATS = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".webp": "webp", ".a
 
 
 def process(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="An image.", dir_okay=False)],
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Image file.", dir_okay=False)],
     target: Annotated[
         Path,
         typer.Argument(
-            metavar="OUT", help="A file; its name says the format. With --preset: a folder."
+            metavar="OUT", help="File; its suffix is the format. With --preset: a folder."
         ),
     ],
     *,
@@ -33,39 +33,40 @@ def process(
         typer.Option(
             "--op",
             metavar="NAME[:PARAMETER=VALUE,…]",
-            help="A step, as docs/operations.md lists them; repeatable, in order.",
+            help="Operation of docs/operations.md; repeatable, in order.",
         ),
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option("--preset", help="Follow a preset: its name, or a file that ends in .json."),
+        typer.Option("--preset", help="Preset: its name, or a file that ends in .json."),
     ] = None,
     quality: Annotated[
-        int, typer.Option("--quality", min=1, max=100, help="Of JPEG, WebP and AVIF.")
+        int, typer.Option("--quality", min=1, max=100, help="Quality of JPEG, WebP and AVIF.")
     ] = 82,
     background: Annotated[
-        str, typer.Option("--background", help="What transparent parts of a JPEG lie on.")
+        str, typer.Option("--background", help="Colour behind transparent parts, for JPEG.")
     ] = "#ffffff",
     home: Home = None,
     json: Json = False,
 ) -> None:
-    """Process one image here: in the sandbox, as the service would, with the same limits.
+    """Process one image on this machine, without a server.
 
-    Nothing is stored but OUT. Presets of a store are read by PIXLAKE_STORE_URL, or in PIXLAKE_HOME.
+    Runs in the sandbox, with the limits of the service. Writes only OUT. Reads presets from the
+    store of PIXLAKE_STORE_URL, or in PIXLAKE_HOME.
     """
     if preset is not None and op:
-        raise UsageFault("--op or --preset, not both")
+        raise UsageFault("give --op or --preset, not both")
     data = read_file(source)
     if preset is None:
         plan = _plan(target, op or [], quality, background)
         paths = [target]
     else:
         if target.suffix.lower() in _FORMATS and not target.is_dir():
-            raise UsageFault(f"with --preset OUT is a folder, and {target} is named like an image")
+            raise UsageFault(f"with --preset OUT is a folder, but {target} has an image suffix")
         plan = _preset(preset, home)
         paths = []
     if target.exists() and source.exists() and target.samefile(source):
-        raise UsageFault("OUT is IN")
+        raise UsageFault("OUT and IN are the same file")
     made = asyncio.run(_process(data, plan, home))
     if preset is not None:
         paths = [target / f"{source.stem}-{one.name}.{one.extension}" for one in made.renditions]

@@ -1,4 +1,4 @@
-"""`pixlake query`: SQL over the lake, by DuckDB in this process."""
+"""`pixlake query`: runs SQL over the lake, by DuckDB in this process."""
 
 import sys
 from enum import StrEnum
@@ -12,7 +12,7 @@ from pixlake.cli.options import Home, Json
 
 
 class Format(StrEnum):
-    """How rows are printed."""
+    """Output format of rows."""
 
     TABLE = "table"
     CSV = "csv"
@@ -21,18 +21,18 @@ class Format(StrEnum):
 
 def query(
     sql: Annotated[
-        str, typer.Argument(metavar="SQL", help="One statement; - reads it from stdin.")
+        str, typer.Argument(metavar="SQL", help="One statement; - reads from standard input.")
     ],
     *,
-    form: Annotated[Format, typer.Option("--format", "-f", help="How to print.")] = Format.TABLE,
+    form: Annotated[Format, typer.Option("--format", "-f", help="Output format.")] = Format.TABLE,
     home: Home = None,
     json: Json = False,
 ) -> None:
-    """Ask the lake in SQL.
+    """Query the lake with SQL.
 
-    The view `images` has one row an image. Reads the store itself, by PIXLAKE_STORE_URL and
-    PIXLAKE_S3_*, or in PIXLAKE_HOME; no server needs to run. A row comes within two minutes of
-    its image; `pixlake seal --now` is quicker.
+    The view `images` has one row for each image. Reads the store itself, by PIXLAKE_STORE_URL and
+    PIXLAKE_S3_*, or in PIXLAKE_HOME; no server needs to run. The row of an image is visible within
+    two minutes, or at once after `pixlake seal --now`.
     """
     from lake.settings import LakeSettings  # noqa: PLC0415  # slow
     from lake.views import Views  # noqa: PLC0415
@@ -51,4 +51,4 @@ def query(
     else:
         rows.write_table(result)
         if lake.query("SELECT 1 FROM images LIMIT 1").num_rows == 0:
-            output.note("the lake has no rows yet; `pixlake seal --now` brings what was accepted")
+            output.note("the lake has no rows yet; `pixlake seal --now` adds accepted images")

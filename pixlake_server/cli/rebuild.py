@@ -21,42 +21,44 @@ if TYPE_CHECKING:
 def rebuild(
     *,
     everything: Annotated[
-        bool, typer.Option("--everything", help="Write all rows anew, not only wrong ones.")
+        bool, typer.Option("--everything", help="Rewrite all rows, not only wrong rows.")
     ] = False,
     beside: Annotated[
-        bool, typer.Option("--beside", help="Make a whole new lake, beside the one that is read.")
+        bool, typer.Option("--beside", help="Build a new lake next to the current lake.")
     ] = False,
     switch: Annotated[
-        bool, typer.Option("--switch", help="Put the new lake in place; takes half an hour more.")
+        bool, typer.Option("--switch", help="Switch to the new lake; takes half an hour more.")
     ] = False,
     dry_run: DryRun = False,
     yes: Yes = False,
     home: Home = None,
     json: Json = False,
 ) -> None:
-    """Make the lake again from the records of images and rejections.
+    """Rebuild the lake's tables from the records.
 
-    Says what it will change and asks first.
+    The records are those of images and rejections. Prints the changes and asks first.
 
-    For files that are lost, broken or wrong, as `pixlake audit` names them. Works on the store
-    itself, by PIXLAKE_STORE_URL and PIXLAKE_S3_*, or in PIXLAKE_HOME; safe beside a running
-    Pixlake. With --everything the rows of a window are away for the moment of its rewriting. With
-    --beside nothing is touched: all files are made anew in lake/rebuilt and compared with the
-    records; --switch then holds sealers back, waits until none can be at work, and takes over.
+    Repairs files that are lost, broken or wrong, as `pixlake audit` reports them. Works on the
+    store itself, by PIXLAKE_STORE_URL and PIXLAKE_S3_*, or in PIXLAKE_HOME. Safe while Pixlake
+    runs. With --everything the rows of a window are missing while that window is rewritten. With
+    --beside the current files do not change: all files are written anew to lake/rebuilt and
+    compared with the records. --switch then stops all sealers, waits until none can still write,
+    and puts the new lake in place.
     """
     from lake.settings import LakeSettings  # noqa: PLC0415  # slow
     from pixlake_server.cli.settings import load_existing  # noqa: PLC0415
 
     if everything and (beside or switch):
-        raise UsageFault("--everything works in place, --beside and --switch do not")
+        raise UsageFault("--everything rewrites in place; give it without --beside and --switch")
     settings = load_existing(LakeSettings, home, "store_url")
     if beside or switch:
         if dry_run:
             raise UsageFault(
-                "--beside is the look before --switch: it touches nothing that is read"
+                "--dry-run does not combine with --beside or --switch; --beside alone changes no "
+                "file that is read"
             )
         if switch:
-            ask("put a new lake in place of the one that is read", yes=yes)
+            ask("replace the current lake by the new lake", yes=yes)
         asyncio.run(_anew(settings, beside=beside, switch=switch, json=json))
         return
     _in_place(settings, everything=everything, dry_run=dry_run, yes=yes, json=json)
@@ -77,7 +79,7 @@ def _in_place(
     else:
         print(_text(report, "to do: " if dry_run else ""))
     for key in report.skipped:
-        output.note(f"pixlake: skipped {key}: no row can be made of this record")
+        output.note(f"pixlake: skipped {key}: this record does not give a valid row")
     if report.failed:
         output.note(f"pixlake: {report.failed} windows failed; run it again")
     if report.failed or report.skipped:
@@ -86,8 +88,8 @@ def _in_place(
 
 def _text(report: "RebuildReport", begin: str) -> str:
     return (
-        f"{begin}{report.homes} windows: {report.kept} rows as they should be, {report.removed} "
-        f"taken out, {report.added} put in, {report.files} files written anew"
+        f"{begin}{report.homes} windows: {report.kept} rows correct, {report.removed} "
+        f"removed, {report.added} added, {report.files} files rewritten"
     )
 
 
@@ -119,7 +121,7 @@ async def _anew(settings: "LakeSettings", *, beside: bool, switch: bool, json: b
 
 async def _switched(switch: "Switch", lake: "Lake") -> "SwitchReport":
     begins = await switch.hold()
-    output.note(f"sealers hold; the switch begins at {begins:%H:%M:%S} UTC")
+    output.note(f"sealers are stopped; the switch begins at {begins:%H:%M:%S} UTC")
     try:
         while (left := (begins - lake.clock.now()).total_seconds()) > 0:
             await asyncio.sleep(min(left, 60))
@@ -127,6 +129,6 @@ async def _switched(switch: "Switch", lake: "Lake") -> "SwitchReport":
     except BaseException:
         await switch.release()
         raise
-    # If this fails, one of its writes may still take effect, so sealers stay stopped until it is
-    # run again, or for hours.
+    # If the switch fails, one of its writes may still take effect. So sealers stay stopped until
+    # the switch is run again, or for hours.
     return await switch.run()

@@ -1,4 +1,4 @@
-"""A query's result as text, CSV or JSON."""
+"""Output of a query's result as text, CSV or JSON."""
 
 import csv
 import json
@@ -15,27 +15,27 @@ from pixlake.cli import output
 
 
 def write_table(result: pa.Table) -> None:
-    """Aligned columns; on a terminal that is too narrow for them, one line a value."""
+    """Print aligned columns; on a terminal that is too narrow, one line for each value."""
     rows = [[_text(value) for value in row] for row in _rows(result)]
     numbers = [f.name for f in result.schema if _is_number(f.type)]
     output.table_or_list(result.column_names, rows, right=numbers)
 
 
 def write_csv(result: pa.Table) -> None:
-    """RFC 4180 with a header; NULL is an empty field, lists and structs are JSON."""
+    """Print CSV (RFC 4180) with a header; NULL is an empty field, lists and structs are JSON."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(result.column_names)
     writer.writerows([_text(value) for value in row] for row in _rows(result))
 
 
 def write_json(result: pa.Table) -> None:
-    """One array of objects; times as ISO 8601, numbers that JSON does not know as null."""
+    """Print an array of objects; times are ISO 8601, NaN and infinity are null."""
     names = result.column_names
     output.emit([dict(zip(names, map(_plain, row), strict=True)) for row in _rows(result)])
 
 
 def _rows(result: pa.Table) -> Iterator[tuple[Any, ...]]:
-    # Not `to_pylist`: two columns of a query may have the same name.
+    # `to_pylist` returns dicts, but two columns of a query may have the same name.
     for batch in result.to_batches():
         columns = [_values(column) for column in batch.columns]
         yield from zip(*columns, strict=True)
@@ -59,7 +59,7 @@ def _text(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """As JSON has it."""
+    """Convert a value to a JSON value."""
     match value:
         case dict():
             plain: Any = {str(name): _plain(one) for name, one in value.items()}
@@ -72,7 +72,7 @@ def _plain(value: Any) -> Any:
         case timedelta():
             plain = value.total_seconds()
         case Decimal():
-            # DuckDB sums whole numbers as HUGEINT, which Arrow hands over as a decimal.
+            # DuckDB sums whole numbers as HUGEINT, which Arrow represents as a decimal.
             plain = int(value) if value == value.to_integral_value() else float(value)
         case bytes():
             plain = value.hex()

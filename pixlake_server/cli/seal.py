@@ -1,4 +1,4 @@
-"""`pixlake seal`: one pass of a sealer, in this process."""
+"""`pixlake seal`: runs one pass of a sealer in this process."""
 
 import asyncio
 from dataclasses import asdict
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 def seal(
     *,
-    now: Annotated[bool, typer.Option("--now", help="Also windows that are still open.")] = False,
+    now: Annotated[bool, typer.Option("--now", help="Also seal windows that are open.")] = False,
     home: Home = None,
     json: Json = False,
 ) -> None:
     """Make accepted rows visible to SQL.
 
-    Moves them from the journal into the lake's Parquet files, and compacts hours that are
-    closed. Works on the store itself, by PIXLAKE_STORE_URL and PIXLAKE_S3_*, or in
-    PIXLAKE_HOME. Any number of sealers may run at once, so it is safe beside a running Pixlake.
+    Moves rows from the journal into the lake's Parquet files, and compacts closed hours. Works on
+    the store itself, by PIXLAKE_STORE_URL and PIXLAKE_S3_*, or in PIXLAKE_HOME. Any number of
+    sealers may run at once, so this command is safe while Pixlake runs.
     """
     from lake.settings import LakeSettings  # noqa: PLC0415  # slow
     from pixlake_server.cli.settings import load_existing  # noqa: PLC0415
@@ -41,14 +41,14 @@ def seal(
         if report.compacted.files:
             print(f"compacted {report.compacted.rows} rows into {report.compacted.files} files")
     if report.unreadable:
-        output.note(f"pixlake: {report.unreadable} journal objects do not parse and stay")
+        output.note(f"pixlake: {report.unreadable} journal objects do not parse and were kept")
     if report.failed:
         output.note(f"pixlake: {report.failed} windows or hours failed; the next pass tries again")
         raise typer.Exit(REFUSED)
 
 
 def _shown(report: "UpkeepReport") -> dict[str, object]:
-    """Images on top, as most people ask for them alone."""
+    """Convert to JSON values, with the counts of images at the top level."""
     parts = asdict(report)
     images: dict[str, object] = parts.pop("images")
     return images | parts
@@ -59,6 +59,6 @@ async def _pass(settings: "LakeSettings", *, now: bool) -> "UpkeepReport":
 
     lake = await Lake.open(settings, make=False)
     report = await lake.upkeep.run_pass(now=now)
-    while report.left:  # a pass stops after a minute, for fresh windows to come first
+    while report.left:  # a pass stops after a minute, so that new windows come first
         report += await lake.upkeep.run_pass(now=now)
     return report

@@ -14,7 +14,7 @@ S = TypeVar("S", bound=BaseSettings)
 
 
 def load(kind: type[S], home: Path | None) -> S:
-    """Load settings from the environment for a home; raises UsageFault with the variable."""
+    """Load settings from the environment for a home; raises UsageFault that names the variable."""
     try:
         return kind(home=find_home(home))
     except ValidationError as error:
@@ -24,20 +24,20 @@ def load(kind: type[S], home: Path | None) -> S:
 
 
 def load_existing(kind: type[S], home: Path | None, elsewhere: str) -> S:
-    """Load settings for data that must exist, in the home or at another location.
+    """Load settings for existing data, in the home or at another location.
 
-    `elsewhere` is the field of the other location. Raises UsageFault.
+    `elsewhere` is the settings field with the other location. Raises UsageFault.
     """
     settings = load(kind, home)
     folder = find_home(home)
     if getattr(settings, elsewhere) is not None:
         return settings
     if not folder.is_dir():
-        raise UsageFault(f"there is no {folder}; --home or PIXLAKE_HOME says where it is")
+        raise UsageFault(f"there is no folder {folder}; name it with --home or PIXLAKE_HOME")
     if (owner := folder.stat().st_uid) != os.getuid():
         # The owner could not read or change files that this user would write.
         raise UsageFault(
-            f"{folder} belongs to user {owner}, and this is user {os.getuid()}: run it as its owner"
+            f"{folder} belongs to user {owner}, and this is user {os.getuid()}: run as its owner"
         )
     return settings
 
@@ -45,7 +45,7 @@ def load_existing(kind: type[S], home: Path | None, elsewhere: str) -> S:
 def _fault(place: tuple[int | str, ...], message: str) -> str:
     said = message.removeprefix("Value error, ")
     if not place:
-        return said  # of several settings, which it names
+        return said  # a fault of several settings; the message names them
     name = str(place[0])
-    # A variable without the prefix is an alias, and stands there as it is.
+    # A name in capital letters is an alias, which is the variable's whole name.
     return f"{name if name.isupper() else f'PIXLAKE_{name.upper()}'}: {said}"

@@ -1,4 +1,4 @@
-"""Operations on the command line: `resize:width=320,height=200`, checked before anything starts."""
+"""Parser of operations on the command line: `resize:width=320,height=200`."""
 
 import base64
 import json
@@ -11,12 +11,12 @@ from pixlake.cli.failures import UsageFault, near
 if TYPE_CHECKING:
     from processors.operations import Operation
 
-# A comma within a list or a text is followed by no `name=`.
+# Comma between parameters: a `name=` follows. A comma within a list or a text has no such follower.
 _BETWEEN = re.compile(r",(?=[a-z_]+=)")
 
 
 def step_of(word: str) -> "Operation":
-    """The operation that `--op` names; raises UsageFault, which says what there is."""
+    """Parse the value of `--op`; raises UsageFault, which lists operations or parameters."""
     from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415  # slow; not for --help
 
     from processors.operations import OPERATIONS, AnyOperation, Operation  # noqa: PLC0415
@@ -26,7 +26,7 @@ def step_of(word: str) -> "Operation":
     if kind is None:
         hint = near(name, OPERATIONS)
         raise UsageFault(
-            f"--op {name!r} is no operation{hint}; there are: {', '.join(sorted(OPERATIONS))}"
+            f"--op {name!r} is not an operation{hint}; known: {', '.join(sorted(OPERATIONS))}"
         )
     properties = kind.model_json_schema()["properties"]
     said: dict[str, object] = {"op": name}
@@ -37,7 +37,7 @@ def step_of(word: str) -> "Operation":
         if field not in properties or field == "op":
             known = ", ".join(each for each in properties if each != "op") or "none"
             hint = near(field, properties)
-            raise UsageFault(f"--op {name} has no parameter {field!r}{hint}; there are: {known}")
+            raise UsageFault(f"--op {name} has no parameter {field!r}{hint}; known: {known}")
         said[field] = _value(field, text, properties[field])
     adapter: TypeAdapter[Operation] = TypeAdapter(AnyOperation)
     try:
@@ -61,4 +61,4 @@ def _value(field: str, text: str, schema: dict[str, Any]) -> object:
     try:
         return json.loads(text)
     except ValueError:
-        return text  # its type says what is wrong with it
+        return text  # the operation's own check reports what is wrong

@@ -1,4 +1,4 @@
-"""`pixlake store`: shows and changes the settings that are kept in the store."""
+"""`pixlake store`: shows and changes the settings in the store."""
 
 import asyncio
 from dataclasses import asdict
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 store = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Show and change the settings that are kept in the store.\n\nThey are retention, window "
-    "and margin, and every process reads them there. The store is that of PIXLAKE_STORE_URL, or "
-    "the one in PIXLAKE_HOME.",
+    help="Show and change the settings in the store.\n\nThese are retention, window and margin; "
+    "every process reads them from the store. The store is that of PIXLAKE_STORE_URL, or the one "
+    "in PIXLAKE_HOME.",
 )
 
 
@@ -50,10 +50,10 @@ def change(
         int | None, typer.Option(min=1, max=3600, help="Length of a home window.")
     ] = None,
     sweep_margin_seconds: Annotated[
-        int | None, typer.Option(min=900, max=7 * 86_400, help="From hidden to deleted.")
+        int | None, typer.Option(min=900, max=7 * 86_400, help="From expiry to deletion.")
     ] = None,
     now: Annotated[
-        bool, typer.Option("--now", help="At once: only while nothing else uses the store.")
+        bool, typer.Option("--now", help="At once; only while no other process uses the store.")
     ] = False,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -62,15 +62,16 @@ def change(
 ) -> None:
     """Change settings of the store, for every process that uses it.
 
-    A retention begins three hours later, when every process knows it; until shortly before it can
-    be changed back. A shorter one says how many images go, and asks. What has expired stays so.
+    A new retention begins three hours later, when every process knows it; until shortly before, it
+    can be changed back. For a shorter retention the command prints how many images expire, and
+    asks. Expired images stay expired.
     """
     settings = _settings(home)
     from lake.store_change import Wanted  # noqa: PLC0415  # slow
 
     wanted = Wanted(retention_days, window_seconds, sweep_margin_seconds)
     if not any(asdict(wanted).values()):
-        raise UsageFault("say what to change: --retention-days, for instance")
+        raise UsageFault("nothing to change: give --retention-days, for instance")
     asyncio.run(_change(settings, wanted, at_once=now, dry_run=dry_run, yes=yes, json=json))
 
 
@@ -100,7 +101,7 @@ async def _change(
     does = not dry_run and not change.is_none
     if does:
         if _is_shorter(change):
-            ask(f"keep images {change.after.last_days} days, {change.gone} go", yes=yes)
+            ask(f"keep images {change.after.last_days} days, {change.gone} images expire", yes=yes)
         await change.write()
     if json:
         output.emit({"changed": does, "gone": change.gone} | _plain(change.after))
@@ -130,7 +131,7 @@ def _said(change: "Change") -> list[str]:
         last = after.retention[-1]
         since = f", from {last.since:%Y-%m-%d %H:%M} UTC on" if before else ""
         said.append(f"retention_days: {old} -> {last.days}{since}")
-        said.append(f"{change.gone} images have expired by then that would live on without it")
+        said.append(f"{change.gone} images expire that the old retention would keep")
     return said
 
 

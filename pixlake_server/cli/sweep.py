@@ -1,4 +1,4 @@
-"""`pixlake sweep`: deletes expired data, for stores that do not do it themselves."""
+"""`pixlake sweep`: deletes expired data, for stores without lifecycle rules."""
 
 import asyncio
 from dataclasses import asdict
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 def sweep(
     *, dry_run: DryRun = False, yes: Yes = False, home: Home = None, json: Json = False
 ) -> None:
-    """Delete what is past its retention, and what crashes left.
+    """Delete expired data, and data that crashes have left.
 
-    Images are hidden to the second when the store's retention has passed, and deleted here after
-    its margin; `pixlake store show` says both. Says what there is to delete and asks first. Works
-    on the store itself, by PIXLAKE_STORE_URL and PIXLAKE_S3_*, or in PIXLAKE_HOME; safe beside a
-    running Pixlake, which sweeps by itself.
+    An image is hidden once the store's retention has passed, and deleted by a sweep after the
+    store's margin; `pixlake store show` prints both. Prints what would be deleted and asks first.
+    Works on the store itself, by PIXLAKE_STORE_URL and PIXLAKE_S3_*, or in PIXLAKE_HOME. Safe while
+    Pixlake runs; a running Pixlake also sweeps by itself.
     """
     from lake.settings import LakeSettings  # noqa: PLC0415  # slow
     from pixlake_server.cli.settings import load_existing  # noqa: PLC0415
@@ -35,14 +35,14 @@ def sweep(
     if due and not dry_run:
         if not yes:
             output.note(_text(report, "to delete:"))
-            ask("delete that for good", yes=yes)
+            ask("delete this data for ever", yes=yes)
         report = asyncio.run(_sweep(settings, dry_run=False))
     if json:
         output.emit(asdict(report) | {"dry_run": dry_run})
     else:
         print(_text(report, "would delete" if dry_run else "deleted"))
     if report.failed:
-        output.note(f"pixlake: {report.failed} could not be told; the next sweep tries again")
+        output.note(f"pixlake: {report.failed} could not be checked; the next sweep tries again")
         raise typer.Exit(REFUSED)
 
 

@@ -1,4 +1,4 @@
-"""`pixlake up`: everything on this machine, until Ctrl-C."""
+"""`pixlake up`: runs all of Pixlake on this machine, until Ctrl-C."""
 
 import typer
 
@@ -10,10 +10,10 @@ from pixlake.cli.target import find_home
 def up(*, home: Home = None, json: Json = False) -> None:
     """Start all of Pixlake on this machine.
 
-    Ctrl-C drains and stops what it started. Everything is kept in PIXLAKE_HOME. The API listens
+    Ctrl-C drains and stops all processes. All data and state are in PIXLAKE_HOME. The API listens
     on PIXLAKE_HTTP_PORT (8000), the embedded Kafka broker on PIXLAKE_KAFKA_PORT (9092), unless
-    KAFKA_BOOTSTRAP_SERVERS names another one. With --json it prints one line with the addresses
-    when it is ready.
+    KAFKA_BOOTSTRAP_SERVERS names another broker. With --json the command prints one line with the
+    addresses when Pixlake is ready.
     """
     with extra("pixlake-server[embedded]"):
         from ingest.settings import IngestSettings  # noqa: PLC0415  # slow
@@ -26,5 +26,5 @@ def up(*, home: Home = None, json: Json = False) -> None:
 
     every = (EmbeddedSettings, IngestSettings, LakeSettings, ProcessorSettings, ServeSettings)
     for kind in every:
-        load(kind, home)  # a wrong variable is told now, not by a replica in a log
+        load(kind, home)  # reports a wrong variable here, before a replica would in its log
     raise typer.Exit(run(find_home(home), json=json))

@@ -1,4 +1,4 @@
-"""The verbs of this distribution, by name."""
+"""Verbs of this distribution, by name."""
 
 from pixlake_server.cli.audit import audit
 from pixlake_server.cli.erase import erase

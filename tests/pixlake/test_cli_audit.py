@@ -142,7 +142,7 @@ def test_the_lake_is_rebuilt_and_swept(
     try:
         done = run("rebuild", "--yes")
         assert done.exit_code == 1
-        assert f"{stored[0]}/record.json: no row can be made of this record" in done.stderr
+        assert f"{stored[0]}/record.json: this record does not give a valid row" in done.stderr
     finally:
         record.write_bytes(intact)
     beside = json.loads(run("rebuild", "--beside", "--json").stdout)

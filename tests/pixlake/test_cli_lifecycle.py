@@ -53,7 +53,7 @@ def test_check_apply_check(run: Run, bucket: Any, monkeypatch: pytest.MonkeyPatc
     assert written.exit_code == 0, written.output
     assert "6 rules written" in written.stdout
     there = run("lifecycle", "apply", "--check")
-    assert (there.exit_code, there.stdout) == (0, "the bucket has every rule as it should be\n")
+    assert (there.exit_code, there.stdout) == (0, "every rule of the bucket is as it should be\n")
     monkeypatch.setenv("PIXLAKE_RETENTION_DAYS", "30")
     contradicted = run("lifecycle", "apply", "--yes")
     assert contradicted.exit_code == 2

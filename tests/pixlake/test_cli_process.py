@@ -91,7 +91,7 @@ def test_one_image_is_processed_here(alone: Run, source: Path, tmp_path: Path) -
     ("words", "code", "why"),
     [
         (("out.gif",), 2, ".webp"),
-        (("out.png", "--op", "fly"), 2, "is no operation"),
+        (("out.png", "--op", "fly"), 2, "is not an operation"),
         (("out.png", "--op", "flip", "--preset", "web"), 2, "not both"),
         (("out.png", "--background", "red"), 2, "background"),
         (("in.jpg",), 2, "OUT is IN"),
@@ -128,7 +128,7 @@ def test_presets_from_a_file_to_the_store_and_back(
     assert sorted(tmp_path.rglob("*")) == before
     make_lake(tmp_path)
     assert alone("preset", "put", file).stdout == "stored shop@1\n"
-    assert alone("preset", "put", file).stdout == "shop@1 says the same: nothing stored\n"
+    assert alone("preset", "put", file).stdout == "shop@1 is equal: nothing stored\n"
     assert alone("preset", "diff", "shop", file).exit_code == 0
     file.write_text(alone("preset", "get", "shop@1").stdout.replace("90", "80"))
     changed = alone("preset", "diff", "shop", file)
@@ -139,7 +139,7 @@ def test_presets_from_a_file_to_the_store_and_back(
     file.write_text(file.read_text().replace('"version": 1', '"version": 2'))
     unasked = alone("preset", "put", file)
     assert (unasked.exit_code, unasked.stdout) == (2, "")
-    assert "uploads that name shop are to follow version 2" in unasked.stderr
+    assert "make version 2 of shop the newest" in unasked.stderr
     assert alone("preset", "put", file, "--yes").stdout == "stored shop@2\n"
     listed = json.loads(alone("preset", "ls", "--json").stdout)["presets"]
     assert {each["name"]: each["version"] for each in listed if not each["built_in"]} == {"shop": 2}

@@ -298,7 +298,7 @@ def test_a_list_says_of_each_file_what_is_its_own(
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("[]", "line 1: it is no JSON object"),
+        ("[]", "line 1: the line is not a JSON object"),
         ('{"path": "a", "metdata": {}}', "did you mean metadata?"),
         ('{"path": "a", "metadata": {"a": 1}}', "whose values are strings"),
         ('{"path": "a"}\n{"path": "a"}', "line 2: a is repeated"),

@@ -81,7 +81,7 @@ def test_a_shorter_retention_is_counted_asked_and_begins_later(old: Path) -> Non
     before = tree(old)
     asked = run(old, "store", "set", "--retention-days", "7")
     assert asked.exit_code == 2
-    assert "3 images have expired by then" in asked.stderr
+    assert "3 images expire that the old retention would keep" in asked.stderr
     assert "--yes" in asked.stderr
     dry = json.loads(
         run(old, "store", "set", "--retention-days", "7", "--dry-run", "--json").stdout

@@ -33,8 +33,8 @@ def test_all_of_them_are_told_at_once() -> None:
     with pytest.raises(UsageFault) as refused:
         check_variables(["PIXLAKE_XYZZY", "PIXLAKE_HTTP_PORT", "PIXLAKE_PLUGH", "PATH"])
     said = str(refused.value)
-    assert "PIXLAKE_XYZZY is no setting" in said
-    assert "PIXLAKE_PLUGH is no setting" in said
+    assert "PIXLAKE_XYZZY is not a setting" in said
+    assert "PIXLAKE_PLUGH is not a setting" in said
     assert "PATH" not in said
 
 

@@ -1,7 +1,7 @@
-"""The whole bill of an environment of `deploy/ecs`, system by system, with what moves each line.
+"""Monthly bill of an environment of `deploy/ecs`: a line for each AWS system, with its cost driver.
 
-Sizes are those of its TOML file (`data/profiles.json`, compared by a test), or more where the rate
-needs more; prices and what they rest on as in `capacity.py`.
+Sizes are those of the environment's TOML file (`data/profiles.json`; a test compares them), or
+larger if the rate needs more. Prices and their sources are those of `capacity.py`.
 """
 
 import json
@@ -21,13 +21,14 @@ _MILLION = 1e6
 _UNITS_A_VCPU = 1024
 _MIB_A_GB = 1024
 _EC2_WORKER = "c7i.2xlarge"
-# What the access log of an image takes at the API, at Serve and at the balancer, in bytes; assumed.
+# Access log lines of one image, of API, Serve and load balancer together, in bytes; an assumption.
 _LOG_BYTES = 1500
-# ALB, CloudFront: an ACL each, with about so many rules and managed groups.
+# One web ACL for the ALB and one for CloudFront, and the approximate number of rules and managed
+# groups of each.
 _ACLS, _RULES = 2, 5
-# Rows, their journal, and what compaction copies: the lake's bytes of an image; see docs/lake.md.
+# Bytes of the lake for one image: row, journal, and copies by compaction; see docs/lake.md.
 _LAKE_BYTES = 3000
-# Journal, lake and copies are a few objects for many images where the rate is high.
+# Objects written for one image. At a high rate, one journal or lake object holds many images.
 _PUTS_OF_AN_IMAGE = 3
 _KEYS, _SECRETS, _ALARMS, _METRICS, _ZONES, _CHECKS = 4, 5, 28, 20, 2, 1
 _IMAGES_IN_ECR_GB = 5
@@ -36,7 +37,7 @@ _DAYS_KEPT = 8 / 30.4
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One system of AWS: US dollars a month, and the knob that moves it most."""
+    """One system of AWS: US dollars a month, and the setting or quantity that changes it most."""
 
     system: str
     a_month: float
@@ -45,11 +46,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Sizes of an environment: vCPU units and MiB of each kind of task, counts for each cell."""
+    """Sizes of an environment: vCPU units and MiB of each kind of task, counts by cell."""
 
     source: str
     rate: float
-    """images a second that the bill is for, unless another rate is asked"""
+    """default rate of the bill, in images a second"""
     zones: int
     nat_gateways: int
     interface_endpoints: int
@@ -72,24 +73,24 @@ class Sizes:
 
 @cache
 def profiles() -> dict[str, Sizes]:
-    """Sizes of the environments, by name."""
+    """Read the sizes of all environments, by name."""
     text = files("pixlake.cli").joinpath("data", "profiles.json").read_text()
     return {name: Sizes(**sizes) for name, sizes in json.loads(text).items()}
 
 
 def bill(profile: str, question: Question) -> tuple[Line, ...]:
-    """Every system that the stacks make, the largest line first; raises KeyError."""
+    """Compute the cost of every system of the stacks, largest first; raises KeyError."""
     counted = _Count(profiles()[profile], question)
     return tuple(sorted(counted.lines(), key=lambda line: -line.a_month))
 
 
 def total(lines: tuple[Line, ...]) -> float:
-    """US dollars a month."""
+    """Sum of a bill in US dollars a month."""
     return sum(line.a_month for line in lines)
 
 
 class _Count:
-    """What is bought, in the units of its price."""
+    """Quantities of one bill, multiplied by their prices."""
 
     def __init__(self, sizes: Sizes, question: Question) -> None:
         self._sizes, self._question = sizes, question
@@ -106,13 +107,13 @@ class _Count:
         self._by_api = question.door == "api"
 
     def lines(self) -> list[Line]:
-        """In no order."""
+        """Compute all lines, unsorted."""
         made: list[tuple[str, Callable[[], float], str]] = [
             ("ECS: Ray's nodes", self._nodes, "rate and size of photos; spot, `cluster` sizes"),
             ("S3: requests", self._requests, "renditions of a preset; images in a journal object"),
             ("S3: storage", self._storage, "PIXLAKE_RETENTION_DAYS; renditions"),
             ("S3: replica region", self._replica, "`replicate`"),
-            ("CloudFront", self._cloudfront, "uploads straight to `origin.`; what people fetch"),
+            ("CloudFront", self._cloudfront, "uploads straight to `origin.`; downloads"),
             ("WAF", self._waf, "managed groups; requests"),
             ("ALB", self._balancer, "bytes uploaded"),
             ("MSK", self._kafka, "`kafka` brokers, disks, retention"),
@@ -121,7 +122,7 @@ class _Count:
             ("NAT gateways", self._nat, "`nat_gateways`"),
             ("VPC endpoints", self._endpoints, "`interface_endpoints`"),
             ("CloudWatch", self._watch, "access log; `log_days`"),
-            ("CloudTrail", self._trail, "erasures and expiries by our own requests"),
+            ("CloudTrail", self._trail, "deletions by erasures and by the sweeper"),
             ("KMS, Secrets Manager", self._secrets, "fixed"),
             ("Route 53, ECR, Backup", self._small, "fixed"),
             ("Athena, Glue, QuickSight", lambda: 0.0, "queries: 5 USD a TB; QuickSight's readers"),
@@ -134,7 +135,7 @@ class _Count:
         vcpus = self._images / _SECONDS * self._cpu / self._question.utilization
         sizes, cells = self._sizes, self._sizes.cells
         needed = {"workers": sizes.workers * cells, "ingests": sizes.ingests * cells}
-        # Kafka's images are worked on by the workers, too: the door only reads.
+        # Workers also process the images of Kafka; ingest nodes only read messages.
         each = sizes.worker[0] / _UNITS_A_VCPU
         needed["workers"] = max(needed["workers"], math.ceil(vcpus / each))
         if sizes.capacity == "ec2":
@@ -210,7 +211,8 @@ class _Count:
     def _nat(self) -> float:
         gateways = self._sizes.nat_gateways
         hours = gateways * (self._price["nat_hour"] + self._price["address_hour"]) * _HOURS
-        # Without endpoints logs go this way; images always go by the gateway endpoint of S3.
+        # Without interface endpoints, logs go through the NAT gateways. Images always go through
+        # the gateway endpoint of S3.
         logs = 0.0 if self._sizes.interface_endpoints else self._images * _LOG_BYTES / _GIGA
         return hours + logs * self._price["nat_gb"]
 
@@ -227,7 +229,7 @@ class _Count:
         )
 
     def _trail(self) -> float:
-        # The sweeper deletes each object by a request of its own.
+        # The sweeper deletes each object with a separate request.
         return self._images * _PUTS_OF_AN_IMAGE / 100_000 * self._price["trail_data_100000"]
 
     def _secrets(self) -> float:

@@ -1,7 +1,7 @@
-"""What a rate of images needs and costs on AWS: pure arithmetic over two data files.
+"""Nodes, costs and bottlenecks for a rate of images on AWS: pure arithmetic over two data files.
 
-`data/measured.json` is written by `make bench ARGS=--publish`; `data/prices.json` is kept by hand,
-and says for each price whether it was checked, and against what.
+`make bench ARGS=--publish` writes `data/measured.json`. People maintain `data/prices.json`, which
+says for each price whether it was checked, and against which source.
 """
 
 import json
@@ -19,33 +19,34 @@ _MILLION = 1_000_000
 _GIGA = 1e9
 _MEGA = 1e6
 _BITS = 8
-# One may fail, or be replaced, without an interruption.
+# Smallest number of nodes: one node may fail, or be replaced, without an interruption.
 _LEAST_NODES = 2
 _LEAST_BROKERS = 3
-# Retention, and what S3's rules take on top: they count whole days, and lag.
+# Time after the retention until S3's lifecycle rules delete: the rules count whole days, and lag.
 _LIFECYCLE_DAYS = 1.0
 _DAYS_A_MONTH = _HOURS_A_MONTH / 24
-# Original, one rendition of the preset, record.
+# PUT requests of one image without the journal: original, one rendition of the preset, record.
 _PUTS_BESIDE_THE_JOURNAL = 3
 _RECORD_BYTES = 2000
-# lake/journal.py: a group waits 10 ms, so a process makes at most so many journal objects.
+# Most journal objects a second of one process: a group waits 10 ms (lake/journal.py).
 _JOURNAL_PUTS_A_PROCESS = 100.0
-# A replica feeds about so many cores; its event loop is one.
+# Number of cores that one replica can use; the replica has a single event loop.
 _VCPUS_A_PROCESS = 4
-# lake/many.py: 32 requests at once, a GET and a DELETE an object; that S3 takes 20 ms for one is
-# an assumption, nobody has measured it here. A core would take 2,000 (docs/decisions/0007).
+# Journal objects a second of one sealer: 32 concurrent requests (lake/many.py), a GET and a DELETE
+# for each object, 20 ms for each request. The 20 ms are an assumption and were not measured. A core
+# could handle 2,000 (docs/decisions/0007).
 _JOURNAL_OBJECTS_A_SEALER = 32 / 2 / 0.02
-# docs/lake.md: rows a second that one core seals.
+# Rows a second that one core seals (docs/lake.md).
 _ROWS_SEALED_A_SECOND = 150_000
-# lake/layout.py: images/<tenant>/<first two hex digits>.
+# Number of key prefixes of images: images/<tenant>/<first two hex digits> (lake/layout.py).
 _IMAGE_PREFIXES = 256
-# A third of the readers are in the zone of the partition's leader.
+# Share of Kafka traffic between zones: a third of the readers are in the zone of the leader.
 _CROSS_AZ_SHARE = 2 / 3
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked: a sustained rate of photos of one size, by one door."""
+    """Input: a sustained rate of photos of one size, by HTTP or by Kafka."""
 
     rate: float
     photo: int
@@ -59,7 +60,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """One line of the bill."""
+    """One cost, in US dollars."""
 
     name: str
     a_million_images: float
@@ -68,7 +69,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """How much of something that ends somewhere is used; `share` above 1 is too much."""
+    """Utilization of one limited resource; a `share` above 1 is over the limit."""
 
     name: str
     share: float
@@ -77,7 +78,7 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The answer. `bounds` begin with the one that is met first; US dollars."""
+    """Result: nodes, costs in US dollars, and `bounds`, with the first bottleneck first."""
 
     cpu_seconds: float
     nodes: int
@@ -87,24 +88,24 @@ class Plan:
 
     @property
     def a_million_images(self) -> float:
-        """Dollars for a million images at this rate."""
+        """US dollars for a million images at this rate."""
         return sum(cost.a_million_images for cost in self.costs)
 
     @property
     def a_month(self) -> float:
-        """Dollars for a month of 730 hours at this rate."""
+        """US dollars for a month of 730 hours at this rate."""
         return sum(cost.a_month for cost in self.costs)
 
 
 @cache
 def measured() -> dict[str, Any]:
-    """What `make bench` published."""
+    """Read the figures that `make bench` published."""
     return _read("measured.json")
 
 
 @cache
 def prices() -> dict[str, Any]:
-    """Prices and limits, each with its source."""
+    """Read prices and limits, each with its source."""
     return _read("prices.json")
 
 
@@ -115,14 +116,14 @@ def _read(name: str) -> dict[str, Any]:
 
 
 def plan(question: Question) -> Plan:
-    """Nodes, costs and the first bottleneck."""
+    """Compute nodes, costs and bottlenecks."""
     needs = _needs(question)
     return Plan(needs.cpu, needs.nodes, needs.brokers, _costs(needs), _bounds(needs))
 
 
 @dataclass(frozen=True, slots=True)
 class _Needs:
-    """`cpu` seconds and `stored` bytes an image, `journal` objects a second."""
+    """Needs of a rate: `cpu` seconds and `stored` bytes per image, `journal` objects a second."""
 
     question: Question
     cpu: float
@@ -137,7 +138,7 @@ def _needs(question: Question) -> _Needs:
     instance = prices()["instances"][question.instance]
     stored = question.photo + renditions
     room = question.utilization
-    # In from the client or the broker, out to S3: what goes out is more.
+    # Bytes arrive from a client or a broker and leave to S3; more bytes leave than arrive.
     gigabits = question.rate * stored * _BITS / _GIGA
     nodes = max(
         _LEAST_NODES,
@@ -155,9 +156,10 @@ def _needs(question: Question) -> _Needs:
 
 
 def per_image(question: Question) -> tuple[float, float]:
-    """Processor seconds of one image, and the bytes of its renditions.
+    """Estimate CPU seconds of one image, and bytes of its renditions, from measured images.
 
-    Between measured JPEGs by a straight line over bytes, beyond them by the last one's slope.
+    Interpolates linearly over the image's bytes; beyond the largest measured image it extrapolates
+    with the slope of the last two.
     """
     cpu = measured()["cpu_seconds"][question.door]
     photos = {name: measured()["photos"][name] for name in cpu}
@@ -169,11 +171,12 @@ def per_image(question: Question) -> tuple[float, float]:
     if len(points) == 1:
         size, seconds, renditions = points[0]
         return seconds * question.photo / size, renditions
-    # The pair around it, or the last pair.
+    # Index of the measured pair around the size, or of the last pair.
     place = next((n for n, point in enumerate(points[1:-1], 1) if question.photo <= point[0]), -1)
     (low, low_cpu, low_out), (high, high_cpu, high_out) = points[place - 1], points[place]
     along = (question.photo - low) / (high - low)
-    floor = points[0][1] / 2  # far below the smallest: what does not depend on its bytes
+    # Lower bound for images far below the smallest measured one: cost that is independent of size.
+    floor = points[0][1] / 2
     return max(floor, low_cpu + along * (high_cpu - low_cpu)), max(
         0.0, low_out + min(1.0, along) * (high_out - low_out)
     )
@@ -184,7 +187,7 @@ def _costs(needs: _Needs) -> tuple[Cost, ...]:
     price = {name: entry["value"] for name, entry in prices()["prices"].items()}
     images = question.rate * _SECONDS_A_MONTH
     days = question.retention_days + _LIFECYCLE_DAYS
-    # Of each journal object a PUT, a GET; deletions are free.
+    # Each journal object costs a PUT and a GET; deletions are free.
     puts = images * _PUTS_BESIDE_THE_JOURNAL + needs.journal * _SECONDS_A_MONTH
     gets = needs.journal * _SECONDS_A_MONTH
     month = {
@@ -229,17 +232,17 @@ def _bounds(needs: _Needs) -> tuple[Bound, ...]:
             "nodes, or larger ones",
         ),
         Bound(
-            # Each object there is written and, a minute later, deleted.
+            # Each journal object is written and, a minute later, deleted.
             "S3 requests below journal/",
             2 * journal / limits["s3_writes_a_prefix"],
-            "larger groups: fewer processes, or a longer wait of the journal; its names follow "
-            "the clock, so S3 cannot split them",
+            "larger groups: fewer processes, or a longer wait of the journal; its keys follow "
+            "the clock, so S3 cannot split the prefix",
         ),
         Bound(
-            "S3 requests below images/, before S3 splits it",
+            "S3 requests below images/, before S3 splits the prefix",
             writes,
-            f"raise the load over an hour, or ask AWS to split it: it can be cut "
-            f"{_IMAGE_PREFIXES}-fold",
+            f"raise the load over an hour, or ask AWS to split the prefix: {_IMAGE_PREFIXES} parts "
+            "are possible",
         ),
         Bound("rows that one sealer seals", question.rate / _ROWS_SEALED_A_SECOND, "sealers"),
         Bound(

@@ -1,4 +1,4 @@
-"""`pixlake demo`: draw sample pictures and upload them, for a first try without pictures."""
+"""`pixlake demo`: draws sample pictures and uploads them, for a first try without own pictures."""
 
 import math
 import struct
@@ -25,7 +25,7 @@ _TRY = (
 )
 
 Draw = Callable[[int, int], tuple[int, int, int, int]]
-"""the red, green, blue and alpha of a pixel"""
+"""function from a pixel's position to its red, green, blue and alpha"""
 
 
 def _sky(x: int, y: int) -> tuple[int, int, int, int]:
@@ -54,7 +54,7 @@ _PICTURES: dict[str, Draw] = {"sky": _sky, "tiles": _tiles, "rings": _rings, "ba
 @with_api_options
 def demo(
     folder: Annotated[
-        Path, typer.Argument(metavar="[FOLDER]", help="Where the pictures go to.")
+        Path, typer.Argument(metavar="[FOLDER]", help="Folder for the pictures.")
     ] = Path("samples"),
     *,
     json: Json = False,
@@ -62,7 +62,7 @@ def demo(
 ) -> None:
     """Draw four sample pictures into a folder and upload them.
 
-    A second run stores nothing twice. Existing files are left as they are.
+    A second run stores no image twice. Existing files are not changed.
     """
     with connect(api, deadline=_DEADLINE_SECONDS) as client:
         paths = [_drawn(folder, name, draw) for name, draw in _PICTURES.items()]
@@ -90,7 +90,7 @@ def _drawn(folder: Path, name: str, draw: Draw) -> Path:
 
 
 def _png(draw: Draw) -> bytes:
-    """Encode a PNG of 8 bits a sample with alpha; each row begins with filter 0, none."""
+    """Encode a PNG with alpha, 8 bits a sample; each row begins with filter type 0 (none)."""
     rows = b"".join(
         b"\0" + bytes(sample for x in range(_WIDTH) for sample in draw(x, y))
         for y in range(_HEIGHT)

@@ -1,4 +1,4 @@
-"""Refusals of verbs that need a package or a distribution that is not installed."""
+"""Errors of verbs that need a package or a distribution that is not installed."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,12 +10,12 @@ VERBS = (
     *("erase", "audit", "sweep", "rebuild", "status", "plan", "version"),
     *("store", "preset", "lifecycle", "keys"),
 )
-"""All verbs in the order in which a new user needs them; those of pixlake-server included."""
+"""all verbs, also those of pixlake-server, in the order in which a new user needs them"""
 _OURS = frozenset({"serve_app", "ingest", "processors", "lake", "pixlake", "pixlake_server"})
 
 
 class ExtraMissing(CliError):
-    """A package of an extra, or the distribution of a verb, is not installed."""
+    """Missing package of an extra, or missing distribution of a verb."""
 
     code = "extra_missing"
 
@@ -43,8 +43,8 @@ def missing(name: str) -> Callable[[], None]:
 
     def verb() -> None:
         raise ExtraMissing(
-            f"`pixlake {name}` works on the server's own data, and pixlake-server is not "
-            f"installed; this needs: pip install '{distribution}'"
+            f"`pixlake {name}` works on the server's own data and needs pixlake-server, which is "
+            f"not installed: pip install '{distribution}'"
         )
 
     return verb

@@ -19,7 +19,7 @@ from typer.core import TyperGroup
 
 REFUSED = 1
 USAGE = 2
-# Codes of the lake that mean: this is not the intended store.
+# Codes of the lake for a store that is not the intended store.
 _OTHER_STORE = frozenset(
     {"store_missing", "store_contradicted", "store_undecided", "store_too_new"}
 )
@@ -28,7 +28,7 @@ JSON = "pixlake.json"
 
 
 def near(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
-    """Return a hint with the nearest known name, empty if none is near.
+    """Return a hint with the nearest known name, or an empty text if no name is near.
 
     The server's hints have the same form (`did_you_mean`); the command does not import the server.
     """
@@ -38,14 +38,14 @@ def near(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
 
 
 class CliError(Exception):
-    """A command failed; the message is for a person."""
+    """A command was refused or failed; the message is for a person."""
 
     exit_code = REFUSED
     code = "failed"
 
 
 class UsageFault(CliError):
-    """A wrong option, a missing file, no key."""
+    """Wrong usage: a wrong option, a missing file or a missing key."""
 
     exit_code = USAGE
     code = "usage"
@@ -55,7 +55,7 @@ class Group(TyperGroup):
     """Top-level command group, which reports the errors of all commands."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Find the command; remembers --json first, so that usage errors are JSON, too."""
+        """Find the command; stores --json first, so that usage errors are JSON, too."""
         ctx.meta[JSON] = "--json" in args
         return super().resolve_command(ctx, args)
 
@@ -77,7 +77,7 @@ class Group(TyperGroup):
             if closed_pipe or ctx.params.get("debug"):
                 raise
             if ctx.meta.get(JSON):
-                with suppress(OSError):  # a full disk is the error
+                with suppress(OSError):  # the error may be a full disk
                     print(json.dumps({"error": describe(error)}))
             if sys.stderr is not None:
                 sys.stderr.write(f"pixlake: {_line(error)}\n")

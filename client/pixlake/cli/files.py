@@ -8,7 +8,8 @@ from pathlib import Path
 
 from pixlake.cli.failures import UsageFault
 
-# Includes formats that the server may refuse, so that such a photograph is reported, not skipped.
+# Suffixes of images. They include formats that the server may refuse, so that such a photograph is
+# reported and not skipped.
 _SUFFIXES = frozenset(
     {
         ".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg",
@@ -22,18 +23,18 @@ LINKED_FOLDER = "linked_folder"
 DANGLING_LINK = "dangling_link"
 NO_FILE = "no_file"
 REASONS = {
-    OTHER_NAME: "not called like an image",
+    OTHER_NAME: "no image suffix",
     HIDDEN: "hidden",
     LINKED_FOLDER: "a link to a folder; --follow-links",
-    DANGLING_LINK: "a link to nothing",
+    DANGLING_LINK: "a link to a missing file",
     NO_FILE: "a device, a FIFO or a socket",
 }
-"""reasons why an entry of a folder is left out, as text"""
+"""reasons to skip an entry of a folder, as text"""
 
 
 @dataclass(slots=True)
 class Found:
-    """Files to send, each once, and counts of entries that were left out."""
+    """Files to send, each once, and counts of skipped entries."""
 
     files: list[Path] = field(default_factory=list)
     roots: dict[Path, Path] = field(default_factory=dict)
@@ -48,15 +49,15 @@ class Found:
 def find(
     paths: Sequence[Path], listed: Iterable[Path] = (), *, follow_links: bool = False
 ) -> Found:
-    """Find the files: named ones, and those in folders, sorted, without hidden entries.
+    """Find the files: named files, and sorted files of folders, without hidden entries.
 
-    `listed` are files from a list, which need not exist.
+    `listed` are files from a list; they need not exist.
 
     Raises UsageFault if there are no files to send.
     """
     found = Found(files=list(listed))
     if not paths and not found.files:
-        raise UsageFault("say what to send: PATH, or --list FILE with lines")
+        raise UsageFault("no files to send: give PATH, or --list FILE with lines")
     for path in paths:
         if path.is_dir():
             _search(path, found, follow_links=follow_links)
@@ -83,7 +84,7 @@ def _search(root: Path, found: Found, *, follow_links: bool) -> None:
 
 
 def _walk(root: Path, found: Found, *, follow_links: bool) -> Iterator[Path]:
-    """Yield regular files below a folder; visits each folder once, so loops of links end."""
+    """Yield regular files below a folder; visits each folder once, so link loops end."""
     folders, seen = [root], set()
     while folders:
         folder = folders.pop()
@@ -112,7 +113,7 @@ def _walk(root: Path, found: Found, *, follow_links: bool) -> Iterator[Path]:
 
 
 def _kind(entry: "os.DirEntry[str]", found: Found, *, follow_links: bool) -> str | None:
-    """`file`, `folder`, or a reason to leave the entry out; None if it is unreadable."""
+    """Classify an entry: `file`, `folder`, or a reason to skip it; None if it is unreadable."""
     if entry.name.startswith("."):
         return HIDDEN
     try:

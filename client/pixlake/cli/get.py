@@ -1,4 +1,4 @@
-"""`pixlake get`: one record, or the bytes of an image."""
+"""`pixlake get`: shows one record, or saves the bytes of an image."""
 
 import sys
 from pathlib import Path
@@ -26,15 +26,15 @@ class NoRendition(CliError):
 
 @with_api_options
 def get(
-    image_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the image, as `ls` shows.")],
+    image_id: Annotated[str, typer.Argument(metavar="ID", help="Image id, as `ls` shows it.")],
     *,
     rendition: Annotated[
         str | None,
-        typer.Option("--rendition", "-r", help="original, or a size, for instance 320."),
+        typer.Option("--rendition", "-r", help="original, or a rendition, for instance 320."),
     ] = None,
     to: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Where to; - is standard output."),
+        typer.Option("--output", "-o", metavar="FILE", help="Target file; - is standard output."),
     ] = None,
     deadline: Deadline = _DEADLINE_SECONDS,
     json: Json = False,
@@ -42,12 +42,12 @@ def get(
 ) -> None:
     """Show the record of an image, or save its bytes.
 
-    With -o the original is saved, or the rendition that is named; its SHA-256 is checked.
+    With -o the original or the given rendition is saved, and its SHA-256 is checked.
     """
     if rendition and to is None:
-        raise UsageFault("say where to save it: -o FILE, or -o - for standard output")
+        raise UsageFault("no file to save to: give -o FILE, or -o - for standard output")
     if json and to == _STDOUT:
-        raise UsageFault("--json and -o - both want standard output")
+        raise UsageFault("--json and -o - both use standard output; give only one of them")
     with connect(api, deadline=deadline) as client:
         image = client.get(image_id)
         if to is not None:

@@ -1,9 +1,9 @@
-"""Check that a preset is known before messages are produced that would all be refused."""
+"""Check that a preset exists, before `pixlake produce` sends messages with this preset."""
 
 from pixlake.cli.failures import UsageFault
 from pixlake.cli.target import ApiOptions, connect
 
-# Time to ask the API. It may be down, and the run does not depend on its answer.
+# Time-out of the request to the API. The API may be down, and the run does not need its answer.
 _DEADLINE_SECONDS = 3.0
 _UNKNOWN = "preset_not_found"
 
@@ -17,8 +17,8 @@ class UnknownPreset(UsageFault):
 def check_preset(name: str, *, bootstrap: str | None) -> None:
     """Raise UnknownPreset, with the nearest name, if the API of this Pixlake has no such preset.
 
-    That API is the one of PIXLAKE_URL, or of this machine if its own broker is written to. Where it
-    does not answer, or lets nobody in, nothing is known and nothing is raised.
+    The API is that of PIXLAKE_URL, or of this machine if messages go to this machine's broker.
+    Without an answer, or without a valid key, nothing is raised.
     """
     from pixlake.client import ClientError, Refused  # noqa: PLC0415  # slow; not for --help
 

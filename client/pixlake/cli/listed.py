@@ -1,4 +1,4 @@
-"""Read paths and their metadata from lines of JSON: `{"path": "a.jpg", "metadata": {…}}`."""
+"""Reader of paths and their metadata from lines of JSON: `{"path": "a.jpg", "metadata": {…}}`."""
 
 import json
 import sys
@@ -51,11 +51,11 @@ def _entry(line: str) -> tuple[Path, Mapping[str, str]]:
     """Parse a line into path and metadata; raises ValueError, TypeError, UsageFault."""
     said = json.loads(line, object_pairs_hook=_once_each)
     if not isinstance(said, dict) or not isinstance(said.get("path"), str):
-        raise TypeError("it is no JSON object with a path")
+        raise TypeError("the line is not a JSON object with a path")
     for name in said:
         if name not in _MEMBERS:
-            raise ValueError(f"no member {name!r}{near(name, _MEMBERS)}")
+            raise ValueError(f"there is no member {name!r}{near(name, _MEMBERS)}")
     metadata = said.get("metadata", {})
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
-        raise TypeError("metadata is a JSON object whose values are strings")
+        raise TypeError("metadata must be a JSON object whose values are strings")
     return Path(said["path"]), metadata_of([f"{name}={value}" for name, value in metadata.items()])

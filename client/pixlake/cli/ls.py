@@ -15,8 +15,10 @@ _LIMIT = 20
 @with_api_options
 def ls(
     *,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = _LIMIT,
-    every: Annotated[bool, typer.Option("--all", help="All images, however many.")] = False,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=1, help="Largest number of images.")
+    ] = _LIMIT,
+    every: Annotated[bool, typer.Option("--all", help="All images, without a limit.")] = False,
     deadline: Deadline = _DEADLINE_SECONDS,
     jsonl: JsonLines = False,
     json: Json = False,
@@ -24,7 +26,7 @@ def ls(
 ) -> None:
     """List images, newest first.
 
-    An image is listed as soon as it was accepted.
+    An image is listed as soon as it is accepted.
     """
     form = form_of(json=json, jsonl=jsonl)
     with connect(api, deadline=deadline) as client:

@@ -22,9 +22,9 @@ from pixlake.cli.status import status
 from pixlake.cli.upload import upload
 from pixlake.cli.version import version
 
-# Exit codes above it are those of signals.
+# Exit codes above this number are those of signals.
 _SIGNALLED = 128
-# Settings of a command that takes whatever arguments it gets.
+# Settings of a command that accepts any arguments.
 _ANY = {"ignore_unknown_options": True, "allow_extra_args": True}
 Verb = Callable[..., None] | typer.Typer
 CLIENT_VERBS: dict[str, Verb] = {
@@ -42,7 +42,7 @@ app = typer.Typer(
     name="pixlake",
     cls=Group,
     no_args_is_help=True,
-    # Plain text: readable in a pipe, and quick.
+    # Help as plain text is readable in a pipe, and quick.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -67,16 +67,16 @@ def pixlake(
         ),
     ] = False,
 ) -> None:
-    """Images into a data lake, and out of it.
+    """Store images in a data lake, and read them.
 
-    Every verb takes --json. Exit codes: 0 done, 1 something was refused or failed, 2 usage,
-    130 Ctrl-C; docs/cli.md lists them.
+    Every command has --json. Exit codes: 0 done, 1 something was refused or failed, 2 wrong usage,
+    130 Ctrl-C; docs/cli.md lists all.
     """
     del debug, version  # `failures.Group` reads `debug`, a callback handles `version`
 
 
 def _register(verbs: Mapping[str, Verb]) -> None:
-    """Add the verbs to the command, in the order of VERBS; a missing one tells what it needs."""
+    """Add the verbs to the command, in the order of VERBS, with stand-ins for missing verbs."""
     for name in VERBS:
         match verbs.get(name):
             case None:
@@ -90,7 +90,7 @@ def _register(verbs: Mapping[str, Verb]) -> None:
 
 
 def _installed_verbs() -> dict[str, Verb]:
-    """Verbs of other installed distributions, by the entry point group `pixlake.verbs`."""
+    """Load the verbs of other installed distributions, by the entry point group `pixlake.verbs`."""
     found: dict[str, Verb] = {}
     for point in entry_points(group="pixlake.verbs"):
         found |= point.load()
@@ -108,21 +108,21 @@ def main() -> None:
     except SystemExit as end:
         code = _written(end.code if isinstance(end.code, int) else int(end.code is not None))
         if code > _SIGNALLED or ("obstore" in sys.modules and "ray" not in sys.modules):
-            # After a signal, running uploads must not delay the exit. Threads of obstore may call
-            # into the interpreter while it shuts down: on a busy machine one exit of a hundred was
-            # SIGABRT, after all work was done.
+            # Exit at once, for two reasons. After a signal, running uploads must not delay the
+            # exit. And threads of obstore may call into the interpreter while it shuts down: on a
+            # busy machine one exit of a hundred was a SIGABRT, after all work was done.
             os._exit(code)
         sys.exit(code)
 
 
 def _written(code: int) -> int:
-    """Flush the output and return the exit code; exits 1 if that fails, as on a full disk."""
+    """Flush the output and return the exit code; returns 1 if that fails, as on a full disk."""
     try:
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
                 stream.flush()
     except BrokenPipeError:
-        os._exit(code or 1)  # the reader closed the pipe; Python would print a warning
+        os._exit(code or 1)  # the reader closed the pipe; a normal exit would print a warning
     except OSError as error:
         output.note(f"pixlake: the result can't be written: {error.strerror}")
         os._exit(code or 1)
@@ -130,7 +130,7 @@ def _written(code: int) -> int:
 
 
 def _escape_what_does_not_encode() -> None:
-    r"""Write `\xe9` where a terminal's encoding has no such letter, instead of failing midway."""
+    r"""Print a letter that the terminal's encoding lacks as `\xe9`, instead of raising an error."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -1,8 +1,8 @@
 """Manifest of stored files, so that a repeated run skips them.
 
 Each line is a JSON object: path, size and modification time of a file, a hash of its parameters
-and of the server, the image and its expiry. A line is written when an image is stored, so an
-interrupted run has written all but the last ones.
+and of the server, the image and its expiry. A line is written when an image is stored, so after an
+interrupted run only the last lines can be missing.
 """
 
 import hashlib
@@ -48,7 +48,7 @@ class Manifest:
             text = _read(path)
             file = path.open("a", encoding="ascii")
             if text and not text.endswith("\n"):
-                file.write("\n")  # the last line of a run that was killed
+                file.write("\n")  # end the last line of a run that was killed
         except OSError as error:
             raise UsageFault(f"--manifest {path} can't be used: {error.strerror}") from None
         except NotAFile as error:
@@ -61,7 +61,7 @@ class Manifest:
         try:
             stat = path.stat()
         except OSError:
-            return False  # the upload reports the error
+            return False  # the upload of the file reports the error
         key = (os.path.abspath(path), stat.st_size, stat.st_mtime_ns, self._said(path))  # noqa: PTH100  # resolve() follows links
         self._keys[path] = key
         return key in self._known
@@ -83,10 +83,10 @@ class Manifest:
 
 
 def _read(path: Path) -> str:
-    """Return the lines of a manifest, none of a new one.
+    """Return the text of a manifest; empty for a new manifest.
 
-    Raises UsageFault for a file that is none: lines at the end of a photo would damage it. Raises
-    NotAFile, OSError.
+    Raises UsageFault for a file that is not a manifest, because lines at the end of a photo would
+    damage the photo. Raises NotAFile, OSError.
     """
     if not path.exists():
         return ""
@@ -95,8 +95,8 @@ def _read(path: Path) -> str:
     # A run that was killed may have written a part of its first line.
     if not (text.startswith(_BEGIN) or _BEGIN.startswith(text)):
         raise UsageFault(
-            f"--manifest {path} is no manifest, and nothing was written to it; name a new file, or "
-            "one that an earlier run wrote"
+            f"--manifest {path} is not a manifest and was not changed; name a new file, or a file "
+            "that an earlier run wrote"
         )
     return text
 

@@ -1,7 +1,7 @@
-"""An image as a Kafka message: the headers that `ingest/messages.py` reads.
+"""Headers of a Kafka message with one image, as `ingest/messages.py` reads them.
 
-A message is one image. With a CloudEvents id made from its content, the same file produced again
-is the same event, and is stored once.
+The CloudEvents id is a hash of the content, so a file that is produced twice is the same event, and
+is stored once.
 """
 
 import hashlib
@@ -17,9 +17,9 @@ EVENT_TYPE = "pixlake.image"
 def headers(
     filename: str, preset: str | None, metadata: Mapping[str, str], event_id: str | None
 ) -> list[tuple[str, bytes]]:
-    """What a message says of its image.
+    """Build the headers of a message.
 
-    Characters of the file name that do not print are replaced: a consumer refuses such headers.
+    Unprintable characters of the file name are replaced, because a consumer refuses such headers.
     """
     made = {"pixlake-filename": clean(filename)}
     if preset is not None:
@@ -36,6 +36,6 @@ def headers(
 
 
 def content_id(data: bytes, preset: str | None, metadata: Mapping[str, str]) -> str:
-    """SHA-256 over bytes, preset and metadata, hex: equal content is the same event."""
+    """SHA-256 of bytes, preset and metadata, hex; equal content has the same id."""
     parts = [hashlib.sha256(data).hexdigest(), preset, dict(metadata)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

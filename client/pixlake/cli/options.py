@@ -8,7 +8,8 @@ import typer
 
 from pixlake.cli.failures import JSON, UsageFault
 
-# Names that HTTP API and Kafka consumer accept. Checked here, because a bad name fails every image.
+# Metadata names that HTTP API and Kafka consumer accept. The command checks names before it sends,
+# because the server would refuse every image with an invalid name.
 _METADATA_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -26,7 +27,7 @@ Url = Annotated[
     typer.Option(
         "--url",
         envvar="PIXLAKE_URL",
-        help="Root of the API; else the one that the home names, or http://127.0.0.1, port "
+        help="Root URL of the API; default: the URL in the home, else http://127.0.0.1, port "
         "PIXLAKE_HTTP_PORT or 8000.",
     ),
 ]
@@ -36,7 +37,7 @@ CaFile = Annotated[
         "--ca-file",
         envvar="PIXLAKE_CA_FILE",
         metavar="FILE",
-        help="Authorities (PEM) to trust, in place of the public ones.",
+        help="Trusted authorities (PEM), in place of the public authorities.",
     ),
 ]
 ClientCert = Annotated[
@@ -54,7 +55,7 @@ Proxy = Annotated[
         "--proxy",
         envvar="PIXLAKE_PROXY",
         metavar="URL",
-        help="Proxy; else that of HTTPS_PROXY or HTTP_PROXY.",
+        help="Proxy URL; default: HTTPS_PROXY or HTTP_PROXY.",
     ),
 ]
 AllowHttp = Annotated[
@@ -62,7 +63,7 @@ AllowHttp = Annotated[
     typer.Option(
         "--allow-http",
         envvar="PIXLAKE_ALLOW_HTTP",
-        help="Send the key to another machine over plain HTTP.",
+        help="Allow to send the key to another machine over plain HTTP.",
     ),
 ]
 Deadline = Annotated[
@@ -71,16 +72,16 @@ Deadline = Annotated[
 ]
 JsonLines = Annotated[
     bool,
-    typer.Option("--jsonl", help="Print a JSON object a line, as each comes, then the counts."),
+    typer.Option("--jsonl", help="Print one line of JSON for each result, then the counts."),
 ]
 FollowLinks = Annotated[
-    bool, typer.Option("--follow-links", help="Search folders that links lead to, too.")
+    bool, typer.Option("--follow-links", help="Also search folders behind links.")
 ]
 KeyFile = Annotated[
     Path | None,
     typer.Option(
         "--key-file",
-        help="File with the API key; else PIXLAKE_API_KEY, else api-key in PIXLAKE_HOME.",
+        help="File with the API key; default: PIXLAKE_API_KEY, else api-key in PIXLAKE_HOME.",
     ),
 ]
 Home = Annotated[
@@ -88,20 +89,20 @@ Home = Annotated[
     typer.Option(
         "--home",
         envvar="PIXLAKE_HOME",
-        help="Folder of all data and state; else .pixlake here or in the nearest folder above.",
+        help="Folder of all data and state; default: .pixlake here or in a folder above.",
     ),
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Only say what would be done; nothing is written.")
+    bool, typer.Option("--dry-run", help="Only print what would be done; write nothing.")
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed without a terminal.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; required without a terminal.")]
 Preset = Annotated[
     str | None,
-    typer.Option("--preset", help="Preset, for instance web; else the server's default."),
+    typer.Option("--preset", help="Preset, for instance web; default: the server's default."),
 ]
 Metadata = Annotated[
     list[str] | None,
-    typer.Option("--metadata", "-m", metavar="NAME=VALUE", help="Said of every image; repeatable."),
+    typer.Option("--metadata", "-m", metavar="NAME=VALUE", help="For every image; repeatable."),
 ]
 Paths = Annotated[
     list[Path],
@@ -116,7 +117,7 @@ OptionalPaths = Annotated[
 def form_of(*, json: bool, jsonl: bool) -> Literal["text", "json", "jsonl"]:
     """Output form of a command. Raises UsageFault."""
     if json and jsonl:
-        raise UsageFault("--json and --jsonl both want standard output")
+        raise UsageFault("--json and --jsonl both use standard output; give only one of them")
     return "json" if json else "jsonl" if jsonl else "text"
 
 
@@ -138,9 +139,9 @@ def metadata_of(given: list[str] | None) -> dict[str, str]:
     found = pairs("--metadata", [_lower_name(word) for word in given or []])
     for name in found:
         if not _METADATA_NAME.fullmatch(name):
-            raise UsageFault(f"--metadata name {name!r} is not letters, digits, '.', '_' and '-'")
+            raise UsageFault(f"--metadata name {name!r}: use letters, digits, '.', '_' and '-'")
         if not found[name].isprintable():
-            raise UsageFault(f"--metadata {name} has characters that don't print")
+            raise UsageFault(f"--metadata {name} has unprintable characters")
     return found
 
 

@@ -1,11 +1,11 @@
-"""What verbs print: JSON for programs, tables for people, and nothing that a terminal obeys."""
+"""Output of subcommands: JSON for programs, tables for people, no control characters."""
 
 import json
 import shutil
 import sys
 from collections.abc import Sequence
 
-# Wide enough that nothing is cut or wrapped where no terminal sets a width.
+# Width without a terminal; so large that no line is cut or wrapped.
 _NO_TERMINAL = 100_000
 _GAP = 2
 _UNITS = ("B", "kB", "MB", "GB", "TB")
@@ -13,12 +13,12 @@ _STEP = 1000
 
 
 def emit(document: object, *, flush: bool = False) -> None:
-    """One JSON document on one line; plain ASCII, whatever file names hold."""
+    """Print one JSON document on one line, in plain ASCII."""
     print(json.dumps(document, separators=(", ", ": "), allow_nan=False), flush=flush)
 
 
 def note(text: str) -> None:
-    """A remark for the person at the keyboard, out of the way of the result."""
+    """Print a remark for people to stderr; stdout has only the result."""
     if sys.stderr is not None:
         sys.stderr.write(f"{clean(text)}\n")
 
@@ -26,7 +26,7 @@ def note(text: str) -> None:
 def table(
     columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()
 ) -> None:
-    """Aligned columns; a terminal that is too narrow cuts the last one."""
+    """Print aligned columns; a narrow terminal cuts the last column."""
     from rich.console import Console  # noqa: PLC0415  # slow; not for --help
     from rich.table import Table  # noqa: PLC0415
 
@@ -52,7 +52,7 @@ def table(
 def table_or_list(
     columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()
 ) -> None:
-    """A table, or one line a value where a terminal is too narrow for one."""
+    """Print a table, or one line for each value on a terminal that is too narrow for the table."""
     width = sum(_widths(columns, rows)) + _GAP * len(columns)
     terminal = _terminal_width()
     if terminal is None or width <= terminal:
@@ -66,7 +66,7 @@ def table_or_list(
 
 
 def _terminal_width() -> int | None:
-    """Columns of the terminal on stdout, None where it is none."""
+    """Return the width of the terminal on stdout; None if stdout is not a terminal."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
@@ -80,14 +80,14 @@ def _widths(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
 
 
 def clean(text: str) -> str:
-    """Text of strangers, fit for a terminal: no escape sequences, no lone surrogates."""
+    """Make untrusted text safe for a terminal: replaces control characters and lone surrogates."""
     return "".join(
         letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
     )
 
 
 def size(count: float) -> str:
-    """Bytes for people: 72.1 MB."""
+    """Format a number of bytes for people: 72.1 MB."""
     amount, unit = float(count), 0
     while amount >= _STEP and unit < len(_UNITS) - 1:
         amount, unit = amount / _STEP, unit + 1
@@ -95,5 +95,5 @@ def size(count: float) -> str:
 
 
 def number(value: float | str) -> str:
-    """A measure for people: no `.0` behind whole numbers."""
+    """Format a number for people: whole numbers without `.0`."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -31,18 +31,18 @@ def plan(
     rate: Annotated[
         float | None,
         typer.Option(
-            "--rate", min=0.001, help="Images a second, sustained; else that of the profile."
+            "--rate", min=0.001, help="Images a second, sustained; default: the profile's rate."
         ),
     ] = None,
     photo: Annotated[
-        str, typer.Option("--photo", help="Size of one, such as 74KB, 1.2MB or 2MB-png.")
+        str, typer.Option("--photo", help="Size of a photo, such as 74KB, 1.2MB or 2MB-png.")
     ] = "1.2MB",
-    door: Annotated[Door, typer.Option("--door", help="Where they enter.")] = Door.API,
+    door: Annotated[Door, typer.Option("--door", help="Source of the photos.")] = Door.API,
     instance: Annotated[
         str, typer.Option("--instance", help="EC2 instance type of a node.")
     ] = "c7g.2xlarge",
     utilization: Annotated[
-        float, typer.Option("--utilization", min=0.05, max=1, help="Of what a node has, at most.")
+        float, typer.Option("--utilization", min=0.05, max=1, help="Highest load of a node.")
     ] = 0.6,
     retention_days: Annotated[
         int, typer.Option("--retention-days", min=1, help="Days that images are kept.")
@@ -56,18 +56,19 @@ def plan(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Tell what a rate of images needs and costs on AWS, and what ends first.
+    """Compute nodes and costs on AWS for a rate of images.
 
-    From the processor time that `make bench` measured, and list prices as noted on a day; nothing
-    is asked of the network. Not in it: what people fetch, the database, logs, a second region.
+    Also shows the bottlenecks, the first one on top. Uses the CPU time that `make bench` measured,
+    and list prices as noted on a day. Needs no network. Not included: downloads, the database,
+    logs, a second region.
     """
     size, format_name = _photo(photo)
     if instance not in prices()["instances"]:
         known = ", ".join(prices()["instances"])
         hint = near(instance, prices()["instances"])
-        raise UsageFault(f"--instance {instance!r} has no price here{hint}; there are: {known}")
+        raise UsageFault(f"--instance {instance!r} has no price here{hint}; known: {known}")
     if door is Door.KAFKA and format_name != "jpeg":
-        raise UsageFault("--photo: only JPEG was measured at the door kafka")
+        raise UsageFault("--photo: with --door kafka only JPEG was measured")
     question = Question(
         rate=_rate(rate, profile),
         photo=size,
@@ -89,14 +90,14 @@ def plan(
 
 
 def _rate(given: float | None, profile: str | None) -> float:
-    """Requested rate, else that of the profile. Raises UsageFault."""
+    """Return the given rate, else the profile's rate. Raises UsageFault."""
     if profile is not None and profile not in profiles():
         hint = near(profile, profiles())
         raise UsageFault(f"--profile {profile!r} is none of {', '.join(profiles())}{hint}")
     if given is not None:
         return given
     if profile is None:
-        raise UsageFault("--rate says how many images a second; or --profile small or large")
+        raise UsageFault("give --rate, in images a second, or --profile small or large")
     return profiles()[profile].rate
 
 
@@ -126,8 +127,8 @@ def _bill(profile: str, question: Question, *, json: bool) -> None:
     output.table(("system", "USD a month", "what moves it"), rows, right=("USD a month",))
     print(
         f"\n{question.rate:g} images/s of {question.photo:,} bytes, day and night, by "
-        f"{question.door}; sizes of {profiles()[profile].source}, more nodes where needed. Not in "
-        "it: what people fetch"
+        f"{question.door}; sizes of {profiles()[profile].source}, more nodes where needed. Not "
+        "included: downloads"
     )
     _doubt()
 
@@ -178,6 +179,6 @@ def _doubt() -> None:
     doubtful = [entry for entry in known if not entry["checked"]]
     print(
         f"\nprices of {prices()['region']}, noted {prices()['noted']}; {len(doubtful)} of "
-        f"{len(known)} are from memory, the others from those who quote AWS: look at its own pages "
-        "before you rely on them (docs/capacity.md)"
+        f"{len(known)} are from memory, the others from pages that quote AWS: check AWS's own "
+        "pages before you rely on them (docs/capacity.md)"
     )

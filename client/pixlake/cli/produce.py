@@ -28,9 +28,9 @@ from pixlake.cli.results import Result, Summary
 from pixlake.cli.signals import Interrupted, interruptible
 from pixlake.cli.target import find_bootstrap
 
-# Above Pixlake's limit of 25 MB, so that the server reports its own limit.
+# Largest message. Above Pixlake's limit of 25 MB, so that the server reports its own limit.
 _MAX_MESSAGE_BYTES = 30_000_000
-# Memory for messages in flight; must hold the largest message.
+# Memory for messages in flight; larger than the largest message.
 _QUEUE_KILOBYTES = 64_000
 _BROKER_SECONDS = 10.0
 _TURN_SECONDS = 0.2
@@ -48,7 +48,7 @@ def produce(
             "--bootstrap",
             "-b",
             envvar="KAFKA_BOOTSTRAP_SERVERS",
-            help="Kafka brokers; else 127.0.0.1, port PIXLAKE_KAFKA_PORT or 9092.",
+            help="Kafka brokers; default: 127.0.0.1, port PIXLAKE_KAFKA_PORT or 9092.",
         ),
     ] = None,
     preset: Preset = None,
@@ -56,8 +56,8 @@ def produce(
     event_id: Annotated[
         bool,
         typer.Option(
-            help="Name each image by its content, so that a second run stores nothing twice; "
-            "without it every message is an image of its own."
+            help="Identify each image by its content, so that a second run stores no image twice; "
+            "otherwise every message is a new image."
         ),
     ] = True,
     deadline: Annotated[
@@ -73,17 +73,17 @@ def produce(
     jsonl: JsonLines = False,
     json: Json = False,
 ) -> None:
-    """Write image files, and folders of them, to a Kafka topic.
+    """Write image files, and folders of image files, to a Kafka topic.
 
-    Exits 0 when the broker has them all; whether each becomes an image is decided behind the
-    topic: see `pixlake ls`, and the topic's dead letters. With --json it lists each message.
+    Exits 0 when the broker has acknowledged all messages. The consumer then stores or refuses each
+    image: see `pixlake ls` and the topic's dead letters. With --json the result lists all messages.
     """
     form = form_of(json=json, jsonl=jsonl)
     said = metadata_of(metadata)
     settings: dict[str, Any] = {
         "bootstrap.servers": find_bootstrap(bootstrap),
         "client.id": "pixlake",
-        "enable.idempotence": True,  # acks=all, and retries do not duplicate messages
+        "enable.idempotence": True,  # implies acks=all; retries do not duplicate messages
         "message.max.bytes": _MAX_MESSAGE_BYTES,
         "queue.buffering.max.kbytes": _QUEUE_KILOBYTES,
         "delivery.timeout.ms": int(deadline * 1000),
@@ -111,7 +111,7 @@ def produce(
 
 
 def _connected(settings: dict[str, Any], topic: str) -> Any:
-    """Create a producer after checking that the topic exists; raises UsageFault, CliError."""
+    """Create a producer and check that the topic exists; raises UsageFault, CliError."""
     with extra("pixlake[kafka]"):
         from confluent_kafka import KafkaException, Producer  # noqa: PLC0415  # in an extra
 
@@ -121,7 +121,7 @@ def _connected(settings: dict[str, Any], topic: str) -> Any:
     except (KafkaException, ValueError, TypeError) as error:
         raise UsageFault(f"Kafka: {_said(error)}") from None
     try:
-        # List all topics, because a request for one by name may create it.
+        # List all topics, because a request with the topic's name may create the topic.
         topics = producer.list_topics(timeout=_BROKER_SECONDS).topics
     except KafkaException as error:
         raise CliError(
@@ -154,7 +154,7 @@ class ProduceRun:
         self._event_id = event_id
 
     def produce(self, files: Sequence[Path], summary: Summary) -> None:
-        """Produce the files, and return once each is delivered or failed."""
+        """Produce the files; returns once each message is delivered or has failed."""
         from pixlake.cli.progress import bar  # noqa: PLC0415  # slow; not for --help
 
         with bar("producing", len(files)) as advance:
@@ -169,10 +169,10 @@ class ProduceRun:
                     report(refusal)
                 self._producer.poll(0)
             while self._producer.flush(_TURN_SECONDS):
-                pass  # every message ends by itself: delivered, or past the deadline
+                pass  # librdkafka ends every message: delivered, or past its deadline
 
     def _send(self, path: Path, report: Callable[[Result], None]) -> Result | None:
-        """Pass one image to librdkafka; returns a result only if that failed."""
+        """Pass one image to librdkafka; returns a result only after a failure."""
         from pixlake.client.errors import NotAFile  # noqa: PLC0415  # slow; not for --help
         from pixlake.client.files import open_regular  # noqa: PLC0415
 
@@ -186,7 +186,7 @@ class ProduceRun:
             reason = error.strerror or str(error)
             return Result(path, "failed", code="unreadable_file", detail=reason)
         if size > self._limit:
-            detail = "larger than message.max.bytes of --config"
+            detail = "the file is larger than message.max.bytes of --config"
             return Result(
                 path, "refused", code=_TOO_LARGE, detail=detail, limit=self._limit, value=size
             )
@@ -234,12 +234,16 @@ def _failure(path: Path, error: Any, size: int) -> Result:
     """Result for a message that librdkafka or the broker refused."""
     if error.name() == "MSG_SIZE_TOO_LARGE":
         return Result(
-            path, "refused", code=_TOO_LARGE, detail="above the broker's limit", value=size
+            path,
+            "refused",
+            code=_TOO_LARGE,
+            detail="the message is above the broker's limit",
+            value=size,
         )
     return Result(path, "failed", code=error.name().lower().lstrip("_"), detail=error.str())
 
 
 def _said(error: Exception) -> str:
-    """Text of an error; that of a KafkaException is in its KafkaError."""
+    """Return the text of an error; a KafkaException has its text in a KafkaError."""
     carried = error.args[0] if error.args else error
     return str(carried.str()) if hasattr(carried, "str") else str(carried)

@@ -22,7 +22,7 @@ _LINE_SECONDS = 60.0
 
 @contextmanager
 def bar(verb: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Yield a callback to call for each finished item, with the number of bad items so far."""
+    """Yield a callback for each finished item; its argument is the number of bad items."""
     if sys.stderr is None or not sys.stderr.isatty():
         yield _lines(verb, total)
         return

@@ -12,13 +12,13 @@ from pixlake.cli.files import REASONS, Found
 
 Outcome = Literal["created", "replayed", "delivered", "refused", "failed"]
 BAD: tuple[Outcome, ...] = ("refused", "failed")
-# Largest number of bad files that are listed, so that the summary fits on a screen.
+# Largest number of listed bad files, so that the summary fits on a screen.
 _SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Result of one file. `refused`: fault of the file; `failed`: may be tried again."""
+    """Result of one file. `refused`: the file is at fault; `failed`: a retry may succeed."""
 
     path: Path
     outcome: Outcome
@@ -31,7 +31,7 @@ class Result:
 
     @property
     def why(self) -> str:
-        """Code, detail, limit and value as text."""
+        """Text of the reason: code, detail, limit and value."""
         measured = [
             f"{name} {output.number(given)}"
             for name, given in (("limit", self.limit), ("value", self.value))
@@ -40,7 +40,7 @@ class Result:
         return f"{self.code}: {self.detail}" + (f" ({', '.join(measured)})" if measured else "")
 
     def document(self) -> dict[str, object]:
-        """Convert to JSON values; missing values are left out."""
+        """Convert to JSON values; omits missing values."""
         said: dict[str, object] = {
             # Bytes of a name that are not UTF-8 become replacement characters.
             "path": os.fsencode(self.path).decode("utf-8", "replace"),
@@ -100,7 +100,7 @@ class Summary:
 
     @property
     def complete(self) -> bool:
-        """True if every file was processed successfully."""
+        """True if every file succeeded."""
         return not (self._untried or self._found.unreadable or self.bad)
 
     @property
@@ -111,7 +111,7 @@ class Summary:
     def show(self) -> None:
         """Print the counts in the chosen form."""
         for path in self._found.linked[:_SHOWN]:
-            output.note(f"{path} is a link to a folder, and left out; --follow-links goes there")
+            output.note(f"{path} is a link to a folder and was skipped; use --follow-links")
         if self._form == "text":
             self._show_table()
         else:
@@ -138,7 +138,7 @@ class Summary:
         rows = [(each, str(self._counts[each]), self._size(each)) for each in self._good]
         rows += [(each, str(self._counts[each]), self._code(each)) for each in BAD]
         if self._known:
-            rows.append(("known", str(self._known), "stored before, as the manifest says"))
+            rows.append(("known", str(self._known), "stored before, by the manifest"))
         if self._untried:
             rows.append(("untried", str(self._untried), ""))
         rows += [

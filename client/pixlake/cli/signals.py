@@ -12,7 +12,7 @@ _EXIT_BASE = 128
 
 
 class Interrupted(BaseException):
-    """A signal arrived; a BaseException, like KeyboardInterrupt."""
+    """A signal was received; a BaseException, like KeyboardInterrupt."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -24,7 +24,7 @@ class Interrupted(BaseException):
 def interruptible() -> Iterator[None]:
     """Context manager: SIGINT, SIGTERM and SIGHUP raise Interrupted; a second one ends the process.
 
-    A signal that is ignored stays ignored, for example under `nohup`.
+    A signal that the process ignores stays ignored, for example under `nohup`.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # Python delivers signals to the main thread only

@@ -12,7 +12,7 @@ _ONE_TRY = 1.0
 
 @with_api_options
 def status(*, json: Json = False, api: ConnectionOptions) -> None:
-    """Tell whether both doors take images. Needs no key; exits 1 when they do not."""
+    """Show whether HTTP API and Kafka consumer are ready. Needs no key; exits 1 if not ready."""
     with make_client(api, None, deadline=_ONE_TRY) as client:
         now = client.ready()
     if json:

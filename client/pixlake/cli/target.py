@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 _FOLDER = ".pixlake"
 _KEY_FILE = "api-key"
-# `pixlake up` writes it.
+# File of the home with the API's URL; `pixlake up` writes it.
 _ADDRESS = "api-url"
 _HTTP_PORT = 8000
 _KAFKA_PORT = 9092
 _MOMENT_SECONDS = 1.0
 
 _TRUE = {"1", "true", "t", "yes", "y", "on"}
-# Conversion of a variable by the type of its option, as Typer does it.
+# Conversion of a variable's text by the type of its option, as in Typer.
 _FROM_TEXT: dict[object, Callable[[str], object]] = {
     str | None: str,
     Path | None: Path,
@@ -35,10 +35,10 @@ _FROM_TEXT: dict[object, Callable[[str], object]] = {
 
 
 def find_home(given: Path | None) -> Path:
-    """Find the home: the given folder, else the nearest `.pixlake` here or above.
+    """Find the home: the given folder, else the nearest `.pixlake` here or in a folder above.
 
-    Only folders of this user count, because any user can create one in /tmp. Without one, the
-    result is `.pixlake` in the current folder.
+    Only folders of this user count, because any user can create a `.pixlake` in /tmp. If no folder
+    is found, the result is `.pixlake` in the current folder.
     """
     if given is not None:
         return given
@@ -61,12 +61,12 @@ def find_url(given: str | None, home: Path | None = None) -> str:
 
 
 def find_bootstrap(given: str | None) -> str:
-    """Kafka's bootstrap servers."""
+    """Return Kafka's bootstrap servers: the option, else this machine's port."""
     return given or f"127.0.0.1:{_port('PIXLAKE_KAFKA_PORT', _KAFKA_PORT)}"
 
 
 def find_key(key_file: Path | None, home: Path | None) -> str:
-    """Read the API key; raises UsageFault if there is none."""
+    """Read the API key; raises UsageFault without one."""
     if key_file is None and (key := os.environ.get("PIXLAKE_API_KEY")):
         return key.strip()
     path = key_file or find_home(home) / _KEY_FILE
@@ -130,7 +130,7 @@ def with_api_options(verb: Callable[..., None]) -> Callable[..., None]:
 
 
 def connect(api: ApiOptions, *, deadline: float, tell: bool = True) -> "Client":
-    """Create a client that retries for `deadline` seconds; `tell`: it reports waits.
+    """Create a client that retries for `deadline` seconds, and reports waits if `tell` is set.
 
     Raises UsageFault.
     """
@@ -162,7 +162,7 @@ def make_client(
 
 
 def _telling(deadline: float) -> "OnWait":
-    """Build a callback that reports the first wait that is longer than a moment."""
+    """Build a callback that reports the first wait, if it is not very short."""
     told = False
 
     def tell(reason: str, seconds: float, left: float) -> None:

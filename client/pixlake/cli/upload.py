@@ -32,11 +32,12 @@ if TYPE_CHECKING:
     from pixlake.cli.uploading import MetadataOf, UploadRun
     from pixlake.client import Client
 
-# A restart of the server on a small machine takes half a minute.
+# Deadline of one image; a restart of the server on a small machine takes half a minute.
 _DEADLINE_SECONDS = 120.0
-# Long enough for short maintenance, or for an operator to make room in a full store.
+# Time without any accepted image before the run ends. Long enough for short maintenance, or for an
+# operator to free space in a full store.
 _PATIENCE_SECONDS = 600.0
-# One image takes some 10 ms of processing and some 10 ms of waiting for the store.
+# Concurrent uploads; one image takes about 10 ms of processing and 10 ms of waiting for the store.
 _JOBS = 8
 _MAX_JOBS = 64
 _LOOK_SECONDS = 1.0
@@ -51,7 +52,7 @@ def upload(
         typer.Option(
             "--list",
             metavar="FILE",
-            help='Files as lines of JSON, {"path": …, "metadata": {…}}; - is standard input.',
+            help='List of files, a line of JSON each: {"path": …, "metadata": {…}}; - is stdin.',
         ),
     ] = None,
     preset: Preset = None,
@@ -63,20 +64,20 @@ def upload(
         float, typer.Option(min=1, help="Seconds to keep trying, for each image.")
     ] = _DEADLINE_SECONDS,
     patience: Annotated[
-        float, typer.Option(min=0, help="Seconds to go on while no image at all is taken.")
+        float, typer.Option(min=0, help="Seconds to keep trying while no image is accepted.")
     ] = _PATIENCE_SECONDS,
     origin: Annotated[
         str | None,
         typer.Option(
             "--path-as",
             metavar="NAME",
-            help="Say each file's path as metadata NAME, relative to the folder that is named.",
+            help="Store each file's path, relative to the given folder, as metadata NAME.",
         ),
     ] = None,
     manifest: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Write down what is stored, and leave out what FILE says is."
+            metavar="FILE", help="Record stored files in FILE, and skip files recorded there."
         ),
     ] = None,
     follow_links: FollowLinks = False,
@@ -84,17 +85,17 @@ def upload(
     json: Json = False,
     api: ApiOptions,
 ) -> None:
-    """Upload image files, and folders of them.
+    """Upload image files, and folders of image files.
 
-    Equal bytes, preset and metadata are one image however often they come, so a run that was
-    cut short is simply started again. Exits 1 if any file was refused or failed.
+    Equal bytes, preset and metadata are one image, so an interrupted run can simply be started
+    again. Exits 1 if a file was refused or failed.
     """
     form = form_of(json=json, jsonl=jsonl)
     metadata_said = metadata_of(metadata)
     entries = {} if listed is None else read_list(listed)
     taken = metadata_said.keys() | {name for each in entries.values() for name in each}
     if origin is not None and metadata_of([f"{origin}=x"]).keys() & taken:
-        raise UsageFault(f"--path-as and other metadata both say {origin!r}")
+        raise UsageFault(f"--path-as and other metadata both set {origin!r}")
     found = find(paths or (), entries, follow_links=follow_links)
     said = _sayings(found, metadata_said, origin, entries)
     with (
@@ -120,7 +121,7 @@ def _sayings(
     origin: str | None,
     entries: Mapping[Path, Mapping[str, str]],
 ) -> "MetadataOf":
-    """Build the function that returns a file's metadata; a list's entry overrides the run's."""
+    """Build the function that returns a file's metadata; entries of a list override --metadata."""
 
     def said(path: Path) -> Mapping[str, str]:
         own = {**metadata, **entries.get(path, {})}

@@ -11,15 +11,15 @@ from pixlake.cli.failures import code_of
 from pixlake.cli.results import Result
 from pixlake.client import Client, NotAFile, Refused, Unavailable
 
-# Error codes that every file of a run would get.
+# Error codes that every file of a run would get; the first one ends the run.
 _OF_ALL = frozenset({"unauthorized", "forbidden", "http_401", "http_403", "unknown_preset"})
-# Error codes of a proxy or of a wrong server; many in a row are not caused by the images.
+# Error codes of a proxy or a wrong server; several in a row are not the fault of the images.
 _OF_THE_WAY = frozenset({"unavailable", "bad_answer", "corrupted"})
 _INVALID_METADATA = "invalid_metadata"
 _ROW = 3
 """smallest number of such errors in a row that ends a run"""
 _NO_FILE = "not_a_file"
-# Wait before an image is tried again that no server answered for.
+# Wait before a retry of an image for which no server answered.
 _AGAIN_SECONDS = 2.0
 _TELL_SECONDS = 60.0
 
@@ -30,13 +30,13 @@ MetadataOf = Callable[[Path], Mapping[str, str]]
 class UploadRun:
     """Run of `pixlake upload` with `jobs` threads.
 
-    It stops early at the first error that every file would get: an invalid key, an unknown preset,
-    invalid metadata. The first file is sent alone, so that such an error is reported once. It also
-    stops if as many files in a row as there are threads, at least three, got no answer or an
-    answer that is not Pixlake's.
+    The run stops early at the first error that every file would get: an invalid key, an unknown
+    preset, invalid metadata. The first file is sent alone, so that such an error is reported once.
+    The run also stops if several files in a row get no answer, or an answer that is not Pixlake's:
+    as many files as threads, and at least three.
 
     While no image at all is accepted, an image is retried for `patience` seconds, whatever its own
-    deadline. While others are accepted, its deadline counts.
+    deadline. While other images are accepted, its own deadline counts.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class UploadRun:
         self._told_at = float("-inf")
 
     def results(self, files: Sequence[Path]) -> Iterator[Result]:
-        """Upload the files; yields a result for each that was tried."""
+        """Upload the files; yields a result for each file that was tried."""
         self._taken_at = time.monotonic()
         todo: queue.SimpleQueue[Path] = queue.SimpleQueue()
         done: queue.SimpleQueue[Result | None] = queue.SimpleQueue()
@@ -109,8 +109,8 @@ class UploadRun:
                 return self._once(path)
             except Unavailable as error:
                 wait = error.retry_after or _AGAIN_SECONDS
-                # A pause that the server asked for applies to all images. If others are accepted
-                # after it, this image has failed.
+                # A pause that the server asked for applies to all images. If other images are
+                # accepted after the pause, this image has failed.
                 others = self._taken_at > (began if error.retry_after is None else failed_at)
                 failed_at = time.monotonic()
                 left = self._taken_at + self._patience - failed_at
@@ -130,7 +130,7 @@ class UploadRun:
         output.note(text)
 
     def _once(self, path: Path) -> Result:
-        """Upload one file within its own deadline; raises Unavailable."""
+        """Upload one file within its deadline; raises Unavailable."""
         try:
             uploaded = self._client.upload(path, preset=self._preset, metadata=self._said(path))
         except Unavailable:

@@ -1,4 +1,4 @@
-"""Check of environment variables: an unknown one is probably misspelt and is refused.
+"""Check of environment variables: an unknown name is probably misspelt, and is refused.
 
 `data/variables.txt` names each setting's variable; `python -m tests.reference` writes it.
 """
@@ -11,7 +11,7 @@ from pixlake.cli.failures import UsageFault, near
 
 _NAMES = Path(__file__).parent / "data" / "variables.txt"
 _PREFIX = "PIXLAKE_"
-# Variables of the command and of the tests that are no settings.
+# Variables of the command and of the tests that are not settings.
 _OTHERS = frozenset(
     {
         "PIXLAKE_URL", "PIXLAKE_API_KEY", "PIXLAKE_CA_FILE", "PIXLAKE_CLIENT_CERT",
@@ -19,7 +19,7 @@ _OTHERS = frozenset(
     }
 )  # fmt: skip
 _OF_TESTS = ("PIXLAKE_TEST_", "PIXLAKE_CRASH_SECONDS")
-# Other programs have variables that begin with KAFKA_, so only a near miss is refused.
+# Other programs use variables that begin with KAFKA_, so only a near miss is refused.
 _KAFKA_PREFIX = "KAFKA_"
 _KAFKA_NEAR = 0.85
 
@@ -44,5 +44,5 @@ def _fault(name: str, known: set[str] | frozenset[str]) -> str | None:
     if upper.startswith(_KAFKA_PREFIX):
         ours = [one for one in known if one.startswith(_KAFKA_PREFIX)]
         hint = near(upper, ours, _KAFKA_NEAR)
-        return f"{name} is no setting{hint}" if hint else None
-    return f"{name} is no setting of Pixlake{near(upper, known)} (docs/settings.md lists them)"
+        return f"{name} is not a setting{hint}" if hint else None
+    return f"{name} is not a setting of Pixlake{near(upper, known)} (docs/settings.md lists all)"

@@ -8,7 +8,7 @@ from pixlake.cli.options import Json
 
 
 def version(json: Json = False) -> None:
-    """Print the version of Pixlake and of the Python under it."""
+    """Print the versions of Pixlake and of Python."""
     said = {"pixlake": installed("pixlake"), "python": platform.python_version()}
     if json:
         output.emit(said)

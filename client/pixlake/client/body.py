@@ -23,7 +23,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
 class ImageBody:
-    """Body of one try, hashed while it is sent; a file is never in memory as a whole."""
+    """Body of one try, hashed while it is sent; memory never contains a whole file."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self.size = size
@@ -31,7 +31,7 @@ class ImageBody:
         self._digest = hashlib.sha256()
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield the announced number of bytes; raises FileChanged if there are more or fewer."""
+        """Yield the announced number of bytes; raises FileChanged for a longer or shorter file."""
         left = self.size
         while left and (chunk := self._file.read(min(_CHUNK, left))):
             left -= len(chunk)
@@ -41,12 +41,12 @@ class ImageBody:
             raise FileChanged("the file changed while it was sent")
 
     def sha256(self) -> str:
-        """Hash of the sent bytes, hex; complete once the server has accepted the upload."""
+        """SHA-256 of the sent bytes, hex; complete once the server has accepted the upload."""
         return self._digest.hexdigest()
 
 
 def source_of(given: Source) -> Path | bytes:
-    """Convert a source so that it can be sent repeatedly; reads open files. Raises TypeError."""
+    """Convert a source to a path or to bytes, for repeated tries. Raises TypeError."""
     if isinstance(given, str | os.PathLike):
         return Path(given)
     if isinstance(given, bytes | bytearray | memoryview):
@@ -76,8 +76,8 @@ def headers(
     """
     made = {"Content-Type": "application/octet-stream"}
     if filename is not None:
-        # RFC 6266 supports names in any script without quoting. Bytes of a name that are not UTF-8
-        # become question marks.
+        # The extended form of RFC 6266 supports names in any script. Bytes of a name that are not
+        # UTF-8 become question marks.
         name = filename.encode("utf-8", "replace").decode("utf-8")
         made["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(name, safe='')}"
     if idempotency_key is not None:

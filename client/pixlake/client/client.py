@@ -29,9 +29,9 @@ _PAGE = 100
 class Client:
     """Client of one Pixlake API, with one API key.
 
-    Thread-safe, and usable after a fork: each process has its own connections. From asyncio call it
-    with `asyncio.to_thread`. Every method retries connection errors, 429 and 5xx as `retries` says,
-    and raises Refused, Unavailable or BadAnswer if it fails.
+    The client is thread-safe and usable after a fork: each process has its own connections. From
+    asyncio, call its methods with `asyncio.to_thread`. Every method retries connection errors, 429
+    and 5xx by the policy `retries`, and raises Refused, Unavailable or BadAnswer if it fails.
     """
 
     def __init__(
@@ -88,10 +88,10 @@ class Client:
         filename: str | None = None,
         idempotency_key: str | None = None,
     ) -> Uploaded:
-        """Store one image; it is durable when this returns.
+        """Upload one image; the image is durable when this method returns.
 
-        A repeated upload is stored once: equal bytes, preset and metadata mean the same image, or
-        equal keys with `idempotency_key`. Without `preset` the server uses its default. `source` is
+        A repeated upload is stored once. Equal bytes, preset and metadata mean the same image; with
+        `idempotency_key`, equal keys do. Without `preset` the server uses its default. `source` is
         a path, bytes, or a file that is open in binary mode. `filename` defaults to the name of the
         path. Raises OSError if the file can't be read, NotAFile for a device or a FIFO,
         FileChanged, ValueError for metadata that a header can't contain, Corrupted if the server
@@ -133,7 +133,7 @@ class Client:
         return found
 
     def page(self, *, limit: int = _PAGE, cursor: str | None = None) -> ImagePage:
-        """Get one page of the listing, newest first."""
+        """Get one page of the listing, newest images first."""
         params = {"limit": str(limit)} | ({"cursor": cursor} if cursor else {})
         return self._get("/v1/images", params, ImagePage)
 
@@ -149,9 +149,9 @@ class Client:
                 return
 
     def preset(self, name: str) -> Preset:
-        """Get the preset `name` or `name@version`; raises Refused if there is none.
+        """Get the preset `name` or `name@version`; raises Refused if it does not exist.
 
-        The error names the nearest known preset.
+        The error contains the nearest known name.
         """
         return self._get(f"/v1/presets/{quote(name, safe='@')}", {}, Preset)
 
@@ -165,7 +165,7 @@ class Client:
         return b"".join(parts)
 
     def save(self, image: Image | str, path: Path, rendition: str = "original") -> int:
-        """Download into a file, atomically. Returns its size in bytes.
+        """Download into a file, atomically. Returns the size in bytes.
 
         If `path` is a link, its target is replaced. Raises NotAFile for a device or a FIFO.
         """
@@ -174,7 +174,7 @@ class Client:
             return file.tell()
 
     def ready(self) -> Readiness:
-        """Get `/readyz` in one try; raises Unavailable if nothing answers."""
+        """Get `/readyz` in one try; raises Unavailable without an answer."""
         try:
             response = self._pool().get("/readyz", timeout=timeout())
         except httpx.HTTPError as error:
@@ -182,7 +182,7 @@ class Client:
         if response.is_success or "json" in response.headers.get("Content-Type", ""):
             return _parse(Readiness, response)
         if response.is_server_error:
-            return Readiness(ready=False)  # a proxy answered, because the server has not started
+            return Readiness(ready=False)  # a proxy answered, because no server has started
         raise BadAnswer(f"{self._base} is not a Pixlake API")
 
     def _fetch(
@@ -207,7 +207,7 @@ class Client:
                     digest.update(chunk)
                     write(chunk)
             if digest.hexdigest() != expected:
-                raise Corrupted(f"{path}: received other bytes than were stored")
+                raise Corrupted(f"{path}: the received bytes are not the stored bytes")
 
         self._retry_loop.call(send)
 

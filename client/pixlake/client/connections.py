@@ -17,9 +17,9 @@ _CONNECTIONS = 64
 class Security:
     """TLS and proxy settings; all fields are optional.
 
-    `ca_file`: certificates (PEM) of trusted authorities, instead of the public ones.
+    `ca_file`: certificates (PEM) of trusted authorities, in place of the public authorities.
     `client_cert`: certificate and key of the client (PEM), in one file or in two. `proxy`: URL of a
-    proxy, instead of those of the environment. `allow_http`: allow to send the key to another
+    proxy, in place of the environment's proxies. `allow_http`: allow to send the key to another
     machine over plain HTTP.
     """
 
@@ -60,7 +60,7 @@ class Connections:
     """Connection pool for each process; a child must not use the connections of its parent."""
 
     def __init__(self, base: httpx.URL, headers: dict[str, str], security: Security) -> None:
-        """Raise ValueError for unusable settings, ClientError for those of the environment."""
+        """Raise ValueError for unusable settings, ClientError for an unusable environment."""
         self._base = base
         self._headers = headers
         self._verify = security.context()
@@ -69,12 +69,12 @@ class Connections:
         self.pool()
 
     def pool(self) -> httpx.Client:
-        """Return the pool of this process; creates it if necessary."""
+        """Return the pool of this process; creates the pool if necessary."""
         pid = os.getpid()
         if (pool := self._pools.get(pid)) is not None:
             return pool
         try:
-            # The parent's pool is not closed here, because the parent still uses it.
+            # After a fork the parent still uses its pool, so the child does not close that pool.
             self._pools[pid] = httpx.Client(
                 base_url=self._base,
                 headers=self._headers,
@@ -102,4 +102,4 @@ def _proxy(text: str | None) -> httpx.Proxy | None:
     try:
         return httpx.Proxy(text)
     except (ValueError, httpx.InvalidURL) as error:
-        raise ValueError(f"the proxy is no URL: {error}") from error
+        raise ValueError(f"the proxy is not a URL: {error}") from error

@@ -1,7 +1,7 @@
 """Errors of the client.
 
 * ClientError
-  x Refused      the server refused, and will refuse again: 4xx, with the server's `code`
+  x Refused      final refusal by the server: 4xx, with the server's `code`
   x Unavailable  no success before the deadline: no connection, 429 or 5xx
   x BadAnswer    the server that answered is not a Pixlake API
   x Corrupted    downloaded bytes do not have the SHA-256 of the record
@@ -9,7 +9,7 @@
   x FileChanged  a file grew or shrank while it was sent, in every try
   x InsecureUrl  the key would be sent to another machine over plain HTTP
 
-Every error survives pickling: uploads are often spread over processes.
+Every error can be pickled, because uploads are often spread over processes.
 """
 
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class ClientError(Exception):
 
 
 class Refused(ClientError):
-    """The server refused; the same request will be refused again."""
+    """The server refused the request, and would refuse the same request again."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
@@ -99,7 +99,7 @@ class Corrupted(ClientError):
 
 
 class NotAFile(ClientError):
-    """The path is not a regular file; it is neither read nor replaced."""
+    """The path is not a regular file, so the client neither reads nor replaces it."""
 
     code = "not_a_file"
 

@@ -32,9 +32,9 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def check_regular(path: Path, mode: int) -> None:
-    """Raise NotAFile if the mode is not that of a regular file."""
+    """Raise NotAFile if `mode` is not the mode of a regular file."""
     if not stat.S_ISREG(mode):
-        kind = _KINDS.get(stat.S_IFMT(mode), "no regular file")
+        kind = _KINDS.get(stat.S_IFMT(mode), "not a regular file")
         raise NotAFile(f"{path} is {kind}, not a file")
 
 

@@ -1,4 +1,4 @@
-"""Size limit of the server, requested before a large image is sent."""
+"""Size limit of the server; the client requests it before it sends a large image."""
 
 import httpx
 from pydantic import BaseModel, ValidationError
@@ -8,7 +8,7 @@ from pixlake.client.errors import Problem, Refused
 
 _TOO_LARGE = "too_many_bytes"
 _STATUS = 413
-# From this size on the request for the limit costs less than a refused upload.
+# For larger images the request for the limit costs less than a refused upload; in bytes.
 _WORTH_ASKING = 1_000_000
 
 
@@ -34,7 +34,7 @@ class Limit:
             raise Refused(Problem(_STATUS, _TOO_LARGE, detail, self._bytes, size))
 
     def learn(self, refused: Refused) -> None:
-        """Store the limit of a refusal."""
+        """Store the limit that a refusal contains."""
         if refused.code == _TOO_LARGE:
             self._bytes = refused.limit
 

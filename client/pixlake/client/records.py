@@ -1,4 +1,4 @@
-"""Typed answers of the API. Unknown fields of a newer server are kept."""
+"""Typed answers of the API. Fields that only a newer server knows are kept."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -40,7 +40,7 @@ class Code(BaseModel):
 
 
 class Image(BaseModel):
-    """The record of one image; `docs/columns.md` gives units and formulas."""
+    """Record of one image; `docs/columns.md` gives units and formulas."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -91,9 +91,11 @@ class Image(BaseModel):
     iso: int | None = None
     focal_length_mm: float | None = None
     taken_at: datetime | None = Field(default=None, description="as the camera's clock showed it")
-    taken_offset_minutes: int | None = Field(default=None, description="of that clock from UTC")
+    taken_offset_minutes: int | None = Field(
+        default=None, description="offset of the camera's clock from UTC"
+    )
     taken_text: str | None = Field(
-        default=None, description="the text in place of a time, if it is not a possible time"
+        default=None, description="EXIF text in place of a time that does not parse"
     )
     gps_latitude: float | None = None
     gps_longitude: float | None = None
@@ -103,7 +105,7 @@ class Image(BaseModel):
     renditions: Sequence[Rendition] = ()
 
     def stored(self, rendition: str) -> tuple[str, str]:
-        """Content type and SHA-256 of `original` or of a rendition; raises KeyError."""
+        """Return content type and SHA-256 of `original` or of a rendition; raises KeyError."""
         if rendition == "original":
             return self.content_type, self.sha256
         for one in self.renditions:
@@ -141,7 +143,7 @@ class ImagePage(BaseModel):
 
 
 class Part(BaseModel):
-    """Readiness of one part; `detail` says what is wrong."""
+    """Readiness of one part of the service; `detail` says what is wrong."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -150,7 +152,7 @@ class Part(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Answer of `/readyz`: `ready` if all parts are, and each part by its name."""
+    """Answer of `/readyz`: `ready` if all parts are ready, and the parts by name."""
 
     model_config = ConfigDict(frozen=True)
 

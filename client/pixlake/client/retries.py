@@ -1,7 +1,7 @@
 """Retry policy: exponential backoff with full jitter, and one deadline.
 
-No I/O and no clock here. Every call of the API may be repeated: an upload has an identity (its key
-or its content), so a retry never creates a second image.
+This module has no I/O and no clock. Every call of the API may be repeated: an upload has an
+identity (its key or its content), so a retry never creates a second image.
 """
 
 import random
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-# 501, 505, 507 and similar faults last longer than a client waits.
+# Statuses of short faults. 501, 505, 507 and similar faults last longer than a client waits.
 RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
 
 
@@ -22,7 +22,7 @@ class Retries:
     longest_wait: float = 10.0
 
     def wait(self, tries: int, retry_after: float | None) -> float:
-        """Seconds to wait after try number `tries` (from 1); at least `retry_after`."""
+        """Return the seconds to wait after try number `tries` (from 1); at least `retry_after`."""
         step = min(self.longest_wait, self.first_wait * 2.0 ** min(tries - 1, 32))
         return (retry_after or 0.0) + random.uniform(0, step)
 

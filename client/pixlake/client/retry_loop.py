@@ -14,13 +14,14 @@ from pixlake.client.server_pause import ServerPause
 
 T = TypeVar("T")
 
-# A peer without an answer for this long is dead; the server drops a silent upload after 30 s.
+# Read time-out: a server that is silent for this long is dead. The server itself drops a silent
+# upload after 30 s.
 _SILENCE_SECONDS = 60.0
 _CONNECT_SECONDS = 5.0
-# Number of tries for a file that changes; a file that is being written is soon complete.
+# Number of tries for a file that changes; a file that another program writes is soon complete.
 _FILE_TRIES = 3
-# Sent bytes can wait in kernel buffers, and a slow line empties them at this rate in bytes a
-# second. The peer can't answer before.
+# Slowest line, in bytes a second. Sent bytes wait in kernel buffers, and the server can't answer
+# before the line has transferred these bytes.
 _SLOW_LINE = 16_000
 _BUFFERS = 8_000_000
 
@@ -32,7 +33,7 @@ class RetryLoop:
     """Repeats a call until it succeeds, is refused, or the deadline has passed."""
 
     def __init__(self, retries: Retries, where: str, on_wait: OnWait | None) -> None:
-        """`where` names the server in messages; `on_wait` is called before each wait."""
+        """Create a loop; `where` names the server in messages, `on_wait` is called before waits."""
         self._retries = retries
         self._where = where
         self._on_wait = on_wait
@@ -44,7 +45,7 @@ class RetryLoop:
         self._closed.set()
 
     def call(self, send: Callable[[httpx.Timeout], T]) -> T:
-        """Return the result of `send`, repeated while a retry may help before the deadline."""
+        """Call `send` until it succeeds; retries while that may help before the deadline."""
         end = time.monotonic() + self._retries.deadline
         told: Again | None = None
         tries = 0
@@ -75,7 +76,7 @@ class RetryLoop:
         try:
             return send(limit)
         except (httpx.LocalProtocolError, httpx.UnsupportedProtocol) as error:
-            raise ClientError(f"this can't be sent: {error}") from error
+            raise ClientError(f"the request can't be sent: {error}") from error
         except httpx.HTTPError as error:
             raise Again(f"no answer from {self._where}: {reason_of(error)}") from error
         except FileChanged as error:
@@ -89,17 +90,17 @@ class RetryLoop:
 
 
 def reason_of(error: Exception) -> str:
-    """Text of an httpx error; the name of its class if the text is empty."""
+    """Return the text of an httpx error, or the name of its class if the text is empty."""
     return str(error) or type(error).__name__
 
 
 def timeout(left: float = _CONNECT_SECONDS) -> httpx.Timeout:
-    """Time-outs of a try with `left` seconds until the deadline, at least one second."""
+    """Build the time-outs of a try with `left` seconds until the deadline, at least one second."""
     left = max(left, 1.0)
     return httpx.Timeout(min(left, _SILENCE_SECONDS), connect=min(left, _CONNECT_SECONDS))
 
 
 def with_body(limit: httpx.Timeout, size: int) -> httpx.Timeout:
-    """Add the time in which a slow line transfers `size` buffered bytes to the read time-out."""
+    """Extend the read time-out by the time in which a slow line transfers `size` buffered bytes."""
     read = (limit.read or 0.0) + min(size, _BUFFERS) / _SLOW_LINE
     return httpx.Timeout(connect=limit.connect, read=read, write=limit.write, pool=limit.pool)

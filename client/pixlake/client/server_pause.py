@@ -4,7 +4,7 @@ import time
 
 from pixlake.client.answers import Again
 
-# A Retry-After of up to a second is for one upload; other uploads may succeed meanwhile.
+# A Retry-After of up to a second delays only one upload; other uploads may succeed meanwhile.
 _SHORT_SECONDS = 1.0
 _TOO_MANY_REQUESTS = 429
 # Error codes that concern a single image.
@@ -12,7 +12,7 @@ _OF_AN_IMAGE = frozenset({"image_expiring", "answer_timeout", "attempt_too_old"}
 
 
 class ServerPause:
-    """Blocks requests until the end of the pause."""
+    """Pause that all threads of a client observe before their next request."""
 
     def __init__(self) -> None:
         self.told: Again | None = None
