@@ -1,5 +1,5 @@
-"""Verbs that work on the server's own data: one file a verb.
+"""Verbs that work on the server's own data, one file each.
 
-The command `pixlake` finds VERBS by the entry point group `pixlake.verbs`. Heavy imports happen
-inside verbs, so that `pixlake --help` is quick.
+The command `pixlake` finds VERBS by the entry point group `pixlake.verbs`. Slow imports are inside
+the functions, so that `pixlake --help` is quick.
 """

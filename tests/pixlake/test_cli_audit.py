@@ -135,7 +135,7 @@ def test_the_lake_is_rebuilt_and_swept(
     assert done["added"] == looked["added"]
     assert (done["added"] >= len(stored), done["failed"]) == (True, 0)
     assert rows(run, tenant) == sorted(stored)
-    assert "taken out" in run("rebuild", "--everything", "--yes").stdout
+    assert "removed" in run("rebuild", "--everything", "--yes").stdout
     (record,) = (door.home / "store/images" / tenant).glob(f"*/{stored[0]}/record.json")
     intact = record.read_bytes()
     record.write_text(json.dumps(json.loads(intact) | {"width": 2**40}))

@@ -62,13 +62,13 @@ def test_a_picture_may_come_from_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("word", "why"),
     [
-        ("resise:width=3", "there are: blur, blur_faces, brightness"),
-        ("resize:with=3", "there are: width, height, enlarge"),
+        ("resise:width=3", "known: blur, blur_faces, brightness"),
+        ("resize:with=3", "known: width, height, enlarge"),
         ("resize:320", "not PARAMETER=VALUE"),
         ("resize:width=wide", "width: "),
         ("resize:width=0", "greater than or equal to 1"),
         ("resize", "width, height or both"),
-        ("grayscale:amount=1", "there are: none"),
+        ("grayscale:amount=1", "known: none"),
         ("watermark:image=@/no/such/file", "can't be read"),
     ],
 )
@@ -94,7 +94,7 @@ def test_one_image_is_processed_here(alone: Run, source: Path, tmp_path: Path) -
         (("out.png", "--op", "fly"), 2, "is not an operation"),
         (("out.png", "--op", "flip", "--preset", "web"), 2, "not both"),
         (("out.png", "--background", "red"), 2, "background"),
-        (("in.jpg",), 2, "OUT is IN"),
+        (("in.jpg",), 2, "OUT and IN are the same file"),
         (("out", "--preset", "nope"), 1, "no preset is named 'nope'"),
     ],
 )

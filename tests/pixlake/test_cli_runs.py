@@ -136,7 +136,7 @@ def test_a_manifest_is_no_other_file(run: Run, photos: Path, tmp_path: Path) -> 
     before = photo.read_bytes()
     os.mkfifo(fifo := tmp_path / "fifo")
     for path, told in (
-        (photo, "is no manifest"),
+        (photo, "is not a manifest"),
         (fifo, "is a FIFO"),
         (Path("/dev/null"), "device"),
     ):
@@ -304,7 +304,7 @@ def test_a_list_says_of_each_file_what_is_its_own(
         ('{"path": "a"}\n{"path": "a"}', "line 2: a is repeated"),
         ('{"path": "a", "path": "b"}', "line 1: a member is repeated"),
         ("{", "line 1: "),
-        ("", "say what to send"),
+        ("", "no files to send"),
     ],
 )
 def test_a_list_that_is_none(run: Run, line: str, told: str) -> None:

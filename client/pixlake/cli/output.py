@@ -1,4 +1,4 @@
-"""Output of subcommands: JSON for programs, tables for people, no control characters."""
+"""Output of verbs: JSON for programs, tables for people, no control characters."""
 
 import json
 import shutil
