@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 .PHONY: help up test fuzz gallery soak soak-crashes soak-http bench bench-soak bench-lake check lock clean install dev wheels
+.PHONY: docs changelog
 .PHONY: check-types check-rules deploy-check deploy-synth image-check cluster-rehearsal
 
 help: ## what can be made
@@ -98,15 +99,30 @@ lock: dev ## take the newest releases of all dependencies, at least a week old, 
 	$(UV_COMPILE) pyproject.toml --extra postgres --extra heif -c requirements/up.txt \
 		-o requirements/node-heif.txt
 	$(UV_COMPILE) requirements/tools.in -c requirements/dev.txt -o requirements/tools.txt
+	$(UV_COMPILE) requirements/docs.in -c requirements/dev.txt -o requirements/docs.txt
 	$(UV_COMPILE) benchmarks/peers/thumbor.in -o benchmarks/peers/thumbor.txt
 	$(UV_COMPILE) --group fuzz -o requirements/fuzz.txt
 	$(UV_COMPILE) deploy/ecs/pyproject.toml --group deploy/ecs/pyproject.toml:dev \
 		-o deploy/ecs/requirements.txt
 	$(UV_COMPILE) deploy/ecs/requirements-emulator.in -o deploy/ecs/requirements-emulator.txt
 
+# Tools of their own, so that neither the service nor its tests install them.
+DOCS := .venv-docs
+$(DOCS)/.installed: requirements/docs.txt
+	@$(PYTHON) -m venv $(DOCS)
+	@$(DOCS)/bin/python -m pip --disable-pip-version-check -q install --require-hashes \
+		--only-binary :all: -r $<
+	@touch $@
+
+docs: $(DOCS)/.installed ## the pages as a site in site/, with every link checked
+	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
+
+changelog: $(DOCS)/.installed ## show the next section of the changelog (VERSION=0.2.0 writes it)
+	@$(DOCS)/bin/towncrier build --yes $(if $(VERSION),--version $(VERSION),--draft --version next)
+
 wheels: dev ## build both wheels into dist/, and start what they install in empty environments
 	@exec .ci/wheels
 
 clean: ## remove the virtual environment and caches; the data in .pixlake stays
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	rm -rf $(VENV) $(DOCS) site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -15,7 +15,11 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("serve_app", "ingest", "processors", "lake", "pixlake_server", "pixlake")
-FOLDERS = {*PACKAGES, "benchmarks", "client", "deploy", "docs", "examples", "requirements", "tests"}
+FOLDERS = {
+    *PACKAGES,
+    *("benchmarks", "changelog.d", "client", "deploy"),
+    *("docs", "examples", "requirements", "tests"),
+}
 FOLDERS.remove("pixlake")  # its source is in client/
 FORBIDDEN_NAMES = {"utils", "util", "common", "helpers", "helper", "manager", "misc"}
 VENDORS = {

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import textwrap
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from lake.tables import IMAGE_TABLE, REJECTION_TABLE, Table
 from tests.reference import DOCS, PAGES, VARIABLES, variables_list
 
 ROOT = DOCS.parent
+TOWNCRIER = ROOT / "towncrier.toml"
 PROSE = [*ROOT.glob("*.md"), *DOCS.rglob("*.md"), ROOT / "benchmarks" / "NOTES.md"]
 
 
@@ -61,6 +63,16 @@ def test_a_decision_has_every_section_of_the_template(page: Path) -> None:
         "Decision",
         "Consequences",
     ]
+
+
+def test_a_fragment_of_the_changelog_has_a_known_type() -> None:
+    kinds = {
+        each["directory"]
+        for each in tomllib.loads(TOWNCRIER.read_text())["tool"]["towncrier"]["type"]
+    }
+    for fragment in (ROOT / "changelog.d").glob("*"):
+        kind = fragment.name.removesuffix(".md").rpartition(".")[2]
+        assert fragment.name == "README.md" or kind in kinds, fragment.name
 
 
 def test_every_make_target_of_the_readme_exists() -> None:

@@ -1,11 +1,13 @@
 """Client library, and the `pixlake` command.
 
+```python
 from pathlib import Path
 from pixlake import Client
 
 with Client("http://127.0.0.1:8000", key) as client:
     uploaded = client.upload(Path("cat.jpg"), preset="web", metadata={"site": "north"})
     print(uploaded.outcome, uploaded.image.image_id)
+```
 """
 
 from typing import TYPE_CHECKING, Any

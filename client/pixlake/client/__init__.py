@@ -1,11 +1,13 @@
 """Client library: uploads and downloads over HTTP, without the server's packages.
 
+```python
 from pathlib import Path
 from pixlake import Client
 
 with Client("http://127.0.0.1:8000", key) as client:
     uploaded = client.upload(Path("cat.jpg"), preset="web", metadata={"site": "north"})
     print(uploaded.outcome, uploaded.image.image_id)
+```
 """
 
 from pixlake.client.client import Client
