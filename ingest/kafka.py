@@ -221,12 +221,12 @@ class TopicIds:
         answers = self._admin.describe_topics(TopicCollection([topic]), request_timeout=seconds)
         try:
             # The request's own time-out is shorter and raises a KafkaException.
-            found = str(answers[topic].result(2 * seconds).topic_id)
+            topic_id = str(answers[topic].result(2 * seconds).topic_id)
         except KafkaException as error:
             if error.args[0].code() in _NO_IDS:
                 return topic
             raise
-        return topic if found == _ZERO_ID else found
+        return topic if topic_id == _ZERO_ID else topic_id
 
 
 class KafkaProducer:
@@ -275,11 +275,11 @@ def _places(places: Mapping[Partition, Place]) -> list[TopicPartition]:
 
 def _committed(client: Consumer, positions: list[TopicPartition]) -> dict[Partition, Place | None]:
     """Read the group's commits for these partitions; raises KafkaException."""
-    found = client.committed(positions, _ADMIN_SECONDS) if positions else []
-    for position in found:
+    answers = client.committed(positions, _ADMIN_SECONDS) if positions else []
+    for position in answers:
         if position.error is not None:
             raise KafkaException(position.error)
-    return {_partition(p): Place.committed(p.offset, p.metadata, p.leader_epoch) for p in found}
+    return {_partition(p): Place.committed(p.offset, p.metadata, p.leader_epoch) for p in answers}
 
 
 def _start(partition: Partition, place: Place | None) -> TopicPartition:
@@ -327,10 +327,10 @@ def _message(raw: RawMessage) -> Message:
 def _headers(raw: RawMessage) -> tuple[Headers, str | None]:
     """Headers, and the reason if they can't be read: the client fails for names not in UTF-8."""
     try:
-        found = raw.headers() or []
+        headers = raw.headers() or []
     except (UnicodeError, SystemError):
         return (), "the name of a header is not UTF-8"
-    pairs = found.items() if isinstance(found, dict) else found
+    pairs = headers.items() if isinstance(headers, dict) else headers
     return tuple((n, v.encode() if isinstance(v, str) else v) for n, v in pairs), None
 
 

@@ -130,12 +130,12 @@ class Offsets:
     def to_commit(self, only: Iterable[Partition] | None = None) -> dict[Partition, int]:
         """Positions that changed since the last call; `refused` makes it return them again."""
         wanted = self._tracks if only is None else [p for p in only if p in self._tracks]
-        found: dict[Partition, int] = {}
+        changed: dict[Partition, int] = {}
         for partition in wanted:
             track = self._tracks[partition]
             if track.position is not None and track.position != track.committed:
-                found[partition] = track.committed = track.position
-        return found
+                changed[partition] = track.committed = track.position
+        return changed
 
     def epoch(self, partition: Partition) -> int | None:
         """Leader epoch of the message before the position; None if unknown."""

@@ -227,14 +227,12 @@ class Stream:
     def _same_topics(self) -> bool:
         """Check the topic ids and rejoin if one changed; False if the cluster does not answer."""
         partitions = self._offsets.partitions
-        found = {p.topic: self._client.topic_id(p.topic) for p in partitions}
-        if None in found.values():
+        ids = {p.topic: self._client.topic_id(p.topic) for p in partitions}
+        if None in ids.values():
             return False
         self._checked_at = time.monotonic()
         # A broker without topic ids returns the name, which never counts as a change.
-        changed = {
-            p.topic for p in partitions if found[p.topic] not in (p.topic, self._topic_ids[p])
-        }
+        changed = {p.topic for p in partitions if ids[p.topic] not in (p.topic, self._topic_ids[p])}
         if changed:
             _log.warning("topics created again, reading from the beginning: %s", sorted(changed))
         elif self._client.was_away:

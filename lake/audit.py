@@ -143,8 +143,8 @@ class Audit:
         seen = await read_records(self._store, evidence, reading, self._processes)
         scan = RecordScan(self._store, scope, evidence, full=False, sample=0)
         for start in range(0, len(seen.sample), _SAMPLERS):
-            some = seen.sample[start : start + _SAMPLERS]
-            await asyncio.gather(*(scan.check_bytes(tenant, name) for _, tenant, name in some))
+            batch = seen.sample[start : start + _SAMPLERS]
+            await asyncio.gather(*(scan.check_bytes(tenant, name) for _, tenant, name in batch))
         seen.add(scan.seen, self._sample)
         return seen
 

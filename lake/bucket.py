@@ -125,10 +125,10 @@ def _check_bucket(settings: LakeSettings, bucket: str, prefix: str, seconds: flo
 
 def _refuse(where: str, error: ClientError) -> None:
     """Raise StoreUnreachable, unless the server is only busy."""
-    said = error.response["Error"]
+    reported = error.response["Error"]
     status = error.response["ResponseMetadata"]["HTTPStatusCode"]
     if status in _BUSY:
         return
-    remedy = _REMEDIES.get(said["Code"], f"see PIXLAKE_STORE_URL, PIXLAKE_S3_ENDPOINT, {_KEY}")
-    reason = (said.get("Message") or said["Code"]).rstrip(".")
+    remedy = _REMEDIES.get(reported["Code"], f"see PIXLAKE_STORE_URL, PIXLAKE_S3_ENDPOINT, {_KEY}")
+    reason = (reported.get("Message") or reported["Code"]).rstrip(".")
     raise StoreUnreachable(f"{where}: {reason}; {remedy}") from error

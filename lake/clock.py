@@ -65,11 +65,11 @@ class StoreClock:
         read_at = time.monotonic()
         reading = (await self._store.head(key)).modified
         try:
-            found = await read_store_settings(self._store)
+            kept = await read_store_settings(self._store)
         except UnreadableObject as error:
             # Unavailable and not a final error, because no image is to blame.
             raise StoreUnavailable(error.message) from error
         # If `store.json` was deleted, keep the known settings.
-        self.settings = found[0] if found else self.settings
+        self.settings = kept[0] if kept else self.settings
         self._reading, self._read_at = reading, read_at
         await self._store.delete(key)

@@ -83,9 +83,9 @@ class Evidence:
         """Add a fault."""
         self.add("faults", code, subject, detail)
 
-    def faults(self, found: Sequence[Fault]) -> None:
+    def faults(self, faults: Sequence[Fault]) -> None:
         """Add several faults."""
-        for fault in found:
+        for fault in faults:
             self.fault(fault.code, fault.subject, fault.detail)
 
     def _flush(self, name: str) -> None:

@@ -42,12 +42,12 @@ async def image_folders(store: ObjectStore, prefix: str) -> AsyncIterator[ImageF
         for stored in page:
             parent = stored.key.rpartition("/")[0]
             if parent != folder:
-                for found in _grouped(folder, group):
-                    yield found
+                for item in _grouped(folder, group):
+                    yield item
                 folder, group = parent, []
             group.append(stored)
-    for found in _grouped(folder, group):
-        yield found
+    for item in _grouped(folder, group):
+        yield item
 
 
 async def look(store: ObjectStore, tenant: str, image_id: str) -> ImageFolder:

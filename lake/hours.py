@@ -9,14 +9,14 @@ from lake.tables import Table
 
 async def hours_with_files(store: ObjectStore, table: Table) -> list[datetime]:
     """List the hours with a chain file or a compacted file, in order."""
-    found: set[datetime] = set()
+    hours: set[datetime] = set()
     for root in (table.folders.chains, table.folders.compacted):
         for day in await store.folders(root):
             for name in await store.folders(f"{root}/{day}"):
                 hour = layout.parse_partition(f"{day}/{name}")
                 if hour is not None:
-                    found.add(hour)
-    return sorted(found)
+                    hours.add(hour)
+    return sorted(hours)
 
 
 async def unsealed_hours(store: ObjectStore, table: Table) -> set[datetime]:
@@ -24,10 +24,10 @@ async def unsealed_hours(store: ObjectStore, table: Table) -> set[datetime]:
     waiting: dict[datetime, set[datetime]] = {}
     for home in layout.homes_of(await store.folders(table.folders.journal)):
         waiting.setdefault(layout.hour_of(home), set()).add(home)
-    found = set()
+    unsealed = set()
     for hour, homes in waiting.items():
         files = await store.objects(layout.hour_prefix(hour, table.folders))
         begun = {parsed[0] for file in files if (parsed := layout.parse_chain_key(file.key))}
         if homes - begun:
-            found.add(hour)
-    return found
+            unsealed.add(hour)
+    return unsealed

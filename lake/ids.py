@@ -63,12 +63,12 @@ class IdSet:
     def among(self, ids: Iterable[str]) -> frozenset[str]:
         """Select the ids that are in the set; raises ValueError."""
         candidates = list(ids)
-        found = self.holds(parse_ids(pa.array(candidates, pa.string())))
-        return frozenset(compress(candidates, found))
+        mask = self.holds(parse_ids(pa.array(candidates, pa.string())))
+        return frozenset(compress(candidates, mask))
 
     def holds(self, wanted: Halves) -> NDArray[np.bool_]:
         """Mask that is True where the id is in the set."""
-        found = np.zeros(len(wanted), np.bool_)
+        mask = np.zeros(len(wanted), np.bool_)
         rows = np.arange(len(wanted))
         at = np.searchsorted(self._high, wanted[:, 0])
         while len(rows):
@@ -77,7 +77,7 @@ class IdSet:
             near = self._high[at] == wanted[rows, 0]
             rows, at = rows[near], at[near]
             same = self._low[at] == wanted[rows, 1]
-            found[rows[same]] = True
+            mask[rows[same]] = True
             # Ids with the same high half are adjacent.
             rows, at = rows[~same], at[~same] + 1
-        return found
+        return mask

@@ -56,7 +56,7 @@ class Decoded:
     def rows(self, of: Table = IMAGE_TABLE) -> JournalRows:
         """Return all rows and tombstones together; unreadable objects are left out."""
         images = pa.concat_tables([of.columns.empty_table(), *self.images])
-        return JournalRows(images, tuple(t for some in self.tombstones.values() for t in some))
+        return JournalRows(images, tuple(t for group in self.tombstones.values() for t in group))
 
 
 def encode_records(records: Sequence[Journaled], of: Table = IMAGE_TABLE) -> bytes:

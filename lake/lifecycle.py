@@ -58,8 +58,8 @@ class Lifecycle:
 
     def rules(self) -> list[Rule]:
         """Build the expected rules."""
-        found = [self._rule(folder.replace("/", "-"), folder, self._days) for folder in _EXPIRING]
-        found.append(self._rule("probe", layout.PROBE, 1))
+        rules = [self._rule(folder.replace("/", "-"), folder, self._days) for folder in _EXPIRING]
+        rules.append(self._rule("probe", layout.PROBE, 1))
         rest: Rule = {
             "ID": self._id("rest"),
             "Status": "Enabled",
@@ -69,7 +69,7 @@ class Lifecycle:
             "NoncurrentVersionExpiration": {"NoncurrentDays": 1},
             "Expiration": {"ExpiredObjectDeleteMarker": True},
         }
-        return [*found, rest]
+        return [*rules, rest]
 
     def check(self) -> list[Difference]:
         """Find missing and different rules, and foreign rules that delete too early.
@@ -110,11 +110,11 @@ class Lifecycle:
     def _differences(self, current: Sequence[Rule]) -> Iterator[Difference]:
         by_id = {rule.get("ID"): rule for rule in current}
         for rule in self.rules():
-            found = by_id.pop(rule["ID"], None)
-            if found is None:
+            existing = by_id.pop(rule["ID"], None)
+            if existing is None:
                 yield Difference(rule["ID"], "missing", rule, None)
-            elif _plain(found) != _plain(rule):
-                yield Difference(rule["ID"], "different", rule, found)
+            elif _plain(existing) != _plain(rule):
+                yield Difference(rule["ID"], "different", rule, existing)
         for rule in by_id.values():
             if self._deletes_early(rule):
                 name = str(rule.get("ID", "without a name"))

@@ -90,10 +90,10 @@ class LocalWriter:
 
         Files written into a mount point without its disk are hidden once the disk is back.
         """
-        found = _identity(self.root)
-        if found is None or (found != self._root and not (self.root / layout.STORE).is_file()):
+        now = _identity(self.root)
+        if now is None or (now != self._root and not (self.root / layout.STORE).is_file()):
             raise OSError(errno.ENODEV, "the folder of the store has disappeared")
-        self._root = found
+        self._root = now
 
     def _fill(self, file: int, data: memoryview) -> str:
         remaining = data.cast("B")
@@ -115,10 +115,10 @@ class LocalWriter:
 
 def _identity(folder: Path) -> tuple[int, int] | None:
     try:
-        found = folder.stat()
+        stat = folder.stat()
     except FileNotFoundError:
         return None
-    return found.st_dev, found.st_ino
+    return stat.st_dev, stat.st_ino
 
 
 def _link(staged: Path, path: Path, key: str) -> None:

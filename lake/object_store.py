@@ -168,9 +168,9 @@ class ObjectStore:
         """List every object below a folder."""
         with translated(prefix):
             pages = obstore.list(self._backend, prefix)
-            found = [_stored(meta) async for page in pages for meta in page]
+            objects = [_stored(meta) async for page in pages for meta in page]
         await self._check_there()
-        return found
+        return objects
 
     async def walk(self, prefix: str) -> AsyncIterator[Stored]:
         """Yield every object below a folder; memory does not grow with their number."""
@@ -194,9 +194,9 @@ class ObjectStore:
         """Read many small objects efficiently, in order; None for a missing one."""
         if self.root is not None:
             with translated("many keys"):
-                found = await self._aside.run(read_files, self.root, keys)
+                contents = await self._aside.run(read_files, self.root, keys)
             await self._check_there()
-            return found
+            return contents
 
         async def read(key: str) -> bytes | None:
             try:
@@ -215,21 +215,21 @@ class ObjectStore:
             return first
         if not isinstance(self._backend, S3Store):  # only S3 lists by key
             return _first(await self.objects(prefix), limit, after)
-        found: list[Stored] = []
+        listed: list[Stored] = []
         with translated(prefix):
             pages = obstore.list(self._backend, prefix, offset=after, chunk_size=_LIST_PAGE)
             async for page in pages:
-                found += map(_stored, page)
-                if len(found) >= limit:
+                listed += map(_stored, page)
+                if len(listed) >= limit:
                     break
-        return found[:limit]
+        return listed[:limit]
 
     async def folders(self, prefix: str) -> list[str]:
         """List the names of the folders directly below a folder, sorted."""
         with translated(prefix):
-            found = await obstore.list_with_delimiter_async(self._backend, prefix)
+            listing = await obstore.list_with_delimiter_async(self._backend, prefix)
         await self._check_there()
-        return sorted(path.rsplit("/", 1)[-1] for path in found["common_prefixes"])
+        return sorted(path.rsplit("/", 1)[-1] for path in listing["common_prefixes"])
 
     @asynccontextmanager
     async def _reading(self, what: str) -> AsyncIterator[None]:

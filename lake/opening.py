@@ -36,15 +36,15 @@ async def open_store(
     StoreUnavailable, ValueError for a bad URL.
     """
     store = ObjectStore.open(settings, make=make)
-    found = await read_store_settings(store)
-    if found is None:
+    existing = await read_store_settings(store)
+    if existing is None:
         wanted = await _settings_to_be(store, settings, make=make)
         await probe(store)
         kept = await create_store_settings(store, wanted)
     else:
-        kept = found[0]
+        kept = existing[0]
     kept.check(settings)
-    if found is not None and prove:
+    if existing is not None and prove:
         await probe(store)
     return store, kept
 
@@ -52,11 +52,11 @@ async def open_store(
 async def kept_settings(settings: LakeSettings) -> StoreSettings:
     """Read the settings of a store without a write; raises StoreMisused, StoreUnavailable."""
     store = ObjectStore.open(settings, make=False)
-    found = await read_store_settings(store)
-    if found is None:
+    existing = await read_store_settings(store)
+    if existing is None:
         raise await _without_settings(store, settings)
-    found[0].check(settings)
-    return found[0]
+    existing[0].check(settings)
+    return existing[0]
 
 
 async def require_data(store: ObjectStore, settings: LakeSettings) -> None:

@@ -122,7 +122,7 @@ class Pending:
 
     async def _read(self, objects: list[Stored], *, large: bool) -> tuple[Batch, list[Stored]]:
         """Read a batch from the first of these objects; returns it and the remaining objects."""
-        found = Decoded()
+        content = Decoded()
         read: list[Stored] = []
         size = 0
         while objects and size < self._batch_bytes:
@@ -131,18 +131,18 @@ class Pending:
             decoded = await read_wave(self._store, wave, self._table, self._aside.run)
             size += sum(table.nbytes for table in decoded.images)
             read += wave
-            found.add(decoded)
-        self._report(found.unreadable)
-        rows = found.rows(self._table)
+            content.add(decoded)
+        self._report(content.unreadable)
+        rows = content.rows(self._table)
         ids = await self._aside.run(parse_ids, rows.images[self._table.id])
-        decodable = [stored for stored in read if stored.key in found.keys]
+        decodable = [stored for stored in read if stored.key in content.keys]
         batch = Batch(
             images=rows.images,
             ids=ids,
             tombstones=rows.tombstones,
-            objects=[stored for stored in decodable if stored.key not in found.tombstones],
-            erasures=[stored for stored in decodable if stored.key in found.tombstones],
-            unreadable=len(found.unreadable),
+            objects=[stored for stored in decodable if stored.key not in content.tombstones],
+            erasures=[stored for stored in decodable if stored.key in content.tombstones],
+            unreadable=len(content.unreadable),
             large=large,
         )
         return batch, objects

@@ -28,7 +28,7 @@ class PresetFiles:
         """Find the newest version of a preset; 0 if the preset does not exist."""
         stored = await self._store.objects(layout.preset_prefix(name))
         parsed = filter(None, (layout.parse_preset_key(each.key) for each in stored))
-        return max((version for found, version in parsed if found == name), default=0)
+        return max((version for stored_name, version in parsed if stored_name == name), default=0)
 
     async def read(self, name: str, version: int, most: int) -> bytes | None:
         """Read a version, at most `most + 1` bytes of it; None if it does not exist."""

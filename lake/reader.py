@@ -50,14 +50,14 @@ class Reader:
             data, _ = await self._store.get(key)
         except KeyMissing:
             raise ImageNotFound(f"no image {image_id}", value=image_id) from None
-        found = parse_record(key, data)
-        if isinstance(found, RefusedName):
+        record = parse_record(key, data)
+        if isinstance(record, RefusedName):
             raise ImageNotFound(f"no image {image_id}", value=image_id)
-        if self._expired(found.home):
+        if self._expired(record.home):
             raise ImageExpired(f"image {image_id} is past its retention", value=image_id)
-        if isinstance(found, Tombstone):
+        if isinstance(record, Tombstone):
             raise ImageErased("this image was erased", value=image_id)
-        return found
+        return record
 
     async def content(self, key: str, byte_range: tuple[int, int] | None = None) -> Stream:
         """Open bytes [start, end) of an original or a rendition; raises ImageNotFound."""
@@ -70,20 +70,20 @@ class Reader:
         """List at most `limit` images, newest home first, sealed or not; raises InvalidCursor."""
         await self._clock.fresh()
         start = _parse_cursor(cursor)
-        found: list[ImageRecord] = []
+        selected: list[ImageRecord] = []
         looked = 0
         async for home in self._homes(start[0] if start else None):
             records = await self._home_records(tenant, home)
             if start and home == start[0]:
                 records = [r for r in records if _position(r) > start[1]]
             for record in records:
-                if len(found) == limit:
-                    return Page(found, _cursor(found[-1]))
-                found.append(record)
+                if len(selected) == limit:
+                    return Page(selected, _cursor(selected[-1]))
+                selected.append(record)
             looked += 1
             if looked == _MAX_HOMES_A_PAGE:
-                return Page(found, _home_cursor(home))
-        return Page(found, None)
+                return Page(selected, _home_cursor(home))
+        return Page(selected, None)
 
     def _expired(self, home: datetime) -> bool:
         return self._clock.has_expired(home)

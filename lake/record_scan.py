@@ -63,12 +63,12 @@ class RecordScan:
     async def scan(self, prefix: str) -> None:
         """Check all image folders below `prefix`; raises StoreUnavailable."""
         batch: list[ImageFolder] = []
-        async for found in image_folders(self._store, prefix):
-            if isinstance(found, Stray):
-                if self._scope.is_orphan(found.stored.modified):
-                    self._evidence.fault("orphan", found.stored.key, "not a key of Pixlake")
-            elif self._is_in_scope(found):
-                batch.append(found)
+        async for item in image_folders(self._store, prefix):
+            if isinstance(item, Stray):
+                if self._scope.is_orphan(item.stored.modified):
+                    self._evidence.fault("orphan", item.stored.key, "not a key of Pixlake")
+            elif self._is_in_scope(item):
+                batch.append(item)
             if len(batch) == _BATCH:
                 await self._judge(batch)
                 batch = []
@@ -93,7 +93,7 @@ class RecordScan:
 
     async def _judge(self, folders: Sequence[ImageFolder]) -> None:
         datas = await self._store.read_many([f.record_key for f in folders])
-        whole: list[ImageRecord] = []
+        images: list[ImageRecord] = []
         for folder, data in zip(folders, datas, strict=True):
             record = _parsed(folder, data)
             faults = self._faults(folder, record)
@@ -102,11 +102,11 @@ class RecordScan:
                 self._evidence.faults(faults)
             self._note(folder, record)
             if isinstance(record, ImageRecord) and self._scope.holds(record.home):
-                whole.append(record)
+                images.append(record)
         if self._full:
-            await self._hash(whole)
+            await self._hash(images)
         else:
-            for record in whole:
+            for record in images:
                 self._draw(record)
 
     async def _look_again(self, folder: ImageFolder) -> tuple[Named | Fault | None, list[Fault]]:

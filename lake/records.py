@@ -187,22 +187,22 @@ class Committer:
     async def _resolve(self, attempt: Attempt, mine: ImageRecord, key: str, body: bytes) -> Commit:
         """Decide by the stored record; raises KeyMissing, Mismatch, after which to try again."""
         data, stored = await self._store.get(key)
-        found = parse_record(key, data)
-        if isinstance(found, ImageRecord) and found.attempt == attempt.id:
-            return Commit("created", found)
-        left = expiry_of(found, self._clock.settings) - self._clock.now()
-        if left <= timedelta(0):
-            return await self._take_over(mine, key, body, stored.etag, left + EXPIRY_MARGIN)
-        if isinstance(found, Tombstone) and found.is_of(mine.sha256):
-            raise ImageErased("this image was erased", value=found.image_id)
-        if isinstance(found, RefusedName):
-            if (why := found.refused.get(attempt.source or "")) is not None:
+        existing = parse_record(key, data)
+        if isinstance(existing, ImageRecord) and existing.attempt == attempt.id:
+            return Commit("created", existing)
+        remaining = expiry_of(existing, self._clock.settings) - self._clock.now()
+        if remaining <= timedelta(0):
+            return await self._take_over(mine, key, body, stored.etag, remaining + EXPIRY_MARGIN)
+        if isinstance(existing, Tombstone) and existing.is_of(mine.sha256):
+            raise ImageErased("this image was erased", value=existing.image_id)
+        if isinstance(existing, RefusedName):
+            if (why := existing.refused.get(attempt.source or "")) is not None:
                 raise RefusedBefore(
                     f"this message was refused before: {why.detail}", value=why.code
                 )
-            if found.full:
+            if existing.full:
                 raise RefusedBefore(
-                    f"{len(found.refused)} other messages with this identity were refused, and "
+                    f"{len(existing.refused)} other messages with this identity were refused, and "
                     "more are not accepted; send the image with another identity",
                     limit=MAX_REFUSED,
                     value="too_many_refused",
@@ -210,12 +210,12 @@ class Committer:
             # Only another message with this identity was refused, so the name is free.
             await self._store.replace(key, body, stored.etag)
             return Commit("created", mine)
-        if isinstance(found, Tombstone) or not _same(found, mine):
+        if isinstance(existing, Tombstone) or not _same(existing, mine):
             raise IdempotencyConflict(
                 "this identity was used before with other bytes, preset or metadata",
-                value=found.image_id,
+                value=existing.image_id,
             )
-        return Commit("replayed", found)
+        return Commit("replayed", existing)
 
     async def _take_over(
         self, mine: ImageRecord, key: str, body: bytes, etag: str, wait: timedelta

@@ -58,8 +58,8 @@ class RejectionScan:
             for code, count, first in ledger.faults(limit):
                 yield count, [Fault(code, *example) for example in first]
             for suspects in grouped(ledger.suspects(self._scope)):
-                if found := await self._judged(suspects):
-                    yield len(found), found
+                if judged := await self._judged(suspects):
+                    yield len(judged), judged
         finally:
             ledger.close()
 
@@ -77,11 +77,11 @@ class RejectionScan:
 
     def _record(self, evidence: Evidence, key: str, data: bytes) -> None:
         try:
-            one = parse_rejected(key, data)
+            row = parse_rejected(key, data)
         except UnreadableObject as error:
             evidence.fault("unreadable", key, error.message)
         else:
-            evidence.add("records", one.tenant, one.rejection_id, "", one.home, None, False)
+            evidence.add("records", row.tenant, row.rejection_id, "", row.home, None, False)
 
     async def _waiting(self, evidence: Evidence) -> None:
         for name in await self._store.folders(_FOLDERS.journal):
@@ -126,22 +126,24 @@ class RejectionScan:
         """Check suspects of one code again; returns the faults among them."""
         code = suspects[0].code
         if code in {"duplicate_row", "row_differs"}:
-            return [Fault(code, _key(one), f"in {one.file}") for one in suspects]
+            return [Fault(code, _key(suspect), f"in {suspect.file}") for suspect in suspects]
         # Read the records again: a row may be newer than the scan of its record.
-        datas = await self._store.read_many([_key(one) for one in suspects])
+        datas = await self._store.read_many(list(map(_key, suspects)))
+        pairs = list(zip(suspects, datas, strict=True))
         if code == "row_without_image":
-            gone = [one for one, data in zip(suspects, datas, strict=True) if data is None]
-            return [Fault(code, _key(one), f"in {one.file}, and no record") for one in gone]
-        there = []
-        for one, data in zip(suspects, datas, strict=True):
-            with suppress(UnreadableObject):  # expired meanwhile, or named next time
-                there += [parse_rejected(_key(one), data)] if data is not None else []
+            gone = [suspect for suspect, data in pairs if data is None]
+            detail = "no record; the row is in"
+            return [Fault(code, _key(suspect), f"{detail} {suspect.file}") for suspect in gone]
+        records = []
+        for suspect, data in pairs:
+            with suppress(UnreadableObject):  # expired meanwhile, or reported by the next audit
+                records += [parse_rejected(_key(suspect), data)] if data is not None else []
         # Either the consumer died before it journaled the row and no consumer read the message
         # again, or the row was lost.
-        bad = {one.rejection_id: error for one, error in await self._journal.append_all(there)}
+        bad = {r.rejection_id: error for r, error in await self._journal.append_all(records)}
         return [
             Fault(code, layout.rejection_key(r.rejection_id), str(bad.get(r.rejection_id, _NOW)))
-            for r in there
+            for r in records
         ]
 
 

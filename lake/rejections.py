@@ -94,13 +94,13 @@ class Rejections:
         """
         if refusal.image_id is None:
             return await self.note(refusal)
-        found = await self._name(refusal, refusal.image_id)
-        if isinstance(found, Tombstone):
-            return found
-        if isinstance(found, ImageRecord):
-            await self._images.append(found)
-            return found
-        reason = found.model_dump()
+        existing = await self._name(refusal, refusal.image_id)
+        if isinstance(existing, Tombstone):
+            return existing
+        if isinstance(existing, ImageRecord):
+            await self._images.append(existing)
+            return existing
+        reason = existing.model_dump()
         return await self.note(replace(refusal, **reason))
 
     async def note(self, refusal: Refusal) -> Rejected:
@@ -148,21 +148,21 @@ class Rejections:
         """Decide by the object stored under the image id; raises KeyMissing, Mismatch."""
         data, stored = await self._store.get(key)
         try:
-            found = parse_record(key, data)
+            existing = parse_record(key, data)
         except UnreadableObject:
             return refusal.reason  # an audit reports it; an error here would block the partition
-        if not self._expired(expiry_of(found, self._clock.settings)):
-            if isinstance(found, Tombstone):
+        if not self._expired(expiry_of(existing, self._clock.settings)):
+            if isinstance(existing, Tombstone):
                 # A tombstone of other bytes keeps the id, and this message is refused.
-                return found if found.is_of(refusal.sha256) else refusal.reason
-            if isinstance(found, ImageRecord):
+                return existing if existing.is_of(refusal.sha256) else refusal.reason
+            if isinstance(existing, ImageRecord):
                 # The image of another message keeps the id, and this message is refused.
-                return found if _is_of(refusal, found) else refusal.reason
-            if (said := found.refused.get(refusal.rejection_id)) is not None:
-                return said
-            if found.full:
+                return existing if _is_of(refusal, existing) else refusal.reason
+            if (reason := existing.refused.get(refusal.rejection_id)) is not None:
+                return reason
+            if existing.full:
                 return refusal.reason  # a full record refuses every message of its id
-            mine = mine.model_copy(update={"refused": {**found.refused, **mine.refused}})
+            mine = mine.model_copy(update={"refused": {**existing.refused, **mine.refused}})
         await self._store.replace(key, mine.model_dump_json().encode(), stored.etag)
         return refusal.reason
 
@@ -180,22 +180,22 @@ class Rejections:
     async def _resolve(self, mine: Rejected, key: str, body: bytes) -> Rejected:
         data, stored = await self._store.get(key)
         try:
-            found = parse_rejected(key, data)
+            existing = parse_rejected(key, data)
         except UnreadableObject:
             # Overwrite it: a message that can't be refused would block its partition for ever.
             await self._store.replace(key, body, stored.etag)
             return mine
-        if not self._expired(self._clock.settings.expires(found.home)):
-            return found
+        if not self._expired(self._clock.settings.expires(existing.home)):
+            return existing
         await self._store.replace(key, body, stored.etag)
         return mine
 
     def _expired(self, expiry: datetime) -> bool:
         """True if the object has expired; raises ImageExpiring while clocks may disagree."""
-        left = expiry - self._clock.now()
-        if left > timedelta(0):
+        remaining = expiry - self._clock.now()
+        if remaining > timedelta(0):
             return False
-        if (wait := left + EXPIRY_MARGIN) > timedelta(0):
+        if (wait := remaining + EXPIRY_MARGIN) > timedelta(0):
             raise ImageExpiring(
                 "the stored object expires now; try again after `value` seconds",
                 value=wait.total_seconds(),
@@ -245,9 +245,9 @@ def _number(limit: float | None) -> float | None:
 def parse_rejected(key: str, data: bytes) -> Rejected:
     """Parse the record of a rejection; raises UnreadableObject."""
     try:
-        found = Rejected.model_validate_json(data)
+        rejected = Rejected.model_validate_json(data)
     except ValueError as error:
         raise UnreadableObject(f"rejection {key}: {error}", value=key) from error
-    if wrong := misfits(found, REJECTION_TABLE):
+    if wrong := misfits(rejected, REJECTION_TABLE):
         raise UnreadableObject(f"rejection {key}: values do not fit: {wrong}", value=key)
-    return found
+    return rejected

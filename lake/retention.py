@@ -90,18 +90,18 @@ class Sweeper:
         return report
 
     async def _sweep_images(self, report: SweepReport) -> None:
-        async for found in image_folders(self._store, layout.IMAGES):
-            if isinstance(found, Stray):
-                report.orphans += await self._delete_old([found.stored])
+        async for item in image_folders(self._store, layout.IMAGES):
+            if isinstance(item, Stray):
+                report.orphans += await self._delete_old([item.stored])
                 continue
-            if not self._needs_reading(found):
+            if not self._needs_reading(item):
                 continue
             await self._clock.fresh()
             try:
-                await self._sweep_image(found, report)
+                await self._sweep_image(item, report)
             except LakeError as error:
                 report.failed += 1
-                log.warning("image %s not swept: %s", found.image_id, error)
+                log.warning("image %s not swept: %s", item.image_id, error)
 
     def _needs_reading(self, folder: ImageFolder) -> bool:
         """True if there may be something to delete; false for live images of a single attempt."""

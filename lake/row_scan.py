@@ -114,8 +114,8 @@ class RowScan:
             if stored.key.endswith(".parquet"):
                 files.append(stored)
         await each(files, self._file)
-        for home, found in numbers.items():
-            missing = sorted(set(range(max(found))) - found)
+        for home, present in numbers.items():
+            missing = sorted(set(range(max(present))) - present)
             for number in missing:
                 key = layout.chain_key(home, number)
                 self._evidence.fault("missing_file", key, "the chain has a later file")
@@ -144,14 +144,14 @@ class RowScan:
 
 async def each(objects: Sequence[Stored], look: Callable[[Stored], Awaitable[None]]) -> None:
     """Call `look` for each object, for several objects at once."""
-    some: list[Stored] = []
+    batch: list[Stored] = []
     for stored in objects:
-        size = stored.size + sum(one.size for one in some)
-        if some and (len(some) == _READERS or size > _READ_BYTES):
-            await asyncio.gather(*map(look, some))
-            some = []
-        some.append(stored)
-    await asyncio.gather(*map(look, some))
+        size = stored.size + sum(waiting.size for waiting in batch)
+        if batch and (len(batch) == _READERS or size > _READ_BYTES):
+            await asyncio.gather(*map(look, batch))
+            batch = []
+        batch.append(stored)
+    await asyncio.gather(*map(look, batch))
 
 
 def _first_line(error: Exception) -> str:

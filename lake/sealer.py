@@ -186,8 +186,8 @@ class Sealer:
         begun = {parsed[0] for hour in listed for s in hour if (parsed := _parse(s))}
         fresh = sorted((home for home in homes if home not in begun), reverse=True)
         others = sorted(home for home in homes if home in begun)
-        some = random.sample(others, len(others) if now else min(_OTHERS, len(others)))
-        return fresh + some, files
+        chosen = random.sample(others, len(others) if now else min(_OTHERS, len(others)))
+        return fresh + chosen, files
 
     async def _seal(self, home: datetime, chain: Chain | None, sealed: Sealed) -> None:
         expired = self._clock.has_expired(home)

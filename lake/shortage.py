@@ -13,13 +13,13 @@ _MOST_CAUSES = 10
 
 def is_shortage(error: BaseException) -> bool:
     """True if an exception, or one of its causes, means a shortage of the machine."""
-    found: BaseException | None = error
+    cause: BaseException | None = error
     for _ in range(_MOST_CAUSES):
-        if found is None:
+        if cause is None:
             return False
-        if _says_so(found):
+        if _says_so(cause):
             return True
-        found = found.__cause__
+        cause = cause.__cause__
     return False
 
 

@@ -119,17 +119,17 @@ async def prepare(settings: LakeSettings, wanted: Wanted, *, at_once: bool = Fal
     retention. Raises StoreMisused, ChangeRefused, StoreUnavailable.
     """
     store = ObjectStore.open(settings, make=False)
-    found = await read_store_settings(store)
-    if found is None:
+    existing = await read_store_settings(store)
+    if existing is None:
         await require_data(store, settings)
         if wanted.retention_days is None:
             raise StoreUndecided(
                 "an earlier version of Pixlake made the store: set --retention-days first"
             )
-    clock = StoreClock(store, found[0] if found else _UNKNOWN)
+    clock = StoreClock(store, existing[0] if existing else _UNKNOWN)
     await clock.fresh()
     now = clock.now()
-    if found is not None:
+    if existing is not None:
         changed = plan(clock.settings, wanted, now, at_once=at_once)
         since = changed.retention[-1].since
     else:
@@ -138,7 +138,7 @@ async def prepare(settings: LakeSettings, wanted: Wanted, *, at_once: bool = Fal
     gone = 0
     if changed.retention != clock.settings.retention:
         gone = await _count_gone(store, clock.settings, changed, max(now, since))
-    return Change(store, found, changed, gone)
+    return Change(store, existing, changed, gone)
 
 
 async def _count_gone(
@@ -151,10 +151,10 @@ async def _count_gone(
 
     count = 0
     batch: list[str] = []
-    async for found in image_folders(store, layout.IMAGES):
+    async for item in image_folders(store, layout.IMAGES):
         # Read every record, because object times of a copied store are not those of its images.
-        if isinstance(found, ImageFolder) and found.record is not None:
-            batch.append(found.record_key)
+        if isinstance(item, ImageFolder) and item.record is not None:
+            batch.append(item.record_key)
         if len(batch) == _READ_AT_ONCE:
             count += sum(map(goes, await _homes(store, batch)))
             batch = []
@@ -162,6 +162,6 @@ async def _count_gone(
 
 
 async def _homes(store: ObjectStore, keys: Sequence[str]) -> list[datetime]:
-    found = zip(keys, await store.read_many(keys), strict=True)
-    records = [parse_record(key, data) for key, data in found if data is not None]
+    answers = zip(keys, await store.read_many(keys), strict=True)
+    records = [parse_record(key, data) for key, data in answers if data is not None]
     return [record.home for record in records if isinstance(record, ImageRecord)]

@@ -146,18 +146,18 @@ def _contradict(name: str, given: int | None, kept: int) -> None:
 def parse_store_settings(data: bytes) -> StoreSettings:
     """Parse `store.json`; raises UnreadableObject, StoreTooNew."""
     try:
-        found = StoreSettings.model_validate_json(data)
+        settings = StoreSettings.model_validate_json(data)
     except ValueError as error:
         raise UnreadableObject(f"{layout.STORE}: {error}", value=layout.STORE) from error
     for name, known in (("format", FORMAT), ("layout", LAYOUT), ("identity", IDENTITY)):
-        if (version := getattr(found, name)) > known:
+        if (version := getattr(settings, name)) > known:
             raise StoreTooNew(
                 f"a later version of Pixlake made the store: its {name} is {version}, this version "
                 f"supports {known}",
                 limit=known,
                 value=version,
             )
-    return found
+    return settings
 
 
 async def read_store_settings(store: ObjectStore) -> tuple[StoreSettings, Stored] | None:
@@ -174,10 +174,10 @@ async def create_store_settings(store: ObjectStore, wanted: StoreSettings) -> St
     try:
         await store.create(layout.STORE, as_json(wanted))
     except AlreadyExists:
-        found = await read_store_settings(store)
-        if found is None:
+        existing = await read_store_settings(store)
+        if existing is None:
             raise
-        return found[0]
+        return existing[0]
     return wanted
 
 

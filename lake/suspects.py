@@ -85,7 +85,7 @@ class Interrogation:
 
     async def _records(self, suspects: Sequence[Suspect]) -> dict[str, Named]:
         datas = await self._store.read_many([s.record_key for s in suspects])
-        found = {}
+        records = {}
         for suspect, data in zip(suspects, datas, strict=True):
             if data is None:
                 continue
@@ -94,8 +94,8 @@ class Interrogation:
             except UnreadableObject:
                 continue  # reported already, like a record with the id of another image
             if record.image_id == suspect.image_id:
-                found[suspect.image_id] = record
-        return found
+                records[suspect.image_id] = record
+        return records
 
     async def _journal(self, home: datetime) -> tuple[Pairs, Pairs]:
         """Read the rows that wait for sealing, and the rows that wait for their removal."""

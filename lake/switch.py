@@ -141,8 +141,8 @@ class _TableSwitch:
         self._done.add(home)
         self._report.homes += 1
         for start in range(0, len(missing), _BATCH):
-            found = (await self._truth.records(missing[start : start + _BATCH])).values()
-            rows = [r for r in found if not isinstance(r, UnreadableObject | None)]
+            records = (await self._truth.records(missing[start : start + _BATCH])).values()
+            rows = [r for r in records if not isinstance(r, UnreadableObject | None)]
             await asyncio.gather(*map(self._journal.append, rows))
             self._report.journaled += len(rows)
         await self._compactor.follow(layout.hour_of(home))
@@ -204,8 +204,8 @@ class _TableSwitch:
         self._report.files += 1
 
     async def _numbers(self, chain: str, home: datetime) -> set[int]:
-        found = [layout.parse_chain_key(one.key) for one in await self._store.objects(chain)]
-        return {parsed[1] for parsed in found if parsed and parsed[0] == home}
+        names = [layout.parse_chain_key(stored.key) for stored in await self._store.objects(chain)]
+        return {parsed[1] for parsed in names if parsed and parsed[0] == home}
 
     async def _new(self, home: datetime, expected: Expected) -> pa.Table:
         """Read the rows of a home in the shadow lake that still match their records."""

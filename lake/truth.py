@@ -70,14 +70,14 @@ class Truth:
 
     async def records(self, names: Sequence[Name]) -> dict[Name, Found]:
         """Read records again; missing ones are left out."""
-        found: dict[Name, Found] = {}
+        records: dict[Name, Found] = {}
         keys = [self._key(*name) for name in names]
         for name, key, data in zip(names, keys, await self.store.read_many(keys), strict=True):
             if data is not None:
                 record = self._parsed(key, data)
                 if isinstance(record, UnreadableObject) or self.name(record) == name:
-                    found[name] = record
-        return found
+                    records[name] = record
+        return records
 
     def name(self, record: Journaled | None) -> Name | None:
         """Tenant and id of a record; None for None."""

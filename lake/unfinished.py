@@ -48,9 +48,9 @@ class Unfinished:
         """
         before: set[str] = set()
         for start in range(0, len(records), _AT_ONCE):
-            some = records[start : start + _AT_ONCE]
-            marked = await asyncio.gather(*map(self._mark, some))
-            before |= {r.image_id for r, known in zip(some, marked, strict=True) if known}
+            batch = records[start : start + _AT_ONCE]
+            marked = await asyncio.gather(*map(self._mark, batch))
+            before |= {r.image_id for r, known in zip(batch, marked, strict=True) if known}
         bad = await self._journal.append_all(records)
         return frozenset(before | {record.image_id for record, _ in bad})
 

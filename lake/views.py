@@ -134,10 +134,10 @@ class _Files:
     def exist(self, key: str) -> bool:
         """True if a file or a folder exists; raises LakeError."""
         try:
-            found = self.system.get_file_info(self.path(key)).type
+            kind = self.system.get_file_info(self.path(key)).type
         except OSError as error:
             raise LakeError(f"the store can't be read: {error}") from error
-        return bool(found != pyarrow.fs.FileType.NotFound)
+        return bool(kind != pyarrow.fs.FileType.NotFound)
 
     def watermark(self, table: Table) -> datetime | None:
         """Time before which the compacted files have every row; None: do not read them."""

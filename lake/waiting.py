@@ -12,9 +12,9 @@ from lake.tables import IMAGE_TABLE
 
 async def waiting_images(store: ObjectStore) -> pa.Table:
     """Read unsealed rows, each image once, without erased ones; raises StoreUnavailable."""
-    found = [IMAGE_TABLE.columns.empty_table()]
+    tables = [IMAGE_TABLE.columns.empty_table()]
     for home in layout.homes_of(await store.folders(layout.JOURNAL)):
         listed = await store.objects(layout.journal_prefix(home))
         rows = distinct((await read_journal(store, listed)).rows())
-        found.append(without(rows.images, {each.image_id for each in rows.tombstones}))
-    return pa.concat_tables(found)
+        tables.append(without(rows.images, {each.image_id for each in rows.tombstones}))
+    return pa.concat_tables(tables)
