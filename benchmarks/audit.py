@@ -151,15 +151,15 @@ def main() -> int:
     return 0 if good else 1
 
 
-def told(found: dict[str, float], images: int) -> bool:
+def told(figures: dict[str, float], images: int) -> bool:
     """Print all figures; returns True if all meet their targets."""
     must = max(START_SECONDS, MUST_SECONDS * images / IMAGES)
     return all(
         [
-            tell(f"audit of {images} rows", found["seconds"], "s", must),
-            tell(f"audit of {images} rows, CPU", found["cpu_seconds"], "s", 2 * must),
-            tell("audit, memory of its main process", found["main_mb"], "MB", MUST_MEGABYTES),
-            tell("audit, memory of a reading process", found["reader_mb"], "MB", MUST_MEGABYTES),
+            tell(f"audit of {images} rows", figures["seconds"], "s", must),
+            tell(f"audit of {images} rows, CPU", figures["cpu_seconds"], "s", 2 * must),
+            tell("audit, memory of its main process", figures["main_mb"], "MB", MUST_MEGABYTES),
+            tell("audit, memory of a reading process", figures["reader_mb"], "MB", MUST_MEGABYTES),
         ]
     )
 

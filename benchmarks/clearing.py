@@ -80,11 +80,11 @@ async def _compare() -> None:
     chosen = [each for each in _files() if not sys.argv[1:] or each[0] in sys.argv[1:]]
     print("| file | " + " | ".join(way.name for way in WAYS) + " |")
     for name, data, count in chosen:
-        found: dict[str, list[float]] = {way.name: [] for way in WAYS}
+        costs: dict[str, list[float]] = {way.name: [] for way in WAYS}
         for _ in range(_ROUNDS):
             for way in WAYS:
-                found[way.name].append(await _cost(way, data, count))
-        least = {name: min(each) for name, each in found.items()}
+                costs[way.name].append(await _cost(way, data, count))
+        least = {name: min(each) for name, each in costs.items()}
         base = least[WAYS[0].name]
         ratios = [f"{each / base:.2f}" for each in least.values()]
         print(f"| {name} | {base * 1000:.1f} ms = {' | '.join(ratios)} |", flush=True)
@@ -98,10 +98,10 @@ async def _compare_tenants(name: str, data: bytes, count: int) -> None:
     for _ in range(_ROUNDS):
         for tenants, kept in _TENANTS:
             turns[tenants, kept].append(await _sandboxed(data, tenants, kept, count))
-    one = turns[_TENANTS[0]]
+    alone = turns[_TENANTS[0]]
     for way, rounds in turns.items():
-        processor = min(each.processor for each in rounds) / min(each.processor for each in one)
-        wall = min(each.wall for each in rounds) / min(each.wall for each in one)
+        processor = min(each.processor for each in rounds) / min(each.processor for each in alone)
+        wall = min(each.wall for each in rounds) / min(each.wall for each in alone)
         print(f"| {name} | {way} | {processor:.2f} | {wall:.2f} |", flush=True)
 
 
@@ -119,17 +119,17 @@ def _files() -> Iterator[tuple[str, bytes, int]]:
 async def _cost(way: Way, data: bytes, count: int) -> float:
     """Measure the seconds of processor time per image."""
     view = memoryview(data)
-    found = check_bytes(view, SETTINGS.limits)
+    image_format = check_bytes(view, SETTINGS.limits)
     with _started_as(way):
         async with _nursery() as server:
             decoder = await Decoder.start(SETTINGS, server)
-            await decoder.process(view, WEB, found)  # warms up decoder and server
+            await decoder.process(view, WEB, image_format)  # warms up decoder and server
             spent = _spent(server) + cpu_seconds(decoder.pid)
             for _ in range(count):
                 if way.images and decoder.served >= way.images:
                     await decoder.stop()
                     decoder = await Decoder.start(SETTINGS, server)
-                await decoder.process(view, WEB, found)
+                await decoder.process(view, WEB, image_format)
                 if way.environment is cleared_memory.ENVIRONMENT and way.images is None:
                     await decoder.tidy()
             spent = _spent(server) + cpu_seconds(decoder.pid) - spent

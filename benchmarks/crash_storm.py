@@ -71,7 +71,7 @@ def _share(answers: load.Answers) -> float:
 @contextmanager
 def _storm(service: Service, kills_an_image: float) -> Iterator[None]:
     """Kill `kills_an_image` busy decoders per stored image, within the block."""
-    servers = {one.ppid() for one in service.decoders("UploadApi")}
+    servers = {decoder.ppid() for decoder in service.decoders("UploadApi")}
     images = service.store / "images"
     before = _stored(images)
     ended = threading.Event()

@@ -43,8 +43,8 @@ def run(bench: Bench) -> None:
 def _held_by_part(service: Service) -> dict[str, float]:
     """PSS of replicas and children, GB."""
     held: dict[str, float] = defaultdict(float)
-    for one in service.workers():
-        held[part_of(words_of(one))] += pss([one]) / _GIGA
+    for process in service.workers():
+        held[part_of(words_of(process))] += pss([process]) / _GIGA
     return {part: round(size, 3) for part, size in sorted(held.items())}
 
 

@@ -91,8 +91,8 @@ def attack(service: Pixlake, kinds: Sequence[str]) -> Iterator[dict[str, int]]:
         try:
             assert attackers.stdout.readline() == "attacking\n"
             yield done
-            said, _ = attackers.communicate()
-            done.update(json.loads(said))
+            output, _ = attackers.communicate()
+            done.update(json.loads(output))
         finally:
             attackers.kill()
 
@@ -101,7 +101,7 @@ def watch(service: Pixlake, photo: bytes, seconds: float, seen: Seen) -> None:
     """Upload new images over a few connections, and probe `/healthz` at the same time."""
     ends = time.monotonic() + seconds
     work = [(_upload, photo)] * _CLIENTS + [(_probe, photo)]
-    threads = [threading.Thread(target=one, args=(service, seen, ends, body)) for one, body in work]
+    threads = [threading.Thread(target=do, args=(service, seen, ends, body)) for do, body in work]
     began = time.monotonic()
     for thread in threads:
         thread.start()

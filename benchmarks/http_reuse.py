@@ -61,8 +61,8 @@ def main() -> None:
             for number in range(asked.rounds):
                 turn = number % len(MODES)
                 for mode in MODES[turn:] + MODES[:turn]:
-                    found = _load(service, proxies[mode], photo, asked.seconds, keeps=keeps)
-                    for figures, value in zip((rates, costs, doors), found, strict=True):
+                    values = _load(service, proxies[mode], photo, asked.seconds, keeps=keeps)
+                    for figures, value in zip((rates, costs, doors), values, strict=True):
                         figures[mode].append(value)
             how = f"{photo.name}, {'connections kept' if keeps else 'a connection an upload'}"
             _tell(report, f"uploads, {how}", rates, "images/s")
@@ -87,21 +87,22 @@ def _load(
     return answers.rate, all_of_it / answers.answers * 1000, way_in / answers.answers * 1000
 
 
-def _tell(report: Report, name: str, found: Figures, unit: str) -> None:
+def _tell(report: Report, name: str, figures: Figures, unit: str) -> None:
     for mode in MODES:
-        report.raw(f"{name}, {mode}", found[mode], unit)
-        ratios = [one / base for one, base in zip(found[mode], found["always"], strict=True)]
+        report.raw(f"{name}, {mode}", figures[mode], unit)
+        pairs = zip(figures[mode], figures["always"], strict=True)
+        ratios = [value / base for value, base in pairs]
         report.raw(f"{name}, {mode}, ratio", ratios, "ratio")
 
 
 @contextmanager
 def _proxies(service: Service) -> Iterator[dict[str, Proxy]]:
     """Start a HAProxy for each mode, within the block."""
-    [words] = {words_of(one) for one in service.processes("haproxy.cfg")}
+    [words] = {words_of(proxy) for proxy in service.processes("haproxy.cfg")}
     text = Path(words.split(" -f ")[1].split()[0]).read_text()
     with ExitStack() as started:
         folder = Path(started.enter_context(tempfile.TemporaryDirectory()))
-        found = {}
+        proxies = {}
         for mode in MODES:
             port = free_port()
             file = folder / f"{mode}.cfg"
@@ -109,9 +110,9 @@ def _proxies(service: Service) -> Iterator[dict[str, Proxy]]:
             command = [get_haproxy_binary(), "-db", "-f", file]
             process = started.enter_context(subprocess.Popen(command, stderr=subprocess.DEVNULL))
             started.callback(process.kill)
-            found[mode] = Proxy(f"http://127.0.0.1:{port}/v1/images", process.pid)
+            proxies[mode] = Proxy(f"http://127.0.0.1:{port}/v1/images", process.pid)
             _wait_ready(f"http://127.0.0.1:{port}/readyz")
-        yield found
+        yield proxies
 
 
 def _rewritten(text: str, old_port: int, port: int, mode: str) -> str:

@@ -119,5 +119,5 @@ def _spent(bench: Bench) -> tuple[float, float]:
 
 def _reached(group: Consumer, ends: dict[int, int]) -> bool:
     wanted = [TopicPartition(_TOPIC, number) for number in ends]
-    found = group.committed(wanted, _REQUEST_SECONDS)
-    return all(each.offset >= ends[each.partition] for each in found)
+    committed = group.committed(wanted, _REQUEST_SECONDS)
+    return all(each.offset >= ends[each.partition] for each in committed)

@@ -19,15 +19,15 @@ def pss(processes: list[psutil.Process]) -> int:
     Only root may read the PSS of sandboxed children. For other users, their resident size is used,
     which counts shared pages repeatedly and so is never too small.
     """
-    return sum(_pss(one) for one in processes)
+    return sum(_pss(process) for process in processes)
 
 
 def rss(processes: list[psutil.Process]) -> int:
     """Sum of resident set sizes in bytes; shared pages count for each process."""
     total = 0
-    for one in processes:
+    for process in processes:
         try:
-            total += one.memory_info().rss
+            total += process.memory_info().rss
         except psutil.NoSuchProcess:
             continue
     return total
@@ -56,11 +56,11 @@ def watched(processes: Callable[[], list[psutil.Process]]) -> Iterator[Peak]:
     peak, ended = Peak(), threading.Event()
 
     def look() -> None:
-        found, asked = processes(), time.monotonic()
+        listed, asked = processes(), time.monotonic()
         while not ended.wait(_POLL_SECONDS):
             if time.monotonic() > asked + _LIST_SECONDS:
-                found, asked = processes(), time.monotonic()
-            peak.bytes = max(peak.bytes, pss(found))
+                listed, asked = processes(), time.monotonic()
+            peak.bytes = max(peak.bytes, pss(listed))
 
     thread = threading.Thread(target=look, daemon=True)
     thread.start()

@@ -86,7 +86,7 @@ async def _run(client: Client, rate: float, seconds: float) -> tuple[list[float]
     latencies: list[float] = []
     failed = 0
 
-    async def one(due: float) -> None:
+    async def upload(due: float) -> None:
         nonlocal failed
         try:
             status = (await client.post()).status
@@ -104,7 +104,7 @@ async def _run(client: Client, rate: float, seconds: float) -> tuple[list[float]
         for number in range(int(rate * seconds)):
             due = begun + number / rate
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            group.create_task(one(due))
+            group.create_task(upload(due))
     return latencies, failed
 
 

@@ -61,20 +61,20 @@ async def _run(report: Report, rounds: int) -> None:
             data, flags = photo.data, flags_for(photo.data)
             await _one_round(sandbox, data, flags, count)  # a warm-up
             turns = range(rounds * _ROUNDS_A_ROUND)
-            found = [await _one_round(sandbox, data, flags, count) for _ in turns]
-            _tell(report, photo.name, found, target)
+            results = [await _one_round(sandbox, data, flags, count) for _ in turns]
+            _tell(report, photo.name, results, target)
         await _recovery(report, sandbox, rounds)
     finally:
         await sandbox.close()
 
 
-def _tell(report: Report, name: str, found: list[Round], target: Target) -> None:
-    report.raw(f"opencv_call_{name}", [each.alone for each in found], "ms")
-    report.raw(f"pipeline_call_{name}", [each.pipeline for each in found], "ms")
-    report.raw(f"sandbox_call_{name}", [each.boxed for each in found], "ms")
-    cpu = [(each.boxed_cpu / each.alone_cpu - 1) * 100 for each in found]
+def _tell(report: Report, name: str, results: list[Round], target: Target) -> None:
+    report.raw(f"opencv_call_{name}", [each.alone for each in results], "ms")
+    report.raw(f"pipeline_call_{name}", [each.pipeline for each in results], "ms")
+    report.raw(f"sandbox_call_{name}", [each.boxed for each in results], "ms")
+    cpu = [(each.boxed_cpu / each.alone_cpu - 1) * 100 for each in results]
     report.raw(f"sandbox_cpu_over_opencv_call_{name}", cpu, "%")
-    over = [(each.boxed / each.alone - 1) * 100 for each in found]
+    over = [(each.boxed / each.alone - 1) * 100 for each in results]
     report.judge(f"gate + sandbox over an in-process call, {name}", over, target)
 
 

@@ -45,15 +45,15 @@ class Service(Pixlake):
 
     def cpu_seconds(self) -> float:
         """Processor seconds of all living processes except the broker, since their start."""
-        return sum(_cpu_seconds(one) for one in self.parts() if _BROKER not in words_of(one))
+        return sum(_cpu_seconds(part) for part in self.parts() if _BROKER not in words_of(part))
 
     def broker_cpu_seconds(self) -> float:
         """Processor seconds of the embedded broker since its start."""
-        return sum(_cpu_seconds(one) for one in self.processes(_BROKER))
+        return sum(_cpu_seconds(broker) for broker in self.processes(_BROKER))
 
     def cpu_by_process(self) -> list[tuple[str, float]]:
         """Command line of every process, and processor seconds since its start."""
-        return [(words_of(one), _cpu_seconds(one)) for one in self.parts()]
+        return [(words_of(part), _cpu_seconds(part)) for part in self.parts()]
 
     def parts(self) -> list[psutil.Process]:
         """Every process of the service, including Ray's and the broker."""
@@ -66,8 +66,9 @@ class Service(Pixlake):
 
     def decoders(self, replica: str) -> list[psutil.Process]:
         """Sandboxed children of a deployment's replicas, for example of `UploadApi`."""
-        servers = [one for each in self.processes(replica) for one in _below(each)]
-        return [one for each in servers if "fork_server" in words_of(each) for one in _below(each)]
+        below = [process for parent in self.processes(replica) for process in _below(parent)]
+        servers = [process for process in below if "fork_server" in words_of(process)]
+        return [child for server in servers for child in _below(server)]
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
@@ -120,9 +121,9 @@ def forget_images(images: Path, older_than_seconds: float) -> None:
 
 
 def _signal(processes: list[psutil.Process], number: int) -> None:
-    for one in processes:
+    for process in processes:
         with suppress(psutil.NoSuchProcess):
-            one.send_signal(number)
+            process.send_signal(number)
 
 
 def _below(process: psutil.Process) -> list[psutil.Process]:

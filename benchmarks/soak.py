@@ -76,8 +76,8 @@ class _Sample:
 def _take(service: Service, began: float) -> _Sample:
     workers = service.workers()
     parts: dict[str, int] = defaultdict(int)
-    for one in workers:
-        parts[part_of(words_of(one))] += rss([one])
+    for worker in workers:
+        parts[part_of(words_of(worker))] += rss([worker])
     return _Sample(time.monotonic() - began, dict(parts), pss(workers))
 
 
@@ -104,16 +104,16 @@ def _judge(report: Report, samples: list[_Sample], seconds: float) -> None:
     total: dict[str, float] = {}
     for when, end in ends.items():
         minute = [
-            one
-            for one in samples
-            if end - min(60.0, seconds / 6) <= one.at <= end + _SAMPLE_SECONDS
+            sample
+            for sample in samples
+            if end - min(60.0, seconds / 6) <= sample.at <= end + _SAMPLE_SECONDS
         ]
         total[when] = report.raw(
-            f"soak_rss_{when}", [sum(one.rss.values()) / _MEGA for one in minute], "MB"
+            f"soak_rss_{when}", [sum(sample.rss.values()) / _MEGA for sample in minute], "MB"
         )
-        report.raw(f"soak_pss_{when}", [one.pss / _MEGA for one in minute], "MB")
+        report.raw(f"soak_pss_{when}", [sample.pss / _MEGA for sample in minute], "MB")
         for part in sorted(minute[-1].rss):
-            held = [one.rss.get(part, 0) / _MEGA for one in minute]
+            held = [sample.rss.get(part, 0) / _MEGA for sample in minute]
             report.raw(f"soak_rss_{when}_{part.replace(' ', '_')}", held, "MB")
     name = f"{seconds / 60:g} min soak: RSS at the end / after {seconds / 360:g} min"
     report.judge(name, [total["end"] / total["early"]], _TARGET)

@@ -33,8 +33,8 @@ def run(bench: Bench) -> None:
                 for name in list(contenders)[:: -1 if number % 2 else 1]:
                     rates[photo.name][name].append(contenders[name]())
                 bench.service.forget_images()
-    for name, found in rates.items():
-        _tell(bench, name, found, cpu[name])
+    for name, photo_rates in rates.items():
+        _tell(bench, name, photo_rates, cpu[name])
     _others(bench)
 
 
@@ -59,14 +59,14 @@ def _contenders(
         with bench.service.frozen():
             return bench.opencv_alone(photo)
 
-    found: dict[str, Contender] = {
+    contenders: dict[str, Contender] = {
         "opencv_alone": of_opencv_alone,
         "bare_http": of_bare_http,
         "upload_door": lambda: _upload(bench, photo, cpu, bench.seconds),
     }
     if photo is MEDIUM:
-        found["thumbor"] = of_thumbor
-    return found
+        contenders["thumbor"] = of_thumbor
+    return contenders
 
 
 def _upload(bench: Bench, photo: Photo, cpu: list[float], seconds: float) -> float:

@@ -53,10 +53,10 @@ def _tell(bench: Bench, name: str, before: dict[str, float], images: int) -> Non
 
 
 def _seconds(service: Service) -> dict[str, float]:
-    found: dict[str, float] = defaultdict(float)
+    by_part: dict[str, float] = defaultdict(float)
     for words, seconds in service.cpu_by_process():
-        found[part_of(words)] += seconds
-    return found
+        by_part[part_of(words)] += seconds
+    return by_part
 
 
 def part_of(words: str) -> str:

@@ -44,7 +44,7 @@ class SealerLoop:
         self._sweeps = asyncio.create_task(self._sweep())
 
     async def check_health(self) -> None:
-        """Raise RuntimeError if sealing or sweeping has ended or hangs; Serve then replaces it."""
+        """Raise RuntimeError if a task ended or sealing hangs; Serve then replaces the replica."""
         for loop in (self._loop, self._sweeps):
             if loop.done():
                 raise RuntimeError("the sealing or the sweeping task ended") from loop.exception()

@@ -4,7 +4,7 @@
      with the listing of their objects, in one process per core
   2. join the evidence: images and rows that do not agree are suspects
   3. check each suspect again by itself: a suspect that still does not agree is a fault
-  4. hash the objects of a sample, or of all images in step 1
+  4. hash the objects of a sample of images; a full audit hashes all objects in step 1
   5. do the same for rejections; then compare compacted copies with their chains
 
 An audit may take any time and run beside all other processes. It writes only missing rows of

@@ -3,8 +3,8 @@
   lake/rebuilt/<table>/dt=…/hour=…/<home>-<n>.parquet    with the names of `lake/<table>/…`
 
 Each file is read again after it was written, and compared with the records. Readers and sealers do
-not use the shadow lake; `lake/switch.py` replaces the current files by its files. The sweeper
-deletes forgotten files after the retention, because they are below `lake/`.
+not use the shadow lake; `lake/switch.py` replaces the current files by those of the shadow lake.
+The sweeper deletes a forgotten shadow lake after the retention, because its files are in `lake/`.
 """
 
 import asyncio
