@@ -40,8 +40,8 @@ def sequence_of(data: bytes) -> Sequence | None:
 def frames_of(data: bytes) -> int:
     """Number of frames of a stream; each unit behind the first thousand also counts as a frame."""
     units = _units(data)
-    found = sum(kind in _FRAMES for kind, _, _ in islice(units, _MAX_UNITS))
-    return found + sum(1 for _ in islice(units, MAX_FRAMES + 1))
+    frames = sum(kind in _FRAMES for kind, _, _ in islice(units, _MAX_UNITS))
+    return frames + sum(1 for _ in islice(units, MAX_FRAMES + 1))
 
 
 def _units(data: bytes) -> Iterator[tuple[int, int, int]]:

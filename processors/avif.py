@@ -119,8 +119,8 @@ def _coding(items: Items, number: int) -> _Coding:
 def _check_tiles(items: Items, tiles: list[int], limits: Limits) -> None:
     """Raise TooManyPixels if the AV1 streams of the tiles together have too many pixels."""
     sizes = {number: _coding(items, number).sequence for number in set(tiles)}
-    found = sum(each.width * each.height for number in tiles if (each := sizes[number]))
-    check_tiles(found, limits)
+    pixels = sum(each.width * each.height for number in tiles if (each := sizes[number]))
+    check_tiles(pixels, limits)
 
 
 def _alphas(items: Items, tiles: list[int]) -> list[int]:
@@ -134,11 +134,11 @@ def _alphas(items: Items, tiles: list[int]) -> list[int]:
 
 def _colours(holders: list[Item], coding: _Coding) -> tuple[bytes | None, int]:
     """ICC profile (embedded, or made from `nclx` or stream), and size of an embedded profile."""
-    found = [each.content for item in holders for each in item.properties if each.kind == b"colr"]
-    for each in found:
+    boxes = [each.content for item in holders for each in item.properties if each.kind == b"colr"]
+    for each in boxes:
         if each[:4] in _PROFILES:
             return each[4:], len(each)
-    for each in found:
+    for each in boxes:
         if each[:4] == b"nclx" and len(each) >= 8:  # noqa: PLR2004 - two numbers
             return profile_of_codes(*struct.unpack_from(">HH", each, 4)), 0
     stream = coding.sequence
@@ -170,13 +170,13 @@ class _File:
     items: list[Item] = field(default_factory=list)
     references: list[tuple[bytes, int, list[int]]] = field(default_factory=list)
 
-    def add(self, number: int, more: tuple[Property, ...] = ()) -> int:
+    def add(self, number: int, extra: tuple[Property, ...] = ()) -> int:
         """Copy an item; return its new number. Raises Undecodable, UnsupportedFormat."""
         if number not in self.numbers:
             item = self.source.items.get(number)
             if item is None:
                 raise Undecodable("a reference to an item that does not exist")
-            kept = [*more, *_kept(item)]
+            kept = [*extra, *_kept(item)]
             self.items.append(replace(item, properties=kept))
             self.numbers[number] = len(self.items)
         return self.numbers[number]

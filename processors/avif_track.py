@@ -31,13 +31,13 @@ def first_frame(data: bytes) -> tuple[Items, int] | None:
     if _COLOUR not in tracks:
         return None
     item, frames = tracks[_COLOUR]
-    found = Items(data, primary=1, items={1: item})
+    items = Items(data, primary=1, items={1: item})
     if _ALPHA in tracks:
         alpha = tracks[_ALPHA][0]
         alpha.properties.append(Property(b"auxC", _ALPHA_KIND))
-        found.items[2] = alpha
-        found.references = [(b"auxl", 2, [1]), *links]
-    return found, frames
+        items.items[2] = alpha
+        items.references = [(b"auxl", 2, [1]), *links]
+    return items, frames
 
 
 def _handler(data: bytes, track: tuple[int, int]) -> bytes:

@@ -24,8 +24,8 @@ def duration_ms(data: bytes) -> int | None:
         scale = int.from_bytes(body[scale_at : scale_at + 4], "big")
         ticks = int.from_bytes(body[scale_at + 4 : scale_at + 4 + size], "big")
         if scale and ticks not in _UNKNOWN_DURATION:
-            found = round(1000 * ticks / scale)
-            return found if found <= MAX_DURATION_MS else None
+            duration = round(1000 * ticks / scale)
+            return duration if duration <= MAX_DURATION_MS else None
     return None
 
 
@@ -33,18 +33,18 @@ def contents(
     data: bytes, *path: bytes, within: tuple[int, int] | None = None
 ) -> Iterator[tuple[int, int]]:
     """Yield start and end of the content of each box with that path."""
-    found = [within or (0, len(data))]
+    ranges = [within or (0, len(data))]
     for name in path:
-        found = [
+        ranges = [
             (start, end)
-            for outer in found[:MAX_BOXES]
+            for outer in ranges[:MAX_BOXES]
             for kind, start, end in boxes(data, *outer)
             if kind == name
         ]
         if name == b"meta":
             # A full box has version and flags in front of its content.
-            found = [(start + 4, end) for start, end in found]
-    yield from found
+            ranges = [(start + 4, end) for start, end in ranges]
+    yield from ranges
 
 
 def boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:

@@ -1,8 +1,8 @@
 """Main loop of a child process, which decodes one image at a time in a locked-down process.
 
-`fork_server` forks it after all imports and a warm-up. Its standard error is a file shared only
-with its parent; libjpeg reports damage there. Input files are in memory shared with the parent;
-everything else goes over a socket.
+`fork_server` forks the child after all imports and a warm-up. The child's standard error is a file
+shared only with the parent; libjpeg reports damage in this file. Input files are in memory shared
+with the parent; everything else goes over a socket.
 """
 
 import ctypes
@@ -65,7 +65,7 @@ def _confine(*, threads: bool) -> None:
 
 
 def _most_threads() -> int:
-    """Return at most half of what the user may have, so that the service keeps the other half."""
+    """Thread limit of a child: at most half of the user's limit; the service keeps the rest."""
     _, hard = resource.getrlimit(resource.RLIMIT_NPROC)
     return _MOST_THREADS if hard == resource.RLIM_INFINITY else min(_MOST_THREADS, hard // 2)
 
@@ -132,7 +132,7 @@ def prctl(option: int, value: int) -> None:
 
 
 def _limit(what: int, value: int) -> None:
-    """Lower a resource limit; one that the process inherited lower stays."""
+    """Lower a resource limit; a lower limit that the process inherited stays."""
     _, hard = resource.getrlimit(what)
     lowest = value if hard == resource.RLIM_INFINITY else min(value, hard)
     resource.setrlimit(what, (lowest, lowest))
@@ -140,8 +140,8 @@ def _limit(what: int, value: int) -> None:
 
 def _answer(parent: socket.socket, memory: mmap, request: Request, start: Start) -> bool:
     """Process one image and send the reply; False if this process must not take another image."""
-    # The local name ends with this function, so the file's memory is freed and cleared before the
-    # next request.
+    # `data` is local to this function, so the file's memory is freed and cleared before the next
+    # request.
     data = memory[: request.size]
     try:
         processed = process(data, _preset_of(request.preset), start.limits)
@@ -177,8 +177,8 @@ def _receive_header(parent: socket.socket) -> bytes:
 def _receive(parent: socket.socket, size: int) -> bytes:
     data = b""
     while len(data) < size:
-        more = parent.recv(size - len(data))
-        if not more:
+        part = parent.recv(size - len(data))
+        if not part:
             raise EOFError
-        data += more
+        data += part
     return data

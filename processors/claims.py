@@ -52,16 +52,16 @@ def _check_made(made: Made, expected: tuple[int, int], limits: Limits) -> None:
         raise BrokenProtocol("a rendition larger than its pixels")
 
 
-def processed_of(answer: Answer, found: Format, blobs: Sequence[Blob]) -> Processed:
+def processed_of(answer: Answer, image_format: Format, blobs: Sequence[Blob]) -> Processed:
     """Build the result from a checked answer and the bytes of its renditions.
 
     Raises BrokenProtocol for bytes of another format than the answer says.
     """
     return Processed(
         facts=Facts(
-            format=found.name,
-            content_type=found.content_type,
-            extension=found.extension,
+            format=image_format.name,
+            content_type=image_format.content_type,
+            extension=image_format.extension,
             width=answer.width,
             height=answer.height,
             orientation=answer.orientation,

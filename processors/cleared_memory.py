@@ -1,7 +1,7 @@
 """Clearing of allocated memory, so that a decoder finds no bytes of an earlier image.
 
 With `glibc.malloc.perturb`, glibc fills every allocated block with zeros and every freed block with
-ones. Three caches of freed blocks bypass that and are switched off in a child: glibc's per-thread
+ones. Three caches of freed blocks bypass this and are switched off in a child: glibc's per-thread
 cache (`tcache`), Python's allocator (`pymalloc`) and NumPy's cache of arrays under 1 KB. The stack
 and the global variables of libraries are not cleared; see docs/decisions/0012.
 """
@@ -24,13 +24,13 @@ _RAW = 0  # PYMEM_DOMAIN_RAW
 _SET_HANDLER = 304
 _NAME, _VERSION = b"mem_handler", 1
 _MARK = 0x5A
-# Block sizes that glibc's and Python's caches hold, and larger ones.
+# Block sizes that glibc's and Python's caches hold, and larger sizes.
 _TRIED_BYTES = (16, 64, 512, 1_000, 4_096, 100_000)
 _TRIED_ARRAY_BYTES = 100
 
 
 class _Allocator(ctypes.Structure):
-    """`PyMemAllocatorEx`; NumPy's version only has one more argument of `free`, which is unused."""
+    """C struct `PyMemAllocatorEx`; NumPy's struct differs only in an unused argument of `free`."""
 
     _fields_ = (
         ("context", ctypes.c_void_p),
@@ -42,7 +42,7 @@ class _Allocator(ctypes.Structure):
 
 
 class _Handler(ctypes.Structure):
-    """NumPy's `PyDataMem_Handler`."""
+    """C struct `PyDataMem_Handler` of NumPy."""
 
     _fields_ = (
         ("name", ctypes.c_char * 127),
@@ -62,7 +62,7 @@ def clear_memory() -> None:
     if sys.implementation.name != "cpython":
         return
     for kept in (_handler, _NAME):
-        # NumPy keeps their addresses, also while the interpreter shuts down and frees this module.
+        # NumPy keeps the addresses of these objects, also while the interpreter frees this module.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
     ctypes.pythonapi.PyMem_GetAllocator(_RAW, ctypes.byref(_handler.allocator))
     capsule = ctypes.pythonapi.PyCapsule_New

@@ -103,14 +103,14 @@ def _smpte_240(signal: Curve) -> Curve:
 
 
 def _pq(signal: Curve) -> Curve:
-    """SMPTE ST 2084 (PQ), tone-mapped; diffuse white is 1."""
+    """Transfer function of SMPTE ST 2084 (PQ), tone-mapped; diffuse white is 1."""
     root = signal ** (1 / 78.84375)
     part = np.maximum(root - 0.8359375, 0) / (18.8515625 - 18.6875 * root)
     return _toned_down(10_000 * part ** (1 / 0.1593017578125) / _HDR_WHITE)
 
 
 def _hlg(signal: Curve) -> Curve:
-    """ARIB STD-B67 (HLG) for a screen of 1,000 cd/m2, tone-mapped; diffuse white is 1."""
+    """HLG transfer function (ARIB STD-B67), screen of 1,000 cd/m2, tone-mapped; white is 1."""
     bright = (np.exp((signal - 0.55991073) / 0.17883277) + 0.28466892) / 12
     scene = np.where(2 * signal <= 1, signal**2 / 3, bright)
     return _toned_down(_HLG_PEAK * scene**_HLG_GAMMA / _HDR_WHITE)

@@ -37,10 +37,10 @@ def find_codes(grey: Pixels) -> tuple[Code, ...]:
     if min(grey.shape) < _LEAST_SIDE:
         return ()
     try:
-        found = dict.fromkeys([*_qr_codes(grey), *_bar_codes(grey)])
+        codes = dict.fromkeys([*_qr_codes(grey), *_bar_codes(grey)])
     except cv2.error:
         return ()  # a detector that fails on an image is no fault of the image
-    return tuple(found)[:MAX_CODES]
+    return tuple(codes)[:MAX_CODES]
 
 
 class Patterns(NamedTuple):
@@ -79,16 +79,16 @@ def _crossed(black: NDArray[np.uint8], starts: NDArray[np.intp], module: NDArray
     middles = np.minimum(columns + np.rint(_MODULES / 2 * module - 0.5).astype(np.intp), width - 1)
     good = np.ones(len(starts), bool)
     for away, wanted in ((-3, 1), (-2, 0), (0, 1), (2, 0), (3, 1)):
-        there = rows + np.rint(away * module).astype(np.intp)
-        inside = (there >= 0) & (there < height)
-        good &= inside & (black[np.clip(there, 0, height - 1), middles] == wanted)
+        at = rows + np.rint(away * module).astype(np.intp)
+        inside = (at >= 0) & (at < height)
+        good &= inside & (black[np.clip(at, 0, height - 1), middles] == wanted)
     # The rows of a pattern that pass these checks are together about one module high.
-    whole = float((1 / module[good]).sum())
-    found = np.zeros(black.shape, np.uint8)
-    found[rows[good], middles[good]] = 1
+    count = float((1 / module[good]).sum())
+    centres = np.zeros(black.shape, np.uint8)
+    centres[rows[good], middles[good]] = 1
     # The middles of a pattern's rows touch each other, so they form one component.
-    places, _ = cv2.connectedComponents(found)
-    return Patterns(whole, places - 1)  # without the background
+    places, _ = cv2.connectedComponents(centres)
+    return Patterns(count, places - 1)  # without the background
 
 
 def _qr_codes(grey: Pixels) -> list[Code]:
@@ -97,19 +97,19 @@ def _qr_codes(grey: Pixels) -> list[Code]:
         return []
     detector = cv2.QRCodeDetector()
     if max(patterns) <= _MOST_PATTERNS:
-        _, said, _, _ = detector.detectAndDecodeBytesMulti(grey)
+        _, contents, _, _ = detector.detectAndDecodeBytesMulti(grey)
     else:
-        one, _, _ = detector.detectAndDecodeBytes(_smaller(grey))
-        said = [one]
-    texts = [printable(_decoded(each), MAX_CODE) for each in said]
+        content, _, _ = detector.detectAndDecodeBytes(_smaller(grey))
+        contents = [content]
+    texts = [printable(_decoded(each), MAX_CODE) for each in contents]
     return [Code("qr", text) for text in texts if text]
 
 
 def _bar_codes(grey: Pixels) -> list[Code]:
-    _, said, kinds, _ = cv2.barcode.BarcodeDetector().detectAndDecodeWithType(grey)
+    _, texts, kinds, _ = cv2.barcode.BarcodeDetector().detectAndDecodeWithType(grey)
     pairs = [
         (_BARCODES.get(kind), printable(text, MAX_CODE))
-        for text, kind in zip(said, kinds, strict=True)
+        for text, kind in zip(texts, kinds, strict=True)
     ]
     return [Code(kind, text) for kind, text in pairs if kind and text]
 
@@ -120,9 +120,9 @@ def _smaller(grey: Pixels) -> Pixels:
     return resize(grey, width, height)
 
 
-def _decoded(said: bytes | NDArray[np.uint8]) -> str:
+def _decoded(content: bytes | NDArray[np.uint8]) -> str:
     """Decode as UTF-8, or as Latin-1, the default of a QR code, if the bytes are not UTF-8."""
-    raw = bytes(said)[: 4 * MAX_CODE]
+    raw = bytes(content)[: 4 * MAX_CODE]
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:

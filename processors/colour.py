@@ -134,12 +134,12 @@ def _stages_at(icc: bytes, at: int) -> int:
     if icc[at : at + 4] != b"mpet" or len(icc) < at + 16:
         return 0
     (stages,) = struct.unpack_from(">I", icc, at + 12)
-    found = int(stages)
+    total = int(stages)
     for n in range(min(stages, MAX_STAGES)):
         place = icc[at + 16 + 8 * n : at + 20 + 8 * n]
         element = at + int.from_bytes(place, "big")
-        found += _segments(icc, element) + _interpolations(icc, element)
-    return found
+        total += _segments(icc, element) + _interpolations(icc, element)
+    return total
 
 
 def _interpolations(icc: bytes, at: int) -> int:
@@ -157,12 +157,12 @@ def _segments(icc: bytes, at: int) -> int:
     """Number of curve segments in a curve set element (ICC.1:2022, 10.16.2); 0 for others."""
     if icc[at : at + 4] != b"cvst":
         return 0
-    found, curves = 0, int.from_bytes(icc[at + 8 : at + 10], "big")
+    total, curves = 0, int.from_bytes(icc[at + 8 : at + 10], "big")
     for n in range(min(curves, _MAX_CHANNELS)):
         place = icc[at + 12 + 8 * n : at + 16 + 8 * n]
         curve = at + int.from_bytes(place, "big")
-        found += int.from_bytes(icc[curve + 8 : curve + 10], "big")
-    return found
+        total += int.from_bytes(icc[curve + 8 : curve + 10], "big")
+    return total
 
 
 def _lab_profile() -> bytes:

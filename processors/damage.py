@@ -33,27 +33,27 @@ def judged(processed: Processed, warnings: bytes, limits: Limits, data: bytes) -
 
     `data` is the file. Raises Truncated, and Damaged if the settings refuse damaged images.
     """
-    found = _GUESSED.search(said := warnings.lower())
+    warning = _GUESSED.search(text := warnings.lower())
     if processed.facts.format == JPEG.name:
-        if found or is_arithmetic(data):
-            found = _of_jpeg(found, said, data, limits)
-    elif _ENDED in said:
+        if warning or is_arithmetic(data):
+            warning = _of_jpeg(warning, text, data, limits)
+    elif _ENDED in text:
         raise Truncated("the file ends before its pixels do")
-    if found is None:
+    if warning is None:
         return processed
     if limits.damaged == "refuse":
-        line = warnings[found.start() :].splitlines()[0][:_QUOTED].decode("ascii", "replace")
+        line = warnings[warning.start() :].splitlines()[0][:_QUOTED].decode("ascii", "replace")
         raise Damaged(f"a part of the image is damaged: {line}", value=line)
     details = replace(processed.facts.details, damaged=True)
     return replace(processed, facts=replace(processed.facts, details=details))
 
 
 def _of_jpeg(
-    found: re.Match[bytes] | None, said: bytes, data: bytes, limits: Limits
+    warning: re.Match[bytes] | None, text: bytes, data: bytes, limits: Limits
 ) -> re.Match[bytes] | None:
-    if _ENDED in said and not is_a_hole(data, limits):
+    if _ENDED in text and not is_a_hole(data, limits):
         raise Truncated("the file ends before its pixels do")
-    behind = found and _BEHIND.match(said, found.start())
-    if found and not behind:
-        return found
-    return None if is_padding(data, int(behind[1]) if behind else 0, limits) else found
+    behind = warning and _BEHIND.match(text, warning.start())
+    if warning and not behind:
+        return warning
+    return None if is_padding(data, int(behind[1]) if behind else 0, limits) else warning

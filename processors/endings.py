@@ -18,9 +18,9 @@ _KILLED = frozenset({signal.SIGKILL.name, WITH_THE_SERVER})
 _TAIL_BYTES = 2000
 
 
-def ending(said: bytes) -> str:
+def ending(message: bytes) -> str:
     """Exit code or signal name, decoded from the fork server's message."""
-    (code,) = NUMBER.unpack(said)
+    (code,) = NUMBER.unpack(message)
     if code >= 0:
         return f"exit code {code}"
     try:

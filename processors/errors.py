@@ -57,7 +57,7 @@ class NotAnImage(Refused):
 
 
 class UnsupportedFormat(Refused):
-    """A known format or feature that is not supported or not allowed; `value` names it."""
+    """The format, or a feature of the file, is not supported or not allowed; `value` names it."""
 
     code = "unsupported_format"
 
@@ -75,19 +75,19 @@ class Undecodable(Refused):
 
 
 class TooManyBytes(Refused):
-    """More bytes than the limit."""
+    """The image has more bytes than the limit."""
 
     code = "too_many_bytes"
 
 
 class TooManyPixels(Refused):
-    """More pixels, over all frames, than the limit."""
+    """The image has more pixels, over all frames, than the limit."""
 
     code = "too_many_pixels"
 
 
 class TooManyFrames(Refused):
-    """More frames or pages than the limit."""
+    """The image has more frames or pages than the limit."""
 
     code = "too_many_frames"
 
@@ -99,13 +99,13 @@ class SideTooLong(Refused):
 
 
 class TooManyScans(Refused):
-    """More JPEG scans than the limit allows for that size."""
+    """The JPEG has more scans than the limit allows for its size."""
 
     code = "too_many_scans"
 
 
 class TooMuchMetadata(Refused):
-    """More EXIF, XMP, ICC, comments and text, in bytes, than the limit."""
+    """EXIF, XMP, ICC, comments and text have more bytes together than the limit."""
 
     code = "too_much_metadata"
 
@@ -123,7 +123,7 @@ class TooMuchWork(Refused):
 
 
 class Damaged(Refused):
-    """The decoder had to guess a part of the pixels; `value` is its warning."""
+    """The decoder had to guess a part of the pixels; `value` is the decoder's warning."""
 
     code = "damaged"
 

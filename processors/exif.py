@@ -89,26 +89,26 @@ def read_exif(block: bytes) -> Exif:
     return _exif_of(image, image.inner(_EXIF), image.inner(_GPS))
 
 
-def _exif_of(image: "_Directory", taken: "_Directory", gps: "_Directory") -> Exif:
+def _exif_of(image: "_Directory", exif: "_Directory", gps: "_Directory") -> Exif:
     latitude = _degrees(gps, _LATITUDE, _LATITUDE_REF, "NS", 90)
     longitude = _degrees(gps, _LONGITUDE, _LONGITUDE_REF, "EW", 180)
-    iso = taken.number(_ISO)
-    moment = _moment(taken)
+    iso = exif.number(_ISO)
+    moment = _moment(exif)
     return Exif(
         camera_make=image.text(_MAKE),
         camera_model=image.text(_MODEL),
-        lens=taken.text(_LENS),
-        exposure_seconds=_positive(taken.number(_EXPOSURE)),
-        f_number=_positive(taken.number(_F_NUMBER)),
+        lens=exif.text(_LENS),
+        exposure_seconds=_positive(exif.number(_EXPOSURE)),
+        f_number=_positive(exif.number(_F_NUMBER)),
         iso=int(iso) if iso is not None and 1 <= iso < 2**31 else None,
-        focal_length_mm=_positive(taken.number(_FOCAL_LENGTH)),
+        focal_length_mm=_positive(exif.number(_FOCAL_LENGTH)),
         taken_at=moment,
-        taken_offset_minutes=_offset(taken.text(_TAKEN_OFFSET)) if moment else None,
+        taken_offset_minutes=_offset(exif.text(_TAKEN_OFFSET)) if moment else None,
         # A position needs both latitude and longitude.
         gps_latitude=latitude if longitude is not None else None,
         gps_longitude=longitude if latitude is not None else None,
         gps_altitude=_altitude(gps),
-        taken_text=None if moment else _written(taken.text(_TAKEN)),
+        taken_text=None if moment else _written(exif.text(_TAKEN)),
     )
 
 
@@ -133,8 +133,8 @@ class _Directory:
         return printable(raw.partition(b"\0")[0].decode("utf-8", "replace"), MAX_NAME) or None
 
     def number(self, tag: int) -> float | None:
-        found = self.numbers(tag)
-        return found[0] if found else None
+        values = self.numbers(tag)
+        return values[0] if values else None
 
     def numbers(self, tag: int) -> list[float]:
         """First three values of a tag at most; none if a fraction has a denominator of 0."""
@@ -161,8 +161,8 @@ class _Directory:
         entry = struct.Struct(self._order + "HHII")
         end = at + 2 + min(entries, _MAX_ENTRIES) * entry.size
         table = self._tiff[at + 2 : end]
-        whole = len(table) // entry.size * entry.size
-        for n, (tag, kind, count, where) in enumerate(entry.iter_unpack(table[:whole])):
+        used = len(table) // entry.size * entry.size
+        for n, (tag, kind, count, where) in enumerate(entry.iter_unpack(table[:used])):
             size = count * (1 if kind in _TEXTS else struct.calcsize("=" + _NUMBERS.get(kind, "")))
             # A value of up to four bytes is stored in the entry itself.
             inline = at + 2 + n * entry.size + entry.size - _INLINE_BYTES
@@ -178,31 +178,31 @@ def _written(text: str | None) -> str | None:
     return text if text and any(each.isdigit() for each in text) else None
 
 
-def _moment(taken: _Directory) -> datetime | None:
+def _moment(exif: _Directory) -> datetime | None:
     # `strptime` is not used: it imports a module at its first use, and a child can open no file.
-    found = _CLOCK.match(taken.text(_TAKEN) or "")
-    if found is None:
+    clock = _CLOCK.match(exif.text(_TAKEN) or "")
+    if clock is None:
         return None
     try:
-        moment = datetime(*map(int, found.groups()))  # type: ignore[arg-type]  # noqa: DTZ001
+        moment = datetime(*map(int, clock.groups()))  # type: ignore[arg-type]  # noqa: DTZ001
     except ValueError:
         return None
     # Times before the first photograph or more than a year ahead are wrong.
     if not _EARLIEST_YEAR <= moment.year <= datetime.now(UTC).year + 1:
         return None
-    fraction = _DIGITS.match(taken.text(_TAKEN_FRACTION) or "")
+    fraction = _DIGITS.match(exif.text(_TAKEN_FRACTION) or "")
     # Digits behind the decimal point: "5" is half a second.
     milliseconds = int(fraction[0][:3].ljust(3, "0")) if fraction else 0
     return moment.replace(microsecond=1000 * milliseconds)
 
 
-def _offset(said: str | None) -> int | None:
+def _offset(text: str | None) -> int | None:
     """Minutes of an offset `+hh:mm`."""
-    found = _OFFSET.fullmatch(said or "")
-    if found is None:
+    parts = _OFFSET.fullmatch(text or "")
+    if parts is None:
         return None
-    minutes = 60 * int(found[2]) + int(found[3])
-    return -minutes if found[1] == "-" else minutes
+    minutes = 60 * int(parts[2]) + int(parts[3])
+    return -minutes if parts[1] == "-" else minutes
 
 
 def _degrees(gps: _Directory, tag: int, ref: int, signs: str, most: int) -> float | None:

@@ -53,12 +53,12 @@ def find_faces(image: Image, side: int = COUNTED_SIDE) -> tuple[Face, ...]:
     seen = np.ascontiguousarray(image.in_8_bits().resized(width, height).on_white().pixels)
     detector = _detector()
     detector.setInputSize((width, height))
-    _, found = detector.detect(seen)
-    if found is None:
+    _, detected = detector.detect(seen)
+    if detected is None:
         return ()
     scale = np.array([image.width / width, image.height / height])
-    upper = np.floor(found[:, :2] * scale).astype(int)
-    lower = np.ceil((found[:, :2] + found[:, 2:4]) * scale).astype(int)
+    upper = np.floor(detected[:, :2] * scale).astype(int)
+    lower = np.ceil((detected[:, :2] + detected[:, 2:4]) * scale).astype(int)
     corners = np.clip(np.hstack([upper, lower]), 0, [image.width, image.height] * 2).tolist()
     faces = (Face(left, top, right - left, bottom - top) for left, top, right, bottom in corners)
     return tuple(sorted((face for face in faces if face.area), key=lambda face: -face.area))

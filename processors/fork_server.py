@@ -1,12 +1,12 @@
 """Fork server: imports all libraries, then forks children on request.
 
 `nursery` starts it as `python -m processors.fork_server <socket> <parent>` with an environment
-without secrets, so neither its memory nor that of its children contains any. It never reads an
-image. It has one thread and handles one message: fork a child with these four descriptors.
+without secrets, so its memory and the memory of its children contain no secret. The server never
+reads an image, has one thread, and handles one message: fork a child with these four descriptors.
 
-On its end of `life` it writes the child's process id, and later the exit code. When the parent
-closes the other end, the server kills the child if it is alive, and releases its process id. Until
-then no other process can get that id, so the parent can safely kill by it.
+The server writes the child's process id to its end of `life`, and later the exit code. When the
+parent closes the other end, the server kills the child if it is alive, and releases the process id.
+Until then no other process can get that id, so the parent can safely kill the child by the id.
 """
 
 import gc
@@ -147,7 +147,7 @@ def _tell(child: _Child, number: int) -> None:
 
 
 def _be_a_child(server: int, start: Start, conversation: int, stderr: int, memory: int) -> NoReturn:
-    """Run the child until its end. Never returns, because its caller is the server's code."""
+    """Run the child until its end; never returns, because the caller is code of the server."""
     code = 1
     try:
         die_with(server)

@@ -107,27 +107,27 @@ def check_bytes(data: memoryview, limits: Limits) -> Format:
     return sniff(bytes(data[:HEAD_BYTES]), limits.formats)
 
 
-def sniff(head: bytes, taken: Collection[str] = FORMATS) -> Format:
-    """Return the format by the first bytes of a file (1,024 suffice), if it is in `taken`.
+def sniff(head: bytes, accepted: Collection[str] = FORMATS) -> Format:
+    """Return the format by the first bytes of a file (1,024 suffice), if it is accepted.
 
     Raises EmptyImage, UnsupportedFormat (its value names the format), NotAnImage.
     """
     if not head:
         raise EmptyImage("the image has no bytes")
-    found = _taken(head)
-    if found and found.name in taken:
-        return found
-    name = found.name.upper() if found else _refused(head)
+    image_format = _taken(head)
+    if image_format and image_format.name in accepted:
+        return image_format
+    name = image_format.name.upper() if image_format else _refused(head)
     if name is None:
         raise NotAnImage("these bytes are not the start of any known image format")
-    send = ", ".join(sorted(taken))
+    send = ", ".join(sorted(accepted))
     raise UnsupportedFormat(f"{name} is not accepted; send one of: {send}", value=name)
 
 
 def _taken(head: bytes) -> Format | None:
-    for magic, found in _TAKEN:
+    for magic, image_format in _TAKEN:
         if head.startswith(magic):
-            return found
+            return image_format
     return _of_boxes(_brands(head)) if head[4:8] == b"ftyp" else _of_structure(head)
 
 

@@ -23,10 +23,10 @@ def gain_map_of_jpeg(blocks: Iterable[bytes], data: bytes) -> GainMap | None:
 
     The XMP of the second picture names Apple's type.
     """
-    found = list(blocks)
-    if any(each.startswith(_ISO) for each in found):
+    segments = list(blocks)
+    if any(each.startswith(_ISO) for each in segments):
         return "iso_21496_1"
-    if any(_ULTRA_HDR in each for each in found):
+    if any(_ULTRA_HDR in each for each in segments):
         return "ultra_hdr"
-    several = any(each.startswith(_MULTI_PICTURE) for each in found)
+    several = any(each.startswith(_MULTI_PICTURE) for each in segments)
     return "apple" if several and _APPLE_XMP in data else None

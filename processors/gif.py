@@ -59,36 +59,36 @@ def read_gif(data: bytes, limits: Limits) -> Header:
     if len(data) < _SCREEN_BYTES:
         raise Truncated(f"{len(data)} bytes; the header of a GIF has {_SCREEN_BYTES}")
     start = _SCREEN_BYTES + _table_bytes(data[10])
-    found = _Found(_number(data, 6), _number(data, 8), table=data[_SCREEN_BYTES:start])
+    facts = _Found(_number(data, 6), _number(data, 8), table=data[_SCREEN_BYTES:start])
     try:
-        _walk(data, start, found)
+        _walk(data, start, facts)
     except IndexError:
-        if not found.picture:
-            _check_screen(found, limits)
+        if not facts.picture:
+            _check_screen(facts, limits)
             raise Truncated("the file ends before its first frame") from None
-    if not found.picture:
-        _check_screen(found, limits)
+    if not facts.picture:
+        _check_screen(facts, limits)
         raise Undecodable("a GIF without pixels")
-    *_, transparent = _FRAME.unpack_from(found.picture)
+    *_, transparent = _FRAME.unpack_from(facts.picture)
     return Header(
         format=GIF,
         reader="gif",
-        width=found.width,
-        height=found.height,
-        frames=found.frames,
+        width=facts.width,
+        height=facts.height,
+        frames=facts.frames,
         orientation=UPRIGHT,
-        has_alpha=transparent >= 0 or not found.covered,
+        has_alpha=transparent >= 0 or not facts.covered,
         space="rgb",
-        icc=b"".join(found.profile) or None,
-        data=_SCREEN.pack(found.width, found.height) + found.picture,
-        duration_ms=found.ticks * _MS_A_TICK if found.frames > 1 else None,
-        metadata_bytes=found.metadata_bytes,
+        icc=b"".join(facts.profile) or None,
+        data=_SCREEN.pack(facts.width, facts.height) + facts.picture,
+        duration_ms=facts.ticks * _MS_A_TICK if facts.frames > 1 else None,
+        metadata_bytes=facts.metadata_bytes,
     )
 
 
-def _check_screen(found: _Found, limits: Limits) -> None:
+def _check_screen(facts: _Found, limits: Limits) -> None:
     # A file can be too large and also lack its pixels. The size is the more useful error.
-    check_limits(max(1, found.width), max(1, found.height), 1, limits)
+    check_limits(max(1, facts.width), max(1, facts.height), 1, limits)
 
 
 def decode_gif(picture: bytes) -> NDArray[np.uint8]:
@@ -128,72 +128,72 @@ def _colours(table: bytes, transparent: int) -> NDArray[np.uint8]:
     return colours
 
 
-def _walk(data: bytes, at: int, found: _Found) -> None:
+def _walk(data: bytes, at: int, facts: _Found) -> None:
     """Read all blocks; raises IndexError if the file ends early, Undecodable for unknown blocks."""
     while (kind := data[at]) != _TRAILER:
         if kind == _EXTENSION:
-            at = _extension(data, at + 1, found)
+            at = _extension(data, at + 1, facts)
         elif kind == _IMAGE:
-            at = _image(data, at + 1, found)
-        elif found.picture:
+            at = _image(data, at + 1, facts)
+        elif facts.picture:
             return  # browsers ignore garbage at the end, too
         else:
             raise Undecodable(f"a block of kind {kind}")
 
 
-def _extension(data: bytes, at: int, found: _Found) -> int:
+def _extension(data: bytes, at: int, facts: _Found) -> int:
     label = data[at]
     if label == _CONTROL:
-        found.ticks += _number(data, at + 3)
-        found.transparent = _transparent(data, at)
-    end = _skip(data, at + 1, found)
-    if label == _APPLICATION and data.startswith(_PROFILE, at + 1) and not found.profile:
-        found.profile = _unblocked(data, at + 1 + len(_PROFILE), end)
+        facts.ticks += _number(data, at + 3)
+        facts.transparent = _transparent(data, at)
+    end = _skip(data, at + 1, facts)
+    if label == _APPLICATION and data.startswith(_PROFILE, at + 1) and not facts.profile:
+        facts.profile = _unblocked(data, at + 1 + len(_PROFILE), end)
     if label not in {_CONTROL, _PLAIN_TEXT}:
-        found.metadata_bytes += end - at
+        facts.metadata_bytes += end - at
     return end
 
 
 def _transparent(data: bytes, at: int) -> int:
     """Transparent index of a graphic control block, -1 for none."""
-    whole = data[at + 1] >= _CONTROL_BYTES
-    return data[at + 5] if whole and data[at + 2] & _TRANSPARENT else -1
+    complete = data[at + 1] >= _CONTROL_BYTES
+    return data[at + 5] if complete and data[at + 2] & _TRANSPARENT else -1
 
 
-def _image(data: bytes, at: int, found: _Found) -> int:
+def _image(data: bytes, at: int, facts: _Found) -> int:
     flags = data[at + 8]
     table = at + _DESCRIPTOR_BYTES
     codes = table + _table_bytes(flags)
     try:
-        end = _skip(data, codes + 1, found)
+        end = _skip(data, codes + 1, facts)
     except IndexError:
         # Only the end of the blocks is missing; the codes may be complete.
-        if not found.picture:
-            _take(data, at, codes, len(data), found)
+        if not facts.picture:
+            _take(data, at, codes, len(data), facts)
         raise
-    found.frames += 1
-    if not found.picture:
-        _take(data, at, codes, end, found)
-    found.transparent = -1
+    facts.frames += 1
+    if not facts.picture:
+        _take(data, at, codes, end, facts)
+    facts.transparent = -1
     return end
 
 
-def _take(data: bytes, at: int, codes: int, end: int, found: _Found) -> None:
+def _take(data: bytes, at: int, codes: int, end: int, facts: _Found) -> None:
     """Keep a frame if it has a pixel; enlarge the screen to contain it."""
     bits, blocks = data[codes], b"".join(_unblocked(data, codes + 1, end))
     left, top, width, height = (_number(data, at + n) for n in range(0, 8, 2))
     if not width or not height:
         # Browsers treat a frame without a size as large as the screen.
-        width, height = found.width, found.height
-    found.width, found.height = max(found.width, left + width), max(found.height, top + height)
+        width, height = facts.width, facts.height
+    facts.width, facts.height = max(facts.width, left + width), max(facts.height, top + height)
     if not _has_pixels(bits, blocks):
         return
-    found.covered = (left, top, width, height) == (0, 0, found.width, found.height)
-    found.frames = max(1, found.frames)
+    facts.covered = (left, top, width, height) == (0, 0, facts.width, facts.height)
+    facts.frames = max(1, facts.frames)
     local = data[at + _DESCRIPTOR_BYTES : codes]
-    table = (local or found.table or _GREYS).ljust(_TABLE_BYTES, b"\0")
-    place = _FRAME.pack(left, top, width, height, data[at + 8], found.transparent)
-    found.picture = b"".join((place, table, bytes([bits]), _blocked(blocks)))
+    table = (local or facts.table or _GREYS).ljust(_TABLE_BYTES, b"\0")
+    place = _FRAME.pack(left, top, width, height, data[at + 8], facts.transparent)
+    facts.picture = b"".join((place, table, bytes([bits]), _blocked(blocks)))
 
 
 def _has_pixels(bits: int, blocks: bytes) -> bool:
@@ -226,12 +226,12 @@ def _number(data: bytes, at: int) -> int:
     return data[at] | data[at + 1] << 8
 
 
-def _skip(data: bytes, at: int, found: _Found) -> int:
+def _skip(data: bytes, at: int, facts: _Found) -> int:
     """Offset behind a chain of sub-blocks, which an empty sub-block ends."""
     while length := data[at]:
         at += 1 + length
-        found.blocks += 1
-        if found.blocks > MAX_BLOCKS:
+        facts.blocks += 1
+        if facts.blocks > MAX_BLOCKS:
             raise Undecodable(f"more than {MAX_BLOCKS} blocks", limit=MAX_BLOCKS)
     return at + 1
 

@@ -101,13 +101,13 @@ def check_tiles(pixels: int, limits: Limits) -> None:
         )
 
 
-def check_metadata(found: int, limits: Limits) -> None:
+def check_metadata(size: int, limits: Limits) -> None:
     """Raise TooMuchMetadata if the size is above the limit."""
-    if found > limits.max_metadata_bytes:
+    if size > limits.max_metadata_bytes:
         raise TooMuchMetadata(
-            f"{found} bytes of metadata, the limit is {limits.max_metadata_bytes}",
+            f"{size} bytes of metadata, the limit is {limits.max_metadata_bytes}",
             limit=limits.max_metadata_bytes,
-            value=found,
+            value=size,
         )
 
 

@@ -16,20 +16,20 @@ from processors.tiff.reader import read_tiff
 from processors.webp import read_webp
 
 
-def read_header(data: bytes, found: Format, limits: Limits) -> Header:
+def read_header(data: bytes, image_format: Format, limits: Limits) -> Header:
     """Read the header of a file of that format and check the limits; decodes no pixel.
 
     Raises Truncated, Undecodable, UnsupportedFormat, SideTooLong, TooManyPixels, TooMuchMetadata.
     """
     try:
-        header = READERS[found.name](data, limits)
+        header = READERS[image_format.name](data, limits)
     except (Refused, MemoryError):
         raise
     except Exception as error:  # Pillow's parsers raise any exception on a bad file
-        raise Undecodable(f"the {found.name} header does not parse") from error
+        raise Undecodable(f"the {image_format.name} header does not parse") from error
     # Only one page of a TIFF or one image of a HEIC burst is decoded, so the others do not count.
     # Frames of an animation share one canvas and count.
-    counted = 1 if found in {TIFF, HEIC} else header.frames
+    counted = 1 if image_format in {TIFF, HEIC} else header.frames
     check_limits(header.width, header.height, counted, limits)
     check_metadata(header.metadata_bytes, limits)
     return header

@@ -128,8 +128,8 @@ def _check_stored(items: Items, limits: Limits) -> None:
             check_limits(*item.size, 1, limits)
     sizes = {number: item.size or (0, 0) for number, item in items.items.items()}
     tiles = items.tiles_of(items.primary)
-    found = sum(width * height for width, height in (sizes.get(n, (0, 0)) for n in tiles))
-    check_tiles(found, limits)
+    pixels = sum(width * height for width, height in (sizes.get(n, (0, 0)) for n in tiles))
+    check_tiles(pixels, limits)
 
 
 def _named_colours(items: Items | None) -> bytes | None:

@@ -83,12 +83,12 @@ class Items:
 
     def targets(self, kind: bytes, source: int) -> list[int]:
         """Items that `source` refers to with references of type `kind`."""
-        found = [to for name, one, to in self.references if (name, one) == (kind, source)]
-        return [each for part in found for each in part]
+        groups = [to for name, origin, to in self.references if (name, origin) == (kind, source)]
+        return [each for part in groups for each in part]
 
     def sources(self, kind: bytes, target: int) -> list[int]:
         """Items that refer to `target` with references of type `kind`."""
-        return [one for name, one, to in self.references if name == kind and target in to]
+        return [origin for name, origin, to in self.references if name == kind and target in to]
 
     def tiles_of(self, number: int) -> list[int]:
         """Tiles of a derived image, with repetitions; the image itself if it is not derived."""
@@ -104,7 +104,7 @@ class Items:
 
     def described_by(self, kind: bytes) -> list[int]:
         """Items of type `kind` that describe the primary item or no particular item."""
-        described = {one for name, one, _ in self.references if name == b"cdsc"}
+        described = {origin for name, origin, _ in self.references if name == b"cdsc"}
         return [
             number
             for number, item in self.items.items()
@@ -173,13 +173,13 @@ def read_items(data: bytes) -> Items | None:
     meta = next(contents(data, b"meta"), None)
     if meta is None:
         return None
-    found = Items(data)
+    items = Items(data)
     properties: list[Property] = []
     try:
         for kind, start, end in boxes(data, *meta):
             part = data[start:end] if kind in _READERS or kind == b"iprp" else b""
             if kind == b"idat":
-                found.idat = (start, end)
+                items.idat = (start, end)
             elif kind == b"iprp":
                 properties = [
                     Property(name, data[at:stop])
@@ -187,12 +187,12 @@ def read_items(data: bytes) -> Items | None:
                     for name, at, stop in boxes(data, first, last)
                 ]
                 for first, last in contents(data, b"ipma", within=(start, end)):
-                    _read_associations(data[first:last], found, properties)
+                    _read_associations(data[first:last], items, properties)
             elif reader := _READERS.get(kind):
-                reader(part, found)
+                reader(part, items)
     except struct.error:
         raise Undecodable("a box of items that is too short") from None
-    return found if found.primary in found.items else None
+    return items if items.primary in items.items else None
 
 
 class _Reader:
@@ -213,17 +213,17 @@ class _Reader:
         return self._at < len(self._data)
 
 
-def _item(found: Items, number: int) -> Item:
-    if number not in found.items and len(found.items) >= MAX_ITEMS:
+def _item(items: Items, number: int) -> Item:
+    if number not in items.items and len(items.items) >= MAX_ITEMS:
         raise Undecodable(f"more than {MAX_ITEMS} items", limit=MAX_ITEMS)
-    return found.items.setdefault(number, Item())
+    return items.items.setdefault(number, Item())
 
 
-def _read_primary(part: bytes, found: Items) -> None:
-    found.primary = _Reader(part, _FULL).take(4 if part[0] else 2)
+def _read_primary(part: bytes, items: Items) -> None:
+    items.primary = _Reader(part, _FULL).take(4 if part[0] else 2)
 
 
-def _read_kinds(part: bytes, found: Items) -> None:
+def _read_kinds(part: bytes, items: Items) -> None:
     start = _FULL + (4 if part[0] else 2)
     for kind, first, last in boxes(part, start, len(part)):
         entry = part[first:last]
@@ -231,16 +231,16 @@ def _read_kinds(part: bytes, found: Items) -> None:
             reader = _Reader(entry, _FULL)
             number = reader.take(2 if entry[0] == 2 else 4)  # noqa: PLR2004 - version
             reader.take(2)
-            _item(found, number).kind = reader.take(4).to_bytes(4, "big")
+            _item(items, number).kind = reader.take(4).to_bytes(4, "big")
 
 
-def _read_places(part: bytes, found: Items) -> None:
+def _read_places(part: bytes, items: Items) -> None:
     version, reader = part[0], _Reader(part, _FULL)
     sizes = reader.take(2)
     of_start, of_length, of_base, of_index = (sizes >> shift & 15 for shift in (12, 8, 4, 0))
     wide = 2 if version < 2 else 4  # noqa: PLR2004 - version
     for _ in range(reader.take(wide)):
-        item = _item(found, reader.take(wide))
+        item = _item(items, reader.take(wide))
         item.method = reader.take(2) & 15 if version else _FILE
         reader.take(2)
         base = reader.take(of_base)
@@ -249,20 +249,20 @@ def _read_places(part: bytes, found: Items) -> None:
             item.extents.append((base + reader.take(of_start), reader.take(of_length)))
 
 
-def _read_references(part: bytes, found: Items) -> None:
+def _read_references(part: bytes, items: Items) -> None:
     wide = 4 if part[0] else 2
     for kind, first, last in boxes(part, _FULL, len(part)):
         reader = _Reader(part[first:last])
         source = reader.take(wide)
-        found.references.append((kind, source, [reader.take(wide) for _ in range(reader.take(2))]))
+        items.references.append((kind, source, [reader.take(wide) for _ in range(reader.take(2))]))
 
 
-def _read_associations(part: bytes, found: Items, properties: list[Property]) -> None:
+def _read_associations(part: bytes, items: Items, properties: list[Property]) -> None:
     reader = _Reader(part, _FULL)
     wide = 2 if part[3] & 1 else 1
     top = 1 << (8 * wide - 1)
     for _ in range(reader.take(4)):
-        item = _item(found, reader.take(4 if part[0] else 2))
+        item = _item(items, reader.take(4 if part[0] else 2))
         for _ in range(reader.take(1)):
             value = reader.take(wide)
             if 0 < value % top <= len(properties):

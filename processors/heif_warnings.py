@@ -26,7 +26,7 @@ Loss = Literal["nothing", "short", "broken"]
 
 
 class _Plugin(ctypes.Structure):
-    """`heif_decoder_plugin` of version 5; pointers as numbers."""
+    """C struct `heif_decoder_plugin` of version 5, with pointers as numbers."""
 
     _fields_ = (
         ("version", ctypes.c_int),
@@ -42,7 +42,7 @@ class _Plugin(ctypes.Structure):
 
 
 class _Error(ctypes.Structure):
-    """`heif_error`."""
+    """C struct `heif_error`."""
 
     _fields_ = (
         ("code", ctypes.c_int),
@@ -108,8 +108,8 @@ class Warnings:
 
 
 def _plugin_of(heif: ctypes.CDLL) -> _Plugin | None:
-    found = (ctypes.c_void_p * 1)()
-    if heif.heif_get_decoder_descriptors(_HEVC, found, 1) != 1 or not found[0]:
+    plugins = (ctypes.c_void_p * 1)()
+    if heif.heif_get_decoder_descriptors(_HEVC, plugins, 1) != 1 or not plugins[0]:
         return None
-    plugin = _Plugin.from_address(found[0])
+    plugin = _Plugin.from_address(plugins[0])
     return plugin if plugin.version == _VERSION and plugin.id_name == _NAMED else None

@@ -25,17 +25,17 @@ def is_limited(configuration: bytes) -> bool:
 
 def _units(configuration: bytes) -> list[bytes]:
     """Parameter sets in an hvcC property; the last one may be incomplete."""
-    found = []
+    units = []
     at = _CONFIGURATION_BYTES + 1
     for _ in range(configuration[at - 1] if len(configuration) >= at else 0):
         number, at = int.from_bytes(configuration[at + 1 : at + 3], "big"), at + 3
         for _ in range(number):
             size, at = int.from_bytes(configuration[at : at + 2], "big"), at + 2
-            found.append(configuration[at : at + size])
+            units.append(configuration[at : at + size])
             at += size
             if at >= len(configuration):
-                return found
-    return found
+                return units
+    return units
 
 
 def _skip_variables(bits: Bits, number: int) -> None:

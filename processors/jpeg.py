@@ -51,10 +51,10 @@ def read_jpeg(data: bytes, limits: Limits) -> Header:
     Raises Truncated, Undecodable, UnsupportedFormat (whose value names the feature), SideTooLong,
     TooManyPixels, TooManyScans, TooMuchMetadata.
     """
-    found, frame, scans = _structure(data, limits)
+    head, frame, scans = _structure(data, limits)
     if scans.ends_early(frame):
         raise Truncated("the file ends before its last scan")
-    return _header(data, found, frame, scans)
+    return _header(data, head, frame, scans)
 
 
 def is_a_hole(data: bytes, limits: Limits) -> bool:
@@ -62,15 +62,15 @@ def is_a_hole(data: bytes, limits: Limits) -> bool:
 
     Call it for a file whose decoder reported that a scan ended too early.
     """
-    found, frame, scans = _structure(data, limits)
-    return scans.have_a_hole(frame, _interval(found, data))
+    head, frame, scans = _structure(data, limits)
+    return scans.have_a_hole(frame, _interval(head, data))
 
 
 def is_arithmetic(data: bytes) -> bool:
     """True if the codes are arithmetic; reads the segments before the first scan only."""
-    found = _Found()
-    _walk(data, found)
-    return found.frame is not None and found.frame.arithmetic
+    head = _Found()
+    _walk(data, head)
+    return head.frame is not None and head.frame.arithmetic
 
 
 def is_padding(data: bytes, unread: int, limits: Limits) -> bool:
@@ -79,31 +79,31 @@ def is_padding(data: bytes, unread: int, limits: Limits) -> bool:
     `unread`: number of these bytes. Also False if zeros were decoded in place of codes. Raises
     Truncated if codes are missing.
     """
-    found, frame, scans = _structure(data, limits)
+    head, frame, scans = _structure(data, limits)
     zeros = scans.read_zeros(unread)
     too_far = zeros > scans.most_zeros(frame)
     if frame.arithmetic and too_far:
         raise Truncated("the file ends before its pixels do")
-    if unread and scans.lack_restarts(frame, _interval(found, data)):
+    if unread and scans.lack_restarts(frame, _interval(head, data)):
         raise Truncated("the file ends before its last restart interval")
     return not unread or (zeros >= 0 and not too_far)
 
 
 def _structure(data: bytes, limits: Limits) -> tuple[_Found, Frame, Scans]:
-    found = _Found()
-    at = _walk(data, found)
-    check_metadata(found.metadata_bytes, limits)
-    if found.frame is None:
+    head = _Found()
+    at = _walk(data, head)
+    check_metadata(head.metadata_bytes, limits)
+    if head.frame is None:
         raise Undecodable("a scan without a frame")
-    frame = _checked(found.frame)
+    frame = _checked(head.frame)
     if not frame.height:
         frame = frame.with_height_behind_scan(data, at)
     check_limits(frame.width, frame.height, 1, limits)
-    return found, frame, read_scans(data, at, frame, limits)
+    return head, frame, read_scans(data, at, frame, limits)
 
 
-def _header(data: bytes, found: _Found, frame: Frame, scans: Scans) -> Header:
-    exif = _exif(data, found)
+def _header(data: bytes, head: _Found, frame: Frame, scans: Scans) -> Header:
+    exif = _exif(data, head)
     space = _SPACES[len(frame.components)]
     return Header(
         format=JPEG,
@@ -113,18 +113,18 @@ def _header(data: bytes, found: _Found, frame: Frame, scans: Scans) -> Header:
         orientation=exif_orientation(exif),
         has_alpha=False,
         space=space,
-        icc=_profile(data, found),
-        data=b"".join((_SOI, *found.kept, frame.segment, *scans.parts, b"\xff\xd9")),
+        icc=_profile(data, head),
+        data=b"".join((_SOI, *head.kept, frame.segment, *scans.parts, b"\xff\xd9")),
         bit_depth=frame.depth,
-        metadata_bytes=found.metadata_bytes,
+        metadata_bytes=head.metadata_bytes,
         exif=read_exif(exif),
         reader="pillow" if space == "cmyk" else "opencv",
         reducible=space != "cmyk" and not frame.lossless,
-        gain_map=_gain_map(data, found),
+        gain_map=_gain_map(data, head),
     )
 
 
-def _walk(data: bytes, found: _Found) -> int:
+def _walk(data: bytes, head: _Found) -> int:
     """Read the segments before the first scan; return the offset of the scan's marker."""
     at = 2
     for _ in range(MAX_SEGMENTS):
@@ -145,24 +145,24 @@ def _walk(data: bytes, found: _Found) -> int:
                 raise Undecodable(f"a segment of {end - at - 2} bytes")
             if end > len(data):
                 raise Truncated("the file ends before its first scan")
-            _take(data, found, kind, at, end)
+            _take(data, head, kind, at, end)
             at = end
     raise Undecodable(f"more than {MAX_SEGMENTS} segments", limit=MAX_SEGMENTS)
 
 
-def _take(data: bytes, found: _Found, kind: int, at: int, end: int) -> None:
+def _take(data: bytes, head: _Found, kind: int, at: int, end: int) -> None:
     if kind in _APPLICATIONS or kind == _COMMENT:
-        found.metadata_bytes += end - at - 2
-        found.segments.append((kind, at + 4, end))
+        head.metadata_bytes += end - at - 2
+        head.segments.append((kind, at + 4, end))
         if _is_heeded(kind, data[at + 4 : end]):
-            found.kept.append(data[at:end])
+            head.kept.append(data[at:end])
     elif kind in TABLES:
-        found.kept.append(data[at:end])
-        found.segments.append((kind, at + 4, end))
+        head.kept.append(data[at:end])
+        head.segments.append((kind, at + 4, end))
     elif kind in _FRAMES:
-        if found.frame is not None:
+        if head.frame is not None:
             raise Undecodable("two frames in one picture")
-        found.frame = frame_of(data[at:end])
+        head.frame = frame_of(data[at:end])
     elif kind in _HIERARCHICAL:
         raise UnsupportedFormat("hierarchical JPEG is not supported", value="hierarchical JPEG")
 
@@ -192,21 +192,21 @@ def _checked(frame: Frame) -> Frame:
     return frame
 
 
-def _exif(data: bytes, found: _Found) -> bytes:
+def _exif(data: bytes, head: _Found) -> bytes:
     """EXIF block, joined from its segments; empty without one."""
     blocks = [
         data[start + len(_EXIF) : end]
-        for kind, start, end in found.segments
+        for kind, start, end in head.segments
         if kind == _APP1 and data.startswith(_EXIF, start)
     ]
     return _EXIF + b"".join(blocks) if blocks else b""
 
 
-def _profile(data: bytes, found: _Found) -> bytes | None:
+def _profile(data: bytes, head: _Found) -> bytes | None:
     """ICC profile, joined from its segments; None if a segment is missing."""
     pieces = [
         data[start + len(_ICC) : end]
-        for kind, start, end in found.segments
+        for kind, start, end in head.segments
         if kind == _APP2 and data.startswith(_ICC, start) and end - start > len(_ICC) + 2
     ]
     if not pieces or any(each[1] != len(pieces) for each in pieces):
@@ -214,12 +214,12 @@ def _profile(data: bytes, found: _Found) -> bytes | None:
     return b"".join(each[2:] for each in sorted(pieces))
 
 
-def _gain_map(data: bytes, found: _Found) -> GainMap | None:
-    blocks = [data[start:end] for kind, start, end in found.segments if kind in {_APP1, _APP2}]
+def _gain_map(data: bytes, head: _Found) -> GainMap | None:
+    blocks = [data[start:end] for kind, start, end in head.segments if kind in {_APP1, _APP2}]
     return gain_map_of_jpeg(blocks, data)
 
 
-def _interval(found: _Found, data: bytes) -> int:
+def _interval(head: _Found, data: bytes) -> int:
     """MCUs between restart markers, by the last DRI segment before the scan; 0 for none."""
-    tables = [data[start:end] for kind, start, end in found.segments if kind == _DRI]
+    tables = [data[start:end] for kind, start, end in head.segments if kind == _DRI]
     return int.from_bytes(tables[-1][:2], "big") if tables else 0

@@ -203,49 +203,49 @@ class Scans:
 
 def read_scans(data: bytes, at: int, frame: Frame, limits: Limits) -> Scans:
     """Read all scans; `at` is the marker of the first. Raises TooManyScans, Undecodable."""
-    found = Scans()
-    first = _take_header(data, at, frame, found)
-    if not frame.progressive and _components(found.headers) >= frame.ids:
+    scans = Scans()
+    first = _take_header(data, at, frame, scans)
+    if not frame.progressive and _components(scans.headers) >= frame.ids:
         # A single scan with all components ends at the next end marker, because coded data contains
         # no such marker.
         end = _END.search(data, first)
-        found.ended = end is not None
-        _take_coded(data[first : end.start() if end else len(data)], found)
-        return _finished(found, frame)
+        scans.ended = end is not None
+        _take_coded(data[first : end.start() if end else len(data)], scans)
+        return _finished(scans, frame)
     pixels = frame.width * frame.height
     most = min(MAX_SCANS, max(1, limits.max_scan_pixels // pixels))
     start: int | None = first
     while start is not None:
         after = _MARKER.search(data, start)
         coded = data[start : after.start()].rstrip(b"\xff") if after else data[start:]
-        _take_coded(coded, found)
-        start = _take_tables(data, after.start(), frame, found) if after else None
-        if len(found.headers) > most:
+        _take_coded(coded, scans)
+        start = _take_tables(data, after.start(), frame, scans) if after else None
+        if len(scans.headers) > most:
             raise TooManyScans(
                 f"more than {most} scans of {frame.width} x {frame.height} pixels",
                 limit=most,
-                value=len(found.headers),
+                value=len(scans.headers),
             )
-    return _finished(found, frame)
+    return _finished(scans, frame)
 
 
-def _finished(found: Scans, frame: Frame) -> Scans:
-    found.drop_padding()
+def _finished(scans: Scans, frame: Frame) -> Scans:
+    scans.drop_padding()
     if frame.arithmetic:
-        found.fill()
-    return found
+        scans.fill()
+    return scans
 
 
 def _components(scans: list[Scan]) -> frozenset[int]:
     return frozenset().union(*(each.components for each in scans))
 
 
-def _take_coded(scan: bytes, found: Scans) -> None:
-    found.last = scan
-    found.parts.append(scan)
+def _take_coded(scan: bytes, scans: Scans) -> None:
+    scans.last = scan
+    scans.parts.append(scan)
 
 
-def _take_tables(data: bytes, at: int, frame: Frame, found: Scans) -> int | None:
+def _take_tables(data: bytes, at: int, frame: Frame, scans: Scans) -> int | None:
     """Read the segments between two scans.
 
     Returns where the coded bytes of the next scan start, None at the end of the file.
@@ -256,20 +256,20 @@ def _take_tables(data: bytes, at: int, frame: Frame, found: Scans) -> int | None
             return None
         kind, at = marker[1][0], marker.end()
         if kind == _EOI:
-            found.ended = True
+            scans.ended = True
             return None
         if kind == SOS:
-            return _take_header(data, at - 2, frame, found)
+            return _take_header(data, at - 2, frame, scans)
         if kind in ALONE:
             continue
         end = at + int.from_bytes(data[at : at + 2], "big")
         if kind in TABLES:
-            found.parts.append(data[at - 2 : end])
+            scans.parts.append(data[at - 2 : end])
         at = max(end, at + 2)
     raise Undecodable(f"more than {MAX_BETWEEN} segments between two scans", limit=MAX_BETWEEN)
 
 
-def _take_header(data: bytes, at: int, frame: Frame, found: Scans) -> int:
+def _take_header(data: bytes, at: int, frame: Frame, scans: Scans) -> int:
     """Read a scan header; return where its coded bytes start."""
     length = int.from_bytes(data[at + 2 : at + 4], "big")
     header = data[at : at + 2 + length]
@@ -282,6 +282,6 @@ def _take_header(data: bytes, at: int, frame: Frame, found: Scans) -> int:
         # and libjpeg would warn about them.
         header = header[:named] + _ALL_COEFFICIENTS
     first, last, bits = header[named : named + 3]
-    found.headers.append(Scan(frozenset(header[5:named:2]), first, last, bits & 15))
-    found.parts.append(header)
+    scans.headers.append(Scan(frozenset(header[5:named:2]), first, last, bits & 15))
+    scans.parts.append(header)
     return at + 2 + length

@@ -1,7 +1,7 @@
 """Channels between a parent and its child: two sockets, an in-memory file, shared memory.
 
-Input files go through shared memory: that takes 60 % of the time of a socket for 74 KB, and a third
-for 2.4 MB. Results are small and go over the socket.
+Input files go through shared memory, which takes 60 % of a socket's time for 74 KB, and a third for
+2.4 MB. Results are small and go over the socket.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ class Lines:
 
 
 def order(settings: ProcessorSettings, nursery: Nursery) -> Lines:
-    """Create the channels and have a child forked for their other ends; raises OSError."""
+    """Create the channels and request a child for their other ends; raises OSError."""
     shared = settings.limits.max_bytes
     start = Start(limits=settings.limits, memory_bytes=settings.address_bytes, shared_bytes=shared)
     with contextlib.ExitStack() as passed, contextlib.ExitStack() as undo:
@@ -82,10 +82,7 @@ def _pair(
 
 
 class Incoming:
-    """Buffered reader of a socket.
-
-    It reads ahead, so that a small result and its header need only one wait.
-    """
+    """Buffered reader of a socket; reads ahead, so that a small result needs only one wait."""
 
     def __init__(self, line: socket.socket) -> None:
         self._line = line
@@ -101,21 +98,21 @@ class Incoming:
         if len(self._ahead) < size <= _AHEAD_BYTES:
             await self._read_ahead(size)
         if len(self._ahead) >= size:
-            taken, self._ahead = self._ahead[:size], self._ahead[size:]
-            return taken
+            data, self._ahead = self._ahead[:size], self._ahead[size:]
+            return data
         large = bytearray(self._ahead)
         self._ahead = b""
         await self._read_into(large, size)
         return large
 
-    async def _read_into(self, taken: bytearray, size: int) -> None:
-        """Read until `taken` has `size` bytes."""
+    async def _read_into(self, data: bytearray, size: int) -> None:
+        """Read until `data` has `size` bytes."""
         loop = asyncio.get_running_loop()
-        while len(taken) < size:
-            more = await loop.sock_recv(self._line, min(_AT_ONCE_BYTES, size - len(taken)))
-            if not more:
+        while len(data) < size:
+            part = await loop.sock_recv(self._line, min(_AT_ONCE_BYTES, size - len(data)))
+            if not part:
                 raise EOFError
-            taken += more
+            data += part
             # A child that writes as fast as this loop reads would block the event loop, the time
             # limit included.
             await asyncio.sleep(0)
@@ -123,10 +120,10 @@ class Incoming:
     async def _read_ahead(self, size: int) -> None:
         loop = asyncio.get_running_loop()
         while len(self._ahead) < size:
-            more = await loop.sock_recv(self._line, _AHEAD_BYTES)
-            if not more:
+            part = await loop.sock_recv(self._line, _AHEAD_BYTES)
+            if not part:
                 raise EOFError
-            self._ahead += more
+            self._ahead += part
 
 
 async def receive(line: socket.socket, size: int) -> bytes:
@@ -134,8 +131,8 @@ async def receive(line: socket.socket, size: int) -> bytes:
     loop = asyncio.get_running_loop()
     data = b""
     while len(data) < size:
-        more = await loop.sock_recv(line, size - len(data))
-        if not more:
+        part = await loop.sock_recv(line, size - len(data))
+        if not part:
             raise EOFError
-        data += more
+        data += part
     return data

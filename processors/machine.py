@@ -19,7 +19,7 @@ def _limits(root: Path, of_process: Path) -> list[int]:
         lines = of_process.read_text().splitlines()
     except OSError:
         return []
-    found = []
+    limits = []
     for line in lines:
         _, controllers, path = line.split(":", 2)
         if controllers == "":
@@ -30,8 +30,8 @@ def _limits(root: Path, of_process: Path) -> list[int]:
             continue
         group = base / path.lstrip("/")
         # In a container the path may be the host's, and then only the base folder is visible.
-        found += [_number(each / name) for each in (group, *group.parents) if _within(each, base)]
-    return [each for each in found if each is not None]
+        limits += [_number(each / name) for each in (group, *group.parents) if _within(each, base)]
+    return [each for each in limits if each is not None]
 
 
 def _within(group: Path, base: Path) -> bool:

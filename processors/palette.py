@@ -90,8 +90,8 @@ def _swatches(colours: list[list[float]], counts: list[int]) -> tuple[Swatch, ..
             name = _hex(colour)
             merged[name] = merged.get(name, 0) + count
     total = sum(counts)
-    found = [Swatch(name, round(count / total, _SHARE_DIGITS)) for name, count in merged.items()]
-    return tuple(sorted(found, key=lambda each: (-each.share, each.color)))
+    swatches = [Swatch(name, round(count / total, _SHARE_DIGITS)) for name, count in merged.items()]
+    return tuple(sorted(swatches, key=lambda each: (-each.share, each.color)))
 
 
 def _hex(bgr: Sequence[float]) -> str:

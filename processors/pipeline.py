@@ -51,14 +51,14 @@ def process(data: bytes, preset: Preset, limits: Limits) -> Processed:
     decoders may crash, hang, or take memory until they are stopped from outside.
     """
     watch = Stopwatch()
-    found = check_bytes(memoryview(data), limits)
+    image_format = check_bytes(memoryview(data), limits)
     try:
-        header = read_header(data, found, limits)
+        header = read_header(data, image_format, limits)
         _check_outputs(header, preset, limits)
         check_work(header, preset, limits)
         image, measures = _decoded(header, preset, limits, watch)
     except Undecodable as error:
-        if ends_early(data, found):
+        if ends_early(data, image_format):
             raise Truncated("the file ends before its pixels do") from error
         raise
     renditions = _renditions(image, preset, limits, watch)

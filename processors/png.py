@@ -52,14 +52,14 @@ def read_png(data: bytes, *, inflate: bool = True) -> Header:
     """
     view = memoryview(data)
     kept = [view[:_SIGNATURE_BYTES]]
-    found: dict[bytes, bytes] = {}
+    chunks: dict[bytes, bytes] = {}
     metadata = frames = duration = 0
     in_text = b""
     texts = _MAX_TEXTS if inflate else 0
     for name, start, end in _whole_chunks(data) if inflate else _chunks(data):
-        if b"IDAT" in found and name in _BEFORE_PIXELS:
+        if b"IDAT" in chunks and name in _BEFORE_PIXELS:
             continue
-        if name == b"tRNS" and _is_grey(found):
+        if name == b"tRNS" and _is_grey(chunks):
             pass  # OpenCV ignores a transparent grey; `codec` adds its alpha channel
         elif name in KEPT:
             kept.append(view[start - 8 : end + 4] if start else memoryview(_IEND))
@@ -73,12 +73,12 @@ def read_png(data: bytes, *, inflate: bool = True) -> Header:
             texts -= 1
             in_text = in_text or exif_in_text(name, data[start:end])
         # The first chunk of each name counts, so a later one can't change what was checked.
-        if name not in found:
-            found[name] = b"" if name == b"IDAT" else data[start:end]
-    width, height, depth, colour = _dimensions(found)
-    animated = b"acTL" in found
-    exif = found.get(b"eXIf") or in_text
-    hole = found.get(b"tRNS") if colour in {_GREY, _RGB, _PALETTE} else None
+        if name not in chunks:
+            chunks[name] = b"" if name == b"IDAT" else data[start:end]
+    width, height, depth, colour = _dimensions(chunks)
+    animated = b"acTL" in chunks
+    exif = chunks.get(b"eXIf") or in_text
+    hole = chunks.get(b"tRNS") if colour in {_GREY, _RGB, _PALETTE} else None
     return Header(
         format=PNG,
         width=width,
@@ -87,7 +87,7 @@ def read_png(data: bytes, *, inflate: bool = True) -> Header:
         orientation=exif_orientation(exif),
         has_alpha=colour in {_GREY_ALPHA, _RGB_ALPHA} or hole is not None,
         space="grey" if colour in {_GREY, _GREY_ALPHA} else "rgb",
-        icc=_colours(found) if inflate else None,
+        icc=_colours(chunks) if inflate else None,
         data=b"".join(kept),
         bit_depth=8 if colour == _PALETTE else depth,
         duration_ms=duration if animated else None,
@@ -159,16 +159,16 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     raise Undecodable(f"more than {MAX_CHUNKS} chunks", limit=MAX_CHUNKS)
 
 
-def _dimensions(found: dict[bytes, bytes]) -> tuple[int, int, int, int]:
-    ihdr = found[b"IHDR"]
+def _dimensions(chunks: dict[bytes, bytes]) -> tuple[int, int, int, int]:
+    ihdr = chunks[b"IHDR"]
     if len(ihdr) != _IHDR.size:
         raise Undecodable(f"an IHDR chunk of {len(ihdr)} bytes")
     width, height, depth, colour, *_ = _IHDR.unpack(ihdr)
     return width, height, depth, colour
 
 
-def _is_grey(found: dict[bytes, bytes]) -> bool:
-    return found.get(b"IHDR", b"")[9:10] == bytes([_GREY])
+def _is_grey(chunks: dict[bytes, bytes]) -> bool:
+    return chunks.get(b"IHDR", b"")[9:10] == bytes([_GREY])
 
 
 def _grey_level(hole: bytes, depth: int) -> int:
@@ -184,23 +184,23 @@ def _delay_ms(control: bytes) -> int:
     return round(1000 * numerator / (int.from_bytes(control[22:24], "big") or 100))
 
 
-def _colours(found: dict[bytes, bytes]) -> bytes | None:
+def _colours(chunks: dict[bytes, bytes]) -> bytes | None:
     """ICC profile of the colours: the first of cICP, iCCP, sRGB, gAMA with cHRM; None for sRGB."""
-    coded = found.get(b"cICP", b"")
+    coded = chunks.get(b"cICP", b"")
     # The third number is the matrix; it must be 0, because PNG stores RGB.
     if len(coded) == 4 and coded[2] == 0:  # noqa: PLR2004 - four numbers
         return profile_of_codes(coded[0], coded[1], narrow=coded[3] == 0)
-    if profile := _profile(found.get(b"iCCP", b"")):
+    if profile := _profile(chunks.get(b"iCCP", b"")):
         return profile
-    if b"sRGB" in found:
+    if b"sRGB" in chunks:
         return None
-    gamma = int.from_bytes(found.get(b"gAMA", b"")[:4], "big")
-    return profile_of_gamma(_CHRM_UNIT / gamma if gamma else None, _primaries(found))
+    gamma = int.from_bytes(chunks.get(b"gAMA", b"")[:4], "big")
+    return profile_of_gamma(_CHRM_UNIT / gamma if gamma else None, _primaries(chunks))
 
 
-def _primaries(found: dict[bytes, bytes]) -> Primaries:
+def _primaries(chunks: dict[bytes, bytes]) -> Primaries:
     """Primaries from cHRM, which stores white first; sRGB's without it."""
-    chunk = found.get(b"cHRM", b"")
+    chunk = chunks.get(b"cHRM", b"")
     if len(chunk) != _CHRM.size:
         return SRGB_PRIMARIES
     places = [each / _CHRM_UNIT for each in _CHRM.unpack(chunk)]

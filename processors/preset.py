@@ -117,11 +117,11 @@ class PresetName:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Parse `name` or `name@version`; raises UnknownPreset for an invalid name."""
-        found = _NAMED.fullmatch(text)
-        if found is None or found[1] in _RESERVED:
+        match = _NAMED.fullmatch(text)
+        if match is None or match[1] in _RESERVED:
             hint = did_you_mean(text, BUILTIN)
             raise UnknownPreset(f"no preset is named {text!r}{hint}", value=text)
-        return cls(found[1], int(found[2]) if found[2] else None)
+        return cls(match[1], int(match[2]) if match[2] else None)
 
     @property
     def moves(self) -> bool:
@@ -137,8 +137,8 @@ def find_builtin(name: PresetName) -> Preset | None:
 
     Raises UnknownPreset for another version of a built-in preset: no store can have one either.
     """
-    found = BUILTIN.get(name.name)
-    if found is not None and name.version not in {None, found.version}:
-        message = f"the built-in preset {name.name} has only version {found.version}"
+    preset = BUILTIN.get(name.name)
+    if preset is not None and name.version not in {None, preset.version}:
+        message = f"the built-in preset {name.name} has only version {preset.version}"
         raise UnknownPreset(message, value=str(name))
-    return found
+    return preset

@@ -99,9 +99,9 @@ class Presets:
 
     async def newest(self) -> dict[str, int]:
         """Newest version of every preset by name, built-in and stored; sorted by name."""
-        found = {name: preset.version for name, preset in BUILTIN.items()}
+        versions = {name: preset.version for name, preset in BUILTIN.items()}
         # A built-in preset takes precedence over a stored one with its name.
-        return dict(sorted((await self._files.newest() | found).items()))
+        return dict(sorted((await self._files.newest() | versions).items()))
 
     async def put(
         self, name: str, data: bytes, author: str, trial: Trial, *, after: int | None = None
@@ -117,15 +117,15 @@ class Presets:
             raise UnknownPreset(message, value=name)
         if name in BUILTIN:
             raise PresetBuiltIn(f"{name} is built in; choose another name", value=name)
-        said = _said(data)
+        fields = _said(data)
         for _ in range(_TRIES):
             newest = await self._files.newest_of(name)
-            preset = _next(name, newest + 1, said)
+            preset = _next(name, newest + 1, fields)
             if newest:
                 stored = await self._stored(PresetName(name, newest))
                 if stored.renditions == preset.renditions:
                     return Put(stored, created=False)
-            _check_expected(newest, after, said.get("version"))
+            _check_expected(newest, after, fields.get("version"))
             await trial(preset)
             if await self._created(name, newest + 1, _document(preset, author)):
                 self._answers.pop(PresetName(name), None)
@@ -175,9 +175,9 @@ class Presets:
 
 def parse_preset(data: bytes, name: str | None = None) -> Preset:
     """Parse a preset from JSON that may leave out name and version; raises InvalidPreset."""
-    said = _said(data)
-    version = said.get("version", 1)
-    return _next(name or said.get("name") or "unnamed", version, said)
+    fields = _said(data)
+    version = fields.get("version", 1)
+    return _next(name or fields.get("name") or "unnamed", version, fields)
 
 
 def as_json(preset: Preset) -> str:
@@ -188,30 +188,30 @@ def as_json(preset: Preset) -> str:
 def _said(data: bytes) -> dict[str, Any]:
     _check_size(len(data))
     try:
-        said = json.loads(data, object_pairs_hook=_once_each)
+        fields = json.loads(data, object_pairs_hook=_once_each)
     except (ValueError, RecursionError):
         raise InvalidPreset("the preset is not a JSON object") from None
-    if not isinstance(said, dict):
+    if not isinstance(fields, dict):
         raise InvalidPreset("the preset is not a JSON object")
-    return said
+    return fields
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Hook for json.loads that raises InvalidPreset for repeated names."""
-    found: dict[str, Any] = {}
+    members: dict[str, Any] = {}
     for name, value in pairs:
-        if name in found:
+        if name in members:
             raise InvalidPreset(f"the field {name[:64]!r} is repeated")
-        found[name] = value
-    return found
+        members[name] = value
+    return members
 
 
-def _next(name: str, version: object, said: dict[str, Any]) -> Preset:
-    if said.get("name", name) != name:
-        raise InvalidPreset(f"the preset says that its name is {str(said['name'])[:64]!r}")
+def _next(name: str, version: object, fields: dict[str, Any]) -> Preset:
+    if fields.get("name", name) != name:
+        raise InvalidPreset(f"the preset says that its name is {str(fields['name'])[:64]!r}")
     try:
         # Validated as JSON text, because pydantic then accepts lists as tuples.
-        text = json.dumps({**said, "name": name, "version": version})
+        text = json.dumps({**fields, "name": name, "version": version})
         return Preset.model_validate_json(text)
     except ValidationError as error:
         raise InvalidPreset(_faults(error)) from None
@@ -240,11 +240,11 @@ def _check_size(size: int) -> None:
 
 
 def _faults(error: ValidationError) -> str:
-    found = error.errors(include_input=False, include_url=False)
-    said = [_fault(one["type"], one["loc"], one["msg"]) for one in found[:_MAX_FAULTS]]
-    more = len(found) - len(said)
+    faults = error.errors(include_input=False, include_url=False)
+    texts = [_fault(fault["type"], fault["loc"], fault["msg"]) for fault in faults[:_MAX_FAULTS]]
+    others = len(faults) - len(texts)
     # Names of unknown fields come from the JSON and may be very long.
-    return ("; ".join(said) + (f"; and {more} more" if more else ""))[:_MAX_SAID]
+    return ("; ".join(texts) + (f"; and {others} more" if others else ""))[:_MAX_SAID]
 
 
 def _fault(kind: str, place: tuple[int | str, ...], message: str) -> str:

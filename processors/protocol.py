@@ -1,7 +1,7 @@
 """Messages between parent and child: length, JSON header, then raw bytes.
 
 Pickle is not used: a child that a hostile image has taken over may send anything. The parent
-accepts only what these models allow and what the request can have led to.
+accepts only messages that these models allow and that the request can lead to.
 """
 
 import struct
@@ -29,7 +29,7 @@ LENGTH = struct.Struct(">I")
 """Length in front of every JSON header."""
 
 NUMBER = struct.Struct("=i")
-"""Number that the fork server sends: a child's process id, later its exit code or -signal."""
+"""Number that the fork server sends: a child's process id, later the exit code or -signal."""
 
 MAX_HEADER_BYTES = 65_536
 """Largest JSON header; a reply with 16 renditions has 4 KB, and eight codes add up to 32 KB."""
@@ -47,7 +47,7 @@ Number = (
 
 
 class BrokenProtocol(Exception):
-    """The child sent something that an unharmed child never sends."""
+    """The child sent a message that a child never sends unless an image has taken it over."""
 
 
 class _Message(BaseModel):
@@ -84,9 +84,9 @@ class Request(_Message):
     size: int
     preset: str
     threads: bool = False
-    """the decoder of this image needs threads; the child sees no other image"""
+    """The decoder of this image needs threads; the child sees no other image."""
     nonce: str
-    """the answer must repeat it, so that an earlier message is not taken as the answer"""
+    """The answer must repeat the nonce, so that an earlier message does not count as the answer."""
 
 
 class Made(_Message):
@@ -181,7 +181,7 @@ def parse_reply(text: bytes) -> Reply:
     try:
         return _REPLY.validate_json(text)
     except ValidationError as error:
-        # Only the number of faults: their text can be sixty times as long as the reply.
+        # The error tells only the number of faults; their text can be sixty times the reply.
         raise BrokenProtocol(f"a reply with {error.error_count()} faults") from None
 
 

@@ -91,7 +91,7 @@ class Sandbox:
     ) -> asyncio.Future[Processed]:
         """Queue an image whose bytes were checked; the future has its result.
 
-        `shared`: its sender may have no more than its share of the queue. Raises Overloaded.
+        `shared`: the sender may hold no more than a share of the queue. Raises Overloaded.
         """
         self._check_load()
         if shared:
@@ -103,7 +103,7 @@ class Sandbox:
         return work.answer
 
     def beyond_share(self, sender: Holder) -> tuple[int, int] | None:
-        """None if the sender may have one image more, else its limit and how many it has."""
+        """None if the sender may queue one more image, else the sender's limit and usage."""
         full = self._places.room(sender, 1)
         return (full[0], full[1] - 1) if full else None
 
@@ -123,7 +123,7 @@ class Sandbox:
 
     @property
     def ready(self) -> bool:
-        """True unless it is closed, or no child can be started."""
+        """True unless the sandbox is closed or no child can be started."""
         return not self._closed and self._children.ready
 
     @property
@@ -166,9 +166,9 @@ class Sandbox:
         }
 
     def _announce(self) -> None:
-        said = self.protections
-        facts = ", ".join(f"{name}={value}" for name, value in said.items())
-        if said["system_call_filter"]:
+        protections = self.protections
+        facts = ", ".join(f"{name}={value}" for name, value in protections.items())
+        if protections["system_call_filter"]:
             _log.info("sandbox: %s", facts)
         else:
             _log.warning("sandbox without a system call filter (seccomp): %s", facts)
@@ -190,7 +190,7 @@ class Sandbox:
         if full := self.beyond_share(sender):
             limit, held = full
             raise Overloaded(
-                f"{held} images of this sender wait or are processed, its share is {limit}",
+                f"{held} images of the sender wait or are processed, the share is {limit}",
                 limit=limit,
                 value=held,
             )
@@ -214,7 +214,7 @@ class Sandbox:
         """Process one image until its result is final; return the last seat, to be returned."""
         lives, seat = _LIVES, None
         doubted: Exception | None = None
-        while not work.answer.done():  # the caller may have left
+        while not work.answer.done():  # done if the caller was cancelled
             if seat:
                 await self._children.leave(seat, partial(self._give_up, work))
             seat = await self._seated(work, unused=doubted is not None)
@@ -255,10 +255,10 @@ class Sandbox:
             return error
 
     def _is_starved(self, result: Processed | Exception) -> bool:
-        """True if a child got no memory because the whole machine is short of it.
+        """True if a child got no memory because the whole machine is short of memory.
 
-        Otherwise it reached its own limit, as every further try would. This process checks that
-        itself, because a hostile image may have taken the child over.
+        Otherwise the child reached its own limit, and so would every further try. This process
+        checks the machine itself, because a hostile image may have taken over the child.
         """
         return isinstance(result, DecoderMemory) and is_short_of(self._settings.address_bytes)
 
@@ -270,8 +270,8 @@ class Sandbox:
         if type(result) is type(doubted) or lacked_means(doubted) or lacked_means(result):
             return
         self.refusals_overturned += 1
-        said = repr(result) if isinstance(result, Exception) else "processed it"
-        _log.error("refusal overturned: a used child: %r, a new one: %s", doubted, said)
+        outcome = repr(result) if isinstance(result, Exception) else "processed it"
+        _log.error("refusal overturned: a used child: %r, a new child: %s", doubted, outcome)
 
     def _finish(self, work: Work, otherwise: ProcessorError) -> None:
         self._places.add(work.sender, -1)

@@ -14,10 +14,10 @@ _STRIPS, _STRIP_BYTES, _TILES, _TILE_BYTES = 273, 279, 324, 325
 _TIFF_TYPES = {3: "H", 4: "I"}
 
 
-def ends_early(data: bytes, found: Format) -> bool:
+def ends_early(data: bytes, image_format: Format) -> bool:
     """True if the structure of the file needs more bytes than the file has."""
     try:
-        return _CHECKS[found.name](data)
+        return _CHECKS[image_format.name](data)
     except (struct.error, IndexError):
         return True  # the structure itself is cut off
 

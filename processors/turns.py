@@ -74,17 +74,17 @@ class Turns(Generic[T]):
 
     def drain(self) -> list[T]:
         """Take all work out of the queue."""
-        found = [work for works in self._waiting.values() for work in works]
+        queued = [work for works in self._waiting.values() for work in works]
         self._waiting.clear()
-        return found
+        return queued
 
     def _next(self) -> Holder | None:
         """Choose the sender of the next work; None if no work may begin now."""
         now = self._now()
 
         def use(name: str | Holder) -> float:
-            found = self._uses.get(name)
-            return found.lately(now) if found else 0.0
+            record = self._uses.get(name)
+            return record.lately(now) if record else 0.0
 
         def order(sender: Holder) -> tuple[float, ...]:
             of_tenant, of_key = self._running.of(sender)
@@ -99,7 +99,7 @@ class Turns(Generic[T]):
         return not is_long or self._running.room(sender, 1) is None
 
     async def _change(self) -> None:
-        """Wait until `_next` may change: for an event, or a while, as activity ends without one."""
+        """Wait for an event that may change `_next`, or a while: activity ends without an event."""
         changed = asyncio.get_running_loop().create_future()
         self._getters.add(changed)
         try:

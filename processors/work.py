@@ -36,9 +36,9 @@ def check_work(header: Header, preset: Preset, limits: Limits) -> None:
 def _price(spec: RenditionSpec, header: Header) -> float:
     """Milliseconds of one rendition: its operations, then its encoder."""
     width, height = header.displayed
-    found = 0.0
+    milliseconds = 0.0
     for operation in spec.operations:
-        found += operation.price(width, height)
+        milliseconds += operation.price(width, height)
         width, height = operation.size_after(width, height)
     output = spec.output(has_alpha=header.has_alpha)
-    return found + _ENCODERS[output][header.has_alpha] * width * height / MEGAPIXEL
+    return milliseconds + _ENCODERS[output][header.has_alpha] * width * height / MEGAPIXEL

@@ -87,14 +87,14 @@ class Worker:
             raise Overloaded(f"short of memory, threads or files: {evidence(error)}") from error
 
     async def _handled(self, job: ImageJob) -> Commit:
-        found = self._sandbox.check(job.data)
+        image_format = self._sandbox.check(job.data)
         preset = await self._preset(job)
         attempt = await self._lake.committer.begin(job.tenant, job.image_id, _source(job))
         # Overloaded is raised here, before any object is written.
         processing = self._sandbox.submit(
-            job.data, found, preset, (job.tenant, job.key), shared=job.door == "api"
+            job.data, image_format, preset, (job.tenant, job.key), shared=job.door == "api"
         )
-        key = attempt.key("original", found.extension)
+        key = attempt.key("original", image_format.extension)
         # The original is uploaded while the image is processed.
         original = asyncio.create_task(self._lake.committer.put(attempt, key, job.data))
         try:

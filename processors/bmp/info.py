@@ -140,11 +140,11 @@ def _masks(data: bytes, size: int, number: int, bits: int) -> tuple[Masks, int]:
     # A header of 52 bytes contains three masks and a longer one four; behind a header of 40 bytes
     # they follow.
     inside = (size - 40) // 4
-    found = struct.unpack_from(f"<{min(4, inside or _MASKED[number])}I", data, at)
-    red, green, blue, alpha = (*found, 0)[:4]
+    masks = struct.unpack_from(f"<{min(4, inside or _MASKED[number])}I", data, at)
+    red, green, blue, alpha = (*masks, 0)[:4]
     for mask in (red, green, blue, alpha):
         _check_mask(mask, bits)
-    return (red, green, blue, alpha), behind if inside else at + 4 * len(found)
+    return (red, green, blue, alpha), behind if inside else at + 4 * len(masks)
 
 
 def _check_mask(mask: int, bits: int) -> None:

@@ -56,8 +56,8 @@ def _rows(data: bytes, info: Info) -> NDArray[np.uint8]:
     """Rows of bytes as stored; rows of palette indices if the file is run-length encoded."""
     if info.compression in {"rle8", "rle4"}:
         halves = info.compression == "rle4"
-        found = indices_of(data, info.place, info.width, info.height, halves=halves)
-        return np.frombuffer(found, np.uint8).reshape(info.height, info.width)
+        indices = indices_of(data, info.place, info.width, info.height, halves=halves)
+        return np.frombuffer(indices, np.uint8).reshape(info.height, info.width)
     used = -(-info.width * info.bits // _BYTE)
     size = info.row_bytes * (info.height - 1) + used
     if info.place + size > len(data):
@@ -93,13 +93,13 @@ def _channel(numbers: NDArray[np.unsignedinteger], mask: int) -> NDArray[np.uint
     if not mask:
         return np.zeros(numbers.shape, np.uint8)
     lowest = (mask & -mask).bit_length() - 1
-    found = (numbers & mask) >> lowest
+    values = (numbers & mask) >> lowest
     bits = mask.bit_count()
     if bits >= _BYTE:
-        return (found >> (bits - _BYTE)).astype(np.uint8)
+        return (values >> (bits - _BYTE)).astype(np.uint8)
     white = (1 << bits) - 1
     scale = ((np.arange(white + 1) * 255 + white // 2) // white).astype(np.uint8)
-    scaled: NDArray[np.uint8] = scale[found]
+    scaled: NDArray[np.uint8] = scale[values]
     return scaled
 
 

@@ -68,8 +68,10 @@ class _Rows:
         size = -(-count // 2) if self._halves else count
         if at + size > len(data):
             raise IndexError
-        found = data[at : at + size]
-        self._put(bytes.fromhex("0" + "0".join(found.hex())) if self._halves else found, count)
+        literals = data[at : at + size]
+        self._put(
+            bytes.fromhex("0" + "0".join(literals.hex())) if self._halves else literals, count
+        )
         return size + size % _WORD
 
     def end_row(self) -> None:

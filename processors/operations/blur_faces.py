@@ -34,10 +34,10 @@ class BlurFaces(Operation):
 
     def __call__(self, image: Image) -> Image:
         """Return the image with all detected faces covered; the same image if there are none."""
-        found = {face for side in _LOOKED_AT for face in find_faces(image, side)}
-        if not found:
+        faces = {face for side in _LOOKED_AT for face in find_faces(image, side)}
+        if not faces:
             return image
-        boxes = [self._padded(face) for face in sorted(found)]
+        boxes = [self._padded(face) for face in sorted(faces)]
         return covered(image, boxes, self.mode, self.color)
 
     def _padded(self, face: Face) -> tuple[int, int, int, int]:

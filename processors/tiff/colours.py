@@ -32,17 +32,17 @@ def channels_of(layout: Layout) -> int:
 
 def coloured(layout: Layout, samples: Samples, *, deep: bool) -> Samples:
     """Convert rows to BGR, CMYK or CIE Lab, alpha last; 16 bits a sample if `deep`."""
-    found = _colours(layout, samples)
+    converted = _colours(layout, samples)
     made = np.empty((*samples.shape[:2], channels_of(layout)), np.uint16 if deep else np.uint8)
     if layout.alpha != "none":
         alpha = full_range(samples[:, :, layout.alpha_at], layout.bits)
         made[:, :, -1] = alpha if deep else _in_8_bits(alpha)
         if layout.alpha == "associated" and layout.photometric != "palette":
-            found = _divided(found, alpha)
+            converted = _divided(converted, alpha)
     if layout.photometric == "white is zero":
-        found = ~found
+        converted = ~converted
     colours = made.shape[2] - (layout.alpha != "none")
-    made[:, :, :colours] = found if deep else _in_8_bits(found)
+    made[:, :, :colours] = converted if deep else _in_8_bits(converted)
     return made
 
 
@@ -102,20 +102,20 @@ def _of_ycbcr(layout: Layout, samples: Samples) -> NDArray[np.uint8]:
     black, white, zero_b, most_b, zero_r, most_r = _floats(
         fields.numbers(Tag.REFERENCE), _FULL_SWING
     )
-    found = samples.astype(np.float32)
-    bright = (found[:, :, 0] - black) * _share(255.0, white - black)
-    of_blue = (found[:, :, 1] - zero_b) * _share(_CHROMA_SWING, most_b - zero_b)
-    of_red = (found[:, :, 2] - zero_r) * _share(_CHROMA_SWING, most_r - zero_r)
-    made = np.empty(found.shape, np.float32)
+    ycbcr = samples.astype(np.float32)
+    bright = (ycbcr[:, :, 0] - black) * _share(255.0, white - black)
+    of_blue = (ycbcr[:, :, 1] - zero_b) * _share(_CHROMA_SWING, most_b - zero_b)
+    of_red = (ycbcr[:, :, 2] - zero_r) * _share(_CHROMA_SWING, most_r - zero_r)
+    made = np.empty(ycbcr.shape, np.float32)
     made[:, :, 2] = bright + of_red * np.float32(2 - 2 * red)
     made[:, :, 0] = bright + of_blue * np.float32(2 - 2 * blue)
     made[:, :, 1] = (bright - blue * made[:, :, 0] - red * made[:, :, 2]) * _share(1.0, green)
     return np.clip(np.rint(made), 0, 255).astype(np.uint8)
 
 
-def _floats(said: NDArray[Any], default: tuple[float, ...]) -> tuple[float, ...]:
-    known = said.size >= len(default) and bool(np.isfinite(said[: len(default)]).all())
-    return tuple(float(each) for each in said[: len(default)]) if known else default
+def _floats(values: NDArray[Any], default: tuple[float, ...]) -> tuple[float, ...]:
+    known = values.size >= len(default) and bool(np.isfinite(values[: len(default)]).all())
+    return tuple(float(each) for each in values[: len(default)]) if known else default
 
 
 def _share(part: float, whole: float) -> np.float32:

@@ -75,8 +75,8 @@ def fax_samples(layout: Layout, group: Sequence[Place]) -> list[NDArray[np.uint8
     together = _proven(code, [next(_starts(code, each))[0] for each in coded], 0)
     made = []
     for rows, each in zip(together, coded, strict=True):
-        found = _alone(code, each) if rows is None else rows
-        made.append(found.astype(np.uint8)[:, :, np.newaxis])
+        strip = _alone(code, each) if rows is None else rows
+        made.append(strip.astype(np.uint8)[:, :, np.newaxis])
     return made
 
 
@@ -103,51 +103,53 @@ def _alone(code: _Code, coded: bytes) -> NDArray[np.bool_]:
     # A cut row takes a part of the next row, so there is one row more. Rows that start at whole
     # bytes are then synchronised again, so they are allowed no extra row.
     aligned = code.compression in _ALIGNED_BYTES
-    for more in (0,) if aligned else (0, max(_MORE_ROWS, code.most_rows - code.rows)):
+    for extra in (0,) if aligned else (0, max(_MORE_ROWS, code.most_rows - code.rows)):
         for start in starts:
-            rows = _agreed(_proven(code, start, more))
+            rows = _agreed(_proven(code, start, extra))
             if rows is not None:
                 return rows
     raise Truncated("a strip of fax codes does not hold its rows")
 
 
-def _proven(code: _Code, starts: Sequence[_Bits], more: int) -> list[NDArray[np.bool_] | None]:
+def _proven(code: _Code, starts: Sequence[_Bits], extra: int) -> list[NDArray[np.bool_] | None]:
     """Decode each strip; None for a strip whose rows are not proven to be complete.
 
-    Up to `more` extra rows may stand between the rows and the proof: some writers add them.
+    Up to `extra` rows may stand between the rows and the proof: some writers add them.
     """
     fillers = _FILLERS if code.line_end else _NO_FILLER
-    found = [_decoded(code, starts, filler, more) for filler in fillers]
-    return [_agreed([each[number] for each in found]) for number in range(len(starts))]
+    decoded = [_decoded(code, starts, filler, extra) for filler in fillers]
+    return [_agreed([each[number] for each in decoded]) for number in range(len(starts))]
 
 
-def _agreed(found: Sequence[NDArray[np.bool_] | None]) -> NDArray[np.bool_] | None:
-    first = found[0]
+def _agreed(results: Sequence[NDArray[np.bool_] | None]) -> NDArray[np.bool_] | None:
+    first = results[0]
     if first is None:
         return None
-    same = all(each is not None and np.array_equal(each, first) for each in found)
+    same = all(each is not None and np.array_equal(each, first) for each in results)
     return first if same else None
 
 
 def _decoded(
-    code: _Code, starts: Sequence[_Bits], filler: str, more: int
+    code: _Code, starts: Sequence[_Bits], filler: str, extra: int
 ) -> list[NDArray[np.bool_] | None]:
     """Decode each strip once; None where the proof is not found behind the rows."""
     proof = [1 + secrets.randbelow(2) for _ in range(_PROOF_ROWS)]
-    said = _said()
+    before = _said()
     ending = filler + _written(code, proof)
-    strips = [_joined(whole, bits + ending) for whole, bits in starts]
-    rows = code.rows + more + _PROOF_ROWS
+    strips = [_joined(data, bits + ending) for data, bits in starts]
+    rows = code.rows + extra + _PROOF_ROWS
     try:
-        found = unpack_bits(code.compression, strips, code.columns, rows, code.options)
+        decoded = unpack_bits(code.compression, strips, code.columns, rows, code.options)
     except Undecodable:
         return [None] * len(starts)
-    held = [bytes(proof) in _kinds(each[code.rows :]) for each in found]
-    if all(held) and _said() > said:
+    held = [bytes(proof) in _kinds(each[code.rows :]) for each in decoded]
+    if all(held) and _said() > before:
         # libtiff also warns of a wrongly guessed end. Here all strips are complete, so the warning
         # means a damaged row.
         os.write(_STDERR, DAMAGED_CODES + b"\n")
-    return [each[: code.rows] if whole else None for each, whole in zip(found, held, strict=True)]
+    return [
+        each[: code.rows] if proven else None for each, proven in zip(decoded, held, strict=True)
+    ]
 
 
 def _said() -> int:
@@ -201,9 +203,9 @@ def _before_first_end(coded: bytes, end: str) -> _Bits | None:
     """Codes up to the first end code, at any bit position; None if there is no end code."""
     for start in range(0, len(coded), _SEARCHED_BYTES):
         part = np.frombuffer(coded, np.uint8)[start : start + _SEARCHED_BYTES + len(end)]
-        found = np.unpackbits(part).tobytes().find(bytes(map(int, end)))
-        if found >= 0:
-            at, rest = start + found // _BYTE, found % _BYTE
+        bit = np.unpackbits(part).tobytes().find(bytes(map(int, end)))
+        if bit >= 0:
+            at, rest = start + bit // _BYTE, bit % _BYTE
             return coded[:at], _bits_of(coded[at : at + 1])[:rest]
     return None
 
@@ -231,9 +233,9 @@ def _row(code: _Code, *, black: bool) -> str:
     return code.line_end + row
 
 
-def _joined(whole: bytes, bits: str) -> bytes:
+def _joined(data: bytes, bits: str) -> bytes:
     filled = bits + "0" * (-len(bits) % 8)
-    return whole + int(filled or "0", 2).to_bytes(len(filled) // 8, "big")
+    return data + int(filled or "0", 2).to_bytes(len(filled) // 8, "big")
 
 
 def _bits_of(data: bytes) -> str:

@@ -86,10 +86,10 @@ def _old_jpeg(layout: Layout) -> Header:
     """Build a JPEG file of the only strip of an old-style (TIFF 6.0) file; return its header."""
     fields = layout.directory
     at = fields.number(Tag.OLD_JPEG_AT, int(layout.offsets[0]) if layout.offsets.size else 0)
-    found = fields.data[at:]
-    if layout.across * layout.down > 1 or layout.planar or not found.startswith(_SOI):
+    stream = fields.data[at:]
+    if layout.across * layout.down > 1 or layout.planar or not stream.startswith(_SOI):
         raise unsupported("old-style JPEG in parts")
-    header = read_jpeg(_SOI + _colours(layout) + b"".join(_kept(found)) + _EOI, _ANY)
+    header = read_jpeg(_SOI + _colours(layout) + b"".join(_kept(stream)) + _EOI, _ANY)
     if (header.width, header.height) != (layout.width, layout.height):
         raise unsupported("old-style JPEG in parts")
     return header
@@ -117,9 +117,9 @@ def _kept(data: bytes) -> Iterator[bytes]:
     raise Undecodable(f"more than {_MAX_SEGMENTS} segments", limit=_MAX_SEGMENTS)
 
 
-def _check_size(said: tuple[int, int], layout: Layout, place: Place) -> None:
+def _check_size(size: tuple[int, int], layout: Layout, place: Place) -> None:
     # Some writers give the last strip as many rows as the others.
-    width, height = said
+    width, height = size
     if width != place.columns or not place.rows <= height <= layout.segment_height:
         raise Undecodable(f"a strip or tile of {width} x {height} does not fit the TIFF's header")
 
@@ -154,16 +154,16 @@ def _imdecoded(data: bytes, flags: int) -> NDArray[np.uint8]:
     """Decode with OpenCV to grey, RGB or RGBA."""
     wanted = flags if flags == cv2.IMREAD_UNCHANGED else flags | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        found: Any = cv2.imdecode(np.frombuffer(data, np.uint8), wanted)
+        decoded: Any = cv2.imdecode(np.frombuffer(data, np.uint8), wanted)
     except cv2.error as error:
         raise memory_or(
             error, Undecodable("a strip or tile of JPEG or WebP does not decode")
         ) from error
-    if found is None or found.dtype != np.uint8:
+    if decoded is None or decoded.dtype != np.uint8:
         raise Undecodable("a strip or tile of JPEG or WebP does not decode")
-    if found.ndim == 2:  # noqa: PLR2004 - rows and columns, and no channels
-        grey: NDArray[np.uint8] = found[:, :, np.newaxis]
+    if decoded.ndim == 2:  # noqa: PLR2004 - rows and columns, and no channels
+        grey: NDArray[np.uint8] = decoded[:, :, np.newaxis]
         return grey
-    order = [2, 1, 0, 3][: found.shape[2]]
-    coloured: NDArray[np.uint8] = found[:, :, order]
+    order = [2, 1, 0, 3][: decoded.shape[2]]
+    coloured: NDArray[np.uint8] = decoded[:, :, order]
     return coloured

@@ -164,10 +164,10 @@ def _samples(directory: Directory) -> int:
 
 def _compression(directory: Directory) -> Compression:
     number = directory.number(Tag.COMPRESSION, 1)
-    found = COMPRESSIONS.get(number)
-    if found is None:
+    compression = COMPRESSIONS.get(number)
+    if compression is None:
         raise unsupported(OTHER_COMPRESSIONS.get(number, f"compression {number}"))
-    return found
+    return compression
 
 
 def _photometric(directory: Directory, samples: int, compression: Compression) -> Photometric:
@@ -177,12 +177,12 @@ def _photometric(directory: Directory, samples: int, compression: Compression) -
         if compression in _CCITT:
             return "white is zero"
         return "rgb" if samples >= _COLOURS["rgb"] else "grey"
-    found = PHOTOMETRICS.get(number)
-    if found is None:
+    photometric = PHOTOMETRICS.get(number)
+    if photometric is None:
         raise unsupported(OTHER_PHOTOMETRICS.get(number, f"photometric interpretation {number}"))
-    if found == "cmyk" and directory.number(Tag.INK_SET, _CMYK_INKS) != _CMYK_INKS:
+    if photometric == "cmyk" and directory.number(Tag.INK_SET, _CMYK_INKS) != _CMYK_INKS:
         raise unsupported("inks other than CMYK")
-    return found
+    return photometric
 
 
 def _bits(directory: Directory, compression: Compression) -> int:
@@ -190,10 +190,10 @@ def _bits(directory: Directory, compression: Compression) -> int:
     named = sorted(kinds & OTHER_SAMPLE_FORMATS.keys())
     if named:
         raise unsupported(OTHER_SAMPLE_FORMATS[named[-1]])
-    said = [int(each) for each in directory.numbers(Tag.BITS)[: max(1, _samples(directory))]]
-    different = set(said) or {1}
+    depths = [int(each) for each in directory.numbers(Tag.BITS)[: max(1, _samples(directory))]]
+    different = set(depths) or {1}
     if len(different) > 1:
-        raise unsupported(f"samples of different bits ({', '.join(map(str, said))})")
+        raise unsupported(f"samples of different bits ({', '.join(map(str, depths))})")
     (bits,) = different
     if not 1 <= bits <= _MAX_BITS:
         raise unsupported(f"{bits}-bit samples")
@@ -241,8 +241,8 @@ def _whole(numbers: NDArray[np.generic]) -> NDArray[np.int64]:
     if numbers.size and not np.issubdtype(numbers.dtype, np.integer):
         raise Undecodable("offsets of strips or tiles that are no integers")
     # Larger offsets lie behind the end of any file.
-    found: NDArray[np.int64] = np.minimum(numbers.astype(np.uint64), _FAR).astype(np.int64)
-    return found
+    integers: NDArray[np.int64] = np.minimum(numbers.astype(np.uint64), _FAR).astype(np.int64)
+    return integers
 
 
 def _subsampling(
@@ -250,8 +250,8 @@ def _subsampling(
 ) -> tuple[int, int]:
     if photometric != "ycbcr" or compression in _INTO_8_BITS:
         return 1, 1
-    said = [int(each) for each in directory.numbers(Tag.SUBSAMPLING)] or [2, 2]
-    horizontal, vertical = (*said, *said)[:2]
+    factors = [int(each) for each in directory.numbers(Tag.SUBSAMPLING)] or [2, 2]
+    horizontal, vertical = (*factors, *factors)[:2]
     if {horizontal, vertical} - {1, 2, 4}:
         raise Undecodable(f"chroma subsampling of {horizontal} x {vertical}")
     return horizontal, vertical

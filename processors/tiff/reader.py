@@ -120,8 +120,8 @@ def _samples(layout: Layout, group: Sequence[Place]) -> Iterator[tuple[Place, in
             for place in group:
                 yield from _cut(place, webp_samples(layout, place))
         case "ccitt rle" | "ccitt rle words" | "group 3" | "group 4":
-            for place, found in zip(group, fax_samples(layout, group), strict=True):
-                yield from _cut(place, found)
+            for place, rows in zip(group, fax_samples(layout, group), strict=True):
+                yield from _cut(place, rows)
         case _:
             yield from _unpacked_samples(layout, group)
 
@@ -129,10 +129,10 @@ def _samples(layout: Layout, group: Sequence[Place]) -> Iterator[tuple[Place, in
 def _unpacked_samples(
     layout: Layout, group: Sequence[Place]
 ) -> Iterator[tuple[Place, int, Samples]]:
-    found = unpacked(layout, group)
+    readers = unpacked(layout, group)
     width, rows = row_bytes(layout, group[0]), stored_rows(layout, group[0])
     for place in group:
-        own = list(islice(found, layout.planes))
+        own = list(islice(readers, layout.planes))
         step = _band_rows(place)
         for top in range(0, rows, step):
             part = [_read(each, top, min(step, rows - top), width) for each in own]

@@ -14,11 +14,11 @@ def samples_of(layout: Layout, rows: NDArray[np.uint8], columns: int) -> Samples
     """Convert rows of bytes to rows x columns x samples, in the range of their bit depth."""
     together = layout.samples_together
     numbers = _numbers(layout, rows)[:, : columns * together]
-    found = numbers.reshape(len(rows), columns, together)
+    samples = numbers.reshape(len(rows), columns, together)
     if layout.predicted:
         # The predictor stored each pixel as its difference from the pixel to the left.
-        np.add.accumulate(found, axis=1, dtype=found.dtype, out=found)
-    return found
+        np.add.accumulate(samples, axis=1, dtype=samples.dtype, out=samples)
+    return samples
 
 
 def blocks_of(layout: Layout, rows: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:

@@ -111,10 +111,10 @@ def packed(layout: Layout, index: int, size: int) -> Packed:
         count = size
     elif count == 0:
         count = len(data) - at
-    found = memoryview(data)[at : at + count]
+    stored = memoryview(data)[at : at + count]
     if layout.bits_reversed and layout.compression not in {"jpeg", "old jpeg"}:
-        return memoryview(bytes(found).translate(_REVERSED_BITS))
-    return found
+        return memoryview(bytes(stored).translate(_REVERSED_BITS))
+    return stored
 
 
 def _is_wrong_count(layout: Layout, index: int, size: int) -> bool:
@@ -134,16 +134,16 @@ def unpacked(layout: Layout, group: Sequence[Place]) -> Iterator[Rows]:
     Truncated if a segment lies behind the end of the file, Undecodable.
     """
     width, rows = row_bytes(layout, group[0]), stored_rows(layout, group[0])
-    found = [packed(layout, place_of, width * rows) for place_of in _indexes(group)]
+    segments = [packed(layout, place_of, width * rows) for place_of in _indexes(group)]
     match layout.compression:
         case "none":
-            return (_Plain(each, width) for each in found)
+            return (_Plain(each, width) for each in segments)
         case "deflate":
-            return (_Inflated(each, width) for each in found)
+            return (_Inflated(each, width) for each in segments)
         case "lzma":
-            return (_OfLzma(each, width) for each in found)
+            return (_OfLzma(each, width) for each in segments)
         case _:
-            return unpack(layout.compression, found, width, rows)
+            return unpack(layout.compression, segments, width, rows)
 
 
 def _indexes(group: Sequence[Place]) -> Iterator[int]:
@@ -153,29 +153,29 @@ def _indexes(group: Sequence[Place]) -> Iterator[int]:
 class _Plain:
     """Reader of an uncompressed segment."""
 
-    def __init__(self, found: Packed, width: int) -> None:
-        self._found, self._width = found, width
+    def __init__(self, stored: Packed, width: int) -> None:
+        self._stored, self._width = stored, width
 
     def read(self, top: int, number: int) -> Packed:
-        return self._found[top * self._width : (top + number) * self._width]
+        return self._stored[top * self._width : (top + number) * self._width]
 
 
 class _Stream(ABC):
     """Reader that decompresses row by row, so that a large strip is never in memory as a whole."""
 
-    def __init__(self, found: Packed, width: int) -> None:
-        self._found, self._width, self._at = found, width, 0
+    def __init__(self, stored: Packed, width: int) -> None:
+        self._stored, self._width, self._at = stored, width, 0
 
     def read(self, top: int, number: int) -> bytes:
         """Read the next rows; `top` is where the last call ended. Raises Truncated, Undecodable."""
         size = number * self._width
         parts, missing = [], size
         while missing:
-            more = self._unpack(missing)
-            if more is None:
+            part = self._unpack(missing)
+            if part is None:
                 raise Truncated(f"a strip or tile ends {missing} bytes before row {top + number}")
-            parts.append(more)
-            missing -= len(more)
+            parts.append(part)
+            missing -= len(part)
         return b"".join(parts)
 
     @abstractmethod
@@ -184,14 +184,14 @@ class _Stream(ABC):
 
     def _fed(self) -> bytes:
         """Next compressed bytes of the segment; empty at its end."""
-        found = bytes(self._found[self._at : self._at + _FED_BYTES])
-        self._at += len(found)
-        return found
+        part = bytes(self._stored[self._at : self._at + _FED_BYTES])
+        self._at += len(part)
+        return part
 
 
 class _Inflated(_Stream):
-    def __init__(self, found: Packed, width: int) -> None:
-        super().__init__(found, width)
+    def __init__(self, stored: Packed, width: int) -> None:
+        super().__init__(stored, width)
         self._stream = zlib.decompressobj()
 
     def _unpack(self, most: int) -> bytes | None:
@@ -204,8 +204,8 @@ class _Inflated(_Stream):
 
 
 class _OfLzma(_Stream):
-    def __init__(self, found: Packed, width: int) -> None:
-        super().__init__(found, width)
+    def __init__(self, stored: Packed, width: int) -> None:
+        super().__init__(stored, width)
         self._stream = lzma.LZMADecompressor(lzma.FORMAT_XZ, _LZMA_BYTES)
 
     def _unpack(self, most: int) -> bytes | None:
