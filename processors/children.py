@@ -16,8 +16,8 @@ _log = logging.getLogger(__name__)
 REUSED_FORMATS: frozenset[Format] = frozenset({JPEG, PNG, WEBP})
 """Formats whose decoders write every pixel, so that one child can decode several images.
 
-`tests/processors/test_canary.py` checks this; docs/decisions/0012 explains it. An image of another
-format gets a new child, which ends after it.
+`tests/processors/test_canary.py` checks this; docs/decisions/0012 explains the reason. An image of
+another format gets a new child, which ends after that image.
 """
 
 # Backoff when a child does not start (no memory, no disk).
@@ -28,7 +28,7 @@ _WATCH_SECONDS = 1.0
 
 @dataclass(slots=True, eq=False)
 class Seat:
-    """Slot for one child at a time; `down` while no child can be started for it."""
+    """Slot for one child at a time; `down` while no child can be started."""
 
     decoder: Decoder
     down: bool = False
@@ -88,24 +88,30 @@ class Children:
         """False while no child can be started for any seat."""
         return not all(each.down for each in self._seats)
 
-    def choose(self, tenant: str, found: Format, *, unused: bool = False) -> Seat:
-        """Take an idle seat for an image; there must be one. `unused`: for a new child.
+    def choose(self, tenant: str, image_format: Format, *, unused: bool = False) -> Seat:
+        """Take an idle seat for an image; at least one seat must be idle.
 
-        `fill` replaces the child if it died while it was idle.
+        `unused`: the image needs a new child. `fill` replaces a child that died while idle.
         """
-        reused = found in REUSED_FORMATS and not unused
+        reused = image_format in REUSED_FORMATS and not unused
         seat = min(self._idle, key=lambda each: _rank(each.decoder, tenant, reused=reused))
         self._idle.remove(seat)
         return seat
 
     async def fill(
-        self, seat: Seat, tenant: str, found: Format, *, unused: bool, failed: Callable[[], None]
+        self,
+        seat: Seat,
+        tenant: str,
+        image_format: Format,
+        *,
+        unused: bool,
+        failed: Callable[[], None],
     ) -> None:
         """Ensure that the seat's child may see the image, and bind the child to the tenant.
 
         Retries without a time limit; calls `failed` for every child that did not start.
         """
-        reused = found in REUSED_FORMATS and not unused
+        reused = image_format in REUSED_FORMATS and not unused
         usable = seat.decoder.usable
         rank = _rank(seat.decoder, tenant, reused=reused) if usable else _WRONG
         if rank != _OWN and reused and (kept := self._kept_for(tenant)):
@@ -114,12 +120,12 @@ class Children:
         elif rank == _WRONG:
             await self._replace(seat, failed)
         cleared = bool(seat.decoder.protections["memory_cleared"])
-        seat.decoder.bind(tenant, last=not cleared or found not in REUSED_FORMATS)
+        seat.decoder.bind(tenant, last=not cleared or image_format not in REUSED_FORMATS)
 
     async def leave(self, seat: Seat, failed: Callable[[], None]) -> None:
         """Return a seat; replaces its child first if the child may take no other image."""
         if not await seat.decoder.tidy():
-            # Stopped first, so that its memory is free before the next image needs some.
+            # The child is stopped first, so that its memory is free before the next image starts.
             await seat.decoder.stop()
             await self._replace(seat, failed)
         self._idle.append(seat)
@@ -168,7 +174,7 @@ class Children:
         return None
 
     def _put_aside(self, decoder: Decoder) -> None:
-        """Keep a replaced child as a spare or for its tenant if there is room; else end it."""
+        """Keep a replaced child as a spare or for its tenant, or end it if there is no room."""
         if not decoder.usable:
             self._end(decoder)
         elif decoder.tenant is None and len(self._spares) < self._settings.sandbox_spares:
@@ -215,7 +221,7 @@ _OWN, _NEW, _WRONG = range(3)
 
 
 def _rank(decoder: Decoder, tenant: str, *, reused: bool) -> int:
-    """Rank a child for an image, best first; _WRONG means it must not see the image."""
+    """Rank a child for an image, best first; _WRONG: the child must not see the image."""
     if decoder.tenant is None:
         return _NEW
     return _OWN if reused and decoder.tenant == tenant else _WRONG

@@ -88,9 +88,9 @@ def _comes_back_clear(size: int) -> bool:
     ctypes.memset(block, _MARK, size)
     _libc.free(block)
     again = _libc.malloc(size)
-    found = ctypes.string_at(again, size)
+    content = ctypes.string_at(again, size)
     _libc.free(again)
-    return found.count(0) == size
+    return content.count(0) == size
 
 
 def _array_comes_back_clear() -> bool:

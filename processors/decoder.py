@@ -114,7 +114,7 @@ class Decoder:
         self._broken = True
         self._kill()
 
-    async def process(self, data: memoryview, preset: Preset, found: Format) -> Processed:
+    async def process(self, data: memoryview, preset: Preset, image_format: Format) -> Processed:
         """Process one image.
 
         Raises Refused, and Overloaded if the wall clock limit comes before the processor time
@@ -124,7 +124,7 @@ class Decoder:
         self._served += 1
         clean = False
         try:
-            result = await self._timed_exchange(data, preset, found)
+            result = await self._timed_exchange(data, preset, image_format)
             clean = not isinstance(result, DecoderMemory)
         finally:
             # After any other end, the socket may hold a part of a message.
@@ -160,9 +160,9 @@ class Decoder:
         """Retire an idle child that uses processor time; raises OSError if it died."""
         if self.tenant is None or self._broken:
             return
-        taken = cpu_seconds(self.pid) - self._cpu_seconds
-        if taken > _IDLE_CPU_SECONDS:
-            _log.error("decoder %d took %.1f s of a core after its answer", self.pid, taken)
+        used = cpu_seconds(self.pid) - self._cpu_seconds
+        if used > _IDLE_CPU_SECONDS:
+            _log.error("decoder %d took %.1f s of a core after its answer", self.pid, used)
             self.retire()
 
     async def stop(self) -> str:
@@ -210,20 +210,20 @@ class Decoder:
         with contextlib.suppress(OSError, TimeoutError):
             self._lines.life.shutdown(socket.SHUT_WR)
             async with asyncio.timeout(_END_SECONDS):
-                while said := await asyncio.get_running_loop().sock_recv(
+                while message := await asyncio.get_running_loop().sock_recv(
                     self._lines.life, NUMBER.size
                 ):
                     # A forbidden call between two images is logged here; no caller waits for it.
-                    if len(said) == NUMBER.size and ending(said) == signal.SIGSYS.name:
+                    if len(message) == NUMBER.size and ending(message) == signal.SIGSYS.name:
                         self._tell_end(signal.SIGSYS.name)
 
     async def _timed_exchange(
-        self, data: memoryview, preset: Preset, found: Format
+        self, data: memoryview, preset: Preset, image_format: Format
     ) -> Processed | Refused:
         try:
             with self._time.fence(self.pid) as stop:
                 async with stop:
-                    return await self._exchange(data, preset, found)
+                    return await self._exchange(data, preset, image_format)
         except TimeoutError:
             self._kill()
             raise self._out_of_time() from None
@@ -247,12 +247,12 @@ class Decoder:
         return Overloaded(f"not done after {wall:g} seconds; try again", limit=wall)
 
     async def _exchange(
-        self, data: memoryview, preset: Preset, found: Format
+        self, data: memoryview, preset: Preset, image_format: Format
     ) -> Processed | Refused:
         self._asked = False
         await self._conversation.share(data)
         nonce = secrets.token_hex(8)
-        threads = found is HEIC
+        threads = image_format is HEIC
         await self._conversation.send(request_of(data.nbytes, preset, nonce, threads=threads))
         self._asked = True
         self._time.asked()
@@ -262,15 +262,17 @@ class Decoder:
         if isinstance(reply, Refusal):
             result: Processed | Refused = error_of(reply)
         else:
-            result = await self._receive_result(reply, preset, found)
+            result = await self._receive_result(reply, preset, image_format)
         if self._conversation.unread:
             raise BrokenProtocol("bytes behind the answer")
         return result
 
-    async def _receive_result(self, answer: Answer, preset: Preset, found: Format) -> Processed:
+    async def _receive_result(
+        self, answer: Answer, preset: Preset, image_format: Format
+    ) -> Processed:
         check_answer(answer, preset, self._limits)
         blobs = [await self._conversation.receive(made.size) for made in answer.renditions]
-        return processed_of(answer, found, blobs)
+        return processed_of(answer, image_format, blobs)
 
     async def _crash(self) -> DecoderCrashed | DecoderTimeout:
         self._kill()

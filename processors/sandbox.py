@@ -83,7 +83,7 @@ class Sandbox:
     def submit(
         self,
         data: NDArray[np.uint8] | bytes,
-        found: Format,
+        image_format: Format,
         preset: Preset,
         sender: Holder,
         *,
@@ -97,7 +97,7 @@ class Sandbox:
         if shared:
             self._check_share(sender)
         view = memoryview(data).cast("B")  # type: ignore[arg-type] # numpy's stubs: 3.12 has Buffer
-        work = Work(sender, view, preset, found, asyncio.get_running_loop().create_future())
+        work = Work(sender, view, preset, image_format, asyncio.get_running_loop().create_future())
         self._places.add(sender, 1)
         self._turns.put(sender, work)
         return work.answer
