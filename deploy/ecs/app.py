@@ -1,4 +1,4 @@
-"""Synthesize an environment: `python app.py small` writes its templates to cdk.out/small."""
+"""Synthesizer of an environment: `python app.py small` writes its templates to cdk.out/small."""
 
 import sys
 from pathlib import Path

@@ -1,10 +1,10 @@
-"""What the stacks take from the service, read from the service's own code.
+"""Values of the service that the stacks need, exported from the service's code to a JSON file.
 
     python deploy/ecs/contract.py          write infra/contract.json
-    python deploy/ecs/contract.py --check  exit 1 if it is not what the code says
+    python deploy/ecs/contract.py --check  exit 1 if the file differs from the code
 
-Runs in the service's environment. The stacks have one of their own (jsii pins what the service has
-newer), so they read the file.
+Runs in the service's Python environment. The stacks have another Python environment, because jsii
+pins older versions of packages that the service uses. So the stacks read the file.
 """
 
 import json
@@ -40,8 +40,8 @@ _SIMPLE = {
 
 
 def contract() -> dict[str, Any]:
-    """Everything, as plain JSON values."""
-    # Only the defaults count, whatever this machine's environment says.
+    """Return all values, as plain JSON."""
+    # `model_construct` ignores environment variables, so the file contains the defaults.
     lake = LakeSettings.model_construct(store_url="s3://bucket")
     days = StoreSettings().last_days
     ingest = IngestSettings.model_construct()
@@ -81,7 +81,7 @@ def _table(table: Any) -> dict[str, Any]:
 
 
 def _type(of: pa.DataType, dialect: int) -> str:
-    """Glue's (0) or Presto's (1) name of a type; raises KeyError for one that we have not met."""
+    """Return Glue's (0) or Presto's (1) name of a type; raises KeyError for an unknown type."""
     if pa.types.is_timestamp(of):
         return ("timestamp", "timestamp(3)")[dialect]
     if pa.types.is_map(of):
@@ -105,7 +105,7 @@ def main() -> int:
         return 0
     if FILE.read_text() == text:
         return 0
-    sys.stderr.write(f"{FILE} is not what the code says; run: python deploy/ecs/contract.py\n")
+    sys.stderr.write(f"{FILE} differs from the code; run: python deploy/ecs/contract.py\n")
     return 1
 
 

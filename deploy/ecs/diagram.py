@@ -1,7 +1,8 @@
-"""The architecture as the templates have it: `python diagram.py` writes docs/architecture.md.
+"""Diagrams of the architecture, made from the templates: `python diagram.py` writes a docs page.
 
-Two pictures: the stacks with what they hold and what they take from each other, and who reaches
-whom by which port, out of the security groups. `tests/test_pages.py` fails when the page is old.
+The page docs/architecture.md has two diagrams: stacks with their resources and references, and
+connections by port, from the security groups. `tests/test_pages.py` fails if the page is out of
+date.
 """
 
 import json
@@ -26,17 +27,17 @@ of `make deploy-check` compares it. What runs on the nodes: [design.md](design.m
 
 ## Stacks
 
-What each holds (plumbing left out), and an arrow to each stack that takes something from it.
+The main resources of each stack, and an arrow to each stack that uses one of its outputs.
 
 """
 _BETWEEN = """
-## Who reaches whom
+## Connections
 
-Every rule of the security groups; what is not here cannot connect. `CloudFront` is AWS's list of
-its own addresses, `0.0.0.0/0` on the way out is AWS's interfaces through the NAT gateway.
+Every rule of the security groups; no other connection is possible. `CloudFront` is AWS's list of
+CloudFront's addresses. The outgoing rule to `0.0.0.0/0` is for AWS's APIs, through the NAT gateway.
 
 """
-# What a reader looks for; the other types are how these are wired.
+# Resource types on the page; resources of other types only connect these.
 _SHOWN = {
     "ApplicationAutoScaling::ScalingPolicy": "scaling policy",
     "Athena::WorkGroup": "Athena workgroup",
@@ -76,7 +77,7 @@ Json = dict[str, Any]
 
 
 def page(folder: Path, stage: str) -> str:
-    """The whole page, from a folder of templates."""
+    """Build the page from a folder of templates."""
     templates = {
         file.name.removeprefix(f"pixlake-{stage}-").removesuffix(".template.json"): json.loads(
             file.read_text()
@@ -149,7 +150,7 @@ def _id(name: str) -> str:
 
 
 def main() -> None:
-    """Write the page."""
+    """Synthesize an environment and write the page."""
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings.load(ENVIRONMENT)
         app = new_app(folder)

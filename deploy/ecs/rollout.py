@@ -1,11 +1,11 @@
-"""Deploy the synthesized stacks of an environment by the AWS command line, in their order.
+"""Deployment of an environment's synthesized stacks by the AWS command line, in their order.
 
     python rollout.py ENVIRONMENT TEMPLATE_BUCKET [STACK ...]    such as: small mine network data
 
-`TEMPLATE_BUCKET` is a name without region: templates are larger than the call takes, so each goes
-through `<TEMPLATE_BUCKET>-<region>`, a bucket of yours in that region. Without stacks: all of them.
-A stack that holds data is then protected against being deleted, which CloudFormation's own deploy
-cannot do. Stops at the first stack that fails.
+`TEMPLATE_BUCKET` is a name without region. Templates are too large for the API call, so each one is
+uploaded to `<TEMPLATE_BUCKET>-<region>`, your own bucket in that region. Without stacks, all stacks
+are deployed. After its deployment a stack with data is protected against deletion, because
+CloudFormation's deploy command can't do that. Stops at the first stack that fails.
 """
 
 import json
@@ -21,7 +21,7 @@ Json = dict[str, Any]
 
 
 def commands(folder: Path, bucket: str, only: set[str]) -> Iterator[list[str]]:
-    """What to run, from the assembly's manifest; raises KeyError for a stack that is not there."""
+    """Yield the commands, from the assembly's manifest; raises KeyError for an unknown stack."""
     artifacts: Json = json.loads((folder / "manifest.json").read_text())["artifacts"]
     stacks = {
         name: one for name, one in artifacts.items() if one["type"] == "aws:cloudformation:stack"
@@ -51,7 +51,7 @@ def _short(name: str) -> str:
 
 
 def _ordered(stacks: dict[str, Json]) -> Iterator[str]:
-    """Each after those that it stands on."""
+    """Yield the stacks, each after the stacks that it depends on."""
     left = dict(stacks)
     while left:
         ready = [
@@ -68,8 +68,8 @@ def main() -> None:
     """Run them."""
     environment, bucket, *only = sys.argv[1:]
     for command in commands(_OUT / environment, bucket, set(only)):
-        print("+", *command, flush=True)  # noqa: T201  # what is done to the account
-        subprocess.run(command, check=True)  # noqa: S603  # our own
+        print("+", *command, flush=True)  # noqa: T201  # shows what happens to the account
+        subprocess.run(command, check=True)  # noqa: S603  # built by `commands`
 
 
 if __name__ == "__main__":

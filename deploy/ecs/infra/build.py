@@ -1,4 +1,4 @@
-"""All stacks of an environment, in the order in which they are deployed."""
+"""Builder of all stacks of an environment, in the order of their deployment."""
 
 from typing import Any
 
@@ -21,18 +21,18 @@ from infra.stacks.replica import ReplicaStack
 from infra.stacks.streaming import StreamingStack
 
 CONTEXT: dict[str, Any] = {
-    # Fn::GetStackOutput in place of exports: they would forbid to change what another stack uses,
-    # and need a Lambda function across regions.
+    # Fn::GetStackOutput in place of exports. An exported value can't change while another stack
+    # uses it, and an export to another region needs a Lambda function.
     "@aws-cdk/core:defaultCrossStackReferences": "weak",
-    # CDK's own checks of the templates are errors.
+    # Findings of CDK's own template checks are errors.
     "@aws-cdk/core:validateAgainstDefaultRules": True,
-    # Metadata of CDK's makers in each template: nobody here reads it.
+    # No CDK usage metadata in the templates; nobody here reads it.
     "aws:cdk:disable-version-reporting": True,
 }
 
 
 def new_app(outdir: str | None = None) -> cdk.App:
-    """An app with the context that the stacks rely on."""
+    """Create an app with the context values that the stacks need."""
     return cdk.App(context=CONTEXT, outdir=outdir, analytics_reporting=False)
 
 
@@ -57,7 +57,7 @@ def build(app: cdk.App, settings: Settings) -> None:
     replica_bucket = replica.bucket.ref if replica else None
     observability = ObservabilityStack(app, settings, around, replica_bucket)
     for cell in cells:
-        # A cell's weight means nothing before its target group has a listener.
+        # ECS needs a target group with a listener, so the platform is deployed before its cells.
         cell.add_stack_dependency(platform)
         observability.add_stack_dependency(cell)
     if settings.vpn or settings.direct_connect:

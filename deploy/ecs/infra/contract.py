@@ -1,4 +1,4 @@
-"""What the service says of itself: `contract.json`, made by `deploy/ecs/contract.py`."""
+"""Values of the service, from `contract.json`, which `deploy/ecs/contract.py` writes."""
 
 import json
 from pathlib import Path

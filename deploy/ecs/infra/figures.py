@@ -1,10 +1,10 @@
-"""What nodes pass on of their Prometheus metrics (image/node/figures.py), for the dashboard."""
+"""Metrics on the dashboard that nodes export from Prometheus (image/node/figures.py)."""
 
 from typing import Final, NamedTuple
 
 
 class Figure(NamedTuple):
-    """`stat` over a minute and all nodes of a kind."""
+    """One metric, as the statistic `stat` over a minute and all nodes of some kinds."""
 
     name: str
     stat: str
@@ -15,12 +15,12 @@ class Figure(NamedTuple):
 _ALL = ("head", "worker", "ingest")
 
 FIGURES: Final = (
-    Figure("Requests", "Sum", ("worker",), "requests that replicas took"),
+    Figure("Requests", "Sum", ("worker",), "requests to replicas"),
     Figure("RequestErrors", "Sum", ("worker",), "requests that replicas answered with an error"),
-    Figure("RequestLatency", "Average", ("worker",), "how long a replica took, ms"),
-    Figure("LoopLag", "Maximum", ("worker", "ingest"), "how late event loops are, ms"),
+    Figure("RequestLatency", "Average", ("worker",), "latency of replicas, ms"),
+    Figure("LoopLag", "Maximum", ("worker", "ingest"), "event-loop lag, ms"),
     Figure("ObjectStoreUsed", "Maximum", ("worker", "ingest"), "bytes in Ray's object store"),
-    Figure("KilledForMemory", "Sum", _ALL, "processes that Ray ended for want of memory"),
-    Figure("Intrusions", "Sum", ("worker",), "decoders that did what no image makes them do"),
+    Figure("KilledForMemory", "Sum", _ALL, "processes that Ray ended to free memory"),
+    Figure("Intrusions", "Sum", ("worker",), "decoders with a forbidden call or broken protocol"),
     Figure("RefusalsOverturned", "Sum", ("worker",), "refusals that a new decoder did not repeat"),
 )

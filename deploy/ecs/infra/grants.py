@@ -1,7 +1,7 @@
-"""Every IAM statement that the stacks give, by who gets it. Nothing else grants anything.
+"""All IAM statements of roles and policies, grouped by role. Other files contain none.
 
-Actions are spelled out: a wildcard would let AWS widen a role by adding an action.
-`tests/test_iam.py` holds the table of what each role may and may not do.
+Actions are written in full: with a wildcard, a new action of AWS would widen a role.
+`tests/test_iam.py` contains the table of allowed and denied actions of each role.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,19 +20,19 @@ _READ_WRITE_DELETE = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject")
 def allow(
     actions: Sequence[str], resources: Sequence[str], conditions: Conditions | None = None
 ) -> iam.PolicyStatement:
-    """A statement of a role's policy."""
+    """Build a statement of a role's policy."""
     return iam.PolicyStatement(
         actions=list(actions), resources=list(resources), conditions=conditions
     )
 
 
 def policy(statements: Sequence[iam.PolicyStatement]) -> iam.PolicyDocument:
-    """A document of statements as they are: merging would hide them from their reviewer."""
+    """Build a policy document without merging, so that reviewers see the statements unchanged."""
     return iam.PolicyDocument(statements=list(statements), minimize=False)
 
 
 def service(name: str, *, arn_like: str | None = None) -> iam.ServicePrincipal:
-    """A service of AWS, acting for this account and, where given, this resource only."""
+    """Build the principal of an AWS service, limited to this account and, if given, a resource."""
     conditions: dict[str, Any] = {"StringEquals": {"aws:SourceAccount": cdk.Aws.ACCOUNT_ID}}
     if arn_like:
         conditions["ArnLike"] = {"aws:SourceArn": arn_like}
@@ -40,7 +40,7 @@ def service(name: str, *, arn_like: str | None = None) -> iam.ServicePrincipal:
 
 
 def trust(who: iam.IPrincipal) -> iam.PolicyStatement:
-    """Who may take a role."""
+    """Build the statement that lets a principal assume a role."""
     return iam.PolicyStatement(actions=["sts:AssumeRole"], principals=[who])
 
 
@@ -57,14 +57,14 @@ def _use_key(key: str) -> iam.PolicyStatement:
 
 
 def _store(bucket: str, key: str) -> list[iam.PolicyStatement]:
-    """What every process that opens the lake needs: the start-up probe, the clock, absent keys."""
+    """Statements for every process that opens the lake: start-up probe, clock, missing keys."""
     return [
-        # Without it S3 answers 403, not 404, to a key that is not there. A condition on the prefix
-        # would be the same: a GetObject names none.
+        # Without ListBucket, S3 answers 403 and not 404 for a missing key. A condition on the
+        # prefix would have the same effect, because a GetObject has no prefix.
         allow(["s3:ListBucket"], [bucket]),
         allow(_READ_WRITE_DELETE, _keys(bucket, contract.PROBE)),
-        # The store's settings: whoever starts first makes them, and nobody of the service changes
-        # them: that is `pixlake store set`, by a role of the operators.
+        # The store's settings. The process that starts first creates them. No process of the
+        # service changes them; operators do, with `pixlake store set` and a role of their own.
         allow(["s3:GetObject"], [f"{bucket}/{contract.STORE}"]),
         allow(
             ["s3:PutObject"],
@@ -76,22 +76,22 @@ def _store(bucket: str, key: str) -> list[iam.PolicyStatement]:
 
 
 def head() -> list[iam.PolicyStatement]:
-    """The head schedules; it holds no data and needs no right."""
+    """Statements of the head: none, because the head only schedules and has no data."""
     return []
 
 
 def worker(bucket: str, key: str) -> list[iam.PolicyStatement]:
-    """Takes uploads, processes, commits, reads, erases. Cannot change sealed files or see Kafka."""
+    """Statements of a worker: uploads, reads, erasures; no change of sealed files, no Kafka."""
     return [
         *_store(bucket, key),
         allow(_READ_WRITE_DELETE, _keys(bucket, contract.IMAGES)),
-        # Rows of an upload, and the tombstone of an erasure; only the sealer takes them away.
+        # Journal rows of uploads, and tombstones of erasures; only the sealer deletes them.
         allow(["s3:PutObject"], _keys(bucket, contract.JOURNAL)),
-        # What Kafka sent and was refused: a record create-only, and its row.
+        # Rejections of Kafka messages: a create-only record, and its row.
         allow(["s3:GetObject", "s3:PutObject"], _keys(bucket, contract.REJECTIONS)),
-        # Listings come from sealed rows and those that wait.
+        # Listings read sealed rows and waiting rows.
         allow(["s3:GetObject"], _keys(bucket, contract.JOURNAL, contract.LAKE, contract.PRESETS)),
-        # PUT /v1/presets; the bucket's own policy lets nobody overwrite a version.
+        # PUT /v1/presets; the bucket's policy forbids to overwrite a version.
         allow(["s3:PutObject"], _keys(bucket, contract.PRESETS)),
     ]
 
@@ -99,11 +99,14 @@ def worker(bucket: str, key: str) -> list[iam.PolicyStatement]:
 def ingest(
     bucket: str, key: str, cluster: str, topics: Sequence[str], group: str
 ) -> list[iam.PolicyStatement]:
-    """Reads Kafka, writes dead letters and rejections, seals, sweeps. Cannot log in to accounts."""
+    """Statements of an ingest node: Kafka, dead letters, rejections, sealing, sweeping.
+
+    It has no access to the accounts database.
+    """
     images, dead_letters = topics
     return [
         *_store(bucket, key),
-        # The sweeper deletes what is past its retention, wherever it is.
+        # The sweeper deletes expired data below all prefixes.
         allow(
             _READ_WRITE_DELETE,
             _keys(bucket, contract.IMAGES, contract.JOURNAL, contract.LAKE, contract.REJECTIONS),
@@ -117,7 +120,7 @@ def ingest(
 
 
 def producer(cluster: str, topic: str) -> list[iam.PolicyStatement]:
-    """Whoever sends images: a policy to attach to a role of theirs. They read nothing."""
+    """Statements of a producer, for a role of the producer: sends images, reads nothing."""
     return [
         allow(["kafka:GetBootstrapBrokers"], [cluster]),
         allow(["kafka-cluster:Connect", "kafka-cluster:WriteDataIdempotently"], [cluster]),
@@ -126,19 +129,19 @@ def producer(cluster: str, topic: str) -> list[iam.PolicyStatement]:
 
 
 def setup() -> list[iam.PolicyStatement]:
-    """The one-off task: ECS hands it the database's secrets, and it calls no API of AWS."""
+    """Statements of the one-off set-up task: none, because ECS passes it the database's secrets."""
     return []
 
 
 def shell(key: str, log_group: str) -> list[iam.PolicyStatement]:
-    """ECS Exec: the session, under the cluster's key, and what was typed into the cluster's log."""
+    """Statements for ECS Exec: the session with the cluster's key, and its log."""
     actions = [
         f"ssmmessages:{verb}{what}Channel"
         for verb in ("Create", "Open")
         for what in ("Control", "Data")
     ]
     return [
-        # Neither knows resources.
+        # These actions have no resources.
         allow(actions, ["*"]),
         allow(["logs:DescribeLogGroups"], ["*"]),
         allow(
@@ -152,9 +155,9 @@ def shell(key: str, log_group: str) -> list[iam.PolicyStatement]:
 def execution(
     repository: str, log_group: str, secrets: Sequence[str], key: str
 ) -> list[iam.PolicyStatement]:
-    """What ECS does before a task runs: pull its image, open its log, read its secrets."""
+    """Statements of ECS before a task runs: pull the image, open the log, read the secrets."""
     return [
-        # The call has no resource: it gives a token for what the next statement names.
+        # The action has no resource. Its token is valid for the actions of the next statement.
         allow(["ecr:GetAuthorizationToken"], ["*"]),
         allow(
             [
@@ -171,12 +174,12 @@ def execution(
 
 
 def host(cluster: str, cluster_name: str) -> list[iam.PolicyStatement]:
-    """The ECS agent on our instances; tasks do not get at it (no metadata for containers)."""
+    """Statements of the ECS agent on hosts; tasks can't use them (no metadata for containers)."""
     in_cluster: Conditions = {"ArnEquals": {"ecs:cluster": cluster}}
     instances = _arn("ecs", f"container-instance/{cluster_name}/*")
     return [
         allow(["ecs:RegisterContainerInstance", "ecs:DeregisterContainerInstance"], [cluster]),
-        # Says where to connect to; it has no resource.
+        # Tells the agent where to connect; the action has no resource.
         allow(["ecs:DiscoverPollEndpoint"], ["*"]),
         allow(["ecs:Poll", "ecs:StartTelemetrySession"], [instances], in_cluster),
         allow(
@@ -194,7 +197,7 @@ def host(cluster: str, cluster_name: str) -> list[iam.PolicyStatement]:
 def replication(
     source: str, source_key: str, target: str, target_key: str, prefixes: Sequence[str]
 ) -> list[iam.PolicyStatement]:
-    """S3 copies to the replica region; key ARNs, because an alias matches nothing here."""
+    """Statements of S3 replication; keys are given by ARN, because an alias matches nothing."""
     return [
         allow(["s3:GetReplicationConfiguration", "s3:ListBucket"], [source]),
         allow(
@@ -215,7 +218,7 @@ def replication(
 
 
 def flow_logs(log_group: str) -> list[iam.PolicyStatement]:
-    """VPC flow logs into their one group."""
+    """Statements of VPC flow logs: write to their log group."""
     return [
         allow(
             ["logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"],
@@ -225,7 +228,7 @@ def flow_logs(log_group: str) -> list[iam.PolicyStatement]:
 
 
 def database_monitoring(log_group: str) -> list[iam.PolicyStatement]:
-    """RDS enhanced monitoring; the group's name is AWS's."""
+    """Statements of RDS enhanced monitoring; AWS names the log group."""
     return [
         allow(["logs:CreateLogGroup", "logs:PutRetentionPolicy"], [log_group]),
         allow(
@@ -238,7 +241,7 @@ def database_monitoring(log_group: str) -> list[iam.PolicyStatement]:
 def analyst(
     bucket: str, keys: Sequence[str], results: str, workgroup: str, catalog: Sequence[str]
 ) -> list[iam.PolicyStatement]:
-    """QuickSight, or an analyst's role: sealed rows by one workgroup. Never pixels or records."""
+    """Statements of analysts and QuickSight: sealed rows by one workgroup; no pixels or records."""
     return [
         allow(
             [
@@ -261,7 +264,7 @@ def analyst(
 
 
 def backup(database: str, vault: str) -> list[iam.PolicyStatement]:
-    """AWS Backup takes snapshots of one database."""
+    """Statements of AWS Backup: snapshots of one database."""
     snapshots = _arn("rds", "snapshot:awsbackup:*")
     return [
         allow(["rds:DescribeDBInstances"], [database]),

@@ -1,4 +1,4 @@
-"""Ports that security groups open; never a vendor's default where a scanner looks first."""
+"""Ports that security groups open; where possible no default port that scanners try first."""
 
 from typing import Final
 
@@ -7,12 +7,12 @@ from infra import contract
 HTTPS: Final = 443
 HTTP: Final = 80
 API: Final = contract.PORT
-# The entrypoint's own answer to the balancer's health check (node/health.py).
+# Port of the entrypoint's health check for the load balancer (node/health.py).
 HEALTH: Final = 8001
 DATABASE: Final = 5433
 CACHE: Final = 6380
-# MSK with TLS and IAM; the number is AWS's.
+# Port of MSK with TLS and IAM, set by AWS.
 KAFKA: Final = 9098
-# Ray: the head's directory and its dashboard, for engineers by VPN.
+# Ports of Ray's GCS and dashboard on the head; the dashboard is open to engineers on the VPN.
 RAY_HEAD: Final = 6379
 RAY_DASHBOARD: Final = 8265

@@ -1,4 +1,4 @@
-"""Policies that sit on resources: the keys and the buckets."""
+"""IAM statements of resource policies: keys, buckets, topics."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from infra.grants import service
 
 
 def tls_only(bucket: str) -> iam.PolicyStatement:
-    """Nobody reads or writes in clear."""
+    """Deny every request without TLS."""
     return iam.PolicyStatement(
         sid="TlsOnly",
         effect=iam.Effect.DENY,
@@ -22,20 +22,20 @@ def tls_only(bucket: str) -> iam.PolicyStatement:
 
 
 def presets_are_made_once(bucket: str) -> iam.PolicyStatement:
-    """Records name a preset's version: whoever may write there may add one, never overwrite it."""
+    """Deny to overwrite a preset's version, because records refer to it; allow new versions."""
     return iam.PolicyStatement(
         sid="PresetsAreMadeOnce",
         effect=iam.Effect.DENY,
         principals=[iam.AnyPrincipal()],
         actions=["s3:PutObject"],
         resources=[f"{bucket}/{contract.PRESETS}/*"],
-        # No `If-None-Match` header in the request. What S3 replicates is no PutObject.
+        # Applies to requests without `If-None-Match`. Replication by S3 is not a PutObject.
         conditions={"Null": {"s3:if-none-match": "true"}},
     )
 
 
 def cloudfront_reads_images(bucket: str) -> iam.PolicyStatement:
-    """The distributions of this account; naming ours would tie the data to the CDN's stack."""
+    """Allow reads by all distributions of this account, so that data needs no CDN stack."""
     distributions = f"arn:{cdk.Aws.PARTITION}:cloudfront::{cdk.Aws.ACCOUNT_ID}:distribution/*"
     return iam.PolicyStatement(
         sid="CloudFrontReadsImages",
@@ -46,7 +46,7 @@ def cloudfront_reads_images(bucket: str) -> iam.PolicyStatement:
 
 
 def log_delivery(bucket: str, region: str, trail: str) -> list[iam.PolicyStatement]:
-    """Access logs of S3 and of the load balancer, and CloudTrail, each under its own prefix."""
+    """Allow log delivery by S3, the load balancer and CloudTrail, each under its own prefix."""
     account, partition = cdk.Aws.ACCOUNT_ID, cdk.Aws.PARTITION
     balancers = f"arn:{partition}:elasticloadbalancing:{region}:{account}:loadbalancer/*"
     trail_arn = f"arn:{partition}:cloudtrail:{region}:{account}:trail/{trail}"
@@ -79,7 +79,7 @@ def log_delivery(bucket: str, region: str, trail: str) -> list[iam.PolicyStateme
 
 
 def key_users(prefix: str, region: str) -> list[iam.PolicyStatement]:
-    """Services of AWS that use the data key on behalf of what they hold for us."""
+    """Allow AWS services to use the data key for the data that they store for this service."""
     account, partition = cdk.Aws.ACCOUNT_ID, cdk.Aws.PARTITION
     groups = f"arn:{partition}:logs:{region}:{account}:log-group:*{prefix}*"
     return [
@@ -96,14 +96,14 @@ def key_users(prefix: str, region: str) -> list[iam.PolicyStatement]:
 
 
 def account_rules_key() -> iam.PolicyStatement:
-    """The account, so that IAM decides; without it nobody could change the key again."""
+    """Allow the account, so that IAM decides; without this nobody could change the key again."""
     return iam.PolicyStatement(
         principals=[iam.AccountRootPrincipal()], actions=["kms:*"], resources=["*"]
     )
 
 
 def cloudfront_decrypts() -> iam.PolicyStatement:
-    """CloudFront reads renditions that the key encrypts."""
+    """Allow CloudFront to decrypt renditions."""
     distributions = f"arn:{cdk.Aws.PARTITION}:cloudfront::{cdk.Aws.ACCOUNT_ID}:distribution/*"
     return _key_use(service("cloudfront.amazonaws.com", arn_like=distributions), ["kms:Decrypt"])
 
@@ -111,7 +111,7 @@ def cloudfront_decrypts() -> iam.PolicyStatement:
 def _key_use(
     who: iam.IPrincipal, actions: list[str], conditions: dict[str, Any] | None = None
 ) -> iam.PolicyStatement:
-    # In a key's policy, "*" is the key itself.
+    # In the policy of a key, the resource "*" is the key itself.
     return iam.PolicyStatement(
         principals=[who], actions=actions, resources=["*"], conditions=conditions
     )
@@ -122,14 +122,14 @@ def _account() -> dict[str, str]:
 
 
 def publish(topic: str, who: str) -> iam.PolicyStatement:
-    """A service of AWS may publish to a topic."""
+    """Allow an AWS service to publish to a topic."""
     return iam.PolicyStatement(
         principals=[service(who)], actions=["sns:Publish"], resources=[topic]
     )
 
 
 def no_clear_publish(topic: str) -> iam.PolicyStatement:
-    """Nobody publishes in clear."""
+    """Deny to publish without TLS."""
     return iam.PolicyStatement(
         sid="TlsOnly",
         effect=iam.Effect.DENY,

@@ -1,6 +1,6 @@
-"""What an environment may choose; one TOML file each in `environments/`.
+"""Settings of an environment; each environment has a TOML file in `environments/`.
 
-A key that is not listed here is an error, so that a slip of the pen is not a silent default.
+An unknown key is an error, so that a misspelt key is not silently replaced by a default.
 """
 
 import tomllib
@@ -17,45 +17,47 @@ class _Model(BaseModel):
 
 
 class ExistingVpc(_Model):
-    """A VPC of yours to live in, in place of one of our own; subnets in the order of the zones."""
+    """Existing VPC to use in place of a new VPC; subnets in the order of the zones."""
 
     vpc_id: str
     cidr: str
     public_subnets: tuple[str, ...]
-    app_subnets: tuple[str, ...] = Field(description="private, with a way out by NAT")
+    app_subnets: tuple[str, ...] = Field(description="private subnets with a NAT route")
     app_route_tables: tuple[str, ...]
-    data_subnets: tuple[str, ...] = Field(description="private, without any way out")
+    data_subnets: tuple[str, ...] = Field(description="private subnets without an outgoing route")
 
 
 class Network(_Model):
-    """Addresses, ways out, private ways to AWS."""
+    """Address range, NAT gateways, and private endpoints of AWS."""
 
     cidr: str = "10.40.0.0/16"
     existing: ExistingVpc | None = None
-    nat_gateways: int = Field(default=1, ge=1, le=3, description="one a zone outlives a zone")
+    nat_gateways: int = Field(
+        default=1, ge=1, le=3, description="one per zone survives the loss of a zone"
+    )
     interface_endpoints: bool = Field(
-        default=True, description="private ways to ECR, logs, STS, Secrets Manager, KMS"
+        default=True, description="private endpoints of ECR, logs, STS, Secrets Manager, KMS"
     )
     cloudfront_prefix_list: str | None = Field(
-        default=None, description="of a region that edge.py does not know"
+        default=None, description="id, for a region that parts/prefix_lists.py does not have"
     )
 
 
 class Domain(_Model):
-    """Names; the zone must exist in Route 53."""
+    """DNS names; the zone must exist in Route 53."""
 
-    name: str = Field(description="what clients use, for instance images.example.com")
+    name: str = Field(description="name for clients, for instance images.example.com")
     zone: str = Field(description="the zone's name, for instance example.com")
     zone_id: str
 
     @property
     def origin(self) -> str:
-        """Where CloudFront finds the load balancer of the region that is up."""
+        """Name by which CloudFront finds the load balancer of the healthy region."""
         return f"origin.{self.name}"
 
 
 class Nodes(_Model):
-    """Tasks of one kind: vCPU units (1024 a CPU), MiB, and how many."""
+    """Tasks of one kind: vCPU units (1024 are one vCPU), MiB, and number of tasks."""
 
     cpu: int
     memory: int
@@ -65,12 +67,12 @@ class Nodes(_Model):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.minimum > self.maximum:
-            raise ValueError("minimum is above maximum")
+            raise ValueError(f"minimum {self.minimum} is above maximum {self.maximum}")
         return self
 
 
 class Hosts(_Model):
-    """EC2 instances for the tasks; Fargate has no /dev/shm to speak of."""
+    """EC2 instances for the tasks; on Fargate, /dev/shm is too small for an object store."""
 
     worker_types: tuple[str, ...] = ("c7i.2xlarge", "c7a.2xlarge", "m7i.2xlarge")
     head_type: str = "m7i.large"
@@ -80,12 +82,12 @@ class Hosts(_Model):
 
 
 class Cell(_Model):
-    """One Ray cluster: the image that it runs and its share of the requests."""
+    """One Ray cluster: its image and its share of the requests."""
 
     name: Literal["a", "b"]
     image_tag: str
     weight: int = Field(default=100, ge=0, le=999)
-    running: bool = Field(default=True, description="false: no task, the stack stays")
+    running: bool = Field(default=True, description="false: no tasks, but the stack stays")
 
 
 class Cluster(_Model):
@@ -99,7 +101,7 @@ class Cluster(_Model):
     hosts: Hosts = Hosts()
     cells: tuple[Cell, ...]
     gcs_fault_tolerance: bool = Field(
-        default=True, description="Ray's state in Valkey: nodes outlive their head"
+        default=True, description="Ray's state in Valkey, so that nodes survive a new head"
     )
     ecs_exec: bool = Field(default=False, description="allow a shell in the tasks")
 
@@ -113,7 +115,7 @@ class Database(_Model):
 
 
 class Cache(_Model):
-    """ElastiCache for Valkey, for Ray's state; two nodes at least, in two zones."""
+    """ElastiCache for Valkey, for Ray's state; at least two nodes, in two zones."""
 
     node: str = "cache.t4g.small"
     replicas: int = Field(default=1, ge=1, le=5)
@@ -133,41 +135,43 @@ class Kafka(_Model):
 
 
 class Vpn(_Model):
-    """AWS Client VPN for engineers, by the identity provider's SAML."""
+    """AWS Client VPN for engineers, with SAML of the identity provider."""
 
     server_certificate_arn: str
     saml_provider_arn: str
     client_cidr: str = "10.250.0.0/22"
-    zones: int = Field(default=1, ge=1, le=3, description="an association is paid by the hour")
+    zones: int = Field(default=1, ge=1, le=3, description="each association is paid by the hour")
 
 
 class DirectConnect(_Model):
-    """A private line from an office, through a gateway of its own."""
+    """Private line from an office, with its own gateway."""
 
     asn: int = 64512
     allowed_prefixes: tuple[str, ...]
 
 
 class QuickSight(_Model):
-    """Needs a subscription of the account, which CloudFormation cannot make."""
+    """QuickSight; needs a subscription of the account, which CloudFormation can't create."""
 
     principal_arn: str = Field(description="user or group that may see the dashboard")
 
 
 class Limits(_Model):
-    """What raises an alarm, or stops."""
+    """Limits of requests, queries and backlog."""
 
     budget_dollars: int = Field(ge=1)
     alarm_emails: tuple[str, ...] = ()
-    requests_per_five_minutes: int = Field(default=20_000, ge=10, description="of one address")
-    athena_scan_gb: int = Field(default=100, ge=1, description="of one query")
-    backlog_per_worker: int = Field(default=200, ge=1, description="waiting images; scales")
+    requests_per_five_minutes: int = Field(default=20_000, ge=10, description="by client address")
+    athena_scan_gb: int = Field(default=100, ge=1, description="largest scan of one query, in GB")
+    backlog_per_worker: int = Field(
+        default=200, ge=1, description="waiting images per worker that scaling aims at"
+    )
 
 
 class Settings(_Model):
     """One environment."""
 
-    stage: str = Field(pattern=r"^[a-z][a-z0-9]{1,15}$", description="in the name of every stack")
+    stage: str = Field(pattern=r"^[a-z][a-z0-9]{1,15}$", description="part of every stack's name")
     role: Literal["primary", "standby"] = "primary"
     region: str
     replica_region: str
@@ -180,62 +184,64 @@ class Settings(_Model):
     kafka: Kafka = Kafka()
     limits: Limits
     replicate: Literal["everything", "lake", "nothing"] = Field(
-        default="everything", description="what also goes to the replica region"
+        default="everything", description="data that is copied to the replica region"
     )
     standby_bucket: str | None = Field(
-        default=None, description="standby only: the replica bucket, which it serves from"
+        default=None, description="standby only: the replica bucket that it serves"
     )
-    standby_key_arn: str | None = Field(default=None, description="standby only: that bucket's key")
+    standby_key_arn: str | None = Field(
+        default=None, description="standby only: key of the replica bucket"
+    )
     image_public_key: str | None = Field(
-        default=None, description="PEM; who signs URLs of renditions for CloudFront"
+        default=None, description="PEM: public key of the signer of rendition URLs, for CloudFront"
     )
     origin_rotation: int = Field(
-        default=0, ge=0, description="raise it when the origin's secret changed: it is read again"
+        default=0, ge=0, description="increase after a change of the origin's secret, to read it"
     )
     log_days: Literal[30, 60, 90, 180, 365] = 30
     shield_advanced: bool = Field(
-        default=False, description="needs a subscription of the account, by hand"
+        default=False, description="needs a subscription of the account, which people must make"
     )
     vpn: Vpn | None = None
-    vpn_gateway: bool = Field(default=False, description="a virtual private gateway on the VPC")
+    vpn_gateway: bool = Field(default=False, description="virtual private gateway on the VPC")
     direct_connect: DirectConnect | None = None
     quicksight: QuickSight | None = None
 
     @classmethod
     def load(cls, name: str) -> Self:
-        """Of `environments/<name>.toml`; raises FileNotFoundError, ValidationError."""
+        """Read `environments/<name>.toml`; raises FileNotFoundError, ValidationError."""
         return cls.model_validate(tomllib.loads((ENVIRONMENTS / f"{name}.toml").read_text()))
 
     @property
     def prefix(self) -> str:
-        """Of the names that AWS wants fixed."""
+        """Prefix of all resource names that must be fixed."""
         return f"pixlake-{self.stage}"
 
     @property
     def on_ec2(self) -> bool:
-        """Whether tasks run on our own instances."""
+        """True if tasks run on EC2 instances and not on Fargate."""
         return self.cluster.capacity == "ec2"
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
         cells = self.cluster.cells
         if len({cell.name for cell in cells}) != len(cells):
-            raise ValueError("two cells have one name")
+            raise ValueError("two cells have the same name")
         if not any(cell.weight and cell.running for cell in cells):
             raise ValueError("no running cell has a weight")
         if any(cell.weight and not cell.running for cell in cells):
             raise ValueError("a cell that does not run has a weight")
         if self.region == self.replica_region:
-            raise ValueError("replica_region is region")
+            raise ValueError(f"replica_region is the region itself, {self.region}")
         if self.network.nat_gateways > len(self.zones):
             raise ValueError("more NAT gateways than zones")
-        # Three copies of every message, two of them required.
+        # Every message has three copies, and two copies must be in sync.
         if self.kafka.brokers_per_zone * len(self.zones) < 3:  # noqa: PLR2004
-            raise ValueError("Kafka needs three brokers")
+            raise ValueError("Kafka needs at least three brokers")
         if (self.role == "standby") != (self.standby_bucket is not None):
-            raise ValueError("standby_bucket belongs to role standby")
+            raise ValueError("standby_bucket is only for role standby, and required there")
         if (self.role == "standby") != (self.standby_key_arn is not None):
-            raise ValueError("standby_key_arn belongs to role standby")
+            raise ValueError("standby_key_arn is only for role standby, and required there")
         if self.direct_connect and not self.vpn_gateway:
             raise ValueError("direct_connect needs vpn_gateway")
         return self

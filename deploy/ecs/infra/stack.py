@@ -1,4 +1,4 @@
-"""What all stacks share."""
+"""Base class of all stacks."""
 
 from typing import Any
 
@@ -12,9 +12,9 @@ from infra.settings import Settings
 
 
 class Stack(cdk.Stack):
-    """`pixlake-<stage>-<name>`: no assets, no parameters, so plain CloudFormation deploys it.
+    """Stack `pixlake-<stage>-<name>`, without assets and parameters, for plain CloudFormation.
 
-    `keeps` marks a stack that holds data: it refuses to be deleted until that is switched off.
+    `keeps` marks a stack with data: it can't be deleted until its protection is switched off.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Stack(cdk.Stack):
         cdk.Tags.of(self).add("stage", settings.stage)
 
     def log_group(self, id: str, name: str, key_arn: str) -> logs.CfnLogGroup:
-        """An encrypted group that forgets by itself."""
+        """Create an encrypted log group with a retention."""
         return logs.CfnLogGroup(
             self,
             id,
@@ -54,7 +54,7 @@ class Stack(cdk.Stack):
         who: iam.IPrincipal,
         statements: list[iam.PolicyStatement],
     ) -> iam.CfnRole:
-        """A role with these statements, and nothing that AWS or CDK would add."""
+        """Create a role with exactly these statements; AWS and CDK add none."""
         trust = iam.PolicyDocument(statements=[grants.trust(who)])
         policies = [
             iam.CfnRole.PolicyProperty(
@@ -69,5 +69,5 @@ class Stack(cdk.Stack):
         )
 
     def export(self, name: str, value: str, **of: Any) -> cdk.CfnOutput:
-        """A value for people and scripts."""
+        """Export a value for people and scripts."""
         return cdk.CfnOutput(self, f"Out{name}", value=value, **of)

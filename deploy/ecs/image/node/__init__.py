@@ -1,1 +1,1 @@
-"""A node of a Ray cluster on ECS: what the image runs, in the service's environment."""
+"""Processes of a Ray node on ECS, in the service's Python environment; run by the image."""

@@ -1,6 +1,6 @@
-"""The image's entrypoint: `python -m node head|worker|ingest|setup`, or a command of `pixlake`.
+"""Entrypoint of the image: `python -m node head|worker|ingest|setup`, or a command of `pixlake`.
 
-What is no kind of node goes to the command: `docker run IMAGE audit --full`.
+Arguments that name no kind of node are passed to `pixlake`: `docker run IMAGE audit --full`.
 """
 
 import logging
@@ -17,11 +17,14 @@ KINDS = ("head", "worker", "ingest")
 
 
 def main() -> int:
-    """Exit code: 0 after SIGTERM, 2 for an unknown variable `PIXLAKE_…`, else of what ended."""
+    """Run the node or command; returns 0 after SIGTERM, 2 for an unknown variable `PIXLAKE_…`.
+
+    Otherwise returns the exit code of the process that ended.
+    """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     kind = sys.argv[1] if len(sys.argv) > 1 else ""
     if kind == "setup":
-        from node.setup import make_user  # noqa: PLC0415  # only this task has the driver's secrets
+        from node.setup import make_user  # noqa: PLC0415  # only this task has its secrets
 
         return make_user()
     if kind in KINDS:
@@ -30,15 +33,15 @@ def main() -> int:
         except UsageFault as fault:
             sys.stderr.write(f"pixlake: {fault}\n")
             return fault.exit_code
-        return Life(kind, NodeSettings()).run()  # type: ignore[arg-type]  # one of the three
+        return Life(kind, NodeSettings()).run()  # type: ignore[arg-type]  # a kind of node
     if "NODE_STAGE" in os.environ:
-        # In a task: on the same accounts as its node.
+        # In a task the command uses the same accounts database as the node.
         settings = NodeSettings()
         os.environ["PIXLAKE_HOME"] = str(settings.scratch)
         if settings.database_url is not None:
             os.environ["PIXLAKE_DATABASE_URL"] = settings.database_url
     command = str(Path(sys.executable).with_name("pixlake"))
-    os.execv(command, [command, *sys.argv[1:]])  # noqa: S606  # the image's own
+    os.execv(command, [command, *sys.argv[1:]])  # noqa: S606  # a program of the image
     return 0
 
 

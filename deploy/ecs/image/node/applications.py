@@ -1,7 +1,7 @@
-"""The service's applications for a cluster: each replica reads the settings of its own node.
+"""Serve applications for a cluster: each replica reads its settings from its own node.
 
-On one machine settings are read once and handed on. Here that would put the database's password
-into Ray's directory, and on the head, which may hold none.
+On one machine settings are read once and passed on. On a cluster that would put the database's
+password into Ray's GCS and on the head, which must not have the password.
 """
 
 from ingest.app import KafkaIngest
@@ -16,52 +16,52 @@ from serve_app.settings import ServeSettings
 
 
 class NodeUploadApi(UploadApi):
-    """The HTTP door."""
+    """Replica of the HTTP API, with the settings of its node."""
 
     async def __init__(self) -> None:  # type: ignore[misc]  # Serve awaits it
         await super().__init__(ServeSettings(), LakeSettings(), ProcessorSettings())
 
 
 class NodeImageProcessor(ImageProcessor):
-    """What works on batches."""
+    """Replica that processes batches, with the settings of its node."""
 
     async def __init__(self) -> None:  # type: ignore[misc]  # Serve awaits it
         await super().__init__(LakeSettings(), ProcessorSettings())
 
 
 class NodeKafkaIngest(KafkaIngest):
-    """The Kafka door."""
+    """Replica of the Kafka consumer, with the settings of its node."""
 
     async def __init__(self) -> None:  # type: ignore[misc]  # Serve awaits it
         await super().__init__(IngestSettings())
 
     async def lag(self) -> int | None:
-        """Messages that wait in the partitions of this door; None while nobody knows."""
+        """Consumer lag: waiting messages in the partitions of this consumer; None if unknown."""
         return self._consumer.status().lag
 
 
 class NodeSealer(SealerLoop):
-    """Seals and sweeps."""
+    """Replica of the sealer, with the settings of its node."""
 
     async def __init__(self) -> None:  # type: ignore[misc]  # Serve awaits it
         await super().__init__(LakeSettings())
 
 
 def uploads(_: dict[str, str]) -> serve.Application:
-    """For the route `/`."""
+    """Build the application of the HTTP API, for the route `/`."""
     return serve.deployment(name="UploadApi")(serve.ingress()(NodeUploadApi)).bind()
 
 
 def processors(_: dict[str, str]) -> serve.Application:
-    """Without a route."""
+    """Build the application that processes batches, without a route."""
     return serve.deployment(name="ImageProcessor")(NodeImageProcessor).bind()
 
 
 def ingest(_: dict[str, str]) -> serve.Application:
-    """Without a route."""
+    """Build the application of the Kafka consumer, without a route."""
     return serve.deployment(name="KafkaIngest")(NodeKafkaIngest).bind()
 
 
 def sealer(_: dict[str, str]) -> serve.Application:
-    """Without a route."""
+    """Build the application of the sealer, without a route."""
     return serve.deployment(name="Sealer")(NodeSealer).bind()

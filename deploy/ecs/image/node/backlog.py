@@ -1,4 +1,4 @@
-"""What waits for the nodes of each kind: ECS adds nodes where it is too much."""
+"""Backlog for each kind of node; ECS adds nodes when the backlog is too large."""
 
 import functools
 import logging
@@ -16,10 +16,11 @@ _WORK = {("api", "UploadApi"), ("processors", "ImageProcessor")}
 
 
 def waiting(details: Mapping[str, Any], workers: int) -> dict[str, float]:
-    """Images a node, by kind of node; what does not answer is left out.
+    """Return waiting images per node, by kind of node; omits a kind that does not answer.
 
-    Of a worker: requests and batches under way and queued. Of a Kafka door: messages between what
-    was committed and the end of its partitions, as one of the doors says; next time another.
+    The backlog of workers is the number of running and queued requests and batches. The backlog of
+    Kafka consumers is the lag (messages after the committed offset) of one consumer; the next call
+    may ask another consumer.
     """
     found = {}
     if workers:
@@ -42,25 +43,25 @@ def _replicas(details: Mapping[str, Any]) -> list[str]:
 
 
 def _ongoing(actor: str) -> int:
-    # Serve has no public way to ask; what a replica answers here is what its router asks it.
+    # Serve has no public API for this number; its routers call this method of a replica.
     try:
         replica = ray.get_actor(actor, namespace=SERVE_NAMESPACE)
         asked: Any = replica.get_num_ongoing_requests.remote()
         return int(ray.get(asked, timeout=_ASK_SECONDS))
     except (ValueError, ray.exceptions.RayError):
-        return 0  # it has just gone
+        return 0  # the replica has just ended
 
 
 def _lag() -> float | None:
     try:
         lag: int | None = _doors().lag.remote().result(timeout_s=_ASK_SECONDS)
-    except Exception as error:  # noqa: BLE001  # whatever it is, the next round asks again
-        log.info("no lag: %r", error)
+    except Exception as error:  # noqa: BLE001  # the next round asks again
+        log.info("consumer lag is unknown: %r", error)
         return None
     return None if lag is None else float(lag)
 
 
 @functools.cache
 def _doors() -> Any:
-    # One for good: each handle has a router of its own, which nothing ever ends.
+    # The handle is created once, because each handle has a router that never ends.
     return serve.get_deployment_handle("KafkaIngest", "ingest")

@@ -1,4 +1,4 @@
-"""The command line of `ray start` for a node."""
+"""Command line of `ray start` for a node."""
 
 import sys
 
@@ -7,7 +7,7 @@ from node.settings import Kind, NodeSettings
 
 
 def ray_start(settings: NodeSettings, kind: Kind, address: str, password: str | None) -> list[str]:
-    """It stays in the foreground: on SIGTERM it drains the node, then stops it."""
+    """Build the command; it stays in the foreground, and on SIGTERM drains and stops the node."""
     head = kind == "head"
     command = [
         *([str(settings.ray)] if settings.ray else [sys.executable, "-m", "node.ray_command"]),
@@ -20,19 +20,20 @@ def ray_start(settings: NodeSettings, kind: Kind, address: str, password: str | 
         f"--memory={settings.memory_bytes}",
         f"--metrics-export-port={METRICS_PORT}",
         *(f"--{name}={port}" for name, port in AGENT_PORTS.items()),
-        # Where replicas may run: what a node may reach depends on its kind.
+        # Replicas are placed by this label, because the rights of a node depend on its kind.
         f"--labels=kind={kind}",
     ]
     if head:
         command += [
             "--head",
-            # Schedules, and carries no load that could starve it.
+            # The head only schedules; replicas on the head could starve the scheduler.
             "--num-cpus=0",
             f"--port={settings.head_port}",
             f"--dashboard-host={address}",
             f"--dashboard-port={settings.dashboard_port}",
         ]
-        # Ray has no other way to be told; who can read it here can read our environment, too.
+        # Ray has no other way to pass the password. A process that can read this command line can
+        # also read the environment.
         command += [f"--redis-password={password}"] if password else []
     else:
         command += [

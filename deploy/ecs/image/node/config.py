@@ -1,34 +1,34 @@
-"""Serve's configuration for the nodes that are there: every node is filled, none has to wait.
+"""Serve configuration for the current nodes: one set of replicas on every node.
 
-Ray's own autoscaler does not know ECS. ECS decides how many nodes there are; a node without a
-replica fails the balancer's check, so replicas follow nodes.
+Ray's autoscaler can't add ECS tasks. ECS sets the number of nodes, and a node without a replica
+fails the load balancer's health check. So the number of replicas follows the number of nodes.
 """
 
 from typing import Any
 
 Json = dict[str, Any]
 
-# As in the service's own wiring (serve_app/app.py and its like), which sets them for one machine.
+# Limits of concurrent and queued calls, as in the deployments for one machine (serve_app/app.py).
 _CALLS, _QUEUED = 64, 64
 _REQUESTS = 512
 _PROBES = 16
 _HEALTH_SECONDS, _POLL_SECONDS = 2.0, 0.2
-# What a replica may take for what it has begun.
+# Time that a replica has to finish running work, in seconds.
 _DRAIN_SECONDS = {"UploadApi": 30.0, "ImageProcessor": 30.0, "KafkaIngest": 40.0, "Sealer": 10.0}
-# Half of a node's share each: uploads and Kafka's batches are seldom at their peaks together, and
-# both leave the kernel to settle it.
+# Share of a node's CPUs for each of HTTP API and processors. Uploads and Kafka's batches seldom
+# have their peaks together, and the kernel schedules the cores between them.
 _SHARE = 0.4
-# The longest body, and then some to process it.
+# Longest time of a request's body, and time for its processing.
 _REQUEST_SECONDS = 360
 
 
 def serve_config(workers: int, ingests: int, *, cpus: int, port: int) -> Json:
-    """For so many nodes of each kind, with so many CPUs each."""
+    """Build the configuration for the numbers of nodes of each kind, with `cpus` CPUs each."""
     share = cpus * _SHARE
     return {
         "proxy_location": "EveryNode",
         "http_options": {
-            "host": "0.0.0.0",  # noqa: S104  # the balancer is another machine
+            "host": "0.0.0.0",  # noqa: S104  # the load balancer is another machine
             "port": port,
             "request_timeout_s": _REQUEST_SECONDS,
         },
@@ -37,7 +37,7 @@ def serve_config(workers: int, ingests: int, *, cpus: int, port: int) -> Json:
             _application("processors", "ImageProcessor", "worker", workers, share, _CALLS, _QUEUED),
             _application("api", "UploadApi", "worker", workers, share, _REQUESTS, _REQUESTS, "/"),
             _application("ingest", "KafkaIngest", "ingest", ingests, 0.5, _PROBES, _PROBES),
-            # One is enough; a second one would be safe, and idle.
+            # One sealer is enough; a second sealer would be safe, but idle.
             _application("lake", "Sealer", "ingest", min(1, ingests), 0.4, _PROBES, _PROBES),
         ],
     }
@@ -62,7 +62,8 @@ def _application(
         "deployments": [
             {
                 "name": deployment,
-                # Serve knows no zero: one then waits for the first node of its kind.
+                # Serve does not accept 0 replicas. A single replica waits for the first node of its
+                # kind.
                 "num_replicas": max(1, replicas),
                 "max_replicas_per_node": 1,
                 "max_ongoing_requests": ongoing,

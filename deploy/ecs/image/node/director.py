@@ -1,6 +1,7 @@
-"""What runs beside Ray's head: lays replicas out over the nodes that are there, and counts.
+"""Replica controller on the head: deploys replicas on the current nodes, and reports metrics.
 
-`python -m node.director`, a child of the head's entrypoint; it may die and start again at any time.
+Runs as `python -m node.director`, a child of the head's entrypoint. The process may die and be
+restarted at any time.
 """
 
 import json
@@ -25,7 +26,7 @@ _METRIC_SECONDS = 60.0
 
 
 class Director:
-    """One cluster: what was last laid out, and for how many nodes."""
+    """Controller of one cluster; stores the last deployed configuration."""
 
     def __init__(self, settings: NodeSettings, address: str) -> None:
         self._settings = settings
@@ -34,22 +35,23 @@ class Director:
         self._laid_out: dict[str, Any] | None = None
 
     def step(self) -> Counts:
-        """Look, and lay out anew if nodes came or went."""
+        """Count the nodes, and deploy a new configuration if the counts have changed."""
         nodes = self._nodes()
         workers, ingests = nodes["worker"], nodes["ingest"]
         wanted = serve_config(
             workers, ingests, cpus=self._settings.cpus, port=self._settings.api_port
         )
-        # The first replicas decide which code runs: better on a node than waiting for one.
+        # Deploy only once a worker exists. The first replicas decide which code runs, so they must
+        # start at once and not wait for a node.
         if workers and wanted != self._laid_out:
             self._serve.deploy_applications(wanted)
             self._laid_out = wanted
-            log.info("laid out over %s workers and %s Kafka doors", workers, ingests)
+            log.info("deployed on %s workers and %s ingest nodes", workers, ingests)
         return Counts(workers, ingests, *self._replicas())
 
     @staticmethod
     def _nodes() -> Counter[str]:
-        # A node that drains gets no replicas, or those on it would wait for a place to go to.
+        # A draining node does not count: its replicas need places on the other nodes.
         driver: Any = ray._private.worker.global_worker  # noqa: SLF001  # no public way to ask
         draining = driver.gcs_client.get_draining_nodes()
         nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
@@ -60,13 +62,13 @@ class Director:
         )
 
     def tell(self, counts: Counts) -> None:
-        """Write the minute's figures to the log, from which CloudWatch reads them."""
+        """Write the metrics of the minute to the log, from which CloudWatch reads them."""
         found = waiting(self._serve.get_serve_details(), counts.workers)
         for line in report(self._settings, counts, found):
             print(json.dumps(line), flush=True)
 
     def _replicas(self) -> tuple[int, int]:
-        """Replicas that are wanted, and that run."""
+        """Count wanted replicas and running replicas."""
         wanted = running = 0
         for application in self._serve.get_serve_details()["applications"].values():
             for deployment in application["deployments"].values():
@@ -77,7 +79,7 @@ class Director:
 
 
 def main() -> None:
-    """Until it is killed."""
+    """Run until the process is killed."""
     settings = NodeSettings()
     address = settings.address or names.own_address()
     _join(f"{address}:{settings.head_port}")
@@ -89,18 +91,18 @@ def main() -> None:
             if time.monotonic() - told >= _METRIC_SECONDS:
                 told = time.monotonic()
                 director.tell(counts)
-        except Exception:  # the head is coming or going: the next step sees
+        except Exception:  # the head may be starting or stopping; the next step tries again
             log.exception("a step of the director failed")
         time.sleep(_PERIOD_SECONDS)
 
 
 def _join(address: str) -> None:
-    """Once the head is up, of which its directory is the first part."""
+    """Connect to Ray; retries until the head's GCS answers."""
     while True:
         try:
             ray.init(address=address, log_to_driver=False, namespace="director")
         except (ConnectionError, RuntimeError) as error:
-            log.info("the head is not there yet: %s", error)
+            log.info("the head does not answer yet: %s", error)
             time.sleep(_PERIOD_SECONDS)
         else:
             return

@@ -1,6 +1,7 @@
-"""The environment of Ray on a node of a cluster; its settings are read where `ray` is imported.
+"""Environment variables for Ray on a node of a cluster, which Ray reads when it is imported.
 
-As `pixlake_server/embedded/ray_environment.py`, for a node that others must reach.
+`pixlake_server/embedded/ray_environment.py` is the counterpart for one machine. A node of a cluster
+must accept connections of other nodes.
 """
 
 import os
@@ -12,10 +13,10 @@ from serve_app.settings import ServeSettings
 from node import names
 from node.settings import Kind, NodeSettings
 
-# Replicas' own HTTP servers; HAProxy of every node goes to all of them.
+# Ports of the replicas' HTTP servers; HAProxy of every node connects to all replicas.
 REPLICA_PORTS = (30_000, 31_000)
 METRICS_PORT = 8080
-# Ray's agents of a node: told, or the node would wait for them to choose.
+# Ports of a node's Ray agents; without fixed ports the node would wait for the agents to choose.
 AGENT_PORTS = {
     "dashboard-agent-grpc-port": 8081,
     "dashboard-agent-listen-port": 8082,
@@ -24,16 +25,15 @@ AGENT_PORTS = {
 
 
 def node_environment(settings: NodeSettings, kind: Kind) -> dict[str, str]:
-    """All that Ray's processes on this node get: the task's own variables, and ours."""
+    """Build the environment of Ray's processes: the task's variables, and those of this module."""
     address = settings.address or names.own_address()
     return {**os.environ, **ray_environment(settings, kind), "NODE_ADDRESS": address}
 
 
 def ray_environment(settings: NodeSettings, kind: Kind) -> dict[str, str]:
-    """Variables for `ray start`, and so for all of Ray's processes on the node.
+    """Build the variables for `ray start`, which all Ray processes of the node inherit.
 
-    Writes HAProxy's launcher and its configuration, the same as on one machine, into the scratch
-    folder.
+    Writes HAProxy's launcher and configuration, as on one machine, into the scratch folder.
     """
     home = settings.scratch / "home"
     haproxy = settings.scratch / "haproxy"
@@ -46,16 +46,16 @@ def ray_environment(settings: NodeSettings, kind: Kind) -> dict[str, str]:
         port=settings.api_port,
         answer_seconds=served.answer_seconds,
         idle_seconds=served.body_idle_seconds,
-        # Every client comes from one of the balancer's addresses. WAF counts the clients' own.
+        # HAProxy sees only addresses of the load balancer. WAF counts requests by client address.
         address_connections=0,
     )
     first, last = REPLICA_PORTS
     found = {
-        # The root file system is read only.
+        # The root file system is read only, so HOME is in the scratch folder.
         "HOME": str(home),
         "TMPDIR": str(settings.scratch),
-        # As all other programs look names up; gRPC's own way asks a server for a name that
-        # /etc/hosts has, and waits for the answer.
+        # Resolve names with the C library, as other programs do. gRPC's own resolver asks a DNS
+        # server for names of /etc/hosts, too, and waits for the answer.
         "GRPC_DNS_RESOLVER": "native",
         "RAY_AUTH_MODE": "token",
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -63,9 +63,9 @@ def ray_environment(settings: NodeSettings, kind: Kind) -> dict[str, str]:
         "RAY_ROTATION_BACKUP_COUNT": "1",
         "RAY_worker_niceness": "0",
         "RAY_gcs_rpc_server_reconnect_timeout_s": str(settings.reconnect_seconds),
-        # A new head asks each replica what it is, and the answer is an object that its node pushes.
-        # A node hears of the new head some ten to thirty seconds after that. Ray would try again
-        # after 10 and 30 seconds, and after 30 take the replica for broken and end it.
+        # A new head asks each replica for its state. The answer is an object that the replica's
+        # node pushes, but the node hears of the new head only ten to thirty seconds later. Ray
+        # would retry after 10 and 30 seconds, and after 30 seconds end the replica as broken.
         "RAY_object_manager_pull_timeout_ms": "1000",
         "RAY_SERVE_SLOW_STARTUP_WARNING_S": "120",
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
@@ -84,15 +84,15 @@ def ray_environment(settings: NodeSettings, kind: Kind) -> dict[str, str]:
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first),
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(last),
         "SERVE_SOCKET_REUSE_PORT_ENABLED": "0",
-        # The balancer notices within two of its checks, 5 s apart, that a node drains.
+        # The load balancer notices a draining node within two health checks, 5 s apart.
         "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": "15",
-        # The other nodes' HAProxies know within a second that a replica goes.
+        # HAProxy of the other nodes is told within a second that a replica stops.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",
         "PIXLAKE_HOME": str(home),
         "PIXLAKE_HTTP_PORT": str(settings.api_port),
     }
     if kind == "head":
-        # The controller lives here: it is never idle, and nobody is balanced to it.
+        # The head runs Serve's controller, so it is never idle; and it gets no requests.
         found["RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"] = "0"
     if kind == "ingest" and settings.kafka_cluster_arn:
         from node.msk import kafka_environment  # noqa: PLC0415  # boto3 is slow to import
@@ -105,7 +105,7 @@ def ray_environment(settings: NodeSettings, kind: Kind) -> dict[str, str]:
 
 
 def writable(folder: Path) -> bool:
-    """Whether the scratch folder takes files."""
+    """True if the scratch folder is writable."""
     mark = folder / ".writable"
     try:
         mark.touch()

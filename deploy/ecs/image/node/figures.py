@@ -1,7 +1,7 @@
-"""A node's Prometheus metrics as figures of CloudWatch: a line of the log each minute.
+"""Export of a node's Prometheus metrics to CloudWatch: one log line each minute.
 
-Ray exports hundreds of series on every node, and CloudWatch is paid by the series: what is listed
-here is passed on, without the labels, and nothing else. No collector runs beside the node.
+Ray exports hundreds of series on every node, and CloudWatch costs money for each series. So only
+the metrics of `FIGURES` are exported, without labels. No separate collector is needed.
 """
 
 import json
@@ -24,10 +24,11 @@ _ASK_SECONDS = 5.0
 
 
 class Figure(NamedTuple):
-    """`count`: how much more than a minute ago; `mean`: of what a histogram took in since then.
+    """One exported metric.
 
-    `alarmed`: a count that an alarm waits for, on nodes of one kind. It is told each minute, zero
-    too, for silence is an alarm of its own.
+    `count`: increase in the last minute. `mean`: mean of a histogram's new values in that minute.
+    `alarmed`: a count with an alarm, on nodes of one kind. It is written each minute, also when it
+    is zero, because another alarm watches for missing values.
     """
 
     series: str
@@ -35,7 +36,7 @@ class Figure(NamedTuple):
     unit: str
 
 
-# By their names in CloudWatch; infra/figures.py puts the same ones on the dashboard.
+# Exported metrics, by their names in CloudWatch; infra/figures.py shows them on the dashboard.
 FIGURES: Final[Mapping[str, Figure]] = {
     "Requests": Figure("ray_serve_num_http_requests_total", "count", "Count"),
     "RequestErrors": Figure("ray_serve_num_http_error_requests_total", "count", "Count"),
@@ -47,29 +48,32 @@ FIGURES: Final[Mapping[str, Figure]] = {
     "RefusalsOverturned": Figure("ray_pixlake_refusals_overturned_total", "alarmed", "Count"),
 }
 ALARMED_KIND: Final[Kind] = "worker"
-"""Whose replicas have decoders."""
+"""kind of node whose replicas have decoders"""
 _SERIES = tuple(figure.series for figure in FIGURES.values())
 
 
 class Reader:
-    """Turns texts of Prometheus, a minute apart, into figures of a node of that kind."""
+    """Converter of Prometheus texts, one a minute, to the metrics of a node of one kind."""
 
     def __init__(self, kind: Kind) -> None:
         self._kind = kind
         self._before: dict[str, float] | None = None
 
     def figures(self, text: str) -> dict[str, float]:
-        """What there is of `FIGURES`; the first text gives no counts, for they may be a day's."""
+        """Return the available metrics of `FIGURES`.
+
+        The first text gives no counts, because its counters may cover a whole day.
+        """
         now, before = _sums(text), self._before
         more = {}
         if before is not None:
-            # A series is there only once it counted something.
+            # A series exists only after its first count, so a missing old value is 0.
             more = {name: _more(value, before.get(name, 0.0)) for name, value in now.items()}
         self._before = now
         found: dict[str, float] = {}
         for name, (series, how, _) in FIGURES.items():
             if how == "alarmed" and self._kind == ALARMED_KIND:
-                # From the first text on: Ray's counters are no older than the node is.
+                # Also from the first text: Ray's counters are not older than the node.
                 found[name] = _more(now.get(series, 0.0), (before or {}).get(series, 0.0))
             if how == "gauge" and series in now:
                 found[name] = now[series]
@@ -81,9 +85,9 @@ class Reader:
 
 
 def _sums(text: str) -> dict[str, float]:
-    """Samples by name, whatever their labels; raises ValueError for what is no such text."""
+    """Sum the samples by name over all labels; raises ValueError for an invalid text."""
     found: dict[str, float] = {}
-    # Ten times the rest is there, and parsing it all would take a part of a core.
+    # Parse only the wanted lines: the whole text is ten times as long and costs part of a core.
     wanted = "\n".join(each for each in text.splitlines() if each.startswith(_SERIES)) + "\n"
     for family in text_string_to_metric_families(wanted):
         for sample in family.samples:
@@ -92,18 +96,18 @@ def _sums(text: str) -> dict[str, float]:
 
 
 def _more(now: float, before: float) -> float:
-    """Of a counter; one that is smaller than before began anew, with its process."""
+    """Increase of a counter; a smaller value means that the process and counter were restarted."""
     return now - before if now >= before else now
 
 
 def passed_on(settings: NodeSettings, kind: Kind, found: Mapping[str, float]) -> dict[str, Any]:
-    """The line of the log."""
+    """Build the log line."""
     units = {name: FIGURES[name].unit for name in found}
     return line(settings, {"Kind": kind}, found, units)
 
 
 def start(settings: NodeSettings, kind: Kind, address: str) -> None:
-    """Read and write in a thread that ends with the process."""
+    """Start the export in a thread that ends with the process."""
     url = f"http://{address}:{METRICS_PORT}/metrics"
     arguments = (settings, kind, url, threading.Event())
     threading.Thread(target=_run, args=arguments, daemon=True, name="figures").start()
@@ -113,11 +117,11 @@ def _run(settings: NodeSettings, kind: Kind, url: str, never: threading.Event) -
     reader = Reader(kind)
     while not never.wait(_PERIOD_SECONDS):
         try:
-            with urllib.request.urlopen(url, timeout=_ASK_SECONDS) as answer:  # noqa: S310  # ours
+            with urllib.request.urlopen(url, timeout=_ASK_SECONDS) as answer:  # noqa: S310  # http
                 found = reader.figures(answer.read().decode())
         except (OSError, ValueError) as error:
-            # Ray begins or ends: the next minute tells.
-            log.info("no figures: %r", error)
+            # Ray may be starting or stopping; the next minute tries again.
+            log.info("no metrics of this node: %r", error)
             continue
         if found:
             print(json.dumps(passed_on(settings, kind, found)), flush=True)

@@ -1,8 +1,8 @@
-"""Two answers about a node's health, to two who ask.
+"""Two health checks of a node: one for ECS, one for the load balancer.
 
-ECS asks `python -m node.health`, exit code 0 while Ray's node lives: a node that drains is well,
-and one that just joined, too. The balancer asks the health door, an HTTP server of the entrypoint:
-200 while the API answers there and the node does not leave.
+ECS runs `python -m node.health`, with exit code 0 while Ray's node runs; a node that drains or has
+just joined is healthy. The load balancer asks an HTTP server of the entrypoint (`HealthDoor`). It
+answers 200 while the API on this node answers and the node is not leaving.
 """
 
 import contextlib
@@ -17,17 +17,20 @@ import psutil
 
 _PARTS = {"head": {"gcs_server", "raylet"}, "worker": {"raylet"}, "ingest": {"raylet"}}
 _SERVE_PATH = "/-/healthz"
-# The balancer gives up after 4 s.
+# Time-out of the request to the API; the load balancer's own time-out is 4 s.
 _ASK_SECONDS = 3.0
 
 
 def alive(kind: str, names: set[str]) -> bool:
-    """Whether everything that makes a node of this kind runs."""
+    """True if all processes of this kind of node run."""
     return _PARTS[kind] <= names
 
 
 class HealthDoor:
-    """Independent of Ray and of HAProxy: it says no first, while they still serve."""
+    """HTTP server of the load balancer's health check, independent of Ray and HAProxy.
+
+    When the node leaves, this server answers 503 while Ray and HAProxy still serve requests.
+    """
 
     def __init__(self, port: int, api_port: int) -> None:
         self.port, self._api_port = port, api_port
@@ -35,7 +38,7 @@ class HealthDoor:
         self._leaving = threading.Event()
 
     def start(self) -> None:
-        """Serve in threads that end with the process; raises OSError if the port is taken."""
+        """Start serving in threads that end with the process; raises OSError for a used port."""
         door = self
 
         class Answer(BaseHTTPRequestHandler):
@@ -45,7 +48,7 @@ class HealthDoor:
                 """Any path."""
                 well, why = door.state()
                 body = f"{why}\n".encode()
-                with contextlib.suppress(ConnectionError):  # the probe has gone
+                with contextlib.suppress(ConnectionError):  # the client has disconnected
                     self._say(well, body)
 
             def _say(self, well: bool, body: bytes) -> None:
@@ -55,7 +58,7 @@ class HealthDoor:
                 self.wfile.write(body)
 
             def log_message(self, *_: object) -> None:
-                """A line a probe is none too few."""
+                """Log nothing: a line for each probe would fill the log."""
 
         server = ThreadingHTTPServer(("0.0.0.0", self.port), Answer)  # noqa: S104
         server.daemon_threads = True
@@ -69,11 +72,11 @@ class HealthDoor:
             self._server.server_close()
 
     def leave(self) -> None:
-        """From here on the answer is no."""
+        """Answer 503 from now on, because the node leaves."""
         self._leaving.set()
 
     def state(self) -> tuple[bool, str]:
-        """Whether the balancer should send requests here, and why."""
+        """Return whether the load balancer should send requests here, and the reason."""
         if self._leaving.is_set():
             return False, "leaving"
         connection = http.client.HTTPConnection("127.0.0.1", self._api_port, timeout=_ASK_SECONDS)

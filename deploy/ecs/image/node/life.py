@@ -1,10 +1,12 @@
-"""The life of a node: find the head, start Ray, answer for its health, leave unnoticed.
+"""Process of a node: finds the head, starts Ray, answers health checks, drains before it stops.
 
-On SIGTERM ECS waits for the task's stop timeout, then kills. Within that:
-  1. the health door says 503, while everything else goes on: the balancer sends no more
-  2. after `leave_seconds` Ray is told; it moves replicas away and lets them finish
-  3. once none is left, the rest of Ray stops
-A head does neither: nobody is balanced to it, and it is never idle.
+After SIGTERM, ECS waits for the task's stop time-out and then kills the task. Within that time:
+  1. the health check answers 503 and everything else continues; the load balancer sends no more
+     requests
+  2. after `leave_seconds` Ray gets SIGTERM; Ray moves replicas to other nodes and lets running
+     requests finish
+  3. once no replica is left, the rest of Ray stops
+A head skips steps 1 and 2: it gets no requests, and it is never idle.
 """
 
 import logging
@@ -28,7 +30,7 @@ _CHECK_SECONDS = 0.5
 
 
 class Life:
-    """One node, from start to stop."""
+    """One node, from its start to its stop."""
 
     def __init__(self, kind: Kind, settings: NodeSettings) -> None:
         self._kind, self._settings = kind, settings
@@ -37,15 +39,15 @@ class Life:
         self._director: subprocess.Popen[bytes] | None = None
         self._variables: dict[str, str] = {}
         self._password: str | None = None
-        # A head begins a cluster: there is nothing to try again for.
+        # A head starts the cluster and joins none, so it does not retry.
         self._joined = kind == "head"
 
     def run(self) -> int:
-        """Exit code: 0 after SIGTERM, 1 where the node could not begin, else Ray's own."""
+        """Run the node; returns 0 after SIGTERM, 1 if the node could not start, else Ray's code."""
         signal.signal(signal.SIGTERM, self._tell)
         signal.signal(signal.SIGINT, self._tell)
         if not environment.writable(self._settings.scratch):
-            log.error("%s cannot be written to", self._settings.scratch)
+            log.error("the folder %s is not writable", self._settings.scratch)
             return 1
         try:
             memory.check(self._settings, self._kind)
@@ -71,21 +73,21 @@ class Life:
             code = self._until_ray_ends(door)
             if self._told_at is not None:
                 break
-            # A node that did join, and ended, is ECS's to replace.
+            # If the node had joined, ECS replaces it.
             if self._joined or time.monotonic() > ends:
                 return code or 1
-            log.warning("could not join (exit code %s), trying again", code)
+            log.warning("could not join the cluster (exit code %s), trying again", code)
         return 0
 
     def _found_head(self, ends: float) -> bool:
-        """Wait until the head answers on its port; False at SIGTERM or when time is up."""
+        """Wait until the head accepts connections; returns False after SIGTERM or a time-out."""
         head, port = self._settings.head, self._settings.head_port
         said = False
         while self._told_at is None:
             if names.answers(head, port):
                 return True
             if time.monotonic() > ends:
-                log.error("no head at %s:%s", head, port)
+                log.error("no head answers at %s:%s", head, port)
                 return False
             if not said:
                 log.info("waiting for the head at %s:%s", head, port)
@@ -97,8 +99,8 @@ class Life:
         command = ray_start(
             self._settings, self._kind, self._variables["NODE_ADDRESS"], self._password
         )
-        # A session of its own: a Ctrl-C is ours to hand on, at its time.
-        self._ray = subprocess.Popen(  # our own command line
+        # Ray has its own session, so that a Ctrl-C reaches only this process, which passes it on.
+        self._ray = subprocess.Popen(  # the command line of node/command.py
             command, env=self._variables, start_new_session=True
         )
         asked = False
@@ -124,14 +126,14 @@ class Life:
 
     @staticmethod
     def _end_raylet() -> None:
-        """`ray start` waits for its end to go on, then stops the rest."""
+        """End the raylet; `ray start` waits for that and then stops the rest of Ray."""
         raylet = quiet.raylet()
         if raylet is not None:
             raylet.terminate()
 
     def _keep_director(self) -> None:
         if self._director is None or self._director.poll() is not None:
-            self._director = subprocess.Popen(  # our own command line
+            self._director = subprocess.Popen(  # a module of this package
                 [sys.executable, "-m", "node.director"], env=self._variables
             )
 
@@ -142,6 +144,6 @@ class Life:
 
     def _tell(self, number: int, _: FrameType | None) -> None:
         if self._told_at is None:
-            # os.write: a log handler may be in the middle of a line.
+            # os.write, because the signal may interrupt a log handler within a line.
             os.write(2, f"signal {number}: leaving\n".encode())
             self._told_at = time.monotonic()

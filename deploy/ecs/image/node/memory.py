@@ -1,6 +1,6 @@
-"""What a node takes at the most, by its kind: more than its container has, and it does not start.
+"""Largest memory use of a node, by its kind; a node that could exceed its container does not start.
 
-Without the check the kernel would kill a decoder, or Ray, at the first busy hour.
+Without this check the kernel would kill a decoder, or Ray, under the first high load.
 """
 
 from ingest.settings import IngestSettings
@@ -20,7 +20,7 @@ from node.settings import Kind, NodeSettings
 
 
 def worst_case(settings: NodeSettings, kind: Kind) -> list[Part]:
-    """Every part of a node: what node/config.py lays out on its kind."""
+    """Return all parts of a node: the replicas that node/config.py places on its kind, and Ray."""
     found = of_ray(settings.object_store_bytes, "NODE_OBJECT_STORE_BYTES")
     if kind == "worker":
         processors = ProcessorSettings()
@@ -31,5 +31,5 @@ def worst_case(settings: NodeSettings, kind: Kind) -> list[Part]:
 
 
 def check(settings: NodeSettings, kind: Kind) -> None:
-    """Raises TooLittleMemory; the limit is the container's own, else the machine's."""
+    """Raise TooLittleMemory if a node could exceed the memory of its container or machine."""
     check_memory(worst_case(settings, kind), settings.container_bytes or memory_limit())

@@ -1,4 +1,4 @@
-"""Metrics as CloudWatch's embedded format: a line of the log that CloudWatch reads as figures."""
+"""Metrics in CloudWatch's embedded metric format: log lines that CloudWatch reads as metrics."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ NAMESPACE = "Pixlake"
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What the director sees."""
+    """Numbers of nodes and replicas, as the director counts them."""
 
     workers: int
     ingests: int
@@ -23,20 +23,20 @@ class Counts:
 def report(
     settings: NodeSettings, counts: Counts, waiting: Mapping[str, float]
 ) -> Iterator[dict[str, Any]]:
-    """All lines of a minute; `waiting` is images a node, by kind of node."""
+    """Yield the log lines of a minute; `waiting` is images per node, by kind of node."""
     yield emf(settings, counts)
     for kind, images in waiting.items():
         yield backlog(settings, kind, images)
 
 
 def backlog(settings: NodeSettings, kind: str, images: float) -> dict[str, Any]:
-    """One line of the log: what `infra/parts/scaling.py` follows."""
+    """Build the log line of a backlog, which `infra/parts/scaling.py` scales by."""
     figures = {"BacklogPerWorker": images}
     return line(settings, {"Kind": kind}, figures)
 
 
 def emf(settings: NodeSettings, counts: Counts) -> dict[str, Any]:
-    """One line of the log, as a JSON object."""
+    """Build the log line of the counts, as a JSON object."""
     figures = {
         "Workers": counts.workers,
         "KafkaDoors": counts.ingests,
@@ -51,7 +51,7 @@ def line(
     figures: Mapping[str, float],
     units: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """One line; `more` are dimensions beside stage and cell, a unit that is not given is Count."""
+    """Build a log line; `more`: dimensions in addition to stage and cell; default unit: Count."""
     dimensions = {"Stage": settings.stage, "Cell": settings.cell, **more}
     declared = [{"Name": name, "Unit": (units or {}).get(name, "Count")} for name in figures]
     return {

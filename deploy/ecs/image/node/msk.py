@@ -1,12 +1,12 @@
-"""Where Amazon MSK's brokers are: CloudFormation cannot say, so the node asks when it starts."""
+"""Look-up of Amazon MSK's brokers at the start of a node; CloudFormation has no such attribute."""
 
 import boto3
 
 
 def kafka_environment(cluster_arn: str) -> dict[str, str]:
-    """Variables of the Kafka door, for a cluster that logs in by IAM.
+    """Build the variables of the Kafka consumer, for a cluster with IAM authentication.
 
-    Raises botocore's errors: without brokers a node is of no use, and ECS starts another.
+    Raises botocore's errors: a node without brokers is useless, and ECS starts another node.
     """
     region = cluster_arn.split(":")[3]
     answer = boto3.client("kafka", region_name=region).get_bootstrap_brokers(ClusterArn=cluster_arn)

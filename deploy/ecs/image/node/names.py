@@ -1,4 +1,4 @@
-"""Finding the head by its name, and ourselves by the way that leads there."""
+"""Look-up of the head's address by name, and of this node's own address."""
 
 import socket
 
@@ -6,7 +6,7 @@ _TRY_SECONDS = 2.0
 
 
 def answers(host: str, port: int) -> bool:
-    """Whether something takes connections there; the name is looked up anew each time."""
+    """True if the host accepts connections on the port; resolves the name at each call."""
     try:
         with socket.create_connection((host, port), timeout=_TRY_SECONDS):
             return True
@@ -15,8 +15,8 @@ def answers(host: str, port: int) -> bool:
 
 
 def own_address() -> str:
-    """Of this node, as the others see it; raises OSError where it has no network."""
+    """Return this node's address for other nodes; raises OSError without a network."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        # No packet is sent: the kernel only says which way it would go.
+        # A UDP connect sends no packet; the kernel only chooses the source address.
         probe.connect(("192.0.2.1", 9))
         return str(probe.getsockname()[0])

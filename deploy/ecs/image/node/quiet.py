@@ -1,7 +1,7 @@
-"""Whether Serve still runs anything on this node.
+"""Drain check: whether Serve still runs a replica or proxy on this node.
 
-Ray itself waits until a node is idle, and takes an object that somebody far away still holds a
-reference to for work: then it waits out its deadline. A node without replicas and proxy has none.
+Ray waits until a node is idle. Ray counts an object with a reference on another node as work, and
+then waits until its deadline. A node without replicas and proxy has no work left.
 """
 
 from collections.abc import Iterator
@@ -12,12 +12,12 @@ _SERVING = ("ray::ServeReplica", "ray::HAProxy", "ray::Proxy")
 
 
 def serving() -> bool:
-    """Whether a replica or the proxy of this node runs."""
+    """True if a replica or the proxy of this node runs."""
     return any(line.startswith(_SERVING) for _, line in _processes())
 
 
 def raylet() -> psutil.Process | None:
-    """The node's own process of Ray; None before it joined, and after its end."""
+    """Return Ray's node process; None before the node has joined, and after its end."""
     return next((process for process, line in _processes() if line.endswith("/raylet")), None)
 
 

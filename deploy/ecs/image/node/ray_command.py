@@ -1,11 +1,11 @@
-"""The command `ray` with two changes: `python -m node.ray_command start ...`.
+"""The command `ray` with two patches: `python -m node.ray_command start ...`.
 
-The head has no Ray Client server. That server is a door to run code from outside, which nobody here
-needs; and when it does not come up in its 30 s, on a busy machine, the whole head ends. Ray has no
-switch for it.
+The head starts no Ray Client server. Nobody needs that server, and it lets clients run code. If it
+does not start within 30 s, on a busy machine, the whole head ends. Ray has no setting to switch it
+off.
 
-A node knows the ports of all its agents. It would wait 15 s for the one that Ray tells the agent
-only, and end after that.
+A node knows the ports of all its agents. Otherwise the node would wait 15 s for a port that Ray
+passes only to the agent, and then end.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""The one-off task `setup`: makes the service's user of PostgreSQL, or sets its password anew."""
+"""One-off task `setup`: creates the service's PostgreSQL user, or resets its password."""
 
 import logging
 import os
@@ -14,7 +14,7 @@ USER = "pixlake"
 
 
 def statements(password: str, *, known: bool) -> list[sql.Composed]:
-    """What the master runs; the service may use its schema and nothing of the cluster's."""
+    """Build the statements of the master user; the service gets its schema and no other right."""
     user = sql.Identifier(USER)
     verb = "ALTER" if known else "CREATE"
     return [
@@ -25,7 +25,7 @@ def statements(password: str, *, known: bool) -> list[sql.Composed]:
 
 
 def make_user() -> int:
-    """Exit code; reads `SETUP_…` and `NODE_DATABASE_…`."""
+    """Create or update the user; reads `SETUP_…` and `NODE_DATABASE_…`; returns an exit code."""
     read = os.environ
     how = conninfo.make_conninfo(
         host=read["NODE_DATABASE_HOST"],
@@ -39,5 +39,5 @@ def make_user() -> int:
         found = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [USER])
         for statement in statements(read["SETUP_PASSWORD"], known=found.fetchone() is not None):
             connection.execute(statement)
-    log.info("the user %s is there", USER)
+    log.info("the user %s is ready", USER)
     return 0

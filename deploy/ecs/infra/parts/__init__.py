@@ -1,1 +1,1 @@
-"""Parts that several stacks are made of."""
+"""Parts that several stacks use."""

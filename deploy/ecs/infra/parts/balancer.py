@@ -1,4 +1,4 @@
-"""The load balancer: HTTPS only, for CloudFront only, a target group for each Ray cluster."""
+"""Load balancer: only HTTPS, only for CloudFront, with a target group for each Ray cluster."""
 
 from typing import TYPE_CHECKING
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 ORIGIN_HEADER = "x-pixlake-origin"
 HEALTH_PATH = "/-/healthz"
-# Below the 90 s for which Serve keeps a connection: who closes first must be the balancer.
+# Below the 90 s after which Serve closes an idle connection: the load balancer must close first.
 IDLE_SECONDS = 60
-# Requests under way when a node leaves; longer than any that the API lets live after its body.
+# Time for running requests when a node leaves; longer than the API's limit after a body's end.
 DRAIN_SECONDS = 60
 
 
 class Balancer:
-    """ALB, listeners, web ACL, the origin's name in Route 53."""
+    """ALB, listeners, web ACL, and the origin's name in Route 53."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class Balancer:
         foundation: "FoundationStack",
         network: "NetworkStack",
     ) -> None:
-        from infra.stacks.edge import certificate, log_acl  # noqa: PLC0415  # it uses our parts
+        from infra.stacks.edge import certificate, log_acl  # noqa: PLC0415  # edge imports parts
 
         self._stack, self._settings = stack, settings
         self.origin_secret = secret.generated(
@@ -85,7 +85,8 @@ class Balancer:
             target_type="ip",
             protocol="HTTP",
             port=ports.API,
-            # Not Serve's own port: a node that leaves says no there and goes on serving.
+            # The entrypoint's port and not Serve's: a node that leaves fails this check while Serve
+            # still answers requests.
             health_check_port=str(ports.HEALTH),
             health_check_path=HEALTH_PATH,
             health_check_interval_seconds=5,
@@ -116,7 +117,7 @@ class Balancer:
                 )
             ],
         )
-        # The security group lets nobody in on this port; whoever opens it finds no service there.
+        # The security group blocks this port. If somebody opens the port, no service answers there.
         elb.CfnListener(
             self._stack,
             "Http",
@@ -141,7 +142,7 @@ class Balancer:
             self._stack,
             "FromCloudFront",
             listener_arn=listener.ref,
-            # CloudFormation reads a secret anew only for a resource that changes.
+            # CloudFormation reads a secret again only for a resource that changes.
             priority=1 + self._settings.origin_rotation,
             conditions=[
                 rule.RuleConditionProperty(
@@ -169,7 +170,7 @@ class Balancer:
 
 
 def protect(stack: Stack, id: str, arn: str) -> None:
-    """By Shield Advanced, where it is paid for; Shield Standard is there for everybody."""
+    """Add Shield Advanced if the environment pays for it; Shield Standard is always active."""
     if stack.settings.shield_advanced:
         shield.CfnProtection(
             stack, f"{id}Shield", name=f"{stack.stack_name}-{id.lower()}", resource_arn=arn

@@ -1,4 +1,4 @@
-"""Buckets: encrypted, versioned, private, TLS only, logged, and emptied by the service's rules."""
+"""Buckets: encrypted, versioned, private, TLS only, logged, with the service's lifecycle rules."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +17,7 @@ PRIVATE = s3.CfnBucket.PublicAccessBlockConfigurationProperty(
     restrict_public_buckets=True,
 )
 VERSIONED = s3.CfnBucket.VersioningConfigurationProperty(status="Enabled")
-# Old versions and the markers of deleted ones: without this rule nothing ever goes.
+# Rule for old versions and delete markers; without this rule S3 would keep both for ever.
 _FORGET = {
     "ID": "forget",
     "Status": "Enabled",
@@ -29,12 +29,12 @@ _FORGET = {
 
 
 def lake_lifecycle() -> s3.CfnBucket.LifecycleConfigurationProperty:
-    """The rules that `pixlake lifecycle apply` would write."""
+    """Build the rules that `pixlake lifecycle apply` would write."""
     return _lifecycle(contract.LIFECYCLE)
 
 
 def expire_all(days: int) -> s3.CfnBucket.LifecycleConfigurationProperty:
-    """Everything goes after so many days."""
+    """Build a rule that deletes all objects after `days` days."""
     rule = {
         "ID": "all",
         "Status": "Enabled",
@@ -49,7 +49,7 @@ def _lifecycle(rules: Sequence[dict[str, Any]]) -> s3.CfnBucket.LifecycleConfigu
 
 
 def _rule(rule: dict[str, Any]) -> s3.CfnBucket.RuleProperty:
-    """One of S3's API as one of CloudFormation's; raises KeyError for what is not translated."""
+    """Convert a rule of S3's API to CloudFormation; raises KeyError for an unknown member."""
     known = {
         "ID",
         "Status",
@@ -59,7 +59,7 @@ def _rule(rule: dict[str, Any]) -> s3.CfnBucket.RuleProperty:
         "AbortIncompleteMultipartUpload",
     }
     if unknown := rule.keys() - known:
-        raise KeyError(f"a lifecycle rule says {unknown}, which has no translation here")
+        raise KeyError(f"a lifecycle rule has {unknown}, which this function can't convert")
     expiration = rule.get("Expiration", {})
     old = rule.get("NoncurrentVersionExpiration")
     multipart = rule.get("AbortIncompleteMultipartUpload")
@@ -83,7 +83,7 @@ def _rule(rule: dict[str, Any]) -> s3.CfnBucket.RuleProperty:
 
 
 def encrypted_by(key_arn: str) -> s3.CfnBucket.BucketEncryptionProperty:
-    """KMS with a bucket key: one call to KMS for many objects."""
+    """Build KMS encryption with a bucket key, which needs one KMS call for many objects."""
     return s3.CfnBucket.BucketEncryptionProperty(
         server_side_encryption_configuration=[
             s3.CfnBucket.ServerSideEncryptionRuleProperty(
@@ -97,14 +97,14 @@ def encrypted_by(key_arn: str) -> s3.CfnBucket.BucketEncryptionProperty:
 
 
 def logged_to(bucket: str, prefix: str) -> s3.CfnBucket.LoggingConfigurationProperty:
-    """Access log under `s3/<prefix>/`."""
+    """Build the access log settings, with the log under `s3/<prefix>/`."""
     return s3.CfnBucket.LoggingConfigurationProperty(
         destination_bucket_name=bucket, log_file_prefix=f"s3/{prefix}/"
     )
 
 
 def owned(how: str = "BucketOwnerEnforced") -> s3.CfnBucket.OwnershipControlsProperty:
-    """By default no access lists: policies alone decide."""
+    """Build the ownership settings; by default without access lists, so only policies decide."""
     return s3.CfnBucket.OwnershipControlsProperty(
         rules=[s3.CfnBucket.OwnershipControlsRuleProperty(object_ownership=how)]
     )
@@ -113,7 +113,7 @@ def owned(how: str = "BucketOwnerEnforced") -> s3.CfnBucket.OwnershipControlsPro
 def guard(
     stack: Stack, id: str, bucket: s3.CfnBucket, *more: iam.PolicyStatement
 ) -> s3.CfnBucketPolicy:
-    """The bucket's policy: TLS only, and what else is given."""
+    """Add the bucket's policy: TLS only, and the given statements."""
     statements = [resource_grants.tls_only(bucket.attr_arn), *more]
     return s3.CfnBucketPolicy(
         stack,
@@ -124,10 +124,10 @@ def guard(
 
 
 def log_bucket(stack: Stack, id: str, *, cloudfront: bool) -> s3.CfnBucket:
-    """Where access logs go; SSE-S3, since the load balancer cannot write under a KMS key.
+    """Create the bucket of access logs; SSE-S3, because the load balancer can't use a KMS key.
 
-    `cloudfront` writes by an access list only, which it puts there itself: where lists are off it
-    refuses the distribution. What it writes is ours all the same.
+    `cloudfront`: CloudFront writes its logs only with an access list that it adds itself, and
+    refuses a distribution if access lists are off. The bucket owner still owns these logs.
     """
     logs = s3.CfnBucket(
         stack,
@@ -144,9 +144,9 @@ def log_bucket(stack: Stack, id: str, *, cloudfront: bool) -> s3.CfnBucket:
                 )
             ]
         ),
-        # Addresses of clients are personal data, too.
+        # Client addresses are personal data, so logs have the retention of images.
         lifecycle_configuration=expire_all(contract.RETENTION_DAYS),
     )
-    # CloudFormation cannot delete a bucket that holds something.
+    # CloudFormation can't delete a bucket with objects.
     logs.apply_removal_policy(cdk.RemovalPolicy.RETAIN)
     return logs

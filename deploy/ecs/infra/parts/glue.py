@@ -1,4 +1,4 @@
-"""Tables and views of the lake, from the columns that the service writes."""
+"""Glue tables and views of the lake, from the columns that the service writes."""
 
 import base64
 import json
@@ -6,14 +6,14 @@ from typing import Any
 
 from infra import contract
 
-# Two days more than retention: a row's folder may be a day older than its image, and the next
-# day's folder may be open already. A partition that is not there costs nothing.
+# Days of partitions: two days more than the retention. A row's folder may be a day older than its
+# image, and the next day's folder may already exist. A missing partition costs nothing.
 _RANGE = f"NOW-{contract.RETENTION_DAYS + 2}DAYS,NOW+1DAYS"
 _PARTITIONS = (("dt", "string", "varchar"), ("hour", "string", "varchar"))
 
 
 def projected(bucket: str, location: str) -> dict[str, str]:
-    """Partition projection: Athena computes the folders, no crawler, no partition to add."""
+    """Build partition projection: Athena computes the folders, without crawlers and partitions."""
     return {
         "classification": "parquet",
         "projection.enabled": "true",
@@ -40,12 +40,12 @@ def partitions() -> list[dict[str, str]]:
 
 
 def view_text(database: str, table: dict[str, Any]) -> str:
-    """What analysts read: what is past its retention is hidden to the second, as in the API."""
+    """Build the view for analysts; it hides expired rows exactly at their expiry, like the API."""
     days = contract.RETENTION_DAYS
     view = {
         "originalSql": f'SELECT * FROM "{database}"."{table["name"]}_files" '
         f"WHERE home + INTERVAL '{days}' DAY > current_timestamp "
-        # Whole days by their folder: a query opens no file that is being deleted.
+        # Skips whole expired days by folder, so that a query opens no file that is being deleted.
         f"AND dt >= date_format(current_date - INTERVAL '{days}' DAY, '%Y-%m-%d')",
         "catalog": "awsdatacatalog",
         "schema": database,

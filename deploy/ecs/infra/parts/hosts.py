@@ -1,4 +1,4 @@
-"""EC2 instances for the tasks: one worker a host, heads and ingest on their own kind."""
+"""EC2 instances for the tasks: one worker on each host, heads and ingest in separate groups."""
 
 from typing import TYPE_CHECKING
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from infra.stacks.network import NetworkStack
 
 _AMI = {"x86_64": "", "arm64": "arm64/"}
-# Hosts are replaced, not patched: none is older than this.
+# Longest lifetime of a host; hosts are replaced and not patched.
 _LIFETIME_SECONDS = 14 * 86_400
 _DISK_GB = 60
 
 
 class Hosts:
-    """Two groups: `work` (mixed, mostly spot) and `heads` (never spot)."""
+    """Two groups of hosts: `work` (mixed, mostly spot) and `heads` (never spot)."""
 
     def __init__(self, stack: Stack, network: "NetworkStack", cluster: ecs.CfnCluster) -> None:
         self._stack, self._network, self._cluster = stack, network, cluster
@@ -59,7 +59,7 @@ class Hosts:
                 managed_scaling=ecs.CfnCapacityProvider.ManagedScalingProperty(
                     status="ENABLED", target_capacity=100, instance_warmup_period=120
                 ),
-                # Tasks drain before their host goes, spot or not.
+                # Tasks drain before their host ends, on spot and on demand.
                 managed_draining="ENABLED",
                 managed_termination_protection="ENABLED",
             ),
@@ -103,12 +103,12 @@ class Hosts:
             self._stack,
             f"{id}Template",
             launch_template_data=of.LaunchTemplateDataProperty(
-                # EC2 looks it up at each launch: always the newest that AWS has for ECS.
+                # EC2 resolves this at each launch, to the newest image of AWS for ECS.
                 image_id="resolve:ssm:/aws/service/ecs/optimized-ami/amazon-linux-2023/"
                 f"{_AMI[architecture]}recommended/image_id",
                 iam_instance_profile=of.IamInstanceProfileProperty(arn=self._profile.attr_arn),
                 security_group_ids=[self._network.node_group.security_group_id],
-                # One hop: what runs in a container cannot reach the host's credentials.
+                # With one hop, processes in a container can't read the host's credentials.
                 metadata_options=of.MetadataOptionsProperty(
                     http_tokens="required", http_put_response_hop_limit=1
                 ),

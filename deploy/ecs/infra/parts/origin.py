@@ -1,4 +1,4 @@
-"""The origin's name: this region while it has a healthy node, the other one while it has none."""
+"""DNS name of the origin: this region while it has a healthy node, otherwise the other region."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,7 @@ from infra.stack import Stack
 def name(
     stack: Stack, alb: elb.CfnLoadBalancer, targets: Mapping[str, elb.CfnTargetGroup]
 ) -> route53.CfnRecordSet:
-    """The failover record, healthy while one of the cells that get requests is."""
+    """Create the failover record; it is healthy while one cell with requests is healthy."""
     domain, role = stack.settings.domain, stack.settings.role
     cells = [cell.name for cell in stack.settings.cluster.cells if cell.weight]
     of = route53.CfnHealthCheck
@@ -45,9 +45,9 @@ def name(
 def _cell_health(
     stack: Stack, cell: str, alb: elb.CfnLoadBalancer, targets: elb.CfnTargetGroup
 ) -> str:
-    """A check that asks CloudWatch, so the balancer need not be open to Route 53's checkers.
+    """Create a health check by a CloudWatch alarm; Route 53 can't connect to the load balancer.
 
-    Route 53 takes an alarm on one metric only, no formula over several: one check a cell.
+    Route 53 accepts only an alarm on one metric and no formula, so each cell has its own check.
     """
     of = cloudwatch.CfnAlarm
     dimensions = {
@@ -57,8 +57,8 @@ def _cell_health(
     alarm = of(
         stack,
         f"NoHealthyNode{cell.upper()}",
-        alarm_description=f"Cell {cell} has no healthy node; with none left Route 53 leaves the "
-        "region. docs/runbook/no-healthy-node.md",
+        alarm_description=f"Cell {cell} has no healthy node; if no cell has one, Route 53 fails "
+        "over to the other region. docs/runbook/no-healthy-node.md",
         namespace="AWS/ApplicationELB",
         metric_name="HealthyHostCount",
         dimensions=[

@@ -1,7 +1,7 @@
-"""CloudFront's addresses, as prefix lists that AWS keeps; each region has its own id."""
+"""Ids of AWS's prefix lists with CloudFront's addresses; each region has its own id."""
 
-# From the VPC console, name com.amazonaws.global.cloudfront.origin-facing. In a template they
-# cannot be looked up without an account.
+# Copied from the VPC console, name com.amazonaws.global.cloudfront.origin-facing. A template can't
+# look up the ids without an account.
 _LISTS = {
     "ap-northeast-1": "pl-58a04531",
     "ap-southeast-1": "pl-31a34658",
@@ -19,7 +19,7 @@ _LISTS = {
 
 
 def cloudfront_prefix_list(region: str) -> str:
-    """Raises KeyError for a region that is not listed; set network.cloudfront_prefix_list then."""
+    """Return the id of a region's list; raises KeyError for an unknown region."""
     if region not in _LISTS:
-        raise KeyError(f"{region}: set network.cloudfront_prefix_list to the list's id there")
+        raise KeyError(f"{region} is unknown: set network.cloudfront_prefix_list to the list's id")
     return _LISTS[region]

@@ -1,4 +1,4 @@
-"""Queries that an analyst finds saved in the workgroup; each names its days, so it scans little."""
+"""Saved queries of the workgroup, for analysts; a query with a range of days scans less."""
 
 from typing import Final
 

@@ -28,7 +28,7 @@ _SET = "images"
 def dashboard(
     stack: Stack, settings: QuickSight, database: str, workgroup: str, role_arn: str
 ) -> None:
-    """Images by hour and format, and their sizes; read by whom the settings name."""
+    """Create a dashboard of images by hour and format; the settings name its readers."""
     account, prefix = cdk.Aws.ACCOUNT_ID, stack.settings.prefix
     source = quicksight.CfnDataSource(
         stack,
@@ -61,7 +61,8 @@ def dashboard(
             )
         ],
     )
-    # As AWS writes it: CDK's classes for this go six levels deep and say no more.
+    # The definition is written in AWS's JSON form, because CDK's classes for it are nested six
+    # levels deep and add nothing.
     for one in (analysis, board):
         one.add_property_override("Definition", definition)
 
@@ -71,7 +72,7 @@ def _data_set(stack: Stack, source_arn: str, database: str) -> quicksight.CfnDat
     table = next(one for one in contract.TABLES if one["name"] == _SET)
     columns = [
         of.InputColumnProperty(name=one["name"], type=_TYPES[one["presto"]])
-        # Maps and lists have no type there.
+        # QuickSight has no types for maps and lists.
         for one in [*table["columns"], {"name": "dt", "presto": "varchar"}]
         if one["presto"] in _TYPES
     ]
@@ -81,7 +82,7 @@ def _data_set(stack: Stack, source_arn: str, database: str) -> quicksight.CfnDat
         aws_account_id=cdk.Aws.ACCOUNT_ID,
         data_set_id=f"{stack.settings.prefix}-{_SET}",
         name=_SET,
-        # Rows live for a week: copied into SPICE, they would outlive it.
+        # Direct queries, because copies in SPICE would be kept after the retention of the rows.
         import_mode="DIRECT_QUERY",
         physical_table_map={
             _SET: of.PhysicalTableProperty(
@@ -98,7 +99,7 @@ def _data_set(stack: Stack, source_arn: str, database: str) -> quicksight.CfnDat
 
 
 def _definition(data_set_arn: str) -> dict[str, Any]:
-    """One sheet, two charts."""
+    """Build the definition: one sheet with two charts."""
     return {
         "DataSetIdentifierDeclarations": [{"Identifier": _SET, "DataSetArn": data_set_arn}],
         "Sheets": [

@@ -26,13 +26,14 @@ _PREFIXES = {
 
 
 def replicate(stack: Stack, source: s3.CfnBucket, key_arn: str, replica: "ReplicaStack") -> None:
-    """What the settings say, within 15 minutes, erasures too."""
+    """Replicate the prefixes of the settings within 15 minutes; erasures are replicated, too."""
     folders = _PREFIXES[stack.settings.replicate]
     if not folders:
         return
     prefixes = (*(f"{folder}/" for folder in folders), contract.STORE)
     target, target_key = replica.bucket.attr_arn, replica.key.attr_arn
-    # Its right is on the bucket that the rule sits on; named by GetAtt, that were a circle.
+    # The role needs rights on the bucket, and the bucket's rule needs the role. References in both
+    # directions would be a circle, so the role gets its rights later.
     role = stack.role(
         "ReplicationRole",
         grants.service("s3.amazonaws.com"),
@@ -54,7 +55,7 @@ def _attach(
     target_key: str,
     prefixes: tuple[str, ...],
 ) -> None:
-    """Give the role its rights, once both buckets are there."""
+    """Give the role its rights, after both buckets exist."""
     iam.CfnPolicy(
         stack,
         "ReplicationPolicy",
@@ -75,7 +76,7 @@ def _rule(
         status="Enabled",
         priority=number,
         filter=s3.CfnBucket.ReplicationRuleFilterProperty(prefix=prefix),
-        # An erased image is erased there, too. What lifecycle rules delete is never replicated.
+        # An erasure also deletes the replica. Deletions by lifecycle rules are never replicated.
         delete_marker_replication=s3.CfnBucket.DeleteMarkerReplicationProperty(status="Enabled"),
         source_selection_criteria=s3.CfnBucket.SourceSelectionCriteriaProperty(
             sse_kms_encrypted_objects=s3.CfnBucket.SseKmsEncryptedObjectsProperty(status="Enabled")

@@ -1,4 +1,4 @@
-"""How many tasks: by the images that wait for each, and by CPU."""
+"""Scaling of tasks, by waiting images per task and by CPU."""
 
 from aws_cdk import aws_applicationautoscaling as scaling
 from aws_cdk import aws_ecs as ecs
@@ -6,7 +6,7 @@ from aws_cdk import aws_ecs as ecs
 from infra.settings import Nodes
 from infra.stack import Stack
 
-# Written by the head, see node/metrics.py.
+# Namespace of the metrics that the head writes, see node/metrics.py.
 NAMESPACE = "Pixlake"
 BACKLOG = "BacklogPerWorker"
 _CPU_PERCENT = 60.0
@@ -16,7 +16,7 @@ _OUT_SECONDS, _IN_SECONDS = 60, 300
 def follow_backlog(
     stack: Stack, kind: str, service: ecs.CfnService, nodes: Nodes, cell: str
 ) -> None:
-    """Two policies: the one that wants more tasks wins."""
+    """Add two scaling policies; AWS applies the policy that wants more tasks."""
     of = scaling.CfnScalingPolicy
     target = scaling.CfnScalableTarget(
         stack,

@@ -1,4 +1,4 @@
-"""Secrets that AWS makes up: nobody ever types or reads one."""
+"""Secrets that AWS generates; no person types or reads a secret."""
 
 import json
 
@@ -10,7 +10,7 @@ from infra.stack import Stack
 def generated(
     stack: Stack, id: str, key_arn: str, *, what: str, length: int = 48, user: str | None = None
 ) -> sm.CfnSecret:
-    """Letters and digits: some of their readers choke on anything else."""
+    """Create a secret of letters and digits; some programs can't use other characters."""
     return sm.CfnSecret(
         stack,
         id,
@@ -26,5 +26,5 @@ def generated(
 
 
 def resolved(secret_arn: str) -> str:
-    """A reference that CloudFormation resolves; the value is in no template."""
+    """Build a reference that CloudFormation resolves, so that no template contains the value."""
     return f"{{{{resolve:secretsmanager:{secret_arn}:SecretString}}}}"

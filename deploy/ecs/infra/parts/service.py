@@ -1,4 +1,4 @@
-"""ECS services: how many tasks, where, and how a new task definition takes over."""
+"""ECS services: number of tasks, placement, and rollout of a new task definition."""
 
 from dataclasses import dataclass
 
@@ -9,13 +9,13 @@ from infra.parts.surroundings import Surroundings
 from infra.settings import Nodes
 from infra.stack import Stack
 
-# Ray starts, joins, gets replicas; before that the balancer's "unhealthy" means nothing.
+# Time in which a new task may fail the health check: Ray starts, joins and gets replicas.
 GRACE_SECONDS = 180
 
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """Tasks of one kind."""
+    """Tasks of one kind of node."""
 
     kind: str
     definition: ecs.CfnTaskDefinition
@@ -31,7 +31,7 @@ def service(
     target_group_arn: str | None = None,
     registry_arn: str | None = None,
 ) -> ecs.CfnService:
-    """Rolls back by itself when new tasks do not come up."""
+    """Create a service; it rolls back automatically if new tasks do not start."""
     of = ecs.CfnService
     head, on_ec2 = fleet.kind == "head", stack.settings.on_ec2
     return of(
@@ -50,7 +50,7 @@ def service(
             )
         ),
         deployment_configuration=of.DeploymentConfigurationProperty(
-            # Two heads at once would be two clusters with one name.
+            # Two concurrent heads would be two clusters with the same name.
             minimum_healthy_percent=0 if head else 100,
             maximum_percent=100 if head else _most_percent(fleet.nodes.minimum),
             deployment_circuit_breaker=of.DeploymentCircuitBreakerProperty(
@@ -86,7 +86,10 @@ def service(
 
 
 def _most_percent(tasks: int) -> int:
-    """ECS rounds down: half a task more than one is none, and the new one could never start."""
+    """Return the largest percentage of tasks during a rollout.
+
+    ECS rounds down: 150 % of one task is one task, so a new task could never start.
+    """
     return 150 if tasks > 1 else 200
 
 

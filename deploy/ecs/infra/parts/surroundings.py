@@ -1,4 +1,4 @@
-"""What a cell finds around it."""
+"""Stacks that a cell uses."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from infra.stacks.streaming import StreamingStack
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """The stacks that a Ray cluster needs."""
+    """Stacks that a Ray cluster needs."""
 
     foundation: FoundationStack
     network: NetworkStack

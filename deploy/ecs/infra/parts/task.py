@@ -1,4 +1,4 @@
-"""Task definitions of a Ray node: head, worker or ingest, on Fargate or on our instances."""
+"""Task definitions of a Ray node: head, worker or ingest, on Fargate or on EC2 hosts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,31 +11,32 @@ from infra import grants, ports
 from infra.settings import Nodes
 from infra.stack import Stack
 
-# Fargate's ceiling, and enough for the drain below.
+# Stop time-out in seconds: the maximum on Fargate, and enough for the drain below.
 STOP_SECONDS = 120
-# From a failed health check to Ray's drain: two checks of the balancer, 5 s apart, and some.
+# Seconds from the health check's first 503 to Ray's drain: two checks, 5 s apart, and a reserve.
 LEAVE_SECONDS = 15
-# `ray start --block` marks its node draining, waits so long for its replicas, then stops.
+# `ray start --block` marks its node as draining, waits this long for its replicas, and stops.
 DRAIN_SECONDS = 85
-# The user that the image makes.
+# User and group that the image creates.
 USER = "10001:10001"
 _SCRATCH = "/scratch"
-# Ray would take 0.3. Ours holds Kafka's batches on their way to a worker, 64 MB a door; decoders
-# need the rest: tests/deploy/test_node_memory.py adds it all up.
+# Share of memory for Ray's object store; Ray's default is 0.3. The store holds only Kafka's batches
+# on their way to a worker, 64 MB for each consumer. Decoders need the rest;
+# tests/deploy/test_node_memory.py computes the sum.
 _SHARED_MEMORY_SHARE = 0.1
 _OPEN_FILES = 65_536
-# Processes and threads of a task. All parts of Pixlake on one node of 2 vCPU have 550 at rest; a
-# worker has fewer parts, and more threads the more vCPU it has. A decoder that was taken over in a
-# HEIC may take up to half of it (processors/child.py).
+# Limit of processes and threads of a task. All parts of Pixlake on one node of 2 vCPU have 550 when
+# idle; a worker has fewer parts, and more threads with more vCPU. A decoder of HEIC that was taken
+# over may use up to half of this limit (processors/child.py).
 PROCESSES = 4096
 _MIB = 1024 * 1024
-# The least that Ray takes; without /dev/shm the object store is a file, so keep it small.
+# Smallest object store that Ray accepts. Without /dev/shm the store is a file, so it must be small.
 _SMALLEST_STORE_MIB = 128
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a task may reach: its statements, and the secrets that ECS reads for it."""
+    """Rights of a task: its IAM statements, and the secrets that ECS reads for the task."""
 
     statements: list[iam.PolicyStatement]
     secrets: Mapping[str, str]
@@ -45,7 +46,7 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where it runs: the image, the key, the cluster's log folder."""
+    """Place of a task: image, key, and the cell in its log group's name."""
 
     image: str
     repository_arn: str
@@ -61,7 +62,7 @@ def definition(
     access: Access,
     environment: Mapping[str, str],
 ) -> ecs.CfnTaskDefinition:
-    """One task definition and its two roles."""
+    """Create a task definition and its two roles."""
     settings = stack.settings
     group = f"/{settings.prefix}/{place.cell}/{kind}"
     log = stack.log_group(f"{kind.title()}Log", group, place.key_arn)
@@ -119,7 +120,7 @@ def _container(
         essential=True,
         command=[kind],
         user=USER,
-        # Ray reads the container's own limit, not the task's.
+        # Ray reads the limit of the container, not that of the task.
         cpu=nodes.cpu,
         memory=nodes.memory,
         readonly_root_filesystem=True,
@@ -127,15 +128,15 @@ def _container(
             of.MountPointProperty(source_volume=name, container_path=path, read_only=False)
             for name, path in _mounts(stack).items()
         ],
-        # Fargate knows neither.
+        # Fargate supports neither security options nor shared memory.
         docker_security_options=["no-new-privileges"] if on_ec2 else None,
         linux_parameters=of.LinuxParametersProperty(
             init_process_enabled=True,
             capabilities=of.KernelCapabilitiesProperty(drop=["ALL"]),
             shared_memory_size=_shared_memory(nodes) if on_ec2 else None,
         ),
-        # The kernel counts `nproc` by user: on Fargate that is the task, and a host of ours has one
-        # node. The agent of our hosts sets the same limit by task (hosts.py).
+        # The kernel counts `nproc` by user. On Fargate the user has one task, and an EC2 host has
+        # one node. On EC2 hosts the ECS agent sets the same limit for each task (hosts.py).
         ulimits=[
             of.UlimitProperty(name=name, soft_limit=most, hard_limit=most)
             for name, most in (("nofile", _OPEN_FILES), ("nproc", PROCESSES))
@@ -150,7 +151,7 @@ def _container(
             interval=10,
             timeout=5,
             retries=3,
-            # A node pulls, starts Ray and warms its decoders first.
+            # Before it is healthy, a node pulls the image, starts Ray and warms up its decoders.
             start_period=180,
         ),
         environment=[
@@ -167,7 +168,7 @@ def _container(
                 "awslogs-group": group,
                 "awslogs-region": stack.region,
                 "awslogs-stream-prefix": kind,
-                # A log that cannot be written must not stop an upload.
+                # A log that can't be written must not block an upload.
                 "mode": "non-blocking",
                 "max-buffer-size": "8m",
             },
@@ -178,7 +179,7 @@ def _container(
 def _sizes(nodes: Nodes, *, on_ec2: bool) -> dict[str, str]:
     store = _shared_memory(nodes) * 9 // 10 if on_ec2 else _SMALLEST_STORE_MIB
     return {
-        # A vCPU stays for Ray itself and HAProxy.
+        # One vCPU is left for Ray itself and HAProxy.
         "NODE_CPUS": str(max(1, nodes.cpu // 1024 - 1)),
         "NODE_MEMORY_BYTES": str((nodes.memory * 7 // 10) * _MIB),
         "NODE_OBJECT_STORE_BYTES": str(store * _MIB),
@@ -190,7 +191,7 @@ def _shared_memory(nodes: Nodes) -> int:
 
 
 def _mounts(stack: Stack) -> dict[str, str]:
-    """What is not read only, volume → folder; the agent of ECS Exec keeps its own state and log."""
+    """Return the writable volumes and their folders; ECS Exec's agent needs two of its own."""
     agent = {"ssm-state": "/var/lib/amazon", "ssm-log": "/var/log/amazon"}
     return {"scratch": _SCRATCH, **(agent if stack.settings.cluster.ecs_exec else {})}
 

@@ -1,4 +1,4 @@
-"""ElastiCache for Valkey: one shard (Ray knows no more), a replica in another zone."""
+"""ElastiCache for Valkey: one shard (Ray supports only one), with a replica in another zone."""
 
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ def group(
     key_arn: str,
     token: sm.CfnSecret,
 ) -> elasticache.CfnReplicationGroup:
-    """For Ray's state, which must stay: when it is full, a write is refused, nothing is dropped."""
+    """Create the cache for Ray's state; a full cache refuses writes and evicts nothing."""
     subnets = elasticache.CfnSubnetGroup(
         stack,
         f"{id}Subnets",
@@ -35,7 +35,7 @@ def group(
         stack,
         f"{id}Parameters",
         cache_parameter_group_family=_FAMILY,
-        description="what to do when it is full",
+        description="no eviction when the cache is full",
         properties={"maxmemory-policy": "noeviction"},
     )
     return elasticache.CfnReplicationGroup(

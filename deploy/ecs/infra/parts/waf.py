@@ -7,8 +7,9 @@ from aws_cdk import aws_wafv2 as waf
 from infra.stack import Stack
 
 _UPLOADS = "/v1/images"
-# Rules of the core set that look into the body: a photo is bound to match one of them, and WAF
-# reads only its first KiBs. They count and label; a rule of ours blocks where no image is meant.
+# Rules of the core set that inspect the body. Photos would often match such a rule, and WAF reads
+# only the first KiB of a body. So these rules only count and label; `_block_bodies` then blocks
+# labelled requests that are no uploads.
 _BODY_RULES = {
     "SizeRestrictions_BODY": "SizeRestrictions_Body",
     "CrossSiteScripting_BODY": "CrossSiteScripting_Body",
@@ -20,7 +21,7 @@ _LABEL = "awswaf:managed:aws:core-rule-set:"
 
 
 def web_acl(stack: Stack, id: str, *, scope: str, rate: int | None) -> waf.CfnWebACL:
-    """`scope` is CLOUDFRONT or REGIONAL; `rate` in requests of an address in 5 minutes."""
+    """Create a web ACL for `scope` (CLOUDFRONT, REGIONAL); `rate`: requests by address in 5 min."""
     rules = [
         _managed(10, "AWSManagedRulesAmazonIpReputationList"),
         _managed(20, "AWSManagedRulesKnownBadInputsRuleSet"),
@@ -81,7 +82,7 @@ def _managed(
 
 
 def _block_bodies(priority: int) -> waf.CfnWebACL.RuleProperty:
-    """Block what the body rules labelled, except uploads."""
+    """Build the rule that blocks requests labelled by the body rules, except uploads."""
     labelled = [
         _statement(
             label_match_statement=waf.CfnWebACL.LabelMatchStatementProperty(

@@ -1,1 +1,1 @@
-"""One file a stack; how often a thing changes decides where it lives."""
+"""Stacks, one file each; resources that change equally often are in the same stack."""

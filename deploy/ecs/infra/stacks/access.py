@@ -1,4 +1,4 @@
-"""Access: how engineers reach the private subnets: VPN, or a line of their own."""
+"""Access: connections of engineers to the private subnets, by VPN or by a private line."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_directconnect as dx
@@ -69,7 +69,7 @@ class AccessStack(Stack):
             client_vpn_endpoint_id=endpoint.ref,
             target_network_cidr=self._network.cidr,
             authorize_all_groups=True,
-            description="whoever the identity provider lets in",
+            description="all users of the identity provider",
         )
 
     def _direct_connect(self, line: DirectConnect) -> None:

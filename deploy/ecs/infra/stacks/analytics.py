@@ -1,4 +1,4 @@
-"""Analytics: the lake as SQL, and as a dashboard where QuickSight is paid for."""
+"""Analytics: the lake for SQL, and a dashboard if the account has QuickSight."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ class AnalyticsStack(Stack):
         super().__init__(scope, "analytics", settings)
         self._key = foundation.key.attr_arn
         self._data = data
-        # Glue's and Athena's names know no hyphens.
+        # Names in Glue and Athena can't contain hyphens.
         self.database = settings.prefix.replace("-", "_")
         self._catalog = glue.CfnDatabase(
             self,
@@ -109,7 +109,7 @@ class AnalyticsStack(Stack):
             public_access_block_configuration=bucket.PRIVATE,
             ownership_controls=bucket.owned(),
             logging_configuration=bucket.logged_to(foundation.logs.ref, "athena"),
-            # An answer holds rows: it goes as fast as they do.
+            # A query result contains rows, so it has the retention of rows.
             lifecycle_configuration=bucket.expire_all(contract.RETENTION_DAYS),
         )
         results.apply_removal_policy(cdk.RemovalPolicy.RETAIN)
@@ -151,7 +151,7 @@ class AnalyticsStack(Stack):
         return group
 
     def _analyst(self) -> str:
-        """For QuickSight's data source; without it for people, by whom the account lets."""
+        """Create the analyst's role, for QuickSight's data source or for people of the account."""
         workgroup = self.format_arn(
             service="athena", resource="workgroup", resource_name=self.settings.prefix
         )

@@ -1,4 +1,4 @@
-"""Cdn: CloudFront in front of the API and, for signed URLs only, of the renditions."""
+"""Cdn: CloudFront in front of the API and, only for signed URLs, of the renditions."""
 
 import hashlib
 from pathlib import Path
@@ -19,7 +19,7 @@ from infra.stacks.platform import PlatformStack
 from infra.stacks.replica import ReplicaStack
 
 _API, _BUCKET, _REPLICA, _BUCKETS = "api", "bucket", "replica", "buckets"
-# Of CloudFront itself, for all accounts; see "managed policies" in its guide.
+# Ids of CloudFront's managed policies, equal in all accounts; see "managed policies" in its guide.
 _NO_CACHE = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"
 _ALL_BUT_HOST = "b689b0a8-53d0-40ab-baf2-68738e2966ac"
 _ALIAS_ZONE = "Z2FDTNDATAQYW2"
@@ -28,7 +28,7 @@ _FUNCTIONS = Path(__file__).parents[1] / "functions"
 
 
 class CdnStack(Stack):
-    """Cdn: CloudFront, the only way in."""
+    """Cdn: CloudFront, the only public entry."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class CdnStack(Stack):
             "Distribution",
             distribution_config=cloudfront.CfnDistribution.DistributionConfigProperty(
                 enabled=True,
-                # CloudFormation reads the origin's secret anew only for what changes.
+                # CloudFormation reads the origin's secret again only for a resource that changes.
                 comment=f"{settings.prefix} {settings.origin_rotation}",
                 aliases=[settings.domain.name],
                 http_version="http2and3",
@@ -93,7 +93,7 @@ class CdnStack(Stack):
         self.export("Url", f"https://{settings.domain.name}")
 
     def _routes(self) -> dict[str, Any]:
-        """Origins and behaviours; renditions only where somebody can sign for them."""
+        """Build origins and behaviours; renditions only if the settings have a signer's key."""
         of = cloudfront.CfnDistribution
         api = of.DefaultCacheBehaviorProperty(
             target_origin_id=_API,
@@ -122,7 +122,8 @@ class CdnStack(Stack):
         of = cloudfront.CfnDistribution
         return of.OriginProperty(
             id=_API,
-            # A name with failover in Route 53: the one way that POST finds the other region.
+            # A name with failover in Route 53, because CloudFront's origin groups do not fail over
+            # POST requests.
             domain_name=self.settings.domain.origin,
             custom_origin_config=of.CustomOriginConfigProperty(
                 origin_protocol_policy="https-only",
@@ -147,7 +148,7 @@ class CdnStack(Stack):
             id=id,
             domain_name=f"{name}.s3.{region}.amazonaws.com",
             origin_access_control_id=self._control.attr_id,
-            # Empty: with origin access control nobody uses the older identity.
+            # Empty, because origin access control replaces the older access identity.
             s3_origin_config=of.S3OriginConfigProperty(origin_access_identity=""),
         )
 
@@ -171,7 +172,8 @@ class CdnStack(Stack):
             self,
             "SigningKey",
             public_key_config=cloudfront.CfnPublicKey.PublicKeyConfigProperty(
-                # A new one, not a changed one: CloudFront cannot change a key.
+                # The name contains the key's hash, because CloudFront can't change a key: another
+                # key is a new resource.
                 caller_reference=f"{self.settings.prefix}-{_hash_of(public_key)}",
                 name=f"{self.settings.prefix}-{_hash_of(public_key)}",
                 encoded_key=public_key,
@@ -196,7 +198,7 @@ class CdnStack(Stack):
         )
 
     def _cache_policy(self) -> cloudfront.CfnCachePolicy:
-        """Every URL is immutable, but an erased image must not outlive its erasure for long."""
+        """Create the cache policy; a URL never changes, but erased images must soon disappear."""
         of = cloudfront.CfnCachePolicy
         return of(
             self,
@@ -241,7 +243,7 @@ class CdnStack(Stack):
                     strict_transport_security=of.StrictTransportSecurityProperty(
                         access_control_max_age_sec=_YEAR, include_subdomains=True, override=True
                     ),
-                    # A "picture" that is HTML stays a picture.
+                    # A browser must not read a picture as HTML.
                     content_type_options=of.ContentTypeOptionsProperty(override=True),
                     frame_options=of.FrameOptionsProperty(frame_option="DENY", override=False),
                     referrer_policy=of.ReferrerPolicyProperty(
@@ -269,5 +271,5 @@ class CdnStack(Stack):
 
 
 def _hash_of(text: str) -> str:
-    """Eight hex digits that change when the text does."""
+    """Return eight hex digits of the text's hash."""
     return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -1,4 +1,4 @@
-"""Cell: one Ray cluster of one image. New code is a new cell; the balancer's weights move."""
+"""Cell: one Ray cluster with one image. New code is a new cell; weights move requests to it."""
 
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
@@ -13,14 +13,15 @@ from infra.parts.surroundings import Surroundings
 from infra.settings import Cell, Settings
 from infra.stack import Stack
 
-# A new head takes so long to be found by name, at most.
+# Time to live of the head's DNS record: the longest time until nodes find a new head.
 _DNS_SECONDS = 10
-# ECS needs a few minutes for another head, at worst; without Ray's state it is another cluster.
+# How long nodes wait for a lost head. ECS needs a few minutes for a new head at worst; without
+# Ray's state the new head is another cluster.
 _WITH_STATE_SECONDS, _WITHOUT_SECONDS = 600, 60
 
 
 class CellStack(Stack):
-    """Cell: one Ray cluster: its head, its workers, its Kafka door."""
+    """Cell: one Ray cluster with head, workers and Kafka consumers."""
 
     def __init__(
         self, scope: Construct, settings: Settings, cell: Cell, around: Surroundings
@@ -36,14 +37,14 @@ class CellStack(Stack):
         head = self._head()
         self.worker = self._worker()
         self.ingest = self._ingest()
-        # Without a head there is nothing to join.
+        # Workers join the head, so they start after it.
         self.worker.add_resource_dependency(head)
         self.ingest.add_resource_dependency(head)
         self._setup()
 
     @property
     def head_name(self) -> str:
-        """In the private zone, with one address at a time."""
+        """Name of the head in the private zone; it has one address at a time."""
         return f"head-{self._cell.name}.{self.settings.prefix}.internal"
 
     def _head(self) -> ecs.CfnService:
@@ -111,7 +112,7 @@ class CellStack(Stack):
         return doors
 
     def _setup(self) -> None:
-        """Run by hand, once: makes the service's user in the database."""
+        """Create the one-off task that creates the service's database user; operators run it."""
         database = self._around.data.database
         master = database.attr_master_user_secret_secret_arn
         user = self._around.data.database_user.ref
@@ -169,7 +170,7 @@ class CellStack(Stack):
         }
 
     def _reconnect_seconds(self) -> int:
-        """How long a node waits for its head: in vain where the next one knows nothing of it."""
+        """How long a node waits for a lost head; short if a new head would not know the node."""
         return _WITH_STATE_SECONDS if self._around.data.gcs is not None else _WITHOUT_SECONDS
 
     def _fault_tolerance(self) -> dict[str, str]:
@@ -177,9 +178,9 @@ class CellStack(Stack):
         if gcs is None:
             return {}
         return {
-            # Who signs ElastiCache's certificates is in the image's store; Ray looks nowhere else.
+            # The image's store has the authority of ElastiCache's certificates; Ray needs its path.
             "RAY_REDIS_CA_PATH": "/etc/ssl/certs",
             "RAY_REDIS_ADDRESS": f"rediss://{gcs.attr_primary_end_point_address}:{ports.CACHE}",
-            # Of this cell and image for ever: a new head finds the state of the old one.
+            # The same for every head of this cell and image, so a new head finds the old state.
             "RAY_external_storage_namespace": f"{self.stack_name}-{self._cell.image_tag}",
         }

@@ -17,7 +17,7 @@ from infra.stacks.network import NetworkStack
 from infra.stacks.replica import ReplicaStack
 
 _DATABASE = "pixlake"
-# RDS takes the newest minor release of it by itself, in the maintenance window.
+# RDS upgrades to the newest minor release automatically, in the maintenance window.
 _POSTGRES = "17.9"
 _MASTER = "pixlake_master"
 _LOGS = ("postgresql", "upgrade")
@@ -25,7 +25,7 @@ _RDS_LOGS = "/aws/rds/instance"
 
 
 class DataStack(Stack):
-    """Data: what must not be lost, and what Ray knows of its cluster."""
+    """Data: bucket, accounts database, and Ray's state."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class DataStack(Stack):
             ownership_controls=bucket.owned(),
             logging_configuration=bucket.logged_to(self._foundation.logs.ref, "lake"),
             lifecycle_configuration=bucket.lake_lifecycle(),
-            # A count of requests by prefix is what the bill is made of.
+            # The S3 bill depends on requests, so they are counted by prefix.
             metrics_configurations=[
                 s3.CfnBucket.MetricsConfigurationProperty(id=name, prefix=f"{name}/")
                 for name in (contract.IMAGES, contract.JOURNAL, contract.LAKE)
@@ -100,7 +100,8 @@ class DataStack(Stack):
             resource_name="RDSOSMetrics",
             arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
         )
-        # RDS would make these itself, without an end and in clear; so it must have a name of ours.
+        # RDS would create these log groups itself, without retention and encryption. So the groups
+        # are created here, and the instance has a fixed name.
         groups = [
             self.log_group(
                 f"Database{name.title()}Log", f"/aws/rds/instance/{settings.prefix}/{name}", key
@@ -129,7 +130,7 @@ class DataStack(Stack):
                 self,
                 "DatabaseParameters",
                 family="postgres17",
-                description="TLS or nothing; slow statements in the log",
+                description="TLS only; slow statements in the log",
                 parameters={"rds.force_ssl": "1", "log_min_duration_statement": "1000"},
             ).ref,
             storage_type="gp3",
@@ -138,7 +139,8 @@ class DataStack(Stack):
             storage_encrypted=True,
             kms_key_id=key,
             master_username=_MASTER,
-            # RDS keeps it in Secrets Manager and changes it each week; only the set-up reads it.
+            # RDS stores this password in Secrets Manager and rotates it weekly; only the set-up
+            # task reads it.
             manage_master_user_password=True,
             master_user_secret=rds.CfnDBInstance.MasterUserSecretProperty(kms_key_id=key),
             enable_iam_database_authentication=True,
@@ -163,7 +165,7 @@ class DataStack(Stack):
         return instance
 
     def back_up_to(self, replica: ReplicaStack) -> None:
-        """Its automatic backups go to the replica region, too."""
+        """Copy the database's automatic backups to the replica region."""
         self.database.automatic_backup_replication_region = self.settings.replica_region
         self.database.automatic_backup_replication_kms_key_id = replica.key.attr_arn
         self.database.automatic_backup_replication_retention_period = (

@@ -1,4 +1,4 @@
-"""Edge: what CloudFront wants in us-east-1: its certificate and its web ACL."""
+"""Edge: CloudFront's certificate and web ACL, which must be in us-east-1."""
 
 from aws_cdk import ArnFormat
 from aws_cdk import aws_certificatemanager as acm
@@ -14,7 +14,7 @@ REGION = "us-east-1"
 
 
 class EdgeStack(Stack):
-    """Edge: CloudFront's certificate and web ACL, which it takes from us-east-1 only."""
+    """Edge: CloudFront's certificate and web ACL in us-east-1."""
 
     def __init__(self, scope: Construct, settings: Settings) -> None:
         super().__init__(scope, "edge", settings, region=REGION)
@@ -26,7 +26,7 @@ class EdgeStack(Stack):
 
 
 def certificate(stack: Stack, settings: Settings, name: str) -> acm.CfnCertificate:
-    """Proved and renewed through our zone."""
+    """Create a certificate, validated and renewed by DNS records in the settings' zone."""
     return acm.CfnCertificate(
         stack,
         "Certificate",
@@ -41,11 +41,11 @@ def certificate(stack: Stack, settings: Settings, name: str) -> acm.CfnCertifica
 
 
 def log_acl(stack: Stack, acl: waf.CfnWebACL, settings: Settings) -> None:
-    """Only what was blocked, and never the credentials."""
+    """Log blocked requests of a web ACL, without credentials."""
     group = logs.CfnLogGroup(
         stack,
         "AclLog",
-        # WAF writes only to groups whose names begin so.
+        # WAF writes only to log groups with this prefix.
         log_group_name=f"aws-waf-logs-{stack.stack_name}",
         retention_in_days=settings.log_days,
     )
@@ -53,7 +53,7 @@ def log_acl(stack: Stack, acl: waf.CfnWebACL, settings: Settings) -> None:
         stack,
         "AclLogging",
         resource_arn=acl.attr_arn,
-        # WAF wants the ARN without the ":*" that GetAtt gives.
+        # WAF needs the ARN without the ":*" at the end of GetAtt's value.
         log_destination_configs=[
             stack.format_arn(
                 service="logs",

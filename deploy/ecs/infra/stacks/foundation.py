@@ -1,4 +1,4 @@
-"""Foundation: the key, the bucket of access logs, the topic of alarms."""
+"""Foundation: encryption key, bucket of access logs, topic of alarms."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
@@ -13,7 +13,7 @@ from infra.stack import Stack
 
 
 class FoundationStack(Stack):
-    """Foundation: the key, the bucket of access logs, the topic of alarms."""
+    """Foundation: encryption key, bucket of access logs, topic of alarms."""
 
     def __init__(self, scope: Construct, settings: Settings) -> None:
         super().__init__(scope, "foundation", settings, keeps=True)
@@ -54,14 +54,14 @@ class FoundationStack(Stack):
 
 
 def data_key(stack: Stack, users: list[iam.PolicyStatement]) -> kms.CfnKey:
-    """A key that turns over each year, for this account's roles and these services."""
+    """Create a key for this account's roles and the given services; it rotates each year."""
     owner = resource_grants.account_rules_key()
     key = kms.CfnKey(
         stack,
         "Key",
         enable_key_rotation=True,
         pending_window_in_days=30,
-        description=f"{stack.stack_name}: everything at rest",
+        description=f"{stack.stack_name}: all data at rest",
         key_policy=iam.PolicyDocument(statements=[owner, *users]),
     )
     key.apply_removal_policy(cdk.RemovalPolicy.RETAIN)

@@ -1,4 +1,4 @@
-"""Network: subnets in each zone, ways out, private ways to AWS, and every security group."""
+"""Network: subnets in each zone, NAT gateways, private endpoints, and all security groups."""
 
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ _INTERFACES = ("ecr.api", "ecr.dkr", "logs", "sts", "secretsmanager", "kms", "mo
 
 
 class NetworkStack(Stack):
-    """Network: the VPC and every security group (rules between stacks would be a circle)."""
+    """Network: the VPC and all security groups, because rules between stacks would be a circle."""
 
     def __init__(self, scope: Construct, settings: Settings, foundation: "FoundationStack") -> None:
         super().__init__(scope, "network", settings, keeps=True)
@@ -32,7 +32,7 @@ class NetworkStack(Stack):
             self._endpoints()
 
     def subnets(self, of: str) -> list[str]:
-        """Ids: `public`, `app` (private with a way out) or `data` (isolated)."""
+        """Return the ids of `public`, `app` (private with NAT) or `data` (isolated) subnets."""
         found = {
             _PUBLIC: self.vpc.public_subnets,
             _APP: self.vpc.private_subnets,
@@ -46,7 +46,7 @@ class NetworkStack(Stack):
             self,
             "Vpc",
             ip_addresses=ec2.IpAddresses.cidr(network.cidr),
-            # By name: looked up, they would be dummies where no account is at hand.
+            # Zones by name, because a look-up without an account returns dummy names.
             availability_zones=list(self.settings.zones),
             nat_gateways=network.nat_gateways,
             restrict_default_security_group=False,
@@ -98,7 +98,7 @@ class NetworkStack(Stack):
             "Flow",
             resource_id=vpc.vpc_id,
             resource_type="VPC",
-            # What passed is on the bill already; what was refused is news.
+            # Only rejected connections are logged; logs of accepted connections would cost much.
             traffic_type="REJECT",
             log_group_name=f"/{self.settings.prefix}/flow",
             deliver_logs_permission_arn=role.attr_arn,
@@ -132,7 +132,7 @@ class NetworkStack(Stack):
                 to_port=ports.KAFKA,
                 description="producers, by IAM",
             )
-        # Ray takes ports at random between its nodes; nobody else is let in.
+        # Ray uses random ports between its nodes; no other group may connect to these ports.
         self.node_group.add_ingress_rule(self.node_group, ec2.Port.all_tcp(), "Ray, node to node")
         self.node_group.add_egress_rule(self.node_group, ec2.Port.all_tcp(), "Ray, node to node")
         self.node_group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(ports.HTTPS), "AWS")
@@ -148,7 +148,7 @@ class NetworkStack(Stack):
         source.add_egress_rule(target, ec2.Port.tcp(port), why)
 
     def _endpoints(self) -> None:
-        # Free, and most of the traffic: images and the layers of container images.
+        # The gateway endpoint of S3 is free and has most of the traffic: images, container layers.
         self.vpc.add_gateway_endpoint(
             "S3",
             service=ec2.GatewayVpcEndpointAwsService.S3,

@@ -1,4 +1,4 @@
-"""Observability: alarms from the service levels, one that wakes people, a dashboard."""
+"""Observability: alarms of the service levels, a combined alarm that pages people, a dashboard."""
 
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
@@ -15,7 +15,7 @@ _WIDTH, _HEIGHT, _COLUMNS = 8, 6, 3
 
 
 class ObservabilityStack(Stack):
-    """Observability: what tells that a promise is about to be broken."""
+    """Observability: alarms and a dashboard for the service levels."""
 
     def __init__(
         self,
@@ -82,12 +82,12 @@ class ObservabilityStack(Stack):
         )
 
     def _page(self, parts: list[cloudwatch.CfnAlarm]) -> None:
-        """One alarm for the pager, whatever the number of its reasons."""
+        """Create the combined alarm for the pager, so that several alarms page once."""
         composite = cloudwatch.CfnCompositeAlarm(
             self,
             "Page",
             alarm_name=f"{self.settings.prefix}-page",
-            alarm_description=f"Somebody must look now. {_RUNBOOK}/README.md",
+            alarm_description=f"An operator must act now. {_RUNBOOK}/README.md",
             alarm_rule=" OR ".join(f'ALARM("{part.alarm_name}")' for part in parts),
             alarm_actions=[self._topic],
         )
@@ -95,7 +95,7 @@ class ObservabilityStack(Stack):
             composite.add_resource_dependency(part)
 
     def _dashboard(self) -> None:
-        """Each alarm beside its limit, then what nodes say of themselves."""
+        """Create the dashboard: each alarm with its limit, then the metrics of nodes."""
         graphs = [self._graph_of(alarm) for alarm in self.alarms]
         graphs += [self._graph_of_nodes(figure) for figure in figures.FIGURES]
         widgets = [
@@ -150,5 +150,5 @@ class ObservabilityStack(Stack):
 
 
 def page(alarm: str) -> str:
-    """Of the runbook: cells share theirs."""
+    """Return the name of an alarm's runbook page; all cells share a page."""
     return alarm.removesuffix("-a").removesuffix("-b")

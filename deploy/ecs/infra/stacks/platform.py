@@ -17,7 +17,7 @@ _KEPT_IMAGES = 30
 
 
 class PlatformStack(Stack):
-    """Platform: what the Ray clusters run on, and what is in front of them."""
+    """Platform: the ECS cluster of the Ray clusters, and the load balancer in front of them."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class PlatformStack(Stack):
             self,
             "Repository",
             repository_name=self.settings.prefix,
-            # A tag that moves would run other code than what was tested.
+            # If a tag could move, untested code could run under a tested tag.
             image_tag_mutability="IMMUTABLE",
             image_scanning_configuration=ecr.CfnRepository.ImageScanningConfigurationProperty(
                 scan_on_push=True
@@ -88,7 +88,7 @@ class PlatformStack(Stack):
                 ecs.CfnCluster.ClusterSettingsProperty(name="containerInsights", value="enhanced")
             ],
             configuration=ecs.CfnCluster.ClusterConfigurationProperty(
-                # What is typed in a shell of a task is on record.
+                # Commands in a shell of a task are logged.
                 execute_command_configuration=ecs.CfnCluster.ExecuteCommandConfigurationProperty(
                     kms_key_id=self._key,
                     logging="OVERRIDE",

@@ -1,4 +1,4 @@
-"""Protection: backups, the trail of deletions, the budget."""
+"""Protection: backups, audit trail of deletions, budget."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_backup as backup
@@ -18,7 +18,7 @@ _FULL_PERCENT = 100
 
 
 class ProtectionStack(Stack):
-    """Protection: what helps after an error, ours or another's."""
+    """Protection: backups, audit trail and budget."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class ProtectionStack(Stack):
         self._budget()
 
     def _backups(self) -> None:
-        """Accounts only: images live for a week, and an erased one must not come back."""
+        """Back up only the accounts: images expire after a week, and erasures must stay erased."""
         vault = backup.CfnBackupVault(
             self,
             "Vault",
@@ -73,7 +73,7 @@ class ProtectionStack(Stack):
         )
 
     def _trail(self) -> None:
-        """Who deleted which object: proof of an erasure, and of what was none."""
+        """Record who deleted which object, as evidence of erasures and of other deletions."""
         of = cloudtrail.CfnTrail
         selectors = {
             "eventCategory": {"equal_to": ["Data"]},

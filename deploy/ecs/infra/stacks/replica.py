@@ -1,4 +1,4 @@
-"""Replica: the bucket in the other region, with rules and a key of its own."""
+"""Replica: the bucket in the other region, with its own rules and key."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_s3 as s3
@@ -14,7 +14,7 @@ from infra.stacks.foundation import data_key
 class ReplicaStack(Stack):
     """Replica: the bucket in the other region.
 
-    S3 never replicates what a lifecycle rule deletes, so it has the same rules itself.
+    S3 never replicates deletions by lifecycle rules, so the replica has the same rules.
     """
 
     def __init__(self, scope: Construct, settings: Settings) -> None:
@@ -43,7 +43,7 @@ class ReplicaStack(Stack):
             "LakePolicy",
             self.bucket,
             resource_grants.cloudfront_reads_images(self.bucket.attr_arn),
-            # A standby serves from here.
+            # A standby serves this bucket, so presets must not be overwritten here either.
             resource_grants.presets_are_made_once(self.bucket.attr_arn),
         )
         self.export("ReplicaBucket", self.bucket.ref)

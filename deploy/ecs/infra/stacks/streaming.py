@@ -20,7 +20,7 @@ _DISK_PERCENT = 60
 
 
 class StreamingStack(Stack):
-    """Streaming: MSK in the isolated subnets, TLS and IAM only, topics as code."""
+    """Streaming: MSK in the isolated subnets, with TLS and IAM only; topics are resources."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class StreamingStack(Stack):
         self.cluster = self._cluster(network)
         self.topics = (self._topic("Images", contract.TOPIC), self._dead_letters())
         self._producers()
-        # The last part of the ARN is the group's own name; AWS gives the middle.
+        # AWS generates the middle part of the ARN; the last part is the group's name.
         self.group_arn = self.format_arn(
             service="kafka",
             resource="group",
@@ -43,7 +43,7 @@ class StreamingStack(Stack):
         )
 
     def _producers(self) -> None:
-        """What a role of somebody else's needs to send images."""
+        """Create the policy that a producer's role needs to send images."""
         policy = iam.CfnManagedPolicy(
             self,
             "Producer",
@@ -109,7 +109,7 @@ class StreamingStack(Stack):
 
     def _topic(self, id: str, name: str) -> str:
         settings = {
-            # Never longer than we keep images: a replay must not bring the deleted back.
+            # Not longer than the retention of images: a replay must not restore deleted images.
             "retention.ms": str(_RETENTION_MS),
             "max.message.bytes": str(contract.LARGEST_MESSAGE_BYTES),
             "min.insync.replicas": str(_IN_SYNC),
@@ -130,7 +130,7 @@ class StreamingStack(Stack):
 
 def _properties(partitions: int) -> str:
     values = {
-        # A topic that nobody declared is a slip of the pen.
+        # A topic that is not declared here is probably misspelt, so it is not created.
         "auto.create.topics.enable": "false",
         "default.replication.factor": _COPIES,
         "min.insync.replicas": _IN_SYNC,
@@ -138,7 +138,8 @@ def _properties(partitions: int) -> str:
         "message.max.bytes": contract.LARGEST_MESSAGE_BYTES,
         "replica.fetch.max.bytes": contract.LARGEST_MESSAGE_BYTES,
         "log.retention.ms": _RETENTION_MS,
-        # A segment goes as a whole: a day's, at most, so that nothing stays much longer.
+        # Kafka deletes whole segments. A segment spans at most a day, so messages are deleted at
+        # most a day late.
         "log.roll.ms": _DAY_MS,
         "unclean.leader.election.enable": "false",
     }
