@@ -208,7 +208,7 @@ def _heic_pixels(header: Header, *, deep: bool) -> NDArray[np.generic]:
     decoded = decode_heic(header.data, deep=deep)
     _check_size(header, decoded, 1)
     if decoded.dtype == np.uint16 and not deep:
-        # Grey comes in the file's bit depth, also without `deep`.
+        # `decode_heic` returns grey in the file's bit depth, also without `deep`.
         decoded = decoded.astype(np.uint16) << (_16_BITS - header.bit_depth)
     return _to_bgr(decoded)
 

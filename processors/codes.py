@@ -39,7 +39,7 @@ def find_codes(grey: Pixels) -> tuple[Code, ...]:
     try:
         codes = dict.fromkeys([*_qr_codes(grey), *_bar_codes(grey)])
     except cv2.error:
-        return ()  # a detector that fails on an image is no fault of the image
+        return ()  # the failure of a detector must not refuse the image
     return tuple(codes)[:MAX_CODES]
 
 

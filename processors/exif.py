@@ -137,7 +137,7 @@ class _Directory:
         return values[0] if values else None
 
     def numbers(self, tag: int) -> list[float]:
-        """First three values of a tag at most; none if a fraction has a denominator of 0."""
+        """First values of a tag, at most three; none if a fraction has a denominator of 0."""
         kind, count, at = self._entries.get(tag, (0, 0, 0))
         shape = _NUMBERS.get(kind)
         if shape is None:

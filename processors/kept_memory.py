@@ -3,7 +3,7 @@
 import ctypes
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-# Enough for most photographs at the size to which they are decoded; the largest value of glibc.
+# Enough for most photographs at the size to which they are decoded, and the most glibc accepts.
 _REUSED_BYTES = 32 << 20
 # Free memory kept for the next image; the rest is returned to the system.
 _KEPT_BYTES = 64 << 20

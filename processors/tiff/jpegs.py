@@ -142,7 +142,8 @@ def _decoded(header: Header, samples: int) -> NDArray[np.uint8]:
     _imdecoded(header.data, cv2.IMREAD_REDUCED_GRAYSCALE_8)
     try:
         with JpegImagePlugin.JpegImageFile(io.BytesIO(header.data)) as image:
-            # Pillow inverts CMYK, because Adobe Photoshop writes it so; TIFF does not, so undo it.
+            # Pillow inverts CMYK, because Adobe Photoshop stores inverted CMYK in JPEG. TIFF does
+            # not, so the inversion is undone.
             return 255 - np.asarray(image, np.uint8)
     except MemoryError:
         raise
