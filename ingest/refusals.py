@@ -37,7 +37,7 @@ def refusal_of(tenant: str, message: Message, job: ImageJob | Rejection, why: Re
 
 def given_up(times: int, how: str) -> Rejection:
     """Rejection of a message after `times` failed tries; `how` is the last error."""
-    detail = f"tried {times} times by itself, the last time: {how}"
+    detail = f"failed {times} times on its own, the last time: {how}"
     return Rejection(UNFORESEEN, detail, value=times)
 
 

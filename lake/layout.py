@@ -11,11 +11,11 @@
     rejections/records/<first 2 hex of id>/<rejection_id>.json
     rejections/journal/<home>/<name>.jsonl, .arrow
     rejections/tries/<rejection_id>.json          number of unexpected failures of a message
-    lake/rejections/…, lake/compacted/rejections/…                as of images
-    audit/unfinished/<tenant>/<image_id>.json     images that had no row when an audit looked
+    lake/rejections/…, lake/compacted/rejections/…                like those of images
+    audit/unfinished/<tenant>/<image_id>.json     images that had no row when an audit ran
     audit-log/erasures/<day>/<image_id>-<attempt>.json
     presets/<name>/<version>.json
-    store.json                                    settings that decide about the store's data
+    store.json                                    settings of the store, equal for all processes
     probe/<name>                                  start-up probe and clock, deleted at once
 
 A home is written as the start of its window in UTC, for instance `20261123T100400Z`, so that names

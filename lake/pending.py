@@ -59,7 +59,7 @@ class Batch:
 
 
 class Pending:
-    """Reads journals for one sealer; does not read tombstones and unreadable objects too often."""
+    """Reads journals for one sealer; reads tombstones and unreadable objects every 10 minutes."""
 
     def __init__(
         self,

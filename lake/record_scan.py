@@ -83,10 +83,8 @@ class RecordScan:
             await self._hash([record])
 
     def _is_in_scope(self, folder: ImageFolder) -> bool:
-        """True if the image may be in scope, by its listing: a home may be older than its record.
-
-        A home is never younger than its record.
-        """
+        """True if the image may be in scope, by its listing alone."""
+        # A home is never younger than its record, but may be older.
         listed = folder.objects if folder.record is None else (*folder.objects, folder.record)
         newest = max([stored.modified for stored in listed])
         return newest >= self._scope.start or self._scope.is_overdue(newest)

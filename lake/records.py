@@ -117,8 +117,8 @@ class Committer:
     async def commit(self, attempt: Attempt, record: ImageRecord, objects: Objects) -> Commit:
         """Commit an image; it is durable when this returns (steps above).
 
-        Raises IdempotencyConflict, ImageErased, RefusedBefore, UnstorableRow; this attempt then
-        leaves no objects, nor does an attempt whose record found the store full. Raises
+        Raises IdempotencyConflict, ImageErased, RefusedBefore, UnstorableRow. After these errors,
+        and if the store had no room for the record, the attempt's objects are deleted. Raises
         Unavailable; the caller may then try again with a new attempt.
         """
         await self._put_objects(attempt, objects)

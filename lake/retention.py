@@ -37,11 +37,11 @@ from lake.stored import Stored
 
 log = logging.getLogger(__name__)
 
-# An attempt ends after 10 minutes, its signatures expire after 15. So no record can come to name an
+# An attempt ends after 10 minutes, its signatures expire after 15. So no new record can name an
 # object that is a day old.
 ORPHAN_AGE = timedelta(days=1)
-# A record is PUT in the same attempt as its objects. If it is younger by more than this, it is of
-# another attempt or a tombstone, and must be read.
+# A record is PUT in the same attempt as its objects. A record that is younger than its objects by
+# more than this is of another attempt or a tombstone, and must be read.
 _SUSPICIOUS = timedelta(minutes=15)
 _MARKER_HOLDS = 10.0
 _PROBE_AGE = timedelta(hours=1)
@@ -65,7 +65,7 @@ class SweepReport:
 
 
 class Sweeper:
-    """Deletes the expired and the orphaned of one store."""
+    """Deletes expired and orphaned objects of one store."""
 
     def __init__(self, store: ObjectStore, clock: StoreClock, *, dry_run: bool = False) -> None:
         """Use retention and margin of the store; a dry run counts and deletes nothing."""
@@ -149,7 +149,7 @@ class Sweeper:
             return
         report.images += isinstance(record, ImageRecord)
         named = named_by(record) if isinstance(record, ImageRecord) else frozenset()
-        # The listing is older than the marker: a newer attempt's objects are not in it, or young.
+        # The listing is older than the marker: objects of a newer attempt are not listed, or young.
         dead = [s for s in folder.objects if s.key in named or self._is_old(s)]
         report.image_objects += await self._delete([s.key for s in dead])
 

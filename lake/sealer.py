@@ -60,7 +60,7 @@ _KNOWN_BYTES = 64 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class PassReport:
-    """Result of a pass: homes sealed, rows and files written, homes that failed.
+    """Result of a pass: homes processed, rows and files written, homes that failed.
 
     `left`: homes for which the pass had no time. `unreadable`: journal objects that do not parse.
     """

@@ -1,6 +1,6 @@
 """Cutover: the shadow lake (`lake/beside.py`) replaces the current lake while sealing is held.
 
-  1. hold: sealers leave rows in the journal. Half an hour later no PUT of theirs can take effect
+  1. hold: sealers leave rows in the journal. Half an hour later no PUT of a sealer can take effect
   2. read the records once more: current images and rejections, and erased images
   3. rewrite the chains, home by home, If-Match or create-only, last file first. Files after the
      first one keep their correct rows; the first file gets all other rows, from the shadow lake.

@@ -131,7 +131,7 @@ async def test_other_failures_count_over_a_least_time(monkeypatch: pytest.Monkey
     desk = Desk(workers, workers.note, alone_seconds=60)
     await desk.delivery.deliver([desk.flight(0)])
     (row,) = workers.noted
-    assert row.reason.detail.startswith("tried 4 times by itself")
+    assert row.reason.detail.startswith("failed 4 times on its own")
 
 
 async def test_an_image_that_is_put_off_comes_again() -> None:

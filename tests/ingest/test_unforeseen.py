@@ -51,7 +51,7 @@ async def test_an_exception_of_one_message_is_tried_and_then_a_dead_letter(stage
     assert letter.headers[CODE] == b"processing_failed"
     assert b"OverflowError: Python int too large" in (letter.headers[DETAIL] or b"")
     (row,) = workers.noted
-    assert row.reason.detail.startswith("tried 3 times by itself, the last time: OverflowError")
+    assert row.reason.detail.startswith("failed 3 times on its own, the last time: OverflowError")
 
 
 async def test_tries_before_a_restart_count(stage: Stage) -> None:
