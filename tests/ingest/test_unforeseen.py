@@ -73,7 +73,7 @@ async def test_tries_before_a_restart_count(stage: Stage) -> None:
         await stage.until_committed(2)
     assert counted == [1, 2, 3]
     (row,) = workers.noted
-    assert row.reason.detail.startswith("tried 3 times")
+    assert row.reason.detail.startswith("failed 3 times")
     assert len(await stage.dead_letters(1, more=0.2)) == 1
 
 
