@@ -21,12 +21,13 @@ from processors.sandbox import Sandbox
 from tests.photos import jpeg
 from tests.processors.canary import files, leak
 from tests.processors.canary.answers import refused, seen
+from tests.processors.canary.presets import presets
 from tests.processors.sandboxes import Start
 from tests.processors.servers import canary
 
 ROOT = Path(__file__).parent.parent.parent
 UNCLEARED = {"OPENCV_LOG_LEVEL": "SILENT", "PYTHONWARNINGS": "ignore"}
-EXACT = files.presets()[0]
+EXACT = presets()[0]
 
 
 def found(*words: str, environment: Mapping[str, str] = UNCLEARED) -> dict[str, object]:

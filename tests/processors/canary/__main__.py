@@ -15,9 +15,10 @@ from processors.preset import Preset
 from processors.settings import Limits
 from processors.warm_up import warm_up
 from tests.corpora import PILLOW, PILLOW_HEIF, files_of
-from tests.processors.canary import files, leak
+from tests.processors.canary import leak
 from tests.processors.canary.answers import REFUSED, answer
 from tests.processors.canary.pattern import fill
+from tests.processors.canary.presets import LOSSLESS, presets
 
 # Larger ones have no layouts of their own, and are refused in the same words.
 LIMITS = {
@@ -33,11 +34,11 @@ def main() -> None:
     if "cleared" in sys.argv[2:]:
         clear_memory()
     warm_up()
-    chosen, presets = _chosen(sys.argv[1])
+    chosen, wanted = _chosen(sys.argv[1])
     limits = LIMITS[sys.argv[1]]
     made, differing = 0, []
     for name, data in chosen:
-        for preset in presets:
+        for preset in wanted:
             answers = {_after(byte, data, preset, limits) for byte in (_ONE, _OTHER)}
             made += not any(each.startswith(REFUSED) for each in answers)
             if len(answers) > 1:
@@ -49,10 +50,13 @@ def main() -> None:
 def _chosen(what: str) -> tuple[Iterable[tuple[str, bytes]], list[Preset]]:
     if what == "leak":
         leak.install()
-        return leak.photos().items(), [files.LOSSLESS]
+        return leak.photos().items(), [LOSSLESS]
     if what == "cases":
-        return files.files().items(), files.presets()
-    return (files_of(PILLOW) | files_of(PILLOW_HEIF)).items(), [files.LOSSLESS]
+        # It makes thousands of files, which takes minutes in cleared memory.
+        from tests.processors.canary.files import files  # noqa: PLC0415
+
+        return files().items(), presets()
+    return (files_of(PILLOW) | files_of(PILLOW_HEIF)).items(), [LOSSLESS]
 
 
 def _after(byte: int, data: bytes, preset: Preset, limits: Limits) -> str:
