@@ -56,7 +56,7 @@ def test_says_where_everything_is(pixlake: Pixlake) -> None:
     assert (pixlake.home / "api-url").read_text() == f"{pixlake.url}\n"
     assert facts["key"] == Path(facts["key_file"]).read_text().strip()
     for page in (facts["console"], facts["docs"]):
-        assert httpx.get(page).status_code == httpx.codes.OK
+        assert httpx.get(page, timeout=60).status_code == httpx.codes.OK
 
 
 def test_secrets_are_the_owners_alone(pixlake: Pixlake) -> None:
@@ -99,7 +99,7 @@ def test_a_taken_port_is_named_and_so_is_its_setting(new_pixlake: NewPixlake, se
 
 def test_the_clients_headers_do_not_act_on_ray_serve(pixlake: Pixlake) -> None:
     sent = {"x-request-timeout-seconds": "0.000001", "x-request-id": "a b\tc", "x-session-id": "me"}
-    answer = httpx.get(f"{pixlake.url}/readyz", headers=sent)
+    answer = httpx.get(f"{pixlake.url}/readyz", headers=sent, timeout=60)
     assert answer.status_code == httpx.codes.OK, "Serve would time out, and answer 408"
     assert answer.headers.get_list("x-request-id") != ["a b\tc"]
 
@@ -108,7 +108,7 @@ def test_lists_are_compressed_and_refused_methods_name_the_others(pixlake: Pixla
     """HAProxy changes neither the coding, nor the length that HEAD tells, nor Allow."""
     photo = PHOTO.read_bytes()
     image_id = upload(pixlake, photo).json()["image_id"]
-    with httpx.Client(base_url=pixlake.url, headers=pixlake.headers) as client:
+    with httpx.Client(base_url=pixlake.url, headers=pixlake.headers, timeout=60) as client:
         for path in ("/v1/images", f"/v1/images/{image_id}"):
             packed = client.get(path, headers={"Accept-Encoding": "gzip"})
             plain = client.get(path, headers={"Accept-Encoding": "identity"})

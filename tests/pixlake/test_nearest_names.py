@@ -60,7 +60,7 @@ def test_a_variable(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def upload(door: Door, key: str, **request: object) -> tuple[int, str, str]:
     headers = {"Authorization": f"Bearer {key}", **request.pop("headers", {})}  # type: ignore[dict-item]
-    with httpx.Client(base_url=door.url, headers=headers) as client:
+    with httpx.Client(base_url=door.url, headers=headers, timeout=60) as client:
         answer = client.post("/v1/images", **request)  # type: ignore[arg-type]
     said = answer.json()
     return answer.status_code, said.get("code", ""), said.get("detail", "")
@@ -103,7 +103,9 @@ def test_a_rendition(run: Run, door: Door, tenant: str, client: Client, photos: 
     done = run("get", image.image_id, "-r", "1208", "-o", photos / "copy.jpg")
     assert (done.exit_code, "did you mean 1280?" in done.stderr) == (1, True), done.stderr
     headers = {"Authorization": f"Bearer {door.key(tenant)}"}
-    answer = httpx.get(f"{door.url}/v1/images/{image.image_id}/orignal", headers=headers)
+    answer = httpx.get(
+        f"{door.url}/v1/images/{image.image_id}/orignal", headers=headers, timeout=60
+    )
     assert (answer.status_code, "did you mean original?" in answer.json()["detail"]) == (404, True)
 
 
@@ -116,7 +118,7 @@ def test_limits_of_an_upload_are_told_to_who_may_upload(door: Door, tenant: str)
     def asked(*scopes: str) -> httpx.Response:
         key = door.key(tenant, scopes)
         headers = {"Authorization": f"Bearer {key}"}
-        return httpx.get(f"{door.url}/v1/limits", headers=headers)
+        return httpx.get(f"{door.url}/v1/limits", headers=headers, timeout=60)
 
     said = asked("images:write").json()
     assert (said["max_bytes"], said["default_preset"]) == (2_000_000, "web")

@@ -56,7 +56,9 @@ MakeSite = Callable[..., Awaitable[Site]]
 
 def client_of(app: Any, headers: dict[str, str]) -> httpx.AsyncClient:
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    return httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers)
+    return httpx.AsyncClient(
+        transport=transport, base_url="http://test", headers=headers, timeout=60
+    )
 
 
 def png(width: int = 8, height: int = 8, seed: int = 0) -> bytes:

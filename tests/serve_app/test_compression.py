@@ -21,7 +21,7 @@ async def client(site: Site) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the site by a socket."""
     async with (
         serving(site.app) as url,
-        httpx.AsyncClient(base_url=url, headers=site.client.headers) as client,
+        httpx.AsyncClient(base_url=url, headers=site.client.headers, timeout=60) as client,
     ):
         yield client
 

@@ -16,7 +16,10 @@ async def test_every_route_that_answers_get_answers_head(site: Site) -> None:
     described = site.app.openapi()["paths"]
     paths = [*PAGES, *(path for path, methods in described.items() if "get" in methods)]
     assert len(paths) > len(PAGES) + 6
-    async with serving(site.app) as url, httpx.AsyncClient(headers=site.client.headers) as client:
+    async with (
+        serving(site.app) as url,
+        httpx.AsyncClient(headers=site.client.headers, timeout=60) as client,
+    ):
         for template in paths:
             path = template
             for word, value in words.items():

@@ -19,7 +19,7 @@ RAW = {"Content-Type": "application/octet-stream"}
 
 
 def client(site: Site, url: str) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=url, headers=site.client.headers, trust_env=False)
+    return httpx.AsyncClient(base_url=url, headers=site.client.headers, trust_env=False, timeout=60)
 
 
 async def test_a_photo_goes_in_and_comes_out(site: Site) -> None:
