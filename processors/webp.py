@@ -29,6 +29,9 @@ MAX_CHUNKS = 100_000
 
 def read_webp(data: bytes) -> Header:
     """Read the header of a WebP file; raises Truncated and Undecodable."""
+    if data[:4] != b"RIFF" or data[8:_RIFF_BYTES] != b"WEBP":
+        # A strip of a TIFF may claim to be WebP. OpenCV would choose another reader for it.
+        raise Undecodable("no RIFF header of a WebP")
     end = _RIFF_BYTES + int.from_bytes(data[4:8], "little") - 4
     if end > len(data):
         raise Truncated(f"{len(data)} bytes of a file of {end}")
