@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help up test fuzz gallery soak soak-crashes soak-http bench bench-soak bench-lake check lock clean install dev wheels
+.PHONY: help up test fuzz gallery soak soak-crashes soak-http bench bench-soak bench-lake check lock clean install dev wheels audit
 .PHONY: docs changelog
 .PHONY: check-types check-rules deploy-check deploy-synth image-check cluster-rehearsal
 
@@ -120,9 +120,14 @@ docs: $(DOCS)/.installed ## the pages as a site in site/, with every link checke
 changelog: $(DOCS)/.installed ## show the next section of the changelog (VERSION=0.2.0 writes it)
 	@$(DOCS)/bin/towncrier build --yes $(if $(VERSION),--version $(VERSION),--draft --version next)
 
+audit: dev ## ask about known vulnerabilities of every lock (needs the network; CI does without)
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-tools
+	@$(BIN)/uv pip install --quiet --python .venv-tools/bin/python --require-hashes -r requirements/tools.txt
+	@exec .venv-tools/bin/python -m requirements.audit
+
 wheels: dev ## build both wheels into dist/, and start what they install in empty environments
 	@exec .ci/wheels
 
 clean: ## remove the virtual environment and caches; the data in .pixlake stays
-	rm -rf $(VENV) $(DOCS) site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	rm -rf $(VENV) $(DOCS) .venv-tools site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
