@@ -14,6 +14,8 @@ from tests.reference import DOCS, PAGES, VARIABLES, variables_list
 
 ROOT = DOCS.parent
 TOWNCRIER = ROOT / "towncrier.toml"
+QUOTED = re.compile(r"^ *```.*?^ *```$|`[^`\n]*`|\"[^\"\n]*\"", re.MULTILINE | re.DOTALL)
+US = re.compile(r"(?<!-)\b(?:we|our|ours|us|any more)\b(?!-)", re.IGNORECASE)
 PROSE = [*ROOT.glob("*.md"), *DOCS.rglob("*.md"), ROOT / "benchmarks" / "NOTES.md"]
 
 
@@ -41,6 +43,13 @@ def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
         if "://" not in target:
             assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PROSE, ids=lambda page: page.name)
+def test_a_page_speaks_of_pixlake_and_not_of_us(page: Path) -> None:
+    """The rule of language in CONTRIBUTING; pages from the code have the words of the code."""
+    prose = QUOTED.sub("", page.read_text())
+    assert page.name in PAGES or not US.findall(prose)
 
 
 @pytest.mark.parametrize(
