@@ -1,5 +1,5 @@
-# Two commands run Pixlake (`make up`) and prove it (`make test`); `make help` lists the rest.
-# Both make their own virtual environment first, and may run at the same time.
+# `make up` runs Pixlake, `make test` tests it; `make help` lists all targets.
+# Both create the virtual environment first, and may run at the same time.
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,10 +9,10 @@ BIN := $(VENV)/bin
 .PHONY: docs changelog
 .PHONY: check-types check-rules deploy-check deploy-synth image-check cluster-rehearsal
 
-help: ## what can be made
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# exec: Ctrl-C is pixlake's to handle, not the shell's.
+# exec replaces the shell, so that pixlake handles Ctrl-C.
 up: install ## start everything on this machine, until Ctrl-C
 	@exec $(BIN)/pixlake up
 
@@ -20,34 +20,34 @@ test: dev ## run all tests, two at a time (ARGS="-k name" for some)
 	@$(BIN)/python -m tests.servers.prepare
 	@exec $(BIN)/pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder $(ARGS)
 
-fuzz: dev ## coverage-guided fuzzing of what reads images (ARGS=600 for that many seconds each)
+fuzz: dev ## coverage-guided fuzzing of the image readers (ARGS=600: seconds for each)
 	@$(BIN)/python -m pip --disable-pip-version-check -q install --require-hashes -r requirements/fuzz.txt
 	@exec $(BIN)/python -m tests.fuzz $(ARGS)
 
-gallery: dev ## a page of real photographs, as preset web and as Pillow show them
+gallery: dev ## make a page of real photographs, as rendered by preset web and by Pillow
 	@exec $(BIN)/python -m tests.gallery
 
-soak: dev ## tell the lake's simulation stories nobody has tried, until stopped
+soak: dev ## run the lake's simulation with new seeds, until stopped
 	@exec $(BIN)/python -m tests.lake.simulation
 
-bench: dev ## every figure of docs/performance.md (needs wrk; ARGS="--quick" for a short look)
+bench: dev ## measure every figure of docs/performance.md (needs wrk; ARGS="--quick" is short)
 	@exec $(BIN)/python -m benchmarks $(ARGS)
 
-bench-soak: dev ## memory over half an hour of load (ARGS="--minutes 10" for less)
+bench-soak: dev ## measure memory during half an hour of load (ARGS="--minutes 10" for less)
 	@exec $(BIN)/python -m benchmarks.soak $(ARGS)
 
-soak-crashes: dev ## ten minutes of kill -9 on S3 and Kafka, then the audit
+soak-crashes: dev ## run ten minutes of kill -9 with S3 and Kafka, then the audit
 	@$(BIN)/python -m tests.servers.prepare
 	@PIXLAKE_CRASH_SECONDS=$${PIXLAKE_CRASH_SECONDS:-600} \
 		$(BIN)/pytest -s tests/end_to_end/test_crashes_on_s3.py
 
-soak-http: dev ## 10,000 rounds of requests that hope to be read as two (ARGS="--rounds 500 --seed 1")
+soak-http: dev ## send 10,000 rounds of request smuggling (ARGS="--rounds 500 --seed 1")
 	@exec $(BIN)/python -m tests.framing $(ARGS)
 
-bench-lake: dev ## sealing, journal and query against their targets, a JSON object a line
+bench-lake: dev ## measure sealing, journal and query against their targets, as lines of JSON
 	@exec $(BIN)/python -m benchmarks.lake
 
-deploy-check: dev ## prove the AWS stacks offline: rules, rights, cdk-nag, cfn-lint, an emulator
+deploy-check: dev ## test the AWS stacks offline: rules, rights, cdk-nag, cfn-lint, an emulator
 	@$(BIN)/python deploy/ecs/contract.py --check
 	@cd deploy/ecs && PYTHON="$(PYTHON)" sh install.sh .venv requirements.txt
 	@cd deploy/ecs && PYTHON="$(PYTHON)" sh install.sh .venv-emulator requirements-emulator.txt
@@ -57,16 +57,16 @@ deploy-synth: ## write the templates of an environment (ENV=small) to deploy/ecs
 	@cd deploy/ecs && PYTHON="$(PYTHON)" sh install.sh .venv requirements.txt
 	@cd deploy/ecs && exec .venv/bin/python app.py $(or $(ENV),small)
 
-image-check: dev ## do what the Dockerfile says without Docker, start what comes of it (root)
+image-check: dev ## run the Dockerfile's steps without Docker, and start the result (needs root)
 	@exec $(BIN)/python deploy/ecs/image/check.py
 
-cluster-rehearsal: dev ## the tasks of ECS on this machine: join, drain, kill, roll (root, 15 minutes)
+cluster-rehearsal: dev ## run ECS tasks on this machine: join, drain, kill, roll (root, 15 minutes)
 	@$(BIN)/python -m tests.servers.prepare
 	@$(MAKE) --no-print-directory deploy-synth ENV=large
 	@exec $(BIN)/python -m tests.rehearsal $(ARGS)
 
-# Types and rules take as long as each other, so they run side by side.
-check: dev ## lint, formatting, types, who may import whom
+# Types and rules take equally long, so they run in parallel.
+check: dev ## check lint, formatting, types, import rules
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target check-types check-rules
 check-types:
 	$(BIN)/mypy
@@ -76,8 +76,8 @@ check-rules:
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/pytest -q tests/test_architecture.py
 
-# dev.txt is compiled under the constraints of up.txt: it holds all of it, at equal versions.
-install: ## install what `make up` starts, without starting
+# dev.txt is compiled with up.txt as constraints, so it contains all of up.txt, at equal versions.
+install: ## install the packages of `make up`, without a start
 	@VENV="$(VENV)" PYTHON="$(PYTHON)" sh requirements/install.sh up
 dev:
 	@VENV="$(VENV)" PYTHON="$(PYTHON)" sh requirements/install.sh dev
@@ -85,13 +85,13 @@ dev:
 UV_COMPILE = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 	--generate-hashes --no-annotate --custom-compile-command "make lock" \
 	--no-emit-package pixlake --exclude-newer "$(NEWEST)"
-# A release that was taken over is often found within days. For a fix of security that cannot wait:
-# make lock NEWEST=0days
+# A compromised release is often found within days, so the lock takes no newer release. For an urgent
+# security fix: make lock NEWEST=0days
 NEWEST ?= 7days
 
 EXTRAS = --extra embedded --extra heif --extra postgres
 
-lock: dev ## take the newest releases of all dependencies, at least a week old, into the locks
+lock: dev ## update the locks to the newest releases that are at least a week old
 	$(UV_COMPILE) pyproject.toml requirements/build.in $(EXTRAS) -o requirements/up.txt
 	$(UV_COMPILE) pyproject.toml requirements/build.in $(EXTRAS) --group dev \
 		-c requirements/up.txt -o requirements/dev.txt
@@ -106,7 +106,7 @@ lock: dev ## take the newest releases of all dependencies, at least a week old, 
 		-o deploy/ecs/requirements.txt
 	$(UV_COMPILE) deploy/ecs/requirements-emulator.in -o deploy/ecs/requirements-emulator.txt
 
-# Tools of their own, so that neither the service nor its tests install them.
+# The tools of the docs have their own environment, so neither the service nor its tests need them.
 DOCS := .venv-docs
 $(DOCS)/.installed: requirements/docs.txt
 	@$(PYTHON) -m venv $(DOCS)
@@ -114,18 +114,18 @@ $(DOCS)/.installed: requirements/docs.txt
 		--only-binary :all: -r $<
 	@touch $@
 
-docs: $(DOCS)/.installed ## the pages as a site in site/, with every link checked
+docs: $(DOCS)/.installed ## build the pages as a site in site/, and check every link
 	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
 
 changelog: $(DOCS)/.installed ## show the next section of the changelog (VERSION=0.2.0 writes it)
 	@$(DOCS)/bin/towncrier build --yes $(if $(VERSION),--version $(VERSION),--draft --version next)
 
-audit: dev ## ask about known vulnerabilities of every lock (needs the network; CI does without)
+audit: dev ## look up known vulnerabilities of every lock (needs the network; not part of CI)
 	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-tools
 	@$(BIN)/uv pip install --quiet --python .venv-tools/bin/python --require-hashes -r requirements/tools.txt
 	@exec .venv-tools/bin/python -m requirements.audit
 
-wheels: dev ## build both wheels into dist/, and start what they install in empty environments
+wheels: dev ## build both wheels into dist/, and test them in empty environments
 	@exec .ci/wheels
 
 clean: ## remove the virtual environment and caches; the data in .pixlake stays

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Make a virtual environment of this project, or bring it up to its lock.
+# Create a virtual environment of this project, or update it to its lock.
 # Usage: install.sh .venv requirements.txt | install.sh .venv-emulator requirements-emulator.txt
 set -eu
 cd "$(dirname "$0")"

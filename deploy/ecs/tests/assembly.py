@@ -1,4 +1,4 @@
-"""Synthesized templates as JSON: what rules look at. Nothing here knows CDK."""
+"""Synthesized templates as JSON, for the rules; independent of CDK."""
 
 import copy
 import json
@@ -12,7 +12,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One resource; `props` may be changed in place, to plant a fault."""
+    """One resource; a test may change `props` in place, to plant a fault."""
 
     stack: str
     id: str
@@ -33,7 +33,7 @@ class Resource:
 
 
 class Assembly:
-    """All stacks of an environment; stacks go by the last part of their name, `cell-a`."""
+    """All stacks of an environment, by the last part of their names, such as `cell-a`."""
 
     def __init__(self, stage: str, templates: dict[str, Json], manifest: Json) -> None:
         self.stage = stage
@@ -68,7 +68,7 @@ class Assembly:
         return next(self.resources(kind))
 
     def text(self, stack: str, value: Any) -> str:
-        """An intrinsic as plain text: `${data/Lake.Arn}/images/*`, wherever it was used."""
+        """Convert an intrinsic to text, `${data/Lake.Arn}/images/*`, the same in every stack."""
         match value:
             case str() | int() | float():
                 return str(value)
@@ -90,17 +90,17 @@ class Assembly:
         raise ValueError(f"{stack}: {value}")
 
     def region(self, stack: str) -> str:
-        """Where a stack is deployed."""
+        """Return the region of a stack."""
         artifact = self.manifest["artifacts"][f"pixlake-{self.stage}-{stack}"]
         return str(artifact["environment"]).rsplit("/", 1)[-1]
 
     def text_of_dashboard(self) -> str:
-        """Its JSON, with names for what only AWS knows."""
+        """Return the dashboard's JSON, with names in place of values that only AWS knows."""
         board = self.first("AWS::CloudWatch::Dashboard")
         return self.text(board.stack, board.props["DashboardBody"])
 
     def statements(self, role: Resource) -> Iterator[Json]:
-        """What a role's inline policies say, those of AWS::IAM::Policy included."""
+        """Yield the statements of a role's inline policies and of AWS::IAM::Policy."""
         for inline in role.props.get("Policies", []):
             yield from inline["PolicyDocument"]["Statement"]
         for policy in self.resources("AWS::IAM::Policy", stack=role.stack):
@@ -109,10 +109,10 @@ class Assembly:
 
 
 def count(assembly: "Assembly", kind: str) -> int:
-    """How many resources of a kind there are."""
+    """Count the resources of a kind."""
     return sum(1 for _ in assembly.resources(kind))
 
 
 def many(value: Any) -> list[Any]:
-    """IAM writes one thing as the thing, several as a list."""
+    """Return a list; IAM writes a single value without a list."""
     return value if isinstance(value, list) else [value]

@@ -1,4 +1,4 @@
-"""Synthesis, once for all tests: jsii is slow to start."""
+"""Fixtures that synthesize once for all tests, because jsii starts slowly."""
 
 import functools
 import json
@@ -18,10 +18,10 @@ ENVIRONMENTS = ("small", "large")
 
 
 class Synthesis:
-    """Templates, and what the validations of CDK and cdk-nag said of them."""
+    """Templates, and the findings of CDK and cdk-nag."""
 
     def __init__(self, folder: Path, settings: Settings, *, nag: bool) -> None:
-        # Both take seconds to import, and most tests of this file's neighbours need neither.
+        # Both imports take seconds, and most tests need neither.
         import aws_cdk as cdk  # noqa: PLC0415
         from cdk_nag import AwsSolutionsChecks  # noqa: PLC0415
 
@@ -34,7 +34,7 @@ class Synthesis:
         try:
             app.synth()
         except RuntimeError as error:
-            # It raises after it has written the templates and the report.
+            # CDK raises the error after it has written the templates and the report.
             if "ValidationFailed" not in str(error) or not report.exists():
                 raise
         self.findings = _findings(json.loads(report.read_text())) if report.exists() else []
@@ -42,7 +42,7 @@ class Synthesis:
 
 
 def _findings(report: dict[str, Any]) -> list[tuple[str, str]]:
-    """Pairs of a rule's name and a construct's path."""
+    """Return pairs of a rule's name and a construct's path."""
     return [
         (violation["ruleName"], construct.get("constructPath", "?"))
         for plugin in report["pluginReports"]
@@ -64,7 +64,7 @@ Switched = Callable[[str], Synthesis]
 
 @pytest.fixture(scope="session")
 def switched(tmp_path_factory: pytest.TempPathFactory) -> Switched:
-    """Of a combination of the matrix by its name, once."""
+    """Synthesize a combination of the matrix by its name, once."""
 
     @functools.cache
     def synthesis(name: str) -> Synthesis:
@@ -80,5 +80,5 @@ def assemblies(syntheses: dict[str, Synthesis]) -> dict[str, Assembly]:
 
 @pytest.fixture(scope="session", params=ENVIRONMENTS)
 def assembly(request: pytest.FixtureRequest, assemblies: dict[str, Assembly]) -> Assembly:
-    """Read only: rules that plant faults take a copy."""
+    """Assembly of each profile, for reading only; rules that plant faults use a copy."""
     return assemblies[request.param]

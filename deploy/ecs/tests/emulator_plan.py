@@ -1,4 +1,4 @@
-"""What the emulator's driver is told: stacks in their order, and questions about rights."""
+"""Plan for the emulator's driver: stacks in their order, and questions about rights."""
 
 import re
 from graphlib import TopologicalSorter
@@ -9,7 +9,7 @@ from tests.assembly import Assembly, Json
 from tests.rules.operation import references
 from tests.test_iam import MATRIX
 
-# The emulator's IAM knows the actions of these services.
+# Services whose actions the emulator's IAM supports.
 _ASKED = ("s3:", "kms:", "secretsmanager:", "kafka-cluster:", "ecr:")
 _NAME = re.compile(r"\$\{([a-z-]+)/(\w+)(?:\.(\w+))?\}")
 
@@ -26,7 +26,7 @@ def plan(assembly: Assembly) -> Json:
 
 
 def order(assembly: Assembly) -> list[str]:
-    """Stacks after those that they stand on."""
+    """List the stacks, each after the stacks that it depends on."""
     prefix = f"pixlake-{assembly.stage}-"
     after: dict[str, set[str]] = {}
     for stack, template in assembly.templates.items():
@@ -49,7 +49,7 @@ def _stack(assembly: Assembly, name: str, zone: str) -> Json:
 
 
 def _questions(assembly: Assembly) -> list[Json]:
-    """Those of the matrix whose resource is an output, so that its deployed name is known."""
+    """Select the questions whose resource is an output, so that its deployed name is known."""
     found = []
     for role, action, resource, wanted in MATRIX:
         stack, id = role.split("/")
@@ -69,7 +69,7 @@ def _questions(assembly: Assembly) -> list[Json]:
 
 
 def _outputs(assembly: Assembly, resource: str) -> str | None:
-    """With `<<region stack output>>` for every name; None if one is no output."""
+    """Replace each name by `<<region stack output>>`; returns None if a name is not an output."""
     for match in _NAME.finditer(resource):
         stack, id, attribute = match.groups()
         value = {"Fn::GetAtt": [id, attribute]} if attribute else {"Ref": id}

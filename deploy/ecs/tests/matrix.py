@@ -1,4 +1,4 @@
-"""Settings in other combinations than those of the environments."""
+"""Combinations of settings that differ from those of the environments."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ _VPN = {
     "saml_provider_arn": "arn:aws:iam:::saml-provider/x",
 }
 Change = dict[str, Any]
-# Name → environment, and what is changed in it, by dotted names.
+# Name of a combination → environment, and its changed settings by dotted names.
 MATRIX: dict[str, tuple[str, Change]] = {
     "your-own-network": (
         "small",

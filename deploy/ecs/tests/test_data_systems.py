@@ -1,4 +1,4 @@
-"""One test a system that keeps or shows data: it is there, and it is as it was asked for."""
+"""One test for each system that stores or shows data: it exists, with the required settings."""
 
 from infra import contract
 from tests.assembly import Assembly, count, many
@@ -112,7 +112,7 @@ def test_quicksight_reads_the_view_by_the_analysts_role(
     assert analytics.text("analytics", athena["RoleArn"]) == "${analytics/Analyst.Arn}"
     assert analytics.text("analytics", athena["WorkGroup"]) == "${analytics/Workgroup}"
     rows = analytics.first("AWS::QuickSight::DataSet").props
-    # Copied into QuickSight's own store, rows would outlive their week.
+    # Copies in QuickSight's own store would be kept after the retention of the rows.
     assert rows["ImportMode"] == "DIRECT_QUERY"
     table = rows["PhysicalTableMap"]["images"]["RelationalTable"]
     assert table["Name"] == "images"

@@ -1,7 +1,7 @@
-"""Every stack of both profiles deploys, a second time changes nothing, deleting leaves nothing.
+"""Every stack of both profiles deploys; a second deployment and a deletion leave nothing behind.
 
-A green emulator proves wiring (names, references, order, rights), not configuration: it drops
-lifecycle rules, replication and encryption without a word. Those are what `tests/rules` is for.
+The emulator proves names, references, order and rights, but not configuration: it ignores lifecycle
+rules, replication and encryption without an error. `tests/rules` checks those.
 """
 
 import json
@@ -40,7 +40,7 @@ def emulator(tmp_path: Path) -> Iterator[str]:
         "BIND_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(port),
         "S3_DATA_DIR": str(tmp_path / "s3"),
-        # No engine is asked for containers, whatever this machine has.
+        # The emulator must not start containers, even if this machine has Docker.
         "DOCKER_HOST": f"unix://{tmp_path}/none.sock",
     }
     log = tmp_path / "emulator.log"
@@ -64,7 +64,7 @@ def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     ends = time.monotonic() + _START_SECONDS
     while time.monotonic() < ends and process.poll() is None:
         try:
-            with urllib.request.urlopen(url, timeout=2):  # noqa: S310  # our own
+            with urllib.request.urlopen(url, timeout=2):  # noqa: S310  # the emulator
                 return
         except OSError:
             time.sleep(0.1)
@@ -98,7 +98,7 @@ def test_stacks_live_a_whole_life(assembly: Assembly, emulator: str, tmp_path: P
 
 
 def test_stand_ins_are_needed(assemblies: dict[str, Assembly]) -> None:
-    """The shim itself refuses a stand-in for what the emulator knows."""
+    """The shim refuses a stand-in for a type that the emulator supports."""
     gaps = json.loads((HERE / "emulator" / "gaps.json").read_text())
     used = {one.type for assembly in assemblies.values() for one in assembly.resources()}
     listed = gaps["types"] | gaps["attributes"]

@@ -1,4 +1,4 @@
-"""Who may do what: the table that a reviewer reads, and a small judge of the templates."""
+"""Table of allowed and denied actions for reviewers, checked against the templates."""
 
 import fnmatch
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ WORKER, INGEST, HEAD = "cell-a/WorkerTask", "cell-a/IngestTask", "cell-a/HeadTas
 ANALYST, REPLICATION = "analytics/Analyst", "data/ReplicationRole"
 WORKER_START = "cell-a/WorkerExecution"
 MATRIX = [
-    # A worker takes, processes and erases images ...
+    # A worker accepts, processes and erases images.
     (WORKER, "s3:PutObject", f"{LAKE}/images/t/00/id/record.json", ALLOW),
     (WORKER, "s3:DeleteObject", f"{LAKE}/images/t/00/id/original-1.jpg", ALLOW),
     (WORKER, "s3:PutObject", f"{LAKE}/journal/home/x.arrow", ALLOW),
@@ -37,7 +37,7 @@ MATRIX = [
     (WORKER, "s3:GetObject", f"{LAKE}/store.json", ALLOW),
     (WORKER, "s3:ListBucket", LAKE, ALLOW),
     (WORKER, "kms:GenerateDataKey", KEY, ALLOW),
-    # ... and can neither lose rows or presets nor read the stream.
+    # A worker can neither delete rows or presets nor read Kafka.
     (WORKER, "s3:DeleteObject", f"{LAKE}/journal/home/x.arrow", DENY),
     (WORKER, "s3:PutObject", f"{LAKE}/lake/images/dt=1/hour=1/x.parquet", DENY),
     (WORKER, "s3:DeleteObject", f"{LAKE}/lake/images/dt=1/hour=1/x.parquet", DENY),
@@ -51,14 +51,14 @@ MATRIX = [
     (WORKER, "s3:DeleteObjectVersion", f"{LAKE}/images/t/00/id/original-1.jpg", DENY),
     (WORKER, "kafka-cluster:ReadData", TOPIC, DENY),
     (WORKER, "kafka-cluster:Connect", KAFKA, DENY),
-    # It logs in by password: nobody needs a token.
+    # A worker connects to the database with a password and needs no token.
     (WORKER, "rds-db:connect", DB_USER, DENY),
     (WORKER, "rds-db:connect", DB_MASTER, DENY),
     (WORKER, "secretsmanager:GetSecretValue", SECRET, DENY),
     (WORKER, "sts:AssumeRole", "*", DENY),
     (WORKER, "kms:Encrypt", KEY, DENY),
     (WORKER, "kms:ScheduleKeyDeletion", KEY, DENY),
-    # The Kafka door reads one topic, seals and sweeps ...
+    # An ingest node reads one topic, seals and sweeps.
     (INGEST, "kafka-cluster:ReadData", TOPIC, ALLOW),
     (INGEST, "kafka-cluster:WriteData", "${streaming/DeadLetters.TopicArn}", ALLOW),
     (INGEST, "kafka-cluster:AlterGroup", GROUP, ALLOW),
@@ -68,7 +68,7 @@ MATRIX = [
     (INGEST, "s3:DeleteObject", f"{LAKE}/images/t/00/id/original-1.jpg", ALLOW),
     (INGEST, "s3:PutObject", f"{LAKE}/rejections/records/00/x.json", ALLOW),
     (INGEST, "s3:GetObject", f"{LAKE}/store.json", ALLOW),
-    # ... and cannot forge what it reads, nor log in to the accounts.
+    # An ingest node can neither write to the topic nor connect to the accounts.
     (INGEST, "s3:DeleteObject", f"{LAKE}/store.json", DENY),
     (INGEST, "kafka-cluster:WriteData", TOPIC, DENY),
     (INGEST, "kafka-cluster:DeleteTopic", TOPIC, DENY),
@@ -76,26 +76,26 @@ MATRIX = [
     (INGEST, "rds-db:connect", DB_USER, DENY),
     (INGEST, "s3:PutObject", f"{LAKE}/presets/web/2.json", DENY),
     (INGEST, "secretsmanager:GetSecretValue", SECRET, DENY),
-    # The head schedules, and holds nothing.
+    # The head only schedules, and has no data.
     (HEAD, "s3:GetObject", f"{LAKE}/images/t/00/id/record.json", DENY),
     (HEAD, "s3:GetObject", f"{LAKE}/store.json", DENY),
     (HEAD, "s3:ListBucket", LAKE, DENY),
     (HEAD, "kafka-cluster:Connect", KAFKA, DENY),
     (HEAD, "kms:Decrypt", KEY, DENY),
     (HEAD, "secretsmanager:GetSecretValue", SECRET, DENY),
-    # What starts a task reads its secrets, and no data.
+    # The role that starts a task reads the task's secrets, and no data.
     (WORKER_START, "secretsmanager:GetSecretValue", SECRET, ALLOW),
     (WORKER_START, "ecr:BatchGetImage", "${platform/Repository.Arn}", ALLOW),
     (WORKER_START, "ecr:PutImage", "${platform/Repository.Arn}", DENY),
     (WORKER_START, "s3:GetObject", f"{LAKE}/images/t/00/id/record.json", DENY),
     (WORKER_START, "secretsmanager:GetSecretValue", "${data/CacheToken}", DENY),
-    # Analysts see rows, never pixels, and change nothing.
+    # Analysts read rows, no pixels, and change nothing.
     (ANALYST, "s3:GetObject", f"{LAKE}/lake/images/dt=1/hour=1/x.parquet", ALLOW),
     (ANALYST, "s3:PutObject", f"{RESULTS}/results/1.csv", ALLOW),
     (ANALYST, "s3:GetObject", f"{LAKE}/images/t/00/id/original-1.jpg", DENY),
     (ANALYST, "s3:GetObject", f"{LAKE}/journal/home/x.arrow", DENY),
     (ANALYST, "s3:PutObject", f"{LAKE}/lake/images/dt=1/hour=1/x.parquet", DENY),
-    # S3 copies one way.
+    # S3 replicates in one direction.
     (REPLICATION, "s3:ReplicateObject", f"{REPLICA}/lake/x.parquet", ALLOW),
     (REPLICATION, "s3:ReplicateObject", f"{REPLICA}/store.json", ALLOW),
     (REPLICATION, "s3:ReplicateObject", f"{LAKE}/lake/x.parquet", DENY),
@@ -104,11 +104,11 @@ MATRIX = [
 
 
 def _allows(assembly: Assembly, role: str, action: str, resource: str) -> bool:
-    """IAM's logic without conditions: those narrow, so an allow here may be none there."""
+    """Evaluate IAM's logic without conditions. Conditions only narrow, so AWS may deny more."""
     stack, id = role.split("/")
     for statement in assembly.statements(assembly.one(stack, id)):
         if statement["Effect"] != "Allow":
-            raise ValueError("this judge knows no Deny in a role")
+            raise ValueError("this evaluation does not support a Deny in a role")
         resources = [assembly.text(stack, one) for one in many(statement["Resource"])]
         if action in many(statement["Action"]) and any(
             fnmatch.fnmatchcase(resource, _literal(one)) for one in resources
@@ -118,7 +118,7 @@ def _allows(assembly: Assembly, role: str, action: str, resource: str) -> bool:
 
 
 def _literal(pattern: str) -> str:
-    """IAM knows * and ?, and no [sets]."""
+    """Escape [sets], because IAM supports only * and ?."""
     return pattern.replace("[", "[[]")
 
 
@@ -148,14 +148,14 @@ def _actions(assembly: Assembly) -> Iterator[tuple[str, str]]:
 
 
 def test_nobody_may_change_rights_or_keys(assembly: Assembly) -> None:
-    """No way from any of our roles to more than it has."""
+    """No role can give itself or others more rights."""
     escalating = ("iam:", "sts:", "kms:Put", "kms:CreateGrant", "s3:PutBucket", "ecs:RunTask")
     found = [(role, action) for role, action in _actions(assembly) if action.startswith(escalating)]
     assert found == []
 
 
 def test_every_statement_stands_in_the_two_files_that_reviewers_read() -> None:
-    """Of roles, and of what sits on buckets, keys and topics."""
+    """Statements of roles are in one file, statements of buckets, keys and topics in the other."""
     infra = Path(__file__).parents[1] / "infra"
     writers = {
         str(file.relative_to(infra))

@@ -1,4 +1,4 @@
-"""The image's recipe: linted, and what a reviewer would look for."""
+"""Dockerfile: lint, and checks that a reviewer would make."""
 
 import re
 import subprocess
@@ -11,7 +11,7 @@ DOCKERFILE = HERE / "image" / "Dockerfile"
 
 def test_hadolint_has_nothing_to_say() -> None:
     hadolint = Path(sys.executable).with_name("hadolint")
-    # DL3059 would have steps of one purpose each put together.
+    # DL3059 would merge steps that have different purposes.
     done = subprocess.run(
         [hadolint, "--ignore", "DL3059", DOCKERFILE], capture_output=True, text=True, check=False
     )
@@ -31,7 +31,7 @@ def test_it_runs_as_the_user_of_the_task_definitions() -> None:
 
 
 def test_it_may_write_where_its_volume_is() -> None:
-    """ECS gives a volume to root, unless the image declares whose it is."""
+    """ECS gives a volume to root, unless the image declares another owner."""
     task = (HERE / "infra/parts/task.py").read_text()
     folder = re.search(r'^_SCRATCH = "(\S+)"', task, re.MULTILINE)
     assert folder

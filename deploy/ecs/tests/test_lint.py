@@ -1,4 +1,4 @@
-"""cfn-lint: schemas of AWS's own resources."""
+"""Templates pass cfn-lint, which checks AWS's resource schemas."""
 
 import json
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.assembly import Assembly
 
-# W3010: zones by name; looked up, they are dummies where no account is at hand.
+# W3010 forbids zones by name, but a look-up without an account returns dummy names.
 _IGNORED = "W3010"
 
 

@@ -1,4 +1,4 @@
-"""Settings in other combinations: each synthesizes, and every rule holds."""
+"""Combinations of settings: each synthesizes, and every rule holds."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from tests.conftest import Switched, Synthesis
 from tests.matrix import MATRIX, Change, changed
 from tests.test_rules import RULES
 
-# What a switch switches on.
+# Resources that each switch adds.
 BROUGHT = {
     "engineers": {
         "AWS::EC2::ClientVpnEndpoint",
@@ -31,7 +31,7 @@ BROUGHT = {
         "AWS::Shield::Protection",
     },
 }
-# Fields that the matrix need not vary, and why.
+# Fields that the matrix need not vary, with the reason.
 _FIXED = {
     "vpn.client_cidr": "an address range like any other",
     "vpn.zones": "a count of associations",

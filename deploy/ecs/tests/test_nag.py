@@ -1,11 +1,11 @@
-"""cdk-nag: no finding without a reason, no reason without a finding."""
+"""Every finding of cdk-nag has a reason, and every reason has a finding."""
 
 import re
 
 from infra.acknowledged import ACKNOWLEDGED, Acknowledged
 from tests.conftest import Synthesis
 
-# A reason that fits in fewer letters says nothing.
+# Fewest letters of a reason; a shorter one explains nothing.
 _SHORTEST = 40
 
 

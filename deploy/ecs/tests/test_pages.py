@@ -1,4 +1,4 @@
-"""What people read and run: the picture, the runbook, the order of a deployment."""
+"""Pages and programs for people: diagrams, runbook, order of a deployment."""
 
 import re
 
@@ -29,7 +29,7 @@ def test_every_alarm_has_its_page_and_every_page_its_alarm(
     pages = {one.stem for one in RUNBOOK.glob("*.md")} - {"README"}
     index = (RUNBOOK / "README.md").read_text()
     assert named <= pages
-    # The one page that no alarm leads to is found from the index.
+    # Only one page has no alarm; the index links to it.
     assert pages - named == {"rotate-secrets"}
     for name in pages:
         assert f"]({name}.md)" in index

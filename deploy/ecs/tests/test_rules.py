@@ -1,4 +1,4 @@
-"""Every rule holds for both profiles, and each finds the fault that is planted for it."""
+"""Every rule holds for both profiles, and finds its planted fault."""
 
 import pytest
 

@@ -1,6 +1,6 @@
-"""One test a system of the architecture: it is there, and it is as it was asked for.
+"""One test for each system of the architecture: it exists, with the required settings.
 
-What must hold in every combination of settings is in `tests/rules`; here stands the list itself.
+`tests/rules` has the rules for every combination of settings; this file has the list of systems.
 """
 
 import json
@@ -169,10 +169,10 @@ def test_logs_metrics_alarms_and_a_dashboard(assembly: Assembly) -> None:
 
 
 def test_what_prometheus_has_of_nodes_is_on_the_dashboard(assembly: Assembly) -> None:
-    """The nodes pass it on themselves: tests/deploy/test_figures.py."""
+    """Nodes export these metrics themselves: tests/deploy/test_figures.py."""
     body = json.loads(assembly.text_of_dashboard())
     series = [one for widget in body["widgets"] for one in widget["properties"]["metrics"]]
-    # Metrics of alarms have options at their end.
+    # Metrics of alarms end with options.
     told = [one for one in series if "Kind" in one and isinstance(one[-1], str)]
     shown = {(one[1], one[-1]) for one in told}
     assert {("Requests", "worker"), ("LoopLag", "ingest"), ("KilledForMemory", "head")} <= shown
@@ -214,7 +214,7 @@ def test_a_shell_in_a_task_is_under_the_key_and_on_record(
 
     assert rights(assembly) == set()
     found = rights(switched("engineers").assembly)
-    # With a key and a log on the cluster, a session without these ends before it begins.
+    # If the cluster has a key and a log, a session without these rights ends at once.
     assert {"ssmmessages:OpenDataChannel", "kms:Decrypt", "logs:PutLogEvents"} <= found
     assert {"logs:DescribeLogGroups", "logs:CreateLogStream"} <= found
     container = switched("engineers").assembly.one("cell-a", "Head").props["ContainerDefinitions"]

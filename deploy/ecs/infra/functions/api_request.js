@@ -1,4 +1,5 @@
-// Headers that steer Ray Serve never come from outside; the service strips them, too.
+// Remove headers that control Ray Serve, because clients must not send them. The service removes these
+// headers, too.
 function handler(event) {
     var headers = event.request.headers;
     var steering = [

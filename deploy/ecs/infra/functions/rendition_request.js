@@ -1,4 +1,4 @@
-// Under images/ are originals and records, too: only renditions leave by this door.
+// Allow only renditions: the prefix images/ also contains originals and records.
 var RENDITION = /^\/images\/[a-z0-9-]+\/[0-9a-f]{2}\/[0-9a-f]{32}\/([a-z0-9][a-z0-9_-]*)-[0-9a-f]+\.[a-z0-9]+$/;
 
 function handler(event) {

@@ -1,1 +1,1 @@
-"""All stacks deployed into an emulator of AWS, on this machine and nowhere else."""
+"""Deployment of all stacks into an emulator of AWS on this machine."""

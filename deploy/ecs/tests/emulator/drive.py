@@ -1,4 +1,4 @@
-"""Deploy, deploy again, ask for rights, delete; prints what happened as JSON.
+"""Driver of the emulator: deploys, deploys again, checks rights, deletes; prints a JSON report.
 
 Runs in the emulator's environment: `python drive.py <endpoint> <plan.json>`.
 """
@@ -18,15 +18,15 @@ _DONE_SECONDS = 120
 
 
 class Driver:
-    """One emulator; refuses to talk to anything that could be AWS."""
+    """Client of one emulator; refuses every endpoint that could be AWS."""
 
     def __init__(self, endpoint: str) -> None:
         if urlsplit(endpoint).hostname != "127.0.0.1":
-            raise SystemExit("only an emulator on this machine")
+            raise SystemExit(f"{endpoint} is not an emulator on this machine")
         self._endpoint = endpoint
         account = self.client("sts", "eu-west-1").get_caller_identity()["Account"]
         if account != "000000000000":
-            raise SystemExit("this is no emulator")
+            raise SystemExit(f"{endpoint} is not an emulator")
         self._outputs: dict[tuple[str, str], dict[str, str]] = {}
 
     def client(self, service: str, region: str) -> Any:
@@ -46,7 +46,7 @@ class Driver:
         return str(made["HostedZone"]["Id"]).rsplit("/", 1)[-1]
 
     def deploy(self, stack: Json, zone: str) -> str:
-        """Create; the answer is CloudFormation's own word for how it went."""
+        """Create a stack; returns CloudFormation's status."""
         cloudformation = self.client("cloudformation", stack["region"])
         cloudformation.create_stack(
             StackName=stack["name"],
@@ -64,7 +64,7 @@ class Driver:
         return status
 
     def again(self, stack: Json, zone: str) -> str:
-        """What an update with the same template says."""
+        """Update a stack with the same template; returns CloudFormation's message."""
         cloudformation = self.client("cloudformation", stack["region"])
         try:
             cloudformation.update_stack(
@@ -96,7 +96,7 @@ class Driver:
             return "DELETE_COMPLETE"
 
     def rights(self, questions: list[Json]) -> list[bool]:
-        """IAM's own simulation of the deployed roles."""
+        """Simulate actions of the deployed roles with IAM."""
         iam = self.client("iam", "us-east-1")
         answers = []
         for one in questions:
@@ -114,7 +114,7 @@ class Driver:
         return answers
 
     def left(self, regions: list[str]) -> Json:
-        """What is still there."""
+        """List the stacks and buckets that still exist."""
         found: Json = {}
         for region in regions:
             stacks = self.client("cloudformation", region).list_stacks()["StackSummaries"]
@@ -135,14 +135,14 @@ class Driver:
         return found
 
     def _delete_kept_buckets(self, region: str) -> None:
-        """As docs/aws.md, "Teardown", says: the stacks leave them on purpose."""
+        """Delete the buckets that stacks keep on purpose (docs/aws.md, "Teardown")."""
         s3 = self.client("s3", region)
         for one in s3.list_buckets()["Buckets"]:
             if any(f"-{kept}-" in one["Name"] for kept in ("lake", "accesslogs", "results")):
                 s3.delete_bucket(Bucket=one["Name"])
 
     def _named(self, text: str) -> str:
-        """`<<region stack output>>` → the output's value."""
+        """Replace `<<region stack output>>` by the output's value."""
         while "<<" in text:
             before, _, rest = text.partition("<<")
             name, _, after = rest.partition(">>")
@@ -155,7 +155,7 @@ class Driver:
         return json.dumps(template).replace(stack["zone"], zone)
 
     def _across(self, value: Any, region: str) -> Any:
-        """The emulator looks for outputs in one region only."""
+        """Resolve outputs of other regions, because the emulator looks in one region only."""
         match value:
             case {"Fn::GetStackOutput": dict(of)} if of.get("Region", region) != region:
                 return self._outputs[of["Region"], of["StackName"]][of["OutputName"]]
@@ -187,7 +187,7 @@ class Driver:
 
 
 def main() -> None:
-    """See the module."""
+    """Run all steps of a plan, and print the report."""
     driver = Driver(sys.argv[1])
     with open(sys.argv[2]) as file:  # noqa: PTH123
         plan = json.load(file)

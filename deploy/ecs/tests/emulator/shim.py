@@ -1,7 +1,7 @@
-"""The emulator, with a stand-in for each type of resource that it does not know.
+"""Emulator with a stand-in for each resource type that the emulator does not support.
 
-Runs in the emulator's own environment: `python shim.py`, addressed by BIND_HOST and GATEWAY_PORT.
-A stand-in keeps nothing and answers what GetAtt asks for; gaps.json lists them with the reason.
+Runs in the emulator's own environment: `python shim.py`, listening on BIND_HOST and GATEWAY_PORT.
+A stand-in stores nothing and returns values for GetAtt. gaps.json lists the stand-ins with reasons.
 """
 
 import hashlib
@@ -48,7 +48,7 @@ def _with_more(real: Create, gap: dict[str, Any]) -> Create:
 
 
 def _without_formula(real: Create) -> Create:
-    """Alarms: the emulator knows no metric math; it gets the first of the metrics."""
+    """Wrap the creation of alarms: the emulator has no metric math, so it gets only one metric."""
 
     def create(logical: str, props: dict[str, Any], stack: str) -> tuple[str, dict[str, Any]]:
         kept = {name: value for name, value in props.items() if name != "Metrics"}
@@ -65,10 +65,10 @@ def _nothing(*_: object) -> None:
 
 
 def register() -> None:
-    """Fill the gaps; raises ValueError for a type that the emulator has learnt meanwhile."""
+    """Register the stand-ins; raises ValueError for a type that the emulator supports itself."""
     for kind, gap in TYPES.items():
         if kind in _HANDLERS:
-            raise ValueError(f"the emulator knows {kind} now: take it out of gaps.json")
+            raise ValueError(f"the emulator supports {kind} now: remove {kind} from gaps.json")
         _HANDLERS[kind] = {
             "create": _stand_in(gap),
             "update": lambda physical, _old, _new, _stack: (physical, {}),

@@ -1,1 +1,1 @@
-"""What linters and emulators do not know about AWS or us; each with a fault that it finds."""
+"""Rules that linters and emulators do not check; each rule has a planted fault that it finds."""

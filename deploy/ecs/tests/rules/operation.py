@@ -1,4 +1,4 @@
-"""What keeps stacks deployable, and people informed."""
+"""Rules for deployable stacks, and for alarms, logs and data that people need."""
 
 import json
 import re
@@ -10,11 +10,11 @@ from tests.assembly import Assembly, Json
 from tests.rules.rule import Rule
 
 _ROOT = Path(__file__).parents[4]
-# CloudFormation's own limits.
+# CloudFormation's limits: resources and outputs of a template, and bytes.
 _MOST_RESOURCES, _MOST_OUTPUTS, _LARGEST = 500, 200, 1_000_000
 _KEPT = {"foundation", "replica", "network", "data", "streaming", "protection"}
 _WAF_LOG = "aws-waf-logs-"
-# Known once in an account and region, or in all of AWS.
+# Properties with names that must be unique in an account and region, or in all of AWS.
 _NAMED = {
     "AWS::Athena::WorkGroup": "Name",
     "AWS::Backup::BackupVault": "BackupVaultName",
@@ -32,7 +32,7 @@ _NAMED = {
     "AWS::RDS::DBInstance": "DBInstanceIdentifier",
     "AWS::ServiceDiscovery::PrivateDnsNamespace": "Name",
 }
-# CloudFormation makes their names up.
+# Properties with names that CloudFormation generates.
 _UNNAMED = {
     "AWS::IAM::Role": "RoleName",
     "AWS::S3::Bucket": "BucketName",
@@ -41,9 +41,9 @@ _UNNAMED = {
 
 def alarms_reach_somebody(assembly: Assembly) -> Iterator[str]:
     for alarm in assembly.resources("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"):
-        # Route 53 is who listens to this one; a page comes from the alarms on workers.
+        # Only Route 53 uses the alarm NoHealthyNode; the alarms on workers page people.
         if not alarm.id.startswith("NoHealthyNode") and not alarm.props.get("AlarmActions"):
-            yield f"{alarm.name}: tells nobody"
+            yield f"{alarm.name}: notifies nobody"
         page = re.search(r"docs/runbook/[\w-]+\.md", alarm.props["AlarmDescription"])
         if not page or not (_ROOT / page[0]).exists():
             yield f"{alarm.name}: has no page in the runbook"
@@ -59,12 +59,12 @@ def logs_end(assembly: Assembly) -> Iterator[str]:
         if not group.props.get("RetentionInDays"):
             yield f"{group.name}: keeps its lines for ever"
         if not name.startswith(_WAF_LOG) and "KmsKeyId" not in group.props:
-            yield f"{group.name}: in clear"
+            yield f"{group.name}: is not encrypted"
     made = {group.props["LogGroupName"] for group in assembly.resources("AWS::Logs::LogGroup")}
     for one in assembly.resources("AWS::RDS::DBInstance"):
         for log in one.props["EnableCloudwatchLogsExports"]:
             if f"/aws/rds/instance/{one.props.get('DBInstanceIdentifier')}/{log}" not in made:
-                yield f"{one.name}: RDS makes the group of {log} itself, without an end"
+                yield f"{one.name}: RDS creates the group of {log} itself, without a retention"
 
 
 def _endless(assembly: Assembly) -> None:
@@ -79,7 +79,7 @@ def data_is_hard_to_delete(assembly: Assembly) -> Iterator[str]:
     for kind in ("AWS::KMS::Key", "AWS::S3::Bucket"):
         for one in assembly.resources(kind):
             if one.raw.get("DeletionPolicy") not in ("Retain", "RetainExceptOnCreate"):
-                yield f"{one.name}: goes with its stack, or keeps it from going while it is full"
+                yield f"{one.name}: is deleted with its stack, or blocks the deletion of the stack"
 
 
 def _easy_to_delete(assembly: Assembly) -> None:
@@ -102,7 +102,7 @@ def references(value: Any) -> Iterator[Json]:
 def references_lead_somewhere(assembly: Assembly) -> Iterator[str]:
     for stack, template in assembly.templates.items():
         if "Fn::ImportValue" in json.dumps(template):
-            yield f"{stack}: imports an export, which nobody can then change"
+            yield f"{stack}: imports an export, whose value then can't change"
         for of in references(template):
             other = of["StackName"].removeprefix(f"pixlake-{assembly.stage}-")
             outputs = assembly.templates.get(other, {}).get("Outputs", {})
@@ -115,7 +115,7 @@ def _lost_output(assembly: Assembly) -> None:
 
 
 def stacks_stand_on_earlier_ones(assembly: Assembly) -> Iterator[str]:
-    """A circle could never be deployed."""
+    """Stacks in a circle could never be deployed."""
     after = {
         stack: {
             of["StackName"].removeprefix(f"pixlake-{assembly.stage}-")
@@ -148,9 +148,9 @@ def stacks_fit_into_cloudformation(assembly: Assembly) -> Iterator[str]:
         if len(template.get("Outputs", {})) > _MOST_OUTPUTS:
             yield f"{stack}: too many outputs"
         if len(json.dumps(template)) > _LARGEST:
-            yield f"{stack}: too long"
+            yield f"{stack}: the template is too long"
         if "Parameters" in template or "Rules" in template:
-            yield f"{stack}: wants parameters, or a bootstrapped account"
+            yield f"{stack}: needs parameters, or a bootstrapped account"
 
 
 def _too_many(assembly: Assembly) -> None:
@@ -158,14 +158,14 @@ def _too_many(assembly: Assembly) -> None:
 
 
 def environments_share_an_account(assembly: Assembly) -> Iterator[str]:
-    """Two of them have no name in common where AWS knows a name only once."""
+    """Two environments must not have the same name where AWS requires unique names."""
     prefixes = (f"pixlake-{assembly.stage}", f"pixlake_{assembly.stage}".replace("-", "_"))
     for resource in assembly.resources():
         name = resource.props.get(_NAMED.get(resource.type, ""))
         if isinstance(name, str) and not any(prefix in name for prefix in prefixes):
             yield f"{resource.name}: is named {name} in every environment"
         if resource.type in _UNNAMED and _UNNAMED[resource.type] in resource.props:
-            yield f"{resource.name}: has a name of ours, so it cannot be replaced"
+            yield f"{resource.name}: has a fixed name, so it can't be replaced"
 
 
 def _one_name_for_all(assembly: Assembly) -> None:

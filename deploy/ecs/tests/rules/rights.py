@@ -1,4 +1,4 @@
-"""IAM: nothing wider than written, nobody else's roles."""
+"""Rules for IAM: no wildcards, no managed policies, trust only for this account."""
 
 from collections.abc import Iterator
 
@@ -26,7 +26,7 @@ def _wildcard(assembly: Assembly) -> None:
 
 
 def no_policy_of_others(assembly: Assembly) -> Iterator[str]:
-    """AWS's managed policies grow by themselves."""
+    """AWS adds rights to its managed policies without notice."""
     for role in roles(assembly):
         if "ManagedPolicyArns" in role.props:
             yield f"{role.name}: {role.props['ManagedPolicyArns']}"
@@ -37,7 +37,7 @@ def _managed(assembly: Assembly) -> None:
 
 
 def no_alias_as_a_resource(assembly: Assembly) -> Iterator[str]:
-    """IAM knows keys by their ids: an alias in a policy matches nothing."""
+    """IAM identifies keys by id, so an alias in a policy matches nothing."""
     for role in roles(assembly):
         for statement in assembly.statements(role):
             for resource in many(statement["Resource"]):
@@ -52,14 +52,14 @@ def _alias(assembly: Assembly) -> None:
 
 
 def services_act_for_this_account(assembly: Assembly) -> Iterator[str]:
-    """Otherwise another account could have AWS use our role: the confused deputy."""
+    """Otherwise another account could make an AWS service use the role (confused deputy)."""
     for role in roles(assembly):
         for statement in role.props["AssumeRolePolicyDocument"]["Statement"]:
             service = statement["Principal"].get("Service", "ec2.amazonaws.com")
             here = statement.get("Condition", {}).get("StringEquals", {}).get("aws:SourceAccount")
-            # EC2 sends no source when it takes an instance profile's role.
+            # EC2 sends no source account when it assumes the role of an instance profile.
             if service != "ec2.amazonaws.com" and here != {"Ref": "AWS::AccountId"}:
-                yield f"{role.name}: {service} may take it for anybody"
+                yield f"{role.name}: {service} may assume the role for any account"
 
 
 def _any_account(assembly: Assembly) -> None:

@@ -1,4 +1,4 @@
-"""A rule, and the fault that proves that it looks."""
+"""A rule, and the planted fault that proves that the rule works."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from tests.assembly import Assembly
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`check` yields what is wrong; `plant` breaks a copy of an assembly, in place."""
+    """Rule: `check` yields faults; `plant` adds a fault to a copy of an assembly, in place."""
 
     check: Callable[[Assembly], Iterable[str]]
     plant: Callable[[Assembly], None]
     needs: str | None = None
-    """a type of resource without which there is nothing to break"""
+    """resource type that an assembly needs for the planted fault"""
 
     @property
     def name(self) -> str:

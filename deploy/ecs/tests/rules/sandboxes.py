@@ -1,4 +1,4 @@
-"""Who hears of a decoder that was taken over, and what such a decoder can't use up."""
+"""Rules for decoders that were taken over: alarms, and limits of their processes."""
 
 import re
 from collections.abc import Iterator
@@ -12,7 +12,8 @@ ALARM = "AWS::CloudWatch::Alarm"
 _NAMESPACE = "Pixlake"
 _INCIDENTS = ("Intrusions", "RefusalsOverturned")
 _HOUR = 3600
-# Twice what a node with all parts has at rest, to what a host of 8 GB bears.
+# Sensible limits of processes: from twice those of an idle node with all parts, to the most that a
+# host of 8 GB can run.
 _SANE = range(1_100, 8_193)
 
 
@@ -23,7 +24,7 @@ def _running(assembly: Assembly) -> Iterator[str]:
 
 
 def _own(assembly: Assembly) -> Iterator[tuple[Resource, Json]]:
-    """Alarms on what nodes write, and the one series that each of them looks at."""
+    """Yield the alarms on metrics of nodes, each with its only series."""
     for alarm in assembly.resources(ALARM):
         for query in alarm.props.get("Metrics", ()):
             looked = query.get("MetricStat")
@@ -56,11 +57,11 @@ def _rings_at_one(alarm: Resource) -> bool:
 
 
 def incidents_ring_at_the_first(assembly: Assembly) -> Iterator[str]:
-    """No good file causes one, so the first is one too many."""
+    """Valid files cause no incident, so the first incident must raise an alarm."""
     for cell in _running(assembly):
         for metric in _INCIDENTS:
             if not any(map(_rings_at_one, _on_workers(assembly, cell, metric, "Sum"))):
-                yield f"cell-{cell}: nobody hears of the first of {metric}"
+                yield f"cell-{cell}: the first {metric} raises no alarm"
 
 
 def _patient(assembly: Assembly) -> None:
@@ -75,7 +76,7 @@ def intruders_page(assembly: Assembly) -> Iterator[str]:
     for cell in _running(assembly):
         for alarm in _on_workers(assembly, cell, "Intrusions", "Sum"):
             if not any(f'"{alarm.props["AlarmName"]}"' in rule for rule in rules):
-                yield f"{alarm.name}: wakes nobody"
+                yield f"{alarm.name}: pages nobody"
 
 
 def _asleep(assembly: Assembly) -> None:
@@ -84,7 +85,7 @@ def _asleep(assembly: Assembly) -> None:
 
 
 def silence_about_decoders_rings(assembly: Assembly) -> Iterator[str]:
-    """Without figures an alarm that takes them for good stays green for ever."""
+    """Without data, an alarm that treats missing data as good never fires."""
     for cell in _running(assembly):
         silent = [
             alarm
@@ -94,7 +95,7 @@ def silence_about_decoders_rings(assembly: Assembly) -> Iterator[str]:
             and alarm.props["Threshold"] >= 1
         ]
         if not silent:
-            yield f"cell-{cell}: its alarms on decoders may be blind"
+            yield f"cell-{cell}: missing metrics of decoders raise no alarm"
 
 
 def _blind(assembly: Assembly) -> None:
@@ -103,7 +104,7 @@ def _blind(assembly: Assembly) -> None:
 
 
 def _written() -> dict[str, set[str]]:
-    """Names of the dimensions of each metric that a node writes, read from its code."""
+    """Return the dimensions of each metric that a node writes, read from the node's code."""
     figures = re.findall(r'"(\w+)": Figure\(', (_NODE / "figures.py").read_text())
     metrics = (_NODE / "metrics.py").read_text()
     backlog = re.findall(r'figures = \{"(\w+)"', metrics)
@@ -116,7 +117,7 @@ def _written() -> dict[str, set[str]]:
 
 
 def own_metrics_are_written(assembly: Assembly) -> Iterator[str]:
-    """CloudWatch takes an alarm on a series that nobody writes, and never says so."""
+    """CloudWatch accepts an alarm on a series that nobody writes, without an error."""
     written = _written()
     for alarm, looked in _own(assembly):
         name = looked["Metric"]["MetricName"]
@@ -132,13 +133,13 @@ def _of_nobody(assembly: Assembly) -> None:
 
 
 def processes_are_limited(assembly: Assembly) -> Iterator[str]:
-    """Without a limit the threads of one file are those of the host; with a low one Ray ends."""
+    """Without a limit one file could use all threads of the host; with a low limit Ray ends."""
     for task in assembly.resources("AWS::ECS::TaskDefinition"):
         for container in task.props["ContainerDefinitions"]:
             limits = {one["Name"]: one for one in container.get("Ulimits", ())}
             of = limits.get("nproc", {})
             if of.get("SoftLimit") != of.get("HardLimit") or of.get("HardLimit", 0) not in _SANE:
-                yield f"{task.name}: starts as many threads as it likes, or too few"
+                yield f"{task.name}: has no limit of threads, or too low a limit"
 
 
 def _no_ulimit(assembly: Assembly) -> None:
@@ -147,12 +148,12 @@ def _no_ulimit(assembly: Assembly) -> None:
 
 
 def hosts_limit_the_processes_of_a_task(assembly: Assembly) -> Iterator[str]:
-    """The agent's own setting; AWS: `ECS_TASK_PIDS_LIMIT` is `pids.max` of the task's cgroup."""
+    """The ECS agent's setting `ECS_TASK_PIDS_LIMIT` is `pids.max` of the task's cgroup."""
     for template in assembly.resources("AWS::EC2::LaunchTemplate"):
         data = assembly.text(template.stack, template.props["LaunchTemplateData"]["UserData"])
         found = re.search(r"^ECS_TASK_PIDS_LIMIT=(\d+)$", data, re.MULTILINE)
         if not found or int(found[1]) not in _SANE:
-            yield f"{template.name}: a task takes all process ids of its host"
+            yield f"{template.name}: a task can use all process ids of its host"
 
 
 def _all_pids(assembly: Assembly) -> None:

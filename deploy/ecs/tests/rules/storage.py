@@ -1,4 +1,4 @@
-"""Buckets: gone when it must be gone, in both regions, and private."""
+"""Rules for buckets: deletion at the retention, in both regions, and privacy."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -23,7 +23,7 @@ def rules_of(bucket: Resource) -> list[Json]:
 
 
 def _as_s3(rule: Json) -> Json:
-    """A rule as S3's API would answer it."""
+    """Convert a rule to the form of S3's API."""
     found: Json = {
         "ID": rule["Id"],
         "Status": rule["Status"],
@@ -40,7 +40,7 @@ def _as_s3(rule: Json) -> Json:
 
 
 def lifecycle_is_the_services_own(assembly: Assembly) -> Iterator[str]:
-    """The emulators drop lifecycle rules without a word: only this sees that they are there."""
+    """Emulators ignore lifecycle rules without an error, so only this rule checks them."""
     for bucket in lakes(assembly):
         if [_as_s3(rule) for rule in rules_of(bucket)] != contract.LIFECYCLE:
             yield f"{bucket.name}: other rules than `pixlake lifecycle apply` writes"
@@ -55,7 +55,7 @@ def personal_data_expires(assembly: Assembly) -> Iterator[str]:
         days = {rule.get("Prefix"): rule.get("ExpirationInDays") for rule in rules_of(bucket)}
         for prefix in _PERSONAL:
             if days.get(f"{prefix}/") != contract.RETENTION_DAYS:
-                yield f"{bucket.name}: {prefix}/ does not go after {contract.RETENTION_DAYS} days"
+                yield f"{bucket.name}: {prefix}/ is kept longer than {contract.RETENTION_DAYS} days"
 
 
 def _keep_the_journal(assembly: Assembly) -> None:
@@ -65,10 +65,10 @@ def _keep_the_journal(assembly: Assembly) -> None:
 
 
 def replica_forgets_as_the_lake_does(assembly: Assembly) -> Iterator[str]:
-    """What a lifecycle rule deletes is never replicated."""
+    """Deletions by lifecycle rules are never replicated, so the replica needs the same rules."""
     found = [rules_of(bucket) for bucket in lakes(assembly)]
     if any(rules != found[0] for rules in found):
-        yield "the replica's rules differ: it would keep what we deleted"
+        yield "the replica's rules differ: the replica would keep deleted data"
 
 
 def _replica_keeps(assembly: Assembly) -> None:
@@ -76,7 +76,7 @@ def _replica_keeps(assembly: Assembly) -> None:
 
 
 def markers_have_a_rule_of_their_own(assembly: Assembly) -> Iterator[str]:
-    """S3 refuses a rule with both; CloudFormation's schema does not say so."""
+    """S3 refuses a rule with both days and delete markers; CloudFormation's schema allows it."""
     for bucket in assembly.resources(BUCKET):
         for rule in rules_of(bucket):
             if rule.get("ExpiredObjectDeleteMarker") and (
@@ -90,7 +90,7 @@ def _days_and_markers(assembly: Assembly) -> None:
 
 
 def old_versions_go(assembly: Assembly) -> Iterator[str]:
-    """With versions a deletion only hides: the bytes must go, too."""
+    """With versioning a deletion only hides an object; the old version must be deleted, too."""
     for bucket in assembly.resources(BUCKET):
         versions = bucket.props.get("VersioningConfiguration", {}).get("Status") == "Enabled"
         forgets = any(
@@ -109,7 +109,7 @@ def _keep_versions(assembly: Assembly) -> None:
 def replication_has_versions(assembly: Assembly) -> Iterator[str]:
     for bucket in lakes(assembly):
         if bucket.props.get("VersioningConfiguration", {}).get("Status") != "Enabled":
-            yield f"{bucket.name}: S3 replicates only between buckets with versions"
+            yield f"{bucket.name}: S3 replicates only between buckets with versioning"
 
 
 def _no_versions(assembly: Assembly) -> None:
@@ -133,7 +133,7 @@ def _erase_here_only(assembly: Assembly) -> None:
 
 
 def replication_may_replicate(assembly: Assembly) -> Iterator[str]:
-    """A role of ours gets no rights from CDK, and S3 says nothing when it lacks them."""
+    """CDK adds no rights to this role, and S3 reports no error if rights are missing."""
     allowed = {
         (action, assembly.text("data", resource))
         for role in assembly.resources("AWS::IAM::Role", stack="data")
@@ -182,7 +182,7 @@ def buckets_speak_tls_only(assembly: Assembly) -> Iterator[str]:
     }
     for bucket in assembly.resources(BUCKET):
         if bucket.name not in guarded:
-            yield f"{bucket.name}: can be read in clear"
+            yield f"{bucket.name}: can be read without TLS"
 
 
 def _clear(assembly: Assembly) -> None:
@@ -190,7 +190,7 @@ def _clear(assembly: Assembly) -> None:
 
 
 def presets_are_made_once(assembly: Assembly) -> Iterator[str]:
-    """Workers may write presets: overwriting one would change what records say of images."""
+    """Workers may write presets. An overwritten version would change the meaning of records."""
     guarded = {
         assembly.text(policy.stack, resource)
         for policy in assembly.resources("AWS::S3::BucketPolicy")
@@ -213,7 +213,7 @@ def _overwriting(assembly: Assembly) -> None:
 
 
 def cloudfront_may_write_its_log(assembly: Assembly) -> Iterator[str]:
-    """It does so by an access list; where lists are off it refuses the whole distribution."""
+    """CloudFront writes logs by an access list; if lists are off, it refuses the distribution."""
     for one in assembly.resources("AWS::CloudFront::Distribution"):
         named = assembly.text(one.stack, one.props["DistributionConfig"]["Logging"]["Bucket"])
         for bucket in assembly.resources(BUCKET):
@@ -221,7 +221,7 @@ def cloudfront_may_write_its_log(assembly: Assembly) -> Iterator[str]:
                 continue
             [rule] = bucket.props["OwnershipControls"]["Rules"]
             if rule["ObjectOwnership"] != "BucketOwnerPreferred":
-                yield f"{bucket.name}: CloudFront cannot write its log there"
+                yield f"{bucket.name}: CloudFront can't write its log to this bucket"
 
 
 def _no_lists(assembly: Assembly) -> None:
@@ -230,7 +230,7 @@ def _no_lists(assembly: Assembly) -> None:
 
 
 def logs_stay_in_their_region(assembly: Assembly) -> Iterator[str]:
-    """S3 logs only to a bucket beside the one that is read."""
+    """S3 writes access logs only to a bucket of the same region."""
     for bucket in assembly.resources(BUCKET):
         target = bucket.props.get("LoggingConfiguration", {}).get("DestinationBucketName")
         if target is not None:
@@ -250,7 +250,7 @@ def buckets_are_encrypted(assembly: Assembly) -> Iterator[str]:
             "ServerSideEncryptionConfiguration", [{}]
         )
         how = rules[0].get("ServerSideEncryptionByDefault", {}).get("SSEAlgorithm")
-        # The load balancer cannot write its log under a key of ours.
+        # The load balancer can't write its log with a customer's key.
         wanted = "AES256" if bucket.id == "AccessLogs" else "aws:kms"
         if how != wanted:
             yield f"{bucket.name}: encrypted by {how}, not {wanted}"

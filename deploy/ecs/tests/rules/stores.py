@@ -1,4 +1,4 @@
-"""Kafka, PostgreSQL, Valkey, the lake's tables."""
+"""Rules for Kafka, PostgreSQL, Valkey and the lake's tables."""
 
 import json
 from collections.abc import Iterator
@@ -21,13 +21,13 @@ def _brokers(assembly: Assembly) -> int:
 
 
 def messages_have_copies(assembly: Assembly) -> Iterator[str]:
-    """MSK takes a topic with more copies than brokers, and it never comes up."""
+    """MSK accepts a topic with more copies than brokers, but never creates it."""
     for name, props, configs in _topics(assembly):
         copies, in_sync = int(props["ReplicationFactor"]), int(configs["min.insync.replicas"])
         if copies > _brokers(assembly):
             yield f"{name}: {copies} copies on {_brokers(assembly)} brokers"
         if not 2 <= in_sync < copies:
-            yield f"{name}: {in_sync} of {copies} copies before it is acknowledged"
+            yield f"{name}: {in_sync} of {copies} copies before a message is acknowledged"
 
 
 def _five_copies(assembly: Assembly) -> None:
@@ -38,7 +38,7 @@ def _five_copies(assembly: Assembly) -> None:
 def messages_do_not_outlive_images(assembly: Assembly) -> Iterator[str]:
     for name, _, configs in _topics(assembly):
         if int(configs["retention.ms"]) > contract.RETENTION_DAYS * _DAY_MS:
-            yield f"{name}: a replay would bring back what was deleted"
+            yield f"{name}: a replay would restore deleted images"
 
 
 def _long_retention(assembly: Assembly) -> None:
@@ -52,7 +52,7 @@ def _long_retention(assembly: Assembly) -> None:
 def largest_image_fits_into_a_message(assembly: Assembly) -> Iterator[str]:
     for name, _, configs in _topics(assembly):
         if int(configs["max.message.bytes"]) < contract.LARGEST_MESSAGE_BYTES:
-            yield f"{name}: refuses an image that the service takes"
+            yield f"{name}: refuses an image that the service accepts"
 
 
 def _small_messages(assembly: Assembly) -> None:
@@ -65,10 +65,10 @@ def kafka_knows_its_clients(assembly: Assembly) -> Iterator[str]:
     cluster = assembly.one("streaming", "Cluster").props
     who = cluster["ClientAuthentication"]
     if not who["Sasl"]["Iam"]["Enabled"] or who["Unauthenticated"]["Enabled"]:
-        yield "brokers let strangers in"
+        yield "brokers accept clients without authentication"
     transit = cluster["EncryptionInfo"]["EncryptionInTransit"]
     if transit != {"ClientBroker": "TLS", "InCluster": True}:
-        yield "brokers speak in clear"
+        yield "brokers accept connections without TLS"
     if _brokers(assembly) % len(cluster["BrokerNodeGroupInfo"]["ClientSubnets"]):
         yield "brokers do not spread evenly over the zones; MSK refuses that"
 
@@ -79,7 +79,7 @@ def _strangers(assembly: Assembly) -> None:
 
 
 def brokers_are_asked_for(assembly: Assembly) -> Iterator[str]:
-    """A cluster has no attribute that names its brokers; revision 1 would be the first for ever."""
+    """A cluster has no attribute with its brokers, and a fixed revision would never change."""
     arn = "${streaming/Cluster.Arn}"
     revision = assembly.one("streaming", "Cluster").props["ConfigurationInfo"]["Revision"]
     if revision != {"Fn::GetAtt": ["Configuration", "LatestRevision.Revision"]}:
@@ -100,17 +100,17 @@ def _first_revision(assembly: Assembly) -> None:
 
 
 def valkey_can_fail_over(assembly: Assembly) -> Iterator[str]:
-    """With one node, or a token and no TLS, AWS refuses what CDK and cfn-lint pass."""
+    """AWS refuses one node, or a token without TLS; CDK and cfn-lint accept both."""
     for group in assembly.resources("AWS::ElastiCache::ReplicationGroup"):
         props = group.props
         if props["AutomaticFailoverEnabled"] and props.get("ReplicasPerNodeGroup", 0) < 1:
-            yield f"{group.name}: nothing to fail over to"
+            yield f"{group.name}: no replica to fail over to"
         if "AuthToken" in props and not props.get("TransitEncryptionEnabled"):
             yield f"{group.name}: a token without TLS"
         if "AuthToken" not in props or not props["MultiAZEnabled"]:
             yield f"{group.name}: open, or in one zone"
         if props["NumNodeGroups"] != 1:
-            yield f"{group.name}: Ray knows one shard only"
+            yield f"{group.name}: Ray supports only one shard"
 
 
 def _lonely_valkey(assembly: Assembly) -> None:
@@ -136,7 +136,7 @@ def accounts_survive(assembly: Assembly) -> Iterator[str]:
     if assembly.one("data", "Database").raw.get("DeletionPolicy") != "Snapshot":
         yield "deleting the database leaves no snapshot"
     if assembly.one("data", "DatabaseParameters").props["Parameters"]["rds.force_ssl"] != "1":
-        yield "the database talks in clear"
+        yield "the database accepts connections without TLS"
 
 
 def _public_database(assembly: Assembly) -> None:
@@ -172,7 +172,7 @@ def queries_have_a_limit(assembly: Assembly) -> Iterator[str]:
         if not config.get("BytesScannedCutoffPerQuery"):
             yield f"{group.name}: one query may scan everything"
         if config.get("EnforceWorkGroupConfiguration") is not True:
-            yield f"{group.name}: a client may put its answers elsewhere"
+            yield f"{group.name}: a client may write results to another place"
 
 
 def _no_scan_limit(assembly: Assembly) -> None:

@@ -1,4 +1,4 @@
-"""ECS: what Ray needs, what Fargate lacks, what a container may not."""
+"""Rules for ECS tasks: needs of Ray, limits of Fargate, rights of containers."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from tests.rules.rule import Rule
 
 TASK, SERVICE = "AWS::ECS::TaskDefinition", "AWS::ECS::Service"
 _KINDS = {"Head", "Worker", "Ingest"}
-# AWS: what Fargate sells, MiB by vCPU units.
+# Sizes that Fargate offers: MiB by vCPU units.
 _FARGATE = {
     256: range(512, 2049, 512),
     512: range(1024, 4097, 1024),
@@ -36,7 +36,7 @@ def _on_fargate(task: Resource) -> bool:
 
 
 def fargate_gets_what_it_knows(assembly: Assembly) -> Iterator[str]:
-    """CDK and cfn-lint take shared memory on Fargate; AWS does not."""
+    """AWS refuses shared memory on Fargate; CDK and cfn-lint accept it."""
     for task, container in containers(assembly):
         if not _on_fargate(task):
             continue
@@ -44,9 +44,9 @@ def fargate_gets_what_it_knows(assembly: Assembly) -> Iterator[str]:
         if {"SharedMemorySize", "Tmpfs", "MaxSwap"} & linux.keys():
             yield f"{task.name}: Fargate has no shared memory of its own"
         if "DockerSecurityOptions" in container:
-            yield f"{task.name}: Fargate takes no security options"
+            yield f"{task.name}: Fargate supports no security options"
         if int(task.props["Memory"]) not in _FARGATE.get(int(task.props["Cpu"]), ()):
-            yield f"{task.name}: Fargate sells no such pair of CPU and memory"
+            yield f"{task.name}: Fargate has no such pair of CPU and memory"
 
 
 def _shared_memory_on_fargate(assembly: Assembly) -> None:
@@ -56,7 +56,7 @@ def _shared_memory_on_fargate(assembly: Assembly) -> None:
 
 
 def objects_fit_into_memory(assembly: Assembly) -> Iterator[str]:
-    """Ray's object store lies in /dev/shm, or, on Fargate, in a file: then it must be small."""
+    """Ray's object store is in /dev/shm, or on Fargate in a file, which must be small."""
     for task, container in containers(assembly):
         store = int(_variables(container)["NODE_OBJECT_STORE_BYTES"])
         shared = container["LinuxParameters"].get("SharedMemorySize", 128)
@@ -72,7 +72,7 @@ def _large_store(assembly: Assembly) -> None:
 
 
 def memory_is_limited(assembly: Assembly) -> Iterator[str]:
-    """Ray reads the container's own limit; without one it counts the host's memory as its own."""
+    """Ray reads the container's limit; without a limit it plans with the host's whole memory."""
     for task, container in containers(assembly):
         if not 0 < container.get("Memory", 0) <= int(task.props["Memory"]):
             yield f"{task.name}: no hard limit on the container"
@@ -87,11 +87,11 @@ def never_two_heads(assembly: Assembly) -> Iterator[str]:
         if service.id == "HeadService":
             how = service.props["DeploymentConfiguration"]
             if (how["MinimumHealthyPercent"], how["MaximumPercent"]) != (0, 100):
-                yield f"{service.name}: a new head would start beside the old one"
+                yield f"{service.name}: a new head would start before the old head ends"
             if service.props["DesiredCount"] > 1:
-                yield f"{service.name}: more than one"
+                yield f"{service.name}: more than one head"
             if service.props.get("AvailabilityZoneRebalancing") != "DISABLED":
-                yield f"{service.name}: rebalancing starts before it stops"
+                yield f"{service.name}: rebalancing starts a task before it stops one"
 
 
 def _two_heads(assembly: Assembly) -> None:
@@ -105,7 +105,7 @@ def stops_outlast_drains(assembly: Assembly) -> Iterator[str]:
         drain = int(variables["RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"])
         drain += int(variables["NODE_LEAVE_SECONDS"])
         if not drain + 10 <= container.get("StopTimeout", 30) <= _CEILING:
-            yield f"{task.name}: killed before its replicas are drained"
+            yield f"{task.name}: is killed before its replicas are drained"
 
 
 def _early_kill(assembly: Assembly) -> None:
@@ -123,7 +123,7 @@ def containers_may_little(assembly: Assembly) -> Iterator[str]:
             and not container.get("Privileged")
         )
         if not ok:
-            yield f"{task.name}: root, a writable root or a capability"
+            yield f"{task.name}: runs as root, has a writable root or a capability"
         if not _on_fargate(task) and container.get("DockerSecurityOptions") != [
             "no-new-privileges"
         ]:
@@ -139,7 +139,7 @@ def secrets_come_by_name(assembly: Assembly) -> Iterator[str]:
     for task, container in containers(assembly):
         for name in _variables(container):
             if any(word in name for word in ("TOKEN", "PASSWORD", "SECRET", "API_KEY")):
-                yield f"{task.name}: {name} stands in the task definition"
+                yield f"{task.name}: {name} is in clear text in the task definition"
 
 
 def _plain_secret(assembly: Assembly) -> None:
@@ -148,12 +148,12 @@ def _plain_secret(assembly: Assembly) -> None:
 
 
 def ray_asks_for_its_token(assembly: Assembly) -> Iterator[str]:
-    """Ray 2.60 without one is open to whoever reaches it, and only warns."""
+    """Ray 2.60 without a token accepts every client, and only warns."""
     for task, container in containers(assembly):
         names = {one["Name"] for one in container["Secrets"]}
         open_ = _variables(container).get("RAY_AUTH_MODE") != "token"
         if task.id in _KINDS and (open_ or "RAY_AUTH_TOKEN" not in names):
-            yield f"{task.name}: its Ray is open"
+            yield f"{task.name}: Ray accepts clients without a token"
 
 
 def _open_ray(assembly: Assembly) -> None:
@@ -166,7 +166,7 @@ def tasks_have_no_public_address(assembly: Assembly) -> Iterator[str]:
         network = service.props["NetworkConfiguration"]["AwsvpcConfiguration"]
         subnets = [assembly.text(service.stack, one) for one in network["Subnets"]]
         if network["AssignPublicIp"] != "DISABLED" or any("public" in one for one in subnets):
-            yield f"{service.name}: is on the internet"
+            yield f"{service.name}: has a public address"
 
 
 def _public_task(assembly: Assembly) -> None:
@@ -175,11 +175,11 @@ def _public_task(assembly: Assembly) -> None:
 
 
 def bad_images_roll_back(assembly: Assembly) -> Iterator[str]:
-    """Without it the first deployment of an image that cannot start hangs for three hours."""
+    """Without a circuit breaker, the first deployment of a broken image hangs for three hours."""
     for service in assembly.resources(SERVICE):
         breaker = service.props["DeploymentConfiguration"].get("DeploymentCircuitBreaker")
         if breaker != {"Enable": True, "Rollback": True}:
-            yield f"{service.name}: hangs when its image cannot start"
+            yield f"{service.name}: hangs if its image can't start"
 
 
 def _no_breaker(assembly: Assembly) -> None:
@@ -188,7 +188,7 @@ def _no_breaker(assembly: Assembly) -> None:
 
 
 def a_new_task_finds_room(assembly: Assembly) -> Iterator[str]:
-    """Between the least and the most, as ECS rounds them; else a deployment waits for ever."""
+    """ECS rounds the limits of tasks; without a free place a deployment waits for ever."""
     for service in assembly.resources(SERVICE):
         how, tasks = service.props["DeploymentConfiguration"], service.props["DesiredCount"]
         most = tasks * how["MaximumPercent"] // 100
@@ -216,12 +216,12 @@ def _blocking(assembly: Assembly) -> None:
 
 
 def joining_nodes_are_spared(assembly: Assembly) -> Iterator[str]:
-    """A node without replicas fails the balancer's check; killed for it, it never gets any."""
+    """A new node fails the health check until it has replicas, and must not be killed before."""
     for service in assembly.resources(SERVICE):
         if "LoadBalancers" in service.props:
             grace = service.props.get("HealthCheckGracePeriodSeconds", 0)
             if grace < _CEILING:
-                yield f"{service.name}: {grace} s to join the cluster"
+                yield f"{service.name}: has only {grace} s to join the cluster"
 
 
 def _no_grace(assembly: Assembly) -> None:
@@ -229,14 +229,14 @@ def _no_grace(assembly: Assembly) -> None:
 
 
 def nodes_leave_before_they_stop(assembly: Assembly) -> Iterator[str]:
-    """The balancer asks the entrypoint, which says no before anything stops."""
+    """The load balancer asks the entrypoint, which answers 503 before anything stops."""
     leave = min(int(_variables(one)["NODE_LEAVE_SECONDS"]) for _, one in containers(assembly))
     for target in assembly.resources("AWS::ElasticLoadBalancingV2::TargetGroup"):
         checks = (
             target.props["HealthCheckIntervalSeconds"] * target.props["UnhealthyThresholdCount"]
         )
         if checks + target.props["HealthCheckTimeoutSeconds"] > leave:
-            yield f"{target.name}: still sends requests to a node that stops"
+            yield f"{target.name}: sends requests to a node that stops"
         if target.props.get("HealthCheckPort") != "8001":
             yield f"{target.name}: asks Serve, which does not know that the task is to stop"
 

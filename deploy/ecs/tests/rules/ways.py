@@ -1,4 +1,4 @@
-"""Ways in and out: CloudFront, the balancer, subnets, security groups."""
+"""Rules for network paths: CloudFront, load balancer, subnets, security groups."""
 
 import re
 from collections.abc import Iterator
@@ -19,12 +19,12 @@ _WAYS = {
     ("Node", "Kafka", 9098),
     ("Node", "Endpoints", 443),
     ("sg-", "Kafka", 9098),
-    # The dashboard of Ray, by VPN.
+    # Ray's dashboard, by VPN.
     ("Vpn", "Node", 8265),
 }
-# AWS counts CloudFront's prefix list as so many rules; 60 are allowed in a group.
+# AWS counts CloudFront's prefix list as 55 rules; a group may have 60 rules.
 _LIST_WEIGHT, _MOST_RULES = 55, 60
-# Serve keeps an idle connection for so long.
+# Seconds for which Serve keeps an idle connection.
 _KEEP_ALIVE = 90
 _BODY_RULES = {
     "SizeRestrictions_BODY",
@@ -36,7 +36,7 @@ _BODY_RULES = {
 
 
 def ingress(assembly: Assembly) -> Iterator[tuple[str, Json]]:
-    """Every rule that lets somebody in, with its group's name."""
+    """Yield all ingress rules, each with the name of its group."""
     for group in assembly.resources(GROUP):
         for rule in group.props.get("SecurityGroupIngress", []):
             yield group.name, rule
@@ -56,17 +56,17 @@ def _open_group(assembly: Assembly) -> None:
 
 
 def ways_between_groups_are_these(assembly: Assembly) -> Iterator[str]:
-    """Ray's own ports run code for whoever reaches them: for its nodes only, and nobody else."""
+    """Ray's ports run code for every client, so only Ray's nodes may connect to them."""
     for group, rule in ingress(assembly):
         source = assembly.text("network", rule.get("SourceSecurityGroupId", "list"))
         first, last = rule.get("FromPort"), rule.get("ToPort")
         way = (_short(source), _short(group), first if first == last else "all")
         if way not in _WAYS:
-            yield f"a way that nobody needs: {way}"
+            yield f"a path that nobody needs: {way}"
 
 
 def _short(group: str) -> str:
-    """Of a group of ours; `sg-` for somebody else's."""
+    """Return the short name of a group of the stacks, or `sg-` for any other group."""
     found = re.search(r"\b(Alb|Node|Database|Cache|Kafka|Vpn|Endpoints|sg-)", group)
     return found[1] if found else "CloudFront"
 
@@ -95,7 +95,7 @@ def _two_lists(assembly: Assembly) -> None:
 
 
 def _isolated(assembly: Assembly) -> set[str]:
-    """Subnets whose route table leads nowhere but the VPC."""
+    """Return the subnets whose route table has only routes within the VPC."""
     ways_out = {
         assembly.text("network", route.props["RouteTableId"])
         for route in assembly.resources("AWS::EC2::Route", stack="network")
@@ -121,11 +121,11 @@ def _data_subnets(assembly: Assembly) -> Iterator[tuple[str, list[str]]]:
 
 def data_has_no_way_out(assembly: Assembly) -> Iterator[str]:
     if not any(assembly.resources("AWS::EC2::VPC")):
-        return  # somebody else's network: their routes are not ours to see
+        return  # an existing network, whose routes are not in the templates
     isolated = _isolated(assembly)
     for name, subnets in _data_subnets(assembly):
         if not set(subnets) <= isolated:
-            yield f"{name}: in a subnet with a way to the internet"
+            yield f"{name}: in a subnet with a route to the internet"
 
 
 def _way_out(assembly: Assembly) -> None:
@@ -143,7 +143,7 @@ def _way_out(assembly: Assembly) -> None:
 
 
 def zones_are_real(assembly: Assembly) -> Iterator[str]:
-    """CDK writes dummies where it cannot ask an account, and deploys them, too."""
+    """Without an account CDK writes dummy zones, and would deploy them."""
     if assembly.manifest.get("missing"):
         yield "the manifest misses context"
     for subnet in assembly.resources("AWS::EC2::Subnet"):
@@ -172,10 +172,10 @@ def balancer(assembly: Assembly) -> Resource:
 
 
 def balancer_closes_first(assembly: Assembly) -> Iterator[str]:
-    """If the service closed first, requests on their way to it would be 502."""
+    """If Serve closed a connection first, requests on that connection would get 502."""
     for one in balancer(assembly).props["LoadBalancerAttributes"]:
         if one["Key"] == "idle_timeout.timeout_seconds" and int(one["Value"]) >= _KEEP_ALIVE:
-            yield f"idle for {one['Value']} s, Serve closes after {_KEEP_ALIVE}"
+            yield f"the balancer closes after {one['Value']} s, Serve closes after {_KEEP_ALIVE}"
 
 
 def _long_idle(assembly: Assembly) -> None:
@@ -185,7 +185,7 @@ def _long_idle(assembly: Assembly) -> None:
 
 
 def route_53_can_read_its_alarms(assembly: Assembly) -> Iterator[str]:
-    """It takes one metric, of standard resolution, with a plain statistic; no formula."""
+    """Route 53 accepts one metric of standard resolution with a plain statistic, no formula."""
     alarms = {one.id: one for one in assembly.resources("AWS::CloudWatch::Alarm", stack="platform")}
     for check in assembly.resources("AWS::Route53::HealthCheck"):
         config = check.props["HealthCheckConfig"]
@@ -202,11 +202,11 @@ def _formula(assembly: Assembly) -> None:
 
 
 def only_cloudfront_is_served(assembly: Assembly) -> Iterator[str]:
-    """Who guesses the balancer's address, without the header, gets 403."""
+    """A client that finds the balancer's address, but lacks the secret header, gets 403."""
     for listener in assembly.resources("AWS::ElasticLoadBalancingV2::Listener"):
         kind = listener.props["DefaultActions"][0]["Type"]
         if kind not in ("fixed-response", "redirect"):
-            yield f"{listener.name}: serves whoever asks"
+            yield f"{listener.name}: serves every client"
     for rule in assembly.resources("AWS::ElasticLoadBalancingV2::ListenerRule"):
         values = [
             assembly.text(rule.stack, value)
@@ -214,7 +214,7 @@ def only_cloudfront_is_served(assembly: Assembly) -> Iterator[str]:
             for value in condition.get("HttpHeaderConfig", {}).get("Values", [])
         ]
         if not values or not all("resolve:secretsmanager" in value for value in values):
-            yield f"{rule.name}: asks for no secret header"
+            yield f"{rule.name}: requires no secret header"
 
 
 def _constant_header(assembly: Assembly) -> None:
@@ -223,7 +223,7 @@ def _constant_header(assembly: Assembly) -> None:
 
 
 def photos_pass_the_firewall(assembly: Assembly) -> Iterator[str]:
-    """The core set blocks bodies over 8 KB, and finds scripts in JPEGs."""
+    """The core rule set blocks bodies over 8 KB, and reports scripts in JPEGs."""
     for acl in assembly.resources("AWS::WAFv2::WebACL"):
         for rule in acl.props["Rules"]:
             group = rule["Statement"].get("ManagedRuleGroupStatement", {})
@@ -244,7 +244,7 @@ def _strict_firewall(assembly: Assembly) -> None:
 
 
 def clients_are_counted_by_address(assembly: Assembly) -> Iterator[str]:
-    """HAProxy of a node can't: all its connections come from the balancer's addresses."""
+    """WAF must count clients: HAProxy sees only connections of the load balancer."""
     for acl in assembly.resources("AWS::WAFv2::WebACL"):
         rates = [
             rule["Statement"]["RateBasedStatement"]
@@ -263,7 +263,7 @@ def _uncounted_clients(assembly: Assembly) -> None:
 
 
 def renditions_are_signed_for(assembly: Assembly) -> Iterator[str]:
-    """Originals and records lie beside renditions: an open path would publish them all."""
+    """Originals and records have the prefix of renditions; an open path would publish them."""
     for one in assembly.resources("AWS::CloudFront::Distribution"):
         config = one.props["DistributionConfig"]
         buckets = {origin["Id"] for origin in config["Origins"] if "S3OriginConfig" in origin} | {
@@ -285,13 +285,13 @@ def the_api_is_never_cached(assembly: Assembly) -> Iterator[str]:
     for one in assembly.resources("AWS::CloudFront::Distribution"):
         config = one.props["DistributionConfig"]
         api = config["DefaultCacheBehavior"]
-        # "CachingDisabled", CloudFront's own.
+        # CloudFront's managed policy "CachingDisabled".
         if api["CachePolicyId"] != "4135ea2d-6df8-44a3-9df3-4b5a84be39ad":
             yield f"{one.name}: one tenant could read another's answer"
         for origin in config["Origins"]:
             how = origin.get("CustomOriginConfig", {}).get("OriginProtocolPolicy", "https-only")
             if how != "https-only":
-                yield f"{one.name}: to the balancer in clear"
+                yield f"{one.name}: connects to the balancer without TLS"
 
 
 def _cached(assembly: Assembly) -> None:
