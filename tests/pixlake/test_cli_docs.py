@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -79,6 +80,18 @@ def test_every_verb_has_json_and_names_its_environment(words: tuple[str, ...]) -
     assert max(map(len, done.stdout.splitlines())) <= 80
     if words[0] not in SERVER_FREE:
         assert "PIXLAKE_" in done.stdout or "KAFKA_" in done.stdout
+
+
+def test_every_verb_that_a_page_names_exists() -> None:
+    """In any page, also within a sentence; `run worker` is how docs/aws.md runs a verb on AWS."""
+    groups = {words[0] for words in ALL if len(words) > 1}
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    for page in pages:
+        for first, second in re.findall(
+            r"`(?:pixlake|run worker|run ingest) ([a-z]+)(?: ([a-z]+))?", page.read_text()
+        ):
+            known = {(first,), (first, second)} & ALL.keys() or (first in groups and not second)
+            assert known, f"{page.name}: {first} {second}"
 
 
 def test_help_does_not_load_what_it_does_not_need() -> None:
