@@ -3,7 +3,7 @@
 import datetime as dt
 import re
 import subprocess
-from importlib.metadata import distributions
+from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ def pins(lock: str) -> set[tuple[str, str]]:
     return set(re.findall(r"^([a-z0-9.-]+)==([^\s;]+)", text, re.MULTILINE))
 
 
-NODE = pins("node-heif")
+NODE = pins("node-heif") | {("pixlake-server", version("pixlake-server"))}
 HERE = {
     name: one
     for one in sorted(distributions(), key=lambda one: normal(one.name))

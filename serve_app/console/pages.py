@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import importlib.resources
 import re
 from pathlib import Path
 
@@ -12,8 +11,8 @@ from fastapi.responses import FileResponse, HTMLResponse, Response
 _HERE = Path(__file__).parent
 _INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
 
-# Package that contains Swagger UI's files, so that /docs works without the internet.
-_EXPLORER = "fastapi_offline"
+# Swagger UI lies in this package, so that /docs works without the internet.
+_EXPLORER = _HERE / "swagger"
 _EXPLORER_FILES = {
     "swagger-ui-bundle.js": "text/javascript",
     "swagger-ui.css": "text/css",
@@ -34,9 +33,7 @@ def install(app: FastAPI) -> None:
     async def index() -> Response:
         return HTMLResponse(console, headers={"Content-Security-Policy": policy})
 
-    explorer = _explorer_folder()
-    page = "explorer.html" if explorer else "no_explorer.html"
-    docs = (_HERE / page).read_text(encoding="utf-8")
+    docs = (_HERE / "explorer.html").read_text(encoding="utf-8")
 
     @app.get("/docs", include_in_schema=False)
     async def api_explorer() -> Response:
@@ -46,29 +43,16 @@ def install(app: FastAPI) -> None:
     async def explorer_start() -> Response:
         return FileResponse(_HERE / "explorer.js", media_type="text/javascript")
 
-    if explorer:
-        _add_files(app, explorer)
-
-
-def _add_files(app: FastAPI, folder: Path) -> None:
     @app.get("/assets/swagger/{name}", include_in_schema=False)
     async def asset(name: str) -> Response:
         # Only names of a fixed list are served, so a client's text never becomes a path.
         if name not in _EXPLORER_FILES:
             return Response(status_code=404)
         return FileResponse(
-            folder / name,
+            _EXPLORER / name,
             media_type=_EXPLORER_FILES[name],
             headers={"Cache-Control": "public, max-age=86400"},
         )
-
-
-def _explorer_folder() -> Path | None:
-    try:
-        folder = importlib.resources.files(_EXPLORER) / "static"
-    except ModuleNotFoundError:
-        return None
-    return Path(str(folder))
 
 
 def _console_policy(html: str) -> str:

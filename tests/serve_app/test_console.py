@@ -1,9 +1,12 @@
 import base64
 import hashlib
 import re
+from pathlib import Path
 
 import pytest
 
+from requirements.installed import table
+from serve_app.console import pages
 from tests.serve_app.site import Site
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -43,3 +46,18 @@ async def test_the_description_is_complete(site: Site) -> None:
     problem = upload["responses"]["413"]["content"]["application/problem+json"]["schema"]
     assert problem["$ref"].rsplit("/", 1)[-1] in described["components"]["schemas"]
     assert upload["security"]
+
+
+async def test_swagger_ui_is_the_version_that_its_page_names() -> None:
+    folder = Path(pages.__file__).with_name("swagger")
+    sums = [line.split() for line in (folder / "SHA256SUMS").read_text().splitlines()]
+    listed = {path.name for path in folder.iterdir()} - {"README.md", "SHA256SUMS"}
+    assert {name for _, name in sums} == listed
+    for digest, name in sums:
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest, name
+    (release,) = re.findall(r"`swagger-ui-dist` ([\d.]+),", (folder / "README.md").read_text())
+    bundle = (folder / "swagger-ui-bundle.js").read_text()
+    assert f'PACKAGE_VERSION:"{release}"' in bundle
+    parts = {one["name"]: one["version"] for one in table("bundled")["pixlake-server"]["parts"]}
+    assert parts["swagger-ui-dist"] == release
+    assert f'DOMPurify.version="{parts["DOMPurify"]}"' in bundle
