@@ -13,7 +13,9 @@ from lake.tables import IMAGE_TABLE, REJECTION_TABLE, Table
 from tests.reference import DOCS, PAGES, VARIABLES, variables_list
 
 ROOT = DOCS.parent
+TEST_FOLDERS = (ROOT / "tests", ROOT / "deploy" / "ecs" / "tests")
 TOWNCRIER = ROOT / "towncrier.toml"
+TESTS = {path.name for each in TEST_FOLDERS for path in each.rglob("test_*.py")}
 QUOTED = re.compile(r"^ *```.*?^ *```$|`[^`\n]*`|\"[^\"\n]*\"", re.MULTILINE | re.DOTALL)
 US = re.compile(r"(?<!-)\b(?:we|our|ours|us|any more)\b(?!-)", re.IGNORECASE)
 PROSE = [*ROOT.glob("*.md"), *DOCS.rglob("*.md"), ROOT / "benchmarks" / "NOTES.md"]
@@ -43,6 +45,15 @@ def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
         if "://" not in target:
             assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PROSE, ids=lambda page: page.name)
+def test_files_that_a_page_names_exist(page: Path) -> None:
+    text = page.read_text()
+    assert set(re.findall(r"`(test_\w+\.py)`", text)) <= TESTS
+    for name in re.findall(r"`(\w[\w./-]*/[\w.-]+\.(?:py|toml|cfg|json|lock|txt|md))`", text):
+        folders = (ROOT, ROOT / "deploy" / "ecs", ROOT / "deploy" / "ecs" / "image", page.parent)
+        assert any((folder / name).exists() for folder in folders), name
 
 
 @pytest.mark.parametrize("page", PROSE, ids=lambda page: page.name)
