@@ -5,6 +5,7 @@ Links between pages are relative to their place in the repository, so they work 
 
 import re
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parent.parent
-# Pages that other pages link to only as files of the repository.
-_LEFT_OUT = {"deploy/ecs/image/certificates/README.md"}
+# Folders whose Markdown is a page; a README elsewhere describes the files beside it.
+_PAGES = {"", "benchmarks", "client", "deploy/ecs", "examples"}
+_FRAGMENTS = "changelog.d/README.md"  # the fragments beside it are no pages
 _SHOWN = (".md", ".png")
 _LINK = re.compile(r"\[([^\]]+)\]\((?!\w+:|#)([^)#\s]+)(?:#[^)\s]*)?\)")
 
 
-def _tracked() -> list[str]:
+@cache
+def _shown() -> list[str]:
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -27,7 +30,11 @@ def _tracked() -> list[str]:
         text=True,
         check=True,
     ).stdout.splitlines()
-    return sorted(name for name in listed if name.endswith(_SHOWN) and name not in _LEFT_OUT)
+    return sorted(name for name in listed if name.endswith(_SHOWN) and _is_page(name))
+
+
+def _is_page(name: str) -> bool:
+    return name.startswith("docs/") or name.rpartition("/")[0] in _PAGES or name == _FRAGMENTS
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -42,7 +49,7 @@ def _expanded(entry: Any) -> Any:
     if isinstance(entry, dict):
         return {title: _expanded(value) for title, value in entry.items()}
     if entry.endswith("/"):
-        pages = [name for name in _tracked() if Path(name).parent == Path(entry)]
+        pages = [name for name in _shown() if Path(name).parent == Path(entry)]
         return sorted(pages, key=lambda name: (not name.endswith("README.md"), name))
     return entry
 
@@ -50,9 +57,7 @@ def _expanded(entry: Any) -> Any:
 def on_files(_files: Files, config: MkDocsConfig) -> Files:
     """Return the repository's pages in place of those of `docs_dir`."""
     theirs = [file for file in _files if not file.src_uri.endswith((*_SHOWN, ".py"))]
-    ours = [
-        File(name, str(ROOT), config.site_dir, config.use_directory_urls) for name in _tracked()
-    ]
+    ours = [File(name, str(ROOT), config.site_dir, config.use_directory_urls) for name in _shown()]
     return Files([*theirs, *ours])
 
 
@@ -61,8 +66,9 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
 
     def shown(link: re.Match[str]) -> str:
         target = (ROOT / page.file.src_uri).parent / link[2]
-        if target.is_file() and target.suffix not in _SHOWN:
-            return f"{link[1]} (`{target.resolve().relative_to(ROOT)}`)"
-        return link[0]
+        if not target.is_file():
+            return link[0]
+        name = target.resolve().relative_to(ROOT).as_posix()
+        return link[0] if name in _shown() else f"{link[1]} (`{name}`)"
 
     return _LINK.sub(shown, markdown)
