@@ -182,13 +182,13 @@ async def _replica_part(app: str, name: str) -> Part:
     """Ask a replica of another application for its readiness and its sandbox's protections."""
     try:
         async with asyncio.timeout(_PROBE_SECONDS):
-            said = await serve.get_deployment_handle(name, app).ready.remote()
+            answer = await serve.get_deployment_handle(name, app).ready.remote()
     except TimeoutError:
         return Part(ready=False, detail="no answer in time")
     except Exception as error:  # noqa: BLE001  any error means that the part is not ready
         cause = getattr(error, "cause", None) or error
         return Part(ready=False, detail=getattr(cause, "code", type(cause).__name__))
-    return Part.with_sandbox(said) if isinstance(said, dict) else Part(ready=True)
+    return Part.with_sandbox(answer) if isinstance(answer, dict) else Part(ready=True)
 
 
 def upload_app(

@@ -43,8 +43,8 @@ class Part(BaseModel):
     @classmethod
     def with_sandbox(cls, protections: Protections, remark: str | None = None) -> Self:
         """Build a ready part with a sandbox; `remark` becomes the detail."""
-        told = {name: value for name, value in protections.items() if name not in _NOT_TOLD}
-        return cls(ready=True, detail=remark, sandbox=told)
+        shown = {name: value for name, value in protections.items() if name not in _NOT_TOLD}
+        return cls(ready=True, detail=remark, sandbox=shown)
 
 
 class Readiness(BaseModel):

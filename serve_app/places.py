@@ -34,17 +34,17 @@ class Places:
     async def expect(self, lease: Lease) -> None:
         """Reserve a place for the upload, here or on a peer; raises Overloaded."""
         limit = self._sandbox.capacity
-        taken = self._sandbox.load + self._admission.expected
-        full = (limit, taken) if taken >= limit else self._sandbox.beyond_share(lease.holder)
+        used = self._sandbox.load + self._admission.expected
+        full = (limit, used) if used >= limit else self._sandbox.beyond_share(lease.holder)
         # A sandbox without a child process raises a more exact error later.
         if full is None or not self._sandbox.ready:
             lease.expect()
         elif not await self.elsewhere(lease):
-            limit, taken = full
+            limit, used = full
             raise Overloaded(
-                f"{taken} images are expected, waiting or being processed, the limit is {limit}",
+                f"{used} images are expected, waiting or being processed, the limit is {limit}",
                 limit=limit,
-                value=taken,
+                value=used,
             )
 
     async def elsewhere(self, lease: Lease) -> bool:

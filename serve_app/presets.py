@@ -154,10 +154,10 @@ async def _body(request: Request, settings: ServeSettings) -> bytes:
         data += chunk
         if len(data) > MAX_PRESET_BYTES:
             raise InvalidPreset("the preset is too large", limit=MAX_PRESET_BYTES, value=len(data))
-    whole = bytes(data)
-    checksums.update(whole)
+    body = bytes(data)
+    checksums.update(body)
     checksums.verify()
-    return whole
+    return body
 
 
 def _after(request: Request) -> int | None:

@@ -146,12 +146,12 @@ def refusal(scope: Scope, error: Exception) -> JSONResponse:
 
 def _challenge(error: Exception) -> dict[str, str]:
     """Build `WWW-Authenticate` (RFC 6750, 3), without an error code if no key was sent."""
-    said = 'Bearer realm="pixlake"'
+    challenge = 'Bearer realm="pixlake"'
     if isinstance(error, Forbidden):
-        said += f', error="insufficient_scope", scope="{error.value}"'
+        challenge += f', error="insufficient_scope", scope="{error.value}"'
     elif not isinstance(error, Unauthorized):
-        said += ', error="invalid_token"'
-    return {"WWW-Authenticate": said}
+        challenge += ', error="invalid_token"'
+    return {"WWW-Authenticate": challenge}
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:

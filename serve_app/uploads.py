@@ -114,7 +114,7 @@ async def store(door: Door, headers: Headers, preset: str | None, receive: Recei
 def _job(
     sender: Principal, asked: UploadRequest, body: Body, name: PresetName, preset: Preset
 ) -> ImageJob:
-    said = metadata.checked(
+    merged = metadata.checked(
         asked.metadata,
         metadata.from_json(body.fields["metadata"]) if "metadata" in body.fields else {},
     )
@@ -123,13 +123,13 @@ def _job(
         tenant=sender.tenant,
         key=sender.prefix,
         door="api",
-        identity=by_key(key) if key else by_content(body.sha256, preset, said),
+        identity=by_key(key) if key else by_content(body.sha256, preset, merged),
         data=body.image,
         preset=preset,
         # Without a key the preset's version is part of the identity and needs no comparison.
         newest=name.moves and key is not None,
         received_at=datetime.now(UTC),
-        metadata=said,
+        metadata=merged,
         sha256=body.sha256,
         filename=body.filename or asked.filename,
     )

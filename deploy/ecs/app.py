@@ -10,7 +10,7 @@ OUT = Path(__file__).parent / "cdk.out"
 
 
 def main() -> None:
-    """For `environments/<name>.toml`."""
+    """Synthesize `environments/<name>.toml`."""
     name = sys.argv[1] if len(sys.argv) > 1 else "small"
     app = new_app(str(OUT / name))
     build(app, Settings.load(name))

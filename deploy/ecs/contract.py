@@ -98,7 +98,7 @@ def _type(of: pa.DataType, dialect: int) -> str:
 
 
 def main() -> int:
-    """Exit code."""
+    """Write or check the file; returns an exit code."""
     text = json.dumps(contract(), indent=1) + "\n"
     if "--check" not in sys.argv:
         FILE.write_text(text)

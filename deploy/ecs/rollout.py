@@ -65,7 +65,7 @@ def _ordered(stacks: dict[str, Json]) -> Iterator[str]:
 
 
 def main() -> None:
-    """Run them."""
+    """Run the commands of the given environment."""
     environment, bucket, *only = sys.argv[1:]
     for command in commands(_OUT / environment, bucket, set(only)):
         print("+", *command, flush=True)  # noqa: T201  # shows what happens to the account

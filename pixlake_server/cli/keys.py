@@ -108,14 +108,14 @@ def revoke(
         living = [key for key in every if key.prefix == prefix and not key.revoked_at]
         if not living:
             raise NoSuchKey(f"no active key has the prefix {prefix!r}; `pixlake keys ls` lists all")
-        said = f"{prefix} of tenant {living[0].tenant}, {living[0].name!r}"
+        described = f"{prefix} of tenant {living[0].tenant}, {living[0].name!r}"
         if not dry_run:
-            ask(f"revoke the key {said}", yes=yes)
+            ask(f"revoke the key {described}", yes=yes)
             accounts.revoke(prefix)
     if json:
         output.emit({"prefix": prefix, "revoked": not dry_run})
     else:
-        print(f"would revoke {said}" if dry_run else f"revoked {prefix}")
+        print(f"would revoke {described}" if dry_run else f"revoked {prefix}")
 
 
 @contextmanager

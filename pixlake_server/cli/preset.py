@@ -140,8 +140,8 @@ async def _put(
     from processors.settings import ProcessorSettings  # noqa: PLC0415
     from processors.trial import try_out  # noqa: PLC0415
 
-    said = parse_preset(data, name).name
-    chosen = file.stem if said == "unnamed" else said
+    given = parse_preset(data, name).name
+    chosen = file.stem if given == "unnamed" else given
     settings = load(ProcessorSettings, home).model_copy(
         update={"sandbox_children": 1, "sandbox_spares": 0}
     )

@@ -83,7 +83,7 @@ def _plan(target: Path, words: list[str], quality: int, background: str) -> "Pre
         raise UsageFault(f"{target} ends in none of {', '.join(_FORMATS)}")
     if len(words) > MAX_OPERATIONS:
         raise UsageFault(f"{len(words)} operations, the limit is {MAX_OPERATIONS}")
-    said: dict[str, Any] = {
+    parameters: dict[str, Any] = {
         "name": "out",
         "operations": [step_of(word) for word in words],
         "format": output_format,
@@ -91,7 +91,7 @@ def _plan(target: Path, words: list[str], quality: int, background: str) -> "Pre
         "background": background,
     }
     try:
-        spec = RenditionSpec.model_validate(said)
+        spec = RenditionSpec.model_validate(parameters)
     except ValidationError as error:
         raise UsageFault(
             "; ".join(f"{one['loc'][0]}: {one['msg']}" for one in error.errors())

@@ -107,16 +107,18 @@ async def _anew(settings: "LakeSettings", *, beside: bool, switch: bool, json: b
     from lake.switch import Switch  # noqa: PLC0415
 
     lake = await Lake.open(settings, make=False)
-    said: dict[str, int] = {}
+    counts: dict[str, int] = {}
     if beside:
         built = await build(lake, settings)
-        said |= asdict(built)
+        counts |= asdict(built)
         output.note(f"{built.rows} rows in {built.files} files of {built.homes} windows, verified")
     if switch:
-        said |= asdict(await _switched(Switch(lake, settings), lake))
-        output.note(f"switched: {said['files']} files written, {said['journaled']} rows journaled")
+        counts |= asdict(await _switched(Switch(lake, settings), lake))
+        output.note(
+            f"switched: {counts['files']} files written, {counts['journaled']} rows journaled"
+        )
     if json:
-        output.emit(said)
+        output.emit(counts)
 
 
 async def _switched(switch: "Switch", lake: "Lake") -> "SwitchReport":

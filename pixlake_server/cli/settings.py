@@ -43,9 +43,9 @@ def load_existing(kind: type[S], home: Path | None, elsewhere: str) -> S:
 
 
 def _fault(place: tuple[int | str, ...], message: str) -> str:
-    said = message.removeprefix("Value error, ")
+    text = message.removeprefix("Value error, ")
     if not place:
-        return said  # a fault of several settings; the message names them
+        return text  # a fault of several settings; the message names them
     name = str(place[0])
     # A name in capital letters is an alias, which is the variable's whole name.
-    return f"{name if name.isupper() else f'PIXLAKE_{name.upper()}'}: {said}"
+    return f"{name if name.isupper() else f'PIXLAKE_{name.upper()}'}: {text}"

@@ -29,7 +29,7 @@ def step_of(word: str) -> "Operation":
             f"--op {name!r} is not an operation{hint}; known: {', '.join(sorted(OPERATIONS))}"
         )
     properties = kind.model_json_schema()["properties"]
-    said: dict[str, object] = {"op": name}
+    parameters: dict[str, object] = {"op": name}
     for part in _BETWEEN.split(rest) if rest else []:
         field, equals, text = part.partition("=")
         if not equals:
@@ -38,10 +38,10 @@ def step_of(word: str) -> "Operation":
             known = ", ".join(each for each in properties if each != "op") or "none"
             hint = near(field, properties)
             raise UsageFault(f"--op {name} has no parameter {field!r}{hint}; known: {known}")
-        said[field] = _value(field, text, properties[field])
+        parameters[field] = _value(field, text, properties[field])
     adapter: TypeAdapter[Operation] = TypeAdapter(AnyOperation)
     try:
-        return adapter.validate_python(said)
+        return adapter.validate_python(parameters)
     except ValidationError as error:
         faults = "; ".join(
             f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}".removeprefix(": ")

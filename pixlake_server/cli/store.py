@@ -121,18 +121,18 @@ def _is_shorter(change: "Change") -> bool:
 def _said(change: "Change") -> list[str]:
     """Describe the change, one line for each effect."""
     before, after = change.before, change.after
-    said = []
+    lines = []
     for name in ("window_seconds", "sweep_margin_seconds"):
         old, new = getattr(before, name, None), getattr(after, name)
         if old != new:
-            said.append(f"{name}: {'not set' if old is None else old} -> {new}")
+            lines.append(f"{name}: {'not set' if old is None else old} -> {new}")
     if before is None or before.retention != after.retention:
         old = "not set" if before is None else before.last_days
         last = after.retention[-1]
         since = f", from {last.since:%Y-%m-%d %H:%M} UTC on" if before else ""
-        said.append(f"retention_days: {old} -> {last.days}{since}")
-        said.append(f"{change.gone} images expire that the old retention would keep")
-    return said
+        lines.append(f"retention_days: {old} -> {last.days}{since}")
+        lines.append(f"{change.gone} images expire that the old retention would keep")
+    return lines
 
 
 def _plain(kept: "StoreSettings") -> dict[str, object]:

@@ -146,5 +146,5 @@ def _addresses(connections: int, each: int) -> str:
 def _refusals(folder: Path, each: int) -> str:
     if not each:
         return ""
-    said = haproxy_answers.answer(folder, "too_many_refusals")
-    return _REFUSALS.format(refusals=_ADDRESS_REFUSALS, answer=said)
+    answer = haproxy_answers.answer(folder, "too_many_refusals")
+    return _REFUSALS.format(refusals=_ADDRESS_REFUSALS, answer=answer)

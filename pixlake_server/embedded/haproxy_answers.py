@@ -83,18 +83,18 @@ def answer(folder: Path, code: str) -> str:
 
     Writes the body of the answer into `folder`.
     """
-    said = ANSWERS[code]
+    known = ANSWERS[code]
     problem = {
         "type": f"urn:pixlake:problem:{code}",
-        "title": said.title,
-        "status": said.status,
-        "detail": said.detail,
+        "title": known.title,
+        "status": known.status,
+        "detail": known.detail,
         "code": code,
         "request_id": "%[var(txn.id)]",
     }
     file = folder / f"{code}.json"
     file.write_text(json.dumps(problem))
-    retry = "" if said.retry_after is None else f" hdr Retry-After {said.retry_after}"
+    retry = "" if known.retry_after is None else f" hdr Retry-After {known.retry_after}"
     headers = 'hdr Cache-Control no-store hdr X-Request-Id "%[var(txn.id)]"'
     return f'content-type {_TYPE} lf-file "{file}" {headers}{retry}'
 

@@ -33,12 +33,12 @@ def tell_nodes_their_agents_ports() -> None:
     """Patch Ray so that a node also gets the listening port that Ray gives only to its agent."""
     start = services.start_ray_process
 
-    def told(command: list[str], process_type: str, *args: Any, **given: Any) -> Any:
+    def start_with_port(command: list[str], process_type: str, *args: Any, **given: Any) -> Any:
         if process_type == PROCESS_TYPE_RAYLET:
             command = [*command, *_listen_port(command)]
         return start(command, process_type, *args, **given)
 
-    services.start_ray_process = told
+    services.start_ray_process = start_with_port
 
 
 def _listen_port(command: list[str]) -> list[str]:

@@ -248,10 +248,10 @@ class _Run:
 
     def _given(self) -> dict[str, str]:
         """Return the variables that a command in another terminal needs to find this Pixlake."""
-        told = {name: os.environ[name] for name in _ADDRESSES if name in os.environ}
+        given = {name: os.environ[name] for name in _ADDRESSES if name in os.environ}
         # An absolute path, because the other terminal may be in another folder.
         home = {} if self._home == Path.cwd() / ".pixlake" else {"PIXLAKE_HOME": str(self._home)}
-        return {**home, **told}
+        return {**home, **given}
 
 
 @contextmanager
@@ -283,8 +283,8 @@ def _why(log: Path) -> str:
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
         lines = file.read().decode(errors="replace").split("\n")
-    said = next((line.strip() for line in reversed(lines) if line.strip()), "it wrote nothing")
-    return f"Ray, or an application on it, has ended: {said}"
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "it wrote nothing")
+    return f"Ray, or an application on it, has ended: {last}"
 
 
 def _say(text: str) -> None:

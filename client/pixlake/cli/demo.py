@@ -67,15 +67,15 @@ def demo(
     with connect(api, deadline=_DEADLINE_SECONDS) as client:
         paths = [_drawn(folder, name, draw) for name, draw in _PICTURES.items()]
         done = [(path, client.upload(path, metadata={"source": "demo"})) for path in paths]
-    said = [(str(path), each.outcome, each.image.image_id) for path, each in done]
+    rows = [(str(path), each.outcome, each.image.image_id) for path, each in done]
     names = ("path", "outcome", "image_id")
     if json:
-        output.emit({"images": [dict(zip(names, row, strict=True)) for row in said]})
+        output.emit({"images": [dict(zip(names, row, strict=True)) for row in rows]})
         return
-    output.table(names, said)
+    output.table(names, rows)
     output.note("try now:")
     for command in _TRY:
-        output.note(f"  {command.format(image_id=said[0][-1])}")
+        output.note(f"  {command.format(image_id=rows[0][-1])}")
 
 
 def _drawn(folder: Path, name: str, draw: Draw) -> Path:

@@ -91,12 +91,12 @@ def _exit_code(error: Exception) -> int:
 
 def describe(error: Exception) -> dict[str, object]:
     """Convert an error to JSON values: `code`, `detail`, and `limit` and `value` if present."""
-    said: dict[str, object] = {"code": code_of(error) or "internal", "detail": str(error)}
+    document: dict[str, object] = {"code": code_of(error) or "internal", "detail": str(error)}
     for name in ("limit", "value"):
         value = getattr(error, name, None)
         if value is not None:
-            said[name] = value
-    return said
+            document[name] = value
+    return document
 
 
 def code_of(error: Exception) -> str | None:

@@ -76,8 +76,8 @@ def _save(client: "Client", image: "Image", rendition: str, to: Path, *, json: b
 
 
 def _show(image: "Image") -> None:
-    said = image.model_dump(mode="json", exclude={"renditions", "metadata", "links"})
-    rows = [(name, str(value)) for name, value in said.items() if value is not None]
+    fields = image.model_dump(mode="json", exclude={"renditions", "metadata", "links"})
+    rows = [(name, str(value)) for name, value in fields.items() if value is not None]
     rows += [(f"metadata {name}", value) for name, value in image.metadata.items()]
     rows += [
         (

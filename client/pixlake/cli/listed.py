@@ -49,13 +49,13 @@ def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _entry(line: str) -> tuple[Path, Mapping[str, str]]:
     """Parse a line into path and metadata; raises ValueError, TypeError, UsageFault."""
-    said = json.loads(line, object_pairs_hook=_once_each)
-    if not isinstance(said, dict) or not isinstance(said.get("path"), str):
+    entry = json.loads(line, object_pairs_hook=_once_each)
+    if not isinstance(entry, dict) or not isinstance(entry.get("path"), str):
         raise TypeError("the line is not a JSON object with a path")
-    for name in said:
+    for name in entry:
         if name not in _MEMBERS:
             raise ValueError(f"there is no member {name!r}{near(name, _MEMBERS)}")
-    metadata = said.get("metadata", {})
+    metadata = entry.get("metadata", {})
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise TypeError("metadata must be a JSON object whose values are strings")
-    return Path(said["path"]), metadata_of([f"{name}={value}" for name, value in metadata.items()])
+    return Path(entry["path"]), metadata_of([f"{name}={value}" for name, value in metadata.items()])

@@ -200,21 +200,23 @@ class ProduceRun:
             else:
                 report(_failure(path, error, size))
 
-        told = headers(path.name, self._preset, self._metadata, event)
-        return self._hand_over(path, data, told, delivered)
+        message_headers = headers(path.name, self._preset, self._metadata, event)
+        return self._hand_over(path, data, message_headers, delivered)
 
     def _hand_over(
         self,
         path: Path,
         data: bytes,
-        told: list[tuple[str, bytes]],
+        message_headers: list[tuple[str, bytes]],
         delivered: Callable[[Any, Any], None],
     ) -> Result | None:
         from confluent_kafka import KafkaException  # noqa: PLC0415  # in an extra
 
         while True:
             try:
-                self._producer.produce(self._topic, data, headers=told, on_delivery=delivered)
+                self._producer.produce(
+                    self._topic, data, headers=message_headers, on_delivery=delivered
+                )
             except BufferError:
                 self._producer.poll(_TURN_SECONDS)  # the queue is full: wait for deliveries
             except KafkaException as error:

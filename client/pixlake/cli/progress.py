@@ -46,13 +46,13 @@ def bar(verb: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 def _lines(verb: str, total: int) -> Callable[[int], None]:
-    done, told = 0, time.monotonic()
+    done, printed_at = 0, time.monotonic()
 
     def advance(bad: int) -> None:
-        nonlocal done, told
+        nonlocal done, printed_at
         done += 1
-        if time.monotonic() - told >= _LINE_SECONDS:
-            told = time.monotonic()
+        if time.monotonic() - printed_at >= _LINE_SECONDS:
+            printed_at = time.monotonic()
             output.note(f"{verb}: {done} of {total}" + (f", {bad} bad" if bad else ""))
 
     return advance

@@ -41,7 +41,7 @@ class Result:
 
     def document(self) -> dict[str, object]:
         """Convert to JSON values; omits missing values."""
-        said: dict[str, object] = {
+        document: dict[str, object] = {
             # Bytes of a name that are not UTF-8 become replacement characters.
             "path": os.fsencode(self.path).decode("utf-8", "replace"),
             "outcome": self.outcome,
@@ -51,7 +51,7 @@ class Result:
             "limit": self.limit,
             "value": self.value,
         }
-        return {name: value for name, value in said.items() if value is not None}
+        return {name: value for name, value in document.items() if value is not None}
 
 
 class Summary:
@@ -115,14 +115,14 @@ class Summary:
         if self._form == "text":
             self._show_table()
         else:
-            said: dict[str, object] = {**self._about, **self._document()}
+            document: dict[str, object] = {**self._about, **self._document()}
             if self._form == "json":
-                said["images"] = self._documents
-            output.emit(said)
+                document["images"] = self._documents
+            output.emit(document)
 
     def _document(self) -> dict[str, object]:
         left_out = dict(self._found.skipped)
-        said: dict[str, object] = {
+        counts: dict[str, object] = {
             **{outcome: self._counts[outcome] for outcome in (*self._good, *BAD)},
             "known": self._known,
             "untried": self._untried,
@@ -131,7 +131,7 @@ class Summary:
             "unreadable": self._found.unreadable,
             "stopped": self.stopped,
         }
-        return {name: value for name, value in said.items() if value is not None}
+        return {name: value for name, value in counts.items() if value is not None}
 
     def _show_table(self) -> None:
         rows: list[tuple[str, str, str]]

@@ -163,12 +163,12 @@ def make_client(
 
 def _telling(deadline: float) -> "OnWait":
     """Build a callback that reports the first wait, if it is not very short."""
-    told = False
+    reported = False
 
     def tell(reason: str, seconds: float, left: float) -> None:
-        nonlocal told
-        if not told and left - seconds < deadline - _MOMENT_SECONDS:
-            told = True
+        nonlocal reported
+        if not reported and left - seconds < deadline - _MOMENT_SECONDS:
+            reported = True
             output.note(f"waiting, {left:.0f} s at most: {reason}")
 
     return tell

@@ -93,8 +93,8 @@ def upload(
     form = form_of(json=json, jsonl=jsonl)
     metadata_said = metadata_of(metadata)
     entries = {} if listed is None else read_list(listed)
-    taken = metadata_said.keys() | {name for each in entries.values() for name in each}
-    if origin is not None and metadata_of([f"{origin}=x"]).keys() & taken:
+    names = metadata_said.keys() | {name for each in entries.values() for name in each}
+    if origin is not None and metadata_of([f"{origin}=x"]).keys() & names:
         raise UsageFault(f"--path-as and other metadata both set {origin!r}")
     found = find(paths or (), entries, follow_links=follow_links)
     said = _sayings(found, metadata_said, origin, entries)
@@ -147,16 +147,16 @@ def _await(client: "Client", deadline: float) -> None:
     from pixlake.client import Unavailable  # noqa: PLC0415  # slow; not for --help
 
     end = time.monotonic() + deadline
-    told = False
+    reported = False
     while True:
         try:
             client.ready()
         except Unavailable as error:
             if time.monotonic() >= end:
                 raise CliError(f"{error}; is `pixlake up` running? (--url, PIXLAKE_URL)") from error
-            if not told:
+            if not reported:
                 output.note(f"waiting, {deadline:.0f} s at most: {error}")
-            told = True
+            reported = True
             time.sleep(min(_LOOK_SECONDS, max(0.0, end - time.monotonic())))
         else:
             return

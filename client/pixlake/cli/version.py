@@ -1,4 +1,4 @@
-"""`pixlake version`."""
+"""`pixlake version`: prints the versions of Pixlake and Python."""
 
 import platform
 from importlib.metadata import version as installed
@@ -9,8 +9,8 @@ from pixlake.cli.options import Json
 
 def version(json: Json = False) -> None:
     """Print the versions of Pixlake and of Python."""
-    said = {"pixlake": installed("pixlake"), "python": platform.python_version()}
+    versions = {"pixlake": installed("pixlake"), "python": platform.python_version()}
     if json:
-        output.emit(said)
+        output.emit(versions)
     else:
-        print(" ".join(f"{name} {number}" for name, number in said.items()))
+        print(" ".join(f"{name} {number}" for name, number in versions.items()))

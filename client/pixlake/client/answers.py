@@ -62,11 +62,16 @@ def check(response: httpx.Response) -> None:
 def _problem(response: httpx.Response) -> Problem:
     """Parse problem+json; builds a problem from the status if a proxy answered otherwise."""
     try:
-        said = _ProblemBody.model_validate_json(response.content)
+        parsed = _ProblemBody.model_validate_json(response.content)
     except ValidationError:
         detail = f"{response.status_code} {response.reason_phrase}".strip()
         return Problem(response.status_code, f"http_{response.status_code}", detail)
-    detail = (said.detail or said.title)[:_MAX_DETAIL]
+    detail = (parsed.detail or parsed.title)[:_MAX_DETAIL]
     return Problem(
-        response.status_code, said.code[:_MAX_CODE], detail, said.limit, said.value, said.request_id
+        response.status_code,
+        parsed.code[:_MAX_CODE],
+        detail,
+        parsed.limit,
+        parsed.value,
+        parsed.request_id,
     )

@@ -46,7 +46,7 @@ class Refused(ClientError):
 
     @property
     def status(self) -> int:
-        """HTTP status."""
+        """HTTP status of the refusal."""
         return self.problem.status
 
     @property

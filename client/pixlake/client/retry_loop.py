@@ -47,29 +47,29 @@ class RetryLoop:
     def call(self, send: Callable[[httpx.Timeout], T]) -> T:
         """Call `send` until it succeeds; retries while that may help before the deadline."""
         end = time.monotonic() + self._retries.deadline
-        told: Again | None = None
+        failure: Again | None = None
         tries = 0
         while True:
-            told = told or self._pause.told
-            if told is not None and (pause := self._pause.seconds_left()) > 0:
-                self._wait(pause, end, told, tries)
+            failure = failure or self._pause.told
+            if failure is not None and (pause := self._pause.seconds_left()) > 0:
+                self._wait(pause, end, failure, tries)
             tries += 1
             try:
                 return self._try(send, timeout(end - time.monotonic()), tries)
             except Again as again:
-                told = again
-            self._pause.record(told)
-            self._wait(self._retries.wait(tries, told.retry_after), end, told, tries)
+                failure = again
+            self._pause.record(failure)
+            self._wait(self._retries.wait(tries, failure.retry_after), end, failure, tries)
 
-    def _wait(self, seconds: float, end: float, told: Again, tries: int) -> None:
+    def _wait(self, seconds: float, end: float, failure: Again, tries: int) -> None:
         """Wait before a retry; raises Unavailable if a retry is useless or too late."""
         left = end - time.monotonic()
-        if not told.final and seconds < left:
+        if not failure.final and seconds < left:
             if self._on_wait is not None:
-                self._on_wait(told.message, seconds, left)
+                self._on_wait(failure.message, seconds, left)
             if not self._closed.wait(seconds):
                 return
-        raise Unavailable(told.message, tries, told.problem, told.retry_after)
+        raise Unavailable(failure.message, tries, failure.problem, failure.retry_after)
 
     def _try(self, send: Callable[[httpx.Timeout], T], limit: httpx.Timeout, tries: int) -> T:
         """Call `send` once; raises Again if a retry may help, else ClientError."""

@@ -19,13 +19,13 @@ class ServerPause:
         """answer that asked for the pause"""
         self._ends = 0.0
 
-    def record(self, told: Again) -> None:
+    def record(self, failure: Again) -> None:
         """Start the pause that an answer asks for, if it applies to all requests."""
-        seconds, problem = told.retry_after, told.problem
+        seconds, problem = failure.retry_after, failure.problem
         if seconds is None or problem is None or problem.code in _OF_AN_IMAGE:
             return
         if problem.status == _TOO_MANY_REQUESTS or seconds > _SHORT_SECONDS:
-            self.told = told
+            self.told = failure
             self._ends = max(self._ends, time.monotonic() + seconds)
 
     def seconds_left(self) -> float:

@@ -212,7 +212,7 @@ def _mount(*arguments: str | Path) -> None:
 
 
 def main() -> int:
-    """Exit code."""
+    """Run the check in its own mount namespace; returns an exit code."""
     if folder := os.environ.get("IMAGE_CHECK_FOLDER"):
         context = Path(folder, "context")
         _context(context)

@@ -122,7 +122,7 @@ class Cache(_Model):
 
 
 class Kafka(_Model):
-    """Amazon MSK."""
+    """Amazon MSK: brokers, storage, topics, producers."""
 
     version: str = "3.9.x.kraft"
     instance: str = "kafka.t3.small"
@@ -169,7 +169,7 @@ class Limits(_Model):
 
 
 class Settings(_Model):
-    """One environment."""
+    """Settings of one environment."""
 
     stage: str = Field(pattern=r"^[a-z][a-z0-9]{1,15}$", description="part of every stack's name")
     role: Literal["primary", "standby"] = "primary"

@@ -84,12 +84,12 @@ def main() -> None:
     address = settings.address or names.own_address()
     _join(f"{address}:{settings.head_port}")
     director = Director(settings, address)
-    told = -_METRIC_SECONDS
+    reported_at = -_METRIC_SECONDS
     while True:
         try:
             counts = director.step()
-            if time.monotonic() - told >= _METRIC_SECONDS:
-                told = time.monotonic()
+            if time.monotonic() - reported_at >= _METRIC_SECONDS:
+                reported_at = time.monotonic()
                 director.tell(counts)
         except Exception:  # the head may be starting or stopping; the next step tries again
             log.exception("a step of the director failed")

@@ -45,7 +45,7 @@ class HealthDoor:
             timeout = 10
 
             def do_GET(self) -> None:
-                """Any path."""
+                """Answer the check on any path."""
                 well, why = door.state()
                 body = f"{why}\n".encode()
                 with contextlib.suppress(ConnectionError):  # the client has disconnected
@@ -91,7 +91,7 @@ class HealthDoor:
 
 
 def main() -> int:
-    """Exit code."""
+    """Check the node for ECS; returns an exit code."""
     names = {one.name() for one in psutil.process_iter() if one.status() != psutil.STATUS_ZOMBIE}
     return 0 if alive(os.environ["NODE_KIND"], names) else 1
 

@@ -82,16 +82,16 @@ class Life:
     def _found_head(self, ends: float) -> bool:
         """Wait until the head accepts connections; returns False after SIGTERM or a time-out."""
         head, port = self._settings.head, self._settings.head_port
-        said = False
+        logged = False
         while self._told_at is None:
             if names.answers(head, port):
                 return True
             if time.monotonic() > ends:
                 log.error("no head answers at %s:%s", head, port)
                 return False
-            if not said:
+            if not logged:
                 log.info("waiting for the head at %s:%s", head, port)
-                said = True
+                logged = True
             time.sleep(_CHECK_SECONDS)
         return False
 

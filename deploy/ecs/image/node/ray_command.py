@@ -16,7 +16,7 @@ from ray.scripts import scripts
 
 
 def main() -> None:
-    """As `ray`."""
+    """Apply the patches and run the command `ray`."""
     ray: Any = scripts
     ray.get_ray_client_dependency_error = lambda: ImportError("not wanted here")
     ray_node.tell_nodes_their_agents_ports()

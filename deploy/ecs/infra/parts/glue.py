@@ -30,12 +30,12 @@ def projected(bucket: str, location: str) -> dict[str, str]:
 
 
 def columns(table: dict[str, Any]) -> list[dict[str, str]]:
-    """For Glue."""
+    """Return a table's columns with their Glue types."""
     return [{"name": one["name"], "type": one["glue"]} for one in table["columns"]]
 
 
 def partitions() -> list[dict[str, str]]:
-    """For Glue."""
+    """Return the partition columns with their Glue types."""
     return [{"name": name, "type": glue} for name, glue, _ in _PARTITIONS]
 
 

@@ -61,7 +61,7 @@ def _without_formula(real: Create) -> Create:
 
 
 def _nothing(*_: object) -> None:
-    """To delete."""
+    """Delete a stand-in: nothing to do."""
 
 
 def register() -> None:
