@@ -88,7 +88,7 @@ def router(readiness: ReadinessCheck) -> APIRouter:
 
     @routes.get(
         "/readyz",
-        summary="Do both doors take images?",
+        summary="Are HTTP API and Kafka consumer ready?",
         responses={503: {"description": "At least one part is not ready"}},
     )
     async def readyz() -> JSONResponse:

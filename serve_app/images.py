@@ -72,7 +72,7 @@ async def erase(request: Request, principal: Writer, image_id: ImageId) -> None:
     responses={
         200: {"content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}},
         206: {"description": "The requested range"},
-        304: {"description": "The client has it already"},
+        304: {"description": "The client already has this version"},
     },
 )
 async def content(

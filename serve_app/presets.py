@@ -68,7 +68,10 @@ async def list_presets(request: Request, principal: Reader) -> PresetList:
     "/v1/presets/{name}",
     summary="One preset",
     response_model=Preset,
-    responses={304: {"description": "The client has it already"}, **problem_responses(404, 412)},
+    responses={
+        304: {"description": "The client already has this version"},
+        **problem_responses(404, 412),
+    },
 )
 async def show_preset(
     request: Request,

@@ -22,7 +22,7 @@ class ServeSettings(BaseSettings):
         default=None,
         description="accounts, as postgresql://… or sqlite:///…; default: accounts.sqlite in home",
     )
-    default_preset: str = Field(default="web", description="preset of an upload that names none")
+    default_preset: str = Field(default="web", description="preset of an upload without a preset")
     max_bytes: int = Field(
         default=25_000_000, ge=1, description="largest image of an upload, in bytes"
     )
@@ -47,21 +47,21 @@ class ServeSettings(BaseSettings):
     max_uploads: int = Field(
         default=128,
         ge=1,
-        description="uploads at once in one process of the API; while several tenants or keys are "
-        "active, each may use half",
+        description="largest number of concurrent uploads in one process of the API; while several "
+        "tenants or keys are active, each may use half",
     )
     max_upload_bytes: int = Field(
         default=256_000_000,
         ge=1,
-        description="received bytes of all uploads at once in one process of the API; while "
-        "several tenants or keys are active, each may use half",
+        description="largest number of received bytes of all concurrent uploads in one process of "
+        "the API; while several tenants or keys are active, each may use half",
     )
     address_connections: int = Field(
         default=500,
         ge=0,
-        description="connections that one client address may have once three quarters of all "
-        "places of HAProxy are taken; 0 for any number, as behind a load balancer, whose addresses "
-        "all clients share",
+        description="limit of connections of one client address while more than three quarters of "
+        "HAProxy's connections are in use; 0: no limit, for a service behind a load balancer, "
+        "whose addresses all clients share",
     )
     key_cache_seconds: float = Field(
         default=5,

@@ -1,6 +1,6 @@
 """HAProxy configuration and launcher, for one machine and for each node of a cluster.
 
-`haproxy.cfg` beside this file is the template. This module fills in the values of a node; Ray Serve
+`haproxy.cfg` in this folder is the template. This module fills in the values of a node; Ray Serve
 fills in the rest (serve_app/haproxy.py). HAProxy's own answers are in `haproxy_answers.py`.
 """
 

@@ -251,7 +251,7 @@ def _prove(stage: Stage) -> int:
     results = [
         ("the command answers", *_answers(stage)),
         ("uid 10001 on a read-only root", *_read_only(stage)),
-        ("what the lock names, and no more", *_as_locked(stage)),
+        ("exactly the packages of the lock", *_as_locked(stage)),
         ("a bill of all that is in it, and the licences", *_billed(stage)),
         ("the head starts, and ends on SIGTERM", *_head(stage)),
     ]
@@ -280,7 +280,7 @@ def _read_only(stage: Stage) -> tuple[bool, str]:
 
 
 def _as_locked(stage: Stage) -> tuple[bool, str]:
-    """Compare what is installed with the lock, by name and version."""
+    """Compare the installed distributions with the lock, by name and version."""
     code = (
         "from importlib.metadata import distributions; "
         "print(*(f'{d.name}=={d.version}' for d in distributions()), sep='\\n')"
@@ -302,7 +302,7 @@ def _as_locked(stage: Stage) -> tuple[bool, str]:
 
 
 def _billed(stage: Stage) -> tuple[bool, str]:
-    """Check what the build's own checks cannot see: the files are there, and of this image."""
+    """Check that the files of licences and components exist and belong to this image."""
     folder = stage.folder / "opt/pixlake"
     bill = json.loads((folder / "sbom.cdx.json").read_text())
     packages = {f"{one['name']}=={one['version']}" for one in bill["components"]}

@@ -114,7 +114,7 @@ def _errors(balancer: Mapping[str, str]) -> list[Alarm]:
     return [
         Alarm(
             "errors-fast",
-            "a month's error budget is gone within two days",
+            "at this rate a month's error budget is spent within two days",
             metrics,
             ratio,
             FAST_BURN * ERROR_BUDGET,
@@ -123,7 +123,7 @@ def _errors(balancer: Mapping[str, str]) -> list[Alarm]:
         ),
         Alarm(
             "errors-slow",
-            "a month's error budget is gone within ten days",
+            "at this rate a month's error budget is spent within ten days",
             metrics,
             ratio,
             SLOW_BURN * ERROR_BUDGET,
