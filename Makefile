@@ -58,6 +58,7 @@ deploy-check: dev ## test the AWS stacks offline: rules, rights, cdk-nag, cfn-li
 	@$(BIN)/python deploy/ecs/contract.py --check
 	@cd deploy/ecs && PYTHON="$(PYTHON)" sh install.sh .venv requirements.txt
 	@cd deploy/ecs && PYTHON="$(PYTHON)" sh install.sh .venv-emulator requirements-emulator.txt
+	@cd deploy/ecs && .venv/bin/mypy
 	@cd deploy/ecs && exec .venv/bin/pytest -q $(ARGS)
 
 deploy-synth: ## write the templates of an environment (ENV=small) to deploy/ecs/cdk.out

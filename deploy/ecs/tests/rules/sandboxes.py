@@ -48,7 +48,7 @@ def _on_workers(assembly: Assembly, cell: str, metric: str, stat: str) -> Iterat
 def _rings_at_one(alarm: Resource) -> bool:
     [result] = [one for one in alarm.props["Metrics"] if one.get("ReturnData")]
     [looked] = [one for one in alarm.props["Metrics"] if "MetricStat" in one]
-    return (
+    return bool(
         result["Expression"] == looked["Id"]
         and alarm.props["ComparisonOperator"] == "GreaterThanThreshold"
         and 0 <= alarm.props["Threshold"] < 1

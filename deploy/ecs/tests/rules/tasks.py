@@ -32,7 +32,7 @@ def _variables(container: Json) -> dict[str, str]:
 
 
 def _on_fargate(task: Resource) -> bool:
-    return task.props["RequiresCompatibilities"] == ["FARGATE"]
+    return bool(task.props["RequiresCompatibilities"] == ["FARGATE"])
 
 
 def fargate_gets_what_it_knows(assembly: Assembly) -> Iterator[str]:

@@ -109,14 +109,12 @@ def _isolated(assembly: Assembly) -> set[str]:
 
 
 def _data_subnets(assembly: Assembly) -> Iterator[tuple[str, list[str]]]:
-    places = {
-        "AWS::MSK::Cluster": lambda p: p["BrokerNodeGroupInfo"]["ClientSubnets"],
-        "AWS::RDS::DBSubnetGroup": lambda p: p["SubnetIds"],
-        "AWS::ElastiCache::SubnetGroup": lambda p: p["SubnetIds"],
-    }
-    for kind, subnets in places.items():
+    kinds = ("AWS::MSK::Cluster", "AWS::RDS::DBSubnetGroup", "AWS::ElastiCache::SubnetGroup")
+    for kind in kinds:
         for one in assembly.resources(kind):
-            yield one.name, [assembly.text(one.stack, subnet) for subnet in subnets(one.props)]
+            nodes = one.props.get("BrokerNodeGroupInfo")
+            subnets = nodes["ClientSubnets"] if nodes else one.props["SubnetIds"]
+            yield one.name, [assembly.text(one.stack, subnet) for subnet in subnets]
 
 
 def data_has_no_way_out(assembly: Assembly) -> Iterator[str]:
