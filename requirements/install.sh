@@ -51,11 +51,15 @@ fi
 # A stamp is a new file: the old one may be linked to from a copy of this folder.
 stamp() { digest "$2" >"$venv/.stamp" && mv "$venv/.stamp" "$venv/.installed-$1"; }
 pip() { "$venv/bin/python" -m pip --disable-pip-version-check --no-input "$@"; }
-# uv knows none of pip's settings.
+system_authorities() {
+    "$venv/bin/python" -c 'import ssl; print(ssl.get_default_verify_paths().cafile or "")'
+}
+# uv knows none of pip's settings, and trusts a list of its own: the proxy of a company may sign with
+# an authority that only this machine's list has.
 with_pips_settings() {
     UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-${PIP_INDEX_URL:-$(pip config get global.index-url 2>/dev/null || true)}}"
     UV_FIND_LINKS="${UV_FIND_LINKS:-${PIP_FIND_LINKS:-}}"
-    SSL_CERT_FILE="${SSL_CERT_FILE:-${PIP_CERT:-}}"
+    SSL_CERT_FILE="${SSL_CERT_FILE:-${PIP_CERT:-$(system_authorities)}}"
     for name in UV_DEFAULT_INDEX UV_FIND_LINKS SSL_CERT_FILE; do
         eval "value=\$$name"
         if [ -n "$value" ]; then export "${name?}"; else unset "$name"; fi

@@ -8,9 +8,11 @@ every Pixlake of this user. `python -m tests.servers.lock_kafka_jars` writes a n
 import hashlib
 import os
 import shutil
+import ssl
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +24,7 @@ _LOCK = Path(__file__).with_name("kafka-jars.lock")
 # The jars are small files of one host; eight parallel downloads hide the round trips at a low load.
 _PARALLEL_DOWNLOADS = 8
 _DOWNLOAD_TIMEOUT_SECONDS = 60
+_AUTHORITIES = "REQUESTS_CA_BUNDLE"
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,26 @@ def _download_from_maven_repository(jars: list[Jar], into: Path) -> None:
         project.at_version(jar.version).artifact().resolve()
 
     try:
-        with ThreadPoolExecutor(_PARALLEL_DOWNLOADS) as pool:
+        with _system_authorities(), ThreadPoolExecutor(_PARALLEL_DOWNLOADS) as pool:
             list(pool.map(fetch, jars))
     except (OSError, RuntimeError) as error:
         raise JarsUnavailable(f"could not download the jars of Apache Kafka: {error}") from error
+
+
+@contextmanager
+def _system_authorities() -> Iterator[None]:
+    """Make requests trust the authorities of this machine, as other programs on it do.
+
+    The proxy of a company signs with an authority that only the machine's own list has; without
+    this, requests trusts the list of the package certifi. A variable of the user counts first.
+    """
+    chosen = any(os.environ.get(name) for name in (_AUTHORITIES, "CURL_CA_BUNDLE"))
+    file = ssl.get_default_verify_paths().cafile
+    if chosen or file is None:
+        yield
+        return
+    os.environ[_AUTHORITIES] = file
+    try:
+        yield
+    finally:
+        del os.environ[_AUTHORITIES]
