@@ -11,7 +11,9 @@ from ray.serve import exceptions as serve_exceptions
 from ingest.consumer import Consumer
 from ingest.default_preset import until_known
 from ingest.errors import WorkersUnavailable
+from ingest.metrics import samples
 from ingest.settings import IngestSettings
+from lake.metrics_export import MetricsExporter
 from lake.rejections import Refusal, Settled
 from processors import deployment as processors_deployment
 from processors.answers import Answer
@@ -40,6 +42,8 @@ class KafkaIngest:
         keep_memory()
         self._consumer = Consumer(settings, submit=self._submit, note=self._note, count=self._count)
         self._preset = PresetName.parse(settings.default_preset)
+        metrics = MetricsExporter(lambda: samples(self._consumer.status()))
+        self._metrics = asyncio.create_task(metrics.watch())
         self._run = asyncio.create_task(self._consume())
 
     async def check_health(self) -> None:
@@ -55,6 +59,7 @@ class KafkaIngest:
         """Finish the batches in flight, commit, leave the group; Serve awaits this."""
         if hasattr(self, "_consumer"):
             await self._consumer.stop()
+            self._metrics.cancel()
             self._run.cancel()  # the task may still wait for its default preset
 
     async def _consume(self) -> None:

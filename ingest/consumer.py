@@ -151,6 +151,7 @@ class Consumer:
             inflight_bytes=self._intake.bytes,
             outcomes={str(name): count for name, count in self._outcomes.items()},
             retries=self._delivery.retries if self._delivery else 0,
+            dead_letters=dict(self._delivery.dead_letters_by_code) if self._delivery else {},
         )
 
     async def _run(self) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Literal, TypeVar
 
@@ -81,6 +82,7 @@ class Delivery:
         # Suspicious messages are tried one at a time, so that each failure has one cause.
         self._alone = asyncio.Lock()
         self.retries = 0
+        self.dead_letters_by_code: Counter[str] = Counter()
         self.last_failure: str | None = None
 
     async def deliver(self, flights: list[Flight]) -> None:
@@ -277,6 +279,7 @@ class Delivery:
         await self._dead_letters.send(
             flight.message, Rejection(reason.code, reason.detail, reason.limit, reason.value)
         )
+        self.dead_letters_by_code[reason.code] += 1
         return "dead-lettered"
 
     async def _call(self, call: Awaitable[T]) -> T:

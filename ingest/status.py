@@ -18,3 +18,5 @@ class Status:
     inflight_bytes: int
     outcomes: dict[str, int]
     retries: int
+    dead_letters: dict[str, int]
+    """Number of dead letters by code."""

@@ -12,6 +12,8 @@ from ray import serve
 
 from lake.errors import LakeError
 from lake.lake import Lake
+from lake.metrics import SealerTotals
+from lake.metrics_export import MetricsExporter
 from lake.retention import Sweeper
 from lake.settings import LakeSettings
 
@@ -39,15 +41,17 @@ class SealerLoop:
         self._pause = settings.seal_interval_seconds
         self._lake = await Lake.open(settings)
         self._passed_at = time.monotonic()
+        self._totals = SealerTotals(self._lake)
         self._loop = asyncio.create_task(self._run())
         self._sweeper = Sweeper(self._lake.store, self._lake.clock)
         self._sweeps = asyncio.create_task(self._sweep())
+        self._metrics = asyncio.create_task(MetricsExporter(self._totals.samples).watch())
 
     async def check_health(self) -> None:
         """Raise RuntimeError if a task ended or sealing hangs; Serve then replaces the replica."""
-        for loop in (self._loop, self._sweeps):
+        for loop in (self._loop, self._sweeps, self._metrics):
             if loop.done():
-                raise RuntimeError("the sealing or the sweeping task ended") from loop.exception()
+                raise RuntimeError("sealing, sweeping or its metrics ended") from loop.exception()
         if time.monotonic() - self._passed_at > _STUCK_SECONDS:
             raise RuntimeError(f"no sealing pass has ended for {_STUCK_SECONDS:.0f} s")
 
@@ -57,15 +61,16 @@ class SealerLoop:
 
     async def __del__(self) -> None:
         """Stop between two requests to the store; the next pass repeats unfinished steps."""
-        if hasattr(self, "_sweeps"):
-            self._loop.cancel()
-            self._sweeps.cancel()
-            await asyncio.wait([self._loop, self._sweeps])
+        if hasattr(self, "_metrics"):
+            tasks = [self._loop, self._sweeps, self._metrics]
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
     async def _run(self) -> None:
         while True:
             try:
-                await self._lake.upkeep.run_pass()
+                self._totals.add_pass(await self._lake.upkeep.run_pass())
             except LakeError:
                 # The store is unavailable; rows wait in the journal for the next pass.
                 log.exception("a sealing pass failed")
@@ -76,6 +81,7 @@ class SealerLoop:
         while True:
             try:
                 report = await self._sweeper.sweep()
+                self._totals.add_sweep(report)
                 if report.failed:
                     log.error("a sweep failed for %s objects; the next one repeats", report.failed)
             except LakeError:

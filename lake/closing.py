@@ -49,6 +49,8 @@ class Closing:
         self._store = store
         self._clock = clock
         self._folders = folders
+        self.complete_before: datetime | None = None
+        """watermark when it was last read or advanced; None before that, or without one"""
 
     async def permit(self, hour: datetime) -> None:
         """Permit a new chain file in an hour; the caller must start its PUT at once.
@@ -99,6 +101,7 @@ class Closing:
     async def begin(self) -> Claim:
         """Read the watermark; a compactor calls this before it lists the hours."""
         watermark, etag = await read_watermark(self._store, self._folders)
+        self.complete_before = watermark.complete_before if etag else None
         since = watermark.since
         ripe = since is not None and since + CLAIM_AGE <= self._clock.now()
         return Claim(watermark, etag, ripe)
@@ -121,6 +124,7 @@ class Closing:
                 await write_watermark(self._store, self._folders, after, claim.etag)
             except (AlreadyExists, Mismatch, KeyMissing):
                 return timedelta(0)  # another compactor, or a sealer with a late row, was faster
+            self.complete_before = after.complete_before
         return None if after.since is None else after.since + CLAIM_AGE - now
 
     async def _ask(self, hour: datetime) -> None:

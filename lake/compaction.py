@@ -74,6 +74,7 @@ class CompactionReport:
     rows: int = 0
     failed: int = 0
     left: bool = False
+    bytes: int = 0
 
     def __add__(self, later: "CompactionReport") -> "CompactionReport":
         """Sum of two passes; `left` is that of the later pass."""
@@ -83,6 +84,7 @@ class CompactionReport:
             self.rows + later.rows,
             self.failed + later.failed,
             later.left,
+            self.bytes + later.bytes,
         )
 
 
@@ -224,6 +226,7 @@ class Compactor:
                 await self._store.replace(key, body, stored.etag)
         report.rows += rows
         report.files += 1
+        report.bytes += len(body)
         return True
 
     async def _write(self, file: IO[bytes], hour: Hour, sources: list[Stored]) -> int:

@@ -71,6 +71,7 @@ class PassReport:
     failed: int = 0
     left: int = 0
     unreadable: int = 0
+    bytes: int = 0
 
     def __add__(self, later: "PassReport") -> "PassReport":
         """Sum of two passes; `left` is that of the later pass."""
@@ -81,6 +82,7 @@ class PassReport:
             failed=self.failed + later.failed,
             left=later.left,
             unreadable=later.unreadable,
+            bytes=self.bytes + later.bytes,
         )
 
 
@@ -91,6 +93,7 @@ class Sealed:
     rows: int = 0
     files: int = 0
     unreadable: int = 0
+    bytes: int = 0
     failed: bool = False
 
 
@@ -125,6 +128,8 @@ class Sealer:
         self._aside = Aside()
         self._chains = Chains(store, self._aside, _KNOWN_BYTES, table)
         self._pending = Pending(store, clock, self._aside, _BATCH_BYTES, table)
+        self.sealed_before: datetime | None = None
+        """Start of the oldest window whose rows may be unsealed, by the last pass."""
 
     async def run_pass(self, *, now: bool = False) -> PassReport:
         """Seal the closed homes of the journal; `now`: all homes, also those with open windows.
@@ -134,6 +139,7 @@ class Sealer:
         in the meantime come first in the next pass.
         """
         await self._clock.fresh()
+        sealed_before = self._clock.now() - self._delay(now=now)
         homes, files = await self._todo(now=now)
         deadline = None if now else asyncio.get_running_loop().time() + _PASS_SECONDS
         todo = _Todo(iter(homes), files)
@@ -141,6 +147,7 @@ class Sealer:
         # Arrow keeps freed memory, but a sealer needs it only for a moment each minute.
         pa.default_memory_pool().release_unused()
         done = todo.sealed
+        self.sealed_before = min([sealed_before, *self._unsealed(homes, todo)])
         return PassReport(
             homes=len(done),
             rows=sum(sealed.rows for sealed in done),
@@ -148,7 +155,24 @@ class Sealer:
             failed=sum(sealed.failed for sealed in done),
             left=len(homes) - len(done),
             unreadable=sum(sealed.unreadable for sealed in done),
+            bytes=sum(sealed.bytes for sealed in done),
         )
+
+    def _delay(self, *, now: bool) -> timedelta:
+        return timedelta(0) if now else self._clock.settings.window + self._grace
+
+    def _unsealed(self, homes: Sequence[datetime], todo: _Todo) -> Iterator[datetime]:
+        """Yield the windows that failed, and those without a file for which no time was left.
+
+        The journal of another window may hold tombstones only, which stay for an hour.
+        """
+        for number, home in enumerate(homes):
+            files = todo.files[layout.hour_prefix(home, self._table.folders)]
+            if number < len(todo.sealed):
+                if todo.sealed[number].failed:
+                    yield home
+            elif not chain_of(home, files, self._table).files:
+                yield home
 
     async def seal_home(self, home: datetime) -> Sealed:
         """Seal all rows of one home that the journal holds now; raises LakeError."""
@@ -178,7 +202,7 @@ class Sealer:
         names = await self._store.folders(self._table.folders.journal)
         homes = layout.homes_of(names)
         if not now:
-            closed = self._clock.now() - self._clock.settings.window - self._grace
+            closed = self._clock.now() - self._delay(now=False)
             homes = [home for home in homes if home <= closed]
         hours = sorted({layout.hour_prefix(home, self._table.folders) for home in homes})
         listed = await asyncio.gather(*map(self._store.objects, hours))
@@ -241,9 +265,11 @@ class Sealer:
         # An image that was erased before its row was sealed: without its id in the chain, a late
         # replay would add the row again.
         if wanted.any() or noted:
-            chain = chain.extended(await self._create(chain, batch, wanted, noted))
+            file = await self._create(chain, batch, wanted, noted)
+            chain = chain.extended(file)
             sealed.rows += int(wanted.sum())
             sealed.files += 1
+            sealed.bytes += file.size
         return None if rewritten else chain
 
     async def _create(

@@ -19,6 +19,8 @@ class WriteHealth:
         self._succeeded_at = float("-inf")
         self._failed_at = float("-inf")
         self._error: LakeError = StoreUnavailable("no write was tried yet")
+        self.failures = 0
+        """number of writes that failed since the start"""
 
     @contextmanager
     def noted(self) -> Iterator[None]:
@@ -27,6 +29,7 @@ class WriteHealth:
             yield
         except Unavailable as error:
             self._error, self._failed_at = error, time.monotonic()
+            self.failures += 1
             raise
         except LakeError:
             # A failed condition is a valid answer of a working store.

@@ -55,6 +55,8 @@ class Children:
         self._kept: list[Decoder] = []
         self._taken = asyncio.Event()
         self._ending: set[asyncio.Task[str]] = set()
+        self.retired = 0
+        """number of children that were ended or replaced since the start"""
         self._tasks = [
             asyncio.create_task(self._keep_spares()),
             asyncio.create_task(self._watch_idle()),
@@ -82,6 +84,21 @@ class Children:
     def intrusions(self) -> int:
         """Number of children since the start that showed signs of an intrusion."""
         return self._nursery.intrusions
+
+    @property
+    def crashes(self) -> int:
+        """Number of children since the start that died on an image."""
+        return self._nursery.crashes
+
+    @property
+    def started(self) -> int:
+        """Number of children that were asked for since the start."""
+        return self._nursery.started
+
+    @property
+    def spares(self) -> int:
+        """Number of spares."""
+        return len(self._spares)
 
     @property
     def ready(self) -> bool:
@@ -188,6 +205,7 @@ class Children:
 
     def _end(self, decoder: Decoder) -> None:
         """Kill a child without waiting for its end."""
+        self.retired += 1
         decoder.retire()
         task = asyncio.create_task(decoder.stop())
         self._ending.add(task)

@@ -1,17 +1,20 @@
 """Ray Serve deployment of the processors: replicas on every node that accept batches."""
 
 import asyncio
+from functools import partial
 
 from ray import serve
-from ray.util.metrics import Counter
 
 from lake.errors import LakeError
 from lake.lake import Commit, Lake
+from lake.metrics import store_samples
+from lake.metrics_export import MetricsExporter, Source
 from lake.rejections import Refusal, Settled
 from lake.settings import LakeSettings
 from processors.answers import Answer, answers
 from processors.errors import ProcessorError
 from processors.job import ImageJob
+from processors.metrics import samples
 from processors.preset import PresetName
 from processors.protocol import Protections
 from processors.sandbox import Sandbox
@@ -30,14 +33,6 @@ _DRAIN_SECONDS = 30.0
 # images; readiness probes must not wait behind full batches.
 _MAX_CALLS = 64
 _MAX_QUEUED_CALLS = 64
-# Ray exports metrics every 10 s, so a shorter period is useless.
-_TELL_SECONDS = 5.0
-
-METRICS = {
-    "intrusions": "pixlake_intrusions",
-    "refusals_overturned": "pixlake_refusals_overturned",
-}
-"""Names in `Sandbox.incidents` to names of Ray metrics, in Prometheus `ray_…_total`."""
 
 
 class ImageProcessor:
@@ -51,7 +46,8 @@ class ImageProcessor:
     ) -> None:
         self._lake = await Lake.open(lake)
         self._worker = await Worker.start(self._lake, processors)
-        self._watching = asyncio.create_task(IncidentMetrics(self._worker.sandbox).watch())
+        metrics = sandbox_metrics(self._lake, self._worker.sandbox)
+        self._watching = asyncio.create_task(metrics.watch())
 
     async def handle_many(self, jobs: list[ImageJob]) -> list[Answer]:
         """Process and commit every job; returns failures at the positions of their jobs."""
@@ -102,33 +98,12 @@ class ImageProcessor:
             await self._worker.close()
 
 
-class IncidentMetrics:
-    """Exports the incidents of a sandbox as metrics of the node.
+def sandbox_metrics(lake: Lake, sandbox: Sandbox, *more: Source) -> MetricsExporter:
+    """Build the exporter of a replica that has a sandbox; `more`: sources of other metrics.
 
-    `/readyz` shows the figures of one replica only; alarms need those of all.
+    `/readyz` shows the incidents of one replica only; alarms need those of all.
     """
-
-    def __init__(self, sandbox: Sandbox) -> None:
-        self._sandbox = sandbox
-        self._counters = {
-            incident: Counter(name, f"{incident} of decoders; no valid file causes one")
-            for incident, name in METRICS.items()
-        }
-        self._told = dict.fromkeys(METRICS, 0)
-
-    async def watch(self) -> None:
-        """Export new incidents every few seconds, until cancelled."""
-        while True:
-            self.tell()
-            await asyncio.sleep(_TELL_SECONDS)
-
-    def tell(self) -> None:
-        """Export the incidents since the last call."""
-        for incident, count in self._sandbox.incidents.items():
-            # Ray's counter does not accept 0.
-            if count > self._told[incident]:
-                self._counters[incident].inc(count - self._told[incident])
-                self._told[incident] = count
+    return MetricsExporter(partial(samples, sandbox), partial(store_samples, lake), *more)
 
 
 def processors_app(

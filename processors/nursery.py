@@ -40,6 +40,10 @@ class Nursery:
         self._worn: list[_Server] = []
         self.intrusions = 0
         """Number of children that made a forbidden system call or broke the protocol."""
+        self.crashes = 0
+        """Number of children that died on an image."""
+        self.started = 0
+        """Number of children that were asked for."""
 
     def fork(self, start: Start, descriptors: list[int]) -> None:
         """Ask for a child with these descriptors: conversation, standard error, memory, life.
@@ -49,6 +53,7 @@ class Nursery:
         """
         self._worn = [each for each in self._worn if each.alive]
         server = self._current()
+        self.started += 1
         try:
             server.order(start, descriptors)
         except OSError:
@@ -59,6 +64,7 @@ class Nursery:
 
     def note_crash(self) -> None:
         """Count a child that crashed on its image."""
+        self.crashes += 1
         if self._server:
             self._server.crashes += 1
 

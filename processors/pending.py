@@ -18,6 +18,8 @@ class Work:
     preset: Preset
     found: Format
     answer: asyncio.Future[Processed]
+    since: float
+    """monotonic time at which the image came"""
 
     @property
     def tenant(self) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections import Counter
 from functools import partial
 
 import numpy as np
@@ -30,6 +31,8 @@ from processors.turns import Turns
 _log = logging.getLogger(__name__)
 
 _LIVES = 3
+PROCESSED, FAILED = "processed", "failed"
+"""Results of images that have no error code; FAILED: an unexpected exception."""
 
 NOBODY = ""
 """Tenant of images without one: local files of a user, the test picture of a preset check."""
@@ -56,6 +59,10 @@ class Sandbox:
         self.results = Results(settings.max_output_bytes)
         self.refusals_overturned = 0
         """Refused images that a new child accepted, or refused with another error."""
+        self.results_by_code: Counter[str] = Counter()
+        """Number of images by result: `PROCESSED` or the code of the error."""
+        self.waited_seconds = 0.0
+        """Time that all images together waited for a child."""
         self._slots = [asyncio.create_task(self._run()) for _ in children.seated]
 
     @classmethod
@@ -97,7 +104,8 @@ class Sandbox:
         if shared:
             self._check_share(sender)
         view = memoryview(data).cast("B")  # type: ignore[arg-type] # numpy's stubs: 3.12 has Buffer
-        work = Work(sender, view, preset, image_format, asyncio.get_running_loop().create_future())
+        answer = asyncio.get_running_loop().create_future()
+        work = Work(sender, view, preset, image_format, answer, time.monotonic())
         self._places.add(sender, 1)
         self._turns.put(sender, work)
         return work.answer
@@ -135,6 +143,11 @@ class Sandbox:
     def capacity(self) -> int:
         """Images that may be processed or wait, at once."""
         return self._settings.sandbox_children + self._settings.sandbox_queue
+
+    @property
+    def children(self) -> Children:
+        """Children, for their metrics."""
+        return self._children
 
     @property
     def spare(self) -> int:
@@ -203,6 +216,7 @@ class Sandbox:
             try:
                 await self.results.room()
                 began = time.monotonic()
+                self.waited_seconds += began - work.since
                 seat = await self._answer(work)
             finally:
                 self._finish(work, Overloaded("the sandbox is closing"))
@@ -235,6 +249,7 @@ class Sandbox:
                 continue
             if doubted is not None:
                 self._compare(doubted, result)
+            self._count(result)
             work.settle(result)
         return seat
 
@@ -261,6 +276,10 @@ class Sandbox:
         checks the machine itself, because a hostile image may have taken over the child.
         """
         return isinstance(result, DecoderMemory) and is_short_of(self._settings.address_bytes)
+
+    def _count(self, result: Processed | Exception) -> None:
+        code = PROCESSED if isinstance(result, Processed) else getattr(result, "code", FAILED)
+        self.results_by_code[code] += 1
 
     def _compare(self, doubted: Exception, result: Processed | Exception) -> None:
         """Count and log a refusal that a new child did not repeat.

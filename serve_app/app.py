@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import ray
@@ -14,6 +15,7 @@ from ray.serve.handle import DeploymentHandle
 
 from lake.errors import LakeError
 from lake.lake import Commit, Lake
+from lake.metrics import Sample
 from lake.settings import LakeSettings
 from processors import deployment as processors_deployment
 from processors.errors import Overloaded, ProcessorError
@@ -23,10 +25,12 @@ from processors.sandbox import Sandbox
 from processors.settings import ProcessorSettings
 from processors.worker import Worker
 from serve_app.accounts import Accounts
+from serve_app.admission import Admission
 from serve_app.api import make_app
 from serve_app.auth import KeyRing
 from serve_app.health import Part, Readiness, api_part
 from serve_app.loop_lag import LoopLag
+from serve_app.metrics import samples
 from serve_app.settings import ServeSettings
 
 _log = logging.getLogger(__name__)
@@ -72,14 +76,17 @@ class UploadApi:
         await self._worker.presets.find(PresetName.parse(settings.default_preset))
         self._lag = LoopLag()
         self._others = OtherNodes()
-        incidents = processors_deployment.IncidentMetrics(self._worker.sandbox)
-        watches = (self._lag.watch(), self._others.watch(), incidents.watch())
+        self._admission: Admission | None = None
+        metrics = processors_deployment.sandbox_metrics(
+            self._lake, self._worker.sandbox, self._samples
+        )
+        watches = (self._lag.watch(), self._others.watch(), metrics.watch())
         self._watching = [asyncio.create_task(watch) for watch in watches]
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Build the app; Serve calls this after `__init__`."""
         readiness = DoorsReadiness(self._lake, self._keys, self._worker.sandbox, self._lag)
-        return make_app(
+        app = make_app(
             self._lake,
             self._worker,
             self._keys,
@@ -87,6 +94,11 @@ class UploadApi:
             readiness,
             others=self._others,
         )
+        self._admission = app.state.door.admission
+        return app
+
+    def _samples(self) -> Iterable[Sample]:
+        return samples(self._admission) if self._admission else ()
 
     async def __del__(self) -> None:
         """Finish running work and close; Serve awaits this after it has drained the requests."""

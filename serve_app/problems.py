@@ -21,6 +21,7 @@ from processors.errors import Overloaded, ProcessorError
 from processors.foreign_text import evidence
 from serve_app.accounts.errors import AccountsError
 from serve_app.errors import PROBLEMS, DoorError, Forbidden, Unauthorized
+from serve_app.metrics import refusals_by_code
 
 LOGGER = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
@@ -59,6 +60,7 @@ def problem(
 ) -> JSONResponse:
     """Build the answer for an error code; omits the details of server faults."""
     known = PROBLEMS[code]
+    refusals_by_code[code] += 1
     text = known.title if known.internal or not detail else detail
     body: dict[str, object] = {
         "type": f"urn:pixlake:problem:{code}",

@@ -21,6 +21,7 @@ from serve_app.body import Body, read_body
 from serve_app.door import Door, door_of
 from serve_app.errors import AnswerTimeout, InvalidRequest
 from serve_app.filenames import decoded
+from serve_app.metrics import uploads_by_outcome
 from serve_app.problems import problem_responses
 from serve_app.upload_request import MULTIPART, UploadRequest
 
@@ -187,6 +188,7 @@ async def _processed(door: Door, job: ImageJob, lease: Lease) -> Commit:
 
 
 def _answer(commit: Commit, expires_at: datetime) -> Response:
+    uploads_by_outcome[commit.outcome] += 1
     view = views.ImageView.of(commit.record, expires_at)
     headers = {"Location": view.links.self}
     if commit.outcome == "replayed":

@@ -9,13 +9,18 @@ from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
 from ingest.errors import InvalidMessage
+from ingest.metrics import METRICS as OF_INGEST
 from ingest.settings import IngestSettings
+from lake.metrics import METRICS as OF_LAKE
+from lake.metrics import Metric
 from lake.settings import LakeSettings
 from pixlake_server.embedded.haproxy_answers import ANSWERS
 from pixlake_server.embedded.settings import EmbeddedSettings
+from processors.metrics import METRICS as OF_PROCESSORS
 from processors.settings import ProcessorSettings
 from processors.worker import UNFORESEEN
 from serve_app.errors import PROBLEMS
+from serve_app.metrics import METRICS as OF_SERVE_APP
 from serve_app.settings import ServeSettings
 from tests.operations_page import operations_page
 
@@ -27,6 +32,43 @@ SETTINGS: dict[str, type[BaseSettings]] = {
     "Processing": ProcessorSettings,
     "Lake": LakeSettings,
 }
+
+METRICS: dict[str, tuple[Metric, ...]] = {
+    "HTTP API": OF_SERVE_APP,
+    "Kafka consumer": OF_INGEST,
+    "Processing": OF_PROCESSORS,
+    "Lake": OF_LAKE,
+}
+
+
+def exported_name(metric: Metric) -> str:
+    """Name of a metric in Prometheus, as Ray makes it."""
+    return f"ray_{metric.name}" + ("_total" if metric.kind == "counter" else "")
+
+
+def metrics_page() -> str:
+    """Every metric of every package."""
+    lines = [
+        "# Metrics",
+        "",
+        "Every node shows these metrics in Prometheus's format, together with Ray's own: on AWS on",
+        "port 8080, with `pixlake up` on a port of 127.0.0.1 that it chooses. Each replica exports",
+        "its numbers every 5 seconds; sum the series of a metric. A counter appears with its first",
+        "event. No label holds a tenant, an image or a text of a client. A metric has at most 150",
+        "combinations of labels in a replica; further ones are counted as `other`.",
+        "",
+        "On AWS `deploy/ecs/image/node/figures.py` chooses those that CloudWatch gets.",
+        "Rendered from the code by `python -m tests.reference`.",
+    ]
+    for title, metrics in METRICS.items():
+        lines += ["", f"## {title}", "", "| metric | kind | unit | labels | what it is |"]
+        lines.append("|---|---|---|---|---|")
+        for each in metrics:
+            labels = ", ".join(f"`{label}`" for label in each.labels)
+            lines.append(
+                f"| `{exported_name(each)}` | {each.kind} | {each.unit} | {labels} | {each.about} |"
+            )
+    return "\n".join(lines) + "\n"
 
 
 def variable(settings: type[BaseSettings], name: str) -> str:
@@ -101,7 +143,12 @@ def variables_list() -> str:
 
 
 VARIABLES = DOCS.parent / "client" / "pixlake" / "cli" / "data" / "variables.txt"
-PAGES = {"settings.md": settings_page, "errors.md": errors_page, "operations.md": operations_page}
+PAGES = {
+    "settings.md": settings_page,
+    "errors.md": errors_page,
+    "operations.md": operations_page,
+    "metrics.md": metrics_page,
+}
 
 if __name__ == "__main__":
     for name, render in PAGES.items():

@@ -117,6 +117,7 @@ def test_ray_only_in_the_wiring() -> None:
     users = {name for name, path in sources() if "ray" in imports(path)}
     assert {n for n in users if not n.endswith("/app.py")} <= {
         "processors/deployment.py",
+        "lake/metrics_export.py",  # Ray's exporter
         "pixlake_server/embedded/loopback.py",  # runs first in each of Ray's workers
         # Sets what `ray.init` and `ray start` have no argument for.
         "pixlake_server/embedded/ray_node.py",

@@ -7,6 +7,9 @@ import pytest
 from node.figures import ALARMED_KIND, FIGURES, Reader, passed_on
 from node.settings import NodeSettings
 
+from processors.metrics import INCIDENTS
+from tests.reference import METRICS, exported_name
+
 _FIRST = """\
 # HELP ray_serve_num_http_requests_total Requests.
 # TYPE ray_serve_num_http_requests_total counter
@@ -67,12 +70,18 @@ def test_only_nodes_with_decoders_tell_of_them() -> None:
     assert {"Intrusions", "RefusalsOverturned"}.isdisjoint(reader.figures(_FIRST))
 
 
-@pytest.mark.filterwarnings("ignore")  # Ray's import of pydantic
-def test_what_replicas_count_is_what_nodes_look_for() -> None:
-    from processors.deployment import METRICS  # noqa: PLC0415
+def test_nodes_look_for_metrics_that_replicas_export() -> None:
+    exported = {exported_name(each) for metrics in METRICS.values() for each in metrics}
+    series = {one.series for one in FIGURES.values()}
+    assert {name for name in series if name.startswith("ray_pixlake_")} <= exported
+    alarmed = {one.series for one in FIGURES.values() if one.how == "alarmed"}
+    assert alarmed == {exported_name(each) for each in INCIDENTS.values()}
 
-    looked_for = {one.series for one in FIGURES.values() if one.how == "alarmed"}
-    assert looked_for == {f"ray_{name}_total" for name in METRICS.values()}
+
+def test_of_ages_the_highest_counts() -> None:
+    lag = 'ray_pixlake_seal_lag{table="%s"} %s\n'
+    text = lag % ("images", 90.0) + lag % ("rejections", 1200.0)
+    assert Reader("ingest").figures(text) == {"SealLag": 1200.0}
 
 
 def test_what_is_broken_is_refused() -> None:

@@ -181,8 +181,9 @@ async def test_erased_moves_on_without_a_dead_letter_and_a_conflict_with_one(sta
     await stage.send_values([b"erased", b"conflict", b"again"])
     async with running(stage.settings(), workers.submit) as consumer:
         await stage.until_committed(3)
-        outcomes = consumer.status().outcomes
-    assert outcomes == {"erased": 1, "dead-lettered": 1, "replayed": 1}
+        status = consumer.status()
+    assert status.outcomes == {"erased": 1, "dead-lettered": 1, "replayed": 1}
+    assert status.dead_letters == {"idempotency_conflict": 1}
     (letter,) = await stage.dead_letters(1, more=0.2)
     assert letter.value == b"conflict"
 

@@ -17,6 +17,11 @@ ROW_SECONDS: Final = 300
 # Window of an alarm on single events. The window slides, so the alarm starts within two minutes and
 # stays for an hour; a second event within the hour does not page again.
 _RED_MINUTES: Final = 60
+# Rows are usually sealed two minutes after their window began.
+_SEAL_SECONDS: Final = 900
+# A corrupt file may crash a decoder. Someone who searches for an attack crashes many.
+_CRASHES: Final = 100
+_DEAD_SHARE: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +100,7 @@ def alarms(
         ),
     ]
     for cell in cells:
-        found += [*_cell(cell, stage, cluster), *_decoders(cell, stage)]
+        found += [*_cell(cell, stage, cluster), *_decoders(cell, stage), *_rows(cell, stage)]
     if cache:
         found.append(_cache(cache))
     if replica:
@@ -268,6 +273,42 @@ def _decoders(cell: str, stage: str) -> list[Alarm]:
             bad="below",
             times=3,
             missing="breaching",
+        ),
+        Alarm(
+            f"decoder-crashes-{cell}",
+            f"more than {_CRASHES} decoders died on images within an hour",
+            {"crashes": Metric("Pixlake", "DecoderCrashes", "Sum", of)},
+            "crashes",
+            _CRASHES,
+            minutes=60,
+        ),
+    ]
+
+
+def _rows(cell: str, stage: str) -> list[Alarm]:
+    """Build the alarms on the way of rows and messages."""
+    of = {"Stage": stage, "Cell": cell, "Kind": "ingest"}
+    return [
+        Alarm(
+            f"rows-late-{cell}",
+            f"rows are not sealed for {_SEAL_SECONDS} s, or no sealer runs",
+            {"lag": Metric("Pixlake", "SealLag", "Maximum", of)},
+            "lag",
+            _SEAL_SECONDS,
+            times=3,
+            missing="breaching",
+        ),
+        Alarm(
+            f"dead-letters-{cell}",
+            f"more than {_DEAD_SHARE:.0%} of the messages of Kafka are refused",
+            {
+                "dead": Metric("Pixlake", "DeadLetters", "Sum", of),
+                "all": Metric("Pixlake", "KafkaMessages", "Sum", of),
+            },
+            # A few refused messages of a quiet topic need nobody.
+            "IF(FILL(dead, 0) > 10, dead / all, 0)",
+            _DEAD_SHARE,
+            minutes=15,
         ),
     ]
 

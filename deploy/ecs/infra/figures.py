@@ -23,4 +23,8 @@ FIGURES: Final = (
     Figure("KilledForMemory", "Sum", _ALL, "processes that Ray ended to free memory"),
     Figure("Intrusions", "Sum", ("worker",), "decoders with a forbidden call or broken protocol"),
     Figure("RefusalsOverturned", "Sum", ("worker",), "refusals that a new decoder did not repeat"),
+    Figure("DecoderCrashes", "Sum", ("worker",), "decoders that died on an image"),
+    Figure("KafkaMessages", "Sum", ("ingest",), "messages of Kafka with a durable result"),
+    Figure("DeadLetters", "Sum", ("ingest",), "messages of Kafka that were refused"),
+    Figure("SealLag", "Maximum", ("ingest",), "age of the oldest unsealed window, s"),
 )

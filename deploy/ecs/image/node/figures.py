@@ -28,11 +28,12 @@ class Figure(NamedTuple):
 
     `count`: increase in the last minute. `mean`: mean of a histogram's new values in that minute.
     `alarmed`: a count with an alarm, on nodes of one kind. It is written each minute, also when it
-    is zero, because another alarm watches for missing values.
+    is zero, because another alarm watches for missing values. `highest`: the largest value of a
+    gauge; ages can't be added.
     """
 
     series: str
-    how: Literal["gauge", "count", "mean", "alarmed"]
+    how: Literal["gauge", "highest", "count", "mean", "alarmed"]
     unit: str
 
 
@@ -46,6 +47,10 @@ FIGURES: Final[Mapping[str, Figure]] = {
     "KilledForMemory": Figure("ray_memory_manager_worker_eviction_total", "count", "Count"),
     "Intrusions": Figure("ray_pixlake_intrusions_total", "alarmed", "Count"),
     "RefusalsOverturned": Figure("ray_pixlake_refusals_overturned_total", "alarmed", "Count"),
+    "DecoderCrashes": Figure("ray_pixlake_decoder_crashes_total", "count", "Count"),
+    "KafkaMessages": Figure("ray_pixlake_kafka_messages_total", "count", "Count"),
+    "DeadLetters": Figure("ray_pixlake_dead_letters_total", "count", "Count"),
+    "SealLag": Figure("ray_pixlake_seal_lag", "highest", "Seconds"),
 }
 ALARMED_KIND: Final[Kind] = "worker"
 """kind of node whose replicas have decoders"""
@@ -64,7 +69,7 @@ class Reader:
 
         The first text gives no counts, because its counters may cover a whole day.
         """
-        now, before = _sums(text), self._before
+        (now, highest), before = _sums(text), self._before
         more = {}
         if before is not None:
             # A series exists only after its first count, so a missing old value is 0.
@@ -77,6 +82,8 @@ class Reader:
                 found[name] = _more(now.get(series, 0.0), (before or {}).get(series, 0.0))
             if how == "gauge" and series in now:
                 found[name] = now[series]
+            if how == "highest" and series in highest:
+                found[name] = highest[series]
             if how == "count" and series in more:
                 found[name] = more[series]
             if how == "mean" and more.get(f"{series}_count"):
@@ -84,15 +91,17 @@ class Reader:
         return found
 
 
-def _sums(text: str) -> dict[str, float]:
-    """Sum the samples by name over all labels; raises ValueError for an invalid text."""
+def _sums(text: str) -> tuple[dict[str, float], dict[str, float]]:
+    """Sum, and largest value, of the samples by name over all labels; raises ValueError."""
     found: dict[str, float] = {}
+    highest: dict[str, float] = {}
     # Parse only the wanted lines: the whole text is ten times as long and costs part of a core.
     wanted = "\n".join(each for each in text.splitlines() if each.startswith(_SERIES)) + "\n"
     for family in text_string_to_metric_families(wanted):
         for sample in family.samples:
             found[sample.name] = found.get(sample.name, 0.0) + sample.value
-    return found
+            highest[sample.name] = max(highest.get(sample.name, sample.value), sample.value)
+    return found, highest
 
 
 def _more(now: float, before: float) -> float:

@@ -1,0 +1,189 @@
+"""Metrics of the lake: what the sealer, the compactor, the sweeper and the store count.
+
+Each package has such a file: a list of its metrics, and a function that reads their values from
+plain numbers. Nothing is exported outside of Ray. In a replica, `lake/metrics_export.py` exports
+the values every few seconds, so counting costs an upload no more than an addition.
+`docs/metrics.md` is made from the lists.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Final, Literal, NamedTuple
+
+from lake.lake import Lake
+from lake.retention import SweepReport
+from lake.tables import TABLES
+from lake.upkeep import UpkeepReport
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric: a counter only grows, a gauge is the present value.
+
+    `labels` are names of labels. Their values come from short lists in the code: never tenants,
+    images, keys or a text of a client.
+    """
+
+    name: str
+    kind: Literal["counter", "gauge"]
+    unit: str
+    about: str
+    labels: tuple[str, ...] = ()
+
+    def at(self, value: float, *labels: str) -> "Sample":
+        """Value of this metric, for these values of its labels."""
+        return Sample(self, value, labels)
+
+
+class Sample(NamedTuple):
+    """Value of a metric: of a counter, the total since the start of the process."""
+
+    metric: Metric
+    value: float
+    labels: tuple[str, ...] = ()
+
+
+SEALED_ROWS: Final = Metric(
+    "pixlake_sealed_rows",
+    "counter",
+    "rows",
+    "Rows that the sealer moved from the journal to the lake.",
+    ("table",),
+)
+SEALED_FILES: Final = Metric(
+    "pixlake_sealed_files", "counter", "files", "Parquet files that the sealer wrote.", ("table",)
+)
+SEALED_BYTES: Final = Metric(
+    "pixlake_sealed_bytes", "counter", "bytes", "Bytes of those files.", ("table",)
+)
+SEAL_FAILURES: Final = Metric(
+    "pixlake_seal_failures",
+    "counter",
+    "windows",
+    "Windows that could not be sealed; the next pass tries again.",
+    ("table",),
+)
+SEAL_LAG: Final = Metric(
+    "pixlake_seal_lag",
+    "gauge",
+    "seconds",
+    "Age of the oldest window whose rows may be unsealed; usually about 2 minutes.",
+    ("table",),
+)
+UNREADABLE: Final = Metric(
+    "pixlake_journal_unreadable",
+    "gauge",
+    "objects",
+    "Journal objects that the last pass could not parse; they stay in the journal.",
+    ("table",),
+)
+COMPACTED_ROWS: Final = Metric(
+    "pixlake_compacted_rows", "counter", "rows", "Rows that the compactor wrote."
+)
+COMPACTED_FILES: Final = Metric(
+    "pixlake_compacted_files", "counter", "files", "Compacted files that were written."
+)
+COMPACTED_BYTES: Final = Metric(
+    "pixlake_compacted_bytes", "counter", "bytes", "Bytes of those files."
+)
+COMPACTION_FAILURES: Final = Metric(
+    "pixlake_compaction_failures",
+    "counter",
+    "hours",
+    "Hours that could not be compacted; the next pass tries again.",
+)
+COMPACTION_LAG: Final = Metric(
+    "pixlake_compaction_lag",
+    "gauge",
+    "seconds",
+    "Age of the watermark: readers use compacted files for earlier hours only.",
+    ("table",),
+)
+SWEPT: Final = Metric(
+    "pixlake_swept",
+    "counter",
+    "objects",
+    "Expired and orphaned objects that the sweeper deleted; `failed`: not processed.",
+    ("objects",),
+)
+STORE_WRITE_FAILURES: Final = Metric(
+    "pixlake_store_write_failures",
+    "counter",
+    "writes",
+    "Writes that the store did not accept: unavailable, or full.",
+)
+
+METRICS: Final = (
+    SEALED_ROWS,
+    SEALED_FILES,
+    SEALED_BYTES,
+    SEAL_FAILURES,
+    SEAL_LAG,
+    UNREADABLE,
+    COMPACTED_ROWS,
+    COMPACTED_FILES,
+    COMPACTED_BYTES,
+    COMPACTION_FAILURES,
+    COMPACTION_LAG,
+    SWEPT,
+    STORE_WRITE_FAILURES,
+)
+"""All metrics of this package."""
+
+
+def store_samples(lake: Lake) -> Iterator[Sample]:
+    """Read the samples of every process that writes to a store."""
+    yield STORE_WRITE_FAILURES.at(lake.store.writes.failures)
+
+
+class SealerTotals:
+    """Totals of the passes and sweeps of one sealer process."""
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+        self._all: UpkeepReport | None = None
+        self._swept: Counter[str] = Counter()
+
+    def add_pass(self, report: UpkeepReport) -> None:
+        """Add the result of a pass."""
+        self._all = self._all + report if self._all else report
+
+    def add_sweep(self, report: SweepReport) -> None:
+        """Add the result of a sweep."""
+        self._swept.update(asdict(report))
+
+    def samples(self) -> Iterator[Sample]:
+        """Read the totals and the present ages, which grow also during a long pass."""
+        yield from store_samples(self._lake)
+        yield from self._lags(self._lake.clock.now())
+        for kind, count in self._swept.items():
+            yield SWEPT.at(count, kind)
+        if self._all:
+            yield from self._sealed(self._all)
+            yield from self._compacted(self._all)
+
+    def _lags(self, now: datetime) -> Iterator[Sample]:
+        for table in TABLES:
+            keeper = self._lake.upkeep.of(table)
+            if (sealed := keeper.sealer.sealed_before) is not None:
+                yield SEAL_LAG.at((now - sealed).total_seconds(), table.name)
+            if (complete := keeper.compactor.closing.complete_before) is not None:
+                yield COMPACTION_LAG.at((now - complete).total_seconds(), table.name)
+
+    @staticmethod
+    def _sealed(total: UpkeepReport) -> Iterator[Sample]:
+        for table, sealed in (("images", total.images), ("rejections", total.rejections)):
+            yield SEALED_ROWS.at(sealed.rows, table)
+            yield SEALED_FILES.at(sealed.files, table)
+            yield SEALED_BYTES.at(sealed.bytes, table)
+            yield SEAL_FAILURES.at(sealed.failed, table)
+            yield UNREADABLE.at(sealed.unreadable, table)
+
+    @staticmethod
+    def _compacted(total: UpkeepReport) -> Iterator[Sample]:
+        yield COMPACTED_ROWS.at(total.compacted.rows)
+        yield COMPACTED_FILES.at(total.compacted.files)
+        yield COMPACTED_BYTES.at(total.compacted.bytes)
+        yield COMPACTION_FAILURES.at(total.compacted.failed)

@@ -1,0 +1,162 @@
+"""Metrics of the sealer, and their export through Ray."""
+
+from types import ModuleType
+
+import pytest
+
+from lake import layout
+from lake.errors import StoreUnavailable
+from lake.lake import Lake
+from lake.metrics import METRICS, Metric, Sample, SealerTotals
+from lake.retention import SweepReport
+from lake.settings import LakeSettings
+from tests.lake.clocks import at_age
+from tests.lake.samples import commit
+
+COUNTS = Metric("events", "counter", "events", "Events.", ("code",))
+LEVEL = Metric("level", "gauge", "seconds", "Level.")
+
+
+@pytest.fixture
+async def lake() -> Lake:
+    return await Lake.open(LakeSettings(store_url="memory://"))
+
+
+def values(totals: SealerTotals) -> dict[tuple[str, ...], float]:
+    return {(each.metric.name, *each.labels): each.value for each in totals.samples()}
+
+
+async def test_passes_and_sweeps_are_added_up(lake: Lake) -> None:
+    totals = SealerTotals(lake)
+    assert values(totals) == {("pixlake_store_write_failures",): 0}
+    for name in "ab":
+        await commit(lake, name)
+        totals.add_pass(await lake.upkeep.run_pass(now=True))
+    totals.add_sweep(SweepReport(images=3))
+    totals.add_sweep(SweepReport(images=1, failed=2))
+    found = values(totals)
+    files = await lake.store.objects(layout.LAKE_IMAGES)
+    assert found["pixlake_sealed_rows", "images"] == 2
+    assert found["pixlake_sealed_files", "images"] == len(files)
+    assert found["pixlake_sealed_bytes", "images"] == sum(each.size for each in files)
+    assert found["pixlake_sealed_rows", "rejections"] == 0
+    assert (found["pixlake_swept", "images"], found["pixlake_swept", "failed"]) == (4, 2)
+    for sample in totals.samples():
+        assert sample.metric in METRICS
+        assert len(sample.labels) == len(sample.metric.labels)
+
+
+async def test_compacted_bytes_and_the_age_of_the_watermark(lake: Lake) -> None:
+    await commit(lake, "a")
+    totals = SealerTotals(late := at_age(lake, hours=3))
+    totals.add_pass(await late.upkeep.run_pass())
+    (file,) = await lake.store.objects("lake/compacted/images/")
+    found = values(totals)
+    assert (found["pixlake_compacted_files",], found["pixlake_compacted_rows",]) == (1, 1)
+    assert found["pixlake_compacted_bytes",] == file.size
+    later = SealerTotals(at := at_age(lake, hours=4))
+    await at.upkeep.run_pass()
+    assert 0 < values(later)["pixlake_compaction_lag", "images"] < 5 * 3600
+
+
+async def test_the_lag_is_the_age_of_a_window_that_fails(lake: Lake) -> None:
+    done = await commit(lake, "a")
+    broken = layout.chain_key(done.record.home, 0)
+    await lake.store.put(broken, b"not Parquet")
+    late = at_age(lake, hours=1)
+    totals = SealerTotals(late)
+    totals.add_pass(await late.upkeep.run_pass())
+    found = values(totals)
+    assert found["pixlake_seal_lag", "images"] >= 3600
+    assert found["pixlake_seal_failures", "images"] == 1
+    await lake.store.delete(broken)
+    await late.sealer.run_pass()
+    assert 80 <= values(totals)["pixlake_seal_lag", "images"] < 600
+
+
+async def test_a_window_without_time_is_late_but_not_its_tombstones(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = await commit(lake, "a")
+    late = at_age(lake, hours=1)
+    with monkeypatch.context() as patch:
+        patch.setattr("lake.sealer._HOMES", 0)
+        assert (await late.sealer.run_pass()).left == 1
+        assert late.sealer.sealed_before == done.record.home
+    await late.sealer.run_pass()
+    await lake.eraser.erase(done.record.tenant, done.record.image_id)
+    monkeypatch.setattr("lake.sealer._HOMES", 0)
+    assert (await late.sealer.run_pass()).left == 1
+    assert late.sealer.sealed_before is not None
+    assert late.sealer.sealed_before > done.record.home
+
+
+async def test_writes_that_fail_are_counted(lake: Lake) -> None:
+    with pytest.raises(StoreUnavailable), lake.store.writes.noted():
+        raise StoreUnavailable("away")
+    assert values(SealerTotals(lake))["pixlake_store_write_failures",] == 1
+
+
+class Exported:
+    """Ray's counters and gauges: totals and last values, by name and labels."""
+
+    def __init__(self, export: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.values: dict[tuple[str, ...], float] = {}
+        found = self.values
+
+        class Counter:
+            def __init__(self, name: str, description: str, labels: tuple[str, ...]) -> None:
+                assert description
+                self._name, self._labels = name, labels
+
+            def inc(self, value: float, tags: dict[str, str]) -> None:
+                assert value > 0, "Ray takes no zero"
+                key = self._key(tags)
+                found[key] = found.get(key, 0) + value
+
+            def _key(self, tags: dict[str, str]) -> tuple[str, ...]:
+                assert tuple(tags) == self._labels
+                return (self._name, *tags.values())
+
+        class Gauge(Counter):
+            def set(self, value: float, tags: dict[str, str]) -> None:
+                found[self._key(tags)] = value
+
+        monkeypatch.setattr(export, "Counter", Counter)
+        monkeypatch.setattr(export, "Gauge", Gauge)
+
+
+@pytest.fixture
+def export() -> ModuleType:
+    """The module under test, imported where the warnings of Ray are let pass."""
+    from lake import metrics_export  # noqa: PLC0415
+
+    return metrics_export
+
+
+@pytest.mark.filterwarnings("ignore")  # Ray's import of pydantic
+def test_counters_export_their_growth_and_gauges_their_value(
+    export: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray = Exported(export, monkeypatch)
+    samples: list[Sample] = [COUNTS.at(0, "a"), LEVEL.at(4)]
+    exporter = export.MetricsExporter(lambda: samples, lambda: [COUNTS.at(1, "b")])
+    exporter.tell()
+    assert ray.values == {("level",): 4, ("events", "b"): 1}
+    samples[:] = [COUNTS.at(3, "a"), COUNTS.at(1, "b"), LEVEL.at(0)]
+    exporter.tell()
+    exporter.tell()
+    assert ray.values == {("level",): 0, ("events", "a"): 3, ("events", "b"): 2}
+
+
+@pytest.mark.filterwarnings("ignore")  # Ray's import of pydantic
+def test_a_metric_has_a_bounded_number_of_series(
+    export: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray = Exported(export, monkeypatch)
+    exporter = export.MetricsExporter(lambda: [COUNTS.at(1, str(n)) for n in range(1000)])
+    exporter.tell()
+    exporter.tell()
+    assert len(ray.values) <= 151
+    assert sum(ray.values.values()) == 1000
+    assert ray.values["events", export.OTHER] == 1000 - (len(ray.values) - 1)
