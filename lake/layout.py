@@ -58,6 +58,7 @@ LAKE_IMAGES = IMAGE_ROWS.chains
 TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 IMAGE_ID = re.compile(r"[0-9a-f]{32}")
 _HOME_FORMAT = "%Y%m%dT%H%M%SZ"
+_HOME = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 _CHAIN_FILE = re.compile(r"(\d{8}T\d{6}Z)-(\d+)\.parquet")
 _PRESET_FILE = re.compile(r"[1-9]\d{0,8}")
 _PARTITION = re.compile(r"dt=(\d{4})-(\d\d)-(\d\d)/hour=(\d\d)")
@@ -71,7 +72,10 @@ def home_name(home: datetime) -> str:
 
 def parse_home(name: str) -> datetime:
     """Parse the name of a home; raises ValueError."""
-    return datetime.strptime(name, _HOME_FORMAT).replace(tzinfo=UTC)
+    if not _HOME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name of a home, such as 20261123T100400Z")
+    # A listing has thousands of names; `strptime` takes forty times as long.
+    return datetime.fromisoformat(name)
 
 
 def homes_of(names: Iterable[str]) -> list[datetime]:
