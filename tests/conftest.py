@@ -46,8 +46,9 @@ APART = {"tests/lake/test_simulation.py"}
 
 
 class ByFile(LoadScopeScheduling):  # type: ignore[misc]
-    """Scheduler of two workers that run tests at the same time; gives each a file at a time.
+    """Scheduler of workers that run tests at the same time; gives each a file at a time.
 
+    Three workers suit two cores, because a test waits for other processes half of its time.
     xdist's own `loadgroup` does not see groups with pytest 9.2.
     """
 
@@ -64,7 +65,7 @@ class ByFile(LoadScopeScheduling):  # type: ignore[misc]
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start with the tests of whole Pixlakes, which take longest, and end with the quiet ones.
 
-    At the end, the other worker has nothing left to do.
+    At the end, the other workers have nothing left to do.
     """
     items.sort(key=_place)
 
