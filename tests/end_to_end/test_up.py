@@ -192,6 +192,21 @@ def test_an_intruder_is_counted_among_the_metrics_of_the_node(pixlake: Pixlake) 
     wait_until(lambda: counted(raylet, "ray_pixlake_intrusions_total") > 0, 60)
 
 
+@pytest.mark.parametrize(
+    "metric",
+    [
+        pytest.param("ray_pixlake_uploads_total{", id="api"),
+        pytest.param("ray_pixlake_sandbox_capacity{", id="processors"),
+        pytest.param("ray_pixlake_kafka_partitions{", id="ingest"),
+        pytest.param("ray_pixlake_seal_lag{", id="lake"),
+    ],
+)
+def test_every_application_exports_its_metrics(pixlake: Pixlake, metric: str) -> None:
+    assert upload(pixlake, PHOTO.read_bytes()).is_success
+    (raylet,) = pixlake.processes("raylet/raylet")
+    wait_until(lambda: counted(raylet, metric) > 0, 60)
+
+
 def counted(raylet: psutil.Process, series: str) -> float:
     """Sum a series over all of its labels, from the metrics port of a Ray node."""
     (port,) = re.findall(r"--metrics_export_port=(\d+)", " ".join(raylet.cmdline()))
