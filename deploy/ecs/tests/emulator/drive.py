@@ -6,6 +6,8 @@ Runs in the emulator's environment: `python drive.py <endpoint> <plan.json>`.
 import json
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -48,12 +50,13 @@ class Driver:
     def deploy(self, stack: Json, zone: str) -> str:
         """Create a stack; returns CloudFormation's status."""
         cloudformation = self.client("cloudformation", stack["region"])
-        cloudformation.create_stack(
-            StackName=stack["name"],
-            TemplateBody=self._body(stack, zone),
-            Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
-            EnableTerminationProtection=stack["keeps"],
-        )
+        with self._uploaded(stack, zone) as url:
+            cloudformation.create_stack(
+                StackName=stack["name"],
+                TemplateURL=url,
+                Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
+                EnableTerminationProtection=stack["keeps"],
+            )
         found = self._settle(cloudformation, stack["name"])
         self._outputs[stack["region"], stack["name"]] = {
             one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", [])
@@ -67,11 +70,12 @@ class Driver:
         """Update a stack with the same template; returns CloudFormation's message."""
         cloudformation = self.client("cloudformation", stack["region"])
         try:
-            cloudformation.update_stack(
-                StackName=stack["name"],
-                TemplateBody=self._body(stack, zone),
-                Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
-            )
+            with self._uploaded(stack, zone) as url:
+                cloudformation.update_stack(
+                    StackName=stack["name"],
+                    TemplateURL=url,
+                    Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
+                )
         except ClientError as error:
             return str(error.response["Error"]["Message"])
         return str(self._settle(cloudformation, stack["name"])["StackStatus"])
@@ -149,6 +153,20 @@ class Driver:
             region, stack, output = name.split()
             text = f"{before}{self._outputs[region, stack][output]}{after}"
         return text
+
+    @contextmanager
+    def _uploaded(self, stack: Json, zone: str) -> Iterator[str]:
+        """Upload a template for a while, as `rollout.py` does: some are too large for the call."""
+        bucket = f"templates-{stack['name']}"
+        where = {"Bucket": bucket, "Key": "template.json"}
+        storage = self.client("s3", "us-east-1")
+        storage.create_bucket(Bucket=bucket)
+        storage.put_object(**where, Body=self._body(stack, zone).encode())
+        try:
+            yield f"{self._endpoint}/{bucket}/template.json"
+        finally:
+            storage.delete_object(**where)
+            storage.delete_bucket(Bucket=bucket)
 
     def _body(self, stack: Json, zone: str) -> str:
         template = self._across(stack["template"], stack["region"])
