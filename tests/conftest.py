@@ -48,7 +48,6 @@ APART = {"tests/lake/test_simulation.py"}
 class ByFile(LoadScopeScheduling):  # type: ignore[misc]
     """Scheduler of workers that run tests at the same time; gives each a file at a time.
 
-    Three workers suit two cores, because a test waits for other processes half of its time.
     xdist's own `loadgroup` does not see groups with pytest 9.2.
     """
 

@@ -3,7 +3,8 @@
 import datetime as dt
 import re
 import subprocess
-from importlib.metadata import distributions, version
+import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from requirements.audit import judge
 from requirements.bill import complete
 from requirements.installed import (
     UnknownPart,
+    installed,
     licence_of,
-    normal,
     owes_source,
     parts_of,
     table,
@@ -38,11 +39,11 @@ def pins(lock: str) -> set[tuple[str, str]]:
     return set(re.findall(r"^([a-z0-9.-]+)==([^\s;]+)", text, re.MULTILINE))
 
 
+# Ray puts a folder with packages of its own on the path of the process that imports Ray, so only
+# the folder of the environment counts.
 NODE = pins("node-heif") | {("pixlake-server", version("pixlake-server"))}
 HERE = {
-    name: one
-    for one in sorted(distributions(), key=lambda one: normal(one.name))
-    if (name := normal(one.name), one.version) in NODE
+    name: one for name, one in installed(Path(sys.prefix)).items() if (name, one.version) in NODE
 }
 
 
