@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 
-from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -68,8 +68,16 @@ def consume(bootstrap: str, topic: str, *, group: str, count: int) -> list[bytes
 def committed(bootstrap: str, topic: str, *, group: str) -> int:
     """The group's committed offset of partition 0."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": group})
+    ends = time.monotonic() + _DEADLINE_SECONDS
     try:
-        (position,) = consumer.committed([TopicPartition(topic, 0)], _DEADLINE_SECONDS)
-        return int(position.offset)
+        while True:
+            try:
+                (position,) = consumer.committed([TopicPartition(topic, 0)], _DEADLINE_SECONDS)
+            except KafkaException:
+                # A broker that has just started does not coordinate groups yet.
+                if time.monotonic() > ends:
+                    raise
+            else:
+                return int(position.offset)
     finally:
         consumer.close()
