@@ -109,7 +109,8 @@ async def test_a_revoked_message_is_somebody_elses(wide_stage: Stage) -> None:
     async with running(settings, stuck.submit) as one:
         await until(lambda: len(stuck.jobs) == 4)
         async with running(settings, second.submit):
-            await until(lambda: len(second.done) == 2)
+            # More than two on a busy machine, where the first member may miss its session time-out.
+            await until(lambda: len(second.done) >= 2)
             stuck.gate.set()
             await until(lambda: one.status().inflight_messages == 0)
             for partition in range(4):
