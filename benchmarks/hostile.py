@@ -124,7 +124,7 @@ def _upload(service: Pixlake, seen: Seen, ends: float, photo: bytes) -> None:
 def _probe(service: Pixlake, seen: Seen, ends: float, _: bytes) -> None:
     while time.monotonic() < ends:
         began = time.monotonic()
-        # One connection per probe, like a load balancer.
+        # Each probe opens a connection, like a load balancer.
         asked = HTTPConnection("127.0.0.1", service.http_port, timeout=60)
         asked.request("GET", "/healthz")
         with closing(asked), asked.getresponse() as answer:

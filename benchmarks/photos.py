@@ -22,7 +22,7 @@ _TILE = 320
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """One photograph; the quality is chosen such that its file has about `size` bytes."""
+    """Photograph whose quality is chosen so that its file has about `size` bytes."""
 
     name: str
     width: int

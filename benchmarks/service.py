@@ -16,7 +16,7 @@ import psutil
 from tests.end_to_end.running import Pixlake
 
 SETTINGS = {
-    # One rendition of 320 pixels, like everything that Pixlake is compared with.
+    # A single rendition of 320 pixels, as the compared servers make.
     "PIXLAKE_DEFAULT_PRESET": "thumbnail",
     # The commit shows the end of a backlog; a commit interval of a second would be the main error.
     "PIXLAKE_KAFKA_COMMIT_INTERVAL_SECONDS": "0.2",

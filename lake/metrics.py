@@ -20,7 +20,7 @@ from lake.upkeep import UpkeepReport
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric: a counter only grows, a gauge is the present value.
+    """Metric of a package: a counter only grows, a gauge is the present value.
 
     `labels` are names of labels. Their values come from short lists in the code: never tenants,
     images, keys or a text of a client.

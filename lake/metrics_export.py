@@ -55,7 +55,7 @@ class MetricsExporter:
 
 
 class _Export:
-    """One metric in Ray, and the totals that were exported."""
+    """Metric in Ray, and the totals that were exported."""
 
     def __init__(self, metric: Metric) -> None:
         self._labels = metric.labels

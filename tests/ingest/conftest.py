@@ -13,6 +13,7 @@ from tests.ingest import wire
 from tests.ingest.doubles import until_committed
 from tests.ingest.wire import Read, Sent
 from tests.servers.kafka import ApacheKafka
+from tests.servers.streams import committed
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,9 @@ class Stage:
         return await asyncio.to_thread(wire.read, self.bootstrap, name, count, more=more)
 
     def committed(self, partition: int = 0) -> int:
-        return wire.committed(self.bootstrap, self.topic, f"group-{self.topic}", partition)
+        return committed(
+            self.bootstrap, self.topic, group=f"group-{self.topic}", partition=partition
+        )
 
     async def until_committed(self, offset: int, partition: int = 0) -> None:
         await until_committed(lambda: self.committed(partition), offset)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -87,24 +87,6 @@ def read(
     finally:
         consumer.close()
     return found
-
-
-def committed(bootstrap: str, topic: str, group: str, partition: int = 0) -> int:
-    """The group's offset; negative if it has none."""
-    consumer = _reader(bootstrap, group)
-    ends = time.monotonic() + _DEADLINE_SECONDS
-    try:
-        while True:
-            try:
-                (found,) = consumer.committed([TopicPartition(topic, partition)], _DEADLINE_SECONDS)
-            except KafkaException:
-                # A broker that has just come back does not coordinate groups yet.
-                if time.monotonic() > ends:
-                    raise
-            else:
-                return int(found.offset)
-    finally:
-        consumer.close()
 
 
 def _reader(bootstrap: str, group: str = "reader") -> Consumer:

@@ -7,7 +7,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-_DEADLINE_SECONDS = 30
+_DEADLINE_SECONDS = 90
 _MESSAGE_BYTES = 64 * 1024 * 1024
 
 
@@ -65,14 +65,23 @@ def consume(bootstrap: str, topic: str, *, group: str, count: int) -> list[bytes
     return values
 
 
-def committed(bootstrap: str, topic: str, *, group: str) -> int:
-    """The group's committed offset of partition 0."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": group})
+def committed(bootstrap: str, topic: str, *, group: str, partition: int = 0) -> int:
+    """Committed offset of the group; negative without one."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": group,
+            "enable.auto.commit": False,
+            "log_level": 0,
+        }
+    )
     ends = time.monotonic() + _DEADLINE_SECONDS
     try:
         while True:
             try:
-                (position,) = consumer.committed([TopicPartition(topic, 0)], _DEADLINE_SECONDS)
+                (position,) = consumer.committed(
+                    [TopicPartition(topic, partition)], _DEADLINE_SECONDS
+                )
             except KafkaException:
                 # A broker that has just started does not coordinate groups yet.
                 if time.monotonic() > ends:

@@ -23,7 +23,7 @@ _MIB_A_GB = 1024
 _EC2_WORKER = "c7i.2xlarge"
 # Access log lines of one image, of API, Serve and load balancer together, in bytes; an assumption.
 _LOG_BYTES = 1500
-# One web ACL for the ALB and one for CloudFront, and the approximate number of rules and managed
+# Web ACLs: one for the ALB and one for CloudFront, and the approximate number of rules and managed
 # groups of each.
 _ACLS, _RULES = 2, 5
 # Bytes of the lake for one image: row, journal, and copies by compaction; see docs/lake.md.
@@ -37,7 +37,7 @@ _DAYS_KEPT = 8 / 30.4
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One system of AWS: US dollars a month, and the setting or quantity that changes it most."""
+    """System of AWS: US dollars a month, and the setting or quantity that changes it most."""
 
     system: str
     a_month: float

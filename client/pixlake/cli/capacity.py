@@ -60,7 +60,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """One cost, in US dollars."""
+    """Item of a bill, in US dollars."""
 
     name: str
     a_million_images: float

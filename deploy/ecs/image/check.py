@@ -35,7 +35,7 @@ _PYTHON = "/usr/bin/python3.11"
 
 @dataclass
 class Stage:
-    """One build stage: its folder, and the settings of its instructions."""
+    """Build stage of the Dockerfile: its folder, and the settings of its instructions."""
 
     folder: Path
     name: str = ""

@@ -26,7 +26,7 @@ _DEAD_SHARE: Final = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One CloudWatch series; the stack fills in the values of `dimensions`."""
+    """CloudWatch series; the stack fills in the values of `dimensions`."""
 
     namespace: str
     name: str

@@ -4,7 +4,7 @@ from typing import Final, NamedTuple
 
 
 class Figure(NamedTuple):
-    """One metric, as the statistic `stat` over a minute and all nodes of some kinds."""
+    """Metric of a dashboard, as the statistic `stat` over a minute and all nodes of some kinds."""
 
     name: str
     stat: str

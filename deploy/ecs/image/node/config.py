@@ -37,7 +37,7 @@ def serve_config(workers: int, ingests: int, *, cpus: int, port: int) -> Json:
             _application("processors", "ImageProcessor", "worker", workers, share, _CALLS, _QUEUED),
             _application("api", "UploadApi", "worker", workers, share, _REQUESTS, _REQUESTS, "/"),
             _application("ingest", "KafkaIngest", "ingest", ingests, 0.5, _PROBES, _PROBES),
-            # One sealer is enough; a second sealer would be safe, but idle.
+            # A second sealer would be safe, but idle.
             _application("lake", "Sealer", "ingest", min(1, ingests), 0.4, _PROBES, _PROBES),
         ],
     }

@@ -24,7 +24,7 @@ _ASK_SECONDS = 5.0
 
 
 class Figure(NamedTuple):
-    """One exported metric.
+    """Metric that a node exports to CloudWatch.
 
     `count`: increase in the last minute. `mean`: mean of a histogram's new values in that minute.
     `alarmed`: a count with an alarm, on nodes of one kind. It is written each minute, also when it

@@ -30,7 +30,7 @@ _CHECK_SECONDS = 0.5
 
 
 class Life:
-    """One node, from its start to its stop."""
+    """Life of a node, from its start to its stop."""
 
     def __init__(self, kind: Kind, settings: NodeSettings) -> None:
         self._kind, self._settings = kind, settings
