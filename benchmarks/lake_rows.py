@@ -6,8 +6,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from lake.columns import LOCAL_MS
 from lake.rows import conform
-from lake.schema import LOCAL_MS, RENDITION, SCHEMA_VERSION, SWATCH
+from lake.schema import IMAGES, SCHEMA_VERSION
 
 HOME = datetime(2026, 11, 23, 10, 4, tzinfo=UTC)
 _FORMATS = np.array(["jpeg", "png", "webp", "avif"])
@@ -102,7 +103,7 @@ def _swatches(dice: np.random.Generator, rows: int) -> pa.Array:
     total = rows * _COLOURS
     colours = [f"#{n:06x}" for n in dice.integers(0, 2**24, total)]
     fields = [pa.array(colours), pa.array(dice.random(total))]
-    structs = pa.StructArray.from_arrays(fields, fields=list(SWATCH))
+    structs = pa.StructArray.from_arrays(fields, fields=_elements("dominant_colors"))
     return pa.ListArray.from_arrays(np.arange(0, total + 1, _COLOURS, dtype=np.int32), structs)
 
 
@@ -128,16 +129,20 @@ def _renditions(dice: np.random.Generator, ids: list[str], attempts: list[str]) 
     keys = [_keys(ids, str(width), attempts) for width in _WIDTHS]
     fields = [
         pa.array([str(width) for width in _WIDTHS] * rows),
-        pa.array([key for row in zip(*keys, strict=True) for key in row]),
         pa.array(["jpeg"] * total),
         pa.array(["image/jpeg"] * total),
         pa.array(np.tile(np.array(_WIDTHS, np.int32), rows)),
         pa.array(np.tile(np.array(_WIDTHS, np.int32) * 3 // 4, rows)),
         pa.array(dice.integers(5000, 100_000, total)),
         pa.array(_hex(dice, total, 32)),
+        pa.array([key for row in zip(*keys, strict=True) for key in row]),
     ]
-    structs = pa.StructArray.from_arrays(fields, fields=list(RENDITION))
+    structs = pa.StructArray.from_arrays(fields, fields=_elements("renditions"))
     return pa.ListArray.from_arrays(np.arange(0, total + 1, each, dtype=np.int32), structs)
+
+
+def _elements(column: str) -> list[pa.Field]:
+    return list(IMAGES.field(column).type.value_type)
 
 
 def _array(values: object) -> pa.Array:

@@ -13,7 +13,7 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lake.schema import MS
+from lake.columns import MS
 
 _BATCH = 20_000
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lake import layout
+from lake.columns import MS
 from lake.errors import KeyMissing, UnreadableObject
 from lake.evidence import Evidence
 from lake.journal_objects import JournalRows
@@ -16,7 +17,6 @@ from lake.journal_reading import read_wave, waves
 from lake.object_store import ObjectStore
 from lake.retention import end_of_file
 from lake.rows import decode_chain_file, erased_ids
-from lake.schema import MS
 from lake.scope import Scope
 from lake.stored import Stored
 

@@ -153,7 +153,7 @@ def writer_of(sink: IO[bytes], of: Table, footer: Mapping[bytes, str]) -> pq.Par
         compression="zstd",
         # Most bytes are hex digits of hashes: level 1 packs them as well as level 3, and faster.
         compression_level=1,
-        use_dictionary=list(of.repeating),
+        use_dictionary=of.repeating,
         data_page_version="1.0",  # Athena's engines read it without exceptions
         coerce_timestamps="ms",
         write_page_index=True,

@@ -1,6 +1,6 @@
 """Schemas of record and row: `ImageRecord` (JSON in the store) and `IMAGES` (Arrow).
 
-A new column goes into both, with a default, and raises `SCHEMA_VERSION`; old files stay readable.
+A new column has a default and raises `SCHEMA_VERSION`; files of earlier versions stay readable.
 """
 
 import hashlib
@@ -11,124 +11,50 @@ from typing import Annotated, Literal
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from lake.columns import MS, Column, Int, schema_of
+from lake.image_columns import ImageColumns, RenditionColumns
+
 SCHEMA_VERSION = 4
 
 
-class StoredRendition(BaseModel):
-    """One rendition in the store; width and height in pixels, `bytes` its size."""
+class StoredRendition(RenditionColumns):
+    """One rendition in the store."""
 
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    key: str
-    format: str
-    content_type: str
-    width: int
-    height: int
-    bytes: int
-    sha256: str
+    key: Annotated[str, Column("service", "key of the rendition in the bucket")]
 
 
-class Swatch(BaseModel):
-    """A colour of an image, `#rrggbb` in sRGB, and the fraction of its pixels."""
-
-    model_config = ConfigDict(frozen=True)
-
-    color: str
-    share: float
-
-
-class FoundCode(BaseModel):
-    """A QR or bar code; docs/columns.md lists the kinds. `text` is untrusted."""
-
-    model_config = ConfigDict(frozen=True)
-
-    kind: str
-    text: str
-
-
-class ImageRecord(BaseModel):
+class ImageRecord(ImageColumns):
     """Everything known about one image; `record.json` in the store, one row in the lake."""
 
-    model_config = ConfigDict(frozen=True)
-
     kind: Literal["image"] = "image"
-    schema_version: int = SCHEMA_VERSION
-    image_id: str
-    tenant: str
-    door: Literal["api", "kafka"]
-    attempt: str = Field(description="attempt that was committed; object names end in its id")
-    home: datetime = Field(description="start of the window that the row belongs to, UTC")
-    content_hash: str = Field(description="SHA-256 over bytes, preset and metadata")
-    received_at: datetime
-    event_time: datetime | None = None
-    topic: str | None = None
-    partition: int | None = None
-    offset: int | None = None
-    filename: str | None = None
-    metadata: dict[str, str] = Field(default_factory=dict)
-    preset: str
-    preset_version: int
-    original_key: str
-    sha256: str
-    bytes: int
-    format: str
-    content_type: str
-    width: int
-    height: int
-    orientation: int
-    frames: int
-    has_alpha: bool
-    sharpness: float
-    brightness: float
-    dominant_color: str
-    phash: int
-    renditions: tuple[StoredRendition, ...] = ()
-    process_ms: float
-    # Fields of version 2; None in older records.
-    megapixels: float | None = None
-    aspect: float | None = None
-    bit_depth: int | None = None
-    color_space: str | None = None
-    icc_name: str | None = None
-    duration_ms: int | None = None
-    damaged: bool | None = None
-    phash_0: int | None = None
-    phash_1: int | None = None
-    phash_2: int | None = None
-    phash_3: int | None = None
-    noise: float | None = None
-    contrast: float | None = None
-    colorfulness: float | None = None
-    entropy: float | None = None
-    clipped_shadows: float | None = None
-    clipped_highlights: float | None = None
-    dominant_colors: tuple[Swatch, ...] | None = None
-    thumbhash: str | None = None
-    camera_make: str | None = None
-    camera_model: str | None = None
-    lens: str | None = None
-    exposure_seconds: float | None = None
-    f_number: float | None = None
-    iso: int | None = None
-    focal_length_mm: float | None = None
-    taken_at: datetime | None = Field(default=None, description="as the camera's clock showed it")
-    taken_offset_minutes: int | None = Field(default=None, description="of that clock from UTC")
-    gps_latitude: float | None = None
-    gps_longitude: float | None = None
-    gps_altitude: float | None = None
-    codes: tuple[FoundCode, ...] | None = Field(default=None, description="None: not looked for")
-    faces: int | None = Field(default=None, description="None: not looked for")
-    decode_ms: float | None = None
-    measure_ms: float | None = None
-    render_ms: float | None = None
-    encode_ms: float | None = None
-    # Fields of version 3.
-    gain_map: str | None = Field(default=None, description="None: no HDR gain map")
-    # Fields of version 4.
-    taken_text: str | None = Field(
-        default=None, description="the text in place of a time, if it is not a possible time"
-    )
+    schema_version: Annotated[
+        Int, Column("service", "version of this list; columns are only ever added", repeats=True)
+    ] = SCHEMA_VERSION
+    attempt: Annotated[
+        str,
+        Column(
+            "service",
+            "id of the committed attempt; names of the image's objects end in it",
+        ),
+    ]
+    home: Annotated[
+        datetime,
+        Column(
+            "service",
+            "start of the window that the row belongs to, by the store's clock",
+            unit="UTC",
+            repeats=True,
+        ),
+    ]
+    content_hash: Annotated[str, Column("service", "SHA-256 over bytes, preset and metadata")]
+    original_key: Annotated[str, Column("service", "key of the original in the bucket")]
+    renditions: Annotated[
+        tuple[StoredRendition, ...], Column("service", "files that the preset made")
+    ] = ()
+    phash_0: Annotated[Int | None, Column("pixels", "bits 63 to 48 of `phash`, 0 to 65,535")] = None
+    phash_1: Annotated[Int | None, Column("pixels", "bits 47 to 32 of `phash`")] = None
+    phash_2: Annotated[Int | None, Column("pixels", "bits 31 to 16 of `phash`")] = None
+    phash_3: Annotated[Int | None, Column("pixels", "bits 15 to 0 of `phash`")] = None
 
     @property
     def row_name(self) -> tuple[str, ...]:
@@ -207,103 +133,7 @@ class RefusedName(BaseModel):
         return len(self.refused) >= MAX_REFUSED
 
 
-MS = pa.timestamp("ms", tz="UTC")
-LOCAL_MS = pa.timestamp("ms")
-"""Local time without a zone."""
-RENDITION = pa.struct(
-    [
-        pa.field("name", pa.string()),
-        pa.field("key", pa.string()),
-        pa.field("format", pa.string()),
-        pa.field("content_type", pa.string()),
-        pa.field("width", pa.int32()),
-        pa.field("height", pa.int32()),
-        pa.field("bytes", pa.int64()),
-        pa.field("sha256", pa.string()),
-    ]
-)
-
-SWATCH = pa.struct([pa.field("color", pa.string()), pa.field("share", pa.float64())])
-CODE = pa.struct([pa.field("kind", pa.string()), pa.field("text", pa.string())])
-
-IMAGES = pa.schema(
-    [
-        pa.field("schema_version", pa.int32(), nullable=False),
-        pa.field("image_id", pa.string(), nullable=False),
-        pa.field("tenant", pa.string(), nullable=False),
-        pa.field("door", pa.string(), nullable=False),
-        pa.field("attempt", pa.string(), nullable=False),
-        pa.field("home", MS, nullable=False),
-        pa.field("content_hash", pa.string(), nullable=False),
-        pa.field("received_at", MS, nullable=False),
-        pa.field("event_time", MS),
-        pa.field("topic", pa.string()),
-        pa.field("partition", pa.int32()),
-        pa.field("offset", pa.int64()),
-        pa.field("filename", pa.string()),
-        pa.field("metadata", pa.map_(pa.string(), pa.string())),
-        pa.field("preset", pa.string(), nullable=False),
-        pa.field("preset_version", pa.int32(), nullable=False),
-        pa.field("original_key", pa.string(), nullable=False),
-        pa.field("sha256", pa.string(), nullable=False),
-        pa.field("bytes", pa.int64(), nullable=False),
-        pa.field("format", pa.string(), nullable=False),
-        pa.field("content_type", pa.string(), nullable=False),
-        pa.field("width", pa.int32(), nullable=False),
-        pa.field("height", pa.int32(), nullable=False),
-        pa.field("orientation", pa.int32(), nullable=False),
-        pa.field("frames", pa.int32(), nullable=False),
-        pa.field("has_alpha", pa.bool_(), nullable=False),
-        pa.field("sharpness", pa.float64(), nullable=False),
-        pa.field("brightness", pa.float64(), nullable=False),
-        pa.field("dominant_color", pa.string(), nullable=False),
-        pa.field("phash", pa.int64(), nullable=False),
-        pa.field("renditions", pa.list_(RENDITION), nullable=False),
-        pa.field("process_ms", pa.float64(), nullable=False),
-        # Version 2.
-        pa.field("megapixels", pa.float64()),
-        pa.field("aspect", pa.float64()),
-        pa.field("bit_depth", pa.int32()),
-        pa.field("color_space", pa.string()),
-        pa.field("icc_name", pa.string()),
-        pa.field("duration_ms", pa.int64()),
-        pa.field("damaged", pa.bool_()),
-        pa.field("phash_0", pa.int32()),
-        pa.field("phash_1", pa.int32()),
-        pa.field("phash_2", pa.int32()),
-        pa.field("phash_3", pa.int32()),
-        pa.field("noise", pa.float64()),
-        pa.field("contrast", pa.float64()),
-        pa.field("colorfulness", pa.float64()),
-        pa.field("entropy", pa.float64()),
-        pa.field("clipped_shadows", pa.float64()),
-        pa.field("clipped_highlights", pa.float64()),
-        pa.field("dominant_colors", pa.list_(SWATCH)),
-        pa.field("thumbhash", pa.string()),
-        pa.field("camera_make", pa.string()),
-        pa.field("camera_model", pa.string()),
-        pa.field("lens", pa.string()),
-        pa.field("exposure_seconds", pa.float64()),
-        pa.field("f_number", pa.float64()),
-        pa.field("iso", pa.int32()),
-        pa.field("focal_length_mm", pa.float64()),
-        pa.field("taken_at", LOCAL_MS),
-        pa.field("taken_offset_minutes", pa.int32()),
-        pa.field("gps_latitude", pa.float64()),
-        pa.field("gps_longitude", pa.float64()),
-        pa.field("gps_altitude", pa.float64()),
-        pa.field("codes", pa.list_(CODE)),
-        pa.field("faces", pa.int32()),
-        pa.field("decode_ms", pa.float64()),
-        pa.field("measure_ms", pa.float64()),
-        pa.field("render_ms", pa.float64()),
-        pa.field("encode_ms", pa.float64()),
-        # Version 3.
-        pa.field("gain_map", pa.string()),
-        # Version 4.
-        pa.field("taken_text", pa.string()),
-    ]
-)
+IMAGES = schema_of(ImageRecord)
 """Columns of the table `images`, in file order."""
 
 TOMBSTONES = pa.schema(

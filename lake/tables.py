@@ -1,15 +1,17 @@
 """Tables of the lake: `images`, and `rejections` for refused Kafka messages."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Annotated
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from lake import layout
+from lake.columns import BigInt, Column, Int, TableColumn, model_columns, schema_of
 from lake.layout import Folders
-from lake.schema import IMAGES, MS, SCHEMA_VERSION, ImageRecord
+from lake.schema import IMAGES, SCHEMA_VERSION, ImageRecord
 
 REJECTIONS_VERSION = 2
 
@@ -19,23 +21,71 @@ class Rejected(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    schema_version: int = REJECTIONS_VERSION
-    rejection_id: str
-    tenant: str
-    home: datetime
-    rejected_at: datetime
-    topic: str
-    topic_id: str
-    partition: int
-    offset: int
-    message_time: datetime | None = None
-    bytes: int
-    code: str
-    detail: str
-    limit: float | None = None
-    value: str | None = None
-    # Fields of version 2; None in older records.
-    sha256: str | None = None
+    schema_version: Annotated[
+        Int, Column("service", "version of this list; columns are only ever added", repeats=True)
+    ] = REJECTIONS_VERSION
+    rejection_id: Annotated[
+        str,
+        Column(
+            "service",
+            "32 hex digits, from topic id, partition, offset and the message's content; the key of "
+            "the table",
+        ),
+    ]
+    tenant: Annotated[str, Column("service", "tenant of the topic", repeats=True)]
+    home: Annotated[
+        datetime,
+        Column(
+            "service",
+            "start of the window that the row belongs to, by the store's clock",
+            unit="UTC",
+            repeats=True,
+        ),
+    ]
+    rejected_at: Annotated[
+        datetime,
+        Column(
+            "service", "when it was refused for the first time, by the store's clock", unit="UTC"
+        ),
+    ]
+    topic: Annotated[str, Column("kafka", "Kafka topic", repeats=True)]
+    topic_id: Annotated[
+        str,
+        Column(
+            "kafka",
+            "the topic's UUID; a topic that is deleted and made again has another one",
+            repeats=True,
+        ),
+    ]
+    partition: Annotated[Int, Column("kafka", "Kafka partition", repeats=True)]
+    offset: Annotated[BigInt, Column("kafka", "Kafka offset")]
+    message_time: Annotated[
+        datetime | None,
+        Column("kafka", "the message's own time, null if it has no valid one", unit="UTC"),
+    ] = None
+    bytes: Annotated[BigInt, Column("client", "size of the message's value", unit="bytes")]
+    code: Annotated[
+        str,
+        Column(
+            "service",
+            "the reason, as in [errors.md](errors.md); that of the first refusal counts",
+            repeats=True,
+        ),
+    ]
+    detail: Annotated[
+        str, Column("service", "the same in words, at most 1,000 characters", repeats=True)
+    ]
+    limit: Annotated[
+        float | None, Column("service", "the limit that was exceeded, else null", repeats=True)
+    ] = None
+    value: Annotated[
+        str | None,
+        Column("service", "the value that was measured or found, else null", repeats=True),
+    ] = None
+    sha256: Annotated[
+        str | None,
+        Column("client", "SHA-256 of the message's value; null in rows of version 1"),
+    ] = None
 
     @property
     def row_name(self) -> tuple[str, ...]:
@@ -43,27 +93,15 @@ class Rejected(BaseModel):
         return (self.rejection_id,)
 
 
-REJECTIONS = pa.schema(
-    [
-        pa.field("schema_version", pa.int32(), nullable=False),
-        pa.field("rejection_id", pa.string(), nullable=False),
-        pa.field("tenant", pa.string(), nullable=False),
-        pa.field("home", MS, nullable=False),
-        pa.field("rejected_at", MS, nullable=False),
-        pa.field("topic", pa.string(), nullable=False),
-        pa.field("topic_id", pa.string(), nullable=False),
-        pa.field("partition", pa.int32(), nullable=False),
-        pa.field("offset", pa.int64(), nullable=False),
-        pa.field("message_time", MS),
-        pa.field("bytes", pa.int64(), nullable=False),
-        pa.field("code", pa.string(), nullable=False),
-        pa.field("detail", pa.string(), nullable=False),
-        pa.field("limit", pa.float64()),
-        pa.field("value", pa.string()),
-        # Version 2.
-        pa.field("sha256", pa.string()),
-    ]
-)
+class Partitions(BaseModel):
+    """Columns that the names of the folders hold; `pixlake query` has them with these types."""
+
+    dt: Annotated[date, Column("service", "day of `home`; partition column", nullable=True)]
+    hour: Annotated[Int, Column("service", "hour of `home`; partition column", nullable=True)]
+
+
+PARTITIONS = schema_of(Partitions)
+REJECTIONS = schema_of(Rejected)
 """Columns of the table `rejections`, in file order."""
 
 
@@ -83,8 +121,18 @@ class Table:
     time: str
     """its column to sort by"""
     folders: Folders
-    repeating: tuple[str, ...] = field(repr=False)
-    """columns with repeating values; in others a Parquet dictionary would be useless"""
+    model: type[BaseModel]
+    """definition of its columns"""
+
+    @property
+    def described(self) -> tuple[TableColumn, ...]:
+        """Its columns with their descriptions, then the partition columns."""
+        return model_columns(self.model) + model_columns(Partitions)
+
+    @property
+    def repeating(self) -> list[str]:
+        """Paths of its Parquet files whose values repeat, and have a dictionary."""
+        return [path for each in model_columns(self.model) for path in each.repeating]
 
     def rows(self, records: Iterable[Journaled]) -> pa.Table:
         """Convert records to rows."""
@@ -105,45 +153,7 @@ IMAGE_TABLE = Table(
     id="image_id",
     time="received_at",
     folders=layout.IMAGE_ROWS,
-    repeating=(
-        "schema_version",
-        "tenant",
-        "door",
-        "home",
-        "topic",
-        "partition",
-        "metadata.key_value.key",
-        "metadata.key_value.value",
-        "preset",
-        "preset_version",
-        "format",
-        "content_type",
-        "width",
-        "height",
-        "orientation",
-        "frames",
-        "dominant_color",
-        "renditions.list.element.name",
-        "renditions.list.element.format",
-        "renditions.list.element.content_type",
-        "renditions.list.element.width",
-        "renditions.list.element.height",
-        "bit_depth",
-        "color_space",
-        "icc_name",
-        "damaged",
-        "camera_make",
-        "camera_model",
-        "lens",
-        "exposure_seconds",
-        "f_number",
-        "iso",
-        "focal_length_mm",
-        "taken_offset_minutes",
-        "codes.list.element.kind",
-        "gain_map",
-        "taken_text",
-    ),
+    model=ImageRecord,
 )
 REJECTION_TABLE = Table(
     name="rejections",
@@ -152,17 +162,6 @@ REJECTION_TABLE = Table(
     id="rejection_id",
     time="rejected_at",
     folders=layout.REJECTION_ROWS,
-    repeating=(
-        "schema_version",
-        "tenant",
-        "home",
-        "topic",
-        "topic_id",
-        "partition",
-        "code",
-        "detail",
-        "limit",
-        "value",
-    ),
+    model=Rejected,
 )
 TABLES = (IMAGE_TABLE, REJECTION_TABLE)

@@ -19,10 +19,8 @@ from lake import layout
 from lake.errors import LakeError, StoreMissing
 from lake.settings import LakeSettings
 from lake.store_settings import StoreSettings, parse_store_settings
-from lake.tables import IMAGE_TABLE, TABLES, Table
+from lake.tables import IMAGE_TABLE, PARTITIONS, TABLES, Table
 from lake.watermark import parse_watermark
-
-_PARTITIONS = pa.schema([("dt", pa.date32()), ("hour", pa.int32())])
 
 
 class QueryFailed(LakeError):
@@ -53,7 +51,7 @@ class Views:
         connection.execute("SET enable_progress_bar = false")
         for table in TABLES:
             none = f"{table.name}_none"
-            connection.register(none, pa.schema([*table.columns, *_PARTITIONS]).empty_table())
+            connection.register(none, pa.schema([*table.columns, *PARTITIONS]).empty_table())
             sides = _sides(connection, files, table)
             if waiting is not None and table is IMAGE_TABLE:
                 sides.append(_unsealed(connection, waiting, sides, none))
@@ -192,10 +190,10 @@ def _source(connection: duckdb.DuckDBPyConnection, files: _Files, root: str, tab
     name = root.replace("/", "_")
     dataset = ds.dataset(
         files.path(root),
-        schema=pa.schema([*table.columns, *_PARTITIONS]),
+        schema=pa.schema([*table.columns, *PARTITIONS]),
         filesystem=files.system,
         format="parquet",
-        partitioning=ds.partitioning(_PARTITIONS, flavor="hive"),
+        partitioning=ds.partitioning(PARTITIONS, flavor="hive"),
     )
     connection.register(name, dataset)
     return name

@@ -12,8 +12,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 ROOT = Path(__file__).resolve().parents[2]
 FILE = Path(__file__).parent / "infra" / "contract.json"
 
@@ -22,21 +20,13 @@ sys.path.insert(0, str(ROOT))
 from ingest.librdkafka import FRAMING_BYTES  # noqa: E402  # after the path
 from ingest.settings import IngestSettings  # noqa: E402
 from lake import layout  # noqa: E402
+from lake.columns import model_columns  # noqa: E402
 from lake.lifecycle import Lifecycle  # noqa: E402
 from lake.settings import LakeSettings  # noqa: E402
 from lake.store_settings import StoreSettings  # noqa: E402
 from lake.tables import TABLES  # noqa: E402
 from processors.settings import ProcessorSettings  # noqa: E402
 from serve_app.settings import ServeSettings  # noqa: E402
-
-_SIMPLE = {
-    pa.string(): ("string", "varchar"),
-    pa.int32(): ("int", "integer"),
-    pa.int64(): ("bigint", "bigint"),
-    pa.float64(): ("double", "double"),
-    pa.bool_(): ("boolean", "boolean"),
-    pa.date32(): ("date", "date"),
-}
 
 
 def contract() -> dict[str, Any]:
@@ -74,27 +64,10 @@ def _table(table: Any) -> dict[str, Any]:
         "name": table.name,
         "location": table.folders.chains,
         "columns": [
-            {"name": field.name, "glue": _type(field.type, 0), "presto": _type(field.type, 1)}
-            for field in table.columns
+            {"name": one.name, "glue": one.glue, "presto": one.athena}
+            for one in model_columns(table.model)
         ],
     }
-
-
-def _type(of: pa.DataType, dialect: int) -> str:
-    """Return Glue's (0) or Presto's (1) name of a type; raises KeyError for an unknown type."""
-    if pa.types.is_timestamp(of):
-        return ("timestamp", "timestamp(3)")[dialect]
-    if pa.types.is_map(of):
-        inner = f"{_type(of.key_type, dialect)},{_type(of.item_type, dialect)}"
-        return (f"map<{inner}>", f"map({inner})")[dialect]
-    if pa.types.is_list(of):
-        inner = _type(of.value_type, dialect)
-        return (f"array<{inner}>", f"array({inner})")[dialect]
-    if pa.types.is_struct(of):
-        separator = (":", " ")[dialect]
-        inner = ",".join(f"{one.name}{separator}{_type(one.type, dialect)}" for one in of)
-        return (f"struct<{inner}>", f"row({inner})")[dialect]
-    return _SIMPLE[of][dialect]
 
 
 def main() -> int:

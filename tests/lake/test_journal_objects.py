@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.lake_rows import generated
+from lake.columns import MS
 from lake.errors import UnstorableRow
 from lake.journal_objects import (
     FEW_ROWS,
@@ -21,7 +22,7 @@ from lake.journal_objects import (
     encode_tombstone,
 )
 from lake.rows import to_records
-from lake.schema import IMAGES, MS, ImageRecord, Tombstone
+from lake.schema import IMAGES, ImageRecord, Tombstone
 from lake.tables import IMAGE_TABLE, REJECTION_TABLE, Journaled, Rejected, Table
 
 RECORDS = to_records(generated(8, seed=1))

@@ -3,6 +3,7 @@
 import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Annotated
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,18 +11,19 @@ import pytest
 
 from lake import layout
 from lake.audit import Audit
+from lake.columns import BigInt, Column, Int
 from lake.errors import ImageErased
 from lake.journal_objects import encode_rows
 from lake.lake import Lake
 from lake.rebuild import Rebuilder
 from lake.rows import decode_chain_file, erased_ids, without_rows
-from lake.schema import IMAGES
+from lake.schema import IMAGES, ImageRecord
 from lake.settings import LakeSettings
 from lake.tables import IMAGE_TABLE, TABLES
 from lake.views import Views
 from tests.lake.clocks import at
 from tests.lake.samples import TENANT, commit, image_id, keys
-from tests.lake.versions import CURRENT, HERE, VERSIONS, fingerprint
+from tests.lake.versions import CURRENT, HERE, MODELS, VERSIONS, fingerprint
 
 # Views hide by the real time of today; these stores were written long ago.
 AGES = 100_000
@@ -31,6 +33,19 @@ def test_a_changed_schema_has_a_version_of_its_own() -> None:
     assert CURRENT in VERSIONS, "write it: python -m tests.lake.versions"
     written = (HERE / CURRENT / "fingerprint").read_text().strip()
     assert written == fingerprint(), "columns changed: raise SCHEMA_VERSION"
+
+
+def test_a_better_sentence_is_no_other_schema() -> None:
+    class Reworded(ImageRecord):
+        """Another sentence."""
+
+        width: Annotated[Int, Column("file", "another sentence", unit="another unit")]
+
+    class Widened(ImageRecord):
+        faces: Annotated[BigInt | None, Column("pixels", "number of faces")] = None
+
+    assert fingerprint((Reworded, *MODELS[1:])) == fingerprint()
+    assert fingerprint((Widened, *MODELS[1:])) != fingerprint()
 
 
 @pytest.fixture(params=VERSIONS)

@@ -3,17 +3,35 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
-from lake.schema import IMAGES, RECORD, SCHEMA_VERSION
-from lake.tables import REJECTIONS, REJECTIONS_VERSION, Rejected
+from pydantic import BaseModel
+
+from lake.columns import model_columns
+from lake.schema import SCHEMA_VERSION, ImageRecord, RefusedName, Tombstone
+from lake.tables import REJECTIONS_VERSION, Rejected
 
 HERE = Path(__file__).parent
 CURRENT = f"{SCHEMA_VERSION}.{REJECTIONS_VERSION}-lines"
 """In 2.1 and before, few rows were journaled as an Arrow file, too."""
 VERSIONS = sorted(path.name for path in HERE.iterdir() if (path / "store").is_dir())
+MODELS = (ImageRecord, Tombstone, RefusedName, Rejected)
+_WORDS = {"title", "description", "x-unit"}
 
 
-def fingerprint() -> str:
-    """SHA-256 over columns and record fields: another schema has another one."""
-    said = [str(IMAGES), str(REJECTIONS), RECORD.json_schema(), Rejected.model_json_schema()]
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+def fingerprint(models: tuple[type[BaseModel], ...] = MODELS) -> str:
+    """SHA-256 over columns and record fields, without the words that describe them."""
+    fields = [
+        [sorted(str(each.field) for each in model_columns(model)), _bare(model.model_json_schema())]
+        for model in models
+    ]
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def _bare(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_bare(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    words = {name for name, value in schema.items() if name in _WORDS and isinstance(value, str)}
+    return {name: _bare(value) for name, value in schema.items() if name not in words}
