@@ -13,7 +13,6 @@ from lake.columns import BigInt, Column, Int, LocalTime
 from lake.measure_columns import MeasureColumns
 
 Door = Literal["api", "kafka"]
-_CAMERA = "EXIF, at most 100 characters"
 
 
 class RenditionColumns(BaseModel):
@@ -127,8 +126,12 @@ class _FileColumns(BaseModel):
             repeats=True,
         ),
     ] = None
-    camera_make: Annotated[str | None, Column("exif", _CAMERA, repeats=True)] = None
-    camera_model: Annotated[str | None, Column("exif", _CAMERA, repeats=True)] = None
+    camera_make: Annotated[
+        str | None, Column("exif", "EXIF `Make`, at most 100 characters", repeats=True)
+    ] = None
+    camera_model: Annotated[
+        str | None, Column("exif", "EXIF `Model`, at most 100 characters", repeats=True)
+    ] = None
     lens: Annotated[
         str | None, Column("exif", "EXIF `LensModel`, at most 100 characters", repeats=True)
     ] = None

@@ -96,8 +96,18 @@ class Rejected(BaseModel):
 class Partitions(BaseModel):
     """Columns that the names of the folders hold; `pixlake query` has them with these types."""
 
-    dt: Annotated[date, Column("service", "day of `home`; partition column", nullable=True)]
-    hour: Annotated[Int, Column("service", "hour of `home`; partition column", nullable=True)]
+    dt: Annotated[
+        date,
+        Column("service", "day of `home`; partition column, a string in Athena", nullable=True),
+    ]
+    hour: Annotated[
+        Int,
+        Column(
+            "service",
+            "hour of `home`; partition column, a string of two digits in Athena",
+            nullable=True,
+        ),
+    ]
 
 
 PARTITIONS = schema_of(Partitions)

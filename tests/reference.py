@@ -22,6 +22,7 @@ from processors.worker import UNFORESEEN
 from serve_app.errors import PROBLEMS
 from serve_app.metrics import METRICS as OF_SERVE_APP
 from serve_app.settings import ServeSettings
+from tests.columns_page import client_fields, columns_page, rejections_page
 from tests.operations_page import operations_page
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -142,15 +143,22 @@ def variables_list() -> str:
     return "".join(f"{name}\n" for name in sorted(names))
 
 
-VARIABLES = DOCS.parent / "client" / "pixlake" / "cli" / "data" / "variables.txt"
+CLIENT = DOCS.parent / "client" / "pixlake"
+FILES = {
+    CLIENT / "cli" / "data" / "variables.txt": variables_list,
+    CLIENT / "client" / "image_columns.py": client_fields,
+}
 PAGES = {
     "settings.md": settings_page,
     "errors.md": errors_page,
     "operations.md": operations_page,
     "metrics.md": metrics_page,
+    "columns.md": columns_page,
+    "rejections.md": rejections_page,
 }
 
 if __name__ == "__main__":
     for name, render in PAGES.items():
         (DOCS / name).write_text(render())
-    VARIABLES.write_text(variables_list())
+    for path, made in FILES.items():
+        path.write_text(made())

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lake.tables import IMAGE_TABLE, REJECTION_TABLE, Table
-from tests.reference import DOCS, PAGES, VARIABLES, variables_list
+from tests.reference import DOCS, FILES, PAGES
 
 ROOT = DOCS.parent
 TEST_FOLDERS = (ROOT / "tests", ROOT / "deploy" / "ecs" / "tests")
@@ -26,18 +25,9 @@ def test_reference_pages_are_current(name: str) -> None:
     assert (DOCS / name).read_text() == PAGES[name](), "run: python -m tests.reference"
 
 
-def test_the_commands_list_of_variables_is_current() -> None:
-    assert VARIABLES.read_text() == variables_list(), "run: python -m tests.reference"
-
-
-@pytest.mark.parametrize(
-    ("page", "table"),
-    [("columns.md", IMAGE_TABLE), ("rejections.md", REJECTION_TABLE)],
-    ids=["images", "rejections"],
-)
-def test_every_column_is_described(page: str, table: Table) -> None:
-    described = set(re.findall(r"^\| `(\w+)`", (DOCS / page).read_text(), re.MULTILINE))
-    assert described == {*table.columns.names, "dt", "hour"}
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_files_of_the_client_are_current(path: Path) -> None:
+    assert path.read_text() == FILES[path](), "run: python -m tests.reference"
 
 
 @pytest.mark.parametrize("page", PROSE, ids=lambda page: page.name)

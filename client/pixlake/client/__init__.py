@@ -22,15 +22,8 @@ from pixlake.client.errors import (
     Refused,
     Unavailable,
 )
-from pixlake.client.records import (
-    Image,
-    ImagePage,
-    Part,
-    Preset,
-    Readiness,
-    Rendition,
-    Uploaded,
-)
+from pixlake.client.parts import Rendition
+from pixlake.client.records import Image, ImagePage, Part, Preset, Readiness, Uploaded
 from pixlake.client.retries import Retries
 
 __all__ = [

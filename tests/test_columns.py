@@ -1,0 +1,106 @@
+"""One definition of the columns: Arrow, JSON, SQL, Glue, page, API and client agree with it."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+from lake.columns import model_columns
+from lake.image_columns import ImageColumns, RenditionColumns
+from lake.lake import Lake
+from lake.measure_columns import FoundCode, Swatch
+from lake.settings import LakeSettings
+from lake.tables import TABLES, Partitions, Table
+from lake.views import Views
+from pixlake.client import Image
+from pixlake.client.parts import Code, Rendition
+from pixlake.client.parts import Swatch as ClientSwatch
+from serve_app.views import ImageView
+from tests.reference import DOCS
+
+CONTRACT = DOCS.parent / "deploy" / "ecs" / "infra" / "contract.json"
+PAGES = {"images": "columns.md", "rejections": "rejections.md"}
+# Fields of the API that are no columns.
+ONLY_API = {"expires_at", "links"}
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+async def test_every_form_of_a_table_has_the_defined_columns(table: Table, tmp_path: Path) -> None:
+    columns = model_columns(table.model)
+    names = [column.name for column in columns]
+    both = [*names, *Partitions.model_fields]
+    assert table.columns.names == names
+    assert set(table.model.model_fields) - {"kind"} == set(names)
+    assert in_glue(table) == [(c.name, c.glue, c.athena) for c in columns]
+    assert on_page(table) == both
+    assert await in_sql(table, tmp_path) == both
+
+
+def test_the_api_and_the_client_show_the_shared_columns() -> None:
+    shown = set(ImageColumns.model_fields) | {"renditions"}
+    answer = openapi()["ImageView"]
+    assert set(answer["properties"]) == shown | ONLY_API == set(answer["required"])
+    assert set(Image.model_fields) == shown | {"expires_at"}
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [(RenditionColumns, Rendition), (Swatch, ClientSwatch), (FoundCode, Code)]
+)
+def test_the_client_has_the_parts_of_an_image(
+    ours: type[BaseModel], theirs: type[BaseModel]
+) -> None:
+    assert set(ours.model_fields) == set(theirs.model_fields)
+
+
+def test_the_api_says_what_a_column_means() -> None:
+    fields = openapi()["ImageView"]["properties"]
+    for column in model_columns(ImageColumns):
+        assert fields[column.name]["description"], column.name
+        assert fields[column.name].get("x-unit") == column.about.unit or column.name == "phash"
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_every_column_is_described(table: Table) -> None:
+    for column in table.described:
+        numbers = column.glue in {"double", "int", "bigint"}
+        assert len(column.about.description) > 4, column.name
+        assert not column.name.endswith(("_ms", "_mm", "bytes", "_seconds")) or (
+            numbers and column.about.unit
+        ), column.name
+
+
+def test_every_measure_of_pixels_has_a_formula() -> None:
+    made_of_others = {"dominant_color", "phash_0", "phash_1", "phash_2", "phash_3"}
+    for table in TABLES:
+        for column in table.described:
+            if column.about.origin == "pixels" and column.name not in made_of_others:
+                assert column.about.formula, column.name
+
+
+def in_glue(table: Table) -> list[tuple[str, str, str]]:
+    """Columns of a table in the AWS stacks."""
+    tables = json.loads(CONTRACT.read_text())["tables"]
+    (found,) = (each for each in tables if each["name"] == table.name)
+    return [(one["name"], one["glue"], one["presto"]) for one in found["columns"]]
+
+
+def on_page(table: Table) -> list[str]:
+    page = (DOCS / PAGES[table.name]).read_text()
+    return re.findall(r"^\| `(\w+)` \|(?:[^|\n]*\|){6}$", page, re.MULTILINE)
+
+
+async def in_sql(table: Table, folder: Path) -> list[str]:
+    settings = LakeSettings(store_url=(folder / "store").as_uri())
+    await Lake.open(settings)
+    return list(Views.open(settings).query(f"SELECT * FROM {table.name}").column_names)
+
+
+def openapi() -> dict[str, Any]:
+    """Schemas of the API's document for a route that answers with an image."""
+    app = FastAPI()
+    app.get("/", response_model=ImageView)(lambda: None)
+    return dict(app.openapi()["components"]["schemas"])
