@@ -25,9 +25,6 @@ log = logging.getLogger(__name__)
 _HEALTH_PERIOD_SECONDS = 2.0
 # A pass may be interrupted anywhere without harm; this time only lets it finish a file.
 _DRAIN_SECONDS = 10.0
-# Longer than any pass, also over a week of journal; after that, a pass hangs.
-_STUCK_SECONDS = 600.0
-_SWEEP_SECONDS = 3600.0
 # No client waits for the sealer, so all other processes go first.
 _NICENESS = 10
 
@@ -40,6 +37,7 @@ class SealerLoop:
         os.nice(_NICENESS)
         self._pause = settings.seal_interval_seconds
         self._lake = await Lake.open(settings)
+        self._times = self._lake.clock.times
         self._passed_at = time.monotonic()
         self._totals = SealerTotals(self._lake)
         self._loop = asyncio.create_task(self._run())
@@ -52,8 +50,9 @@ class SealerLoop:
         for loop in (self._loop, self._sweeps, self._metrics):
             if loop.done():
                 raise RuntimeError("sealing, sweeping or its metrics ended") from loop.exception()
-        if time.monotonic() - self._passed_at > _STUCK_SECONDS:
-            raise RuntimeError(f"no sealing pass has ended for {_STUCK_SECONDS:.0f} s")
+        stuck = self._times.seal_stuck.total_seconds()
+        if time.monotonic() - self._passed_at > stuck:
+            raise RuntimeError(f"no sealing pass has ended for {stuck:.0f} s")
 
     async def ready(self) -> None:
         """Return if the store accepts writes; raises StoreUnavailable, StoreFull."""
@@ -86,7 +85,7 @@ class SealerLoop:
                     log.error("a sweep failed for %s objects; the next one repeats", report.failed)
             except LakeError:
                 log.exception("a sweep failed; the next one is in an hour")
-            await asyncio.sleep(_SWEEP_SECONDS)
+            await asyncio.sleep(self._times.sweep_interval.total_seconds())
 
 
 def sealer_app(settings: LakeSettings, *, cpus: float) -> serve.Application:

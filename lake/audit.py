@@ -29,7 +29,6 @@ from lake.object_store import ObjectStore
 from lake.record_reading import Reading, read_records
 from lake.record_scan import RecordScan, Seen
 from lake.rejection_scan import RejectionScan
-from lake.retention import ORPHAN_AGE
 from lake.row_scan import RowScan, SeenRows
 from lake.scope import Scope
 from lake.settings import LakeSettings
@@ -117,7 +116,7 @@ class Audit:
     async def run(self, start: datetime | None = None, end: datetime | None = None) -> AuditReport:
         """Audit the homes in [start, end), by default all; raises StoreUnavailable, StoreFull."""
         await self._clock.fresh()
-        scope = Scope.of(self._settings, self._clock.settings, self._clock.now(), start, end)
+        scope = Scope.of(self._settings, self._clock, start, end)
         report = AuditReport(scope, full=self._full)
         with tempfile.TemporaryDirectory(prefix="pixlake-audit-") as scratch:
             folder = Path(scratch)
@@ -150,7 +149,7 @@ class Audit:
 
     async def _probes(self, scope: Scope, evidence: Evidence) -> None:
         for stored in await self._store.objects(layout.PROBE):
-            if stored.modified + ORPHAN_AGE <= scope.now:
+            if scope.is_orphan(stored.modified):
                 evidence.fault("orphan", stored.key, "a leftover of a start-up probe")
 
     async def _join(self, scope: Scope, folder: Path, report: AuditReport) -> None:

@@ -27,13 +27,9 @@ from lake.errors import (
 )
 from lake.local_writing import LocalWriter
 from lake.settings import LakeSettings
+from lake.timing import TIMES
 
-# An attempt has 10 minutes for all its PUTs, so a single request must answer much sooner.
-_REQUEST_TIMEOUT = timedelta(seconds=30)
 _CONNECT_TIMEOUT = timedelta(seconds=3)
-# Shorter than the time-out of a request: errors and resets are retried, a request that timed out is
-# not. The caller decides about that retry.
-_RETRY_TIMEOUT = timedelta(seconds=15)
 _MAX_RETRIES = 3
 # Linux errors "no space left on device" and "quota exceeded", as Rust and Python print them.
 _FULL = ("os error 28)", "os error 122)", "[Errno 28]", "[Errno 122]")
@@ -99,11 +95,12 @@ def _s3(settings: LakeSettings, bucket: str, prefix: str) -> S3Store:
         bucket,
         prefix=prefix or None,
         client_options={
-            "timeout": _REQUEST_TIMEOUT,
+            "timeout": TIMES.request,
             "connect_timeout": _CONNECT_TIMEOUT,
             "allow_http": bool(endpoint and endpoint.startswith("http://")),
         },
-        retry_config={"max_retries": _MAX_RETRIES, "retry_timeout": _RETRY_TIMEOUT},
+        # A request that timed out is not retried: the caller decides about that.
+        retry_config={"max_retries": _MAX_RETRIES, "retry_timeout": TIMES.request_retries},
         **options,  # type: ignore[arg-type]  # the keys above are S3Store's own
     )
 

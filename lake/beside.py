@@ -54,7 +54,7 @@ async def build(
     Raises UnreadableObject if a record does not parse, StoreUnavailable, StoreFull.
     """
     await lake.clock.fresh()
-    scope = Scope.of(settings, lake.clock.settings, lake.clock.now())
+    scope = Scope.of(settings, lake.clock)
     report = BesideReport()
     await clear(lake.store)
     with tempfile.TemporaryDirectory(prefix="pixlake-rebuild-") as scratch:

@@ -14,21 +14,21 @@ from lake import layout
 from lake.errors import StoreUnavailable, UnreadableObject
 from lake.object_store import ObjectStore
 from lake.store_settings import StoreSettings, read_store_settings
-
-# Monotonic clocks of servers drift by some 50 ppm: 15 ms in five minutes.
-_FRESH = 300.0
-# With an older reading a writer can't determine its home and must not write.
-_STALE = 3600.0
+from lake.timing import TIMES, ProtocolTimes
 
 
 class StoreClock:
     """Time and settings of the store; call `await fresh()` before using either."""
 
-    def __init__(self, store: ObjectStore, settings: StoreSettings) -> None:
+    def __init__(
+        self, store: ObjectStore, settings: StoreSettings, times: ProtocolTimes = TIMES
+    ) -> None:
         self._store = store
         self.settings = settings
         """settings of the store, read again together with the time"""
-        self._read_at = -_STALE * 2
+        self.times = times
+        """times of the protocol, for all who have this clock"""
+        self._read_at = -2 * times.clock_usable.total_seconds()
         self._reading = datetime(1970, 1, 1, tzinfo=UTC)
         self._lock = asyncio.Lock()
 
@@ -45,19 +45,20 @@ class StoreClock:
 
         Raises StoreUnavailable if there is no usable reading.
         """
-        if self._age() < _FRESH:
+        if self._is_younger(self.times.clock_fresh):
             return
         async with self._lock:
-            if self._age() < _FRESH:
+            if self._is_younger(self.times.clock_fresh):
                 return
             try:
                 await self._read()
             except StoreUnavailable:
-                if self._age() > _STALE:
+                # With an older reading a writer can't determine its home and must not write.
+                if not self._is_younger(self.times.clock_usable):
                     raise
 
-    def _age(self) -> float:
-        return time.monotonic() - self._read_at
+    def _is_younger(self, age: timedelta) -> bool:
+        return time.monotonic() - self._read_at < age.total_seconds()
 
     async def _read(self) -> None:
         key = f"{layout.PROBE}/clock-{uuid.uuid4().hex}"

@@ -22,14 +22,6 @@ from lake.layout import Folders
 from lake.object_store import ObjectStore
 from lake.watermark import Watermark, read_watermark, write_watermark
 
-# The PUT of a file starts within 10 minutes of its permit. Its signature is valid for 15 minutes,
-# and clocks differ by up to 2, so the PUT has taken effect when a claim is CLAIM_AGE old.
-_PERMIT_SECONDS = 600.0
-CLAIM_AGE = timedelta(minutes=30)
-# A hold ends after three hours, also if its process has died; within the first hour, `hold` returns
-# the same hold again.
-_HOLD = timedelta(hours=3)
-_RENEWED = timedelta(hours=1)
 _TRIES = 8
 
 
@@ -48,6 +40,7 @@ class Closing:
     def __init__(self, store: ObjectStore, clock: StoreClock, folders: Folders) -> None:
         self._store = store
         self._clock = clock
+        self._times = clock.times
         self._folders = folders
         self.complete_before: datetime | None = None
         """watermark when it was last read or advanced; None before that, or without one"""
@@ -61,7 +54,7 @@ class Closing:
         while True:
             asked = loop.time()
             await self._ask(hour)
-            if loop.time() - asked < _PERMIT_SECONDS:
+            if loop.time() - asked < self._times.permit.total_seconds():
                 return
 
     async def hold(self) -> datetime:
@@ -70,14 +63,14 @@ class Closing:
         A second call within an hour returns the same hold. Raises UnreadableObject,
         StoreUnavailable.
         """
-        now = self._clock.now()
+        now, renewed = self._clock.now(), self._times.hold_renewed
 
         def held(watermark: Watermark) -> Watermark:
             since = watermark.held
-            return watermark if since and now < since + _RENEWED else replace(watermark, held=now)
+            return watermark if since and now < since + renewed else replace(watermark, held=now)
 
         watermark = await self._change(held)
-        return (watermark.held or now) + CLAIM_AGE
+        return (watermark.held or now) + self._times.claim_age
 
     async def release(self) -> None:
         """End the hold, so that sealers continue; raises UnreadableObject, StoreUnavailable."""
@@ -86,10 +79,10 @@ class Closing:
     async def check_held(self) -> None:
         """Raise LakeHeld unless a PUT that starts now takes effect while no sealer writes."""
         watermark, _ = await read_watermark(self._store, self._folders)
-        since, now = watermark.held, self._clock.now()
-        if since is None or not since + CLAIM_AGE <= now <= since + _HOLD - CLAIM_AGE:
+        since, now, age = watermark.held, self._clock.now(), self._times.claim_age
+        if since is None or not since + age <= now <= since + self._times.hold - age:
             raise LakeHeld(
-                f"sealing is not held, or its hold is younger than {CLAIM_AGE} or about to end; "
+                f"sealing is not held, or its hold is younger than {age} or about to end; "
                 "run the switch again"
             )
 
@@ -103,7 +96,7 @@ class Closing:
         watermark, etag = await read_watermark(self._store, self._folders)
         self.complete_before = watermark.complete_before if etag else None
         since = watermark.since
-        ripe = since is not None and since + CLAIM_AGE <= self._clock.now()
+        ripe = since is not None and since + self._times.claim_age <= self._clock.now()
         return Claim(watermark, etag, ripe)
 
     async def step(self, claim: Claim, done: datetime) -> timedelta | None:
@@ -125,13 +118,13 @@ class Closing:
             except (AlreadyExists, Mismatch, KeyMissing):
                 return timedelta(0)  # another compactor, or a sealer with a late row, was faster
             self.complete_before = after.complete_before
-        return None if after.since is None else after.since + CLAIM_AGE - now
+        return None if after.since is None else after.since + self._times.claim_age - now
 
     async def _ask(self, hour: datetime) -> None:
         """Check that there is no hold, and withdraw a claim on the hour; raises LakeHeld."""
 
         def free(watermark: Watermark) -> Watermark:
-            if watermark.held and self._clock.now() < watermark.held + _HOLD:
+            if watermark.held and self._clock.now() < watermark.held + self._times.hold:
                 raise LakeHeld("a new lake replaces the current one; rows wait in the journal")
             # An hour that has not ended has no claim: compactors wait longer than clocks differ.
             return watermark.without(hour) if watermark.closes(hour) else watermark

@@ -49,15 +49,7 @@ log = logging.getLogger(__name__)
 
 # Large enough that a scan makes few requests, small enough for one PUT and one task of a query.
 _TARGET_BYTES = 128 * 2**20
-# Two passes of a busy sealer: rows that are late by less do not cause a rewrite of the copy.
-_SETTLED = timedelta(minutes=5)
 _TRIES = 8
-# A pass starts no further hour after this time.
-_PASS_SECONDS = 60.0
-# Pause until a failed hour is tried again.
-_RETRY = timedelta(minutes=1)
-# Pause until all hours are listed again, for work that another process left unfinished.
-_LOOK_AGAIN = timedelta(hours=1)
 # Largest number of cached footers, by file and version: ten files an hour for a week.
 _MAX_FOOTERS = 2000
 
@@ -101,6 +93,7 @@ class Compactor:
     ) -> None:
         self._store = store
         self._clock = clock
+        self._times = clock.times
         self._grace = grace
         self._table = table
         self.closing = Closing(store, clock, table.folders)
@@ -128,7 +121,7 @@ class Compactor:
         hours = [hour for hour in await hours_with_files(self._store, self._table) if hour < end]
         unsealed = await unsealed_hours(self._store, self._table)
         failed = [hour for hour in unsealed if hour < end]
-        deadline = asyncio.get_running_loop().time() + _PASS_SECONDS
+        deadline = asyncio.get_running_loop().time() + self._times.compaction_pass.total_seconds()
         for hour in hours:
             report.left = asyncio.get_running_loop().time() > deadline
             # All rows of an unsealed hour arrive together later, so compact it then.
@@ -137,7 +130,7 @@ class Compactor:
                 break
             if not await self._try(hour, report):
                 failed.append(hour)
-        wait = _RETRY if failed else _LOOK_AGAIN
+        wait = self._times.compaction_retry if failed else self._times.compaction_round
         if hours and (step := await self.closing.step(claim, min([*failed, end]))) is not None:
             wait = min(wait, step)
         self._passed = end
@@ -155,7 +148,7 @@ class Compactor:
 
     def closed(self) -> datetime:
         """Start of the first hour that is not closed."""
-        closed_after = max(self._clock.settings.window + self._grace, _SETTLED)
+        closed_after = max(self._clock.settings.window + self._grace, self._times.hour_settled)
         return layout.hour_of(self._clock.now() - closed_after)
 
     async def _try(self, start: datetime, report: CompactionReport) -> bool:

@@ -17,9 +17,6 @@ from lake.stored import Stored
 from lake.tables import Table
 from lake.watermark import read_watermark
 
-# A sealer updates the copy in the same pass, and a compactor checks all copies each hour.
-_FOLLOWED = timedelta(hours=2)
-
 
 class CopyScan:
     """Compares the compacted copies of one table with its chains."""
@@ -111,4 +108,5 @@ class CopyScan:
 
     def _old(self, files: Sequence[Stored]) -> bool:
         """True if the copy of these chain files should be up to date by now."""
-        return bool(files) and min(f.modified for f in files) + _FOLLOWED <= self._scope.now
+        followed = 2 * self._scope.times.compaction_round
+        return bool(files) and min(f.modified for f in files) + followed <= self._scope.now

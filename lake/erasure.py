@@ -14,7 +14,6 @@ replaced, and stays after the tombstone has expired.
 """
 
 import asyncio
-from datetime import timedelta
 
 from lake import layout
 from lake.clock import StoreClock
@@ -27,9 +26,6 @@ from lake.schema import ImageRecord, RefusedName, Tombstone
 from lake.stored import Stored
 
 _TRIES = 5
-# Younger objects may belong to an attempt that still commits and takes over the name of an expired
-# image. The sealer repeats the deletion later, when they are older.
-_ATTEMPT_AGE = timedelta(minutes=15)
 
 
 async def look_up(store: ObjectStore, tenant: str, image_id: str) -> ImageRecord | Tombstone:
@@ -130,5 +126,7 @@ class Eraser:
         await asyncio.gather(*map(self._store.delete, dead))
 
     def _is_dead(self, stored: Stored, tombstone: Tombstone) -> bool:
+        # Younger objects may belong to an attempt that still commits and takes over the name of an
+        # expired image. The sealer repeats the deletion later, when they are older.
         own = attempt_of(stored.key) == tombstone.attempt
-        return own or stored.modified + _ATTEMPT_AGE <= self._clock.now()
+        return own or stored.modified + self._clock.times.attempt_over <= self._clock.now()

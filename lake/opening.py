@@ -18,12 +18,12 @@ from lake.store_settings import (
     create_store_settings,
     read_store_settings,
 )
+from lake.timing import TIMES
 
 log = logging.getLogger(__name__)
 
-# Deletion is late by an hour with a sweeper and by two days with S3's lifecycle rules, and the
-# folder of a day also contains its last hour.
-_LATE = timedelta(days=3)
+# S3's lifecycle rules delete later than a sweeper, and the folder of a day contains its last hour.
+_LATE = TIMES.lifecycle + timedelta(days=1)
 
 
 async def open_store(

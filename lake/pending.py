@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import pyarrow as pa
 
@@ -24,11 +24,6 @@ from lake.tables import IMAGE_TABLE, Table
 
 log = logging.getLogger(__name__)
 
-# Age up to which a tombstone stays, so that objects that a paused writer PUTs after the erasure are
-# deleted again. An attempt lives 10 minutes and its signatures 15, so an hour is enough.
-_TOMBSTONE_AGE = timedelta(hours=1)
-# Pause until a tombstone or an unreadable object is read again.
-_NAP = timedelta(minutes=10)
 # Largest number of remembered names of paused objects, 200 bytes each; others are read again.
 _MAX_RESTING = 100_000
 # Names listed at a time: 10 requests, 4 MB.
@@ -101,14 +96,14 @@ class Pending:
 
     async def consume(self, batch: Batch) -> None:
         """Delete the journal objects of a sealed batch; tombstones only once they are old."""
-        now = self._clock.now()
+        now, times = self._clock.now(), self._clock.times
         gone = [stored.key for stored in batch.objects]
         for stored in batch.erasures:
-            due = stored.modified + _TOMBSTONE_AGE
+            due = stored.modified + times.tombstone_age
             if due <= now:
                 gone.append(stored.key)
             else:
-                self._rest(stored.key, min(due, now + _NAP))
+                self._rest(stored.key, min(due, now + times.tombstone_pause))
         await self._store.delete_many(gone)
 
     def _rests(self, stored: Stored) -> bool:
@@ -151,4 +146,4 @@ class Pending:
         """Log unreadable objects and leave them in the journal; the other objects are sealed."""
         for key, error in unreadable.items():
             log.error("unreadable journal object %s", key, exc_info=error)
-            self._rest(key, self._clock.now() + _NAP)
+            self._rest(key, self._clock.now() + self._clock.times.tombstone_pause)

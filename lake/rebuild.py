@@ -98,7 +98,7 @@ class Rebuilder:
         counted. A dry run counts the changes and writes nothing.
         """
         await self._lake.clock.fresh()
-        scope = Scope.of(self._settings, self._lake.clock.settings, self._lake.clock.now())
+        scope = Scope.of(self._settings, self._lake.clock)
         report = RebuildReport()
         with tempfile.TemporaryDirectory(prefix="pixlake-rebuild-") as scratch:
             for table in TABLES:

@@ -33,16 +33,7 @@ from lake.fitting import mended, proven
 from lake.journal import Journal
 from lake.object_store import Buffer, ObjectStore
 from lake.schema import MAX_REFUSED, RECORD, ImageRecord, Named, RefusedName, Tombstone
-from lake.store_settings import StoreSettings
-
-# S3 refuses signatures older than 15 minutes. An attempt that sends no PUT after 10 minutes can
-# have no PUT that takes effect an hour later.
-ATTEMPT_SECONDS = 600.0
-# Time between expiry and takeover; longer than the difference of two clocks.
-EXPIRY_MARGIN = timedelta(minutes=2)
-# A sweeper's marker counts as expired this long before it was written, so writers wait for the rest
-# of EXPIRY_MARGIN. The margin on both sides is longer than the difference of two clocks.
-MARKER_AGE = timedelta(seconds=30)
+from lake.timing import ProtocolTimes
 
 Objects = Mapping[str, Buffer | asyncio.Task[None]]
 """Objects of an attempt by key: bytes, or the task of a running `put`."""
@@ -72,13 +63,13 @@ class Attempt:
         """Key of the original or of a rendition."""
         return layout.object_key(self.tenant, self.image_id, name, self.id, extension)
 
-    def check_age(self) -> None:
+    def check_age(self, times: ProtocolTimes) -> None:
         """Raise AttemptTooOld if this attempt must not send PUTs any more."""
-        age = time.monotonic() - self.started
-        if age > ATTEMPT_SECONDS:
+        age, limit = time.monotonic() - self.started, times.attempt.total_seconds()
+        if age > limit:
             raise AttemptTooOld(
-                f"the attempt took {age:.0f} s, more than {ATTEMPT_SECONDS:.0f} s; try again",
-                limit=ATTEMPT_SECONDS,
+                f"the attempt took {age:.0f} s, more than {limit:.0f} s; try again",
+                limit=limit,
                 value=age,
             )
 
@@ -111,7 +102,7 @@ class Committer:
 
     async def put(self, attempt: Attempt, key: str, data: Buffer) -> None:
         """PUT one object before the commit; call `discard` if the commit is not made."""
-        attempt.check_age()
+        attempt.check_age(self._clock.times)
         await self._store.put(key, data)
 
     async def commit(self, attempt: Attempt, record: ImageRecord, objects: Objects) -> Commit:
@@ -145,7 +136,7 @@ class Committer:
         await asyncio.gather(*(self._store.delete(key) for key in keys), return_exceptions=True)
 
     async def _put_objects(self, attempt: Attempt, objects: Objects) -> None:
-        attempt.check_age()
+        attempt.check_age(self._clock.times)
         puts = [
             what if isinstance(what, asyncio.Task) else self._store.put(key, what)
             for key, what in objects.items()
@@ -163,7 +154,7 @@ class Committer:
         unsure: list[StoreUnavailable] = []
 
         async def create() -> Commit:
-            attempt.check_age()
+            attempt.check_age(self._clock.times)
             await self._store.create(key, body)
             return Commit("created", record)
 
@@ -190,9 +181,15 @@ class Committer:
         existing = parse_record(key, data)
         if isinstance(existing, ImageRecord) and existing.attempt == attempt.id:
             return Commit("created", existing)
-        remaining = expiry_of(existing, self._clock.settings) - self._clock.now()
+        remaining = expiry_of(existing, self._clock) - self._clock.now()
         if remaining <= timedelta(0):
-            return await self._take_over(mine, key, body, stored.etag, remaining + EXPIRY_MARGIN)
+            wait = remaining + self._clock.times.expiry_margin
+            if wait > timedelta(0):
+                raise ImageExpiring(
+                    "the expired image of this identity is being removed; wait for `value` seconds",
+                    value=wait.total_seconds(),
+                )
+            return await self._overwrite(attempt, mine, key, body, stored.etag)
         if isinstance(existing, Tombstone) and existing.is_of(mine.sha256):
             raise ImageErased("this image was erased", value=existing.image_id)
         if isinstance(existing, RefusedName):
@@ -208,8 +205,7 @@ class Committer:
                     value="too_many_refused",
                 )
             # Only another message with this identity was refused, so the name is free.
-            await self._store.replace(key, body, stored.etag)
-            return Commit("created", mine)
+            return await self._overwrite(attempt, mine, key, body, stored.etag)
         if isinstance(existing, Tombstone) or not _same(existing, mine):
             raise IdempotencyConflict(
                 "this identity was used before with other bytes, preset or metadata",
@@ -217,15 +213,11 @@ class Committer:
             )
         return Commit("replayed", existing)
 
-    async def _take_over(
-        self, mine: ImageRecord, key: str, body: bytes, etag: str, wait: timedelta
+    async def _overwrite(
+        self, attempt: Attempt, mine: ImageRecord, key: str, body: bytes, etag: str
     ) -> Commit:
-        """Replace an expired record, two minutes after its expiry."""
-        if wait > timedelta(0):
-            raise ImageExpiring(
-                "the expired image of this identity is being removed; wait for `value` seconds",
-                value=wait.total_seconds(),
-            )
+        # The process may have slept since the record was read.
+        attempt.check_age(self._clock.times)
         await self._store.replace(key, body, etag)
         return Commit("created", mine)
 
@@ -245,12 +237,12 @@ def _message(record: ImageRecord) -> tuple[object, ...]:
     return record.topic, record.partition, record.offset, record.sha256
 
 
-def expiry_of(found: Named, settings: StoreSettings) -> datetime:
+def expiry_of(found: Named, clock: StoreClock) -> datetime:
     """Time at which the object stored under an image's name expires."""
-    expiry = settings.expires(found.home)
+    expiry = clock.settings.expires(found.home)
     # A tombstone without a digest is a sweeper's marker, which holds the name for a moment.
     if isinstance(found, Tombstone) and found.content is None:
-        return max(expiry, found.erased_at - MARKER_AGE)
+        return max(expiry, found.erased_at - clock.times.marker_age)
     return expiry
 
 

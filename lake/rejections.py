@@ -22,7 +22,7 @@ from lake.errors import ImageExpiring, UnreadableObject
 from lake.fitting import misfits, proven
 from lake.journal import Journal
 from lake.object_store import ObjectStore
-from lake.records import EXPIRY_MARGIN, expiry_of, parse_record
+from lake.records import expiry_of, parse_record
 from lake.schema import ImageRecord, Reason, RefusedName, Tombstone
 from lake.tables import REJECTION_TABLE, Rejected
 
@@ -151,7 +151,7 @@ class Rejections:
             existing = parse_record(key, data)
         except UnreadableObject:
             return refusal.reason  # an audit reports it; an error here would block the partition
-        if not self._expired(expiry_of(existing, self._clock.settings)):
+        if not self._expired(expiry_of(existing, self._clock)):
             if isinstance(existing, Tombstone):
                 # A tombstone of other bytes keeps the id, and this message is refused.
                 return existing if existing.is_of(refusal.sha256) else refusal.reason
@@ -195,7 +195,7 @@ class Rejections:
         remaining = expiry - self._clock.now()
         if remaining > timedelta(0):
             return False
-        if (wait := remaining + EXPIRY_MARGIN) > timedelta(0):
+        if (wait := remaining + self._clock.times.expiry_margin) > timedelta(0):
             raise ImageExpiring(
                 "the stored object expires now; try again after `value` seconds",
                 value=wait.total_seconds(),

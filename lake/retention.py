@@ -31,20 +31,12 @@ from lake.clock import StoreClock
 from lake.errors import KeyMissing, LakeError, Mismatch, UnreadableObject
 from lake.folders import ImageFolder, Stray, attempt_of, image_folders
 from lake.object_store import ObjectStore
-from lake.records import MARKER_AGE, parse_record
+from lake.records import parse_record
 from lake.schema import ImageRecord, Named, Tombstone
 from lake.stored import Stored
 
 log = logging.getLogger(__name__)
 
-# An attempt ends after 10 minutes, its signatures expire after 15. So no new record can name an
-# object that is a day old.
-ORPHAN_AGE = timedelta(days=1)
-# A record is PUT in the same attempt as its objects. A record that is younger than its objects by
-# more than this is of another attempt or a tombstone, and must be read.
-_SUSPICIOUS = timedelta(minutes=15)
-_MARKER_HOLDS = 10.0
-_PROBE_AGE = timedelta(hours=1)
 _STAGING = re.compile(r".+#\d+")
 _DELETERS = 16
 _HOUR = re.compile(r"dt=(\d{4}-\d\d-\d\d)/hour=(\d\d)/")
@@ -71,6 +63,7 @@ class Sweeper:
         """Use retention and margin of the store; a dry run counts and deletes nothing."""
         self._store = store
         self._clock = clock
+        self._times = clock.times
         self._dry_run = dry_run
         self._deleters = asyncio.Semaphore(_DELETERS)
 
@@ -107,12 +100,13 @@ class Sweeper:
         """True if there may be something to delete; false for live images of a single attempt."""
         if folder.record is None:
             return any(self._is_old(stored) for stored in folder.objects)
-        if self._clock.has_expired(folder.record.modified - _SUSPICIOUS):
+        # A record is PUT in the same attempt as its objects. A record that is younger by more than
+        # an attempt is of another attempt or a tombstone, and must be read.
+        written = folder.record.modified - self._times.attempt_over
+        if self._clock.has_expired(written):
             return True
         attempts = {attempt_of(stored.key) for stored in folder.objects}
-        return len(attempts) != 1 or any(
-            stored.modified + _SUSPICIOUS < folder.record.modified for stored in folder.objects
-        )
+        return len(attempts) != 1 or any(stored.modified < written for stored in folder.objects)
 
     async def _sweep_image(self, folder: ImageFolder, report: SweepReport) -> None:
         named: frozenset[str] = frozenset()
@@ -160,7 +154,7 @@ class Sweeper:
             image_id=record.image_id,
             tenant=record.tenant,
             attempt=record.attempt,
-            home=now - timedelta(days=self._clock.settings.days(now)) - MARKER_AGE,
+            home=now - timedelta(days=self._clock.settings.days(now)) - self._times.marker_age,
             erased_at=now,
         )
         marked_at = time.monotonic()
@@ -168,7 +162,7 @@ class Sweeper:
             await self._store.replace(key, marker.model_dump_json().encode(), stored.etag)
         except (Mismatch, KeyMissing):
             return False  # a new image or another sweeper was faster
-        if time.monotonic() - marked_at > _MARKER_HOLDS:
+        if time.monotonic() - marked_at > self._times.marker_use.total_seconds():
             return False  # the marker expires like a record, and the next sweep deletes it
         await self._store.delete(key)
         return True
@@ -206,12 +200,12 @@ class Sweeper:
     async def _sweep_leftovers(self, report: SweepReport) -> None:
         now = self._clock.now()
         probes = await self._store.objects(layout.PROBE)
-        old = [s.key for s in probes if s.modified + _PROBE_AGE <= now]
+        old = [s.key for s in probes if s.modified + self._times.probe_age <= now]
         report.leftovers += await self._delete(old)
         if self._store.root is not None:
             root = self._store.root
             report.leftovers += await asyncio.to_thread(
-                _unlink_staging, root, now - ORPHAN_AGE, dry_run=self._dry_run
+                _unlink_staging, root, now - self._times.orphan_age, dry_run=self._dry_run
             )
 
     def _is_due(self, home: datetime) -> bool:
@@ -219,7 +213,7 @@ class Sweeper:
         return settings.expires(home) + settings.margin <= self._clock.now()
 
     def _is_old(self, stored: Stored) -> bool:
-        return stored.modified + ORPHAN_AGE <= self._clock.now()
+        return stored.modified + self._times.orphan_age <= self._clock.now()
 
     async def _delete_old(self, unnamed: Sequence[Stored]) -> int:
         return await self._delete([stored.key for stored in unnamed if self._is_old(stored)])

@@ -47,10 +47,6 @@ _OTHERS = 64
 _TRIES = 8
 # Homes that are sealed at once; a small home mostly waits for the store.
 _HOMES = 4
-# Longest time for one home in a pass, in seconds; batches that are sealed stay sealed.
-_HOME_SECONDS = 120.0
-# A pass starts no further home after this time, because a new pass sees newly closed homes.
-_PASS_SECONDS = 60.0
 # Bytes of rows in memory, for the one large home at a time: 47,000 rows of 900 bytes. Sealing them
 # takes some 150 MB more. With 64 MB, a process on two allocators grew beyond 512 MB.
 _BATCH_BYTES = 40 * 2**20
@@ -141,7 +137,8 @@ class Sealer:
         await self._clock.fresh()
         sealed_before = self._clock.now() - self._delay(now=now)
         homes, files = await self._todo(now=now)
-        deadline = None if now else asyncio.get_running_loop().time() + _PASS_SECONDS
+        longest = self._clock.times.seal_pass.total_seconds()
+        deadline = None if now else asyncio.get_running_loop().time() + longest
         todo = _Todo(iter(homes), files)
         await asyncio.gather(*(self._work(todo, deadline) for _ in range(_HOMES)))
         # Arrow keeps freed memory, but a sealer needs it only for a moment each minute.
@@ -188,7 +185,8 @@ class Sealer:
             try:
                 hour = layout.hour_prefix(home, self._table.folders)
                 chain = chain_of(home, todo.files[hour], self._table)
-                async with asyncio.timeout(_HOME_SECONDS if deadline else None):
+                longest = self._clock.times.seal_window.total_seconds()
+                async with asyncio.timeout(longest if deadline else None):
                     await self._seal(home, chain, sealed)
             except Exception as error:  # one failed home must not stop the others
                 sealed.failed = True

@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from lake.timing import TIMES
+
 
 class LakeSettings(BaseSettings):
     """Settings from environment variables `PIXLAKE_…`, read once at the start of a process."""
@@ -58,7 +60,7 @@ class LakeSettings(BaseSettings):
     )
     sweep_margin_seconds: int | None = Field(
         default=None,
-        ge=900,
+        ge=int(TIMES.shortest_sweep_margin.total_seconds()),
         le=7 * 86_400,
         description="time from expiry to deletion by the sweeper in a new store, in seconds; "
         "default: 3600, at least the 15 minutes of an attempt. It is kept in the store; later "

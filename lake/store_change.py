@@ -1,6 +1,6 @@
 """Changes of a store's settings.
 
-  1. plan     the new settings; a retention takes effect CHANGE_DELAY later, when all processes
+  1. plan     the new settings; a retention takes effect `change_delay` later, when all processes
               have read it
   2. count    the images that expire when it takes effect, and would not without it
   3. write    with If-Match, so that a concurrent change is not lost
@@ -22,14 +22,13 @@ from lake.records import parse_record
 from lake.schema import ImageRecord
 from lake.settings import LakeSettings
 from lake.store_settings import (
-    CHANGE_DELAY,
-    WITHDRAW_BEFORE,
     Retention,
     StoreSettings,
     as_json,
     read_store_settings,
 )
 from lake.stored import Stored
+from lake.timing import TIMES, ProtocolTimes
 
 _READ_AT_ONCE = 500
 # Settings assumed for a store without `store.json`: the longest possible retention.
@@ -83,7 +82,14 @@ class Change:
             raise ChangeRefused("another process has changed the store's settings") from None
 
 
-def plan(kept: StoreSettings, wanted: Wanted, now: datetime, *, at_once: bool) -> StoreSettings:
+def plan(
+    kept: StoreSettings,
+    wanted: Wanted,
+    now: datetime,
+    *,
+    at_once: bool,
+    times: ProtocolTimes = TIMES,
+) -> StoreSettings:
     """Compute the settings after the change (step 1); raises ChangeRefused.
 
     `at_once` is for a store that no process uses: running processes would use the old settings for
@@ -97,12 +103,12 @@ def plan(kept: StoreSettings, wanted: Wanted, now: datetime, *, at_once: bool) -
     changed = kept.model_copy(update=simple)
     if wanted.retention_days is None:
         return changed
-    firm = tuple(each for each in kept.retention if each.since <= now + WITHDRAW_BEFORE)
+    firm = tuple(each for each in kept.retention if each.since <= now + times.withdraw_before)
     changed = changed.model_copy(update={"retention": firm})
     last = firm[-1]
     if last.days == wanted.retention_days:
         return changed
-    begins = now if at_once else now + CHANGE_DELAY
+    begins = now if at_once else now + times.change_delay
     if last.since > begins:
         raise ChangeRefused(
             f"a retention of {last.days} days takes effect at {last.since:%Y-%m-%d %H:%M} UTC and "
@@ -130,7 +136,7 @@ async def prepare(settings: LakeSettings, wanted: Wanted, *, at_once: bool = Fal
     await clock.fresh()
     now = clock.now()
     if existing is not None:
-        changed = plan(clock.settings, wanted, now, at_once=at_once)
+        changed = plan(clock.settings, wanted, now, at_once=at_once, times=clock.times)
         since = changed.retention[-1].since
     else:
         given = {name: value for name, value in asdict(wanted).items() if value is not None}

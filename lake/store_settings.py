@@ -4,9 +4,9 @@
 the sweeper's margin, and the retention with its changes. The environment of a process cannot change
 them.
 
-A change of retention takes effect CHANGE_DELAY after it was written. Every process reads the object
-at least once an hour, so all agree on the expired images when a change takes effect. An expired
-image stays expired: a longer retention applies to images that have not expired by then.
+A change of retention takes effect `change_delay` after it was written. Every process reads the
+object at least once an hour, so all agree on the expired images when a change takes effect. An
+expired image stays expired: a longer retention applies to images that have not expired by then.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -21,15 +21,13 @@ from lake.errors import AlreadyExists, KeyMissing, StoreContradicted, StoreTooNe
 from lake.object_store import ObjectStore
 from lake.settings import LakeSettings
 from lake.stored import Stored
+from lake.timing import TIMES
 
 FORMAT = 1
 LAYOUT = 1
 IDENTITY = 1
-# A process uses a reading for an hour, and an attempt for ten minutes more.
-CHANGE_DELAY = timedelta(hours=3)
-WITHDRAW_BEFORE = timedelta(minutes=80)
-"""time before a change takes effect in which it can't be withdrawn any more"""
 _DEFAULT_DAYS = 7
+_SHORTEST_MARGIN = int(TIMES.shortest_sweep_margin.total_seconds())
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -52,7 +50,7 @@ class StoreSettings(BaseModel):
     identity: int = IDENTITY
     store_id: str = Field(default_factory=lambda: uuid4().hex)
     window_seconds: int = Field(default=60, ge=1, le=3600)
-    sweep_margin_seconds: int = Field(default=3600, ge=900, le=7 * 86_400)
+    sweep_margin_seconds: int = Field(default=3600, ge=_SHORTEST_MARGIN, le=7 * 86_400)
     retention: tuple[Retention, ...] = Field(
         default=(Retention(days=_DEFAULT_DAYS, since=_LONG_AGO),),
         min_length=1,

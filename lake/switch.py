@@ -86,7 +86,7 @@ class Switch:
         After any error it may be run again: finished steps are not repeated.
         """
         await self._lake.clock.fresh()
-        scope = Scope.of(self._settings, self._lake.clock.settings, self._lake.clock.now())
+        scope = Scope.of(self._settings, self._lake.clock)
         report = SwitchReport()
         with tempfile.TemporaryDirectory(prefix="pixlake-switch-") as scratch:
             for table in TABLES:

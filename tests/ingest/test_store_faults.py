@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import cv2
@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from ingest.consumer import Consumer
 from lake.lake import Lake
 from lake.settings import LakeSettings
+from lake.timing import TIMES
 from processors.answers import Answer, answers
 from processors.job import ImageJob
 from processors.settings import ProcessorSettings
@@ -67,8 +68,9 @@ async def workers(
     faulty: FaultyS3, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Workers]:
     # A second and a half instead of half a minute.
-    monkeypatch.setattr("lake.backends._REQUEST_TIMEOUT", timedelta(seconds=1.5))
-    monkeypatch.setattr("lake.backends._RETRY_TIMEOUT", timedelta(seconds=1))
+    second = timedelta(seconds=1)
+    impatient = replace(TIMES, request=1.5 * second, request_retries=second)
+    monkeypatch.setattr("lake.backends.TIMES", impatient)
     settings = LakeSettings(
         store_url=f"s3://{s3_server.bucket}/{uuid.uuid4().hex}",
         s3_endpoint=faulty.endpoint,

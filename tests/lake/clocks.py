@@ -6,13 +6,16 @@ from lake.clock import StoreClock
 from lake.lake import Lake
 from lake.object_store import ObjectStore
 from lake.settings import LakeSettings
+from lake.timing import TIMES, ProtocolTimes
 
 
 class ShiftedClock(StoreClock):
     """The store's clock, read by who lives `shift` later."""
 
-    def __init__(self, store: ObjectStore, clock: StoreClock, shift: timedelta) -> None:
-        super().__init__(store, clock.settings)
+    def __init__(
+        self, store: ObjectStore, clock: StoreClock, shift: timedelta, times: ProtocolTimes
+    ) -> None:
+        super().__init__(store, clock.settings, times)
         # The very reading of `clock`: one of its own would differ by a file system's tick.
         self._reading, self._read_at = clock._reading, clock._read_at
         self._shift = shift
@@ -22,14 +25,20 @@ class ShiftedClock(StoreClock):
 
 
 def at_age(
-    lake: Lake, *, days: int = 0, hours: float = 0, minutes: float = 0, seconds: float = 0
+    lake: Lake,
+    *,
+    days: int = 0,
+    hours: float = 0,
+    minutes: float = 0,
+    seconds: float = 0,
+    times: ProtocolTimes = TIMES,
 ) -> Lake:
     """The lake as it is for a process that long from now, with default settings."""
     shift = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
-    clock = ShiftedClock(lake.store, lake.clock, shift)
+    clock = ShiftedClock(lake.store, lake.clock, shift, times)
     return Lake.wire(lake.store, clock, LakeSettings())
 
 
-def at(lake: Lake, moment: datetime) -> Lake:
+def at(lake: Lake, moment: datetime, times: ProtocolTimes = TIMES) -> Lake:
     """The lake as it is for a process at `moment`, with default settings."""
-    return at_age(lake, seconds=(moment - lake.clock.now()).total_seconds())
+    return at_age(lake, seconds=(moment - lake.clock.now()).total_seconds(), times=times)

@@ -13,6 +13,7 @@ from lake.lake import Lake
 from lake.object_store import Buffer, ObjectStore
 from lake.schema import ImageRecord, Tombstone
 from lake.settings import LakeSettings
+from lake.timing import TIMES
 from lake.waiting import waiting_images
 from tests.lake.clocks import at, at_age
 from tests.lake.samples import TENANT, commit, image_id, image_objects, keys, record
@@ -149,7 +150,8 @@ async def test_a_paused_writers_objects_go_while_the_tombstone_waits(lake: Lake)
     await lake.eraser.erase(TENANT, image_id("a"))
     attempt = await lake.committer.begin(TENANT, image_id("a"))
     await lake.store.put(record(attempt).original_key, b"pixels")
-    await at_age(lake, seconds=1000).sealer.run_pass(now=True)
+    age = TIMES.attempt_over.total_seconds() + 100
+    await at_age(lake, seconds=age).sealer.run_pass(now=True)
     assert await image_objects(lake, "a") == {"record.json"}
 
 

@@ -7,8 +7,8 @@ import pytest
 from lake.errors import AttemptTooOld, IdempotencyConflict, ImageErased, ImageExpiring
 from lake.journal_objects import decode_journal
 from lake.lake import Lake
-from lake.records import ATTEMPT_SECONDS
 from lake.rows import to_records
+from lake.timing import TIMES
 from tests.lake.clocks import at
 from tests.lake.samples import TENANT, commit, image_id, image_objects, keys, record
 
@@ -66,11 +66,12 @@ async def test_an_erased_image_stays_erased(lake: Lake) -> None:
 
 
 async def test_an_old_attempt_gives_up_before_it_writes(lake: Lake) -> None:
+    limit = TIMES.attempt.total_seconds()
     attempt = await lake.committer.begin(TENANT, image_id("a"))
-    old = replace(attempt, started=attempt.started - ATTEMPT_SECONDS - 1)
+    old = replace(attempt, started=attempt.started - limit - 1)
     with pytest.raises(AttemptTooOld) as refused:
         await lake.committer.commit(old, record(old), {record(old).original_key: b"x"})
-    assert refused.value.limit == ATTEMPT_SECONDS
+    assert refused.value.limit == limit
     assert await keys(lake) == set()
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -16,6 +17,7 @@ from lake.lake import Lake
 from lake.object_store import ObjectStore
 from lake.rows import decode_chain_file, encode_chain_file
 from lake.stored import Stored
+from lake.timing import TIMES
 from tests.lake.clocks import at
 from tests.lake.samples import commit, image_id, keys
 
@@ -146,30 +148,27 @@ async def test_a_home_that_takes_too_long_is_dropped(
 ) -> None:
     await journal_of(lake, 1)
     go = stop(lake, monkeypatch)
-    later = at(lake, HOME + timedelta(minutes=2))
-    monkeypatch.setattr("lake.sealer._HOME_SECONDS", 0.05)
-    assert (await later.sealer.run_pass()).failed == 1
+    later = HOME + timedelta(minutes=2)
+    hasty = at(lake, later, replace(TIMES, seal_window=timedelta(milliseconds=50)))
+    assert (await hasty.sealer.run_pass()).failed == 1
     go.set()
     monkeypatch.undo()
-    assert (await later.sealer.run_pass()).rows == ROWS
+    assert (await at(lake, later).sealer.run_pass()).rows == ROWS
 
 
-async def test_a_pass_ends_in_time_and_says_what_is_left(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_pass_ends_in_time_and_says_what_is_left(lake: Lake) -> None:
     for minute in range(10):
         home = HOME + timedelta(minutes=minute)
         table = generated(3, seed=minute, home=home)
         await lake.store.put(layout.journal_key(home, uuid.uuid4().hex), encode_rows(table))
-    later = at(lake, HOME + timedelta(minutes=20))
-    monkeypatch.setattr("lake.sealer._PASS_SECONDS", -1)
-    first = await later.sealer.run_pass()
+    later = HOME + timedelta(minutes=20)
+    hasty = at(lake, later, replace(TIMES, seal_pass=timedelta(seconds=-1)))
+    first = await hasty.sealer.run_pass()
     assert (first.homes, first.left) == (4, 6)
     # What is newest is sealed first.
     newest = {layout.chain_key(HOME + timedelta(minutes=minute), 0) for minute in range(6, 10)}
     assert await keys(lake, "lake") == newest
-    monkeypatch.undo()
-    assert (await later.sealer.run_pass()).rows == 18
+    assert (await at(lake, later).sealer.run_pass()).rows == 18
 
 
 async def test_replays_of_what_is_durable_write_nothing(lake: Lake) -> None:

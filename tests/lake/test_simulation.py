@@ -10,6 +10,7 @@ import pytest
 from tests.lake.simulation.changed import changed_retention
 from tests.lake.simulation.closed import closed_hour, moving_watermark
 from tests.lake.simulation.late_file import late_file
+from tests.lake.simulation.late_record import late_record
 from tests.lake.simulation.messages import messages
 from tests.lake.simulation.mutants import MUTANTS
 from tests.lake.simulation.mutants_of_positions import OF_POSITIONS, OF_STREAMS
@@ -34,6 +35,8 @@ AIMED: dict[str, Story] = {
     "image_takes_a_full_name": messages,
     "no_expiry_margin": week_end,
     "erasure_takes_all_it_finds": week_end,
+    "erasure_of_a_running_attempt": late_record,
+    "attempt_without_end": late_record,
     "copy_does_not_follow": closed_hour,
     "late_row_asks_nobody": moving_watermark,
     "watermark_moves_without_if_match": moving_watermark,

@@ -26,14 +26,13 @@ from lake.retention import Sweeper
 from lake.settings import LakeSettings
 from lake.store_change import ChangeRefused, Wanted, plan, prepare
 from lake.store_settings import (
-    CHANGE_DELAY,
-    WITHDRAW_BEFORE,
     Retention,
     StoreSettings,
     as_json,
     parse_store_settings,
     read_store_settings,
 )
+from lake.timing import TIMES
 from tests.lake.clocks import at_age
 from tests.lake.samples import TENANT, commit, image_id
 
@@ -237,10 +236,10 @@ async def test_of_two_changes_at_once_one_is_refused(tmp_path: Path) -> None:
 def test_a_change_is_withdrawn_while_nobody_may_have_acted_on_it() -> None:
     kept = StoreSettings()
     shorter = plan(kept, Wanted(retention_days=3), NOW, at_once=False)
-    assert shorter.retention[-1] == Retention(days=3, since=NOW + CHANGE_DELAY)
-    early = NOW + CHANGE_DELAY - WITHDRAW_BEFORE - timedelta(seconds=1)
+    assert shorter.retention[-1] == Retention(days=3, since=NOW + TIMES.change_delay)
+    early = NOW + TIMES.change_delay - TIMES.withdraw_before - timedelta(seconds=1)
     assert plan(shorter, Wanted(retention_days=7), early, at_once=False) == kept
-    late = NOW + CHANGE_DELAY - WITHDRAW_BEFORE
+    late = NOW + TIMES.change_delay - TIMES.withdraw_before
     again = plan(shorter, Wanted(retention_days=7), late, at_once=False)
     assert [each.days for each in again.retention] == [7, 3, 7]
     with pytest.raises(ChangeRefused, match="3 days takes effect"):

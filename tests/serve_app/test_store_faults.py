@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from lake.errors import StoreUnavailable
 from lake.settings import LakeSettings
+from lake.timing import TIMES
 from serve_app.settings import ServeSettings
 from tests.serve_app.site import PHOTO, MakeSite, Site, png
 from tests.servers.s3 import S3Server
@@ -65,8 +66,9 @@ def behind(faulty: FaultyS3, s3_server: S3Server) -> LakeBehind:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Time-outs of a second and a half instead of half a minute."""
-    monkeypatch.setattr("lake.backends._REQUEST_TIMEOUT", timedelta(seconds=1.5))
-    monkeypatch.setattr("lake.backends._RETRY_TIMEOUT", timedelta(seconds=1))
+    second = timedelta(seconds=1)
+    impatient = replace(TIMES, request=1.5 * second, request_retries=second)
+    monkeypatch.setattr("lake.backends.TIMES", impatient)
     monkeypatch.setattr("lake.decision._BACKOFF_SECONDS", 0.02)
 
 

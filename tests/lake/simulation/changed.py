@@ -80,7 +80,8 @@ async def _images_over_some_hours(world: World) -> dict[str, datetime]:
 async def _change(world: World, truth: _Truth, moment: datetime) -> None:
     """An operator changes the retention."""
     await asyncio.sleep(max(0.0, (moment - world.bucket.now()).total_seconds()))
-    changed = plan(world.kept, Wanted(retention_days=truth.days), world.bucket.now(), at_once=False)
+    wanted, now = Wanted(retention_days=truth.days), world.bucket.now()
+    changed = plan(world.kept, wanted, now, at_once=False, times=world.times)
     truth.begins = changed.retention[-1].since
     world.kept = changed
     world.bucket.write(layout.STORE, as_json(changed))

@@ -1,6 +1,7 @@
 """Rules of records, erasure and retention, each taken out."""
 
 import asyncio
+import copy
 import itertools
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
@@ -20,11 +21,20 @@ from lake.rejections import Refusal, Rejections
 from lake.retention import Sweeper
 from lake.schema import ImageRecord, Named, Reason, RefusedName, Tombstone
 from lake.store_settings import Retention, StoreSettings
+from lake.timing import TIMES, ProtocolTimes
 from tests.lake.simulation.store import SimulatedStore
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 Mutant = Callable[[], AbstractContextManager[Any]]
+
+
+def with_times(**broken: timedelta) -> AbstractContextManager[Any]:
+    """Worlds with times that `ProtocolTimes` would refuse."""
+    times = copy.copy(TIMES)
+    for name, time in broken.items():
+        object.__setattr__(times, name, time)
+    return mock.patch("tests.lake.simulation.world.TIMES", times)
 
 
 async def _commit(
@@ -156,7 +166,7 @@ def nothing_create_only() -> AbstractContextManager[Any]:
 
 def no_expiry_margin() -> AbstractContextManager[Any]:
     """A name is taken over the second its image expires by the writer's own clock."""
-    return mock.patch("lake.records.EXPIRY_MARGIN", timedelta(0))
+    return with_times(expiry_margin=timedelta(0))
 
 
 def erasure_takes_all_it_finds() -> AbstractContextManager[Any]:
@@ -174,6 +184,16 @@ def erasure_takes_all_it_finds() -> AbstractContextManager[Any]:
                 await self._store.delete(stored.key)
 
     return mock.patch.object(Eraser, "_delete_objects", delete)
+
+
+def erasure_of_a_running_attempt() -> AbstractContextManager[Any]:
+    """An erasure deletes objects whose record is signed and has not arrived yet."""
+    return with_times(attempt_over=timedelta(minutes=15))
+
+
+def attempt_without_end() -> AbstractContextManager[Any]:
+    """A writer sends its record however long it slept."""
+    return with_times(attempt=timedelta(days=1))
 
 
 def refused_without_a_decision() -> AbstractContextManager[Any]:
@@ -222,7 +242,7 @@ def sweeper_without_a_marker() -> AbstractContextManager[Any]:
 
 def marker_that_holds_for_ever() -> AbstractContextManager[Any]:
     """A sweeper deletes a record by its marker, however long it slept."""
-    return mock.patch("lake.retention._MARKER_HOLDS", 1e9)
+    return with_times(marker_use=timedelta(days=9999))
 
 
 def retention_of_the_environment() -> AbstractContextManager[Any]:
@@ -230,8 +250,10 @@ def retention_of_the_environment() -> AbstractContextManager[Any]:
     init = StoreClock.__init__
     turns = itertools.count()
 
-    def own(self: StoreClock, store: SimulatedStore, settings: StoreSettings) -> None:
-        init(self, store, settings)
+    def own(
+        self: StoreClock, store: SimulatedStore, settings: StoreSettings, times: ProtocolTimes
+    ) -> None:
+        init(self, store, settings, times)
         if next(turns) % 2:
             mine = StoreSettings(retention=(Retention(days=5, since=_LONG_AGO),))
             self.__dict__["mine"] = mine
@@ -249,7 +271,7 @@ def retention_of_the_environment() -> AbstractContextManager[Any]:
 
 def change_without_notice() -> AbstractContextManager[Any]:
     """A retention begins when it is written: who has read the settings just before has another."""
-    return mock.patch("lake.store_change.CHANGE_DELAY", timedelta(0))
+    return with_times(change_delay=timedelta(0))
 
 
 def longer_retention_wakes_the_expired() -> AbstractContextManager[Any]:
@@ -277,6 +299,8 @@ OF_IMAGES: tuple[Mutant, ...] = (
     nothing_create_only,
     no_expiry_margin,
     erasure_takes_all_it_finds,
+    erasure_of_a_running_attempt,
+    attempt_without_end,
     refused_without_a_decision,
     image_takes_a_refused_name,
     image_takes_a_full_name,

@@ -18,7 +18,7 @@ from lake.rows import without_rows
 from lake.sealer import Sealed, Sealer
 from lake.stored import Stored
 from lake.watermark import read_watermark
-from tests.lake.simulation.mutants_of_images import Mutant
+from tests.lake.simulation.mutants_of_images import Mutant, with_times
 
 
 def names_by_content() -> AbstractContextManager[Any]:
@@ -79,7 +79,7 @@ def no_note_of_the_erased() -> AbstractContextManager[Any]:
 
 def tombstone_consumed_at_once() -> AbstractContextManager[Any]:
     """A tombstone goes with the first pass, and nobody deletes what a paused writer leaves."""
-    return mock.patch("lake.pending._TOMBSTONE_AGE", timedelta(seconds=-60))
+    return with_times(tombstone_age=timedelta(seconds=-60))
 
 
 def copy_does_not_follow() -> AbstractContextManager[Any]:
@@ -114,7 +114,7 @@ def late_row_asks_nobody() -> AbstractContextManager[Any]:
 
 def watermark_moves_at_once() -> AbstractContextManager[Any]:
     """A claim is not left to ripen: a file whose sealer has not read it may be on its way."""
-    return mock.patch("lake.closing.CLAIM_AGE", timedelta(0))
+    return with_times(claim_age=timedelta(0))
 
 
 def watermark_moves_without_if_match() -> AbstractContextManager[Any]:

@@ -47,6 +47,8 @@ class Bucket:
     """the same, when it has listed that folder"""
     create_naps: Callable[[str, str], float] = lambda *_: 0.0
     """the same, when it has signed the PUT of a new object: the PUT lands that much later"""
+    late_replaces: Callable[[str, str], float] = lambda *_: 0.0
+    """the same, when it has signed the PUT that replaces that object"""
     replace_naps: Callable[[str, str], float] = lambda *_: 0.0
     """the same, when it has replaced that object"""
     objects: dict[str, tuple[bytes, Stored]] = field(default_factory=dict)
@@ -106,7 +108,8 @@ class SimulatedStore(ObjectStore):
 
     async def replace(self, key: str, data: Buffer, etag: str) -> str:
         body = bytes(data)
-        answer = await self._write(lambda: self._bucket.replace(key, body, etag))
+        late = self._bucket.late_replaces(self._process.name, key)
+        answer = await self._write(lambda: self._bucket.replace(key, body, etag), late=late)
         await self._nap(self._bucket.replace_naps(self._process.name, key))
         return answer
 

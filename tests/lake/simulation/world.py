@@ -25,6 +25,7 @@ from lake.rows import decode_chain_file, erased_ids
 from lake.schema import ImageRecord, Named, Tombstone
 from lake.settings import LakeSettings
 from lake.store_settings import StoreSettings, as_json
+from lake.timing import TIMES, ProtocolTimes
 from lake.watermark import parse_watermark
 from tests.lake.samples import TENANT, image_id, record
 from tests.lake.simulation.loop import SimulatedLoop
@@ -43,8 +44,10 @@ class Broken(AssertionError):
 class SkewedClock(StoreClock):
     """A clock that is off: by S3's whole seconds, slow answers, and more."""
 
-    def __init__(self, store: SimulatedStore, settings: StoreSettings, skew: float) -> None:
-        super().__init__(store, settings)
+    def __init__(
+        self, store: SimulatedStore, settings: StoreSettings, times: ProtocolTimes, skew: float
+    ) -> None:
+        super().__init__(store, settings, times)
         self._skew = timedelta(seconds=skew)
 
     def now(self) -> datetime:
@@ -70,6 +73,8 @@ class World:
         self.bucket = Bucket(loop, random.Random(seed + 1))
         self.promises = Promises()
         self.failure: Broken | None = None
+        self.times = TIMES
+        """times of all processes"""
         self.noted: set[tuple[datetime, str]] = set()
         """(home, id) of all that a footer ever called erased"""
         self.erasing: set[str] = set()
@@ -95,7 +100,7 @@ class World:
         process = Process(name)
         store = SimulatedStore(self.bucket, process)
         skew = self.dice.uniform(-MAX_SKEW_SECONDS, MAX_SKEW_SECONDS)
-        lake = Lake.wire(store, SkewedClock(store, self.kept, skew), _SETTINGS)
+        lake = Lake.wire(store, SkewedClock(store, self.kept, self.times, skew), _SETTINGS)
         # One journal object a batch, or all in one.
         lake.sealer._pending._batch_bytes = self.dice.choice([1, 2**20])
         return process, lake
