@@ -13,6 +13,7 @@ from ingest.default_preset import until_known
 from ingest.errors import WorkersUnavailable
 from ingest.metrics import samples
 from ingest.settings import IngestSettings
+from lake.logs import begin_in_replica
 from lake.metrics_export import MetricsExporter
 from lake.rejections import Refusal, Settled
 from processors import deployment as processors_deployment
@@ -38,6 +39,7 @@ class KafkaIngest:
     """
 
     async def __init__(self, settings: IngestSettings) -> None:  # type: ignore[misc]  # Serve awaits it
+        begin_in_replica()
         # Messages are large and freed within a second; keep freed memory for the next messages.
         keep_memory()
         self._consumer = Consumer(settings, submit=self._submit, note=self._note, count=self._count)

@@ -1,7 +1,6 @@
 """Consumer loop: reads Kafka messages, submits batches to workers, commits durable offsets."""
 
 import asyncio
-import logging
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from ingest.offsets import Ticket
 from ingest.settings import IngestSettings
 from ingest.status import Status
 from ingest.stream import Stream, StreamState, Turn
+from lake.logs import bound, logger
 from lake.shortage import is_shortage
 from processors.errors import Refused
 from processors.foreign_text import evidence
@@ -28,7 +28,7 @@ from processors.job import ImageJob
 from processors.preset import PresetName, find_builtin
 from processors.worker import UNFORESEEN
 
-_log = logging.getLogger(__name__)
+log = logger(__name__)
 T = TypeVar("T")
 
 # Longest wait for a message in one turn, and so the delay until a stop or a resume is noticed.
@@ -191,7 +191,7 @@ class Consumer:
                 await self._call(ensure_topics, self._settings)
             except KafkaUnavailable as error:
                 self._waiting_for = str(error)
-                _log.warning("Kafka is not available yet: %s", error)
+                log.warning("Kafka is not available yet", error=error)
                 await self._pause_for(self._stopping, _SET_UP_RETRY_SECONDS)
             else:
                 self._waiting_for = None
@@ -228,8 +228,9 @@ class Consumer:
 
     async def _flight(self, message: Message, ticket: Ticket) -> Flight:
         self._intake.take(message.size)
-        while (job := self._read(message)) is None:
-            await self._pause_for(self._stopping, _SHORT_SECONDS)
+        with bound(**message.names):
+            while (job := self._read(message)) is None:
+                await self._pause_for(self._stopping, _SHORT_SECONDS)
         return Flight(message, ticket, job)
 
     def _read(self, message: Message) -> ImageJob | Rejection | None:
@@ -238,11 +239,11 @@ class Consumer:
             return to_job(message, self._terms, datetime.now(UTC))
         except (InvalidMessage, Refused) as error:
             return Rejection(error.code, error.message, error.limit, error.value)
-        except Exception as error:  # noqa: BLE001 - parsing is pure, so a retry fails again
+        except Exception as error:
             if is_shortage(error):
-                _log.warning("a message is parsed again after a shortage of memory: %r", error)
+                log.warning("a message is parsed again after a shortage", error=error)
                 return None
-            _log.exception("a message failed with an unexpected error")
+            log.exception("a message failed with an unexpected error")
             return Rejection(UNFORESEEN, f"the message could not be parsed: {evidence(error)}")
 
     def _launch(self, delivery: Delivery, flights: list[Flight]) -> None:
@@ -276,7 +277,7 @@ class Consumer:
                 async with asyncio.timeout(_CLOSE_SECONDS):
                     await self._call(self._stream.close)
             except TimeoutError:
-                _log.warning("could not leave the group: the cluster does not answer")
+                log.warning("could not leave the group; the cluster does not answer")
         await producer.close()
         self._thread.shutdown(wait=False)
 

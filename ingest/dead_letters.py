@@ -1,15 +1,15 @@
 """Writer of dead letters: refused messages, with the reason, in a separate topic."""
 
 import hashlib
-import logging
 from datetime import UTC, datetime
 from typing import Protocol
 
 from ingest.errors import KafkaUnavailable, MessageTooLarge
 from ingest.messages import DEAD_LETTER, Headers, Message, Rejection
+from lake.logs import logger
 from lake.shortage import is_shortage
 
-_log = logging.getLogger(__name__)
+log = logger(__name__)
 
 _MAX_DETAIL_CHARACTERS = 1000
 
@@ -52,7 +52,7 @@ class DeadLetters:
                 raise
             # The client does not accept a part of the message.
             if not isinstance(error, MessageTooLarge):
-                _log.exception("a dead letter is sent without the value of its message")
+                log.exception("a dead letter is sent without the value of its message")
             await self._sender.send(self._topic, None, None, reason + _omitted(message))
 
 

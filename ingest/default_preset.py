@@ -1,13 +1,13 @@
 """Check of the default preset, before the first message is read."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 
+from lake.logs import logger
 from processors.errors import InvalidPreset, UnknownPreset
 from processors.preset import PresetName, find_builtin
 
-_log = logging.getLogger(__name__)
+log = logger(__name__)
 
 _ASK_AGAIN_SECONDS = 1.0
 
@@ -33,6 +33,6 @@ async def _is_known(name: PresetName, check: Check) -> bool:
     except (UnknownPreset, InvalidPreset):
         raise
     except Exception as error:  # noqa: BLE001  # workers or store are not available yet
-        _log.warning("the default preset can't be looked up yet: %r", error)
+        log.warning("the default preset can't be looked up yet", error=error)
         return False
     return True

@@ -1,7 +1,6 @@
 """Delivery of batches: submit, apply verdicts, retry, isolate poison messages, dead-letter."""
 
 import asyncio
-import logging
 import random
 import time
 from collections import Counter
@@ -22,6 +21,7 @@ from ingest.messages import Rejection
 from ingest.refusals import given_up, plain, refusal_of
 from ingest.settings import IngestSettings
 from lake.errors import CodedError, Unavailable
+from lake.logs import bound, logger
 from lake.rejections import Refusal, Settled
 from lake.schema import ImageRecord, Tombstone
 from lake.shortage import is_shortage
@@ -30,7 +30,7 @@ from processors.foreign_text import evidence
 from processors.job import ImageJob
 
 T = TypeVar("T")
-_log = logging.getLogger(__name__)
+log = logger(__name__)
 
 # Temporary errors of store or workers, for which no message is to blame.
 _PASSING = (Unavailable, WorkersUnavailable, TimeoutError, OSError)
@@ -163,7 +163,7 @@ class Delivery:
         because the sandbox limits its time.
         """
         self.last_failure = repr(error)
-        _log.warning("a batch of %d timed out", len(flights))
+        log.warning("a batch timed out", messages=len(flights), **flights[0].message.names)
         if len(flights) == 1:
             flights[0].timeouts += 1
             return flights
@@ -178,7 +178,9 @@ class Delivery:
         becomes a dead letter.
         """
         self.last_failure = repr(error)
-        _log.warning("a batch of %d failed: %r", len(flights), error)
+        log.warning(
+            "a batch failed", messages=len(flights), error=error, **flights[0].message.names
+        )
         if is_shortage(error):
             return flights  # no message causes a shortage
         if len(flights) == 1 and self._suspicious(flights[0]):
@@ -194,7 +196,8 @@ class Delivery:
     async def _again_or_refuse(self, flight: Flight, how: str) -> bool:
         """Count a failure of a single message; after too many, refuse it and return True."""
         self.last_failure = how
-        await self._counted(flight, how)
+        with bound(**flight.message.names):
+            await self._counted(flight, how)
         if flight.alone < self._settings.kafka_alone_failures or not self._long_enough(flight):
             return False
         await self._refuse(flight, given_up(flight.alone, how))
@@ -219,7 +222,7 @@ class Delivery:
             times = await self._call(self._count(name, how))
             flight.alone = max(flight.alone, times)
         except Exception as error:  # noqa: BLE001 - the count in memory suffices for now
-            _log.warning("a failure is counted in memory only: %r", error)
+            log.warning("a failure is counted in memory only", error=error)
 
     async def _refuse(self, flight: Flight, why: Rejection) -> None:
         """Record the refusal, send the dead letter, then settle the message."""
@@ -230,6 +233,11 @@ class Delivery:
             )
         self._in_a_row += 1
         refusal = refusal_of(self._settings.kafka_tenant, flight.message, flight.job, why)
+        with bound(**flight.message.names):
+            await self._until_refused(flight, refusal)
+
+    async def _until_refused(self, flight: Flight, refusal: Refusal) -> None:
+        """Try to record a refusal and to send the dead letter until both are done."""
         for wait in _waits():
             if flight.ticket.dropped:
                 self._settle(flight, "dropped")
@@ -242,7 +250,7 @@ class Delivery:
                     raise StreamStopped(f"{error.code}: {error}", value=error.code) from error
                 self.last_failure = f"refusal: {error!r}"
                 if passing or is_shortage(error):
-                    _log.warning("refusal not recorded or sent yet: %r", error)
+                    log.warning("refusal not recorded or sent yet", error=error)
                 else:
                     refusal = await self._unwritten(flight, refusal, error)
             else:
@@ -252,7 +260,7 @@ class Delivery:
 
     async def _unwritten(self, flight: Flight, refusal: Refusal, error: Exception) -> Refusal:
         """Count an unexpected failure to record a refusal; return the refusal to try next."""
-        _log.exception("a refusal failed with an unexpected error")
+        log.error("a refusal failed with an unexpected error", exc_info=error)
         await self._counted(flight, evidence(error))
         flight.unwritten += 1
         if flight.unwritten < self._settings.kafka_alone_failures:
@@ -269,7 +277,9 @@ class Delivery:
             settled = await self._call(self._note(refusal))
         else:
             # No row can be written for this message. Later messages must not wait for ever.
-            _log.error("no row for rejection %s: %s", refusal.rejection_id, refusal.detail)
+            log.error(
+                "no row for a rejection", rejection_id=refusal.rejection_id, detail=refusal.detail
+            )
             settled = None
         if isinstance(settled, ImageRecord):
             return "replayed"

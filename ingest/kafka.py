@@ -8,7 +8,6 @@ CREATE on both topics only if they do not exist and `kafka_create_topics` is on.
 
 import asyncio
 import contextlib
-import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -42,9 +41,10 @@ from ingest.messages import Headers, Message, moment
 from ingest.offsets import Listener, Partition
 from ingest.positions import Place
 from ingest.settings import IngestSettings
+from lake.logs import logger
 
 T = TypeVar("T")
-_log = logging.getLogger(__name__)
+log = logger(__name__)
 
 _ADMIN_SECONDS = 5.0
 _CHECK_SECONDS = 2.0
@@ -105,7 +105,7 @@ class GroupConsumer:
         try:
             return self._topic_ids.ask(topic, _CHECK_SECONDS)
         except KafkaException as error:
-            _log.warning("id of topic %s: %s", topic, reason_of(error))
+            log.warning("no id of the topic", topic=topic, error=reason_of(error))
             return None
 
     def renew(self) -> None:
@@ -170,7 +170,7 @@ class GroupConsumer:
             try:
                 return ask()
             except KafkaException as error:
-                _log.warning("asking again before reading starts: %s", reason_of(error))
+                log.warning("asking again before reading starts", error=reason_of(error))
                 if self._closing.wait(_RETRY_SECONDS):
                     raise StreamStopped("closed before the cluster answered") from error
 
@@ -192,12 +192,14 @@ class GroupConsumer:
                 self._refused({_partition(position): position.offset}, fault.str())
 
     def _refused(self, offsets: Mapping[Partition, int], reason: str) -> None:
-        _log.warning("commit of %s refused: %s", dict(offsets), reason)
+        log.warning(
+            "commit refused", offsets=[f"{of}: {at}" for of, at in offsets.items()], error=reason
+        )
         self._listener.commit_refused(offsets)
 
     def _on_error(self, error: KafkaError) -> None:
         if error.str() != self._error:
-            _log.warning("Kafka: %s", error.str())
+            log.warning("error of the Kafka client", error=error.str())
         self._error = error.str()
         self.was_away |= error.code() == KafkaError._ALL_BROKERS_DOWN  # noqa: SLF001
         if error.fatal():

@@ -73,6 +73,11 @@ class Message:
         return Partition(self.topic, self.partition)
 
     @property
+    def names(self) -> dict[str, object]:
+        """Fields of log lines: the position of the message."""
+        return {"topic": self.topic, "partition": self.partition, "offset": self.offset}
+
+    @property
     def size(self) -> int:
         """Size of key, value and headers in bytes."""
         headers = sum(len(name) + len(value or b"") for name, value in self.headers)

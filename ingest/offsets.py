@@ -21,6 +21,9 @@ class Partition:
     topic: str
     number: int
 
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.number}"
+
 
 class Listener(Protocol):
     """Callbacks for events of the client, called on the thread that polls it."""

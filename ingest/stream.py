@@ -4,7 +4,6 @@ Only that thread uses `Offsets` and the client. Finished messages reach the thre
 so neither needs a lock.
 """
 
-import logging
 import queue
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,8 +16,9 @@ from ingest.messages import Message
 from ingest.offsets import Listener, Offsets, Partition, Ticket
 from ingest.positions import Place, begin
 from ingest.settings import IngestSettings
+from lake.logs import logger
 
-_log = logging.getLogger(__name__)
+log = logger(__name__)
 
 # Interval of topic id checks without messages; with messages, every batch is checked. It detects a
 # topic that was created again and is empty or shorter than before.
@@ -146,12 +146,12 @@ class Stream:
         self._topic_ids |= {p: topic_ids[p.topic] for p in committed}
         self._offsets.assigned(committed)
         places = {p: begin(place, p.topic, topic_ids[p.topic]) for p, place in committed.items()}
-        _log.info("assigned: %s", places)
+        log.info("partitions assigned", places=[f"{p}: {place}" for p, place in places.items()])
         return places
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         """Listener: wait a moment for unfinished messages, commit, drop the rest."""
-        _log.info("revoked: %s", partitions)
+        log.info("partitions revoked", partitions=list(map(str, partitions)))
         self._hand_back(partitions)
         ends = time.monotonic() + self._settings.kafka_revoke_wait_seconds
         while self._offsets.open(partitions) and (left := ends - time.monotonic()) > 0:
@@ -166,7 +166,7 @@ class Stream:
 
     def lost(self, partitions: Sequence[Partition]) -> None:
         """Listener: drop partitions of another member without a commit."""
-        _log.warning("lost: %s", partitions)
+        log.warning("partitions lost", partitions=list(map(str, partitions)))
         self._hand_back(partitions)
         self._offsets.revoked(partitions)
 
@@ -234,10 +234,10 @@ class Stream:
         # A broker without topic ids returns the name, which never counts as a change.
         changed = {p.topic for p in partitions if ids[p.topic] not in (p.topic, self._topic_ids[p])}
         if changed:
-            _log.warning("topics created again, reading from the beginning: %s", sorted(changed))
+            log.warning("topics created again; reading from the beginning", topics=sorted(changed))
         elif self._client.was_away:
             # The cluster may have lost the end of a log, and then it assigns offsets again.
-            _log.warning("the cluster was unavailable: reading from the committed offsets")
+            log.warning("the cluster was unavailable; reading from the committed offsets")
         if changed or self._client.was_away:
             self._begin_anew()
         return True

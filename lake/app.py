@@ -4,7 +4,6 @@ The replica also runs the sweeper each hour, which deletes expired and orphaned 
 """
 
 import asyncio
-import logging
 import os
 import time
 
@@ -12,6 +11,7 @@ from ray import serve
 
 from lake.errors import LakeError
 from lake.lake import Lake
+from lake.logs import begin_in_replica, logger
 from lake.metrics import SealerTotals
 from lake.metrics_export import MetricsExporter
 from lake.retention import Sweeper
@@ -20,7 +20,7 @@ from lake.settings import LakeSettings
 APP = "lake"
 NAME = "Sealer"
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 _HEALTH_PERIOD_SECONDS = 2.0
 # A pass may be interrupted anywhere without harm; this time only lets it finish a file.
@@ -33,6 +33,7 @@ class SealerLoop:
     """Replica that alternates a pass and a pause; two replicas at once would be safe, too."""
 
     async def __init__(self, settings: LakeSettings) -> None:  # type: ignore[misc]  # Serve awaits it
+        begin_in_replica()
         # Niceness applies to this thread and to all threads that it starts.
         os.nice(_NICENESS)
         self._pause = settings.seal_interval_seconds
@@ -82,7 +83,10 @@ class SealerLoop:
                 report = await self._sweeper.sweep()
                 self._totals.add_sweep(report)
                 if report.failed:
-                    log.error("a sweep failed for %s objects; the next one repeats", report.failed)
+                    log.error(
+                        "a sweep failed for some objects; the next one repeats",
+                        failed=report.failed,
+                    )
             except LakeError:
                 log.exception("a sweep failed; the next one is in an hour")
             await asyncio.sleep(self._times.sweep_interval.total_seconds())

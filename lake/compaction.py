@@ -22,7 +22,6 @@ How the watermark advances without the loss of late rows: lake/closing.py.
 """
 
 import asyncio
-import logging
 import mmap
 import tempfile
 from dataclasses import dataclass
@@ -39,13 +38,14 @@ from lake.closing import Closing
 from lake.compacted import Footer, Hour, list_hour, read_footer, sources_of
 from lake.errors import AlreadyExists, KeyMissing, Mismatch, StoreUnavailable, UnreadableObject
 from lake.hours import hours_with_files, unsealed_hours
+from lake.logs import logger
 from lake.object_store import ObjectStore
 from lake.row_groups import RowGroups
 from lake.rows import decode_chain_file
 from lake.stored import Stored
 from lake.tables import IMAGE_TABLE, Table
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 # Large enough that a scan makes few requests, small enough for one PUT and one task of a query.
 _TARGET_BYTES = 128 * 2**20
@@ -157,7 +157,7 @@ class Compactor:
             await self._bring(start, report)
         except Exception as error:  # one failed hour must not stop the others
             code = getattr(error, "code", type(error).__name__)
-            log.exception("hour %s of %s not compacted: %s", start, self._table.name, code)
+            log.exception("hour not compacted", hour=start, table=self._table.name, code=code)
             report.failed += 1
             return False
         return True

@@ -6,7 +6,6 @@ starts 10 ms after the start of the last one, or when a PUT ends. So a row waits
 """
 
 import asyncio
-import logging
 import uuid
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -18,13 +17,14 @@ from typing import TypeVar
 from lake import layout
 from lake.errors import UnstorableRow
 from lake.journal_objects import FEW_ROWS, encode_records, encode_tombstone, extension_of
+from lake.logs import logger, unbound
 from lake.object_store import ObjectStore
 from lake.schema import Tombstone
 from lake.tables import IMAGE_TABLE, Journaled, Table
 
 T = TypeVar("T", bound=Journaled)
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 MAX_ROWS = 4096
 """largest number of rows in a journal object"""
@@ -115,7 +115,7 @@ class Journal:
             lane.timer = loop.call_at(due, self._pump, home, lane)
             return
         lane.begun = loop.time()
-        put = loop.create_task(self._flush(home, lane))
+        put = loop.create_task(self._flush(home, lane), context=unbound())
         lane.puts.add(put)
         put.add_done_callback(partial(self._ended, home, lane))
 
@@ -153,7 +153,7 @@ class Journal:
                 try:
                     await self._encode([record])
                 except UnstorableRow as error:
-                    log.exception("row %s does not fit its table", "/".join(record.row_name))
+                    log.exception("row does not fit its table", row="/".join(record.row_name))
                     _settle([done], error)
                 else:
                     good.append((record, done))

@@ -5,11 +5,11 @@ nothing. A store of an earlier version has no `store.json`: the service adopts i
 of its environment, or with the default if nothing in the store is older than that.
 """
 
-import logging
 from datetime import UTC, datetime, timedelta
 
 from lake import layout
 from lake.errors import StoreMissing, StoreUndecided
+from lake.logs import logger
 from lake.object_store import ObjectStore
 from lake.probe import probe
 from lake.settings import LakeSettings
@@ -20,7 +20,7 @@ from lake.store_settings import (
 )
 from lake.timing import TIMES
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 # S3's lifecycle rules delete later than a sweeper, and the folder of a day contains its last hour.
 _LATE = TIMES.lifecycle + timedelta(days=1)
@@ -89,7 +89,7 @@ async def _settings_to_be(
             limit=days,
             value=(now - oldest).days,
         )
-    log.warning("a store of an earlier version is adopted: images are kept for %s days", days)
+    log.warning("a store of an earlier version is adopted", retention_days=days)
     return wanted
 
 

@@ -1,7 +1,6 @@
 """Rows that wait in the journal of one home, in batches of bounded size."""
 
 import asyncio
-import logging
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import nullcontext
@@ -17,12 +16,13 @@ from lake.errors import UnreadableObject
 from lake.ids import Halves, parse_ids
 from lake.journal_objects import Decoded
 from lake.journal_reading import first_wave, read_wave
+from lake.logs import logger
 from lake.object_store import ObjectStore
 from lake.schema import Tombstone
 from lake.stored import Stored
 from lake.tables import IMAGE_TABLE, Table
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 # Largest number of remembered names of paused objects, 200 bytes each; others are read again.
 _MAX_RESTING = 100_000
@@ -145,5 +145,5 @@ class Pending:
     def _report(self, unreadable: Mapping[str, UnreadableObject]) -> None:
         """Log unreadable objects and leave them in the journal; the other objects are sealed."""
         for key, error in unreadable.items():
-            log.error("unreadable journal object %s", key, exc_info=error)
+            log.error("journal object does not parse", key=key, exc_info=error)
             self._rest(key, self._clock.now() + self._clock.times.tombstone_pause)

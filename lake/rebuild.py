@@ -11,7 +11,6 @@ sealers may run at the same time:
 """
 
 import asyncio
-import logging
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -24,13 +23,14 @@ from lake import layout
 from lake.errors import AlreadyExists, KeyMissing, Mismatch, UnreadableObject, UnstorableRow
 from lake.journal import Journal
 from lake.lake import Lake
+from lake.logs import logger
 from lake.rows import decode_chain_file, encode_chain_file, erased_ids
 from lake.scope import Scope
 from lake.settings import LakeSettings
 from lake.tables import TABLES
 from lake.truth import Expected, Name, Truth
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 _TRIES = 5
 # Records read and journaled at once.
@@ -108,7 +108,7 @@ class Rebuilder:
                 )
                 await rebuilder.run(scope, Path(scratch))
                 for key in truth.skipped:
-                    log.error("record %s can't be read, and is skipped", key)
+                    log.error("record can't be read and is skipped", key=key)
                 report.skipped += truth.skipped
         return report
 
@@ -141,7 +141,7 @@ class _TableRebuilder:
                 await self._rebuild(home, expected)
             except Exception:  # one failed home must not stop the others
                 self._report.failed += 1
-                log.exception("home %s not rebuilt", layout.home_name(home))
+                log.exception("window not rebuilt", window=layout.home_name(home))
 
     async def _homes(self, scope: Scope, scratch: Path) -> AsyncIterator[tuple[datetime, Expected]]:
         """Yield every home with a record or a file."""
@@ -249,7 +249,7 @@ class _TableRebuilder:
 
     def _skip(self, key: str, error: UnstorableRow) -> None:
         if key not in self._report.skipped:
-            log.error("record %s is skipped: %s", key, error.message)
+            log.error("record gives no valid row and is skipped", key=key, error=error.message)
             self._report.skipped.append(key)
 
     def _encoded(self, rows: pa.Table | None, erased: frozenset[str]) -> bytes:

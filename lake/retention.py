@@ -17,7 +17,6 @@ does not delete images after their retention was extended.
 """
 
 import asyncio
-import logging
 import os
 import re
 import time
@@ -30,12 +29,13 @@ from lake import layout
 from lake.clock import StoreClock
 from lake.errors import KeyMissing, LakeError, Mismatch, UnreadableObject
 from lake.folders import ImageFolder, Stray, attempt_of, image_folders
+from lake.logs import logger
 from lake.object_store import ObjectStore
 from lake.records import parse_record
 from lake.schema import ImageRecord, Named, Tombstone
 from lake.stored import Stored
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 _STAGING = re.compile(r".+#\d+")
 _DELETERS = 16
@@ -94,7 +94,7 @@ class Sweeper:
                 await self._sweep_image(item, report)
             except LakeError as error:
                 report.failed += 1
-                log.warning("image %s not swept: %s", item.image_id, error)
+                log.warning("image not swept", image_id=item.image_id, error=error)
 
     def _needs_reading(self, folder: ImageFolder) -> bool:
         """True if there may be something to delete; false for live images of a single attempt."""
@@ -174,7 +174,7 @@ class Sweeper:
                 home = layout.parse_home(name)
             except ValueError:
                 report.failed += 1
-                log.warning("journal folder %s is not a home", name)
+                log.warning("journal folder is not a window", folder=name)
                 continue
             await self._clock.fresh()
             if self._is_due(home):

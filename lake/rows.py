@@ -2,7 +2,6 @@
 
 import io
 import json
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -16,10 +15,11 @@ from numpy.typing import NDArray
 
 from lake.errors import UnreadableObject
 from lake.ids import parse_ids
+from lake.logs import logger
 from lake.schema import IMAGES, ImageRecord
 from lake.tables import IMAGE_TABLE, Table
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 _ERASED = b"pixlake.erased"
 _VERSION = b"pixlake.schema_version"
@@ -58,7 +58,8 @@ def _one_record(row: pa.Table) -> ImageRecord | None:
         return _to_record(row.to_pylist()[0])
     except _NO_RECORD as error:
         reason = " ".join(str(error).split())
-        log.error("row %s is not a valid record: %s", row["image_id"][0], reason)  # noqa: TRY400 - one line
+        # The reason says it in one line.
+        log.error("row is not a valid record", image_id=str(row["image_id"][0]), error=reason)  # noqa: TRY400
         return None
 
 
@@ -233,7 +234,7 @@ def say_newer(of: Table, columns: Iterable[str]) -> None:
 @cache
 def _say_once(table: str, newer: tuple[str, ...]) -> None:
     """Log once for each set of columns: there are many such rows during an upgrade."""
-    log.warning("a newer version wrote rows of %s; columns %s are ignored", table, list(newer))
+    log.warning("a newer version wrote rows; its columns are ignored", table=table, columns=newer)
 
 
 def _as_written(schema: pa.Schema) -> Table:

@@ -15,7 +15,6 @@ takes too long.
 """
 
 import asyncio
-import logging
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import aclosing, nullcontext
@@ -34,13 +33,14 @@ from lake.compaction import Compactor
 from lake.erasure import Eraser
 from lake.errors import AlreadyExists, KeyMissing, Mismatch, StoreUnavailable
 from lake.ids import IdSet, first_of_each
+from lake.logs import logger
 from lake.object_store import ObjectStore
 from lake.pending import Batch, Pending
 from lake.rows import encode_chain_file, in_order, without_rows
 from lake.stored import Stored
 from lake.tables import IMAGE_TABLE, Table
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 # Homes with a chain file that a pass chooses at random, in addition to all homes without one.
 _OTHERS = 64
@@ -191,7 +191,7 @@ class Sealer:
             except Exception as error:  # one failed home must not stop the others
                 sealed.failed = True
                 code = getattr(error, "code", type(error).__name__)
-                log.exception("home %s not sealed: %s", layout.home_name(home), code)
+                log.exception("window not sealed", window=layout.home_name(home), code=code)
             if deadline and asyncio.get_running_loop().time() > deadline:
                 return
 

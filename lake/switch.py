@@ -13,7 +13,6 @@ within the first hour.
 """
 
 import asyncio
-import logging
 import tempfile
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,6 +27,7 @@ from lake.closing import Closing
 from lake.errors import AlreadyExists, KeyMissing, LakeError, Mismatch, UnreadableObject
 from lake.journal import Journal
 from lake.lake import Lake
+from lake.logs import logger
 from lake.rows import decode_chain_file, encode_chain_file, erased_ids, in_order
 from lake.scope import Scope
 from lake.settings import LakeSettings
@@ -35,7 +35,7 @@ from lake.stored import Stored
 from lake.tables import TABLES, Table
 from lake.truth import Expected, Name, Truth
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 _TRIES = 5
 # Records read and journaled at once.
@@ -172,7 +172,7 @@ class _TableSwitch:
                 noted = erased_ids(key, current)
                 rows = current.replace_schema_metadata(None)
             except UnreadableObject:
-                log.warning("%s does not parse; its rows are rebuilt from the records", key)
+                log.warning("file does not parse; its rows are rebuilt from the records", key=key)
         keep = await self._truth.right(rows, of.home, of.expected, of.taken)
         held = of.taken - before
         # Take rows from the shadow lake; keep current rows that are newer than the shadow lake.

@@ -2,16 +2,16 @@
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from lake.logs import logger
 from processors.decoder import Decoder
 from processors.formats import JPEG, PNG, WEBP, Format
 from processors.nursery import Nursery
 from processors.settings import ProcessorSettings
 
-_log = logging.getLogger(__name__)
+log = logger(__name__)
 
 REUSED_FORMATS: frozenset[Format] = frozenset({JPEG, PNG, WEBP})
 """Formats whose decoders write every pixel, so that one child can decode several images.
@@ -163,7 +163,7 @@ class Children:
             try:
                 seat.decoder = self._spare() or await Decoder.start(self._settings, self._nursery)
             except (RuntimeError, OSError, MemoryError):
-                _log.exception("no new decoder; trying again in %.1f s", pause)
+                log.exception("no new decoder; trying again", pause_seconds=pause)
                 seat.down = True
                 failed()
                 await asyncio.sleep(pause)
@@ -219,7 +219,7 @@ class Children:
                 while len(self._spares) < self._settings.sandbox_spares:
                     self._spares.append(await Decoder.start(self._settings, self._nursery))
             except (RuntimeError, OSError, MemoryError) as error:
-                _log.warning("no spare decoder: %s; trying again in %.1f s", error, pause)
+                log.warning("no spare decoder; trying again", error=error, pause_seconds=pause)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
             else:

@@ -2,12 +2,12 @@
 
 import asyncio
 import contextlib
-import logging
 import os
 import secrets
 import signal
 import socket
 
+from lake.logs import logger
 from processors.claims import check_answer, processed_of
 from processors.conversation import Conversation
 from processors.endings import WITH_THE_SERVER, ending, last_words
@@ -32,7 +32,7 @@ from processors.settings import KEPT_CHILD_BYTES, ProcessorSettings
 from processors.time_limit import TimeLimit
 from processors.usage import cpu_seconds, own_memory
 
-_log = logging.getLogger(__name__)
+log = logger(__name__)
 
 # Includes the fork server's imports from a slow disk; forking one child takes milliseconds.
 _START_SECONDS = 60
@@ -162,7 +162,7 @@ class Decoder:
             return
         used = cpu_seconds(self.pid) - self._cpu_seconds
         if used > _IDLE_CPU_SECONDS:
-            _log.error("decoder %d took %.1f s of a core after its answer", self.pid, used)
+            log.error("decoder used a core after its answer", decoder=self.pid, cpu_seconds=used)
             self.retire()
 
     async def stop(self) -> str:
@@ -186,7 +186,7 @@ class Decoder:
         except OSError:
             return True
         if kept > _KEPT_BYTES:
-            _log.info("decoder %d keeps %d bytes and is replaced", self.pid, kept)
+            log.info("decoder keeps much memory and is replaced", decoder=self.pid, bytes=kept)
         return kept > _KEPT_BYTES
 
     def _dead(self) -> bool:
@@ -231,7 +231,7 @@ class Decoder:
             raise await self._crash() from error
         except BrokenProtocol as error:
             self._kill()
-            _log.exception("decoder %d of %r broke the protocol", self.pid, self.tenant)
+            log.exception("decoder broke the protocol", decoder=self.pid, tenant=self.tenant)
             self._nursery.intrusions += 1
             raise DecoderCrashed("the decoder broke the protocol", value="nonsense") from error
 
@@ -243,7 +243,7 @@ class Decoder:
         if self._asked and self._time.slept:
             # A retry would sleep again, and a Kafka partition would be blocked for ever.
             return DecoderTimeout(f"the decoder slept: not done after {wall:g} s", limit=wall)
-        _log.warning("decoder %d was not done after %g s by the clock", self.pid, wall)
+        log.warning("decoder was not done in time by the clock", decoder=self.pid, limit=wall)
         return Overloaded(f"not done after {wall:g} seconds; try again", limit=wall)
 
     async def _exchange(
@@ -294,6 +294,7 @@ class Decoder:
     def _tell_end(self, how: str) -> None:
         intruder = how == signal.SIGSYS.name
         self._nursery.intrusions += intruder
-        level = logging.ERROR if intruder else logging.WARNING
         words = last_words(self._lines.stderr)
-        _log.log(level, "decoder %d of %r died: %s: %s", self.pid, self.tenant, how, words)
+        (log.error if intruder else log.warning)(
+            "decoder died", decoder=self.pid, tenant=self.tenant, how=how, stderr=words
+        )

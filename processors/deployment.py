@@ -7,6 +7,7 @@ from ray import serve
 
 from lake.errors import LakeError
 from lake.lake import Commit, Lake
+from lake.logs import begin_in_replica
 from lake.metrics import store_samples
 from lake.metrics_export import MetricsExporter, Source
 from lake.rejections import Refusal, Settled
@@ -44,6 +45,7 @@ class ImageProcessor:
     async def __init__(  # type: ignore[misc]  # Serve awaits it
         self, lake: LakeSettings, processors: ProcessorSettings
     ) -> None:
+        begin_in_replica()
         self._lake = await Lake.open(lake)
         self._worker = await Worker.start(self._lake, processors)
         metrics = sandbox_metrics(self._lake, self._worker.sandbox)

@@ -2,18 +2,18 @@
 
 import asyncio
 import contextlib
-import logging
 import os
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+from lake.logs import logger
 from processors import cleared_memory
 from processors.protocol import Start, message_of
 from processors.settings import Limits
 
-_log = logging.getLogger(__name__)
+log = logger(__name__)
 
 # All children of one server have the same address layout (ASLR). An attacker who crashes children
 # to find out the layout has this many tries, fewer than guessing eight bytes one by one needs.
@@ -133,7 +133,7 @@ class _Server:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_QUIET_SECONDS)
             return
-        _log.error("the fork server %d did not end and is killed", self.pid)
+        log.error("the fork server did not end and is killed", pid=self.pid)
         self._process.kill()
         self._process.wait()
 

@@ -1,8 +1,10 @@
 """Queued or running image of the sandbox."""
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from lake.logs import bindings
 from processors.formats import Format
 from processors.job import Processed
 from processors.preset import Preset
@@ -20,6 +22,8 @@ class Work:
     answer: asyncio.Future[Processed]
     since: float
     """monotonic time at which the image came"""
+    names: Mapping[str, object] = field(default_factory=bindings)
+    """fields of the caller's log lines; the sandbox logs in tasks of its own"""
 
     @property
     def tenant(self) -> str:

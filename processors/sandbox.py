@@ -1,7 +1,6 @@
 """Sandbox that processes images in child processes, so that no image can harm another."""
 
 import asyncio
-import logging
 import time
 from collections import Counter
 from functools import partial
@@ -9,6 +8,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from lake.logs import bound, logger
 from processors.children import Children, Seat
 from processors.endings import is_doubtful, lacked_means, was_killed
 from processors.errors import (
@@ -28,7 +28,7 @@ from processors.shares import Holder, Shares
 from processors.shortage import is_short_of
 from processors.turns import Turns
 
-_log = logging.getLogger(__name__)
+log = logger(__name__)
 
 _LIVES = 3
 PROCESSED, FAILED = "processed", "failed"
@@ -180,11 +180,10 @@ class Sandbox:
 
     def _announce(self) -> None:
         protections = self.protections
-        facts = ", ".join(f"{name}={value}" for name, value in protections.items())
         if protections["system_call_filter"]:
-            _log.info("sandbox: %s", facts)
+            log.info("sandbox started", **protections)
         else:
-            _log.warning("sandbox without a system call filter (seccomp): %s", facts)
+            log.warning("sandbox without a system call filter (seccomp)", **protections)
 
     def _check_load(self) -> None:
         if self._closed:
@@ -217,7 +216,8 @@ class Sandbox:
                 await self.results.room()
                 began = time.monotonic()
                 self.waited_seconds += began - work.since
-                seat = await self._answer(work)
+                with bound(**work.names):
+                    seat = await self._answer(work)
             finally:
                 self._finish(work, Overloaded("the sandbox is closing"))
                 self._turns.done(sender, time.monotonic() - began)
@@ -265,8 +265,8 @@ class Sandbox:
             return await seat.decoder.process(work.data, work.preset, work.found)
         except ProcessorError as error:
             return error
-        except Exception as error:  # noqa: BLE001 - otherwise this slot's task would end
-            _log.exception("decoding failed with an unexpected error")
+        except Exception as error:
+            log.exception("decoding failed with an unexpected error")
             return error
 
     def _is_starved(self, result: Processed | Exception) -> bool:
@@ -290,7 +290,7 @@ class Sandbox:
             return
         self.refusals_overturned += 1
         outcome = repr(result) if isinstance(result, Exception) else "processed it"
-        _log.error("refusal overturned: a used child: %r, a new child: %s", doubted, outcome)
+        log.error("refusal overturned", used_child=doubted, new_child=outcome)
 
     def _finish(self, work: Work, otherwise: ProcessorError) -> None:
         self._places.add(work.sender, -1)

@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import logging
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +9,7 @@ from typing import Any, TypeVar
 
 from lake.errors import LakeError, Unavailable
 from lake.lake import Commit, Lake
+from lake.logs import bound, logger
 from lake.records import Attempt, Objects
 from lake.rejections import rejection_id
 from lake.schema import ImageRecord, StoredRendition
@@ -25,7 +25,7 @@ from processors.settings import ProcessorSettings
 
 T = TypeVar("T")
 
-_log = logging.getLogger(__name__)
+log = logger(__name__)
 
 # Hashing up to this size blocks the event loop for half a millisecond at most.
 _HASHED_HERE = 1 << 20
@@ -76,15 +76,16 @@ class Worker:
         threads or open files. A refused image leaves no trace, nor does a caller that is cancelled
         before the commit begins; a commit that has begun is finished.
         """
-        try:
-            return await self._handled(job)
-        except (ProcessorError, LakeError):
-            raise
-        except BaseException as error:
-            if not is_shortage(error):
+        with bound(**_names(job)):
+            try:
+                return await self._handled(job)
+            except (ProcessorError, LakeError):
                 raise
-            _log.warning("image %s needs a retry: %s", job.image_id, evidence(error))
-            raise Overloaded(f"short of memory, threads or files: {evidence(error)}") from error
+            except BaseException as error:
+                if not is_shortage(error):
+                    raise
+                log.warning("image needs a retry", error=evidence(error))
+                raise Overloaded(f"short of memory, threads or files: {evidence(error)}") from error
 
     async def _handled(self, job: ImageJob) -> Commit:
         image_format = self._sandbox.check(job.data)
@@ -145,8 +146,8 @@ class Worker:
         except (ProcessorError, LakeError) as error:
             retry = isinstance(error, (Overloaded, Unavailable))
             return Failure(error.code, error.message, error.limit, error.value, retry)
-        except Exception as error:  # noqa: BLE001 - the rest of the batch must continue
-            _log.exception("image %s failed with an unexpected error", job.image_id)
+        except Exception as error:
+            log.exception("image failed with an unexpected error", **_names(job))
             return Failure(UNFORESEEN, evidence(error), None, None, retry=True, unforeseen=True)
 
     async def _preset(self, job: ImageJob) -> Preset:
@@ -165,6 +166,14 @@ class Worker:
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)
         return await asyncio.shield(task)
+
+
+def _names(job: ImageJob) -> dict[str, object]:
+    """Fields of log lines: image and tenant, and the position of a Kafka message."""
+    names: dict[str, object] = {"image_id": job.image_id, "tenant": job.tenant}
+    if (at := job.position) is not None:
+        names |= {"topic": at.topic, "partition": at.partition, "offset": at.offset}
+    return names
 
 
 def _source(job: ImageJob) -> str | None:

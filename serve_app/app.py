@@ -1,7 +1,6 @@
 """Ray Serve deployment of the HTTP API: replicas behind HAProxy."""
 
 import asyncio
-import logging
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -15,6 +14,7 @@ from ray.serve.handle import DeploymentHandle
 
 from lake.errors import LakeError
 from lake.lake import Commit, Lake
+from lake.logs import begin_in_replica, logger
 from lake.metrics import Sample
 from lake.settings import LakeSettings
 from processors import deployment as processors_deployment
@@ -33,7 +33,7 @@ from serve_app.loop_lag import LoopLag
 from serve_app.metrics import samples
 from serve_app.settings import ServeSettings
 
-_log = logging.getLogger(__name__)
+log = logger(__name__)
 
 APP = "api"
 NAME = "UploadApi"
@@ -67,6 +67,7 @@ class UploadApi:
     async def __init__(  # type: ignore[misc]  # Serve awaits it
         self, settings: ServeSettings, lake: LakeSettings, processors: ProcessorSettings
     ) -> None:
+        begin_in_replica()
         self._settings = settings
         self._accounts = await asyncio.to_thread(Accounts.open, settings.accounts_url)
         self._keys = KeyRing.of(self._accounts, settings)
@@ -123,7 +124,7 @@ class OtherNodes:
             try:
                 self.there = await asyncio.to_thread(_has_others)
             except Exception as error:  # noqa: BLE001  the next check may succeed
-                _log.warning("the cluster's nodes can't be listed now: %s", error)
+                log.warning("the cluster's nodes can't be listed now", error=error)
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def spare(self) -> int:

@@ -14,6 +14,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.datastructures import Headers
 
+from lake.logs import bind
 from serve_app.accounts import Accounts, Principal
 from serve_app.accounts.errors import AccountsUnavailable, UnknownKey
 from serve_app.accounts.keys import parse
@@ -175,6 +176,7 @@ class KeyRing:
         if key is None:
             raise Unauthorized("send your API key as `Authorization: Bearer <key>`")
         found = await self.principal(key)
+        bind(tenant=found.tenant)
         if scope not in found.scopes:
             raise Forbidden(f"this API key lacks the scope {scope}", value=scope)
         return found

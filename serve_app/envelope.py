@@ -1,16 +1,16 @@
 """Middleware for every request and answer: request id, safe headers, no exception text."""
 
-import logging
 import re
 import secrets
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lake.logs import bound, logger
 from serve_app.errors import HeadersTooLarge
 from serve_app.problems import problem
 
-LOGGER = logging.getLogger(__name__)
+log = logger(__name__)
 REQUEST_ID = "x-request-id"
 
 # httptools has no limit for headers; 32 KiB is twice the usual limit of proxies.
@@ -43,6 +43,10 @@ class Envelope:
             return
         request_id = chosen_request_id(Headers(scope=scope).getlist(REQUEST_ID))
         scope.setdefault("state", {})["request_id"] = request_id
+        with bound(request_id=request_id):
+            await self._serve(scope, receive, send, request_id)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         started = False
 
         async def send_wrapped(message: Message) -> None:
@@ -60,7 +64,7 @@ class Envelope:
         try:
             await self._app(scope, receive, send_wrapped)
         except Exception:
-            LOGGER.exception("request %s failed", request_id)
+            log.exception("request failed")
             if started:
                 # The client has a part of the answer; only a closed connection shows the failure.
                 raise

@@ -1,7 +1,6 @@
 """Health checks: liveness of the process, readiness of HTTP API and Kafka consumer."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Self
 
@@ -11,12 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lake.errors import LakeError
 from lake.lake import Lake
+from lake.logs import logger
 from processors.protocol import Protections
 from processors.sandbox import Sandbox
 from serve_app.accounts.errors import AccountsError
 from serve_app.auth import KeyRing
 
-LOGGER = logging.getLogger(__name__)
+log = logger(__name__)
 
 # Load balancers time out after about five seconds; a late check is answered as not ready.
 _LIMIT_SECONDS = 4.0
@@ -106,5 +106,5 @@ async def _asked(readiness: ReadinessCheck) -> Readiness:
     except TimeoutError:
         return Readiness(parts={"readiness": Part(ready=False, detail="no answer in time")})
     except Exception:
-        LOGGER.exception("the readiness check failed")
+        log.exception("the readiness check failed")
         return Readiness(parts={"readiness": Part(ready=False, detail="the check failed")})

@@ -4,7 +4,6 @@ All tenants share the presets, so a change needs the scope `presets:write`. For 
 store records the API key that stored the version.
 """
 
-import logging
 import re
 from functools import partial
 from typing import Annotated
@@ -12,6 +11,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import BaseModel, Field
 
+from lake.logs import logger
 from processors.errors import InvalidPreset, UnknownPreset
 from processors.preset import BUILTIN, Preset, PresetName
 from processors.presets import MAX_PRESET_BYTES, as_json
@@ -29,7 +29,7 @@ from serve_app.settings import ServeSettings
 from serve_app.upload_request import refuse_encoded
 
 router = APIRouter(tags=["presets"])
-_log = logging.getLogger(__name__)
+log = logger(__name__)
 
 Editor = Annotated[Principal, Depends(need(PRESETS))]
 
@@ -130,7 +130,9 @@ async def put_preset(
         after=_after(request),
     )
     if put.created:
-        _log.info("key %s stored the preset %s@%s", principal.prefix, name, put.preset.version)
+        log.info(
+            "preset stored", key_prefix=principal.prefix, preset=f"{name}@{put.preset.version}"
+        )
     return Response(
         as_json(put.preset),
         status_code=201 if put.created else 200,

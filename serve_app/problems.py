@@ -1,6 +1,5 @@
 """Problem+json answers (RFC 9457), the same format for all errors."""
 
-import logging
 import math
 from collections.abc import Mapping, Sequence
 from http import HTTPMethod, HTTPStatus
@@ -16,6 +15,7 @@ from starlette.routing import Match
 from starlette.types import Scope
 
 from lake.errors import LakeError
+from lake.logs import logger
 from lake.shortage import is_shortage
 from processors.errors import Overloaded, ProcessorError
 from processors.foreign_text import evidence
@@ -23,7 +23,7 @@ from serve_app.accounts.errors import AccountsError
 from serve_app.errors import PROBLEMS, DoorError, Forbidden, Unauthorized
 from serve_app.metrics import refusals_by_code
 
-LOGGER = logging.getLogger(__name__)
+log = logger(__name__)
 MEDIA_TYPE = "application/problem+json"
 
 # Longest text of a request that is repeated in an answer.
@@ -130,7 +130,9 @@ def refusal(scope: Scope, error: Exception) -> JSONResponse:
     if known.internal:
         # While the store is unavailable every request fails, so a traceback for each is too much.
         page = error if known.retry_after is None else None
-        LOGGER.error("%s: %s", error.code, error, exc_info=page)
+        log.error(
+            "request failed by a fault of the server", code=error.code, error=error, exc_info=page
+        )
     headers = error.headers if isinstance(error, DoorError) else {}
     if known.status == HTTPStatus.UNAUTHORIZED or isinstance(error, Forbidden):
         headers = {**headers, **_challenge(error)}

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.types import Receive
 
 from lake.lake import Commit
+from lake.logs import bind
 from processors.errors import Overloaded
 from processors.job import ImageJob, by_content, by_key
 from processors.preset import Preset, PresetName
@@ -108,6 +109,7 @@ async def store(door: Door, headers: Headers, preset: str | None, receive: Recei
     except BaseException:
         lease.release()
         raise
+    bind(image_id=job.image_id)
     commit = await _handle(door, job, lease)
     return _answer(commit, door.lake.expires(commit.record))
 

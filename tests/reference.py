@@ -23,6 +23,7 @@ from serve_app.errors import PROBLEMS
 from serve_app.metrics import METRICS as OF_SERVE_APP
 from serve_app.settings import ServeSettings
 from tests.columns_page import client_fields, columns_page, rejections_page
+from tests.log_lines import logs_section
 from tests.operations_page import operations_page
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -50,7 +51,7 @@ def exported_name(metric: Metric) -> str:
 def metrics_page() -> str:
     """Every metric of every package."""
     lines = [
-        "# Metrics",
+        "# Metrics and logs",
         "",
         "Every node shows these metrics in Prometheus's format, together with Ray's own: on AWS on",
         "port 8080, with `pixlake up` on a port of 127.0.0.1 that it chooses. Each replica exports",
@@ -69,7 +70,7 @@ def metrics_page() -> str:
             lines.append(
                 f"| `{exported_name(each)}` | {each.kind} | {each.unit} | {labels} | {each.about} |"
             )
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *logs_section()]) + "\n"
 
 
 def variable(settings: type[BaseSettings], name: str) -> str:

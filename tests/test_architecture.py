@@ -3,15 +3,19 @@
 import ast
 import importlib
 import inspect
+import logging
 import pickle
 import pkgutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.log_lines import log_lines, logging_files
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("serve_app", "ingest", "processors", "lake", "pixlake_server", "pixlake")
@@ -32,6 +36,7 @@ VENDORS = {
         "client/pixlake/cli/produce.py",  # the producer that users hold
         "pixlake_server/embedded/kraft.py",  # asks the broker that it started whether it is ready
     },
+    "structlog": {"lake/logs.py"},
     "sqlalchemy": {"serve_app/accounts/accounts.py", "serve_app/accounts/tables.py"},
 }
 MAX_LINES = 350
@@ -123,6 +128,36 @@ def test_ray_only_in_the_wiring() -> None:
         "pixlake_server/embedded/ray_node.py",
         "serve_app/haproxy.py",  # Ray's manager of HAProxy, with our configuration
     }
+
+
+def test_a_module_has_one_logger_with_one_name() -> None:
+    for _, path in logging_files():
+        tree = ast.parse(path.read_text())
+        made = [
+            each for each in ast.walk(tree) if is_call(each, "logger", "getLogger", "basicConfig")
+        ]
+        loggers = [ast.unparse(each) for each in tree.body if is_logger(each)]
+        assert loggers in ([], ["log = logger(__name__)"]), path
+        assert len(made) == len(loggers) or path == ROOT / "lake/logs.py", path
+
+
+def is_call(node: ast.AST, *names: str) -> bool:
+    if not isinstance(node, ast.Call):
+        return False
+    return ast.unparse(node.func).rpartition(".")[2] in names
+
+
+def is_logger(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Assign) and is_call(node.value, "logger", "getLogger")
+
+
+def test_a_line_of_the_log_has_a_constant_message_and_plain_fields() -> None:
+    lines = log_lines()  # raises ValueError for a message that is not a constant
+    assert len(lines) > 50
+    reserved = {*vars(logging.makeLogRecord({})), "message", "asctime", "logger"}
+    assert [line for line in lines if reserved.intersection(line.fields)] == []
+    counts = Counter(line[:2] for line in lines)
+    assert [line for line, count in counts.items() if count > 1] == []
 
 
 def test_nothing_reads_the_environment_at_import() -> None:

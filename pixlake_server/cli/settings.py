@@ -1,5 +1,6 @@
 """Settings of the server's packages, for commands that work on its data directly."""
 
+import logging
 import os
 from pathlib import Path
 from typing import TypeVar
@@ -7,6 +8,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
+from lake import logs
 from pixlake.cli.failures import UsageFault
 from pixlake.cli.target import find_home
 
@@ -14,7 +16,11 @@ S = TypeVar("S", bound=BaseSettings)
 
 
 def load(kind: type[S], home: Path | None) -> S:
-    """Load settings from the environment for a home; raises UsageFault that names the variable."""
+    """Load settings from the environment for a home; raises UsageFault that names the variable.
+
+    Warnings of the server's packages are printed from here on.
+    """
+    logs.begin(logging.WARNING)
     try:
         return kind(home=find_home(home))
     except ValidationError as error:

@@ -25,6 +25,7 @@ from ray import serve
 from ingest import app as ingest_app
 from ingest.settings import IngestSettings
 from lake import app as lake_app
+from lake.logs import begin, logger
 from lake.settings import LakeSettings
 from pixlake_server.embedded import ray_node
 from pixlake_server.embedded.loopback import HOOK
@@ -34,7 +35,7 @@ from processors.settings import ProcessorSettings
 from serve_app import app as upload_app
 from serve_app.settings import ServeSettings
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 # On one machine the kernel schedules the cores, not Ray, so replicas reserve almost nothing.
 _CPUS_OF_A_REPLICA = 0.1
@@ -117,7 +118,11 @@ def _end_with_heads(folder: Path, begun: threading.Event) -> None:
     """Exit 1 if a head process dies during the start; Ray would wait for that process for ever."""
     while not begun.wait(_WATCH_SECONDS):
         for name in [one.name() for one in _heads() if one.status() == psutil.STATUS_ZOMBIE]:
-            log.error("%s of Ray died during its start: %s", name, _last_words(folder, name))
+            log.error(
+                "a process of Ray died during its start",
+                process_name=name,
+                error=_last_words(folder, name),
+            )
             logging.shutdown()
             os._exit(1)
 
@@ -192,12 +197,12 @@ def _watch() -> NoReturn:
     heads = _heads()
     while all(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in heads):
         time.sleep(_WATCH_SECONDS)
-    log.error("Ray has died: %s", ", ".join(sorted(_HEADS)))
+    log.error("Ray has died", one_of=sorted(_HEADS))
     # A normal shutdown would wait for answers of the dead process for ever.
     logging.shutdown()
     os._exit(1)
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    begin()
     main(Path(sys.argv[1]), int(sys.argv[2]))

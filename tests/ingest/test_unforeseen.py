@@ -54,6 +54,25 @@ async def test_an_exception_of_one_message_is_tried_and_then_a_dead_letter(stage
     assert row.reason.detail.startswith("failed 3 times on its own, the last time: OverflowError")
 
 
+async def test_a_line_of_the_log_names_its_message(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def unwritable(*_: object) -> Settled:
+        raise OverflowError("no such row")
+
+    workers = bad()
+    await stage.send_values([b"a", b"bad"])
+    async with running(stage.settings(), workers.submit, unwritable):
+        await stage.until_committed(2)
+    lines = [vars(each) for each in caplog.records if each.name == "ingest.delivery"]
+    assert {line["message"] for line in lines} == {
+        "a refusal failed with an unexpected error",
+        "no row for a rejection",
+    }
+    places = {(line["topic"], line["partition"], line["offset"]) for line in lines}
+    assert places == {(stage.topic, 0, 1)}
+
+
 async def test_tries_before_a_restart_count(stage: Stage) -> None:
     lake = await Lake.open(LakeSettings(store_url="memory://"))
     workers, counted = bad(), []

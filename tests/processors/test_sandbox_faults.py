@@ -16,6 +16,7 @@ from PIL import Image
 
 from ingest.errors import verdict
 from lake.lake import Commit, Lake
+from lake.logs import bound
 from lake.settings import LakeSettings
 from processors.conversation import Conversation
 from processors.decoder import Decoder
@@ -100,17 +101,25 @@ async def test_an_image_whose_used_children_are_killed_is_not_tried_for_ever(
     assert (await sandbox.process(jpeg(), WEB)).facts.width == 640
 
 
-async def test_a_crash_costs_its_image_and_no_other(start: Start) -> None:
+async def test_a_crash_costs_its_image_and_no_other(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def process(number: int) -> Processed:
+        with bound(image_id=number):
+            return await sandbox.process(jpeg(), WEB)
+
     sandbox = await start(sandbox_children=2)
     victim = sandbox.pids[0]
     os.kill(victim, signal.SIGSTOP)
-    running = [asyncio.create_task(sandbox.process(jpeg(), WEB)) for _ in range(20)]
+    running = [asyncio.create_task(process(number)) for number in range(20)]
     await until(lambda: sum(each.done() for each in running) == 19)
     os.kill(victim, signal.SIGSEGV)
     os.kill(victim, signal.SIGCONT)
     results = await asyncio.gather(*running, return_exceptions=True)
-    crashed = [each for each in results if isinstance(each, DecoderCrashed)]
-    assert [each.value for each in crashed] == ["SIGSEGV"]
+    crashed = {n: each for n, each in enumerate(results) if isinstance(each, DecoderCrashed)}
+    assert [each.value for each in crashed.values()] == ["SIGSEGV"]
+    died = [vars(each) for each in caplog.records if each.message == "decoder died"]
+    assert [each["image_id"] for each in died] == list(crashed), "the log names the image"
     assert sum(isinstance(each, Processed) for each in results) == 19
     await until(lambda: victim not in sandbox.pids)
     again = await asyncio.gather(*(sandbox.process(jpeg(), WEB) for _ in range(20)))

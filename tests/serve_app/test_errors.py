@@ -79,12 +79,18 @@ def failing(site: Site, monkeypatch: pytest.MonkeyPatch) -> FailingSite:
     return arrange
 
 
-async def test_an_unforeseen_fault_leaks_nothing(failing: FailingSite) -> None:
+async def test_an_unforeseen_fault_leaks_nothing(
+    failing: FailingSite, caplog: pytest.LogCaptureFixture
+) -> None:
     site = await failing(RuntimeError("secret: /etc/passwd"))
     answer = await site.upload(headers={"X-Request-Id": "mine-7"})
     assert (answer.status_code, answer.json()["code"]) == (500, "internal")
     assert "secret" not in answer.text
     assert answer.json()["request_id"] == answer.headers["X-Request-Id"] == "mine-7"
+    (line,) = [vars(each) for each in caplog.records if each.message == "request failed"]
+    assert (line["request_id"], line["tenant"]) == ("mine-7", "acme")
+    assert len(line["image_id"]) == 32
+    assert "secret" in str(line["exc_info"][1])
 
 
 async def test_a_store_fault_hides_its_address_and_says_when(failing: FailingSite) -> None:

@@ -3,10 +3,11 @@
 Arguments that name no kind of node are passed to `pixlake`: `docker run IMAGE audit --full`.
 """
 
-import logging
 import os
 import sys
 from pathlib import Path
+
+from lake.logs import begin
 
 from node.life import Life
 from node.settings import NodeSettings
@@ -21,7 +22,7 @@ def main() -> int:
 
     Otherwise returns the exit code of the process that ended.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    begin()
     kind = sys.argv[1] if len(sys.argv) > 1 else ""
     if kind == "setup":
         from node.setup import make_user  # noqa: PLC0415  # only this task has its secrets

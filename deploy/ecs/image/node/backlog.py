@@ -1,15 +1,15 @@
 """Backlog for each kind of node; ECS adds nodes when the backlog is too large."""
 
 import functools
-import logging
 from collections.abc import Mapping
 from typing import Any
 
 import ray
+from lake.logs import logger
 from ray import serve
 from ray.serve._private.constants import SERVE_NAMESPACE
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 _ASK_SECONDS = 2.0
 _WORK = {("api", "UploadApi"), ("processors", "ImageProcessor")}
@@ -56,7 +56,7 @@ def _lag() -> float | None:
     try:
         lag: int | None = _doors().lag.remote().result(timeout_s=_ASK_SECONDS)
     except Exception as error:  # noqa: BLE001  # the next round asks again
-        log.info("consumer lag is unknown: %r", error)
+        log.info("consumer lag is unknown", error=error)
         return None
     return None if lag is None else float(lag)
 

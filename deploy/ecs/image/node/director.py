@@ -5,12 +5,12 @@ restarted at any time.
 """
 
 import json
-import logging
 import time
 from collections import Counter
 from typing import Any
 
 import ray
+from lake.logs import begin, logger
 from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
 
 from node import names
@@ -19,7 +19,7 @@ from node.config import serve_config
 from node.metrics import Counts, report
 from node.settings import NodeSettings
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 _PERIOD_SECONDS = 5.0
 _METRIC_SECONDS = 60.0
@@ -46,7 +46,7 @@ class Director:
         if workers and wanted != self._laid_out:
             self._serve.deploy_applications(wanted)
             self._laid_out = wanted
-            log.info("deployed on %s workers and %s ingest nodes", workers, ingests)
+            log.info("applications deployed", workers=workers, ingest_nodes=ingests)
         return Counts(workers, ingests, *self._replicas())
 
     @staticmethod
@@ -92,7 +92,7 @@ def main() -> None:
                 reported_at = time.monotonic()
                 director.tell(counts)
         except Exception:  # the head may be starting or stopping; the next step tries again
-            log.exception("a step of the director failed")
+            log.exception("a step of the replica controller failed")
         time.sleep(_PERIOD_SECONDS)
 
 
@@ -102,12 +102,12 @@ def _join(address: str) -> None:
         try:
             ray.init(address=address, log_to_driver=False, namespace="director")
         except (ConnectionError, RuntimeError) as error:
-            log.info("the head does not answer yet: %s", error)
+            log.info("the head does not answer yet", error=error)
             time.sleep(_PERIOD_SECONDS)
         else:
             return
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    begin()
     main()

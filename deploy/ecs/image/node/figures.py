@@ -5,19 +5,19 @@ the metrics of `FIGURES` are exported, without labels. No separate collector is 
 """
 
 import json
-import logging
 import threading
 import urllib.request
 from collections.abc import Mapping
 from typing import Any, Final, Literal, NamedTuple
 
+from lake.logs import logger
 from prometheus_client.parser import text_string_to_metric_families
 
 from node.environment import METRICS_PORT
 from node.metrics import line
 from node.settings import Kind, NodeSettings
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 _PERIOD_SECONDS = 60.0
 _ASK_SECONDS = 5.0
@@ -130,7 +130,7 @@ def _run(settings: NodeSettings, kind: Kind, url: str, never: threading.Event) -
                 found = reader.figures(answer.read().decode())
         except (OSError, ValueError) as error:
             # Ray may be starting or stopping; the next minute tries again.
-            log.info("no metrics of this node: %r", error)
+            log.info("no metrics of this node", error=error)
             continue
         if found:
             print(json.dumps(passed_on(settings, kind, found)), flush=True)

@@ -9,7 +9,6 @@ After SIGTERM, ECS waits for the task's stop time-out and then kills the task. W
 A head skips steps 1 and 2: it gets no requests, and it is never idle.
 """
 
-import logging
 import os
 import signal
 import subprocess
@@ -17,6 +16,7 @@ import sys
 import time
 from types import FrameType
 
+from lake.logs import logger
 from pixlake_server.embedded.errors import TooLittleMemory
 
 from node import environment, figures, memory, names, quiet
@@ -24,7 +24,7 @@ from node.command import ray_start
 from node.health import HealthDoor
 from node.settings import Kind, NodeSettings
 
-log = logging.getLogger("node")
+log = logger(__name__)
 
 _CHECK_SECONDS = 0.5
 
@@ -47,12 +47,12 @@ class Life:
         signal.signal(signal.SIGTERM, self._tell)
         signal.signal(signal.SIGINT, self._tell)
         if not environment.writable(self._settings.scratch):
-            log.error("the folder %s is not writable", self._settings.scratch)
+            log.error("the scratch folder is not writable", folder=self._settings.scratch)
             return 1
         try:
             memory.check(self._settings, self._kind)
         except TooLittleMemory as error:
-            log.error("%s", error)  # noqa: TRY400  # a setting is wrong, not the code
+            log.error("too little memory for these settings", error=str(error))  # noqa: TRY400  # a setting is wrong, not the code
             return 1
         self._variables = environment.node_environment(self._settings, self._kind)
         self._password = self._variables.pop("RAY_REDIS_PASSWORD", None)
@@ -76,7 +76,7 @@ class Life:
             # If the node had joined, ECS replaces it.
             if self._joined or time.monotonic() > ends:
                 return code or 1
-            log.warning("could not join the cluster (exit code %s), trying again", code)
+            log.warning("could not join the cluster; trying again", exit_code=code)
         return 0
 
     def _found_head(self, ends: float) -> bool:
@@ -87,10 +87,10 @@ class Life:
             if names.answers(head, port):
                 return True
             if time.monotonic() > ends:
-                log.error("no head answers at %s:%s", head, port)
+                log.error("no head answers", head=f"{head}:{port}")
                 return False
             if not logged:
-                log.info("waiting for the head at %s:%s", head, port)
+                log.info("waiting for the head", head=f"{head}:{port}")
                 logged = True
             time.sleep(_CHECK_SECONDS)
         return False

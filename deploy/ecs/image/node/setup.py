@@ -1,14 +1,14 @@
 """One-off task `setup`: creates the service's PostgreSQL user, or resets its password."""
 
-import logging
 import os
 
 import psycopg
+from lake.logs import logger
 from psycopg import conninfo, sql
 
 from node.settings import NodeSettings, tls
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 USER = "pixlake"
 
@@ -39,5 +39,5 @@ def make_user() -> int:
         found = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [USER])
         for statement in statements(read["SETUP_PASSWORD"], known=found.fetchone() is not None):
             connection.execute(statement)
-    log.info("the user %s is ready", USER)
+    log.info("the database user is ready", user=USER)
     return 0
