@@ -17,12 +17,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from lake.clock import StoreClock
-from lake.errors import AlreadyExists, KeyMissing, LakeHeld, Mismatch, StoreUnavailable
+from lake.decision import CHANGED, compare_and_swap
+from lake.errors import LakeHeld
 from lake.layout import Folders
 from lake.object_store import ObjectStore
 from lake.watermark import Watermark, read_watermark, write_watermark
-
-_TRIES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +114,7 @@ class Closing:
         if after != before:
             try:
                 await write_watermark(self._store, self._folders, after, claim.etag)
-            except (AlreadyExists, Mismatch, KeyMissing):
+            except CHANGED:
                 return timedelta(0)  # another compactor, or a sealer with a late row, was faster
             self.complete_before = after.complete_before
         return None if after.since is None else after.since + self._times.claim_age - now
@@ -132,14 +131,11 @@ class Closing:
         await self._change(free)
 
     async def _change(self, change: Callable[[Watermark], Watermark]) -> Watermark:
-        for _ in range(_TRIES):
+        async def step() -> Watermark:
             before, etag = await read_watermark(self._store, self._folders)
             after = change(before)
-            if after == before:
-                return after
-            try:
+            if after != before:
                 await write_watermark(self._store, self._folders, after, etag)
-            except (AlreadyExists, Mismatch, KeyMissing):
-                continue
             return after
-        raise StoreUnavailable(f"the watermark was changed by others {_TRIES} times in a row")
+
+        return await compare_and_swap(step, "the watermark")

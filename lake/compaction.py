@@ -36,7 +36,8 @@ from lake.aside import Aside
 from lake.clock import StoreClock
 from lake.closing import Closing
 from lake.compacted import Footer, Hour, list_hour, read_footer, sources_of
-from lake.errors import AlreadyExists, KeyMissing, Mismatch, StoreUnavailable, UnreadableObject
+from lake.decision import compare_and_swap
+from lake.errors import UnreadableObject
 from lake.hours import hours_with_files, unsealed_hours
 from lake.logs import logger
 from lake.object_store import ObjectStore
@@ -49,7 +50,6 @@ log = logger(__name__)
 
 # Large enough that a scan makes few requests, small enough for one PUT and one task of a query.
 _TARGET_BYTES = 128 * 2**20
-_TRIES = 8
 # Largest number of cached footers, by file and version: ten files an hour for a week.
 _MAX_FOOTERS = 2000
 
@@ -170,15 +170,13 @@ class Compactor:
         The last listing is needed: a sealer of a late row did not update the copy if the row came
         before the first compacted file. `begin`: also compact an hour without a compacted file.
         """
-        for _ in range(_TRIES):
+
+        async def step() -> bool | None:
             if self._clock.has_expired(start + layout.HOUR):
-                return  # the sweeper deletes the hour's files now
-            try:
-                if not await self._hour(start, report, begin=begin):
-                    return
-            except (AlreadyExists, Mismatch, KeyMissing):
-                continue  # another compactor or a sealer changed this hour
-        raise StoreUnavailable(f"hour {start} was changed by others {_TRIES} times in a row")
+                return True  # the sweeper deletes the hour's files now
+            return None if await self._hour(start, report, begin=begin) else True
+
+        await compare_and_swap(step, f"hour {start}")
 
     async def _hour(self, start: datetime, report: CompactionReport, *, begin: bool) -> bool:
         """List the hour and write files that differ; returns True if a file was written."""

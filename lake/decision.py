@@ -1,4 +1,4 @@
-"""Create-only decision on a store whose answers may get lost: the first writer wins."""
+"""Optimistic concurrency on a store: repeated conditional writes, and create-only decisions."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,8 +8,36 @@ from lake.errors import AlreadyExists, KeyMissing, LakeError, Mismatch, StoreUna
 
 T = TypeVar("T")
 
-_TRIES = 4
+CHANGED = (AlreadyExists, Mismatch, KeyMissing)
+"""Errors of a conditional write: another process has changed the object since it was read."""
+
+_DECISIONS = 4
 _BACKOFF_SECONDS = 0.1
+
+
+async def compare_and_swap(
+    step: Callable[[], Awaitable[T | None]],
+    subject: str,
+    *,
+    tries: int = 8,
+    error: Callable[[str], Exception] = StoreUnavailable,
+    again: tuple[type[LakeError], ...] = CHANGED,
+    backoff: float = 0.0,
+) -> T:
+    """Run a step that reads, and writes if nothing has changed since; returns its result.
+
+    The step is repeated if it returns None or raises one of `again`. The wait before the first
+    repetition is `backoff` seconds, and doubles. Raises `error` about `subject` after the last try.
+    """
+    for turn in range(tries):
+        try:
+            if (result := await step()) is not None:
+                return result
+        except again:
+            pass
+        if backoff:
+            await asyncio.sleep(backoff * 2**turn)
+    raise error(f"{subject} was changed by others {tries} times in a row")
 
 
 async def decide(
@@ -22,7 +50,9 @@ async def decide(
     StoreUnavailable, and other errors of `create` and `resolve`.
     """
     fault: LakeError = StoreUnavailable(f"{key} could neither be created nor read")
-    for turn in range(_TRIES):
+
+    async def step() -> T | None:
+        nonlocal fault
         try:
             return await create()
         except AlreadyExists:
@@ -30,11 +60,16 @@ async def decide(
         except StoreUnavailable as error:
             fault = error
         try:
-            if (decided := await resolve()) is not None:
-                return decided
-        except (KeyMissing, Mismatch):
-            pass
+            return await resolve()
         except StoreUnavailable as error:
             fault = error
-        await asyncio.sleep(_BACKOFF_SECONDS * 2**turn)
-    raise fault
+        return None
+
+    return await compare_and_swap(
+        step,
+        key,
+        tries=_DECISIONS,
+        error=lambda _: fault,
+        again=(KeyMissing, Mismatch),
+        backoff=_BACKOFF_SECONDS,
+    )

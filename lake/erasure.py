@@ -14,9 +14,11 @@ replaced, and stays after the tombstone has expired.
 """
 
 import asyncio
+from contextlib import suppress
 
 from lake import layout
 from lake.clock import StoreClock
+from lake.decision import compare_and_swap
 from lake.errors import AlreadyExists, ImageNotFound, KeyMissing, Mismatch, StoreUnavailable
 from lake.folders import attempt_of
 from lake.journal import Journal
@@ -73,22 +75,19 @@ class Eraser:
     async def finish(self, tombstone: Tombstone) -> None:
         """Run steps 2 and 3; the sealer repeats them while the tombstone row waits."""
         key = layout.record_key(tombstone.tenant, tombstone.image_id)
-        for _ in range(_TRIES):
-            try:
-                data, stored = await self._store.get(key)
-                record = parse_record(key, data)
-                # A record of another attempt is a new image that took over the name after expiry.
-                if isinstance(record, ImageRecord) and record.attempt == tombstone.attempt:
-                    await self._log(tombstone)
-                    body = tombstone.knowing(record.sha256).model_dump_json().encode()
-                    await self._store.replace(key, body, stored.etag)
-            except KeyMissing:
-                break
-            except Mismatch:
-                continue
-            break
-        else:
-            raise StoreUnavailable(f"{key} does not stay still")
+
+        async def replace() -> bool:
+            data, stored = await self._store.get(key)
+            record = parse_record(key, data)
+            # A record of another attempt is a new image that took over the name after expiry.
+            if isinstance(record, ImageRecord) and record.attempt == tombstone.attempt:
+                await self._log(tombstone)
+                body = tombstone.knowing(record.sha256).model_dump_json().encode()
+                await self._store.replace(key, body, stored.etag)
+            return True
+
+        with suppress(KeyMissing):  # the sweeper was faster
+            await compare_and_swap(replace, key, tries=_TRIES, again=(Mismatch,))
         await self._delete_objects(tombstone)
 
     async def _log(self, tombstone: Tombstone) -> None:

@@ -20,7 +20,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from lake import layout
-from lake.errors import AlreadyExists, KeyMissing, Mismatch, UnreadableObject, UnstorableRow
+from lake.decision import compare_and_swap
+from lake.errors import UnreadableObject, UnstorableRow
 from lake.journal import Journal
 from lake.lake import Lake
 from lake.logs import logger
@@ -167,26 +168,28 @@ class _TableRebuilder:
 
     async def _rebuild(self, home: datetime, expected: Expected) -> None:
         report, everything = self._report, self._everything
-        for _ in range(_TRIES):
+
+        async def step() -> set[Name] | None:
+            nonlocal everything
             turn = _Turn(home, expected, everything)
-            try:
-                await self._clean(turn)
-            except (AlreadyExists, Mismatch, KeyMissing):
-                continue  # another process wrote to this home
+            await self._clean(turn)
             if self._dry_run:
                 report.count(turn, len(turn.missing))
-                report.kept += len(turn.kept)
-                return
+                return turn.kept
             everything = False
             added = await self._add(home, turn.missing)
             report.count(turn, added)
-            if not added and not turn.files:
-                report.kept += len(turn.kept)
-                await self._keeper.compactor.follow(layout.hour_of(home))
-                return
-        raise UnreadableObject(
-            f"home {layout.home_name(home)} was changed by others {_TRIES} times in a row"
+            return None if added or turn.files else turn.kept
+
+        kept = await compare_and_swap(
+            step,
+            f"home {layout.home_name(home)}",
+            tries=_TRIES,
+            error=UnreadableObject,
         )
+        report.kept += len(kept)
+        if not self._dry_run:
+            await self._keeper.compactor.follow(layout.hour_of(home))
 
     async def _clean(self, turn: _Turn) -> None:
         """Clean all files of a home (steps 1 and 2)."""

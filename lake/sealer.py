@@ -30,8 +30,9 @@ from lake.aside import Aside
 from lake.chain import Chain, Chains, Known, chain_of
 from lake.clock import StoreClock
 from lake.compaction import Compactor
+from lake.decision import CHANGED, compare_and_swap
 from lake.erasure import Eraser
-from lake.errors import AlreadyExists, KeyMissing, Mismatch, StoreUnavailable
+from lake.errors import StoreUnavailable
 from lake.ids import IdSet, first_of_each
 from lake.logs import logger
 from lake.object_store import ObjectStore
@@ -44,7 +45,6 @@ log = logger(__name__)
 
 # Homes with a chain file that a pass chooses at random, in addition to all homes without one.
 _OTHERS = 64
-_TRIES = 8
 # Homes that are sealed at once; a small home mostly waits for the store.
 _HOMES = 4
 # Bytes of rows in memory, for the one large home at a time: 47,000 rows of 900 bytes. Sealing them
@@ -234,19 +234,24 @@ class Sealer:
         self, home: datetime, chain: Chain | None, batch: Batch, sealed: Sealed
     ) -> Chain | None:
         """Add a batch to the chain; returns the new chain, or None if it must be read again."""
-        for _ in range(_TRIES):
-            try:
-                if chain is None:
-                    chain = await self._chains.read(home)
-                return await self._append(chain, batch, sealed)
-            except (AlreadyExists, Mismatch, KeyMissing, StoreUnavailable):
-                chain = None  # another process was faster, or the result is unknown: read again
-        raise StoreUnavailable(
-            f"the chain of {layout.home_name(home)} was changed by others {_TRIES} times in a row"
-        )
+        read: Chain | None = chain
 
-    async def _append(self, chain: Chain, batch: Batch, sealed: Sealed) -> Chain | None:
-        """Remove erased rows, then create the next file if there are new rows or erased ids."""
+        async def step() -> tuple[Chain, bool]:
+            nonlocal read
+            # If another process is faster or the result is unknown, the next try reads again.
+            known, read = read, None
+            return await self._append(known or await self._chains.read(home), batch, sealed)
+
+        after, rewritten = await compare_and_swap(
+            step, f"the chain of {layout.home_name(home)}", again=(*CHANGED, StoreUnavailable)
+        )
+        return None if rewritten else after
+
+    async def _append(self, chain: Chain, batch: Batch, sealed: Sealed) -> tuple[Chain, bool]:
+        """Remove erased rows, then create the next file if there are new rows or erased ids.
+
+        Returns the chain, and whether one of its files was rewritten.
+        """
         dead = batch.dead
         noted = set(dead)
         wanted = await self._aside.run(first_of_each, batch.ids)
@@ -268,7 +273,7 @@ class Sealer:
             sealed.rows += int(wanted.sum())
             sealed.files += 1
             sealed.bytes += file.size
-        return None if rewritten else chain
+        return chain, rewritten
 
     async def _create(
         self, chain: Chain, batch: Batch, wanted: NDArray[np.bool_], noted: set[str]

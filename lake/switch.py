@@ -24,7 +24,8 @@ import pyarrow as pa
 from lake import layout
 from lake.beside import clear, rebuilt
 from lake.closing import Closing
-from lake.errors import AlreadyExists, KeyMissing, LakeError, Mismatch, UnreadableObject
+from lake.decision import compare_and_swap
+from lake.errors import LakeError, UnreadableObject
 from lake.journal import Journal
 from lake.lake import Lake
 from lake.logs import logger
@@ -128,16 +129,13 @@ class _TableSwitch:
 
     async def home(self, home: datetime, expected: Expected) -> None:
         """Run steps 3 and 4 for one home."""
-        for _ in range(_TRIES):
-            try:
-                missing = await self._fit(home, expected)
-            except (AlreadyExists, Mismatch, KeyMissing):
-                continue  # a sealer removed an erased row from a file
-            break
-        else:
-            raise UnreadableObject(
-                f"home {layout.home_name(home)} was changed by others {_TRIES} times in a row"
-            )
+        # A sealer may remove an erased row from a file meanwhile.
+        missing = await compare_and_swap(
+            lambda: self._fit(home, expected),
+            f"home {layout.home_name(home)}",
+            tries=_TRIES,
+            error=UnreadableObject,
+        )
         self._done.add(home)
         self._report.homes += 1
         for start in range(0, len(missing), _BATCH):

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from lake.decision import compare_and_swap
 from lake.errors import StoreDenied
 from lake.presets import PresetFiles
 from processors.errors import (
@@ -118,7 +119,8 @@ class Presets:
         if name in BUILTIN:
             raise PresetBuiltIn(f"{name} is built in; choose another name", value=name)
         fields = _said(data)
-        for _ in range(_TRIES):
+
+        async def step() -> Put | None:
             newest = await self._files.newest_of(name)
             preset = _next(name, newest + 1, fields)
             if newest:
@@ -130,7 +132,12 @@ class Presets:
             if await self._created(name, newest + 1, _document(preset, author)):
                 self._answers.pop(PresetName(name), None)
                 return Put(preset, created=True)
-        raise PresetChanged(f"other writers are changing {name} at the same time; try again")
+            return None
+
+        def given_up(_: str) -> PresetChanged:
+            return PresetChanged(f"other writers are changing {name} at the same time; try again")
+
+        return await compare_and_swap(step, name, tries=_TRIES, error=given_up)
 
     async def _created(self, name: str, version: int, document: bytes) -> bool:
         try:
