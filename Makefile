@@ -46,7 +46,7 @@ bench-soak: dev ## measure memory during half an hour of load (ARGS="--minutes 1
 soak-crashes: dev ## run ten minutes of kill -9 with S3 and Kafka, then the audit
 	@$(BIN)/python -m tests.servers.prepare
 	@PIXLAKE_CRASH_SECONDS=$${PIXLAKE_CRASH_SECONDS:-600} \
-		$(BIN)/pytest -s tests/end_to_end/test_crashes_on_s3.py
+		$(BIN)/pytest -s tests/end_to_end/test_real_parts.py -k kills
 
 soak-http: dev ## send 10,000 rounds of request smuggling (ARGS="--rounds 500 --seed 1")
 	@exec $(BIN)/python -m tests.framing $(ARGS)

@@ -1,4 +1,4 @@
-"""Fixtures: a whole Pixlake, one for all these tests or one for a test; see `running.py`."""
+"""Fixtures: a Pixlake that the tests share, and a factory of others; see `running.py`."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ NewPixlake = Callable[..., Pixlake]
 
 @pytest.fixture
 def new_pixlake(tmp_path: Path) -> Iterator[NewPixlake]:
-    """Make a Pixlake that is not started yet; it is ended with the test."""
+    """Factory of Pixlakes that are not started; ends them after the test."""
     made: list[Pixlake] = []
 
     def make(name: str = "home", **settings: str) -> Pixlake:
@@ -25,11 +25,16 @@ def new_pixlake(tmp_path: Path) -> Iterator[NewPixlake]:
 
 
 @pytest.fixture(scope="package")
-def pixlake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pixlake]:
-    """One that runs while tests of this folder do; they leave it ready."""
+def shared_pixlake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pixlake]:
+    """Pixlake of all tests of this folder; ended after the last of them."""
     shared = Pixlake(tmp_path_factory.mktemp("shared"))
-    try:
-        shared.start()
-        yield shared
-    finally:
-        shared.end()
+    yield shared
+    shared.end()
+
+
+@pytest.fixture
+def pixlake(shared_pixlake: Pixlake) -> Pixlake:
+    """The shared Pixlake, started if it does not run. A test may stop or kill it."""
+    if not shared_pixlake.is_running():
+        shared_pixlake.start()
+    return shared_pixlake

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from tests.end_to_end.cluster import NODES, WAITING, PixlakeCluster
-from tests.end_to_end.running import wait_until
+from tests.end_to_end.running import NO_TLS, wait_until
 from tests.end_to_end.truth import check_stored, rows, seal, wait_for_rows
 from tests.photos import encoded, scene
 from tests.servers.kafka import ApacheKafka
@@ -82,7 +82,7 @@ class Load:
         while not self.ended.is_set():
             try:
                 url = f"{self.cluster.url}/v1/images"
-                answer = httpx.post(url, content=photo, headers=headers, timeout=20)
+                answer = httpx.post(url, content=photo, headers=headers, timeout=20, verify=NO_TLS)
             except httpx.TransportError as error:
                 self.failures.append(repr(error))
                 continue

@@ -123,52 +123,23 @@ def test_lists_are_compressed_and_refused_methods_name_the_others(pixlake: Pixla
         assert client.delete("/v1/images").headers["Allow"] == "GET, HEAD, POST"
 
 
-def test_ctrl_c_leaves_nothing_running_and_the_next_start_finds_everything(
-    new_pixlake: NewPixlake,
-) -> None:
-    """Also: two at once on one machine, as the session's runs beside it."""
+def test_a_start_that_is_killed_or_interrupted_leaves_nothing(new_pixlake: NewPixlake) -> None:
+    """Nor Ray's agents, which write their titles over the mark that tells whose they are."""
     own = new_pixlake()
-    own.start()
-    key = own.key
-    image_id = upload(own, PHOTO.read_bytes()).raise_for_status().json()["image_id"]
-    running = own.processes()
-    assert len(running) > 10
-
-    assert own.stop() == 0
-    assert marked(own.home) == []
-    assert alive(running) == []
-
-    own.start()
-    assert own.key == key
-    assert stored(own, image_id) == PHOTO.read_bytes()
-    with ThreadPoolExecutor(1) as thread:
-        # What is on its way when it is told to stop is still taken, stored and answered.
-        late = PHOTO.read_bytes() + b"another one"
-        assert upload(own, stopping_halfway(own, late, thread)).status_code == httpx.codes.CREATED
-    assert marked(own.home) == []
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
-def test_a_start_that_is_broken_off_leaves_nothing(
-    new_pixlake: NewPixlake, number: signal.Signals
-) -> None:
-    """Ray's agents included, which write their titles over the mark that tells whose they are."""
-    own = new_pixlake()
-    own.begin()
-    wait_until(lambda: bool(own.processes("ray::DashboardAgent")), START_SECONDS)
-    running = own.processes()
-    assert own.stop(number) == 0
-    assert alive(running) == []
-
-
-def test_the_next_start_ends_what_a_killed_one_left(new_pixlake: NewPixlake) -> None:
-    own = new_pixlake()
-    own.begin()
-    wait_until(lambda: bool(own.processes("ray::DashboardAgent")), START_SECONDS)
-    running = own.processes()
+    killed = starting(own)
     os.kill(own.pid, signal.SIGKILL)
-    own.begin()
-    wait_until(lambda: alive(running) == [], START_SECONDS)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        running = starting(own)
+        assert alive(killed) == [], "the next start ends them"
+        assert own.stop(number) == 0
+        assert alive(running) == []
+
+
+def starting(pixlake: Pixlake) -> list[psutil.Process]:
+    """Begin a start; returns its processes once the agents of Ray are among them."""
+    pixlake.begin()
+    wait_until(lambda: bool(pixlake.processes("ray::DashboardAgent")), START_SECONDS)
+    return pixlake.processes()
 
 
 def alive(processes: list[psutil.Process]) -> list[str]:
@@ -228,3 +199,27 @@ def test_a_killed_replica_is_replaced(pixlake: Pixlake, name: str) -> None:
     wait_until(lambda: len(pixlake.processes(name)) == 1, 60)
     pixlake.wait_ready()
     assert upload(pixlake, PHOTO.read_bytes()).is_success
+
+
+def test_ctrl_c_leaves_nothing_running_and_the_next_start_finds_everything(
+    pixlake: Pixlake,
+) -> None:
+    """The last test of the file: it leaves the shared Pixlake stopped."""
+    key = pixlake.key
+    image_id = upload(pixlake, PHOTO.read_bytes()).raise_for_status().json()["image_id"]
+    running = pixlake.processes()
+    assert len(running) > 10
+
+    assert pixlake.stop() == 0
+    assert marked(pixlake.home) == []
+    assert alive(running) == []
+
+    pixlake.start()
+    assert pixlake.key == key
+    assert stored(pixlake, image_id) == PHOTO.read_bytes()
+    with ThreadPoolExecutor(1) as thread:
+        # What is on its way when it is told to stop is still taken, stored and answered.
+        late = PHOTO.read_bytes() + b"another one"
+        answer = upload(pixlake, stopping_halfway(pixlake, late, thread))
+        assert answer.status_code == httpx.codes.CREATED
+    assert marked(pixlake.home) == []

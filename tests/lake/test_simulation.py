@@ -3,7 +3,7 @@
 import gc
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 
@@ -25,11 +25,11 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 SEEDS = int(os.environ.get("PIXLAKE_TEST_SEEDS", "500"))
 CHUNK = 50
-# Each mutant is caught within 300 seeds; a change of the stories may move that.
+# Seeds that are tried for a mutant that its known seed no longer catches.
 PATIENCE = 400
 
 
-# Who is caught in one kind of story only is looked for there: the others cost time.
+# Story of a mutant that only one kind of story catches.
 AIMED: dict[str, Story] = {
     "rewrite_without_if_match": erasures,
     "image_takes_a_full_name": messages,
@@ -48,6 +48,36 @@ AIMED: dict[str, Story] = {
     "retention_of_the_environment": changed_retention,
     "change_without_notice": changed_retention,
     "longer_retention_wakes_the_expired": changed_retention,
+}
+# First seed that catches a mutant, if that is not 0. A change of the stories may move some: then
+# all seeds are tried in turn, and the test gets slow.
+CAUGHT_BY = {
+    "acknowledge_before_the_journal": 10,
+    "erasure_deletes_the_record": 2,
+    "record_before_the_tombstone": 2,
+    "unsure_writer_deletes": 9,
+    "no_expiry_margin": 5,
+    "erasure_takes_all_it_finds": 4,
+    "refused_without_a_decision": 5,
+    "image_takes_a_refused_name": 5,
+    "image_takes_a_full_name": 3,
+    "sweeper_without_a_marker": 3,
+    "marker_that_holds_for_ever": 2,
+    "change_without_notice": 14,
+    "journal_deleted_first": 8,
+    "loser_takes_the_next_number": 6,
+    "rewrite_without_if_match": 1,
+    "no_note_of_the_erased": 12,
+    "tombstone_consumed_at_once": 21,
+    "copy_does_not_follow": 1,
+    "late_row_asks_nobody": 17,
+    "watermark_moves_without_if_match": 2,
+    "position_names_a_message": 7,
+    "tombstone_of_any_bytes": 7,
+    "commit_of_another_topic_counts": 3,
+    "commit_without_an_epoch": 2,
+    "topic_goes_on_where_it_is": 6,
+    "cluster_that_was_away_is_the_same": 54,
 }
 
 
@@ -75,9 +105,9 @@ def test_every_story_holds(first: int) -> None:
 @pytest.mark.parametrize("name", MUTANTS)
 def test_every_rule_is_needed(name: str) -> None:
     with MUTANTS[name](), pytest.raises(Broken):
-        tell_many(PATIENCE, AIMED.get(name))
+        tell_many((CAUGHT_BY.get(name, 0), *range(PATIENCE)), AIMED.get(name))
 
 
-def tell_many(seeds: int, only: Story | None) -> None:
-    for seed in range(seeds):
+def tell_many(seeds: Iterable[int], only: Story | None) -> None:
+    for seed in seeds:
         tell(seed, only)

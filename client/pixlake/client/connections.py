@@ -64,6 +64,9 @@ class Connections:
         self._base = base
         self._headers = headers
         self._verify = security.context()
+        if self._verify is True and base.scheme == "http":
+            # Plain HTTP needs no authorities; to load the public ones takes 25 ms.
+            self._verify = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._proxy = _proxy(security.proxy)
         self._pools: dict[int, httpx.Client] = {}
         self.pool()
