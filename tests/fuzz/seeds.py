@@ -10,8 +10,8 @@ from tests.photos import FORMAT_NAMES, FormatName, encoded, scene
 from tests.processors import hostile
 from tests.processors.exif_samples import photo as photographed
 from tests.processors.exif_samples import taken
-from tests.processors.test_bmp_layouts import CASES as BMPS
-from tests.processors.test_tiff_layouts import CASES as TIFFS
+from tests.processors.test_bmp_layouts import cases as bmps
+from tests.processors.test_tiff_layouts import cases as tiffs
 
 
 def seeds() -> list[bytes]:
@@ -26,7 +26,7 @@ def seeds() -> list[bytes]:
     files += [_saved(photo, "TIFF", compression=each) for each in ("tiff_lzw", "jpeg", "packbits")]
     named: tuple[FormatName, ...] = ("jpeg", "png", "webp", "heic", "tiff")
     files += [photographed(name, taken()) for name in named]
-    files += [each.data for each in TIFFS[::60]] + [each.data for each in BMPS[::20]]
+    files += [each.data for each in tiffs(60)] + [each.data for each in bmps()[::20]]
     frames = [photo.rotate(90 * turn) for turn in range(1, 3)]
     files += [
         _saved(photo, name, save_all=True, append_images=frames, duration=50)

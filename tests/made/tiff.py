@@ -5,6 +5,7 @@ import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -105,6 +106,7 @@ def packed(numbers: Numbers, bits: int, order: str = "<") -> bytes:
     return np.packbits(each.reshape(len(rows), -1), axis=1).tobytes()
 
 
+@lru_cache(4096)
 def compressed(data: bytes, compression: int, row_bytes: int) -> bytes:
     """Rows of bytes in that compression, by zlib or by Pillow's encoder."""
     if compression == 1:

@@ -17,7 +17,7 @@ from processors.errors import Refused
 from processors.formats import TIFF, sniff
 from tests.corpora import PILLOW, files_of
 from tests.processors.reference import on_grey
-from tests.processors.test_tiff_layouts import CASES, shown
+from tests.processors.test_tiff_layouts import cases, shown
 
 pytestmark = pytest.mark.timeout(300)
 AVERAGE, ANYWHERE = 2.0, 2.0
@@ -92,7 +92,7 @@ def test_files_of_the_corpora_look_the_same() -> None:
 
 def test_layouts_look_the_same() -> None:
     alike, other = 0, []
-    for each in CASES:
+    for each in cases():
         chunky = each.name.startswith(("rgb", "grey")) and "chunky" in each.name
         if not chunky and not each.name.startswith(COMPARED_LAYOUTS):
             continue

@@ -6,6 +6,7 @@ Windows and OS/2.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 
 import numpy as np
@@ -129,13 +130,16 @@ def masked(masks: tuple[int, int, int, int]) -> tuple[NDArray[np.uint32], NDArra
     return numbers, right
 
 
-CASES = [*palettes(), *true_colours()]
+@cache
+def cases() -> list[Case]:
+    """Every layout."""
+    return [*palettes(), *true_colours()]
 
 
 def test_every_layout_shows_its_colours() -> None:
-    assert len(CASES) > 200
+    assert len(cases()) > 200
     wrong = []
-    for each in CASES:
+    for each in cases():
         found = shown(each.data)
         if found.shape != each.right.shape or np.abs(found - each.right).max() > 1.01:
             wrong.append(each.name)

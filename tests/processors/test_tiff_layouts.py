@@ -4,8 +4,9 @@ The files are written by `tests/made/tiff.py` from numbers; what is right follow
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache, partial
 from itertools import product
 from typing import Literal
 
@@ -112,14 +113,15 @@ def right_colours(kind: Kind, numbers: NDArray[np.uint16], bits: int) -> NDArray
     return shown if kind == "rgb" else np.repeat(shown, 3, axis=2)
 
 
-def layouts() -> Iterator[Case]:
+def layouts() -> Iterator[Callable[[], Case]]:
     for kind, possible in BITS.items():
         for bits, alpha, planar in product(possible, ALPHAS, (False, True)):
             if kind == "palette" and alpha == "associated":
                 continue
             name = f"{kind} {bits} {alpha} {'planar' if planar else 'chunky'}"
-            yield case(name, kind, bits, alpha=alpha, planar=planar, rows_per_strip=7)
-            yield case(
+            yield partial(case, name, kind, bits, alpha=alpha, planar=planar, rows_per_strip=7)
+            yield partial(
+                case,
                 f"{name} deflated tiles, big-endian",
                 kind,
                 bits,
@@ -131,34 +133,38 @@ def layouts() -> Iterator[Case]:
             )
 
 
-def divisions() -> Iterator[Case]:
+def divisions() -> Iterator[Callable[[], Case]]:
     for compression, division, planar in product(COMPRESSIONS, DIVISIONS, (False, True)):
         for bits, order, fill in product((8, 16), ("<", ">"), (1, 2)):
             name = f"{compression} {division} {planar} {bits} {order} fill {fill}"
             more: dict[str, object] = {"compression": compression, **DIVISIONS[division]}
             more |= {"planar": planar, "fill_order": fill}
-            yield case(name, "rgb", bits, order=order, **more)  # type: ignore[arg-type]
+            yield partial(case, name, "rgb", bits, order=order, **more)  # type: ignore[arg-type]
             if compression in {5, 8, 34925, 50000}:
                 named = f"{name} differences"
                 more["predictor"] = 2
-                yield case(named, "rgb", bits, order=order, **more)  # type: ignore[arg-type]
+                yield partial(case, named, "rgb", bits, order=order, **more)  # type: ignore[arg-type]
 
 
-def faxes() -> Iterator[Case]:
+def faxes() -> Iterator[Callable[[], Case]]:
     for compression, division, fill in product(FAXES, DIVISIONS, (1, 2)):
         for kind in ("white is zero", "grey"):
             more = {"compression": compression, "fill_order": fill, **DIVISIONS[division]}
             name = f"fax {compression} {division} {kind} fill {fill}"
-            yield case(name, kind, 1, **more)  # type: ignore[arg-type]
+            yield partial(case, name, kind, 1, **more)  # type: ignore[arg-type]
 
 
-def big_tiffs() -> Iterator[Case]:
+def big_tiffs() -> Iterator[Callable[[], Case]]:
     for order, division in product(("<", ">"), DIVISIONS):
         more = DIVISIONS[division]
-        yield case(f"big {order} {division}", "rgb", 8, order=order, big=True, **more)  # type: ignore[arg-type]
+        yield partial(case, f"big {order} {division}", "rgb", 8, order=order, big=True, **more)  # type: ignore[arg-type]
 
 
-CASES = [*layouts(), *divisions(), *faxes(), *big_tiffs()]
+@cache
+def cases(step: int = 1) -> list[Case]:
+    """Every layout, or one of `step`. Made on demand, because it takes seconds."""
+    made = [*layouts(), *divisions(), *faxes(), *big_tiffs()]
+    return [make() for make in made[::step]]
 
 
 def shown(data: bytes, *, deep: bool = False) -> NDArray[np.float64]:
@@ -197,7 +203,7 @@ async def test_no_layout_shows_what_the_child_had_before(start: Start) -> None:
     exact = RenditionSpec(name="exact", format="png", alpha_format="png")
     preset = Preset(name="exact", version=1, renditions=(exact,))
     before = other_picture()
-    for each in CASES[::9]:
+    for each in cases()[::9]:
         await sandbox.process(before, preset)
         made = await sandbox.process(each.data, preset)
         assert not wrong(each, shown(bytes(made.renditions[0].data))), each.name
@@ -223,5 +229,5 @@ def test_a_segment_that_is_cut_short_is_never_taken_for_whole(
 
 @pytest.mark.parametrize("deep", [False, True])
 def test_every_layout_shows_its_colours(*, deep: bool) -> None:
-    assert len({each.name for each in CASES}) == len(CASES) > 700
-    assert [each.name for each in CASES if wrong(each, shown(each.data, deep=deep))] == []
+    assert len({each.name for each in cases()}) == len(cases()) > 700
+    assert [each.name for each in cases() if wrong(each, shown(each.data, deep=deep))] == []

@@ -47,8 +47,10 @@ def _fill_heap(byte: int) -> None:
 
 def _fill_arrays(byte: int) -> None:
     for size in _ARRAY_BYTES:
-        held = [np.full(size, byte, np.uint8) for _ in range(_ARRAYS)]
-        del held
+        held = [np.empty(size, np.uint8) for _ in range(_ARRAYS)]
+        for each in held:
+            each.fill(byte)
+        del held, each
 
 
 def _fill_objects(byte: int) -> None:
