@@ -32,10 +32,10 @@ time.sleep(600)
 """
 
 
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[EmbeddedBroker]:
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
     # A folder as people name them: Kafka splits paths at commas, Java trips over letters.
-    broker = EmbeddedBroker(free_port(), tmp_path / "Bäckup, old" / "kafka")
+    broker = EmbeddedBroker(free_port(), tmp_path_factory.mktemp("b") / "Bäckup, old" / "kafka")
     broker.start()
     try:
         broker.wait_ready(READY_SECONDS)

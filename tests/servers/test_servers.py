@@ -1,7 +1,7 @@
 """The servers that the other tests lean on do what those tests assume of them."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
@@ -17,35 +17,26 @@ from obstore.exceptions import AlreadyExistsError, NotFoundError, PreconditionEr
 from obstore.store import S3Store
 
 from pixlake_server.embedded.kraft import MAX_MESSAGE_BYTES
-from tests.servers.kafka import ApacheKafka, kafka_available
+from tests.servers.kafka import ApacheKafka
 from tests.servers.lock_kafka_jars import LOCK, lock_text
-from tests.servers.s3 import S3Server, s3_available
+from tests.servers.s3 import S3Server
 from tests.servers.streams import committed, consume, create_topic, produce
 
 ROUNDS = 20
 WRITERS = 32
 Put = Callable[[str, bytes], bool]
 
-no_kafka = kafka_available()
-no_s3 = s3_available()
+
+@pytest.fixture
+def kafka(kafka_server: ApacheKafka) -> ApacheKafka:
+    if kafka_server.external:
+        pytest.skip("KAFKA_BOOTSTRAP_SERVERS: a cluster that is not ours to kill")
+    return kafka_server
 
 
 @pytest.fixture(scope="module")
-def kafka() -> Iterator[ApacheKafka]:
-    if no_kafka:
-        pytest.skip(no_kafka)
-    with ApacheKafka() as server:
-        if server.external:
-            pytest.skip("KAFKA_BOOTSTRAP_SERVERS: a cluster that is not ours to kill")
-        yield server
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[S3Server]:
-    if no_s3:
-        pytest.skip(no_s3)
-    with S3Server() as server:
-        yield server
+def s3(s3_server: S3Server) -> S3Server:
+    return s3_server
 
 
 @pytest.fixture(scope="module")
