@@ -1,9 +1,14 @@
 """Servers that several packages' tests share, each started once a session."""
 
+import fcntl
+import gc
 import os
 import signal
+import tempfile
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from xdist.remote import Producer  # type: ignore[import-untyped]  # ships no types
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
@@ -30,23 +35,41 @@ def pytest_configure(config: pytest.Config) -> None:
     # Started in the background of a shell, we ignore Ctrl-C, and so would what the tests start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "slow: minutes, not seconds; still part of `make test`")
+    config.addinivalue_line("markers", "quiet: no test of another worker runs at the same time")
+    if (run := getattr(config, "workerinput", {}).get("testrunuid")) is not None:
+        config.stash[ROOM] = Room(run)
+        # Workers share the cores, so more threads of one worker only take time from the others.
+        pa.set_cpu_count(1)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if (room := config.stash.get(ROOM, None)) is not None:
+        room.close()
 
 
 # Folders whose tests run one after another, because they share what is slow to start.
 ONE_BY_ONE = {"tests/end_to_end", "tests/framing"}
-# Rates under attack and answers during a change of the cluster can't be judged beside other tests,
-# and a busy machine is busy for them, too.
-QUIET = {
+# Files of such a folder that share nothing with its other files.
+ALONE_IN_FOLDER = {
     "tests/end_to_end/test_busy_machine.py",
     "tests/end_to_end/test_cluster.py",
-    "tests/end_to_end/test_hostile.py",
 }
-# Each test of these files may run in any worker: nothing is shared between them.
-APART = {"tests/lake/test_simulation.py"}
+# Files whose tests may run in any worker, because they share nothing.
+BY_TEST = {"tests/lake/test_simulation.py"}
+# What takes longest begins first, so that no worker is left with it at the end.
+FIRST = (
+    "tests/end_to_end/test_cluster.py",
+    "tests/end_to_end/",
+    "tests/framing/",
+    "tests/gallery/",
+    "tests/processors/test_corpora.py",
+    "tests/processors/test_canary.py",
+    "tests/ingest/",
+)
 
 
 class ByFile(LoadScopeScheduling):  # type: ignore[misc]
-    """Scheduler of workers that run tests at the same time; gives each a file at a time.
+    """Scheduler of xdist that gives each worker one file at a time.
 
     xdist's own `loadgroup` does not see groups with pytest 9.2.
     """
@@ -54,26 +77,59 @@ class ByFile(LoadScopeScheduling):  # type: ignore[misc]
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::", 1)[0]
         folder = file.rsplit("/", 1)[0]
-        if file in QUIET:
-            return "quiet"
-        if folder in ONE_BY_ONE:
+        if folder in ONE_BY_ONE and file not in ALONE_IN_FOLDER:
             return folder
-        return nodeid if file in APART else file
+        return nodeid if file in BY_TEST else file
+
+
+class Room:
+    """Lock between workers: tests marked `quiet` run while no other test runs.
+
+    Others run beside each other. While a quiet test waits, no other test begins.
+    """
+
+    def __init__(self, run: str) -> None:
+        folder = Path(tempfile.gettempdir())
+        self._door = (folder / f"pixlake-tests-{run}.door").open("w")
+        self._room = (folder / f"pixlake-tests-{run}.room").open("w")
+
+    def enter(self, *, alone: bool) -> None:
+        fcntl.flock(self._door, fcntl.LOCK_EX)
+        fcntl.flock(self._room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        fcntl.flock(self._door, fcntl.LOCK_UN)
+
+    def leave(self) -> None:
+        fcntl.flock(self._room, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        for file in (self._door, self._room):
+            file.close()
+            Path(file.name).unlink(missing_ok=True)
+
+
+ROOM = pytest.StashKey[Room]()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Wait for other workers around quiet tests; this wait is outside of a test's time limit."""
+    room = item.config.stash.get(ROOM, None)
+    if room is None:
+        return (yield)
+    room.enter(alone=item.get_closest_marker("quiet") is not None)
+    try:
+        return (yield)
+    finally:
+        room.leave()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start with the tests of whole Pixlakes, which take longest, and end with the quiet ones.
-
-    At the end, the other workers have nothing left to do.
-    """
     items.sort(key=_place)
 
 
 def _place(item: pytest.Item) -> int:
-    file = item.nodeid.split("::", 1)[0]
-    if file in QUIET:
-        return 2
-    return 0 if file.startswith("tests/end_to_end/") else 1
+    begins = (n for n, start in enumerate(FIRST) if item.nodeid.startswith(start))
+    return next(begins, len(FIRST))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
@@ -82,6 +138,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Build the S3 server before any test: it takes minutes, and a test has a time limit."""
+    # What is imported stays: without this, each collection of garbage looks at all of it.
+    gc.collect()
+    gc.freeze()
     wanted = any("s3_server" in getattr(item, "fixturenames", ()) for item in session.items)
     if wanted and not session.config.option.collectonly and s3_available() is None:
         s3_binary()

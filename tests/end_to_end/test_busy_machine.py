@@ -35,6 +35,8 @@ from tests.photos import encoded, jpeg, scene
 from tests.serve_app.site import serving
 from tests.servers.kafka import ApacheKafka
 
+pytestmark = pytest.mark.quiet
+
 LATER = {408, 429, 503}
 
 

@@ -144,6 +144,7 @@ def test_every_node_knows_the_ports_of_its_agents(cluster: PixlakeCluster) -> No
         assert re.search(r" --runtime-env-agent-port=[1-9]", line), line
 
 
+@pytest.mark.quiet
 def test_a_replica_that_leaves_or_joins_drops_no_request(cluster: PixlakeCluster) -> None:
     load = Load(cluster, uuid.uuid4().hex)
     with ThreadPoolExecutor(CLIENTS) as clients:
@@ -179,6 +180,7 @@ def test_an_upload_that_finds_its_node_full_is_done_on_another(cluster: PixlakeC
     assert len(load.acknowledged) == PLACES + SPILLED
 
 
+@pytest.mark.quiet
 def test_images_spread_and_a_node_that_dies_costs_what_was_on_it(cluster: PixlakeCluster) -> None:
     load = Load(cluster, uuid.uuid4().hex)
     uploading, consuming = Work(cluster, "UploadApi"), Work(cluster, "ImageProcessor")

@@ -7,6 +7,7 @@ the strict figures.
 
 from pathlib import Path
 
+import pytest
 from skimage import data
 
 from benchmarks import hostile
@@ -20,6 +21,7 @@ KEPT = 0.7
 ALLOWED_MS = 100
 
 
+@pytest.mark.quiet
 def test_a_good_client_keeps_its_rate_under_ten_attacks(pixlake: Pixlake) -> None:
     kept, health = [], []
     for _ in range(PAIRS):
