@@ -24,7 +24,8 @@ from lake.layout import TENANT
 from processors.nearest import did_you_mean
 from serve_app.accounts import keys
 from serve_app.accounts.errors import AccountsUnavailable, InvalidAccount, UnknownKey
-from serve_app.accounts.tables import API_KEYS, create_all
+from serve_app.accounts.migration import migrate
+from serve_app.accounts.tables import API_KEYS
 
 # Longest wait for SQLite's single writer, in seconds; at a start many processes may wait.
 _SQLITE_WAIT_SECONDS = 30
@@ -68,7 +69,7 @@ class Accounts:
 
     @classmethod
     def open(cls, database_url: str, *, connect_seconds: int = _CONNECT_SECONDS) -> "Accounts":
-        """Connect to the database, and create missing tables.
+        """Connect to the database, and migrate it to this version's tables.
 
         Supports `sqlite:///file` and `postgresql://…`. Raises ValueError for another URL.
         """
@@ -78,7 +79,7 @@ class Accounts:
             raise ValueError("PIXLAKE_DATABASE_URL is not a URL; see docs/settings.md") from None
         accounts = cls(_engine(url, connect_seconds))
         with accounts._begin() as connection:
-            create_all(connection)
+            migrate(connection)
         return accounts
 
     def create_key(self, tenant: str, scopes: Iterable[str], name: str) -> str:

@@ -14,6 +14,7 @@ from serve_app.api import make_app
 from serve_app.auth import KeyRing
 from serve_app.health import Part, Readiness
 from serve_app.settings import ServeSettings
+from tests.serve_app.postgres import Postgres, postgres_or_reason
 from tests.serve_app.site import MakeSite, Site, client_of
 
 
@@ -29,6 +30,23 @@ def accounts(tmp_path: Path) -> Iterator[Accounts]:
     opened = Accounts.open(f"sqlite:///{tmp_path / 'accounts.sqlite'}")
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    found = postgres_or_reason()
+    if isinstance(found, str):
+        pytest.skip(f"THE ACCOUNTS ARE NOT TESTED ON POSTGRESQL: {found}")
+    with found as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'deep' / 'accounts.sqlite'}"
+    server: Postgres = request.getfixturevalue("postgres")
+    return server.new_database()
 
 
 @pytest.fixture

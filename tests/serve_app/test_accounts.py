@@ -12,24 +12,6 @@ import pytest
 from serve_app.accounts import READ, SCOPES, WRITE, Accounts, ensure_first_key
 from serve_app.accounts.errors import AccountsUnavailable, InvalidAccount, UnknownKey
 from serve_app.settings import ServeSettings
-from tests.serve_app.postgres import Postgres, postgres_or_reason
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    found = postgres_or_reason()
-    if isinstance(found, str):
-        pytest.skip(f"THE ACCOUNTS ARE NOT TESTED ON POSTGRESQL: {found}")
-    with found as server:
-        yield server
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'deep' / 'accounts.sqlite'}"
-    server: Postgres = request.getfixturevalue("postgres")
-    return server.new_database()
 
 
 @pytest.fixture
