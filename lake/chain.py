@@ -5,13 +5,14 @@ files.
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
+from cachetools import LRUCache
 
 from lake import layout
 from lake.aside import Aside
@@ -71,9 +72,9 @@ class Chains:
         self._store = store
         self._table = table
         self._aside = aside
-        self._max_bytes = max_bytes
-        self._bytes = 0
-        self._known: OrderedDict[tuple[str, str], Known] = OrderedDict()
+        self._known: LRUCache[tuple[str, str], Known] = LRUCache(
+            max_bytes, getsizeof=lambda known: known.nbytes
+        )
 
     async def read(self, home: datetime) -> Chain:
         """List the files of a home; raises UnreadableObject, StoreUnavailable."""
@@ -86,9 +87,8 @@ class Chains:
         Also raises UnreadableObject, StoreUnavailable.
         """
         version = file.key, file.etag
-        if version in self._known:
-            self._known.move_to_end(version)
-            return self._known[version]
+        if (cached := self._known.get(version)) is not None:
+            return cached
         try:
             known = await self._read_known(file)
         except KeyMissing as error:  # listed a moment ago, and no process may delete chain files
@@ -98,13 +98,8 @@ class Chains:
 
     def remember(self, file: Stored, known: Known) -> None:
         """Cache the ids of one version of a file; the least recently used ones make room."""
-        version = file.key, file.etag
-        if version in self._known:
-            return
-        self._known[version] = known
-        self._bytes += known.nbytes
-        while self._bytes > self._max_bytes and self._known:
-            self._bytes -= self._known.popitem(last=False)[1].nbytes
+        with suppress(ValueError):  # larger than the whole cache
+            self._known[file.key, file.etag] = known
 
     async def _read_known(self, file: Stored) -> Known:
         if file.size <= _WHOLE_BYTES:

@@ -30,6 +30,7 @@ from functools import partial
 from typing import IO
 
 import pyarrow as pa
+from cachetools import FIFOCache
 
 from lake import layout
 from lake.aside import Aside
@@ -99,7 +100,7 @@ class Compactor:
         self.closing = Closing(store, clock, table.folders)
         """updates the table's watermark"""
         self._aside = Aside()
-        self._footers: dict[tuple[str, str], Footer] = {}
+        self._footers: FIFOCache[tuple[str, str], Footer] = FIFOCache(_MAX_FOOTERS)
         self._following = asyncio.Lock()
         self._passed: datetime | None = None
         self._again_at = datetime.min.replace(tzinfo=UTC)
@@ -246,7 +247,5 @@ class Compactor:
     async def _footer(self, stored: Stored) -> Footer:
         version = stored.key, stored.etag
         if version not in self._footers:
-            if len(self._footers) >= _MAX_FOOTERS:
-                self._footers.pop(next(iter(self._footers)))
             self._footers[version] = await read_footer(self._store, stored)
         return self._footers[version]

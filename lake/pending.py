@@ -1,13 +1,13 @@
 """Rows that wait in the journal of one home, in batches of bounded size."""
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 
 import pyarrow as pa
+from cachetools import FIFOCache
 
 from lake import layout
 from lake.aside import Aside
@@ -69,7 +69,7 @@ class Pending:
         self._clock = clock
         self._aside = aside
         self._batch_bytes = batch_bytes
-        self._resting: OrderedDict[str, datetime] = OrderedDict()
+        self._resting: FIFOCache[str, datetime] = FIFOCache(_MAX_RESTING)
         self.large = asyncio.Lock()
         """lock of the one task that may have a large batch in memory"""
 
@@ -111,9 +111,6 @@ class Pending:
 
     def _rest(self, key: str, until: datetime) -> None:
         self._resting[key] = until
-        self._resting.move_to_end(key)
-        if len(self._resting) > _MAX_RESTING:
-            self._resting.popitem(last=False)
 
     async def _read(self, objects: list[Stored], *, large: bool) -> tuple[Batch, list[Stored]]:
         """Read a batch from the first of these objects; returns it and the remaining objects."""

@@ -1,9 +1,7 @@
 """Registry of presets: finds built-in and stored presets by name, and stores new versions."""
 
-import asyncio
 import json
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,6 +28,7 @@ from processors.preset import (
     RenditionSpec,
     find_builtin,
 )
+from processors.single_flight import SingleFlight
 
 MAX_PRESET_BYTES = 262_144
 """Largest preset as JSON: enough for three watermarks of the largest size."""
@@ -70,11 +69,15 @@ class Presets:
     again after `seconds`.
     """
 
-    def __init__(self, files: PresetFiles, seconds: float = CACHE_SECONDS) -> None:
+    def __init__(
+        self,
+        files: PresetFiles,
+        seconds: float = CACHE_SECONDS,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._files = files
         self._seconds = seconds
-        # Time and task of each look-up; all images that name the same preset share one look-up.
-        self._answers: OrderedDict[PresetName, tuple[float, asyncio.Task[Preset]]] = OrderedDict()
+        self._cache: SingleFlight[PresetName, Preset] = SingleFlight(_MAX_CACHED, now)
 
     async def find(self, name: PresetName) -> Preset:
         """Find the preset of that name; needs no I/O for built-in presets.
@@ -83,20 +86,10 @@ class Presets:
         """
         if (builtin := find_builtin(name)) is not None:
             return builtin
-        asked_at, answer = self._answers.get(name, (0.0, None))
-        if answer is None or self._is_stale(name, asked_at):
-            answer = asyncio.create_task(self._look_up(name))
-            self._answers[name] = (time.monotonic(), answer)
-            self._answers.move_to_end(name)
-            if len(self._answers) > _MAX_CACHED:
-                self._answers.popitem(last=False)
-        try:
-            return answer.result() if answer.done() else await asyncio.shield(answer)
-        except Exception:
-            # Failures are not cached, because an unknown name may be stored at any moment.
-            if self._answers.get(name, (0.0, None))[1] is answer:
-                del self._answers[name]
-            raise
+        preset, age = self._cache.find(name)
+        if preset is None or (name.version is None and age > self._seconds):
+            return await self._cache.join(name, lambda: self._look_up(name))
+        return preset
 
     async def newest(self) -> dict[str, int]:
         """Newest version of every preset by name, built-in and stored; sorted by name."""
@@ -130,7 +123,7 @@ class Presets:
             _check_expected(newest, after, fields.get("version"))
             await trial(preset)
             if await self._created(name, newest + 1, _document(preset, author)):
-                self._answers.pop(PresetName(name), None)
+                self._cache.drop(PresetName(name))
                 return Put(preset, created=True)
             return None
 
@@ -148,9 +141,6 @@ class Presets:
                 "with credentials that may write `presets/`",
                 value=name,
             ) from denied
-
-    def _is_stale(self, name: PresetName, asked_at: float) -> bool:
-        return name.version is None and time.monotonic() - asked_at > self._seconds
 
     async def _look_up(self, name: PresetName) -> Preset:
         version = name.version or await self._files.newest_of(name.name)

@@ -4,17 +4,17 @@ import asyncio
 import hashlib
 import math
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
+from cachetools import TTLCache
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.datastructures import Headers
 
 from lake.logs import bind
+from processors.single_flight import SingleFlight
 from serve_app.accounts import Accounts, Principal
 from serve_app.accounts.errors import AccountsUnavailable, UnknownKey
 from serve_app.accounts.keys import parse
@@ -44,22 +44,6 @@ _T = TypeVar("_T")
 _BEARER = HTTPBearer(auto_error=False, description="an API key, `pxl_…`")
 
 
-@dataclass(frozen=True, slots=True)
-class _Proof:
-    """Result of a look-up, and the start of the look-up on the monotonic clock."""
-
-    principal: Principal
-    since: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Lookup:
-    """Running look-up, and the start of the look-up on the monotonic clock."""
-
-    task: asyncio.Task[Principal]
-    since: float
-
-
 class KeyRing:
     """Cache of API keys: checks keys in threads and caches a valid key for `seconds`.
 
@@ -69,14 +53,23 @@ class KeyRing:
     separate cache, so that wrong keys cannot evict valid keys.
     """
 
-    def __init__(self, accounts: Accounts, seconds: float, grace: float) -> None:
+    def __init__(
+        self,
+        accounts: Accounts,
+        seconds: float,
+        grace: float,
+        *,
+        early: float = _EARLY,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._accounts = accounts
+        self._early = seconds * early
+        self._now = now
         self._seconds = seconds
         self._grace = max(grace, seconds)
         # Keyed by digest, so that a memory dump contains no key.
-        self._proofs: OrderedDict[bytes, _Proof] = OrderedDict()
-        self._refused: OrderedDict[bytes, float] = OrderedDict()
-        self._lookups: dict[bytes, _Lookup] = {}
+        self._cache: SingleFlight[bytes, Principal] = SingleFlight(_MAX_CACHED, now)
+        self._refused: TTLCache[bytes, None] = TTLCache(_MAX_CACHED, _REFUSED_SECONDS, timer=now)
         # Look-ups have their own threads: a look-up that hangs must not block the default executor.
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="key-lookup")
         self._failed_at = -math.inf
@@ -86,6 +79,11 @@ class KeyRing:
     def of(cls, accounts: Accounts, settings: ServeSettings) -> "KeyRing":
         """Create a key ring with the times of the settings."""
         return cls(accounts, settings.key_cache_seconds, settings.key_grace_seconds)
+
+    @property
+    def looking_up(self) -> int:
+        """Number of running look-ups."""
+        return len(self._cache.running)
 
     async def healthy(self) -> str | None:
         """Check the database: returns None if it answers, else a remark that cached keys work.
@@ -98,8 +96,7 @@ class KeyRing:
             async with asyncio.timeout(_WAIT_SECONDS):
                 await asyncio.shield(self._asking)
         except (TimeoutError, AccountsUnavailable) as error:
-            now = time.monotonic()
-            if any(now - proof.since <= self._grace for proof in self._proofs.values()):
+            if self._cache.youngest <= self._grace:
                 return "accounts_unavailable: only cached keys are accepted"
             raise AccountsUnavailable("the accounts database does not answer") from error
         return None
@@ -107,19 +104,18 @@ class KeyRing:
     async def principal(self, key: str) -> Principal:
         """Find the holder of a key in cache or database. Raises UnknownKey, AccountsUnavailable."""
         digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
-        if parse(key) is None or self._refused.get(digest, 0.0) > time.monotonic():
+        if parse(key) is None or digest in self._refused:
             raise UnknownKey("no such API key")
-        proof = self._proofs.get(digest)
-        age = math.inf if proof is None else time.monotonic() - proof.since
-        if age > self._seconds * _EARLY and digest not in self._lookups:
+        principal, age = self._cache.find(digest)
+        if age > self._early and digest not in self._cache.running:
             self._look_up(digest, key, known=age <= self._grace)
-        if proof is not None and age <= self._seconds:
-            return proof.principal
+        if principal is not None and age <= self._seconds:
+            return principal
         try:
             return await self._looked_up(digest)
         except AccountsUnavailable:
-            if proof is not None and age <= self._grace:
-                return proof.principal
+            if principal is not None and age <= self._grace:
+                return principal
             raise
 
     def _look_up(self, digest: bytes, key: str, *, known: bool) -> None:
@@ -127,12 +123,20 @@ class KeyRing:
 
         For a known key it also does nothing shortly after a failed look-up.
         """
-        failed_lately = time.monotonic() - self._failed_at < _PAUSE_SECONDS
-        if len(self._lookups) >= _MAX_LOOKUPS or (known and failed_lately):
-            return
-        task = asyncio.create_task(self._in_thread(self._accounts.verify, key))
-        self._lookups[digest] = lookup = _Lookup(task, time.monotonic())
-        task.add_done_callback(lambda _: self._note(digest, lookup))
+        failed_lately = self._now() - self._failed_at < _PAUSE_SECONDS
+        if self.looking_up < _MAX_LOOKUPS and not (known and failed_lately):
+            self._cache.start(digest, self._verified(digest, key))
+
+    async def _verified(self, digest: bytes, key: str) -> Principal:
+        try:
+            return await self._in_thread(self._accounts.verify, key)
+        except AccountsUnavailable:
+            self._failed_at = self._now()
+            raise
+        except UnknownKey:
+            self._cache.drop(digest)
+            self._refused[digest] = None
+            raise
 
     async def _in_thread(self, call: Callable[..., _T], *arguments: object) -> _T:
         loop = asyncio.get_running_loop()
@@ -140,33 +144,15 @@ class KeyRing:
 
     async def _looked_up(self, digest: bytes) -> Principal:
         """Await the running look-up; raises AccountsUnavailable if it takes too long."""
-        lookup = self._lookups.get(digest)
+        lookup = self._cache.running.get(digest)
         if lookup is None:
             raise AccountsUnavailable("too many key look-ups are running, or the last one failed")
-        left = lookup.since + _WAIT_SECONDS - time.monotonic()
+        left = lookup.since + _WAIT_SECONDS - self._now()
         try:
             async with asyncio.timeout(max(0.0, left)):
                 return await asyncio.shield(lookup.task)
         except TimeoutError:
             raise AccountsUnavailable("the accounts database takes too long") from None
-
-    def _note(self, digest: bytes, lookup: _Lookup) -> None:
-        del self._lookups[digest]
-        if lookup.task.cancelled():
-            return
-        error = lookup.task.exception()
-        if error is None:
-            self._proofs[digest] = _Proof(lookup.task.result(), lookup.since)
-            self._proofs.move_to_end(digest)
-            if len(self._proofs) > _MAX_CACHED:
-                self._proofs.popitem(last=False)
-        elif isinstance(error, AccountsUnavailable):
-            self._failed_at = time.monotonic()
-        else:
-            self._proofs.pop(digest, None)
-            self._refused[digest] = lookup.since + _REFUSED_SECONDS
-            if len(self._refused) > _MAX_CACHED:
-                self._refused.popitem(last=False)
 
     async def holder(self, key: str | None, scope: str) -> Principal:
         """Find the holder of a key, and check that the key has the scope.

@@ -2,9 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -179,31 +178,16 @@ class Counting(PresetFiles):
         return await super().newest_of(name)
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    now = [1000.0]
-    # In that module only: the event loop has a clock, too.
-    fake = SimpleNamespace(monotonic=lambda: now[0])
-    monkeypatch.setattr("processors.presets.time", fake)
-
-    def forward(seconds: float) -> None:
-        now[0] += seconds
-
-    return forward
-
-
-async def test_the_store_is_asked_once_for_many_and_again_after_a_while(
-    lake: Lake, clock: Callable[[float], None]
-) -> None:
+async def test_the_store_is_asked_once_for_many_and_again_after_a_while(lake: Lake) -> None:
     await put(Presets(lake.presets), SHOP)
-    files = Counting(lake.presets)
-    presets = Presets(files, seconds=10)
+    files, now = Counting(lake.presets), 1000.0
+    presets = Presets(files, seconds=10, now=lambda: now)
     name = PresetName("shop")
     await asyncio.gather(*(presets.find(name) for _ in range(20)))
     assert files.asked == 1
     await put(Presets(lake.presets), WIDER)
     assert width(await presets.find(name)) == 100
-    clock(11)
+    now += 11
     assert width(await presets.find(name)) == 200
     assert files.asked == 2
     await presets.find(PresetName("web"))

@@ -1,6 +1,5 @@
 import asyncio
 import threading
-from types import SimpleNamespace
 
 import pytest
 
@@ -75,17 +74,10 @@ async def ask_on(ring: KeyRing, key: str) -> None:
         await asyncio.sleep(0)
 
 
-@pytest.fixture
-def early(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key is looked up anew with each request."""
-    monkeypatch.setattr("serve_app.auth._EARLY", 0)
-
-
-@pytest.mark.usefixtures("early")
 async def test_nobody_waits_while_a_key_is_looked_up_anew(accounts: Accounts) -> None:
     key = accounts.create_key("acme", [READ], "a")
     database = OnDemand(accounts)
-    ring = KeyRing(database, 60, 0)  # type: ignore[arg-type]  # waits on demand
+    ring = KeyRing(database, 60, 0, early=0)  # type: ignore[arg-type]  # waits on demand
     prefix = (await ring.principal(key)).prefix
     accounts.revoke(prefix)
     database.answers.clear()
@@ -100,13 +92,12 @@ async def test_nobody_waits_while_a_key_is_looked_up_anew(accounts: Accounts) ->
 
 @pytest.mark.parametrize("between", [(), (7.0,)], ids=["long unused", "in use"])
 async def test_a_revocation_bites_though_the_key_was_looked_up_anew(
-    accounts: Accounts, monkeypatch: pytest.MonkeyPatch, between: tuple[float, ...]
+    accounts: Accounts, between: tuple[float, ...]
 ) -> None:
     now = 0.0
-    monkeypatch.setattr("serve_app.auth.time", SimpleNamespace(monotonic=lambda: now))
     key = accounts.create_key("acme", [READ], "a")
     counting = OnDemand(accounts)
-    ring = KeyRing(counting, 5, 0)  # type: ignore[arg-type]  # counts, and is otherwise it
+    ring = KeyRing(counting, 5, 0, now=lambda: now)  # type: ignore[arg-type]  # counts, and is otherwise it
     prefix = (await ring.principal(key)).prefix
     now = 3.0
     assert (await ring.principal(key)).prefix == prefix
@@ -114,7 +105,7 @@ async def test_a_revocation_bites_though_the_key_was_looked_up_anew(
     accounts.revoke(prefix)
     for now in between:  # noqa: B007  # the clock above reads it
         assert (await ring.principal(key)).prefix == prefix, "trusted since it was looked up anew"
-    await until(lambda: not ring._lookups)
+    await until(lambda: not ring.looking_up)
     now = 60.0
     with pytest.raises(UnknownKey):
         await ring.principal(key)
@@ -138,13 +129,10 @@ async def test_known_keys_go_on_while_the_database_hangs(accounts: Accounts) -> 
     assert await ring.healthy() is None
 
 
-async def test_a_wrong_key_is_looked_up_once_in_a_while(
-    accounts: Accounts, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_wrong_key_is_looked_up_once_in_a_while(accounts: Accounts) -> None:
     now = 0.0
-    monkeypatch.setattr("serve_app.auth.time", SimpleNamespace(monotonic=lambda: now))
     counting = OnDemand(accounts)
-    ring = KeyRing(counting, 5, 600)  # type: ignore[arg-type]  # counts, and is otherwise it
+    ring = KeyRing(counting, 5, 600, now=lambda: now)  # type: ignore[arg-type]  # counts, and is otherwise it
     for wrong, asked in (("nonsense", 0), (f"pxl_{'0' * 12}_{'0' * 64}", 1)):
         for _ in range(3):
             with pytest.raises(UnknownKey):
@@ -156,14 +144,11 @@ async def test_a_wrong_key_is_looked_up_once_in_a_while(
     assert counting.asked == 2
 
 
-async def test_a_key_is_trusted_for_the_grace_alone(
-    accounts: Accounts, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_key_is_trusted_for_the_grace_alone(accounts: Accounts) -> None:
     now = 0.0
-    monkeypatch.setattr("serve_app.auth.time", SimpleNamespace(monotonic=lambda: now))
     key = accounts.create_key("acme", [READ], "a")
     database = OnDemand(accounts)
-    ring = KeyRing(database, 5, 600)  # type: ignore[arg-type]  # fails on demand
+    ring = KeyRing(database, 5, 600, now=lambda: now)  # type: ignore[arg-type]  # fails on demand
     await ring.principal(key)
     database.away = True
     now = 599.0
@@ -186,11 +171,10 @@ async def test_a_database_that_hangs_holds_no_more_than_its_threads(accounts: Ac
     database.answers.set()
 
 
-@pytest.mark.usefixtures("early")
 async def test_a_known_key_is_trusted_while_the_database_is_away(accounts: Accounts) -> None:
     key = accounts.create_key("acme", [READ], "a")
     database = OnDemand(accounts)
-    ring = KeyRing(database, 60, 0)  # type: ignore[arg-type]  # fails on demand
+    ring = KeyRing(database, 60, 0, early=0)  # type: ignore[arg-type]  # fails on demand
     prefix = (await ring.principal(key)).prefix
     database.away = True
     while database.asked < 4:
