@@ -66,9 +66,9 @@ def _record(home: datetime, n: int) -> ImageRecord:
     return ImageRecord(
         image_id=image_id,
         tenant=_TENANT,
-        door="api",
+        source="api",
         attempt=attempt,
-        home=home,
+        window_start=home,
         content_hash=hashlib.sha256(image_id.encode()).hexdigest(),
         received_at=home + timedelta(seconds=n % 60),
         filename=f"IMG_{n}.jpg",

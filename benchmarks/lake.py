@@ -81,7 +81,9 @@ async def fill_journal(store: ObjectStore, count: int) -> None:
     """Fill the journal of one home like a busy cluster."""
     home = layout.home_of(datetime.now(UTC), timedelta(hours=1))
     for n in range(0, count, _JOURNAL_ROWS):
-        table = generated(min(_JOURNAL_ROWS, count - n), seed=n, home=home, span_ms=3_600_000)
+        table = generated(
+            min(_JOURNAL_ROWS, count - n), seed=n, window_start=home, span_ms=3_600_000
+        )
         await store.put(layout.journal_key(home, uuid.uuid4().hex), encode_rows(table))
 
 
@@ -168,7 +170,7 @@ def bench_journal() -> bool:
 async def fill_lake(store: ObjectStore) -> None:
     """Write a chain file for each of the last hours, with the same rows, which the query counts."""
     now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-    body = rows.encode_chain_file(generated(_QUERY_ROWS, seed=1, home=now))
+    body = rows.encode_chain_file(generated(_QUERY_ROWS, seed=1, window_start=now))
     for n in range(_QUERY_FILES):
         await store.put(layout.chain_key(now - timedelta(hours=n), 0), body)
 

@@ -95,7 +95,7 @@ async def _fill_day(folder: str) -> None:
     start = _hour(ago=26)
     for minute in range(DAY_HOMES):
         home = start + timedelta(minutes=minute)
-        table = generated(HOME_ROWS, seed=minute, home=home)
+        table = generated(HOME_ROWS, seed=minute, window_start=home)
         for part in (table.slice(0, HOME_ROWS // 2), table.slice(HOME_ROWS // 2)):
             await store.put(layout.journal_key(home, uuid.uuid4().hex), encode_rows(part))
 
@@ -106,7 +106,9 @@ async def _fill_hour(folder: str) -> None:
     each = HOUR_ROWS // HOUR_HOMES
     for minute in range(HOUR_HOMES):
         home = start + timedelta(minutes=minute)
-        table = generated(each, seed=minute, home=home).sort_by([("received_at", "ascending")])
+        table = generated(each, seed=minute, window_start=home).sort_by(
+            [("received_at", "ascending")]
+        )
         await store.put(layout.chain_key(home, 0), rows.encode_chain_file(table))
 
 

@@ -17,20 +17,24 @@ _COLOURS = 5
 _STEPS = ("decode", "measure", "render", "encode")
 
 
-def generated(rows: int, seed: int, home: datetime = HOME, span_ms: int = 60_000) -> pa.Table:
-    """Generate `rows` rows of one home, received over `span_ms` milliseconds, all ids different."""
+def generated(
+    rows: int, seed: int, window_start: datetime = HOME, span_ms: int = 60_000
+) -> pa.Table:
+    """Generate `rows` rows of one window, received within `span_ms`; all ids differ."""
     dice = np.random.default_rng(seed)
     ids, attempts = _hex(dice, rows, 16), _hex(dice, rows, 8)
-    received = int(home.timestamp() * 1000) + np.sort(dice.integers(0, span_ms, rows))
+    received = int(window_start.timestamp() * 1000) + np.sort(dice.integers(0, span_ms, rows))
     formats = _FORMATS[dice.choice(4, rows, p=[0.7, 0.15, 0.1, 0.05])]
     ms = pa.timestamp("ms", tz="UTC")
     columns = {
         "schema_version": np.full(rows, SCHEMA_VERSION, np.int32),
         "image_id": ids,
         "tenant": np.array(["acme", "zoo", "harbour"])[dice.integers(0, 3, rows)],
-        "door": np.array(["api", "kafka"])[dice.integers(0, 2, rows)],
+        "source": np.array(["api", "kafka"])[dice.integers(0, 2, rows)],
         "attempt": attempts,
-        "home": pa.array(np.full(rows, int(home.timestamp() * 1000)), pa.int64()).cast(ms),
+        "window_start": pa.array(
+            np.full(rows, int(window_start.timestamp() * 1000)), pa.int64()
+        ).cast(ms),
         "content_hash": _hex(dice, rows, 32),
         "received_at": pa.array(received, pa.int64()).cast(ms),
         "filename": [f"IMG_{n:07d}.jpg" for n in dice.integers(0, 10**7, rows)],

@@ -48,7 +48,7 @@ async def _seal(settings: LakeSettings) -> tuple[float, float]:
 
 async def _fill(store: ObjectStore, home: datetime, rows: int) -> float:
     """Fill the journal of a home; returns ms of processor time to encode an object."""
-    records = to_records(generated(rows, seed=rows, home=home))
+    records = to_records(generated(rows, seed=rows, window_start=home))
     gc.freeze()  # exclude the records from garbage collection, which would be counted
     dice = random.Random(rows)
     seconds, objects = 0.0, 0

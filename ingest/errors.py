@@ -40,6 +40,7 @@ CRASHES = frozenset(
         "store_contradicted",
         "store_undecided",
         "store_too_new",
+        "store_too_old",
     }
 )
 

@@ -126,7 +126,7 @@ def to_job(message: Message, terms: Terms, received_at: datetime) -> ImageJob:
     preset = PresetName.parse(texts.get(PRESET, terms.default_preset))
     return ImageJob(
         tenant=terms.tenant,
-        door="kafka",
+        source="kafka",
         identity=event or by_position(position),
         data=np.frombuffer(data, dtype=np.uint8),
         preset=find_builtin(preset) or preset,

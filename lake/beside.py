@@ -100,7 +100,7 @@ class _Builder:
         for name, record in (await self.truth.records(names)).items():
             if isinstance(record, UnreadableObject):
                 raise record
-            if record is not None and record.home == home:
+            if record is not None and record.window_start == home:
                 records[name] = record
         return records
 

@@ -33,18 +33,18 @@ _TAIL_BYTES = 2**17
 class Chain:
     """Listed files of a home; `len(files)` is the number of the next file."""
 
-    home: datetime
+    window_start: datetime
     files: tuple[Stored, ...]
     table: Table = IMAGE_TABLE
 
     @property
     def next_key(self) -> str:
         """Key of the next file; only a process that has read all files may create it."""
-        return layout.chain_key(self.home, len(self.files), self.table.folders)
+        return layout.chain_key(self.window_start, len(self.files), self.table.folders)
 
     def extended(self, file: Stored) -> "Chain":
         """Chain with one more file, which the caller has just created."""
-        return Chain(self.home, (*self.files, file), self.table)
+        return Chain(self.window_start, (*self.files, file), self.table)
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,39 +44,41 @@ CHECKS = {
 """Code of each check, and the fault that it finds; only `unfinished` is not a failure."""
 
 _NO_ROW = """
-    SELECT r.tenant, r.image_id, r.attempt, r.home, 'missing_row' AS code, '' AS file
+    SELECT r.tenant, r.image_id, r.attempt, r.window_start, 'missing_row' AS code, '' AS file
     FROM records r
-    WHERE NOT r.tombstone AND r.home >= $start AND r.home < $settled
+    WHERE NOT r.tombstone AND r.window_start >= $start AND r.window_start < $settled
       AND NOT EXISTS (
-        FROM rows w WHERE w.image_id = r.image_id AND w.tenant = r.tenant AND w.home = r.home)
+        FROM rows w WHERE w.image_id = r.image_id AND w.tenant = r.tenant
+          AND w.window_start = r.window_start)
       AND NOT EXISTS (
         FROM waiting q WHERE NOT q.tombstone
-          AND q.image_id = r.image_id AND q.tenant = r.tenant AND q.home = r.home)
-    ORDER BY r.home
+          AND q.image_id = r.image_id AND q.tenant = r.tenant AND q.window_start = r.window_start)
+    ORDER BY r.window_start
 """
 _WRONG_ROW = """
-    SELECT w.tenant, w.image_id, w.attempt, w.home, w.file,
+    SELECT w.tenant, w.image_id, w.attempt, w.window_start, w.file,
       CASE WHEN r.image_id IS NULL THEN 'row_without_image'
            WHEN r.tombstone THEN 'erased_row' ELSE 'row_differs' END AS code
     FROM rows w LEFT JOIN records r ON r.image_id = w.image_id AND r.tenant = w.tenant
-    WHERE w.home >= $row_floor AND w.home < $end
-      AND (r.image_id IS NULL OR r.tombstone OR r.home <> w.home
+    WHERE w.window_start >= $row_floor AND w.window_start < $end
+      AND (r.image_id IS NULL OR r.tombstone OR r.window_start <> w.window_start
            OR r.attempt <> w.attempt OR r.content_hash <> w.content_hash)
       AND NOT EXISTS (
         FROM waiting q WHERE q.tombstone
           AND q.image_id = w.image_id AND q.tenant = w.tenant AND q.attempt = w.attempt)
-    ORDER BY w.home
+    ORDER BY w.window_start
 """
 _TWO_ROWS = """
-    SELECT first(tenant) AS tenant, image_id, first(attempt) AS attempt, first(home) AS home,
+    SELECT first(tenant) AS tenant, image_id, first(attempt) AS attempt,
+      first(window_start) AS window_start,
       'duplicate_row' AS code, string_agg(file, ' ' ORDER BY file) AS file
-    FROM rows WHERE home >= $row_floor AND home < $end
+    FROM rows WHERE window_start >= $row_floor AND window_start < $end
     GROUP BY image_id, tenant HAVING count(*) > 1
-    ORDER BY home
+    ORDER BY window_start
 """
-_BY_HOME = """
-    SELECT DISTINCT home, tenant, image_id, attempt, content_hash, tombstone
-    FROM records WHERE home >= $start AND home < $end ORDER BY home
+_BY_WINDOW = """
+    SELECT DISTINCT window_start, tenant, image_id, attempt, content_hash, tombstone
+    FROM records WHERE window_start >= $start AND window_start < $end ORDER BY window_start
 """
 _NAMED = ("tenant", "image_id", "attempt", "content_hash", "tombstone")
 Named = tuple[str, str, str, str, bool]
@@ -91,7 +93,7 @@ class Suspect:
     tenant: str
     image_id: str
     attempt: str
-    home: datetime
+    window_start: datetime
     file: str
 
     @property
@@ -131,9 +133,9 @@ class Ledger:
     def records_by_home(self, scope: Scope) -> Iterator[tuple[datetime, list[Named]]]:
         """Yield the records in scope, home by home in order of time."""
         used = {"start": scope.start, "end": scope.end}
-        batches = self._connection.sql(_BY_HOME, params=used).to_arrow_reader(_PAGE)
+        batches = self._connection.sql(_BY_WINDOW, params=used).to_arrow_reader(_PAGE)
         rows = (row for batch in batches for row in batch.to_pylist())
-        for home, some in groupby(rows, key=lambda row: row["home"]):
+        for home, some in groupby(rows, key=lambda row: row["window_start"]):
             yield home, [tuple(row[name] for name in _NAMED) for row in some]
 
     def faults(self, limit: int) -> Iterator[tuple[str, int, list[tuple[str, str]]]]:

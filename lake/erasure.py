@@ -66,7 +66,7 @@ class Eraser:
             image_id=image_id,
             tenant=tenant,
             attempt=record.attempt,
-            home=record.home,
+            window_start=record.window_start,
             erased_at=self._clock.now(),
         )
         await self._journal.append_tombstone(tombstone)

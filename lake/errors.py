@@ -23,7 +23,9 @@ LakeError
       · StoreContradicted      store_contradicted     limit: the store's value, value: the other
       · StoreUndecided         store_undecided        an older store without a known retention
       · StoreTooNew            store_too_new          made by a later version of Pixlake
+      · StoreTooOld            store_too_old          made before 0.1.0, with other column names
   x UnreadableObject         unreadable_object      an object of Pixlake that does not parse
+      · OldColumns             old_columns            it has the column names of before 0.1.0
 
 Inside the lake only (callers do not get them): AlreadyExists, Mismatch, KeyMissing.
 Every error survives pickling (they cross Ray processes) and carries a stable `code`.
@@ -201,10 +203,22 @@ class StoreTooNew(StoreMisused):
     code = "store_too_new"
 
 
+class StoreTooOld(StoreMisused):
+    """An unreleased version, before 0.1.0, made the store; there is no migration."""
+
+    code = "store_too_old"
+
+
 class UnreadableObject(LakeError):
     """A stored object does not parse; `value` is its key."""
 
     code = "unreadable_object"
+
+
+class OldColumns(UnreadableObject):
+    """A stored object has the column names of before 0.1.0; `value` is its key."""
+
+    code = "old_columns"
 
 
 class AlreadyExists(LakeError):

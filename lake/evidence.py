@@ -21,7 +21,7 @@ _ROW = [
     ("tenant", pa.string()),
     ("image_id", pa.string()),
     ("attempt", pa.string()),
-    ("home", MS),
+    ("window_start", MS),
     ("content_hash", pa.string()),
 ]
 TABLES = {

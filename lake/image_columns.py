@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from lake.columns import BigInt, Column, Int, LocalTime
 from lake.measure_columns import MeasureColumns
 
-Door = Literal["api", "kafka"]
+Source = Literal["api", "kafka"]
 
 
 class RenditionColumns(BaseModel):
@@ -36,8 +36,9 @@ class _FileColumns(BaseModel):
 
     image_id: Annotated[str, Column("service", "32 hex digits; the key of the table")]
     tenant: Annotated[str, Column("service", "owner of the image", repeats=True)]
-    door: Annotated[
-        Door, Column("service", "source of the image: `api` (HTTP) or `kafka`", repeats=True)
+    source: Annotated[
+        Source,
+        Column("service", "way by which the image came in: `api` (HTTP) or `kafka`", repeats=True),
     ]
     received_at: Annotated[
         datetime, Column("service", "when Pixlake had received the whole image", unit="UTC")

@@ -64,13 +64,13 @@ class Journal:
         same; appending it again is safe.
         """
         # A journaled row stays in journal or chain until it expires or is erased.
-        row = record.home, record.row_name
+        row = record.window_start, record.row_name
         if row in self._durable:
             return
-        lane = self._lanes.setdefault(record.home, _Lane())
+        lane = self._lanes.setdefault(record.window_start, _Lane())
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         lane.waiting.append((record, done))
-        self._pump(record.home, lane)
+        self._pump(record.window_start, lane)
         await done
         self._durable[row] = None
         if len(self._durable) > _MAX_DURABLE:
@@ -95,7 +95,7 @@ class Journal:
 
         Raises StoreUnavailable or StoreFull.
         """
-        key = layout.journal_key(tombstone.home, uuid.uuid4().hex)
+        key = layout.journal_key(tombstone.window_start, uuid.uuid4().hex)
         await self._store.put(key, encode_tombstone(tombstone))
 
     def _pump(self, home: datetime, lane: _Lane) -> None:

@@ -13,6 +13,7 @@ import pyarrow.ipc
 
 from lake.errors import UnreadableObject, UnstorableRow
 from lake.ids import first_of_each, parse_ids
+from lake.old_columns import refuse_old_columns, refuse_old_json
 from lake.row_lines import read_lines, write_lines
 from lake.rows import conform, in_order
 from lake.schema import IMAGES, TOMBSTONES, Tombstone
@@ -102,12 +103,14 @@ def decode_journal(key: str, data: bytes, of: Table = IMAGE_TABLE) -> JournalRow
         with pyarrow.ipc.open_file(pa.py_buffer(data), options=_ONE_THREAD) as reader:
             table = reader.read_all()
         if of is IMAGE_TABLE and "erased_at" in table.column_names:
+            refuse_old_columns("erasure", key, table.column_names)
             parse_ids(table["image_id"])
             tombstones = tuple(Tombstone.model_validate(row) for row in table.to_pylist())
             return JournalRows(tombstones=tombstones)
         parse_ids(table[of.id])
-        return JournalRows(images=_without_holes(conform(table, of)))
+        return JournalRows(images=_without_holes(conform(table, of, key)))
     except (pa.ArrowException, ValueError, KeyError) as error:
+        refuse_old_json("journal object", key, data)
         raise UnreadableObject(f"journal object {key}: {error}", value=key) from error
 
 

@@ -85,7 +85,7 @@ class Lake:
 
     def expires(self, record: ImageRecord) -> datetime:
         """Time at which an image expires."""
-        return self.clock.settings.expires(record.home)
+        return self.clock.settings.expires(record.window_start)
 
     async def healthy(self) -> None:
         """Return if the store accepts writes now.

@@ -35,6 +35,9 @@ TRIES = "rejections/tries"
 PROBE = "probe"
 PRESETS = "presets"
 STORE = "store.json"
+RECORD = "record.json"
+RECORD_DEPTH = 3
+"""folders from `images` to a record: tenant, two digits of the id, id"""
 UNFINISHED = "audit/unfinished"
 REBUILT = "lake/rebuilt"
 ERASURES = "audit-log/erasures"
@@ -108,7 +111,7 @@ def image_prefix(tenant: str, image_id: str) -> str:
 
 def record_key(tenant: str, image_id: str) -> str:
     """Key of an image's record, which is its commit point."""
-    return f"{image_prefix(tenant, image_id)}/record.json"
+    return f"{image_prefix(tenant, image_id)}/{RECORD}"
 
 
 def object_key(tenant: str, image_id: str, name: str, attempt: str, extension: str) -> str:

@@ -8,15 +8,17 @@ of its environment, or with the default if nothing in the store is older than th
 from datetime import UTC, datetime, timedelta
 
 from lake import layout
-from lake.errors import StoreMissing, StoreUndecided
+from lake.errors import KeyMissing, OldColumns, StoreMissing, StoreUndecided
 from lake.logs import logger
 from lake.object_store import ObjectStore
+from lake.old_columns import refuse_old_json
 from lake.probe import probe
 from lake.settings import LakeSettings
 from lake.store_settings import (
     StoreSettings,
     create_store_settings,
     read_store_settings,
+    too_old,
 )
 from lake.timing import TIMES
 
@@ -38,6 +40,7 @@ async def open_store(
     store = ObjectStore.open(settings, make=make)
     existing = await read_store_settings(store)
     if existing is None:
+        await _refuse_old(store)
         wanted = await _settings_to_be(store, settings, make=make)
         await probe(store)
         kept = await create_store_settings(store, wanted)
@@ -54,6 +57,7 @@ async def kept_settings(settings: LakeSettings) -> StoreSettings:
     store = ObjectStore.open(settings, make=False)
     existing = await read_store_settings(store)
     if existing is None:
+        await _refuse_old(store)
         raise await _without_settings(store, settings)
     existing[0].check(settings)
     return existing[0]
@@ -69,6 +73,23 @@ async def require_data(store: ObjectStore, settings: LakeSettings) -> None:
         "one; set its location with --home, PIXLAKE_HOME or PIXLAKE_STORE_URL",
         value=settings.location,
     )
+
+
+async def _refuse_old(store: ObjectStore) -> None:
+    """Raise StoreTooOld if the first record has the column names of before 0.1.0."""
+    folder = layout.IMAGES
+    for _ in range(layout.RECORD_DEPTH):
+        if not (names := await store.folders(folder)):
+            return
+        folder = f"{folder}/{names[0]}"
+    key = f"{folder}/{layout.RECORD}"
+    try:
+        data, _ = await store.get(key)
+        refuse_old_json("record", key, data)
+    except KeyMissing:
+        return
+    except OldColumns as error:
+        raise too_old(error.message) from error
 
 
 async def _settings_to_be(

@@ -53,7 +53,7 @@ class Reader:
         record = parse_record(key, data)
         if isinstance(record, RefusedName):
             raise ImageNotFound(f"no image {image_id}", value=image_id)
-        if self._expired(record.home):
+        if self._expired(record.window_start):
             raise ImageExpired(f"image {image_id} is past its retention", value=image_id)
         if isinstance(record, Tombstone):
             raise ImageErased("this image was erased", value=image_id)
@@ -134,7 +134,7 @@ def _position(record: ImageRecord) -> tuple[float, str]:
 
 def _cursor(record: ImageRecord) -> str:
     moment = round(record.received_at.timestamp() * 1000)
-    return f"{layout.home_name(record.home)}.{moment}.{record.image_id}"
+    return f"{layout.home_name(record.window_start)}.{moment}.{record.image_id}"
 
 
 def _home_cursor(home: datetime) -> str:

@@ -65,7 +65,7 @@ class RebuildReport:
 class _Turn:
     """Result of a pass over a home: expected rows, kept rows, and changes."""
 
-    home: datetime
+    window_start: datetime
     expected: Expected
     everything: bool
     kept: set[Name] = field(default_factory=set)
@@ -196,12 +196,12 @@ class _TableRebuilder:
         numbers = {
             parsed[1]
             for stored in await self._store.objects(
-                layout.hour_prefix(turn.home, self._table.folders)
+                layout.hour_prefix(turn.window_start, self._table.folders)
             )
-            if (parsed := layout.parse_chain_key(stored.key)) and parsed[0] == turn.home
+            if (parsed := layout.parse_chain_key(stored.key)) and parsed[0] == turn.window_start
         }
         for number in range(max(numbers, default=-1) + 1):
-            key = layout.chain_key(turn.home, number, self._table.folders)
+            key = layout.chain_key(turn.window_start, number, self._table.folders)
             if number in numbers:
                 await self._clean_file(key, turn)
             else:
@@ -219,7 +219,7 @@ class _TableRebuilder:
         else:
             readable = True
         keep = await self._truth.right(
-            table, turn.home, turn.expected, turn.kept, everything=turn.everything
+            table, turn.window_start, turn.expected, turn.kept, everything=turn.everything
         )
         wrong = len(keep) - sum(keep)
         if wrong or not readable:
@@ -240,7 +240,7 @@ class _TableRebuilder:
             mine = [
                 r
                 for r in records
-                if r is not None and not isinstance(r, UnreadableObject) and r.home == home
+                if r is not None and not isinstance(r, UnreadableObject) and r.window_start == home
             ]
             bad = await journal.append_all(mine)
             for record, error in bad:

@@ -99,7 +99,7 @@ class RecordScan:
                 record, faults = await self._look_again(folder)
                 self._evidence.faults(faults)
             self._note(folder, record)
-            if isinstance(record, ImageRecord) and self._scope.holds(record.home):
+            if isinstance(record, ImageRecord) and self._scope.holds(record.window_start):
                 images.append(record)
         if self._full:
             await self._hash(images)
@@ -125,9 +125,9 @@ class RecordScan:
             return [record]
         if record is None:
             return self._orphans(folder, frozenset(), "no record")
-        if scope.is_overdue(record.home):
-            return [Fault("overdue", folder.record_key, f"home {record.home:%F %T}")]
-        if not scope.holds(record.home):
+        if scope.is_overdue(record.window_start):
+            return [Fault("overdue", folder.record_key, f"home {record.window_start:%F %T}")]
+        if not scope.holds(record.window_start):
             return []
         if isinstance(record, Tombstone):
             return self._erased(folder, record)
@@ -171,7 +171,7 @@ class RecordScan:
     def _note(self, folder: ImageFolder, record: Named | Fault | None) -> None:
         self.seen.objects += len(folder.objects)
         if isinstance(record, ImageRecord):
-            self.seen.images += self._scope.holds(record.home)
+            self.seen.images += self._scope.holds(record.window_start)
             content = record.content_hash
         elif isinstance(record, Tombstone):
             self.seen.tombstones += 1
@@ -183,7 +183,7 @@ class RecordScan:
             record.tenant,
             record.image_id,
             record.attempt,
-            record.home,
+            record.window_start,
             content,
             isinstance(record, Tombstone),
         )

@@ -32,6 +32,7 @@ from lake.errors import (
 from lake.fitting import mended, proven
 from lake.journal import Journal
 from lake.object_store import Buffer, ObjectStore
+from lake.old_columns import refuse_old_json
 from lake.schema import MAX_REFUSED, RECORD, ImageRecord, Named, RefusedName, Tombstone
 from lake.timing import ProtocolTimes
 
@@ -53,8 +54,8 @@ class Attempt:
 
     tenant: str
     image_id: str
-    home: datetime
-    source: str | None = None
+    window_start: datetime
+    rejection_id: str | None = None
     id: str = field(default_factory=lambda: secrets.token_hex(8))
     # `time.monotonic` is looked up at call time, because the tests replace it.
     started: float = field(default_factory=lambda: time.monotonic())  # noqa: PLW0108
@@ -91,14 +92,14 @@ class Committer:
         self._journal = journal
         self._clock = clock
 
-    async def begin(self, tenant: str, image_id: str, source: str | None = None) -> Attempt:
+    async def begin(self, tenant: str, image_id: str, rejection_id: str | None = None) -> Attempt:
         """Start an attempt, with a home by the store's clock; raises StoreUnavailable.
 
-        `source` is the `rejection_id` of its Kafka message.
+        `rejection_id` is that of its Kafka message.
         """
         await self._clock.fresh()
         home = layout.home_of(self._clock.now(), self._clock.settings.window)
-        return Attempt(tenant, image_id, home, source)
+        return Attempt(tenant, image_id, home, rejection_id)
 
     async def put(self, attempt: Attempt, key: str, data: Buffer) -> None:
         """PUT one object before the commit; call `discard` if the commit is not made."""
@@ -193,7 +194,7 @@ class Committer:
         if isinstance(existing, Tombstone) and existing.is_of(mine.sha256):
             raise ImageErased("this image was erased", value=existing.image_id)
         if isinstance(existing, RefusedName):
-            if (why := existing.refused.get(attempt.source or "")) is not None:
+            if (why := existing.refused.get(attempt.rejection_id or "")) is not None:
                 raise RefusedBefore(
                     f"this message was refused before: {why.detail}", value=why.code
                 )
@@ -239,7 +240,7 @@ def _message(record: ImageRecord) -> tuple[object, ...]:
 
 def expiry_of(found: Named, clock: StoreClock) -> datetime:
     """Time at which the object stored under an image's name expires."""
-    expiry = clock.settings.expires(found.home)
+    expiry = clock.settings.expires(found.window_start)
     # A tombstone without a digest is a sweeper's marker, which holds the name for a moment.
     if isinstance(found, Tombstone) and found.content is None:
         return max(expiry, found.erased_at - clock.times.marker_age)
@@ -251,5 +252,6 @@ def parse_record(key: str, data: bytes) -> Named:
     try:
         record = RECORD.validate_json(data)
     except ValueError as error:
+        refuse_old_json("record", key, data)
         raise UnreadableObject(f"record {key}: {error}", value=key) from error
     return mended(key, record) if isinstance(record, ImageRecord) else record

@@ -25,7 +25,7 @@ from lake.tables import REJECTION_TABLE
 
 _NOW = "journaled now"
 _FOLDERS = REJECTION_TABLE.folders
-_COLUMNS = ["tenant", "rejection_id", "home"]
+_COLUMNS = ["tenant", "rejection_id", "window_start"]
 # Records read at once.
 _BATCH = 1024
 
@@ -81,7 +81,7 @@ class RejectionScan:
         except UnreadableObject as error:
             evidence.fault("unreadable", key, error.message)
         else:
-            evidence.add("records", row.tenant, row.rejection_id, "", row.home, None, False)
+            evidence.add("records", row.tenant, row.rejection_id, "", row.window_start, None, False)
 
     async def _waiting(self, evidence: Evidence) -> None:
         for name in await self._store.folders(_FOLDERS.journal):
@@ -159,7 +159,7 @@ def _as_evidence(rows: pa.Table) -> pa.Table:
             "tenant": rows["tenant"],
             "image_id": rows["rejection_id"],
             "attempt": nothing,
-            "home": rows["home"],
+            "window_start": rows["window_start"],
             "content_hash": pa.nulls(len(rows), pa.string()),
         }
     )

@@ -22,6 +22,7 @@ from lake.errors import ImageExpiring, UnreadableObject
 from lake.fitting import misfits, proven
 from lake.journal import Journal
 from lake.object_store import ObjectStore
+from lake.old_columns import refuse_old_json
 from lake.records import expiry_of, parse_record
 from lake.schema import ImageRecord, Reason, RefusedName, Tombstone
 from lake.tables import REJECTION_TABLE, Rejected
@@ -110,7 +111,7 @@ class Rejections:
         mine = Rejected(
             rejection_id=refusal.rejection_id,
             tenant=refusal.tenant,
-            home=layout.home_of(now, self._clock.settings.window),
+            window_start=layout.home_of(now, self._clock.settings.window),
             rejected_at=now,
             topic=refusal.topic,
             topic_id=refusal.topic_id,
@@ -132,7 +133,7 @@ class Rejections:
         mine = RefusedName(
             image_id=image_id,
             tenant=refusal.tenant,
-            home=layout.home_of(self._clock.now(), self._clock.settings.window),
+            window_start=layout.home_of(self._clock.now(), self._clock.settings.window),
             refused={refusal.rejection_id: refusal.reason},
         )
 
@@ -185,7 +186,7 @@ class Rejections:
             # Overwrite it: a message that can't be refused would block its partition for ever.
             await self._store.replace(key, body, stored.etag)
             return mine
-        if not self._expired(self._clock.settings.expires(existing.home)):
+        if not self._expired(self._clock.settings.expires(existing.window_start)):
             return existing
         await self._store.replace(key, body, stored.etag)
         return mine
@@ -247,6 +248,7 @@ def parse_rejected(key: str, data: bytes) -> Rejected:
     try:
         rejected = Rejected.model_validate_json(data)
     except ValueError as error:
+        refuse_old_json("rejection", key, data)
         raise UnreadableObject(f"rejection {key}: {error}", value=key) from error
     if wrong := misfits(rejected, REJECTION_TABLE):
         raise UnreadableObject(f"rejection {key}: values do not fit: {wrong}", value=key)

@@ -124,7 +124,7 @@ class Sweeper:
                 report.images += await self._delete([folder.record_key])
                 report.image_objects += await self._delete_old(folder.objects)
                 return
-            if self._is_due(record.home):
+            if self._is_due(record.window_start):
                 await self._expire(folder, record, stored, report)
                 return
             if isinstance(record, ImageRecord):
@@ -154,7 +154,9 @@ class Sweeper:
             image_id=record.image_id,
             tenant=record.tenant,
             attempt=record.attempt,
-            home=now - timedelta(days=self._clock.settings.days(now)) - self._times.marker_age,
+            window_start=now
+            - timedelta(days=self._clock.settings.days(now))
+            - self._times.marker_age,
             erased_at=now,
         )
         marked_at = time.monotonic()

@@ -24,7 +24,7 @@ _HOUR = timedelta(hours=1)
 # Largest number of objects read at once, and of their bytes; enough to hide a store's latency.
 _READERS = 8
 _READ_BYTES = 64 * 2**20
-_COLUMNS = ["tenant", "image_id", "attempt", "home", "content_hash"]
+_COLUMNS = ["tenant", "image_id", "attempt", "window_start", "content_hash"]
 
 
 @dataclass(slots=True)
@@ -135,7 +135,7 @@ class RowScan:
         self.seen.rows += len(table)
         if parsed := layout.parse_chain_key(key):
             home = pa.scalar(parsed[0], MS)
-            strangers = pc.sum(pc.not_equal(table["home"], home)).as_py()
+            strangers = pc.sum(pc.not_equal(table["window_start"], home)).as_py()
             if strangers:
                 self._evidence.fault("misplaced", key, f"{strangers} rows of another home")
         names = pa.repeat(pa.scalar(key), len(table))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from lake.errors import UnreadableObject
 from lake.ids import parse_ids
 from lake.logs import logger
+from lake.old_columns import refuse_old_columns
 from lake.schema import IMAGES, ImageRecord
 from lake.tables import IMAGE_TABLE, Table
 
@@ -131,7 +132,8 @@ def without_rows(key: str, data: bytes, dead: frozenset[str]) -> bytes:
         with writer_of(sink, of, footer) as writer:
             for n in range(source.num_row_groups):
                 parts = source.iter_batches(_SLICE, row_groups=[n])
-                kept = [without(conform(pa.Table.from_batches([part]), of), gone) for part in parts]
+                tables = (conform(pa.Table.from_batches([part]), of, key) for part in parts)
+                kept = [without(table, gone) for table in tables]
                 table = pa.concat_tables([of.columns.empty_table(), *kept])
                 writer.write_table(table.replace_schema_metadata(writer.schema.metadata))
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -170,11 +172,11 @@ def decode_chain_file(
     try:
         if isinstance(source, bytes):
             source = pa.BufferReader(source)
-        table = pq.ParquetFile(source, page_checksum_verification=True).read(
-            columns=columns,
-            use_threads=columns is None,  # one column is one task
-        )
-        return table if columns is not None else conform(table, of)
+        file = pq.ParquetFile(source, page_checksum_verification=True)
+        table = file.read(columns=columns, use_threads=columns is None)  # one column is one task
+        if columns is not None and table.num_columns < len(columns):
+            refuse_old_columns("chain file", key, file.schema_arrow.names)
+        return table if columns is not None else conform(table, of, key)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise UnreadableObject(f"chain file {key}: {error}", value=key) from error
 
@@ -212,11 +214,15 @@ def id_column(key: str, source: object, of: Table = IMAGE_TABLE) -> list[tuple[i
     ]
 
 
-def conform(table: pa.Table, of: Table = IMAGE_TABLE) -> pa.Table:
-    """Convert a table of any schema version to this one; columns that it lacks become null."""
+def conform(table: pa.Table, of: Table = IMAGE_TABLE, key: str = "") -> pa.Table:
+    """Convert a table of any schema version to this one; columns that it lacks become null.
+
+    Raises OldColumns, with the `key` of the object that has the rows.
+    """
     metadata = table.schema.metadata
     if table.schema.equals(of.columns):
         return table
+    refuse_old_columns("object with rows", key, table.column_names)
     say_newer(of, table.column_names)
     columns = [
         table[f.name].cast(f.type) if f.name in table.column_names else pa.nulls(len(table), f.type)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from lake.columns import MS, Column, Int, schema_of
 from lake.image_columns import ImageColumns, RenditionColumns
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 
 class StoredRendition(RenditionColumns):
@@ -37,7 +37,7 @@ class ImageRecord(ImageColumns):
             "id of the committed attempt; names of the image's objects end in it",
         ),
     ]
-    home: Annotated[
+    window_start: Annotated[
         datetime,
         Column(
             "service",
@@ -76,7 +76,7 @@ class Tombstone(BaseModel):
     image_id: str
     tenant: str
     attempt: str = Field(description="attempt of the record that was erased")
-    home: datetime
+    window_start: datetime
     erased_at: datetime
     content: str | None = Field(
         default=None, description="keyed digest of the erased bytes; None: not recorded"
@@ -124,7 +124,7 @@ class RefusedName(BaseModel):
     image_id: str
     tenant: str
     attempt: str = ""
-    home: datetime
+    window_start: datetime
     refused: dict[str, Reason] = Field(description="by `rejection_id` of the message")
 
     @property
@@ -142,7 +142,7 @@ TOMBSTONES = pa.schema(
         pa.field("image_id", pa.string(), nullable=False),
         pa.field("tenant", pa.string(), nullable=False),
         pa.field("attempt", pa.string(), nullable=False),
-        pa.field("home", MS, nullable=False),
+        pa.field("window_start", MS, nullable=False),
         pa.field("erased_at", MS, nullable=False),
     ]
 )

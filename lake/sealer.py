@@ -282,7 +282,7 @@ class Sealer:
         order = await self._aside.run(in_order, batch.images, wanted, self._table)
         body = await self._aside.run(encode_chain_file, batch.images, noted, order, self._table)
         if wanted.any():
-            await self._compactor.closing.permit(layout.hour_of(chain.home))
+            await self._compactor.closing.permit(layout.hour_of(chain.window_start))
         etag = await self._store.create(key, body)
         file = Stored(key, len(body), etag, self._clock.now())
         self._chains.remember(file, Known(IdSet(batch.ids[wanted]), IdSet.of(noted)))

@@ -170,4 +170,4 @@ async def _count_gone(
 async def _homes(store: ObjectStore, keys: Sequence[str]) -> list[datetime]:
     answers = zip(keys, await store.read_many(keys), strict=True)
     records = [parse_record(key, data) for key, data in answers if data is not None]
-    return [record.home for record in records if isinstance(record, ImageRecord)]
+    return [record.window_start for record in records if isinstance(record, ImageRecord)]

@@ -17,13 +17,22 @@ from uuid import uuid4
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lake import layout
-from lake.errors import AlreadyExists, KeyMissing, StoreContradicted, StoreTooNew, UnreadableObject
+from lake.errors import (
+    AlreadyExists,
+    KeyMissing,
+    StoreContradicted,
+    StoreTooNew,
+    StoreTooOld,
+    UnreadableObject,
+)
 from lake.object_store import ObjectStore
+from lake.old_columns import NO_MIGRATION, OLD_COLUMNS
 from lake.settings import LakeSettings
 from lake.stored import Stored
 from lake.timing import TIMES
 
-FORMAT = 1
+FORMAT = 2
+"""format of records and rows; format 1 has other column names (lake/old_columns.py)"""
 LAYOUT = 1
 IDENTITY = 1
 _DEFAULT_DAYS = 7
@@ -142,7 +151,7 @@ def _contradict(name: str, given: int | None, kept: int) -> None:
 
 
 def parse_store_settings(data: bytes) -> StoreSettings:
-    """Parse `store.json`; raises UnreadableObject, StoreTooNew."""
+    """Parse `store.json`; raises UnreadableObject, StoreTooNew, StoreTooOld."""
     try:
         settings = StoreSettings.model_validate_json(data)
     except ValueError as error:
@@ -155,11 +164,24 @@ def parse_store_settings(data: bytes) -> StoreSettings:
                 limit=known,
                 value=version,
             )
+    if settings.format < FORMAT:
+        raise too_old(f"its format is {settings.format}, this version reads {FORMAT}")
     return settings
 
 
+def too_old(why: str) -> StoreTooOld:
+    """Error for a store of before 0.1.0."""
+    names = ", ".join(f"`{new}` was `{old}`" for old, new in OLD_COLUMNS.items())
+    return StoreTooOld(
+        f"a version before 0.1.0 made the store: {why}. Columns have new names ({names}). "
+        f"{NO_MIGRATION}",
+        limit=FORMAT,
+        value=FORMAT - 1,
+    )
+
+
 async def read_store_settings(store: ObjectStore) -> tuple[StoreSettings, Stored] | None:
-    """Read `store.json`; None if it does not exist. Raises UnreadableObject, StoreTooNew."""
+    """Read `store.json`; None if it does not exist. Raises UnreadableObject, StoreMisused."""
     try:
         data, stored = await store.get(layout.STORE)
     except KeyMissing:

@@ -39,7 +39,7 @@ class Interrogation:
 
         Reads records, journal and chains in this order. Raises StoreUnavailable, StoreFull.
         """
-        code, home = suspects[0].code, suspects[0].home
+        code, home = suspects[0].code, suspects[0].window_start
         if code == "duplicate_row":
             # Rows do not move between files, so two rows in the evidence are two rows.
             return [_fault(suspect) for suspect in suspects]
@@ -70,7 +70,7 @@ class Interrogation:
             record
             for s in suspects
             if isinstance(record := records.get(s.image_id), ImageRecord)
-            and (record.attempt, record.home) == (s.attempt, s.home)
+            and (record.attempt, record.window_start) == (s.attempt, s.window_start)
             and s.image_id not in with_row
         ]
         again = await self._unfinished.finish(lost)
@@ -78,7 +78,7 @@ class Interrogation:
             Fault(
                 "missing_row" if record.image_id in again else "unfinished",
                 f"{record.tenant}/{record.image_id}",
-                f"home {record.home:%F %T}",
+                f"home {record.window_start:%F %T}",
             )
             for record in lost
         ]
@@ -117,7 +117,7 @@ class Interrogation:
 
 def grouped(suspects: Iterable[Suspect]) -> Iterator[list[Suspect]]:
     """Group consecutive suspects by kind and home, at most 4,096 in a group."""
-    for _, some in groupby(suspects, key=lambda s: (s.code, s.home)):
+    for _, some in groupby(suspects, key=lambda s: (s.code, s.window_start)):
         while part := list(islice(some, _AT_ONCE)):
             yield part
 
@@ -127,12 +127,12 @@ def _agrees(suspect: Suspect, record: Named | None) -> bool:
     return (
         isinstance(record, ImageRecord)
         and suspect.code != "row_differs"
-        and (record.attempt, record.home) == (suspect.attempt, suspect.home)
+        and (record.attempt, record.window_start) == (suspect.attempt, suspect.window_start)
     )
 
 
 def _fault(suspect: Suspect) -> Fault:
-    detail = f"home {suspect.home:%F %T}, in {suspect.file}"
+    detail = f"home {suspect.window_start:%F %T}, in {suspect.file}"
     return Fault(suspect.code, f"{suspect.tenant}/{suspect.image_id}", detail)
 
 

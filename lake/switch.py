@@ -171,7 +171,7 @@ class _TableSwitch:
                 rows = current.replace_schema_metadata(None)
             except UnreadableObject:
                 log.warning("file does not parse; its rows are rebuilt from the records", key=key)
-        keep = await self._truth.right(rows, of.home, of.expected, of.taken)
+        keep = await self._truth.right(rows, of.window_start, of.expected, of.taken)
         held = of.taken - before
         # Take rows from the shadow lake; keep current rows that are newer than the shadow lake.
         names = [name for name, _, _ in self._truth.rows(new)]
@@ -226,7 +226,7 @@ class _TableSwitch:
 class _Home:
     """State of a home during step 3; names in `taken` have a row in a rewritten file already."""
 
-    home: datetime
+    window_start: datetime
     expected: Expected
     taken: set[Name]
     first: bool

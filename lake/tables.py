@@ -13,7 +13,7 @@ from lake.columns import BigInt, Column, Int, TableColumn, model_columns, schema
 from lake.layout import Folders
 from lake.schema import IMAGES, SCHEMA_VERSION, ImageRecord
 
-REJECTIONS_VERSION = 2
+REJECTIONS_VERSION = 3
 
 
 class Rejected(BaseModel):
@@ -33,7 +33,7 @@ class Rejected(BaseModel):
         ),
     ]
     tenant: Annotated[str, Column("service", "tenant of the topic", repeats=True)]
-    home: Annotated[
+    window_start: Annotated[
         datetime,
         Column(
             "service",
@@ -98,13 +98,15 @@ class Partitions(BaseModel):
 
     dt: Annotated[
         date,
-        Column("service", "day of `home`; partition column, a string in Athena", nullable=True),
+        Column(
+            "service", "day of `window_start`; partition column, a string in Athena", nullable=True
+        ),
     ]
     hour: Annotated[
         Int,
         Column(
             "service",
-            "hour of `home`; partition column, a string of two digits in Athena",
+            "hour of `window_start`; partition column, a string of two digits in Athena",
             nullable=True,
         ),
     ]
@@ -116,7 +118,7 @@ REJECTIONS = schema_of(Rejected)
 
 
 Journaled = ImageRecord | Rejected
-"""Records with a row: `home` is the window of the row, `row_name` its name there."""
+"""Records with a row: `window_start` is the window of the row, `row_name` its name there."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -102,7 +102,7 @@ class Truth:
         facts: Iterable[Fact] = [_NO_FACT] * len(table)
         if self.table is not REJECTION_TABLE:
             facts = _pairs(table, "attempt", "content_hash")
-        return list(zip(names, facts, table["home"].to_pylist(), strict=True))
+        return list(zip(names, facts, table["window_start"].to_pylist(), strict=True))
 
     async def right(
         self,
@@ -126,7 +126,7 @@ class Truth:
             if isinstance(record, UnreadableObject):
                 # An audit reports the record. Keep the row, which is the only readable copy.
                 unreadable.add(name)
-            elif record is not None and record.home == home:
+            elif record is not None and record.window_start == home:
                 expected[name] = self.fact(record)
         keep = []
         for name, fact, row_home in stored:

@@ -27,7 +27,7 @@ class Mark(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     attempt: str
-    home: datetime
+    window_start: datetime
     seen_at: datetime
 
 
@@ -60,7 +60,7 @@ class Unfinished:
             if stored.key in self._still:
                 continue
             mark = await self._read(stored.key)
-            if mark is None or self._is_settled(mark.home):
+            if mark is None or self._is_settled(mark.window_start):
                 await self._store.delete(stored.key)
 
     def _is_settled(self, home: datetime) -> bool:
@@ -74,7 +74,9 @@ class Unfinished:
         known = await self._read(key)
         if known is not None and known.attempt == record.attempt:
             return True
-        mark = Mark(attempt=record.attempt, home=record.home, seen_at=self._scope.now)
+        mark = Mark(
+            attempt=record.attempt, window_start=record.window_start, seen_at=self._scope.now
+        )
         await self._store.put(key, mark.model_dump_json().encode())
         return False
 

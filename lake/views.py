@@ -61,9 +61,9 @@ class Views:
             )
             connection.execute(
                 f"CREATE VIEW {table.name} AS SELECT * FROM ({rows}) "  # noqa: S608
-                f"WHERE home + INTERVAL {days} DAY > now() "
+                f"WHERE window_start + INTERVAL {days} DAY > now() "
                 # Also hide rows that expired before the retention was extended.
-                f"AND home > TIMESTAMPTZ '{floor.isoformat()}' "
+                f"AND window_start > TIMESTAMPTZ '{floor.isoformat()}' "
                 # Skip whole days by folder, so that no file is opened that may be deleted.
                 f"AND dt >= greatest(current_date - {days}, DATE '{floor:%Y-%m-%d}')"
             )
@@ -153,7 +153,7 @@ def _unsealed(
     connection.register("images_waiting", waiting)
     sealed = " UNION ALL BY NAME ".join([f"SELECT * FROM {none}", *sides])  # noqa: S608  # our own text
     return (
-        "SELECT *, CAST(home AS DATE) AS dt, CAST(hour(home) AS INTEGER) AS hour "  # noqa: S608
+        "SELECT *, CAST(window_start AS DATE) AS dt, CAST(hour(window_start) AS INTEGER) AS hour "  # noqa: S608
         f"FROM images_waiting WHERE image_id NOT IN (SELECT image_id FROM ({sealed}))"
     )
 

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,10 @@ from processors.gain_maps import GainMap
 from processors.header import Space
 from processors.preset import Preset, PresetName
 
-Door = Literal["api", "kafka"]
+if TYPE_CHECKING:
+    # Not at run time: decoders import this module, and have no pyarrow.
+    from lake.image_columns import Source
+
 Color = Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 # At most one day: no image takes longer, and sums stay exact in a double.
@@ -61,7 +64,7 @@ class ImageJob:
     """
 
     tenant: str
-    door: Door
+    source: "Source"
     identity: tuple[str, ...]
     data: Bytes
     preset: Preset | PresetName

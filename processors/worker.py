@@ -90,10 +90,10 @@ class Worker:
     async def _handled(self, job: ImageJob) -> Commit:
         image_format = self._sandbox.check(job.data)
         preset = await self._preset(job)
-        attempt = await self._lake.committer.begin(job.tenant, job.image_id, _source(job))
+        attempt = await self._lake.committer.begin(job.tenant, job.image_id, _rejection_id(job))
         # Overloaded is raised here, before any object is written.
         processing = self._sandbox.submit(
-            job.data, image_format, preset, (job.tenant, job.key), shared=job.door == "api"
+            job.data, image_format, preset, (job.tenant, job.key), shared=job.source == "api"
         )
         key = attempt.key("original", image_format.extension)
         # The original is uploaded while the image is processed.
@@ -176,7 +176,7 @@ def _names(job: ImageJob) -> dict[str, object]:
     return names
 
 
-def _source(job: ImageJob) -> str | None:
+def _rejection_id(job: ImageJob) -> str | None:
     at = job.position
     return rejection_id(at.topic_id, at.partition, at.offset, at.message) if at else None
 
@@ -221,9 +221,9 @@ def _compose(
     return ImageRecord(
         image_id=job.image_id,
         tenant=job.tenant,
-        door=job.door,
+        source=job.source,
         attempt=attempt.id,
-        home=attempt.home,
+        window_start=attempt.window_start,
         content_hash=content_hash(sha256, preset, job.metadata, newest=job.newest),
         received_at=_milliseconds(job.received_at),
         event_time=_milliseconds(job.event_time) if job.event_time else None,

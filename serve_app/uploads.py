@@ -125,7 +125,7 @@ def _job(
     return ImageJob(
         tenant=sender.tenant,
         key=sender.prefix,
-        door="api",
+        source="api",
         identity=by_key(key) if key else by_content(body.sha256, preset, merged),
         data=body.image,
         preset=preset,

@@ -130,7 +130,7 @@ def send_until_it_spreads(cluster: PixlakeCluster, consuming: Work, photos: list
 def by_kafka(cluster: PixlakeCluster) -> list[dict[str, Any]]:
     """Rows of the images that came by Kafka."""
     seal(cluster)
-    sql = "SELECT * FROM images WHERE door = 'kafka'"
+    sql = "SELECT * FROM images WHERE source = 'kafka'"
     answer: list[dict[str, Any]] = json.loads(cluster.run("query", sql, "--format", "json").stdout)
     return answer
 

@@ -99,5 +99,5 @@ def test_nothing_acknowledged_is_lost_or_doubled(pixlake: Pixlake) -> None:
 def by_kafka(pixlake: Pixlake) -> int:
     """Number of rows of images that came by Kafka, of all runs."""
     seal(pixlake)
-    sql = "SELECT count(*) AS n FROM images WHERE door = 'kafka'"
+    sql = "SELECT count(*) AS n FROM images WHERE source = 'kafka'"
     return int(pixlake.run("query", sql, "--format", "csv").stdout.split()[-1])

@@ -213,10 +213,10 @@ def test_kills_lose_and_double_nothing_that_was_acknowledged(
     )
     seal(own)
 
-    found = queried(own, 'SELECT image_id, sha256, door, "offset" FROM images')
-    by_api = sorted((row["image_id"], row["sha256"]) for row in found if row["door"] == "api")
+    found = queried(own, 'SELECT image_id, sha256, source, "offset" FROM images')
+    by_api = sorted((row["image_id"], row["sha256"]) for row in found if row["source"] == "api")
     assert by_api == sorted(load.uploaded.items()), what
-    by_kafka = {row["offset"]: row["sha256"] for row in found if row["door"] == "kafka"}
+    by_kafka = {row["offset"]: row["sha256"] for row in found if row["source"] == "kafka"}
     assert len(by_api) + len(by_kafka) == len(found), what
     # Each message is a row, and no good image was refused, whatever was killed under it.
     assert queried(own, "SELECT * FROM rejections") == [], what

@@ -24,14 +24,16 @@ def rows(pixlake: Pixlake, run: str, columns: str = "*") -> list[dict[str, Any]]
     return answer
 
 
-def wait_for_rows(pixlake: Pixlake, run: str, count: int, door: str = "%") -> None:
+def wait_for_rows(pixlake: Pixlake, run: str, count: int, source: str = "%") -> None:
     """Return once that many images have a row; fails when there are more."""
     found = -1
 
     def enough() -> bool:
         nonlocal found
         seal(pixlake)
-        found = sum(row["door"] == door or door == "%" for row in rows(pixlake, run, "door"))
+        found = sum(
+            row["source"] == source or source == "%" for row in rows(pixlake, run, "source")
+        )
         return found >= count
 
     wait_until(enough, SECONDS)

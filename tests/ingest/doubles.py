@@ -33,7 +33,7 @@ def unavailable() -> Failure:
 def rejected(refusal: Refusal) -> Rejected:
     now = datetime.now(UTC)
     said = {name: getattr(refusal, name) for name in REJECTIONS.names if hasattr(refusal, name)}
-    return Rejected(**{**said, **refusal.reason.model_dump()}, home=now, rejected_at=now)
+    return Rejected(**{**said, **refusal.reason.model_dump()}, window_start=now, rejected_at=now)
 
 
 class Workers:

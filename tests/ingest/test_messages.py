@@ -42,7 +42,7 @@ def test_a_plain_message() -> None:
     position = KafkaPosition(
         "images", "topic-id", 3, 14, message_digest(said, hashlib.sha256(b"bytes").hexdigest())
     )
-    assert (made.tenant, made.door, made.received_at) == ("acme", "kafka", NOW)
+    assert (made.tenant, made.source, made.received_at) == ("acme", "kafka", NOW)
     assert made.identity == by_position(position)
     assert made.position == position
     assert (made.data.tobytes(), made.preset.name) == (b"bytes", "web")

@@ -80,7 +80,7 @@ async def test_images_records_and_dead_letters(
         ]
         for job in taken[:5]:
             record = await lake.reader.record("default", job.image_id)
-            assert (record.door, record.topic) == ("kafka", stage.topic)
+            assert (record.source, record.topic) == ("kafka", stage.topic)
             assert job.position is not None
             assert (record.partition, record.offset) == (0, job.position.offset)
     finally:

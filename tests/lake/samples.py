@@ -63,9 +63,9 @@ def record(attempt: Attempt, content: bytes = b"pixels", **changes: object) -> I
     fields: dict[str, object] = {
         "image_id": attempt.image_id,
         "tenant": attempt.tenant,
-        "door": "api",
+        "source": "api",
         "attempt": attempt.id,
-        "home": attempt.home,
+        "window_start": attempt.window_start,
         "content_hash": digest,
         "received_at": datetime.now(UTC).replace(microsecond=0),
         "filename": "café.jpg",

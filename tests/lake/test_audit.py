@@ -97,19 +97,19 @@ async def lose_a_record(lake: Lake, image: ImageRecord) -> None:
 
 
 async def double_a_row(lake: Lake, image: ImageRecord) -> None:
-    data, _ = await lake.store.get(layout.chain_key(image.home, 0))
-    await lake.store.put(layout.chain_key(image.home, 1), data)
+    data, _ = await lake.store.get(layout.chain_key(image.window_start, 0))
+    await lake.store.put(layout.chain_key(image.window_start, 1), data)
 
 
 async def double_a_row_beside_the_chain(lake: Lake, image: ImageRecord) -> None:
-    data, _ = await lake.store.get(layout.chain_key(image.home, 0))
-    await lake.store.put(f"{layout.hour_prefix(image.home)}/copy.parquet", data)
+    data, _ = await lake.store.get(layout.chain_key(image.window_start, 0))
+    await lake.store.put(f"{layout.hour_prefix(image.window_start)}/copy.parquet", data)
 
 
 async def add_a_row_of_nobody(lake: Lake, image: ImageRecord) -> None:
     ghost = image.model_copy(update={"image_id": image_id("ghost")})
     body = encode_chain_file(to_table([ghost]))
-    await lake.store.put(layout.chain_key(image.home, 1), body)
+    await lake.store.put(layout.chain_key(image.window_start, 1), body)
 
 
 async def take_over_without_its_row(lake: Lake, image: ImageRecord) -> None:
@@ -120,26 +120,26 @@ async def take_over_without_its_row(lake: Lake, image: ImageRecord) -> None:
 
 
 async def break_a_file(lake: Lake, image: ImageRecord) -> None:
-    await lake.store.put(layout.chain_key(image.home, 0), b"not parquet")
+    await lake.store.put(layout.chain_key(image.window_start, 0), b"not parquet")
 
 
 async def make_a_hole(lake: Lake, image: ImageRecord) -> None:
     empty = encode_chain_file(IMAGES.empty_table())
-    await lake.store.put(layout.chain_key(image.home, 2), empty)
+    await lake.store.put(layout.chain_key(image.window_start, 2), empty)
 
 
 async def move_a_file(lake: Lake, image: ImageRecord) -> None:
-    data, _ = await lake.store.get(layout.chain_key(image.home, 0))
-    await lake.store.delete(layout.chain_key(image.home, 0))
-    await lake.store.put(layout.chain_key(image.home - timedelta(hours=2), 0), data)
+    data, _ = await lake.store.get(layout.chain_key(image.window_start, 0))
+    await lake.store.delete(layout.chain_key(image.window_start, 0))
+    await lake.store.put(layout.chain_key(image.window_start - timedelta(hours=2), 0), data)
 
 
 async def leave_the_journal(lake: Lake, image: ImageRecord) -> None:
-    await lake.store.put(layout.journal_key(image.home, "left"), encode_records([image]))
+    await lake.store.put(layout.journal_key(image.window_start, "left"), encode_records([image]))
 
 
 async def break_the_journal(lake: Lake, image: ImageRecord) -> None:
-    await lake.store.put(layout.journal_key(image.home, "broken"), b"not arrow")
+    await lake.store.put(layout.journal_key(image.window_start, "broken"), b"not arrow")
 
 
 async def erase_by_hand(lake: Lake, image: ImageRecord) -> None:
@@ -223,10 +223,12 @@ async def test_what_is_past_its_retention_and_margin_is_named(
 ) -> None:
     on_time = timedelta(days=7, minutes=2)
     assert found(await audit(lake, lake_settings, after=on_time)) == {}
-    await lake.store.put(layout.journal_key(sealed[0].home, "left"), encode_records(sealed[:1]))
+    await lake.store.put(
+        layout.journal_key(sealed[0].window_start, "left"), encode_records(sealed[:1])
+    )
     late = timedelta(days=2, minutes=5) if "s3:" in lake_settings.location else timedelta(hours=3.1)
     report = await audit(lake, lake_settings, after=timedelta(days=7) + late)
-    homes = len({image.home for image in sealed})
+    homes = len({image.window_start for image in sealed})
     assert found(report) == {"overdue": 3 + homes + 1}
 
 
@@ -260,7 +262,7 @@ async def test_an_image_without_a_row_is_finished_once_and_a_fault_the_next_time
 async def test_lost_rows_come_back(
     lake: Lake, lake_settings: LakeSettings, sealed: list[ImageRecord]
 ) -> None:
-    for home in {image.home for image in sealed}:
+    for home in {image.window_start for image in sealed}:
         await lake.store.delete(layout.chain_key(home, 0))
     assert found(await audit(lake, lake_settings)) == {"unfinished": 3}
     await lake.sealer.run_pass(now=True)
@@ -295,7 +297,7 @@ async def test_a_range_leaves_the_rest_alone(
     await lose_an_object(lake, sealed[0])
     later = at_age(lake, seconds=3 * 86_400)
     run = Audit(later.store, later.clock, lake_settings, full=True, processes=1).run
-    first = min(image.home for image in sealed)
+    first = min(image.window_start for image in sealed)
     assert not (await run(first, first + timedelta(minutes=2))).ok
     assert (await run(first + timedelta(minutes=2), None)).ok
     assert (await run(None, first)).ok

@@ -117,7 +117,7 @@ async def test_a_late_row_takes_a_claim_back_and_is_seen_all_the_while(
         await at_age(lake, hours=3, minutes=minutes).upkeep.run_pass(now=True)
         assert seen(lake_settings) == everything
         moved, _ = await read_watermark(lake.store, layout.IMAGE_ROWS)
-        assert (moved.complete_before > late.home) == (minutes == 62)
+        assert (moved.complete_before > late.window_start) == (minutes == 62)
 
 
 async def test_a_late_row_of_an_hour_without_any_is_seen(
@@ -168,7 +168,9 @@ async def test_an_hour_that_fails_holds_the_watermark_and_is_read_from_its_chain
     await commit(at_age(lake, hours=1), "b")
     await commit(at_age(lake, hours=2), "c")
     await at_age(lake, hours=2).sealer.run_pass(now=True)
-    broken = layout.hour_of((await at_age(lake, hours=1).reader.record(TENANT, image_id("b"))).home)
+    broken = layout.hour_of(
+        (await at_age(lake, hours=1).reader.record(TENANT, image_id("b"))).window_start
+    )
     replace = ObjectStore.create
 
     async def create(store: ObjectStore, key: str, data: Buffer) -> str:
@@ -216,7 +218,7 @@ async def test_a_lost_chain_file_does_not_take_its_rows_from_the_copy(
 ) -> None:
     await spread(lake, "ab")
     await upkeep(lake, 3)
-    home = (await lake.reader.record(TENANT, image_id("a"))).home
+    home = (await lake.reader.record(TENANT, image_id("a"))).window_start
     await lake.store.delete(layout.chain_key(home, 0))
     assert (await upkeep(lake, 4.1)).compacted.failed == 2  # in both passes
     assert seen(lake_settings) == Counter({image_id("a"): 1, image_id("b"): 1})
@@ -240,7 +242,7 @@ async def test_row_groups_are_large_and_sorted_and_the_file_has_an_index(tmp_pat
     rows = 0
     for minute in range(4):
         home = start + timedelta(minutes=minute)
-        table = generated(50_000, seed=minute, home=home)
+        table = generated(50_000, seed=minute, window_start=home)
         rows += len(table)
         body = encode_chain_file(table.sort_by([("received_at", "ascending")]))
         await lake.store.create(layout.chain_key(home, 0), body)

@@ -104,7 +104,7 @@ async def test_the_audit_log_holds_no_personal_data_and_stays(lake: Lake) -> Non
     data, _ = await lake.store.get(key)
     entry = json.loads(data)
     assert set(entry) == {
-        "kind", "schema_version", "image_id", "tenant", "attempt", "home", "erased_at",
+        "kind", "schema_version", "image_id", "tenant", "attempt", "window_start", "erased_at",
     }  # fmt: skip
     assert (entry["image_id"], entry["attempt"]) == (made.image_id, made.attempt)
     assert f"/{entry['erased_at'][:10]}/" in key
@@ -115,7 +115,11 @@ async def test_what_is_delivered_again_stays_erased(
 ) -> None:
     made = (await commit(lake, "a")).record
     await lake.eraser.erase(TENANT, image_id("a"))
-    for later in (lake, at_age(lake, days=3), at(lake, made.home + timedelta(days=7, seconds=-30))):
+    for later in (
+        lake,
+        at_age(lake, days=3),
+        at(lake, made.window_start + timedelta(days=7, seconds=-30)),
+    ):
         with pytest.raises(ImageErased):
             await commit(later, "a")
         assert await image_objects(lake, "a") == {"record.json"}
@@ -125,7 +129,7 @@ async def test_what_is_delivered_again_stays_erased(
 
 async def test_an_erasure_of_the_expired_spares_the_next_image_of_that_name(lake: Lake) -> None:
     attempt = await lake.committer.begin(TENANT, image_id("a"))
-    first = record(attempt, home=attempt.home - timedelta(days=7, minutes=5))
+    first = record(attempt, window_start=attempt.window_start - timedelta(days=7, minutes=5))
     await lake.committer.commit(attempt, first, {first.original_key: b"pixels"})
     # The name's next image: its objects are there, its record is about to be.
     attempt = await lake.committer.begin(TENANT, image_id("a"))
@@ -141,8 +145,8 @@ async def test_an_erasure_of_the_expired_spares_the_next_image_of_that_name(lake
 
 
 def tombstone_of(image: ImageRecord) -> Tombstone:
-    said = image.model_dump(include={"image_id", "tenant", "attempt", "home"})
-    return Tombstone(**said, erased_at=image.home)
+    said = image.model_dump(include={"image_id", "tenant", "attempt", "window_start"})
+    return Tombstone(**said, erased_at=image.window_start)
 
 
 async def test_a_paused_writers_objects_go_while_the_tombstone_waits(lake: Lake) -> None:

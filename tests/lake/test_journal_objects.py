@@ -51,7 +51,7 @@ def records(of: Table, model: type[Journaled]) -> st.SearchStrategy[list[Journal
     }
     columns |= {
         of.id: st.integers(0, 2**128 - 1).map(lambda number: f"{number:032x}"),
-        "door": st.sampled_from(["api", "kafka"]),
+        "source": st.sampled_from(["api", "kafka"]),
         "metadata": values(IMAGES.field("metadata").type),
     }
     rows = st.fixed_dictionaries(columns).map(lambda said: model(**said))
@@ -153,7 +153,7 @@ def test_objects_of_both_formats_are_read_together() -> None:
         image_id=RECORDS[3].image_id,
         tenant="acme",
         attempt="a",
-        home=RECORDS[3].home,
+        window_start=RECORDS[3].window_start,
         erased_at=datetime(2026, 11, 23, tzinfo=UTC),
     )
     read = decode_journals(

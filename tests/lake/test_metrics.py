@@ -61,7 +61,7 @@ async def test_compacted_bytes_and_the_age_of_the_watermark(lake: Lake) -> None:
 
 async def test_the_lag_is_the_age_of_a_window_that_fails(lake: Lake) -> None:
     done = await commit(lake, "a")
-    broken = layout.chain_key(done.record.home, 0)
+    broken = layout.chain_key(done.record.window_start, 0)
     await lake.store.put(broken, b"not Parquet")
     late = at_age(lake, hours=1)
     totals = SealerTotals(late)
@@ -82,13 +82,13 @@ async def test_a_window_without_time_is_late_but_not_its_tombstones(
     with monkeypatch.context() as patch:
         patch.setattr("lake.sealer._HOMES", 0)
         assert (await late.sealer.run_pass()).left == 1
-        assert late.sealer.sealed_before == done.record.home
+        assert late.sealer.sealed_before == done.record.window_start
     await late.sealer.run_pass()
     await lake.eraser.erase(done.record.tenant, done.record.image_id)
     monkeypatch.setattr("lake.sealer._HOMES", 0)
     assert (await late.sealer.run_pass()).left == 1
     assert late.sealer.sealed_before is not None
-    assert late.sealer.sealed_before > done.record.home
+    assert late.sealer.sealed_before > done.record.window_start
 
 
 async def test_writes_that_fail_are_counted(lake: Lake) -> None:

@@ -76,7 +76,7 @@ async def test_all_is_lost_but_the_records(
 
 
 async def lose_the_first_file(lake: Lake, image: ImageRecord) -> None:
-    await lake.store.delete(layout.chain_key(image.home, 0))
+    await lake.store.delete(layout.chain_key(image.window_start, 0))
 
 
 @pytest.mark.parametrize(
@@ -109,8 +109,10 @@ async def test_what_was_broken_is_whole_again(
 async def test_everything_writes_rows_that_look_right_but_are_not(
     lake: Lake, lake_settings: LakeSettings, sealed: list[ImageRecord]
 ) -> None:
-    for home in {image.home for image in sealed}:
-        lying = [image.model_copy(update={"width": 1}) for image in sealed if image.home == home]
+    for home in {image.window_start for image in sealed}:
+        lying = [
+            image.model_copy(update={"width": 1}) for image in sealed if image.window_start == home
+        ]
         for key in await keys(lake, layout.hour_prefix(home)):
             if layout.parse_chain_key(key) == (home, 0):
                 await lake.store.put(key, encode_chain_file(to_table(lying)))
@@ -127,7 +129,7 @@ async def test_the_erased_stay_erased_though_their_notes_are_lost(
     gone = sealed[0]
     await lake.eraser.erase(TENANT, gone.image_id)
     await at_age(lake, seconds=3700).sealer.run_pass(now=True)
-    for key in await keys(lake, layout.hour_prefix(gone.home)):
+    for key in await keys(lake, layout.hour_prefix(gone.window_start)):
         await lake.store.put(key, b"not parquet")
     await rebuild(lake, lake_settings)
     # A zombie journals it once more.

@@ -77,12 +77,12 @@ async def test_an_old_attempt_gives_up_before_it_writes(lake: Lake) -> None:
 
 async def test_an_expired_name_is_free_again_after_the_margin(lake: Lake) -> None:
     first = await commit(lake, "a", b"old")
-    expiry = first.record.home + timedelta(days=7)
+    expiry = first.record.window_start + timedelta(days=7)
     just_expired = at(lake, expiry + timedelta(seconds=60))
     with pytest.raises(ImageExpiring):
         await commit(just_expired, "a", b"new")
     later = at(lake, expiry + timedelta(seconds=180))
     second = await commit(later, "a", b"new")
     assert second.outcome == "created"
-    assert second.record.home > first.record.home
+    assert second.record.window_start > first.record.window_start
     assert (await later.reader.record(TENANT, image_id("a"))).attempt == second.record.attempt

@@ -33,7 +33,7 @@ async def accept(lake: Lake, message: Refusal = CRASHED, content: bytes = b"pixe
     made = record(
         attempt,
         content,
-        door="kafka",
+        source="kafka",
         topic=message.topic,
         partition=message.partition,
         offset=message.offset,
@@ -125,11 +125,11 @@ async def test_the_audit_passes_and_names_objects_that_it_hides() -> None:
 async def test_its_name_expires_as_an_image_does(lake: Lake) -> None:
     settled = await lake.rejections.settle(CRASHED)
     assert isinstance(settled, Rejected)
-    gone = at(lake, settled.home + timedelta(days=7, minutes=3))
+    gone = at(lake, settled.window_start + timedelta(days=7, minutes=3))
     assert (await accept(gone)).outcome == "created"
     other = replace(CRASHED, image_id=image_id("b"), offset=1)
     await lake.rejections.settle(other)
-    swept = at(lake, settled.home + timedelta(days=7, hours=2))
+    swept = at(lake, settled.window_start + timedelta(days=7, hours=2))
     report = await Sweeper(swept.store, swept.clock).sweep()
     assert report.failed == 0
     assert await image_objects(lake, "b") == set()
@@ -175,7 +175,7 @@ async def test_a_message_read_again_under_another_preset_is_the_same(lake: Lake)
     attempt = await lake.committer.begin(TENANT, image_id("a"), CRASHED.rejection_id)
     again = record(
         attempt,
-        door="kafka",
+        source="kafka",
         topic=made.topic,
         partition=made.partition,
         offset=made.offset,

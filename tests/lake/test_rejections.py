@@ -148,7 +148,7 @@ async def test_a_record_that_is_damaged_does_not_hold_up_the_stream(lake: Lake) 
 
 
 async def test_it_expires_as_images_do(lake: Lake) -> None:
-    home = (await lake.rejections.note(REFUSAL)).home
+    home = (await lake.rejections.note(REFUSAL)).window_start
     await lake.upkeep.run_pass(now=True)
     expired = home + timedelta(days=7)
     with pytest.raises(ImageExpiring):
@@ -158,7 +158,7 @@ async def test_it_expires_as_images_do(lake: Lake) -> None:
     assert (report.rejections, report.failed) == (1, 0)
     assert await keys(lake) == set()
     again = await gone.rejections.note(REFUSAL)
-    assert again.home > expired
+    assert again.window_start > expired
 
 
 async def test_the_sweeper_leaves_what_is_young(lake: Lake) -> None:
@@ -182,11 +182,11 @@ async def test_the_audit_sees_what_is_wrong_with_rejections() -> None:
     noted = await lake.rejections.note(REFUSAL)
     await lake.upkeep.run_pass(now=True)
     assert await audited(lake) == {}
-    chain = layout.chain_key(noted.home, 0, layout.REJECTION_ROWS)
+    chain = layout.chain_key(noted.window_start, 0, layout.REJECTION_ROWS)
     body, _ = await lake.store.get(chain)
-    await lake.store.put(layout.chain_key(noted.home, 1, layout.REJECTION_ROWS), body)
+    await lake.store.put(layout.chain_key(noted.window_start, 1, layout.REJECTION_ROWS), body)
     assert await audited(lake) == {"duplicate_row": 1}
-    await lake.store.delete(layout.chain_key(noted.home, 1, layout.REJECTION_ROWS))
+    await lake.store.delete(layout.chain_key(noted.window_start, 1, layout.REJECTION_ROWS))
     await lake.store.delete(chain)
     assert await audited(lake) == {"missing_row": 1}
     await at_age(lake, hours=3).upkeep.run_pass(now=True)

@@ -34,7 +34,7 @@ async def sweep(lake: Lake) -> SweepReport:
 
 
 async def test_an_image_goes_an_hour_after_its_retention_and_not_before(lake: Lake) -> None:
-    home = (await commit(lake, "a")).record.home
+    home = (await commit(lake, "a")).record.window_start
     await lake.sealer.run_pass(now=True)
     before = await keys(lake)
     second = timedelta(seconds=1)
@@ -63,10 +63,10 @@ async def test_hidden_to_the_second_everywhere(
 ) -> None:
     settings = settings_for("folder", tmp_path, request)
     lake = await Lake.open(settings)
-    home = (await commit(lake, "a")).record.home
+    home = (await commit(lake, "a")).record.window_start
     await lake.sealer.run_pass(now=True)
     last, first = (home + RETENTION - timedelta(seconds=1), home + RETENTION)
-    assert (await at(lake, last).reader.record(TENANT, image_id("a"))).home == home
+    assert (await at(lake, last).reader.record(TENANT, image_id("a"))).window_start == home
     assert len((await at(lake, last).reader.page(TENANT, 9)).records) == 1
     with pytest.raises(ImageExpired):
         await at(lake, first).reader.record(TENANT, image_id("a"))
@@ -86,7 +86,7 @@ async def test_hidden_to_the_second_everywhere(
 
 async def at_home(lake: Lake, name: str, home: datetime) -> datetime:
     """A sealed row of that very home."""
-    made = record(await lake.committer.begin(TENANT, image_id(name)), home=home)
+    made = record(await lake.committer.begin(TENANT, image_id(name)), window_start=home)
     await lake.store.put(layout.chain_key(home, 0), encode_chain_file(to_table([made])))
     return home
 
@@ -108,7 +108,7 @@ async def test_leftovers_of_probes_and_of_killed_processes_go(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     lake = await Lake.open(settings_for("folder", tmp_path, request))
-    home = (await commit(lake, "a")).record.home
+    home = (await commit(lake, "a")).record.window_start
     await lake.store.put(f"{layout.PROBE}/left", b"")
     root = tmp_path / "store"
     folder = root / layout.journal_prefix(home)
@@ -137,7 +137,7 @@ async def test_the_journal_and_the_lake_go_by_their_names(lake: Lake) -> None:
 
 
 async def test_a_tombstone_stays_as_long_as_a_record_would(lake: Lake) -> None:
-    home = (await commit(lake, "a")).record.home
+    home = (await commit(lake, "a")).record.window_start
     await at_age(lake, days=6).eraser.erase(TENANT, image_id("a"))
     await sweep(at(lake, home + RETENTION + MARGIN - timedelta(minutes=1)))
     assert await image_objects(lake, "a") == {"record.json"}

@@ -26,7 +26,7 @@ async def lake_ids(lake: Lake) -> list[str]:
 async def test_rows_become_one_file_a_home(lake: Lake) -> None:
     done = await asyncio.gather(*(commit(lake, f"i{n}") for n in range(20)))
     report = await lake.sealer.run_pass(now=True)
-    homes = {d.record.home for d in done}
+    homes = {d.record.window_start for d in done}
     assert (report.rows, report.files, report.failed) == (20, len(homes), 0)
     assert await keys(lake, "journal") == set()
     files = await keys(lake, "lake")
@@ -69,7 +69,7 @@ async def test_many_sealers_at_once_write_each_row_once(lake: Lake) -> None:
 @pytest.mark.parametrize("body", [b"not arrow", b'{"image_id": "a line that is cut'])
 async def test_an_unreadable_journal_object_stays_and_harms_nobody(lake: Lake, body: bytes) -> None:
     done = await commit(lake, "a")
-    broken = layout.journal_key(done.record.home, "broken")
+    broken = layout.journal_key(done.record.window_start, "broken")
     await lake.store.put(broken, body)
     await lake.sealer.run_pass(now=True)
     assert await lake_ids(lake) == [image_id("a")]
@@ -78,7 +78,7 @@ async def test_an_unreadable_journal_object_stays_and_harms_nobody(lake: Lake, b
 
 async def test_an_unreadable_chain_file_stops_that_home_only(lake: Lake) -> None:
     first = await commit(lake, "a")
-    await lake.store.put(layout.chain_key(first.record.home, 0), b"not parquet")
+    await lake.store.put(layout.chain_key(first.record.window_start, 0), b"not parquet")
     other = at_age(lake, days=1)
     await commit(other, "b")
     report = await other.sealer.run_pass(now=True)

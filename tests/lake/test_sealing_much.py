@@ -159,7 +159,7 @@ async def test_a_home_that_takes_too_long_is_dropped(
 async def test_a_pass_ends_in_time_and_says_what_is_left(lake: Lake) -> None:
     for minute in range(10):
         home = HOME + timedelta(minutes=minute)
-        table = generated(3, seed=minute, home=home)
+        table = generated(3, seed=minute, window_start=home)
         await lake.store.put(layout.journal_key(home, uuid.uuid4().hex), encode_rows(table))
     later = HOME + timedelta(minutes=20)
     hasty = at(lake, later, replace(TIMES, seal_pass=timedelta(seconds=-1)))

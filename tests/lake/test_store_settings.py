@@ -135,7 +135,7 @@ async def test_what_is_no_store_is_named_and_left_alone(tmp_path: Path) -> None:
 async def test_a_store_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
     lake = await Lake.open(settings(tmp_path))
     for name in ("format", "layout", "identity"):
-        later = lake.clock.settings.model_copy(update={name: 2})
+        later = lake.clock.settings.model_copy(update={name: 9})
         await lake.store.put(layout.STORE, as_json(later))
         with pytest.raises(StoreTooNew, match=name):
             await Lake.open(settings(tmp_path))

@@ -130,7 +130,7 @@ async def test_rows_that_look_right_but_are_not_are_made_anew(
 ) -> None:
     for stored in await lake.store.objects(layout.LAKE_IMAGES):
         home, number = layout.parse_chain_key(stored.key) or (None, 0)
-        lying = [r.model_copy(update={"width": 1}) for r in sealed if r.home == home]
+        lying = [r.model_copy(update={"width": 1}) for r in sealed if r.window_start == home]
         lying = [] if number else lying
         await lake.store.put(stored.key, encode_chain_file(to_table(lying)))
     await built(lake, lake_settings)

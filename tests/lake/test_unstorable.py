@@ -126,7 +126,10 @@ async def test_one_that_cannot_be_mended_is_skipped_and_named(
 
 
 def test_only_what_may_be_null_is_read_as_null() -> None:
-    data = b'{"kind":"refused","image_id":"a","tenant":"t","home":"2026-11-23T10:00Z","refused":{}}'
+    data = (
+        b'{"kind":"refused","image_id":"a","tenant":"t","window_start":"2026-11-23T10:00Z",'
+        b'"refused":{}}'
+    )
     parse_record("k", data)
     with pytest.raises(UnreadableObject, match="k"):
         parse_record("k", b"{}")
@@ -186,7 +189,7 @@ async def test_a_hole_in_a_journal_object_stops_no_home(lake: Lake) -> None:
     loose = pa.schema([field.with_nullable(True) for field in IMAGES])
     at = IMAGES.get_field_index("sha256")
     holed = table.cast(loose).set_column(at, loose.field(at), pa.nulls(1, pa.string()))
-    await lake.store.put(layout.journal_key(good.record.home, "f" * 32), encode_rows(holed))
+    await lake.store.put(layout.journal_key(good.record.window_start, "f" * 32), encode_rows(holed))
     report = await lake.sealer.run_pass(now=True)
     assert (report.rows, report.failed, report.unreadable) == (1, 0, 1)
 
@@ -195,7 +198,7 @@ def test_a_row_that_is_no_record_is_left_out_of_a_listing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     good = to_records(generated(2, seed=1))
-    fax = good[0].model_copy(update={"door": "fax"})
+    fax = good[0].model_copy(update={"source": "fax"})
     with caplog.at_level(logging.ERROR, "lake.rows"):
         assert to_records(to_table([good[0], fax, good[1]])) == good
     (line,) = map(vars, caplog.records)

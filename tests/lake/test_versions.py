@@ -122,7 +122,7 @@ async def test_rows_of_a_newer_version_are_sealed_by_this_one(old: Lake) -> None
     record = await old.reader.record(TENANT, image_id("sealed"))
     row = IMAGE_TABLE.rows([record.model_copy(update={"image_id": image_id("newer")})])
     table = row.append_column("not_yet_known", pa.array([0.5])).cast(newer)
-    await old.store.put(layout.journal_key(record.home, "newer"), encode_rows(table))
+    await old.store.put(layout.journal_key(record.window_start, "newer"), encode_rows(table))
     report = await old.sealer.run_pass(now=True)
     assert (report.rows, report.failed, report.unreadable) == (1, 0, 0)
 

@@ -37,9 +37,9 @@ async def test_sealed_rows_are_queried(lake: Lake, lake_settings: LakeSettings) 
         "min(renditions[1].width) AS r FROM images GROUP BY 1"
     ).to_pylist()
     assert answer == [{"format": "jpeg", "n": 3, "w": 640.0, "c": "7", "r": 320}]
-    rows = table.query("SELECT image_id, dt, hour, home, phash FROM images").to_pylist()
+    rows = table.query("SELECT image_id, dt, hour, window_start, phash FROM images").to_pylist()
     (row,) = [row for row in rows if row["image_id"] == image_id("a")]
-    assert (row["dt"], row["hour"]) == (row["home"].date(), row["home"].hour)
+    assert (row["dt"], row["hour"]) == (row["window_start"].date(), row["window_start"].hour)
     assert row["phash"] == -42
 
 

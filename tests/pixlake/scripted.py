@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 RECORD = {
     "image_id": "0123456789abcdef0123456789abcdef",
     "tenant": "default",
-    "door": "api",
+    "source": "api",
     "received_at": "2026-11-23T10:00:00Z",
     "expires_at": "2026-11-30T10:00:00Z",
     "filename": "a.jpg",

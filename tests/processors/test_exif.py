@@ -206,7 +206,7 @@ async def test_places_are_kept_for_named_tenants_only(tenant: str, kept: bool) -
 def job(tenant: str, data: bytes) -> ImageJob:
     return ImageJob(
         tenant=tenant,
-        door="api",
+        source="api",
         identity=by_key("one"),
         data=np.frombuffer(data, np.uint8),
         preset=ARCHIVE,

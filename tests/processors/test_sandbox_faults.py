@@ -158,7 +158,7 @@ async def test_of_a_batch_it_is_tried_again(start: Start) -> None:
     worker = Worker(lake, await start(sandbox_wall_seconds=1), ProcessorSettings())
     job = ImageJob(
         tenant="acme",
-        door="kafka",
+        source="kafka",
         identity=by_key("one"),
         data=np.frombuffer(jpeg(), np.uint8),
         preset=WEB,

@@ -237,7 +237,7 @@ async def test_the_tenant_of_a_job_reaches_its_child(
 def _job(tenant: str, number: int) -> ImageJob:
     return ImageJob(
         tenant=tenant,
-        door="kafka",
+        source="kafka",
         identity=by_key(str(number)),
         data=np.frombuffer(jpeg(), np.uint8),
         preset=ARCHIVE,

@@ -238,7 +238,7 @@ def _refusal(call: Callable[[], Any]) -> str:
 
 def _from_kafka(client: httpx.Client) -> int:
     answer = client.get("/v1/images", params={"limit": 200}).raise_for_status().json()
-    return sum(one["door"] == "kafka" for one in answer["images"])
+    return sum(one["source"] == "kafka" for one in answer["images"])
 
 
 def _only_created(seen: Counter[str]) -> None:

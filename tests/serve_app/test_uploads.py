@@ -21,7 +21,7 @@ async def test_a_raw_photo_is_stored_with_its_renditions(site: Site) -> None:
     assert answer.headers["Location"] == f"/v1/images/{image['image_id']}"
     assert image["sha256"] == hashlib.sha256(PHOTO).hexdigest()
     assert (image["bytes"], image["format"]) == (len(PHOTO), "jpeg")
-    assert (image["tenant"], image["door"], image["preset"]) == ("acme", "api", "web")
+    assert (image["tenant"], image["source"], image["preset"]) == ("acme", "api", "web")
     assert image["renditions"]
     for rendition in image["renditions"]:
         got = await site.client.get(rendition["url"])
@@ -178,7 +178,7 @@ async def test_an_image_expires_when_the_store_says(site: Site) -> None:
     expires = datetime.fromisoformat(image["expires_at"])
     days = StoreSettings().last_days
     left = (await site.client.get(image["links"]["original"])).headers["Cache-Control"]
-    assert expires - record.home == timedelta(days=days)
+    assert expires - record.window_start == timedelta(days=days)
     assert left.startswith("private, max-age=")
     assert left.endswith(", immutable")
     seconds = int(left.split("max-age=")[1].split(",")[0])

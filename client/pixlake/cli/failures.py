@@ -21,7 +21,7 @@ REFUSED = 1
 USAGE = 2
 # Codes of the lake for a store that is not the intended store.
 _OTHER_STORE = frozenset(
-    {"store_missing", "store_contradicted", "store_undecided", "store_too_new"}
+    {"store_missing", "store_contradicted", "store_undecided", "store_too_new", "store_too_old"}
 )
 JSON = "pixlake.json"
 """Key in a context's `meta` that records `--json`, for later errors."""

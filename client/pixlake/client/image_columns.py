@@ -19,7 +19,7 @@ class ImageColumns(BaseModel):
 
     image_id: str
     tenant: str
-    door: Literal["api", "kafka"]
+    source: Literal["api", "kafka"]
     received_at: datetime
     event_time: datetime | None = None
     topic: str | None = None

@@ -70,7 +70,7 @@ async def _images_over_some_hours(world: World) -> dict[str, datetime]:
         stored = world.record(image_id(name))
         if not isinstance(stored, ImageRecord):
             raise Broken("acknowledged, and there is no record")
-        homes[name] = stored.home
+        homes[name] = stored.window_start
         await asyncio.sleep(world.dice.uniform(0, 2 * _SPREAD / len(NAMES)))
     _, lake = await world.process("first sealer")
     await lake.upkeep.run_pass(now=True)
@@ -134,7 +134,11 @@ def _watch(world: World, truth: _Truth, key: str) -> None:
             continue
         swept = stored is None or isinstance(stored, Tombstone)
         margin = world.kept.margin - timedelta(seconds=MAX_SKEW_SECONDS)
-        left = truth.end(before.home) + (margin if swept else timedelta(0)) - world.bucket.now()
+        left = (
+            truth.end(before.window_start)
+            + (margin if swept else timedelta(0))
+            - world.bucket.now()
+        )
         if left > timedelta(0) and world.failure is None:
             world.failure = Broken("an image went before it had expired")
         if not isinstance(stored, ImageRecord):
@@ -145,5 +149,5 @@ def _forget_expired(world: World, truth: _Truth) -> None:
     """Drop acknowledged images that have expired: nothing is promised of them any more."""
     for name in list(world.promises.acknowledged):
         stored = world.record(image_id(name))
-        if stored is None or truth.end(stored.home) <= world.bucket.now():
+        if stored is None or truth.end(stored.window_start) <= world.bucket.now():
             del world.promises.acknowledged[name]

@@ -25,7 +25,7 @@ from lake.schema import ImageRecord
 from processors.answers import Answer
 from processors.job import ImageJob, content_hash
 from processors.preset import Preset
-from processors.worker import Failure, _source
+from processors.worker import Failure, _rejection_id
 from tests.lake.samples import TENANT, record
 from tests.lake.simulation.store import Process
 from tests.lake.simulation.world import World
@@ -57,11 +57,11 @@ class Ledger:
             if key.endswith("record.json"):
                 found = parse_record(key, world.bucket.objects[key][0])
                 if isinstance(found, ImageRecord):
-                    self.homes.setdefault(found.sha256, found.home)
+                    self.homes.setdefault(found.sha256, found.window_start)
             elif key.startswith(layout.REJECTION_RECORDS):
                 refused = parse_rejected(key, world.bucket.objects[key][0])
                 if refused.sha256:
-                    self.homes.setdefault(refused.sha256, refused.home)
+                    self.homes.setdefault(refused.sha256, refused.window_start)
 
         world.bucket.watchers.append(note)
 
@@ -126,11 +126,11 @@ class Door:
         assert job.position
         assert isinstance(job.preset, Preset)
         committer = self._lake.committer
-        attempt = await committer.begin(job.tenant, job.image_id, _source(job))
+        attempt = await committer.begin(job.tenant, job.image_id, _rejection_id(job))
         made = record(
             attempt,
             data,
-            door="kafka",
+            source="kafka",
             topic=job.position.topic,
             partition=job.position.partition,
             offset=job.position.offset,

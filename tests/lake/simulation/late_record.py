@@ -19,7 +19,7 @@ async def late_record(world: World) -> None:
     stored = world.record(image_id("a"))
     if not isinstance(stored, ImageRecord):
         raise Broken("acknowledged, and there is no record")
-    expires = (stored.home + RETENTION - world.bucket.now()).total_seconds()
+    expires = (stored.window_start + RETENTION - world.bucket.now()).total_seconds()
     await asyncio.sleep(expires - 600)
     await _erase(world)
     world.promises.acknowledged.clear()

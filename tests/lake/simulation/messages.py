@@ -77,7 +77,7 @@ async def _accept(world: World, lake: Lake, message: Refusal) -> Commit:
         attempt,
         b"x",
         received_at=world.bucket.now().replace(microsecond=0),
-        door="kafka",
+        source="kafka",
         topic=message.topic,
         partition=message.partition,
         offset=message.offset,

@@ -64,7 +64,9 @@ def replay_in_its_own_window() -> AbstractContextManager[Any]:
         self: Committer, attempt: Attempt, record: ImageRecord, objects: Mapping[str, Buffer]
     ) -> Commit:
         async def journal(stored: ImageRecord) -> None:
-            await self._journal.append(stored.model_copy(update={"home": attempt.home}))
+            await self._journal.append(
+                stored.model_copy(update={"window_start": attempt.window_start})
+            )
 
         return await _commit(self, attempt, record, objects, journal)
 
@@ -119,7 +121,7 @@ def record_before_the_tombstone() -> AbstractContextManager[Any]:
             image_id=image_id,
             tenant=tenant,
             attempt=record.attempt,
-            home=record.home,
+            window_start=record.window_start,
             erased_at=self._clock.now(),
         )
         await self.finish(tombstone)

@@ -112,12 +112,12 @@ def records(world: World) -> list[ImageRecord]:
 def check_ledger(world: World, ledger: Ledger) -> None:
     """Each message that was settled is, by its bytes, an image, a refusal, erased or expired."""
     oldest = world.bucket.now() - RETENTION
-    images = Counter(found.sha256 for found in records(world) if found.home > oldest)
+    images = Counter(found.sha256 for found in records(world) if found.window_start > oldest)
     if images and max(images.values()) > 1:
         raise Broken("two images of one message")
     gone = {content for content, home in ledger.homes.items() if home <= oldest}
     letters = {digest(letter.value or b"") for letter, _ in ledger.letters}
-    rows = Counter(row["sha256"] for row in refusals(world) if row["home"] > oldest)
+    rows = Counter(row["sha256"] for row in refusals(world) if row["window_start"] > oldest)
     if rows and max(rows.values()) > 1:
         raise Broken("two rows of one refused message")
     for message, outcome in ledger.settled:

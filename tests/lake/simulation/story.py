@@ -141,7 +141,7 @@ async def week_end(world: World) -> None:
     stored = world.record(image_id("a"))
     if not isinstance(stored, ImageRecord):
         raise Broken("acknowledged, and there is no record")
-    moment = (stored.home + RETENTION - world.bucket.now()).total_seconds()
+    moment = (stored.window_start + RETENTION - world.bucket.now()).total_seconds()
     await asyncio.sleep(moment - 700)
     world.promises.acknowledged.clear()
     erasers, sealers = Fleet(world, "late eraser", 2), Fleet(world, "sealer", 2)
@@ -186,7 +186,7 @@ def _never_taken_early(world: World) -> Callable[[str], None]:
         if isinstance(stored, ImageRecord):
             known[key] = stored
             if before and before.attempt != stored.attempt:
-                left = before.home + RETENTION - world.bucket.now()
+                left = before.window_start + RETENTION - world.bucket.now()
                 if left > timedelta(0) and world.failure is None:
                     world.failure = Broken("an image was taken over before it expired")
 

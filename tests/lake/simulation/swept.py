@@ -26,7 +26,7 @@ async def swept_week(world: World) -> None:
         if not isinstance(stored, ImageRecord):
             raise Broken("acknowledged, and there is no record")
         attempts.append(stored.attempt)
-        due = stored.home + RETENTION + _MARGIN
+        due = stored.window_start + RETENTION + _MARGIN
     await asyncio.sleep((due - world.bucket.now()).total_seconds() - 300)
     world.promises.acknowledged.clear()
     world.bucket.naps = world.bucket.replace_naps = partial(_naps, world)

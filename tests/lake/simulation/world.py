@@ -163,8 +163,8 @@ class World:
 
     def _copy(self, key: str, data: bytes, etag: str) -> list[tuple[str, datetime]]:
         def parse() -> list[tuple[str, datetime]]:
-            table = decode_chain_file(key, data, ["image_id", "home"])
-            ids, homes = (table[name].to_pylist() for name in ("image_id", "home"))
+            table = decode_chain_file(key, data, ["image_id", "window_start"])
+            ids, homes = (table[name].to_pylist() for name in ("image_id", "window_start"))
             return list(zip(ids, homes, strict=True))
 
         return self._cached(key, etag, parse)  # type: ignore[no-any-return]

@@ -44,7 +44,7 @@ def view_text(database: str, table: dict[str, Any]) -> str:
     days = contract.RETENTION_DAYS
     view = {
         "originalSql": f'SELECT * FROM "{database}"."{table["name"]}_files" '
-        f"WHERE home + INTERVAL '{days}' DAY > current_timestamp "
+        f"WHERE window_start + INTERVAL '{days}' DAY > current_timestamp "
         # Skips whole expired days by folder, so that a query opens no file that is being deleted.
         f"AND dt >= date_format(current_date - INTERVAL '{days}' DAY, '%Y-%m-%d')",
         "catalog": "awsdatacatalog",

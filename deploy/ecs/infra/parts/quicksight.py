@@ -108,7 +108,7 @@ def _definition(data_set_arn: str) -> dict[str, Any]:
                 "Name": "Images",
                 "Visuals": [
                     {"LineChartVisual": _chart("by-day", "dt", "format")},
-                    {"LineChartVisual": _chart("by-door", "dt", "door")},
+                    {"LineChartVisual": _chart("by-source", "dt", "source")},
                 ],
             }
         ],
