@@ -92,6 +92,11 @@ class TableColumn:
         return str(self.field.name)
 
     @property
+    def can_be_null(self) -> bool:
+        """True if readers must expect null."""
+        return bool(self.field.nullable) and not self.about.nullable
+
+    @property
     def glue(self) -> str:
         """Type in Glue and Hive, such as `array<struct<color:string,share:double>>`."""
         return _sql_type(self.field.type, 0)
@@ -100,6 +105,21 @@ class TableColumn:
     def athena(self) -> str:
         """Type in Athena and Trino, such as `array(row(color varchar,share double))`."""
         return _sql_type(self.field.type, 1)
+
+    def as_dict(self) -> dict[str, str | bool | None]:
+        """Everything about the column, as plain JSON values."""
+        return {
+            "name": self.name,
+            "type": self.glue,
+            "null": self.can_be_null,
+            "unit": self.about.unit,
+            "description": self.about.description,
+            "from": self.about.origin,
+            "formula": self.about.formula,
+            "source": self.about.reference,
+            "athena": self.athena,
+            "arrow": str(self.field.type),
+        }
 
     @property
     def repeating(self) -> tuple[str, ...]:

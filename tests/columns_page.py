@@ -85,7 +85,7 @@ def _row(column: TableColumn, name: str, *, api: bool) -> str:
     cells = (
         f"`{name}`",
         f"`{kind}`" if "<" in kind else kind,
-        "yes" if column.field.nullable and not column.about.nullable else "",
+        "yes" if column.can_be_null else "",
         column.about.unit or "",
         column.about.origin,
         "yes" if api else "",

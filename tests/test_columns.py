@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from pydantic import BaseModel
+from typer.testing import CliRunner
 
 from lake.columns import model_columns
 from lake.image_columns import ImageColumns, RenditionColumns
@@ -16,6 +17,7 @@ from lake.measure_columns import FoundCode, Swatch
 from lake.settings import LakeSettings
 from lake.tables import TABLES, Partitions, Table
 from lake.views import Views
+from pixlake.cli.main import app
 from pixlake.client import Image
 from pixlake.client.parts import Code, Rendition
 from pixlake.client.parts import Swatch as ClientSwatch
@@ -97,6 +99,18 @@ async def in_sql(table: Table, folder: Path) -> list[str]:
     settings = LakeSettings(store_url=(folder / "store").as_uri())
     await Lake.open(settings)
     return list(Views.open(settings).query(f"SELECT * FROM {table.name}").column_names)
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_the_command_prints_the_columns(table: Table) -> None:
+    done = CliRunner().invoke(app, ["schema", table.name, "--json"])
+    printed = json.loads(done.stdout)
+    assert [(c["name"], c["type"], c["unit"], c["description"]) for c in printed] == [
+        (c.name, c.glue, c.about.unit, c.about.description) for c in table.described
+    ]
+    shown = CliRunner().invoke(app, ["schema", table.name], env={"COLUMNS": "200"}).stdout
+    assert [line.split()[0] for line in shown.splitlines()[1:]] == [c["name"] for c in printed]
+    assert CliRunner().invoke(app, ["schema", "image"]).exit_code == 2
 
 
 def openapi() -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pixlake_server.cli.preset import preset
 from pixlake_server.cli.process import process
 from pixlake_server.cli.query import query
 from pixlake_server.cli.rebuild import rebuild
+from pixlake_server.cli.schema import schema
 from pixlake_server.cli.seal import seal
 from pixlake_server.cli.store import store
 from pixlake_server.cli.sweep import sweep
@@ -17,6 +18,7 @@ VERBS = {
     "up": up,
     "process": process,
     "query": query,
+    "schema": schema,
     "seal": seal,
     "erase": erase,
     "audit": audit,

@@ -62,7 +62,8 @@ async def test_a_refusal_is_a_row_that_says_what_and_why(
             Views.open(settings)
             .query(
                 'SELECT tenant, topic, "partition", "offset", bytes, code, "limit", value, sha256, '
-                "dt = home::DATE AS filed, abs(epoch(now()) - epoch(rejected_at)) < 60 AS fresh "
+                "dt = window_start::DATE AS filed, "
+                "abs(epoch(now()) - epoch(rejected_at)) < 60 AS fresh "
                 "FROM rejections"
             )
             .to_pylist()

@@ -30,6 +30,7 @@ RECORD = {
     "brightness": 99.0,
     "dominant_color": "#102030",
     "phash": "00ff00ff00ff00ff",
+    "process_ms": 1.5,
     "renditions": [],
 }
 

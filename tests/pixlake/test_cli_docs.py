@@ -28,7 +28,7 @@ from tests.pixlake.conftest import make_lake
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs" / "cli.md").read_text()
 PIXLAKE = Path(sys.executable).with_name("pixlake")
-SERVER_FREE = {"plan", "version"}
+SERVER_FREE = {"plan", "schema", "version"}
 
 
 def verbs(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from pixlake.cli.failures import CliError
 
 VERBS = (
-    *("up", "demo", "upload", "produce", "process", "ls", "get", "query", "seal"),
-    *("erase", "audit", "sweep", "rebuild", "status", "plan", "version"),
+    *("up", "demo", "upload", "produce", "process", "ls", "get", "query"),
+    *("schema", "seal", "erase", "audit", "sweep", "rebuild", "status", "plan", "version"),
     *("store", "preset", "lifecycle", "keys"),
 )
 """all verbs, also those of pixlake-server, in the order in which a new user needs them"""
