@@ -15,11 +15,12 @@ from ingest.errors import InvalidMessage, KafkaUnavailable, StreamStopped
 from ingest.flight import Flight
 from ingest.intake import HOLD_SECONDS, Intake
 from ingest.kafka import KafkaProducer
-from ingest.messages import Message, Rejection, Terms, to_job
+from ingest.messages import Message, Terms, to_job
 from ingest.offsets import Ticket
 from ingest.settings import IngestSettings
 from ingest.status import Status
 from ingest.stream import Stream, StreamState, Turn
+from lake.errors import Fault
 from lake.logs import bound, logger
 from lake.shortage import is_shortage
 from processors.errors import Refused
@@ -233,18 +234,18 @@ class Consumer:
                 await self._pause_for(self._stopping, _SHORT_SECONDS)
         return Flight(message, ticket, job)
 
-    def _read(self, message: Message) -> ImageJob | Rejection | None:
-        """Parse a message to a job or a rejection; None after a shortage of memory: try again."""
+    def _read(self, message: Message) -> ImageJob | Fault | None:
+        """Parse a message to a job or a fault; None after a shortage of memory: try again."""
         try:
             return to_job(message, self._terms, datetime.now(UTC))
         except (InvalidMessage, Refused) as error:
-            return Rejection(error.code, error.message, error.limit, error.value)
+            return error.fault
         except Exception as error:
             if is_shortage(error):
                 log.warning("a message is parsed again after a shortage", error=error)
                 return None
             log.exception("a message failed with an unexpected error")
-            return Rejection(UNFORESEEN, f"the message could not be parsed: {evidence(error)}")
+            return Fault(UNFORESEEN, f"the message could not be parsed: {evidence(error)}")
 
     def _launch(self, delivery: Delivery, flights: list[Flight]) -> None:
         task = asyncio.create_task(delivery.deliver(flights))

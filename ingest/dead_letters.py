@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from ingest.errors import KafkaUnavailable, MessageTooLarge
-from ingest.messages import DEAD_LETTER, Headers, Message, Rejection
+from ingest.messages import DEAD_LETTER, Headers, Message
+from lake.errors import Fault
 from lake.logs import logger
 from lake.shortage import is_shortage
 
@@ -35,7 +36,7 @@ class DeadLetters:
         self._sender = sender
         self._topic = topic
 
-    async def send(self, message: Message, why: Rejection) -> None:
+    async def send(self, message: Message, why: Fault) -> None:
         """Send a dead letter; returns when the cluster has it.
 
         Raises KafkaUnavailable; the dead letter may have arrived all the same.
@@ -56,7 +57,7 @@ class DeadLetters:
             await self._sender.send(self._topic, None, None, reason + _omitted(message))
 
 
-def _reason(message: Message, why: Rejection) -> Headers:
+def _reason(message: Message, why: Fault) -> Headers:
     facts = {
         "code": why.code,
         "detail": why.detail[:_MAX_DETAIL_CHARACTERS],

@@ -17,10 +17,9 @@ from ingest.errors import (
     verdict,
 )
 from ingest.flight import Flight
-from ingest.messages import Rejection
 from ingest.refusals import given_up, plain, refusal_of
 from ingest.settings import IngestSettings
-from lake.errors import CodedError, Unavailable
+from lake.errors import CodedError, Fault, Unavailable
 from lake.logs import bound, logger
 from lake.rejections import Refusal, Settled
 from lake.schema import ImageRecord, Tombstone
@@ -87,7 +86,7 @@ class Delivery:
 
     async def deliver(self, flights: list[Flight]) -> None:
         """Deliver a batch until all messages are settled; raises StreamStopped."""
-        refused = [self._refuse(f, f.job) for f in flights if isinstance(f.job, Rejection)]
+        refused = [self._refuse(f, f.job) for f in flights if isinstance(f.job, Fault)]
         jobs = [flight for flight in flights if isinstance(flight.job, ImageJob)]
         await asyncio.gather(self._process(jobs), *refused)
 
@@ -153,7 +152,7 @@ class Delivery:
         if ruling == "erased":
             self._settle(flight, "erased")
             return True
-        await self._refuse(flight, Rejection(slot.code, slot.message, slot.limit, slot.value))
+        await self._refuse(flight, Fault(slot.code, slot.message, slot.limit, slot.value))
         return True
 
     async def _too_slow(self, flights: list[Flight], error: TimeoutError) -> list[Flight]:
@@ -224,7 +223,7 @@ class Delivery:
         except Exception as error:  # noqa: BLE001 - the count in memory suffices for now
             log.warning("a failure is counted in memory only", error=error)
 
-    async def _refuse(self, flight: Flight, why: Rejection) -> None:
+    async def _refuse(self, flight: Flight, why: Fault) -> None:
         """Record the refusal, send the dead letter, then settle the message."""
         limit = self._settings.kafka_max_dead_letters_in_a_row
         if limit and self._in_a_row >= limit:
@@ -278,17 +277,17 @@ class Delivery:
         else:
             # No row can be written for this message. Later messages must not wait for ever.
             log.error(
-                "no row for a rejection", rejection_id=refusal.rejection_id, detail=refusal.detail
+                "no row for a rejection",
+                rejection_id=refusal.rejection_id,
+                detail=refusal.fault.detail,
             )
             settled = None
         if isinstance(settled, ImageRecord):
             return "replayed"
         if isinstance(settled, Tombstone):
             return "erased"
-        reason = settled or refusal.reason
-        await self._dead_letters.send(
-            flight.message, Rejection(reason.code, reason.detail, reason.limit, reason.value)
-        )
+        reason = settled.fault if settled else refusal.reason
+        await self._dead_letters.send(flight.message, reason)
         self.dead_letters_by_code[reason.code] += 1
         return "dead-lettered"
 

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from ingest.messages import Message, Rejection
+from ingest.messages import Message
 from ingest.offsets import Ticket
+from lake.errors import Fault
 from processors.job import ImageJob
 
 
@@ -19,7 +20,7 @@ class Flight:
 
     message: Message
     ticket: Ticket
-    job: ImageJob | Rejection
+    job: ImageJob | Fault
     failures: int = 0
     alone: int = 0
     failed_since: float | None = None

@@ -85,16 +85,6 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Rejection:
-    """Reason why a message can't become an image, for its dead letter."""
-
-    code: str
-    detail: str
-    limit: float | None = None
-    value: float | str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Terms:
     """Defaults for messages, and the size limit in bytes."""
 

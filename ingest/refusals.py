@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 
-from ingest.messages import Message, Rejection, message_digest, value_digest
+from ingest.messages import Message, message_digest, value_digest
+from lake.errors import Fault
 from lake.rejections import Refusal
 from processors.job import ImageJob
 from processors.worker import UNFORESEEN
 
 
-def refusal_of(tenant: str, message: Message, job: ImageJob | Rejection, why: Rejection) -> Refusal:
+def refusal_of(tenant: str, message: Message, job: ImageJob | Fault, why: Fault) -> Refusal:
     """Build the refusal of a message, with its image id if the message has one."""
     if isinstance(job, ImageJob) and job.sha256 and job.position:
         # `to_job` computed both digests; a value may have 25 MB.
@@ -24,10 +25,7 @@ def refusal_of(tenant: str, message: Message, job: ImageJob | Rejection, why: Re
         offset=message.offset,
         message_time=message.timestamp,
         bytes=len(message.value or b""),
-        code=why.code,
-        detail=why.detail,
-        limit=why.limit,
-        value=why.value,
+        fault=why,
         # Without a job the headers are invalid, so there is no identity to derive an id from.
         image_id=job.image_id if isinstance(job, ImageJob) else None,
         sha256=sha256,
@@ -35,15 +33,15 @@ def refusal_of(tenant: str, message: Message, job: ImageJob | Rejection, why: Re
     )
 
 
-def given_up(times: int, how: str) -> Rejection:
-    """Rejection of a message after `times` failed tries; `how` is the last error."""
+def given_up(times: int, how: str) -> Fault:
+    """Fault of a message after `times` failed tries; `how` is the last error."""
     detail = f"failed {times} times on its own, the last time: {how}"
-    return Rejection(UNFORESEEN, detail, value=times)
+    return Fault(UNFORESEEN, detail, value=times)
 
 
-def plain(refusal: Refusal, why: Rejection) -> Refusal:
+def plain(refusal: Refusal, why: Fault) -> Refusal:
     """Copy of a refusal with another reason, without limit, value and image id.
 
     The image id is left out because the object stored under it may be the cause of the failure.
     """
-    return replace(refusal, code=why.code, detail=why.detail, limit=None, value=None, image_id=None)
+    return replace(refusal, fault=Fault(why.code, why.detail), image_id=None)

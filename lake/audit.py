@@ -23,7 +23,7 @@ from lake import layout
 from lake.checks import CHECKS, Ledger
 from lake.clock import StoreClock
 from lake.copy_scan import CopyScan
-from lake.evidence import Evidence, Fault
+from lake.evidence import Evidence, Finding
 from lake.journal import Journal
 from lake.object_store import ObjectStore
 from lake.record_reading import Reading, read_records
@@ -50,7 +50,7 @@ class AuditReport:
     seen: Seen = field(default_factory=Seen)
     rows: SeenRows = field(default_factory=SeenRows)
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(CHECKS, 0))
-    examples: dict[str, list[Fault]] = field(default_factory=lambda: {code: [] for code in CHECKS})
+    examples: dict[str, list[Finding]] = field(default_factory=lambda: {c: [] for c in CHECKS})
     full: bool = False
 
     @property
@@ -58,7 +58,7 @@ class AuditReport:
         """True if every guarantee holds; `unfinished` is not a failure yet."""
         return not any(count for code, count in self.counts.items() if code != "unfinished")
 
-    def add(self, faults: Sequence[Fault]) -> None:
+    def add(self, faults: Sequence[Finding]) -> None:
         """Count faults, and keep the first ones of each kind as examples."""
         for fault in faults:
             self.counts[fault.code] += 1
@@ -158,7 +158,7 @@ class Audit:
         ledger = await asyncio.to_thread(Ledger, folder)
         try:
             for code, count, first in ledger.faults(_EXAMPLES):
-                report.add([Fault(code, *example) for example in first])
+                report.add([Finding(code, *example) for example in first])
                 report.counts[code] += count - len(first)
             for suspects in grouped(ledger.suspects(scope)):
                 report.add(await interrogation.faults(suspects))

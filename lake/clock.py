@@ -69,7 +69,7 @@ class StoreClock:
             kept = await read_store_settings(self._store)
         except UnreadableObject as error:
             # Unavailable and not a final error, because no image is to blame.
-            raise StoreUnavailable(error.message) from error
+            raise StoreUnavailable(error.detail) from error
         # If `store.json` was deleted, keep the known settings.
         self.settings = kept[0] if kept else self.settings
         self._reading, self._read_at = reading, read_at

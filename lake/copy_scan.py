@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from lake import layout
 from lake.compacted import list_hour, read_footer, sources_of
 from lake.errors import KeyMissing, Mismatch, UnreadableObject
-from lake.evidence import Fault
+from lake.evidence import Finding
 from lake.hours import hours_with_files
 from lake.object_store import ObjectStore
 from lake.retention import end_of_file
@@ -27,7 +27,7 @@ class CopyScan:
         self._scope = scope
         self._full = full
 
-    async def faults(self) -> AsyncIterator[Fault]:
+    async def faults(self) -> AsyncIterator[Finding]:
         """Yield the faults; raises StoreUnavailable if the store can't be listed.
 
         `full` compares ids row by row; otherwise the footers of the copies are compared with the
@@ -36,7 +36,7 @@ class CopyScan:
         async for stored in self._store.walk(self._table.folders.compacted):
             end = end_of_file(stored.key)
             if end is not None and self._scope.is_overdue(end):
-                yield Fault("overdue", stored.key, f"hour until {end:%F %T}")
+                yield Finding("overdue", stored.key, f"hour until {end:%F %T}")
         watermark, _ = await read_watermark(self._store, self._table.folders)
         end = min(watermark.complete_before, self._scope.end - layout.HOUR + timedelta.resolution)
         for hour in await hours_with_files(self._store, self._table):
@@ -44,18 +44,18 @@ class CopyScan:
                 for fault in await self._hour(hour):
                     yield fault
 
-    async def _hour(self, start: datetime) -> list[Fault]:
+    async def _hour(self, start: datetime) -> list[Finding]:
         prefix = layout.compacted_prefix(start, self._table.folders)
         try:
             hour = await list_hour(self._store, start, self._table)
             first = hour.compacted.get(hour.start)
             if first is None:
                 files = [file for files in hour.chains.values() for file in files]
-                missing = Fault("stale_copy", prefix, "the hour has no copy")
+                missing = Finding("stale_copy", prefix, "the hour has no copy")
                 return [missing] if self._old(files) else []
             hour.cuts = (await read_footer(self._store, first)).cuts
             faults = [
-                Fault(
+                Finding(
                     "duplicate_row",
                     layout.compacted_key(cut, self._table.folders),
                     "the hour's first file does not name this file",
@@ -67,15 +67,15 @@ class CopyScan:
         except (Mismatch, KeyMissing):
             return []  # a compactor is rewriting this hour
         except UnreadableObject as error:
-            return [Fault("unreadable", str(error.value or prefix), error.message)]
+            return [Finding("unreadable", str(error.value or prefix), error.detail)]
         return faults
 
     async def _copy(
         self, start: datetime, copy: Stored | None, sources: list[Stored]
-    ) -> list[Fault]:
+    ) -> list[Finding]:
         if copy is None:
             prefix = layout.compacted_prefix(start, self._table.folders)
-            missing = Fault("stale_copy", prefix, "a compacted file is missing")
+            missing = Finding("stale_copy", prefix, "a compacted file is missing")
             return [missing] if self._old(sources) else []
         named = dict((await read_footer(self._store, copy)).sources)
         lost = sorted(named.keys() - dict(sources_of(sources)))
@@ -83,12 +83,12 @@ class CopyScan:
             # The copy was listed before the chains, whose files stay until they expire.
             chain = layout.hour_prefix(start, self._table.folders)
             detail = f"{copy.key} was made from it"
-            return [Fault("missing_file", f"{chain}/{name}", detail) for name in lost]
+            return [Finding("missing_file", f"{chain}/{name}", detail) for name in lost]
         changed = [file for file in sources if sources_of([file])[0] not in named.items()]
         if changed or len(named) != len(sources):
             if not self._old(changed):
                 return []
-            return [Fault("stale_copy", copy.key, f"not made from {changed[0].key} as it is now")]
+            return [Finding("stale_copy", copy.key, f"not made from {changed[0].key} as it is now")]
         if not self._full:
             return []
         wanted: Counter[str] = Counter()
@@ -97,7 +97,7 @@ class CopyScan:
         held = await self._ids(copy)
         odd = sorted((held - wanted) + (wanted - held))
         detail = f"{len(odd)} rows differ, the first is {odd[0]}" if odd else ""
-        return [Fault("wrong_copy", copy.key, detail)] if odd else []
+        return [Finding("wrong_copy", copy.key, detail)] if odd else []
 
     async def _ids(self, file: Stored) -> Counter[str]:
         data, stored = await self._store.get(file.key)

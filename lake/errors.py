@@ -31,40 +31,50 @@ Inside the lake only (callers do not get them): AlreadyExists, Mismatch, KeyMiss
 Every error survives pickling (they cross Ray processes) and carries a stable `code`.
 """
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 
-class CodedError(Exception):
-    """Error with a stable code and, for limits, the limit and the measured value.
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Reason of a refusal: HTTP answers, dead letters, rows of rejections and batches have it.
 
-    Base class of the errors of all packages.
+    `limit` and `value` are set if a limit was exceeded; `value` also names what was invalid.
     """
+
+    code: str
+    detail: str
+    limit: float | None = None
+    value: float | str | None = None
+
+
+class CodedError(Exception):
+    """Base class of the errors of all packages: a fault whose code is the class's."""
 
     code: ClassVar[str] = "error"
 
     def __init__(
         self,
-        message: str,
+        detail: str,
         *,
         limit: float | None = None,
         value: float | str | None = None,
     ) -> None:
-        super().__init__(message)
-        self.message = message
+        # Pickle rebuilds an exception from this argument and the attributes.
+        super().__init__(detail)
+        self.detail = detail
         self.limit = limit
         self.value = value
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.message, self.limit, self.value)
+    @property
+    def fault(self) -> Fault:
+        """The error as a value."""
+        return Fault(self.code, self.detail, self.limit, self.value)
 
-
-def _rebuild(
-    kind: type[CodedError],
-    message: str,
-    limit: float | None,
-    value: float | str | None,
-) -> CodedError:
-    return kind(message, limit=limit, value=value)
+    @property
+    def message(self) -> str:
+        """Detail; scripts outside the service read this name."""
+        return self.detail
 
 
 class LakeError(CodedError):

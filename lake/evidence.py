@@ -34,8 +34,8 @@ TABLES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """Broken guarantee: code of the check, key or id of the subject, description."""
+class Finding:
+    """Broken guarantee of one object: code of the check, key or id of the subject, description."""
 
     code: str
     subject: str
@@ -83,7 +83,7 @@ class Evidence:
         """Add a fault."""
         self.add("faults", code, subject, detail)
 
-    def faults(self, faults: Sequence[Fault]) -> None:
+    def faults(self, faults: Sequence[Finding]) -> None:
         """Add several faults."""
         for fault in faults:
             self.fault(fault.code, fault.subject, fault.detail)

@@ -252,7 +252,7 @@ class _TableRebuilder:
 
     def _skip(self, key: str, error: UnstorableRow) -> None:
         if key not in self._report.skipped:
-            log.error("record gives no valid row and is skipped", key=key, error=error.message)
+            log.error("record gives no valid row and is skipped", key=key, error=error.detail)
             self._report.skipped.append(key)
 
     def _encoded(self, rows: pa.Table | None, erased: frozenset[str]) -> bytes:

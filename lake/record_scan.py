@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lake.errors import UnreadableObject
-from lake.evidence import Evidence, Fault
+from lake.evidence import Evidence, Finding
 from lake.folders import ImageFolder, Stray, attempt_of, image_folders, look
 from lake.object_store import ObjectStore
 from lake.records import parse_record
@@ -107,7 +107,9 @@ class RecordScan:
             for record in images:
                 self._draw(record)
 
-    async def _look_again(self, folder: ImageFolder) -> tuple[Named | Fault | None, list[Fault]]:
+    async def _look_again(
+        self, folder: ImageFolder
+    ) -> tuple[Named | Finding | None, list[Finding]]:
         """Check a folder by a consistent listing: the record is the same before and after it."""
         (before,) = await self._store.read_many([folder.record_key])
         for _ in range(_LOOKS):
@@ -119,56 +121,56 @@ class RecordScan:
         record = _parsed(now, after)
         return record, self._faults(now, record)
 
-    def _faults(self, folder: ImageFolder, record: Named | Fault | None) -> list[Fault]:
+    def _faults(self, folder: ImageFolder, record: Named | Finding | None) -> list[Finding]:
         scope = self._scope
-        if isinstance(record, Fault):
+        if isinstance(record, Finding):
             return [record]
         if record is None:
             return self._orphans(folder, frozenset(), "no record")
         if scope.is_overdue(record.window_start):
-            return [Fault("overdue", folder.record_key, f"home {record.window_start:%F %T}")]
+            return [Finding("overdue", folder.record_key, f"home {record.window_start:%F %T}")]
         if not scope.holds(record.window_start):
             return []
         if isinstance(record, Tombstone):
             return self._erased(folder, record)
         return self._compared(folder, record)
 
-    def _compared(self, folder: ImageFolder, record: ImageRecord | RefusedName) -> list[Fault]:
+    def _compared(self, folder: ImageFolder, record: ImageRecord | RefusedName) -> list[Finding]:
         """Compare the listed objects with those that the record names; a refusal names none."""
         faults = []
         sizes = {stored.key: stored.size for stored in folder.objects}
         for named in _objects(record) if isinstance(record, ImageRecord) else ():
             size = sizes.pop(named.key, None)
             if size is None:
-                faults.append(Fault("missing_object", named.key, "named by its record"))
+                faults.append(Finding("missing_object", named.key, "named by its record"))
             elif size != named.bytes:
                 detail = f"{size} bytes, but {named.bytes} in its record"
-                faults.append(Fault("wrong_bytes", named.key, detail))
+                faults.append(Finding("wrong_bytes", named.key, detail))
         if sizes:
             faults += self._orphans(folder, frozenset(sizes), "not named by its record")
         return faults
 
-    def _erased(self, folder: ImageFolder, record: Tombstone) -> list[Fault]:
+    def _erased(self, folder: ImageFolder, record: Tombstone) -> list[Finding]:
         own = {s.key for s in folder.objects if attempt_of(s.key) == record.attempt}
         faults = self._orphans(
             folder, {s.key for s in folder.objects} - own, "its image was erased"
         )
         if self._scope.must_be_erased(record.erased_at):
             detail = f"erased {record.erased_at:%F %T}"
-            faults += [Fault("erased_object", key, detail) for key in sorted(own)]
+            faults += [Finding("erased_object", key, detail) for key in sorted(own)]
         return faults
 
     def _orphans(
         self, folder: ImageFolder, unnamed: frozenset[str] | set[str], why: str
-    ) -> list[Fault]:
+    ) -> list[Finding]:
         return [
-            Fault("orphan", stored.key, why)
+            Finding("orphan", stored.key, why)
             for stored in folder.objects
             if (stored.key in unnamed or why == "no record")
             and self._scope.is_orphan(stored.modified)
         ]
 
-    def _note(self, folder: ImageFolder, record: Named | Fault | None) -> None:
+    def _note(self, folder: ImageFolder, record: Named | Finding | None) -> None:
         self.seen.objects += len(folder.objects)
         if isinstance(record, ImageRecord):
             self.seen.images += self._scope.holds(record.window_start)
@@ -220,15 +222,15 @@ class RecordScan:
                 self._evidence.fault("wrong_bytes", named.key, "SHA-256 differs from its record")
 
 
-def _parsed(folder: ImageFolder, data: bytes | None) -> Named | Fault | None:
+def _parsed(folder: ImageFolder, data: bytes | None) -> Named | Finding | None:
     if data is None:
         return None
     try:
         record = parse_record(folder.record_key, data)
     except UnreadableObject as error:
-        return Fault("unreadable", folder.record_key, str(error).split("\n", 1)[0])
+        return Finding("unreadable", folder.record_key, str(error).split("\n", 1)[0])
     if (record.tenant, record.image_id) != (folder.tenant, folder.image_id):
-        return Fault("unreadable", folder.record_key, "the record of another image")
+        return Finding("unreadable", folder.record_key, "the record of another image")
     return record
 
 

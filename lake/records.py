@@ -174,7 +174,7 @@ class Committer:
         except StoreFull as error:
             if unsure:
                 raise  # an earlier PUT of the record may still take effect
-            raise _NoRoom(error.message) from error
+            raise _NoRoom(error.detail) from error
 
     async def _resolve(self, attempt: Attempt, mine: ImageRecord, key: str, body: bytes) -> Commit:
         """Decide by the stored record; raises KeyMissing, Mismatch, after which to try again."""

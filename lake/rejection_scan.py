@@ -11,7 +11,7 @@ import pyarrow as pa
 from lake import layout
 from lake.checks import Ledger, Suspect
 from lake.errors import KeyMissing, UnreadableObject
-from lake.evidence import Evidence, Fault
+from lake.evidence import Evidence, Finding
 from lake.journal import Journal
 from lake.journal_reading import read_wave, waves
 from lake.object_store import ObjectStore
@@ -43,7 +43,7 @@ class RejectionScan:
         self._folder = folder
         self._journal = Journal(store, REJECTION_TABLE)
 
-    async def faults(self, limit: int) -> AsyncIterator[tuple[int, list[Fault]]]:
+    async def faults(self, limit: int) -> AsyncIterator[tuple[int, list[Finding]]]:
         """Yield the number of faults of each kind, and the first `limit` of them.
 
         Raises StoreUnavailable, StoreFull.
@@ -56,7 +56,7 @@ class RejectionScan:
         ledger = await asyncio.to_thread(Ledger, self._folder)
         try:
             for code, count, first in ledger.faults(limit):
-                yield count, [Fault(code, *example) for example in first]
+                yield count, [Finding(code, *example) for example in first]
             for suspects in grouped(ledger.suspects(self._scope)):
                 if judged := await self._judged(suspects):
                     yield len(judged), judged
@@ -79,7 +79,7 @@ class RejectionScan:
         try:
             row = parse_rejected(key, data)
         except UnreadableObject as error:
-            evidence.fault("unreadable", key, error.message)
+            evidence.fault("unreadable", key, error.detail)
         else:
             evidence.add("records", row.tenant, row.rejection_id, "", row.window_start, None, False)
 
@@ -101,7 +101,7 @@ class RejectionScan:
     async def _journal_objects(self, evidence: Evidence, wave: Sequence[Stored]) -> None:
         decoded = await read_wave(self._store, wave, REJECTION_TABLE)
         for key, error in decoded.unreadable.items():
-            evidence.fault("unreadable", key, error.message)
+            evidence.fault("unreadable", key, error.detail)
         waiting = _as_evidence(decoded.rows(REJECTION_TABLE).images)
         falses = pa.repeat(pa.scalar(value=False), len(waiting))
         evidence.add_table("waiting", waiting.append_column("tombstone", falses))
@@ -117,23 +117,23 @@ class RejectionScan:
         except KeyMissing:
             return  # swept a moment ago
         except UnreadableObject as error:
-            evidence.fault("unreadable", stored.key, error.message)
+            evidence.fault("unreadable", stored.key, error.detail)
             return
         names = pa.repeat(pa.scalar(stored.key), len(table))
         evidence.add_table("rows", _as_evidence(table).append_column("file", names))
 
-    async def _judged(self, suspects: Sequence[Suspect]) -> list[Fault]:
+    async def _judged(self, suspects: Sequence[Suspect]) -> list[Finding]:
         """Check suspects of one code again; returns the faults among them."""
         code = suspects[0].code
         if code in {"duplicate_row", "row_differs"}:
-            return [Fault(code, _key(suspect), f"in {suspect.file}") for suspect in suspects]
+            return [Finding(code, _key(suspect), f"in {suspect.file}") for suspect in suspects]
         # Read the records again: a row may be newer than the scan of its record.
         datas = await self._store.read_many(list(map(_key, suspects)))
         pairs = list(zip(suspects, datas, strict=True))
         if code == "row_without_image":
             gone = [suspect for suspect, data in pairs if data is None]
             detail = "no record; the row is in"
-            return [Fault(code, _key(suspect), f"{detail} {suspect.file}") for suspect in gone]
+            return [Finding(code, _key(suspect), f"{detail} {suspect.file}") for suspect in gone]
         records = []
         for suspect, data in pairs:
             with suppress(UnreadableObject):  # expired meanwhile, or reported by the next audit
@@ -142,7 +142,7 @@ class RejectionScan:
         # again, or the row was lost.
         bad = {r.rejection_id: error for r, error in await self._journal.append_all(records)}
         return [
-            Fault(code, layout.rejection_key(r.rejection_id), str(bad.get(r.rejection_id, _NOW)))
+            Finding(code, layout.rejection_key(r.rejection_id), str(bad.get(r.rejection_id, _NOW)))
             for r in records
         ]
 

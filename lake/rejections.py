@@ -12,19 +12,19 @@ the same message only with the same content, because offsets can be assigned twi
 import hashlib
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
 from lake import layout
 from lake.clock import StoreClock
 from lake.decision import decide
-from lake.errors import ImageExpiring, UnreadableObject
+from lake.errors import Fault, ImageExpiring, UnreadableObject
 from lake.fitting import misfits, proven
 from lake.journal import Journal
 from lake.object_store import ObjectStore
 from lake.old_columns import refuse_old_json
 from lake.records import expiry_of, parse_record
-from lake.schema import ImageRecord, Reason, RefusedName, Tombstone
+from lake.schema import ImageRecord, RefusedName, Tombstone
 from lake.tables import REJECTION_TABLE, Rejected
 
 _MAX_CHARACTERS = 1000
@@ -45,10 +45,7 @@ class Refusal:
     offset: int
     message_time: datetime | None
     bytes: int
-    code: str
-    detail: str
-    limit: float | None = None
-    value: float | str | None = None
+    fault: Fault
     image_id: str | None = None
     sha256: str | None = None
     message: str = ""
@@ -59,13 +56,14 @@ class Refusal:
         return rejection_id(self.topic_id, self.partition, self.offset, self.message)
 
     @property
-    def reason(self) -> Reason:
-        """Reason in its stored form: printable texts of at most 1,000 characters."""
-        return Reason(
-            code=_text(self.code),
-            detail=_text(self.detail),
-            limit=_number(self.limit),
-            value=None if self.value is None else _text(self.value),
+    def reason(self) -> Fault:
+        """Fault in its stored form: printable texts of at most 1,000 characters."""
+        fault = self.fault
+        return Fault(
+            code=_text(fault.code),
+            detail=_text(fault.detail),
+            limit=_number(fault.limit),
+            value=None if fault.value is None else _text(fault.value),
         )
 
 
@@ -101,8 +99,7 @@ class Rejections:
         if isinstance(existing, ImageRecord):
             await self._images.append(existing)
             return existing
-        reason = existing.model_dump()
-        return await self.note(replace(refusal, **reason))
+        return await self.note(replace(refusal, fault=existing))
 
     async def note(self, refusal: Refusal) -> Rejected:
         """Write record and row (steps 2 and 3); durable when it returns. Raises Unavailable."""
@@ -120,13 +117,13 @@ class Rejections:
             message_time=refusal.message_time,
             bytes=refusal.bytes,
             sha256=refusal.sha256,
-            **refusal.reason.model_dump(),
+            **asdict(refusal.reason),
         )
         stored = await self._decide(mine)
         await self._journal.append(stored)
         return stored
 
-    async def _name(self, refusal: Refusal, image_id: str) -> Reason | ImageRecord | Tombstone:
+    async def _name(self, refusal: Refusal, image_id: str) -> Fault | ImageRecord | Tombstone:
         """Reserve the image id for a refusal (step 1), or return what is stored under it."""
         await self._clock.fresh()
         key = layout.record_key(refusal.tenant, image_id)
@@ -137,7 +134,7 @@ class Rejections:
             refused={refusal.rejection_id: refusal.reason},
         )
 
-        async def create() -> Reason | ImageRecord | Tombstone:
+        async def create() -> Fault | ImageRecord | Tombstone:
             await self._store.create(key, mine.model_dump_json().encode())
             return refusal.reason
 
@@ -145,7 +142,7 @@ class Rejections:
 
     async def _meet(
         self, refusal: Refusal, mine: RefusedName, key: str
-    ) -> Reason | ImageRecord | Tombstone:
+    ) -> Fault | ImageRecord | Tombstone:
         """Decide by the object stored under the image id; raises KeyMissing, Mismatch."""
         data, stored = await self._store.get(key)
         try:

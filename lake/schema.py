@@ -12,6 +12,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from lake.columns import MS, Column, Int, schema_of
+from lake.errors import Fault
 from lake.image_columns import ImageColumns, RenditionColumns
 
 SCHEMA_VERSION = 5
@@ -96,17 +97,6 @@ class Tombstone(BaseModel):
         return hmac.new(self.attempt.encode(), sha256.encode(), hashlib.sha256).hexdigest()[:32]
 
 
-class Reason(BaseModel):
-    """Reason of a refusal; `limit` and `value` if it exceeded a limit."""
-
-    model_config = ConfigDict(frozen=True)
-
-    code: str
-    detail: str
-    limit: float | None = None
-    value: str | None = None
-
-
 MAX_REFUSED = 64
 """Limit of refused messages of one event, so that endless retries do not grow its record."""
 
@@ -125,7 +115,7 @@ class RefusedName(BaseModel):
     tenant: str
     attempt: str = ""
     window_start: datetime
-    refused: dict[str, Reason] = Field(description="by `rejection_id` of the message")
+    refused: dict[str, Fault] = Field(description="by `rejection_id` of the message")
 
     @property
     def full(self) -> bool:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from lake import layout
 from lake.checks import Suspect
 from lake.errors import KeyMissing, UnreadableObject
-from lake.evidence import Fault
+from lake.evidence import Finding
 from lake.journal_reading import read_journal
 from lake.object_store import ObjectStore
 from lake.records import parse_record
@@ -34,7 +34,7 @@ class Interrogation:
         self._store = store
         self._unfinished = unfinished
 
-    async def faults(self, suspects: Sequence[Suspect]) -> list[Fault]:
+    async def faults(self, suspects: Sequence[Suspect]) -> list[Finding]:
         """Check suspects of one code and one home again; returns the faults among them.
 
         Reads records, journal and chains in this order. Raises StoreUnavailable, StoreFull.
@@ -64,7 +64,7 @@ class Interrogation:
         suspects: Sequence[Suspect],
         records: dict[str, Named],
         rows: Pairs,
-    ) -> list[Fault]:
+    ) -> list[Finding]:
         with_row = {image_id for image_id, _ in rows}
         lost = [
             record
@@ -75,7 +75,7 @@ class Interrogation:
         ]
         again = await self._unfinished.finish(lost)
         return [
-            Fault(
+            Finding(
                 "missing_row" if record.image_id in again else "unfinished",
                 f"{record.tenant}/{record.image_id}",
                 f"home {record.window_start:%F %T}",
@@ -131,9 +131,9 @@ def _agrees(suspect: Suspect, record: Named | None) -> bool:
     )
 
 
-def _fault(suspect: Suspect) -> Fault:
+def _fault(suspect: Suspect) -> Finding:
     detail = f"home {suspect.window_start:%F %T}, in {suspect.file}"
-    return Fault(suspect.code, f"{suspect.tenant}/{suspect.image_id}", detail)
+    return Finding(suspect.code, f"{suspect.tenant}/{suspect.image_id}", detail)
 
 
 def _pairs(table: pa.Table) -> Pairs:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from lake import layout
 from lake.columns import BigInt, Column, Int, TableColumn, model_columns, schema_of
+from lake.errors import Fault
 from lake.layout import Folders
 from lake.schema import IMAGES, SCHEMA_VERSION, ImageRecord
 
@@ -91,6 +92,11 @@ class Rejected(BaseModel):
     def row_name(self) -> tuple[str, ...]:
         """Name of the row within its home; one for each rejection."""
         return (self.rejection_id,)
+
+    @property
+    def fault(self) -> Fault:
+        """Reason of the refusal."""
+        return Fault(self.code, self.detail, self.limit, self.value)
 
 
 class Partitions(BaseModel):

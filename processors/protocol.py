@@ -34,7 +34,7 @@ NUMBER = struct.Struct("=i")
 MAX_HEADER_BYTES = 65_536
 """Largest JSON header; a reply with 16 renditions has 4 KB, and eight codes add up to 32 KB."""
 
-_MAX_MESSAGE = 300
+_MAX_DETAIL = 300
 _MAX_VALUE = 64
 Side = Annotated[int, Field(ge=1, le=65_535)]
 """Width or height in pixels; no limit can be set higher."""
@@ -126,7 +126,7 @@ class Refusal(_Message):
     kind: Literal["refusal"] = "refusal"
     nonce: Nonce
     code: str = Field(max_length=64)
-    message: str = Field(max_length=_MAX_MESSAGE)
+    detail: str = Field(max_length=_MAX_DETAIL)
     limit: Number | None = None
     value: Number | Annotated[Name, Field(max_length=_MAX_VALUE)] | None = None
 
@@ -229,7 +229,7 @@ def refusal_of(error: errors.Refused, nonce: str) -> Refusal:
     return Refusal(
         nonce=nonce,
         code=error.code,
-        message=str(error)[:_MAX_MESSAGE],
+        detail=error.detail[:_MAX_DETAIL],
         limit=_number(error.limit),
         value=(printable(value, _MAX_VALUE) or None) if isinstance(value, str) else _number(value),
     )
@@ -248,6 +248,6 @@ def error_of(refusal: Refusal) -> errors.Refused:
     kind = _REFUSALS.get(refusal.code)
     if kind is None:
         raise BrokenProtocol("a refusal with a code that children do not use")
-    # The message goes into logs and headers, and a child that was taken over may have written it.
-    message = "".join(each for each in refusal.message if each.isprintable())
-    return kind(message, limit=refusal.limit, value=refusal.value)
+    # The text goes into logs and headers, and a child that was taken over may have written it.
+    detail = "".join(each for each in refusal.detail if each.isprintable())
+    return kind(detail, limit=refusal.limit, value=refusal.value)

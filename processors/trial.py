@@ -19,7 +19,7 @@ async def try_out(sandbox: Sandbox, preset: Preset) -> None:
         await sandbox.process(_PICTURE, preset)
     except Refused as refused:
         raise InvalidPreset(
-            f"the preset fails for a test picture of 48 x 32: {refused.code}: {refused.message}",
+            f"the preset fails for a test picture of 48 x 32: {refused.code}: {refused.detail}",
             limit=refused.limit,
             value=refused.value,
         ) from refused

@@ -145,7 +145,7 @@ class Worker:
                 return await self.handle(job)
         except (ProcessorError, LakeError) as error:
             retry = isinstance(error, (Overloaded, Unavailable))
-            return Failure(error.code, error.message, error.limit, error.value, retry)
+            return Failure(error.code, error.detail, error.limit, error.value, retry)
         except Exception as error:
             log.exception("image failed with an unexpected error", **_names(job))
             return Failure(UNFORESEEN, evidence(error), None, None, retry=True, unforeseen=True)

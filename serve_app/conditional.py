@@ -54,6 +54,5 @@ def wanted_range(
             "the range starts after the last byte",
             limit=size,
             value=str(sent),
-            headers={"Content-Range": f"bytes */{size}"},
         )
     return start, end

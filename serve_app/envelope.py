@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lake.logs import bound, logger
 from serve_app.errors import HeadersTooLarge
-from serve_app.problems import problem
+from serve_app.problems import INTERNAL, problem
 
 log = logger(__name__)
 REQUEST_ID = "x-request-id"
@@ -58,8 +58,10 @@ class Envelope:
 
         size = sum(len(name) + len(value) for name, value in scope["headers"])
         if size > _MAX_HEADER_BYTES:
-            refusal = problem(scope, HeadersTooLarge.code, limit=_MAX_HEADER_BYTES, value=size)
-            await refusal(scope, receive, send_wrapped)
+            error = HeadersTooLarge(
+                "the headers have too many bytes", limit=_MAX_HEADER_BYTES, value=size
+            )
+            await problem(scope, error.fault)(scope, receive, send_wrapped)
             return
         try:
             await self._app(scope, receive, send_wrapped)
@@ -68,7 +70,7 @@ class Envelope:
             if started:
                 # The client has a part of the answer; only a closed connection shows the failure.
                 raise
-            await problem(scope, "internal")(scope, receive, send_wrapped)
+            await problem(scope, INTERNAL)(scope, receive, send_wrapped)
 
 
 def chosen_request_id(sent: list[str]) -> str:

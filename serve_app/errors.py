@@ -24,40 +24,14 @@ DoorError
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+
+from lake.errors import CodedError
 
 
-class DoorError(Exception):
+class DoorError(CodedError):
     """The API itself refuses the request; `limit` is the exceeded limit, if there is one."""
 
-    code: ClassVar[str] = "invalid_request"
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        limit: float | None = None,
-        value: float | str | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.limit = limit
-        self.value = value
-        self.headers = dict(headers or {})
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.message, self.limit, self.value, self.headers)
-
-
-def _rebuild(
-    kind: type[DoorError],
-    message: str,
-    limit: float | None,
-    value: float | str | None,
-    headers: Mapping[str, str],
-) -> DoorError:
-    return kind(message, limit=limit, value=value, headers=headers)
+    code = "invalid_request"
 
 
 class Unauthorized(DoorError):

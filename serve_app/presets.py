@@ -148,7 +148,7 @@ async def _found(door: Door, name: str) -> Preset:
     try:
         return await door.worker.presets.find(PresetName.parse(name))
     except UnknownPreset as error:
-        raise PresetNotFound(error.message, value=name) from error
+        raise PresetNotFound(error.detail, value=name) from error
 
 
 async def _body(request: Request, settings: ServeSettings) -> bytes:

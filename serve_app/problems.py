@@ -14,17 +14,23 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 from starlette.types import Scope
 
-from lake.errors import LakeError
+from lake.errors import CodedError, Fault, ImageExpiring
 from lake.logs import logger
 from lake.shortage import is_shortage
-from processors.errors import Overloaded, ProcessorError
+from processors.errors import Overloaded
 from processors.foreign_text import evidence
-from serve_app.accounts.errors import AccountsError
-from serve_app.errors import PROBLEMS, DoorError, Forbidden, Unauthorized
+from serve_app.errors import (
+    PROBLEMS,
+    Forbidden,
+    RangeNotSatisfiable,
+    Unauthorized,
+    UnsupportedContentEncoding,
+)
 from serve_app.metrics import refusals_by_code
 
 log = logger(__name__)
 MEDIA_TYPE = "application/problem+json"
+INTERNAL = Fault("internal", "an unexpected exception, which the log has")
 
 # Longest text of a request that is repeated in an answer.
 _MAX_ECHO = 200
@@ -49,28 +55,25 @@ class ProblemDetails(BaseModel):
 
 def problem(
     scope: Scope,
-    code: str,
-    detail: str | None = None,
+    fault: Fault,
     *,
-    limit: float | None = None,
-    value: float | str | None = None,
     headers: Mapping[str, str] | None = None,
     errors: Sequence[Mapping[str, str]] = (),
     status: int | None = None,
 ) -> JSONResponse:
-    """Build the answer for an error code; omits the details of server faults."""
-    known = PROBLEMS[code]
-    refusals_by_code[code] += 1
-    text = known.title if known.internal or not detail else detail
+    """Build the answer for a fault; omits the details of server faults."""
+    known, value = PROBLEMS[fault.code], fault.value
+    refusals_by_code[fault.code] += 1
+    text = known.title if known.internal else fault.detail or known.title
     body: dict[str, object] = {
-        "type": f"urn:pixlake:problem:{code}",
+        "type": f"urn:pixlake:problem:{fault.code}",
         "title": known.title,
         "status": status or known.status,
         "detail": _short(text, _MAX_DETAIL),
-        "code": code,
+        "code": fault.code,
     }
-    if limit is not None:
-        body["limit"] = limit
+    if fault.limit is not None:
+        body["limit"] = fault.limit
     if value is not None and not known.internal:
         body["value"] = _short(value, _MAX_ECHO) if isinstance(value, str) else value
     if errors:
@@ -100,11 +103,9 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def install(app: FastAPI) -> None:
     """Register handlers that turn exceptions with a code, and FastAPI's own, into problems."""
-    for kind in (DoorError, ProcessorError, LakeError, AccountsError):
+    # A shortage of memory, threads or files has one of the last types; others are raised again.
+    for kind in (CodedError, MemoryError, OSError, RuntimeError):
         app.add_exception_handler(kind, _coded)
-    # A shortage of memory, threads or files has one of these types; other errors are raised again.
-    for shortage in (MemoryError, OSError, RuntimeError):
-        app.add_exception_handler(shortage, _coded)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(ClientDisconnect, _coded)
@@ -121,8 +122,8 @@ def refusal(scope: Scope, error: Exception) -> JSONResponse:
     """
     if isinstance(error, ClientDisconnect):
         # The client does not read this answer. It keeps the log free of a false server fault.
-        return problem(scope, "client_disconnected")
-    if not isinstance(error, DoorError | ProcessorError | LakeError | AccountsError):
+        return problem(scope, Fault("client_disconnected", ""))
+    if not isinstance(error, CodedError):
         if not is_shortage(error):
             raise error
         error = Overloaded(f"the server is short of resources: {evidence(error)}")
@@ -133,22 +134,23 @@ def refusal(scope: Scope, error: Exception) -> JSONResponse:
         log.error(
             "request failed by a fault of the server", code=error.code, error=error, exc_info=page
         )
-    headers = error.headers if isinstance(error, DoorError) else {}
-    if known.status == HTTPStatus.UNAUTHORIZED or isinstance(error, Forbidden):
-        headers = {**headers, **_challenge(error)}
-    if error.code == "image_expiring" and isinstance(error.value, int | float):
-        headers = {"Retry-After": str(math.ceil(error.value))}
-    return problem(
-        scope,
-        error.code,
-        error.message,
-        limit=error.limit,
-        value=error.value,
-        headers=headers,
-    )
+    return problem(scope, error.fault, headers=_headers(error))
 
 
-def _challenge(error: Exception) -> dict[str, str]:
+def _headers(error: CodedError) -> dict[str, str]:
+    """Build the headers that HTTP asks for with an error."""
+    if isinstance(error, ImageExpiring) and isinstance(error.value, int | float):
+        return {"Retry-After": str(math.ceil(error.value))}
+    if isinstance(error, RangeNotSatisfiable):
+        return {"Content-Range": f"bytes */{error.limit}"}
+    if isinstance(error, UnsupportedContentEncoding):
+        return {"Accept-Encoding": "identity"}
+    if PROBLEMS[error.code].status == HTTPStatus.UNAUTHORIZED or isinstance(error, Forbidden):
+        return _challenge(error)
+    return {}
+
+
+def _challenge(error: CodedError) -> dict[str, str]:
     """Build `WWW-Authenticate` (RFC 6750, 3), without an error code if no key was sent."""
     challenge = 'Bearer realm="pixlake"'
     if isinstance(error, Forbidden):
@@ -166,7 +168,7 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
         for fault in error.errors()
     ]
     detail = "; ".join(f"{fault['where']}: {fault['what']}" for fault in faults)
-    return problem(request.scope, "invalid_request", detail, errors=faults)
+    return problem(request.scope, Fault("invalid_request", detail), errors=faults)
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
@@ -176,7 +178,8 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(_methods(request))
-    return problem(request.scope, code, error.detail, headers=headers, status=error.status_code)
+    fault = Fault(code, error.detail)
+    return problem(request.scope, fault, headers=headers, status=error.status_code)
 
 
 def _methods(request: Request) -> list[str]:

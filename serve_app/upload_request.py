@@ -93,11 +93,7 @@ def refuse_encoded(headers: Headers) -> None:
     """
     sent = ", ".join(headers.getlist("content-encoding"))
     if sent.strip().lower() not in {"", "identity"}:
-        raise UnsupportedContentEncoding(
-            "send the body without a content coding",
-            value=sent,
-            headers={"Accept-Encoding": "identity"},
-        )
+        raise UnsupportedContentEncoding("send the body without a content coding", value=sent)
 
 
 def _refuse_unknown(headers: Headers) -> None:

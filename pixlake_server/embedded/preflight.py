@@ -127,7 +127,7 @@ async def prepare_store(lake: LakeSettings, default_preset: str) -> None:
         remedy = _REMEDIES.get(type(error))
         advice = f"{remedy}, or name another store in" if remedy else "see"
         raise StoreUnreachable(
-            f"the store {lake.location}: {error.message}; {advice} PIXLAKE_STORE_URL"
+            f"the store {lake.location}: {error.detail}; {advice} PIXLAKE_STORE_URL"
         ) from error
 
 
@@ -135,7 +135,7 @@ async def _check_preset(store: ObjectStore, name: str) -> None:
     try:
         await Presets(PresetFiles(store)).find(PresetName.parse(name))
     except (UnknownPreset, InvalidPreset) as error:
-        raise PresetUnusable(f"PIXLAKE_DEFAULT_PRESET: {error.message}") from error
+        raise PresetUnusable(f"PIXLAKE_DEFAULT_PRESET: {error.detail}") from error
 
 
 def _check_accounts(served: ServeSettings) -> None:

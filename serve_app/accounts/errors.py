@@ -6,26 +6,13 @@ AccountsError
   x AccountsUnavailable   accounts_unavailable   the database did not answer; try again
 """
 
-from typing import ClassVar
+from lake.errors import CodedError
 
 
-class AccountsError(Exception):
-    """Base class of the accounts' errors; `code` is stable."""
+class AccountsError(CodedError):
+    """Base class of the accounts' errors."""
 
-    code: ClassVar[str] = "accounts_error"
-
-    def __init__(self, message: str, *, value: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.limit: float | None = None
-        self.value = value
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.message, self.value)
-
-
-def _rebuild(kind: type[AccountsError], message: str, value: str | None) -> AccountsError:
-    return kind(message, value=value)
+    code = "accounts_error"
 
 
 class UnknownKey(AccountsError):

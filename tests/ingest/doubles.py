@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 from ingest.consumer import Consumer
@@ -33,7 +34,7 @@ def unavailable() -> Failure:
 def rejected(refusal: Refusal) -> Rejected:
     now = datetime.now(UTC)
     said = {name: getattr(refusal, name) for name in REJECTIONS.names if hasattr(refusal, name)}
-    return Rejected(**{**said, **refusal.reason.model_dump()}, window_start=now, rejected_at=now)
+    return Rejected(**{**said, **asdict(refusal.reason)}, window_start=now, rejected_at=now)
 
 
 class Workers:

@@ -89,7 +89,7 @@ async def test_a_refusal_is_noted_before_its_dead_letter_and_waits_for_the_store
         await stage.until_committed(1)
     (noted,) = workers.noted
     assert (noted.topic, noted.partition, noted.offset) == (stage.topic, 0, 0)
-    assert (noted.code, noted.limit, noted.bytes) == ("too_many_pixels", 5, 3)
+    assert (noted.fault.code, noted.fault.limit, noted.bytes) == ("too_many_pixels", 5, 3)
     assert len(await stage.dead_letters(1, more=0.2)) == 1
 
 

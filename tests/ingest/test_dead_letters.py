@@ -4,9 +4,10 @@ import pytest
 
 from ingest.dead_letters import DeadLetters
 from ingest.errors import KafkaUnavailable, MessageTooLarge
-from ingest.messages import DEAD_LETTER, Headers, Message, Rejection
+from ingest.messages import DEAD_LETTER, Headers, Message
+from lake.errors import Fault
 
-WHY = Rejection("too_many_bytes", "too large", limit=100, value=101)
+WHY = Fault("too_many_bytes", "too large", limit=100, value=101)
 
 
 class Sender:
@@ -60,7 +61,7 @@ async def test_headers_too_large_for_the_topic_stay_behind_too() -> None:
 
 async def test_reasons_are_text_whatever_they_quote() -> None:
     sender = Sender()
-    why = Rejection("invalid_header", "header '\ud800' " + "x" * 5000, value="\ud800")
+    why = Fault("invalid_header", "header '\ud800' " + "x" * 5000, value="\ud800")
     await DeadLetters(sender, "dead").send(message(), why)
     (_, _, head) = sender.sent[0]
     assert (head[DEAD_LETTER + "value"] or b"").decode() == "\\ud800"

@@ -212,7 +212,7 @@ def test_a_misspelt_header_is_refused_with_the_nearest_name(name: str, nearest: 
     """Without it the image would be stored with the default preset, and nobody would be told."""
     with pytest.raises(InvalidHeader) as refused:
         to_job(Message("images", "x", 0, 0, b"image", headers=((name, b"web"),)), TERMS, NOW)
-    assert f"did you mean {nearest}?" in refused.value.message
+    assert f"did you mean {nearest}?" in refused.value.detail
     assert refused.value.value == name
 
 

@@ -78,7 +78,7 @@ async def test_a_refusal_that_there_is_no_memory_for_waits(error: Exception) -> 
     await desk.delivery.deliver([desk.flight(0)])
     assert short.left == 0
     (row,) = workers.noted
-    assert row.code == "truncated", "what it is refused for is not forgotten"
+    assert row.fault.code == "truncated", "what it is refused for is not forgotten"
 
 
 async def test_a_dead_letter_keeps_its_message() -> None:

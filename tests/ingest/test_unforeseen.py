@@ -8,8 +8,8 @@ import pytest
 
 from ingest.consumer import Consumer
 from ingest.dead_letters import DeadLetters
-from ingest.messages import Headers, Message, Rejection, Terms, to_job
-from lake.errors import StoreUnavailable
+from ingest.messages import Headers, Message, Terms, to_job
+from lake.errors import Fault, StoreUnavailable
 from lake.lake import Commit, Lake
 from lake.rejections import Refusal, Settled
 from lake.settings import LakeSettings
@@ -126,7 +126,7 @@ async def test_a_refusal_that_cannot_be_written_ends_as_well(stage: Stage, times
     (letter,) = await stage.dead_letters(1, more=0.2)
     assert letter.headers[CODE] == b"processing_failed"
     assert b"OverflowError: int too large" in (letter.headers[DETAIL] or b"")
-    assert [each.code for each in tried[:4]] == [*["not_an_image"] * 3, "processing_failed"]
+    assert [each.fault.code for each in tried[:4]] == [*["not_an_image"] * 3, "processing_failed"]
     assert tried[3].image_id is None
     assert len(workers.noted) == (times == 3)
 
@@ -159,7 +159,7 @@ async def test_a_dead_letter_that_the_client_does_not_take_goes_without_its_mess
             sent.append((value, dict(head)))
 
     message = Message("images", "id", 1, 2, b"value", key=b"key", headers=(("a", b"b"),))
-    await DeadLetters(Picky(), "dead").send(message, Rejection("truncated", "why"))
+    await DeadLetters(Picky(), "dead").send(message, Fault("truncated", "why"))
     ((value, head),) = sent
     assert value is None
     assert head[CODE] == b"truncated"

@@ -9,7 +9,7 @@ import pytest
 
 from lake import layout
 from lake.audit import Audit
-from lake.errors import IdempotencyConflict, ImageErased, ImageNotFound, RefusedBefore
+from lake.errors import Fault, IdempotencyConflict, ImageErased, ImageNotFound, RefusedBefore
 from lake.lake import Commit, Lake
 from lake.records import parse_record
 from lake.rejections import Refusal, Settled
@@ -23,7 +23,10 @@ from tests.lake.samples import commit as store
 from tests.lake.test_rejections import REFUSAL
 
 CRASHED = replace(
-    REFUSAL, tenant=TENANT, code="decoder_crashed", detail="it died", image_id=image_id("a")
+    REFUSAL,
+    tenant=TENANT,
+    fault=Fault("decoder_crashed", "it died"),
+    image_id=image_id("a"),
 )
 
 
@@ -51,7 +54,7 @@ async def test_what_was_refused_stays_refused_when_its_bytes_are_good_the_next_t
         await accept(lake)
     assert again.value.value == "decoder_crashed"
     assert await image_objects(lake, "a") == {"record.json"}
-    settled = await lake.rejections.settle(replace(CRASHED, code="refused_before", detail="?"))
+    settled = await lake.rejections.settle(replace(CRASHED, fault=Fault("refused_before", "?")))
     assert isinstance(settled, Rejected)
     assert (settled.code, settled.detail) == ("decoder_crashed", "it died")
 
@@ -60,9 +63,9 @@ async def test_what_was_said_first_counts_even_if_its_reader_died_before_the_row
     lake: Lake,
 ) -> None:
     await lake.rejections._name(CRASHED, image_id("a"))
-    settled = await lake.rejections.settle(replace(CRASHED, code="too_many_pixels", limit=5))
+    settled = await lake.rejections.settle(replace(CRASHED, fault=Fault("too_many_pixels", "?", 5)))
     assert isinstance(settled, Rejected)
-    assert (settled.code, settled.limit) == ("decoder_crashed", CRASHED.limit)
+    assert (settled.code, settled.limit) == ("decoder_crashed", None)
 
 
 async def test_an_image_stays_one_when_its_decoder_dies_the_next_time(lake: Lake) -> None:
@@ -232,6 +235,6 @@ async def test_an_event_that_is_sent_for_ever_does_not_grow_for_ever(lake: Lake)
     with pytest.raises(RefusedBefore) as closed:
         await accept(lake, sent[-1])
     assert (closed.value.limit, closed.value.value) == (MAX_REFUSED, "too_many_refused")
-    again = await lake.rejections.settle(replace(sent[-1], code="refused_before", detail="?"))
+    again = await lake.rejections.settle(replace(sent[-1], fault=Fault("refused_before", "?")))
     assert isinstance(again, Rejected)
     assert again.code == "decoder_crashed"

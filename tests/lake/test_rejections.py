@@ -11,7 +11,7 @@ import pytest
 
 from lake import layout
 from lake.audit import Audit
-from lake.errors import ImageExpiring, StoreUnavailable
+from lake.errors import Fault, ImageExpiring, StoreUnavailable
 from lake.lake import Lake
 from lake.object_store import Buffer, ObjectStore
 from lake.rejections import Refusal
@@ -32,10 +32,9 @@ REFUSAL = Refusal(
     offset=4711,
     message_time=datetime(2026, 11, 23, 10, tzinfo=UTC),
     bytes=26_000_001,
-    code="too_many_bytes",
-    detail="the message is larger than an image may be",
-    limit=25_000_000,
-    value=26_000_001,
+    fault=Fault(
+        "too_many_bytes", "the message is larger than an image may be", 25_000_000, 26_000_001
+    ),
     sha256=hashlib.sha256(b"pixels").hexdigest(),
     message="what it says",
 )
@@ -87,7 +86,7 @@ async def test_a_message_that_is_read_again_is_no_second_row(lake: Lake) -> None
     first = await lake.rejections.note(REFUSAL)
     await lake.upkeep.run_pass(now=True)
     later = at_age(lake, hours=5)
-    again = await later.rejections.note(replace(REFUSAL, code="truncated"))
+    again = await later.rejections.note(replace(REFUSAL, fault=Fault("truncated", "?")))
     assert again == first  # the reason of the first time counts
     await later.upkeep.run_pass(now=True)
     assert [row["code"] for row in await rows(lake)] == ["too_many_bytes"]
@@ -110,7 +109,7 @@ async def test_a_topic_made_again_counts_anew(lake: Lake) -> None:
 
 async def test_another_message_at_the_same_position_has_a_row_of_its_own(lake: Lake) -> None:
     await lake.rejections.note(REFUSAL)
-    other = replace(REFUSAL, message="something else", code="truncated")
+    other = replace(REFUSAL, message="something else", fault=Fault("truncated", "?"))
     assert (await lake.rejections.note(other)).code == "truncated"
     await lake.upkeep.run_pass(now=True)
     assert sorted(str(row["code"]) for row in await rows(lake)) == ["too_many_bytes", "truncated"]
@@ -133,7 +132,7 @@ async def test_an_answer_that_is_lost_is_looked_up(lake: Lake) -> None:
 
 
 async def test_text_from_a_hostile_message_is_stored_printable(lake: Lake) -> None:
-    hostile = replace(REFUSAL, detail="\ud800" * 5, value="\udfff" + "x" * 5000)
+    hostile = replace(REFUSAL, fault=Fault("truncated", "\ud800" * 5, value="\udfff" + "x" * 5000))
     await lake.rejections.note(hostile)
     await lake.upkeep.run_pass(now=True)
     (row,) = await rows(lake)

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.lake_rows import generated
 from lake import layout
-from lake.errors import UnreadableObject, UnstorableRow
+from lake.errors import Fault, UnreadableObject, UnstorableRow
 from lake.fitting import proven
 from lake.hours import unsealed_hours
 from lake.journal import Journal
@@ -168,10 +168,7 @@ async def test_a_limit_of_400_digits_is_a_rejection(lake: Lake) -> None:
         tenant=TENANT,
         message_time=None,
         bytes=1,
-        code="truncated",
-        detail="m",
-        limit=10**400,
-        value="a\x1b[2J\0",
+        fault=Fault("truncated", "m", 10**400, "a\x1b[2J\0"),
         image_id=attempt.image_id,
         **said,
     )

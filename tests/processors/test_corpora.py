@@ -117,7 +117,7 @@ async def _verdict(sandbox: Sandbox, data: bytes) -> Verdict:
     try:
         facts = (await sandbox.process(data, WEB)).facts
     except Refused as error:
-        return Verdict(error.code, value=error.value, message=error.message)
+        return Verdict(error.code, value=error.value, message=error.detail)
     return Verdict("ok", facts.format, (facts.width, facts.height))
 
 

@@ -65,7 +65,7 @@ async def test_there_is_no_way_out_and_nothing_to_take(
     data = encoded(scene(width=48, height=32), name) + probing.PLANTED[::-1].encode()
     with pytest.raises(Undecodable) as answer:
         await sandbox.process(data, WEB)
-    found = json.loads(answer.value.message)
+    found = json.loads(answer.value.detail)
     assert found.pop("thread") == thread, "libde265 needs one, nothing else does"
     assert found.pop("planted") == "True"
     assert found.pop("credential") == "False"

@@ -60,7 +60,7 @@ def test_a_refusal_survives_the_line(error: Refused) -> None:
     assert isinstance(refusal, Refusal)
     raised = error_of(refusal)
     assert type(raised) is type(error)
-    assert (raised.message, raised.limit, raised.value) == (error.message, error.limit, error.value)
+    assert raised.fault == error.fault
 
 
 @pytest.mark.parametrize(
@@ -149,13 +149,12 @@ def believe(said: object) -> None:
 @pytest.mark.parametrize("code", ["overloaded", "unknown_preset", "decoder_crashed", "x"])
 def test_codes_that_are_not_a_childs_to_give(code: str) -> None:
     with pytest.raises(BrokenProtocol):
-        error_of(Refusal(nonce="n", code=code, message="m"))
+        error_of(Refusal(nonce="n", code=code, detail="m"))
 
 
 def test_messages_hold_nothing_for_a_log_to_stumble_over() -> None:
     assert (
-        error_of(Refusal(nonce="n", code="truncated", message="a\r\nb\x1b[31mc")).message
-        == "ab[31mc"
+        error_of(Refusal(nonce="n", code="truncated", detail="a\r\nb\x1b[31mc")).detail == "ab[31mc"
     )
 
 

@@ -4,17 +4,17 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from lake.bucket import StoreUnreachable
-from lake.errors import ImageExpiring, LakeError, StoreUnavailable
+from lake.errors import CodedError, Fault, ImageExpiring, LakeError, StoreUnavailable
 from processors.errors import Overloaded, ProcessorError
 from serve_app.accounts.errors import AccountsError
-from serve_app.errors import PROBLEMS, DoorError, Forbidden, HeadersTooLarge, RangeNotSatisfiable
+from serve_app.errors import PROBLEMS, DoorError, Forbidden, HeadersTooLarge
 from serve_app.problems import MEDIA_TYPE
 from tests.serve_app.site import Site
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-def family(root: type[Exception]) -> list[type[Exception]]:
+def family(root: type[CodedError]) -> list[type[CodedError]]:
     return [root, *(kind for child in root.__subclasses__() for kind in family(child))]
 
 
@@ -27,7 +27,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-async def test_every_error_has_its_verdict(kind: type[DoorError]) -> None:
+async def test_every_error_has_its_verdict(kind: type[CodedError]) -> None:
     assert kind.code in PROBLEMS
 
 
@@ -37,11 +37,13 @@ async def test_what_may_be_tried_again_says_when() -> None:
         assert (known.retry_after is not None) == (known.status in {503, 507}), code
 
 
-async def test_door_errors_cross_processes() -> None:
-    error = RangeNotSatisfiable("behind", limit=3, value="x", headers={"Content-Range": "*/3"})
+@pytest.mark.parametrize("kind", family(CodedError), ids=lambda kind: kind.__name__)
+async def test_every_error_crosses_processes(kind: type[CodedError]) -> None:
+    error = kind("too much", limit=3, value="x")
     again = pickle.loads(pickle.dumps(error))  # noqa: S301  # our own bytes
-    assert (type(again), again.limit, again.value) == (RangeNotSatisfiable, 3, "x")
-    assert (again.message, again.headers) == (error.message, error.headers)
+    assert type(again) is kind
+    assert again.fault == error.fault == Fault(kind.code, "too much", 3, "x")
+    assert str(again) == "too much"
 
 
 @pytest.mark.parametrize(

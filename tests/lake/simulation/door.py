@@ -120,7 +120,7 @@ class Door:
             return await self._commit(job, data)
         except LakeError as error:
             retry = isinstance(error, Unavailable)
-            return Failure(error.code, error.message, error.limit, error.value, retry)
+            return Failure(error.code, error.detail, error.limit, error.value, retry)
 
     async def _commit(self, job: ImageJob, data: bytes) -> Answer:
         assert job.position

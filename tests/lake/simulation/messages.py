@@ -5,7 +5,7 @@ import hashlib
 from dataclasses import replace
 from unittest import mock
 
-from lake.errors import RefusedBefore
+from lake.errors import Fault, RefusedBefore
 from lake.lake import Commit, Lake
 from lake.rejections import Refusal
 from lake.rows import decode_chain_file
@@ -65,7 +65,7 @@ async def _read(world: World, lake: Lake, offset: int) -> None:
         try:
             await _accept(world, lake, refusal)
         except RefusedBefore:
-            await lake.rejections.settle(replace(refusal, code="refused_before"))
+            await lake.rejections.settle(replace(refusal, fault=Fault("refused_before", "?")))
     else:
         await lake.rejections.settle(refusal)
 
@@ -127,7 +127,6 @@ _REFUSAL = Refusal(
     offset=0,
     message_time=None,
     bytes=1,
-    code="decoder_crashed",
-    detail="it died",
+    fault=Fault("decoder_crashed", "it died"),
     sha256=hashlib.sha256(b"x").hexdigest(),
 )

@@ -12,14 +12,14 @@ from unittest import mock
 from lake import layout
 from lake.clock import StoreClock
 from lake.erasure import Eraser
-from lake.errors import ImageErased, ImageNotFound, KeyMissing, StoreUnavailable
+from lake.errors import Fault, ImageErased, ImageNotFound, KeyMissing, StoreUnavailable
 from lake.fitting import proven
 from lake.folders import ImageFolder
 from lake.object_store import Buffer
 from lake.records import Attempt, Commit, Committer, parse_record
 from lake.rejections import Refusal, Rejections
 from lake.retention import Sweeper
-from lake.schema import ImageRecord, Named, Reason, RefusedName, Tombstone
+from lake.schema import ImageRecord, Named, RefusedName, Tombstone
 from lake.store_settings import Retention, StoreSettings
 from lake.timing import TIMES, ProtocolTimes
 from tests.lake.simulation.store import SimulatedStore
@@ -201,7 +201,7 @@ def attempt_without_end() -> AbstractContextManager[Any]:
 def refused_without_a_decision() -> AbstractContextManager[Any]:
     """A message is refused, and its image's name is left free."""
 
-    async def name(self: Rejections, refusal: Refusal, image_id: str) -> Reason:
+    async def name(self: Rejections, refusal: Refusal, image_id: str) -> Fault:
         del self, image_id
         return refusal.reason
 

@@ -138,7 +138,7 @@ def late(parent: socket.socket, answer: Answer, blobs: list[bytes], said: Order)
 
 
 def _reply(parent: socket.socket, answer: Answer, message: str) -> None:
-    parent.sendall(framed(Refusal(nonce=answer.nonce, code="truncated", message=message)))
+    parent.sendall(framed(Refusal(nonce=answer.nonce, code="truncated", detail=message)))
 
 
 def _changed(answer: Answer, said: Order) -> Answer:
