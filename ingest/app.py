@@ -17,7 +17,7 @@ from lake.logs import begin_in_replica
 from lake.metrics_export import MetricsExporter
 from lake.rejections import Refusal, Settled
 from processors import deployment as processors_deployment
-from processors.answers import Answer
+from processors.answers import Answer, returns_errors, unwrap
 from processors.job import ImageJob
 from processors.kept_memory import keep_memory
 from processors.preset import PresetName
@@ -53,6 +53,7 @@ class KafkaIngest:
         if self._run.done():
             raise RuntimeError("the consumer has ended") from self._run.exception()
 
+    @returns_errors
     async def ready(self) -> None:
         """Return if messages are being read; raises KafkaUnavailable."""
         await self._consumer.ready()
@@ -74,7 +75,7 @@ class KafkaIngest:
         processors = serve.get_deployment_handle(
             processors_deployment.NAME, processors_deployment.APP
         )
-        await processors.check_preset.remote(name)
+        unwrap(await processors.check_preset.remote(name))
 
     async def _submit(self, jobs: list[ImageJob]) -> list[Answer]:
         """Hand a batch to a processor replica; Ray passes the bytes by reference.
@@ -106,7 +107,7 @@ class KafkaIngest:
             processors_deployment.NAME, processors_deployment.APP
         )
         with _whoever_is_there():
-            settled: Settled = await processors.settle.remote(refusal)
+            settled: Settled = unwrap(await processors.settle.remote(refusal))
         return settled
 
     async def _count(self, rejection_id: str, how: str) -> int:
@@ -115,7 +116,7 @@ class KafkaIngest:
             processors_deployment.NAME, processors_deployment.APP
         )
         with _whoever_is_there():
-            times: int = await processors.count_failure.remote(rejection_id, how)
+            times: int = unwrap(await processors.count_failure.remote(rejection_id, how))
         return times
 
 

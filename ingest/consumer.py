@@ -23,11 +23,10 @@ from ingest.stream import Stream, StreamState, Turn
 from lake.errors import Fault
 from lake.logs import bound, logger
 from lake.shortage import is_shortage
-from processors.errors import Refused
+from processors.errors import ProcessingFailed, Refused
 from processors.foreign_text import evidence
 from processors.job import ImageJob
 from processors.preset import PresetName, find_builtin
-from processors.worker import UNFORESEEN
 
 log = logger(__name__)
 T = TypeVar("T")
@@ -245,7 +244,8 @@ class Consumer:
                 log.warning("a message is parsed again after a shortage", error=error)
                 return None
             log.exception("a message failed with an unexpected error")
-            return Fault(UNFORESEEN, f"the message could not be parsed: {evidence(error)}")
+            detail = f"the message could not be parsed: {evidence(error)}"
+            return Fault(ProcessingFailed.code, detail)
 
     def _launch(self, delivery: Delivery, flights: list[Flight]) -> None:
         task = asyncio.create_task(delivery.deliver(flights))

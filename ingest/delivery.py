@@ -19,7 +19,7 @@ from ingest.errors import (
 from ingest.flight import Flight
 from ingest.refusals import given_up, plain, refusal_of
 from ingest.settings import IngestSettings
-from lake.errors import CodedError, Fault, Unavailable
+from lake.errors import Fault, Unavailable
 from lake.logs import bound, logger
 from lake.rejections import Refusal, Settled
 from lake.schema import ImageRecord, Tombstone
@@ -141,18 +141,18 @@ class Delivery:
             self._in_a_row = 0
             self._settle(flight, slot)
             return True
-        if slot.unforeseen:
-            return await self._again_or_refuse(flight, slot.message)
-        ruling = verdict(slot.code, retry=slot.retry)
+        ruling = verdict(slot)
+        if ruling == "count":
+            return await self._again_or_refuse(flight, slot.detail)
         if ruling == "retry":
-            self.last_failure = f"{slot.code}: {slot.message}"
+            self.last_failure = f"{slot.code}: {slot}"
             return False
         if ruling == "crash":
-            raise StreamStopped(f"{slot.code}: {slot.message}", value=slot.code)
+            raise StreamStopped(f"{slot.code}: {slot}", value=slot.code) from slot
         if ruling == "erased":
             self._settle(flight, "erased")
             return True
-        await self._refuse(flight, Fault(slot.code, slot.message, slot.limit, slot.value))
+        await self._refuse(flight, slot.fault)
         return True
 
     async def _too_slow(self, flights: list[Flight], error: TimeoutError) -> list[Flight]:
@@ -245,7 +245,7 @@ class Delivery:
                 outcome = await self._refused(flight, refusal)
             except Exception as error:
                 passing = isinstance(error, (*_PASSING, KafkaUnavailable))
-                if not passing and isinstance(error, CodedError) and error.code in CRASHES:
+                if isinstance(error, CRASHES):
                     raise StreamStopped(f"{error.code}: {error}", value=error.code) from error
                 self.last_failure = f"refusal: {error!r}"
                 if passing or is_shortage(error):

@@ -11,47 +11,40 @@ IngestError
       · TooManyDeadLetters    too_many_dead_letters  limit: dead letters in a row
 
 Verdicts for the result of a message:
-  retry         Failure.retry, WorkersUnavailable (also if Serve stopped the worker),
+  retry         Unavailable, Overloaded, WorkersUnavailable (also if Serve stopped the worker),
                 KafkaUnavailable, a batch that raised an error or timed out; any shortage of memory,
                 threads or files
-  dead-letter   InvalidMessage, every final Failure; `processing_failed`: a message that killed
+  count         ProcessingFailed: retry until it is a dead letter
+  dead-letter   InvalidMessage, every other error; `processing_failed`: a message that killed
                 its worker or raised an unexpected exception too often while alone in its batch
                 (restarts included), over a minimum time
   erased        image_erased: the image was stored and then erased; nothing to do
-  crash         StreamStopped, and the codes in `CRASHES`; no offset is committed
+  crash         StreamStopped, and the errors in `CRASHES`; no offset is committed
 
 Every error survives pickling and carries a stable `code`.
 """
 
 from typing import Literal
 
-from lake.errors import CodedError
+from lake.errors import CodedError, ImageErased, StoreMisused, StoreUntrustworthy, Unavailable
+from processors.errors import Overloaded, ProcessingFailed
 
-Verdict = Literal["retry", "dead-letter", "erased", "crash"]
+Verdict = Literal["retry", "count", "dead-letter", "erased", "crash"]
 
-ERASED = "image_erased"
 # Faults of the store, for which no message is to blame: it does not honour create-only writes and
 # would duplicate rows, or it is not the store that this process expects.
-CRASHES = frozenset(
-    {
-        "store_untrustworthy",
-        "store_misused",
-        "store_missing",
-        "store_contradicted",
-        "store_undecided",
-        "store_too_new",
-        "store_too_old",
-    }
+CRASHES = (StoreUntrustworthy, StoreMisused)
+_VERDICTS: tuple[tuple[tuple[type[CodedError], ...], Verdict], ...] = (
+    ((Unavailable, Overloaded), "retry"),
+    ((ProcessingFailed,), "count"),
+    ((ImageErased,), "erased"),
+    (CRASHES, "crash"),
 )
 
 
-def verdict(code: str, *, retry: bool) -> Verdict:
-    """Verdict for a message that failed with this code."""
-    if retry:
-        return "retry"
-    if code == ERASED:
-        return "erased"
-    return "crash" if code in CRASHES else "dead-letter"
+def verdict(error: CodedError) -> Verdict:
+    """Verdict for a message that failed with this error."""
+    return next((said for kinds, said in _VERDICTS if isinstance(error, kinds)), "dead-letter")
 
 
 class IngestError(CodedError):

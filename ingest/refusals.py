@@ -5,8 +5,8 @@ from dataclasses import replace
 from ingest.messages import Message, message_digest, value_digest
 from lake.errors import Fault
 from lake.rejections import Refusal
+from processors.errors import ProcessingFailed
 from processors.job import ImageJob
-from processors.worker import UNFORESEEN
 
 
 def refusal_of(tenant: str, message: Message, job: ImageJob | Fault, why: Fault) -> Refusal:
@@ -36,7 +36,7 @@ def refusal_of(tenant: str, message: Message, job: ImageJob | Fault, why: Fault)
 def given_up(times: int, how: str) -> Fault:
     """Fault of a message after `times` failed tries; `how` is the last error."""
     detail = f"failed {times} times on its own, the last time: {how}"
-    return Fault(UNFORESEEN, detail, value=times)
+    return Fault(ProcessingFailed.code, detail, value=times)
 
 
 def plain(refusal: Refusal, why: Fault) -> Refusal:

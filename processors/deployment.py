@@ -5,15 +5,13 @@ from functools import partial
 
 from ray import serve
 
-from lake.errors import LakeError
 from lake.lake import Commit, Lake
 from lake.logs import begin_in_replica
 from lake.metrics import store_samples
 from lake.metrics_export import MetricsExporter, Source
 from lake.rejections import Refusal, Settled
 from lake.settings import LakeSettings
-from processors.answers import Answer, answers
-from processors.errors import ProcessorError
+from processors.answers import Answer, answers, returns_errors
 from processors.job import ImageJob
 from processors.metrics import samples
 from processors.preset import PresetName
@@ -39,7 +37,9 @@ _MAX_QUEUED_CALLS = 64
 class ImageProcessor:
     """Replica with a lake and a worker with sandboxed children.
 
-    `async __init__` returns once the store was probed and the children are ready.
+    `async __init__` returns once the store was probed and the children are ready. Every method
+    returns its errors as `processors.answers` describes; what their docstrings call raised is
+    raised by `unwrap`.
     """
 
     async def __init__(  # type: ignore[misc]  # Serve awaits it
@@ -52,23 +52,22 @@ class ImageProcessor:
         self._watching = asyncio.create_task(metrics.watch())
 
     async def handle_many(self, jobs: list[ImageJob]) -> list[Answer]:
-        """Process and commit every job; returns failures at the positions of their jobs."""
+        """Process and commit every job; returns errors at the positions of their jobs."""
         return answers(await self._worker.handle_many(jobs))
 
     async def spare(self) -> int:
         """Number of images that would be accepted now; callers ask before they send bytes."""
         return self._worker.sandbox.spare
 
-    async def handle(self, job: ImageJob) -> Commit | ProcessorError | LakeError:
-        """Process and commit one image that spilled over from a full node; returns errors.
+    @returns_errors
+    async def handle(self, job: ImageJob) -> Commit:
+        """Process and commit one image that spilled over from a full node.
 
-        Errors are not raised, because Ray would wrap them in its own errors.
+        Raises the errors of `Worker.handle`.
         """
-        try:
-            return await self._worker.handle(job)
-        except (ProcessorError, LakeError) as error:
-            return error
+        return await self._worker.handle(job)
 
+    @returns_errors
     async def settle(self, refusal: Refusal) -> Settled:
         """Record a refused Kafka message as a row, or return its known result.
 
@@ -76,14 +75,17 @@ class ImageProcessor:
         """
         return await self._lake.rejections.settle(refusal)
 
+    @returns_errors
     async def count_failure(self, rejection_id: str, how: str) -> int:
         """Count an unexpected failure of a message; returns the count. Raises Unavailable."""
         return await self._lake.tries.failed(rejection_id, how)
 
+    @returns_errors
     async def check_preset(self, name: PresetName) -> None:
         """Check that the preset exists; raises UnknownPreset, Unavailable."""
         await self._worker.presets.find(name)
 
+    @returns_errors
     async def ready(self) -> Protections:
         """Check that the store accepts writes; return the protections of the children.
 

@@ -25,6 +25,7 @@ ProcessorError
   x PresetBuiltIn           preset_built_in
   x PresetsReadOnly         presets_read_only      this process's role may not write presets
   x Overloaded              overloaded             temporary; the caller may try again
+  x ProcessingFailed        processing_failed      an unexpected exception, in a batch only
 
 Every error carries a stable `code` and survives pickling, because errors cross Ray processes.
 """
@@ -180,3 +181,9 @@ class Overloaded(ProcessorError):
     """Every child is busy and the queue is full; try again."""
 
     code = "overloaded"
+
+
+class ProcessingFailed(ProcessorError):
+    """An unexpected exception; a Kafka message is refused after a number of tries."""
+
+    code = "processing_failed"

@@ -3,11 +3,10 @@
 import asyncio
 import hashlib
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from lake.errors import LakeError, Unavailable
+from lake.errors import CodedError
 from lake.lake import Commit, Lake
 from lake.logs import bound, logger
 from lake.records import Attempt, Objects
@@ -15,7 +14,7 @@ from lake.rejections import rejection_id
 from lake.schema import ImageRecord, StoredRendition
 from lake.shortage import is_shortage
 from processors.columns import Columns, columns_of
-from processors.errors import Overloaded, ProcessorError
+from processors.errors import Overloaded, ProcessingFailed
 from processors.foreign_text import evidence
 from processors.job import ImageJob, Rendition, content_hash
 from processors.preset import Preset
@@ -29,22 +28,6 @@ log = logger(__name__)
 
 # Hashing up to this size blocks the event loop for half a millisecond at most.
 _HASHED_HERE = 1 << 20
-UNFORESEEN = "processing_failed"
-"""Code of an unexpected exception."""
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Result of an image in a batch that was not committed."""
-
-    code: str
-    message: str
-    limit: float | None
-    value: float | str | None
-    retry: bool
-    """True: temporary, try again (Overloaded, Unavailable); False: final (Refused, Verdict)."""
-    unforeseen: bool = False
-    """True: an unexpected exception, so the caller must limit its retries."""
 
 
 class Worker:
@@ -79,7 +62,7 @@ class Worker:
         with bound(**_names(job)):
             try:
                 return await self._handled(job)
-            except (ProcessorError, LakeError):
+            except CodedError:
                 raise
             except BaseException as error:
                 if not is_shortage(error):
@@ -127,10 +110,11 @@ class Worker:
         with self._sandbox.results.held(size):
             return await self._lake.committer.commit(attempt, record, objects)
 
-    async def handle_many(self, jobs: list[ImageJob]) -> list[Commit | Failure]:
+    async def handle_many(self, jobs: list[ImageJob]) -> list[Commit | CodedError]:
         """Process and commit a batch, as many images at once as the sandbox accepts.
 
-        An image that fails has a Failure at its position and does not affect the others.
+        An image that fails has its error at its position and does not affect the others: the errors
+        of `handle`, or ProcessingFailed for an unexpected exception.
         """
         return list(await asyncio.gather(*(self._slot(job) for job in jobs)))
 
@@ -139,16 +123,15 @@ class Worker:
         await asyncio.gather(*self._writes, return_exceptions=True)
         await self._sandbox.close()
 
-    async def _slot(self, job: ImageJob) -> Commit | Failure:
+    async def _slot(self, job: ImageJob) -> Commit | CodedError:
         try:
             async with self._turns:
                 return await self.handle(job)
-        except (ProcessorError, LakeError) as error:
-            retry = isinstance(error, (Overloaded, Unavailable))
-            return Failure(error.code, error.detail, error.limit, error.value, retry)
+        except CodedError as error:
+            return error
         except Exception as error:
             log.exception("image failed with an unexpected error", **_names(job))
-            return Failure(UNFORESEEN, evidence(error), None, None, retry=True, unforeseen=True)
+            return ProcessingFailed(evidence(error))
 
     async def _preset(self, job: ImageJob) -> Preset:
         if isinstance(job.preset, Preset):

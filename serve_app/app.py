@@ -12,13 +12,14 @@ from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from lake.errors import LakeError
+from lake.errors import CodedError
 from lake.lake import Commit, Lake
 from lake.logs import begin_in_replica, logger
 from lake.metrics import Sample
 from lake.settings import LakeSettings
 from processors import deployment as processors_deployment
-from processors.errors import Overloaded, ProcessorError
+from processors.answers import unwrap
+from processors.errors import Overloaded
 from processors.job import ImageJob
 from processors.preset import PresetName
 from processors.sandbox import Sandbox
@@ -142,12 +143,10 @@ class OtherNodes:
         replica had stored. Also raises the errors of `Worker.handle`.
         """
         try:
-            answer: Commit | ProcessorError | LakeError = await _processors().handle.remote(job)
+            commit: Commit = unwrap(await _processors().handle.remote(job))
         except (RayError, RayServeException) as error:
             raise Overloaded("this node is full, and no other node accepted the image") from error
-        if isinstance(answer, Commit):
-            return answer
-        raise answer
+        return commit
 
 
 def _processors() -> DeploymentHandle[Any]:
@@ -199,8 +198,9 @@ async def _replica_part(app: str, name: str) -> Part:
     except TimeoutError:
         return Part(ready=False, detail="no answer in time")
     except Exception as error:  # noqa: BLE001  any error means that the part is not ready
-        cause = getattr(error, "cause", None) or error
-        return Part(ready=False, detail=getattr(cause, "code", type(cause).__name__))
+        return Part(ready=False, detail=type(getattr(error, "cause", None) or error).__name__)
+    if isinstance(answer, CodedError):
+        return Part(ready=False, detail=answer.code)
     return Part.with_sandbox(answer) if isinstance(answer, dict) else Part(ready=True)
 
 

@@ -16,9 +16,9 @@ from lake.metrics import Metric
 from lake.settings import LakeSettings
 from pixlake_server.embedded.haproxy_answers import ANSWERS
 from pixlake_server.embedded.settings import EmbeddedSettings
+from processors.errors import ProcessingFailed
 from processors.metrics import METRICS as OF_PROCESSORS
 from processors.settings import ProcessorSettings
-from processors.worker import UNFORESEEN
 from serve_app.errors import PROBLEMS
 from serve_app.metrics import METRICS as OF_SERVE_APP
 from serve_app.settings import ServeSettings
@@ -120,7 +120,6 @@ def errors_page() -> str:
         "|---|---|---|",
     ]
     statuses: dict[str, int | str] = dict.fromkeys(_kafka_codes(), "Kafka only")
-    meaning[UNFORESEEN] = "An unexpected exception on each of the tries."
     statuses |= {code: problem.status for code, problem in PROBLEMS.items()}
     for code, answer in ANSWERS.items():
         statuses.setdefault(code, answer.status)
@@ -135,7 +134,7 @@ def errors_page() -> str:
 def _kafka_codes() -> set[str]:
     """Return the codes of dead letters: those of messages, and that of unexpected exceptions."""
     kinds: list[type[InvalidMessage]] = [InvalidMessage, *InvalidMessage.__subclasses__()]
-    return {UNFORESEEN, *(kind.code for kind in kinds)}
+    return {ProcessingFailed.code, *(kind.code for kind in kinds)}
 
 
 def variables_list() -> str:

@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 from ingest.consumer import Consumer
 from ingest.delivery import Count, Note, Submit
 from ingest.settings import IngestSettings
+from lake.errors import CodedError, StoreUnavailable
 from lake.rejections import Refusal, Settled
 from lake.tables import REJECTIONS, Rejected
 from processors.answers import Answer
+from processors.errors import NotAnImage
 from processors.job import ImageJob
-from processors.worker import Failure
 
 _DEADLINE_SECONDS = 40
 
@@ -23,12 +24,12 @@ def created(_: ImageJob) -> Answer:
     return "created"
 
 
-def refused(code: str = "not_an_image", limit: float | None = None) -> Failure:
-    return Failure(code, f"refused: {code}", limit, None, retry=False)
+def refused(kind: type[CodedError] = NotAnImage, limit: float | None = None) -> CodedError:
+    return kind(f"refused: {kind.code}", limit=limit)
 
 
-def unavailable() -> Failure:
-    return Failure("store_unavailable", "the store is away", None, None, retry=True)
+def unavailable() -> CodedError:
+    return StoreUnavailable("the store is away")
 
 
 def rejected(refusal: Refusal) -> Rejected:

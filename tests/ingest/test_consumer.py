@@ -9,10 +9,10 @@ import pytest
 
 from ingest.consumer import Consumer
 from ingest.errors import KafkaUnavailable, StreamStopped, TooManyDeadLetters, WorkersUnavailable
-from lake.errors import StoreUnavailable
+from lake.errors import IdempotencyConflict, ImageErased, StoreUnavailable, StoreUntrustworthy
 from lake.rejections import Refusal, Settled
 from processors.answers import Answer
-from processors.errors import UnknownPreset
+from processors.errors import TooManyPixels, UnknownPreset
 from processors.job import ImageJob
 from tests.ingest.conftest import Stage
 from tests.ingest.doubles import Workers, refused, running, unavailable, until
@@ -43,7 +43,7 @@ async def test_every_message_is_submitted_once_and_committed(
 
 async def test_a_refused_message_is_a_dead_letter_and_the_stream_goes_on(stage: Stage) -> None:
     workers = Workers(
-        lambda job: refused("too_many_pixels", 5) if value_of(job) == b"bad" else "created"
+        lambda job: refused(TooManyPixels, 5) if value_of(job) == b"bad" else "created"
     )
     await stage.send(Sent(b"one"), Sent(b"bad", headers=[("camera", b"7")], key=b"k"), Sent(b"two"))
     async with running(stage.settings(), workers.submit):
@@ -67,7 +67,7 @@ async def test_a_refused_message_is_a_dead_letter_and_the_stream_goes_on(stage: 
 async def test_a_refusal_is_noted_before_its_dead_letter_and_waits_for_the_store(
     stage: Stage,
 ) -> None:
-    workers = Workers(lambda _: refused("too_many_pixels", 5))
+    workers = Workers(lambda _: refused(TooManyPixels, 5))
     store_is_away = asyncio.Event()
     tried = 0
 
@@ -176,7 +176,7 @@ async def test_one_stuck_message_pauses_its_partition_only(wide_stage: Stage) ->
 
 
 async def test_erased_moves_on_without_a_dead_letter_and_a_conflict_with_one(stage: Stage) -> None:
-    answers = {b"erased": refused("image_erased"), b"conflict": refused("idempotency_conflict")}
+    answers = {b"erased": refused(ImageErased), b"conflict": refused(IdempotencyConflict)}
     workers = Workers(lambda job: answers.get(value_of(job)) or "replayed")
     await stage.send_values([b"erased", b"conflict", b"again"])
     async with running(stage.settings(), workers.submit) as consumer:
@@ -329,7 +329,7 @@ async def test_dead_letters_may_be_limited(stage: Stage) -> None:
 
 async def test_a_store_that_lies_stops_the_stream(stage: Stage) -> None:
     await stage.send_values([b"a"])
-    workers = Workers(lambda _: refused("store_untrustworthy"))
+    workers = Workers(lambda _: refused(StoreUntrustworthy))
     with pytest.raises(StreamStopped):
         await Consumer(stage.settings(), workers.submit, workers.note).run()
     assert await asyncio.to_thread(stage.committed) < 0

@@ -23,8 +23,8 @@ from lake.lake import Lake
 from lake.rejections import Refusal, Settled
 from lake.settings import LakeSettings
 from processors.answers import Answer
+from processors.errors import ProcessingFailed
 from processors.job import ImageJob
-from processors.worker import Failure
 from tests.ingest.doubles import Workers, refused
 from tests.lake.samples import record
 
@@ -33,7 +33,7 @@ ALONE = IngestSettings().kafka_alone_failures
 
 
 def unforeseen(_: ImageJob) -> Answer:
-    return Failure("processing_failed", "odd", None, None, retry=True, unforeseen=True)
+    return ProcessingFailed("odd")
 
 
 class Letters:

@@ -9,8 +9,8 @@ from ingest.consumer import Consumer
 from ingest.messages import to_job
 from lake.rejections import Refusal, Settled
 from processors.answers import Answer
+from processors.errors import Overloaded, Truncated
 from processors.job import ImageJob
-from processors.worker import Failure
 from tests.ingest.doubles import Workers, refused
 from tests.ingest.test_settling import Desk, unforeseen
 
@@ -68,7 +68,7 @@ async def test_a_batch_that_there_is_no_memory_for_waits(error: Exception, messa
 
 @pytest.mark.parametrize("error", SHORTAGES, ids=repr)
 async def test_a_refusal_that_there_is_no_memory_for_waits(error: Exception) -> None:
-    workers, short = Workers(lambda _: refused("truncated")), Short(error)
+    workers, short = Workers(lambda _: refused(Truncated)), Short(error)
 
     async def note(refusal: Refusal) -> Settled:
         short.meet()
@@ -141,7 +141,7 @@ async def test_an_image_that_is_put_off_comes_again() -> None:
         try:
             short.meet()
         except MemoryError:
-            return Failure("overloaded", "short of memory", None, None, retry=True)
+            return Overloaded("short of memory")
         return "created"
 
     workers = Workers(answer)

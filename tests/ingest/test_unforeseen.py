@@ -15,10 +15,11 @@ from lake.rejections import Refusal, Settled
 from lake.settings import LakeSettings
 from processors.answers import Answer, answers
 from processors.columns import Columns
+from processors.errors import ProcessingFailed
 from processors.job import ImageJob, by_key
 from processors.preset import ARCHIVE
 from processors.settings import ProcessorSettings
-from processors.worker import UNFORESEEN, Failure, Worker
+from processors.worker import Worker
 from tests.ingest.conftest import Stage
 from tests.ingest.doubles import Workers, created, refused, running, until
 from tests.ingest.test_with_workers import photo
@@ -30,8 +31,7 @@ CODE, DETAIL = "pixlake-dead-letter-code", "pixlake-dead-letter-detail"
 
 
 def unforeseen(_: ImageJob) -> Answer:
-    text = "OverflowError: Python int too large"
-    return Failure("processing_failed", text, None, None, retry=True, unforeseen=True)
+    return ProcessingFailed("OverflowError: Python int too large")
 
 
 def bad() -> Workers:
@@ -205,9 +205,8 @@ async def test_what_nobody_foresaw_in_a_worker_fails_its_slot_only(
         ends = await worker.handle_many(jobs)
     finally:
         await worker.close()
-    assert [type(end) for end in ends] == [Commit, Failure, Commit]
-    said = Failure(UNFORESEEN, "OverflowError: a[2J", None, None, retry=True, unforeseen=True)
-    assert ends[1] == said
+    assert [type(end) for end in ends] == [Commit, ProcessingFailed, Commit]
+    assert str(ends[1]) == "OverflowError: a[2J"
 
 
 async def test_what_fails_after_processing_leaves_no_trace(

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from ingest.errors import verdict
+from lake.errors import CodedError
 from lake.lake import Commit, Lake
 from lake.logs import bound
 from lake.settings import LakeSettings
@@ -30,7 +31,7 @@ from processors.errors import (
 from processors.job import ImageJob, Processed, by_key
 from processors.preset import WEB
 from processors.settings import ProcessorSettings
-from processors.worker import Failure, Worker
+from processors.worker import Worker
 from tests.photos import encoded, jpeg, scene
 from tests.processors.sandboxes import Start, alive, essence, fork_server, until
 
@@ -167,8 +168,8 @@ async def test_of_a_batch_it_is_tried_again(start: Start) -> None:
     os.kill(worker.sandbox.pids[0], signal.SIGSTOP)
     put_off = await worker.handle_many([job])
     done = await worker.handle_many([job])
-    assert isinstance(put_off[0], Failure)
-    assert verdict(put_off[0].code, retry=put_off[0].retry) == "retry"
+    assert isinstance(put_off[0], CodedError)
+    assert verdict(put_off[0]) == "retry"
     assert isinstance(done[0], Commit)
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from lake.bucket import StoreUnreachable
 from lake.errors import CodedError, Fault, ImageExpiring, LakeError, StoreUnavailable
-from processors.errors import Overloaded, ProcessorError
+from processors.errors import Overloaded, ProcessingFailed, ProcessorError
 from serve_app.accounts.errors import AccountsError
 from serve_app.errors import PROBLEMS, DoorError, Forbidden, HeadersTooLarge
 from serve_app.problems import MEDIA_TYPE
@@ -22,7 +22,8 @@ KINDS = [
     kind
     for root in (DoorError, ProcessorError, LakeError, AccountsError)
     for kind in family(root)
-    if kind is not StoreUnreachable  # of a start, which no client sees
+    # Errors of a start and of a batch, which no HTTP client sees.
+    if kind not in (StoreUnreachable, ProcessingFailed)
 ]
 
 

@@ -17,21 +17,23 @@ from ingest.messages import DEAD_LETTER, Headers, Message, Terms, to_job
 from ingest.offsets import Ticket
 from ingest.settings import IngestSettings
 from lake import layout
-from lake.errors import LakeError, Unavailable
+from lake.errors import LakeError
 from lake.lake import Lake
 from lake.records import parse_record
 from lake.rejections import parse_rejected
 from lake.schema import ImageRecord
 from processors.answers import Answer
+from processors.errors import DecoderCrashed, Undecodable
 from processors.job import ImageJob, content_hash
 from processors.preset import Preset
-from processors.worker import Failure, _rejection_id
+from processors.worker import _rejection_id
 from tests.lake.samples import TENANT, record
 from tests.lake.simulation.store import Process
 from tests.lake.simulation.world import World
 
 BAD, ODD = b"bad", b"odd"
-REASONS = {BAD: "undecodable", ODD: "decoder_crashed"}
+_FAILURES = {BAD: Undecodable, ODD: DecoderCrashed}
+REASONS = {data: kind.code for data, kind in _FAILURES.items()}
 
 _SETTINGS = IngestSettings()
 
@@ -115,12 +117,11 @@ class Door:
         data = job.data.tobytes()
         crashed = data.startswith(ODD) and self._world.dice.random() < 0.5
         if data.startswith(BAD) or crashed:
-            return Failure(REASONS[data[:3]], "the pixels do not decode", None, None, retry=False)
+            return _FAILURES[data[:3]]("the pixels do not decode")
         try:
             return await self._commit(job, data)
         except LakeError as error:
-            retry = isinstance(error, Unavailable)
-            return Failure(error.code, error.detail, error.limit, error.value, retry)
+            return error
 
     async def _commit(self, job: ImageJob, data: bytes) -> Answer:
         assert job.position
