@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import psutil
 
-from tests.end_to_end.running import wait_until
+from tests.waiting import wait_until
 
 # Each ends by itself if its parent dies.
 _SPIN = "import os; parent = os.getppid()\nwhile os.getppid() == parent: sum(range(100_000))"

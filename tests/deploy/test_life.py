@@ -6,14 +6,13 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from pixlake_server.embedded.ports import free_port
 from tests.deploy.probe import asked
+from tests.waiting import wait_until
 
 IMAGE = Path(__file__).parents[2] / "deploy" / "ecs" / "image"
 # As `ray start --block`: it stays, tells what it was asked, and ends on SIGTERM.
@@ -60,13 +59,6 @@ def fake_ray(tmp_path: Path) -> tuple[dict[str, str], Path]:
     }, said
 
 
-def until(condition: Any) -> None:
-    ends = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < ends
-        time.sleep(0.05)
-
-
 def test_a_worker_joins_late_and_leaves_in_order(fake_ray: tuple[dict[str, str], Path]) -> None:
     environment, said = fake_ray
     head = free_port()
@@ -80,10 +72,10 @@ def test_a_worker_joins_late_and_leaves_in_order(fake_ray: tuple[dict[str, str],
     assert "waiting for the head" in process.stderr.readline()
     assert not said.exists()
     with socket.create_server(("127.0.0.1", head)):
-        until(said.exists)
+        wait_until(said.exists)
         assert f"--address=127.0.0.1:{head}" in said.read_text()
         process.send_signal(signal.SIGTERM)
-        until(lambda: asked(int(environment["NODE_HEALTH_PORT"])) == 503)
+        wait_until(lambda: asked(int(environment["NODE_HEALTH_PORT"])) == 503)
         assert "SIGTERM" not in said.read_text()
         assert process.wait(30) == 0
     process.stderr.close()

@@ -6,8 +6,6 @@ import signal
 import ssl
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import psutil
 
 from pixlake_server.embedded.ports import free_port
 from pixlake_server.embedded.run_folder import MARK, end_processes
+from tests.waiting import wait_until
 
 COMMAND = Path(sys.executable).with_name("pixlake")
 # Ours are 17 s on two free cores; tests share them with other tests, and with each other.
@@ -156,14 +155,6 @@ class Pixlake:
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 stream.close()
-
-
-def wait_until(condition: Callable[[], bool], seconds: float) -> None:
-    """Return once the condition holds; fails after `seconds`."""
-    ends = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < ends, f"not within {seconds} s"
-        time.sleep(0.1)
 
 
 def _command(process: psutil.Process) -> str:

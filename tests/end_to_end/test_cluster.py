@@ -18,11 +18,12 @@ import psutil
 import pytest
 
 from tests.end_to_end.cluster import NODES, WAITING, PixlakeCluster
-from tests.end_to_end.running import NO_TLS, wait_until
+from tests.end_to_end.running import NO_TLS
 from tests.end_to_end.truth import check_stored, rows, seal, wait_for_rows
 from tests.photos import encoded, scene
 from tests.servers.kafka import ApacheKafka
 from tests.servers.streams import create_topic, produce
+from tests.waiting import wait_until
 
 CLIENTS = 8
 UPLOADS = 100  # before a node dies, and after it

@@ -8,10 +8,11 @@ from typing import Self
 
 import httpx
 
-from tests.end_to_end.running import NO_TLS, Pixlake, wait_until
+from tests.end_to_end.running import NO_TLS, Pixlake
 from tests.end_to_end.truth import check_stored, rows, seal, wait_for_rows
 from tests.photos import encoded, scene
 from tests.servers.streams import produce
+from tests.waiting import wait_until
 
 UPLOADS = 300
 MESSAGES = 120

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer
 
-from tests.end_to_end.running import Pixlake, wait_until
+from tests.end_to_end.running import Pixlake
 from tests.end_to_end.truth import check_stored, objects, rows, seal, wait_for_rows
 from tests.photos import EXTENSIONS, FORMAT_NAMES, encoded, photographs, scene
+from tests.waiting import wait_until
 
 
 @pytest.fixture(scope="module")

@@ -26,13 +26,14 @@ import psutil
 import pytest
 from PIL import Image
 
-from tests.end_to_end.running import Pixlake, wait_until
+from tests.end_to_end.running import Pixlake
 from tests.end_to_end.truth import rows, seal, wait_for_rows
 from tests.photos import photographs
 from tests.serve_app.postgres import postgres_or_reason
 from tests.servers.kafka import ApacheKafka
 from tests.servers.s3 import S3Server
 from tests.servers.streams import committed, create_topic, produce
+from tests.waiting import wait_until
 
 SECONDS = float(os.environ.get("PIXLAKE_CRASH_SECONDS", "20"))
 # Less than a replica takes to come back, so that at times several are missing.

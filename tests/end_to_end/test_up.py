@@ -15,7 +15,8 @@ import pytest
 from skimage import data
 
 from tests.end_to_end.conftest import NewPixlake
-from tests.end_to_end.running import COMMAND, START_SECONDS, Pixlake, marked, wait_until
+from tests.end_to_end.running import COMMAND, START_SECONDS, Pixlake, marked
+from tests.waiting import wait_until
 
 PHOTO = Path(data.__file__).with_name("rocket.jpg")
 

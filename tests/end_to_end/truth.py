@@ -5,7 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.end_to_end.running import Pixlake, wait_until
+from tests.end_to_end.running import Pixlake
+from tests.waiting import wait_until
 
 SECONDS = 120
 

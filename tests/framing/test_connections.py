@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from tests.framing.stand import NO_KEY, SILENT, Stand, standing
-from tests.serve_app.site import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

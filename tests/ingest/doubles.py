@@ -84,14 +84,6 @@ async def running(
         await task
 
 
-async def until(condition: Callable[[], bool], what: str = "") -> None:
-    """Wait until it holds."""
-    ends = time.monotonic() + _DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < ends, f"never came true: {what}"
-        await asyncio.sleep(0.02)
-
-
 async def until_committed(read: Callable[[], int], offset: int) -> None:
     """Wait for a committed offset, asked for in a thread."""
     ends = time.monotonic() + _DEADLINE_SECONDS

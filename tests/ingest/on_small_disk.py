@@ -12,9 +12,10 @@ from processors.job import ImageJob
 from processors.settings import ProcessorSettings
 from processors.worker import Worker
 from tests.ingest.conftest import Stage
-from tests.ingest.doubles import running, until
+from tests.ingest.doubles import running
 from tests.servers.small_disk import Ballast, small_disk
 from tests.suites.lake_truth import check_one_row_each
+from tests.waiting import until
 
 MESSAGES = 40
 MOST_UNDER_WAY = 8

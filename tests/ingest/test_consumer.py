@@ -15,8 +15,9 @@ from processors.answers import Answer
 from processors.errors import TooManyPixels, UnknownPreset
 from processors.job import ImageJob
 from tests.ingest.conftest import Stage
-from tests.ingest.doubles import Workers, refused, running, unavailable, until
+from tests.ingest.doubles import Workers, refused, running, unavailable
 from tests.ingest.wire import Sent
+from tests.waiting import until
 
 
 def value_of(job: ImageJob) -> bytes:

@@ -12,9 +12,10 @@ from ingest.errors import KafkaUnavailable
 from pixlake_server.embedded.ports import free_port
 from tests.ingest import wire
 from tests.ingest.conftest import Broker, Stage
-from tests.ingest.doubles import Workers, refused, running, until
+from tests.ingest.doubles import Workers, refused, running
 from tests.ingest.wire import Sent
 from tests.servers.kafka import ApacheKafka
+from tests.waiting import until
 
 
 async def test_killed_before_the_commit_means_delivered_again(stage: Stage) -> None:

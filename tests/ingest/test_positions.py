@@ -7,7 +7,8 @@ from confluent_kafka import Consumer, TopicPartition
 from ingest.positions import Place, begin
 from tests.ingest import wire
 from tests.ingest.conftest import Broker, Stage
-from tests.ingest.doubles import Workers, running, until
+from tests.ingest.doubles import Workers, running
+from tests.waiting import until
 
 
 def commit(stage: Stage, offset: int, metadata: str) -> None:

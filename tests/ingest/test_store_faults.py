@@ -20,10 +20,11 @@ from processors.job import ImageJob
 from processors.settings import ProcessorSettings
 from processors.worker import Worker
 from tests.ingest.conftest import Stage
-from tests.ingest.doubles import running, until
+from tests.ingest.doubles import running
 from tests.servers.s3 import S3Server
 from tests.servers.s3_faults import Fault, FaultyS3
 from tests.suites.lake_truth import check_one_row_each
+from tests.waiting import until
 
 MESSAGES = 24
 # Less than there are messages: what waits must not be read further and further.

@@ -21,10 +21,11 @@ from processors.preset import ARCHIVE
 from processors.settings import ProcessorSettings
 from processors.worker import Worker
 from tests.ingest.conftest import Stage
-from tests.ingest.doubles import Workers, created, refused, running, until
+from tests.ingest.doubles import Workers, created, refused, running
 from tests.ingest.test_with_workers import photo
 from tests.ingest.wire import Sent
 from tests.processors.hostile import avif_of_ticks
+from tests.waiting import until
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 CODE, DETAIL = "pixlake-dead-letter-code", "pixlake-dead-letter-detail"

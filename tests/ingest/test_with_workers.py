@@ -17,8 +17,9 @@ from processors.settings import ProcessorSettings
 from processors.trial import try_out
 from processors.worker import Worker
 from tests.ingest.conftest import Stage
-from tests.ingest.doubles import running, until
+from tests.ingest.doubles import running
 from tests.ingest.wire import Sent
+from tests.waiting import until
 
 
 def photo(seed: int) -> bytes:

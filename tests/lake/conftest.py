@@ -1,4 +1,4 @@
-"""Stores of every kind, each empty; and a lake on one of them."""
+"""Fixtures: an empty store of every kind, and a lake on each kind that keeps its data."""
 
 import uuid
 from pathlib import Path
@@ -12,6 +12,9 @@ from lake.settings import LakeSettings
 from tests.servers.s3 import S3Server
 
 KINDS = ("memory", "folder", "s3")
+# A lake on memory differs from these by its store only, and the store's contract has tests of its
+# own: `tests/suites/object_store.py`.
+LASTING_KINDS = ("folder", "s3")
 
 
 def settings_for(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> LakeSettings:
@@ -30,13 +33,13 @@ def settings_for(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> L
 
 
 @pytest.fixture(params=KINDS)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    return ObjectStore.open(settings_for(request.param, tmp_path, request))
+
+
+@pytest.fixture(params=LASTING_KINDS)
 def lake_settings(request: pytest.FixtureRequest, tmp_path: Path) -> LakeSettings:
     return settings_for(request.param, tmp_path, request)
-
-
-@pytest.fixture
-def store(lake_settings: LakeSettings) -> ObjectStore:
-    return ObjectStore.open(lake_settings)
 
 
 @pytest.fixture

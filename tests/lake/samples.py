@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from lake import layout
 from lake.lake import Commit, Lake
 from lake.records import Attempt
+from lake.rows import decode_chain_file, to_records
 from lake.schema import ImageRecord, StoredRendition
 
 TENANT = "acme"
@@ -121,3 +122,12 @@ async def image_objects(lake: Lake, name: str, tenant: str = TENANT) -> set[str]
     """Names of the objects that the store holds of one image."""
     found = await keys(lake, f"images/{tenant}/{image_id(name)[:2]}/{image_id(name)}")
     return {key.rsplit("/", 1)[-1] for key in found}
+
+
+async def rows(lake: Lake) -> list[ImageRecord]:
+    """Rows of all chain files, ordered by image id."""
+    found = []
+    for key in await keys(lake, layout.LAKE_IMAGES):
+        data, _ = await lake.store.get(key)
+        found += to_records(decode_chain_file(key, data))
+    return sorted(found, key=lambda row: row.image_id)

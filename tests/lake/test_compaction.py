@@ -9,7 +9,6 @@ from unittest import mock
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 
 from benchmarks.lake_rows import generated
 from lake import compaction, layout
@@ -27,15 +26,9 @@ from lake.upkeep import UpkeepReport
 from lake.views import Views
 from lake.watermark import read_watermark
 from tests.lake.clocks import at, at_age
-from tests.lake.conftest import settings_for
 from tests.lake.samples import TENANT, commit, image_id, keys
 
 COMPACTED = layout.IMAGE_ROWS.compacted
-
-
-@pytest.fixture(params=["folder", "s3"])
-def lake_settings(request: pytest.FixtureRequest, tmp_path: Path) -> LakeSettings:
-    return settings_for(request.param, tmp_path, request)
 
 
 def seen(settings: LakeSettings) -> Counter[str]:

@@ -16,8 +16,8 @@ from lake.settings import LakeSettings
 from lake.timing import TIMES
 from lake.waiting import waiting_images
 from tests.lake.clocks import at, at_age
+from tests.lake.damage import audit, found
 from tests.lake.samples import TENANT, commit, image_id, image_objects, keys, record
-from tests.lake.test_audit import audit, found
 
 
 class Crash(Exception):

@@ -9,39 +9,19 @@ from lake import layout
 from lake.journal import Journal
 from lake.lake import Lake
 from lake.rebuild import Rebuilder, RebuildReport
-from lake.rows import decode_chain_file, encode_chain_file, to_records, to_table
+from lake.rows import encode_chain_file, to_table
 from lake.schema import ImageRecord
 from lake.settings import LakeSettings
 from lake.tables import REJECTION_TABLE
 from tests.lake.clocks import at_age
-from tests.lake.samples import TENANT, commit, image_id, keys
-from tests.lake.test_audit import (
-    Breakage,
-    add_a_row_of_nobody,
-    audit,
-    break_a_file,
-    double_a_row,
-    double_a_row_beside_the_chain,
-    erase_by_hand,
-    found,
-    make_a_hole,
-    move_a_file,
-    take_over_without_its_row,
-)
+from tests.lake.damage import REPAIRABLE, Damage, audit, break_a_file, erase_by_hand, found
+from tests.lake.samples import TENANT, commit, image_id, keys, rows
 from tests.lake.test_rejections import REFUSAL
 from tests.lake.test_rejections import rows as rejected_rows
 
 
 async def rebuild(lake: Lake, settings: LakeSettings, *, everything: bool = False) -> RebuildReport:
     return await Rebuilder(lake, settings, processes=1).run(everything=everything)
-
-
-async def rows(lake: Lake) -> list[ImageRecord]:
-    found = []
-    for key in await keys(lake, layout.LAKE_IMAGES):
-        data, _ = await lake.store.get(key)
-        found += to_records(decode_chain_file(key, data))
-    return sorted(found, key=lambda row: row.image_id)
 
 
 @pytest.fixture
@@ -75,34 +55,16 @@ async def test_all_is_lost_but_the_records(
     assert found(await audit(lake, lake_settings)) == {}
 
 
-async def lose_the_first_file(lake: Lake, image: ImageRecord) -> None:
-    await lake.store.delete(layout.chain_key(image.window_start, 0))
-
-
-@pytest.mark.parametrize(
-    "breakage",
-    [
-        lose_the_first_file,
-        break_a_file,
-        double_a_row,
-        double_a_row_beside_the_chain,
-        add_a_row_of_nobody,
-        make_a_hole,
-        move_a_file,
-        take_over_without_its_row,
-        erase_by_hand,
-    ],
-    ids=lambda breakage: breakage.__name__,
-)
+@pytest.mark.parametrize("damage", REPAIRABLE, ids=lambda damage: damage.__name__)
 async def test_what_was_broken_is_whole_again(
-    lake: Lake, lake_settings: LakeSettings, sealed: list[ImageRecord], breakage: Breakage
+    lake: Lake, lake_settings: LakeSettings, sealed: list[ImageRecord], damage: Damage
 ) -> None:
-    await breakage(lake, sealed[0])
+    await damage(lake, sealed[0])
     report = await rebuild(lake, lake_settings)
     assert report.failed == 0
     assert found(await audit(lake, lake_settings)) == {}
     there = {row.image_id for row in await rows(lake)}
-    erased = {sealed[0].image_id} if breakage is erase_by_hand else set()
+    erased = {sealed[0].image_id} if damage is erase_by_hand else set()
     assert there == {image.image_id for image in sealed} - erased
 
 

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -17,28 +16,10 @@ from lake.settings import LakeSettings
 from lake.switch import NoNewLake, Switch, SwitchReport
 from lake.tables import REJECTION_TABLE
 from tests.lake.clocks import at_age
-from tests.lake.conftest import settings_for
-from tests.lake.samples import TENANT, commit, image_id, keys
-from tests.lake.test_audit import (
-    Breakage,
-    add_a_row_of_nobody,
-    audit,
-    break_a_file,
-    double_a_row,
-    double_a_row_beside_the_chain,
-    erase_by_hand,
-    found,
-    make_a_hole,
-    move_a_file,
-)
-from tests.lake.test_rebuild import lose_the_first_file, rows
+from tests.lake.damage import REPAIRABLE, Damage, audit, erase_by_hand, found
+from tests.lake.samples import TENANT, commit, image_id, keys, rows
 from tests.lake.test_rejections import REFUSAL
 from tests.lake.test_rejections import rows as rejected_rows
-
-
-@pytest.fixture(params=["folder", "s3"])
-def lake_settings(request: pytest.FixtureRequest, tmp_path: Path) -> LakeSettings:
-    return settings_for(request.param, tmp_path, request)
 
 
 @pytest.fixture
@@ -86,29 +67,16 @@ async def test_what_was_written_is_read_again(
         await built(lake, lake_settings)
 
 
-@pytest.mark.parametrize(
-    "breakage",
-    [
-        lose_the_first_file,
-        break_a_file,
-        double_a_row,
-        double_a_row_beside_the_chain,
-        add_a_row_of_nobody,
-        make_a_hole,
-        move_a_file,
-        erase_by_hand,
-    ],
-    ids=lambda breakage: breakage.__name__,
-)
+@pytest.mark.parametrize("damage", REPAIRABLE, ids=lambda damage: damage.__name__)
 async def test_it_takes_over_from_a_broken_one(
-    lake: Lake, lake_settings: LakeSettings, sealed: list[ImageRecord], breakage: Breakage
+    lake: Lake, lake_settings: LakeSettings, sealed: list[ImageRecord], damage: Damage
 ) -> None:
-    await breakage(lake, sealed[0])
+    await damage(lake, sealed[0])
     await built(lake, lake_settings)
     await switched(lake, lake_settings)
     assert found(await audit(lake, lake_settings)) == {}
     there = {row.image_id for row in await rows(lake)}
-    erased = {sealed[0].image_id} if breakage is erase_by_hand else set()
+    erased = {sealed[0].image_id} if damage is erase_by_hand else set()
     assert there == {image.image_id for image in sealed} - erased
     assert [key for key in await keys(lake, "lake") if "rebuilt" in key] == []
 

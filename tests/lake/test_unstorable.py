@@ -26,9 +26,8 @@ from lake.schema import IMAGES, ImageRecord
 from lake.settings import LakeSettings
 from lake.tables import IMAGE_TABLE
 from lake.unfinished import Unfinished
-from tests.lake.samples import TENANT, commit, image_id, image_objects, keys, record
-from tests.lake.test_audit import audit, found
-from tests.lake.test_rebuild import rows
+from tests.lake.damage import audit, found
+from tests.lake.samples import TENANT, commit, image_id, image_objects, keys, record, rows
 from tests.lake.test_rejections import REFUSAL
 from tests.lake.test_rejections import rows as rejected_rows
 

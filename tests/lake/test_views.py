@@ -1,5 +1,4 @@
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -9,13 +8,7 @@ from lake.settings import LakeSettings
 from lake.store_settings import as_json
 from lake.views import QueryFailed, Views
 from tests.lake.clocks import at_age
-from tests.lake.conftest import settings_for
 from tests.lake.samples import commit, image_id
-
-
-@pytest.fixture(params=["folder", "s3"])
-def lake_settings(request: pytest.FixtureRequest, tmp_path: Path) -> LakeSettings:
-    return settings_for(request.param, tmp_path, request)
 
 
 async def test_an_empty_lake_has_the_columns_and_no_rows(

@@ -1,6 +1,5 @@
 """What tests of the sandbox share."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
 import psutil
@@ -9,12 +8,6 @@ from processors.job import Processed
 from processors.sandbox import Sandbox
 
 Start = Callable[..., Awaitable[Sandbox]]
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110 - processes and /proc set no events
-            await asyncio.sleep(0.01)
 
 
 def fork_server(sandbox: Sandbox) -> int:

@@ -11,7 +11,8 @@ from processors.metrics import INCIDENTS, METRICS, samples
 from processors.preset import WEB
 from processors.sandbox import Sandbox
 from tests.photos import encoded, jpeg, scene
-from tests.processors.sandboxes import Start, until
+from tests.processors.sandboxes import Start
+from tests.waiting import until
 
 
 def values(sandbox: Sandbox) -> dict[tuple[str, ...], float]:

@@ -28,7 +28,8 @@ from processors.sandbox import Sandbox
 from processors.settings import Limits, ProcessorSettings
 from tests.photos import FORMAT_NAMES, encoded, jpeg, photograph, photographs, scene
 from tests.processors import hostile
-from tests.processors.sandboxes import Start, alive, essence, fork_server, until
+from tests.processors.sandboxes import Start, alive, essence, fork_server
+from tests.waiting import until
 
 
 async def test_the_sandbox_finds_what_the_library_finds(start: Start) -> None:

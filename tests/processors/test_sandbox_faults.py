@@ -33,7 +33,8 @@ from processors.preset import WEB
 from processors.settings import ProcessorSettings
 from processors.worker import Worker
 from tests.photos import encoded, jpeg, scene
-from tests.processors.sandboxes import Start, alive, essence, fork_server, until
+from tests.processors.sandboxes import Start, alive, essence, fork_server
+from tests.waiting import until
 
 
 async def test_a_child_whose_decoder_warned_is_replaced(start: Start) -> None:

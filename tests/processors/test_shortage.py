@@ -28,7 +28,8 @@ from processors.preset import ARCHIVE, WEB
 from processors.settings import Limits, ProcessorSettings
 from processors.worker import Worker
 from tests.photos import encoded, jpeg
-from tests.processors.sandboxes import Start, alive, fork_server, until
+from tests.processors.sandboxes import Start, alive, fork_server
+from tests.waiting import until
 
 SHORTAGES = {
     "memory": MemoryError(),

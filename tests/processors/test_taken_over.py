@@ -13,8 +13,8 @@ from processors.preset import WEB, Preset, RenditionSpec
 from processors.sandbox import Sandbox
 from processors.settings import ProcessorSettings
 from tests.photos import encoded, jpeg, scene
-from tests.processors.sandboxes import until
 from tests.processors.servers.obeying import order
+from tests.waiting import until
 
 Start = Callable[..., Awaitable[Sandbox]]
 GB = 10**9

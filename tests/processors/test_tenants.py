@@ -20,8 +20,9 @@ from processors.preset import ARCHIVE, WEB, Preset
 from processors.settings import ProcessorSettings
 from processors.worker import Worker
 from tests.photos import FORMAT_NAMES, FormatName, encoded, jpeg, scene
-from tests.processors.sandboxes import Start, alive, until
+from tests.processors.sandboxes import Start, alive
 from tests.processors.servers import adrift, probing
+from tests.waiting import until
 
 MARK = probing.PLANTED[::-1].encode()
 

@@ -14,7 +14,8 @@ from processors.sandbox import Sandbox
 from processors.shares import Holder
 from processors.turns import Turns
 from tests.photos import jpeg
-from tests.processors.sandboxes import Start, until
+from tests.processors.sandboxes import Start
+from tests.waiting import until
 
 BOMBER, GOOD = ("acme", "bombs"), ("rival", "photos")
 OTHER_KEY = ("acme", "photos")

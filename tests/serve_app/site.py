@@ -23,6 +23,7 @@ from lake.lake import Lake
 from serve_app.accounts import Accounts
 from serve_app.health import Part
 from serve_app.settings import ServeSettings
+from tests.waiting import until
 
 PHOTO = Path(str(files("skimage.data") / "rocket.jpg")).read_bytes()
 
@@ -66,13 +67,6 @@ def png(width: int = 8, height: int = 8, seed: int = 0) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     return file.getvalue()
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Wait for a state that nobody announces; ten seconds are for a machine that is very busy."""
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110  # there is no event to wait for
-            await asyncio.sleep(0.001)
 
 
 @asynccontextmanager

@@ -6,7 +6,8 @@ import pytest
 from serve_app.accounts import READ, Accounts, Principal
 from serve_app.accounts.errors import AccountsUnavailable, UnknownKey
 from serve_app.auth import KeyRing
-from tests.serve_app.site import Site, until
+from tests.serve_app.site import Site
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -6,7 +6,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn import Config
 
 from serve_app.listening import Server
-from tests.serve_app.site import until
+from tests.waiting import until
 
 CONNECTIONS = 64
 

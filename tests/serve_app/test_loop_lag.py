@@ -4,7 +4,7 @@ import time
 import pytest
 
 from serve_app.loop_lag import LoopLag
-from tests.serve_app.site import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

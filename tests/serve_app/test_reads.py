@@ -7,7 +7,8 @@ import pytest
 from processors.errors import Overloaded
 from processors.shares import Holder
 from serve_app.reads import Reads
-from tests.serve_app.site import Site, until
+from tests.serve_app.site import Site
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -19,7 +19,8 @@ from serve_app.api import make_app
 from serve_app.auth import KeyRing
 from serve_app.health import Readiness
 from serve_app.places import Elsewhere
-from tests.serve_app.site import Site, client_of, png, until
+from tests.serve_app.site import Site, client_of, png
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -11,7 +11,8 @@ import pytest
 
 from processors.job import ImageJob
 from serve_app.settings import ServeSettings
-from tests.serve_app.site import PHOTO, MakeSite, Site, png, serving, until
+from tests.serve_app.site import PHOTO, MakeSite, Site, png, serving
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
