@@ -33,7 +33,8 @@ class Column:
     """Description of a column, for readers of the data.
 
     `repeats`: values repeat within a file, so Parquet has a dictionary for them; elsewhere it would
-    be useless. `nullable`: Arrow allows null, although every record has a value.
+    be useless. `nullable`: Arrow allows null, although every record has a value. `since`: version
+    of the table that added the column; older rows have null.
     """
 
     origin: Origin
@@ -43,6 +44,7 @@ class Column:
     reference: str | None = None
     repeats: bool = False
     nullable: bool = False
+    since: int = 1
 
     def __get_pydantic_json_schema__(
         self, core_schema: Any, handler: GetJsonSchemaHandler
@@ -130,6 +132,11 @@ class TableColumn:
         return own + tuple(
             f"{self.name}.list.element.{n}" for each in self.inner for n in each.repeating
         )
+
+
+def newest(model: type[BaseModel]) -> int:
+    """Version of the table that added the newest column of a model."""
+    return max(each.about.since for each in model_columns(model))
 
 
 @cache

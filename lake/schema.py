@@ -11,11 +11,12 @@ from typing import Annotated, Literal
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from lake.columns import MS, Column, Int, schema_of
+from lake.columns import MS, Column, Int, newest, schema_of
 from lake.errors import Fault
 from lake.image_columns import ImageColumns, RenditionColumns
 
-SCHEMA_VERSION = 5
+# Version 5 has all columns of 0.1.0. A later column raises the version by its `since`.
+SCHEMA_VERSION = max(5, newest(ImageColumns))
 
 
 class StoredRendition(RenditionColumns):
