@@ -1,7 +1,9 @@
 """Check of the default preset, before the first message is read."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
+from operator import not_
+
+from tenacity import AsyncRetrying, retry_if_result, wait_fixed
 
 from lake.logs import logger
 from processors.errors import InvalidPreset, UnknownPreset
@@ -21,8 +23,8 @@ async def until_known(name: PresetName, check: Check) -> None:
     Raises UnknownPreset, InvalidPreset, because every message would become a dead letter. Waits for
     workers and store if they are not available yet.
     """
-    while not await _is_known(name, check):  # noqa: ASYNC110  # there is no event to wait for
-        await asyncio.sleep(_ASK_AGAIN_SECONDS)
+    again = AsyncRetrying(retry=retry_if_result(not_), wait=wait_fixed(_ASK_AGAIN_SECONDS))
+    await again(_is_known, name, check)
 
 
 async def _is_known(name: PresetName, check: Check) -> bool:

@@ -1,11 +1,12 @@
 """Delivery of batches: submit, apply verdicts, retry, isolate poison messages, dead-letter."""
 
 import asyncio
-import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Literal, TypeVar
+
+from tenacity import AsyncRetrying, retry_if_result, wait_exponential, wait_random_exponential
 
 from ingest.dead_letters import DeadLetters
 from ingest.errors import (
@@ -91,12 +92,14 @@ class Delivery:
         await asyncio.gather(self._process(jobs), *refused)
 
     async def _process(self, flights: list[Flight]) -> None:
-        waits = _waits()
-        while flights := self._ours(flights):
-            flights = await self._once(flights)
-            if flights:
+        async def once() -> list[Flight]:
+            nonlocal flights
+            if flights := self._ours(flights):
+                flights = await self._once(flights)
                 self.retries += len(flights)
-                await asyncio.sleep(next(waits))
+            return flights
+
+        await _repeated()(once)
 
     async def _once(self, flights: list[Flight]) -> list[Flight]:
         """Submit once; return the messages that must be tried again."""
@@ -237,10 +240,12 @@ class Delivery:
 
     async def _until_refused(self, flight: Flight, refusal: Refusal) -> None:
         """Try to record a refusal and to send the dead letter until both are done."""
-        for wait in _waits():
+
+        async def once() -> bool:
+            nonlocal refusal
             if flight.ticket.dropped:
                 self._settle(flight, "dropped")
-                return
+                return False
             try:
                 outcome = await self._refused(flight, refusal)
             except Exception as error:
@@ -252,10 +257,11 @@ class Delivery:
                     log.warning("refusal not recorded or sent yet", error=error)
                 else:
                     refusal = await self._unwritten(flight, refusal, error)
-            else:
-                self._settle(flight, outcome)
-                return
-            await asyncio.sleep(wait)
+                return True
+            self._settle(flight, outcome)
+            return False
+
+        await _repeated()(once)
 
     async def _unwritten(self, flight: Flight, refusal: Refusal, error: Exception) -> Refusal:
         """Count an unexpected failure to record a refusal; return the refusal to try next."""
@@ -314,9 +320,9 @@ class Delivery:
         return [flight for flight in flights if not flight.ticket.dropped]
 
 
-def _waits() -> Iterator[float]:
-    """Yield the wait before each retry in seconds: exponential, with jitter, endless."""
-    longest = _FIRST_WAIT_SECONDS
-    while True:
-        yield random.uniform(longest / 2, longest)
-        longest = min(2 * longest, _LONGEST_WAIT_SECONDS)
+def _repeated() -> AsyncRetrying:
+    """Repeat while the result is true; the wait is exponential, with jitter of its upper half."""
+    first, longest = _FIRST_WAIT_SECONDS / 2, _LONGEST_WAIT_SECONDS / 2
+    fixed = wait_exponential(multiplier=first, max=longest)
+    random = wait_random_exponential(multiplier=first, max=longest)
+    return AsyncRetrying(retry=retry_if_result(bool), wait=fixed + random)

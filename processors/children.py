@@ -5,6 +5,8 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential
+
 from lake.logs import logger
 from processors.decoder import Decoder
 from processors.formats import JPEG, PNG, WEBP, Format
@@ -158,19 +160,18 @@ class Children:
 
     async def _replace(self, seat: Seat, failed: Callable[[], None]) -> None:
         self._put_aside(seat.decoder)
-        pause = _FIRST_PAUSE_SECONDS
-        while True:
-            try:
-                seat.decoder = self._spare() or await Decoder.start(self._settings, self._nursery)
-            except (RuntimeError, OSError, MemoryError):
-                log.exception("no new decoder; trying again", pause_seconds=pause)
-                seat.down = True
-                failed()
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
-            else:
-                seat.down = False
-                return
+
+        async def start() -> Decoder:
+            return self._spare() or await Decoder.start(self._settings, self._nursery)
+
+        def not_started(state: RetryCallState) -> None:
+            error, pause = _failure(state)
+            log.error("no new decoder; trying again", exc_info=error, pause_seconds=pause)
+            seat.down = True
+            failed()
+
+        seat.decoder = await _until_started(not_started)(start)
+        seat.down = False
 
     def _spare(self) -> Decoder | None:
         """Take the oldest spare that is alive; None without one."""
@@ -212,19 +213,18 @@ class Children:
         task.add_done_callback(self._ending.discard)
 
     async def _keep_spares(self) -> None:
-        pause = _FIRST_PAUSE_SECONDS
-        while True:
+        async def fill() -> None:
             self._taken.clear()
-            try:
-                while len(self._spares) < self._settings.sandbox_spares:
-                    self._spares.append(await Decoder.start(self._settings, self._nursery))
-            except (RuntimeError, OSError, MemoryError) as error:
-                log.warning("no spare decoder; trying again", error=error, pause_seconds=pause)
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
-            else:
-                pause = _FIRST_PAUSE_SECONDS
-                await self._taken.wait()
+            while len(self._spares) < self._settings.sandbox_spares:
+                self._spares.append(await Decoder.start(self._settings, self._nursery))
+
+        def not_started(state: RetryCallState) -> None:
+            error, pause = _failure(state)
+            log.warning("no spare decoder; trying again", error=error, pause_seconds=pause)
+
+        while True:
+            await _until_started(not_started)(fill)
+            await self._taken.wait()
 
     async def _watch_idle(self) -> None:
         """End idle children that use processor time; the next image replaces them."""
@@ -233,6 +233,20 @@ class Children:
             for decoder in (*(each.decoder for each in self._idle), *self._kept):
                 with contextlib.suppress(OSError):
                     decoder.check_idle()
+
+
+def _until_started(not_started: Callable[[RetryCallState], None]) -> AsyncRetrying:
+    """Retry without end until a child starts; calls `not_started` before each wait."""
+    return AsyncRetrying(
+        retry=retry_if_exception_type((RuntimeError, OSError, MemoryError)),
+        wait=wait_exponential(multiplier=_FIRST_PAUSE_SECONDS, max=_LONGEST_PAUSE_SECONDS),
+        before_sleep=not_started,
+    )
+
+
+def _failure(state: RetryCallState) -> tuple[BaseException | None, float]:
+    """Return the error of the last try, and the wait before the next one in seconds."""
+    return state.outcome.exception() if state.outcome else None, state.upcoming_sleep
 
 
 _OWN, _NEW, _WRONG = range(3)

@@ -1,7 +1,11 @@
 import asyncio
+import gc
+import weakref
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
+import numpy as np
 import pytest
 
 from lake.errors import AttemptTooOld, IdempotencyConflict, ImageErased, ImageExpiring
@@ -86,3 +90,23 @@ async def test_an_expired_name_is_free_again_after_the_margin(lake: Lake) -> Non
     assert second.outcome == "created"
     assert second.record.window_start > first.record.window_start
     assert (await later.reader.record(TENANT, image_id("a"))).attempt == second.record.attempt
+
+
+async def test_a_refused_upload_frees_its_bytes_at_once(lake: Lake) -> None:
+    await commit(lake, "a", b"first")
+    gc.disable()  # an error that is part of a cycle would keep them until Python collects garbage
+    try:
+        assert (await _refused_bytes(lake))() is None
+    finally:
+        gc.enable()
+
+
+async def _refused_bytes(lake: Lake) -> weakref.ref[np.ndarray[Any, Any]]:
+    attempt = await lake.committer.begin(TENANT, image_id("a"))
+    made = record(attempt, b"second")
+    image = np.zeros(6, np.uint8)
+    try:
+        await lake.committer.commit(attempt, made, {made.original_key: image})
+    except IdempotencyConflict:
+        return weakref.ref(image)
+    raise AssertionError

@@ -54,7 +54,7 @@ def simulated(seed: int) -> Iterator[World]:
             mock.patch("lake.sealer.random", random.Random(seed + 3)),
             mock.patch("ingest.consumer.time", clock),
             mock.patch("ingest.stream.time", clock),
-            mock.patch("ingest.delivery.random", random.Random(seed + 4)),
+            mock.patch("tenacity.wait.random", random.Random(seed + 4)),
         ):
             yield World(seed, loop)
     finally:
