@@ -21,11 +21,11 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from lake import layout
-from lake.audit import Audit, AuditReport
+from lake.audit.audit import Audit, AuditReport
 from lake.lake import Lake
-from lake.rows import encode_chain_file, to_table
-from lake.schema import ImageRecord, StoredRendition
 from lake.settings import LakeSettings
+from lake.tables.rows import encode_chain_file, to_table
+from lake.tables.schema import ImageRecord, StoredRendition
 
 IMAGES = 1_000_000
 MUST_SECONDS = 180.0

@@ -24,14 +24,15 @@ import pyarrow as pa
 from benchmarks.lake_backlog import backlog, compaction
 from benchmarks.lake_rows import generated
 from benchmarks.lake_small import small
-from lake import layout, rows
-from lake.journal import Journal
-from lake.journal_objects import encode_rows
+from lake import layout
+from lake.commit.journal import Journal
+from lake.commit.journal_objects import encode_rows
+from lake.commit.records import Attempt
 from lake.lake import Lake
-from lake.object_store import Buffer, ObjectStore
-from lake.records import Attempt
+from lake.read.views import Views
 from lake.settings import LakeSettings
-from lake.views import Views
+from lake.store.object_store import Buffer, ObjectStore
+from lake.tables import rows
 from tests.lake.samples import image_id, record
 
 # Rows of a usual minute, and of a window whose rows do not fit into the memory limit.

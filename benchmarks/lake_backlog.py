@@ -18,12 +18,13 @@ from pathlib import Path
 import pyarrow as pa
 
 from benchmarks.lake_rows import generated
-from lake import layout, rows
-from lake.journal_objects import encode_rows
+from lake import layout
+from lake.commit.journal_objects import encode_rows
 from lake.lake import Lake
-from lake.object_store import ObjectStore
 from lake.settings import LakeSettings
-from lake.tables import IMAGE_TABLE
+from lake.store.object_store import ObjectStore
+from lake.tables import rows
+from lake.tables.tables import IMAGE_TABLE
 
 # Windows of a minute for a day, at 12 images a second; two journal objects per window.
 DAY_HOMES = 1440

@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lake.columns import LOCAL_MS
-from lake.rows import conform
-from lake.schema import IMAGES, SCHEMA_VERSION
+from lake.tables.columns import LOCAL_MS
+from lake.tables.rows import conform
+from lake.tables.schema import IMAGES, SCHEMA_VERSION
 
 HOME = datetime(2026, 11, 23, 10, 4, tzinfo=UTC)
 _FORMATS = np.array(["jpeg", "png", "webp", "avif"])

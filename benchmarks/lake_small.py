@@ -15,11 +15,11 @@ from pathlib import Path
 
 from benchmarks.lake_rows import generated
 from lake import layout
-from lake.journal_objects import encode_records, extension_of
+from lake.commit.journal_objects import encode_records, extension_of
 from lake.lake import Lake
-from lake.object_store import ObjectStore
-from lake.rows import to_records
 from lake.settings import LakeSettings
+from lake.store.object_store import ObjectStore
+from lake.tables.rows import to_records
 
 # Rows of a minute at 320 images a second.
 ROWS = 19_200

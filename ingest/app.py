@@ -13,9 +13,9 @@ from ingest.default_preset import until_known
 from ingest.errors import WorkersUnavailable
 from ingest.metrics import samples
 from ingest.settings import IngestSettings
+from lake.commit.rejections import Refusal, Settled
 from lake.logs import begin_in_replica
 from lake.metrics_export import MetricsExporter
-from lake.rejections import Refusal, Settled
 from processors import deployment as processors_deployment
 from processors.answers import Answer, returns_errors, unwrap
 from processors.job import ImageJob

@@ -20,11 +20,11 @@ from ingest.errors import (
 from ingest.flight import Flight
 from ingest.refusals import given_up, plain, refusal_of
 from ingest.settings import IngestSettings
+from lake.commit.rejections import Refusal, Settled
 from lake.errors import Fault, Unavailable
 from lake.logs import bound, logger
-from lake.rejections import Refusal, Settled
-from lake.schema import ImageRecord, Tombstone
 from lake.shortage import is_shortage
+from lake.tables.schema import ImageRecord, Tombstone
 from processors.answers import Answer
 from processors.foreign_text import evidence
 from processors.job import ImageJob

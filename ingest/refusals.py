@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from ingest.messages import Message, message_digest, value_digest
+from lake.commit.rejections import Refusal
 from lake.errors import Fault
-from lake.rejections import Refusal
 from processors.errors import ProcessingFailed
 from processors.job import ImageJob
 

@@ -3,23 +3,23 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from lake.clock import StoreClock
-from lake.compaction import Compactor
-from lake.erasure import Eraser
-from lake.journal import Journal
-from lake.object_store import ObjectStore
-from lake.opening import open_store
-from lake.presets import PresetFiles
-from lake.probe import trial_write
-from lake.reader import Page, Reader
-from lake.records import Commit, Committer
-from lake.rejections import Rejections
-from lake.schema import ImageRecord
-from lake.sealer import PassReport, Sealer
+from lake.commit.erasure import Eraser
+from lake.commit.journal import Journal
+from lake.commit.presets import PresetFiles
+from lake.commit.records import Commit, Committer
+from lake.commit.rejections import Rejections
+from lake.commit.tries import Tries
+from lake.read.reader import Page, Reader
+from lake.seal.compaction import Compactor
+from lake.seal.sealer import PassReport, Sealer
+from lake.seal.upkeep import Keeper, Upkeep
 from lake.settings import LakeSettings
-from lake.tables import IMAGE_TABLE, REJECTION_TABLE, Table
-from lake.tries import Tries
-from lake.upkeep import Keeper, Upkeep
+from lake.store.clock import StoreClock
+from lake.store.object_store import ObjectStore
+from lake.store.opening import open_store
+from lake.store.probe import trial_write
+from lake.tables.schema import ImageRecord
+from lake.tables.tables import IMAGE_TABLE, REJECTION_TABLE, Table
 
 # Age in seconds up to which a successful write shows that the store accepts writes. On S3 a trial
 # write costs requests, so an idle process makes two a minute. In a folder it is cheap.

@@ -13,9 +13,9 @@ from datetime import datetime
 from typing import Final, Literal, NamedTuple
 
 from lake.lake import Lake
-from lake.retention import SweepReport
-from lake.tables import TABLES
-from lake.upkeep import UpkeepReport
+from lake.retention.retention import SweepReport
+from lake.seal.upkeep import UpkeepReport
+from lake.tables.tables import TABLES
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,9 @@
 from functools import cache
 from typing import Any
 
-from lake.columns import model_columns
-from lake.measure_columns import FoundCode, Swatch
-from lake.schema import ImageRecord
+from lake.tables.columns import model_columns
+from lake.tables.measure_columns import FoundCode, Swatch
+from lake.tables.schema import ImageRecord
 from processors.job import Facts, Measures, Processed
 
 Columns = dict[str, Any]

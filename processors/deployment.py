@@ -5,11 +5,11 @@ from functools import partial
 
 from ray import serve
 
+from lake.commit.rejections import Refusal, Settled
 from lake.lake import Commit, Lake
 from lake.logs import begin_in_replica
 from lake.metrics import store_samples
 from lake.metrics_export import MetricsExporter, Source
-from lake.rejections import Refusal, Settled
 from lake.settings import LakeSettings
 from processors.answers import Answer, answers, returns_errors
 from processors.job import ImageJob

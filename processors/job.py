@@ -22,7 +22,7 @@ from processors.preset import Preset, PresetName
 
 if TYPE_CHECKING:
     # Not at run time: decoders import this module, and have no pyarrow.
-    from lake.image_columns import Source
+    from lake.tables.image_columns import Source
 
 Color = Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]

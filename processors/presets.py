@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lake.decision import compare_and_swap
+from lake.commit.presets import PresetFiles
 from lake.errors import StoreDenied
-from lake.presets import PresetFiles
+from lake.store.decision import compare_and_swap
 from processors.errors import (
     InvalidPreset,
     PresetBuiltIn,

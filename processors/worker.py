@@ -6,13 +6,13 @@ from collections.abc import Coroutine, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
+from lake.commit.records import Attempt, Objects
+from lake.commit.rejections import rejection_id
 from lake.errors import CodedError
 from lake.lake import Commit, Lake
 from lake.logs import bound, logger
-from lake.records import Attempt, Objects
-from lake.rejections import rejection_id
-from lake.schema import ImageRecord, StoredRendition
 from lake.shortage import is_shortage
+from lake.tables.schema import ImageRecord, StoredRendition
 from processors.columns import Columns, columns_of
 from processors.errors import Overloaded, ProcessingFailed
 from processors.foreign_text import evidence

@@ -9,7 +9,7 @@ from fastapi.responses import StreamingResponse
 
 from lake.errors import ImageNotFound
 from lake.layout import IMAGE_ID
-from lake.schema import ImageRecord
+from lake.tables.schema import ImageRecord
 from processors.nearest import instead
 from serve_app import views
 from serve_app.accounts import WRITE, Principal

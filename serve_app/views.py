@@ -5,8 +5,8 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
-from lake.image_columns import ImageColumns, RenditionColumns
-from lake.schema import ImageRecord
+from lake.tables.image_columns import ImageColumns, RenditionColumns
+from lake.tables.schema import ImageRecord
 
 # JavaScript numbers cannot hold 64 bits, so the perceptual hash is sent as hex.
 _PHASH_MASK = (1 << 64) - 1

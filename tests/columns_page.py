@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lake.columns import TableColumn
-from lake.image_columns import ImageColumns
-from lake.tables import IMAGE_TABLE, REJECTION_TABLE, Table
+from lake.tables.columns import TableColumn
+from lake.tables.image_columns import ImageColumns
+from lake.tables.tables import IMAGE_TABLE, REJECTION_TABLE, Table
 from serve_app.views import ImageView
 
 DOCS = Path(__file__).parent.parent / "docs"

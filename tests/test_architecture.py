@@ -28,8 +28,8 @@ FOLDERS.remove("pixlake")  # its source is in client/
 FORBIDDEN_NAMES = {"utils", "util", "common", "helpers", "helper", "manager", "misc"}
 VENDORS = {
     # vendor module: files that may import it
-    "obstore": {"lake/object_store.py", "lake/backends.py"},
-    "boto3": {"lake/bucket.py"},
+    "obstore": {"lake/store/object_store.py", "lake/store/backends.py"},
+    "boto3": {"lake/store/bucket.py"},
     "confluent_kafka": {
         "ingest/kafka.py",
         "ingest/cluster.py",

@@ -10,13 +10,13 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from typer.testing import CliRunner
 
-from lake.columns import model_columns
-from lake.image_columns import ImageColumns, RenditionColumns
 from lake.lake import Lake
-from lake.measure_columns import FoundCode, Swatch
+from lake.read.views import Views
 from lake.settings import LakeSettings
-from lake.tables import TABLES, Partitions, Table
-from lake.views import Views
+from lake.tables.columns import model_columns
+from lake.tables.image_columns import ImageColumns, RenditionColumns
+from lake.tables.measure_columns import FoundCode, Swatch
+from lake.tables.tables import TABLES, Partitions, Table
 from pixlake.cli.main import app
 from pixlake.client import Image
 from pixlake.client.parts import Code, Rendition

@@ -20,11 +20,11 @@ sys.path.insert(0, str(ROOT))
 from ingest.librdkafka import FRAMING_BYTES  # noqa: E402  # after the path
 from ingest.settings import IngestSettings  # noqa: E402
 from lake import layout  # noqa: E402
-from lake.columns import model_columns  # noqa: E402
-from lake.lifecycle import Lifecycle  # noqa: E402
+from lake.retention.lifecycle import Lifecycle  # noqa: E402
 from lake.settings import LakeSettings  # noqa: E402
-from lake.store_settings import StoreSettings  # noqa: E402
-from lake.tables import TABLES  # noqa: E402
+from lake.store.store_settings import StoreSettings  # noqa: E402
+from lake.tables.columns import model_columns  # noqa: E402
+from lake.tables.tables import TABLES  # noqa: E402
 from processors.settings import ProcessorSettings  # noqa: E402
 from serve_app.settings import ServeSettings  # noqa: E402
 

@@ -13,7 +13,7 @@ from pixlake.cli.failures import REFUSED, UsageFault
 from pixlake.cli.options import Home, Json
 
 if TYPE_CHECKING:
-    from lake.audit import AuditReport
+    from lake.audit.audit import AuditReport
     from lake.settings import LakeSettings
 
 _SAMPLE = 1000
@@ -88,7 +88,7 @@ async def _audit(
     full: bool,
     sample: int,
 ) -> "AuditReport":
-    from lake.audit import Audit  # noqa: PLC0415  # slow
+    from lake.audit.audit import Audit  # noqa: PLC0415  # slow
     from lake.lake import Lake  # noqa: PLC0415
 
     lake = await Lake.open(settings, make=False)
@@ -100,7 +100,7 @@ def _utc(moment: datetime | None) -> datetime | None:
 
 
 def _show(done: "AuditReport") -> None:
-    from lake.checks import CHECKS  # noqa: PLC0415  # slow
+    from lake.audit.checks import CHECKS  # noqa: PLC0415  # slow
 
     seen, rows = done.seen, done.rows
     print(

@@ -15,8 +15,8 @@ from pixlake_server.cli.consent import ask
 
 if TYPE_CHECKING:
     from lake.lake import Lake
-    from lake.object_store import ObjectStore
     from lake.settings import LakeSettings
+    from lake.store.object_store import ObjectStore
 
 _TENANT = "default"
 _AT_ONCE = 16
@@ -103,9 +103,9 @@ async def _look(
 
     Writes nothing.
     """
-    from lake.opening import open_store  # noqa: PLC0415  # slow
-    from lake.views import Views  # noqa: PLC0415
-    from lake.waiting import waiting_images  # noqa: PLC0415
+    from lake.read.views import Views  # noqa: PLC0415
+    from lake.read.waiting import waiting_images  # noqa: PLC0415
+    from lake.store.opening import open_store  # noqa: PLC0415  # slow
 
     store, _ = await open_store(settings, make=False, prove=False)
     found = list(named)
@@ -124,7 +124,7 @@ async def _look(
 
 async def _fault(store: "ObjectStore", name: Name) -> Exception | None:
     """Return the error if an image can't be erased, or None."""
-    from lake.erasure import look_up  # noqa: PLC0415  # slow
+    from lake.commit.erasure import look_up  # noqa: PLC0415  # slow
     from lake.errors import LakeError  # noqa: PLC0415
 
     try:

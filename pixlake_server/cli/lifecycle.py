@@ -12,7 +12,7 @@ from pixlake.cli.options import Home, Json, Yes
 from pixlake_server.cli.consent import ask
 
 if TYPE_CHECKING:
-    from lake.lifecycle import Difference
+    from lake.retention.lifecycle import Difference
     from lake.settings import LakeSettings
 
 lifecycle = typer.Typer(
@@ -39,7 +39,7 @@ def apply(
     bucket in PIXLAKE_STORE_URL. Days follow the store's retention; while the retention changes, the
     longer one. Other rules stay. Prints the differences and asks first.
     """
-    from lake.lifecycle import Lifecycle  # noqa: PLC0415  # slow
+    from lake.retention.lifecycle import Lifecycle  # noqa: PLC0415  # slow
     from lake.settings import LakeSettings  # noqa: PLC0415
     from pixlake_server.cli.settings import load_existing  # noqa: PLC0415
 
@@ -70,7 +70,7 @@ def apply(
 
 
 async def _days(settings: "LakeSettings") -> int:
-    from lake.opening import kept_settings  # noqa: PLC0415  # slow
+    from lake.store.opening import kept_settings  # noqa: PLC0415  # slow
 
     return (await kept_settings(settings)).longest_days(datetime.now(UTC))
 

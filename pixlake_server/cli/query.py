@@ -34,8 +34,8 @@ def query(
     PIXLAKE_S3_*, or in PIXLAKE_HOME; no server needs to run. The row of an image is visible within
     two minutes, or at once after `pixlake seal --now`.
     """
+    from lake.read.views import Views  # noqa: PLC0415
     from lake.settings import LakeSettings  # noqa: PLC0415  # slow
-    from lake.views import Views  # noqa: PLC0415
     from pixlake_server.cli import rows  # noqa: PLC0415
     from pixlake_server.cli.settings import load_existing  # noqa: PLC0415
 

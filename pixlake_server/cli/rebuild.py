@@ -13,9 +13,9 @@ from pixlake_server.cli.consent import ask
 
 if TYPE_CHECKING:
     from lake.lake import Lake
-    from lake.rebuild import RebuildReport
+    from lake.rebuild.rebuild import RebuildReport
+    from lake.rebuild.switch import Switch, SwitchReport
     from lake.settings import LakeSettings
-    from lake.switch import Switch, SwitchReport
 
 
 def rebuild(
@@ -95,16 +95,16 @@ def _text(report: "RebuildReport", begin: str) -> str:
 
 async def _rebuild(settings: "LakeSettings", *, everything: bool, dry_run: bool) -> "RebuildReport":
     from lake.lake import Lake  # noqa: PLC0415  # slow
-    from lake.rebuild import Rebuilder  # noqa: PLC0415
+    from lake.rebuild.rebuild import Rebuilder  # noqa: PLC0415
 
     lake = await Lake.open(settings, make=False, prove=not dry_run)
     return await Rebuilder(lake, settings).run(everything=everything, dry_run=dry_run)
 
 
 async def _anew(settings: "LakeSettings", *, beside: bool, switch: bool, json: bool) -> None:
-    from lake.beside import build  # noqa: PLC0415  # slow
     from lake.lake import Lake  # noqa: PLC0415
-    from lake.switch import Switch  # noqa: PLC0415
+    from lake.rebuild.beside import build  # noqa: PLC0415  # slow
+    from lake.rebuild.switch import Switch  # noqa: PLC0415
 
     lake = await Lake.open(settings, make=False)
     counts: dict[str, int] = {}

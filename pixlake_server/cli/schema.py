@@ -23,7 +23,7 @@ def schema(
     Reads no store. Types are those of Glue; --json adds those of Athena and Arrow, the origin of
     each value, and the formula of each measure.
     """
-    from lake.tables import TABLES  # noqa: PLC0415  # slow
+    from lake.tables.tables import TABLES  # noqa: PLC0415  # slow
 
     known = {each.name: each for each in TABLES}
     if table not in known:

@@ -11,8 +11,8 @@ from pixlake.cli.failures import REFUSED
 from pixlake.cli.options import Home, Json
 
 if TYPE_CHECKING:
+    from lake.seal.upkeep import UpkeepReport
     from lake.settings import LakeSettings
-    from lake.upkeep import UpkeepReport
 
 
 def seal(

@@ -14,9 +14,9 @@ from pixlake.cli.options import DryRun, Home, Json, Yes
 from pixlake_server.cli.consent import ask
 
 if TYPE_CHECKING:
+    from lake.retention.store_change import Change, Wanted
     from lake.settings import LakeSettings
-    from lake.store_change import Change, Wanted
-    from lake.store_settings import StoreSettings
+    from lake.store.store_settings import StoreSettings
 
 store = typer.Typer(
     no_args_is_help=True,
@@ -31,7 +31,7 @@ store = typer.Typer(
 def show(*, home: Home = None, json: Json = False) -> None:
     """Show the settings of the store, and planned changes of retention."""
     settings = _settings(home)
-    from lake.opening import kept_settings  # noqa: PLC0415  # slow
+    from lake.store.opening import kept_settings  # noqa: PLC0415  # slow
 
     kept = asyncio.run(kept_settings(settings))
     if json:
@@ -67,7 +67,7 @@ def change(
     asks. Expired images stay expired.
     """
     settings = _settings(home)
-    from lake.store_change import Wanted  # noqa: PLC0415  # slow
+    from lake.retention.store_change import Wanted  # noqa: PLC0415  # slow
 
     wanted = Wanted(retention_days, window_seconds, sweep_margin_seconds)
     if not any(asdict(wanted).values()):
@@ -93,7 +93,7 @@ async def _change(
     yes: bool,
     json: bool,
 ) -> None:
-    from lake.store_change import prepare  # noqa: PLC0415  # slow
+    from lake.retention.store_change import prepare  # noqa: PLC0415  # slow
 
     change = await prepare(settings, wanted, at_once=at_once)
     for line in _said(change):

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from ingest.cluster import check_cluster
 from ingest.settings import IngestSettings
-from lake.bucket import StoreUnreachable, check_store
+from lake.commit.presets import PresetFiles
 from lake.errors import (
     StoreDenied,
     StoreFull,
@@ -20,10 +20,10 @@ from lake.errors import (
     StoreUntrustworthy,
     Unavailable,
 )
-from lake.object_store import ObjectStore
-from lake.opening import open_store
-from lake.presets import PresetFiles
 from lake.settings import LakeSettings
+from lake.store.bucket import StoreUnreachable, check_store
+from lake.store.object_store import ObjectStore
+from lake.store.opening import open_store
 from pixlake_server.embedded.errors import DatabaseUnusable, PresetUnusable
 from pixlake_server.embedded.jars import cache_folder
 from pixlake_server.embedded.memory import check_memory, worst_case

@@ -7,7 +7,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from lake.tables import TABLES
+from lake.tables.tables import TABLES
 
 _FILE = Path(__file__).parents[2] / "deploy" / "ecs" / "infra" / "parts" / "queries.py"
 QUERIES: dict[str, str] = runpy.run_path(str(_FILE))["QUERIES"]

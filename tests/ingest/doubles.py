@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from ingest.consumer import Consumer
 from ingest.delivery import Count, Note, Submit
 from ingest.settings import IngestSettings
+from lake.commit.rejections import Refusal, Settled
 from lake.errors import CodedError, StoreUnavailable
-from lake.rejections import Refusal, Settled
-from lake.tables import REJECTIONS, Rejected
+from lake.tables.tables import REJECTIONS, Rejected
 from processors.answers import Answer
 from processors.errors import NotAnImage
 from processors.job import ImageJob

@@ -9,8 +9,8 @@ import pytest
 
 from ingest.consumer import Consumer
 from ingest.errors import KafkaUnavailable, StreamStopped, TooManyDeadLetters, WorkersUnavailable
+from lake.commit.rejections import Refusal, Settled
 from lake.errors import IdempotencyConflict, ImageErased, StoreUnavailable, StoreUntrustworthy
-from lake.rejections import Refusal, Settled
 from processors.answers import Answer
 from processors.errors import TooManyPixels, UnknownPreset
 from processors.job import ImageJob

@@ -12,8 +12,8 @@ from PIL import Image
 
 from ingest.messages import FILENAME, PRESET
 from lake.lake import Lake
-from lake.schema import ImageRecord
 from lake.settings import LakeSettings
+from lake.tables.schema import ImageRecord
 from processors.answers import Answer, answers
 from processors.job import ImageJob
 from processors.preset import Preset, RenditionSpec

@@ -18,9 +18,9 @@ from ingest.positions import Place
 from ingest.settings import IngestSettings
 from ingest.stream import Stream, Turn
 from lake import layout
+from lake.commit.rejections import Refusal, Settled
 from lake.errors import StoreTooNew, StoreUnavailable
 from lake.lake import Lake
-from lake.rejections import Refusal, Settled
 from lake.settings import LakeSettings
 from processors.answers import Answer
 from processors.errors import ProcessingFailed

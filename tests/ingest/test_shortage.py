@@ -7,7 +7,7 @@ import pytest
 from ingest import delivery
 from ingest.consumer import Consumer
 from ingest.messages import to_job
-from lake.rejections import Refusal, Settled
+from lake.commit.rejections import Refusal, Settled
 from processors.answers import Answer
 from processors.errors import Overloaded, Truncated
 from processors.job import ImageJob

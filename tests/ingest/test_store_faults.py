@@ -71,7 +71,7 @@ async def workers(
     # A second and a half instead of half a minute.
     second = timedelta(seconds=1)
     impatient = replace(TIMES, request=1.5 * second, request_retries=second)
-    monkeypatch.setattr("lake.backends.TIMES", impatient)
+    monkeypatch.setattr("lake.store.backends.TIMES", impatient)
     settings = LakeSettings(
         store_url=f"s3://{s3_server.bucket}/{uuid.uuid4().hex}",
         s3_endpoint=faulty.endpoint,

@@ -9,9 +9,9 @@ import pytest
 from ingest.consumer import Consumer
 from ingest.dead_letters import DeadLetters
 from ingest.messages import Headers, Message, Terms, to_job
+from lake.commit.rejections import Refusal, Settled
 from lake.errors import Fault, StoreUnavailable
 from lake.lake import Commit, Lake
-from lake.rejections import Refusal, Settled
 from lake.settings import LakeSettings
 from processors.answers import Answer, answers
 from processors.columns import Columns

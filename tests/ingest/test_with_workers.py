@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from lake.lake import Lake
-from lake.rows import decode_chain_file
 from lake.settings import LakeSettings
-from lake.tables import REJECTION_TABLE
+from lake.tables.rows import decode_chain_file
+from lake.tables.tables import REJECTION_TABLE
 from processors.answers import Answer, answers
 from processors.job import ImageJob
 from processors.settings import ProcessorSettings

@@ -2,10 +2,10 @@
 
 from datetime import datetime, timedelta
 
-from lake.clock import StoreClock
 from lake.lake import Lake
-from lake.object_store import ObjectStore
 from lake.settings import LakeSettings
+from lake.store.clock import StoreClock
+from lake.store.object_store import ObjectStore
 from lake.timing import TIMES, ProtocolTimes
 
 

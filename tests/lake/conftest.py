@@ -7,8 +7,8 @@ import pytest
 from pydantic import SecretStr
 
 from lake.lake import Lake
-from lake.object_store import ObjectStore
 from lake.settings import LakeSettings
+from lake.store.object_store import ObjectStore
 from tests.servers.s3 import S3Server
 
 KINDS = ("memory", "folder", "s3")

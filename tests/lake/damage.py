@@ -4,12 +4,12 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from lake import layout
-from lake.audit import Audit, AuditReport
-from lake.journal_objects import encode_records
+from lake.audit.audit import Audit, AuditReport
+from lake.commit.journal_objects import encode_records
 from lake.lake import Lake
-from lake.rows import encode_chain_file, to_table
-from lake.schema import IMAGES, ImageRecord
 from lake.settings import LakeSettings
+from lake.tables.rows import encode_chain_file, to_table
+from lake.tables.schema import IMAGES, ImageRecord
 from tests.lake.clocks import at_age
 from tests.lake.samples import TENANT, image_id, keys
 

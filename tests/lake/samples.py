@@ -4,10 +4,10 @@ import hashlib
 from datetime import UTC, datetime
 
 from lake import layout
+from lake.commit.records import Attempt
 from lake.lake import Commit, Lake
-from lake.records import Attempt
-from lake.rows import decode_chain_file, to_records
-from lake.schema import ImageRecord, StoredRendition
+from lake.tables.rows import decode_chain_file, to_records
+from lake.tables.schema import ImageRecord, StoredRendition
 
 TENANT = "acme"
 

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from lake import aside
-from lake.aside import Aside
+from lake.store import aside
+from lake.store.aside import Aside
 
 
 def policy() -> int:

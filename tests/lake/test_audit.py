@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from lake import layout
-from lake.audit import Audit
-from lake.folders import shards
-from lake.journal import Journal
-from lake.journal_objects import encode_records
+from lake.audit.audit import Audit
+from lake.commit.journal import Journal
+from lake.commit.journal_objects import encode_records
 from lake.lake import Lake
-from lake.schema import ImageRecord
 from lake.settings import LakeSettings
+from lake.store.folders import shards
+from lake.tables.schema import ImageRecord
 from tests.lake.clocks import at_age
 from tests.lake.conftest import settings_for
 from tests.lake.damage import (

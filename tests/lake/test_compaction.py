@@ -11,20 +11,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.lake_rows import generated
-from lake import compaction, layout
-from lake.audit import Audit
-from lake.compacted import read_footer
-from lake.compaction import Compactor
+from lake import layout
+from lake.audit.audit import Audit
 from lake.errors import StoreUnavailable
 from lake.lake import Lake
-from lake.object_store import Buffer, ObjectStore
-from lake.row_groups import RowGroups
-from lake.rows import decode_chain_file, encode_chain_file
+from lake.read.views import Views
+from lake.seal import compaction
+from lake.seal.compacted import read_footer
+from lake.seal.compaction import Compactor
+from lake.seal.upkeep import UpkeepReport
+from lake.seal.watermark import read_watermark
 from lake.settings import LakeSettings
-from lake.tables import IMAGE_TABLE
-from lake.upkeep import UpkeepReport
-from lake.views import Views
-from lake.watermark import read_watermark
+from lake.store.object_store import Buffer, ObjectStore
+from lake.tables.row_groups import RowGroups
+from lake.tables.rows import decode_chain_file, encode_chain_file
+from lake.tables.tables import IMAGE_TABLE
 from tests.lake.clocks import at, at_age
 from tests.lake.samples import TENANT, commit, image_id, keys
 
@@ -218,7 +219,7 @@ async def test_a_lost_chain_file_does_not_take_its_rows_from_the_copy(
 
 
 async def test_copies_go_when_their_rows_are_past_retention(lake: Lake) -> None:
-    from lake.retention import Sweeper  # noqa: PLC0415
+    from lake.retention.retention import Sweeper  # noqa: PLC0415
 
     await spread(lake, "ab")
     await upkeep(lake, 3)

@@ -6,15 +6,15 @@ from datetime import timedelta
 import pytest
 
 from lake import layout
-from lake.erasure import Eraser
+from lake.commit.erasure import Eraser
+from lake.commit.journal import Journal
 from lake.errors import AlreadyExists, ImageErased, ImageNotFound, StoreUnavailable
-from lake.journal import Journal
 from lake.lake import Lake
-from lake.object_store import Buffer, ObjectStore
-from lake.schema import ImageRecord, Tombstone
+from lake.read.waiting import waiting_images
 from lake.settings import LakeSettings
+from lake.store.object_store import Buffer, ObjectStore
+from lake.tables.schema import ImageRecord, Tombstone
 from lake.timing import TIMES
-from lake.waiting import waiting_images
 from tests.lake.clocks import at, at_age
 from tests.lake.damage import audit, found
 from tests.lake.samples import TENANT, commit, image_id, image_objects, keys, record

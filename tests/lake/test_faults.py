@@ -7,14 +7,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lake.clock import StoreClock
+from lake.commit.journal import Journal
 from lake.errors import AlreadyExists, LakeError, StoreFull, StoreUnavailable
-from lake.journal import Journal
 from lake.lake import Lake
-from lake.object_store import Buffer, ObjectStore
-from lake.rows import decode_chain_file
 from lake.settings import LakeSettings
-from lake.store_settings import StoreSettings
+from lake.store.clock import StoreClock
+from lake.store.object_store import Buffer, ObjectStore
+from lake.store.store_settings import StoreSettings
+from lake.tables.rows import decode_chain_file
 from tests.lake.samples import TENANT, commit, image_id, image_objects, keys, record
 
 FAULTS = ("none", "lost", "applied", "conflict", "full")
@@ -73,7 +73,7 @@ async def rows(lake: Lake) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lake.decision._BACKOFF_SECONDS", 0)
+    monkeypatch.setattr("lake.store.decision._BACKOFF_SECONDS", 0)
 
 
 async def acknowledged(lake: Lake, name: str, content: bytes) -> bool:

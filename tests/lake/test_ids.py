@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lake.ids import IdSet, first_of_each, parse_ids
+from lake.tables.ids import IdSet, first_of_each, parse_ids
 
 # Few different halves: ids that share their high half are the hard case.
 HALVES = st.sampled_from(["0" * 16, "0" * 15 + "1", "8" + "0" * 15, "f" * 16])

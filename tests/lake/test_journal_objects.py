@@ -11,9 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.lake_rows import generated
-from lake.columns import MS
-from lake.errors import UnstorableRow
-from lake.journal_objects import (
+from lake.commit.journal_objects import (
     FEW_ROWS,
     decode_journal,
     decode_journals,
@@ -21,9 +19,11 @@ from lake.journal_objects import (
     encode_rows,
     encode_tombstone,
 )
-from lake.rows import to_records
-from lake.schema import IMAGES, ImageRecord, Tombstone
-from lake.tables import IMAGE_TABLE, REJECTION_TABLE, Journaled, Rejected, Table
+from lake.errors import UnstorableRow
+from lake.tables.columns import MS
+from lake.tables.rows import to_records
+from lake.tables.schema import IMAGES, ImageRecord, Tombstone
+from lake.tables.tables import IMAGE_TABLE, REJECTION_TABLE, Journaled, Rejected, Table
 
 RECORDS = to_records(generated(8, seed=1))
 KINDS = [(IMAGE_TABLE, ImageRecord), (REJECTION_TABLE, Rejected)]
@@ -180,7 +180,7 @@ def newer() -> Sequence[tuple[str, bytes]]:
 
 
 def test_lines_of_a_newer_version_are_read_and_named(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING, "lake.rows"):
+    with caplog.at_level(logging.WARNING, "lake.tables.rows"):
         found = decode_journals(newer()).rows().images
     (line,) = map(vars, caplog.records)
     assert "of_tomorrow" in line["columns"]

@@ -12,7 +12,7 @@ from moto.server import ThreadedMotoServer
 from pydantic import SecretStr
 
 from lake.errors import StoreUnavailable
-from lake.lifecycle import Lifecycle, NoLifecycle
+from lake.retention.lifecycle import Lifecycle, NoLifecycle
 from lake.settings import LakeSettings
 from tests.lake.conftest import settings_for
 

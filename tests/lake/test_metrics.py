@@ -8,7 +8,7 @@ from lake import layout
 from lake.errors import StoreUnavailable
 from lake.lake import Lake
 from lake.metrics import METRICS, Metric, Sample, SealerTotals
-from lake.retention import SweepReport
+from lake.retention.retention import SweepReport
 from lake.settings import LakeSettings
 from tests.lake.clocks import at_age
 from tests.lake.samples import commit
@@ -80,12 +80,12 @@ async def test_a_window_without_time_is_late_but_not_its_tombstones(
     done = await commit(lake, "a")
     late = at_age(lake, hours=1)
     with monkeypatch.context() as patch:
-        patch.setattr("lake.sealer._HOMES", 0)
+        patch.setattr("lake.seal.sealer._HOMES", 0)
         assert (await late.sealer.run_pass()).left == 1
         assert late.sealer.sealed_before == done.record.window_start
     await late.sealer.run_pass()
     await lake.eraser.erase(done.record.tenant, done.record.image_id)
-    monkeypatch.setattr("lake.sealer._HOMES", 0)
+    monkeypatch.setattr("lake.seal.sealer._HOMES", 0)
     assert (await late.sealer.run_pass()).left == 1
     assert late.sealer.sealed_before is not None
     assert late.sealer.sealed_before > done.record.window_start

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from lake.errors import KeyMissing, StoreFull, StoreUnavailable, StoreUntrustworthy
-from lake.object_store import Buffer, ObjectStore
-from lake.probe import probe
 from lake.settings import LakeSettings
-from lake.stored import Stored
+from lake.store.object_store import Buffer, ObjectStore
+from lake.store.probe import probe
+from lake.store.stored import Stored
 from tests.suites.object_store import ObjectStoreSuite
 
 

@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 
 from lake import layout
+from lake.commit.journal_objects import decode_journal
+from lake.commit.records import parse_record
+from lake.commit.rejections import parse_rejected
 from lake.errors import OldColumns, StoreTooOld
-from lake.journal_objects import decode_journal
 from lake.lake import Lake
-from lake.opening import kept_settings
-from lake.records import parse_record
-from lake.rejections import parse_rejected
-from lake.rows import decode_chain_file, without_rows
+from lake.read.views import Views
 from lake.settings import LakeSettings
-from lake.tables import IMAGE_TABLE, REJECTION_TABLE
-from lake.views import Views
+from lake.store.opening import kept_settings
+from lake.tables.rows import decode_chain_file, without_rows
+from lake.tables.tables import IMAGE_TABLE, REJECTION_TABLE
 from tests.lake.versions import HERE
 
 # 2.1 is of a time before stores had settings.

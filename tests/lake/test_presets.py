@@ -2,8 +2,8 @@
 
 import asyncio
 
-from lake.object_store import ObjectStore
-from lake.presets import PresetFiles
+from lake.commit.presets import PresetFiles
+from lake.store.object_store import ObjectStore
 
 
 async def test_of_many_creators_of_a_version_one_wins_and_it_stays(store: ObjectStore) -> None:

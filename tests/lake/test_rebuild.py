@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 
 from lake import layout
-from lake.journal import Journal
+from lake.commit.journal import Journal
 from lake.lake import Lake
-from lake.rebuild import Rebuilder, RebuildReport
-from lake.rows import encode_chain_file, to_table
-from lake.schema import ImageRecord
+from lake.rebuild.rebuild import Rebuilder, RebuildReport
 from lake.settings import LakeSettings
-from lake.tables import REJECTION_TABLE
+from lake.tables.rows import encode_chain_file, to_table
+from lake.tables.schema import ImageRecord
+from lake.tables.tables import REJECTION_TABLE
 from tests.lake.clocks import at_age
 from tests.lake.damage import REPAIRABLE, Damage, audit, break_a_file, erase_by_hand, found
 from tests.lake.samples import TENANT, commit, image_id, keys, rows

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lake.commit.journal_objects import decode_journal
 from lake.errors import AttemptTooOld, IdempotencyConflict, ImageErased, ImageExpiring
-from lake.journal_objects import decode_journal
 from lake.lake import Lake
-from lake.rows import to_records
+from lake.tables.rows import to_records
 from lake.timing import TIMES
 from tests.lake.clocks import at
 from tests.lake.samples import TENANT, commit, image_id, image_objects, keys, record

@@ -8,15 +8,15 @@ from datetime import timedelta
 import pytest
 
 from lake import layout
-from lake.audit import Audit
+from lake.audit.audit import Audit
+from lake.commit.records import parse_record
+from lake.commit.rejections import Refusal, Settled
 from lake.errors import Fault, IdempotencyConflict, ImageErased, ImageNotFound, RefusedBefore
 from lake.lake import Commit, Lake
-from lake.records import parse_record
-from lake.rejections import Refusal, Settled
-from lake.retention import Sweeper
-from lake.schema import MAX_REFUSED, ImageRecord, Tombstone
+from lake.retention.retention import Sweeper
 from lake.settings import LakeSettings
-from lake.tables import Rejected
+from lake.tables.schema import MAX_REFUSED, ImageRecord, Tombstone
+from lake.tables.tables import Rejected
 from tests.lake.clocks import at, at_age
 from tests.lake.samples import TENANT, image_id, image_objects, keys, record
 from tests.lake.samples import commit as store

@@ -10,16 +10,16 @@ from unittest import mock
 import pytest
 
 from lake import layout
-from lake.audit import Audit
+from lake.audit.audit import Audit
+from lake.commit.rejections import Refusal
 from lake.errors import Fault, ImageExpiring, StoreUnavailable
 from lake.lake import Lake
-from lake.object_store import Buffer, ObjectStore
-from lake.rejections import Refusal
-from lake.retention import Sweeper
-from lake.rows import decode_chain_file
+from lake.read.views import Views
+from lake.retention.retention import Sweeper
 from lake.settings import LakeSettings
-from lake.tables import REJECTION_TABLE
-from lake.views import Views
+from lake.store.object_store import Buffer, ObjectStore
+from lake.tables.rows import decode_chain_file
+from lake.tables.tables import REJECTION_TABLE
 from tests.lake.clocks import at, at_age
 from tests.lake.conftest import settings_for
 from tests.lake.samples import keys

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from lake import layout
+from lake.commit.journal import Journal
 from lake.errors import ImageErased, ImageExpired, ImageExpiring, ImageNotFound
-from lake.journal import Journal
 from lake.lake import Lake
-from lake.object_store import Buffer, ObjectStore
-from lake.retention import Sweeper, SweepReport, end_of_file
-from lake.rows import encode_chain_file, to_table
-from lake.views import Views
+from lake.read.views import Views
+from lake.retention.retention import Sweeper, SweepReport, end_of_file
+from lake.store.object_store import Buffer, ObjectStore
+from lake.tables.rows import encode_chain_file, to_table
 from tests.lake.clocks import at, at_age
 from tests.lake.conftest import settings_for
 from tests.lake.samples import TENANT, commit, image_id, image_objects, keys, record

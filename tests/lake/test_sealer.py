@@ -5,11 +5,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from lake import layout
+from lake.commit.journal import Journal
 from lake.errors import ImageErased, ImageNotFound
-from lake.journal import Journal
 from lake.lake import Lake
-from lake.rows import decode_chain_file, erased_ids, to_records
-from lake.schema import SCHEMA_VERSION
+from lake.tables.rows import decode_chain_file, erased_ids, to_records
+from lake.tables.schema import SCHEMA_VERSION
 from tests.lake.clocks import at_age
 from tests.lake.samples import TENANT, commit, image_id, image_objects, keys
 

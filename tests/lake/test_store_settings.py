@@ -20,12 +20,12 @@ from lake.errors import (
     UnreadableObject,
 )
 from lake.lake import Lake
-from lake.object_store import ObjectStore
-from lake.opening import kept_settings
-from lake.retention import Sweeper
+from lake.retention.retention import Sweeper
+from lake.retention.store_change import ChangeRefused, Wanted, plan, prepare
 from lake.settings import LakeSettings
-from lake.store_change import ChangeRefused, Wanted, plan, prepare
-from lake.store_settings import (
+from lake.store.object_store import ObjectStore
+from lake.store.opening import kept_settings
+from lake.store.store_settings import (
     Retention,
     StoreSettings,
     as_json,

@@ -6,15 +6,16 @@ from unittest import mock
 
 import pytest
 
-from lake import beside, layout
-from lake.beside import BesideReport, build
+from lake import layout
 from lake.errors import LakeHeld, UnreadableObject
 from lake.lake import Lake
-from lake.rows import encode_chain_file, to_table
-from lake.schema import ImageRecord
+from lake.rebuild import beside
+from lake.rebuild.beside import BesideReport, build
+from lake.rebuild.switch import NoNewLake, Switch, SwitchReport
 from lake.settings import LakeSettings
-from lake.switch import NoNewLake, Switch, SwitchReport
-from lake.tables import REJECTION_TABLE
+from lake.tables.rows import encode_chain_file, to_table
+from lake.tables.schema import ImageRecord
+from lake.tables.tables import REJECTION_TABLE
 from tests.lake.clocks import at_age
 from tests.lake.damage import REPAIRABLE, Damage, audit, erase_by_hand, found
 from tests.lake.samples import TENANT, commit, image_id, keys, rows

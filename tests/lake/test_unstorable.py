@@ -12,20 +12,20 @@ import pytest
 
 from benchmarks.lake_rows import generated
 from lake import layout
+from lake.audit.unfinished import Unfinished
+from lake.commit.journal import Journal
+from lake.commit.journal_objects import decode_journal, encode_rows
+from lake.commit.records import parse_record
+from lake.commit.rejections import Refusal
 from lake.errors import Fault, UnreadableObject, UnstorableRow
-from lake.fitting import proven
-from lake.hours import unsealed_hours
-from lake.journal import Journal
-from lake.journal_objects import decode_journal, encode_rows
 from lake.lake import Lake
-from lake.rebuild import Rebuilder
-from lake.records import parse_record
-from lake.rejections import Refusal
-from lake.rows import decode_chain_file, to_records, to_table
-from lake.schema import IMAGES, ImageRecord
+from lake.rebuild.rebuild import Rebuilder
+from lake.seal.hours import unsealed_hours
 from lake.settings import LakeSettings
-from lake.tables import IMAGE_TABLE
-from lake.unfinished import Unfinished
+from lake.tables.fitting import proven
+from lake.tables.rows import decode_chain_file, to_records, to_table
+from lake.tables.schema import IMAGES, ImageRecord
+from lake.tables.tables import IMAGE_TABLE
 from tests.lake.damage import audit, found
 from tests.lake.samples import TENANT, commit, image_id, image_objects, keys, record, rows
 from tests.lake.test_rejections import REFUSAL
@@ -195,7 +195,7 @@ def test_a_row_that_is_no_record_is_left_out_of_a_listing(
 ) -> None:
     good = to_records(generated(2, seed=1))
     fax = good[0].model_copy(update={"source": "fax"})
-    with caplog.at_level(logging.ERROR, "lake.rows"):
+    with caplog.at_level(logging.ERROR, "lake.tables.rows"):
         assert to_records(to_table([good[0], fax, good[1]])) == good
     (line,) = map(vars, caplog.records)
     assert line["image_id"] == fax.image_id

@@ -10,17 +10,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from lake import layout
-from lake.audit import Audit
-from lake.columns import BigInt, Column, Int
+from lake.audit.audit import Audit
+from lake.commit.journal_objects import encode_rows
 from lake.errors import ImageErased
-from lake.journal_objects import encode_rows
 from lake.lake import Lake
-from lake.rebuild import Rebuilder
-from lake.rows import decode_chain_file, erased_ids, without_rows
-from lake.schema import IMAGES, ImageRecord
+from lake.read.views import Views
+from lake.rebuild.rebuild import Rebuilder
 from lake.settings import LakeSettings
-from lake.tables import IMAGE_TABLE, TABLES
-from lake.views import Views
+from lake.tables.columns import BigInt, Column, Int
+from lake.tables.rows import decode_chain_file, erased_ids, without_rows
+from lake.tables.schema import IMAGES, ImageRecord
+from lake.tables.tables import IMAGE_TABLE, TABLES
 from tests.lake.clocks import at
 from tests.lake.samples import TENANT, commit, image_id, keys
 from tests.lake.versions import CURRENT, HERE, MODELS, VERSIONS, fingerprint

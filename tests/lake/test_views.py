@@ -4,9 +4,9 @@ import pytest
 
 from lake import layout
 from lake.lake import Lake
+from lake.read.views import QueryFailed, Views
 from lake.settings import LakeSettings
-from lake.store_settings import as_json
-from lake.views import QueryFailed, Views
+from lake.store.store_settings import as_json
 from tests.lake.clocks import at_age
 from tests.lake.samples import commit, image_id
 

@@ -7,7 +7,7 @@ import pytest
 from lake.errors import AlreadyExists, StoreFull, StoreReadOnly, StoreUnavailable
 from lake.lake import Lake
 from lake.settings import LakeSettings
-from lake.write_health import WriteHealth
+from lake.store.write_health import WriteHealth
 
 pytestmark = pytest.mark.asyncio
 
@@ -47,7 +47,7 @@ async def test_without_traffic_a_trial_write_tells(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lake.lake._TRUST_FOLDER_SECONDS", 0)
-    monkeypatch.setattr("lake.write_health._FAILURE_SECONDS", 0)
+    monkeypatch.setattr("lake.store.write_health._FAILURE_SECONDS", 0)
     lake = await open_lake(tmp_path)
     with monkeypatch.context() as patch:
         fail_writes(patch, errno.EROFS)

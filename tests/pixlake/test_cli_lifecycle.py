@@ -10,7 +10,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from lake import layout
-from lake.store_settings import StoreSettings, as_json
+from lake.store.store_settings import StoreSettings, as_json
 from tests.pixlake.conftest import Run
 
 

@@ -10,10 +10,10 @@ import pytest
 from ingest.cluster import check_cluster
 from ingest.errors import KafkaUnavailable
 from ingest.settings import IngestSettings
-from lake.bucket import StoreUnreachable, check_store
-from lake.opening import open_store
-from lake.presets import PresetFiles
+from lake.commit.presets import PresetFiles
 from lake.settings import LakeSettings
+from lake.store.bucket import StoreUnreachable, check_store
+from lake.store.opening import open_store
 from pixlake_server.embedded import preflight
 from pixlake_server.embedded.errors import (
     DatabaseUnusable,

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lake.commit.journal_objects import decode_journal, encode_records, encode_rows
+from lake.commit.records import Attempt
+from lake.commit.rejections import Refusal as Refused
 from lake.errors import Fault, UnstorableRow
-from lake.fitting import misfits, proven
-from lake.journal_objects import decode_journal, encode_records, encode_rows
-from lake.records import Attempt
-from lake.rejections import Refusal as Refused
-from lake.rows import decode_chain_file, encode_chain_file, to_records
-from lake.schema import ImageRecord
-from lake.tables import IMAGE_TABLE
+from lake.tables.fitting import misfits, proven
+from lake.tables.rows import decode_chain_file, encode_chain_file, to_records
+from lake.tables.schema import ImageRecord
+from lake.tables.tables import IMAGE_TABLE
 from processors.claims import processed_of
 from processors.columns import columns_of
 from processors.formats import AVIF, JPEG

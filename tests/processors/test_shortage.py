@@ -14,8 +14,8 @@ import psutil
 import pytest
 from PIL import Image
 
+from lake.commit.records import Committer
 from lake.lake import Commit, Lake
-from lake.records import Committer
 from lake.settings import LakeSettings
 from lake.shortage import is_shortage
 from processors import codec, nursery

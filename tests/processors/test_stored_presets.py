@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
+from lake.commit.presets import PresetFiles
 from lake.errors import StoreUnavailable
 from lake.lake import Lake
 from lake.layout import preset_key
-from lake.presets import PresetFiles
 from lake.settings import LakeSettings
 from processors.errors import InvalidPreset, PresetBuiltIn, PresetChanged, UnknownPreset
 from processors.job import by_content, content_hash

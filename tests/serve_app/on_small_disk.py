@@ -9,8 +9,8 @@ import httpx
 import pytest
 from PIL import Image
 
-from lake.schema import ImageRecord
 from lake.settings import LakeSettings
+from lake.tables.schema import ImageRecord
 from serve_app.accounts import Accounts
 from serve_app.accounts.errors import AccountsUnavailable
 from serve_app.settings import ServeSettings

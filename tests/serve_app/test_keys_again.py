@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import httpx
 import pytest
 
-from lake.clock import StoreClock
+from lake.store.clock import StoreClock
 from tests.serve_app.site import PHOTO, Site, png
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from lake.reader import Reader
-from lake.records import Committer
+from lake.commit.records import Committer
+from lake.read.reader import Reader
 from tests.serve_app.site import Site
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

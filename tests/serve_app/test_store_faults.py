@@ -68,8 +68,8 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Time-outs of a second and a half instead of half a minute."""
     second = timedelta(seconds=1)
     impatient = replace(TIMES, request=1.5 * second, request_retries=second)
-    monkeypatch.setattr("lake.backends.TIMES", impatient)
-    monkeypatch.setattr("lake.decision._BACKOFF_SECONDS", 0.02)
+    monkeypatch.setattr("lake.store.backends.TIMES", impatient)
+    monkeypatch.setattr("lake.store.decision._BACKOFF_SECONDS", 0.02)
 
 
 def pattern(step: str, on: LakeSettings) -> str:

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from lake.store_settings import StoreSettings
+from lake.store.store_settings import StoreSettings
 from pixlake.client.records import Image as ClientImage
 from tests.processors.exif_samples import photo as photographed
 from tests.processors.exif_samples import taken

@@ -4,10 +4,10 @@ import hashlib
 from collections.abc import Mapping
 
 from lake import layout
-from lake.audit import Audit
+from lake.audit.audit import Audit
 from lake.lake import Lake
-from lake.rows import decode_chain_file
 from lake.settings import LakeSettings
+from lake.tables.rows import decode_chain_file
 
 
 async def rows(lake: Lake) -> list[tuple[str, str]]:

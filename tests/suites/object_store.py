@@ -8,11 +8,11 @@ import asyncio
 import numpy as np
 import pytest
 
-from lake.clock import StoreClock
 from lake.errors import AlreadyExists, KeyMissing, Mismatch
-from lake.object_store import ObjectStore
-from lake.probe import probe
-from lake.store_settings import StoreSettings
+from lake.store.clock import StoreClock
+from lake.store.object_store import ObjectStore
+from lake.store.probe import probe
+from lake.store.store_settings import StoreSettings
 
 
 class ObjectStoreSuite:

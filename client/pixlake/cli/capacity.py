@@ -28,13 +28,13 @@ _DAYS_A_MONTH = _HOURS_A_MONTH / 24
 # PUT requests of one image without the journal: original, one rendition of the preset, record.
 _PUTS_BESIDE_THE_JOURNAL = 3
 _RECORD_BYTES = 2000
-# Most journal objects a second of one process: a group waits 10 ms (lake/journal.py).
+# Most journal objects a second of one process: a group waits 10 ms (lake/commit/journal.py).
 _JOURNAL_PUTS_A_PROCESS = 100.0
 # Number of cores that one replica can use; the replica has a single event loop.
 _VCPUS_A_PROCESS = 4
-# Journal objects a second of one sealer: 32 concurrent requests (lake/many.py), a GET and a DELETE
-# for each object, 20 ms for each request. The 20 ms are an assumption and were not measured. A core
-# could handle 2,000 (docs/decisions/0007).
+# Journal objects a second of one sealer: 32 concurrent requests (lake/store/many.py), a GET and a
+# DELETE for each object, 20 ms for each request. The 20 ms are an assumption and were not measured.
+# A core could handle 2,000 (docs/decisions/0007).
 _JOURNAL_OBJECTS_A_SEALER = 32 / 2 / 0.02
 # Rows a second that one core seals (docs/lake.md).
 _ROWS_SEALED_A_SECOND = 150_000

@@ -10,10 +10,10 @@ from functools import partial
 
 from lake import layout
 from lake.errors import LakeError
-from lake.retention import Sweeper
-from lake.schema import ImageRecord, Tombstone
-from lake.store_change import Wanted, plan
-from lake.store_settings import as_json
+from lake.retention.retention import Sweeper
+from lake.retention.store_change import Wanted, plan
+from lake.store.store_settings import as_json
+from lake.tables.schema import ImageRecord, Tombstone
 from tests.lake.samples import TENANT, image_id
 from tests.lake.simulation.fleet import Fleet, doze, rest
 from tests.lake.simulation.world import MAX_SKEW_SECONDS, RETENTION, Broken, World, patiently

@@ -17,11 +17,11 @@ from ingest.messages import DEAD_LETTER, Headers, Message, Terms, to_job
 from ingest.offsets import Ticket
 from ingest.settings import IngestSettings
 from lake import layout
+from lake.commit.records import parse_record
+from lake.commit.rejections import parse_rejected
 from lake.errors import LakeError
 from lake.lake import Lake
-from lake.records import parse_record
-from lake.rejections import parse_rejected
-from lake.schema import ImageRecord
+from lake.tables.schema import ImageRecord
 from processors.answers import Answer
 from processors.errors import DecoderCrashed, Undecodable
 from processors.job import ImageJob, content_hash

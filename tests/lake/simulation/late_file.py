@@ -3,7 +3,7 @@
 import asyncio
 
 from lake import layout
-from lake.tables import IMAGE_TABLE
+from lake.tables.tables import IMAGE_TABLE
 from tests.lake.simulation.fleet import rest, run_pass
 from tests.lake.simulation.world import World, patiently
 

@@ -3,7 +3,7 @@
 import asyncio
 
 from lake import layout
-from lake.schema import ImageRecord
+from lake.tables.schema import ImageRecord
 from tests.lake.samples import TENANT, image_id
 from tests.lake.simulation.fleet import rest
 from tests.lake.simulation.world import RETENTION, Broken, World, patiently

@@ -5,12 +5,12 @@ import hashlib
 from dataclasses import replace
 from unittest import mock
 
+from lake.commit.rejections import Refusal
 from lake.errors import Fault, RefusedBefore
 from lake.lake import Commit, Lake
-from lake.rejections import Refusal
-from lake.rows import decode_chain_file
-from lake.schema import ImageRecord, RefusedName, Tombstone
-from lake.tables import REJECTION_TABLE
+from lake.tables.rows import decode_chain_file
+from lake.tables.schema import ImageRecord, RefusedName, Tombstone
+from lake.tables.tables import REJECTION_TABLE
 from tests.lake.samples import TENANT, image_id, record
 from tests.lake.simulation.fleet import Fleet, eraser, fate, rest, sealer
 from tests.lake.simulation.world import Broken, World, patiently
@@ -25,7 +25,7 @@ async def messages(world: World) -> None:
 
     In half of the stories an event is closed by the first of its messages that is refused.
     """
-    with mock.patch("lake.schema.MAX_REFUSED", world.dice.choice([1, 64])):
+    with mock.patch("lake.tables.schema.MAX_REFUSED", world.dice.choice([1, 64])):
         await _messages(world)
 
 

@@ -10,17 +10,17 @@ from typing import Any
 from unittest import mock
 
 from lake import layout
-from lake.clock import StoreClock
-from lake.erasure import Eraser
+from lake.commit.erasure import Eraser
+from lake.commit.records import Attempt, Commit, Committer, parse_record
+from lake.commit.rejections import Refusal, Rejections
 from lake.errors import Fault, ImageErased, ImageNotFound, KeyMissing, StoreUnavailable
-from lake.fitting import proven
-from lake.folders import ImageFolder
-from lake.object_store import Buffer
-from lake.records import Attempt, Commit, Committer, parse_record
-from lake.rejections import Refusal, Rejections
-from lake.retention import Sweeper
-from lake.schema import ImageRecord, Named, RefusedName, Tombstone
-from lake.store_settings import Retention, StoreSettings
+from lake.retention.retention import Sweeper
+from lake.store.clock import StoreClock
+from lake.store.folders import ImageFolder
+from lake.store.object_store import Buffer
+from lake.store.store_settings import Retention, StoreSettings
+from lake.tables.fitting import proven
+from lake.tables.schema import ImageRecord, Named, RefusedName, Tombstone
 from lake.timing import TIMES, ProtocolTimes
 from tests.lake.simulation.store import SimulatedStore
 
@@ -230,7 +230,7 @@ def image_takes_a_full_name() -> AbstractContextManager[Any]:
         found = parse_record(key, data)
         return Open(**dict(found)) if isinstance(found, RefusedName) else found
 
-    return mock.patch("lake.records.parse_record", parsed)
+    return mock.patch("lake.commit.records.parse_record", parsed)
 
 
 def sweeper_without_a_marker() -> AbstractContextManager[Any]:

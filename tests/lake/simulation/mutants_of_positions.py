@@ -8,8 +8,8 @@ from ingest.messages import Message
 from ingest.offsets import Offsets, Ticket
 from ingest.positions import Place
 from ingest.stream import Stream
-from lake.rejections import Refusal
-from lake.schema import ImageRecord, Tombstone
+from lake.commit.rejections import Refusal
+from lake.tables.schema import ImageRecord, Tombstone
 from processors.job import KafkaPosition
 from tests.lake.simulation.broker import Client
 from tests.lake.simulation.mutants_of_images import Mutant
@@ -31,7 +31,7 @@ def position_names_a_refusal() -> AbstractContextManager[Any]:
         return f"{topic_id.encode().hex()}{partition:08x}{offset:016x}"
 
     return _both(
-        mock.patch("lake.rejections.rejection_id", named),
+        mock.patch("lake.commit.rejections.rejection_id", named),
         mock.patch("processors.worker.rejection_id", named),
     )
 
@@ -47,7 +47,8 @@ def position_names_a_message() -> AbstractContextManager[Any]:
         return record.topic, record.partition, record.offset
 
     return _both(
-        mock.patch("lake.rejections._is_of", is_of), mock.patch("lake.records._message", message)
+        mock.patch("lake.commit.rejections._is_of", is_of),
+        mock.patch("lake.commit.records._message", message),
     )
 
 
@@ -58,8 +59,8 @@ def preset_makes_another_message() -> AbstractContextManager[Any]:
         return found.content_hash == mine.content_hash
 
     return _both(
-        mock.patch("lake.records._same", same),
-        mock.patch("lake.rejections._is_of", return_value=False),
+        mock.patch("lake.commit.records._same", same),
+        mock.patch("lake.commit.rejections._is_of", return_value=False),
     )
 
 

@@ -6,18 +6,19 @@ from datetime import datetime, timedelta
 from typing import Any
 from unittest import mock
 
-from lake import layout, rows
-from lake.chain import Chain
-from lake.closing import Claim, Closing
-from lake.compacted import Hour
-from lake.compaction import Compactor
+from lake import layout
+from lake.commit.records import Attempt
 from lake.errors import AlreadyExists
-from lake.pending import Batch
-from lake.records import Attempt
-from lake.rows import without_rows
-from lake.sealer import Sealed, Sealer
-from lake.stored import Stored
-from lake.watermark import read_watermark
+from lake.seal.chain import Chain
+from lake.seal.closing import Claim, Closing
+from lake.seal.compacted import Hour
+from lake.seal.compaction import Compactor
+from lake.seal.pending import Batch
+from lake.seal.sealer import Sealed, Sealer
+from lake.seal.watermark import read_watermark
+from lake.store.stored import Stored
+from lake.tables import rows
+from lake.tables.rows import without_rows
 from tests.lake.simulation.mutants_of_images import Mutant, with_times
 
 

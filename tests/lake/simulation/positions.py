@@ -9,9 +9,9 @@ from typing import Any
 
 from ingest.messages import Message
 from ingest.offsets import Ticket
-from lake.rows import decode_chain_file
-from lake.schema import ImageRecord
-from lake.tables import REJECTION_TABLE
+from lake.tables.rows import decode_chain_file
+from lake.tables.schema import ImageRecord
+from lake.tables.tables import REJECTION_TABLE
 from tests.lake.samples import TENANT
 from tests.lake.simulation.door import BAD, ODD, REASONS, Door, Ledger, digest
 from tests.lake.simulation.fleet import Fleet, fate, rest, sealer

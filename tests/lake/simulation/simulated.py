@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from functools import lru_cache, partial
 from unittest import mock
 
-from lake.chain import _parse_known as parse_known
-from lake.journal_objects import Decoded, decode_journals
-from lake.tables import Table
+from lake.commit.journal_objects import Decoded, decode_journals
+from lake.seal.chain import _parse_known as parse_known
+from lake.tables.tables import Table
 from tests.lake.simulation.loop import SimulatedLoop
 from tests.lake.simulation.world import World
 
@@ -41,17 +41,17 @@ def simulated(seed: int) -> Iterator[World]:
     token = lambda n: f"{names.getrandbits(8 * n):0{2 * n}x}"  # noqa: E731
     try:
         with (
-            mock.patch("lake.clock.time", clock),
-            mock.patch("lake.records.time", clock),
-            mock.patch("lake.retention.time", clock),
-            mock.patch("lake.records.secrets", types.SimpleNamespace(token_hex=token)),
+            mock.patch("lake.store.clock.time", clock),
+            mock.patch("lake.commit.records.time", clock),
+            mock.patch("lake.retention.retention.time", clock),
+            mock.patch("lake.commit.records.secrets", types.SimpleNamespace(token_hex=token)),
             mock.patch("uuid.uuid4", partial(_uuid, names)),
             # Pure functions of bytes that are read again and again.
-            mock.patch("lake.journal_reading.decode_journals", _decode_journals),
-            mock.patch("lake.chain._parse_known", _parse_known),
+            mock.patch("lake.commit.journal_reading.decode_journals", _decode_journals),
+            mock.patch("lake.seal.chain._parse_known", _parse_known),
             # Chain files whole, or in pieces as if they were large.
-            mock.patch("lake.chain._WHOLE_BYTES", 0 if seed % 3 else 2**20),
-            mock.patch("lake.sealer.random", random.Random(seed + 3)),
+            mock.patch("lake.seal.chain._WHOLE_BYTES", 0 if seed % 3 else 2**20),
+            mock.patch("lake.seal.sealer.random", random.Random(seed + 3)),
             mock.patch("ingest.consumer.time", clock),
             mock.patch("ingest.stream.time", clock),
             mock.patch("tenacity.wait.random", random.Random(seed + 4)),

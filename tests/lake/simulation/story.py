@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from lake import layout
-from lake.schema import ImageRecord
+from lake.tables.schema import ImageRecord
 from tests.lake.samples import TENANT, image_id
 from tests.lake.simulation.changed import changed_retention
 from tests.lake.simulation.closed import closed_hour, moving_watermark

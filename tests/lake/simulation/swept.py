@@ -5,9 +5,9 @@ from datetime import timedelta
 from functools import partial
 
 from lake import layout
-from lake.retention import Sweeper
-from lake.schema import ImageRecord
-from lake.store_settings import StoreSettings
+from lake.retention.retention import Sweeper
+from lake.store.store_settings import StoreSettings
+from lake.tables.schema import ImageRecord
 from tests.lake.samples import TENANT, image_id
 from tests.lake.simulation.fleet import Fleet, doze, rest
 from tests.lake.simulation.world import RETENTION, Broken, World, patiently

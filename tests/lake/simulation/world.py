@@ -10,7 +10,8 @@ from functools import partial
 from typing import Any
 
 from lake import layout
-from lake.clock import StoreClock
+from lake.commit.journal_objects import decode_journal
+from lake.commit.records import Attempt, parse_record
 from lake.errors import (
     IdempotencyConflict,
     ImageErased,
@@ -18,15 +19,14 @@ from lake.errors import (
     ImageNotFound,
     LakeError,
 )
-from lake.journal_objects import decode_journal
 from lake.lake import Lake
-from lake.records import Attempt, parse_record
-from lake.rows import decode_chain_file, erased_ids
-from lake.schema import ImageRecord, Named, Tombstone
+from lake.seal.watermark import parse_watermark
 from lake.settings import LakeSettings
-from lake.store_settings import StoreSettings, as_json
+from lake.store.clock import StoreClock
+from lake.store.store_settings import StoreSettings, as_json
+from lake.tables.rows import decode_chain_file, erased_ids
+from lake.tables.schema import ImageRecord, Named, Tombstone
 from lake.timing import TIMES, ProtocolTimes
-from lake.watermark import parse_watermark
 from tests.lake.samples import TENANT, image_id, record
 from tests.lake.simulation.loop import SimulatedLoop
 from tests.lake.simulation.store import EPOCH, Bucket, Process, SimulatedStore

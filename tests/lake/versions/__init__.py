@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from lake.columns import model_columns
-from lake.schema import SCHEMA_VERSION, ImageRecord, RefusedName, Tombstone
-from lake.tables import REJECTIONS_VERSION, Rejected
+from lake.tables.columns import model_columns
+from lake.tables.schema import SCHEMA_VERSION, ImageRecord, RefusedName, Tombstone
+from lake.tables.tables import REJECTIONS_VERSION, Rejected
 
 HERE = Path(__file__).parent
 CURRENT = f"{SCHEMA_VERSION}.{REJECTIONS_VERSION}-lines"

@@ -1,0 +1,167 @@
+"""Audit: proves from the store alone that the lake keeps its guarantees (I1 to I4).
+
+  1. take evidence: the journal, then the chains (rows move in this direction), then the records
+     with the listing of their objects, in one process per core
+  2. join the evidence: images and rows that do not agree are suspects
+  3. check each suspect again by itself: a suspect that still does not agree is a fault
+  4. hash the objects of a sample of images; a full audit hashes all objects in step 1
+  5. do the same for rejections; then compare compacted copies with their chains
+
+An audit may take any time and run beside all other processes. It writes only missing rows of
+images, and marks for these images (`unfinished.py`).
+"""
+
+import asyncio
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from lake import layout
+from lake.audit.checks import CHECKS, Ledger
+from lake.audit.copy_scan import CopyScan
+from lake.audit.evidence import Evidence, Finding
+from lake.audit.record_reading import Reading, read_records
+from lake.audit.record_scan import RecordScan, Seen
+from lake.audit.rejection_scan import RejectionScan
+from lake.audit.row_scan import RowScan, SeenRows
+from lake.audit.scope import Scope
+from lake.audit.suspects import Interrogation, grouped
+from lake.audit.unfinished import Unfinished
+from lake.commit.journal import Journal
+from lake.settings import LakeSettings
+from lake.store.clock import StoreClock
+from lake.store.object_store import ObjectStore
+from lake.tables.tables import TABLES
+
+# Largest number of reported examples of each kind of fault; the counts include all faults.
+_EXAMPLES = 1000
+# Images of the sample that are hashed at once.
+_SAMPLERS = 16
+
+
+@dataclass(slots=True)
+class AuditReport:
+    """Counts of what an audit read, and its faults by kind."""
+
+    scope: Scope
+    seen: Seen = field(default_factory=Seen)
+    rows: SeenRows = field(default_factory=SeenRows)
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(CHECKS, 0))
+    examples: dict[str, list[Finding]] = field(default_factory=lambda: {c: [] for c in CHECKS})
+    full: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """True if every guarantee holds; `unfinished` is not a failure yet."""
+        return not any(count for code, count in self.counts.items() if code != "unfinished")
+
+    def add(self, faults: Sequence[Finding]) -> None:
+        """Count faults, and keep the first ones of each kind as examples."""
+        for fault in faults:
+            self.counts[fault.code] += 1
+            if len(self.examples[fault.code]) < _EXAMPLES:
+                self.examples[fault.code].append(fault)
+
+    def document(self) -> dict[str, Any]:
+        """Content of the JSON report."""
+        seen = asdict(self.seen) | asdict(self.rows)
+        del seen["sample"]
+        return {
+            "ok": self.ok,
+            "at": self.scope.now.isoformat(),
+            "from": self.scope.start.isoformat(),
+            "to": self.scope.end.isoformat(),
+            "full": self.full,
+            "seen": seen,
+            "checks": {
+                code: {
+                    "about": CHECKS[code],
+                    "found": self.counts[code],
+                    "examples": [
+                        {"subject": fault.subject, "detail": fault.detail}
+                        for fault in self.examples[code]
+                    ],
+                }
+                for code in CHECKS
+            },
+        }
+
+
+class Audit:
+    """Audit of one store; hashes all objects if `full`, else those of `sample` images.
+
+    `processes` is the number of processes that read records; the default is one per core.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        clock: StoreClock,
+        settings: LakeSettings,
+        *,
+        full: bool = False,
+        sample: int = 1000,
+        processes: int | None = None,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._settings = settings
+        self._full = full
+        self._sample = 0 if full else sample
+        self._processes = processes
+
+    async def run(self, start: datetime | None = None, end: datetime | None = None) -> AuditReport:
+        """Audit the homes in [start, end), by default all; raises StoreUnavailable, StoreFull."""
+        await self._clock.fresh()
+        scope = Scope.of(self._settings, self._clock, start, end)
+        report = AuditReport(scope, full=self._full)
+        with tempfile.TemporaryDirectory(prefix="pixlake-audit-") as scratch:
+            folder = Path(scratch)
+            with Evidence(folder) as evidence:
+                rows = RowScan(self._store, scope, evidence)
+                report.rows = rows.seen
+                await rows.scan_journal()
+                await rows.scan_chains()
+                await self._probes(scope, evidence)
+                report.seen = await self._records(scope, evidence, folder)
+            await self._join(scope, folder, report)
+            rejections = RejectionScan(self._store, scope, folder / "rejections")
+            async for count, faults in rejections.faults(_EXAMPLES):
+                report.add(faults)
+                report.counts[faults[0].code] += count - len(faults)
+        for table in TABLES:
+            copies = CopyScan(self._store, table, scope, full=self._full)
+            report.add([fault async for fault in copies.faults()])
+        return report
+
+    async def _records(self, scope: Scope, evidence: Evidence, folder: Path) -> Seen:
+        reading = Reading(self._settings, scope, folder, self._full, self._sample)
+        seen = await read_records(self._store, evidence, reading, self._processes)
+        scan = RecordScan(self._store, scope, evidence, full=False, sample=0)
+        for start in range(0, len(seen.sample), _SAMPLERS):
+            batch = seen.sample[start : start + _SAMPLERS]
+            await asyncio.gather(*(scan.check_bytes(tenant, name) for _, tenant, name in batch))
+        seen.add(scan.seen, self._sample)
+        return seen
+
+    async def _probes(self, scope: Scope, evidence: Evidence) -> None:
+        for stored in await self._store.objects(layout.PROBE):
+            if scope.is_orphan(stored.modified):
+                evidence.fault("orphan", stored.key, "a leftover of a start-up probe")
+
+    async def _join(self, scope: Scope, folder: Path, report: AuditReport) -> None:
+        unfinished = Unfinished(self._store, Journal(self._store), scope)
+        interrogation = Interrogation(self._store, unfinished)
+        ledger = await asyncio.to_thread(Ledger, folder)
+        try:
+            for code, count, first in ledger.faults(_EXAMPLES):
+                report.add([Finding(code, *example) for example in first])
+                report.counts[code] += count - len(first)
+            for suspects in grouped(ledger.suspects(scope)):
+                report.add(await interrogation.faults(suspects))
+        finally:
+            ledger.close()
+        await unfinished.clear()

@@ -1,0 +1,248 @@
+"""Audit of records: each image has all its objects, and each object belongs to a record.
+
+The existence and size of objects come from the listing. Only records are read, and the objects of
+images that are hashed. A folder that seems wrong is listed and read again by itself, because images
+change while a million folders are listed.
+"""
+
+import hashlib
+import heapq
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from lake.audit.evidence import Evidence, Finding
+from lake.audit.scope import Scope
+from lake.commit.records import parse_record
+from lake.errors import UnreadableObject
+from lake.store.folders import ImageFolder, Stray, attempt_of, image_folders, look
+from lake.store.object_store import ObjectStore
+from lake.tables.schema import ImageRecord, Named, RefusedName, Tombstone
+
+# Records read at once.
+_BATCH = 256
+# Bytes hashed at once, whatever the size of the images.
+_HASH_BYTES = 32 * 2**20
+_LOOKS = 3
+
+
+@dataclass(slots=True)
+class Seen:
+    """Counts of a scan; `sample` has (random number, tenant, id) of images to hash later."""
+
+    images: int = 0
+    tombstones: int = 0
+    objects: int = 0
+    hashed: int = 0
+    hashed_bytes: int = 0
+    sample: list[tuple[float, str, str]] = field(default_factory=list)
+
+    def add(self, other: "Seen", sample: int) -> None:
+        """Add the counts and the sample of another scan."""
+        self.images += other.images
+        self.tombstones += other.tombstones
+        self.objects += other.objects
+        self.hashed += other.hashed
+        self.hashed_bytes += other.hashed_bytes
+        self.sample = heapq.nlargest(sample, self.sample + other.sample)
+
+
+class RecordScan:
+    """Checks image folders; hashes all objects if `full`, else draws `sample` images to hash."""
+
+    def __init__(
+        self, store: ObjectStore, scope: Scope, evidence: Evidence, *, full: bool, sample: int
+    ) -> None:
+        self._store = store
+        self._scope = scope
+        self._evidence = evidence
+        self._full = full
+        self._sample = sample
+        self.seen = Seen()
+
+    async def scan(self, prefix: str) -> None:
+        """Check all image folders below `prefix`; raises StoreUnavailable."""
+        batch: list[ImageFolder] = []
+        async for item in image_folders(self._store, prefix):
+            if isinstance(item, Stray):
+                if self._scope.is_orphan(item.stored.modified):
+                    self._evidence.fault("orphan", item.stored.key, "not a key of Pixlake")
+            elif self._is_in_scope(item):
+                batch.append(item)
+            if len(batch) == _BATCH:
+                await self._judge(batch)
+                batch = []
+        await self._judge(batch)
+
+    async def check_bytes(self, tenant: str, image_id: str) -> None:
+        """Hash the objects of one image."""
+        folder = await look(self._store, tenant, image_id)
+        (data,) = await self._store.read_many([folder.record_key])
+        record = _parsed(folder, data)
+        if isinstance(record, ImageRecord):
+            await self._hash([record])
+
+    def _is_in_scope(self, folder: ImageFolder) -> bool:
+        """True if the image may be in scope, by its listing alone."""
+        # A home is never younger than its record, but may be older.
+        listed = folder.objects if folder.record is None else (*folder.objects, folder.record)
+        newest = max([stored.modified for stored in listed])
+        return newest >= self._scope.start or self._scope.is_overdue(newest)
+
+    async def _judge(self, folders: Sequence[ImageFolder]) -> None:
+        datas = await self._store.read_many([f.record_key for f in folders])
+        images: list[ImageRecord] = []
+        for folder, data in zip(folders, datas, strict=True):
+            record = _parsed(folder, data)
+            faults = self._faults(folder, record)
+            if faults:
+                record, faults = await self._look_again(folder)
+                self._evidence.faults(faults)
+            self._note(folder, record)
+            if isinstance(record, ImageRecord) and self._scope.holds(record.window_start):
+                images.append(record)
+        if self._full:
+            await self._hash(images)
+        else:
+            for record in images:
+                self._draw(record)
+
+    async def _look_again(
+        self, folder: ImageFolder
+    ) -> tuple[Named | Finding | None, list[Finding]]:
+        """Check a folder by a consistent listing: the record is the same before and after it."""
+        (before,) = await self._store.read_many([folder.record_key])
+        for _ in range(_LOOKS):
+            now = await look(self._store, folder.tenant, folder.image_id)
+            (after,) = await self._store.read_many([folder.record_key])
+            if before == after:
+                break
+            before = after
+        record = _parsed(now, after)
+        return record, self._faults(now, record)
+
+    def _faults(self, folder: ImageFolder, record: Named | Finding | None) -> list[Finding]:
+        scope = self._scope
+        if isinstance(record, Finding):
+            return [record]
+        if record is None:
+            return self._orphans(folder, frozenset(), "no record")
+        if scope.is_overdue(record.window_start):
+            return [Finding("overdue", folder.record_key, f"home {record.window_start:%F %T}")]
+        if not scope.holds(record.window_start):
+            return []
+        if isinstance(record, Tombstone):
+            return self._erased(folder, record)
+        return self._compared(folder, record)
+
+    def _compared(self, folder: ImageFolder, record: ImageRecord | RefusedName) -> list[Finding]:
+        """Compare the listed objects with those that the record names; a refusal names none."""
+        faults = []
+        sizes = {stored.key: stored.size for stored in folder.objects}
+        for named in _objects(record) if isinstance(record, ImageRecord) else ():
+            size = sizes.pop(named.key, None)
+            if size is None:
+                faults.append(Finding("missing_object", named.key, "named by its record"))
+            elif size != named.bytes:
+                detail = f"{size} bytes, but {named.bytes} in its record"
+                faults.append(Finding("wrong_bytes", named.key, detail))
+        if sizes:
+            faults += self._orphans(folder, frozenset(sizes), "not named by its record")
+        return faults
+
+    def _erased(self, folder: ImageFolder, record: Tombstone) -> list[Finding]:
+        own = {s.key for s in folder.objects if attempt_of(s.key) == record.attempt}
+        faults = self._orphans(
+            folder, {s.key for s in folder.objects} - own, "its image was erased"
+        )
+        if self._scope.must_be_erased(record.erased_at):
+            detail = f"erased {record.erased_at:%F %T}"
+            faults += [Finding("erased_object", key, detail) for key in sorted(own)]
+        return faults
+
+    def _orphans(
+        self, folder: ImageFolder, unnamed: frozenset[str] | set[str], why: str
+    ) -> list[Finding]:
+        return [
+            Finding("orphan", stored.key, why)
+            for stored in folder.objects
+            if (stored.key in unnamed or why == "no record")
+            and self._scope.is_orphan(stored.modified)
+        ]
+
+    def _note(self, folder: ImageFolder, record: Named | Finding | None) -> None:
+        self.seen.objects += len(folder.objects)
+        if isinstance(record, ImageRecord):
+            self.seen.images += self._scope.holds(record.window_start)
+            content = record.content_hash
+        elif isinstance(record, Tombstone):
+            self.seen.tombstones += 1
+            content = None
+        else:
+            return
+        self._evidence.add(
+            "records",
+            record.tenant,
+            record.image_id,
+            record.attempt,
+            record.window_start,
+            content,
+            isinstance(record, Tombstone),
+        )
+
+    def _draw(self, record: ImageRecord) -> None:
+        """Keep the images with the largest random numbers: a uniform sample across processes."""
+        lot = (random.random(), record.tenant, record.image_id)
+        if len(self.seen.sample) < self._sample:
+            heapq.heappush(self.seen.sample, lot)
+        elif self._sample:
+            heapq.heappushpop(self.seen.sample, lot)
+
+    async def _hash(self, records: Sequence[ImageRecord]) -> None:
+        batch: list[_Named] = []
+        size = 0
+        for record in records:
+            self.seen.hashed += 1
+            for named in _objects(record):
+                batch.append(named)
+                size += named.bytes
+                if size >= _HASH_BYTES:
+                    await self._hash_objects(batch)
+                    batch, size = [], 0
+        await self._hash_objects(batch)
+
+    async def _hash_objects(self, batch: Sequence["_Named"]) -> None:
+        for named, data in zip(
+            batch, await self._store.read_many([n.key for n in batch]), strict=True
+        ):
+            if data is None:
+                continue  # erased a moment ago, or reported by the listing already
+            self.seen.hashed_bytes += len(data)
+            if hashlib.sha256(data).hexdigest() != named.sha256:
+                self._evidence.fault("wrong_bytes", named.key, "SHA-256 differs from its record")
+
+
+def _parsed(folder: ImageFolder, data: bytes | None) -> Named | Finding | None:
+    if data is None:
+        return None
+    try:
+        record = parse_record(folder.record_key, data)
+    except UnreadableObject as error:
+        return Finding("unreadable", folder.record_key, str(error).split("\n", 1)[0])
+    if (record.tenant, record.image_id) != (folder.tenant, folder.image_id):
+        return Finding("unreadable", folder.record_key, "the record of another image")
+    return record
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """Object that a record names; `bytes` is its size."""
+
+    key: str
+    bytes: int
+    sha256: str
+
+
+def _objects(record: ImageRecord) -> list[_Named]:
+    original = _Named(record.original_key, record.bytes, record.sha256)
+    return [original, *(_Named(r.key, r.bytes, r.sha256) for r in record.renditions)]

@@ -1,0 +1,165 @@
+"""Audit rejections: each record must have one row, and each row a record."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+
+from lake import layout
+from lake.audit.checks import Ledger, Suspect
+from lake.audit.evidence import Evidence, Finding
+from lake.audit.row_scan import each
+from lake.audit.scope import Scope
+from lake.audit.suspects import grouped
+from lake.commit.journal import Journal
+from lake.commit.journal_reading import read_wave, waves
+from lake.commit.rejections import parse_rejected
+from lake.errors import KeyMissing, UnreadableObject
+from lake.store.object_store import ObjectStore
+from lake.store.stored import Stored
+from lake.tables.rows import decode_chain_file
+from lake.tables.tables import REJECTION_TABLE
+
+_NOW = "journaled now"
+_FOLDERS = REJECTION_TABLE.folders
+_COLUMNS = ["tenant", "rejection_id", "window_start"]
+# Records read at once.
+_BATCH = 1024
+
+
+class RejectionScan:
+    """Compare records and rows, and journal a record that has no row.
+
+    `folder` holds the evidence, on disk because it grows with the lake. It has the form of the
+    images' evidence, with the rejection id in place of the image id.
+    """
+
+    def __init__(self, store: ObjectStore, scope: Scope, folder: Path) -> None:
+        self._store = store
+        self._scope = scope
+        self._folder = folder
+        self._journal = Journal(store, REJECTION_TABLE)
+
+    async def faults(self, limit: int) -> AsyncIterator[tuple[int, list[Finding]]]:
+        """Yield the number of faults of each kind, and the first `limit` of them.
+
+        Raises StoreUnavailable, StoreFull.
+        """
+        self._folder.mkdir()
+        with Evidence(self._folder) as evidence:
+            await self.scan_records(evidence)
+            await self._waiting(evidence)
+            await self._chains(evidence)
+        ledger = await asyncio.to_thread(Ledger, self._folder)
+        try:
+            for code, count, first in ledger.faults(limit):
+                yield count, [Finding(code, *example) for example in first]
+            for suspects in grouped(ledger.suspects(self._scope)):
+                if judged := await self._judged(suspects):
+                    yield len(judged), judged
+        finally:
+            ledger.close()
+
+    async def scan_records(self, evidence: Evidence) -> None:
+        """Add every record to the evidence; raises StoreUnavailable."""
+        async for page in self._store.pages(layout.REJECTION_RECORDS):
+            for stored in page:
+                if self._scope.is_overdue(stored.modified):
+                    evidence.fault("overdue", stored.key, f"since {stored.modified:%F %T}")
+            for start in range(0, len(page), _BATCH):
+                keys = [stored.key for stored in page[start : start + _BATCH]]
+                for key, data in zip(keys, await self._store.read_many(keys), strict=True):
+                    if data is not None:
+                        self._record(evidence, key, data)
+
+    def _record(self, evidence: Evidence, key: str, data: bytes) -> None:
+        try:
+            row = parse_rejected(key, data)
+        except UnreadableObject as error:
+            evidence.fault("unreadable", key, error.detail)
+        else:
+            evidence.add("records", row.tenant, row.rejection_id, "", row.window_start, None, False)
+
+    async def _waiting(self, evidence: Evidence) -> None:
+        for name in await self._store.folders(_FOLDERS.journal):
+            try:
+                home = layout.parse_home(name)
+            except ValueError:
+                evidence.fault("orphan", f"{_FOLDERS.journal}/{name}", "not a home")
+                continue
+            objects = await self._store.objects(layout.journal_prefix(home, _FOLDERS))
+            for stored in objects:
+                if self._scope.is_stale(home, stored.modified, tombstone=False):
+                    since = f"since {stored.modified:%F %T}"
+                    evidence.fault("stale_journal", stored.key, since)
+            for wave in waves(objects):
+                await self._journal_objects(evidence, wave)
+
+    async def _journal_objects(self, evidence: Evidence, wave: Sequence[Stored]) -> None:
+        decoded = await read_wave(self._store, wave, REJECTION_TABLE)
+        for key, error in decoded.unreadable.items():
+            evidence.fault("unreadable", key, error.detail)
+        waiting = _as_evidence(decoded.rows(REJECTION_TABLE).images)
+        falses = pa.repeat(pa.scalar(value=False), len(waiting))
+        evidence.add_table("waiting", waiting.append_column("tombstone", falses))
+
+    async def _chains(self, evidence: Evidence) -> None:
+        async for page in self._store.pages(_FOLDERS.chains):
+            await each(page, partial(self._chain_file, evidence))
+
+    async def _chain_file(self, evidence: Evidence, stored: Stored) -> None:
+        try:
+            data, _ = await self._store.get(stored.key)
+            table = await asyncio.to_thread(decode_chain_file, stored.key, data, _COLUMNS)
+        except KeyMissing:
+            return  # swept a moment ago
+        except UnreadableObject as error:
+            evidence.fault("unreadable", stored.key, error.detail)
+            return
+        names = pa.repeat(pa.scalar(stored.key), len(table))
+        evidence.add_table("rows", _as_evidence(table).append_column("file", names))
+
+    async def _judged(self, suspects: Sequence[Suspect]) -> list[Finding]:
+        """Check suspects of one code again; returns the faults among them."""
+        code = suspects[0].code
+        if code in {"duplicate_row", "row_differs"}:
+            return [Finding(code, _key(suspect), f"in {suspect.file}") for suspect in suspects]
+        # Read the records again: a row may be newer than the scan of its record.
+        datas = await self._store.read_many(list(map(_key, suspects)))
+        pairs = list(zip(suspects, datas, strict=True))
+        if code == "row_without_image":
+            gone = [suspect for suspect, data in pairs if data is None]
+            detail = "no record; the row is in"
+            return [Finding(code, _key(suspect), f"{detail} {suspect.file}") for suspect in gone]
+        records = []
+        for suspect, data in pairs:
+            with suppress(UnreadableObject):  # expired meanwhile, or reported by the next audit
+                records += [parse_rejected(_key(suspect), data)] if data is not None else []
+        # Either the consumer died before it journaled the row and no consumer read the message
+        # again, or the row was lost.
+        bad = {r.rejection_id: error for r, error in await self._journal.append_all(records)}
+        return [
+            Finding(code, layout.rejection_key(r.rejection_id), str(bad.get(r.rejection_id, _NOW)))
+            for r in records
+        ]
+
+
+def _key(suspect: Suspect) -> str:
+    return layout.rejection_key(suspect.image_id)
+
+
+def _as_evidence(rows: pa.Table) -> pa.Table:
+    """Convert rows to columns of the evidence; attempt and content hash are empty."""
+    nothing = pa.repeat(pa.scalar(""), len(rows))
+    return pa.table(
+        {
+            "tenant": rows["tenant"],
+            "image_id": rows["rejection_id"],
+            "attempt": nothing,
+            "window_start": rows["window_start"],
+            "content_hash": pa.nulls(len(rows), pa.string()),
+        }
+    )

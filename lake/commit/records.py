@@ -1,0 +1,257 @@
+"""Records: the commit point of an image.
+
+Commit of one image, in this order (docs/design.md, "Commit protocol"):
+  1. PUT the original and the renditions, named by attempt
+  2. PUT record.json create-only; the record of the winner counts from here on
+  3. append the stored record to the journal, also for a replay
+  4. return: the caller acknowledges the image
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal
+
+from lake import layout
+from lake.commit.journal import Journal
+from lake.errors import (
+    AttemptTooOld,
+    IdempotencyConflict,
+    ImageErased,
+    ImageExpiring,
+    RefusedBefore,
+    StoreFull,
+    StoreUnavailable,
+    UnreadableObject,
+    UnstorableRow,
+)
+from lake.old_columns import refuse_old_json
+from lake.store.clock import StoreClock
+from lake.store.decision import decide
+from lake.store.object_store import Buffer, ObjectStore
+from lake.tables.fitting import mended, proven
+from lake.tables.schema import MAX_REFUSED, RECORD, ImageRecord, Named, RefusedName, Tombstone
+from lake.timing import ProtocolTimes
+
+Objects = Mapping[str, Buffer | asyncio.Task[None]]
+"""Objects of an attempt by key: bytes, or the task of a running `put`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Result of a commit: `created`, or `replayed` with the stored record."""
+
+    outcome: Literal["created", "replayed"]
+    record: ImageRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Attempt of a process to store an image; the attempt's id is part of its objects' names."""
+
+    tenant: str
+    image_id: str
+    window_start: datetime
+    rejection_id: str | None = None
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
+    # `time.monotonic` is looked up at call time, because the tests replace it.
+    started: float = field(default_factory=lambda: time.monotonic())  # noqa: PLW0108
+
+    def key(self, name: str, extension: str) -> str:
+        """Key of the original or of a rendition."""
+        return layout.object_key(self.tenant, self.image_id, name, self.id, extension)
+
+    def check_age(self, times: ProtocolTimes) -> None:
+        """Raise AttemptTooOld if this attempt must not send PUTs any more."""
+        age, limit = time.monotonic() - self.started, times.attempt.total_seconds()
+        if age > limit:
+            raise AttemptTooOld(
+                f"the attempt took {age:.0f} s, more than {limit:.0f} s; try again",
+                limit=limit,
+                value=age,
+            )
+
+
+class _NoRoom(StoreFull):
+    """Full store at the PUT of the record; no earlier PUT of the record can still take effect."""
+
+
+class Committer:
+    """Commits images; any number of processes may commit the same image at once."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        journal: Journal,
+        clock: StoreClock,
+    ) -> None:
+        self._store = store
+        self._journal = journal
+        self._clock = clock
+
+    async def begin(self, tenant: str, image_id: str, rejection_id: str | None = None) -> Attempt:
+        """Start an attempt, with a home by the store's clock; raises StoreUnavailable.
+
+        `rejection_id` is that of its Kafka message.
+        """
+        await self._clock.fresh()
+        home = layout.home_of(self._clock.now(), self._clock.settings.window)
+        return Attempt(tenant, image_id, home, rejection_id)
+
+    async def put(self, attempt: Attempt, key: str, data: Buffer) -> None:
+        """PUT one object before the commit; call `discard` if the commit is not made."""
+        attempt.check_age(self._clock.times)
+        await self._store.put(key, data)
+
+    async def commit(self, attempt: Attempt, record: ImageRecord, objects: Objects) -> Commit:
+        """Commit an image; it is durable when this returns (steps above).
+
+        Raises IdempotencyConflict, ImageErased, RefusedBefore, UnstorableRow. After these errors,
+        and if the store had no room for the record, the attempt's objects are deleted. Raises
+        Unavailable; the caller may then try again with a new attempt.
+        """
+        await self._put_objects(attempt, objects)
+        try:
+            # Check the row before the record is written, because every record must get its row.
+            commit = await self._decide(attempt, record, proven(record))
+        except (
+            IdempotencyConflict,
+            ImageErased,
+            ImageExpiring,
+            RefusedBefore,
+            UnstorableRow,
+            _NoRoom,
+        ):
+            await self.discard(objects)
+            raise
+        if commit.outcome == "replayed":
+            await self.discard(objects)
+        await self._journal.append(commit.record)
+        return commit
+
+    async def discard(self, keys: Iterable[str]) -> None:
+        """Delete objects of this attempt; the sweeper deletes those that can't be deleted now."""
+        await asyncio.gather(*(self._store.delete(key) for key in keys), return_exceptions=True)
+
+    async def _put_objects(self, attempt: Attempt, objects: Objects) -> None:
+        attempt.check_age(self._clock.times)
+        puts = [
+            what if isinstance(what, asyncio.Task) else self._store.put(key, what)
+            for key, what in objects.items()
+        ]
+        # Wait for all PUTs, because a running PUT could write its object after the deletion.
+        results = await asyncio.gather(*puts, return_exceptions=True)
+        failed = [result for result in results if isinstance(result, BaseException)]
+        if failed:
+            await self.discard(objects)
+            raise failed[0]
+
+    async def _decide(self, attempt: Attempt, record: ImageRecord, body: bytes) -> Commit:
+        """Create the record (step 2), or decide by the one that exists."""
+        key = layout.record_key(attempt.tenant, attempt.image_id)
+        unsure: list[StoreUnavailable] = []
+
+        async def create() -> Commit:
+            attempt.check_age(self._clock.times)
+            await self._store.create(key, body)
+            return Commit("created", record)
+
+        async def noting(step: Awaitable[Commit]) -> Commit:
+            try:
+                return await step
+            except StoreUnavailable as error:
+                unsure.append(error)
+                raise
+
+        def resolve() -> Awaitable[Commit]:
+            return noting(self._resolve(attempt, record, key, body))
+
+        try:
+            return await decide(key, lambda: noting(create()), resolve)
+        except StoreFull as error:
+            if unsure:
+                raise  # an earlier PUT of the record may still take effect
+            raise _NoRoom(error.detail) from error
+
+    async def _resolve(self, attempt: Attempt, mine: ImageRecord, key: str, body: bytes) -> Commit:
+        """Decide by the stored record; raises KeyMissing, Mismatch, after which to try again."""
+        data, stored = await self._store.get(key)
+        existing = parse_record(key, data)
+        if isinstance(existing, ImageRecord) and existing.attempt == attempt.id:
+            return Commit("created", existing)
+        remaining = expiry_of(existing, self._clock) - self._clock.now()
+        if remaining <= timedelta(0):
+            wait = remaining + self._clock.times.expiry_margin
+            if wait > timedelta(0):
+                raise ImageExpiring(
+                    "the expired image of this identity is being removed; wait for `value` seconds",
+                    value=wait.total_seconds(),
+                )
+            return await self._overwrite(attempt, mine, key, body, stored.etag)
+        if isinstance(existing, Tombstone) and existing.is_of(mine.sha256):
+            raise ImageErased("this image was erased", value=existing.image_id)
+        if isinstance(existing, RefusedName):
+            if (why := existing.refused.get(attempt.rejection_id or "")) is not None:
+                raise RefusedBefore(
+                    f"this message was refused before: {why.detail}", value=why.code
+                )
+            if existing.full:
+                raise RefusedBefore(
+                    f"{len(existing.refused)} other messages with this identity were refused, and "
+                    "more are not accepted; send the image with another identity",
+                    limit=MAX_REFUSED,
+                    value="too_many_refused",
+                )
+            # Only another message with this identity was refused, so the name is free.
+            return await self._overwrite(attempt, mine, key, body, stored.etag)
+        if isinstance(existing, Tombstone) or not _same(existing, mine):
+            raise IdempotencyConflict(
+                "this identity was used before with other bytes, preset or metadata",
+                value=existing.image_id,
+            )
+        return Commit("replayed", existing)
+
+    async def _overwrite(
+        self, attempt: Attempt, mine: ImageRecord, key: str, body: bytes, etag: str
+    ) -> Commit:
+        # The process may have slept since the record was read.
+        attempt.check_age(self._clock.times)
+        await self._store.replace(key, body, etag)
+        return Commit("created", mine)
+
+
+def _same(found: ImageRecord, mine: ImageRecord) -> bool:
+    """True if both records are of the same request or of the same Kafka message.
+
+    The message is compared in addition to `content_hash`, which contains the preset's version: a
+    message that is read again after a change of the default preset is the same request.
+    """
+    if found.content_hash == mine.content_hash:
+        return True
+    return mine.topic is not None and _message(found) == _message(mine)
+
+
+def _message(record: ImageRecord) -> tuple[object, ...]:
+    return record.topic, record.partition, record.offset, record.sha256
+
+
+def expiry_of(found: Named, clock: StoreClock) -> datetime:
+    """Time at which the object stored under an image's name expires."""
+    expiry = clock.settings.expires(found.window_start)
+    # A tombstone without a digest is a sweeper's marker, which holds the name for a moment.
+    if isinstance(found, Tombstone) and found.content is None:
+        return max(expiry, found.erased_at - clock.times.marker_age)
+    return expiry
+
+
+def parse_record(key: str, data: bytes) -> Named:
+    """Parse a `record.json`; raises UnreadableObject."""
+    try:
+        record = RECORD.validate_json(data)
+    except ValueError as error:
+        refuse_old_json("record", key, data)
+        raise UnreadableObject(f"record {key}: {error}", value=key) from error
+    return mended(key, record) if isinstance(record, ImageRecord) else record

@@ -1,0 +1,152 @@
+"""Reader of committed images: one record, its bytes, and a listing, newest first."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from lake import layout
+from lake.commit.journal_objects import distinct
+from lake.commit.journal_reading import read_journal
+from lake.commit.records import parse_record
+from lake.errors import (
+    ImageErased,
+    ImageExpired,
+    ImageNotFound,
+    InvalidCursor,
+    KeyMissing,
+)
+from lake.seal.chain import chain_keys, read_rows
+from lake.store.clock import StoreClock
+from lake.store.object_store import ObjectStore, Stream
+from lake.tables.rows import to_records, without
+from lake.tables.schema import ImageRecord, RefusedName, Tombstone
+
+# Limit of homes in one call, so that a tenant with few images does not read the whole lake.
+_MAX_HOMES_A_PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a listing, newest home first; `cursor` is None on the last page."""
+
+    records: Sequence[ImageRecord]
+    cursor: str | None
+
+
+class Reader:
+    """Reads committed images of a tenant; hides expired ones to the second."""
+
+    def __init__(self, store: ObjectStore, clock: StoreClock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def record(self, tenant: str, image_id: str) -> ImageRecord:
+        """Read a record; raises ImageNotFound, ImageErased, ImageExpired, StoreUnavailable."""
+        await self._clock.fresh()
+        key = layout.record_key(tenant, image_id)
+        if not layout.IMAGE_ID.fullmatch(image_id):
+            raise ImageNotFound(f"no image {image_id[:64]!r}", value=image_id[:64])
+        try:
+            data, _ = await self._store.get(key)
+        except KeyMissing:
+            raise ImageNotFound(f"no image {image_id}", value=image_id) from None
+        record = parse_record(key, data)
+        if isinstance(record, RefusedName):
+            raise ImageNotFound(f"no image {image_id}", value=image_id)
+        if self._expired(record.window_start):
+            raise ImageExpired(f"image {image_id} is past its retention", value=image_id)
+        if isinstance(record, Tombstone):
+            raise ImageErased("this image was erased", value=image_id)
+        return record
+
+    async def content(self, key: str, byte_range: tuple[int, int] | None = None) -> Stream:
+        """Open bytes [start, end) of an original or a rendition; raises ImageNotFound."""
+        try:
+            return await self._store.stream(key, byte_range)
+        except KeyMissing:
+            raise ImageNotFound("this image was just deleted", value=key) from None
+
+    async def page(self, tenant: str, limit: int, cursor: str | None = None) -> Page:
+        """List at most `limit` images, newest home first, sealed or not; raises InvalidCursor."""
+        await self._clock.fresh()
+        start = _parse_cursor(cursor)
+        selected: list[ImageRecord] = []
+        looked = 0
+        async for home in self._homes(start[0] if start else None):
+            records = await self._home_records(tenant, home)
+            if start and home == start[0]:
+                records = [r for r in records if _position(r) > start[1]]
+            for record in records:
+                if len(selected) == limit:
+                    return Page(selected, _cursor(selected[-1]))
+                selected.append(record)
+            looked += 1
+            if looked == _MAX_HOMES_A_PAGE:
+                return Page(selected, _home_cursor(home))
+        return Page(selected, None)
+
+    def _expired(self, home: datetime) -> bool:
+        return self._clock.has_expired(home)
+
+    async def _homes(self, newest: datetime | None) -> AsyncIterator[datetime]:
+        """Yield homes with rows, newest first, not after `newest`, not expired."""
+        waiting = layout.homes_of(await self._store.folders(layout.JOURNAL))
+        hours = {layout.hour_prefix(home) for home in waiting} | set(await self._hours())
+        for hour in sorted(hours, reverse=True):
+            sealed = [layout.parse_chain_key(s.key) for s in await self._store.objects(hour)]
+            homes = {home for home in waiting if layout.hour_prefix(home) == hour}
+            homes |= {parsed[0] for parsed in sealed if parsed}
+            for home in sorted(homes, reverse=True):
+                if self._expired(home):
+                    return
+                if newest is None or home <= newest:
+                    yield home
+
+    async def _hours(self) -> list[str]:
+        days = await self._store.folders(layout.LAKE_IMAGES)
+        return [
+            f"{layout.LAKE_IMAGES}/{day}/{hour}"
+            for day in days
+            for hour in await self._store.folders(f"{layout.LAKE_IMAGES}/{day}")
+        ]
+
+    async def _home_records(self, tenant: str, home: datetime) -> list[ImageRecord]:
+        """Read the rows of one home; the journal first, because rows move from it to the chain."""
+        listed = await self._store.objects(layout.journal_prefix(home))
+        # Rows that were sealed meanwhile are in the chain. The sealer reports unreadable objects.
+        waiting = distinct((await read_journal(self._store, listed)).rows())
+        rows = [
+            r
+            for key in await chain_keys(self._store, home)
+            for r in to_records(await read_rows(self._store, key))
+        ]
+        dead = {tombstone.image_id for tombstone in waiting.tombstones}
+        fresh = without(waiting.images, dead | {record.image_id for record in rows})
+        records = [*rows, *to_records(fresh)]
+        mine = [r for r in records if r.tenant == tenant and r.image_id not in dead]
+        return sorted(mine, key=_position)
+
+
+def _position(record: ImageRecord) -> tuple[float, str]:
+    """Order within a home: newest first, then by id."""
+    return -record.received_at.timestamp(), record.image_id
+
+
+def _cursor(record: ImageRecord) -> str:
+    moment = round(record.received_at.timestamp() * 1000)
+    return f"{layout.home_name(record.window_start)}.{moment}.{record.image_id}"
+
+
+def _home_cursor(home: datetime) -> str:
+    """Cursor behind all images of this home."""
+    return f"{layout.home_name(home)}.0.{'f' * 32}"
+
+
+def _parse_cursor(cursor: str | None) -> tuple[datetime, tuple[float, str]] | None:
+    if cursor is None:
+        return None
+    try:
+        home, moment, image_id = cursor.split(".")
+        return layout.parse_home(home), (-int(moment) / 1000, image_id)
+    except ValueError:
+        raise InvalidCursor("the cursor is invalid", value=cursor[:64]) from None

@@ -1,0 +1,260 @@
+"""Rebuild of the lake's tables in place, from the records alone (docs/decisions/0004).
+
+The rebuild processes one table and home after the other, by the same rules as sealers, so that
+sealers may run at the same time:
+  1. fill a missing file of a chain, and overwrite (If-Match) a file that does not parse, with a
+     file without rows that names the erased images
+  2. remove (If-Match) rows that do not match their record or are duplicates, or all rows with
+     `everything`; delete files that belong to no chain
+  3. read records without a row again, journal and seal them
+  4. repeat from 1 until nothing changes; then update the hour's compacted copy
+"""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+
+from lake import layout
+from lake.audit.scope import Scope
+from lake.commit.journal import Journal
+from lake.errors import UnreadableObject, UnstorableRow
+from lake.lake import Lake
+from lake.logs import logger
+from lake.rebuild.truth import Expected, Name, Truth
+from lake.settings import LakeSettings
+from lake.store.decision import compare_and_swap
+from lake.tables.rows import decode_chain_file, encode_chain_file, erased_ids
+from lake.tables.tables import TABLES
+
+log = logger(__name__)
+
+_TRIES = 5
+# Records read and journaled at once.
+_BATCH = 1024
+
+
+@dataclass(slots=True)
+class RebuildReport:
+    """Result of a rebuild: rows removed and added, files rewritten, homes failed.
+
+    `skipped` are keys of records that can't be read or do not fit into a row, at most 1,000 of each
+    kind. These records and their rows are not changed.
+    """
+
+    homes: int = 0
+    kept: int = 0
+    removed: int = 0
+    added: int = 0
+    files: int = 0
+    failed: int = 0
+    skipped: list[str] = field(default_factory=list)
+
+    def count(self, turn: "_Turn", added: int) -> None:
+        """Add the changes of a turn."""
+        self.removed += turn.removed
+        self.files += turn.files
+        self.added += added
+
+
+@dataclass(slots=True)
+class _Turn:
+    """Result of a pass over a home: expected rows, kept rows, and changes."""
+
+    window_start: datetime
+    expected: Expected
+    everything: bool
+    kept: set[Name] = field(default_factory=set)
+    removed: int = 0
+    files: int = 0
+
+    @property
+    def erased(self) -> frozenset[str]:
+        """Ids of erased images that the files of this home must name."""
+        return frozenset(image_id for (_, image_id), row in self.expected.items() if row is None)
+
+    @property
+    def missing(self) -> list[Name]:
+        """Images without a row."""
+        rows = self.expected.items()
+        return [name for name, row in rows if row is not None and name not in self.kept]
+
+
+class Rebuilder:
+    """Rebuilds the lake of one store."""
+
+    def __init__(self, lake: Lake, settings: LakeSettings, *, processes: int | None = None) -> None:
+        self._lake = lake
+        self._settings = settings
+        self._processes = processes
+
+    async def run(self, *, everything: bool = False, dry_run: bool = False) -> RebuildReport:
+        """Rebuild all homes within retention; raises StoreUnavailable if it can't be listed.
+
+        `everything` rewrites all rows, not only wrong ones. A home that fails is logged and
+        counted. A dry run counts the changes and writes nothing.
+        """
+        await self._lake.clock.fresh()
+        scope = Scope.of(self._settings, self._lake.clock)
+        report = RebuildReport()
+        with tempfile.TemporaryDirectory(prefix="pixlake-rebuild-") as scratch:
+            for table in TABLES:
+                truth = Truth(self._lake.store, table, self._settings, self._processes)
+                rebuilder = _TableRebuilder(
+                    self._lake, truth, report, everything=everything, dry_run=dry_run
+                )
+                await rebuilder.run(scope, Path(scratch))
+                for key in truth.skipped:
+                    log.error("record can't be read and is skipped", key=key)
+                report.skipped += truth.skipped
+        return report
+
+
+class _TableRebuilder:
+    """Rebuilds one table."""
+
+    def __init__(
+        self,
+        lake: Lake,
+        truth: Truth,
+        report: RebuildReport,
+        *,
+        everything: bool,
+        dry_run: bool,
+    ) -> None:
+        self._store = lake.store
+        self._keeper = lake.upkeep.of(truth.table)
+        self._truth = truth
+        self._table = truth.table
+        self._report = report
+        self._everything = everything
+        self._dry_run = dry_run
+
+    async def run(self, scope: Scope, scratch: Path) -> None:
+        """Rebuild every home; a failed home is logged and counted."""
+        async for home, expected in self._homes(scope, scratch):
+            self._report.homes += 1
+            try:
+                await self._rebuild(home, expected)
+            except Exception:  # one failed home must not stop the others
+                self._report.failed += 1
+                log.exception("window not rebuilt", window=layout.home_name(home))
+
+    async def _homes(self, scope: Scope, scratch: Path) -> AsyncIterator[tuple[datetime, Expected]]:
+        """Yield every home with a record or a file."""
+        filed = await self._filed_homes(scope)
+        async for home, expected in self._truth.homes(scope, scratch):
+            filed.discard(home)
+            yield home, expected
+        for home in sorted(filed):
+            yield home, {}
+
+    async def _filed_homes(self, scope: Scope) -> set[datetime]:
+        homes = set()
+        folders = self._table.folders
+        async for stored in self._store.walk(folders.chains):
+            parsed = layout.parse_chain_key(stored.key)
+            if parsed is None or layout.chain_key(*parsed, folders) != stored.key:
+                # DuckDB would read this file, too. No other program writes here, so delete it.
+                if not self._dry_run:
+                    await self._store.delete(stored.key)
+            elif scope.holds(parsed[0]):
+                homes.add(parsed[0])
+        return homes
+
+    async def _rebuild(self, home: datetime, expected: Expected) -> None:
+        report, everything = self._report, self._everything
+
+        async def step() -> set[Name] | None:
+            nonlocal everything
+            turn = _Turn(home, expected, everything)
+            await self._clean(turn)
+            if self._dry_run:
+                report.count(turn, len(turn.missing))
+                return turn.kept
+            everything = False
+            added = await self._add(home, turn.missing)
+            report.count(turn, added)
+            return None if added or turn.files else turn.kept
+
+        kept = await compare_and_swap(
+            step,
+            f"home {layout.home_name(home)}",
+            tries=_TRIES,
+            error=UnreadableObject,
+        )
+        report.kept += len(kept)
+        if not self._dry_run:
+            await self._keeper.compactor.follow(layout.hour_of(home))
+
+    async def _clean(self, turn: _Turn) -> None:
+        """Clean all files of a home (steps 1 and 2)."""
+        numbers = {
+            parsed[1]
+            for stored in await self._store.objects(
+                layout.hour_prefix(turn.window_start, self._table.folders)
+            )
+            if (parsed := layout.parse_chain_key(stored.key)) and parsed[0] == turn.window_start
+        }
+        for number in range(max(numbers, default=-1) + 1):
+            key = layout.chain_key(turn.window_start, number, self._table.folders)
+            if number in numbers:
+                await self._clean_file(key, turn)
+            else:
+                if not self._dry_run:
+                    await self._store.create(key, self._encoded(None, turn.erased))
+                turn.files += 1
+
+    async def _clean_file(self, key: str, turn: _Turn) -> None:
+        data, stored = await self._store.get(key)
+        try:
+            table = await asyncio.to_thread(decode_chain_file, key, data, of=self._table)
+            noted = erased_ids(key, table)
+        except UnreadableObject:
+            table, noted, readable = self._table.columns.empty_table(), turn.erased, False
+        else:
+            readable = True
+        keep = await self._truth.right(
+            table, turn.window_start, turn.expected, turn.kept, everything=turn.everything
+        )
+        wrong = len(keep) - sum(keep)
+        if wrong or not readable:
+            if not self._dry_run:
+                right = table.filter(pa.array(keep, pa.bool_()))
+                body = await asyncio.to_thread(self._encoded, right, noted | turn.erased)
+                await self._store.replace(key, body, stored.etag)
+            turn.removed += wrong
+            turn.files += 1
+
+    async def _add(self, home: datetime, names: Sequence[Name]) -> int:
+        """Journal and seal missing rows (step 3); returns their number."""
+        # A new journal, because a journal does not append a row twice.
+        journal = Journal(self._store, self._table)
+        added = 0
+        for start in range(0, len(names), _BATCH):
+            records = (await self._truth.records(names[start : start + _BATCH])).values()
+            mine = [
+                r
+                for r in records
+                if r is not None and not isinstance(r, UnreadableObject) and r.window_start == home
+            ]
+            bad = await journal.append_all(mine)
+            for record, error in bad:
+                self._skip(self._truth.key(record), error)
+            added += len(mine) - len(bad)
+        if added:
+            await self._keeper.sealer.seal_home(home)
+        return added
+
+    def _skip(self, key: str, error: UnstorableRow) -> None:
+        if key not in self._report.skipped:
+            log.error("record gives no valid row and is skipped", key=key, error=error.detail)
+            self._report.skipped.append(key)
+
+    def _encoded(self, rows: pa.Table | None, erased: frozenset[str]) -> bytes:
+        rows = self._table.columns.empty_table() if rows is None else rows
+        return encode_chain_file(rows, erased, of=self._table)

@@ -1,0 +1,270 @@
+"""Sweeper: deletes expired and orphaned objects, for stores without lifecycle rules.
+
+  images/    images past retention + margin, by the home in their record; objects older than a day
+             that no record names (left by a crash)
+  journal/   homes past retention + margin
+  lake/      files past retention + margin, by the date in their name, because a rewritten file is
+             younger than its rows
+  rejections/  records and journal of rejections, as above
+  probe/     leftovers of start-up probes
+  in a folder store also files older than a day that a killed process was writing (`name#1`)
+
+Any number of sweepers may run beside writers, sealers and erasers. S3 deletes without conditions,
+and a new image may take over the name of an expired one. So the sweeper first replaces a record
+(If-Match) by a marker that no writer takes over for 90 seconds, and deletes it within ten.
+Retention and margin come from the store and are read again every five minutes, so that a sweeper
+does not delete images after their retention was extended.
+"""
+
+import asyncio
+import os
+import re
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from lake import layout
+from lake.commit.records import parse_record
+from lake.errors import KeyMissing, LakeError, Mismatch, UnreadableObject
+from lake.logs import logger
+from lake.store.clock import StoreClock
+from lake.store.folders import ImageFolder, Stray, attempt_of, image_folders
+from lake.store.object_store import ObjectStore
+from lake.store.stored import Stored
+from lake.tables.schema import ImageRecord, Named, Tombstone
+
+log = logger(__name__)
+
+_STAGING = re.compile(r".+#\d+")
+_DELETERS = 16
+_HOUR = re.compile(r"dt=(\d{4}-\d\d-\d\d)/hour=(\d\d)/")
+
+
+@dataclass(slots=True)
+class SweepReport:
+    """Number of deleted objects by kind; `failed` counts objects that could not be processed."""
+
+    images: int = 0
+    image_objects: int = 0
+    orphans: int = 0
+    journal: int = 0
+    lake: int = 0
+    rejections: int = 0
+    leftovers: int = 0
+    failed: int = 0
+
+
+class Sweeper:
+    """Deletes expired and orphaned objects of one store."""
+
+    def __init__(self, store: ObjectStore, clock: StoreClock, *, dry_run: bool = False) -> None:
+        """Use retention and margin of the store; a dry run counts and deletes nothing."""
+        self._store = store
+        self._clock = clock
+        self._times = clock.times
+        self._dry_run = dry_run
+        self._deleters = asyncio.Semaphore(_DELETERS)
+
+    async def sweep(self) -> SweepReport:
+        """Sweep the whole store; raises StoreUnavailable if it can't be listed.
+
+        A failure for one image is logged, and the next sweep tries again.
+        """
+        await self._clock.fresh()
+        report = SweepReport()
+        await self._sweep_images(report)
+        report.journal += await self._sweep_journal(layout.IMAGE_ROWS, report)
+        report.rejections += await self._sweep_journal(layout.REJECTION_ROWS, report)
+        await self._sweep_rejections(report)
+        await self._sweep_lake(report)
+        await self._sweep_leftovers(report)
+        return report
+
+    async def _sweep_images(self, report: SweepReport) -> None:
+        async for item in image_folders(self._store, layout.IMAGES):
+            if isinstance(item, Stray):
+                report.orphans += await self._delete_old([item.stored])
+                continue
+            if not self._needs_reading(item):
+                continue
+            await self._clock.fresh()
+            try:
+                await self._sweep_image(item, report)
+            except LakeError as error:
+                report.failed += 1
+                log.warning("image not swept", image_id=item.image_id, error=error)
+
+    def _needs_reading(self, folder: ImageFolder) -> bool:
+        """True if there may be something to delete; false for live images of a single attempt."""
+        if folder.record is None:
+            return any(self._is_old(stored) for stored in folder.objects)
+        # A record is PUT in the same attempt as its objects. A record that is younger by more than
+        # an attempt is of another attempt or a tombstone, and must be read.
+        written = folder.record.modified - self._times.attempt_over
+        if self._clock.has_expired(written):
+            return True
+        attempts = {attempt_of(stored.key) for stored in folder.objects}
+        return len(attempts) != 1 or any(stored.modified < written for stored in folder.objects)
+
+    async def _sweep_image(self, folder: ImageFolder, report: SweepReport) -> None:
+        named: frozenset[str] = frozenset()
+        try:
+            data, stored = await self._store.get(folder.record_key)
+        except KeyMissing:
+            pass
+        else:
+            try:
+                record = parse_record(folder.record_key, data)
+            except UnreadableObject:
+                if not self._is_due(stored.modified):
+                    raise
+                # No writer takes over an unreadable record, so its age suffices.
+                report.images += await self._delete([folder.record_key])
+                report.image_objects += await self._delete_old(folder.objects)
+                return
+            if self._is_due(record.window_start):
+                await self._expire(folder, record, stored, report)
+                return
+            if isinstance(record, ImageRecord):
+                named = named_by(record)
+        unnamed = [stored for stored in folder.objects if stored.key not in named]
+        report.orphans += await self._delete_old(unnamed)
+
+    async def _expire(
+        self,
+        folder: ImageFolder,
+        record: Named,
+        stored: Stored,
+        report: SweepReport,
+    ) -> None:
+        if not self._dry_run and not await self._unname(folder.record_key, record, stored):
+            return
+        report.images += isinstance(record, ImageRecord)
+        named = named_by(record) if isinstance(record, ImageRecord) else frozenset()
+        # The listing is older than the marker: objects of a newer attempt are not listed, or young.
+        dead = [s for s in folder.objects if s.key in named or self._is_old(s)]
+        report.image_objects += await self._delete([s.key for s in dead])
+
+    async def _unname(self, key: str, record: Named, stored: Stored) -> bool:
+        """Replace a record by a marker, then delete it; False if another process may have it."""
+        now = self._clock.now()
+        marker = Tombstone(
+            image_id=record.image_id,
+            tenant=record.tenant,
+            attempt=record.attempt,
+            window_start=now
+            - timedelta(days=self._clock.settings.days(now))
+            - self._times.marker_age,
+            erased_at=now,
+        )
+        marked_at = time.monotonic()
+        try:
+            await self._store.replace(key, marker.model_dump_json().encode(), stored.etag)
+        except (Mismatch, KeyMissing):
+            return False  # a new image or another sweeper was faster
+        if time.monotonic() - marked_at > self._times.marker_use.total_seconds():
+            return False  # the marker expires like a record, and the next sweep deletes it
+        await self._store.delete(key)
+        return True
+
+    async def _sweep_journal(self, of: layout.Folders, report: SweepReport) -> int:
+        deleted = 0
+        for name in await self._store.folders(of.journal):
+            try:
+                home = layout.parse_home(name)
+            except ValueError:
+                report.failed += 1
+                log.warning("journal folder is not a window", folder=name)
+                continue
+            await self._clock.fresh()
+            if self._is_due(home):
+                objects = await self._store.objects(layout.journal_prefix(home, of))
+                deleted += await self._delete([stored.key for stored in objects])
+        return deleted
+
+    async def _sweep_rejections(self, report: SweepReport) -> None:
+        # A record is written once, or again after it expired, so it is as old as its home.
+        for folder in (layout.REJECTION_RECORDS, layout.TRIES):
+            async for stored in self._store.walk(folder):
+                await self._clock.fresh()
+                if self._is_due(stored.modified):
+                    report.rejections += await self._delete([stored.key])
+
+    async def _sweep_lake(self, report: SweepReport) -> None:
+        async for stored in self._store.walk("lake"):
+            end = end_of_file(stored.key)
+            await self._clock.fresh()
+            if end is not None and self._is_due(end):
+                report.lake += await self._delete([stored.key])
+
+    async def _sweep_leftovers(self, report: SweepReport) -> None:
+        now = self._clock.now()
+        probes = await self._store.objects(layout.PROBE)
+        old = [s.key for s in probes if s.modified + self._times.probe_age <= now]
+        report.leftovers += await self._delete(old)
+        if self._store.root is not None:
+            root = self._store.root
+            report.leftovers += await asyncio.to_thread(
+                _unlink_staging, root, now - self._times.orphan_age, dry_run=self._dry_run
+            )
+
+    def _is_due(self, home: datetime) -> bool:
+        settings = self._clock.settings
+        return settings.expires(home) + settings.margin <= self._clock.now()
+
+    def _is_old(self, stored: Stored) -> bool:
+        return stored.modified + self._times.orphan_age <= self._clock.now()
+
+    async def _delete_old(self, unnamed: Sequence[Stored]) -> int:
+        return await self._delete([stored.key for stored in unnamed if self._is_old(stored)])
+
+    async def _delete(self, keys: Sequence[str]) -> int:
+        async def delete(key: str) -> None:
+            async with self._deleters:
+                await self._store.delete(key)
+
+        if not self._dry_run:
+            await asyncio.gather(*map(delete, keys))
+        return len(keys)
+
+
+def named_by(record: ImageRecord) -> frozenset[str]:
+    """Keys of the objects that a record names."""
+    return frozenset({record.original_key, *(rendition.key for rendition in record.renditions)})
+
+
+def end_of_file(key: str) -> datetime | None:
+    """Home of a lake file, or the end of its hour; None for other keys."""
+    parsed = layout.parse_chain_key(key)
+    if parsed:
+        return parsed[0]
+    hour = _HOUR.search(key)
+    if not hour:
+        return None
+    try:
+        start = datetime.strptime(f"{hour[1]}T{hour[2]}", "%Y-%m-%dT%H").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return start + timedelta(hours=1)
+
+
+def _unlink_staging(root: Path, before: datetime, *, dry_run: bool) -> int:
+    """Delete partial files of killed processes, which obstore does not list."""
+    count = 0
+    for path in _staging_files(root):
+        try:
+            if path.stat().st_mtime <= before.timestamp():
+                if not dry_run:
+                    path.unlink()
+                count += 1
+        except FileNotFoundError:
+            continue  # the writer finished it, or another sweeper deleted it
+    return count
+
+
+def _staging_files(root: Path) -> Iterator[Path]:
+    # `os.walk` continues if a folder disappears during the walk, `rglob` does not.
+    for folder, _, names in os.walk(root):
+        yield from (Path(folder, name) for name in names if _STAGING.fullmatch(name))

@@ -1,0 +1,169 @@
+"""Chain of a home: the Parquet files `<home>-<n>.parquet`, n = 0, 1, 2 …, which queries read.
+
+A process creates file n, create-only, only after it has read files 0 … n-1. So no id is in two
+files.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import pyarrow as pa
+from cachetools import LRUCache
+
+from lake import layout
+from lake.errors import KeyMissing, UnreadableObject
+from lake.store.aside import Aside
+from lake.store.object_store import ObjectStore
+from lake.store.stored import Stored
+from lake.tables.ids import IdSet, parse_ids
+from lake.tables.rows import decode_chain_file, erased_ids, id_column, metadata_bytes
+from lake.tables.tables import IMAGE_TABLE, Table
+
+# Size in bytes up to which one GET of the whole file costs less than two GETs of pieces.
+_WHOLE_BYTES = 2**20
+# Large enough for the metadata of a file with a few row groups.
+_TAIL_BYTES = 2**17
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Listed files of a home; `len(files)` is the number of the next file."""
+
+    window_start: datetime
+    files: tuple[Stored, ...]
+    table: Table = IMAGE_TABLE
+
+    @property
+    def next_key(self) -> str:
+        """Key of the next file; only a process that has read all files may create it."""
+        return layout.chain_key(self.window_start, len(self.files), self.table.folders)
+
+    def extended(self, file: Stored) -> "Chain":
+        """Chain with one more file, which the caller has just created."""
+        return Chain(self.window_start, (*self.files, file), self.table)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Ids that may not get another row, by one file: ids of its rows, erased ids of its footer."""
+
+    ids: IdSet
+    erased: IdSet
+
+    @property
+    def nbytes(self) -> int:
+        """Memory in bytes."""
+        return self.ids.nbytes + self.erased.nbytes
+
+
+class Chains:
+    """Reads chains and the ids in their files; caches ids up to `max_bytes` of memory.
+
+    The cache saves requests when clients send the same content again for days.
+    """
+
+    def __init__(
+        self, store: ObjectStore, aside: Aside, max_bytes: int, table: Table = IMAGE_TABLE
+    ) -> None:
+        self._store = store
+        self._table = table
+        self._aside = aside
+        self._known: LRUCache[tuple[str, str], Known] = LRUCache(
+            max_bytes, getsizeof=lambda known: known.nbytes
+        )
+
+    async def read(self, home: datetime) -> Chain:
+        """List the files of a home; raises UnreadableObject, StoreUnavailable."""
+        hour = layout.hour_prefix(home, self._table.folders)
+        return chain_of(home, await self._store.objects(hour), self._table)
+
+    async def known(self, file: Stored) -> Known:
+        """Read the ids of a file; raises Mismatch if the file was rewritten after its listing.
+
+        Also raises UnreadableObject, StoreUnavailable.
+        """
+        version = file.key, file.etag
+        if (cached := self._known.get(version)) is not None:
+            return cached
+        try:
+            known = await self._read_known(file)
+        except KeyMissing as error:  # listed a moment ago, and no process may delete chain files
+            raise UnreadableObject(f"chain file {file.key} is missing", value=file.key) from error
+        self.remember(file, known)
+        return known
+
+    def remember(self, file: Stored, known: Known) -> None:
+        """Cache the ids of one version of a file; the least recently used ones make room."""
+        with suppress(ValueError):  # larger than the whole cache
+            self._known[file.key, file.etag] = known
+
+    async def _read_known(self, file: Stored) -> Known:
+        if file.size <= _WHOLE_BYTES:
+            source: object = await self._store.piece(file.key, 0, max(file.size, 1), file.etag)
+        else:
+            source = await self._read_pieces(file)
+        return await self._aside.run(_parse_known, file.key, source, self._table)
+
+    async def _read_pieces(self, file: Stored) -> pa.BufferReader:
+        """Read metadata and ids of a file; the other bytes of the buffer are zeros."""
+        # Pages of zeros that are never accessed take no memory.
+        image = np.zeros(file.size, np.uint8)
+
+        async def fetch(start: int, end: int) -> None:
+            data = await self._store.piece(file.key, start, end, file.etag)
+            image[start:end] = np.frombuffer(data, np.uint8)
+
+        start = file.size - min(file.size, _TAIL_BYTES)
+        await fetch(start, file.size)
+        needed = file.size - metadata_bytes(file.key, image[-8:].tobytes())
+        if needed < start:
+            await fetch(max(needed, 0), start)
+        known = pa.BufferReader(pa.py_buffer(image))
+        ranges = await self._aside.run(id_column, file.key, known, self._table)
+        await asyncio.gather(*(fetch(*span) for span in ranges))
+        return pa.BufferReader(pa.py_buffer(image))
+
+
+def chain_of(home: datetime, listed: Iterable[Stored], table: Table = IMAGE_TABLE) -> Chain:
+    """Select the chain of a home from the files of its hour.
+
+    Raises UnreadableObject if a file is missing, because the ids in the missing file are unknown.
+    """
+    files = {}
+    for stored in listed:
+        parsed = layout.parse_chain_key(stored.key)
+        if parsed and parsed[0] == home:
+            files[parsed[1]] = stored
+    if sorted(files) != list(range(len(files))):
+        name = layout.home_name(home)
+        raise UnreadableObject(
+            f"the chain of {name} lacks a file: it has the numbers {sorted(files)}", value=name
+        )
+    return Chain(home, tuple(files[n] for n in range(len(files))), table)
+
+
+async def chain_keys(store: ObjectStore, home: datetime) -> Sequence[str]:
+    """List the keys of a home's files in order; raises UnreadableObject if one is missing."""
+    chain = chain_of(home, await store.objects(layout.hour_prefix(home)))
+    return [file.key for file in chain.files]
+
+
+async def read_rows(store: ObjectStore, key: str) -> pa.Table:
+    """Read all rows of one chain file; raises UnreadableObject, StoreUnavailable."""
+    try:
+        data, _ = await store.get(key)
+    except KeyMissing as error:
+        raise UnreadableObject(f"chain file {key} is missing", value=key) from error
+    return await asyncio.to_thread(decode_chain_file, key, data)
+
+
+def _parse_known(key: str, source: object, of: Table) -> Known:
+    table = decode_chain_file(key, source, [of.id])
+    try:
+        return Known(ids=IdSet(parse_ids(table[of.id])), erased=IdSet.of(erased_ids(key, table)))
+    except ValueError as error:
+        raise UnreadableObject(f"chain file {key}: {error}", value=key) from error

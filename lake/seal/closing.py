@@ -1,0 +1,141 @@
+"""Advance of the compaction watermark without the loss of late rows.
+
+A sealer could create a chain file for a late row after a compactor's last listing of the hour and
+before the watermark advances. Readers of the chain would see the row, and readers of the compacted
+copy would not. This is prevented in three steps:
+  1. a compactor claims the hours that it has copied: `closing` and `since` in the watermark
+  2. half an hour later, every file exists whose sealer can't have read the claim. The compactor
+     reads the watermark, lists the hours again, and advances the watermark with If-Match
+  3. a sealer with a late row first reads the watermark, and withdraws a claim on the row's hour
+Steps 2 and 3 write the same object with If-Match, so one of the two fails and reads again. If a
+sealer finds the watermark advanced, it updates the compacted copy.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from lake.errors import LakeHeld
+from lake.layout import Folders
+from lake.seal.watermark import Watermark, read_watermark, write_watermark
+from lake.store.clock import StoreClock
+from lake.store.decision import CHANGED, compare_and_swap
+from lake.store.object_store import ObjectStore
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Watermark before the hours were listed; `ripe`: the claim is old enough to advance it."""
+
+    watermark: Watermark
+    etag: str | None
+    ripe: bool
+
+
+class Closing:
+    """Updates the watermark of one table, for compactors and sealers."""
+
+    def __init__(self, store: ObjectStore, clock: StoreClock, folders: Folders) -> None:
+        self._store = store
+        self._clock = clock
+        self._times = clock.times
+        self._folders = folders
+        self.complete_before: datetime | None = None
+        """watermark when it was last read or advanced; None before that, or without one"""
+
+    async def permit(self, hour: datetime) -> None:
+        """Permit a new chain file in an hour; the caller must start its PUT at once.
+
+        Withdraws a claim on the hour. Raises LakeHeld, UnreadableObject, StoreUnavailable.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            asked = loop.time()
+            await self._ask(hour)
+            if loop.time() - asked < self._times.permit.total_seconds():
+                return
+
+    async def hold(self) -> datetime:
+        """Stop all sealers for three hours; returns the time from which no sealer writes.
+
+        A second call within an hour returns the same hold. Raises UnreadableObject,
+        StoreUnavailable.
+        """
+        now, renewed = self._clock.now(), self._times.hold_renewed
+
+        def held(watermark: Watermark) -> Watermark:
+            since = watermark.held
+            return watermark if since and now < since + renewed else replace(watermark, held=now)
+
+        watermark = await self._change(held)
+        return (watermark.held or now) + self._times.claim_age
+
+    async def release(self) -> None:
+        """End the hold, so that sealers continue; raises UnreadableObject, StoreUnavailable."""
+        await self._change(lambda watermark: replace(watermark, held=None))
+
+    async def check_held(self) -> None:
+        """Raise LakeHeld unless a PUT that starts now takes effect while no sealer writes."""
+        watermark, _ = await read_watermark(self._store, self._folders)
+        since, now, age = watermark.held, self._clock.now(), self._times.claim_age
+        if since is None or not since + age <= now <= since + self._times.hold - age:
+            raise LakeHeld(
+                f"sealing is not held, or its hold is younger than {age} or about to end; "
+                "run the switch again"
+            )
+
+    async def is_read(self, hour: datetime) -> bool:
+        """True if readers read this hour from its compacted copy."""
+        watermark, _ = await read_watermark(self._store, self._folders)
+        return hour < watermark.complete_before
+
+    async def begin(self) -> Claim:
+        """Read the watermark; a compactor calls this before it lists the hours."""
+        watermark, etag = await read_watermark(self._store, self._folders)
+        self.complete_before = watermark.complete_before if etag else None
+        since = watermark.since
+        ripe = since is not None and since + self._times.claim_age <= self._clock.now()
+        return Claim(watermark, etag, ripe)
+
+    async def step(self, claim: Claim, done: datetime) -> timedelta | None:
+        """Advance the watermark, or claim hours; all hours before `done` have a current copy.
+
+        Returns the wait until the next step, or None if no step remains.
+        """
+        now = self._clock.now()
+        before = claim.watermark
+        after = before
+        if claim.ripe and before.closing is not None:
+            moved = max(before.complete_before, min(before.closing, done))
+            after = replace(before, complete_before=moved, closing=None, since=None)
+        if after.closing is None and after.complete_before < done:
+            after = replace(after, closing=done, since=now)
+        if after != before:
+            try:
+                await write_watermark(self._store, self._folders, after, claim.etag)
+            except CHANGED:
+                return timedelta(0)  # another compactor, or a sealer with a late row, was faster
+            self.complete_before = after.complete_before
+        return None if after.since is None else after.since + self._times.claim_age - now
+
+    async def _ask(self, hour: datetime) -> None:
+        """Check that there is no hold, and withdraw a claim on the hour; raises LakeHeld."""
+
+        def free(watermark: Watermark) -> Watermark:
+            if watermark.held and self._clock.now() < watermark.held + self._times.hold:
+                raise LakeHeld("a new lake replaces the current one; rows wait in the journal")
+            # An hour that has not ended has no claim: compactors wait longer than clocks differ.
+            return watermark.without(hour) if watermark.closes(hour) else watermark
+
+        await self._change(free)
+
+    async def _change(self, change: Callable[[Watermark], Watermark]) -> Watermark:
+        async def step() -> Watermark:
+            before, etag = await read_watermark(self._store, self._folders)
+            after = change(before)
+            if after != before:
+                await write_watermark(self._store, self._folders, after, etag)
+            return after
+
+        return await compare_and_swap(step, "the watermark")

@@ -1,0 +1,110 @@
+"""Listing and footers of compacted files (docs/lake.md, "Compaction")."""
+
+import asyncio
+import json
+from dataclasses import dataclass
+from datetime import datetime
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lake import layout
+from lake.errors import UnreadableObject
+from lake.seal.chain import chain_of
+from lake.store.object_store import ObjectStore
+from lake.store.stored import Stored
+from lake.tables.rows import metadata_bytes
+from lake.tables.tables import Table
+
+# Large enough for the metadata of a file with a few row groups and a minute's sources.
+_TAIL_BYTES = 2**17
+_SOURCES = b"pixlake.sources"
+_CUTS = b"pixlake.cuts"
+
+Sources = tuple[tuple[str, str], ...]
+"""Chain files as (name without folder, ETag), in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Footer:
+    """Footer of a compacted file: its chain files, and the first home of each file of its hour."""
+
+    sources: Sources
+    cuts: tuple[datetime, ...]
+
+    def encode(self) -> dict[bytes, str]:
+        """Encode the footer as Parquet's key-value metadata."""
+        cuts = [layout.home_name(cut) for cut in self.cuts]
+        return {_SOURCES: json.dumps(self.sources), _CUTS: json.dumps(cuts)}
+
+
+@dataclass(slots=True)
+class Hour:
+    """Listing of one hour: compacted files by first home, chain files by home."""
+
+    start: datetime
+    compacted: dict[datetime, Stored]
+    chains: dict[datetime, tuple[Stored, ...]]
+    cuts: tuple[datetime, ...] = ()
+
+    def sources(self, cut: datetime) -> list[Stored]:
+        """Chain files of the compacted file whose first home is `cut`."""
+        later = [other for other in self.cuts if other > cut]
+        end = min(later, default=self.start + layout.HOUR)
+        return [
+            stored
+            for home in sorted(self.chains)
+            if cut <= home < end
+            for stored in self.chains[home]
+        ]
+
+    def planned(self, target: int) -> tuple[datetime, ...]:
+        """First homes of compacted files of about `target` bytes, by the size of the chains."""
+        cuts, size = [self.start], 0
+        for home in sorted(self.chains):
+            weight = sum(stored.size for stored in self.chains[home])
+            if size and size + weight > target:
+                cuts.append(home)
+                size = 0
+            size += weight
+        return tuple(cuts)
+
+
+async def list_hour(store: ObjectStore, start: datetime, table: Table) -> Hour:
+    """List the files of an hour; raises UnreadableObject if a chain lacks a file."""
+    # List compacted files before chains, so that no file is replaced by one of older chains.
+    compacted = {}
+    for stored in await store.objects(layout.compacted_prefix(start, table.folders)):
+        first = layout.parse_compacted_key(stored.key)
+        if first is not None:
+            compacted[first] = stored
+    files = await store.objects(layout.hour_prefix(start, table.folders))
+    homes = {parsed[0] for file in files if (parsed := layout.parse_chain_key(file.key))}
+    return Hour(start, compacted, {home: chain_of(home, files, table).files for home in homes})
+
+
+def sources_of(files: list[Stored]) -> Sources:
+    """Names and ETags of chain files, as in a footer."""
+    return tuple((file.key.rsplit("/", 1)[-1], file.etag) for file in files)
+
+
+async def read_footer(store: ObjectStore, stored: Stored) -> Footer:
+    """Read the footer of one version of a file; raises UnreadableObject, Mismatch, KeyMissing."""
+    start = max(0, stored.size - _TAIL_BYTES)
+    tail = await store.piece(stored.key, start, max(stored.size, 1), stored.etag)
+    needed = stored.size - metadata_bytes(stored.key, tail[-8:])
+    if needed < start:
+        start = max(needed, 0)
+        tail = await store.piece(stored.key, start, stored.size, stored.etag)
+    return await asyncio.to_thread(_parse, stored.key, tail)
+
+
+def _parse(key: str, tail: bytes) -> Footer:
+    try:
+        # PyArrow finds the metadata from the end of a file, so the last bytes suffice.
+        metadata = pq.read_metadata(pa.BufferReader(tail)).metadata
+        sources = tuple((name, etag) for name, etag in json.loads(metadata[_SOURCES]))
+        cuts = tuple(layout.parse_home(name) for name in json.loads(metadata[_CUTS]))
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+        raise UnreadableObject(f"compacted file {key}: {error}", value=key) from error
+    return Footer(sources, cuts)

@@ -1,0 +1,251 @@
+"""Compaction: a copy of each closed hour in few large files, which are quick to read.
+
+The chains remain the authoritative rows. The footer of a compacted file names the chain files that
+it was made from, and the file is rewritten when they change (a late row, an erasure). Readers read
+each hour from one side: hours before the watermark from the compacted files, later hours from the
+chains. So a reader sees each row exactly once, also with an older watermark.
+
+  lake/compacted/<table>/dt=…/hour=…/<home>.parquet    homes from this one to the next file's
+  lake/compacted/<table>.json                          the watermark: all hours before it are done
+
+Any number of compactors may run these steps for one hour at once:
+  1. list the hour's compacted files, then its chains
+  2. create the first file, whose name is the hour itself, create-only. It fixes the first homes
+     (cuts) of the other files, for as long as the hour exists
+  3. if the chain files of a compacted file differ from those in its footer, rewrite it, If-Match
+     the version of step 1. A failed condition means that another compactor was faster
+  4. repeat from 1 until there is nothing to do
+A sealer that changes a chain in an hour that may be compacted updates the copy before it deletes
+from the journal. So the later of sealer and compactor sees the change of the earlier one.
+
+How the watermark advances without the loss of late rows: lake/seal/closing.py.
+"""
+
+import asyncio
+import mmap
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import IO
+
+import pyarrow as pa
+from cachetools import FIFOCache
+
+from lake import layout
+from lake.errors import UnreadableObject
+from lake.logs import logger
+from lake.seal.closing import Closing
+from lake.seal.compacted import Footer, Hour, list_hour, read_footer, sources_of
+from lake.seal.hours import hours_with_files, unsealed_hours
+from lake.store.aside import Aside
+from lake.store.clock import StoreClock
+from lake.store.decision import compare_and_swap
+from lake.store.object_store import ObjectStore
+from lake.store.stored import Stored
+from lake.tables.row_groups import RowGroups
+from lake.tables.rows import decode_chain_file
+from lake.tables.tables import IMAGE_TABLE, Table
+
+log = logger(__name__)
+
+# Large enough that a scan makes few requests, small enough for one PUT and one task of a query.
+_TARGET_BYTES = 128 * 2**20
+# Largest number of cached footers, by file and version: ten files an hour for a week.
+_MAX_FOOTERS = 2000
+
+
+@dataclass(slots=True)
+class CompactionReport:
+    """Result of a pass: hours checked, files and rows written, hours that failed.
+
+    `left`: the pass ended before it had checked all hours.
+    """
+
+    hours: int = 0
+    files: int = 0
+    rows: int = 0
+    failed: int = 0
+    left: bool = False
+    bytes: int = 0
+
+    def __add__(self, later: "CompactionReport") -> "CompactionReport":
+        """Sum of two passes; `left` is that of the later pass."""
+        return CompactionReport(
+            self.hours + later.hours,
+            self.files + later.files,
+            self.rows + later.rows,
+            self.failed + later.failed,
+            later.left,
+            self.bytes + later.bytes,
+        )
+
+
+class Compactor:
+    """Compacts one table."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        clock: StoreClock,
+        *,
+        grace: timedelta,
+        table: Table = IMAGE_TABLE,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._times = clock.times
+        self._grace = grace
+        self._table = table
+        self.closing = Closing(store, clock, table.folders)
+        """updates the table's watermark"""
+        self._aside = Aside()
+        self._footers: FIFOCache[tuple[str, str], Footer] = FIFOCache(_MAX_FOOTERS)
+        self._following = asyncio.Lock()
+        self._passed: datetime | None = None
+        self._again_at = datetime.min.replace(tzinfo=UTC)
+
+    async def run_pass(self) -> CompactionReport:
+        """Compact every closed hour, oldest first, then advance the watermark.
+
+        Does nothing if no hour was closed since the last complete pass. A failed hour is logged,
+        and the watermark stays before it. A pass starts no further hour after a minute, so that
+        fresh rows are sealed in between; the next call continues. Raises StoreUnavailable if the
+        store can't be listed.
+        """
+        await self._clock.fresh()
+        end = self.closed()
+        report = CompactionReport()
+        if self._passed == end and self._clock.now() < self._again_at:
+            return report
+        claim = await self.closing.begin()
+        hours = [hour for hour in await hours_with_files(self._store, self._table) if hour < end]
+        unsealed = await unsealed_hours(self._store, self._table)
+        failed = [hour for hour in unsealed if hour < end]
+        deadline = asyncio.get_running_loop().time() + self._times.compaction_pass.total_seconds()
+        for hour in hours:
+            report.left = asyncio.get_running_loop().time() > deadline
+            # All rows of an unsealed hour arrive together later, so compact it then.
+            if report.left or hour in unsealed:
+                failed.append(hour)
+                break
+            if not await self._try(hour, report):
+                failed.append(hour)
+        wait = self._times.compaction_retry if failed else self._times.compaction_round
+        if hours and (step := await self.closing.step(claim, min([*failed, end]))) is not None:
+            wait = min(wait, step)
+        self._passed = end
+        self._again_at = self._clock.now() + (timedelta(0) if report.left else wait)
+        return report
+
+    async def follow(self, hour: datetime) -> None:
+        """Update the compacted copy of an hour, if it has one or readers expect one.
+
+        A sealer calls this before it deletes journal objects: until then, a later pass repeats
+        the update. Raises LakeError.
+        """
+        async with self._following:
+            await self._bring(hour, CompactionReport(), begin=await self.closing.is_read(hour))
+
+    def closed(self) -> datetime:
+        """Start of the first hour that is not closed."""
+        closed_after = max(self._clock.settings.window + self._grace, self._times.hour_settled)
+        return layout.hour_of(self._clock.now() - closed_after)
+
+    async def _try(self, start: datetime, report: CompactionReport) -> bool:
+        report.hours += 1
+        try:
+            await self._bring(start, report)
+        except Exception as error:  # one failed hour must not stop the others
+            code = getattr(error, "code", type(error).__name__)
+            log.exception("hour not compacted", hour=start, table=self._table.name, code=code)
+            report.failed += 1
+            return False
+        return True
+
+    async def _bring(
+        self, start: datetime, report: CompactionReport, *, begin: bool = True
+    ) -> None:
+        """List the hour and write files that differ, until a listing finds nothing to do.
+
+        The last listing is needed: a sealer of a late row did not update the copy if the row came
+        before the first compacted file. `begin`: also compact an hour without a compacted file.
+        """
+
+        async def step() -> bool | None:
+            if self._clock.has_expired(start + layout.HOUR):
+                return True  # the sweeper deletes the hour's files now
+            return None if await self._hour(start, report, begin=begin) else True
+
+        await compare_and_swap(step, f"hour {start}")
+
+    async def _hour(self, start: datetime, report: CompactionReport, *, begin: bool) -> bool:
+        """List the hour and write files that differ; returns True if a file was written."""
+        hour = await list_hour(self._store, start, self._table)
+        if not hour.compacted and not (begin and hour.chains):
+            return False
+        hour.cuts = await self._cuts(hour)
+        written = [await self._file(hour, cut, report) for cut in hour.cuts]
+        return any(written)
+
+    async def _cuts(self, hour: Hour) -> tuple[datetime, ...]:
+        """First homes of an hour's compacted files, from the first file's footer or planned."""
+        first = hour.compacted.get(hour.start)
+        if first is not None:
+            return (await self._footer(first)).cuts
+        if hour.compacted:
+            raise UnreadableObject(f"the first compacted file of {hour.start} is missing")
+        return hour.planned(_TARGET_BYTES)
+
+    async def _file(self, hour: Hour, cut: datetime, report: CompactionReport) -> bool:
+        sources = hour.sources(cut)
+        stored = hour.compacted.get(cut)
+        if stored is not None:
+            named = (await self._footer(stored)).sources
+            if named == sources_of(sources):
+                return False
+            lost = {name for name, _ in named} - {name for name, _ in sources_of(sources)}
+            if lost:
+                # Chain files are not deleted before they expire, so this copy may be the only one.
+                raise UnreadableObject(f"chain files are missing: {', '.join(sorted(lost))}")
+        with tempfile.TemporaryFile(prefix="pixlake-compact-") as file:
+            rows = await self._write(file, hour, sources)
+            body = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            key = layout.compacted_key(cut, self._table.folders)
+            if stored is None:
+                await self._store.create(key, body)
+            else:
+                await self._store.replace(key, body, stored.etag)
+        report.rows += rows
+        report.files += 1
+        report.bytes += len(body)
+        return True
+
+    async def _write(self, file: IO[bytes], hour: Hour, sources: list[Stored]) -> int:
+        """Write the rows of these chain files; returns the number of rows."""
+        rows = 0
+        read: list[Stored] = []
+        with RowGroups(file, self._table) as groups:
+            for source in sources:
+                table, stored = await self._read(source)
+                # Name the version that was read, which may be newer than the listed one.
+                read.append(stored)
+                rows += len(table)
+                await self._aside.run(groups.add, table)
+                del table
+            footer = Footer(sources_of(read), hour.cuts)
+            await self._aside.run(groups.close, footer.encode())
+        file.flush()
+        pa.default_memory_pool().release_unused()
+        return rows
+
+    async def _read(self, source: Stored) -> tuple[pa.Table, Stored]:
+        data, stored = await self._store.get(source.key)
+        decode = partial(decode_chain_file, source.key, data, of=self._table)
+        return await self._aside.run(decode), stored
+
+    async def _footer(self, stored: Stored) -> Footer:
+        version = stored.key, stored.etag
+        if version not in self._footers:
+            self._footers[version] = await read_footer(self._store, stored)
+        return self._footers[version]

@@ -1,0 +1,33 @@
+"""Listing of the hours in which a table has files or unsealed rows."""
+
+from datetime import datetime
+
+from lake import layout
+from lake.store.object_store import ObjectStore
+from lake.tables.tables import Table
+
+
+async def hours_with_files(store: ObjectStore, table: Table) -> list[datetime]:
+    """List the hours with a chain file or a compacted file, in order."""
+    hours: set[datetime] = set()
+    for root in (table.folders.chains, table.folders.compacted):
+        for day in await store.folders(root):
+            for name in await store.folders(f"{root}/{day}"):
+                hour = layout.parse_partition(f"{day}/{name}")
+                if hour is not None:
+                    hours.add(hour)
+    return sorted(hours)
+
+
+async def unsealed_hours(store: ObjectStore, table: Table) -> set[datetime]:
+    """List the hours in which a home has rows in the journal and no chain file."""
+    waiting: dict[datetime, set[datetime]] = {}
+    for home in layout.homes_of(await store.folders(table.folders.journal)):
+        waiting.setdefault(layout.hour_of(home), set()).add(home)
+    unsealed = set()
+    for hour, homes in waiting.items():
+        files = await store.objects(layout.hour_prefix(hour, table.folders))
+        begun = {parsed[0] for file in files if (parsed := layout.parse_chain_key(file.key))}
+        if homes - begun:
+            unsealed.add(hour)
+    return unsealed

@@ -1,0 +1,146 @@
+"""Rows that wait in the journal of one home, in batches of bounded size."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import datetime
+
+import pyarrow as pa
+from cachetools import FIFOCache
+
+from lake import layout
+from lake.commit.journal_objects import Decoded
+from lake.commit.journal_reading import first_wave, read_wave
+from lake.errors import UnreadableObject
+from lake.logs import logger
+from lake.store.aside import Aside
+from lake.store.clock import StoreClock
+from lake.store.object_store import ObjectStore
+from lake.store.stored import Stored
+from lake.tables.ids import Halves, parse_ids
+from lake.tables.schema import Tombstone
+from lake.tables.tables import IMAGE_TABLE, Table
+
+log = logger(__name__)
+
+# Largest number of remembered names of paused objects, 200 bytes each; others are read again.
+_MAX_RESTING = 100_000
+# Names listed at a time: 10 requests, 4 MB.
+_PAGE = 10_000
+# Stored bytes from which a home's journal counts as large.
+_LARGE_BYTES = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows and tombstones of some journal objects; rows may repeat an id."""
+
+    images: pa.Table
+    ids: Halves
+    tombstones: tuple[Tombstone, ...]
+    objects: Sequence[Stored]
+    """journal objects with rows only"""
+    erasures: Sequence[Stored]
+    """journal objects with tombstones"""
+    unreadable: int
+    large: bool
+    """True if `Pending.large` is held until the next batch"""
+
+    @property
+    def dead(self) -> frozenset[str]:
+        """Ids that this batch erases."""
+        return frozenset(tombstone.image_id for tombstone in self.tombstones)
+
+
+class Pending:
+    """Reads journals for one sealer; reads tombstones and unreadable objects every 10 minutes."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        clock: StoreClock,
+        aside: Aside,
+        batch_bytes: int,
+        table: Table = IMAGE_TABLE,
+    ) -> None:
+        self._table = table
+        self._store = store
+        self._clock = clock
+        self._aside = aside
+        self._batch_bytes = batch_bytes
+        self._resting: FIFOCache[str, datetime] = FIFOCache(_MAX_RESTING)
+        self.large = asyncio.Lock()
+        """lock of the one task that may have a large batch in memory"""
+
+    async def batches(self, home: datetime) -> AsyncGenerator[Batch]:
+        """Yield all rows of a home's journal, in batches of about `batch_bytes` at most.
+
+        The caller must close the generator (`aclosing`), because the generator may hold `large`,
+        and give sealed batches to `consume`. Raises StoreUnavailable.
+        """
+        prefix = layout.journal_prefix(home, self._table.folders)
+        after: str | None = None
+        while True:
+            page = await self._store.page(prefix, _PAGE, after)
+            awake = [stored for stored in page if not self._rests(stored)]
+            large = sum(stored.size for stored in awake) > _LARGE_BYTES
+            async with self.large if large else nullcontext():
+                while awake:
+                    batch, awake = await self._read(awake, large=large)
+                    yield batch
+                    del batch  # otherwise two batches are in memory while the next one is read
+            if len(page) < _PAGE:
+                return
+            after = page[-1].key
+
+    async def consume(self, batch: Batch) -> None:
+        """Delete the journal objects of a sealed batch; tombstones only once they are old."""
+        now, times = self._clock.now(), self._clock.times
+        gone = [stored.key for stored in batch.objects]
+        for stored in batch.erasures:
+            due = stored.modified + times.tombstone_age
+            if due <= now:
+                gone.append(stored.key)
+            else:
+                self._rest(stored.key, min(due, now + times.tombstone_pause))
+        await self._store.delete_many(gone)
+
+    def _rests(self, stored: Stored) -> bool:
+        return self._resting.get(stored.key, self._clock.now()) > self._clock.now()
+
+    def _rest(self, key: str, until: datetime) -> None:
+        self._resting[key] = until
+
+    async def _read(self, objects: list[Stored], *, large: bool) -> tuple[Batch, list[Stored]]:
+        """Read a batch from the first of these objects; returns it and the remaining objects."""
+        content = Decoded()
+        read: list[Stored] = []
+        size = 0
+        while objects and size < self._batch_bytes:
+            count = first_wave(objects)
+            wave, objects = objects[:count], objects[count:]
+            decoded = await read_wave(self._store, wave, self._table, self._aside.run)
+            size += sum(table.nbytes for table in decoded.images)
+            read += wave
+            content.add(decoded)
+        self._report(content.unreadable)
+        rows = content.rows(self._table)
+        ids = await self._aside.run(parse_ids, rows.images[self._table.id])
+        decodable = [stored for stored in read if stored.key in content.keys]
+        batch = Batch(
+            images=rows.images,
+            ids=ids,
+            tombstones=rows.tombstones,
+            objects=[stored for stored in decodable if stored.key not in content.tombstones],
+            erasures=[stored for stored in decodable if stored.key in content.tombstones],
+            unreadable=len(content.unreadable),
+            large=large,
+        )
+        return batch, objects
+
+    def _report(self, unreadable: Mapping[str, UnreadableObject]) -> None:
+        """Log unreadable objects and leave them in the journal; the other objects are sealed."""
+        for key, error in unreadable.items():
+            log.error("journal object does not parse", key=key, exc_info=error)
+            self._rest(key, self._clock.now() + self._clock.times.tombstone_pause)

@@ -1,0 +1,300 @@
+"""Sealer: moves rows from the journal into the chain of their home.
+
+Any number of sealers may work at any home, at any time and in any order. For one home a sealer
+takes these steps, in batches of bounded size:
+  1. LIST journal/<home>/, read rows and tombstones
+  2. finish each erasure; read the chain (ids, erased ids)
+  3. rewrite (If-Match) files that hold an erased row; write rows whose id is nowhere in the chain
+     to the next file, create-only. If that fails or its result is unknown, repeat from 2; never
+     try the next number (rows that are late for their hour: lake/seal/closing.py)
+  4. update the hour's compacted copy, if it has one
+  5. DELETE the journal objects of step 1; tombstones only once they are an hour old
+
+A sealer that dies delays rows, but no row is lost or duplicated. So a pass may abandon a home that
+takes too long.
+"""
+
+import asyncio
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import aclosing, nullcontext
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lake import layout
+from lake.commit.erasure import Eraser
+from lake.errors import StoreUnavailable
+from lake.logs import logger
+from lake.seal.chain import Chain, Chains, Known, chain_of
+from lake.seal.compaction import Compactor
+from lake.seal.pending import Batch, Pending
+from lake.store.aside import Aside
+from lake.store.clock import StoreClock
+from lake.store.decision import CHANGED, compare_and_swap
+from lake.store.object_store import ObjectStore
+from lake.store.stored import Stored
+from lake.tables.ids import IdSet, first_of_each
+from lake.tables.rows import encode_chain_file, in_order, without_rows
+from lake.tables.tables import IMAGE_TABLE, Table
+
+log = logger(__name__)
+
+# Homes with a chain file that a pass chooses at random, in addition to all homes without one.
+_OTHERS = 64
+# Homes that are sealed at once; a small home mostly waits for the store.
+_HOMES = 4
+# Bytes of rows in memory, for the one large home at a time: 47,000 rows of 900 bytes. Sealing them
+# takes some 150 MB more. With 64 MB, a process on two allocators grew beyond 512 MB.
+_BATCH_BYTES = 40 * 2**20
+# Room for 4 million ids: those of the last hour at 1,100 images a second.
+_KNOWN_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class PassReport:
+    """Result of a pass: homes processed, rows and files written, homes that failed.
+
+    `left`: homes for which the pass had no time. `unreadable`: journal objects that do not parse.
+    """
+
+    homes: int = 0
+    rows: int = 0
+    files: int = 0
+    failed: int = 0
+    left: int = 0
+    unreadable: int = 0
+    bytes: int = 0
+
+    def __add__(self, later: "PassReport") -> "PassReport":
+        """Sum of two passes; `left` is that of the later pass."""
+        return PassReport(
+            homes=self.homes + later.homes,
+            rows=self.rows + later.rows,
+            files=self.files + later.files,
+            failed=self.failed + later.failed,
+            left=later.left,
+            unreadable=later.unreadable,
+            bytes=self.bytes + later.bytes,
+        )
+
+
+@dataclass(slots=True)
+class Sealed:
+    """Result of sealing one home; its counts grow with each batch."""
+
+    rows: int = 0
+    files: int = 0
+    unreadable: int = 0
+    bytes: int = 0
+    failed: bool = False
+
+
+@dataclass(slots=True)
+class _Todo:
+    """Homes of a pass, and the listed files of their hours."""
+
+    homes: Iterator[datetime]
+    files: Mapping[str, Sequence[Stored]]
+    sealed: list[Sealed] = field(default_factory=list)
+
+
+class Sealer:
+    """Moves rows of one table from the journal to the lake."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        clock: StoreClock,
+        eraser: Eraser,
+        compactor: Compactor,
+        *,
+        grace: timedelta,
+        table: Table = IMAGE_TABLE,
+    ) -> None:
+        self._table = table
+        self._store = store
+        self._clock = clock
+        self._eraser = eraser
+        self._compactor = compactor
+        self._grace = grace
+        self._aside = Aside()
+        self._chains = Chains(store, self._aside, _KNOWN_BYTES, table)
+        self._pending = Pending(store, clock, self._aside, _BATCH_BYTES, table)
+        self.sealed_before: datetime | None = None
+        """Start of the oldest window whose rows may be unsealed, by the last pass."""
+
+    async def run_pass(self, *, now: bool = False) -> PassReport:
+        """Seal the closed homes of the journal; `now`: all homes, also those with open windows.
+
+        A failed home is logged and left to the next pass; raises only if the store can't be
+        listed. Without `now`, a pass starts no further home after a minute, so that homes closed
+        in the meantime come first in the next pass.
+        """
+        await self._clock.fresh()
+        sealed_before = self._clock.now() - self._delay(now=now)
+        homes, files = await self._todo(now=now)
+        longest = self._clock.times.seal_pass.total_seconds()
+        deadline = None if now else asyncio.get_running_loop().time() + longest
+        todo = _Todo(iter(homes), files)
+        await asyncio.gather(*(self._work(todo, deadline) for _ in range(_HOMES)))
+        # Arrow keeps freed memory, but a sealer needs it only for a moment each minute.
+        pa.default_memory_pool().release_unused()
+        done = todo.sealed
+        self.sealed_before = min([sealed_before, *self._unsealed(homes, todo)])
+        return PassReport(
+            homes=len(done),
+            rows=sum(sealed.rows for sealed in done),
+            files=sum(sealed.files for sealed in done),
+            failed=sum(sealed.failed for sealed in done),
+            left=len(homes) - len(done),
+            unreadable=sum(sealed.unreadable for sealed in done),
+            bytes=sum(sealed.bytes for sealed in done),
+        )
+
+    def _delay(self, *, now: bool) -> timedelta:
+        return timedelta(0) if now else self._clock.settings.window + self._grace
+
+    def _unsealed(self, homes: Sequence[datetime], todo: _Todo) -> Iterator[datetime]:
+        """Yield the windows that failed, and those without a file for which no time was left.
+
+        The journal of another window may hold tombstones only, which stay for an hour.
+        """
+        for number, home in enumerate(homes):
+            files = todo.files[layout.hour_prefix(home, self._table.folders)]
+            if number < len(todo.sealed):
+                if todo.sealed[number].failed:
+                    yield home
+            elif not chain_of(home, files, self._table).files:
+                yield home
+
+    async def seal_home(self, home: datetime) -> Sealed:
+        """Seal all rows of one home that the journal holds now; raises LakeError."""
+        sealed = Sealed()
+        await self._seal(home, None, sealed)
+        return sealed
+
+    async def _work(self, todo: _Todo, deadline: float | None) -> None:
+        """Seal one home after the other; several workers share the homes of a pass."""
+        for home in todo.homes:
+            sealed = Sealed()
+            todo.sealed.append(sealed)
+            try:
+                hour = layout.hour_prefix(home, self._table.folders)
+                chain = chain_of(home, todo.files[hour], self._table)
+                longest = self._clock.times.seal_window.total_seconds()
+                async with asyncio.timeout(longest if deadline else None):
+                    await self._seal(home, chain, sealed)
+            except Exception as error:  # one failed home must not stop the others
+                sealed.failed = True
+                code = getattr(error, "code", type(error).__name__)
+                log.exception("window not sealed", window=layout.home_name(home), code=code)
+            if deadline and asyncio.get_running_loop().time() > deadline:
+                return
+
+    async def _todo(self, *, now: bool) -> tuple[list[datetime], dict[str, list[Stored]]]:
+        """List the homes to seal: those without a chain file, newest first; then some others."""
+        names = await self._store.folders(self._table.folders.journal)
+        homes = layout.homes_of(names)
+        if not now:
+            closed = self._clock.now() - self._delay(now=False)
+            homes = [home for home in homes if home <= closed]
+        hours = sorted({layout.hour_prefix(home, self._table.folders) for home in homes})
+        listed = await asyncio.gather(*map(self._store.objects, hours))
+        files = dict(zip(hours, listed, strict=True))
+        begun = {parsed[0] for hour in listed for s in hour if (parsed := _parse(s))}
+        fresh = sorted((home for home in homes if home not in begun), reverse=True)
+        others = sorted(home for home in homes if home in begun)
+        chosen = random.sample(others, len(others) if now else min(_OTHERS, len(others)))
+        return fresh + chosen, files
+
+    async def _seal(self, home: datetime, chain: Chain | None, sealed: Sealed) -> None:
+        expired = self._clock.has_expired(home)
+        async with aclosing(self._pending.batches(home)) as batches:
+            async for batch in batches:
+                if not expired:  # rows of an expired home are deleted, not sealed
+                    for tombstone in batch.tombstones:
+                        await self._eraser.finish(tombstone)
+                    chain = await self._extend(home, chain, batch, sealed)
+                    await self._copy(home)
+                await self._pending.consume(batch)
+                sealed.unreadable += batch.unreadable
+                del batch  # otherwise two batches are in memory while the next one is read
+
+    async def _copy(self, home: datetime) -> None:
+        """Update the compacted copy of the hour, if the hour has ended."""
+        hour = layout.hour_of(home)
+        if hour + layout.HOUR <= self._clock.now():
+            await self._compactor.follow(hour)
+
+    async def _extend(
+        self, home: datetime, chain: Chain | None, batch: Batch, sealed: Sealed
+    ) -> Chain | None:
+        """Add a batch to the chain; returns the new chain, or None if it must be read again."""
+        read: Chain | None = chain
+
+        async def step() -> tuple[Chain, bool]:
+            nonlocal read
+            # If another process is faster or the result is unknown, the next try reads again.
+            known, read = read, None
+            return await self._append(known or await self._chains.read(home), batch, sealed)
+
+        after, rewritten = await compare_and_swap(
+            step, f"the chain of {layout.home_name(home)}", again=(*CHANGED, StoreUnavailable)
+        )
+        return None if rewritten else after
+
+    async def _append(self, chain: Chain, batch: Batch, sealed: Sealed) -> tuple[Chain, bool]:
+        """Remove erased rows, then create the next file if there are new rows or erased ids.
+
+        Returns the chain, and whether one of its files was rewritten.
+        """
+        dead = batch.dead
+        noted = set(dead)
+        wanted = await self._aside.run(first_of_each, batch.ids)
+        rewritten = False
+        for file in chain.files:
+            known = await self._chains.known(file)
+            held = known.ids.among(dead)
+            if held:
+                await self._rewrite(file, held, batch)
+                rewritten = True
+            noted -= held | known.erased.among(noted)
+            wanted &= ~(known.ids.holds(batch.ids) | known.erased.holds(batch.ids))
+        wanted &= ~IdSet.of(dead).holds(batch.ids)
+        # An image that was erased before its row was sealed: without its id in the chain, a late
+        # replay would add the row again.
+        if wanted.any() or noted:
+            file = await self._create(chain, batch, wanted, noted)
+            chain = chain.extended(file)
+            sealed.rows += int(wanted.sum())
+            sealed.files += 1
+            sealed.bytes += file.size
+        return chain, rewritten
+
+    async def _create(
+        self, chain: Chain, batch: Batch, wanted: NDArray[np.bool_], noted: set[str]
+    ) -> Stored:
+        key = chain.next_key
+        order = await self._aside.run(in_order, batch.images, wanted, self._table)
+        body = await self._aside.run(encode_chain_file, batch.images, noted, order, self._table)
+        if wanted.any():
+            await self._compactor.closing.permit(layout.hour_of(chain.window_start))
+        etag = await self._store.create(key, body)
+        file = Stored(key, len(body), etag, self._clock.now())
+        self._chains.remember(file, Known(IdSet(batch.ids[wanted]), IdSet.of(noted)))
+        return file
+
+    async def _rewrite(self, file: Stored, dead: frozenset[str], batch: Batch) -> None:
+        """Remove erased rows from a file, and add their ids to its footer."""
+        async with nullcontext() if batch.large else self._pending.large:
+            data, stored = await self._store.get(file.key)
+            body = await self._aside.run(without_rows, file.key, data, dead)
+            await self._store.replace(file.key, body, stored.etag)
+
+
+def _parse(stored: Stored) -> tuple[datetime, int] | None:
+    return layout.parse_chain_key(stored.key)

@@ -1,0 +1,75 @@
+"""Maintenance passes of a sealer process: seal each table's journal, then compact closed hours."""
+
+from dataclasses import dataclass
+
+from lake.seal.compaction import CompactionReport, Compactor
+from lake.seal.sealer import PassReport, Sealer
+from lake.tables.tables import IMAGE_TABLE, Table
+
+
+@dataclass(frozen=True, slots=True)
+class UpkeepReport:
+    """Result of one pass, table by table."""
+
+    images: PassReport
+    rejections: PassReport
+    compacted: CompactionReport
+
+    @property
+    def left(self) -> int:
+        """Number of homes left over for lack of time; one more if hours are left over."""
+        return self.images.left + self.rejections.left + self.compacted.left
+
+    @property
+    def failed(self) -> int:
+        """Number of homes and hours that failed; the next pass tries again."""
+        return self.images.failed + self.rejections.failed + self.compacted.failed
+
+    @property
+    def unreadable(self) -> int:
+        """Number of journal objects that do not parse; they stay in the journal."""
+        return self.images.unreadable + self.rejections.unreadable
+
+    def __add__(self, later: "UpkeepReport") -> "UpkeepReport":
+        """Sum of two passes."""
+        return UpkeepReport(
+            self.images + later.images,
+            self.rejections + later.rejections,
+            self.compacted + later.compacted,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """The sealer and the compactor of one table."""
+
+    sealer: Sealer
+    compactor: Compactor
+
+    async def run_pass(self, *, now: bool) -> tuple[PassReport, CompactionReport]:
+        """Seal closed homes, then compact closed hours."""
+        sealed = await self.sealer.run_pass(now=now)
+        return sealed, await self.compactor.run_pass()
+
+
+class Upkeep:
+    """Runs passes over both tables; any number of processes may run passes at once."""
+
+    def __init__(self, images: Keeper, rejections: Keeper) -> None:
+        self._images = images
+        self._rejections = rejections
+
+    def of(self, table: Table) -> Keeper:
+        """Return the sealer and the compactor of a table."""
+        return self._images if table is IMAGE_TABLE else self._rejections
+
+    async def run_pass(self, *, now: bool = False) -> UpkeepReport:
+        """Seal closed windows (`now`: also open windows), then compact closed hours.
+
+        Raises StoreUnavailable if the store can't be listed.
+        """
+        images, copied = await self._images.run_pass(now=now)
+        rejections, also_copied = await self._rejections.run_pass(now=now)
+        compacted = copied + also_copied
+        compacted.left |= copied.left
+        return UpkeepReport(images, rejections, compacted)

@@ -1,0 +1,255 @@
+"""Convert records to Arrow rows and back, and chain files to bytes and back."""
+
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from lake.errors import UnreadableObject
+from lake.logs import logger
+from lake.old_columns import refuse_old_columns
+from lake.tables.ids import parse_ids
+from lake.tables.schema import IMAGES, ImageRecord
+from lake.tables.tables import IMAGE_TABLE, Table
+
+log = logger(__name__)
+
+_ERASED = b"pixlake.erased"
+_VERSION = b"pixlake.schema_version"
+# Rows of a row group. DuckDB and Athena split their work by row groups.
+ROW_GROUP = 131_072
+# Rows decoded at once while a chain file is rewritten; this bounds the memory.
+_SLICE = 16_384
+
+
+Row = dict[str, Any]
+# Errors of Pydantic, Arrow and datetime for a row that is not a valid record.
+_NO_RECORD = (ValueError, TypeError, OverflowError)
+
+
+def to_table(records: Iterable[ImageRecord]) -> pa.Table:
+    """Convert records to rows of `IMAGES`."""
+    return IMAGE_TABLE.rows(records)
+
+
+def to_records(table: pa.Table) -> list[ImageRecord]:
+    """Convert rows of `IMAGES` to records; a null of an older row becomes the field's default.
+
+    A row that is not a valid record, such as a row of a newer version, is left out and logged.
+    """
+    columns = table.select(IMAGES.names)
+    try:
+        rows: Iterable[Row] = columns.to_pylist()
+        return [_to_record(row) for row in rows]
+    except _NO_RECORD:
+        singly = (_one_record(columns.slice(n, 1)) for n in range(len(columns)))
+        return [record for record in singly if record is not None]
+
+
+def _one_record(row: pa.Table) -> ImageRecord | None:
+    try:
+        return _to_record(row.to_pylist()[0])
+    except _NO_RECORD as error:
+        reason = " ".join(str(error).split())
+        # The reason says it in one line.
+        log.error("row is not a valid record", image_id=str(row["image_id"][0]), error=reason)  # noqa: TRY400
+        return None
+
+
+def _to_record(row: Row) -> ImageRecord:
+    return ImageRecord.model_validate(
+        {
+            **_values(row),
+            "metadata": dict(row["metadata"] or ()),
+            "renditions": [_values(rendition) for rendition in row["renditions"]],
+        }
+    )
+
+
+def _values(row: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in row.items() if value is not None}
+
+
+def in_order(
+    rows: pa.Table, wanted: NDArray[np.bool_], of: Table = IMAGE_TABLE
+) -> NDArray[np.int64]:
+    """Return the indices of the wanted rows in the order of a chain file: by time, then by id."""
+    numbers = np.flatnonzero(wanted)
+    times = rows[of.time].cast(pa.int64()).to_numpy()[numbers]
+    ids = parse_ids(rows[of.id])[numbers]
+    return numbers[np.lexsort((ids[:, 1], ids[:, 0], times))]
+
+
+def without(images: pa.Table, ids: Iterable[str]) -> pa.Table:
+    """Return the rows whose image id is not among `ids`."""
+    gone = pa.array(sorted(ids), pa.string())
+    return images.filter(pc.invert(pc.is_in(images["image_id"], gone))) if len(gone) else images
+
+
+def encode_chain_file(
+    images: pa.Table,
+    erased: Iterable[str] = (),
+    order: NDArray[np.int64] | None = None,
+    of: Table = IMAGE_TABLE,
+) -> bytes:
+    """Encode a chain file, which is Parquet: the rows with the indices `order`, or all rows.
+
+    `erased` are ids that may never have a row in this home.
+    """
+    sink = io.BytesIO()
+    rows = len(images) if order is None else len(order)
+    with writer_of(sink, of, chain_footer(erased)) as writer:
+        for start in range(0, rows, ROW_GROUP):
+            if order is None:
+                group = images.slice(start, ROW_GROUP)
+            else:
+                group = images.take(order[start : start + ROW_GROUP])
+            group = group.cast(of.columns).replace_schema_metadata(writer.schema.metadata)
+            writer.write_table(group)
+    return sink.getvalue()
+
+
+def without_rows(key: str, data: bytes, dead: frozenset[str]) -> bytes:
+    """Rewrite a chain file without the rows of erased ids, and add the ids to its footer.
+
+    Columns of a newer version stay. Raises UnreadableObject.
+    """
+    try:
+        source = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+        of = _as_written(source.schema_arrow)
+        held = source.read(columns=["image_id"])
+        gone = frozenset(held["image_id"].to_pylist()) & dead
+        sink = io.BytesIO()
+        footer = chain_footer(erased_ids(key, held) | gone)
+        with writer_of(sink, of, footer) as writer:
+            for n in range(source.num_row_groups):
+                parts = source.iter_batches(_SLICE, row_groups=[n])
+                tables = (conform(pa.Table.from_batches([part]), of, key) for part in parts)
+                kept = [without(table, gone) for table in tables]
+                table = pa.concat_tables([of.columns.empty_table(), *kept])
+                writer.write_table(table.replace_schema_metadata(writer.schema.metadata))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise UnreadableObject(f"chain file {key}: {error}", value=key) from error
+    return sink.getvalue()
+
+
+def chain_footer(erased: Iterable[str]) -> dict[bytes, str]:
+    """Build a chain file's footer: the ids that may never have a row in this home."""
+    return {_ERASED: json.dumps(sorted(set(erased)))}
+
+
+def writer_of(sink: IO[bytes], of: Table, footer: Mapping[bytes, str]) -> pq.ParquetWriter:
+    """Open a writer of a table's Parquet files; `footer` is written beside the schema version."""
+    schema = of.columns.with_metadata({_VERSION: str(of.version), **footer})
+    sorting = [(of.time, "ascending"), (of.id, "ascending")]
+    return pq.ParquetWriter(
+        sink,
+        schema,
+        compression="zstd",
+        # Most bytes are hex digits of hashes: level 1 packs them as well as level 3, and faster.
+        compression_level=1,
+        use_dictionary=of.repeating,
+        data_page_version="1.0",  # Athena's engines read it without exceptions
+        coerce_timestamps="ms",
+        write_page_index=True,
+        write_page_checksum=True,
+        sorting_columns=pq.SortingColumn.from_ordering(schema, sorting),
+    )
+
+
+def decode_chain_file(
+    key: str, source: object, columns: Sequence[str] | None = None, of: Table = IMAGE_TABLE
+) -> pa.Table:
+    """Decode the rows of a chain file (bytes or a seekable file); raises UnreadableObject."""
+    try:
+        if isinstance(source, bytes):
+            source = pa.BufferReader(source)
+        file = pq.ParquetFile(source, page_checksum_verification=True)
+        table = file.read(columns=columns, use_threads=columns is None)  # one column is one task
+        if columns is not None and table.num_columns < len(columns):
+            refuse_old_columns("chain file", key, file.schema_arrow.names)
+        return table if columns is not None else conform(table, of, key)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise UnreadableObject(f"chain file {key}: {error}", value=key) from error
+
+
+def erased_ids(key: str, table: pa.Table) -> frozenset[str]:
+    """Return the erased ids in a chain file's footer; raises UnreadableObject."""
+    try:
+        return frozenset(json.loads((table.schema.metadata or {})[_ERASED]))
+    except (KeyError, ValueError) as error:
+        raise UnreadableObject(f"chain file {key} has no list of erased ids", value=key) from error
+
+
+def metadata_bytes(key: str, end: bytes) -> int:
+    """Return the size of a Parquet file's footer in bytes; `end`: the file's last 8 bytes.
+
+    Raises UnreadableObject.
+    """
+    if end[4:] != b"PAR1":
+        raise UnreadableObject(f"{key} is not a Parquet file", value=key)
+    return int.from_bytes(end[:4], "little") + len(end)
+
+
+def id_column(key: str, source: object, of: Table = IMAGE_TABLE) -> list[tuple[int, int]]:
+    """Return the byte ranges of the id column in a chain file; raises UnreadableObject."""
+    try:
+        metadata = pq.read_metadata(source)
+        column = metadata.schema.names.index(of.id)
+        chunks = [metadata.row_group(n).column(column) for n in range(metadata.num_row_groups)]
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise UnreadableObject(f"chain file {key}: {error}", value=key) from error
+    starts = [chunk.dictionary_page_offset or chunk.data_page_offset for chunk in chunks]
+    return [
+        (start, start + chunk.total_compressed_size)
+        for start, chunk in zip(starts, chunks, strict=True)
+    ]
+
+
+def conform(table: pa.Table, of: Table = IMAGE_TABLE, key: str = "") -> pa.Table:
+    """Convert a table of any schema version to this one; columns that it lacks become null.
+
+    Raises OldColumns, with the `key` of the object that has the rows.
+    """
+    metadata = table.schema.metadata
+    if table.schema.equals(of.columns):
+        return table
+    refuse_old_columns("object with rows", key, table.column_names)
+    say_newer(of, table.column_names)
+    columns = [
+        table[f.name].cast(f.type) if f.name in table.column_names else pa.nulls(len(table), f.type)
+        for f in of.columns
+    ]
+    return pa.table(columns, schema=of.columns).replace_schema_metadata(metadata)
+
+
+def say_newer(of: Table, columns: Iterable[str]) -> None:
+    """Log once which of these columns the table of this version does not have."""
+    if newer := set(columns) - set(of.columns.names):
+        _say_once(of.name, tuple(sorted(newer)))
+
+
+@cache
+def _say_once(table: str, newer: tuple[str, ...]) -> None:
+    """Log once for each set of columns: there are many such rows during an upgrade."""
+    log.warning("a newer version wrote rows; its columns are ignored", table=table, columns=newer)
+
+
+def _as_written(schema: pa.Schema) -> Table:
+    """Return the image table with all columns of a file, including those of newer versions."""
+    columns = pa.unify_schemas(
+        [IMAGES, schema.remove_metadata()],
+        promote_options="permissive",  # merges the fields of `renditions`, too
+    )
+    if columns.equals(IMAGES):
+        return IMAGE_TABLE
+    version = max(int((schema.metadata or {}).get(_VERSION, b"0")), IMAGE_TABLE.version)
+    return replace(IMAGE_TABLE, version=version, columns=columns)
