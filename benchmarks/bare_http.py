@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from benchmarks.opencv_work import work
-from processors.warm_up import warm_up
+from processors.sandbox.warm_up import warm_up
 
 
 async def upload(request: Request) -> JSONResponse:

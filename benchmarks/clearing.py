@@ -20,14 +20,15 @@ import numpy as np
 import psutil
 
 from benchmarks.photos import SMALL, TWELVE
-from processors import cleared_memory, fork_server, kept_memory, nursery
-from processors.decoder import Decoder
-from processors.formats import check_bytes
-from processors.nursery import Nursery
+from processors import kept_memory
+from processors.codecs.formats import check_bytes
 from processors.preset import WEB
-from processors.sandbox import Sandbox
+from processors.sandbox import cleared_memory, fork_server, nursery
+from processors.sandbox.decoder import Decoder
+from processors.sandbox.nursery import Nursery
+from processors.sandbox.sandbox import Sandbox
+from processors.sandbox.usage import cpu_seconds
 from processors.settings import ProcessorSettings
-from processors.usage import cpu_seconds
 
 _ROUNDS = 4
 # Pairs: number of tenants, number of idle children that are kept for them.

@@ -26,7 +26,7 @@ from benchmarks.figures import Report
 from benchmarks.photos import MEDIUM, SMALL, Photo
 from benchmarks.service import Service, running, words_of
 from pixlake_server.embedded.ports import free_port
-from processors.usage import cpu_seconds
+from processors.sandbox.usage import cpu_seconds
 
 Figures = dict[str, list[float]]
 MODES = ("always", "safe", "never")

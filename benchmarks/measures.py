@@ -14,8 +14,8 @@ from unittest import mock
 from benchmarks.photos import MEDIUM, PNG, SMALL, TWELVE, Photo
 from processors import pipeline
 from processors.preset import WEB
+from processors.sandbox.warm_up import warm_up
 from processors.settings import Limits
-from processors.warm_up import warm_up
 
 _MUST = 0.25
 # Images of each way; the ways alternate after every image. With longer turns, the state of the

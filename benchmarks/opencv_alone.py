@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.opencv_work import flags_for, work
-from processors.warm_up import warm_up
+from processors.sandbox.warm_up import warm_up
 
 CORES = len(os.sched_getaffinity(0))
 HOWS = ("processes", "threads")

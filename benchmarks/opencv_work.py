@@ -7,10 +7,10 @@ memory allocator are set up as in a sandboxed child, so that only Pixlake's own 
 import cv2
 import numpy as np
 
-from processors.codec import encode
+from processors.codecs.codec import encode
 from processors.image import Image
 from processors.job import Measures
-from processors.measures import measure
+from processors.measures.measures import measure
 from processors.operations import Fit
 from processors.pipeline import process
 from processors.preset import THUMBNAIL

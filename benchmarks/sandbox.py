@@ -20,9 +20,9 @@ from benchmarks.opencv_work import flags_for, work
 from benchmarks.photos import SMALL, TWELVE
 from processors.pipeline import process
 from processors.preset import THUMBNAIL
-from processors.sandbox import Sandbox
+from processors.sandbox.sandbox import Sandbox
+from processors.sandbox.warm_up import warm_up
 from processors.settings import ProcessorSettings
-from processors.warm_up import warm_up
 
 # Rounds of this benchmark per round of the run; a round takes about a second.
 _ROUNDS_A_ROUND = 2

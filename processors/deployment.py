@@ -15,8 +15,8 @@ from processors.answers import Answer, answers, returns_errors
 from processors.job import ImageJob
 from processors.metrics import samples
 from processors.preset import PresetName
-from processors.protocol import Protections
-from processors.sandbox import Sandbox
+from processors.sandbox.protocol import Protections
+from processors.sandbox.sandbox import Sandbox
 from processors.settings import ProcessorSettings
 from processors.worker import Worker
 

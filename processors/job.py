@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from processors.bmff import MAX_DURATION_MS
-from processors.colour import MAX_ICC_NAME
-from processors.exif import NOTHING, Exif
+from processors.codecs.bmff import MAX_DURATION_MS
+from processors.codecs.colour import MAX_ICC_NAME
+from processors.codecs.exif import NOTHING, Exif
+from processors.codecs.gain_maps import GainMap
+from processors.codecs.header import Space
 from processors.faces import MAX_FACES
 from processors.foreign_text import CodeText, Name
-from processors.gain_maps import GainMap
-from processors.header import Space
 from processors.preset import Preset, PresetName
 
 if TYPE_CHECKING:

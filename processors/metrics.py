@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from lake.metrics import Metric, Sample
-from processors.sandbox import Sandbox
+from processors.sandbox.sandbox import Sandbox
 
 IMAGES: Final = Metric(
     "pixlake_sandbox_images",

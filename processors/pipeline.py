@@ -12,7 +12,7 @@ import math
 
 import cv2
 
-from processors.codec import (
+from processors.codecs.codec import (
     DEEP_OUTPUTS,
     LONGEST_SIDE,
     OUTPUTS,
@@ -22,20 +22,20 @@ from processors.codec import (
     decode,
     encode,
 )
-from processors.colour import profile_name
+from processors.codecs.colour import profile_name
+from processors.codecs.formats import check_bytes
+from processors.codecs.header import Header
+from processors.codecs.header_readers import read_header
+from processors.codecs.truncation import ends_early
 from processors.errors import OutputTooLarge, Truncated, Undecodable
-from processors.formats import check_bytes
-from processors.header import Header
-from processors.header_readers import read_header
 from processors.image import Image
 from processors.job import Details, Facts, Measures, Processed, Rendition
-from processors.measures import measure
+from processors.measures.measures import measure
 from processors.operations import Operation
 from processors.preset import Preset, RenditionSpec
 from processors.settings import Limits
 from processors.shortage import memory_or
 from processors.stopwatch import Stopwatch
-from processors.truncation import ends_early
 from processors.work import check_work
 
 _REDUCTIONS: tuple[Reduction, ...] = (8, 4, 2)

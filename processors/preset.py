@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from processors.codec import OutputFormat
+from processors.codecs.codec import OutputFormat
 from processors.errors import UnknownPreset
 from processors.image import WHITE
 from processors.nearest import did_you_mean

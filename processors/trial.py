@@ -4,7 +4,7 @@ import base64
 
 from processors.errors import InvalidPreset, Refused
 from processors.preset import Preset
-from processors.sandbox import Sandbox
+from processors.sandbox.sandbox import Sandbox
 
 # A PNG of 48 x 32 pixels, half of them transparent.
 _PICTURE = base64.b64decode(

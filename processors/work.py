@@ -4,9 +4,9 @@ Prices are fixed numbers a megapixel, so that the same upload has the same answe
 Measured on one core with noise and alpha, which take longest; photographs take less.
 """
 
-from processors.codec import OutputFormat
+from processors.codecs.codec import OutputFormat
+from processors.codecs.header import Header
 from processors.errors import TooMuchWork
-from processors.header import Header
 from processors.operations.operation import MEGAPIXEL
 from processors.preset import Preset, RenditionSpec
 from processors.settings import Limits

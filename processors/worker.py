@@ -19,7 +19,7 @@ from processors.foreign_text import evidence
 from processors.job import ImageJob, Rendition, content_hash
 from processors.preset import Preset
 from processors.presets import Presets
-from processors.sandbox import Sandbox
+from processors.sandbox.sandbox import Sandbox
 from processors.settings import ProcessorSettings
 
 T = TypeVar("T")

@@ -22,7 +22,7 @@ from processors.answers import unwrap
 from processors.errors import Overloaded
 from processors.job import ImageJob
 from processors.preset import PresetName
-from processors.sandbox import Sandbox
+from processors.sandbox.sandbox import Sandbox
 from processors.settings import ProcessorSettings
 from processors.worker import Worker
 from serve_app.accounts import Accounts

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from lake.errors import LakeError
 from lake.lake import Lake
 from lake.logs import logger
-from processors.protocol import Protections
-from processors.sandbox import Sandbox
+from processors.sandbox.protocol import Protections
+from processors.sandbox.sandbox import Sandbox
 from serve_app.accounts.errors import AccountsError
 from serve_app.auth import KeyRing
 

@@ -9,7 +9,7 @@ import math
 import time
 
 from processors.errors import Overloaded
-from processors.sandbox import Sandbox
+from processors.sandbox.sandbox import Sandbox
 from serve_app.admission import Admission, Lease
 from serve_app.others import OtherNodes
 

@@ -136,7 +136,7 @@ async def _put(
 ) -> "Put":
     from pixlake_server.cli.settings import load  # noqa: PLC0415  # slow
     from processors.presets import parse_preset  # noqa: PLC0415
-    from processors.sandbox import Sandbox  # noqa: PLC0415
+    from processors.sandbox.sandbox import Sandbox  # noqa: PLC0415
     from processors.settings import ProcessorSettings  # noqa: PLC0415
     from processors.trial import try_out  # noqa: PLC0415
 

@@ -127,7 +127,7 @@ def _preset(text: str, home: Path | None) -> "Preset":
 
 async def _process(data: bytes, plan: "Preset", home: Path | None) -> "Processed":
     from pixlake_server.cli.settings import load  # noqa: PLC0415  # slow
-    from processors.sandbox import Sandbox  # noqa: PLC0415
+    from processors.sandbox.sandbox import Sandbox  # noqa: PLC0415
     from processors.settings import ProcessorSettings  # noqa: PLC0415
 
     settings = load(ProcessorSettings, home).model_copy(

@@ -12,14 +12,14 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from processors.codec import decode
+from processors.codecs.codec import decode
+from processors.codecs.formats import PNG, check_bytes
+from processors.codecs.header import Header, check_limits, check_metadata
+from processors.codecs.header_readers import read_header
+from processors.codecs.png import read_png
 from processors.errors import Refused
-from processors.formats import PNG, check_bytes
-from processors.header import Header, check_limits, check_metadata
-from processors.header_readers import read_header
 from processors.image import BGR, BGRA, Image
 from processors.operations.paint import Color, with_alpha
-from processors.png import read_png
 from processors.settings import Limits
 
 MAX_IMAGE_BYTES = 65_536

@@ -19,7 +19,7 @@ from lake.settings import LakeSettings
 from processors.answers import Answer, answers
 from processors.job import ImageJob
 from processors.preset import WEB
-from processors.sandbox import Sandbox
+from processors.sandbox.sandbox import Sandbox
 from processors.settings import ProcessorSettings
 from processors.worker import Worker
 from serve_app.accounts import Accounts

@@ -44,7 +44,7 @@ MESSAGES = 4
 DRAIN_SECONDS = 180
 PHOTOS = photographs()[:4]
 # Replicas by their deployments' names; what decodes images by its module.
-VICTIMS = ("UploadApi", "KafkaIngest", "ImageProcessor", "Sealer", "processors.fork_server")
+VICTIMS = ("UploadApi", "KafkaIngest", "ImageProcessor", "Sealer", "processors.sandbox.fork_server")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(SECONDS + 500)]
 

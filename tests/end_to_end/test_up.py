@@ -81,7 +81,7 @@ def connections(process: psutil.Process) -> list[Any]:
     try:
         return list(process.net_connections("inet"))
     except psutil.AccessDenied:
-        assert "processors.fork_server" in process.cmdline()
+        assert "processors.sandbox.fork_server" in process.cmdline()
         return []
 
 

@@ -9,15 +9,15 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["processors"]):
-    from processors.claims import check_answer
+    from processors.codecs.formats import check_bytes
+    from processors.codecs.header_readers import read_header
     from processors.errors import Refused
-    from processors.formats import check_bytes
-    from processors.header_readers import read_header
     from processors.pipeline import process
     from processors.preset import WEB
-    from processors.protocol import Answer, answer_of, message_of, parse_reply
+    from processors.sandbox.claims import check_answer
+    from processors.sandbox.protocol import Answer, answer_of, message_of, parse_reply
+    from processors.sandbox.warm_up import warm_up
     from processors.settings import Limits
-    from processors.warm_up import warm_up
 
 from tests.processors.canary.answers import answer
 from tests.processors.canary.pattern import fill

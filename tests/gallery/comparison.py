@@ -13,7 +13,7 @@ from skimage.metrics import structural_similarity
 
 from processors.job import Processed
 from processors.preset import WEB, Preset
-from processors.sandbox import Sandbox
+from processors.sandbox.sandbox import Sandbox
 from processors.settings import ProcessorSettings
 from tests.gallery.cases import Case
 from tests.processors.reference import on_grey, upright_srgb

@@ -5,7 +5,7 @@ import pytest
 
 from processors.job import Processed
 from processors.preset import Preset
-from processors.sandbox import Sandbox
+from processors.sandbox.sandbox import Sandbox
 from processors.settings import ProcessorSettings
 from tests.processors.sandboxes import Start
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import psutil
 
 from processors.job import Processed
-from processors.sandbox import Sandbox
+from processors.sandbox.sandbox import Sandbox
 
 Start = Callable[..., Awaitable[Sandbox]]
 

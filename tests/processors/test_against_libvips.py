@@ -13,8 +13,8 @@ import pytest
 import pyvips
 from numpy.typing import NDArray
 
+from processors.codecs.formats import TIFF, sniff
 from processors.errors import Refused
-from processors.formats import TIFF, sniff
 from tests.corpora import PILLOW, files_of
 from tests.processors.reference import on_grey
 from tests.processors.test_tiff_layouts import cases, shown

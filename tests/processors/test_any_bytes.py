@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from processors.codecs.formats import FORMATS, sniff
+from processors.codecs.header_readers import read_header
 from processors.errors import ProcessorError, Refused
-from processors.formats import FORMATS, sniff
-from processors.header_readers import read_header
 from processors.job import Processed
 from processors.preset import WEB
-from processors.sandbox import Sandbox
+from processors.sandbox.sandbox import Sandbox
 from processors.settings import Limits, ProcessorSettings
 from tests.photos import FORMAT_NAMES, encoded, scene
 from tests.processors import hostile

@@ -10,7 +10,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from processors.codec import decode
+from processors.codecs.codec import decode
+from processors.codecs.formats import AVIF
+from processors.codecs.header import Header
+from processors.codecs.header_readers import read_header
 from processors.errors import (
     Refused,
     TooManyFrames,
@@ -18,9 +21,6 @@ from processors.errors import (
     Truncated,
     UnsupportedFormat,
 )
-from processors.formats import AVIF
-from processors.header import Header
-from processors.header_readers import read_header
 from processors.image import Image as Decoded
 from processors.settings import Limits
 from tests.made.heif import (

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from processors.codecs.formats import sniff
+from processors.codecs.header_readers import read_header
 from processors.errors import ProcessorError, Truncated, UnsupportedFormat
-from processors.formats import sniff
-from processors.header_readers import read_header
 from processors.settings import Limits
 from tests.made.bmp import bmp, runs
 from tests.made.icc import matrix_profile

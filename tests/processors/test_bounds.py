@@ -17,20 +17,14 @@ from lake.tables.fitting import misfits, proven
 from lake.tables.rows import decode_chain_file, encode_chain_file, to_records
 from lake.tables.schema import ImageRecord
 from lake.tables.tables import IMAGE_TABLE
-from processors.claims import processed_of
+from processors.codecs.formats import AVIF, JPEG
+from processors.codecs.header_readers import read_header
 from processors.columns import columns_of
-from processors.formats import AVIF, JPEG
-from processors.header_readers import read_header
 from processors.job import Processed
 from processors.pipeline import process
 from processors.preset import ARCHIVE
-from processors.protocol import (
-    Answer,
-    BrokenProtocol,
-    Refusal,
-    error_of,
-    parse_reply,
-)
+from processors.sandbox.claims import processed_of
+from processors.sandbox.protocol import Answer, BrokenProtocol, Refusal, error_of, parse_reply
 from processors.settings import Limits
 from tests.lake.samples import record as sample
 from tests.photos import jpeg

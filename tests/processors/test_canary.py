@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from processors import nursery
-from processors.cleared_memory import ENVIRONMENT
 from processors.errors import Refused
 from processors.preset import Preset
-from processors.sandbox import Sandbox
+from processors.sandbox import nursery
+from processors.sandbox.cleared_memory import ENVIRONMENT
+from processors.sandbox.sandbox import Sandbox
 from tests.photos import jpeg
 from tests.processors.canary import files, leak
 from tests.processors.canary.answers import refused, seen

@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageCms, ImageOps
 
-from processors.codec import Reduction, decode, encode
+from processors.codecs.codec import Reduction, decode, encode
+from processors.codecs.formats import sniff
+from processors.codecs.header_readers import read_header
 from processors.errors import Undecodable
-from processors.formats import sniff
-from processors.header_readers import read_header
 from processors.image import Image
 from processors.settings import Limits
 from tests.photos import FormatName, encoded, photograph, scene

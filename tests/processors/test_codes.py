@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from processors.codes import find_codes, finder_patterns
 from processors.job import Code
+from processors.measures.codes import find_codes, finder_patterns
 from processors.pipeline import process
 from processors.preset import ARCHIVE
 from processors.settings import Limits

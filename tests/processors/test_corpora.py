@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from processors import errors
-from processors.codec import decode
+from processors.codecs.codec import decode
+from processors.codecs.formats import sniff
+from processors.codecs.header_readers import read_header
 from processors.errors import Refused
-from processors.formats import sniff
-from processors.header_readers import read_header
 from processors.preset import WEB
-from processors.sandbox import Sandbox
+from processors.sandbox.sandbox import Sandbox
 from processors.settings import Limits, ProcessorSettings
 from tests.corpora import PILLOW, PILLOW_HEIF, files_of
 from tests.photos import jpeg

@@ -10,15 +10,15 @@ import pytest
 from PIL import Image, ImageCms
 from pillow_heif import from_pillow
 
+from processors.codecs.formats import sniff
+from processors.codecs.header import Header
+from processors.codecs.header_readers import read_header
+from processors.codecs.jpeg import MAX_SEGMENTS
 from processors.errors import Damaged, Refused, TooMuchMetadata
-from processors.formats import sniff
-from processors.header import Header
-from processors.header_readers import read_header
 from processors.job import Details, Processed
-from processors.jpeg import MAX_SEGMENTS
 from processors.pipeline import process
 from processors.preset import ARCHIVE, WEB, Preset, RenditionSpec
-from processors.sandbox import Sandbox
+from processors.sandbox.sandbox import Sandbox
 from processors.settings import Limits, ProcessorSettings
 from tests.photos import FormatName, encoded, jpeg, photograph, scene
 from tests.processors import hostile

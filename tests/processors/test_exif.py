@@ -15,12 +15,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from lake.lake import Lake
 from lake.settings import LakeSettings
+from processors.codecs.exif import NOTHING, Exif, read_exif
 from processors.columns import columns_of
-from processors.exif import NOTHING, Exif, read_exif
 from processors.job import ImageJob, by_key
 from processors.pipeline import process
 from processors.preset import ARCHIVE
-from processors.sandbox import Sandbox
+from processors.sandbox.sandbox import Sandbox
 from processors.settings import Limits, ProcessorSettings
 from processors.worker import Worker
 from tests.corpora import PILLOW, files_of

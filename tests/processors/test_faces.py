@@ -15,7 +15,7 @@ from processors.operations import BlurFaces, Crop, Fill, Resize
 from processors.operations.cover import Cover
 from processors.pipeline import process
 from processors.preset import ARCHIVE, Preset, RenditionSpec
-from processors.sandbox import Sandbox
+from processors.sandbox.sandbox import Sandbox
 from processors.settings import Limits, ProcessorSettings
 from tests.photos import encoded, scene
 

@@ -1,7 +1,7 @@
 import pytest
 
+from processors.codecs.formats import FORMATS, HEIC, check_bytes, sniff
 from processors.errors import EmptyImage, NotAnImage, TooManyBytes, UnsupportedFormat
-from processors.formats import FORMATS, HEIC, check_bytes, sniff
 from processors.settings import Limits, ProcessorSettings
 from tests.photos import FORMAT_NAMES, FormatName, encoded, scene
 

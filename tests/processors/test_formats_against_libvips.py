@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import pyvips
 
-from processors.codec import decode
+from processors.codecs.codec import decode
+from processors.codecs.formats import AVIF, GIF, JPEG, PNG, WEBP, Format, sniff
+from processors.codecs.header_readers import read_header
 from processors.errors import Refused
-from processors.formats import AVIF, GIF, JPEG, PNG, WEBP, Format, sniff
-from processors.header_readers import read_header
 from processors.settings import Limits
 from tests.corpora import PILLOW, PILLOW_HEIF, files_of
 from tests.processors.reference import on_grey

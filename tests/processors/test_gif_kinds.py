@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from processors.codec import decode
+from processors.codecs.codec import decode
+from processors.codecs.formats import GIF
+from processors.codecs.header import Header
+from processors.codecs.header_readers import read_header
 from processors.errors import Refused, Truncated
-from processors.formats import GIF
-from processors.header import Header
-from processors.header_readers import read_header
 from processors.settings import Limits
 from tests.made import icc
 from tests.made.gif import BLUE, GREEN, RED, Frame, gif

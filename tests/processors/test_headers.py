@@ -4,6 +4,9 @@ import struct
 import pytest
 from PIL import Image
 
+from processors.codecs.formats import FORMATS, sniff
+from processors.codecs.header import Header
+from processors.codecs.header_readers import read_header
 from processors.errors import (
     ProcessorError,
     SideTooLong,
@@ -12,9 +15,6 @@ from processors.errors import (
     Undecodable,
     UnsupportedFormat,
 )
-from processors.formats import FORMATS, sniff
-from processors.header import Header
-from processors.header_readers import read_header
 from processors.settings import Limits
 from tests.photos import FORMAT_NAMES, FormatName, encoded, photographs, scene
 from tests.processors import hostile

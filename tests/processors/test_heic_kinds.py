@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 from pillow_heif import from_bytes, from_pillow
 
-from processors.codec import decode
+from processors.codecs.codec import decode
+from processors.codecs.formats import HEIC
+from processors.codecs.header_readers import read_header
 from processors.errors import TooManyPixels, Truncated, Undecodable, UnsupportedFormat
-from processors.formats import HEIC
-from processors.header_readers import read_header
 from processors.job import Processed
 from processors.preset import ARCHIVE, Preset, RenditionSpec
 from processors.settings import Limits
@@ -251,8 +251,8 @@ def test_heic_without_the_extra_is_refused_by_name(tmp_path: Path) -> None:
         "import sys; sys.modules['pillow_heif'] = None\n"
         "from pathlib import Path\n"
         "from processors.errors import UnsupportedFormat\n"
-        "from processors.formats import HEIC\n"
-        "from processors.header_readers import read_header\n"
+        "from processors.codecs.formats import HEIC\n"
+        "from processors.codecs.header_readers import read_header\n"
         "from processors.settings import Limits\n"
         "try:\n"
         "    read_header(Path(sys.argv[1]).read_bytes(), HEIC, Limits())\n"

@@ -14,10 +14,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from processors import nursery, seccomp
 from processors.errors import DecoderCrashed, Undecodable
 from processors.preset import ARCHIVE, WEB
-from processors.sandbox import Sandbox
+from processors.sandbox import nursery, seccomp
+from processors.sandbox.sandbox import Sandbox
 from processors.settings import ProcessorSettings
 from tests.photos import FormatName, encoded, jpeg, scene
 from tests.processors.servers import probing
@@ -76,10 +76,10 @@ async def test_there_is_no_way_out_and_nothing_to_take(
 _AS_NOBODY = """
 import io, os, resource, sys
 import numpy as np
-from processors import child
-from processors.formats import HEIC
-from processors.heif import decode_heic
-from processors.protocol import Start
+from processors.sandbox import child
+from processors.codecs.formats import HEIC
+from processors.codecs.heif import decode_heic
+from processors.sandbox.protocol import Start
 from processors.settings import Limits
 
 data = sys.stdin.buffer.read()
@@ -134,7 +134,7 @@ async def test_without_a_filter_it_says_so_or_does_not_start(
 
 
 async def test_a_line_at_the_start_names_what_is_active(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, "processors.sandbox"):
+    with caplog.at_level(logging.INFO, "processors.sandbox.sandbox"):
         sandbox = await Sandbox.start(ProcessorSettings(sandbox_children=1))
         await sandbox.close()
     (started,) = [vars(each) for each in caplog.records if each.message == "sandbox started"]

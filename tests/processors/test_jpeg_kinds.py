@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from processors.codecs.formats import JPEG
+from processors.codecs.header_readers import read_header
 from processors.errors import Refused, TooManyScans, Truncated, UnsupportedFormat
-from processors.formats import JPEG
-from processors.header_readers import read_header
 from processors.job import Processed
 from processors.preset import Preset, RenditionSpec
 from processors.settings import Limits

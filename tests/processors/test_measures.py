@@ -4,7 +4,7 @@ import pytest
 from scipy.ndimage import laplace  # type: ignore[import-untyped]
 
 from processors.image import Image
-from processors.measures import Tones, measure, phash, sharpness
+from processors.measures.measures import Tones, measure, phash, sharpness
 from processors.pipeline import process
 from processors.preset import ARCHIVE, WEB, Preset, RenditionSpec
 from processors.settings import Limits

@@ -12,8 +12,8 @@ from skimage.color import rgb2lab
 from skimage.measure import shannon_entropy
 
 from processors.image import Image
-from processors.measures import Tones, measure, noise, phash
-from processors.palette import Palette
+from processors.measures.measures import Tones, measure, noise, phash
+from processors.measures.palette import Palette
 from tests.photos import photograph, photographs
 
 NAMES = [path.stem for path in photographs()]

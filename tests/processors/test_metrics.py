@@ -9,7 +9,7 @@ import pytest
 from processors.errors import DecoderCrashed, Undecodable
 from processors.metrics import INCIDENTS, METRICS, samples
 from processors.preset import WEB
-from processors.sandbox import Sandbox
+from processors.sandbox.sandbox import Sandbox
 from tests.photos import encoded, jpeg, scene
 from tests.processors.sandboxes import Start
 from tests.waiting import until

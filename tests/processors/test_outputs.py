@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from processors.codec import OutputFormat, encode
+from processors.codecs.codec import OutputFormat, encode
 from processors.errors import OutputTooLarge
 from processors.image import Image as Decoded
 from processors.operations import Crop, Fill, Fit, Resize

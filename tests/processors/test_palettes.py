@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from processors.codecs.formats import check_bytes, sniff
 from processors.errors import NotAnImage, UnsupportedFormat
-from processors.formats import check_bytes, sniff
 from processors.settings import Limits
 from tests.made.bmp import CORE, bmp
 from tests.made.png import chunk, png

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from processors.codec import OutputFormat
+from processors.codecs.codec import OutputFormat
+from processors.codecs.formats import FORMATS
 from processors.errors import Refused
-from processors.formats import FORMATS
 from processors.job import Processed
 from processors.operations import Fit
 from processors.pipeline import process

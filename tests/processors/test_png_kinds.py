@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from processors.codec import decode
+from processors.codecs.codec import decode
+from processors.codecs.formats import PNG
+from processors.codecs.header_readers import read_header
 from processors.errors import Refused
-from processors.formats import PNG
-from processors.header_readers import read_header
 from processors.settings import Limits
 from tests.made import icc
 from tests.made.png import (

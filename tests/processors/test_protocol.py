@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.claims import check_answer, processed_of
+from processors.codecs.formats import JPEG
 from processors.errors import Refused, TooManyPixels, UnsupportedFormat
-from processors.formats import JPEG
 from processors.job import Processed
 from processors.pipeline import process
 from processors.preset import ARCHIVE, WEB
-from processors.protocol import (
+from processors.sandbox.claims import check_answer, processed_of
+from processors.sandbox.protocol import (
     LENGTH,
     Answer,
     BrokenProtocol,

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from processors.codec import decode
+from processors.codecs.codec import decode
+from processors.codecs.formats import TIFF, sniff
+from processors.codecs.header_readers import read_header
 from processors.errors import Refused, Undecodable, UnsupportedFormat
-from processors.formats import TIFF, sniff
-from processors.header_readers import read_header
 from processors.settings import Limits
 from tests.made.tiff import coded
 from tests.photos import scene

@@ -12,7 +12,6 @@ import psutil
 import pytest
 import uvloop
 
-from processors import nursery
 from processors.errors import (
     DecoderCrashed,
     NotAnImage,
@@ -24,7 +23,8 @@ from processors.errors import (
 from processors.job import Processed
 from processors.pipeline import process
 from processors.preset import ARCHIVE, WEB
-from processors.sandbox import Sandbox
+from processors.sandbox import nursery
+from processors.sandbox.sandbox import Sandbox
 from processors.settings import Limits, ProcessorSettings
 from tests.photos import FORMAT_NAMES, encoded, jpeg, photograph, photographs, scene
 from tests.processors import hostile
@@ -195,7 +195,7 @@ async def test_a_child_has_nothing_to_steal(start: Start, monkeypatch: pytest.Mo
 
 _ORPHANS = """
 import asyncio, time
-from processors.sandbox import Sandbox
+from processors.sandbox.sandbox import Sandbox
 from processors.settings import ProcessorSettings
 
 async def main():

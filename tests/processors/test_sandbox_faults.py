@@ -19,8 +19,6 @@ from lake.errors import CodedError
 from lake.lake import Commit, Lake
 from lake.logs import bound
 from lake.settings import LakeSettings
-from processors.conversation import Conversation
-from processors.decoder import Decoder
 from processors.errors import (
     DecoderCrashed,
     DecoderMemory,
@@ -30,6 +28,8 @@ from processors.errors import (
 )
 from processors.job import ImageJob, Processed, by_key
 from processors.preset import WEB
+from processors.sandbox.conversation import Conversation
+from processors.sandbox.decoder import Decoder
 from processors.settings import ProcessorSettings
 from processors.worker import Worker
 from tests.photos import encoded, jpeg, scene

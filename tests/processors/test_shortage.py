@@ -18,13 +18,14 @@ from lake.commit.records import Committer
 from lake.lake import Commit, Lake
 from lake.settings import LakeSettings
 from lake.shortage import is_shortage
-from processors import codec, nursery
+from processors.codecs import codec
+from processors.codecs.formats import sniff
+from processors.codecs.header_readers import read_header
 from processors.errors import DecoderMemory, Overloaded, Refused, Undecodable
-from processors.formats import sniff
-from processors.header_readers import read_header
 from processors.image import Image as Pixels
 from processors.job import ImageJob, by_key
 from processors.preset import ARCHIVE, WEB
+from processors.sandbox import nursery
 from processors.settings import Limits, ProcessorSettings
 from processors.worker import Worker
 from tests.photos import encoded, jpeg

@@ -19,7 +19,7 @@ from processors.errors import InvalidPreset, PresetBuiltIn, PresetChanged, Unkno
 from processors.job import by_content, content_hash
 from processors.preset import WEB, Preset, PresetName
 from processors.presets import MAX_PRESET_BYTES, Presets, as_json
-from processors.sandbox import Sandbox
+from processors.sandbox.sandbox import Sandbox
 from processors.settings import ProcessorSettings
 from processors.trial import try_out
 

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import psutil
 import pytest
 
-from processors import nursery, seccomp
 from processors.errors import DecoderCrashed, DecoderTimeout, Truncated
 from processors.preset import WEB, Preset, RenditionSpec
-from processors.sandbox import Sandbox
+from processors.sandbox import nursery, seccomp
+from processors.sandbox.sandbox import Sandbox
 from processors.settings import ProcessorSettings
 from tests.photos import encoded, jpeg, scene
 from tests.processors.servers.obeying import order

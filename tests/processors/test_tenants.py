@@ -11,12 +11,12 @@ import pytest
 
 from lake.lake import Commit, Lake
 from lake.settings import LakeSettings
-from processors import decoder, nursery
-from processors.decoder import Decoder
+from processors.codecs.formats import Format
 from processors.errors import Refused
-from processors.formats import Format
 from processors.job import ImageJob, Processed, by_key
 from processors.preset import ARCHIVE, WEB, Preset
+from processors.sandbox import decoder, nursery
+from processors.sandbox.decoder import Decoder
 from processors.settings import ProcessorSettings
 from processors.worker import Worker
 from tests.photos import FORMAT_NAMES, FormatName, encoded, jpeg, scene

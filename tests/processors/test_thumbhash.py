@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from processors.image import Image
-from processors.palette import Palette
-from processors.thumbhash import thumbhash
+from processors.measures.palette import Palette
+from processors.measures.thumbhash import thumbhash
 from tests.photos import scene
 
 

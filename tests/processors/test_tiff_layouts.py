@@ -15,11 +15,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from processors.codec import decode
+from processors.codecs.codec import decode
+from processors.codecs.formats import sniff
+from processors.codecs.header import Header
+from processors.codecs.header_readers import read_header
 from processors.errors import Truncated, Undecodable
-from processors.formats import sniff
-from processors.header import Header
-from processors.header_readers import read_header
 from processors.preset import Preset, RenditionSpec
 from processors.settings import Limits
 from tests.made.tiff import FAXES, Page, tiff

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from processors.codecs.tiff.directory import first_directory
+from processors.codecs.tiff.layout import layout_of
+from processors.codecs.tiff.segments import groups, unpacked
 from processors.errors import TooManyScans, Truncated, Undecodable, UnsupportedFormat
 from processors.preset import WEB
 from processors.settings import Limits
-from processors.tiff.directory import first_directory
-from processors.tiff.layout import layout_of
-from processors.tiff.segments import groups, unpacked
 from tests.made.tiff import FAXES, coded, strip_of
 from tests.photos import scene
 from tests.processors.sandboxes import Start

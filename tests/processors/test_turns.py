@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from processors.decoder import Decoder
+from processors.codecs.formats import sniff
 from processors.errors import Overloaded
-from processors.formats import sniff
 from processors.job import Processed
 from processors.preset import WEB
-from processors.sandbox import Sandbox
+from processors.sandbox.decoder import Decoder
+from processors.sandbox.sandbox import Sandbox
+from processors.sandbox.turns import Turns
 from processors.shares import Holder
-from processors.turns import Turns
 from tests.photos import jpeg
 from tests.processors.sandboxes import Start
 from tests.waiting import until

@@ -8,10 +8,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from processors.codec import decode
+from processors.codecs.codec import decode
+from processors.codecs.formats import WEBP
+from processors.codecs.header_readers import read_header
 from processors.errors import Refused
-from processors.formats import WEBP
-from processors.header_readers import read_header
 from processors.settings import Limits
 from tests.made import icc
 from tests.photos import encoded, scene

@@ -16,8 +16,8 @@ from processors.operations import AnyOperation, Denoise, Fit, Redact, Watermark
 from processors.pipeline import process
 from processors.preset import WEB, Preset, RenditionSpec
 from processors.presets import parse_preset
-from processors.protocol import _REFUSALS
-from processors.results import Results
+from processors.sandbox.protocol import _REFUSALS
+from processors.sandbox.results import Results
 from processors.settings import Limits, ProcessorSettings
 from processors.trial import try_out
 from tests.made.tiff import Page, tiff
@@ -164,7 +164,7 @@ def test_reading_a_preset_inflates_nothing(monkeypatch: pytest.MonkeyPatch) -> N
         raise AssertionError("a profile is inflated")
 
     with monkeypatch.context() as patched:
-        patched.setattr("processors.png.zlib.decompressobj", inflating)
+        patched.setattr("processors.codecs.png.zlib.decompressobj", inflating)
         marks = [Watermark(image=picture)] * 3
         spec = RenditionSpec(name="m", operations=tuple(marks)).model_dump(mode="json")
         text = json.dumps({"renditions": [spec]}).encode()
@@ -186,6 +186,6 @@ def test_few_texts_of_a_png_are_inflated(monkeypatch: pytest.MonkeyPatch) -> Non
         inflated.append(name)
         return b""
 
-    monkeypatch.setattr("processors.png.exif_in_text", inflating)
+    monkeypatch.setattr("processors.codecs.png.exif_in_text", inflating)
     process(dot[:33] + chunk * 1000 + dot[33:], WEB, Limits())
     assert inflated == [b"zTXt"] * 4

@@ -152,7 +152,7 @@ class Task:
         decoders = [
             one
             for one in self._first().children(recursive=True)
-            if "processors.fork_server" in one.cmdline() and not one.children()
+            if "processors.sandbox.fork_server" in one.cmdline() and not one.children()
         ]
         for one in decoders:
             one.send_signal(how)

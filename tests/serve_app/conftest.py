@@ -6,7 +6,7 @@ import pytest_asyncio
 
 from lake.lake import Lake
 from lake.settings import LakeSettings
-from processors.sandbox import Sandbox
+from processors.sandbox.sandbox import Sandbox
 from processors.settings import ProcessorSettings
 from processors.worker import Worker
 from serve_app.accounts import Accounts

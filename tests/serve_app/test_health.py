@@ -2,7 +2,7 @@ import pytest
 
 from lake.lake import Lake
 from lake.settings import LakeSettings
-from processors.sandbox import Sandbox
+from processors.sandbox.sandbox import Sandbox
 from processors.settings import ProcessorSettings
 from processors.worker import Worker
 from serve_app.accounts import Accounts

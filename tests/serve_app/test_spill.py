@@ -12,7 +12,7 @@ import pytest_asyncio
 from lake.lake import Commit
 from processors.errors import NotAnImage, Overloaded
 from processors.job import ImageJob
-from processors.sandbox import Sandbox
+from processors.sandbox.sandbox import Sandbox
 from processors.settings import ProcessorSettings
 from processors.worker import Worker
 from serve_app.api import make_app

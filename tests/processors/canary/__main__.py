@@ -10,10 +10,10 @@ import json
 import sys
 from collections.abc import Iterable
 
-from processors.cleared_memory import clear_memory, is_cleared
 from processors.preset import Preset
+from processors.sandbox.cleared_memory import clear_memory, is_cleared
+from processors.sandbox.warm_up import warm_up
 from processors.settings import Limits
-from processors.warm_up import warm_up
 from tests.corpora import PILLOW, PILLOW_HEIF, files_of
 from tests.processors.canary import leak
 from tests.processors.canary.answers import REFUSED, answer

@@ -14,7 +14,7 @@ from processors.operations import Redact, Watermark
 from processors.operations.operation import Gravity
 from processors.operations.redact import Box
 from processors.preset import Preset, RenditionSpec
-from processors.sandbox import Sandbox
+from processors.sandbox.sandbox import Sandbox
 from processors.settings import ProcessorSettings
 from tests.processors.operations.cases import badge, photo
 

@@ -9,10 +9,11 @@ import ctypes
 import os
 import socket
 
-from processors import child, fork_server, pipeline
+from processors import pipeline
 from processors.errors import DecoderMemory, NotAnImage
 from processors.job import Processed
 from processors.preset import Preset
+from processors.sandbox import child, fork_server
 from processors.settings import Limits
 
 ORDER = "PIXLAKE_TEST_ADRIFT"

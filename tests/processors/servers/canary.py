@@ -6,9 +6,10 @@ filled.
 
 import os
 
-from processors import child, fork_server, pipeline
+from processors import pipeline
 from processors.job import Processed
 from processors.preset import Preset
+from processors.sandbox import child, fork_server
 from processors.settings import Limits
 from tests.processors.canary import leak
 from tests.processors.canary.pattern import fill

@@ -4,7 +4,7 @@ import errno
 import os
 import resource
 
-from processors import fork_server
+from processors.sandbox import fork_server
 
 _fork = os.fork
 

@@ -7,9 +7,9 @@ else "clean". `judged` stands between an image and its answer.
 import os
 from dataclasses import replace
 
-from processors import child, fork_server
-from processors.damage import judged
 from processors.job import Processed
+from processors.sandbox import child, fork_server
+from processors.sandbox.damage import judged
 from processors.settings import Limits
 from tests.processors.servers import probing
 

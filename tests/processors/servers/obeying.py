@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from processors import child, fork_server
 from processors.pipeline import process
 from processors.preset import Preset
-from processors.protocol import LENGTH, Answer, Refusal, Request, Start, answer_of, framed
+from processors.sandbox import child, fork_server
+from processors.sandbox.protocol import LENGTH, Answer, Refusal, Request, Start, answer_of, framed
 
 MARK = b"--order--"
 _CHUNK = bytes(1 << 20)

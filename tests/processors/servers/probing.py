@@ -12,11 +12,11 @@ import platform
 import threading
 from collections.abc import Callable, Iterator
 
-from processors import child, fork_server
 from processors.errors import Undecodable
 from processors.job import Processed
 from processors.preset import ARCHIVE, Preset
-from processors.protocol import Protections, Start
+from processors.sandbox import child, fork_server
+from processors.sandbox.protocol import Protections, Start
 from processors.settings import Limits
 
 # Backwards, or a child would find what it looks for in its own code.

@@ -1,6 +1,6 @@
 """A fork server whose C library does not clear memory, as on a system without glibc."""
 
-from processors import child, fork_server
+from processors.sandbox import child, fork_server
 
 if __name__ == "__main__":
     child.is_cleared = lambda: False  # type: ignore[attr-defined]
