@@ -9,20 +9,21 @@ from starlette.routing import BaseRoute
 from lake.lake import Lake
 from processors.preset import PresetName, find_builtin
 from processors.worker import Worker
-from serve_app import console, health, images, limits, presets, problems, uploads
-from serve_app.admission import Admission
+from serve_app import console, health, images, limits, presets, problems
+from serve_app.admission.admission import Admission
+from serve_app.admission.others import NoOthers, OtherNodes
+from serve_app.admission.places import Places
+from serve_app.admission.reads import Reads
+from serve_app.asgi.compression import Compression
+from serve_app.asgi.envelope import Envelope
+from serve_app.asgi.linger import Linger
 from serve_app.auth import KeyRing
-from serve_app.compression import Compression
 from serve_app.door import Door
-from serve_app.envelope import Envelope
-from serve_app.fast_lane import FastLane
 from serve_app.health import ReadinessCheck
-from serve_app.linger import Linger
-from serve_app.others import NoOthers, OtherNodes
-from serve_app.places import Places
 from serve_app.query import KnownParameters
-from serve_app.reads import Reads
 from serve_app.settings import ServeSettings
+from serve_app.upload import uploads
+from serve_app.upload.fast_lane import FastLane
 
 _ABOUT = """Stores images sent by HTTP or Kafka, with renditions, measures and one table row each.
 

@@ -26,11 +26,11 @@ from processors.sandbox.sandbox import Sandbox
 from processors.settings import ProcessorSettings
 from processors.worker import Worker
 from serve_app.accounts import Accounts
-from serve_app.admission import Admission
+from serve_app.admission.admission import Admission
 from serve_app.api import make_app
+from serve_app.asgi.loop_lag import LoopLag
 from serve_app.auth import KeyRing
 from serve_app.health import Part, Readiness, api_part
-from serve_app.loop_lag import LoopLag
 from serve_app.metrics import samples
 from serve_app.settings import ServeSettings
 

@@ -13,11 +13,11 @@ from lake.tables.schema import ImageRecord
 from processors.nearest import instead
 from serve_app import views
 from serve_app.accounts import WRITE, Principal
+from serve_app.admission.reads import Reader
 from serve_app.auth import need
 from serve_app.conditional import check_if_match, matches, wanted_range
 from serve_app.door import Door, door_of
-from serve_app.filenames import attachment
-from serve_app.reads import Reader
+from serve_app.upload.filenames import attachment
 
 router = APIRouter(tags=["images"])
 

@@ -5,10 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
 
-from serve_app import metadata
 from serve_app.accounts import WRITE, Principal
 from serve_app.auth import need
 from serve_app.door import door_of
+from serve_app.upload import metadata
 
 router = APIRouter(tags=["images"])
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from lake.metrics import Metric, Sample
-from serve_app.admission import Admission
+from serve_app.admission.admission import Admission
 
 UPLOADS: Final = Metric(
     "pixlake_uploads",

@@ -17,16 +17,16 @@ from processors.preset import BUILTIN, Preset, PresetName
 from processors.presets import MAX_PRESET_BYTES, as_json
 from processors.trial import try_out
 from serve_app.accounts import PRESETS, Principal
+from serve_app.admission.reads import Reader
 from serve_app.auth import need
-from serve_app.body import timed
-from serve_app.checksums import Checksums
 from serve_app.conditional import check_if_match, matches
 from serve_app.door import Door, door_of
 from serve_app.errors import InvalidRequest, PresetNotFound
 from serve_app.problems import problem_responses
-from serve_app.reads import Reader
 from serve_app.settings import ServeSettings
-from serve_app.upload_request import refuse_encoded
+from serve_app.upload.body import timed
+from serve_app.upload.checksums import Checksums
+from serve_app.upload.upload_request import refuse_encoded
 
 router = APIRouter(tags=["presets"])
 log = logger(__name__)

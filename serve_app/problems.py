@@ -89,7 +89,7 @@ def problem(
 
 
 def request_id(scope: Scope) -> str:
-    """Return the id of this request, which `serve_app.envelope` has set."""
+    """Return the id of this request, which `serve_app.asgi.envelope` has set."""
     return str(scope.get("state", {}).get("request_id", ""))
 
 

@@ -136,7 +136,7 @@ def test_ray_only_in_the_wiring() -> None:
         "pixlake_server/embedded/loopback.py",  # runs first in each of Ray's workers
         # Sets what `ray.init` and `ray start` have no argument for.
         "pixlake_server/embedded/ray_node.py",
-        "serve_app/haproxy.py",  # Ray's manager of HAProxy, with our configuration
+        "serve_app/serve_patches/haproxy.py",  # Ray's manager of HAProxy, with our configuration
     }
 
 

@@ -21,7 +21,7 @@ from ingest.librdkafka import client_config
 from ingest.settings import IngestSettings
 from pixlake_server.embedded.haproxy import write_launcher
 from pixlake_server.embedded.ports import free_port
-from serve_app.controller import CONFIGURATION
+from serve_app.serve_patches.controller import CONFIGURATION
 from tests.deploy.probe import asked
 
 IMAGE = Path(__file__).parents[2] / "deploy" / "ecs" / "image"
@@ -110,7 +110,10 @@ def test_haproxy_of_a_node_is_the_one_of_one_machine_but_for_addresses(tmp_path:
     one_machine = (here / CONFIGURATION).read_text()
     assert ours.replace(str(tmp_path / "haproxy"), str(here)) == one_machine
     assert "tcp-request connection" not in ours
-    assert found["RAY_SERVE_CONTROLLER_CALLBACK_IMPORT_PATH"] == "serve_app.controller:prepare"
+    assert (
+        found["RAY_SERVE_CONTROLLER_CALLBACK_IMPORT_PATH"]
+        == "serve_app.serve_patches.controller:prepare"
+    )
 
 
 def test_a_node_is_told_the_ports_of_its_agents(tmp_path: Path) -> None:

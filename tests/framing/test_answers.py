@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from pixlake_server.embedded.haproxy_answers import ANSWERS, speaking
-from serve_app.framing import FramedProtocol
+from serve_app.asgi.framing import FramedProtocol
 from tests.framing.stand import SILENT, Stand, ask, standing
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

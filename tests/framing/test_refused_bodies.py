@@ -5,7 +5,7 @@ import contextlib
 
 import pytest
 
-from serve_app import framing
+from serve_app.asgi import framing
 from tests.framing.stand import Door, Stand
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -6,7 +6,7 @@ import httptools
 import pytest
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from serve_app.framing import FramedProtocol
+from serve_app.asgi.framing import FramedProtocol
 from tests.framing.forms import FORMS, Form, trailers, upgrade
 from tests.framing.rounds import ANSWER_SECONDS, AT_ONCE, Disagreement, Round, play
 from tests.framing.stand import Stand

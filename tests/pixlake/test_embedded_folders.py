@@ -25,7 +25,7 @@ from pixlake_server.embedded.run_folder import (
     only_run,
     user_folder,
 )
-from serve_app.controller import CONFIGURATION
+from serve_app.serve_patches.controller import CONFIGURATION
 
 
 def test_two_runs_of_one_home_name_have_ports_of_their_own(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
-from serve_app.checksums import Checksums
 from serve_app.errors import ChecksumMismatch, InvalidChecksum
+from serve_app.upload.checksums import Checksums
 from tests.serve_app.site import PHOTO, Site
 
 

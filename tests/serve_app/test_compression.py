@@ -7,7 +7,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from serve_app.compression import prefers_gzip
+from serve_app.asgi.compression import prefers_gzip
 from tests.serve_app.site import PHOTO, Site, png, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

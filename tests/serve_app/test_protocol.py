@@ -12,8 +12,8 @@ from processors.errors import TooManyBytes
 from processors.foreign_text import clean_filename
 from serve_app.conditional import wanted_range
 from serve_app.errors import MalformedMultipart, RangeNotSatisfiable
-from serve_app.filenames import attachment, from_disposition
-from serve_app.multipart import Form
+from serve_app.upload.filenames import attachment, from_disposition
+from serve_app.upload.multipart import Form
 
 BOUNDARIES = st.text("abcXYZ019'()+_,-./:=?", min_size=1, max_size=70).map(str.encode)
 CUTS = st.lists(st.integers(0, 5000), max_size=12)

@@ -6,7 +6,7 @@ import pytest
 
 from processors.errors import Overloaded
 from processors.shares import Holder
-from serve_app.reads import Reads
+from serve_app.admission.reads import Reads
 from tests.serve_app.site import Site
 from tests.waiting import until
 

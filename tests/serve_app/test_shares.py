@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from processors.errors import Overloaded
 from processors.shares import Shares
-from serve_app.admission import Admission
+from serve_app.admission.admission import Admission
 
 
 class Clock:

@@ -9,7 +9,7 @@ import socket
 
 import uvicorn
 
-from serve_app.framing import FramedProtocol
+from serve_app.asgi.framing import FramedProtocol
 
 # With 16 sockets, 128 connections need eight iterations. Each copy costs a file descriptor, and a
 # useless system call when a single connection arrives.

@@ -12,8 +12,6 @@ from processors.errors import TooManyBytes
 from processors.foreign_text import clean_filename
 from processors.nearest import instead
 from processors.preset import PresetName
-from serve_app import filenames, metadata
-from serve_app.checksums import Checksums
 from serve_app.errors import (
     InvalidIdempotencyKey,
     InvalidRequest,
@@ -22,7 +20,9 @@ from serve_app.errors import (
     UnsupportedContentEncoding,
     UnsupportedMediaType,
 )
-from serve_app.multipart import OVERHEAD_BYTES
+from serve_app.upload import filenames, metadata
+from serve_app.upload.checksums import Checksums
+from serve_app.upload.multipart import OVERHEAD_BYTES
 
 MULTIPART = "multipart/form-data"
 _OCTETS = "application/octet-stream"

@@ -14,17 +14,18 @@ from lake.logs import bind
 from processors.errors import Overloaded
 from processors.job import ImageJob, by_content, by_key
 from processors.preset import Preset, PresetName
-from serve_app import metadata, views
+from serve_app import views
 from serve_app.accounts import WRITE, Principal
-from serve_app.admission import Lease
+from serve_app.admission.admission import Lease
 from serve_app.auth import bearer, need
-from serve_app.body import Body, read_body
 from serve_app.door import Door, door_of
 from serve_app.errors import AnswerTimeout, InvalidRequest
-from serve_app.filenames import decoded
 from serve_app.metrics import uploads_by_outcome
 from serve_app.problems import problem_responses
-from serve_app.upload_request import MULTIPART, UploadRequest
+from serve_app.upload import metadata
+from serve_app.upload.body import Body, read_body
+from serve_app.upload.filenames import decoded
+from serve_app.upload.upload_request import MULTIPART, UploadRequest
 
 PATH = "/v1/images"
 router = APIRouter(tags=["images"])

@@ -10,9 +10,9 @@ from starlette.datastructures import Headers
 from processors.errors import TooManyBytes
 from processors.foreign_text import clean_filename
 from processors.nearest import instead
-from serve_app.checksums import Checksums
 from serve_app.errors import MalformedMultipart, UnsupportedContentEncoding
-from serve_app.filenames import decoded, from_disposition
+from serve_app.upload.checksums import Checksums
+from serve_app.upload.filenames import decoded, from_disposition
 
 FILE = "file"
 _FIELDS = frozenset({"metadata", "preset"})

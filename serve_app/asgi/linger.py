@@ -3,7 +3,7 @@
 If a server answers early and closes the connection, the kernel resets the connection. Most clients
 read only after they have sent the body, so they report "connection reset" instead of the 413. The
 rest of the body is therefore read and discarded, within limits. On a connection that stays open
-serve_app/framing.py reads the rest. On a connection that closes, this middleware does.
+serve_app/asgi/framing.py reads the rest. On a connection that closes, this middleware does.
 """
 
 import asyncio
@@ -52,7 +52,7 @@ class Linger:
 def _closes_with_body(scope: Scope) -> bool:
     headers = Headers(scope=scope)
     tokens = ",".join(headers.getlist("connection")).lower().split(",")
-    # After a refused `Expect: 100-continue`, serve_app/framing.py closes the connection.
+    # After a refused `Expect: 100-continue`, serve_app/asgi/framing.py closes the connection.
     closes = "close" in map(str.strip, tokens) or scope["http_version"] == "1.0"
     closes = closes or "expect" in headers
     has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from starlette.datastructures import Headers
 
 from serve_app.errors import InvalidMetadata
-from serve_app.filenames import percent_decoded
+from serve_app.upload.filenames import percent_decoded
 
 PREFIX = b"x-pixlake-meta-"
 

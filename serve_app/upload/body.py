@@ -11,11 +11,11 @@ from starlette.types import Receive
 
 from processors.errors import EmptyImage, TooManyBytes
 from processors.job import Bytes
-from serve_app.admission import Lease
+from serve_app.admission.admission import Lease
 from serve_app.errors import BodyTimeout, MissingBody
-from serve_app.multipart import FILE, Form
 from serve_app.settings import ServeSettings
-from serve_app.upload_request import UploadRequest
+from serve_app.upload.multipart import FILE, Form
+from serve_app.upload.upload_request import UploadRequest
 
 
 @dataclass(frozen=True, slots=True)

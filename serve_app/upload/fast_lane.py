@@ -1,8 +1,8 @@
 """Middleware that handles uploads without FastAPI's routing and dependency injection.
 
 For each request FastAPI needs 0.5 ms of CPU for matching, injection and validation. An upload needs
-only two headers and one query parameter. The route in `serve_app.uploads` does the same; it exists
-because FastAPI generates the OpenAPI description from that route.
+only two headers and one query parameter. The route in `serve_app.upload.uploads` does the same; it
+exists because FastAPI generates the OpenAPI description from that route.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve_app.door import Door
 from serve_app.problems import refusal
-from serve_app.uploads import PATH, store
+from serve_app.upload.uploads import PATH, store
 
 
 class FastLane:

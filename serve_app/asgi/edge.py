@@ -12,8 +12,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve_app.envelope import REQUEST_ID, chosen_request_id
-from serve_app.listening import listen_eagerly
+from serve_app.asgi.envelope import REQUEST_ID, chosen_request_id
+from serve_app.asgi.listening import listen_eagerly
 
 PREFIX = "x-serve-"
 """Prefix of headers from HAProxy and Serve's request routers to replicas."""
