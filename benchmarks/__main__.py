@@ -17,17 +17,17 @@ from pathlib import Path
 
 from benchmarks import (
     capacity_page,
+    cpu_breakdown,
     crash_storm,
-    giants,
     hostile,
     kafka_door,
+    large_images,
     latency,
     overload,
     performance_page,
     published,
     sandbox,
     upload_door,
-    where,
 )
 from benchmarks.bench import Bench
 from benchmarks.figures import Report
@@ -44,8 +44,8 @@ BENCHMARKS: dict[str, Callable[[Bench], None]] = {
     "overload": overload.run,
     "hostile": hostile.run,
     "crash-storm": crash_storm.run,
-    "memory": giants.run,
-    "where": where.run,
+    "memory": large_images.run,
+    "where": cpu_breakdown.run,
 }
 _ROUNDS, _SECONDS = 5, 5.0
 _QUICK_ROUNDS, _QUICK_SECONDS = 1, 2.0

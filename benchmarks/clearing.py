@@ -20,12 +20,12 @@ import numpy as np
 import psutil
 
 from benchmarks.photos import SMALL, TWELVE
-from processors import kept_memory
+from processors import malloc_tuning
 from processors.codecs.formats import check_bytes
 from processors.preset import WEB
-from processors.sandbox import cleared_memory, fork_server, nursery
+from processors.sandbox import cleared_memory, fork_server, fork_server_client
 from processors.sandbox.decoder import Decoder
-from processors.sandbox.nursery import Nursery
+from processors.sandbox.fork_server_client import Nursery
 from processors.sandbox.sandbox import Sandbox
 from processors.sandbox.usage import cpu_seconds
 from processors.settings import ProcessorSettings
@@ -68,7 +68,7 @@ WAYS = (
 def main() -> None:
     """Print a table of ratios."""
     if _MAPPED in os.environ:
-        kept_memory._REUSED_BYTES = int(os.environ[_MAPPED])
+        malloc_tuning._REUSED_BYTES = int(os.environ[_MAPPED])
     if "PYTHONMALLOC" not in os.environ:
         fork_server.clear_memory = lambda: None  # type: ignore[attr-defined]
     if sys.argv[1:2] and sys.argv[1].isdigit():
@@ -183,18 +183,18 @@ async def _nursery() -> AsyncIterator[Nursery]:
 @contextmanager
 def _started_as(way: Way) -> Iterator[None]:
     """Start fork servers with the environment of this way, within the block."""
-    usual, module = nursery._environment, nursery._MODULE
+    usual, module = fork_server_client._environment, fork_server_client._MODULE
     own = dict.fromkeys(cleared_memory.ENVIRONMENT, "")
 
     def environment(limits: object) -> dict[str, str]:
         variables = {**usual(SETTINGS.limits), **own, **way.environment}
         return {name: value for name, value in variables.items() if value}
 
-    nursery._environment, nursery._MODULE = environment, "benchmarks.clearing"
+    fork_server_client._environment, fork_server_client._MODULE = environment, "benchmarks.clearing"
     try:
         yield
     finally:
-        nursery._environment, nursery._MODULE = usual, module
+        fork_server_client._environment, fork_server_client._MODULE = usual, module
 
 
 if __name__ == "__main__":

@@ -17,12 +17,12 @@ from datetime import UTC, datetime
 
 from benchmarks import load
 from benchmarks.__main__ import RESULTS
+from benchmarks.cpu_breakdown import part_of
 from benchmarks.figures import Report, Target
 from benchmarks.kafka_door import produce
 from benchmarks.memory import pss, rss
 from benchmarks.photos import MEDIUM, SMALL
 from benchmarks.service import Service, running, words_of
-from benchmarks.where import part_of
 
 _TARGET = Target(1.1, 1.03, less=True)
 _SAMPLE_SECONDS = 5.0

@@ -17,9 +17,9 @@ from lake.commit.rejections import Refusal, Settled
 from lake.logs import begin_in_replica
 from lake.metrics_export import MetricsExporter
 from processors import deployment as processors_deployment
-from processors.answers import Answer, returns_errors, unwrap
+from processors.batch_results import Answer, returns_errors, unwrap
 from processors.job import ImageJob
-from processors.kept_memory import keep_memory
+from processors.malloc_tuning import keep_memory
 from processors.preset import PresetName
 
 APP = "ingest"

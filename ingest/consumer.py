@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol, TypeVar
 
+from ingest.backpressure import HOLD_SECONDS, Intake
+from ingest.batch_processor import Count, Delivery, Note, Outcome, Submit
 from ingest.cluster import ensure_topics
 from ingest.dead_letters import DeadLetters, Sender
-from ingest.delivery import Count, Delivery, Note, Outcome, Submit
 from ingest.errors import InvalidMessage, KafkaUnavailable, StreamStopped
-from ingest.flight import Flight
-from ingest.intake import HOLD_SECONDS, Intake
+from ingest.in_flight import Flight
 from ingest.kafka import KafkaProducer
 from ingest.messages import Message, Terms, to_job
 from ingest.offsets import Ticket
@@ -24,9 +24,9 @@ from lake.errors import Fault
 from lake.logs import bound, logger
 from lake.shortage import is_shortage
 from processors.errors import ProcessingFailed, Refused
-from processors.foreign_text import evidence
 from processors.job import ImageJob
 from processors.preset import PresetName, find_builtin
+from processors.untrusted_text import evidence
 
 log = logger(__name__)
 T = TypeVar("T")

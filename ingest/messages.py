@@ -24,10 +24,10 @@ import numpy as np
 from ingest.errors import InvalidEvent, InvalidHeader
 from ingest.offsets import Partition
 from processors.errors import EmptyImage, TooManyBytes
-from processors.foreign_text import clean_filename
 from processors.job import ImageJob, KafkaPosition, by_event, by_position
 from processors.nearest import instead
 from processors.preset import PresetName, find_builtin
+from processors.untrusted_text import clean_filename
 
 PRESET = "pixlake-preset"
 FILENAME = "pixlake-filename"

@@ -14,7 +14,7 @@ from lake.lake import Lake
 from lake.logs import begin_in_replica, logger
 from lake.metrics import SealerTotals
 from lake.metrics_export import MetricsExporter
-from lake.retention.retention import Sweeper
+from lake.retention.sweeper import Sweeper
 from lake.settings import LakeSettings
 
 APP = "lake"

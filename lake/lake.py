@@ -5,14 +5,14 @@ from datetime import datetime, timedelta
 
 from lake.commit.erasure import Eraser
 from lake.commit.journal import Journal
-from lake.commit.presets import PresetFiles
+from lake.commit.preset_store import PresetFiles
 from lake.commit.records import Commit, Committer
 from lake.commit.rejections import Rejections
 from lake.commit.tries import Tries
 from lake.read.reader import Page, Reader
 from lake.seal.compaction import Compactor
+from lake.seal.maintenance import Keeper, Upkeep
 from lake.seal.sealer import PassReport, Sealer
-from lake.seal.upkeep import Keeper, Upkeep
 from lake.settings import LakeSettings
 from lake.store.clock import StoreClock
 from lake.store.object_store import ObjectStore

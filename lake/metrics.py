@@ -13,8 +13,8 @@ from datetime import datetime
 from typing import Final, Literal, NamedTuple
 
 from lake.lake import Lake
-from lake.retention.retention import SweepReport
-from lake.seal.upkeep import UpkeepReport
+from lake.retention.sweeper import SweepReport
+from lake.seal.maintenance import UpkeepReport
 from lake.tables.tables import TABLES
 
 

@@ -17,8 +17,8 @@ from processors.codecs.exif import NOTHING, Exif
 from processors.codecs.gain_maps import GainMap
 from processors.codecs.header import Space
 from processors.faces import MAX_FACES
-from processors.foreign_text import CodeText, Name
 from processors.preset import Preset, PresetName
+from processors.untrusted_text import CodeText, Name
 
 if TYPE_CHECKING:
     # Not at run time: decoders import this module, and have no pyarrow.

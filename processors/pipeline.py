@@ -33,10 +33,10 @@ from processors.job import Details, Facts, Measures, Processed, Rendition
 from processors.measures.measures import measure
 from processors.operations import Operation
 from processors.preset import Preset, RenditionSpec
+from processors.preset_cost import check_work
 from processors.settings import Limits
 from processors.shortage import memory_or
 from processors.stopwatch import Stopwatch
-from processors.work import check_work
 
 _REDUCTIONS: tuple[Reduction, ...] = (8, 4, 2)
 # At least measures.MEASURED_SIDE, and equal to the width of the largest built-in rendition, so that

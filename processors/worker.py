@@ -15,12 +15,12 @@ from lake.shortage import is_shortage
 from lake.tables.schema import ImageRecord, StoredRendition
 from processors.columns import Columns, columns_of
 from processors.errors import Overloaded, ProcessingFailed
-from processors.foreign_text import evidence
 from processors.job import ImageJob, Rendition, content_hash
 from processors.preset import Preset
-from processors.presets import Presets
+from processors.preset_registry import Presets
 from processors.sandbox.sandbox import Sandbox
 from processors.settings import ProcessorSettings
+from processors.untrusted_text import evidence
 
 T = TypeVar("T")
 

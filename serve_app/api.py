@@ -11,14 +11,14 @@ from processors.preset import PresetName, find_builtin
 from processors.worker import Worker
 from serve_app import console, health, images, limits, presets, problems
 from serve_app.admission.admission import Admission
-from serve_app.admission.others import NoOthers, OtherNodes
-from serve_app.admission.places import Places
+from serve_app.admission.peers import NoOthers, OtherNodes
 from serve_app.admission.reads import Reads
+from serve_app.admission.spillover import Places
+from serve_app.app_context import Door
 from serve_app.asgi.compression import Compression
-from serve_app.asgi.envelope import Envelope
-from serve_app.asgi.linger import Linger
+from serve_app.asgi.drain_body import Linger
+from serve_app.asgi.request_context import Envelope
 from serve_app.auth import KeyRing
-from serve_app.door import Door
 from serve_app.health import ReadinessCheck
 from serve_app.query import KnownParameters
 from serve_app.settings import ServeSettings

@@ -18,7 +18,7 @@ from lake.logs import begin_in_replica, logger
 from lake.metrics import Sample
 from lake.settings import LakeSettings
 from processors import deployment as processors_deployment
-from processors.answers import unwrap
+from processors.batch_results import unwrap
 from processors.errors import Overloaded
 from processors.job import ImageJob
 from processors.preset import PresetName

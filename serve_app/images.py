@@ -11,12 +11,12 @@ from lake.errors import ImageNotFound
 from lake.layout import IMAGE_ID
 from lake.tables.schema import ImageRecord
 from processors.nearest import instead
-from serve_app import views
+from serve_app import schemas
 from serve_app.accounts import WRITE, Principal
 from serve_app.admission.reads import Reader
+from serve_app.app_context import Door, door_of
 from serve_app.auth import need
 from serve_app.conditional import check_if_match, matches, wanted_range
-from serve_app.door import Door, door_of
 from serve_app.upload.filenames import attachment
 
 router = APIRouter(tags=["images"])
@@ -36,24 +36,24 @@ async def list_images(
     principal: Reader,
     limit: Annotated[int, Query(ge=1, le=_MAX_PAGE)] = _DEFAULT_PAGE,
     cursor: Annotated[str | None, Query(max_length=_MAX_CURSOR)] = None,
-) -> views.PageView:
+) -> schemas.PageView:
     """Return one page; pass `next` of a page as `cursor` to get the next page."""
     door = door_of(request)
     page = await door.lake.reader.page(principal.tenant, limit, cursor)
-    return views.PageView(
-        images=[views.ImageView.of(record, door.lake.expires(record)) for record in page.records],
+    return schemas.PageView(
+        images=[schemas.ImageView.of(record, door.lake.expires(record)) for record in page.records],
         next=page.cursor,
     )
 
 
 @router.get("/v1/images/{image_id}", summary="One image's record")
-async def show(request: Request, principal: Reader, image_id: ImageId) -> views.ImageView:
+async def show(request: Request, principal: Reader, image_id: ImageId) -> schemas.ImageView:
     """Return the record of an image, with links to its original and renditions."""
     door = door_of(request)
     record = await _record(door, principal, image_id)
     # The image as a whole has no ETag, so only `*` can match.
     check_if_match(request.headers.getlist("if-match"), None)
-    return views.ImageView.of(record, door.lake.expires(record))
+    return schemas.ImageView.of(record, door.lake.expires(record))
 
 
 @router.delete("/v1/images/{image_id}", summary="Erase an image", status_code=204)

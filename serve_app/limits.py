@@ -6,8 +6,8 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
 
 from serve_app.accounts import WRITE, Principal
+from serve_app.app_context import door_of
 from serve_app.auth import need
-from serve_app.door import door_of
 from serve_app.upload import metadata
 
 router = APIRouter(tags=["images"])

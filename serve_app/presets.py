@@ -14,13 +14,13 @@ from pydantic import BaseModel, Field
 from lake.logs import logger
 from processors.errors import InvalidPreset, UnknownPreset
 from processors.preset import BUILTIN, Preset, PresetName
-from processors.presets import MAX_PRESET_BYTES, as_json
-from processors.trial import try_out
+from processors.preset_check import try_out
+from processors.preset_registry import MAX_PRESET_BYTES, as_json
 from serve_app.accounts import PRESETS, Principal
 from serve_app.admission.reads import Reader
+from serve_app.app_context import Door, door_of
 from serve_app.auth import need
 from serve_app.conditional import check_if_match, matches
-from serve_app.door import Door, door_of
 from serve_app.errors import InvalidRequest, PresetNotFound
 from serve_app.problems import problem_responses
 from serve_app.settings import ServeSettings

@@ -18,7 +18,7 @@ from lake.errors import CodedError, Fault, ImageExpiring
 from lake.logs import logger
 from lake.shortage import is_shortage
 from processors.errors import Overloaded
-from processors.foreign_text import evidence
+from processors.untrusted_text import evidence
 from serve_app.errors import (
     PROBLEMS,
     Forbidden,
@@ -89,7 +89,7 @@ def problem(
 
 
 def request_id(scope: Scope) -> str:
-    """Return the id of this request, which `serve_app.asgi.envelope` has set."""
+    """Return the id of this request, which `serve_app.asgi.request_context` has set."""
     return str(scope.get("state", {}).get("request_id", ""))
 
 

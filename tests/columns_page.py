@@ -9,7 +9,7 @@ from typing import Any
 from lake.tables.columns import TableColumn
 from lake.tables.image_columns import ImageColumns
 from lake.tables.tables import IMAGE_TABLE, REJECTION_TABLE, Table
-from serve_app.views import ImageView
+from serve_app.schemas import ImageView
 
 DOCS = Path(__file__).parent.parent / "docs"
 _PYTHON = {

@@ -59,7 +59,7 @@ def metrics_page() -> str:
         "event. No label holds a tenant, an image or a text of a client. A metric has at most 150",
         "combinations of labels in a replica; further ones are counted as `other`.",
         "",
-        "On AWS `deploy/ecs/image/node/figures.py` chooses those that CloudWatch gets.",
+        "On AWS `deploy/ecs/image/node/metrics_export.py` chooses those that CloudWatch gets.",
         "Rendered from the code by `python -m tests.reference`.",
     ]
     for title, metrics in METRICS.items():

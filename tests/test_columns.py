@@ -21,7 +21,7 @@ from pixlake.cli.main import app
 from pixlake.client import Image
 from pixlake.client.parts import Code, Rendition
 from pixlake.client.parts import Swatch as ClientSwatch
-from serve_app.views import ImageView
+from serve_app.schemas import ImageView
 from tests.reference import DOCS
 
 CONTRACT = DOCS.parent / "deploy" / "ecs" / "infra" / "contract.json"

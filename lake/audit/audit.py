@@ -22,13 +22,13 @@ from typing import Any
 from lake import layout
 from lake.audit.checks import CHECKS, Ledger
 from lake.audit.copy_scan import CopyScan
-from lake.audit.evidence import Evidence, Finding
+from lake.audit.recheck import Interrogation, grouped
 from lake.audit.record_reading import Reading, read_records
 from lake.audit.record_scan import RecordScan, Seen
 from lake.audit.rejection_scan import RejectionScan
 from lake.audit.row_scan import RowScan, SeenRows
 from lake.audit.scope import Scope
-from lake.audit.suspects import Interrogation, grouped
+from lake.audit.snapshot import Evidence, Finding
 from lake.audit.unfinished import Unfinished
 from lake.commit.journal import Journal
 from lake.settings import LakeSettings

@@ -15,8 +15,8 @@ import duckdb
 import pyarrow as pa
 
 from lake import layout
-from lake.audit.evidence import TABLES
 from lake.audit.scope import Scope
+from lake.audit.snapshot import TABLES
 
 # Memory of DuckDB; larger joins use files in the scratch folder.
 _MEMORY = "256MB"

@@ -5,15 +5,15 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 
 from lake import layout
-from lake.audit.evidence import Finding
 from lake.audit.scope import Scope
+from lake.audit.snapshot import Finding
 from lake.errors import KeyMissing, Mismatch, UnreadableObject
-from lake.retention.retention import end_of_file
+from lake.retention.sweeper import end_of_file
 from lake.seal.compacted import list_hour, read_footer, sources_of
 from lake.seal.hours import hours_with_files
 from lake.seal.watermark import read_watermark
+from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
-from lake.store.stored import Stored
 from lake.tables.rows import decode_chain_file
 from lake.tables.tables import Table
 

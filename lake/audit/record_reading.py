@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lake import layout
-from lake.audit.evidence import Evidence
 from lake.audit.record_scan import RecordScan, Seen
 from lake.audit.scope import Scope
+from lake.audit.snapshot import Evidence
 from lake.settings import LakeSettings
 from lake.store.folders import shards
 from lake.store.object_store import ObjectStore

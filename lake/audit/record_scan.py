@@ -11,8 +11,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from lake.audit.evidence import Evidence, Finding
 from lake.audit.scope import Scope
+from lake.audit.snapshot import Evidence, Finding
 from lake.commit.records import parse_record
 from lake.errors import UnreadableObject
 from lake.store.folders import ImageFolder, Stray, attempt_of, image_folders, look

@@ -10,16 +10,16 @@ import pyarrow as pa
 
 from lake import layout
 from lake.audit.checks import Ledger, Suspect
-from lake.audit.evidence import Evidence, Finding
+from lake.audit.recheck import grouped
 from lake.audit.row_scan import each
 from lake.audit.scope import Scope
-from lake.audit.suspects import grouped
+from lake.audit.snapshot import Evidence, Finding
 from lake.commit.journal import Journal
 from lake.commit.journal_reading import read_wave, waves
 from lake.commit.rejections import parse_rejected
 from lake.errors import KeyMissing, UnreadableObject
+from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
-from lake.store.stored import Stored
 from lake.tables.rows import decode_chain_file
 from lake.tables.tables import REJECTION_TABLE
 

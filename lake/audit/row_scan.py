@@ -9,14 +9,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lake import layout
-from lake.audit.evidence import Evidence
 from lake.audit.scope import Scope
+from lake.audit.snapshot import Evidence
 from lake.commit.journal_objects import JournalRows
 from lake.commit.journal_reading import read_wave, waves
 from lake.errors import KeyMissing, UnreadableObject
-from lake.retention.retention import end_of_file
+from lake.retention.sweeper import end_of_file
+from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
-from lake.store.stored import Stored
 from lake.tables.columns import MS
 from lake.tables.rows import decode_chain_file, erased_ids
 

@@ -23,8 +23,8 @@ from lake.errors import AlreadyExists, ImageNotFound, KeyMissing, Mismatch, Stor
 from lake.store.clock import StoreClock
 from lake.store.decision import compare_and_swap
 from lake.store.folders import attempt_of
+from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
-from lake.store.stored import Stored
 from lake.tables.schema import ImageRecord, RefusedName, Tombstone
 
 _TRIES = 5

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from lake.commit.journal_objects import Decoded, decode_journals
+from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
-from lake.store.stored import Stored
 from lake.tables.tables import IMAGE_TABLE, Table
 
 # Stored bytes that are read at once: several large objects, or some thousand small ones.

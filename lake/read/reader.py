@@ -15,7 +15,7 @@ from lake.errors import (
     InvalidCursor,
     KeyMissing,
 )
-from lake.seal.chain import chain_keys, read_rows
+from lake.seal.segments import chain_keys, read_rows
 from lake.store.clock import StoreClock
 from lake.store.object_store import ObjectStore, Stream
 from lake.tables.rows import to_records, without

@@ -17,11 +17,11 @@ from lake.errors import AlreadyExists, LakeError, Mismatch, StoreUndecided
 from lake.settings import LakeSettings
 from lake.store.clock import StoreClock
 from lake.store.folders import ImageFolder, image_folders
+from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
 from lake.store.opening import require_data
 from lake.store.probe import probe
 from lake.store.store_settings import Retention, StoreSettings, as_json, read_store_settings
-from lake.store.stored import Stored
 from lake.tables.schema import ImageRecord
 from lake.timing import TIMES, ProtocolTimes
 

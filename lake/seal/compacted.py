@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 
 from lake import layout
 from lake.errors import UnreadableObject
-from lake.seal.chain import chain_of
+from lake.seal.segments import chain_of
+from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
-from lake.store.stored import Stored
 from lake.tables.rows import metadata_bytes
 from lake.tables.tables import Table
 

@@ -18,7 +18,7 @@ Any number of compactors may run these steps for one hour at once:
 A sealer that changes a chain in an hour that may be compacted updates the copy before it deletes
 from the journal. So the later of sealer and compactor sees the change of the earlier one.
 
-How the watermark advances without the loss of late rows: lake/seal/closing.py.
+How the watermark advances without the loss of late rows: lake/seal/watermark_advance.py.
 """
 
 import asyncio
@@ -35,14 +35,14 @@ from cachetools import FIFOCache
 from lake import layout
 from lake.errors import UnreadableObject
 from lake.logs import logger
-from lake.seal.closing import Closing
 from lake.seal.compacted import Footer, Hour, list_hour, read_footer, sources_of
 from lake.seal.hours import hours_with_files, unsealed_hours
-from lake.store.aside import Aside
+from lake.seal.watermark_advance import Closing
 from lake.store.clock import StoreClock
 from lake.store.decision import compare_and_swap
+from lake.store.idle_executor import Aside
+from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
-from lake.store.stored import Stored
 from lake.tables.row_groups import RowGroups
 from lake.tables.rows import decode_chain_file
 from lake.tables.tables import IMAGE_TABLE, Table

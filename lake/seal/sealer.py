@@ -6,7 +6,7 @@ takes these steps, in batches of bounded size:
   2. finish each erasure; read the chain (ids, erased ids)
   3. rewrite (If-Match) files that hold an erased row; write rows whose id is nowhere in the chain
      to the next file, create-only. If that fails or its result is unknown, repeat from 2; never
-     try the next number (rows that are late for their hour: lake/seal/closing.py)
+     try the next number (rows that are late for their hour: lake/seal/watermark_advance.py)
   4. update the hour's compacted copy, if it has one
   5. DELETE the journal objects of step 1; tombstones only once they are an hour old
 
@@ -29,14 +29,14 @@ from lake import layout
 from lake.commit.erasure import Eraser
 from lake.errors import StoreUnavailable
 from lake.logs import logger
-from lake.seal.chain import Chain, Chains, Known, chain_of
 from lake.seal.compaction import Compactor
-from lake.seal.pending import Batch, Pending
-from lake.store.aside import Aside
+from lake.seal.journal_batches import Batch, Pending
+from lake.seal.segments import Chain, Chains, Known, chain_of
 from lake.store.clock import StoreClock
 from lake.store.decision import CHANGED, compare_and_swap
+from lake.store.idle_executor import Aside
+from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
-from lake.store.stored import Stored
 from lake.tables.ids import IdSet, first_of_each
 from lake.tables.rows import encode_chain_file, in_order, without_rows
 from lake.tables.tables import IMAGE_TABLE, Table

@@ -1,7 +1,7 @@
 """Watermark of a table: the compacted files hold every row of the hours before it.
 
-How compactors and sealers advance the watermark: lake/seal/closing.py. This module does not import
-the store, because the SQL readers (`lake/read/views.py`) have none.
+How compactors and sealers advance the watermark: lake/seal/watermark_advance.py. This module does
+not import the store, because the SQL readers (`lake/read/views.py`) have none.
 """
 
 import json
@@ -24,7 +24,7 @@ class Watermark:
     """Watermark; readers use `complete_before` only.
 
     `closing`: the next `complete_before`, which a compactor claimed at the time `since`.
-    `held`: start of a hold, in which sealers may not seal rows (`lake/rebuild/switch.py`).
+    `held`: start of a hold, in which sealers may not seal rows (`lake/rebuild/cutover.py`).
     """
 
     complete_before: datetime = _NOTHING

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from lake import layout
+from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
-from lake.store.stored import Stored
 
 _DEPTH = 5
 """parts of an image object's key: `images`, tenant, two hex digits, id, name"""

@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from lake.store.stored import Stored
+from lake.store.object_meta import Stored
 
 # Partial files: obstore writes `name#1` and renames it. Its listings skip them, as this one does.
 _STAGED = re.compile(r"#\d+$")

@@ -35,12 +35,12 @@ from lake.errors import (
     StoreUnavailable,
 )
 from lake.settings import LakeSettings
-from lake.store.aside import Aside
 from lake.store.backends import Backend, open_backend, translated
+from lake.store.bounded_gather import answers
+from lake.store.idle_executor import Aside
 from lake.store.local_files import delete_files, next_page, read_files, walk_files
 from lake.store.local_writing import LocalWriter
-from lake.store.many import answers
-from lake.store.stored import Stored
+from lake.store.object_meta import Stored
 from lake.store.write_health import WriteHealth
 
 if TYPE_CHECKING:  # obstore has these as types only

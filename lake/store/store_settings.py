@@ -27,8 +27,8 @@ from lake.errors import (
 )
 from lake.old_columns import NO_MIGRATION, OLD_COLUMNS
 from lake.settings import LakeSettings
+from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
-from lake.store.stored import Stored
 from lake.timing import TIMES
 
 FORMAT = 2

@@ -103,8 +103,8 @@ async def _look(
 
     Writes nothing.
     """
+    from lake.read.unsealed_rows import waiting_images  # noqa: PLC0415
     from lake.read.views import Views  # noqa: PLC0415
-    from lake.read.waiting import waiting_images  # noqa: PLC0415
     from lake.store.opening import open_store  # noqa: PLC0415  # slow
 
     store, _ = await open_store(settings, make=False, prove=False)

@@ -17,7 +17,7 @@ from pixlake_server.cli.consent import ask
 
 if TYPE_CHECKING:
     from processors.preset import Preset
-    from processors.presets import Presets, Put
+    from processors.preset_registry import Presets, Put
 
 T = TypeVar("T")
 
@@ -64,7 +64,7 @@ def put(
 @preset.command()
 def get(name: Named, *, home: Home = None, json: Json = False) -> None:
     """Print a preset as JSON, in the format of `put`."""
-    from processors.presets import as_json  # noqa: PLC0415  # slow
+    from processors.preset_registry import as_json  # noqa: PLC0415  # slow
 
     found = _run(home, lambda presets: _find(presets, name))
     if json:
@@ -119,7 +119,7 @@ def diff(
 
 
 def _lines(old: "Preset", new: "Preset", first: str, second: str) -> list[str]:
-    from processors.presets import as_json  # noqa: PLC0415  # slow
+    from processors.preset_registry import as_json  # noqa: PLC0415  # slow
 
     before, after = as_json(old).splitlines(), as_json(new).splitlines()
     return list(difflib.unified_diff(before, after, first, second, lineterm=""))
@@ -135,10 +135,10 @@ async def _put(
     yes: bool,
 ) -> "Put":
     from pixlake_server.cli.settings import load  # noqa: PLC0415  # slow
-    from processors.presets import parse_preset  # noqa: PLC0415
+    from processors.preset_check import try_out  # noqa: PLC0415
+    from processors.preset_registry import parse_preset  # noqa: PLC0415
     from processors.sandbox.sandbox import Sandbox  # noqa: PLC0415
     from processors.settings import ProcessorSettings  # noqa: PLC0415
-    from processors.trial import try_out  # noqa: PLC0415
 
     given = parse_preset(data, name).name
     chosen = file.stem if given == "unnamed" else given
@@ -166,7 +166,7 @@ async def _find(presets: "Presets", name: str) -> "Preset":
 
 
 async def _side(presets: "Presets", text: str) -> "Preset":
-    from processors.presets import parse_preset  # noqa: PLC0415  # slow
+    from processors.preset_registry import parse_preset  # noqa: PLC0415  # slow
 
     return (
         parse_preset(read_file(Path(text)))
@@ -180,7 +180,7 @@ def _run(home: Path | None, work: Callable[["Presets"], Awaitable[T]]) -> T:
     from lake.lake import Lake  # noqa: PLC0415  # slow
     from lake.settings import LakeSettings  # noqa: PLC0415
     from pixlake_server.cli.settings import load_existing  # noqa: PLC0415
-    from processors.presets import Presets  # noqa: PLC0415
+    from processors.preset_registry import Presets  # noqa: PLC0415
 
     settings = load_existing(LakeSettings, home, "store_url")
 

@@ -106,7 +106,7 @@ def _preset(text: str, home: Path | None) -> "Preset":
     from pixlake_server.cli.settings import load_existing  # noqa: PLC0415
     from processors.errors import UnknownPreset  # noqa: PLC0415
     from processors.preset import PresetName, find_builtin  # noqa: PLC0415
-    from processors.presets import Presets, parse_preset  # noqa: PLC0415
+    from processors.preset_registry import Presets, parse_preset  # noqa: PLC0415
 
     if text.endswith(".json"):
         return parse_preset(read_file(Path(text)))

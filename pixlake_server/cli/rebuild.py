@@ -13,8 +13,8 @@ from pixlake_server.cli.consent import ask
 
 if TYPE_CHECKING:
     from lake.lake import Lake
-    from lake.rebuild.rebuild import RebuildReport
-    from lake.rebuild.switch import Switch, SwitchReport
+    from lake.rebuild.cutover import Switch, SwitchReport
+    from lake.rebuild.in_place import RebuildReport
     from lake.settings import LakeSettings
 
 
@@ -95,7 +95,7 @@ def _text(report: "RebuildReport", begin: str) -> str:
 
 async def _rebuild(settings: "LakeSettings", *, everything: bool, dry_run: bool) -> "RebuildReport":
     from lake.lake import Lake  # noqa: PLC0415  # slow
-    from lake.rebuild.rebuild import Rebuilder  # noqa: PLC0415
+    from lake.rebuild.in_place import Rebuilder  # noqa: PLC0415
 
     lake = await Lake.open(settings, make=False, prove=not dry_run)
     return await Rebuilder(lake, settings).run(everything=everything, dry_run=dry_run)
@@ -103,8 +103,8 @@ async def _rebuild(settings: "LakeSettings", *, everything: bool, dry_run: bool)
 
 async def _anew(settings: "LakeSettings", *, beside: bool, switch: bool, json: bool) -> None:
     from lake.lake import Lake  # noqa: PLC0415
-    from lake.rebuild.beside import build  # noqa: PLC0415  # slow
-    from lake.rebuild.switch import Switch  # noqa: PLC0415
+    from lake.rebuild.cutover import Switch  # noqa: PLC0415
+    from lake.rebuild.shadow_lake import build  # noqa: PLC0415  # slow
 
     lake = await Lake.open(settings, make=False)
     counts: dict[str, int] = {}

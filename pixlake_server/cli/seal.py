@@ -11,7 +11,7 @@ from pixlake.cli.failures import REFUSED
 from pixlake.cli.options import Home, Json
 
 if TYPE_CHECKING:
-    from lake.seal.upkeep import UpkeepReport
+    from lake.seal.maintenance import UpkeepReport
     from lake.settings import LakeSettings
 
 

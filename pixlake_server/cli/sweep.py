@@ -12,7 +12,7 @@ from pixlake.cli.options import DryRun, Home, Json, Yes
 from pixlake_server.cli.consent import ask
 
 if TYPE_CHECKING:
-    from lake.retention.retention import SweepReport
+    from lake.retention.sweeper import SweepReport
     from lake.settings import LakeSettings
 
 
@@ -56,7 +56,7 @@ def _text(report: "SweepReport", verb: str) -> str:
 
 async def _sweep(settings: "LakeSettings", *, dry_run: bool) -> "SweepReport":
     from lake.lake import Lake  # noqa: PLC0415  # slow
-    from lake.retention.retention import Sweeper  # noqa: PLC0415
+    from lake.retention.sweeper import Sweeper  # noqa: PLC0415
 
     lake = await Lake.open(settings, make=False, prove=not dry_run)
     return await Sweeper(lake.store, lake.clock, dry_run=dry_run).sweep()

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from ingest.cluster import check_cluster
 from ingest.settings import IngestSettings
-from lake.commit.presets import PresetFiles
+from lake.commit.preset_store import PresetFiles
 from lake.errors import (
     StoreDenied,
     StoreFull,
@@ -39,7 +39,7 @@ from pixlake_server.embedded.settings import EmbeddedSettings
 from processors.errors import InvalidPreset, UnknownPreset
 from processors.machine import memory_limit
 from processors.preset import PresetName
-from processors.presets import Presets
+from processors.preset_registry import Presets
 from processors.settings import ProcessorSettings
 from serve_app.accounts import Accounts
 from serve_app.accounts.errors import AccountsUnavailable

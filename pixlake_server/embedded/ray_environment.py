@@ -70,7 +70,7 @@ def ray_environment(
         "RAY_SERVE_USE_GRPC_BY_DEFAULT": "0",
         # No log buffer: the last lines before a crash are the most important lines.
         "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",
-        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_app.asgi.edge:middlewares",
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_app.asgi.serve_headers:middlewares",
         "RAY_SERVE_CONTROLLER_CALLBACK_IMPORT_PATH": "serve_app.serve_patches.controller:prepare",
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher),
         "RAY_SERVE_HAPROXY_NBTHREAD": "2",

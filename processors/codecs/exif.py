@@ -14,7 +14,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, NaiveDatetime
 
-from processors.foreign_text import MAX_NAME, Name, printable
+from processors.untrusted_text import MAX_NAME, Name, printable
 
 Positive = Annotated[float, Field(gt=0, le=1e6)]
 

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.foreign_text import MAX_CODE, printable
 from processors.image import Pixels, resize
 from processors.job import MAX_CODES, Code, CodeKind
+from processors.untrusted_text import MAX_CODE, printable
 
 _BLOCK, _OFFSET = 83, 2  # parameters of the adaptive threshold in OpenCV's detector
 # Widths of black, white, black, white and black in a finder pattern (ISO/IEC 18004, 6.3.3).

@@ -10,7 +10,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 from lake.logs import logger
 from processors.codecs.formats import JPEG, PNG, WEBP, Format
 from processors.sandbox.decoder import Decoder
-from processors.sandbox.nursery import Nursery
+from processors.sandbox.fork_server_client import Nursery
 from processors.settings import ProcessorSettings
 
 log = logger(__name__)

@@ -4,7 +4,7 @@ import asyncio
 import select
 
 from processors.job import Blob
-from processors.sandbox.lines import Incoming, Lines
+from processors.sandbox.channel import Incoming, Lines
 from processors.sandbox.protocol import LENGTH, MAX_HEADER_BYTES, BrokenProtocol
 
 # Copying this much blocks the event loop for a fraction of a millisecond.

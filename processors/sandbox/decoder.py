@@ -12,11 +12,11 @@ from processors.codecs.formats import HEIC, Format
 from processors.errors import DecoderCrashed, DecoderMemory, DecoderTimeout, Overloaded, Refused
 from processors.job import Processed
 from processors.preset import Preset
-from processors.sandbox.claims import check_answer, processed_of
+from processors.sandbox.answer_check import check_answer, processed_of
+from processors.sandbox.channel import Lines, order, receive
 from processors.sandbox.conversation import Conversation
-from processors.sandbox.endings import WITH_THE_SERVER, ending, last_words
-from processors.sandbox.lines import Lines, order, receive
-from processors.sandbox.nursery import Nursery
+from processors.sandbox.exit_status import WITH_THE_SERVER, ending, last_words
+from processors.sandbox.fork_server_client import Nursery
 from processors.sandbox.protocol import (
     NUMBER,
     Answer,

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from mmap import PROT_READ, mmap
 from typing import NoReturn
 
-from processors.sandbox.child import die_with, serve
 from processors.sandbox.cleared_memory import clear_memory
+from processors.sandbox.decoder_main import die_with, serve
 from processors.sandbox.protocol import MAX_HEADER_BYTES, NUMBER, Start
 from processors.sandbox.warm_up import warm_up
 

@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from processors import errors
 from processors.codecs.codec import OutputFormat
 from processors.codecs.exif import Exif
-from processors.foreign_text import Name, printable
 from processors.job import (
     Details,
     Measures,
@@ -24,6 +23,7 @@ from processors.job import (
 )
 from processors.preset import MAX_RENDITIONS, Preset
 from processors.settings import Limits
+from processors.untrusted_text import Name, printable
 
 LENGTH = struct.Struct(">I")
 """Length in front of every JSON header."""

@@ -19,11 +19,11 @@ from processors.errors import (
 from processors.job import Processed
 from processors.preset import Preset
 from processors.sandbox.children import Children, Seat
-from processors.sandbox.endings import is_doubtful, lacked_means, was_killed
-from processors.sandbox.pending import Work
+from processors.sandbox.exit_status import is_doubtful, lacked_means, was_killed
+from processors.sandbox.fair_queue import Turns
 from processors.sandbox.protocol import Protections
+from processors.sandbox.queued_image import Work
 from processors.sandbox.results import Results
-from processors.sandbox.turns import Turns
 from processors.settings import ProcessorSettings
 from processors.shares import Holder, Shares
 from processors.shortage import is_short_of

@@ -15,7 +15,7 @@ from processors.codecs.colour import to_srgb
 from processors.codecs.formats import FORMATS, HEIC, JPEG
 from processors.faces import find_faces
 from processors.image import Image as DecodedImage
-from processors.kept_memory import keep_memory
+from processors.malloc_tuning import keep_memory
 from processors.operations import Fit, Watermark
 from processors.pipeline import process
 from processors.preset import Preset, RenditionSpec

@@ -6,7 +6,7 @@ httptools reports a trailer of a chunked body like a header, and after a trailer
 it ignores further data on a connection that stays open. This protocol drops trailers. HAProxy sends
 a request only after the answer to the previous request. A request that arrives earlier is suspect:
 the connection closes after the current answer. The rest of a refused body is read within limits,
-so that the client gets the answer (serve_app/asgi/linger.py).
+so that the client gets the answer (serve_app/asgi/drain_body.py).
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from serve_app.asgi.linger import MAX_BYTES, MAX_SECONDS
+from serve_app.asgi.drain_body import MAX_BYTES, MAX_SECONDS
 
 _REFUSED = {
     "type": "urn:pixlake:problem:bad_request",

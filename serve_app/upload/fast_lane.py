@@ -12,7 +12,7 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serve_app.door import Door
+from serve_app.app_context import Door
 from serve_app.problems import refusal
 from serve_app.upload.uploads import PATH, store
 

@@ -4,7 +4,7 @@ from email.message import Message
 from email.utils import collapse_rfc2231_value
 from urllib.parse import quote, unquote
 
-from processors.foreign_text import clean_filename
+from processors.untrusted_text import clean_filename
 
 
 def decoded(value: bytes) -> str:

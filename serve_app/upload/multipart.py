@@ -8,8 +8,8 @@ from python_multipart.multipart import MultipartParser, MultipartState, parse_op
 from starlette.datastructures import Headers
 
 from processors.errors import TooManyBytes
-from processors.foreign_text import clean_filename
 from processors.nearest import instead
+from processors.untrusted_text import clean_filename
 from serve_app.errors import MalformedMultipart, UnsupportedContentEncoding
 from serve_app.upload.checksums import Checksums
 from serve_app.upload.filenames import decoded, from_disposition

@@ -9,9 +9,9 @@ from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers
 
 from processors.errors import TooManyBytes
-from processors.foreign_text import clean_filename
 from processors.nearest import instead
 from processors.preset import PresetName
+from processors.untrusted_text import clean_filename
 from serve_app.errors import (
     InvalidIdempotencyKey,
     InvalidRequest,

@@ -14,11 +14,11 @@ from lake.logs import bind
 from processors.errors import Overloaded
 from processors.job import ImageJob, by_content, by_key
 from processors.preset import Preset, PresetName
-from serve_app import views
+from serve_app import schemas
 from serve_app.accounts import WRITE, Principal
 from serve_app.admission.admission import Lease
+from serve_app.app_context import Door, door_of
 from serve_app.auth import bearer, need
-from serve_app.door import Door, door_of
 from serve_app.errors import AnswerTimeout, InvalidRequest
 from serve_app.metrics import uploads_by_outcome
 from serve_app.problems import problem_responses
@@ -55,9 +55,9 @@ _HEADERS = {
     PATH,
     summary="Upload one image",
     status_code=201,
-    response_model=views.ImageView,
+    response_model=schemas.ImageView,
     responses={
-        200: {"model": views.ImageView, "description": "A replay: the image was stored before"},
+        200: {"model": schemas.ImageView, "description": "A replay: the image was stored before"},
         **problem_responses(400, 401, 403, 408, 409, 410, 413, 415, 422, 503, 507),
     },
     openapi_extra={
@@ -192,7 +192,7 @@ async def _processed(door: Door, job: ImageJob, lease: Lease) -> Commit:
 
 def _answer(commit: Commit, expires_at: datetime) -> Response:
     uploads_by_outcome[commit.outcome] += 1
-    view = views.ImageView.of(commit.record, expires_at)
+    view = schemas.ImageView.of(commit.record, expires_at)
     headers = {"Location": view.links.self}
     if commit.outcome == "replayed":
         headers["Idempotent-Replayed"] = "true"

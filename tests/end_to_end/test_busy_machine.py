@@ -16,7 +16,7 @@ from confluent_kafka import Consumer, TopicPartition
 from ingest.settings import IngestSettings
 from lake.lake import Lake
 from lake.settings import LakeSettings
-from processors.answers import Answer, answers
+from processors.batch_results import Answer, answers
 from processors.job import ImageJob
 from processors.preset import WEB
 from processors.sandbox.sandbox import Sandbox

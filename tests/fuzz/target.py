@@ -14,7 +14,7 @@ with atheris.instrument_imports(include=["processors"]):
     from processors.errors import Refused
     from processors.pipeline import process
     from processors.preset import WEB
-    from processors.sandbox.claims import check_answer
+    from processors.sandbox.answer_check import check_answer
     from processors.sandbox.protocol import Answer, answer_of, message_of, parse_reply
     from processors.sandbox.warm_up import warm_up
     from processors.settings import Limits

@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 
+from ingest.batch_processor import Count, Note, Submit
 from ingest.consumer import Consumer
-from ingest.delivery import Count, Note, Submit
 from ingest.settings import IngestSettings
 from lake.commit.rejections import Refusal, Settled
 from lake.errors import CodedError, StoreUnavailable
 from lake.tables.tables import REJECTIONS, Rejected
-from processors.answers import Answer
+from processors.batch_results import Answer
 from processors.errors import NotAnImage
 from processors.job import ImageJob
 

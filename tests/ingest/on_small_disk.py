@@ -7,7 +7,7 @@ import numpy as np
 
 from lake.lake import Lake
 from lake.settings import LakeSettings
-from processors.answers import Answer, answers
+from processors.batch_results import Answer, answers
 from processors.job import ImageJob
 from processors.settings import ProcessorSettings
 from processors.worker import Worker

@@ -11,7 +11,7 @@ from ingest.consumer import Consumer
 from ingest.errors import KafkaUnavailable, StreamStopped, TooManyDeadLetters, WorkersUnavailable
 from lake.commit.rejections import Refusal, Settled
 from lake.errors import IdempotencyConflict, ImageErased, StoreUnavailable, StoreUntrustworthy
-from processors.answers import Answer
+from processors.batch_results import Answer
 from processors.errors import TooManyPixels, UnknownPreset
 from processors.job import ImageJob
 from tests.ingest.conftest import Stage
@@ -212,7 +212,7 @@ async def test_workers_that_are_away_are_nobodys_fault(
 ) -> None:
     workers = Workers()
     refusals = 7  # more than it takes to call a message poison
-    monkeypatch.setattr("ingest.delivery._LONGEST_WAIT_SECONDS", 0.2)
+    monkeypatch.setattr("ingest.batch_processor._LONGEST_WAIT_SECONDS", 0.2)
 
     async def submit(jobs: list[ImageJob]) -> list[Answer]:
         nonlocal refusals

@@ -14,12 +14,12 @@ from ingest.messages import FILENAME, PRESET
 from lake.lake import Lake
 from lake.settings import LakeSettings
 from lake.tables.schema import ImageRecord
-from processors.answers import Answer, answers
+from processors.batch_results import Answer, answers
 from processors.job import ImageJob
 from processors.preset import Preset, RenditionSpec
-from processors.presets import as_json
+from processors.preset_check import try_out
+from processors.preset_registry import as_json
 from processors.settings import ProcessorSettings
-from processors.trial import try_out
 from processors.worker import Worker
 from serve_app.accounts import Accounts
 from serve_app.api import make_app

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from ingest.batch_processor import Count, Delivery, Note
 from ingest.consumer import Consumer
 from ingest.dead_letters import DeadLetters
-from ingest.delivery import Count, Delivery, Note
 from ingest.errors import StreamStopped
-from ingest.flight import Flight
+from ingest.in_flight import Flight
 from ingest.librdkafka import GroupState
 from ingest.messages import Headers, Message
 from ingest.offsets import Listener, Offsets, Partition
@@ -22,7 +22,7 @@ from lake.commit.rejections import Refusal, Settled
 from lake.errors import StoreTooNew, StoreUnavailable
 from lake.lake import Lake
 from lake.settings import LakeSettings
-from processors.answers import Answer
+from processors.batch_results import Answer
 from processors.errors import ProcessingFailed
 from processors.job import ImageJob
 from tests.ingest.doubles import Workers, refused

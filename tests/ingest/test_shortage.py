@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from ingest import delivery
+from ingest import batch_processor
 from ingest.consumer import Consumer
 from ingest.messages import to_job
 from lake.commit.rejections import Refusal, Settled
-from processors.answers import Answer
+from processors.batch_results import Answer
 from processors.errors import Overloaded, Truncated
 from processors.job import ImageJob
 from tests.ingest.doubles import Workers, refused
@@ -45,8 +45,8 @@ SHORTAGES = [MemoryError(), RuntimeError("can't start new thread"), BlockingIOEr
 
 @pytest.fixture(autouse=True)
 def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "_FIRST_WAIT_SECONDS", 0.001)
-    monkeypatch.setattr(delivery, "_LONGEST_WAIT_SECONDS", 0.002)
+    monkeypatch.setattr(batch_processor, "_FIRST_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(batch_processor, "_LONGEST_WAIT_SECONDS", 0.002)
     monkeypatch.setattr("ingest.consumer._SHORT_SECONDS", 0.001)
 
 
@@ -121,7 +121,7 @@ async def test_a_message_that_there_is_no_memory_to_read_waits(
 async def test_other_failures_count_over_a_least_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tries within a second prove nothing of a message: a machine may be short for longer."""
     now = [0.0]
-    monkeypatch.setattr("ingest.delivery.time", Clock(now))
+    monkeypatch.setattr("ingest.batch_processor.time", Clock(now))
 
     def failing(job: ImageJob) -> Answer:
         now[0] += 20

@@ -15,7 +15,7 @@ from ingest.consumer import Consumer
 from lake.lake import Lake
 from lake.settings import LakeSettings
 from lake.timing import TIMES
-from processors.answers import Answer, answers
+from processors.batch_results import Answer, answers
 from processors.job import ImageJob
 from processors.settings import ProcessorSettings
 from processors.worker import Worker

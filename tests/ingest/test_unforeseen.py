@@ -13,7 +13,7 @@ from lake.commit.rejections import Refusal, Settled
 from lake.errors import Fault, StoreUnavailable
 from lake.lake import Commit, Lake
 from lake.settings import LakeSettings
-from processors.answers import Answer, answers
+from processors.batch_results import Answer, answers
 from processors.columns import Columns
 from processors.errors import ProcessingFailed
 from processors.job import ImageJob, by_key
@@ -65,7 +65,7 @@ async def test_a_line_of_the_log_names_its_message(
     await stage.send_values([b"a", b"bad"])
     async with running(stage.settings(), workers.submit, unwritable):
         await stage.until_committed(2)
-    lines = [vars(each) for each in caplog.records if each.name == "ingest.delivery"]
+    lines = [vars(each) for each in caplog.records if each.name == "ingest.batch_processor"]
     assert {line["message"] for line in lines} == {
         "a refusal failed with an unexpected error",
         "no row for a rejection",

@@ -11,10 +11,10 @@ from lake.lake import Lake
 from lake.settings import LakeSettings
 from lake.tables.rows import decode_chain_file
 from lake.tables.tables import REJECTION_TABLE
-from processors.answers import Answer, answers
+from processors.batch_results import Answer, answers
 from processors.job import ImageJob
+from processors.preset_check import try_out
 from processors.settings import ProcessorSettings
-from processors.trial import try_out
 from processors.worker import Worker
 from tests.ingest.conftest import Stage
 from tests.ingest.doubles import running

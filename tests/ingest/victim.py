@@ -5,7 +5,7 @@ import sys
 
 from ingest.consumer import Consumer
 from ingest.settings import IngestSettings
-from processors.answers import Answer
+from processors.batch_results import Answer
 from processors.job import ImageJob
 from tests.ingest.doubles import Workers, created
 

@@ -19,7 +19,7 @@ from lake.read.views import Views
 from lake.seal import compaction
 from lake.seal.compacted import read_footer
 from lake.seal.compaction import Compactor
-from lake.seal.upkeep import UpkeepReport
+from lake.seal.maintenance import UpkeepReport
 from lake.seal.watermark import read_watermark
 from lake.settings import LakeSettings
 from lake.store.object_store import Buffer, ObjectStore
@@ -219,7 +219,7 @@ async def test_a_lost_chain_file_does_not_take_its_rows_from_the_copy(
 
 
 async def test_copies_go_when_their_rows_are_past_retention(lake: Lake) -> None:
-    from lake.retention.retention import Sweeper  # noqa: PLC0415
+    from lake.retention.sweeper import Sweeper  # noqa: PLC0415
 
     await spread(lake, "ab")
     await upkeep(lake, 3)

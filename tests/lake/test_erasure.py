@@ -10,7 +10,7 @@ from lake.commit.erasure import Eraser
 from lake.commit.journal import Journal
 from lake.errors import AlreadyExists, ImageErased, ImageNotFound, StoreUnavailable
 from lake.lake import Lake
-from lake.read.waiting import waiting_images
+from lake.read.unsealed_rows import waiting_images
 from lake.settings import LakeSettings
 from lake.store.object_store import Buffer, ObjectStore
 from lake.tables.schema import ImageRecord, Tombstone

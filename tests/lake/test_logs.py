@@ -142,7 +142,7 @@ async def test_a_task_for_many_requests_has_the_fields_of_none() -> None:
 
 def test_the_sandboxs_children_start_without_structlog() -> None:
     look = (
-        "import sys, processors.sandbox.fork_server, processors.sandbox.child;"
+        "import sys, processors.sandbox.fork_server, processors.sandbox.decoder_main;"
         "sys.exit(not {'structlog', 'lake.logs'}.isdisjoint(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, check=False)

@@ -8,7 +8,7 @@ from lake import layout
 from lake.errors import StoreUnavailable
 from lake.lake import Lake
 from lake.metrics import METRICS, Metric, Sample, SealerTotals
-from lake.retention.retention import SweepReport
+from lake.retention.sweeper import SweepReport
 from lake.settings import LakeSettings
 from tests.lake.clocks import at_age
 from tests.lake.samples import commit

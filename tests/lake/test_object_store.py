@@ -7,9 +7,9 @@ import pytest
 
 from lake.errors import KeyMissing, StoreFull, StoreUnavailable, StoreUntrustworthy
 from lake.settings import LakeSettings
+from lake.store.object_meta import Stored
 from lake.store.object_store import Buffer, ObjectStore
 from lake.store.probe import probe
-from lake.store.stored import Stored
 from tests.suites.object_store import ObjectStoreSuite
 
 

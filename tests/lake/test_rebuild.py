@@ -8,7 +8,7 @@ import pytest
 from lake import layout
 from lake.commit.journal import Journal
 from lake.lake import Lake
-from lake.rebuild.rebuild import Rebuilder, RebuildReport
+from lake.rebuild.in_place import Rebuilder, RebuildReport
 from lake.settings import LakeSettings
 from lake.tables.rows import encode_chain_file, to_table
 from lake.tables.schema import ImageRecord

@@ -13,7 +13,7 @@ from lake.commit.records import parse_record
 from lake.commit.rejections import Refusal, Settled
 from lake.errors import Fault, IdempotencyConflict, ImageErased, ImageNotFound, RefusedBefore
 from lake.lake import Commit, Lake
-from lake.retention.retention import Sweeper
+from lake.retention.sweeper import Sweeper
 from lake.settings import LakeSettings
 from lake.tables.schema import MAX_REFUSED, ImageRecord, Tombstone
 from lake.tables.tables import Rejected

@@ -15,7 +15,7 @@ from lake.commit.rejections import Refusal
 from lake.errors import Fault, ImageExpiring, StoreUnavailable
 from lake.lake import Lake
 from lake.read.views import Views
-from lake.retention.retention import Sweeper
+from lake.retention.sweeper import Sweeper
 from lake.settings import LakeSettings
 from lake.store.object_store import Buffer, ObjectStore
 from lake.tables.rows import decode_chain_file

@@ -12,10 +12,10 @@ from lake import layout
 from lake.commit.journal_objects import encode_rows
 from lake.errors import Mismatch
 from lake.lake import Lake
-from lake.seal.chain import Chains
-from lake.store.aside import Aside
+from lake.seal.segments import Chains
+from lake.store.idle_executor import Aside
+from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
-from lake.store.stored import Stored
 from lake.tables.rows import decode_chain_file, encode_chain_file
 from lake.timing import TIMES
 from tests.lake.clocks import at
@@ -49,7 +49,7 @@ async def test_a_large_window_becomes_several_files(
     await journal_of(lake, 2)  # some of them once more
     now = at(lake, HOME)
     monkeypatch.setattr("lake.commit.journal_reading.WAVE_BYTES", 1)
-    monkeypatch.setattr("lake.seal.pending._LARGE_BYTES", 1)
+    monkeypatch.setattr("lake.seal.journal_batches._LARGE_BYTES", 1)
     now.sealer._pending._batch_bytes = 1
     report = await now.sealer.run_pass(now=True)
     assert (report.rows, report.files, report.failed) == (5 * ROWS, 5, 0)
@@ -60,7 +60,7 @@ async def test_a_large_window_becomes_several_files(
 
 
 async def test_names_are_listed_in_pages(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lake.seal.pending._PAGE", 2)
+    monkeypatch.setattr("lake.seal.journal_batches._PAGE", 2)
     ids = await journal_of(lake, 5)
     await at(lake, HOME).sealer.run_pass(now=True)
     assert set(await sealed_ids(lake)) == ids
@@ -70,8 +70,8 @@ async def test_names_are_listed_in_pages(lake: Lake, monkeypatch: pytest.MonkeyP
 async def test_ids_of_a_large_file_are_read_without_the_rest(
     store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lake.seal.chain._WHOLE_BYTES", 0)
-    monkeypatch.setattr("lake.seal.chain._TAIL_BYTES", 1024)
+    monkeypatch.setattr("lake.seal.segments._WHOLE_BYTES", 0)
+    monkeypatch.setattr("lake.seal.segments._TAIL_BYTES", 1024)
     table = generated(5000, seed=1)
     key = layout.chain_key(HOME, 0)
     await store.put(key, encode_chain_file(table, ["0" * 32]))

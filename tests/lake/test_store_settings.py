@@ -20,8 +20,8 @@ from lake.errors import (
     UnreadableObject,
 )
 from lake.lake import Lake
-from lake.retention.retention import Sweeper
 from lake.retention.store_change import ChangeRefused, Wanted, plan, prepare
+from lake.retention.sweeper import Sweeper
 from lake.settings import LakeSettings
 from lake.store.object_store import ObjectStore
 from lake.store.opening import kept_settings

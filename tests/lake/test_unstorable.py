@@ -19,7 +19,7 @@ from lake.commit.records import parse_record
 from lake.commit.rejections import Refusal
 from lake.errors import Fault, UnreadableObject, UnstorableRow
 from lake.lake import Lake
-from lake.rebuild.rebuild import Rebuilder
+from lake.rebuild.in_place import Rebuilder
 from lake.seal.hours import unsealed_hours
 from lake.settings import LakeSettings
 from lake.tables.fitting import proven

@@ -15,7 +15,7 @@ from lake.commit.journal_objects import encode_rows
 from lake.errors import ImageErased
 from lake.lake import Lake
 from lake.read.views import Views
-from lake.rebuild.rebuild import Rebuilder
+from lake.rebuild.in_place import Rebuilder
 from lake.settings import LakeSettings
 from lake.tables.columns import BigInt, Column, Int
 from lake.tables.rows import decode_chain_file, erased_ids, without_rows

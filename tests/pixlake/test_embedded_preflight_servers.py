@@ -10,7 +10,7 @@ import pytest
 from ingest.cluster import check_cluster
 from ingest.errors import KafkaUnavailable
 from ingest.settings import IngestSettings
-from lake.commit.presets import PresetFiles
+from lake.commit.preset_store import PresetFiles
 from lake.settings import LakeSettings
 from lake.store.bucket import StoreUnreachable, check_store
 from lake.store.opening import open_store
@@ -22,7 +22,7 @@ from pixlake_server.embedded.errors import (
 from pixlake_server.embedded.ports import free_port
 from pixlake_server.embedded.preflight import Settings, check_machine, check_servers, prepare_store
 from processors.preset import Preset
-from processors.presets import Presets
+from processors.preset_registry import Presets
 from tests.servers.kafka import ApacheKafka
 from tests.servers.s3 import S3Server
 

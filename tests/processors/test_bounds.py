@@ -23,7 +23,7 @@ from processors.columns import columns_of
 from processors.job import Processed
 from processors.pipeline import process
 from processors.preset import ARCHIVE
-from processors.sandbox.claims import processed_of
+from processors.sandbox.answer_check import processed_of
 from processors.sandbox.protocol import Answer, BrokenProtocol, Refusal, error_of, parse_reply
 from processors.settings import Limits
 from tests.lake.samples import record as sample

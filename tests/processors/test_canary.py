@@ -15,7 +15,7 @@ import pytest
 
 from processors.errors import Refused
 from processors.preset import Preset
-from processors.sandbox import nursery
+from processors.sandbox import fork_server_client
 from processors.sandbox.cleared_memory import ENVIRONMENT
 from processors.sandbox.sandbox import Sandbox
 from tests.photos import jpeg
@@ -72,13 +72,15 @@ def test_no_decoder_needs_cleared_memory(chosen: str, least: int) -> None:
 async def test_children_answer_as_children_that_saw_nothing(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nursery, "_MODULE", "tests.processors.servers.canary")
-    usual = nursery._environment
+    monkeypatch.setattr(fork_server_client, "_MODULE", "tests.processors.servers.canary")
+    usual = fork_server_client._environment
     sent = {**leak.photos(), "planes": files.planes_of_16_bits(), "cut": jpeg()[:-5000]}
     answers = []
     for byte, recycle_after in (("", 1), ("90", 500), ("195", 500)):
         monkeypatch.setattr(
-            nursery, "_environment", lambda limits, said=byte: {**usual(limits), canary.BYTE: said}
+            fork_server_client,
+            "_environment",
+            lambda limits, said=byte: {**usual(limits), canary.BYTE: said},
         )
         sandbox = await start(sandbox_recycle_after=recycle_after)
         answers.append({name: await _answer(sandbox, data) for name, data in sent.items()})

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.foreign_text import MAX_FILENAME, clean_filename
+from processors.untrusted_text import MAX_FILENAME, clean_filename
 
 
 @given(st.text(max_size=400))

@@ -16,7 +16,7 @@ import pytest
 
 from processors.errors import DecoderCrashed, Undecodable
 from processors.preset import ARCHIVE, WEB
-from processors.sandbox import nursery, seccomp
+from processors.sandbox import fork_server_client, seccomp
 from processors.sandbox.sandbox import Sandbox
 from processors.settings import ProcessorSettings
 from tests.photos import FormatName, encoded, jpeg, scene
@@ -31,7 +31,7 @@ async def start(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Start]:
     opened: list[Sandbox] = []
 
     async def starting(server: str, **settings: object) -> Sandbox:
-        monkeypatch.setattr(nursery, "_MODULE", f"tests.processors.servers.{server}")
+        monkeypatch.setattr(fork_server_client, "_MODULE", f"tests.processors.servers.{server}")
         chosen = ProcessorSettings.model_validate({"sandbox_children": 1, **settings})
         opened.append(await Sandbox.start(chosen))
         return opened[-1]
@@ -76,7 +76,7 @@ async def test_there_is_no_way_out_and_nothing_to_take(
 _AS_NOBODY = """
 import io, os, resource, sys
 import numpy as np
-from processors.sandbox import child
+from processors.sandbox import decoder_main as child
 from processors.codecs.formats import HEIC
 from processors.codecs.heif import decode_heic
 from processors.sandbox.protocol import Start

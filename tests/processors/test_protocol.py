@@ -11,7 +11,7 @@ from processors.errors import Refused, TooManyPixels, UnsupportedFormat
 from processors.job import Processed
 from processors.pipeline import process
 from processors.preset import ARCHIVE, WEB
-from processors.sandbox.claims import check_answer, processed_of
+from processors.sandbox.answer_check import check_answer, processed_of
 from processors.sandbox.protocol import (
     LENGTH,
     Answer,

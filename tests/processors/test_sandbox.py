@@ -23,7 +23,7 @@ from processors.errors import (
 from processors.job import Processed
 from processors.pipeline import process
 from processors.preset import ARCHIVE, WEB
-from processors.sandbox import nursery
+from processors.sandbox import fork_server_client
 from processors.sandbox.sandbox import Sandbox
 from processors.settings import Limits, ProcessorSettings
 from tests.photos import FORMAT_NAMES, encoded, jpeg, photograph, photographs, scene
@@ -144,8 +144,8 @@ async def test_children_are_replaced_after_their_share(start: Start) -> None:
 async def test_the_fork_server_is_replaced_when_it_is_worn(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nursery, "_CHILDREN_A_SERVER", 2)
-    monkeypatch.setattr(nursery, "_AHEAD_CHILDREN", 1)
+    monkeypatch.setattr(fork_server_client, "_CHILDREN_A_SERVER", 2)
+    monkeypatch.setattr(fork_server_client, "_AHEAD_CHILDREN", 1)
     sandbox = await start(sandbox_recycle_after=1, sandbox_spares=0)
     servers = {fork_server(sandbox)}
     for done in range(1, 6):
@@ -161,7 +161,7 @@ async def test_the_fork_server_is_replaced_when_it_is_worn(
 async def test_the_fork_server_is_replaced_after_many_crashes(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nursery, "_CRASHES_A_SERVER", 1)
+    monkeypatch.setattr(fork_server_client, "_CRASHES_A_SERVER", 1)
     sandbox = await start(sandbox_spares=0)
     before, victim = fork_server(sandbox), sandbox.pids[0]
     os.kill(victim, signal.SIGSTOP)

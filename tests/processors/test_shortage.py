@@ -25,7 +25,7 @@ from processors.errors import DecoderMemory, Overloaded, Refused, Undecodable
 from processors.image import Image as Pixels
 from processors.job import ImageJob, by_key
 from processors.preset import ARCHIVE, WEB
-from processors.sandbox import nursery
+from processors.sandbox import fork_server_client
 from processors.settings import Limits, ProcessorSettings
 from processors.worker import Worker
 from tests.photos import encoded, jpeg
@@ -90,7 +90,7 @@ async def test_a_fork_server_that_may_not_fork_loses_no_child(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A fork server that may not fork died with all of its children, three times a second."""
-    monkeypatch.setattr(nursery, "_MODULE", "tests.processors.servers.limited")
+    monkeypatch.setattr(fork_server_client, "_MODULE", "tests.processors.servers.limited")
     sandbox = await start(sandbox_children=2, sandbox_spares=0)
     server, (first, second) = fork_server(sandbox), sandbox.pids
     with limited(server, resource.RLIMIT_NPROC, 1):

@@ -9,7 +9,7 @@ import pytest
 
 from processors.errors import DecoderCrashed, DecoderTimeout, Truncated
 from processors.preset import WEB, Preset, RenditionSpec
-from processors.sandbox import nursery, seccomp
+from processors.sandbox import fork_server_client, seccomp
 from processors.sandbox.sandbox import Sandbox
 from processors.settings import ProcessorSettings
 from tests.photos import encoded, jpeg, scene
@@ -24,7 +24,7 @@ LARGE = Preset(name="large", version=1, renditions=(RenditionSpec(name="it", for
 @pytest.fixture
 async def start(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Start]:
     """Starts sandboxes of one child that obeys; closes them."""
-    monkeypatch.setattr(nursery, "_MODULE", "tests.processors.servers.obeying")
+    monkeypatch.setattr(fork_server_client, "_MODULE", "tests.processors.servers.obeying")
     opened: list[Sandbox] = []
 
     async def starting(**settings: object) -> Sandbox:

@@ -15,7 +15,7 @@ from processors.codecs.formats import Format
 from processors.errors import Refused
 from processors.job import ImageJob, Processed, by_key
 from processors.preset import ARCHIVE, WEB, Preset
-from processors.sandbox import decoder, nursery
+from processors.sandbox import decoder, fork_server_client
 from processors.sandbox.decoder import Decoder
 from processors.settings import ProcessorSettings
 from processors.worker import Worker
@@ -30,11 +30,13 @@ MARK = probing.PLANTED[::-1].encode()
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Chooses the fork server of the sandboxes that are started next, and its environment."""
-    usual = nursery._environment
+    usual = fork_server_client._environment
 
     def choosing(name: str, **variables: str) -> None:
-        monkeypatch.setattr(nursery, "_MODULE", f"tests.processors.servers.{name}")
-        monkeypatch.setattr(nursery, "_environment", lambda limits: {**usual(limits), **variables})
+        monkeypatch.setattr(fork_server_client, "_MODULE", f"tests.processors.servers.{name}")
+        monkeypatch.setattr(
+            fork_server_client, "_environment", lambda limits: {**usual(limits), **variables}
+        )
 
     return choosing
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from processors.presets import MAX_PRESET_BYTES
+from processors.preset_registry import MAX_PRESET_BYTES
 from serve_app.problems import MEDIA_TYPE
 from tests.serve_app.site import PHOTO, Site
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.errors import TooManyBytes
-from processors.foreign_text import clean_filename
+from processors.untrusted_text import clean_filename
 from serve_app.conditional import wanted_range
 from serve_app.errors import MalformedMultipart, RangeNotSatisfiable
 from serve_app.upload.filenames import attachment, from_disposition

@@ -32,9 +32,9 @@ _RECORD_BYTES = 2000
 _JOURNAL_PUTS_A_PROCESS = 100.0
 # Number of cores that one replica can use; the replica has a single event loop.
 _VCPUS_A_PROCESS = 4
-# Journal objects a second of one sealer: 32 concurrent requests (lake/store/many.py), a GET and a
-# DELETE for each object, 20 ms for each request. The 20 ms are an assumption and were not measured.
-# A core could handle 2,000 (docs/decisions/0007).
+# Journal objects a second of one sealer: 32 concurrent requests (lake/store/bounded_gather.py), a
+# GET and a DELETE for each object, 20 ms for each request. The 20 ms are an assumption and were not
+# measured. A core could handle 2,000 (docs/decisions/0007).
 _JOURNAL_OBJECTS_A_SEALER = 32 / 2 / 0.02
 # Rows a second that one core seals (docs/lake.md).
 _ROWS_SEALED_A_SECOND = 150_000

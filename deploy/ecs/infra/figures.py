@@ -1,4 +1,4 @@
-"""Metrics on the dashboard that nodes export from Prometheus (image/node/figures.py)."""
+"""Metrics on the dashboard that nodes export from Prometheus (image/node/metrics_export.py)."""
 
 from typing import Final, NamedTuple
 

@@ -169,7 +169,7 @@ def test_logs_metrics_alarms_and_a_dashboard(assembly: Assembly) -> None:
 
 
 def test_what_prometheus_has_of_nodes_is_on_the_dashboard(assembly: Assembly) -> None:
-    """Nodes export these metrics themselves: tests/deploy/test_figures.py."""
+    """Nodes export these metrics themselves: tests/deploy/test_metrics_export.py."""
     body = json.loads(assembly.text_of_dashboard())
     series = [one for widget in body["widgets"] for one in widget["properties"]["metrics"]]
     # Metrics of alarms end with options.

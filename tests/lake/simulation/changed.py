@@ -10,8 +10,8 @@ from functools import partial
 
 from lake import layout
 from lake.errors import LakeError
-from lake.retention.retention import Sweeper
 from lake.retention.store_change import Wanted, plan
+from lake.retention.sweeper import Sweeper
 from lake.store.store_settings import as_json
 from lake.tables.schema import ImageRecord, Tombstone
 from tests.lake.samples import TENANT, image_id

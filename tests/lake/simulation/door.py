@@ -9,10 +9,10 @@ import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from ingest.batch_processor import Delivery, Outcome
 from ingest.dead_letters import DeadLetters
-from ingest.delivery import Delivery, Outcome
 from ingest.errors import KafkaUnavailable
-from ingest.flight import Flight
+from ingest.in_flight import Flight
 from ingest.messages import DEAD_LETTER, Headers, Message, Terms, to_job
 from ingest.offsets import Ticket
 from ingest.settings import IngestSettings
@@ -22,7 +22,7 @@ from lake.commit.rejections import parse_rejected
 from lake.errors import LakeError
 from lake.lake import Lake
 from lake.tables.schema import ImageRecord
-from processors.answers import Answer
+from processors.batch_results import Answer
 from processors.errors import DecoderCrashed, Undecodable
 from processors.job import ImageJob, content_hash
 from processors.preset import Preset

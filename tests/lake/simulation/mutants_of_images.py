@@ -14,7 +14,7 @@ from lake.commit.erasure import Eraser
 from lake.commit.records import Attempt, Commit, Committer, parse_record
 from lake.commit.rejections import Refusal, Rejections
 from lake.errors import Fault, ImageErased, ImageNotFound, KeyMissing, StoreUnavailable
-from lake.retention.retention import Sweeper
+from lake.retention.sweeper import Sweeper
 from lake.store.clock import StoreClock
 from lake.store.folders import ImageFolder
 from lake.store.object_store import Buffer

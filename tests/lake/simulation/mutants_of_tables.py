@@ -9,14 +9,14 @@ from unittest import mock
 from lake import layout
 from lake.commit.records import Attempt
 from lake.errors import AlreadyExists
-from lake.seal.chain import Chain
-from lake.seal.closing import Claim, Closing
 from lake.seal.compacted import Hour
 from lake.seal.compaction import Compactor
-from lake.seal.pending import Batch
+from lake.seal.journal_batches import Batch
 from lake.seal.sealer import Sealed, Sealer
+from lake.seal.segments import Chain
 from lake.seal.watermark import read_watermark
-from lake.store.stored import Stored
+from lake.seal.watermark_advance import Claim, Closing
+from lake.store.object_meta import Stored
 from lake.tables import rows
 from lake.tables.rows import without_rows
 from tests.lake.simulation.mutants_of_images import Mutant, with_times

@@ -7,10 +7,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from ingest.batch_processor import Outcome
 from ingest.consumer import Consumer
 from ingest.dead_letters import Sender
-from ingest.delivery import Outcome
-from ingest.flight import Flight
+from ingest.in_flight import Flight
 from ingest.settings import IngestSettings
 from ingest.stream import Stream
 from lake.lake import Lake

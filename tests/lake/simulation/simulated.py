@@ -10,7 +10,7 @@ from functools import lru_cache, partial
 from unittest import mock
 
 from lake.commit.journal_objects import Decoded, decode_journals
-from lake.seal.chain import _parse_known as parse_known
+from lake.seal.segments import _parse_known as parse_known
 from lake.tables.tables import Table
 from tests.lake.simulation.loop import SimulatedLoop
 from tests.lake.simulation.world import World
@@ -43,14 +43,14 @@ def simulated(seed: int) -> Iterator[World]:
         with (
             mock.patch("lake.store.clock.time", clock),
             mock.patch("lake.commit.records.time", clock),
-            mock.patch("lake.retention.retention.time", clock),
+            mock.patch("lake.retention.sweeper.time", clock),
             mock.patch("lake.commit.records.secrets", types.SimpleNamespace(token_hex=token)),
             mock.patch("uuid.uuid4", partial(_uuid, names)),
             # Pure functions of bytes that are read again and again.
             mock.patch("lake.commit.journal_reading.decode_journals", _decode_journals),
-            mock.patch("lake.seal.chain._parse_known", _parse_known),
+            mock.patch("lake.seal.segments._parse_known", _parse_known),
             # Chain files whole, or in pieces as if they were large.
-            mock.patch("lake.seal.chain._WHOLE_BYTES", 0 if seed % 3 else 2**20),
+            mock.patch("lake.seal.segments._WHOLE_BYTES", 0 if seed % 3 else 2**20),
             mock.patch("lake.seal.sealer.random", random.Random(seed + 3)),
             mock.patch("ingest.consumer.time", clock),
             mock.patch("ingest.stream.time", clock),

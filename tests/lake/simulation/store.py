@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from lake.errors import AlreadyExists, KeyMissing, LakeError, Mismatch, StoreUnavailable
+from lake.store.object_meta import Stored
 from lake.store.object_store import Buffer, ObjectStore
-from lake.store.stored import Stored
 
 EPOCH = datetime(2026, 11, 23, tzinfo=UTC)
 # S3 refuses what was signed longer ago.

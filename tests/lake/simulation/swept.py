@@ -5,7 +5,7 @@ from datetime import timedelta
 from functools import partial
 
 from lake import layout
-from lake.retention.retention import Sweeper
+from lake.retention.sweeper import Sweeper
 from lake.store.store_settings import StoreSettings
 from lake.tables.schema import ImageRecord
 from tests.lake.samples import TENANT, image_id

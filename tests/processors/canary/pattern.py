@@ -14,7 +14,7 @@ _libc.free.restype, _libc.free.argtypes = None, [ctypes.c_void_p]
 
 _MEGABYTE = 1 << 20
 # Size and number: what the caches of glibc, NumPy and Python give out first, a few of each size
-# between, and large blocks, which glibc keeps once they are freed (`processors.kept_memory`).
+# between, and large blocks, which glibc keeps once they are freed (`processors.malloc_tuning`).
 _SMALL = [(size, 24) for size in range(16, 1100, 16)]
 _BLOCKS = [(1 << power, 8) for power in range(11, 20)] + [(_MEGABYTE, 8), (16 * _MEGABYTE, 1)]
 _ARRAYS, _ARRAY_BYTES = 2, range(1, 1024)

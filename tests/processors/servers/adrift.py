@@ -13,13 +13,13 @@ from processors import pipeline
 from processors.errors import DecoderMemory, NotAnImage
 from processors.job import Processed
 from processors.preset import Preset
-from processors.sandbox import child, fork_server
+from processors.sandbox import decoder_main, fork_server
 from processors.settings import Limits
 
 ORDER = "PIXLAKE_TEST_ADRIFT"
 KEPT_BYTES = 400_000_000
 
-_process, _send = pipeline.process, child._send
+_process, _send = pipeline.process, decoder_main._send
 _kept: list[bytes] = []
 _served: list[int] = []
 
@@ -47,6 +47,6 @@ def send_and_burn(parent: socket.socket, processed: Processed, nonce: str) -> No
 
 
 if __name__ == "__main__":
-    child.process = adrift  # type: ignore[attr-defined]
-    child._send = send_and_burn
+    decoder_main.process = adrift  # type: ignore[attr-defined]
+    decoder_main._send = send_and_burn
     fork_server.main()

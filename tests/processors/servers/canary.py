@@ -9,7 +9,7 @@ import os
 from processors import pipeline
 from processors.job import Processed
 from processors.preset import Preset
-from processors.sandbox import child, fork_server
+from processors.sandbox import decoder_main, fork_server
 from processors.settings import Limits
 from tests.processors.canary import leak
 from tests.processors.canary.pattern import fill
@@ -25,6 +25,6 @@ def after_a_fill(data: bytes, preset: Preset, limits: Limits) -> Processed:
 
 
 if __name__ == "__main__":
-    child.process = after_a_fill  # type: ignore[attr-defined]
+    decoder_main.process = after_a_fill  # type: ignore[attr-defined]
     leak.install()
     fork_server.main()

@@ -8,7 +8,7 @@ import os
 from dataclasses import replace
 
 from processors.job import Processed
-from processors.sandbox import child, fork_server
+from processors.sandbox import decoder_main, fork_server
 from processors.sandbox.damage import judged
 from processors.settings import Limits
 from tests.processors.servers import probing
@@ -23,7 +23,7 @@ def with_marks(processed: Processed, warnings: bytes, limits: Limits, data: byte
 
 
 if __name__ == "__main__":
-    child.judged = with_marks  # type: ignore[attr-defined]
-    child.lock_down = probing.lock_down_with_a_way_to_look
+    decoder_main.judged = with_marks  # type: ignore[attr-defined]
+    decoder_main.lock_down = probing.lock_down_with_a_way_to_look
     probing.SHARED_TOO.append(os.fsencode("memfd:decoder-image"))
     fork_server.main()

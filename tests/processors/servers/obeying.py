@@ -20,12 +20,12 @@ import numpy as np
 
 from processors.pipeline import process
 from processors.preset import Preset
-from processors.sandbox import child, fork_server
+from processors.sandbox import decoder_main, fork_server
 from processors.sandbox.protocol import LENGTH, Answer, Refusal, Request, Start, answer_of, framed
 
 MARK = b"--order--"
 _CHUNK = bytes(1 << 20)
-_real_answer = child._answer
+_real_answer = decoder_main._answer
 _shared: list[mmap] = []
 
 Order = dict[str, Any]
@@ -152,5 +152,5 @@ _ORDERS = {
 }
 
 if __name__ == "__main__":
-    child._answer = obey
+    decoder_main._answer = obey
     fork_server.main()

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from processors.errors import Undecodable
 from processors.job import Processed
 from processors.preset import ARCHIVE, Preset
-from processors.sandbox import child, fork_server
+from processors.sandbox import decoder_main, fork_server
 from processors.sandbox.protocol import Protections, Start
 from processors.settings import Limits
 
@@ -90,7 +90,7 @@ def _regions(maps: int) -> list[tuple[int, int]]:
     return [(int(start, 16), int(end, 16)) for start, end in writable]
 
 
-_lock_down = child.lock_down
+_lock_down = decoder_main.lock_down
 
 
 def lock_down_with_a_way_to_look(start: Start) -> Protections:
@@ -100,6 +100,6 @@ def lock_down_with_a_way_to_look(start: Start) -> Protections:
 
 
 if __name__ == "__main__":
-    child.process = look_around  # type: ignore[attr-defined]
-    child.lock_down = lock_down_with_a_way_to_look
+    decoder_main.process = look_around  # type: ignore[attr-defined]
+    decoder_main.lock_down = lock_down_with_a_way_to_look
     fork_server.main()

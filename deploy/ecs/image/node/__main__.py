@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lake.logs import begin
 
-from node.life import Life
+from node.node_process import Life
 from node.settings import NodeSettings
 from pixlake.cli.failures import UsageFault
 from pixlake.cli.variables import check_variables

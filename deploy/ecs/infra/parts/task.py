@@ -27,7 +27,7 @@ _SHARED_MEMORY_SHARE = 0.1
 _OPEN_FILES = 65_536
 # Limit of processes and threads of a task. All parts of Pixlake on one node of 2 vCPU have 550 when
 # idle; a worker has fewer parts, and more threads with more vCPU. A decoder of HEIC that was taken
-# over may use up to half of this limit (processors/sandbox/child.py).
+# over may use up to half of this limit (processors/sandbox/decoder_main.py).
 PROCESSES = 4096
 _MIB = 1024 * 1024
 # Smallest object store that Ray accepts. Without /dev/shm the store is a file, so it must be small.

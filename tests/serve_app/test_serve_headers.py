@@ -1,7 +1,7 @@
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from serve_app.asgi.edge import PREFIX, STRIPPED, Edge, middlewares
+from serve_app.asgi.serve_headers import PREFIX, STRIPPED, Edge, middlewares
 from tests.serve_app.site import Site, client_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

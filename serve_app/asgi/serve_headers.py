@@ -12,8 +12,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve_app.asgi.envelope import REQUEST_ID, chosen_request_id
-from serve_app.asgi.listening import listen_eagerly
+from serve_app.asgi.accept_burst import listen_eagerly
+from serve_app.asgi.request_context import REQUEST_ID, chosen_request_id
 
 PREFIX = "x-serve-"
 """Prefix of headers from HAProxy and Serve's request routers to replicas."""

@@ -8,9 +8,9 @@ from fastapi import Request
 from lake.lake import Commit, Lake
 from processors.worker import Worker
 from serve_app.admission.admission import Admission
-from serve_app.admission.others import OtherNodes
-from serve_app.admission.places import Places
+from serve_app.admission.peers import OtherNodes
 from serve_app.admission.reads import Reads
+from serve_app.admission.spillover import Places
 from serve_app.auth import KeyRing
 from serve_app.settings import ServeSettings
 

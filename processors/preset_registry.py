@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lake.commit.presets import PresetFiles
+from lake.commit.preset_store import PresetFiles
 from lake.errors import StoreDenied
 from lake.store.decision import compare_and_swap
 from processors.errors import (

@@ -15,7 +15,7 @@ from processors.job import ImageJob
 from processors.sandbox.sandbox import Sandbox
 from processors.settings import ProcessorSettings
 from processors.worker import Worker
-from serve_app.admission.places import Elsewhere
+from serve_app.admission.spillover import Elsewhere
 from serve_app.api import make_app
 from serve_app.auth import KeyRing
 from serve_app.health import Readiness
@@ -160,7 +160,7 @@ RAW = {"Content-Type": "application/octet-stream"}
 async def test_a_burst_is_refused_before_its_bodies_are_read(
     site: Site, small: Sandbox, node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serve_app.admission.places._HOLDS_SECONDS", 3600)
+    monkeypatch.setattr("serve_app.admission.spillover._HOLDS_SECONDS", 3600)
     node.says = []
     full = beside(site, small, node)
     with stopped(small.pids[0]):
@@ -222,8 +222,8 @@ async def test_a_wrong_key_takes_no_place_and_hears_401_when_all_is_busy(
 async def test_only_a_quiet_nodes_first_refusal_waits_for_the_other_nodes_answer(
     monkeypatch: pytest.MonkeyPatch, node: Node
 ) -> None:
-    monkeypatch.setattr("serve_app.admission.places._HOLDS_SECONDS", 0)
-    monkeypatch.setattr("serve_app.admission.places._COUNTS_SECONDS", 3600)
+    monkeypatch.setattr("serve_app.admission.spillover._HOLDS_SECONDS", 0)
+    monkeypatch.setattr("serve_app.admission.spillover._COUNTS_SECONDS", 3600)
     elsewhere = Elsewhere(node)
     assert await elsewhere.take(), "the first one"
     said = asyncio.Event()

@@ -1,7 +1,7 @@
 """Replica controller on the head: deploys replicas on the current nodes, and reports metrics.
 
-Runs as `python -m node.director`, a child of the head's entrypoint. The process may die and be
-restarted at any time.
+Runs as `python -m node.replica_controller`, a child of the head's entrypoint. The process may die
+and be restarted at any time.
 """
 
 import json

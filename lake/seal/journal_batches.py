@@ -14,10 +14,10 @@ from lake.commit.journal_objects import Decoded
 from lake.commit.journal_reading import first_wave, read_wave
 from lake.errors import UnreadableObject
 from lake.logs import logger
-from lake.store.aside import Aside
 from lake.store.clock import StoreClock
+from lake.store.idle_executor import Aside
+from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
-from lake.store.stored import Stored
 from lake.tables.ids import Halves, parse_ids
 from lake.tables.schema import Tombstone
 from lake.tables.tables import IMAGE_TABLE, Table

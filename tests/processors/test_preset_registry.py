@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lake.commit.presets import PresetFiles
+from lake.commit.preset_store import PresetFiles
 from lake.errors import StoreUnavailable
 from lake.lake import Lake
 from lake.layout import preset_key
@@ -18,10 +18,10 @@ from lake.settings import LakeSettings
 from processors.errors import InvalidPreset, PresetBuiltIn, PresetChanged, UnknownPreset
 from processors.job import by_content, content_hash
 from processors.preset import WEB, Preset, PresetName
-from processors.presets import MAX_PRESET_BYTES, Presets, as_json
+from processors.preset_check import try_out
+from processors.preset_registry import MAX_PRESET_BYTES, Presets, as_json
 from processors.sandbox.sandbox import Sandbox
 from processors.settings import ProcessorSettings
-from processors.trial import try_out
 
 SHOP = {"renditions": [{"name": "small", "operations": [{"op": "fit", "width": 100}]}]}
 WIDER = {"renditions": [{"name": "small", "operations": [{"op": "fit", "width": 200}]}]}

@@ -1,4 +1,4 @@
-"""Cutover: the shadow lake (`lake/rebuild/beside.py`) replaces the current lake while sealing waits.
+"""Cutover: the shadow lake of `lake/rebuild/shadow_lake.py` replaces the lake; sealing waits.
 
   1. hold: sealers leave rows in the journal. Half an hour later no PUT of a sealer can take effect
   2. read the records once more: current images and rejections, and erased images
@@ -27,12 +27,12 @@ from lake.commit.journal import Journal
 from lake.errors import LakeError, UnreadableObject
 from lake.lake import Lake
 from lake.logs import logger
-from lake.rebuild.beside import clear, rebuilt
-from lake.rebuild.truth import Expected, Name, Truth
-from lake.seal.closing import Closing
+from lake.rebuild.expected_rows import Expected, Name, Truth
+from lake.rebuild.shadow_lake import clear, rebuilt
+from lake.seal.watermark_advance import Closing
 from lake.settings import LakeSettings
 from lake.store.decision import compare_and_swap
-from lake.store.stored import Stored
+from lake.store.object_meta import Stored
 from lake.tables.rows import decode_chain_file, encode_chain_file, erased_ids, in_order
 from lake.tables.tables import TABLES, Table
 

@@ -31,8 +31,8 @@ from lake.errors import KeyMissing, LakeError, Mismatch, UnreadableObject
 from lake.logs import logger
 from lake.store.clock import StoreClock
 from lake.store.folders import ImageFolder, Stray, attempt_of, image_folders
+from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
-from lake.store.stored import Stored
 from lake.tables.schema import ImageRecord, Named, Tombstone
 
 log = logger(__name__)

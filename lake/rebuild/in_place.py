@@ -25,7 +25,7 @@ from lake.commit.journal import Journal
 from lake.errors import UnreadableObject, UnstorableRow
 from lake.lake import Lake
 from lake.logs import logger
-from lake.rebuild.truth import Expected, Name, Truth
+from lake.rebuild.expected_rows import Expected, Name, Truth
 from lake.settings import LakeSettings
 from lake.store.decision import compare_and_swap
 from lake.tables.rows import decode_chain_file, encode_chain_file, erased_ids

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from lake import layout
 from lake.audit.checks import Suspect
-from lake.audit.evidence import Finding
+from lake.audit.snapshot import Finding
 from lake.audit.unfinished import Unfinished
 from lake.commit.journal_reading import read_journal
 from lake.commit.records import parse_record

@@ -3,7 +3,7 @@
   lake/rebuilt/<table>/dt=…/hour=…/<home>-<n>.parquet    with the names of `lake/<table>/…`
 
 Each file is read again after it was written, and compared with the records. Readers and sealers do
-not use the shadow lake; `lake/rebuild/switch.py` replaces the current files by those of the shadow
+not use the shadow lake; `lake/rebuild/cutover.py` replaces the current files by those of the shadow
 lake. The sweeper deletes a forgotten shadow lake after the retention, because its files are in
 `lake/`.
 """
@@ -22,7 +22,7 @@ from lake.audit.scope import Scope
 from lake.errors import UnreadableObject
 from lake.lake import Lake
 from lake.layout import Folders
-from lake.rebuild.truth import Expected, Fact, Name, Truth
+from lake.rebuild.expected_rows import Expected, Fact, Name, Truth
 from lake.settings import LakeSettings
 from lake.store.object_store import ObjectStore
 from lake.tables.rows import decode_chain_file, encode_chain_file, in_order

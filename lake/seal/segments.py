@@ -16,9 +16,9 @@ from cachetools import LRUCache
 
 from lake import layout
 from lake.errors import KeyMissing, UnreadableObject
-from lake.store.aside import Aside
+from lake.store.idle_executor import Aside
+from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
-from lake.store.stored import Stored
 from lake.tables.ids import IdSet, parse_ids
 from lake.tables.rows import decode_chain_file, erased_ids, id_column, metadata_bytes
 from lake.tables.tables import IMAGE_TABLE, Table

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from node.figures import ALARMED_KIND, FIGURES, Reader, passed_on
+from node.metrics_export import ALARMED_KIND, FIGURES, Reader, passed_on
 from node.settings import NodeSettings
 
 from processors.metrics import INCIDENTS

@@ -10,8 +10,8 @@ from processors.errors import Overloaded
 from processors.job import Processed
 from processors.preset import WEB
 from processors.sandbox.decoder import Decoder
+from processors.sandbox.fair_queue import Turns
 from processors.sandbox.sandbox import Sandbox
-from processors.sandbox.turns import Turns
 from processors.shares import Holder
 from tests.photos import jpeg
 from tests.processors.sandboxes import Start

@@ -11,7 +11,7 @@ import time
 from processors.errors import Overloaded
 from processors.sandbox.sandbox import Sandbox
 from serve_app.admission.admission import Admission, Lease
-from serve_app.admission.others import OtherNodes
+from serve_app.admission.peers import OtherNodes
 
 # Age of a peer's answer after which the peer is asked again in the background.
 _HOLDS_SECONDS = 0.05

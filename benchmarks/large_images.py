@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 
 from benchmarks.bench import Bench
+from benchmarks.cpu_breakdown import part_of
 from benchmarks.figures import Target
 from benchmarks.memory import pss, watched
 from benchmarks.photos import GIANT
 from benchmarks.service import Service, words_of
-from benchmarks.where import part_of
 
 _TARGET = Target(2.0, 1.2, "GB", less=True)
 _AT_ONCE = 8

@@ -19,7 +19,7 @@ from types import FrameType
 from lake.logs import logger
 from pixlake_server.embedded.errors import TooLittleMemory
 
-from node import environment, figures, memory, names, quiet
+from node import drain_check, environment, memory, metrics_export, names
 from node.command import ray_start
 from node.health import HealthDoor
 from node.settings import Kind, NodeSettings
@@ -59,7 +59,7 @@ class Life:
         door = HealthDoor(self._settings.health_port, self._settings.api_port)
         if self._kind == "worker":
             door.start()
-        figures.start(self._settings, self._kind, self._variables["NODE_ADDRESS"])
+        metrics_export.start(self._settings, self._kind, self._variables["NODE_ADDRESS"])
         try:
             return self._live(door)
         finally:
@@ -110,10 +110,10 @@ class Life:
             except subprocess.TimeoutExpired:
                 if self._kind == "head" and self._told_at is None:
                     self._keep_director()
-            if not self._joined and quiet.raylet() is not None:
+            if not self._joined and drain_check.raylet() is not None:
                 self._joined = True
                 log.info("joined the cluster")
-            if asked and not quiet.serving():
+            if asked and not drain_check.serving():
                 self._end_raylet()
             if self._told_at is None or asked:
                 continue
@@ -127,14 +127,14 @@ class Life:
     @staticmethod
     def _end_raylet() -> None:
         """End the raylet; `ray start` waits for that and then stops the rest of Ray."""
-        raylet = quiet.raylet()
+        raylet = drain_check.raylet()
         if raylet is not None:
             raylet.terminate()
 
     def _keep_director(self) -> None:
         if self._director is None or self._director.poll() is not None:
             self._director = subprocess.Popen(  # a module of this package
-                [sys.executable, "-m", "node.director"], env=self._variables
+                [sys.executable, "-m", "node.replica_controller"], env=self._variables
             )
 
     def _end_director(self) -> None:

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from lake.store import aside
-from lake.store.aside import Aside
+from lake.store import idle_executor
+from lake.store.idle_executor import Aside
 
 
 def policy() -> int:
@@ -22,13 +22,13 @@ async def test_work_that_never_gets_a_core_takes_its_share(
 ) -> None:
     threads = Aside()
     release = threading.Event()
-    monkeypatch.setattr(aside, "_PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(idle_executor, "_PATIENCE_SECONDS", 0.0)
     starved = asyncio.create_task(threads.run(release.wait))
     await asyncio.sleep(0)
     release.set()
     await starved
     assert await threads.run(policy) != os.SCHED_IDLE
-    monkeypatch.setattr(aside, "_PRESSING_SECONDS", float("-inf"))
+    monkeypatch.setattr(idle_executor, "_PRESSING_SECONDS", float("-inf"))
     await threads.run(policy)
     assert await threads.run(policy) == os.SCHED_IDLE, "for a while only"
 

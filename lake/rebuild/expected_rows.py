@@ -9,10 +9,10 @@ import pyarrow as pa
 
 from lake import layout
 from lake.audit.checks import Ledger
-from lake.audit.evidence import Evidence
 from lake.audit.record_reading import Reading, read_records
 from lake.audit.rejection_scan import RejectionScan
 from lake.audit.scope import Scope
+from lake.audit.snapshot import Evidence
 from lake.commit.records import parse_record
 from lake.commit.rejections import parse_rejected
 from lake.errors import UnreadableObject

@@ -14,7 +14,7 @@ from mmap import mmap
 from typing import IO
 
 from processors.job import Blob
-from processors.sandbox.nursery import Nursery
+from processors.sandbox.fork_server_client import Nursery
 from processors.sandbox.protocol import Start
 from processors.settings import ProcessorSettings
 

@@ -1,6 +1,6 @@
 import pytest
 
-from ingest.intake import HOLD_SECONDS, Intake
+from ingest.backpressure import HOLD_SECONDS, Intake
 
 
 def test_first_hold_then_pause_then_go_on_at_one_half() -> None:

@@ -17,7 +17,7 @@ from ingest.errors import (
     WorkersUnavailable,
     verdict,
 )
-from ingest.flight import Flight
+from ingest.in_flight import Flight
 from ingest.refusals import given_up, plain, refusal_of
 from ingest.settings import IngestSettings
 from lake.commit.rejections import Refusal, Settled
@@ -25,9 +25,9 @@ from lake.errors import Fault, Unavailable
 from lake.logs import bound, logger
 from lake.shortage import is_shortage
 from lake.tables.schema import ImageRecord, Tombstone
-from processors.answers import Answer
-from processors.foreign_text import evidence
+from processors.batch_results import Answer
 from processors.job import ImageJob
+from processors.untrusted_text import evidence
 
 T = TypeVar("T")
 log = logger(__name__)

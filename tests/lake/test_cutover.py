@@ -9,9 +9,9 @@ import pytest
 from lake import layout
 from lake.errors import LakeHeld, UnreadableObject
 from lake.lake import Lake
-from lake.rebuild import beside
-from lake.rebuild.beside import BesideReport, build
-from lake.rebuild.switch import NoNewLake, Switch, SwitchReport
+from lake.rebuild import shadow_lake
+from lake.rebuild.cutover import NoNewLake, Switch, SwitchReport
+from lake.rebuild.shadow_lake import BesideReport, build
 from lake.settings import LakeSettings
 from lake.tables.rows import encode_chain_file, to_table
 from lake.tables.schema import ImageRecord
@@ -62,7 +62,7 @@ async def test_what_was_written_is_read_again(
 ) -> None:
     lost = encode_chain_file(to_table(sealed[:1]))
     with (
-        mock.patch.object(beside, "encode_chain_file", return_value=lost),
+        mock.patch.object(shadow_lake, "encode_chain_file", return_value=lost),
         pytest.raises(UnreadableObject, match="does not hold the rows"),
     ):
         await built(lake, lake_settings)

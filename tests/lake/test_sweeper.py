@@ -14,7 +14,7 @@ from lake.commit.journal import Journal
 from lake.errors import ImageErased, ImageExpired, ImageExpiring, ImageNotFound
 from lake.lake import Lake
 from lake.read.views import Views
-from lake.retention.retention import Sweeper, SweepReport, end_of_file
+from lake.retention.sweeper import Sweeper, SweepReport, end_of_file
 from lake.store.object_store import Buffer, ObjectStore
 from lake.tables.rows import encode_chain_file, to_table
 from tests.lake.clocks import at, at_age

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from lake.commit.presets import PresetFiles
+from lake.commit.preset_store import PresetFiles
 from lake.store.object_store import ObjectStore
 
 

@@ -15,11 +15,11 @@ from processors.errors import InvalidPreset, OutputTooLarge, TooManyFrames, TooM
 from processors.operations import AnyOperation, Denoise, Fit, Redact, Watermark
 from processors.pipeline import process
 from processors.preset import WEB, Preset, RenditionSpec
-from processors.presets import parse_preset
+from processors.preset_check import try_out
+from processors.preset_registry import parse_preset
 from processors.sandbox.protocol import _REFUSALS
 from processors.sandbox.results import Results
 from processors.settings import Limits, ProcessorSettings
-from processors.trial import try_out
 from tests.made.tiff import Page, tiff
 from tests.photos import encoded
 from tests.processors.sandboxes import Start

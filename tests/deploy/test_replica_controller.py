@@ -16,11 +16,11 @@ class Ended(BaseException):
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     """What the director says in three steps, of which the second fails."""
-    from node import director  # noqa: PLC0415  # Ray Serve takes seconds to import
+    from node import replica_controller  # noqa: PLC0415  # Ray Serve takes seconds to import
 
     steps: list[Counts | Exception] = [Counts(2, 1, 4, 4), OSError("no head"), Counts(3, 1, 4, 4)]
 
-    class Watched(director.Director):
+    class Watched(replica_controller.Director):
         def __init__(self, settings: Any, _: str) -> None:
             self._settings = settings
             self._serve: Any = self
@@ -38,15 +38,17 @@ def lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
 
     for name, value in (("STAGE", "s"), ("CELL", "a"), ("HEAD", "head"), ("ADDRESS", "10.0.0.1")):
         monkeypatch.setenv(f"NODE_{name}", value)
-    monkeypatch.setattr(director, "_join", lambda _: None)
-    monkeypatch.setattr(director, "Director", Watched)
-    monkeypatch.setattr(director, "_PERIOD_SECONDS", 0)
-    monkeypatch.setattr(director, "_METRIC_SECONDS", 0)
-    monkeypatch.setattr(director, "waiting", lambda _, workers: {"worker": workers * 10.0})
+    monkeypatch.setattr(replica_controller, "_join", lambda _: None)
+    monkeypatch.setattr(replica_controller, "Director", Watched)
+    monkeypatch.setattr(replica_controller, "_PERIOD_SECONDS", 0)
+    monkeypatch.setattr(replica_controller, "_METRIC_SECONDS", 0)
+    monkeypatch.setattr(
+        replica_controller, "waiting", lambda _, workers: {"worker": workers * 10.0}
+    )
 
     def said() -> list[dict[str, Any]]:
         with pytest.raises(Ended):
-            director.main()
+            replica_controller.main()
         return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
     return said
