@@ -15,7 +15,7 @@ _RESUME_AT = 0.5
 Mode = Literal["read", "hold", "pause"]
 
 
-class Intake:
+class Backpressure:
     """Counter of messages and bytes in flight, and the resulting mode."""
 
     def __init__(self, max_bytes: int, max_messages: int) -> None:

@@ -17,7 +17,7 @@ from ingest.errors import (
     WorkersUnavailable,
     verdict,
 )
-from ingest.in_flight import Flight
+from ingest.in_flight import InFlight
 from ingest.refusals import given_up, plain, refusal_of
 from ingest.settings import IngestSettings
 from lake.commit.rejections import Refusal, Settled
@@ -56,7 +56,7 @@ count."""
 Outcome = Literal["created", "replayed", "erased", "dead-lettered", "dropped"]
 
 
-class Delivery:
+class BatchProcessor:
     """Delivers messages; calls `settle` once for each, when its result is durable.
 
     The outcome `dropped` means that the partition was given to another member of the group.
@@ -67,7 +67,7 @@ class Delivery:
         submit: Submit,
         note: Note,
         dead_letters: DeadLetters,
-        settle: Callable[[Flight, Outcome], None],
+        settle: Callable[[InFlight, Outcome], None],
         settings: IngestSettings,
         *,
         count: Count | None = None,
@@ -85,14 +85,14 @@ class Delivery:
         self.dead_letters_by_code: Counter[str] = Counter()
         self.last_failure: str | None = None
 
-    async def deliver(self, flights: list[Flight]) -> None:
+    async def deliver(self, flights: list[InFlight]) -> None:
         """Deliver a batch until all messages are settled; raises StreamStopped."""
         refused = [self._refuse(f, f.job) for f in flights if isinstance(f.job, Fault)]
         jobs = [flight for flight in flights if isinstance(flight.job, ImageJob)]
         await asyncio.gather(self._process(jobs), *refused)
 
-    async def _process(self, flights: list[Flight]) -> None:
-        async def once() -> list[Flight]:
+    async def _process(self, flights: list[InFlight]) -> None:
+        async def once() -> list[InFlight]:
             nonlocal flights
             if flights := self._ours(flights):
                 flights = await self._once(flights)
@@ -101,7 +101,7 @@ class Delivery:
 
         await _repeated()(once)
 
-    async def _once(self, flights: list[Flight]) -> list[Flight]:
+    async def _once(self, flights: list[InFlight]) -> list[InFlight]:
         """Submit once; return the messages that must be tried again."""
         try:
             slots = await self._answers(flights)
@@ -121,7 +121,7 @@ class Delivery:
         done = await asyncio.gather(*map(self._end, flights, slots))
         return [flight for flight, settled in zip(flights, done, strict=True) if not settled]
 
-    async def _answers(self, flights: list[Flight]) -> list[Answer]:
+    async def _answers(self, flights: list[InFlight]) -> list[Answer]:
         jobs = [flight.job for flight in flights if isinstance(flight.job, ImageJob)]
         doublings = min(max(flight.timeouts for flight in flights), _MOST_DOUBLINGS)
         if len(flights) == 1 and self._suspicious(flights[0]):
@@ -138,7 +138,7 @@ class Delivery:
         async with asyncio.timeout(limit):
             return await self._submit(jobs)
 
-    async def _end(self, flight: Flight, slot: Answer) -> bool:
+    async def _end(self, flight: InFlight, slot: Answer) -> bool:
         """Settle a message by its answer; False if it must be tried again."""
         if isinstance(slot, str):
             self._in_a_row = 0
@@ -158,7 +158,7 @@ class Delivery:
         await self._refuse(flight, slot.fault)
         return True
 
-    async def _too_slow(self, flights: list[Flight], error: TimeoutError) -> list[Flight]:
+    async def _too_slow(self, flights: list[InFlight], error: TimeoutError) -> list[InFlight]:
         """Handle a batch that timed out: try its messages one by one, without counting a failure.
 
         The cause is a store that hangs or a machine that is busy; an image can't be the cause,
@@ -173,7 +173,7 @@ class Delivery:
             await self._process([flight])
         return []
 
-    async def _blame(self, flights: list[Flight], error: BaseException) -> list[Flight]:
+    async def _blame(self, flights: list[InFlight], error: BaseException) -> list[InFlight]:
         """Handle a batch that raised an error.
 
         It is tried again, then its messages one by one; a message that fails alone too often
@@ -195,7 +195,7 @@ class Delivery:
             return []
         return flights
 
-    async def _again_or_refuse(self, flight: Flight, how: str) -> bool:
+    async def _again_or_refuse(self, flight: InFlight, how: str) -> bool:
         """Count a failure of a single message; after too many, refuse it and return True."""
         self.last_failure = how
         with bound(**flight.message.names):
@@ -205,13 +205,13 @@ class Delivery:
         await self._refuse(flight, given_up(flight.alone, how))
         return True
 
-    def _long_enough(self, flight: Flight) -> bool:
+    def _long_enough(self, flight: InFlight) -> bool:
         """True if the message has failed for so long that no temporary shortage is the cause."""
         since = flight.failed_since
         least = self._settings.kafka_alone_seconds
         return since is not None and time.monotonic() - since >= least
 
-    async def _counted(self, flight: Flight, how: str) -> None:
+    async def _counted(self, flight: InFlight, how: str) -> None:
         """Count one more failure, durably if the store is available now."""
         flight.alone += 1
         if flight.failed_since is None:
@@ -226,7 +226,7 @@ class Delivery:
         except Exception as error:  # noqa: BLE001 - the count in memory suffices for now
             log.warning("a failure is counted in memory only", error=error)
 
-    async def _refuse(self, flight: Flight, why: Fault) -> None:
+    async def _refuse(self, flight: InFlight, why: Fault) -> None:
         """Record the refusal, send the dead letter, then settle the message."""
         limit = self._settings.kafka_max_dead_letters_in_a_row
         if limit and self._in_a_row >= limit:
@@ -238,7 +238,7 @@ class Delivery:
         with bound(**flight.message.names):
             await self._until_refused(flight, refusal)
 
-    async def _until_refused(self, flight: Flight, refusal: Refusal) -> None:
+    async def _until_refused(self, flight: InFlight, refusal: Refusal) -> None:
         """Try to record a refusal and to send the dead letter until both are done."""
 
         async def once() -> bool:
@@ -263,7 +263,7 @@ class Delivery:
 
         await _repeated()(once)
 
-    async def _unwritten(self, flight: Flight, refusal: Refusal, error: Exception) -> Refusal:
+    async def _unwritten(self, flight: InFlight, refusal: Refusal, error: Exception) -> Refusal:
         """Count an unexpected failure to record a refusal; return the refusal to try next."""
         log.error("a refusal failed with an unexpected error", exc_info=error)
         await self._counted(flight, evidence(error))
@@ -272,7 +272,7 @@ class Delivery:
             return refusal
         return plain(refusal, given_up(flight.alone, evidence(error)))
 
-    async def _refused(self, flight: Flight, refusal: Refusal) -> Outcome:
+    async def _refused(self, flight: InFlight, refusal: Refusal) -> Outcome:
         """Record the row, then send the dead letter; return the outcome.
 
         The row comes first, because it is idempotent and the dead letter is not. If the message
@@ -309,10 +309,10 @@ class Delivery:
                 raise
             raise WorkersUnavailable("the call was cancelled") from error
 
-    def _suspicious(self, flight: Flight) -> bool:
+    def _suspicious(self, flight: InFlight) -> bool:
         return flight.failures >= self._settings.kafka_batch_failures
 
-    def _ours(self, flights: list[Flight]) -> list[Flight]:
+    def _ours(self, flights: list[InFlight]) -> list[InFlight]:
         """Settle messages whose partition was revoked; return the others."""
         for flight in flights:
             if flight.ticket.dropped:

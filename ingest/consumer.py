@@ -8,18 +8,18 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol, TypeVar
 
-from ingest.backpressure import HOLD_SECONDS, Intake
-from ingest.batch_processor import Count, Delivery, Note, Outcome, Submit
+from ingest.backpressure import HOLD_SECONDS, Backpressure
+from ingest.batch_processor import BatchProcessor, Count, Note, Outcome, Submit
 from ingest.cluster import ensure_topics
 from ingest.dead_letters import DeadLetters, Sender
 from ingest.errors import InvalidMessage, KafkaUnavailable, StreamStopped
-from ingest.in_flight import Flight
+from ingest.in_flight import InFlight
 from ingest.kafka import KafkaProducer
-from ingest.messages import Message, Terms, to_job
-from ingest.offsets import Ticket
+from ingest.messages import Message, MessageDefaults, to_job
+from ingest.offsets import TrackedOffset
 from ingest.settings import IngestSettings
 from ingest.status import Status
-from ingest.stream import Stream, StreamState, Turn
+from ingest.stream import PollPlan, Stream, StreamState
 from lake.errors import Fault
 from lake.logs import bound, logger
 from lake.shortage import is_shortage
@@ -55,7 +55,7 @@ class Consumer:
 
     One turn of the loop:
       1. if too much is in flight: stop reading for a second, then pause; resume at one half
-         (`Intake`)
+         (`Backpressure`)
       2. on the Kafka thread: take finished messages, commit up to the longest durable prefix of
          offsets, pause partitions too far ahead of an unfinished message, read one batch
       3. convert each message to a job or to a rejection
@@ -79,10 +79,10 @@ class Consumer:
         self._submit = submit
         self._note = note
         self._count = count
-        self._terms = Terms(
+        self._terms = MessageDefaults(
             settings.kafka_tenant, settings.default_preset, settings.kafka_max_message_bytes
         )
-        self._intake = Intake(
+        self._intake = Backpressure(
             settings.kafka_max_inflight_bytes, settings.kafka_max_inflight_messages
         )
         # The Kafka client blocks, so this thread makes all calls to it, never the event loop.
@@ -96,7 +96,7 @@ class Consumer:
         self._ended = asyncio.Event()
         self._state: Literal["new", "running", "ended"] = "new"
         self._stream: Stream | None = None
-        self._delivery: Delivery | None = None
+        self._delivery: BatchProcessor | None = None
 
     async def run(self) -> None:
         """Run until `stop`; waits for a cluster that is unavailable.
@@ -160,7 +160,7 @@ class Consumer:
         producer = self._producer()
         try:
             dead_letters = DeadLetters(producer, self._settings.dead_letters)
-            delivery = Delivery(
+            delivery = BatchProcessor(
                 self._submit,
                 self._note,
                 dead_letters,
@@ -198,7 +198,7 @@ class Consumer:
                 return True
         return False
 
-    async def _consume(self, stream: Stream, delivery: Delivery) -> None:
+    async def _consume(self, stream: Stream, delivery: BatchProcessor) -> None:
         drained_by: float | None = None
         while self._fault is None:
             now = time.monotonic()
@@ -211,7 +211,7 @@ class Consumer:
                 self._launch(delivery, [await self._flight(*pair) for pair in batch])
         raise self._fault
 
-    async def _plan(self, now: float) -> Turn:
+    async def _plan(self, now: float) -> PollPlan:
         """Decide what the next turn may read; waits up to a second if too much is in flight."""
         mode = self._intake.mode(now)
         while mode == "hold" and not self._stopping.is_set():
@@ -219,19 +219,19 @@ class Consumer:
             await self._pause_for(self._room, HOLD_SECONDS)
             mode = self._intake.mode(time.monotonic())
         if mode != "read" or self._stopping.is_set():
-            return Turn(0, 0, _WAIT_SECONDS)
-        return Turn(
+            return PollPlan(0, 0, _WAIT_SECONDS)
+        return PollPlan(
             min(self._intake.room_bytes, self._settings.kafka_batch_bytes),
             min(self._intake.room_messages, self._settings.kafka_batch_messages),
             _WAIT_SECONDS,
         )
 
-    async def _flight(self, message: Message, ticket: Ticket) -> Flight:
+    async def _flight(self, message: Message, ticket: TrackedOffset) -> InFlight:
         self._intake.take(message.size)
         with bound(**message.names):
             while (job := self._read(message)) is None:
                 await self._pause_for(self._stopping, _SHORT_SECONDS)
-        return Flight(message, ticket, job)
+        return InFlight(message, ticket, job)
 
     def _read(self, message: Message) -> ImageJob | Fault | None:
         """Parse a message to a job or a fault; None after a shortage of memory: try again."""
@@ -247,7 +247,7 @@ class Consumer:
             detail = f"the message could not be parsed: {evidence(error)}"
             return Fault(ProcessingFailed.code, detail)
 
-    def _launch(self, delivery: Delivery, flights: list[Flight]) -> None:
+    def _launch(self, delivery: BatchProcessor, flights: list[InFlight]) -> None:
         task = asyncio.create_task(delivery.deliver(flights))
         self._tasks.add(task)
         task.add_done_callback(self._landed)
@@ -259,7 +259,7 @@ class Consumer:
         error = StreamStopped("a batch was cancelled") if task.cancelled() else task.exception()
         self._fault = self._fault or error
 
-    def _settle(self, flight: Flight, outcome: Outcome) -> None:
+    def _settle(self, flight: InFlight, outcome: Outcome) -> None:
         self._intake.release(flight.message.size)
         self._outcomes[outcome] += 1
         self._room.set()

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 from ingest.messages import Message
-from ingest.offsets import Ticket
+from ingest.offsets import TrackedOffset
 from lake.errors import Fault
 from processors.job import ImageJob
 
 
 @dataclass(slots=True, eq=False)
-class Flight:
+class InFlight:
     """Message in flight, and its failure counts.
 
     `failures` counts batches with this message that killed their worker. `alone` counts failures
@@ -19,7 +19,7 @@ class Flight:
     """
 
     message: Message
-    ticket: Ticket
+    ticket: TrackedOffset
     job: ImageJob | Fault
     failures: int = 0
     alone: int = 0

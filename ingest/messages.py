@@ -85,7 +85,7 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class MessageDefaults:
     """Defaults for messages, and the size limit in bytes."""
 
     tenant: str
@@ -93,7 +93,7 @@ class Terms:
     max_bytes: int
 
 
-def to_job(message: Message, terms: Terms, received_at: datetime) -> ImageJob:
+def to_job(message: Message, terms: MessageDefaults, received_at: datetime) -> ImageJob:
     """Convert a message to a job.
 
     Raises InvalidMessage (its headers) or processors' Refused (EmptyImage, TooManyBytes,

@@ -47,7 +47,7 @@ class Listener(Protocol):
 
 
 @dataclass(slots=True, eq=False)
-class Ticket:
+class TrackedOffset:
     """Offset of a message in flight; only `Offsets` changes its state.
 
     `dropped`: this process must not commit the offset any more.
@@ -72,10 +72,10 @@ class _Track:
     before them.
     """
 
-    tickets: deque[Ticket] = field(default_factory=deque)
+    tickets: deque[TrackedOffset] = field(default_factory=deque)
     next: int | None = None
     committed: int | None = None
-    behind: Ticket | None = None
+    behind: TrackedOffset | None = None
 
     @property
     def position(self) -> int | None:
@@ -94,7 +94,7 @@ class Offsets:
             self._drop(partition)
             self._tracks[partition] = _Track()
 
-    def taken(self, partition: Partition, offset: int, epoch: int | None = None) -> Ticket:
+    def taken(self, partition: Partition, offset: int, epoch: int | None = None) -> TrackedOffset:
         """Track a message that was read; raises KeyError if its partition is not assigned.
 
         `epoch` is that of the leader that appended it.
@@ -105,12 +105,12 @@ class Offsets:
             track.committed = offset
         elif offset < track.next:
             self.rewound(partition, offset)
-        ticket = Ticket(partition, offset, epoch)
+        ticket = TrackedOffset(partition, offset, epoch)
         track.tickets.append(ticket)
         track.next = offset + 1
         return ticket
 
-    def done(self, ticket: Ticket) -> None:
+    def done(self, ticket: TrackedOffset) -> None:
         """Mark a message as durably processed or dead-lettered; no effect if it was dropped."""
         if ticket.state != "open":
             return

@@ -13,7 +13,7 @@ from typing import Protocol
 from ingest.kafka import GroupConsumer
 from ingest.librdkafka import GroupState
 from ingest.messages import Message
-from ingest.offsets import Listener, Offsets, Partition, Ticket
+from ingest.offsets import Listener, Offsets, Partition, TrackedOffset
 from ingest.positions import Place, begin
 from ingest.settings import IngestSettings
 from lake.logs import logger
@@ -65,7 +65,7 @@ Connect = Callable[[IngestSettings, Listener], Client]
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class PollPlan:
     """Limits of one turn: bytes and messages to read (0: only poll the client), longest wait."""
 
     max_bytes: int
@@ -99,14 +99,14 @@ class Stream:
         self._settings = settings
         self._offsets = Offsets()
         self._topic_ids: dict[Partition, str] = {}
-        self._finished: queue.SimpleQueue[Ticket] = queue.SimpleQueue()
-        self._gathered: list[tuple[Message, Ticket]] = []
+        self._finished: queue.SimpleQueue[TrackedOffset] = queue.SimpleQueue()
+        self._gathered: list[tuple[Message, TrackedOffset]] = []
         self._held: frozenset[Partition] = frozenset()
         self._committed_at = self._checked_at = time.monotonic()
         self._client = connect(settings, self)
         self.state = StreamState()
 
-    def finish(self, ticket: Ticket) -> None:
+    def finish(self, ticket: TrackedOffset) -> None:
         """Report a message as durably processed or dead-lettered."""
         self._finished.put(ticket)
 
@@ -114,13 +114,13 @@ class Stream:
         """End a turn that waits for the cluster; call it before `close`, from any thread."""
         self._client.interrupt()
 
-    def turn(self, turn: Turn) -> list[tuple[Message, Ticket]]:
+    def turn(self, turn: PollPlan) -> list[tuple[Message, TrackedOffset]]:
         """Commit if due, pause and resume partitions, read one batch; raises StreamStopped."""
         self._collect()
         self._commit_if_due()
         if self._gathered:
             # Messages of the last turn wait for the confirmation of their topic.
-            turn = Turn(0, 0, turn.wait_seconds)
+            turn = PollPlan(0, 0, turn.wait_seconds)
         paused = self._to_pause(turn)
         self._client.pause(paused)
         self._read(turn)
@@ -174,7 +174,7 @@ class Stream:
         """Listener: commit these offsets again later."""
         self._offsets.refused(offsets)
 
-    def _read(self, turn: Turn) -> None:
+    def _read(self, turn: PollPlan) -> None:
         """Wait for the first message, then read the messages that are available."""
         size, wait = 0, turn.wait_seconds
         while True:
@@ -198,7 +198,7 @@ class Stream:
                 self._offsets.rewound(ticket.partition, ticket.offset)
         self._gathered = [pair for pair in self._gathered if not pair[1].dropped]
 
-    def _to_pause(self, turn: Turn) -> frozenset[Partition]:
+    def _to_pause(self, turn: PollPlan) -> frozenset[Partition]:
         """Partitions to pause: all if nothing may be read, else those with too many uncommitted."""
         if not turn.reads:
             return self._offsets.partitions
@@ -216,7 +216,7 @@ class Stream:
             except queue.Empty:
                 return
 
-    def _sure(self) -> list[tuple[Message, Ticket]]:
+    def _sure(self) -> list[tuple[Message, TrackedOffset]]:
         """Return the messages read so far, once their topics are confirmed; else nothing."""
         due = time.monotonic() - self._checked_at >= _CHECK_TOPIC_SECONDS
         if (self._gathered or due) and not self._same_topics():

@@ -1,10 +1,10 @@
 import pytest
 
-from ingest.backpressure import HOLD_SECONDS, Intake
+from ingest.backpressure import HOLD_SECONDS, Backpressure
 
 
 def test_first_hold_then_pause_then_go_on_at_one_half() -> None:
-    intake = Intake(max_bytes=100, max_messages=10)
+    intake = Backpressure(max_bytes=100, max_messages=10)
     assert intake.mode(0) == "read"
     for _ in range(4):
         intake.take(25)
@@ -18,7 +18,7 @@ def test_first_hold_then_pause_then_go_on_at_one_half() -> None:
 
 
 def test_room_in_time_means_no_pause() -> None:
-    intake = Intake(max_bytes=100, max_messages=10)
+    intake = Backpressure(max_bytes=100, max_messages=10)
     intake.take(150)
     assert (intake.mode(0), intake.room_bytes) == ("hold", 0)
     intake.release(150)
@@ -29,7 +29,7 @@ def test_room_in_time_means_no_pause() -> None:
 
 @pytest.mark.parametrize(("messages", "mode"), [(9, "read"), (10, "hold")])
 def test_messages_count_too(messages: int, mode: str) -> None:
-    intake = Intake(max_bytes=100, max_messages=10)
+    intake = Backpressure(max_bytes=100, max_messages=10)
     for _ in range(messages):
         intake.take(1)
     assert intake.mode(0) == mode

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from ingest import messages
 from ingest.errors import InvalidEvent, InvalidHeader, InvalidMessage
-from ingest.messages import Headers, Message, Terms, message_digest, to_job
+from ingest.messages import Headers, Message, MessageDefaults, message_digest, to_job
 from processors.errors import EmptyImage, Refused, TooManyBytes, UnknownPreset
 from processors.job import ImageJob, KafkaPosition, by_event, by_position
 from processors.preset import PresetName
 
-TERMS = Terms(tenant="acme", default_preset="web", max_bytes=100)
+TERMS = MessageDefaults(tenant="acme", default_preset="web", max_bytes=100)
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 EVENT: Headers = (
     ("ce_specversion", b"1.0"),

@@ -4,13 +4,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from ingest.offsets import Offsets, Partition, Ticket
+from ingest.offsets import Offsets, Partition, TrackedOffset
 
 A, B = Partition("images", 0), Partition("images", 1)
 PARTITIONS = st.sampled_from([A, B])
 
 
-def opened(*offsets: int) -> tuple[Offsets, list[Ticket]]:
+def opened(*offsets: int) -> tuple[Offsets, list[TrackedOffset]]:
     tracked = Offsets()
     tracked.assigned([A])
     return tracked, [tracked.taken(A, offset) for offset in offsets]
@@ -74,9 +74,9 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.tracked = Offsets()
         # What this assignment read: offset to ticket, and all that is done of it.
-        self.read: dict[Partition, dict[int, Ticket]] = {}
+        self.read: dict[Partition, dict[int, TrackedOffset]] = {}
         self.finished: dict[Partition, set[int]] = {}
-        self.stale: list[Ticket] = []
+        self.stale: list[TrackedOffset] = []
         self.next: dict[Partition, int] = {A: 0, B: 0}
 
     @rule(partition=PARTITIONS)

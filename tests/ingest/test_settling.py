@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from ingest.batch_processor import Count, Delivery, Note
+from ingest.batch_processor import BatchProcessor, Count, Note
 from ingest.consumer import Consumer
 from ingest.dead_letters import DeadLetters
 from ingest.errors import StreamStopped
-from ingest.in_flight import Flight
+from ingest.in_flight import InFlight
 from ingest.librdkafka import GroupState
 from ingest.messages import Headers, Message
 from ingest.offsets import Listener, Offsets, Partition
 from ingest.positions import Place
 from ingest.settings import IngestSettings
-from ingest.stream import Stream, Turn
+from ingest.stream import PollPlan, Stream
 from lake import layout
 from lake.commit.rejections import Refusal, Settled
 from lake.errors import StoreTooNew, StoreUnavailable
@@ -63,7 +63,7 @@ class Desk:
         )
         self.letters = Letters()
         self.consumer = Consumer(settings, workers.submit, note, count)
-        self.delivery = Delivery(
+        self.delivery = BatchProcessor(
             workers.submit,
             note,
             DeadLetters(self.letters, "dead"),
@@ -74,12 +74,12 @@ class Desk:
         self.offsets = Offsets()
         self.offsets.assigned([PARTITION])
 
-    def flight(self, offset: int, value: bytes = b"value") -> Flight:
+    def flight(self, offset: int, value: bytes = b"value") -> InFlight:
         message = Message("images", "topic-1", 0, offset, value)
         self.consumer._intake.take(message.size)
         job = self.consumer._read(message)
         assert job is not None
-        return Flight(message, self.offsets.taken(PARTITION, offset), job)
+        return InFlight(message, self.offsets.taken(PARTITION, offset), job)
 
     @property
     def outcomes(self) -> dict[str, int]:
@@ -209,7 +209,7 @@ def test_brokers_that_begin_to_have_topic_ids_have_no_other_topic() -> None:
     for topic_id, end in (("images", 5), ("uuid", 6), ("images", 7), ("uuid", 8)):
         cluster.topic_id_now, cluster.end = topic_id, end
         while cluster.committed is None or cluster.committed.offset < end:
-            for message, ticket in stream.turn(Turn(1000, 10, 0)):
+            for message, ticket in stream.turn(PollPlan(1000, 10, 0)):
                 read.append(message.offset)
                 stream.finish(ticket)
     # The one that was read when the id appeared is given out again, under its id.

@@ -8,7 +8,7 @@ import pytest
 
 from ingest.consumer import Consumer
 from ingest.dead_letters import DeadLetters
-from ingest.messages import Headers, Message, Terms, to_job
+from ingest.messages import Headers, Message, MessageDefaults, to_job
 from lake.commit.rejections import Refusal, Settled
 from lake.errors import Fault, StoreUnavailable
 from lake.lake import Commit, Lake
@@ -135,7 +135,7 @@ async def test_a_refusal_that_cannot_be_written_ends_as_well(stage: Stage, times
 async def test_a_message_that_cannot_be_read_is_a_dead_letter(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(message: Message, terms: Terms, received_at: datetime) -> ImageJob:
+    def failing(message: Message, terms: MessageDefaults, received_at: datetime) -> ImageJob:
         if message.value == b"bad":
             raise RecursionError("too deep")
         return to_job(message, terms, received_at)

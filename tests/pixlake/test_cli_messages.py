@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.messages import Message, Terms, to_job
+from ingest.messages import Message, MessageDefaults, to_job
 from pixlake.cli.messages import content_id, headers
 
-TERMS = Terms(tenant="default", default_preset="web", max_bytes=100)
+TERMS = MessageDefaults(tenant="default", default_preset="web", max_bytes=100)
 NOW = datetime.now(UTC)
 METADATA = st.dictionaries(
     st.from_regex(r"[a-z0-9][a-z0-9._-]{0,20}", fullmatch=True),

@@ -1,4 +1,4 @@
-"""The Kafka door of one process: the real `Delivery` on a lake, workers without pixels.
+"""The Kafka door of one process: the real `BatchProcessor` on a lake, workers without pixels.
 
 What a message is, its bytes say: `bad` is refused always, `odd` by some decoders, all else is a
 photo. The default preset changes from one read to the next, as in a rolling update.
@@ -9,12 +9,12 @@ import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from ingest.batch_processor import Delivery, Outcome
+from ingest.batch_processor import BatchProcessor, Outcome
 from ingest.dead_letters import DeadLetters
 from ingest.errors import KafkaUnavailable
-from ingest.in_flight import Flight
-from ingest.messages import DEAD_LETTER, Headers, Message, Terms, to_job
-from ingest.offsets import Ticket
+from ingest.in_flight import InFlight
+from ingest.messages import DEAD_LETTER, Headers, Message, MessageDefaults, to_job
+from ingest.offsets import TrackedOffset
 from ingest.settings import IngestSettings
 from lake import layout
 from lake.commit.records import parse_record
@@ -78,17 +78,17 @@ class Door:
         self._ledger = ledger
         letters = DeadLetters(self, "images.dead-letters")
         self.note = lake.rejections.settle
-        self._delivery = Delivery(self.submit, self.note, letters, self.settled, _SETTINGS)
+        self._delivery = BatchProcessor(self.submit, self.note, letters, self.settled, _SETTINGS)
 
-    async def read(self, message: Message, ticket: Ticket) -> None:
+    async def read(self, message: Message, ticket: TrackedOffset) -> None:
         """Return when it is settled."""
         await self._delivery.deliver([self.flight(message, ticket)])
 
-    def flight(self, message: Message, ticket: Ticket) -> Flight:
+    def flight(self, message: Message, ticket: TrackedOffset) -> InFlight:
         """The message under way."""
         preset = self._world.dice.choice(["web", "thumbnail"])
-        terms = Terms(TENANT, preset, 10_000_000)
-        return Flight(message, ticket, to_job(message, terms, self._world.bucket.now()))
+        terms = MessageDefaults(TENANT, preset, 10_000_000)
+        return InFlight(message, ticket, to_job(message, terms, self._world.bucket.now()))
 
     async def send(self, topic: str, value: bytes | None, key: bytes | None, head: Headers) -> None:
         """Send a dead letter: that may fail, and the letter be there all the same."""
@@ -104,7 +104,7 @@ class Door:
         if lost:
             raise KafkaUnavailable("no answer")
 
-    def settled(self, flight: Flight, outcome: Outcome) -> None:
+    def settled(self, flight: InFlight, outcome: Outcome) -> None:
         """Note how a message ended."""
         if self._process.alive and outcome != "dropped":
             self._ledger.settled.append((flight.message, outcome))

@@ -5,7 +5,7 @@ from typing import Any
 from unittest import mock
 
 from ingest.messages import Message
-from ingest.offsets import Offsets, Ticket
+from ingest.offsets import Offsets, TrackedOffset
 from ingest.positions import Place
 from ingest.stream import Stream
 from lake.commit.rejections import Refusal
@@ -87,7 +87,7 @@ def batch_of_an_unsure_topic() -> AbstractContextManager[Any]:
     """Messages are worked on while the topic may be another by now; it is looked at each 5 s."""
     sure = Stream._sure
 
-    def careless(self: Stream) -> list[tuple[Message, Ticket]]:
+    def careless(self: Stream) -> list[tuple[Message, TrackedOffset]]:
         batch, self._gathered = self._gathered, []
         sure(self)
         return batch

@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 from ingest.messages import Message
-from ingest.offsets import Ticket
+from ingest.offsets import TrackedOffset
 from lake.tables.rows import decode_chain_file
 from lake.tables.schema import ImageRecord
 from lake.tables.tables import REJECTION_TABLE
@@ -86,7 +86,7 @@ async def _reader(world: World, readers: Fleet, log: Log, ledger: Ledger, offset
     for _ in range(4):
         process, lake = await readers.any()
         door = Door(world, process, lake, ledger)
-        ticket = Ticket(message.source, offset)
+        ticket = TrackedOffset(message.source, offset)
         if await patiently(door.read(message, ticket), 300) and process.alive:
             return
         ticket.state = "dropped"

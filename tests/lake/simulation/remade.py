@@ -10,7 +10,7 @@ from typing import Any
 from ingest.batch_processor import Outcome
 from ingest.consumer import Consumer
 from ingest.dead_letters import Sender
-from ingest.in_flight import Flight
+from ingest.in_flight import InFlight
 from ingest.settings import IngestSettings
 from ingest.stream import Stream
 from lake.lake import Lake
@@ -45,7 +45,7 @@ class Member(Consumer):
         self._process = process
         self._broker = broker
 
-    def _settle(self, flight: Flight, outcome: Outcome) -> None:
+    def _settle(self, flight: InFlight, outcome: Outcome) -> None:
         super()._settle(flight, outcome)
         self._door.settled(flight, outcome)
 
