@@ -5,13 +5,13 @@ from datetime import datetime, timedelta
 
 from lake.commit.erasure import Eraser
 from lake.commit.journal import Journal
-from lake.commit.preset_store import PresetFiles
+from lake.commit.preset_store import PresetStore
 from lake.commit.records import Commit, Committer
 from lake.commit.rejections import Rejections
 from lake.commit.tries import Tries
 from lake.read.reader import Page, Reader
 from lake.seal.compaction import Compactor
-from lake.seal.maintenance import Keeper, Upkeep
+from lake.seal.maintenance import Maintenance, TableMaintenance
 from lake.seal.sealer import PassReport, Sealer
 from lake.settings import LakeSettings
 from lake.store.clock import StoreClock
@@ -41,8 +41,8 @@ class Lake:
     eraser: Eraser
     rejections: Rejections
     tries: Tries
-    presets: PresetFiles
-    upkeep: Upkeep
+    presets: PresetStore
+    upkeep: Maintenance
 
     @classmethod
     async def open(cls, settings: LakeSettings, *, make: bool = True, prove: bool = True) -> "Lake":
@@ -64,10 +64,10 @@ class Lake:
         refused = Journal(store, REJECTION_TABLE)
         eraser = Eraser(store, journal, clock)
 
-        def keeper(table: Table) -> Keeper:
+        def keeper(table: Table) -> TableMaintenance:
             compactor = Compactor(store, clock, grace=grace, table=table)
             sealer = Sealer(store, clock, eraser, compactor, grace=grace, table=table)
-            return Keeper(sealer, compactor)
+            return TableMaintenance(sealer, compactor)
 
         images = keeper(IMAGE_TABLE)
         return cls(
@@ -79,8 +79,8 @@ class Lake:
             eraser=eraser,
             rejections=Rejections(store, (refused, journal), clock),
             tries=Tries(store),
-            presets=PresetFiles(store),
-            upkeep=Upkeep(images, keeper(REJECTION_TABLE)),
+            presets=PresetStore(store),
+            upkeep=Maintenance(images, keeper(REJECTION_TABLE)),
         )
 
     def expires(self, record: ImageRecord) -> datetime:

@@ -14,7 +14,7 @@ from typing import Final, Literal, NamedTuple
 
 from lake.lake import Lake
 from lake.retention.sweeper import SweepReport
-from lake.seal.maintenance import UpkeepReport
+from lake.seal.maintenance import MaintenanceReport
 from lake.tables.tables import TABLES
 
 
@@ -143,10 +143,10 @@ class SealerTotals:
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
-        self._all: UpkeepReport | None = None
+        self._all: MaintenanceReport | None = None
         self._swept: Counter[str] = Counter()
 
-    def add_pass(self, report: UpkeepReport) -> None:
+    def add_pass(self, report: MaintenanceReport) -> None:
         """Add the result of a pass."""
         self._all = self._all + report if self._all else report
 
@@ -173,7 +173,7 @@ class SealerTotals:
                 yield COMPACTION_LAG.at((now - complete).total_seconds(), table.name)
 
     @staticmethod
-    def _sealed(total: UpkeepReport) -> Iterator[Sample]:
+    def _sealed(total: MaintenanceReport) -> Iterator[Sample]:
         for table, sealed in (("images", total.images), ("rejections", total.rejections)):
             yield SEALED_ROWS.at(sealed.rows, table)
             yield SEALED_FILES.at(sealed.files, table)
@@ -182,7 +182,7 @@ class SealerTotals:
             yield UNREADABLE.at(sealed.unreadable, table)
 
     @staticmethod
-    def _compacted(total: UpkeepReport) -> Iterator[Sample]:
+    def _compacted(total: MaintenanceReport) -> Iterator[Sample]:
         yield COMPACTED_ROWS.at(total.compacted.rows)
         yield COMPACTED_FILES.at(total.compacted.files)
         yield COMPACTED_BYTES.at(total.compacted.bytes)

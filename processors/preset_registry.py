@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lake.commit.preset_store import PresetFiles
+from lake.commit.preset_store import PresetStore
 from lake.errors import StoreDenied
 from lake.store.decision import compare_and_swap
 from processors.errors import (
@@ -71,7 +71,7 @@ class Presets:
 
     def __init__(
         self,
-        files: PresetFiles,
+        files: PresetStore,
         seconds: float = CACHE_SECONDS,
         now: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -20,15 +20,15 @@ from pathlib import Path
 from typing import Any
 
 from lake import layout
-from lake.audit.checks import CHECKS, Ledger
+from lake.audit.checks import CHECKS, AuditQueries
 from lake.audit.copy_scan import CopyScan
-from lake.audit.recheck import Interrogation, grouped
+from lake.audit.recheck import Recheck, grouped
 from lake.audit.record_reading import Reading, read_records
 from lake.audit.record_scan import RecordScan, Seen
 from lake.audit.rejection_scan import RejectionScan
 from lake.audit.row_scan import RowScan, SeenRows
 from lake.audit.scope import Scope
-from lake.audit.snapshot import Evidence, Finding
+from lake.audit.snapshot import Finding, SnapshotWriter
 from lake.audit.unfinished import Unfinished
 from lake.commit.journal import Journal
 from lake.settings import LakeSettings
@@ -120,7 +120,7 @@ class Audit:
         report = AuditReport(scope, full=self._full)
         with tempfile.TemporaryDirectory(prefix="pixlake-audit-") as scratch:
             folder = Path(scratch)
-            with Evidence(folder) as evidence:
+            with SnapshotWriter(folder) as evidence:
                 rows = RowScan(self._store, scope, evidence)
                 report.rows = rows.seen
                 await rows.scan_journal()
@@ -137,7 +137,7 @@ class Audit:
             report.add([fault async for fault in copies.faults()])
         return report
 
-    async def _records(self, scope: Scope, evidence: Evidence, folder: Path) -> Seen:
+    async def _records(self, scope: Scope, evidence: SnapshotWriter, folder: Path) -> Seen:
         reading = Reading(self._settings, scope, folder, self._full, self._sample)
         seen = await read_records(self._store, evidence, reading, self._processes)
         scan = RecordScan(self._store, scope, evidence, full=False, sample=0)
@@ -147,15 +147,15 @@ class Audit:
         seen.add(scan.seen, self._sample)
         return seen
 
-    async def _probes(self, scope: Scope, evidence: Evidence) -> None:
+    async def _probes(self, scope: Scope, evidence: SnapshotWriter) -> None:
         for stored in await self._store.objects(layout.PROBE):
             if scope.is_orphan(stored.modified):
                 evidence.fault("orphan", stored.key, "a leftover of a start-up probe")
 
     async def _join(self, scope: Scope, folder: Path, report: AuditReport) -> None:
         unfinished = Unfinished(self._store, Journal(self._store), scope)
-        interrogation = Interrogation(self._store, unfinished)
-        ledger = await asyncio.to_thread(Ledger, folder)
+        interrogation = Recheck(self._store, unfinished)
+        ledger = await asyncio.to_thread(AuditQueries, folder)
         try:
             for code, count, first in ledger.faults(_EXAMPLES):
                 report.add([Finding(code, *example) for example in first])

@@ -102,7 +102,7 @@ class Suspect:
         return layout.record_key(self.tenant, self.image_id)
 
 
-class Ledger:
+class AuditQueries:
     """DuckDB connection with the evidence as tables; runs the checks."""
 
     def __init__(self, folder: Path) -> None:

@@ -27,7 +27,7 @@ Pairs = set[tuple[str, str]]
 """Rows, as (image id, attempt)."""
 
 
-class Interrogation:
+class Recheck:
     """Separates faults from suspects that only changed after the evidence was taken."""
 
     def __init__(self, store: ObjectStore, unfinished: Unfinished) -> None:

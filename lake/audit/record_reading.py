@@ -12,7 +12,7 @@ from pathlib import Path
 from lake import layout
 from lake.audit.record_scan import RecordScan, Seen
 from lake.audit.scope import Scope
-from lake.audit.snapshot import Evidence
+from lake.audit.snapshot import SnapshotWriter
 from lake.settings import LakeSettings
 from lake.store.folders import shards
 from lake.store.object_store import ObjectStore
@@ -29,7 +29,7 @@ _GARBAGE = 50_000
 
 
 async def read_records(
-    store: ObjectStore, evidence: Evidence, reading: "Reading", processes: int | None = None
+    store: ObjectStore, evidence: SnapshotWriter, reading: "Reading", processes: int | None = None
 ) -> Seen:
     """Scan every record in `processes` processes, by default one per core.
 
@@ -70,7 +70,7 @@ class _Share:
 
     async def _scan(self) -> Seen:
         reading = self.reading
-        with Evidence(reading.folder) as evidence:
+        with SnapshotWriter(reading.folder) as evidence:
             store = ObjectStore.open(reading.settings)
             scan = RecordScan(
                 store, reading.scope, evidence, full=reading.full, sample=reading.sample

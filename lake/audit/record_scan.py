@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lake.audit.scope import Scope
-from lake.audit.snapshot import Evidence, Finding
+from lake.audit.snapshot import Finding, SnapshotWriter
 from lake.commit.records import parse_record
 from lake.errors import UnreadableObject
 from lake.store.folders import ImageFolder, Stray, attempt_of, image_folders, look
@@ -51,7 +51,7 @@ class RecordScan:
     """Checks image folders; hashes all objects if `full`, else draws `sample` images to hash."""
 
     def __init__(
-        self, store: ObjectStore, scope: Scope, evidence: Evidence, *, full: bool, sample: int
+        self, store: ObjectStore, scope: Scope, evidence: SnapshotWriter, *, full: bool, sample: int
     ) -> None:
         self._store = store
         self._scope = scope

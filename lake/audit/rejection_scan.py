@@ -9,11 +9,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from lake import layout
-from lake.audit.checks import Ledger, Suspect
+from lake.audit.checks import AuditQueries, Suspect
 from lake.audit.recheck import grouped
 from lake.audit.row_scan import each
 from lake.audit.scope import Scope
-from lake.audit.snapshot import Evidence, Finding
+from lake.audit.snapshot import Finding, SnapshotWriter
 from lake.commit.journal import Journal
 from lake.commit.journal_reading import read_wave, waves
 from lake.commit.rejections import parse_rejected
@@ -49,11 +49,11 @@ class RejectionScan:
         Raises StoreUnavailable, StoreFull.
         """
         self._folder.mkdir()
-        with Evidence(self._folder) as evidence:
+        with SnapshotWriter(self._folder) as evidence:
             await self.scan_records(evidence)
             await self._waiting(evidence)
             await self._chains(evidence)
-        ledger = await asyncio.to_thread(Ledger, self._folder)
+        ledger = await asyncio.to_thread(AuditQueries, self._folder)
         try:
             for code, count, first in ledger.faults(limit):
                 yield count, [Finding(code, *example) for example in first]
@@ -63,7 +63,7 @@ class RejectionScan:
         finally:
             ledger.close()
 
-    async def scan_records(self, evidence: Evidence) -> None:
+    async def scan_records(self, evidence: SnapshotWriter) -> None:
         """Add every record to the evidence; raises StoreUnavailable."""
         async for page in self._store.pages(layout.REJECTION_RECORDS):
             for stored in page:
@@ -75,7 +75,7 @@ class RejectionScan:
                     if data is not None:
                         self._record(evidence, key, data)
 
-    def _record(self, evidence: Evidence, key: str, data: bytes) -> None:
+    def _record(self, evidence: SnapshotWriter, key: str, data: bytes) -> None:
         try:
             row = parse_rejected(key, data)
         except UnreadableObject as error:
@@ -83,7 +83,7 @@ class RejectionScan:
         else:
             evidence.add("records", row.tenant, row.rejection_id, "", row.window_start, None, False)
 
-    async def _waiting(self, evidence: Evidence) -> None:
+    async def _waiting(self, evidence: SnapshotWriter) -> None:
         for name in await self._store.folders(_FOLDERS.journal):
             try:
                 home = layout.parse_home(name)
@@ -98,7 +98,7 @@ class RejectionScan:
             for wave in waves(objects):
                 await self._journal_objects(evidence, wave)
 
-    async def _journal_objects(self, evidence: Evidence, wave: Sequence[Stored]) -> None:
+    async def _journal_objects(self, evidence: SnapshotWriter, wave: Sequence[Stored]) -> None:
         decoded = await read_wave(self._store, wave, REJECTION_TABLE)
         for key, error in decoded.unreadable.items():
             evidence.fault("unreadable", key, error.detail)
@@ -106,11 +106,11 @@ class RejectionScan:
         falses = pa.repeat(pa.scalar(value=False), len(waiting))
         evidence.add_table("waiting", waiting.append_column("tombstone", falses))
 
-    async def _chains(self, evidence: Evidence) -> None:
+    async def _chains(self, evidence: SnapshotWriter) -> None:
         async for page in self._store.pages(_FOLDERS.chains):
             await each(page, partial(self._chain_file, evidence))
 
-    async def _chain_file(self, evidence: Evidence, stored: Stored) -> None:
+    async def _chain_file(self, evidence: SnapshotWriter, stored: Stored) -> None:
         try:
             data, _ = await self._store.get(stored.key)
             table = await asyncio.to_thread(decode_chain_file, stored.key, data, _COLUMNS)

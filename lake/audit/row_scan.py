@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from lake import layout
 from lake.audit.scope import Scope
-from lake.audit.snapshot import Evidence
+from lake.audit.snapshot import SnapshotWriter
 from lake.commit.journal_objects import JournalRows
 from lake.commit.journal_reading import read_wave, waves
 from lake.errors import KeyMissing, UnreadableObject
@@ -40,7 +40,7 @@ class SeenRows:
 class RowScan:
     """Reads journal and chains, a few objects at a time, which bounds the memory."""
 
-    def __init__(self, store: ObjectStore, scope: Scope, evidence: Evidence) -> None:
+    def __init__(self, store: ObjectStore, scope: Scope, evidence: SnapshotWriter) -> None:
         self._store = store
         self._scope = scope
         self._evidence = evidence

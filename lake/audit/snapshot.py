@@ -42,7 +42,7 @@ class Finding:
     detail: str
 
 
-class Evidence:
+class SnapshotWriter:
     """Context manager that writes one process's share of the evidence."""
 
     def __init__(self, folder: Path) -> None:

@@ -9,7 +9,7 @@ from lake.errors import AlreadyExists, KeyMissing
 from lake.store.object_store import ObjectStore
 
 
-class PresetFiles:
+class PresetStore:
     """Reads and creates `presets/<name>/<version>.json`; every method raises Unavailable."""
 
     def __init__(self, store: ObjectStore) -> None:

@@ -27,9 +27,9 @@ from lake.commit.journal import Journal
 from lake.errors import LakeError, UnreadableObject
 from lake.lake import Lake
 from lake.logs import logger
-from lake.rebuild.expected_rows import Expected, Name, Truth
+from lake.rebuild.expected_rows import Expected, ExpectedRows, Name
 from lake.rebuild.shadow_lake import clear, rebuilt
-from lake.seal.watermark_advance import Closing
+from lake.seal.watermark_advance import WatermarkAdvance
 from lake.settings import LakeSettings
 from lake.store.decision import compare_and_swap
 from lake.store.object_meta import Stored
@@ -44,7 +44,7 @@ _BATCH = 1024
 
 
 @dataclass(slots=True)
-class SwitchReport:
+class CutoverReport:
     """Number of homes processed, files written, and rows journaled."""
 
     homes: int = 0
@@ -58,7 +58,7 @@ class NoNewLake(LakeError):
     code = "no_new_lake"
 
 
-class Switch:
+class Cutover:
     """Replaces the current lake of a store by its shadow lake."""
 
     def __init__(self, lake: Lake, settings: LakeSettings, *, processes: int | None = None) -> None:
@@ -81,18 +81,18 @@ class Switch:
         for table in TABLES:
             await self._closing(table).release()
 
-    async def run(self) -> SwitchReport:
+    async def run(self) -> CutoverReport:
         """Run steps 2 to 5; raises LakeHeld if the hold is too young, StoreUnavailable.
 
         After any error it may be run again: finished steps are not repeated.
         """
         await self._lake.clock.fresh()
         scope = Scope.of(self._settings, self._lake.clock)
-        report = SwitchReport()
+        report = CutoverReport()
         with tempfile.TemporaryDirectory(prefix="pixlake-switch-") as scratch:
             for table in TABLES:
                 await self._closing(table).check_held()
-                truth = Truth(self._lake.store, table, self._settings, self._processes)
+                truth = ExpectedRows(self._lake.store, table, self._settings, self._processes)
                 switch = _TableSwitch(self._lake, truth, report)
                 async for home, expected in truth.homes(scope, Path(scratch)):
                     await switch.home(home, expected)
@@ -101,14 +101,14 @@ class Switch:
         await clear(self._lake.store)
         return report
 
-    def _closing(self, table: Table) -> Closing:
+    def _closing(self, table: Table) -> WatermarkAdvance:
         return self._lake.upkeep.of(table).compactor.closing
 
 
 class _TableSwitch:
     """Switches one table, home by home."""
 
-    def __init__(self, lake: Lake, truth: Truth, report: SwitchReport) -> None:
+    def __init__(self, lake: Lake, truth: ExpectedRows, report: CutoverReport) -> None:
         self._store = lake.store
         self._compactor = lake.upkeep.of(truth.table).compactor
         self._journal = Journal(lake.store, truth.table)

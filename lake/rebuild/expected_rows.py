@@ -8,11 +8,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from lake import layout
-from lake.audit.checks import Ledger
+from lake.audit.checks import AuditQueries
 from lake.audit.record_reading import Reading, read_records
 from lake.audit.rejection_scan import RejectionScan
 from lake.audit.scope import Scope
-from lake.audit.snapshot import Evidence
+from lake.audit.snapshot import SnapshotWriter
 from lake.commit.records import parse_record
 from lake.commit.rejections import parse_rejected
 from lake.errors import UnreadableObject
@@ -35,7 +35,7 @@ _NO_FACT: Fact = "", None
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
+class ExpectedRows:
     """Records of one table, as the source of its rows."""
 
     store: ObjectStore
@@ -52,13 +52,13 @@ class Truth:
         """
         folder = scratch / self.table.name
         folder.mkdir()
-        with Evidence(folder) as evidence:
+        with SnapshotWriter(folder) as evidence:
             if self.table is IMAGE_TABLE:
                 reading = Reading(self.settings, scope, folder)
                 await read_records(self.store, evidence, reading, self.processes)
             else:
                 await RejectionScan(self.store, scope, folder).scan_records(evidence)
-        ledger = Ledger(folder)
+        ledger = AuditQueries(folder)
         try:
             for code, _, first in ledger.faults(_MOST_SKIPPED):
                 if code == "unreadable":

@@ -25,7 +25,7 @@ from lake.commit.journal import Journal
 from lake.errors import UnreadableObject, UnstorableRow
 from lake.lake import Lake
 from lake.logs import logger
-from lake.rebuild.expected_rows import Expected, Name, Truth
+from lake.rebuild.expected_rows import Expected, ExpectedRows, Name
 from lake.settings import LakeSettings
 from lake.store.decision import compare_and_swap
 from lake.tables.rows import decode_chain_file, encode_chain_file, erased_ids
@@ -103,7 +103,7 @@ class Rebuilder:
         report = RebuildReport()
         with tempfile.TemporaryDirectory(prefix="pixlake-rebuild-") as scratch:
             for table in TABLES:
-                truth = Truth(self._lake.store, table, self._settings, self._processes)
+                truth = ExpectedRows(self._lake.store, table, self._settings, self._processes)
                 rebuilder = _TableRebuilder(
                     self._lake, truth, report, everything=everything, dry_run=dry_run
                 )
@@ -120,7 +120,7 @@ class _TableRebuilder:
     def __init__(
         self,
         lake: Lake,
-        truth: Truth,
+        truth: ExpectedRows,
         report: RebuildReport,
         *,
         everything: bool,

@@ -22,7 +22,7 @@ from lake.audit.scope import Scope
 from lake.errors import UnreadableObject
 from lake.lake import Lake
 from lake.layout import Folders
-from lake.rebuild.expected_rows import Expected, Fact, Name, Truth
+from lake.rebuild.expected_rows import Expected, ExpectedRows, Fact, Name
 from lake.settings import LakeSettings
 from lake.store.object_store import ObjectStore
 from lake.tables.rows import decode_chain_file, encode_chain_file, in_order
@@ -33,7 +33,7 @@ _ROWS = 40_000
 
 
 @dataclass(slots=True)
-class BesideReport:
+class ShadowReport:
     """Number of homes, files and rows written; `gone` images were erased or expired meanwhile."""
 
     homes: int = 0
@@ -49,18 +49,18 @@ def rebuilt(table: Table) -> Folders:
 
 async def build(
     lake: Lake, settings: LakeSettings, *, processes: int | None = None
-) -> BesideReport:
+) -> ShadowReport:
     """Build the shadow lake; deletes an earlier one.
 
     Raises UnreadableObject if a record does not parse, StoreUnavailable, StoreFull.
     """
     await lake.clock.fresh()
     scope = Scope.of(settings, lake.clock)
-    report = BesideReport()
+    report = ShadowReport()
     await clear(lake.store)
     with tempfile.TemporaryDirectory(prefix="pixlake-rebuild-") as scratch:
         for table in TABLES:
-            builder = _Builder(Truth(lake.store, table, settings, processes), report)
+            builder = _Builder(ExpectedRows(lake.store, table, settings, processes), report)
             async for home, expected in builder.truth.homes(scope, Path(scratch)):
                 await builder.build(home, expected)
     return report
@@ -75,7 +75,7 @@ async def clear(store: ObjectStore) -> None:
 class _Builder:
     """Builds one table of the shadow lake."""
 
-    def __init__(self, truth: Truth, report: BesideReport) -> None:
+    def __init__(self, truth: ExpectedRows, report: ShadowReport) -> None:
         self.truth = truth
         self._store = truth.store
         self._report = report

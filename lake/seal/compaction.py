@@ -37,10 +37,10 @@ from lake.errors import UnreadableObject
 from lake.logs import logger
 from lake.seal.compacted import Footer, Hour, list_hour, read_footer, sources_of
 from lake.seal.hours import hours_with_files, unsealed_hours
-from lake.seal.watermark_advance import Closing
+from lake.seal.watermark_advance import WatermarkAdvance
 from lake.store.clock import StoreClock
 from lake.store.decision import compare_and_swap
-from lake.store.idle_executor import Aside
+from lake.store.idle_executor import IdleExecutor
 from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
 from lake.tables.row_groups import RowGroups
@@ -97,9 +97,9 @@ class Compactor:
         self._times = clock.times
         self._grace = grace
         self._table = table
-        self.closing = Closing(store, clock, table.folders)
+        self.closing = WatermarkAdvance(store, clock, table.folders)
         """updates the table's watermark"""
-        self._aside = Aside()
+        self._aside = IdleExecutor()
         self._footers: FIFOCache[tuple[str, str], Footer] = FIFOCache(_MAX_FOOTERS)
         self._following = asyncio.Lock()
         self._passed: datetime | None = None

@@ -15,7 +15,7 @@ from lake.commit.journal_reading import first_wave, read_wave
 from lake.errors import UnreadableObject
 from lake.logs import logger
 from lake.store.clock import StoreClock
-from lake.store.idle_executor import Aside
+from lake.store.idle_executor import IdleExecutor
 from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
 from lake.tables.ids import Halves, parse_ids
@@ -45,7 +45,7 @@ class Batch:
     """journal objects with tombstones"""
     unreadable: int
     large: bool
-    """True if `Pending.large` is held until the next batch"""
+    """True if `JournalBatches.large` is held until the next batch"""
 
     @property
     def dead(self) -> frozenset[str]:
@@ -53,14 +53,14 @@ class Batch:
         return frozenset(tombstone.image_id for tombstone in self.tombstones)
 
 
-class Pending:
+class JournalBatches:
     """Reads journals for one sealer; reads tombstones and unreadable objects every 10 minutes."""
 
     def __init__(
         self,
         store: ObjectStore,
         clock: StoreClock,
-        aside: Aside,
+        aside: IdleExecutor,
         batch_bytes: int,
         table: Table = IMAGE_TABLE,
     ) -> None:

@@ -8,7 +8,7 @@ from lake.tables.tables import IMAGE_TABLE, Table
 
 
 @dataclass(frozen=True, slots=True)
-class UpkeepReport:
+class MaintenanceReport:
     """Result of one pass, table by table."""
 
     images: PassReport
@@ -30,9 +30,9 @@ class UpkeepReport:
         """Number of journal objects that do not parse; they stay in the journal."""
         return self.images.unreadable + self.rejections.unreadable
 
-    def __add__(self, later: "UpkeepReport") -> "UpkeepReport":
+    def __add__(self, later: "MaintenanceReport") -> "MaintenanceReport":
         """Sum of two passes."""
-        return UpkeepReport(
+        return MaintenanceReport(
             self.images + later.images,
             self.rejections + later.rejections,
             self.compacted + later.compacted,
@@ -40,7 +40,7 @@ class UpkeepReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Keeper:
+class TableMaintenance:
     """The sealer and the compactor of one table."""
 
     sealer: Sealer
@@ -52,18 +52,18 @@ class Keeper:
         return sealed, await self.compactor.run_pass()
 
 
-class Upkeep:
+class Maintenance:
     """Runs passes over both tables; any number of processes may run passes at once."""
 
-    def __init__(self, images: Keeper, rejections: Keeper) -> None:
+    def __init__(self, images: TableMaintenance, rejections: TableMaintenance) -> None:
         self._images = images
         self._rejections = rejections
 
-    def of(self, table: Table) -> Keeper:
+    def of(self, table: Table) -> TableMaintenance:
         """Return the sealer and the compactor of a table."""
         return self._images if table is IMAGE_TABLE else self._rejections
 
-    async def run_pass(self, *, now: bool = False) -> UpkeepReport:
+    async def run_pass(self, *, now: bool = False) -> MaintenanceReport:
         """Seal closed windows (`now`: also open windows), then compact closed hours.
 
         Raises StoreUnavailable if the store can't be listed.
@@ -72,4 +72,4 @@ class Upkeep:
         rejections, also_copied = await self._rejections.run_pass(now=now)
         compacted = copied + also_copied
         compacted.left |= copied.left
-        return UpkeepReport(images, rejections, compacted)
+        return MaintenanceReport(images, rejections, compacted)

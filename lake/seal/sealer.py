@@ -30,11 +30,11 @@ from lake.commit.erasure import Eraser
 from lake.errors import StoreUnavailable
 from lake.logs import logger
 from lake.seal.compaction import Compactor
-from lake.seal.journal_batches import Batch, Pending
+from lake.seal.journal_batches import Batch, JournalBatches
 from lake.seal.segments import Chain, Chains, Known, chain_of
 from lake.store.clock import StoreClock
 from lake.store.decision import CHANGED, compare_and_swap
-from lake.store.idle_executor import Aside
+from lake.store.idle_executor import IdleExecutor
 from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
 from lake.tables.ids import IdSet, first_of_each
@@ -121,9 +121,9 @@ class Sealer:
         self._eraser = eraser
         self._compactor = compactor
         self._grace = grace
-        self._aside = Aside()
+        self._aside = IdleExecutor()
         self._chains = Chains(store, self._aside, _KNOWN_BYTES, table)
-        self._pending = Pending(store, clock, self._aside, _BATCH_BYTES, table)
+        self._pending = JournalBatches(store, clock, self._aside, _BATCH_BYTES, table)
         self.sealed_before: datetime | None = None
         """Start of the oldest window whose rows may be unsealed, by the last pass."""
 

@@ -16,7 +16,7 @@ from cachetools import LRUCache
 
 from lake import layout
 from lake.errors import KeyMissing, UnreadableObject
-from lake.store.idle_executor import Aside
+from lake.store.idle_executor import IdleExecutor
 from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
 from lake.tables.ids import IdSet, parse_ids
@@ -67,7 +67,7 @@ class Chains:
     """
 
     def __init__(
-        self, store: ObjectStore, aside: Aside, max_bytes: int, table: Table = IMAGE_TABLE
+        self, store: ObjectStore, aside: IdleExecutor, max_bytes: int, table: Table = IMAGE_TABLE
     ) -> None:
         self._store = store
         self._table = table

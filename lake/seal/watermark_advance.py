@@ -33,7 +33,7 @@ class Claim:
     ripe: bool
 
 
-class Closing:
+class WatermarkAdvance:
     """Updates the watermark of one table, for compactors and sealers."""
 
     def __init__(self, store: ObjectStore, clock: StoreClock, folders: Folders) -> None:

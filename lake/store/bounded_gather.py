@@ -11,7 +11,7 @@ _Answer = TypeVar("_Answer")
 AT_ONCE = 32
 
 
-async def answers(
+async def bounded_gather(
     request: Callable[[_Asked], Awaitable[_Answer]], of: Sequence[_Asked]
 ) -> list[_Answer]:
     """Call `request` for each element, `AT_ONCE` at a time; returns the answers in order.

@@ -17,7 +17,7 @@ _PATIENCE_SECONDS = 5.0
 _PRESSING_SECONDS = 60.0
 
 
-class Aside:
+class IdleExecutor:
     """Runs functions one after the other in one background thread with idle priority.
 
     Sealing takes most of a core for half a second each minute. With a thread that is only nice, the

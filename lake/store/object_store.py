@@ -36,8 +36,8 @@ from lake.errors import (
 )
 from lake.settings import LakeSettings
 from lake.store.backends import Backend, open_backend, translated
-from lake.store.bounded_gather import answers
-from lake.store.idle_executor import Aside
+from lake.store.bounded_gather import bounded_gather
+from lake.store.idle_executor import IdleExecutor
 from lake.store.local_files import delete_files, next_page, read_files, walk_files
 from lake.store.local_writing import LocalWriter
 from lake.store.object_meta import Stored
@@ -77,7 +77,7 @@ class ObjectStore:
         self._backend = backend
         self._writer = writer
         # Thread for background work on a folder, so that requests of clients do not wait for it.
-        self._aside = Aside()
+        self._aside = IdleExecutor()
         self.root = writer.root if writer else None
         """the folder of a local store, None otherwise"""
         self.writes = WriteHealth()
@@ -162,7 +162,7 @@ class ObjectStore:
                 await self._aside.run(delete_files, self.root, keys)
             await self._check_there()
         else:
-            await answers(self.delete, keys)
+            await bounded_gather(self.delete, keys)
 
     async def objects(self, prefix: str) -> list[Stored]:
         """List every object below a folder."""
@@ -204,7 +204,7 @@ class ObjectStore:
             except KeyMissing:
                 return None
 
-        return await answers(read, keys)
+        return await bounded_gather(read, keys)
 
     async def page(self, prefix: str, limit: int, after: str | None = None) -> list[Stored]:
         """List the first `limit` objects below a folder by key, or those after the key `after`."""

@@ -13,7 +13,7 @@ from pixlake_server.cli.consent import ask
 
 if TYPE_CHECKING:
     from lake.lake import Lake
-    from lake.rebuild.cutover import Switch, SwitchReport
+    from lake.rebuild.cutover import Cutover, CutoverReport
     from lake.rebuild.in_place import RebuildReport
     from lake.settings import LakeSettings
 
@@ -103,7 +103,7 @@ async def _rebuild(settings: "LakeSettings", *, everything: bool, dry_run: bool)
 
 async def _anew(settings: "LakeSettings", *, beside: bool, switch: bool, json: bool) -> None:
     from lake.lake import Lake  # noqa: PLC0415
-    from lake.rebuild.cutover import Switch  # noqa: PLC0415
+    from lake.rebuild.cutover import Cutover  # noqa: PLC0415
     from lake.rebuild.shadow_lake import build  # noqa: PLC0415  # slow
 
     lake = await Lake.open(settings, make=False)
@@ -113,7 +113,7 @@ async def _anew(settings: "LakeSettings", *, beside: bool, switch: bool, json: b
         counts |= asdict(built)
         output.note(f"{built.rows} rows in {built.files} files of {built.homes} windows, verified")
     if switch:
-        counts |= asdict(await _switched(Switch(lake, settings), lake))
+        counts |= asdict(await _switched(Cutover(lake, settings), lake))
         output.note(
             f"switched: {counts['files']} files written, {counts['journaled']} rows journaled"
         )
@@ -121,7 +121,7 @@ async def _anew(settings: "LakeSettings", *, beside: bool, switch: bool, json: b
         output.emit(counts)
 
 
-async def _switched(switch: "Switch", lake: "Lake") -> "SwitchReport":
+async def _switched(switch: "Cutover", lake: "Lake") -> "CutoverReport":
     begins = await switch.hold()
     output.note(f"sealers are stopped; the switch begins at {begins:%H:%M:%S} UTC")
     try:

@@ -11,7 +11,7 @@ from pixlake.cli.failures import REFUSED
 from pixlake.cli.options import Home, Json
 
 if TYPE_CHECKING:
-    from lake.seal.maintenance import UpkeepReport
+    from lake.seal.maintenance import MaintenanceReport
     from lake.settings import LakeSettings
 
 
@@ -47,14 +47,14 @@ def seal(
         raise typer.Exit(REFUSED)
 
 
-def _shown(report: "UpkeepReport") -> dict[str, object]:
+def _shown(report: "MaintenanceReport") -> dict[str, object]:
     """Convert to JSON values, with the counts of images at the top level."""
     parts = asdict(report)
     images: dict[str, object] = parts.pop("images")
     return images | parts
 
 
-async def _pass(settings: "LakeSettings", *, now: bool) -> "UpkeepReport":
+async def _pass(settings: "LakeSettings", *, now: bool) -> "MaintenanceReport":
     from lake.lake import Lake  # noqa: PLC0415  # slow
 
     lake = await Lake.open(settings, make=False)

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from ingest.cluster import check_cluster
 from ingest.settings import IngestSettings
-from lake.commit.preset_store import PresetFiles
+from lake.commit.preset_store import PresetStore
 from lake.errors import (
     StoreDenied,
     StoreFull,
@@ -133,7 +133,7 @@ async def prepare_store(lake: LakeSettings, default_preset: str) -> None:
 
 async def _check_preset(store: ObjectStore, name: str) -> None:
     try:
-        await Presets(PresetFiles(store)).find(PresetName.parse(name))
+        await Presets(PresetStore(store)).find(PresetName.parse(name))
     except (UnknownPreset, InvalidPreset) as error:
         raise PresetUnusable(f"PIXLAKE_DEFAULT_PRESET: {error.detail}") from error
 

@@ -19,7 +19,7 @@ from lake.read.views import Views
 from lake.seal import compaction
 from lake.seal.compacted import read_footer
 from lake.seal.compaction import Compactor
-from lake.seal.maintenance import UpkeepReport
+from lake.seal.maintenance import MaintenanceReport
 from lake.seal.watermark import read_watermark
 from lake.settings import LakeSettings
 from lake.store.object_store import Buffer, ObjectStore
@@ -38,7 +38,7 @@ def seen(settings: LakeSettings) -> Counter[str]:
     return Counter(answer["image_id"].to_pylist())
 
 
-async def upkeep(lake: Lake, hours: float) -> UpkeepReport:
+async def upkeep(lake: Lake, hours: float) -> MaintenanceReport:
     """A pass of a sealer, that many hours from now, and another when a claim may be acted upon."""
     first = await at_age(lake, hours=hours).upkeep.run_pass(now=True)
     return first + await at_age(lake, hours=hours, minutes=31).upkeep.run_pass(now=True)

@@ -10,8 +10,8 @@ from lake import layout
 from lake.errors import LakeHeld, UnreadableObject
 from lake.lake import Lake
 from lake.rebuild import shadow_lake
-from lake.rebuild.cutover import NoNewLake, Switch, SwitchReport
-from lake.rebuild.shadow_lake import BesideReport, build
+from lake.rebuild.cutover import Cutover, CutoverReport, NoNewLake
+from lake.rebuild.shadow_lake import ShadowReport, build
 from lake.settings import LakeSettings
 from lake.tables.rows import encode_chain_file, to_table
 from lake.tables.schema import ImageRecord
@@ -34,14 +34,14 @@ async def sealed(lake: Lake) -> list[ImageRecord]:
     return sorted((one.record for one in done), key=lambda image: image.image_id)
 
 
-async def built(lake: Lake, settings: LakeSettings) -> BesideReport:
+async def built(lake: Lake, settings: LakeSettings) -> ShadowReport:
     return await build(lake, settings, processes=1)
 
 
-async def switched(lake: Lake, settings: LakeSettings) -> SwitchReport:
+async def switched(lake: Lake, settings: LakeSettings) -> CutoverReport:
     """Hold, and switch 31 minutes later."""
-    await Switch(lake, settings, processes=1).hold()
-    return await Switch(at_age(lake, minutes=31), settings, processes=1).run()
+    await Cutover(lake, settings, processes=1).hold()
+    return await Cutover(at_age(lake, minutes=31), settings, processes=1).run()
 
 
 async def test_a_new_lake_is_made_beside_and_nothing_else_is_touched(
@@ -117,14 +117,14 @@ async def test_what_came_and_went_since_it_was_made(
     await lake.rejections.note(replace(REFUSAL, offset=1))
     await lake.eraser.erase(TENANT, image_id("a"))
     await lake.upkeep.run_pass(now=True)
-    switch = Switch(lake, lake_settings, processes=1)
+    switch = Cutover(lake, lake_settings, processes=1)
     await switch.hold()
     await commit(lake, "newer")
     await lake.eraser.erase(TENANT, image_id("b"))
     # An erasure goes on; rows wait in the journal.
     assert (await lake.sealer.run_pass(now=True)).rows == 0
     later = at_age(lake, minutes=31)
-    await Switch(later, lake_settings, processes=1).run()
+    await Cutover(later, lake_settings, processes=1).run()
     await later.upkeep.run_pass(now=True)
     await at_age(lake, hours=2).upkeep.run_pass(now=True)
     seen = Counter(row.image_id for row in await rows(lake))
@@ -138,9 +138,9 @@ async def test_it_does_not_begin_while_a_file_of_a_sealer_may_be_on_its_way(
 ) -> None:
     await built(lake, lake_settings)
     with pytest.raises(LakeHeld):
-        await Switch(lake, lake_settings, processes=1).run()
-    await Switch(lake, lake_settings, processes=1).hold()
-    early = Switch(at_age(lake, minutes=25), lake_settings, processes=1)
+        await Cutover(lake, lake_settings, processes=1).run()
+    await Cutover(lake, lake_settings, processes=1).hold()
+    early = Cutover(at_age(lake, minutes=25), lake_settings, processes=1)
     with pytest.raises(LakeHeld):
         await early.run()
     await early.release()
@@ -152,7 +152,7 @@ async def test_it_does_not_begin_while_a_file_of_a_sealer_may_be_on_its_way(
 async def test_a_hold_that_was_left_behind_ends(lake: Lake, lake_settings: LakeSettings) -> None:
     await lake.rejections.note(REFUSAL)
     await built(lake, lake_settings)
-    await Switch(lake, lake_settings, processes=1).hold()
+    await Cutover(lake, lake_settings, processes=1).hold()
     held = await at_age(lake, hours=2).upkeep.run_pass(now=True)
     assert (held.failed, await rejected_rows(lake)) == (1, [])
     await at_age(lake, hours=3, minutes=1).upkeep.run_pass(now=True)
@@ -162,5 +162,5 @@ async def test_a_hold_that_was_left_behind_ends(lake: Lake, lake_settings: LakeS
 
 async def test_without_a_new_lake_nobody_is_held(lake: Lake, lake_settings: LakeSettings) -> None:
     with pytest.raises(NoNewLake):
-        await Switch(lake, lake_settings, processes=1).hold()
+        await Cutover(lake, lake_settings, processes=1).hold()
     assert not await keys(lake, layout.watermark_key().rsplit("/", 1)[0])

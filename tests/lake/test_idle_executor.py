@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from lake.store import idle_executor
-from lake.store.idle_executor import Aside
+from lake.store.idle_executor import IdleExecutor
 
 
 def policy() -> int:
@@ -13,14 +13,14 @@ def policy() -> int:
 
 
 async def test_work_runs_only_where_nobody_else_wants_the_core() -> None:
-    assert await Aside().run(policy) == os.SCHED_IDLE
+    assert await IdleExecutor().run(policy) == os.SCHED_IDLE
     assert policy() != os.SCHED_IDLE, "the event loop's thread is not background"
 
 
 async def test_work_that_never_gets_a_core_takes_its_share(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    threads = Aside()
+    threads = IdleExecutor()
     release = threading.Event()
     monkeypatch.setattr(idle_executor, "_PATIENCE_SECONDS", 0.0)
     starved = asyncio.create_task(threads.run(release.wait))
@@ -38,4 +38,4 @@ async def test_what_work_raises_is_raised() -> None:
         raise ValueError("no rows")
 
     with pytest.raises(ValueError, match="no rows"):
-        await Aside().run(fail)
+        await IdleExecutor().run(fail)

@@ -2,12 +2,12 @@
 
 import asyncio
 
-from lake.commit.preset_store import PresetFiles
+from lake.commit.preset_store import PresetStore
 from lake.store.object_store import ObjectStore
 
 
 async def test_of_many_creators_of_a_version_one_wins_and_it_stays(store: ObjectStore) -> None:
-    files = PresetFiles(store)
+    files = PresetStore(store)
     said = [f"by {n}".encode() for n in range(8)]
     done = await asyncio.gather(*(files.create("shop", 1, each) for each in said))
     assert done.count(True) == 1
@@ -16,7 +16,7 @@ async def test_of_many_creators_of_a_version_one_wins_and_it_stays(store: Object
 
 
 async def test_the_newest_is_found_by_number_and_by_whole_names(store: ObjectStore) -> None:
-    files = PresetFiles(store)
+    files = PresetStore(store)
     assert await files.newest() == {}
     assert await files.newest_of("shop") == 0
     for name, version in (("shop", 9), ("shop", 10), ("shop2", 11), ("shop-old", 12)):
@@ -28,7 +28,7 @@ async def test_the_newest_is_found_by_number_and_by_whole_names(store: ObjectSto
 
 
 async def test_no_more_is_read_than_is_wanted(store: ObjectStore) -> None:
-    files = PresetFiles(store)
+    files = PresetStore(store)
     assert await files.read("shop", 1, most=10) is None
     await files.create("shop", 1, b"x" * 1_000_000)
     await files.create("shop", 2, b"")

@@ -13,7 +13,7 @@ from lake.commit.journal_objects import encode_rows
 from lake.errors import Mismatch
 from lake.lake import Lake
 from lake.seal.segments import Chains
-from lake.store.idle_executor import Aside
+from lake.store.idle_executor import IdleExecutor
 from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
 from lake.tables.rows import decode_chain_file, encode_chain_file
@@ -75,7 +75,7 @@ async def test_ids_of_a_large_file_are_read_without_the_rest(
     table = generated(5000, seed=1)
     key = layout.chain_key(HOME, 0)
     await store.put(key, encode_chain_file(table, ["0" * 32]))
-    chains = Chains(store, Aside(), 2**20)
+    chains = Chains(store, IdleExecutor(), 2**20)
     chain = await chains.read(HOME)
     read: list[int] = []
     piece = store.piece
@@ -99,7 +99,7 @@ async def test_ids_of_a_large_file_are_read_without_the_rest(
 async def test_a_file_that_was_rewritten_is_not_read_half_and_half(store: ObjectStore) -> None:
     key = layout.chain_key(HOME, 0)
     await store.put(key, encode_chain_file(generated(10, seed=1)))
-    chains = Chains(store, Aside(), 2**20)
+    chains = Chains(store, IdleExecutor(), 2**20)
     chain = await chains.read(HOME)
     await store.put(key, encode_chain_file(generated(10, seed=2)))
     with pytest.raises(Mismatch):
@@ -107,7 +107,7 @@ async def test_a_file_that_was_rewritten_is_not_read_half_and_half(store: Object
 
 
 async def test_ids_are_remembered_up_to_a_bound(store: ObjectStore) -> None:
-    chains = Chains(store, Aside(), 16 * 25)
+    chains = Chains(store, IdleExecutor(), 16 * 25)
     for n in range(4):
         await store.put(layout.chain_key(HOME, n), encode_chain_file(generated(10, seed=n)))
     for file in (await chains.read(HOME)).files:

@@ -10,7 +10,7 @@ import pytest
 from ingest.cluster import check_cluster
 from ingest.errors import KafkaUnavailable
 from ingest.settings import IngestSettings
-from lake.commit.preset_store import PresetFiles
+from lake.commit.preset_store import PresetStore
 from lake.settings import LakeSettings
 from lake.store.bucket import StoreUnreachable, check_store
 from lake.store.opening import open_store
@@ -94,7 +94,7 @@ async def _stored_preset(settings: LakeSettings, name: str) -> None:
         pass
 
     store, _ = await open_store(settings, make=True)
-    await Presets(PresetFiles(store)).put(name, b'{"renditions": []}', "test", trial)
+    await Presets(PresetStore(store)).put(name, b'{"renditions": []}', "test", trial)
 
 
 def test_the_disk_of_a_store_elsewhere_is_looked_at(

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lake.commit.preset_store import PresetFiles
+from lake.commit.preset_store import PresetStore
 from lake.errors import StoreUnavailable
 from lake.lake import Lake
 from lake.layout import preset_key
@@ -162,10 +162,10 @@ async def test_what_others_put_into_the_store_is_refused(
         await presets.find(PresetName("shop"))
 
 
-class Counting(PresetFiles):
+class Counting(PresetStore):
     """Counts what it is asked; fails when told to."""
 
-    def __init__(self, files: PresetFiles) -> None:
+    def __init__(self, files: PresetStore) -> None:
         super().__init__(files._store)
         self.asked = 0
         self.fails = False

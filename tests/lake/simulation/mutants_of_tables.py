@@ -15,7 +15,7 @@ from lake.seal.journal_batches import Batch
 from lake.seal.sealer import Sealed, Sealer
 from lake.seal.segments import Chain
 from lake.seal.watermark import read_watermark
-from lake.seal.watermark_advance import Claim, Closing
+from lake.seal.watermark_advance import Claim, WatermarkAdvance
 from lake.store.object_meta import Stored
 from lake.tables import rows
 from lake.tables.rows import without_rows
@@ -110,7 +110,7 @@ def copy_takes_a_file_twice() -> AbstractContextManager[Any]:
 
 def late_row_asks_nobody() -> AbstractContextManager[Any]:
     """A sealer creates a file in an hour that readers are about to read from its copy."""
-    return mock.patch.object(Closing, "permit", mock.AsyncMock())
+    return mock.patch.object(WatermarkAdvance, "permit", mock.AsyncMock())
 
 
 def watermark_moves_at_once() -> AbstractContextManager[Any]:
@@ -120,13 +120,13 @@ def watermark_moves_at_once() -> AbstractContextManager[Any]:
 
 def watermark_moves_without_if_match() -> AbstractContextManager[Any]:
     """A claim that a sealer has taken back is acted upon."""
-    step = Closing.step
+    step = WatermarkAdvance.step
 
-    async def blind(self: Closing, claim: Claim, done: datetime) -> timedelta | None:
+    async def blind(self: WatermarkAdvance, claim: Claim, done: datetime) -> timedelta | None:
         _, etag = await read_watermark(self._store, self._folders)
         return await step(self, replace(claim, etag=etag), done)
 
-    return mock.patch.object(Closing, "step", blind)
+    return mock.patch.object(WatermarkAdvance, "step", blind)
 
 
 OF_TABLES: tuple[Mutant, ...] = (
