@@ -25,7 +25,7 @@ from processors.codecs.formats import check_bytes
 from processors.preset import WEB
 from processors.sandbox import cleared_memory, fork_server, fork_server_client
 from processors.sandbox.decoder import Decoder
-from processors.sandbox.fork_server_client import Nursery
+from processors.sandbox.fork_server_client import ForkServerClient
 from processors.sandbox.sandbox import Sandbox
 from processors.sandbox.usage import cpu_seconds
 from processors.settings import ProcessorSettings
@@ -122,7 +122,7 @@ async def _cost(way: Way, data: bytes, count: int) -> float:
     view = memoryview(data)
     image_format = check_bytes(view, SETTINGS.limits)
     with _started_as(way):
-        async with _nursery() as server:
+        async with _fork_client() as server:
             decoder = await Decoder.start(SETTINGS, server)
             await decoder.process(view, WEB, image_format)  # warms up decoder and server
             spent = _spent(server) + cpu_seconds(decoder.pid)
@@ -162,10 +162,10 @@ def _total(sandbox: Sandbox) -> float:
     """Processor time of this process, the fork server and the sandbox's children without spares."""
     children = sandbox._children
     living = [*children.seated, *children._kept]
-    return _spent(children._nursery) + sum(cpu_seconds(each.pid) for each in living)
+    return _spent(children._fork_client) + sum(cpu_seconds(each.pid) for each in living)
 
 
-def _spent(server: Nursery) -> float:
+def _spent(server: ForkServerClient) -> float:
     """Processor time of this process, the fork server, and children that have ended."""
     assert server.pid is not None
     times = psutil.Process(server.pid).cpu_times()
@@ -174,8 +174,8 @@ def _spent(server: Nursery) -> float:
 
 
 @asynccontextmanager
-async def _nursery() -> AsyncIterator[Nursery]:
-    server = Nursery(SETTINGS.limits)
+async def _fork_client() -> AsyncIterator[ForkServerClient]:
+    server = ForkServerClient(SETTINGS.limits)
     yield server
     await server.close()
 

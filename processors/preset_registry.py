@@ -62,7 +62,7 @@ class Put:
     created: bool
 
 
-class Presets:
+class PresetRegistry:
     """Finds presets and stores new versions, in one event loop.
 
     A version never changes, so its cache entry does not expire. The newest version is looked up
@@ -178,7 +178,7 @@ def parse_preset(data: bytes, name: str | None = None) -> Preset:
 
 
 def as_json(preset: Preset) -> str:
-    """Format a preset as indented JSON, which `Presets.put` accepts."""
+    """Format a preset as indented JSON, which `PresetRegistry.put` accepts."""
     return json.dumps(preset.model_dump(mode="json", exclude_none=True), indent=2)
 
 

@@ -17,7 +17,7 @@ from processors.columns import Columns, columns_of
 from processors.errors import Overloaded, ProcessingFailed
 from processors.job import ImageJob, Rendition, content_hash
 from processors.preset import Preset
-from processors.preset_registry import Presets
+from processors.preset_registry import PresetRegistry
 from processors.sandbox.sandbox import Sandbox
 from processors.settings import ProcessorSettings
 from processors.untrusted_text import evidence
@@ -40,7 +40,7 @@ class Worker:
         self._writes: set[asyncio.Task[Any]] = set()
         # Batches queue here instead of failing: their bytes are already in Ray's object store.
         self._turns = asyncio.Semaphore(sandbox.capacity)
-        self.presets = Presets(lake.presets, settings.preset_cache_seconds)
+        self.presets = PresetRegistry(lake.presets, settings.preset_cache_seconds)
 
     @classmethod
     async def start(cls, lake: Lake, settings: ProcessorSettings) -> "Worker":

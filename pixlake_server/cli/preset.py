@@ -17,7 +17,7 @@ from pixlake_server.cli.consent import ask
 
 if TYPE_CHECKING:
     from processors.preset import Preset
-    from processors.preset_registry import Presets, Put
+    from processors.preset_registry import PresetRegistry, Put
 
 T = TypeVar("T")
 
@@ -103,7 +103,7 @@ def diff(
 ) -> None:
     """Compare two presets; exit code 1 if their renditions differ."""
 
-    async def both(presets: "Presets") -> tuple["Preset", "Preset"]:
+    async def both(presets: "PresetRegistry") -> tuple["Preset", "Preset"]:
         return await _side(presets, first), await _side(presets, second)
 
     old, new = _run(home, both)
@@ -126,7 +126,7 @@ def _lines(old: "Preset", new: "Preset", first: str, second: str) -> list[str]:
 
 
 async def _put(
-    presets: "Presets",
+    presets: "PresetRegistry",
     data: bytes,
     name: str | None,
     file: Path,
@@ -159,13 +159,13 @@ async def _put(
         await sandbox.close()
 
 
-async def _find(presets: "Presets", name: str) -> "Preset":
+async def _find(presets: "PresetRegistry", name: str) -> "Preset":
     from processors.preset import PresetName  # noqa: PLC0415  # slow
 
     return await presets.find(PresetName.parse(name))
 
 
-async def _side(presets: "Presets", text: str) -> "Preset":
+async def _side(presets: "PresetRegistry", text: str) -> "Preset":
     from processors.preset_registry import parse_preset  # noqa: PLC0415  # slow
 
     return (
@@ -175,17 +175,17 @@ async def _side(presets: "Presets", text: str) -> "Preset":
     )
 
 
-def _run(home: Path | None, work: Callable[["Presets"], Awaitable[T]]) -> T:
+def _run(home: Path | None, work: Callable[["PresetRegistry"], Awaitable[T]]) -> T:
     """Open the store and run `work` with its presets."""
     from lake.lake import Lake  # noqa: PLC0415  # slow
     from lake.settings import LakeSettings  # noqa: PLC0415
     from pixlake_server.cli.settings import load_existing  # noqa: PLC0415
-    from processors.preset_registry import Presets  # noqa: PLC0415
+    from processors.preset_registry import PresetRegistry  # noqa: PLC0415
 
     settings = load_existing(LakeSettings, home, "store_url")
 
     async def run() -> T:
         lake = await Lake.open(settings, make=False)
-        return await work(Presets(lake.presets))
+        return await work(PresetRegistry(lake.presets))
 
     return asyncio.run(run())

@@ -106,7 +106,7 @@ def _preset(text: str, home: Path | None) -> "Preset":
     from pixlake_server.cli.settings import load_existing  # noqa: PLC0415
     from processors.errors import UnknownPreset  # noqa: PLC0415
     from processors.preset import PresetName, find_builtin  # noqa: PLC0415
-    from processors.preset_registry import Presets, parse_preset  # noqa: PLC0415
+    from processors.preset_registry import PresetRegistry, parse_preset  # noqa: PLC0415
 
     if text.endswith(".json"):
         return parse_preset(read_file(Path(text)))
@@ -120,7 +120,7 @@ def _preset(text: str, home: Path | None) -> "Preset":
             lake = await Lake.open(settings, make=False)
         except StoreMissing as missing:
             raise UnknownPreset(f"no preset is named {text!r}; {missing}", value=text) from None
-        return await Presets(lake.presets).find(name)
+        return await PresetRegistry(lake.presets).find(name)
 
     return asyncio.run(stored())
 

@@ -39,7 +39,7 @@ from pixlake_server.embedded.settings import EmbeddedSettings
 from processors.errors import InvalidPreset, UnknownPreset
 from processors.machine import memory_limit
 from processors.preset import PresetName
-from processors.preset_registry import Presets
+from processors.preset_registry import PresetRegistry
 from processors.settings import ProcessorSettings
 from serve_app.accounts import Accounts
 from serve_app.accounts.errors import AccountsUnavailable
@@ -133,7 +133,7 @@ async def prepare_store(lake: LakeSettings, default_preset: str) -> None:
 
 async def _check_preset(store: ObjectStore, name: str) -> None:
     try:
-        await Presets(PresetStore(store)).find(PresetName.parse(name))
+        await PresetRegistry(PresetStore(store)).find(PresetName.parse(name))
     except (UnknownPreset, InvalidPreset) as error:
         raise PresetUnusable(f"PIXLAKE_DEFAULT_PRESET: {error.detail}") from error
 

@@ -14,7 +14,7 @@ from mmap import mmap
 from typing import IO
 
 from processors.job import Blob
-from processors.sandbox.fork_server_client import Nursery
+from processors.sandbox.fork_server_client import ForkServerClient
 from processors.sandbox.protocol import Start
 from processors.settings import ProcessorSettings
 
@@ -28,7 +28,7 @@ _SIZE_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 
 
 @dataclass(frozen=True, slots=True)
-class Lines:
+class Channel:
     """Parent's ends of the channels to one child.
 
     `conversation` carries requests and answers, `memory` the file of a request. On `life` the fork
@@ -49,7 +49,7 @@ class Lines:
         self.memory.close()
 
 
-def order(settings: ProcessorSettings, nursery: Nursery) -> Lines:
+def order(settings: ProcessorSettings, fork_client: ForkServerClient) -> Channel:
     """Create the channels and request a child for their other ends; raises OSError."""
     shared = settings.limits.max_bytes
     start = Start(limits=settings.limits, memory_bytes=settings.address_bytes, shared_bytes=shared)
@@ -68,9 +68,9 @@ def order(settings: ProcessorSettings, nursery: Nursery) -> Lines:
             fcntl.fcntl(memfd, fcntl.F_ADD_SEALS, _F_SEAL_FUTURE_WRITE)
         fcntl.fcntl(memfd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SEAL)
         ends = (their_conversation, stderr, memfd, their_life)
-        nursery.fork(start, [each if isinstance(each, int) else each.fileno() for each in ends])
+        fork_client.fork(start, [each if isinstance(each, int) else each.fileno() for each in ends])
         undo.pop_all()
-    return Lines(conversation, life, stderr, memory)
+    return Channel(conversation, life, stderr, memory)
 
 
 def _pair(
@@ -81,7 +81,7 @@ def _pair(
     return undo.enter_context(ours), passed.enter_context(theirs)
 
 
-class Incoming:
+class BufferedChannel:
     """Buffered reader of a socket; reads ahead, so that a small result needs only one wait."""
 
     def __init__(self, line: socket.socket) -> None:

@@ -10,7 +10,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 from lake.logs import logger
 from processors.codecs.formats import JPEG, PNG, WEBP, Format
 from processors.sandbox.decoder import Decoder
-from processors.sandbox.fork_server_client import Nursery
+from processors.sandbox.fork_server_client import ForkServerClient
 from processors.settings import ProcessorSettings
 
 log = logger(__name__)
@@ -45,10 +45,10 @@ class Children:
     """
 
     def __init__(
-        self, settings: ProcessorSettings, nursery: Nursery, decoders: list[Decoder]
+        self, settings: ProcessorSettings, fork_client: ForkServerClient, decoders: list[Decoder]
     ) -> None:
         self._settings = settings
-        self._nursery = nursery
+        self._fork_client = fork_client
         self._seats = [Seat(each) for each in decoders]
         # Idle seats, longest idle first.
         self._idle = list(self._seats)
@@ -67,15 +67,15 @@ class Children:
     @classmethod
     async def start(cls, settings: ProcessorSettings) -> "Children":
         """Start one child for each seat; raises RuntimeError or OSError if one does not start."""
-        nursery = Nursery(settings.limits)
-        starting = [Decoder.start(settings, nursery) for _ in range(settings.sandbox_children)]
+        fork_client = ForkServerClient(settings.limits)
+        starting = [Decoder.start(settings, fork_client) for _ in range(settings.sandbox_children)]
         started = await asyncio.gather(*starting, return_exceptions=True)
         decoders = [each for each in started if isinstance(each, Decoder)]
         if len(decoders) < len(started):
             await asyncio.gather(*(each.stop() for each in decoders))
-            await nursery.close()
+            await fork_client.close()
             raise next(each for each in started if isinstance(each, BaseException))
-        return cls(settings, nursery, decoders)
+        return cls(settings, fork_client, decoders)
 
     @property
     def seated(self) -> list[Decoder]:
@@ -85,17 +85,17 @@ class Children:
     @property
     def intrusions(self) -> int:
         """Number of children since the start that showed signs of an intrusion."""
-        return self._nursery.intrusions
+        return self._fork_client.intrusions
 
     @property
     def crashes(self) -> int:
         """Number of children since the start that died on an image."""
-        return self._nursery.crashes
+        return self._fork_client.crashes
 
     @property
     def started(self) -> int:
         """Number of children that were asked for since the start."""
-        return self._nursery.started
+        return self._fork_client.started
 
     @property
     def spares(self) -> int:
@@ -156,13 +156,13 @@ class Children:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(each.stop() for each in (*self.seated, *self._spares, *self._kept)))
         await asyncio.gather(*self._ending)
-        await self._nursery.close()
+        await self._fork_client.close()
 
     async def _replace(self, seat: Seat, failed: Callable[[], None]) -> None:
         self._put_aside(seat.decoder)
 
         async def start() -> Decoder:
-            return self._spare() or await Decoder.start(self._settings, self._nursery)
+            return self._spare() or await Decoder.start(self._settings, self._fork_client)
 
         def not_started(state: RetryCallState) -> None:
             error, pause = _failure(state)
@@ -216,7 +216,7 @@ class Children:
         async def fill() -> None:
             self._taken.clear()
             while len(self._spares) < self._settings.sandbox_spares:
-                self._spares.append(await Decoder.start(self._settings, self._nursery))
+                self._spares.append(await Decoder.start(self._settings, self._fork_client))
 
         def not_started(state: RetryCallState) -> None:
             error, pause = _failure(state)

@@ -4,7 +4,7 @@ import asyncio
 import select
 
 from processors.job import Blob
-from processors.sandbox.channel import Incoming, Lines
+from processors.sandbox.channel import BufferedChannel, Channel
 from processors.sandbox.protocol import LENGTH, MAX_HEADER_BYTES, BrokenProtocol
 
 # Copying this much blocks the event loop for a fraction of a millisecond.
@@ -15,10 +15,10 @@ _ZEROS = memoryview(bytes(_COPIED_AT_ONCE))
 class Conversation:
     """Sends requests to one child and receives its messages."""
 
-    def __init__(self, lines: Lines) -> None:
+    def __init__(self, lines: Channel) -> None:
         self._line = lines.conversation
         self._memory = lines.memory
-        self._incoming = Incoming(lines.conversation)
+        self._incoming = BufferedChannel(lines.conversation)
         self._dirty_bytes = 0
 
     @property

@@ -13,10 +13,10 @@ from processors.errors import DecoderCrashed, DecoderMemory, DecoderTimeout, Ove
 from processors.job import Processed
 from processors.preset import Preset
 from processors.sandbox.answer_check import check_answer, processed_of
-from processors.sandbox.channel import Lines, order, receive
+from processors.sandbox.channel import Channel, order, receive
 from processors.sandbox.conversation import Conversation
 from processors.sandbox.exit_status import WITH_THE_SERVER, ending, last_words
-from processors.sandbox.fork_server_client import Nursery
+from processors.sandbox.fork_server_client import ForkServerClient
 from processors.sandbox.protocol import (
     NUMBER,
     Answer,
@@ -51,9 +51,11 @@ class Decoder:
     with the thread of that loop.
     """
 
-    def __init__(self, settings: ProcessorSettings, nursery: Nursery, lines: Lines) -> None:
+    def __init__(
+        self, settings: ProcessorSettings, fork_client: ForkServerClient, lines: Channel
+    ) -> None:
         self._settings = settings
-        self._nursery = nursery
+        self._fork_client = fork_client
         self._limits = settings.limits
         self._lines = lines
         self._conversation = Conversation(lines)
@@ -73,9 +75,9 @@ class Decoder:
         self.protections: Protections = {}
 
     @classmethod
-    async def start(cls, settings: ProcessorSettings, nursery: Nursery) -> "Decoder":
+    async def start(cls, settings: ProcessorSettings, fork_client: ForkServerClient) -> "Decoder":
         """Start a child and wait until it is ready; raises RuntimeError or OSError on failure."""
-        decoder = cls(settings, nursery, order(settings, nursery))
+        decoder = cls(settings, fork_client, order(settings, fork_client))
         try:
             async with asyncio.timeout(_START_SECONDS):
                 (decoder.pid,) = NUMBER.unpack(await receive(decoder._lines.life, NUMBER.size))
@@ -232,7 +234,7 @@ class Decoder:
         except BrokenProtocol as error:
             self._kill()
             log.exception("decoder broke the protocol", decoder=self.pid, tenant=self.tenant)
-            self._nursery.intrusions += 1
+            self._fork_client.intrusions += 1
             raise DecoderCrashed("the decoder broke the protocol", value="nonsense") from error
 
     def _out_of_time(self) -> DecoderTimeout | Overloaded:
@@ -280,7 +282,7 @@ class Decoder:
         if how == signal.SIGXCPU.name:
             limit = self._settings.sandbox_timeout_seconds
             return DecoderTimeout(f"not done after {limit:g} s of processor time", limit=limit)
-        self._nursery.note_crash()
+        self._fork_client.note_crash()
         self._tell_end(how)
         return DecoderCrashed(f"the decoder died on this image: {how}", value=how)
 
@@ -293,7 +295,7 @@ class Decoder:
 
     def _tell_end(self, how: str) -> None:
         intruder = how == signal.SIGSYS.name
-        self._nursery.intrusions += intruder
+        self._fork_client.intrusions += intruder
         words = last_words(self._lines.stderr)
         (log.error if intruder else log.warning)(
             "decoder died", decoder=self.pid, tenant=self.tenant, how=how, stderr=words

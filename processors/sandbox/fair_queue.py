@@ -24,7 +24,7 @@ _LOOK_SECONDS = 1.0
 _LOOK_AT = 4
 
 
-class Turns(Generic[T]):
+class FairQueue(Generic[T]):
     """Queue of work for children, by sender: a tenant and one of its keys.
 
     The use of a sender is the time that its images held a child. The next image comes from the

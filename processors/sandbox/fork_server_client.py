@@ -26,7 +26,7 @@ _PACKAGE_ROOT = str(Path(__file__).resolve().parents[2])
 _QUIET_SECONDS = 10
 
 
-class Nursery:
+class ForkServerClient:
     """Starter of children that inherit nothing from this process, within milliseconds.
 
     The first child also waits for the start of the fork server, half a second. Use it in one event

@@ -12,7 +12,7 @@ from processors.shares import Holder
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Work:
+class QueuedImage:
     """One image and the future of its result."""
 
     sender: Holder

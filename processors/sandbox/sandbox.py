@@ -20,9 +20,9 @@ from processors.job import Processed
 from processors.preset import Preset
 from processors.sandbox.children import Children, Seat
 from processors.sandbox.exit_status import is_doubtful, lacked_means, was_killed
-from processors.sandbox.fair_queue import Turns
+from processors.sandbox.fair_queue import FairQueue
 from processors.sandbox.protocol import Protections
-from processors.sandbox.queued_image import Work
+from processors.sandbox.queued_image import QueuedImage
 from processors.sandbox.results import Results
 from processors.settings import ProcessorSettings
 from processors.shares import Holder, Shares
@@ -53,7 +53,7 @@ class Sandbox:
         self._settings = settings
         self._limits = settings.limits
         self._children = children
-        self._turns: Turns[Work] = Turns(settings.sandbox_children)
+        self._turns: FairQueue[QueuedImage] = FairQueue(settings.sandbox_children)
         self._places = Shares(self.capacity)
         self._closed = False
         self.results = Results(settings.max_output_bytes)
@@ -105,7 +105,7 @@ class Sandbox:
             self._check_share(sender)
         view = memoryview(data).cast("B")  # type: ignore[arg-type] # numpy's stubs: 3.12 has Buffer
         answer = asyncio.get_running_loop().create_future()
-        work = Work(sender, view, preset, image_format, answer, time.monotonic())
+        work = QueuedImage(sender, view, preset, image_format, answer, time.monotonic())
         self._places.add(sender, 1)
         self._turns.put(sender, work)
         return work.answer
@@ -224,7 +224,7 @@ class Sandbox:
             if seat:
                 await self._children.leave(seat, self._give_up)
 
-    async def _answer(self, work: Work) -> Seat | None:
+    async def _answer(self, work: QueuedImage) -> Seat | None:
         """Process one image until its result is final; return the last seat, to be returned."""
         lives, seat = _LIVES, None
         doubted: Exception | None = None
@@ -253,14 +253,14 @@ class Sandbox:
             work.settle(result)
         return seat
 
-    async def _seated(self, work: Work, *, unused: bool) -> Seat:
+    async def _seated(self, work: QueuedImage, *, unused: bool) -> Seat:
         """Choose a seat for the image, with a child that may see it."""
         seat = self._children.choose(work.tenant, work.found, unused=unused)
         failed = partial(self._give_up, work)
         await self._children.fill(seat, work.tenant, work.found, unused=unused, failed=failed)
         return seat
 
-    async def _tried(self, seat: Seat, work: Work) -> Processed | Exception:
+    async def _tried(self, seat: Seat, work: QueuedImage) -> Processed | Exception:
         try:
             return await seat.decoder.process(work.data, work.preset, work.found)
         except ProcessorError as error:
@@ -292,11 +292,11 @@ class Sandbox:
         outcome = repr(result) if isinstance(result, Exception) else "processed it"
         log.error("refusal overturned", used_child=doubted, new_child=outcome)
 
-    def _finish(self, work: Work, otherwise: ProcessorError) -> None:
+    def _finish(self, work: QueuedImage, otherwise: ProcessorError) -> None:
         self._places.add(work.sender, -1)
         work.settle(otherwise)
 
-    def _give_up(self, work: Work | None = None) -> None:
+    def _give_up(self, work: QueuedImage | None = None) -> None:
         """Fail images that would wait for a child that can't be started."""
         error = Overloaded("no decoder can be started")
         if work is not None:

@@ -22,7 +22,7 @@ from pixlake_server.embedded.errors import (
 from pixlake_server.embedded.ports import free_port
 from pixlake_server.embedded.preflight import Settings, check_machine, check_servers, prepare_store
 from processors.preset import Preset
-from processors.preset_registry import Presets
+from processors.preset_registry import PresetRegistry
 from tests.servers.kafka import ApacheKafka
 from tests.servers.s3 import S3Server
 
@@ -94,7 +94,7 @@ async def _stored_preset(settings: LakeSettings, name: str) -> None:
         pass
 
     store, _ = await open_store(settings, make=True)
-    await Presets(PresetStore(store)).put(name, b'{"renditions": []}', "test", trial)
+    await PresetRegistry(PresetStore(store)).put(name, b'{"renditions": []}', "test", trial)
 
 
 def test_the_disk_of_a_store_elsewhere_is_looked_at(

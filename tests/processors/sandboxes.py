@@ -11,8 +11,8 @@ Start = Callable[..., Awaitable[Sandbox]]
 
 
 def fork_server(sandbox: Sandbox) -> int:
-    assert sandbox._children._nursery.pid is not None
-    return sandbox._children._nursery.pid
+    assert sandbox._children._fork_client.pid is not None
+    return sandbox._children._fork_client.pid
 
 
 def essence(processed: Processed) -> object:

@@ -10,7 +10,7 @@ from processors.errors import Overloaded
 from processors.job import Processed
 from processors.preset import WEB
 from processors.sandbox.decoder import Decoder
-from processors.sandbox.fair_queue import Turns
+from processors.sandbox.fair_queue import FairQueue
 from processors.sandbox.sandbox import Sandbox
 from processors.shares import Holder
 from tests.photos import jpeg
@@ -33,7 +33,9 @@ def clock() -> Clock:
     return Clock()
 
 
-async def served(turns: Turns[str], clock: Clock, seconds: dict[str, float], rounds: int) -> str:
+async def served(
+    turns: FairQueue[str], clock: Clock, seconds: dict[str, float], rounds: int
+) -> str:
     """Process the queue with one child; returns the first letters of the work in order."""
     order = ""
     for _ in range(rounds):
@@ -49,7 +51,7 @@ async def test_a_good_image_does_not_wait_behind_those_of_a_bomber(
     clock: Clock, other: tuple[str, str]
 ) -> None:
     """A good image used to wait for 24 slow ones: 12 s, with a limit of one second each."""
-    turns: Turns[str] = Turns(1, clock)
+    turns: FairQueue[str] = FairQueue(1, clock)
     for _ in range(24):
         turns.put(BOMBER, "bomb")
     assert await served(turns, clock, {"bomb": 10}, 2) == "bb"
@@ -59,7 +61,7 @@ async def test_a_good_image_does_not_wait_behind_those_of_a_bomber(
 
 
 async def test_equal_senders_take_turns(clock: Clock) -> None:
-    turns: Turns[str] = Turns(1, clock)
+    turns: FairQueue[str] = FairQueue(1, clock)
     for _ in range(4):
         turns.put(BOMBER, "a")
     for _ in range(4):
@@ -68,7 +70,7 @@ async def test_equal_senders_take_turns(clock: Clock) -> None:
 
 
 async def test_a_use_of_long_ago_counts_little(clock: Clock) -> None:
-    turns: Turns[str] = Turns(1, clock)
+    turns: FairQueue[str] = FairQueue(1, clock)
     turns.put(BOMBER, "a")
     await served(turns, clock, {"a": 10}, 1)
     clock.now += 600
@@ -81,7 +83,7 @@ async def test_a_use_of_long_ago_counts_little(clock: Clock) -> None:
 
 
 async def test_uses_are_forgotten(clock: Clock) -> None:
-    turns: Turns[str] = Turns(1, clock)
+    turns: FairQueue[str] = FairQueue(1, clock)
     for number in range(1000):
         turns.put((f"tenant-{number}", "k"), "a")
         await served(turns, clock, {"a": 1}, 1)
@@ -90,7 +92,7 @@ async def test_uses_are_forgotten(clock: Clock) -> None:
 
 
 async def test_long_images_leave_a_child_to_others(clock: Clock) -> None:
-    turns: Turns[str] = Turns(2, clock)
+    turns: FairQueue[str] = FairQueue(2, clock)
     for _ in range(10):
         turns.put(BOMBER, "bomb")
     first, _ = await turns.get()
@@ -114,7 +116,7 @@ async def test_long_images_leave_a_child_to_others(clock: Clock) -> None:
 
 
 async def test_cheap_images_between_bombs_hide_nothing(clock: Clock) -> None:
-    turns: Turns[str] = Turns(2, clock)
+    turns: FairQueue[str] = FairQueue(2, clock)
     turns.put(BOMBER, "bomb")
     sender, _ = await turns.get()
     turns.done(sender, 10)
@@ -126,7 +128,7 @@ async def test_cheap_images_between_bombs_hide_nothing(clock: Clock) -> None:
 
 
 async def test_short_images_use_all_children(clock: Clock) -> None:
-    turns: Turns[str] = Turns(2, clock)
+    turns: FairQueue[str] = FairQueue(2, clock)
     turns.put(GOOD, "photo")
     await served(turns, clock, {"photo": 0.1}, 1)
     for _ in range(3):
@@ -140,7 +142,7 @@ async def test_in_the_sandbox_a_bomber_has_half_of_the_places(
 ) -> None:
     sandbox = await start(sandbox_children=2, sandbox_queue=6)
     gate = asyncio.Event()
-    process, get = Decoder.process, Turns.get
+    process, get = Decoder.process, FairQueue.get
     served: list[Holder] = []
 
     async def slow(self: Decoder, *arguments: object) -> Processed:
@@ -148,13 +150,13 @@ async def test_in_the_sandbox_a_bomber_has_half_of_the_places(
             await gate.wait()
         return await process(self, *arguments)  # type: ignore[arg-type]
 
-    async def noted(self: Turns[Any]) -> tuple[Holder, Any]:
+    async def noted(self: FairQueue[Any]) -> tuple[Holder, Any]:
         found = await get(self)
         served.append(found[0])
         return found
 
     monkeypatch.setattr(Decoder, "process", slow)
-    monkeypatch.setattr(Turns, "get", noted)
+    monkeypatch.setattr(FairQueue, "get", noted)
     good = await sandbox.process(jpeg(), WEB, "rival")
     assert good.facts.width == 640
     bombs = [_submitted(sandbox) for _ in range(4)]

@@ -19,7 +19,7 @@ from processors.errors import InvalidPreset, PresetBuiltIn, PresetChanged, Unkno
 from processors.job import by_content, content_hash
 from processors.preset import WEB, Preset, PresetName
 from processors.preset_check import try_out
-from processors.preset_registry import MAX_PRESET_BYTES, Presets, as_json
+from processors.preset_registry import MAX_PRESET_BYTES, PresetRegistry, as_json
 from processors.sandbox.sandbox import Sandbox
 from processors.settings import ProcessorSettings
 
@@ -37,11 +37,13 @@ async def lake() -> Lake:
 
 
 @pytest.fixture
-def presets(lake: Lake) -> Presets:
-    return Presets(lake.presets, 60)
+def presets(lake: Lake) -> PresetRegistry:
+    return PresetRegistry(lake.presets, 60)
 
 
-async def put(presets: Presets, said: object, name: str = "shop", after: int | None = None) -> int:
+async def put(
+    presets: PresetRegistry, said: object, name: str = "shop", after: int | None = None
+) -> int:
     done = await presets.put(name, json.dumps(said).encode(), "a test", untried, after=after)
     return done.preset.version
 
@@ -50,7 +52,7 @@ def width(preset: Preset) -> object:
     return preset.renditions[0].operations[0].model_dump()["width"]
 
 
-async def test_versions_go_up_and_stay_as_they_were(presets: Presets, lake: Lake) -> None:
+async def test_versions_go_up_and_stay_as_they_were(presets: PresetRegistry, lake: Lake) -> None:
     assert [await put(presets, each) for each in (SHOP, WIDER)] == [1, 2]
     assert width(await presets.find(PresetName("shop"))) == 200
     assert width(await presets.find(PresetName("shop", 1))) == 100
@@ -60,20 +62,20 @@ async def test_versions_go_up_and_stay_as_they_were(presets: Presets, lake: Lake
     assert (stored["created_by"], stored["preset"]["version"]) == ("a test", 2)
 
 
-async def test_the_same_once_more_is_no_new_version(presets: Presets) -> None:
+async def test_the_same_once_more_is_no_new_version(presets: PresetRegistry) -> None:
     assert [await put(presets, each) for each in (SHOP, SHOP)] == [1, 1]
     again = as_json(await presets.find(PresetName("shop")))
     done = await presets.put("shop", again.encode(), "a test", untried)
     assert (done.preset.version, done.created) == (1, False)
 
 
-async def test_many_at_once_make_a_version_each(presets: Presets) -> None:
+async def test_many_at_once_make_a_version_each(presets: PresetRegistry) -> None:
     said = [{"renditions": [{"name": f"r{n}"}]} for n in range(4)]
     versions = await asyncio.gather(*(put(presets, each) for each in said))
     assert sorted(versions) == [1, 2, 3, 4]
 
 
-async def test_what_the_caller_expects_is_checked(presets: Presets) -> None:
+async def test_what_the_caller_expects_is_checked(presets: PresetRegistry) -> None:
     with pytest.raises(PresetChanged):
         await put(presets, SHOP, after=1)
     await put(presets, SHOP, after=0)
@@ -85,7 +87,9 @@ async def test_what_the_caller_expects_is_checked(presets: Presets) -> None:
     assert await put(presets, {**WIDER, "version": 2, "name": "shop"}, after=1) == 2
 
 
-async def test_built_in_presets_stay_whatever_is_stored(presets: Presets, lake: Lake) -> None:
+async def test_built_in_presets_stay_whatever_is_stored(
+    presets: PresetRegistry, lake: Lake
+) -> None:
     with pytest.raises(PresetBuiltIn):
         await put(presets, SHOP, "web")
     await lake.store.put(preset_key("web", 9), b"{}")
@@ -93,7 +97,7 @@ async def test_built_in_presets_stay_whatever_is_stored(presets: Presets, lake: 
     assert (await presets.newest())["web"] == 1
 
 
-async def test_unknown_presets_are_named(presets: Presets) -> None:
+async def test_unknown_presets_are_named(presets: PresetRegistry) -> None:
     await put(presets, SHOP)
     for name in (PresetName("nope"), PresetName("shop", 2)):
         with pytest.raises(UnknownPreset) as refused:
@@ -133,7 +137,9 @@ async def test_unknown_presets_are_named(presets: Presets) -> None:
         *("other", "extra", "twice", "long", "large"),
     ],
 )
-async def test_bad_presets_are_refused(presets: Presets, lake: Lake, said: bytes, why: str) -> None:
+async def test_bad_presets_are_refused(
+    presets: PresetRegistry, lake: Lake, said: bytes, why: str
+) -> None:
     with pytest.raises(InvalidPreset, match=why) as refused:
         await presets.put("shop", said, "a test", untried)
     assert len(str(refused.value)) < 1000
@@ -155,7 +161,7 @@ async def test_bad_presets_are_refused(presets: Presets, lake: Lake, said: bytes
     ids=["empty", "no preset", "no text", "bare", "another one", "large"],
 )
 async def test_what_others_put_into_the_store_is_refused(
-    presets: Presets, lake: Lake, stored: bytes
+    presets: PresetRegistry, lake: Lake, stored: bytes
 ) -> None:
     await lake.store.put(preset_key("shop", 1), stored)
     with pytest.raises(InvalidPreset):
@@ -179,13 +185,13 @@ class Counting(PresetStore):
 
 
 async def test_the_store_is_asked_once_for_many_and_again_after_a_while(lake: Lake) -> None:
-    await put(Presets(lake.presets), SHOP)
+    await put(PresetRegistry(lake.presets), SHOP)
     files, now = Counting(lake.presets), 1000.0
-    presets = Presets(files, seconds=10, now=lambda: now)
+    presets = PresetRegistry(files, seconds=10, now=lambda: now)
     name = PresetName("shop")
     await asyncio.gather(*(presets.find(name) for _ in range(20)))
     assert files.asked == 1
-    await put(Presets(lake.presets), WIDER)
+    await put(PresetRegistry(lake.presets), WIDER)
     assert width(await presets.find(name)) == 100
     now += 11
     assert width(await presets.find(name)) == 200
@@ -197,10 +203,10 @@ async def test_the_store_is_asked_once_for_many_and_again_after_a_while(lake: La
 
 async def test_a_failure_is_not_remembered(lake: Lake) -> None:
     files = Counting(lake.presets)
-    presets = Presets(files, seconds=60)
+    presets = PresetRegistry(files, seconds=60)
     with pytest.raises(UnknownPreset):
         await presets.find(PresetName("shop"))
-    await put(Presets(lake.presets), SHOP)
+    await put(PresetRegistry(lake.presets), SHOP)
     files.fails = True
     with pytest.raises(StoreUnavailable):
         await presets.find(PresetName("shop"))
@@ -209,8 +215,8 @@ async def test_a_failure_is_not_remembered(lake: Lake) -> None:
 
 
 async def test_one_that_leaves_does_not_take_the_look_up_along(lake: Lake) -> None:
-    await put(Presets(lake.presets), SHOP)
-    presets = Presets(lake.presets)
+    await put(PresetRegistry(lake.presets), SHOP)
+    presets = PresetRegistry(lake.presets)
     leaving = asyncio.create_task(presets.find(PresetName("shop")))
     staying = asyncio.create_task(presets.find(PresetName("shop")))
     await asyncio.sleep(0)
@@ -226,7 +232,7 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 
 
 async def test_a_preset_is_tried_before_it_is_stored(
-    presets: Presets, lake: Lake, sandbox: Sandbox
+    presets: PresetRegistry, lake: Lake, sandbox: Sandbox
 ) -> None:
     def rendition(**operation: Any) -> bytes:
         return json.dumps({"renditions": [{"name": "a", "operations": [operation]}]}).encode()

@@ -200,7 +200,7 @@ from processors.settings import ProcessorSettings
 
 async def main():
     sandbox = await Sandbox.start(ProcessorSettings(sandbox_children=2))
-    print(*sandbox.pids, sandbox._children._nursery.pid, flush=True)
+    print(*sandbox.pids, sandbox._children._fork_client.pid, flush=True)
     time.sleep(600)
 
 asyncio.run(main())
