@@ -11,13 +11,13 @@ from processors.preset import PresetName, find_builtin
 from processors.worker import Worker
 from serve_app import console, health, images, limits, presets, problems
 from serve_app.admission.admission import Admission
-from serve_app.admission.peers import NoOthers, OtherNodes
+from serve_app.admission.peers import NoPeers, Peers
 from serve_app.admission.reads import Reads
 from serve_app.admission.spillover import Places
-from serve_app.app_context import Door
+from serve_app.app_context import AppContext
 from serve_app.asgi.compression import Compression
-from serve_app.asgi.drain_body import Linger
-from serve_app.asgi.request_context import Envelope
+from serve_app.asgi.drain_body import DrainBody
+from serve_app.asgi.request_context import RequestContext
 from serve_app.auth import KeyRing
 from serve_app.health import ReadinessCheck
 from serve_app.query import KnownParameters
@@ -38,7 +38,7 @@ def make_app(
     settings: ServeSettings,
     readiness: ReadinessCheck,
     *,
-    others: OtherNodes | None = None,
+    others: Peers | None = None,
 ) -> FastAPI:
     """Build the app on an open lake and a running worker; the caller closes both later.
 
@@ -59,8 +59,8 @@ def make_app(
         redirect_slashes=False,
     )
     admission = Admission(settings.max_uploads, settings.max_upload_bytes)
-    others = others or NoOthers()
-    door = Door(
+    others = others or NoPeers()
+    door = AppContext(
         lake=lake,
         worker=worker,
         keys=keys,
@@ -75,8 +75,8 @@ def make_app(
     app.add_middleware(Compression)
     app.add_middleware(FastLane, door=door)
     app.add_middleware(KnownParameters, api=app)
-    app.add_middleware(Envelope)
-    app.add_middleware(Linger)
+    app.add_middleware(RequestContext)
+    app.add_middleware(DrainBody)
     problems.install(app)
     console.install(app)
     _answer_head(app, app.routes)

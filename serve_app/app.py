@@ -77,7 +77,7 @@ class UploadApi:
         # A misspelt default preset must fail here, not in every upload without a preset.
         await self._worker.presets.find(PresetName.parse(settings.default_preset))
         self._lag = LoopLag()
-        self._others = OtherNodes()
+        self._others = NodePeers()
         self._admission: Admission | None = None
         metrics = processors_deployment.sandbox_metrics(
             self._lake, self._worker.sandbox, self._samples
@@ -113,7 +113,7 @@ class UploadApi:
             await asyncio.to_thread(self._accounts.close)
 
 
-class OtherNodes:
+class NodePeers:
     """Processor replicas on other nodes; replicas on this node share its CPU and do not count."""
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ from fastapi import Request
 from lake.lake import Commit, Lake
 from processors.worker import Worker
 from serve_app.admission.admission import Admission
-from serve_app.admission.peers import OtherNodes
+from serve_app.admission.peers import Peers
 from serve_app.admission.reads import Reads
 from serve_app.admission.spillover import Places
 from serve_app.auth import KeyRing
@@ -16,7 +16,7 @@ from serve_app.settings import ServeSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class AppContext:
     """Application context: lake, worker, keys, admission, settings."""
 
     lake: Lake
@@ -25,13 +25,13 @@ class Door:
     admission: Admission
     places: Places
     settings: ServeSettings
-    others: OtherNodes
+    others: Peers
     reads: Reads
     under_way: set[asyncio.Task[Commit]] = field(default_factory=set)
     """uploads in processing; kept here because the event loop has only weak references to tasks"""
 
 
-def door_of(request: Request) -> Door:
+def context_of(request: Request) -> AppContext:
     """Return the application context of a request."""
-    door: Door = request.app.state.door
+    door: AppContext = request.app.state.door
     return door

@@ -14,7 +14,7 @@ from processors.nearest import instead
 from serve_app import schemas
 from serve_app.accounts import WRITE, Principal
 from serve_app.admission.reads import Reader
-from serve_app.app_context import Door, door_of
+from serve_app.app_context import AppContext, context_of
 from serve_app.auth import need
 from serve_app.conditional import check_if_match, matches, wanted_range
 from serve_app.upload.filenames import attachment
@@ -38,7 +38,7 @@ async def list_images(
     cursor: Annotated[str | None, Query(max_length=_MAX_CURSOR)] = None,
 ) -> schemas.PageView:
     """Return one page; pass `next` of a page as `cursor` to get the next page."""
-    door = door_of(request)
+    door = context_of(request)
     page = await door.lake.reader.page(principal.tenant, limit, cursor)
     return schemas.PageView(
         images=[schemas.ImageView.of(record, door.lake.expires(record)) for record in page.records],
@@ -49,7 +49,7 @@ async def list_images(
 @router.get("/v1/images/{image_id}", summary="One image's record")
 async def show(request: Request, principal: Reader, image_id: ImageId) -> schemas.ImageView:
     """Return the record of an image, with links to its original and renditions."""
-    door = door_of(request)
+    door = context_of(request)
     record = await _record(door, principal, image_id)
     # The image as a whole has no ETag, so only `*` can match.
     check_if_match(request.headers.getlist("if-match"), None)
@@ -59,7 +59,7 @@ async def show(request: Request, principal: Reader, image_id: ImageId) -> schema
 @router.delete("/v1/images/{image_id}", summary="Erase an image", status_code=204)
 async def erase(request: Request, principal: Writer, image_id: ImageId) -> None:
     """Delete bytes and record at once, the row within two minutes; the id can't be reused."""
-    door = door_of(request)
+    door = context_of(request)
     _check_id(image_id)
     check_if_match(request.headers.getlist("if-match"), None)
     await door.lake.eraser.erase(principal.tenant, image_id)
@@ -82,7 +82,7 @@ async def content(
     rendition: Annotated[str, Path(description="`original`, or the name of a rendition")],
 ) -> Response:
     """Return the bytes, with an ETag. The bytes never change. One byte range is supported."""
-    door = door_of(request)
+    door = context_of(request)
     record = await _record(door, principal, image_id)
     found = _named(record, rendition)
     headers = _headers(found, record, door)
@@ -145,7 +145,7 @@ def _named(record: ImageRecord, rendition: str) -> _Stored:
     )
 
 
-def _headers(found: _Stored, record: ImageRecord, door: Door) -> dict[str, str]:
+def _headers(found: _Stored, record: ImageRecord, door: AppContext) -> dict[str, str]:
     """Build headers for untrusted bytes: no sniffing, no scripts, originals as a download."""
     left = _seconds_left(door.lake.expires(record), door.lake.clock.now())
     return {
@@ -162,7 +162,7 @@ def _seconds_left(end: datetime, now: datetime) -> int:
     return max(0, int((end - now).total_seconds()))
 
 
-async def _record(door: Door, principal: Principal, image_id: str) -> ImageRecord:
+async def _record(door: AppContext, principal: Principal, image_id: str) -> ImageRecord:
     _check_id(image_id)
     return await door.lake.reader.record(principal.tenant, image_id)
 

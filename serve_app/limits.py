@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
 
 from serve_app.accounts import WRITE, Principal
-from serve_app.app_context import door_of
+from serve_app.app_context import context_of
 from serve_app.auth import need
 from serve_app.upload import metadata
 
@@ -28,7 +28,7 @@ class LimitsView(BaseModel):
 async def limits(request: Request, principal: Writer) -> LimitsView:
     """Return the limits. Ask once before large uploads: a refused body still has to be sent."""
     del principal  # only the scope of the key is needed
-    settings = door_of(request).settings
+    settings = context_of(request).settings
     return LimitsView(
         max_bytes=settings.max_bytes,
         max_metadata_entries=metadata.MAX_ENTRIES,

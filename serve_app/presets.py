@@ -18,7 +18,7 @@ from processors.preset_check import try_out
 from processors.preset_registry import MAX_PRESET_BYTES, as_json
 from serve_app.accounts import PRESETS, Principal
 from serve_app.admission.reads import Reader
-from serve_app.app_context import Door, door_of
+from serve_app.app_context import AppContext, context_of
 from serve_app.auth import need
 from serve_app.conditional import check_if_match, matches
 from serve_app.errors import InvalidRequest, PresetNotFound
@@ -55,7 +55,7 @@ class PresetList(BaseModel):
 async def list_presets(request: Request, principal: Reader) -> PresetList:
     """Return all presets with their newest versions."""
     del principal  # every key with the read scope may list presets
-    newest = await door_of(request).worker.presets.newest()
+    newest = await context_of(request).worker.presets.newest()
     return PresetList(
         presets=[
             PresetEntry(name=name, version=version, built_in=name in BUILTIN)
@@ -80,7 +80,7 @@ async def show_preset(
 ) -> Response:
     """Return the preset in the format of PUT; the ETag is the version."""
     del principal
-    preset = await _found(door_of(request), name)
+    preset = await _found(context_of(request), name)
     headers = {"ETag": f'"{preset.version}"'}
     check_if_match(request.headers.getlist("if-match"), headers["ETag"])
     if matches(request.headers.getlist("if-none-match"), headers["ETag"]):
@@ -121,7 +121,7 @@ async def put_preset(
     The server first tries the preset on a small image. A stored version never changes; the next PUT
     makes the next version. Uploads without a version use the new version within seconds.
     """
-    door = door_of(request)
+    door = context_of(request)
     put = await door.worker.presets.put(
         name,
         await _body(request, door.settings),
@@ -144,7 +144,7 @@ async def put_preset(
     )
 
 
-async def _found(door: Door, name: str) -> Preset:
+async def _found(door: AppContext, name: str) -> Preset:
     try:
         return await door.worker.presets.find(PresetName.parse(name))
     except UnknownPreset as error:

@@ -6,7 +6,7 @@ from lake.lake import Commit
 from processors.job import ImageJob
 
 
-class OtherNodes(Protocol):
+class Peers(Protocol):
     """Peer nodes that process uploads when this node is full."""
 
     @property
@@ -20,7 +20,7 @@ class OtherNodes(Protocol):
         """Process and commit an image on another node. Raises the errors of `Worker.handle`."""
 
 
-class NoOthers:
+class NoPeers:
     """Implementation for a cluster of one node."""
 
     there = False

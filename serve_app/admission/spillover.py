@@ -11,7 +11,7 @@ import time
 from processors.errors import Overloaded
 from processors.sandbox.sandbox import Sandbox
 from serve_app.admission.admission import Admission, Lease
-from serve_app.admission.peers import OtherNodes
+from serve_app.admission.peers import Peers
 
 # Age of a peer's answer after which the peer is asked again in the background.
 _HOLDS_SECONDS = 0.05
@@ -25,11 +25,11 @@ class Places:
     This is a forecast. `Sandbox.submit` decides once the body is complete.
     """
 
-    def __init__(self, sandbox: Sandbox, admission: Admission, others: OtherNodes) -> None:
+    def __init__(self, sandbox: Sandbox, admission: Admission, others: Peers) -> None:
         self._sandbox = sandbox
         self._admission = admission
         self._others = others
-        self._elsewhere = Elsewhere(others)
+        self._elsewhere = PeerCapacity(others)
 
     async def expect(self, lease: Lease) -> None:
         """Reserve a place for the upload, here or on a peer; raises Overloaded."""
@@ -54,13 +54,13 @@ class Places:
         return lease.spills
 
 
-class Elsewhere:
+class PeerCapacity:
     """Cached number of free places of a peer, given to uploads one by one.
 
     A peer under load answers slowly. The cache keeps most uploads from waiting for that answer.
     """
 
-    def __init__(self, others: OtherNodes) -> None:
+    def __init__(self, others: Peers) -> None:
         self._others = others
         self._asking: asyncio.Task[None] | None = None
         self._left = 0

@@ -18,7 +18,7 @@ MAX_SECONDS = 5.0
 """Longest time to read the rest. A slower client has read the answer by then, or times out."""
 
 
-class Linger:
+class DrainBody:
     """ASGI middleware that reads the rest of a refused body before the connection closes."""
 
     def __init__(self, app: ASGIApp) -> None:

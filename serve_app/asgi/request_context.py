@@ -25,7 +25,7 @@ _SAFE = {
 }
 
 
-class Envelope:
+class RequestContext:
     """ASGI middleware around all routes of the app.
 
     It gives each request an id (the client's `X-Request-Id` if that is valid), limits the headers

@@ -38,7 +38,7 @@ OTHER_METHOD = "OTHER"
 _LEFT_TO_US = [(b"x-request-timeout-seconds", b"0"), (b"x-request-disconnect-disabled", b"?1")]
 
 
-class Edge:
+class ServeHeaders:
     """ASGI middleware: drops headers that control Serve, limits methods, sets `x-request-id`."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -83,4 +83,4 @@ def middlewares() -> list[Middleware]:
     also set here.
     """
     listen_eagerly()
-    return [Middleware(Edge)]
+    return [Middleware(ServeHeaders)]

@@ -12,7 +12,7 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serve_app.app_context import Door
+from serve_app.app_context import AppContext
 from serve_app.problems import refusal
 from serve_app.upload.uploads import PATH, store
 
@@ -20,7 +20,7 @@ from serve_app.upload.uploads import PATH, store
 class FastLane:
     """ASGI middleware: answers `POST /v1/images`, and passes other requests to the app."""
 
-    def __init__(self, app: ASGIApp, door: Door) -> None:
+    def __init__(self, app: ASGIApp, door: AppContext) -> None:
         self._app = app
         self._door = door
 

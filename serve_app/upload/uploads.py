@@ -17,7 +17,7 @@ from processors.preset import Preset, PresetName
 from serve_app import schemas
 from serve_app.accounts import WRITE, Principal
 from serve_app.admission.admission import Lease
-from serve_app.app_context import Door, door_of
+from serve_app.app_context import AppContext, context_of
 from serve_app.auth import bearer, need
 from serve_app.errors import AnswerTimeout, InvalidRequest
 from serve_app.metrics import uploads_by_outcome
@@ -87,10 +87,12 @@ async def upload(
     The answer is 201 with `Location` for a new image, and 200 with `Idempotent-Replayed: true` for
     an image that was stored before. A client may repeat an upload any number of times.
     """
-    return await store(door_of(request), request.headers, preset, request.receive)
+    return await store(context_of(request), request.headers, preset, request.receive)
 
 
-async def store(door: Door, headers: Headers, preset: str | None, receive: Receive) -> Response:
+async def store(
+    door: AppContext, headers: Headers, preset: str | None, receive: Receive
+) -> Response:
     """Read, process and commit one upload; raises errors that `serve_app.problems` can answer.
 
     The key is checked first, so that only uploads with a valid key are admitted. A cached key needs
@@ -152,7 +154,7 @@ def _preset(asked: PresetName | None, field: bytes | None, default: str) -> Pres
     return named
 
 
-async def _handle(door: Door, job: ImageJob, lease: Lease) -> Commit:
+async def _handle(door: AppContext, job: ImageJob, lease: Lease) -> Commit:
     """Process and commit an upload; it counts as admitted until its processing ends.
 
     The processing continues after AnswerTimeout and after the client disconnects; a retry then
@@ -178,7 +180,7 @@ async def _handle(door: Door, job: ImageJob, lease: Lease) -> Commit:
         raise AnswerTimeout("the upload takes too long; send it again", limit=limit) from error
 
 
-async def _processed(door: Door, job: ImageJob, lease: Lease) -> Commit:
+async def _processed(door: AppContext, job: ImageJob, lease: Lease) -> Commit:
     """Process an upload on this node, or on a peer node if this node is full."""
     # No await may stand between this call and the submission to the sandbox.
     lease.arrived()

@@ -26,7 +26,7 @@ from pixlake_server.embedded.port_block import PortBlock
 from pixlake_server.embedded.ports import free_port
 from pixlake_server.embedded.ray_environment import ray_environment
 from serve_app.asgi.accept_burst import Server
-from serve_app.asgi.serve_headers import Edge
+from serve_app.asgi.serve_headers import ServeHeaders
 
 START_SECONDS = 30
 # Stand in Ray's file for ports that are free when a stand begins.
@@ -163,7 +163,7 @@ async def _replica(app: Echo, *, fence: bool) -> AsyncIterator[int]:
         listener.bind(("127.0.0.1", 0))
         # As Ray Serve makes it: ray/serve/_private/http_util.py, start_asgi_http_server.
         config = uvicorn.Config(
-            Edge(app),
+            ServeHeaders(app),
             timeout_keep_alive=90,
             lifespan="off",
             access_log=False,

@@ -1,7 +1,7 @@
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from serve_app.asgi.serve_headers import PREFIX, STRIPPED, Edge, middlewares
+from serve_app.asgi.serve_headers import PREFIX, STRIPPED, ServeHeaders, middlewares
 from tests.serve_app.site import Site, client_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -31,7 +31,7 @@ async def test_headers_that_act_on_serve_do_not_reach_it() -> None:
         "X-Request-Id": "evil\tid",
         "X-Pixlake-Filename": "kept.jpg",
     }
-    async with client_of(Edge(app), sent) as client:
+    async with client_of(ServeHeaders(app), sent) as client:
         answer = await client.get("/")
     names = {name for name, _ in SEEN}
     assert b"x-pixlake-filename" in names
@@ -50,7 +50,7 @@ async def test_headers_that_act_on_serve_do_not_reach_it() -> None:
 
 async def test_serve_leaves_uploads_to_us_and_watches_over_the_rest() -> None:
     ours = {(b"x-request-timeout-seconds", b"0"), (b"x-request-disconnect-disabled", b"?1")}
-    async with client_of(Edge(app), {"X-Request-Timeout-Seconds": "9"}) as client:
+    async with client_of(ServeHeaders(app), {"X-Request-Timeout-Seconds": "9"}) as client:
         await client.post("/v1/images")
         assert {pair for pair in SEEN if pair[0] in {name for name, _ in ours}} == ours
         await client.get("/v1/images")
@@ -74,8 +74,8 @@ async def test_what_serve_reads_is_what_is_stripped() -> None:
 async def test_a_plain_request_id_passes_through_edge_and_app(site: Site) -> None:
     [middleware] = middlewares()
     found: object = middleware.cls
-    assert found is Edge
-    async with client_of(Edge(site.app), {"X-Request-Id": "trace-1"}) as client:
+    assert found is ServeHeaders
+    async with client_of(ServeHeaders(site.app), {"X-Request-Id": "trace-1"}) as client:
         answer = await client.get("/v1/images")
     assert answer.headers.get_list("X-Request-Id") == ["trace-1"]
     assert answer.json()["request_id"] == "trace-1"
@@ -100,12 +100,12 @@ async def test_serve_counts_only_by_methods_that_http_has(sent: str, seen: str) 
         del message
 
     scope: Scope = {"type": "http", "method": sent, "path": "/", "headers": []}
-    await Edge(noting)(scope, receive, send)
+    await ServeHeaders(noting)(scope, receive, send)
     assert found == [seen]
 
 
 async def test_another_method_is_not_allowed(site: Site) -> None:
-    async with client_of(Edge(site.app), {}) as client:
+    async with client_of(ServeHeaders(site.app), {}) as client:
         answer = await client.request("BREW", "/v1/images")
     assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
     assert answer.headers["Allow"]

@@ -15,7 +15,7 @@ from processors.job import ImageJob
 from processors.sandbox.sandbox import Sandbox
 from processors.settings import ProcessorSettings
 from processors.worker import Worker
-from serve_app.admission.spillover import Elsewhere
+from serve_app.admission.spillover import PeerCapacity
 from serve_app.api import make_app
 from serve_app.auth import KeyRing
 from serve_app.health import Readiness
@@ -224,7 +224,7 @@ async def test_only_a_quiet_nodes_first_refusal_waits_for_the_other_nodes_answer
 ) -> None:
     monkeypatch.setattr("serve_app.admission.spillover._HOLDS_SECONDS", 0)
     monkeypatch.setattr("serve_app.admission.spillover._COUNTS_SECONDS", 3600)
-    elsewhere = Elsewhere(node)
+    elsewhere = PeerCapacity(node)
     assert await elsewhere.take(), "the first one"
     said = asyncio.Event()
 
