@@ -20,7 +20,7 @@ def lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
 
     steps: list[Counts | Exception] = [Counts(2, 1, 4, 4), OSError("no head"), Counts(3, 1, 4, 4)]
 
-    class Watched(replica_controller.Director):
+    class Watched(replica_controller.ReplicaController):
         def __init__(self, settings: Any, _: str) -> None:
             self._settings = settings
             self._serve: Any = self
@@ -39,7 +39,7 @@ def lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
     for name, value in (("STAGE", "s"), ("CELL", "a"), ("HEAD", "head"), ("ADDRESS", "10.0.0.1")):
         monkeypatch.setenv(f"NODE_{name}", value)
     monkeypatch.setattr(replica_controller, "_join", lambda _: None)
-    monkeypatch.setattr(replica_controller, "Director", Watched)
+    monkeypatch.setattr(replica_controller, "ReplicaController", Watched)
     monkeypatch.setattr(replica_controller, "_PERIOD_SECONDS", 0)
     monkeypatch.setattr(replica_controller, "_METRIC_SECONDS", 0)
     monkeypatch.setattr(

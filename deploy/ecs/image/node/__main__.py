@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lake.logs import begin
 
-from node.node_process import Life
+from node.node_process import NodeProcess
 from node.settings import NodeSettings
 from pixlake.cli.failures import UsageFault
 from pixlake.cli.variables import check_variables
@@ -34,7 +34,7 @@ def main() -> int:
         except UsageFault as fault:
             sys.stderr.write(f"pixlake: {fault}\n")
             return fault.exit_code
-        return Life(kind, NodeSettings()).run()  # type: ignore[arg-type]  # a kind of node
+        return NodeProcess(kind, NodeSettings()).run()  # type: ignore[arg-type]  # a kind of node
     if "NODE_STAGE" in os.environ:
         # In a task the command uses the same accounts database as the node.
         settings = NodeSettings()

@@ -29,7 +29,7 @@ log = logger(__name__)
 _CHECK_SECONDS = 0.5
 
 
-class Life:
+class NodeProcess:
     """Life of a node, from its start to its stop."""
 
     def __init__(self, kind: Kind, settings: NodeSettings) -> None:

@@ -25,7 +25,7 @@ _PERIOD_SECONDS = 5.0
 _METRIC_SECONDS = 60.0
 
 
-class Director:
+class ReplicaController:
     """Controller of one cluster; stores the last deployed configuration."""
 
     def __init__(self, settings: NodeSettings, address: str) -> None:
@@ -83,7 +83,7 @@ def main() -> None:
     settings = NodeSettings()
     address = settings.address or names.own_address()
     _join(f"{address}:{settings.head_port}")
-    director = Director(settings, address)
+    director = ReplicaController(settings, address)
     reported_at = -_METRIC_SECONDS
     while True:
         try:
