@@ -11,9 +11,8 @@ from processors.preset import PresetName, find_builtin
 from processors.worker import Worker
 from serve_app import console, health, images, limits, presets, problems
 from serve_app.admission.admission import Admission
-from serve_app.admission.peers import NoPeers, Peers
 from serve_app.admission.reads import Reads
-from serve_app.admission.spillover import Places
+from serve_app.admission.spillover import Spillover
 from serve_app.app_context import AppContext
 from serve_app.asgi.compression import Compression
 from serve_app.asgi.drain_body import DrainBody
@@ -38,12 +37,12 @@ def make_app(
     settings: ServeSettings,
     readiness: ReadinessCheck,
     *,
-    others: Peers | None = None,
+    spillover: Spillover | None = None,
 ) -> FastAPI:
     """Build the app on an open lake and a running worker; the caller closes both later.
 
-    When the worker's sandbox is full, uploads go to the nodes of `others`. If no node has a free
-    place, an upload is refused before its body is read.
+    When the worker's sandbox is full, uploads go to the peers of `spillover`; None: there are none.
+    If no node has a free place, an upload is refused before its body is read.
 
     Raises UnknownPreset for an invalid name of the default preset; the caller checks that the store
     has the preset.
@@ -59,15 +58,13 @@ def make_app(
         redirect_slashes=False,
     )
     admission = Admission(settings.max_uploads, settings.max_upload_bytes)
-    others = others or NoPeers()
     door = AppContext(
         lake=lake,
         worker=worker,
         keys=keys,
         admission=admission,
-        places=Places(worker.sandbox, admission, others),
+        spillover=spillover or Spillover(),
         settings=settings,
-        others=others,
         reads=Reads(),
     )
     app.state.door = door

@@ -27,6 +27,7 @@ from processors.settings import ProcessorSettings
 from processors.worker import Worker
 from serve_app.accounts import Accounts
 from serve_app.admission.admission import Admission
+from serve_app.admission.spillover import Spillover
 from serve_app.api import make_app
 from serve_app.asgi.loop_lag import LoopLag
 from serve_app.auth import KeyRing
@@ -77,12 +78,12 @@ class UploadApi:
         # A misspelt default preset must fail here, not in every upload without a preset.
         await self._worker.presets.find(PresetName.parse(settings.default_preset))
         self._lag = LoopLag()
-        self._others = NodePeers()
+        self._peers = NodePeers()
         self._admission: Admission | None = None
         metrics = processors_deployment.sandbox_metrics(
             self._lake, self._worker.sandbox, self._samples
         )
-        watches = (self._lag.watch(), self._others.watch(), metrics.watch())
+        watches = (self._lag.watch(), self._peers.watch(), metrics.watch())
         self._watching = [asyncio.create_task(watch) for watch in watches]
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -94,7 +95,7 @@ class UploadApi:
             self._keys,
             self._settings,
             readiness,
-            others=self._others,
+            spillover=Spillover(self._peers),
         )
         self._admission = app.state.door.admission
         return app
@@ -114,16 +115,16 @@ class UploadApi:
 
 
 class NodePeers:
-    """Processor replicas on other nodes; replicas on this node share its CPU and do not count."""
+    """Processor replicas on peer nodes; replicas on this node share its CPU and do not count."""
 
     def __init__(self) -> None:
-        self.there = True
+        self.exist = True
 
     async def watch(self) -> None:
         """Check regularly for other nodes, until cancelled."""
         while True:
             try:
-                self.there = await asyncio.to_thread(_has_others)
+                self.exist = await asyncio.to_thread(_has_peers)
             except Exception as error:  # noqa: BLE001  the next check may succeed
                 log.warning("the cluster's nodes can't be listed now", error=error)
             await asyncio.sleep(_LOOK_SECONDS)
@@ -136,7 +137,7 @@ class NodePeers:
         except (TimeoutError, RayError, RayServeException):
             return 0
 
-    async def take(self, job: ImageJob) -> Commit:
+    async def process(self, job: ImageJob) -> Commit:
         """Process an image on a processor replica; Ray passes the bytes by reference.
 
         Raises Overloaded if the replica is full or died; a retry then finds an image that the
@@ -153,7 +154,7 @@ def _processors() -> DeploymentHandle[Any]:
     return serve.get_deployment_handle(processors_deployment.NAME, processors_deployment.APP)
 
 
-def _has_others() -> bool:
+def _has_peers() -> bool:
     """True if the Ray cluster has another node with CPUs."""
     ours = ray.get_runtime_context().get_node_id()
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]

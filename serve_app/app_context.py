@@ -8,9 +8,8 @@ from fastapi import Request
 from lake.lake import Commit, Lake
 from processors.worker import Worker
 from serve_app.admission.admission import Admission
-from serve_app.admission.peers import Peers
 from serve_app.admission.reads import Reads
-from serve_app.admission.spillover import Places
+from serve_app.admission.spillover import Spillover
 from serve_app.auth import KeyRing
 from serve_app.settings import ServeSettings
 
@@ -23,9 +22,8 @@ class AppContext:
     worker: Worker
     keys: KeyRing
     admission: Admission
-    places: Places
+    spillover: Spillover
     settings: ServeSettings
-    others: Peers
     reads: Reads
     under_way: set[asyncio.Task[Commit]] = field(default_factory=set)
     """uploads in processing; kept here because the event loop has only weak references to tasks"""

@@ -1,10 +1,15 @@
-"""Admission control: limits concurrent uploads and their bytes; raises Overloaded beyond."""
+"""Admission control of this node: limits of uploads, of their bytes, and of the sandbox.
+
+An upload that finds no place in the sandbox is refused before its body is read: to read the body
+first costs a millisecond, and delays the refusals of the requests behind it.
+"""
 
 import time
 from types import TracebackType
 from typing import Self
 
 from processors.errors import Overloaded
+from processors.sandbox.sandbox import Sandbox
 from processors.shares import Holder, Shares
 
 # Reservation time of a place in the sandbox; short, so that slow clients do not block others.
@@ -57,8 +62,21 @@ class Admission:
         self._uploads.add(holder, -1)
         self._bytes.add(holder, -count)
 
-    def expect(self, lease: "Lease") -> None:
-        """Count an upload as `expected` for a short time."""
+    def expect(self, lease: "Lease", sandbox: Sandbox) -> None:
+        """Count an upload as `expected` for a short time; raises Overloaded.
+
+        This is a forecast. `Sandbox.submit` decides once the body is complete.
+        """
+        limit, used = sandbox.capacity, sandbox.load + self.expected
+        full = (limit, used) if used >= limit else sandbox.beyond_share(lease.holder)
+        # A sandbox without a child process raises a more exact error later.
+        if full and sandbox.ready:
+            limit, used = full
+            raise Overloaded(
+                f"{used} images are expected, waiting or being processed, the limit is {limit}",
+                limit=limit,
+                value=used,
+            )
         self._expected[lease] = time.monotonic() + _PATIENCE_SECONDS
 
     def arrived(self, lease: "Lease") -> None:
@@ -75,8 +93,6 @@ class Lease:
         """tenant and API key of the upload"""
         self._bytes = 0
         self._open = True
-        self.spills = False
-        """whether another node has accepted this upload"""
 
     def hold(self, total: int) -> None:
         """Count `total` received bytes for this upload; raises Overloaded."""
@@ -84,9 +100,9 @@ class Lease:
             self._admission.take(self.holder, total - self._bytes)
             self._bytes = total
 
-    def expect(self) -> None:
-        """Reserve a place in the sandbox for a short time."""
-        self._admission.expect(self)
+    def expect(self, sandbox: Sandbox) -> None:
+        """Reserve a place in the sandbox for a short time; raises Overloaded."""
+        self._admission.expect(self, sandbox)
 
     def arrived(self) -> None:
         """End the reservation: the body is complete and goes to the sandbox now."""

@@ -1,84 +1,68 @@
-"""Spillover: forecast whether this node or a peer has a free place, before a body is read.
-
-To read a body and then refuse the upload costs a millisecond, and delays the refusals of the
-requests behind it.
-"""
+"""Spill-over: uploads go to a peer node when this node has no free place."""
 
 import asyncio
 import math
 import time
+from typing import Protocol
 
-from processors.errors import Overloaded
-from processors.sandbox.sandbox import Sandbox
-from serve_app.admission.admission import Admission, Lease
-from serve_app.admission.peers import Peers
-
-# Age of a peer's answer after which the peer is asked again in the background.
-_HOLDS_SECONDS = 0.05
-# Age after which a peer's answer is not used any more, and an upload waits for a new answer.
-_COUNTS_SECONDS = 1.0
+from lake.lake import Commit
+from processors.job import ImageJob
 
 
-class Places:
-    """Free places of this node, without those for expected uploads, and then of a peer.
+class Peers(Protocol):
+    """Peer nodes of the cluster."""
 
-    This is a forecast. `Sandbox.submit` decides once the body is complete.
-    """
+    @property
+    def exist(self) -> bool:
+        """True if the cluster has other nodes."""
 
-    def __init__(self, sandbox: Sandbox, admission: Admission, others: Peers) -> None:
-        self._sandbox = sandbox
-        self._admission = admission
-        self._others = others
-        self._elsewhere = PeerCapacity(others)
+    async def spare(self) -> int:
+        """Return how many images a peer would accept now. Raises nothing and returns soon."""
 
-    async def expect(self, lease: Lease) -> None:
-        """Reserve a place for the upload, here or on a peer; raises Overloaded."""
-        limit = self._sandbox.capacity
-        used = self._sandbox.load + self._admission.expected
-        full = (limit, used) if used >= limit else self._sandbox.beyond_share(lease.holder)
-        # A sandbox without a child process raises a more exact error later.
-        if full is None or not self._sandbox.ready:
-            lease.expect()
-        elif not await self.elsewhere(lease):
-            limit, used = full
-            raise Overloaded(
-                f"{used} images are expected, waiting or being processed, the limit is {limit}",
-                limit=limit,
-                value=used,
-            )
-
-    async def elsewhere(self, lease: Lease) -> bool:
-        """True if a peer has a place for the upload; then the place is reserved."""
-        if self._others.there and not lease.spills:
-            lease.spills = await self._elsewhere.take()
-        return lease.spills
+    async def process(self, job: ImageJob) -> Commit:
+        """Process and commit an image on a peer. Raises the errors of `Worker.handle`."""
 
 
-class PeerCapacity:
+class Spillover:
     """Cached number of free places of a peer, given to uploads one by one.
 
     A peer under load answers slowly. The cache keeps most uploads from waiting for that answer.
     """
 
-    def __init__(self, others: Peers) -> None:
-        self._others = others
+    def __init__(
+        self, peers: Peers | None = None, *, fresh_seconds: float = 0.05, valid_seconds: float = 1.0
+    ) -> None:
+        """Use `peers`; None: the cluster has one node.
+
+        After `fresh_seconds` the peer is asked again in the background. After `valid_seconds` its
+        last answer is not used any more, and an upload waits for a new answer.
+        """
+        self._peers = peers
+        self._fresh_seconds, self._valid_seconds = fresh_seconds, valid_seconds
         self._asking: asyncio.Task[None] | None = None
-        self._left = 0
+        self._free = 0
         self._asked_at = -math.inf
 
-    async def take(self) -> bool:
-        """Take one place; returns False if no place is free."""
-        age = time.monotonic() - self._asked_at
-        if age >= _HOLDS_SECONDS and (self._asking is None or self._asking.done()):
-            self._asking = asyncio.create_task(self._ask_again())
-        if age >= _COUNTS_SECONDS and self._asking is not None:
-            await asyncio.shield(self._asking)
-        if self._left <= 0:
+    async def reserve(self) -> bool:
+        """Reserve one place of a peer; returns False if no place is free."""
+        if self._peers is None or not self._peers.exist:
             return False
-        self._left -= 1
+        age = time.monotonic() - self._asked_at
+        if age >= self._fresh_seconds and (self._asking is None or self._asking.done()):
+            self._asking = asyncio.create_task(self._ask(self._peers))
+        if age >= self._valid_seconds and self._asking is not None:
+            await asyncio.shield(self._asking)
+        if self._free <= 0:
+            return False
+        self._free -= 1
         return True
 
-    async def _ask_again(self) -> None:
+    async def process(self, job: ImageJob) -> Commit:
+        """Process an image in a reserved place. Raises the errors of `Worker.handle`."""
+        assert self._peers is not None  # noqa: S101  # otherwise no place was reserved
+        return await self._peers.process(job)
+
+    async def _ask(self, peers: Peers) -> None:
         asked_at = time.monotonic()
-        self._left = await self._others.spare()
+        self._free = await peers.spare()
         self._asked_at = asked_at

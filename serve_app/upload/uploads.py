@@ -101,7 +101,7 @@ async def store(
     principal = await door.keys.holder(bearer(headers), WRITE)
     lease = door.admission.enter(principal.tenant, principal.prefix)
     try:
-        await door.places.expect(lease)
+        on_peer = await _reserve(door, lease)
         asked = UploadRequest.of(headers, preset, door.settings.max_bytes)
         if asked.preset is not None:
             # An unknown preset is refused before the body is read.
@@ -113,8 +113,19 @@ async def store(
         lease.release()
         raise
     bind(image_id=job.image_id)
-    commit = await _handle(door, job, lease)
+    commit = await _handle(door, job, lease, on_peer=on_peer)
     return _answer(commit, door.lake.expires(commit.record))
+
+
+async def _reserve(door: AppContext, lease: Lease) -> bool:
+    """Reserve a place on this node or on a peer; returns True for a peer. Raises Overloaded."""
+    try:
+        lease.expect(door.worker.sandbox)
+    except Overloaded:
+        if not await door.spillover.reserve():
+            raise
+        return True
+    return False
 
 
 def _job(
@@ -154,7 +165,7 @@ def _preset(asked: PresetName | None, field: bytes | None, default: str) -> Pres
     return named
 
 
-async def _handle(door: AppContext, job: ImageJob, lease: Lease) -> Commit:
+async def _handle(door: AppContext, job: ImageJob, lease: Lease, *, on_peer: bool) -> Commit:
     """Process and commit an upload; it counts as admitted until its processing ends.
 
     The processing continues after AnswerTimeout and after the client disconnects; a retry then
@@ -168,7 +179,7 @@ async def _handle(door: AppContext, job: ImageJob, lease: Lease) -> Commit:
             # Retrieve the exception, or asyncio logs it as never retrieved.
             task.exception()
 
-    task = asyncio.create_task(_processed(door, job, lease))
+    task = asyncio.create_task(_processed(door, job, lease, on_peer=on_peer))
     door.under_way.add(task)
     task.add_done_callback(ended)
     limit = door.settings.answer_seconds
@@ -180,16 +191,19 @@ async def _handle(door: AppContext, job: ImageJob, lease: Lease) -> Commit:
         raise AnswerTimeout("the upload takes too long; send it again", limit=limit) from error
 
 
-async def _processed(door: AppContext, job: ImageJob, lease: Lease) -> Commit:
-    """Process an upload on this node, or on a peer node if this node is full."""
+async def _processed(door: AppContext, job: ImageJob, lease: Lease, *, on_peer: bool) -> Commit:
+    """Process an upload on this node, or on a peer if this node is full.
+
+    `on_peer`: the upload has reserved a place on a peer.
+    """
     # No await may stand between this call and the submission to the sandbox.
     lease.arrived()
     try:
         return await door.worker.handle(job)
     except Overloaded:
-        if not await door.places.elsewhere(lease):
+        if not on_peer and not await door.spillover.reserve():
             raise
-    return await door.others.take(job)
+    return await door.spillover.process(job)
 
 
 def _answer(commit: Commit, expires_at: datetime) -> Response:

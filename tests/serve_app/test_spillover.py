@@ -15,7 +15,7 @@ from processors.job import ImageJob
 from processors.sandbox.sandbox import Sandbox
 from processors.settings import ProcessorSettings
 from processors.worker import Worker
-from serve_app.admission.spillover import PeerCapacity
+from serve_app.admission.spillover import Spillover
 from serve_app.api import make_app
 from serve_app.auth import KeyRing
 from serve_app.health import Readiness
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 class Node:
     """Another node: what it was asked to do, and what it says of its room, one after another."""
 
-    there = True
+    exist = True
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
@@ -41,7 +41,7 @@ class Node:
         self.asked += 1
         return self.says.pop(0) if self.says else 0
 
-    async def take(self, job: ImageJob) -> Commit:
+    async def process(self, job: ImageJob) -> Commit:
         self.jobs.append(job)
         if self.error:
             raise self.error
@@ -61,8 +61,8 @@ def node(site: Site) -> Node:
     return Node(site.app.state.door.worker)
 
 
-def beside(site: Site, sandbox: Sandbox, node: Node | None) -> Site:
-    """The same site, its images processed in that sandbox."""
+def beside(site: Site, sandbox: Sandbox, node: Node | None, **ages: float) -> Site:
+    """The same site, its images processed in that sandbox; `ages`: options of Spillover."""
 
     async def readiness() -> Readiness:
         return Readiness()
@@ -74,7 +74,7 @@ def beside(site: Site, sandbox: Sandbox, node: Node | None) -> Site:
         KeyRing.of(site.accounts, site.settings),
         site.settings,
         readiness,
-        others=node,
+        spillover=Spillover(node, **ages),
     )
     client = client_of(app, dict(site.client.headers))
     return Site(app, client, site.lake, site.accounts, site.settings)
@@ -158,11 +158,10 @@ RAW = {"Content-Type": "application/octet-stream"}
 
 
 async def test_a_burst_is_refused_before_its_bodies_are_read(
-    site: Site, small: Sandbox, node: Node, monkeypatch: pytest.MonkeyPatch
+    site: Site, small: Sandbox, node: Node
 ) -> None:
-    monkeypatch.setattr("serve_app.admission.spillover._HOLDS_SECONDS", 3600)
     node.says = []
-    full = beside(site, small, node)
+    full = beside(site, small, node, fresh_seconds=3600)
     with stopped(small.pids[0]):
         first = asyncio.create_task(full.upload(png(seed=8)))
         await until(lambda: not small.spare)
@@ -181,7 +180,7 @@ async def test_a_burst_is_refused_before_its_bodies_are_read(
 
 
 async def test_a_node_on_its_own_asks_nobody(site: Site, small: Sandbox, node: Node) -> None:
-    node.there = False
+    node.exist = False
     alone = beside(site, small, node)
     with stopped(small.pids[0]):
         first = asyncio.create_task(alone.upload(png(seed=14)))
@@ -222,10 +221,8 @@ async def test_a_wrong_key_takes_no_place_and_hears_401_when_all_is_busy(
 async def test_only_a_quiet_nodes_first_refusal_waits_for_the_other_nodes_answer(
     monkeypatch: pytest.MonkeyPatch, node: Node
 ) -> None:
-    monkeypatch.setattr("serve_app.admission.spillover._HOLDS_SECONDS", 0)
-    monkeypatch.setattr("serve_app.admission.spillover._COUNTS_SECONDS", 3600)
-    elsewhere = PeerCapacity(node)
-    assert await elsewhere.take(), "the first one"
+    spillover = Spillover(node, fresh_seconds=0, valid_seconds=3600)
+    assert await spillover.reserve(), "the first one"
     said = asyncio.Event()
 
     async def slowly() -> int:
@@ -233,12 +230,12 @@ async def test_only_a_quiet_nodes_first_refusal_waits_for_the_other_nodes_answer
         return 2
 
     monkeypatch.setattr(node, "spare", slowly)
-    assert not await elsewhere.take(), "by the answer before"
-    assert not await elsewhere.take()
+    assert not await spillover.reserve(), "by the answer before"
+    assert not await spillover.reserve()
     said.set()
     for _ in range(3):  # until the question that is under way has its answer
         await asyncio.sleep(0)
-    assert [await elsewhere.take() for _ in range(2)] == [True, True]
+    assert [await spillover.reserve() for _ in range(2)] == [True, True]
 
 
 async def test_another_node_gets_no_more_than_it_has_places_for(
