@@ -21,8 +21,7 @@ from serve_app.auth import KeyRing
 from serve_app.health import ReadinessCheck
 from serve_app.query import KnownParameters
 from serve_app.settings import ServeSettings
-from serve_app.upload import uploads
-from serve_app.upload.fast_lane import FastLane
+from serve_app.upload import upload_route
 
 _ABOUT = """Stores images sent by HTTP or Kafka, with renditions, measures and one table row each.
 
@@ -48,7 +47,7 @@ def make_app(
     has the preset.
     """
     find_builtin(PresetName.parse(settings.default_preset))
-    app = FastAPI(
+    app = upload_route.Api(
         title="Pixlake",
         version="1",
         description=_ABOUT,
@@ -70,17 +69,16 @@ def make_app(
     app.state.door = door
     # The last middleware is the outermost.
     app.add_middleware(Compression)
-    app.add_middleware(FastLane, door=door)
     app.add_middleware(KnownParameters, api=app)
     app.add_middleware(RequestContext)
     app.add_middleware(DrainBody)
     problems.install(app)
     console.install(app)
     _answer_head(app, app.routes)
-    routers = (uploads.router, images.router, limits.router, presets.router)
-    for router in (*routers, health.router(readiness)):
+    for router in (images.router, limits.router, presets.router, health.router(readiness)):
         app.include_router(router)
         _answer_head(app, router.routes)
+    upload_route.install(app, door)
     return app
 
 

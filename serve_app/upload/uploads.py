@@ -1,10 +1,8 @@
-"""Route `POST /v1/images`: stores one image; the answer is sent once the image is durable."""
+"""Upload of one image: read, process, commit; the answer is sent once the image is durable."""
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive
@@ -17,77 +15,14 @@ from processors.preset import Preset, PresetName
 from serve_app import schemas
 from serve_app.accounts import WRITE, Principal
 from serve_app.admission.admission import Lease
-from serve_app.app_context import AppContext, context_of
-from serve_app.auth import bearer, need
+from serve_app.app_context import AppContext
+from serve_app.auth import bearer
 from serve_app.errors import AnswerTimeout, InvalidRequest
 from serve_app.metrics import uploads_by_outcome
-from serve_app.problems import problem_responses
 from serve_app.upload import metadata
 from serve_app.upload.body import Body, read_body
 from serve_app.upload.filenames import decoded
-from serve_app.upload.upload_request import MULTIPART, UploadRequest
-
-PATH = "/v1/images"
-router = APIRouter(tags=["images"])
-
-_BINARY = {"schema": {"type": "string", "format": "binary"}}
-_FORM = {
-    "type": "object",
-    "required": ["file"],
-    "properties": {
-        "file": {"type": "string", "format": "binary"},
-        "preset": {"type": "string"},
-        "metadata": {"type": "string", "description": "a JSON object of strings"},
-    },
-}
-_HEADERS = {
-    "Idempotency-Key": "a repeated key means the same image; at most 255 characters, quoted or not",
-    "X-Pixlake-Filename": "file name, UTF-8, percent-encoded; a replay keeps the first name",
-    "X-Pixlake-Meta-<name>": "metadata, UTF-8, percent-encoded; at most 32 of 1024 bytes",
-    "Content-MD5": "base64; the upload is refused if it does not match",
-    "x-amz-checksum-<algorithm>": "base64 of crc32, crc32c, crc64nvme, sha1, sha256 or sha512",
-    "x-amz-content-sha256": "hex, or UNSIGNED-PAYLOAD",
-    "Content-Digest": "RFC 9530: sha-256, sha-512, sha or md5; the same for Repr-Digest and Digest",
-}
-
-
-@router.post(
-    PATH,
-    summary="Upload one image",
-    status_code=201,
-    response_model=schemas.ImageView,
-    responses={
-        200: {"model": schemas.ImageView, "description": "A replay: the image was stored before"},
-        **problem_responses(400, 401, 403, 408, 409, 410, 413, 415, 422, 503, 507),
-    },
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                "image/*": _BINARY,
-                "application/octet-stream": _BINARY,
-                MULTIPART: {"schema": _FORM},
-            },
-        },
-        "parameters": [
-            {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
-            for name, text in _HEADERS.items()
-        ],
-    },
-)
-async def upload(
-    request: Request,
-    _principal: Annotated[Principal, Depends(need(WRITE))],
-    preset: Annotated[
-        str | None, Query(description="preset to apply: name or name@version")
-    ] = None,
-) -> Response:
-    """Store an image, sent as the raw body or as the part `file` of a form.
-
-    The answer is 201 with `Location` for a new image, and 200 with `Idempotent-Replayed: true` for
-    an image that was stored before. A client may repeat an upload any number of times.
-    """
-    return await store(context_of(request), request.headers, preset, request.receive)
+from serve_app.upload.upload_request import UploadRequest
 
 
 async def store(
