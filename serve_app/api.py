@@ -21,7 +21,7 @@ from serve_app.auth import KeyRing
 from serve_app.health import ReadinessCheck
 from serve_app.query import KnownParameters
 from serve_app.settings import ServeSettings
-from serve_app.upload import upload_route
+from serve_app.upload import route as upload_route
 
 _ABOUT = """Stores images sent by HTTP or Kafka, with renditions, measures and one table row each.
 
