@@ -114,7 +114,8 @@ async def test_a_silent_client_is_told_so(make_site: MakeSite, settings: ServeSe
     assert answer.startswith(b"HTTP/1.1 408")
     assert b'"code":"body_timeout"' in answer
     assert b'"limit":0.05' in answer
-    assert site.app.state.door.admission.uploads == 0
+    # The lease is released after the answer is sent.
+    await until(lambda: site.app.state.door.admission.uploads == 0, "the lease is released")
 
 
 async def test_a_body_below_the_lowest_rate_is_told_so(
