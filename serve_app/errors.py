@@ -220,10 +220,10 @@ PROBLEMS: Mapping[str, Problem] = {
     "accounts_unavailable": Problem(503, "Keys can't be checked", retry_after=2, internal=True),
     "store_full": Problem(507, "The store is full", retry_after=60, internal=True),
     # server faults; trying again does not help
-    "internal": Problem(500, "Something failed on our side", internal=True),
-    "processor_error": Problem(500, "Something failed on our side", internal=True),
-    "lake_error": Problem(500, "Something failed on our side", internal=True),
-    "accounts_error": Problem(500, "Something failed on our side", internal=True),
+    "internal": Problem(500, "Internal error", internal=True),
+    "processor_error": Problem(500, "Internal error", internal=True),
+    "lake_error": Problem(500, "Internal error", internal=True),
+    "accounts_error": Problem(500, "Internal error", internal=True),
     "store_untrustworthy": Problem(500, "The store can't be trusted", internal=True),
     "store_misused": Problem(500, "The store is not as expected", internal=True),
     "store_missing": Problem(500, "There is no store", internal=True),
@@ -234,9 +234,9 @@ PROBLEMS: Mapping[str, Problem] = {
     "store_change_refused": Problem(409, "The store's settings can't be changed like that"),
     "unreadable_object": Problem(500, "A stored object is unreadable", internal=True),
     "old_columns": Problem(500, "A stored object was written before 0.1.0", internal=True),
-    "already_exists": Problem(500, "Something failed on our side", internal=True),
-    "mismatch": Problem(500, "Something failed on our side", internal=True),
-    "key_missing": Problem(500, "Something failed on our side", internal=True),
+    "already_exists": Problem(500, "Internal error", internal=True),
+    "mismatch": Problem(500, "Internal error", internal=True),
+    "key_missing": Problem(500, "Internal error", internal=True),
 }
 """Error codes and their HTTP answers. 413 and 415: faults that a client can detect before it sends.
 422: faults that appear only when the image is read. 503 and 507 have a Retry-After header."""

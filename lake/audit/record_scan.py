@@ -8,7 +8,7 @@ change while a million folders are listed.
 import hashlib
 import heapq
 import random
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 
 from lake.audit.scope import Scope
@@ -126,7 +126,7 @@ class RecordScan:
         if isinstance(record, Finding):
             return [record]
         if record is None:
-            return self._orphans(folder, frozenset(), "no record")
+            return self._orphans({stored.key for stored in folder.objects}, folder, "no record")
         if scope.is_overdue(record.window_start):
             return [Finding("overdue", folder.record_key, f"home {record.window_start:%F %T}")]
         if not scope.holds(record.window_start):
@@ -147,27 +147,23 @@ class RecordScan:
                 detail = f"{size} bytes, but {named.bytes} in its record"
                 faults.append(Finding("wrong_bytes", named.key, detail))
         if sizes:
-            faults += self._orphans(folder, frozenset(sizes), "not named by its record")
+            faults += self._orphans(sizes.keys(), folder, "not named by its record")
         return faults
 
     def _erased(self, folder: ImageFolder, record: Tombstone) -> list[Finding]:
         own = {s.key for s in folder.objects if attempt_of(s.key) == record.attempt}
-        faults = self._orphans(
-            folder, {s.key for s in folder.objects} - own, "its image was erased"
-        )
+        others = {s.key for s in folder.objects} - own
+        faults = self._orphans(others, folder, "its image was erased")
         if self._scope.must_be_erased(record.erased_at):
             detail = f"erased {record.erased_at:%F %T}"
             faults += [Finding("erased_object", key, detail) for key in sorted(own)]
         return faults
 
-    def _orphans(
-        self, folder: ImageFolder, unnamed: frozenset[str] | set[str], why: str
-    ) -> list[Finding]:
+    def _orphans(self, unnamed: Container[str], folder: ImageFolder, why: str) -> list[Finding]:
         return [
             Finding("orphan", stored.key, why)
             for stored in folder.objects
-            if (stored.key in unnamed or why == "no record")
-            and self._scope.is_orphan(stored.modified)
+            if stored.key in unnamed and self._scope.is_orphan(stored.modified)
         ]
 
     def _note(self, folder: ImageFolder, record: Named | Finding | None) -> None:

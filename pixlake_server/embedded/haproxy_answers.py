@@ -47,7 +47,7 @@ ANSWERS = {
         "check the key, and send the request again in some seconds",
         retry_after=5,
     ),
-    "internal": Answer(500, "Something failed on our side", "HAProxy had an internal error"),
+    "internal": Answer(500, "Internal error", "HAProxy had an internal error"),
     "replica_lost": Answer(
         502, "The process that had the request has ended", "send the request again", retry_after=1
     ),
@@ -73,7 +73,7 @@ _FOR_STATUS = (
 _EARLY = {
     400: ("bad_request", "Malformed, or headers over 32 KiB"),
     408: ("request_timeout", "The request came too slowly"),
-    500: ("internal", "Something failed on our side"),
+    500: ("internal", "Internal error"),
     501: ("not_implemented", "Transfer coding not supported"),
 }
 

@@ -93,11 +93,9 @@ def check_tiles(pixels: int, limits: Limits) -> None:
 
     The excess allows for tiles that extend beyond the edges of the image.
     """
-    if pixels > limits.max_pixels * 3 // 2:
+    if pixels > (limit := limits.max_pixels * 3 // 2):
         raise TooManyPixels(
-            f"{pixels} pixels to decode, the limit is {limits.max_pixels}",
-            limit=limits.max_pixels,
-            value=pixels,
+            f"{pixels} pixels of tiles to decode, the limit is {limit}", limit=limit, value=pixels
         )
 
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from processors.codecs.formats import FORMATS, sniff
-from processors.codecs.header import Header
+from processors.codecs.header import Header, check_tiles
 from processors.codecs.header_readers import read_header
 from processors.errors import (
     ProcessorError,
@@ -173,3 +173,11 @@ def test_garbage_behind_the_magic_bytes_is_undecodable(name: FormatName) -> None
 def test_a_screen_without_size_is_as_large_as_its_first_frame() -> None:
     # As browsers take it.
     assert header_of(hostile.blank_gif(0, 0)).displayed == (1, 1)
+
+
+def test_a_refusal_of_tiles_names_the_limit_that_was_applied() -> None:
+    limits = Limits(max_pixels=100)
+    check_tiles(150, limits)
+    with pytest.raises(TooManyPixels, match="limit is 150") as refused:
+        check_tiles(151, limits)
+    assert (refused.value.limit, refused.value.value) == (150, 151)
