@@ -14,7 +14,6 @@ the message; these are the same whenever the message is read.
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,9 +24,16 @@ from ingest.errors import InvalidEvent, InvalidHeader
 from ingest.offsets import Partition
 from processors.errors import EmptyImage, TooManyBytes
 from processors.job import ImageJob, KafkaPosition, by_event, by_position
-from processors.nearest import instead
+from processors.nearest import unknown
 from processors.preset import PresetName, find_builtin
-from processors.untrusted_text import clean_filename
+from processors.untrusted_text import (
+    MAX_METADATA_BYTES,
+    MAX_METADATA_ENTRIES,
+    MAX_METADATA_VALUE_BYTES,
+    METADATA_NAME,
+    clean_filename,
+    is_printable,
+)
 
 PRESET = "pixlake-preset"
 FILENAME = "pixlake-filename"
@@ -40,12 +46,6 @@ CONTENT_TYPE = "content-type"
 _EVENT_METADATA = ("ce_id", "ce_source", "ce_type", "ce_subject")
 _EVENT_HEADERS = (*_EVENT_METADATA, "ce_specversion", "ce_time")
 _STRUCTURED = "application/cloudevents"
-
-# The same limits as in the HTTP API, because metadata goes into every row.
-MAX_ENTRIES = 32
-MAX_VALUE_BYTES = 1024
-MAX_TOTAL_BYTES = 8192
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 Headers = tuple[tuple[str, bytes | None], ...]
 
@@ -184,17 +184,17 @@ def _texts(headers: Headers) -> dict[str, str]:
             continue
         if name in texts:
             raise InvalidHeader(f"header {shown!r} is repeated", value=shown)
-        _within(f"bytes in header {shown!r}", len(value), MAX_VALUE_BYTES)
+        _within(f"bytes in header {shown!r}", len(value), MAX_METADATA_VALUE_BYTES)
         total += len(name.encode("utf-8", "surrogatepass")) + len(value)
         texts[name] = _text(shown, value)
-    _within("bytes in its headers", total, MAX_TOTAL_BYTES)
+    _within("bytes in its headers", total, MAX_METADATA_BYTES)
     return texts
 
 
 def _refuse_misspelt(name: str) -> None:
     plain = name.lower()
     if plain.startswith(_OURS) and not plain.startswith(DEAD_LETTER):
-        raise InvalidHeader(f"Pixlake knows no header {name!r}{instead(name, _NAMES)}", value=name)
+        raise InvalidHeader(unknown("header", name, _NAMES), value=name)
 
 
 def _is_known(name: str) -> bool:
@@ -207,8 +207,7 @@ def _text(name: str, value: bytes) -> str:
         text = value.decode("utf-8")
     except UnicodeDecodeError:
         raise InvalidHeader(f"header {name!r} is not UTF-8", value=name) from None
-    # Tabs are allowed; other controls could harm a terminal or a CSV file. File names are cleaned.
-    if name != FILENAME and not all(c.isprintable() or c == "\t" for c in text):
+    if name != FILENAME and not is_printable(text):  # file names are cleaned
         raise InvalidHeader(f"header {name!r} has unprintable characters", value=name)
     return text
 
@@ -248,14 +247,14 @@ def _metadata(texts: Mapping[str, str]) -> dict[str, str]:
     for header, value in texts.items():
         if header.startswith(METADATA):
             name = header.removeprefix(METADATA)
-            if _NAME.fullmatch(name) is None:
+            if METADATA_NAME.fullmatch(name) is None:
                 raise InvalidHeader(
-                    f"a metadata name must match {_NAME.pattern}", value=header[:100]
+                    f"a metadata name must match {METADATA_NAME.pattern}", value=header[:100]
                 )
             if name in metadata:
                 raise InvalidHeader(f"metadata {name!r} is repeated", value=name)
             metadata[name] = value
-    _within("metadata entries", len(metadata), MAX_ENTRIES)
+    _within("metadata entries", len(metadata), MAX_METADATA_ENTRIES)
     return metadata
 
 

@@ -1,8 +1,9 @@
-"""Cleaning of untrusted text from files and pictures: cut, without unprintable characters.
+"""Cleaning and limits of untrusted text from clients, files and pictures.
 
 The cleaned text goes into rows, logs and pages, and is still untrusted.
 """
 
+import re
 import unicodedata
 from typing import Annotated
 
@@ -19,6 +20,15 @@ MAX_CODE = 1000
 
 MAX_FILENAME = 255
 """Longest file name, in bytes of UTF-8; the limit of most file systems."""
+
+METADATA_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""Name of an entry of an image's metadata, from HTTP and Kafka."""
+
+# Every row has the metadata. For comparison, S3 allows 2 KB.
+MAX_METADATA_ENTRIES = 32
+MAX_METADATA_VALUE_BYTES = 1024
+MAX_METADATA_BYTES = 8192
+"""Longest metadata, names included; for Kafka all headers that Pixlake reads."""
 
 # A longer ending is not treated as an extension.
 _MAX_EXTENSION = 32
@@ -69,6 +79,14 @@ def _continues(text: str, place: int) -> bool:
             before -= 1
         return (place - before) % 2 == 1
     return letter in _MODIFIERS or unicodedata.category(text[place])[0] == "M"
+
+
+def is_printable(text: str) -> bool:
+    """True if metadata may have the text: printable characters and tabs.
+
+    Other control characters and lone surrogates could harm a terminal or a CSV file.
+    """
+    return all(c.isprintable() or c == "\t" for c in text)
 
 
 def printable(text: str, longest: int) -> str:

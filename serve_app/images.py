@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 from lake.errors import ImageNotFound
 from lake.layout import IMAGE_ID
 from lake.tables.schema import ImageRecord
-from processors.nearest import instead
+from processors.nearest import unknown
 from serve_app import schemas
 from serve_app.accounts import WRITE, Principal
 from serve_app.admission.reads import Reader
@@ -140,9 +140,7 @@ def _named(record: ImageRecord, rendition: str) -> _Stored:
         if made.name == rendition:
             return _Stored(made.key, made.sha256, made.bytes, made.content_type)
     names = ("original", *(made.name for made in record.renditions))
-    raise ImageNotFound(
-        f"this image has no such rendition{instead(rendition, names)}", value=rendition[:64]
-    )
+    raise ImageNotFound(unknown("rendition", rendition, names), value=rendition[:64])
 
 
 def _headers(found: _Stored, record: ImageRecord, door: AppContext) -> dict[str, str]:

@@ -5,10 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
 
+from processors.untrusted_text import MAX_METADATA_BYTES, MAX_METADATA_ENTRIES
 from serve_app.accounts import WRITE, Principal
 from serve_app.app_context import context_of
 from serve_app.auth import need
-from serve_app.upload import metadata
 
 router = APIRouter(tags=["images"])
 
@@ -31,7 +31,7 @@ async def limits(request: Request, principal: Writer) -> LimitsView:
     settings = context_of(request).settings
     return LimitsView(
         max_bytes=settings.max_bytes,
-        max_metadata_entries=metadata.MAX_ENTRIES,
-        max_metadata_bytes=metadata.MAX_TOTAL_BYTES,
+        max_metadata_entries=MAX_METADATA_ENTRIES,
+        max_metadata_bytes=MAX_METADATA_BYTES,
         default_preset=settings.default_preset,
     )

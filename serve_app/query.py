@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from processors.nearest import instead
+from processors.nearest import unknown
 from serve_app.errors import InvalidRequest
 from serve_app.problems import refusal
 
@@ -45,9 +45,7 @@ class KnownParameters:
         sent = Counter(name for name, _ in parse_qsl(text, keep_blank_values=True))
         for name, times in sent.items():
             if name not in known:
-                raise InvalidRequest(
-                    f"not a parameter of this route{instead(name, known)}", value=name
-                )
+                raise InvalidRequest(unknown("parameter", name, known), value=name)
             if times > 1:
                 raise InvalidRequest(f"the parameter {name} is repeated", limit=1, value=times)
 

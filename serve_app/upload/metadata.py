@@ -1,21 +1,21 @@
 """Client metadata of an image: short strings from headers or a form, with limits."""
 
 import json
-import re
 from collections.abc import Mapping
 
 from starlette.datastructures import Headers
 
+from processors.untrusted_text import (
+    MAX_METADATA_BYTES,
+    MAX_METADATA_ENTRIES,
+    MAX_METADATA_VALUE_BYTES,
+    METADATA_NAME,
+    is_printable,
+)
 from serve_app.errors import InvalidMetadata
 from serve_app.upload.filenames import percent_decoded
 
 PREFIX = b"x-pixlake-meta-"
-
-# Limits of metadata, which is stored in every row. For comparison, S3 allows 2 KB.
-MAX_ENTRIES = 32
-MAX_VALUE_BYTES = 1024
-MAX_TOTAL_BYTES = 8192
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def from_headers(headers: Headers) -> dict[str, str]:
@@ -59,21 +59,20 @@ def checked(*sources: Mapping[str, str]) -> dict[str, str]:
             if name in together:
                 raise InvalidMetadata(f"metadata {name!r} is repeated", value=name)
             together[name] = value
-    _within("entries", len(together), MAX_ENTRIES)
+    _within("entries", len(together), MAX_METADATA_ENTRIES)
     for name, value in together.items():
         _check_entry(name, value)
     total = sum(len(n.encode()) + len(v.encode()) for n, v in together.items())
-    _within("bytes", total, MAX_TOTAL_BYTES)
+    _within("bytes", total, MAX_METADATA_BYTES)
     return together
 
 
 def _check_entry(name: str, value: str) -> None:
-    if _NAME.fullmatch(name) is None:
-        raise InvalidMetadata(f"a metadata name must match {_NAME.pattern}", value=name)
-    # Tabs are allowed. Other control characters and lone surrogates could harm a terminal or CSV.
-    if not all(c.isprintable() or c == "\t" for c in value):
+    if METADATA_NAME.fullmatch(name) is None:
+        raise InvalidMetadata(f"a metadata name must match {METADATA_NAME.pattern}", value=name)
+    if not is_printable(value):
         raise InvalidMetadata(f"metadata {name!r} has unprintable characters", value=name)
-    _within(f"bytes in {name!r}", len(value.encode()), MAX_VALUE_BYTES)
+    _within(f"bytes in {name!r}", len(value.encode()), MAX_METADATA_VALUE_BYTES)
 
 
 def _within(what: str, value: int, limit: int) -> None:

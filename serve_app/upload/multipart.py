@@ -8,7 +8,7 @@ from python_multipart.multipart import MultipartParser, MultipartState, parse_op
 from starlette.datastructures import Headers
 
 from processors.errors import TooManyBytes
-from processors.nearest import instead
+from processors.nearest import unknown
 from processors.untrusted_text import clean_filename
 from serve_app.errors import MalformedMultipart, UnsupportedContentEncoding
 from serve_app.upload.checksums import Checksums
@@ -140,9 +140,8 @@ class Form:
             self.fields[part.name] = b""
         else:
             name = part.name[:64]
-            raise MalformedMultipart(
-                f"a form has no field {name!r}{instead(name, (FILE, *_FIELDS))}", value=name
-            )
+            detail = unknown("form field", name, (FILE, *_FIELDS))
+            raise MalformedMultipart(detail, value=name)
 
     def _part_ends(self) -> None:
         if self._part.checksums is not None:

@@ -9,7 +9,7 @@ from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers
 
 from processors.errors import TooManyBytes
-from processors.nearest import instead
+from processors.nearest import unknown
 from processors.preset import PresetName
 from processors.untrusted_text import clean_filename
 from serve_app.errors import (
@@ -101,10 +101,10 @@ def _refuse_unknown(headers: Headers) -> None:
     for raw, _ in headers.raw:
         if raw.startswith(_OURS) and raw not in _KNOWN and not raw.startswith(metadata.PREFIX):
             name = raw.decode("latin-1")[:64]
-            hint = instead(name, _NAMES)
+            detail = unknown("header", name, _NAMES)
             if name == "x-pixlake-preset":
-                hint = "; send the preset as a query parameter, or as a field of the form"
-            raise InvalidRequest(f"an upload has no such header{hint}", value=name)
+                detail = "send the preset as a query parameter, or as a field of the form"
+            raise InvalidRequest(detail, value=name)
 
 
 def _length(headers: Headers) -> int | None:

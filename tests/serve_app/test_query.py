@@ -16,12 +16,12 @@ SOME = "0" * 32
         ("POST", "/v1/images?Preset=web", "did you mean preset?"),
         ("GET", "/v1/images?limt=5", "did you mean limit?"),
         ("GET", "/v1/images?offset=5", "known names: cursor, limit"),
-        ("GET", f"/v1/images/{SOME}?x=", "takes none"),
+        ("GET", f"/v1/images/{SOME}?x=", "known names: none"),
         ("HEAD", f"/v1/images/{SOME}?x=1", None),
-        ("GET", f"/v1/images/{SOME}/original?width=5", "takes none"),
-        ("DELETE", f"/v1/images/{SOME}?force=1", "takes none"),
-        ("GET", "/v1/presets?limit=5", "takes none"),
-        ("PUT", "/v1/presets/a?version=5", "takes none"),
+        ("GET", f"/v1/images/{SOME}/original?width=5", "known names: none"),
+        ("DELETE", f"/v1/images/{SOME}?force=1", "known names: none"),
+        ("GET", "/v1/presets?limit=5", "known names: none"),
+        ("PUT", "/v1/presets/a?version=5", "known names: none"),
     ],
 )
 async def test_unknown_parameters_are_refused(
