@@ -18,6 +18,7 @@ LakeError
       · AttemptTooOld          attempt_too_old        limit: seconds
       · LakeHeld               lake_held              rows wait while a new lake takes over
   x StoreUntrustworthy       store_untrustworthy    the start-up probe failed
+  x StoreUnreachable         store_unreachable      the check of `pixlake up` failed
   x StoreMisused             nothing is read or written
       · StoreMissing           store_missing          there is no store at that location
       · StoreContradicted      store_contradicted     limit: the store's value, value: the other
@@ -181,6 +182,12 @@ class StoreUntrustworthy(LakeError):
     """The store does not provide the guarantees that the commit protocol needs."""
 
     code = "store_untrustworthy"
+
+
+class StoreUnreachable(LakeError):
+    """The check before a start failed: the store is missing, unreachable or denies access."""
+
+    code = "store_unreachable"
 
 
 class StoreMisused(LakeError):

@@ -1,28 +1,23 @@
 """Pages of reference that are rendered from the code: `python -m tests.reference` writes them."""
 
-import importlib
-import inspect
 from pathlib import Path
 
 from pydantic import AliasChoices
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
-from ingest.errors import InvalidMessage
 from ingest.metrics import METRICS as OF_INGEST
 from ingest.settings import IngestSettings
 from lake.metrics import METRICS as OF_LAKE
 from lake.metrics import Metric
 from lake.settings import LakeSettings
-from pixlake_server.embedded.haproxy_answers import ANSWERS
 from pixlake_server.embedded.settings import EmbeddedSettings
-from processors.errors import ProcessingFailed
 from processors.metrics import METRICS as OF_PROCESSORS
 from processors.settings import ProcessorSettings
-from serve_app.errors import PROBLEMS
 from serve_app.metrics import METRICS as OF_SERVE_APP
 from serve_app.settings import ServeSettings
 from tests.columns_page import client_fields, columns_page, rejections_page
+from tests.errors_page import errors_page
 from tests.log_lines import logs_section
 from tests.operations_page import operations_page
 
@@ -97,44 +92,6 @@ def settings_page() -> str:
             shown = "" if default in (None, PydanticUndefined) else f"`{default}`"
             lines.append(f"| `{variable(settings, name)}` | {shown} | {field.description} |")
     return "\n".join(lines) + "\n"
-
-
-def errors_page() -> str:
-    """Every code with its HTTP status and what it means."""
-    meaning: dict[str, str] = {}
-    for package in ("lake", "processors", "ingest", "serve_app"):
-        module = importlib.import_module(f"{package}.errors")
-        for _, kind in inspect.getmembers(module, inspect.isclass):
-            if issubclass(kind, Exception) and kind.__module__ == module.__name__:
-                meaning.setdefault(getattr(kind, "code", ""), (kind.__doc__ or "").split("\n")[0])
-    lines = [
-        "# Error codes",
-        "",
-        "Every refusal has one of these codes: over HTTP in `application/problem+json` (RFC 9457),",
-        "in a dead letter of Kafka in the header `pixlake-dead-letter-code`. If a limit was",
-        "exceeded, `limit` is the limit and `value` the value that was sent.",
-        "",
-        "Rendered from the code by `python -m tests.reference`.",
-        "",
-        "| code | HTTP | meaning |",
-        "|---|---|---|",
-    ]
-    statuses: dict[str, int | str] = dict.fromkeys(_kafka_codes(), "Kafka only")
-    statuses |= {code: problem.status for code, problem in PROBLEMS.items()}
-    for code, answer in ANSWERS.items():
-        statuses.setdefault(code, answer.status)
-        meaning.setdefault(code, f"{answer.title}: {answer.detail}.")
-    lines += [
-        f"| `{code}` | {status} | {meaning.get(code) or PROBLEMS[code].title} |"
-        for code, status in sorted(statuses.items())
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _kafka_codes() -> set[str]:
-    """Return the codes of dead letters: those of messages, and that of unexpected exceptions."""
-    kinds: list[type[InvalidMessage]] = [InvalidMessage, *InvalidMessage.__subclasses__()]
-    return {ProcessingFailed.code, *(kind.code for kind in kinds)}
 
 
 def variables_list() -> str:

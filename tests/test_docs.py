@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from pixlake_server.embedded.haproxy_answers import ANSWERS
+from serve_app.errors import PROBLEMS
+from tests.errors_page import COMMAND, SERVICE, codes_of
 from tests.reference import DOCS, FILES, PAGES
 
 ROOT = DOCS.parent
@@ -23,6 +26,17 @@ PROSE = [*ROOT.glob("*.md"), *DOCS.rglob("*.md"), ROOT / "benchmarks" / "NOTES.m
 @pytest.mark.parametrize("name", PAGES)
 def test_reference_pages_are_current(name: str) -> None:
     assert (DOCS / name).read_text() == PAGES[name](), "run: python -m tests.reference"
+
+
+def test_every_code_is_on_the_page_of_errors() -> None:
+    page = re.findall(r"^\| `(\w+)` \|", (DOCS / "errors.md").read_text(), re.MULTILINE)
+    assert len(page) == len(set(page))
+    calls = re.compile(r"\bFault\(\s*\"(\w+)\"")
+    sources = (path.read_text() for each in SERVICE for path in (ROOT / each).rglob("*.py"))
+    plain = {code for source in sources for code in calls.findall(source)}
+    used = {*codes_of(*SERVICE, *COMMAND), *PROBLEMS, *ANSWERS, *plain}
+    assert {"invalid_header", "invalid_event", "internal", "port_taken", "corrupted"} <= used
+    assert sorted(used - set(page)) == []
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)

@@ -16,7 +16,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
-from lake.errors import LakeError
+from lake.errors import StoreUnreachable
 from lake.settings import LakeSettings
 
 if TYPE_CHECKING:
@@ -43,12 +43,6 @@ _REMEDIES = {
     "301": _REGION,
 }
 _BUSY = {408, 429, 500, 502, 503, 504}
-
-
-class StoreUnreachable(LakeError):
-    """The check before a start failed: the store is missing, unreachable or denies access."""
-
-    code = "store_unreachable"
 
 
 def client(

@@ -17,11 +17,12 @@ from lake.errors import (
     StoreDenied,
     StoreFull,
     StoreReadOnly,
+    StoreUnreachable,
     StoreUntrustworthy,
     Unavailable,
 )
 from lake.settings import LakeSettings
-from lake.store.bucket import StoreUnreachable, check_store
+from lake.store.bucket import check_store
 from lake.store.object_store import ObjectStore
 from lake.store.opening import open_store
 from pixlake_server.embedded.errors import DatabaseUnusable, PresetUnusable

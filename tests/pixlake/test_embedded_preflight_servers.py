@@ -11,8 +11,9 @@ from ingest.cluster import check_cluster
 from ingest.errors import KafkaUnavailable
 from ingest.settings import IngestSettings
 from lake.commit.preset_store import PresetStore
+from lake.errors import StoreUnreachable
 from lake.settings import LakeSettings
-from lake.store.bucket import StoreUnreachable, check_store
+from lake.store.bucket import check_store
 from lake.store.opening import open_store
 from pixlake_server.embedded import preflight
 from pixlake_server.embedded.errors import (

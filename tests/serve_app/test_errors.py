@@ -3,8 +3,14 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from lake.errors import CodedError, Fault, ImageExpiring, LakeError, StoreUnavailable
-from lake.store.bucket import StoreUnreachable
+from lake.errors import (
+    CodedError,
+    Fault,
+    ImageExpiring,
+    LakeError,
+    StoreUnavailable,
+    StoreUnreachable,
+)
 from processors.errors import Overloaded, ProcessingFailed, ProcessorError
 from serve_app.accounts.errors import AccountsError
 from serve_app.errors import PROBLEMS, DoorError, Forbidden, HeadersTooLarge
