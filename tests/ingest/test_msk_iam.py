@@ -2,9 +2,11 @@
 
 import base64
 import time
+from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from aws_msk_iam_sasl_signer import MSKAuthTokenProvider
 from confluent_kafka import Producer
 from pydantic import ValidationError
 
@@ -18,6 +20,24 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "session")
+
+
+def parts_of(token: str) -> tuple[str, dict[str, list[str]]]:
+    """Host and path of the URL in a token, and the URL's query."""
+    url = urlsplit(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode())
+    return f"{url.scheme}://{url.netloc}{url.path}", parse_qs(url.query)
+
+
+def test_it_is_the_token_of_awss_own_signer(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = datetime.now(UTC).replace(microsecond=0, tzinfo=None)
+    monkeypatch.setattr("botocore.auth.get_current_datetime", lambda: now)
+    token, ends = msk_iam.token("eu-west-1")
+    theirs, their_end = MSKAuthTokenProvider.generate_auth_token("eu-west-1")
+    ours_at, ours = parts_of(token)
+    theirs_at, said = parts_of(theirs)
+    assert len(ours.pop("User-Agent")) == len(said.pop("User-Agent")) == 1  # not signed
+    assert (ours_at, ours) == (theirs_at, said)
+    assert abs(ends - their_end / 1000) < 60
 
 
 def test_it_is_a_signed_url_of_the_call_for_a_quarter_of_an_hour() -> None:
