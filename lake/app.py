@@ -9,6 +9,7 @@ import time
 
 from ray import serve
 
+from lake.audit.last_audit import last_audit
 from lake.errors import LakeError
 from lake.lake import Lake
 from lake.logs import begin_in_replica, logger
@@ -89,6 +90,10 @@ class SealerLoop:
                     )
             except LakeError:
                 log.exception("a sweep failed; the next one is in an hour")
+            try:
+                self._totals.audit = await last_audit(self._lake.store)
+            except LakeError:
+                log.exception("the result of the last audit can't be read")
             await asyncio.sleep(self._times.sweep_interval.total_seconds())
 
 

@@ -13,6 +13,7 @@
     rejections/tries/<rejection_id>.json          number of unexpected failures of a message
     lake/rejections/…, lake/compacted/rejections/…                like those of images
     audit/unfinished/<tenant>/<image_id>.json     images that had no row when an audit ran
+    audit/last.json                               result of the last audit
     audit-log/erasures/<day>/<image_id>-<attempt>.json
     presets/<name>/<version>.json
     store.json                                    settings of the store, equal for all processes
@@ -38,7 +39,9 @@ STORE = "store.json"
 RECORD = "record.json"
 RECORD_DEPTH = 3
 """folders from `images` to a record: tenant, two digits of the id, id"""
+AUDIT = "audit"
 UNFINISHED = "audit/unfinished"
+LAST_AUDIT = "audit/last.json"
 REBUILT = "lake/rebuilt"
 ERASURES = "audit-log/erasures"
 HOUR = timedelta(hours=1)

@@ -1,4 +1,4 @@
-"""Metrics of the lake: what the sealer, the compactor, the sweeper and the store count.
+"""Metrics of the lake: what the sealer, the compactor, the sweeper, audits and the store count.
 
 Each package has such a file: a list of its metrics, and a function that reads their values from
 plain numbers. Nothing is exported outside of Ray. In a replica, `lake/metrics_export.py` exports
@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Final, Literal, NamedTuple
 
+from lake.audit.last_audit import LastAudit
 from lake.lake import Lake
 from lake.retention.sweeper import SweepReport
 from lake.seal.maintenance import MaintenanceReport
@@ -108,6 +109,19 @@ SWEPT: Final = Metric(
     "Expired and orphaned objects that the sweeper deleted; `failed`: not processed.",
     ("objects",),
 )
+AUDIT_FAULTS: Final = Metric(
+    "pixlake_audit_faults",
+    "gauge",
+    "faults",
+    "Faults that the last audit found, by check; only `unfinished` is no broken guarantee.",
+    ("check",),
+)
+AUDIT_AGE: Final = Metric(
+    "pixlake_audit_age",
+    "gauge",
+    "seconds",
+    "Time since the last audit; missing before the first one. Both are read every hour.",
+)
 STORE_WRITE_FAILURES: Final = Metric(
     "pixlake_store_write_failures",
     "counter",
@@ -128,6 +142,8 @@ METRICS: Final = (
     COMPACTION_FAILURES,
     COMPACTION_LAG,
     SWEPT,
+    AUDIT_FAULTS,
+    AUDIT_AGE,
     STORE_WRITE_FAILURES,
 )
 """All metrics of this package."""
@@ -145,6 +161,8 @@ class SealerTotals:
         self._lake = lake
         self._all: MaintenanceReport | None = None
         self._swept: Counter[str] = Counter()
+        self.audit: LastAudit | None = None
+        """result of the last audit, by any process"""
 
     def add_pass(self, report: MaintenanceReport) -> None:
         """Add the result of a pass."""
@@ -160,6 +178,10 @@ class SealerTotals:
         yield from self._lags(self._lake.clock.now())
         for kind, count in self._swept.items():
             yield SWEPT.at(count, kind)
+        if self.audit:
+            yield AUDIT_AGE.at((self._lake.clock.now() - self.audit.at).total_seconds())
+            for check, count in self.audit.faults.items():
+                yield AUDIT_FAULTS.at(count, check)
         if self._all:
             yield from self._sealed(self._all)
             yield from self._compacted(self._all)

@@ -44,6 +44,7 @@ def contract() -> dict[str, Any]:
             "lake": "lake",
             "rejections": layout.REJECTIONS,
             "presets": "presets",
+            "audit": layout.AUDIT,
             "probe": layout.PROBE,
         },
         "store": layout.STORE,

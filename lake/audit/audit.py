@@ -22,6 +22,7 @@ from typing import Any
 from lake import layout
 from lake.audit.checks import CHECKS, AuditQueries
 from lake.audit.copy_scan import CopyScan
+from lake.audit.last_audit import LastAudit
 from lake.audit.recheck import Recheck, grouped
 from lake.audit.record_reading import Reading, read_records
 from lake.audit.record_scan import RecordScan, Seen
@@ -64,6 +65,13 @@ class AuditReport:
             self.counts[fault.code] += 1
             if len(self.examples[fault.code]) < _EXAMPLES:
                 self.examples[fault.code].append(fault)
+
+    def summary(self) -> LastAudit:
+        """Result that the store keeps."""
+        scope = self.scope
+        return LastAudit(
+            at=scope.now, start=scope.start, end=scope.end, full=self.full, faults=self.counts
+        )
 
     def document(self) -> dict[str, Any]:
         """Content of the JSON report."""

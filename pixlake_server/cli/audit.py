@@ -89,10 +89,17 @@ async def _audit(
     sample: int,
 ) -> "AuditReport":
     from lake.audit.audit import Audit  # noqa: PLC0415  # slow
+    from lake.audit.last_audit import keep  # noqa: PLC0415
+    from lake.errors import StoreFull, StoreUnavailable  # noqa: PLC0415
     from lake.lake import Lake  # noqa: PLC0415
 
     lake = await Lake.open(settings, make=False)
-    return await Audit(lake.store, lake.clock, settings, full=full, sample=sample).run(*span)
+    report = await Audit(lake.store, lake.clock, settings, full=full, sample=sample).run(*span)
+    try:
+        await keep(lake.store, report.summary())
+    except (StoreUnavailable, StoreFull) as error:  # credentials that may only read, for example
+        output.note(f"pixlake: metrics will not show this audit: {error}")
+    return report
 
 
 def _utc(moment: datetime | None) -> datetime | None:

@@ -5,7 +5,10 @@ from types import ModuleType
 import pytest
 
 from lake import layout
-from lake.errors import StoreUnavailable
+from lake.audit.audit import Audit
+from lake.audit.checks import CHECKS
+from lake.audit.last_audit import keep, last_audit
+from lake.errors import StoreUnavailable, UnreadableObject
 from lake.lake import Lake
 from lake.metrics import METRICS, Metric, Sample, SealerTotals
 from lake.retention.sweeper import SweepReport
@@ -89,6 +92,27 @@ async def test_a_window_without_time_is_late_but_not_its_tombstones(
     assert (await late.sealer.run_pass()).left == 1
     assert late.sealer.sealed_before is not None
     assert late.sealer.sealed_before > done.record.window_start
+
+
+async def test_the_last_audit_is_shown_by_check_and_age(lake: Lake) -> None:
+    done = await commit(lake, "a")
+    await lake.store.delete(done.record.original_key)
+    late = at_age(lake, hours=1)
+    report = await Audit(late.store, late.clock, LakeSettings(), processes=1).run()
+    assert await last_audit(lake.store) is None
+    await keep(lake.store, report.summary())
+    totals = SealerTotals(at_age(lake, hours=3))
+    totals.audit = await last_audit(lake.store)
+    found = values(totals)
+    assert found["pixlake_audit_faults", "missing_object"] == 1
+    assert 7100 < found["pixlake_audit_age",] < 7300
+    assert {key[1] for key in found if key[0] == "pixlake_audit_faults"} == set(CHECKS)
+
+
+async def test_a_result_of_an_audit_that_does_not_parse_is_a_coded_error(lake: Lake) -> None:
+    await lake.store.put(layout.LAST_AUDIT, b"{}")
+    with pytest.raises(UnreadableObject):
+        await last_audit(lake.store)
 
 
 async def test_writes_that_fail_are_counted(lake: Lake) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,14 @@ def test_by_a_predicate_also_what_is_not_sealed(
 @pytest.mark.parametrize("words", [[], ["nonsense"], ["A/" + NOBODY], ["--file", "/nowhere"]])
 def test_what_can_not_be_erased_is_usage(run: Run, words: list[str]) -> None:
     assert run("erase", *words).exit_code == 2
+
+
+def test_an_audit_is_kept_for_the_metrics(run: Run, door: Door, stored: list[str]) -> None:
+    said = json.loads(run("audit", "--json").stdout)
+    kept = json.loads((door.home / "store" / "audit" / "last.json").read_text())
+    assert datetime.fromisoformat(kept["at"]) == datetime.fromisoformat(said["at"])
+    assert kept["faults"] == {name: check["found"] for name, check in said["checks"].items()}
+    assert stored
 
 
 def test_the_audit_of_all_this(

@@ -21,6 +21,7 @@ JOURNAL: Final = _PREFIXES["journal"]
 LAKE: Final = _PREFIXES["lake"]
 REJECTIONS: Final = _PREFIXES["rejections"]
 PRESETS: Final = _PREFIXES["presets"]
+AUDIT: Final = _PREFIXES["audit"]
 PROBE: Final = _PREFIXES["probe"]
 PREFIXES: Final = tuple(_PREFIXES.values())
 

@@ -99,7 +99,7 @@ def worker(bucket: str, key: str) -> list[iam.PolicyStatement]:
 def ingest(
     bucket: str, key: str, cluster: str, topics: Sequence[str], group: str
 ) -> list[iam.PolicyStatement]:
-    """Statements of an ingest node: Kafka, dead letters, rejections, sealing, sweeping.
+    """Statements of an ingest node: Kafka, dead letters, rejections, sealing, sweeping, audits.
 
     It has no access to the accounts database.
     """
@@ -111,6 +111,8 @@ def ingest(
             _READ_WRITE_DELETE,
             _keys(bucket, contract.IMAGES, contract.JOURNAL, contract.LAKE, contract.REJECTIONS),
         ),
+        # `pixlake audit` marks images without a row, and keeps its result for the sealer's metrics.
+        allow(_READ_WRITE_DELETE, _keys(bucket, contract.AUDIT)),
         allow(["kafka:GetBootstrapBrokers"], [cluster]),
         allow(["kafka-cluster:Connect", "kafka-cluster:WriteDataIdempotently"], [cluster]),
         allow(["kafka-cluster:DescribeTopic", "kafka-cluster:ReadData"], [images]),

@@ -45,6 +45,7 @@ MATRIX = [
     (WORKER, "s3:DeleteObject", f"{LAKE}/presets/shop/1.json", DENY),
     (WORKER, "s3:PutObject", f"{LAKE}/presets-of-others/1.json", DENY),
     (WORKER, "s3:DeleteObject", f"{LAKE}/store.json", DENY),
+    (WORKER, "s3:PutObject", f"{LAKE}/audit/last.json", DENY),
     (WORKER, "s3:GetObject", f"{REPLICA}/images/t/00/id/record.json", DENY),
     (WORKER, "s3:PutBucketPolicy", LAKE, DENY),
     (WORKER, "s3:PutLifecycleConfiguration", LAKE, DENY),
@@ -68,6 +69,8 @@ MATRIX = [
     (INGEST, "s3:DeleteObject", f"{LAKE}/images/t/00/id/original-1.jpg", ALLOW),
     (INGEST, "s3:PutObject", f"{LAKE}/rejections/records/00/x.json", ALLOW),
     (INGEST, "s3:GetObject", f"{LAKE}/store.json", ALLOW),
+    (INGEST, "s3:PutObject", f"{LAKE}/audit/last.json", ALLOW),
+    (INGEST, "s3:DeleteObject", f"{LAKE}/audit/unfinished/t/id.json", ALLOW),
     # An ingest node can neither write to the topic nor connect to the accounts.
     (INGEST, "s3:DeleteObject", f"{LAKE}/store.json", DENY),
     (INGEST, "kafka-cluster:WriteData", TOPIC, DENY),
