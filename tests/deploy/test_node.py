@@ -21,7 +21,7 @@ from ingest.librdkafka import client_config
 from ingest.settings import IngestSettings
 from pixlake_server.embedded.haproxy import write_launcher
 from pixlake_server.embedded.ports import free_port
-from serve_app.serve_patches.controller import CONFIGURATION
+from serve_app.ray_surface.controller import CONFIGURATION
 from tests.deploy.probe import asked
 
 IMAGE = Path(__file__).parents[2] / "deploy" / "ecs" / "image"
@@ -112,12 +112,12 @@ def test_haproxy_of_a_node_is_the_one_of_one_machine_but_for_addresses(tmp_path:
     assert "tcp-request connection" not in ours
     assert (
         found["RAY_SERVE_CONTROLLER_CALLBACK_IMPORT_PATH"]
-        == "serve_app.serve_patches.controller:prepare"
+        == "serve_app.ray_surface.controller:prepare"
     )
 
 
 def test_a_node_is_told_the_ports_of_its_agents(tmp_path: Path) -> None:
-    """`ray start` gets all of `AGENT_PORTS` of pixlake_server/embedded/ray_node.py."""
+    """`ray start` gets all of `AGENT_PORTS` of serve_app/ray_surface/ray_node.py."""
     words = ray_start(settings(tmp_path), "worker", "10.0.0.1", None)
     ports = [int(found[1]) for word in words if (found := re.fullmatch(r"--.*-port=(\d+)", word))]
     assert len(ports) == len(set(ports)) == 4

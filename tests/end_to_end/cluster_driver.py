@@ -21,10 +21,10 @@ from ray.cluster_utils import Cluster
 from lake.settings import LakeSettings
 from pixlake_server.embedded import app
 from pixlake_server.embedded.ports import free_port
-from pixlake_server.embedded.ray_node import AGENT_PORTS
 from pixlake_server.embedded.settings import EmbeddedSettings
 from processors.settings import ProcessorSettings
 from serve_app import app as upload_app
+from serve_app.ray_surface.ray_node import AGENT_PORTS
 from serve_app.settings import ServeSettings
 from tests.end_to_end.cluster import NODES
 

@@ -9,7 +9,7 @@ import sys
 from ray.serve._private.haproxy import BackendConfig, HAProxyApi, HAProxyConfig, ServerConfig
 from ray.serve.config import HTTPOptions
 
-from serve_app.serve_patches.haproxy import use_own_configuration
+from serve_app.ray_surface.haproxy import use_own_configuration
 
 
 def write(file: str, api_port: int, replica_port: int) -> None:

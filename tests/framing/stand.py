@@ -25,8 +25,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from pixlake_server.embedded.port_block import PortBlock
 from pixlake_server.embedded.ports import free_port
 from pixlake_server.embedded.ray_environment import ray_environment
-from serve_app.asgi.accept_burst import Server
 from serve_app.asgi.serve_headers import ServeHeaders
+from serve_app.ray_surface.accept_burst import Server
 
 START_SECONDS = 30
 # Stand in Ray's file for ports that are free when a stand begins.

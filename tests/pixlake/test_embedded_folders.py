@@ -1,6 +1,5 @@
 """What one run of `pixlake up` has to itself on a machine: ports, folder, lock, processes."""
 
-import importlib
 import os
 import re
 import resource
@@ -25,7 +24,7 @@ from pixlake_server.embedded.run_folder import (
     only_run,
     user_folder,
 )
-from serve_app.serve_patches.controller import CONFIGURATION
+from serve_app.ray_surface.controller import CONFIGURATION
 
 
 def test_two_runs_of_one_home_name_have_ports_of_their_own(tmp_path: Path) -> None:
@@ -59,14 +58,6 @@ def test_no_limit_of_ray_on_a_start_is_below_ours(tmp_path: Path) -> None:
     text = "".join(path.read_text() for path in python)
     for name in limits:
         assert name.encode() in raylet or name in text, f"Ray has no {name} any more"
-
-
-@pytest.mark.filterwarnings("ignore:Using extra keyword arguments")  # Ray's own settings
-def test_what_is_changed_inside_ray_is_still_there() -> None:
-    from pixlake_server.embedded import app  # noqa: PLC0415  # Ray warns while it is imported
-
-    for name in app._WAITS_FOR_PROXIES:
-        assert importlib.import_module(name).HTTP_PROXY_TIMEOUT == 60
 
 
 def test_a_home_has_one_run_at_a_time(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ def ray_node(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     from ray._private.node import Node  # noqa: PLC0415
     from ray._private.parameter import RayParams  # noqa: PLC0415
 
-    from pixlake_server.embedded import ray_node  # noqa: PLC0415
+    from serve_app.ray_surface import ray_node  # noqa: PLC0415
 
     monkeypatch.setattr(services, "start_ray_process", lambda command, *_: command)
     monkeypatch.setattr(RayParams, "__init__", RayParams.__init__)

@@ -5,7 +5,7 @@ import uvloop
 from starlette.types import Receive, Scope, Send
 from uvicorn import Config
 
-from serve_app.asgi.accept_burst import Server
+from serve_app.ray_surface.accept_burst import Server
 from tests.waiting import until
 
 CONNECTIONS = 64

@@ -5,8 +5,8 @@ import warnings
 
 import pytest
 
-from serve_app.serve_patches.controller import MANAGER
-from serve_app.serve_patches.recovery import CONSTANT, MODULE, SECONDS
+from serve_app.ray_surface.controller import MANAGER
+from serve_app.ray_surface.recovery import CONSTANT, MODULE, SECONDS
 
 
 def test_a_controller_that_comes_back_waits_for_its_replicas(
@@ -19,7 +19,7 @@ def test_a_controller_that_comes_back_waits_for_its_replicas(
         called = importlib.import_module("ray.serve._private.utils").call_function_from_import_path
     monkeypatch.setattr(controller, CONSTANT, getattr(controller, CONSTANT))
     monkeypatch.setattr(controller, MANAGER, rays := getattr(controller, MANAGER))
-    called("serve_app.serve_patches.controller:prepare")
+    called("serve_app.ray_surface.controller:prepare")
     assert getattr(controller, CONSTANT) == SECONDS
     ours = getattr(controller, MANAGER).__ray_metadata__.modified_class
     assert issubclass(ours, rays.__ray_metadata__.modified_class)
@@ -33,5 +33,5 @@ def test_rays_configuration_is_the_one_that_ours_was_written_after() -> None:
     """Look at what a new Ray says in its own, then at ours, and put the new sum here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Ray's own models
-        rays = importlib.import_module("serve_app.serve_patches.haproxy").RAYS_CONFIGURATION
+        rays = importlib.import_module("serve_app.ray_surface.haproxy").RAYS_CONFIGURATION
     assert hashlib.sha256(rays.encode()).hexdigest()[:16] == "ab7ec86a9be454d3"

@@ -4,10 +4,9 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-import ray
 from lake.logs import logger
 from ray import serve
-from ray.serve._private.constants import SERVE_NAMESPACE
+from serve_app.ray_surface.cluster import ongoing_requests
 
 log = logger(__name__)
 
@@ -24,7 +23,9 @@ def waiting(details: Mapping[str, Any], workers: int) -> dict[str, float]:
     """
     found = {}
     if workers:
-        found["worker"] = sum(_ongoing(name) for name in _replicas(details)) / workers
+        found["worker"] = (
+            sum(ongoing_requests(name, _ASK_SECONDS) for name in _replicas(details)) / workers
+        )
     lag = _lag()
     if lag is not None:
         found["ingest"] = lag
@@ -40,16 +41,6 @@ def _replicas(details: Mapping[str, Any]) -> list[str]:
         for replica in deployment["replicas"]
         if replica["state"] == "RUNNING"
     ]
-
-
-def _ongoing(actor: str) -> int:
-    # Serve has no public API for this number; its routers call this method of a replica.
-    try:
-        replica = ray.get_actor(actor, namespace=SERVE_NAMESPACE)
-        asked: Any = replica.get_num_ongoing_requests.remote()
-        return int(ray.get(asked, timeout=_ASK_SECONDS))
-    except (ValueError, ray.exceptions.RayError):
-        return 0  # the replica has just ended
 
 
 def _lag() -> float | None:

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from pixlake_server.embedded.haproxy import write_launcher
+from serve_app.ray_surface.environment import RAY_SERVE_ENV, haproxy_environment
 from serve_app.settings import ServeSettings
 
 from node import names
@@ -49,41 +50,21 @@ def ray_environment(settings: NodeSettings, kind: Kind) -> dict[str, str]:
         # HAProxy sees only addresses of the load balancer. WAF counts requests by client address.
         address_connections=0,
     )
-    first, last = REPLICA_PORTS
     found = {
+        **RAY_SERVE_ENV,
+        **haproxy_environment(haproxy, launcher, REPLICA_PORTS),
         # The root file system is read only, so HOME is in the scratch folder.
         "HOME": str(home),
         "TMPDIR": str(settings.scratch),
         # Resolve names with the C library, as other programs do. gRPC's own resolver asks a DNS
         # server for names of /etc/hosts, too, and waits for the answer.
         "GRPC_DNS_RESOLVER": "native",
-        "RAY_AUTH_MODE": "token",
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_ROTATION_MAX_BYTES": "20000000",
-        "RAY_ROTATION_BACKUP_COUNT": "1",
-        "RAY_worker_niceness": "0",
         "RAY_gcs_rpc_server_reconnect_timeout_s": str(settings.reconnect_seconds),
         # A new head asks each replica for its state. The answer is an object that the replica's
         # node pushes, but the node hears of the new head only ten to thirty seconds later. Ray
         # would retry after 10 and 30 seconds, and after 30 seconds end the replica as broken.
         "RAY_object_manager_pull_timeout_ms": "1000",
         "RAY_SERVE_SLOW_STARTUP_WARNING_S": "120",
-        "RAY_SERVE_ENABLE_HA_PROXY": "1",
-        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-        "RAY_SERVE_USE_GRPC_BY_DEFAULT": "0",
-        "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",
-        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_app.asgi.serve_headers:middlewares",
-        "RAY_SERVE_CONTROLLER_CALLBACK_IMPORT_PATH": "serve_app.serve_patches.controller:prepare",
-        "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher),
-        "RAY_SERVE_HAPROXY_NBTHREAD": "2",
-        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
-        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "admin.sock"),
-        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(haproxy),
-        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(haproxy / "server-state"),
-        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(haproxy / "metrics.sock"),
-        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first),
-        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(last),
-        "SERVE_SOCKET_REUSE_PORT_ENABLED": "0",
         # The load balancer notices a draining node within two health checks, 5 s apart.
         "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": "15",
         # HAProxy of the other nodes is told within a second that a replica stops.

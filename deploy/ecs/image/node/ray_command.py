@@ -11,14 +11,14 @@ passes only to the agent, and then end.
 import sys
 from typing import Any
 
-from pixlake_server.embedded import ray_node
 from ray.scripts import scripts
+from serve_app.ray_surface import ray_node
 
 
 def main() -> None:
     """Apply the patches and run the command `ray`."""
     ray: Any = scripts
-    ray.get_ray_client_dependency_error = lambda: ImportError("not wanted here")
+    ray_node.start_no_client_server(ray)
     ray_node.tell_nodes_their_agents_ports()
     sys.argv[0] = "ray"
     ray.main()

@@ -12,6 +12,7 @@ from typing import Any
 import ray
 from lake.logs import begin, logger
 from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
+from serve_app.ray_surface.cluster import draining_nodes
 
 from node import names
 from node.backlog import waiting
@@ -52,8 +53,7 @@ class ReplicaController:
     @staticmethod
     def _nodes() -> Counter[str]:
         # A draining node does not count: its replicas need places on the other nodes.
-        driver: Any = ray._private.worker.global_worker  # noqa: SLF001  # no public way to ask
-        draining = driver.gcs_client.get_draining_nodes()
+        draining = draining_nodes()
         nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
         return Counter(
             node["Labels"].get("kind", "head")

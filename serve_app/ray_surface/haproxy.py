@@ -1,7 +1,7 @@
 """Ray Serve's HAProxy manager, with Pixlake's HAProxy configuration.
 
 Ray has no setting for the configuration; it is a constant of a Ray module. `HAProxyOfOurs` replaces
-the constant in the manager process of each node. serve_app/serve_patches/controller.py makes Ray
+the constant in the manager process of each node. serve_app/ray_surface/controller.py makes Ray
 use the class.
 """
 
@@ -12,7 +12,7 @@ import ray
 from ray.serve._private import haproxy, haproxy_templates
 from ray.serve._private.constants import RAY_SERVE_HAPROXY_BINARY_PATH
 
-from serve_app.serve_patches.controller import CONFIGURATION
+from serve_app.ray_surface.controller import CONFIGURATION
 
 # A class cannot inherit from a Ray actor class, only from the plain class inside the actor class.
 _rays: Any = haproxy.HAProxyManager

@@ -7,7 +7,7 @@ for its address. All other servers of Ray listen on 127.0.0.1 by settings, see `
 
 from typing import Any
 
-HOOK = "pixlake_server.embedded.loopback.narrow"
+HOOK = "serve_app.ray_surface.loopback.narrow"
 """Value of Ray's `worker_process_setup_hook`."""
 
 

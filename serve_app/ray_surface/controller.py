@@ -2,7 +2,7 @@
 
 import importlib
 
-from serve_app.serve_patches.recovery import MODULE, be_patient
+from serve_app.ray_surface.recovery import MODULE, be_patient
 
 CONFIGURATION = "haproxy.cfg.in"
 """File name of HAProxy's configuration, in the folder of the program (see haproxy.py)."""
@@ -12,5 +12,5 @@ MANAGER = "HAProxyManager"
 def prepare() -> None:
     """Apply the patches; called by Ray through RAY_SERVE_CONTROLLER_CALLBACK_IMPORT_PATH."""
     be_patient()
-    ours = importlib.import_module("serve_app.serve_patches.haproxy").HAProxyOfOurs
+    ours = importlib.import_module("serve_app.ray_surface.haproxy").HAProxyOfOurs
     setattr(importlib.import_module(MODULE), MANAGER, ours)

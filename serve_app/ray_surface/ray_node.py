@@ -64,3 +64,8 @@ def start_no_dashboard() -> None:
         self._webui_url = None
 
     Node.start_api_server = nothing  # type: ignore[method-assign]
+
+
+def start_no_client_server(scripts: Any) -> None:
+    """Patch the module of the command `ray` not to start the Ray Client server of a head."""
+    scripts.get_ray_client_dependency_error = lambda: ImportError("not wanted here")
