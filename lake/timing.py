@@ -24,8 +24,8 @@ class ProtocolTimes:
     request_retries: timedelta = 15 * _SECOND
     """Time in which the store's client retries errors and resets of a request."""
     clock_difference: timedelta = 2 * _MINUTE
-    """Largest difference between the clocks of two processes. A reading is late by one request at
-    most, and S3 answers in whole seconds; the simulation has 110 s."""
+    """Largest difference between the clocks of two processes. S3 answers in whole seconds, and a
+    reading that took longer than one request is not used; the simulation has 110 s."""
     clock_fresh: timedelta = 5 * _MINUTE
     """Age from which clock and settings are read again. Servers drift by some 50 ppm: 15 ms."""
     clock_usable: timedelta = _HOUR

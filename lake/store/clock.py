@@ -62,8 +62,14 @@ class StoreClock:
 
     async def _read(self) -> None:
         key = f"{layout.PROBE}/clock-{uuid.uuid4().hex}"
+        asked_at = time.monotonic()
         await self._store.put(key, b"")
         read_at = time.monotonic()
+        if (took := read_at - asked_at) > self.times.request.total_seconds():
+            # The process may have slept after the PUT: its clock would be late by that time.
+            raise StoreUnavailable(
+                f"reading the store's clock took {took:.0f} s, which is too long"
+            )
         reading = (await self._store.head(key)).modified
         try:
             kept = await read_store_settings(self._store)

@@ -41,6 +41,7 @@ AIMED: dict[str, Story] = {
     "late_row_asks_nobody": moving_watermark,
     "watermark_moves_without_if_match": moving_watermark,
     "watermark_moves_at_once": late_file,
+    "slow_reading_of_the_clock_counts": late_file,
     "sweeper_without_a_marker": swept_week,
     "marker_that_holds_for_ever": swept_week,
     **{mutant.__name__: used_again for mutant in OF_POSITIONS},

@@ -3,6 +3,7 @@
 import asyncio
 
 from lake import layout
+from lake.seal.compaction import Compactor
 from lake.tables.tables import IMAGE_TABLE
 from tests.lake.simulation.fleet import rest, run_pass
 from tests.lake.simulation.world import World, patiently
@@ -15,14 +16,17 @@ async def late_file(world: World) -> None:
     """A sealer has its permit and sends a file; then the hour is claimed, and the file lands.
 
     A reader sees its row in the chain. The sealer sleeps before it lets the copy follow, so a
-    watermark that moved now would take the row away again.
+    watermark that moved now would take the row away again. The compactor that claims the hour may
+    have slept while it read the store's clock, so that its claim would seem old at once.
     """
+    slept = world.dice.choice([0, 2000])
     await asyncio.sleep(_IN_THE_HOUR + world.dice.uniform(0, 100))
     writer = await world.process("writer")
     await world.upload(*writer, "a", b"x")
     await run_pass((await world.process("sealer"))[1], now=True, compact=False)
     await world.upload(*writer, "z", b"x")
     await asyncio.sleep(_CLOSED - world.loop.time())
+    claimer = await _claimer(world, slept)
     sleeper, slow = await world.process("slow")
     known = set(world.bucket.objects)
 
@@ -38,18 +42,27 @@ async def late_file(world: World) -> None:
     world.bucket.create_naps = on_its_way
     sealing = world.loop.create_task(run_pass(slow, now=True, compact=False))
     await asyncio.sleep(10)
-    await _claim_and_look(world)
+    await _claim_and_look(world, claimer)
     await sealing
     world.bucket.create_naps = world.bucket.list_naps = lambda *_: 0.0
     await rest(world)
     world.check_at_rest()
 
 
-async def _claim_and_look(world: World) -> None:
+async def _claimer(world: World, slept: float) -> Compactor:
+    """Start a compactor that slept when it first read the store's clock."""
+    _, lake = await world.process("claimer")
+    world.bucket.put_naps = lambda process, _: slept if process == "claimer" else 0.0
+    await patiently(lake.clock.fresh(), 3000)
+    world.bucket.put_naps = lambda *_: 0.0
+    return lake.upkeep.of(IMAGE_TABLE).compactor
+
+
+async def _claim_and_look(world: World, claimer: Compactor) -> None:
     """Run a pass that claims the hour, then one whose listing of the chain takes minutes."""
+    await patiently(claimer.run_pass(), 900)
     _, lake = await world.process("compactor")
     compactor = lake.upkeep.of(IMAGE_TABLE).compactor
-    await patiently(compactor.run_pass(), 900)
 
     def slowly(process: str, key: str) -> float:
         looks = process == "compactor" and key.startswith(layout.LAKE_IMAGES)

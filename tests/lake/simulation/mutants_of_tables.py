@@ -118,6 +118,11 @@ def watermark_moves_at_once() -> AbstractContextManager[Any]:
     return with_times(claim_age=timedelta(0))
 
 
+def slow_reading_of_the_clock_counts() -> AbstractContextManager[Any]:
+    """A clock may be late by the time that a process slept while it read it."""
+    return with_times(request=timedelta(days=1))
+
+
 def watermark_moves_without_if_match() -> AbstractContextManager[Any]:
     """A claim that a sealer has taken back is acted upon."""
     step = WatermarkAdvance.step
@@ -141,5 +146,6 @@ OF_TABLES: tuple[Mutant, ...] = (
     copy_takes_a_file_twice,
     late_row_asks_nobody,
     watermark_moves_at_once,
+    slow_reading_of_the_clock_counts,
     watermark_moves_without_if_match,
 )

@@ -51,6 +51,8 @@ class Bucket:
     """the same, when it has signed the PUT that replaces that object"""
     replace_naps: Callable[[str, str], float] = lambda *_: 0.0
     """the same, when it has replaced that object"""
+    put_naps: Callable[[str, str], float] = lambda *_: 0.0
+    """the same, when it has PUT that object without a condition"""
     objects: dict[str, tuple[bytes, Stored]] = field(default_factory=dict)
     watchers: list[Callable[[str], None]] = field(default_factory=list)
     prompt_deletes: bool = False
@@ -99,7 +101,9 @@ class SimulatedStore(ObjectStore):
 
     async def put(self, key: str, data: Buffer) -> str:
         body = bytes(data)
-        return await self._write(lambda: self._bucket.write(key, body))
+        answer = await self._write(lambda: self._bucket.write(key, body))
+        await self._nap(self._bucket.put_naps(self._process.name, key))
+        return answer
 
     async def create(self, key: str, data: Buffer) -> str:
         body = bytes(data)
