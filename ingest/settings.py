@@ -7,6 +7,7 @@ from pydantic import AliasChoices, Field, SecretStr, field_validator, model_vali
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lake.layout import TENANT
+from processors.settings import DEFAULT_MAX_BYTES
 
 # Kafka's rule for topics; a name is part of a folder's name at the broker.
 _TOPIC = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
@@ -51,7 +52,10 @@ class IngestSettings(BaseSettings):
         default="web", description="preset of an upload or message that names none"
     )
     kafka_max_message_bytes: int = Field(
-        default=25_000_000, ge=1, le=500_000_000, description="largest image in a message, bytes"
+        default=DEFAULT_MAX_BYTES,
+        ge=1,
+        le=500_000_000,
+        description="largest image in a message, bytes",
     )
     kafka_max_inflight_bytes: int = Field(
         default=64_000_000,

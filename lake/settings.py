@@ -9,6 +9,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lake.timing import TIMES
 
+RETENTION_DAYS = 7
+"""Retention of a new store, if the setting is not given."""
+
 
 class LakeSettings(BaseSettings):
     """Settings from environment variables `PIXLAKE_…`, read once at the start of a process."""
@@ -54,7 +57,8 @@ class LakeSettings(BaseSettings):
         default=None,
         ge=1,
         le=365,
-        description="retention of images and rows of a new store, in days; default: 7. Expired "
+        description="retention of images and rows of a new store, in days; default: "
+        f"{RETENTION_DAYS}. Expired "
         "ones are hidden, then deleted. It is kept in the store; later another value is refused, "
         "and `pixlake store set` changes it",
     )

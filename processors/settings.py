@@ -24,67 +24,23 @@ FORMAT_NAMES: tuple[FormatName, ...] = (
 )
 
 
-class Limits(BaseModel):
-    """Limits of an image, checked on bytes and header before any pixel is decoded.
+DEFAULT_MAX_BYTES = 25_000_000
+"""Largest image, in bytes, that HTTP API, Kafka consumer and sandbox accept by default."""
+_DEFAULT_OUTPUT_BYTES = 64_000_000
+
+
+class ImageLimits(BaseModel):
+    """Limits of an image that are settings; bytes and header are checked before any decoding.
 
     Three fields are options: `damaged` marks or refuses a damaged image; `codes` reads QR and bar
     codes; `faces` counts faces.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    max_bytes: int = Field(default=25_000_000, ge=1, le=1_000_000_000)
-    max_pixels: int = Field(default=50_000_000, ge=1, le=1_000_000_000)
-    max_side: int = Field(default=16_384, ge=1, le=65_535)
-    max_output_pixels: int = Field(default=50_000_000, ge=1, le=1_000_000_000)
-    max_output_bytes: int = Field(default=64_000_000, ge=1, le=1_000_000_000)
-    max_work_seconds: float = Field(default=10, gt=0, le=600)
-    max_metadata_bytes: int = Field(default=25_000_000, ge=0, le=1_000_000_000)
-    max_scan_pixels: int = Field(default=2_500_000_000, ge=1, le=1_000_000_000_000)
-    formats: frozenset[FormatName] = frozenset(FORMAT_NAMES)
-    damaged: Literal["mark", "refuse"] = "mark"
-    codes: bool = False
-    faces: bool = False
-
-
-# Memory of an idle child, and bytes a pixel of the worst images; measured. AVIF of 12 bits with
-# alpha needs 42 bytes a pixel, noise with alpha as WebP 39, AVIF 15.7, TIFF 13, GIF and transparent
-# PNG 11, progressive JPEG 3.2, JPEG 0.5.
-_CHILD_BYTES = 120_000_000
-_BYTES_A_PIXEL = 48
-# Address space of a child that uses no memory: libraries. Measured: 290 MB of 1.2 GB.
-_UNTOUCHED_BYTES = 280_000_000
-_LEAST_ADDRESS_BYTES = 600_000_000
-# Memory of Pixlake without children, and of one child with default limits.
-_REST_BYTES = 3_200_000_000
-_DEFAULT_CHILD_BYTES = 945_000_000
-_DEFAULT_OUTPUT_BYTES = 64_000_000
-_SANDBOXES = 2
-
-KEPT_CHILD_BYTES = 120_000_000
-"""Largest memory of an idle child that is kept for its tenant (`sandbox_kept`)."""
-
-
-def _children() -> int:
-    """Default number of children: one per core, fewer if memory is short.
-
-    `pixlake up` runs two sandboxes, so the memory must suffice for both.
-    """
-    beside = _REST_BYTES + _SANDBOXES * _DEFAULT_OUTPUT_BYTES
-    each = _SANDBOXES * (_DEFAULT_CHILD_BYTES + _DEFAULT_OUTPUT_BYTES)
-    fitting = (memory_limit() - beside) // each
-    return max(1, min(len(os.sched_getaffinity(0)), fitting))
-
-
-class ProcessorSettings(BaseSettings):
-    """Settings from environment variables `PIXLAKE_…`, read once at the start of a process."""
-
-    model_config = SettingsConfigDict(
-        env_prefix="PIXLAKE_", env_ignore_empty=True, frozen=True, extra="ignore"
-    )
-
     max_bytes: int = Field(
-        default=25_000_000, ge=1, le=1_000_000_000, description="largest accepted image, in bytes"
+        default=DEFAULT_MAX_BYTES,
+        ge=1,
+        le=1_000_000_000,
+        description="largest accepted image, in bytes",
     )
     max_pixels: int = Field(
         default=50_000_000,
@@ -119,7 +75,7 @@ class ProcessorSettings(BaseSettings):
     # The same as `max_bytes`: data of thermal cameras and maker notes can be 10 MB. Only the parts
     # that become columns are kept.
     max_metadata_bytes: int = Field(
-        default=25_000_000,
+        default=DEFAULT_MAX_BYTES,
         ge=0,
         le=1_000_000_000,
         description="largest size of EXIF, XMP, ICC, comments and text in an image together, "
@@ -145,6 +101,51 @@ class ProcessorSettings(BaseSettings):
         default=False,
         description="count faces into the column `faces`; adds 5 to 20 ms to an image",
     )
+
+
+class Limits(ImageLimits):
+    """Limits of an image, as a child gets them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    formats: frozenset[FormatName] = frozenset(FORMAT_NAMES)
+
+
+# Memory of an idle child, and bytes a pixel of the worst images; measured. AVIF of 12 bits with
+# alpha needs 42 bytes a pixel, noise with alpha as WebP 39, AVIF 15.7, TIFF 13, GIF and transparent
+# PNG 11, progressive JPEG 3.2, JPEG 0.5.
+_CHILD_BYTES = 120_000_000
+_BYTES_A_PIXEL = 48
+# Address space of a child that uses no memory: libraries. Measured: 290 MB of 1.2 GB.
+_UNTOUCHED_BYTES = 280_000_000
+_LEAST_ADDRESS_BYTES = 600_000_000
+# Memory of Pixlake without children, and of one child with default limits.
+_REST_BYTES = 3_200_000_000
+_DEFAULT_CHILD_BYTES = 945_000_000
+_SANDBOXES = 2
+
+KEPT_CHILD_BYTES = 120_000_000
+"""Largest memory of an idle child that is kept for its tenant (`sandbox_kept`)."""
+
+
+def _children() -> int:
+    """Default number of children: one per core, fewer if memory is short.
+
+    `pixlake up` runs two sandboxes, so the memory must suffice for both.
+    """
+    beside = _REST_BYTES + _SANDBOXES * _DEFAULT_OUTPUT_BYTES
+    each = _SANDBOXES * (_DEFAULT_CHILD_BYTES + _DEFAULT_OUTPUT_BYTES)
+    fitting = (memory_limit() - beside) // each
+    return max(1, min(len(os.sched_getaffinity(0)), fitting))
+
+
+class ProcessorSettings(ImageLimits, BaseSettings):
+    """Settings from environment variables `PIXLAKE_…`, read once at the start of a process."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PIXLAKE_", env_ignore_empty=True, frozen=True, extra="ignore"
+    )
+
     gps_tenants: str = Field(
         default="",
         max_length=100_000,
@@ -275,19 +276,6 @@ class ProcessorSettings(BaseSettings):
     @property
     def limits(self) -> Limits:
         """Limits of an image, without the other settings."""
-        return Limits(
-            max_bytes=self.max_bytes,
-            max_pixels=self.max_pixels,
-            max_side=self.max_side,
-            max_output_pixels=self.max_output_pixels,
-            max_output_bytes=self.max_output_bytes,
-            max_work_seconds=self.max_work_seconds,
-            max_metadata_bytes=self.max_metadata_bytes,
-            max_scan_pixels=self.max_scan_pixels,
-            formats=frozenset(
-                name for name in FORMAT_NAMES if getattr(self, f"allow_{name}") is True
-            ),
-            damaged=self.damaged,
-            codes=self.codes,
-            faces=self.faces,
-        )
+        shared = {name: getattr(self, name) for name in ImageLimits.model_fields}
+        formats = {name for name in FORMAT_NAMES if getattr(self, f"allow_{name}") is True}
+        return Limits(**shared, formats=frozenset(formats))

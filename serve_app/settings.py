@@ -7,6 +7,8 @@ from typing import Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from processors.settings import DEFAULT_MAX_BYTES
+
 
 class ServeSettings(BaseSettings):
     """Settings from environment variables `PIXLAKE_…`, read once at the start of a process."""
@@ -24,7 +26,7 @@ class ServeSettings(BaseSettings):
     )
     default_preset: str = Field(default="web", description="preset of an upload without a preset")
     max_bytes: int = Field(
-        default=25_000_000, ge=1, description="largest image of an upload, in bytes"
+        default=DEFAULT_MAX_BYTES, ge=1, description="largest image of an upload, in bytes"
     )
     body_idle_seconds: float = Field(
         default=30, gt=0, description="longest pause within an upload's body, in seconds"

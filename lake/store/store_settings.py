@@ -26,7 +26,7 @@ from lake.errors import (
     UnreadableObject,
 )
 from lake.old_columns import NO_MIGRATION, OLD_COLUMNS
-from lake.settings import LakeSettings
+from lake.settings import RETENTION_DAYS, LakeSettings
 from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
 from lake.timing import TIMES
@@ -35,7 +35,6 @@ FORMAT = 2
 """format of records and rows; format 1 has other column names (lake/old_columns.py)"""
 LAYOUT = 1
 IDENTITY = 1
-_DEFAULT_DAYS = 7
 _SHORTEST_MARGIN = int(TIMES.shortest_sweep_margin.total_seconds())
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -61,7 +60,7 @@ class StoreSettings(BaseModel):
     window_seconds: int = Field(default=60, ge=1, le=3600)
     sweep_margin_seconds: int = Field(default=3600, ge=_SHORTEST_MARGIN, le=7 * 86_400)
     retention: tuple[Retention, ...] = Field(
-        default=(Retention(days=_DEFAULT_DAYS, since=_LONG_AGO),),
+        default=(Retention(days=RETENTION_DAYS, since=_LONG_AGO),),
         min_length=1,
         description="every retention that the store has had or will have, in order of time",
     )
@@ -78,7 +77,7 @@ class StoreSettings(BaseModel):
         given = settings.model_dump(
             include={"window_seconds", "sweep_margin_seconds"}, exclude_none=True
         )
-        days = settings.retention_days or _DEFAULT_DAYS
+        days = settings.retention_days or RETENTION_DAYS
         return cls(**given, retention=(Retention(days=days, since=_LONG_AGO),))
 
     @property

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from lake import settings as lake_settings
 from pixlake.cli.bill import bill, profiles, total
-from pixlake.cli.capacity import Plan, Question, measured, per_image, plan, prices
+from pixlake.cli.capacity import RETENTION_DAYS, Plan, Question, measured, per_image, plan, prices
 from pixlake.cli.main import app
 
 ROOT = Path(__file__).parents[2]
@@ -229,3 +230,7 @@ def test_without_a_profile_the_rate_is_asked_for() -> None:
     done = CliRunner().invoke(app, ["plan"])
     assert done.exit_code == 2
     assert "--rate" in done.output
+
+
+def test_plans_are_made_for_the_default_retention_of_a_store() -> None:
+    assert lake_settings.RETENTION_DAYS == RETENTION_DAYS

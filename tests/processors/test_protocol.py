@@ -23,7 +23,7 @@ from processors.sandbox.protocol import (
     parse_reply,
     refusal_of,
 )
-from processors.settings import Limits
+from processors.settings import FORMAT_NAMES, Limits, ProcessorSettings
 from tests.photos import encoded, jpeg, scene
 
 
@@ -165,3 +165,11 @@ json_texts = st.recursive(st.none() | st.text(), st.lists).map(json.dumps).map(s
 def test_any_reply_is_understood_or_broken(text: bytes) -> None:
     with pytest.raises(BrokenProtocol):
         parse_reply(text)
+
+
+def test_a_child_gets_each_limit_of_the_settings() -> None:
+    sent = {"max_pixels": 7, "damaged": "refuse", "codes": True, "allow_png": False}
+    limits = ProcessorSettings.model_validate(sent).limits
+    assert (limits.max_pixels, limits.damaged, limits.codes) == (7, "refuse", True)
+    assert set(FORMAT_NAMES) - limits.formats == {"png"}
+    assert Limits.model_fields.keys() - ProcessorSettings.model_fields.keys() == {"formats"}

@@ -44,6 +44,10 @@ _IMAGE_PREFIXES = 256
 _CROSS_AZ_SHARE = 2 / 3
 
 
+RETENTION_DAYS = 7
+"""Default retention of a store (`lake.settings`), which the command does not import."""
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """Input: a sustained rate of photos of one size, by HTTP or by Kafka."""
@@ -54,7 +58,7 @@ class Question:
     door: Door = "api"
     instance: str = "c7g.2xlarge"
     utilization: float = 0.6
-    retention_days: int = 7
+    retention_days: int = RETENTION_DAYS
     kafka_days: float = 1.0
 
 

@@ -9,7 +9,7 @@ import typer
 
 from pixlake.cli import output
 from pixlake.cli.bill import bill, profiles, total
-from pixlake.cli.capacity import Plan, Question, measured, prices
+from pixlake.cli.capacity import RETENTION_DAYS, Plan, Question, measured, prices
 from pixlake.cli.capacity import plan as planned
 from pixlake.cli.failures import UsageFault, near
 from pixlake.cli.options import Json
@@ -46,7 +46,7 @@ def plan(
     ] = 0.6,
     retention_days: Annotated[
         int, typer.Option("--retention-days", min=1, help="Days that images are kept.")
-    ] = 7,
+    ] = RETENTION_DAYS,
     kafka_days: Annotated[
         float, typer.Option("--kafka-days", min=0, help="Days that Kafka keeps messages.")
     ] = 1.0,
