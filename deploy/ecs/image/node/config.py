@@ -8,10 +8,11 @@ from typing import Any
 
 Json = dict[str, Any]
 
-# Limits of concurrent and queued calls, as in the deployments for one machine (serve_app/app.py).
+# Limits of concurrent and queued calls, as in the deployments for one machine
+# (tests/deploy/test_deployments.py compares them).
 _CALLS, _QUEUED = 64, 64
 _REQUESTS = 512
-_PROBES = 16
+_PROBES, _SEALER_PROBES = 16, 8
 _HEALTH_SECONDS, _POLL_SECONDS = 2.0, 0.2
 # Time that a replica has to finish running work, in seconds.
 _DRAIN_SECONDS = {"UploadApi": 30.0, "ImageProcessor": 30.0, "KafkaIngest": 40.0, "Sealer": 10.0}
@@ -38,7 +39,9 @@ def serve_config(workers: int, ingests: int, *, cpus: int, port: int) -> Json:
             _application("api", "UploadApi", "worker", workers, share, _REQUESTS, _REQUESTS, "/"),
             _application("ingest", "KafkaIngest", "ingest", ingests, 0.5, _PROBES, _PROBES),
             # A second sealer would be safe, but idle.
-            _application("lake", "Sealer", "ingest", min(1, ingests), 0.4, _PROBES, _PROBES),
+            _application(
+                "lake", "Sealer", "ingest", min(1, ingests), 0.4, _SEALER_PROBES, _SEALER_PROBES
+            ),
         ],
     }
 
