@@ -13,6 +13,7 @@ from lake.read.reader import Page, Reader
 from lake.seal.compaction import Compactor
 from lake.seal.maintenance import Maintenance, TableMaintenance
 from lake.seal.sealer import PassReport, Sealer
+from lake.seal.sizes import SIZES, SealerSizes
 from lake.settings import LakeSettings
 from lake.store.clock import StoreClock
 from lake.store.object_store import ObjectStore
@@ -57,7 +58,13 @@ class Lake:
         return cls.wire(store, clock, settings)
 
     @classmethod
-    def wire(cls, store: ObjectStore, clock: StoreClock, settings: LakeSettings) -> "Lake":
+    def wire(
+        cls,
+        store: ObjectStore,
+        clock: StoreClock,
+        settings: LakeSettings,
+        sizes: SealerSizes = SIZES,
+    ) -> "Lake":
         """Create the readers and writers on a store that was probed."""
         grace = timedelta(seconds=settings.grace_seconds)
         journal = Journal(store)
@@ -66,7 +73,7 @@ class Lake:
 
         def keeper(table: Table) -> TableMaintenance:
             compactor = Compactor(store, clock, grace=grace, table=table)
-            sealer = Sealer(store, clock, eraser, compactor, grace=grace, table=table)
+            sealer = Sealer(store, clock, eraser, compactor, grace=grace, table=table, sizes=sizes)
             return TableMaintenance(sealer, compactor)
 
         images = keeper(IMAGE_TABLE)

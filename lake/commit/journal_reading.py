@@ -15,12 +15,12 @@ Runner = Callable[..., Awaitable[Decoded]]
 """Runs a function with its arguments in another thread."""
 
 
-def first_wave(objects: Sequence[Stored]) -> int:
+def first_wave(objects: Sequence[Stored], wave_bytes: int = WAVE_BYTES) -> int:
     """Count the first objects that may be read at once; at least one."""
     size = 0
     for count, stored in enumerate(objects):
         size += stored.size
-        if count and size > WAVE_BYTES:
+        if count and size > wave_bytes:
             return count
     return len(objects)
 

@@ -14,6 +14,7 @@ from lake.commit.journal_objects import Decoded
 from lake.commit.journal_reading import first_wave, read_wave
 from lake.errors import UnreadableObject
 from lake.logs import logger
+from lake.seal.sizes import SealerSizes
 from lake.store.clock import StoreClock
 from lake.store.idle_executor import IdleExecutor
 from lake.store.object_meta import Stored
@@ -26,10 +27,6 @@ log = logger(__name__)
 
 # Largest number of remembered names of paused objects, 200 bytes each; others are read again.
 _MAX_RESTING = 100_000
-# Names listed at a time: 10 requests, 4 MB.
-_PAGE = 10_000
-# Stored bytes from which a home's journal counts as large.
-_LARGE_BYTES = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +58,14 @@ class JournalBatches:
         store: ObjectStore,
         clock: StoreClock,
         aside: IdleExecutor,
-        batch_bytes: int,
+        sizes: SealerSizes,
         table: Table = IMAGE_TABLE,
     ) -> None:
         self._table = table
         self._store = store
         self._clock = clock
         self._aside = aside
-        self._batch_bytes = batch_bytes
+        self._sizes = sizes
         self._resting: FIFOCache[str, datetime] = FIFOCache(_MAX_RESTING)
         self.large = asyncio.Lock()
         """lock of the one task that may have a large batch in memory"""
@@ -82,15 +79,15 @@ class JournalBatches:
         prefix = layout.journal_prefix(home, self._table.folders)
         after: str | None = None
         while True:
-            page = await self._store.page(prefix, _PAGE, after)
+            page = await self._store.page(prefix, self._sizes.page, after)
             awake = [stored for stored in page if not self._rests(stored)]
-            large = sum(stored.size for stored in awake) > _LARGE_BYTES
+            large = sum(stored.size for stored in awake) > self._sizes.large_bytes
             async with self.large if large else nullcontext():
                 while awake:
                     batch, awake = await self._read(awake, large=large)
                     yield batch
                     del batch  # otherwise two batches are in memory while the next one is read
-            if len(page) < _PAGE:
+            if len(page) < self._sizes.page:
                 return
             after = page[-1].key
 
@@ -117,8 +114,8 @@ class JournalBatches:
         content = Decoded()
         read: list[Stored] = []
         size = 0
-        while objects and size < self._batch_bytes:
-            count = first_wave(objects)
+        while objects and size < self._sizes.batch_bytes:
+            count = first_wave(objects, self._sizes.wave_bytes)
             wave, objects = objects[:count], objects[count:]
             decoded = await read_wave(self._store, wave, self._table, self._aside.run)
             size += sum(table.nbytes for table in decoded.images)

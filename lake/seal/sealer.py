@@ -32,6 +32,7 @@ from lake.logs import logger
 from lake.seal.compaction import Compactor
 from lake.seal.journal_batches import Batch, JournalBatches
 from lake.seal.segments import Chain, Chains, Known, chain_of
+from lake.seal.sizes import SIZES, SealerSizes
 from lake.store.clock import StoreClock
 from lake.store.decision import CHANGED, compare_and_swap
 from lake.store.idle_executor import IdleExecutor
@@ -47,11 +48,6 @@ log = logger(__name__)
 _OTHERS = 64
 # Homes that are sealed at once; a small home mostly waits for the store.
 _HOMES = 4
-# Bytes of rows in memory, for the one large home at a time: 47,000 rows of 900 bytes. Sealing them
-# takes some 150 MB more. With 64 MB, a process on two allocators grew beyond 512 MB.
-_BATCH_BYTES = 40 * 2**20
-# Room for 4 million ids: those of the last hour at 1,100 images a second.
-_KNOWN_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +110,7 @@ class Sealer:
         *,
         grace: timedelta,
         table: Table = IMAGE_TABLE,
+        sizes: SealerSizes = SIZES,
     ) -> None:
         self._table = table
         self._store = store
@@ -122,8 +119,8 @@ class Sealer:
         self._compactor = compactor
         self._grace = grace
         self._aside = IdleExecutor()
-        self._chains = Chains(store, self._aside, _KNOWN_BYTES, table)
-        self._pending = JournalBatches(store, clock, self._aside, _BATCH_BYTES, table)
+        self._chains = Chains(store, self._aside, sizes, table)
+        self._pending = JournalBatches(store, clock, self._aside, sizes, table)
         self.sealed_before: datetime | None = None
         """Start of the oldest window whose rows may be unsealed, by the last pass."""
 

@@ -16,17 +16,13 @@ from cachetools import LRUCache
 
 from lake import layout
 from lake.errors import KeyMissing, UnreadableObject
+from lake.seal.sizes import SIZES, SealerSizes
 from lake.store.idle_executor import IdleExecutor
 from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
 from lake.tables.ids import IdSet, parse_ids
 from lake.tables.rows import decode_chain_file, erased_ids, id_column, metadata_bytes
 from lake.tables.tables import IMAGE_TABLE, Table
-
-# Size in bytes up to which one GET of the whole file costs less than two GETs of pieces.
-_WHOLE_BYTES = 2**20
-# Large enough for the metadata of a file with a few row groups.
-_TAIL_BYTES = 2**17
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +57,24 @@ class Known:
 
 
 class Chains:
-    """Reads chains and the ids in their files; caches ids up to `max_bytes` of memory.
+    """Reads chains and the ids in their files; caches ids up to `known_bytes` of memory.
 
     The cache saves requests when clients send the same content again for days.
     """
 
     def __init__(
-        self, store: ObjectStore, aside: IdleExecutor, max_bytes: int, table: Table = IMAGE_TABLE
+        self,
+        store: ObjectStore,
+        aside: IdleExecutor,
+        sizes: SealerSizes = SIZES,
+        table: Table = IMAGE_TABLE,
     ) -> None:
+        self._sizes = sizes
         self._store = store
         self._table = table
         self._aside = aside
         self._known: LRUCache[tuple[str, str], Known] = LRUCache(
-            max_bytes, getsizeof=lambda known: known.nbytes
+            sizes.known_bytes, getsizeof=lambda known: known.nbytes
         )
 
     async def read(self, home: datetime) -> Chain:
@@ -102,7 +103,7 @@ class Chains:
             self._known[file.key, file.etag] = known
 
     async def _read_known(self, file: Stored) -> Known:
-        if file.size <= _WHOLE_BYTES:
+        if file.size <= self._sizes.whole_bytes:
             source: object = await self._store.piece(file.key, 0, max(file.size, 1), file.etag)
         else:
             source = await self._read_pieces(file)
@@ -117,7 +118,7 @@ class Chains:
             data = await self._store.piece(file.key, start, end, file.etag)
             image[start:end] = np.frombuffer(data, np.uint8)
 
-        start = file.size - min(file.size, _TAIL_BYTES)
+        start = file.size - min(file.size, self._sizes.tail_bytes)
         await fetch(start, file.size)
         needed = file.size - metadata_bytes(file.key, image[-8:].tobytes())
         if needed < start:

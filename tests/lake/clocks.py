@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from lake.lake import Lake
+from lake.seal.sizes import SIZES, SealerSizes
 from lake.settings import LakeSettings
 from lake.store.clock import StoreClock
 from lake.store.object_store import ObjectStore
@@ -32,13 +33,20 @@ def at_age(
     minutes: float = 0,
     seconds: float = 0,
     times: ProtocolTimes = TIMES,
+    sizes: SealerSizes = SIZES,
 ) -> Lake:
     """The lake as it is for a process that long from now, with default settings."""
     shift = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
     clock = ShiftedClock(lake.store, lake.clock, shift, times)
-    return Lake.wire(lake.store, clock, LakeSettings())
+    return Lake.wire(lake.store, clock, LakeSettings(), sizes)
 
 
-def at(lake: Lake, moment: datetime, times: ProtocolTimes = TIMES) -> Lake:
+def at(
+    lake: Lake,
+    moment: datetime,
+    times: ProtocolTimes = TIMES,
+    sizes: SealerSizes = SIZES,
+) -> Lake:
     """The lake as it is for a process at `moment`, with default settings."""
-    return at_age(lake, seconds=(moment - lake.clock.now()).total_seconds(), times=times)
+    seconds = (moment - lake.clock.now()).total_seconds()
+    return at_age(lake, seconds=seconds, times=times, sizes=sizes)

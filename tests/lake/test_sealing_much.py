@@ -13,6 +13,7 @@ from lake.commit.journal_objects import encode_rows
 from lake.errors import Mismatch
 from lake.lake import Lake
 from lake.seal.segments import Chains
+from lake.seal.sizes import SealerSizes
 from lake.store.idle_executor import IdleExecutor
 from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
@@ -42,15 +43,10 @@ async def sealed_ids(lake: Lake) -> list[str]:
     return found
 
 
-async def test_a_large_window_becomes_several_files(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_large_window_becomes_several_files(lake: Lake) -> None:
     ids = await journal_of(lake, 5)
     await journal_of(lake, 2)  # some of them once more
-    now = at(lake, HOME)
-    monkeypatch.setattr("lake.commit.journal_reading.WAVE_BYTES", 1)
-    monkeypatch.setattr("lake.seal.journal_batches._LARGE_BYTES", 1)
-    now.sealer._pending._batch_bytes = 1
+    now = at(lake, HOME, sizes=SealerSizes(wave_bytes=1, large_bytes=1, batch_bytes=1))
     report = await now.sealer.run_pass(now=True)
     assert (report.rows, report.files, report.failed) == (5 * ROWS, 5, 0)
     found = await sealed_ids(lake)
@@ -59,10 +55,9 @@ async def test_a_large_window_becomes_several_files(
     assert await keys(lake, "journal") == set()
 
 
-async def test_names_are_listed_in_pages(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lake.seal.journal_batches._PAGE", 2)
+async def test_names_are_listed_in_pages(lake: Lake) -> None:
     ids = await journal_of(lake, 5)
-    await at(lake, HOME).sealer.run_pass(now=True)
+    await at(lake, HOME, sizes=SealerSizes(page=2)).sealer.run_pass(now=True)
     assert set(await sealed_ids(lake)) == ids
     assert await keys(lake, "journal") == set()
 
@@ -70,12 +65,10 @@ async def test_names_are_listed_in_pages(lake: Lake, monkeypatch: pytest.MonkeyP
 async def test_ids_of_a_large_file_are_read_without_the_rest(
     store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lake.seal.segments._WHOLE_BYTES", 0)
-    monkeypatch.setattr("lake.seal.segments._TAIL_BYTES", 1024)
     table = generated(5000, seed=1)
     key = layout.chain_key(HOME, 0)
     await store.put(key, encode_chain_file(table, ["0" * 32]))
-    chains = Chains(store, IdleExecutor(), 2**20)
+    chains = Chains(store, IdleExecutor(), SealerSizes(whole_bytes=0, tail_bytes=1024))
     chain = await chains.read(HOME)
     read: list[int] = []
     piece = store.piece
@@ -99,7 +92,7 @@ async def test_ids_of_a_large_file_are_read_without_the_rest(
 async def test_a_file_that_was_rewritten_is_not_read_half_and_half(store: ObjectStore) -> None:
     key = layout.chain_key(HOME, 0)
     await store.put(key, encode_chain_file(generated(10, seed=1)))
-    chains = Chains(store, IdleExecutor(), 2**20)
+    chains = Chains(store, IdleExecutor())
     chain = await chains.read(HOME)
     await store.put(key, encode_chain_file(generated(10, seed=2)))
     with pytest.raises(Mismatch):
@@ -107,7 +100,7 @@ async def test_a_file_that_was_rewritten_is_not_read_half_and_half(store: Object
 
 
 async def test_ids_are_remembered_up_to_a_bound(store: ObjectStore) -> None:
-    chains = Chains(store, IdleExecutor(), 16 * 25)
+    chains = Chains(store, IdleExecutor(), SealerSizes(known_bytes=16 * 25))
     for n in range(4):
         await store.put(layout.chain_key(HOME, n), encode_chain_file(generated(10, seed=n)))
     for file in (await chains.read(HOME)).files:

@@ -49,8 +49,6 @@ def simulated(seed: int) -> Iterator[World]:
             # Pure functions of bytes that are read again and again.
             mock.patch("lake.commit.journal_reading.decode_journals", _decode_journals),
             mock.patch("lake.seal.segments._parse_known", _parse_known),
-            # Chain files whole, or in pieces as if they were large.
-            mock.patch("lake.seal.segments._WHOLE_BYTES", 0 if seed % 3 else 2**20),
             mock.patch("lake.seal.sealer.random", random.Random(seed + 3)),
             mock.patch("ingest.consumer.time", clock),
             mock.patch("ingest.stream.time", clock),

@@ -20,6 +20,7 @@ from lake.errors import (
     LakeError,
 )
 from lake.lake import Lake
+from lake.seal.sizes import SealerSizes
 from lake.seal.watermark import parse_watermark
 from lake.settings import LakeSettings
 from lake.store.clock import StoreClock
@@ -69,6 +70,8 @@ class World:
 
     def __init__(self, seed: int, loop: SimulatedLoop) -> None:
         self.dice = random.Random(seed)
+        # Segments are read whole, or in pieces as if they were large.
+        self._whole_bytes = 0 if seed % 3 else 2**20
         self.loop = loop
         self.bucket = Bucket(loop, random.Random(seed + 1))
         self.promises = Promises()
@@ -100,10 +103,12 @@ class World:
         process = Process(name)
         store = SimulatedStore(self.bucket, process)
         skew = self.dice.uniform(-MAX_SKEW_SECONDS, MAX_SKEW_SECONDS)
-        lake = Lake.wire(store, SkewedClock(store, self.kept, self.times, skew), _SETTINGS)
-        # One journal object a batch, or all in one.
-        lake.sealer._pending._batch_bytes = self.dice.choice([1, 2**20])
-        return process, lake
+        clock = SkewedClock(store, self.kept, self.times, skew)
+        sizes = SealerSizes(
+            batch_bytes=self.dice.choice([1, 2**20]),  # one journal object a batch, or all in one
+            whole_bytes=self._whole_bytes,
+        )
+        return process, Lake.wire(store, clock, _SETTINGS, sizes)
 
     async def upload(self, process: Process, lake: Lake, name: str, content: bytes) -> None:
         """One attempt of a writer; what it was told goes into the promises."""
