@@ -149,7 +149,7 @@ def test_whatever_a_child_may_answer_is_a_row(text: bytes) -> None:
     values(REFUSAL, REFUSAL).map(json.dumps).map(str.encode)
     | st.sampled_from([HUGE, -HUGE, 1e308, 2**64]).map(
         lambda number: json.dumps(
-            {"kind": "refusal", "nonce": "n", "code": "truncated", "message": "m", "limit": number}
+            {"kind": "refusal", "nonce": "n", "code": "truncated", "detail": "m", "limit": number}
         ).encode()
     )
 )

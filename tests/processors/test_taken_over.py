@@ -155,7 +155,7 @@ async def test_a_refusal_says_nothing_that_no_row_holds(
     start: Start, lie: dict[str, object]
 ) -> None:
     sandbox = await start()
-    reply = {"kind": "refusal", "code": "truncated", "message": "m"}
+    reply = {"kind": "refusal", "code": "truncated", "detail": "m"}
     with pytest.raises(Truncated):
         await sandbox.process(jpeg() + order("say", reply=reply), WEB)
     with pytest.raises(DecoderCrashed, match="broke the protocol"):

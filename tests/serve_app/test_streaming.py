@@ -106,7 +106,9 @@ async def answer_to_a_trickle(url: str, site: Site) -> bytes:
 
 
 async def test_a_silent_client_is_told_so(make_site: MakeSite, settings: ServeSettings) -> None:
-    site = await make_site(settings.model_copy(update={"body_idle_seconds": 0.05}))
+    site = await make_site(
+        settings.model_copy(update={"body_idle_seconds": 0.05, "body_min_rate": 1})
+    )
     async with serving(site.app) as url:
         reader, writer = await raw(url, site, 1000, b"half")
         answer = await reader.readuntil(b"}")
