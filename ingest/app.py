@@ -17,10 +17,10 @@ from lake.commit.rejections import Refusal, Settled
 from lake.logs import begin_in_replica
 from lake.metrics_export import MetricsExporter
 from processors import deployment as processors_deployment
-from processors.batch_results import Answer, returns_errors, unwrap
 from processors.job import ImageJob
 from processors.malloc_tuning import keep_memory
 from processors.preset import PresetName
+from processors.replica_answers import Answer, returns_errors, unwrap
 
 APP = "ingest"
 NAME = "KafkaIngest"

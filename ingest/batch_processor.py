@@ -25,8 +25,8 @@ from lake.errors import Fault, Unavailable
 from lake.logs import bound, logger
 from lake.shortage import is_shortage
 from lake.tables.schema import ImageRecord, Tombstone
-from processors.batch_results import Answer
 from processors.job import ImageJob
+from processors.replica_answers import Answer
 from processors.untrusted_text import evidence
 
 T = TypeVar("T")

@@ -11,10 +11,10 @@ from lake.logs import begin_in_replica
 from lake.metrics import store_samples
 from lake.metrics_export import MetricsExporter, Source
 from lake.settings import LakeSettings
-from processors.batch_results import Answer, answers, returns_errors
 from processors.job import ImageJob
 from processors.metrics import samples
 from processors.preset import PresetName
+from processors.replica_answers import Answer, answers, returns_errors
 from processors.sandbox.protocol import Protections
 from processors.sandbox.sandbox import Sandbox
 from processors.settings import ProcessorSettings
@@ -38,8 +38,7 @@ class ImageProcessor:
     """Replica with a lake and a worker with sandboxed children.
 
     `async __init__` returns once the store was probed and the children are ready. Every method
-    returns its errors as `processors.batch_results` describes; what their docstrings call raised is
-    raised by `unwrap`.
+    returns its errors, as `processors.replica_answers` describes; `unwrap` raises them.
     """
 
     async def __init__(  # type: ignore[misc]  # Serve awaits it

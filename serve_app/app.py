@@ -18,10 +18,10 @@ from lake.logs import begin_in_replica, logger
 from lake.metrics import Sample
 from lake.settings import LakeSettings
 from processors import deployment as processors_deployment
-from processors.batch_results import unwrap
 from processors.errors import Overloaded
 from processors.job import ImageJob
 from processors.preset import PresetName
+from processors.replica_answers import unwrap
 from processors.sandbox.sandbox import Sandbox
 from processors.settings import ProcessorSettings
 from processors.worker import Worker

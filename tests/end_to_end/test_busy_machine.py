@@ -16,9 +16,9 @@ from confluent_kafka import Consumer, TopicPartition
 from ingest.settings import IngestSettings
 from lake.lake import Lake
 from lake.settings import LakeSettings
-from processors.batch_results import Answer, answers
 from processors.job import ImageJob
 from processors.preset import WEB
+from processors.replica_answers import Answer, answers
 from processors.sandbox.sandbox import Sandbox
 from processors.settings import ProcessorSettings
 from processors.worker import Worker

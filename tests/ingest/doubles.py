@@ -13,9 +13,9 @@ from ingest.settings import IngestSettings
 from lake.commit.rejections import Refusal, Settled
 from lake.errors import CodedError, StoreUnavailable
 from lake.tables.tables import REJECTIONS, Rejected
-from processors.batch_results import Answer
 from processors.errors import NotAnImage
 from processors.job import ImageJob
+from processors.replica_answers import Answer
 
 _DEADLINE_SECONDS = 40
 

@@ -11,9 +11,9 @@ from ingest.consumer import Consumer
 from ingest.errors import KafkaUnavailable, StreamStopped, TooManyDeadLetters, WorkersUnavailable
 from lake.commit.rejections import Refusal, Settled
 from lake.errors import IdempotencyConflict, ImageErased, StoreUnavailable, StoreUntrustworthy
-from processors.batch_results import Answer
 from processors.errors import TooManyPixels, UnknownPreset
 from processors.job import ImageJob
+from processors.replica_answers import Answer
 from tests.ingest.conftest import Stage
 from tests.ingest.doubles import Workers, refused, running, unavailable
 from tests.ingest.wire import Sent

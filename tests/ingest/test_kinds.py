@@ -14,11 +14,11 @@ from ingest.messages import FILENAME, PRESET
 from lake.lake import Lake
 from lake.settings import LakeSettings
 from lake.tables.schema import ImageRecord
-from processors.batch_results import Answer, answers
 from processors.job import ImageJob
 from processors.preset import Preset, RenditionSpec
 from processors.preset_check import try_out
 from processors.preset_registry import as_json
+from processors.replica_answers import Answer, answers
 from processors.settings import ProcessorSettings
 from processors.worker import Worker
 from serve_app.accounts import Accounts

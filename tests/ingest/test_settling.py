@@ -22,9 +22,9 @@ from lake.commit.rejections import Refusal, Settled
 from lake.errors import StoreTooNew, StoreUnavailable
 from lake.lake import Lake
 from lake.settings import LakeSettings
-from processors.batch_results import Answer
 from processors.errors import ProcessingFailed
 from processors.job import ImageJob
+from processors.replica_answers import Answer
 from tests.ingest.doubles import Workers, refused
 from tests.lake.samples import record
 

@@ -8,9 +8,9 @@ from ingest import batch_processor
 from ingest.consumer import Consumer
 from ingest.messages import to_job
 from lake.commit.rejections import Refusal, Settled
-from processors.batch_results import Answer
 from processors.errors import Overloaded, Truncated
 from processors.job import ImageJob
+from processors.replica_answers import Answer
 from tests.ingest.doubles import Workers, refused
 from tests.ingest.test_settling import Desk, unforeseen
 

@@ -15,8 +15,8 @@ from ingest.consumer import Consumer
 from lake.lake import Lake
 from lake.settings import LakeSettings
 from lake.timing import TIMES
-from processors.batch_results import Answer, answers
 from processors.job import ImageJob
+from processors.replica_answers import Answer, answers
 from processors.settings import ProcessorSettings
 from processors.worker import Worker
 from tests.ingest.conftest import Stage

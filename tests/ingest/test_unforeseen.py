@@ -13,11 +13,11 @@ from lake.commit.rejections import Refusal, Settled
 from lake.errors import Fault, StoreUnavailable
 from lake.lake import Commit, Lake
 from lake.settings import LakeSettings
-from processors.batch_results import Answer, answers
 from processors.columns import Columns
 from processors.errors import ProcessingFailed
 from processors.job import ImageJob, by_key
 from processors.preset import ARCHIVE
+from processors.replica_answers import Answer, answers
 from processors.settings import ProcessorSettings
 from processors.worker import Worker
 from tests.ingest.conftest import Stage

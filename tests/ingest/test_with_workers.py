@@ -11,9 +11,9 @@ from lake.lake import Lake
 from lake.settings import LakeSettings
 from lake.tables.rows import decode_chain_file
 from lake.tables.tables import REJECTION_TABLE
-from processors.batch_results import Answer, answers
 from processors.job import ImageJob
 from processors.preset_check import try_out
+from processors.replica_answers import Answer, answers
 from processors.settings import ProcessorSettings
 from processors.worker import Worker
 from tests.ingest.conftest import Stage

@@ -5,8 +5,8 @@ import sys
 
 from ingest.consumer import Consumer
 from ingest.settings import IngestSettings
-from processors.batch_results import Answer
 from processors.job import ImageJob
+from processors.replica_answers import Answer
 from tests.ingest.doubles import Workers, created
 
 

@@ -22,10 +22,10 @@ from lake.commit.rejections import parse_rejected
 from lake.errors import LakeError
 from lake.lake import Lake
 from lake.tables.schema import ImageRecord
-from processors.batch_results import Answer
 from processors.errors import DecoderCrashed, Undecodable
 from processors.job import ImageJob, content_hash
 from processors.preset import Preset
+from processors.replica_answers import Answer
 from processors.worker import _rejection_id
 from tests.lake.samples import TENANT, record
 from tests.lake.simulation.store import Process

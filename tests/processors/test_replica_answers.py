@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lake.errors import CodedError, StoreUnavailable
-from processors.batch_results import unwrap
+from processors.replica_answers import unwrap
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's import of pydantic
 
