@@ -19,6 +19,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random
 
 from lake.layout import TENANT
 from processors.nearest import did_you_mean
@@ -189,8 +190,17 @@ def _engine(url: URL, connect_seconds: int) -> Engine:
     raise ValueError(f"PIXLAKE_DATABASE_URL: no driver for {url.drivername}")
 
 
+@retry(
+    retry=retry_if_exception_type(sqlite3.OperationalError),
+    wait=wait_random(0.01, 0.1),
+    stop=stop_after_delay(_SQLITE_WAIT_SECONDS),
+    reraise=True,
+)
 def _write_ahead(connection: sqlite3.Connection, _record: object) -> None:
-    """Switch SQLite to WAL, so that readers continue while a writer (backup, VACUUM) works."""
+    """Switch SQLite to WAL, so that readers continue while a writer (backup, VACUUM) works.
+
+    SQLite does not wait if another process switches or writes at the same moment.
+    """
     # On a file system without shared memory SQLite keeps its old mode: correct, but slower.
     connection.execute("PRAGMA journal_mode=WAL")
 
