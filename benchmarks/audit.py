@@ -37,21 +37,21 @@ _HOMES = 1000
 _PIXELS = b"pixels"
 
 
-def make_home(root: Path, home: datetime, first: int, count: int) -> None:
-    """Write records, objects and the chain file of one home."""
-    records = [_record(home, n) for n in range(first, first + count)]
+def make_home(root: Path, window_start: datetime, first: int, count: int) -> None:
+    """Write records, objects and the chain file of one window."""
+    records = [_record(window_start, n) for n in range(first, first + count)]
     for record in records:
         folder = root / layout.image_prefix(record.tenant, record.image_id)
         folder.mkdir(parents=True)
         (folder / "record.json").write_text(record.model_dump_json())
         (root / record.original_key).write_bytes(_PIXELS)
         (root / record.renditions[0].key).write_bytes(_PIXELS)
-    file = root / layout.chain_key(home, 0)
+    file = root / layout.chain_key(window_start, 0)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(encode_chain_file(to_table(records)))
 
 
-def _record(home: datetime, n: int) -> ImageRecord:
+def _record(window_start: datetime, n: int) -> ImageRecord:
     image_id = hashlib.sha256(b"%d" % n).hexdigest()[:32]
     attempt = image_id[:16]
     digest = hashlib.sha256(_PIXELS).hexdigest()
@@ -68,9 +68,9 @@ def _record(home: datetime, n: int) -> ImageRecord:
         tenant=_TENANT,
         source="api",
         attempt=attempt,
-        window_start=home,
+        window_start=window_start,
         content_hash=hashlib.sha256(image_id.encode()).hexdigest(),
-        received_at=home + timedelta(seconds=n % 60),
+        received_at=window_start + timedelta(seconds=n % 60),
         filename=f"IMG_{n}.jpg",
         metadata={"camera": str(n % 7), "site": "north"},
         preset="web",
@@ -92,7 +92,7 @@ def _record(home: datetime, n: int) -> ImageRecord:
 
 
 def make(root: Path, images: int) -> None:
-    """Write a correct lake of `images` images, in homes of the last day."""
+    """Write a correct lake of `images` images, in windows of the last day."""
     start = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(hours=23)
     each = max(1, images // _HOMES)
     shares = [

@@ -79,13 +79,13 @@ def seal(first: str, folder: str) -> tuple[int, float, float]:
 
 
 async def fill_journal(store: ObjectStore, count: int) -> None:
-    """Fill the journal of one home like a busy cluster."""
-    home = layout.home_of(datetime.now(UTC), timedelta(hours=1))
+    """Fill the journal of one window like a busy cluster."""
+    window_start = layout.window_start_of(datetime.now(UTC), timedelta(hours=1))
     for n in range(0, count, _JOURNAL_ROWS):
         table = generated(
-            min(_JOURNAL_ROWS, count - n), seed=n, window_start=home, span_ms=3_600_000
+            min(_JOURNAL_ROWS, count - n), seed=n, window_start=window_start, span_ms=3_600_000
         )
-        await store.put(layout.journal_key(home, uuid.uuid4().hex), encode_rows(table))
+        await store.put(layout.journal_key(window_start, uuid.uuid4().hex), encode_rows(table))
 
 
 def bench_seal() -> bool:
@@ -144,13 +144,13 @@ async def append_seconds() -> list[float]:
     """Measure how long rows of concurrent uploads wait for the journal, in seconds."""
     memory = ObjectStore.open(LakeSettings(store_url="memory://"))
     journal = Journal(DistantStore(memory._backend))  # noqa: SLF001  # there is no other way in
-    home = layout.home_of(datetime.now(UTC), timedelta(minutes=1))
+    window_start = layout.window_start_of(datetime.now(UTC), timedelta(minutes=1))
     waited: list[float] = []
 
     async def upload(number: int) -> None:
         for turn in range(_APPENDS):
             await asyncio.sleep((number * 7 + turn * 11) % 40 / 1000)  # other PUTs of the upload
-            made = record(Attempt("acme", image_id(f"{number}-{turn}"), home))
+            made = record(Attempt("acme", image_id(f"{number}-{turn}"), window_start))
             begun = time.perf_counter()
             await journal.append(made)
             waited.append(time.perf_counter() - begun)

@@ -76,7 +76,7 @@ def _compact(folder: str) -> Measured:
     async def work() -> tuple[int, float]:
         lake = await Lake.open(settings_of(folder))
         begun = time.process_time()
-        done = await lake.upkeep.of(IMAGE_TABLE).compactor.run_pass()
+        done = await lake.maintenance.of(IMAGE_TABLE).compactor.run_pass()
         assert not done.failed, done
         return done.rows, time.process_time() - begun
 
@@ -95,10 +95,10 @@ async def _fill_day(folder: str) -> None:
     store = ObjectStore.open(settings_of(folder))
     start = _hour(ago=26)
     for minute in range(DAY_HOMES):
-        home = start + timedelta(minutes=minute)
-        table = generated(HOME_ROWS, seed=minute, window_start=home)
+        window_start = start + timedelta(minutes=minute)
+        table = generated(HOME_ROWS, seed=minute, window_start=window_start)
         for part in (table.slice(0, HOME_ROWS // 2), table.slice(HOME_ROWS // 2)):
-            await store.put(layout.journal_key(home, uuid.uuid4().hex), encode_rows(part))
+            await store.put(layout.journal_key(window_start, uuid.uuid4().hex), encode_rows(part))
 
 
 async def _fill_hour(folder: str) -> None:
@@ -106,11 +106,11 @@ async def _fill_hour(folder: str) -> None:
     start = _hour(ago=3)
     each = HOUR_ROWS // HOUR_HOMES
     for minute in range(HOUR_HOMES):
-        home = start + timedelta(minutes=minute)
-        table = generated(each, seed=minute, window_start=home).sort_by(
+        window_start = start + timedelta(minutes=minute)
+        table = generated(each, seed=minute, window_start=window_start).sort_by(
             [("received_at", "ascending")]
         )
-        await store.put(layout.chain_key(home, 0), rows.encode_chain_file(table))
+        await store.put(layout.chain_key(window_start, 0), rows.encode_chain_file(table))
 
 
 def _hour(ago: int) -> datetime:

@@ -35,20 +35,20 @@ def small() -> tuple[float, float]:
 
 async def _seal(settings: LakeSettings) -> tuple[float, float]:
     # Warm up with one object, because a sealer runs for weeks and first calls do not count.
-    await _fill(ObjectStore.open(settings), _home(minutes_ago=7), 1)
+    await _fill(ObjectStore.open(settings), _window_start(minutes_ago=7), 1)
     lake = await Lake.open(settings)
-    await lake.upkeep.run_pass()
-    encoded = await _fill(lake.store, _home(minutes_ago=5), ROWS)
+    await lake.maintenance.run_pass()
+    encoded = await _fill(lake.store, _window_start(minutes_ago=5), ROWS)
     begun = time.process_time()
-    done = await lake.upkeep.run_pass()
+    done = await lake.maintenance.run_pass()
     sealed = (time.process_time() - begun) / ROWS * 1000
     assert done.images.rows == ROWS, done
     return sealed, encoded
 
 
-async def _fill(store: ObjectStore, home: datetime, rows: int) -> float:
-    """Fill the journal of a home; returns ms of processor time to encode an object."""
-    records = to_records(generated(rows, seed=rows, window_start=home))
+async def _fill(store: ObjectStore, window_start: datetime, rows: int) -> float:
+    """Fill the journal of a window; returns ms of processor time to encode an object."""
+    records = to_records(generated(rows, seed=rows, window_start=window_start))
     gc.freeze()  # exclude the records from garbage collection, which would be counted
     dice = random.Random(rows)
     seconds, objects = 0.0, 0
@@ -59,11 +59,11 @@ async def _fill(store: ObjectStore, home: datetime, rows: int) -> float:
         body = encode_records(some)
         seconds += time.thread_time() - begun
         objects += 1
-        key = layout.journal_key(home, uuid.uuid4().hex, extension=extension_of(body))
+        key = layout.journal_key(window_start, uuid.uuid4().hex, extension=extension_of(body))
         await store.put(key, body)
     return seconds / objects * 1000
 
 
-def _home(minutes_ago: int) -> datetime:
+def _window_start(minutes_ago: int) -> datetime:
     window = timedelta(minutes=1)
-    return layout.home_of(datetime.now(UTC) - minutes_ago * window, window)
+    return layout.window_start_of(datetime.now(UTC) - minutes_ago * window, window)

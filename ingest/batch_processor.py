@@ -88,7 +88,7 @@ class BatchProcessor:
     async def deliver(self, flights: list[InFlight]) -> None:
         """Deliver a batch until all messages are settled; raises StreamStopped."""
         refused = [self._refuse(f, f.job) for f in flights if isinstance(f.job, Fault)]
-        jobs = [flight for flight in flights if isinstance(flight.job, ImageJob)]
+        jobs = [in_flight for in_flight in flights if isinstance(in_flight.job, ImageJob)]
         await asyncio.gather(self._process(jobs), *refused)
 
     async def _process(self, flights: list[InFlight]) -> None:
@@ -119,11 +119,11 @@ class BatchProcessor:
         except Exception as error:  # noqa: BLE001  # any death of a worker
             return await self._blame(flights, error)
         done = await asyncio.gather(*map(self._end, flights, slots))
-        return [flight for flight, settled in zip(flights, done, strict=True) if not settled]
+        return [in_flight for in_flight, settled in zip(flights, done, strict=True) if not settled]
 
     async def _answers(self, flights: list[InFlight]) -> list[Answer]:
-        jobs = [flight.job for flight in flights if isinstance(flight.job, ImageJob)]
-        doublings = min(max(flight.timeouts for flight in flights), _MOST_DOUBLINGS)
+        jobs = [in_flight.job for in_flight in flights if isinstance(in_flight.job, ImageJob)]
+        doublings = min(max(in_flight.timeouts for in_flight in flights), _MOST_DOUBLINGS)
         if len(flights) == 1 and self._suspicious(flights[0]):
             async with self._alone:
                 slots = await self._in_time(jobs, doublings)
@@ -138,24 +138,24 @@ class BatchProcessor:
         async with asyncio.timeout(limit):
             return await self._submit(jobs)
 
-    async def _end(self, flight: InFlight, slot: Answer) -> bool:
+    async def _end(self, in_flight: InFlight, slot: Answer) -> bool:
         """Settle a message by its answer; False if it must be tried again."""
         if isinstance(slot, str):
             self._in_a_row = 0
-            self._settle(flight, slot)
+            self._settle(in_flight, slot)
             return True
         ruling = verdict(slot)
         if ruling == "count":
-            return await self._again_or_refuse(flight, slot.detail)
+            return await self._again_or_refuse(in_flight, slot.detail)
         if ruling == "retry":
             self.last_failure = f"{slot.code}: {slot}"
             return False
         if ruling == "crash":
             raise StreamStopped(f"{slot.code}: {slot}", value=slot.code) from slot
         if ruling == "erased":
-            self._settle(flight, "erased")
+            self._settle(in_flight, "erased")
             return True
-        await self._refuse(flight, slot.fault)
+        await self._refuse(in_flight, slot.fault)
         return True
 
     async def _too_slow(self, flights: list[InFlight], error: TimeoutError) -> list[InFlight]:
@@ -169,8 +169,8 @@ class BatchProcessor:
         if len(flights) == 1:
             flights[0].timeouts += 1
             return flights
-        for flight in flights:
-            await self._process([flight])
+        for in_flight in flights:
+            await self._process([in_flight])
         return []
 
     async def _blame(self, flights: list[InFlight], error: BaseException) -> list[InFlight]:
@@ -187,46 +187,50 @@ class BatchProcessor:
             return flights  # no message causes a shortage
         if len(flights) == 1 and self._suspicious(flights[0]):
             return [] if await self._again_or_refuse(flights[0], evidence(error)) else flights
-        for flight in flights:
-            flight.failures += 1
+        for in_flight in flights:
+            in_flight.failures += 1
         if len(flights) > 1 and any(map(self._suspicious, flights)):
-            for flight in flights:
-                await self._process([flight])
+            for in_flight in flights:
+                await self._process([in_flight])
             return []
         return flights
 
-    async def _again_or_refuse(self, flight: InFlight, how: str) -> bool:
+    async def _again_or_refuse(self, in_flight: InFlight, how: str) -> bool:
         """Count a failure of a single message; after too many, refuse it and return True."""
         self.last_failure = how
-        with bound(**flight.message.names):
-            await self._counted(flight, how)
-        if flight.alone < self._settings.kafka_alone_failures or not self._long_enough(flight):
+        with bound(**in_flight.message.names):
+            await self._counted(in_flight, how)
+        if in_flight.alone < self._settings.kafka_alone_failures or not self._long_enough(
+            in_flight
+        ):
             return False
-        await self._refuse(flight, given_up(flight.alone, how))
+        await self._refuse(in_flight, given_up(in_flight.alone, how))
         return True
 
-    def _long_enough(self, flight: InFlight) -> bool:
+    def _long_enough(self, in_flight: InFlight) -> bool:
         """True if the message has failed for so long that no temporary shortage is the cause."""
-        since = flight.failed_since
+        since = in_flight.failed_since
         least = self._settings.kafka_alone_seconds
         return since is not None and time.monotonic() - since >= least
 
-    async def _counted(self, flight: InFlight, how: str) -> None:
+    async def _counted(self, in_flight: InFlight, how: str) -> None:
         """Count one more failure, durably if the store is available now."""
-        flight.alone += 1
-        if flight.failed_since is None:
-            flight.failed_since = time.monotonic()
+        in_flight.alone += 1
+        if in_flight.failed_since is None:
+            in_flight.failed_since = time.monotonic()
         if self._count is None:
             return
-        why = given_up(flight.alone, how)
-        name = refusal_of(self._settings.kafka_tenant, flight.message, flight.job, why).rejection_id
+        why = given_up(in_flight.alone, how)
+        name = refusal_of(
+            self._settings.kafka_tenant, in_flight.message, in_flight.job, why
+        ).rejection_id
         try:
             times = await self._call(self._count(name, how))
-            flight.alone = max(flight.alone, times)
+            in_flight.alone = max(in_flight.alone, times)
         except Exception as error:  # noqa: BLE001 - the count in memory suffices for now
             log.warning("a failure is counted in memory only", error=error)
 
-    async def _refuse(self, flight: InFlight, why: Fault) -> None:
+    async def _refuse(self, in_flight: InFlight, why: Fault) -> None:
         """Record the refusal, send the dead letter, then settle the message."""
         limit = self._settings.kafka_max_dead_letters_in_a_row
         if limit and self._in_a_row >= limit:
@@ -234,20 +238,20 @@ class BatchProcessor:
                 f"{limit} messages in a row were refused, the next one with {why.code}", limit=limit
             )
         self._in_a_row += 1
-        refusal = refusal_of(self._settings.kafka_tenant, flight.message, flight.job, why)
-        with bound(**flight.message.names):
-            await self._until_refused(flight, refusal)
+        refusal = refusal_of(self._settings.kafka_tenant, in_flight.message, in_flight.job, why)
+        with bound(**in_flight.message.names):
+            await self._until_refused(in_flight, refusal)
 
-    async def _until_refused(self, flight: InFlight, refusal: Refusal) -> None:
+    async def _until_refused(self, in_flight: InFlight, refusal: Refusal) -> None:
         """Try to record a refusal and to send the dead letter until both are done."""
 
         async def once() -> bool:
             nonlocal refusal
-            if flight.ticket.dropped:
-                self._settle(flight, "dropped")
+            if in_flight.tracked.dropped:
+                self._settle(in_flight, "dropped")
                 return False
             try:
-                outcome = await self._refused(flight, refusal)
+                outcome = await self._refused(in_flight, refusal)
             except Exception as error:
                 passing = isinstance(error, (*_PASSING, KafkaUnavailable))
                 if isinstance(error, CRASHES):
@@ -256,29 +260,29 @@ class BatchProcessor:
                 if passing or is_shortage(error):
                     log.warning("refusal not recorded or sent yet", error=error)
                 else:
-                    refusal = await self._unwritten(flight, refusal, error)
+                    refusal = await self._unwritten(in_flight, refusal, error)
                 return True
-            self._settle(flight, outcome)
+            self._settle(in_flight, outcome)
             return False
 
         await _repeated()(once)
 
-    async def _unwritten(self, flight: InFlight, refusal: Refusal, error: Exception) -> Refusal:
+    async def _unwritten(self, in_flight: InFlight, refusal: Refusal, error: Exception) -> Refusal:
         """Count an unexpected failure to record a refusal; return the refusal to try next."""
         log.error("a refusal failed with an unexpected error", exc_info=error)
-        await self._counted(flight, evidence(error))
-        flight.unwritten += 1
-        if flight.unwritten < self._settings.kafka_alone_failures:
+        await self._counted(in_flight, evidence(error))
+        in_flight.unwritten += 1
+        if in_flight.unwritten < self._settings.kafka_alone_failures:
             return refusal
-        return plain(refusal, given_up(flight.alone, evidence(error)))
+        return plain(refusal, given_up(in_flight.alone, evidence(error)))
 
-    async def _refused(self, flight: InFlight, refusal: Refusal) -> Outcome:
+    async def _refused(self, in_flight: InFlight, refusal: Refusal) -> Outcome:
         """Record the row, then send the dead letter; return the outcome.
 
         The row comes first, because it is idempotent and the dead letter is not. If the message
         was stored as an image before, it stays an image, even if it was refused now.
         """
-        if flight.unwritten < 2 * self._settings.kafka_alone_failures:
+        if in_flight.unwritten < 2 * self._settings.kafka_alone_failures:
             settled = await self._call(self._note(refusal))
         else:
             # No row can be written for this message. Later messages must not wait for ever.
@@ -293,7 +297,7 @@ class BatchProcessor:
         if isinstance(settled, Tombstone):
             return "erased"
         reason = settled.fault if settled else refusal.reason
-        await self._dead_letters.send(flight.message, reason)
+        await self._dead_letters.send(in_flight.message, reason)
         self.dead_letters_by_code[reason.code] += 1
         return "dead-lettered"
 
@@ -309,15 +313,15 @@ class BatchProcessor:
                 raise
             raise WorkersUnavailable("the call was cancelled") from error
 
-    def _suspicious(self, flight: InFlight) -> bool:
-        return flight.failures >= self._settings.kafka_batch_failures
+    def _suspicious(self, in_flight: InFlight) -> bool:
+        return in_flight.failures >= self._settings.kafka_batch_failures
 
     def _ours(self, flights: list[InFlight]) -> list[InFlight]:
         """Settle messages whose partition was revoked; return the others."""
-        for flight in flights:
-            if flight.ticket.dropped:
-                self._settle(flight, "dropped")
-        return [flight for flight in flights if not flight.ticket.dropped]
+        for in_flight in flights:
+            if in_flight.tracked.dropped:
+                self._settle(in_flight, "dropped")
+        return [in_flight for in_flight in flights if not in_flight.tracked.dropped]
 
 
 def _repeated() -> AsyncRetrying:

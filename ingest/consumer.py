@@ -79,10 +79,10 @@ class Consumer:
         self._submit = submit
         self._note = note
         self._count = count
-        self._terms = MessageDefaults(
+        self._defaults = MessageDefaults(
             settings.kafka_tenant, settings.default_preset, settings.kafka_max_message_bytes
         )
-        self._intake = Backpressure(
+        self._backpressure = Backpressure(
             settings.kafka_max_inflight_bytes, settings.kafka_max_inflight_messages
         )
         # The Kafka client blocks, so this thread makes all calls to it, never the event loop.
@@ -147,8 +147,8 @@ class Consumer:
             paused=stream.paused,
             lag=stream.group.lag,
             last_turn_seconds=age,
-            inflight_messages=self._intake.messages,
-            inflight_bytes=self._intake.bytes,
+            inflight_messages=self._backpressure.messages,
+            inflight_bytes=self._backpressure.bytes,
             outcomes={str(name): count for name, count in self._outcomes.items()},
             retries=self._delivery.retries if self._delivery else 0,
             dead_letters=dict(self._delivery.dead_letters_by_code) if self._delivery else {},
@@ -208,35 +208,35 @@ class Consumer:
                     return
             batch = await self._call(stream.turn, await self._plan(now))
             if batch:
-                self._launch(delivery, [await self._flight(*pair) for pair in batch])
+                self._launch(delivery, [await self._in_flight(*pair) for pair in batch])
         raise self._fault
 
     async def _plan(self, now: float) -> PollPlan:
         """Decide what the next turn may read; waits up to a second if too much is in flight."""
-        mode = self._intake.mode(now)
+        mode = self._backpressure.mode(now)
         while mode == "hold" and not self._stopping.is_set():
             self._room.clear()
             await self._pause_for(self._room, HOLD_SECONDS)
-            mode = self._intake.mode(time.monotonic())
+            mode = self._backpressure.mode(time.monotonic())
         if mode != "read" or self._stopping.is_set():
             return PollPlan(0, 0, _WAIT_SECONDS)
         return PollPlan(
-            min(self._intake.room_bytes, self._settings.kafka_batch_bytes),
-            min(self._intake.room_messages, self._settings.kafka_batch_messages),
+            min(self._backpressure.room_bytes, self._settings.kafka_batch_bytes),
+            min(self._backpressure.room_messages, self._settings.kafka_batch_messages),
             _WAIT_SECONDS,
         )
 
-    async def _flight(self, message: Message, ticket: TrackedOffset) -> InFlight:
-        self._intake.take(message.size)
+    async def _in_flight(self, message: Message, tracked: TrackedOffset) -> InFlight:
+        self._backpressure.take(message.size)
         with bound(**message.names):
             while (job := self._read(message)) is None:
                 await self._pause_for(self._stopping, _SHORT_SECONDS)
-        return InFlight(message, ticket, job)
+        return InFlight(message, tracked, job)
 
     def _read(self, message: Message) -> ImageJob | Fault | None:
         """Parse a message to a job or a fault; None after a shortage of memory: try again."""
         try:
-            return to_job(message, self._terms, datetime.now(UTC))
+            return to_job(message, self._defaults, datetime.now(UTC))
         except (InvalidMessage, Refused) as error:
             return error.fault
         except Exception as error:
@@ -259,12 +259,12 @@ class Consumer:
         error = StreamStopped("a batch was cancelled") if task.cancelled() else task.exception()
         self._fault = self._fault or error
 
-    def _settle(self, flight: InFlight, outcome: Outcome) -> None:
-        self._intake.release(flight.message.size)
+    def _settle(self, in_flight: InFlight, outcome: Outcome) -> None:
+        self._backpressure.release(in_flight.message.size)
         self._outcomes[outcome] += 1
         self._room.set()
         if self._stream is not None:
-            self._stream.finish(flight.ticket)
+            self._stream.finish(in_flight.tracked)
 
     async def _tear_down(self, producer: Producer) -> None:
         tasks = set(self._tasks)
@@ -297,5 +297,7 @@ class Consumer:
     def _error(self, stream: StreamState) -> str | None:
         if self._fault is not None:
             return repr(self._fault)
-        failed = self._delivery.last_failure if self._delivery and self._intake.messages else None
+        failed = (
+            self._delivery.last_failure if self._delivery and self._backpressure.messages else None
+        )
         return self._waiting_for or stream.group.error or failed

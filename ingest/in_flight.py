@@ -19,7 +19,7 @@ class InFlight:
     """
 
     message: Message
-    ticket: TrackedOffset
+    tracked: TrackedOffset
     job: ImageJob | Fault
     failures: int = 0
     alone: int = 0

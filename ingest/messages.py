@@ -93,7 +93,7 @@ class MessageDefaults:
     max_bytes: int
 
 
-def to_job(message: Message, terms: MessageDefaults, received_at: datetime) -> ImageJob:
+def to_job(message: Message, defaults: MessageDefaults, received_at: datetime) -> ImageJob:
     """Convert a message to a job.
 
     Raises InvalidMessage (its headers) or processors' Refused (EmptyImage, TooManyBytes,
@@ -102,7 +102,7 @@ def to_job(message: Message, terms: MessageDefaults, received_at: datetime) -> I
     if message.headers_fault is not None:
         raise InvalidHeader(message.headers_fault)
     texts = _texts(message.headers)
-    data = _data(message, terms.max_bytes)
+    data = _data(message, defaults.max_bytes)
     sha256 = value_digest(message)
     position = KafkaPosition(
         message.topic,
@@ -113,9 +113,9 @@ def to_job(message: Message, terms: MessageDefaults, received_at: datetime) -> I
     )
     event = _event(texts)
     filename = texts.get(FILENAME)
-    preset = PresetName.parse(texts.get(PRESET, terms.default_preset))
+    preset = PresetName.parse(texts.get(PRESET, defaults.default_preset))
     return ImageJob(
-        tenant=terms.tenant,
+        tenant=defaults.tenant,
         source="kafka",
         identity=event or by_position(position),
         data=np.frombuffer(data, dtype=np.uint8),

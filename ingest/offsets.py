@@ -68,18 +68,18 @@ class TrackedOffset:
 class _Track:
     """State of one assigned partition.
 
-    `tickets` are in order of offset and start with an unfinished one. `behind` is the last message
-    before them.
+    `tracked_offsets` are in order of offset and start with an unfinished one. `behind` is the last
+    message before them.
     """
 
-    tickets: deque[TrackedOffset] = field(default_factory=deque)
+    tracked_offsets: deque[TrackedOffset] = field(default_factory=deque)
     next: int | None = None
     committed: int | None = None
     behind: TrackedOffset | None = None
 
     @property
     def position(self) -> int | None:
-        return self.tickets[0].offset if self.tickets else self.next
+        return self.tracked_offsets[0].offset if self.tracked_offsets else self.next
 
 
 class Offsets:
@@ -105,27 +105,27 @@ class Offsets:
             track.committed = offset
         elif offset < track.next:
             self.rewound(partition, offset)
-        ticket = TrackedOffset(partition, offset, epoch)
-        track.tickets.append(ticket)
+        tracked = TrackedOffset(partition, offset, epoch)
+        track.tracked_offsets.append(tracked)
         track.next = offset + 1
-        return ticket
+        return tracked
 
-    def done(self, ticket: TrackedOffset) -> None:
+    def done(self, tracked: TrackedOffset) -> None:
         """Mark a message as durably processed or dead-lettered; no effect if it was dropped."""
-        if ticket.state != "open":
+        if tracked.state != "open":
             return
-        ticket.state = "done"
-        track = self._tracks[ticket.partition]
-        while track.tickets and track.tickets[0].state == "done":
-            track.behind = track.tickets.popleft()
+        tracked.state = "done"
+        track = self._tracks[tracked.partition]
+        while track.tracked_offsets and track.tracked_offsets[0].state == "done":
+            track.behind = track.tracked_offsets.popleft()
 
     def rewound(self, partition: Partition, offset: int) -> None:
         """Drop messages from this offset on: they will be read again."""
         track = self._tracks.get(partition)
         if track is None or track.next is None or track.next <= offset:
             return
-        while track.tickets and track.tickets[-1].offset >= offset:
-            track.tickets.pop().state = "dropped"
+        while track.tracked_offsets and track.tracked_offsets[-1].offset >= offset:
+            track.tracked_offsets.pop().state = "dropped"
         if track.behind is not None and track.behind.offset >= offset:
             track.behind = None
         track.next = offset
@@ -160,12 +160,12 @@ class Offsets:
     def waiting(self, partition: Partition) -> int:
         """Number of messages, done or not, behind the first unfinished one, itself included."""
         track = self._tracks.get(partition)
-        return len(track.tickets) if track else 0
+        return len(track.tracked_offsets) if track else 0
 
     def open(self, partitions: Iterable[Partition]) -> int:
         """Number of unfinished messages of these partitions."""
         tracks = [self._tracks[p] for p in partitions if p in self._tracks]
-        return sum(ticket.state == "open" for track in tracks for ticket in track.tickets)
+        return sum(tracked.state == "open" for track in tracks for tracked in track.tracked_offsets)
 
     @property
     def partitions(self) -> frozenset[Partition]:
@@ -174,5 +174,5 @@ class Offsets:
 
     def _drop(self, partition: Partition) -> None:
         track = self._tracks.pop(partition, None)
-        for ticket in track.tickets if track else ():
-            ticket.state = "dropped"
+        for tracked in track.tracked_offsets if track else ():
+            tracked.state = "dropped"

@@ -106,9 +106,9 @@ class Stream:
         self._client = connect(settings, self)
         self.state = StreamState()
 
-    def finish(self, ticket: TrackedOffset) -> None:
+    def finish(self, tracked: TrackedOffset) -> None:
         """Report a message as durably processed or dead-lettered."""
-        self._finished.put(ticket)
+        self._finished.put(tracked)
 
     def interrupt(self) -> None:
         """End a turn that waits for the cluster; call it before `close`, from any thread."""
@@ -181,8 +181,8 @@ class Stream:
             message = self._client.poll(wait)
             if message is not None:
                 at = message.source
-                ticket = self._offsets.taken(at, message.offset, message.epoch)
-                self._gathered.append((replace(message, topic_id=self._topic_ids[at]), ticket))
+                tracked = self._offsets.taken(at, message.offset, message.epoch)
+                self._gathered.append((replace(message, topic_id=self._topic_ids[at]), tracked))
                 size += message.size
             # Check the limits in a pause, too: an already fetched message may arrive.
             if message is None or size >= turn.max_bytes:
@@ -193,9 +193,9 @@ class Stream:
 
     def _hand_back(self, partitions: Sequence[Partition]) -> None:
         """Drop messages that were read but not handed to a worker yet."""
-        for message, ticket in self._gathered:
+        for message, tracked in self._gathered:
             if message.source in partitions:
-                self._offsets.rewound(ticket.partition, ticket.offset)
+                self._offsets.rewound(tracked.partition, tracked.offset)
         self._gathered = [pair for pair in self._gathered if not pair[1].dropped]
 
     def _to_pause(self, turn: PollPlan) -> frozenset[Partition]:

@@ -71,7 +71,7 @@ class SealerLoop:
     async def _run(self) -> None:
         while True:
             try:
-                self._totals.add_pass(await self._lake.upkeep.run_pass())
+                self._totals.add_pass(await self._lake.maintenance.run_pass())
             except LakeError:
                 # The store is unavailable; rows wait in the journal for the next pass.
                 log.exception("a sealing pass failed")

@@ -43,7 +43,7 @@ class Lake:
     rejections: Rejections
     tries: Tries
     presets: PresetStore
-    upkeep: Maintenance
+    maintenance: Maintenance
 
     @classmethod
     async def open(cls, settings: LakeSettings, *, make: bool = True, prove: bool = True) -> "Lake":
@@ -71,12 +71,12 @@ class Lake:
         refused = Journal(store, REJECTION_TABLE)
         eraser = Eraser(store, journal, clock)
 
-        def keeper(table: Table) -> TableMaintenance:
+        def table_maintenance(table: Table) -> TableMaintenance:
             compactor = Compactor(store, clock, grace=grace, table=table)
             sealer = Sealer(store, clock, eraser, compactor, grace=grace, table=table, sizes=sizes)
             return TableMaintenance(sealer, compactor)
 
-        images = keeper(IMAGE_TABLE)
+        images = table_maintenance(IMAGE_TABLE)
         return cls(
             store=store,
             clock=clock,
@@ -87,7 +87,7 @@ class Lake:
             rejections=Rejections(store, (refused, journal), clock),
             tries=Tries(store),
             presets=PresetStore(store),
-            upkeep=Maintenance(images, keeper(REJECTION_TABLE)),
+            maintenance=Maintenance(images, table_maintenance(REJECTION_TABLE)),
         )
 
     def expires(self, record: ImageRecord) -> datetime:

@@ -3,13 +3,13 @@
     images/<tenant>/<first 2 hex of id>/<image_id>/original-<attempt>.<ext>
                                                    <rendition>-<attempt>.<ext>
                                                    record.json
-    journal/<home>/<name>.jsonl, .arrow
-    lake/images/dt=2026-11-23/hour=10/<home>-<n>.parquet
-    lake/compacted/images/dt=2026-11-23/hour=10/<home>.parquet
+    journal/<window>/<name>.jsonl, .arrow
+    lake/images/dt=2026-11-23/hour=10/<window>-<n>.parquet
+    lake/compacted/images/dt=2026-11-23/hour=10/<window>.parquet
     lake/compacted/images.json                    watermark: hours before it are complete there
     lake/rebuilt/images/dt=…, rejections/dt=…     a new lake that will replace the current one
     rejections/records/<first 2 hex of id>/<rejection_id>.json
-    rejections/journal/<home>/<name>.jsonl, .arrow
+    rejections/journal/<window>/<name>.jsonl, .arrow
     rejections/tries/<rejection_id>.json          number of unexpected failures of a message
     lake/rejections/…, lake/compacted/rejections/…                like those of images
     audit/unfinished/<tenant>/<image_id>.json     images that had no row when an audit ran
@@ -19,8 +19,8 @@
     store.json                                    settings of the store, equal for all processes
     probe/<name>                                  start-up probe and clock, deleted at once
 
-A home is written as the start of its window in UTC, for instance `20261123T100400Z`, so that names
-sort by time.
+A window is written as its start in UTC, for instance `20261123T100400Z`, so that names sort by
+time.
 """
 
 import re
@@ -63,7 +63,7 @@ LAKE_IMAGES = IMAGE_ROWS.chains
 
 TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 IMAGE_ID = re.compile(r"[0-9a-f]{32}")
-_HOME_FORMAT = "%Y%m%dT%H%M%SZ"
+_WINDOW_FORMAT = "%Y%m%dT%H%M%SZ"
 _HOME = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 _CHAIN_FILE = re.compile(r"(\d{8}T\d{6}Z)-(\d+)\.parquet")
 _PRESET_FILE = re.compile(r"[1-9]\d{0,8}")
@@ -71,32 +71,32 @@ _PARTITION = re.compile(r"dt=(\d{4})-(\d\d)-(\d\d)/hour=(\d\d)")
 _COMPACTED_FILE = re.compile(r"(\d{8}T\d{6}Z)\.parquet")
 
 
-def home_name(home: datetime) -> str:
-    """Name of a home, such as `20261123T100400Z`."""
-    return home.astimezone(UTC).strftime(_HOME_FORMAT)
+def window_name(window_start: datetime) -> str:
+    """Name of a window, such as `20261123T100400Z`."""
+    return window_start.astimezone(UTC).strftime(_WINDOW_FORMAT)
 
 
-def parse_home(name: str) -> datetime:
-    """Parse the name of a home; raises ValueError."""
+def parse_window(name: str) -> datetime:
+    """Parse the name of a window; raises ValueError."""
     if not _HOME.fullmatch(name):
-        raise ValueError(f"{name!r} is no name of a home, such as 20261123T100400Z")
+        raise ValueError(f"{name!r} is no name of a window, such as 20261123T100400Z")
     # A listing has thousands of names; `strptime` takes forty times as long.
     return datetime.fromisoformat(name)
 
 
-def homes_of(names: Iterable[str]) -> list[datetime]:
-    """Homes of the folders of a journal; ignores folders with other names.
+def windows_of(names: Iterable[str]) -> list[datetime]:
+    """Windows of the folders of a journal; ignores folders with other names.
 
     An audit reports such folders.
     """
-    homes = []
+    windows = []
     for name in names:
         with suppress(ValueError):
-            homes.append(parse_home(name))
-    return homes
+            windows.append(parse_window(name))
+    return windows
 
 
-def home_of(moment: datetime, window: timedelta) -> datetime:
+def window_start_of(moment: datetime, window: timedelta) -> datetime:
     """Start of the window that `moment` falls into; windows are counted from 1970."""
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     return moment - (moment - epoch) % window
@@ -104,7 +104,7 @@ def home_of(moment: datetime, window: timedelta) -> datetime:
 
 def hour_of(moment: datetime) -> datetime:
     """Start of the hour that `moment` falls into."""
-    return home_of(moment, HOUR)
+    return window_start_of(moment, HOUR)
 
 
 def image_prefix(tenant: str, image_id: str) -> str:
@@ -123,7 +123,7 @@ def object_key(tenant: str, image_id: str, name: str, attempt: str, extension: s
 
 
 def rejection_key(rejection_id: str) -> str:
-    """Key of the record of a rejection, which fixes its home and row."""
+    """Key of the record of a rejection, which fixes its window and row."""
     return f"{REJECTION_RECORDS}/{rejection_id[:2]}/{rejection_id}.json"
 
 
@@ -161,20 +161,20 @@ def parse_preset_key(key: str) -> tuple[str, int] | None:
     return folder.removeprefix(f"{PRESETS}/"), int(version)
 
 
-def journal_prefix(home: datetime, of: Folders = IMAGE_ROWS) -> str:
+def journal_prefix(window_start: datetime, of: Folders = IMAGE_ROWS) -> str:
     """Folder of the rows that wait for sealing."""
-    return f"{of.journal}/{home_name(home)}"
+    return f"{of.journal}/{window_name(window_start)}"
 
 
 def journal_key(
-    home: datetime, name: str, of: Folders = IMAGE_ROWS, extension: str = "arrow"
+    window_start: datetime, name: str, of: Folders = IMAGE_ROWS, extension: str = "arrow"
 ) -> str:
     """Key of a journal object."""
-    return f"{journal_prefix(home, of)}/{name}.{extension}"
+    return f"{journal_prefix(window_start, of)}/{name}.{extension}"
 
 
 def partition(hour: datetime) -> str:
-    """Hive partition of an hour, or of a home in it: `dt=2026-11-23/hour=10`."""
+    """Hive partition of an hour, or of a window in it: `dt=2026-11-23/hour=10`."""
     return f"dt={hour:%Y-%m-%d}/hour={hour:%H}"
 
 
@@ -182,25 +182,25 @@ def parse_partition(name: str) -> datetime | None:
     """Parse the hour from `dt=…/hour=…`; None for another folder."""
     match = _PARTITION.fullmatch(name)
     try:
-        return parse_home(f"{match[1]}{match[2]}{match[3]}T{match[4]}0000Z") if match else None
+        return parse_window(f"{match[1]}{match[2]}{match[3]}T{match[4]}0000Z") if match else None
     except ValueError:
         return None
 
 
-def hour_prefix(home: datetime, of: Folders = IMAGE_ROWS) -> str:
-    """Folder (Hive partition) that holds the chain of a home."""
-    return f"{of.chains}/{partition(home)}"
+def hour_prefix(window_start: datetime, of: Folders = IMAGE_ROWS) -> str:
+    """Folder (Hive partition) that holds the chain of a window."""
+    return f"{of.chains}/{partition(window_start)}"
 
 
-def chain_key(home: datetime, n: int, of: Folders = IMAGE_ROWS) -> str:
-    """Key of file `n` of a home's chain."""
-    return f"{hour_prefix(home, of)}/{home_name(home)}-{n}.parquet"
+def chain_key(window_start: datetime, n: int, of: Folders = IMAGE_ROWS) -> str:
+    """Key of file `n` of a window's chain."""
+    return f"{hour_prefix(window_start, of)}/{window_name(window_start)}-{n}.parquet"
 
 
 def parse_chain_key(key: str) -> tuple[datetime, int] | None:
-    """Home and number of a chain file, or None for a key that is not one."""
+    """Window and number of a chain file, or None for a key that is not one."""
     match = _CHAIN_FILE.fullmatch(key.rsplit("/", 1)[-1])
-    return (parse_home(match[1]), int(match[2])) if match else None
+    return (parse_window(match[1]), int(match[2])) if match else None
 
 
 def compacted_prefix(hour: datetime, of: Folders = IMAGE_ROWS) -> str:
@@ -208,15 +208,15 @@ def compacted_prefix(hour: datetime, of: Folders = IMAGE_ROWS) -> str:
     return f"{of.compacted}/{partition(hour)}"
 
 
-def compacted_key(home: datetime, of: Folders = IMAGE_ROWS) -> str:
-    """Key of the compacted file from this home to the first home of the hour's next file."""
-    return f"{compacted_prefix(home, of)}/{home_name(home)}.parquet"
+def compacted_key(window_start: datetime, of: Folders = IMAGE_ROWS) -> str:
+    """Key of the compacted file from this window to the first window of the hour's next file."""
+    return f"{compacted_prefix(window_start, of)}/{window_name(window_start)}.parquet"
 
 
 def parse_compacted_key(key: str) -> datetime | None:
-    """First home of a compacted file, or None for a key that is not one."""
+    """First window of a compacted file, or None for a key that is not one."""
     match = _COMPACTED_FILE.fullmatch(key.rsplit("/", 1)[-1])
-    return parse_home(match[1]) if match else None
+    return parse_window(match[1]) if match else None
 
 
 def watermark_key(of: Folders = IMAGE_ROWS) -> str:

@@ -188,10 +188,12 @@ class SealerTotals:
 
     def _lags(self, now: datetime) -> Iterator[Sample]:
         for table in TABLES:
-            keeper = self._lake.upkeep.of(table)
-            if (sealed := keeper.sealer.sealed_before) is not None:
+            table_maintenance = self._lake.maintenance.of(table)
+            if (sealed := table_maintenance.sealer.sealed_before) is not None:
                 yield SEAL_LAG.at((now - sealed).total_seconds(), table.name)
-            if (complete := keeper.compactor.closing.complete_before) is not None:
+            if (
+                complete := table_maintenance.compactor.watermark_advance.complete_before
+            ) is not None:
                 yield COMPACTION_LAG.at((now - complete).total_seconds(), table.name)
 
     @staticmethod

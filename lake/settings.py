@@ -44,7 +44,7 @@ class LakeSettings(BaseSettings):
         default=None,
         ge=1,
         le=3600,
-        description="length of a home window of a new store, in seconds; default: 60. It is kept "
+        description="length of a window of a new store, in seconds; default: 60. It is kept "
         "in the store; later another value is refused, and `pixlake store set` changes it",
     )
     grace_seconds: int = Field(

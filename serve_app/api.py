@@ -57,7 +57,7 @@ def make_app(
         redirect_slashes=False,
     )
     admission = Admission(settings.max_uploads, settings.max_upload_bytes)
-    door = AppContext(
+    context = AppContext(
         lake=lake,
         worker=worker,
         keys=keys,
@@ -66,7 +66,7 @@ def make_app(
         settings=settings,
         reads=Reads(),
     )
-    app.state.door = door
+    app.state.context = context
     # The last middleware is the outermost.
     app.add_middleware(Compression)
     app.add_middleware(KnownParameters, api=app)
@@ -78,7 +78,7 @@ def make_app(
     for router in (images.router, limits.router, presets.router, health.router(readiness)):
         app.include_router(router)
         _answer_head(app, router.routes)
-    upload_route.install(app, door)
+    upload_route.install(app, context)
     return app
 
 

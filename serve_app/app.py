@@ -97,7 +97,7 @@ class UploadApi:
             readiness,
             spillover=Spillover(self._peers),
         )
-        self._admission = app.state.door.admission
+        self._admission = app.state.context.admission
         return app
 
     def _samples(self) -> Iterable[Sample]:

@@ -31,5 +31,5 @@ class AppContext:
 
 def context_of(request: Request) -> AppContext:
     """Return the application context of a request."""
-    door: AppContext = request.app.state.door
-    return door
+    context: AppContext = request.app.state.context
+    return context

@@ -187,7 +187,7 @@ def need(scope: str) -> Callable[..., Awaitable[Principal]]:
         request: Request,
         _described: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)],
     ) -> Principal:
-        ring: KeyRing = request.app.state.door.keys
+        ring: KeyRing = request.app.state.context.keys
         return await ring.holder(bearer(request.headers), scope)
 
     return principal

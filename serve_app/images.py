@@ -38,10 +38,12 @@ async def list_images(
     cursor: Annotated[str | None, Query(max_length=_MAX_CURSOR)] = None,
 ) -> schemas.PageView:
     """Return one page; pass `next` of a page as `cursor` to get the next page."""
-    door = context_of(request)
-    page = await door.lake.reader.page(principal.tenant, limit, cursor)
+    context = context_of(request)
+    page = await context.lake.reader.page(principal.tenant, limit, cursor)
     return schemas.PageView(
-        images=[schemas.ImageView.of(record, door.lake.expires(record)) for record in page.records],
+        images=[
+            schemas.ImageView.of(record, context.lake.expires(record)) for record in page.records
+        ],
         next=page.cursor,
     )
 
@@ -49,20 +51,20 @@ async def list_images(
 @router.get("/v1/images/{image_id}", summary="One image's record")
 async def show(request: Request, principal: Reader, image_id: ImageId) -> schemas.ImageView:
     """Return the record of an image, with links to its original and renditions."""
-    door = context_of(request)
-    record = await _record(door, principal, image_id)
+    context = context_of(request)
+    record = await _record(context, principal, image_id)
     # The image as a whole has no ETag, so only `*` can match.
     check_if_match(request.headers.getlist("if-match"), None)
-    return schemas.ImageView.of(record, door.lake.expires(record))
+    return schemas.ImageView.of(record, context.lake.expires(record))
 
 
 @router.delete("/v1/images/{image_id}", summary="Erase an image", status_code=204)
 async def erase(request: Request, principal: Writer, image_id: ImageId) -> None:
     """Delete bytes and record at once, the row within two minutes; the id can't be reused."""
-    door = context_of(request)
+    context = context_of(request)
     _check_id(image_id)
     check_if_match(request.headers.getlist("if-match"), None)
-    await door.lake.eraser.erase(principal.tenant, image_id)
+    await context.lake.eraser.erase(principal.tenant, image_id)
 
 
 @router.get(
@@ -82,10 +84,10 @@ async def content(
     rendition: Annotated[str, Path(description="`original`, or the name of a rendition")],
 ) -> Response:
     """Return the bytes, with an ETag. The bytes never change. One byte range is supported."""
-    door = context_of(request)
-    record = await _record(door, principal, image_id)
+    context = context_of(request)
+    record = await _record(context, principal, image_id)
     found = _named(record, rendition)
-    headers = _headers(found, record, door)
+    headers = _headers(found, record, context)
     check_if_match(request.headers.getlist("if-match"), found.etag)
     if matches(request.headers.getlist("if-none-match"), found.etag):
         return Response(status_code=304, headers=headers)
@@ -97,7 +99,7 @@ async def content(
     status = 200 if part is None else 206
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=found.content_type)
-    stream = await door.lake.reader.content(found.key, part)
+    stream = await context.lake.reader.content(found.key, part)
     return StreamingResponse(
         stream.chunks, status_code=status, headers=headers, media_type=found.content_type
     )
@@ -143,9 +145,9 @@ def _named(record: ImageRecord, rendition: str) -> _Stored:
     raise ImageNotFound(unknown("rendition", rendition, names), value=rendition[:64])
 
 
-def _headers(found: _Stored, record: ImageRecord, door: AppContext) -> dict[str, str]:
+def _headers(found: _Stored, record: ImageRecord, context: AppContext) -> dict[str, str]:
     """Build headers for untrusted bytes: no sniffing, no scripts, originals as a download."""
-    left = _seconds_left(door.lake.expires(record), door.lake.clock.now())
+    left = _seconds_left(context.lake.expires(record), context.lake.clock.now())
     return {
         "ETag": found.etag,
         "Accept-Ranges": "bytes",
@@ -160,9 +162,9 @@ def _seconds_left(end: datetime, now: datetime) -> int:
     return max(0, int((end - now).total_seconds()))
 
 
-async def _record(door: AppContext, principal: Principal, image_id: str) -> ImageRecord:
+async def _record(context: AppContext, principal: Principal, image_id: str) -> ImageRecord:
     _check_id(image_id)
-    return await door.lake.reader.record(principal.tenant, image_id)
+    return await context.lake.reader.record(principal.tenant, image_id)
 
 
 def _check_id(image_id: str) -> None:

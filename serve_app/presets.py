@@ -121,12 +121,12 @@ async def put_preset(
     The server first tries the preset on a small image. A stored version never changes; the next PUT
     makes the next version. Uploads without a version use the new version within seconds.
     """
-    door = context_of(request)
-    put = await door.worker.presets.put(
+    context = context_of(request)
+    put = await context.worker.presets.put(
         name,
-        await _body(request, door.settings),
+        await _body(request, context.settings),
         f"key {principal.prefix} of {principal.tenant}",
-        partial(try_out, door.worker.sandbox),
+        partial(try_out, context.worker.sandbox),
         after=_after(request),
     )
     if put.created:
@@ -144,9 +144,9 @@ async def put_preset(
     )
 
 
-async def _found(door: AppContext, name: str) -> Preset:
+async def _found(context: AppContext, name: str) -> Preset:
     try:
-        return await door.worker.presets.find(PresetName.parse(name))
+        return await context.worker.presets.find(PresetName.parse(name))
     except UnknownPreset as error:
         raise PresetNotFound(error.detail, value=name) from error
 

@@ -122,19 +122,19 @@ class Audit:
         self._processes = processes
 
     async def run(self, start: datetime | None = None, end: datetime | None = None) -> AuditReport:
-        """Audit the homes in [start, end), by default all; raises StoreUnavailable, StoreFull."""
+        """Audit the windows in [start, end), by default all; raises StoreUnavailable, StoreFull."""
         await self._clock.fresh()
         scope = Scope.of(self._settings, self._clock, start, end)
         report = AuditReport(scope, full=self._full)
         with tempfile.TemporaryDirectory(prefix="pixlake-audit-") as scratch:
             folder = Path(scratch)
-            with SnapshotWriter(folder) as evidence:
-                rows = RowScan(self._store, scope, evidence)
+            with SnapshotWriter(folder) as snapshot:
+                rows = RowScan(self._store, scope, snapshot)
                 report.rows = rows.seen
                 await rows.scan_journal()
                 await rows.scan_chains()
-                await self._probes(scope, evidence)
-                report.seen = await self._records(scope, evidence, folder)
+                await self._probes(scope, snapshot)
+                report.seen = await self._records(scope, snapshot, folder)
             await self._join(scope, folder, report)
             rejections = RejectionScan(self._store, scope, folder / "rejections")
             async for count, faults in rejections.faults(_EXAMPLES):
@@ -145,31 +145,31 @@ class Audit:
             report.add([fault async for fault in copies.faults()])
         return report
 
-    async def _records(self, scope: Scope, evidence: SnapshotWriter, folder: Path) -> Seen:
+    async def _records(self, scope: Scope, snapshot: SnapshotWriter, folder: Path) -> Seen:
         reading = Reading(self._settings, scope, folder, self._full, self._sample)
-        seen = await read_records(self._store, evidence, reading, self._processes)
-        scan = RecordScan(self._store, scope, evidence, full=False, sample=0)
+        seen = await read_records(self._store, snapshot, reading, self._processes)
+        scan = RecordScan(self._store, scope, snapshot, full=False, sample=0)
         for start in range(0, len(seen.sample), _SAMPLERS):
             batch = seen.sample[start : start + _SAMPLERS]
             await asyncio.gather(*(scan.check_bytes(tenant, name) for _, tenant, name in batch))
         seen.add(scan.seen, self._sample)
         return seen
 
-    async def _probes(self, scope: Scope, evidence: SnapshotWriter) -> None:
+    async def _probes(self, scope: Scope, snapshot: SnapshotWriter) -> None:
         for stored in await self._store.objects(layout.PROBE):
             if scope.is_orphan(stored.modified):
-                evidence.fault("orphan", stored.key, "a leftover of a start-up probe")
+                snapshot.fault("orphan", stored.key, "a leftover of a start-up probe")
 
     async def _join(self, scope: Scope, folder: Path, report: AuditReport) -> None:
         unfinished = Unfinished(self._store, Journal(self._store), scope)
-        interrogation = Recheck(self._store, unfinished)
-        ledger = await asyncio.to_thread(AuditQueries, folder)
+        recheck = Recheck(self._store, unfinished)
+        queries = await asyncio.to_thread(AuditQueries, folder)
         try:
-            for code, count, first in ledger.faults(_EXAMPLES):
+            for code, count, first in queries.faults(_EXAMPLES):
                 report.add([Finding(code, *example) for example in first])
                 report.counts[code] += count - len(first)
-            for suspects in grouped(ledger.suspects(scope)):
-                report.add(await interrogation.faults(suspects))
+            for suspects in grouped(queries.suspects(scope)):
+                report.add(await recheck.faults(suspects))
         finally:
-            ledger.close()
+            queries.close()
         await unfinished.clear()

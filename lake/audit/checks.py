@@ -35,7 +35,7 @@ CHECKS = {
     "stale_copy": "a compacted file was made from other versions of its chains",
     "wrong_copy": "the rows of a compacted file differ from those of its chains",
     "missing_file": "a chain lacks a file before its last one, or one that its copy was made from",
-    "misplaced": "rows are in another home's file, or a file is in another hour",
+    "misplaced": "rows are in another window's file, or a file is in another hour",
     "stale_journal": "a journal object should have been sealed",
     "overdue": "an object is past its retention and margin",
     "orphan": "no record names an object that is a day old",
@@ -116,7 +116,7 @@ class AuditQueries:
             self._attach(name, schema, folder)
 
     def suspects(self, scope: Scope) -> Iterator[Suspect]:
-        """Yield images and rows that do not agree: kind by kind, ordered by home."""
+        """Yield images and rows that do not agree: kind by kind, ordered by window."""
         moments = {
             "start": scope.start,
             "settled": scope.settled,
@@ -130,13 +130,13 @@ class AuditQueries:
                 for row in batch.to_pylist():
                     yield Suspect(**row)
 
-    def records_by_home(self, scope: Scope) -> Iterator[tuple[datetime, list[Named]]]:
-        """Yield the records in scope, home by home in order of time."""
+    def records_by_window(self, scope: Scope) -> Iterator[tuple[datetime, list[Named]]]:
+        """Yield the records in scope, window by window in order of time."""
         used = {"start": scope.start, "end": scope.end}
         batches = self._connection.sql(_BY_WINDOW, params=used).to_arrow_reader(_PAGE)
         rows = (row for batch in batches for row in batch.to_pylist())
-        for home, some in groupby(rows, key=lambda row: row["window_start"]):
-            yield home, [tuple(row[name] for name in _NAMED) for row in some]
+        for window_start, some in groupby(rows, key=lambda row: row["window_start"]):
+            yield window_start, [tuple(row[name] for name in _NAMED) for row in some]
 
     def faults(self, limit: int) -> Iterator[tuple[str, int, list[tuple[str, str]]]]:
         """Yield faults found during the scan: code, count, first `limit` as (subject, detail)."""

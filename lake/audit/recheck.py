@@ -1,4 +1,4 @@
-"""Second check of an audit's suspects, one home at a time; the remaining suspects are faults."""
+"""Second check of an audit's suspects, one window at a time; the remaining suspects are faults."""
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +18,7 @@ from lake.store.object_store import ObjectStore
 from lake.tables.rows import decode_chain_file
 from lake.tables.schema import ImageRecord, Named
 
-# Largest number of suspects of one home that are checked together.
+# Largest number of suspects of one window that are checked together.
 _AT_ONCE = 4096
 _PAIR = ["image_id", "attempt"]
 
@@ -35,20 +35,20 @@ class Recheck:
         self._unfinished = unfinished
 
     async def faults(self, suspects: Sequence[Suspect]) -> list[Finding]:
-        """Check suspects of one code and one home again; returns the faults among them.
+        """Check suspects of one code and one window again; returns the faults among them.
 
         Reads records, journal and chains in this order. Raises StoreUnavailable, StoreFull.
         """
-        code, home = suspects[0].code, suspects[0].window_start
+        code, window_start = suspects[0].code, suspects[0].window_start
         if code == "duplicate_row":
             # Rows do not move between files, so two rows in the evidence are two rows.
             return [_fault(suspect) for suspect in suspects]
         records = await self._records(suspects)
-        waiting, erasing = await self._journal(home)
+        waiting, erasing = await self._journal(window_start)
         if code == "missing_row":
-            chain = layout.hour_prefix(home)
+            chain = layout.hour_prefix(window_start)
             keys = [stored.key for stored in await self._store.objects(chain)]
-            rows = await self._rows([key for key in keys if _home_of(key) == home])
+            rows = await self._rows([key for key in keys if _window_of(key) == window_start])
             return await self._without_row(suspects, records, waiting | rows)
         rows = await self._rows({suspect.file for suspect in suspects})
         return [
@@ -78,7 +78,7 @@ class Recheck:
             Finding(
                 "missing_row" if record.image_id in again else "unfinished",
                 f"{record.tenant}/{record.image_id}",
-                f"home {record.window_start:%F %T}",
+                f"window {record.window_start:%F %T}",
             )
             for record in lost
         ]
@@ -97,9 +97,9 @@ class Recheck:
                 records[suspect.image_id] = record
         return records
 
-    async def _journal(self, home: datetime) -> tuple[Pairs, Pairs]:
+    async def _journal(self, window_start: datetime) -> tuple[Pairs, Pairs]:
         """Read the rows that wait for sealing, and the rows that wait for their removal."""
-        listed = await self._store.objects(layout.journal_prefix(home))
+        listed = await self._store.objects(layout.journal_prefix(window_start))
         # Objects that were sealed meanwhile are left out, and unreadable ones are reported already.
         rows = (await read_journal(self._store, listed)).rows()
         return _pairs(rows.images), {(t.image_id, t.attempt) for t in rows.tombstones}
@@ -116,7 +116,7 @@ class Recheck:
 
 
 def grouped(suspects: Iterable[Suspect]) -> Iterator[list[Suspect]]:
-    """Group consecutive suspects by kind and home, at most 4,096 in a group."""
+    """Group consecutive suspects by kind and window, at most 4,096 in a group."""
     for _, some in groupby(suspects, key=lambda s: (s.code, s.window_start)):
         while part := list(islice(some, _AT_ONCE)):
             yield part
@@ -132,7 +132,7 @@ def _agrees(suspect: Suspect, record: Named | None) -> bool:
 
 
 def _fault(suspect: Suspect) -> Finding:
-    detail = f"home {suspect.window_start:%F %T}, in {suspect.file}"
+    detail = f"window {suspect.window_start:%F %T}, in {suspect.file}"
     return Finding(suspect.code, f"{suspect.tenant}/{suspect.image_id}", detail)
 
 
@@ -140,6 +140,6 @@ def _pairs(table: pa.Table) -> Pairs:
     return set(zip(table["image_id"].to_pylist(), table["attempt"].to_pylist(), strict=True))
 
 
-def _home_of(key: str) -> datetime | None:
+def _window_of(key: str) -> datetime | None:
     parsed = layout.parse_chain_key(key)
     return parsed[0] if parsed else None

@@ -29,7 +29,7 @@ _GARBAGE = 50_000
 
 
 async def read_records(
-    store: ObjectStore, evidence: SnapshotWriter, reading: "Reading", processes: int | None = None
+    store: ObjectStore, snapshot: SnapshotWriter, reading: "Reading", processes: int | None = None
 ) -> Seen:
     """Scan every record in `processes` processes, by default one per core.
 
@@ -42,7 +42,7 @@ async def read_records(
         prefixes = await shards(store)
         if len(prefixes) >= _WORTH_PROCESSES:
             return await _in_processes(reading, prefixes, processes)
-    scan = RecordScan(store, reading.scope, evidence, full=reading.full, sample=reading.sample)
+    scan = RecordScan(store, reading.scope, snapshot, full=reading.full, sample=reading.sample)
     await scan.scan(layout.IMAGES)
     return scan.seen
 
@@ -70,10 +70,10 @@ class _Share:
 
     async def _scan(self) -> Seen:
         reading = self.reading
-        with SnapshotWriter(reading.folder) as evidence:
+        with SnapshotWriter(reading.folder) as snapshot:
             store = ObjectStore.open(reading.settings)
             scan = RecordScan(
-                store, reading.scope, evidence, full=reading.full, sample=reading.sample
+                store, reading.scope, snapshot, full=reading.full, sample=reading.sample
             )
             if store.root is None:
                 await asyncio.gather(*map(scan.scan, self.prefixes))

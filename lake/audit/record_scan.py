@@ -51,11 +51,11 @@ class RecordScan:
     """Checks image folders; hashes all objects if `full`, else draws `sample` images to hash."""
 
     def __init__(
-        self, store: ObjectStore, scope: Scope, evidence: SnapshotWriter, *, full: bool, sample: int
+        self, store: ObjectStore, scope: Scope, snapshot: SnapshotWriter, *, full: bool, sample: int
     ) -> None:
         self._store = store
         self._scope = scope
-        self._evidence = evidence
+        self._snapshot = snapshot
         self._full = full
         self._sample = sample
         self.seen = Seen()
@@ -66,7 +66,7 @@ class RecordScan:
         async for item in image_folders(self._store, prefix):
             if isinstance(item, Stray):
                 if self._scope.is_orphan(item.stored.modified):
-                    self._evidence.fault("orphan", item.stored.key, "not a key of Pixlake")
+                    self._snapshot.fault("orphan", item.stored.key, "not a key of Pixlake")
             elif self._is_in_scope(item):
                 batch.append(item)
             if len(batch) == _BATCH:
@@ -84,7 +84,7 @@ class RecordScan:
 
     def _is_in_scope(self, folder: ImageFolder) -> bool:
         """True if the image may be in scope, by its listing alone."""
-        # A home is never younger than its record, but may be older.
+        # A window is never younger than its record, but may be older.
         listed = folder.objects if folder.record is None else (*folder.objects, folder.record)
         newest = max([stored.modified for stored in listed])
         return newest >= self._scope.start or self._scope.is_overdue(newest)
@@ -97,7 +97,7 @@ class RecordScan:
             faults = self._faults(folder, record)
             if faults:
                 record, faults = await self._look_again(folder)
-                self._evidence.faults(faults)
+                self._snapshot.faults(faults)
             self._note(folder, record)
             if isinstance(record, ImageRecord) and self._scope.holds(record.window_start):
                 images.append(record)
@@ -128,7 +128,7 @@ class RecordScan:
         if record is None:
             return self._orphans({stored.key for stored in folder.objects}, folder, "no record")
         if scope.is_overdue(record.window_start):
-            return [Finding("overdue", folder.record_key, f"home {record.window_start:%F %T}")]
+            return [Finding("overdue", folder.record_key, f"window {record.window_start:%F %T}")]
         if not scope.holds(record.window_start):
             return []
         if isinstance(record, Tombstone):
@@ -176,7 +176,7 @@ class RecordScan:
             content = None
         else:
             return
-        self._evidence.add(
+        self._snapshot.add(
             "records",
             record.tenant,
             record.image_id,
@@ -215,7 +215,7 @@ class RecordScan:
                 continue  # erased a moment ago, or reported by the listing already
             self.seen.hashed_bytes += len(data)
             if hashlib.sha256(data).hexdigest() != named.sha256:
-                self._evidence.fault("wrong_bytes", named.key, "SHA-256 differs from its record")
+                self._snapshot.fault("wrong_bytes", named.key, "SHA-256 differs from its record")
 
 
 def _parsed(folder: ImageFolder, data: bytes | None) -> Named | Finding | None:

@@ -49,78 +49,78 @@ class RejectionScan:
         Raises StoreUnavailable, StoreFull.
         """
         self._folder.mkdir()
-        with SnapshotWriter(self._folder) as evidence:
-            await self.scan_records(evidence)
-            await self._waiting(evidence)
-            await self._chains(evidence)
-        ledger = await asyncio.to_thread(AuditQueries, self._folder)
+        with SnapshotWriter(self._folder) as snapshot:
+            await self.scan_records(snapshot)
+            await self._waiting(snapshot)
+            await self._chains(snapshot)
+        queries = await asyncio.to_thread(AuditQueries, self._folder)
         try:
-            for code, count, first in ledger.faults(limit):
+            for code, count, first in queries.faults(limit):
                 yield count, [Finding(code, *example) for example in first]
-            for suspects in grouped(ledger.suspects(self._scope)):
+            for suspects in grouped(queries.suspects(self._scope)):
                 if judged := await self._judged(suspects):
                     yield len(judged), judged
         finally:
-            ledger.close()
+            queries.close()
 
-    async def scan_records(self, evidence: SnapshotWriter) -> None:
+    async def scan_records(self, snapshot: SnapshotWriter) -> None:
         """Add every record to the evidence; raises StoreUnavailable."""
         async for page in self._store.pages(layout.REJECTION_RECORDS):
             for stored in page:
                 if self._scope.is_overdue(stored.modified):
-                    evidence.fault("overdue", stored.key, f"since {stored.modified:%F %T}")
+                    snapshot.fault("overdue", stored.key, f"since {stored.modified:%F %T}")
             for start in range(0, len(page), _BATCH):
                 keys = [stored.key for stored in page[start : start + _BATCH]]
                 for key, data in zip(keys, await self._store.read_many(keys), strict=True):
                     if data is not None:
-                        self._record(evidence, key, data)
+                        self._record(snapshot, key, data)
 
-    def _record(self, evidence: SnapshotWriter, key: str, data: bytes) -> None:
+    def _record(self, snapshot: SnapshotWriter, key: str, data: bytes) -> None:
         try:
             row = parse_rejected(key, data)
         except UnreadableObject as error:
-            evidence.fault("unreadable", key, error.detail)
+            snapshot.fault("unreadable", key, error.detail)
         else:
-            evidence.add("records", row.tenant, row.rejection_id, "", row.window_start, None, False)
+            snapshot.add("records", row.tenant, row.rejection_id, "", row.window_start, None, False)
 
-    async def _waiting(self, evidence: SnapshotWriter) -> None:
+    async def _waiting(self, snapshot: SnapshotWriter) -> None:
         for name in await self._store.folders(_FOLDERS.journal):
             try:
-                home = layout.parse_home(name)
+                window_start = layout.parse_window(name)
             except ValueError:
-                evidence.fault("orphan", f"{_FOLDERS.journal}/{name}", "not a home")
+                snapshot.fault("orphan", f"{_FOLDERS.journal}/{name}", "not a window")
                 continue
-            objects = await self._store.objects(layout.journal_prefix(home, _FOLDERS))
+            objects = await self._store.objects(layout.journal_prefix(window_start, _FOLDERS))
             for stored in objects:
-                if self._scope.is_stale(home, stored.modified, tombstone=False):
+                if self._scope.is_stale(window_start, stored.modified, tombstone=False):
                     since = f"since {stored.modified:%F %T}"
-                    evidence.fault("stale_journal", stored.key, since)
+                    snapshot.fault("stale_journal", stored.key, since)
             for wave in waves(objects):
-                await self._journal_objects(evidence, wave)
+                await self._journal_objects(snapshot, wave)
 
-    async def _journal_objects(self, evidence: SnapshotWriter, wave: Sequence[Stored]) -> None:
+    async def _journal_objects(self, snapshot: SnapshotWriter, wave: Sequence[Stored]) -> None:
         decoded = await read_wave(self._store, wave, REJECTION_TABLE)
         for key, error in decoded.unreadable.items():
-            evidence.fault("unreadable", key, error.detail)
+            snapshot.fault("unreadable", key, error.detail)
         waiting = _as_evidence(decoded.rows(REJECTION_TABLE).images)
         falses = pa.repeat(pa.scalar(value=False), len(waiting))
-        evidence.add_table("waiting", waiting.append_column("tombstone", falses))
+        snapshot.add_table("waiting", waiting.append_column("tombstone", falses))
 
-    async def _chains(self, evidence: SnapshotWriter) -> None:
+    async def _chains(self, snapshot: SnapshotWriter) -> None:
         async for page in self._store.pages(_FOLDERS.chains):
-            await each(page, partial(self._chain_file, evidence))
+            await each(page, partial(self._chain_file, snapshot))
 
-    async def _chain_file(self, evidence: SnapshotWriter, stored: Stored) -> None:
+    async def _chain_file(self, snapshot: SnapshotWriter, stored: Stored) -> None:
         try:
             data, _ = await self._store.get(stored.key)
             table = await asyncio.to_thread(decode_chain_file, stored.key, data, _COLUMNS)
         except KeyMissing:
             return  # swept a moment ago
         except UnreadableObject as error:
-            evidence.fault("unreadable", stored.key, error.detail)
+            snapshot.fault("unreadable", stored.key, error.detail)
             return
         names = pa.repeat(pa.scalar(stored.key), len(table))
-        evidence.add_table("rows", _as_evidence(table).append_column("file", names))
+        snapshot.add_table("rows", _as_evidence(table).append_column("file", names))
 
     async def _judged(self, suspects: Sequence[Suspect]) -> list[Finding]:
         """Check suspects of one code again; returns the faults among them."""

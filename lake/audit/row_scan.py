@@ -40,22 +40,22 @@ class SeenRows:
 class RowScan:
     """Reads journal and chains, a few objects at a time, which bounds the memory."""
 
-    def __init__(self, store: ObjectStore, scope: Scope, evidence: SnapshotWriter) -> None:
+    def __init__(self, store: ObjectStore, scope: Scope, snapshot: SnapshotWriter) -> None:
         self._store = store
         self._scope = scope
-        self._evidence = evidence
+        self._snapshot = snapshot
         self.seen = SeenRows()
 
     async def scan_journal(self) -> None:
         """Add every row of the journal to the evidence; raises StoreUnavailable."""
         for name in await self._store.folders(layout.JOURNAL):
             try:
-                home = layout.parse_home(name)
+                window_start = layout.parse_window(name)
             except ValueError:
-                self._evidence.fault("orphan", f"{layout.JOURNAL}/{name}", "not a home")
+                self._snapshot.fault("orphan", f"{layout.JOURNAL}/{name}", "not a window")
                 continue
-            for wave in waves(await self._store.objects(layout.journal_prefix(home))):
-                await self._journal_objects(home, wave)
+            for wave in waves(await self._store.objects(layout.journal_prefix(window_start))):
+                await self._journal_objects(window_start, wave)
 
     async def scan_chains(self) -> None:
         """Add every row of the chains in scope to the evidence; raises StoreUnavailable."""
@@ -65,30 +65,30 @@ class RowScan:
                 if self._is_in_scope(prefix):
                     await self._hour(await self._store.objects(prefix))
 
-    async def _journal_objects(self, home: datetime, wave: Sequence[Stored]) -> None:
+    async def _journal_objects(self, window_start: datetime, wave: Sequence[Stored]) -> None:
         decoded = await read_wave(self._store, wave)
         for key, error in decoded.unreadable.items():
-            self._evidence.fault("unreadable", key, _first_line(error))
+            self._snapshot.fault("unreadable", key, _first_line(error))
         for stored in wave:
             key, since = stored.key, stored.modified
             if key not in decoded.keys:
                 continue  # sealed a moment ago, or unreadable
-            if self._scope.is_overdue(home):
-                self._evidence.fault("overdue", key, f"home {home:%F %T}")
-            elif self._scope.is_stale(home, since, tombstone=key in decoded.tombstones):
-                self._evidence.fault("stale_journal", key, f"since {since:%F %T}")
-        self._note_waiting(decoded.rows(), home)
+            if self._scope.is_overdue(window_start):
+                self._snapshot.fault("overdue", key, f"window {window_start:%F %T}")
+            elif self._scope.is_stale(window_start, since, tombstone=key in decoded.tombstones):
+                self._snapshot.fault("stale_journal", key, f"since {since:%F %T}")
+        self._note_waiting(decoded.rows(), window_start)
 
-    def _note_waiting(self, rows: JournalRows, home: datetime) -> None:
+    def _note_waiting(self, rows: JournalRows, window_start: datetime) -> None:
         if len(rows.images):
             self.seen.waiting += len(rows.images)
             table = rows.images.select(_COLUMNS)
             falses = pa.repeat(pa.scalar(value=False), len(table))
-            self._evidence.add_table("waiting", table.append_column("tombstone", falses))
+            self._snapshot.add_table("waiting", table.append_column("tombstone", falses))
         for erased in rows.tombstones:
             self.seen.tombstones_waiting += 1
-            values = (erased.tenant, erased.image_id, erased.attempt, home, None, True)
-            self._evidence.add("waiting", *values)
+            values = (erased.tenant, erased.image_id, erased.attempt, window_start, None, True)
+            self._snapshot.add("waiting", *values)
 
     def _is_in_scope(self, prefix: str) -> bool:
         end = end_of_file(f"{prefix}/")
@@ -103,22 +103,22 @@ class RowScan:
             parsed = layout.parse_chain_key(stored.key)
             end = end_of_file(stored.key)
             if end is not None and self._scope.is_overdue(end):
-                self._evidence.fault("overdue", stored.key, f"home {end:%F %T}")
+                self._snapshot.fault("overdue", stored.key, f"window {end:%F %T}")
                 continue
             if parsed is None:
-                self._evidence.fault("orphan", stored.key, "not a file of a chain")
+                self._snapshot.fault("orphan", stored.key, "not a file of a chain")
             elif layout.chain_key(*parsed) != stored.key:
-                self._evidence.fault("misplaced", stored.key, "a file of another hour")
+                self._snapshot.fault("misplaced", stored.key, "a file of another hour")
             else:
                 numbers.setdefault(parsed[0], set()).add(parsed[1])
             if stored.key.endswith(".parquet"):
                 files.append(stored)
         await each(files, self._file)
-        for home, present in numbers.items():
+        for window_start, present in numbers.items():
             missing = sorted(set(range(max(present))) - present)
             for number in missing:
-                key = layout.chain_key(home, number)
-                self._evidence.fault("missing_file", key, "the chain has a later file")
+                key = layout.chain_key(window_start, number)
+                self._snapshot.fault("missing_file", key, "the chain has a later file")
 
     async def _file(self, stored: Stored) -> None:
         key = stored.key
@@ -129,17 +129,17 @@ class RowScan:
         except KeyMissing:
             return  # swept a moment ago
         except UnreadableObject as error:
-            self._evidence.fault("unreadable", key, _first_line(error))
+            self._snapshot.fault("unreadable", key, _first_line(error))
             return
         self.seen.files += 1
         self.seen.rows += len(table)
         if parsed := layout.parse_chain_key(key):
-            home = pa.scalar(parsed[0], MS)
-            strangers = pc.sum(pc.not_equal(table["window_start"], home)).as_py()
+            window_start = pa.scalar(parsed[0], MS)
+            strangers = pc.sum(pc.not_equal(table["window_start"], window_start)).as_py()
             if strangers:
-                self._evidence.fault("misplaced", key, f"{strangers} rows of another home")
+                self._snapshot.fault("misplaced", key, f"{strangers} rows of another window")
         names = pa.repeat(pa.scalar(key), len(table))
-        self._evidence.add_table("rows", table.append_column("file", names))
+        self._snapshot.add_table("rows", table.append_column("file", names))
 
 
 async def each(objects: Sequence[Stored], look: Callable[[Stored], Awaitable[None]]) -> None:

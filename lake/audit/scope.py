@@ -1,4 +1,4 @@
-"""Scope of an audit: its homes, and the ages from which guarantees must hold."""
+"""Scope of an audit: its windows, and the ages from which guarantees must hold."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,7 +11,7 @@ from lake.timing import ProtocolTimes
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Homes in [start, end), audited at `now` (by the store's clock)."""
+    """Windows in [start, end), audited at `now` (by the store's clock)."""
 
     now: datetime
     start: datetime
@@ -31,7 +31,7 @@ class Scope:
         start: datetime | None = None,
         end: datetime | None = None,
     ) -> "Scope":
-        """All homes within retention, or those from `start` (inclusive) to `end` (exclusive)."""
+        """All windows within retention, or those from `start` (inclusive) to `end` (exclusive)."""
         kept, now, times = clock.settings, clock.now(), clock.times
         oldest, newest = kept.oldest(now), now + times.row_settled
         lifecycle = settings.location.startswith("s3:")
@@ -47,35 +47,35 @@ class Scope:
             stale_after=timedelta(seconds=settings.grace_seconds) + times.seal_late,
         )
 
-    def holds(self, home: datetime) -> bool:
-        """True if this home is in scope."""
-        return self.start <= home < self.end
+    def holds(self, window_start: datetime) -> bool:
+        """True if this window is in scope."""
+        return self.start <= window_start < self.end
 
     @property
     def settled(self) -> datetime:
-        """Images of homes before this must have their row."""
+        """Images of windows before this must have their row."""
         return min(self.end, self.now - self.times.row_settled)
 
     @property
     def row_floor(self) -> datetime:
-        """Rows of homes before this may lose their image while the audit runs."""
+        """Rows of windows before this may lose their image while the audit runs."""
         return max(self.start, self.kept.oldest(self.now + self.times.row_settled))
 
-    def is_expired(self, home: datetime) -> bool:
-        """True if this home has expired."""
-        return self.kept.expires(home) <= self.now
+    def is_expired(self, window_start: datetime) -> bool:
+        """True if this window has expired."""
+        return self.kept.expires(window_start) <= self.now
 
-    def is_overdue(self, home: datetime) -> bool:
-        """True if objects of this home should be deleted by now."""
-        return self.kept.expires(home) + self.overdue_after <= self.now
+    def is_overdue(self, window_start: datetime) -> bool:
+        """True if objects of this window should be deleted by now."""
+        return self.kept.expires(window_start) + self.overdue_after <= self.now
 
     def is_orphan(self, modified: datetime) -> bool:
         """True if an object of that age should be deleted if no record names it."""
         return modified + self.times.orphan_age <= self.now
 
-    def is_stale(self, home: datetime, modified: datetime, *, tombstone: bool) -> bool:
+    def is_stale(self, window_start: datetime, modified: datetime, *, tombstone: bool) -> bool:
         """True if a journal object should have been sealed and deleted by now."""
-        since = max(home + self.kept.window, modified)
+        since = max(window_start + self.kept.window, modified)
         return since + self.stale_after + tombstone * self.times.tombstone_age <= self.now
 
     def must_be_erased(self, erased_at: datetime) -> bool:

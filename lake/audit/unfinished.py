@@ -63,9 +63,12 @@ class Unfinished:
             if mark is None or self._is_settled(mark.window_start):
                 await self._store.delete(stored.key)
 
-    def _is_settled(self, home: datetime) -> bool:
-        """True if this audit has checked the home, or the home has expired."""
-        return self._scope.is_expired(home) or self._scope.start <= home < self._scope.settled
+    def _is_settled(self, window_start: datetime) -> bool:
+        """True if this audit has checked the window, or the window has expired."""
+        return (
+            self._scope.is_expired(window_start)
+            or self._scope.start <= window_start < self._scope.settled
+        )
 
     async def _mark(self, record: ImageRecord) -> bool:
         """Write a mark; returns True if this attempt of the image had one before."""

@@ -1,6 +1,6 @@
 """Erasure of images (docs/design.md, "Erase").
 
-  1. append a tombstone row to the journal of the image's home: from here on a sealer will finish
+  1. append a tombstone row to the journal of the image's window: from here on a sealer will finish
      the erasure
   2. write the entry of the audit log; replace the record by a tombstone (If-Match). It keeps the
      name, so a message that Kafka delivers again stays erased; other bytes under that name are a
@@ -52,7 +52,7 @@ class Eraser:
         self._clock = clock
 
     async def erase(self, tenant: str, image_id: str) -> None:
-        """Erase an image: objects and record now, the row at the next seal of its home.
+        """Erase an image: objects and record now, the row at the next seal of its window.
 
         Erasing again is no error and finishes an interrupted erasure. Raises ImageNotFound,
         Unavailable.

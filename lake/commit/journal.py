@@ -1,6 +1,6 @@
 """Journal: rows that are durable and not yet sealed, written by group commit.
 
-The first row of a home is PUT at once. Rows that arrive during a PUT share the next PUT, which
+The first row of a window is PUT at once. Rows that arrive during a PUT share the next PUT, which
 starts 10 ms after the start of the last one, or when a PUT ends. So a row waits for one PUT and
 10 ms, at any load.
 """
@@ -32,7 +32,7 @@ MAX_ROWS = 4096
 _MAX_DURABLE = 50_000
 # Time between the starts of two PUTs in seconds, so that rows of several uploads share a PUT.
 _PAUSE = 0.01
-# Largest number of PUTs at once for one home; further rows wait until a PUT ends.
+# Largest number of PUTs at once for one window; further rows wait until a PUT ends.
 _IN_FLIGHT = 8
 
 _Batch = list[tuple[Journaled, asyncio.Future[None]]]
@@ -40,7 +40,7 @@ _Batch = list[tuple[Journaled, asyncio.Future[None]]]
 
 @dataclass(slots=True)
 class _Lane:
-    """Rows of one home that wait for the next PUT, and running PUTs."""
+    """Rows of one window that wait for the next PUT, and running PUTs."""
 
     waiting: _Batch = field(default_factory=list)
     puts: set[asyncio.Task[None]] = field(default_factory=set)
@@ -98,32 +98,32 @@ class Journal:
         key = layout.journal_key(tombstone.window_start, uuid.uuid4().hex)
         await self._store.put(key, encode_tombstone(tombstone))
 
-    def _pump(self, home: datetime, lane: _Lane) -> None:
+    def _pump(self, window_start: datetime, lane: _Lane) -> None:
         """Start the next PUT of a lane, now or when its pause ends."""
         if lane.timer:
             lane.timer.cancel()
             lane.timer = None
         if not lane.waiting:
             if not lane.puts:
-                self._lanes.pop(home, None)
+                self._lanes.pop(window_start, None)
             return
         if len(lane.puts) >= _IN_FLIGHT:
             return
         loop = asyncio.get_running_loop()
         due = lane.begun + _PAUSE
         if lane.puts and loop.time() < due:
-            lane.timer = loop.call_at(due, self._pump, home, lane)
+            lane.timer = loop.call_at(due, self._pump, window_start, lane)
             return
         lane.begun = loop.time()
-        put = loop.create_task(self._flush(home, lane), context=unbound())
+        put = loop.create_task(self._flush(window_start, lane), context=unbound())
         lane.puts.add(put)
-        put.add_done_callback(partial(self._ended, home, lane))
+        put.add_done_callback(partial(self._ended, window_start, lane))
 
-    def _ended(self, home: datetime, lane: _Lane, put: asyncio.Task[None]) -> None:
+    def _ended(self, window_start: datetime, lane: _Lane, put: asyncio.Task[None]) -> None:
         lane.puts.discard(put)
-        self._pump(home, lane)
+        self._pump(window_start, lane)
 
-    async def _flush(self, home: datetime, lane: _Lane) -> None:
+    async def _flush(self, window_start: datetime, lane: _Lane) -> None:
         # The batch is taken here, so that rows of the same loop iteration are included.
         batch, lane.waiting = lane.waiting[:MAX_ROWS], lane.waiting[MAX_ROWS:]
         if not batch:
@@ -132,7 +132,7 @@ class Journal:
             body, batch = await self._encoded(batch)
             if batch:
                 key = layout.journal_key(
-                    home, uuid.uuid4().hex, self._table.folders, extension_of(body)
+                    window_start, uuid.uuid4().hex, self._table.folders, extension_of(body)
                 )
                 await self._store.put(key, body)
         except Exception as error:  # noqa: BLE001  # each waiter raises it in its own task

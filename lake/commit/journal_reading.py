@@ -1,4 +1,4 @@
-"""Reader of a home's journal; reads as many objects at once as memory allows."""
+"""Reader of a window's journal; reads as many objects at once as memory allows."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence

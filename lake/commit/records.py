@@ -93,13 +93,13 @@ class Committer:
         self._clock = clock
 
     async def begin(self, tenant: str, image_id: str, rejection_id: str | None = None) -> Attempt:
-        """Start an attempt, with a home by the store's clock; raises StoreUnavailable.
+        """Start an attempt, with a window by the store's clock; raises StoreUnavailable.
 
         `rejection_id` is that of its Kafka message.
         """
         await self._clock.fresh()
-        home = layout.home_of(self._clock.now(), self._clock.settings.window)
-        return Attempt(tenant, image_id, home, rejection_id)
+        window_start = layout.window_start_of(self._clock.now(), self._clock.settings.window)
+        return Attempt(tenant, image_id, window_start, rejection_id)
 
     async def put(self, attempt: Attempt, key: str, data: Buffer) -> None:
         """PUT one object before the commit; call `discard` if the commit is not made."""

@@ -3,7 +3,7 @@
   1. PUT a `record.json` create-only under the image id of the message. From here on the message is
      refused, even if its image could be processed later (for example after a change of limits). If
      an image of the same message is stored there, it stays and the message is acknowledged
-  2. PUT the record of the rejection create-only: it fixes the home and the reason
+  2. PUT the record of the rejection create-only: it fixes the window and the reason
   3. append the row of the stored record, by whichever process it was written, to the journal
 A message that is read again finds the record of the first time and is refused again. It counts as
 the same message only with the same content, because offsets can be assigned twice.
@@ -108,7 +108,7 @@ class Rejections:
         mine = Rejected(
             rejection_id=refusal.rejection_id,
             tenant=refusal.tenant,
-            window_start=layout.home_of(now, self._clock.settings.window),
+            window_start=layout.window_start_of(now, self._clock.settings.window),
             rejected_at=now,
             topic=refusal.topic,
             topic_id=refusal.topic_id,
@@ -130,7 +130,7 @@ class Rejections:
         mine = RefusedName(
             image_id=image_id,
             tenant=refusal.tenant,
-            window_start=layout.home_of(self._clock.now(), self._clock.settings.window),
+            window_start=layout.window_start_of(self._clock.now(), self._clock.settings.window),
             refused={refusal.rejection_id: refusal.reason},
         )
 

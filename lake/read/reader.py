@@ -21,13 +21,13 @@ from lake.store.object_store import ObjectStore, Stream
 from lake.tables.rows import to_records, without
 from lake.tables.schema import ImageRecord, RefusedName, Tombstone
 
-# Limit of homes in one call, so that a tenant with few images does not read the whole lake.
-_MAX_HOMES_A_PAGE = 500
+# Limit of windows in one call, so that a tenant with few images does not read the whole lake.
+_MAX_WINDOWS_A_PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a listing, newest home first; `cursor` is None on the last page."""
+    """One page of a listing, newest window first; `cursor` is None on the last page."""
 
     records: Sequence[ImageRecord]
     cursor: str | None
@@ -67,40 +67,44 @@ class Reader:
             raise ImageNotFound("this image was just deleted", value=key) from None
 
     async def page(self, tenant: str, limit: int, cursor: str | None = None) -> Page:
-        """List at most `limit` images, newest home first, sealed or not; raises InvalidCursor."""
+        """List at most `limit` images, newest window first, sealed or not; raises InvalidCursor."""
         await self._clock.fresh()
         start = _parse_cursor(cursor)
         selected: list[ImageRecord] = []
         looked = 0
-        async for home in self._homes(start[0] if start else None):
-            records = await self._home_records(tenant, home)
-            if start and home == start[0]:
+        async for window_start in self._windows(start[0] if start else None):
+            records = await self._window_records(tenant, window_start)
+            if start and window_start == start[0]:
                 records = [r for r in records if _position(r) > start[1]]
             for record in records:
                 if len(selected) == limit:
                     return Page(selected, _cursor(selected[-1]))
                 selected.append(record)
             looked += 1
-            if looked == _MAX_HOMES_A_PAGE:
-                return Page(selected, _home_cursor(home))
+            if looked == _MAX_WINDOWS_A_PAGE:
+                return Page(selected, _window_cursor(window_start))
         return Page(selected, None)
 
-    def _expired(self, home: datetime) -> bool:
-        return self._clock.has_expired(home)
+    def _expired(self, window_start: datetime) -> bool:
+        return self._clock.has_expired(window_start)
 
-    async def _homes(self, newest: datetime | None) -> AsyncIterator[datetime]:
-        """Yield homes with rows, newest first, not after `newest`, not expired."""
-        waiting = layout.homes_of(await self._store.folders(layout.JOURNAL))
-        hours = {layout.hour_prefix(home) for home in waiting} | set(await self._hours())
+    async def _windows(self, newest: datetime | None) -> AsyncIterator[datetime]:
+        """Yield windows with rows, newest first, not after `newest`, not expired."""
+        waiting = layout.windows_of(await self._store.folders(layout.JOURNAL))
+        hours = {layout.hour_prefix(window_start) for window_start in waiting} | set(
+            await self._hours()
+        )
         for hour in sorted(hours, reverse=True):
             sealed = [layout.parse_chain_key(s.key) for s in await self._store.objects(hour)]
-            homes = {home for home in waiting if layout.hour_prefix(home) == hour}
-            homes |= {parsed[0] for parsed in sealed if parsed}
-            for home in sorted(homes, reverse=True):
-                if self._expired(home):
+            windows = {
+                window_start for window_start in waiting if layout.hour_prefix(window_start) == hour
+            }
+            windows |= {parsed[0] for parsed in sealed if parsed}
+            for window_start in sorted(windows, reverse=True):
+                if self._expired(window_start):
                     return
-                if newest is None or home <= newest:
-                    yield home
+                if newest is None or window_start <= newest:
+                    yield window_start
 
     async def _hours(self) -> list[str]:
         days = await self._store.folders(layout.LAKE_IMAGES)
@@ -110,14 +114,14 @@ class Reader:
             for hour in await self._store.folders(f"{layout.LAKE_IMAGES}/{day}")
         ]
 
-    async def _home_records(self, tenant: str, home: datetime) -> list[ImageRecord]:
-        """Read the rows of one home; the journal first, because rows move from it to the chain."""
-        listed = await self._store.objects(layout.journal_prefix(home))
+    async def _window_records(self, tenant: str, window_start: datetime) -> list[ImageRecord]:
+        """Read the rows of a window; the journal first, because rows move from it to the chain."""
+        listed = await self._store.objects(layout.journal_prefix(window_start))
         # Rows that were sealed meanwhile are in the chain. The sealer reports unreadable objects.
         waiting = distinct((await read_journal(self._store, listed)).rows())
         rows = [
             r
-            for key in await chain_keys(self._store, home)
+            for key in await chain_keys(self._store, window_start)
             for r in to_records(await read_rows(self._store, key))
         ]
         dead = {tombstone.image_id for tombstone in waiting.tombstones}
@@ -128,25 +132,25 @@ class Reader:
 
 
 def _position(record: ImageRecord) -> tuple[float, str]:
-    """Order within a home: newest first, then by id."""
+    """Order within a window: newest first, then by id."""
     return -record.received_at.timestamp(), record.image_id
 
 
 def _cursor(record: ImageRecord) -> str:
     moment = round(record.received_at.timestamp() * 1000)
-    return f"{layout.home_name(record.window_start)}.{moment}.{record.image_id}"
+    return f"{layout.window_name(record.window_start)}.{moment}.{record.image_id}"
 
 
-def _home_cursor(home: datetime) -> str:
-    """Cursor behind all images of this home."""
-    return f"{layout.home_name(home)}.0.{'f' * 32}"
+def _window_cursor(window_start: datetime) -> str:
+    """Cursor behind all images of this window."""
+    return f"{layout.window_name(window_start)}.0.{'f' * 32}"
 
 
 def _parse_cursor(cursor: str | None) -> tuple[datetime, tuple[float, str]] | None:
     if cursor is None:
         return None
     try:
-        home, moment, image_id = cursor.split(".")
-        return layout.parse_home(home), (-int(moment) / 1000, image_id)
+        window_start, moment, image_id = cursor.split(".")
+        return layout.parse_window(window_start), (-int(moment) / 1000, image_id)
     except ValueError:
         raise InvalidCursor("the cursor is invalid", value=cursor[:64]) from None

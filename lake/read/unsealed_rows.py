@@ -13,8 +13,8 @@ from lake.tables.tables import IMAGE_TABLE
 async def waiting_images(store: ObjectStore) -> pa.Table:
     """Read unsealed rows, each image once, without erased ones; raises StoreUnavailable."""
     tables = [IMAGE_TABLE.columns.empty_table()]
-    for home in layout.homes_of(await store.folders(layout.JOURNAL)):
-        listed = await store.objects(layout.journal_prefix(home))
+    for window_start in layout.windows_of(await store.folders(layout.JOURNAL)):
+        listed = await store.objects(layout.journal_prefix(window_start))
         rows = distinct((await read_journal(store, listed)).rows())
         tables.append(without(rows.images, {each.image_id for each in rows.tombstones}))
     return pa.concat_tables(tables)

@@ -2,7 +2,7 @@
 
   1. hold: sealers leave rows in the journal. Half an hour later no PUT of a sealer can take effect
   2. read the records once more: current images and rejections, and erased images
-  3. rewrite the chains, home by home, If-Match or create-only, last file first. Files after the
+  3. rewrite the chains, window by window, If-Match or create-only, last file first. Files after the
      first one keep their correct rows; the first file gets all other rows, from the shadow lake.
      So no correct row is duplicated or missing at any time, and no file of a chain is deleted
   4. journal rows that are in neither lake, from their records; update the compacted copies
@@ -45,9 +45,9 @@ _BATCH = 1024
 
 @dataclass(slots=True)
 class CutoverReport:
-    """Number of homes processed, files written, and rows journaled."""
+    """Number of windows processed, files written, and rows journaled."""
 
-    homes: int = 0
+    windows: int = 0
     files: int = 0
     journaled: int = 0
 
@@ -92,71 +92,73 @@ class Cutover:
         with tempfile.TemporaryDirectory(prefix="pixlake-switch-") as scratch:
             for table in TABLES:
                 await self._closing(table).check_held()
-                truth = ExpectedRows(self._lake.store, table, self._settings, self._processes)
-                switch = _TableSwitch(self._lake, truth, report)
-                async for home, expected in truth.homes(scope, Path(scratch)):
-                    await switch.home(home, expected)
+                expected_rows = ExpectedRows(
+                    self._lake.store, table, self._settings, self._processes
+                )
+                switch = _TableSwitch(self._lake, expected_rows, report)
+                async for window_start, expected in expected_rows.windows(scope, Path(scratch)):
+                    await switch.window_start(window_start, expected)
                 await switch.rest(scope)
         await self.release()
         await clear(self._lake.store)
         return report
 
     def _closing(self, table: Table) -> WatermarkAdvance:
-        return self._lake.upkeep.of(table).compactor.closing
+        return self._lake.maintenance.of(table).compactor.watermark_advance
 
 
 class _TableSwitch:
-    """Switches one table, home by home."""
+    """Switches one table, window by window."""
 
-    def __init__(self, lake: Lake, truth: ExpectedRows, report: CutoverReport) -> None:
+    def __init__(self, lake: Lake, expected_rows: ExpectedRows, report: CutoverReport) -> None:
         self._store = lake.store
-        self._compactor = lake.upkeep.of(truth.table).compactor
-        self._journal = Journal(lake.store, truth.table)
-        self._truth = truth
-        self._table = truth.table
+        self._compactor = lake.maintenance.of(expected_rows.table).compactor
+        self._journal = Journal(lake.store, expected_rows.table)
+        self._expected_rows = expected_rows
+        self._table = expected_rows.table
         self._report = report
         self._done: set[datetime] = set()
 
     async def rest(self, scope: Scope) -> None:
-        """Process homes that have files but no record, and delete files that are in no chain."""
+        """Process windows that have files but no record, and delete files that are in no chain."""
         folders = self._table.folders
         async for stored in self._store.walk(folders.chains):
             parsed = layout.parse_chain_key(stored.key)
             if parsed is None or layout.chain_key(*parsed, folders) != stored.key:
                 await self._store.delete(stored.key)
             elif scope.holds(parsed[0]) and parsed[0] not in self._done:
-                await self.home(parsed[0], {})
+                await self.window_start(parsed[0], {})
 
-    async def home(self, home: datetime, expected: Expected) -> None:
-        """Run steps 3 and 4 for one home."""
+    async def window_start(self, window_start: datetime, expected: Expected) -> None:
+        """Run steps 3 and 4 for one window."""
         # A sealer may remove an erased row from a file meanwhile.
         missing = await compare_and_swap(
-            lambda: self._fit(home, expected),
-            f"home {layout.home_name(home)}",
+            lambda: self._fit(window_start, expected),
+            f"window {layout.window_name(window_start)}",
             tries=_TRIES,
             error=UnreadableObject,
         )
-        self._done.add(home)
-        self._report.homes += 1
+        self._done.add(window_start)
+        self._report.windows += 1
         for start in range(0, len(missing), _BATCH):
-            records = (await self._truth.records(missing[start : start + _BATCH])).values()
+            records = (await self._expected_rows.records(missing[start : start + _BATCH])).values()
             rows = [r for r in records if not isinstance(r, UnreadableObject | None)]
             await asyncio.gather(*map(self._journal.append, rows))
             self._report.journaled += len(rows)
-        await self._compactor.follow(layout.hour_of(home))
+        await self._compactor.follow(layout.hour_of(window_start))
 
-    async def _fit(self, home: datetime, expected: Expected) -> list[Name]:
-        """Rewrite the files of a home (step 3); returns names that have no row yet."""
-        chain = layout.hour_prefix(home, self._table.folders)
-        numbers = await self._numbers(chain, home)
-        new = await self._new(home, expected)
+    async def _fit(self, window_start: datetime, expected: Expected) -> list[Name]:
+        """Rewrite the files of a window (step 3); returns names that have no row yet."""
+        chain = layout.hour_prefix(window_start, self._table.folders)
+        numbers = await self._numbers(chain, window_start)
+        new = await self._new(window_start, expected)
         taken: set[Name] = set()
         if not numbers and not expected:
             return []
         for number in range(max(numbers, default=0), -1, -1):
-            key = layout.chain_key(home, number, self._table.folders)
+            key = layout.chain_key(window_start, number, self._table.folders)
             old = await self._store.get(key) if number in numbers else None
-            await self._file(key, old, new, _Home(home, expected, taken, first=number == 0))
+            await self._file(key, old, new, _Home(window_start, expected, taken, first=number == 0))
         return [name for name, fact in expected.items() if fact and name not in taken]
 
     async def _file(
@@ -171,15 +173,15 @@ class _TableSwitch:
                 rows = current.replace_schema_metadata(None)
             except UnreadableObject:
                 log.warning("file does not parse; its rows are rebuilt from the records", key=key)
-        keep = await self._truth.right(rows, of.window_start, of.expected, of.taken)
+        keep = await self._expected_rows.right(rows, of.window_start, of.expected, of.taken)
         held = of.taken - before
         # Take rows from the shadow lake; keep current rows that are newer than the shadow lake.
-        names = [name for name, _, _ in self._truth.rows(new)]
+        names = [name for name, _, _ in self._expected_rows.rows(new)]
         fresh = [name in held or (of.first and name not in of.taken) for name in names]
         renewed = set(names)
         kept = [
             stays and name not in renewed
-            for stays, (name, _, _) in zip(keep, self._truth.rows(rows), strict=True)
+            for stays, (name, _, _) in zip(keep, self._expected_rows.rows(rows), strict=True)
         ]
         of.taken.update(name for name, chosen in zip(names, fresh, strict=True) if chosen)
         right = pa.concat_tables(
@@ -194,37 +196,37 @@ class _TableSwitch:
         body = await asyncio.to_thread(encode_chain_file, rows, erased, order, self._table)
         if old is not None and old[0] == body:
             return
-        await self._compactor.closing.check_held()
+        await self._compactor.watermark_advance.check_held()
         if old is None:
             await self._store.create(key, body)
         else:
             await self._store.replace(key, body, old[1].etag)
         self._report.files += 1
 
-    async def _numbers(self, chain: str, home: datetime) -> set[int]:
+    async def _numbers(self, chain: str, window_start: datetime) -> set[int]:
         names = [layout.parse_chain_key(stored.key) for stored in await self._store.objects(chain)]
-        return {parsed[1] for parsed in names if parsed and parsed[0] == home}
+        return {parsed[1] for parsed in names if parsed and parsed[0] == window_start}
 
-    async def _new(self, home: datetime, expected: Expected) -> pa.Table:
-        """Read the rows of a home in the shadow lake that still match their records."""
-        prefix = layout.hour_prefix(home, rebuilt(self._table))
+    async def _new(self, window_start: datetime, expected: Expected) -> pa.Table:
+        """Read the rows of a window in the shadow lake that still match their records."""
+        prefix = layout.hour_prefix(window_start, rebuilt(self._table))
         parts = [self._table.columns.empty_table()]
         for stored in await self._store.objects(prefix):
             parsed = layout.parse_chain_key(stored.key)
-            if parsed and parsed[0] == home:
+            if parsed and parsed[0] == window_start:
                 data, _ = await self._store.get(stored.key)
                 parts.append(
                     await asyncio.to_thread(decode_chain_file, stored.key, data, of=self._table)
                 )
         rows = pa.concat_tables([part.replace_schema_metadata(None) for part in parts])
-        facts = self._truth.rows(rows)
+        facts = self._expected_rows.rows(rows)
         right = [expected.get(name) == fact for name, fact, _ in facts]
         return rows.filter(pa.array(right, pa.bool_()))
 
 
 @dataclass(frozen=True, slots=True)
 class _Home:
-    """State of a home during step 3; names in `taken` have a row in a rewritten file already."""
+    """State of a window during step 3; names in `taken` have a row in a rewritten file already."""
 
     window_start: datetime
     expected: Expected
@@ -233,5 +235,5 @@ class _Home:
 
     @property
     def erased(self) -> frozenset[str]:
-        """Ids of erased images that the footers of this home's files must name."""
+        """Ids of erased images that the footers of this window's files must name."""
         return frozenset(row_id for (_, row_id), row in self.expected.items() if row is None)

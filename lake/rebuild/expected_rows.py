@@ -26,7 +26,7 @@ Name = tuple[str, str]
 Fact = tuple[str, str | None]
 """attempt and content hash; empty for a rejection, which has only one attempt"""
 Expected = dict[Name, Fact | None]
-"""each record of a home: its facts, None for a tombstone"""
+"""each record of a window: its facts, None for a tombstone"""
 Found = Journaled | UnreadableObject | None
 """current state of a record; None if it has no row (erased, refused)"""
 
@@ -43,10 +43,12 @@ class ExpectedRows:
     settings: LakeSettings
     processes: int | None = None
     skipped: list[str] = field(default_factory=list)
-    """keys of unreadable records, at most 1,000; filled by `homes`"""
+    """keys of unreadable records, at most 1,000; filled by `windows`"""
 
-    async def homes(self, scope: Scope, scratch: Path) -> AsyncIterator[tuple[datetime, Expected]]:
-        """Yield every home with its records, in order of time; `scratch` is an empty folder.
+    async def windows(
+        self, scope: Scope, scratch: Path
+    ) -> AsyncIterator[tuple[datetime, Expected]]:
+        """Yield every window with its records, in order of time; `scratch` is an empty folder.
 
         Raises StoreUnavailable if the store can't be listed.
         """
@@ -63,8 +65,8 @@ class ExpectedRows:
             for code, _, first in ledger.faults(_MOST_SKIPPED):
                 if code == "unreadable":
                     self.skipped.extend(key for key, _ in first)
-            for home, rows in ledger.records_by_home(scope):
-                yield home, {(t, i): None if dead else (a, c) for t, i, a, c, dead in rows}
+            for window_start, rows in ledger.records_by_window(scope):
+                yield window_start, {(t, i): None if dead else (a, c) for t, i, a, c, dead in rows}
         finally:
             ledger.close()
 
@@ -97,7 +99,7 @@ class ExpectedRows:
         return _NO_FACT
 
     def rows(self, table: pa.Table) -> list[tuple[Name, Fact, datetime]]:
-        """Name, facts and home of each row."""
+        """Name, facts and window of each row."""
         names = _pairs(table, "tenant", self.table.id)
         facts: Iterable[Fact] = [_NO_FACT] * len(table)
         if self.table is not REJECTION_TABLE:
@@ -107,13 +109,13 @@ class ExpectedRows:
     async def right(
         self,
         rows: pa.Table,
-        home: datetime,
+        window_start: datetime,
         expected: Expected,
         taken: set[Name],
         *,
         everything: bool = False,
     ) -> list[bool]:
-        """Decide for each row of a home's file whether it stays: it matches its record, once.
+        """Decide for each row of a window's file whether it stays: it matches its record, once.
 
         `taken` are names that have a row already; kept rows are added to it. Records that were
         committed meanwhile are added to `expected`. `everything` keeps only rows whose record can't
@@ -126,12 +128,14 @@ class ExpectedRows:
             if isinstance(record, UnreadableObject):
                 # An audit reports the record. Keep the row, which is the only readable copy.
                 unreadable.add(name)
-            elif record is not None and record.window_start == home:
+            elif record is not None and record.window_start == window_start:
                 expected[name] = self.fact(record)
         keep = []
-        for name, fact, row_home in stored:
+        for name, fact, row_window in stored:
             right = expected.get(name) == fact and not everything
-            stays = (right or name in unreadable) and row_home == home and name not in taken
+            stays = (
+                (right or name in unreadable) and row_window == window_start and name not in taken
+            )
             keep.append(stays)
             if stays:
                 taken.add(name)

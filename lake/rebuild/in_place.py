@@ -1,6 +1,6 @@
 """Rebuild of the lake's tables in place, from the records alone (docs/decisions/0004).
 
-The rebuild processes one table and home after the other, by the same rules as sealers, so that
+The rebuild processes one table and window after the other, by the same rules as sealers, so that
 sealers may run at the same time:
   1. fill a missing file of a chain, and overwrite (If-Match) a file that does not parse, with a
      file without rows that names the erased images
@@ -40,13 +40,13 @@ _BATCH = 1024
 
 @dataclass(slots=True)
 class RebuildReport:
-    """Result of a rebuild: rows removed and added, files rewritten, homes failed.
+    """Result of a rebuild: rows removed and added, files rewritten, windows failed.
 
     `skipped` are keys of records that can't be read or do not fit into a row, at most 1,000 of each
     kind. These records and their rows are not changed.
     """
 
-    homes: int = 0
+    windows: int = 0
     kept: int = 0
     removed: int = 0
     added: int = 0
@@ -63,7 +63,7 @@ class RebuildReport:
 
 @dataclass(slots=True)
 class _Turn:
-    """Result of a pass over a home: expected rows, kept rows, and changes."""
+    """Result of a pass over a window: expected rows, kept rows, and changes."""
 
     window_start: datetime
     expected: Expected
@@ -74,7 +74,7 @@ class _Turn:
 
     @property
     def erased(self) -> frozenset[str]:
-        """Ids of erased images that the files of this home must name."""
+        """Ids of erased images that the files of this window must name."""
         return frozenset(image_id for (_, image_id), row in self.expected.items() if row is None)
 
     @property
@@ -93,9 +93,9 @@ class Rebuilder:
         self._processes = processes
 
     async def run(self, *, everything: bool = False, dry_run: bool = False) -> RebuildReport:
-        """Rebuild all homes within retention; raises StoreUnavailable if it can't be listed.
+        """Rebuild all windows within retention; raises StoreUnavailable if it can't be listed.
 
-        `everything` rewrites all rows, not only wrong ones. A home that fails is logged and
+        `everything` rewrites all rows, not only wrong ones. A window that fails is logged and
         counted. A dry run counts the changes and writes nothing.
         """
         await self._lake.clock.fresh()
@@ -103,14 +103,16 @@ class Rebuilder:
         report = RebuildReport()
         with tempfile.TemporaryDirectory(prefix="pixlake-rebuild-") as scratch:
             for table in TABLES:
-                truth = ExpectedRows(self._lake.store, table, self._settings, self._processes)
+                expected_rows = ExpectedRows(
+                    self._lake.store, table, self._settings, self._processes
+                )
                 rebuilder = _TableRebuilder(
-                    self._lake, truth, report, everything=everything, dry_run=dry_run
+                    self._lake, expected_rows, report, everything=everything, dry_run=dry_run
                 )
                 await rebuilder.run(scope, Path(scratch))
-                for key in truth.skipped:
+                for key in expected_rows.skipped:
                     log.error("record can't be read and is skipped", key=key)
-                report.skipped += truth.skipped
+                report.skipped += expected_rows.skipped
         return report
 
 
@@ -120,41 +122,43 @@ class _TableRebuilder:
     def __init__(
         self,
         lake: Lake,
-        truth: ExpectedRows,
+        expected_rows: ExpectedRows,
         report: RebuildReport,
         *,
         everything: bool,
         dry_run: bool,
     ) -> None:
         self._store = lake.store
-        self._keeper = lake.upkeep.of(truth.table)
-        self._truth = truth
-        self._table = truth.table
+        self._table_maintenance = lake.maintenance.of(expected_rows.table)
+        self._expected_rows = expected_rows
+        self._table = expected_rows.table
         self._report = report
         self._everything = everything
         self._dry_run = dry_run
 
     async def run(self, scope: Scope, scratch: Path) -> None:
-        """Rebuild every home; a failed home is logged and counted."""
-        async for home, expected in self._homes(scope, scratch):
-            self._report.homes += 1
+        """Rebuild every window; a failed window is logged and counted."""
+        async for window_start, expected in self._windows(scope, scratch):
+            self._report.windows += 1
             try:
-                await self._rebuild(home, expected)
-            except Exception:  # one failed home must not stop the others
+                await self._rebuild(window_start, expected)
+            except Exception:  # one failed window must not stop the others
                 self._report.failed += 1
-                log.exception("window not rebuilt", window=layout.home_name(home))
+                log.exception("window not rebuilt", window=layout.window_name(window_start))
 
-    async def _homes(self, scope: Scope, scratch: Path) -> AsyncIterator[tuple[datetime, Expected]]:
-        """Yield every home with a record or a file."""
-        filed = await self._filed_homes(scope)
-        async for home, expected in self._truth.homes(scope, scratch):
-            filed.discard(home)
-            yield home, expected
-        for home in sorted(filed):
-            yield home, {}
+    async def _windows(
+        self, scope: Scope, scratch: Path
+    ) -> AsyncIterator[tuple[datetime, Expected]]:
+        """Yield every window with a record or a file."""
+        filed = await self._filed_windows(scope)
+        async for window_start, expected in self._expected_rows.windows(scope, scratch):
+            filed.discard(window_start)
+            yield window_start, expected
+        for window_start in sorted(filed):
+            yield window_start, {}
 
-    async def _filed_homes(self, scope: Scope) -> set[datetime]:
-        homes = set()
+    async def _filed_windows(self, scope: Scope) -> set[datetime]:
+        windows = set()
         folders = self._table.folders
         async for stored in self._store.walk(folders.chains):
             parsed = layout.parse_chain_key(stored.key)
@@ -163,36 +167,36 @@ class _TableRebuilder:
                 if not self._dry_run:
                     await self._store.delete(stored.key)
             elif scope.holds(parsed[0]):
-                homes.add(parsed[0])
-        return homes
+                windows.add(parsed[0])
+        return windows
 
-    async def _rebuild(self, home: datetime, expected: Expected) -> None:
+    async def _rebuild(self, window_start: datetime, expected: Expected) -> None:
         report, everything = self._report, self._everything
 
         async def step() -> set[Name] | None:
             nonlocal everything
-            turn = _Turn(home, expected, everything)
+            turn = _Turn(window_start, expected, everything)
             await self._clean(turn)
             if self._dry_run:
                 report.count(turn, len(turn.missing))
                 return turn.kept
             everything = False
-            added = await self._add(home, turn.missing)
+            added = await self._add(window_start, turn.missing)
             report.count(turn, added)
             return None if added or turn.files else turn.kept
 
         kept = await compare_and_swap(
             step,
-            f"home {layout.home_name(home)}",
+            f"window {layout.window_name(window_start)}",
             tries=_TRIES,
             error=UnreadableObject,
         )
         report.kept += len(kept)
         if not self._dry_run:
-            await self._keeper.compactor.follow(layout.hour_of(home))
+            await self._table_maintenance.compactor.follow(layout.hour_of(window_start))
 
     async def _clean(self, turn: _Turn) -> None:
-        """Clean all files of a home (steps 1 and 2)."""
+        """Clean all files of a window (steps 1 and 2)."""
         numbers = {
             parsed[1]
             for stored in await self._store.objects(
@@ -218,7 +222,7 @@ class _TableRebuilder:
             table, noted, readable = self._table.columns.empty_table(), turn.erased, False
         else:
             readable = True
-        keep = await self._truth.right(
+        keep = await self._expected_rows.right(
             table, turn.window_start, turn.expected, turn.kept, everything=turn.everything
         )
         wrong = len(keep) - sum(keep)
@@ -230,24 +234,26 @@ class _TableRebuilder:
             turn.removed += wrong
             turn.files += 1
 
-    async def _add(self, home: datetime, names: Sequence[Name]) -> int:
+    async def _add(self, window_start: datetime, names: Sequence[Name]) -> int:
         """Journal and seal missing rows (step 3); returns their number."""
         # A new journal, because a journal does not append a row twice.
         journal = Journal(self._store, self._table)
         added = 0
         for start in range(0, len(names), _BATCH):
-            records = (await self._truth.records(names[start : start + _BATCH])).values()
+            records = (await self._expected_rows.records(names[start : start + _BATCH])).values()
             mine = [
                 r
                 for r in records
-                if r is not None and not isinstance(r, UnreadableObject) and r.window_start == home
+                if r is not None
+                and not isinstance(r, UnreadableObject)
+                and r.window_start == window_start
             ]
             bad = await journal.append_all(mine)
             for record, error in bad:
-                self._skip(self._truth.key(record), error)
+                self._skip(self._expected_rows.key(record), error)
             added += len(mine) - len(bad)
         if added:
-            await self._keeper.sealer.seal_home(home)
+            await self._table_maintenance.sealer.seal_window(window_start)
         return added
 
     def _skip(self, key: str, error: UnstorableRow) -> None:

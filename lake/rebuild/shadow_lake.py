@@ -1,6 +1,6 @@
 """Shadow lake: a complete new lake, built from the records alone, next to the current one.
 
-  lake/rebuilt/<table>/dt=…/hour=…/<home>-<n>.parquet    with the names of `lake/<table>/…`
+  lake/rebuilt/<table>/dt=…/hour=…/<window>-<n>.parquet    with the names of `lake/<table>/…`
 
 Each file is read again after it was written, and compared with the records. Readers and sealers do
 not use the shadow lake; `lake/rebuild/cutover.py` replaces the current files by those of the shadow
@@ -34,9 +34,9 @@ _ROWS = 40_000
 
 @dataclass(slots=True)
 class ShadowReport:
-    """Number of homes, files and rows written; `gone` images were erased or expired meanwhile."""
+    """Number of windows, files and rows written; `gone` images were erased or expired meanwhile."""
 
-    homes: int = 0
+    windows: int = 0
     files: int = 0
     rows: int = 0
     gone: int = 0
@@ -61,8 +61,8 @@ async def build(
     with tempfile.TemporaryDirectory(prefix="pixlake-rebuild-") as scratch:
         for table in TABLES:
             builder = _Builder(ExpectedRows(lake.store, table, settings, processes), report)
-            async for home, expected in builder.truth.homes(scope, Path(scratch)):
-                await builder.build(home, expected)
+            async for window_start, expected in builder.expected_rows.windows(scope, Path(scratch)):
+                await builder.build(window_start, expected)
     return report
 
 
@@ -75,38 +75,40 @@ async def clear(store: ObjectStore) -> None:
 class _Builder:
     """Builds one table of the shadow lake."""
 
-    def __init__(self, truth: ExpectedRows, report: ShadowReport) -> None:
-        self.truth = truth
-        self._store = truth.store
+    def __init__(self, expected_rows: ExpectedRows, report: ShadowReport) -> None:
+        self.expected_rows = expected_rows
+        self._store = expected_rows.store
         self._report = report
 
-    async def build(self, home: datetime, expected: Expected) -> None:
-        """Write the files of one home; without rows, write one file that names the erased ids."""
+    async def build(self, window_start: datetime, expected: Expected) -> None:
+        """Write the files of one window; without rows, write one file that names the erased ids."""
         wanted = [name for name, fact in expected.items() if fact is not None]
         erased = {row_id for (_, row_id), fact in expected.items() if fact is None}
         for number, start in enumerate(range(0, max(len(wanted), 1), _ROWS)):
             names = wanted[start : start + _ROWS]
-            records = await self._records(home, names)
-            key = layout.chain_key(home, number, rebuilt(self.truth.table))
+            records = await self._records(window_start, names)
+            key = layout.chain_key(window_start, number, rebuilt(self.expected_rows.table))
             body = await asyncio.to_thread(self._encoded, list(records.values()), erased)
             await self._store.create(key, body)
-            await self._verify(key, {name: self.truth.fact(r) for name, r in records.items()})
+            await self._verify(
+                key, {name: self.expected_rows.fact(r) for name, r in records.items()}
+            )
             self._report.files += 1
             self._report.rows += len(records)
             self._report.gone += len(names) - len(records)
-        self._report.homes += 1
+        self._report.windows += 1
 
-    async def _records(self, home: datetime, names: list[Name]) -> dict[Name, Journaled]:
+    async def _records(self, window_start: datetime, names: list[Name]) -> dict[Name, Journaled]:
         records = {}
-        for name, record in (await self.truth.records(names)).items():
+        for name, record in (await self.expected_rows.records(names)).items():
             if isinstance(record, UnreadableObject):
                 raise record
-            if record is not None and record.window_start == home:
+            if record is not None and record.window_start == window_start:
                 records[name] = record
         return records
 
     def _encoded(self, records: list[Journaled], erased: set[str]) -> bytes:
-        table = self.truth.table
+        table = self.expected_rows.table
         rows = table.rows(records) if records else table.columns.empty_table()
         order = in_order(rows, np.ones(len(rows), np.bool_), table)
         return encode_chain_file(rows, erased, order, table)
@@ -114,7 +116,9 @@ class _Builder:
     async def _verify(self, key: str, expected: dict[Name, Fact]) -> None:
         """Read a written file; raises UnreadableObject unless it has each expected row once."""
         data, _ = await self._store.get(key)
-        rows: pa.Table = await asyncio.to_thread(decode_chain_file, key, data, of=self.truth.table)
-        facts = [(name, fact) for name, fact, _ in self.truth.rows(rows)]
+        rows: pa.Table = await asyncio.to_thread(
+            decode_chain_file, key, data, of=self.expected_rows.table
+        )
+        facts = [(name, fact) for name, fact, _ in self.expected_rows.rows(rows)]
         if len(facts) != len(expected) or dict(facts) != expected:
             raise UnreadableObject(f"{key} does not hold the rows that were written", value=key)

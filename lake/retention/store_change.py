@@ -147,8 +147,8 @@ async def _count_gone(
 ) -> int:
     """Count images that are expired at `begins` and would not be without the change."""
 
-    def goes(home: datetime) -> bool:
-        return changed.expires(home) <= begins < kept.expires(home)
+    def goes(window_start: datetime) -> bool:
+        return changed.expires(window_start) <= begins < kept.expires(window_start)
 
     count = 0
     batch: list[str] = []
@@ -157,12 +157,12 @@ async def _count_gone(
         if isinstance(item, ImageFolder) and item.record is not None:
             batch.append(item.record_key)
         if len(batch) == _READ_AT_ONCE:
-            count += sum(map(goes, await _homes(store, batch)))
+            count += sum(map(goes, await _windows(store, batch)))
             batch = []
-    return count + sum(map(goes, await _homes(store, batch)))
+    return count + sum(map(goes, await _windows(store, batch)))
 
 
-async def _homes(store: ObjectStore, keys: Sequence[str]) -> list[datetime]:
+async def _windows(store: ObjectStore, keys: Sequence[str]) -> list[datetime]:
     answers = zip(keys, await store.read_many(keys), strict=True)
     records = [parse_record(key, data) for key, data in answers if data is not None]
     return [record.window_start for record in records if isinstance(record, ImageRecord)]

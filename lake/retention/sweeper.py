@@ -1,8 +1,8 @@
 """Sweeper: deletes expired and orphaned objects, for stores without lifecycle rules.
 
-  images/    images past retention + margin, by the home in their record; objects older than a day
+  images/    images past retention + margin, by the window in their record; objects older than a day
              that no record names (left by a crash)
-  journal/   homes past retention + margin
+  journal/   windows past retention + margin
   lake/      files past retention + margin, by the date in their name, because a rewritten file is
              younger than its rows
   rejections/  records and journal of rejections, as above
@@ -173,19 +173,19 @@ class Sweeper:
         deleted = 0
         for name in await self._store.folders(of.journal):
             try:
-                home = layout.parse_home(name)
+                window_start = layout.parse_window(name)
             except ValueError:
                 report.failed += 1
                 log.warning("journal folder is not a window", folder=name)
                 continue
             await self._clock.fresh()
-            if self._is_due(home):
-                objects = await self._store.objects(layout.journal_prefix(home, of))
+            if self._is_due(window_start):
+                objects = await self._store.objects(layout.journal_prefix(window_start, of))
                 deleted += await self._delete([stored.key for stored in objects])
         return deleted
 
     async def _sweep_rejections(self, report: SweepReport) -> None:
-        # A record is written once, or again after it expired, so it is as old as its home.
+        # A record is written once, or again after it expired, so it is as old as its window.
         for folder in (layout.REJECTION_RECORDS, layout.TRIES):
             async for stored in self._store.walk(folder):
                 await self._clock.fresh()
@@ -210,9 +210,9 @@ class Sweeper:
                 _unlink_staging, root, now - self._times.orphan_age, dry_run=self._dry_run
             )
 
-    def _is_due(self, home: datetime) -> bool:
+    def _is_due(self, window_start: datetime) -> bool:
         settings = self._clock.settings
-        return settings.expires(home) + settings.margin <= self._clock.now()
+        return settings.expires(window_start) + settings.margin <= self._clock.now()
 
     def _is_old(self, stored: Stored) -> bool:
         return stored.modified + self._times.orphan_age <= self._clock.now()
@@ -236,7 +236,7 @@ def named_by(record: ImageRecord) -> frozenset[str]:
 
 
 def end_of_file(key: str) -> datetime | None:
-    """Home of a lake file, or the end of its hour; None for other keys."""
+    """Window of a lake file, or the end of its hour; None for other keys."""
     parsed = layout.parse_chain_key(key)
     if parsed:
         return parsed[0]

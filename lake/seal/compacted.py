@@ -27,20 +27,20 @@ Sources = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Footer:
-    """Footer of a compacted file: its chain files, and the first home of each file of its hour."""
+    """Footer of a compacted file: chain files, and the first window of each file of its hour."""
 
     sources: Sources
     cuts: tuple[datetime, ...]
 
     def encode(self) -> dict[bytes, str]:
         """Encode the footer as Parquet's key-value metadata."""
-        cuts = [layout.home_name(cut) for cut in self.cuts]
+        cuts = [layout.window_name(cut) for cut in self.cuts]
         return {_SOURCES: json.dumps(self.sources), _CUTS: json.dumps(cuts)}
 
 
 @dataclass(slots=True)
 class Hour:
-    """Listing of one hour: compacted files by first home, chain files by home."""
+    """Listing of one hour: compacted files by first window, chain files by window."""
 
     start: datetime
     compacted: dict[datetime, Stored]
@@ -48,23 +48,23 @@ class Hour:
     cuts: tuple[datetime, ...] = ()
 
     def sources(self, cut: datetime) -> list[Stored]:
-        """Chain files of the compacted file whose first home is `cut`."""
+        """Chain files of the compacted file whose first window is `cut`."""
         later = [other for other in self.cuts if other > cut]
         end = min(later, default=self.start + layout.HOUR)
         return [
             stored
-            for home in sorted(self.chains)
-            if cut <= home < end
-            for stored in self.chains[home]
+            for window_start in sorted(self.chains)
+            if cut <= window_start < end
+            for stored in self.chains[window_start]
         ]
 
     def planned(self, target: int) -> tuple[datetime, ...]:
-        """First homes of compacted files of about `target` bytes, by the size of the chains."""
+        """First windows of compacted files of about `target` bytes, by the size of the chains."""
         cuts, size = [self.start], 0
-        for home in sorted(self.chains):
-            weight = sum(stored.size for stored in self.chains[home])
+        for window_start in sorted(self.chains):
+            weight = sum(stored.size for stored in self.chains[window_start])
             if size and size + weight > target:
-                cuts.append(home)
+                cuts.append(window_start)
                 size = 0
             size += weight
         return tuple(cuts)
@@ -79,8 +79,12 @@ async def list_hour(store: ObjectStore, start: datetime, table: Table) -> Hour:
         if first is not None:
             compacted[first] = stored
     files = await store.objects(layout.hour_prefix(start, table.folders))
-    homes = {parsed[0] for file in files if (parsed := layout.parse_chain_key(file.key))}
-    return Hour(start, compacted, {home: chain_of(home, files, table).files for home in homes})
+    windows = {parsed[0] for file in files if (parsed := layout.parse_chain_key(file.key))}
+    return Hour(
+        start,
+        compacted,
+        {window_start: chain_of(window_start, files, table).files for window_start in windows},
+    )
 
 
 def sources_of(files: list[Stored]) -> Sources:
@@ -104,7 +108,7 @@ def _parse(key: str, tail: bytes) -> Footer:
         # PyArrow finds the metadata from the end of a file, so the last bytes suffice.
         metadata = pq.read_metadata(pa.BufferReader(tail)).metadata
         sources = tuple((name, etag) for name, etag in json.loads(metadata[_SOURCES]))
-        cuts = tuple(layout.parse_home(name) for name in json.loads(metadata[_CUTS]))
+        cuts = tuple(layout.parse_window(name) for name in json.loads(metadata[_CUTS]))
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
         raise UnreadableObject(f"compacted file {key}: {error}", value=key) from error
     return Footer(sources, cuts)

@@ -5,12 +5,12 @@ it was made from, and the file is rewritten when they change (a late row, an era
 each hour from one side: hours before the watermark from the compacted files, later hours from the
 chains. So a reader sees each row exactly once, also with an older watermark.
 
-  lake/compacted/<table>/dt=…/hour=…/<home>.parquet    homes from this one to the next file's
+  lake/compacted/<table>/dt=…/hour=…/<window>.parquet    windows from this one to the next file's
   lake/compacted/<table>.json                          the watermark: all hours before it are done
 
 Any number of compactors may run these steps for one hour at once:
   1. list the hour's compacted files, then its chains
-  2. create the first file, whose name is the hour itself, create-only. It fixes the first homes
+  2. create the first file, whose name is the hour itself, create-only. It fixes the first windows
      (cuts) of the other files, for as long as the hour exists
   3. if the chain files of a compacted file differ from those in its footer, rewrite it, If-Match
      the version of step 1. A failed condition means that another compactor was faster
@@ -97,9 +97,9 @@ class Compactor:
         self._times = clock.times
         self._grace = grace
         self._table = table
-        self.closing = WatermarkAdvance(store, clock, table.folders)
+        self.watermark_advance = WatermarkAdvance(store, clock, table.folders)
         """updates the table's watermark"""
-        self._aside = IdleExecutor()
+        self._idle_executor = IdleExecutor()
         self._footers: FIFOCache[tuple[str, str], Footer] = FIFOCache(_MAX_FOOTERS)
         self._following = asyncio.Lock()
         self._passed: datetime | None = None
@@ -118,7 +118,7 @@ class Compactor:
         report = CompactionReport()
         if self._passed == end and self._clock.now() < self._again_at:
             return report
-        claim = await self.closing.begin()
+        claim = await self.watermark_advance.begin()
         hours = [hour for hour in await hours_with_files(self._store, self._table) if hour < end]
         unsealed = await unsealed_hours(self._store, self._table)
         failed = [hour for hour in unsealed if hour < end]
@@ -132,7 +132,10 @@ class Compactor:
             if not await self._try(hour, report):
                 failed.append(hour)
         wait = self._times.compaction_retry if failed else self._times.compaction_round
-        if hours and (step := await self.closing.step(claim, min([*failed, end]))) is not None:
+        if (
+            hours
+            and (step := await self.watermark_advance.step(claim, min([*failed, end]))) is not None
+        ):
             wait = min(wait, step)
         self._passed = end
         self._again_at = self._clock.now() + (timedelta(0) if report.left else wait)
@@ -145,7 +148,9 @@ class Compactor:
         the update. Raises LakeError.
         """
         async with self._following:
-            await self._bring(hour, CompactionReport(), begin=await self.closing.is_read(hour))
+            await self._bring(
+                hour, CompactionReport(), begin=await self.watermark_advance.is_read(hour)
+            )
 
     def closed(self) -> datetime:
         """Start of the first hour that is not closed."""
@@ -189,7 +194,7 @@ class Compactor:
         return any(written)
 
     async def _cuts(self, hour: Hour) -> tuple[datetime, ...]:
-        """First homes of an hour's compacted files, from the first file's footer or planned."""
+        """First windows of an hour's compacted files, from the first file's footer or planned."""
         first = hour.compacted.get(hour.start)
         if first is not None:
             return (await self._footer(first)).cuts
@@ -231,10 +236,10 @@ class Compactor:
                 # Name the version that was read, which may be newer than the listed one.
                 read.append(stored)
                 rows += len(table)
-                await self._aside.run(groups.add, table)
+                await self._idle_executor.run(groups.add, table)
                 del table
             footer = Footer(sources_of(read), hour.cuts)
-            await self._aside.run(groups.close, footer.encode())
+            await self._idle_executor.run(groups.close, footer.encode())
         file.flush()
         pa.default_memory_pool().release_unused()
         return rows
@@ -242,7 +247,7 @@ class Compactor:
     async def _read(self, source: Stored) -> tuple[pa.Table, Stored]:
         data, stored = await self._store.get(source.key)
         decode = partial(decode_chain_file, source.key, data, of=self._table)
-        return await self._aside.run(decode), stored
+        return await self._idle_executor.run(decode), stored
 
     async def _footer(self, stored: Stored) -> Footer:
         version = stored.key, stored.etag

@@ -20,14 +20,14 @@ async def hours_with_files(store: ObjectStore, table: Table) -> list[datetime]:
 
 
 async def unsealed_hours(store: ObjectStore, table: Table) -> set[datetime]:
-    """List the hours in which a home has rows in the journal and no chain file."""
+    """List the hours in which a window has rows in the journal and no chain file."""
     waiting: dict[datetime, set[datetime]] = {}
-    for home in layout.homes_of(await store.folders(table.folders.journal)):
-        waiting.setdefault(layout.hour_of(home), set()).add(home)
+    for window_start in layout.windows_of(await store.folders(table.folders.journal)):
+        waiting.setdefault(layout.hour_of(window_start), set()).add(window_start)
     unsealed = set()
-    for hour, homes in waiting.items():
+    for hour, windows in waiting.items():
         files = await store.objects(layout.hour_prefix(hour, table.folders))
         begun = {parsed[0] for file in files if (parsed := layout.parse_chain_key(file.key))}
-        if homes - begun:
+        if windows - begun:
             unsealed.add(hour)
     return unsealed

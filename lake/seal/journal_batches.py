@@ -1,4 +1,4 @@
-"""Rows that wait in the journal of one home, in batches of bounded size."""
+"""Rows that wait in the journal of one window, in batches of bounded size."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -57,26 +57,26 @@ class JournalBatches:
         self,
         store: ObjectStore,
         clock: StoreClock,
-        aside: IdleExecutor,
+        idle_executor: IdleExecutor,
         sizes: SealerSizes,
         table: Table = IMAGE_TABLE,
     ) -> None:
         self._table = table
         self._store = store
         self._clock = clock
-        self._aside = aside
+        self._idle_executor = idle_executor
         self._sizes = sizes
         self._resting: FIFOCache[str, datetime] = FIFOCache(_MAX_RESTING)
         self.large = asyncio.Lock()
         """lock of the one task that may have a large batch in memory"""
 
-    async def batches(self, home: datetime) -> AsyncGenerator[Batch]:
-        """Yield all rows of a home's journal, in batches of about `batch_bytes` at most.
+    async def batches(self, window_start: datetime) -> AsyncGenerator[Batch]:
+        """Yield all rows of a window's journal, in batches of about `batch_bytes` at most.
 
         The caller must close the generator (`aclosing`), because the generator may hold `large`,
         and give sealed batches to `consume`. Raises StoreUnavailable.
         """
-        prefix = layout.journal_prefix(home, self._table.folders)
+        prefix = layout.journal_prefix(window_start, self._table.folders)
         after: str | None = None
         while True:
             page = await self._store.page(prefix, self._sizes.page, after)
@@ -117,13 +117,13 @@ class JournalBatches:
         while objects and size < self._sizes.batch_bytes:
             count = first_wave(objects, self._sizes.wave_bytes)
             wave, objects = objects[:count], objects[count:]
-            decoded = await read_wave(self._store, wave, self._table, self._aside.run)
+            decoded = await read_wave(self._store, wave, self._table, self._idle_executor.run)
             size += sum(table.nbytes for table in decoded.images)
             read += wave
             content.add(decoded)
         self._report(content.unreadable)
         rows = content.rows(self._table)
-        ids = await self._aside.run(parse_ids, rows.images[self._table.id])
+        ids = await self._idle_executor.run(parse_ids, rows.images[self._table.id])
         decodable = [stored for stored in read if stored.key in content.keys]
         batch = Batch(
             images=rows.images,

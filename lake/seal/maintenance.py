@@ -17,12 +17,12 @@ class MaintenanceReport:
 
     @property
     def left(self) -> int:
-        """Number of homes left over for lack of time; one more if hours are left over."""
+        """Number of windows left over for lack of time; one more if hours are left over."""
         return self.images.left + self.rejections.left + self.compacted.left
 
     @property
     def failed(self) -> int:
-        """Number of homes and hours that failed; the next pass tries again."""
+        """Number of windows and hours that failed; the next pass tries again."""
         return self.images.failed + self.rejections.failed + self.compacted.failed
 
     @property
@@ -47,7 +47,7 @@ class TableMaintenance:
     compactor: Compactor
 
     async def run_pass(self, *, now: bool) -> tuple[PassReport, CompactionReport]:
-        """Seal closed homes, then compact closed hours."""
+        """Seal closed windows, then compact closed hours."""
         sealed = await self.sealer.run_pass(now=now)
         return sealed, await self.compactor.run_pass()
 

@@ -1,8 +1,8 @@
-"""Sealer: moves rows from the journal into the chain of their home.
+"""Sealer: moves rows from the journal into the chain of their window.
 
-Any number of sealers may work at any home, at any time and in any order. For one home a sealer
+Any number of sealers may work at any window, at any time and in any order. For one window a sealer
 takes these steps, in batches of bounded size:
-  1. LIST journal/<home>/, read rows and tombstones
+  1. LIST journal/<window>/, read rows and tombstones
   2. finish each erasure; read the chain (ids, erased ids)
   3. rewrite (If-Match) files that hold an erased row; write rows whose id is nowhere in the chain
      to the next file, create-only. If that fails or its result is unknown, repeat from 2; never
@@ -10,8 +10,8 @@ takes these steps, in batches of bounded size:
   4. update the hour's compacted copy, if it has one
   5. DELETE the journal objects of step 1; tombstones only once they are an hour old
 
-A sealer that dies delays rows, but no row is lost or duplicated. So a pass may abandon a home that
-takes too long.
+A sealer that dies delays rows, but no row is lost or duplicated. So a pass may abandon a
+window that takes too long.
 """
 
 import asyncio
@@ -44,20 +44,20 @@ from lake.tables.tables import IMAGE_TABLE, Table
 
 log = logger(__name__)
 
-# Homes with a chain file that a pass chooses at random, in addition to all homes without one.
+# Windows with a chain file that a pass chooses at random, in addition to all windows without one.
 _OTHERS = 64
-# Homes that are sealed at once; a small home mostly waits for the store.
-_HOMES = 4
+# Windows that are sealed at once; a small window mostly waits for the store.
+_WINDOWS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class PassReport:
-    """Result of a pass: homes processed, rows and files written, homes that failed.
+    """Result of a pass: windows processed, rows and files written, windows that failed.
 
-    `left`: homes for which the pass had no time. `unreadable`: journal objects that do not parse.
+    `left`: windows for which the pass had no time. `unreadable`: journal objects that do not parse.
     """
 
-    homes: int = 0
+    windows: int = 0
     rows: int = 0
     files: int = 0
     failed: int = 0
@@ -68,7 +68,7 @@ class PassReport:
     def __add__(self, later: "PassReport") -> "PassReport":
         """Sum of two passes; `left` is that of the later pass."""
         return PassReport(
-            homes=self.homes + later.homes,
+            windows=self.windows + later.windows,
             rows=self.rows + later.rows,
             files=self.files + later.files,
             failed=self.failed + later.failed,
@@ -80,7 +80,7 @@ class PassReport:
 
 @dataclass(slots=True)
 class Sealed:
-    """Result of sealing one home; its counts grow with each batch."""
+    """Result of sealing one window; its counts grow with each batch."""
 
     rows: int = 0
     files: int = 0
@@ -91,9 +91,9 @@ class Sealed:
 
 @dataclass(slots=True)
 class _Todo:
-    """Homes of a pass, and the listed files of their hours."""
+    """Windows of a pass, and the listed files of their hours."""
 
-    homes: Iterator[datetime]
+    windows: Iterator[datetime]
     files: Mapping[str, Sequence[Stored]]
     sealed: list[Sealed] = field(default_factory=list)
 
@@ -118,36 +118,36 @@ class Sealer:
         self._eraser = eraser
         self._compactor = compactor
         self._grace = grace
-        self._aside = IdleExecutor()
-        self._chains = Chains(store, self._aside, sizes, table)
-        self._pending = JournalBatches(store, clock, self._aside, sizes, table)
+        self._idle_executor = IdleExecutor()
+        self._chains = Chains(store, self._idle_executor, sizes, table)
+        self._pending = JournalBatches(store, clock, self._idle_executor, sizes, table)
         self.sealed_before: datetime | None = None
         """Start of the oldest window whose rows may be unsealed, by the last pass."""
 
     async def run_pass(self, *, now: bool = False) -> PassReport:
-        """Seal the closed homes of the journal; `now`: all homes, also those with open windows.
+        """Seal the closed windows of the journal; `now`: all windows, also those with open windows.
 
-        A failed home is logged and left to the next pass; raises only if the store can't be
-        listed. Without `now`, a pass starts no further home after a minute, so that homes closed
+        A failed window is logged and left to the next pass; raises only if the store can't be
+        listed. Without `now`, a pass starts no further window after a minute. Windows that closed
         in the meantime come first in the next pass.
         """
         await self._clock.fresh()
         sealed_before = self._clock.now() - self._delay(now=now)
-        homes, files = await self._todo(now=now)
+        windows, files = await self._todo(now=now)
         longest = self._clock.times.seal_pass.total_seconds()
         deadline = None if now else asyncio.get_running_loop().time() + longest
-        todo = _Todo(iter(homes), files)
-        await asyncio.gather(*(self._work(todo, deadline) for _ in range(_HOMES)))
+        todo = _Todo(iter(windows), files)
+        await asyncio.gather(*(self._work(todo, deadline) for _ in range(_WINDOWS)))
         # Arrow keeps freed memory, but a sealer needs it only for a moment each minute.
         pa.default_memory_pool().release_unused()
         done = todo.sealed
-        self.sealed_before = min([sealed_before, *self._unsealed(homes, todo)])
+        self.sealed_before = min([sealed_before, *self._unsealed(windows, todo)])
         return PassReport(
-            homes=len(done),
+            windows=len(done),
             rows=sum(sealed.rows for sealed in done),
             files=sum(sealed.files for sealed in done),
             failed=sum(sealed.failed for sealed in done),
-            left=len(homes) - len(done),
+            left=len(windows) - len(done),
             unreadable=sum(sealed.unreadable for sealed in done),
             bytes=sum(sealed.bytes for sealed in done),
         )
@@ -155,80 +155,86 @@ class Sealer:
     def _delay(self, *, now: bool) -> timedelta:
         return timedelta(0) if now else self._clock.settings.window + self._grace
 
-    def _unsealed(self, homes: Sequence[datetime], todo: _Todo) -> Iterator[datetime]:
+    def _unsealed(self, windows: Sequence[datetime], todo: _Todo) -> Iterator[datetime]:
         """Yield the windows that failed, and those without a file for which no time was left.
 
         The journal of another window may hold tombstones only, which stay for an hour.
         """
-        for number, home in enumerate(homes):
-            files = todo.files[layout.hour_prefix(home, self._table.folders)]
+        for number, window_start in enumerate(windows):
+            files = todo.files[layout.hour_prefix(window_start, self._table.folders)]
             if number < len(todo.sealed):
                 if todo.sealed[number].failed:
-                    yield home
-            elif not chain_of(home, files, self._table).files:
-                yield home
+                    yield window_start
+            elif not chain_of(window_start, files, self._table).files:
+                yield window_start
 
-    async def seal_home(self, home: datetime) -> Sealed:
-        """Seal all rows of one home that the journal holds now; raises LakeError."""
+    async def seal_window(self, window_start: datetime) -> Sealed:
+        """Seal all rows of one window that the journal holds now; raises LakeError."""
         sealed = Sealed()
-        await self._seal(home, None, sealed)
+        await self._seal(window_start, None, sealed)
         return sealed
 
     async def _work(self, todo: _Todo, deadline: float | None) -> None:
-        """Seal one home after the other; several workers share the homes of a pass."""
-        for home in todo.homes:
+        """Seal one window after the other; several workers share the windows of a pass."""
+        for window_start in todo.windows:
             sealed = Sealed()
             todo.sealed.append(sealed)
             try:
-                hour = layout.hour_prefix(home, self._table.folders)
-                chain = chain_of(home, todo.files[hour], self._table)
+                hour = layout.hour_prefix(window_start, self._table.folders)
+                chain = chain_of(window_start, todo.files[hour], self._table)
                 longest = self._clock.times.seal_window.total_seconds()
                 async with asyncio.timeout(longest if deadline else None):
-                    await self._seal(home, chain, sealed)
-            except Exception as error:  # one failed home must not stop the others
+                    await self._seal(window_start, chain, sealed)
+            except Exception as error:  # one failed window must not stop the others
                 sealed.failed = True
                 code = getattr(error, "code", type(error).__name__)
-                log.exception("window not sealed", window=layout.home_name(home), code=code)
+                log.exception(
+                    "window not sealed", window=layout.window_name(window_start), code=code
+                )
             if deadline and asyncio.get_running_loop().time() > deadline:
                 return
 
     async def _todo(self, *, now: bool) -> tuple[list[datetime], dict[str, list[Stored]]]:
-        """List the homes to seal: those without a chain file, newest first; then some others."""
+        """List the windows to seal: those without a chain file, newest first; then some others."""
         names = await self._store.folders(self._table.folders.journal)
-        homes = layout.homes_of(names)
+        windows = layout.windows_of(names)
         if not now:
             closed = self._clock.now() - self._delay(now=False)
-            homes = [home for home in homes if home <= closed]
-        hours = sorted({layout.hour_prefix(home, self._table.folders) for home in homes})
+            windows = [window_start for window_start in windows if window_start <= closed]
+        hours = sorted(
+            {layout.hour_prefix(window_start, self._table.folders) for window_start in windows}
+        )
         listed = await asyncio.gather(*map(self._store.objects, hours))
         files = dict(zip(hours, listed, strict=True))
         begun = {parsed[0] for hour in listed for s in hour if (parsed := _parse(s))}
-        fresh = sorted((home for home in homes if home not in begun), reverse=True)
-        others = sorted(home for home in homes if home in begun)
+        fresh = sorted(
+            (window_start for window_start in windows if window_start not in begun), reverse=True
+        )
+        others = sorted(window_start for window_start in windows if window_start in begun)
         chosen = random.sample(others, len(others) if now else min(_OTHERS, len(others)))
         return fresh + chosen, files
 
-    async def _seal(self, home: datetime, chain: Chain | None, sealed: Sealed) -> None:
-        expired = self._clock.has_expired(home)
-        async with aclosing(self._pending.batches(home)) as batches:
+    async def _seal(self, window_start: datetime, chain: Chain | None, sealed: Sealed) -> None:
+        expired = self._clock.has_expired(window_start)
+        async with aclosing(self._pending.batches(window_start)) as batches:
             async for batch in batches:
-                if not expired:  # rows of an expired home are deleted, not sealed
+                if not expired:  # rows of an expired window are deleted, not sealed
                     for tombstone in batch.tombstones:
                         await self._eraser.finish(tombstone)
-                    chain = await self._extend(home, chain, batch, sealed)
-                    await self._copy(home)
+                    chain = await self._extend(window_start, chain, batch, sealed)
+                    await self._copy(window_start)
                 await self._pending.consume(batch)
                 sealed.unreadable += batch.unreadable
                 del batch  # otherwise two batches are in memory while the next one is read
 
-    async def _copy(self, home: datetime) -> None:
+    async def _copy(self, window_start: datetime) -> None:
         """Update the compacted copy of the hour, if the hour has ended."""
-        hour = layout.hour_of(home)
+        hour = layout.hour_of(window_start)
         if hour + layout.HOUR <= self._clock.now():
             await self._compactor.follow(hour)
 
     async def _extend(
-        self, home: datetime, chain: Chain | None, batch: Batch, sealed: Sealed
+        self, window_start: datetime, chain: Chain | None, batch: Batch, sealed: Sealed
     ) -> Chain | None:
         """Add a batch to the chain; returns the new chain, or None if it must be read again."""
         read: Chain | None = chain
@@ -237,10 +243,12 @@ class Sealer:
             nonlocal read
             # If another process is faster or the result is unknown, the next try reads again.
             known, read = read, None
-            return await self._append(known or await self._chains.read(home), batch, sealed)
+            return await self._append(known or await self._chains.read(window_start), batch, sealed)
 
         after, rewritten = await compare_and_swap(
-            step, f"the chain of {layout.home_name(home)}", again=(*CHANGED, StoreUnavailable)
+            step,
+            f"the chain of {layout.window_name(window_start)}",
+            again=(*CHANGED, StoreUnavailable),
         )
         return None if rewritten else after
 
@@ -251,7 +259,7 @@ class Sealer:
         """
         dead = batch.dead
         noted = set(dead)
-        wanted = await self._aside.run(first_of_each, batch.ids)
+        wanted = await self._idle_executor.run(first_of_each, batch.ids)
         rewritten = False
         for file in chain.files:
             known = await self._chains.known(file)
@@ -276,10 +284,12 @@ class Sealer:
         self, chain: Chain, batch: Batch, wanted: NDArray[np.bool_], noted: set[str]
     ) -> Stored:
         key = chain.next_key
-        order = await self._aside.run(in_order, batch.images, wanted, self._table)
-        body = await self._aside.run(encode_chain_file, batch.images, noted, order, self._table)
+        order = await self._idle_executor.run(in_order, batch.images, wanted, self._table)
+        body = await self._idle_executor.run(
+            encode_chain_file, batch.images, noted, order, self._table
+        )
         if wanted.any():
-            await self._compactor.closing.permit(layout.hour_of(chain.window_start))
+            await self._compactor.watermark_advance.permit(layout.hour_of(chain.window_start))
         etag = await self._store.create(key, body)
         file = Stored(key, len(body), etag, self._clock.now())
         self._chains.remember(file, Known(IdSet(batch.ids[wanted]), IdSet.of(noted)))
@@ -289,7 +299,7 @@ class Sealer:
         """Remove erased rows from a file, and add their ids to its footer."""
         async with nullcontext() if batch.large else self._pending.large:
             data, stored = await self._store.get(file.key)
-            body = await self._aside.run(without_rows, file.key, data, dead)
+            body = await self._idle_executor.run(without_rows, file.key, data, dead)
             await self._store.replace(file.key, body, stored.etag)
 
 

@@ -1,4 +1,4 @@
-"""Chain of a home: the Parquet files `<home>-<n>.parquet`, n = 0, 1, 2 …, which queries read.
+"""Chain of a window: the Parquet files `<window>-<n>.parquet`, n = 0, 1, 2 …, which queries read.
 
 A process creates file n, create-only, only after it has read files 0 … n-1. So no id is in two
 files.
@@ -27,7 +27,7 @@ from lake.tables.tables import IMAGE_TABLE, Table
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """Listed files of a home; `len(files)` is the number of the next file."""
+    """Listed files of a window; `len(files)` is the number of the next file."""
 
     window_start: datetime
     files: tuple[Stored, ...]
@@ -65,22 +65,22 @@ class Chains:
     def __init__(
         self,
         store: ObjectStore,
-        aside: IdleExecutor,
+        idle_executor: IdleExecutor,
         sizes: SealerSizes = SIZES,
         table: Table = IMAGE_TABLE,
     ) -> None:
         self._sizes = sizes
         self._store = store
         self._table = table
-        self._aside = aside
+        self._idle_executor = idle_executor
         self._known: LRUCache[tuple[str, str], Known] = LRUCache(
             sizes.known_bytes, getsizeof=lambda known: known.nbytes
         )
 
-    async def read(self, home: datetime) -> Chain:
-        """List the files of a home; raises UnreadableObject, StoreUnavailable."""
-        hour = layout.hour_prefix(home, self._table.folders)
-        return chain_of(home, await self._store.objects(hour), self._table)
+    async def read(self, window_start: datetime) -> Chain:
+        """List the files of a window; raises UnreadableObject, StoreUnavailable."""
+        hour = layout.hour_prefix(window_start, self._table.folders)
+        return chain_of(window_start, await self._store.objects(hour), self._table)
 
     async def known(self, file: Stored) -> Known:
         """Read the ids of a file; raises Mismatch if the file was rewritten after its listing.
@@ -107,7 +107,7 @@ class Chains:
             source: object = await self._store.piece(file.key, 0, max(file.size, 1), file.etag)
         else:
             source = await self._read_pieces(file)
-        return await self._aside.run(_parse_known, file.key, source, self._table)
+        return await self._idle_executor.run(_parse_known, file.key, source, self._table)
 
     async def _read_pieces(self, file: Stored) -> pa.BufferReader:
         """Read metadata and ids of a file; the other bytes of the buffer are zeros."""
@@ -124,32 +124,32 @@ class Chains:
         if needed < start:
             await fetch(max(needed, 0), start)
         known = pa.BufferReader(pa.py_buffer(image))
-        ranges = await self._aside.run(id_column, file.key, known, self._table)
+        ranges = await self._idle_executor.run(id_column, file.key, known, self._table)
         await asyncio.gather(*(fetch(*span) for span in ranges))
         return pa.BufferReader(pa.py_buffer(image))
 
 
-def chain_of(home: datetime, listed: Iterable[Stored], table: Table = IMAGE_TABLE) -> Chain:
-    """Select the chain of a home from the files of its hour.
+def chain_of(window_start: datetime, listed: Iterable[Stored], table: Table = IMAGE_TABLE) -> Chain:
+    """Select the chain of a window from the files of its hour.
 
     Raises UnreadableObject if a file is missing, because the ids in the missing file are unknown.
     """
     files = {}
     for stored in listed:
         parsed = layout.parse_chain_key(stored.key)
-        if parsed and parsed[0] == home:
+        if parsed and parsed[0] == window_start:
             files[parsed[1]] = stored
     if sorted(files) != list(range(len(files))):
-        name = layout.home_name(home)
+        name = layout.window_name(window_start)
         raise UnreadableObject(
             f"the chain of {name} lacks a file: it has the numbers {sorted(files)}", value=name
         )
-    return Chain(home, tuple(files[n] for n in range(len(files))), table)
+    return Chain(window_start, tuple(files[n] for n in range(len(files))), table)
 
 
-async def chain_keys(store: ObjectStore, home: datetime) -> Sequence[str]:
-    """List the keys of a home's files in order; raises UnreadableObject if one is missing."""
-    chain = chain_of(home, await store.objects(layout.hour_prefix(home)))
+async def chain_keys(store: ObjectStore, window_start: datetime) -> Sequence[str]:
+    """List the keys of a window's files in order; raises UnreadableObject if one is missing."""
+    chain = chain_of(window_start, await store.objects(layout.hour_prefix(window_start)))
     return [file.key for file in chain.files]
 
 

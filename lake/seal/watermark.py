@@ -50,14 +50,14 @@ class Watermark:
             "since": self.since,
             "held": self.held,
         }
-        named = {name: layout.home_name(moment) for name, moment in moments.items() if moment}
+        named = {name: layout.window_name(moment) for name, moment in moments.items() if moment}
         return json.dumps(named).encode()
 
 
 def parse_watermark(key: str, data: bytes) -> Watermark:
     """Parse a watermark object; raises UnreadableObject."""
     try:
-        moments = {name: layout.parse_home(moment) for name, moment in json.loads(data).items()}
+        moments = {name: layout.parse_window(moment) for name, moment in json.loads(data).items()}
         marks = {name: moments.get(name) for name in ("closing", "since", "held")}
         return Watermark(moments["complete_before"], **marks)
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -1,4 +1,4 @@
-"""Clock of the store, which determines homes, so that writers on many machines agree.
+"""Clock of the store, which determines windows, so that writers on many machines agree.
 
 It is read from the `last modified` of a new object, and then advanced by the monotonic clock of
 this machine. S3 answers in whole seconds, so a reading may be a second off; the grace time of
@@ -36,9 +36,9 @@ class StoreClock:
         """Current time of the store, UTC."""
         return self._reading + timedelta(seconds=time.monotonic() - self._read_at)
 
-    def has_expired(self, home: datetime) -> bool:
-        """True if images of this home have expired."""
-        return self.settings.expires(home) <= self.now()
+    def has_expired(self, window_start: datetime) -> bool:
+        """True if images of this window have expired."""
+        return self.settings.expires(window_start) <= self.now()
 
     async def fresh(self) -> None:
         """Read the store's clock and settings if the last reading is old.
@@ -53,7 +53,7 @@ class StoreClock:
             try:
                 await self._read()
             except StoreUnavailable:
-                # With an older reading a writer can't determine its home and must not write.
+                # With an older reading a writer can't determine its window and must not write.
                 if not self._is_younger(self.times.clock_usable):
                     raise
 

@@ -77,7 +77,7 @@ class ObjectStore:
         self._backend = backend
         self._writer = writer
         # Thread for background work on a folder, so that requests of clients do not wait for it.
-        self._aside = IdleExecutor()
+        self._idle_executor = IdleExecutor()
         self.root = writer.root if writer else None
         """the folder of a local store, None otherwise"""
         self.writes = WriteHealth()
@@ -159,7 +159,7 @@ class ObjectStore:
         """
         if self.root is not None:
             with translated("many keys"):
-                await self._aside.run(delete_files, self.root, keys)
+                await self._idle_executor.run(delete_files, self.root, keys)
             await self._check_there()
         else:
             await bounded_gather(self.delete, keys)
@@ -194,7 +194,7 @@ class ObjectStore:
         """Read many small objects efficiently, in order; None for a missing one."""
         if self.root is not None:
             with translated("many keys"):
-                contents = await self._aside.run(read_files, self.root, keys)
+                contents = await self._idle_executor.run(read_files, self.root, keys)
             await self._check_there()
             return contents
 
@@ -210,7 +210,7 @@ class ObjectStore:
         """List the first `limit` objects below a folder by key, or those after the key `after`."""
         if self.root is not None:
             with translated(prefix):
-                first = await self._aside.run(_local_first, self.root, prefix, limit, after)
+                first = await self._idle_executor.run(_local_first, self.root, prefix, limit, after)
             await self._check_there()
             return first
         if not isinstance(self._backend, S3Store):  # only S3 lists by key

@@ -82,7 +82,7 @@ class StoreSettings(BaseModel):
 
     @property
     def window(self) -> timedelta:
-        """Length of a home."""
+        """Length of a window."""
         return timedelta(seconds=self.window_seconds)
 
     @property
@@ -103,17 +103,17 @@ class StoreSettings(BaseModel):
         """Longest retention in days, current or future."""
         return max([self.days(now), *(each.days for each in self.retention if each.since > now)])
 
-    def expires(self, home: datetime) -> datetime:
-        """Time at which images of this home expire; increases with the home."""
+    def expires(self, window_start: datetime) -> datetime:
+        """Time at which images of this window expire; increases with the window."""
         first, *changes = self.retention
-        end = home + timedelta(days=first.days)
+        end = window_start + timedelta(days=first.days)
         for change in changes:
             if end > change.since:
-                end = max(change.since, home + timedelta(days=change.days))
+                end = max(change.since, window_start + timedelta(days=change.days))
         return end
 
     def oldest(self, now: datetime) -> datetime:
-        """Newest home that has expired; increases with time."""
+        """Newest window that has expired; increases with time."""
         cutoff = _LONG_AGO
         for n, each in enumerate(self.retention):
             if each.since > now:

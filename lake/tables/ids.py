@@ -1,4 +1,4 @@
-"""Sets of image ids, 16 bytes an id, because sealing needs all ids of a home, often millions."""
+"""Sets of image ids, 16 bytes an id, because sealing needs all ids of a window, often millions."""
 
 import binascii
 from collections.abc import Iterable

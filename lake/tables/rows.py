@@ -102,7 +102,7 @@ def encode_chain_file(
 ) -> bytes:
     """Encode a chain file, which is Parquet: the rows with the indices `order`, or all rows.
 
-    `erased` are ids that may never have a row in this home.
+    `erased` are ids that may never have a row in this window.
     """
     sink = io.BytesIO()
     rows = len(images) if order is None else len(order)
@@ -142,7 +142,7 @@ def without_rows(key: str, data: bytes, dead: frozenset[str]) -> bytes:
 
 
 def chain_footer(erased: Iterable[str]) -> dict[bytes, str]:
-    """Build a chain file's footer: the ids that may never have a row in this home."""
+    """Build a chain file's footer: the ids that may never have a row in this window."""
     return {_ERASED: json.dumps(sorted(set(erased)))}
 
 

@@ -60,7 +60,7 @@ class ImageRecord(ImageColumns):
 
     @property
     def row_name(self) -> tuple[str, ...]:
-        """Name of the row within its home; each attempt has a row of its own."""
+        """Name of the row within its window; each attempt has a row of its own."""
         return self.image_id, self.attempt
 
 

@@ -90,7 +90,7 @@ class Rejected(BaseModel):
 
     @property
     def row_name(self) -> tuple[str, ...]:
-        """Name of the row within its home; one for each rejection."""
+        """Name of the row within its window; one for each rejection."""
         return (self.rejection_id,)
 
     @property

@@ -144,7 +144,7 @@ async def _erase(settings: "LakeSettings", named: Sequence[Name]) -> dict[Name, 
         done = await asyncio.gather(*(_erase_one(lake, name) for name in some))
         failures |= {name: error for name, error in zip(some, done, strict=True) if error}
     # Remove the rows now; otherwise the next pass of any sealer would remove them.
-    sealed = await lake.upkeep.run_pass(now=True)
+    sealed = await lake.maintenance.run_pass(now=True)
     if sealed.failed:
         output.note(
             f"pixlake: {sealed.failed} windows not sealed; the next pass removes their rows"

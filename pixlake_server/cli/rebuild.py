@@ -88,7 +88,7 @@ def _in_place(
 
 def _text(report: "RebuildReport", begin: str) -> str:
     return (
-        f"{begin}{report.homes} windows: {report.kept} rows correct, {report.removed} "
+        f"{begin}{report.windows} windows: {report.kept} rows correct, {report.removed} "
         f"removed, {report.added} added, {report.files} files rewritten"
     )
 
@@ -111,7 +111,9 @@ async def _anew(settings: "LakeSettings", *, beside: bool, switch: bool, json: b
     if beside:
         built = await build(lake, settings)
         counts |= asdict(built)
-        output.note(f"{built.rows} rows in {built.files} files of {built.homes} windows, verified")
+        output.note(
+            f"{built.rows} rows in {built.files} files of {built.windows} windows, verified"
+        )
     if switch:
         counts |= asdict(await _switched(Cutover(lake, settings), lake))
         output.note(

@@ -37,7 +37,7 @@ def seal(
     if json:
         output.emit(_shown(report))
     else:
-        print(f"sealed {rows} rows into {files} files, {report.images.homes} windows seen")
+        print(f"sealed {rows} rows into {files} files, {report.images.windows} windows seen")
         if report.compacted.files:
             print(f"compacted {report.compacted.rows} rows into {report.compacted.files} files")
     if report.unreadable:
@@ -58,7 +58,7 @@ async def _pass(settings: "LakeSettings", *, now: bool) -> "MaintenanceReport":
     from lake.lake import Lake  # noqa: PLC0415  # slow
 
     lake = await Lake.open(settings, make=False)
-    report = await lake.upkeep.run_pass(now=now)
+    report = await lake.maintenance.run_pass(now=now)
     while report.left:  # a pass stops after a minute, so that new windows come first
-        report += await lake.upkeep.run_pass(now=now)
+        report += await lake.maintenance.run_pass(now=now)
     return report

@@ -89,7 +89,7 @@ class Reads:
 async def _reader(
     request: Request, principal: Annotated[Principal, Depends(need(READ))]
 ) -> AsyncIterator[Principal]:
-    reads: Reads = request.app.state.door.reads
+    reads: Reads = request.app.state.context.reads
     async with reads.turn((principal.tenant, principal.prefix)):
         yield principal
 

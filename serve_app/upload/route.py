@@ -110,16 +110,16 @@ class Api(FastAPI):
         return described
 
 
-def install(app: FastAPI, door: AppContext) -> None:
+def install(app: FastAPI, context: AppContext) -> None:
     """Insert the route ahead of all others."""
-    app.router.routes.insert(0, Route(PATH, _Upload(door), methods=["POST"]))
+    app.router.routes.insert(0, Route(PATH, _Upload(context), methods=["POST"]))
 
 
 class _Upload:
     """ASGI application of the route."""
 
-    def __init__(self, door: AppContext) -> None:
-        self._door = door
+    def __init__(self, context: AppContext) -> None:
+        self._context = context
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one upload."""
@@ -134,6 +134,6 @@ class _Upload:
         query = scope["query_string"]
         preset = QueryParams(query).get("preset") if query else None
         try:
-            return await store(self._door, Headers(scope=scope), preset, receive)
+            return await store(self._context, Headers(scope=scope), preset, receive)
         except Exception as error:  # noqa: BLE001  # `refusal` raises unknown errors again
             return refusal(scope, error)

@@ -26,38 +26,38 @@ from serve_app.upload.upload_request import UploadRequest
 
 
 async def store(
-    door: AppContext, headers: Headers, preset: str | None, receive: Receive
+    context: AppContext, headers: Headers, preset: str | None, receive: Receive
 ) -> Response:
     """Read, process and commit one upload; raises errors that `serve_app.problems` can answer.
 
     The key is checked first, so that only uploads with a valid key are admitted. A cached key needs
     no look-up, and a look-up ends within a second.
     """
-    principal = await door.keys.holder(bearer(headers), WRITE)
-    lease = door.admission.enter(principal.tenant, principal.prefix)
+    principal = await context.keys.holder(bearer(headers), WRITE)
+    lease = context.admission.enter(principal.tenant, principal.prefix)
     try:
-        on_peer = await _reserve(door, lease)
-        asked = UploadRequest.of(headers, preset, door.settings.max_bytes)
+        on_peer = await _reserve(context, lease)
+        asked = UploadRequest.of(headers, preset, context.settings.max_bytes)
         if asked.preset is not None:
             # An unknown preset is refused before the body is read.
-            await door.worker.presets.find(asked.preset)
-        body = await read_body(receive, asked, lease, door.settings)
-        name = _preset(asked.preset, body.fields.get("preset"), door.settings.default_preset)
-        job = _job(principal, asked, body, name, await door.worker.presets.find(name))
+            await context.worker.presets.find(asked.preset)
+        body = await read_body(receive, asked, lease, context.settings)
+        name = _preset(asked.preset, body.fields.get("preset"), context.settings.default_preset)
+        job = _job(principal, asked, body, name, await context.worker.presets.find(name))
     except BaseException:
         lease.release()
         raise
     bind(image_id=job.image_id)
-    commit = await _handle(door, job, lease, on_peer=on_peer)
-    return _answer(commit, door.lake.expires(commit.record))
+    commit = await _handle(context, job, lease, on_peer=on_peer)
+    return _answer(commit, context.lake.expires(commit.record))
 
 
-async def _reserve(door: AppContext, lease: Lease) -> bool:
+async def _reserve(context: AppContext, lease: Lease) -> bool:
     """Reserve a place on this node or on a peer; returns True for a peer. Raises Overloaded."""
     try:
-        lease.expect(door.worker.sandbox)
+        lease.expect(context.worker.sandbox)
     except Overloaded:
-        if not await door.spillover.reserve():
+        if not await context.spillover.reserve():
             raise
         return True
     return False
@@ -100,7 +100,7 @@ def _preset(asked: PresetName | None, field: bytes | None, default: str) -> Pres
     return named
 
 
-async def _handle(door: AppContext, job: ImageJob, lease: Lease, *, on_peer: bool) -> Commit:
+async def _handle(context: AppContext, job: ImageJob, lease: Lease, *, on_peer: bool) -> Commit:
     """Process and commit an upload; it counts as admitted until its processing ends.
 
     The processing continues after AnswerTimeout and after the client disconnects; a retry then
@@ -109,15 +109,15 @@ async def _handle(door: AppContext, job: ImageJob, lease: Lease, *, on_peer: boo
 
     def ended(task: asyncio.Task[Commit]) -> None:
         lease.release()
-        door.under_way.discard(task)
+        context.under_way.discard(task)
         if not task.cancelled():
             # Retrieve the exception, or asyncio logs it as never retrieved.
             task.exception()
 
-    task = asyncio.create_task(_processed(door, job, lease, on_peer=on_peer))
-    door.under_way.add(task)
+    task = asyncio.create_task(_processed(context, job, lease, on_peer=on_peer))
+    context.under_way.add(task)
     task.add_done_callback(ended)
-    limit = door.settings.answer_seconds
+    limit = context.settings.answer_seconds
     try:
         async with asyncio.timeout(limit):
             return await asyncio.shield(task)
@@ -126,7 +126,7 @@ async def _handle(door: AppContext, job: ImageJob, lease: Lease, *, on_peer: boo
         raise AnswerTimeout("the upload takes too long; send it again", limit=limit) from error
 
 
-async def _processed(door: AppContext, job: ImageJob, lease: Lease, *, on_peer: bool) -> Commit:
+async def _processed(context: AppContext, job: ImageJob, lease: Lease, *, on_peer: bool) -> Commit:
     """Process an upload on this node, or on a peer if this node is full.
 
     `on_peer`: the upload has reserved a place on a peer.
@@ -134,11 +134,11 @@ async def _processed(door: AppContext, job: ImageJob, lease: Lease, *, on_peer: 
     # No await may stand between this call and the submission to the sandbox.
     lease.arrived()
     try:
-        return await door.worker.handle(job)
+        return await context.worker.handle(job)
     except Overloaded:
-        if not on_peer and not await door.spillover.reserve():
+        if not on_peer and not await context.spillover.reserve():
             raise
-    return await door.spillover.process(job)
+    return await context.spillover.process(job)
 
 
 def _answer(commit: Commit, expires_at: datetime) -> Response:

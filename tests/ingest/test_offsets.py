@@ -110,7 +110,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: any(self.read.values()))
     @rule(data=st.data())
     def finish(self, data: st.DataObject) -> None:
-        pairs = [(p, o) for p, tickets in self.read.items() for o in tickets]
+        pairs = [(p, o) for p, tracked_offsets in self.read.items() for o in tracked_offsets]
         partition, offset = data.draw(st.sampled_from(pairs))
         self.tracked.done(self.read[partition][offset])
         self.finished[partition].add(offset)
@@ -132,11 +132,11 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_open_is_passed(self) -> None:
-        for partition, tickets in self.read.items():
-            unfinished = set(tickets) - self.finished[partition]
+        for partition, tracked_offsets in self.read.items():
+            unfinished = set(tracked_offsets) - self.finished[partition]
             assert self.tracked.open([partition]) == len(unfinished)
-            assert not any(ticket.dropped for ticket in tickets.values())
-        assert not any(ticket.state == "open" for ticket in self.stale)
+            assert not any(tracked.dropped for tracked in tracked_offsets.values())
+        assert not any(tracked.state == "open" for tracked in self.stale)
 
     def expected(self, partition: Partition) -> int:
         unfinished = set(self.read[partition]) - self.finished[partition]

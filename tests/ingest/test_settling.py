@@ -74,9 +74,9 @@ class Desk:
         self.offsets = Offsets()
         self.offsets.assigned([PARTITION])
 
-    def flight(self, offset: int, value: bytes = b"value") -> InFlight:
+    def in_flight(self, offset: int, value: bytes = b"value") -> InFlight:
         message = Message("images", "topic-1", 0, offset, value)
-        self.consumer._intake.take(message.size)
+        self.consumer._backpressure.take(message.size)
         job = self.consumer._read(message)
         assert job is not None
         return InFlight(message, self.offsets.taken(PARTITION, offset), job)
@@ -101,14 +101,14 @@ async def test_a_cancelled_call_settles_no_message_and_forgets_none() -> None:
         raise asyncio.CancelledError
 
     desk = Desk(workers, note, count)
-    await desk.delivery.deliver([desk.flight(0, b"odd"), desk.flight(1, b"bad")])
+    await desk.delivery.deliver([desk.in_flight(0, b"odd"), desk.in_flight(1, b"bad")])
     assert cancelled == {"note", "count"}
     assert desk.outcomes == {"dead-lettered": 2}
 
 
 async def test_a_batch_that_somebody_cancels_ends_the_consumer() -> None:
     desk = Desk(Workers(), Workers().note)
-    desk.consumer._launch(desk.delivery, [desk.flight(0)])
+    desk.consumer._launch(desk.delivery, [desk.in_flight(0)])
     (task,) = desk.consumer._tasks
     task.cancel()
     await asyncio.wait({task})
@@ -122,7 +122,7 @@ async def test_a_store_that_nobody_may_use_stops_the_stream_in_a_refusal() -> No
 
     desk = Desk(Workers(lambda _: refused()), note)
     with pytest.raises(StreamStopped):
-        await desk.delivery.deliver([desk.flight(0)])
+        await desk.delivery.deliver([desk.in_flight(0)])
     assert desk.letters.sent == []
     assert desk.outcomes == {}
 
@@ -144,12 +144,12 @@ async def test_an_image_that_fails_when_it_is_read_again_stays_one(before: int, 
         return before + await lake.tries.failed(name, how)
 
     desk = Desk(Workers(unforeseen), note, count)
-    flight = desk.flight(7)
-    assert isinstance(flight.job, ImageJob)
-    attempt = await lake.committer.begin("default", flight.job.image_id)
+    in_flight = desk.in_flight(7)
+    assert isinstance(in_flight.job, ImageJob)
+    attempt = await lake.committer.begin("default", in_flight.job.image_id)
     mine = record(attempt, b"value", source="kafka", topic="images", partition=0, offset=7)
     await lake.committer.commit(attempt, mine, {mine.original_key: b"value"})
-    await desk.delivery.deliver([flight])
+    await desk.delivery.deliver([in_flight])
     assert desk.outcomes == {"replayed": 1}
     assert desk.letters.sent == []
     assert await lake.store.objects(layout.REJECTION_RECORDS) == []
@@ -209,9 +209,9 @@ def test_brokers_that_begin_to_have_topic_ids_have_no_other_topic() -> None:
     for topic_id, end in (("images", 5), ("uuid", 6), ("images", 7), ("uuid", 8)):
         cluster.topic_id_now, cluster.end = topic_id, end
         while cluster.committed is None or cluster.committed.offset < end:
-            for message, ticket in stream.turn(PollPlan(1000, 10, 0)):
+            for message, tracked in stream.turn(PollPlan(1000, 10, 0)):
                 read.append(message.offset)
-                stream.finish(ticket)
+                stream.finish(tracked)
     # The one that was read when the id appeared is given out again, under its id.
     assert sorted(set(read)) == read == list(range(8))
 
@@ -251,5 +251,5 @@ async def test_a_message_that_is_not_done_in_time_gets_more_time() -> None:
 
     workers.submit = submit  # type: ignore[method-assign]
     desk = Desk(workers, workers.note, submit_seconds=0.1)
-    await desk.delivery.deliver([desk.flight(n) for n in range(2)])
+    await desk.delivery.deliver([desk.in_flight(n) for n in range(2)])
     assert desk.outcomes == {"created": 2}

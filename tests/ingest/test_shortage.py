@@ -61,7 +61,7 @@ async def test_a_batch_that_there_is_no_memory_for_waits(error: Exception, messa
 
     workers.submit = submit  # type: ignore[method-assign]
     desk = Desk(workers, workers.note)
-    await desk.delivery.deliver([desk.flight(n) for n in range(messages)])
+    await desk.delivery.deliver([desk.in_flight(n) for n in range(messages)])
     assert desk.outcomes == {"created": messages}
     assert (short.left, desk.letters.sent) == (0, [])
 
@@ -75,7 +75,7 @@ async def test_a_refusal_that_there_is_no_memory_for_waits(error: Exception) -> 
         return await workers.note(refusal)
 
     desk = Desk(workers, note)
-    await desk.delivery.deliver([desk.flight(0)])
+    await desk.delivery.deliver([desk.in_flight(0)])
     assert short.left == 0
     (row,) = workers.noted
     assert row.fault.code == "truncated", "what it is refused for is not forgotten"
@@ -91,7 +91,7 @@ async def test_a_dead_letter_keeps_its_message() -> None:
         await send(*message)  # type: ignore[arg-type]
 
     desk.letters.send = sending  # type: ignore[method-assign, assignment]
-    await desk.delivery.deliver([desk.flight(0, b"value")])
+    await desk.delivery.deliver([desk.in_flight(0, b"value")])
     assert (short.left, desk.letters.sent) == (0, [b"value"])
 
 
@@ -111,9 +111,9 @@ async def test_a_message_that_there_is_no_memory_to_read_waits(
         return to_job(*arguments)  # type: ignore[arg-type]
 
     desk = Desk(Workers(), Workers().note)
-    flight = desk.flight(0)
+    in_flight = desk.in_flight(0)
     monkeypatch.setattr(Consumer, "_read", reading)
-    again = await desk.consumer._flight(flight.message, flight.ticket)
+    again = await desk.consumer._in_flight(in_flight.message, in_flight.tracked)
     assert isinstance(again.job, ImageJob)
     assert short.left == 0
 
@@ -129,7 +129,7 @@ async def test_other_failures_count_over_a_least_time(monkeypatch: pytest.Monkey
 
     workers = Workers(failing)
     desk = Desk(workers, workers.note, alone_seconds=60)
-    await desk.delivery.deliver([desk.flight(0)])
+    await desk.delivery.deliver([desk.in_flight(0)])
     (row,) = workers.noted
     assert row.reason.detail.startswith("failed 4 times on its own")
 
@@ -146,5 +146,5 @@ async def test_an_image_that_is_put_off_comes_again() -> None:
 
     workers = Workers(answer)
     desk = Desk(workers, workers.note)
-    await desk.delivery.deliver([desk.flight(0)])
+    await desk.delivery.deliver([desk.in_flight(0)])
     assert (desk.outcomes, workers.noted) == ({"created": 1}, [])

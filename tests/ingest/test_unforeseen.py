@@ -135,10 +135,10 @@ async def test_a_refusal_that_cannot_be_written_ends_as_well(stage: Stage, times
 async def test_a_message_that_cannot_be_read_is_a_dead_letter(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(message: Message, terms: MessageDefaults, received_at: datetime) -> ImageJob:
+    def failing(message: Message, defaults: MessageDefaults, received_at: datetime) -> ImageJob:
         if message.value == b"bad":
             raise RecursionError("too deep")
-        return to_job(message, terms, received_at)
+        return to_job(message, defaults, received_at)
 
     monkeypatch.setattr("ingest.consumer.to_job", failing)
     workers = Workers()

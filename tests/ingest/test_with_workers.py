@@ -73,7 +73,7 @@ async def test_images_records_and_dead_letters(
             stage.settings(kafka_group="again"), submit, lake.rejections.settle
         ) as again:
             await until(lambda: sum(again.status().outcomes.values()) == 10)
-        await lake.upkeep.run_pass(now=True)
+        await lake.maintenance.run_pass(now=True)
         assert sorted(await rejections(lake)) == [
             ("idempotency_conflict", 9),
             ("not_an_image", 5),

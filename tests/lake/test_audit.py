@@ -147,8 +147,8 @@ async def test_what_is_past_its_retention_and_margin_is_named(
     )
     late = timedelta(days=2, minutes=5) if "s3:" in lake_settings.location else timedelta(hours=3.1)
     report = await audit(lake, lake_settings, after=timedelta(days=7) + late)
-    homes = len({image.window_start for image in sealed})
-    assert found(report) == {"overdue": 3 + homes + 1}
+    windows = len({image.window_start for image in sealed})
+    assert found(report) == {"overdue": 3 + windows + 1}
 
 
 async def test_an_image_without_a_row_is_finished_once_and_a_fault_the_next_time(
@@ -181,8 +181,8 @@ async def test_an_image_without_a_row_is_finished_once_and_a_fault_the_next_time
 async def test_lost_rows_come_back(
     lake: Lake, lake_settings: LakeSettings, sealed: list[ImageRecord]
 ) -> None:
-    for home in {image.window_start for image in sealed}:
-        await lake.store.delete(layout.chain_key(home, 0))
+    for window_start in {image.window_start for image in sealed}:
+        await lake.store.delete(layout.chain_key(window_start, 0))
     assert found(await audit(lake, lake_settings)) == {"unfinished": 3}
     await lake.sealer.run_pass(now=True)
     assert found(await audit(lake, lake_settings)) == {}

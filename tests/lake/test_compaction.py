@@ -38,10 +38,10 @@ def seen(settings: LakeSettings) -> Counter[str]:
     return Counter(answer["image_id"].to_pylist())
 
 
-async def upkeep(lake: Lake, hours: float) -> MaintenanceReport:
+async def maintenance(lake: Lake, hours: float) -> MaintenanceReport:
     """A pass of a sealer, that many hours from now, and another when a claim may be acted upon."""
-    first = await at_age(lake, hours=hours).upkeep.run_pass(now=True)
-    return first + await at_age(lake, hours=hours, minutes=31).upkeep.run_pass(now=True)
+    first = await at_age(lake, hours=hours).maintenance.run_pass(now=True)
+    return first + await at_age(lake, hours=hours, minutes=31).maintenance.run_pass(now=True)
 
 
 async def spread(lake: Lake, names: str) -> None:
@@ -58,7 +58,7 @@ async def test_a_closed_hour_becomes_one_file_and_is_read_from_it(
     chains = await keys(lake, layout.LAKE_IMAGES)
     assert len(chains) >= 6
     before = seen(lake_settings)
-    report = await upkeep(lake, 3)
+    report = await maintenance(lake, 3)
     assert report.compacted.rows == 6
     files = {key for key in await keys(lake, COMPACTED) if key.endswith(".parquet")}
     assert 1 <= len(files) <= 2  # a run may cross the hour
@@ -72,16 +72,16 @@ async def test_a_closed_hour_becomes_one_file_and_is_read_from_it(
 
 async def test_an_hour_that_is_open_is_left_alone(lake: Lake) -> None:
     await commit(lake, "a")
-    report = await lake.upkeep.run_pass(now=True)
+    report = await lake.maintenance.run_pass(now=True)
     assert report.compacted.files == 0
     assert {key for key in await keys(lake, COMPACTED) if key.endswith(".parquet")} == set()
 
 
 async def test_a_second_pass_has_nothing_to_do(lake: Lake) -> None:
     await spread(lake, "ab")
-    await upkeep(lake, 3)
+    await maintenance(lake, 3)
     files = {s.key: s.etag for s in await lake.store.objects(COMPACTED)}
-    assert (await upkeep(lake, 3)).compacted.files == 0
+    assert (await maintenance(lake, 3)).compacted.files == 0
     assert {s.key: s.etag for s in await lake.store.objects(COMPACTED)} == files
 
 
@@ -90,10 +90,10 @@ async def test_a_late_row_comes_into_its_hours_copy(
 ) -> None:
     await spread(lake, "ab")
     late = await lake.committer.begin(TENANT, image_id("late"))
-    await upkeep(lake, 3)
+    await maintenance(lake, 3)
     with mock.patch.object(lake.committer, "begin", return_value=late):
         await commit(lake, "late")
-    await upkeep(lake, 3.1)
+    await maintenance(lake, 3.1)
     assert seen(lake_settings) == Counter({image_id(name): 1 for name in ("a", "b", "late")})
 
 
@@ -102,13 +102,13 @@ async def test_a_late_row_takes_a_claim_back_and_is_seen_all_the_while(
 ) -> None:
     await spread(lake, "ab")
     late = await lake.committer.begin(TENANT, image_id("late"))
-    await at_age(lake, hours=3).upkeep.run_pass(now=True)
+    await at_age(lake, hours=3).maintenance.run_pass(now=True)
     with mock.patch.object(lake.committer, "begin", return_value=late):
         await commit(lake, "late")
     await at_age(lake, hours=3, minutes=10).sealer.run_pass(now=True)
     everything = Counter({image_id(name): 1 for name in ("a", "b", "late")})
     for minutes in (10, 31, 62):
-        await at_age(lake, hours=3, minutes=minutes).upkeep.run_pass(now=True)
+        await at_age(lake, hours=3, minutes=minutes).maintenance.run_pass(now=True)
         assert seen(lake_settings) == everything
         moved, _ = await read_watermark(lake.store, layout.IMAGE_ROWS)
         assert (moved.complete_before > late.window_start) == (minutes == 62)
@@ -118,10 +118,10 @@ async def test_a_late_row_of_an_hour_without_any_is_seen(
     lake: Lake, lake_settings: LakeSettings
 ) -> None:
     late = await lake.committer.begin(TENANT, image_id("late"))
-    await upkeep(lake, 3)
+    await maintenance(lake, 3)
     with mock.patch.object(lake.committer, "begin", return_value=late):
         await commit(lake, "late")
-    await upkeep(lake, 3.1)
+    await maintenance(lake, 3.1)
     assert seen(lake_settings) == Counter({image_id("late"): 1})
 
 
@@ -129,9 +129,9 @@ async def test_an_erased_row_leaves_the_copy_in_one_pass(
     lake: Lake, lake_settings: LakeSettings
 ) -> None:
     await spread(lake, "abc")
-    await upkeep(lake, 3)
+    await maintenance(lake, 3)
     await at_age(lake, hours=4).eraser.erase(TENANT, image_id("b"))
-    await upkeep(lake, 4)
+    await maintenance(lake, 4)
     assert seen(lake_settings) == Counter({image_id("a"): 1, image_id("c"): 1})
     for key in await keys(lake, COMPACTED):
         data, _ = await lake.store.get(key)
@@ -145,13 +145,13 @@ async def test_a_crash_between_chain_and_copy_is_made_good(
     lake: Lake, lake_settings: LakeSettings
 ) -> None:
     await spread(lake, "ab")
-    await upkeep(lake, 3)
+    await maintenance(lake, 3)
     later = at_age(lake, hours=4)
     await later.eraser.erase(TENANT, image_id("b"))
     with mock.patch.object(Compactor, "follow", side_effect=StoreUnavailable("killed")):
         assert (await later.sealer.run_pass(now=True)).failed == 1
     assert seen(lake_settings)[image_id("b")] == 1
-    await at_age(lake, hours=4, minutes=1).upkeep.run_pass()
+    await at_age(lake, hours=4, minutes=1).maintenance.run_pass()
     assert seen(lake_settings) == Counter({image_id("a"): 1})
 
 
@@ -173,11 +173,11 @@ async def test_an_hour_that_fails_holds_the_watermark_and_is_read_from_its_chain
         return await replace(store, key, data)
 
     with mock.patch.object(ObjectStore, "create", create):
-        report = await upkeep(lake, 4)
+        report = await maintenance(lake, 4)
     assert report.compacted.failed == 2  # one in each pass
     everything = Counter({image_id(name): 1 for name in "abc"})
     assert seen(lake_settings) == everything
-    assert (await upkeep(lake, 5.1)).failed == 0
+    assert (await maintenance(lake, 5.1)).failed == 0
     assert seen(lake_settings) == everything
     for key in await keys(lake, layout.LAKE_IMAGES):
         await lake.store.delete(key)
@@ -187,7 +187,7 @@ async def test_an_hour_that_fails_holds_the_watermark_and_is_read_from_its_chain
 async def test_compactors_at_once_agree(lake: Lake, lake_settings: LakeSettings) -> None:
     await spread(lake, "abcd")
     with mock.patch.object(compaction, "_TARGET_BYTES", 1):
-        await asyncio.gather(*(upkeep(lake, 3) for _ in range(4)))
+        await asyncio.gather(*(maintenance(lake, 3) for _ in range(4)))
     files = {key for key in await keys(lake, COMPACTED) if key.endswith(".parquet")}
     assert len(files) >= 4
     assert seen(lake_settings) == Counter({image_id(name): 1 for name in "abcd"})
@@ -199,10 +199,10 @@ async def test_who_planned_other_cuts_goes_by_those_that_are_there(
     """The first file of an hour fixes where the others begin, also for a later setting."""
     await spread(lake, "abcd")
     with mock.patch.object(compaction, "_TARGET_BYTES", 1):
-        await upkeep(lake, 3)
+        await maintenance(lake, 3)
     names = {key for key in await keys(lake, COMPACTED) if key.endswith(".parquet")}
     await at_age(lake, hours=4).eraser.erase(TENANT, image_id("c"))
-    await upkeep(lake, 4)
+    await maintenance(lake, 4)
     assert {key for key in await keys(lake, COMPACTED) if key.endswith(".parquet")} == names
     assert seen(lake_settings) == Counter({image_id(name): 1 for name in "abd"})
 
@@ -211,10 +211,10 @@ async def test_a_lost_chain_file_does_not_take_its_rows_from_the_copy(
     lake: Lake, lake_settings: LakeSettings
 ) -> None:
     await spread(lake, "ab")
-    await upkeep(lake, 3)
-    home = (await lake.reader.record(TENANT, image_id("a"))).window_start
-    await lake.store.delete(layout.chain_key(home, 0))
-    assert (await upkeep(lake, 4.1)).compacted.failed == 2  # in both passes
+    await maintenance(lake, 3)
+    window_start = (await lake.reader.record(TENANT, image_id("a"))).window_start
+    await lake.store.delete(layout.chain_key(window_start, 0))
+    assert (await maintenance(lake, 4.1)).compacted.failed == 2  # in both passes
     assert seen(lake_settings) == Counter({image_id("a"): 1, image_id("b"): 1})
 
 
@@ -222,10 +222,10 @@ async def test_copies_go_when_their_rows_are_past_retention(lake: Lake) -> None:
     from lake.retention.sweeper import Sweeper  # noqa: PLC0415
 
     await spread(lake, "ab")
-    await upkeep(lake, 3)
+    await maintenance(lake, 3)
     old = at_age(lake, days=7, hours=2, minutes=1)
     await Sweeper(old.store, old.clock).sweep()
-    await old.upkeep.run_pass(now=True)
+    await old.maintenance.run_pass(now=True)
     assert {key for key in await keys(lake, "lake") if key.endswith(".parquet")} == set()
 
 
@@ -235,12 +235,12 @@ async def test_row_groups_are_large_and_sorted_and_the_file_has_an_index(tmp_pat
     start = datetime(2026, 11, 23, 10, tzinfo=UTC)
     rows = 0
     for minute in range(4):
-        home = start + timedelta(minutes=minute)
-        table = generated(50_000, seed=minute, window_start=home)
+        window_start = start + timedelta(minutes=minute)
+        table = generated(50_000, seed=minute, window_start=window_start)
         rows += len(table)
         body = encode_chain_file(table.sort_by([("received_at", "ascending")]))
-        await lake.store.create(layout.chain_key(home, 0), body)
-    await at(lake, start + timedelta(hours=2)).upkeep.run_pass()
+        await lake.store.create(layout.chain_key(window_start, 0), body)
+    await at(lake, start + timedelta(hours=2)).maintenance.run_pass()
     (key,) = [key for key in await keys(lake, COMPACTED) if key.endswith(".parquet")]
     data, _ = await lake.store.get(key)
     file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
@@ -266,7 +266,7 @@ async def test_a_lost_file_is_named_at_once_by_the_copy_that_has_it(
     lake: Lake, lake_settings: LakeSettings
 ) -> None:
     await spread(lake, "ab")
-    await upkeep(lake, 3)
+    await maintenance(lake, 3)
     lost = min(await keys(lake, layout.LAKE_IMAGES))
     await lake.store.delete(lost)
     later = at_age(lake, hours=8)
@@ -274,7 +274,7 @@ async def test_a_lost_file_is_named_at_once_by_the_copy_that_has_it(
     assert not report.ok
     assert [fault.subject for fault in report.examples["missing_file"]] == [lost]
     # The audit journaled its rows: what is sealed and copied next is whole again.
-    await upkeep(lake, 9)
+    await maintenance(lake, 9)
     assert await audited(lake, lake_settings) == {}
     assert seen(lake_settings) == Counter({image_id(name): 1 for name in "ab"})
 
@@ -283,7 +283,7 @@ async def test_the_audit_compares_copies_with_their_chains(
     lake: Lake, lake_settings: LakeSettings
 ) -> None:
     await spread(lake, "ab")
-    await upkeep(lake, 3)
+    await maintenance(lake, 3)
     assert await audited(lake, lake_settings) == {}
     (copy, *_) = sorted(k for k in await keys(lake, COMPACTED) if k.endswith(".parquet"))
     body, stored = await lake.store.get(copy)

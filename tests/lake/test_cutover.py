@@ -30,7 +30,7 @@ async def sealed(lake: Lake) -> list[ImageRecord]:
     await lake.sealer.run_pass(now=True)
     done += [await commit(lake, name) for name in "cd"]
     await lake.rejections.note(REFUSAL)
-    await lake.upkeep.run_pass(now=True)
+    await lake.maintenance.run_pass(now=True)
     return sorted((one.record for one in done), key=lambda image: image.image_id)
 
 
@@ -98,8 +98,10 @@ async def test_rows_that_look_right_but_are_not_are_made_anew(
     lake: Lake, lake_settings: LakeSettings, sealed: list[ImageRecord]
 ) -> None:
     for stored in await lake.store.objects(layout.LAKE_IMAGES):
-        home, number = layout.parse_chain_key(stored.key) or (None, 0)
-        lying = [r.model_copy(update={"width": 1}) for r in sealed if r.window_start == home]
+        window_start, number = layout.parse_chain_key(stored.key) or (None, 0)
+        lying = [
+            r.model_copy(update={"width": 1}) for r in sealed if r.window_start == window_start
+        ]
         lying = [] if number else lying
         await lake.store.put(stored.key, encode_chain_file(to_table(lying)))
     await built(lake, lake_settings)
@@ -116,7 +118,7 @@ async def test_what_came_and_went_since_it_was_made(
     await commit(lake, "new")
     await lake.rejections.note(replace(REFUSAL, offset=1))
     await lake.eraser.erase(TENANT, image_id("a"))
-    await lake.upkeep.run_pass(now=True)
+    await lake.maintenance.run_pass(now=True)
     switch = Cutover(lake, lake_settings, processes=1)
     await switch.hold()
     await commit(lake, "newer")
@@ -125,8 +127,8 @@ async def test_what_came_and_went_since_it_was_made(
     assert (await lake.sealer.run_pass(now=True)).rows == 0
     later = at_age(lake, minutes=31)
     await Cutover(later, lake_settings, processes=1).run()
-    await later.upkeep.run_pass(now=True)
-    await at_age(lake, hours=2).upkeep.run_pass(now=True)
+    await later.maintenance.run_pass(now=True)
+    await at_age(lake, hours=2).maintenance.run_pass(now=True)
     seen = Counter(row.image_id for row in await rows(lake))
     assert seen == Counter(image_id(name) for name in ("c", "d", "new", "newer"))
     assert {row["offset"] for row in await rejected_rows(lake)} == {REFUSAL.offset, 1}
@@ -153,9 +155,9 @@ async def test_a_hold_that_was_left_behind_ends(lake: Lake, lake_settings: LakeS
     await lake.rejections.note(REFUSAL)
     await built(lake, lake_settings)
     await Cutover(lake, lake_settings, processes=1).hold()
-    held = await at_age(lake, hours=2).upkeep.run_pass(now=True)
+    held = await at_age(lake, hours=2).maintenance.run_pass(now=True)
     assert (held.failed, await rejected_rows(lake)) == (1, [])
-    await at_age(lake, hours=3, minutes=1).upkeep.run_pass(now=True)
+    await at_age(lake, hours=3, minutes=1).maintenance.run_pass(now=True)
     assert len(await rejected_rows(lake)) == 1
     assert REJECTION_TABLE.folders.journal not in str(await keys(lake, "rejections"))
 

@@ -34,7 +34,7 @@ async def test_passes_and_sweeps_are_added_up(lake: Lake) -> None:
     assert values(totals) == {("pixlake_store_write_failures",): 0}
     for name in "ab":
         await commit(lake, name)
-        totals.add_pass(await lake.upkeep.run_pass(now=True))
+        totals.add_pass(await lake.maintenance.run_pass(now=True))
     totals.add_sweep(SweepReport(images=3))
     totals.add_sweep(SweepReport(images=1, failed=2))
     found = values(totals)
@@ -52,13 +52,13 @@ async def test_passes_and_sweeps_are_added_up(lake: Lake) -> None:
 async def test_compacted_bytes_and_the_age_of_the_watermark(lake: Lake) -> None:
     await commit(lake, "a")
     totals = SealerTotals(late := at_age(lake, hours=3))
-    totals.add_pass(await late.upkeep.run_pass())
+    totals.add_pass(await late.maintenance.run_pass())
     (file,) = await lake.store.objects("lake/compacted/images/")
     found = values(totals)
     assert (found["pixlake_compacted_files",], found["pixlake_compacted_rows",]) == (1, 1)
     assert found["pixlake_compacted_bytes",] == file.size
     later = SealerTotals(at := at_age(lake, hours=4))
-    await at.upkeep.run_pass()
+    await at.maintenance.run_pass()
     assert 0 < values(later)["pixlake_compaction_lag", "images"] < 5 * 3600
 
 
@@ -68,7 +68,7 @@ async def test_the_lag_is_the_age_of_a_window_that_fails(lake: Lake) -> None:
     await lake.store.put(broken, b"not Parquet")
     late = at_age(lake, hours=1)
     totals = SealerTotals(late)
-    totals.add_pass(await late.upkeep.run_pass())
+    totals.add_pass(await late.maintenance.run_pass())
     found = values(totals)
     assert found["pixlake_seal_lag", "images"] >= 3600
     assert found["pixlake_seal_failures", "images"] == 1
@@ -83,12 +83,12 @@ async def test_a_window_without_time_is_late_but_not_its_tombstones(
     done = await commit(lake, "a")
     late = at_age(lake, hours=1)
     with monkeypatch.context() as patch:
-        patch.setattr("lake.seal.sealer._HOMES", 0)
+        patch.setattr("lake.seal.sealer._WINDOWS", 0)
         assert (await late.sealer.run_pass()).left == 1
         assert late.sealer.sealed_before == done.record.window_start
     await late.sealer.run_pass()
     await lake.eraser.erase(done.record.tenant, done.record.image_id)
-    monkeypatch.setattr("lake.seal.sealer._HOMES", 0)
+    monkeypatch.setattr("lake.seal.sealer._WINDOWS", 0)
     assert (await late.sealer.run_pass()).left == 1
     assert late.sealer.sealed_before is not None
     assert late.sealer.sealed_before > done.record.window_start

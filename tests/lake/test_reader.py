@@ -19,7 +19,7 @@ async def walk(lake: Lake, limit: int, tenant: str = TENANT) -> list[str]:
 
 
 @pytest.mark.parametrize("limit", [1, 3, 100])
-async def test_pages_hold_every_image_once_newest_home_first(lake: Lake, limit: int) -> None:
+async def test_pages_hold_every_image_once_newest_window_first(lake: Lake, limit: int) -> None:
     for n in range(4):
         await commit(lake, f"old{n}")
     await lake.sealer.run_pass(now=True)

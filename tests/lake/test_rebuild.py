@@ -71,12 +71,14 @@ async def test_what_was_broken_is_whole_again(
 async def test_everything_writes_rows_that_look_right_but_are_not(
     lake: Lake, lake_settings: LakeSettings, sealed: list[ImageRecord]
 ) -> None:
-    for home in {image.window_start for image in sealed}:
+    for window_start in {image.window_start for image in sealed}:
         lying = [
-            image.model_copy(update={"width": 1}) for image in sealed if image.window_start == home
+            image.model_copy(update={"width": 1})
+            for image in sealed
+            if image.window_start == window_start
         ]
-        for key in await keys(lake, layout.hour_prefix(home)):
-            if layout.parse_chain_key(key) == (home, 0):
+        for key in await keys(lake, layout.hour_prefix(window_start)):
+            if layout.parse_chain_key(key) == (window_start, 0):
                 await lake.store.put(key, encode_chain_file(to_table(lying)))
             else:
                 await lake.store.delete(key)
@@ -142,7 +144,7 @@ async def test_rejections_are_rebuilt_from_theirs(
 ) -> None:
     for offset in range(3):
         await lake.rejections.note(replace(REFUSAL, offset=offset))
-    await lake.upkeep.run_pass(now=True)
+    await lake.maintenance.run_pass(now=True)
     for key in await keys(lake, REJECTION_TABLE.folders.chains):
         await (lake.store.delete(key) if broken is None else lake.store.put(key, broken))
     report = await rebuild(lake, lake_settings)
@@ -158,7 +160,7 @@ async def test_rejections_that_are_none_are_taken_out(
     one = await lake.rejections.note(REFUSAL)
     nobodys = one.model_copy(update={"rejection_id": "f" * 32})
     await Journal(lake.store, REJECTION_TABLE).append(nobodys)
-    await lake.upkeep.run_pass(now=True)
+    await lake.maintenance.run_pass(now=True)
     assert found(await audit(lake, lake_settings)) == {"row_without_image": 1}
     assert (await rebuild(lake, lake_settings)).removed == 1
     assert found(await audit(lake, lake_settings)) == {}

@@ -116,7 +116,7 @@ async def test_nobody_takes_it_for_an_image(lake: Lake) -> None:
 async def test_the_audit_passes_and_names_objects_that_it_hides() -> None:
     lake = await Lake.open(LakeSettings(store_url="memory://"))
     await lake.rejections.settle(CRASHED)
-    await lake.upkeep.run_pass(now=True)
+    await lake.maintenance.run_pass(now=True)
     attempt = await lake.committer.begin(TENANT, image_id("a"))
     for days, counts in ((0, {}), (2, {"orphan": 1})):
         later = at_age(lake, days=days, hours=3)

@@ -56,7 +56,7 @@ async def test_a_refusal_is_a_row_that_says_what_and_why(
         settings = settings_for(kind, tmp_path, request)
         lake = await Lake.open(settings)
         await lake.rejections.note(REFUSAL)
-        await lake.upkeep.run_pass(now=True)
+        await lake.maintenance.run_pass(now=True)
         (row,) = (
             Views.open(settings)
             .query(
@@ -84,11 +84,11 @@ async def test_a_refusal_is_a_row_that_says_what_and_why(
 
 async def test_a_message_that_is_read_again_is_no_second_row(lake: Lake) -> None:
     first = await lake.rejections.note(REFUSAL)
-    await lake.upkeep.run_pass(now=True)
+    await lake.maintenance.run_pass(now=True)
     later = at_age(lake, hours=5)
     again = await later.rejections.note(replace(REFUSAL, fault=Fault("truncated", "?")))
     assert again == first  # the reason of the first time counts
-    await later.upkeep.run_pass(now=True)
+    await later.maintenance.run_pass(now=True)
     assert [row["code"] for row in await rows(lake)] == ["too_many_bytes"]
 
 
@@ -96,14 +96,14 @@ async def test_many_at_once_are_one_row(lake: Lake) -> None:
     lakes = [at_age(lake, minutes=n) for n in range(8)]
     noted = await asyncio.gather(*(one.rejections.note(REFUSAL) for one in lakes))
     assert len(set(noted)) == 1
-    await at_age(lake, hours=1).upkeep.run_pass(now=True)
+    await at_age(lake, hours=1).maintenance.run_pass(now=True)
     assert len(await rows(lake)) == 1
 
 
 async def test_a_topic_made_again_counts_anew(lake: Lake) -> None:
     await lake.rejections.note(REFUSAL)
     await lake.rejections.note(replace(REFUSAL, topic_id="other"))
-    await lake.upkeep.run_pass(now=True)
+    await lake.maintenance.run_pass(now=True)
     assert len(await rows(lake)) == 2
 
 
@@ -111,7 +111,7 @@ async def test_another_message_at_the_same_position_has_a_row_of_its_own(lake: L
     await lake.rejections.note(REFUSAL)
     other = replace(REFUSAL, message="something else", fault=Fault("truncated", "?"))
     assert (await lake.rejections.note(other)).code == "truncated"
-    await lake.upkeep.run_pass(now=True)
+    await lake.maintenance.run_pass(now=True)
     assert sorted(str(row["code"]) for row in await rows(lake)) == ["too_many_bytes", "truncated"]
 
 
@@ -126,7 +126,7 @@ async def test_an_answer_that_is_lost_is_looked_up(lake: Lake) -> None:
 
     with mock.patch.object(ObjectStore, "create", lost):
         noted = await lake.rejections.note(REFUSAL)
-    await lake.upkeep.run_pass(now=True)
+    await lake.maintenance.run_pass(now=True)
     (row,) = await rows(lake)
     assert row["rejection_id"] == noted.rejection_id
 
@@ -134,7 +134,7 @@ async def test_an_answer_that_is_lost_is_looked_up(lake: Lake) -> None:
 async def test_text_from_a_hostile_message_is_stored_printable(lake: Lake) -> None:
     hostile = replace(REFUSAL, fault=Fault("truncated", "\ud800" * 5, value="\udfff" + "x" * 5000))
     await lake.rejections.note(hostile)
-    await lake.upkeep.run_pass(now=True)
+    await lake.maintenance.run_pass(now=True)
     (row,) = await rows(lake)
     assert row["detail"] == "\\ud800" * 5
     assert len(str(row["value"])) < 1010
@@ -143,14 +143,14 @@ async def test_text_from_a_hostile_message_is_stored_printable(lake: Lake) -> No
 async def test_a_record_that_is_damaged_does_not_hold_up_the_stream(lake: Lake) -> None:
     await lake.store.put(layout.rejection_key(REFUSAL.rejection_id), b"{")
     await lake.rejections.note(REFUSAL)
-    await lake.upkeep.run_pass(now=True)
+    await lake.maintenance.run_pass(now=True)
     assert len(await rows(lake)) == 1
 
 
 async def test_it_expires_as_images_do(lake: Lake) -> None:
-    home = (await lake.rejections.note(REFUSAL)).window_start
-    await lake.upkeep.run_pass(now=True)
-    expired = home + timedelta(days=7)
+    window_start = (await lake.rejections.note(REFUSAL)).window_start
+    await lake.maintenance.run_pass(now=True)
+    expired = window_start + timedelta(days=7)
     with pytest.raises(ImageExpiring):
         await at(lake, expired + timedelta(minutes=1)).rejections.note(REFUSAL)
     gone = at(lake, expired + timedelta(hours=2))
@@ -163,7 +163,7 @@ async def test_it_expires_as_images_do(lake: Lake) -> None:
 
 async def test_the_sweeper_leaves_what_is_young(lake: Lake) -> None:
     await lake.rejections.note(REFUSAL)
-    await lake.upkeep.run_pass(now=True)
+    await lake.maintenance.run_pass(now=True)
     before = await keys(lake)
     late = at_age(lake, days=6)
     assert (await Sweeper(late.store, late.clock).sweep()).rejections == 0
@@ -180,7 +180,7 @@ async def audited(lake: Lake) -> dict[str, int]:
 async def test_the_audit_sees_what_is_wrong_with_rejections() -> None:
     lake = await Lake.open(LakeSettings(store_url="memory://"))
     noted = await lake.rejections.note(REFUSAL)
-    await lake.upkeep.run_pass(now=True)
+    await lake.maintenance.run_pass(now=True)
     assert await audited(lake) == {}
     chain = layout.chain_key(noted.window_start, 0, layout.REJECTION_ROWS)
     body, _ = await lake.store.get(chain)
@@ -189,7 +189,7 @@ async def test_the_audit_sees_what_is_wrong_with_rejections() -> None:
     await lake.store.delete(layout.chain_key(noted.window_start, 1, layout.REJECTION_ROWS))
     await lake.store.delete(chain)
     assert await audited(lake) == {"missing_row": 1}
-    await at_age(lake, hours=3).upkeep.run_pass(now=True)
+    await at_age(lake, hours=3).maintenance.run_pass(now=True)
     assert await audited(lake) == {}  # it was journaled, and sealed
     await lake.store.delete(layout.rejection_key(noted.rejection_id))
     assert await audited(lake) == {"row_without_image": 1}

@@ -23,14 +23,14 @@ async def lake_ids(lake: Lake) -> list[str]:
     return sorted(ids)
 
 
-async def test_rows_become_one_file_a_home(lake: Lake) -> None:
+async def test_rows_become_one_file_a_window(lake: Lake) -> None:
     done = await asyncio.gather(*(commit(lake, f"i{n}") for n in range(20)))
     report = await lake.sealer.run_pass(now=True)
-    homes = {d.record.window_start for d in done}
-    assert (report.rows, report.files, report.failed) == (20, len(homes), 0)
+    windows = {d.record.window_start for d in done}
+    assert (report.rows, report.files, report.failed) == (20, len(windows), 0)
     assert await keys(lake, "journal") == set()
     files = await keys(lake, "lake")
-    assert files == {layout.chain_key(home, 0) for home in homes}
+    assert files == {layout.chain_key(window_start, 0) for window_start in windows}
     rows = []
     for key in files:
         data, _ = await lake.store.get(key)
@@ -41,7 +41,7 @@ async def test_rows_become_one_file_a_home(lake: Lake) -> None:
 
 async def test_an_open_window_is_left_alone(lake: Lake) -> None:
     await commit(lake, "a")
-    assert (await lake.sealer.run_pass()).homes == 0
+    assert (await lake.sealer.run_pass()).windows == 0
     assert (await at_age(lake, seconds=90).sealer.run_pass()).rows == 1
 
 
@@ -76,7 +76,7 @@ async def test_an_unreadable_journal_object_stays_and_harms_nobody(lake: Lake, b
     assert await keys(lake, "journal") == {broken}
 
 
-async def test_an_unreadable_chain_file_stops_that_home_only(lake: Lake) -> None:
+async def test_an_unreadable_chain_file_stops_that_window_only(lake: Lake) -> None:
     first = await commit(lake, "a")
     await lake.store.put(layout.chain_key(first.record.window_start, 0), b"not parquet")
     other = at_age(lake, days=1)

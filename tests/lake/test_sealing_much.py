@@ -26,7 +26,7 @@ ROWS = 300
 
 
 async def journal_of(lake: Lake, objects: int) -> set[str]:
-    """`objects` journal objects in one home, and the ids of their rows."""
+    """`objects` journal objects in one window, and the ids of their rows."""
     ids: set[str] = set()
     for seed in range(objects):
         table = generated(ROWS, seed)
@@ -122,7 +122,7 @@ def stop(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     return go
 
 
-async def test_a_slow_home_does_not_hold_up_the_others(
+async def test_a_slow_window_does_not_hold_up_the_others(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await commit(lake, "a")
@@ -136,7 +136,7 @@ async def test_a_slow_home_does_not_hold_up_the_others(
     assert (await running).rows == ROWS + 1
 
 
-async def test_a_home_that_takes_too_long_is_dropped(
+async def test_a_window_that_takes_too_long_is_dropped(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await journal_of(lake, 1)
@@ -151,13 +151,13 @@ async def test_a_home_that_takes_too_long_is_dropped(
 
 async def test_a_pass_ends_in_time_and_says_what_is_left(lake: Lake) -> None:
     for minute in range(10):
-        home = HOME + timedelta(minutes=minute)
-        table = generated(3, seed=minute, window_start=home)
-        await lake.store.put(layout.journal_key(home, uuid.uuid4().hex), encode_rows(table))
+        window_start = HOME + timedelta(minutes=minute)
+        table = generated(3, seed=minute, window_start=window_start)
+        await lake.store.put(layout.journal_key(window_start, uuid.uuid4().hex), encode_rows(table))
     later = HOME + timedelta(minutes=20)
     hasty = at(lake, later, replace(TIMES, seal_pass=timedelta(seconds=-1)))
     first = await hasty.sealer.run_pass()
-    assert (first.homes, first.left) == (4, 6)
+    assert (first.windows, first.left) == (4, 6)
     # What is newest is sealed first.
     newest = {layout.chain_key(HOME + timedelta(minutes=minute), 0) for minute in range(6, 10)}
     assert await keys(lake, "lake") == newest

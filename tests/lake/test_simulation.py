@@ -84,7 +84,7 @@ CAUGHT_BY = {
 
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
-    """Keep the log of sealers out, whose homes fail by design; collect what a story leaves."""
+    """Keep the log of sealers out, whose windows fail by design; collect what a story leaves."""
     logging.disable(logging.CRITICAL)
     yield
     # Here, because a later test of another file would fail by the warnings.

@@ -81,12 +81,12 @@ def test_what_has_expired_stays_expired_whatever_is_changed(seed: int) -> None:
     for _ in range(dice.randint(1, 5)):
         moment += dice.uniform(0, 40) * DAY
         kept = kept.changed(dice.randint(1, 60), moment)
-    homes = [NOW + hours * HOUR for hours in range(-90 * 24, 200 * 24, 7)]
-    ends = [kept.expires(home) for home in homes]
+    windows = [NOW + hours * HOUR for hours in range(-90 * 24, 200 * 24, 7)]
+    ends = [kept.expires(window_start) for window_start in windows]
     assert ends == sorted(ends)
     for now in (NOW + dice.uniform(-10, 250) * DAY for _ in range(50)):
         oldest = kept.oldest(now)
-        assert [end <= now for end in ends] == [home <= oldest for home in homes]
+        assert [end <= now for end in ends] == [window_start <= oldest for window_start in windows]
 
 
 # Made once.

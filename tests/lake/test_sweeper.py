@@ -34,13 +34,13 @@ async def sweep(lake: Lake) -> SweepReport:
 
 
 async def test_an_image_goes_an_hour_after_its_retention_and_not_before(lake: Lake) -> None:
-    home = (await commit(lake, "a")).record.window_start
+    window_start = (await commit(lake, "a")).record.window_start
     await lake.sealer.run_pass(now=True)
     before = await keys(lake)
     second = timedelta(seconds=1)
-    assert await sweep(at(lake, home + RETENTION + MARGIN - 3 * second)) == SweepReport()
+    assert await sweep(at(lake, window_start + RETENTION + MARGIN - 3 * second)) == SweepReport()
     assert await keys(lake) == before
-    report = await sweep(at(lake, home + RETENTION + MARGIN + second))
+    report = await sweep(at(lake, window_start + RETENTION + MARGIN + second))
     assert report == SweepReport(images=1, image_objects=2, lake=1)
     assert await keys(lake) == set()
     with pytest.raises(ImageNotFound):
@@ -63,10 +63,10 @@ async def test_hidden_to_the_second_everywhere(
 ) -> None:
     settings = settings_for("folder", tmp_path, request)
     lake = await Lake.open(settings)
-    home = (await commit(lake, "a")).record.window_start
+    window_start = (await commit(lake, "a")).record.window_start
     await lake.sealer.run_pass(now=True)
-    last, first = (home + RETENTION - timedelta(seconds=1), home + RETENTION)
-    assert (await at(lake, last).reader.record(TENANT, image_id("a"))).window_start == home
+    last, first = (window_start + RETENTION - timedelta(seconds=1), window_start + RETENTION)
+    assert (await at(lake, last).reader.record(TENANT, image_id("a"))).window_start == window_start
     assert len((await at(lake, last).reader.page(TENANT, 9)).records) == 1
     with pytest.raises(ImageExpired):
         await at(lake, first).reader.record(TENANT, image_id("a"))
@@ -74,7 +74,7 @@ async def test_hidden_to_the_second_everywhere(
 
     # The view compares with now(): give it a row that expires in two seconds of this very clock.
     now = datetime.now(UTC).replace(microsecond=0)
-    dying = await at_home(lake, "b", now - RETENTION + timedelta(seconds=2))
+    dying = await at_window(lake, "b", now - RETENTION + timedelta(seconds=2))
     table = Views.open(settings)
     sql = f"SELECT count(*) AS n, now() AS t FROM images WHERE image_id = '{image_id('b')}'"
     seen: list[dict[str, Any]] = []
@@ -84,11 +84,11 @@ async def test_hidden_to_the_second_everywhere(
     assert all(one["n"] == (one["t"] < dying + RETENTION) for one in seen)
 
 
-async def at_home(lake: Lake, name: str, home: datetime) -> datetime:
-    """A sealed row of that very home."""
-    made = record(await lake.committer.begin(TENANT, image_id(name)), window_start=home)
-    await lake.store.put(layout.chain_key(home, 0), encode_chain_file(to_table([made])))
-    return home
+async def at_window(lake: Lake, name: str, window_start: datetime) -> datetime:
+    """A sealed row of that very window."""
+    made = record(await lake.committer.begin(TENANT, image_id(name)), window_start=window_start)
+    await lake.store.put(layout.chain_key(window_start, 0), encode_chain_file(to_table([made])))
+    return window_start
 
 
 async def test_orphans_go_after_a_day(lake: Lake) -> None:
@@ -108,10 +108,10 @@ async def test_leftovers_of_probes_and_of_killed_processes_go(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     lake = await Lake.open(settings_for("folder", tmp_path, request))
-    home = (await commit(lake, "a")).record.window_start
+    window_start = (await commit(lake, "a")).record.window_start
     await lake.store.put(f"{layout.PROBE}/left", b"")
     root = tmp_path / "store"
-    folder = root / layout.journal_prefix(home)
+    folder = root / layout.journal_prefix(window_start)
     old, young = folder / "x.arrow#1", folder / "y.arrow#2"
     for staged in (old, young):
         staged.write_bytes(b"half")
@@ -128,7 +128,7 @@ async def test_the_journal_and_the_lake_go_by_their_names(lake: Lake) -> None:
     done = await commit(lake, "a")
     await lake.sealer.run_pass(now=True)
     later = at_age(lake, days=5)
-    # A zombie journals the row again, and the file is rewritten: both are younger than their home.
+    # A zombie journals the row again, and the file is rewritten: both are younger than the window.
     await Journal(lake.store).append(done.record)
     await later.eraser.erase(TENANT, image_id("a"))
     report = await sweep(at_age(lake, days=7, seconds=3700))
@@ -137,13 +137,13 @@ async def test_the_journal_and_the_lake_go_by_their_names(lake: Lake) -> None:
 
 
 async def test_a_tombstone_stays_as_long_as_a_record_would(lake: Lake) -> None:
-    home = (await commit(lake, "a")).record.window_start
+    window_start = (await commit(lake, "a")).record.window_start
     await at_age(lake, days=6).eraser.erase(TENANT, image_id("a"))
-    await sweep(at(lake, home + RETENTION + MARGIN - timedelta(minutes=1)))
+    await sweep(at(lake, window_start + RETENTION + MARGIN - timedelta(minutes=1)))
     assert await image_objects(lake, "a") == {"record.json"}
     with pytest.raises(ImageErased):
         await commit(at_age(lake, days=6), "a")
-    await sweep(at(lake, home + RETENTION + MARGIN + timedelta(seconds=1)))
+    await sweep(at(lake, window_start + RETENTION + MARGIN + timedelta(seconds=1)))
     assert await image_objects(lake, "a") == set()
 
 

@@ -155,7 +155,7 @@ async def test_a_rejection_of_another_store_is_named_and_made_anew(
     report = await Rebuilder(lake, lake_settings, processes=1).run()
     assert report.skipped == [key]
     await lake.rejections.note(other)
-    await lake.upkeep.run_pass(now=True)
+    await lake.maintenance.run_pass(now=True)
     said_now = {row["offset"]: row["bytes"] for row in await rejected_rows(lake)}
     assert said_now == {1: REFUSAL.bytes, REFUSAL.offset: REFUSAL.bytes}
 
@@ -172,13 +172,13 @@ async def test_a_limit_of_400_digits_is_a_rejection(lake: Lake) -> None:
         **said,
     )
     settled = await lake.rejections.settle(refusal)
-    await lake.upkeep.run_pass(now=True)
+    await lake.maintenance.run_pass(now=True)
     (row,) = await rejected_rows(lake)
     assert (row["limit"], row["value"]) == (None, r"a\x1b[2J\x00")
     assert row["rejection_id"] == getattr(settled, "rejection_id", None)
 
 
-async def test_a_hole_in_a_journal_object_stops_no_home(lake: Lake) -> None:
+async def test_a_hole_in_a_journal_object_stops_no_window(lake: Lake) -> None:
     """An Arrow file may hold a null where no file of a chain can."""
     good = await commit(lake, "good")
     table = to_table([good.record])

@@ -62,13 +62,13 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> LakeSettings:
 async def old(settings: LakeSettings) -> Lake:
     """The lake as it was for a process of today's code, a few hours after it was written."""
     lake = await Lake.open(settings)
-    return at(lake, _home(settings) + timedelta(hours=3))
+    return at(lake, _window_start(settings) + timedelta(hours=3))
 
 
-def _home(settings: LakeSettings) -> datetime:
+def _window_start(settings: LakeSettings) -> datetime:
     store = Path(settings.location.removeprefix("file://"))
     (name, *_) = sorted(path.name for path in (store / layout.JOURNAL).iterdir())
-    return layout.parse_home(name)
+    return layout.parse_window(name)
 
 
 async def seen(settings: LakeSettings) -> set[str]:
@@ -88,7 +88,7 @@ async def test_records_and_rows_are_read_sealed_erased_and_compacted(
 ) -> None:
     assert (await old.reader.record(TENANT, image_id("sealed"))).width == 640
     assert len((await old.reader.page(TENANT, 9)).records) == 2
-    report = await old.upkeep.run_pass(now=True)
+    report = await old.maintenance.run_pass(now=True)
     assert (report.failed, report.unreadable, report.images.rows) == (0, 0, 1)
     assert await seen(settings) == {image_id("sealed"), image_id("waiting")}
     with pytest.raises(ImageErased):
@@ -101,12 +101,12 @@ async def test_records_and_rows_are_read_sealed_erased_and_compacted(
 
 async def test_a_replay_of_an_old_image_is_one(old: Lake, settings: LakeSettings) -> None:
     assert (await commit(old, "sealed")).outcome == "replayed"
-    await old.upkeep.run_pass(now=True)
+    await old.maintenance.run_pass(now=True)
     assert await seen(settings) == {image_id("sealed"), image_id("waiting")}
 
 
 async def test_the_lake_is_rebuilt_from_old_records(old: Lake, settings: LakeSettings) -> None:
-    await old.upkeep.run_pass(now=True)
+    await old.maintenance.run_pass(now=True)
     for key in await keys(old, layout.LAKE_IMAGES):
         await old.store.delete(key)
     for key in await keys(old, layout.IMAGE_ROWS.compacted):
@@ -117,7 +117,7 @@ async def test_the_lake_is_rebuilt_from_old_records(old: Lake, settings: LakeSet
 
 async def test_rows_of_a_newer_version_are_sealed_by_this_one(old: Lake) -> None:
     """In a rolling update; the new column is only in the record until it is rebuilt."""
-    await old.upkeep.run_pass(now=True)
+    await old.maintenance.run_pass(now=True)
     newer = IMAGES.append(pa.field("not_yet_known", pa.float64()))
     record = await old.reader.record(TENANT, image_id("sealed"))
     row = IMAGE_TABLE.rows([record.model_copy(update={"image_id": image_id("newer")})])
@@ -163,8 +163,8 @@ async def test_columns_are_only_ever_added(settings: LakeSettings) -> None:
 async def test_a_file_with_a_newer_column_is_queried_with_it(
     old: Lake, settings: LakeSettings
 ) -> None:
-    await old.upkeep.run_pass(now=True)
-    key = layout.chain_key(_other_home(old), 0)
+    await old.maintenance.run_pass(now=True)
+    key = layout.chain_key(_other_window(old), 0)
     record = await old.reader.record(TENANT, image_id("sealed"))
     row = IMAGE_TABLE.rows([record.model_copy(update={"image_id": image_id("newer")})])
     sink = pa.BufferOutputStream()
@@ -175,5 +175,5 @@ async def test_a_file_with_a_newer_column_is_queried_with_it(
     assert answer.to_pylist() == [{"x": 0.5, "n": 3}]
 
 
-def _other_home(lake: Lake) -> datetime:
-    return layout.home_of(lake.clock.now() + timedelta(days=1), timedelta(minutes=1))
+def _other_window(lake: Lake) -> datetime:
+    return layout.window_start_of(lake.clock.now() + timedelta(days=1), timedelta(minutes=1))

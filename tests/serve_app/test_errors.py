@@ -82,7 +82,7 @@ def failing(site: Site, monkeypatch: pytest.MonkeyPatch) -> FailingSite:
         async def fail(*_: object, **__: object) -> None:
             raise error
 
-        monkeypatch.setattr(type(site.app.state.door.worker), "handle", fail)
+        monkeypatch.setattr(type(site.app.state.context.worker), "handle", fail)
         return site
 
     return arrange
@@ -123,7 +123,7 @@ async def test_expiring_and_overload_say_when(failing: FailingSite) -> None:
 async def test_a_failed_upload_gives_its_place_back(failing: FailingSite) -> None:
     site = await failing(RuntimeError("no"))
     await site.upload()
-    admission = site.app.state.door.admission
+    admission = site.app.state.context.admission
     assert (admission.uploads, admission.bytes) == (0, 0)
 
 

@@ -47,7 +47,7 @@ async def test_a_check_that_fails_is_not_ready(
     async def broken() -> Readiness:
         raise RuntimeError("secret address")
 
-    worker: Worker = site.app.state.door.worker
+    worker: Worker = site.app.state.context.worker
     app = make_app(site.lake, worker, KeyRing.of(accounts, settings), settings, broken)
     async with client_of(app, {}) as client:
         answer = await client.get("/readyz")

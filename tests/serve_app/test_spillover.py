@@ -58,7 +58,7 @@ async def small() -> AsyncIterator[Sandbox]:
 
 @pytest.fixture
 def node(site: Site) -> Node:
-    return Node(site.app.state.door.worker)
+    return Node(site.app.state.context.worker)
 
 
 def beside(site: Site, sandbox: Sandbox, node: Node | None, **ages: float) -> Site:
@@ -119,7 +119,7 @@ async def test_all_busy_is_said_at_once_and_nothing_stays(
         answer = await full.upload(png(seed=3))
         assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
         assert answer.headers["Retry-After"] == "1"
-        await until(lambda: full.app.state.door.admission.uploads == 1)
+        await until(lambda: full.app.state.context.admission.uploads == 1)
     kept = (await first).json()["image_id"]
     new = (await site.stored()).keys() - before.keys()
     assert all(kept in key for key in new if key.startswith("images/"))
@@ -173,7 +173,7 @@ async def test_a_burst_is_refused_before_its_bodies_are_read(
         assert {(each.json()["limit"], each.headers["Retry-After"]) for each in answers} == {
             (1, "1")
         }
-        assert full.app.state.door.admission.uploads == 1
+        assert full.app.state.context.admission.uploads == 1
     assert node.asked == 1, "one answer is enough for a burst"
     assert not node.jobs
     assert (await first).status_code == 201
@@ -214,7 +214,7 @@ async def test_a_wrong_key_takes_no_place_and_hears_401_when_all_is_busy(
         for key in ("nonsense", f"pxl_{'0' * 12}_{'0' * 64}"):
             answer = await alone.upload(png(), headers={"Authorization": f"Bearer {key}"})
             assert answer.status_code == 401
-        assert alone.app.state.door.admission.uploads == 1
+        assert alone.app.state.context.admission.uploads == 1
     assert (await first).status_code == 201
 
 
@@ -272,7 +272,7 @@ async def test_one_on_its_way_has_its_place_but_not_for_ever(
     more.set()
     await until(lambda: small.spare)
     assert (await first).status_code in {200, 201}
-    assert alone.app.state.door.admission.expected == 0
+    assert alone.app.state.context.admission.expected == 0
 
 
 async def test_each_tenant_has_a_child_of_its_own(site: Site, small: Sandbox, node: Node) -> None:

@@ -137,9 +137,9 @@ async def test_an_upload_waits_no_longer_than_its_limit_and_goes_on(
         told = await site.upload()
         check_told_to_come_back(told)
         assert (told.json()["code"], told.json()["limit"]) == ("answer_timeout", 0.5)
-        assert site.app.state.door.admission.uploads == 1
-    await asyncio.gather(*site.app.state.door.under_way)
-    assert site.app.state.door.admission.uploads == 0
+        assert site.app.state.context.admission.uploads == 1
+    await asyncio.gather(*site.app.state.context.under_way)
+    assert site.app.state.context.admission.uploads == 0
     again = await site.upload()
     assert again.status_code == httpx.codes.OK
     assert again.headers["Idempotent-Replayed"] == "true"

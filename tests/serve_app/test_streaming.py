@@ -53,7 +53,7 @@ async def test_an_endless_body_is_cut_at_the_limit(
         answer = await web.post("/v1/images", content=bytes(5_000_000), headers=RAW)
         assert (answer.status_code, answer.json()["value"]) == (413, 5_000_000)
         assert (await web.get("/healthz")).status_code == 200
-    assert site.app.state.door.admission.bytes == 0
+    assert site.app.state.context.admission.bytes == 0
 
 
 @pytest.mark.parametrize("key", ["good", "bad"])
@@ -117,7 +117,7 @@ async def test_a_silent_client_is_told_so(make_site: MakeSite, settings: ServeSe
     assert b'"code":"body_timeout"' in answer
     assert b'"limit":0.05' in answer
     # The lease is released after the answer is sent.
-    await until(lambda: site.app.state.door.admission.uploads == 0, "the lease is released")
+    await until(lambda: site.app.state.context.admission.uploads == 0, "the lease is released")
 
 
 async def test_a_body_below_the_lowest_rate_is_told_so(
@@ -141,7 +141,7 @@ async def test_a_trickle_ends_too(make_site: MakeSite, settings: ServeSettings) 
 
 async def test_a_client_that_leaves_stores_nothing(site: Site) -> None:
     before = await site.stored()
-    admission = site.app.state.door.admission
+    admission = site.app.state.context.admission
     async with serving(site.app) as url:
         _, writer = await raw(url, site, len(PHOTO), PHOTO[: len(PHOTO) // 2])
         await until(lambda: admission.uploads)
@@ -156,7 +156,7 @@ async def test_what_is_too_much_at_once_is_told_to_come_back(
 ) -> None:
     site = await make_site(settings.model_copy(update={"max_uploads": 1}))
     entered, leave = asyncio.Event(), asyncio.Event()
-    worker = type(site.app.state.door.worker)
+    worker = type(site.app.state.context.worker)
     handle = worker.handle
 
     async def held(self: object, job: ImageJob) -> object:
@@ -180,7 +180,7 @@ async def test_what_is_too_much_at_once_is_told_to_come_back(
 async def test_bytes_under_way_are_bounded(make_site: MakeSite, settings: ServeSettings) -> None:
     limits = {"max_bytes": 20_000, "max_upload_bytes": 30_000, "body_idle_seconds": 5}
     site = await make_site(settings.model_copy(update=limits))
-    admission = site.app.state.door.admission
+    admission = site.app.state.context.admission
     async with serving(site.app) as url, client(site, url) as web:
         _, idle = await raw(url, site, 19_000, b"x")
         await until(lambda: admission.bytes == 1)
@@ -197,7 +197,7 @@ async def test_bytes_under_way_are_bounded(make_site: MakeSite, settings: ServeS
 
 
 async def test_a_cancelled_request_still_commits_and_frees_its_place(site: Site) -> None:
-    admission = site.app.state.door.admission
+    admission = site.app.state.context.admission
     task = asyncio.create_task(site.upload())
     await until(lambda: admission.uploads)
     await until(lambda: admission.bytes >= len(PHOTO))

@@ -25,25 +25,28 @@ _LONGER, _SHORTER = (8, 10), (6, 3)
 
 async def changed_retention(world: World) -> None:
     """Names expire, and come again, over some hours; in the middle of them a change begins."""
-    homes = await _images_over_some_hours(world)
+    windows = await _images_over_some_hours(world)
     days = world.dice.choice(_LONGER if world.dice.random() < 0.8 else _SHORTER)
-    first = min(homes.values()) + RETENTION
+    first = min(windows.values()) + RETENTION
     # Written, or begun, when a name is about to expire: somebody has just read the settings.
-    told = world.dice.choice([*homes.values()]) + RETENTION
+    told = world.dice.choice([*windows.values()]) + RETENTION
     told -= timedelta(seconds=world.dice.uniform(-60, 150))
     told -= world.dice.choice([timedelta(0), timedelta(0), timedelta(hours=3)])
     await asyncio.sleep((first - world.bucket.now()).total_seconds() - 11_000)
     world.promises.acknowledged.clear()
     world.bucket.prompt_deletes = True
-    truth = _Truth(days)
-    world.bucket.watchers.append(partial(_watch, world, truth))
+    expected_rows = _Truth(days)
+    world.bucket.watchers.append(partial(_watch, world, expected_rows))
     writers = Fleet(world, "writer", 3)
-    people = [_change(world, truth, told)]
-    people += [_again(world, writers, truth, name, home) for name, home in homes.items()]
+    people = [_change(world, expected_rows, told)]
+    people += [
+        _again(world, writers, expected_rows, name, window_start)
+        for name, window_start in windows.items()
+    ]
     people.append(_sweeper(world))
     await asyncio.gather(*people)
     await rest(world)
-    _forget_expired(world, truth)
+    _forget_expired(world, expected_rows)
     world.check_at_rest()
 
 
@@ -54,42 +57,44 @@ class _Truth:
         self.days = days
         self.begins: datetime | None = None
 
-    def end(self, home: datetime) -> datetime:
-        """When an image of this home expires."""
-        end = home + RETENTION
+    def end(self, window_start: datetime) -> datetime:
+        """When an image of this window expires."""
+        end = window_start + RETENTION
         if self.begins is None or end <= self.begins:
             return end
-        return max(self.begins, home + timedelta(days=self.days))
+        return max(self.begins, window_start + timedelta(days=self.days))
 
 
 async def _images_over_some_hours(world: World) -> dict[str, datetime]:
-    homes = {}
+    windows = {}
     writers = Fleet(world, "first writer", 2)
     for name in NAMES:
         await world.upload(*await writers.any(), name, b"x")
         stored = world.record(image_id(name))
         if not isinstance(stored, ImageRecord):
             raise Broken("acknowledged, and there is no record")
-        homes[name] = stored.window_start
+        windows[name] = stored.window_start
         await asyncio.sleep(world.dice.uniform(0, 2 * _SPREAD / len(NAMES)))
     _, lake = await world.process("first sealer")
-    await lake.upkeep.run_pass(now=True)
-    return homes
+    await lake.maintenance.run_pass(now=True)
+    return windows
 
 
-async def _change(world: World, truth: _Truth, moment: datetime) -> None:
+async def _change(world: World, expected_rows: _Truth, moment: datetime) -> None:
     """An operator changes the retention."""
     await asyncio.sleep(max(0.0, (moment - world.bucket.now()).total_seconds()))
-    wanted, now = Wanted(retention_days=truth.days), world.bucket.now()
+    wanted, now = Wanted(retention_days=expected_rows.days), world.bucket.now()
     changed = plan(world.kept, wanted, now, at_once=False, times=world.times)
-    truth.begins = changed.retention[-1].since
+    expected_rows.begins = changed.retention[-1].since
     world.kept = changed
     world.bucket.write(layout.STORE, as_json(changed))
 
 
-async def _again(world: World, writers: Fleet, truth: _Truth, name: str, home: datetime) -> None:
+async def _again(
+    world: World, writers: Fleet, expected_rows: _Truth, name: str, window_start: datetime
+) -> None:
     """Uploads of a name around the moment when it would have expired without the change."""
-    due = home + RETENTION
+    due = window_start + RETENTION
     early = world.dice.uniform(20, 170)
     await asyncio.sleep(max(0.0, (due - world.bucket.now()).total_seconds() - early))
     for _ in range(6):
@@ -98,8 +103,10 @@ async def _again(world: World, writers: Fleet, truth: _Truth, name: str, home: d
             doze(world, process, world.dice.uniform(1, 200))
         await patiently(world.upload(process, lake, name, b"x"), 60)
         await asyncio.sleep(world.dice.uniform(20, 60))
-    if truth.begins is not None and world.dice.random() < 0.5:
-        await asyncio.sleep(max(0.0, (truth.begins - world.bucket.now()).total_seconds() - 60))
+    if expected_rows.begins is not None and world.dice.random() < 0.5:
+        await asyncio.sleep(
+            max(0.0, (expected_rows.begins - world.bucket.now()).total_seconds() - 60)
+        )
         for _ in range(3):
             process, lake = await writers.any()
             await patiently(world.upload(process, lake, name, b"x"), 60)
@@ -121,7 +128,7 @@ async def _sweep(sweeper: Sweeper) -> None:
         return  # the next sweep
 
 
-def _watch(world: World, truth: _Truth, key: str) -> None:
+def _watch(world: World, expected_rows: _Truth, key: str) -> None:
     """An image goes only when it has expired, whoever deletes it or takes its name over."""
     known = world.lives
     for name in NAMES:
@@ -135,7 +142,7 @@ def _watch(world: World, truth: _Truth, key: str) -> None:
         swept = stored is None or isinstance(stored, Tombstone)
         margin = world.kept.margin - timedelta(seconds=MAX_SKEW_SECONDS)
         left = (
-            truth.end(before.window_start)
+            expected_rows.end(before.window_start)
             + (margin if swept else timedelta(0))
             - world.bucket.now()
         )
@@ -145,9 +152,9 @@ def _watch(world: World, truth: _Truth, key: str) -> None:
             del known[key]
 
 
-def _forget_expired(world: World, truth: _Truth) -> None:
+def _forget_expired(world: World, expected_rows: _Truth) -> None:
     """Drop acknowledged images that have expired: nothing is promised of them any more."""
     for name in list(world.promises.acknowledged):
         stored = world.record(image_id(name))
-        if stored is None or truth.end(stored.window_start) <= world.bucket.now():
+        if stored is None or expected_rows.end(stored.window_start) <= world.bucket.now():
             del world.promises.acknowledged[name]

@@ -41,7 +41,7 @@ async def moving_watermark(world: World) -> None:
     await asyncio.sleep(7500 - world.loop.time())
     await run_pass((await world.process("keeper"))[1], now=True)
     world.bucket.naps = world.bucket.list_naps = partial(_keepers_nap, world)
-    await asyncio.gather(*(_keeper(world, number) for number in range(3)))
+    await asyncio.gather(*(_table_maintenance(world, number) for number in range(3)))
     world.bucket.naps = world.bucket.list_naps = lambda *_: 0.0
     await rest(world)
     world.check_at_rest()
@@ -67,7 +67,7 @@ def _keepers_nap(world: World, process: str, key: str) -> float:
     return world.dice.uniform(0, 500)
 
 
-async def _keeper(world: World, number: int) -> None:
+async def _table_maintenance(world: World, number: int) -> None:
     """Seals and compacts until the hour's watermark has moved for sure."""
     process, lake = await world.process(f"keeper{number}")
     while world.loop.time() < 12_000:

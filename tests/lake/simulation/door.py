@@ -47,8 +47,8 @@ class Ledger:
     """each dead letter and its code"""
     erased: set[str] = field(default_factory=set)
     """SHA-256 of the bytes of images of which an erasure began"""
-    homes: dict[str, datetime] = field(default_factory=dict)
-    """SHA-256 of the bytes of every image and refusal that was ever there, and its first home"""
+    windows: dict[str, datetime] = field(default_factory=dict)
+    """SHA-256 of the bytes of every image and refusal that was ever there, and its first window"""
 
     def watch(self, world: World) -> None:
         """Note what is stored from now on."""
@@ -59,11 +59,11 @@ class Ledger:
             if key.endswith("record.json"):
                 found = parse_record(key, world.bucket.objects[key][0])
                 if isinstance(found, ImageRecord):
-                    self.homes.setdefault(found.sha256, found.window_start)
+                    self.windows.setdefault(found.sha256, found.window_start)
             elif key.startswith(layout.REJECTION_RECORDS):
                 refused = parse_rejected(key, world.bucket.objects[key][0])
                 if refused.sha256:
-                    self.homes.setdefault(refused.sha256, refused.window_start)
+                    self.windows.setdefault(refused.sha256, refused.window_start)
 
         world.bucket.watchers.append(note)
 

@@ -92,6 +92,6 @@ async def rest(world: World, *, compact: bool = True) -> None:
 
 async def run_pass(lake: Lake, *, now: bool, compact: bool = True) -> None:
     try:
-        await (lake.upkeep if compact else lake.sealer).run_pass(now=now)
+        await (lake.maintenance if compact else lake.sealer).run_pass(now=now)
     except LakeError:
         return  # the next pass

@@ -55,14 +55,14 @@ async def _claimer(world: World, slept: float) -> Compactor:
     world.bucket.put_naps = lambda process, _: slept if process == "claimer" else 0.0
     await patiently(lake.clock.fresh(), 3000)
     world.bucket.put_naps = lambda *_: 0.0
-    return lake.upkeep.of(IMAGE_TABLE).compactor
+    return lake.maintenance.of(IMAGE_TABLE).compactor
 
 
 async def _claim_and_look(world: World, claimer: Compactor) -> None:
     """Run a pass that claims the hour, then one whose listing of the chain takes minutes."""
     await patiently(claimer.run_pass(), 900)
     _, lake = await world.process("compactor")
-    compactor = lake.upkeep.of(IMAGE_TABLE).compactor
+    compactor = lake.maintenance.of(IMAGE_TABLE).compactor
 
     def slowly(process: str, key: str) -> float:
         looks = process == "compactor" and key.startswith(layout.LAKE_IMAGES)

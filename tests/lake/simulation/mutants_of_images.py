@@ -58,7 +58,7 @@ async def _commit(
 
 
 def replay_in_its_own_window() -> AbstractContextManager[Any]:
-    """A replay journals under its own window, not under its record's home."""
+    """A replay journals under its own window, not under its record's window."""
 
     async def commit(
         self: Committer, attempt: Attempt, record: ImageRecord, objects: Mapping[str, Buffer]
@@ -279,8 +279,8 @@ def change_without_notice() -> AbstractContextManager[Any]:
 def longer_retention_wakes_the_expired() -> AbstractContextManager[Any]:
     """The retention in force counts for all images, those that have expired before as well."""
 
-    def expires(self: StoreSettings, home: datetime) -> datetime:
-        return home + timedelta(days=self.last_days)
+    def expires(self: StoreSettings, window_start: datetime) -> datetime:
+        return window_start + timedelta(days=self.last_days)
 
     def oldest(self: StoreSettings, now: datetime) -> datetime:
         return now - timedelta(days=self.days(now))

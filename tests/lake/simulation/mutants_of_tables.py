@@ -37,10 +37,10 @@ def journal_deleted_first() -> AbstractContextManager[Any]:
     extend = Sealer._extend
 
     async def hasty(
-        self: Sealer, home: datetime, chain: Chain | None, batch: Batch, sealed: Sealed
+        self: Sealer, window_start: datetime, chain: Chain | None, batch: Batch, sealed: Sealed
     ) -> Chain | None:
         await self._pending.consume(batch)
-        return await extend(self, home, chain, batch, sealed)
+        return await extend(self, window_start, chain, batch, sealed)
 
     return mock.patch.object(Sealer, "_extend", hasty)
 
@@ -72,7 +72,7 @@ def rewrite_without_if_match() -> AbstractContextManager[Any]:
 
 
 def no_note_of_the_erased() -> AbstractContextManager[Any]:
-    """Files do not say which ids were erased from their home."""
+    """Files do not say which ids were erased from their window."""
 
     footer = rows.chain_footer
     return mock.patch.object(rows, "chain_footer", return_value=footer(()))

@@ -115,7 +115,7 @@ def check_ledger(world: World, ledger: Ledger) -> None:
     images = Counter(found.sha256 for found in records(world) if found.window_start > oldest)
     if images and max(images.values()) > 1:
         raise Broken("two images of one message")
-    gone = {content for content, home in ledger.homes.items() if home <= oldest}
+    gone = {content for content, window_start in ledger.windows.items() if window_start <= oldest}
     letters = {digest(letter.value or b"") for letter, _ in ledger.letters}
     rows = Counter(row["sha256"] for row in refusals(world) if row["window_start"] > oldest)
     if rows and max(rows.values()) > 1:

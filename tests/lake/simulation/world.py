@@ -79,7 +79,7 @@ class World:
         self.times = TIMES
         """times of all processes"""
         self.noted: set[tuple[datetime, str]] = set()
-        """(home, id) of all that a footer ever called erased"""
+        """(window, id) of all that a footer ever called erased"""
         self.erasing: set[str] = set()
         """names that somebody began to erase, told or not"""
         self.erasing_ids: set[str] = set()
@@ -89,7 +89,7 @@ class World:
         self.settled: set[int] = set()
         """offsets of messages of which somebody was told what they are"""
         self.published: dict[str, datetime] = {}
-        """id and home of every row that a reader has seen who came at that moment"""
+        """id and window of every row that a reader has seen who came at that moment"""
         self._parsed: dict[tuple[str, str], Any] = {}
         self.kept = StoreSettings(store_id="simulated")
         """what the store says of itself, for checks of what must be there"""
@@ -141,23 +141,23 @@ class World:
         return [
             (key, row)
             for key, data, etag in self.below(layout.LAKE_IMAGES)
-            if home_of(key) > oldest
+            if window_start_of(key) > oldest
             for row in self._chain(key, data, etag)[0]
         ]
 
     def seen(self, watermark: datetime | None) -> list[tuple[str, datetime]]:
-        """Image id and home of every row that an analyst sees who has read that watermark."""
-        rows = [(row, home_of(key)) for key, row in self.rows()]
+        """Image id and window of every row that an analyst sees who has read that watermark."""
+        rows = [(row, window_start_of(key)) for key, row in self.rows()]
         if watermark is None:
             return rows
         oldest = self.kept.oldest(self.bucket.now())
-        fresh = [(row, home) for row, home in rows if home >= watermark]
+        fresh = [(row, window_start) for row, window_start in rows if window_start >= watermark]
         copied = [
-            (row, home)
+            (row, window_start)
             for key, data, etag in self.below(layout.IMAGE_ROWS.compacted)
             if (begin := layout.parse_compacted_key(key)) and begin < watermark
-            for row, home in self._copy(key, data, etag)
-            if home > oldest
+            for row, window_start in self._copy(key, data, etag)
+            if window_start > oldest
         ]
         return fresh + copied
 
@@ -169,8 +169,8 @@ class World:
     def _copy(self, key: str, data: bytes, etag: str) -> list[tuple[str, datetime]]:
         def parse() -> list[tuple[str, datetime]]:
             table = decode_chain_file(key, data, ["image_id", "window_start"])
-            ids, homes = (table[name].to_pylist() for name in ("image_id", "window_start"))
-            return list(zip(ids, homes, strict=True))
+            ids, windows = (table[name].to_pylist() for name in ("image_id", "window_start"))
+            return list(zip(ids, windows, strict=True))
 
         return self._cached(key, etag, parse)  # type: ignore[no-any-return]
 
@@ -233,11 +233,11 @@ class World:
             if watermark == self.watermark:
                 self.published.update(rows)
         self.noted |= {
-            (home_of(key), gone)
+            (window_start_of(key), gone)
             for key, data, etag in self.below(layout.LAKE_IMAGES)
             for gone in self._chain(key, data, etag)[1]
         }
-        if {(home_of(key), row) for key, row in self.rows()} & self.noted:
+        if {(window_start_of(key), row) for key, row in self.rows()} & self.noted:
             raise Broken("a row came back that a footer called erased")
         for found in ids:
             stored = self.record(found)
@@ -308,8 +308,8 @@ class World:
         return named <= self.bucket.objects.keys()
 
 
-def home_of(key: str) -> datetime:
-    """Home of a chain file."""
+def window_start_of(key: str) -> datetime:
+    """Window of a chain file."""
     parsed = layout.parse_chain_key(key)
     assert parsed
     return parsed[0]

@@ -23,7 +23,7 @@ async def write() -> None:
     await commit(lake, "sealed")
     await commit(lake, "to be erased")
     await lake.rejections.note(REFUSAL)
-    await lake.upkeep.run_pass(now=True)
+    await lake.maintenance.run_pass(now=True)
     await lake.eraser.erase(TENANT, image_id("to be erased"))
     await commit(lake, "waiting")
     (folder / "fingerprint").write_text(f"{fingerprint()}\n")
