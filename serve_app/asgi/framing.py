@@ -4,9 +4,9 @@ httptools ends a request that offers an upgrade (`Connection: Upgrade`) at its h
 parse the body as the next request. This protocol parses such a request again without the offer.
 httptools reports a trailer of a chunked body like a header, and after a trailer `Connection: close`
 it ignores further data on a connection that stays open. This protocol drops trailers. HAProxy sends
-a request only after the answer to the previous request. A request that arrives earlier is suspect:
-the connection closes after the current answer. The rest of a refused body is read within limits,
-so that the client gets the answer (serve_app/asgi/drain_body.py).
+a request only after the last byte of the answer to the previous request. A request that arrives
+earlier is suspect: the connection closes after the current answer. The rest of a refused body is
+read within limits, so that the client gets the answer (serve_app/asgi/drain_body.py).
 """
 
 import asyncio
@@ -14,7 +14,7 @@ import json
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from serve_app.asgi.drain_body import MAX_BYTES, MAX_SECONDS
 
@@ -113,8 +113,9 @@ class FramedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """After the answer, continue to read an unfinished body within limits."""
+        next_request_waits = bool(self.pipeline)  # then the answered request has no more body
         super().on_response_complete()
-        if self._in_body:
+        if self._in_body and not next_request_waits:
             self._unread = MAX_BYTES
             self._lingering = self.loop.call_later(MAX_SECONDS, self._cut)
 
@@ -137,7 +138,7 @@ class FramedProtocol(HttpToolsProtocol):
     # The parser calls the methods below.
     def on_message_begin(self) -> None:
         """Start to collect headers. Raises _TooSoon, which ends the parsing."""
-        if self.cycle is not None and not self.cycle.response_complete:
+        if self.cycle is not None and not _is_sent(self.cycle):
             self._ends = True
             self.cycle.keep_alive = False
             raise _TooSoon
@@ -186,6 +187,18 @@ class FramedProtocol(HttpToolsProtocol):
             self._body_comes()
             self._body_ends()
             super().on_message_complete()
+
+
+def _is_sent(cycle: RequestResponseCycle) -> bool:
+    """True if the client may have the whole answer.
+
+    The app may send all bytes of a Content-Length before it says that the body ends. uvicorn starts
+    a request that arrives in between after the end.
+    """
+    if cycle.response_complete:
+        return True
+    has_length = cycle.chunked_encoding is False
+    return cycle.response_started and has_length and cycle.expected_content_length == 0
 
 
 def _tokens(value: bytes) -> list[bytes]:
