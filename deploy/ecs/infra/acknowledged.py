@@ -67,7 +67,7 @@ ACKNOWLEDGED: Final = (
         "Keys under fixed prefixes of one bucket: each image gets its own keys when it arrives.",
     ),
     Acknowledged(
-        _iam(_LAKE + r"/(images|journal|probe|lake|rejections)/\*"),
+        _iam(_LAKE + r"/(audit|images|journal|probe|lake|rejections)/\*"),
         ".*-cell-[ab]/IngestTask",
         "Keys under fixed prefixes of one bucket: each image and each file has its own keys.",
     ),

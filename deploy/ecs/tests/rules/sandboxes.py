@@ -105,7 +105,7 @@ def _blind(assembly: Assembly) -> None:
 
 def _written() -> dict[str, set[str]]:
     """Return the dimensions of each metric that a node writes, read from the node's code."""
-    figures = re.findall(r'"(\w+)": Figure\(', (_NODE / "figures.py").read_text())
+    figures = re.findall(r'"(\w+)": Figure\(', (_NODE / "metrics_export.py").read_text())
     metrics = (_NODE / "metrics.py").read_text()
     backlog = re.findall(r'figures = \{"(\w+)"', metrics)
     counts = re.findall(r'^        "(\w+)": ', metrics, re.MULTILINE)
