@@ -339,7 +339,7 @@ def _head(stage: Stage) -> tuple[bool, str]:
     assert process.stdout is not None
     for line in process.stdout:
         output += line
-        if '"Workers": 0' in line:  # the first metrics of the director
+        if '"Workers": 0' in line:  # the first metrics of the replica controller
             psutil.Process(process.pid).children()[0].send_signal(signal.SIGTERM)
     late.cancel()
     return '"Workers": 0' in output and process.wait() == 0, output

@@ -12,7 +12,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One resource; a test may change `props` in place, to plant a fault."""
+    """Resource of a stack; a test may change `props` in place, to plant a fault."""
 
     stack: str
     id: str
@@ -68,7 +68,7 @@ class Assembly:
         return next(self.resources(kind))
 
     def text(self, stack: str, value: Any) -> str:
-        """Convert an intrinsic to text, `${data/Lake.Arn}/images/*`, the same in every stack."""
+        """Convert an intrinsic to text, `${data/Lake.Arn}/images/*`; equal in every stack."""
         match value:
             case str() | int() | float():
                 return str(value)
@@ -114,5 +114,5 @@ def count(assembly: "Assembly", kind: str) -> int:
 
 
 def many(value: Any) -> list[Any]:
-    """Return a list; IAM writes a single value without a list."""
+    """Return the value as a list; IAM writes a single value without a list."""
     return value if isinstance(value, list) else [value]

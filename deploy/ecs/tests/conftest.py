@@ -1,4 +1,4 @@
-"""Fixtures that synthesize once for all tests, because jsii starts slowly."""
+"""Fixtures that synthesize each environment once for all tests, because jsii starts slowly."""
 
 import functools
 import json
@@ -80,5 +80,5 @@ def assemblies(syntheses: dict[str, Synthesis]) -> dict[str, Assembly]:
 
 @pytest.fixture(scope="session", params=ENVIRONMENTS)
 def assembly(request: pytest.FixtureRequest, assemblies: dict[str, Assembly]) -> Assembly:
-    """Assembly of each profile, for reading only; rules that plant faults use a copy."""
+    """Assembly of one profile, for reading only; tests that plant faults use a copy."""
     return assemblies[request.param]

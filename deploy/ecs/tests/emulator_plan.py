@@ -1,4 +1,4 @@
-"""Plan for the emulator's driver: stacks in their order, and questions about rights."""
+"""Plan for the emulator's driver: stacks in order of deployment, and questions about rights."""
 
 import re
 from graphlib import TopologicalSorter
@@ -49,7 +49,7 @@ def _stack(assembly: Assembly, name: str, zone: str) -> Json:
 
 
 def _questions(assembly: Assembly) -> list[Json]:
-    """Select the questions whose resource is an output, so that its deployed name is known."""
+    """Select the rows of `MATRIX` whose resource is an output, so that its name is known."""
     found = []
     for role, action, resource, wanted in MATRIX:
         stack, id = role.split("/")
@@ -69,7 +69,7 @@ def _questions(assembly: Assembly) -> list[Json]:
 
 
 def _outputs(assembly: Assembly, resource: str) -> str | None:
-    """Replace each name by `<<region stack output>>`; returns None if a name is not an output."""
+    """Replace each name by `<<region stack output>>`; return None if a name is not an output."""
     for match in _NAME.finditer(resource):
         stack, id, attribute = match.groups()
         value = {"Fn::GetAtt": [id, attribute]} if attribute else {"Ref": id}

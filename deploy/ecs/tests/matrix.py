@@ -22,7 +22,7 @@ _VPN = {
     "saml_provider_arn": "arn:aws:iam:::saml-provider/x",
 }
 Change = dict[str, Any]
-# Name of a combination → environment, and its changed settings by dotted names.
+# Name of a combination → its environment, and the changed settings by dotted names.
 MATRIX: dict[str, tuple[str, Change]] = {
     "your-own-network": (
         "small",

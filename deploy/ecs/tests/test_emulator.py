@@ -1,7 +1,7 @@
 """Every stack of both profiles deploys; a second deployment and a deletion leave nothing behind.
 
 The emulator proves names, references, order and rights, but not configuration: it ignores lifecycle
-rules, replication and encryption without an error. `tests/rules` checks those.
+rules, replication and encryption without an error. `tests/rules` checks these settings.
 """
 
 import json

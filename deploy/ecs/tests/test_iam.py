@@ -37,7 +37,7 @@ MATRIX = [
     (WORKER, "s3:GetObject", f"{LAKE}/store.json", ALLOW),
     (WORKER, "s3:ListBucket", LAKE, ALLOW),
     (WORKER, "kms:GenerateDataKey", KEY, ALLOW),
-    # A worker can neither delete rows or presets nor read Kafka.
+    # A worker can't delete rows or presets, and can't read Kafka.
     (WORKER, "s3:DeleteObject", f"{LAKE}/journal/home/x.arrow", DENY),
     (WORKER, "s3:PutObject", f"{LAKE}/lake/images/dt=1/hour=1/x.parquet", DENY),
     (WORKER, "s3:DeleteObject", f"{LAKE}/lake/images/dt=1/hour=1/x.parquet", DENY),
@@ -59,7 +59,7 @@ MATRIX = [
     (WORKER, "sts:AssumeRole", "*", DENY),
     (WORKER, "kms:Encrypt", KEY, DENY),
     (WORKER, "kms:ScheduleKeyDeletion", KEY, DENY),
-    # An ingest node reads one topic, seals and sweeps.
+    # An ingest node reads one topic, seals, sweeps and audits.
     (INGEST, "kafka-cluster:ReadData", TOPIC, ALLOW),
     (INGEST, "kafka-cluster:WriteData", "${streaming/DeadLetters.TopicArn}", ALLOW),
     (INGEST, "kafka-cluster:AlterGroup", GROUP, ALLOW),
@@ -107,7 +107,7 @@ MATRIX = [
 
 
 def _allows(assembly: Assembly, role: str, action: str, resource: str) -> bool:
-    """Evaluate IAM's logic without conditions. Conditions only narrow, so AWS may deny more."""
+    """Evaluate IAM's logic without conditions; with its conditions AWS may deny more."""
     stack, id = role.split("/")
     for statement in assembly.statements(assembly.one(stack, id)):
         if statement["Effect"] != "Allow":
@@ -121,7 +121,7 @@ def _allows(assembly: Assembly, role: str, action: str, resource: str) -> bool:
 
 
 def _literal(pattern: str) -> str:
-    """Escape [sets], because IAM supports only * and ?."""
+    """Escape `[`, because IAM's patterns have only * and ?."""
     return pattern.replace("[", "[[]")
 
 

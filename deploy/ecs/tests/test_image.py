@@ -1,4 +1,4 @@
-"""Dockerfile: lint, and checks that a reviewer would make."""
+"""Lint of the Dockerfile, and the checks that a reviewer would make."""
 
 import re
 import subprocess

@@ -5,7 +5,7 @@ import re
 from infra.acknowledged import ACKNOWLEDGED, Acknowledged
 from tests.conftest import Synthesis
 
-# Fewest letters of a reason; a shorter one explains nothing.
+# Least length of a reason in characters; a shorter reason explains nothing.
 _SHORTEST = 40
 
 

@@ -1,4 +1,4 @@
-"""Pages and programs for people: diagrams, runbook, order of a deployment."""
+"""Pages and programs for operators: diagram, runbook, account guide, order of a deployment."""
 
 import re
 

@@ -172,7 +172,7 @@ def test_what_prometheus_has_of_nodes_is_on_the_dashboard(assembly: Assembly) ->
     """Nodes export these metrics themselves: tests/deploy/test_metrics_export.py."""
     body = json.loads(assembly.text_of_dashboard())
     series = [one for widget in body["widgets"] for one in widget["properties"]["metrics"]]
-    # Metrics of alarms end with options.
+    # The metrics of an alarm end with an object of options.
     told = [one for one in series if "Kind" in one and isinstance(one[-1], str)]
     shown = {(one[1], one[-1]) for one in told}
     assert {("Requests", "worker"), ("LoopLag", "ingest"), ("KilledForMemory", "head")} <= shown

@@ -12,7 +12,7 @@ NAMESPACE = "Pixlake"
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Numbers of nodes and replicas, as the director counts them."""
+    """Numbers of nodes and replicas, as the replica controller counts them."""
 
     workers: int
     ingests: int

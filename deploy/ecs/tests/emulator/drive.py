@@ -100,7 +100,7 @@ class Driver:
             return "DELETE_COMPLETE"
 
     def rights(self, questions: list[Json]) -> list[bool]:
-        """Simulate actions of the deployed roles with IAM."""
+        """Ask IAM's simulator for each question whether the deployed role may do the action."""
         iam = self.client("iam", "us-east-1")
         answers = []
         for one in questions:
@@ -139,7 +139,7 @@ class Driver:
         return found
 
     def _delete_kept_buckets(self, region: str) -> None:
-        """Delete the buckets that stacks keep on purpose (docs/aws.md, "Teardown")."""
+        """Delete the buckets that stacks keep on purpose (docs/aws.md, "Take it down")."""
         s3 = self.client("s3", region)
         for one in s3.list_buckets()["Buckets"]:
             if any(f"-{kept}-" in one["Name"] for kept in ("lake", "accesslogs", "results")):
@@ -156,7 +156,7 @@ class Driver:
 
     @contextmanager
     def _uploaded(self, stack: Json, zone: str) -> Iterator[str]:
-        """Upload a template for a while, as `rollout.py` does: some are too large for the call."""
+        """Upload a template for one call, as `rollout.py` does; some are too large for the call."""
         bucket = f"templates-{stack['name']}"
         where = {"Bucket": bucket, "Key": "template.json"}
         storage = self.client("s3", "us-east-1")

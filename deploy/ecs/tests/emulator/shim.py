@@ -48,7 +48,7 @@ def _with_more(real: Create, gap: dict[str, Any]) -> Create:
 
 
 def _without_formula(real: Create) -> Create:
-    """Wrap the creation of alarms: the emulator has no metric math, so it gets only one metric."""
+    """Wrap the creation of alarms; without metric math, the emulator gets the first metric only."""
 
     def create(logical: str, props: dict[str, Any], stack: str) -> tuple[str, dict[str, Any]]:
         kept = {name: value for name, value in props.items() if name != "Metrics"}
@@ -61,7 +61,7 @@ def _without_formula(real: Create) -> Create:
 
 
 def _nothing(*_: object) -> None:
-    """Delete a stand-in: nothing to do."""
+    """Delete a stand-in, which stores nothing."""
 
 
 def register() -> None:

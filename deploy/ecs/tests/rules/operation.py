@@ -1,4 +1,4 @@
-"""Rules for deployable stacks, and for alarms, logs and data that people need."""
+"""Rules for deployable stacks, and for alarms, logs and protected data."""
 
 import json
 import re
@@ -41,7 +41,7 @@ _UNNAMED = {
 
 def alarms_reach_somebody(assembly: Assembly) -> Iterator[str]:
     for alarm in assembly.resources("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"):
-        # Only Route 53 uses the alarm NoHealthyNode; the alarms on workers page people.
+        # Only Route 53 reads the alarm NoHealthyNode; the alarms on workers notify operators.
         if not alarm.id.startswith("NoHealthyNode") and not alarm.props.get("AlarmActions"):
             yield f"{alarm.name}: notifies nobody"
         page = re.search(r"docs/runbook/[\w-]+\.md", alarm.props["AlarmDescription"])

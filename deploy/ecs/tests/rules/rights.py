@@ -52,7 +52,7 @@ def _alias(assembly: Assembly) -> None:
 
 
 def services_act_for_this_account(assembly: Assembly) -> Iterator[str]:
-    """Otherwise another account could make an AWS service use the role (confused deputy)."""
+    """Without the condition another account could make a service use the role (confused deputy)."""
     for role in roles(assembly):
         for statement in role.props["AssumeRolePolicyDocument"]["Statement"]:
             service = statement["Principal"].get("Service", "ec2.amazonaws.com")

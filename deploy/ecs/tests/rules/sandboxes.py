@@ -1,4 +1,4 @@
-"""Rules for decoders that were taken over: alarms, and limits of their processes."""
+"""Rules against decoders that an image has taken over: alarms, and limits of processes."""
 
 import re
 from collections.abc import Iterator
@@ -12,8 +12,8 @@ ALARM = "AWS::CloudWatch::Alarm"
 _NAMESPACE = "Pixlake"
 _INCIDENTS = ("Intrusions", "RefusalsOverturned")
 _HOUR = 3600
-# Sensible limits of processes: from twice those of an idle node with all parts, to the most that a
-# host of 8 GB can run.
+# Accepted limits of processes: from twice the number of an idle node with all parts, to the largest
+# number that a host of 8 GB can run.
 _SANE = range(1_100, 8_193)
 
 
@@ -24,7 +24,7 @@ def _running(assembly: Assembly) -> Iterator[str]:
 
 
 def _own(assembly: Assembly) -> Iterator[tuple[Resource, Json]]:
-    """Yield the alarms on metrics of nodes, each with its only series."""
+    """Yield the alarms on metrics of nodes, each with its series."""
     for alarm in assembly.resources(ALARM):
         for query in alarm.props.get("Metrics", ()):
             looked = query.get("MetricStat")
@@ -85,7 +85,7 @@ def _asleep(assembly: Assembly) -> None:
 
 
 def silence_about_decoders_rings(assembly: Assembly) -> Iterator[str]:
-    """Without data, an alarm that treats missing data as good never fires."""
+    """If metrics are missing, an alarm that treats missing data as good never fires."""
     for cell in _running(assembly):
         silent = [
             alarm
@@ -133,7 +133,7 @@ def _of_nobody(assembly: Assembly) -> None:
 
 
 def processes_are_limited(assembly: Assembly) -> Iterator[str]:
-    """Without a limit one file could use all threads of the host; with a low limit Ray ends."""
+    """Without a limit one file could use all threads of the host; with too low a limit Ray ends."""
     for task in assembly.resources("AWS::ECS::TaskDefinition"):
         for container in task.props["ContainerDefinitions"]:
             limits = {one["Name"]: one for one in container.get("Ulimits", ())}

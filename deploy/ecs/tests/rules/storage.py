@@ -190,7 +190,7 @@ def _clear(assembly: Assembly) -> None:
 
 
 def presets_are_made_once(assembly: Assembly) -> Iterator[str]:
-    """Workers may write presets. An overwritten version would change the meaning of records."""
+    """Workers may write presets; an overwritten version would change the meaning of records."""
     guarded = {
         assembly.text(policy.stack, resource)
         for policy in assembly.resources("AWS::S3::BucketPolicy")
@@ -213,7 +213,7 @@ def _overwriting(assembly: Assembly) -> None:
 
 
 def cloudfront_may_write_its_log(assembly: Assembly) -> Iterator[str]:
-    """CloudFront writes logs by an access list; if lists are off, it refuses the distribution."""
+    """CloudFront writes logs by an ACL, and refuses a distribution whose log bucket allows none."""
     for one in assembly.resources("AWS::CloudFront::Distribution"):
         named = assembly.text(one.stack, one.props["DistributionConfig"]["Logging"]["Bucket"])
         for bucket in assembly.resources(BUCKET):

@@ -79,7 +79,7 @@ def _strangers(assembly: Assembly) -> None:
 
 
 def brokers_are_asked_for(assembly: Assembly) -> Iterator[str]:
-    """A cluster has no attribute with its brokers, and a fixed revision would never change."""
+    """No attribute of a cluster names its brokers, and a fixed revision would never change."""
     arn = "${streaming/Cluster.Arn}"
     revision = assembly.one("streaming", "Cluster").props["ConfigurationInfo"]["Revision"]
     if revision != {"Fn::GetAtt": ["Configuration", "LatestRevision.Revision"]}:

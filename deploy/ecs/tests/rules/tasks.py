@@ -7,7 +7,7 @@ from tests.rules.rule import Rule
 
 TASK, SERVICE = "AWS::ECS::TaskDefinition", "AWS::ECS::Service"
 _KINDS = {"Head", "Worker", "Ingest"}
-# Sizes that Fargate offers: MiB by vCPU units.
+# Sizes that Fargate offers: CPU units (1,024 are one vCPU) → memory in MiB.
 _FARGATE = {
     256: range(512, 2049, 512),
     512: range(1024, 4097, 1024),
@@ -188,7 +188,7 @@ def _no_breaker(assembly: Assembly) -> None:
 
 
 def a_new_task_finds_room(assembly: Assembly) -> Iterator[str]:
-    """ECS rounds the limits of tasks; without a free place a deployment waits for ever."""
+    """ECS rounds the limits of tasks; without room for one more task a deployment never ends."""
     for service in assembly.resources(SERVICE):
         how, tasks = service.props["DeploymentConfiguration"], service.props["DesiredCount"]
         most = tasks * how["MaximumPercent"] // 100
@@ -216,7 +216,7 @@ def _blocking(assembly: Assembly) -> None:
 
 
 def joining_nodes_are_spared(assembly: Assembly) -> Iterator[str]:
-    """A new node fails the health check until it has replicas, and must not be killed before."""
+    """A new node fails the health check until it has replicas, so ECS must not kill it earlier."""
     for service in assembly.resources(SERVICE):
         if "LoadBalancers" in service.props:
             grace = service.props.get("HealthCheckGracePeriodSeconds", 0)

@@ -200,7 +200,7 @@ def _formula(assembly: Assembly) -> None:
 
 
 def only_cloudfront_is_served(assembly: Assembly) -> Iterator[str]:
-    """A client that finds the balancer's address, but lacks the secret header, gets 403."""
+    """A client that knows the balancer's address, but not the secret header, gets 403."""
     for listener in assembly.resources("AWS::ElasticLoadBalancingV2::Listener"):
         kind = listener.props["DefaultActions"][0]["Type"]
         if kind not in ("fixed-response", "redirect"):
