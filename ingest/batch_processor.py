@@ -1,4 +1,4 @@
-"""Delivery of batches: submit, apply verdicts, retry, isolate poison messages, dead-letter."""
+"""Processing of batches: submit, apply verdicts, retry, isolate poison messages, dead-letter."""
 
 import asyncio
 import time
@@ -57,7 +57,7 @@ Outcome = Literal["created", "replayed", "erased", "dead-lettered", "dropped"]
 
 
 class BatchProcessor:
-    """Delivers messages; calls `settle` once for each, when its result is durable.
+    """Processes batches; calls `settle` once for each message, when its result is durable.
 
     The outcome `dropped` means that the partition was given to another member of the group.
     """
@@ -86,7 +86,7 @@ class BatchProcessor:
         self.last_failure: str | None = None
 
     async def deliver(self, flights: list[InFlight]) -> None:
-        """Deliver a batch until all messages are settled; raises StreamStopped."""
+        """Process a batch until all messages are settled; raises StreamStopped."""
         refused = [self._refuse(f, f.job) for f in flights if isinstance(f.job, Fault)]
         jobs = [in_flight for in_flight in flights if isinstance(in_flight.job, ImageJob)]
         await asyncio.gather(self._process(jobs), *refused)

@@ -59,7 +59,7 @@ class Consumer:
       2. on the Kafka thread: take finished messages, commit up to the longest durable prefix of
          offsets, pause partitions too far ahead of an unfinished message, read one batch
       3. convert each message to a job or to a rejection
-      4. deliver the batch in its own task: submit; retry temporary failures; record and
+      4. process the batch in its own task: submit; retry temporary failures; record and
          dead-letter refused messages; find the message that kills workers
       5. settle each finished message: release its bytes, tell the Kafka thread
 

@@ -131,7 +131,7 @@ class Stream:
         return batch
 
     def close(self) -> None:
-        """Commit durable offsets and leave the group; drops unfinished tickets."""
+        """Commit durable offsets and leave the group; drops unfinished messages."""
         self._collect()
         if offsets := self._offsets.to_commit():
             self._client.commit_now(self._places(offsets))

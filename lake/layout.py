@@ -1,4 +1,4 @@
-"""Names of all keys in the bucket (docs/design.md, "Layout of the bucket").
+"""Names of all keys in the store.
 
     images/<tenant>/<first 2 hex of id>/<image_id>/original-<attempt>.<ext>
                                                    <rendition>-<attempt>.<ext>

@@ -34,7 +34,7 @@ class Logger(structlog.BoundLoggerBase):
         self._told(logging.INFO, message, fields)
 
     def warning(self, message: LiteralString, **fields: object) -> None:
-        """Log a fault that Pixlake handles itself, as by a retry."""
+        """Log a fault that Pixlake handles itself, for instance by a retry."""
         self._told(logging.WARNING, message, fields)
 
     def error(self, message: LiteralString, **fields: object) -> None:
@@ -65,9 +65,9 @@ def logger(name: str) -> Logger:
 
 @contextmanager
 def bound(**fields: object) -> Iterator[None]:
-    """Add fields to all lines logged within, also by tasks and threads that are started within.
+    """Add fields to all lines of the block, also to those of tasks and threads that it starts.
 
-    At the end, fields that were bound within are gone.
+    At the end of the block, all fields that were bound in it are removed.
     """
     before = _bound.set({**_bound.get(), **fields})
     try:
@@ -77,7 +77,7 @@ def bound(**fields: object) -> Iterator[None]:
 
 
 def bind(**fields: object) -> None:
-    """Add fields to all lines until the end of the innermost `bound`."""
+    """Add fields to all lines until the end of the innermost block of `bound`."""
     _bound.set({**_bound.get(), **fields})
 
 

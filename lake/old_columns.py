@@ -1,6 +1,6 @@
 """Objects with the column names of before 0.1.0: `home` and `door` for `window_start` and `source`.
 
-No release has written them, so there is no migration. They are refused with an error that says so.
+No release has written such objects, so there is no migration: the error OldColumns refuses them.
 """
 
 import json

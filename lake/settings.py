@@ -1,4 +1,4 @@
-"""Settings of the lake: location, window, retention."""
+"""Settings of the lake: location, length of a window, retention."""
 
 from pathlib import Path
 from typing import Self

@@ -59,8 +59,8 @@ class KafkaPosition:
 class ImageJob:
     """One image as it was received: identity, bytes, and the client's parameters.
 
-    `identity` is the source identity of design section 3, from `by_key`, `by_content`,
-    `by_event` or `by_position`; `image_id` is derived from it and the tenant.
+    `identity` is the source identity (docs/design.md, "Identity"), from `by_key`, `by_content`,
+    `by_event` or `by_position`; `image_id` is derived from identity and tenant.
     """
 
     tenant: str

@@ -68,7 +68,7 @@ class SingleFlight(Generic[K, V]):
         self.running.pop(key, None)
 
     def _keep(self, key: K, running: Running[V]) -> None:
-        # Reading the exception keeps asyncio from reporting it, if all who asked have left.
+        # Reading the exception keeps asyncio from reporting it after all callers were cancelled.
         failed = running.task.cancelled() or running.task.exception() is not None
         if self.running.get(key) is running:
             del self.running[key]

@@ -1,8 +1,8 @@
 """Audit: proves from the store alone that the lake keeps its guarantees (I1 to I4).
 
-  1. take evidence: the journal, then the chains (rows move in this direction), then the records
+  1. take a snapshot: the journal, then the chains (rows move in this direction), then the records
      with the listing of their objects, in one process per core
-  2. join the evidence: images and rows that do not agree are suspects
+  2. join the tables of the snapshot: images and rows that do not agree are suspects
   3. check each suspect again by itself: a suspect that still does not agree is a fault
   4. hash the objects of a sample of images; a full audit hashes all objects in step 1
   5. do the same for rejections; then compare compacted copies with their chains

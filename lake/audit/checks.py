@@ -1,4 +1,4 @@
-"""Checks of images and rows, as SQL queries over the evidence of an audit.
+"""Checks of images and rows, as SQL queries over the snapshot of an audit.
 
 The four tables are those of `snapshot.TABLES`; `$settled`, `$start`, `$end` and `$row_floor` are
 times of the scope. The queries find suspects, not faults, because the store changes during an
@@ -87,7 +87,7 @@ Named = tuple[str, str, str, str, bool]
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """Image and row that do not agree in the evidence; `file` is the key of the row's file."""
+    """Image and row that do not agree in the snapshot; `file` is the key of the row's file."""
 
     code: str
     tenant: str
@@ -103,7 +103,7 @@ class Suspect:
 
 
 class AuditQueries:
-    """DuckDB connection with the evidence as tables; runs the checks."""
+    """DuckDB connection with the tables of the snapshot; runs the checks."""
 
     def __init__(self, folder: Path) -> None:
         self._connection = duckdb.connect()

@@ -1,6 +1,6 @@
 """Result of the last audit, which the store keeps so that the sealer can export it as metrics.
 
-An audit runs for minutes in a process of its own, so Prometheus would not find it there.
+An audit runs for minutes in a process of its own, whose metrics Prometheus would not find.
 """
 
 from datetime import datetime
@@ -13,7 +13,7 @@ from lake.store.object_store import ObjectStore
 
 
 class LastAudit(BaseModel):
-    """Time of an audit, the span of windows that it checked, and its faults by check."""
+    """Time of an audit, start and end of the checked windows, and number of faults by check."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -25,7 +25,7 @@ class LastAudit(BaseModel):
 
 
 async def keep(store: ObjectStore, audit: LastAudit) -> None:
-    """Replace the result of the audit before; raises StoreUnavailable, StoreFull."""
+    """Replace the result of the previous audit; raises StoreUnavailable, StoreFull."""
     await store.put(layout.LAST_AUDIT, audit.model_dump_json().encode())
 
 

@@ -28,7 +28,7 @@ Pairs = set[tuple[str, str]]
 
 
 class Recheck:
-    """Separates faults from suspects that only changed after the evidence was taken."""
+    """Separates faults from suspects that only changed after the snapshot was taken."""
 
     def __init__(self, store: ObjectStore, unfinished: Unfinished) -> None:
         self._store = store
@@ -41,7 +41,7 @@ class Recheck:
         """
         code, window_start = suspects[0].code, suspects[0].window_start
         if code == "duplicate_row":
-            # Rows do not move between files, so two rows in the evidence are two rows.
+            # Rows do not move between files, so two rows in the snapshot are two rows.
             return [_fault(suspect) for suspect in suspects]
         records = await self._records(suspects)
         waiting, erasing = await self._journal(window_start)

@@ -49,7 +49,7 @@ async def read_records(
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Parameters of a scan: store, scope, scratch folder for the evidence, objects to hash."""
+    """Parameters of a scan: store, scope, scratch folder for the snapshot, objects to hash."""
 
     settings: LakeSettings
     scope: Scope

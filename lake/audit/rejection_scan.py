@@ -1,4 +1,4 @@
-"""Audit rejections: each record must have one row, and each row a record."""
+"""Audit of rejections: each record must have one row, and each row a record."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -31,10 +31,10 @@ _BATCH = 1024
 
 
 class RejectionScan:
-    """Compare records and rows, and journal a record that has no row.
+    """Compares records and rows, and journals a record that has no row.
 
-    `folder` holds the evidence, on disk because it grows with the lake. It has the form of the
-    images' evidence, with the rejection id in place of the image id.
+    `folder` holds the snapshot, on disk because the snapshot grows with the lake. Its tables are
+    those of images, with the rejection id in place of the image id.
     """
 
     def __init__(self, store: ObjectStore, scope: Scope, folder: Path) -> None:
@@ -64,7 +64,7 @@ class RejectionScan:
             queries.close()
 
     async def scan_records(self, snapshot: SnapshotWriter) -> None:
-        """Add every record to the evidence; raises StoreUnavailable."""
+        """Add every record to the snapshot; raises StoreUnavailable."""
         async for page in self._store.pages(layout.REJECTION_RECORDS):
             for stored in page:
                 if self._scope.is_overdue(stored.modified):
@@ -152,7 +152,7 @@ def _key(suspect: Suspect) -> str:
 
 
 def _as_evidence(rows: pa.Table) -> pa.Table:
-    """Convert rows to columns of the evidence; attempt and content hash are empty."""
+    """Convert rows to columns of the snapshot; attempt and content hash are empty."""
     nothing = pa.repeat(pa.scalar(""), len(rows))
     return pa.table(
         {

@@ -47,7 +47,7 @@ class RowScan:
         self.seen = SeenRows()
 
     async def scan_journal(self) -> None:
-        """Add every row of the journal to the evidence; raises StoreUnavailable."""
+        """Add every row of the journal to the snapshot; raises StoreUnavailable."""
         for name in await self._store.folders(layout.JOURNAL):
             try:
                 window_start = layout.parse_window(name)
@@ -58,7 +58,7 @@ class RowScan:
                 await self._journal_objects(window_start, wave)
 
     async def scan_chains(self) -> None:
-        """Add every row of the chains in scope to the evidence; raises StoreUnavailable."""
+        """Add every row of the chains in scope to the snapshot; raises StoreUnavailable."""
         for day in await self._store.folders(layout.LAKE_IMAGES):
             for hour in await self._store.folders(f"{layout.LAKE_IMAGES}/{day}"):
                 prefix = f"{layout.LAKE_IMAGES}/{day}/{hour}"

@@ -53,16 +53,16 @@ class Scope:
 
     @property
     def settled(self) -> datetime:
-        """Images of windows before this must have their row."""
+        """Time before which every image of a window must have its row."""
         return min(self.end, self.now - self.times.row_settled)
 
     @property
     def row_floor(self) -> datetime:
-        """Rows of windows before this may lose their image while the audit runs."""
+        """Time before which rows may lose their image while the audit runs: the images expire."""
         return max(self.start, self.kept.oldest(self.now + self.times.row_settled))
 
     def is_expired(self, window_start: datetime) -> bool:
-        """True if this window has expired."""
+        """True if the images of this window have expired."""
         return self.kept.expires(window_start) <= self.now
 
     def is_overdue(self, window_start: datetime) -> bool:

@@ -1,6 +1,6 @@
-"""Evidence of an audit: Parquet files in a scratch folder, which DuckDB joins.
+"""Snapshot of an audit: Parquet files in a scratch folder, which DuckDB joins.
 
-The evidence of a million images takes 50 MB of disk and a few megabytes of memory per process.
+The snapshot of a million images takes 50 MB of disk and a few megabytes of memory per process.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ TABLES = {
     "waiting": pa.schema([*_ROW, ("tombstone", pa.bool_())]),
     "faults": pa.schema([("code", pa.string()), ("subject", pa.string()), ("detail", pa.string())]),
 }
-"""Schemas of the evidence: records, rows of the chains, rows of the journal (`waiting`), faults."""
+"""Schemas of the snapshot: records, rows of the chains, rows of the journal (`waiting`), faults."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Finding:
 
 
 class SnapshotWriter:
-    """Context manager that writes one process's share of the evidence."""
+    """Context manager that writes one process's share of the snapshot."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -64,7 +64,7 @@ class Unfinished:
                 await self._store.delete(stored.key)
 
     def _is_settled(self, window_start: datetime) -> bool:
-        """True if this audit has checked the window, or the window has expired."""
+        """True if this audit has checked the window, or the images of the window have expired."""
         return (
             self._scope.is_expired(window_start)
             or self._scope.start <= window_start < self._scope.settled

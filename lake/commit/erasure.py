@@ -1,4 +1,4 @@
-"""Erasure of images (docs/design.md, "Erase").
+"""Erasure of images (docs/design.md, "Erasing").
 
   1. append a tombstone row to the journal of the image's window: from here on a sealer will finish
      the erasure

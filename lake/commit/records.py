@@ -1,6 +1,6 @@
 """Records: the commit point of an image.
 
-Commit of one image, in this order (docs/design.md, "Commit protocol"):
+Commit of one image, in this order (docs/design.md, "Commit"):
   1. PUT the original and the renditions, named by attempt
   2. PUT record.json create-only; the record of the winner counts from here on
   3. append the stored record to the journal, also for a replay

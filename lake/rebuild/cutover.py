@@ -53,7 +53,7 @@ class CutoverReport:
 
 
 class NoNewLake(LakeError):
-    """There is no shadow lake, so a cutover is not possible."""
+    """The store has no shadow lake, so a cutover is not possible."""
 
     code = "no_new_lake"
 
@@ -108,7 +108,7 @@ class Cutover:
 
 
 class _TableSwitch:
-    """Switches one table, window by window."""
+    """Replaces the files of one table, window by window."""
 
     def __init__(self, lake: Lake, expected_rows: ExpectedRows, report: CutoverReport) -> None:
         self._store = lake.store

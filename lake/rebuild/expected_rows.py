@@ -99,7 +99,7 @@ class ExpectedRows:
         return _NO_FACT
 
     def rows(self, table: pa.Table) -> list[tuple[Name, Fact, datetime]]:
-        """Name, facts and window of each row."""
+        """Name, facts and start of the window of each row."""
         names = _pairs(table, "tenant", self.table.id)
         facts: Iterable[Fact] = [_NO_FACT] * len(table)
         if self.table is not REJECTION_TABLE:
@@ -115,7 +115,7 @@ class ExpectedRows:
         *,
         everything: bool = False,
     ) -> list[bool]:
-        """Decide for each row of a window's file whether it stays: it matches its record, once.
+        """Select the rows of a window's file that stay: those that match their record, each once.
 
         `taken` are names that have a row already; kept rows are added to it. Records that were
         committed meanwhile are added to `expected`. `everything` keeps only rows whose record can't

@@ -17,7 +17,7 @@ class MaintenanceReport:
 
     @property
     def left(self) -> int:
-        """Number of windows left over for lack of time; one more if hours are left over."""
+        """Number of windows for which there was no time; one more if there was none for an hour."""
         return self.images.left + self.rejections.left + self.compacted.left
 
     @property

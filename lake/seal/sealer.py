@@ -10,8 +10,8 @@ takes these steps, in batches of bounded size:
   4. update the hour's compacted copy, if it has one
   5. DELETE the journal objects of step 1; tombstones only once they are an hour old
 
-A sealer that dies delays rows, but no row is lost or duplicated. So a pass may abandon a
-window that takes too long.
+A sealer that dies delays rows, but no row is lost or duplicated. So a pass may abandon a window
+that takes too long.
 """
 
 import asyncio
@@ -122,10 +122,10 @@ class Sealer:
         self._chains = Chains(store, self._idle_executor, sizes, table)
         self._pending = JournalBatches(store, clock, self._idle_executor, sizes, table)
         self.sealed_before: datetime | None = None
-        """Start of the oldest window whose rows may be unsealed, by the last pass."""
+        """Start of the oldest window that may have unsealed rows after the last pass."""
 
     async def run_pass(self, *, now: bool = False) -> PassReport:
-        """Seal the closed windows of the journal; `now`: all windows, also those with open windows.
+        """Seal the closed windows of the journal; `now`: also the windows that are still open.
 
         A failed window is logged and left to the next pass; raises only if the store can't be
         listed. Without `now`, a pass starts no further window after a minute. Windows that closed
@@ -158,7 +158,8 @@ class Sealer:
     def _unsealed(self, windows: Sequence[datetime], todo: _Todo) -> Iterator[datetime]:
         """Yield the windows that failed, and those without a file for which no time was left.
 
-        The journal of another window may hold tombstones only, which stay for an hour.
+        A window with a file is left out: its journal may hold only tombstones, which stay for an
+        hour.
         """
         for number, window_start in enumerate(windows):
             files = todo.files[layout.hour_prefix(window_start, self._table.folders)]

@@ -1,7 +1,7 @@
-"""Clock of the store, which determines windows, so that writers on many machines agree.
+"""Clock of the store: determines the window of a record, so that writers on many machines agree.
 
-It is read from the `last modified` of a new object, and then advanced by the monotonic clock of
-this machine. S3 answers in whole seconds, so a reading may be a second off; the grace time of
+The time is the `last modified` of a new object, and then advances by the monotonic clock of this
+machine. S3 answers in whole seconds, so a reading may be a second off; the grace time of
 sealing covers that.
 """
 

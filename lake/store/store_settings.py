@@ -1,8 +1,8 @@
 """Settings that are kept in the store, so that they are the same for every process.
 
-`store.json` is created with the store. It holds the versions of layout and identities, the window,
-the sweeper's margin, and the retention with its changes. The environment of a process cannot change
-them.
+`store.json` is created with the store. It holds the versions of layout and identities, the length
+of a window, the sweeper's margin, and the retention with its changes. The environment of a process
+cannot change these settings.
 
 A change of retention takes effect `change_delay` after it was written. Every process reads the
 object at least once an hour, so all agree on the expired images when a change takes effect. An
@@ -104,7 +104,7 @@ class StoreSettings(BaseModel):
         return max([self.days(now), *(each.days for each in self.retention if each.since > now)])
 
     def expires(self, window_start: datetime) -> datetime:
-        """Time at which images of this window expire; increases with the window."""
+        """Time at which images of this window expire; never earlier for a later window."""
         first, *changes = self.retention
         end = window_start + timedelta(days=first.days)
         for change in changes:
@@ -113,7 +113,7 @@ class StoreSettings(BaseModel):
         return end
 
     def oldest(self, now: datetime) -> datetime:
-        """Newest window that has expired; increases with time."""
+        """Latest start of a window whose images have expired; increases with time."""
         cutoff = _LONG_AGO
         for n, each in enumerate(self.retention):
             if each.since > now:

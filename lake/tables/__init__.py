@@ -1,4 +1,4 @@
 """Tables: schemas of record and row, and their conversion to Arrow, Parquet and JSON.
 
-Not here: where rows are kept. Nothing in this room reads or writes the store.
+Not here: where rows are kept. Nothing in this package reads or writes the store.
 """

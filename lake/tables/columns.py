@@ -157,7 +157,7 @@ def _about(info: FieldInfo) -> Column | None:
 
 def _column(name: str, info: FieldInfo, about: Column) -> TableColumn:
     value, optional = _required(info.annotation)
-    # Pydantic takes the metadata of an annotation that is not optional out of it.
+    # Pydantic removes the metadata from an annotation that is not optional.
     kind = _arrow_type(value, info.metadata)
     inner = model_columns(element) if (element := _element(value)) else ()
     return TableColumn(pa.field(name, kind, nullable=optional or about.nullable), about, inner)

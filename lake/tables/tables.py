@@ -124,7 +124,7 @@ REJECTIONS = schema_of(Rejected)
 
 
 Journaled = ImageRecord | Rejected
-"""Records with a row: `window_start` is the window of the row, `row_name` its name there."""
+"""Records with a row; `row_name` is the name of the row in the window of `window_start`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,12 +135,12 @@ class Table:
     version: int
     columns: pa.Schema
     id: str
-    """its column of 32 hex digits, unique in the table"""
+    """column of 32 hex digits, unique in the table"""
     time: str
-    """its column to sort by"""
+    """column to sort by"""
     folders: Folders
     model: type[BaseModel]
-    """definition of its columns"""
+    """definition of the columns"""
 
     @property
     def described(self) -> tuple[TableColumn, ...]:

@@ -133,6 +133,6 @@ async def _switched(switch: "Cutover", lake: "Lake") -> "CutoverReport":
     except BaseException:
         await switch.release()
         raise
-    # If the switch fails, one of its writes may still take effect. So sealers stay stopped until
-    # the switch is run again, or for hours.
+    # If the cutover fails, one of its writes may still take effect. So sealers stay stopped
+    # until the cutover is run again, or until the hold ends.
     return await switch.run()

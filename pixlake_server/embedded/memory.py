@@ -1,9 +1,10 @@
 """Largest memory use of Pixlake by its settings, compared with the machine's memory.
 
-Settings bound each part: uploads by `Admission`, Kafka messages by `Intake`, images in processing
-by the number of sandboxed children and the memory of one child (`ProcessorSettings.child_bytes`, a
-measured bound of resident memory; a child's address space is larger, because it contains shared
-libraries). Parts without a setting were measured, and the report says so.
+Settings bound each part: uploads by `Admission`, Kafka messages by `Backpressure`, images in
+processing by the number of sandboxed children and the memory of one child
+(`ProcessorSettings.child_bytes`, a measured bound of resident memory; a child's address space is
+larger, because it contains shared libraries). Parts without a setting were measured, and the report
+says so.
 """
 
 from typing import NamedTuple

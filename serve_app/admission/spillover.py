@@ -1,4 +1,4 @@
-"""Spill-over: uploads go to a peer node when this node has no free place."""
+"""Spillover: uploads go to a peer node when this node has no free place."""
 
 import asyncio
 import math

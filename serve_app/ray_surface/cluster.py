@@ -1,4 +1,4 @@
-"""State of a cluster that Ray has no public way to ask for."""
+"""State of a cluster that is not in the public API of Ray."""
 
 from collections.abc import Collection
 from typing import Any

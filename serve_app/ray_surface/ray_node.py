@@ -20,7 +20,7 @@ AGENT_PORTS = (
 )
 """Parameters of a Ray node, each for the port of one agent."""
 
-# Option in the agent's command, as Ray writes it. The whole command is one word of the node's.
+# Option in the agent's command, as Ray writes it. That whole command is one argument of the node.
 _TOLD_TO_THE_AGENT = re.compile(r"--listen-port=([1-9][0-9]*)")
 
 
