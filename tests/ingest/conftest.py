@@ -1,4 +1,4 @@
-"""A topic and a group of its own for each test, on the session's Apache Kafka."""
+"""Fixtures that give each test its own topic and group on the session's Apache Kafka."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from tests.servers.streams import committed
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One test's topic, and what its producer and its operator can do there."""
+    """One test's topic, with the actions of its producer and its operator."""
 
     bootstrap: str
     topic: str
@@ -73,21 +73,22 @@ def wide_stage(kafka_server: ApacheKafka) -> Stage:
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """The session's broker, to be killed and started again without holding up the loop."""
+    """The session's broker; kills and starts it without blocking the event loop."""
 
     server: ApacheKafka
-    # The kernel ends the broker with the thread that started it: one that outlives the test.
+    # The kernel ends the broker together with the thread that started it, so this thread has to
+    # outlive the test.
     thread: ThreadPoolExecutor
 
     async def kill(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self.thread, self.server.kill)
 
     async def keep(self) -> None:
-        """Copy its data, as somebody does who stops it for that."""
+        """Stop the broker, copy its data and start it again."""
         await asyncio.get_running_loop().run_in_executor(self.thread, self.server.keep)
 
     async def lose(self) -> None:
-        """Kill it, and start it on the data that was copied."""
+        """Kill the broker and start it on the data that `keep` copied."""
         await asyncio.get_running_loop().run_in_executor(self.thread, self.server.lose)
 
     async def start(self) -> None:
@@ -102,7 +103,7 @@ def broker_thread() -> Iterator[ThreadPoolExecutor]:
 
 @pytest.fixture
 def broker(kafka_server: ApacheKafka, broker_thread: ThreadPoolExecutor) -> Iterator[Broker]:
-    """For tests that kill it; it runs again afterwards, whatever they did."""
+    """The broker, for tests that kill it; it is started again after the test."""
     if kafka_server.external:
         pytest.skip("not our broker to kill")
     yield Broker(kafka_server, broker_thread)

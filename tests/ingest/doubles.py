@@ -1,4 +1,4 @@
-"""Stand-ins for the workers: they answer as told, and remember what they were asked."""
+"""Test doubles for the workers: they give prescribed answers and record their calls."""
 
 import asyncio
 import time
@@ -39,7 +39,7 @@ def rejected(refusal: Refusal) -> Rejected:
 
 
 class Workers:
-    """Answers each job by `answer`; every call and every job is remembered."""
+    """Workers that answer each job by `answer`, and record every call and every job."""
 
     def __init__(self, answer: Callable[[ImageJob], Answer] = created) -> None:
         self.answer = answer
@@ -74,7 +74,7 @@ async def running(
     note: Note | None = None,
     count: Count | None = None,
 ) -> AsyncIterator[Consumer]:
-    """A consumer at work, which ends well."""
+    """Run a consumer; stop it at the end and raise the error if it failed."""
     consumer = Consumer(settings, submit, note or Workers().note, count)
     task = asyncio.create_task(consumer.run())
     try:
@@ -85,7 +85,7 @@ async def running(
 
 
 async def until_committed(read: Callable[[], int], offset: int) -> None:
-    """Wait for a committed offset, asked for in a thread."""
+    """Wait until `read`, called in a thread, returns this committed offset."""
     ends = time.monotonic() + _DEADLINE_SECONDS
     while (found := await asyncio.to_thread(read)) != offset:
         assert time.monotonic() < ends, f"committed is {found}, not {offset}"

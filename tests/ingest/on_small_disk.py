@@ -1,4 +1,4 @@
-"""What the Kafka door does when the store's disk is full; `test_full_disk.py` runs this."""
+"""Test of the Kafka ingest on a full disk of the store; `test_full_disk.py` runs this file."""
 
 import asyncio
 
@@ -41,7 +41,7 @@ async def test_the_stream_waits_for_room(stage: Stage) -> None:
         return answers(await worker.handle_many(jobs))
 
     ballast = Ballast(disk)
-    # Room for some of them.
+    # Leave room for some of the messages.
     ballast.leave(60)
     settings = stage.settings(kafka_max_inflight_messages=MOST_UNDER_WAY, kafka_batch_messages=4)
     await stage.send_values(PHOTOS)

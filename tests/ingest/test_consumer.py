@@ -1,4 +1,4 @@
-"""What a producer may rely on: nothing lost, nothing skipped, poison never in the way."""
+"""Guarantees for producers: no message is lost or skipped, and poison blocks no other message."""
 
 import asyncio
 import hashlib
@@ -124,7 +124,7 @@ async def test_bad_messages_never_reach_the_workers(stage: Stage) -> None:
 
 
 async def test_a_dead_letter_too_large_for_its_topic_goes_without_its_value(stage: Stage) -> None:
-    value = bytes(range(256)) * 10_000  # over what the client lets through for images of 1 kB
+    value = bytes(range(256)) * 10_000  # more than the client sends with a limit of 1 kB
     await stage.send(Sent(value, headers=[("camera", b"7")]), Sent(b"good"))
     workers = Workers()
     async with running(stage.settings(kafka_max_message_bytes=1000), workers.submit):
@@ -163,7 +163,8 @@ async def test_one_stuck_message_pauses_its_partition_only(wide_stage: Stage) ->
         return unavailable() if stuck and value_of(job) == b"stuck" else "created"
 
     workers = Workers(answer)
-    # Two read-aheads: the partition may be paused only after what came with the stuck message.
+    # The pause may begin only after the messages that were read with the stuck one. So two
+    # read-aheads of 10 messages are allowed.
     await wide_stage.send_values([b"stuck", *[b"behind"] * 30])
     settings = wide_stage.settings(kafka_max_uncommitted_messages=10, kafka_batch_messages=4)
     async with running(settings, workers.submit) as consumer:
@@ -211,7 +212,7 @@ async def test_workers_that_are_away_are_nobodys_fault(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workers = Workers()
-    refusals = 7  # more than it takes to call a message poison
+    refusals = 7  # more tries than make a message poison
     monkeypatch.setattr("ingest.batch_processor._LONGEST_WAIT_SECONDS", 0.2)
 
     async def submit(jobs: list[ImageJob]) -> list[Answer]:
@@ -315,8 +316,8 @@ async def test_stop_does_not_wait_for_ever(stage: Stage) -> None:
 async def test_dead_letters_may_be_limited(stage: Stage) -> None:
     await stage.send_values([b"good", *[b"bad"] * 10])
     workers = Workers(lambda job: refused() if value_of(job) == b"bad" else "created")
-    # The messages are sent one after the other, because the one too many cancels dead letters that
-    # are under way.
+    # One message is in flight at a time, because the dead letter above the limit cancels the dead
+    # letters in flight.
     settings = stage.settings(kafka_max_dead_letters_in_a_row=3, kafka_max_inflight_messages=1)
     consumer = Consumer(settings, workers.submit, workers.note)
     with pytest.raises(TooManyDeadLetters):

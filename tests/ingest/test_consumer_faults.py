@@ -1,4 +1,4 @@
-"""Members that come, go and die; a broker that dies; a topic that is made again."""
+"""Consumer group changes, a broker that dies, and a topic that is deleted and created again."""
 
 import asyncio
 import sys
@@ -85,7 +85,7 @@ async def test_members_share_and_take_over(wide_stage: Stage, protocol: str) -> 
         await send("e")
         await until_committed(50)
     assert second.done_values
-    # Handed over in good order: nothing lost, and nothing twice either.
+    # The members handed over in order: no message is lost, and none is processed twice.
     done = Counter(first.done_values + second.done_values)
     assert (len(done), set(done.values())) == (200, {1})
 
@@ -101,7 +101,7 @@ async def test_more_members_than_partitions_are_ready_all_the_same(stage: Stage)
 
 
 async def test_a_revoked_message_is_somebody_elses(wide_stage: Stage) -> None:
-    """The first member hangs on everything; what it must give away, the second one does."""
+    """The first member hangs on every message; the second processes the revoked partitions."""
     stuck, second = Workers(), Workers()
     stuck.gate.clear()
     for partition in range(4):
@@ -110,7 +110,8 @@ async def test_a_revoked_message_is_somebody_elses(wide_stage: Stage) -> None:
     async with running(settings, stuck.submit) as one:
         await until(lambda: len(stuck.jobs) == 4)
         async with running(settings, second.submit):
-            # More than two on a busy machine, where the first member may miss its session time-out.
+            # On a busy machine the first member may miss its session time-out; then the second one
+            # processes more than two messages.
             await until(lambda: len(second.done) >= 2)
             stuck.gate.set()
             await until(lambda: one.status().inflight_messages == 0)

@@ -1,4 +1,4 @@
-"""What a dead letter says, with a sender that remembers; the real topic is in test_consumer."""
+"""Contents of dead letters, with a sender that records them; test_consumer.py uses a real topic."""
 
 import pytest
 

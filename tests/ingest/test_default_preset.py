@@ -9,7 +9,7 @@ SHOP = PresetName("shop", 2)
 
 
 class Workers:
-    """Each answer is raised, or None for a yes."""
+    """Workers that give one answer for each call: None accepts the preset, an error is raised."""
 
     def __init__(self, *answers: Exception | None) -> None:
         self.answers = list(answers)

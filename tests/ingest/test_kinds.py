@@ -1,4 +1,4 @@
-"""Every kind of file comes out of Kafka's door as it does out of the other one."""
+"""Every kind of file has the same result by Kafka as by HTTP."""
 
 import io
 from collections.abc import AsyncIterator
@@ -42,7 +42,7 @@ FACTS = ("format", "width", "height", "frames", "has_alpha", "color_space", "bit
 
 @dataclass
 class Doors:
-    """Both, on one lake and one worker."""
+    """The Kafka ingest and the HTTP API, on one lake and one worker."""
 
     lake: Lake
     worker: Worker
@@ -50,7 +50,7 @@ class Doors:
     home: Path
 
     async def by_kafka(self) -> dict[str, ImageRecord | str]:
-        """The record of each kind, or the code of its dead letter."""
+        """Send all kinds by Kafka; return each kind's record, or the code of its dead letter."""
 
         async def submit(jobs: list[ImageJob]) -> list[Answer]:
             return answers(await self.worker.handle_many(jobs))
@@ -70,7 +70,7 @@ class Doors:
         return {**records, **codes}
 
     async def by_http(self) -> dict[str, ImageRecord | str]:
-        """The record of each kind, or the code of its refusal."""
+        """Upload all kinds by HTTP; return each kind's record, or the code of its refusal."""
         accounts = Accounts.open(f"sqlite:///{self.home / 'accounts.sqlite'}")
         key = accounts.create_key("acme", ["images:read", "images:write"], "test")
         settings = ServeSettings(home=self.home)
@@ -135,7 +135,7 @@ async def test_every_kind_is_the_same_by_both_doors(doors: Doors) -> None:
 
 
 def _wrong(kind: Kind, record: ImageRecord, data: bytes) -> str | None:
-    """Return the first difference of a record, or of its PNG, from what is expected."""
+    """First difference of a record, or of its PNG, from the expected values; None if equal."""
     if kind.code:
         return f"taken, not {kind.code}"
     for name, right in kind.facts.items():

@@ -1,4 +1,4 @@
-"""The wire format: what is understood, what is refused, and that nothing else can happen."""
+"""Wire format of messages: each message is either understood or refused, with no third result."""
 
 import hashlib
 import pickle
@@ -50,7 +50,7 @@ def test_a_plain_message() -> None:
 
 
 def test_another_message_at_the_same_position_is_another_image() -> None:
-    """A log that lost its end gives the offsets of that end out again."""
+    """A log that lost its last messages assigns their offsets to other messages."""
     first = message(("pixlake-meta-seq", b"1"))
     others = [
         first,
@@ -188,7 +188,7 @@ def test_any_message_is_a_job_or_refused(
     assert len(made.image_id) == 32
     assert pickle.loads(pickle.dumps(made)).image_id == made.image_id  # noqa: S301  # our own
     assert made.event_time is None or made.event_time.tzinfo is UTC
-    # What goes into rows is text that any client can read.
+    # Values in rows have to be valid UTF-8, so that any client can read them.
     for text in (*made.metadata, *made.metadata.values(), made.filename or ""):
         text.encode()
 
@@ -209,7 +209,7 @@ def test_no_timestamp_is_too_odd(milliseconds: int) -> None:
     ],
 )
 def test_a_misspelt_header_is_refused_with_the_nearest_name(name: str, nearest: str) -> None:
-    """Without it the image would be stored with the default preset, and nobody would be told."""
+    """Without this refusal the image would be stored with the default preset, and nobody told."""
     with pytest.raises(InvalidHeader) as refused:
         to_job(Message("images", "x", 0, 0, b"image", headers=((name, b"web"),)), TERMS, NOW)
     assert f"did you mean {nearest}?" in refused.value.detail

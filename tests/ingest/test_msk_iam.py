@@ -1,4 +1,4 @@
-"""A token for Amazon MSK: what its brokers look at."""
+"""Tokens for Amazon MSK: the parts that its brokers check."""
 
 import base64
 import time
@@ -23,7 +23,7 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def parts_of(token: str) -> tuple[str, dict[str, list[str]]]:
-    """Host and path of the URL in a token, and the URL's query."""
+    """Scheme, host and path of the URL in a token, and the URL's query."""
     url = urlsplit(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode())
     return f"{url.scheme}://{url.netloc}{url.path}", parse_qs(url.query)
 

@@ -1,4 +1,4 @@
-"""No offset is committed while a message before it is open, whatever happens in between."""
+"""No offset is committed while an earlier message is open, in any order of events."""
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -68,12 +68,12 @@ def test_going_back_keeps_what_is_open_before_it() -> None:
 
 
 class Machine(RuleBasedStateMachine):
-    """Against a model that knows of every message whether it was ever done since it was read."""
+    """Compares `Offsets` with a model that knows which messages are done since they were read."""
 
     def __init__(self) -> None:
         super().__init__()
         self.tracked = Offsets()
-        # What this assignment read: offset to ticket, and all that is done of it.
+        # Messages that the present assignment read, by offset, and the offsets that are done.
         self.read: dict[Partition, dict[int, TrackedOffset]] = {}
         self.finished: dict[Partition, set[int]] = {}
         self.stale: list[TrackedOffset] = []

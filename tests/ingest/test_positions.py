@@ -1,4 +1,4 @@
-"""Offsets that are given out again, on a real broker: no message is taken for another one."""
+"""Offsets that a real broker assigns a second time: no message is mistaken for another one."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ from tests.waiting import until
 
 
 def commit(stage: Stage, offset: int, metadata: str) -> None:
-    """Commit for the group as a member does, by the topic's name."""
+    """Commit an offset of the group by the topic's name, as a member does."""
     client = Consumer({"bootstrap.servers": stage.bootstrap, "group.id": f"group-{stage.topic}"})
     client.commit(offsets=[TopicPartition(stage.topic, 0, offset, metadata)], asynchronous=False)
     client.close()
@@ -28,7 +28,7 @@ def test_a_commit_counts_for_its_topic_only() -> None:
     assert begin(Place.committed(7, said.metadata, 3), "images", "topic-1") == said
     assert begin(Place.committed(7, said.metadata, 3), "images", "topic-2") is None
     assert begin(Place.committed(7, said.metadata, 3), "images", "images") == said
-    # Commits of earlier versions, or set by an operator, have no topic id.
+    # Commits by earlier versions or by an operator have no topic id.
     for metadata in ("", None, "by hand"):
         assert begin(Place.committed(7, metadata, None), "images", "topic-2") == Place(7)
     unnamed = Place(7, "images")
@@ -79,7 +79,7 @@ async def test_a_topic_made_again_with_more_partitions_is_read_whole(stage: Stag
 async def test_a_broker_that_comes_back_with_less_is_read_from_there(
     stage: Stage, broker: Broker
 ) -> None:
-    """Its disk is put back to an earlier day: offsets, commits and epochs come again."""
+    """The broker's disk is restored from a copy: offsets, commits and epochs come again."""
     workers = Workers()
     async with running(stage.settings(), workers.submit) as consumer:
         await stage.send_values([b"kept"])
@@ -89,7 +89,7 @@ async def test_a_broker_that_comes_back_with_less_is_read_from_there(
         await stage.send_values([b"lost 1", b"lost 2"])
         await stage.until_committed(3)
         await broker.lose()
-        # More than were lost: the log is longer than it was.
+        # Four new messages for two lost ones: the log becomes longer than before the loss.
         values = [b"new %d" % number for number in range(4)]
         await stage.send_values(values)
         await stage.until_committed(5)

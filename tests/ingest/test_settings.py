@@ -1,4 +1,4 @@
-"""What an operator sets, and what the client makes of it."""
+"""Settings of the ingest, and the Kafka client's configuration that follows from them."""
 
 import pickle
 

@@ -1,4 +1,4 @@
-"""Test how messages are settled when calls fail in unusual ways; needs no broker."""
+"""Settling of messages when calls fail in unusual ways; needs no broker."""
 
 import asyncio
 from collections.abc import Mapping
@@ -45,7 +45,7 @@ class Letters:
 
 
 class Desk:
-    """A consumer and its delivery, without a cluster."""
+    """A consumer and its batch processor, without a Kafka cluster."""
 
     def __init__(
         self,
@@ -129,7 +129,7 @@ async def test_a_store_that_nobody_may_use_stops_the_stream_in_a_refusal() -> No
 
 @pytest.mark.parametrize(("before", "fails"), [(5 * ALONE, 0), (0, 1)])
 async def test_an_image_that_fails_when_it_is_read_again_stays_one(before: int, fails: int) -> None:
-    """However often it failed before, and though its refusal is not written at once."""
+    """A stored image is replayed, even after many failures or a refusal that is written late."""
     lake = await Lake.open(LakeSettings(store_url="memory://"))
     tried = 0
 
@@ -156,7 +156,7 @@ async def test_an_image_that_fails_when_it_is_read_again_stays_one(before: int, 
 
 
 class Cluster:
-    """`ingest.stream.Client` of a log of one partition."""
+    """Test double of `ingest.stream.Client`, on a log of one partition."""
 
     was_away = False
     state = GroupState(member=True)
@@ -200,7 +200,7 @@ class Cluster:
 
 
 def test_brokers_that_begin_to_have_topic_ids_have_no_other_topic() -> None:
-    """Nor has one of them that is of the version before and is asked in between."""
+    """Rolling upgrade: the topic stays the same, also when an old broker answers in between."""
     cluster = Cluster()
     stream = Stream(
         IngestSettings(kafka_commit_interval_seconds=0.001), lambda _, who: cluster.join(who)
@@ -212,7 +212,7 @@ def test_brokers_that_begin_to_have_topic_ids_have_no_other_topic() -> None:
             for message, tracked in stream.turn(PollPlan(1000, 10, 0)):
                 read.append(message.offset)
                 stream.finish(tracked)
-    # The one that was read when the id appeared is given out again, under its id.
+    # The message that was read when the id appeared is returned again, with the topic id.
     assert sorted(set(read)) == read == list(range(8))
 
 
@@ -242,7 +242,7 @@ async def test_settings_that_cannot_be_read_are_no_fault_of_an_image() -> None:
 
 
 async def test_a_message_that_is_not_done_in_time_gets_more_time() -> None:
-    """Each try starts again from the beginning, so an equal time would never be enough."""
+    """Each try starts from the beginning, so the same time limit would never be enough."""
     workers = Workers()
 
     async def submit(jobs: list[ImageJob]) -> list[Answer]:

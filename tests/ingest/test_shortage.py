@@ -1,4 +1,4 @@
-"""A message waits while the machine is short of memory or threads; it is no dead letter."""
+"""Messages wait while the machine is short of memory or threads; none becomes a dead letter."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ TIMES = 6
 
 
 class Short:
-    """Calls that fail for a shortage so many times, and then go through."""
+    """A shortage that makes the first `TIMES` calls fail; later calls succeed."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error
@@ -32,7 +32,7 @@ class Short:
 
 @dataclass
 class Clock:
-    """Stands in for the module `time` where the delivery looks at it."""
+    """Test double of the module `time` for the batch processor."""
 
     now: list[float]
 
@@ -119,7 +119,7 @@ async def test_a_message_that_there_is_no_memory_to_read_waits(
 
 
 async def test_other_failures_count_over_a_least_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tries within a second prove nothing of a message: a machine may be short for longer."""
+    """Failures within one second do not prove a bad message: a shortage may last longer."""
     now = [0.0]
     monkeypatch.setattr("ingest.batch_processor.time", Clock(now))
 

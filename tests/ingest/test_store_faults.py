@@ -1,4 +1,4 @@
-"""The S3 server fails in every way: the stream waits, and goes on by itself; nothing is refused."""
+"""Faults of the S3 server: the stream waits and continues by itself; no message is refused."""
 
 import asyncio
 import uuid
@@ -27,9 +27,9 @@ from tests.suites.lake_truth import check_one_row_each
 from tests.waiting import until
 
 MESSAGES = 24
-# Less than there are messages: what waits must not be read further and further.
+# Fewer than the messages, to show that the consumer stops reading while messages wait.
 MOST_UNDER_WAY = 8
-# More than would make a dead letter of a message that takes its workers down.
+# More tries than make a dead letter of a message that kills its workers.
 TRIES = 6
 
 
@@ -49,7 +49,7 @@ def faulty(s3_server: S3Server) -> Iterator[FaultyS3]:
 
 @dataclass
 class Workers:
-    """Real workers on a lake behind the proxy, and what they acknowledged."""
+    """A real worker on a lake behind the proxy, and the images that it acknowledged."""
 
     lake: Lake
     settings: LakeSettings
@@ -68,7 +68,7 @@ class Workers:
 async def workers(
     faulty: FaultyS3, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Workers]:
-    # A second and a half instead of half a minute.
+    # Requests end after 1.5 s instead of 30 s.
     second = timedelta(seconds=1)
     impatient = replace(TIMES, request=1.5 * second, request_retries=second)
     monkeypatch.setattr("lake.store.backends.TIMES", impatient)
@@ -111,7 +111,7 @@ async def test_the_stream_waits_and_goes_on(
     settings = stage.settings(
         kafka_max_inflight_messages=MOST_UNDER_WAY,
         kafka_batch_messages=4,
-        # Shorter than the store's time-out: a batch that hangs is nobody's fault.
+        # Shorter than the store's time-out: a batch that hangs counts against no message.
         kafka_submit_timeout_seconds=0.7,
         kafka_batch_failures=1,
         kafka_alone_failures=1,

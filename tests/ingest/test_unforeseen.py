@@ -1,4 +1,4 @@
-"""No exception of one message holds its partition: counted, tried so often, then a dead letter."""
+"""Unexpected exceptions: counted tries, then a dead letter; the partition is never blocked."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -110,7 +110,7 @@ async def test_a_count_that_nobody_keeps_is_counted_here(stage: Stage) -> None:
 
 @pytest.mark.parametrize("times", [3, 100])
 async def test_a_refusal_that_cannot_be_written_ends_as_well(stage: Stage, times: int) -> None:
-    """After some tries without what the reason quotes; where that fails, too, without a row."""
+    """The fourth try leaves out what the reason quotes; after six, the dead letter has no row."""
     workers = Workers(lambda job: refused() if job.data.tobytes() == b"bad" else created(job))
     tried: list[Refusal] = []
 

@@ -1,4 +1,4 @@
-"""Waits between two tries of a batch."""
+"""Back-off between the tries of a batch."""
 
 import asyncio
 

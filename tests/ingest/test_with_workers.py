@@ -1,4 +1,4 @@
-"""The whole of the door on real workers and a real (memory) lake: message in, record out."""
+"""The whole Kafka ingest with real workers and a lake in memory, from message to record."""
 
 import json
 from functools import partial
@@ -33,7 +33,7 @@ def event() -> list[tuple[str, bytes | None]]:
 
 
 async def rejections(lake: Lake) -> list[tuple[str, int]]:
-    """Code and offset of every sealed row."""
+    """Code and offset of every sealed row of `rejections`."""
     found = []
     for stored in await lake.store.objects(REJECTION_TABLE.folders.chains):
         data, _ = await lake.store.get(stored.key)
@@ -60,7 +60,7 @@ async def test_images_records_and_dead_letters(
         Sent(photo(6), headers=event),
     )
     try:
-        # One batch after the other: which of two equal events is first must not be a race.
+        # The batches run one after the other, so that the first of two equal events is known.
         settings = stage.settings(kafka_batch_messages=8)
         async with running(settings, submit, lake.rejections.settle) as consumer:
             await stage.until_committed(8)
@@ -68,7 +68,7 @@ async def test_images_records_and_dead_letters(
             await stage.until_committed(10)
             assert consumer.status().outcomes == {"created": 6, "dead-lettered": 3, "replayed": 1}
         letters = await stage.dead_letters(3, more=0.2)
-        # Somebody reads it all again: the same images, and the same refusals.
+        # Another group reads all messages again: the same images, and the same refusals.
         async with running(
             stage.settings(kafka_group="again"), submit, lake.rejections.settle
         ) as again:
@@ -122,7 +122,7 @@ async def test_presets_of_the_store(stage: Stage, event: list[tuple[str, bytes |
             await stage.until_committed(3)
             assert first.status().outcomes == {"created": 2, "dead-lettered": 1}
         await put(30)
-        # Delivered again, after the preset was changed: still the same images.
+        # The messages are delivered again after a change of the preset: still the same images.
         async with running(stage.settings(kafka_group="again"), submit, note) as again:
             await until(lambda: sum(again.status().outcomes.values()) == 3)
             assert again.status().outcomes == {"replayed": 2, "dead-lettered": 1}

@@ -1,4 +1,4 @@
-"""Calls of the processors that nobody answered are tried again, and blame no message."""
+"""Unanswered calls of the processors are tried again and count against no message."""
 
 import importlib
 from contextlib import AbstractContextManager
@@ -41,7 +41,7 @@ def test_an_error_of_an_answer_stays_what_it_is() -> None:
 
 
 def test_a_worker_that_serve_stopped_is_told_from_one_that_died() -> None:
-    """A machine that is too busy for health checks makes no message a dead letter."""
+    """A machine too busy for health checks must not turn messages into dead letters."""
     app, ray = importlib.import_module("ingest.app"), importlib.import_module("ray")
     context = importlib.import_module("ray.core.generated.common_pb2").ActorDiedErrorContext
 
@@ -51,6 +51,6 @@ def test_a_worker_that_serve_stopped_is_told_from_one_that_died() -> None:
 
     assert app.is_stopped_by_serve(died(f"The actor is dead because it was {app.STOPPED}."))
     assert not app.is_stopped_by_serve(died("Worker exit type: SYSTEM_ERROR"))
-    # The text of this Ray; another one may have another text.
+    # Ray's text can change between versions, so the installed binary has to contain it.
     program = Path(str(ray.__file__)).with_name("core") / "src/ray/gcs/gcs_server"
     assert app.STOPPED.encode() in program.read_bytes()

@@ -1,4 +1,4 @@
-"""A consumer in a process of its own, to be killed: prints the id of each image it did."""
+"""A consumer in its own process, for tests that kill it; prints the id of each image."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""Kafka as a producer and an operator see it; the tests' own client, not the service's."""
+"""Kafka client of the tests, for the parts of producer and operator; not the service's client."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -46,7 +46,7 @@ def delete_topic(bootstrap: str, topic: str) -> None:
 
 
 def send(bootstrap: str, topic: str, messages: Iterable[Sent]) -> None:
-    """Every message is acknowledged on return."""
+    """Produce the messages; return when every message is acknowledged."""
     producer = Producer(
         {"bootstrap.servers": bootstrap, "message.max.bytes": _LARGE, "log_level": 0}
     )
@@ -73,7 +73,7 @@ def send(bootstrap: str, topic: str, messages: Iterable[Sent]) -> None:
 def read(
     bootstrap: str, topic: str, count: int, *, partition: int = 0, more: float = 0
 ) -> list[Read]:
-    """The first `count` messages, and what else comes within `more` seconds."""
+    """The first `count` messages, and one more if it comes within `more` seconds."""
     consumer = _reader(bootstrap)
     consumer.assign([TopicPartition(topic, partition, 0)])
     found: list[Read] = []
