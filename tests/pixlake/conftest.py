@@ -1,4 +1,4 @@
-"""One door for all tests of the client and the command; each test is a tenant of its own."""
+"""One HTTP API for all tests of the client and the command; each test has its own tenant."""
 
 import asyncio
 import os
@@ -26,7 +26,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
 
 
 def make_lake(home: Path) -> None:
-    """The store of a home, as a service makes it."""
+    """Create the store of a home, as a service does."""
     asyncio.run(Lake.open(LakeSettings(home=home)))
 
 
@@ -48,12 +48,12 @@ def photo() -> bytes:
 
 @pytest.fixture
 def photos(tmp_path: Path, photo: bytes) -> Path:
-    """A folder as people have them: two photographs, one of them deep, and things beside them."""
+    """A realistic folder: two photographs, one of them in a subfolder, and files of other kinds."""
     folder = tmp_path / "photos"
     (folder / "deep" / "er").mkdir(parents=True)
     (folder / ".thumbnails").mkdir()
     (folder / "a.jpg").write_bytes(photo)
-    # What follows the end of a JPEG is not part of its picture, but is part of its bytes.
+    # Bytes after the end of a JPEG are not part of the picture, but they are part of the original.
     (folder / "deep" / "er" / "b.JPEG").write_bytes(photo + b"more")
     (folder / "notes.txt").write_text("not an image")
     (folder / ".hidden.jpg").write_bytes(b"x")
@@ -63,7 +63,7 @@ def photos(tmp_path: Path, photo: bytes) -> Path:
 
 @pytest.fixture
 def home(tmp_path: Path, door: Door, tenant: str) -> Path:
-    """A PIXLAKE_HOME with nothing but the tenant's key."""
+    """A PIXLAKE_HOME that contains only the tenant's key."""
     folder = tmp_path / "home"
     folder.mkdir()
     (folder / "api-key").write_text(f"{door.key(tenant)}\n")
@@ -72,7 +72,7 @@ def home(tmp_path: Path, door: Door, tenant: str) -> Path:
 
 @pytest.fixture
 def run(door: Door, home: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run the command in this process, against the door and its store."""
+    """Run the command in this process, with the address and the store of the shared API."""
     for name in ("PIXLAKE_API_KEY", "KAFKA_BOOTSTRAP_SERVERS", "PIXLAKE_HTTP_PORT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PIXLAKE_URL", door.url)
@@ -87,7 +87,7 @@ def run(door: Door, home: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 @pytest.fixture
 def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take the settings of whoever runs the tests out of the environment."""
+    """Remove the developer's own settings from the environment."""
     for name in os.environ:
         if name.startswith(("PIXLAKE_", "KAFKA_", "AWS_")) and "TEST" not in name:
             monkeypatch.delenv(name)

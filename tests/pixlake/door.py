@@ -1,4 +1,4 @@
-"""A whole HTTP door on a real socket, in a thread of the test: real lake, sandbox and accounts."""
+"""The HTTP API on a real socket in a thread of the test, with real lake, sandbox and accounts."""
 
 import asyncio
 import socket
@@ -25,7 +25,7 @@ _START_SECONDS = 60
 
 @dataclass
 class Door:
-    """Where it is, and the folder behind it."""
+    """A running HTTP API: its address, and its folder, accounts and readiness."""
 
     url: str
     home: Path
@@ -37,7 +37,7 @@ class Door:
 
 
 class _Running:
-    """The loop of the door's thread, and the way to end it."""
+    """The API's server in its thread's event loop; `stop` ends it."""
 
     def __init__(self, home: Path) -> None:
         self.ready = threading.Event()
@@ -70,7 +70,7 @@ class _Running:
             )
             config = uvicorn.Config(app, log_level="error", ws="none", lifespan="off")
             self._server = uvicorn.Server(config)
-            # It listens from here on: who connects early waits in the kernel's queue.
+            # The socket listens from here on: early connections wait in the kernel's queue.
             with socket.create_server(("127.0.0.1", 0)) as listener:
                 self.port = listener.getsockname()[1]
                 self.ready.set()
@@ -84,7 +84,7 @@ class _Running:
 
 @contextmanager
 def open_door(home: Path) -> Iterator[Door]:
-    """A door over `home`, closed at the end."""
+    """Run the HTTP API on the folder `home`; close it at the end of the `with`."""
     running = _Running(home)
     thread = threading.Thread(target=running.run)
     thread.start()

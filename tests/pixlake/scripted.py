@@ -1,4 +1,4 @@
-"""A real HTTP server on a real socket that answers what a test tells it to, in that order."""
+"""A real HTTP server on a real socket that gives the answers of a test, in their order."""
 
 import json
 import socket
@@ -37,7 +37,7 @@ RECORD = {
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer; `reset` breaks the connection instead."""
+    """One answer of the server; with `reset` the server resets the connection instead."""
 
     status: int = 200
     body: bytes = b""
@@ -50,7 +50,7 @@ RESET = Answer(reset=True)
 
 @dataclass
 class Asked:
-    """One request as it came."""
+    """One request as the server received it."""
 
     method: str
     path: str
@@ -60,7 +60,7 @@ class Asked:
 
 @dataclass
 class Script:
-    """The server's side: what it will say, and what it was asked."""
+    """State of the server: the answers to come, and the requests received."""
 
     url: str
     answers: list[Answer]
@@ -83,7 +83,7 @@ def overloaded(retry_after: str = "0") -> Answer:
 
 @contextmanager
 def scripted(*answers: Answer) -> Iterator[Script]:
-    """A server that gives these answers; when it runs out it repeats the last one."""
+    """Run a server that gives these answers, then repeats the last one."""
     script = Script("", list(answers))
 
     class Handler(BaseHTTPRequestHandler):
@@ -105,7 +105,7 @@ def scripted(*answers: Answer) -> Iterator[Script]:
             script.asked.append(Asked(self.command, self.path, headers, body))
             answer = script.answers.pop(0) if len(script.answers) > 1 else script.answers[0]
             if answer.reset:
-                # Linger of zero makes the close a RST, as from a process that was killed.
+                # With a linger time of zero, close sends a RST, as if the process were killed.
                 now = struct.pack("ii", 1, 0)
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, now)
                 self.close_connection = True

@@ -1,4 +1,4 @@
-"""`erase`, `audit`, `rebuild`, `sweep`: on what came in by the door."""
+"""`erase`, `audit`, `rebuild` and `sweep` on images that were uploaded by HTTP."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The command explains itself: in --help, and in docs/cli.md."""
+"""Documentation of the command: --help and docs/cli.md."""
 
 import fcntl
 import json
@@ -32,7 +32,7 @@ SERVER_FREE = {"plan", "schema", "version"}
 
 
 def verbs(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every verb, with the words that call it."""
+    """Every verb of the command, with the words that call the verb."""
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
             yield from verbs(command, (*path, name))
@@ -83,7 +83,7 @@ def test_every_verb_has_json_and_names_its_environment(words: tuple[str, ...]) -
 
 
 def test_every_verb_that_a_page_names_exists() -> None:
-    """In any page, also within a sentence; `run worker` is how docs/aws.md runs a verb on AWS."""
+    """All pages count, with their sentences; docs/aws.md runs a verb on AWS by `run worker`."""
     groups = {words[0] for words in ALL if len(words) > 1}
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
     for page in pages:
@@ -126,7 +126,7 @@ def test_a_missing_extra_is_told_in_one_line() -> None:
 
 @pytest.mark.parametrize("words", [("audit", "--json"), ("keys", "create", "a", "--json")])
 def test_a_verb_of_the_server_tells_its_distribution(words: tuple[str, ...]) -> None:
-    """The command of a client alone, where no distribution offers verbs."""
+    """The client is installed alone, so no distribution offers the server's verbs."""
     program = (
         "import importlib.metadata, sys; importlib.metadata.entry_points = lambda **_: [];"
         f"sys.argv = ['pixlake', *{words!r}];"
@@ -184,7 +184,7 @@ def test_on_a_narrow_terminal_wide_rows_become_lists(tmp_path: Path) -> None:
 
 
 def on_terminal(command: list[str], home: Path) -> str:
-    """What a command prints on a terminal of 80 columns."""
+    """Run a command on a terminal of 80 columns; return its output."""
     ours, theirs = pty.openpty()
     environment = {**os.environ, "PIXLAKE_HOME": str(home), "COLUMNS": "80", "TERM": "xterm"}
     try:
@@ -215,7 +215,7 @@ def test_the_version_is_an_option_too() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_a_verb_with_the_code_of_the_table(tmp_path: Path, number: int) -> None:
     process = subprocess.Popen(
-        # Who runs the tests may ignore signals (nohup), and a child would inherit that.
+        # The tests may run under nohup, and a child inherits ignored signals.
         ["env", "--default-signal", PIXLAKE, "query", "-"],
         env={"PATH": os.environ["PATH"], "PIXLAKE_HOME": str(tmp_path)},
         stdin=subprocess.PIPE,
@@ -231,6 +231,6 @@ def test_a_signal_ends_a_verb_with_the_code_of_the_table(tmp_path: Path, number:
     process.send_signal(number)
     code = process.wait(60)
     process.stdin.close()
-    # A shell says 128 + n of a program that a signal ended.
+    # A shell reports 128 + n for a program that signal n ended.
     assert (128 - code if code < 0 else code) == 128 + number
     assert f"| {128 + number} |" in DOCS or f"{128 + number} SIG" in DOCS

@@ -1,4 +1,4 @@
-"""`seal`, `query` and `keys`: verbs that work on the data itself."""
+"""`seal`, `query` and `keys`: verbs that need the store or the accounts, not the API."""
 
 import csv
 import io
@@ -24,7 +24,7 @@ def stored(run: Run, client: Client, photo: bytes) -> list[str]:
 
 
 def of(tenant: str, sql: str) -> str:
-    """Over this test's images only: the store is shared."""
+    """Limit a query to this test's images, because all tests share the store."""
     return sql.replace("mine", f"tenant = '{tenant}'")
 
 

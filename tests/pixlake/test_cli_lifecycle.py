@@ -1,4 +1,4 @@
-"""`lifecycle`: VersityGW takes no rules, so moto plays S3."""
+"""`lifecycle`, with moto as the S3 server, because VersityGW has no lifecycle rules."""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from tests.pixlake.conftest import Run
 
 @pytest.fixture
 def bucket(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    del run  # it sets the store of the door, first
+    del run  # runs first, because `run` sets the store of the shared API
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -58,7 +58,7 @@ def test_check_apply_check(run: Run, bucket: Any, monkeypatch: pytest.MonkeyPatc
     contradicted = run("lifecycle", "apply", "--yes")
     assert contradicted.exit_code == 2
     assert "30, but the store has 7" in contradicted.stderr
-    # A change that is to come counts already: the rules must not be quicker than it.
+    # A future change counts already: a shorter rule would delete images that the change keeps.
     longer = StoreSettings().changed(30, datetime.now(UTC) + timedelta(hours=3))
     bucket.put_object(Bucket="lake", Key=layout.STORE, Body=as_json(longer))
     said = json.loads(run("lifecycle", "apply", "--check", "--json").stdout)

@@ -1,4 +1,4 @@
-"""What `pixlake produce` writes is what the ingest reads."""
+"""Messages of `pixlake produce`, read by the ingest's own parser."""
 
 import hashlib
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""`plan`: arithmetic that a person can repeat, on figures that somebody measured."""
+"""`plan`: its results follow from measured figures and can be calculated by a person."""
 
 import json
 import tomllib
@@ -61,7 +61,7 @@ def test_where_the_network_is_less_it_decides() -> None:
 
 
 def test_s3_requests_of_a_million_images_by_hand() -> None:
-    """At a low rate each image has its own journal object: 4 PUTs and a GET, 1,000 for a price."""
+    """At a low rate each image has its own journal object: 4 PUTs, 1 GET; a price is for 1,000."""
     answer = plan(Question(100, 74_000))
     by_hand = 4000 * 0.005 + 1000 * 0.0004
     assert cost(answer, "S3 requests") == pytest.approx(by_hand)
@@ -90,7 +90,7 @@ def test_a_month_and_a_million_images_say_the_same(rate: float, door: str) -> No
 
 
 def test_the_journal_ends_before_the_images_do() -> None:
-    """Its names follow the clock: at 10,000 a second S3 takes no more there, and can't split it."""
+    """Journal names follow the clock, so S3 can't split their prefix, and 10,000/s exceed it."""
     shares = {one["name"]: one["share"] for one in asked("--rate", "10000")["bounds"]}
     assert shares["S3 requests below journal/"] > 1
 

@@ -30,7 +30,7 @@ def source(tmp_path: Path, photo: bytes) -> Path:
 
 @pytest.fixture
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The command with a store of its own, and no server anywhere."""
+    """Run the command on a home of its own, without any server."""
     monkeypatch.setenv("PIXLAKE_HOME", str(tmp_path))
     monkeypatch.delenv("PIXLAKE_STORE_URL", raising=False)
     return lambda *words, **_: CliRunner().invoke(app, [str(word) for word in words])

@@ -1,4 +1,4 @@
-"""`pixlake produce` against a real broker: what arrives, and what a second run changes."""
+"""`pixlake produce` with a real broker: the messages sent, and the effect of a second run."""
 
 import hashlib
 import json

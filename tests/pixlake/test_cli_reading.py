@@ -1,4 +1,4 @@
-"""`ls`, `get`, `status`, `version`: what the command shows of a running Pixlake."""
+"""`ls`, `get`, `status` and `version` with a running Pixlake."""
 
 import json
 import os
@@ -135,7 +135,7 @@ def test_the_home_is_found_upwards(
     (tmp_path / "a" / "b").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "a" / "b")
     assert run("ls").exit_code == 0
-    monkeypatch.setattr("os.getuid", lambda: stat.S_IMODE(0o7777))  # somebody else's folder
+    monkeypatch.setattr("os.getuid", lambda: stat.S_IMODE(0o7777))  # another user's folder
     assert run("ls").exit_code == 2
 
 
@@ -152,7 +152,7 @@ def test_the_port_comes_from_the_environment(
 def test_the_address_comes_from_the_home(
     run: Run, door: Door, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The key of a home goes to the Pixlake of that home, not to whoever has port 8000."""
+    """The key of a home goes to the Pixlake of that home, not to another server on port 8000."""
     monkeypatch.delenv("PIXLAKE_URL")
     write_address(home, door.url)
     assert json.loads(run("status", "--json").stdout)["url"] == door.url

@@ -1,4 +1,4 @@
-"""Long runs of `pixlake upload`: what is told while they last, what ends them, what is left out."""
+"""Long runs of `pixlake upload`: progress, reasons to stop, and files that are left out."""
 
 import hashlib
 import json
@@ -184,7 +184,7 @@ def test_one_pause_is_kept_by_all_and_does_not_end_the_run(
     assert (done.exit_code, said["created"]) == (0, 6), done.stdout
     assert done.stderr.startswith("waiting, ")
     assert len(done.stderr.splitlines()) == 1
-    # The other thread may have been on its way already.
+    # Six images and one retry; the other thread may have sent its request before the pause.
     assert len(posts) == 7
 
 
@@ -230,7 +230,7 @@ def test_a_folder_that_may_not_be_entered_stops_nobody_else(tmp_path: Path) -> N
         if any(part.startswith("pytest-of-") for part in folder.parts):
             folder.chmod(0o755)
     (tmp_path / "shut").chmod(0o644)
-    as_root = os.geteuid() == 0  # who may enter every folder
+    as_root = os.geteuid() == 0  # root may enter every folder
     os.seteuid(65534 if as_root else os.geteuid())
     try:
         found = find([tmp_path])

@@ -1,4 +1,4 @@
-"""Every command that a page shows is run, in the order of the pages, or says who runs it."""
+"""Runs every command that a page shows, in the order of the pages, or names who runs it."""
 
 import contextlib
 import json
@@ -28,11 +28,11 @@ PAGES = [
 ]
 BLOCK = re.compile(r"^ *```(|console|sh)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 COMMANDS = ("pixlake ", "curl ", "python ", "pip ", "aws ", "apt-get ", ".venv/bin/")
-# Who runs what cannot be run here: a test, or nobody and why.
+# Commands that cannot run here, with the test that runs them, or the reason why none does.
 ELSEWHERE = {
     r"pixlake up": "tests/end_to_end/test_up.py",
     r"pixlake lifecycle .*": "tests/pixlake/test_cli_lifecycle.py",
-    # The command asks on a terminal.
+    # The command asks its question on a terminal.
     r"pixlake store set .*": "tests/pixlake/test_cli_store.py",
     r"pixlake rebuild --switch --yes": "tests/lake/test_cutover.py",
     r"apt-get install wrk": "a program of Debian, for benchmarks alone",
@@ -49,7 +49,7 @@ SHOP = {"renditions": [{"name": "card", "operations": [{"op": "fit", "width": 90
 
 
 def shown(page: Path) -> list[str]:
-    """The page's commands, without what only explains them."""
+    """Commands of the page, without the explanations beside them."""
     found = []
     for kind, text in BLOCK.findall(page.read_text()):
         lines = text.replace("\\\n", " ").splitlines()
@@ -75,7 +75,7 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, photo: bytes) -> Iterator[tuple[Path, Door]]:
-    """A folder with the files that pages name, and a Pixlake of its own."""
+    """A folder with the files that pages name, and a Pixlake for this folder."""
     folder = tmp_path_factory.mktemp("shown")
     with open_door(folder / ".pixlake") as door:
         (folder / ".pixlake" / "api-key").write_text(door.key("default"))
@@ -109,13 +109,13 @@ def environment(
 
 
 def answered(page: Path, command: str) -> bool:
-    """Whether the page shows a question after the command, and the answer yes."""
+    """True if the page shows a question after the command, answered with yes."""
     question = re.escape(f"$ {command}\n") + r"[^$\n]*\[y/N\]: y\n"
     return re.search(question, page.read_text()) is not None
 
 
 def prepared(command: str, place: tuple[Path, Door], kafka: ApacheKafka) -> str:
-    """The command with the values of this machine; what it names is made first."""
+    """Create what the command names; return the command with the values of this machine."""
     folder, door = place
     tenant = "cams" if "--tenant cams" in command else "default"
     if SHOWN_ID in command or "ids.txt" in command:
@@ -126,7 +126,7 @@ def prepared(command: str, place: tuple[Path, Door], kafka: ApacheKafka) -> str:
     if SHOWN_PREFIX in command:
         command = command.replace(SHOWN_PREFIX, door.key("default").split("_")[1])
     if "produce" in command:
-        with contextlib.suppress(KafkaException):  # another test of the session has made it
+        with contextlib.suppress(KafkaException):  # another test has created the topic
             create_topic(kafka.bootstrap, "images")
     return command.replace(SHOWN_URL, door.url)
 
@@ -143,7 +143,7 @@ def test_a_command_that_a_page_shows_works(
 ) -> None:
     ready = prepared(command, place, kafka_server)
     if answered(page, command):
-        ready += " --yes"  # there is no terminal here to answer at
+        ready += " --yes"  # there is no terminal to answer on
     if ready.startswith("pixlake ") and not set(ready) & set("<>|$"):
         done = CliRunner().invoke(app, shlex.split(ready)[1:])
         code, said = done.exit_code, done.output

@@ -1,4 +1,4 @@
-"""`store`, `sweep`, and what verbs do where there is no lake, or another one than they think."""
+"""`store`, `sweep`, and verbs where the lake is missing or differs from their settings."""
 
 import asyncio
 import json
@@ -48,7 +48,7 @@ def tree(folder: Path) -> list[Path]:
 
 @pytest.fixture
 def old(tmp_path: Path) -> Path:
-    """A home that keeps images for 90 days, with three of them, of 30 days ago."""
+    """A home with a retention of 90 days and three images that are 30 days old."""
 
     async def make() -> None:
         lake = await Lake.open(LakeSettings(home=tmp_path, retention_days=90))

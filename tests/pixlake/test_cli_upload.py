@@ -1,4 +1,4 @@
-"""`pixlake upload`: what is sent, what is said of it, and with which exit code."""
+"""`pixlake upload`: the requests, the output and the exit codes."""
 
 import hashlib
 import json
@@ -196,7 +196,7 @@ def test_ctrl_c_does_not_wait_for_what_is_under_way(home: Path, photos: Path) ->
 
 @contextmanager
 def silent_server() -> Iterator[tuple[str, threading.Event]]:
-    """Is ready, takes uploads, and never answers them; the event is set by the first."""
+    """Run a server that is ready but never answers an upload; the first upload sets the event."""
     asked, done = threading.Event(), threading.Event()
 
     class Silent(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""A typing error in a variable's name is told, with the nearest name; it never keeps a default."""
+"""A misspelt variable is an error that names the nearest variable; no default is used instead."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The client against the real door: what goes in comes out, once."""
+"""The client with the real HTTP API: each upload is stored once and can be read back."""
 
 import hashlib
 from pathlib import Path

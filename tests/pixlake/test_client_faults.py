@@ -1,4 +1,4 @@
-"""The client among faults: what it tries again, what it does not, and what it says then."""
+"""Faults of server and network: which the client retries, and which errors it raises."""
 
 import hashlib
 import pickle
@@ -119,7 +119,7 @@ def test_nobody_there(dead_url: str) -> None:
 
 
 def test_a_slow_line_may_take_its_time() -> None:
-    """3 MB at 32 kB a second are under way for 94 s, and nothing can be answered before."""
+    """Sending 3 MB at 32 kB a second takes 94 s, and no answer can come before that."""
     limit = with_body(timeout(120), 3_000_000)
     assert limit.read is not None
     assert limit.read > 94 + 60

@@ -1,4 +1,4 @@
-"""Files that are none, files that change, processes that fork, and errors of one tree."""
+"""Paths that are no files, files that change, forked processes, and one base class of errors."""
 
 import hashlib
 import io
@@ -26,7 +26,7 @@ def made(**changes: object) -> Answer:
 
 @pytest.fixture
 def odd(tmp_path: Path) -> dict[str, Path]:
-    """Things with names of images that are no files."""
+    """Paths that look like images by name, but are no regular files."""
     fifo, socket_ = tmp_path / "fifo.jpg", tmp_path / "folder.jpg"
     os.mkfifo(fifo)
     socket_.mkdir()

@@ -1,4 +1,4 @@
-"""TLS, client certificates, proxies, and a key that does not leave in clear."""
+"""TLS, client certificates and proxies; the key is never sent without encryption."""
 
 import datetime as dt
 import ipaddress
@@ -24,7 +24,7 @@ IMAGE_ID = "0123456789abcdef0123456789abcdef"
 
 
 def certificate(folder: Path, name: str) -> Path:
-    """A certificate that is its own authority, and its key, in one file."""
+    """Write a self-signed certificate and its key into one file."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = dt.datetime.now(dt.UTC)
@@ -62,7 +62,7 @@ def files(tmp_path: Path) -> dict[str, Path]:
 
 @pytest.fixture
 def mutual(files: dict[str, Path]) -> Iterator[str]:
-    """An API behind TLS that wants a certificate of its clients."""
+    """An API behind TLS that requires client certificates."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -75,7 +75,7 @@ def mutual(files: dict[str, Path]) -> Iterator[str]:
 
     class Quiet(ThreadingHTTPServer):
         def handle_error(self, *_: object) -> None:
-            pass  # a handshake that fails is what is tried
+            pass  # tests make handshakes fail on purpose
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(files["server"])
@@ -146,7 +146,7 @@ def test_a_proxy_that_is_named_is_asked(run: Run) -> None:
 
 
 def test_a_command_without_options_reads_their_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`produce` asks the API for its preset, with the settings of the other commands."""
+    """`produce` has no such options: it reads their variables to ask the API for its preset."""
     for name, value in (("CA_FILE", "ca.pem"), ("PROXY", "http://p"), ("ALLOW_HTTP", "yes")):
         monkeypatch.setenv(f"PIXLAKE_{name}", value)
     for name in ("URL", "HOME", "CLIENT_CERT"):

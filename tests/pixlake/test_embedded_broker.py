@@ -1,4 +1,4 @@
-"""The broker of `make up` keeps what it acknowledged, and never outlives its parent."""
+"""The broker of `make up` keeps acknowledged messages, and never outlives its parent."""
 
 import hashlib
 import os
@@ -34,7 +34,7 @@ time.sleep(600)
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
-    # A folder as people name them: Kafka splits paths at commas, Java trips over letters.
+    # A realistic name: Kafka splits paths at commas, and Java may fail on letters beyond ASCII.
     broker = EmbeddedBroker(free_port(), tmp_path_factory.mktemp("b") / "Bäckup, old" / "kafka")
     broker.start()
     try:
@@ -80,7 +80,7 @@ def test_kill_9_of_the_parent_ends_the_broker_and_loses_nothing(tmp_path: Path) 
 
 def test_it_listens_on_the_loopback_only(broker: EmbeddedBroker) -> None:
     port = int(broker.bootstrap.rpartition(":")[2])
-    # Every 127.x address is this machine's, so this stands for any other address of it.
+    # Every 127.x address belongs to this machine, so this one stands for its other addresses.
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.2", port), timeout=5)
 

@@ -1,4 +1,4 @@
-"""What one run of `pixlake up` has to itself on a machine: ports, folder, lock, processes."""
+"""Resources that one run of `pixlake up` does not share: ports, folder, lock, processes."""
 
 import os
 import re
@@ -68,7 +68,7 @@ def test_a_home_has_one_run_at_a_time(tmp_path: Path) -> None:
         pass
 
 
-# Linux takes 107 bytes. HAProxy binds under another name first, with ".12345.tmp" behind it.
+# Linux allows 107 bytes. HAProxy first binds a name that is longer by ".12345.tmp".
 SOCKET_BYTES = 107
 HAPROXY_SOCKET_BYTES = 97
 SESSION = "session_2026-11-23_21-15-51_764698_4194304/sockets"
@@ -86,19 +86,19 @@ def test_socket_paths_fit_whatever_the_user_the_home_and_tmpdir(
     monkeypatch.setattr(tempfile, "tempdir", None)
     with fresh_folder(long / "home", tmp_path / "ray") as made, own_ports(tmp_path, "x") as ports:
         environment = ray_environment(made, ports, host="127.0.0.1", port=8000)
-        # As the last of this user's possible names, which is the longest.
+        # The last of this user's possible names is the longest.
         assert made.parents[1] == TMP
         folder = TMP / f"pixlake-{uid}.9" / made.name
     for name in ("RAY_SERVE_HAPROXY_SOCKET_PATH", "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH"):
         given = Path(environment[name].replace(str(made), str(folder)))
-        # As `_per_node` of Ray's serve/_private/haproxy.py.
+        # `_per_node` of Ray's serve/_private/haproxy.py builds this path.
         assert len(os.fsencode(given.parent / NODE / given.name)) <= HAPROXY_SOCKET_BYTES
     for name in ("plasma_store", "raylet"):
         assert len(os.fsencode(folder / SESSION / name)) <= SOCKET_BYTES
 
 
 def test_the_limit_is_haproxys(tmp_path: Path) -> None:
-    """HAProxy itself takes a path of the length that the test above allows, and no longer one."""
+    """HAProxy accepts a path as long as the test above allows, and refuses a longer one."""
 
     def says(length: int) -> str:
         path = TMP / ("x" * (length - len(f"{TMP}/")))
@@ -205,7 +205,7 @@ def test_behind_a_balancer_nobody_is_counted_by_address(tmp_path: Path) -> None:
 def test_haproxy_keeps_to_the_files_that_it_may_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: int
 ) -> None:
-    """HAProxy does not start with a higher limit of connections."""
+    """HAProxy does not start if its limit of connections needs more files than it may open."""
     monkeypatch.setattr(resource, "getrlimit", lambda _: (files, files))
     write_launcher(tmp_path, host="127.0.0.1", port=8000)
     text = (tmp_path / CONFIGURATION).read_text()

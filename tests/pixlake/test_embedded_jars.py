@@ -18,7 +18,7 @@ VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_
 
 
 class Repository(ThreadingHTTPServer):
-    """Server of an empty repository; what clients send is logged nowhere."""
+    """Server of an empty Maven repository, without a log."""
 
     def handle_error(self, *_: object) -> None:
         """Ignore a handshake that fails, because a test makes it fail."""
@@ -67,7 +67,7 @@ def test_an_authority_of_the_machine_is_trusted(
     authority: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(authority))
-    # The repository is trusted, and asked: it has no jar.
+    # This error shows that the repository was trusted and asked: it has no jar.
     with pytest.raises(JarsUnavailable, match="not found in remote repositories"):
         jars.kafka_jars()
     assert "REQUESTS_CA_BUNDLE" not in os.environ

@@ -1,4 +1,4 @@
-"""What the settings allow must fit into the memory there is, or nothing starts."""
+"""Nothing starts if the settings allow more memory than the machine or container has."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from processors.settings import ProcessorSettings
 from serve_app.settings import ServeSettings
 
 GIB = 1 << 30
-# What a machine "of 8 GB" has, once the kernel took its own.
+# Memory of a machine "of 8 GB" without the part that the kernel keeps.
 SMALL_MACHINE = int(7.6 * GIB)
 
 
@@ -57,7 +57,7 @@ def test_what_would_not_fit_is_refused_with_settings_and_sizes(setting: dict[str
 
 
 def group(tmp_path: Path, line: str, files: dict[str, str]) -> int:
-    """The limit under control groups made of these files."""
+    """Write the files of control groups; return the memory limit that is read from them."""
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -72,7 +72,7 @@ def test_the_containers_limit_counts_and_so_does_that_of_any_parent(tmp_path: Pa
     assert group(tmp_path / "v2", "0::/a/b\n", v2) == 300_000_000
     v1 = {"memory/a/memory.limit_in_bytes": "200000000\n"}
     assert group(tmp_path / "v1", "5:cpu:/x\n4:memory:/a/b\n0::/\n", v1) == 200_000_000
-    # A container that sees its own group as the root, and its path as the host's.
+    # The container sees its own group as the root, but its path as the host names it.
     assert group(tmp_path / "own", "0::/host/path\n", {"memory.max": "400000000\n"}) == 400_000_000
     unlimited = {"memory.max": "max\n"}
     assert group(tmp_path / "max", "0::/\n", unlimited) == everything

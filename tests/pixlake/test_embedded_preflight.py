@@ -1,4 +1,4 @@
-"""Test that a start which would fail is refused first, with reason, setting and remedy."""
+"""Test that a start that would fail is refused early, with reason, setting and remedy."""
 
 import errno
 import json
@@ -131,7 +131,7 @@ def test_a_home_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     open_home(home)
     theirs = home / "accounts.sqlite"
     theirs.touch()
-    # Root may write everything, so what an ordinary user is told by the system is told here.
+    # Root may write every file, so the test replaces the system's answer to an ordinary user.
     monkeypatch.setattr(os, "access", lambda path, _mode: Path(path) != theirs)
     with pytest.raises(HomeUnusable, match=r"accounts\.sqlite belongs to .* set PIXLAKE_HOME"):
         open_home(home)
@@ -247,7 +247,7 @@ SETTINGS = (EmbeddedSettings, IngestSettings, LakeSettings, ProcessorSettings, S
 def test_an_empty_variable_is_one_that_is_not_set(
     monkeypatch: pytest.MonkeyPatch, kind: type[BaseSettings]
 ) -> None:
-    """As container tools pass those that nobody has set."""
+    """Container tools pass unset variables as empty ones."""
     without = kind()
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "")
     for name in kind.model_fields:

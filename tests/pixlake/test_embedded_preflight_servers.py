@@ -1,4 +1,4 @@
-"""Test that a start asks its servers first: store, Kafka cluster, database of the accounts."""
+"""Test that a start first checks its servers: store, Kafka cluster, database of accounts."""
 
 import asyncio
 import socket
@@ -75,7 +75,7 @@ def test_a_store_that_is_slow_is_not_refused(s3_server: S3Server) -> None:
 
 
 def test_a_store_that_takes_no_writes() -> None:
-    # A folder of the kernel, where root may not write either.
+    # This folder belongs to the kernel: not even root may write there.
     denied = LakeSettings(store_url="file:///sys/kernel")
     with pytest.raises(StoreUnreachable, match=r"/sys/kernel: .*denied.* PIXLAKE_STORE_URL"):
         asyncio.run(prepare_store(denied, "web"))
@@ -128,7 +128,7 @@ def test_a_cluster_is_asked_before_a_start(kafka_server: ApacheKafka) -> None:
 
 @pytest.fixture(scope="module")
 def sasl_bootstrap() -> Iterator[str]:
-    """Apache Kafka that lets in one user, whose password is `right`."""
+    """Apache Kafka with one user, `pixlake`, whose password is `right`."""
     plain, controller, port = (f"{LOOPBACK}:{free_port()}" for _ in range(3))
     module = "org.apache.kafka.common.security.plain.PlainLoginModule"
     settings = {

@@ -1,4 +1,4 @@
-"""A name that is none is refused with the nearest one that is, on each surface of the product."""
+"""An unknown name is refused with the nearest known one, in every interface of the product."""
 
 import json
 import os
@@ -136,7 +136,7 @@ def test_a_preset_of_messages_before_they_are_sent(
         assert (done.exit_code, error["code"]) == (2, "unknown_preset")
     assert "did you mean web?" in run(*words, "wbe").stderr
     assert run(*words, "web").exit_code == 0
-    # The broker is not this machine's, and no API is set: the preset cannot be checked.
+    # The broker is on another machine and no API is set, so the preset can't be checked.
     monkeypatch.delenv("PIXLAKE_URL")
     assert run(*words, "shop").exit_code == 0
 

@@ -1,4 +1,4 @@
-"""Test the changes to the start of a Ray node, and that Ray's code still fits them."""
+"""Test the changes to the start of a Ray node, and that Ray's code still allows them."""
 
 import inspect
 from pathlib import Path
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's import of pydantic
 
 @pytest.fixture
 def ray_node(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The module under test; what it changes in Ray is undone."""
+    """The module under test; its changes to Ray are undone after the test."""
     from ray._private import services  # noqa: PLC0415
     from ray._private.node import Node  # noqa: PLC0415
     from ray._private.parameter import RayParams  # noqa: PLC0415
