@@ -1,7 +1,7 @@
-"""Pixlake on a Ray cluster of three nodes on this machine, against a Kafka that is there already.
+"""Pixlake on a Ray cluster of three nodes on this machine, with a Kafka that already runs.
 
-Each node has its own raylet, object store and replicas; all of them keep to 127.0.0.1. HAProxy and
-Serve's controller are on the head.
+Each node has its own raylet, object store and replicas, and all use 127.0.0.1. HAProxy and Serve's
+controller run on the head.
 """
 
 import json
@@ -20,14 +20,14 @@ from serve_app.settings import ServeSettings
 from tests.end_to_end.running import Pixlake
 
 NODES = 3
-# Images that may wait for a node's one child, before its uploads go elsewhere: more than a test's
-# clients, were they all on one node.
+# Images that may wait for the only child of a node before its uploads spill over to peers. One node
+# could hold the uploads of all clients of a test.
 WAITING = 8
 _DRIVER = (sys.executable, "-m", "tests.end_to_end.cluster_driver")
 
 
 class PixlakeCluster(Pixlake):
-    """One replica of each door's workers a node; `raylets` are the nodes, the head first."""
+    """One `UploadApi` and one `ImageProcessor` on each node; `raylets` begins with the head's."""
 
     def __init__(self, home: Path, bootstrap: str, **settings: str) -> None:
         settings |= {
@@ -35,10 +35,10 @@ class PixlakeCluster(Pixlake):
             "PIXLAKE_PROCESSOR_REPLICAS": str(NODES),
             "PIXLAKE_SANDBOX_CHILDREN": "1",
             "PIXLAKE_SANDBOX_QUEUE": str(WAITING),
-            # Longer than a test lets a child stand still.
+            # Longer than a test suspends a child.
             "PIXLAKE_SANDBOX_TIMEOUT_SECONDS": "60",
             "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
-            # A node that is gone is missed after 3 s, not after 15.
+            # Ray notices a dead node after 3 s instead of 15 s.
             "RAY_health_check_period_ms": "1000",
             "RAY_health_check_timeout_ms": "1000",
             "RAY_health_check_failure_threshold": "3",
@@ -49,7 +49,7 @@ class PixlakeCluster(Pixlake):
         self._stack = ExitStack()
 
     def start(self) -> None:
-        """Start the nodes and return when both doors take images."""
+        """Start the nodes; return when the HTTP API and the Kafka ingest accept images."""
         self.home.mkdir(mode=0o700, parents=True)
         logs = self.home / "logs"
         logs.mkdir()
@@ -81,7 +81,7 @@ class PixlakeCluster(Pixlake):
         self.wait_ready()
 
     def end(self) -> None:
-        """Leave nothing behind; what it would drain is not asked for."""
+        """Kill all processes of the cluster, without a drain."""
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
@@ -89,7 +89,7 @@ class PixlakeCluster(Pixlake):
         self._stack.close()
 
     def scale(self, replicas: int) -> None:
-        """Have so many replicas of the HTTP door; returns when Serve says so."""
+        """Scale `UploadApi` to this number of replicas; return when Serve reports the number."""
         assert self._process is not None
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -98,18 +98,18 @@ class PixlakeCluster(Pixlake):
         assert json.loads(self._process.stdout.readline()) == replicas, self.log()
 
     def decoders(self, node: int, replica: str) -> list[psutil.Process]:
-        """The sandboxed children on a node, of a deployment such as `UploadApi`."""
+        """Sandboxed children on a node that belong to a deployment such as `UploadApi`."""
         found = self.raylets[node].children(recursive=True)
         replicas = [one for one in found if replica in " ".join(one.cmdline())]
         below = [one for each in replicas for one in each.children(recursive=True)]
         return [one for one in below if not one.children()]
 
     def kill_node(self, node: int) -> None:
-        """As when a machine loses power: every process of it at once."""
+        """Kill every process of a node at once, as when a machine loses power."""
         raylet = self.raylets[node]
         processes = [raylet, *raylet.children(recursive=True)]
         for one in processes:
-            one.suspend()  # or those that are killed first would be seen by the others
+            one.suspend()  # so that no process notices the death of another one
         for one in processes:
             one.kill()
         psutil.wait_procs(processes, timeout=10)

@@ -1,10 +1,11 @@
-"""The application of `pixlake up`, on a Ray cluster of three nodes on this machine.
+"""Program that runs the applications of `pixlake up` on a Ray cluster of three nodes.
 
-`python -m tests.end_to_end.cluster_driver FOLDER PORT`, in the environment of `ray_environment`;
-PORT is the first of four for the head's agents. The head is what `pixlake up` starts; the other
-nodes join it. Prints the process ids of the nodes' raylets, the head's first, once the applications
-are deployed. Each line that it reads is a number of replicas for the HTTP door, and comes back when
-there are so many. Runs until SIGTERM.
+Usage: `python -m tests.end_to_end.cluster_driver FOLDER PORT`, in the environment that
+`ray_environment` returns; PORT is the first of four ports for the head's agents. All nodes are on
+this machine. The head is started as by `pixlake up`; the other nodes join it. When the applications
+are deployed, the program prints the process ids of the nodes' raylets, the head's first. Each line
+of its standard input is a number of replicas for `UploadApi`; the program prints the number when
+the replicas run. Runs until SIGTERM.
 """
 
 import json
@@ -30,7 +31,7 @@ from tests.end_to_end.cluster import NODES
 
 
 def main(folder: Path, agent_port: int) -> None:
-    """Run until SIGTERM."""
+    """Start the cluster, deploy, and scale as standard input says, until SIGTERM."""
     signal.signal(signal.SIGTERM, _leave)
     embedded, served = EmbeddedSettings(), ServeSettings()
     app._prepare_node(agent_port)
@@ -46,7 +47,7 @@ def main(folder: Path, agent_port: int) -> None:
 
 
 def _scale(replicas: int, served: ServeSettings) -> None:
-    """So many replicas of the HTTP door, as `serve deploy` of a changed configuration does."""
+    """Scale `UploadApi`, as `serve deploy` of a changed configuration does."""
     uploads = upload_app.upload_app(
         served,
         LakeSettings(),
@@ -63,7 +64,7 @@ def _say(fact: object) -> None:
 
 
 def _with_workers(head: Any) -> list[Any]:
-    """The head and the nodes that join it: all keep to 127.0.0.1, which `ray start` would not."""
+    """Start the nodes that join the head; all use 127.0.0.1, which `ray start` would not do."""
     cluster: Any = Cluster()
     cluster.head_node, cluster.redis_address = head, head.redis_address
     joining = range(NODES - 1)

@@ -1,4 +1,4 @@
-"""Fixtures: a Pixlake that the tests share, and a factory of others; see `running.py`."""
+"""Fixtures: a Pixlake that the tests share, and a factory of further ones; see `running.py`."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ NewPixlake = Callable[..., Pixlake]
 
 @pytest.fixture
 def new_pixlake(tmp_path: Path) -> Iterator[NewPixlake]:
-    """Factory of Pixlakes that are not started; ends them after the test."""
+    """Factory of `Pixlake` objects that are not started; ends their runs after the test."""
     made: list[Pixlake] = []
 
     def make(name: str = "home", **settings: str) -> Pixlake:
@@ -26,7 +26,7 @@ def new_pixlake(tmp_path: Path) -> Iterator[NewPixlake]:
 
 @pytest.fixture(scope="package")
 def shared_pixlake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pixlake]:
-    """Pixlake of all tests of this folder; ended after the last of them."""
+    """The Pixlake that all tests of this folder share; ended after the last test."""
     shared = Pixlake(tmp_path_factory.mktemp("shared"))
     yield shared
     shared.end()
@@ -34,7 +34,7 @@ def shared_pixlake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pixlake
 
 @pytest.fixture
 def pixlake(shared_pixlake: Pixlake) -> Pixlake:
-    """The shared Pixlake, started if it does not run. A test may stop or kill it."""
+    """The shared Pixlake, started if it does not run. A test may stop or kill this Pixlake."""
     if not shared_pixlake.is_running():
         shared_pixlake.start()
     return shared_pixlake

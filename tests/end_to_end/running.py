@@ -1,4 +1,4 @@
-"""A whole Pixlake, started as a user starts it, beside whatever else runs on this machine."""
+"""A complete Pixlake, started as by a user; several can run on this machine at the same time."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from pixlake_server.embedded.run_folder import MARK, end_processes
 from tests.waiting import wait_until
 
 COMMAND = Path(sys.executable).with_name("pixlake")
-# Ours are 17 s on two free cores; tests share them with other tests, and with each other.
+# A start takes 17 s on two free cores, but tests share the cores with other processes.
 START_SECONDS = 150
 STOP_SECONDS = 90
 # Plain HTTP needs no certificates; httpx would load them for each request, which takes 25 ms.
@@ -39,7 +39,7 @@ class Pixlake:
 
     @property
     def environment(self) -> dict[str, str]:
-        """For commands that shall talk to this one."""
+        """Environment of commands that use this Pixlake."""
         ours = ("PIXLAKE_", "KAFKA_", "RAY_")
         return {
             **{name: value for name, value in os.environ.items() if not name.startswith(ours)},
@@ -64,7 +64,7 @@ class Pixlake:
         return {"Authorization": f"Bearer {self.key}"}
 
     def begin(self) -> None:
-        """Begin to start it; what it prints is read by nobody."""
+        """Start `pixlake up` without waiting for its output."""
         if self._process is not None:
             self._process.wait()
             self._close()
@@ -73,12 +73,12 @@ class Pixlake:
             env=self.environment,
             stdout=subprocess.PIPE,
             text=True,
-            # As in a terminal of its own: a Ctrl-C for it is not one for the tests.
+            # In its own session, as in its own terminal, it shares no Ctrl-C with the tests.
             start_new_session=True,
         )
 
     def start(self) -> None:
-        """Start it and return when both doors take images."""
+        """Start Pixlake; return when the HTTP API and the Kafka ingest accept images."""
         self.begin()
         assert self._process is not None
         assert self._process.stdout is not None
@@ -87,7 +87,7 @@ class Pixlake:
         self.facts = json.loads(line)
 
     def stop(self, number: int = signal.SIGINT) -> int:
-        """Ctrl-C it, and return its exit code."""
+        """Send SIGINT, as Ctrl-C does, or another signal; return the exit code."""
         assert self._process is not None
         self._process.send_signal(number)
         code = self._process.wait(STOP_SECONDS)
@@ -95,7 +95,7 @@ class Pixlake:
         return code
 
     def kill9(self) -> None:
-        """Kill every process of it at once, as when the machine loses power."""
+        """Kill every process of this Pixlake at once, as when the machine loses power."""
         assert self._process is not None
         self._process.kill()
         end_processes(self.home)
@@ -103,11 +103,11 @@ class Pixlake:
         self._close()
 
     def restart(self) -> None:
-        """Start it again, on the same home and ports."""
+        """Start Pixlake again, with the same home and ports."""
         self.start()
 
     def end(self) -> None:
-        """Stop it if it runs, and kill it if it does not stop."""
+        """Stop Pixlake if it runs; kill its processes if it does not stop in time."""
         if self.is_running():
             try:
                 self.stop()
@@ -126,16 +126,16 @@ class Pixlake:
         return answer.status_code == httpx.codes.OK
 
     def wait_ready(self, seconds: float = START_SECONDS) -> None:
-        """Return when both doors take images again."""
+        """Return when the HTTP API and the Kafka ingest accept images again."""
         wait_until(self.is_ready, seconds)
 
     def processes(self, named: str = "") -> list[psutil.Process]:
-        """Its living processes whose command line holds `named`, such as `UploadApi`."""
+        """Running processes with `named` in their command line, such as `UploadApi`."""
         root = psutil.Process(self.pid)
         return [one for one in root.children(recursive=True) if named in _command(one)]
 
     def run(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        """Run the `pixlake` command against it."""
+        """Run a `pixlake` command that uses this Pixlake."""
         return subprocess.run(
             [COMMAND, *map(str, arguments)],
             env=self.environment,
@@ -146,7 +146,7 @@ class Pixlake:
         )
 
     def log(self) -> str:
-        """The last lines of its log, for a failing test's message."""
+        """Last lines of the log, for the message of a failed test."""
         path = self.home / "logs" / "pixlake.log"
         return path.read_text(errors="replace")[-5000:] if path.exists() else "no log"
 
@@ -165,7 +165,7 @@ def _command(process: psutil.Process) -> str:
 
 
 def marked(home: Path) -> list[int]:
-    """Processes that carry a home's mark; read from /proc, not by the code under test."""
+    """Ids of processes with a home's mark, read from /proc instead of by the code under test."""
     mark = f"{MARK}={home}".encode()
     found = []
     for folder in Path("/proc").glob("[0-9]*"):

@@ -1,4 +1,4 @@
-"""A machine that is thirty times too busy refuses no valid image, at either door."""
+"""With 30 processes that use all cores, no valid image is refused by HTTP or Kafka."""
 
 import asyncio
 import io
@@ -47,7 +47,7 @@ def progressive() -> bytes:
 
 
 def images() -> dict[str, bytes]:
-    """Valid images, most of them slow to decode."""
+    """Valid images; most of them are slow to decode."""
     deep = np.asarray(scene(width=2000, height=1500), np.uint16) * 257
     return {
         "jpeg": jpeg(),
@@ -65,7 +65,7 @@ async def everything_is_ready() -> Readiness:
 
 @asynccontextmanager
 async def http_door(lake: Lake, worker: Worker, home: Path) -> AsyncIterator[httpx.AsyncClient]:
-    """The application on a socket, and a client of it."""
+    """Run the HTTP API on a socket; yields a client for it."""
     accounts = Accounts.open(f"sqlite:///{home / 'accounts.sqlite'}")
     key = accounts.create_key("acme", ["images:read", "images:write"], "test")
     settings = ServeSettings(home=home)
@@ -81,7 +81,7 @@ async def http_door(lake: Lake, worker: Worker, home: Path) -> AsyncIterator[htt
 
 
 async def stored_by_http(client: httpx.AsyncClient, data: bytes) -> str:
-    """Upload, again as long as the answer says "later"; return the id of the image."""
+    """Upload an image, with retries as long as the status is in LATER; return the image's id."""
     while True:
         answer = await client.post("/v1/images", content=data)
         if answer.status_code not in LATER:
@@ -91,7 +91,7 @@ async def stored_by_http(client: httpx.AsyncClient, data: bytes) -> str:
 
 
 def letters(bootstrap: str, topic: str) -> int:
-    """Number of messages in the topic of dead letters."""
+    """Number of dead letters of a topic."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "counter", "log_level": 0})
     try:
         _, end = consumer.get_watermark_offsets(TopicPartition(f"{topic}.dead-letters", 0), 60)
@@ -102,7 +102,7 @@ def letters(bootstrap: str, topic: str) -> int:
 
 @pytest.fixture
 async def workplace() -> AsyncIterator[tuple[Lake, Worker]]:
-    """A lake, and the worker that both doors share."""
+    """A lake, and the worker that HTTP API and Kafka ingest share."""
     lake = await Lake.open(LakeSettings(store_url="memory://"))
     worker = await Worker.start(lake, ProcessorSettings(sandbox_children=2))
     yield lake, worker
@@ -145,7 +145,7 @@ async def test_no_valid_image_is_refused(
 
 
 async def test_a_wait_for_a_processor_does_not_count_as_time_of_an_image() -> None:
-    """Each try starts again from the beginning, so a slow image would never be done."""
+    """If the wait counted, each try would time out, because it starts from the beginning."""
     slow = encoded(scene(width=2400, height=1800), "avif")
     settings = ProcessorSettings(sandbox_children=1, sandbox_wall_seconds=1)
     sandbox = await Sandbox.start(settings)

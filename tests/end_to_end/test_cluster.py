@@ -1,4 +1,4 @@
-"""One application on a cluster of three nodes: images spread, and a node that dies costs little."""
+"""A cluster of three nodes: load is spread, and the death of a node loses no image."""
 
 import hashlib
 import itertools
@@ -26,7 +26,7 @@ from tests.servers.streams import create_topic, produce
 from tests.waiting import wait_until
 
 CLIENTS = 8
-UPLOADS = 100  # before a node dies, and after it
+UPLOADS = 100  # at least, before and after a node dies
 MESSAGES = 90
 ROUNDS = 15
 TOPIC = "cluster"
@@ -56,7 +56,7 @@ def cluster(
 
 @dataclass
 class Load:
-    """Uploads until it is enough; each is sent again until it is acknowledged."""
+    """Uploads until `enough` is set; each upload is retried until it is acknowledged."""
 
     cluster: PixlakeCluster
     name: str
@@ -96,7 +96,7 @@ class Load:
 
 
 class Work:
-    """What each node's decoders have done for a door since this was made."""
+    """Work of each node's decoders for one deployment, since this object was created."""
 
     def __init__(self, cluster: PixlakeCluster, door: str) -> None:
         self._cluster = cluster
@@ -105,11 +105,11 @@ class Work:
         self.is_everywhere()
 
     def is_everywhere(self) -> bool:
-        worked = [self._has_worked(node) for node in range(NODES)]  # of each, for `_first`
+        worked = [self._has_worked(node) for node in range(NODES)]  # a list: fills `_first`
         return all(worked)
 
     def _has_worked(self, node: int) -> bool:
-        """Whether one of its decoders, which come and go, has worked since it was first seen."""
+        """True if one of the node's decoders, which come and go, worked since it was first seen."""
         worked = False
         for one in self._cluster.decoders(node, self._door):
             with suppress(psutil.NoSuchProcess):
@@ -119,7 +119,7 @@ class Work:
 
 
 def send_until_it_spreads(cluster: PixlakeCluster, consuming: Work, photos: list[bytes]) -> int:
-    """How many messages that took: a few may be done before each node had one of them."""
+    """Send rounds of messages until every node has processed one; return the number of messages."""
     for rounds in range(1, ROUNDS + 1):
         produce(cluster.bootstrap, TOPIC, photos)
         with suppress(AssertionError):
@@ -137,7 +137,7 @@ def by_kafka(cluster: PixlakeCluster) -> list[dict[str, Any]]:
 
 
 def test_every_node_knows_the_ports_of_its_agents(cluster: PixlakeCluster) -> None:
-    """A raylet waits at most 15 s for the port of an agent that chooses one, and then ends."""
+    """If an agent chooses its own port, the raylet waits 15 s for the port, then ends."""
     for raylet in cluster.raylets:
         line = " ".join(raylet.cmdline()).replace("_", "-")
         for name in ("metrics-agent", "metrics-export", "dashboard-agent-listen"):
@@ -201,7 +201,8 @@ def test_images_spread_and_a_node_that_dies_costs_what_was_on_it(cluster: Pixlak
         finally:
             load.ended.set()
 
-    # What was under way anywhere; a request that was on the node fails once, then goes elsewhere.
+    # At most the uploads in flight failed: a request on the dead node fails once, and its retry
+    # goes to another node.
     assert len(load.failures) <= CLIENTS, load.failures
 
     wait_for_rows(cluster, load.name, len(load.acknowledged))

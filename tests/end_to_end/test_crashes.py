@@ -1,4 +1,4 @@
-"""Kill -9 of everything, in the middle of a load: what was acknowledged is there, once."""
+"""SIGKILL of all processes under load: each acknowledged image is stored exactly once."""
 
 import hashlib
 import threading
@@ -16,12 +16,12 @@ from tests.waiting import wait_until
 
 UPLOADS = 300
 MESSAGES = 120
-# Decoding is not what is tested.
+# Small, because the test is not about decoding.
 SMALL = scene(width=160, height=100)
 
 
 class Load:
-    """Uploads numbered photographs, each until it is acknowledged, however often that takes."""
+    """Uploads numbered photographs; each is retried until it is acknowledged."""
 
     def __init__(self, pixlake: Pixlake, run: str) -> None:
         self.pixlake = pixlake
@@ -98,7 +98,7 @@ def test_nothing_acknowledged_is_lost_or_doubled(pixlake: Pixlake) -> None:
 
 
 def by_kafka(pixlake: Pixlake) -> int:
-    """Number of rows of images that came by Kafka, of all runs."""
+    """Number of rows of images that came by Kafka in all runs."""
     seal(pixlake)
     sql = "SELECT count(*) AS n FROM images WHERE source = 'kafka'"
     return int(pixlake.run("query", sql, "--format", "csv").stdout.split()[-1])

@@ -1,4 +1,4 @@
-"""Test in the running service that a client's body never becomes another client's request."""
+"""Test in the running service that a body of one client never becomes another's request."""
 
 import json
 import secrets
@@ -19,7 +19,7 @@ ROUNDS = 40
 
 
 def answer(pixlake: Pixlake, *parts: bytes) -> tuple[int, str, bytes]:
-    """Status, request id and body of the answer; later parts wait a moment for it to begin."""
+    """Send a request in parts, with up to 2 ms between them; return status, request id and body."""
     with socket.create_connection(("127.0.0.1", pixlake.http_port), timeout=60) as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for part in parts:
@@ -33,7 +33,7 @@ def answer(pixlake: Pixlake, *parts: bytes) -> tuple[int, str, bytes]:
 def test_a_hidden_request_never_meets_a_bystander(pixlake: Pixlake) -> None:
     key = f"Host: a\r\nAuthorization: Bearer {pixlake.key}\r\nContent-Type: image/jpeg\r\n"
     post = "POST /v1/images HTTP/1.1\r\n" + key
-    # The hidden request would read the next request on its connection as its body.
+    # If the hidden request were executed, the next request on its connection would be its body.
     hidden = f"{post}Content-Length: 150\r\n\r\n"
     offer = "Connection: Upgrade\r\nUpgrade: TLS/1.2\r\n"
     head = f"{post}Content-Length: {len(hidden)}\r\n{offer}\r\n"

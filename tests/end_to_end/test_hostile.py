@@ -1,8 +1,8 @@
-"""Ten kinds of hostile clients at once: a good one goes on, and health is told.
+"""Ten kinds of attack at once: a good client keeps its rate, and health checks are answered.
 
-How much it keeps is judged within one run, a time of peace beside a time of attack. Other work of
-the machine may fall on either, so the best of some pairs counts; `python -m benchmarks hostile` has
-the strict figures.
+The test compares a period without attacks and a period with them, in the same run. Other work of
+the machine may slow down either period, so the best of some pairs counts. The strict figures come
+from `python -m benchmarks hostile`.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ PHOTO = Path(data.__file__).with_name("rocket.jpg").read_bytes()
 PAIRS = 4
 SECONDS = 3
 KEPT = 0.7
-# Or what it takes in peace, where other work of the machine has it take longer.
+# Health checks may take this long under attack, or as long as without one if that is longer.
 ALLOWED_MS = 100
 
 

@@ -1,4 +1,4 @@
-"""The main job, on real photographs: in by both doors, out by SQL."""
+"""The main use with real photographs: images come in by HTTP and Kafka, and SQL reads the rows."""
 
 import json
 import shutil
@@ -17,7 +17,7 @@ from tests.waiting import wait_until
 
 @pytest.fixture(scope="module")
 def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Photographs as they are, and one in every format."""
+    """A folder with the photographs unchanged, and one scene in every format."""
     folder = tmp_path_factory.mktemp("album")
     for photo in photographs():
         shutil.copy(photo, folder)
@@ -41,7 +41,7 @@ def produced(pixlake: Pixlake, album: Path, run: str, topic: str = "images") -> 
 
 
 def dead_letters(pixlake: Pixlake, run: str, count: int) -> dict[bytes, bytes]:
-    """Value and code of the run's dead letters."""
+    """Wait for `count` dead letters of the run; return the code of each value."""
     settings = {"bootstrap.servers": pixlake.bootstrap, "group.id": run}
     consumer = Consumer({**settings, "auto.offset.reset": "earliest"})
     consumer.subscribe(["images.dead-letters"])
@@ -75,7 +75,7 @@ def test_both_doors_into_a_queryable_lake(pixlake: Pixlake, album: Path) -> None
         check_stored(pixlake, rows(pixlake, run))
     before = objects(pixlake)
 
-    # All of it again, and one image more, so that we know when the topic has been read.
+    # All images are sent again. One more image shows when the topic has been read to its end.
     assert uploaded(pixlake, album, http)["replayed"] == count
     produced(pixlake, album, kafka)
     last = uuid.uuid4().hex

@@ -1,7 +1,7 @@
-"""Pixlake on the parts that production has: S3, a Kafka cluster, PostgreSQL.
+"""Pixlake with the servers of production: S3, Apache Kafka, PostgreSQL.
 
-Also under load, while one part after the other is killed with SIGKILL; `make soak-crashes`, or
-PIXLAKE_CRASH_SECONDS=600, does that for longer.
+One test kills one process after the other by SIGKILL under load. `make soak-crashes`, or
+PIXLAKE_CRASH_SECONDS=600, does this for longer.
 """
 
 import hashlib
@@ -36,21 +36,21 @@ from tests.servers.streams import committed, create_topic, produce
 from tests.waiting import wait_until
 
 SECONDS = float(os.environ.get("PIXLAKE_CRASH_SECONDS", "20"))
-# Less than a replica takes to come back, so that at times several are missing.
+# Shorter than the restart of a replica, so that sometimes several replicas are missing.
 PACE_SECONDS = 3.0
 CLIENTS = 3
-# A second's messages; modest, as the machine also restarts what was killed.
+# Messages for each second; few, because the machine also restarts the killed processes.
 MESSAGES = 4
 DRAIN_SECONDS = 180
 PHOTOS = photographs()[:4]
-# Replicas by their deployments' names; what decodes images by its module.
+# Replicas have their deployment's name in the command line, decoders their module's.
 VICTIMS = ("UploadApi", "KafkaIngest", "ImageProcessor", "Sealer", "processors.sandbox.fork_server")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(SECONDS + 500)]
 
 
 class Load:
-    """Sends photographs by both doors, until told to end; no two have the same bytes."""
+    """Sends photographs by HTTP and Kafka until `finish`; no two have the same bytes."""
 
     def __init__(self, pixlake: Pixlake, bootstrap: str, topic: str) -> None:
         self.uploaded: dict[str, str] = {}
@@ -65,7 +65,7 @@ class Load:
         self._tasks.append(self._pool.submit(self._produce))
 
     def finish(self) -> None:
-        """Return when everything that was begun is acknowledged."""
+        """Send no further photographs; return when those sent are acknowledged."""
         self._ending.set()
         for task in self._tasks:
             task.result(DRAIN_SECONDS)
@@ -111,9 +111,10 @@ def photograph(number: int) -> bytes:
 
 
 def kill_in_turn(pixlake: Pixlake, seed: int) -> Counter[str]:
-    """Kill one process of each kind after the other; returns how often each kind was hit.
+    """Kill processes of each kind in turn; return the number of kills of each kind.
 
-    The story takes SECONDS, and longer on a busy machine: until each kind was there to be hit.
+    This takes SECONDS, or longer on a busy machine: until a process of each kind was killed, but at
+    most DRAIN_SECONDS longer.
     """
     chance = random.Random(seed)
     killed: Counter[str] = Counter()
@@ -167,7 +168,7 @@ def own(
     s3_server: S3Server,
     kafka_server: ApacheKafka,
 ) -> Iterator[Pixlake]:
-    """A Pixlake on these parts; its topic, its group and its prefix in the bucket have one name."""
+    """A Pixlake with these servers; topic, group and prefix in the bucket have the same name."""
     postgres = postgres_or_reason()
     if isinstance(postgres, str):
         pytest.skip(postgres)
@@ -177,14 +178,14 @@ def own(
             KAFKA_BOOTSTRAP_SERVERS=kafka_server.bootstrap,
             PIXLAKE_KAFKA_GROUP=topic,
             PIXLAKE_KAFKA_TOPIC=topic,
-            # How soon a killed member's partitions are given to the next one.
+            # The partitions of a killed member get a new member after this time.
             PIXLAKE_KAFKA_SESSION_TIMEOUT_MS="2000",
             PIXLAKE_STORE_URL=f"s3://{s3_server.bucket}/{topic}",
             PIXLAKE_S3_ENDPOINT=s3_server.endpoint,
             PIXLAKE_S3_ACCESS_KEY_ID=s3_server.access_key,
             PIXLAKE_S3_SECRET_ACCESS_KEY=s3_server.secret_key,
             PIXLAKE_DATABASE_URL=postgres.new_database(),
-            # Files are sealed while parts are killed, and their sealer is killed at it.
+            # Short times, so that the sealer works, and is killed, during the load.
             PIXLAKE_WINDOW_SECONDS="5",
             PIXLAKE_GRACE_SECONDS="2",
             PIXLAKE_SEAL_INTERVAL_SECONDS="1",
@@ -199,7 +200,7 @@ def own(
 def test_kills_lose_and_double_nothing_that_was_acknowledged(
     own: Pixlake, topic: str, kafka_server: ApacheKafka
 ) -> None:
-    """The first test of the file: the audit counts all images of the store."""
+    """Has to be the first test of the file, because the audit counts all images of the store."""
     load = Load(own, kafka_server.bootstrap, topic)
     seed = random.randrange(10**6)
     killed = kill_in_turn(own, seed)
@@ -219,7 +220,7 @@ def test_kills_lose_and_double_nothing_that_was_acknowledged(
     assert by_api == sorted(load.uploaded.items()), what
     by_kafka = {row["offset"]: row["sha256"] for row in found if row["source"] == "kafka"}
     assert len(by_api) + len(by_kafka) == len(found), what
-    # Each message is a row, and no good image was refused, whatever was killed under it.
+    # Each message has a row, and the kills caused no refusal.
     assert queried(own, "SELECT * FROM rejections") == [], what
     assert sorted(by_kafka) == [*range(len(load.produced))], what
     assert all(load.produced[offset] == sha256 for offset, sha256 in by_kafka.items()), what
@@ -230,7 +231,7 @@ def test_kills_lose_and_double_nothing_that_was_acknowledged(
 def test_s3_kafka_and_postgres(
     own: Pixlake, topic: str, s3_server: S3Server, pixlake: Pixlake
 ) -> None:
-    """Also: two Pixlakes run on one machine, the other one on embedded parts."""
+    """Also tests two Pixlakes on one machine; the other one uses embedded servers."""
     run = uuid.uuid4().hex
     done = own.run("upload", *PHOTOS, "-m", f"run={run}", "--json")
     assert json.loads(done.stdout)["created"] == len(PHOTOS)

@@ -27,7 +27,7 @@ def upload(pixlake: Pixlake, photo: bytes | Iterator[bytes]) -> httpx.Response:
 
 
 def stopping_halfway(pixlake: Pixlake, photo: bytes, thread: ThreadPoolExecutor) -> Iterator[bytes]:
-    """A body, in the middle of which Pixlake is told to stop, and does."""
+    """Body of an upload; Pixlake gets SIGTERM after the first half."""
     yield photo[: len(photo) // 2]
     stopped = thread.submit(pixlake.stop, signal.SIGTERM)
     wait_until(lambda: not pixlake.is_ready(), 30)
@@ -41,7 +41,7 @@ def stored(pixlake: Pixlake, image_id: str) -> bytes:
 
 
 def refused(environment: dict[str, str]) -> str:
-    """Run `pixlake up` where it can't run, and return what it says."""
+    """Run `pixlake up` where it can't start; return its error output."""
     done = subprocess.run(
         [COMMAND, "up"], env=environment, capture_output=True, text=True, timeout=60, check=False
     )
@@ -77,7 +77,7 @@ def test_listens_on_this_machine_only(pixlake: Pixlake) -> None:
 
 
 def connections(process: psutil.Process) -> list[Any]:
-    """Sockets of a process; a decoder's lets nobody look but root, and may open none."""
+    """Sockets of a process; none for a decoder, which only root can inspect and can't open any."""
     try:
         return list(process.net_connections("inet"))
     except psutil.AccessDenied:
@@ -106,7 +106,7 @@ def test_the_clients_headers_do_not_act_on_ray_serve(pixlake: Pixlake) -> None:
 
 
 def test_lists_are_compressed_and_refused_methods_name_the_others(pixlake: Pixlake) -> None:
-    """HAProxy changes neither the coding, nor the length that HEAD tells, nor Allow."""
+    """HAProxy changes neither Content-Encoding, nor Content-Length of HEAD, nor Allow."""
     photo = PHOTO.read_bytes()
     image_id = upload(pixlake, photo).json()["image_id"]
     with httpx.Client(base_url=pixlake.url, headers=pixlake.headers, timeout=60) as client:
@@ -125,7 +125,7 @@ def test_lists_are_compressed_and_refused_methods_name_the_others(pixlake: Pixla
 
 
 def test_a_start_that_is_killed_or_interrupted_leaves_nothing(new_pixlake: NewPixlake) -> None:
-    """Nor Ray's agents, which write their titles over the mark that tells whose they are."""
+    """Ray's agents end too, although their process titles overwrite the mark of the home."""
     own = new_pixlake()
     killed = starting(own)
     os.kill(own.pid, signal.SIGKILL)
@@ -137,14 +137,14 @@ def test_a_start_that_is_killed_or_interrupted_leaves_nothing(new_pixlake: NewPi
 
 
 def starting(pixlake: Pixlake) -> list[psutil.Process]:
-    """Begin a start; returns its processes once the agents of Ray are among them."""
+    """Begin a start; return its processes as soon as Ray's agents are among them."""
     pixlake.begin()
     wait_until(lambda: bool(pixlake.processes("ray::DashboardAgent")), START_SECONDS)
     return pixlake.processes()
 
 
 def alive(processes: list[psutil.Process]) -> list[str]:
-    """Return the processes that run; a zombie keeps its pid until init has reaped it."""
+    """Names of the processes that still run, without zombies that init has not reaped yet."""
     found = []
     for one in processes:
         with suppress(psutil.NoSuchProcess):
@@ -154,7 +154,7 @@ def alive(processes: list[psutil.Process]) -> list[str]:
 
 
 def test_an_intruder_is_counted_among_the_metrics_of_the_node(pixlake: Pixlake) -> None:
-    """Alarms read them there; the kernel ends a child in this way that makes a forbidden call."""
+    """Alarms read this metric. The kernel sends SIGSYS to a child that makes a forbidden call."""
     (replica,) = pixlake.processes("UploadApi")
     (server,) = [one for one in replica.children() if "fork_server" in " ".join(one.cmdline())]
     for child in server.children():
@@ -180,7 +180,7 @@ def test_every_application_exports_its_metrics(pixlake: Pixlake, metric: str) ->
 
 
 def counted(raylet: psutil.Process, series: str) -> float:
-    """Sum a series over all of its labels, from the metrics port of a Ray node."""
+    """Sum of a series over all its labels, read from the metrics port of a Ray node."""
     (port,) = re.findall(r"--metrics_export_port=(\d+)", " ".join(raylet.cmdline()))
     text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
     return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(series))
@@ -205,7 +205,7 @@ def test_a_killed_replica_is_replaced(pixlake: Pixlake, name: str) -> None:
 def test_ctrl_c_leaves_nothing_running_and_the_next_start_finds_everything(
     pixlake: Pixlake,
 ) -> None:
-    """The last test of the file: it leaves the shared Pixlake stopped."""
+    """Has to be the last test of the file, because it leaves the shared Pixlake stopped."""
     key = pixlake.key
     image_id = upload(pixlake, PHOTO.read_bytes()).raise_for_status().json()["image_id"]
     running = pixlake.processes()
@@ -219,7 +219,7 @@ def test_ctrl_c_leaves_nothing_running_and_the_next_start_finds_everything(
     assert pixlake.key == key
     assert stored(pixlake, image_id) == PHOTO.read_bytes()
     with ThreadPoolExecutor(1) as thread:
-        # What is on its way when it is told to stop is still taken, stored and answered.
+        # An upload in flight at the time of the stop is still accepted, stored and answered.
         late = PHOTO.read_bytes() + b"another one"
         answer = upload(pixlake, stopping_halfway(pixlake, late, thread))
         assert answer.status_code == httpx.codes.CREATED

@@ -1,4 +1,4 @@
-"""What must be true of a Pixlake at rest, read from its folder and by SQL, not by its API."""
+"""Checks of a Pixlake at rest, by its folder and by SQL instead of its API."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ def seal(pixlake: Pixlake) -> None:
 
 
 def rows(pixlake: Pixlake, run: str, columns: str = "*") -> list[dict[str, Any]]:
-    """Rows of the images that carry the metadata run=`run`."""
+    """Rows of the images with the metadata run=`run`."""
     sql = f"SELECT {columns} FROM images WHERE metadata['run'] = '{run}'"
     done = pixlake.run("query", sql, "--format", "json")
     assert done.returncode == 0, done.stderr
@@ -26,7 +26,7 @@ def rows(pixlake: Pixlake, run: str, columns: str = "*") -> list[dict[str, Any]]
 
 
 def wait_for_rows(pixlake: Pixlake, run: str, count: int, source: str = "%") -> None:
-    """Return once that many images have a row; fails when there are more."""
+    """Return when `count` images have a row; fails if there are more."""
     found = -1
 
     def enough() -> bool:
@@ -42,7 +42,7 @@ def wait_for_rows(pixlake: Pixlake, run: str, count: int, source: str = "%") -> 
 
 
 def check_stored(pixlake: Pixlake, found: list[dict[str, Any]]) -> None:
-    """One row an image, and every object that a row names is there with the right bytes."""
+    """Check that each image has one row, and that all objects of the rows have the right bytes."""
     ids = [row["image_id"] for row in found]
     assert len(ids) == len(set(ids))
     store = pixlake.home / "store"
@@ -53,7 +53,7 @@ def check_stored(pixlake: Pixlake, found: list[dict[str, Any]]) -> None:
 
 
 def objects(pixlake: Pixlake) -> set[str]:
-    """Keys of all stored images' objects."""
+    """Keys of the objects of all stored images."""
     folder = pixlake.home / "store" / "images"
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
