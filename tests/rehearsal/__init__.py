@@ -1,1 +1,1 @@
-"""The cluster of ECS on one machine: the same entrypoints, each task a host of its own."""
+"""Rehearsal of the ECS cluster on one machine: same entrypoints, one network host per task."""

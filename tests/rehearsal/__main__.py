@@ -1,4 +1,4 @@
-"""`make cluster-rehearsal`: a table of steps with what came of each; exit code 1 if one failed."""
+"""`make cluster-rehearsal`: prints a table of steps and results; exit code 1 if a step failed."""
 
 import signal
 import sys
@@ -26,7 +26,7 @@ _STEPS: tuple[_Step, ...] = (
 
 
 def main() -> int:
-    """Exit code."""
+    """Run the steps that are named in the arguments, or all; return the exit code."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     wanted = sys.argv[1:]
     chosen = [one for one in _STEPS if not wanted or one.__name__ in wanted]

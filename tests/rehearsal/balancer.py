@@ -1,7 +1,8 @@
-"""HAProxy in the load balancer's place, with the target group's own health check.
+"""HAProxy in place of the load balancer, with the health check of the target group.
 
-What the check is (port, path, interval, thresholds) is read from the synthesized template. As in an
-ALB: least outstanding requests, no second try of a request, cells by weight.
+Port, path, interval and thresholds of the check are read from the synthesized template. As an ALB
+does, HAProxy prefers the target with the fewest outstanding requests, tries no request twice, and
+chooses between the cells by weight.
 """
 
 import json
@@ -39,7 +40,7 @@ backend cell-{cell}
 
 
 class Balancer:
-    """At `url`; targets are given at the start, as `{cell: {name: address}}`."""
+    """Load balancer at `url` with fixed targets, given as `{cell: {name: address}}`."""
 
     def __init__(
         self,
@@ -68,19 +69,19 @@ class Balancer:
         stack.callback(terminate, process, grace_seconds=1)
 
     def weigh(self, b: int) -> None:
-        """Give cell b that many of a hundred requests, cell a the rest."""
+        """Send `b` of 100 requests to cell b and the others to cell a."""
         for number in range(100):
             self.ask(f"set map {self._weights} {number} {int(number < b)}")
 
     def healthy(self) -> set[str]:
-        """Targets that get requests."""
+        """Names of the targets that get requests."""
         lines = self.ask("show stat").splitlines()
         names = lines[0].lstrip("# ").split(",")
         rows = [dict(zip(names, line.split(","), strict=False)) for line in lines[1:] if line]
         return {row["svname"] for row in rows if row["status"].startswith("UP")} - {"BACKEND"}
 
     def ask(self, command: str) -> str:
-        """A command to HAProxy's socket."""
+        """Send a command to HAProxy's admin socket; return the answer."""
         with socket.socket(socket.AF_UNIX) as talk:
             talk.connect(str(self._socket))
             talk.sendall(command.encode() + b"\n")

@@ -1,4 +1,4 @@
-"""Uploads that never stop: photographs of their own, each with its own answer counted."""
+"""Steady uploads of photographs, each a new image; every answer is counted."""
 
 import threading
 import time
@@ -16,7 +16,7 @@ _PAUSE_SECONDS = 0.15
 
 
 class Load:
-    """Runs in threads for the length of a `with`; `answers` are counted by status or error."""
+    """Uploads in threads during a `with`; `answers` counts them by status or error."""
 
     def __init__(self, url: str, key: str) -> None:
         self._url, self._key = url, key
@@ -42,12 +42,12 @@ class Load:
             thread.join()
 
     def mark(self) -> Counter[str]:
-        """What was counted so far; subtract it later."""
+        """Counts of answers until now, for `since`."""
         with self._lock:
             return Counter(self.answers)
 
     def since(self, mark: Counter[str]) -> Counter[str]:
-        """What came after a mark."""
+        """Counts of answers after a mark."""
         return self.mark() - mark
 
     def _run(self, number: int) -> None:

@@ -1,7 +1,7 @@
-"""A VPC of one machine: each host a network namespace, all on one bridge, names by hosts files.
+"""A VPC on one machine: network namespaces as hosts, on one bridge, with hosts files for names.
 
-Needs root and a kernel with namespaces. Names live in /etc/netns/<host>/hosts, which
-`ip netns exec` puts over /etc/hosts; a change is seen by the next look-up, as in Cloud Map.
+Needs root and a kernel with namespaces. The names are in /etc/netns/<host>/hosts, which
+`ip netns exec` mounts over /etc/hosts. The next look-up sees a change, as in Cloud Map.
 """
 
 import subprocess
@@ -15,7 +15,7 @@ _NETNS = Path("/etc/netns")
 
 
 class Network:
-    """For the length of a `with`; takes away what it made, and what a killed run left."""
+    """Network that exists during a `with`; also removes what a killed run left."""
 
     def __init__(self) -> None:
         self._hosts: dict[str, str] = {}
@@ -32,7 +32,7 @@ class Network:
         self._clear()
 
     def add(self, host: str, number: int) -> str:
-        """A namespace with one address, which is returned; the way out ends at the bridge."""
+        """Add a namespace that reaches only the bridge; return its address."""
         space, link, address = f"{BRIDGE}-{host}", f"px-{host}"[:15], f"{PREFIX}.{number}"
         (_NETNS / space).mkdir(parents=True, exist_ok=True)
         self._hosts[host] = space
@@ -50,14 +50,14 @@ class Network:
         return address
 
     def remove(self, host: str) -> None:
-        """The host's network is gone, as after its task."""
+        """Remove the host's network, as happens after the end of its task."""
         space = self._hosts.pop(host)
         _ip("netns", "del", space)
         (_NETNS / space / "hosts").unlink()
         (_NETNS / space).rmdir()
 
     def name(self, name: str, address: str | None) -> None:
-        """What every host finds under a name from now on; None: nothing."""
+        """Set the address of a name for all hosts; None removes the name."""
         if address is None:
             self.names.pop(name, None)
         else:
@@ -66,12 +66,12 @@ class Network:
             self._write(space)
 
     def command(self, host: str) -> list[str]:
-        """In front of a command that shall run on that host."""
+        """First words of a command line that runs a command on this host."""
         return ["ip", "netns", "exec", self._hosts[host]]
 
     def _write(self, space: str) -> None:
         lines = ["127.0.0.1 localhost", *(f"{ip} {name}" for name, ip in self.names.items())]
-        # In place: the file is mounted, and a new one under its name would not be.
+        # Overwrite the file, because a new file of the same name would not be mounted.
         with (_NETNS / space / "hosts").open("w") as file:
             file.write("\n".join(lines) + "\n")
 

@@ -1,7 +1,7 @@
-"""The roles' S3 statements, from the synthesized templates, as the S3 server's bucket policy.
+"""Bucket policy for the S3 server, from the roles' S3 statements in the synthesized templates.
 
-The server has users and bucket policies, no roles: a user stands for each role, and may what the
-role's statements say and nothing else.
+The server has users and bucket policies, but no roles. So one user stands for each role, with the
+rights of the role's statements and no others.
 """
 
 import json
@@ -14,7 +14,7 @@ _ARN = f"arn:aws:s3:::{BUCKET}"
 
 
 def bucket_policy(template: Path, roles: dict[str, str]) -> str:
-    """`roles` gives each role's logical id the user that stands for it."""
+    """Build the policy; `roles` maps the logical id of each role to the user that stands for it."""
     resources: dict[str, Any] = json.loads(template.read_text())["Resources"]
     statements = []
     for role, user in roles.items():
@@ -40,7 +40,7 @@ def _list(value: Any) -> list[Any]:
 
 
 def _arn(resource: Any) -> str:
-    """Our bucket's, for what CloudFormation joins from the bucket's ARN and a prefix."""
+    """ARN of a resource in the test's bucket; the template joins the bucket's ARN and a prefix."""
     if "Fn::Join" not in resource:
         return _ARN
     separator, parts = resource["Fn::Join"]

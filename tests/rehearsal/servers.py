@@ -1,7 +1,7 @@
-"""What AWS runs for us, as programs on the bridge's address: S3, Kafka, PostgreSQL, Valkey.
+"""Servers in place of AWS services, on the bridge's address: S3, Kafka, PostgreSQL, Valkey.
 
-Debian 12 has no Valkey; its redis-server speaks the same protocol, with TLS and a password as in
-ElastiCache. PostgreSQL has a password, Kafka none.
+Debian 12 has no Valkey, so its redis-server is used, which speaks the same protocol. It has TLS and
+a password, as in ElastiCache. PostgreSQL has a password; Kafka has none.
 """
 
 import json
@@ -32,7 +32,7 @@ _READY_SECONDS = 60
 
 
 class Store:
-    """The S3 server, with a user for each role."""
+    """S3 server with one user for each role."""
 
     endpoint = f"http://{GATEWAY}:{S3_PORT}"
 
@@ -62,7 +62,7 @@ class Store:
         client.create_bucket(Bucket=BUCKET)
 
     def client(self, user: tuple[str, str]) -> Any:
-        """As that user."""
+        """S3 client with the credentials of this user."""
         return boto3.client(
             "s3",
             endpoint_url=self.endpoint,
@@ -74,7 +74,7 @@ class Store:
 
 
 def kafka(folder: Path, stack: ExitStack) -> KraftNode:
-    """For us at a loopback port, for the hosts under the bridge's address."""
+    """Start Kafka; it listens on a loopback port for the tests, and on the bridge for the hosts."""
     java, jars = _java_and_jars()
     own, controller = free_port(), free_port()
     node = KraftNode(
@@ -98,7 +98,7 @@ def kafka(folder: Path, stack: ExitStack) -> KraftNode:
 
 
 def postgres(folder: Path, stack: ExitStack) -> str:
-    """With a master's password, which is returned; TLS is RDS's to add."""
+    """Start PostgreSQL with a self-signed certificate; return the password of the user `master`."""
     programs = max(Path("/usr/lib/postgresql").glob("*/bin"))
     password = secrets.token_hex(16)
     folder.mkdir()
@@ -139,7 +139,7 @@ def postgres(folder: Path, stack: ExitStack) -> str:
 
 
 def valkey(folder: Path, stack: ExitStack) -> tuple[str, Path]:
-    """Password, and the folder with the certificate of who signed for it."""
+    """Start Valkey or Redis; return its password and a folder with its authority's certificate."""
     folder.mkdir()
     _key_pair(folder, "gcs.pixlake.internal")
     password = secrets.token_hex(16)
@@ -152,7 +152,7 @@ def valkey(folder: Path, stack: ExitStack) -> tuple[str, Path]:
     assert server, "neither valkey-server nor redis-server is installed"
     process = spawn([server, folder / "redis.conf"], log=folder / "log", environment={})
     stack.callback(terminate, process, grace_seconds=2)
-    # By hash, as in a system's folder of authorities.
+    # Files named by hash, as in a system's folder of authorities.
     authorities = folder / "authorities"
     authorities.mkdir()
     shutil.copy(folder / "cert.pem", authorities)
@@ -166,7 +166,7 @@ def wait_for(
     errors: tuple[type[Exception], ...] = (),
     seconds: float = _READY_SECONDS,
 ) -> float:
-    """Return once it holds, with the seconds it took; TimeoutError names `what`."""
+    """Wait for a condition; return the seconds. Raises TimeoutError with `what` in its text."""
     began = time.monotonic()
     while True:
         try:

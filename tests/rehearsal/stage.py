@@ -1,4 +1,4 @@
-"""Everything that stands before the first step: servers, two cells of tasks, the balancer."""
+"""Setup of the rehearsal: servers, tasks of two cells, load balancer."""
 
 import secrets
 import shutil
@@ -20,9 +20,9 @@ from tests.rehearsal.task import ROOT, Definition, Task
 TEMPLATES = ROOT / "deploy" / "ecs" / "cdk.out" / "large"
 API_PORT = 8000
 TOPIC, PARTITIONS = "images", 3
-# Cold starts of Ray on two shared cores; a machine of its own needs a third of it.
+# Ray's cold starts share two cores here; on a machine of its own a start takes a third of this.
 START_SECONDS = 420.0
-# The last part of each host's address. A head that comes back has another, as all tasks of ECS.
+# Last part of each host's address. A replaced head has another address, as all tasks of ECS have.
 PLACES = {
     "setup": 5,
     "a-head": 11,
@@ -35,7 +35,7 @@ PLACES = {
     "b-worker1": 22,
     "b-ingest": 23,
 }
-# This machine is smaller than theirs: the only sizes that are not the template's.
+# The only sizes that differ from the template, because this machine is smaller.
 _SIZES = {
     "NODE_CPUS": "1",
     "NODE_MEMORY_BYTES": "1500000000",
@@ -44,7 +44,7 @@ _SIZES = {
 
 
 class Stage:
-    """For the length of a `with`; `say` is told what happens."""
+    """Servers, tasks and balancer of a rehearsal, which run during a `with`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -70,7 +70,7 @@ class Stage:
         for task in self.tasks.values():
             task.kill()
         self._stack.close()
-        # The logs stay; what the servers and tasks kept is gigabytes.
+        # The logs stay. The data of servers and tasks take gigabytes and are removed.
         for one in self.folder.iterdir():
             if one.is_dir():
                 shutil.rmtree(one, ignore_errors=True)
@@ -95,7 +95,7 @@ class Stage:
         self.network.name("db.pixlake.internal", GATEWAY)
 
     def _setup(self) -> None:
-        """The one-off task that makes the service's user, then a first key."""
+        """Run the one-off task that creates the service's database user; create a first key."""
         self.network.add("setup", PLACES["setup"])
         task = Task(self.network, "setup", self._definition("a", "setup"), self.folder)
         task.start()
@@ -123,7 +123,7 @@ class Stage:
             self.start(host, kind)
 
     def start(self, host: str, kind: str) -> Task:
-        """A new task; a head's name leads to it from then on."""
+        """Start a new task; if it is a head, the head's name then leads to its address."""
         cell = host[0]
         address = self.network.add(host, PLACES[host])
         task = Task(self.network, host, self._definition(cell, kind), self.folder)
@@ -134,12 +134,12 @@ class Stage:
         return task
 
     def end(self, host: str) -> None:
-        """Its network goes after the task."""
+        """Kill a task and remove its network."""
         self.tasks.pop(host).kill()
         self.network.remove(host)
 
     def wait_healthy(self, *targets: str, seconds: float = START_SECONDS) -> float:
-        """Until the balancer sends requests to exactly these."""
+        """Wait until the balancer sends requests to exactly these targets; return the seconds."""
         try:
             return wait_for(
                 lambda: self.balancer.healthy() == set(targets),
@@ -156,7 +156,7 @@ class Stage:
         return definition
 
     def _known(self) -> dict[str, str]:
-        """What CloudFormation would put in, and ECS from Secrets Manager."""
+        """Variables that CloudFormation would fill in, or ECS from Secrets Manager."""
         return {
             **_SIZES,
             "NODE_DATABASE_HOST": "db.pixlake.internal",
@@ -175,7 +175,7 @@ class Stage:
         }
 
     def _aws(self, kind: str) -> dict[str, str]:
-        """What stands for AWS itself: addresses of its services, and the role's credentials."""
+        """Variables that replace AWS: addresses of its services, and the role's credentials."""
         found = {
             "PIXLAKE_S3_ENDPOINT": self.store.endpoint,
             "KAFKA_BOOTSTRAP_SERVERS": f"{GATEWAY}:{servers.KAFKA_PORT}",
@@ -193,5 +193,5 @@ class Stage:
 
 
 def template(stack: str) -> Path:
-    """Synthesized before the rehearsal starts."""
+    """Path of a stack's template, which is synthesized before the rehearsal starts."""
     return TEMPLATES / f"pixlake-large-{stack}.template.json"

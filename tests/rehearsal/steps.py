@@ -1,4 +1,4 @@
-"""The steps, in their order; each returns what was seen, or raises AssertionError."""
+"""Steps of the rehearsal in their order; each returns its observations or raises AssertionError."""
 
 import signal
 import subprocess
@@ -19,12 +19,12 @@ from tests.rehearsal.stage import PARTITIONS, START_SECONDS, TOPIC, Stage
 
 _CREATED = "201"
 _MESSAGES = 12
-# About half a minute of uploads.
+# Number of uploads in about half a minute.
 _CALM = 400
 
 
 def both_doors_take_images(stage: Stage, load: Load) -> str:
-    """Uploads through the balancer, messages through Kafka: both are rows of the list."""
+    """The list of images has uploads through the balancer and messages through Kafka."""
     mark = load.mark()
     wait_for(lambda: load.since(mark)[_CREATED] >= 20, "20 uploads", seconds=120)
     _produce(stage)
@@ -36,7 +36,7 @@ def both_doors_take_images(stage: Stage, load: Load) -> str:
 
 
 def roles_reach_what_they_may(stage: Stage, _: Load) -> str:
-    """The credentials of the tasks, tried from outside of them."""
+    """Try the tasks' credentials from outside the tasks: each has the rights of its role only."""
     tried = 0
     for user, verb, key, allowed in (
         ("worker", "put_object", "images/rehearsal/x", True),
@@ -69,7 +69,7 @@ def roles_reach_what_they_may(stage: Stage, _: Load) -> str:
 
 
 def nobody_joins_without_the_token(stage: Stage, _: Load) -> str:
-    """A host in the same network, with Ray and the head's address, but without the token."""
+    """The head refuses a host of its network that has Ray and its address, but no valid token."""
     probe = (
         "from ray._raylet import GcsClient; "
         "GcsClient(address='head-a.pixlake-large.internal:6379').internal_kv_keys(b'', None, 10)"
@@ -102,7 +102,7 @@ def nobody_joins_without_the_token(stage: Stage, _: Load) -> str:
 
 
 def an_intruder_is_told(stage: Stage, load: Load) -> str:
-    """Decoders end as by a forbidden call (SIGSYS); the log of their node counts them."""
+    """End decoders by SIGSYS, as after a forbidden call; the log of their node counts them."""
     task = stage.tasks["a-worker1"]
     mark, ended = load.mark(), task.end_decoders(signal.SIGSYS)
     assert ended, "no decoder was found"
@@ -113,7 +113,7 @@ def an_intruder_is_told(stage: Stage, load: Load) -> str:
 
 
 def a_worker_is_drained(stage: Stage, load: Load) -> str:
-    """SIGTERM under load: no request fails, and it ends within the stop timeout."""
+    """SIGTERM to a worker under load: it ends within the stop timeout, and no request fails."""
     mark = load.mark()
     ended, seconds = stage.tasks["a-worker2"].stop()
     seen = load.since(mark)
@@ -126,7 +126,7 @@ def a_worker_is_drained(stage: Stage, load: Load) -> str:
 
 
 def a_worker_is_killed(stage: Stage, load: Load) -> str:
-    """At once, under load: requests that it had fail, and only those; retries would find it."""
+    """SIGKILL of a worker under load: only its own requests fail, and retries would succeed."""
     stage.start("a-worker3", "worker")
     joined = stage.wait_healthy("a-worker1", "a-worker3")
     mark = load.mark()
@@ -144,19 +144,20 @@ def a_worker_is_killed(stage: Stage, load: Load) -> str:
 
 
 def the_head_is_killed_and_comes_back(stage: Stage, load: Load) -> str:
-    """Serving goes on without it; another head, at another address, finds the cluster again."""
-    # Ray misses a node that died after 15 to 20 s; without a head the others never hear of it.
+    """Workers serve without a head; a new head at another address finds the cluster again."""
+    # Ray notices the dead node of the last step after 15 to 20 s. Without a head, the other nodes
+    # would never learn of its death.
     wait_for(lambda: load.in_a_row >= _CALM, "uploads without a failure", seconds=180)
     mark = load.mark()
     stage.end("a-head")
     _produce(stage)
-    # As long as ECS needs to notice and start another.
+    # ECS takes about this long to notice the death of a head and to start another one.
     wait_for(lambda: load.since(mark)[_CREATED] >= 60, "60 uploads without a head", seconds=180)
     without = load.since(mark)
     _only_created(without)
     stage.start("a-head2", "head")
     began = time.monotonic()
-    # Proof that the cluster is one again: a node joins it, and gets replicas.
+    # A node that joins and gets replicas proves that the cluster works again as a whole.
     stage.start("a-worker2", "worker")
     stage.wait_healthy("a-worker1", "a-worker2")
     joined = time.monotonic() - began
@@ -169,7 +170,7 @@ def the_head_is_killed_and_comes_back(stage: Stage, load: Load) -> str:
 
 
 def new_code_takes_over_by_weights(stage: Stage, load: Load) -> str:
-    """Cell b, with its own Ray, takes 10, 50, then all requests; cell a is drained away."""
+    """Cell b, with its own Ray, takes 10 %, 50 %, then all requests; cell a is drained."""
     mark = load.mark()
     for host, kind in (("b-head", "head"), ("b-worker1", "worker"), ("b-ingest", "ingest")):
         stage.start(host, kind)
@@ -189,7 +190,7 @@ def new_code_takes_over_by_weights(stage: Stage, load: Load) -> str:
 
 
 def nothing_acknowledged_is_lost(stage: Stage, load: Load) -> str:
-    """Each acknowledged upload is still there, by the other cell, and no message waits."""
+    """Cell b returns each acknowledged upload, and the group has committed all messages."""
     client = _client(stage)
     acknowledged = list(load.acknowledged)
     missing = [one for one in acknowledged if client.get(f"/v1/images/{one}").status_code != 200]
@@ -220,7 +221,7 @@ def _produce(stage: Stage) -> None:
 
 
 def _committed(stage: Stage) -> int:
-    """Messages that the group says it is done with."""
+    """Number of messages that the group has committed."""
     group = Consumer({"bootstrap.servers": stage.kafka.bootstrap, "group.id": "pixlake"})
     places = group.committed([TopicPartition(TOPIC, number) for number in range(PARTITIONS)])
     group.close()
@@ -228,7 +229,7 @@ def _committed(stage: Stage) -> int:
 
 
 def _refusal(call: Callable[[], Any]) -> str:
-    """The store's error code, or `ok`."""
+    """Make a call to the store; return the error code, or `ok`."""
     try:
         call()
     except ClientError as error:

@@ -1,8 +1,9 @@
-"""A task of ECS on this machine: what its task definition says, as a process tree of its own.
+"""A task of ECS on this machine: a process tree that runs as the task definition says.
 
-The variables come from the synthesized template, so that what it forgets is missing here, too. As
-in the container: another user, no privileges, the root read only, one folder to write to, and
-process ids, /dev/shm and network of its own. The code is this checkout's, not an image's.
+The variables come from the synthesized template, so that a variable that is missing there is
+missing here, too. As in a container, the processes have another user without privileges, a
+read-only root, one folder to write to, and their own process ids, /dev/shm and network. The code
+comes from this checkout, not from an image.
 """
 
 import json
@@ -23,7 +24,7 @@ from tests.rehearsal.network import Network
 
 ROOT = Path(__file__).resolve().parents[2]
 _USER = "10001"
-# What `docker run` does, by hand: mounts, then gives up root for good.
+# Does what `docker run` does: mounts, then gives up root for good.
 _ENTER = f"""
 set -e
 mount --bind "$REHEARSAL_SCRATCH" /mnt
@@ -42,7 +43,7 @@ exec setpriv --reuid={_USER} --regid={_USER} --clear-groups --no-new-privs --inh
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """One container of a task definition."""
+    """Command, variables and stop timeout of a task definition's container."""
 
     command: list[str]
     variables: dict[str, str]
@@ -50,9 +51,9 @@ class Definition:
 
     @classmethod
     def read(cls, template: Path, kind: str, known: Mapping[str, str]) -> "Definition":
-        """From a synthesized template; `known` has what only AWS would know, and secrets.
+        """Read a synthesized template; `known` has the secrets and the values that only AWS knows.
 
-        Raises KeyError for a variable that is in neither.
+        Raises KeyError for a variable without a value in either.
         """
         resources: dict[str, Any] = json.loads(template.read_text())["Resources"]
         [container] = [
@@ -77,7 +78,7 @@ class Definition:
 
 
 class Task:
-    """A running one; `start` once."""
+    """One task; `start` may be called once."""
 
     def __init__(self, network: Network, host: str, definition: Definition, folder: Path) -> None:
         self.host, self._network, self._definition = host, network, definition
@@ -86,7 +87,7 @@ class Task:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """It joins in its own time."""
+        """Start the processes; return before the node has joined the cluster."""
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True)
         os.chown(self._folder, int(_USER), int(_USER))
@@ -117,7 +118,10 @@ class Task:
             )
 
     def stop(self) -> tuple[bool, float]:
-        """As ECS does: SIGTERM, the stop timeout, SIGKILL. Whether it ended by itself, and when."""
+        """Stop as ECS does: SIGTERM, and SIGKILL after the stop timeout.
+
+        Returns whether the task ended without SIGKILL, and the seconds.
+        """
         assert self._process is not None
         began = time.monotonic()
         self._first().send_signal(signal.SIGTERM)
@@ -129,14 +133,14 @@ class Task:
         return True, time.monotonic() - began
 
     def kill(self) -> None:
-        """Every process of it at once: the kernel ends a process namespace with its first one."""
+        """Kill all processes at once: the kernel ends a namespace with its first process."""
         if self._process is not None and self._process.poll() is None:
             self._first().kill()
             self._process.wait()
 
     @property
     def code(self) -> int | None:
-        """Its exit code, once it ended."""
+        """Exit code of the task; None while it runs."""
         return None if self._process is None else self._process.poll()
 
     @property
@@ -144,11 +148,11 @@ class Task:
         return self._process is not None and self._process.poll() is None
 
     def tail(self, lines: int = 25) -> str:
-        """The end of its log."""
+        """Last lines of the log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
     def end_decoders(self, how: signal.Signals) -> int:
-        """Send a signal to the sandboxed children of all replicas; how many there were."""
+        """Send a signal to the sandboxed children of all replicas; return their number."""
         decoders = [
             one
             for one in self._first().children(recursive=True)
@@ -159,7 +163,7 @@ class Task:
         return len(decoders)
 
     def told(self, figure: str) -> float:
-        """The sum of what its log says of a figure of CloudWatch."""
+        """Sum of a CloudWatch metric over the lines of the log."""
         lines = self.log.read_text(errors="replace").splitlines()
         said = [json.loads(line) for line in lines if line.startswith('{"_aws"')]
         return float(sum(one.get(figure, 0) for one in said))
