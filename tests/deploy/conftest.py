@@ -1,4 +1,4 @@
-"""The entrypoints are no package of the service: the image has them beside it, and so have we."""
+"""Adds the entrypoints to `sys.path`, as the image does: they are not in the service's package."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The balancer's question, as the balancer asks it."""
+"""Health check of a node, as the load balancer makes it."""
 
 import http.client
 

@@ -1,4 +1,4 @@
-"""The commands of the guide and the runbook: operations and options that AWS's API has."""
+"""AWS commands of the guide and the runbook use operations and options that AWS's API has."""
 
 import re
 import shlex
@@ -11,7 +11,7 @@ from botocore import xform_name
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = [DOCS / "aws.md", *sorted((DOCS / "runbook").glob("*.md"))]
-# Of the command line itself: no operation of the API has them.
+# Options of the command line itself, which no operation of the API has.
 _ANYWHERE = {"region", "query", "output"}
 _OWN: dict[tuple[str, str], set[str]] = {
     ("cloudformation", "wait"): {"stack-name"},
@@ -23,7 +23,7 @@ _OWN: dict[tuple[str, str], set[str]] = {
 
 
 def _commands(page: Path) -> Iterator[list[str]]:
-    """Every `aws …` of a page, as words."""
+    """Every `aws …` command of a page, as words."""
     text = page.read_text().replace("\\\n", " ")
     for found in re.findall(r"\baws (?:--region \S+ )?([a-z0-9-]+ [a-z][^|`)\n;]*)", text):
         lexer = shlex.shlex(found, posix=True, punctuation_chars=False)
@@ -36,7 +36,7 @@ def _commands(page: Path) -> Iterator[list[str]]:
 
 
 def _operations(service: str) -> dict[str, set[str]]:
-    """Verb of the command line → its options."""
+    """Verbs of a service on the command line, each with its options."""
     model = botocore.session.get_session().get_service_model(service)
     found = {}
     for name in model.operation_names:

@@ -1,4 +1,4 @@
-"""What is passed on of a node's Prometheus metrics."""
+"""Export of a node's Prometheus metrics to CloudWatch."""
 
 import re
 from pathlib import Path

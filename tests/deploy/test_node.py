@@ -1,4 +1,4 @@
-"""What a task of ECS runs, without Ray: `make cluster-rehearsal` tries it with all of it."""
+"""Entrypoints of an ECS task, without Ray; `make cluster-rehearsal` tests them with Ray."""
 
 import re
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def settings(scratch: Path, **more: Any) -> NodeSettings:
 
 @pytest.fixture
 def serve() -> Iterator[tuple[int, list[int]]]:
-    """Something that answers for Serve; the list holds its status."""
+    """A server in place of Serve: its port, and a list with the status that it answers."""
     status = [200]
 
     class Answer(BaseHTTPRequestHandler):
@@ -100,7 +100,7 @@ def test_ray_runs_with_a_token_and_writes_to_scratch_alone(kind: Kind, tmp_path:
 
 
 def test_haproxy_of_a_node_is_the_one_of_one_machine_but_for_addresses(tmp_path: Path) -> None:
-    """All clients come from the balancer's addresses: WAF counts theirs."""
+    """WAF counts clients by address, because HAProxy sees only the balancer's addresses."""
     found = node_environment(settings(tmp_path, address="10.0.0.1"), "worker")
     ours = Path(found["RAY_SERVE_HAPROXY_BINARY_PATH"]).with_name(CONFIGURATION).read_text()
     here = tmp_path / "here"
@@ -117,7 +117,7 @@ def test_haproxy_of_a_node_is_the_one_of_one_machine_but_for_addresses(tmp_path:
 
 
 def test_a_node_is_told_the_ports_of_its_agents(tmp_path: Path) -> None:
-    """`ray start` gets all of `AGENT_PORTS` of serve_app/ray_surface/ray_node.py."""
+    """`ray start` gets all `AGENT_PORTS` of serve_app/ray_surface/ray_node.py."""
     words = ray_start(settings(tmp_path), "worker", "10.0.0.1", None)
     ports = [int(found[1]) for word in words if (found := re.fullmatch(r"--.*-port=(\d+)", word))]
     assert len(ports) == len(set(ports)) == 4

@@ -19,7 +19,7 @@ _MIB = 1 << 20
 
 
 def _store_bytes(nodes: dict[str, Any], capacity: str) -> int:
-    """As infra/parts/task.py reckons, which needs an environment of its own to import."""
+    """Object store size as infra/parts/task.py calculates it; its import needs other packages."""
     task = (ECS / "infra" / "parts" / "task.py").read_text()
     found = dict(
         re.findall(r"^(_SHARED_MEMORY_SHARE|_SMALLEST_STORE_MIB) = (\S+)", task, re.MULTILINE)
@@ -37,7 +37,7 @@ def test_the_environments_sizes_hold_what_they_may_take(
     file = ECS / "environments" / f"{environment}.toml"
     cluster = tomllib.loads(file.read_text())["cluster"]
     limit = cluster[kind]["memory"] * _MIB
-    # A container sees all of its host's cores.
+    # A container sees all cores of its host.
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
     monkeypatch.setattr(processor_settings, "memory_limit", lambda: limit)
     store = _store_bytes(cluster[kind], cluster["capacity"])

@@ -1,4 +1,4 @@
-"""From the start of a task to its stop, with a program in place of Ray."""
+"""A node's process from start to stop, with a shell script in place of Ray."""
 
 import os
 import signal
@@ -15,14 +15,14 @@ from tests.deploy.probe import asked
 from tests.waiting import wait_until
 
 IMAGE = Path(__file__).parents[2] / "deploy" / "ecs" / "image"
-# As `ray start --block`: it stays, tells what it was asked, and ends on SIGTERM.
+# Runs like `ray start --block`: writes its arguments to a file, and ends on SIGTERM.
 RAY = """\
 #!/bin/sh
 echo "$@" >> {said}
 trap 'echo SIGTERM >> {said}; exit 1' TERM
 while :; do sleep 0.05; done
 """
-# As the same when the head is gone, for which the test makes a file.
+# Runs like `ray start --block` until the head is lost; the test creates a file for this.
 LOST_RAY = """\
 #!/bin/bash
 echo "$@" >> {said}
@@ -35,7 +35,7 @@ exit 0
 
 @pytest.fixture
 def fake_ray(tmp_path: Path) -> tuple[dict[str, str], Path]:
-    """An environment whose `ray` writes down what happens to it, and the file it writes to."""
+    """An environment with a script as `ray`, and the file of the script's arguments and signals."""
     programs, said = tmp_path / "bin", tmp_path / "said"
     programs.mkdir()
     (programs / "ray").write_text(RAY.format(said=said))
@@ -100,7 +100,7 @@ def test_a_node_that_lost_its_head_ends_for_ecs_to_replace_it(
     fake_ray: tuple[dict[str, str], Path], tmp_path: Path
 ) -> None:
     environment, said = fake_ray
-    # As Ray without its head: the raylet ends, then `ray start`, and that with exit code 0.
+    # Ray without its head behaves like this: the raylet ends, then `ray start` ends with code 0.
     lost = tmp_path / "lost"
     (tmp_path / "bin" / "ray").write_text(LOST_RAY.format(said=said, lost=lost))
     with socket.create_server(("127.0.0.1", 0)) as head:
@@ -115,7 +115,7 @@ def test_a_node_that_lost_its_head_ends_for_ecs_to_replace_it(
         lost.touch()
         assert process.wait(30) == 1
     process.stderr.close()
-    assert len(said.read_text().splitlines()) == 1  # it did not begin again by itself
+    assert len(said.read_text().splitlines()) == 1  # `ray` was not started again
 
 
 def test_other_words_go_to_the_command(fake_ray: tuple[dict[str, str], Path]) -> None:

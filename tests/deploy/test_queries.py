@@ -1,4 +1,4 @@
-"""The queries saved in Athena's workgroup ask for columns that the lake has."""
+"""The saved queries of Athena's workgroup use columns that the lake has."""
 
 import runpy
 from pathlib import Path
@@ -15,9 +15,9 @@ QUERIES: dict[str, str] = runpy.run_path(str(_FILE))["QUERIES"]
 
 @pytest.fixture
 def lake() -> duckdb.DuckDBPyConnection:
-    """Every table, without a row, as Glue has it."""
+    """All tables of the lake as in Glue, without rows."""
     connection = duckdb.connect()
-    # Athena's word for it.
+    # Athena's name of DuckDB's `strftime`.
     connection.execute("CREATE MACRO date_format(moment, how) AS strftime(moment, how)")
     for table in TABLES:
         partitions = [pa.field("dt", pa.string()), pa.field("hour", pa.string())]

@@ -1,4 +1,4 @@
-"""What runs beside Ray's head writes the figures that ECS scales by."""
+"""The replica controller on the head's node writes the metrics by which ECS scales."""
 
 import json
 from typing import Any
@@ -10,12 +10,12 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's import of pydantic
 
 
 class Ended(BaseException):
-    """Nobody but the test catches it."""
+    """Ends the controller's loop; only the test catches a BaseException."""
 
 
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    """What the director says in three steps, of which the second fails."""
+    """Runs three steps of the controller, of which the second fails; returns the lines written."""
     from node import replica_controller  # noqa: PLC0415  # Ray Serve takes seconds to import
 
     steps: list[Counts | Exception] = [Counts(2, 1, 4, 4), OSError("no head"), Counts(3, 1, 4, 4)]
