@@ -26,7 +26,7 @@ from tests.servers.streams import create_topic, produce
 from tests.waiting import wait_until
 
 CLIENTS = 8
-UPLOADS = 100  # at least, before and after a node dies
+UPLOADS = 100  # before a node dies, and again after its death
 MESSAGES = 90
 ROUNDS = 15
 TOPIC = "cluster"

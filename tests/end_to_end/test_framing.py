@@ -19,7 +19,10 @@ ROUNDS = 40
 
 
 def answer(pixlake: Pixlake, *parts: bytes) -> tuple[int, str, bytes]:
-    """Send a request in parts, with up to 2 ms between them; return status, request id and body."""
+    """Send a request in parts; return status, request id and body of the answer.
+
+    Each later part waits at most 2 ms for the answer to begin.
+    """
     with socket.create_connection(("127.0.0.1", pixlake.http_port), timeout=60) as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for part in parts:

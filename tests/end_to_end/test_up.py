@@ -77,7 +77,7 @@ def test_listens_on_this_machine_only(pixlake: Pixlake) -> None:
 
 
 def connections(process: psutil.Process) -> list[Any]:
-    """Sockets of a process; none for a decoder, which only root can inspect and can't open any."""
+    """Sockets of a process; a decoder can open none, and only root may list its sockets."""
     try:
         return list(process.net_connections("inet"))
     except psutil.AccessDenied:

@@ -16,7 +16,7 @@ def test_headers_of_all_kinds() -> None:
 
 def test_a_header_name_that_is_no_text_is_a_fault_of_the_message() -> None:
     class Raw:
-        """Behaves as confluent-kafka 2.16 does for the header name b"\\xff" of a real broker."""
+        """Fails as confluent-kafka 2.16 does for the header name b"\\xff" on a real broker."""
 
         def headers(self) -> None:
             raise SystemError("returned a result with an exception set")

@@ -209,7 +209,7 @@ def test_no_timestamp_is_too_odd(milliseconds: int) -> None:
     ],
 )
 def test_a_misspelt_header_is_refused_with_the_nearest_name(name: str, nearest: str) -> None:
-    """Without this refusal the image would be stored with the default preset, and nobody told."""
+    """Without this refusal the image would be stored with the default preset, unnoticed."""
     with pytest.raises(InvalidHeader) as refused:
         to_job(Message("images", "x", 0, 0, b"image", headers=((name, b"web"),)), TERMS, NOW)
     assert f"did you mean {nearest}?" in refused.value.detail

@@ -83,7 +83,7 @@ def test_every_verb_has_json_and_names_its_environment(words: tuple[str, ...]) -
 
 
 def test_every_verb_that_a_page_names_exists() -> None:
-    """All pages count, with their sentences; docs/aws.md runs a verb on AWS by `run worker`."""
+    """Verbs within sentences count, too; docs/aws.md runs a verb on AWS by `run worker`."""
     groups = {words[0] for words in ALL if len(words) > 1}
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
     for page in pages:

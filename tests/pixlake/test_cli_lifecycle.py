@@ -16,7 +16,7 @@ from tests.pixlake.conftest import Run
 
 @pytest.fixture
 def bucket(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    del run  # runs first, because `run` sets the store of the shared API
+    del run  # requested because `run` sets the store of the shared API first
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
