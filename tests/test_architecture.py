@@ -1,4 +1,4 @@
-"""The house has few rooms, and this file is its floor plan (docs/design.md, "Layout")."""
+"""Tests of the layout: rooms, directions of imports, names (docs/design.md, "Code")."""
 
 import ast
 import importlib

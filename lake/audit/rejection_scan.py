@@ -102,7 +102,7 @@ class RejectionScan:
         decoded = await read_wave(self._store, wave, REJECTION_TABLE)
         for key, error in decoded.unreadable.items():
             snapshot.fault("unreadable", key, error.detail)
-        waiting = _as_evidence(decoded.rows(REJECTION_TABLE).images)
+        waiting = _as_snapshot(decoded.rows(REJECTION_TABLE).images)
         falses = pa.repeat(pa.scalar(value=False), len(waiting))
         snapshot.add_table("waiting", waiting.append_column("tombstone", falses))
 
@@ -120,7 +120,7 @@ class RejectionScan:
             snapshot.fault("unreadable", stored.key, error.detail)
             return
         names = pa.repeat(pa.scalar(stored.key), len(table))
-        snapshot.add_table("rows", _as_evidence(table).append_column("file", names))
+        snapshot.add_table("rows", _as_snapshot(table).append_column("file", names))
 
     async def _judged(self, suspects: Sequence[Suspect]) -> list[Finding]:
         """Check suspects of one code again; returns the faults among them."""
@@ -151,7 +151,7 @@ def _key(suspect: Suspect) -> str:
     return layout.rejection_key(suspect.image_id)
 
 
-def _as_evidence(rows: pa.Table) -> pa.Table:
+def _as_snapshot(rows: pa.Table) -> pa.Table:
     """Convert rows to columns of the snapshot; attempt and content hash are empty."""
     nothing = pa.repeat(pa.scalar(""), len(rows))
     return pa.table(

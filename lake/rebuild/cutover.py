@@ -95,10 +95,10 @@ class Cutover:
                 expected_rows = ExpectedRows(
                     self._lake.store, table, self._settings, self._processes
                 )
-                switch = _TableSwitch(self._lake, expected_rows, report)
+                cutover = _TableCutover(self._lake, expected_rows, report)
                 async for window_start, expected in expected_rows.windows(scope, Path(scratch)):
-                    await switch.window_start(window_start, expected)
-                await switch.rest(scope)
+                    await cutover.window(window_start, expected)
+                await cutover.rest(scope)
         await self.release()
         await clear(self._lake.store)
         return report
@@ -107,7 +107,7 @@ class Cutover:
         return self._lake.maintenance.of(table).compactor.watermark_advance
 
 
-class _TableSwitch:
+class _TableCutover:
     """Replaces the files of one table, window by window."""
 
     def __init__(self, lake: Lake, expected_rows: ExpectedRows, report: CutoverReport) -> None:
@@ -127,9 +127,9 @@ class _TableSwitch:
             if parsed is None or layout.chain_key(*parsed, folders) != stored.key:
                 await self._store.delete(stored.key)
             elif scope.holds(parsed[0]) and parsed[0] not in self._done:
-                await self.window_start(parsed[0], {})
+                await self.window(parsed[0], {})
 
-    async def window_start(self, window_start: datetime, expected: Expected) -> None:
+    async def window(self, window_start: datetime, expected: Expected) -> None:
         """Run steps 3 and 4 for one window."""
         # A sealer may remove an erased row from a file meanwhile.
         missing = await compare_and_swap(
@@ -158,11 +158,13 @@ class _TableSwitch:
         for number in range(max(numbers, default=0), -1, -1):
             key = layout.chain_key(window_start, number, self._table.folders)
             old = await self._store.get(key) if number in numbers else None
-            await self._file(key, old, new, _Home(window_start, expected, taken, first=number == 0))
+            await self._file(
+                key, old, new, _Window(window_start, expected, taken, first=number == 0)
+            )
         return [name for name, fact in expected.items() if fact and name not in taken]
 
     async def _file(
-        self, key: str, old: tuple[bytes, Stored] | None, new: pa.Table, of: "_Home"
+        self, key: str, old: tuple[bytes, Stored] | None, new: pa.Table, of: "_Window"
     ) -> None:
         before = set(of.taken)
         rows, noted = self._table.columns.empty_table(), frozenset[str]()
@@ -225,7 +227,7 @@ class _TableSwitch:
 
 
 @dataclass(frozen=True, slots=True)
-class _Home:
+class _Window:
     """State of a window during step 3; names in `taken` have a row in a rewritten file already."""
 
     window_start: datetime

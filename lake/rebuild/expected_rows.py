@@ -54,12 +54,12 @@ class ExpectedRows:
         """
         folder = scratch / self.table.name
         folder.mkdir()
-        with SnapshotWriter(folder) as evidence:
+        with SnapshotWriter(folder) as snapshot:
             if self.table is IMAGE_TABLE:
                 reading = Reading(self.settings, scope, folder)
-                await read_records(self.store, evidence, reading, self.processes)
+                await read_records(self.store, snapshot, reading, self.processes)
             else:
-                await RejectionScan(self.store, scope, folder).scan_records(evidence)
+                await RejectionScan(self.store, scope, folder).scan_records(snapshot)
         ledger = AuditQueries(folder)
         try:
             for code, _, first in ledger.faults(_MOST_SKIPPED):

@@ -115,7 +115,7 @@ async def _anew(settings: "LakeSettings", *, beside: bool, switch: bool, json: b
             f"{built.rows} rows in {built.files} files of {built.windows} windows, verified"
         )
     if switch:
-        counts |= asdict(await _switched(Cutover(lake, settings), lake))
+        counts |= asdict(await _cut_over(Cutover(lake, settings), lake))
         output.note(
             f"switched: {counts['files']} files written, {counts['journaled']} rows journaled"
         )
@@ -123,16 +123,16 @@ async def _anew(settings: "LakeSettings", *, beside: bool, switch: bool, json: b
         output.emit(counts)
 
 
-async def _switched(switch: "Cutover", lake: "Lake") -> "CutoverReport":
-    begins = await switch.hold()
+async def _cut_over(cutover: "Cutover", lake: "Lake") -> "CutoverReport":
+    begins = await cutover.hold()
     output.note(f"sealers are stopped; the switch begins at {begins:%H:%M:%S} UTC")
     try:
         while (left := (begins - lake.clock.now()).total_seconds()) > 0:
             await asyncio.sleep(min(left, 60))
             await lake.clock.fresh()
     except BaseException:
-        await switch.release()
+        await cutover.release()
         raise
     # If the cutover fails, one of its writes may still take effect. So sealers stay stopped
     # until the cutover is run again, or until the hold ends.
-    return await switch.run()
+    return await cutover.run()

@@ -3,7 +3,7 @@
 `python -m tests.fuzz [seconds]` (`make fuzz`): each target gets that long, 120 s by default, from
 the files of `tests.photos` and `tests.processors.hostile`. Python code is instrumented; codecs are
 not, so within them it finds crashes and hangs by chance only. A find is written to `.fuzz/` and
-ends the run with 1: put its bytes into `tests/processors/test_found.py`.
+ends the run with 1: add its bytes to `tests/processors/hostile.py`.
 """
 
 import os

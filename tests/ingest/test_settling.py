@@ -218,7 +218,7 @@ def test_brokers_that_begin_to_have_topic_ids_have_no_other_topic() -> None:
 
 async def test_a_folder_that_goes_away_takes_nothing_until_it_is_back(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    lake = await Lake.open(LakeSettings(window_start=home, store_url=home.as_uri()))
+    lake = await Lake.open(LakeSettings(home=home, store_url=home.as_uri()))
     home.rename(tmp_path / "away")
     with pytest.raises(StoreUnavailable):
         await lake.store.put("images/a", b"a")

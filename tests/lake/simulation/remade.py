@@ -1,6 +1,6 @@
 """Stories of the stream: topics end and begin again, logs lose their ends, members come and go.
 
-The real `Consumer`, `Stream`, `Offsets` and `Delivery` work on a lake and a broker in memory.
+The real `Consumer`, `Stream`, `Offsets` and `BatchProcessor` work on a lake and a broker in memory.
 """
 
 import asyncio

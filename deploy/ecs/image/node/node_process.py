@@ -36,7 +36,7 @@ class NodeProcess:
         self._kind, self._settings = kind, settings
         self._told_at: float | None = None
         self._ray: subprocess.Popen[bytes] | None = None
-        self._director: subprocess.Popen[bytes] | None = None
+        self._controller: subprocess.Popen[bytes] | None = None
         self._variables: dict[str, str] = {}
         self._password: str | None = None
         # A head starts the cluster and joins none, so it does not retry.
@@ -63,7 +63,7 @@ class NodeProcess:
         try:
             return self._live(door)
         finally:
-            self._end_director()
+            self._end_controller()
 
     def _live(self, door: HealthDoor) -> int:
         ends = time.monotonic() + self._settings.join_seconds
@@ -109,7 +109,7 @@ class NodeProcess:
                 return self._ray.wait(_CHECK_SECONDS)
             except subprocess.TimeoutExpired:
                 if self._kind == "head" and self._told_at is None:
-                    self._keep_director()
+                    self._keep_controller()
             if not self._joined and drain_check.raylet() is not None:
                 self._joined = True
                 log.info("joined the cluster")
@@ -131,16 +131,16 @@ class NodeProcess:
         if raylet is not None:
             raylet.terminate()
 
-    def _keep_director(self) -> None:
-        if self._director is None or self._director.poll() is not None:
-            self._director = subprocess.Popen(  # a module of this package
+    def _keep_controller(self) -> None:
+        if self._controller is None or self._controller.poll() is not None:
+            self._controller = subprocess.Popen(  # a module of this package
                 [sys.executable, "-m", "node.replica_controller"], env=self._variables
             )
 
-    def _end_director(self) -> None:
-        if self._director is not None:
-            self._director.kill()
-            self._director.wait()
+    def _end_controller(self) -> None:
+        if self._controller is not None:
+            self._controller.kill()
+            self._controller.wait()
 
     def _tell(self, number: int, _: FrameType | None) -> None:
         if self._told_at is None:

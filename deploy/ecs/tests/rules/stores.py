@@ -44,7 +44,6 @@ def messages_do_not_outlive_images(assembly: Assembly) -> Iterator[str]:
 def _long_retention(assembly: Assembly) -> None:
     topic = assembly.one("streaming", "Images")
     configs = json.loads(assembly.text("streaming", topic.props["Configs"]))
-    configs["retention.ms"] = "-1"
     configs["retention.ms"] = str(30 * _DAY_MS)
     topic.props["Configs"] = json.dumps(configs)
 
