@@ -1,4 +1,4 @@
-"""`python -m tests.lake.simulation SEED`: tell one story again; without a seed, for ever."""
+"""`python -m tests.lake.simulation SEED`: run one story; without a seed, new ones until stopped."""
 
 import itertools
 import logging
@@ -9,19 +9,19 @@ from tests.lake.simulation.story import tell
 
 
 def soak() -> None:
-    """Seeds that nobody has tried, until stopped; each that breaks is printed."""
+    """Run the stories of new random seeds until stopped; print each seed that breaks."""
     first = secrets.randbelow(2**48)
     for told in itertools.count():
         try:
             tell(first + told)
-        except Exception as error:  # noqa: BLE001  # the next story is told, whatever this was
+        except Exception as error:  # noqa: BLE001  # the next story runs after any error
             say(f"seed {first + told}: {type(error).__name__}: {error}")
         if told % 500 == 499:
             say(f"{told + 1} stories")
 
 
 def say(text: str) -> None:
-    """One line, at once."""
+    """Print a line and flush it."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 

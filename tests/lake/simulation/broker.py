@@ -1,8 +1,8 @@
-"""Kafka as a member of a group sees it: logs and commits by name, and clients with stale ideas.
+"""Kafka as a member of a group sees it: logs and commits by topic name, clients that lag behind.
 
-What librdkafka does is modelled here, not proved: tests/ingest run it on a real broker. A client
-fetches and commits by the topic's name. It checks the epoch at which it begins, goes back to the
-beginning where its offset is not there, and hears nothing of leaders older than those it knows.
+The behaviour of librdkafka is modelled here, not proved: tests/ingest run it on a real broker. A
+client fetches and commits by the topic's name. It checks the leader epoch at which it begins,
+resets to offset 0 if its offset does not exist, and ignores leaders older than those it knows.
 """
 
 import copy
@@ -52,15 +52,16 @@ class Broker:
         self.sent: list[tuple[str, bytes]] = []
         """topic id and value of every message"""
         self.accidents = 0.0
-        """how often one happens while a client asks for something"""
+        """probability of an accident in a call of a client"""
         self._made = 0
         self.make(partitions)
         self.keep()
 
     def make(self, partitions: int) -> None:
-        """The topic is deleted and made again: offsets begin at 0.
+        """Delete the topic and create it again: offsets begin at 0.
 
-        Its commits go, but for those that were on their way: they count by the topic's name.
+        Its commits are deleted in half of the cases. Others, and those that arrive late, count for
+        the new topic, because a commit has only the topic's name.
         """
         self._made += 1
         self.topic_id = f"topic-{self._made}"
@@ -74,11 +75,11 @@ class Broker:
         self.sent.append((self.topic_id, value))
 
     def keep(self) -> None:
-        """Somebody copies the broker's disk."""
+        """Copy the broker's disk, for `restore`."""
         self._copy = copy.deepcopy((self.topic_id, self.logs, self.commits))
 
     def restore(self) -> None:
-        """The copy is put back, with its epochs and commits; the group is unknown there."""
+        """Put the copy back, with its epochs and commits; it does not know the group's members."""
         self.topic_id, self.logs, self.commits = copy.deepcopy(self._copy)
         for member in self.members:
             member.was_away = True
@@ -86,13 +87,13 @@ class Broker:
         self.owners.clear()
 
     def cut(self) -> None:
-        """A log loses its end in an unclean election: a new leader goes on from there."""
+        """Cut off the end of a log, as an unclean election does; a new leader continues there."""
         log = self.world.dice.choice(self.logs)
         del log.messages[self.world.dice.randint(0, len(log.messages)) :]
         log.epoch += 1
 
     def accident(self) -> None:
-        """Now and then, at the worst moment, the topic is made again or loses its end."""
+        """Create the topic again or cut off a log, now and then at the worst moment."""
         if self.world.dice.random() < self.accidents:
             self.world.dice.choice([self.cut, self.remake])()
             for _ in range(3):
@@ -102,7 +103,7 @@ class Broker:
         self.make(self.world.dice.choice([len(self.logs), 1, 3]))
 
     def expel(self) -> None:
-        """Members that were not heard of for a session's length lose what they have."""
+        """Take the partitions of members that have not polled for a session's length."""
         now = self.world.loop.time()
         for member in list(self.members):
             if now - member.heard > _SESSION_SECONDS:
@@ -163,7 +164,7 @@ class Client:
         self._paused = wanted
 
     def commit(self, places: Mapping[Partition, Place]) -> None:
-        """Commit; it may arrive seconds later, when the topic may have been made again."""
+        """Commit; the commit may arrive seconds later, when the topic may be another one."""
         world = self._broker.world
         late = world.dice.random() < 0.3
         delay = world.dice.uniform(0, 5) if late else 0
@@ -182,7 +183,7 @@ class Client:
         self._join()
 
     def interrupt(self) -> None:
-        """Nothing waits here."""
+        """No call waits, so there is nothing to interrupt."""
 
     def close(self) -> None:
         if self in self._broker.members:
@@ -196,8 +197,8 @@ class Client:
             if number < self._landed.get(partition, 0):
                 continue
             self._landed[partition] = number
-            # A coordinator knows topics by name only. It refuses commits of who gave a partition
-            # away, and those that a member sent before it joined anew (ILLEGAL_GENERATION).
+            # A coordinator knows topics by name only. It refuses commits for a partition that the
+            # member gave away, and commits from before the member rejoined (ILLEGAL_GENERATION).
             owns = self._broker.owners.get(partition.number) is self
             if owns and generation == self._generation:
                 self._broker.commits[partition.number] = place
@@ -205,7 +206,7 @@ class Client:
                 self._listener.commit_refused({partition: place.offset})
 
     def _serve(self) -> None:
-        """Rebalance: give what is another's, then take what is free."""
+        """Rebalance: give up partitions of other members, then take those without an owner."""
         broker = self._broker
         broker.expel()
         self.heard = broker.world.loop.time()

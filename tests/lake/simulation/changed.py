@@ -1,7 +1,7 @@
-"""A story of a change: the store's retention is changed while images expire and names come again.
+"""Story of a changed retention, while images expire and their names are uploaded again.
 
-Some processes have read the settings just before. Writers, sweepers and readers must agree all the
-same on which images are alive.
+Some processes have read the settings just before the change. Writers, sweepers and readers must
+still agree on which images are alive.
 """
 
 import asyncio
@@ -24,11 +24,12 @@ _LONGER, _SHORTER = (8, 10), (6, 3)
 
 
 async def changed_retention(world: World) -> None:
-    """Names expire, and come again, over some hours; in the middle of them a change begins."""
+    """Names expire and are uploaded again for some hours; meanwhile a change begins."""
     windows = await _images_over_some_hours(world)
     days = world.dice.choice(_LONGER if world.dice.random() < 0.8 else _SHORTER)
     first = min(windows.values()) + RETENTION
-    # Written, or begun, when a name is about to expire: somebody has just read the settings.
+    # The change is written, or begins, when a name is about to expire and a process has just read
+    # the settings.
     told = world.dice.choice([*windows.values()]) + RETENTION
     told -= timedelta(seconds=world.dice.uniform(-60, 150))
     told -= world.dice.choice([timedelta(0), timedelta(0), timedelta(hours=3)])
@@ -58,7 +59,7 @@ class _Truth:
         self.begins: datetime | None = None
 
     def end(self, window_start: datetime) -> datetime:
-        """When an image of this window expires."""
+        """Expiry of an image of this window."""
         end = window_start + RETENTION
         if self.begins is None or end <= self.begins:
             return end
@@ -125,11 +126,11 @@ async def _sweep(sweeper: Sweeper) -> None:
     try:
         await sweeper.sweep()
     except LakeError:
-        return  # the next sweep
+        return  # the next sweep tries again
 
 
 def _watch(world: World, expected_rows: _Truth, key: str) -> None:
-    """An image goes only when it has expired, whoever deletes it or takes its name over."""
+    """Check that an image is deleted, or its name taken over, only after the image has expired."""
     known = world.lives
     for name in NAMES:
         if key != layout.record_key(TENANT, image_id(name)):
@@ -153,7 +154,7 @@ def _watch(world: World, expected_rows: _Truth, key: str) -> None:
 
 
 def _forget_expired(world: World, expected_rows: _Truth) -> None:
-    """Drop acknowledged images that have expired: nothing is promised of them any more."""
+    """Drop acknowledged images that have expired: clients were promised no more."""
     for name in list(world.promises.acknowledged):
         stored = world.record(image_id(name))
         if stored is None or expected_rows.end(stored.window_start) <= world.bucket.now():

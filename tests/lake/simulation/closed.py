@@ -1,4 +1,4 @@
-"""Stories of an hour that is over: it is compacted, and then something comes late."""
+"""Stories of a closed hour: it is compacted, and then rows and erasures come late."""
 
 import asyncio
 from functools import partial
@@ -11,9 +11,9 @@ NAMES = "abcdefg"
 
 
 async def closed_hour(world: World) -> None:
-    """An hour is compacted, perhaps by two at once; then rows come late, and others are erased.
+    """Compact an hour, perhaps by two processes at once; rows come late, others are erased.
 
-    From there on nobody compacts: what sealers do must be enough.
+    No compactor runs after that: the work of the sealers must be enough.
     """
     erasers = Fleet(world, "eraser", 2)
     await _an_hour(world, zombies="tuv", wake=9500)
@@ -33,9 +33,9 @@ async def closed_hour(world: World) -> None:
 
 
 async def moving_watermark(world: World) -> None:
-    """Rows of a closed hour come late, just when readers are sent to its copy.
+    """Rows of a closed hour come late, just when the watermark sends readers to the hour's copy.
 
-    Whoever seals or compacts falls asleep between reading and writing.
+    Processes that seal or compact pause between reading and writing.
     """
     await _an_hour(world, zombies="pqrstuv", wake=9250)
     await asyncio.sleep(7500 - world.loop.time())
@@ -48,7 +48,7 @@ async def moving_watermark(world: World) -> None:
 
 
 async def _an_hour(world: World, *, zombies: str, wake: float) -> None:
-    """Its rows are sealed, and of some writers asleep we shall hear at `wake`, or later."""
+    """Upload and seal rows of an hour; some writers pause until `wake` or up to 600 s longer."""
     writers = Fleet(world, "writer", 2)
     for name in NAMES:
         await world.upload(*await writers.any(), name, b"x")
@@ -60,7 +60,7 @@ async def _an_hour(world: World, *, zombies: str, wake: float) -> None:
 
 
 def _keepers_nap(world: World, process: str, key: str) -> float:
-    """When they have seen the chains of an hour, or who claims it."""
+    """Pause of a keeper that has read the chains of an hour, or the claims on it."""
     read = key == layout.watermark_key(layout.IMAGE_ROWS) or key.startswith(layout.LAKE_IMAGES)
     if not read or not process.startswith("keeper") or world.dice.random() < 0.6:
         return 0.0
@@ -68,7 +68,7 @@ def _keepers_nap(world: World, process: str, key: str) -> float:
 
 
 async def _table_maintenance(world: World, number: int) -> None:
-    """Seals and compacts until the hour's watermark has moved for sure."""
+    """Seal and compact until the watermark has certainly passed the hour."""
     process, lake = await world.process(f"keeper{number}")
     while world.loop.time() < 12_000:
         if world.dice.random() < 0.2:

@@ -1,7 +1,7 @@
-"""The Kafka door of one process: the real `BatchProcessor` on a lake, workers without pixels.
+"""Kafka ingest of one process: the real `BatchProcessor` on a lake, and workers without pixels.
 
-What a message is, its bytes say: `bad` is refused always, `odd` by some decoders, all else is a
-photo. The default preset changes from one read to the next, as in a rolling update.
+The first bytes of a message decide its outcome: `bad` is refused always, `odd` by some decoders,
+all else is a photo. The default preset changes between reads, as in a rolling update.
 """
 
 import asyncio
@@ -46,12 +46,12 @@ class Ledger:
     letters: list[tuple[Message, str]] = field(default_factory=list)
     """each dead letter and its code"""
     erased: set[str] = field(default_factory=set)
-    """SHA-256 of the bytes of images of which an erasure began"""
+    """SHA-256 of the bytes of each image whose erasure has begun"""
     windows: dict[str, datetime] = field(default_factory=dict)
-    """SHA-256 of the bytes of every image and refusal that was ever there, and its first window"""
+    """SHA-256 of the bytes of every image and refusal that was ever stored, to its first window"""
 
     def watch(self, world: World) -> None:
-        """Note what is stored from now on."""
+        """Note the images and refusals that are stored from now on."""
 
         def note(key: str) -> None:
             if key not in world.bucket.objects:
@@ -69,7 +69,7 @@ class Ledger:
 
 
 class Door:
-    """Brings messages to their end for one process; `ledger` hears of those that it outlives."""
+    """Settles messages for one process; `ledger` gets outcomes while the process is alive."""
 
     def __init__(self, world: World, process: Process, lake: Lake, ledger: Ledger) -> None:
         self._world = world
@@ -81,17 +81,17 @@ class Door:
         self._delivery = BatchProcessor(self.submit, self.note, letters, self.settled, _SETTINGS)
 
     async def read(self, message: Message, ticket: TrackedOffset) -> None:
-        """Return when it is settled."""
+        """Process a message; return when it is settled."""
         await self._delivery.deliver([self.flight(message, ticket)])
 
     def flight(self, message: Message, ticket: TrackedOffset) -> InFlight:
-        """The message under way."""
+        """The message as it is in flight, with one of two default presets."""
         preset = self._world.dice.choice(["web", "thumbnail"])
         terms = MessageDefaults(TENANT, preset, 10_000_000)
         return InFlight(message, ticket, to_job(message, terms, self._world.bucket.now()))
 
     async def send(self, topic: str, value: bytes | None, key: bytes | None, head: Headers) -> None:
-        """Send a dead letter: that may fail, and the letter be there all the same."""
+        """Send a dead letter; the call may fail although the letter has arrived."""
         dice, fault = self._world.dice, self._world.bucket.fault_rate
         await asyncio.sleep(dice.uniform(0, 2))
         if not self._process.alive:
@@ -105,12 +105,12 @@ class Door:
             raise KafkaUnavailable("no answer")
 
     def settled(self, flight: InFlight, outcome: Outcome) -> None:
-        """Note how a message ended."""
+        """Note the outcome of a message, if the process is alive."""
         if self._process.alive and outcome != "dropped":
             self._ledger.settled.append((flight.message, outcome))
 
     async def submit(self, jobs: list[ImageJob]) -> list[Answer]:
-        """Workers."""
+        """Process jobs in place of the workers."""
         return list(await asyncio.gather(*map(self._one, jobs)))
 
     async def _one(self, job: ImageJob) -> Answer:

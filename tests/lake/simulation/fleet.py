@@ -1,4 +1,4 @@
-"""Who is in every story: processes that die and pause, sealers, erasers, and peace at the end."""
+"""Parts of every story: processes that die and pause, sealers, erasers, and the rest at the end."""
 
 import asyncio
 import itertools
@@ -8,13 +8,13 @@ from lake.lake import Lake
 from tests.lake.simulation.store import Process
 from tests.lake.simulation.world import World, patiently
 
-# Shorter than a client's patience, longer than it, longer than an attempt lives, longer than a
-# tombstone waits.
+# Seconds: shorter than a client's time-out, longer than that, longer than an attempt may last,
+# longer than a tombstone waits.
 PAUSES = (5, 90, 1200, 5000)
 
 
 class Fleet:
-    """Processes of one role: they die, pause, and are started anew."""
+    """Processes of one role, which die, pause, and are replaced."""
 
     def __init__(self, world: World, role: str, size: int) -> None:
         self.world = world
@@ -42,14 +42,14 @@ class Fleet:
 
 
 def doze(world: World, process: Process, seconds: float) -> None:
-    """Somewhere in the next store calls of a process it falls asleep."""
+    """Pause a process in one of its next store calls."""
     delay = world.dice.uniform(0, 0.8)
     until = world.loop.time() + seconds
     world.loop.call_later(delay, setattr, process, "paused_until", until)
 
 
 async def sealer(world: World, sealers: Fleet) -> None:
-    """Passes for ever, each by whoever is alive."""
+    """Run passes for ever, each in a process that is alive."""
     while True:
         await sealers.fill()
         process, lake = await sealers.any()
@@ -61,7 +61,7 @@ async def sealer(world: World, sealers: Fleet) -> None:
 
 
 async def eraser(world: World, erasers: Fleet, name: str, start: float) -> None:
-    """Erases one image, and tries again when unsure."""
+    """Erase one image, and try again when unsure."""
     await asyncio.sleep(start + world.dice.uniform(0, 5))
     world.erasing.add(name)
     for _ in range(3):
@@ -72,7 +72,7 @@ async def eraser(world: World, erasers: Fleet, name: str, start: float) -> None:
 
 
 async def fate(world: World, fleets: list[Fleet]) -> None:
-    """Kills and pauses, at random moments."""
+    """Kill or pause processes at random moments."""
     while True:
         await asyncio.sleep(world.dice.expovariate(1 / 40))
         fleet = world.dice.choice(fleets)
@@ -81,10 +81,10 @@ async def fate(world: World, fleets: list[Fleet]) -> None:
 
 
 async def rest(world: World, *, compact: bool = True) -> None:
-    """Late answers land, tombstones come of age, and one sealer clears up."""
+    """Wait until late PUTs have landed and tombstones are old enough, and seal all that waits."""
     for wait in (1000, 3700, 2000):
         await asyncio.sleep(wait)
-        # A new one each time: what the others knew must be in the store.
+        # A new sealer each time: the knowledge of earlier sealers must be in the store.
         _, lake = await world.process("last sealer")
         for _ in range(3):
             await run_pass(lake, now=True, compact=compact)
@@ -94,4 +94,4 @@ async def run_pass(lake: Lake, *, now: bool, compact: bool = True) -> None:
     try:
         await (lake.maintenance if compact else lake.sealer).run_pass(now=now)
     except LakeError:
-        return  # the next pass
+        return  # the next pass tries again

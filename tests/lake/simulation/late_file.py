@@ -1,4 +1,4 @@
-"""Story of a chain file whose PUT lands while a compactor looks, and whose sealer then sleeps."""
+"""Story of a segment whose PUT lands while a compactor lists, and whose sealer then sleeps."""
 
 import asyncio
 
@@ -8,16 +8,16 @@ from lake.tables.tables import IMAGE_TABLE
 from tests.lake.simulation.fleet import rest, run_pass
 from tests.lake.simulation.world import World, patiently
 
-# Seconds of the story: the hour is over and closed at the second of them, not at the first.
+# Seconds since the start of the story: the hour is open at the first, and closed at the second.
 _IN_THE_HOUR, _CLOSED = 3300, 3950
 
 
 async def late_file(world: World) -> None:
-    """A sealer has its permit and sends a file; then the hour is claimed, and the file lands.
+    """A sealer with a permit sends a segment; then the hour is claimed, and the segment lands.
 
-    A reader sees its row in the chain. The sealer sleeps before it lets the copy follow, so a
-    watermark that moved now would take the row away again. The compactor that claims the hour may
-    have slept while it read the store's clock, so that its claim would seem old at once.
+    A reader sees the row in the chain. The sealer sleeps before it brings the row into the copy,
+    so a watermark that moved now would hide the row again. The compactor that claims the hour may
+    have slept while it read the store's clock, which would make its claim look old at once.
     """
     slept = world.dice.choice([0, 2000])
     await asyncio.sleep(_IN_THE_HOUR + world.dice.uniform(0, 100))

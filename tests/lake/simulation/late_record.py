@@ -10,10 +10,10 @@ from tests.lake.simulation.world import RETENTION, Broken, World, patiently
 
 
 async def late_record(world: World) -> None:
-    """The name of an erased, expired image is taken over while it is erased once more.
+    """The name of an erased, expired image is taken over while the name is erased once more.
 
     The writer sleeps before it sends its record, and the record arrives just before its signature
-    expires. The objects of the new image must wait for it.
+    expires. The objects of the new image must still exist then.
     """
     await world.upload(*await world.process("first writer"), "a", b"x")
     stored = world.record(image_id("a"))
@@ -47,7 +47,7 @@ async def _take_over(world: World) -> None:
 
 
 async def _erase(world: World) -> None:
-    """Erase the name, whichever image has it: nothing is promised but that none is half there."""
+    """Erase the image that has the name, old or new; the only promise is that none is partial."""
     world.erasing.add("a")
     _, lake = await world.process("eraser")
     await patiently(lake.eraser.erase(TENANT, image_id("a")), 60)

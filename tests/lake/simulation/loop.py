@@ -8,11 +8,11 @@ from typing import Any
 
 
 class Stuck(Exception):
-    """Nothing is scheduled, and the story is not over."""
+    """Nothing is scheduled, and the story has not ended."""
 
 
 class _JumpingSelector(selectors.SelectSelector):
-    """Never waits: the time it was asked to wait has passed when it returns."""
+    """Selector that never waits: it advances the virtual clock by the time-out and returns."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class _JumpingSelector(selectors.SelectSelector):
 
 
 class SimulatedLoop(asyncio.SelectorEventLoop):
-    """Virtual time, and threads that are no threads, so that one seed is one order of events."""
+    """Event loop with virtual time and without threads, so that one seed is one order of events."""
 
     def __init__(self) -> None:
         self._jumping = _JumpingSelector()
@@ -35,13 +35,13 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._jumping.now
 
-    def run_in_executor(  # type: ignore[override]  # a future of ours, done at once
+    def run_in_executor(  # type: ignore[override]  # the result is a future of asyncio that is done
         self, executor: Executor | None, func: Callable[..., Any], *args: Any
     ) -> asyncio.Future[Any]:
         del executor
         done = self.create_future()
         try:
             done.set_result(func(*args))
-        except Exception as error:  # noqa: BLE001  # as a thread would hand it over
+        except Exception as error:  # noqa: BLE001  # a thread would pass it on in the same way
             done.set_exception(error)
         return done

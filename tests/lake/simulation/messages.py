@@ -1,4 +1,4 @@
-"""A story of messages: read by several, again and again; now and then a decoder dies of one."""
+"""Story of messages that several readers read again and again; some attempts kill a decoder."""
 
 import asyncio
 import hashlib
@@ -16,14 +16,14 @@ from tests.lake.simulation.fleet import Fleet, eraser, fate, rest, sealer
 from tests.lake.simulation.world import Broken, World, patiently
 
 OFFSETS = range(4)
-# Two messages of one event, and two that are no events.
+# Two messages of one event, and two without an event.
 NAMES = ("event", "event", "m2", "m3")
 
 
 async def messages(world: World) -> None:
-    """Each is acknowledged once somebody was told what it is, and is that for ever.
+    """Each message is settled once a reader knows its outcome, and keeps that outcome for ever.
 
-    In half of the stories an event is closed by the first of its messages that is refused.
+    In half of the stories the first refused message of an event closes the event.
     """
     with mock.patch("lake.tables.schema.MAX_REFUSED", world.dice.choice([1, 64])):
         await _messages(world)
@@ -48,7 +48,7 @@ async def _messages(world: World) -> None:
 
 
 async def _reader(world: World, readers: Fleet, offset: int) -> None:
-    """A consumer that reads it, until it knows how it ended."""
+    """A consumer that reads the message at an offset until it knows the outcome."""
     await asyncio.sleep(world.dice.uniform(0, 200))
     for _ in range(6):
         process, lake = await readers.any()
@@ -87,7 +87,7 @@ async def _accept(world: World, lake: Lake, message: Refusal) -> Commit:
 
 
 def _check(world: World) -> None:
-    """Each message that was settled is one row, here or there, and no message is both."""
+    """Check that each settled message is one row, of an image or a rejection, and never both."""
     offsets = []
     for row in _rejections(world):
         offset = row["offset"]

@@ -1,4 +1,4 @@
-"""The protocol with one rule taken out, each. The simulation must catch every one of them."""
+"""Mutants of the protocol: each lacks one rule. The simulation must catch every mutant."""
 
 from tests.lake.simulation.mutants_of_images import OF_IMAGES, Mutant
 from tests.lake.simulation.mutants_of_positions import OF_POSITIONS, OF_STREAMS

@@ -1,4 +1,4 @@
-"""Rules of records, erasure and retention, each taken out."""
+"""Mutants that lack one rule of records, erasure or retention."""
 
 import asyncio
 import copy
@@ -30,7 +30,7 @@ Mutant = Callable[[], AbstractContextManager[Any]]
 
 
 def with_times(**broken: timedelta) -> AbstractContextManager[Any]:
-    """Worlds with times that `ProtocolTimes` would refuse."""
+    """Give worlds protocol times that `ProtocolTimes` would refuse."""
     times = copy.copy(TIMES)
     for name, time in broken.items():
         object.__setattr__(times, name, time)
@@ -44,7 +44,7 @@ async def _commit(
     objects: Mapping[str, Buffer],
     journal: Callable[[ImageRecord], Any],
 ) -> Commit:
-    """The commit, with another step 3."""
+    """Commit as `Committer.commit` does, with `journal` as step 3."""
     await self._put_objects(attempt, objects)
     try:
         commit = await self._decide(attempt, record, proven(record))
@@ -74,7 +74,7 @@ def replay_in_its_own_window() -> AbstractContextManager[Any]:
 
 
 def acknowledge_before_the_journal() -> AbstractContextManager[Any]:
-    """The answer goes out while the row is still on its way."""
+    """A writer acknowledges while the PUT of the row's journal object is still under way."""
 
     async def commit(
         self: Committer, attempt: Attempt, record: ImageRecord, objects: Mapping[str, Buffer]
@@ -89,7 +89,7 @@ def acknowledge_before_the_journal() -> AbstractContextManager[Any]:
 
 
 def erasure_deletes_the_record() -> AbstractContextManager[Any]:
-    """The record goes instead of becoming a tombstone: the name is free at once."""
+    """An erasure deletes the record, with no tombstone in its place: the name is free at once."""
 
     async def finish(self: Eraser, tombstone: Tombstone) -> None:
         key = layout.record_key(tombstone.tenant, tombstone.image_id)
@@ -106,7 +106,7 @@ def erasure_deletes_the_record() -> AbstractContextManager[Any]:
 
 
 def record_before_the_tombstone() -> AbstractContextManager[Any]:
-    """The record is overwritten before anybody is told to finish the erasure."""
+    """An erasure overwrites the record before the journal tells a sealer to finish the erasure."""
 
     async def erase(self: Eraser, tenant: str, image_id: str) -> None:
         key = layout.record_key(tenant, image_id)
@@ -131,7 +131,7 @@ def record_before_the_tombstone() -> AbstractContextManager[Any]:
 
 
 def unsure_writer_deletes() -> AbstractContextManager[Any]:
-    """A writer that does not know how its record fared deletes its objects."""
+    """A writer that does not know whether its record was created deletes its objects."""
 
     async def commit(
         self: Committer, attempt: Attempt, record: ImageRecord, objects: Mapping[str, Buffer]
@@ -146,7 +146,7 @@ def unsure_writer_deletes() -> AbstractContextManager[Any]:
 
 
 def record_not_create_only() -> AbstractContextManager[Any]:
-    """The record is PUT over whatever is there."""
+    """The PUT of a record overwrites an existing record."""
     create = SimulatedStore.create
 
     async def careless(self: SimulatedStore, key: str, data: Buffer) -> str:
@@ -167,12 +167,12 @@ def nothing_create_only() -> AbstractContextManager[Any]:
 
 
 def no_expiry_margin() -> AbstractContextManager[Any]:
-    """A name is taken over the second its image expires by the writer's own clock."""
+    """A writer takes a name over as soon as its image expires by the writer's own clock."""
     return with_times(expiry_margin=timedelta(0))
 
 
 def erasure_takes_all_it_finds() -> AbstractContextManager[Any]:
-    """Which objects are another life's is looked up first, and they are listed afterwards."""
+    """An erasure first reads which objects the name's next image has, and lists objects later."""
 
     async def delete(self: Eraser, tombstone: Tombstone) -> None:
         record_key = layout.record_key(tombstone.tenant, tombstone.image_id)
@@ -199,7 +199,7 @@ def attempt_without_end() -> AbstractContextManager[Any]:
 
 
 def refused_without_a_decision() -> AbstractContextManager[Any]:
-    """A message is refused, and its image's name is left free."""
+    """A message is refused, and the name of its image stays free."""
 
     async def name(self: Rejections, refusal: Refusal, image_id: str) -> Fault:
         del self, image_id
@@ -209,7 +209,7 @@ def refused_without_a_decision() -> AbstractContextManager[Any]:
 
 
 def image_takes_a_refused_name() -> AbstractContextManager[Any]:
-    """A writer does not know its message again in the name that was refused."""
+    """A writer does not recognise its own message in a refused name."""
     begin = Committer.begin
 
     async def anonymous(self: Committer, tenant: str, image_id: str, *_: str) -> Attempt:
@@ -219,7 +219,7 @@ def image_takes_a_refused_name() -> AbstractContextManager[Any]:
 
 
 def image_takes_a_full_name() -> AbstractContextManager[Any]:
-    """A writer takes the name of an event that names no more refused messages."""
+    """A writer takes the name of an event that has its full number of refused messages."""
 
     class Open(RefusedName):
         @property
@@ -234,7 +234,7 @@ def image_takes_a_full_name() -> AbstractContextManager[Any]:
 
 
 def sweeper_without_a_marker() -> AbstractContextManager[Any]:
-    """An expired record is deleted as it was read: perhaps it is another one by now."""
+    """A sweeper deletes an expired record without a marker: the record may be a new one by now."""
 
     async def expire(self: Sweeper, folder: ImageFolder, *_: object) -> None:
         await self._delete([folder.record_key, *(stored.key for stored in folder.objects)])
@@ -248,7 +248,7 @@ def marker_that_holds_for_ever() -> AbstractContextManager[Any]:
 
 
 def retention_of_the_environment() -> AbstractContextManager[Any]:
-    """Each second process keeps to a retention of its own, whatever the store says."""
+    """Every second process has a retention of its own, which differs from the store's."""
     init = StoreClock.__init__
     turns = itertools.count()
 
@@ -272,12 +272,12 @@ def retention_of_the_environment() -> AbstractContextManager[Any]:
 
 
 def change_without_notice() -> AbstractContextManager[Any]:
-    """A retention begins when it is written: who has read the settings just before has another."""
+    """A retention begins when it is written: some processes have just read the one before."""
     return with_times(change_delay=timedelta(0))
 
 
 def longer_retention_wakes_the_expired() -> AbstractContextManager[Any]:
-    """The retention in force counts for all images, those that have expired before as well."""
+    """The current retention counts for all images, also for those that expired before it."""
 
     def expires(self: StoreSettings, window_start: datetime) -> datetime:
         return window_start + timedelta(days=self.last_days)

@@ -1,4 +1,4 @@
-"""Rules of what makes a message the same message, each taken out."""
+"""Mutants that lack one rule by which a message or a topic is recognised as the same."""
 
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any
@@ -16,7 +16,7 @@ from tests.lake.simulation.mutants_of_images import Mutant
 
 
 def position_names_an_image() -> AbstractContextManager[Any]:
-    """The identity of an image is the position of its message, whatever the message says."""
+    """The identity of an image is the position of its message, whatever the message contains."""
 
     def named(position: KafkaPosition) -> tuple[str, ...]:
         return "offset", position.topic_id, str(position.partition), str(position.offset)
@@ -25,7 +25,7 @@ def position_names_an_image() -> AbstractContextManager[Any]:
 
 
 def position_names_a_refusal() -> AbstractContextManager[Any]:
-    """Reasons are kept by position: what stands there later is refused with them."""
+    """Reasons are kept by position: a later message at that position is refused for them."""
 
     def named(topic_id: str, partition: int, offset: int, _message: str) -> str:
         return f"{topic_id.encode().hex()}{partition:08x}{offset:016x}"
@@ -37,7 +37,7 @@ def position_names_a_refusal() -> AbstractContextManager[Any]:
 
 
 def position_names_a_message() -> AbstractContextManager[Any]:
-    """An image is taken for that of a message because topic, partition and offset are equal."""
+    """An image counts as that of a message if topic, partition and offset are equal."""
 
     def is_of(refusal: Refusal, record: ImageRecord) -> bool:
         mine = refusal.topic, refusal.partition, refusal.offset
@@ -53,7 +53,7 @@ def position_names_a_message() -> AbstractContextManager[Any]:
 
 
 def preset_makes_another_message() -> AbstractContextManager[Any]:
-    """A message is known again by its content hash, which holds the preset's version."""
+    """A message is recognised by its content hash, which includes the preset's version."""
 
     def same(found: ImageRecord, mine: ImageRecord) -> bool:
         return found.content_hash == mine.content_hash
@@ -70,7 +70,7 @@ def tombstone_of_any_bytes() -> AbstractContextManager[Any]:
 
 
 def commit_of_another_topic_counts() -> AbstractContextManager[Any]:
-    """A topic that was made again is read from where the group stood in the old one."""
+    """A topic that was created again is read from the group's offset in the old topic."""
 
     def begin(committed: Place | None, _topic: str, _topic_id: str) -> Place | None:
         return committed
@@ -79,12 +79,12 @@ def commit_of_another_topic_counts() -> AbstractContextManager[Any]:
 
 
 def commit_without_an_epoch() -> AbstractContextManager[Any]:
-    """A commit does not say of which leader's log it was: a log that was cut is read on."""
+    """A commit has no leader epoch: a log that was cut is read from the old offset."""
     return mock.patch.object(Offsets, "epoch", return_value=None)
 
 
 def batch_of_an_unsure_topic() -> AbstractContextManager[Any]:
-    """Messages are worked on while the topic may be another by now; it is looked at each 5 s."""
+    """A batch is processed while the topic may be another one: it is checked every 5 s only."""
     sure = Stream._sure
 
     def careless(self: Stream) -> list[tuple[Message, TrackedOffset]]:
@@ -96,7 +96,7 @@ def batch_of_an_unsure_topic() -> AbstractContextManager[Any]:
 
 
 def topic_goes_on_where_it_is() -> AbstractContextManager[Any]:
-    """A client goes on at its offsets in a topic that was made again."""
+    """A client keeps its offsets in a topic that was created again."""
 
     def renamed(self: Stream) -> None:
         found = {p: self._client.topic_id(p.topic) for p in self._topic_ids}
@@ -106,7 +106,7 @@ def topic_goes_on_where_it_is() -> AbstractContextManager[Any]:
 
 
 def cluster_that_was_away_is_the_same() -> AbstractContextManager[Any]:
-    """A client goes on with what it knew when all brokers were away and came back."""
+    """A client keeps its state after all brokers were away and came back."""
     return mock.patch.object(
         Client, "was_away", property(lambda _: False, lambda *_: None), create=True
     )

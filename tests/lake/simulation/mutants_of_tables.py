@@ -1,4 +1,4 @@
-"""Rules of journal, chain, compaction and watermark, each taken out."""
+"""Mutants that lack one rule of journal, chain, compaction or watermark."""
 
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -23,7 +23,7 @@ from tests.lake.simulation.mutants_of_images import Mutant, with_times
 
 
 def names_by_content() -> AbstractContextManager[Any]:
-    """Object names by content hash instead of attempt: who cleans up deletes another's objects."""
+    """Objects are named by content hash, not by attempt: a clean-up deletes another's objects."""
 
     def key(self: Attempt, name: str, extension: str) -> str:
         return layout.object_key(self.tenant, self.image_id, name, "same", extension)
@@ -32,7 +32,7 @@ def names_by_content() -> AbstractContextManager[Any]:
 
 
 def journal_deleted_first() -> AbstractContextManager[Any]:
-    """Journal objects go before the file is there."""
+    """A sealer deletes journal objects before the segment exists."""
 
     extend = Sealer._extend
 
@@ -46,7 +46,7 @@ def journal_deleted_first() -> AbstractContextManager[Any]:
 
 
 def loser_takes_the_next_number() -> AbstractContextManager[Any]:
-    """A sealer that lost a file takes the next number without reading the winner's."""
+    """A sealer that lost a segment takes the next number without reading the winner's segment."""
 
     create = Sealer._create
 
@@ -61,7 +61,7 @@ def loser_takes_the_next_number() -> AbstractContextManager[Any]:
 
 
 def rewrite_without_if_match() -> AbstractContextManager[Any]:
-    """Chain files are overwritten whatever they hold by now."""
+    """A sealer overwrites segments without If-Match, whatever they hold by now."""
 
     async def rewrite(self: Sealer, file: Stored, dead: frozenset[str], batch: Batch) -> None:
         del batch
@@ -72,14 +72,14 @@ def rewrite_without_if_match() -> AbstractContextManager[Any]:
 
 
 def no_note_of_the_erased() -> AbstractContextManager[Any]:
-    """Files do not say which ids were erased from their window."""
+    """Footers of segments do not name the ids that were erased from the window."""
 
     footer = rows.chain_footer
     return mock.patch.object(rows, "chain_footer", return_value=footer(()))
 
 
 def tombstone_consumed_at_once() -> AbstractContextManager[Any]:
-    """A tombstone goes with the first pass, and nobody deletes what a paused writer leaves."""
+    """The first pass consumes a tombstone, and no sealer deletes what a paused writer leaves."""
     return with_times(tombstone_age=timedelta(seconds=-60))
 
 
@@ -89,7 +89,7 @@ def copy_does_not_follow() -> AbstractContextManager[Any]:
 
 
 def watermark_moves_first() -> AbstractContextManager[Any]:
-    """Readers are sent to copies, and nobody makes them."""
+    """The watermark sends readers to copies that no compactor makes."""
 
     async def nothing(self: Compactor, start: datetime, *_: Any, **__: Any) -> None:
         del self, start
@@ -98,7 +98,7 @@ def watermark_moves_first() -> AbstractContextManager[Any]:
 
 
 def copy_takes_a_file_twice() -> AbstractContextManager[Any]:
-    """A copy holds a chain file twice."""
+    """A copy holds the rows of a segment twice."""
     sources = Hour.sources
 
     def greedy(self: Hour, cut: datetime) -> list[Stored]:
@@ -109,22 +109,22 @@ def copy_takes_a_file_twice() -> AbstractContextManager[Any]:
 
 
 def late_row_asks_nobody() -> AbstractContextManager[Any]:
-    """A sealer creates a file in an hour that readers are about to read from its copy."""
+    """A sealer creates a segment without a permit, in an hour whose copy readers begin to use."""
     return mock.patch.object(WatermarkAdvance, "permit", mock.AsyncMock())
 
 
 def watermark_moves_at_once() -> AbstractContextManager[Any]:
-    """A claim is not left to ripen: a file whose sealer has not read it may be on its way."""
+    """A claim moves the watermark at once: a sealer that has not read it may still send a file."""
     return with_times(claim_age=timedelta(0))
 
 
 def slow_reading_of_the_clock_counts() -> AbstractContextManager[Any]:
-    """A clock may be late by the time that a process slept while it read it."""
+    """A clock may be late by the time that its process slept during the reading."""
     return with_times(request=timedelta(days=1))
 
 
 def watermark_moves_without_if_match() -> AbstractContextManager[Any]:
-    """A claim that a sealer has taken back is acted upon."""
+    """A compactor acts upon a claim that a sealer has taken back."""
     step = WatermarkAdvance.step
 
     async def blind(self: WatermarkAdvance, claim: Claim, done: datetime) -> timedelta | None:

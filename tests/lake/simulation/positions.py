@@ -1,6 +1,6 @@
-"""Stories of positions that are used again: other bytes come where another message stood.
+"""Stories of positions that are used again: another message comes at the same offset.
 
-What is settled is checked by the SHA-256 of its bytes, never by its name.
+Settled messages are checked by the SHA-256 of their bytes, never by name.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ class Log:
         self.roll_back()
 
     def roll_back(self) -> None:
-        """Other messages from some offset on."""
+        """Replace the messages from some offset on."""
         first = self._world.dice.choice((0, *_OFFSETS))
         del self.messages[first:]
         self._lives += 1
@@ -48,7 +48,7 @@ class Log:
 
 
 async def used_again(world: World) -> None:
-    """A log rolls back while several read it, images of it are erased, and names expire."""
+    """A log rolls back while several readers read it, its images are erased, and names expire."""
     fleets = [Fleet(world, role, 2) for role in ("reader", "sealer", "eraser")]
     log, ledger = Log(world), Ledger()
     ledger.watch(world)
@@ -78,7 +78,7 @@ async def _some_minutes(world: World, fleets: list[Fleet], log: Log, ledger: Led
 
 
 async def _reader(world: World, readers: Fleet, log: Log, ledger: Ledger, offset: int) -> None:
-    """Reads what is there, again and again, until it knows how that ended."""
+    """Read the message at an offset, up to four times, until its outcome is known."""
     await asyncio.sleep(world.dice.uniform(0, 200))
     if world.dice.random() < 0.1:
         log.roll_back()
@@ -110,7 +110,7 @@ def records(world: World) -> list[ImageRecord]:
 
 
 def check_ledger(world: World, ledger: Ledger) -> None:
-    """Each message that was settled is, by its bytes, an image, a refusal, erased or expired."""
+    """Check that each settled message is, by its bytes, an image, a refusal, erased or expired."""
     oldest = world.bucket.now() - RETENTION
     images = Counter(found.sha256 for found in records(world) if found.window_start > oldest)
     if images and max(images.values()) > 1:
@@ -128,7 +128,7 @@ def check_ledger(world: World, ledger: Ledger) -> None:
         elif content not in images.keys() | ledger.erased | gone:
             raise Broken(f"settled as {outcome}, and nothing holds its bytes")
     for letter, code in ledger.letters:
-        # Two messages of one event may differ; a message alone is in nobody's way.
+        # Two messages of one event may conflict; a message without an event has no conflict.
         conflict = "idempotency_conflict" if "ce_id" in dict(letter.headers) else None
         if code not in (REASONS.get((letter.value or b"")[:3]), conflict):
             raise Broken("a dead letter gives the reason of another message")

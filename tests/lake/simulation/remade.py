@@ -1,4 +1,4 @@
-"""Stories of the stream: topics end and begin again, logs lose their ends, members come and go.
+"""Stories of the stream: topics are created again, logs are cut, members come and go.
 
 The real `Consumer`, `Stream`, `Offsets` and `BatchProcessor` work on a lake and a broker in memory.
 """
@@ -32,11 +32,11 @@ _VALUES = ("photo", "photo", "photo", "bad", "odd")
 
 
 class Gone(Exception):
-    """The process is dead: nothing of it goes on."""
+    """The process is dead: none of its calls return."""
 
 
 class Member(Consumer):
-    """A consumer of one process, which hears of the broker through a simulated client."""
+    """A consumer of one process, connected to the broker by a simulated client."""
 
     def __init__(self, world: World, broker: Broker, process: Process, door: Door) -> None:
         super().__init__(_SETTINGS, door.submit, door.note)
@@ -59,7 +59,7 @@ class Member(Consumer):
         return True
 
     async def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """A call takes its time, and a process may die or sleep before it."""
+        """Call after a random delay, in which the process may die or sleep."""
         await asyncio.sleep(self._world.dice.uniform(0.01, 0.5))
         if (nap := self._process.paused_until - self._world.loop.time()) > 0:
             await asyncio.sleep(nap)
@@ -73,11 +73,11 @@ class _Producer:
         self.send = sender.send
 
     async def close(self) -> None:
-        """Nothing is on its way."""
+        """Do nothing: no message is in flight."""
 
 
 class Group:
-    """Members of the group; who dies or is sent away makes room for another one."""
+    """Members of the consumer group; `fill` replaces members that died or were dismissed."""
 
     def __init__(self, world: World, broker: Broker, ledger: Ledger) -> None:
         self._world = world
@@ -101,7 +101,7 @@ class Group:
         return process, member, self._world.loop.create_task(member.run())
 
     async def end(self) -> None:
-        """All of them, at once, those as well that were dead before."""
+        """End all members at once, also those that were dead before."""
         for process, _, task in self._all:
             process.alive = False
             task.cancel()
@@ -114,7 +114,7 @@ class Group:
 
 
 async def remade(world: World) -> None:
-    """Messages come, the topic is made again, logs are cut, members change, all at once."""
+    """Messages arrive while the topic is created again, logs are cut and members change."""
     broker, ledger = Broker(world, world.dice.choice([1, 2])), Ledger()
     ledger.watch(world)
     group = Group(world, broker, ledger)
@@ -161,7 +161,7 @@ async def _some_seconds(world: World, broker: Broker, group: Group, members: Fle
 
 
 async def _drain(broker: Broker, group: Group, members: Fleet) -> None:
-    """Until the group has committed all that is there; what never comes is deafness."""
+    """Wait until the group has committed all messages; raises Broken after 20 minutes."""
     for _ in range(120):
         await group.fill(members, 1)
         await asyncio.sleep(10)

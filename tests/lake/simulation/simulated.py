@@ -1,4 +1,4 @@
-"""A world of its own: its time, its chance, and what it reads again and again."""
+"""Set-up of a world: virtual time and seeded randomness for the tested modules, cached parsing."""
 
 import asyncio
 import random
@@ -34,7 +34,7 @@ _parse_known = lru_cache(256)(parse_known)
 def simulated(seed: int) -> Iterator[World]:
     """A world whose modules take time and randomness from the seed."""
     loop = SimulatedLoop()
-    loop.set_exception_handler(lambda *_: None)  # tasks of dead processes are dropped as they are
+    loop.set_exception_handler(lambda *_: None)  # tasks of dead processes are never finished
     asyncio.set_event_loop(loop)
     names = random.Random(seed + 2)
     clock = types.SimpleNamespace(monotonic=loop.time)
@@ -46,7 +46,7 @@ def simulated(seed: int) -> Iterator[World]:
             mock.patch("lake.retention.sweeper.time", clock),
             mock.patch("lake.commit.records.secrets", types.SimpleNamespace(token_hex=token)),
             mock.patch("uuid.uuid4", partial(_uuid, names)),
-            # Pure functions of bytes that are read again and again.
+            # Pure functions, cached: stories read the same bytes many times.
             mock.patch("lake.commit.journal_reading.decode_journals", _decode_journals),
             mock.patch("lake.seal.segments._parse_known", _parse_known),
             mock.patch("lake.seal.sealer.random", random.Random(seed + 3)),

@@ -1,4 +1,4 @@
-"""The store of the simulation: S3's promises, a network's habits."""
+"""Simulated store: S3's guarantees behind an unreliable network."""
 
 import asyncio
 import random
@@ -11,10 +11,10 @@ from lake.store.object_meta import Stored
 from lake.store.object_store import Buffer, ObjectStore
 
 EPOCH = datetime(2026, 11, 23, tzinfo=UTC)
-# S3 refuses what was signed longer ago.
+# S3 refuses requests that were signed longer ago.
 SIGNATURE_SECONDS = 900.0
 
-# Objects of a page of a walk: few, for the world to change between two.
+# Objects per page of a listing: few, so that the bucket changes between two pages.
 _PAGE = 3
 
 Apply = Callable[[], str]
@@ -22,7 +22,7 @@ Apply = Callable[[], str]
 
 @dataclass(slots=True)
 class Process:
-    """What a store call belongs to: dead processes hear no answer and are heard no more."""
+    """Caller of the store; a dead process gets no answers and sends no more requests."""
 
     name: str
     alive: bool = True
@@ -31,7 +31,7 @@ class Process:
 
 @dataclass(slots=True)
 class Bucket:
-    """What is stored, for all processes; `watchers` run after each change."""
+    """Stored objects, shared by all processes; `watchers` run after each change."""
 
     loop: asyncio.AbstractEventLoop
     random: random.Random
@@ -40,23 +40,23 @@ class Bucket:
     """the whole store answers 503"""
     outages: int = 0
     death_rate: float = 0.0
-    """of the processes that wait for the network"""
+    """probability that a process dies while it waits for the network"""
     naps: Callable[[str, str], float] = lambda *_: 0.0
-    """seconds that the process of that name sleeps when it has read the object of that key"""
+    """seconds that a process sleeps after it has read an object, by process name and key"""
     list_naps: Callable[[str, str], float] = lambda *_: 0.0
-    """the same, when it has listed that folder"""
+    """seconds that a process sleeps after it has listed a folder, by process name and folder"""
     create_naps: Callable[[str, str], float] = lambda *_: 0.0
-    """the same, when it has signed the PUT of a new object: the PUT lands that much later"""
+    """seconds from signature to arrival of a create-only PUT, by process name and key"""
     late_replaces: Callable[[str, str], float] = lambda *_: 0.0
-    """the same, when it has signed the PUT that replaces that object"""
+    """seconds from signature to arrival of an If-Match PUT, by process name and key"""
     replace_naps: Callable[[str, str], float] = lambda *_: 0.0
-    """the same, when it has replaced that object"""
+    """seconds that a process sleeps after an If-Match PUT, by process name and key"""
     put_naps: Callable[[str, str], float] = lambda *_: 0.0
-    """the same, when it has PUT that object without a condition"""
+    """seconds that a process sleeps after a PUT without a condition, by process name and key"""
     objects: dict[str, tuple[bytes, Stored]] = field(default_factory=dict)
     watchers: list[Callable[[str], None]] = field(default_factory=list)
     prompt_deletes: bool = False
-    """a DELETE lands in seconds, or not at all: nobody falls asleep while he sends it"""
+    """a DELETE lands within seconds or never: no process pauses while it sends one"""
     _versions: int = 0
 
     def now(self) -> datetime:
@@ -92,7 +92,7 @@ class Bucket:
 
 
 class SimulatedStore(ObjectStore):
-    """One process's way to the bucket."""
+    """The bucket as one process reaches it."""
 
     def __init__(self, bucket: Bucket, process: Process) -> None:
         self._bucket = bucket
@@ -118,7 +118,7 @@ class SimulatedStore(ObjectStore):
         return answer
 
     async def delete(self, key: str) -> None:
-        # Refused in an outage only: else "what is refused leaves nothing" could not be checked.
+        # Fails in an outage only: otherwise no check could demand that a refusal leaves nothing.
         if self._bucket.prompt_deletes:
             await asyncio.sleep(self._bucket.random.expovariate(20))
         else:
@@ -186,7 +186,7 @@ class SimulatedStore(ObjectStore):
             raise StoreUnavailable("503")
 
     async def _write(self, apply: Apply, *, conflict: bool = False, late: float = 0.0) -> str:
-        """Apply, and answer; or one of them, or neither, or long after the caller gave up."""
+        """Apply and answer; or do one of the two, or neither, or apply after the caller gave up."""
         dice, loop = self._bucket.random, self._bucket.loop
         signed = loop.time()
         await self._nap(late)
@@ -214,7 +214,7 @@ class SimulatedStore(ObjectStore):
         return answer
 
     async def _wait(self) -> None:
-        """A hop of the network. Here processes die and pause: between any two store calls."""
+        """A network hop. Processes die and pause here, that is, between any two store calls."""
         bucket = self._bucket
         if self._process.alive:
             await asyncio.sleep(bucket.random.expovariate(20))
@@ -230,4 +230,4 @@ def _quietly(apply: Apply) -> None:
     try:
         apply()
     except LakeError:
-        return  # it came too late to win
+        return  # another change came first

@@ -1,4 +1,4 @@
-"""The stories: work with every fault, erasures all at once, the week's end when names expire."""
+"""Stories: work under every fault, simultaneous erasures, and names that expire after a week."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -29,12 +29,12 @@ CONTENTS = (b"x", b"x", b"x", b"y")
 
 
 async def client(world: World, writers: Fleet, name: str, content: bytes) -> None:
-    """Uploads, and tries again when unsure: elsewhere, as often as it takes, or gives up."""
+    """Upload an image; when unsure, retry through another process, up to four times in all."""
     await asyncio.sleep(world.dice.uniform(0, 100))
     for _ in range(world.dice.randint(1, 4)):
         process, lake = await writers.any()
         if await patiently(world.upload(process, lake, name, content), 30) is not False:
-            # Some die with the answer on their lips.
+            # Some processes die just after their answer.
             process.alive &= world.dice.random() < 0.8
             break
         await asyncio.sleep(world.dice.uniform(0, 60))
@@ -45,7 +45,7 @@ async def client(world: World, writers: Fleet, name: str, content: bytes) -> Non
 
 
 async def outages(world: World) -> None:
-    """Now and then the whole store answers 503, for seconds or for many minutes."""
+    """Let the whole store answer 503 now and then, for seconds or for many minutes."""
     while True:
         await asyncio.sleep(world.dice.expovariate(1 / 200))
         world.bucket.down = True
@@ -55,9 +55,9 @@ async def outages(world: World) -> None:
 
 
 async def working_days(world: World) -> None:
-    """Clients, sealers, erasers and fate for an hour; then peace; then the audit.
+    """Clients, sealers, erasers and random failures for an hour; then rest; then the checks.
 
-    In some stories nobody seals for hours, in some the store is away for a while.
+    In some stories no sealer runs for hours, in some the store has outages.
     """
     fleets = [Fleet(world, role, 2) for role in ("writer", "sealer", "eraser")]
     writers, sealers, erasers = fleets
@@ -87,9 +87,9 @@ async def working_days(world: World) -> None:
 
 
 async def erasures(world: World) -> None:
-    """Sealed images are erased all at once, while replays of them sleep half-way for an hour.
+    """Erase sealed images at the same time, while their replays pause half-way for over an hour.
 
-    Sealers doze between reading a file and rewriting it.
+    Sealers pause between reading a file and rewriting it.
     """
     writers, sealers, erasers = (Fleet(world, role, 3) for role in ("writer", "sealer", "eraser"))
     for name in DOOMED:
@@ -112,7 +112,7 @@ async def erasures(world: World) -> None:
 
 
 def _naps(world: World, process: str, key: str) -> float:
-    """Between reading and writing is where it hurts."""
+    """Pause between reading and writing, where a pause does the most harm."""
     if world.dice.random() < 0.3:
         return 0.0
     if process.startswith("zombie"):
@@ -132,7 +132,7 @@ async def _hasty_sealer(world: World, sealers: Fleet) -> None:
 
 
 async def week_end(world: World) -> None:
-    """An image is uploaded, and its identity comes again just when it expires."""
+    """Upload an image, and upload its identity again just when the image expires."""
     world.bucket.watchers.append(_never_taken_early(world))
     writers = Fleet(world, "writer", 3)
     process, lake = await writers.any()
@@ -157,7 +157,7 @@ async def week_end(world: World) -> None:
 
 
 async def _erase_at_last(world: World, erasers: Fleet) -> None:
-    """An erasure that may begin, sleep and end on either side of the expiry."""
+    """Erase the image; the erasure may begin, pause and end before or after the expiry."""
     await asyncio.sleep(700 + world.dice.uniform(-200, 0))
     world.erasing.add("a")
     _, lake = await erasers.any()
@@ -175,7 +175,7 @@ async def _again(world: World, writers: Fleet) -> None:
 
 
 def _never_taken_early(world: World) -> Callable[[str], None]:
-    """A name may change hands only once its image has expired by the store's own clock."""
+    """Watcher that fails if a name is taken over before its image expired by the store's clock."""
     known: dict[str, ImageRecord] = {}
 
     def watch(key: str) -> None:
@@ -205,13 +205,13 @@ STORIES: tuple[Story, ...] = (
     used_again,
     remade,
 )
-# Told by every 17th seed alone: one takes as long as five of the others, two have little to vary.
+# One seed in 17 runs each of these: one takes as long as five others, two have little to vary.
 _EVERY = 17
 _SELDOM: dict[int, Story] = {0: changed_retention, 1: late_file, 2: late_record}
 
 
 def tell(seed: int, story: Story | None = None) -> None:
-    """Run the story of a seed, or another one with its luck; raises Broken."""
+    """Run the story of a seed, or `story` with the randomness of that seed; raises Broken."""
     told = story or _SELDOM.get(seed % _EVERY) or STORIES[seed % len(STORIES)]
     with simulated(seed) as world:
         world.loop.run_until_complete(told(world))

@@ -1,4 +1,4 @@
-"""A story of the sweeper: names are swept, and taken over, at the same time."""
+"""Story of the sweeper: names are swept and taken over at the same time."""
 
 import asyncio
 from datetime import timedelta
@@ -17,7 +17,7 @@ _MARGIN = StoreSettings().margin
 
 
 async def swept_week(world: World) -> None:
-    """Two images are due for the sweepers just when their names come again, or are erased anew."""
+    """Two images are due for sweeping just when their names are uploaded again, or erased."""
     writers = Fleet(world, "writer", 3)
     attempts = []
     for name in NAMES:
@@ -30,8 +30,8 @@ async def swept_week(world: World) -> None:
     await asyncio.sleep((due - world.bucket.now()).total_seconds() - 300)
     world.promises.acknowledged.clear()
     world.bucket.naps = world.bucket.replace_naps = partial(_naps, world)
-    # A DELETE has no condition. That one of a sweeper lands within the 80 seconds that its marker
-    # holds after the last look at the clock, is what the sweeper stands on.
+    # A DELETE has no condition. The sweeper relies on this: its DELETE lands within the 80 seconds
+    # for which its marker holds after the last look at the clock.
     world.bucket.prompt_deletes = True
     people = [_again(world, writers, name) for name in NAMES for _ in range(2)]
     people += [_sweeper(world, number) for number in range(2)]
@@ -41,7 +41,8 @@ async def swept_week(world: World) -> None:
     world.bucket.naps = world.bucket.replace_naps = lambda *_: 0.0
     await rest(world)
     world.check_at_rest()
-    # What lost its name, or was unsure of it, is nobody's, and goes when it is a day old.
+    # Objects of an attempt that lost its name, or was unsure of it, are orphans: they are deleted
+    # at the age of a day.
     await asyncio.sleep(timedelta(days=1).total_seconds())
     _, lake = await world.process("last sweeper")
     await Sweeper(lake.store, lake.clock).sweep()
@@ -52,7 +53,7 @@ async def swept_week(world: World) -> None:
 
 
 def _naps(world: World, process: str, key: str) -> float:
-    """A sweeper that knows a record, and a writer that does, may act on it much later."""
+    """Pause of a sweeper or writer between its reading of a record and its next step."""
     if not key.endswith("record.json") or world.dice.random() < 0.6:
         return 0.0
     return world.dice.uniform(0, 200) if process.startswith(("sweeper", "writer")) else 0.0
@@ -69,7 +70,7 @@ async def _again(world: World, writers: Fleet, name: str) -> None:
 
 
 async def _erase(world: World) -> None:
-    """Of either life: so nothing is promised of the name, but that nothing is half there."""
+    """Erase the image that has the name, old or new; the only promise is that none is partial."""
     await asyncio.sleep(world.dice.uniform(400, 900))
     world.erasing.add("a")
     _, lake = await world.process("eraser")

@@ -1,4 +1,4 @@
-"""One story: who does what, what befalls them, and what must be true at every moment."""
+"""World of a story: the bucket, its processes, what clients were promised, and the invariants."""
 
 import asyncio
 import hashlib
@@ -34,7 +34,7 @@ from tests.lake.simulation.store import EPOCH, Bucket, Process, SimulatedStore
 
 RETENTION = timedelta(days=7)
 _SETTINGS = LakeSettings()
-# Two of them are less than two minutes apart, as the margin of expiry asks.
+# Two clocks differ by less than two minutes, as the expiry margin requires.
 MAX_SKEW_SECONDS = 55.0
 
 
@@ -43,7 +43,7 @@ class Broken(AssertionError):
 
 
 class SkewedClock(StoreClock):
-    """A clock that is off: by S3's whole seconds, slow answers, and more."""
+    """Store's clock with a constant error, for S3's whole seconds, slow answers, and more."""
 
     def __init__(
         self, store: SimulatedStore, settings: StoreSettings, times: ProtocolTimes, skew: float
@@ -57,16 +57,16 @@ class SkewedClock(StoreClock):
 
 @dataclass(slots=True)
 class Promises:
-    """What clients were told."""
+    """Answers that clients got."""
 
     acknowledged: dict[str, set[bytes]] = field(default_factory=dict)
     erased: set[str] = field(default_factory=set)
     refused: list[Attempt] = field(default_factory=list)
-    """attempts that ended as replay, conflict or erased, in a process that lived on"""
+    """attempts that ended as replay, conflict, erased or expiring, in a process that lived on"""
 
 
 class World:
-    """A bucket, processes around it, and the checks."""
+    """A bucket, the processes that use it, and the checks."""
 
     def __init__(self, seed: int, loop: SimulatedLoop) -> None:
         self.dice = random.Random(seed)
@@ -77,41 +77,41 @@ class World:
         self.promises = Promises()
         self.failure: Broken | None = None
         self.times = TIMES
-        """times of all processes"""
+        """protocol's times, the same for all processes"""
         self.noted: set[tuple[datetime, str]] = set()
-        """(window, id) of all that a footer ever called erased"""
+        """(window, image id) of every row that a footer has ever named as erased"""
         self.erasing: set[str] = set()
-        """names that somebody began to erase, told or not"""
+        """names whose erasure has begun, whether or not its client got an answer"""
         self.erasing_ids: set[str] = set()
-        """the same for images that have an id and no name"""
+        """image ids whose erasure has begun, in stories whose images have no names"""
         self.watermarks: list[datetime | None] = [None]
-        """all that readers may have read"""
+        """every watermark that a reader may have read"""
         self.settled: set[int] = set()
-        """offsets of messages of which somebody was told what they are"""
+        """offsets of messages whose outcome a living reader knows"""
         self.published: dict[str, datetime] = {}
-        """id and window of every row that a reader has seen who came at that moment"""
+        """id and window of every row that was visible with the watermark of its moment"""
         self._parsed: dict[tuple[str, str], Any] = {}
         self.kept = StoreSettings(store_id="simulated")
-        """what the store says of itself, for checks of what must be there"""
+        """the store's settings, by which the checks know which images must exist"""
         self.lives: dict[str, ImageRecord] = {}
-        """images that a story watches, by the keys of their records"""
+        """images that a story watches, by record key"""
         self.bucket.write(layout.STORE, as_json(self.kept))
         self.bucket.watchers.append(self._watch)
 
     async def process(self, name: str) -> tuple[Process, Lake]:
-        """A process with a lake of its own, its clock a little off."""
+        """A process with its own lake and a clock with an error."""
         process = Process(name)
         store = SimulatedStore(self.bucket, process)
         skew = self.dice.uniform(-MAX_SKEW_SECONDS, MAX_SKEW_SECONDS)
         clock = SkewedClock(store, self.kept, self.times, skew)
         sizes = SealerSizes(
-            batch_bytes=self.dice.choice([1, 2**20]),  # one journal object a batch, or all in one
+            batch_bytes=self.dice.choice([1, 2**20]),  # one journal object per batch, or all in one
             whole_bytes=self._whole_bytes,
         )
         return process, Lake.wire(store, clock, _SETTINGS, sizes)
 
     async def upload(self, process: Process, lake: Lake, name: str, content: bytes) -> None:
-        """One attempt of a writer; what it was told goes into the promises."""
+        """Run one attempt of a writer and note its answer in the promises."""
         outages = self.bucket.outages
         attempt = await lake.committer.begin(TENANT, image_id(name))
         made = record(attempt, content, received_at=self.bucket.now().replace(microsecond=0))
@@ -128,15 +128,15 @@ class World:
                 self.promises.refused.append(attempt)
 
     async def erase(self, process: Process, lake: Lake, name: str) -> None:
-        """One erasure of an image."""
+        """Run one erasure of an image and note it in the promises if it succeeds."""
         await lake.eraser.erase(TENANT, image_id(name))
         if process.alive:
             self.promises.erased.add(name)
 
-    # What is stored, parsed.
+    # Stored objects, parsed.
 
     def rows(self) -> list[tuple[str, str]]:
-        """(key, image id) of every row of the chains."""
+        """(key, image id) of every row of the chains that has not expired."""
         oldest = self.kept.oldest(self.bucket.now())
         return [
             (key, row)
@@ -146,7 +146,7 @@ class World:
         ]
 
     def seen(self, watermark: datetime | None) -> list[tuple[str, datetime]]:
-        """Image id and window of every row that an analyst sees who has read that watermark."""
+        """Image id and window of every row that a reader with this watermark sees."""
         rows = [(row, window_start_of(key)) for key, row in self.rows()]
         if watermark is None:
             return rows
@@ -163,7 +163,7 @@ class World:
 
     @property
     def watermark(self) -> datetime | None:
-        """What readers who come now will read."""
+        """Watermark that a new reader reads."""
         return self.watermarks[-1]
 
     def _copy(self, key: str, data: bytes, etag: str) -> list[tuple[str, datetime]]:
@@ -181,7 +181,7 @@ class World:
         return parse_record(key, self.bucket.objects[key][0])
 
     def waiting_tombstones(self) -> set[str]:
-        """Ids whose erasure somebody will finish."""
+        """Image ids of the tombstones in the journal: a sealer will finish their erasures."""
         return {
             tombstone.image_id
             for key, data, etag in self.below(layout.JOURNAL)
@@ -205,10 +205,10 @@ class World:
             self._parsed[key, etag] = parse()
         return self._parsed[key, etag]
 
-    # What must be true.
+    # Invariants.
 
     def _watch(self, key: str) -> None:
-        """After each change. A watcher can't raise into the code that is tested: it remembers."""
+        """Check after each change; keep the failure, since a watcher can't raise into tested code."""
         if self.failure is None and key.startswith((layout.IMAGES, "lake")):
             try:
                 self.check_always()
@@ -216,7 +216,7 @@ class World:
                 self.failure = broken
 
     def check_always(self) -> None:
-        """True at every moment."""
+        """Check the invariants that hold at every moment."""
         key = layout.watermark_key(layout.IMAGE_ROWS)
         if key in self.bucket.objects:
             moved = parse_watermark(key, self.bucket.objects[key][0]).complete_before
@@ -246,7 +246,7 @@ class World:
                 raise Broken("a row without its record and objects")
 
     def _check_published(self, seen: set[str]) -> None:
-        """What a reader saw stays, for those who came earlier and those who come later."""
+        """Check that a published row stays visible to earlier and later readers while it lives."""
         gone = {image_id(name) for name in self.erasing} | self.erasing_ids
         oldest = self.kept.oldest(self.bucket.now())
         for row in self.published.keys() - seen - gone:
@@ -254,7 +254,7 @@ class World:
                 raise Broken("a row that was seen is not there")
 
     def check_at_rest(self) -> None:
-        """True when nothing has happened for two hours and sealers had their passes."""
+        """Check the invariants that hold after two hours without work, with passes of a sealer."""
         if self.failure:
             raise self.failure
         ids = [row for row, _ in self.seen(self.watermark)]
@@ -293,7 +293,7 @@ class World:
         for attempt in self.promises.refused:
             stored = self.record(attempt.image_id)
             if isinstance(stored, ImageRecord) and stored.attempt == attempt.id:
-                continue  # refused at first, taken on in its own name: an ambiguous answer
+                continue  # refused at first, yet its own record was stored: an ambiguous answer
             if any(attempt.id in key for key in self.bucket.objects):
                 raise Broken("refused, and objects are left")
 
@@ -316,7 +316,10 @@ def window_start_of(key: str) -> datetime:
 
 
 async def patiently(work: Awaitable[object], seconds: float) -> bool | None:
-    """Whether it succeeded; None: refused for good. A dead process is a time-out, too."""
+    """Return True if `work` succeeded, None if it was refused for good, else False.
+
+    The calls of a dead process never return, so its work ends by the time-out.
+    """
     task = asyncio.ensure_future(work)
     done, _ = await asyncio.wait([task], timeout=seconds)
     if not done:
