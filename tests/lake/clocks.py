@@ -1,4 +1,4 @@
-"""The same lake at another time."""
+"""A lake as processes see it at another time."""
 
 from datetime import datetime, timedelta
 
@@ -11,13 +11,13 @@ from lake.timing import TIMES, ProtocolTimes
 
 
 class ShiftedClock(StoreClock):
-    """The store's clock, read by who lives `shift` later."""
+    """The store's clock, moved into the future by `shift`."""
 
     def __init__(
         self, store: ObjectStore, clock: StoreClock, shift: timedelta, times: ProtocolTimes
     ) -> None:
         super().__init__(store, clock.settings, times)
-        # The very reading of `clock`: one of its own would differ by a file system's tick.
+        # Takes the reading of `clock`: a new reading would differ by a tick of the file system.
         self._reading, self._read_at = clock._reading, clock._read_at
         self._shift = shift
 
@@ -35,7 +35,7 @@ def at_age(
     times: ProtocolTimes = TIMES,
     sizes: SealerSizes = SIZES,
 ) -> Lake:
-    """The lake as it is for a process that long from now, with default settings."""
+    """The lake as a process sees it after the given time, with default settings."""
     shift = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
     clock = ShiftedClock(lake.store, lake.clock, shift, times)
     return Lake.wire(lake.store, clock, LakeSettings(), sizes)
@@ -47,6 +47,6 @@ def at(
     times: ProtocolTimes = TIMES,
     sizes: SealerSizes = SIZES,
 ) -> Lake:
-    """The lake as it is for a process at `moment`, with default settings."""
+    """The lake as a process sees it at `moment`, with default settings."""
     seconds = (moment - lake.clock.now()).total_seconds()
     return at_age(lake, seconds=seconds, times=times, sizes=sizes)

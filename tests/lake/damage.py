@@ -1,4 +1,4 @@
-"""Ways to damage a lake by hand, and the audit that must name each."""
+"""Ways to damage a lake, and the audit that must name each kind of damage."""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta

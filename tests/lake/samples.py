@@ -1,4 +1,4 @@
-"""Images without pixels: what the lake sees of one."""
+"""Images without pixels: records, objects and rows as the lake stores them."""
 
 import hashlib
 from datetime import UTC, datetime
@@ -39,7 +39,7 @@ _SINCE_VERSION_2: dict[str, object] = {
     "f_number": 2.8,
     "iso": 200,
     "focal_length_mm": 23.0,
-    "taken_at": datetime(2026, 11, 20, 14, 3, 11, 250_000),  # noqa: DTZ001 - a clock on a wall
+    "taken_at": datetime(2026, 11, 20, 14, 3, 11, 250_000),  # noqa: DTZ001 - local time of a camera
     "taken_offset_minutes": 60,
     "taken_text": "2300:01:01 00:00:00",
     "gps_latitude": 52.5,
@@ -106,7 +106,7 @@ def record(attempt: Attempt, content: bytes = b"pixels", **changes: object) -> I
 
 
 async def commit(lake: Lake, name: str, content: bytes = b"pixels", tenant: str = TENANT) -> Commit:
-    """One whole attempt at the image `name`."""
+    """Run a complete attempt at the image `name`."""
     attempt = await lake.committer.begin(tenant, image_id(name))
     made = record(attempt, content)
     objects = {made.original_key: content, made.renditions[0].key: b"small"}

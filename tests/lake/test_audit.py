@@ -1,4 +1,4 @@
-"""The audit on a sound lake, and on one where each promise was broken by hand."""
+"""Audit of a sound lake, and of lakes that each break one promise."""
 
 import json
 from datetime import timedelta
@@ -115,7 +115,7 @@ async def test_each_broken_promise_is_named(
     assert {code: counts[code] for code, n in expected.items() if n is not None} == {
         code: n for code, n in expected.items() if n is not None
     }
-    # Everything is named, by key or by id.
+    # Every fault is named, by key or by id.
     for code, number in counts.items():
         assert len(report.examples[code]) == number
         assert all(fault.subject for fault in report.examples[code])
@@ -166,13 +166,13 @@ async def test_an_image_without_a_row_is_finished_once_and_a_fault_the_next_time
     report = await audit(lake, lake_settings)
     assert found(report) == {"unfinished": 1}
     assert report.ok
-    # It waits for a sealer now; but somebody loses it again.
+    # The audit journaled the row, which waits for a sealer; now the journal object is lost.
     (journaled,) = await keys(lake, "journal")
     await lake.store.delete(journaled)
     report = await audit(lake, lake_settings)
     assert found(report) == {"missing_row": 1}
     assert not report.ok
-    # This time it is sealed, and forgotten.
+    # This time the row is sealed, and the audit deletes its note of the unfinished image.
     await lake.sealer.run_pass(now=True)
     assert found(await audit(lake, lake_settings)) == {}
     assert await keys(lake, layout.UNFINISHED) == set()
@@ -196,7 +196,7 @@ async def test_an_erasure_under_way_is_no_fault(
     assert found(await audit(lake, lake_settings, after=now)) == {}
     await lake.sealer.run_pass(now=True)
     assert found(await audit(lake, lake_settings, after=now)) == {}
-    # Nobody has consumed the tombstone for hours: the sealer must be dead.
+    # No sealer has consumed the tombstone for hours, so the sealer must be dead.
     assert found(await audit(lake, lake_settings)) == {"stale_journal": 1}
     await at_age(lake, seconds=3700).sealer.run_pass(now=True)
     report = await audit(lake, lake_settings)

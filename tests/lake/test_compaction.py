@@ -1,4 +1,4 @@
-"""Closed hours become few files, and at no moment does a reader see a row twice or not at all."""
+"""Compaction: closed hours become few files, and readers see each row once at every moment."""
 
 import asyncio
 import tempfile
@@ -33,19 +33,19 @@ COMPACTED = layout.IMAGE_ROWS.compacted
 
 
 def seen(settings: LakeSettings) -> Counter[str]:
-    """How often a reader who comes now sees each image."""
+    """Number of rows that a new reader sees of each image."""
     answer = Views.open(settings).query("SELECT image_id FROM images")
     return Counter(answer["image_id"].to_pylist())
 
 
 async def maintenance(lake: Lake, hours: float) -> MaintenanceReport:
-    """A pass of a sealer, that many hours from now, and another when a claim may be acted upon."""
+    """Run a pass `hours` from now, and another 31 minutes later, when a claim may be acted upon."""
     first = await at_age(lake, hours=hours).maintenance.run_pass(now=True)
     return first + await at_age(lake, hours=hours, minutes=31).maintenance.run_pass(now=True)
 
 
 async def spread(lake: Lake, names: str) -> None:
-    """Images in windows of their own, a minute apart, all sealed."""
+    """Commit and seal images in windows of their own, a minute apart."""
     for minute, name in enumerate(names):
         await commit(at_age(lake, minutes=minute), name)
     await at_age(lake, minutes=len(names)).sealer.run_pass(now=True)
@@ -64,7 +64,7 @@ async def test_a_closed_hour_becomes_one_file_and_is_read_from_it(
     assert 1 <= len(files) <= 2  # a run may cross the hour
     assert await keys(lake, layout.LAKE_IMAGES) == chains
     assert seen(lake_settings) == before == Counter({image_id(name): 1 for name in "abcdef"})
-    # It is the copy that is read: without the chains the same rows are there.
+    # Readers use the copy: without the chains they see the same rows.
     for key in chains:
         await lake.store.delete(key)
     assert seen(lake_settings) == before
@@ -256,7 +256,7 @@ async def test_row_groups_are_large_and_sorted_and_the_file_has_an_index(tmp_pat
 
 
 async def audited(lake: Lake, settings: LakeSettings) -> dict[str, int]:
-    """What an audit five hours from now finds wrong."""
+    """Faults that an audit eight hours from now finds, by code."""
     later = at_age(lake, hours=8)
     report = await Audit(later.store, later.clock, settings, full=True).run()
     return {code: count for code, count in report.counts.items() if count}
@@ -273,7 +273,7 @@ async def test_a_lost_file_is_named_at_once_by_the_copy_that_has_it(
     report = await Audit(later.store, later.clock, lake_settings).run()
     assert not report.ok
     assert [fault.subject for fault in report.examples["missing_file"]] == [lost]
-    # The audit journaled its rows: what is sealed and copied next is whole again.
+    # The audit journaled the lost rows, so the next pass seals and copies all rows again.
     await maintenance(lake, 9)
     assert await audited(lake, lake_settings) == {}
     assert seen(lake_settings) == Counter({image_id(name): 1 for name in "ab"})

@@ -1,4 +1,4 @@
-"""A new lake is made of the records alone, beside the old one; it takes over while nobody seals."""
+"""Cutover to a shadow lake, which is made from the records alone, while sealing is on hold."""
 
 from collections import Counter
 from dataclasses import replace
@@ -39,7 +39,7 @@ async def built(lake: Lake, settings: LakeSettings) -> ShadowReport:
 
 
 async def switched(lake: Lake, settings: LakeSettings) -> CutoverReport:
-    """Hold, and switch 31 minutes later."""
+    """Hold sealing, and run the cutover 31 minutes later."""
     await Cutover(lake, settings, processes=1).hold()
     return await Cutover(at_age(lake, minutes=31), settings, processes=1).run()
 
@@ -113,7 +113,7 @@ async def test_rows_that_look_right_but_are_not_are_made_anew(
 async def test_what_came_and_went_since_it_was_made(
     lake: Lake, lake_settings: LakeSettings
 ) -> None:
-    """New images, new rejections, an erasure: all before the hold, and some during it."""
+    """New images, rejections and erasures between build and hold, and some during the hold."""
     await built(lake, lake_settings)
     await commit(lake, "new")
     await lake.rejections.note(replace(REFUSAL, offset=1))
@@ -123,7 +123,7 @@ async def test_what_came_and_went_since_it_was_made(
     await switch.hold()
     await commit(lake, "newer")
     await lake.eraser.erase(TENANT, image_id("b"))
-    # An erasure goes on; rows wait in the journal.
+    # Erasures continue during the hold; rows wait in the journal.
     assert (await lake.sealer.run_pass(now=True)).rows == 0
     later = at_age(lake, minutes=31)
     await Cutover(later, lake_settings, processes=1).run()

@@ -1,4 +1,4 @@
-"""Erased is gone, stays gone, and is written down; wherever a crash cuts the erasure."""
+"""Erasure: final, written to the audit log, and completed after a crash at any step."""
 
 import json
 from datetime import timedelta
@@ -25,7 +25,7 @@ class Crash(Exception):
 
 
 class Crashing(ObjectStore):
-    """A process that ends at its n-th change of the store, before or after it took effect."""
+    """Store of a process that ends at its n-th change, before or after the change took effect."""
 
     def __init__(self, store: ObjectStore, left: int, *, applied: bool) -> None:
         super().__init__(store._backend, store._writer)
@@ -33,7 +33,7 @@ class Crashing(ObjectStore):
         self._applied = applied
 
     async def put(self, key: str, data: Buffer) -> str:
-        if key.startswith("probe/"):  # the clock's
+        if key.startswith("probe/"):  # the clock's object
             return await super().put(key, data)
         self._before()
         return self._after(await super().put(key, data))
@@ -131,7 +131,7 @@ async def test_an_erasure_of_the_expired_spares_the_next_image_of_that_name(lake
     attempt = await lake.committer.begin(TENANT, image_id("a"))
     first = record(attempt, window_start=attempt.window_start - timedelta(days=7, minutes=5))
     await lake.committer.commit(attempt, first, {first.original_key: b"pixels"})
-    # The name's next image: its objects are there, its record is about to be.
+    # The name's next image: its objects exist, its record does not exist yet.
     attempt = await lake.committer.begin(TENANT, image_id("a"))
     made = record(attempt, b"new life")
     await lake.store.put(made.original_key, b"new life")

@@ -1,4 +1,4 @@
-"""The store fails in every way a network knows; what was acknowledged is still exactly one row."""
+"""The store fails in every way of a network; an acknowledged image is still exactly one row."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -21,10 +21,10 @@ FAULTS = ("none", "lost", "applied", "conflict", "full")
 
 
 class FaultyStore(ObjectStore):
-    """Memory, with a fault for each write as a script says; a finished script is no fault.
+    """Store in memory with a script of faults, one for each write; none after the script's end.
 
-    `lost`: the write did not happen, the caller hears a time-out. `applied`: it happened, the
-    caller hears a time-out. `conflict`: S3's 409, nothing happened. `full`: nothing, for sure.
+    `lost`: the write did not happen, the caller gets a time-out. `applied`: the write happened,
+    the caller gets a time-out. `conflict`: S3's 409, no write. `full`: certainly no write.
     """
 
     def __init__(self, script: Iterator[str]) -> None:
@@ -113,7 +113,7 @@ def test_acknowledged_is_one_row(script: list[str], clients: list[tuple[str, byt
 
 
 async def test_a_lost_answer_to_the_record_is_not_a_conflict() -> None:
-    # Two objects, then the record: created, but the answer is lost.
+    # Two objects, then the record, which is created although its answer is lost.
     lake = await faulty_lake(["none", "none", "applied"])
     done = await commit(lake, "a")
     assert done.outcome == "created"
@@ -128,7 +128,7 @@ async def test_a_store_that_is_down_leaves_no_objects() -> None:
 
 
 async def test_an_unsure_writer_keeps_its_objects() -> None:
-    # The record's PUT is lost each time: it may be in the network still, and land later.
+    # Each PUT of the record is lost: a PUT may still be in the network and land later.
     lake = await faulty_lake(["none", "none", *["lost"] * 10])
     with pytest.raises(StoreUnavailable):
         await commit(lake, "a")
@@ -149,7 +149,7 @@ async def test_a_writer_that_was_unsure_before_the_store_was_full_keeps_its_obje
     lake = await faulty_lake(["none", "none", before, "full"])
     with pytest.raises(StoreFull):
         await commit(lake, "a")
-    # Applied: the record is there as well, and only the row found no room.
+    # After `applied` the record exists as well, and only the row found no room.
     assert len(await image_objects(lake, "a")) == (2 if before == "lost" else 3)
 
 

@@ -1,4 +1,4 @@
-"""What is journaled as lines of JSON is, value for value, what an Arrow file would hold."""
+"""Journal objects: lines of JSON hold the same values as an Arrow file of the same rows."""
 
 import json
 import logging
@@ -30,7 +30,7 @@ KINDS = [(IMAGE_TABLE, ImageRecord), (REJECTION_TABLE, Rejected)]
 
 
 def values(kind: pa.DataType) -> st.SearchStrategy[object]:
-    """Whatever a column of this type may be given."""
+    """Strategy for all values that a column of this type may be given."""
     if pa.types.is_integer(kind):
         most = 2 ** (kind.bit_width - 1)
         return st.integers(-most, most - 1)
@@ -59,7 +59,7 @@ def records(of: Table, model: type[Journaled]) -> st.SearchStrategy[list[Journal
 
 
 @pytest.mark.parametrize(("of", "model"), KINDS, ids=["images", "rejections"])
-@settings(deadline=None)  # the first one compiles what later ones use
+@settings(deadline=None)  # the first example compiles code for later ones
 @given(data=st.data())
 def test_any_rows_are_read_as_they_were(
     of: Table, model: type[Journaled], data: st.DataObject
@@ -72,7 +72,8 @@ def test_any_rows_are_read_as_they_were(
     assert read.unreadable == {}
     found = read.rows(of).images
     assert found.schema == of.columns
-    # As texts: not a number is not equal to itself. In any order: what is no JSON comes first.
+    # Compared as texts, because NaN differs from itself. Sorted, because rows that are not lines
+    # of JSON come first.
     assert sorted(texts(found)) == sorted(2 * texts(expected))
     assert texts(decode_journal("all", objects[0][1], of).images) == texts(expected)
 

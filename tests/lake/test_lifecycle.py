@@ -1,4 +1,4 @@
-"""Lifecycle rules. VersityGW, the real server of the other tests, takes none: moto plays S3."""
+"""Lifecycle rules, on moto: VersityGW, the real server of the other tests, takes no rules."""
 
 import socket
 from collections.abc import Iterator

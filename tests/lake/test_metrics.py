@@ -122,7 +122,7 @@ async def test_writes_that_fail_are_counted(lake: Lake) -> None:
 
 
 class Exported:
-    """Ray's counters and gauges: totals and last values, by name and labels."""
+    """Stand-ins for Ray's counters and gauges: totals and last values, by name and labels."""
 
     def __init__(self, export: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
         self.values: dict[tuple[str, ...], float] = {}
@@ -152,7 +152,7 @@ class Exported:
 
 @pytest.fixture
 def export() -> ModuleType:
-    """The module under test, imported where the warnings of Ray are let pass."""
+    """The module under test, imported in tests that ignore the warnings of Ray."""
     from lake import metrics_export  # noqa: PLC0415
 
     return metrics_export

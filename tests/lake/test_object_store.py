@@ -14,7 +14,7 @@ from tests.suites.object_store import ObjectStoreSuite
 
 
 class TestEveryStore(ObjectStoreSuite):
-    """Memory, a folder, a real S3 server: the `store` fixture has one turn for each."""
+    """Suite on memory, a folder and a real S3 server: the `store` fixture has a param for each."""
 
 
 def _names(folder: Path) -> list[str]:
@@ -22,7 +22,7 @@ def _names(folder: Path) -> list[str]:
 
 
 class Forgetful(ObjectStore):
-    """A store that answers 200 to every creator, as real servers did."""
+    """A store that answers 200 to every create-only PUT, as real servers did."""
 
     async def create(self, key: str, data: Buffer) -> str:
         return await self.put(key, data)
@@ -84,7 +84,7 @@ async def test_a_write_that_fails_half_way_leaves_nothing(
 async def test_what_is_acknowledged_is_on_the_disk_if_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The bytes before the name, and the name, and the names of new folders, before the answer."""
+    """Synced before the answer: first the bytes, then the new name, then names of new folders."""
     synced: list[str] = []
 
     def sync(file: int) -> None:
@@ -100,7 +100,7 @@ async def test_what_is_acknowledged_is_on_the_disk_if_asked_for(
 
 
 class Gone(ObjectStore):
-    """A store that is away for good, and counts who asks."""
+    """A store that is unavailable for good, and counts its requests."""
 
     asked = 0
 
@@ -121,7 +121,7 @@ async def test_a_store_that_is_away_is_not_asked_for_everything() -> None:
     for many in (store.read_many, store.delete_many):
         with pytest.raises(StoreUnavailable):
             await many(keys)
-    for _ in range(100):  # whoever is left would go on now
+    for _ in range(100):  # requests that were left over would run now
         await asyncio.sleep(0)
     assert store.asked < 200
 

@@ -1,4 +1,4 @@
-"""Stores of before 0.1.0, with the columns `home` and `door`, are refused and left alone."""
+"""Stores from before 0.1.0, with the columns `home` and `door`, are refused and not changed."""
 
 import shutil
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from lake.tables.rows import decode_chain_file, without_rows
 from lake.tables.tables import IMAGE_TABLE, REJECTION_TABLE
 from tests.lake.versions import HERE
 
-# 2.1 is of a time before stores had settings.
+# Version 2.1 is older than the store settings.
 OLD = sorted(path.name for path in (HERE / "old_names").iterdir())
 SAYS = r"before 0.1.0.* no migration"
 
@@ -50,7 +50,7 @@ async def test_nothing_opens_an_old_store(folder: Path) -> None:
 
 
 def readers(name: str) -> list[Callable[[str, bytes], object]]:
-    """Functions that read an object, by its name; none for objects without columns."""
+    """Functions that read the object of that name."""
     of = REJECTION_TABLE if "rejections/" in name else IMAGE_TABLE
     if name.startswith(layout.REJECTION_RECORDS):
         return [parse_rejected]

@@ -1,4 +1,4 @@
-"""Whatever befell the lake, it is made again from its records; then the audit passes."""
+"""Rebuild of a damaged lake from its records, after which the audit passes."""
 
 import asyncio
 from dataclasses import replace
@@ -96,7 +96,7 @@ async def test_the_erased_stay_erased_though_their_notes_are_lost(
     for key in await keys(lake, layout.hour_prefix(gone.window_start)):
         await lake.store.put(key, b"not parquet")
     await rebuild(lake, lake_settings)
-    # A zombie journals it once more.
+    # A writer that was paused journals the row once more.
     await Journal(lake.store).append(gone)
     await lake.sealer.run_pass(now=True)
     assert gone.image_id not in {row.image_id for row in await rows(lake)}

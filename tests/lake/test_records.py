@@ -94,7 +94,7 @@ async def test_an_expired_name_is_free_again_after_the_margin(lake: Lake) -> Non
 
 async def test_a_refused_upload_frees_its_bytes_at_once(lake: Lake) -> None:
     await commit(lake, "a", b"first")
-    gc.disable()  # an error that is part of a cycle would keep them until Python collects garbage
+    gc.disable()  # an error in a cycle would keep the bytes until a collection
     try:
         assert (await _refused_bytes(lake))() is None
     finally:

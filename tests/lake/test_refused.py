@@ -1,4 +1,4 @@
-"""A Kafka message is an image or a rejection, never both, whoever reads it how often."""
+"""A Kafka message is an image or a rejection, never both, however often consumers read it."""
 
 import asyncio
 import hashlib
@@ -31,7 +31,7 @@ CRASHED = replace(
 
 
 async def accept(lake: Lake, message: Refusal = CRASHED, content: bytes = b"pixels") -> Commit:
-    """What a worker does with a message whose image is good."""
+    """Commit the image of a message, as a worker does if the image is good."""
     attempt = await lake.committer.begin(TENANT, image_id("a"), message.rejection_id)
     made = record(
         attempt,
@@ -93,7 +93,7 @@ async def test_an_event_that_was_refused_may_be_sent_again_in_another_message(la
     await lake.rejections.settle(CRASHED)
     other = replace(CRASHED, offset=CRASHED.offset + 1)
     assert (await accept(lake, other)).outcome == "created"
-    # The image is in the way of the first message now, which was refused anyway.
+    # The name belongs to the image now; the first message stays refused.
     assert isinstance(await lake.rejections.settle(CRASHED), Rejected)
 
 
@@ -218,7 +218,7 @@ async def test_two_erasures_of_the_same_bytes_look_different(lake: Lake) -> None
 
 
 async def test_an_event_that_is_sent_for_ever_does_not_grow_for_ever(lake: Lake) -> None:
-    """Its record named each of its refused messages, and was written anew with each."""
+    """Without a limit the record would list each refused message and be rewritten for each."""
     sent = [replace(CRASHED, offset=n) for n in range(3 * MAX_REFUSED)]
     key = layout.record_key(TENANT, image_id("a"))
     for number, message in enumerate(sent, 1):
@@ -228,7 +228,7 @@ async def test_an_event_that_is_sent_for_ever_does_not_grow_for_ever(lake: Lake)
     data, stored = await lake.store.get(key)
     assert (data, stored.etag) == (full[0], full[1].etag)
     assert len(data) < 20_000
-    # Whether its bytes were refused or never looked at: no message of the event is an image now.
+    # No message of the event becomes an image now, whether it was refused or never checked.
     for message in (sent[0], sent[-1], replace(CRASHED, offset=len(sent))):
         with pytest.raises(RefusedBefore):
             await accept(lake, message)

@@ -1,4 +1,4 @@
-"""What Kafka sent and was refused: one row a message, however often it is read."""
+"""Rejections: one row for each refused Kafka message, however often it is read."""
 
 import asyncio
 import hashlib
@@ -87,7 +87,7 @@ async def test_a_message_that_is_read_again_is_no_second_row(lake: Lake) -> None
     await lake.maintenance.run_pass(now=True)
     later = at_age(lake, hours=5)
     again = await later.rejections.note(replace(REFUSAL, fault=Fault("truncated", "?")))
-    assert again == first  # the reason of the first time counts
+    assert again == first  # the first reason counts
     await later.maintenance.run_pass(now=True)
     assert [row["code"] for row in await rows(lake)] == ["too_many_bytes"]
 
@@ -171,7 +171,7 @@ async def test_the_sweeper_leaves_what_is_young(lake: Lake) -> None:
 
 
 async def audited(lake: Lake) -> dict[str, int]:
-    """What an audit finds wrong three hours from now."""
+    """Faults that an audit three hours from now finds, by code."""
     later = at_age(lake, hours=3)
     report = await Audit(later.store, later.clock, LakeSettings(store_url="memory://")).run()
     return {code: count for code, count in report.counts.items() if count}
@@ -190,7 +190,7 @@ async def test_the_audit_sees_what_is_wrong_with_rejections() -> None:
     await lake.store.delete(chain)
     assert await audited(lake) == {"missing_row": 1}
     await at_age(lake, hours=3).maintenance.run_pass(now=True)
-    assert await audited(lake) == {}  # it was journaled, and sealed
+    assert await audited(lake) == {}  # the audit journaled the row, and the pass sealed it
     await lake.store.delete(layout.rejection_key(noted.rejection_id))
     assert await audited(lake) == {"row_without_image": 1}
     await lake.store.put(layout.rejection_key(noted.rejection_id), b"{}")

@@ -15,7 +15,7 @@ from tests.lake.samples import TENANT, commit, image_id, image_objects, keys
 
 
 async def lake_ids(lake: Lake) -> list[str]:
-    """Ids of all rows that an analyst sees, with their repetitions."""
+    """Image ids of all rows of the lake, with repetitions."""
     ids: list[str] = []
     for key in sorted(await keys(lake, "lake")):
         data, _ = await lake.store.get(key)
@@ -105,7 +105,7 @@ async def test_an_erased_row_goes_and_never_comes_back(lake: Lake, sealed_first:
         await lake.reader.record(TENANT, image_id("a"))
     await lake.sealer.run_pass(now=True)
     assert await lake_ids(lake) == [image_id("b")]
-    # A zombie journals the row once more, after the erasure was sealed.
+    # A writer that was paused journals the row once more, after the erasure was sealed.
     await Journal(lake.store).append(done.record)
     await lake.sealer.run_pass(now=True)
     assert await lake_ids(lake) == [image_id("b")]

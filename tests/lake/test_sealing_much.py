@@ -1,4 +1,4 @@
-"""Windows larger than memory, files too large to read whole, a store with a slow corner."""
+"""Sealing of windows larger than memory, files too large to read whole, and slow windows."""
 
 import asyncio
 import uuid
@@ -26,7 +26,7 @@ ROWS = 300
 
 
 async def journal_of(lake: Lake, objects: int) -> set[str]:
-    """`objects` journal objects in one window, and the ids of their rows."""
+    """Put `objects` journal objects into one window; return the ids of their rows."""
     ids: set[str] = set()
     for seed in range(objects):
         table = generated(ROWS, seed)
@@ -45,7 +45,7 @@ async def sealed_ids(lake: Lake) -> list[str]:
 
 async def test_a_large_window_becomes_several_files(lake: Lake) -> None:
     ids = await journal_of(lake, 5)
-    await journal_of(lake, 2)  # some of them once more
+    await journal_of(lake, 2)  # rows of two of the objects once more
     now = at(lake, HOME, sizes=SealerSizes(wave_bytes=1, large_bytes=1, batch_bytes=1))
     report = await now.sealer.run_pass(now=True)
     assert (report.rows, report.files, report.failed) == (5 * ROWS, 5, 0)
@@ -83,7 +83,7 @@ async def test_ids_of_a_large_file_are_read_without_the_rest(
     assert known.ids.among([*ids, "0" * 32]) == set(ids)
     assert known.erased.among(["0" * 32, ids[0]]) == {"0" * 32}
     assert sum(read) < chain.files[0].size / 5
-    # The next time it costs nothing.
+    # The next call reads nothing: the ids are remembered.
     read.clear()
     await chains.known(chain.files[0])
     assert read == []
@@ -109,7 +109,7 @@ async def test_ids_are_remembered_up_to_a_bound(store: ObjectStore) -> None:
 
 
 def stop(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
-    """The journal of HOME can't be listed before the event is set."""
+    """Block all listings of the journal of HOME until the returned event is set."""
     go = asyncio.Event()
     page = lake.store.page
 
@@ -158,7 +158,7 @@ async def test_a_pass_ends_in_time_and_says_what_is_left(lake: Lake) -> None:
     hasty = at(lake, later, replace(TIMES, seal_pass=timedelta(seconds=-1)))
     first = await hasty.sealer.run_pass()
     assert (first.windows, first.left) == (4, 6)
-    # What is newest is sealed first.
+    # The newest windows are sealed first.
     newest = {layout.chain_key(HOME + timedelta(minutes=minute), 0) for minute in range(6, 10)}
     assert await keys(lake, "lake") == newest
     assert (await at(lake, later).sealer.run_pass()).rows == 18

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 SEEDS = int(os.environ.get("PIXLAKE_TEST_SEEDS", "500"))
 CHUNK = 50
-# Seeds that are tried for a mutant that its known seed no longer catches.
+# Number of seeds that are tried for a mutant that its known seed no longer catches.
 PATIENCE = 400
 
 
@@ -84,10 +84,10 @@ CAUGHT_BY = {
 
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
-    """Keep the log of sealers out, whose windows fail by design; collect what a story leaves."""
+    """Disable logs, because windows of sealers fail by design; collect each story's garbage."""
     logging.disable(logging.CRITICAL)
     yield
-    # Here, because a later test of another file would fail by the warnings.
+    # Collected here, because the warnings would fail a later test of another file.
     gc.collect()
     logging.disable(logging.NOTSET)
 
@@ -98,7 +98,7 @@ def test_every_story_holds(first: int) -> None:
     for seed in range(first, first + CHUNK):
         try:
             tell(seed)
-        except Exception as error:  # noqa: BLE001  # a story that can't be told is broken, too
+        except Exception as error:  # noqa: BLE001  # a story that can't run is broken, too
             broken.append(f"seed {seed}: {type(error).__name__}: {error}")
     assert broken == [], "replay with: python -m tests.lake.simulation SEED"
 

@@ -1,4 +1,4 @@
-"""Settings of the store: made once, the same for everybody, changed with notice."""
+"""Store settings: written once, the same for all processes, changed with notice."""
 
 import asyncio
 import os
@@ -89,7 +89,7 @@ def test_what_has_expired_stays_expired_whatever_is_changed(seed: int) -> None:
         assert [end <= now for end in ends] == [window_start <= oldest for window_start in windows]
 
 
-# Made once.
+# Writing the settings once.
 
 
 async def test_a_store_is_made_with_the_settings_of_who_makes_it(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Hidden to the second, deleted an hour later, and nothing else is."""
+"""Expiry: images are hidden to the second and deleted an hour later; no other object goes."""
 
 import asyncio
 import os
@@ -72,7 +72,7 @@ async def test_hidden_to_the_second_everywhere(
         await at(lake, first).reader.record(TENANT, image_id("a"))
     assert (await at(lake, first).reader.page(TENANT, 9)).records == []
 
-    # The view compares with now(): give it a row that expires in two seconds of this very clock.
+    # The view compares with now(), so the row must expire within two seconds by the same clock.
     now = datetime.now(UTC).replace(microsecond=0)
     dying = await at_window(lake, "b", now - RETENTION + timedelta(seconds=2))
     table = Views.open(settings)
@@ -85,7 +85,7 @@ async def test_hidden_to_the_second_everywhere(
 
 
 async def at_window(lake: Lake, name: str, window_start: datetime) -> datetime:
-    """A sealed row of that very window."""
+    """Write a segment of this window with one row."""
     made = record(await lake.committer.begin(TENANT, image_id(name)), window_start=window_start)
     await lake.store.put(layout.chain_key(window_start, 0), encode_chain_file(to_table([made])))
     return window_start
@@ -128,7 +128,8 @@ async def test_the_journal_and_the_lake_go_by_their_names(lake: Lake) -> None:
     done = await commit(lake, "a")
     await lake.sealer.run_pass(now=True)
     later = at_age(lake, days=5)
-    # A zombie journals the row again, and the file is rewritten: both are younger than the window.
+    # A writer that was paused journals the row again, and the file is rewritten: both objects are
+    # younger than the window.
     await Journal(lake.store).append(done.record)
     await later.eraser.erase(TENANT, image_id("a"))
     report = await sweep(at_age(lake, days=7, seconds=3700))
@@ -158,7 +159,7 @@ async def test_an_unreadable_record_harms_nobody_and_goes_by_its_age(lake: Lake)
 
 
 class Meddler(ObjectStore):
-    """A store where something happens just before, or just after, the sweeper's marker."""
+    """A store in which an upload comes just before or just after the sweeper's marker."""
 
     def __init__(self, store: ObjectStore) -> None:
         super().__init__(store._backend, store._writer)
@@ -193,14 +194,14 @@ async def test_a_name_that_is_taken_over_meanwhile_keeps_its_new_image(
     if when == "before":
         assert meddler.outcome == "created"
     else:
-        # Told to come again soon, and nothing of it is left; then it is a new image.
+        # The upload is told to retry soon and leaves nothing; its retry makes a new image.
         assert isinstance(meddler.outcome, ImageExpiring)
         assert float(str(meddler.outcome.value)) < 120
         assert await image_objects(lake, "a") == set()
         assert (await commit(later, "a", b"new life")).outcome == "created"
     record = await later.reader.record(TENANT, image_id("a"))
     assert (await lake.store.get(record.original_key))[0] == b"new life"
-    # A crash between marker and deletion: the next sweep finds the marker.
+    # The next sweep leaves the new image as it is.
     assert (await sweep(later)).failed == 0
     assert (await later.reader.record(TENANT, image_id("a"))) == record
 

@@ -1,4 +1,4 @@
-"""Every relation of the protocol's times is needed by somebody, and is checked."""
+"""Protocol times: every relation is checked, and the page lists every relation."""
 
 import re
 from dataclasses import asdict, fields, replace
@@ -22,7 +22,7 @@ def test_times_below_a_bound_are_refused(relation: Relation) -> None:
 
 
 def times_with(relation: Relation, time: timedelta) -> ProtocolTimes:
-    """Times that may break other relations."""
+    """Times with one value changed; other relations may be broken."""
     times = object.__new__(ProtocolTimes)
     for name, value in (asdict(TIMES) | {relation.time: time}).items():
         object.__setattr__(times, name, value)

@@ -1,4 +1,4 @@
-"""A record that no row can be made of: refused before it is there, and alone where it is."""
+"""Records that fit no row: refused before they are stored; if stored, no harm to other rows."""
 
 import asyncio
 import logging
@@ -53,7 +53,7 @@ async def test_it_is_refused_before_its_record_and_leaves_nothing(lake: Lake) ->
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"taken_at": datetime(2026, 1, 1, microsecond=1)},  # noqa: DTZ001  # as a camera's clock
+        {"taken_at": datetime(2026, 1, 1, microsecond=1)},  # noqa: DTZ001  # a camera's time
         {"taken_at": datetime(2026, 1, 1, tzinfo=UTC)},
         {"event_time": datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))},
         {"event_time": datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-14)))},
@@ -73,7 +73,7 @@ async def test_it_fails_none_of_those_that_share_its_put(lake: Lake, many: int) 
     good = [await a_record(lake, f"good {n}") for n in range(many)]
     bad = await a_record(lake, "bad", duration_ms=TOO_LONG)
     journal = Journal(lake.store)
-    # The first is put alone; the others go together.
+    # The journal puts the first row alone and the others together.
     ends = await asyncio.gather(
         *(journal.append(each) for each in [*good[: many // 2], bad, *good[many // 2 :]]),
         return_exceptions=True,
@@ -135,7 +135,7 @@ def test_only_what_may_be_null_is_read_as_null() -> None:
 
 
 async def test_the_audit_tells_of_one_that_it_cannot_journal(lake: Lake) -> None:
-    """Should a record come that nothing above has foreseen, an audit goes on all the same."""
+    """An audit continues even if a record has a fault that no check above expects."""
     bad, good = await a_record(lake, "bad", duration_ms=TOO_LONG), await a_record(lake, "good")
     unfinished = Unfinished(lake.store, Journal(lake.store), None)  # type: ignore[arg-type]
     with mock.patch.object(Unfinished, "_mark", return_value=False):
@@ -179,7 +179,7 @@ async def test_a_limit_of_400_digits_is_a_rejection(lake: Lake) -> None:
 
 
 async def test_a_hole_in_a_journal_object_stops_no_window(lake: Lake) -> None:
-    """An Arrow file may hold a null where no file of a chain can."""
+    """An Arrow file may hold a null where a segment can't."""
     good = await commit(lake, "good")
     table = to_table([good.record])
     loose = pa.schema([field.with_nullable(True) for field in IMAGES])

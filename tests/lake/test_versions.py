@@ -1,4 +1,4 @@
-"""What every earlier schema version wrote stays readable, and can be worked on."""
+"""Stores of every earlier schema version can be read, sealed, erased, rebuilt and audited."""
 
 import shutil
 from datetime import datetime, timedelta
@@ -25,7 +25,7 @@ from tests.lake.clocks import at
 from tests.lake.samples import TENANT, commit, image_id, keys
 from tests.lake.versions import CURRENT, HERE, MODELS, VERSIONS, fingerprint
 
-# Views hide by the real time of today; these stores were written long ago.
+# Retention in days: views hide rows by the real time, and these stores were written long ago.
 AGES = 100_000
 
 
@@ -51,8 +51,8 @@ def test_a_better_sentence_is_no_other_schema() -> None:
 @pytest.fixture(params=VERSIONS)
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> LakeSettings:
     shutil.copytree(HERE / request.param / "store", tmp_path / "store")
-    # The rows are of another year. Stores of then did not say how long they keep them, or said what
-    # would hide them now.
+    # The rows are from another year. The stores have no retention, or one that would hide the rows
+    # now.
     (tmp_path / "store" / layout.STORE).unlink(missing_ok=True)
     settings = LakeSettings(store_url=(tmp_path / "store").as_uri())
     return settings.model_copy(update={"retention_days": AGES})
@@ -60,7 +60,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> LakeSettings:
 
 @pytest.fixture
 async def old(settings: LakeSettings) -> Lake:
-    """The lake as it was for a process of today's code, a few hours after it was written."""
+    """The lake as a process of today's code sees it a few hours after the store was written."""
     lake = await Lake.open(settings)
     return at(lake, _window_start(settings) + timedelta(hours=3))
 
@@ -116,7 +116,7 @@ async def test_the_lake_is_rebuilt_from_old_records(old: Lake, settings: LakeSet
 
 
 async def test_rows_of_a_newer_version_are_sealed_by_this_one(old: Lake) -> None:
-    """In a rolling update; the new column is only in the record until it is rebuilt."""
+    """Case of a rolling update: the new column is only in the record until a rebuild."""
     await old.maintenance.run_pass(now=True)
     newer = IMAGES.append(pa.field("not_yet_known", pa.float64()))
     record = await old.reader.record(TENANT, image_id("sealed"))

@@ -1,4 +1,4 @@
-"""A generated file of each kind, and the result that both doors have to return."""
+"""A generated file of each kind, and the result that both HTTP and Kafka must return."""
 
 import io
 import struct
@@ -24,7 +24,7 @@ SIDE = 32
 
 @dataclass(frozen=True)
 class Kind:
-    """A file: RGBA at some places (x, y) of its copy in PNG; or the code of its refusal."""
+    """A file, and RGBA at some (x, y) of its rendition in PNG, or the code of its refusal."""
 
     name: str
     data: bytes

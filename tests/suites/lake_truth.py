@@ -1,4 +1,4 @@
-"""What must be true of a lake at rest: one row for each acknowledged image, right bytes."""
+"""Checks of a lake at rest: one row and the right bytes for each acknowledged image."""
 
 import hashlib
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from lake.tables.rows import decode_chain_file
 
 
 async def rows(lake: Lake) -> list[tuple[str, str]]:
-    """Seal what waits; `image_id` and `sha256` of every row there is."""
+    """Seal all waiting rows; return `image_id` and `sha256` of every row."""
     await lake.sealer.run_pass(now=True)
     found: list[tuple[str, str]] = []
     for stored in await lake.store.objects(layout.LAKE_IMAGES):
@@ -23,7 +23,7 @@ async def rows(lake: Lake) -> list[tuple[str, str]]:
 async def check_one_row_each(
     lake: Lake, settings: LakeSettings, sent: Mapping[str, bytes], tenant: str
 ) -> None:
-    """The rows are those of `sent` (bytes by id) and no others, and a full audit agrees."""
+    """Check that the rows are exactly those of `sent` (bytes by id) and that a full audit agrees."""
     hashes = {image_id: hashlib.sha256(data).hexdigest() for image_id, data in sent.items()}
     assert sorted(await rows(lake)) == sorted(hashes.items())
     for image_id, data in sent.items():

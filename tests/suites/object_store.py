@@ -1,6 +1,6 @@
-"""The conformance suite of object stores: what the commit protocol stands on.
+"""Conformance suite of object stores: the guarantees that the commit protocol needs.
 
-Subclass it and give a `store` fixture with an empty store.
+Subclass `ObjectStoreSuite` and give a `store` fixture with an empty store.
 """
 
 import asyncio
@@ -82,7 +82,7 @@ class ObjectStoreSuite:
             await store.put(key, b"")
         await store.delete_many(["a/1", "a/2", "a/absent", "no/such", "b/c/3"])
         assert [stored.key for stored in await store.objects("")] == ["b/4"]
-        # What is empty is no folder, and can be put into again.
+        # An empty folder is not listed, and takes objects again.
         assert await store.folders("") == ["b"]
         await store.delete_many([])
         await store.put("a/1", b"again")
@@ -116,5 +116,5 @@ class ObjectStoreSuite:
         await clock.fresh()
         await store.put("a/now", b"")
         modified = (await store.head("a/now")).modified
-        # S3 tells whole seconds, so two readings may lie up to two apart.
+        # S3's times are whole seconds, so two readings may differ by up to two seconds.
         assert abs((clock.now() - modified).total_seconds()) < 3

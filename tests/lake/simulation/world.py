@@ -208,7 +208,7 @@ class World:
     # Invariants.
 
     def _watch(self, key: str) -> None:
-        """Check after each change; keep the failure, since a watcher can't raise into tested code."""
+        """Check after each change; keep a failure, since a watcher can't raise into tested code."""
         if self.failure is None and key.startswith((layout.IMAGES, "lake")):
             try:
                 self.check_always()

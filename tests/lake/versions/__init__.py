@@ -1,4 +1,4 @@
-"""Stores as each schema version left them: `<version>/store`, and what its schema was."""
+"""Stores as each schema version wrote them, `<version>/store`, and the schema's fingerprint."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from lake.tables.tables import REJECTIONS_VERSION, Rejected
 
 HERE = Path(__file__).parent
 CURRENT = f"{SCHEMA_VERSION}.{REJECTIONS_VERSION}-lines"
-"""In 2.1 and before, few rows were journaled as an Arrow file, too."""
+"""`-lines`: few rows are journaled as lines of JSON. Up to 2.1 they were an Arrow file, too."""
 VERSIONS = sorted(path.name for path in HERE.iterdir() if (path / "store").is_dir())
 MODELS = (ImageRecord, Tombstone, RefusedName, Rejected)
 _WORDS = {"title", "description", "x-unit"}

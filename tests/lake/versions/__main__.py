@@ -15,7 +15,7 @@ from tests.lake.versions import CURRENT, HERE, fingerprint
 
 
 async def write() -> None:
-    """Two sealed images, one of them about to be erased, one in the journal; one rejection."""
+    """Write two sealed images, one of them being erased, one in the journal, and one rejection."""
     folder = HERE / CURRENT
     if folder.exists():
         sys.exit(f"version {CURRENT} is there already; raise SCHEMA_VERSION for another schema")
