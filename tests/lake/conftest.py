@@ -12,8 +12,8 @@ from lake.store.object_store import ObjectStore
 from tests.servers.s3 import S3Server
 
 KINDS = ("memory", "folder", "s3")
-# A lake on memory differs from these by its store only, and the store's contract has tests of its
-# own: `tests/suites/object_store.py`.
+# A lake in memory differs from lakes of these kinds by its store only, and the store's contract has
+# tests of its own: `tests/suites/object_store.py`.
 LASTING_KINDS = ("folder", "s3")
 
 

@@ -40,7 +40,7 @@ _SETTINGS = IngestSettings()
 
 @dataclass(slots=True)
 class Ledger:
-    """Answers of the doors of all processes, and the images whose erasure was requested."""
+    """Outcomes of messages in all processes, and the images whose erasure was requested."""
 
     settled: list[tuple[Message, Outcome]] = field(default_factory=list)
     letters: list[tuple[Message, str]] = field(default_factory=list)

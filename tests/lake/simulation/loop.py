@@ -35,13 +35,13 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._jumping.now
 
-    def run_in_executor(  # type: ignore[override]  # the result is a future of asyncio that is done
+    def run_in_executor(  # type: ignore[override]  # returns a future that is done
         self, executor: Executor | None, func: Callable[..., Any], *args: Any
     ) -> asyncio.Future[Any]:
         del executor
         done = self.create_future()
         try:
             done.set_result(func(*args))
-        except Exception as error:  # noqa: BLE001  # a thread would pass it on in the same way
+        except Exception as error:  # noqa: BLE001  # a thread would pass any error on, too
             done.set_exception(error)
         return done

@@ -84,7 +84,7 @@ def commit_without_an_epoch() -> AbstractContextManager[Any]:
 
 
 def batch_of_an_unsure_topic() -> AbstractContextManager[Any]:
-    """A batch is processed while the topic may be another one: it is checked every 5 s only."""
+    """A batch is processed while its topic may be another one: topics are checked every 5 s."""
     sure = Stream._sure
 
     def careless(self: Stream) -> list[tuple[Message, TrackedOffset]]:

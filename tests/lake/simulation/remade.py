@@ -32,7 +32,7 @@ _VALUES = ("photo", "photo", "photo", "bad", "odd")
 
 
 class Gone(Exception):
-    """The process is dead: none of its calls return."""
+    """The process is dead: none of its calls returns."""
 
 
 class Member(Consumer):
