@@ -147,8 +147,9 @@ class GroupConsumer:
         self._closing.set()
 
     def close(self) -> None:
-        """Leave the group."""
-        self._client.close()
+        """Leave the group; gives up an assignment that the cluster has not answered yet."""
+        with contextlib.suppress(StreamStopped):
+            self._client.close()
 
     def _on_assign(self, client: Consumer, positions: list[TopicPartition]) -> None:
         """Start to read at the listener's positions; waits for the cluster as long as necessary.
