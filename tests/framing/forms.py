@@ -1,7 +1,7 @@
-"""Requests whose end is in doubt, or should not be: what the public corpora of smuggling try.
+"""Requests with an ambiguous end, as in the public corpora of request smuggling, and clear ones.
 
-Each form writes one hostile stream. Where HTTP leaves one reading, the form says it; a refusal is
-always right, and ends the stream.
+Each form writes one hostile stream. If HTTP allows only one parse of the stream, the form states
+this parse. A refusal is always correct, and ends the stream.
 """
 
 from collections.abc import Callable
@@ -48,7 +48,7 @@ class Stream:
 
 
 class Writer:
-    """Pieces of one round's requests: each path and mark of the round is its own."""
+    """Writer of the parts of one round's requests. No other round has its paths and its mark."""
 
     def __init__(self, random: Random, path: str) -> None:
         self.random = random
@@ -61,12 +61,12 @@ class Writer:
         return line + b"X-Mark: %b-%b\r\n%b\r\n" % (self.mark.encode(), name, headers)
 
     def hidden(self) -> bytes:
-        """A request that stands in a body: whole, or hungry for the bytes of others."""
+        """Request inside a body. Its length is 0, or covers bytes that other clients send later."""
         length = self.random.choice([0, 0, 150, 3000])
         return self.head(b"Content-Length: %d\r\n" % length, name=b"hidden")
 
     def chunks(self, body: bytes, *, last: bytes = b"0\r\n\r\n") -> bytes:
-        """A chunked body, cut anywhere."""
+        """Chunked body with chunks of random sizes."""
         written = b""
         while body:
             size = self.random.randint(1, len(body))
@@ -87,7 +87,7 @@ Form = Callable[[Writer], Stream]
 
 
 def plain(w: Writer) -> Stream:
-    """Nothing wrong: a length, or chunks with extensions and zeros that RFC 9112 allows."""
+    """Valid body: a length, or chunks with extensions and leading zeros that RFC 9112 allows."""
     body = w.hidden()
     if w.random.random() < 0.5:
         sent = w.head(b"Content-Length: %d\r\n" % len(body)) + body
@@ -100,7 +100,7 @@ def plain(w: Writer) -> Stream:
 
 
 def upgrade(w: Writer) -> Stream:
-    """An offer of another protocol, with a body; the body comes at once or later."""
+    """Offer to upgrade to another protocol, with a body; the body comes at once or later."""
     body = w.hidden()
     offer = w.pick(*OFFERS)
     if w.random.random() < 0.5:
@@ -111,14 +111,14 @@ def upgrade(w: Writer) -> Stream:
 
 
 def trailers(w: Writer) -> Stream:
-    """Fields after a chunked body that would act as headers."""
+    """Trailer fields of a chunked body that would take effect as headers."""
     body = w.hidden()
     sent = w.chunks(body, last=b"0\r\nX-Trailer: 1\r\n%b\r\n\r\n" % w.pick(*TRAILERS))
     return Stream([w.head(CHUNKED), sent], [w.reading(body)])
 
 
 def both_lengths(w: Writer) -> Stream:
-    """Transfer-Encoding and Content-Length: the former counts, RFC 9112, 6.3."""
+    """Transfer-Encoding together with Content-Length: the former overrides (RFC 9112, 6.3)."""
     body = w.hidden()
     chunks = w.chunks(body)
     length = b"Content-Length: %d\r\n" % w.random.choice([0, 1, 4, len(chunks), len(chunks) + 200])
@@ -128,14 +128,14 @@ def both_lengths(w: Writer) -> Stream:
 
 
 def lengths(w: Writer) -> Stream:
-    """Content-Length said twice, or in a way that parsers read apart."""
+    """Content-Length sent twice, or with a value that parsers interpret differently."""
     body = w.hidden()
     said = filled(w.pick(*LENGTHS), n=len(body), x=b"%x" % len(body))
     return Stream([w.head(said + b"\r\n"), body], None)
 
 
 def encodings(w: Writer) -> Stream:
-    """Transfer-Encoding written so that one parser sees it and another does not."""
+    """Transfer-Encoding in a spelling that some parsers recognize and others ignore."""
     chunks = w.chunks(w.hidden())
     lines = [w.pick(*ENCODINGS) + b"\r\n"]
     lines.append(w.pick(b"", b"Content-Length: 4\r\n", b"Content-Length: %d\r\n" % len(chunks)))
@@ -144,7 +144,7 @@ def encodings(w: Writer) -> Stream:
 
 
 def chunk_sizes(w: Writer) -> Stream:
-    """Chunks whose size or end is not as it should be."""
+    """Chunks with a malformed size or end."""
     body = w.hidden()
     size = filled(w.pick(*CHUNK_SIZES), x=b"%x" % len(body))
     chunk = size + w.pick(*CHUNK_ENDS) + body + w.pick(*CHUNK_ENDS)
@@ -152,7 +152,7 @@ def chunk_sizes(w: Writer) -> Stream:
 
 
 def folds(w: Writer) -> Stream:
-    """Header lines that go on in the next line (obs-fold), those that say the length among them."""
+    """Header lines that continue on the next line (obs-fold), also lines that state the length."""
     body = w.hidden()
     return Stream([w.head(filled(w.pick(*FOLDS), n=len(body)) + b"\r\n"), body], None)
 
@@ -167,7 +167,7 @@ def line_ends(w: Writer) -> Stream:
 
 
 def request_lines(w: Writer) -> Stream:
-    """Targets, versions and methods out of the ordinary, and what names the host."""
+    """Unusual targets, versions, methods and Host headers."""
     body = w.hidden()
     line = filled(w.pick(*REQUEST_LINES), path=f"{w.path}/sent".encode()) + b"\r\n"
     mark = b"X-Mark: %b-sent\r\n" % w.mark.encode()
@@ -176,7 +176,7 @@ def request_lines(w: Writer) -> Stream:
 
 
 def old_versions(w: Writer) -> Stream:
-    """HTTP/1.0, which knows no chunks and closes unless asked not to."""
+    """HTTP/1.0, which has no chunks, and closes the connection unless the client asks otherwise."""
     body = w.hidden()
     keep = w.pick(b"", b"Connection: keep-alive\r\n", b"Connection: close\r\n")
     if w.random.random() < 0.5:
@@ -187,7 +187,7 @@ def old_versions(w: Writer) -> Stream:
 
 
 def expectations(w: Writer) -> Stream:
-    """A client that asks first, and does or does not wait for the answer."""
+    """Requests with `Expect`, from a client that waits for the interim answer or does not wait."""
     body = w.hidden()
     expect = w.pick(b"100-continue", b"100-Continue", b"100-continue, foo", b"foo", b"")
     head = w.head(b"Expect: %b\r\nContent-Length: %d\r\n" % (expect, len(body)))
@@ -195,7 +195,7 @@ def expectations(w: Writer) -> Stream:
 
 
 def early_answers(w: Writer) -> Stream:
-    """The app answers before the body was sent."""
+    """Requests that the app answers before their body was sent."""
     body = w.hidden()
     if w.random.random() < 0.5:
         sent = [w.head(b"X-Early: 1\r\nContent-Length: %d\r\n" % len(body)), body]
@@ -207,7 +207,7 @@ def early_answers(w: Writer) -> Stream:
 
 
 def pipelines(w: Writer) -> Stream:
-    """Several requests at once; none of them is in doubt."""
+    """Several unambiguous requests at once."""
     sent, readings = b"", []
     for number in range(w.random.randint(2, 4)):
         name = f"n{number}"
@@ -218,7 +218,7 @@ def pipelines(w: Writer) -> Stream:
 
 
 def methods_with_bodies(w: Writer) -> Stream:
-    """Bodies where some parsers expect none."""
+    """Bodies with methods for which some parsers expect none."""
     body = w.hidden()
     method = w.pick(b"GET", b"HEAD", b"DELETE", b"OPTIONS", b"TRACE", b"PUT", b"PATCH")
     if w.random.random() < 0.5:
@@ -229,14 +229,14 @@ def methods_with_bodies(w: Writer) -> Stream:
 
 
 def http2(w: Writer) -> Stream:
-    """The preface of HTTP/2, which is not spoken here, before frames or a request."""
+    """Preface of HTTP/2, which neither server supports, followed by frames or a request."""
     preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
     frames = w.pick(b"\0\0\0\4\0\0\0\0\0", w.hidden(), w.random.randbytes(60))
     return Stream([preface + frames], [])
 
 
 def connection_lists(w: Writer) -> Stream:
-    """Headers that say the length, named as meant for one hop."""
+    """Headers, such as Content-Length, that `Connection` declares hop-by-hop."""
     body = w.hidden()
     named = w.pick(b"Content-Length", b"close, Content-Length", b"X-Mark", b"Host", b"TE, Trailer")
     lines = b"Connection: %b\r\nContent-Length: %d\r\n" % (named, len(body))
@@ -251,7 +251,7 @@ FORMS: tuple[Form, ...] = (
 
 
 def written(seed: int, number: int, forms: tuple[Form, ...] = FORMS) -> Stream:
-    """The stream of a round; the same for the same seed and number."""
+    """Return the stream of a round; the same for the same seed and number."""
     writer = Writer(Random(f"{seed}/{number}"), f"/{number}")
     form = forms[number % len(forms)]
     stream = form(writer)

@@ -1,7 +1,7 @@
 """Write the HAProxy file that Ray Serve would write for one replica.
 
-`python -m tests.framing.ray_configuration FILE API_PORT REPLICA_PORT`, in the environment of
-`ray_environment`: Ray reads its settings where it is imported.
+Run `python -m tests.framing.ray_configuration FILE API_PORT REPLICA_PORT` in the environment of
+`ray_environment`, because Ray reads its settings at import.
 """
 
 import sys
@@ -13,7 +13,7 @@ from serve_app.ray_surface.haproxy import use_own_configuration
 
 
 def write(file: str, api_port: int, replica_port: int) -> None:
-    """As Ray's HAProxyManager does once it knows of a replica."""
+    """Write the file as Ray's HAProxyManager does once it knows of a replica."""
     use_own_configuration()
     options = HTTPOptions(host="127.0.0.1", port=api_port)
     config = HAProxyConfig(

@@ -1,4 +1,4 @@
-"""Rounds of the differential test: a hostile stream, other clients beside it, and the checks."""
+"""Rounds of the differential test: a hostile stream, concurrent bystanders, and the checks."""
 
 import asyncio
 import contextlib
@@ -13,8 +13,9 @@ from tests.framing.forms import FORMS, Form, Stream, written
 from tests.framing.stand import Door, Echo, Heard, Stand
 
 AT_ONCE = 4
-"""Rounds beside each other: most of a round is waiting."""
-# A stream that is not finished gets no answer; nothing is concluded from one that comes too late.
+"""Number of concurrent rounds: a round waits for most of its time."""
+# Waits for answers to a stream whose parse is not certain: it may be unfinished and get no answer.
+# A later answer is ignored.
 FIRST_SECONDS = 0.2
 QUIET_SECONDS = 0.03
 ANSWER_SECONDS = 60
@@ -22,12 +23,12 @@ BYSTANDER = re.compile(rb"bystander-[0-9a-f]{32}")
 
 
 class Disagreement(AssertionError):
-    """A client got an answer, or sent a request, that was not its own."""
+    """A client got another one's answer, or the app got a request that its client did not send."""
 
 
 @dataclass(frozen=True)
 class Round:
-    """A round, made from its seed and number; its form is one of `forms`, in turn."""
+    """Round made from its seed and number; the number selects one of `forms` in turn."""
 
     seed: int
     number: int
@@ -41,11 +42,11 @@ class Round:
 async def play(
     stand: Stand, rounds: Sequence[Round], patience: float = ANSWER_SECONDS
 ) -> list[Disagreement]:
-    """Play rounds at once, each at both doors; returns what was wrong in them.
+    """Play rounds concurrently, each at both doors; returns the disagreements.
 
     A hostile stream that has only one reading is answered or closed within `patience` seconds.
 
-    A bystander may have been hit by any of them: to see it again, play all of them again.
+    Any of the rounds may have harmed a bystander: to reproduce that, play all of the rounds again.
     """
     before = {door: len(door.app.heard) for door in stand.doors}
     found = await asyncio.gather(*(_play(stand, one, patience) for one in rounds))
@@ -60,7 +61,8 @@ async def _play(stand: Stand, one: Round, patience: float) -> Disagreement | Non
     try:
         by_haproxy, refused = await _at_door(stand.haproxy, one, stream, patience)
         by_replica, _ = await _at_door(stand.replica, one, stream, patience)
-        # Who resets does not see that HAProxy refused one request and passed on the next.
+        # A client that resets its connection cannot see that HAProxy refused one request and
+        # passed on the next.
         if not refused and stream.ending != "reset":
             _check_agreement(by_haproxy, by_replica)
     except Disagreement as wrong:
@@ -72,9 +74,9 @@ async def _play(stand: Stand, one: Round, patience: float) -> Disagreement | Non
 async def _at_door(
     door: Door, one: Round, stream: Stream, patience: float
 ) -> tuple[list[Heard], bool]:
-    """Return the requests that reached the app, and whether one of the stream is missing.
+    """Return the requests that reached the app, and whether a request of the stream is missing.
 
-    Bystanders come during and after it.
+    Bystanders send requests during the stream and after it.
     """
     before = len(door.app.heard)
     results = await asyncio.gather(
@@ -83,7 +85,7 @@ async def _at_door(
         _bystander(door.port, b"POST", 1),
         return_exceptions=True,
     )
-    for wrong in results[::-1]:  # of a bystander first
+    for wrong in results[::-1]:  # a bystander's disagreement first
         if isinstance(wrong, BaseException):
             raise wrong
     hostile = results[0]
@@ -121,7 +123,7 @@ async def _send(door: Door, stream: Stream, patience: float) -> bytes:
 
 
 async def _begun(app: Echo) -> None:
-    """Give the app a moment to begin, so that the next segment comes after the one before."""
+    """Wait up to 5 ms for the app to begin, so that the next segment arrives separately."""
     before = app.begun
     for _ in range(10):
         await asyncio.sleep(0.0005)
@@ -130,7 +132,7 @@ async def _begun(app: Echo) -> None:
 
 
 async def _answers(reader: asyncio.StreamReader, stream: Stream, patience: float) -> bytes:
-    """All answers, until the connection closes or enough was heard."""
+    """Read answers until the connection closes, all have come, or no more come in time."""
     answers = b""
     clear = bool(stream.readings)
     wanted = len(stream.readings or ())
@@ -159,7 +161,7 @@ async def _bystander(port: int, method: bytes, requests: int) -> None:
         async with asyncio.timeout(ANSWER_SECONDS):
             for _ in range(requests):
                 await _ask(reader, writer, method)
-    except (OSError, asyncio.IncompleteReadError) as lost:  # a time-out among them
+    except (OSError, asyncio.IncompleteReadError) as lost:  # includes a time-out
         raise Disagreement(f"a bystander got no answer: {lost!r}") from lost
     finally:
         writer.close()
@@ -184,7 +186,7 @@ async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, metho
 
 
 def _of_bystanders(heard: Sequence[Heard]) -> list[Disagreement]:
-    """A bystander's request is heard by itself, and nothing of it in another."""
+    """Check that the app got each bystander's request alone, and no part of it in another one."""
     wrong = []
     for one in heard:
         marks = set(BYSTANDER.findall(_bytes(one)))
@@ -214,7 +216,7 @@ def _check_readings(stream: Stream, heard: Sequence[Heard]) -> None:
 
 
 def _check_answers(answers: bytes, heard: Sequence[Heard]) -> None:
-    """Each answer is to a request that was heard on its connection, in their order."""
+    """Check that the answers belong to requests of the same connection, in the same order."""
     marks = [json.dumps(one.header("x-mark")).encode() for one in heard]
     left = iter(marks)
     answered = re.findall(rb'x-echo: {"mark": (\[[^]]*\])', answers)
@@ -223,9 +225,9 @@ def _check_answers(answers: bytes, heard: Sequence[Heard]) -> None:
 
 
 def _check_agreement(by_haproxy: Sequence[Heard], by_replica: Sequence[Heard]) -> None:
-    """Both parsers end each request at the same place, as far as both go.
+    """Check that both parsers end each request at the same byte, as far as both parsed.
 
-    What HAProxy answered itself is missing in what came through it.
+    Requests that HAProxy answered itself are missing in `by_haproxy`.
     """
     together = all(_same(a, b) for a, b in zip(by_haproxy, by_replica, strict=False))
     if not together and not _among(by_haproxy, by_replica):
@@ -233,7 +235,7 @@ def _check_agreement(by_haproxy: Sequence[Heard], by_replica: Sequence[Heard]) -
 
 
 def _among(some: Sequence[Heard], all_of_them: Sequence[Heard]) -> bool:
-    """Whether the latter hold each of the former, in the same order."""
+    """Return whether `some` is a subsequence of `all_of_them`."""
     left = iter(all_of_them)
     return all(any(_same(one, each) for each in left) for one in some)
 
@@ -243,6 +245,6 @@ def _same(one: Heard, other: Heard) -> bool:
         return False
     if one.whole and other.whole:
         return one.body == other.body
-    # A body is incomplete if its connection was closed, or if it was answered before its end.
+    # A body is incomplete if its connection was closed, or if the app answered before its end.
     short, long = sorted((one, other), key=lambda each: each.whole)
     return not long.whole or long.body.startswith(short.body)

@@ -1,8 +1,8 @@
-r"""Ways to write a length, an encoding, a chunk or a request line, one a line.
+r"""Spellings of a length, an encoding, a chunk or a request line, one a line.
 
-After the corpora of HTTP Request Smuggler, smuggler.py, http-garden and llhttp's own fixtures.
-`\r` and such are bytes. `{n}` is the body's length, `{x}` the same in hexadecimal, `{path}` the
-request's path.
+Source: the corpora of HTTP Request Smuggler, smuggler.py, http-garden and llhttp's own fixtures.
+Escapes such as `\r` stand for bytes, `{n}` for the body's length, `{x}` for the same in
+hexadecimal, `{path}` for the request's path.
 """
 
 
@@ -12,7 +12,7 @@ def _rows(text: str) -> tuple[bytes, ...]:
 
 
 def filled(spelling: bytes, **values: int | bytes) -> bytes:
-    """A spelling with its places filled in."""
+    """Return a spelling with its placeholders replaced by values."""
     for name, value in values.items():
         written = value if isinstance(value, bytes) else b"%d" % value
         spelling = spelling.replace(b"{%b}" % name.encode(), written)

@@ -1,6 +1,7 @@
-"""HAProxy with its real configuration before a replica's real server, around an app that echoes.
+"""Test stand: HAProxy with its real configuration, a replica's real server, and an app that echoes.
 
-Each of the two fences can be left out, to see that the other holds alone.
+HAProxy and the replica each have a check of where a request ends (`haproxy_fence` and
+`replica_fence`). Either check can be left out, to test that the other one suffices.
 """
 
 import asyncio
@@ -29,10 +30,11 @@ from serve_app.asgi.serve_headers import ServeHeaders
 from serve_app.ray_surface.accept_burst import Server
 
 START_SECONDS = 30
-# Stand in Ray's file for ports that are free when a stand begins.
+# Placeholders in Ray's file; each stand replaces them with free ports.
 _BLOCK = PortBlock(61_000)
 _API, _REPLICA = 61_100, 61_101
-# A machine that is busy with other tests is no reason to tell bystanders that there is no replica.
+# On a machine that is busy with other tests, health checks fail though the replica runs. Without
+# this setting HAProxy would tell bystanders that there is no replica.
 _PATIENT = {"RAY_SERVE_HAPROXY_HEALTH_CHECK_FALL": "100"}
 _FENCE = re.compile(
     r"^ *# Where a request ends. begin$.*^ *# Where a request ends. end$", re.MULTILINE | re.DOTALL
@@ -62,7 +64,7 @@ class Heard:
 
 @dataclass
 class Echo:
-    """ASGI app: notes each request, and answers with the mark that it carried."""
+    """ASGI app that records each request, and answers with the mark of the request."""
 
     begun: int = 0
     heard: list[Heard] = field(default_factory=list)
@@ -86,7 +88,7 @@ class Echo:
 
 
 async def _answer(send: Send, answer: bytes, status: int = 200) -> None:
-    """Twice: an answer to HEAD has no body."""
+    """Send the answer in a header and in the body, because an answer to HEAD has no body."""
     headers = [(b"content-length", str(len(answer)).encode()), (b"x-echo", answer)]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": answer})
@@ -104,7 +106,7 @@ async def _read(receive: Receive) -> tuple[bytes, bool]:
 
 
 class UnfencedServer(Server):
-    """The replica's server with uvicorn's own protocol."""
+    """The replica's server without its check: with uvicorn's own protocol."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -113,7 +115,7 @@ class UnfencedServer(Server):
 
 @dataclass(frozen=True, eq=False)
 class Door:
-    """A port, and the app of the replica behind it."""
+    """Port of HAProxy or of a replica, and the app of the replica behind it."""
 
     port: int
     app: Echo
@@ -121,14 +123,14 @@ class Door:
 
 @dataclass(frozen=True)
 class Stand:
-    """HAProxy with a replica behind it, and a replica that is asked directly."""
+    """HAProxy with a replica behind it, and a replica that clients connect to directly."""
 
     haproxy: Door
     replica: Door
 
     @property
     def doors(self) -> tuple[Door, Door]:
-        """Both."""
+        """Both doors."""
         return self.haproxy, self.replica
 
 
@@ -143,8 +145,8 @@ async def standing(
 ) -> AsyncIterator[Stand]:
     """Start HAProxy and two replicas, with files in `folder`; ends them.
 
-    `changed` gets the configuration, and returns what HAProxy is to read; `answers` is how HAProxy
-    answers once it is ready.
+    `changed` gets HAProxy's configuration and returns the one to use. `answers` is the beginning
+    of HAProxy's answers once it is ready.
     """
     behind, direct = Echo(), Echo()
     async with (
@@ -161,7 +163,7 @@ async def standing(
 async def _replica(app: Echo, *, fence: bool) -> AsyncIterator[int]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        # As Ray Serve makes it: ray/serve/_private/http_util.py, start_asgi_http_server.
+        # Same options as in Ray Serve: ray/serve/_private/http_util.py, start_asgi_http_server.
         config = uvicorn.Config(
             ServeHeaders(app),
             timeout_keep_alive=90,
@@ -183,7 +185,7 @@ async def _replica(app: Echo, *, fence: bool) -> AsyncIterator[int]:
 
 @cache
 def _ray_configuration(parent: Path) -> str:
-    """Return the configuration that Ray writes for a run in `parent`/ray; cached, Ray is slow."""
+    """Return the configuration that Ray writes for a run in `parent`/ray; cached: Ray is slow."""
     folder = parent / "ray"
     folder.mkdir()
     ours = ray_environment(folder, _BLOCK, host="127.0.0.1", port=_API)
@@ -196,7 +198,7 @@ def _ray_configuration(parent: Path) -> str:
 
 @contextmanager
 def _haproxy(folder: Path, replica: int, change: Callable[[str], str]) -> Iterator[int]:
-    """HAProxy as Ray Serve starts it, with our launcher; yields the port of the API."""
+    """Run HAProxy as Ray Serve starts it, with our launcher; yields the port of the API."""
     folder.mkdir(exist_ok=True)
     port = free_port()
     ours = ray_environment(folder, _BLOCK, host="127.0.0.1", port=port)
@@ -233,7 +235,7 @@ async def _answers(port: int, as_ready: bytes) -> None:
 
 
 async def ask(port: int, request: bytes) -> bytes:
-    """The first bytes of the answer, on a connection of its own."""
+    """Send a request on a new connection; returns the first bytes of the answer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(request)

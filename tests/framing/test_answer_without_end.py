@@ -1,4 +1,4 @@
-"""Requests after an answer that is complete for the client, but not yet for the app."""
+"""Requests that arrive when the client has the complete answer, but the app has not ended it."""
 
 import asyncio
 from typing import Any
@@ -14,7 +14,7 @@ BODY = b"the whole answer"
 
 
 class Wire(asyncio.Transport):
-    """Transport that keeps what is written."""
+    """Transport that keeps the written bytes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Wire(asyncio.Transport):
 
 
 class Streaming:
-    """ASGI app that sends its body in parts, and says that a body ends when `may_end` is set."""
+    """ASGI app that sends its body in parts, and ends the body once `may_end` is set."""
 
     def __init__(self, parts: list[bytes]) -> None:
         self.parts, self.may_end, self.sent = parts, asyncio.Event(), asyncio.Event()
@@ -61,7 +61,7 @@ def connect(app: Streaming) -> tuple[FramedProtocol, Wire]:
 
 
 async def two_requests(app: Streaming, second: bytes) -> Wire:
-    """Send a second request after the app sent its parts and before it says that the body ends."""
+    """Send a second request after the app sent its parts and before the app ends the body."""
     protocol, wire = connect(app)
     protocol.data_received(b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\n")
     await app.sent.wait()

@@ -1,4 +1,4 @@
-"""HAProxy's own answers: problem+json on every path, for what is a request and what is none."""
+"""HAProxy's own answers: problem+json on every path, for requests and for malformed input."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ MALFORMED = {
 
 
 def quick(text: str) -> str:
-    """The configuration with limits that a test can wait for."""
+    """Configuration with time-outs that are short enough for a test."""
     limits = {"http-request 10s": "300ms", "client 60s": "300ms", "server 58s": "1500ms"}
     for limit, short in limits.items():
         assert f"timeout {limit}" in text
@@ -37,13 +37,13 @@ def quick(text: str) -> str:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def hasty(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
-    """HAProxy that waits for nobody."""
+    """HAProxy with short time-outs."""
     async with standing(tmp_path_factory.mktemp("hasty"), changed=quick) as stand:
         yield stand
 
 
 async def whole(port: int, request: bytes) -> tuple[int, dict[str, str], dict[str, object]]:
-    """Status, headers and problem of an answer that ends with its connection, or its length."""
+    """Return status, headers and problem of an answer, which ends by its length or at a close."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(request)
     async with asyncio.timeout(30):
@@ -73,7 +73,7 @@ async def test_headers_that_never_end_are_told_so(hasty: Stand) -> None:
 
 
 async def test_a_body_that_never_ends_is_told_so(hasty: Stand) -> None:
-    """A replica says it first, with 408; its limits are below HAProxy's."""
+    """In production a replica answers first, with 408, because its limits are below HAProxy's."""
     sent = b"POST /seen HTTP/1.1\r\n" + HOST + b"Content-Length: 9\r\n\r\nabc"
     status, headers, problem = await whole(hasty.haproxy.port, sent)
     assert (status, problem["code"]) == (400, "bad_request")
@@ -167,7 +167,7 @@ async def test_every_answer_says_what_to_do() -> None:
 async def test_an_invented_method_is_no_label(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    """HAProxy sends a line a request to Serve, which counts by what it says."""
+    """HAProxy sends Serve one log line for each request; Serve takes its labels from that line."""
     folder = tmp_path_factory.mktemp("m")
 
     def listened(text: str) -> str:

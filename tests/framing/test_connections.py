@@ -1,4 +1,4 @@
-"""Connections that are held open: whoever holds many leaves room for others and the machine."""
+"""Limits of open connections: a client that holds many does not lock out others or the machine."""
 
 import asyncio
 import re
@@ -20,7 +20,7 @@ GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 def small(text: str) -> str:
-    """The configuration with few connections, on a machine that is one address only."""
+    """Configuration with few connections, in which one address alone counts as the machine."""
     text, found = re.subn(r"fe_conn gt (\d+) } { sc0_conn_cur gt \d+",
                           f"fe_conn gt {MANY} }} {{ sc0_conn_cur gt {EACH}", text)  # fmt: skip
     text, others = re.subn(r"fe_conn gt \d+ } !{ src 127.0.0.0/8 ::1",
@@ -31,7 +31,7 @@ def small(text: str) -> str:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def narrow(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
-    """HAProxy with few connections."""
+    """HAProxy that allows few connections."""
     async with standing(tmp_path_factory.mktemp("narrow"), changed=small) as stand:
         yield stand
 
@@ -40,7 +40,7 @@ async def narrow(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stan
 async def connected(
     stand: Stand, address: str, request: bytes
 ) -> AsyncIterator[asyncio.StreamReader]:
-    """A connection from an address, on which that was sent."""
+    """Open a connection from an address and send a request; yields the reader."""
     port = stand.haproxy.port
     reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
     writer.write(request)
@@ -53,7 +53,10 @@ async def connected(
 
 
 async def becomes(stand: Stand, address: str, *, answered: bool) -> None:
-    """Wait until a request from there is answered, or refused: HAProxy counts as it accepts."""
+    """Repeat requests from an address until HAProxy answers, or refuses, one.
+
+    HAProxy counts a connection when it accepts it, so its answer may change with a delay.
+    """
     async with asyncio.timeout(30):
         while await _is_answered(stand, address) != answered:
             pass
@@ -74,7 +77,7 @@ async def test_who_holds_many_leaves_room(narrow: Stand) -> None:
             for holder in holders:
                 if not await _is_answered(narrow, address):
                     return
-                with suppress(ConnectionError):  # one that HAProxy refuses
+                with suppress(ConnectionError):  # HAProxy refuses the connection
                     await held.enter_async_context(connected(narrow, holder, HALF_OPEN))
             raise AssertionError(f"{address} is never refused")
 
@@ -88,13 +91,13 @@ async def test_who_holds_many_leaves_room(narrow: Stand) -> None:
 
 
 def few(text: str) -> str:
-    """The configuration with few requests for a key that is not alone."""
+    """Configuration with few concurrent requests for a key while other keys are active."""
     assert text.count("table_conn_cur(keys) ge 256") == 1
     return text.replace("table_conn_cur(keys) ge 256", f"table_conn_cur(keys) ge {EACH}")
 
 
 async def asked(stand: Stand, key: str, held: AsyncExitStack, path: str) -> asyncio.StreamReader:
-    """A request with a key, whose connection is held."""
+    """Send a request with a key, and keep its connection open."""
     request = f"GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\n\r\n"
     return await held.enter_async_context(connected(stand, MACHINE, request.encode()))
 
@@ -108,7 +111,7 @@ async def test_a_key_beside_others_leaves_room(
         before = app.begun
         for _ in range(2 * EACH):
             await asked(stand, "greedy", held, SILENT)
-        # Alone, it may have any number.
+        # While no other key is active, a key may have any number of requests.
         await until(lambda: app.begun == before + 2 * EACH)
         other = await asked(stand, "other", held, "/")
         assert (await other.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
@@ -121,7 +124,7 @@ async def test_a_key_beside_others_leaves_room(
 
 
 def strict(text: str) -> str:
-    """The configuration with few refusals by address."""
+    """Configuration with a low limit of refusals for an address."""
     assert text.count("sc0_gpc0_rate gt 500") == 1
     return text.replace("sc0_gpc0_rate gt 500", f"sc0_gpc0_rate gt {EACH}")
 
@@ -143,7 +146,7 @@ async def test_an_address_with_many_wrong_keys_has_to_wait(
         before = stand.haproxy.app.begun
         assert await status(stand, GREEDY, "wrong", NO_KEY) == 429
         assert stand.haproxy.app.begun == before
-        # A key that is known, other addresses and what needs no key go on.
+        # A known key, other addresses and paths without a key are not affected.
         assert await status(stand, GREEDY, "good", "/v1/images") == 200
         assert await status(stand, OTHER, "wrong", NO_KEY) == 401
         assert await status(stand, GREEDY, "wrong", "/healthz") == 200

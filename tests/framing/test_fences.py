@@ -1,4 +1,4 @@
-"""Test that each of the two checks alone keeps a request whole; without both it becomes two."""
+"""Test that each of the two checks alone keeps a request whole; without both, one becomes two."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,8 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-# httptools ends a request at any of them; HAProxy itself drops the first, and wants the key.
+# httptools ends a request at any of these offers. HAProxy itself drops the first one, and requires
+# the key of the last one.
 OFFERS = (
     b"Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABk\r\n",
     b"Upgrade: h2c, foo\r\nConnection: upgrade\r\n",
@@ -37,14 +38,17 @@ DOORS += [("only_replica", "haproxy"), ("only_replica", "replica")]
 
 @pytest.fixture(params=DOORS, ids=" ".join)
 def door(request: pytest.FixtureRequest) -> Door:
-    """A door with one of the two checks, or with both."""
+    """Door with one of the two checks, or with both."""
     fences, name = request.param
     found: Door = getattr(request.getfixturevalue(fences), name)
     return found
 
 
 async def heard(door: Door, parts: Sequence[bytes]) -> list[Heard]:
-    """Return what reaches the app of a request sent in parts; each waits for the one before."""
+    """Send a request in parts; returns the requests that reach the app.
+
+    The second part follows once the app has begun.
+    """
     app = door.app
     before, began = len(app.heard), app.begun
     reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
@@ -124,7 +128,7 @@ async def test_without_fences_a_trailer_is_a_header(none: Stand) -> None:
 
 
 async def test_haproxy_has_no_fence_against_trailers(tmp_path: Path) -> None:
-    """Once it has one, it belongs into our rules."""
+    """HAProxy 2.8 cannot drop trailers. Once it can, haproxy.cfg should use the option."""
     file = tmp_path / "haproxy.cfg"
     file.write_text("defaults\n  mode http\n  option http-drop-request-trailers\n")
     check = await asyncio.create_subprocess_exec(
@@ -178,7 +182,7 @@ async def test_a_tunnel_is_refused_by_the_replica(only_replica: Stand) -> None:
 
 
 async def test_a_request_before_the_answer_ends_the_connection(only_replica: Stand) -> None:
-    """HAProxy sends none, so nobody knows whose it is."""
+    """HAProxy never sends a request before the answer, so the sender of such a one is unknown."""
     request = b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n"
     reader, writer = await asyncio.open_connection("127.0.0.1", only_replica.replica.port)
     before = only_replica.replica.app.begun
@@ -219,7 +223,7 @@ async def answer_to(reader: asyncio.StreamReader) -> bytes:
 @pytest.mark.parametrize("rest", [b"zz\r\n", b"3\r\nabc\r\n0\r\nX: a\x01b\r\n\r\n"])
 @pytest.mark.parametrize("at", ["haproxy", "replica"])
 async def test_what_follows_an_answer_gets_no_second_one(both: Stand, at: str, rest: bytes) -> None:
-    """HAProxy passes such a trailer on, and would take the second for the next answer."""
+    """HAProxy passes such a trailer on, and would take a second answer for the next request's."""
     door: Door = getattr(both, at)
     before = door.app.begun
     reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
@@ -237,7 +241,7 @@ async def test_what_follows_an_answer_gets_no_second_one(both: Stand, at: str, r
 async def test_who_was_not_asked_to_continue_hears_that_the_connection_ends(
     both: Stand, at: str, length: bytes
 ) -> None:
-    """Else the next request of a client that leaves the body out would be read as the body."""
+    """If the client omits the body, its next request would otherwise be read as the body."""
     reader, writer = await asyncio.open_connection("127.0.0.1", getattr(both, at).port)
     writer.write(EARLY + b"Expect: 100-continue\r\n" + length + b"\r\n")
     assert b"\r\nconnection: close\r\n" in await answer_to(reader)
@@ -264,7 +268,7 @@ async def test_who_was_asked_to_continue_keeps_the_connection(both: Stand, at: s
 async def test_an_offer_that_is_answered_early_ends_the_connection(
     both: Stand, length: bytes
 ) -> None:
-    """HAProxy 2.8 reads nothing more on it, so nobody may send a second request there."""
+    """HAProxy 2.8 reads nothing more on such a connection, so the client must open a new one."""
     reader, writer = await asyncio.open_connection("127.0.0.1", both.haproxy.port)
     writer.write(EARLY + b"Connection: Upgrade\r\nUpgrade: TLS/1.2\r\n" + length + b"\r\n")
     assert b"\r\nconnection: close\r\n" in await answer_to(reader)
@@ -274,7 +278,7 @@ async def test_an_offer_that_is_answered_early_ends_the_connection(
 
 @pytest.mark.parametrize("together", [True, False], ids=["one segment", "two segments"])
 async def test_the_body_of_a_tunnel_is_no_request(both: Stand, together: bool) -> None:
-    """HAProxy looks for no body after CONNECT; who forwards it may have sent one."""
+    """HAProxy reads no body after CONNECT, but a proxy before it may have forwarded one."""
     before = both.haproxy.app.begun
     head = b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n" + LENGTH + b"\r\n"
     reader, writer = await asyncio.open_connection("127.0.0.1", both.haproxy.port)
@@ -293,7 +297,7 @@ async def test_the_body_of_a_tunnel_is_no_request(both: Stand, together: bool) -
 
 
 async def test_headers_that_never_end_give_their_connection_back(both: Stand) -> None:
-    """Without a limit, half-open connections hold every place of the API without a key."""
+    """Without a time limit, half-open connections could use up all connections without a key."""
     reader, writer = await asyncio.open_connection("127.0.0.1", both.haproxy.port)
     writer.write(b"POST /v1/images HTTP/1.1\r\nHost: a\r\nX-Slow: ")
     async with asyncio.timeout(60):

@@ -1,4 +1,4 @@
-"""A body that was refused is read on in bounds, so that its client hears why, and no further."""
+"""The rest of a refused body is read within limits, so that its client gets the answer."""
 
 import asyncio
 import contextlib
@@ -13,19 +13,19 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 EARLY = b"POST /early HTTP/1.1\r\nHost: a\r\nX-Early: 1\r\n"
 PIECE = bytes(65_536)
 BOUND = 1_000_000
-# Most bytes in the buffers of HAProxy, the replica and the kernel together.
+# Upper limit of the bytes in the buffers of HAProxy, the replica and the kernel together.
 ON_ITS_WAY = 60_000_000
 
 
 @pytest.fixture(params=["haproxy", "replica"])
 def door(request: pytest.FixtureRequest, both: Stand) -> Door:
-    """Through HAProxy, and directly."""
+    """Replica through HAProxy, and directly."""
     found: Door = getattr(both, request.param)
     return found
 
 
 async def refused(door: Door, length: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A connection whose request has been answered, before any of its body came."""
+    """Open a connection whose request is answered before any byte of its body was sent."""
     reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
     writer.write(EARLY + length + b"\r\n")
     head = await reader.readuntil(b"\r\n\r\n")
@@ -50,7 +50,7 @@ async def test_an_endless_body_is_cut(door: Door, monkeypatch: pytest.MonkeyPatc
 async def test_a_body_that_never_comes_is_not_waited_for(
     both: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the replica; HAProxy ends each silent connection after a minute."""
+    """Test of the replica only: HAProxy ends each silent connection after a minute."""
     monkeypatch.setattr(framing, "MAX_SECONDS", 0.1)
     reader, writer = await refused(both.replica, b"Content-Length: 1000\r\n")
     async with asyncio.timeout(30):
@@ -79,7 +79,7 @@ async def test_a_body_in_bounds_ends_and_the_next_request_is_answered(
 
 
 async def test_a_client_may_close_its_half_after_its_request(door: Door) -> None:
-    """RFC 9112, 9.6: its answer comes all the same."""
+    """The client still gets its answer (RFC 9112, 9.6)."""
     reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
     writer.write(b"POST /seen HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc")
     writer.write_eof()

@@ -1,4 +1,4 @@
-"""The differential test in short: every form in turn; `make soak-http` is the long one."""
+"""Short differential test: every form in turn. `make soak-http` runs the long one."""
 
 import os
 
@@ -33,7 +33,7 @@ async def test_nobody_gets_or_sends_what_is_anothers(both: Stand) -> None:
 
 @pytest.mark.parametrize("form", [upgrade, trailers])
 async def test_without_fences_it_is_found(none: Stand, form: Form) -> None:
-    """By who sent it: no bystander is hit, whose connection to the replica is its own."""
+    """Only the sender is affected: each bystander has a connection of its own to the replica."""
     found = [str(wrong) for wrong in await played(none, 4 * AT_ONCE, (form,), 0.5)]
     assert any("bystander" not in wrong for wrong in found)
     at_haproxy = [wrong for wrong in found if "a bystander" in wrong]
@@ -41,7 +41,7 @@ async def test_without_fences_it_is_found(none: Stand, form: Form) -> None:
 
 
 def _deaf(protocol: FramedProtocol) -> object:
-    """A parser as uvicorn makes it, which obeys a trailer `Connection: close`."""
+    """Return a parser as uvicorn makes it: it ignores data after a trailer `Connection: close`."""
     parser = httptools.HttpRequestParser(protocol)
     parser.set_dangerous_leniencies(lenient_data_after_close=True)
     return parser
