@@ -12,7 +12,7 @@ from tests.processors.sandboxes import Start
 
 @pytest.fixture
 async def start() -> AsyncIterator[Start]:
-    """Starts sandboxes that are closed at the end of the test."""
+    """Start function for sandboxes; all of them are closed at the end of the test."""
     opened: list[Sandbox] = []
 
     async def starting(**settings: float) -> Sandbox:
@@ -27,7 +27,7 @@ async def start() -> AsyncIterator[Start]:
 
 @pytest.fixture(scope="module")
 def sandboxed() -> Iterator[Callable[[bytes, Preset], Processed]]:
-    """Process an image in one sandbox of a single child, which all tests of a module share."""
+    """Function that processes an image in a sandbox with one child; the module shares it."""
     with asyncio.Runner() as runner:
         sandbox = runner.run(Sandbox.start(ProcessorSettings(sandbox_children=1)))
         yield lambda data, preset: runner.run(sandbox.process(data, preset))

@@ -1,4 +1,4 @@
-"""What a camera writes into its files: each tag that becomes a column."""
+"""EXIF as a camera writes it: every tag that becomes a column."""
 
 import io
 
@@ -12,7 +12,7 @@ EXIF_IFD, GPS_IFD = 0x8769, 0x8825
 
 
 def taken() -> Image.Exif:
-    """All that becomes a column."""
+    """EXIF with every tag that becomes a column."""
     exif = Image.Exif()
     exif[0x010F], exif[0x0110] = "Fujifilm ", "X-T5"
     exif.get_ifd(EXIF_IFD).update(
@@ -41,7 +41,7 @@ def taken() -> Image.Exif:
 
 
 def photo(name: FormatName, exif: Image.Exif) -> bytes:
-    """A file of that format with this EXIF."""
+    """File of format `name` with this EXIF."""
     image, out = scene(width=48, height=32), io.BytesIO()
     if name == "heic":
         from_pillow(image).save(out, exif=exif.tobytes())

@@ -1,4 +1,4 @@
-"""Files that are made to break decoders, built here so that none lies in the repository."""
+"""Files made to break decoders, built at run time so that the repository contains none."""
 
 import io
 import struct
@@ -10,7 +10,7 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def chunk(name: bytes, content: bytes = b"", *, claimed: int | None = None) -> bytes:
-    """A PNG chunk; `claimed` is a length that is a lie."""
+    """PNG chunk; `claimed` replaces the true length in its header."""
     length = len(content) if claimed is None else claimed
     return (
         struct.pack(">I", length) + name + content + struct.pack(">I", zlib.crc32(name + content))
@@ -22,19 +22,19 @@ def ihdr(width: int, height: int, *, depth: int = 8, colour: int = 2) -> bytes:
 
 
 def png(width: int, height: int, *between: bytes, rows: bytes | None = None) -> bytes:
-    """An RGB PNG, black unless `rows` says otherwise, with chunks before its IDAT."""
+    """RGB PNG, black unless `rows` is given; the chunks `between` stand before IDAT."""
     raw = rows if rows is not None else (b"\0" + bytes(3 * width)) * height
     idat = chunk(b"IDAT", zlib.compress(raw))
     return PNG_SIGNATURE + ihdr(width, height) + b"".join(between) + idat + chunk(b"IEND")
 
 
 def giant_claim(length: int = 0xFFFFFFFF) -> bytes:
-    """61 bytes for which OpenCV alone would take as much memory as the chunk claims."""
+    """PNG of 61 bytes; OpenCV on its own would allocate the length that its IDAT claims."""
     return PNG_SIGNATURE + ihdr(1, 1) + chunk(b"IDAT", b"xxxx", claimed=length) + chunk(b"IEND")
 
 
 def animated_png() -> bytes:
-    """A good animated PNG of two frames, each of 2 x 2 pixels."""
+    """Valid animated PNG of two frames of 2 x 2 pixels."""
     rows = (b"\0" + bytes(6)) * 2
     control = struct.pack(">IIIIIHHBB", 0, 2, 2, 0, 0, 1, 10, 0, 0)
     second = struct.pack(">IIIIIHHBB", 1, 2, 2, 0, 0, 1, 10, 0, 0)
@@ -52,12 +52,12 @@ def animated_png() -> bytes:
 
 
 def avif_of_ticks(ticks: int) -> bytes:
-    """A good AVIF of two frames that says to run for so many ticks, each a second."""
+    """Valid AVIF of two frames whose header gives a duration of `ticks` seconds."""
     out = io.BytesIO()
     frames = [Image.new("RGB", (20, 10), (shade, 0, 0)) for shade in (0, 200)]
     frames[0].save(out, "AVIF", save_all=True, append_images=frames[1:], duration=100)
     data = bytearray(out.getvalue())
-    # Version 1 of the box: two times of 8 bytes, then the scale and the ticks.
+    # `mdhd` in version 1: two times of 8 bytes, then ticks per second and the duration in ticks.
     body = data.index(b"mdhd") + 4
     assert data[body] == 1
     struct.pack_into(">IQ", data, body + 20, 1, ticks)
@@ -65,27 +65,27 @@ def avif_of_ticks(ticks: int) -> bytes:
 
 
 def blank_webp(width: int, height: int) -> bytes:
-    """Only the header of a WebP with that canvas."""
+    """Header of a WebP with this canvas, without any image data."""
     canvas = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
     body = b"WEBPVP8X" + struct.pack("<I", 10) + bytes(4) + canvas
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
 def blank_bmp(width: int, height: int) -> bytes:
-    """A BMP that says so large and holds nothing."""
+    """BMP header with this size, without any pixel data."""
     header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, 0, 0, 0, 0, 0)
     return b"BM" + struct.pack("<IHHI", 54, 0, 0, 54) + header
 
 
 def gif_beyond_its_screen(width: int, height: int) -> bytes:
-    """A GIF with a screen of one pixel and a first frame of that size."""
+    """GIF with a screen of one pixel and a first frame of the given size."""
     frame = blank_gif(1, 1)
     at = frame.index(b",") + 5
     return frame[:at] + struct.pack("<HH", width, height) + frame[at + 4 :]
 
 
 def blank_gif(width: int, height: int) -> bytes:
-    """A GIF with a screen of that size and an image of one pixel."""
+    """GIF with a screen of the given size and an image of one pixel."""
     screen = struct.pack("<HHBBB", width, height, 0x80, 0, 0) + bytes(6)
     image = b"," + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02\x44\x01\0"
     return b"GIF89a" + screen + image + b";"

@@ -1,4 +1,4 @@
-"""What an image should look like, by Pillow and LittleCMS alone: no line of ours runs here."""
+"""Reference decoding of an image by Pillow and LittleCMS; no code of the product runs here."""
 
 import io
 
@@ -7,15 +7,15 @@ from numpy.typing import NDArray
 from PIL import AvifImagePlugin, Image, ImageCms, ImageOps, TiffImagePlugin, WebPImagePlugin
 from pillow_heif import open_heif
 
-# By name, or broken PostScript would go to Ghostscript.
-_PLUGINS = (AvifImagePlugin, TiffImagePlugin, WebPImagePlugin)  # must be there to be named
+# Formats are listed: without a list Pillow would hand broken PostScript to Ghostscript.
+_PLUGINS = (AvifImagePlugin, TiffImagePlugin, WebPImagePlugin)  # imported to register formats
 _FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP")
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 _LAB = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
 
 
 def opened(data: bytes) -> Image.Image:
-    """The first image in a file, loaded; raises whatever Pillow and libheif raise."""
+    """First image in a file, loaded; raises the errors of Pillow and libheif."""
     if data[4:8] == b"ftyp" and b"avi" not in data[8:32]:
         heif = open_heif(data)
         return heif[heif.primary_index].to_pillow()
@@ -25,7 +25,7 @@ def opened(data: bytes) -> Image.Image:
 
 
 def upright_srgb(data: bytes) -> Image.Image:
-    """RGBA as people should see it, 8 bits a sample."""
+    """Upright image in sRGB, as RGBA with 8 bits a sample."""
     stored = opened(data)
     profile = stored.info.get("icc_profile")
     image = ImageOps.exif_transpose(stored)
@@ -44,7 +44,7 @@ def upright_srgb(data: bytes) -> Image.Image:
 
 
 def on_grey(rgba: NDArray[np.generic]) -> NDArray[np.float64]:
-    """Composited over middle grey, so that colours nobody sees do not count."""
+    """Composite over middle grey, so that colours of transparent pixels do not count."""
     weight = rgba[..., 3:].astype(float) / 255
     flat: NDArray[np.float64] = rgba[..., :3].astype(float) * weight + 128 * (1 - weight)
     return flat
@@ -54,6 +54,6 @@ def _converted(image: Image.Image, source: ImageCms.ImageCmsProfile) -> Image.Im
     try:
         converted = ImageCms.profileToProfile(image, source, _SRGB, outputMode="RGB")
     except ImageCms.PyCMSError:
-        return image  # a profile of another kind of image: browsers pass it over
+        return image  # the profile is for another kind of image: browsers ignore it
     assert converted is not None
     return converted

@@ -1,4 +1,4 @@
-"""What tests of the sandbox share."""
+"""Helpers that tests of the sandbox share."""
 
 from collections.abc import Awaitable, Callable
 
@@ -20,7 +20,7 @@ def essence(processed: Processed) -> object:
 
 
 def alive(pid: int) -> bool:
-    # Where nobody reaps orphans, the dead stay as zombies.
+    # In a container without an init process, nobody reaps orphans: they stay as zombies.
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

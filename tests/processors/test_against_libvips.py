@@ -1,8 +1,9 @@
-"""TIFF against libvips, which nothing of the product uses: the files of the corpora, and layouts.
+"""TIFF compared with libvips, which the product does not use: corpus files and made layouts.
 
-Both have to show the same: on middle grey no sample may differ by more than 2 on average, which is
-what conversions of colours by other tables do; a generated layout, by no more than 2 anywhere.
-libvips opens more than this product does, and of some layouts less: the lists below say which.
+Both decoders have to show the same. On middle grey the mean difference of a corpus file may be 2 at
+most, because colour conversions by other tables differ that much. No sample of a made layout may
+differ by more than 2. libvips opens files that the product refuses, and cannot open some layouts;
+the lists below name the files.
 """
 
 from collections.abc import Iterator
@@ -21,12 +22,12 @@ from tests.processors.test_tiff_layouts import cases, shown
 
 pytestmark = pytest.mark.timeout(300)
 AVERAGE, ANYWHERE = 2.0, 2.0
-# Faxes of 8 and 15 megapixels, which take longer than all others together.
+# Faxes of 8 and 15 megapixels, which take longer than all other files together.
 LARGE = {"g4-multi.tiff", "pport_g4.tif"}
 
 
 def by_libvips(data: bytes) -> NDArray[np.float64]:
-    """RGBA as libvips shows the first page, 8 bits a sample."""
+    """First page as decoded by libvips: RGBA, 8 bits a sample."""
     image: Any = pyvips.Image.new_from_buffer(data, "", fail_on="truncated").autorot()
     if "icc-profile-data" in image.get_fields():
         image = image.icc_transform("srgb", intent="relative", black_point_compensation=False)
@@ -46,19 +47,20 @@ def tiff_files() -> Iterator[tuple[str, bytes]]:
             yield name, data
 
 
-# libvips knows no such decoder here, and shows black without a word.
+# The libvips used here has no decoder for this compression, and returns black without an error.
 NO_DECODER_THERE = {"hopper_lzma.tif"}
-# Without a profile libvips takes inks for those of one press, and we take the plain formula.
+# For CMYK without a profile, libvips assumes the inks of one press; the product uses the plain
+# formula.
 INKS = {"tiff_strip_cmyk_16l_jpeg.tif", "tiff_strip_cmyk_jpeg.tif", "tiff_tiled_cmyk_jpeg.tif"}
 OPENED_THERE_ALONE = {
-    # Numbers with a sign, which libvips shifts.
+    # Signed samples, which libvips shifts.
     "16_bit_binary_pgm.tiff",
     "16bit.s.tif",
     "8bit.s.tif",
     "separate_planar_extra_samples.tiff",
     # 32 bits a sample.
     "hopper_unknown_pixel_mode.tif",
-    # A strip that its directory cuts to a part of its rows.
+    # The directory gives a strip fewer rows than the strip has.
     "tiff_overflow_rows_per_strip.tif",
 }
 COMPARED_LAYOUTS = ("1 ", "5 ", "8 ", "32773 ", "32946 ", "fax", "big")

@@ -1,4 +1,4 @@
-"""Whatever the bytes: a result or a refusal, and the sandbox goes on."""
+"""Fuzzing of the sandbox: any bytes give a result or a refusal, and the sandbox goes on."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ FILES += [
 
 @dataclass(frozen=True)
 class Damage:
-    """Bytes from `at` (a share of the file) are replaced by others."""
+    """Replacement of `cut` bytes from `at` (a share of the file's length) by `put`."""
 
     at: float
     cut: int

@@ -1,4 +1,4 @@
-"""AVIF: where its items lie, crop and turn, ranges, lone luma, alpha, grids, sequences, colours."""
+"""AVIF: places of items, crops and turns, ranges, grey, alpha, grids, sequences, colours."""
 
 import io
 import itertools
@@ -44,7 +44,7 @@ COLOURS = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]], np.
 
 
 def scene(width: int = WIDTH, height: int = HEIGHT) -> NDArray[np.uint8]:
-    """Four quarters of four colours: no turn or mirror looks like another."""
+    """Picture of four quarters in four colours, so that every turn and mirror looks different."""
     rows, columns = np.mgrid[:height, :width]
     chosen: NDArray[np.uint8] = COLOURS[2 * (2 * rows // height) + 2 * columns // width]
     return chosen
@@ -69,7 +69,7 @@ def header_of(data: bytes) -> Header:
 
 
 def shown(data: bytes, *, deep: bool = False) -> NDArray[Any]:
-    """RGB or RGBA."""
+    """Decoded pixels as RGB or RGBA."""
     image: Decoded = decode(header_of(data), deep=deep)
     order = [2, 1, 0, 3][: image.pixels.shape[2]]
     pixels: NDArray[Any] = image.pixels[:, :, order]
@@ -133,7 +133,7 @@ def test_an_offset_before_the_tiff_header_is_skipped() -> None:
     assert header_of(data).exif.camera_make == "Ace"
 
 
-CROP = (6, 4, 20, 16)  # no middle; it fits into a turned image as well
+CROP = (6, 4, 20, 16)  # off centre, and within a turned image, too
 STEPS = {
     "irot1": lambda image: np.rot90(image, 1),
     "irot2": lambda image: np.rot90(image, 2),
@@ -150,7 +150,7 @@ ORDERS = [
 
 @pytest.mark.parametrize("order", ORDERS, ids="-".join)
 def test_crop_turn_and_mirror_in_their_order(order: tuple[str, ...]) -> None:
-    """ISO/IEC 23008-12, 6.3: each is applied to what the one before it gives."""
+    """Transformations in order (ISO/IEC 23008-12, 6.3): each applies to the result before it."""
     right, steps = scene(), []
     for step in order:
         height, width = right.shape[:2]
@@ -240,7 +240,7 @@ def grid(columns: int, rows: int, width: int, height: int) -> bytes:
 @pytest.mark.parametrize("within_meta", [False, True])
 @pytest.mark.parametrize("holed", [False, True])
 def test_a_grid(within_meta: bool, holed: bool) -> None:
-    """Two by two tiles of 64, each of one colour; the last ones stick out."""
+    """Grid of 2 x 2 tiles of 64 x 64, each of one colour; the last tiles exceed the image."""
     parts = {1: Part(b"grid", grid(2, 2, 120, 100), [ispe(120, 100)], within_meta=within_meta)}
     links: list[tuple[bytes, int, tuple[int, ...]]] = [(b"dimg", 1, (2, 3, 4, 5))]
     for n, colour in enumerate(COLOURS):
@@ -318,8 +318,9 @@ def test_an_alpha_plane_that_is_larger_than_its_item_says_is_refused() -> None:
 
 @pytest.mark.parametrize("frames", [4, 9, 3000])
 def test_frames_that_nobody_sees_are_limited(frames: int) -> None:
-    """A decoder decodes each frame of the stream, which may be a few bytes."""
-    # A delimiter of two bytes and a sequence header, whose fourth byte is its length, come first.
+    """Limit on the frames of a stream: each costs a decoding, and may take only a few bytes."""
+    # The stream begins with a delimiter of two bytes and a sequence header; byte 3 of the stream
+    # is the header's length.
     start = 4 + STREAM[3]
     part = Part(b"av01", STREAM[:start] + STREAM[start:] * frames, plain().properties)
     if frames <= 8:

@@ -1,6 +1,6 @@
-"""BMP headers, depths, masks and run lengths, each against the right colours.
+"""BMP headers, depths, masks and run lengths, each compared with the right colours.
 
-The files are written by `tests/made/bmp.py` from numbers; what is right follows from the formats of
+`tests/made/bmp.py` writes the files from numbers. The right colours follow from the formats of
 Windows and OS/2.
 """
 
@@ -43,7 +43,7 @@ MASKS: dict[str, tuple[int, tuple[int, int, int, int]]] = {
 
 @dataclass(frozen=True)
 class Case:
-    """A file, and RGBA as it should be, 0 to 255."""
+    """File, and the RGBA that it should show, 0 to 255."""
 
     name: str
     data: bytes
@@ -68,7 +68,7 @@ def palettes() -> Iterator[Case]:
     sizes = (12, *OS2_SIZES, *WINDOWS_SIZES)
     for header, bits, top_down in product(sizes, PALETTE_BITS, (False, True)):
         if header == 12 and top_down:
-            continue  # its height has no sign
+            continue  # the height in this header has no sign
         numbers, colours = indices(bits), palette(bits)
         data = bmp(numbers, bits, header=header, palette=colours, top_down=top_down)
         yield Case(f"{header} {bits} bits {top_down}", data, opaque(colours[numbers]))
@@ -86,7 +86,7 @@ def palettes() -> Iterator[Case]:
 
 
 def ramps() -> NDArray[np.float64]:
-    """Four channels from 0 to 1."""
+    """Ramps from 0 to 1 in four channels."""
     down, across = np.mgrid[0:HEIGHT, 0:WIDTH]
     ramps = [across / (WIDTH - 1), down / (HEIGHT - 1), (across + down) % 7 / 6, across % 5 / 4]
     return np.stack(ramps, axis=2)
@@ -107,7 +107,7 @@ def true_colours() -> Iterator[Case]:
     for header, name, top_down in product(WINDOWS_SIZES, MASKS, (False, True)):
         bits, masks = MASKS[name]
         if masks[3] and header == 52:
-            continue  # it has no place for alpha
+            continue  # this header has no field for an alpha mask
         number = {40: 6 if masks[3] else 3}.get(header, 3)
         numbers, right = masked(masks)
         kept = masks if masks[3] or header > 52 else masks[:3]
@@ -116,7 +116,7 @@ def true_colours() -> Iterator[Case]:
 
 
 def masked(masks: tuple[int, int, int, int]) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:
-    """Numbers with the ramps in these bits, and RGBA as they should be shown."""
+    """Numbers that hold the ramps in the bits of `masks`, and the RGBA that they should show."""
     numbers = np.zeros((HEIGHT, WIDTH), np.uint32)
     right = opaque(np.zeros((HEIGHT, WIDTH, 3)))
     for channel, mask in enumerate(masks):
@@ -132,7 +132,6 @@ def masked(masks: tuple[int, int, int, int]) -> tuple[NDArray[np.uint32], NDArra
 
 @cache
 def cases() -> list[Case]:
-    """Every layout."""
     return [*palettes(), *true_colours()]
 
 
@@ -151,7 +150,7 @@ def test_every_layout_shows_its_colours() -> None:
 def test_a_file_that_ends_early_is_truncated(bits: int, missing: int) -> None:
     colours = palette(8) if bits == 8 else None
     data = bmp(indices(bits), bits, palette=colours)
-    # The rows of 37 bytes have three that fill them, those of 111 bytes one.
+    # Padding: rows of 37 bytes end in three bytes of it, rows of 111 bytes in one.
     filling = {8: 3, 24: 1}[bits]
     shown(data[: len(data) - filling])
     with pytest.raises(Truncated):
@@ -230,4 +229,4 @@ def test_an_embedded_profile_is_honoured() -> None:
     assert header.icc == linear
     assert header.metadata_bytes == len(linear)
     middle = shown(data)[:, WIDTH // 2, 0]
-    assert np.abs(middle - 188).max() < 2  # half of the light
+    assert np.abs(middle - 188).max() < 2  # half of the light in sRGB

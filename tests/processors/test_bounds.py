@@ -1,4 +1,4 @@
-"""Whatever a child may say has bounds, and within them it always becomes a row."""
+"""Bounds of a child's answer: every field has them, and an answer within them fits a row."""
 
 import json
 import math
@@ -40,7 +40,7 @@ def resolved(schema: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
 
 
 def leaves(schema: dict[str, Any], root: dict[str, Any], at: str = "") -> list[tuple[str, Any]]:
-    """Every value that is no object and no list, by its path; lists themselves, too."""
+    """Path and schema of every value that is no object; lists and their items are included."""
     schema = resolved(schema, root)
     found: list[tuple[str, Any]] = []
     for choice in schema.get("anyOf", ()):
@@ -61,7 +61,7 @@ def is_bounded(schema: dict[str, Any]) -> bool:
     if kind == "array":
         return "maxItems" in schema
     if kind == "string":
-        # A pattern with an end, or a time: nothing else is as long as one likes.
+        # Without `maxLength`, only a pattern without repetition or a time limits the length.
         pattern = schema.get("pattern", "")
         fixed = pattern.endswith("$") and not {"+", "*"} & set(pattern.split("]", 1)[-1])
         return "maxLength" in schema or fixed or schema.get("format") == "date-time"
@@ -88,7 +88,7 @@ def test_the_bounds_are_found_wanting_where_there_are_none() -> None:
 
 
 def values(schema: dict[str, Any], root: dict[str, Any]) -> st.SearchStrategy[Any]:
-    """All that a schema allows, as JSON; often the ends, 10^400 where it names none."""
+    """Any JSON value that a schema allows, often an end of its range; 10^400 stands for no end."""
     schema = resolved(schema, root)
     if choices := schema.get("anyOf"):
         return st.one_of([values(each, root) for each in choices])

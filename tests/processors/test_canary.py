@@ -1,7 +1,7 @@
-"""No answer depends on what memory held before: pixels, measures, metadata or texts of refusals.
+"""Answers do not depend on what memory held before: pixels, measures, metadata, refusal texts.
 
-`tests/processors/canary` fills the memory of a process with one byte and with another; the same
-file is to get the same answer to the byte.
+`tests/processors/canary` fills the memory of a process with one byte, then with another. The same
+file has to get the same answer to the byte.
 """
 
 import json
@@ -31,7 +31,7 @@ EXACT = presets()[0]
 
 
 def found(*words: str, environment: Mapping[str, str] = UNCLEARED) -> dict[str, object]:
-    """Run `python -m tests.processors.canary`; returns what it prints, parsed."""
+    """Run `python -m tests.processors.canary`; returns its output, parsed as JSON."""
     command = [sys.executable, "-m", "tests.processors.canary", *words]
     kept = {name: value for name, value in os.environ.items() if name not in ENVIRONMENT}
     done = subprocess.run(
@@ -61,7 +61,7 @@ def test_cleared_memory_holds_nothing_that_a_decoder_could_leave() -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(("chosen", "least"), [("cases", 200), ("corpora", 500)])
 def test_no_decoder_needs_cleared_memory(chosen: str, least: int) -> None:
-    """The second wall alone: also formats that get a child for each image."""
+    """Decoders without cleared memory, also for formats that get a new child for each image."""
     said = found(chosen)
     assert said["differing"] == []
     assert said["cleared"] is False

@@ -33,7 +33,7 @@ def difference(image: Image, expected: Pillow.Image) -> float:
 
 
 def corners() -> Pillow.Image:
-    """Each corner another colour, so that every orientation looks different."""
+    """Picture with a different colour in each corner, so that every orientation looks different."""
     image = Pillow.new("RGB", (48, 32), (128, 128, 128))
     for box, colour in {
         (0, 0, 24, 16): (250, 10, 10),

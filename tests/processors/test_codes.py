@@ -1,4 +1,4 @@
-"""QR and bar codes: what they say is read, and a wall of finder patterns takes nobody's time."""
+"""QR and bar codes: their texts are read, and many finder patterns do not cost minutes."""
 
 import cv2
 import numpy as np
@@ -13,7 +13,7 @@ from processors.settings import Limits
 from tests.photos import encoded, jpeg, scene
 
 Grey = NDArray[np.uint8]
-# ISO/IEC 15420: seven modules a digit, and which of two sets by the first digit.
+# ISO/IEC 15420: seven modules for each digit; the first digit chooses the sets of the next six.
 _LEFT = ["0001101", "0011001", "0010011", "0111101", "0100011"]
 _LEFT += ["0110001", "0101111", "0111011", "0110111", "0001011"]
 _SETS = ["LLLLLL", "LLGLGG", "LLGGLG", "LLGGGL", "LGLLGG"]
@@ -36,7 +36,7 @@ def ean13(digits: str, module: int = 3) -> Grey:
 
 
 def on_photo(*codes: Grey) -> Grey:
-    """Pasted side by side, with a quiet zone, into a photograph."""
+    """Photograph with the codes pasted side by side, each in a quiet zone."""
     photo = np.asarray(scene("coffee", 1000, 600).convert("L")).copy()
     left = 40
     for code in codes:
@@ -74,7 +74,7 @@ def test_a_code_in_an_uploaded_file() -> None:
 
 
 def test_a_wall_of_finder_patterns_is_not_looked_at_closely() -> None:
-    """OpenCV's detector of several codes works on this one for minutes."""
+    """Wall of patterns on which OpenCV's detector of several codes works for minutes."""
     pattern = np.zeros((9, 9), np.uint8)
     pattern[0], pattern[-1], pattern[:, 0], pattern[:, -1] = 255, 255, 255, 255
     pattern[2:7, 2:7], pattern[3:6, 3:6] = 255, 0
@@ -86,7 +86,7 @@ def test_a_wall_of_finder_patterns_is_not_looked_at_closely() -> None:
 
 
 def test_patterns_of_which_one_row_is_whole_count_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    """324 of them took the detector of several codes six seconds; they were counted as 54."""
+    """Regression: 324 such patterns were counted as 54, and cost the detector six seconds."""
     pattern = np.zeros((9, 9), np.uint8)
     pattern[0], pattern[-1], pattern[:, 0], pattern[:, -1] = 255, 255, 255, 255
     pattern[2:7, 2:7], pattern[3:6, 3:6] = 255, 0

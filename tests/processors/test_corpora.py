@@ -1,6 +1,6 @@
-"""Every file of two public collections: an answer in time, in bounded memory, that says why.
+"""Every file of two public corpora: an answer in time, in bounded memory, with its reason.
 
-Nothing here is ours: `tests/corpora.py` fetches what Pillow and pillow-heif test themselves with.
+`tests/corpora.py` fetches the files with which Pillow and pillow-heif test themselves.
 """
 
 import asyncio
@@ -24,15 +24,15 @@ from tests.corpora import PILLOW, PILLOW_HEIF, files_of
 from tests.photos import jpeg
 from tests.processors.reference import on_grey, opened, upright_srgb
 
-# Generous for a busy machine; the largest takes 4 s of one core.
+# Generous for a busy machine; the largest file takes 4 s of one core.
 SECONDS = 60
 pytestmark = [
     pytest.mark.timeout(900),
-    # Pillow's opinion of files that are meant to be odd.
+    # Pillow warns about files that are odd on purpose.
     pytest.mark.filterwarnings("ignore"),
 ]
 
-# Pillow or libheif open them, and we do not.
+# Files that Pillow or libheif opens and the product refuses.
 NOT_TAKEN = {
     "10ct_32bit_128.tiff": "unsupported_format",
     "16_bit_binary_pgm.tiff": "unsupported_format",
@@ -42,17 +42,17 @@ NOT_TAKEN = {
     "separate_planar_extra_samples.tiff": "unsupported_format",
 }
 OTHER_THAN_PILLOW = {
-    # Orientation in XMP, which browsers do not heed and neither do we.
+    # Orientation in XMP, which browsers and the product ignore.
     "avif/xmp_tags_orientation.avif",
     "xmp_tags_orientation.png",
     "xmp_tags_orientation_exiftool.png",
-    # A transparent grey of 16 bits, and gamma 1, which Pillow does not heed.
+    # A transparent grey of 16 bits, and gamma 1, which Pillow ignores.
     "i_trns.png",
     "pil123p.png",
     "pil123rgba.png",
-    # Its alpha is 0 everywhere, which nobody has set.
+    # Alpha is 0 everywhere, because the writer never set it.
     "rgb32bf-abgr.bmp",
-    # Runs that leave the picture: each reader makes of it what it likes.
+    # Runs that leave the picture: each reader decodes them in its own way.
     "bmp/b/badrle.bmp",
 }
 CODES = {
@@ -64,7 +64,7 @@ CODES = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """`code` is "ok" or that of the refusal."""
+    """Answer for one file; `code` is "ok" or the code of the refusal."""
 
     code: str
     format: str | None = None
@@ -122,7 +122,7 @@ async def _verdict(sandbox: Sandbox, data: bytes) -> Verdict:
 
 
 def _peak(pid: int) -> int:
-    """The most memory that a process ever had, in bytes; 0 if it has just been replaced."""
+    """Peak memory of a process in bytes; 0 if the process has just been replaced."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):
@@ -169,7 +169,7 @@ def test_every_refusal_says_what_is_wrong(run: Run) -> None:
         ("balloon.jpf", "unsupported_format", "JPEG 2000"),
         ("sunraster.im1", "unsupported_format", "Sun raster"),
         ("truncated_image.png", "truncated", None),
-        ("truncated_jpeg.jpg", "ok", None),  # by half of its end marker: all of its scans are there
+        ("truncated_jpeg.jpg", "ok", None),  # lacks half of the end marker; all scans are there
     ],
 )
 def test_the_code_fits_the_file(run: Run, name: str, code: str, value: object) -> None:

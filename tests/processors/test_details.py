@@ -1,4 +1,4 @@
-"""What a file says of itself beyond its size: depth, colours, how long it runs, damage."""
+"""Details of a file beyond its size: depth, colours, duration, damage."""
 
 import asyncio
 import io
@@ -89,7 +89,7 @@ def test_colours_and_profile() -> None:
 
 def test_a_hostile_profile_name_is_cut() -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    # Same length, for the offsets in it: what it calls itself is UTF-16.
+    # The replacement has the same length in UTF-16, because the profile holds offsets.
     name = "sRGB".encode("utf-16-be")
     assert name in profile
     loud = profile.replace(name, "\x1b[\nX".encode("utf-16-be"))
@@ -132,7 +132,7 @@ def test_segments_without_end_are_refused() -> None:
 
 
 def damaged_jpeg(mode: str = "RGB") -> bytes:
-    """A scan with codes that do not exist in its middle: every decoder gives an image."""
+    """JPEG with invalid codes in the middle of its scan; every decoder still gives an image."""
     data = encoded(scene().convert(mode), "jpeg", quality=92)
     middle = len(data) // 2
     return data[:middle] + 50 * b"\xff\0" + data[middle + 100 :]
@@ -166,7 +166,7 @@ def test_damage_in_a_scan_is_marked(runner: asyncio.Runner, mode: str) -> None:
 
 
 def test_16_bits_come_through_the_sandbox(runner: asyncio.Runner) -> None:
-    # Noise shrinks by nothing: its PNG has all of its eight bytes a pixel.
+    # Noise does not compress, so its PNG keeps eight bytes a pixel.
     noise = np.random.default_rng(1).integers(0, 65_536, (200, 300, 4)).astype(np.uint16)
     done, data = cv2.imencode(".png", noise)
     assert done
@@ -194,7 +194,7 @@ def test_damage_in_a_scan_is_refused_where_that_is_set(runner: asyncio.Runner) -
 
 
 def test_a_turned_heic_is_upright_whatever_its_exif_says() -> None:
-    # The container's own turn counts, and libheif does it; EXIF in a HEIC is a copy.
+    # libheif applies the turn of the container; the orientation in a HEIC's EXIF is a copy.
     exif = Image.Exif()
     exif[0x0112] = 6
     out = io.BytesIO()

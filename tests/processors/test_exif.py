@@ -1,4 +1,4 @@
-"""EXIF becomes columns: as Pillow reads it too, and nothing of what a stranger may write harms."""
+"""EXIF as columns: the values agree with Pillow, and hostile values do no harm."""
 
 import io
 import struct
@@ -72,7 +72,7 @@ def test_pillow_reads_the_same_of_its_own_files() -> None:
         inner = theirs.get_ifd(EXIF_IFD)
         texts = (theirs.get(0x010F), theirs.get(0x0110), inner.get(0xA434))
         for text, said in zip((mine.camera_make, mine.camera_model, mine.lens), texts, strict=True):
-            # Pillow takes what is not ASCII for Latin-1.
+            # Pillow decodes text that is not ASCII as Latin-1.
             assert text == _text(said) or not (said or "").isascii(), path
         for ours, tag in ((mine.exposure_seconds, 0x829A), (mine.f_number, 0x829D)):
             said = float(inner.get(tag, 0))
@@ -87,7 +87,7 @@ def _text(said: str | None) -> str | None:
 
 
 def block(*entries: tuple[int, int, int, bytes], order: str = "<") -> bytes:
-    """One directory, each value in four bytes."""
+    """EXIF block of one directory whose values take four bytes each."""
     parts = [struct.pack(f"{order}HHI", *entry[:3]) + entry[3] for entry in entries]
     head = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}HI", 42, 8)
     return head + struct.pack(f"{order}H", len(entries)) + b"".join(parts) + bytes(4)
@@ -154,7 +154,7 @@ def test_half_a_place_is_none(gps: dict[int, object]) -> None:
         b"XX*\0\x08\0\0\0\0\0",
         b"Exif\0\0",
         b"Exif\0\0MM\0*\0\0\0\x08" + b"\xff" * 3000,
-        block((EXIF_IFD, 4, 1, struct.pack("<I", 8))),  # its own inner directory
+        block((EXIF_IFD, 4, 1, struct.pack("<I", 8))),  # refers to itself
         block((0x010F, 2, 2**32 - 1, struct.pack("<I", 2**32 - 1))),
         block((EXIF_IFD, 9, 1, struct.pack("<i", -8))),
     ],

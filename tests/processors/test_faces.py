@@ -1,4 +1,4 @@
-"""Faces: found on real photographs, counted, covered and cropped to; in a child, too."""
+"""Faces on real photographs: found, counted, covered and cropped to; in a child, too."""
 
 import hashlib
 import io
@@ -19,7 +19,7 @@ from processors.sandbox.sandbox import Sandbox
 from processors.settings import Limits, ProcessorSettings
 from tests.photos import encoded, scene
 
-# Where a person sees it: the astronaut's, at 512 x 512.
+# Eyes of the astronaut at 512 x 512, as a person sees them.
 EYES = (225, 120)
 
 
@@ -84,7 +84,7 @@ def test_a_photograph_without_faces_stays_as_it_is() -> None:
 def test_a_crop_to_a_face_has_it_in_the_middle(place: int) -> None:
     canvas = np.full((512, 1512, 3), 127, np.uint8)
     canvas[:, place : place + 512] = photo().pixels
-    canvas[400:, ::2] = 0  # where edges are
+    canvas[400:, ::2] = 0  # edges, which attract a smart crop
     for operation in (
         Crop(width=200, height=200, gravity="face"),
         Fill(width=300, height=300, gravity="face"),
@@ -100,7 +100,7 @@ def test_a_crop_to_no_face_is_a_smart_one() -> None:
 
 
 async def test_a_child_finds_them_with_every_protection_on() -> None:
-    """In the sandbox nothing can be opened: the model and its engine are there before."""
+    """Face detection in a child that can open no file: model and engine are loaded before."""
     preset = Preset(
         name="faces",
         version=1,
@@ -123,7 +123,7 @@ async def test_a_child_finds_them_with_every_protection_on() -> None:
 
 
 def test_the_model_is_opencv_zoos() -> None:
-    """As its licence beside it says."""
+    """Checksum of the model, which the licence file next to it names."""
     models = files("processors") / "models"
     digest = hashlib.sha256((models / "face_detection_yunet_2023mar.onnx").read_bytes()).hexdigest()
     assert digest in (models / "LICENSE.yunet.txt").read_text()

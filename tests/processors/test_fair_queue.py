@@ -1,4 +1,4 @@
-"""Children are shared among senders by what their images took."""
+"""Fair queue: senders share children by the time that their images took."""
 
 import asyncio
 from typing import Any
@@ -36,7 +36,7 @@ def clock() -> Clock:
 async def served(
     turns: FairQueue[str], clock: Clock, seconds: dict[str, float], rounds: int
 ) -> str:
-    """Process the queue with one child; returns the first letters of the work in order."""
+    """Process the queue with one child; returns the first letter of each work, in order."""
     order = ""
     for _ in range(rounds):
         sender, work = await turns.get()
@@ -50,7 +50,7 @@ async def served(
 async def test_a_good_image_does_not_wait_behind_those_of_a_bomber(
     clock: Clock, other: tuple[str, str]
 ) -> None:
-    """A good image used to wait for 24 slow ones: 12 s, with a limit of one second each."""
+    """Regression: a good image waited 12 s for 24 slow ones, with a limit of one second each."""
     turns: FairQueue[str] = FairQueue(1, clock)
     for _ in range(24):
         turns.put(BOMBER, "bomb")
@@ -97,7 +97,7 @@ async def test_long_images_leave_a_child_to_others(clock: Clock) -> None:
         turns.put(BOMBER, "bomb")
     first, _ = await turns.get()
     turns.done(first, 10)
-    # Alone, it takes all children.
+    # A sender that is alone takes all children.
     await turns.get()
     await turns.get()
     turns.put(GOOD, "photo")
@@ -164,7 +164,7 @@ async def test_in_the_sandbox_a_bomber_has_half_of_the_places(
         _submitted(sandbox)
     assert (full.value.limit, full.value.value) == (4, 4)
     await until(lambda: sandbox._turns._running.held == 2)
-    # Both children are busy. The first that is free is the good one's, whoever waits for longer.
+    # Both children are busy. The good sender gets the first free child, though it waits less long.
     later = asyncio.ensure_future(sandbox.process(jpeg(), WEB, "rival"))
     await until(lambda: sandbox.load == 5)
     gate.set()
