@@ -1,9 +1,9 @@
-"""TIFF compared with libvips, which the product does not use: corpus files and made layouts.
+"""TIFF compared with libvips, which the product does not use: corpus files, generated layouts.
 
 Both decoders have to show the same. On middle grey the mean difference of a corpus file may be 2 at
-most, because colour conversions by other tables differ that much. No sample of a made layout may
-differ by more than 2. libvips opens files that the product refuses, and cannot open some layouts;
-the lists below name the files.
+most, because colour conversions by other tables differ that much. No sample of a generated layout
+may differ by more than 2. libvips opens files that the product refuses, and cannot open some
+layouts; the lists below name the files.
 """
 
 from collections.abc import Iterator

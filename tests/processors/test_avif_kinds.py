@@ -319,8 +319,8 @@ def test_an_alpha_plane_that_is_larger_than_its_item_says_is_refused() -> None:
 @pytest.mark.parametrize("frames", [4, 9, 3000])
 def test_frames_that_nobody_sees_are_limited(frames: int) -> None:
     """Limit on the frames of a stream: each costs a decoding, and may take only a few bytes."""
-    # The stream begins with a delimiter of two bytes and a sequence header; byte 3 of the stream
-    # is the header's length.
+    # The stream begins with a delimiter of two bytes and a sequence header, whose second byte,
+    # `STREAM[3]`, is the length of the rest of the header.
     start = 4 + STREAM[3]
     part = Part(b"av01", STREAM[:start] + STREAM[start:] * frames, plain().properties)
     if frames <= 8:

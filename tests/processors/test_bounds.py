@@ -61,7 +61,7 @@ def is_bounded(schema: dict[str, Any]) -> bool:
     if kind == "array":
         return "maxItems" in schema
     if kind == "string":
-        # Without `maxLength`, only a pattern without repetition or a time limits the length.
+        # Besides `maxLength`, only a pattern with an end and no repetition, or a time, is a limit.
         pattern = schema.get("pattern", "")
         fixed = pattern.endswith("$") and not {"+", "*"} & set(pattern.split("]", 1)[-1])
         return "maxLength" in schema or fixed or schema.get("format") == "date-time"

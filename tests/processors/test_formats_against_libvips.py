@@ -1,7 +1,7 @@
-"""JPEG, PNG, WebP, GIF and AVIF of the corpora against libvips, which nothing of the product uses.
+"""JPEG, PNG, WebP, GIF and AVIF of the corpora, compared with libvips, which only tests use.
 
-On middle grey the mean difference of a sample may be 2 at most, which is what other conversions of
-colours and chroma do. HEIC is not compared: libvips's wheel has no decoder for it.
+On middle grey the mean difference of a sample may be 2 at most, because other conversions of
+colours and chroma differ that much. HEIC is not compared: the wheel of libvips has no decoder.
 """
 
 import numpy as np
@@ -19,20 +19,21 @@ from tests.processors.test_against_libvips import AVERAGE, by_libvips
 
 pytestmark = pytest.mark.timeout(300)
 FORMATS = {JPEG, PNG, WEBP, GIF, AVIF}
-# Larger ones would take longer than all others together.
+# Larger files would take longer than all others together.
 LIMITS = Limits(max_pixels=500_000)
 OTHERWISE = {
-    # libvips heeds no EXIF in PNG text, and no gamma.
+    # libvips ignores EXIF in PNG text, and gamma.
     "exif_imagemagick_orientation.png",
     "pil123p.png",
     "pil123rgba.png",
-    # Without a profile libvips takes inks for those of one press, and we take the plain formula.
+    # For CMYK without a profile, libvips assumes the inks of one press; the product uses the
+    # plain formula.
     "pil_sample_cmyk.jpg",
 }
 
 
 def mean_difference(name: str, data: bytes, found: Format) -> float | None:
-    """Mean difference to libvips; None if one of the two cannot decode the file, or it is large."""
+    """Mean difference from libvips; None if the file is large, or one decoder cannot decode it."""
     try:
         pixels = decode(read_header(data, found, LIMITS)).pixels
         right = by_libvips(data)

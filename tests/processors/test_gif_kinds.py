@@ -22,7 +22,7 @@ def header_of(data: bytes) -> Header:
 
 
 def shown(data: bytes) -> NDArray[np.uint8]:
-    """RGBA."""
+    """Decoded pixels as RGBA."""
     pixels = decode(header_of(data)).pixels
     found = np.full((*pixels.shape[:2], 4), 255, np.uint8)
     found[:, :, : pixels.shape[2]] = pixels[:, :, [2, 1, 0, 3][: pixels.shape[2]]]

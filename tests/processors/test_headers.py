@@ -149,7 +149,7 @@ def test_raw_that_no_tiff_reader_reads_is_named(
 
 def directory(order: str, tags: list[tuple[int, int, int, int]]) -> bytes:
     head = struct.pack(order + "2sHIH", b"II" if order == "<" else b"MM", 42, 8, len(tags))
-    # A short stands in the first half of its field.
+    # A value of two bytes stands in the first half of its field of four.
     shapes = (("HHIH2x" if kind == 3 else "HHII", (tag, kind, *rest)) for tag, kind, *rest in tags)
     return head + b"".join(struct.pack(order + shape, *said) for shape, said in shapes) + bytes(200)
 
@@ -171,7 +171,7 @@ def test_garbage_behind_the_magic_bytes_is_undecodable(name: FormatName) -> None
 
 
 def test_a_screen_without_size_is_as_large_as_its_first_frame() -> None:
-    # As browsers take it.
+    # Browsers do the same.
     assert header_of(hostile.blank_gif(0, 0)).displayed == (1, 1)
 
 

@@ -1,4 +1,4 @@
-"""HEIC: slices that end early, sizes before any crop, colours by numbers, gain maps."""
+"""HEIC: slices that end early, sizes before a crop, grids, colours by numbers, gain maps."""
 
 import io
 import struct
@@ -40,7 +40,7 @@ ALONE = {"x265:pools": "none", "x265:frame-threads": "1"}
 
 
 def coded(image: Image.Image, **options: str) -> tuple[bytes, list[Box]]:
-    """The stream of a HEIC by x265, in one thread, and its properties."""
+    """Encode by x265 in one thread; returns the stream of the HEIC and its properties."""
     out = io.BytesIO()
     from_pillow(image).save(out, quality=90, chroma=444, enc_params={**ALONE, **options})
     return taken_apart(out.getvalue())
@@ -51,7 +51,7 @@ OWN = [each for each in BOXES if each[4:8] in {b"ispe", b"hvcC", b"pixi"}]
 
 
 def cut(keep: float) -> bytes:
-    """The last unit of the stream keeps that part of its bytes; every length says so."""
+    """Stream whose last unit keeps the share `keep` of its bytes; all lengths are correct."""
     units, at = [], 0
     while at < len(STREAM):
         size = int.from_bytes(STREAM[at : at + 4], "big")
@@ -72,7 +72,7 @@ def test_a_slice_that_ends_early_is_truncated(sandboxed: Process, keep: float) -
 
 
 def test_a_whole_one_is_sound(sandboxed: Process) -> None:
-    """And is so behind one that was not."""
+    """A whole file is sound, also after a truncated one in the same child."""
     with pytest.raises(Truncated):
         sandboxed(heic(cut(0.5)), ARCHIVE)
     assert not sandboxed(heic(), ARCHIVE).facts.details.damaged
@@ -99,7 +99,7 @@ def test_tiles_count_as_often_as_they_are_named() -> None:
 
 
 def grid(tiles: list[bytes], named: int = 4) -> bytes:
-    """A grid of 2 x 2 tiles, of which the first `named` are referred to."""
+    """Grid of 2 x 2 tiles that refers to the first `named` of `tiles`."""
     shape = struct.pack(">BBBBHH", 0, 0, 1, 1, 256, 256)
     parts = {1: Part(b"grid", shape, [ispe(256, 256)])}
     parts |= {number: Part(b"hvc1", each, OWN) for number, each in enumerate(tiles, 2)}
@@ -148,7 +148,7 @@ def test_a_grid_without_one_of_its_tiles_is_refused(data: bytes) -> None:
 
 
 def test_a_tile_with_a_broken_slice_is_refused(sandboxed: Process) -> None:
-    """The number of the set of parameters behind the header of a unit names none of the file's."""
+    """Tile whose slice refers to a parameter set that the file does not have."""
     at = 4
     while STREAM[at] >> 1 & 63 not in range(16, 24):
         at += 4 + int.from_bytes(STREAM[at - 4 : at], "big")
@@ -175,7 +175,7 @@ def test_colours_by_numbers() -> None:
 
 @pytest.mark.parametrize("said", ["by numbers", "by the stream", "by both", "by nobody"])
 def test_grey_of_limited_range_is_stretched(said: str) -> None:
-    """Without numbers the stream counts; numbers count before the stream."""
+    """Range by the numbers of the container, or by the stream if there are no numbers."""
     levels = np.tile(np.linspace(0, 255, 64).round().astype(np.uint8), (64, 1))
     stored = np.rint(16 + levels * (219 / 255)).astype(np.uint8)
     limited = said in {"by the stream", "by both"}
@@ -244,7 +244,7 @@ def test_an_iphone_s_gain_map_is_named() -> None:
 
 
 def test_heic_without_the_extra_is_refused_by_name(tmp_path: Path) -> None:
-    """As in an image that was built without pillow-heif."""
+    """HEIC in a container image that was built without pillow-heif."""
     file = tmp_path / "phone.heic"
     file.write_bytes(heif({1: Part(b"hvc1", STREAM, OWN)}, brand=b"heic"))
     program = (

@@ -1,4 +1,4 @@
-"""What a child that is taken over can do: nothing. Asked from inside a child."""
+"""Isolation of a child that is taken over, tested from inside a child."""
 
 import ctypes
 import errno
@@ -27,7 +27,7 @@ Start = Callable[..., Awaitable[Sandbox]]
 
 @pytest.fixture
 async def start(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Start]:
-    """Starts sandboxes of one child with another fork server; closes them."""
+    """Start function for sandboxes with one child and a test fork server; closes them all."""
     opened: list[Sandbox] = []
 
     async def starting(server: str, **settings: object) -> Sandbox:
@@ -61,7 +61,7 @@ async def test_there_is_no_way_out_and_nothing_to_take(
         sandbox_require_seccomp=True,
         allow_heic=allow_heic,
     )
-    # What comes with the image is in the child's memory, so looking there finds what there is.
+    # The planted text comes with the image; the probe finds it, so the search of memory works.
     data = encoded(scene(width=48, height=32), name) + probing.PLANTED[::-1].encode()
     with pytest.raises(Undecodable) as answer:
         await sandbox.process(data, WEB)
@@ -103,9 +103,10 @@ os._exit(0)
 
 @pytest.mark.parametrize("limits", [[], ["4096"]])
 def test_heic_is_decoded_where_nobody_is_root(limits: list[str]) -> None:
-    """Its decoder starts a thread, which counts as a process of the user in a limit of those.
+    """HEIC decoding as an unprivileged user; libde265 starts a thread.
 
-    A child may take half of the limit of its container, and fails at none that is low already.
+    The thread counts towards the user's limit of processes. A child may use half of the limit of
+    its container, and does not fail if other limits are low already.
     """
     data = encoded(scene(width=48, height=32), "heic")
     command = [sys.executable, "-c", _AS_NOBODY, *limits]
@@ -147,7 +148,7 @@ ARCHITECTURES = [(0, 0xC000003E), (1, 0xC00000B7)]
 
 
 def verdict(program: bytes, number: int | None, architecture: int, *arguments: int) -> int:
-    """What the kernel would make of a call; the same machine, in a few lines."""
+    """Verdict of a filter on a call, by a minimal interpreter of the kernel's filter machine."""
     call = struct.pack("=IIQ6Q", number, architecture, 0, *arguments, *(6 - len(arguments)) * (0,))
     steps = [struct.unpack_from("=HBBI", program, at) for at in range(0, len(program), 8)]
     word, at = 0, 0
@@ -241,7 +242,7 @@ def test_threads_are_let_through_and_processes_are_deadly(column: int, architect
     for flags in (0x1200011, 0x4111, 0x3D0F00 | 0x40000000):
         for each in (program, without):
             assert verdict(each, clone, architecture, flags) == KILL
-    # Its flags lie in memory: glibc is to take the other one.
+    # The flags of clone3 lie in memory, where no filter sees them: ENOSYS makes glibc use clone.
     assert verdict(program, clone3, architecture) == DENY - errno.EPERM + errno.ENOSYS
     assert verdict(without, clone3, architecture) == DENY
     assert verdict(program, rseq, architecture) == ALLOW

@@ -1,4 +1,4 @@
-"""JPEG through the sandbox: odd endings, segments and scans; what is damaged, what is whole."""
+"""JPEG through the sandbox: odd endings, segments and scans; which files count as damaged."""
 
 import io
 import struct
@@ -42,7 +42,7 @@ Process = Callable[[bytes, Preset], Processed]
 
 
 def shown(png: bytes | bytearray) -> NDArray[np.uint8]:
-    """RGB."""
+    """Decoded pixels as RGB."""
     with Image.open(io.BytesIO(png)) as image:
         return np.asarray(image.convert("RGB"))
 
@@ -62,7 +62,7 @@ def with_frame(at: int, value: bytes, data: bytes = PLAIN, marker: int = 0xC0) -
 
 
 def height_behind_scan() -> bytes:
-    """The frame says 0, and DNL behind the scan 64."""
+    """JPEG whose frame gives height 0; DNL behind the scan gives the height, 64."""
     without = with_frame(5, b"\0\0")
     return without[:-2] + segment(0xDC, struct.pack(">H", 64)) + b"\xff\xd9"
 
@@ -115,7 +115,7 @@ def test_what_is_whole_is_sound(sandboxed: Process, name: str) -> None:
     assert not made.facts.details.damaged
     found = shown(made.renditions[0].data).astype(int)
     right = np.full((64, 64, 3), 200) if "one colour" in name else textured()
-    # Inks come back by a plain formula, and halved colours are soft.
+    # CMYK is converted by the plain formula, and subsampled colours are blurred.
     assert np.abs(found - right).mean() < (9 if "colours" in name or "inks" in name else 3)
 
 
@@ -139,7 +139,7 @@ def test_arithmetic_codes_that_are_whole_are_sound(sandboxed: Process, data: byt
 
 
 def hole(data: bytes = RESTARTED) -> bytes:
-    """Truncate a restart interval of a JPEG; all markers and the end stay."""
+    """Truncate one restart interval of a JPEG; all markers and the end stay."""
     marks = restarts(data)
     return cut_at(data, (marks[2] + marks[3]) // 2) + data[marks[3] :]
 
@@ -239,7 +239,7 @@ def test_broken_frames_and_scans_are_refused(data: bytes) -> None:
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("before", [b"\xff\xd8", empty_arithmetic_scans(64, 64, 1)[:-2]])
 def test_a_long_run_of_fill_bytes_takes_no_longer_than_other_bytes(before: bytes) -> None:
-    """Patterns for a whole run took quadratic time: hours for this file."""
+    """Regression: a pattern for a whole run took quadratic time, which is hours for this file."""
     assert refusal_of(before + b"\xff" * 2_000_000 + b"\0").code in {"undecodable", "truncated"}
 
 

@@ -1,4 +1,4 @@
-"""Every measure against somebody else's: scikit-image, SciPy and plain formulas, on photographs."""
+"""Every measure compared with scikit-image, SciPy and plain formulas, on photographs."""
 
 import cv2
 import numpy as np
@@ -20,7 +20,7 @@ NAMES = [path.stem for path in photographs()]
 
 
 def opened(name: str) -> Pillow.Image:
-    """Small enough that no measure reduces it."""
+    """Photograph in RGB, small enough that no measure scales it down."""
     with Pillow.open(photograph(name)) as image:
         whole = image.convert("RGB")
     whole.thumbnail((600, 600))
@@ -32,7 +32,7 @@ def ours(name: str) -> Image:
 
 
 def luma(name: str) -> NDArray[np.uint8]:
-    """Pillow's: it rounds as ITU-R BT.601 in whole numbers, a step off at the most."""
+    """Luma by Pillow: ITU-R BT.601 in whole numbers, at most one step off."""
     return np.asarray(opened(name).convert("L"))
 
 
@@ -62,7 +62,7 @@ def test_tones_of_the_whole_way(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_noise_is_immerkaers(name: str) -> None:
-    """Exactly that of the bands that are looked at, and nearly that of all rows."""
+    """Immerkær's noise: exact for the bands that the measure reads, close for all rows."""
     grey = luma(name)
     starts = range(0, grey.shape[0] - 31, 32)
     bands = np.concatenate([curvature(grey[start : start + 8]) for start in starts])
@@ -98,7 +98,7 @@ def test_colourfulness_is_that_of_hasler_and_suesstrunk(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_dominant_colours_are_as_good_as_scipys(name: str) -> None:
-    """Colours of the photograph are about as near to ours as to those of SciPy's best try."""
+    """Distance of the photograph's colours to the dominant ones, compared with SciPy's best try."""
     small = np.asarray(opened(name).resize((64, 64), Pillow.Resampling.BOX))
     points = rgb2lab(small).reshape(-1, 3)
     swatches = Palette(ours(name)).dominant_colors()
@@ -107,12 +107,12 @@ def test_dominant_colours_are_as_good_as_scipys(name: str) -> None:
     mine = rgb2lab(np.array([[list(each) for each in hexes]], np.uint8))[0]
     tries = [kmeans2(points, 5, minit="++", rng=seed)[0] for seed in range(5)]
     best = min(spread(points, each) for each in tries)
-    # Of an even texture, what is left beside the best is little in itself: 2 steps of CIE76.
+    # For an even texture the best spread is itself small, so 2 steps of CIE76 more are allowed.
     assert spread(points, mine) <= max(1.25 * best, best + 2)
 
 
 def spread(points: NDArray[np.float64], centres: NDArray[np.float64]) -> float:
-    """Root of the mean squared distance to the nearest centre."""
+    """Root mean square distance of the points to their nearest centres."""
     distances = np.linalg.norm(points[:, None] - centres[None], axis=2).min(axis=1)
     return float(np.sqrt((distances**2).mean()))
 
@@ -135,16 +135,16 @@ def test_one_colour_is_one_and_nothing_visible_is_none() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_phash_is_imagehashs(name: str) -> None:
-    """Its `phash`: 32 x 32, DCT, the lowest 8 x 8, above their median.
+    """`phash` of ImageHash: 32 x 32 pixels, DCT, which of the lowest 8 x 8 exceed their median.
 
-    Which way of scaling down it is decides where a frequency is all but at the median.
+    The method of scaling down decides the bits of frequencies that are close to the median.
     """
     small = opened(name).convert("L").resize((32, 32), Pillow.Resampling.BOX)
     lowest = dctn(np.asarray(small).astype(float), axes=(0, 1))[:8, :8]
     above = lowest - np.median(lowest)
     mine = np.frombuffer((phash(luma(name)) & (1 << 64) - 1).to_bytes(8, "big"), np.uint8)
     differ = np.unpackbits(mine).reshape(8, 8) != (above > 0)
-    half_a_step_a_pixel = 4 * 32 * 32 / 2  # as SciPy scales it
+    half_a_step_a_pixel = 4 * 32 * 32 / 2  # in SciPy's scaling of the DCT
     assert np.abs(above[differ]).max(initial=0) < half_a_step_a_pixel
     assert differ.sum() <= 16
 

@@ -44,7 +44,7 @@ async def test_crashes_starts_and_ends_of_children_are_counted(start: Start) -> 
     os.kill(sandbox.pids[0], signal.SIGCONT)
     with pytest.raises(DecoderCrashed):
         await running
-    # A GIF gets a new child, which ends after it.
+    # A GIF gets a new child, which ends after this image.
     await sandbox.process(encoded(scene(width=20, height=20), "gif"), WEB)
     await until(lambda: values(sandbox)["pixlake_decoders_retired",] >= 2)
     after = values(sandbox)

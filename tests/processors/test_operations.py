@@ -11,7 +11,7 @@ ANY: TypeAdapter[Operation] = TypeAdapter(AnyOperation)
 
 
 def gradient(width: int, height: int) -> Image:
-    """Red is the column, green the row, as shares of the side."""
+    """Picture whose red grows with the column and green with the row, from 0 to 255."""
     columns = np.linspace(0, 255, width).round().astype(np.uint8)
     rows = np.linspace(0, 255, height).round().astype(np.uint8)
     pixels = np.zeros((height, width, 3), np.uint8)
@@ -73,7 +73,7 @@ def test_fill_takes_the_middle() -> None:
 
 def test_hidden_colours_do_not_bleed_into_edges() -> None:
     pixels = np.zeros((64, 64, 4), np.uint8)
-    pixels[:, :32] = (0, 255, 0, 0)  # green that nobody sees
+    pixels[:, :32] = (0, 255, 0, 0)  # transparent green
     pixels[:, 32:] = (0, 0, 255, 255)
     edge = Fit(width=21)(Image(pixels)).pixels[:, 10]
     assert (edge[:, 3] > 0).all()

@@ -1,4 +1,4 @@
-"""What comes out: the format that is chosen, its depth, its background, how large it may be."""
+"""Renditions: choice of the format, depth, background, limits of size."""
 
 import io
 
@@ -49,7 +49,7 @@ def test_auto_follows_alpha_and_preset() -> None:
 def test_icons_keep_the_colours_of_each_pixel(
     output: OutputFormat, size: tuple[int, int], *, kept: bool, alpha: bool
 ) -> None:
-    """Red and green in columns of one pixel; with fewer samples for colour both become brown."""
+    """Columns of one pixel in red and green, which both become brown by chroma subsampling."""
     width, height = size
     drawn = np.zeros((height, width, 4 if alpha else 3), np.uint8)
     drawn[:, ::2, 2] = drawn[:, 1::2, 1] = 255
@@ -77,7 +77,7 @@ def test_transparent_parts_of_a_jpeg_lie_on_the_background(colour: str) -> None:
 
 
 def deep(alpha: int | None = None) -> NDArray[np.uint16]:
-    """A ramp with 16 bits that 8 bits would cut into steps."""
+    """Ramp of 16 bits, finer than 8 bits can represent."""
     ramp = np.linspace(1000, 64_000, 256 * 64).astype(np.uint16).reshape(64, 256)
     channels = [ramp, ramp[::-1], ramp] + ([] if alpha is None else [np.full_like(ramp, alpha)])
     return np.dstack(channels)
@@ -112,7 +112,7 @@ def test_16_bits_become_10_in_an_avif_and_8_in_a_jpeg() -> None:
 
 def test_16_bits_with_alpha_are_scaled_by_what_is_seen() -> None:
     pixels = deep(65_535)
-    pixels[:, ::2] = (0, 0, 65_535, 0)  # hidden, and not to bleed in
+    pixels[:, ::2] = (0, 0, 65_535, 0)  # transparent: must not bleed in
     small = read(
         made(as_file(pixels, ".png"), operations=[{"op": "fit", "width": 64}], format="png")
     )
@@ -136,7 +136,7 @@ def test_measures_do_not_depend_on_the_depth_of_renditions() -> None:
 
 
 def test_colours_of_another_profile_become_8_bits() -> None:
-    # LittleCMS is reached through Pillow, which has 8 bits a sample.
+    # Pillow calls LittleCMS with 8 bits a sample.
     with Image.open(photograph("rocket")) as stored:
         profile = stored.info["icc_profile"]
     out = io.BytesIO()

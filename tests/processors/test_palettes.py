@@ -1,4 +1,4 @@
-"""Palettes whose values have 8 bits, and icons, which hold whole images and are none themselves."""
+"""Palettes whose values have 8 bits; icons, which contain images and are refused."""
 
 import io
 from typing import Literal
@@ -16,7 +16,7 @@ from tests.made.png import chunk, png
 from tests.made.tiff import Page, tiff
 from tests.processors.test_tiff_layouts import shown
 
-# No grey, no 0 and no 255 alone: a wrong scale shows.
+# No greys and no colours of only 0 and 255, so that a wrong scale shows.
 COLOURS = np.array([[200, 10, 30], [20, 180, 60], [40, 70, 220], [240, 230, 90]])
 
 
@@ -33,7 +33,7 @@ def right(bits: int) -> NDArray[np.int64]:
 @pytest.mark.parametrize("scale", [1, 257], ids=["8 bits", "16 bits"])
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_tiff(bits: int, scale: int, order: Literal["<", ">"]) -> None:
-    """Values up to 255 where 65,535 are meant: libtiff takes the whole map for one of 8 bits."""
+    """Colour maps with values up to 255 instead of 65,535; libtiff takes them for 8 bits."""
     values = np.zeros((3, 2**bits), np.int64)
     values[:, : len(COLOURS)] = COLOURS[: 2**bits].T * scale
     page = Page(indices(bits)[:, :, np.newaxis].astype(np.uint16), bits, 3)
@@ -42,7 +42,7 @@ def test_tiff(bits: int, scale: int, order: Literal["<", ">"]) -> None:
 
 
 def test_a_dark_map_of_16_bits_is_not_taken_for_one_of_8() -> None:
-    """A value above 255 shows that all values have 16 bits."""
+    """Colour map with one value above 255, so all its values have 16 bits."""
     values = np.zeros((3, 256), np.int64)
     values[0, 1], values[0, 2] = 256, 255
     page = Page(np.array([[[1], [2]]], np.uint16), 8, 3)
@@ -53,7 +53,7 @@ def test_a_dark_map_of_16_bits_is_not_taken_for_one_of_8() -> None:
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
 @pytest.mark.parametrize("interlaced", [False, True])
 def test_png(bits: int, *, interlaced: bool) -> None:
-    """Tables as long as they have to be, or as short as the colours that are used."""
+    """Palettes of full length, and palettes of only the colours that are used."""
     samples = indices(bits)[:, :, np.newaxis].astype(np.uint16)
     for length in (2**bits, len(COLOURS[: 2**bits])):
         table = np.zeros((length, 3), np.uint8)
@@ -65,7 +65,7 @@ def test_png(bits: int, *, interlaced: bool) -> None:
 @pytest.mark.parametrize("bits", [1, 4, 8])
 @pytest.mark.parametrize("header", [CORE, 40, 124])
 def test_bmp(bits: int, header: int) -> None:
-    """Entries of three bytes in OS/2's header, of four in the others."""
+    """Palettes with entries of three bytes in OS/2's header, of four bytes in the others."""
     table = np.zeros((2**bits, 3), np.int64)
     table[: len(COLOURS)] = COLOURS[: 2**bits]
     data = bmp(indices(bits).astype(np.uint32), bits, header=header, palette=table)
@@ -88,7 +88,7 @@ def test_icons_are_refused_by_name(inside: str, sizes: list[int]) -> None:
 
 
 def test_what_starts_as_an_icon_does_and_is_none() -> None:
-    """An icon begins with zeros, as other files do: only its kind makes it one."""
+    """Files that begin with zeros like an icon, but without the type number of an icon."""
     for other in (b"\0\0\0\0", b"\0\0\3\0", b"\0\1\0\0"):
         with pytest.raises(NotAnImage):
             sniff(other + bytes(60))

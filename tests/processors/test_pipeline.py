@@ -85,7 +85,7 @@ def test_every_output_format() -> None:
             assert image.size == (64, 40)
 
 
-# Not JPEG: libjpeg reports on standard error, which only a child reads: test_jpeg_kinds.
+# JPEG is in test_jpeg_kinds: libjpeg reports truncation on standard error, read only in a child.
 @pytest.mark.parametrize("name", [each for each in FORMAT_NAMES if each != "jpeg"])
 @pytest.mark.parametrize("share", [0.5, 0.99])
 def test_a_file_that_ends_early_is_truncated(name: FormatName, share: float) -> None:

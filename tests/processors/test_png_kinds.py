@@ -1,4 +1,4 @@
-"""PNG: every colour type, depth and interlace, transparent colours, and what its chunks say."""
+"""PNG: every colour type, depth and interlace, transparent colours, colour chunks."""
 
 import struct
 import zlib
@@ -27,11 +27,11 @@ from tests.made.png import (
     png,
 )
 
-WIDTH, HEIGHT = 13, 11  # each pass of Adam7 has some of it, and none fills whole bytes
+WIDTH, HEIGHT = 13, 11  # every pass of Adam7 has pixels, and no row fills whole bytes
 
 
 def shown(data: bytes, *, deep: bool = False) -> NDArray[np.uint8 | np.uint16]:
-    """RGBA as decoded."""
+    """Decoded pixels as RGBA."""
     pixels = decode(read_header(data, PNG, Limits()), deep=deep).pixels
     code = cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGBA
     return cv2.cvtColor(pixels, code)  # type: ignore[return-value]
@@ -49,7 +49,7 @@ def kinds() -> Iterator[tuple[int, int, bool, bool]]:
 def wanted(
     samples: NDArray[np.uint16], colour: int, depth: int, hole: tuple[int, ...] | None
 ) -> NDArray[np.uint16]:
-    """RGBA in as many bits as the file has."""
+    """Expected RGBA in the depth of the file, at least 8 bits."""
     most = (1 << depth) - 1
     if colour == PALETTE:
         table = palette(depth)
@@ -84,7 +84,7 @@ def test_every_kind(colour: int, depth: int, interlaced: bool, holed: bool) -> N
         chunks += [chunk(b"tRNS", bytes(hole))] if hole else []
     elif holed:
         hole = tuple(int(each) for each in samples[5, 5])
-        # A sample that differs only in its last bit is another colour.
+        # A colour that differs in the last bit alone is not the transparent colour.
         samples[4, 4] = samples[5, 5] ^ 1
         chunks.append(chunk(b"tRNS", struct.pack(f">{len(hole)}H", *hole)))
     data = png(samples, colour, depth, *chunks, interlaced=interlaced)
@@ -121,7 +121,7 @@ CHRM_NONE = chunk(b"cHRM", bytes(32))
         ([CICP_SRGB], VALUE),
         ([chunk(b"cICP", bytes((1, 8, 0, 1)))], LINEAR),
         ([chunk(b"cICP", bytes((2, 2, 0, 1)))], VALUE),
-        ([chunk(b"cICP", bytes((1, 13, 1, 1)))], VALUE),  # RGB has no matrix: it is no cICP
+        ([chunk(b"cICP", bytes((1, 13, 1, 1)))], VALUE),  # ignored: RGB needs matrix 0
         ([LINEAR_PROFILE], LINEAR),
         ([profiled(icc.matrix_profile("anything", 2.2))], VALUE),
         ([GAMMA_1], LINEAR),
@@ -149,7 +149,7 @@ def test_a_narrow_range_is_stretched() -> None:
 
 @pytest.mark.parametrize("transfer", [16, 18], ids=["pq", "hlg"])
 def test_hdr_is_toned_down(transfer: int) -> None:
-    """White paper (58 % of PQ, 75 % of HLG) is bright, the brightest is white, greys are grey."""
+    """Tone mapping: paper white (58 % of PQ, 75 % of HLG) is bright, the maximum is white."""
     paper = {16: 148, 18: 191}[transfer]
     hdr = chunk(b"cICP", bytes((9, transfer, 0, 1)))
     tones = [shown(flat((each,) * 3, hdr))[0, 0, :3] for each in (0, paper // 2, paper, 255)]
@@ -170,7 +170,7 @@ def test_a_grey_profile_is_converted() -> None:
     grey = profiled(icc.matrix_profile("grey", 1.0, ()))
     data = png(np.full((4, 4, 1), 180, np.uint16), GREY, 8, grey)
     assert np.abs(shown(data)[0, 0, :3].astype(int) - LINEAR[0]).max() <= 1
-    assert shown(flat(VALUE, grey))[0, 0, :3].tolist() == list(VALUE)  # of another kind
+    assert shown(flat(VALUE, grey))[0, 0, :3].tolist() == list(VALUE)  # ignored for RGB
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Numbers that bound what one upload may cost, whoever sends it."""
+"""Limits on the cost of one upload, independent of its sender."""
 
 import base64
 import io
@@ -66,7 +66,7 @@ async def test_a_preset_that_no_image_can_have_is_not_stored(start: Start) -> No
 
 
 def test_avif_has_as_many_pixels_as_its_encoder_has_memory_for() -> None:
-    """At 33 megapixels the encoder got no memory, and the image was `decoder_crashed`."""
+    """Regression: at 33 megapixels the encoder got no memory, which was `decoder_crashed`."""
     with pytest.raises(TooMuchWork):
         process(WIDE, preset(RenditionSpec(name="all", format="avif")), Limits())
     small = process(DOT, preset(RenditionSpec(name="all", format="avif")), Limits())
@@ -74,7 +74,7 @@ def test_avif_has_as_many_pixels_as_its_encoder_has_memory_for() -> None:
 
 
 def test_what_presets_usually_ask_is_cheap_enough() -> None:
-    """Presets for 50 megapixels: two smaller sizes, and the full size with a watermark."""
+    """Usual preset for 50 megapixels: two smaller sizes, and the full size with a watermark."""
     sizes = [RenditionSpec(name=f"w{each}", operations=(Fit(width=each),)) for each in (320, 1280)]
     full = RenditionSpec(name="all", operations=(Watermark(text="x"),), format="jpeg")
     limits = Limits(max_work_seconds=5)
@@ -106,7 +106,7 @@ async def test_results_that_wait_hold_up_the_next_image() -> None:
 
 
 async def test_too_many_pages_are_refused_by_their_name(start: Start) -> None:
-    """A child's word for it was one that its parent did not know."""
+    """Regression: the child refused too many pages with a code that its parent did not know."""
     page = Page(np.zeros((1, 1, 1), np.uint16), 8, 1)
     sandbox = await start()
     with pytest.raises(TooManyFrames) as refused:
@@ -116,7 +116,7 @@ async def test_too_many_pages_are_refused_by_their_name(start: Start) -> None:
 
 def test_every_refusal_of_a_child_is_known_to_its_parent() -> None:
     refusals = {each.code for each in errors.Refused.__subclasses__()}
-    # Found by the parent: before a child is asked, or because of how the child ended.
+    # The parent raises these: before a child gets the image, or because of how the child ended.
     of_the_parent = {
         *("empty_body", "too_many_bytes", "decoder_crashed", "decoder_timeout"),
         *("unknown_preset", "invalid_preset"),
@@ -147,7 +147,7 @@ def test_fewer_pixels_leave_a_child_less_memory() -> None:
 
 
 def watermark_with_a_long_profile() -> str:
-    """A PNG of some hundred bytes whose profile inflates to four megabytes, as base64."""
+    """PNG of some hundred bytes, as base64, whose profile inflates to four megabytes."""
     profile = b"x\0\0" + zlib.compress(bytes(4_000_000), 9)
     dot = Image.new("RGBA", (1, 1))
     made = encoded(dot, "png")
@@ -157,7 +157,7 @@ def watermark_with_a_long_profile() -> str:
 
 
 def test_reading_a_preset_inflates_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """40 such pictures fit into a preset, and held up the event loop for half a second."""
+    """Regression: 40 such pictures in a preset blocked the event loop for half a second."""
     picture = watermark_with_a_long_profile()
 
     def inflating(*_: object) -> object:
@@ -172,7 +172,7 @@ def test_reading_a_preset_inflates_nothing(monkeypatch: pytest.MonkeyPatch) -> N
         broken = base64.b64encode(base64.b64decode(picture)[:-12]).decode()
         with pytest.raises(ValueError, match="truncated"):
             Watermark(image=broken)
-    # The child reads it whole.
+    # A child inflates the profile.
     assert process(DOT, parse_preset(text), Limits()).renditions
 
 

@@ -1,4 +1,4 @@
-"""Presets of the store: found by name, never changed, harmless whatever is in them."""
+"""Presets in the store: found by name, never changed; hostile contents do no harm."""
 
 import asyncio
 import json
@@ -169,7 +169,7 @@ async def test_what_others_put_into_the_store_is_refused(
 
 
 class Counting(PresetStore):
-    """Counts what it is asked; fails when told to."""
+    """Preset store that counts its look-ups, and fails while `fails` is set."""
 
     def __init__(self, files: PresetStore) -> None:
         super().__init__(files._store)

@@ -1,4 +1,4 @@
-"""The parent believes a child nothing that the request cannot have led to."""
+"""Protocol: the parent accepts only answers that the request can lead to."""
 
 import json
 

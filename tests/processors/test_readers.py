@@ -1,4 +1,4 @@
-"""Which decoder gets which bytes: OpenCV only those of formats that it is trusted with."""
+"""Bytes that reach OpenCV: only those of the formats that it may decode."""
 
 import io
 import struct
@@ -18,7 +18,7 @@ from tests.made.tiff import coded
 from tests.photos import scene
 
 PHOTO = scene(width=96, height=64)
-# Formats that OpenCV's wheel can read, by their first bytes, and that it shall not be given.
+# Formats, by their first bytes, that OpenCV's wheel can read and must not get.
 NOT_FOR_OPENCV = {
     "TIFF": b"II*\0\x08\0\0\0",
     "TIFF, big-endian": b"MM\0*\0\0\0\x08",
@@ -42,7 +42,7 @@ def saved(image: Image.Image, form: str, **options: Any) -> bytes:
 
 @pytest.fixture
 def given(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """The first bytes of everything that OpenCV is asked to decode."""
+    """First bytes of all data that OpenCV is asked to decode."""
     seen: list[bytes] = []
     real = cv2.imdecode
 
@@ -60,7 +60,7 @@ def test_a_file_of_another_format_does_not_reach_opencv(name: str) -> None:
         found = sniff(NOT_FOR_OPENCV[name].ljust(1024, b"\0"))
     except UnsupportedFormat:
         return
-    assert found is TIFF  # read by our own reader
+    assert found is TIFF  # decoded by the product's own reader
 
 
 @pytest.mark.parametrize("compression", [7, 50_001])
@@ -68,7 +68,7 @@ def test_a_file_of_another_format_does_not_reach_opencv(name: str) -> None:
 def test_a_strip_of_another_format_does_not_reach_opencv(
     name: str, compression: int, given: list[bytes]
 ) -> None:
-    """A strip that says JPEG or WebP, and holds what another reader of OpenCV would take."""
+    """TIFF strip declared as JPEG or WebP that holds a format for another reader of OpenCV."""
     whole = saved(PHOTO, "TIFF") if name == "TIFF" else NOT_FOR_OPENCV[name].ljust(4096, b"\1")
     data = coded([whole], {259: (3, (compression,)), 278: (3, (64,))})
     with pytest.raises(Refused):
@@ -93,7 +93,7 @@ def test_a_plain_tiff_does_not_reach_opencv(given: list[bytes]) -> None:
 
 
 def both_tiff_and_webp() -> bytes:
-    """A TIFF of 96 x 64 whose bytes, read as WebP, have a chunk with that size."""
+    """TIFF of 96 x 64 that is also a WebP: the header has a VP8X chunk with the same size."""
     directory_at = 40
     canvas = bytes(4) + (95).to_bytes(3, "little") + (63).to_bytes(3, "little")
     head = b"II*\0" + struct.pack("<I", directory_at) + b"WEBP"

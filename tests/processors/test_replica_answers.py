@@ -19,12 +19,12 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "check_preset": (None,),
     "ready": (),
 }
-# Errors are in the list that `handle_many` returns.
+# Methods with other answers: `handle_many` returns a list, which contains the errors.
 OTHERS = {"handle_many", "spare"}
 
 
 class Failing:
-    """A lake and a worker whose every method raises."""
+    """Stand-in for a lake or a worker; every method raises `error`."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error

@@ -69,7 +69,8 @@ async def test_refusals_carry_code_limit_and_value(start: Start) -> None:
     for data, code in (
         (jpeg()[:-5000], "truncated"),
         (hostile.png(4, 4, rows=b"nonsense"), "undecodable"),
-        # Last: of the three it alone makes no library warn, which costs a child.
+        # This file is last, because no library warns of it; a warning makes the sandbox replace the
+        # child.
         (hostile.giant_claim(), "truncated"),
     ):
         with pytest.raises(Refused) as refused:
@@ -81,7 +82,7 @@ async def test_refusals_carry_code_limit_and_value(start: Start) -> None:
 
 
 async def test_a_jpeg_with_its_middle_missing_is_truncated(start: Start) -> None:
-    # libjpeg decodes it, half of it grey, and says so on standard error alone.
+    # libjpeg decodes this file with half of it grey, and reports that only on standard error.
     sandbox = await start()
     data = jpeg()
     with pytest.raises(Refused) as refused:
@@ -221,7 +222,7 @@ async def test_children_die_with_their_parent() -> None:
 def test_in_a_thread_and_on_another_event_loop(
     loop: Callable[[], asyncio.AbstractEventLoop],
 ) -> None:
-    """As in a Ray actor: not the main thread, and possibly uvloop."""
+    """Sandbox outside the main thread, and on uvloop, as in a Ray actor."""
     results: list[Processed] = []
 
     async def work() -> None:

@@ -1,4 +1,4 @@
-"""What befalls a child costs its image at most, and no other."""
+"""Faults of a child cost at most the image in that child."""
 
 import asyncio
 import contextlib
@@ -38,7 +38,8 @@ from tests.waiting import until
 
 
 async def test_a_child_whose_decoder_warned_is_replaced(start: Start) -> None:
-    # Who leads a decoder astray may have taken it over; the next image belongs to somebody else.
+    # An image that makes a decoder warn may have taken the child over; the next image may belong to
+    # another sender.
     sandbox = await start()
     first = sandbox.pids
     data = jpeg()
@@ -83,7 +84,7 @@ async def test_an_image_whose_child_is_killed_each_time_may_come_again(
 async def test_an_image_whose_used_children_are_killed_is_not_tried_for_ever(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As many used children as an image has tries: no try after that."""
+    """Retry limit where every try gets a used child: there are as many such children as tries."""
     sandbox = await start(sandbox_children=3)
     while not all(each.served for each in sandbox._children.seated):
         await asyncio.gather(*(sandbox.process(jpeg(), WEB) for _ in range(3)))
@@ -142,7 +143,7 @@ async def test_what_gets_no_processor_may_come_again(start: Start) -> None:
 async def test_a_child_whose_answer_is_not_read_does_not_sleep(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The child waits for a parent on a busy machine, so the image may be tried again."""
+    """Child that waits for its parent, as on a busy machine: the image may be tried again."""
     sandbox = await start(sandbox_wall_seconds=1)
 
     async def never(_: Conversation) -> None:
@@ -155,7 +156,7 @@ async def test_a_child_whose_answer_is_not_read_does_not_sleep(
 
 
 async def test_of_a_batch_it_is_tried_again(start: Start) -> None:
-    """A Kafka batch gets a temporary fault, so there is no dead letter."""
+    """Image of a Kafka batch without processor time: a temporary fault, and no dead letter."""
     lake = await Lake.open(LakeSettings(store_url="memory://"))
     worker = Worker(lake, await start(sandbox_wall_seconds=1), ProcessorSettings())
     job = ImageJob(
@@ -193,7 +194,7 @@ async def test_the_kernel_ends_a_child_that_its_parent_does_not_look_at(start: S
 
 @contextlib.asynccontextmanager
 async def throttled(pid: int, *, running: float, stopped: float) -> AsyncIterator[None]:
-    """Let a process run for a part of the time only, as on a machine with too much to do."""
+    """Let a process run for only a part of the time, as on an overloaded machine."""
 
     async def duty() -> None:
         while True:
@@ -212,7 +213,7 @@ async def throttled(pid: int, *, running: float, stopped: float) -> AsyncIterato
 
 
 async def test_a_busy_machine_refuses_no_photo(start: Start) -> None:
-    """A thirtieth of a processor: by the clock it takes some three times its limit."""
+    """Photo with a thirtieth of a processor: by the clock it takes about three times its limit."""
     sandbox = await start(sandbox_timeout_seconds=1)
     photo = encoded(scene(width=1600, height=1200), "png")
     async with throttled(sandbox.pids[0], running=0.005, stopped=0.145):

@@ -1,4 +1,4 @@
-"""A shortage of memory, threads or files costs no image: its sender comes again."""
+"""Shortage of memory, threads or files: no image is rejected, and its sender may retry."""
 
 import asyncio
 import contextlib
@@ -77,7 +77,7 @@ def test_other_faults_are_none() -> None:
 
 @contextlib.contextmanager
 def limited(pid: int, what: int, value: int) -> Iterator[None]:
-    """Lower a limit of a process for a while."""
+    """Lower a resource limit of a process within the context."""
     before = resource.prlimit(pid, what)
     resource.prlimit(pid, what, (value, before[1]))
     try:
@@ -89,7 +89,7 @@ def limited(pid: int, what: int, value: int) -> Iterator[None]:
 async def test_a_fork_server_that_may_not_fork_loses_no_child(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A fork server that may not fork died with all of its children, three times a second."""
+    """Regression: a fork server that may not fork died with all its children, 3 times a second."""
     monkeypatch.setattr(fork_server_client, "_MODULE", "tests.processors.servers.limited")
     sandbox = await start(sandbox_children=2, sandbox_spares=0)
     server, (first, second) = fork_server(sandbox), sandbox.pids

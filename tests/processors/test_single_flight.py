@@ -7,7 +7,7 @@ from processors.single_flight import SingleFlight
 
 
 class Source:
-    """Counts look-ups; each returns its number, or fails, when `go` is set."""
+    """Look-ups that wait until `go` is set; each then returns its number, or fails."""
 
     def __init__(self) -> None:
         self.asked = 0

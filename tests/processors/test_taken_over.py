@@ -1,4 +1,4 @@
-"""A child that a hostile image has taken over: it obeys the image, and its parent stands."""
+"""Child taken over by a hostile image: it obeys the image, and its parent withstands it."""
 
 import asyncio
 import select
@@ -23,7 +23,7 @@ LARGE = Preset(name="large", version=1, renditions=(RenditionSpec(name="it", for
 
 @pytest.fixture
 async def start(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Start]:
-    """Starts sandboxes of one child that obeys; closes them."""
+    """Start function for sandboxes with one child that obeys its image; closes them all."""
     monkeypatch.setattr(fork_server_client, "_MODULE", "tests.processors.servers.obeying")
     opened: list[Sandbox] = []
 
@@ -57,7 +57,7 @@ async def test_a_rendition_larger_than_the_preset_makes_it_is_nonsense(
 
 
 async def test_what_is_announced_and_does_not_come_takes_no_memory(start: Start) -> None:
-    """As large as the limits allow: 50 megapixels and their bytes."""
+    """Rendition that is announced and never sent, as large as the limits allow: 50 megapixels."""
     sandbox = await start(sandbox_wall_seconds=2, max_side=65_000, max_output_bytes=400_000_000)
     said = {
         "made": {"size": 390_000_000, "width": 10_000, "height": 5000},
@@ -80,14 +80,14 @@ async def test_what_is_announced_and_does_not_come_takes_no_memory(start: Start)
 async def test_a_child_that_works_now_and_then_is_not_tried_for_ever(
     start: Start, name: str
 ) -> None:
-    """A try-again would hold its partition: the same bytes would bring it there each time."""
+    """No retry: the same bytes would have the same effect each time, and block their partition."""
     sandbox = await start(sandbox_wall_seconds=2)
     with pytest.raises(DecoderTimeout, match="the decoder slept"):
         await sandbox.process(jpeg() + order(name, made={"size": 60_000}), WEB)
 
 
 async def test_a_child_that_never_stops_writing_meets_its_time_limit(start: Start) -> None:
-    """Others have their turns meanwhile: with the bytes taken as they came there was none."""
+    """Other tasks get turns meanwhile. Regression: reading bytes as they arrived left them none."""
     sandbox = await start(sandbox_timeout_seconds=1, max_side=65_000, max_output_bytes=400_000_000)
     said = {
         "made": {"size": 390_000_000, "width": 10_000, "height": 5000},
@@ -105,7 +105,7 @@ async def test_a_child_that_never_stops_writing_meets_its_time_limit(start: Star
     with pytest.raises((DecoderTimeout, DecoderCrashed)):
         await sandbox.process(jpeg() + order("flood", **said), LARGE)
     beside.cancel()
-    # More than one a megabyte.
+    # The event loop gets more than one turn for each megabyte that is read.
     assert turns > 200
 
 
@@ -117,7 +117,7 @@ async def test_an_answer_before_the_request_is_not_taken_for_it(
     assert first.facts.width == 640
     (pid,) = sandbox.pids
     line = sandbox._children.seated[0]._lines.conversation
-    # The second answer is in the socket before a request is sent.
+    # The second answer is in the socket before the next request is sent.
     await asyncio.get_running_loop().run_in_executor(None, _wait_readable, line.fileno())
     # The child was killed, and another one answers.
     assert (await sandbox.process(jpeg(), WEB)).facts.width == 640
@@ -128,7 +128,7 @@ async def test_an_answer_before_the_request_is_not_taken_for_it(
 async def test_a_reply_of_many_faults_takes_few_lines_of_the_log(
     start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Each of its 20,000 faults as text would be 4 MB, made while nobody else has a turn."""
+    """Reply with 20,000 faults: their texts would be 4 MB, made while the event loop is blocked."""
     sandbox = await start()
     reply = {"kind": "answer", "renditions": [0] * 20_000}
     with pytest.raises(DecoderCrashed, match="broke the protocol"):
@@ -175,7 +175,7 @@ async def test_first_steps_of_an_intruder_are_deadly_and_counted(
 ) -> None:
     sandbox = await start()
     numbers = {name: seccomp._DEADLY[name] for name in FIRST_STEPS}
-    # To fork, as glibc does it; and a signal for somebody else.
+    # `clone` with the flags that glibc uses to fork, and a signal to another process.
     steps = [called(each, 0, 0, 0) for each in numbers.values()]
     steps += [called(seccomp._CLONE, 0x1200011), called(seccomp._TGKILL, 1, 1, 6)]
     for step in steps:
@@ -220,7 +220,7 @@ async def test_the_file_of_the_image_cannot_be_made_writable(start: Start) -> No
 
 
 async def test_threads_are_for_heic_and_end_with_it(start: Start) -> None:
-    """Its decoder can't do without; no other image is in a child that may start one."""
+    """Threads only in children for HEIC, whose decoder needs them; such a child ends after it."""
     sandbox = await start(allow_heic=True)
     with pytest.raises(Truncated, match="refused"):
         await sandbox.process(jpeg() + order("thread"), WEB)

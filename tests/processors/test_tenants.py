@@ -1,4 +1,4 @@
-"""A child's memory and life belong to one tenant, and its refusals are not taken on trust."""
+"""One tenant for each child: its memory, its lifetime, and the second check of its refusals."""
 
 import logging
 from collections.abc import Callable
@@ -29,7 +29,7 @@ MARK = probing.PLANTED[::-1].encode()
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Chooses the fork server of the sandboxes that are started next, and its environment."""
+    """Function that sets fork server and environment of the sandboxes started after it."""
     usual = fork_server_client._environment
 
     def choosing(name: str, **variables: str) -> None:
@@ -129,7 +129,7 @@ async def test_a_refusal_counts_once_a_new_child_repeats_it(
 async def test_a_child_that_is_short_of_memory_is_no_liar(
     start: Start, server: Callable[..., None]
 ) -> None:
-    """An alarm rings at the first refusal that is overturned, so it must not ring for this."""
+    """Shortage of memory is not counted as an overturned refusal, because each raises an alarm."""
     server("adrift", **{adrift.ORDER: "short"})
     sandbox = await start()
     for _ in range(4):

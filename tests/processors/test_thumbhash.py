@@ -1,4 +1,4 @@
-"""Against the reference encoder: hashes that its JavaScript (npm's thumbhash 0.1.1) made."""
+"""ThumbHash compared with hashes of the reference encoder in JavaScript (npm's thumbhash 0.1.1)."""
 
 import base64
 from itertools import pairwise
@@ -45,7 +45,7 @@ def test_it_is_the_references(rgba: NDArray[np.uint8], reference: str) -> None:
     mine, theirs = thumbhash(bgra), base64.b64decode(reference)
     assert len(mine) == len(theirs) <= 25
     assert mine[:5] == theirs[:5]
-    # A frequency of nothing lies between two steps, and the last digit of a float decides.
+    # A frequency of 0 lies between two steps; the last digit of a float decides which one.
     steps = zip(nibbles(mine[5:]), nibbles(theirs[5:]), strict=True)
     assert max(abs(one - other) for one, other in steps) <= 1
 
@@ -55,7 +55,7 @@ def nibbles(data: bytes) -> list[int]:
 
 
 def test_an_image_has_about_that_of_its_small_copy() -> None:
-    """By mean colour, aspect and alpha, which a page shows first."""
+    """Mean colour, aspect and alpha agree with those of a small copy; a page shows these first."""
     pixels = cv2.cvtColor(np.asarray(scene("coffee", 640, 400)), cv2.COLOR_RGB2BGR)
     mine = Palette(Image(pixels.astype(np.uint8))).thumbhash()
     theirs = base64.b64decode(CASES[0][1])

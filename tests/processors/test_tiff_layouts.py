@@ -1,6 +1,6 @@
-"""TIFF layouts by the hundred, each against the right colours, none with what memory held before.
+"""Hundreds of TIFF layouts: right colours, and nothing of what memory held before.
 
-The files are written by `tests/made/tiff.py` from numbers; what is right follows from TIFF 6.0.
+`tests/made/tiff.py` writes the files from numbers. The right colours follow from TIFF 6.0.
 """
 
 import io
@@ -47,7 +47,7 @@ DIVISIONS: dict[str, dict[str, object]] = {
 
 @dataclass(frozen=True)
 class Case:
-    """A file, and RGBA as it should be, 0 to 1."""
+    """File, and the RGBA that it should show, 0 to 1."""
 
     name: str
     data: bytes
@@ -56,7 +56,7 @@ class Case:
 
 
 def colours(channels: int) -> NDArray[np.float64]:
-    """A picture of ramps that differ from channel to channel, 0 to 1."""
+    """Picture of ramps from 0 to 1, different in each channel."""
     down, across = np.mgrid[0:HEIGHT, 0:WIDTH]
     ramps = [across / (WIDTH - 1), down / (HEIGHT - 1), (across + down) % 7 / 6, across % 5 / 4]
     return np.stack(ramps[:channels], axis=2)
@@ -88,16 +88,16 @@ def case(
             numbers = np.rint(numbers * seen).astype(np.uint16)
         numbers = np.concatenate([numbers, stored.astype(np.uint16)], axis=2)
     page = Page(numbers, bits, PHOTOMETRICS[kind], tags=tags, **layout)  # type: ignore[arg-type]
-    # Premultiplied samples are divided again, which loses precision.
+    # Premultiplied samples are divided by alpha again, which loses precision.
     lost = 255 / (0.25 * white) if alpha == "associated" else 0
-    # Inks are multiplied with each other, each with the upper 8 bits.
+    # CMYK inks are multiplied with each other, each by its upper 8 bits alone.
     lost += kind == "cmyk"
     right = np.concatenate([shown, seen], axis=2)
     return Case(name, tiff(page, order=order, big=big), right, 1.01 + lost)
 
 
 def palette(bits: int) -> NDArray[np.intp]:
-    """RGB of each index, 8 bits."""
+    """Palette: RGB of each index, 8 bits a sample."""
     each = np.arange(2**bits)
     return np.stack([each * 83 % 256, each * 151 % 256, 255 - each * 29 % 256], axis=1)
 
@@ -107,7 +107,7 @@ def right_colours(kind: Kind, numbers: NDArray[np.uint16], bits: int) -> NDArray
         return np.asarray(palette(bits)[numbers[:, :, 0]] / 255, np.float64)
     found = np.asarray(numbers / (2**bits - 1), np.float64)
     if kind == "cmyk":
-        # Without a profile: what an ink leaves of the light, and black of what is left.
+        # Plain formula without a profile: each ink takes its share of light, black of the rest.
         return (1 - found[:, :, :3]) * (1 - found[:, :, 3:])
     shown = 1 - found if kind == "white is zero" else found
     return shown if kind == "rgb" else np.repeat(shown, 3, axis=2)
@@ -162,13 +162,13 @@ def big_tiffs() -> Iterator[Callable[[], Case]]:
 
 @cache
 def cases(step: int = 1) -> list[Case]:
-    """Every layout, or one of `step`. Made on demand, because it takes seconds."""
+    """Every layout, or each `step`-th. Made on demand, because that takes seconds."""
     made = [*layouts(), *divisions(), *faxes(), *big_tiffs()]
     return [make() for make in made[::step]]
 
 
 def shown(data: bytes, *, deep: bool = False) -> NDArray[np.float64]:
-    """RGBA, 0 to 255."""
+    """Decoded pixels as RGBA, 0 to 255."""
     header = read_header(data, sniff(data[:1024]), Limits())
     pixels = decode(header, deep=deep).pixels
     white = float(np.iinfo(pixels.dtype).max)
@@ -191,7 +191,7 @@ def wrong(case: Case, found: NDArray[np.float64]) -> bool:
 
 
 def other_picture() -> bytes:
-    """A large grey PNG of 16 bits, all of whose samples are 171."""
+    """Large grey PNG of 16 bits; all bytes of its samples are 171."""
     grey = Image.fromarray(np.full((400, 400), 171 * 257, np.uint16))
     out = io.BytesIO()
     grey.save(out, "PNG")
@@ -222,7 +222,7 @@ def test_a_segment_that_is_cut_short_is_never_taken_for_whole(
             found = shown(made.data)
         except (Truncated, Undecodable):
             continue
-        # Bytes after the last row may be missing.
+        # Only bytes after the last row may be missing from a file that is accepted.
         assert cut > 0.3
         assert not wrong(made, found)
 

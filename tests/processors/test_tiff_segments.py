@@ -1,4 +1,4 @@
-"""Strips and tiles of TIFF that another coder wrote: JPEG, WebP, fax; and wrong lengths."""
+"""TIFF strips and tiles in JPEG, WebP and fax coding, and with wrong lengths."""
 
 import io
 import lzma
@@ -50,7 +50,7 @@ def test_jpeg_tiles_of_rgb(*, progressive: bool) -> None:
 
 
 def test_what_a_jpeg_says_of_colours_does_not_count() -> None:
-    # Its own marker says YCbCr, the TIFF says RGB: libtiff and we go by the TIFF.
+    # The JPEG's own marker says YCbCr, the TIFF says RGB: libtiff and the product follow the TIFF.
     ycbcr = Image.fromarray(np.asarray(PHOTO.convert("YCbCr")))
     data = coded([jpeg_of(PHOTO, subsampling="4:4:4")], {259: (3, (7,))})
     assert mean_difference(shown(data), np.asarray(ycbcr)) < 2
@@ -58,7 +58,7 @@ def test_what_a_jpeg_says_of_colours_does_not_count() -> None:
 
 def test_jpeg_of_inks_and_of_grey() -> None:
     inks = PHOTO.convert("CMYK")
-    # Pillow writes them the wrong way round, as one program does.
+    # Pillow writes the inks of a CMYK JPEG inverted, as Photoshop does.
     segment = jpeg_of(Image.fromarray(255 - np.asarray(inks), "CMYK"))
     fields = {259: (3, (7,)), 258: (3, (8, 8, 8, 8)), 262: (3, (5,)), 277: (3, (4,))}
     assert mean_difference(shown(coded([segment], fields)), np.asarray(inks.convert("RGB"))) < 4
@@ -105,7 +105,7 @@ def test_scans_of_all_strips_are_limited_together() -> None:
 
 
 def test_strips_may_share_bytes_but_not_without_end() -> None:
-    """A megabyte that is named for each row costs seconds, whatever unpacks it."""
+    """Strips that share bytes: unpacking a megabyte for each row takes seconds in any decoder."""
     row = zlib.compress(bytes([9]) * 96 * 3)
     rows = 1000
 
@@ -146,7 +146,7 @@ def test_a_strip_whose_length_is_wrong_is_read_where_its_bytes_can_be_its_own() 
     rows = RGB.tobytes()
     assert mean_difference(shown(coded([rows], {279: (4, (5,))})), RGB) == 0
     assert mean_difference(shown(coded([rows], {279: (4, (0,))})), RGB) == 0
-    # Here its rows would go on over the directory.
+    # In this file the rows would extend over the directory.
     with pytest.raises(Truncated):
         shown(coded([rows[:-500]], {}))
 
@@ -159,11 +159,11 @@ def test_a_fax_whose_writer_left_the_end_away() -> None:
     fields = {258: (3, (1,)), 259: (3, (4,)), 262: (3, (0,)), 277: (3, (1,))}
     whole = shown(coded([coded_rows], fields))
     assert mean_difference(255 - whole if mean_difference(whole, right) else whole, right) == 0
-    # An end of 24 bits and what fills the last byte.
+    # The end of the codes takes 24 bits and the padding of the last byte.
     for missing in (1, 2, 3):
         assert np.array_equal(shown(coded([coded_rows[:-missing]], fields)), whole)
     assert np.array_equal(shown(coded([coded_rows + b"rubbish"], fields)), whole)
-    # More rows than the picture has.
+    # The strip has more rows than the picture.
     fewer = shown(coded([coded_rows], {**fields, 257: (3, (40,))}))
     assert np.array_equal(fewer, whole[:40])
 
@@ -183,7 +183,7 @@ def test_a_fax_with_zeros_behind_its_codes(compression: int, padding: int) -> No
 
 
 def test_many_strips_of_lzma_need_no_more_memory_than_one() -> None:
-    """Each has a dictionary of 64 MB: all at once are more than a child may have."""
+    """LZMA strips with dictionaries of 64 MB each: together they exceed the memory of a child."""
     filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 64 << 20}]
     rows = [
         lzma.compress(RGB[row : row + 1].tobytes(), lzma.FORMAT_XZ, filters=filters)
@@ -201,7 +201,7 @@ def test_many_strips_of_lzma_need_no_more_memory_than_one() -> None:
 @pytest.mark.parametrize("broken", [False, True])
 async def test_a_row_of_wrong_fax_codes_is_damage(start: Start, *, broken: bool) -> None:
     line, white = "000000000001", "11011" + "00110101"
-    # This number of zeros begins no code, and is too short for an end of line.
+    # No code begins with so many zeros, and they are too few for an end of line.
     rows = [white] * 32 + ["0000000011" if broken else white] + [white] * 31
     bits = "".join(line + each for each in rows) + line * 6
     codes = int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8), "big")

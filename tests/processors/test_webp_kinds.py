@@ -18,7 +18,7 @@ from tests.photos import encoded, scene
 
 
 def shown(data: bytes) -> NDArray[np.uint8]:
-    """RGBA."""
+    """Decoded pixels as RGBA."""
     pixels = decode(read_header(data, WEBP, Limits())).pixels
     found = np.full((*pixels.shape[:2], 4), 255, np.uint8)
     found[:, :, : pixels.shape[2]] = pixels[:, :, [2, 1, 0, 3][: pixels.shape[2]]]
@@ -35,7 +35,7 @@ def chunk(name: bytes, data: bytes) -> bytes:
 
 
 def lossless(image: Image.Image) -> bytes:
-    """The chunk of pixels alone."""
+    """VP8L chunk of an image, without the RIFF header."""
     out = io.BytesIO()
     image.save(out, "WEBP", lossless=True)
     data = out.getvalue()
@@ -43,7 +43,7 @@ def lossless(image: Image.Image) -> bytes:
 
 
 def one_red_pixel() -> bytes:
-    """30 bytes: five codes of one symbol each, so that the pixel takes no bit."""
+    """WebP of 30 bytes: five codes of one symbol each, so that the pixel takes no bit."""
     bits = [(0x2F, 8), (0, 14), (0, 14), (0, 1), (0, 3), (0, 1), (0, 1), (0, 1)]
     for value in (0, 255, 0, 255, 0):
         bits += [(1, 1), (0, 1), *([(0, 1), (value, 1)] if value < 2 else [(1, 1), (value, 8)])]
@@ -86,7 +86,7 @@ def test_what_the_first_frame_does_not_cover_is_transparent(*, alpha: bool) -> N
 @pytest.mark.parametrize("how", ["lossless", "lossy"])
 @pytest.mark.parametrize("moving", [False, True])
 def test_alpha_counts_by_its_samples(how: str, *, moving: bool) -> None:
-    """Whatever the flag of the file says."""
+    """Alpha of the samples, in files whose header has no alpha flag."""
     image = Image.new("RGBA", (16, 16), (255, 0, 0, 100))
     out = io.BytesIO()
     image.save(out, "WEBP", lossless=how == "lossless")
@@ -109,7 +109,7 @@ def test_a_profile_counts_by_what_it_does() -> None:
 
 @pytest.mark.parametrize("name", [b"VP8 ", b"VP8L"])
 def test_pixels_that_end_early_are_refused(name: bytes) -> None:
-    """Every length says that the chunk is as short as it is."""
+    """Pixel data cut in half; all lengths in the file are correct."""
     data = encoded(scene(width=200, height=120), "webp") if name == b"VP8 " else b""
     pixels = data[data.index(name) + 8 :] if data else lossless(scene(width=200, height=120))[8:]
     with pytest.raises(Refused):
