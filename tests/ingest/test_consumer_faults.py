@@ -4,11 +4,14 @@ import asyncio
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from ingest.consumer import Consumer
 from ingest.errors import KafkaUnavailable
+from ingest.stream import Stream
 from pixlake_server.embedded.ports import free_port
 from tests.ingest import wire
 from tests.ingest.conftest import Broker, Stage
@@ -117,6 +120,35 @@ async def test_a_revoked_message_is_somebody_elses(wide_stage: Stage) -> None:
             await until(lambda: one.status().inflight_messages == 0)
             for partition in range(4):
                 await wide_stage.until_committed(1, partition)
+
+
+class AssignsAtTheClose:
+    """Client of a group whose coordinator is silent: an assignment arrives while it closes."""
+
+    def __init__(self, _config: object) -> None:
+        self.closed = False
+
+    def subscribe(self, topics: list[str], **callbacks: Any) -> None:
+        self._topic, self._assigned = topics[0], callbacks["on_assign"]
+
+    def committed(self, *_: object) -> None:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+
+    def close(self) -> None:
+        self.closed = True
+        self._assigned(self, [TopicPartition(self._topic, 0)])
+
+
+async def test_a_close_during_an_assignment_is_in_order(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stage.send_values([b"creates the topic"])
+    client = AssignsAtTheClose({})
+    monkeypatch.setattr("ingest.kafka.Consumer", lambda _config: client)
+    stream = Stream(stage.settings())
+    stream.interrupt()
+    await asyncio.to_thread(stream.close)
+    assert client.closed
 
 
 async def test_broker_killed_and_back(stage: Stage, broker: Broker) -> None:
