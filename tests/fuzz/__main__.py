@@ -1,9 +1,9 @@
-"""Coverage-guided fuzzing of what reads strangers' bytes, by atheris, for a bounded time.
+"""Coverage-guided fuzzing, by atheris and for a bounded time, of the code that reads uploads.
 
-`python -m tests.fuzz [seconds]` (`make fuzz`): each target gets that long, 120 s by default, from
-the files of `tests.photos` and `tests.processors.hostile`. Python code is instrumented; codecs are
-not, so within them it finds crashes and hangs by chance only. A find is written to `.fuzz/` and
-ends the run with 1: add its bytes to `tests/processors/hostile.py`.
+`python -m tests.fuzz [seconds]` (`make fuzz`): each target runs for that time, 120 s by default,
+and starts from the files of `tests.photos` and `tests.processors.hostile`. Python code is
+instrumented. Codecs are not, so the fuzzer finds crashes and hangs in them only by chance. A find
+is written to `.fuzz/` and ends the run with 1: add its bytes to `tests/processors/hostile.py`.
 """
 
 import os
@@ -15,14 +15,14 @@ from tests.fuzz.seeds import write_seeds
 
 SECONDS = 120
 TARGETS = ("header", "pipeline", "memory")
-# A decoder may take for one image what a child may; libFuzzer's own limit is in megabytes.
+# The memory limit of a child, for one image; libFuzzer takes its limit in megabytes.
 MEMORY_MB = 1200
 SLOWEST_SECONDS = 10
 LONGEST_FILE = 65_536
 
 
 def main() -> int:
-    """0 if nothing was found."""
+    """Fuzz every target; returns the exit code, which is 0 if nothing was found."""
     seconds = int(sys.argv[1]) if len(sys.argv) > 1 else SECONDS
     home = Path(".fuzz").absolute()
     seeds = write_seeds(home / "seeds")

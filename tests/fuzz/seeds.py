@@ -1,4 +1,4 @@
-"""Small files of every format and oddity, for the fuzzer to start from."""
+"""Seeds of the fuzzer: small files of every format and oddity."""
 
 import hashlib
 import io
@@ -15,7 +15,7 @@ from tests.processors.test_tiff_layouts import cases as tiffs
 
 
 def seeds() -> list[bytes]:
-    """Some 80 files of a few kilobytes at most."""
+    """About 80 files of at most a few kilobytes."""
     photo = scene(width=48, height=32)
     files = [encoded(photo, name) for name in FORMAT_NAMES]
     files += [encoded(photo, name, orientation=6) for name in ("jpeg", "png", "webp", "tiff")]
@@ -36,7 +36,7 @@ def seeds() -> list[bytes]:
 
 
 def write_seeds(folder: Path) -> Path:
-    """As files named by their hash."""
+    """Write the seeds as files, each named by its hash; returns the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for data in seeds():
         (folder / hashlib.sha256(data).hexdigest()[:16]).write_bytes(data)

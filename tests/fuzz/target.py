@@ -1,7 +1,7 @@
-"""What the fuzzer calls: any bytes are read or refused, and nothing else happens.
+"""Targets of the fuzzer: any bytes are read or refused, and nothing else happens.
 
-Runs in a process of its own: `python -m tests.fuzz.target header|pipeline|memory` and libFuzzer's
-options.
+A target runs in its own process: `python -m tests.fuzz.target header|pipeline|memory`, followed by
+libFuzzer's options.
 """
 
 import sys
@@ -23,12 +23,12 @@ from tests.processors.canary.answers import answer
 from tests.processors.canary.pattern import fill
 
 _ONE, _OTHER = 0x5A, 0xC3
-# Small, or the fuzzer spends its time on pixels.
+# Small limits, so that the fuzzer does not spend its time on pixels.
 LIMITS = Limits(max_pixels=250_000, max_metadata_bytes=100_000, codes=True)
 
 
 def header(data: bytes) -> None:
-    """The parsers alone: thousands a second."""
+    """Run only the parsers: thousands of inputs a second."""
     try:
         found = read_header(data, check_bytes(memoryview(data), LIMITS), LIMITS)
     except Refused:
@@ -39,7 +39,7 @@ def header(data: bytes) -> None:
 
 
 def pipeline(data: bytes) -> None:
-    """Everything that a child does with an image; its parent believes what comes of it."""
+    """Process an image as a child does; its parent must accept the answer."""
     try:
         made = process(data, WEB, LIMITS)
     except Refused:
@@ -51,7 +51,7 @@ def pipeline(data: bytes) -> None:
 
 
 def memory(data: bytes) -> None:
-    """The answer, text of a refusal included, does not depend on what memory held before."""
+    """Compare answers, refusal texts included, after memory held one byte and another."""
     answers = []
     for byte in (_ONE, _OTHER):
         fill(byte)

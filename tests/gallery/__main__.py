@@ -1,7 +1,7 @@
-"""A contact sheet for people: `python -m tests.gallery` (`make gallery`) writes `.gallery/`.
+"""Contact sheet for people: `python -m tests.gallery` (`make gallery`) writes `.gallery/`.
 
-One page, which needs nothing but itself: what preset `web` made beside what Pillow makes of the
-same file, with the figures that the test holds. Where the two differ, the picture is framed in red.
+The sheet is one self-contained page. It shows the rendition of preset `web` next to Pillow's, with
+the figures that the test checks. A red frame marks a pair that differs.
 """
 
 import base64
@@ -28,7 +28,7 @@ img { width: 240px; margin-right: 4px }
 
 
 def page(found: Iterable[Compared]) -> str:
-    """The whole sheet as HTML: the smaller rendition of each case."""
+    """Contact sheet as HTML, with the smaller rendition of each case."""
     rows = [_section(each) for each in found if each.rendition == str(_WIDEST)]
     return (
         f"<!doctype html><meta charset=utf-8><title>Gallery</title><style>{_STYLE}</style>"

@@ -1,4 +1,4 @@
-"""Real photographs in every format and with every oddity that a sender may come with."""
+"""Real photographs in every format and with every oddity that a sender may upload."""
 
 import io
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ _FROM_PILLOW = (
 
 @dataclass(frozen=True)
 class Case:
-    """One file; `managed`: its colours are not sRGB, and have to be converted."""
+    """File of the gallery; `managed` means that its colours must be converted to sRGB."""
 
     name: str
     data: bytes
@@ -36,7 +36,7 @@ class Case:
 
 
 def cases() -> Iterator[Case]:
-    """All of them, some 110."""
+    """All cases, about 110."""
     for path in photographs():
         yield Case(path.stem, path.read_bytes(), managed=path.stem == "rocket")
     yield from _formats()
@@ -105,7 +105,7 @@ def _photo() -> Image.Image:
 
 
 def _cut_out(photo: Image.Image) -> Image.Image:
-    """Transparent towards the corners, by a soft edge."""
+    """Photograph that fades to transparent towards the corners."""
     rows, columns = np.mgrid[-1 : 1 : photo.height * 1j, -1 : 1 : photo.width * 1j]
     alpha = np.clip(4 - 4 * np.hypot(rows, columns), 0, 1) * 255
     whole = photo.copy()
@@ -133,7 +133,7 @@ def _deep(photo: Image.Image, extension: str) -> bytes:
 
 
 def _ycck(photo: Image.Image) -> bytes:
-    """As Photoshop writes it: inks as YCbCr and black, which the Adobe segment's last byte says."""
+    """YCCK JPEG as Photoshop writes it; the last byte of the Adobe segment names this coding."""
     keyed = np.asarray(photo.convert("CMYK"))
     cyan, magenta, yellow, black = (keyed[..., each] for each in range(4))
     as_rgb = Image.fromarray(np.dstack([cyan, magenta, yellow])).convert("YCbCr")

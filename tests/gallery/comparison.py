@@ -1,4 +1,4 @@
-"""Our renditions beside Pillow's, in numbers: structural similarity, and difference of colours."""
+"""Comparison of our renditions with Pillow's: structural similarity and colour difference."""
 
 import asyncio
 import io
@@ -25,17 +25,17 @@ EXACT = tuple(
     for each in WEB.renditions
 )
 PRESET = Preset(name="web", version=WEB.version, renditions=(*WEB.renditions, *EXACT))
-"""`web`, and each of its renditions again without loss: what a codec loses is no fault of ours."""
+"""`web` with each rendition also in lossless form, to tell our errors from the codec's loss."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """One rendition and what it should be, as RGB over middle grey.
+    """One rendition and its reference by Pillow, as RGB over middle grey.
 
-    SSIM is of luma, 1 for equal: of the lossless rendition, of the one that `web` makes, and of
-    Pillow's own file in that format and quality, each against Pillow's pixels; `files_ssim` is of
-    the last two, as two people would see them. `delta_e` is the
-    mean CIEDE2000 difference of the lossless one, of which 1 is hardly visible.
+    SSIM is calculated from luma; 1 means equal. Three compare with Pillow's pixels: `exact_ssim`
+    the lossless rendition, `web_ssim` the rendition of `web`, `pillow_ssim` Pillow's own file in
+    the same format and quality. `files_ssim` compares the rendition of `web` with Pillow's file.
+    `delta_e` is the mean CIEDE2000 difference of the lossless rendition; 1 is hardly visible.
     """
 
     case: Case
@@ -50,12 +50,12 @@ class Compared:
 
 
 def compared(chosen: Iterable[Case]) -> list[Compared]:
-    """Every case through preset `web` in a sandbox, against Pillow's way with the same file."""
+    """Process every case with preset `web` in a sandbox; compares each rendition with Pillow's."""
     return asyncio.run(_compared(list(chosen)))
 
 
 async def _compared(chosen: list[Case]) -> list[Compared]:
-    # A phone's HEIC takes a second of one core; this machine may be busy.
+    # A phone's HEIC takes a second of one core, and longer on a busy machine.
     settings = ProcessorSettings(sandbox_children=2, sandbox_timeout_seconds=60)
     sandbox = await Sandbox.start(settings)
     try:
@@ -95,7 +95,7 @@ def _pairs(case: Case, processed: Processed) -> list[Compared]:
             )
         )
         if min(web.shape[:2]) == min(reference.size):
-            break  # the larger one is the same again
+            break  # the larger rendition is the same, because no rendition is enlarged
     return found
 
 
@@ -105,7 +105,7 @@ def _read(data: bytes) -> tuple[Colours, str]:
 
 
 def _scaled(reference: Image.Image, size: tuple[int, int]) -> Image.Image:
-    # Of Pillow's filters the one that is closest to averaging areas.
+    # HAMMING is closest to averaging areas among Pillow's filters.
     return reference.convert("RGBa").resize(size, Image.Resampling.HAMMING).convert("RGBA")
 
 
@@ -122,15 +122,15 @@ def _flat(image: Image.Image) -> Colours:
 
 def _ssim(ours: Colours, theirs: Colours) -> float:
     grey = (np.asarray(Image.fromarray(each).convert("L")) for each in (ours, theirs))
-    # As float32: half of the time of float64, and the index differs in the sixth digit.
+    # float32 takes half of the time of float64; the index differs in the sixth digit.
     pair = [each.astype(np.float32) for each in grey]
-    # As in Wang et al. 2004.
+    # Parameters of Wang et al. 2004.
     options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
     return float(structural_similarity(*pair, data_range=255, **options))  # type: ignore[no-untyped-call]
 
 
 def _delta_e(ours: Colours, theirs: Colours) -> float:
-    # One pixel in nine is enough for a mean over the picture, and CIEDE2000 takes its time.
+    # One pixel in nine is enough for a mean over the picture; CIEDE2000 is slow.
     pair = (rgb2lab(each[::3, ::3]) for each in (ours, theirs))
     difference = deltaE_ciede2000(*pair)  # type: ignore[no-untyped-call]
     return float(difference.mean())

@@ -1,4 +1,4 @@
-"""Whatever the format and oddity, preset `web` shows the photograph as Pillow would show it."""
+"""Renditions of preset `web` look like Pillow's, in every format and with every oddity."""
 
 from collections import Counter
 
@@ -10,12 +10,13 @@ from tests.gallery.comparison import Compared, compared
 pytestmark = pytest.mark.timeout(600)
 
 LEAST_SSIM = 0.98
-# Codecs take more: `web` at quality 82 leaves 0.91 of a field of stars, Pillow's own JPEG 0.914.
+# Lossy codecs reduce SSIM below LEAST_SSIM: for a field of stars `web` at quality 82 has 0.91,
+# Pillow's own JPEG 0.914.
 LOST_TO_PILLOW = 0.01
-# Two encoders of one picture, each with noise of its own: a field of stars has 0.946.
+# Two encoders of one picture each add their own noise: a field of stars has 0.946.
 LEAST_FILES_SSIM = 0.93
 MOST_BELOW = 0.1
-# Half of what a trained eye sees side by side.
+# Half of the difference that a trained eye sees side by side.
 MOST_DELTA_E = 1.0
 
 
@@ -49,7 +50,7 @@ def test_encoders_lose_no_more_than_pillows(gallery: list[Compared]) -> None:
 
 
 def test_files_look_like_pillows_of_the_same_quality(gallery: list[Compared]) -> None:
-    """Nine in ten by the measure of uncompressed pixels; what codecs eat by a lower one."""
+    """Nine files in ten reach the limit for uncompressed pixels; all reach a lower limit."""
     found = {(each.case.name, each.rendition): each.files_ssim for each in gallery}
     below = {name: ssim for name, ssim in found.items() if ssim < LEAST_SSIM}
     assert len(below) < MOST_BELOW * len(found), below

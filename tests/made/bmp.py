@@ -1,4 +1,4 @@
-"""BMP files of any header, depth and masks, written from numbers by no code of the product."""
+"""BMP files of any header, depth and masks, written from numbers without code of the product."""
 
 import struct
 
@@ -21,12 +21,15 @@ def bmp(
     pixels: bytes | None = None,
     profile: bytes = b"",
 ) -> bytes:
-    """Rows x columns of whole numbers of so many bits; `palette` is RGB, `pixels` replaces rows."""
+    """BMP of rows x columns of integers of `bits` bits; `pixels` replaces the encoded rows.
+
+    `palette` is RGB.
+    """
     height, width = numbers.shape
     rows = numbers if top_down else numbers[::-1]
     body = packed(rows, bits) if pixels is None else pixels
     colours = _palette(palette, 3 if header == CORE else 4)
-    # A header of 40 bytes has its masks behind it, a longer one within.
+    # The masks stand behind a header of 40 bytes, and within a longer header.
     behind = struct.pack(f"<{len(masks)}I", *masks) if header == 40 else b""
     place = 14 + header + len(behind) + len(colours)
     info = _info(header, width, -height if top_down else height, bits, compression)
@@ -41,7 +44,7 @@ def bmp(
 
 
 def packed(rows: Numbers, bits: int) -> bytes:
-    """Rows of numbers as bytes, each row filled up to a multiple of four."""
+    """Rows of numbers as bytes, each row padded to a multiple of four bytes."""
     if bits < 8:
         shifts = np.arange(bits - 1, -1, -1)
         each = (rows[:, :, np.newaxis] >> shifts & 1).astype(np.uint8)
@@ -53,7 +56,7 @@ def packed(rows: Numbers, bits: int) -> bytes:
 
 
 def runs(rows: Numbers, bits: int) -> bytes:
-    """RLE8 or RLE4 of rows, the lowest first: runs by turns with indices one by one."""
+    """RLE8 or RLE4 of rows, bottom row first; rows alternate between runs and literal indices."""
     made = bytearray()
     for number, row in enumerate(rows[::-1]):
         for start in range(0, len(row), 10):

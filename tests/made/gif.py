@@ -1,4 +1,4 @@
-"""GIFs written by hand: any screen, any frames, any endings."""
+"""GIF files of any screen, frames and ending, written without an encoder."""
 
 import struct
 from collections.abc import Sequence
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 BLACK, RED, GREEN, BLUE = range(4)
 PALETTE = b"\0\0\0\xff\0\0\0\xff\0\0\0\xff"
-"""Four colours, by the names above."""
+"""Four colours: black, red, green, blue."""
 
 
 @dataclass
 class Frame:
-    """`indices` row by row; a `table` of its own, of four colours."""
+    """Frame of a GIF: `indices` row by row, and optionally its own `table` of four colours."""
 
     left: int
     top: int
@@ -25,7 +25,7 @@ class Frame:
 
 
 def codes(indices: Sequence[int], *, ended: bool = True) -> bytes:
-    """LZW of two bits whose codes never grow: a clear code stands before they would."""
+    """LZW data of two bits; a clear code before every second index keeps the codes at 3 bits."""
     clear, end, wide = 4, 5, 3
     numbers = []
     for n, each in enumerate(indices):
@@ -45,7 +45,7 @@ def gif(
     before: bytes = b"",
     ended: bool = True,
 ) -> bytes:
-    """`before`: blocks between the screen and the first frame."""
+    """GIF of a screen and frames; `before` are blocks between the screen and the first frame."""
     out = version + struct.pack("<HHBBB", *screen, 0x91 if table else 0x11, 2, 0) + table + before
     for each in frames:
         if version == b"GIF89a":

@@ -1,4 +1,4 @@
-"""HEIF files put together of items: AVIF and HEIC with anything in any place."""
+"""HEIF files composed of items: AVIF and HEIC with any item in any place."""
 
 import io
 import struct
@@ -16,7 +16,7 @@ _ESSENTIAL = {b"av1C", b"hvcC", b"irot", b"imir", b"clap"}
 
 @dataclass
 class Part:
-    """An item; `within_meta`: its data is in `idat`."""
+    """Item of a HEIF file; with `within_meta` its data is in `idat`, else in `mdat`."""
 
     kind: bytes
     data: bytes
@@ -43,7 +43,7 @@ def heif(
     gap: int = 0,
     meta_last: bool = False,
 ) -> bytes:
-    """A file whose first item is primary. `first`: numbers whose bytes come before the others'."""
+    """HEIF file whose first item is primary; the data of the items in `first` comes first."""
     order = [*first, *(each for each in parts if each not in first)]
     inside = [each for each in order if parts[each].within_meta]
     outside = [each for each in order if not parts[each].within_meta]
@@ -119,7 +119,7 @@ def pixi(*bits: int) -> Box:
 
 
 def clap(crop: tuple[int, int, int, int], width: int, height: int) -> Box:
-    """`crop`: left, top, width and height."""
+    """Clean aperture box of `crop` (left, top, width, height) in an image of width x height."""
     left, top, across, down = crop
     offsets = (2 * left + across - width, 2, 2 * top + down - height, 2)
     return box(b"clap", struct.pack(">IIIIiIiI", across, 1, down, 1, *offsets))
@@ -142,7 +142,7 @@ ALPHA = full(b"auxC", 0, 0, b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0")
 
 
 def av1(pixels: NDArray[np.uint8], **options: object) -> tuple[bytes, list[Box]]:
-    """The stream of an AVIF by Pillow, and its properties; RGB, or grey."""
+    """Encode RGB or grey pixels as AV1 with Pillow; returns the stream and its properties."""
     chosen = {"quality": 100, "subsampling": "4:4:4", "max_threads": 1, "speed": 9, **options}
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, "AVIF", **chosen)
@@ -150,7 +150,7 @@ def av1(pixels: NDArray[np.uint8], **options: object) -> tuple[bytes, list[Box]]
 
 
 def deep_av1(pixels: NDArray[np.uint16], depth: int) -> tuple[bytes, list[Box]]:
-    """Encode BGR pixels of this depth as AV1 with OpenCV; returns the data and its boxes."""
+    """Encode BGR pixels of this depth as AV1 with OpenCV; returns the stream and its properties."""
     options = [cv2.IMWRITE_AVIF_QUALITY, 100, cv2.IMWRITE_AVIF_DEPTH, depth]
     done, data = cv2.imencode(".avif", pixels, [*options, cv2.IMWRITE_AVIF_SPEED, 9])
     assert done
@@ -158,7 +158,7 @@ def deep_av1(pixels: NDArray[np.uint16], depth: int) -> tuple[bytes, list[Box]]:
 
 
 def taken_apart(data: bytes) -> tuple[bytes, list[Box]]:
-    """The stream of the only picture of a file by libavif, and its properties as boxes."""
+    """Split a HEIF file of one picture into its stream and its properties as boxes."""
     ipco = _inside(data, b"meta", b"iprp", b"ipco")
     boxes = []
     while ipco:

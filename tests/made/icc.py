@@ -1,4 +1,4 @@
-"""ICC profiles written by hand: a matrix and a power function, or a pipeline that costs much."""
+"""ICC profiles: a matrix with a power function, or a pipeline that is expensive to evaluate."""
 
 import struct
 
@@ -12,7 +12,7 @@ _D50 = (0.9642, 1.0, 0.8249)
 def matrix_profile(
     name: str, gamma: float, colorants: tuple[tuple[float, float, float], ...] = SRGB
 ) -> bytes:
-    """A display profile; of grey without colorants."""
+    """Display profile of a matrix and a power function; without colorants a grey profile."""
     curve = b"curv" + bytes(4) + struct.pack(">IH", 1, round(gamma * 256)) + bytes(2)
     tags = [(b"wtpt", _xyz(_D50))]
     if colorants:
@@ -25,7 +25,7 @@ def matrix_profile(
 
 
 def pipeline_profile(stages: int) -> bytes:
-    """Its D2B0 has so many stages, all at one place: the same identity matrix."""
+    """Profile whose D2B0 has `stages` stages, all of which refer to the same identity matrix."""
     matrix = b"matf" + bytes(4) + struct.pack(">HH", 3, 3)
     matrix += struct.pack(">12f", 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0)
     place = struct.pack(">II", 16 + 8 * stages, len(matrix))
@@ -34,7 +34,10 @@ def pipeline_profile(stages: int) -> bytes:
 
 
 def table_profile(inputs: int) -> bytes:
-    """Its D2B0 is a matrix to so many channels, a table of them with two points each, and back."""
+    """Profile whose D2B0 is a matrix to `inputs` channels, a table, and a matrix back.
+
+    The table has two points for each channel.
+    """
     there, back = (
         b"matf" + bytes(4) + struct.pack(">HH", *size) + bytes(4 * (size[0] + 1) * size[1])
         for size in ((3, inputs), (inputs, 3))
@@ -52,7 +55,7 @@ def table_profile(inputs: int) -> bytes:
 
 
 def segmented_profile(segments: int) -> bytes:
-    """Its D2B0 is one set of three curves, all at one place, of so many segments."""
+    """Profile whose D2B0 is three curves that share one definition of `segments` segments."""
     breaks = struct.pack(f">{segments - 1}f", *(n / segments for n in range(1, segments)))
     formula = b"parf" + bytes(4) + struct.pack(">HH4f", 0, 0, 1, 1, 0, 0)
     curve = b"curf" + bytes(4) + struct.pack(">HH", segments, 0) + breaks + formula * segments

@@ -1,4 +1,4 @@
-"""JPEGs taken to pieces and put together again: segments, scans, odd endings."""
+"""JPEG files split and composed anew: segments, scans, odd endings."""
 
 import base64
 import io
@@ -10,7 +10,7 @@ from PIL import Image
 
 
 def textured(width: int = 64, height: int = 64) -> NDArray[np.uint8]:
-    """RGB with detail all over, so that a lost part shows."""
+    """RGB picture with detail everywhere, so that a lost part shows."""
     y, x = np.mgrid[:height, :width]
     red = 128 + 100 * np.sin(x / 5) * np.cos(y / 7)
     green = 128 + 100 * np.sin((x + 2 * y) / 9)
@@ -46,14 +46,14 @@ def restarts(data: bytes) -> list[int]:
 
 
 def cut_at(data: bytes, at: int) -> bytes:
-    """The first bytes, and no half of a marker at their end."""
+    """First `at` bytes of a JPEG, without half of a marker at the end."""
     while data[at - 1] == 0xFF:
         at -= 1
     return data[:at]
 
 
 def empty_arithmetic_scans(width: int, height: int, scans: int) -> bytes:
-    """A progressive JPEG in arithmetic coding whose scans hold no byte: they are read as zeros."""
+    """Progressive JPEG in arithmetic coding whose scans are empty; decoders read them as zeros."""
     frame = struct.pack(">BHHB", 8, height, width, 3) + bytes((1, 17, 0, 2, 17, 0, 3, 17, 0))
     first = segment(0xDA, bytes((3, 1, 0, 2, 0, 3, 0, 0, 0, 0)))
     parts = [b"\xff\xd8", segment(0xDB, bytes(1) + bytes([1] * 64)), segment(0xCA, frame), first]
@@ -74,4 +74,4 @@ ARITHMETIC = base64.b64decode(
     "NwNTSN0HwGAPIp+sYGeIGy5pPLw7VdOLUSkvjodyLtVD8pOPq8s8wohjNIWhUZfwVzV9yDt0jj928TKSsy2HgvU2"
     "K2bzPm3ygP/Z"
 )
-"""The red of `textured(40, 24)` in arithmetic coding, which Pillow does not write."""
+"""Red channel of `textured(40, 24)` in arithmetic coding, which Pillow does not write."""

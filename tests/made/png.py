@@ -1,4 +1,4 @@
-"""PNGs written by hand: every colour type, depth and interlace, with any chunks."""
+"""PNG files of every colour type, depth and interlace, with any chunks, made without an encoder."""
 
 import struct
 import zlib
@@ -12,7 +12,7 @@ CHANNELS = {GREY: 1, RGB: 3, PALETTE: 1, GREY_ALPHA: 2, RGBA: 4}
 DEPTHS = {GREY: (1, 2, 4, 8, 16), RGB: (8, 16), PALETTE: (1, 2, 4, 8), GREY_ALPHA: (8, 16)}
 DEPTHS[RGBA] = (8, 16)
 
-# First column and row, and steps, of Adam7's passes.
+# Adam7's passes: first column, first row, column step, row step.
 _ADAM7 = (
     (0, 0, 8, 8),
     (4, 0, 8, 8),

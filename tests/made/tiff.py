@@ -1,4 +1,4 @@
-"""TIFF files of any layout, written from their numbers; nothing of the product is used here."""
+"""TIFF files of any layout, written from numbers without code of the product."""
 
 import io
 import struct
@@ -14,7 +14,7 @@ from PIL import Image
 
 Numbers = NDArray[np.unsignedinteger]
 Fields = dict[int, tuple[int, tuple[int, ...]]]
-"""Fields of a directory by tag: the number of a type, and values."""
+"""Fields of a directory by tag: number of the type, and values."""
 
 _SIZES = {1: "B", 3: "H", 4: "I", 5: "II", 7: "B", 16: "Q"}
 _BIG = 43
@@ -26,7 +26,7 @@ _REVERSED = bytes(int(f"{each:08b}"[::-1], 2) for each in range(256))
 
 @dataclass(frozen=True)
 class Page:
-    """A TIFF page: rows x columns x samples, integers of `bits` bits."""
+    """TIFF page: rows x columns x samples of integers of `bits` bits."""
 
     numbers: Numbers
     bits: int
@@ -38,9 +38,9 @@ class Page:
     predictor: int = 1
     fill_order: int = 1
     tags: dict[int, tuple[int, tuple[int, ...]]] = field(default_factory=dict)
-    """More fields by tag: the number of a type, and values; they replace what is written else."""
+    """More fields by tag: number of the type, and values; they replace the usual fields."""
     cut: float = 1
-    """Which part of each segment's bytes is kept."""
+    """Share of each segment's bytes that is kept."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -48,7 +48,7 @@ class Page:
 
 
 def tiff(*pages: Page, order: Literal["<", ">"] = "<", big: bool = False) -> bytes:
-    """A file of these pages, each behind the directory before it."""
+    """TIFF file of these pages, each behind the directory before it."""
     word = "Q" if big else "I"
     file = bytearray(
         struct.pack(order + "2sH", b"II" if order == "<" else b"MM", 43 if big else 42)
@@ -66,7 +66,7 @@ def tiff(*pages: Page, order: Literal["<", ">"] = "<", big: bool = False) -> byt
 
 
 def coded(segments: list[bytes], fields: Mapping[int, tuple[int, tuple[int, ...]]]) -> bytes:
-    """A TIFF of these segments, 96 x 64 unless the fields say otherwise."""
+    """TIFF of these segments; RGB of 96 x 64 unless the fields say otherwise."""
     places, at = [], 8
     for each in segments:
         places.append(at)
@@ -97,7 +97,7 @@ def coded(segments: list[bytes], fields: Mapping[int, tuple[int, tuple[int, ...]
 
 
 def packed(numbers: Numbers, bits: int, order: str = "<") -> bytes:
-    """Rows x columns x samples as rows of bytes, the highest bit first."""
+    """Rows x columns x samples packed into rows of bytes, highest bit first."""
     rows = numbers.reshape(numbers.shape[0], -1)
     if bits in {8, 16}:
         return rows.astype(f"{order}u{bits // 8}").tobytes()
@@ -108,7 +108,7 @@ def packed(numbers: Numbers, bits: int, order: str = "<") -> bytes:
 
 @lru_cache(4096)
 def compressed(data: bytes, compression: int, row_bytes: int) -> bytes:
-    """Rows of bytes in that compression, by zlib or by Pillow's encoder."""
+    """Rows of bytes in this compression, by zlib or by Pillow's encoder."""
     if compression == 1:
         return data
     if compression in _DEFLATE:
@@ -118,9 +118,9 @@ def compressed(data: bytes, compression: int, row_bytes: int) -> bytes:
 
 
 def strip_of(image: Image.Image, compression: str, **options: object) -> bytes:
-    """The only strip of an image that Pillow wrote."""
+    """Encode an image as TIFF with Pillow; returns its only strip."""
     out = io.BytesIO()
-    # The strip size is above any image, so that there is only one strip.
+    # The strip size exceeds any image, so that there is only one strip.
     image.save(out, "TIFF", compression=compression, strip_size=1 << 30, **options)
     with Image.open(io.BytesIO(out.getvalue())) as written:
         at, size = written.tag_v2[273][0], written.tag_v2[279][0]  # type: ignore[attr-defined]
@@ -128,7 +128,7 @@ def strip_of(image: Image.Image, compression: str, **options: object) -> bytes:
 
 
 def ycbcr_blocks(numbers: Numbers, across: int, down: int) -> bytes:
-    """YCbCr as blocks: the brightness of each pixel, and the mean of each colour."""
+    """Subsampled YCbCr in blocks: the luma of each pixel, then the mean of each chroma channel."""
     height, width = numbers.shape[:2]
     padded = np.pad(numbers, ((0, -height % down), (0, -width % across), (0, 0)), "edge")
     blocks = padded.reshape(len(padded) // down, down, -1, across, 3).transpose(0, 2, 1, 3, 4)
@@ -138,7 +138,7 @@ def ycbcr_blocks(numbers: Numbers, across: int, down: int) -> bytes:
 
 
 def _fields(page: Page, file: bytearray, order: str) -> dict[int, tuple[int, tuple[int, ...]]]:
-    """The fields of a page, whose segments are written into the file."""
+    """Append the segments of a page to the file; returns the fields of the page."""
     samples = page.numbers.shape[2]
     places, counts = [], []
     for segment in _segments(page, order):
@@ -205,7 +205,7 @@ def _compressed_rows(page: Page, part: Numbers, order: str) -> bytes:
         data = ycbcr_blocks(part, across, down)
         return compressed(data, page.compression, len(data) // -(-len(part) // down))
     if page.predictor == 2:
-        # In the numbers' own type: they wrap around.
+        # The differences are taken in the samples' own type, in which they wrap around.
         narrow = part.astype(f"u{page.bits // 8}")
         part = np.concatenate([narrow[:, :1], narrow[:, 1:] - narrow[:, :-1]], axis=1)
     data = packed(part, page.bits, order)
@@ -215,7 +215,7 @@ def _compressed_rows(page: Page, part: Numbers, order: str) -> bytes:
 def _directory(
     fields: dict[int, tuple[int, tuple[int, ...]]], file: bytearray, order: str, *, big: bool
 ) -> int:
-    """Write a directory; the place of its link to the next."""
+    """Append a directory to the file; returns the place of its link to the next directory."""
     number, count, word = ("Q", "Q", "Q") if big else ("H", "I", "I")
     inline = struct.calcsize(word)
     entries = struct.pack(order + number, len(fields))

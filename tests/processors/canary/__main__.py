@@ -1,9 +1,9 @@
-"""Which answers depend on what memory held before: `python -m tests.processors.canary FILES`.
+"""Search for answers that depend on what memory held: `python -m tests.processors.canary FILES`.
 
-Each file is processed after memory was filled with one byte and again with another; the two answers
-are to be equal to the byte. FILES: `cases`, `corpora`, or `leak`, whose decoder leaves every second
-row unwritten. `cleared` behind it clears memory as in a child, where the environment allows it.
-Prints JSON.
+Each file is processed after memory was filled with one byte, and again after another byte; the two
+answers have to be equal to the byte. FILES: `cases`, `corpora`, or `leak`, whose decoder leaves
+every second row unwritten. The argument `cleared` after FILES clears memory as in a child, where
+the environment allows it. Prints JSON.
 """
 
 import json
@@ -20,7 +20,7 @@ from tests.processors.canary.answers import REFUSED, answer
 from tests.processors.canary.pattern import fill
 from tests.processors.canary.presets import LOSSLESS, presets
 
-# Larger ones have no layouts of their own, and are refused in the same words.
+# Larger files of the corpora have no other layouts; they are refused with the same text.
 LIMITS = {
     "cases": Limits(codes=True, faces=True),
     "corpora": Limits(max_pixels=50_000),
@@ -52,7 +52,7 @@ def _chosen(what: str) -> tuple[Iterable[tuple[str, bytes]], list[Preset]]:
         leak.install()
         return leak.photos().items(), [LOSSLESS]
     if what == "cases":
-        # It makes thousands of files, which takes minutes in cleared memory.
+        # The import makes thousands of files, which takes minutes in cleared memory.
         from tests.processors.canary.files import files  # noqa: PLC0415
 
         return files().items(), presets()

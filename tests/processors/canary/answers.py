@@ -1,4 +1,4 @@
-"""All that a sender can see of an image, as one text to compare."""
+"""Everything that a sender can see of an image, as one text to compare."""
 
 import hashlib
 
@@ -12,7 +12,7 @@ REFUSED = "refused: "
 
 
 def answer(data: bytes, preset: Preset, limits: Limits) -> str:
-    """Facts, measures and renditions, or the refusal with its text; times are left out."""
+    """Facts, measures and renditions, or the refusal with its text; without times."""
     try:
         return seen(process(data, preset, limits))
     except Refused as error:

@@ -14,14 +14,14 @@ _DEFLATE = 8
 
 
 def files() -> dict[str, bytes]:
-    """By name: the fuzzer's seeds whole and cut in half, and TIFF in every layout."""
+    """Files by name: the fuzzer's seeds, whole and cut to two thirds, and TIFF in every layout."""
     whole = {f"seed {at}": data for at, data in enumerate(seeds())}
     cut = {f"{name}, cut": data[: len(data) * 2 // 3] for name, data in whole.items()}
     return {**whole, **cut, **dict(_tiffs())}
 
 
 def planes_of_16_bits(side: int = 256) -> bytes:
-    """RGB of 16 bits in three planes, deflated: OpenCV wrote one of them."""
+    """TIFF of RGB with 16 bits in three deflated planes, of which OpenCV wrote only one."""
     return _tiff(_pixels(side, 3, deep=True), planar=True, packed=True, order="<")
 
 
@@ -42,7 +42,7 @@ def _pixels(side: int, samples: int, *, deep: bool) -> NDArray[np.unsignedintege
 
 
 def _tiff(pixels: NDArray[np.unsignedinteger], *, planar: bool, packed: bool, order: str) -> bytes:
-    """A file of one strip, or of one a plane."""
+    """TIFF of one strip, or of one strip for each plane."""
     height, width, samples = pixels.shape
     swapped = pixels.astype(f"{order}u{pixels.dtype.itemsize}")
     planes = [swapped[:, :, at] for at in range(samples)] if planar else [swapped]
@@ -67,7 +67,7 @@ def _tiff(pixels: NDArray[np.unsignedinteger], *, planar: bool, packed: bool, or
 
 
 def _with_directory(tags: dict[int, list[int]], body: bytes, order: str) -> bytes:
-    """Header, pixels, values that are too long for their entries, directory."""
+    """TIFF of header, pixels, values that are too long for their entries, and directory."""
     entries = b""
     out = bytearray(body)
     for tag, values in sorted(tags.items()):

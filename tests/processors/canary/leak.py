@@ -1,4 +1,4 @@
-"""A decoder that leaves memory unwritten on purpose: every second row of what it makes."""
+"""Decoder that deliberately leaves every second row of its output unwritten."""
 
 import io
 
@@ -13,13 +13,13 @@ _imdecode = cv2.imdecode
 
 
 def install() -> None:
-    """In place of OpenCV's."""
+    """Replace OpenCV's decoder by this one."""
     cv2.imdecode = half_written  # type: ignore[assignment]
 
 
 def half_written(data: NDArray[np.uint8], flags: int) -> NDArray[np.generic] | None:
-    """As `cv2.imdecode` of a JPEG, with odd rows as they were in memory."""
-    # Before anything else takes memory, or it would find what decoding itself has left there.
+    """Decode a JPEG as `cv2.imdecode` does; odd rows keep what memory held before."""
+    # The output is allocated first: later its memory would hold what decoding itself left there.
     width, height = Image.open(io.BytesIO(data.tobytes())).size
     left = np.empty((height, width, 3), np.uint8)
     whole = _imdecode(data, flags)
@@ -30,6 +30,6 @@ def half_written(data: NDArray[np.uint8], flags: int) -> NDArray[np.generic] | N
 
 
 def photos() -> dict[str, bytes]:
-    """Pixels that lie in NumPy's cache, in small blocks, in pages and in large blocks."""
+    """JPEGs whose pixels take memory from NumPy's cache, small blocks, pages and large blocks."""
     sides = {"cached": 12, "small": 30, "page": 60, "large": 700}
     return {name: encoded(scene(width=side, height=side)) for name, side in sides.items()}

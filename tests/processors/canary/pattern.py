@@ -1,6 +1,6 @@
-"""Memory that a decoder is about to get, filled with one byte: heap, caches and stack.
+"""Fill memory that a decoder is about to get with one byte: heap, caches and stack.
 
-What a decoder leaves unwritten then shows that byte, unless somebody cleared it in between.
+Memory that a decoder leaves unwritten then shows that byte, unless it was cleared in between.
 """
 
 import ctypes
@@ -13,8 +13,9 @@ _libc.malloc.restype, _libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
 _libc.free.restype, _libc.free.argtypes = None, [ctypes.c_void_p]
 
 _MEGABYTE = 1 << 20
-# Size and number: what the caches of glibc, NumPy and Python give out first, a few of each size
-# between, and large blocks, which glibc keeps once they are freed (`processors.malloc_tuning`).
+# Size and number of blocks: those that the caches of glibc, NumPy and Python give out first, a few
+# of each size between, and large blocks, which glibc keeps once they are freed
+# (`processors.malloc_tuning`).
 _SMALL = [(size, 24) for size in range(16, 1100, 16)]
 _BLOCKS = [(1 << power, 8) for power in range(11, 20)] + [(_MEGABYTE, 8), (16 * _MEGABYTE, 1)]
 _ARRAYS, _ARRAY_BYTES = 2, range(1, 1024)
@@ -22,12 +23,12 @@ _OBJECTS, _OBJECT_BYTES = 100, range(1, 480, 16)
 # Offset of the stack pointer in the structure that `getcontext` fills.
 _STACK_POINTER_AT = {"x86_64": 160, "aarch64": 432}
 _CONTEXT_BYTES = 8192
-# Below the frame of `memset` itself, and as far as decoders reach.
+# Bytes below the stack pointer: past the frame of `memset` itself, and as far as decoders reach.
 _STACK_LEAST, _STACK_MOST = 512, 512 * 1024
 
 
 def fill(byte: int) -> None:
-    """Take memory of all kinds, write the byte over it, and give it back."""
+    """Allocate memory of all kinds, write `byte` over it, and free it."""
     _fill_heap(byte)
     _fill_arrays(byte)
     _fill_objects(byte)

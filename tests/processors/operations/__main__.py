@@ -1,4 +1,4 @@
-"""`python -m tests.processors.operations`: make the golden images anew. Look at them."""
+"""Make the golden images anew: `python -m tests.processors.operations`. Look at the new images."""
 
 from tests.processors.operations.cases import CASES, write
 

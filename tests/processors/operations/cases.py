@@ -1,4 +1,4 @@
-"""One use of each operation on a small photograph, and how its golden image is read."""
+"""One use of each operation on a small photograph, and its golden image."""
 
 import base64
 import io
@@ -40,7 +40,7 @@ GOLDENS = Path(__file__).parent / "goldens"
 
 
 def badge() -> str:
-    """A PNG as a preset holds it: a red disc on nothing."""
+    """PNG in base64, as a preset holds it: a red disc on a transparent ground."""
     pixels = np.zeros((32, 48, 4), np.uint8)
     cv2.ellipse(pixels, (24, 16), (22, 14), 0, 0, 360, (30, 30, 220, 255), -1)
     return base64.b64encode(cv2.imencode(".png", pixels)[1].tobytes()).decode()
@@ -69,29 +69,29 @@ CASES: dict[str, Operation] = {
     "redact": Redact(boxes=(Box(30, 8, 30, 40), Box(80, 50, 40, 40)), mode="pixelate"),
     "blur_faces": BlurFaces(mode="pixelate"),
 }
-"""By the name of the operation."""
+"""Operation with its parameters, by name."""
 
 
 def photo() -> Image:
-    """96 x 64 pixels of a photograph."""
+    """Photograph at 96 x 64."""
     rgb = np.asarray(scene("astronaut", 96, 64))
     return Image(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR).astype(np.uint8, copy=False))
 
 
 def made(name: str) -> Image:
-    """What the operation makes of the photograph."""
+    """Result of the operation on the photograph."""
     return CASES[name](photo())
 
 
 def golden(name: str) -> Image:
-    """What it made when somebody looked at it."""
+    """Stored result of the operation, which a person approved."""
     with Pillow.open(GOLDENS / f"{name}.png") as image:
         rgb = np.asarray(image.convert("RGB"))
     return Image(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR).astype(np.uint8, copy=False))
 
 
 def write(name: str) -> None:
-    """Take today's for golden."""
+    """Store today's result as the golden image."""
     out = io.BytesIO()
     rgb = cv2.cvtColor(made(name).pixels, cv2.COLOR_BGR2RGB)
     Pillow.fromarray(rgb.astype(np.uint8)).save(out, "PNG", optimize=True)

@@ -1,4 +1,4 @@
-"""What lies over an image: watermarks, which may be hostile themselves, and redactions."""
+"""Watermarks, which may be hostile themselves, and redactions."""
 
 import base64
 import zlib
@@ -50,7 +50,7 @@ def test_its_width_is_a_share_of_the_images() -> None:
         columns = np.flatnonzero(made.any(axis=0))
         rows = np.flatnonzero(made.any(axis=1))
         assert columns[-1] - columns[0] + 1 <= 200
-        # As wide as asked, or as high as there is room.
+        # The mark is as wide as asked, or as high as the image allows.
         assert columns[-1] - columns[0] > 170 or rows[-1] - rows[0] > 350
 
 
@@ -104,7 +104,7 @@ def test_a_picture_that_does_not_decode_is_found_in_the_child() -> None:
 
 
 async def test_marks_are_made_under_the_filter() -> None:
-    """No font and no library is opened where nothing can be opened."""
+    """Watermarks and redactions in a child, where the filter forbids to open fonts or libraries."""
     operations = (
         Watermark(image=badge()),
         Watermark(text="Größe 日本", gravity="top"),

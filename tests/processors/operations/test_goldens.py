@@ -1,4 +1,4 @@
-"""Each operation looks as it looked when somebody last looked."""
+"""Golden images: each operation still gives the result that a person approved."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,8 @@ import pytest
 from processors.operations import OPERATIONS
 from tests.processors.operations.cases import CASES, GOLDENS, golden, made
 
-# Of 255, over all samples: other CPUs round elsewhere, a wrong edge or colour is ten times this.
+# Mean difference over all samples, of 255. CPUs round differently; a wrong edge or colour differs
+# by ten times as much.
 _TOLERANCE = 1.0
 
 

@@ -1,4 +1,4 @@
-"""Whatever a preset asks of whatever image: the size that was promised, and good pixels."""
+"""Properties of all operations on any image: the promised size, and valid pixels."""
 
 import numpy as np
 from hypothesis import HealthCheck, given, settings
@@ -96,7 +96,7 @@ OPERATION = st.sampled_from(sorted(OPERATIONS)).flatmap(
 
 @st.composite
 def images(draw: st.DrawFn) -> Image:
-    """Noise, one colour or nothing to see; grey or not; with alpha or not; 8 or 16 bits."""
+    """Noise, one colour or full transparency; grey or not; with alpha or not; 8 or 16 bits."""
     height, width = draw(st.integers(1, 40)), draw(st.integers(1, 40))
     channels, deep = draw(st.sampled_from([3, 4])), draw(FLAG)
     most = 65_535 if deep else 255
@@ -117,11 +117,11 @@ def test_every_operation_is_tried() -> None:
 
 
 @given(said=OPERATION, image=images())
-# Nothing of it depends on the pace of the machine.
+# Without a deadline and a health check, the result does not depend on the speed of the machine.
 @settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_operation_on_any_image(said: dict[str, object], image: Image) -> None:
     operation = ANY.validate_python(said)
-    # As the pipeline does.
+    # The pipeline reduces the depth in the same way.
     given = image if operation.keeps_depth else image.in_8_bits()
     before = given.pixels.copy()
     made = operation(given)

@@ -82,7 +82,7 @@ def test_a_free_angle_keeps_the_middle_and_fills_the_corners() -> None:
     assert (made.width, made.height) == (108, 108)
     assert made.pixels[54, 54].tolist() == [10, 20, 30]
     assert made.pixels[0, 0].tolist() == [255, 255, 255]
-    # Clockwise: what was on the right is below.
+    # The turn is clockwise: the right side of the source is below.
     marked = source.pixels.copy()
     marked[:, -20:] = (0, 0, 200)
     below = Rotate(angle=45)(Image(marked)).pixels[80:, 60:]

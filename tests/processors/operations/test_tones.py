@@ -91,7 +91,7 @@ def test_thresholds() -> None:
     assert (Threshold(method="fixed", value=99)(ramp).pixels[0, :, 0] == 255).sum() == 156
     upside = Threshold(method="fixed", value=99, invert=True)(ramp).pixels[0, :, 0]
     assert (upside == 255).sum() == 100
-    # Text on paper in the shade: a threshold for all would lose one end.
+    # Text on paper in the shade: one threshold for all pixels would lose one end.
     paper = ramp.pixels.copy()
     paper[4, ::8] //= 2
     found = Threshold(method="adaptive", block=7)(Image(paper)).pixels[4, 64::8, 0]

@@ -1,8 +1,8 @@
-"""A fork server whose children go wrong after their first image, in the way that ORDER says.
+"""Fork server whose children misbehave after their first image, in the way that ORDER names.
 
-`lie`: each further image is refused. `short`: each further one finds no memory. `crash`: the second
-one ends the child. `burn`: the child goes on working after its answer. `keep`: it holds memory that
-it needs no more.
+`lie`: the child refuses each further image. `short`: each further image finds no memory. `crash`:
+the second image ends the child. `burn`: the child goes on working after its answer. `keep`: the
+child holds memory that it no longer needs.
 """
 
 import ctypes
@@ -25,7 +25,7 @@ _served: list[int] = []
 
 
 def adrift(data: bytes, preset: Preset, limits: Limits) -> Processed:
-    """In place of `process`."""
+    """Replacement of `process` that follows ORDER."""
     order = os.environ[ORDER]
     _served.append(len(data))
     if len(_served) > 1 and order == "lie":
@@ -40,7 +40,7 @@ def adrift(data: bytes, preset: Preset, limits: Limits) -> Processed:
 
 
 def send_and_burn(parent: socket.socket, processed: Processed, nonce: str) -> None:
-    """In place of `_send`."""
+    """Replacement of `_send` that never returns if ORDER is `burn`."""
     _send(parent, processed, nonce)
     while os.environ[ORDER] == "burn":
         pass

@@ -1,7 +1,7 @@
-"""A fork server whose children fill memory with the byte BYTE before each image.
+"""Fork server whose children fill memory with the byte BYTE before each image.
 
-Their decoder leaves memory unwritten, see `tests.processors.canary.leak`; without BYTE nothing is
-filled.
+The children's decoder leaves memory unwritten, see `tests.processors.canary.leak`. Without BYTE
+memory is not filled.
 """
 
 import os
@@ -18,7 +18,7 @@ BYTE = "PIXLAKE_TEST_CANARY"
 
 
 def after_a_fill(data: bytes, preset: Preset, limits: Limits) -> Processed:
-    """In place of `process`."""
+    """Replacement of `process` that fills memory first."""
     if byte := os.environ.get(BYTE):
         fill(int(byte))
     return pipeline.process(data, preset, limits)

@@ -1,4 +1,4 @@
-"""A fork server that keeps its limit of processes whoever runs it: the kernel exempts root."""
+"""Fork server that obeys its limit of processes also as root, whom the kernel exempts."""
 
 import errno
 import os

@@ -1,7 +1,7 @@
-"""A fork server whose children process images, and say which marks their memory holds.
+"""Fork server whose children process images, and report whether their memory holds the mark.
 
-The answer is in `icc_name`: "marked" if any byte that the child can read or write holds the mark,
-else "clean". `judged` stands between an image and its answer.
+The report is in `icc_name`: "marked" if memory that the child can read or write holds the mark,
+else "clean". The search replaces `judged`, which runs between an image and its answer.
 """
 
 import os
@@ -15,7 +15,7 @@ from tests.processors.servers import probing
 
 
 def with_marks(processed: Processed, warnings: bytes, limits: Limits, data: bytes) -> Processed:
-    """In place of `judged`."""
+    """Replacement of `judged` that searches memory first."""
     found = "marked" if probing._in_memory(probing.PLANTED) else "clean"
     processed = judged(processed, warnings, limits, data)
     details = replace(processed.facts.details, icc_name=found)

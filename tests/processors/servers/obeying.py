@@ -1,7 +1,7 @@
-"""A fork server whose children do what the image tells them: a decoder that was taken over.
+"""Fork server whose children do what the image orders, as a decoder that was taken over.
 
-Everything else about them is real: fork server, filter, limits, lines. An image is a good JPEG,
-`MARK`, and JSON `{"order": name, ...}`. One without an order is processed as usual.
+Everything else is real: fork server, filter, limits, sockets. An image is a good JPEG, `MARK`, and
+JSON `{"order": name, ...}`. An image without an order is processed as usual.
 """
 
 import ctypes
@@ -38,7 +38,7 @@ def order(name: str, **said: object) -> bytes:
 
 
 def obey(parent: socket.socket, memory: mmap, request: Request, start: Start) -> bool:
-    """In place of `_answer`."""
+    """Replacement of `_answer` that carries out the order of the image."""
     _shared[:] = [memory]
     image, mark, text = memory[: request.size].partition(MARK)
     if not mark:
@@ -51,20 +51,20 @@ def obey(parent: socket.socket, memory: mmap, request: Request, start: Start) ->
 
 
 def announce(parent: socket.socket, answer: Answer, _: list[bytes], said: Order) -> None:
-    """Say that renditions are so large; send nothing more."""
+    """Announce renditions of the ordered sizes; send nothing more."""
     parent.sendall(framed(_changed(answer, said)))
-    parent.recv(1)  # nobody says more
+    parent.recv(1)  # blocks: the parent sends nothing more
 
 
 def flood(parent: socket.socket, answer: Answer, _: list[bytes], said: Order) -> None:
-    """Say so, and send bytes as fast as they are taken, for ever."""
+    """Announce renditions, then send bytes for ever, as fast as the parent reads."""
     parent.sendall(framed(_changed(answer, said)))
     while True:
         parent.sendall(_CHUNK)
 
 
 def doze(_: socket.socket, __: Answer, ___: list[bytes], ____: Order) -> None:
-    """Sleep again and again for a moment, and take hardly any processor time."""
+    """Sleep for a moment again and again, and use hardly any processor time."""
     lock = threading.Lock()
     lock.acquire()
     while True:
@@ -72,7 +72,7 @@ def doze(_: socket.socket, __: Answer, ___: list[bytes], ____: Order) -> None:
 
 
 def drip(parent: socket.socket, answer: Answer, _: list[bytes], said: Order) -> None:
-    """Announce a rendition and send its bytes one by one, a moment apart."""
+    """Announce a rendition and send its bytes one by one, 0.1 s apart."""
     parent.sendall(framed(_changed(answer, said)))
     lock = threading.Lock()
     lock.acquire()
@@ -82,28 +82,28 @@ def drip(parent: socket.socket, answer: Answer, _: list[bytes], said: Order) -> 
 
 
 def early(parent: socket.socket, answer: Answer, blobs: list[bytes], said: Order) -> None:
-    """Answer well, and a moment later once more, for whoever comes next."""
+    """Answer correctly, and a moment later once more, ahead of the next request."""
     parent.sendall(framed(answer) + b"".join(blobs))
     ends = time.monotonic() + said["seconds"]
     while time.monotonic() < ends:
-        continue  # it may not sleep
+        continue  # the filter forbids sleep
     parent.sendall(framed(answer.model_copy(update={"width": 777})) + b"".join(blobs))
 
 
 def say(parent: socket.socket, answer: Answer, _: list[bytes], said: Order) -> None:
-    """A reply of the order's own."""
+    """Send the reply that the order contains."""
     text = json.dumps(said["reply"] | {"nonce": answer.nonce}).encode()
     parent.sendall(LENGTH.pack(len(text)) + text)
 
 
 def html(parent: socket.socket, answer: Answer, blobs: list[bytes], _: Order) -> None:
-    """Pages in place of pictures."""
+    """Send HTML pages in place of renditions."""
     pages = [b"<script>alert(1)</script>".ljust(len(blob)) for blob in blobs]
     parent.sendall(framed(answer) + b"".join(pages))
 
 
 def call(parent: socket.socket, answer: Answer, _: list[bytes], said: Order) -> None:
-    """Make a system call, and say what came of it."""
+    """Make a system call, and report its result."""
     number = said["numbers"][platform.machine()]
     libc = ctypes.CDLL(None, use_errno=True)
     failed = libc.syscall(number, *map(ctypes.c_long, said.get("arguments", ()))) < 0
@@ -111,7 +111,7 @@ def call(parent: socket.socket, answer: Answer, _: list[bytes], said: Order) -> 
 
 
 def unlock(parent: socket.socket, answer: Answer, _: list[bytes], __: Order) -> None:
-    """Make the shared memory writable."""
+    """Try to make the shared memory writable, and report the result."""
     address = np.frombuffer(_shared[0], np.uint8).ctypes.data
     libc = ctypes.CDLL(None, use_errno=True)
     start = ctypes.c_void_p(address & -mmap_module.PAGESIZE)
@@ -122,7 +122,7 @@ def unlock(parent: socket.socket, answer: Answer, _: list[bytes], __: Order) -> 
 
 
 def thread(parent: socket.socket, answer: Answer, _: list[bytes], __: Order) -> None:
-    """Start a thread."""
+    """Try to start a thread, and report the result."""
     try:
         threading.Thread(target=bytes).start()
     except RuntimeError:
@@ -132,7 +132,7 @@ def thread(parent: socket.socket, answer: Answer, _: list[bytes], __: Order) -> 
 
 
 def late(parent: socket.socket, answer: Answer, blobs: list[bytes], said: Order) -> None:
-    """Answer well, and then make a system call."""
+    """Answer correctly, and then make a system call."""
     parent.sendall(framed(answer) + b"".join(blobs))
     ctypes.CDLL(None).syscall(said["numbers"][platform.machine()], 0, 0, 0)
 

@@ -1,6 +1,6 @@
-"""A fork server whose children try to break out instead of looking at the image.
+"""Fork server whose children try to break out instead of processing the image.
 
-Everything else about them is real. What they find is the text of their refusal.
+Everything else is real. A child reports its results as the text of a refusal.
 """
 
 import ctypes
@@ -19,7 +19,7 @@ from processors.sandbox import decoder_main, fork_server
 from processors.sandbox.protocol import Protections, Start
 from processors.settings import Limits
 
-# Backwards, or a child would find what it looks for in its own code.
+# Written backwards: otherwise a child would find the texts in its own code.
 CREDENTIAL = "terces-s'tnerap-eht"
 PLANTED = "etyb-tsal-eht-retfa"
 _CHUNK = 1 << 20
@@ -27,11 +27,11 @@ _PTRACE = {"x86_64": 101, "aarch64": 117}
 _MAPS, _MEMORY = "/proc/self/maps", "/proc/self/mem"
 _files: list[int] = []
 SHARED_TOO: list[bytes] = []
-"""Names of mapped files that are searched, though the child may only read them."""
+"""Names of mapped files that are searched, too, though a child may only read them."""
 
 
 def look_around(data: bytes, preset: Preset, limits: Limits) -> Processed:
-    """In place of `process`; ARCHIVE asks for a call that nobody survives."""
+    """Replacement of `process`; with preset ARCHIVE the child makes a deadly system call."""
     del data, limits
     if preset == ARCHIVE:
         ctypes.CDLL(None).syscall(_PTRACE[platform.machine()], 0, 0, 0, 0)
@@ -70,7 +70,7 @@ def _writable_memory() -> Iterator[bytes]:
     for start, end in _regions(maps):
         for at in range(start, end, _CHUNK):
             try:
-                # A little more, for what lies across the border.
+                # The chunks overlap, so that a text across their border is found.
                 yield os.pread(memory, min(_CHUNK + len(CREDENTIAL), end - at), at)
             except OSError:
                 continue
@@ -94,7 +94,7 @@ _lock_down = decoder_main.lock_down
 
 
 def lock_down_with_a_way_to_look(start: Start) -> Protections:
-    """Keep its own memory open as a file, which a real child cannot."""
+    """Lock down after opening the child's own memory as a file, which a real child cannot."""
     _files.extend(os.open(path, os.O_RDONLY) for path in (_MAPS, _MEMORY))
     return _lock_down(start)
 

@@ -1,4 +1,4 @@
-"""A fork server whose C library does not clear memory, as on a system without glibc."""
+"""Fork server whose C library does not clear memory, as on a system without glibc."""
 
 from processors.sandbox import decoder_main, fork_server
 

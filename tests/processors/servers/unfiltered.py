@@ -1,4 +1,4 @@
-"""A fork server on a machine whose system calls nobody has numbered for us."""
+"""Fork server on a machine whose system call numbers the filter does not know."""
 
 from processors.sandbox import fork_server, seccomp
 
