@@ -104,7 +104,7 @@ def test_a_picture_that_does_not_decode_is_found_in_the_child() -> None:
 
 
 async def test_marks_are_made_under_the_filter() -> None:
-    """Watermarks and redactions in a child, where the filter forbids to open fonts or libraries."""
+    """Watermarks and redactions in a child, whose filter forbids opening fonts or libraries."""
     operations = (
         Watermark(image=badge()),
         Watermark(text="Größe 日本", gravity="top"),

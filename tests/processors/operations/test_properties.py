@@ -117,7 +117,7 @@ def test_every_operation_is_tried() -> None:
 
 
 @given(said=OPERATION, image=images())
-# Without a deadline and a health check, the result does not depend on the speed of the machine.
+# No deadline and no check for slow examples: the speed of the machine does not matter.
 @settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_operation_on_any_image(said: dict[str, object], image: Image) -> None:
     operation = ANY.validate_python(said)
