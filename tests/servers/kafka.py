@@ -1,4 +1,4 @@
-"""A real Apache Kafka for tests: one KRaft node on free ports, jars fetched by Maven."""
+"""Real Apache Kafka for tests: one KRaft node on free ports, with jars from Maven."""
 
 import os
 import re
@@ -23,7 +23,7 @@ _MAVEN_TIMEOUT_SECONDS = 300
 _READY_SECONDS = 60
 _OLDEST_JAVA = 17
 _FOR_TESTS = {
-    # Tests that kill a consumer should not wait the usual 6 s (or 45 s) for the group to see it.
+    # By default a group notices a killed consumer only after 6 s (or 45 s); tests need it sooner.
     "group.min.session.timeout.ms": "500",
     "group.consumer.min.session.timeout.ms": "500",
     "group.consumer.min.heartbeat.interval.ms": "100",
@@ -31,7 +31,7 @@ _FOR_TESTS = {
 
 
 def kafka_available() -> str | None:
-    """Why a real Kafka cannot be started here; None if it can."""
+    """Return why a real Kafka cannot be started here; None if it can."""
     if os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
         return None
     missing = [name for name in ("java", "mvn") if shutil.which(name) is None]
@@ -45,7 +45,7 @@ def kafka_available() -> str | None:
 
 
 def download_with_maven(into: Path) -> None:
-    """Copy Kafka and its runtime dependencies into a folder laid out as a repository."""
+    """Copy Kafka and its runtime dependencies into a folder with the layout of a repository."""
     command = ["mvn", "-B", "-q", "-f", str(_POM), "dependency:copy-dependencies"]
     try:
         subprocess.run(
@@ -62,12 +62,15 @@ def download_with_maven(into: Path) -> None:
 
 
 def download_locked(_jars: list[Jar], into: Path) -> None:
-    """Download for `kafka_jars`: Maven resolves, the lock then decides."""
+    """Download jars for `kafka_jars`, which checks what Maven resolved against the lock."""
     download_with_maven(into)
 
 
 def _java_and_jars() -> tuple[Path, list[Path]]:
-    """This machine's Java and Maven, or those that `make up` brings along: the same jars."""
+    """Return the path of Java, and the jars: by this machine's Java and Maven if it has both.
+
+    Otherwise Java and jars come as for `make up`. The jars are the same.
+    """
     if reason := kafka_available():
         sys.stderr.write(f"\nApache Kafka runs on the embedded Java: {reason}\n")
         return JAVA, kafka_jars()
@@ -75,11 +78,11 @@ def _java_and_jars() -> tuple[Path, list[Path]]:
 
 
 class ApacheKafka:
-    """A broker at `.bootstrap` for the length of a `with`; its data goes when that ends.
+    """Broker at `.bootstrap` for the length of a `with`, which deletes the data at its end.
 
-    `start` after `stop` or `kill` comes back on the same port and data. With
-    KAFKA_BOOTSTRAP_SERVERS set it is that cluster instead (`external`), and no method but
-    the `with` may be called on it.
+    `start` after `stop` or `kill` uses the same port and data. If KAFKA_BOOTSTRAP_SERVERS is set,
+    the object stands for that cluster instead (`external`); then only the `with` may be used, and
+    no method.
     """
 
     def __init__(
@@ -121,43 +124,43 @@ class ApacheKafka:
         self._end()
 
     def start(self) -> None:
-        """Start it, and return when it answers. Nothing to do if it runs."""
+        """Start the broker, and return when it answers; does nothing if it runs."""
         self._ours.start()
         self._ours.wait_ready(_READY_SECONDS)
 
     def stop(self) -> None:
-        """Shut it down cleanly."""
+        """Shut the broker down cleanly."""
         self._ours.stop()
 
     def kill(self) -> None:
-        """End it with SIGKILL."""
+        """End the broker with SIGKILL."""
         self._ours.kill()
 
     def keep(self) -> None:
-        """Copy its data while it is stopped."""
+        """Stop the broker, copy its data and start it again."""
         self.stop()
         shutil.rmtree(self._copy, ignore_errors=True)
         shutil.copytree(self._data, self._copy)
         self.start()
 
     def lose(self) -> None:
-        """Kill it, and start it on the data that `keep` copied."""
+        """Kill the broker, and start it on the data that `keep` copied."""
         self.kill()
         shutil.rmtree(self._data)
         shutil.move(self._copy, self._data)
         self.start()
 
     def pause(self) -> None:
-        """Freeze it: connections stay, answers do not come."""
+        """Freeze the broker: connections stay open and get no answers."""
         self._ours.pause()
 
     def resume(self) -> None:
-        """Let it go on after `pause`."""
+        """Let the broker continue after `pause`."""
         self._ours.resume()
 
     @property
     def log(self) -> Path:
-        """What the broker wrote, warnings and worse."""
+        """Log file of the broker, with warnings and errors."""
         return self._ours.log
 
     @property
@@ -178,7 +181,7 @@ class ApacheKafka:
 
     def _end(self) -> None:
         if self._node is not None:
-            self._node.kill()  # its data goes anyway: no need to wait for a clean shutdown
+            self._node.kill()  # no clean shutdown, because the data is deleted
             self._node = None
         if self._data_dir is not None:
             shutil.rmtree(self._data_dir, ignore_errors=True)

@@ -14,7 +14,7 @@ _HEADER = """\
 
 
 def lock_text() -> str:
-    """The lock that today's `kafka-pom.xml` gives."""
+    """Return the lock for the present `kafka-pom.xml`."""
     with tempfile.TemporaryDirectory() as folder:
         download_with_maven(Path(folder))
         lines = [_line(jar, Path(folder)) for jar in Path(folder).rglob("*.jar")]

@@ -1,8 +1,8 @@
-"""Fetch and build what tests need, once, before pytest: a test's time limit is no place for it.
+"""Fetch and build the servers and image corpora of the tests once, before pytest.
 
-The servers, and collections of odd images.
+Downloads and builds would exceed a test's time limit.
 
-`python -m tests.servers.prepare`: says what it did and how long it took, or what cannot be had.
+`python -m tests.servers.prepare` prints what it did and how long it took, or what is unavailable.
 """
 
 import sys
@@ -16,7 +16,7 @@ from tests.servers.s3 import s3_available, s3_binary
 
 
 def prepare(name: str, unavailable: str | None, fetch: Callable[[], object]) -> None:
-    """Run `fetch` unless the server is unavailable, and tell which it was."""
+    """Run `fetch` unless the server is unavailable, and print the result."""
     if unavailable is not None:
         sys.stdout.write(f"{name}: none here, {unavailable}; its tests will be skipped\n")
         return

@@ -1,8 +1,8 @@
-"""A real S3-compatible server for tests: VersityGW on a folder, built by Go.
+"""Real S3-compatible server for tests: VersityGW on a folder, built by Go.
 
 Version and hashes of every module are pinned by `s3server/go.mod` and `go.sum`; Go checks
-them. It keeps one rule that S3 does not have: a key may not be both an object and a "folder"
-of other keys (`a` and `a/b`), for both are paths on a disk.
+them. VersityGW has one rule that S3 does not have: a key may not be both an object and a "folder"
+of other keys (`a` and `a/b`), because both are paths on a disk.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ from pixlake_server.embedded.ports import free_port
 REGION = "us-east-1"
 _MODULE = Path(__file__).with_name("s3server")
 _COMMAND = "github.com/versity/versitygw/cmd/versitygw"
-# About 90 s on two idle cores; other work may share them.
+# A build takes about 90 s on two idle cores; other work may share the cores.
 _BUILD_TIMEOUT_SECONDS = 900
 _READY_SECONDS = 30
 _POLL_SECONDS = 0.02
@@ -36,14 +36,14 @@ _HEALTH_PATH = "/healthz"
 
 
 def s3_available() -> str | None:
-    """Why a real S3 server cannot be started here; None if it can."""
+    """Return why a real S3 server cannot be started here; None if it can."""
     if _binary_path().exists() or shutil.which("go"):
         return None
     return "not installed: go"
 
 
 def s3_binary() -> Path:
-    """The server program, built first if this machine has none of this version."""
+    """Return the path of the server program; builds this version if the cache lacks it."""
     binary = _binary_path()
     if not binary.exists():
         binary.parent.mkdir(parents=True, exist_ok=True)
@@ -67,10 +67,10 @@ def _binary_path() -> Path:
 
 
 class S3Server:
-    """An S3 endpoint with one empty `bucket` for the length of a `with`.
+    """S3 endpoint with one empty `bucket` for the length of a `with`.
 
-    Keys are random for each run. `start` after `stop` or `kill` comes back on the same port
-    and data.
+    The access keys are random for each run. `start` after `stop` or `kill` uses the same port and
+    data.
     """
 
     def __init__(self) -> None:
@@ -105,14 +105,14 @@ class S3Server:
         self._end()
 
     def start(self) -> None:
-        """Start it, and return when it answers. Nothing to do if it runs."""
+        """Start the server, and return when it answers; does nothing if it runs."""
         if self._process is not None and self._process.poll() is None:
             return
         options = ["--port", f"127.0.0.1:{self._port}", "--health", _HEALTH_PATH, "--quiet"]
         self._process = spawn(
             [s3_binary(), *options, "--region", self.region, "posix", self._folder / "buckets"],
             log=self._folder / "server.log",
-            # In the environment, not among the arguments: those any user of the machine can read.
+            # In the environment, because any user of the machine can read the arguments.
             environment={"ROOT_ACCESS_KEY": self.access_key, "ROOT_SECRET_KEY": self.secret_key},
         )
         ends = time.monotonic() + _READY_SECONDS
@@ -123,26 +123,26 @@ class S3Server:
             time.sleep(_POLL_SECONDS)
 
     def stop(self) -> None:
-        """Shut it down cleanly."""
+        """Shut the server down cleanly."""
         if self._process is not None:
             terminate(self._process, grace_seconds=10)
 
     def kill(self) -> None:
-        """End it with SIGKILL."""
+        """End the server with SIGKILL."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
     def pause(self) -> None:
-        """Freeze it: connections stay, answers do not come."""
+        """Freeze the server: connections stay open and get no answers."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it go on after `pause`."""
+        """Let the server continue after `pause`."""
         self._signal(signal.SIGCONT)
 
     def environment(self) -> dict[str, str]:
-        """What a process needs in its environment for any AWS client to use this server."""
+        """Environment variables with which any AWS client uses this server."""
         return {
             "AWS_ACCESS_KEY_ID": self.access_key,
             "AWS_SECRET_ACCESS_KEY": self.secret_key,
@@ -152,7 +152,7 @@ class S3Server:
         }
 
     def client_options(self) -> dict[str, Any]:
-        """Arguments that make boto3's `client` and `resource` use this server."""
+        """Arguments with which boto3's `client` and `resource` use this server."""
         return {
             "endpoint_url": self.endpoint,
             "aws_access_key_id": self.access_key,

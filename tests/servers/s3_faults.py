@@ -1,8 +1,9 @@
-"""A proxy in front of a real S3 server that fails as S3 and networks do, when a test says so.
+"""Proxy before a real S3 server that injects the failures of S3 and networks on demand.
 
-Toxiproxy knows TCP only, so no 503 (its issue 50); HAProxy, which Ray Serve brings, can't count
-requests without Lua; mitmproxy pins some twenty packages for one add-on. This is a page of aiohttp,
-which Ray brings. The client's `Host` is passed on, so its signature stays good.
+Toxiproxy knows TCP only, so it can't answer 503 (its issue 50). HAProxy, which Ray Serve installs,
+can't count requests without Lua. mitmproxy pins some twenty packages for one add-on. This proxy is
+a page of code with aiohttp, which Ray installs. The proxy passes the client's `Host` on, so that
+the signature stays valid.
 """
 
 import asyncio
@@ -31,19 +32,19 @@ _XML = "<?xml version='1.0'?><Error><Code>{code}</Code><Message>as the test says
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What goes wrong, for which requests."""
+    """Kind of failure, and the requests that it affects."""
 
     kind: Kind
-    """error: an answer with `status`; slow: the right answer, `seconds` late; hang: none, until
-    the fault is lifted; reset: the connection is"""
+    """`error`: an answer with `status`; `slow`: the correct answer, `seconds` late; `hang`: no
+    answer, and a reset when the fault is lifted; `reset`: a reset of the connection"""
     applied: bool = False
-    """the server has done what was asked before it goes wrong: only the answer is lost"""
+    """true: the server executes the request before the failure, so that only the answer is lost"""
     matching: str = ""
-    """a regular expression, searched in `METHOD /bucket/key?query`"""
+    """regular expression, searched in `METHOD /bucket/key?query`"""
     times: int | None = None
-    """only for the first so many requests"""
+    """number of first matching requests that fail; None: all"""
     share: float = 1
-    """only for this share of requests, at random"""
+    """probability from 0 to 1 that a matching request fails"""
     status: int = 500
     code: str = "InternalError"
     seconds: float = 1
@@ -67,7 +68,7 @@ class _Active:
 
 
 class FaultyS3:
-    """An `endpoint` that behaves like `upstream` but for the faults, for the length of a `with`."""
+    """Endpoint that behaves like `upstream` except for faults, for the length of a `with`."""
 
     def __init__(self, upstream: str, seed: int = 0) -> None:
         self.endpoint = ""
@@ -95,18 +96,18 @@ class FaultyS3:
         self._thread.join()
 
     def inject(self, fault: Fault) -> None:
-        """From now on, for new requests; the first fault that meets a request counts."""
+        """Add a fault for new requests; the first fault that matches a request takes effect."""
         self._active.append(_Active(fault, random.Random(self._seed)))
 
     def lift(self) -> None:
-        """All is well again; what hangs is reset."""
+        """Remove all faults; requests that hang are reset."""
         active, self._active = self._active, []
         for one in active:
             self._loop.call_soon_threadsafe(one.lifted.set)
 
     @contextmanager
     def failing(self, *faults: Fault) -> Iterator[None]:
-        """These faults while the block runs; fails if one of them met no request."""
+        """Inject faults while the block runs; raises AssertionError if one met no request."""
         for fault in faults:
             self.inject(fault)
         active = list(self._active)
@@ -119,7 +120,7 @@ class FaultyS3:
 
     @property
     def met(self) -> int:
-        """Requests that the present faults met."""
+        """Number of requests that the present faults met."""
         return sum(one.met for one in self._active)
 
     def _serve(self) -> None:
@@ -135,7 +136,7 @@ class FaultyS3:
             timeout=ClientTimeout(total=None),
             auto_decompress=False,
         ) as self._client:
-            # A client that gives up ends its request here, too: nothing hangs for nobody.
+            # If a client gives up, its handler is cancelled: no request without a client hangs.
             runner = web.ServerRunner(web.Server(self._handle, handler_cancellation=True))
             await runner.setup()
             site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -201,7 +202,7 @@ def _end_to_end(headers: Mapping[str, str]) -> CIMultiDict[str]:
 
 
 def _reset(request: web.BaseRequest) -> web.StreamResponse:
-    """Close the connection by RST, as a host that went away does."""
+    """Close the connection by RST, as a host that became unreachable does."""
     if request.transport is not None:
         connection = request.transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST)

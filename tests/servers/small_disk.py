@@ -1,7 +1,8 @@
-"""A disk that is really full: a tmpfs of a few megabytes, for tests that run on it.
+"""Small disk that tests can really fill: a tmpfs of a few megabytes.
 
-It is mounted in a mount namespace of its own, so nothing is left whatever happens; the tests that
-need it therefore run in a pytest of their own, inside. Needs root, or user namespaces.
+The tmpfs is mounted in a mount namespace of its own, so no mount remains in any case. The tests on
+the disk therefore run in a separate pytest process inside this namespace. Needs root, or user
+namespaces.
 """
 
 import os
@@ -17,7 +18,7 @@ _SCRIPT = 'mount -t tmpfs -o size=$1,mode=700 tmpfs "$2" && shift 2 && exec "$@"
 
 
 def run_on_small_disk(tests: Path, folder: Path, **environment: str) -> None:
-    """Run a file's tests with `small_disk()` mounted on `folder`; fails if one of them does."""
+    """Run a file's tests with the small disk mounted on `folder`; fails if a test fails."""
     alone = ["--user", "--map-root-user"] if os.geteuid() else []
     pytest = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests)]
     done = subprocess.run(
@@ -32,23 +33,23 @@ def run_on_small_disk(tests: Path, folder: Path, **environment: str) -> None:
 
 
 def small_disk() -> Path:
-    """The folder it is mounted on; for tests that `run_on_small_disk` runs."""
+    """Return the folder of the small disk, in tests that `run_on_small_disk` runs."""
     return Path(os.environ[FOLDER])
 
 
 class Ballast:
-    """A file beside what is tested, that takes all room but what it is told to leave."""
+    """File that occupies the disk except for a given number of free pages."""
 
     def __init__(self, disk: Path) -> None:
         self._file = disk / "ballast"
 
     def leave(self, pages: int) -> None:
-        """So many pages of 4 KiB are free from now on."""
+        """Resize the file so that this number of pages of 4 KiB is free."""
         self.drop()
         disk = os.statvfs(self._file.parent)
         with self._file.open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, (disk.f_bavail - pages) * _PAGE)
 
     def drop(self) -> None:
-        """All room there is."""
+        """Delete the file, so that the whole disk is available."""
         self._file.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Produce to and consume from a broker in one line, for tests about brokers."""
+"""Functions to produce to and consume from a broker in one line of a test."""
 
 import time
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ _MESSAGE_BYTES = 64 * 1024 * 1024
 
 
 def create_topic(bootstrap: str, topic: str, partitions: int = 1) -> None:
-    """Create a topic, and return when it exists."""
+    """Create a topic; returns when the topic exists."""
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     futures = admin.create_topics([NewTopic(topic, partitions, 1)])
     futures[topic].result(_DEADLINE_SECONDS)
 
 
 def produce(bootstrap: str, topic: str, values: Sequence[bytes]) -> None:
-    """Send the values in order to partition 0; every one is acknowledged on return."""
+    """Send the values in order to partition 0; returns when every value is acknowledged."""
     producer = Producer(
         {"bootstrap.servers": bootstrap, "message.max.bytes": _MESSAGE_BYTES, "log_level": 0}
     )
@@ -37,7 +37,7 @@ def produce(bootstrap: str, topic: str, values: Sequence[bytes]) -> None:
 
 
 def consume(bootstrap: str, topic: str, *, group: str, count: int) -> list[bytes]:
-    """The next `count` values for the group, whose offsets are committed up to there."""
+    """Read the next `count` values for the group, and commit their offsets."""
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -66,7 +66,7 @@ def consume(bootstrap: str, topic: str, *, group: str, count: int) -> list[bytes
 
 
 def committed(bootstrap: str, topic: str, *, group: str, partition: int = 0) -> int:
-    """Committed offset of the group; negative without one."""
+    """Return the committed offset of the group; negative if the group has none."""
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -83,7 +83,7 @@ def committed(bootstrap: str, topic: str, *, group: str, partition: int = 0) -> 
                     [TopicPartition(topic, partition)], _DEADLINE_SECONDS
                 )
             except KafkaException:
-                # A broker that has just started does not coordinate groups yet.
+                # A broker that has just started cannot coordinate groups for a moment.
                 if time.monotonic() > ends:
                     raise
             else:

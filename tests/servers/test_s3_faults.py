@@ -1,4 +1,4 @@
-"""The faulty S3 fails as it is told, and only then."""
+"""Test that the faulty S3 fails as a fault says, and never without a fault."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""The servers that the other tests lean on do what those tests assume of them."""
+"""Test that the servers behave as the other tests assume."""
 
 import shutil
 from collections.abc import Callable
