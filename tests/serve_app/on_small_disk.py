@@ -1,4 +1,4 @@
-"""What the HTTP door does when its disk is full; `test_full_disk.py` runs these."""
+"""Tests of the HTTP API on a full disk; `test_full_disk.py` runs them."""
 
 import asyncio
 import shutil
@@ -20,7 +20,8 @@ from tests.suites.lake_truth import check_one_row_each
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-# What a small upload needs at most: original, two renditions, record, row; each a page, and some.
+# Most pages that a small upload needs: one each for original, two renditions, record and row, and
+# some more.
 PAGES = 12
 
 
@@ -48,9 +49,9 @@ def check_refused(answer: httpx.Response) -> None:
 
 
 def check_nothing_partial(on: LakeSettings) -> None:
-    """No file that was being written, every image is whole, and no object is nobody's.
+    """Check that no temporary file, incomplete image or object without a record is left.
 
-    Seen past the store's listing.
+    Reads the files directly and not by the store's listing.
     """
     root = Path(on.location.removeprefix("file://"))
     for path in (path for path in root.rglob("*") if path.is_file()):
@@ -69,7 +70,7 @@ def check_nothing_partial(on: LakeSettings) -> None:
 async def test_at_every_step_of_an_upload(
     make_site: MakeSite, settings: ServeSettings, on: LakeSettings, ballast: Ballast
 ) -> None:
-    """One page more each time, so that each PUT in turn is the one that fails."""
+    """Leave one page more each time, so that each PUT of an upload fails in turn."""
     site = await make_site(settings, on)
     sent: dict[str, bytes] = {}
     refusals = 0
@@ -94,7 +95,7 @@ async def test_many_at_once(
     make_site: MakeSite, settings: ServeSettings, on: LakeSettings, ballast: Ballast
 ) -> None:
     site = await make_site(settings, on)
-    # Fewer than half of the sandbox's queue: keys of other tests were active a moment ago.
+    # Fewer than half of the sandbox's queue, because keys of other tests still count as active.
     images = [png(120, 120, seed) for seed in range(30)]
     ballast.leave(200)
     first = [await site.upload(image) for image in images[:3]]
@@ -130,7 +131,7 @@ async def test_sealing_and_erasing_wait_for_room(
 
 
 async def test_accounts_survive(disk: Path, ballast: Ballast) -> None:
-    """SQLite on the same disk: a key that was given out stays good, no half one comes."""
+    """SQLite on the full disk: every issued key stays valid, and no incomplete key is stored."""
     accounts = Accounts.open(f"sqlite:///{disk / 'accounts.sqlite'}")
     keys = [accounts.create_key("acme", ["images:read"], "before")]
     ballast.leave(0)

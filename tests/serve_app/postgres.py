@@ -13,12 +13,12 @@ from typing import Self
 from sqlalchemy import create_engine, make_url, text
 
 _BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-# The server refuses to run as root; nobody's other name is on every Debian.
+# The server refuses to run as root. Every Debian has this user.
 _UNPRIVILEGED = "nobody"
 
 
 def postgres_or_reason() -> "Postgres | str":
-    """A server that can be started here, or why none can."""
+    """Return a server that can be started here, or the reason why none can."""
     url = os.environ.get("PIXLAKE_TEST_POSTGRES_URL")
     if url:
         return Postgres(url)
@@ -28,7 +28,7 @@ def postgres_or_reason() -> "Postgres | str":
 
 
 class Postgres:
-    """A context manager; `new_database` gives each test its own."""
+    """PostgreSQL server as a context manager; `new_database` makes a database for each test."""
 
     def __init__(self, url: str | None) -> None:
         self._url = url
@@ -48,7 +48,7 @@ class Postgres:
         self._stack.close()
 
     def new_database(self) -> str:
-        """The URL of a fresh, empty database."""
+        """Make an empty database; returns its URL."""
         assert self._url is not None
         url = make_url(self._url).set(drivername="postgresql+psycopg")
         name = f"test_{uuid.uuid4().hex}"
@@ -60,7 +60,7 @@ class Postgres:
 
     def _start(self) -> str:
         # In /tmp, neither in pytest's folder nor in TMPDIR: the path of a socket has at most 107
-        # bytes, and the unprivileged user must be able to walk there.
+        # bytes, and the unprivileged user must have access to it.
         folder = Path(tempfile.mkdtemp(prefix="pixlake-postgres-", dir="/tmp"))
         self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
         if os.geteuid() == 0:

@@ -1,6 +1,6 @@
-"""A whole HTTP door for tests: real lake, real sandbox, real accounts; only the socket is left out.
+"""Complete HTTP API for tests: real lake, real sandbox and real accounts, without a socket.
 
-`serving` puts one on a real socket, for what only a socket shows.
+`serving` runs the app on a real socket, for tests that need one.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ PHOTO = Path(str(files("skimage.data") / "rocket.jpg")).read_bytes()
 
 @dataclass
 class Site:
-    """An app, a client of it with a key of tenant `acme`, and what is behind it."""
+    """App, a client of the app with a key of tenant `acme`, and the parts behind the app."""
 
     app: FastAPI
     client: httpx.AsyncClient
@@ -40,7 +40,7 @@ class Site:
     readiness: dict[str, Part] = field(default_factory=dict)
 
     async def stored(self) -> dict[str, str]:
-        """Every object in the store, with its ETag."""
+        """Return the ETag of every object in the store, by key."""
         return {found.key: found.etag for found in await self.lake.store.objects("")}
 
     async def upload(self, data: bytes = PHOTO, **options: Any) -> httpx.Response:
@@ -71,10 +71,10 @@ def png(width: int = 8, height: int = 8, seed: int = 0) -> bytes:
 
 @asynccontextmanager
 async def serving(app: FastAPI) -> AsyncIterator[str]:
-    """The app on a free port of the loopback interface; yields its address."""
+    """Serve the app on a free port of the loopback interface; yields its address."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        # A client of a test may be slow, and a connection that closes meanwhile is no answer.
+        # A test's client may be slow; a shorter time-out would close its connection meanwhile.
         config = uvicorn.Config(
             app, log_level="error", ws="none", lifespan="off", timeout_keep_alive=60
         )

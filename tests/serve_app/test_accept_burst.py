@@ -12,11 +12,11 @@ CONNECTIONS = 64
 
 
 async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
-    """An application that nobody asks for anything."""
+    """ASGI app that gets no request."""
 
 
 async def turns_for(server: Server, listener: socket.socket) -> int:
-    """Turns of the event loop until all of many new connections are taken."""
+    """Return the number of event-loop iterations until many new connections are accepted."""
     running = asyncio.create_task(server.serve(sockets=[listener]))
     await until(lambda: server.started)
     clients = [socket.create_connection(listener.getsockname()) for _ in range(CONNECTIONS)]

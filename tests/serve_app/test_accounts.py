@@ -1,4 +1,4 @@
-"""The accounts, on SQLite and on PostgreSQL alike."""
+"""Tests of the accounts, on SQLite and on PostgreSQL."""
 
 import sqlite3
 import stat

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 class OnDemand:
-    """Accounts that count look-ups, and fail or take their time as they are told to."""
+    """Accounts that count look-ups, and fail or wait on demand."""
 
     def __init__(self, accounts: Accounts) -> None:
         self._accounts = accounts
@@ -69,7 +69,7 @@ async def test_a_failure_is_not_remembered(accounts: Accounts) -> None:
 
 
 async def ask_on(ring: KeyRing, key: str) -> None:
-    """Until it raises."""
+    """Ask for the key's principal until the look-up raises."""
     while True:
         await ring.principal(key)
         await asyncio.sleep(0)

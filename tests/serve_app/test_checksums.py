@@ -1,4 +1,4 @@
-"""Every checksum that a client can send is verified, or refused by its name."""
+"""Test that every checksum of a client is verified, or refused with its name."""
 
 import base64
 import hashlib
@@ -21,7 +21,7 @@ def b64(digest: bytes) -> str:
 
 
 def sums(body: bytes) -> dict[str, str]:
-    """Each header that is known, with the right value for `body`."""
+    """Return each known checksum header with the correct value for `body`."""
     sha256, sha512 = hashlib.sha256(body), hashlib.sha512(body)
     sha1, md5 = hashlib.sha1(body).digest(), hashlib.md5(body).digest()  # noqa: S324  # as the headers are
     return {
@@ -48,7 +48,7 @@ def verify(body: bytes, headers: dict[str, str], pieces: list[int]) -> None:
 
 
 def test_the_published_check_values() -> None:
-    # CRC catalogue: "123456789" is the check input of every entry.
+    # Source: the CRC catalogue, where "123456789" is the check input of every entry.
     nine = sums(b"123456789")
     assert base64.b64decode(nine["x-amz-checksum-crc32"]).hex() == "cbf43926"
     assert base64.b64decode(nine["x-amz-checksum-crc32c"]).hex() == "e3069283"

@@ -1,4 +1,4 @@
-"""Lists and records are compressed for clients that accept it; everything else stays as it is."""
+"""Lists and records are compressed for clients that accept gzip; other answers are not."""
 
 import gzip
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ PLAIN = {"Accept-Encoding": "identity"}
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def client(site: Site) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the site by a socket."""
+    """Client that reaches the site by a socket."""
     async with (
         serving(site.app) as url,
         httpx.AsyncClient(base_url=url, headers=site.client.headers, timeout=60) as client,
@@ -27,7 +27,7 @@ async def client(site: Site) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def raw(client: httpx.AsyncClient, path: str, headers: dict[str, str]) -> httpx.Response:
-    """The answer with its bytes as they came, in `extensions["raw"]`."""
+    """Return the answer, with the bytes as received in `extensions["raw"]`."""
     async with client.stream("GET", path, headers=headers) as answer:
         answer.extensions["raw"] = b"".join([each async for each in answer.aiter_raw()])
     return answer

@@ -28,7 +28,7 @@ KINDS = [
     kind
     for root in (DoorError, ProcessorError, LakeError, AccountsError)
     for kind in family(root)
-    # Errors of a start and of a batch, which no HTTP client sees.
+    # No HTTP client sees these errors, which belong to a start and to a batch.
     if kind not in (StoreUnreachable, ProcessingFailed)
 ]
 

@@ -1,4 +1,4 @@
-"""An `Idempotency-Key` that comes again with other bytes never stands for the first image."""
+"""An `Idempotency-Key` that is sent again with other bytes never yields the first image."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -45,7 +45,7 @@ async def test_after_an_erasure_the_same_bytes_are_gone_and_others_a_conflict(si
     before = set(await site.stored())
     again = await site.upload(headers=KEY)
     assert (again.status_code, again.json()["code"]) == (410, "image_erased")
-    # Not 410: a client would take it for the erasure of these bytes, and drop them.
+    # Not 410: a client would conclude that these bytes were erased, and drop them.
     assert conflicts(await site.upload(OTHER, headers=KEY))
     assert set(await site.stored()) == before
 

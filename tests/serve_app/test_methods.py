@@ -1,4 +1,4 @@
-"""A method that a path does not take is refused with those that it takes (RFC 9110, 15.5.6)."""
+"""Refusal of a method names the methods that the path allows (RFC 9110, 15.5.6)."""
 
 import pytest
 

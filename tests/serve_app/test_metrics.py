@@ -11,7 +11,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 def values(site: Site) -> Counter[tuple[str, ...]]:
-    """Values now; they belong to the process, so a test takes a difference."""
+    """Return the present values; tests of one process share them, so a test takes a difference."""
     admission = site.app.state.context.admission
     return Counter({(each.metric.name, *each.labels): each.value for each in samples(admission)})
 

@@ -1,4 +1,4 @@
-"""Databases of every version become this version's, on SQLite and on PostgreSQL."""
+"""Migration of databases of every version, on SQLite and on PostgreSQL."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +31,7 @@ def connection(url: str) -> Iterator[Connection]:
 
 
 def opened_once(url: str) -> str:
-    """Text of a key that is made in a database of this version."""
+    """Open the database with this version and make a key; returns the key."""
     accounts = Accounts.open(url)
     key = accounts.create_key("acme", [READ], "a")
     accounts.close()
@@ -54,7 +54,7 @@ def test_a_database_without_migrations_is_adopted_with_its_keys(
     url: str, connection: Connection
 ) -> None:
     key = opened_once(url)
-    # The version before migrations left the table alone.
+    # A database of the version before migrations has no such table.
     connection.execute(text(f"DROP TABLE {TABLE}"))
     connection.commit()
     accounts = Accounts.open(url)

@@ -1,4 +1,4 @@
-"""Test that Ray's source still has what Pixlake replaces in it, and that the table is true."""
+"""Test that Ray still contains the code that Pixlake patches, and that the table is correct."""
 
 import importlib
 import importlib.metadata

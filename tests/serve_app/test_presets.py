@@ -1,4 +1,4 @@
-"""Presets by HTTP: put, read, listed, used by uploads; and who may."""
+"""Presets by HTTP: writing, reading, listing, use by uploads, and permissions."""
 
 import asyncio
 import json
@@ -62,7 +62,7 @@ async def test_a_new_version_makes_new_images_of_the_same_bytes(
     # A client that sends the same request again gets its image, not a conflict.
     again = await site.upload(params={"preset": "shop"}, headers=key)
     assert (again.status_code, again.json()) == (200, keyed.json())
-    # And the version that it was is there for good.
+    # The earlier version stays available for good.
     old = await site.upload(params={"preset": "shop@1"})
     assert old.json()["image_id"] == first.json()["image_id"]
     other = await site.upload(params={"preset": "shop@2"}, headers=key)

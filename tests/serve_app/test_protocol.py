@@ -1,4 +1,4 @@
-"""Codecs, by properties: what any client may send parses, or is refused, and never does harm."""
+"""Property tests of the codecs: any input is parsed or refused, and never does harm."""
 
 import contextlib
 import re
@@ -49,7 +49,7 @@ def test_text_that_goes_on_and_on_is_no_form() -> None:
 def test_a_form_reads_the_same_however_it_is_cut(
     data: bytes, boundary: bytes, places: list[int]
 ) -> None:
-    # Bytes that look like the end of the part are the hard ones.
+    # Bytes that resemble the end of the part are the hard case.
     image = data + b"\r\n--" + boundary[:-1] + b"\r\n" + data
     line = b"--" + boundary
     if b"\r\n" + line in image:

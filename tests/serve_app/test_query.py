@@ -1,4 +1,4 @@
-"""A parameter that a route does not take is refused, at every route, with the nearest name."""
+"""Every route refuses an unknown query parameter, and suggests the nearest name."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Turns of reads: a tenant with many requests does not keep the others waiting."""
+"""Fair queue of reads: a tenant with many requests does not delay other tenants."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ MANY, FEW = ("many", "k"), ("few", "k")
 
 
 class Readers:
-    """Reads that have their turn until they are let go."""
+    """Reads that keep their turn until `end_one` ends one of them."""
 
     def __init__(self, at_once: int, patience: float = 60) -> None:
         self.reads = Reads(at_once, patience)
@@ -40,7 +40,7 @@ async def test_alone_a_tenant_has_all_turns_and_beside_others_half() -> None:
             group.create_task(readers.read(MANY))
         await until(lambda: readers.under_way == [MANY] * 4)
         group.create_task(readers.read(FEW))
-        # The first turn that is given back goes to the other tenant: 19 wait before it.
+        # The first free turn goes to the other tenant, though 16 reads were queued before it.
         readers.end_one()
         await until(lambda: FEW in readers.under_way)
         assert readers.under_way.count(MANY) == 3
@@ -72,7 +72,7 @@ async def test_a_client_that_leaves_gives_its_place_in_the_line_back(*, late: bo
     await until(lambda: readers.under_way)
     leaving, staying = (asyncio.create_task(readers.read(FEW)) for _ in range(2))
     await asyncio.sleep(0)
-    # Both in one step of the event loop.
+    # Turn and cancellation happen in one iteration of the event loop.
     if late:
         readers.end_one()
         leaving.cancel()

@@ -1,4 +1,4 @@
-"""Every way to be refused: the status, the code, the limit and the value; and nothing is stored."""
+"""Every refusal: its status, code, limit and value; a refused upload stores nothing."""
 
 import base64
 import hashlib
@@ -35,7 +35,7 @@ def part(name: str, value: bytes, more: str = "") -> bytes:
 
 
 def coded_part(header: str) -> bytes:
-    """A form whose file has one more header."""
+    """Return a form whose file part has one more header."""
     head = f'--x\r\nContent-Disposition: form-data; name="file"\r\n{header}\r\n\r\n'
     return head.encode() + PHOTO + b"\r\n--x--\r\n"
 

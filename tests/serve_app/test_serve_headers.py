@@ -13,7 +13,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
     del receive
     SEEN[:] = scope["headers"]
     request_id = next(value for name, value in SEEN if name == b"x-request-id")
-    # As Serve does: append a second copy.
+    # Append a second copy, as Serve does.
     headers = [(b"x-request-id", request_id), (b"x-request-id", request_id)]
     start: Message = {"type": "http.response.start", "status": 200, "headers": headers}
     await send(start)

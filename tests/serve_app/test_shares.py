@@ -17,7 +17,7 @@ class Clock:
 
 
 def fill(shares: Shares, tenant: str, key: str = "k") -> int:
-    """Take one by one until there is no room; how many it got."""
+    """Take places one by one until none is free; returns their number."""
     taken = 0
     while shares.room((tenant, key), 1) is None:
         shares.add((tenant, key), 1)

@@ -1,4 +1,4 @@
-"""A request that comes while the machine is short of memory or threads is told to come again."""
+"""Requests while memory, threads or files run short get 503, and may be sent again."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""When every place of this process's sandbox is taken, uploads go to another node, or back."""
+"""Spillover: if the sandbox has no free place, a peer takes an upload, or 503 refuses it."""
 
 import asyncio
 import os
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 class Node:
-    """Another node: what it was asked to do, and what it says of its room, one after another."""
+    """Peer that records its jobs; `says` lists its next answers about free places."""
 
     exist = True
 
@@ -50,7 +50,7 @@ class Node:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def small() -> AsyncIterator[Sandbox]:
-    """One child, and no place to wait for it."""
+    """Sandbox with one child and without a queue."""
     sandbox = await Sandbox.start(ProcessorSettings(sandbox_children=1, sandbox_queue=0))
     yield sandbox
     await sandbox.close()
@@ -62,7 +62,7 @@ def node(site: Site) -> Node:
 
 
 def beside(site: Site, sandbox: Sandbox, node: Node | None, **ages: float) -> Site:
-    """The same site, its images processed in that sandbox; `ages`: options of Spillover."""
+    """Return the same site, with images processed in `sandbox`; `ages`: options of Spillover."""
 
     async def readiness() -> Readiness:
         return Readiness()
@@ -82,7 +82,7 @@ def beside(site: Site, sandbox: Sandbox, node: Node | None, **ages: float) -> Si
 
 @contextmanager
 def stopped(pid: int) -> Iterator[None]:
-    """A child that stands still: whoever waits for it does not come back."""
+    """Stop a child for the length of a `with`, so that its job does not end."""
     os.kill(pid, signal.SIGSTOP)
     try:
         yield
@@ -149,7 +149,7 @@ async def test_without_another_node_it_is_told_to_come_back(site: Site, small: S
 
 
 async def unread() -> AsyncIterator[bytes]:
-    """A body that nobody may ask for."""
+    """Body that raises AssertionError if it is read."""
     raise AssertionError("the body was read")
     yield b""
 
@@ -233,7 +233,7 @@ async def test_only_a_quiet_nodes_first_refusal_waits_for_the_other_nodes_answer
     assert not await spillover.reserve(), "by the answer before"
     assert not await spillover.reserve()
     said.set()
-    for _ in range(3):  # until the question that is under way has its answer
+    for _ in range(3):  # until the running request to the peer has its answer
         await asyncio.sleep(0)
     assert [await spillover.reserve() for _ in range(2)] == [True, True]
 

@@ -1,4 +1,4 @@
-"""The S3 server fails in every way: an upload succeeds or is told to come back, and then does."""
+"""Faults of the S3 server: an upload succeeds or gets 503, and a retry then succeeds."""
 
 import asyncio
 import uuid
@@ -54,7 +54,7 @@ LakeBehind = Callable[[], LakeSettings]
 
 @pytest.fixture
 def behind(faulty: FaultyS3, s3_server: S3Server) -> LakeBehind:
-    """Settings of a new lake behind the proxy."""
+    """Return a function that makes settings of a new lake behind the proxy."""
     return lambda: LakeSettings(
         store_url=f"s3://{s3_server.bucket}/{uuid.uuid4().hex}",
         s3_endpoint=faulty.endpoint,
@@ -65,7 +65,7 @@ def behind(faulty: FaultyS3, s3_server: S3Server) -> LakeBehind:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Time-outs of a second and a half instead of half a minute."""
+    """Shorten the time-outs of the store from half a minute to a second and a half."""
     second = timedelta(seconds=1)
     impatient = replace(TIMES, request=1.5 * second, request_retries=second)
     monkeypatch.setattr("lake.store.backends.TIMES", impatient)
@@ -111,7 +111,7 @@ async def test_a_fault_of_any_kind_at_any_step(
     faulty: FaultyS3,
     name: str,
 ) -> None:
-    """As long as it lasts: a success or a 503. Afterwards: a success, one row, the right bytes."""
+    """During the fault: a success or a 503. Afterwards: a success, one row, the right bytes."""
     lakes = {step: behind() for step in STEPS}
     sites = {step: await opened(make_site, settings, on) for step, on in lakes.items()}
     faults = [replace(FAULTS[name], matching=pattern(step, on)) for step, on in lakes.items()]
@@ -130,7 +130,7 @@ async def test_a_fault_of_any_kind_at_any_step(
 async def test_an_upload_waits_no_longer_than_its_limit_and_goes_on(
     make_site: MakeSite, tmp_path: str, behind: LakeBehind, faulty: FaultyS3
 ) -> None:
-    """The store hangs; the limits of its client are half a minute, the door's is half a second."""
+    """The store hangs; its client times out after half a minute, the API after half a second."""
     on = behind()
     site = await make_site(ServeSettings(home=tmp_path, answer_seconds=0.5), on)
     with faulty.failing(Fault("slow", seconds=25, matching=pattern("journal", on))):
@@ -149,7 +149,7 @@ async def test_an_upload_waits_no_longer_than_its_limit_and_goes_on(
 async def test_a_storm_of_faults(
     make_site: MakeSite, settings: ServeSettings, behind: LakeBehind, faulty: FaultyS3
 ) -> None:
-    """Some of everything goes wrong; clients that come back as they are told get their images."""
+    """Several kinds of faults at random; clients that retry as told get their images stored."""
     on = behind()
     site = await make_site(settings, on)
     images = [png(32, 24, seed) for seed in range(24)]
@@ -191,7 +191,7 @@ async def test_reading_and_erasing_tell_to_come_back(
 async def test_an_odd_answer_is_the_stores_fault_never_the_images(
     make_site: MakeSite, settings: ServeSettings, behind: LakeBehind, faulty: FaultyS3, status: int
 ) -> None:
-    """A key revoked, a bucket gone, a proxy that errs: nothing that is final for an image."""
+    """Causes: a revoked key, a deleted bucket, a faulty proxy. None is final for an image."""
     on = behind()
     site = await make_site(settings, on)
     for step in STEPS:

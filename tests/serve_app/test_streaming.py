@@ -1,4 +1,4 @@
-"""What only a socket shows: limits while the body flows, silence, and clients that leave."""
+"""Tests that need a socket: limits during the body, silent clients, and clients that leave."""
 
 import asyncio
 import contextlib
@@ -64,7 +64,7 @@ async def test_a_client_that_reads_only_after_writing_hears_why(site: Site, key:
         where = urlsplit(url)
 
         def ask() -> tuple[int, bytes]:
-            # As urllib does: it closes after one request, and sends all before it listens.
+            # Like urllib: close after one request, and send the whole body before reading.
             web = http.client.HTTPConnection(str(where.hostname), where.port, timeout=30)
             web.request("POST", "/v1/images", bytes(30_000_000), {**headers, "Connection": "close"})
             with contextlib.closing(web), web.getresponse() as answer:

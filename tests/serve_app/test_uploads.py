@@ -52,7 +52,7 @@ async def test_the_answer_tells_what_was_found_and_not_where_it_was_taken(site: 
 async def test_a_sequence_that_says_to_run_for_ever_is_stored_without_a_duration(
     site: Site,
 ) -> None:
-    # Made once: the encoder writes the second of its making into the file.
+    # Encoded only once, because the encoder writes the present second into the file.
     sequence = avif_of_ticks(2**63)
     answer = await site.upload(sequence)
     assert answer.status_code == 201
