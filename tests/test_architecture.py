@@ -244,7 +244,7 @@ def test_every_error_has_a_code_of_its_own() -> None:
 
 @pytest.mark.filterwarnings("ignore:Using extra keyword arguments")  # Ray's own settings
 def test_every_module_imports_alone() -> None:
-    """No module needs another one imported first."""
+    """Check that no module needs another one imported first."""
     for package in PACKAGES:
         module = importlib.import_module(package)
         for found in pkgutil.walk_packages(module.__path__, f"{package}."):

@@ -56,7 +56,7 @@ class Writer:
         self.mark = f"{random.getrandbits(96):024x}"
 
     def head(self, headers: bytes, *, method: bytes = b"POST", name: bytes = b"sent") -> bytes:
-        """A request's head with a Host, a mark and the given header lines."""
+        """Return a request's head with a Host, a mark and the given header lines."""
         line = b"%b %b/%b HTTP/1.1\r\nHost: a\r\n" % (method, self.path.encode(), name)
         return line + b"X-Mark: %b-%b\r\n%b\r\n" % (self.mark.encode(), name, headers)
 
@@ -79,7 +79,7 @@ class Writer:
         return Reading(method, f"{self.path}/{name}", body)
 
     def pick(self, *choices: bytes) -> bytes:
-        """Choose one at random."""
+        """Choose one of `choices` at random."""
         return self.random.choice(choices)
 
 
@@ -276,7 +276,7 @@ def written(seed: int, number: int, forms: tuple[Form, ...] = FORMS) -> Stream:
 
 
 def _mutated(random: Random, segments: list[bytes]) -> list[bytes]:
-    """The segments with one place changed: a byte, a colon or an end of line."""
+    """Return the segments with one change: at a byte, a colon or an end of line."""
     chosen = random.randrange(len(segments))
     old, put = segments[chosen], random.choice(MUTATIONS)
     at = random.randrange(len(old))

@@ -49,7 +49,7 @@ SILENT = "/silent"
 
 @dataclass(frozen=True)
 class Heard:
-    """A request as the app received it, after both parsers."""
+    """Request as the app received it, after both parsers."""
 
     method: str
     path: str
@@ -58,7 +58,7 @@ class Heard:
     whole: bool
 
     def header(self, name: str) -> list[str]:
-        """All values of a header."""
+        """Return all values of a header."""
         return [value for key, value in self.headers if key == name]
 
 
