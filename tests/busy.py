@@ -1,4 +1,4 @@
-"""A machine with more to do than it can: processes that use all processor time they get."""
+"""Overload of the machine by processes that use all processor time they get."""
 
 import sys
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import psutil
 
 from tests.waiting import wait_until
 
-# Each ends by itself if its parent dies.
+# A process ends by itself if its parent dies.
 _SPIN = "import os; parent = os.getppid()\nwhile os.getppid() == parent: sum(range(100_000))"
 _STARTED_SECONDS = 0.05
 _DEADLINE_SECONDS = 60
@@ -16,11 +16,11 @@ _DEADLINE_SECONDS = 60
 
 @contextmanager
 def busy(processes: int = 30) -> Iterator[None]:
-    """Keep so many processes of normal priority running for the length of a `with`."""
+    """Run this number of processes of normal priority for the length of a `with`."""
     running: list[psutil.Popen] = []
     try:
         for _ in range(processes):
-            # A session each: the kernel shares processors among sessions first.
+            # One session for each process: the kernel divides processor time among sessions first.
             command = [sys.executable, "-I", "-S", "-c", _SPIN]
             running.append(psutil.Popen(command, start_new_session=True))
         wait_until(

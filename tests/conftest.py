@@ -1,4 +1,4 @@
-"""Servers that several packages' tests share, each started once a session."""
+"""Servers that the tests of several packages share, each started once a session, and scheduling."""
 
 import fcntl
 import gc
@@ -32,7 +32,7 @@ def kafka_server() -> Iterator[ApacheKafka]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # Started in the background of a shell, we ignore Ctrl-C, and so would what the tests start.
+    # A process that a shell starts in the background ignores Ctrl-C, and so would its children.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "slow: minutes, not seconds; still part of `make test`")
     config.addinivalue_line("markers", "quiet: no test of another worker runs at the same time")
@@ -47,7 +47,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         room.close()
 
 
-# Folders whose tests run one after another, because they share what is slow to start.
+# Folders whose tests run one after another, because they share servers that are slow to start.
 ONE_BY_ONE = {"tests/end_to_end", "tests/framing"}
 # Files of such a folder that share nothing with its other files.
 ALONE_IN_FOLDER = {
@@ -56,7 +56,7 @@ ALONE_IN_FOLDER = {
 }
 # Files whose tests may run in any worker, because they share nothing.
 BY_TEST = {"tests/lake/test_simulation.py"}
-# What takes longest begins first, so that no worker is left with it at the end.
+# The longest tests begin first, so that no worker still runs one when the others are idle.
 FIRST = (
     "tests/end_to_end/test_cluster.py",
     "tests/end_to_end/",
@@ -85,7 +85,7 @@ class ByFile(LoadScopeScheduling):  # type: ignore[misc]
 class Room:
     """Lock between workers: tests marked `quiet` run while no other test runs.
 
-    Others run beside each other. While a quiet test waits, no other test begins.
+    Other tests run concurrently. While a quiet test waits, no other test begins.
     """
 
     def __init__(self, run: str) -> None:
@@ -112,7 +112,7 @@ ROOM = pytest.StashKey[Room]()
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Wait for other workers around quiet tests; this wait is outside of a test's time limit."""
+    """Wait for other workers around quiet tests; a test's time limit does not include the wait."""
     room = item.config.stash.get(ROOM, None)
     if room is None:
         return (yield)
@@ -137,8 +137,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Build the S3 server before any test: it takes minutes, and a test has a time limit."""
-    # What is imported stays: without this, each collection of garbage looks at all of it.
+    """Build the S3 server before any test: a build takes minutes, and a test has a time limit."""
+    # Imported objects stay for good; frozen, they are skipped by each garbage collection.
     gc.collect()
     gc.freeze()
     wanted = any("s3_server" in getattr(item, "fixturenames", ()) for item in session.items)
@@ -150,7 +150,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """In CI a skipped test is a failed one: PIXLAKE_TEST_REQUIRE_ALL=1."""
+    """Count a skipped test as failed if PIXLAKE_TEST_REQUIRE_ALL is 1, as in CI."""
     del item, call
     report = yield
     if report.skipped and os.environ.get("PIXLAKE_TEST_REQUIRE_ALL") == "1":

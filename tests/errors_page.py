@@ -39,7 +39,7 @@ prints with `--json`, and in `code` of an exception of the client:
 
 
 def errors_page() -> str:
-    """Build the page: every code with its HTTP status and what it means."""
+    """Build the page: every code with its HTTP status and meaning."""
     meanings = codes_of(*SERVICE)
     statuses: dict[str, int | str] = dict.fromkeys(meanings, "none")
     statuses |= dict.fromkeys(_kafka_codes(), "Kafka only")

@@ -1,4 +1,4 @@
-"""Messages of the logs, as the source has them, and the section about logs of docs/metrics.md."""
+"""Log messages, parsed from the source, and the section about logs of docs/metrics.md."""
 
 import ast
 from collections.abc import Iterator

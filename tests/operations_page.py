@@ -1,4 +1,4 @@
-"""The page of operations, from their registry."""
+"""Page of the operations, rendered from their registry."""
 
 import inspect
 import json
@@ -37,7 +37,7 @@ Rendered from the code by `python -m tests.reference`.
 
 
 def operations_page() -> str:
-    """Every operation with its parameters, their bounds and defaults."""
+    """Build the page: every operation with its parameters, their bounds and defaults."""
     lines = [INTRODUCTION]
     for name, kind in OPERATIONS.items():
         summary = inspect.cleandoc(kind.__doc__ or "").split("\n")[0]
@@ -59,7 +59,7 @@ def operations_page() -> str:
 
 
 def values(schema: dict[str, Any]) -> str:
-    """What a parameter may be, from its JSON schema."""
+    """Return the allowed values of a parameter, from its JSON schema."""
     choices = [each for each in schema.get("anyOf", [schema]) if each.get("type") != "null"]
     return ", ".join(_values(each) for each in choices)
 
@@ -80,7 +80,7 @@ def _values(schema: dict[str, Any]) -> str:
 
 
 def default(kind: type[Operation], field: str) -> str:
-    """Its default as JSON; nothing where there is none."""
+    """Return the default of a parameter as JSON; empty if the default is None."""
     info = kind.model_fields[field]
     if info.is_required():
         return "required"

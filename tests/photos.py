@@ -1,7 +1,7 @@
-"""Real photographs for every test, without a network: scikit-image's wheel carries them.
+"""Real photographs for tests, without a network: the wheel of scikit-image contains them.
 
-`photographs()` are the files as they are; the rest makes files of every format, size and
-orientation out of them, the same bytes at every call with the same Pillow.
+`photographs()` returns the original files. The other functions make files of every format, size
+and orientation from them; with the same Pillow, every call returns the same bytes.
 """
 
 import io
@@ -27,7 +27,7 @@ FORMAT_NAMES: tuple[FormatName, ...] = (
 )
 EXTENSIONS = {"jpeg": "jpg", "tiff": "tif"}
 
-# What a camera took; the wheel's drawings and patterns are left out.
+# Only photographs by a camera, without the drawings and patterns of the wheel.
 _NAMES = (
     "astronaut.png",
     "brick.png",
@@ -49,7 +49,7 @@ _ORIENTATION = 0x0112
 
 
 def photographs() -> list[Path]:
-    """15 photographs: 12 PNG and 3 JPEG, grey and colour, 303 to 1,411 pixels a side."""
+    """Return 15 photographs: 12 PNG and 3 JPEG, grey and colour, 303 to 1,411 pixels a side."""
     spec = find_spec("skimage")
     assert spec is not None
     assert spec.submodule_search_locations is not None
@@ -58,13 +58,13 @@ def photographs() -> list[Path]:
 
 
 def photograph(name: str) -> Path:
-    """One of them, by its name without extension."""
+    """Return a photograph by its name without extension."""
     return next(path for path in photographs() if path.stem == name)
 
 
 @cache
 def scene(name: str = "coffee", width: int = 640, height: int = 400) -> Image.Image:
-    """A photograph in RGB, scaled to that size; not to be changed."""
+    """Return a photograph in RGB, scaled to a size; cached, so callers must not change it."""
     with Image.open(photograph(name)) as image:
         return image.convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
 
@@ -77,7 +77,7 @@ def encoded(
     orientation: int | None = None,
     icc: bytes | None = None,
 ) -> bytes:
-    """`image` as a file of that format."""
+    """Encode `image` as a file of a format."""
     options: dict[str, object] = {}
     if format_name in {"jpeg", "webp", "avif", "heic"}:
         options["quality"] = quality
@@ -101,12 +101,12 @@ def encoded(
 
 
 def jpeg(width: int = 640, height: int = 400, *, quality: int = 92, of: str = "coffee") -> bytes:
-    """A photographic JPEG; by default 640 x 400 and about 75 KB."""
+    """Return a photograph as JPEG; by default 640 x 400 pixels and about 75 KB."""
     return encoded(scene(of, width, height), "jpeg", quality=quality)
 
 
 def different_photos(number: int) -> Iterator[tuple[str, bytes]]:
-    """File names and bytes of so many JPEGs, PNGs and WebPs, no two the same image."""
+    """Yield file names and bytes of `number` different images, as JPEG, PNG or WebP."""
     formats: tuple[FormatName, ...] = ("jpeg", "jpeg", "png", "webp")
     paths = photographs()
     for index in range(number):
@@ -118,7 +118,7 @@ def different_photos(number: int) -> Iterator[tuple[str, bytes]]:
 
 
 def write_photos(folder: Path, number: int) -> list[Path]:
-    """`different_photos` as files of a folder, which is made."""
+    """Write `different_photos` to a folder, which is created."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for index, (name, data) in enumerate(different_photos(number)):

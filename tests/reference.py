@@ -1,4 +1,4 @@
-"""Pages of reference that are rendered from the code: `python -m tests.reference` writes them."""
+"""Reference pages that are rendered from the code: `python -m tests.reference` writes them."""
 
 from pathlib import Path
 
@@ -39,12 +39,12 @@ METRICS: dict[str, tuple[Metric, ...]] = {
 
 
 def exported_name(metric: Metric) -> str:
-    """Name of a metric in Prometheus, as Ray makes it."""
+    """Return the name that Ray gives a metric in Prometheus."""
     return f"ray_{metric.name}" + ("_total" if metric.kind == "counter" else "")
 
 
 def metrics_page() -> str:
-    """Every metric of every package."""
+    """Build the page with every metric of every package."""
     lines = [
         "# Metrics and logs",
         "",
@@ -69,7 +69,7 @@ def metrics_page() -> str:
 
 
 def variable(settings: type[BaseSettings], name: str) -> str:
-    """The environment variable of a setting."""
+    """Return the environment variable of a setting."""
     alias = settings.model_fields[name].validation_alias
     if isinstance(alias, AliasChoices):
         return str(alias.choices[0])
@@ -77,7 +77,7 @@ def variable(settings: type[BaseSettings], name: str) -> str:
 
 
 def settings_page() -> str:
-    """Every setting of every package."""
+    """Build the page with every setting of every package."""
     lines = [
         "# Settings",
         "",
@@ -95,7 +95,7 @@ def settings_page() -> str:
 
 
 def variables_list() -> str:
-    """The variable of every setting, one a line, for a command without the server's packages."""
+    """List the variables of all settings, one a line, for a command without server packages."""
     names = {variable(kind, name) for kind in SETTINGS.values() for name in kind.model_fields}
     return "".join(f"{name}\n" for name in sorted(names))
 

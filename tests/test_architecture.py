@@ -1,4 +1,4 @@
-"""Tests of the layout: rooms, directions of imports, names (docs/design.md, "Code")."""
+"""Test that folders, modules and imports follow the layout (docs/design.md, "Layout")."""
 
 import ast
 import importlib
@@ -27,7 +27,7 @@ FOLDERS = {
 }
 FOLDERS.remove("pixlake")  # its source is in client/
 FORBIDDEN_NAMES = {"utils", "util", "common", "helpers", "helper", "manager", "misc"}
-# Names that were given up, because they did not say what the module holds.
+# Former module names; they did not say what the module contains.
 RETIRED_NAMES = re.compile(
     "aside|beside|chain|closing|evidence|many|pending|stored|suspects|switch|truth|upkeep"
     "|claims|endings|foreign_text|kept_memory|lines|nursery|trial|turns"
@@ -41,7 +41,7 @@ VENDORS = {
         "ingest/kafka.py",
         "ingest/cluster.py",
         "client/pixlake/cli/produce.py",  # the producer that users hold
-        "pixlake_server/embedded/kraft.py",  # asks the broker that it started whether it is ready
+        "pixlake_server/embedded/kraft.py",  # asks its own broker whether it is ready
     },
     "structlog": {"lake/logs.py"},
     "sqlalchemy": {
@@ -57,12 +57,12 @@ VENDORS = {
     },
 }
 MAX_LINES = 350
-# A docstring that begins with one of these words does not say what the thing is.
+# A docstring that begins with one of these words does not name its subject.
 VAGUE_BEGINNINGS = {"Of", "Whoever", "Said", "So", "Nobody", "Those"}
 
 
 def tracked() -> list[Path]:
-    """Files of the repository, new ones included."""
+    """List the files of the repository, including new ones."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -81,7 +81,7 @@ def sources() -> Iterator[tuple[str, Path]]:
 
 
 def imports(path: Path) -> set[str]:
-    """Top-level packages that a file imports, wherever in it."""
+    """Return the top-level packages that a file imports, anywhere in the file."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -113,7 +113,7 @@ def test_files_hold_one_idea() -> None:
 
 
 def docstrings(path: Path) -> Iterator[str]:
-    """Docstrings of a file, those after constants and attributes included."""
+    """Yield the docstrings of a file, including those after constants and attributes."""
     for node in ast.walk(ast.parse(path.read_text())):
         match node:
             case ast.Expr(value=ast.Constant(value=str(text))):
@@ -236,7 +236,7 @@ def test_errors_cross_processes(kind: Any) -> None:
 
 
 def test_every_error_has_a_code_of_its_own() -> None:
-    """Within its package: both doors use the same code for the same fault."""
+    """Codes are unique within a package; HTTP and Kafka use the same code for the same fault."""
     leaves = [kind for kind in error_classes() if not kind.__subclasses__()]
     codes = [(kind.__module__, kind.code) for kind in leaves]
     assert sorted(codes) == sorted(set(codes))
@@ -244,7 +244,7 @@ def test_every_error_has_a_code_of_its_own() -> None:
 
 @pytest.mark.filterwarnings("ignore:Using extra keyword arguments")  # Ray's own settings
 def test_every_module_imports_alone() -> None:
-    """Check that no module needs another one imported first."""
+    """No module needs another one imported first."""
     for package in PACKAGES:
         module = importlib.import_module(package)
         for found in pkgutil.walk_packages(module.__path__, f"{package}."):

@@ -1,4 +1,4 @@
-"""One definition of the columns: Arrow, JSON, SQL, Glue, page, API and client agree with it."""
+"""Test that Arrow, JSON, SQL, Glue, page, API and client agree with the defined columns."""
 
 import json
 import re
@@ -26,7 +26,7 @@ from tests.reference import DOCS
 
 CONTRACT = DOCS.parent / "deploy" / "ecs" / "infra" / "contract.json"
 PAGES = {"images": "columns.md", "rejections": "rejections.md"}
-# Fields of the API that are no columns.
+# Fields of the API that are not columns.
 ONLY_API = {"expires_at", "links"}
 
 
@@ -84,7 +84,7 @@ def test_every_measure_of_pixels_has_a_formula() -> None:
 
 
 def in_glue(table: Table) -> list[tuple[str, str, str]]:
-    """Columns of a table in the AWS stacks."""
+    """Return the columns of a table in the AWS stacks."""
     tables = json.loads(CONTRACT.read_text())["tables"]
     (found,) = (each for each in tables if each["name"] == table.name)
     return [(one["name"], one["glue"], one["presto"]) for one in found["columns"]]
@@ -114,7 +114,7 @@ def test_the_command_prints_the_columns(table: Table) -> None:
 
 
 def openapi() -> dict[str, Any]:
-    """Schemas of the API's document for a route that answers with an image."""
+    """Return the schemas of the OpenAPI document for a route that answers with an image."""
     app = FastAPI()
     app.get("/", response_model=ImageView)(lambda: None)
     return dict(app.openapi()["components"]["schemas"])

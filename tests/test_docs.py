@@ -1,4 +1,4 @@
-"""Docs that cannot rot: what the code knows, the docs say."""
+"""Test that the docs agree with the code."""
 
 import re
 import subprocess
@@ -62,7 +62,7 @@ def test_files_that_a_page_names_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PROSE, ids=lambda page: page.name)
 def test_a_page_speaks_of_pixlake_and_not_of_us(page: Path) -> None:
-    """The rule of language in CONTRIBUTING; pages from the code have the words of the code."""
+    """Rule of language in CONTRIBUTING; generated pages are exempt, as they quote the code."""
     prose = QUOTED.sub("", page.read_text())
     assert page.name in PAGES or not US.findall(prose)
 
@@ -106,7 +106,7 @@ def test_every_make_target_of_the_readme_exists() -> None:
 
 
 def test_systemd_takes_the_unit(tmp_path: Path) -> None:
-    """The unit of docs/service.md, with this environment's command and user in it."""
+    """Verify the unit of docs/service.md with this environment's command and user."""
     page = (DOCS / "service.md").read_text()
     (unit,) = re.findall(r"```ini\n(.*?)```", page, re.DOTALL)
     command = Path(sys.executable).with_name("pixlake")

@@ -1,4 +1,4 @@
-"""What is known about the locked packages is true of what is installed here."""
+"""Test that the tables about locked packages agree with the installed packages."""
 
 import datetime as dt
 import re
@@ -34,13 +34,13 @@ ROOT = Path(__file__).parent.parent
 
 
 def pins(lock: str) -> set[tuple[str, str]]:
-    """Names and versions; a name may have two versions, each for some Pythons."""
+    """Return names and versions; a name may have two versions, each for some Pythons."""
     text = (ROOT / "requirements" / f"{lock}.txt").read_text()
     return set(re.findall(r"^([a-z0-9.-]+)==([^\s;]+)", text, re.MULTILINE))
 
 
-# Ray puts a folder with packages of its own on the path of the process that imports Ray, so only
-# the folder of the environment counts.
+# Ray puts a folder with its own packages on the path of the process that imports Ray, so only
+# packages in the folder of the environment count.
 NODE = pins("node-heif") | {("pixlake-server", version("pixlake-server"))}
 HERE = {
     name: one for name, one in installed(Path(sys.prefix)).items() if (name, one.version) in NODE
@@ -117,7 +117,7 @@ def test_known_vulnerabilities_are_about_what_is_locked() -> None:
 
 
 def environment(tmp_path: Path, licence: str = "MIT", file: str = "made/lib/libmade.so.1") -> Path:
-    """An environment with one package, and one file of machine code in it."""
+    """Make an environment with one package that contains one file of machine code."""
     packages = tmp_path / "lib" / "python3.11" / "site-packages"
     facts = packages / "made-1.0.dist-info"
     (facts / "licenses").mkdir(parents=True)

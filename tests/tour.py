@@ -1,8 +1,8 @@
-"""The tour of README, as a newcomer takes it: `make up`, then its commands as they stand.
+"""Run of README's tour as a new user does it: `make up`, then the commands of README unchanged.
 
-`python -m tests.tour` in a clean clone, with the ports 8000 and 9092 free; `.ci/newcomer` does so
-as an ordinary user, `.ci/pythons` with each other Python. Only photographs are brought: `photos/`,
-`photo.jpg` and `in.jpg`, from the folder `--photos`, by default those of scikit-image.
+Run `python -m tests.tour` in a clean clone, with the ports 8000 and 9092 free. `.ci/newcomer` runs
+it as an ordinary user, `.ci/pythons` with each other Python. Only the photographs are added:
+`photos/`, `photo.jpg` and `in.jpg`, from the folder `--photos`, by default those of scikit-image.
 """
 
 import argparse
@@ -29,13 +29,13 @@ _FORMATS = {b"\xff\xd8\xff": "small.jpg", b"RIFF": "out.webp"}
 
 
 def commands(readme: str) -> list[str]:
-    """The tour's blocks of commands, in order."""
+    """Return the tour's blocks of commands, in order."""
     tour = readme.split(_HEADING)[1].split("\n## ", maxsplit=1)[0]
     return _BLOCK.findall(tour)
 
 
 def bring_photographs(folder: Path, brought: Path) -> None:
-    """Copy the photographs of README's tour: a folder of them, and two single files."""
+    """Copy the photographs for README's tour: a folder of photographs, and two single files."""
     shown = [path for path in brought.iterdir() if path.suffix == ".jpg"]
     (folder / "photos").mkdir(exist_ok=True)
     for path in shown:
@@ -45,7 +45,7 @@ def bring_photographs(folder: Path, brought: Path) -> None:
 
 
 def take(folder: Path) -> None:
-    """Run the commands against what runs, and look at what they made. Raises on any fault."""
+    """Run the commands against the running Pixlake and check the results; raises on any fault."""
     script = "\n".join(commands((ROOT / "README.md").read_text()))
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-x", "-c", script],
@@ -63,19 +63,22 @@ def take(folder: Path) -> None:
 
 
 def _said() -> str:
-    """The end of Pixlake's own log, for who reads CI's."""
+    """Return the end of Pixlake's own log, for the log of CI."""
     path = ROOT / ".pixlake" / "logs" / "pixlake.log"
     return path.read_text(errors="replace")[-4000:] if path.exists() else ""
 
 
 def main() -> None:
-    """Start, do the tour, do it again unless `--once` (that doubles nothing), stop."""
+    """Start Pixlake, run the tour twice (once with `--once`), stop.
+
+    The second run stores nothing twice.
+    """
     parser = argparse.ArgumentParser()
     parser.add_argument("--photos", type=Path, help="folder of photographs")
     parser.add_argument("--once", action="store_true", help="do the tour once")
     given = parser.parse_args()
     bring_photographs(ROOT, given.photos or Path(str(files("skimage.data"))))
-    # Machines of CI are busy.
+    # CI machines are busy, so a start takes longer.
     environment = {**os.environ, "PIXLAKE_START_SECONDS": "600"}
     log = ROOT / "tour.log"
     with log.open("w") as output:
@@ -99,7 +102,7 @@ def main() -> None:
         if up.poll() is None:
             os.killpg(up.pid, signal.SIGINT)
         code = up.wait(_STOP_SECONDS)
-    # make waits for the command and then ends by the signal itself.
+    # make waits for the command, and then the signal ends make too.
     if code not in {0, -signal.SIGINT} or "pixlake:" in log.read_text():
         raise SystemExit(f"`make up` ended with {code} after Ctrl-C:\n{log.read_text()}")
     if is_taken(_PORT):

@@ -1,4 +1,4 @@
-"""Waits for states that nobody announces, such as those of processes, files and servers."""
+"""Polling for states without an event, such as those of processes, files and servers."""
 
 import asyncio
 import time
