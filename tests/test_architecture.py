@@ -1,4 +1,4 @@
-"""Test that folders, modules and imports follow the layout (docs/design.md, "Layout")."""
+"""Test that folders, modules and imports follow the layout (docs/design.md, "Code")."""
 
 import ast
 import importlib
