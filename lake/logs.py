@@ -22,7 +22,7 @@ PACKAGES: Final = ("serve_app", "ingest", "processors", "lake", "pixlake_server"
 _NAME = "pixlake"
 # Frames between a call of `Logger` and the standard library: `info`, `_told`, `_proxy_to_logger`.
 _FRAMES = 4
-# One variable for all fields: structlog's own, one for each field, cost a request twice as much.
+# A single variable holds all fields. structlog has one for each field, at twice the cost a request.
 _bound: ContextVar[Mapping[str, object]] = ContextVar("bound", default=MappingProxyType({}))
 
 

@@ -206,7 +206,7 @@ RELATIONS = (
         "a sealer with much work in both tables is replaced before it has finished a pass",
     ),
 )
-"""What the proofs need. Each bound is a sum; a time may be longer."""
+"""Relations that the proofs need. Each bound is a sum; a time may be longer."""
 
 TIMES = ProtocolTimes()
 """Times of the service."""

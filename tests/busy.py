@@ -20,7 +20,7 @@ def busy(processes: int = 30) -> Iterator[None]:
     running: list[psutil.Popen] = []
     try:
         for _ in range(processes):
-            # One session for each process: the kernel divides processor time among sessions first.
+            # A session for each process, because the kernel divides CPU time among sessions first.
             command = [sys.executable, "-I", "-S", "-c", _SPIN]
             running.append(psutil.Popen(command, start_new_session=True))
         wait_until(

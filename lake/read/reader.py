@@ -27,7 +27,7 @@ _MAX_WINDOWS_A_PAGE = 500
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a listing, newest window first; `cursor` is None on the last page."""
+    """Page of a listing, newest window first; `cursor` is None on the last page."""
 
     records: Sequence[ImageRecord]
     cursor: str | None

@@ -20,7 +20,7 @@ SCHEMA_VERSION = max(5, newest(ImageColumns))
 
 
 class StoredRendition(RenditionColumns):
-    """One rendition in the store."""
+    """Rendition as it is in the store."""
 
     key: Annotated[str, Column("service", "key of the rendition in the bucket")]
 

@@ -10,7 +10,7 @@ TRIED: Final = ("2.60.0",)
 
 
 class Patch(NamedTuple):
-    """One private part of Ray."""
+    """Private part of Ray that Pixlake uses or replaces."""
 
     what: str
     code: str

@@ -27,7 +27,7 @@ _DRIVER = (sys.executable, "-m", "tests.end_to_end.cluster_driver")
 
 
 class PixlakeCluster(Pixlake):
-    """One `UploadApi` and one `ImageProcessor` on each node; `raylets` begins with the head's."""
+    """Cluster: `UploadApi` and `ImageProcessor` on each node; `raylets` begins with the head's."""
 
     def __init__(self, home: Path, bootstrap: str, **settings: str) -> None:
         settings |= {

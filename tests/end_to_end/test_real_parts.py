@@ -87,7 +87,7 @@ class Load:
                 answer = client.post("/v1/images", content=photo, headers=key)
             except httpx.TransportError as error:
                 self.answers[type(error).__name__] += 1
-                time.sleep(0.2)
+                time.sleep(0.2)  # the pause of a client before its retry
                 continue
             self.answers[str(answer.status_code)] += 1
             if answer.is_success:
@@ -132,7 +132,7 @@ def kill_in_turn(pixlake: Pixlake, seed: int) -> Counter[str]:
             except psutil.NoSuchProcess:
                 continue
             killed[name] += 1
-            time.sleep(PACE_SECONDS)
+            time.sleep(PACE_SECONDS)  # the load between two kills is what the test plays
     raise AssertionError("unreachable")
 
 
