@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from ray import serve
 from ray.exceptions import ActorDiedError, OutOfMemoryError, RayError, RayTaskError
@@ -14,6 +15,7 @@ from ingest.errors import WorkersUnavailable
 from ingest.metrics import samples
 from ingest.settings import IngestSettings
 from lake.commit.rejections import Refusal, Settled
+from lake.deployment_options import deployment_options
 from lake.logs import begin_in_replica
 from lake.metrics_export import MetricsExporter
 from processors import deployment as processors_deployment
@@ -27,7 +29,6 @@ NAME = "KafkaIngest"
 
 STOPPED = "killed by `ray.kill`"
 """Text in Ray's error for an actor that was killed on purpose."""
-_HEALTH_PERIOD_SECONDS = 2.0
 # Time in addition to the consumer's drain before Serve kills the replica, to leave the group.
 _CLOSE_SECONDS = 10.0
 
@@ -146,14 +147,13 @@ def ingest_app(settings: IngestSettings, *, replicas: int, cpus: float) -> serve
     Each replica reserves `cpus` CPUs. Replicas beyond the number of partitions are idle.
     """
     deployment = serve.deployment(
-        name=NAME,
-        num_replicas=replicas,
-        ray_actor_options={"num_cpus": cpus},
-        # Only health probes call it.
-        max_ongoing_requests=16,
-        max_queued_requests=16,
-        health_check_period_s=_HEALTH_PERIOD_SECONDS,
-        graceful_shutdown_timeout_s=settings.kafka_drain_seconds + _CLOSE_SECONDS,
-        graceful_shutdown_wait_loop_s=0.2,
-    )(KafkaIngest)
-    return deployment.bind(settings)
+        num_replicas=replicas, ray_actor_options={"num_cpus": cpus}, **options(settings)
+    )
+    return deployment(KafkaIngest).bind(settings)
+
+
+def options(settings: IngestSettings) -> dict[str, Any]:
+    """Build the options of the deployment, which only health probes call."""
+    return deployment_options(
+        NAME, calls=16, drain_seconds=settings.kafka_drain_seconds + _CLOSE_SECONDS
+    )

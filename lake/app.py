@@ -10,6 +10,7 @@ import time
 from ray import serve
 
 from lake.audit.last_audit import last_audit
+from lake.deployment_options import deployment_options
 from lake.errors import LakeError
 from lake.lake import Lake
 from lake.logs import begin_in_replica, logger
@@ -23,9 +24,9 @@ NAME = "Sealer"
 
 log = logger(__name__)
 
-_HEALTH_PERIOD_SECONDS = 2.0
-# A pass may be interrupted anywhere without harm; this time only lets it finish a file.
-_DRAIN_SECONDS = 10.0
+# Only health probes call it. A pass may be interrupted anywhere without harm; the drain only lets
+# the pass finish a file.
+OPTIONS = deployment_options(NAME, calls=8, drain_seconds=10)
 # No client waits for the sealer, so all other processes go first.
 _NICENESS = 10
 
@@ -99,14 +100,5 @@ class SealerLoop:
 
 def sealer_app(settings: LakeSettings, *, cpus: float) -> serve.Application:
     """Build the Serve application `APP`, which has no route; its replica reserves `cpus` CPUs."""
-    deployment = serve.deployment(
-        name=NAME,
-        num_replicas=1,
-        ray_actor_options={"num_cpus": cpus},
-        max_ongoing_requests=8,
-        max_queued_requests=8,
-        health_check_period_s=_HEALTH_PERIOD_SECONDS,
-        graceful_shutdown_timeout_s=_DRAIN_SECONDS,
-        graceful_shutdown_wait_loop_s=0.2,
-    )(SealerLoop)
+    deployment = serve.deployment(ray_actor_options={"num_cpus": cpus}, **OPTIONS)(SealerLoop)
     return deployment.bind(settings)

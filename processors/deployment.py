@@ -6,6 +6,7 @@ from functools import partial
 from ray import serve
 
 from lake.commit.rejections import Refusal, Settled
+from lake.deployment_options import deployment_options
 from lake.lake import Commit, Lake
 from lake.logs import begin_in_replica
 from lake.metrics import store_samples
@@ -24,14 +25,10 @@ from processors.worker import Worker
 APP = "processors"
 NAME = "ImageProcessor"
 
-# Serve notices a killed replica after one period, and needs a few seconds to start another.
-_HEALTH_PERIOD_SECONDS = 2.0
-# By default an image takes at most 10 s, plus the time that it waits for a child.
-_DRAIN_SECONDS = 30.0
 # Limits of calls, not images. The sandbox's queue and the callers' limits of bytes bound the
-# images; readiness probes must not wait behind full batches.
-_MAX_CALLS = 64
-_MAX_QUEUED_CALLS = 64
+# images; readiness probes must not wait behind full batches. By default an image takes at most
+# 10 s, plus the time that it waits for a child.
+OPTIONS = deployment_options(NAME, calls=64, drain_seconds=30)
 
 
 class ImageProcessor:
@@ -117,13 +114,6 @@ def processors_app(
     `cpus` is what Ray reserves for a replica, its sandboxed children included.
     """
     deployment = serve.deployment(
-        name=NAME,
-        num_replicas=replicas,
-        ray_actor_options={"num_cpus": cpus},
-        max_ongoing_requests=_MAX_CALLS,
-        max_queued_requests=_MAX_QUEUED_CALLS,
-        health_check_period_s=_HEALTH_PERIOD_SECONDS,
-        graceful_shutdown_timeout_s=_DRAIN_SECONDS,
-        graceful_shutdown_wait_loop_s=0.2,
-    )(ImageProcessor)
-    return deployment.bind(lake, processors)
+        num_replicas=replicas, ray_actor_options={"num_cpus": cpus}, **OPTIONS
+    )
+    return deployment(ImageProcessor).bind(lake, processors)

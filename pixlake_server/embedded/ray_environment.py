@@ -7,43 +7,25 @@ from pathlib import Path
 from pixlake_server.embedded.haproxy import write_launcher
 from pixlake_server.embedded.port_block import PortBlock
 from serve_app.ray_surface.environment import RAY_SERVE_ENV, haproxy_environment
+from serve_app.settings import ServeSettings
 
 _OWNER_ONLY = 0o600
 
 
 def ray_environment(
-    folder: Path,
-    ports: PortBlock,
-    *,
-    host: str,
-    port: int,
-    answer_seconds: float = 50,
-    idle_seconds: float = 30,
-    address_connections: int = 500,
-    start_seconds: float = 120,
+    folder: Path, ports: PortBlock, served: ServeSettings, *, start_seconds: float
 ) -> dict[str, str]:
     """Build the variables for the process that starts Ray; all Ray processes inherit them.
 
-    The API listens on `host`:`port`, answers an upload within `answer_seconds`, and waits
-    `idle_seconds` for a client. For `address_connections` see `write_launcher`. All start-up
-    time-outs of Ray are at least `start_seconds`.
-
-    Writes the cluster's token and HAProxy's launcher into `folder`.
+    All start-up time-outs of Ray are at least `start_seconds`. Writes the cluster's token and
+    HAProxy's launcher into `folder`.
     """
     token = folder / "ray-token"
     token.touch(mode=_OWNER_ONLY)
     token.write_text(secrets.token_hex(32))
-    launcher = write_launcher(
-        folder,
-        host=host,
-        port=port,
-        answer_seconds=answer_seconds,
-        idle_seconds=idle_seconds,
-        address_connections=address_connections,
-    )
     return {
         **RAY_SERVE_ENV,
-        **haproxy_environment(folder / "h", launcher, ports.replicas),
+        **haproxy_environment(folder / "h", write_launcher(folder, served), ports.replicas),
         **_patience(math.ceil(start_seconds)),
         # The token is one of this run, so other users of the machine have no access.
         "RAY_AUTH_TOKEN_PATH": str(token),

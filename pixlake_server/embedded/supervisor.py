@@ -181,14 +181,7 @@ class _Run:
     def _environment(self, folder: Path, ports: PortBlock) -> dict[str, str]:
         return {
             **ray_environment(
-                folder,
-                ports,
-                host=self._served.http_host,
-                port=self._served.http_port,
-                answer_seconds=self._served.answer_seconds,
-                idle_seconds=self._served.body_idle_seconds,
-                address_connections=self._served.address_connections,
-                start_seconds=self._settings.start_seconds,
+                folder, ports, self._served, start_seconds=self._settings.start_seconds
             ),
             MARK: str(self._home),
             "PIXLAKE_HOME": str(self._home),

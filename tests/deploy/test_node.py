@@ -22,6 +22,7 @@ from ingest.settings import IngestSettings
 from pixlake_server.embedded.haproxy import write_launcher
 from pixlake_server.embedded.ports import free_port
 from serve_app.ray_surface.controller import CONFIGURATION
+from serve_app.settings import ServeSettings
 from tests.deploy.probe import asked
 
 IMAGE = Path(__file__).parents[2] / "deploy" / "ecs" / "image"
@@ -106,7 +107,8 @@ def test_haproxy_of_a_node_is_the_one_of_one_machine_but_for_addresses(tmp_path:
     here = tmp_path / "here"
     here.mkdir()
     port = settings(tmp_path).api_port
-    write_launcher(here, host="0.0.0.0", port=port, address_connections=0)  # noqa: S104
+    served = ServeSettings(http_host="0.0.0.0", http_port=port, address_connections=0)  # noqa: S104
+    write_launcher(here, served)
     one_machine = (here / CONFIGURATION).read_text()
     assert ours.replace(str(tmp_path / "haproxy"), str(here)) == one_machine
     assert "tcp-request connection" not in ours

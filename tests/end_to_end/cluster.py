@@ -53,14 +53,14 @@ class PixlakeCluster(Pixlake):
         self.home.mkdir(mode=0o700, parents=True)
         logs = self.home / "logs"
         logs.mkdir()
-        served = ServeSettings(home=self.home)
+        served = ServeSettings(home=self.home, http_port=self.http_port)
         accounts = Accounts.open(served.accounts_url)
         ensure_first_key(accounts, served.key_file)
         accounts.close()
         ports = self._stack.enter_context(own_ports(user_folder(), str(self.home)))
         folder = self._stack.enter_context(fresh_folder(self.home, logs / "ray"))
         self._stack.callback(end_processes, self.home)
-        environment = ray_environment(folder, ports, host="127.0.0.1", port=self.http_port)
+        environment = ray_environment(folder, ports, served, start_seconds=120)
         with (logs / "pixlake.log").open("w") as log:
             self._process = subprocess.Popen(
                 [*_DRIVER, str(folder), str(ports.agents)],

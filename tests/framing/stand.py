@@ -28,6 +28,7 @@ from pixlake_server.embedded.ports import free_port
 from pixlake_server.embedded.ray_environment import ray_environment
 from serve_app.asgi.serve_headers import ServeHeaders
 from serve_app.ray_surface.accept_burst import Server
+from serve_app.settings import ServeSettings
 
 START_SECONDS = 30
 # Placeholders in Ray's file; each stand replaces them with free ports.
@@ -188,7 +189,7 @@ def _ray_configuration(parent: Path) -> str:
     """Return the configuration that Ray writes for a run in `parent`/ray; cached: Ray is slow."""
     folder = parent / "ray"
     folder.mkdir()
-    ours = ray_environment(folder, _BLOCK, host="127.0.0.1", port=_API)
+    ours = ray_environment(folder, _BLOCK, ServeSettings(http_port=_API), start_seconds=120)
     file = folder / "h" / "haproxy.cfg"
     command = ["-m", "tests.framing.ray_configuration", str(file), str(_API), str(_REPLICA)]
     environment = {**os.environ, **ours, **_PATIENT}
@@ -201,7 +202,7 @@ def _haproxy(folder: Path, replica: int, change: Callable[[str], str]) -> Iterat
     """Run HAProxy as Ray Serve starts it, with our launcher; yields the port of the API."""
     folder.mkdir(exist_ok=True)
     port = free_port()
-    ours = ray_environment(folder, _BLOCK, host="127.0.0.1", port=port)
+    ours = ray_environment(folder, _BLOCK, ServeSettings(http_port=port), start_seconds=120)
     text = change(_ray_configuration(folder.parent))
     ports = {_API: port, _REPLICA: replica, _BLOCK.haproxy_metrics: free_port()}
     ports[_BLOCK.haproxy_stats] = free_port()

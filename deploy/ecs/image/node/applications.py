@@ -4,13 +4,17 @@ On one machine settings are read once and passed on. On a cluster that would put
 password into Ray's GCS and on the head, which must not have the password.
 """
 
+from ingest import app as ingest_app
 from ingest.app import KafkaIngest
 from ingest.settings import IngestSettings
+from lake import app as lake_app
 from lake.app import SealerLoop
 from lake.settings import LakeSettings
+from processors import deployment as processors_deployment
 from processors.deployment import ImageProcessor
 from processors.settings import ProcessorSettings
 from ray import serve
+from serve_app import app as upload_app
 from serve_app.app import UploadApi
 from serve_app.settings import ServeSettings
 
@@ -49,19 +53,19 @@ class NodeSealer(SealerLoop):
 
 def uploads(_: dict[str, str]) -> serve.Application:
     """Build the application of the HTTP API, for the route `/`."""
-    return serve.deployment(name="UploadApi")(serve.ingress()(NodeUploadApi)).bind()
+    return serve.deployment(**upload_app.OPTIONS)(serve.ingress()(NodeUploadApi)).bind()
 
 
 def processors(_: dict[str, str]) -> serve.Application:
     """Build the application that processes batches, without a route."""
-    return serve.deployment(name="ImageProcessor")(NodeImageProcessor).bind()
+    return serve.deployment(**processors_deployment.OPTIONS)(NodeImageProcessor).bind()
 
 
 def ingest(_: dict[str, str]) -> serve.Application:
     """Build the application of the Kafka consumer, without a route."""
-    return serve.deployment(name="KafkaIngest")(NodeKafkaIngest).bind()
+    return serve.deployment(**ingest_app.options(IngestSettings()))(NodeKafkaIngest).bind()
 
 
 def sealer(_: dict[str, str]) -> serve.Application:
     """Build the application of the sealer, without a route."""
-    return serve.deployment(name="Sealer")(NodeSealer).bind()
+    return serve.deployment(**lake_app.OPTIONS)(NodeSealer).bind()

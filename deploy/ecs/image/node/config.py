@@ -8,14 +8,6 @@ from typing import Any
 
 Json = dict[str, Any]
 
-# Limits of concurrent and queued calls, as in the deployments for one machine
-# (tests/deploy/test_deployments.py compares them).
-_CALLS, _QUEUED = 64, 64
-_REQUESTS = 512
-_PROBES, _SEALER_PROBES = 16, 8
-_HEALTH_SECONDS, _POLL_SECONDS = 2.0, 0.2
-# Time that a replica has to finish running work, in seconds.
-_DRAIN_SECONDS = {"UploadApi": 30.0, "ImageProcessor": 30.0, "KafkaIngest": 40.0, "Sealer": 10.0}
 # Share of a node's CPUs for each of HTTP API and processors. Uploads and Kafka's batches seldom
 # have their peaks together, and the kernel schedules the cores between them.
 _SHARE = 0.4
@@ -35,27 +27,19 @@ def serve_config(workers: int, ingests: int, *, cpus: int, port: int) -> Json:
         },
         "logging_config": {"encoding": "JSON", "enable_access_log": True},
         "applications": [
-            _application("processors", "ImageProcessor", "worker", workers, share, _CALLS, _QUEUED),
-            _application("api", "UploadApi", "worker", workers, share, _REQUESTS, _REQUESTS, "/"),
-            _application("ingest", "KafkaIngest", "ingest", ingests, 0.5, _PROBES, _PROBES),
+            _application("processors", "ImageProcessor", "worker", workers, share),
+            _application("api", "UploadApi", "worker", workers, share, "/"),
+            _application("ingest", "KafkaIngest", "ingest", ingests, 0.5),
             # A second sealer would be safe, but idle.
-            _application(
-                "lake", "Sealer", "ingest", min(1, ingests), 0.4, _SEALER_PROBES, _SEALER_PROBES
-            ),
+            _application("lake", "Sealer", "ingest", min(1, ingests), 0.4),
         ],
     }
 
 
 def _application(
-    name: str,
-    deployment: str,
-    kind: str,
-    replicas: int,
-    cpus: float,
-    ongoing: int,
-    queued: int,
-    route: str | None = None,
+    name: str, deployment: str, kind: str, replicas: int, cpus: float, route: str | None = None
 ) -> Json:
+    """Build the configuration of an application; its module has the other options."""
     builders = {"api": "uploads", "lake": "sealer"}
     return {
         "name": name,
@@ -69,11 +53,6 @@ def _application(
                 # kind.
                 "num_replicas": max(1, replicas),
                 "max_replicas_per_node": 1,
-                "max_ongoing_requests": ongoing,
-                "max_queued_requests": queued,
-                "health_check_period_s": _HEALTH_SECONDS,
-                "graceful_shutdown_timeout_s": _DRAIN_SECONDS[deployment],
-                "graceful_shutdown_wait_loop_s": _POLL_SECONDS,
                 "ray_actor_options": {"num_cpus": cpus, "label_selector": {"kind": kind}},
             }
         ],

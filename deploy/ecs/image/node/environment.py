@@ -40,16 +40,13 @@ def ray_environment(settings: NodeSettings, kind: Kind) -> dict[str, str]:
     haproxy = settings.scratch / "haproxy"
     for folder in (home, haproxy):
         folder.mkdir(parents=True, exist_ok=True)
-    served = ServeSettings()
-    launcher = write_launcher(
-        haproxy,
-        host="0.0.0.0",  # noqa: S104
-        port=settings.api_port,
-        answer_seconds=served.answer_seconds,
-        idle_seconds=served.body_idle_seconds,
+    served = ServeSettings(
+        http_host="0.0.0.0",  # noqa: S104
+        http_port=settings.api_port,
         # HAProxy sees only addresses of the load balancer. WAF counts requests by client address.
         address_connections=0,
     )
+    launcher = write_launcher(haproxy, served)
     found = {
         **RAY_SERVE_ENV,
         **haproxy_environment(haproxy, launcher, REPLICA_PORTS),
