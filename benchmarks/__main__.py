@@ -20,14 +20,14 @@ from benchmarks import (
     cpu_breakdown,
     crash_storm,
     hostile,
-    kafka_door,
+    http_upload,
+    kafka_ingest,
     large_images,
     latency,
     overload,
     performance_page,
     published,
     sandbox,
-    upload_door,
 )
 from benchmarks.bench import Bench
 from benchmarks.figures import Report
@@ -38,8 +38,8 @@ from benchmarks.service import running
 RESULTS = Path(".bench") / "results"
 BENCHMARKS: dict[str, Callable[[Bench], None]] = {
     "sandbox": sandbox.run,
-    "upload-door": upload_door.run,
-    "kafka-door": kafka_door.run,
+    "http-upload": http_upload.run,
+    "kafka-ingest": kafka_ingest.run,
     "latency": latency.run,
     "overload": overload.run,
     "hostile": hostile.run,

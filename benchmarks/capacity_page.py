@@ -3,23 +3,25 @@
 from pathlib import Path
 
 from benchmarks.performance_page import replace
-from pixlake.cli.capacity import Door, Question, measured, plan, prices
+from pixlake.cli.capacity import Question, Source, measured, plan, prices
 
 PAGE = Path("docs") / "capacity.md"
 _RATES = (100, 1000, 10_000)
 _PHOTOS = {"74KB": 74_000, "1.2MB": 1_200_000}
-_DOORS: tuple[Door, ...] = ("api", "kafka")
+_SOURCES: tuple[Source, ...] = ("api", "kafka")
 
 
 _HEAD = """\
-| door | photo | images/s | nodes | brokers | USD a million images | USD a month | what ends first |
+| source | photo | images/s | nodes | brokers | USD a million images | USD a month | bottleneck |
 |---|---|---|---|---|---|---|---|
 """
 
 
 def table() -> str:
     """Render a row for each plan, and the source of processor times and prices."""
-    rows = [_row(door, photo, rate) for door in _DOORS for photo in _PHOTOS for rate in _RATES]
+    rows = [
+        _row(source, photo, rate) for source in _SOURCES for photo in _PHOTOS for rate in _RATES
+    ]
     facts = measured()
     return (
         f"{_HEAD}{''.join(rows)}\n"
@@ -28,10 +30,10 @@ def table() -> str:
     )
 
 
-def _row(door: Door, photo: str, rate: int) -> str:
-    answer = plan(Question(rate, _PHOTOS[photo], door=door))
+def _row(source: Source, photo: str, rate: int) -> str:
+    answer = plan(Question(rate, _PHOTOS[photo], source=source))
     return (
-        f"| {door} | {photo} | {rate:,} | {answer.nodes} | {answer.brokers or ''} "
+        f"| {source} | {photo} | {rate:,} | {answer.nodes} | {answer.brokers or ''} "
         f"| {answer.a_million_images:,.2f} | {answer.a_month:,.0f} | {answer.bounds[0].name} |\n"
     )
 

@@ -4,15 +4,15 @@ from collections import defaultdict
 
 from benchmarks import load
 from benchmarks.bench import Bench
-from benchmarks.kafka_door import BACKLOG, QUICK_SHARE, drain
+from benchmarks.kafka_ingest import BACKLOG, QUICK_SHARE, drain
 from benchmarks.photos import MEDIUM, SMALL, Photo
 from benchmarks.service import Service
 
 # Word in a command line, and the part of the service; the first match counts.
 _PARTS = (
     ("fork_server", "sandboxed children"),
-    ("UploadApi", "replica of the HTTP door"),
-    ("KafkaIngest", "replica of the Kafka door"),
+    ("UploadApi", "replica of the HTTP API"),
+    ("KafkaIngest", "replica of the Kafka consumer"),
     ("ImageProcessor", "replica of the processors"),
     ("Sealer", "sealer"),
     ("haproxy", "HAProxy"),
@@ -29,16 +29,16 @@ def run(bench: Bench) -> None:
         answers = load.post(
             bench.service.upload_url, photo.path, seconds, key=bench.service.key
         ).flawless()
-        _tell(bench, f"upload door, {photo.name}", before, answers.answers)
+        _tell(bench, f"HTTP upload, {photo.name}", before, answers.answers)
         count = BACKLOG[photo.name] // (QUICK_SHARE if bench.quick else 2)
-        _kafka_door(bench, photo, count)
+        _kafka_ingest(bench, photo, count)
         bench.service.forget_images()
 
 
-def _kafka_door(bench: Bench, photo: Photo, count: int) -> None:
+def _kafka_ingest(bench: Bench, photo: Photo, count: int) -> None:
     before: dict[str, float] = defaultdict(float)
     drain(bench, photo, count, lambda: before.update(_seconds(bench.service)))
-    _tell(bench, f"Kafka door, {photo.name}", before, count)
+    _tell(bench, f"Kafka ingest, {photo.name}", before, count)
 
 
 def _tell(bench: Bench, name: str, before: dict[str, float], images: int) -> None:

@@ -1,4 +1,4 @@
-"""Throughput of the upload door while every 20th image kills its decoder.
+"""Throughput of the HTTP upload while every 20th image kills its decoder.
 
 The decoder gets SIGSEGV while it processes an image, which looks like a crash of the decoder. The
 image is refused as `decoder_crashed`. After SIGKILL, the image would be tried again, because the
@@ -50,7 +50,7 @@ def run(bench: Bench) -> None:
         hits.append(shares[-1] / kills)
         service.forget_images()
     bench.report.raw("crash_storm_share", shares, "of all images killed their decoder")
-    bench.report.raw("crash_storm_upload_door_74KB", storms, "images/s")
+    bench.report.raw("crash_storm_http_upload_74KB", storms, "images/s")
     bench.report.judge("crash storm / clean, 74KB", ratios, _TARGET)
 
 

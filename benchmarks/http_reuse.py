@@ -57,17 +57,17 @@ def main() -> None:
         for photo, keeps in itertools.product((SMALL, MEDIUM), (True, False)):
             rates: Figures = defaultdict(list)
             costs: Figures = defaultdict(list)
-            doors: Figures = defaultdict(list)
+            shares: Figures = defaultdict(list)
             for number in range(asked.rounds):
                 turn = number % len(MODES)
                 for mode in MODES[turn:] + MODES[:turn]:
                     values = _load(service, proxies[mode], photo, asked.seconds, keeps=keeps)
-                    for figures, value in zip((rates, costs, doors), values, strict=True):
+                    for figures, value in zip((rates, costs, shares), values, strict=True):
                         figures[mode].append(value)
             how = f"{photo.name}, {'connections kept' if keeps else 'a connection an upload'}"
             _tell(report, f"uploads, {how}", rates, "images/s")
             _tell(report, f"processor time of all, {how}", costs, "ms/image")
-            _tell(report, f"processor time of HAProxy and replica, {how}", doors, "ms/image")
+            _tell(report, f"processor time of HAProxy and replica, {how}", shares, "ms/image")
 
 
 def _load(

@@ -35,7 +35,7 @@ def run(bench: Bench) -> None:
         service.forget_images()
     parts = _held_by_part(service)
     bench.report.note("memory after, by part", unit="GB", **parts)
-    bench.report.raw("memory_before_giants", before, "GB")
+    bench.report.raw("memory_before_large_images", before, "GB")
     bench.report.raw("memory_of_ray_haproxy_and_broker", rest, "GB")
     bench.report.judge("memory, 8 x 36 megapixels at once", peaks, _TARGET)
 

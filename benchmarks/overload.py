@@ -52,7 +52,7 @@ def run(bench: Bench) -> None:
         rates.append(answers.created / bench.seconds)
         service.forget_images()
     bench.report.raw("overload_refused", share, "of all answers")
-    bench.report.raw("overload_upload_door_74KB", rates, "images/s")
+    bench.report.raw("overload_http_upload_74KB", rates, "images/s")
     bench.report.judge("a refusal when overloaded, p99", slow, _TARGET)
 
 

@@ -11,15 +11,17 @@ from benchmarks.photos import LARGE, MEDIUM, PNG, SMALL, Photo
 
 PATH = Path("client") / "pixlake" / "cli" / "data" / "measured.json"
 _PHOTOS = {"api": (SMALL, MEDIUM, LARGE, PNG), "kafka": (SMALL, MEDIUM)}
-_DOORS = {"api": "upload_door", "kafka": "kafka_door"}
+_SOURCES = {"api": "http_upload", "kafka": "kafka_ingest"}
 
 
 def write(report: Report, at: datetime, machine: str) -> Path:
     """Write the file; raises SystemExit if this run did not measure all values."""
     try:
         cpu = {
-            door: {photo.name: report.raws[f"{_DOORS[door]}_cpu_{photo.name}"] for photo in photos}
-            for door, photos in _PHOTOS.items()
+            source: {
+                photo.name: report.raws[f"{_SOURCES[source]}_cpu_{photo.name}"] for photo in photos
+            }
+            for source, photos in _PHOTOS.items()
         }
     except KeyError as missing:
         raise SystemExit(f"not published: this run did not measure {missing}") from None
@@ -27,7 +29,7 @@ def write(report: Report, at: datetime, machine: str) -> Path:
         "measured": at.date().isoformat(),
         "on": f"{CORES} cores, {machine}",
         "preset": "thumbnail",
-        "cpu_seconds": {door: _rounded(values) for door, values in cpu.items()},
+        "cpu_seconds": {source: _rounded(values) for source, values in cpu.items()},
         "photos": {photo.name: _sizes(photo) for photo in _PHOTOS["api"]},
     }
     PATH.write_text(json.dumps(document, indent=2) + "\n")

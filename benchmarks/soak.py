@@ -1,4 +1,4 @@
-"""Memory over half an hour of both doors under load: `python -m benchmarks.soak [--minutes 30]`.
+"""Memory in half an hour of uploads and messages: `python -m benchmarks.soak [--minutes 30]`.
 
 The figure is the resident memory of replicas and children at the end, divided by that after a sixth
 of the time (5 of 30 minutes); each is the median of the minute before. Stored images are deleted
@@ -19,7 +19,7 @@ from benchmarks import load
 from benchmarks.__main__ import RESULTS
 from benchmarks.cpu_breakdown import part_of
 from benchmarks.figures import Report, Target
-from benchmarks.kafka_door import produce
+from benchmarks.kafka_ingest import produce
 from benchmarks.memory import pss, rss
 from benchmarks.photos import MEDIUM, SMALL
 from benchmarks.service import Service, running, words_of

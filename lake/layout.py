@@ -198,7 +198,7 @@ def chain_key(window_start: datetime, n: int, of: Folders = IMAGE_ROWS) -> str:
 
 
 def parse_chain_key(key: str) -> tuple[datetime, int] | None:
-    """Window and number of a chain file, or None for a key that is not one."""
+    """Window and number of a segment, or None for a key that is not one."""
     match = _CHAIN_FILE.fullmatch(key.rsplit("/", 1)[-1])
     return (parse_window(match[1]), int(match[2])) if match else None
 

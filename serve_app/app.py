@@ -86,7 +86,7 @@ class UploadApi:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Build the app; Serve calls this after `__init__`."""
-        readiness = DoorsReadiness(self._lake, self._keys, self._worker.sandbox, self._lag)
+        readiness = ServiceReadiness(self._lake, self._keys, self._worker.sandbox, self._lag)
         app = make_app(
             self._lake,
             self._worker,
@@ -161,7 +161,7 @@ def _has_peers() -> bool:
     )
 
 
-class DoorsReadiness:
+class ServiceReadiness:
     """Readiness of HTTP API, processors and Kafka consumer, checked at most once a second."""
 
     def __init__(self, lake: Lake, keys: KeyRing, sandbox: Sandbox, lag: LoopLag) -> None:

@@ -1,6 +1,6 @@
 """Errors of the HTTP API, and the table from error codes to problem+json answers (RFC 9457).
 
-DoorError
+ApiError
   x Unauthorized            unauthorized
   x Forbidden               forbidden               value: the scope that is missing
   x MissingBody             missing_body
@@ -28,109 +28,109 @@ from dataclasses import dataclass
 from lake.errors import CodedError
 
 
-class DoorError(CodedError):
+class ApiError(CodedError):
     """The API itself refuses the request; `limit` is the exceeded limit, if there is one."""
 
     code = "invalid_request"
 
 
-class Unauthorized(DoorError):
+class Unauthorized(ApiError):
     """The API key is missing, unknown or revoked."""
 
     code = "unauthorized"
 
 
-class Forbidden(DoorError):
+class Forbidden(ApiError):
     """The API key is valid but lacks the scope."""
 
     code = "forbidden"
 
 
-class MissingBody(DoorError):
+class MissingBody(ApiError):
     """An upload without a body, or a form without a `file` part."""
 
     code = "missing_body"
 
 
-class UnsupportedMediaType(DoorError):
+class UnsupportedMediaType(ApiError):
     """A Content-Type that uploads do not support."""
 
     code = "unsupported_media_type"
 
 
-class UnsupportedContentEncoding(DoorError):
+class UnsupportedContentEncoding(ApiError):
     """A body with a content coding such as gzip, which is not supported."""
 
     code = "unsupported_content_encoding"
 
 
-class MalformedMultipart(DoorError):
+class MalformedMultipart(ApiError):
     """A form that does not follow RFC 7578, or that has unknown or repeated fields."""
 
     code = "malformed_multipart"
 
 
-class BodyTimeout(DoorError):
+class BodyTimeout(ApiError):
     """The body paused or took longer than the limit in seconds, or its rate was too low."""
 
     code = "body_timeout"
 
 
-class AnswerTimeout(DoorError):
+class AnswerTimeout(ApiError):
     """The upload took longer than the limit in seconds; a retry finds it once it is stored."""
 
     code = "answer_timeout"
 
 
-class HeadersTooLarge(DoorError):
+class HeadersTooLarge(ApiError):
     """The headers have more bytes than the limit."""
 
     code = "headers_too_large"
 
 
-class InvalidRequest(DoorError):
+class InvalidRequest(ApiError):
     """A parameter or header is unknown, repeated or does not parse."""
 
     code = "invalid_request"
 
 
-class InvalidMetadata(DoorError):
+class InvalidMetadata(ApiError):
     """The client's metadata is malformed or exceeds a limit."""
 
     code = "invalid_metadata"
 
 
-class InvalidIdempotencyKey(DoorError):
+class InvalidIdempotencyKey(ApiError):
     """An `Idempotency-Key` that is empty, too long or not printable ASCII."""
 
     code = "invalid_idempotency_key"
 
 
-class InvalidChecksum(DoorError):
+class InvalidChecksum(ApiError):
     """A checksum header that does not parse or is not supported."""
 
     code = "invalid_checksum"
 
 
-class ChecksumMismatch(DoorError):
+class ChecksumMismatch(ApiError):
     """The body does not match the client's checksum."""
 
     code = "checksum_mismatch"
 
 
-class PreconditionFailed(DoorError):
+class PreconditionFailed(ApiError):
     """An `If-Match` that names another version."""
 
     code = "precondition_failed"
 
 
-class RangeNotSatisfiable(DoorError):
+class RangeNotSatisfiable(ApiError):
     """A range that starts after the last byte of the image."""
 
     code = "range_not_satisfiable"
 
 
-class PresetNotFound(DoorError):
+class PresetNotFound(ApiError):
     """No preset has this name or this version."""
 
     code = "preset_not_found"

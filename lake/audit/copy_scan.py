@@ -31,7 +31,7 @@ class CopyScan:
         """Yield the faults; raises StoreUnavailable if the store can't be listed.
 
         `full` compares ids row by row; otherwise the footers of the copies are compared with the
-        listed chain files.
+        listed segments.
         """
         async for stored in self._store.walk(self._table.folders.compacted):
             end = end_of_file(stored.key)
@@ -107,6 +107,6 @@ class CopyScan:
         return Counter(table[self._table.id].to_pylist())
 
     def _old(self, files: Sequence[Stored]) -> bool:
-        """True if the copy of these chain files should be up to date by now."""
+        """True if the copy of these segments should be up to date by now."""
         followed = 2 * self._scope.times.compaction_round
         return bool(files) and min(f.modified for f in files) + followed <= self._scope.now

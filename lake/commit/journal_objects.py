@@ -163,7 +163,7 @@ def _lines_into(decoded: Decoded, objects: Sequence[tuple[str, bytes]], of: Tabl
 
 
 def _without_holes(rows: pa.Table) -> pa.Table:
-    """Return the rows; raises ValueError for a null in a column that a chain file requires."""
+    """Return the rows; raises ValueError for a null in a column that a segment requires."""
     for column, kind in zip(rows.columns, rows.schema, strict=True):
         if column.null_count and not kind.nullable:
             raise ValueError(f"{kind.name} is missing")

@@ -73,13 +73,13 @@ class Cutover:
         """
         await self._lake.clock.fresh()
         if not await self._lake.store.page(layout.REBUILT, 1):
-            raise NoNewLake("there is no new lake; build it first: pixlake rebuild --beside")
-        return max([await self._closing(table).hold() for table in TABLES])
+            raise NoNewLake("there is no new lake; build it first: pixlake rebuild --shadow")
+        return max([await self._advance(table).hold() for table in TABLES])
 
     async def release(self) -> None:
         """End the hold, so that sealers continue."""
         for table in TABLES:
-            await self._closing(table).release()
+            await self._advance(table).release()
 
     async def run(self) -> CutoverReport:
         """Run steps 2 to 5; raises LakeHeld if the hold is too young, StoreUnavailable.
@@ -89,9 +89,9 @@ class Cutover:
         await self._lake.clock.fresh()
         scope = Scope.of(self._settings, self._lake.clock)
         report = CutoverReport()
-        with tempfile.TemporaryDirectory(prefix="pixlake-switch-") as scratch:
+        with tempfile.TemporaryDirectory(prefix="pixlake-cutover-") as scratch:
             for table in TABLES:
-                await self._closing(table).check_held()
+                await self._advance(table).check_held()
                 expected_rows = ExpectedRows(
                     self._lake.store, table, self._settings, self._processes
                 )
@@ -103,7 +103,7 @@ class Cutover:
         await clear(self._lake.store)
         return report
 
-    def _closing(self, table: Table) -> WatermarkAdvance:
+    def _advance(self, table: Table) -> WatermarkAdvance:
         return self._lake.maintenance.of(table).compactor.watermark_advance
 
 

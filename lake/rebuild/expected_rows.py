@@ -60,15 +60,15 @@ class ExpectedRows:
                 await read_records(self.store, snapshot, reading, self.processes)
             else:
                 await RejectionScan(self.store, scope, folder).scan_records(snapshot)
-        ledger = AuditQueries(folder)
+        queries = AuditQueries(folder)
         try:
-            for code, _, first in ledger.faults(_MOST_SKIPPED):
+            for code, _, first in queries.faults(_MOST_SKIPPED):
                 if code == "unreadable":
                     self.skipped.extend(key for key, _ in first)
-            for window_start, rows in ledger.records_by_window(scope):
+            for window_start, rows in queries.records_by_window(scope):
                 yield window_start, {(t, i): None if dead else (a, c) for t, i, a, c, dead in rows}
         finally:
-            ledger.close()
+            queries.close()
 
     async def records(self, names: Sequence[Name]) -> dict[Name, Found]:
         """Read records again; missing ones are left out."""

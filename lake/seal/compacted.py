@@ -22,12 +22,12 @@ _SOURCES = b"pixlake.sources"
 _CUTS = b"pixlake.cuts"
 
 Sources = tuple[tuple[str, str], ...]
-"""Chain files as (name without folder, ETag), in order."""
+"""Segments as (name without folder, ETag), in order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Footer:
-    """Footer of a compacted file: chain files, and the first window of each file of its hour."""
+    """Footer of a compacted file: segments, and the first window of each file of its hour."""
 
     sources: Sources
     cuts: tuple[datetime, ...]
@@ -40,7 +40,7 @@ class Footer:
 
 @dataclass(slots=True)
 class Hour:
-    """Listing of one hour: compacted files by first window, chain files by window."""
+    """Listing of one hour: compacted files by first window, segments by window."""
 
     start: datetime
     compacted: dict[datetime, Stored]
@@ -48,7 +48,7 @@ class Hour:
     cuts: tuple[datetime, ...] = ()
 
     def sources(self, cut: datetime) -> list[Stored]:
-        """Chain files of the compacted file whose first window is `cut`."""
+        """Segments of the compacted file whose first window is `cut`."""
         later = [other for other in self.cuts if other > cut]
         end = min(later, default=self.start + layout.HOUR)
         return [
@@ -88,7 +88,7 @@ async def list_hour(store: ObjectStore, start: datetime, table: Table) -> Hour:
 
 
 def sources_of(files: list[Stored]) -> Sources:
-    """Names and ETags of chain files, as in a footer."""
+    """Names and ETags of segments, as in a footer."""
     return tuple((file.key.rsplit("/", 1)[-1], file.etag) for file in files)
 
 

@@ -1,6 +1,6 @@
 """Compaction: a copy of each closed hour in few large files, which are quick to read.
 
-The chains remain the authoritative rows. The footer of a compacted file names the chain files that
+The chains remain the authoritative rows. The footer of a compacted file names the segments that
 it was made from, and the file is rewritten when they change (a late row, an erasure). Readers read
 each hour from one side: hours before the watermark from the compacted files, later hours from the
 chains. So a reader sees each row exactly once, also with an older watermark.
@@ -12,7 +12,7 @@ Any number of compactors may run these steps for one hour at once:
   1. list the hour's compacted files, then its chains
   2. create the first file, whose name is the hour itself, create-only. It fixes the first windows
      (cuts) of the other files, for as long as the hour exists
-  3. if the chain files of a compacted file differ from those in its footer, rewrite it, If-Match
+  3. if the segments of a compacted file differ from those in its footer, rewrite it, If-Match
      the version of step 1. A failed condition means that another compactor was faster
   4. repeat from 1 until there is nothing to do
 A sealer that changes a chain in an hour that may be compacted updates the copy before it deletes
@@ -211,8 +211,8 @@ class Compactor:
                 return False
             lost = {name for name, _ in named} - {name for name, _ in sources_of(sources)}
             if lost:
-                # Chain files are not deleted before they expire, so this copy may be the only one.
-                raise UnreadableObject(f"chain files are missing: {', '.join(sorted(lost))}")
+                # Segments are not deleted before they expire, so this copy may be the only one.
+                raise UnreadableObject(f"segments are missing: {', '.join(sorted(lost))}")
         with tempfile.TemporaryFile(prefix="pixlake-compact-") as file:
             rows = await self._write(file, hour, sources)
             body = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
@@ -227,7 +227,7 @@ class Compactor:
         return True
 
     async def _write(self, file: IO[bytes], hour: Hour, sources: list[Stored]) -> int:
-        """Write the rows of these chain files; returns the number of rows."""
+        """Write the rows of these segments; returns the number of rows."""
         rows = 0
         read: list[Stored] = []
         with RowGroups(file, self._table) as groups:

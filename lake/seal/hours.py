@@ -8,7 +8,7 @@ from lake.tables.tables import Table
 
 
 async def hours_with_files(store: ObjectStore, table: Table) -> list[datetime]:
-    """List the hours with a chain file or a compacted file, in order."""
+    """List the hours with a segment or a compacted file, in order."""
     hours: set[datetime] = set()
     for root in (table.folders.chains, table.folders.compacted):
         for day in await store.folders(root):
@@ -20,7 +20,7 @@ async def hours_with_files(store: ObjectStore, table: Table) -> list[datetime]:
 
 
 async def unsealed_hours(store: ObjectStore, table: Table) -> set[datetime]:
-    """List the hours in which a window has rows in the journal and no chain file."""
+    """List the hours in which a window has rows in the journal and no segment."""
     waiting: dict[datetime, set[datetime]] = {}
     for window_start in layout.windows_of(await store.folders(table.folders.journal)):
         waiting.setdefault(layout.hour_of(window_start), set()).add(window_start)

@@ -44,7 +44,7 @@ from lake.tables.tables import IMAGE_TABLE, Table
 
 log = logger(__name__)
 
-# Windows with a chain file that a pass chooses at random, in addition to all windows without one.
+# Windows with a segment that a pass chooses at random, in addition to all windows without one.
 _OTHERS = 64
 # Windows that are sealed at once; a small window mostly waits for the store.
 _WINDOWS = 4
@@ -196,7 +196,7 @@ class Sealer:
                 return
 
     async def _todo(self, *, now: bool) -> tuple[list[datetime], dict[str, list[Stored]]]:
-        """List the windows to seal: those without a chain file, newest first; then some others."""
+        """List the windows to seal: those without a segment, newest first; then some others."""
         names = await self._store.folders(self._table.folders.journal)
         windows = layout.windows_of(names)
         if not now:

@@ -92,8 +92,8 @@ class Chains:
             return cached
         try:
             known = await self._read_known(file)
-        except KeyMissing as error:  # listed a moment ago, and no process may delete chain files
-            raise UnreadableObject(f"chain file {file.key} is missing", value=file.key) from error
+        except KeyMissing as error:  # listed a moment ago, and no process may delete segments
+            raise UnreadableObject(f"segment {file.key} is missing", value=file.key) from error
         self.remember(file, known)
         return known
 
@@ -154,11 +154,11 @@ async def chain_keys(store: ObjectStore, window_start: datetime) -> Sequence[str
 
 
 async def read_rows(store: ObjectStore, key: str) -> pa.Table:
-    """Read all rows of one chain file; raises UnreadableObject, StoreUnavailable."""
+    """Read all rows of one segment; raises UnreadableObject, StoreUnavailable."""
     try:
         data, _ = await store.get(key)
     except KeyMissing as error:
-        raise UnreadableObject(f"chain file {key} is missing", value=key) from error
+        raise UnreadableObject(f"segment {key} is missing", value=key) from error
     return await asyncio.to_thread(decode_chain_file, key, data)
 
 
@@ -167,4 +167,4 @@ def _parse_known(key: str, source: object, of: Table) -> Known:
     try:
         return Known(ids=IdSet(parse_ids(table[of.id])), erased=IdSet.of(erased_ids(key, table)))
     except ValueError as error:
-        raise UnreadableObject(f"chain file {key}: {error}", value=key) from error
+        raise UnreadableObject(f"segment {key}: {error}", value=key) from error

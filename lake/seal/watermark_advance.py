@@ -1,6 +1,6 @@
 """Advance of the compaction watermark without the loss of late rows.
 
-A sealer could create a chain file for a late row after a compactor's last listing of the hour and
+A sealer could create a segment for a late row after a compactor's last listing of the hour and
 before the watermark advances. Readers of the chain would see the row, and readers of the compacted
 copy would not. This is prevented in three steps:
   1. a compactor claims the hours that it has copied: `closing` and `since` in the watermark
@@ -45,7 +45,7 @@ class WatermarkAdvance:
         """watermark when it was last read or advanced; None before that, or without one"""
 
     async def permit(self, hour: datetime) -> None:
-        """Permit a new chain file in an hour; the caller must start its PUT at once.
+        """Permit a new segment in an hour; the caller must start its PUT at once.
 
         Withdraws a claim on the hour. Raises LakeHeld, UnreadableObject, StoreUnavailable.
         """
@@ -82,7 +82,7 @@ class WatermarkAdvance:
         if since is None or not since + age <= now <= since + self._times.hold - age:
             raise LakeHeld(
                 f"sealing is not held, or its hold is younger than {age} or about to end; "
-                "run the switch again"
+                "run the cutover again"
             )
 
     async def is_read(self, hour: datetime) -> bool:

@@ -1,4 +1,4 @@
-"""Convert records to Arrow rows and back, and chain files to bytes and back."""
+"""Convert records to Arrow rows and back, and segments to bytes and back."""
 
 import io
 import json
@@ -26,7 +26,7 @@ _ERASED = b"pixlake.erased"
 _VERSION = b"pixlake.schema_version"
 # Rows of a row group. DuckDB and Athena split their work by row groups.
 ROW_GROUP = 131_072
-# Rows decoded at once while a chain file is rewritten; this bounds the memory.
+# Rows decoded at once while a segment is rewritten; this bounds the memory.
 _SLICE = 16_384
 
 
@@ -81,7 +81,7 @@ def _values(row: Mapping[str, object]) -> dict[str, object]:
 def in_order(
     rows: pa.Table, wanted: NDArray[np.bool_], of: Table = IMAGE_TABLE
 ) -> NDArray[np.int64]:
-    """Return the indices of the wanted rows in the order of a chain file: by time, then by id."""
+    """Return the indices of the wanted rows in the order of a segment: by time, then by id."""
     numbers = np.flatnonzero(wanted)
     times = rows[of.time].cast(pa.int64()).to_numpy()[numbers]
     ids = parse_ids(rows[of.id])[numbers]
@@ -100,7 +100,7 @@ def encode_chain_file(
     order: NDArray[np.int64] | None = None,
     of: Table = IMAGE_TABLE,
 ) -> bytes:
-    """Encode a chain file, which is Parquet: the rows with the indices `order`, or all rows.
+    """Encode a segment, which is Parquet: the rows with the indices `order`, or all rows.
 
     `erased` are ids that may never have a row in this window.
     """
@@ -118,7 +118,7 @@ def encode_chain_file(
 
 
 def without_rows(key: str, data: bytes, dead: frozenset[str]) -> bytes:
-    """Rewrite a chain file without the rows of erased ids, and add the ids to its footer.
+    """Rewrite a segment without the rows of erased ids, and add the ids to its footer.
 
     Columns of a newer version stay. Raises UnreadableObject.
     """
@@ -137,12 +137,12 @@ def without_rows(key: str, data: bytes, dead: frozenset[str]) -> bytes:
                 table = pa.concat_tables([of.columns.empty_table(), *kept])
                 writer.write_table(table.replace_schema_metadata(writer.schema.metadata))
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise UnreadableObject(f"chain file {key}: {error}", value=key) from error
+        raise UnreadableObject(f"segment {key}: {error}", value=key) from error
     return sink.getvalue()
 
 
 def chain_footer(erased: Iterable[str]) -> dict[bytes, str]:
-    """Build a chain file's footer: the ids that may never have a row in this window."""
+    """Build a segment's footer: the ids that may never have a row in this window."""
     return {_ERASED: json.dumps(sorted(set(erased)))}
 
 
@@ -168,25 +168,25 @@ def writer_of(sink: IO[bytes], of: Table, footer: Mapping[bytes, str]) -> pq.Par
 def decode_chain_file(
     key: str, source: object, columns: Sequence[str] | None = None, of: Table = IMAGE_TABLE
 ) -> pa.Table:
-    """Decode the rows of a chain file (bytes or a seekable file); raises UnreadableObject."""
+    """Decode the rows of a segment (bytes or a seekable file); raises UnreadableObject."""
     try:
         if isinstance(source, bytes):
             source = pa.BufferReader(source)
         file = pq.ParquetFile(source, page_checksum_verification=True)
         table = file.read(columns=columns, use_threads=columns is None)  # one column is one task
         if columns is not None and table.num_columns < len(columns):
-            refuse_old_columns("chain file", key, file.schema_arrow.names)
+            refuse_old_columns("segment", key, file.schema_arrow.names)
         return table if columns is not None else conform(table, of, key)
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise UnreadableObject(f"chain file {key}: {error}", value=key) from error
+        raise UnreadableObject(f"segment {key}: {error}", value=key) from error
 
 
 def erased_ids(key: str, table: pa.Table) -> frozenset[str]:
-    """Return the erased ids in a chain file's footer; raises UnreadableObject."""
+    """Return the erased ids in a segment's footer; raises UnreadableObject."""
     try:
         return frozenset(json.loads((table.schema.metadata or {})[_ERASED]))
     except (KeyError, ValueError) as error:
-        raise UnreadableObject(f"chain file {key} has no list of erased ids", value=key) from error
+        raise UnreadableObject(f"segment {key} has no list of erased ids", value=key) from error
 
 
 def metadata_bytes(key: str, end: bytes) -> int:
@@ -200,13 +200,13 @@ def metadata_bytes(key: str, end: bytes) -> int:
 
 
 def id_column(key: str, source: object, of: Table = IMAGE_TABLE) -> list[tuple[int, int]]:
-    """Return the byte ranges of the id column in a chain file; raises UnreadableObject."""
+    """Return the byte ranges of the id column in a segment; raises UnreadableObject."""
     try:
         metadata = pq.read_metadata(source)
         column = metadata.schema.names.index(of.id)
         chunks = [metadata.row_group(n).column(column) for n in range(metadata.num_row_groups)]
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise UnreadableObject(f"chain file {key}: {error}", value=key) from error
+        raise UnreadableObject(f"segment {key}: {error}", value=key) from error
     starts = [chunk.dictionary_page_offset or chunk.data_page_offset for chunk in chunks]
     return [
         (start, start + chunk.total_compressed_size)

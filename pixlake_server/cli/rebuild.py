@@ -23,11 +23,11 @@ def rebuild(
     everything: Annotated[
         bool, typer.Option("--everything", help="Rewrite all rows, not only wrong rows.")
     ] = False,
-    beside: Annotated[
-        bool, typer.Option("--beside", help="Build a new lake next to the current lake.")
+    shadow: Annotated[
+        bool, typer.Option("--shadow", help="Build a new lake next to the current lake.")
     ] = False,
-    switch: Annotated[
-        bool, typer.Option("--switch", help="Switch to the new lake; takes half an hour more.")
+    cutover: Annotated[
+        bool, typer.Option("--cutover", help="Put the new lake in use; takes half an hour more.")
     ] = False,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -41,25 +41,25 @@ def rebuild(
     Repairs files that are lost, broken or wrong, as `pixlake audit` reports them. Works on the
     store itself, by PIXLAKE_STORE_URL and PIXLAKE_S3_*, or in PIXLAKE_HOME. Safe while Pixlake
     runs. With --everything the rows of a window are missing while that window is rewritten. With
-    --beside the current files do not change: all files are written anew to lake/rebuilt and
-    compared with the records. --switch then stops all sealers, waits until none can still write,
+    --shadow the current files do not change: all files are written anew to lake/rebuilt and
+    compared with the records. --cutover then stops all sealers, waits until none can still write,
     and puts the new lake in place.
     """
     from lake.settings import LakeSettings  # noqa: PLC0415  # slow
     from pixlake_server.cli.settings import load_existing  # noqa: PLC0415
 
-    if everything and (beside or switch):
-        raise UsageFault("--everything rewrites in place; give it without --beside and --switch")
+    if everything and (shadow or cutover):
+        raise UsageFault("--everything rewrites in place; give it without --shadow and --cutover")
     settings = load_existing(LakeSettings, home, "store_url")
-    if beside or switch:
+    if shadow or cutover:
         if dry_run:
             raise UsageFault(
-                "--dry-run does not combine with --beside or --switch; --beside alone changes no "
+                "--dry-run does not combine with --shadow or --cutover; --shadow alone changes no "
                 "file that is read"
             )
-        if switch:
+        if cutover:
             ask("replace the current lake by the new lake", yes=yes)
-        asyncio.run(_anew(settings, beside=beside, switch=switch, json=json))
+        asyncio.run(_anew(settings, shadow=shadow, cutover=cutover, json=json))
         return
     _in_place(settings, everything=everything, dry_run=dry_run, yes=yes, json=json)
 
@@ -101,20 +101,20 @@ async def _rebuild(settings: "LakeSettings", *, everything: bool, dry_run: bool)
     return await Rebuilder(lake, settings).run(everything=everything, dry_run=dry_run)
 
 
-async def _anew(settings: "LakeSettings", *, beside: bool, switch: bool, json: bool) -> None:
+async def _anew(settings: "LakeSettings", *, shadow: bool, cutover: bool, json: bool) -> None:
     from lake.lake import Lake  # noqa: PLC0415
     from lake.rebuild.cutover import Cutover  # noqa: PLC0415
     from lake.rebuild.shadow_lake import build  # noqa: PLC0415  # slow
 
     lake = await Lake.open(settings, make=False)
     counts: dict[str, int] = {}
-    if beside:
+    if shadow:
         built = await build(lake, settings)
         counts |= asdict(built)
         output.note(
             f"{built.rows} rows in {built.files} files of {built.windows} windows, verified"
         )
-    if switch:
+    if cutover:
         counts |= asdict(await _cut_over(Cutover(lake, settings), lake))
         output.note(
             f"switched: {counts['files']} files written, {counts['journaled']} rows journaled"
@@ -125,7 +125,7 @@ async def _anew(settings: "LakeSettings", *, beside: bool, switch: bool, json: b
 
 async def _cut_over(cutover: "Cutover", lake: "Lake") -> "CutoverReport":
     begins = await cutover.hold()
-    output.note(f"sealers are stopped; the switch begins at {begins:%H:%M:%S} UTC")
+    output.note(f"sealers are stopped; the cutover begins at {begins:%H:%M:%S} UTC")
     try:
         while (left := (begins - lake.clock.now()).total_seconds()) > 0:
             await asyncio.sleep(min(left, 60))

@@ -56,7 +56,7 @@ class UploadRequest:
 
     @classmethod
     def of(cls, headers: Headers, preset: str | None, max_bytes: int) -> Self:
-        """Parse and check headers and query; raises DoorError, TooManyBytes, UnknownPreset."""
+        """Parse and check headers and query; raises ApiError, TooManyBytes, UnknownPreset."""
         refuse_encoded(headers)
         _refuse_unknown(headers)
         length = _length(headers)

@@ -11,7 +11,7 @@ import pytest
 from node.command import ray_start
 from node.config import serve_config
 from node.environment import REPLICA_PORTS, node_environment
-from node.health import HealthDoor, alive
+from node.health import HealthServer, alive
 from node.metrics import Counts, backlog, emf
 from node.settings import Kind, NodeSettings
 from node.setup import statements
@@ -55,7 +55,7 @@ def serve() -> Iterator[tuple[int, list[int]]]:
 
 def test_the_balancer_hears_no_before_serve_stops(serve: tuple[int, list[int]]) -> None:
     api, status = serve
-    door = HealthDoor(free_port(), api)
+    door = HealthServer(free_port(), api)
     door.start()
     assert asked(door.port) == 200
     status[0] = 503
@@ -68,7 +68,7 @@ def test_the_balancer_hears_no_before_serve_stops(serve: tuple[int, list[int]]) 
 
 
 def test_no_serve_is_no_health() -> None:
-    assert HealthDoor(free_port(), free_port()).state()[0] is False
+    assert HealthServer(free_port(), free_port()).state()[0] is False
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_the_applications_are_those_of_the_service() -> None:
 def test_figures_are_what_the_alarms_look_for(tmp_path: Path) -> None:
     line = emf(settings(tmp_path), Counts(workers=2, ingests=1, wanted=6, running=4))
     assert (line["Stage"], line["Cell"]) == ("s", "a")
-    assert (line["Workers"], line["KafkaDoors"], line["ReplicasMissing"]) == (2, 1, 2)
+    assert (line["Workers"], line["IngestNodes"], line["ReplicasMissing"]) == (2, 1, 2)
     [declared] = line["_aws"]["CloudWatchMetrics"]
     alarms = (IMAGE.parent / "infra" / "alarms.py").read_text()
     assert declared["Namespace"] == "Pixlake"

@@ -125,7 +125,7 @@ async def image_objects(lake: Lake, name: str, tenant: str = TENANT) -> set[str]
 
 
 async def rows(lake: Lake) -> list[ImageRecord]:
-    """Rows of all chain files, ordered by image id."""
+    """Rows of all segments, ordered by image id."""
     found = []
     for key in await keys(lake, layout.LAKE_IMAGES):
         data, _ = await lake.store.get(key)

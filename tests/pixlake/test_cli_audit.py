@@ -154,9 +154,9 @@ def test_the_lake_is_rebuilt_and_swept(
         assert f"{stored[0]}/record.json: this record does not give a valid row" in done.stderr
     finally:
         record.write_bytes(intact)
-    beside = json.loads(run("rebuild", "--beside", "--json").stdout)
-    assert beside["rows"] >= len(stored)
-    assert run("rebuild", "--beside", "--everything").exit_code == 2
+    shadow = json.loads(run("rebuild", "--shadow", "--json").stdout)
+    assert shadow["rows"] >= len(stored)
+    assert run("rebuild", "--shadow", "--everything").exit_code == 2
     swept = json.loads(run("sweep", "--json").stdout)
     assert (swept["images"], swept["failed"]) == (0, 0)
     assert run("sweep").stdout.startswith("deleted 0 images")

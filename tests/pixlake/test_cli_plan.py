@@ -31,12 +31,12 @@ def cost(answer: Plan, name: str) -> float:
     return found
 
 
-@pytest.mark.parametrize("door", ["api", "kafka"])
-def test_a_measured_photo_costs_what_was_measured(door: str) -> None:
-    for name, seconds in measured()["cpu_seconds"][door].items():
+@pytest.mark.parametrize("source", ["api", "kafka"])
+def test_a_measured_photo_costs_what_was_measured(source: str) -> None:
+    for name, seconds in measured()["cpu_seconds"][source].items():
         photo = measured()["photos"][name]
         question = Question(
-            1, photo["bytes"], photo["format"], door="kafka" if door == "kafka" else "api"
+            1, photo["bytes"], photo["format"], source="kafka" if source == "kafka" else "api"
         )
         found, renditions = per_image(question)
         assert found == pytest.approx(seconds)
@@ -74,16 +74,16 @@ def test_storage_of_a_million_images_by_hand() -> None:
     assert cost(answer, "S3 storage") == pytest.approx(gigabytes * 8 / (730 / 24) * 0.023)
 
 
-@pytest.mark.parametrize("door", ["api", "kafka"])
+@pytest.mark.parametrize("source", ["api", "kafka"])
 @pytest.mark.parametrize("rate", [0.1, 100, 1000, 10_000])
-def test_a_month_and_a_million_images_say_the_same(rate: float, door: str) -> None:
-    answer = asked("--rate", str(rate), "--photo", "1.2MB", "--door", door)
+def test_a_month_and_a_million_images_say_the_same(rate: float, source: str) -> None:
+    answer = asked("--rate", str(rate), "--photo", "1.2MB", "--source", source)
     images = rate * 730 * 3600
     for one in answer["costs"]:
         assert one["a_month"] == pytest.approx(one["a_million_images"] * images / 1e6)
     assert answer["usd_a_month"] == pytest.approx(sum(one["a_month"] for one in answer["costs"]))
     assert answer["nodes"] >= 2
-    assert (answer["brokers"] >= 3) is (door == "kafka")
+    assert (answer["brokers"] >= 3) is (source == "kafka")
     shares = [one["share"] for one in answer["bounds"]]
     assert answer["first_bottleneck"] == answer["bounds"][0]["name"]
     assert shares == sorted(shares, reverse=True)
@@ -96,9 +96,9 @@ def test_the_journal_ends_before_the_images_do() -> None:
 
 
 def test_people_are_told_the_same() -> None:
-    answer = asked("--rate", "1000", "--photo", "1.2MB", "--door", "kafka")
+    answer = asked("--rate", "1000", "--photo", "1.2MB", "--source", "kafka")
     said = CliRunner().invoke(
-        app, ["plan", "--rate", "1000", "--photo", "1.2MB", "--door", "kafka"]
+        app, ["plan", "--rate", "1000", "--photo", "1.2MB", "--source", "kafka"]
     )
     assert said.exit_code == 0
     assert f"{answer['nodes']} x c7g.2xlarge, {answer['brokers']} Kafka brokers" in said.stdout
@@ -112,8 +112,8 @@ def test_people_are_told_the_same() -> None:
         ("--photo", "large"),
         ("--photo", "0MB"),
         ("--instance", "p9.huge"),
-        ("--door", "window"),
-        ("--door", "kafka", "--photo", "2MB-png"),
+        ("--source", "window"),
+        ("--source", "kafka", "--photo", "2MB-png"),
         ("--utilization", "2"),
     ],
 )
@@ -129,13 +129,13 @@ def test_every_price_says_where_it_comes_from() -> None:
             assert entry["checked"] in (True, False)
 
 
-@pytest.mark.parametrize("door", ["api", "kafka"])
+@pytest.mark.parametrize("source", ["api", "kafka"])
 @pytest.mark.parametrize("photo", ["74KB", "1.2MB"])
 @pytest.mark.parametrize("rate", [100, 1000, 10_000])
-def test_the_page_says_what_the_command_says(rate: int, photo: str, door: str) -> None:
-    answer = asked("--rate", str(rate), "--photo", photo, "--door", door)
+def test_the_page_says_what_the_command_says(rate: int, photo: str, source: str) -> None:
+    answer = asked("--rate", str(rate), "--photo", photo, "--source", source)
     row = (
-        f"| {door} | {photo} | {rate:,} | {answer['nodes']} | {answer['brokers'] or ''} "
+        f"| {source} | {photo} | {rate:,} | {answer['nodes']} | {answer['brokers'] or ''} "
         f"| {answer['usd_a_million_images']:,.2f} | {answer['usd_a_month']:,.0f} "
         f"| {answer['first_bottleneck']} |"
     )
@@ -169,9 +169,9 @@ def test_a_profile_has_the_sizes_of_its_environment(name: str) -> None:
     assert sizes.cache_nodes == (cache.get("replicas", 1) + 1 if has_cache else 0)
 
 
-@pytest.mark.parametrize("door", ["api", "kafka"])
-def test_the_bill_has_every_system_and_a_knob_for_each(door: str) -> None:
-    found = asked("--rate", "1", "--door", door, "--profile", "small")
+@pytest.mark.parametrize("source", ["api", "kafka"])
+def test_the_bill_has_every_system_and_a_knob_for_each(source: str) -> None:
+    found = asked("--rate", "1", "--source", source, "--profile", "small")
     systems = " ".join(line["system"] for line in found["bill"])
     for system in (
         "ECS",

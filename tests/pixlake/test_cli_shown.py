@@ -34,7 +34,7 @@ ELSEWHERE = {
     r"pixlake lifecycle .*": "tests/pixlake/test_cli_lifecycle.py",
     # The command asks its question on a terminal.
     r"pixlake store set .*": "tests/pixlake/test_cli_store.py",
-    r"pixlake rebuild --switch --yes": "tests/lake/test_cutover.py",
+    r"pixlake rebuild --cutover --yes": "tests/lake/test_cutover.py",
     r"apt-get install wrk": "a program of Debian, for benchmarks alone",
 }
 PAGES_ELSEWHERE = {

@@ -13,7 +13,7 @@ from lake.errors import (
 )
 from processors.errors import Overloaded, ProcessingFailed, ProcessorError
 from serve_app.accounts.errors import AccountsError
-from serve_app.errors import PROBLEMS, DoorError, Forbidden, HeadersTooLarge
+from serve_app.errors import PROBLEMS, ApiError, Forbidden, HeadersTooLarge
 from serve_app.problems import MEDIA_TYPE
 from tests.serve_app.site import Site
 
@@ -26,7 +26,7 @@ def family(root: type[CodedError]) -> list[type[CodedError]]:
 
 KINDS = [
     kind
-    for root in (DoorError, ProcessorError, LakeError, AccountsError)
+    for root in (ApiError, ProcessorError, LakeError, AccountsError)
     for kind in family(root)
     # No HTTP client sees these errors, which belong to a start and to a batch.
     if kind not in (StoreUnreachable, ProcessingFailed)

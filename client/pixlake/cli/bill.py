@@ -104,7 +104,7 @@ class _Count:
         self._cpu, renditions = per_image(question)
         self._in_gb = self._images * question.photo / _GIGA
         self._stored_gb = self._images * (question.photo + renditions) / _GIGA
-        self._by_api = question.door == "api"
+        self._by_api = question.source == "api"
 
     def lines(self) -> list[Line]:
         """Compute all lines, unsorted."""

@@ -11,7 +11,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
 
-Door = Literal["api", "kafka"]
+Source = Literal["api", "kafka"]
 
 _HOURS_A_MONTH = 730.0
 _SECONDS_A_MONTH = _HOURS_A_MONTH * 3600
@@ -55,7 +55,7 @@ class Question:
     rate: float
     photo: int
     photo_format: str = "jpeg"
-    door: Door = "api"
+    source: Source = "api"
     instance: str = "c7g.2xlarge"
     utilization: float = 0.6
     retention_days: int = RETENTION_DAYS
@@ -150,7 +150,7 @@ def _needs(question: Question) -> _Needs:
         math.ceil(gigabits / instance["gigabits"] / room),
     )
     brokers = 0
-    if question.door == "kafka":
+    if question.source == "kafka":
         megabytes = question.rate * question.photo / _MEGA
         each = prices()["limits"]["msk_broker_megabytes"]["value"]
         brokers = max(_LEAST_BROKERS, math.ceil(megabytes / each / room))
@@ -165,7 +165,7 @@ def per_image(question: Question) -> tuple[float, float]:
     Interpolates linearly over the image's bytes; beyond the largest measured image it extrapolates
     with the slope of the last two.
     """
-    cpu = measured()["cpu_seconds"][question.door]
+    cpu = measured()["cpu_seconds"][question.source]
     photos = {name: measured()["photos"][name] for name in cpu}
     points = sorted(
         (photo["bytes"], cpu[name], photo["renditions"])
@@ -204,7 +204,7 @@ def _costs(needs: _Needs) -> tuple[Cost, ...]:
         * price["s3_gb_month"],
     }
     gigabytes = images * question.photo / _GIGA
-    if question.door == "api":
+    if question.source == "api":
         month["load balancer"] = (
             price["alb_hour"] * _HOURS_A_MONTH + gigabytes * price["alb_lcu_hour"]
         )

@@ -19,7 +19,7 @@ _FACTORS = {"B": 1, "kB": 1000, "KB": 1000, "MB": 1_000_000}
 _PERCENT = 100
 
 
-class Door(StrEnum):
+class Source(StrEnum):
     """Source of images."""
 
     API = "api"
@@ -37,7 +37,7 @@ def plan(
     photo: Annotated[
         str, typer.Option("--photo", help="Size of a photo, such as 74KB, 1.2MB or 2MB-png.")
     ] = "1.2MB",
-    door: Annotated[Door, typer.Option("--door", help="Source of the photos.")] = Door.API,
+    source: Annotated[Source, typer.Option("--source", help="Source of the photos.")] = Source.API,
     instance: Annotated[
         str, typer.Option("--instance", help="EC2 instance type of a node.")
     ] = "c7g.2xlarge",
@@ -67,13 +67,13 @@ def plan(
         known = ", ".join(prices()["instances"])
         hint = near(instance, prices()["instances"])
         raise UsageFault(f"--instance {instance!r} has no price here{hint}; known: {known}")
-    if door is Door.KAFKA and format_name != "jpeg":
-        raise UsageFault("--photo: with --door kafka only JPEG was measured")
+    if source is Source.KAFKA and format_name != "jpeg":
+        raise UsageFault("--photo: with --source kafka only JPEG was measured")
     question = Question(
         rate=_rate(rate, profile),
         photo=size,
         photo_format=format_name,
-        door="kafka" if door is Door.KAFKA else "api",
+        source="kafka" if source is Source.KAFKA else "api",
         instance=instance,
         utilization=utilization,
         retention_days=retention_days,
@@ -127,7 +127,7 @@ def _bill(profile: str, question: Question, *, json: bool) -> None:
     output.table(("system", "USD a month", "what moves it"), rows, right=("USD a month",))
     print(
         f"\n{question.rate:g} images/s of {question.photo:,} bytes, day and night, by "
-        f"{question.door}; sizes of {profiles()[profile].source}, more nodes where needed. Not "
+        f"{question.source}; sizes of {profiles()[profile].source}, more nodes where needed. Not "
         "included: downloads"
     )
     _doubt()
@@ -165,7 +165,7 @@ def _show(question: Question, answer: Plan) -> None:
     output.table(columns, [*rows, total], right=columns[1:])
     print()
     output.table(
-        ("what ends first", "used", "then"),
+        ("bottleneck", "used", "then"),
         [(each.name, f"{each.share * _PERCENT:,.1f} %", each.remedy) for each in answer.bounds],
         right=("used",),
     )

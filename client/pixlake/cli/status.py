@@ -22,7 +22,7 @@ def status(*, json: Json = False, api: ConnectionOptions) -> None:
     else:
         rows = [(name, "yes" if p.ready else "no", p.detail or "") for name, p in now.parts.items()]
         output.table(
-            ("part", "ready", "detail"), [*rows, ("both doors", "yes" if now.ready else "no", "")]
+            ("part", "ready", "detail"), [*rows, ("service", "yes" if now.ready else "no", "")]
         )
     if not now.ready:
         raise typer.Exit(REFUSED)

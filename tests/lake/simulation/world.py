@@ -309,7 +309,7 @@ class World:
 
 
 def window_start_of(key: str) -> datetime:
-    """Window of a chain file."""
+    """Window of a segment."""
     parsed = layout.parse_chain_key(key)
     assert parsed
     return parsed[0]

@@ -45,7 +45,7 @@ def _replicas(details: Mapping[str, Any]) -> list[str]:
 
 def _lag() -> float | None:
     try:
-        lag: int | None = _doors().lag.remote().result(timeout_s=_ASK_SECONDS)
+        lag: int | None = _consumers().lag.remote().result(timeout_s=_ASK_SECONDS)
     except Exception as error:  # noqa: BLE001  # the next round asks again
         log.info("consumer lag is unknown", error=error)
         return None
@@ -53,6 +53,6 @@ def _lag() -> float | None:
 
 
 @functools.cache
-def _doors() -> Any:
+def _consumers() -> Any:
     # The handle is created once, because each handle has a router that never ends.
     return serve.get_deployment_handle("KafkaIngest", "ingest")

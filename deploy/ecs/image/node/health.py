@@ -1,7 +1,7 @@
 """Two health checks of a node: one for ECS, one for the load balancer.
 
 ECS runs `python -m node.health`, with exit code 0 while Ray's node runs; a node that drains or has
-just joined is healthy. The load balancer asks an HTTP server of the entrypoint (`HealthDoor`). It
+just joined is healthy. The load balancer asks an HTTP server of the entrypoint (`HealthServer`). It
 answers 200 while the API on this node answers and the node is not leaving.
 """
 
@@ -26,7 +26,7 @@ def alive(kind: str, names: set[str]) -> bool:
     return _PARTS[kind] <= names
 
 
-class HealthDoor:
+class HealthServer:
     """HTTP server of the load balancer's health check, independent of Ray and HAProxy.
 
     When the node leaves, this server answers 503 while Ray and HAProxy still serve requests.
@@ -39,14 +39,14 @@ class HealthDoor:
 
     def start(self) -> None:
         """Start serving in threads that end with the process; raises OSError for a used port."""
-        door = self
+        state = self.state
 
         class Answer(BaseHTTPRequestHandler):
             timeout = 10
 
             def do_GET(self) -> None:
                 """Answer the check on any path."""
-                well, why = door.state()
+                well, why = state()
                 body = f"{why}\n".encode()
                 with contextlib.suppress(ConnectionError):  # the client has disconnected
                     self._say(well, body)

@@ -39,7 +39,7 @@ def emf(settings: NodeSettings, counts: Counts) -> dict[str, Any]:
     """Build the log line of the counts, as a JSON object."""
     figures = {
         "Workers": counts.workers,
-        "KafkaDoors": counts.ingests,
+        "IngestNodes": counts.ingests,
         "ReplicasMissing": max(0, counts.wanted - counts.running),
     }
     return line(settings, {}, figures)

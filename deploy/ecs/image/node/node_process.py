@@ -21,7 +21,7 @@ from pixlake_server.embedded.errors import TooLittleMemory
 
 from node import drain_check, environment, memory, metrics_export, names
 from node.command import ray_start
-from node.health import HealthDoor
+from node.health import HealthServer
 from node.settings import Kind, NodeSettings
 
 log = logger(__name__)
@@ -56,21 +56,21 @@ class NodeProcess:
             return 1
         self._variables = environment.node_environment(self._settings, self._kind)
         self._password = self._variables.pop("RAY_REDIS_PASSWORD", None)
-        door = HealthDoor(self._settings.health_port, self._settings.api_port)
+        server = HealthServer(self._settings.health_port, self._settings.api_port)
         if self._kind == "worker":
-            door.start()
+            server.start()
         metrics_export.start(self._settings, self._kind, self._variables["NODE_ADDRESS"])
         try:
-            return self._live(door)
+            return self._live(server)
         finally:
             self._end_controller()
 
-    def _live(self, door: HealthDoor) -> int:
+    def _live(self, server: HealthServer) -> int:
         ends = time.monotonic() + self._settings.join_seconds
         while self._told_at is None:
             if self._kind != "head" and not self._found_head(ends):
                 return 0 if self._told_at is not None else 1
-            code = self._until_ray_ends(door)
+            code = self._until_ray_ends(server)
             if self._told_at is not None:
                 break
             # If the node had joined, ECS replaces it.
@@ -95,7 +95,7 @@ class NodeProcess:
             time.sleep(_CHECK_SECONDS)
         return False
 
-    def _until_ray_ends(self, door: HealthDoor) -> int:
+    def _until_ray_ends(self, server: HealthServer) -> int:
         command = ray_start(
             self._settings, self._kind, self._variables["NODE_ADDRESS"], self._password
         )
@@ -117,7 +117,7 @@ class NodeProcess:
                 self._end_raylet()
             if self._told_at is None or asked:
                 continue
-            door.leave()
+            server.leave()
             wait = self._settings.leave_seconds if self._kind == "worker" else 0.0
             if time.monotonic() - self._told_at >= wait:
                 log.info("telling Ray to drain and stop")

@@ -83,14 +83,14 @@ def main() -> None:
     settings = NodeSettings()
     address = settings.address or names.own_address()
     _join(f"{address}:{settings.head_port}")
-    director = ReplicaController(settings, address)
+    controller = ReplicaController(settings, address)
     reported_at = -_METRIC_SECONDS
     while True:
         try:
-            counts = director.step()
+            counts = controller.step()
             if time.monotonic() - reported_at >= _METRIC_SECONDS:
                 reported_at = time.monotonic()
-                director.tell(counts)
+                controller.tell(counts)
         except Exception:  # the head may be starting or stopping; the next step tries again
             log.exception("a step of the replica controller failed")
         time.sleep(_PERIOD_SECONDS)
@@ -100,7 +100,7 @@ def _join(address: str) -> None:
     """Connect to Ray; retries until the head's GCS answers."""
     while True:
         try:
-            ray.init(address=address, log_to_driver=False, namespace="director")
+            ray.init(address=address, log_to_driver=False, namespace="replica-controller")
         except (ConnectionError, RuntimeError) as error:
             log.info("the head does not answer yet", error=error)
             time.sleep(_PERIOD_SECONDS)

@@ -106,10 +106,12 @@ class CellStack(Stack):
         definition = task.definition(
             self, "ingest", nodes, self._place, self._access(statements), environment
         )
-        doors = service(self, Fleet("ingest", definition, nodes, self._cell.running), self._around)
+        consumers = service(
+            self, Fleet("ingest", definition, nodes, self._cell.running), self._around
+        )
         if self._cell.running:
-            follow_backlog(self, "ingest", doors, nodes, self._cell.name)
-        return doors
+            follow_backlog(self, "ingest", consumers, nodes, self._cell.name)
+        return consumers
 
     def _setup(self) -> None:
         """Create the one-off task that creates the service's database user; operators run it."""

@@ -37,11 +37,11 @@ def run(bench: Bench) -> None:
             cpu.append(ours)
             broker.append(brokers)
             bench.service.forget_images()
-        bench.report.raw(f"kafka_door_{photo.name}", rates, "images/s")
-        bench.report.raw(f"kafka_door_cpu_{photo.name}", cpu, "s/image")
+        bench.report.raw(f"kafka_ingest_{photo.name}", rates, "images/s")
+        bench.report.raw(f"kafka_ingest_cpu_{photo.name}", cpu, "s/image")
         bench.report.raw(f"kafka_broker_cpu_{photo.name}", broker, "s/image")
         target = _TARGETS[photo.name]
-        bench.report.judge(f"Kafka door / opencv_alone, {photo.name}", ratios, target)
+        bench.report.judge(f"Kafka ingest / opencv_alone, {photo.name}", ratios, target)
 
 
 def _round(bench: Bench, photo: Photo, count: int) -> tuple[float, float, float]:

@@ -62,7 +62,7 @@ def _contenders(
     contenders: dict[str, Contender] = {
         "opencv_alone": of_opencv_alone,
         "bare_http": of_bare_http,
-        "upload_door": lambda: _upload(bench, photo, cpu, bench.seconds),
+        "http_upload": lambda: _upload(bench, photo, cpu, bench.seconds),
     }
     if photo is MEDIUM:
         contenders["thumbor"] = of_thumbor
@@ -82,15 +82,15 @@ def _upload(bench: Bench, photo: Photo, cpu: list[float], seconds: float) -> flo
 def _tell(bench: Bench, photo: str, rates: Rates, cpu: list[float]) -> None:
     for name, values in rates.items():
         bench.report.raw(f"{name}_{photo}", values, "images/s")
-    bench.report.raw(f"upload_door_cpu_{photo}", cpu, "s/image")
-    ours = rates["upload_door"]
+    bench.report.raw(f"http_upload_cpu_{photo}", cpu, "s/image")
+    ours = rates["http_upload"]
     bare = [a / b for a, b in zip(ours, rates["bare_http"], strict=True)]
-    bench.report.judge(f"upload door / bare_http, {photo}", bare, _BARE[photo])
+    bench.report.judge(f"HTTP upload / bare_http, {photo}", bare, _BARE[photo])
     alone = [a / b for a, b in zip(ours, rates["opencv_alone"], strict=True)]
-    bench.report.raw(f"upload_door_over_opencv_alone_{photo}", alone, "ratio")
+    bench.report.raw(f"http_upload_over_opencv_alone_{photo}", alone, "ratio")
     if "thumbor" in rates:
         peer = [a / b for a, b in zip(ours, rates["thumbor"], strict=True)]
-        bench.report.judge(f"upload door / thumbor, {photo}", peer, _THUMBOR)
+        bench.report.judge(f"HTTP upload / thumbor, {photo}", peer, _THUMBOR)
 
 
 def _others(bench: Bench) -> None:
@@ -99,6 +99,6 @@ def _others(bench: Bench) -> None:
         cpu: list[float] = []
         rounds = min(bench.rounds, _OTHER_ROUNDS)
         rates = [_upload(bench, photo, cpu, _OTHER_SECONDS) for _ in range(rounds)]
-        bench.report.raw(f"upload_door_{photo.name}", rates, "images/s")
-        bench.report.raw(f"upload_door_cpu_{photo.name}", cpu, "s/image")
+        bench.report.raw(f"http_upload_{photo.name}", rates, "images/s")
+        bench.report.raw(f"http_upload_cpu_{photo.name}", cpu, "s/image")
         bench.service.forget_images()
