@@ -37,15 +37,21 @@ RECORD = {
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer of the server; with `reset` the server resets the connection instead."""
+    """One answer of the server.
+
+    With `reset` the server resets the connection instead. With `silent` the server takes the body
+    and never answers, as a frozen process does.
+    """
 
     status: int = 200
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     reset: bool = False
+    silent: bool = False
 
 
 RESET = Answer(reset=True)
+SILENT = Answer(silent=True)
 
 
 @dataclass
@@ -85,6 +91,7 @@ def overloaded(retry_after: str = "0") -> Answer:
 def scripted(*answers: Answer) -> Iterator[Script]:
     """Run a server that gives these answers, then repeats the last one."""
     script = Script("", list(answers))
+    ended = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -111,6 +118,9 @@ def scripted(*answers: Answer) -> Iterator[Script]:
                 self.close_connection = True
                 self.connection.close()
                 return
+            if answer.silent:
+                ended.wait()
+                return
             self.send_response(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)
@@ -130,6 +140,7 @@ def scripted(*answers: Answer) -> Iterator[Script]:
     try:
         yield script
     finally:
+        ended.set()
         server.shutdown()
         thread.join()
         server.server_close()

@@ -15,9 +15,18 @@ from hypothesis import strategies as st
 
 from pixlake.client import BadAnswer, Client, Corrupted, Refused, Retries, Unavailable
 from pixlake.client.errors import ClientError, InsecureUrl, Problem
-from pixlake.client.retries import parse_retry_after
-from pixlake.client.retry_loop import timeout, with_body
-from tests.pixlake.scripted import RECORD, RESET, Answer, overloaded, problem, record, scripted
+from pixlake.client.retries import SHORTEST_SECONDS, parse_retry_after
+from pixlake.client.try_limits import TryLimits
+from tests.pixlake.scripted import (
+    RECORD,
+    RESET,
+    SILENT,
+    Answer,
+    overloaded,
+    problem,
+    record,
+    scripted,
+)
 
 IMAGE = b"bytes"
 SHA256 = hashlib.sha256(IMAGE).hexdigest()
@@ -118,12 +127,43 @@ def test_nobody_there(dead_url: str) -> None:
             client.ready()
 
 
+@pytest.mark.parametrize("size", [5, 900_000], ids=["small", "large"])
+def test_a_server_that_takes_the_body_and_never_answers_costs_one_try(size: int) -> None:
+    """A large body does not prolong the first try until no time is left for a second one."""
+    image = b"x" * size
+    created = Answer(201, record(hashlib.sha256(image).hexdigest()))
+    retries = Retries(deadline=3, first_wait=0.01, silence=1)
+    with scripted(SILENT, created) as server, Client(server.url, "k", retries=retries) as client:
+        assert client.upload(image).outcome == "created"
+        assert [len(asked.body) for asked in server.asked] == [size, size]
+
+
+def test_a_silent_listing_costs_one_try_of_a_short_deadline() -> None:
+    page = Answer(200, b'{"images": [], "next": null}')
+    retries = Retries(deadline=2, first_wait=0.01)
+    with scripted(SILENT, page) as server, Client(server.url, "k", retries=retries) as client:
+        assert client.page().images == []
+        assert len(server.asked) == 2
+
+
+@given(
+    deadline=st.floats(0.01, 1e6), silence=st.floats(0.01, 1e6), size=st.integers(0, 100_000_000)
+)
+def test_a_second_try_fits_after_a_silent_one(deadline: float, silence: float, size: int) -> None:
+    retries = Retries(deadline=deadline, silence=silence)
+    first = TryLimits.of(retries, deadline).timeout(size).read
+    assert first is not None
+    left = deadline - first
+    assert left >= retries.try_silence * 0.999 or deadline < 2 * SHORTEST_SECONDS
+
+
 def test_a_slow_line_may_take_its_time() -> None:
-    """Sending 3 MB at 32 kB a second takes 94 s, and no answer can come before that."""
-    limit = with_body(timeout(120), 3_000_000)
-    assert limit.read is not None
-    assert limit.read > 94 + 60
-    assert (limit.connect, with_body(timeout(120), 0).read) == (5, 60)
+    """A line of 16 kB a second needs 188 s for 3 MB; the last try waits for that."""
+    last = TryLimits.of(Retries(), left=60).timeout(3_000_000)
+    assert last.read is not None
+    assert last.read > 188
+    assert (last.connect, last.write) == (5, 52)
+    assert TryLimits.of(Retries(deadline=600), left=600).timeout(3_000_000).read == last.read
 
 
 def test_a_pause_of_all_is_asked_for_once() -> None:

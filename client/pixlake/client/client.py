@@ -19,7 +19,8 @@ from pixlake.client.files import written
 from pixlake.client.limits import Limit
 from pixlake.client.records import Image, ImagePage, Preset, Readiness, Uploaded
 from pixlake.client.retries import Retries
-from pixlake.client.retry_loop import OnWait, RetryLoop, reason_of, timeout, with_body
+from pixlake.client.retry_loop import OnWait, RetryLoop, reason_of
+from pixlake.client.try_limits import TryLimits
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -102,15 +103,15 @@ class Client:
         headers = body.headers(name, metadata or {}, idempotency_key)
         params = {} if preset is None else {"preset": preset}
 
-        def send(limit: httpx.Timeout) -> Uploaded:
+        def send(limits: TryLimits) -> Uploaded:
             with body.opened(given) as image:
-                self._limit.check(image.size, self._pool(), limit)
+                self._limit.check(image.size, self._pool(), limits.timeout())
                 response = self._pool().post(
                     "/v1/images",
                     params=params,
                     headers={**headers, "Content-Length": str(image.size)},
                     content=image,
-                    timeout=with_body(limit, image.size),
+                    timeout=limits.timeout(image.size),
                 )
                 check(response)
                 record = _parse(Image, response)
@@ -176,7 +177,7 @@ class Client:
     def ready(self) -> Readiness:
         """Get `/readyz` in one try; raises Unavailable without an answer."""
         try:
-            response = self._pool().get("/readyz", timeout=timeout())
+            response = self._pool().get("/readyz", timeout=TryLimits().timeout())
         except httpx.HTTPError as error:
             raise Unavailable(f"no answer from {self._base}: {reason_of(error)}", 1) from error
         if response.is_success or "json" in response.headers.get("Content-Type", ""):
@@ -196,10 +197,10 @@ class Client:
         _, expected = record.stored(rendition)
         path = f"/v1/images/{record.image_id}/{quote(rendition, safe='')}"
 
-        def send(limit: httpx.Timeout) -> None:
+        def send(limits: TryLimits) -> None:
             restart()
             digest = hashlib.sha256()
-            with self._pool().stream("GET", path, timeout=limit) as response:
+            with self._pool().stream("GET", path, timeout=limits.timeout()) as response:
                 if not response.is_success:
                     response.read()
                 check(response)
@@ -212,8 +213,8 @@ class Client:
         self._retry_loop.call(send)
 
     def _get(self, path: str, params: Mapping[str, str], model: type[M]) -> M:
-        def send(limit: httpx.Timeout) -> M:
-            response = self._pool().get(path, params=params, timeout=limit)
+        def send(limits: TryLimits) -> M:
+            response = self._pool().get(path, params=params, timeout=limits.timeout())
             check(response)
             return _parse(model, response)
 

@@ -12,14 +12,27 @@ from email.utils import parsedate_to_datetime
 # Statuses of short faults. 501, 505, 507 and similar faults last longer than a client waits.
 RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
 
+# Shortest limit of a try: a try that begins just before the deadline can still succeed.
+SHORTEST_SECONDS = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Retries:
-    """Deadline of a call, and waits between tries, in seconds."""
+    """Deadline of a call, longest silence of the server, and waits between tries, in seconds.
 
-    deadline: float = 60.0
+    The server answers an upload within 50 s of the end of its body (`PIXLAKE_ANSWER_SECONDS`). A
+    server that is silent for longer is dead or frozen, and the next try finds another one.
+    """
+
+    deadline: float = 120.0
     first_wait: float = 0.2
     longest_wait: float = 10.0
+    silence: float = 52.0
+
+    @property
+    def try_silence(self) -> float:
+        """Longest silence in one try: at most half of the deadline, so that two tries fit."""
+        return min(self.silence, max(self.deadline / 2, SHORTEST_SECONDS))
 
     def wait(self, tries: int, retry_after: float | None) -> float:
         """Return the seconds to wait after try number `tries` (from 1); at least `retry_after`."""

@@ -11,19 +11,12 @@ from pixlake.client.answers import Again
 from pixlake.client.errors import ClientError, FileChanged, Unavailable
 from pixlake.client.retries import Retries
 from pixlake.client.server_pause import ServerPause
+from pixlake.client.try_limits import TryLimits
 
 T = TypeVar("T")
 
-# Read time-out: a server that is silent for this long is dead. The server itself drops a silent
-# upload after 30 s.
-_SILENCE_SECONDS = 60.0
-_CONNECT_SECONDS = 5.0
 # Number of tries for a file that changes; a file that another program writes is soon complete.
 _FILE_TRIES = 3
-# Slowest line, in bytes a second. Sent bytes wait in kernel buffers, and the server can't answer
-# before the line has transferred these bytes.
-_SLOW_LINE = 16_000
-_BUFFERS = 8_000_000
 
 OnWait = Callable[[str, float, float], None]
 """callback before a wait: reason, seconds to wait, seconds until the deadline"""
@@ -44,7 +37,7 @@ class RetryLoop:
         """End all waits."""
         self._closed.set()
 
-    def call(self, send: Callable[[httpx.Timeout], T]) -> T:
+    def call(self, send: Callable[[TryLimits], T]) -> T:
         """Call `send` until it succeeds; retries while that may help before the deadline."""
         end = time.monotonic() + self._retries.deadline
         failure: Again | None = None
@@ -55,7 +48,8 @@ class RetryLoop:
                 self._wait(pause, end, failure, tries)
             tries += 1
             try:
-                return self._try(send, timeout(end - time.monotonic()), tries)
+                left = end - time.monotonic()
+                return self._try(send, TryLimits.of(self._retries, left), tries)
             except Again as again:
                 failure = again
             self._pause.record(failure)
@@ -71,10 +65,10 @@ class RetryLoop:
                 return
         raise Unavailable(failure.message, tries, failure.problem, failure.retry_after)
 
-    def _try(self, send: Callable[[httpx.Timeout], T], limit: httpx.Timeout, tries: int) -> T:
+    def _try(self, send: Callable[[TryLimits], T], limits: TryLimits, tries: int) -> T:
         """Call `send` once; raises Again if a retry may help, else ClientError."""
         try:
-            return send(limit)
+            return send(limits)
         except (httpx.LocalProtocolError, httpx.UnsupportedProtocol) as error:
             raise ClientError(f"the request can't be sent: {error}") from error
         except httpx.HTTPError as error:
@@ -92,15 +86,3 @@ class RetryLoop:
 def reason_of(error: Exception) -> str:
     """Return the text of an httpx error, or the name of its class if the text is empty."""
     return str(error) or type(error).__name__
-
-
-def timeout(left: float = _CONNECT_SECONDS) -> httpx.Timeout:
-    """Build the time-outs of a try with `left` seconds until the deadline, at least one second."""
-    left = max(left, 1.0)
-    return httpx.Timeout(min(left, _SILENCE_SECONDS), connect=min(left, _CONNECT_SECONDS))
-
-
-def with_body(limit: httpx.Timeout, size: int) -> httpx.Timeout:
-    """Extend the read time-out by the time in which a slow line transfers `size` buffered bytes."""
-    read = (limit.read or 0.0) + min(size, _BUFFERS) / _SLOW_LINE
-    return httpx.Timeout(connect=limit.connect, read=read, write=limit.write, pool=limit.pool)
