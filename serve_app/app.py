@@ -32,7 +32,7 @@ from serve_app.admission.spillover import Spillover
 from serve_app.api import make_app
 from serve_app.asgi.loop_lag import LoopLag
 from serve_app.auth import KeyRing
-from serve_app.health import Part, Readiness, api_part
+from serve_app.health import PART_SECONDS, AnsweredBy, Part, Readiness, api_part
 from serve_app.metrics import samples
 from serve_app.settings import ServeSettings
 
@@ -54,8 +54,6 @@ _READINESS_SECONDS = 1.0
 _ASK_SECONDS = 0.05
 # Interval of checks for other nodes; the set of nodes changes every few minutes at most.
 _LOOK_SECONDS = 5.0
-# Time-out of a readiness call to another replica; below the 4 s limit of /readyz.
-_PROBE_SECONDS = 2.0
 
 
 class UploadApi:
@@ -169,6 +167,7 @@ class ServiceReadiness:
         self._lake = lake
         self._keys = keys
         self._sandbox = sandbox
+        self._replica = _this_replica()
         self._known = Readiness()
         self._until = 0.0
         self._asking = asyncio.Lock()
@@ -184,15 +183,23 @@ class ServiceReadiness:
                 )
                 api = api.model_copy(update={"loop_lag_ms": self._lag.p99_ms})
                 parts = {"api": api, "processors": processors, "kafka": kafka}
-                self._known = Readiness(parts=parts)
+                self._known = Readiness(answered_by=self._replica, parts=parts)
                 self._until = time.monotonic() + _READINESS_SECONDS
             return self._known
+
+
+def _this_replica() -> AnsweredBy:
+    """Name this replica and its node as Ray and the logs name them."""
+    return AnsweredBy(
+        node=ray.get_runtime_context().get_node_id(),
+        replica=serve.get_replica_context().replica_id.unique_id,
+    )
 
 
 async def _replica_part(app: str, name: str) -> Part:
     """Ask a replica of another application for its readiness and its sandbox's protections."""
     try:
-        async with asyncio.timeout(_PROBE_SECONDS):
+        async with asyncio.timeout(PART_SECONDS):
             answer = await serve.get_deployment_handle(name, app).ready.remote()
     except TimeoutError:
         return Part(ready=False, detail="no answer in time")

@@ -20,6 +20,8 @@ log = logger(__name__)
 
 # Load balancers time out after about five seconds; a late check is answered as not ready.
 _LIMIT_SECONDS = 4.0
+PART_SECONDS = 2.0
+"""Time-out of the check of one part, so that `/readyz` can name a part that does not answer."""
 
 
 # Long details of a sandbox's protections, which are only in the log of a start.
@@ -47,11 +49,24 @@ class Part(BaseModel):
         return cls(ready=True, detail=remark, sandbox=shown)
 
 
+class AnsweredBy(BaseModel):
+    """Replica that answered, with its node; both names are in the logs.
+
+    HAProxy of every node balances over the replicas of all nodes.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    node: str
+    replica: str
+
+
 class Readiness(BaseModel):
     """Readiness of all parts by name; `api` and `kafka` receive images."""
 
     model_config = ConfigDict(frozen=True)
 
+    answered_by: AnsweredBy | None = None
     parts: Mapping[str, Part] = Field(default_factory=dict)
 
     @property
@@ -69,8 +84,11 @@ async def api_part(lake: Lake, keys: KeyRing, sandbox: Sandbox) -> Part:
     Without the accounts database the process stays ready while at least one key is cached.
     """
     try:
-        await lake.healthy()
+        async with asyncio.timeout(PART_SECONDS):
+            await lake.healthy()
         remark = await keys.healthy()
+    except TimeoutError:
+        return Part(ready=False, detail=f"store_unavailable: no answer within {PART_SECONDS:g} s")
     except (LakeError, AccountsError) as error:
         return Part(ready=False, detail=error.code)
     if not sandbox.ready:

@@ -1,3 +1,5 @@
+import asyncio
+
 import pytest
 
 from lake.lake import Lake
@@ -8,7 +10,7 @@ from processors.worker import Worker
 from serve_app.accounts import Accounts
 from serve_app.api import make_app
 from serve_app.auth import KeyRing
-from serve_app.health import Part, Readiness, api_part
+from serve_app.health import AnsweredBy, Part, Readiness, api_part
 from serve_app.settings import ServeSettings
 from tests.serve_app.site import Site, client_of
 
@@ -76,3 +78,32 @@ async def test_readiness_tells_which_protections_are_active(
     assert said["children"] == len(sandbox.pids)
     assert said["system_call_filter"] == sandbox.protections["system_call_filter"]
     assert "environment" not in said
+
+
+async def test_a_store_that_does_not_answer_is_named(
+    accounts: Accounts, settings: ServeSettings, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check of one part ends before the whole check, which could only say `no answer`."""
+    lake = await Lake.open(LakeSettings(store_url="memory://"))
+
+    async def silent(_: Lake) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Lake, "healthy", silent)
+    monkeypatch.setattr("serve_app.health.PART_SECONDS", 0.05)
+    part = await api_part(lake, KeyRing.of(accounts, settings), sandbox)
+    assert (part.ready, part.detail) == (False, "store_unavailable: no answer within 0.05 s")
+
+
+async def test_the_answer_names_the_replica_and_its_node(
+    site: Site, accounts: Accounts, settings: ServeSettings
+) -> None:
+    async def readiness() -> Readiness:
+        replica = AnsweredBy(node="4f2a", replica="x7k2p1qz")
+        return Readiness(answered_by=replica, parts={"api": Part(ready=True)})
+
+    worker: Worker = site.app.state.context.worker
+    app = make_app(site.lake, worker, KeyRing.of(accounts, settings), settings, readiness)
+    async with client_of(app, {}) as client:
+        said = (await client.get("/readyz")).json()
+    assert said["answered_by"] == {"node": "4f2a", "replica": "x7k2p1qz"}
