@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,12 +23,16 @@ from benchmarks.photos import SMALL, TWELVE
 from processors import malloc_tuning
 from processors.codecs.formats import check_bytes
 from processors.preset import WEB
-from processors.sandbox import cleared_memory, fork_server, fork_server_client
+from processors.sandbox import cleared_memory, fork_server
 from processors.sandbox.decoder import Decoder
-from processors.sandbox.fork_server_client import ForkServerClient
+from processors.sandbox.fork_server_client import (
+    ForkServerClient,
+    ForkServerOptions,
+    environment_of,
+)
 from processors.sandbox.sandbox import Sandbox
 from processors.sandbox.usage import cpu_seconds
-from processors.settings import ProcessorSettings
+from processors.settings import Limits, ProcessorSettings
 
 _ROUNDS = 4
 # Pairs: number of tenants, number of idle children that are kept for them.
@@ -68,7 +72,7 @@ WAYS = (
 def main() -> None:
     """Print a table of ratios."""
     if _MAPPED in os.environ:
-        malloc_tuning._REUSED_BYTES = int(os.environ[_MAPPED])
+        malloc_tuning.REUSED_BYTES = int(os.environ[_MAPPED])
     if "PYTHONMALLOC" not in os.environ:
         fork_server.clear_memory = lambda: None  # type: ignore[attr-defined]
     if sys.argv[1:2] and sys.argv[1].isdigit():
@@ -121,20 +125,19 @@ async def _cost(way: Way, data: bytes, count: int) -> float:
     """Measure the seconds of processor time per image."""
     view = memoryview(data)
     image_format = check_bytes(view, SETTINGS.limits)
-    with _started_as(way):
-        async with _fork_client() as server:
-            decoder = await Decoder.start(SETTINGS, server)
-            await decoder.process(view, WEB, image_format)  # warms up decoder and server
-            spent = _spent(server) + cpu_seconds(decoder.pid)
-            for _ in range(count):
-                if way.images and decoder.served >= way.images:
-                    await decoder.stop()
-                    decoder = await Decoder.start(SETTINGS, server)
-                await decoder.process(view, WEB, image_format)
-                if way.environment is cleared_memory.ENVIRONMENT and way.images is None:
-                    await decoder.tidy()
-            spent = _spent(server) + cpu_seconds(decoder.pid) - spent
-            await decoder.stop()
+    async with _fork_client(way) as server:
+        decoder = await Decoder.start(SETTINGS, server)
+        await decoder.process(view, WEB, image_format)  # warms up decoder and server
+        spent = _spent(server) + cpu_seconds(decoder.pid)
+        for _ in range(count):
+            if way.images and decoder.served >= way.images:
+                await decoder.stop()
+                decoder = await Decoder.start(SETTINGS, server)
+            await decoder.process(view, WEB, image_format)
+            if way.environment is cleared_memory.ENVIRONMENT and way.images is None:
+                await decoder.tidy()
+        spent = _spent(server) + cpu_seconds(decoder.pid) - spent
+        await decoder.stop()
     return spent / count
 
 
@@ -160,9 +163,9 @@ async def _sandboxed(data: bytes, tenants: int, kept: int, count: int) -> Turn:
 
 def _total(sandbox: Sandbox) -> float:
     """Processor time of this process, the fork server and the sandbox's children without spares."""
-    children = sandbox._children
-    living = [*children.seated, *children._kept]
-    return _spent(children._fork_client) + sum(cpu_seconds(each.pid) for each in living)
+    children = sandbox.children
+    living = [*children.seated, *children.kept]
+    return _spent(children.fork_client) + sum(cpu_seconds(each.pid) for each in living)
 
 
 def _spent(server: ForkServerClient) -> float:
@@ -174,27 +177,21 @@ def _spent(server: ForkServerClient) -> float:
 
 
 @asynccontextmanager
-async def _fork_client() -> AsyncIterator[ForkServerClient]:
-    server = ForkServerClient(SETTINGS.limits)
+async def _fork_client(way: Way) -> AsyncIterator[ForkServerClient]:
+    server = ForkServerClient(SETTINGS.limits, _options(way))
     yield server
     await server.close()
 
 
-@contextmanager
-def _started_as(way: Way) -> Iterator[None]:
-    """Start fork servers with the environment of this way, within the block."""
-    usual, module = fork_server_client._environment, fork_server_client._MODULE
+def _options(way: Way) -> ForkServerOptions:
+    """Options for fork servers with the environment of this way."""
     own = dict.fromkeys(cleared_memory.ENVIRONMENT, "")
 
-    def environment(limits: object) -> dict[str, str]:
-        variables = {**usual(SETTINGS.limits), **own, **way.environment}
+    def environment(limits: Limits) -> dict[str, str]:
+        variables = {**environment_of(limits), **own, **way.environment}
         return {name: value for name, value in variables.items() if value}
 
-    fork_server_client._environment, fork_server_client._MODULE = environment, "benchmarks.clearing"
-    try:
-        yield
-    finally:
-        fork_server_client._environment, fork_server_client._MODULE = usual, module
+    return ForkServerOptions(module="benchmarks.clearing", environment=environment)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import ctypes
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 # Enough for most photographs at the size to which they are decoded, and the most glibc accepts.
-_REUSED_BYTES = 32 << 20
+REUSED_BYTES = 32 << 20
 # Free memory kept for the next image; the rest is returned to the system.
 _KEPT_BYTES = 64 << 20
 
@@ -17,5 +17,5 @@ def keep_memory() -> None:
     """
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):  # not in every C library
-        libc.mallopt(_M_MMAP_THRESHOLD, _REUSED_BYTES)
+        libc.mallopt(_M_MMAP_THRESHOLD, REUSED_BYTES)
         libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)

@@ -75,9 +75,9 @@ def samples(sandbox: Sandbox) -> Iterator[Sample]:
     yield WAITED.at(sandbox.waited_seconds)
     yield LOAD.at(sandbox.load)
     yield CAPACITY.at(sandbox.capacity)
-    yield CRASHES.at(sandbox.children.crashes)
-    yield STARTED.at(sandbox.children.started)
+    yield CRASHES.at(sandbox.children.fork_client.crashes)
+    yield STARTED.at(sandbox.children.fork_client.started)
     yield RETIRED.at(sandbox.children.retired)
-    yield SPARES.at(sandbox.children.spares)
+    yield SPARES.at(len(sandbox.children.spares))
     for incident, count in sandbox.incidents.items():
         yield INCIDENTS[incident].at(count)

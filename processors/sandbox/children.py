@@ -10,7 +10,11 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 from lake.logs import logger
 from processors.codecs.formats import JPEG, PNG, WEBP, Format
 from processors.sandbox.decoder import Decoder
-from processors.sandbox.fork_server_client import ForkServerClient
+from processors.sandbox.fork_server_client import (
+    DEFAULT_OPTIONS,
+    ForkServerClient,
+    ForkServerOptions,
+)
 from processors.settings import ProcessorSettings
 
 log = logger(__name__)
@@ -48,7 +52,8 @@ class Children:
         self, settings: ProcessorSettings, fork_client: ForkServerClient, decoders: list[Decoder]
     ) -> None:
         self._settings = settings
-        self._fork_client = fork_client
+        self.fork_client = fork_client
+        """Client of the fork server; it counts children by their fate."""
         self._seats = [Seat(each) for each in decoders]
         # Idle seats, longest idle first.
         self._idle = list(self._seats)
@@ -65,9 +70,11 @@ class Children:
         ]
 
     @classmethod
-    async def start(cls, settings: ProcessorSettings) -> "Children":
+    async def start(
+        cls, settings: ProcessorSettings, options: ForkServerOptions = DEFAULT_OPTIONS
+    ) -> "Children":
         """Start one child for each seat; raises RuntimeError or OSError if one does not start."""
-        fork_client = ForkServerClient(settings.limits)
+        fork_client = ForkServerClient(settings.limits, options)
         starting = [Decoder.start(settings, fork_client) for _ in range(settings.sandbox_children)]
         started = await asyncio.gather(*starting, return_exceptions=True)
         decoders = [each for each in started if isinstance(each, Decoder)]
@@ -83,24 +90,14 @@ class Children:
         return [each.decoder for each in self._seats]
 
     @property
-    def intrusions(self) -> int:
-        """Number of children since the start that showed signs of an intrusion."""
-        return self._fork_client.intrusions
+    def spares(self) -> tuple[Decoder, ...]:
+        """Children that have seen no image and have no seat."""
+        return tuple(self._spares)
 
     @property
-    def crashes(self) -> int:
-        """Number of children since the start that died on an image."""
-        return self._fork_client.crashes
-
-    @property
-    def started(self) -> int:
-        """Number of children that were asked for since the start."""
-        return self._fork_client.started
-
-    @property
-    def spares(self) -> int:
-        """Number of spares."""
-        return len(self._spares)
+    def kept(self) -> tuple[Decoder, ...]:
+        """Children that are kept for their tenants, longest idle first."""
+        return tuple(self._kept)
 
     @property
     def ready(self) -> bool:
@@ -156,13 +153,13 @@ class Children:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(each.stop() for each in (*self.seated, *self._spares, *self._kept)))
         await asyncio.gather(*self._ending)
-        await self._fork_client.close()
+        await self.fork_client.close()
 
     async def _replace(self, seat: Seat, failed: Callable[[], None]) -> None:
         self._put_aside(seat.decoder)
 
         async def start() -> Decoder:
-            return self._spare() or await Decoder.start(self._settings, self._fork_client)
+            return self._spare() or await Decoder.start(self._settings, self.fork_client)
 
         def not_started(state: RetryCallState) -> None:
             error, pause = _failure(state)
@@ -216,7 +213,7 @@ class Children:
         async def fill() -> None:
             self._taken.clear()
             while len(self._spares) < self._settings.sandbox_spares:
-                self._spares.append(await Decoder.start(self._settings, self._fork_client))
+                self._spares.append(await Decoder.start(self._settings, self.fork_client))
 
         def not_started(state: RetryCallState) -> None:
             error, pause = _failure(state)

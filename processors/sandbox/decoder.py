@@ -52,13 +52,14 @@ class Decoder:
     """
 
     def __init__(
-        self, settings: ProcessorSettings, fork_client: ForkServerClient, lines: Channel
+        self, settings: ProcessorSettings, fork_client: ForkServerClient, channel: Channel
     ) -> None:
         self._settings = settings
         self._fork_client = fork_client
         self._limits = settings.limits
-        self._lines = lines
-        self._conversation = Conversation(lines)
+        self.channel = channel
+        """Channels to the child."""
+        self._conversation = Conversation(channel)
         self._time = TimeLimit(
             settings.sandbox_timeout_seconds,
             settings.sandbox_wall_seconds,
@@ -80,7 +81,7 @@ class Decoder:
         decoder = cls(settings, fork_client, order(settings, fork_client))
         try:
             async with asyncio.timeout(_START_SECONDS):
-                (decoder.pid,) = NUMBER.unpack(await receive(decoder._lines.life, NUMBER.size))
+                (decoder.pid,) = NUMBER.unpack(await receive(decoder.channel.life, NUMBER.size))
                 greeting = await decoder._conversation.receive_header()
             decoder.protections = parse_ready(greeting).protections
         except (OSError, EOFError, BrokenProtocol) as error:
@@ -171,8 +172,8 @@ class Decoder:
         """Kill the child, wait for its end, and return the end of its standard error."""
         self.retire()
         await asyncio.shield(asyncio.ensure_future(self._bury()))
-        words = last_words(self._lines.stderr)
-        self._lines.close()
+        words = last_words(self.channel.stderr)
+        self.channel.close()
         return words
 
     def _worn(self) -> bool:
@@ -180,7 +181,7 @@ class Decoder:
         return self._served >= self._settings.sandbox_recycle_after or self._warned()
 
     def _warned(self) -> bool:
-        return os.fstat(self._lines.stderr.fileno()).st_size > 0
+        return os.fstat(self.channel.stderr.fileno()).st_size > 0
 
     def _keeps_much(self) -> bool:
         try:
@@ -194,7 +195,7 @@ class Decoder:
     def _dead(self) -> bool:
         try:
             # Data on this socket means that the child ended; end of file, that the server ended.
-            self._lines.life.recv(1, socket.MSG_PEEK)
+            self.channel.life.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
             return False
         except OSError:
@@ -210,10 +211,10 @@ class Decoder:
 
     async def _bury(self) -> None:
         with contextlib.suppress(OSError, TimeoutError):
-            self._lines.life.shutdown(socket.SHUT_WR)
+            self.channel.life.shutdown(socket.SHUT_WR)
             async with asyncio.timeout(_END_SECONDS):
                 while message := await asyncio.get_running_loop().sock_recv(
-                    self._lines.life, NUMBER.size
+                    self.channel.life, NUMBER.size
                 ):
                     # A forbidden call between two images is logged here; no caller waits for it.
                     if len(message) == NUMBER.size and ending(message) == signal.SIGSYS.name:
@@ -289,14 +290,14 @@ class Decoder:
     async def _how_it_ended(self) -> str:
         try:
             async with asyncio.timeout(_END_SECONDS):
-                return ending(await receive(self._lines.life, NUMBER.size))
+                return ending(await receive(self.channel.life, NUMBER.size))
         except (OSError, EOFError, TimeoutError):
             return WITH_THE_SERVER
 
     def _tell_end(self, how: str) -> None:
         intruder = how == signal.SIGSYS.name
         self._fork_client.intrusions += intruder
-        words = last_words(self._lines.stderr)
+        words = last_words(self.channel.stderr)
         (log.error if intruder else log.warning)(
             "decoder died", decoder=self.pid, tenant=self.tenant, how=how, stderr=words
         )

@@ -24,7 +24,16 @@ from processors.preset import Preset
 from processors.sandbox import seccomp
 from processors.sandbox.cleared_memory import is_cleared
 from processors.sandbox.damage import judged
-from processors.sandbox.protocol import LENGTH, Ready, Request, Start, answer_of, framed, refusal_of
+from processors.sandbox.protocol import (
+    LENGTH,
+    Protections,
+    Ready,
+    Request,
+    Start,
+    answer_of,
+    framed,
+    refusal_of,
+)
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _STDERR = 2
@@ -37,35 +46,77 @@ _WARNINGS_READ = 4096
 _MOST_THREADS = 16_384
 
 
-def serve(parent: socket.socket, memory: mmap, start: Start) -> None:
-    """Lock down, then answer requests until the parent closes the socket or memory is short."""
-    protections = lock_down(start)
-    parent.sendall(framed(Ready(protections=protections)))
-    try:
-        request = _receive_request(parent)
-        _confine(threads=request.threads)
-        while _answer(parent, memory, request, start):
-            request = _receive_request(parent)
-    except EOFError:
-        return
+class DecoderMain:
+    """Main loop of one child; tests replace single steps in a subclass."""
+
+    def __init__(self, parent: socket.socket, memory: mmap, start: Start) -> None:
+        self.parent = parent
+        self.memory = memory
+        self.start = start
+
+    def serve(self) -> None:
+        """Lock down, then answer requests until the parent closes the socket or memory is short."""
+        protections = self.lock_down()
+        self.parent.sendall(framed(Ready(protections=protections)))
+        try:
+            request = self._receive_request()
+            confine(threads=request.threads)
+            while self.answer(request):
+                request = self._receive_request()
+        except EOFError:
+            return
+
+    def lock_down(self) -> Protections:
+        """Give up rights; returns the protections in force, by name."""
+        return lock_down(self.start)
+
+    def answer(self, request: Request) -> bool:
+        """Process one image and send the reply; False if this child must not take another image."""
+        # `data` is local to this method, so the file's memory is freed and cleared before the next
+        # request.
+        data = self.memory[: request.size]
+        try:
+            processed = self.process(data, _preset_of(request.preset))
+        except Refused as error:
+            self.parent.sendall(framed(refusal_of(error, request.nonce)))
+        except MemoryError:
+            # Freed memory is fragmented now; a new child has more for the next image.
+            limit = self.start.memory_bytes
+            starved = DecoderMemory(f"more than {limit} bytes of address space", limit=limit)
+            self.parent.sendall(framed(refusal_of(starved, request.nonce)))
+            return False
+        else:
+            self.send(processed, request.nonce)
+        return True
+
+    def process(self, data: bytes, preset: Preset) -> Processed:
+        """Process one image, and check what its decoder printed; raises Refused, MemoryError."""
+        limits = self.start.limits
+        processed = process(data, preset, limits)
+        return judged(processed, os.pread(_STDERR, _WARNINGS_READ, 0), limits, data)
+
+    def send(self, processed: Processed, nonce: str) -> None:
+        """Send a result to the parent."""
+        # One send, because each send wakes the parent.
+        blobs = (rendition.data for rendition in processed.renditions)
+        self.parent.sendall(b"".join((framed(answer_of(processed, nonce)), *blobs)))
+
+    def _receive_request(self) -> Request:
+        return Request.model_validate_json(_receive_header(self.parent))
 
 
-def _receive_request(parent: socket.socket) -> Request:
-    return Request.model_validate_json(_receive_header(parent))
-
-
-def _confine(*, threads: bool) -> None:
+def confine(*, threads: bool) -> None:
     """Give up the last rights after the first request, before a byte of its image is read.
 
     A child that may start threads decodes a single HEIC and then ends.
     """
     # RLIMIT_NPROC counts all threads of the user, those of the service included. Root is exempt
     # from this limit; the filter applies to every user.
-    _limit(resource.RLIMIT_NPROC, _most_threads() if threads else 0)
+    _limit(resource.RLIMIT_NPROC, most_threads() if threads else 0)
     seccomp.install(threads=threads)
 
 
-def _most_threads() -> int:
+def most_threads() -> int:
     """Thread limit of a child: at most half of the user's limit; the service keeps the rest."""
     _, hard = resource.getrlimit(resource.RLIMIT_NPROC)
     return _MOST_THREADS if hard == resource.RLIM_INFINITY else min(_MOST_THREADS, hard // 2)
@@ -78,7 +129,7 @@ def die_with(parent: int) -> None:
         os._exit(1)
 
 
-def lock_down(start: Start) -> dict[str, int | bool | str]:
+def lock_down(start: Start) -> Protections:
     """Give up every right that processing does not need, before any image is read.
 
     Returns the protections in force, by name.
@@ -137,33 +188,6 @@ def _limit(what: int, value: int) -> None:
     _, hard = resource.getrlimit(what)
     lowest = value if hard == resource.RLIM_INFINITY else min(value, hard)
     resource.setrlimit(what, (lowest, lowest))
-
-
-def _answer(parent: socket.socket, memory: mmap, request: Request, start: Start) -> bool:
-    """Process one image and send the reply; False if this process must not take another image."""
-    # `data` is local to this function, so the file's memory is freed and cleared before the next
-    # request.
-    data = memory[: request.size]
-    try:
-        processed = process(data, _preset_of(request.preset), start.limits)
-        processed = judged(processed, os.pread(_STDERR, _WARNINGS_READ, 0), start.limits, data)
-    except Refused as error:
-        parent.sendall(framed(refusal_of(error, request.nonce)))
-    except MemoryError:
-        # Freed memory is fragmented now; a new child has more for the next image.
-        limit = start.memory_bytes
-        starved = DecoderMemory(f"more than {limit} bytes of address space", limit=limit)
-        parent.sendall(framed(refusal_of(starved, request.nonce)))
-        return False
-    else:
-        _send(parent, processed, request.nonce)
-    return True
-
-
-def _send(parent: socket.socket, processed: Processed, nonce: str) -> None:
-    # One send, because each send wakes the parent.
-    blobs = (rendition.data for rendition in processed.renditions)
-    parent.sendall(b"".join((framed(answer_of(processed, nonce)), *blobs)))
 
 
 # A deployment has few presets, and most images use the same one.

@@ -72,6 +72,11 @@ class FairQueue(Generic[T]):
                 del self._uses[other]
         self._wake()
 
+    @property
+    def remembered(self) -> int:
+        """Number of tenants and senders whose use is remembered."""
+        return len(self._uses)
+
     def drain(self) -> list[T]:
         """Take all work out of the queue."""
         queued = [work for works in self._waiting.values() for work in works]

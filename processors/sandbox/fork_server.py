@@ -22,7 +22,7 @@ from mmap import PROT_READ, mmap
 from typing import NoReturn
 
 from processors.sandbox.cleared_memory import clear_memory
-from processors.sandbox.decoder_main import die_with, serve
+from processors.sandbox.decoder_main import DecoderMain, die_with
 from processors.sandbox.protocol import MAX_HEADER_BYTES, NUMBER, Start
 from processors.sandbox.warm_up import warm_up
 
@@ -44,8 +44,9 @@ class _Child:
 class ForkServer:
     """Forks children on request, and reports their ends."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, main: type[DecoderMain] = DecoderMain) -> None:
         self._control = control
+        self._main = main
         self._poll = select.poll()
         self._children: dict[int, _Child] = {}
         self._open = True
@@ -73,7 +74,7 @@ class ForkServer:
 
         Otherwise its parent gets the end of file on `life`; other children are not affected.
         """
-        child = _forked(start, descriptors)
+        child = _forked(self._main, start, descriptors)
         if child is None:
             return
         for descriptor in (child.life.fileno(), child.pidfd):
@@ -102,7 +103,7 @@ class ForkServer:
             self._poll.unregister(descriptor)
 
 
-def _forked(start: Start, descriptors: list[int]) -> _Child | None:
+def _forked(main: type[DecoderMain], start: Start, descriptors: list[int]) -> _Child | None:
     """Fork a child that owns the descriptors; None after a shortage of processes or files."""
     if len(descriptors) < _DESCRIPTORS:  # the process was short of file descriptors
         _close(descriptors)
@@ -116,7 +117,7 @@ def _forked(start: Start, descriptors: list[int]) -> _Child | None:
         _close(descriptors)
         return None
     if pid == 0:
-        _be_a_child(server, start, *passed)
+        _be_a_child(server, main, start, passed)
     _close(passed)
     try:
         return _Child(pid, socket.socket(fileno=life), os.pidfd_open(pid))
@@ -147,8 +148,9 @@ def _tell(child: _Child, number: int) -> None:
         return  # the parent closed the socket; `poll` reports that later
 
 
-def _be_a_child(server: int, start: Start, conversation: int, stderr: int, memory: int) -> NoReturn:
+def _be_a_child(server: int, main: type[DecoderMain], start: Start, passed: list[int]) -> NoReturn:
     """Run the child until its end; never returns, because the caller is code of the server."""
+    conversation, stderr, memory = passed
     code = 1
     try:
         die_with(server)
@@ -158,7 +160,7 @@ def _be_a_child(server: int, start: Start, conversation: int, stderr: int, memor
         shared = mmap(memory, start.shared_bytes, prot=PROT_READ)
         os.closerange(_FIRST_TO_CLOSE, conversation)
         os.closerange(conversation + 1, os.sysconf("SC_OPEN_MAX"))
-        serve(socket.socket(fileno=conversation), shared, start)
+        main(socket.socket(fileno=conversation), shared, start).serve()
         code = 0
     except BaseException:  # noqa: BLE001 - the parent reads the traceback on standard error
         traceback.print_exc()
@@ -166,7 +168,7 @@ def _be_a_child(server: int, start: Start, conversation: int, stderr: int, memor
         os._exit(code)
 
 
-def main() -> None:
+def main(decoder_main: type[DecoderMain] = DecoderMain) -> None:
     """Warm up, then serve on the socket whose number is the first argument."""
     die_with(int(sys.argv[2]))
     clear_memory()
@@ -175,7 +177,7 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     with socket.socket(fileno=int(sys.argv[1])) as control:
-        ForkServer(control).run()
+        ForkServer(control, decoder_main).run()
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from lake.logs import logger
@@ -15,15 +17,47 @@ from processors.settings import Limits
 
 log = logger(__name__)
 
-# All children of one server have the same address layout (ASLR). An attacker who crashes children
-# to find out the layout has this many tries, fewer than guessing eight bytes one by one needs.
-_CRASHES_A_SERVER = 500
-_CHILDREN_A_SERVER = 10_000
-# A server takes half a second to start, so the next one is started this many children ahead.
-_AHEAD_CHILDREN = 1_000
-_MODULE = "processors.sandbox.fork_server"
 _PACKAGE_ROOT = str(Path(__file__).resolve().parents[2])
 _QUIET_SECONDS = 10
+
+
+def environment_of(limits: Limits) -> dict[str, str]:
+    """Whole environment of a child, without keys, addresses and user names."""
+    return {
+        "PATH": "/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "PYTHONPATH": _PACKAGE_ROOT,
+        "PYTHONHASHSEED": "random",
+        # Unused threads of these libraries would take 90 MB of address space a core.
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        **cleared_memory.ENVIRONMENT,
+        # More arenas only help several threads, and they cost address space.
+        "MALLOC_ARENA_MAX": "1",
+        # Second check behind Pixlake's own limits; OpenCV reads these variables at its import.
+        "OPENCV_IO_MAX_IMAGE_PIXELS": str(limits.max_pixels),
+        "OPENCV_IO_MAX_IMAGE_WIDTH": str(limits.max_side),
+        "OPENCV_IO_MAX_IMAGE_HEIGHT": str(limits.max_side),
+        "OPENCV_LOG_LEVEL": "SILENT",
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForkServerOptions:
+    """Program and environment of the fork servers, and when the next server replaces one."""
+
+    module: str = "processors.sandbox.fork_server"
+    environment: Callable[[Limits], Mapping[str, str]] = environment_of
+    crashes: int = 500
+    """All children of one server have the same address layout (ASLR). An attacker who crashes
+    children to find out the layout has this many tries, fewer than guessing eight bytes one by one
+    needs."""
+    children: int = 10_000
+    ahead_children: int = 1_000
+    """A server takes half a second to start; the next one is started this many children ahead."""
+
+
+DEFAULT_OPTIONS = ForkServerOptions()
 
 
 class ForkServerClient:
@@ -33,8 +67,9 @@ class ForkServerClient:
     loop only; fork servers and children die with the thread of that loop.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, options: ForkServerOptions = DEFAULT_OPTIONS) -> None:
         self._limits = limits
+        self._options = options
         self._server: _Server | None = None
         self._next: _Server | None = None
         self._worn: list[_Server] = []
@@ -86,16 +121,17 @@ class ForkServerClient:
             self._worn.append(self._server)
             self._server, self._next = self._next, None
         if self._server is None or not self._server.alive:
-            self._server = _Server(self._limits)
-        if self._next is None and self._server.ordered >= _CHILDREN_A_SERVER - _AHEAD_CHILDREN:
-            self._next = _Server(self._limits)
+            self._server = _Server(self._limits, self._options)
+        if self._next is None and self._server.worn_soon:
+            self._next = _Server(self._limits, self._options)
         return self._server
 
 
 class _Server:
     """Handle of one fork server process."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, options: ForkServerOptions) -> None:
+        self._options = options
         self.ordered = 0
         self.crashes = 0
         # SEQPACKET, so that a request and its descriptors arrive together.
@@ -103,7 +139,7 @@ class _Server:
         self._control.setblocking(False)
         with theirs:
             try:
-                self._process = _spawn(theirs, limits)
+                self._process = _spawn(theirs, limits, options)
             except BaseException:
                 self._control.close()
                 raise
@@ -118,7 +154,11 @@ class _Server:
 
     @property
     def worn(self) -> bool:
-        return self.ordered >= _CHILDREN_A_SERVER or self.crashes >= _CRASHES_A_SERVER
+        return self.ordered >= self._options.children or self.crashes >= self._options.crashes
+
+    @property
+    def worn_soon(self) -> bool:
+        return self.ordered >= self._options.children - self._options.ahead_children
 
     def order(self, start: Start, descriptors: list[int]) -> None:
         socket.send_fds(self._control, [message_of(start)], descriptors)
@@ -138,39 +178,20 @@ class _Server:
         self._process.wait()
 
 
-def _spawn(theirs: socket.socket, limits: Limits) -> subprocess.Popen[bytes]:
+def _spawn(
+    theirs: socket.socket, limits: Limits, options: ForkServerOptions
+) -> subprocess.Popen[bytes]:
     # Popen and not asyncio's function: it needs no child watcher and no signal handler, so it works
     # the same in a Ray actor, under uvloop and in a test.
     return subprocess.Popen(  # noqa: S603 - our own interpreter, our own module
-        [sys.executable, "-P", "-s", "-m", _MODULE, str(theirs.fileno()), str(os.getpid())],
+        [sys.executable, "-P", "-s", "-m", options.module, str(theirs.fileno()), str(os.getpid())],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         cwd="/",
-        env=_environment(limits),
+        env=options.environment(limits),
         close_fds=True,
         pass_fds=(theirs.fileno(),),
         # A new session, because Ctrl-C at a terminal signals the whole process group; a child must
         # live until its parent has drained.
         start_new_session=True,
     )
-
-
-def _environment(limits: Limits) -> dict[str, str]:
-    """Whole environment of a child, without keys, addresses and user names."""
-    return {
-        "PATH": "/usr/bin:/bin",
-        "LANG": "C.UTF-8",
-        "PYTHONPATH": _PACKAGE_ROOT,
-        "PYTHONHASHSEED": "random",
-        # Unused threads of these libraries would take 90 MB of address space a core.
-        "OPENBLAS_NUM_THREADS": "1",
-        "OMP_NUM_THREADS": "1",
-        **cleared_memory.ENVIRONMENT,
-        # More arenas only help several threads, and they cost address space.
-        "MALLOC_ARENA_MAX": "1",
-        # Second check behind Pixlake's own limits; OpenCV reads these variables at its import.
-        "OPENCV_IO_MAX_IMAGE_PIXELS": str(limits.max_pixels),
-        "OPENCV_IO_MAX_IMAGE_WIDTH": str(limits.max_side),
-        "OPENCV_IO_MAX_IMAGE_HEIGHT": str(limits.max_side),
-        "OPENCV_LOG_LEVEL": "SILENT",
-    }

@@ -134,7 +134,7 @@ class Refusal(_Message):
 Reply = Answer | Refusal
 _REPLY: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="kind")])
 
-_REFUSALS: dict[str, type[errors.Refused]] = {
+REFUSALS: dict[str, type[errors.Refused]] = {
     each.code: each
     for each in (
         errors.Truncated,
@@ -245,7 +245,7 @@ def _number(number: float | None) -> float | None:
 
 def error_of(refusal: Refusal) -> errors.Refused:
     """Convert a refusal to an error; raises BrokenProtocol for a code that no child may send."""
-    kind = _REFUSALS.get(refusal.code)
+    kind = REFUSALS.get(refusal.code)
     if kind is None:
         raise BrokenProtocol("a refusal with a code that children do not use")
     # The text goes into logs and headers, and a child that was taken over may have written it.

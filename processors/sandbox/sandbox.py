@@ -21,6 +21,7 @@ from processors.preset import Preset
 from processors.sandbox.children import Children, Seat
 from processors.sandbox.exit_status import is_doubtful, lacked_means, was_killed
 from processors.sandbox.fair_queue import FairQueue
+from processors.sandbox.fork_server_client import DEFAULT_OPTIONS, ForkServerOptions
 from processors.sandbox.protocol import Protections
 from processors.sandbox.queued_image import QueuedImage
 from processors.sandbox.results import Results
@@ -66,13 +67,15 @@ class Sandbox:
         self._slots = [asyncio.create_task(self._run()) for _ in children.seated]
 
     @classmethod
-    async def start(cls, settings: ProcessorSettings) -> "Sandbox":
+    async def start(
+        cls, settings: ProcessorSettings, options: ForkServerOptions = DEFAULT_OPTIONS
+    ) -> "Sandbox":
         """Start all children and wait until they are ready.
 
         Raises RuntimeError or OSError if a child does not start, or lacks a protection that the
         settings require.
         """
-        sandbox = cls(settings, await Children.start(settings))
+        sandbox = cls(settings, await Children.start(settings, options))
         sandbox._announce()
         return sandbox
 
@@ -146,7 +149,7 @@ class Sandbox:
 
     @property
     def children(self) -> Children:
-        """Children, for their metrics."""
+        """Children of all seats, spares and kept ones."""
         return self._children
 
     @property
@@ -175,7 +178,7 @@ class Sandbox:
         """Counts of incidents since the start; no valid file causes one, so each needs an alarm."""
         return {
             "refusals_overturned": self.refusals_overturned,
-            "intrusions": self._children.intrusions,
+            "intrusions": self._children.fork_client.intrusions,
         }
 
     def _announce(self) -> None:

@@ -26,7 +26,7 @@ _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _AND, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x54
 _NUMBER_AT, _ARCH_AT = 0, 4
 _ARGUMENTS_AT = (16, 24, 32, 40, 48, 56)
 
-_COLUMNS = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
+COLUMNS = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 # x32 calls have numbers from here on. No decoder uses x32; an attacker could bypass the filter.
 _X32 = 0x40000000
 
@@ -35,7 +35,7 @@ Numbers = tuple[int, int | None]
 
 
 @dataclass(frozen=True, slots=True)
-class _Narrowed:
+class Narrowed:
     """Call that is allowed for some values of an argument and otherwise fails with EPERM.
 
     Allowed if the argument, masked with `mask`, is one of `values`.
@@ -49,7 +49,7 @@ class _Narrowed:
 
 _ALL_BITS = 0xFFFFFFFF
 # Most frequent calls first, because the kernel checks them in order.
-_ALLOWED: dict[str, Numbers] = {
+ALLOWED: dict[str, Numbers] = {
     "brk": (12, 214),
     "munmap": (11, 215),
     "pread64": (17, 67),  # reads back the warnings on standard error
@@ -74,34 +74,34 @@ _DONTNEED, _FREE, _HUGEPAGE, _NOHUGEPAGE = 4, 8, 14, 15
 # Flags of private anonymous memory: MAP_PRIVATE, ANONYMOUS, FIXED, NORESERVE, STACK.
 _PLAIN_MAP = 0x02 | 0x20 | 0x10 | 0x4000 | 0x20000
 _READ_WRITE = mmap.PROT_READ | mmap.PROT_WRITE
-_NARROWED = {
+NARROWED = {
     # No MSG_OOB: kernel bugs in it were used to escape sandboxes.
-    "recvfrom": _Narrowed((45, 207), 3, _ALL_BITS),
-    "sendto": _Narrowed((44, 206), 3, _ALL_BITS & ~_NO_SIGNAL),
-    "futex": _Narrowed(
+    "recvfrom": Narrowed((45, 207), 3, _ALL_BITS),
+    "sendto": Narrowed((44, 206), 3, _ALL_BITS & ~_NO_SIGNAL),
+    "futex": Narrowed(
         (202, 98), 1, _ALL_BITS & ~_FUTEX_FLAGS, (_WAIT, _WAKE, _WAIT_BITSET, _WAKE_BITSET)
     ),
-    "madvise": _Narrowed((28, 233), 2, _ALL_BITS, (_DONTNEED, _FREE, _HUGEPAGE, _NOHUGEPAGE)),
-    "mremap": _Narrowed((25, 216), 3, _ALL_BITS & ~1),
-    "mprotect": _Narrowed((10, 226), 2, _ALL_BITS & ~_READ_WRITE),
+    "madvise": Narrowed((28, 233), 2, _ALL_BITS, (_DONTNEED, _FREE, _HUGEPAGE, _NOHUGEPAGE)),
+    "mremap": Narrowed((25, 216), 3, _ALL_BITS & ~1),
+    "mprotect": Narrowed((10, 226), 2, _ALL_BITS & ~_READ_WRITE),
 }
 # Two arguments are checked: not executable, and only the flags of _PLAIN_MAP.
-_MMAP: Numbers = (9, 222)
+MMAP: Numbers = (9, 222)
 # `clone` may start a thread, never a process. Its flags must equal those that glibc uses for a
 # thread, so that no thread gets its own namespace. The flags of `clone3` are in memory, which a
 # filter cannot read; it fails with ENOSYS, and then glibc uses `clone`.
-_CLONE: Numbers = (56, 220)
-_CLONE3: Numbers = (435, 435)
+CLONE: Numbers = (56, 220)
+CLONE3: Numbers = (435, 435)
 # VM, FS, FILES, SIGHAND, THREAD, SYSVSEM, SETTLS, PARENT_SETTID, CHILD_CLEARTID
 _THREAD = 0x3D0F00
-_RSEQ: Numbers = (334, 293)  # glibc ends the process if this call fails in a new thread
+RSEQ: Numbers = (334, 293)  # glibc ends the process if this call fails in a new thread
 # `abort` sends SIGABRT with this call.
-_TGKILL: Numbers = (234, 131)
+TGKILL: Numbers = (234, 131)
 # Allowed by the first of two filters, before any image is read: they set the last limit and
 # install the second filter.
-_SETTING_UP: dict[str, Numbers] = {"prctl": (157, 167), "prlimit64": (302, 261)}
+SETTING_UP: dict[str, Numbers] = {"prctl": (157, 167), "prlimit64": (302, 261)}
 # Calls that no decoder makes, so they show an intrusion and kill the process.
-_DEADLY: dict[str, Numbers] = {
+DEADLY: dict[str, Numbers] = {
     "execve": (59, 221),
     "execveat": (322, 281),
     "fork": (57, None),
@@ -140,7 +140,7 @@ _DEADLY: dict[str, Numbers] = {
     "open_by_handle_at": (304, 265),
 }
 
-CALLS = tuple(sorted((*_ALLOWED, *_NARROWED, "mmap")))
+CALLS = tuple(sorted((*ALLOWED, *NARROWED, "mmap")))
 """Names of the allowed calls, for reports."""
 
 
@@ -151,10 +151,10 @@ def install(*, threads: bool = False, again: bool = False) -> bool:
     `again`: a second, stricter filter may be installed later.
     Needs `no_new_privs` and a process of one thread, because other threads are not filtered.
     """
-    if platform.machine() not in _COLUMNS:
+    if platform.machine() not in COLUMNS:
         return False
-    column, architecture = _COLUMNS[platform.machine()]
-    program = _program(column, architecture, threads=threads, again=again, own=os.getpid())
+    column, architecture = COLUMNS[platform.machine()]
+    program = program_of(column, architecture, threads=threads, again=again, own=os.getpid())
     code = ctypes.create_string_buffer(program, len(program))
     # struct sock_fprog: number of instructions (8 bytes each), and their address.
     header = struct.pack("@HP", len(program) // 8, ctypes.addressof(code))
@@ -163,7 +163,7 @@ def install(*, threads: bool = False, again: bool = False) -> bool:
     return bool(done == 0)
 
 
-def _program(
+def program_of(
     column: int, architecture: int, *, threads: bool, again: bool = False, own: int = 0
 ) -> bytes:
     """Build the BPF program; `own` is the id of the process that it filters."""
@@ -172,19 +172,19 @@ def _program(
     )
     lines = [_step(_LOAD, _ARCH_AT), _step(_EQUAL, architecture, 1, 0), kill]
     lines += [_step(_LOAD, _NUMBER_AT), _step(_AT_LEAST, _X32, 0, 1), kill]
-    for call in _NARROWED.values():
+    for call in NARROWED.values():
         lines += _if_called(call.numbers[column], [*_argument(call), allow, deny])
-    lines += _if_called(_MMAP[column], _mmap(allow, deny))
-    for numbers in (*_ALLOWED.values(), *(_SETTING_UP.values() if again else ())):
+    lines += _if_called(MMAP[column], _mmap(allow, deny))
+    for numbers in (*ALLOWED.values(), *(SETTING_UP.values() if again else ())):
         lines += _if_called(numbers[column], [allow])
     missing = _step(_RETURN, _ERRNO | errno.ENOSYS)
-    lines += _if_called(_CLONE3[column], [missing if threads else deny])
-    lines += _if_called(_RSEQ[column], [allow if threads else deny])
+    lines += _if_called(CLONE3[column], [missing if threads else deny])
+    lines += _if_called(RSEQ[column], [allow if threads else deny])
     # `clone` for a process kills; for a thread it is allowed or denied.
     thread = [_step(_LOAD, _ARGUMENTS_AT[0]), _step(_EQUAL, _THREAD, 1, 0)]
-    lines += _if_called(_CLONE[column], [*thread, kill, allow if threads else deny])
-    lines += _if_called(_TGKILL[column], _abort(own, allow, kill))
-    for numbers in _DEADLY.values():
+    lines += _if_called(CLONE[column], [*thread, kill, allow if threads else deny])
+    lines += _if_called(TGKILL[column], _abort(own, allow, kill))
+    for numbers in DEADLY.values():
         lines += _if_called(numbers[column], [kill])
     return b"".join((*lines, deny))
 
@@ -194,7 +194,7 @@ def _if_called(number: int | None, then: list[bytes]) -> list[bytes]:
     return [] if number is None else [_step(_EQUAL, number, 0, len(then)), *then]
 
 
-def _argument(call: _Narrowed) -> list[bytes]:
+def _argument(call: Narrowed) -> list[bytes]:
     """Instructions that check an argument: continue if it is allowed, else skip one instruction."""
     lines = [_step(_LOAD, _ARGUMENTS_AT[call.argument]), _step(_AND, call.mask)]
     left = len(call.values)

@@ -5,6 +5,7 @@ import pytest
 
 from processors.job import Processed
 from processors.preset import Preset
+from processors.sandbox.fork_server_client import DEFAULT_OPTIONS, ForkServerOptions
 from processors.sandbox.sandbox import Sandbox
 from processors.settings import ProcessorSettings
 from tests.processors.sandboxes import Start
@@ -15,9 +16,11 @@ async def start() -> AsyncIterator[Start]:
     """Start function for sandboxes; all of them are closed at the end of the test."""
     opened: list[Sandbox] = []
 
-    async def starting(**settings: float) -> Sandbox:
-        chosen: dict[str, object] = {"sandbox_children": 1, **settings}
-        opened.append(await Sandbox.start(ProcessorSettings.model_validate(chosen)))
+    async def starting(
+        options: ForkServerOptions = DEFAULT_OPTIONS, /, **settings: object
+    ) -> Sandbox:
+        chosen = ProcessorSettings.model_validate({"sandbox_children": 1, **settings})
+        opened.append(await Sandbox.start(chosen, options))
         return opened[-1]
 
     yield starting

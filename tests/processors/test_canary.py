@@ -15,14 +15,13 @@ import pytest
 
 from processors.errors import Refused
 from processors.preset import Preset
-from processors.sandbox import fork_server_client
 from processors.sandbox.cleared_memory import ENVIRONMENT
 from processors.sandbox.sandbox import Sandbox
 from tests.photos import jpeg
 from tests.processors.canary import files, leak
 from tests.processors.canary.answers import refused, seen
 from tests.processors.canary.presets import presets
-from tests.processors.sandboxes import Start
+from tests.processors.sandboxes import Start, misbehaving
 from tests.processors.servers import canary
 
 ROOT = Path(__file__).parent.parent.parent
@@ -69,20 +68,12 @@ def test_no_decoder_needs_cleared_memory(chosen: str, least: int) -> None:
     assert said["made"] > least
 
 
-async def test_children_answer_as_children_that_saw_nothing(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fork_server_client, "_MODULE", "tests.processors.servers.canary")
-    usual = fork_server_client._environment
+async def test_children_answer_as_children_that_saw_nothing(start: Start) -> None:
     sent = {**leak.photos(), "planes": files.planes_of_16_bits(), "cut": jpeg()[:-5000]}
     answers = []
     for byte, recycle_after in (("", 1), ("90", 500), ("195", 500)):
-        monkeypatch.setattr(
-            fork_server_client,
-            "_environment",
-            lambda limits, said=byte: {**usual(limits), canary.BYTE: said},
-        )
-        sandbox = await start(sandbox_recycle_after=recycle_after)
+        filled = misbehaving("canary", **{canary.BYTE: byte})
+        sandbox = await start(filled, sandbox_recycle_after=recycle_after)
         answers.append({name: await _answer(sandbox, data) for name, data in sent.items()})
     assert answers[0] == answers[1] == answers[2]
 

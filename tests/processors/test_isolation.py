@@ -10,35 +10,17 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
 from processors.errors import DecoderCrashed, Undecodable
 from processors.preset import ARCHIVE, WEB
-from processors.sandbox import fork_server_client, seccomp
+from processors.sandbox import seccomp
 from processors.sandbox.sandbox import Sandbox
 from processors.settings import ProcessorSettings
 from tests.photos import FormatName, encoded, jpeg, scene
+from tests.processors.sandboxes import Start, misbehaving
 from tests.processors.servers import probing
-
-Start = Callable[..., Awaitable[Sandbox]]
-
-
-@pytest.fixture
-async def start(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Start]:
-    """Start function for sandboxes with one child and a test fork server; closes them all."""
-    opened: list[Sandbox] = []
-
-    async def starting(server: str, **settings: object) -> Sandbox:
-        monkeypatch.setattr(fork_server_client, "_MODULE", f"tests.processors.servers.{server}")
-        chosen = ProcessorSettings.model_validate({"sandbox_children": 1, **settings})
-        opened.append(await Sandbox.start(chosen))
-        return opened[-1]
-
-    yield starting
-    for each in opened:
-        await each.close()
 
 
 @pytest.mark.parametrize(
@@ -56,7 +38,7 @@ async def test_there_is_no_way_out_and_nothing_to_take(
     secret = probing.CREDENTIAL[::-1]
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
     sandbox = await start(
-        "probing",
+        misbehaving("probing"),
         sandbox_timeout_seconds=100,
         sandbox_require_seccomp=True,
         allow_heic=allow_heic,
@@ -94,8 +76,8 @@ if len(sys.argv) > 1:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
     most = int(sys.argv[1]) // 2
 child.lock_down(Start(limits=Limits(), memory_bytes=1_200_000_000, shared_bytes=0))
-assert child._most_threads() == most
-child._confine(threads=True)
+assert child.most_threads() == most
+child.confine(threads=True)
 os.write(1, repr(decode_heic(data, deep=False).shape).encode())
 os._exit(0)
 """
@@ -115,7 +97,7 @@ def test_heic_is_decoded_where_nobody_is_root(limits: list[str]) -> None:
 
 
 async def test_calls_of_intruders_end_them(start: Start, caplog: pytest.LogCaptureFixture) -> None:
-    sandbox = await start("probing")
+    sandbox = await start(misbehaving("probing"))
     with pytest.raises(DecoderCrashed) as refused:
         await sandbox.process(jpeg(), ARCHIVE)
     assert refused.value.value == "SIGSYS"
@@ -127,8 +109,8 @@ async def test_without_a_filter_it_says_so_or_does_not_start(
     start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(RuntimeError, match="PIXLAKE_SANDBOX_REQUIRE_SECCOMP"):
-        await start("unfiltered", sandbox_require_seccomp=True)
-    sandbox = await start("unfiltered")
+        await start(misbehaving("unfiltered"), sandbox_require_seccomp=True)
+    sandbox = await start(misbehaving("unfiltered"))
     assert sandbox.protections["system_call_filter"] is False
     assert "without a system call filter" in caplog.text
     assert (await sandbox.process(jpeg(), WEB)).facts.width == 640
@@ -144,6 +126,8 @@ async def test_a_line_at_the_start_names_what_is_active(caplog: pytest.LogCaptur
 
 ALLOW, DENY, KILL = 0x7FFF0000, 0x00050000 | errno.EPERM, 0x80000000
 OWN = 4321
+# Opcodes of classic BPF, linux/bpf_common.h: ld [k], and, ret, jeq, jge, jset.
+LOAD, AND, RETURN, EQUAL, AT_LEAST, ANY_BIT = 0x20, 0x54, 0x06, 0x15, 0x35, 0x45
 ARCHITECTURES = [(0, 0xC000003E), (1, 0xC00000B7)]
 
 
@@ -155,28 +139,28 @@ def verdict(program: bytes, number: int | None, architecture: int, *arguments: i
     while True:
         code, if_true, if_false, value = steps[at]
         at += 1
-        if code == seccomp._LOAD:
+        if code == LOAD:
             (word,) = struct.unpack_from("=I", call, value)
-        elif code == seccomp._AND:
+        elif code == AND:
             word &= value
-        elif code == seccomp._RETURN:
+        elif code == RETURN:
             return int(value)
         else:
             tests = {
-                seccomp._EQUAL: word == value,
-                seccomp._AT_LEAST: word >= value,
-                seccomp._ANY_BIT: bool(word & value),
+                EQUAL: word == value,
+                AT_LEAST: word >= value,
+                ANY_BIT: bool(word & value),
             }
             at += if_true if tests[code] else if_false
 
 
 @pytest.mark.parametrize(("column", "architecture"), ARCHITECTURES)
 def test_every_call_has_the_verdict_of_its_list(column: int, architecture: int) -> None:
-    program = seccomp._program(column, architecture, threads=False, own=OWN)
-    allowed = {numbers[column] for numbers in seccomp._ALLOWED.values()}
-    deadly = {numbers[column] for numbers in seccomp._DEADLY.values()}
-    narrowed = {call.numbers[column] for call in seccomp._NARROWED.values()}
-    special = {seccomp._MMAP[column], seccomp._CLONE[column], seccomp._TGKILL[column]}
+    program = seccomp.program_of(column, architecture, threads=False, own=OWN)
+    allowed = {numbers[column] for numbers in seccomp.ALLOWED.values()}
+    deadly = {numbers[column] for numbers in seccomp.DEADLY.values()}
+    narrowed = {call.numbers[column] for call in seccomp.NARROWED.values()}
+    special = {seccomp.MMAP[column], seccomp.CLONE[column], seccomp.TGKILL[column]}
     for number in set(range(600)) - narrowed - special:
         expected = ALLOW if number in allowed else KILL if number in deadly else DENY
         assert verdict(program, number, architecture, 0, 0, 1) == expected
@@ -225,18 +209,18 @@ PRIVATE, ANONYMOUS, SHARED, GROWS_DOWN, LOCKED = 0x02, 0x20, 0x01, 0x100, 0x2000
 def test_arguments_have_their_verdict(
     column: int, architecture: int, name: str, arguments: tuple[int, ...], expected: int
 ) -> None:
-    numbers = {name: call.numbers for name, call in seccomp._NARROWED.items()}
-    numbers |= {"mmap": seccomp._MMAP, "tgkill": seccomp._TGKILL}
-    program = seccomp._program(column, architecture, threads=False, own=OWN)
+    numbers = {name: call.numbers for name, call in seccomp.NARROWED.items()}
+    numbers |= {"mmap": seccomp.MMAP, "tgkill": seccomp.TGKILL}
+    program = seccomp.program_of(column, architecture, threads=False, own=OWN)
     assert verdict(program, numbers[name][column], architecture, *arguments) == expected
 
 
 @pytest.mark.parametrize(("column", "architecture"), ARCHITECTURES)
 def test_threads_are_let_through_and_processes_are_deadly(column: int, architecture: int) -> None:
-    clone, clone3 = seccomp._CLONE[column], seccomp._CLONE3[column]
-    execve, rseq = seccomp._DEADLY["execve"][column], seccomp._RSEQ[column]
-    without = seccomp._program(column, architecture, threads=False)
-    program = seccomp._program(column, architecture, threads=True)
+    clone, clone3 = seccomp.CLONE[column], seccomp.CLONE3[column]
+    execve, rseq = seccomp.DEADLY["execve"][column], seccomp.RSEQ[column]
+    without = seccomp.program_of(column, architecture, threads=False)
+    program = seccomp.program_of(column, architecture, threads=True)
     assert verdict(program, clone, architecture, 0x3D0F00) == ALLOW
     assert verdict(without, clone, architecture, 0x3D0F00) == DENY
     for flags in (0x1200011, 0x4111, 0x3D0F00 | 0x40000000):
@@ -253,13 +237,13 @@ def test_threads_are_let_through_and_processes_are_deadly(column: int, architect
 def test_a_second_filter_can_be_put_on_the_first_and_none_on_that(
     column: int, architecture: int
 ) -> None:
-    first = seccomp._program(column, architecture, threads=True, again=True)
-    second = seccomp._program(column, architecture, threads=True)
-    for numbers in seccomp._SETTING_UP.values():
+    first = seccomp.program_of(column, architecture, threads=True, again=True)
+    second = seccomp.program_of(column, architecture, threads=True)
+    for numbers in seccomp.SETTING_UP.values():
         assert verdict(first, numbers[column], architecture) == ALLOW
         assert verdict(second, numbers[column], architecture) == DENY
 
 
 def test_the_filter_is_no_longer_than_the_kernel_takes() -> None:
-    program = seccomp._program(*ARCHITECTURES[0], threads=True, again=True)
+    program = seccomp.program_of(*ARCHITECTURES[0], threads=True, again=True)
     assert len(program) // ctypes.sizeof(ctypes.c_uint64) < 4096

@@ -58,6 +58,6 @@ async def test_every_incident_has_a_metric_and_stands_in_readyz(start: Start) ->
     assert sandbox.incidents.keys() == INCIDENTS.keys()
     assert sandbox.incidents.items() <= sandbox.protections.items()
     sandbox.refusals_overturned = 2
-    sandbox._children._fork_client.intrusions = 1
+    sandbox.children.fork_client.intrusions = 1
     found = values(sandbox)
     assert (found["pixlake_intrusions",], found["pixlake_refusals_overturned",]) == (1, 2)

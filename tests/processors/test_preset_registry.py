@@ -15,6 +15,7 @@ from lake.errors import StoreUnavailable
 from lake.lake import Lake
 from lake.layout import preset_key
 from lake.settings import LakeSettings
+from lake.store.object_store import ObjectStore
 from processors.errors import InvalidPreset, PresetBuiltIn, PresetChanged, UnknownPreset
 from processors.job import by_content, content_hash
 from processors.preset import WEB, Preset, PresetName
@@ -171,8 +172,8 @@ async def test_what_others_put_into_the_store_is_refused(
 class Counting(PresetStore):
     """Preset store that counts its look-ups, and fails while `fails` is set."""
 
-    def __init__(self, files: PresetStore) -> None:
-        super().__init__(files._store)
+    def __init__(self, store: ObjectStore) -> None:
+        super().__init__(store)
         self.asked = 0
         self.fails = False
 
@@ -186,7 +187,7 @@ class Counting(PresetStore):
 
 async def test_the_store_is_asked_once_for_many_and_again_after_a_while(lake: Lake) -> None:
     await put(PresetRegistry(lake.presets), SHOP)
-    files, now = Counting(lake.presets), 1000.0
+    files, now = Counting(lake.store), 1000.0
     presets = PresetRegistry(files, seconds=10, now=lambda: now)
     name = PresetName("shop")
     await asyncio.gather(*(presets.find(name) for _ in range(20)))
@@ -202,7 +203,7 @@ async def test_the_store_is_asked_once_for_many_and_again_after_a_while(lake: La
 
 
 async def test_a_failure_is_not_remembered(lake: Lake) -> None:
-    files = Counting(lake.presets)
+    files = Counting(lake.store)
     presets = PresetRegistry(files, seconds=60)
     with pytest.raises(UnknownPreset):
         await presets.find(PresetName("shop"))

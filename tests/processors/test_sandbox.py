@@ -23,7 +23,7 @@ from processors.errors import (
 from processors.job import Processed
 from processors.pipeline import process
 from processors.preset import ARCHIVE, WEB
-from processors.sandbox import fork_server_client
+from processors.sandbox.fork_server_client import ForkServerOptions
 from processors.sandbox.sandbox import Sandbox
 from processors.settings import Limits, ProcessorSettings
 from tests.photos import FORMAT_NAMES, encoded, jpeg, photograph, photographs, scene
@@ -142,12 +142,9 @@ async def test_children_are_replaced_after_their_share(start: Start) -> None:
     assert len(pids) == 3
 
 
-async def test_the_fork_server_is_replaced_when_it_is_worn(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fork_server_client, "_CHILDREN_A_SERVER", 2)
-    monkeypatch.setattr(fork_server_client, "_AHEAD_CHILDREN", 1)
-    sandbox = await start(sandbox_recycle_after=1, sandbox_spares=0)
+async def test_the_fork_server_is_replaced_when_it_is_worn(start: Start) -> None:
+    options = ForkServerOptions(children=2, ahead_children=1)
+    sandbox = await start(options, sandbox_recycle_after=1, sandbox_spares=0)
     servers = {fork_server(sandbox)}
     for done in range(1, 6):
         pids = sandbox.pids
@@ -159,11 +156,8 @@ async def test_the_fork_server_is_replaced_when_it_is_worn(
     assert not any(psutil.pid_exists(pid) for pid in servers)
 
 
-async def test_the_fork_server_is_replaced_after_many_crashes(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fork_server_client, "_CRASHES_A_SERVER", 1)
-    sandbox = await start(sandbox_spares=0)
+async def test_the_fork_server_is_replaced_after_many_crashes(start: Start) -> None:
+    sandbox = await start(ForkServerOptions(crashes=1), sandbox_spares=0)
     before, victim = fork_server(sandbox), sandbox.pids[0]
     os.kill(victim, signal.SIGSTOP)
     image = asyncio.create_task(sandbox.process(jpeg(), WEB))
@@ -201,7 +195,7 @@ from processors.settings import ProcessorSettings
 
 async def main():
     sandbox = await Sandbox.start(ProcessorSettings(sandbox_children=2))
-    print(*sandbox.pids, sandbox._children._fork_client.pid, flush=True)
+    print(*sandbox.pids, sandbox.children.fork_client.pid, flush=True)
     time.sleep(600)
 
 asyncio.run(main())

@@ -86,7 +86,7 @@ async def test_an_image_whose_used_children_are_killed_is_not_tried_for_ever(
 ) -> None:
     """Retry limit where every try gets a used child: there are as many such children as tries."""
     sandbox = await start(sandbox_children=3)
-    while not all(each.served for each in sandbox._children.seated):
+    while not all(each.served for each in sandbox.children.seated):
         await asyncio.gather(*(sandbox.process(jpeg(), WEB) for _ in range(3)))
     victims = set()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import errno
 import os
 import resource
@@ -25,11 +26,10 @@ from processors.errors import DecoderMemory, Overloaded, Refused, Undecodable
 from processors.image import Image as Pixels
 from processors.job import ImageJob, by_key
 from processors.preset import ARCHIVE, WEB
-from processors.sandbox import fork_server_client
 from processors.settings import Limits, ProcessorSettings
 from processors.worker import Worker
 from tests.photos import encoded, jpeg
-from tests.processors.sandboxes import Start, alive, fork_server
+from tests.processors.sandboxes import Start, alive, fork_server, misbehaving
 from tests.waiting import until
 
 SHORTAGES = {
@@ -86,12 +86,9 @@ def limited(pid: int, what: int, value: int) -> Iterator[None]:
         resource.prlimit(pid, what, before)
 
 
-async def test_a_fork_server_that_may_not_fork_loses_no_child(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_fork_server_that_may_not_fork_loses_no_child(start: Start) -> None:
     """Regression: a fork server that may not fork died with all its children, 3 times a second."""
-    monkeypatch.setattr(fork_server_client, "_MODULE", "tests.processors.servers.limited")
-    sandbox = await start(sandbox_children=2, sandbox_spares=0)
+    sandbox = await start(misbehaving("limited"), sandbox_children=2, sandbox_spares=0)
     server, (first, second) = fork_server(sandbox), sandbox.pids
     with limited(server, resource.RLIMIT_NPROC, 1):
         os.kill(first, signal.SIGKILL)
@@ -123,15 +120,15 @@ async def test_a_child_that_is_short_with_the_machine_refuses_nothing(start: Sta
     assert refused.value.limit == limit
 
 
-def test_a_decoder_that_says_nothing_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decoder_that_says_nothing_of_memory() -> None:
     data = encoded(Image.new("RGB", (64, 64), "red"), "avif")
     broken = data[:-40] + bytes(40)
     header = read_header(broken, sniff(broken[:1024]), Limits())
     with pytest.raises(Undecodable):
         codec.decode(header)
-    monkeypatch.setattr(codec, "_most_bytes", lambda _: 1 << 60)
+    # More pixels than the machine has memory for.
     with pytest.raises(MemoryError):
-        codec.decode(header)
+        codec.decode(dataclasses.replace(header, width=1 << 28, height=1 << 28))
 
 
 @pytest.mark.parametrize("output", codec.OUTPUTS)

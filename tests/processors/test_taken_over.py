@@ -2,39 +2,27 @@
 
 import asyncio
 import select
-from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 
 import psutil
 import pytest
 
 from processors.errors import DecoderCrashed, DecoderTimeout, Truncated
 from processors.preset import WEB, Preset, RenditionSpec
-from processors.sandbox import fork_server_client, seccomp
-from processors.sandbox.sandbox import Sandbox
-from processors.settings import ProcessorSettings
+from processors.sandbox import seccomp
 from tests.photos import encoded, jpeg, scene
+from tests.processors.sandboxes import Start, misbehaving
 from tests.processors.servers.obeying import order
 from tests.waiting import until
 
-Start = Callable[..., Awaitable[Sandbox]]
 GB = 10**9
 LARGE = Preset(name="large", version=1, renditions=(RenditionSpec(name="it", format="png"),))
 
 
 @pytest.fixture
-async def start(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Start]:
-    """Start function for sandboxes with one child that obeys its image; closes them all."""
-    monkeypatch.setattr(fork_server_client, "_MODULE", "tests.processors.servers.obeying")
-    opened: list[Sandbox] = []
-
-    async def starting(**settings: object) -> Sandbox:
-        chosen = ProcessorSettings.model_validate({"sandbox_children": 1, **settings})
-        opened.append(await Sandbox.start(chosen))
-        return opened[-1]
-
-    yield starting
-    for each in opened:
-        await each.close()
+def start(start: Start) -> Start:
+    """Start function for sandboxes whose children obey their images."""
+    return partial(start, misbehaving("obeying"))
 
 
 @pytest.mark.parametrize(
@@ -116,7 +104,7 @@ async def test_an_answer_before_the_request_is_not_taken_for_it(
     first = await sandbox.process(jpeg() + order("early", seconds=0.1), WEB)
     assert first.facts.width == 640
     (pid,) = sandbox.pids
-    line = sandbox._children.seated[0]._lines.conversation
+    line = sandbox.children.seated[0].channel.conversation
     # The second answer is in the socket before the next request is sent.
     await asyncio.get_running_loop().run_in_executor(None, _wait_readable, line.fileno())
     # The child was killed, and another one answers.
@@ -174,10 +162,10 @@ async def test_first_steps_of_an_intruder_are_deadly_and_counted(
     start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
     sandbox = await start()
-    numbers = {name: seccomp._DEADLY[name] for name in FIRST_STEPS}
+    numbers = {name: seccomp.DEADLY[name] for name in FIRST_STEPS}
     # `clone` with the flags that glibc uses to fork, and a signal to another process.
     steps = [called(each, 0, 0, 0) for each in numbers.values()]
-    steps += [called(seccomp._CLONE, 0x1200011), called(seccomp._TGKILL, 1, 1, 6)]
+    steps += [called(seccomp.CLONE, 0x1200011), called(seccomp.TGKILL, 1, 1, 6)]
     for step in steps:
         with pytest.raises(DecoderCrashed) as died:
             await sandbox.process(step, WEB)
@@ -190,23 +178,23 @@ async def test_first_steps_of_an_intruder_are_deadly_and_counted(
 
 async def test_an_intruder_that_waits_for_its_answer_is_counted(start: Start) -> None:
     sandbox = await start()
-    numbers = dict(zip(("x86_64", "aarch64"), seccomp._DEADLY["execve"], strict=True))
+    numbers = dict(zip(("x86_64", "aarch64"), seccomp.DEADLY["execve"], strict=True))
     done = await sandbox.process(jpeg() + order("late", numbers=numbers), WEB)
     assert done.facts.width == 640
-    await until(lambda: not sandbox._children.seated[0].usable)
+    await until(lambda: not sandbox.children.seated[0].usable)
     assert (await sandbox.process(jpeg(), WEB)).facts.width == 640
     await until(lambda: sandbox.protections["intrusions"] == 1)
 
 
 async def test_arguments_that_decoders_do_not_use_are_refused(start: Start) -> None:
     sandbox = await start()
-    narrowed = {name: call.numbers for name, call in seccomp._NARROWED.items()}
+    narrowed = {name: call.numbers for name, call in seccomp.NARROWED.items()}
     for step in (
         called(narrowed["sendto"], 1, 0, 0, 1),  # MSG_OOB
         called(narrowed["recvfrom"], 1, 0, 0, 1),
         called(narrowed["futex"], 0, 6),  # FUTEX_LOCK_PI
         called(narrowed["madvise"], 0, 0, 12),  # MADV_MERGEABLE
-        called(seccomp._MMAP, 0, 4096, 3, 0x121, -1, 0),  # MAP_SHARED and MAP_GROWSDOWN
+        called(seccomp.MMAP, 0, 4096, 3, 0x121, -1, 0),  # MAP_SHARED and MAP_GROWSDOWN
     ):
         with pytest.raises(Truncated, match="EPERM"):
             await sandbox.process(step, WEB)

@@ -1,7 +1,6 @@
 """One tenant for each child: its memory, its lifetime, and the second check of its refusals."""
 
 import logging
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -15,30 +14,16 @@ from processors.codecs.formats import Format
 from processors.errors import Refused
 from processors.job import ImageJob, Processed, by_key
 from processors.preset import ARCHIVE, WEB, Preset
-from processors.sandbox import decoder, fork_server_client
+from processors.sandbox import decoder
 from processors.sandbox.decoder import Decoder
 from processors.settings import ProcessorSettings
 from processors.worker import Worker
 from tests.photos import FORMAT_NAMES, FormatName, encoded, jpeg, scene
-from tests.processors.sandboxes import Start, alive
+from tests.processors.sandboxes import Start, alive, misbehaving
 from tests.processors.servers import adrift, probing
 from tests.waiting import until
 
 MARK = probing.PLANTED[::-1].encode()
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Function that sets fork server and environment of the sandboxes started after it."""
-    usual = fork_server_client._environment
-
-    def choosing(name: str, **variables: str) -> None:
-        monkeypatch.setattr(fork_server_client, "_MODULE", f"tests.processors.servers.{name}")
-        monkeypatch.setattr(
-            fork_server_client, "_environment", lambda limits: {**usual(limits), **variables}
-        )
-
-    return choosing
 
 
 async def test_a_child_serves_one_tenant(start: Start) -> None:
@@ -80,11 +65,8 @@ async def test_a_child_sees_one_image_of_most_formats(
     await until(lambda: sandbox.pids == served[-1:])
 
 
-async def test_memory_holds_nothing_of_the_image_before(
-    start: Start, server: Callable[..., None]
-) -> None:
-    server("marked")
-    sandbox = await start(sandbox_timeout_seconds=100)
+async def test_memory_holds_nothing_of_the_image_before(start: Start) -> None:
+    sandbox = await start(misbehaving("marked"), sandbox_timeout_seconds=100)
     large = jpeg(1400, 1000, quality=97) + MARK
     answers, pids = [], []
     for data, tenant in ((large, "a"), (jpeg(), "a"), (large, "a"), (jpeg(), "b")):
@@ -95,11 +77,8 @@ async def test_memory_holds_nothing_of_the_image_before(
     assert pids[0] == pids[1] == pids[2] != pids[3]
 
 
-async def test_where_memory_is_not_cleared_each_image_gets_a_child(
-    start: Start, server: Callable[..., None]
-) -> None:
-    server("uncleared")
-    sandbox = await start()
+async def test_where_memory_is_not_cleared_each_image_gets_a_child(start: Start) -> None:
+    sandbox = await start(misbehaving("uncleared"))
     assert sandbox.protections["memory_cleared"] is False
     pids = set(sandbox.pids)
     for _ in range(3):
@@ -112,12 +91,10 @@ async def test_where_memory_is_not_cleared_each_image_gets_a_child(
 @pytest.mark.parametrize("order", ["lie", "crash"])
 async def test_a_refusal_counts_once_a_new_child_repeats_it(
     start: Start,
-    server: Callable[..., None],
     caplog: pytest.LogCaptureFixture,
     order: str,
 ) -> None:
-    server("adrift", **{adrift.ORDER: order})
-    sandbox = await start()
+    sandbox = await start(misbehaving("adrift", **{adrift.ORDER: order}))
     for _ in range(4):
         assert (await sandbox.process(jpeg(), ARCHIVE, "a")).facts.width == 640
     assert sandbox.refusals_overturned == 3, "each child's second image"
@@ -126,12 +103,9 @@ async def test_a_refusal_counts_once_a_new_child_repeats_it(
     assert [each.levelno for each in said] == [logging.ERROR] * 3
 
 
-async def test_a_child_that_is_short_of_memory_is_no_liar(
-    start: Start, server: Callable[..., None]
-) -> None:
+async def test_a_child_that_is_short_of_memory_is_no_liar(start: Start) -> None:
     """Shortage of memory is not counted as an overturned refusal, because each raises an alarm."""
-    server("adrift", **{adrift.ORDER: "short"})
-    sandbox = await start()
+    sandbox = await start(misbehaving("adrift", **{adrift.ORDER: "short"}))
     for _ in range(4):
         assert (await sandbox.process(jpeg(), ARCHIVE, "a")).facts.width == 640
     assert sandbox.refusals_overturned == 0
@@ -147,20 +121,16 @@ async def test_a_refusal_that_is_right_stays(start: Start) -> None:
     assert sandbox.refusals_overturned == 0
 
 
-async def test_an_idle_child_that_works_is_ended(start: Start, server: Callable[..., None]) -> None:
-    server("adrift", **{adrift.ORDER: "burn"})
-    sandbox = await start()
+async def test_an_idle_child_that_works_is_ended(start: Start) -> None:
+    sandbox = await start(misbehaving("adrift", **{adrift.ORDER: "burn"}))
     burning = sandbox.pids[0]
     await sandbox.process(jpeg(), ARCHIVE, "a")
     await until(lambda: not alive(burning))
     assert (await sandbox.process(jpeg(), ARCHIVE, "a")).facts.width == 640
 
 
-async def test_a_child_that_keeps_memory_is_replaced(
-    start: Start, server: Callable[..., None]
-) -> None:
-    server("adrift", **{adrift.ORDER: "keep"})
-    sandbox = await start()
+async def test_a_child_that_keeps_memory_is_replaced(start: Start) -> None:
+    sandbox = await start(misbehaving("adrift", **{adrift.ORDER: "keep"}))
     keeping = sandbox.pids[0]
     await sandbox.process(jpeg(), ARCHIVE, "a")
     await until(lambda: not alive(keeping))
@@ -189,14 +159,13 @@ async def test_the_kernel_ends_children_first(start: Start) -> None:
 
 async def test_spares_stand_ready_and_end_with_the_sandbox(start: Start) -> None:
     sandbox = await start(sandbox_spares=2)
-    spares = sandbox._children._spares
-    await until(lambda: len(spares) == 2)
-    waiting = {each.pid for each in spares}
+    await until(lambda: len(sandbox.children.spares) == 2)
+    waiting = {each.pid for each in sandbox.children.spares}
     await sandbox.process(jpeg(), ARCHIVE, "a")
     await sandbox.process(jpeg(), ARCHIVE, "b")
     assert set(sandbox.pids) <= waiting
-    await until(lambda: len(spares) == 2)
-    left = {each.pid for each in spares}
+    await until(lambda: len(sandbox.children.spares) == 2)
+    left = {each.pid for each in sandbox.children.spares}
     await sandbox.close()
     assert not any(psutil.pid_exists(pid) for pid in left)
 
@@ -210,7 +179,7 @@ async def test_children_are_kept_for_their_tenants_if_asked(start: Start) -> Non
     assert seen["a"][0] == seen["a"][1]
     assert seen["b"][0] == seen["b"][1]
     assert seen["c"][0] != seen["c"][1], "it was idle for longest"
-    kept = [each.pid for each in sandbox._children._kept]
+    kept = [each.pid for each in sandbox.children.kept]
     assert kept == [seen["d"][0], seen["e"][0]]
     await sandbox.close()
     assert not any(psutil.pid_exists(pid) for pid in kept)

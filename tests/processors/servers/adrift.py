@@ -7,46 +7,43 @@ child holds memory that it no longer needs.
 
 import ctypes
 import os
-import socket
 
-from processors import pipeline
 from processors.errors import DecoderMemory, NotAnImage
 from processors.job import Processed
 from processors.preset import Preset
-from processors.sandbox import decoder_main, fork_server
-from processors.settings import Limits
+from processors.sandbox import fork_server
+from processors.sandbox.decoder_main import DecoderMain
 
 ORDER = "PIXLAKE_TEST_ADRIFT"
 KEPT_BYTES = 400_000_000
 
-_process, _send = pipeline.process, decoder_main._send
 _kept: list[bytes] = []
 _served: list[int] = []
 
 
-def adrift(data: bytes, preset: Preset, limits: Limits) -> Processed:
-    """Replacement of `process` that follows ORDER."""
-    order = os.environ[ORDER]
-    _served.append(len(data))
-    if len(_served) > 1 and order == "lie":
-        raise NotAnImage("so says a child that is not itself any more")
-    if len(_served) > 1 and order == "short":
-        raise DecoderMemory("what came before has taken it")
-    if len(_served) > 1 and order == "crash":
-        ctypes.string_at(0)
-    if order == "keep":
-        _kept.append(b"k" * KEPT_BYTES)
-    return _process(data, preset, limits)
+class Adrift(DecoderMain):
+    """Child that follows ORDER."""
 
+    def process(self, data: bytes, preset: Preset) -> Processed:
+        """Process the image, or misbehave."""
+        order = os.environ[ORDER]
+        _served.append(len(data))
+        if len(_served) > 1 and order == "lie":
+            raise NotAnImage("so says a child that is not itself any more")
+        if len(_served) > 1 and order == "short":
+            raise DecoderMemory("what came before has taken it")
+        if len(_served) > 1 and order == "crash":
+            ctypes.string_at(0)
+        if order == "keep":
+            _kept.append(b"k" * KEPT_BYTES)
+        return super().process(data, preset)
 
-def send_and_burn(parent: socket.socket, processed: Processed, nonce: str) -> None:
-    """Replacement of `_send` that never returns if ORDER is `burn`."""
-    _send(parent, processed, nonce)
-    while os.environ[ORDER] == "burn":
-        pass
+    def send(self, processed: Processed, nonce: str) -> None:
+        """Send the result; never returns if ORDER is `burn`."""
+        super().send(processed, nonce)
+        while os.environ[ORDER] == "burn":
+            pass
 
 
 if __name__ == "__main__":
-    decoder_main.process = adrift  # type: ignore[attr-defined]
-    decoder_main._send = send_and_burn
-    fork_server.main()
+    fork_server.main(Adrift)

@@ -6,25 +6,26 @@ memory is not filled.
 
 import os
 
-from processors import pipeline
 from processors.job import Processed
 from processors.preset import Preset
-from processors.sandbox import decoder_main, fork_server
-from processors.settings import Limits
+from processors.sandbox import fork_server
+from processors.sandbox.decoder_main import DecoderMain
 from tests.processors.canary import leak
 from tests.processors.canary.pattern import fill
 
 BYTE = "PIXLAKE_TEST_CANARY"
 
 
-def after_a_fill(data: bytes, preset: Preset, limits: Limits) -> Processed:
-    """Replacement of `process` that fills memory first."""
-    if byte := os.environ.get(BYTE):
-        fill(int(byte))
-    return pipeline.process(data, preset, limits)
+class Filled(DecoderMain):
+    """Child that fills memory before each image."""
+
+    def process(self, data: bytes, preset: Preset) -> Processed:
+        """Fill memory, then process the image."""
+        if byte := os.environ.get(BYTE):
+            fill(int(byte))
+        return super().process(data, preset)
 
 
 if __name__ == "__main__":
-    decoder_main.process = after_a_fill  # type: ignore[attr-defined]
     leak.install()
-    fork_server.main()
+    fork_server.main(Filled)

@@ -20,12 +20,12 @@ import numpy as np
 
 from processors.pipeline import process
 from processors.preset import Preset
-from processors.sandbox import decoder_main, fork_server
-from processors.sandbox.protocol import LENGTH, Answer, Refusal, Request, Start, answer_of, framed
+from processors.sandbox import fork_server
+from processors.sandbox.decoder_main import DecoderMain
+from processors.sandbox.protocol import LENGTH, Answer, Refusal, Request, answer_of, framed
 
 MARK = b"--order--"
 _CHUNK = bytes(1 << 20)
-_real_answer = decoder_main._answer
 _shared: list[mmap] = []
 
 Order = dict[str, Any]
@@ -35,19 +35,6 @@ Say = Callable[[bytes], None]
 def order(name: str, **said: object) -> bytes:
     """Encode an order for the child, to append to the bytes of an image."""
     return MARK + json.dumps({"order": name, **said}).encode()
-
-
-def obey(parent: socket.socket, memory: mmap, request: Request, start: Start) -> bool:
-    """Replacement of `_answer` that carries out the order of the image."""
-    _shared[:] = [memory]
-    image, mark, text = memory[: request.size].partition(MARK)
-    if not mark:
-        return _real_answer(parent, memory, request, start)
-    said: Order = json.loads(text)
-    processed = process(image, Preset.model_validate_json(request.preset), start.limits)
-    answer = answer_of(processed, request.nonce)
-    _ORDERS[said["order"]](parent, answer, [bytes(r.data) for r in processed.renditions], said)
-    return True
 
 
 def announce(parent: socket.socket, answer: Answer, _: list[bytes], said: Order) -> None:
@@ -151,6 +138,23 @@ _ORDERS = {
     for each in (announce, flood, doze, drip, early, say, html, call, unlock, thread, late)
 }
 
+
+class Obeying(DecoderMain):
+    """Child that carries out the orders of its images."""
+
+    def answer(self, request: Request) -> bool:
+        """Carry out the order of the image; process an image without an order."""
+        _shared[:] = [self.memory]
+        image, mark, text = self.memory[: request.size].partition(MARK)
+        if not mark:
+            return super().answer(request)
+        said: Order = json.loads(text)
+        processed = process(image, Preset.model_validate_json(request.preset), self.start.limits)
+        answer = answer_of(processed, request.nonce)
+        blobs = [bytes(each.data) for each in processed.renditions]
+        _ORDERS[said["order"]](self.parent, answer, blobs, said)
+        return True
+
+
 if __name__ == "__main__":
-    decoder_main._answer = obey
-    fork_server.main()
+    fork_server.main(Obeying)

@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator
 from processors.errors import Undecodable
 from processors.job import Processed
 from processors.preset import ARCHIVE, Preset
-from processors.sandbox import decoder_main, fork_server
-from processors.sandbox.protocol import Protections, Start
-from processors.settings import Limits
+from processors.sandbox import fork_server
+from processors.sandbox.decoder_main import DecoderMain
+from processors.sandbox.protocol import Protections
 
 # Written backwards: otherwise a child would find the texts in its own code.
 CREDENTIAL = "terces-s'tnerap-eht"
@@ -28,17 +28,6 @@ _MAPS, _MEMORY = "/proc/self/maps", "/proc/self/mem"
 _files: list[int] = []
 SHARED_TOO: list[bytes] = []
 """Names of mapped files that are searched, too, though a child may only read them."""
-
-
-def look_around(data: bytes, preset: Preset, limits: Limits) -> Processed:
-    """Replacement of `process`; with preset ARCHIVE the child makes a deadly system call."""
-    del data, limits
-    if preset == ARCHIVE:
-        ctypes.CDLL(None).syscall(_PTRACE[platform.machine()], 0, 0, 0, 0)
-    found = {name: _outcome(attempt) for name, attempt in _ATTEMPTS.items()}
-    found["credential"] = str(_in_memory(CREDENTIAL))
-    found["planted"] = str(_in_memory(PLANTED))
-    raise Undecodable(json.dumps(found, separators=(",", ":")))
 
 
 def _outcome(attempt: Callable[[], object]) -> str:
@@ -60,7 +49,8 @@ _ATTEMPTS: dict[str, Callable[[], object]] = {
 }
 
 
-def _in_memory(backwards: str) -> bool:
+def in_memory(backwards: str) -> bool:
+    """True if memory that the child can read or write holds a text; its letters are reversed."""
     needle = backwards.encode()
     return any(needle in chunk[::-1] for chunk in _writable_memory())
 
@@ -90,16 +80,28 @@ def _regions(maps: int) -> list[tuple[int, int]]:
     return [(int(start, 16), int(end, 16)) for start, end in writable]
 
 
-_lock_down = decoder_main.lock_down
+class WithAWayToLook(DecoderMain):
+    """Child with its own memory open as a file, which a real child cannot open."""
+
+    def lock_down(self) -> Protections:
+        """Open the file, then lock down."""
+        _files.extend(os.open(path, os.O_RDONLY) for path in (_MAPS, _MEMORY))
+        return super().lock_down()
 
 
-def lock_down_with_a_way_to_look(start: Start) -> Protections:
-    """Lock down after opening the child's own memory as a file, which a real child cannot."""
-    _files.extend(os.open(path, os.O_RDONLY) for path in (_MAPS, _MEMORY))
-    return _lock_down(start)
+class Probing(WithAWayToLook):
+    """Child that tries to break out; with preset ARCHIVE, by a deadly system call."""
+
+    def process(self, data: bytes, preset: Preset) -> Processed:
+        """Make all attempts, and report their results as a refusal."""
+        del data
+        if preset == ARCHIVE:
+            ctypes.CDLL(None).syscall(_PTRACE[platform.machine()], 0, 0, 0, 0)
+        found = {name: _outcome(attempt) for name, attempt in _ATTEMPTS.items()}
+        found["credential"] = str(in_memory(CREDENTIAL))
+        found["planted"] = str(in_memory(PLANTED))
+        raise Undecodable(json.dumps(found, separators=(",", ":")))
 
 
 if __name__ == "__main__":
-    decoder_main.process = look_around  # type: ignore[attr-defined]
-    decoder_main.lock_down = lock_down_with_a_way_to_look
-    fork_server.main()
+    fork_server.main(Probing)

@@ -3,5 +3,5 @@
 from processors.sandbox import fork_server, seccomp
 
 if __name__ == "__main__":
-    seccomp._COLUMNS.clear()
+    seccomp.COLUMNS.clear()
     fork_server.main()
