@@ -7,7 +7,8 @@ and be restarted at any time.
 import json
 import time
 from collections import Counter
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 import ray
 from lake.logs import begin, logger
@@ -26,13 +27,27 @@ _PERIOD_SECONDS = 5.0
 _METRIC_SECONDS = 60.0
 
 
+class ServeApi(Protocol):
+    """REST API of Ray Serve; `ServeSubmissionClient` implements it."""
+
+    def get_serve_details(self) -> dict[str, Any]:
+        """Return the state of all applications."""
+
+    def deploy_applications(self, config: dict[str, Any]) -> None:
+        """Replace the configuration."""
+
+
+Backlog = Callable[[Mapping[str, Any], int], dict[str, float]]
+"""Counts the images that wait for a node, by kind of node; see `waiting`."""
+
+
 class ReplicaController:
     """Controller of one cluster; stores the last deployed configuration."""
 
-    def __init__(self, settings: NodeSettings, address: str) -> None:
+    def __init__(self, settings: NodeSettings, serve: ServeApi, backlog: Backlog = waiting) -> None:
         self._settings = settings
-        url = f"http://{address}:{settings.dashboard_port}"
-        self._serve = ServeSubmissionClient(url)
+        self._serve = serve
+        self._backlog = backlog
         self._laid_out: dict[str, Any] | None = None
 
     def step(self) -> Counts:
@@ -63,7 +78,7 @@ class ReplicaController:
 
     def tell(self, counts: Counts) -> None:
         """Write the metrics of the minute to the log, from which CloudWatch reads them."""
-        found = waiting(self._serve.get_serve_details(), counts.workers)
+        found = self._backlog(self._serve.get_serve_details(), counts.workers)
         for line in report(self._settings, counts, found):
             print(json.dumps(line), flush=True)
 
@@ -83,17 +98,26 @@ def main() -> None:
     settings = NodeSettings()
     address = settings.address or names.own_address()
     _join(f"{address}:{settings.head_port}")
-    controller = ReplicaController(settings, address)
-    reported_at = -_METRIC_SECONDS
+    serve = ServeSubmissionClient(f"http://{address}:{settings.dashboard_port}")
+    control(ReplicaController(settings, serve))
+
+
+def control(
+    controller: ReplicaController,
+    period_seconds: float = _PERIOD_SECONDS,
+    metric_seconds: float = _METRIC_SECONDS,
+) -> None:
+    """Repeat the step each period, and write the metrics once a minute; never returns."""
+    reported_at = -metric_seconds
     while True:
         try:
             counts = controller.step()
-            if time.monotonic() - reported_at >= _METRIC_SECONDS:
+            if time.monotonic() - reported_at >= metric_seconds:
                 reported_at = time.monotonic()
                 controller.tell(counts)
         except Exception:  # the head may be starting or stopping; the next step tries again
             log.exception("a step of the replica controller failed")
-        time.sleep(_PERIOD_SECONDS)
+        time.sleep(period_seconds)
 
 
 def _join(address: str) -> None:
