@@ -4,6 +4,7 @@ A migration is a file in `migrations/versions`. Its number follows the last one,
 during a deployment, replicas of the earlier version use the migrated database.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
@@ -17,16 +18,28 @@ _FOLDER = Path(__file__).with_name("migrations")
 _LOCK = 0x7069786C616B65
 
 
-def migrate(connection: Connection) -> None:
+def upgrade(connection: Connection) -> None:
+    """Run all missing migrations with Alembic."""
+    from alembic import command  # noqa: PLC0415  # most starts find nothing to migrate
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    # Alembic formats its options, so a % in a path counts twice.
+    config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
+    config.attributes.update(connection=connection, version_table=TABLE)
+    command.upgrade(config, "head")
+
+
+def migrate(connection: Connection, upgrade: Callable[[Connection], None] = upgrade) -> None:
     """Run the missing migrations in one transaction; safe when many processes start at once.
 
     Changes nothing in a database that is up to date or that a newer version has migrated.
     """
     if _is_migrated(connection):
         return
-    _lock(connection)
+    lock(connection)
     if not _is_migrated(connection):
-        _upgrade(connection)
+        upgrade(connection)
 
 
 def version_of(connection: Connection) -> str | None:
@@ -41,7 +54,7 @@ def _is_migrated(connection: Connection) -> bool:
     return (version_of(connection) or "") >= NEWEST
 
 
-def _lock(connection: Connection) -> None:
+def lock(connection: Connection) -> None:
     """Wait until no other process migrates; the lock ends with the transaction.
 
     Without it, PostgreSQL's IF NOT EXISTS fails when two processes race.
@@ -51,14 +64,3 @@ def _lock(connection: Connection) -> None:
     else:
         # Python's driver begins a transaction before INSERT only, not before CREATE.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _upgrade(connection: Connection) -> None:
-    from alembic import command  # noqa: PLC0415  # most starts find nothing to migrate
-    from alembic.config import Config  # noqa: PLC0415
-
-    config = Config()
-    # Alembic formats its options, so a % in a path counts twice.
-    config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
-    config.attributes.update(connection=connection, version_table=TABLE)
-    command.upgrade(config, "head")

@@ -12,9 +12,6 @@ from processors.errors import Overloaded
 from processors.sandbox.sandbox import Sandbox
 from processors.shares import Holder, Shares
 
-# Reservation time of a place in the sandbox; short, so that slow clients do not block others.
-_PATIENCE_SECONDS = 0.1
-
 
 class Admission:
     """Counter of uploads and bytes in this process; bounds the memory of the process."""
@@ -22,6 +19,9 @@ class Admission:
     def __init__(self, max_uploads: int, max_bytes: int) -> None:
         self._uploads = Shares(max_uploads)
         self._bytes = Shares(max_bytes)
+        self.patience_seconds = 0.1
+        """Reservation time of a place in the sandbox; short, so that slow clients do not block
+        others."""
         # Lease to expiry time, oldest first.
         self._expected: dict[Lease, float] = {}
 
@@ -77,7 +77,7 @@ class Admission:
                 limit=limit,
                 value=used,
             )
-        self._expected[lease] = time.monotonic() + _PATIENCE_SECONDS
+        self._expected[lease] = time.monotonic() + self.patience_seconds
 
     def arrived(self, lease: "Lease") -> None:
         """Stop counting an upload as `expected`; no effect if it is not counted."""

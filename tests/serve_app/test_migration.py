@@ -103,21 +103,20 @@ def test_many_migrate_at_once(url: str) -> None:
 
 
 def test_a_migration_that_fails_leaves_the_database_as_it_was(
-    connection: Connection, monkeypatch: pytest.MonkeyPatch
+    connection: Connection,
 ) -> None:
     def fail(after: Connection) -> None:
         after.execute(text("CREATE TABLE half (x INTEGER)"))
         after.execute(text("SELECT no_such_column FROM half"))
 
-    monkeypatch.setattr(migration, "_upgrade", fail)
     with pytest.raises(Exception, match="no_such_column"), connection.begin():
-        migrate(connection)
+        migrate(connection, fail)
     assert inspect(connection).get_table_names() == []
 
 
 def test_a_start_on_a_migrated_database_waits_for_no_lock(url: str, connection: Connection) -> None:
     opened_once(url)
-    migration._lock(connection)  # another process migrates
+    migration.lock(connection)  # another process migrates
     accounts = Accounts.open(url)
     accounts.healthy()
     accounts.close()

@@ -254,10 +254,10 @@ async def test_another_node_gets_no_more_than_it_has_places_for(
 
 @pytest.mark.parametrize(("patience", "status"), [(3600, 503), (0, 201)])
 async def test_one_on_its_way_has_its_place_but_not_for_ever(
-    site: Site, small: Sandbox, monkeypatch: pytest.MonkeyPatch, patience: float, status: int
+    site: Site, small: Sandbox, patience: float, status: int
 ) -> None:
-    monkeypatch.setattr("serve_app.admission.admission._PATIENCE_SECONDS", patience)
     alone = beside(site, small, None)
+    alone.app.state.context.admission.patience_seconds = patience
     sent, more = asyncio.Event(), asyncio.Event()
 
     async def slow() -> AsyncIterator[bytes]:
