@@ -127,9 +127,9 @@ def test_a_topic_that_is_not_there_is_not_made(
         assert f"no topic 'nowhere' at {kafka_server.bootstrap}" in done.stderr
 
 
-def test_no_broker(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pixlake.cli.produce._BROKER_SECONDS", 0.5)
-    done = CliRunner().invoke(app, ["produce", str(photos), "--bootstrap", "127.0.0.1:1"])
+def test_no_broker(photos: Path) -> None:
+    soon = ["-X", "socket.connection.setup.timeout.ms=1000"]
+    done = CliRunner().invoke(app, ["produce", str(photos), "--bootstrap", "127.0.0.1:1", *soon])
     assert done.exit_code == 1
     assert "no Kafka broker answers at 127.0.0.1:1" in done.stderr
     assert "is `pixlake up` running?" in done.stderr

@@ -32,7 +32,8 @@ from pixlake.cli.target import find_bootstrap
 _MAX_MESSAGE_BYTES = 30_000_000
 # Memory for messages in flight; larger than the largest message.
 _QUEUE_KILOBYTES = 64_000
-_BROKER_SECONDS = 10.0
+_CONNECT = "socket.connection.setup.timeout.ms"
+_CONNECT_MS = 10_000.0
 _TURN_SECONDS = 0.2
 _DEADLINE_SECONDS = 120.0
 _TOO_LARGE = "message_too_large"
@@ -122,7 +123,8 @@ def _connected(settings: dict[str, Any], topic: str) -> Any:
         raise UsageFault(f"Kafka: {_said(error)}") from None
     try:
         # List all topics, because a request with the topic's name may create the topic.
-        topics = producer.list_topics(timeout=_BROKER_SECONDS).topics
+        seconds = float(settings.get(_CONNECT, _CONNECT_MS)) / 1000
+        topics = producer.list_topics(timeout=seconds).topics
     except KafkaException as error:
         raise CliError(
             f"no Kafka broker answers at {where}: {_said(error)}; is `pixlake up` running? "
