@@ -38,8 +38,8 @@ from serve_app.settings import ServeSettings
 log = logger(__name__)
 
 # On one machine the kernel schedules the cores, not Ray, so replicas reserve almost nothing.
-_CPUS_OF_A_REPLICA = 0.1
-_LOGICAL_CPUS = 16
+CPUS_OF_A_REPLICA = 0.1
+LOGICAL_CPUS = 16
 _HEADS = frozenset({"gcs_server", "raylet"})
 # Niceness of Ray's agents, which only report. An agent works for about 20 ms at a time, and uploads
 # should not wait for that.
@@ -56,13 +56,13 @@ def main(folder: Path, agent_port: int) -> NoReturn:
     signal.signal(signal.SIGTERM, _leave)
     embedded, served = EmbeddedSettings(), ServeSettings()
     wait_for_proxies(embedded.start_seconds)
-    _prepare_node(agent_port)
-    with _ray(folder, embedded), _applications(served):
-        serve.run_many(_targets(embedded, served))
+    prepare_node(agent_port)
+    with local_ray(folder, embedded), applications(served):
+        serve.run_many(targets(embedded, served))
         _watch()
 
 
-def _prepare_node(agent_port: int) -> None:
+def prepare_node(agent_port: int) -> None:
     """Set what `ray.init` has no argument for: ports of agents, and processes not to start."""
     ray_node.tell_nodes_their_agents_ports()
     # The autoscaler's monitor has no nodes to add here. The log monitor sends logs to drivers,
@@ -80,7 +80,8 @@ def _leave(*_: object) -> None:
 
 
 @contextmanager
-def _ray(folder: Path, settings: EmbeddedSettings) -> Iterator[None]:
+def local_ray(folder: Path, settings: EmbeddedSettings) -> Iterator[None]:
+    """Run the head of a Ray cluster on this machine."""
     begun = threading.Event()
     threading.Thread(target=_end_with_heads, args=(folder, begun), daemon=True).start()
     try:
@@ -98,7 +99,7 @@ def _begin_ray(folder: Path, settings: EmbeddedSettings) -> None:
     ray.init(
         address="local",
         include_dashboard=False,
-        num_cpus=_LOGICAL_CPUS,
+        num_cpus=LOGICAL_CPUS,
         object_store_memory=settings.object_store_bytes,
         runtime_env={"worker_process_setup_hook": HOOK},
         log_to_driver=False,
@@ -139,7 +140,8 @@ def _put_agents_last() -> None:
 
 
 @contextmanager
-def _applications(settings: ServeSettings) -> Iterator[None]:
+def applications(settings: ServeSettings) -> Iterator[None]:
+    """Run Ray Serve; all applications end with the context."""
     serve.start(
         proxy_location="HeadOnly",
         http_options={
@@ -165,9 +167,10 @@ def _drain() -> None:
         log.exception("the API was not drained")
 
 
-def _targets(embedded: EmbeddedSettings, served: ServeSettings) -> list[serve.RunTarget]:
+def targets(embedded: EmbeddedSettings, served: ServeSettings) -> list[serve.RunTarget]:
+    """Build all applications."""
     lake, processors = LakeSettings(), ProcessorSettings()
-    cpus = _CPUS_OF_A_REPLICA
+    cpus = CPUS_OF_A_REPLICA
     work = processors_deployment.processors_app(
         lake, processors, replicas=embedded.processor_replicas, cpus=cpus
     )

@@ -34,11 +34,11 @@ def main(folder: Path, agent_port: int) -> None:
     """Start the cluster, deploy, and scale as standard input says, until SIGTERM."""
     signal.signal(signal.SIGTERM, _leave)
     embedded, served = EmbeddedSettings(), ServeSettings()
-    app._prepare_node(agent_port)
-    with app._ray(folder, embedded):
+    app.prepare_node(agent_port)
+    with app.local_ray(folder, embedded):
         nodes = _with_workers(ray._private.worker._global_node)
-        with app._applications(served):
-            serve.run_many(app._targets(embedded, served))
+        with app.applications(served):
+            serve.run_many(app.targets(embedded, served))
             pids = [node.all_processes["raylet"][0].process.pid for node in nodes]
             _say(pids)
             for line in sys.stdin:
@@ -53,7 +53,7 @@ def _scale(replicas: int, served: ServeSettings) -> None:
         LakeSettings(),
         ProcessorSettings(),
         replicas=replicas,
-        cpus=app._CPUS_OF_A_REPLICA,
+        cpus=app.CPUS_OF_A_REPLICA,
     )
     serve.run(uploads, name=upload_app.APP, route_prefix="/")
 
@@ -72,7 +72,7 @@ def _with_workers(head: Any) -> list[Any]:
         head,
         *(
             cluster.add_node(
-                num_cpus=app._LOGICAL_CPUS,
+                num_cpus=app.LOGICAL_CPUS,
                 node_ip_address="127.0.0.1",
                 **{name: free_port() for name in AGENT_PORTS},
             )

@@ -22,7 +22,7 @@ from pixlake_server.embedded.child import spawn, terminate
 from pixlake_server.embedded.kraft import KraftNode
 from pixlake_server.embedded.ports import free_port
 from tests.rehearsal.network import GATEWAY
-from tests.servers.kafka import _java_and_jars
+from tests.servers.kafka import java_and_jars
 from tests.servers.s3 import s3_binary
 
 S3_PORT, KAFKA_PORT, DATABASE_PORT, CACHE_PORT = 9700, 9792, 9733, 9780
@@ -75,7 +75,7 @@ class Store:
 
 def kafka(folder: Path, stack: ExitStack) -> KraftNode:
     """Start Kafka; it listens on a loopback port for the tests, and on the bridge for the hosts."""
-    java, jars = _java_and_jars()
+    java, jars = java_and_jars()
     own, controller = free_port(), free_port()
     node = KraftNode(
         java=java,

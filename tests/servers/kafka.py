@@ -66,7 +66,7 @@ def download_locked(_jars: list[Jar], into: Path) -> None:
     download_with_maven(into)
 
 
-def _java_and_jars() -> tuple[Path, list[Path]]:
+def java_and_jars() -> tuple[Path, list[Path]]:
     """Return the path of Java, and the jars: by this machine's Java and Maven if it has both.
 
     Otherwise Java and jars come as for `make up`. The jars are the same.
@@ -99,7 +99,7 @@ class ApacheKafka:
         if self.external:
             return self
         self._data_dir = Path(tempfile.mkdtemp(prefix="pixlake-kafka-"))
-        java, jars = _java_and_jars()
+        java, jars = java_and_jars()
         self._node = KraftNode(
             java=java,
             jars=jars,
