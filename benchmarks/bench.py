@@ -12,7 +12,7 @@ from benchmarks.service import Service
 
 @dataclass(frozen=True)
 class Bench:
-    """One run of the benchmarks."""
+    """Run of the benchmarks: the service under test, the report, and how long to measure."""
 
     service: Service
     report: Report

@@ -16,7 +16,7 @@ from ingest.positions import Place
 
 @dataclass(frozen=True, slots=True, order=True)
 class Partition:
-    """One partition of a topic."""
+    """Partition of a topic."""
 
     topic: str
     number: int

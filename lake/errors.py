@@ -113,7 +113,7 @@ class ImageNotFound(Verdict):
 
 
 class RefusedBefore(Verdict):
-    """This Kafka message was refused when it was read before, and stays refused."""
+    """Kafka message that was refused when it was read before, and stays refused."""
 
     code = "refused_before"
 

@@ -59,5 +59,5 @@ def _made() -> tuple[str, ...]:
 
 
 def _band(phash: int, number: int) -> int:
-    """One of the four 16-bit parts of the hash; part 0 has the highest bits."""
+    """Return a 16-bit part of the hash; part 0 of four has the highest bits."""
     return phash >> _BAND_BITS * (_BANDS - 1 - number) & (1 << _BAND_BITS) - 1

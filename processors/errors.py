@@ -154,7 +154,7 @@ class PresetBuiltIn(ProcessorError):
 
 
 class PresetsReadOnly(ProcessorError):
-    """This process's role may read presets in the store, not write them."""
+    """The role of this process may read presets in the store, not write them."""
 
     code = "presets_read_only"
 

@@ -57,7 +57,7 @@ class KafkaPosition:
 
 @dataclass(frozen=True, slots=True)
 class ImageJob:
-    """One image as it was received: identity, bytes, and the client's parameters.
+    """Image as it was received: identity, bytes, and the client's parameters.
 
     `identity` is the source identity (docs/design.md, "Identity"), from `by_key`, `by_content`,
     `by_event` or `by_position`; `image_id` is derived from identity and tenant.

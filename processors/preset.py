@@ -32,7 +32,7 @@ MAX_OPERATIONS = 16
 
 
 class RenditionSpec(BaseModel):
-    """One output of a preset; an image with transparent parts uses `alpha_format`, if it is set."""
+    """Output of a preset; an image with transparent parts uses `alpha_format`, if it is set."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -101,7 +101,7 @@ THUMBNAIL = Preset(name="thumbnail", version=1, renditions=(_for_the_web(320),))
 """The smaller rendition of `WEB` alone; benchmarks use this preset."""
 
 ARCHIVE = Preset(name="archive", version=1)
-"""No renditions: only the original and its measures are stored."""
+"""Preset without renditions: only the original and its measures are stored."""
 
 BUILTIN = {each.name: each for each in (WEB, THUMBNAIL, ARCHIVE)}
 """Built-in presets, which need no store."""

@@ -40,7 +40,7 @@ class Shares:
         self._keys: Counter[str] = Counter()
 
     def room(self, holder: Holder, count: int) -> tuple[int, int] | None:
-        """None if `holder` may use `count` more, otherwise the limit and the resulting usage."""
+        """Return the limit and the resulting usage if `holder` may not use `count` more."""
         self._visit(holder)
         tenant, _ = holder
         of_tenant = self._share(self.limit, len(self._keys))

@@ -28,7 +28,7 @@ class UnknownPart(Exception):
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a wheel, as bundled.toml names it."""
+    """Part of a wheel, as bundled.toml names it."""
 
     wheel: str
     name: str

@@ -17,9 +17,10 @@ from serve_app.admission.reads import Reader
 from serve_app.app_context import AppContext, context_of
 from serve_app.auth import need
 from serve_app.conditional import check_if_match, matches, wanted_range
+from serve_app.problems import problem_responses
 from serve_app.upload.filenames import attachment
 
-router = APIRouter(tags=["images"])
+router = APIRouter(tags=["images"], responses=problem_responses(401, 403, 422, 503))
 
 Writer = Annotated[Principal, Depends(need(WRITE))]
 ImageId = Annotated[str, Path(description="32 hex digits, as an upload answers")]
@@ -48,7 +49,11 @@ async def list_images(
     )
 
 
-@router.get("/v1/images/{image_id}", summary="One image's record")
+@router.get(
+    "/v1/images/{image_id}",
+    summary="Record of an image",
+    responses=problem_responses(404, 410, 412),
+)
 async def show(request: Request, principal: Reader, image_id: ImageId) -> schemas.ImageView:
     """Return the record of an image, with links to its original and renditions."""
     context = context_of(request)
@@ -58,7 +63,12 @@ async def show(request: Request, principal: Reader, image_id: ImageId) -> schema
     return schemas.ImageView.of(record, context.lake.expires(record))
 
 
-@router.delete("/v1/images/{image_id}", summary="Erase an image", status_code=204)
+@router.delete(
+    "/v1/images/{image_id}",
+    summary="Erase an image",
+    status_code=204,
+    responses=problem_responses(404, 412),
+)
 async def erase(request: Request, principal: Writer, image_id: ImageId) -> None:
     """Delete bytes and record at once, the row within two minutes; the id can't be reused."""
     context = context_of(request)
@@ -69,12 +79,13 @@ async def erase(request: Request, principal: Writer, image_id: ImageId) -> None:
 
 @router.get(
     "/v1/images/{image_id}/{rendition}",
-    summary="The bytes of an original or a rendition",
+    summary="Bytes of an original or a rendition",
     response_class=StreamingResponse,
     responses={
         200: {"content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}},
         206: {"description": "The requested range"},
         304: {"description": "The client already has this version"},
+        **problem_responses(404, 410, 412, 416),
     },
 )
 async def content(

@@ -9,8 +9,9 @@ from processors.untrusted_text import MAX_METADATA_BYTES, MAX_METADATA_ENTRIES
 from serve_app.accounts import WRITE, Principal
 from serve_app.app_context import context_of
 from serve_app.auth import need
+from serve_app.problems import problem_responses
 
-router = APIRouter(tags=["images"])
+router = APIRouter(tags=["images"], responses=problem_responses(401, 403, 422, 503))
 
 Writer = Annotated[Principal, Depends(need(WRITE))]
 

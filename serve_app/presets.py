@@ -28,7 +28,7 @@ from serve_app.upload.body import timed
 from serve_app.upload.checksums import Checksums
 from serve_app.upload.upload_request import refuse_encoded
 
-router = APIRouter(tags=["presets"])
+router = APIRouter(tags=["presets"], responses=problem_responses(401, 403, 422, 503))
 log = logger(__name__)
 
 Editor = Annotated[Principal, Depends(need(PRESETS))]
@@ -66,7 +66,7 @@ async def list_presets(request: Request, principal: Reader) -> PresetList:
 
 @router.get(
     "/v1/presets/{name}",
-    summary="One preset",
+    summary="Show a preset",
     response_model=Preset,
     responses={
         304: {"description": "The client already has this version"},
@@ -95,7 +95,7 @@ async def show_preset(
     response_model=Preset,
     responses={
         200: {"model": Preset, "description": "Equal to the newest version; nothing was stored"},
-        **problem_responses(400, 401, 403, 408, 409, 412, 415, 422, 503),
+        **problem_responses(400, 408, 409, 412, 415),
     },
     openapi_extra={
         "requestBody": {

@@ -39,7 +39,7 @@ _BY_STATUS = {404: "not_found", 405: "method_not_allowed"}
 
 
 class ProblemDetails(BaseModel):
-    """Why a request was refused."""
+    """Refusal of a request, as application/problem+json (RFC 9457)."""
 
     model_config = ConfigDict(json_schema_extra={"title": "Problem"})
 
@@ -50,6 +50,9 @@ class ProblemDetails(BaseModel):
     code: str = Field(description="stable error code for programs")
     limit: float | None = Field(default=None, description="the limit that was exceeded, if any")
     value: float | str | None = Field(default=None, description="what was measured or sent")
+    errors: list[dict[str, str]] | None = Field(
+        default=None, description="`where` and `what` of each invalid parameter"
+    )
     request_id: str = Field(description="quote it when you ask about this answer")
 
 
@@ -94,10 +97,15 @@ def request_id(scope: Scope) -> str:
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Build the OpenAPI descriptions of problem answers with these statuses."""
+    """Build the OpenAPI descriptions of problem answers with these statuses.
+
+    FastAPI would add `application/json` to a response that has a model, so none has; `Api` of
+    `serve_app/upload/route.py` adds the schema.
+    """
     schema = {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}
     return {
-        status: {"model": ProblemDetails, "content": {MEDIA_TYPE: schema}} for status in statuses
+        status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: schema}}
+        for status in statuses
     }
 
 

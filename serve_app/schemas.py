@@ -13,7 +13,7 @@ _PHASH_MASK = (1 << 64) - 1
 
 
 class RenditionView(RenditionColumns):
-    """One rendition with its URL path on this server."""
+    """Rendition of an image, with its URL path on this server."""
 
     url: str
 
@@ -29,7 +29,7 @@ class Links(BaseModel):
 
 
 class ImageView(ImageColumns):
-    """One stored image; `docs/columns.md` explains the fields that are also columns."""
+    """Record of an image; `docs/columns.md` explains the fields that are also columns."""
 
     # Every answer has every field.
     model_config = ConfigDict(json_schema_serialization_defaults_required=True)
@@ -64,7 +64,7 @@ class ImageView(ImageColumns):
 
 
 class PageView(BaseModel):
-    """One page of images, newest first."""
+    """Page of a listing of images, newest first."""
 
     model_config = ConfigDict(frozen=True)
 

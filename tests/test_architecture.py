@@ -58,7 +58,11 @@ VENDORS = {
 }
 MAX_LINES = 350
 # A docstring that begins with one of these words does not name its subject.
-VAGUE_BEGINNINGS = {"Of", "Whoever", "Said", "So", "Nobody", "Those"}
+VAGUE_BEGINNINGS = {
+    *("Of", "So", "And", "But", "Said", "One", "Whoever", "Nobody", "Everything"),
+    *("It", "Its", "They", "Their", "This", "These", "That", "Those"),
+    *("What", "Where", "Who", "Which", "How", "Why", "Whether"),
+}
 
 
 def tracked() -> list[Path]:

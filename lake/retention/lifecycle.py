@@ -26,7 +26,7 @@ _READ_SECONDS = 30
 
 
 class NoLifecycle(LakeError):
-    """This store has no lifecycle rules; `pixlake sweep` deletes there."""
+    """Store without lifecycle rules; `pixlake sweep` deletes there."""
 
     code = "no_lifecycle"
 

@@ -109,7 +109,7 @@ class TableColumn:
         return _sql_type(self.field.type, 1)
 
     def as_dict(self) -> dict[str, str | bool | None]:
-        """Everything about the column, as plain JSON values."""
+        """Describe the column as plain JSON values."""
         return {
             "name": self.name,
             "type": self.glue,

@@ -16,7 +16,7 @@ Source = Literal["api", "kafka"]
 
 
 class RenditionColumns(BaseModel):
-    """One rendition of an image, in record, row and API."""
+    """Rendition of an image, in record, row and API."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -26,7 +26,7 @@ class StoredRendition(RenditionColumns):
 
 
 class ImageRecord(ImageColumns):
-    """Everything known about one image; `record.json` in the store, one row in the lake."""
+    """Record of an image; `record.json` in the store, one row in the lake."""
 
     kind: Literal["image"] = "image"
     schema_version: Annotated[

@@ -144,12 +144,12 @@ class Table:
 
     @property
     def described(self) -> tuple[TableColumn, ...]:
-        """Its columns with their descriptions, then the partition columns."""
+        """Columns of the table with their descriptions, then the partition columns."""
         return model_columns(self.model) + model_columns(Partitions)
 
     @property
     def repeating(self) -> list[str]:
-        """Paths of its Parquet files whose values repeat, and have a dictionary."""
+        """Paths of the table's Parquet files whose values repeat, and have a dictionary."""
         return [path for each in model_columns(self.model) for path in each.repeating]
 
     def rows(self, records: Iterable[Journaled]) -> pa.Table:

@@ -51,7 +51,7 @@ class PortTaken(CannotStart):
 
 
 class PortUnusable(CannotStart):
-    """This process may not listen on the port or the address."""
+    """The process may not listen on the port or the address."""
 
     code = "port_unusable"
 

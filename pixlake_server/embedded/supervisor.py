@@ -88,7 +88,7 @@ def run(home: Path, *, json: bool = False) -> int:
 
 
 class _Run:
-    """One run of the supervisor, with the steps above."""
+    """Run of the supervisor, with the steps above."""
 
     def __init__(self, home: Path, *, json: bool) -> None:
         self._home = home

@@ -67,17 +67,17 @@ class Frame:
 
     @property
     def progressive(self) -> bool:
-        """Whether scans refine one another."""
+        """True if scans refine one another."""
         return self.kind in _PROGRESSIVE
 
     @property
     def lossless(self) -> bool:
-        """Whether the samples are predicted, not transformed."""
+        """True if the samples are predicted, not transformed."""
         return self.kind in _LOSSLESS
 
     @property
     def arithmetic(self) -> bool:
-        """Whether the codes are arithmetic, not Huffman's."""
+        """True if the codes are arithmetic, not Huffman's."""
         return self.kind in ARITHMETIC
 
     def with_height_behind_scan(self, data: bytes, at: int) -> "Frame":
@@ -137,7 +137,7 @@ class Scans:
     parts: list[bytes] = field(default_factory=list)
     headers: list[Scan] = field(default_factory=list)
     ended: bool = False
-    """Whether the end marker was found."""
+    """True if the end marker was found."""
     last: bytes = b""
     """Coded bytes of the last scan."""
 

@@ -29,7 +29,7 @@ Gravity = Literal[
 
 
 class Operation(BaseModel):
-    """One step of a rendition; a subclass adds a literal `op` and its parameters."""
+    """Step of a rendition; a subclass adds a literal `op` and parameters."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

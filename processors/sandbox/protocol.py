@@ -90,7 +90,7 @@ class Request(_Message):
 
 
 class Made(_Message):
-    """One rendition; its `size` bytes follow the header, in the order of the list."""
+    """Header of a rendition; `size` bytes of each follow the headers, in the order of the list."""
 
     name: str = Field(max_length=64)
     format: OutputFormat

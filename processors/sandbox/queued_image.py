@@ -13,7 +13,7 @@ from processors.shares import Holder
 
 @dataclass(frozen=True, slots=True, eq=False)
 class QueuedImage:
-    """One image and the future of its result."""
+    """Image in the queue, with the future of its result."""
 
     sender: Holder
     data: memoryview

@@ -114,7 +114,7 @@ class Sandbox:
         return work.answer
 
     def beyond_share(self, sender: Holder) -> tuple[int, int] | None:
-        """None if the sender may queue one more image, else the sender's limit and usage."""
+        """Return the sender's limit and usage if the sender may not queue one more image."""
         full = self._places.room(sender, 1)
         return (full[0], full[1] - 1) if full else None
 

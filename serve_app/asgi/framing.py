@@ -112,7 +112,7 @@ class FramedProtocol(HttpToolsProtocol):
         super().shutdown()
 
     def on_response_complete(self) -> None:
-        """After the answer, continue to read an unfinished body within limits."""
+        """Continue to read an unfinished body after the response, within limits."""
         next_request_waits = bool(self.pipeline)  # then the answered request has no more body
         super().on_response_complete()
         if self._in_body and not next_request_waits:

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from serve_app.app_context import AppContext
-from serve_app.problems import MEDIA_TYPE, refusal
+from serve_app.problems import ProblemDetails, problem_responses, refusal
 from serve_app.upload.upload_request import MULTIPART
 from serve_app.upload.uploads import store
 
@@ -43,7 +43,6 @@ _HEADERS = {
     "Content-Digest": "RFC 9530: sha-256, sha-512, sha or md5; the same for Repr-Digest and Digest",
 }
 _IMAGE = {"schema": {"$ref": "#/components/schemas/ImageView"}}
-_PROBLEM = {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}
 _JSON = "application/json"
 _REFUSALS = (400, 401, 403, 408, 409, 410, 413, 415, 422, 503, 507)
 
@@ -79,13 +78,7 @@ an image that was stored before. A client may repeat an upload any number of tim
             "description": "A replay: the image was stored before",
             "content": {_JSON: _IMAGE},
         },
-        **{
-            str(status): {
-                "content": {MEDIA_TYPE: _PROBLEM, _JSON: _PROBLEM},
-                "description": HTTPStatus(status).phrase,
-            }
-            for status in _REFUSALS
-        },
+        **{str(status): about for status, about in problem_responses(*_REFUSALS).items()},
     },
     "requestBody": {
         "required": True,
@@ -100,13 +93,14 @@ an image that was stored before. A client may repeat an upload any number of tim
 
 
 class Api(FastAPI):
-    """FastAPI app whose OpenAPI description contains the upload."""
+    """FastAPI app whose OpenAPI description contains the upload and the schema of problems."""
 
     def openapi(self) -> dict[str, Any]:
         """Return the description; FastAPI keeps the result until the routes change."""
         described = super().openapi()
         others = described["paths"][PATH]
         described["paths"][PATH] = {"post": OPERATION, **others}
+        described["components"]["schemas"]["ProblemDetails"] = ProblemDetails.model_json_schema()
         return described
 
 

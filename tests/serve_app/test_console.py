@@ -49,6 +49,15 @@ async def test_the_description_is_complete(site: Site) -> None:
     # The upload's schema is not generated, so each name in it must be one that FastAPI has defined.
     named = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(upload)))
     assert named <= described["components"]["schemas"].keys()
+    for path, methods in described["paths"].items():
+        refusals = [
+            set(about["content"])
+            for operation in methods.values()
+            for status, about in operation["responses"].items()
+            if status >= "400" and path.startswith("/v1/")
+        ]
+        assert all(types == {"application/problem+json"} for types in refusals), path
+    assert "HTTPValidationError" not in described["components"]["schemas"]
     [scheme] = upload["security"]
     assert scheme.keys() <= described["components"]["securitySchemes"].keys()
 

@@ -136,7 +136,7 @@ def _connected(settings: dict[str, Any], topic: str) -> Any:
 
 
 class ProduceRun:
-    """One run of `pixlake produce`; librdkafka sends, retries and reports for each message."""
+    """Run of `pixlake produce`; librdkafka sends, retries and reports for each message."""
 
     def __init__(
         self,

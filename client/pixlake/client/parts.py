@@ -4,7 +4,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Rendition(BaseModel):
-    """One size of an image; width and height in pixels, `bytes` its size."""
+    """Rendition of an image: a picture that a preset made; sizes in pixels and `bytes`."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 

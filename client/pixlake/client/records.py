@@ -11,7 +11,7 @@ from pixlake.client.parts import Rendition
 
 
 class Image(ImageColumns):
-    """Record of one image; `docs/columns.md` gives units and formulas."""
+    """Record of an image; `docs/columns.md` gives units and formulas."""
 
     expires_at: datetime
     renditions: Sequence[Rendition] = ()
@@ -37,7 +37,7 @@ class Uploaded(BaseModel):
 
 
 class Preset(BaseModel):
-    """A preset with its name and version; docs/presets.md describes `renditions`."""
+    """Version of a preset; docs/presets.md describes `renditions`."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -46,7 +46,7 @@ class Preset(BaseModel):
 
 
 class ImagePage(BaseModel):
-    """One page of a listing, newest first; `next` is the cursor of the page after it."""
+    """Page of a listing, newest image first; `next` is the cursor of the next page."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -55,7 +55,7 @@ class ImagePage(BaseModel):
 
 
 class Part(BaseModel):
-    """Readiness of one part of the service; `detail` says what is wrong."""
+    """Readiness of a part of the service; `detail` says what is wrong."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -82,7 +82,7 @@ class Hosts(_Model):
 
 
 class Cell(_Model):
-    """One Ray cluster: its image and its share of the requests."""
+    """Ray cluster: its image and its share of the requests."""
 
     name: Literal["a", "b"]
     image_tag: str

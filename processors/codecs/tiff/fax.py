@@ -161,7 +161,7 @@ def _said() -> int:
 
 
 def _kinds(rows: NDArray[np.bool_]) -> bytes:
-    """One byte a row: black, white, or neither."""
+    """Return a byte for each row: black, white, or neither."""
     black, white = rows.all(axis=1), ~rows.any(axis=1)
     return (black * np.uint8(_BLACK_ROW) + white * np.uint8(_WHITE_ROW)).tobytes()
 

@@ -172,7 +172,7 @@ class CellStack(Stack):
         }
 
     def _reconnect_seconds(self) -> int:
-        """How long a node waits for a lost head; short if a new head would not know the node."""
+        """Longest wait of a node for a lost head; short if a new head would not know the node."""
         return _WITH_STATE_SECONDS if self._around.data.gcs is not None else _WITHOUT_SECONDS
 
     def _fault_tolerance(self) -> dict[str, str]:
