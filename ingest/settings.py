@@ -20,7 +20,7 @@ class IngestSettings(BaseSettings):
         env_prefix="PIXLAKE_",
         env_ignore_empty=True,
         frozen=True,
-        extra="ignore",
+        extra="forbid",
         populate_by_name=True,
     )
 

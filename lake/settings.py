@@ -17,7 +17,7 @@ class LakeSettings(BaseSettings):
     """Settings from environment variables `PIXLAKE_…`, read once at the start of a process."""
 
     model_config = SettingsConfigDict(
-        env_prefix="PIXLAKE_", env_ignore_empty=True, frozen=True, extra="ignore"
+        env_prefix="PIXLAKE_", env_ignore_empty=True, frozen=True, extra="forbid"
     )
 
     home: Path = Field(default=Path(".pixlake"), description="folder of all data and state")

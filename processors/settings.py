@@ -143,7 +143,7 @@ class ProcessorSettings(ImageLimits, BaseSettings):
     """Settings from environment variables `PIXLAKE_…`, read once at the start of a process."""
 
     model_config = SettingsConfigDict(
-        env_prefix="PIXLAKE_", env_ignore_empty=True, frozen=True, extra="ignore"
+        env_prefix="PIXLAKE_", env_ignore_empty=True, frozen=True, extra="forbid"
     )
 
     gps_tenants: str = Field(

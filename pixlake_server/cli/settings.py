@@ -21,8 +21,9 @@ def load(kind: type[S], home: Path | None) -> S:
     Warnings of the server's packages are printed from here on.
     """
     logs.begin(logging.WARNING)
+    given = {"home": find_home(home)} if "home" in kind.model_fields else {}
     try:
-        return kind(home=find_home(home))
+        return kind.model_validate(given)
     except ValidationError as error:
         raise UsageFault(
             "; ".join(_fault(one["loc"], one["msg"]) for one in error.errors())

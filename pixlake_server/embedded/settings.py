@@ -13,7 +13,7 @@ class EmbeddedSettings(BaseSettings):
         env_prefix="PIXLAKE_",
         env_ignore_empty=True,
         frozen=True,
-        extra="ignore",
+        extra="forbid",
         populate_by_name=True,
     )
 

@@ -255,6 +255,16 @@ def test_an_empty_variable_is_one_that_is_not_set(
     assert kind() == without
 
 
+@pytest.mark.parametrize("kind", SETTINGS, ids=lambda kind: kind.__name__)
+def test_an_unknown_setting_is_refused_but_variables_of_other_packages_are_not(
+    monkeypatch: pytest.MonkeyPatch, kind: type[BaseSettings]
+) -> None:
+    monkeypatch.setenv("PIXLAKE_OF_ANOTHER_PACKAGE", "1")
+    with pytest.raises(ValueError, match="misspelt"):
+        kind.model_validate({"misspelt": 1})
+    assert kind() == kind()
+
+
 def test_every_reason_has_a_code_of_its_own() -> None:
     kinds = CannotStart.__subclasses__()
     assert len({kind.code for kind in kinds}) == len(kinds) >= 6

@@ -13,7 +13,7 @@ Kind = Literal["head", "worker", "ingest"]
 class NodeSettings(BaseSettings):
     """Settings from environment variables `NODE_…`, read once by the entrypoint."""
 
-    model_config = SettingsConfigDict(env_prefix="NODE_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="NODE_", frozen=True, extra="forbid")
 
     stage: str = Field(description="the environment's name, in metrics")
     cell: str = Field(description="name of the Ray cluster, in metrics")
