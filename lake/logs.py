@@ -105,7 +105,12 @@ def begin_in_replica() -> None:
 
     Serve writes JSON. Without this function Serve would get each line of a warning or of a
     traceback as a message of its own, of level INFO, from standard error.
+
+    A line that can't be written, on a full disk, is dropped. The standard library would print a
+    traceback for it on standard error. Serve redirects standard error into the same file, so each
+    line of the traceback would be a line that can't be written, until the stack is exhausted.
     """
+    logging.raiseExceptions = False
     _install(_ToServe(), logging.INFO)
 
 

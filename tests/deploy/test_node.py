@@ -53,9 +53,11 @@ def serve() -> Iterator[tuple[int, list[int]]]:
     server.server_close()
 
 
-def test_the_balancer_hears_no_before_serve_stops(serve: tuple[int, list[int]]) -> None:
+def test_the_balancer_hears_no_before_serve_stops(
+    serve: tuple[int, list[int]], tmp_path: Path
+) -> None:
     api, status = serve
-    door = HealthServer(free_port(), api)
+    door = HealthServer(free_port(), api, tmp_path, lambda: True)
     door.start()
     assert asked(door.port) == 200
     status[0] = 503
@@ -67,8 +69,8 @@ def test_the_balancer_hears_no_before_serve_stops(serve: tuple[int, list[int]]) 
     door.stop()
 
 
-def test_no_serve_is_no_health() -> None:
-    assert HealthServer(free_port(), free_port()).state()[0] is False
+def test_no_serve_is_no_health(tmp_path: Path) -> None:
+    assert HealthServer(free_port(), free_port(), tmp_path, lambda: True).state()[0] is False
 
 
 @pytest.mark.parametrize(

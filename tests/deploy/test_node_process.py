@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from node.health import HealthServer
 
 from pixlake_server.embedded.ports import free_port
 from tests.deploy.probe import asked
@@ -30,6 +31,13 @@ echo "$@" >> {said}
 while [ ! -e {lost} ]; do sleep 0.05; done
 kill $!
 exit 0
+"""
+# Runs like `ray start --block`: ends when the raylet has ended.
+RAYLET = """\
+#!/bin/bash
+echo "$@" >> {said}
+(exec -a /opt/raylet sleep 60) &
+wait
 """
 
 
@@ -115,6 +123,45 @@ def test_a_node_that_lost_its_head_ends_for_ecs_to_replace_it(
         lost.touch()
         assert process.wait(30) == 1
     process.stderr.close()
+    assert len(said.read_text().splitlines()) == 1  # `ray` was not started again
+
+
+@pytest.mark.parametrize(
+    ("kind", "variables"),
+    [("ingest", {"NODE_CUT_OFF_SECONDS": "0.1"}), ("worker", {"NODE_RECONNECT_SECONDS": "1"})],
+    ids=["cut off", "head gone"],
+)
+def test_a_node_with_a_silent_head_ends_in_known_time(
+    fake_ray: tuple[dict[str, str], Path],
+    tmp_path: Path,
+    kind: str,
+    variables: dict[str, str],
+) -> None:
+    """Ray itself notices nothing: its node process runs on.
+
+    An ingest node has no health server, so that of another node can use its port here.
+    """
+    environment, said = fake_ray
+    (tmp_path / "bin" / "ray").write_text(RAYLET.format(said=said))
+    configuration = tmp_path / "scratch" / "haproxy" / "haproxy.cfg"
+    configuration.parent.mkdir()
+    configuration.write_text("    server other 127.0.0.2:30000 check\n")
+    port = int(environment["NODE_HEALTH_PORT"]) if kind == "ingest" else free_port()
+    other = HealthServer(port, free_port(), tmp_path, lambda: True)
+    other.start()
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "node", kind],
+            env={**environment, "NODE_HEAD_PORT": str(head.getsockname()[1]), **variables},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stderr is not None
+        assert any("joined the cluster" in line for line in process.stderr)
+    assert any("the head is lost; leaving" in line for line in process.stderr)
+    assert process.wait(30) == 1
+    process.stderr.close()
+    other.stop()
     assert len(said.read_text().splitlines()) == 1  # `ray` was not started again
 
 

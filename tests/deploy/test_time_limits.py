@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from node import config, health
+from node import config, environment, health
 from node.settings import NodeSettings
 
 from lake.timing import TIMES
@@ -17,6 +17,7 @@ from serve_app.ray_surface.controller import CONFIGURATION
 from serve_app.settings import ServeSettings
 
 INFRA = Path(__file__).parents[2] / "deploy" / "ecs" / "infra"
+FIELDS = NodeSettings.model_fields
 SERVED, RETRIES = ServeSettings(), Retries()
 
 
@@ -62,7 +63,13 @@ def limits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
         "interval of checks": of_infra("parts/balancer.py", "health_check_interval_seconds"),
         "checks until a node is out": of_infra("parts/balancer.py", "unhealthy_threshold_count")
         * of_infra("parts/balancer.py", "health_check_interval_seconds"),
-        "leaving of a node": NodeSettings.model_fields["leave_seconds"].default,
+        "leaving of a node": FIELDS["leave_seconds"].default,
+        "a cut-off node leaves": FIELDS["cut_off_seconds"].default,
+        "a cut-off node is dead": float(environment.DEAD_SECONDS[0]),
+        "a cut-off node is surely dead": float(environment.DEAD_SECONDS[1]),
+        "a cut-off node ends": FIELDS["cut_off_seconds"].default
+        + FIELDS["cut_off_leave_seconds"].default,
+        "a node whose head is gone ends": float(FIELDS["reconnect_seconds"].default),
         "leaving and drain": of_infra("parts/task.py", "LEAVE_SECONDS")
         + of_infra("parts/task.py", "DRAIN_SECONDS"),
         "stop of a task": of_infra("parts/task.py", "STOP_SECONDS"),
@@ -96,6 +103,11 @@ def limits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
         # A node stops after the balancer has taken it out.
         ("checks until a node is out", "leaving of a node"),
         ("leaving and drain", "stop of a task"),
+        # A node that is cut off leaves before it can be declared dead, because a dead node ends
+        # without a drain as soon as it hears of it; it serves until no other node uses it.
+        ("a cut-off node leaves", "a cut-off node is dead"),
+        ("a cut-off node leaves", "a node whose head is gone ends"),
+        ("a cut-off node is surely dead", "a cut-off node ends"),
     ],
 )
 def test_who_asks_waits_longer_than_who_answers(

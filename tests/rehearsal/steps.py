@@ -145,8 +145,9 @@ def a_worker_is_killed(stage: Stage, load: Load) -> str:
 
 def the_head_is_killed_and_comes_back(stage: Stage, load: Load) -> str:
     """Workers serve without a head; a new head at another address finds the cluster again."""
-    # Ray notices the dead node of the last step after 15 to 20 s. Without a head, the other nodes
-    # would never learn of its death.
+    # The head notices the dead node of the last step after 15 to 20 s, because its connections were
+    # reset; a node that vanishes silently is missed after 62 to 65 s. Without a head, the other
+    # nodes would never learn of its death.
     wait_for(lambda: load.in_a_row >= _CALM, "uploads without a failure", seconds=180)
     mark = load.mark()
     stage.end("a-head")

@@ -22,7 +22,8 @@ def raylet() -> psutil.Process | None:
 
 
 def _processes() -> Iterator[tuple[psutil.Process, str]]:
-    for process in psutil.process_iter():
+    # The entrypoint has process id 1, so all processes of the container descend from it.
+    for process in psutil.Process().children(recursive=True):
         try:
             line = process.cmdline()
         except psutil.Error:

@@ -5,7 +5,6 @@ must accept connections of other nodes.
 """
 
 import os
-from pathlib import Path
 
 from pixlake_server.embedded.haproxy import write_launcher
 from serve_app.ray_surface.environment import RAY_SERVE_ENV, haproxy_environment
@@ -17,6 +16,11 @@ from node.settings import Kind, NodeSettings
 # Ports of the replicas' HTTP servers; HAProxy of every node connects to all replicas.
 REPLICA_PORTS = (30_000, 31_000)
 METRICS_PORT = 8080
+# Health checks by the head: period and time-out in seconds, failures until a node is dead. Ray has
+# the same defaults.
+_PERIOD, _TIMEOUT, _FAILURES = 3, 10, 5
+DEAD_SECONDS = ((_FAILURES - 1) * _PERIOD + _FAILURES * _TIMEOUT, _FAILURES * (_PERIOD + _TIMEOUT))
+"""shortest and longest time from the cut of a connection until the head declares the node dead"""
 # Ports of a node's Ray agents; without fixed ports the node would wait for the agents to choose.
 AGENT_PORTS = {
     "dashboard-agent-grpc-port": 8081,
@@ -56,6 +60,9 @@ def ray_environment(settings: NodeSettings, kind: Kind) -> dict[str, str]:
         # Resolve names with the C library, as other programs do. gRPC's own resolver asks a DNS
         # server for names of /etc/hosts, too, and waits for the answer.
         "GRPC_DNS_RESOLVER": "native",
+        "RAY_health_check_period_ms": str(_PERIOD * 1000),
+        "RAY_health_check_timeout_ms": str(_TIMEOUT * 1000),
+        "RAY_health_check_failure_threshold": str(_FAILURES),
         "RAY_gcs_rpc_server_reconnect_timeout_s": str(settings.reconnect_seconds),
         # A new head asks each replica for its state. The answer is an object that the replica's
         # node pushes, but the node hears of the new head only ten to thirty seconds later. Ray
@@ -80,14 +87,3 @@ def ray_environment(settings: NodeSettings, kind: Kind) -> dict[str, str]:
     if kind != "head" and url is not None:
         found["PIXLAKE_DATABASE_URL"] = url
     return found
-
-
-def writable(folder: Path) -> bool:
-    """True if the scratch folder is writable."""
-    mark = folder / ".writable"
-    try:
-        mark.touch()
-        mark.unlink()
-    except OSError:
-        return False
-    return True

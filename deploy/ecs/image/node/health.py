@@ -1,8 +1,10 @@
 """Two health checks of a node: one for ECS, one for the load balancer.
 
-ECS runs `python -m node.health`, with exit code 0 while Ray's node runs; a node that drains or has
-just joined is healthy. The load balancer asks an HTTP server of the entrypoint (`HealthServer`). It
-answers 200 while the API on this node answers and the node is not leaving.
+ECS runs `python -m node.health`, with exit code 0 while Ray's node runs and the scratch folder can
+be written to; a node that drains or has just joined is healthy. The load balancer asks an HTTP
+server of the entrypoint (`HealthServer`). It answers 200 while the API on this node answers, the
+scratch folder can be written to and the node is not leaving. Other nodes ask the same server
+whether this node reaches the head.
 """
 
 import contextlib
@@ -10,10 +12,14 @@ import http.client
 import os
 import sys
 import threading
+from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import psutil
+
+from node import head_connection, scratch
 
 _PARTS = {"head": {"gcs_server", "raylet"}, "worker": {"raylet"}, "ingest": {"raylet"}}
 _SERVE_PATH = "/-/healthz"
@@ -32,21 +38,25 @@ class HealthServer:
     When the node leaves, this server answers 503 while Ray and HAProxy still serve requests.
     """
 
-    def __init__(self, port: int, api_port: int) -> None:
+    def __init__(
+        self, port: int, api_port: int, folder: Path, head_answers: Callable[[], bool]
+    ) -> None:
+        """Create a server; `folder` is the scratch folder."""
         self.port, self._api_port = port, api_port
+        self._folder, self._head_answers = folder, head_answers
         self._server: ThreadingHTTPServer | None = None
         self._leaving = threading.Event()
 
     def start(self) -> None:
         """Start serving in threads that end with the process; raises OSError for a used port."""
-        state = self.state
+        state, head_state = self.state, self.head_state
 
         class Answer(BaseHTTPRequestHandler):
             timeout = 10
 
             def do_GET(self) -> None:
-                """Answer the check on any path."""
-                well, why = state()
+                """Answer the check on any path, and the question of other nodes on its own."""
+                well, why = head_state() if self.path == head_connection.PATH else state()
                 body = f"{why}\n".encode()
                 with contextlib.suppress(ConnectionError):  # the client has disconnected
                     self._say(well, body)
@@ -79,6 +89,8 @@ class HealthServer:
         """Return whether the load balancer should send requests here, and the reason."""
         if self._leaving.is_set():
             return False, "leaving"
+        if not scratch.writable(self._folder):
+            return False, "the scratch folder can't be written to"
         connection = http.client.HTTPConnection("127.0.0.1", self._api_port, timeout=_ASK_SECONDS)
         try:
             connection.request("GET", _SERVE_PATH)
@@ -89,9 +101,16 @@ class HealthServer:
             connection.close()
         return status == HTTPStatus.OK, f"serve says {status}"
 
+    def head_state(self) -> tuple[bool, str]:
+        """Return whether this node reaches the head, for a node that does not."""
+        answers = self._head_answers()
+        return answers, head_connection.ANSWERS if answers else "the head does not answer"
+
 
 def main() -> int:
     """Check the node for ECS; returns an exit code."""
+    if not scratch.writable(Path(os.environ.get("NODE_SCRATCH", "/scratch"))):
+        return 1
     names = {one.name() for one in psutil.process_iter() if one.status() != psutil.STATUS_ZOMBIE}
     return 0 if alive(os.environ["NODE_KIND"], names) else 1
 

@@ -7,6 +7,10 @@ After SIGTERM, ECS waits for the task's stop time-out and then kills the task. W
      requests finish
   3. once no replica is left, the rest of Ray stops
 A head skips steps 1 and 2: it gets no requests, and it is never idle.
+
+A node that is cut off from its head, or whose head stays away for `reconnect_seconds`, leaves by
+itself, so that ECS replaces it. It can't drain without a head: the health check answers 503 until
+the head has declared the node dead and no other node sends requests here, then Ray is killed.
 """
 
 import os
@@ -19,8 +23,9 @@ from types import FrameType
 from lake.logs import logger
 from pixlake_server.embedded.errors import TooLittleMemory
 
-from node import drain_check, environment, memory, metrics_export, names
+from node import drain_check, environment, memory, metrics_export, names, scratch
 from node.command import ray_start
+from node.head_connection import HeadConnection
 from node.health import HealthServer
 from node.settings import Kind, NodeSettings
 
@@ -35,6 +40,8 @@ class NodeProcess:
     def __init__(self, kind: Kind, settings: NodeSettings) -> None:
         self._kind, self._settings = kind, settings
         self._told_at: float | None = None
+        self._head = HeadConnection(settings)
+        self._lost = False
         self._ray: subprocess.Popen[bytes] | None = None
         self._controller: subprocess.Popen[bytes] | None = None
         self._variables: dict[str, str] = {}
@@ -43,10 +50,14 @@ class NodeProcess:
         self._joined = kind == "head"
 
     def run(self) -> int:
-        """Run the node; returns 0 after SIGTERM, 1 if the node could not start, else Ray's code."""
+        """Run the node.
+
+        Returns 0 after SIGTERM, 1 if the node could not start or has lost its head, else Ray's exit
+        code.
+        """
         signal.signal(signal.SIGTERM, self._tell)
         signal.signal(signal.SIGINT, self._tell)
-        if not environment.writable(self._settings.scratch):
+        if not scratch.writable(self._settings.scratch):
             log.error("the scratch folder is not writable", folder=self._settings.scratch)
             return 1
         try:
@@ -56,7 +67,12 @@ class NodeProcess:
             return 1
         self._variables = environment.node_environment(self._settings, self._kind)
         self._password = self._variables.pop("RAY_REDIS_PASSWORD", None)
-        server = HealthServer(self._settings.health_port, self._settings.api_port)
+        server = HealthServer(
+            self._settings.health_port,
+            self._settings.api_port,
+            self._settings.scratch,
+            self._head.answers,
+        )
         if self._kind == "worker":
             server.start()
         metrics_export.start(self._settings, self._kind, self._variables["NODE_ADDRESS"])
@@ -72,7 +88,7 @@ class NodeProcess:
                 return 0 if self._told_at is not None else 1
             code = self._until_ray_ends(server)
             if self._told_at is not None:
-                break
+                return int(self._lost)
             # If the node had joined, ECS replaces it.
             if self._joined or time.monotonic() > ends:
                 return code or 1
@@ -112,17 +128,44 @@ class NodeProcess:
                     self._keep_controller()
             if not self._joined and drain_check.raylet() is not None:
                 self._joined = True
+                self._head.start()
                 log.info("joined the cluster")
+            self._leave_if_lost()
             if asked and not drain_check.serving():
                 self._end_raylet()
             if self._told_at is None or asked:
                 continue
             server.leave()
-            wait = self._settings.leave_seconds if self._kind == "worker" else 0.0
-            if time.monotonic() - self._told_at >= wait:
-                log.info("telling Ray to drain and stop")
-                self._ray.send_signal(signal.SIGTERM)
+            if time.monotonic() - self._told_at >= self._leave_seconds():
+                self._stop_ray(self._ray)
                 asked = True
+
+    def _leave_if_lost(self) -> None:
+        """Leave, if this node is cut off from the head or the head stays away."""
+        if self._told_at is not None or not self._joined or self._kind == "head":
+            return
+        silent, cut_off = self._head.silent_seconds, self._head.cut_off
+        if cut_off or silent >= self._settings.reconnect_seconds:
+            log.error("the head is lost; leaving", cut_off=cut_off, silent_seconds=round(silent))
+            self._told_at, self._lost = time.monotonic(), True
+
+    def _leave_seconds(self) -> float:
+        """Time from the first 503 of the health check to the stop of Ray."""
+        if self._kind != "worker":
+            return 0.0
+        if self._head.cut_off:
+            return self._settings.cut_off_leave_seconds
+        return self._settings.leave_seconds
+
+    def _stop_ray(self, ray: "subprocess.Popen[bytes]") -> None:
+        raylet = drain_check.raylet()
+        if self._lost and raylet is not None:
+            # Without a head, neither Ray nor its node process can end in order.
+            log.info("killing Ray")
+            raylet.kill()
+            return
+        log.info("telling Ray to drain and stop")
+        ray.send_signal(signal.SIGTERM)
 
     @staticmethod
     def _end_raylet() -> None:

@@ -31,6 +31,18 @@ class NodeSettings(BaseSettings):
     reconnect_seconds: int = Field(
         default=60, ge=1, description="longest wait for a head that is lost, in seconds"
     )
+    cut_off_seconds: float = Field(
+        default=45,
+        gt=0,
+        description="seconds without an answer of the head after which a node leaves, if another "
+        "node reaches the head; less than the time until the head declares the node dead",
+    )
+    cut_off_leave_seconds: float = Field(
+        default=25,
+        ge=0,
+        description="seconds from the first 503 of the health check of a node that is cut off to "
+        "its end; by then the head has declared the node dead, and no other node uses it",
+    )
     leave_seconds: float = Field(
         default=15,
         ge=0,

@@ -1,0 +1,19 @@
+"""Scratch folder of a node: the only folder that its processes can write to."""
+
+import os
+from pathlib import Path
+
+# More than the last line of a log needs; a full disk still allows empty files.
+_PROBE_BYTES = 64 * 1024
+
+
+def writable(folder: Path) -> bool:
+    """True if the folder accepts a file with content; it does not on a full disk."""
+    probe = folder / f".writable-{os.getpid()}"
+    try:
+        probe.write_bytes(bytes(_PROBE_BYTES))
+    except OSError:
+        return False
+    finally:
+        probe.unlink(missing_ok=True)
+    return True
