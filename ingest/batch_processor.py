@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Literal, TypeVar
+from typing import Literal
 
 from tenacity import AsyncRetrying, retry_if_result, wait_exponential, wait_random_exponential
 
@@ -16,11 +16,13 @@ from ingest.errors import (
     TooManyDeadLetters,
     WorkersUnavailable,
     verdict,
+    waiting_for,
 )
-from ingest.in_flight import InFlight
+from ingest.in_flight import InFlight, wait_for
 from ingest.refusals import given_up, plain, refusal_of
+from ingest.rejection_rows import Note, RejectionRows, in_time
 from ingest.settings import IngestSettings
-from lake.commit.rejections import Refusal, Settled
+from lake.commit.rejections import Refusal
 from lake.errors import Fault, Unavailable
 from lake.logs import bound, logger
 from lake.shortage import is_shortage
@@ -29,7 +31,6 @@ from processors.job import ImageJob
 from processors.replica_answers import Answer
 from processors.untrusted_text import evidence
 
-T = TypeVar("T")
 log = logger(__name__)
 
 # Temporary errors of store or workers, for which no message is to blame.
@@ -44,10 +45,6 @@ _MOST_DOUBLINGS = 3
 Submit = Callable[[list[ImageJob]], Awaitable[list[Answer]]]
 """Processes a batch; one answer for each job, in order. Raises WorkersUnavailable if no worker
 accepted the batch; any other error counts as a failure of the batch."""
-
-Note = Callable[[Refusal], Awaitable[Settled]]
-"""Records a refusal as a row. It is idempotent, and the first reason counts. Unavailable,
-WorkersUnavailable and time-outs are temporary; any other error counts against the message."""
 
 Count = Callable[[str, str], Awaitable[int]]
 """Counts a failure of a message durably, by its `rejection_id` and the error text; returns the
@@ -74,7 +71,10 @@ class BatchProcessor:
     ) -> None:
         self._submit = submit
         self._count = count
-        self._note = note
+        self._call_seconds = settings.kafka_submit_timeout_seconds
+        self.rows = RejectionRows(
+            note, call_seconds=self._call_seconds, denied_seconds=settings.kafka_alone_seconds
+        )
         self._dead_letters = dead_letters
         self._settle = settle
         self._settings = settings
@@ -107,7 +107,7 @@ class BatchProcessor:
             slots = await self._answers(flights)
         except WorkersUnavailable as error:
             self.last_failure = f"{error.code}: {error}"
-            return flights
+            return wait_for(flights, waiting_for(error))
         except TimeoutError as error:
             return await self._too_slow(flights, error)
         except asyncio.CancelledError as error:
@@ -145,6 +145,7 @@ class BatchProcessor:
             self._settle(in_flight, slot)
             return True
         ruling = verdict(slot)
+        in_flight.waits_for = waiting_for(slot) if ruling == "retry" else None
         if ruling == "count":
             return await self._again_or_refuse(in_flight, slot.detail)
         if ruling == "retry":
@@ -166,6 +167,7 @@ class BatchProcessor:
         """
         self.last_failure = repr(error)
         log.warning("a batch timed out", messages=len(flights), **flights[0].message.names)
+        wait_for(flights, waiting_for(error))
         if len(flights) == 1:
             flights[0].timeouts += 1
             return flights
@@ -184,7 +186,7 @@ class BatchProcessor:
             "a batch failed", messages=len(flights), error=error, **flights[0].message.names
         )
         if is_shortage(error):
-            return flights  # no message causes a shortage
+            return wait_for(flights, waiting_for(error))  # no message causes a shortage
         if len(flights) == 1 and self._suspicious(flights[0]):
             return [] if await self._again_or_refuse(flights[0], evidence(error)) else flights
         for in_flight in flights:
@@ -225,7 +227,7 @@ class BatchProcessor:
             self._settings.kafka_tenant, in_flight.message, in_flight.job, why
         ).rejection_id
         try:
-            times = await self._call(self._count(name, how))
+            times = await in_time(self._count(name, how), self._call_seconds)
             in_flight.alone = max(in_flight.alone, times)
         except Exception as error:  # noqa: BLE001 - the count in memory suffices for now
             log.warning("a failure is counted in memory only", error=error)
@@ -253,11 +255,12 @@ class BatchProcessor:
             try:
                 outcome = await self._refused(in_flight, refusal)
             except Exception as error:
-                passing = isinstance(error, (*_PASSING, KafkaUnavailable))
+                passing = isinstance(error, (*_PASSING, KafkaUnavailable)) or is_shortage(error)
                 if isinstance(error, CRASHES):
                     raise StreamStopped(f"{error.code}: {error}", value=error.code) from error
                 self.last_failure = f"refusal: {error!r}"
-                if passing or is_shortage(error):
+                in_flight.waits_for = waiting_for(error) if passing else None
+                if passing:
                     log.warning("refusal not recorded or sent yet", error=error)
                 else:
                     refusal = await self._unwritten(in_flight, refusal, error)
@@ -283,35 +286,19 @@ class BatchProcessor:
         was stored as an image before, it stays an image, even if it was refused now.
         """
         if in_flight.unwritten < 2 * self._settings.kafka_alone_failures:
-            settled = await self._call(self._note(refusal))
+            settled = await self.rows.write(refusal)
         else:
-            # No row can be written for this message. Later messages must not wait for ever.
-            log.error(
-                "no row for a rejection",
-                rejection_id=refusal.rejection_id,
-                detail=refusal.fault.detail,
-            )
-            settled = None
+            settled = None  # later messages must not wait for ever
         if isinstance(settled, ImageRecord):
             return "replayed"
         if isinstance(settled, Tombstone):
             return "erased"
         reason = settled.fault if settled else refusal.reason
         await self._dead_letters.send(in_flight.message, reason)
+        if settled is None:
+            self.rows.given_up(refusal)
         self.dead_letters_by_code[reason.code] += 1
         return "dead-lettered"
-
-    async def _call(self, call: Awaitable[T]) -> T:
-        """Await a call with a time-out; raises WorkersUnavailable if Ray cancelled the call."""
-        try:
-            async with asyncio.timeout(self._settings.kafka_submit_timeout_seconds):
-                return await call
-        except asyncio.CancelledError as error:
-            # Either this task was cancelled, or Ray cancelled the call because its worker ended.
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            raise WorkersUnavailable("the call was cancelled") from error
 
     def _suspicious(self, in_flight: InFlight) -> bool:
         return in_flight.failures >= self._settings.kafka_batch_failures

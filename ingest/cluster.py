@@ -6,9 +6,9 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from ingest.errors import KafkaUnavailable
-from ingest.kafka import SILENT, reason_of
-from ingest.librdkafka import FRAMING_BYTES, client_config
+from ingest.errors import KafkaUnavailable, TopicMissing
+from ingest.kafka_errors import reason_of, unavailable
+from ingest.librdkafka import FRAMING_BYTES, SILENT, client_config
 from ingest.settings import IngestSettings
 
 _ADMIN_SECONDS = 5.0
@@ -39,9 +39,17 @@ def check_cluster(settings: IngestSettings, seconds: float) -> None:
         else:
             _refuse_missing(settings, {settings.kafka_topic, settings.dead_letters} - existing)
             return
-    # "All brokers down" is only a summary; the error of one broker is more precise.
-    if precise := [fault for fault in errors if fault.code() != KafkaError._ALL_BROKERS_DOWN]:  # noqa: SLF001
-        raise _unreachable(settings, precise[0], "KAFKA_BOOTSTRAP_SERVERS")
+    if (precise := _most_precise(errors)) is not None:
+        raise _unreachable(settings, precise, "KAFKA_BOOTSTRAP_SERVERS")
+
+
+def _most_precise(errors: list[KafkaError]) -> KafkaError | None:
+    """Choose a refused login, else the first error of one broker; None if there is neither."""
+    # "All brokers down" is only a summary.
+    precise = [fault for fault in errors if fault.code() != KafkaError._ALL_BROKERS_DOWN]  # noqa: SLF001
+    return next((fault for fault in precise if fault.code() in _LOGIN_FAILED), None) or next(
+        iter(precise), None
+    )
 
 
 def _impatient(settings: IngestSettings, seconds: float, errors: list[KafkaError]) -> AdminClient:
@@ -66,7 +74,7 @@ def _unreachable(settings: IngestSettings, fault: KafkaError, setting: str) -> K
 def _refuse_missing(settings: IngestSettings, missing: set[str]) -> None:
     if missing and not settings.kafka_create_topics:
         names = ", ".join(sorted(missing))
-        raise KafkaUnavailable(
+        raise TopicMissing(
             f"no such topic: {names}; create it, or set PIXLAKE_KAFKA_CREATE_TOPICS=true"
         )
 
@@ -76,12 +84,14 @@ def ensure_topics(settings: IngestSettings) -> None:
 
     Raises KafkaUnavailable, also for a missing topic that the settings forbid to create.
     """
-    admin = AdminClient(client_config(settings) | SILENT)
+    errors: list[KafkaError] = []
+    admin = AdminClient(client_config(settings) | SILENT | {"error_cb": errors.append})
     wanted = {settings.kafka_topic: settings.kafka_topic_partitions, settings.dead_letters: 1}
     try:
         missing = wanted.keys() - admin.list_topics(timeout=_ADMIN_SECONDS).topics.keys()
     except KafkaException as error:
-        raise KafkaUnavailable(reason_of(error)) from error
+        admin.poll(0)  # runs the callback that fills `errors`
+        raise unavailable(_most_precise(errors) or error.args[0]) from error
     _refuse_missing(settings, missing)
     limit = settings.kafka_max_message_bytes + FRAMING_BYTES
     config = {"retention.ms": str(_RETENTION_MS), "max.message.bytes": str(limit)}
@@ -91,4 +101,4 @@ def ensure_topics(settings: IngestSettings) -> None:
             future.result(_ADMIN_SECONDS)
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise KafkaUnavailable(f"topic {name}: {reason_of(error)}") from error
+                raise unavailable(error.args[0], f"topic {name}: ") from error

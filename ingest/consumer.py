@@ -9,16 +9,18 @@ from datetime import UTC, datetime
 from typing import Any, Literal, Protocol, TypeVar
 
 from ingest.backpressure import HOLD_SECONDS, Backpressure
-from ingest.batch_processor import BatchProcessor, Count, Note, Outcome, Submit
+from ingest.batch_processor import BatchProcessor, Count, Outcome, Submit
 from ingest.cluster import ensure_topics
 from ingest.dead_letters import DeadLetters, Sender
-from ingest.errors import InvalidMessage, KafkaUnavailable, StreamStopped
+from ingest.errors import InvalidMessage, KafkaUnavailable, StreamNotReady, StreamStopped
 from ingest.in_flight import InFlight
-from ingest.kafka import KafkaProducer
 from ingest.messages import Message, MessageDefaults, to_job
 from ingest.offsets import TrackedOffset
+from ingest.producer import KafkaProducer
+from ingest.progress import Progress
+from ingest.rejection_rows import Note
 from ingest.settings import IngestSettings
-from ingest.status import Status
+from ingest.status import Status, public
 from ingest.stream import PollPlan, Stream, StreamState
 from lake.errors import Fault
 from lake.logs import bound, logger
@@ -92,7 +94,8 @@ class Consumer:
         self._stopping = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._fault: BaseException | None = None
-        self._waiting_for: str | None = "not set up yet"
+        self._progress = Progress(settings.kafka_stall_seconds)
+        self._waiting_for: Fault | None = _fault("not set up yet")
         self._ended = asyncio.Event()
         self._state: Literal["new", "running", "ended"] = "new"
         self._stream: Stream | None = None
@@ -109,6 +112,7 @@ class Consumer:
             await self._run()
         except Exception as error:
             self._fault = error
+            log.exception("the consumer has ended", error=error)
             raise
         finally:
             self._state = "ended"
@@ -127,21 +131,19 @@ class Consumer:
             await self._ended.wait()
 
     async def ready(self) -> None:
-        """Return if messages are being read; raises KafkaUnavailable with the reason."""
-        status = self.status()
-        if not status.ready:
-            raise KafkaUnavailable(status.error or "not a member of the group yet")
+        """Return if messages are read and finished; raises StreamNotReady with the reason."""
+        if (fault := self.status().fault) is not None:
+            raise StreamNotReady(public(fault), value=fault.code)
 
     def status(self) -> Status:
         """Status as of the last turn."""
         stream = self._stream.state if self._stream else StreamState()
         age = time.monotonic() - stream.turned_at if stream.turned_at else None
-        alive = self._state == "running"
-        fresh = age is not None and age < _STALE_SECONDS
-        ready = alive and fresh and stream.group.member and not self._stopping.is_set()
+        fault = self._unready(stream, age)
         return Status(
-            ready=ready,
-            alive=alive,
+            ready=fault is None,
+            alive=self._state == "running",
+            fault=fault,
             error=self._error(stream),
             partitions=stream.partitions,
             paused=stream.paused,
@@ -151,6 +153,7 @@ class Consumer:
             inflight_bytes=self._backpressure.bytes,
             outcomes={str(name): count for name, count in self._outcomes.items()},
             retries=self._delivery.retries if self._delivery else 0,
+            unwritten=self._delivery.rows.unwritten if self._delivery else 0,
             dead_letters=dict(self._delivery.dead_letters_by_code) if self._delivery else {},
         )
 
@@ -190,7 +193,7 @@ class Consumer:
             try:
                 await self._call(ensure_topics, self._settings)
             except KafkaUnavailable as error:
-                self._waiting_for = str(error)
+                self._waiting_for = error.fault
                 log.warning("Kafka is not available yet", error=error)
                 await self._pause_for(self._stopping, _SET_UP_RETRY_SECONDS)
             else:
@@ -231,7 +234,9 @@ class Consumer:
         with bound(**message.names):
             while (job := self._read(message)) is None:
                 await self._pause_for(self._stopping, _SHORT_SECONDS)
-        return InFlight(message, tracked, job)
+        in_flight = InFlight(message, tracked, job)
+        self._progress.begin(in_flight)
+        return in_flight
 
     def _read(self, message: Message) -> ImageJob | Fault | None:
         """Parse a message to a job or a fault; None after a shortage of memory: try again."""
@@ -260,6 +265,7 @@ class Consumer:
         self._fault = self._fault or error
 
     def _settle(self, in_flight: InFlight, outcome: Outcome) -> None:
+        self._progress.end(in_flight)
         self._backpressure.release(in_flight.message.size)
         self._outcomes[outcome] += 1
         self._room.set()
@@ -294,10 +300,37 @@ class Consumer:
         except TimeoutError:
             return
 
+    def _unready(self, stream: StreamState, age: float | None) -> Fault | None:
+        """Reason why messages are not read or not finished; None if they are."""
+        return (
+            self._end() or self._waiting_for or _not_a_member(stream, age) or self._progress.stall()
+        )
+
+    def _end(self) -> Fault | None:
+        if self._fault is not None:
+            code = getattr(self._fault, "code", StreamStopped.code)
+            return Fault(code, f"the consumer has ended: {self._fault!r}")
+        if self._stopping.is_set() or self._state == "ended":
+            return Fault(StreamStopped.code, "the consumer stops")
+        return None
+
     def _error(self, stream: StreamState) -> str | None:
         if self._fault is not None:
             return repr(self._fault)
         failed = (
             self._delivery.last_failure if self._delivery and self._backpressure.messages else None
         )
-        return self._waiting_for or stream.group.error or failed
+        waiting = self._waiting_for.detail if self._waiting_for else None
+        return waiting or stream.group.error or failed
+
+
+def _fault(detail: str) -> Fault:
+    return Fault(KafkaUnavailable.code, detail)
+
+
+def _not_a_member(stream: StreamState, age: float | None) -> Fault | None:
+    if age is None:
+        return _fault("not connected yet")
+    if age >= _STALE_SECONDS:
+        return _fault(f"the Kafka client has not answered for {age:.0f} s")
+    return None if stream.group.member else _fault(stream.group.error or "not in the group yet")

@@ -5,6 +5,9 @@ IngestError
       · InvalidHeader         invalid_header         limit, value: bytes, entries, or the header
       · InvalidEvent          invalid_event          value: the CloudEvents attribute
   x KafkaUnavailable        kafka_unavailable      the cluster did not answer; try again
+      · KafkaDenied           kafka_denied           it refused the login or a right
+      · TopicMissing          topic_missing          there is no such topic
+      · StreamNotReady        stream_not_ready       for `/readyz`; the detail has code and reason
   x WorkersUnavailable      workers_unavailable    no worker accepted the batch; try again
   x MessageTooLarge         message_too_large      the topic's limit is below the message's size
   x StreamStopped           stream_stopped         no retry can succeed until an operator acts
@@ -26,7 +29,15 @@ Every error survives pickling and carries a stable `code`.
 
 from typing import Literal
 
-from lake.errors import CodedError, ImageErased, StoreMisused, StoreUntrustworthy, Unavailable
+from lake.errors import (
+    CodedError,
+    Fault,
+    ImageErased,
+    ImageExpiring,
+    StoreMisused,
+    StoreUntrustworthy,
+    Unavailable,
+)
 from processors.errors import Overloaded, ProcessingFailed
 
 Verdict = Literal["retry", "count", "dead-letter", "erased", "crash"]
@@ -77,6 +88,24 @@ class KafkaUnavailable(IngestError):
     code = "kafka_unavailable"
 
 
+class KafkaDenied(KafkaUnavailable):
+    """The cluster refused the login, or a right on a topic or on the group."""
+
+    code = "kafka_denied"
+
+
+class TopicMissing(KafkaUnavailable):
+    """The topic of images or of dead letters does not exist."""
+
+    code = "topic_missing"
+
+
+class StreamNotReady(KafkaUnavailable):
+    """The Kafka consumer reads or finishes no messages; the detail has code and reason."""
+
+    code = "stream_not_ready"
+
+
 class WorkersUnavailable(IngestError):
     """No worker accepted the batch, so none of its messages is to blame."""
 
@@ -99,3 +128,25 @@ class TooManyDeadLetters(StreamStopped):
     """More messages in a row were refused than the settings allow."""
 
     code = "too_many_dead_letters"
+
+
+_TIMEOUT = "batch_timeout"
+
+
+def waiting_for(error: BaseException) -> Fault | None:
+    """Fault that a message waits for, after an error that is not its own; fit for `/readyz`.
+
+    None if the message waits for nothing but its own turn.
+    """
+    if isinstance(error, ImageExpiring):
+        return None
+    if isinstance(error, KafkaUnavailable):
+        return Fault(error.code, f"dead letters can't be written: {error.detail}")
+    if isinstance(error, WorkersUnavailable | Overloaded):
+        return Fault(error.code, "messages wait for a worker")
+    if isinstance(error, Unavailable):
+        # The detail of the store may name keys and folders.
+        return Fault(error.code, "messages wait for the store")
+    if isinstance(error, TimeoutError):
+        return Fault(_TIMEOUT, "batches are not done in time")
+    return Fault(Overloaded.code, "messages wait for memory, threads or files")

@@ -1,16 +1,12 @@
-"""Consumer and producer, built on confluent-kafka, which wraps librdkafka.
-
-Only this file and `ingest.cluster` import confluent-kafka.
+"""Member of the consumer group, built on confluent-kafka, which wraps librdkafka.
 
 Required rights: READ and DESCRIBE on the topic, READ on the group, WRITE on the dead-letter topic;
 CREATE on both topics only if they do not exist and `kafka_create_topics` is on.
 """
 
-import asyncio
 import contextlib
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
@@ -21,22 +17,15 @@ from confluent_kafka import (
     Consumer,
     KafkaError,
     KafkaException,
-    Producer,
     TopicCollection,
     TopicPartition,
 )
 from confluent_kafka import Message as RawMessage
 from confluent_kafka.admin import AdminClient
 
-from ingest.errors import KafkaUnavailable, MessageTooLarge, StreamStopped
-from ingest.librdkafka import (
-    DELIVERY_MS,
-    GroupState,
-    client_config,
-    consumer_config,
-    group_state,
-    producer_config,
-)
+from ingest.errors import StreamStopped
+from ingest.kafka_errors import reason_of
+from ingest.librdkafka import SILENT, GroupState, client_config, consumer_config, group_state
 from ingest.messages import Headers, Message, moment
 from ingest.offsets import Listener, Partition
 from ingest.positions import Place
@@ -49,12 +38,9 @@ log = logger(__name__)
 _ADMIN_SECONDS = 5.0
 _CHECK_SECONDS = 2.0
 _RETRY_SECONDS = 1.0
-_TOO_LARGE = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG_SIZE}
 # Errors of a broker without topic ids; after any other error the request is repeated.
 _NO_IDS = {KafkaError.UNSUPPORTED_VERSION, KafkaError._UNSUPPORTED_FEATURE}  # noqa: SLF001
 _ZERO_ID = "AAAAAAAAAAAAAAAAAAAAAA"
-# The library's log repeats errors that results and `error_cb` report anyway.
-SILENT = {"log_level": 0}
 
 
 class GroupConsumer:
@@ -232,46 +218,6 @@ class TopicIds:
         return topic if topic_id == _ZERO_ID else topic_id
 
 
-class KafkaProducer:
-    """Producer whose `send` returns once the cluster has the message.
-
-    Any number of tasks of one event loop may use it.
-    """
-
-    def __init__(self, settings: IngestSettings) -> None:
-        self._config = producer_config(settings) | SILENT
-        self._client = Producer(self._config)
-        # A thread of its own, because sends wait here while the cluster is unavailable.
-        self._thread = ThreadPoolExecutor(1, "kafka-producer")
-
-    async def send(self, topic: str, value: bytes | None, key: bytes | None, head: Headers) -> None:
-        """Send a message and wait for the cluster.
-
-        Raises MessageTooLarge, KafkaUnavailable; the message may have arrived all the same.
-        """
-        answers: list[KafkaError | None] = []
-        try:
-            self._client.produce(
-                topic, value, key, headers=list(head), on_delivery=lambda e, _: answers.append(e)
-            )
-        except (KafkaException, BufferError) as error:
-            raise _send_fault(error.args[0]) from error
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._thread, self._client.flush, 2 * DELIVERY_MS / 1000)
-        fault = answers[0] if answers else "no answer"
-        if isinstance(fault, KafkaError) and fault.fatal():
-            # A fatal error makes this producer unusable; the next send uses a new one.
-            self._client = Producer(self._config)
-        if fault is not None:
-            raise _send_fault(fault)
-
-    async def close(self) -> None:
-        """Discard unsent messages."""
-        with contextlib.suppress(KafkaException):
-            self._client.purge()
-        await asyncio.to_thread(self._thread.shutdown)
-
-
 def _places(places: Mapping[Partition, Place]) -> list[TopicPartition]:
     return [_at(partition, place) for partition, place in places.items()]
 
@@ -335,16 +281,3 @@ def _headers(raw: RawMessage) -> tuple[Headers, str | None]:
         return (), "the name of a header is not UTF-8"
     pairs = headers.items() if isinstance(headers, dict) else headers
     return tuple((n, v.encode() if isinstance(v, str) else v) for n, v in pairs), None
-
-
-def reason_of(error: KafkaException) -> str:
-    """Text of a Kafka error."""
-    fault = error.args[0]
-    return fault.str() if isinstance(fault, KafkaError) else str(fault)
-
-
-def _send_fault(fault: object) -> KafkaUnavailable | MessageTooLarge:
-    if isinstance(fault, KafkaError):
-        kind = MessageTooLarge if fault.code() in _TOO_LARGE else KafkaUnavailable
-        return kind(fault.str())
-    return KafkaUnavailable(str(fault))

@@ -40,6 +40,8 @@ def _lag(statistics: Mapping[str, Any]) -> int | None:
     return sum(lags) if lags else None
 
 
+# The library's log repeats errors that results and `error_cb` report anyway.
+SILENT: Config = {"log_level": 0}
 # Below librdkafka's default of 5 minutes, because a dead letter is sent again after this time.
 DELIVERY_MS = 15_000
 # Room for key, headers and Kafka's own framing beside the largest image.

@@ -20,6 +20,12 @@ DEAD_LETTERS: Final = Metric(
     "Messages that were sent to the dead-letter topic, by the code of the refusal.",
     ("code",),
 )
+UNWRITTEN: Final = Metric(
+    "pixlake_rejections_unwritten",
+    "counter",
+    "messages",
+    "Dead letters without a row of `rejections`: the store did not take the row.",
+)
 RETRIES: Final = Metric(
     "pixlake_kafka_retries", "counter", "messages", "Messages that were submitted once more."
 )
@@ -45,6 +51,7 @@ INFLIGHT_BYTES: Final = Metric(
 METRICS: Final = (
     MESSAGES,
     DEAD_LETTERS,
+    UNWRITTEN,
     RETRIES,
     LAG,
     PARTITIONS,
@@ -61,6 +68,7 @@ def samples(status: Status) -> Iterator[Sample]:
         yield MESSAGES.at(count, outcome)
     for code, count in status.dead_letters.items():
         yield DEAD_LETTERS.at(count, code)
+    yield UNWRITTEN.at(status.unwritten)
     yield RETRIES.at(status.retries)
     if status.lag is not None:
         yield LAG.at(status.lag)

@@ -110,6 +110,14 @@ class IngestSettings(BaseSettings):
         description="number of dead letters in a row, without an image in between, after which "
         "the consumer stops; 0: never stop",
     )
+    kafka_stall_seconds: float = Field(
+        default=10,
+        gt=0,
+        le=3600,
+        description="time without progress, in seconds, after which the consumer is not ready: "
+        "messages wait for the store, the workers or the dead-letter topic. Six times as long if "
+        "no failure is known",
+    )
     kafka_commit_interval_seconds: float = Field(
         default=1, gt=0, le=60, description="pause between two commits of offsets"
     )

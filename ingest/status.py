@@ -1,11 +1,21 @@
 """Status of the Kafka consumer, for health checks."""
 
+import re
 from dataclasses import dataclass
+
+from lake.errors import Fault
+
+# Addresses of brokers, for example `sasl_ssl://b-1.example:9096/bootstrap: `.
+_ADDRESS = re.compile(r"(\w+://)?[\w.\[\]-]+:\d+(/\w+)?(: )?")
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Status of the consumer: `ready` if messages are read, `alive` while the loop runs."""
+    """Status of the consumer: `ready` if messages are read and finished, `alive` while it runs.
+
+    `fault` is the reason if it is not ready, `remark` a fault that other messages do not feel,
+    `error` the last error in any case.
+    """
 
     ready: bool
     alive: bool
@@ -20,3 +30,12 @@ class Status:
     retries: int
     dead_letters: dict[str, int]
     """Number of dead letters by code."""
+    fault: Fault | None = None
+    remark: Fault | None = None
+    unwritten: int = 0
+    """Number of refused messages without a row."""
+
+
+def public(fault: Fault) -> str:
+    """Text of a fault for `/readyz`, which needs no key: without addresses of brokers."""
+    return f"{fault.code}: {_ADDRESS.sub('', fault.detail)}"

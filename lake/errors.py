@@ -12,6 +12,7 @@ LakeError
   x Unavailable              temporary; nothing is acknowledged, the caller may try again
       · StoreUnavailable       store_unavailable
           StoreDenied          store_denied           the role of this process lacks a right
+          RejectionsDenied     rejections_denied      … on rejections only, so it may last
           StoreReadOnly        store_read_only        its file system is read-only
       · StoreFull              store_full
       · ImageExpiring          image_expiring         not yet free; `value`: seconds to wait
@@ -146,6 +147,12 @@ class StoreDenied(StoreUnavailable):
     """The object store denied access to the role of this process."""
 
     code = "store_denied"
+
+
+class RejectionsDenied(StoreDenied):
+    """The object store denied the row of a rejection, but takes other objects."""
+
+    code = "rejections_denied"
 
 
 class StoreReadOnly(StoreUnavailable):

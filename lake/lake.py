@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from lake.commit.erasure import Eraser
 from lake.commit.journal import Journal
 from lake.commit.preset_store import PresetStore
 from lake.commit.records import Commit, Committer
-from lake.commit.rejections import Rejections
+from lake.commit.rejections import Refusal, Rejections, Settled
 from lake.commit.tries import Tries
+from lake.errors import RejectionsDenied, StoreDenied
 from lake.read.reader import Page, Reader
 from lake.seal.compaction import Compactor
 from lake.seal.maintenance import Maintenance, TableMaintenance
@@ -94,13 +96,24 @@ class Lake:
         """Time at which an image expires."""
         return self.clock.settings.expires(record.window_start)
 
+    async def settle(self, refusal: Refusal) -> Settled:
+        """Record a refusal, see `Rejections.settle`.
+
+        Raises RejectionsDenied if the store denies rejections only, and other errors Unavailable.
+        """
+        try:
+            return await self.rejections.settle(refusal)
+        except StoreDenied as error:
+            await trial_write(self.store)
+            raise RejectionsDenied(error.detail) from error
+
     async def healthy(self) -> None:
         """Return if the store accepts writes now.
 
         Raises the error of the last write or of a trial write: StoreUnavailable, StoreFull. A trial
-        write is made only if no write has succeeded recently.
+        write is made only if no write has succeeded recently, and one at a time.
         """
         self.store.writes.check()
         trust = _TRUST_SECONDS if self.store.root is None else _TRUST_FOLDER_SECONDS
         if not self.store.writes.succeeded_within(trust):
-            await trial_write(self.store)
+            await self.store.writes.trial(partial(trial_write, self.store))

@@ -67,9 +67,9 @@ class ImageProcessor:
     async def settle(self, refusal: Refusal) -> Settled:
         """Record a refused Kafka message as a row, or return its known result.
 
-        Raises Unavailable.
+        Raises Unavailable, also RejectionsDenied.
         """
-        return await self._lake.rejections.settle(refusal)
+        return await self._lake.settle(refusal)
 
     @returns_errors
     async def count_failure(self, rejection_id: str, how: str) -> int:

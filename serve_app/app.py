@@ -43,6 +43,8 @@ NAME = "UploadApi"
 # Names of the Kafka consumer, which this package does not import.
 KAFKA_APP = "ingest"
 KAFKA_NAME = "KafkaIngest"
+STREAM_NOT_READY = "stream_not_ready"
+"""Code of the consumer's error whose detail is fit for everybody."""
 
 # Limits far above the admission limits of the app, because a refusal by the app names the reason.
 # Received uploads are processed and committed first: 10 s for a slow image, and a reserve.
@@ -206,7 +208,11 @@ async def _replica_part(app: str, name: str) -> Part:
     except Exception as error:  # noqa: BLE001  any error means that the part is not ready
         return Part(ready=False, detail=type(getattr(error, "cause", None) or error).__name__)
     if isinstance(answer, CodedError):
-        return Part(ready=False, detail=answer.code)
+        # Details of other errors may name keys, folders and addresses.
+        said = answer.detail if answer.code == STREAM_NOT_READY else answer.code
+        return Part(ready=False, detail=said)
+    if isinstance(answer, str):
+        return Part(ready=True, detail=answer)
     return Part.with_sandbox(answer) if isinstance(answer, dict) else Part(ready=True)
 
 

@@ -213,6 +213,7 @@ PROBLEMS: Mapping[str, Problem] = {
     "unavailable": Problem(503, "The store is unavailable", retry_after=2, internal=True),
     "store_unavailable": Problem(503, "The store is unavailable", retry_after=2, internal=True),
     "store_denied": Problem(503, "The store is unavailable", retry_after=60, internal=True),
+    "rejections_denied": Problem(503, "The store is unavailable", retry_after=60, internal=True),
     "store_read_only": Problem(503, "The store is read-only", retry_after=60, internal=True),
     "answer_timeout": Problem(503, "The upload takes too long", retry_after=5),
     "attempt_too_old": Problem(503, "The upload took too long", retry_after=1),

@@ -20,8 +20,11 @@ log = logger(__name__)
 
 # Load balancers time out after about five seconds; a late check is answered as not ready.
 _LIMIT_SECONDS = 4.0
-PART_SECONDS = 2.0
-"""Time-out of the check of one part, so that `/readyz` can name a part that does not answer."""
+PART_SECONDS = 3.0
+"""Time-out of the check of one part, so that `/readyz` can name a part that does not answer.
+
+The checks of store and accounts have shorter limits of their own.
+"""
 
 
 # Long details of a sandbox's protections, which are only in the log of a start.
@@ -84,11 +87,7 @@ async def api_part(lake: Lake, keys: KeyRing, sandbox: Sandbox) -> Part:
     Without the accounts database the process stays ready while at least one key is cached.
     """
     try:
-        async with asyncio.timeout(PART_SECONDS):
-            await lake.healthy()
-        remark = await keys.healthy()
-    except TimeoutError:
-        return Part(ready=False, detail=f"store_unavailable: no answer within {PART_SECONDS:g} s")
+        _, remark = await asyncio.gather(lake.healthy(), keys.healthy())
     except (LakeError, AccountsError) as error:
         return Part(ready=False, detail=error.code)
     if not sandbox.ready:

@@ -39,6 +39,8 @@ VENDORS = {
     "boto3": {"lake/store/bucket.py"},
     "confluent_kafka": {
         "ingest/kafka.py",
+        "ingest/kafka_errors.py",
+        "ingest/producer.py",
         "ingest/cluster.py",
         "client/pixlake/cli/produce.py",  # the producer that users hold
         "pixlake_server/embedded/kraft.py",  # asks its own broker whether it is ready

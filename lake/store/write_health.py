@@ -1,7 +1,8 @@
 """Health of writes to a store, by the results of the last ones."""
 
+import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 from lake.errors import LakeError, StoreUnavailable, Unavailable
@@ -10,6 +11,8 @@ from lake.errors import LakeError, StoreUnavailable, Unavailable
 # The time is longer than the second between two health probes, so that a failing store is noticed.
 # The time is short, so that one lost request does not take an idle node out of service for long.
 _FAILURE_SECONDS = 5.0
+# Longest wait for a trial write. A store that takes longer accepts no image in a useful time.
+_TRIAL_SECONDS = 2.0
 
 
 class WriteHealth:
@@ -18,6 +21,7 @@ class WriteHealth:
     def __init__(self) -> None:
         self._succeeded_at = float("-inf")
         self._failed_at = float("-inf")
+        self._trial: asyncio.Future[None] | None = None
         self._error: LakeError = StoreUnavailable("no write was tried yet")
         self.failures = 0
         """number of writes that failed since the start"""
@@ -47,3 +51,26 @@ class WriteHealth:
         """True if a write succeeded within `seconds`, and none failed after it."""
         lately = time.monotonic() - self._succeeded_at < seconds
         return lately and self._succeeded_at > self._failed_at
+
+    async def trial(self, write: Callable[[], Awaitable[None]]) -> None:
+        """Make a trial write, or await the running one.
+
+        Raises its error, and StoreUnavailable if it takes too long. The write then continues, so
+        that a store that hangs is not asked again and again.
+        """
+        if self._trial is None or self._trial.done():
+            self._trial = asyncio.ensure_future(write())
+            self._trial.add_done_callback(_retrieved)
+        try:
+            async with asyncio.timeout(_TRIAL_SECONDS):
+                await asyncio.shield(self._trial)
+        except TimeoutError as error:
+            raise StoreUnavailable(
+                f"no answer to a trial write in {_TRIAL_SECONDS} s", limit=_TRIAL_SECONDS
+            ) from error
+
+
+def _retrieved(trial: asyncio.Future[None]) -> None:
+    """Retrieve the error of a trial write that nobody awaits any more."""
+    if not trial.cancelled():
+        trial.exception()

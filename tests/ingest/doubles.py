@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from ingest.batch_processor import Count, Note, Submit
+from ingest.batch_processor import Count, Submit
 from ingest.consumer import Consumer
+from ingest.rejection_rows import Note
 from ingest.settings import IngestSettings
 from lake.commit.rejections import Refusal, Settled
 from lake.errors import CodedError, StoreUnavailable

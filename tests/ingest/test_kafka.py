@@ -4,7 +4,8 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message
 
-from ingest.kafka import _headers, _send_fault, reason_of
+from ingest.kafka import _headers
+from ingest.kafka_errors import reason_of, send_fault
 from ingest.librdkafka import group_state
 
 
@@ -26,9 +27,9 @@ def test_a_header_name_that_is_no_text_is_a_fault_of_the_message() -> None:
 
 
 def test_faults_of_sending() -> None:
-    assert _send_fault(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)).code == "message_too_large"
-    assert _send_fault(KafkaError(KafkaError._TRANSPORT)).code == "kafka_unavailable"
-    assert _send_fault("Local: Queue full").code == "kafka_unavailable"
+    assert send_fault(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)).code == "message_too_large"
+    assert send_fault(KafkaError(KafkaError._TRANSPORT)).code == "kafka_unavailable"
+    assert send_fault("Local: Queue full").code == "kafka_unavailable"
     assert "unknown" in reason_of(
         KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART, "unknown"))
     )

@@ -18,6 +18,7 @@ STATUS = Status(
     outcomes={"created": 5, "dead-lettered": 2},
     retries=1,
     dead_letters={"truncated": 2},
+    unwritten=1,
 )
 
 
@@ -31,6 +32,7 @@ def test_every_figure_of_the_status_is_a_metric() -> None:
         ("pixlake_kafka_messages", "created"): 5,
         ("pixlake_kafka_messages", "dead-lettered"): 2,
         ("pixlake_dead_letters", "truncated"): 2,
+        ("pixlake_rejections_unwritten",): 1,
         ("pixlake_kafka_retries",): 1,
         ("pixlake_kafka_lag",): 40,
         ("pixlake_kafka_partitions",): 3,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.batch_processor import BatchProcessor, Count, Note
+from ingest.batch_processor import BatchProcessor, Count
 from ingest.consumer import Consumer
 from ingest.dead_letters import DeadLetters
 from ingest.errors import StreamStopped
@@ -15,6 +15,7 @@ from ingest.librdkafka import GroupState
 from ingest.messages import Headers, Message
 from ingest.offsets import Listener, Offsets, Partition
 from ingest.positions import Place
+from ingest.rejection_rows import Note
 from ingest.settings import IngestSettings
 from ingest.stream import PollPlan, Stream
 from lake import layout

@@ -65,7 +65,8 @@ async def test_a_line_of_the_log_names_its_message(
     await stage.send_values([b"a", b"bad"])
     async with running(stage.settings(), workers.submit, unwritable):
         await stage.until_committed(2)
-    lines = [vars(each) for each in caplog.records if each.name == "ingest.batch_processor"]
+    ours = {"ingest.batch_processor", "ingest.rejection_rows"}
+    lines = [vars(each) for each in caplog.records if each.name in ours]
     assert {line["message"] for line in lines} == {
         "a refusal failed with an unexpected error",
         "no row for a rejection",

@@ -1,12 +1,23 @@
+import asyncio
 import errno
 import os
 from pathlib import Path
 
 import pytest
 
-from lake.errors import AlreadyExists, StoreFull, StoreReadOnly, StoreUnavailable
+from lake.commit.rejections import Refusal
+from lake.errors import (
+    AlreadyExists,
+    Fault,
+    RejectionsDenied,
+    StoreDenied,
+    StoreFull,
+    StoreReadOnly,
+    StoreUnavailable,
+)
 from lake.lake import Lake
 from lake.settings import LakeSettings
+from lake.store.object_store import Buffer, ObjectStore
 from lake.store.write_health import WriteHealth
 
 pytestmark = pytest.mark.asyncio
@@ -55,6 +66,52 @@ async def test_without_traffic_a_trial_write_tells(
             await lake.healthy()
     await lake.healthy()
     assert await lake.store.objects("probe") == [], "a trial leaves nothing"
+
+
+async def test_a_store_that_hangs_is_asked_once_and_told_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("lake.store.write_health._TRIAL_SECONDS", 0.01)
+    health = WriteHealth()
+    answered = asyncio.Event()
+    asked = 0
+
+    async def write() -> None:
+        nonlocal asked
+        asked += 1
+        await answered.wait()
+
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable, match="no answer"):
+            await health.trial(write)
+    assert asked == 1
+    answered.set()
+    await health.trial(write)
+
+
+async def test_a_right_on_rejections_that_is_missing_is_told_from_a_store_that_denies_all(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lake = await open_lake(tmp_path)
+    refusal = Refusal("acme", "t", "id", 0, 0, None, 1, Fault("not_an_image", "text"))
+    create = ObjectStore.create
+
+    async def denied(store: ObjectStore, key: str, data: Buffer) -> None:
+        if key.startswith("rejections/"):
+            raise StoreDenied("no right")
+        await create(store, key, data)
+
+    monkeypatch.setattr(ObjectStore, "create", denied)
+    with pytest.raises(RejectionsDenied):
+        await lake.settle(refusal)
+
+    async def denies(*_: object) -> None:
+        raise StoreDenied("no right at all")
+
+    monkeypatch.setattr(ObjectStore, "put", denies)
+    with pytest.raises(StoreDenied) as error:
+        await lake.settle(refusal)
+    assert not isinstance(error.value, RejectionsDenied)
 
 
 async def test_a_refused_condition_is_no_failure() -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,6 @@ from pixlake_server.embedded.errors import (
     DatabaseUnusable,
     PresetUnusable,
 )
-from pixlake_server.embedded.ports import free_port
 from pixlake_server.embedded.preflight import Settings, check_machine, check_servers, prepare_store
 from processors.preset import Preset
 from processors.preset_registry import PresetRegistry
@@ -124,44 +122,6 @@ def test_a_cluster_is_asked_before_a_start(kafka_server: ApacheKafka) -> None:
         ask(f"{LOOPBACK}:9", kafka_security_protocol="SSL", kafka_ssl_ca_location="/nonesuch")
     with socket.create_server((LOOPBACK, 0)) as silent:
         ask(f"{LOOPBACK}:{silent.getsockname()[1]}")
-
-
-@pytest.fixture(scope="module")
-def sasl_bootstrap() -> Iterator[str]:
-    """Apache Kafka with one user, `pixlake`, whose password is `right`."""
-    plain, controller, port = (f"{LOOPBACK}:{free_port()}" for _ in range(3))
-    module = "org.apache.kafka.common.security.plain.PlainLoginModule"
-    settings = {
-        "listeners": f"PLAINTEXT://{plain},CONTROLLER://{controller},SASL://{port}",
-        "advertised.listeners": f"PLAINTEXT://{plain},SASL://{port}",
-        "controller.quorum.voters": f"1@{controller}",
-        "listener.security.protocol.map": (
-            "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT"
-        ),
-        "sasl.enabled.mechanisms": "PLAIN",
-        "listener.name.sasl.plain.sasl.jaas.config": f'{module} required user_pixlake="right";',
-    }
-    with ApacheKafka(settings, port=int(plain.split(":")[1])):
-        yield port
-
-
-@pytest.mark.parametrize("password", ["right", "wrong"])
-def test_a_refused_login_is_told_at_once(sasl_bootstrap: str, password: str) -> None:
-    settings = IngestSettings.model_validate(
-        {
-            "kafka_bootstrap_servers": sasl_bootstrap,
-            "kafka_security_protocol": "SASL_PLAINTEXT",
-            "kafka_sasl_mechanism": "PLAIN",
-            "kafka_sasl_username": "pixlake",
-            "kafka_sasl_password": password,
-        }
-    )
-    if password == "right":
-        check_cluster(settings, 10)
-        return
-    with pytest.raises(KafkaUnavailable, match="PIXLAKE_KAFKA_SASL_PASSWORD") as refused:
-        check_cluster(settings, 60)
-    assert "wrong" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
