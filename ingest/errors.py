@@ -18,7 +18,7 @@ Verdicts for the result of a message:
                 KafkaUnavailable, a batch that raised an error or timed out; any shortage of memory,
                 threads or files
   count         ProcessingFailed: retry until it is a dead letter
-  dead-letter   InvalidMessage, every other error; `processing_failed`: a message that killed
+  dead-letter   InvalidMessage, every other error; `internal`: a message that killed
                 its worker or raised an unexpected exception too often while alone in its batch
                 (restarts included), over a minimum time
   erased        image_erased: the image was stored and then erased; nothing to do

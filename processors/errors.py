@@ -25,7 +25,7 @@ ProcessorError
   x PresetBuiltIn           preset_built_in
   x PresetsReadOnly         presets_read_only      this process's role may not write presets
   x Overloaded              overloaded             temporary; the caller may try again
-  x ProcessingFailed        processing_failed      an unexpected exception, in a batch only
+  x ProcessingFailed        internal               an unexpected exception, in a batch only
 
 Every error carries a stable `code` and survives pickling, because errors cross Ray processes.
 """
@@ -184,6 +184,6 @@ class Overloaded(ProcessorError):
 
 
 class ProcessingFailed(ProcessorError):
-    """An unexpected exception; a Kafka message is refused after a number of tries."""
+    """An unexpected exception: 500 over HTTP; a Kafka message is refused after several tries."""
 
-    code = "processing_failed"
+    code = "internal"

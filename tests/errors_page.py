@@ -7,7 +7,6 @@ from pathlib import Path
 from ingest.errors import InvalidMessage
 from lake.errors import CodedError
 from pixlake_server.embedded.haproxy_answers import ANSWERS
-from processors.errors import ProcessingFailed
 from serve_app.errors import PROBLEMS
 
 ROOT = Path(__file__).parent.parent
@@ -85,8 +84,8 @@ def _code(statement: ast.stmt) -> str | None:
 
 
 def _kafka_codes() -> set[str]:
-    """Return the codes of dead letters: those of messages, and that of unexpected exceptions."""
-    return {ProcessingFailed.code, *(kind.code for kind in _kinds(InvalidMessage))}
+    """Return the codes of dead letters that HTTP does not have."""
+    return {kind.code for kind in _kinds(InvalidMessage)}
 
 
 def _kinds(root: type[CodedError]) -> Iterator[type[CodedError]]:

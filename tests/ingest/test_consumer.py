@@ -204,7 +204,7 @@ async def test_what_kills_its_worker_is_found_and_dead_lettered(stage: Stage) ->
     assert sorted(workers.done_values) == [b"a", b"b", b"c", b"d"]
     (letter,) = await stage.dead_letters(1, more=0.2)
     assert letter.value == b"poison"
-    assert letter.headers["pixlake-dead-letter-code"] == b"processing_failed"
+    assert letter.headers["pixlake-dead-letter-code"] == b"internal"
     assert b"the replica died" in (letter.headers["pixlake-dead-letter-detail"] or b"")
 
 

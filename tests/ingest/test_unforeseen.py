@@ -49,7 +49,7 @@ async def test_an_exception_of_one_message_is_tried_and_then_a_dead_letter(stage
     assert sum(job.data.tobytes() == b"bad" for job in workers.jobs) == 3
     (letter,) = await stage.dead_letters(1, more=0.2)
     assert letter.value == b"bad"
-    assert letter.headers[CODE] == b"processing_failed"
+    assert letter.headers[CODE] == b"internal"
     assert b"OverflowError: Python int too large" in (letter.headers[DETAIL] or b"")
     (row,) = workers.noted
     assert row.reason.detail.startswith("failed 3 times on its own, the last time: OverflowError")
@@ -126,9 +126,9 @@ async def test_a_refusal_that_cannot_be_written_ends_as_well(stage: Stage, times
         await stage.until_committed(2)
         assert consumer.status().outcomes == {"created": 1, "dead-lettered": 1}
     (letter,) = await stage.dead_letters(1, more=0.2)
-    assert letter.headers[CODE] == b"processing_failed"
+    assert letter.headers[CODE] == b"internal"
     assert b"OverflowError: int too large" in (letter.headers[DETAIL] or b"")
-    assert [each.fault.code for each in tried[:4]] == [*["not_an_image"] * 3, "processing_failed"]
+    assert [each.fault.code for each in tried[:4]] == [*["not_an_image"] * 3, "internal"]
     assert tried[3].image_id is None
     assert len(workers.noted) == (times == 3)
 
@@ -147,7 +147,7 @@ async def test_a_message_that_cannot_be_read_is_a_dead_letter(
     async with running(stage.settings(), workers.submit, workers.note):
         await stage.until_committed(2)
     (letter,) = await stage.dead_letters(1, more=0.2)
-    assert letter.headers[CODE] == b"processing_failed"
+    assert letter.headers[CODE] == b"internal"
     assert b"RecursionError: too deep" in (letter.headers[DETAIL] or b"")
 
 

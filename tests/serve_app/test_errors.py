@@ -11,7 +11,7 @@ from lake.errors import (
     StoreUnavailable,
     StoreUnreachable,
 )
-from processors.errors import Overloaded, ProcessingFailed, ProcessorError
+from processors.errors import Overloaded, ProcessorError
 from serve_app.accounts.errors import AccountsError
 from serve_app.errors import PROBLEMS, ApiError, Forbidden, HeadersTooLarge
 from serve_app.problems import MEDIA_TYPE
@@ -28,8 +28,8 @@ KINDS = [
     kind
     for root in (ApiError, ProcessorError, LakeError, AccountsError)
     for kind in family(root)
-    # No HTTP client sees these errors, which belong to a start and to a batch.
-    if kind not in (StoreUnreachable, ProcessingFailed)
+    # No HTTP client sees this error, which belongs to a start.
+    if kind is not StoreUnreachable
 ]
 
 
