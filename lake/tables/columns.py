@@ -61,6 +61,19 @@ Int = Annotated[int, pa.int32()]
 BigInt = Annotated[int, pa.int64()]
 LocalTime = Annotated[datetime, LOCAL_MS]
 
+SchemaVersion = Annotated[
+    Int, Column("service", "version of this list; columns are only ever added", repeats=True)
+]
+WindowStart = Annotated[
+    datetime,
+    Column(
+        "service",
+        "start of the window that the row belongs to, by the store's clock",
+        unit="UTC",
+        repeats=True,
+    ),
+]
+
 _ARROW = {
     str: pa.string(),
     bool: pa.bool_(),

@@ -12,7 +12,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from lake.errors import Fault
-from lake.tables.columns import MS, Column, Int, newest, schema_of
+from lake.tables.columns import MS, Column, Int, SchemaVersion, WindowStart, newest, schema_of
 from lake.tables.image_columns import ImageColumns, RenditionColumns
 
 # Version 5 has all columns of 0.1.0. A later column raises the version by its `since`.
@@ -29,9 +29,7 @@ class ImageRecord(ImageColumns):
     """Record of an image; `record.json` in the store, one row in the lake."""
 
     kind: Literal["image"] = "image"
-    schema_version: Annotated[
-        Int, Column("service", "version of this list; columns are only ever added", repeats=True)
-    ] = SCHEMA_VERSION
+    schema_version: SchemaVersion = SCHEMA_VERSION
     attempt: Annotated[
         str,
         Column(
@@ -39,15 +37,7 @@ class ImageRecord(ImageColumns):
             "id of the committed attempt; names of the image's objects end in it",
         ),
     ]
-    window_start: Annotated[
-        datetime,
-        Column(
-            "service",
-            "start of the window that the row belongs to, by the store's clock",
-            unit="UTC",
-            repeats=True,
-        ),
-    ]
+    window_start: WindowStart
     content_hash: Annotated[str, Column("service", "SHA-256 over bytes, preset and metadata")]
     original_key: Annotated[str, Column("service", "key of the original in the bucket")]
     renditions: Annotated[

@@ -11,7 +11,16 @@ from pydantic import BaseModel, ConfigDict
 from lake import layout
 from lake.errors import Fault
 from lake.layout import Folders
-from lake.tables.columns import BigInt, Column, Int, TableColumn, model_columns, schema_of
+from lake.tables.columns import (
+    BigInt,
+    Column,
+    Int,
+    SchemaVersion,
+    TableColumn,
+    WindowStart,
+    model_columns,
+    schema_of,
+)
 from lake.tables.schema import IMAGES, SCHEMA_VERSION, ImageRecord
 
 REJECTIONS_VERSION = 3
@@ -22,9 +31,7 @@ class Rejected(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    schema_version: Annotated[
-        Int, Column("service", "version of this list; columns are only ever added", repeats=True)
-    ] = REJECTIONS_VERSION
+    schema_version: SchemaVersion = REJECTIONS_VERSION
     rejection_id: Annotated[
         str,
         Column(
@@ -34,15 +41,7 @@ class Rejected(BaseModel):
         ),
     ]
     tenant: Annotated[str, Column("service", "tenant of the topic", repeats=True)]
-    window_start: Annotated[
-        datetime,
-        Column(
-            "service",
-            "start of the window that the row belongs to, by the store's clock",
-            unit="UTC",
-            repeats=True,
-        ),
-    ]
+    window_start: WindowStart
     rejected_at: Annotated[
         datetime,
         Column(
