@@ -30,9 +30,8 @@ from serve_app.accounts import Accounts
 from serve_app.admission.admission import Admission
 from serve_app.admission.spillover import Spillover
 from serve_app.api import make_app
-from serve_app.asgi.loop_lag import LoopLag
 from serve_app.auth import KeyRing
-from serve_app.health import PART_SECONDS, AnsweredBy, Part, Readiness, api_part
+from serve_app.health import PART_SECONDS, AnsweredBy, LoopLag, Part, Readiness, api_part
 from serve_app.metrics import samples
 from serve_app.settings import ServeSettings
 

@@ -1,6 +1,7 @@
 """Health checks: liveness of the process, readiness of HTTP API and Kafka consumer."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Self
 
@@ -26,7 +27,10 @@ PART_SECONDS = 3.0
 The checks of store and accounts have shorter limits of their own.
 """
 
-
+# Interval of the measurements of event-loop lag, and the number of measurements in one minute.
+_LAG_PERIOD_SECONDS = 0.05
+_LAGS_KEPT = 1200
+_LAG_SHARE = 0.99
 # Long details of a sandbox's protections, which are only in the log of a start.
 _NOT_TOLD = frozenset({"environment", "system_calls"})
 
@@ -35,7 +39,7 @@ class Part(BaseModel):
     """Readiness of one part; `detail` says what is wrong.
 
     `sandbox`: protections against a decoder that was taken over, for parts that process images.
-    `loop_lag_ms`: p99 event-loop lag of the answering process, see `loop_lag`.
+    `loop_lag_ms`: p99 event-loop lag of the answering process, see `LoopLag`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -76,6 +80,32 @@ class Readiness(BaseModel):
     def ready(self) -> bool:
         """True if every part is ready and there is at least one part."""
         return bool(self.parts) and all(part.ready for part in self.parts.values())
+
+
+class LoopLag:
+    """Sampler of event-loop lag; takes 0.1 % of a core.
+
+    A blocked event loop delays every request of its process.
+    """
+
+    def __init__(self) -> None:
+        self._late: deque[float] = deque(maxlen=_LAGS_KEPT)
+
+    async def watch(self) -> None:
+        """Measure until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + _LAG_PERIOD_SECONDS
+            await asyncio.sleep(_LAG_PERIOD_SECONDS)
+            self._late.append(max(0.0, loop.time() - due))
+
+    @property
+    def p99_ms(self) -> float:
+        """p99 event-loop lag over the last minute, in milliseconds."""
+        if not self._late:
+            return 0.0
+        late = sorted(self._late)
+        return round(late[int(_LAG_SHARE * (len(late) - 1))] * 1000, 1)
 
 
 ReadinessCheck = Callable[[], Awaitable[Readiness]]

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from serve_app.asgi.loop_lag import LoopLag
+from serve_app.health import LoopLag
 from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
