@@ -30,6 +30,12 @@ class ProtocolTimes:
     """Age from which clock and settings are read again. Servers drift by some 50 ppm: 15 ms."""
     clock_usable: timedelta = _HOUR
     """Age up to which a reading is used while the store can't be read."""
+    clocks_apart: timedelta = 5 * _SECOND
+    """Time by which the wall clock and a clock that is never set run apart only if the machine was
+    paused or the wall clock was set: then the store's clock is read before anything else."""
+    machine_ahead: timedelta = 3 * _MINUTE
+    """Largest time by which the clock of a machine may be ahead of the store's. Its signatures hold
+    longer by that time; Amazon S3 alone would accept 15 minutes."""
 
     # Attempts of writers.
     attempt: timedelta = 10 * _MINUTE
@@ -122,13 +128,17 @@ class Relation(NamedTuple):
         return sum((getattr(times, name) for name in self.bound), timedelta())
 
 
-_LAST_PUT = ("attempt", "signature", "clock_difference")
+_LAST_PUT = ("attempt", "signature", "machine_ahead", "clock_difference")
 _REQUEST = ("request", "request_retries")
 
 RELATIONS = (
     Relation("attempt", _REQUEST, "one slow request ends the attempt, and no image is stored"),
     Relation("clock_usable", ("clock_fresh",), "writers stop between two readings of the clock"),
-    Relation("clock_difference", ("request",), "a slow reading of the clock exceeds the bound"),
+    Relation(
+        "clock_difference",
+        ("request", "clocks_apart"),
+        "a slow reading of the clock, or an unnoticed pause, exceeds the bound",
+    ),
     Relation(
         "attempt_over",
         _LAST_PUT,
@@ -163,7 +173,7 @@ RELATIONS = (
     ),
     Relation(
         "claim_age",
-        ("permit", "signature", "clock_difference"),
+        ("permit", "signature", "machine_ahead", "clock_difference"),
         "the watermark passes an hour while a segment with a late row is on its way, and readers "
         "lose the row",
     ),

@@ -9,7 +9,6 @@ Commit of one image, in this order (docs/design.md, "Commit"):
 
 import asyncio
 import secrets
-import time
 from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -31,6 +30,7 @@ from lake.errors import (
 from lake.old_columns import refuse_old_json
 from lake.store.clock import StoreClock
 from lake.store.decision import decide
+from lake.store.machine_clock import MACHINE, Moment
 from lake.store.object_store import Buffer, ObjectStore
 from lake.tables.fitting import mended, proven
 from lake.tables.schema import MAX_REFUSED, RECORD, ImageRecord, Named, RefusedName, Tombstone
@@ -57,8 +57,7 @@ class Attempt:
     window_start: datetime
     rejection_id: str | None = None
     id: str = field(default_factory=lambda: secrets.token_hex(8))
-    # `time.monotonic` is looked up at call time, because the tests replace it.
-    started: float = field(default_factory=lambda: time.monotonic())  # noqa: PLW0108
+    started: Moment = field(default_factory=MACHINE.moment)
 
     def key(self, name: str, extension: str) -> str:
         """Key of the original or of a rendition."""
@@ -66,7 +65,7 @@ class Attempt:
 
     def check_age(self, times: ProtocolTimes) -> None:
         """Raise AttemptTooOld if this attempt must not send PUTs any more."""
-        age, limit = time.monotonic() - self.started, times.attempt.total_seconds()
+        age, limit = self.started.age.total_seconds(), times.attempt.total_seconds()
         if age > limit:
             raise AttemptTooOld(
                 f"the attempt took {age:.0f} s, more than {limit:.0f} s; try again",
@@ -97,9 +96,11 @@ class Committer:
 
         `rejection_id` is that of its Kafka message.
         """
+        # The moment comes first: the age of the attempt includes a pause before it has its window.
+        started = self._clock.machine.moment()
         await self._clock.fresh()
         window_start = layout.window_start_of(self._clock.now(), self._clock.settings.window)
-        return Attempt(tenant, image_id, window_start, rejection_id)
+        return Attempt(tenant, image_id, window_start, rejection_id, started=started)
 
     async def put(self, attempt: Attempt, key: str, data: Buffer) -> None:
         """PUT one object before the commit; call `discard` if the commit is not made."""

@@ -19,7 +19,6 @@ does not delete images after their retention was extended.
 import asyncio
 import os
 import re
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -149,6 +148,9 @@ class Sweeper:
 
     async def _unname(self, key: str, record: Named, stored: Stored) -> bool:
         """Replace a record by a marker, then delete it; False if another process may have it."""
+        # The moment comes first: its age includes a pause before the marker has its time.
+        marked = self._clock.machine.moment()
+        await self._clock.fresh()
         now = self._clock.now()
         marker = Tombstone(
             image_id=record.image_id,
@@ -159,12 +161,11 @@ class Sweeper:
             - self._times.marker_age,
             erased_at=now,
         )
-        marked_at = time.monotonic()
         try:
             await self._store.replace(key, marker.model_dump_json().encode(), stored.etag)
         except (Mismatch, KeyMissing):
             return False  # a new image or another sweeper was faster
-        if time.monotonic() - marked_at > self._times.marker_use.total_seconds():
+        if marked.age > self._times.marker_use:
             return False  # the marker expires like a record, and the next sweep deletes it
         await self._store.delete(key)
         return True

@@ -11,7 +11,6 @@ Steps 2 and 3 write the same object with If-Match, so one of the two fails and r
 sealer finds the watermark advanced, it updates the compacted copy.
 """
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -49,11 +48,10 @@ class WatermarkAdvance:
 
         Withdraws a claim on the hour. Raises LakeHeld, UnreadableObject, StoreUnavailable.
         """
-        loop = asyncio.get_running_loop()
         while True:
-            asked = loop.time()
+            asked = self._clock.machine.moment()
             await self._ask(hour)
-            if loop.time() - asked < self._times.permit.total_seconds():
+            if asked.age < self._times.permit:
                 return
 
     async def hold(self) -> datetime:

@@ -1,13 +1,44 @@
-"""A lake as processes see it at another time."""
+"""A lake as processes see it at another time, and machines whose clocks stand or are set."""
 
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from lake.lake import Lake
 from lake.seal.sizes import SIZES, SealerSizes
 from lake.settings import LakeSettings
 from lake.store.clock import StoreClock
+from lake.store.machine_clock import MachineClock
 from lake.store.object_store import ObjectStore
 from lake.timing import TIMES, ProtocolTimes
+
+
+@dataclass(slots=True)
+class TestMachine(MachineClock):
+    """Machine whose clocks are moved by the given seconds."""
+
+    __test__ = False
+
+    elapsed_by: float = 0.0
+    wall_by: float = 0.0
+
+    def elapsed(self) -> float:
+        return super(TestMachine, self).elapsed() + self.elapsed_by
+
+    def wall(self) -> float:
+        return super(TestMachine, self).wall() + self.wall_by
+
+    def sleep(self, seconds: float) -> None:
+        """Let a sleep of the machine pass: both clocks of the lake go on."""
+        self.elapsed_by += seconds
+        self.wall_by += seconds
+
+
+def grow_old(clock: StoreClock, seconds: float) -> None:
+    """Make the last reading of a clock older."""
+    assert clock._read_at
+    at, by = clock._read_at, timedelta(seconds=seconds)
+    clock._read_at = replace(at, elapsed=at.elapsed - seconds, wall=at.wall - seconds)
+    clock._reading -= by
 
 
 class ShiftedClock(StoreClock):
@@ -16,9 +47,10 @@ class ShiftedClock(StoreClock):
     def __init__(
         self, store: ObjectStore, clock: StoreClock, shift: timedelta, times: ProtocolTimes
     ) -> None:
-        super().__init__(store, clock.settings, times)
+        super().__init__(store, clock.settings, times, clock.machine)
         # Takes the reading of `clock`: a new reading would differ by a tick of the file system.
         self._reading, self._read_at = clock._reading, clock._read_at
+        self._ahead_of_wall = clock._ahead_of_wall
         self._shift = shift
 
     def now(self) -> datetime:

@@ -13,6 +13,7 @@ from tests.lake.simulation.late_file import late_file
 from tests.lake.simulation.late_record import late_record
 from tests.lake.simulation.messages import messages
 from tests.lake.simulation.mutants import MUTANTS
+from tests.lake.simulation.mutants_of_clocks import OF_CLOCKS
 from tests.lake.simulation.mutants_of_positions import OF_POSITIONS, OF_STREAMS
 from tests.lake.simulation.positions import used_again
 from tests.lake.simulation.remade import remade
@@ -46,6 +47,7 @@ AIMED: dict[str, Story] = {
     "marker_that_holds_for_ever": swept_week,
     **{mutant.__name__: used_again for mutant in OF_POSITIONS},
     **{mutant.__name__: remade for mutant in OF_STREAMS},
+    **{mutant.__name__: story for mutant, story in OF_CLOCKS.items()},
     "retention_of_the_environment": changed_retention,
     "change_without_notice": changed_retention,
     "longer_retention_wakes_the_expired": changed_retention,
@@ -73,6 +75,8 @@ CAUGHT_BY = {
     "copy_does_not_follow": 1,
     "late_row_asks_nobody": 17,
     "watermark_moves_without_if_match": 2,
+    "marker_outlives_a_sleep": 2,
+    "pause_of_a_virtual_machine_is_unnoticed": 1,
     "position_names_a_message": 7,
     "tombstone_of_any_bytes": 7,
     "commit_of_another_topic_counts": 3,

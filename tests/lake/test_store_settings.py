@@ -33,7 +33,7 @@ from lake.store.store_settings import (
     read_store_settings,
 )
 from lake.timing import TIMES
-from tests.lake.clocks import at_age
+from tests.lake.clocks import at_age, grow_old
 from tests.lake.samples import TENANT, commit, image_id
 
 NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
@@ -206,7 +206,7 @@ async def test_a_change_is_heard_by_processes_that_run(tmp_path: Path) -> None:
     await change.write()
     for file in (tmp_path / "store" / "images").rglob("*.*"):
         os.utime(file, (time.time() - 5 * 86_400,) * 2)
-    lake.clock._read_at -= 301
+    grow_old(lake.clock, 3601)
     await lake.clock.fresh()
     await lake.reader.record(TENANT, image_id("a"))
     then = at_age(lake, hours=3, seconds=1)

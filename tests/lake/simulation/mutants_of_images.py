@@ -21,7 +21,7 @@ from lake.store.object_store import Buffer
 from lake.store.store_settings import Retention, StoreSettings
 from lake.tables.fitting import proven
 from lake.tables.schema import ImageRecord, Named, RefusedName, Tombstone
-from lake.timing import TIMES, ProtocolTimes
+from lake.timing import TIMES
 from tests.lake.simulation.store import SimulatedStore
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -252,10 +252,8 @@ def retention_of_the_environment() -> AbstractContextManager[Any]:
     init = StoreClock.__init__
     turns = itertools.count()
 
-    def own(
-        self: StoreClock, store: SimulatedStore, settings: StoreSettings, times: ProtocolTimes
-    ) -> None:
-        init(self, store, settings, times)
+    def own(self: StoreClock, store: SimulatedStore, settings: StoreSettings, *others: Any) -> None:
+        init(self, store, settings, *others)
         if next(turns) % 2:
             mine = StoreSettings(retention=(Retention(days=5, since=_LONG_AGO),))
             self.__dict__["mine"] = mine

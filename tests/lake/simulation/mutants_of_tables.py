@@ -120,7 +120,7 @@ def watermark_moves_at_once() -> AbstractContextManager[Any]:
 
 def slow_reading_of_the_clock_counts() -> AbstractContextManager[Any]:
     """A clock may be late by the time that its process slept during the reading."""
-    return with_times(request=timedelta(days=1))
+    return with_times(request=timedelta(days=1), machine_ahead=timedelta(days=1))
 
 
 def watermark_moves_without_if_match() -> AbstractContextManager[Any]:

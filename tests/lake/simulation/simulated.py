@@ -41,9 +41,6 @@ def simulated(seed: int) -> Iterator[World]:
     token = lambda n: f"{names.getrandbits(8 * n):0{2 * n}x}"  # noqa: E731
     try:
         with (
-            mock.patch("lake.store.clock.time", clock),
-            mock.patch("lake.commit.records.time", clock),
-            mock.patch("lake.retention.sweeper.time", clock),
             mock.patch("lake.commit.records.secrets", types.SimpleNamespace(token_hex=token)),
             mock.patch("uuid.uuid4", partial(_uuid, names)),
             # Pure functions, cached: stories read the same bytes many times.

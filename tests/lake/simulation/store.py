@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from lake.errors import AlreadyExists, KeyMissing, LakeError, Mismatch, StoreUnavailable
 from lake.store.object_meta import Stored
 from lake.store.object_store import Buffer, ObjectStore
+from tests.lake.simulation.machine import SimulatedMachine
 
 EPOCH = datetime(2026, 11, 23, tzinfo=UTC)
 # S3 refuses requests that were signed longer ago.
@@ -27,6 +28,7 @@ class Process:
     name: str
     alive: bool = True
     paused_until: float = 0.0
+    machine: SimulatedMachine = field(default_factory=SimulatedMachine)
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ from typing import Any
 from lake import layout
 from lake.tables.schema import ImageRecord
 from tests.lake.samples import TENANT, image_id
+from tests.lake.simulation.asleep import machines_sleep
 from tests.lake.simulation.changed import changed_retention
 from tests.lake.simulation.closed import closed_hour, moving_watermark
 from tests.lake.simulation.fleet import Fleet, doze, eraser, fate, rest, run_pass, sealer
@@ -205,9 +206,14 @@ STORIES: tuple[Story, ...] = (
     used_again,
     remade,
 )
-# One seed in 17 runs each of these: one takes as long as five others, two have little to vary.
+# One seed in 17 runs each of these: one takes as long as five others, the others vary little.
 _EVERY = 17
-_SELDOM: dict[int, Story] = {0: changed_retention, 1: late_file, 2: late_record}
+_SELDOM: dict[int, Story] = {
+    0: changed_retention,
+    1: late_file,
+    2: late_record,
+    3: machines_sleep,
+}
 
 
 def tell(seed: int, story: Story | None = None) -> None:

@@ -24,12 +24,14 @@ from lake.seal.sizes import SealerSizes
 from lake.seal.watermark import parse_watermark
 from lake.settings import LakeSettings
 from lake.store.clock import StoreClock
+from lake.store.folders import attempt_of
 from lake.store.store_settings import StoreSettings, as_json
 from lake.tables.rows import decode_chain_file, erased_ids
 from lake.tables.schema import ImageRecord, Named, Tombstone
 from lake.timing import TIMES, ProtocolTimes
 from tests.lake.samples import TENANT, image_id, record
 from tests.lake.simulation.loop import SimulatedLoop
+from tests.lake.simulation.machine import SimulatedMachine
 from tests.lake.simulation.store import EPOCH, Bucket, Process, SimulatedStore
 
 RETENTION = timedelta(days=7)
@@ -46,9 +48,14 @@ class SkewedClock(StoreClock):
     """Store's clock with a constant error, for S3's whole seconds, slow answers, and more."""
 
     def __init__(
-        self, store: SimulatedStore, settings: StoreSettings, times: ProtocolTimes, skew: float
+        self,
+        store: SimulatedStore,
+        settings: StoreSettings,
+        times: ProtocolTimes,
+        machine: SimulatedMachine,
+        skew: float,
     ) -> None:
-        super().__init__(store, settings, times)
+        super().__init__(store, settings, times, machine)
         self._skew = timedelta(seconds=skew)
 
     def now(self) -> datetime:
@@ -63,6 +70,8 @@ class Promises:
     erased: set[str] = field(default_factory=set)
     refused: list[Attempt] = field(default_factory=list)
     """attempts that ended as replay, conflict, erased or expiring, in a process that lived on"""
+    too_late: set[str] = field(default_factory=set)
+    """attempts that began after the erasure of their image: what they leave are orphans"""
 
 
 class World:
@@ -100,10 +109,10 @@ class World:
 
     async def process(self, name: str) -> tuple[Process, Lake]:
         """A process with its own lake and a clock with an error."""
-        process = Process(name)
+        process = Process(name, machine=SimulatedMachine(self.loop.time))
         store = SimulatedStore(self.bucket, process)
         skew = self.dice.uniform(-MAX_SKEW_SECONDS, MAX_SKEW_SECONDS)
-        clock = SkewedClock(store, self.kept, self.times, skew)
+        clock = SkewedClock(store, self.kept, self.times, process.machine, skew)
         sizes = SealerSizes(
             batch_bytes=self.dice.choice([1, 2**20]),  # one journal object per batch, or all in one
             whole_bytes=self._whole_bytes,
@@ -114,6 +123,8 @@ class World:
         """Run one attempt of a writer and note its answer in the promises."""
         outages = self.bucket.outages
         attempt = await lake.committer.begin(TENANT, image_id(name))
+        if name in self.promises.erased:
+            self.promises.too_late.add(attempt.id)
         made = record(attempt, content, received_at=self.bucket.now().replace(microsecond=0))
         objects = {made.original_key: content, made.renditions[0].key: content + b" small"}
         try:
@@ -283,7 +294,11 @@ class World:
             if image_id(name) in ids:
                 raise Broken("erased, and the row is there")
             prefix = layout.image_prefix(TENANT, image_id(name))
-            left = {k.rsplit("/", 1)[-1] for k, _, _ in self.below(prefix)}
+            left = {
+                k.rsplit("/", 1)[-1]
+                for k, _, _ in self.below(prefix)
+                if attempt_of(k) not in self.promises.too_late
+            }
             if isinstance(self.record(image_id(name)), ImageRecord):
                 raise Broken("erased, and the record is there")
             if left - {"record.json"}:

@@ -1,0 +1,62 @@
+"""Mutants of clocks: each lacks one rule about time. The stories of clocks must catch them."""
+
+from contextlib import AbstractContextManager
+from typing import Any
+from unittest import mock
+
+from lake.commit.records import Attempt
+from lake.errors import AttemptTooOld
+from lake.store.clock import StoreClock
+from lake.timing import ProtocolTimes
+from tests.lake.simulation.asleep import laptop, sleeping_sweeper, sleeping_writer
+from tests.lake.simulation.machine import EPOCH_SECONDS, SimulatedMachine
+from tests.lake.simulation.mutants_of_images import Mutant
+from tests.lake.simulation.story import Story
+
+
+def reading_outlives_a_sleep() -> AbstractContextManager[Any]:
+    """Times and ages are those of `time.monotonic`, and nobody looks at the wall clock."""
+    return mock.patch.multiple(
+        SimulatedMachine,
+        elapsed=SimulatedMachine.monotonic,
+        wall=lambda self: SimulatedMachine.monotonic(self) + EPOCH_SECONDS,
+    )
+
+
+def marker_outlives_a_sleep() -> AbstractContextManager[Any]:
+    """The same, for a sweeper whose machine slept after it had read the store's clock."""
+    return reading_outlives_a_sleep()
+
+
+def attempt_outlives_a_sleep() -> AbstractContextManager[Any]:
+    """An attempt counts the time for which its machine was awake."""
+
+    def check_age(self: Attempt, times: ProtocolTimes) -> None:
+        machine = self.started.machine
+        assert isinstance(machine, SimulatedMachine)
+        if machine.monotonic() - self.started.elapsed > times.attempt.total_seconds():
+            raise AttemptTooOld("too old")
+
+    return mock.patch.object(Attempt, "check_age", check_age)
+
+
+def pause_of_a_virtual_machine_is_unnoticed() -> AbstractContextManager[Any]:
+    """A reading of the store's clock is used however far the wall clock has run ahead since."""
+
+    def usable(self: StoreClock) -> bool:
+        at = self._read_at
+        return at is not None and at.passed < self.times.clock_usable
+
+    return mock.patch.object(StoreClock, "_is_usable", usable)
+
+
+OF_SLEEP: dict[Mutant, Story] = {
+    reading_outlives_a_sleep: laptop,
+    marker_outlives_a_sleep: sleeping_sweeper,
+    attempt_outlives_a_sleep: sleeping_writer,
+    pause_of_a_virtual_machine_is_unnoticed: laptop,
+}
+"""Mutants that a story of sleeping machines catches."""
+
+OF_CLOCKS: dict[Mutant, Story] = {**OF_SLEEP}
+"""All mutants of clocks, and the story that catches each."""
