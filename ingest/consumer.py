@@ -148,6 +148,7 @@ class Consumer:
             partitions=stream.partitions,
             paused=stream.paused,
             lag=stream.group.lag,
+            unread=stream.group.unread,
             last_turn_seconds=age,
             inflight_messages=self._backpressure.messages,
             inflight_bytes=self._backpressure.bytes,

@@ -13,11 +13,16 @@ Config = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class GroupState:
-    """Last reported state of the group membership; `lag` in messages, None if unknown."""
+    """Last reported state of the group membership; `lag` in messages, None if unknown.
+
+    `unread` is the part of the lag that was not read. The rest is under way, or waits until an
+    earlier message is committed.
+    """
 
     member: bool = False
     lag: int | None = None
     error: str | None = None
+    unread: int | None = None
 
 
 def group_state(statistics: str, error: str | None) -> GroupState:
@@ -26,18 +31,27 @@ def group_state(statistics: str, error: str | None) -> GroupState:
     group = parsed.get("cgrp", {})
     steady = group.get("join_state") == "steady" or bool(group.get("assignment_size"))
     member = group.get("state") == "up" and steady
-    return GroupState(member, _lag(parsed), None if member else error)
+    known = _partitions(parsed)
+    lag = sum(one["consumer_lag"] for one in known) if known else None
+    unread = sum(_unread(one) for one in known) if known else None
+    return GroupState(member, lag, None if member else error, unread)
 
 
-def _lag(statistics: Mapping[str, Any]) -> int | None:
-    """Consumer lag: messages between the commits and the ends of this member's partitions."""
-    lags = [
-        partition["consumer_lag"]
+def _partitions(statistics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Partitions of this member whose lag is known: messages between the commit and the end."""
+    return [
+        partition
         for topic in statistics.get("topics", {}).values()
         for number, partition in topic.get("partitions", {}).items()
         if number != "-1" and partition.get("desired") and partition["consumer_lag"] >= 0
     ]
-    return sum(lags) if lags else None
+
+
+def _unread(partition: Mapping[str, Any]) -> int:
+    """Messages that the application has not read; offsets are negative while they are unknown."""
+    read, committed = partition.get("app_offset", -1), partition.get("committed_offset", -1)
+    under_way = max(0, read - committed) if committed >= 0 else 0
+    return max(0, int(partition["consumer_lag"]) - under_way)
 
 
 # The library's log repeats errors that results and `error_cb` report anyway.

@@ -33,7 +33,14 @@ LAG: Final = Metric(
     "pixlake_kafka_lag",
     "gauge",
     "messages",
-    "Messages that wait in the partitions of this consumer.",
+    "Messages after the committed offsets of this consumer: unread ones, and those under way.",
+)
+UNREAD: Final = Metric(
+    "pixlake_kafka_unread",
+    "gauge",
+    "messages",
+    "Messages that this consumer has not read: the backlog. One slow message delays the commits of "
+    "later ones, so the lag may be higher.",
 )
 PARTITIONS: Final = Metric(
     "pixlake_kafka_partitions", "gauge", "partitions", "Partitions of this consumer."
@@ -54,6 +61,7 @@ METRICS: Final = (
     UNWRITTEN,
     RETRIES,
     LAG,
+    UNREAD,
     PARTITIONS,
     PAUSED,
     INFLIGHT,
@@ -72,6 +80,8 @@ def samples(status: Status) -> Iterator[Sample]:
     yield RETRIES.at(status.retries)
     if status.lag is not None:
         yield LAG.at(status.lag)
+    if status.unread is not None:
+        yield UNREAD.at(status.unread)
     yield PARTITIONS.at(status.partitions)
     yield PAUSED.at(status.paused)
     yield INFLIGHT.at(status.inflight_messages)

@@ -32,6 +32,8 @@ class Status:
     """Number of dead letters by code."""
     fault: Fault | None = None
     remark: Fault | None = None
+    unread: int | None = None
+    """Messages of the lag that were not read yet; the others are under way."""
     unwritten: int = 0
     """Number of refused messages without a row."""
 

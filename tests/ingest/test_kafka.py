@@ -1,7 +1,9 @@
 """Peculiarities of the Kafka client that its wrapper hides from the other modules."""
 
+import json
 from typing import Any
 
+import pytest
 from confluent_kafka import KafkaError, KafkaException, Message
 
 from ingest.kafka import _headers
@@ -40,3 +42,21 @@ def test_an_error_is_told_until_the_group_works_again() -> None:
     assert (away.member, away.error, away.lag) == (False, "down", None)
     back = group_state('{"cgrp": {"state": "up", "join_state": "steady"}}', "down")
     assert (back.member, back.error) == (True, None)
+
+
+@pytest.mark.parametrize(
+    ("offsets", "lag", "unread"),
+    [
+        ({"consumer_lag": 452, "committed_offset": 1000, "app_offset": 1440}, 452, 12),
+        ({"consumer_lag": 452, "committed_offset": 1000, "app_offset": -1001}, 452, 452),
+        ({"consumer_lag": 0, "committed_offset": 1452, "app_offset": 1452}, 0, 0),
+        ({"consumer_lag": -1, "committed_offset": -1001, "app_offset": -1001}, None, None),
+    ],
+    ids=["a frozen worker holds a batch", "nothing read yet", "all committed", "unknown"],
+)
+def test_messages_under_way_are_no_backlog(
+    offsets: dict[str, int], lag: int | None, unread: int | None
+) -> None:
+    partitions = {"0": {"desired": True, **offsets}, "-1": {"desired": False, **offsets}}
+    state = group_state(json.dumps({"topics": {"images": {"partitions": partitions}}}), None)
+    assert (state.lag, state.unread) == (lag, unread)

@@ -12,6 +12,7 @@ STATUS = Status(
     partitions=3,
     paused=1,
     lag=40,
+    unread=30,
     last_turn_seconds=0.1,
     inflight_messages=7,
     inflight_bytes=700,
@@ -35,6 +36,7 @@ def test_every_figure_of_the_status_is_a_metric() -> None:
         ("pixlake_rejections_unwritten",): 1,
         ("pixlake_kafka_retries",): 1,
         ("pixlake_kafka_lag",): 40,
+        ("pixlake_kafka_unread",): 30,
         ("pixlake_kafka_partitions",): 3,
         ("pixlake_kafka_paused",): 1,
         ("pixlake_kafka_inflight_messages",): 7,
@@ -44,4 +46,5 @@ def test_every_figure_of_the_status_is_a_metric() -> None:
 
 
 def test_an_unknown_lag_is_not_zero() -> None:
-    assert ("pixlake_kafka_lag",) not in values(replace(STATUS, lag=None))
+    found = values(replace(STATUS, lag=None, unread=None))
+    assert not {("pixlake_kafka_lag",), ("pixlake_kafka_unread",)} & found.keys()

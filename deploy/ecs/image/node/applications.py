@@ -39,9 +39,9 @@ class NodeKafkaIngest(KafkaIngest):
     async def __init__(self) -> None:  # type: ignore[misc]  # Serve awaits it
         await super().__init__(IngestSettings())
 
-    async def lag(self) -> int | None:
-        """Consumer lag: waiting messages in the partitions of this consumer; None if unknown."""
-        return self._consumer.status().lag
+    async def unread(self) -> int | None:
+        """Messages that this consumer has not read; None if unknown."""
+        return self._consumer.status().unread
 
 
 class NodeSealer(SealerLoop):

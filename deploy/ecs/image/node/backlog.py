@@ -18,17 +18,18 @@ def waiting(details: Mapping[str, Any], workers: int) -> dict[str, float]:
     """Return waiting images per node, by kind of node; omits a kind that does not answer.
 
     The backlog of workers is the number of running and queued requests and batches. The backlog of
-    Kafka consumers is the lag (messages after the committed offset) of one consumer; the next call
-    may ask another consumer.
+    Kafka consumers is the number of unread messages of one consumer; the next call may ask another
+    consumer. The lag after the committed offset would be too high while a worker is slow or frozen:
+    more consumers do not help then.
     """
     found = {}
     if workers:
         found["worker"] = (
             sum(ongoing_requests(name, _ASK_SECONDS) for name in _replicas(details)) / workers
         )
-    lag = _lag()
-    if lag is not None:
-        found["ingest"] = lag
+    unread = _unread()
+    if unread is not None:
+        found["ingest"] = unread
     return found
 
 
@@ -43,13 +44,13 @@ def _replicas(details: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _lag() -> float | None:
+def _unread() -> float | None:
     try:
-        lag: int | None = _consumers().lag.remote().result(timeout_s=_ASK_SECONDS)
+        unread: int | None = _consumers().unread.remote().result(timeout_s=_ASK_SECONDS)
     except Exception as error:  # noqa: BLE001  # the next round asks again
-        log.info("consumer lag is unknown", error=error)
+        log.info("consumer backlog is unknown", error=error)
         return None
-    return None if lag is None else float(lag)
+    return None if unread is None else float(unread)
 
 
 @functools.cache
