@@ -11,12 +11,12 @@ from node.settings import NodeSettings
 
 from pixlake_server.embedded.ports import free_port
 
-# As Ray writes it: a replica of this node, one of another node, and Serve's own proxy.
+# As Ray writes it: a replica of this node, one of another node, and Serve's own proxy on the head.
 CONFIGURATION = """\
 backend http-api
-    server SERVE_REPLICA--api-UploadApi-a1 127.0.0.1:30000 check
-    server SERVE_REPLICA--api-UploadApi-b2 127.0.0.2:30000 check observe layer4
-    server SERVE_PROXY_ACTOR 127.0.0.1:30001 check backup
+    server SERVE_REPLICA_api-UploadApi-a1 127.0.0.1:30000 check
+    server SERVE_REPLICA_api-UploadApi-b2 127.0.0.2:30000 check observe layer4
+    server SERVE_PROXY_ACTOR-fallback-06c1 127.0.0.3:8500 check backup
 """
 Make = Callable[..., HeadConnection]
 
@@ -32,8 +32,8 @@ def make(tmp_path: Path) -> Iterator[Make]:
             server = HealthServer(port, free_port(), tmp_path, lambda: other)
             server.start()
             servers.append(server)
-        file = tmp_path / "haproxy" / "haproxy.cfg"
-        file.parent.mkdir()
+        file = tmp_path / "haproxy" / "8246c41cbd6c" / "haproxy.cfg"
+        file.parent.mkdir(parents=True)
         file.write_text(CONFIGURATION)
         return HeadConnection(
             NodeSettings(

@@ -143,9 +143,9 @@ def test_a_node_with_a_silent_head_ends_in_known_time(
     """
     environment, said = fake_ray
     (tmp_path / "bin" / "ray").write_text(RAYLET.format(said=said))
-    configuration = tmp_path / "scratch" / "haproxy" / "haproxy.cfg"
-    configuration.parent.mkdir()
-    configuration.write_text("    server other 127.0.0.2:30000 check\n")
+    configuration = tmp_path / "scratch" / "haproxy" / "8246c41cbd6c" / "haproxy.cfg"
+    configuration.parent.mkdir(parents=True)
+    configuration.write_text("    server SERVE_REPLICA_b2 127.0.0.2:30000 check\n")
     port = int(environment["NODE_HEALTH_PORT"]) if kind == "ingest" else free_port()
     other = HealthServer(port, free_port(), tmp_path, lambda: True)
     other.start()

@@ -28,6 +28,13 @@ AGENT_PORTS = {
     "runtime-env-agent-port": 8083,
 }
 
+OF_THE_CONTROLLER = {
+    # The controller has no event loop. RAY_SERVE_THROUGHPUT_OPTIMIZED makes calls of replicas use
+    # that of the caller, so the backlog of the consumers would be unknown for ever.
+    "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "1",
+}
+"""more variables of the replica controller, on the head"""
+
 
 def node_environment(settings: NodeSettings, kind: Kind) -> dict[str, str]:
     """Build the environment of Ray's processes: the task's variables, and those of this module."""

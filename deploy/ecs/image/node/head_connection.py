@@ -28,8 +28,12 @@ _FRESH_SECONDS = 5.0
 _ASK_SECONDS = 2.0
 # Nodes that are asked in one round; a cell may have dozens.
 _ASKED = 3
-# A replica in HAProxy's configuration. A replica of this node has a loopback address.
-_SERVER = re.compile(r"^\s*server \S+ ((?!127\.0\.0\.1:)\d+\.\d+\.\d+\.\d+):\d+ ", re.MULTILINE)
+# Ray puts HAProxy's configuration into a folder with the node's id.
+_CONFIGURATIONS = "haproxy/*/haproxy.cfg"
+# A replica in that configuration. A replica of this node has a loopback address.
+_SERVER = re.compile(
+    r"^\s*server SERVE_REPLICA\S+ ((?!127\.0\.0\.1:)\d+\.\d+\.\d+\.\d+):\d+ ", re.MULTILINE
+)
 
 
 class HeadConnection:
@@ -60,7 +64,7 @@ class HeadConnection:
         if names.answers(self._settings.head, self._settings.head_port):
             self._heard_at = time.monotonic()
         elif self.silent_seconds >= self._settings.cut_off_seconds:
-            others = _others(self._settings.scratch / "haproxy" / "haproxy.cfg")
+            others = _others(self._settings.scratch)
             asked = random.sample(others, min(_ASKED, len(others)))
             self.cut_off |= any(_reaches_head(one, self._settings.health_port) for one in asked)
 
@@ -70,12 +74,10 @@ class HeadConnection:
             time.sleep(_PERIOD_SECONDS)
 
 
-def _others(configuration: Path) -> list[str]:
+def _others(scratch: Path) -> list[str]:
     """Addresses of the other workers, from HAProxy's configuration, which needs no head."""
-    try:
-        return sorted(set(_SERVER.findall(configuration.read_text())))
-    except OSError:
-        return []
+    texts = [file.read_text() for file in scratch.glob(_CONFIGURATIONS)]
+    return sorted({address for text in texts for address in _SERVER.findall(text)})
 
 
 def _reaches_head(address: str, port: int) -> bool:

@@ -177,7 +177,8 @@ class NodeProcess:
     def _keep_controller(self) -> None:
         if self._controller is None or self._controller.poll() is not None:
             self._controller = subprocess.Popen(  # a module of this package
-                [sys.executable, "-m", "node.replica_controller"], env=self._variables
+                [sys.executable, "-m", "node.replica_controller"],
+                env={**self._variables, **environment.OF_THE_CONTROLLER},
             )
 
     def _end_controller(self) -> None:
