@@ -1,8 +1,8 @@
 """HAProxy in place of the load balancer, with the health check of the target group.
 
-Port, path, interval and thresholds of the check are read from the synthesized template. As an ALB
-does, HAProxy prefers the target with the fewest outstanding requests, tries no request twice, and
-chooses between the cells by weight.
+The check and the idle time-out are read from the synthesized template. As an ALB does, HAProxy
+prefers the target with the fewest outstanding requests, tries no request twice, and chooses between
+the cells by weight.
 """
 
 import json
@@ -22,8 +22,8 @@ global
 defaults
     mode http
     timeout connect 5s
-    timeout client 60s
-    timeout server 360s
+    timeout client {idle}s
+    timeout server {idle}s
     retries 0
     option http-keep-alive
 frontend alb
@@ -56,7 +56,9 @@ class Balancer:
         self._write_weights(0)
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        text = _CONFIG.format(socket=self._socket, port=port, weights=self._weights)
+        text = _CONFIG.format(
+            socket=self._socket, port=port, weights=self._weights, idle=_idle_seconds(template)
+        )
         for cell, nodes in targets.items():
             text += _backend(template, cell)
             for name, address in nodes.items():
@@ -92,6 +94,14 @@ class Balancer:
 
     def _write_weights(self, b: int) -> None:
         self._weights.write_text("".join(f"{n} {int(n < b)}\n" for n in range(100)))
+
+
+def _idle_seconds(template: Path) -> str:
+    """Idle time-out of the load balancer, for clients and targets alike."""
+    resources: dict[str, Any] = json.loads(template.read_text())["Resources"]
+    attributes = resources["Alb"]["Properties"]["LoadBalancerAttributes"]
+    [idle] = [one["Value"] for one in attributes if one["Key"] == "idle_timeout.timeout_seconds"]
+    return str(idle)
 
 
 def _backend(template: Path, cell: str) -> str:

@@ -4,6 +4,8 @@ import threading
 import time
 import uuid
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,6 +28,8 @@ class Load:
         self._threads = [
             threading.Thread(target=self._run, args=(number,)) for number in range(_THREADS)
         ]
+        self._may_run = threading.Event()
+        self._may_run.set()
         self.answers: Counter[str] = Counter()
         self.acknowledged: list[str] = []
         self.in_a_row = 0
@@ -38,8 +42,18 @@ class Load:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
+        self._may_run.set()
         for thread in self._threads:
             thread.join()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Send nothing during a `with`; running uploads go on."""
+        self._may_run.clear()
+        try:
+            yield
+        finally:
+            self._may_run.set()
 
     def mark(self) -> Counter[str]:
         """Counts of answers until now, for `since`."""
@@ -54,7 +68,7 @@ class Load:
         with httpx.Client(
             base_url=self._url, timeout=120, headers={"Authorization": f"Bearer {self._key}"}
         ) as client:
-            while not self._stop.is_set():
+            while self._may_run.wait() and not self._stop.is_set():
                 self._upload(client, self._photos[number % len(self._photos)])
                 number += 1
                 self._stop.wait(_PAUSE_SECONDS)

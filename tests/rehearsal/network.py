@@ -5,12 +5,18 @@ Needs root and a kernel with namespaces. The names are in /etc/netns/<host>/host
 """
 
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
 BRIDGE = "pxrehearsal"
 PREFIX = "10.77.41"
 GATEWAY = f"{PREFIX}.1"
+# Each server has an address of its own on the bridge, so that a host can be cut off from one.
+STORE, KAFKA, DATABASE = f"{PREFIX}.2", f"{PREFIX}.3", f"{PREFIX}.4"
+# Address of no host: the bridge drops what is sent to it.
+_NOWHERE = "02:00:00:00:00:01"
 _NETNS = Path("/etc/netns")
 
 
@@ -24,7 +30,8 @@ class Network:
     def __enter__(self) -> Self:
         self._clear()
         _ip("link", "add", BRIDGE, "type", "bridge")
-        _ip("addr", "add", f"{GATEWAY}/24", "dev", BRIDGE)
+        for address in (GATEWAY, STORE, KAFKA, DATABASE):
+            _ip("addr", "add", f"{address}/24", "dev", BRIDGE)
         _ip("link", "set", BRIDGE, "up")
         return self
 
@@ -33,7 +40,7 @@ class Network:
 
     def add(self, host: str, number: int) -> str:
         """Add a namespace that reaches only the bridge; return its address."""
-        space, link, address = f"{BRIDGE}-{host}", f"px-{host}"[:15], f"{PREFIX}.{number}"
+        space, link, address = f"{BRIDGE}-{host}", _link(host), f"{PREFIX}.{number}"
         (_NETNS / space).mkdir(parents=True, exist_ok=True)
         self._hosts[host] = space
         self._write(space)
@@ -52,6 +59,8 @@ class Network:
     def remove(self, host: str) -> None:
         """Remove the host's network, as happens after the end of its task."""
         space = self._hosts.pop(host)
+        # The kernel would remove the link only after the last connection of the namespace.
+        _ip("link", "del", _link(host))
         _ip("netns", "del", space)
         (_NETNS / space / "hosts").unlink()
         (_NETNS / space).rmdir()
@@ -64,6 +73,17 @@ class Network:
             self.names[name] = address
         for space in self._hosts.values():
             self._write(space)
+
+    @contextmanager
+    def cut(self, host: str, address: str) -> Iterator[None]:
+        """Cut a host off from an address during a `with`: packets vanish, nothing is reset."""
+        where = ("-n", self._hosts[host], "neigh")
+        _ip(*where, "replace", address, "lladdr", _NOWHERE, "dev", "eth0", "nud", "permanent")
+        try:
+            yield
+        finally:
+            if host in self._hosts:
+                _ip(*where, "del", address, "dev", "eth0")
 
     def command(self, host: str) -> list[str]:
         """First words of a command line that runs a command on this host."""
@@ -86,6 +106,11 @@ class Network:
             folder.rmdir()
         subprocess.run(["ip", "link", "del", BRIDGE], stderr=subprocess.DEVNULL, check=False)
         self._hosts.clear()
+
+
+def _link(host: str) -> str:
+    """Name of a host's link to the bridge; the kernel allows 15 characters."""
+    return f"px-{host}"[:15]
 
 
 def _ip(*arguments: str) -> None:

@@ -7,6 +7,7 @@ a password, as in ElastiCache. PostgreSQL has a password; Kafka has none.
 import json
 import secrets
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from botocore.config import Config
 from pixlake_server.embedded.child import spawn, terminate
 from pixlake_server.embedded.kraft import KraftNode
 from pixlake_server.embedded.ports import free_port
-from tests.rehearsal.network import GATEWAY
+from tests.rehearsal.network import DATABASE, GATEWAY, KAFKA, STORE
 from tests.servers.kafka import java_and_jars
 from tests.servers.s3 import s3_binary
 
@@ -34,7 +35,7 @@ _READY_SECONDS = 60
 class Store:
     """S3 server with one user for each role."""
 
-    endpoint = f"http://{GATEWAY}:{S3_PORT}"
+    endpoint = f"http://{STORE}:{S3_PORT}"
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.admin = ("admin", secrets.token_hex(16))
@@ -47,19 +48,38 @@ class Store:
             for access, secret in self.users.values()
         }
         (accounts / "users.json").write_text(json.dumps({"accessAccounts": listed}))
-        process = spawn(
-            [
-                s3_binary(),
-                *("--port", f"{GATEWAY}:{S3_PORT}", "--health", "/healthz", "--quiet"),
-                *("--region", REGION, "--iam-dir", accounts, "posix", buckets),
-            ],
-            log=folder / "s3.log",
-            environment={"ROOT_ACCESS_KEY": self.admin[0], "ROOT_SECRET_KEY": self.admin[1]},
-        )
-        stack.callback(terminate, process, grace_seconds=2)
+        self._log = folder / "s3.log"
+        self._command: list[str | Path] = [
+            s3_binary(),
+            *("--port", f"{STORE}:{S3_PORT}", "--health", "/healthz", "--quiet"),
+            *("--region", REGION, "--iam-dir", accounts, "posix", buckets),
+        ]
+        self.start()
+        stack.callback(lambda: terminate(self.process, grace_seconds=2))
         client = self.client(self.admin)
         wait_for(lambda: bool(client.list_buckets()), "the S3 server", (Exception,))
         client.create_bucket(Bucket=BUCKET)
+
+    def start(self) -> None:
+        """Start the server, also after its process was killed."""
+        self.process = spawn(
+            self._command,
+            log=self._log,
+            environment={"ROOT_ACCESS_KEY": self.admin[0], "ROOT_SECRET_KEY": self.admin[1]},
+        )
+
+    def pause(self) -> None:
+        """Stop the process; connections stay open and are not answered."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Continue after `pause`."""
+        self.process.send_signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """Kill the process; the data stay for `start`."""
+        self.process.kill()
+        self.process.wait()
 
     def client(self, user: tuple[str, str]) -> Any:
         """S3 client with the credentials of this user."""
@@ -83,9 +103,9 @@ def kafka(folder: Path, stack: ExitStack) -> KraftNode:
         data_dir=folder,
         port=own,
         settings={
-            "listeners": f"OWN://127.0.0.1:{own},VPC://{GATEWAY}:{KAFKA_PORT},"
+            "listeners": f"OWN://127.0.0.1:{own},VPC://{KAFKA}:{KAFKA_PORT},"
             f"CONTROLLER://127.0.0.1:{controller}",
-            "advertised.listeners": f"OWN://127.0.0.1:{own},VPC://{GATEWAY}:{KAFKA_PORT}",
+            "advertised.listeners": f"OWN://127.0.0.1:{own},VPC://{KAFKA}:{KAFKA_PORT}",
             "listener.security.protocol.map": "OWN:PLAINTEXT,VPC:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "inter.broker.listener.name": "OWN",
             "controller.quorum.voters": f"1@127.0.0.1:{controller}",
@@ -125,14 +145,14 @@ def postgres(folder: Path, stack: ExitStack) -> str:
     with (data / "pg_hba.conf").open("a") as rules:
         rules.write("hostssl all all 10.77.41.0/24 scram-sha-256\n")
     options = (
-        f"-c listen_addresses={GATEWAY} -c port={DATABASE_PORT} -c fsync=off -c ssl=on "
+        f"-c listen_addresses={DATABASE} -c port={DATABASE_PORT} -c fsync=off -c ssl=on "
         f"-c ssl_cert_file={folder}/cert.pem -c ssl_key_file={folder}/key.pem "
         f"-c unix_socket_directories={folder}"
     )
     run("pg_ctl", "-w", "-l", str(folder / "log"), "-o", options, "start")
     stack.callback(run, "pg_ctl", "-m", "immediate", "stop")
     with psycopg.connect(
-        f"postgresql://master:{password}@{GATEWAY}:{DATABASE_PORT}/postgres", autocommit=True
+        f"postgresql://master:{password}@{DATABASE}:{DATABASE_PORT}/postgres", autocommit=True
     ) as connection:
         connection.execute("CREATE DATABASE pixlake")
     return password

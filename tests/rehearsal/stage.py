@@ -12,7 +12,7 @@ from confluent_kafka.cimpl import NewTopic
 from serve_app.accounts import SCOPES, Accounts
 from tests.rehearsal import servers
 from tests.rehearsal.balancer import Balancer
-from tests.rehearsal.network import GATEWAY, PREFIX, Network
+from tests.rehearsal.network import DATABASE, GATEWAY, KAFKA, PREFIX, Network
 from tests.rehearsal.rights import bucket_policy
 from tests.rehearsal.servers import wait_for
 from tests.rehearsal.task import ROOT, Definition, Task
@@ -92,7 +92,7 @@ class Stage:
         for done in admin.create_topics(topics).values():
             done.result()
         self.network.name("gcs.pixlake.internal", GATEWAY)
-        self.network.name("db.pixlake.internal", GATEWAY)
+        self.network.name("db.pixlake.internal", DATABASE)
 
     def _setup(self) -> None:
         """Run the one-off task that creates the service's database user; create a first key."""
@@ -132,6 +132,15 @@ class Stage:
         task.start()
         self.tasks[host] = task
         return task
+
+    def address(self, host: str) -> str:
+        """Address of a host."""
+        return f"{PREFIX}.{PLACES[host]}"
+
+    def replace(self, host: str, kind: str) -> Task:
+        """Start a new task in place of one that has ended or is killed now."""
+        self.end(host)
+        return self.start(host, kind)
 
     def end(self, host: str) -> None:
         """Kill a task and remove its network."""
@@ -178,7 +187,7 @@ class Stage:
         """Variables that replace AWS: addresses of its services, and the role's credentials."""
         found = {
             "PIXLAKE_S3_ENDPOINT": self.store.endpoint,
-            "KAFKA_BOOTSTRAP_SERVERS": f"{GATEWAY}:{servers.KAFKA_PORT}",
+            "KAFKA_BOOTSTRAP_SERVERS": f"{KAFKA}:{servers.KAFKA_PORT}",
         }
         if kind in self.store.users:
             access, secret = self.store.users[kind]
@@ -187,7 +196,7 @@ class Stage:
 
     def _database_url(self) -> str:
         return (
-            f"postgresql://pixlake:{self._user_password}@{GATEWAY}:{servers.DATABASE_PORT}/pixlake"
+            f"postgresql://pixlake:{self._user_password}@{DATABASE}:{servers.DATABASE_PORT}/pixlake"
             "?sslmode=require"
         )
 

@@ -8,12 +8,12 @@ comes from this checkout, not from an image.
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,11 @@ from tests.rehearsal.network import Network
 
 ROOT = Path(__file__).resolve().parents[2]
 _USER = "10001"
+_SCRATCH = "700m"
 # Does what `docker run` does: mounts, then gives up root for good.
 _ENTER = f"""
 set -e
-mount --bind "$REHEARSAL_SCRATCH" /mnt
+mount -t tmpfs -o size={_SCRATCH},uid={_USER},gid={_USER},mode=700 tmpfs /mnt
 mount -t tmpfs -o size=1g,mode=1777 tmpfs /dev/shm
 # Root's folder is hidden; a Python that lies in it is not.
 mount --bind "$REHEARSAL_PYTHON" /srv
@@ -82,15 +83,11 @@ class Task:
 
     def __init__(self, network: Network, host: str, definition: Definition, folder: Path) -> None:
         self.host, self._network, self._definition = host, network, definition
-        self._folder = folder / host
         self.log = folder / f"{host}.log"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start the processes; return before the node has joined the cluster."""
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.mkdir(parents=True)
-        os.chown(self._folder, int(_USER), int(_USER))
         variables = {
             "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
             "PYTHONPATH": f"{ROOT}:{ROOT / 'deploy' / 'ecs' / 'image'}",
@@ -98,7 +95,6 @@ class Task:
             "LANG": "C.UTF-8",
             **self._definition.variables,
             "NODE_SCRATCH": "/mnt",
-            "REHEARSAL_SCRATCH": str(self._folder),
             "REHEARSAL_PYTHON": sys.base_prefix,
         }
         with self.log.open("ab") as log:
@@ -162,11 +158,58 @@ class Task:
             one.send_signal(how)
         return len(decoders)
 
+    def find(self, title: str) -> psutil.Process:
+        """Find the one process of the task whose command line contains a text."""
+        [found] = self.found(title)
+        return found
+
+    def found(self, title: str) -> list[psutil.Process]:
+        """Processes of the task whose command line contains a text."""
+        matching = []
+        for one in self._first().children(recursive=True):
+            with suppress(psutil.Error):
+                if title in " ".join(one.cmdline()):
+                    matching.append(one)
+        return matching
+
+    @contextmanager
+    def frozen(self, *processes: psutil.Process) -> Iterator[None]:
+        """Stop some processes, or all of the task, during a `with`."""
+        first = self._first()
+        stopped = processes or (first, *first.children(recursive=True))
+        for one in stopped:
+            with suppress(psutil.Error):
+                one.suspend()
+        try:
+            yield
+        finally:
+            for one in stopped:
+                with suppress(psutil.Error):
+                    one.resume()
+
+    @contextmanager
+    def full_scratch(self) -> Iterator[None]:
+        """Fill the scratch folder during a `with`."""
+        ballast = Path(f"/proc/{self._first().pid}/root/mnt/ballast")
+        with ballast.open("wb") as file:
+            free = os.statvfs(ballast).f_bavail * os.statvfs(ballast).f_frsize
+            os.posix_fallocate(file.fileno(), 0, free)
+        try:
+            yield
+        finally:
+            ballast.unlink()
+
     def told(self, figure: str) -> float:
         """Sum of a CloudWatch metric over the lines of the log."""
+        return float(sum(one.get(figure, 0) for one in self._figures()))
+
+    def says(self, figure: str, kind: str) -> bool:
+        """True if the log has a CloudWatch metric for this kind of node."""
+        return any(figure in one and one.get("Kind") == kind for one in self._figures())
+
+    def _figures(self) -> list[dict[str, Any]]:
         lines = self.log.read_text(errors="replace").splitlines()
-        said = [json.loads(line) for line in lines if line.startswith('{"_aws"')]
-        return float(sum(one.get(figure, 0) for one in said))
+        return [json.loads(line) for line in lines if line.startswith('{"_aws"')]
 
     def _first(self) -> psutil.Process:
         # `ip netns exec` becomes unshare, whose one child is the container's first process.
