@@ -27,7 +27,7 @@ import re
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 IMAGES = "images"
 REJECTIONS = "rejections"
@@ -68,6 +68,7 @@ _HOME = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 _CHAIN_FILE = re.compile(r"(\d{8}T\d{6}Z)-(\d+)\.parquet")
 _PRESET_FILE = re.compile(r"[1-9]\d{0,8}")
 _PARTITION = re.compile(r"dt=(\d{4})-(\d\d)-(\d\d)/hour=(\d\d)")
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _COMPACTED_FILE = re.compile(r"(\d{8}T\d{6}Z)\.parquet")
 
 
@@ -140,6 +141,14 @@ def unfinished_key(tenant: str, image_id: str) -> str:
 def erasure_key(image_id: str, attempt: str, erased_at: datetime) -> str:
     """Key of an erasure's entry in the audit log."""
     return f"{ERASURES}/{erased_at:%Y-%m-%d}/{image_id}-{attempt}.json"
+
+
+def parse_day(name: str) -> date | None:
+    """Parse the day of a folder of the audit log; None for another folder."""
+    try:
+        return date.fromisoformat(name) if _DAY.fullmatch(name) else None
+    except ValueError:
+        return None
 
 
 def preset_prefix(name: str) -> str:

@@ -5,7 +5,9 @@
   2. join the tables of the snapshot: images and rows that do not agree are suspects
   3. check each suspect again by itself: a suspect that still does not agree is a fault
   4. hash the objects of a sample of images; a full audit hashes all objects in step 1
-  5. do the same for rejections; then compare compacted copies with their chains
+  5. do the same for rejections; then check compacted copies, presets and unknown names
+
+An object that can't be read is a fault, and the audit continues.
 
 An audit may take any time and run beside all other processes. It writes only missing rows of
 images, and marks for these images (`unfinished.py`).
@@ -13,7 +15,8 @@ images, and marks for these images (`unfinished.py`).
 
 import asyncio
 import tempfile
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +25,11 @@ from typing import Any
 from lake import layout
 from lake.audit.checks import CHECKS, AuditQueries
 from lake.audit.copy_scan import CopyScan
+from lake.audit.erasure_scan import scan_erasures
+from lake.audit.final_checks import ERASURES, WAITING
 from lake.audit.last_audit import LastAudit
+from lake.audit.name_scan import NameScan
+from lake.audit.preset_scan import PresetScan
 from lake.audit.recheck import Recheck, grouped
 from lake.audit.record_reading import Reading, read_records
 from lake.audit.record_scan import RecordScan, Seen
@@ -35,7 +42,7 @@ from lake.commit.journal import Journal
 from lake.settings import LakeSettings
 from lake.store.clock import StoreClock
 from lake.store.object_store import ObjectStore
-from lake.tables.tables import TABLES
+from lake.tables.tables import IMAGE_TABLE, REJECTION_TABLE, TABLES, Table
 
 # Largest number of reported examples of each kind of fault; the counts include all faults.
 _EXAMPLES = 1000
@@ -53,6 +60,10 @@ class AuditReport:
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(CHECKS, 0))
     examples: dict[str, list[Finding]] = field(default_factory=lambda: {c: [] for c in CHECKS})
     full: bool = False
+    too_young: int = 0
+    """images without a row that are younger than an hour, so that nothing is proven yet"""
+    unread: list[str] = field(default_factory=list)
+    """what the store may hold that an audit can't read"""
 
     @property
     def ok(self) -> bool:
@@ -76,14 +87,15 @@ class AuditReport:
     def document(self) -> dict[str, Any]:
         """Content of the JSON report."""
         seen = asdict(self.seen) | asdict(self.rows)
-        del seen["sample"]
+        del seen["sample"], seen["presets"]
         return {
             "ok": self.ok,
             "at": self.scope.now.isoformat(),
             "from": self.scope.start.isoformat(),
             "to": self.scope.end.isoformat(),
             "full": self.full,
-            "seen": seen,
+            "seen": seen | {"too_young": self.too_young},
+            "unread": self.unread,
             "checks": {
                 code: {
                     "about": CHECKS[code],
@@ -126,27 +138,51 @@ class Audit:
         await self._clock.fresh()
         scope = Scope.of(self._settings, self._clock, start, end)
         report = AuditReport(scope, full=self._full)
+        if self._settings.location.startswith("s3:"):
+            report.unread.append("old versions of objects, if the bucket keeps them")
         with tempfile.TemporaryDirectory(prefix="pixlake-audit-") as scratch:
-            folder = Path(scratch)
-            with SnapshotWriter(folder) as snapshot:
-                rows = RowScan(self._store, scope, snapshot)
-                report.rows = rows.seen
-                await rows.scan_journal()
-                await rows.scan_chains()
-                await self._probes(scope, snapshot)
-                report.seen = await self._records(scope, snapshot, folder)
-            await self._join(scope, folder, report)
-            rejections = RejectionScan(self._store, scope, folder / "rejections")
-            async for count, faults in rejections.faults(_EXAMPLES):
+            images, rejections = Path(scratch) / "images", Path(scratch) / "rejections"
+            images.mkdir()
+            rejections.mkdir()
+            rows = await self._images(scope, images, report)
+            for table in images.glob("refusals-*"):
+                table.rename(rejections / table.name)
+            scan = RejectionScan(self._store, scope, rejections)
+            async for count, faults in scan.faults(_EXAMPLES):
                 report.add(faults)
                 report.counts[faults[0].code] += count - len(faults)
-        for table in TABLES:
-            copies = CopyScan(self._store, table, scope, full=self._full)
-            report.add([fault async for fault in copies.faults()])
+        await self._rest(scope, report, {IMAGE_TABLE: rows, REJECTION_TABLE: scan.hours})
         return report
 
+    async def _images(self, scope: Scope, folder: Path, report: AuditReport) -> Counter[datetime]:
+        """Audit images and their rows; returns the number of rows of each hour."""
+        with SnapshotWriter(folder) as snapshot:
+            rows = RowScan(self._store, scope, snapshot)
+            report.rows = rows.seen
+            await rows.scan_journal()
+            await rows.scan_chains()
+            await self._probes(scope, snapshot)
+            report.seen = await self._records(scope, snapshot, folder)
+            await scan_erasures(self._store, scope, snapshot)
+        await self._join(scope, folder, report)
+        return rows.hours
+
+    async def _rest(
+        self, scope: Scope, report: AuditReport, rows: Mapping[Table, Counter[datetime]]
+    ) -> None:
+        """Audit copies, presets and names."""
+        scans: list[AsyncIterator[Finding]] = [
+            CopyScan(self._store, table, scope, rows=rows[table], full=self._full).faults()
+            for table in TABLES
+        ]
+        scans.append(PresetScan(self._store, scope, report.seen.presets).faults())
+        scans.append(NameScan(self._store, scope).faults())
+        for scan in scans:
+            async for fault in scan:
+                report.add([fault])
+
     async def _records(self, scope: Scope, snapshot: SnapshotWriter, folder: Path) -> Seen:
-        reading = Reading(self._settings, scope, folder, self._full, self._sample)
+        reading = Reading(self._settings, scope, folder, self._full, self._sample, rows=True)
         seen = await read_records(self._store, snapshot, reading, self._processes)
         scan = RecordScan(self._store, scope, snapshot, full=False, sample=0)
         for start in range(0, len(seen.sample), _SAMPLERS):
@@ -168,8 +204,12 @@ class Audit:
             for code, count, first in queries.faults(_EXAMPLES):
                 report.add([Finding(code, *example) for example in first])
                 report.counts[code] += count - len(first)
+            for sql in (ERASURES, WAITING):
+                for fault in queries.findings(sql, scope):
+                    report.add([fault])
             for suspects in grouped(queries.suspects(scope)):
                 report.add(await recheck.faults(suspects))
+            report.too_young = queries.too_young(scope)
         finally:
             queries.close()
         await unfinished.clear()

@@ -1,6 +1,6 @@
 """Checks of images and rows, as SQL queries over the snapshot of an audit.
 
-The four tables are those of `snapshot.TABLES`; `$settled`, `$start`, `$end` and `$row_floor` are
+The tables are those of `snapshot.TABLES`; `$settled`, `$start`, `$end` and `$row_floor` are
 times of the scope. The queries find suspects, not faults, because the store changes during an
 audit.
 """
@@ -10,35 +10,41 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 from lake import layout
 from lake.audit.scope import Scope
-from lake.audit.snapshot import TABLES
+from lake.audit.snapshot import TABLES, Finding
 
 # Memory of DuckDB; larger joins use files in the scratch folder.
 _MEMORY = "256MB"
 _PAGE = 4096
 
 CHECKS = {
-    "missing_object": "an object that a record names is missing",
+    "missing_object": "an object that a record names is missing, or a preset of a record",
     "wrong_bytes": "the size or SHA-256 of an object differs from its record",
-    "unreadable": "an object of Pixlake does not parse",
+    "unreadable": "an object of Pixlake can't be read or does not parse",
     "missing_row": "an image has no row, and had none at the last audit",
     "duplicate_row": "an image has more than one row",
     "row_without_image": "a row has no record of an image or of a rejection",
-    "row_differs": "a row differs from its record",
+    "row_differs": "a row differs from its record in one of its columns",
     "erased_row": "an erased image has a row, and no erasure of it waits in the journal",
     "erased_object": "an erased image has objects",
+    "erased_image": "an erased image has its record again",
+    "missing_tombstone": "an image was erased, and its record is not a tombstone",
+    "missing_log": "a tombstone has no entry in the audit log",
+    "missing_rejection": "a record names a refused message that has no rejection",
     "stale_copy": "a compacted file was made from other versions of its chains",
     "wrong_copy": "the rows of a compacted file differ from those of its chains",
     "missing_file": "a chain lacks a file before its last one, or one that its copy was made from",
-    "misplaced": "rows are in another window's file, or a file is in another hour",
+    "misplaced": "an object or its rows are under the name of another one",
     "stale_journal": "a journal object should have been sealed",
     "overdue": "an object is past its retention and margin",
-    "orphan": "no record names an object that is a day old",
+    "future": "a window, watermark or erasure is later than the store's clock",
+    "orphan": "no record names an object that is a day old, or Pixlake does not use its name",
     "unfinished": "an image has no row; the audit journaled it, and the next one must find it",
 }
 """Code of each check, and the fault that it finds; only `unfinished` is not a failure."""
@@ -62,7 +68,7 @@ _WRONG_ROW = """
     FROM rows w LEFT JOIN records r ON r.image_id = w.image_id AND r.tenant = w.tenant
     WHERE w.window_start >= $row_floor AND w.window_start < $end
       AND (r.image_id IS NULL OR r.tombstone OR r.window_start <> w.window_start
-           OR r.attempt <> w.attempt OR r.content_hash <> w.content_hash)
+           OR r.attempt <> w.attempt OR r.row_hash <> w.row_hash)
       AND NOT EXISTS (
         FROM waiting q WHERE q.tombstone
           AND q.image_id = w.image_id AND q.tenant = w.tenant AND q.attempt = w.attempt)
@@ -75,6 +81,14 @@ _TWO_ROWS = """
     FROM rows WHERE window_start >= $row_floor AND window_start < $end
     GROUP BY image_id, tenant HAVING count(*) > 1
     ORDER BY window_start
+"""
+_YOUNG = """
+    SELECT count(*) AS count FROM records r
+    WHERE NOT r.tombstone AND r.window_start >= $settled AND r.window_start < $end
+      AND NOT EXISTS (FROM rows w WHERE w.image_id = r.image_id AND w.tenant = r.tenant)
+      AND NOT EXISTS (
+        FROM waiting q WHERE NOT q.tombstone
+          AND q.image_id = r.image_id AND q.tenant = r.tenant AND q.window_start = r.window_start)
 """
 _BY_WINDOW = """
     SELECT DISTINCT window_start, tenant, image_id, attempt, content_hash, tombstone
@@ -117,26 +131,37 @@ class AuditQueries:
 
     def suspects(self, scope: Scope) -> Iterator[Suspect]:
         """Yield images and rows that do not agree: kind by kind, ordered by window."""
+        for sql in (_NO_ROW, _WRONG_ROW, _TWO_ROWS):
+            for row in self._rows(sql, scope):
+                yield Suspect(**row)
+
+    def findings(self, sql: str, scope: Scope) -> Iterator[Finding]:
+        """Yield the faults that a query returns as code, subject and detail."""
+        for row in self._rows(sql, scope):
+            yield Finding(**row)
+
+    def too_young(self, scope: Scope) -> int:
+        """Count the images without a row that are too young to be a fault."""
+        (row,) = self._rows(_YOUNG, scope)
+        return int(row["count"])
+
+    def records_by_window(self, scope: Scope) -> Iterator[tuple[datetime, list[Named]]]:
+        """Yield the records in scope, window by window in order of time."""
+        rows = self._rows(_BY_WINDOW, scope)
+        for window_start, some in groupby(rows, key=lambda row: row["window_start"]):
+            yield window_start, [tuple(row[name] for name in _NAMED) for row in some]
+
+    def _rows(self, sql: str, scope: Scope) -> Iterator[dict[str, Any]]:
         moments = {
             "start": scope.start,
             "settled": scope.settled,
             "row_floor": scope.row_floor,
             "end": scope.end,
         }
-        for sql in (_NO_ROW, _WRONG_ROW, _TWO_ROWS):
-            used = {name: moment for name, moment in moments.items() if f"${name}" in sql}
-            # Read as Arrow, because DuckDB's own rows need pytz for times.
-            for batch in self._connection.sql(sql, params=used).to_arrow_reader(_PAGE):
-                for row in batch.to_pylist():
-                    yield Suspect(**row)
-
-    def records_by_window(self, scope: Scope) -> Iterator[tuple[datetime, list[Named]]]:
-        """Yield the records in scope, window by window in order of time."""
-        used = {"start": scope.start, "end": scope.end}
-        batches = self._connection.sql(_BY_WINDOW, params=used).to_arrow_reader(_PAGE)
-        rows = (row for batch in batches for row in batch.to_pylist())
-        for window_start, some in groupby(rows, key=lambda row: row["window_start"]):
-            yield window_start, [tuple(row[name] for name in _NAMED) for row in some]
+        used = {name: moment for name, moment in moments.items() if f"${name}" in sql}
+        # Read as Arrow, because DuckDB's own rows need pytz for times.
+        for batch in self._connection.sql(sql, params=used).to_arrow_reader(_PAGE):
+            yield from batch.to_pylist()
 
     def faults(self, limit: int) -> Iterator[tuple[str, int, list[tuple[str, str]]]]:
         """Yield faults found during the scan: code, count, first `limit` as (subject, detail)."""

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from lake import layout
 from lake.audit.checks import Suspect
+from lake.audit.object_reading import read_each, read_object
 from lake.audit.snapshot import Finding
 from lake.audit.unfinished import Unfinished
 from lake.commit.journal_reading import read_journal
@@ -84,10 +85,10 @@ class Recheck:
         ]
 
     async def _records(self, suspects: Sequence[Suspect]) -> dict[str, Named]:
-        datas = await self._store.read_many([s.record_key for s in suspects])
+        datas = await read_each(self._store, [s.record_key for s in suspects])
         records = {}
         for suspect, data in zip(suspects, datas, strict=True):
-            if data is None:
+            if not isinstance(data, bytes):
                 continue
             try:
                 record = parse_record(suspect.record_key, data)
@@ -108,7 +109,7 @@ class Recheck:
         rows: Pairs = set()
         for key in keys:
             try:
-                data, _ = await self._store.get(key)
+                data, _ = await read_object(self._store, key)
                 rows |= _pairs(await asyncio.to_thread(decode_chain_file, key, data, _PAIR))
             except (KeyMissing, UnreadableObject):
                 continue  # swept a moment ago, or reported already

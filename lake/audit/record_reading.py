@@ -41,21 +41,29 @@ async def read_records(
     if processes > 1:
         prefixes = await shards(store)
         if len(prefixes) >= _WORTH_PROCESSES:
+            await _strays(store, snapshot, reading.scope)
             return await _in_processes(reading, prefixes, processes)
-    scan = RecordScan(store, reading.scope, snapshot, full=reading.full, sample=reading.sample)
+    scan = reading.scan(store, snapshot)
     await scan.scan(layout.IMAGES)
     return scan.seen
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Parameters of a scan: store, scope, scratch folder for the snapshot, objects to hash."""
+    """Parameters of a scan: store, scope, scratch folder for the snapshot, what to hash."""
 
     settings: LakeSettings
     scope: Scope
     folder: Path
     full: bool = False
     sample: int = 0
+    rows: bool = False
+
+    def scan(self, store: ObjectStore, snapshot: SnapshotWriter) -> RecordScan:
+        """Create a scan with these parameters."""
+        return RecordScan(
+            store, self.scope, snapshot, full=self.full, sample=self.sample, rows=self.rows
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +80,22 @@ class _Share:
         reading = self.reading
         with SnapshotWriter(reading.folder) as snapshot:
             store = ObjectStore.open(reading.settings)
-            scan = RecordScan(
-                store, reading.scope, snapshot, full=reading.full, sample=reading.sample
-            )
+            scan = reading.scan(store, snapshot)
             if store.root is None:
                 await asyncio.gather(*map(scan.scan, self.prefixes))
             else:
                 for prefix in self.prefixes:
                     await scan.scan(prefix)
         return scan.seen
+
+
+async def _strays(store: ObjectStore, snapshot: SnapshotWriter, scope: Scope) -> None:
+    """Add the objects above the folders that the processes scan."""
+    tenants = await store.folders(layout.IMAGES)
+    for prefix in (layout.IMAGES, *(f"{layout.IMAGES}/{tenant}" for tenant in tenants)):
+        for stored in (await store.level(prefix))[1]:
+            if scope.is_orphan(stored.modified):
+                snapshot.fault("orphan", stored.key, "not a key of Pixlake")
 
 
 def _prepare() -> None:

@@ -11,6 +11,8 @@ import random
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 
+from lake.audit.object_reading import Content, first_line, read_each
+from lake.audit.row_hash import hashed_records
 from lake.audit.scope import Scope
 from lake.audit.snapshot import Finding, SnapshotWriter
 from lake.commit.records import parse_record
@@ -18,12 +20,15 @@ from lake.errors import UnreadableObject
 from lake.store.folders import ImageFolder, Stray, attempt_of, image_folders, look
 from lake.store.object_store import ObjectStore
 from lake.tables.schema import ImageRecord, Named, RefusedName, Tombstone
+from lake.tables.tables import IMAGE_TABLE
 
 # Records read at once.
 _BATCH = 256
 # Bytes hashed at once, whatever the size of the images.
 _HASH_BYTES = 32 * 2**20
 _LOOKS = 3
+# Records whose rows are hashed together.
+_ROWS = 4096
 
 
 @dataclass(slots=True)
@@ -36,6 +41,8 @@ class Seen:
     hashed: int = 0
     hashed_bytes: int = 0
     sample: list[tuple[float, str, str]] = field(default_factory=list)
+    presets: dict[tuple[str, int], str] = field(default_factory=dict)
+    """presets by name and version, each with the key of a record that names it"""
 
     def add(self, other: "Seen", sample: int) -> None:
         """Add the counts and the sample of another scan."""
@@ -45,19 +52,32 @@ class Seen:
         self.hashed += other.hashed
         self.hashed_bytes += other.hashed_bytes
         self.sample = heapq.nlargest(sample, self.sample + other.sample)
+        self.presets = other.presets | self.presets
 
 
 class RecordScan:
-    """Checks image folders; hashes all objects if `full`, else draws `sample` images to hash."""
+    """Checks image folders; hashes all objects if `full`, else draws `sample` images to hash.
+
+    `rows`: also hash the row of each record, for a comparison with the rows of the lake.
+    """
 
     def __init__(
-        self, store: ObjectStore, scope: Scope, snapshot: SnapshotWriter, *, full: bool, sample: int
+        self,
+        store: ObjectStore,
+        scope: Scope,
+        snapshot: SnapshotWriter,
+        *,
+        full: bool,
+        sample: int,
+        rows: bool = False,
     ) -> None:
         self._store = store
         self._scope = scope
         self._snapshot = snapshot
         self._full = full
         self._sample = sample
+        self._rows = rows
+        self._noted: list[ImageRecord] = []
         self.seen = Seen()
 
     async def scan(self, prefix: str) -> None:
@@ -73,11 +93,12 @@ class RecordScan:
                 await self._judge(batch)
                 batch = []
         await self._judge(batch)
+        self._note_images()
 
     async def check_bytes(self, tenant: str, image_id: str) -> None:
         """Hash the objects of one image."""
         folder = await look(self._store, tenant, image_id)
-        (data,) = await self._store.read_many([folder.record_key])
+        (data,) = await read_each(self._store, [folder.record_key])
         record = _parsed(folder, data)
         if isinstance(record, ImageRecord):
             await self._hash([record])
@@ -90,7 +111,7 @@ class RecordScan:
         return newest >= self._scope.start or self._scope.is_overdue(newest)
 
     async def _judge(self, folders: Sequence[ImageFolder]) -> None:
-        datas = await self._store.read_many([f.record_key for f in folders])
+        datas = await read_each(self._store, [f.record_key for f in folders])
         images: list[ImageRecord] = []
         for folder, data in zip(folders, datas, strict=True):
             record = _parsed(folder, data)
@@ -111,11 +132,11 @@ class RecordScan:
         self, folder: ImageFolder
     ) -> tuple[Named | Finding | None, list[Finding]]:
         """Check a folder by a consistent listing: the record is the same before and after it."""
-        (before,) = await self._store.read_many([folder.record_key])
+        (before,) = await read_each(self._store, [folder.record_key])
         for _ in range(_LOOKS):
             now = await look(self._store, folder.tenant, folder.image_id)
-            (after,) = await self._store.read_many([folder.record_key])
-            if before == after:
+            (after,) = await read_each(self._store, [folder.record_key])
+            if before == after or isinstance(after, UnreadableObject):
                 break
             before = after
         record = _parsed(now, after)
@@ -127,16 +148,18 @@ class RecordScan:
             return [record]
         if record is None:
             return self._orphans({stored.key for stored in folder.objects}, folder, "no record")
+        if scope.is_future(record.window_start):
+            return [Finding("future", folder.record_key, f"window {record.window_start:%F %T}")]
         if scope.is_overdue(record.window_start):
             return [Finding("overdue", folder.record_key, f"window {record.window_start:%F %T}")]
         if not scope.holds(record.window_start):
             return []
-        if isinstance(record, Tombstone):
-            return self._erased(folder, record)
         return self._compared(folder, record)
 
-    def _compared(self, folder: ImageFolder, record: ImageRecord | RefusedName) -> list[Finding]:
+    def _compared(self, folder: ImageFolder, record: Named) -> list[Finding]:
         """Compare the listed objects with those that the record names; a refusal names none."""
+        if isinstance(record, Tombstone):
+            return self._erased(folder, record)
         faults = []
         sizes = {stored.key: stored.size for stored in folder.objects}
         for named in _objects(record) if isinstance(record, ImageRecord) else ():
@@ -154,6 +177,8 @@ class RecordScan:
         own = {s.key for s in folder.objects if attempt_of(s.key) == record.attempt}
         others = {s.key for s in folder.objects} - own
         faults = self._orphans(others, folder, "its image was erased")
+        if self._scope.is_future(record.erased_at):
+            faults.append(Finding("future", folder.record_key, f"erased {record.erased_at:%F %T}"))
         if self._scope.must_be_erased(record.erased_at):
             detail = f"erased {record.erased_at:%F %T}"
             faults += [Finding("erased_object", key, detail) for key in sorted(own)]
@@ -170,19 +195,38 @@ class RecordScan:
         self.seen.objects += len(folder.objects)
         if isinstance(record, ImageRecord):
             self.seen.images += self._scope.holds(record.window_start)
-            content = record.content_hash
+            self.seen.presets[record.preset, record.preset_version] = folder.record_key
+            self._noted.append(record)
+            if len(self._noted) >= _ROWS:
+                self._note_images()
         elif isinstance(record, Tombstone):
             self.seen.tombstones += 1
-            content = None
-        else:
-            return
+            self._add(record, None, None)
+        elif isinstance(record, RefusedName):
+            # Earlier refusals may have expired; the last one is as old as the record's window.
+            newest = next(reversed(record.refused), None)
+            self._snapshot.add("refusals", folder.record_key, newest, record.window_start)
+
+    def _note_images(self) -> None:
+        """Add the images since the last call to the snapshot, with the hashes of their rows."""
+        records, self._noted = self._noted, []
+        hashes: Sequence[int | None] = [None] * len(records)
+        if self._rows and records:
+            hashes = hashed_records(records, IMAGE_TABLE)
+        for record, number in zip(records, hashes, strict=True):
+            self._add(record, number, record.content_hash)
+
+    def _add(
+        self, record: ImageRecord | Tombstone, row_hash: int | None, content_hash: str | None
+    ) -> None:
         self._snapshot.add(
             "records",
             record.tenant,
             record.image_id,
             record.attempt,
             record.window_start,
-            content,
+            row_hash,
+            content_hash,
             isinstance(record, Tombstone),
         )
 
@@ -209,22 +253,27 @@ class RecordScan:
 
     async def _hash_objects(self, batch: Sequence["_Named"]) -> None:
         for named, data in zip(
-            batch, await self._store.read_many([n.key for n in batch]), strict=True
+            batch, await read_each(self._store, [n.key for n in batch]), strict=True
         ):
             if data is None:
                 continue  # erased a moment ago, or reported by the listing already
+            if isinstance(data, UnreadableObject):
+                self._snapshot.fault("unreadable", named.key, first_line(data))
+                continue
             self.seen.hashed_bytes += len(data)
             if hashlib.sha256(data).hexdigest() != named.sha256:
                 self._snapshot.fault("wrong_bytes", named.key, "SHA-256 differs from its record")
 
 
-def _parsed(folder: ImageFolder, data: bytes | None) -> Named | Finding | None:
+def _parsed(folder: ImageFolder, data: Content) -> Named | Finding | None:
     if data is None:
         return None
+    if isinstance(data, UnreadableObject):
+        return Finding("unreadable", folder.record_key, first_line(data))
     try:
         record = parse_record(folder.record_key, data)
     except UnreadableObject as error:
-        return Finding("unreadable", folder.record_key, str(error).split("\n", 1)[0])
+        return Finding("unreadable", folder.record_key, first_line(error))
     if (record.tenant, record.image_id) != (folder.tenant, folder.image_id):
         return Finding("unreadable", folder.record_key, "the record of another image")
     return record

@@ -1,31 +1,29 @@
 """Audit of rejections: each record must have one row, and each row a record."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from functools import partial
+from datetime import datetime
 from pathlib import Path
-
-import pyarrow as pa
 
 from lake import layout
 from lake.audit.checks import AuditQueries, Suspect
+from lake.audit.final_checks import REFUSALS, WAITING
+from lake.audit.object_reading import Content, read_each
 from lake.audit.recheck import grouped
-from lake.audit.row_scan import each
+from lake.audit.row_hash import hashed_records
+from lake.audit.row_scan import RowScan
 from lake.audit.scope import Scope
 from lake.audit.snapshot import Finding, SnapshotWriter
 from lake.commit.journal import Journal
-from lake.commit.journal_reading import read_wave, waves
 from lake.commit.rejections import parse_rejected
-from lake.errors import KeyMissing, UnreadableObject
+from lake.errors import UnreadableObject
 from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
-from lake.tables.rows import decode_chain_file
-from lake.tables.tables import REJECTION_TABLE
+from lake.tables.tables import REJECTION_TABLE, Rejected
 
 _NOW = "journaled now"
-_FOLDERS = REJECTION_TABLE.folders
-_COLUMNS = ["tenant", "rejection_id", "window_start"]
 # Records read at once.
 _BATCH = 1024
 
@@ -42,21 +40,28 @@ class RejectionScan:
         self._scope = scope
         self._folder = folder
         self._journal = Journal(store, REJECTION_TABLE)
+        self.hours: Counter[datetime] = Counter()
+        """number of rows in the segments of each hour"""
 
     async def faults(self, limit: int) -> AsyncIterator[tuple[int, list[Finding]]]:
         """Yield the number of faults of each kind, and the first `limit` of them.
 
-        Raises StoreUnavailable, StoreFull.
+        The folder may hold the table `refusals` of the images already. Raises StoreUnavailable,
+        StoreFull.
         """
-        self._folder.mkdir()
         with SnapshotWriter(self._folder) as snapshot:
+            rows = RowScan(self._store, self._scope, snapshot, REJECTION_TABLE)
+            await rows.scan_journal()
+            await rows.scan_chains()
+            self.hours = rows.hours
             await self.scan_records(snapshot)
-            await self._waiting(snapshot)
-            await self._chains(snapshot)
         queries = await asyncio.to_thread(AuditQueries, self._folder)
         try:
             for code, count, first in queries.faults(limit):
                 yield count, [Finding(code, *example) for example in first]
+            for sql in (REFUSALS, WAITING):
+                for finding in queries.findings(sql, self._scope):
+                    yield 1, [finding]
             for suspects in grouped(queries.suspects(self._scope)):
                 if judged := await self._judged(suspects):
                     yield len(judged), judged
@@ -70,57 +75,34 @@ class RejectionScan:
                 if self._scope.is_overdue(stored.modified):
                     snapshot.fault("overdue", stored.key, f"since {stored.modified:%F %T}")
             for start in range(0, len(page), _BATCH):
-                keys = [stored.key for stored in page[start : start + _BATCH]]
-                for key, data in zip(keys, await self._store.read_many(keys), strict=True):
-                    if data is not None:
-                        self._record(snapshot, key, data)
+                await self._records(snapshot, page[start : start + _BATCH])
 
-    def _record(self, snapshot: SnapshotWriter, key: str, data: bytes) -> None:
+    async def _records(self, snapshot: SnapshotWriter, page: Sequence[Stored]) -> None:
+        keys = [stored.key for stored in page]
+        contents = zip(keys, await read_each(self._store, keys), strict=True)
+        records = [
+            record
+            for key, content in contents
+            if (record := self._parsed(snapshot, key, content)) is not None
+        ]
+        for row, number in zip(records, hashed_records(records, REJECTION_TABLE), strict=True):
+            values = (row.tenant, row.rejection_id, "", row.window_start, number)
+            snapshot.add("records", *values, None, False)
+
+    def _parsed(self, snapshot: SnapshotWriter, key: str, content: Content) -> Rejected | None:
+        if content is None:
+            return None  # swept a moment ago
         try:
-            row = parse_rejected(key, data)
+            row = _parsed(key, content)
         except UnreadableObject as error:
             snapshot.fault("unreadable", key, error.detail)
-        else:
-            snapshot.add("records", row.tenant, row.rejection_id, "", row.window_start, None, False)
-
-    async def _waiting(self, snapshot: SnapshotWriter) -> None:
-        for name in await self._store.folders(_FOLDERS.journal):
-            try:
-                window_start = layout.parse_window(name)
-            except ValueError:
-                snapshot.fault("orphan", f"{_FOLDERS.journal}/{name}", "not a window")
-                continue
-            objects = await self._store.objects(layout.journal_prefix(window_start, _FOLDERS))
-            for stored in objects:
-                if self._scope.is_stale(window_start, stored.modified, tombstone=False):
-                    since = f"since {stored.modified:%F %T}"
-                    snapshot.fault("stale_journal", stored.key, since)
-            for wave in waves(objects):
-                await self._journal_objects(snapshot, wave)
-
-    async def _journal_objects(self, snapshot: SnapshotWriter, wave: Sequence[Stored]) -> None:
-        decoded = await read_wave(self._store, wave, REJECTION_TABLE)
-        for key, error in decoded.unreadable.items():
-            snapshot.fault("unreadable", key, error.detail)
-        waiting = _as_snapshot(decoded.rows(REJECTION_TABLE).images)
-        falses = pa.repeat(pa.scalar(value=False), len(waiting))
-        snapshot.add_table("waiting", waiting.append_column("tombstone", falses))
-
-    async def _chains(self, snapshot: SnapshotWriter) -> None:
-        async for page in self._store.pages(_FOLDERS.chains):
-            await each(page, partial(self._chain_file, snapshot))
-
-    async def _chain_file(self, snapshot: SnapshotWriter, stored: Stored) -> None:
-        try:
-            data, _ = await self._store.get(stored.key)
-            table = await asyncio.to_thread(decode_chain_file, stored.key, data, _COLUMNS)
-        except KeyMissing:
-            return  # swept a moment ago
-        except UnreadableObject as error:
-            snapshot.fault("unreadable", stored.key, error.detail)
-            return
-        names = pa.repeat(pa.scalar(stored.key), len(table))
-        snapshot.add_table("rows", _as_snapshot(table).append_column("file", names))
+            return None
+        if layout.rejection_key(row.rejection_id) != key:
+            snapshot.fault("misplaced", key, f"it is the record of {row.rejection_id}")
+            return None
+        if self._scope.is_future(row.window_start):
+            snapshot.fault("future", key, f"window {row.window_start:%F %T}")
+        return row
 
     async def _judged(self, suspects: Sequence[Suspect]) -> list[Finding]:
         """Check suspects of one code again; returns the faults among them."""
@@ -128,16 +110,16 @@ class RejectionScan:
         if code in {"duplicate_row", "row_differs"}:
             return [Finding(code, _key(suspect), f"in {suspect.file}") for suspect in suspects]
         # Read the records again: a row may be newer than the scan of its record.
-        datas = await self._store.read_many(list(map(_key, suspects)))
-        pairs = list(zip(suspects, datas, strict=True))
+        contents = await read_each(self._store, list(map(_key, suspects)))
+        pairs = list(zip(suspects, contents, strict=True))
         if code == "row_without_image":
-            gone = [suspect for suspect, data in pairs if data is None]
+            gone = [suspect for suspect, content in pairs if content is None]
             detail = "no record; the row is in"
             return [Finding(code, _key(suspect), f"{detail} {suspect.file}") for suspect in gone]
         records = []
-        for suspect, data in pairs:
+        for suspect, content in pairs:
             with suppress(UnreadableObject):  # expired meanwhile, or reported by the next audit
-                records += [parse_rejected(_key(suspect), data)] if data is not None else []
+                records += [_parsed(_key(suspect), content)] if content is not None else []
         # Either the consumer died before it journaled the row and no consumer read the message
         # again, or the row was lost.
         bad = {r.rejection_id: error for r, error in await self._journal.append_all(records)}
@@ -147,19 +129,11 @@ class RejectionScan:
         ]
 
 
+def _parsed(key: str, content: bytes | UnreadableObject) -> Rejected:
+    if isinstance(content, UnreadableObject):
+        raise content
+    return parse_rejected(key, content)
+
+
 def _key(suspect: Suspect) -> str:
     return layout.rejection_key(suspect.image_id)
-
-
-def _as_snapshot(rows: pa.Table) -> pa.Table:
-    """Convert rows to columns of the snapshot; attempt and content hash are empty."""
-    nothing = pa.repeat(pa.scalar(""), len(rows))
-    return pa.table(
-        {
-            "tenant": rows["tenant"],
-            "image_id": rows["rejection_id"],
-            "attempt": nothing,
-            "window_start": rows["window_start"],
-            "content_hash": pa.nulls(len(rows), pa.string()),
-        }
-    )

@@ -69,6 +69,11 @@ class Scope:
         """True if objects of this window should be deleted by now."""
         return self.kept.expires(window_start) + self.overdue_after <= self.now
 
+    def is_future(self, moment: datetime) -> bool:
+        """True if a clock that was wrong wrote this time."""
+        # `now` is the start of the audit, and other processes write while it runs.
+        return moment > self.now + 2 * self.times.row_settled
+
     def is_orphan(self, modified: datetime) -> bool:
         """True if an object of that age should be deleted if no record names it."""
         return modified + self.times.orphan_age <= self.now

@@ -17,20 +17,30 @@ from lake.tables.columns import MS
 
 _BATCH = 20_000
 
-_ROW = [
+_NAME = [
     ("tenant", pa.string()),
     ("image_id", pa.string()),
     ("attempt", pa.string()),
     ("window_start", MS),
-    ("content_hash", pa.string()),
 ]
+_ROW = [*_NAME, ("row_hash", pa.uint64())]
 TABLES = {
-    "records": pa.schema([*_ROW, ("tombstone", pa.bool_())]),
+    "records": pa.schema([*_ROW, ("content_hash", pa.string()), ("tombstone", pa.bool_())]),
     "rows": pa.schema([*_ROW, ("file", pa.string())]),
     "waiting": pa.schema([*_ROW, ("tombstone", pa.bool_())]),
+    "erased": pa.schema([("image_id", pa.string()), ("window_start", MS), ("file", pa.string())]),
+    "erasures": pa.schema([*_NAME, ("erased_at", MS), ("file", pa.string())]),
+    "refusals": pa.schema(
+        [("name", pa.string()), ("rejection_id", pa.string()), ("window_start", MS)]
+    ),
     "faults": pa.schema([("code", pa.string()), ("subject", pa.string()), ("detail", pa.string())]),
 }
-"""Schemas of the snapshot: records, rows of the chains, rows of the journal (`waiting`), faults."""
+"""Schemas of the snapshot.
+
+`records`; `rows` of the chains; rows of the journal (`waiting`); erased ids in the footers of
+segments (`erased`); entries of the audit log (`erasures`); refused messages of records
+(`refusals`); `faults` found while reading.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,9 @@ from lake import layout
 from lake.errors import AlreadyExists, KeyMissing
 from lake.store.object_store import ObjectStore
 
+BUILT_IN = frozenset({"web", "thumbnail", "archive"})
+"""Names of presets that are part of the code and never stored."""
+
 
 class PresetStore:
     """Reads and creates `presets/<name>/<version>.json`; every method raises Unavailable."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import pyarrow as pa
@@ -31,6 +31,8 @@ class Footer:
 
     sources: Sources
     cuts: tuple[datetime, ...]
+    rows: int = field(default=0, compare=False)
+    """number of rows, as Parquet's own metadata say"""
 
     def encode(self) -> dict[bytes, str]:
         """Encode the footer as Parquet's key-value metadata."""
@@ -106,9 +108,10 @@ async def read_footer(store: ObjectStore, stored: Stored) -> Footer:
 def _parse(key: str, tail: bytes) -> Footer:
     try:
         # PyArrow finds the metadata from the end of a file, so the last bytes suffice.
-        metadata = pq.read_metadata(pa.BufferReader(tail)).metadata
+        of_file = pq.read_metadata(pa.BufferReader(tail))
+        metadata = of_file.metadata
         sources = tuple((name, etag) for name, etag in json.loads(metadata[_SOURCES]))
         cuts = tuple(layout.parse_window(name) for name in json.loads(metadata[_CUTS]))
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
         raise UnreadableObject(f"compacted file {key}: {error}", value=key) from error
-    return Footer(sources, cuts)
+    return Footer(sources, cuts, of_file.num_rows)

@@ -226,10 +226,15 @@ class ObjectStore:
 
     async def folders(self, prefix: str) -> list[str]:
         """List the names of the folders directly below a folder, sorted."""
+        return (await self.level(prefix))[0]
+
+    async def level(self, prefix: str) -> tuple[list[str], list[Stored]]:
+        """List the names of the folders directly below a folder, sorted, and its own objects."""
         with translated(prefix):
-            listing = await obstore.list_with_delimiter_async(self._backend, prefix)
+            listing = await obstore.list_with_delimiter_async(self._backend, prefix or None)
         await self._check_there()
-        return sorted(path.rsplit("/", 1)[-1] for path in listing["common_prefixes"])
+        folders = sorted(path.rsplit("/", 1)[-1] for path in listing["common_prefixes"])
+        return folders, [_stored(meta) for meta in listing["objects"]]
 
     @asynccontextmanager
     async def _reading(self, what: str) -> AsyncIterator[None]:

@@ -113,7 +113,7 @@ def _show(done: "AuditReport") -> None:
     print(
         f"{seen.images} images with {seen.objects} objects, {seen.hashed} of the images hashed "
         f"({output.size(seen.hashed_bytes)}); {rows.rows} rows in {rows.files} files, "
-        f"{rows.waiting} waiting; {seen.tombstones} erased"
+        f"{rows.waiting} waiting; {seen.tombstones} erased; {done.too_young} too young to judge"
     )
     found = [(code, str(done.counts[code]), about) for code, about in CHECKS.items()]
     output.table(("check", "found", "what it looks for"), found, right=("found",))
@@ -122,6 +122,8 @@ def _show(done: "AuditReport") -> None:
             output.note(f"{code}: {fault.subject}: {fault.detail}")
         if done.counts[code] > _SHOWN:
             output.note(f"{code}: {done.counts[code] - _SHOWN} more; --report FILE lists all")
+    for what in done.unread:
+        print(f"not checked: {what}")
     if done.ok and not seen.images:
         print("no images, so nothing was proven")
         return

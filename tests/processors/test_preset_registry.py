@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lake.commit.preset_store import PresetStore
+from lake.commit.preset_store import BUILT_IN, PresetStore
 from lake.errors import StoreUnavailable
 from lake.lake import Lake
 from lake.layout import preset_key
@@ -18,7 +18,7 @@ from lake.settings import LakeSettings
 from lake.store.object_store import ObjectStore
 from processors.errors import InvalidPreset, PresetBuiltIn, PresetChanged, UnknownPreset
 from processors.job import by_content, content_hash
-from processors.preset import WEB, Preset, PresetName
+from processors.preset import BUILTIN, WEB, Preset, PresetName
 from processors.preset_check import try_out
 from processors.preset_registry import MAX_PRESET_BYTES, PresetRegistry, as_json
 from processors.sandbox.sandbox import Sandbox
@@ -255,3 +255,7 @@ def test_a_newer_version_is_the_same_request_for_who_named_none() -> None:
     assert content_hash("ab", first, {}, newest=True) == content_hash("ab", second, {}, newest=True)
     assert content_hash("ab", first, {}) != content_hash("ab", second, {})
     assert by_content("ab", first, {}) != by_content("ab", second, {})
+
+
+def test_the_lake_knows_which_presets_are_never_stored() -> None:
+    assert set(BUILTIN) == BUILT_IN

@@ -166,10 +166,18 @@ class SimulatedStore(ObjectStore):
             after = page[-1].key
 
     async def folders(self, prefix: str) -> list[str]:
+        return (await self.level(prefix))[0]
+
+    async def level(self, prefix: str) -> tuple[list[str], list[Stored]]:
         await self._read()
-        inside = f"{prefix}/"
-        below = (k.removeprefix(inside) for k in self._bucket.objects if k.startswith(inside))
-        return sorted({rest.split("/")[0] for rest in below if "/" in rest})
+        inside = f"{prefix}/" if prefix else ""
+        below = {
+            key.removeprefix(inside): stored
+            for key, (_, stored) in self._bucket.objects.items()
+            if key.startswith(inside)
+        }
+        folders = sorted({rest.split("/")[0] for rest in below if "/" in rest})
+        return folders, [stored for rest, stored in below.items() if "/" not in rest]
 
     def _found(self, key: str) -> tuple[bytes, Stored]:
         try:
