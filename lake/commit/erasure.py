@@ -31,7 +31,7 @@ _TRIES = 5
 
 
 async def look_up(store: ObjectStore, tenant: str, image_id: str) -> ImageRecord | Tombstone:
-    """Read the record to erase; raises ImageNotFound, UnreadableObject, Unavailable."""
+    """Read the record of an image; raises ImageNotFound, UnreadableObject, Unavailable."""
     key = layout.record_key(tenant, image_id)
     try:
         data, _ = await store.get(key)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from lake import layout
+from lake.commit.erasure import look_up
 from lake.commit.journal_objects import distinct
 from lake.commit.journal_reading import read_journal
-from lake.commit.records import parse_record
 from lake.errors import (
     ImageErased,
     ImageExpired,
@@ -19,7 +19,7 @@ from lake.seal.segments import chain_keys, read_rows
 from lake.store.clock import StoreClock
 from lake.store.object_store import ObjectStore, Stream
 from lake.tables.rows import to_records, without
-from lake.tables.schema import ImageRecord, RefusedName, Tombstone
+from lake.tables.schema import ImageRecord, Tombstone
 
 # Limit of windows in one call, so that a tenant with few images does not read the whole lake.
 _MAX_WINDOWS_A_PAGE = 500
@@ -43,16 +43,9 @@ class Reader:
     async def record(self, tenant: str, image_id: str) -> ImageRecord:
         """Read a record; raises ImageNotFound, ImageErased, ImageExpired, StoreUnavailable."""
         await self._clock.fresh()
-        key = layout.record_key(tenant, image_id)
         if not layout.IMAGE_ID.fullmatch(image_id):
             raise ImageNotFound(f"no image {image_id[:64]!r}", value=image_id[:64])
-        try:
-            data, _ = await self._store.get(key)
-        except KeyMissing:
-            raise ImageNotFound(f"no image {image_id}", value=image_id) from None
-        record = parse_record(key, data)
-        if isinstance(record, RefusedName):
-            raise ImageNotFound(f"no image {image_id}", value=image_id)
+        record = await look_up(self._store, tenant, image_id)
         if self._expired(record.window_start):
             raise ImageExpired(f"image {image_id} is past its retention", value=image_id)
         if isinstance(record, Tombstone):

@@ -1,7 +1,6 @@
 """Writer of large Parquet files that keeps one row group in memory; each is sorted by time."""
 
 from collections.abc import Mapping
-from types import TracebackType
 from typing import IO, Self
 
 import numpy as np
@@ -36,12 +35,7 @@ class RowGroups:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         # Close after an error, too; otherwise the garbage collector closes the writer later.
         self._writer.close()
 

@@ -47,7 +47,7 @@ def change(
         int | None, typer.Option(min=1, max=365, help="Days that images are kept.")
     ] = None,
     window_seconds: Annotated[
-        int | None, typer.Option(min=1, max=3600, help="Length of a home window.")
+        int | None, typer.Option(min=1, max=3600, help="Length of a window.")
     ] = None,
     sweep_margin_seconds: Annotated[
         int | None, typer.Option(min=900, max=7 * 86_400, help="From expiry to deletion.")

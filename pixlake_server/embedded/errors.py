@@ -40,14 +40,8 @@ class PortTaken(CannotStart):
     code = "port_taken"
 
     def __init__(self, port: int, setting: str, owner: str | None = None) -> None:
-        super().__init__(port, setting, owner)
-        self.port = port
-        self.setting = setting
-        self.owner = owner
-
-    def __str__(self) -> str:
-        by = f" by {self.owner}" if self.owner else ""
-        return f"port {self.port} is taken{by}; choose another with {self.setting}"
+        by = f" by {owner}" if owner else ""
+        super().__init__(f"port {port} is taken{by}; choose another with {setting}")
 
 
 class PortUnusable(CannotStart):
@@ -98,12 +92,7 @@ class BrokerFailed(EmbeddedError):
     code = "broker_failed"
 
     def __init__(self, reason: str, log: Path) -> None:
-        super().__init__(reason, log)
-        self.reason = reason
-        self.log = log
-
-    def __str__(self) -> str:
-        return f"Kafka broker: {self.reason}; see {self.log}"
+        super().__init__(f"Kafka broker: {reason}; see {log}")
 
 
 class AlreadyRunning(EmbeddedError):
@@ -112,13 +101,8 @@ class AlreadyRunning(EmbeddedError):
     code = "already_running"
 
     def __init__(self, home: Path, pid: str) -> None:
-        super().__init__(home, pid)
-        self.home = home
-        self.pid = pid
-
-    def __str__(self) -> str:
-        return (
-            f"Pixlake is already running on {self.home}, pid {self.pid}; "
+        super().__init__(
+            f"Pixlake is already running on {home}, pid {pid}; "
             "to start a second Pixlake set PIXLAKE_HOME, PIXLAKE_HTTP_PORT and PIXLAKE_KAFKA_PORT"
         )
 
@@ -129,12 +113,8 @@ class UnsafeFolder(EmbeddedError):
     code = "unsafe_folder"
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.folder = folder
-
-    def __str__(self) -> str:
-        return (
-            f"{self.folder} and {self.folder}.1 to .9 belong to another user, or other users may "
+        super().__init__(
+            f"{folder} and {folder}.1 to .9 belong to another user, or other users may "
             "open these folders; remove one of the ten folders"
         )
 
@@ -145,12 +125,7 @@ class NoPorts(EmbeddedError):
     code = "no_ports"
 
     def __init__(self, first: int, last: int) -> None:
-        super().__init__(first, last)
-        self.first = first
-        self.last = last
-
-    def __str__(self) -> str:
-        return f"no free ports from {self.first} to {self.last} for Pixlake's own processes"
+        super().__init__(f"no free ports from {first} to {last} for Pixlake's own processes")
 
 
 class TooLittleMemory(EmbeddedError):
@@ -159,15 +134,10 @@ class TooLittleMemory(EmbeddedError):
     code = "too_little_memory"
 
     def __init__(self, needed: int, limit: int, parts: str) -> None:
-        super().__init__(needed, limit, parts)
-        self.needed = needed
-        self.limit = limit
-        self.parts = parts
-
-    def __str__(self) -> str:
-        return (
-            f"the settings allow Pixlake to use {_giga(self.needed)} of memory, the limit is "
-            f"{_giga(self.limit)} (PIXLAKE_MEMORY_BYTES):\n{self.parts}\nLower one of these "
+        self.needed, self.limit = needed, limit
+        super().__init__(
+            f"the settings allow Pixlake to use {_giga(needed)} of memory, the limit is "
+            f"{_giga(limit)} (PIXLAKE_MEMORY_BYTES):\n{parts}\nLower one of these "
             "settings, or set PIXLAKE_MEMORY_BYTES to the real size of the memory"
         )
 
@@ -182,9 +152,4 @@ class StartFailed(EmbeddedError):
     code = "start_failed"
 
     def __init__(self, reason: str, log: Path) -> None:
-        super().__init__(reason, log)
-        self.reason = reason
-        self.log = log
-
-    def __str__(self) -> str:
-        return f"{self.reason}; see {self.log}"
+        super().__init__(f"{reason}; see {log}")

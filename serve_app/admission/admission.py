@@ -5,7 +5,6 @@ first costs a millisecond, and delays the refusals of the requests behind it.
 """
 
 import time
-from types import TracebackType
 from typing import Self
 
 from processors.errors import Overloaded
@@ -118,10 +117,5 @@ class Lease:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.release()
