@@ -17,6 +17,7 @@ GATEWAY = f"{PREFIX}.1"
 STORE, KAFKA, DATABASE = f"{PREFIX}.2", f"{PREFIX}.3", f"{PREFIX}.4"
 # Address of no host: the bridge drops what is sent to it.
 _NOWHERE = "02:00:00:00:00:01"
+_LINKS = "px-"
 _NETNS = Path("/etc/netns")
 
 
@@ -96,6 +97,13 @@ class Network:
             file.write("\n".join(lines) + "\n")
 
     def _clear(self) -> None:
+        links = subprocess.run(
+            ["ip", "-o", "link", "show", "type", "veth"], capture_output=True, text=True, check=True
+        )
+        for line in links.stdout.splitlines():
+            name = line.split()[1].partition("@")[0]
+            if name.startswith(_LINKS):
+                _ip("link", "del", name)
         listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True)
         for line in listed.stdout.splitlines():
             space = line.split()[0]
@@ -110,7 +118,7 @@ class Network:
 
 def _link(host: str) -> str:
     """Name of a host's link to the bridge; the kernel allows 15 characters."""
-    return f"px-{host}"[:15]
+    return f"{_LINKS}{host}"[:15]
 
 
 def _ip(*arguments: str) -> None:
