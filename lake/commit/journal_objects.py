@@ -25,6 +25,8 @@ FEW_ROWS = 64
 _LINE = b"{"
 # Longest quoted part of a converter's error, in characters; it may contain the value.
 _MAX_SAID = 200
+# Errors of Arrow and Pydantic for damaged bytes: the last one is of dates beyond the calendar.
+_UNREADABLE = (pa.ArrowException, OSError, ValueError, OverflowError)
 _ONE_THREAD = pyarrow.ipc.IpcReadOptions(use_threads=False)
 
 
@@ -102,6 +104,8 @@ def decode_journal(key: str, data: bytes, of: Table = IMAGE_TABLE) -> JournalRow
             return JournalRows(images=_rows_of_lines(data, of))
         with pyarrow.ipc.open_file(pa.py_buffer(data), options=_ONE_THREAD) as reader:
             table = reader.read_all()
+        # Arrow files have no checksums, and reading columns with wrong offsets ends the process.
+        table.validate(full=True)
         if of is IMAGE_TABLE and "erased_at" in table.column_names:
             refuse_old_columns("erasure", key, table.column_names)
             parse_ids(table["image_id"])
@@ -109,7 +113,7 @@ def decode_journal(key: str, data: bytes, of: Table = IMAGE_TABLE) -> JournalRow
             return JournalRows(tombstones=tombstones)
         parse_ids(table[of.id])
         return JournalRows(images=_without_holes(conform(table, of, key)))
-    except (pa.ArrowException, ValueError, KeyError) as error:
+    except (*_UNREADABLE, KeyError) as error:
         refuse_old_json("journal object", key, data)
         raise UnreadableObject(f"journal object {key}: {error}", value=key) from error
 
@@ -156,7 +160,7 @@ def _lines_into(decoded: Decoded, objects: Sequence[tuple[str, bytes]], of: Tabl
     try:
         decoded.images.append(_rows_of_lines(b"".join(data for _, data in objects), of))
         decoded.keys.update(key for key, _ in objects)
-    except (pa.ArrowException, ValueError):
+    except _UNREADABLE:
         half = len(objects) // 2
         _lines_into(decoded, objects[:half], of)
         _lines_into(decoded, objects[half:], of)

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
@@ -201,3 +203,10 @@ def test_times_are_in_milliseconds_also_before_1970() -> None:
     found = decode_journal("k", encode_records([row])).images["event_time"]
     assert found.type == MS
     assert found[0].as_py() == moment.replace(microsecond=0)
+
+
+def test_a_damaged_arrow_file_is_unreadable_and_ends_no_process() -> None:
+    # In a process of its own, because wrong offsets once ended the process that read them.
+    command = [sys.executable, "-m", "tests.lake.flipped_journal"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
