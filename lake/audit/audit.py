@@ -27,8 +27,9 @@ from lake.audit.checks import CHECKS, AuditQueries
 from lake.audit.copy_scan import CopyScan
 from lake.audit.erasure_scan import scan_erasures
 from lake.audit.final_checks import ERASURES, WAITING
-from lake.audit.last_audit import LastAudit
+from lake.audit.last_audit import LastAudit, last_audit
 from lake.audit.name_scan import NameScan
+from lake.audit.object_reading import first_line, read_object
 from lake.audit.preset_scan import PresetScan
 from lake.audit.recheck import Recheck, grouped
 from lake.audit.record_reading import Reading, read_records
@@ -39,9 +40,11 @@ from lake.audit.scope import Scope
 from lake.audit.snapshot import Finding, SnapshotWriter
 from lake.audit.unfinished import Unfinished
 from lake.commit.journal import Journal
+from lake.errors import KeyMissing, LakeError
 from lake.settings import LakeSettings
 from lake.store.clock import StoreClock
 from lake.store.object_store import ObjectStore
+from lake.store.store_settings import parse_store_settings
 from lake.tables.tables import IMAGE_TABLE, REJECTION_TABLE, TABLES, Table
 
 # Largest number of reported examples of each kind of fault; the counts include all faults.
@@ -175,11 +178,25 @@ class Audit:
             CopyScan(self._store, table, scope, rows=rows[table], full=self._full).faults()
             for table in TABLES
         ]
+        scans.append(self._settings_objects())
         scans.append(PresetScan(self._store, scope, report.seen.presets).faults())
         scans.append(NameScan(self._store, scope).faults())
         for scan in scans:
             async for fault in scan:
                 report.add([fault])
+
+    async def _settings_objects(self) -> AsyncIterator[Finding]:
+        """Check the settings of the store, and the result of the last audit."""
+        try:
+            parse_store_settings((await read_object(self._store, layout.STORE))[0])
+        except KeyMissing:
+            yield Finding("missing_object", layout.STORE, "every store has its settings")
+        except LakeError as error:
+            yield Finding("unreadable", layout.STORE, first_line(error))
+        try:
+            await last_audit(self._store)
+        except LakeError as error:
+            yield Finding("unreadable", layout.LAST_AUDIT, first_line(error))
 
     async def _records(self, scope: Scope, snapshot: SnapshotWriter, folder: Path) -> Seen:
         reading = Reading(self._settings, scope, folder, self._full, self._sample, rows=True)

@@ -21,6 +21,7 @@ HASH = "row_hash"
 # Rows that are decoded and hashed at once; this bounds the memory for a file of any size.
 BATCH = 16_384
 _MEMORY = "256MB"
+_MAGIC = b"PAR1"
 
 
 def hashed(rows: pa.Table, of: Table, columns: Sequence[str]) -> pa.Table:
@@ -52,6 +53,8 @@ class RowFile:
 
     def __init__(self, key: str, data: bytes, of: Table) -> None:
         self._key, self._of = key, of
+        if data[:4] != _MAGIC:  # PyArrow looks at the end only, other readers at both
+            raise UnreadableObject(f"Parquet file {key} does not begin as one", value=key)
         with self._reading():
             self._file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
             # Several files are read at once, so threads for the columns of one cost only time.

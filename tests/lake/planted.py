@@ -137,8 +137,8 @@ async def rejections_in_another_hour(s: SoundLake) -> None:
     segment = s.segment(REJECTION_TABLE)
     data = await s.get(segment)
     await s.delete(segment, s.copy(REJECTION_TABLE))
-    later = layout.partition(s.window + 2 * HOUR)
-    await s.put(segment.replace(layout.partition(s.window), later), data)
+    earlier = layout.partition(s.window - HOUR)
+    await s.put(segment.replace(layout.partition(s.window), earlier), data)
 
 
 async def rejections_with_a_hole(s: SoundLake) -> None:
