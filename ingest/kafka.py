@@ -148,6 +148,8 @@ class GroupConsumer:
         committed = self._patiently(partial(_committed, client, positions))
         places = self._listener.assigned(committed, ids)
         client.incremental_assign([_start(p, place) for p, place in places.items()])
+        # The client keeps the pause of a partition that was taken away while it was paused.
+        client.resume(_positions(places))
         # The statistics would report the membership a second later.
         self.state = replace(self.state, member=True)
 
