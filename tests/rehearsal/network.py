@@ -17,6 +17,7 @@ GATEWAY = f"{PREFIX}.1"
 STORE, KAFKA, DATABASE = f"{PREFIX}.2", f"{PREFIX}.3", f"{PREFIX}.4"
 # Address of no host: the bridge drops what is sent to it.
 _NOWHERE = "02:00:00:00:00:01"
+_BRIDGE_ADDRESS = "02:00:00:00:00:02"
 _LINKS = "px-"
 _NETNS = Path("/etc/netns")
 
@@ -30,7 +31,9 @@ class Network:
 
     def __enter__(self) -> Self:
         self._clear()
-        _ip("link", "add", BRIDGE, "type", "bridge")
+        # Without an address of its own, a bridge takes the lowest one of its ports. When that port
+        # is removed, hosts would send to the old address for half a minute.
+        _ip("link", "add", BRIDGE, "address", _BRIDGE_ADDRESS, "type", "bridge")
         for address in (GATEWAY, STORE, KAFKA, DATABASE):
             _ip("addr", "add", f"{address}/24", "dev", BRIDGE)
         _ip("link", "set", BRIDGE, "up")
