@@ -106,7 +106,8 @@ async def test_no_replica_is_told(tmp_path_factory: pytest.TempPathFactory) -> N
     folder = tmp_path_factory.mktemp("alone")
 
     def nobody(text: str) -> str:
-        return "\n".join(line for line in text.split("\n") if not line.startswith("    server "))
+        of_servers = ("    server ", "    use-server ")
+        return "\n".join(line for line in text.split("\n") if not line.startswith(of_servers))
 
     async with standing(folder, changed=nobody, answers=b"HTTP/1.1 503 ") as stand:
         sent = b"GET / HTTP/1.1\r\n" + HOST + b"\r\n"
