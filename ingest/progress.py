@@ -34,9 +34,10 @@ class Progress:
         """Reason why messages stand still; None while they move."""
         now = time.monotonic()
         ours = [each for each in self._flights if not each.tracked.dropped]
-        for each in sorted(ours, key=lambda each: each.taken_at):
-            if each.waits_for is not None and now - each.taken_at > self._limit:
-                return each.waits_for
+        waiting = [each for each in ours if each.waits_for is not None]
+        oldest = min(waiting, key=lambda each: each.taken_at, default=None)
+        if oldest is not None and now - oldest.taken_at > self._limit:
+            return oldest.waits_for
         if ours and now - self._moved_at > self._limit * _UNEXPLAINED:
             seconds = round(now - self._moved_at)
             return Fault(NO_PROGRESS, f"no message was finished for {seconds} s", value=seconds)

@@ -5,7 +5,7 @@ record is written before its row is journaled. An erasure writes the entry of th
 the tombstone, and the tombstone before the footer.
 """
 
-# What says that an image was erased: entries of the audit log, and footers, which have only ids.
+# Sources that name erased images: entries of the audit log, and footers, which have only ids.
 # An erasure whose tombstone row waits in the journal is still under way.
 _ERASED = """
     WITH said AS (

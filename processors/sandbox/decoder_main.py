@@ -97,7 +97,7 @@ class DecoderMain:
 
     def send(self, processed: Processed, nonce: str) -> None:
         """Send a result to the parent."""
-        # One send, because each send wakes the parent.
+        # Both parts are sent at once, because each send wakes the parent.
         blobs = (rendition.data for rendition in processed.renditions)
         self.parent.sendall(b"".join((framed(answer_of(processed, nonce)), *blobs)))
 

@@ -37,7 +37,7 @@ RECORD = {
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer of the server.
+    """Answer of the server.
 
     With `reset` the server resets the connection instead. With `silent` the server takes the body
     and never answers, as a frozen process does.

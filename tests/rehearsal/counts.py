@@ -12,7 +12,6 @@ import zlib
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Self
 
 from confluent_kafka import Producer
@@ -37,7 +36,7 @@ _SERIAL = itertools.count()
 
 @dataclass
 class Counts:
-    """What was sent during one fault; hashes are those of the original bytes."""
+    """Uploads and messages of one fault; hashes are those of the original bytes."""
 
     name: str
     acknowledged: list[str] = field(default_factory=list)
@@ -70,12 +69,7 @@ class Counted:
             thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         for thread in self._threads:
             thread.join(_END_SECONDS)

@@ -31,6 +31,11 @@ _UPLOADS = "ray::ServeReplica:api:UploadApi"
 _counted: list[Counts] = []
 
 
+def _last(seconds: float) -> None:
+    """Let a fault last: its length is part of the fault, so no condition may end it earlier."""
+    time.sleep(seconds)
+
+
 @contextmanager
 def _under_load(stage: Stage, load: Load, name: str) -> Iterator[Counted]:
     """Counted load in place of the plain one, on two healthy workers; nothing may be given up."""
@@ -44,7 +49,7 @@ def _under_load(stage: Stage, load: Load, name: str) -> Iterator[Counted]:
 
 
 def a_worker_is_cut_off_from_its_head(stage: Stage, load: Load) -> str:
-    """It leaves the balancer, ends with exit code 1 before it is declared dead and undrained."""
+    """The worker leaves the balancer, and ends with exit code 1."""
     task = stage.tasks["a-worker2"]
     with _under_load(stage, load, "worker cut off from head") as counted:
         with stage.network.cut("a-worker2", stage.address("a-head")):
@@ -58,7 +63,7 @@ def a_worker_is_cut_off_from_its_head(stage: Stage, load: Load) -> str:
 
 
 def a_worker_is_cut_off_from_the_store(stage: Stage, load: Load) -> str:
-    """It stays in the balancer, uploads are repeated, and its /readyz says what is wrong."""
+    """The worker stays in the balancer, uploads are repeated, and its /readyz names the store."""
     with (
         _under_load(stage, load, "worker cut off from store") as counted,
         stage.network.cut("a-worker2", STORE),
@@ -66,7 +71,7 @@ def a_worker_is_cut_off_from_the_store(stage: Stage, load: Load) -> str:
         part = _wait_for_readyz(stage, "a-worker2", ready=False)
         assert "store" in part["detail"], part
         other = _wait_for_readyz(stage, "a-worker1", ready=True)
-        time.sleep(_CUT_SECONDS)
+        _last(_CUT_SECONDS)
         assert stage.balancer.healthy() == set(_BOTH)
     seconds = _until_ready(stage, "a-worker2")
     assert other["node"] != part["node"], "both nodes were answered for by one replica"
@@ -79,7 +84,7 @@ def a_worker_is_cut_off_from_the_accounts(stage: Stage, load: Load) -> str:
         _under_load(stage, load, "worker cut off from accounts") as counted,
         stage.network.cut("a-worker2", DATABASE),
     ):
-        time.sleep(_CUT_SECONDS)
+        _last(_CUT_SECONDS)
     return str(counted.counts)
 
 
@@ -89,7 +94,7 @@ def the_consumer_is_cut_off_from_kafka(stage: Stage, load: Load) -> str:
         _under_load(stage, load, "consumer cut off from Kafka") as counted,
         stage.network.cut("a-ingest", KAFKA),
     ):
-        time.sleep(_CUT_SECONDS)
+        _last(_CUT_SECONDS)
     head = stage.tasks["a-head"]
     seconds = wait_for(lambda: head.says("BacklogPerWorker", "ingest"), "a backlog", seconds=90)
     return f"the head knew the backlog (waited {seconds:.0f} s); {counted.counts}"
@@ -102,7 +107,7 @@ def a_raylet_is_stopped(stage: Stage, load: Load) -> str:
         _under_load(stage, load, "raylet stopped") as counted,
         task.frozen(task.find("/raylet/raylet")),
     ):
-        time.sleep(_CUT_SECONDS)
+        _last(_CUT_SECONDS)
         assert stage.balancer.healthy() == set(_BOTH)
     return str(counted.counts)
 
@@ -114,12 +119,12 @@ def an_upload_replica_is_stopped(stage: Stage, load: Load) -> str:
         _under_load(stage, load, "upload replica stopped") as counted,
         task.frozen(*task.found(_UPLOADS)),
     ):
-        time.sleep(_FROZEN_SECONDS)
+        _last(_FROZEN_SECONDS)
     return str(counted.counts)
 
 
 def the_sealer_is_stopped(stage: Stage, load: Load) -> str:
-    """Ray replaces it; rows come late and once."""
+    """Ray replaces the sealer; rows come late and once."""
     task = stage.tasks["a-ingest"]
     old = task.find(_SEALER)
     with _under_load(stage, load, "sealer stopped") as counted, task.frozen(old):
@@ -138,7 +143,7 @@ def the_scratch_folder_is_full(stage: Stage, load: Load) -> str:
         before = _memory(task)
         with task.full_scratch():
             out = stage.wait_healthy("a-worker1", seconds=60)
-            time.sleep(_CUT_SECONDS)
+            _last(_CUT_SECONDS)
         back = stage.wait_healthy(*_BOTH, seconds=60)
         counted.go_on()
         grown = (_memory(task) - before) / 1e6
@@ -150,9 +155,9 @@ def the_store_pulses(stage: Stage, load: Load) -> str:
     with _under_load(stage, load, "store in pulses") as counted:
         for _ in range(5):
             stage.store.pause()
-            time.sleep(4)
+            _last(4)
             stage.store.resume()
-            time.sleep(1.5)
+            _last(1.5)
     return str(counted.counts)
 
 
@@ -160,18 +165,18 @@ def the_store_is_killed(stage: Stage, load: Load) -> str:
     """Uploads get 503 and are repeated until the store is back."""
     with _under_load(stage, load, "store killed") as counted:
         stage.store.kill()
-        time.sleep(_CUT_SECONDS)
+        _last(_CUT_SECONDS)
         stage.store.start()
     return str(counted.counts)
 
 
 def a_node_is_frozen(stage: Stage, load: Load) -> str:
-    """It leaves the balancer; uploads in it succeed elsewhere; it ends when it thaws."""
+    """The node leaves the balancer, its uploads succeed elsewhere, and it ends once it runs on."""
     task = stage.tasks["a-worker2"]
     with _under_load(stage, load, "node frozen") as counted:
         with task.frozen():
             out = stage.wait_healthy("a-worker1", seconds=60)
-            time.sleep(_DEAD_SECONDS - out)
+            _last(_DEAD_SECONDS - out)
         ended = wait_for(lambda: not task.runs, "its end", seconds=120)
         assert task.code not in (None, 0), f"exit code {task.code}"
         stage.replace("a-worker2", "worker")

@@ -7,7 +7,6 @@ import tempfile
 import uuid
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from sqlalchemy import create_engine, make_url, text
@@ -39,12 +38,7 @@ class Postgres:
             self._url = self._start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     def new_database(self) -> str:

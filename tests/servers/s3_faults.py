@@ -16,7 +16,6 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Literal, Self
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector, web
@@ -85,12 +84,7 @@ class FaultyS3:
         self.endpoint = self._started.result(_STARTED_SECONDS)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.lift()
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()

@@ -74,7 +74,7 @@ async def sleeping_writer(world: World) -> None:
 
 
 async def machines_sleep(world: World) -> None:
-    """One of the stories of machines that sleep."""
+    """Story of a machine that sleeps: a laptop, a sweeper or a writer."""
     story = world.dice.choice((laptop, sleeping_sweeper, sleeping_writer))
     await story(world)
 

@@ -16,7 +16,8 @@ from lake.store.store_settings import as_json
 from lake.tables.schema import ImageRecord, Tombstone
 from tests.lake.samples import TENANT, image_id
 from tests.lake.simulation.fleet import Fleet, doze, rest
-from tests.lake.simulation.world import MAX_SKEW_SECONDS, RETENTION, Broken, World, patiently
+from tests.lake.simulation.skewed_clock import MAX_SKEW_SECONDS
+from tests.lake.simulation.world import RETENTION, Broken, World, patiently
 
 NAMES = "abc"
 _SPREAD = 4 * 3600.0

@@ -206,7 +206,7 @@ STORIES: tuple[Story, ...] = (
     used_again,
     remade,
 )
-# One seed in 17 runs each of these: one takes as long as five others, the others vary little.
+# Stories that one seed in 17 runs: late ones vary little, and one takes as long as five others.
 _EVERY = 17
 _SELDOM: dict[int, Story] = {
     0: changed_retention,

@@ -23,43 +23,23 @@ from lake.lake import Lake
 from lake.seal.sizes import SealerSizes
 from lake.seal.watermark import parse_watermark
 from lake.settings import LakeSettings
-from lake.store.clock import StoreClock
 from lake.store.folders import attempt_of
 from lake.store.store_settings import StoreSettings, as_json
 from lake.tables.rows import decode_chain_file, erased_ids
 from lake.tables.schema import ImageRecord, Named, Tombstone
-from lake.timing import TIMES, ProtocolTimes
+from lake.timing import TIMES
 from tests.lake.samples import TENANT, image_id, record
 from tests.lake.simulation.loop import SimulatedLoop
 from tests.lake.simulation.machine import SimulatedMachine
+from tests.lake.simulation.skewed_clock import MAX_SKEW_SECONDS, SkewedClock
 from tests.lake.simulation.store import EPOCH, Bucket, Process, SimulatedStore
 
 RETENTION = timedelta(days=7)
 _SETTINGS = LakeSettings()
-# Two clocks differ by less than two minutes, as the expiry margin requires.
-MAX_SKEW_SECONDS = 55.0
 
 
 class Broken(AssertionError):
     """An invariant does not hold."""
-
-
-class SkewedClock(StoreClock):
-    """Store's clock with a constant error, for S3's whole seconds, slow answers, and more."""
-
-    def __init__(
-        self,
-        store: SimulatedStore,
-        settings: StoreSettings,
-        times: ProtocolTimes,
-        machine: SimulatedMachine,
-        skew: float,
-    ) -> None:
-        super().__init__(store, settings, times, machine)
-        self._skew = timedelta(seconds=skew)
-
-    def now(self) -> datetime:
-        return super().now() + self._skew
 
 
 @dataclass(slots=True)
