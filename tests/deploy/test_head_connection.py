@@ -63,6 +63,16 @@ def test_only_a_node_that_others_contradict_is_cut_off(
     assert connection.cut_off is cut_off
 
 
+def test_an_unreadable_configuration_does_not_end_the_watch(make: Make, tmp_path: Path) -> None:
+    connection = make(head=free_port(), other=True, cut_off_seconds=1e-9)
+    (tmp_path / "haproxy" / "0" / "haproxy.cfg").mkdir(parents=True)
+    foreign = tmp_path / "haproxy" / "1" / "haproxy.cfg"
+    foreign.parent.mkdir()
+    foreign.write_bytes(b"\xff\xfe")
+    connection.look()
+    assert connection.cut_off
+
+
 def test_a_short_silence_is_not_asked_about(make: Make) -> None:
     connection = make(head=free_port(), other=True, cut_off_seconds=60)
     connection.look()

@@ -76,8 +76,16 @@ class HeadConnection:
 
 def _others(scratch: Path) -> list[str]:
     """Addresses of the other workers, from HAProxy's configuration, which needs no head."""
-    texts = [file.read_text() for file in scratch.glob(_CONFIGURATIONS)]
+    texts = [_text(file) for file in scratch.glob(_CONFIGURATIONS)]
     return sorted({address for text in texts for address in _SERVER.findall(text)})
+
+
+def _text(file: Path) -> str:
+    """Text of a configuration; empty if Ray replaces it just now, because the watch must go on."""
+    try:
+        return file.read_text(errors="replace")
+    except OSError:
+        return ""
 
 
 def _reaches_head(address: str, port: int) -> bool:
