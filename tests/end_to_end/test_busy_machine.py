@@ -146,7 +146,7 @@ async def test_no_valid_image_is_refused(
 
 async def test_a_wait_for_a_processor_does_not_count_as_time_of_an_image() -> None:
     """If the wait counted, each try would time out, because it starts from the beginning."""
-    slow = encoded(scene(width=2400, height=1800), "avif")
+    slow = encoded(scene(width=1600, height=1200), "avif")
     settings = ProcessorSettings(sandbox_children=1, sandbox_wall_seconds=1)
     sandbox = await Sandbox.start(settings)
     try:
@@ -154,4 +154,4 @@ async def test_a_wait_for_a_processor_does_not_count_as_time_of_an_image() -> No
             made = await sandbox.process(slow, WEB)
     finally:
         await sandbox.close()
-    assert made.facts.width == 2400
+    assert made.facts.width == 1600

@@ -83,16 +83,17 @@ async def test_readiness_tells_which_protections_are_active(
 async def test_a_store_that_does_not_answer_is_named(
     accounts: Accounts, settings: ServeSettings, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The check of one part ends before the whole check, which could only say `no answer`."""
+    """The trial write ends before the whole check, which could only say `no answer`."""
     lake = await Lake.open(LakeSettings(store_url="memory://"))
 
-    async def silent(_: Lake) -> None:
+    async def silent(*_: object) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(Lake, "healthy", silent)
-    monkeypatch.setattr("serve_app.health.PART_SECONDS", 0.05)
+    monkeypatch.setattr("lake.lake.trial_write", silent)
+    monkeypatch.setattr("lake.lake._TRUST_SECONDS", 0)
+    monkeypatch.setattr("lake.store.write_health._TRIAL_SECONDS", 0.05)
     part = await api_part(lake, KeyRing.of(accounts, settings), sandbox)
-    assert (part.ready, part.detail) == (False, "store_unavailable: no answer within 0.05 s")
+    assert (part.ready, part.detail) == (False, "store_unavailable")
 
 
 async def test_the_answer_names_the_replica_and_its_node(
