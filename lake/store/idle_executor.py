@@ -29,24 +29,25 @@ class IdleExecutor:
     threads that seal in turn hold 100 MB more.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
         self._patient = ThreadPoolExecutor(1, "seal", initializer=_only_when_idle)
         self._pressing = ThreadPoolExecutor(1, "seal-now")
         self._pressed_until = float("-inf")
 
     async def run(self, work: Callable[..., _T], *args: object) -> _T:
         """Run `work` in the background thread; returns its result or raises its error."""
-        pressing = time.monotonic() < self._pressed_until
+        pressing = self._now() < self._pressed_until
         pool = self._pressing if pressing else self._patient
         return await asyncio.get_running_loop().run_in_executor(pool, self._timed, work, *args)
 
     def _timed(self, work: Callable[..., _T], *args: object) -> _T:
         # Measure from here, without the wait for earlier calls, which is no sign of a busy machine.
-        begun = time.monotonic()
+        begun = self._now()
         try:
             return work(*args)
         finally:
-            if (ended := time.monotonic()) - begun > _PATIENCE_SECONDS:
+            if (ended := self._now()) - begun > _PATIENCE_SECONDS:
                 self._pressed_until = ended + _PRESSING_SECONDS
 
 

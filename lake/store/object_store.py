@@ -20,7 +20,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import obstore
@@ -83,7 +83,7 @@ class ObjectStore:
         self.writes = WriteHealth()
 
     @classmethod
-    def open(cls, settings: LakeSettings, *, make: bool = True) -> "ObjectStore":
+    def open(cls, settings: LakeSettings, *, make: bool = True) -> Self:
         """Open the store at `settings.location`; `make` creates a missing folder.
 
         Raises StoreMissing, ValueError for another scheme.

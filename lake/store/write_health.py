@@ -18,7 +18,11 @@ _TRIAL_SECONDS = 2.0
 class WriteHealth:
     """Times of the last success and the last failure of writes to one store."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, *, now: Callable[[], float] = time.monotonic, trial_seconds: float = _TRIAL_SECONDS
+    ) -> None:
+        self._now = now
+        self._trial_seconds = trial_seconds
         self._succeeded_at = float("-inf")
         self._failed_at = float("-inf")
         self._trial: asyncio.Future[None] | None = None
@@ -32,24 +36,24 @@ class WriteHealth:
         try:
             yield
         except Unavailable as error:
-            self._error, self._failed_at = error, time.monotonic()
+            self._error, self._failed_at = error, self._now()
             self.failures += 1
             raise
         except LakeError:
             # A failed condition is a valid answer of a working store.
-            self._succeeded_at = time.monotonic()
+            self._succeeded_at = self._now()
             raise
-        self._succeeded_at = time.monotonic()
+        self._succeeded_at = self._now()
 
     def check(self) -> None:
         """Raise the last failure if it is recent and no write succeeded after it."""
-        age = time.monotonic() - self._failed_at
+        age = self._now() - self._failed_at
         if self._failed_at > self._succeeded_at and age < _FAILURE_SECONDS:
             raise self._error
 
     def succeeded_within(self, seconds: float) -> bool:
         """True if a write succeeded within `seconds`, and none failed after it."""
-        lately = time.monotonic() - self._succeeded_at < seconds
+        lately = self._now() - self._succeeded_at < seconds
         return lately and self._succeeded_at > self._failed_at
 
     async def trial(self, write: Callable[[], Awaitable[None]]) -> None:
@@ -62,11 +66,11 @@ class WriteHealth:
             self._trial = asyncio.ensure_future(write())
             self._trial.add_done_callback(_retrieved)
         try:
-            async with asyncio.timeout(_TRIAL_SECONDS):
+            async with asyncio.timeout(self._trial_seconds):
                 await asyncio.shield(self._trial)
         except TimeoutError as error:
             raise StoreUnavailable(
-                f"no answer to a trial write in {_TRIAL_SECONDS} s", limit=_TRIAL_SECONDS
+                f"no answer to a trial write in {self._trial_seconds} s", limit=self._trial_seconds
             ) from error
 
 

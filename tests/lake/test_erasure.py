@@ -27,10 +27,10 @@ class Crash(Exception):
 class Crashing(ObjectStore):
     """Store of a process that ends at its n-th change, before or after the change took effect."""
 
-    def __init__(self, store: ObjectStore, left: int, *, applied: bool) -> None:
-        super().__init__(store._backend, store._writer)
-        self._left = left
-        self._applied = applied
+    left: int
+    """changes up to the crash, which is the last one"""
+    applied: bool
+    """the last change takes effect"""
 
     async def put(self, key: str, data: Buffer) -> str:
         if key.startswith("probe/"):  # the clock's object
@@ -55,12 +55,12 @@ class Crashing(ObjectStore):
         self._after("")
 
     def _before(self) -> None:
-        self._left -= 1
-        if self._left < 0 or (self._left == 0 and not self._applied):
+        self.left -= 1
+        if self.left < 0 or (self.left == 0 and not self.applied):
             raise Crash
 
     def _after(self, answer: str) -> str:
-        if self._left == 0:
+        if self.left == 0:
             raise Crash
         return answer
 
@@ -74,7 +74,8 @@ async def test_a_crash_anywhere_is_finished_by_the_next_try_or_by_the_sealer(
     await commit(lake, "a")
     await commit(lake, "b")
     await lake.sealer.run_pass(now=True)
-    store = Crashing(lake.store, nth, applied=applied)
+    store = Crashing.open(lake_settings)
+    store.left, store.applied = nth, applied
     with pytest.raises(Crash):
         await Eraser(store, Journal(store), lake.clock).erase(TENANT, image_id("a"))
     if finisher == "again" or not await keys(lake, "journal"):

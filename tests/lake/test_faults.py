@@ -27,9 +27,7 @@ class FaultyStore(ObjectStore):
     the caller gets a time-out. `conflict`: S3's 409, no write. `full`: certainly no write.
     """
 
-    def __init__(self, script: Iterator[str]) -> None:
-        super().__init__(ObjectStore.open(LakeSettings(store_url="memory://"))._backend)
-        self._script = script
+    script: Iterator[str] = iter(())
 
     async def put(self, key: str, data: Buffer) -> str:
         return await self._faulty(lambda: super(FaultyStore, self).put(key, data))
@@ -41,7 +39,7 @@ class FaultyStore(ObjectStore):
         return await self._faulty(lambda: super(FaultyStore, self).replace(key, data, etag))
 
     async def _faulty(self, write: Callable[[], Awaitable[str]], *, create: bool = False) -> str:
-        fault = next(self._script, "none")
+        fault = next(self.script, "none")
         await asyncio.sleep(0)
         if fault == "conflict" and create:
             raise AlreadyExists("409")
@@ -56,10 +54,10 @@ class FaultyStore(ObjectStore):
 
 
 async def faulty_lake(script: list[str]) -> Lake:
-    store = FaultyStore(iter(()))
+    store = FaultyStore.open(LakeSettings(store_url="memory://"))
     clock = StoreClock(store, StoreSettings())
     await clock.fresh()
-    store._script = iter(script)
+    store.script = iter(script)
     return Lake.wire(store, clock, LakeSettings())
 
 
@@ -73,7 +71,9 @@ async def rows(lake: Lake) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lake.store.decision._BACKOFF_SECONDS", 0)
+    """Let waits between repetitions take no time."""
+    sleep = asyncio.sleep
+    monkeypatch.setattr(asyncio, "sleep", lambda _: sleep(0))
 
 
 async def acknowledged(lake: Lake, name: str, content: bytes) -> bool:

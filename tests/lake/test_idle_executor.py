@@ -1,10 +1,7 @@
-import asyncio
 import os
-import threading
 
 import pytest
 
-from lake.store import idle_executor
 from lake.store.idle_executor import IdleExecutor
 
 
@@ -17,19 +14,14 @@ async def test_work_runs_only_where_nobody_else_wants_the_core() -> None:
     assert policy() != os.SCHED_IDLE, "the event loop's thread is not background"
 
 
-async def test_work_that_never_gets_a_core_takes_its_share(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    threads = IdleExecutor()
-    release = threading.Event()
-    monkeypatch.setattr(idle_executor, "_PATIENCE_SECONDS", 0.0)
-    starved = asyncio.create_task(threads.run(release.wait))
-    await asyncio.sleep(0)
-    release.set()
-    await starved
+async def test_work_that_never_gets_a_core_takes_its_share() -> None:
+    seconds = [0.0]
+    threads = IdleExecutor(now=lambda: seconds[-1])
+    await threads.run(seconds.append, 4.0)
+    assert await threads.run(policy) == os.SCHED_IDLE
+    await threads.run(seconds.append, 10.0)
     assert await threads.run(policy) != os.SCHED_IDLE
-    monkeypatch.setattr(idle_executor, "_PRESSING_SECONDS", float("-inf"))
-    await threads.run(policy)
+    seconds.append(71.0)
     assert await threads.run(policy) == os.SCHED_IDLE, "for a while only"
 
 

@@ -15,6 +15,7 @@ from lake.errors import ImageErased, ImageExpired, ImageExpiring, ImageNotFound
 from lake.lake import Lake
 from lake.read.views import Views
 from lake.retention.sweeper import Sweeper, SweepReport, end_of_file
+from lake.settings import LakeSettings
 from lake.store.object_store import Buffer, ObjectStore
 from lake.tables.rows import encode_chain_file, to_table
 from tests.lake.clocks import at, at_age
@@ -161,11 +162,9 @@ async def test_an_unreadable_record_harms_nobody_and_goes_by_its_age(lake: Lake)
 class Meddler(ObjectStore):
     """A store in which an upload comes just before or just after the sweeper's marker."""
 
-    def __init__(self, store: ObjectStore) -> None:
-        super().__init__(store._backend, store._writer)
-        self.lake: Lake
-        self.when = ""
-        self.outcome: object = None
+    lake: Lake
+    when: str
+    outcome: object = None
 
     async def replace(self, key: str, data: Buffer, etag: str) -> str:
         if self.when == "before":
@@ -184,11 +183,11 @@ class Meddler(ObjectStore):
 
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_name_that_is_taken_over_meanwhile_keeps_its_new_image(
-    lake: Lake, when: str
+    lake: Lake, lake_settings: LakeSettings, when: str
 ) -> None:
     await commit(lake, "a")
     later = at_age(lake, days=7, seconds=3700)
-    meddler = Meddler(lake.store)
+    meddler = Meddler.open(lake_settings)
     meddler.lake, meddler.when = later, when
     await Sweeper(meddler, later.clock).sweep()
     if when == "before":
@@ -204,6 +203,41 @@ async def test_a_name_that_is_taken_over_meanwhile_keeps_its_new_image(
     # The next sweep leaves the new image as it is.
     assert (await sweep(later)).failed == 0
     assert (await later.reader.record(TENANT, image_id("a"))) == record
+
+
+class Died(Exception):
+    """The sweeper's process ends here."""
+
+
+class Dying(ObjectStore):
+    """A store whose sweeper dies between its marker and the DELETE of the record."""
+
+    async def delete(self, key: str) -> None:
+        if key.endswith(layout.RECORD):
+            raise Died
+        await super().delete(key)
+
+
+@pytest.mark.parametrize("taken", [False, True])
+async def test_a_sweeper_that_dies_after_its_marker_is_finished_by_the_next(
+    lake: Lake, lake_settings: LakeSettings, taken: bool
+) -> None:
+    first = (await commit(lake, "a")).record
+    later = at_age(lake, days=7, seconds=3700)
+    with pytest.raises(Died):
+        await Sweeper(Dying.open(lake_settings), later.clock).sweep()
+    with pytest.raises(ImageExpired):
+        await later.reader.record(TENANT, image_id("a"))
+    with pytest.raises(ImageExpiring):
+        await commit(later, "a", b"new life")
+    if taken:
+        soon = at_age(lake, days=7, seconds=3700 + 120)
+        assert (await commit(soon, "a", b"new life")).outcome == "created"
+    next_sweep = at_age(lake, days=7, seconds=3700 + 3700)
+    assert (await sweep(next_sweep)).failed == 0
+    left = await image_objects(lake, "a")
+    assert not {first.original_key.rsplit("/", 1)[-1]} & left
+    assert len(left) == (3 if taken else 0)
 
 
 async def test_two_sweepers_at_once(lake: Lake) -> None:

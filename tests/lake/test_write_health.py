@@ -57,22 +57,25 @@ async def test_a_failed_write_makes_the_lake_unready_until_one_succeeds(
 async def test_without_traffic_a_trial_write_tells(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lake.lake._TRUST_FOLDER_SECONDS", 0)
-    monkeypatch.setattr("lake.store.write_health._FAILURE_SECONDS", 0)
+    seconds = [0.0]
     lake = await open_lake(tmp_path)
+    lake.store.writes = WriteHealth(now=lambda: seconds[-1])
+    await lake.store.put("images/a", b"bytes")
     with monkeypatch.context() as patch:
         fail_writes(patch, errno.EROFS)
+        await lake.healthy()  # the last write was a moment ago
+        seconds.append(10.0)
         with pytest.raises(StoreReadOnly):
             await lake.healthy()
+    with pytest.raises(StoreReadOnly):
+        await lake.healthy()
+    seconds.append(20.0)
     await lake.healthy()
     assert await lake.store.objects("probe") == [], "a trial leaves nothing"
 
 
-async def test_a_store_that_hangs_is_asked_once_and_told_in_time(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("lake.store.write_health._TRIAL_SECONDS", 0.01)
-    health = WriteHealth()
+async def test_a_store_that_hangs_is_asked_once_and_told_in_time() -> None:
+    health = WriteHealth(trial_seconds=0.01)
     answered = asyncio.Event()
     asked = 0
 

@@ -4,6 +4,7 @@ import pytest
 
 from lake.lake import Lake
 from lake.settings import LakeSettings
+from lake.store.write_health import WriteHealth
 from processors.sandbox.sandbox import Sandbox
 from processors.settings import ProcessorSettings
 from processors.worker import Worker
@@ -90,8 +91,7 @@ async def test_a_store_that_does_not_answer_is_named(
         await asyncio.Event().wait()
 
     monkeypatch.setattr("lake.lake.trial_write", silent)
-    monkeypatch.setattr("lake.lake._TRUST_SECONDS", 0)
-    monkeypatch.setattr("lake.store.write_health._TRIAL_SECONDS", 0.05)
+    lake.store.writes = WriteHealth(trial_seconds=0.05)  # no write has succeeded yet
     part = await api_part(lake, KeyRing.of(accounts, settings), sandbox)
     assert (part.ready, part.detail) == (False, "store_unavailable")
 

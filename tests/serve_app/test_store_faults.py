@@ -69,7 +69,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     second = timedelta(seconds=1)
     impatient = replace(TIMES, request=1.5 * second, request_retries=second)
     monkeypatch.setattr("lake.store.backends.TIMES", impatient)
-    monkeypatch.setattr("lake.store.decision._BACKOFF_SECONDS", 0.02)
 
 
 def pattern(step: str, on: LakeSettings) -> str:
