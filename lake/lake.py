@@ -74,7 +74,7 @@ class Lake:
         eraser = Eraser(store, journal, clock)
 
         def table_maintenance(table: Table) -> TableMaintenance:
-            compactor = Compactor(store, clock, grace=grace, table=table)
+            compactor = Compactor(store, clock, grace=grace, table=table, sizes=sizes)
             sealer = Sealer(store, clock, eraser, compactor, grace=grace, table=table, sizes=sizes)
             return TableMaintenance(sealer, compactor)
 

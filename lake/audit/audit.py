@@ -24,7 +24,7 @@ from typing import Any
 
 from lake import layout
 from lake.audit.checks import CHECKS, AuditQueries
-from lake.audit.copy_scan import CopyScan
+from lake.audit.copy_scan import SAMPLE_BYTES, CopyScan
 from lake.audit.erasure_scan import scan_erasures
 from lake.audit.final_checks import ERASURES, WAITING
 from lake.audit.last_audit import LastAudit, last_audit
@@ -116,6 +116,7 @@ class AuditReport:
 class Audit:
     """Audit of one store; hashes all objects if `full`, else those of `sample` images.
 
+    It compares the rows of all compacted copies if `full`, else up to `copy_bytes` of them.
     `processes` is the number of processes that read records; the default is one per core.
     """
 
@@ -127,6 +128,7 @@ class Audit:
         *,
         full: bool = False,
         sample: int = 1000,
+        copy_bytes: int = SAMPLE_BYTES,
         processes: int | None = None,
     ) -> None:
         self._store = store
@@ -134,6 +136,7 @@ class Audit:
         self._settings = settings
         self._full = full
         self._sample = 0 if full else sample
+        self._copy_bytes = None if full else copy_bytes
         self._processes = processes
 
     async def run(self, start: datetime | None = None, end: datetime | None = None) -> AuditReport:
@@ -175,7 +178,9 @@ class Audit:
     ) -> None:
         """Audit copies, presets and names."""
         scans: list[AsyncIterator[Finding]] = [
-            CopyScan(self._store, table, scope, rows=rows[table], full=self._full).faults()
+            CopyScan(
+                self._store, table, scope, rows=rows[table], sample_bytes=self._copy_bytes
+            ).faults()
             for table in TABLES
         ]
         scans.append(self._settings_objects())

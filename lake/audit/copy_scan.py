@@ -23,8 +23,8 @@ from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
 from lake.tables.tables import Table
 
-# Bytes of copies and segments that an audit reads without `full`.
-_SAMPLE_BYTES = 32 * 2**20
+SAMPLE_BYTES = 32 * 2**20
+"""Bytes of copies and segments that an audit reads without `full`."""
 
 
 class CopyScan:
@@ -37,22 +37,25 @@ class CopyScan:
         scope: Scope,
         *,
         rows: Mapping[datetime, int],
-        full: bool,
+        sample_bytes: int | None,
     ) -> None:
-        """`rows`: number of rows in the segments of each hour, by the scan of rows."""
+        """Scan up to `sample_bytes` of copies and segments; None: all.
+
+        `rows`: number of rows in the segments of each hour, by the scan of rows.
+        """
         self._store = store
         self._table = table
         self._scope = scope
         self._rows = rows
-        self._bytes = None if full else _SAMPLE_BYTES
-        """bytes that may still be read; None: all copies are read"""
+        self._bytes = sample_bytes
+        """bytes that may still be read"""
 
     async def faults(self) -> AsyncIterator[Finding]:
         """Yield the faults; raises StoreUnavailable if the store can't be listed.
 
         The footer of each copy is compared with the listed segments, and with the number of rows.
-        The rows of all copies are compared if `full`, else those of some hours, drawn at random up
-        to 32 MB, and those of hours with another number of rows.
+        The rows of hours that are drawn at random are compared up to `sample_bytes`, and those of
+        hours with another number of rows.
         """
         async for stored in self._store.walk(self._table.folders.compacted):
             for fault in self._names(stored):

@@ -37,6 +37,7 @@ from lake.errors import UnreadableObject
 from lake.logs import logger
 from lake.seal.compacted import Footer, Hour, list_hour, read_footer, sources_of
 from lake.seal.hours import hours_with_files, unsealed_hours
+from lake.seal.sizes import SIZES, SealerSizes
 from lake.seal.watermark_advance import WatermarkAdvance
 from lake.store.clock import StoreClock
 from lake.store.decision import compare_and_swap
@@ -49,8 +50,6 @@ from lake.tables.tables import IMAGE_TABLE, Table
 
 log = logger(__name__)
 
-# Large enough that a scan makes few requests, small enough for one PUT and one task of a query.
-_TARGET_BYTES = 128 * 2**20
 # Largest number of cached footers, by file and version: ten files an hour for a week.
 _MAX_FOOTERS = 2000
 
@@ -91,7 +90,9 @@ class Compactor:
         *,
         grace: timedelta,
         table: Table = IMAGE_TABLE,
+        sizes: SealerSizes = SIZES,
     ) -> None:
+        self._file_bytes = sizes.compacted_bytes
         self._store = store
         self._clock = clock
         self._times = clock.times
@@ -200,7 +201,7 @@ class Compactor:
             return (await self._footer(first)).cuts
         if hour.compacted:
             raise UnreadableObject(f"the first compacted file of {hour.start} is missing")
-        return hour.planned(_TARGET_BYTES)
+        return hour.planned(self._file_bytes)
 
     async def _file(self, hour: Hour, cut: datetime, report: CompactionReport) -> bool:
         sources = hour.sources(cut)

@@ -1,4 +1,4 @@
-"""Sizes that bound what one sealer reads and remembers."""
+"""Sizes that bound what one sealer reads and remembers, and the files of its compactor."""
 
 from dataclasses import dataclass
 
@@ -25,6 +25,9 @@ class SealerSizes:
     """size of a segment up to which one GET of all costs less than two GETs of pieces"""
     tail_bytes: int = 2**17
     """last bytes of a larger segment; enough for the metadata of a few row groups"""
+    compacted_bytes: int = 128 * 2**20
+    """bytes of segments in one compacted file: large enough that a scan makes few requests, small
+    enough for one PUT and one task of a query"""
 
 
 SIZES = SealerSizes()

@@ -27,7 +27,7 @@ from processors.errors import ProcessingFailed
 from processors.job import ImageJob
 from processors.replica_answers import Answer
 from tests.ingest.doubles import Workers, refused
-from tests.lake.clocks import grow_old
+from tests.lake.clocks import TestMachine, lake_on
 from tests.lake.samples import record
 
 PARTITION = Partition("images", 0)
@@ -234,11 +234,12 @@ async def test_a_folder_that_goes_away_takes_nothing_until_it_is_back(tmp_path: 
 
 
 async def test_settings_that_cannot_be_read_are_no_fault_of_an_image() -> None:
-    lake = await Lake.open(LakeSettings(store_url="memory://"))
+    machine = TestMachine()
+    lake = await lake_on(machine, LakeSettings(store_url="memory://"))
     await lake.store.put(layout.STORE, b"")
-    grow_old(lake.clock, 301)
+    machine.let_pass(301)
     await lake.clock.fresh()
-    grow_old(lake.clock, 3601)
+    machine.let_pass(3601)
     with pytest.raises(StoreUnavailable):
         await lake.clock.fresh()
 

@@ -1,4 +1,4 @@
-"""A lake as processes see it at another time, and machines whose clocks stand or are set."""
+"""Lake at another time; machines and stores whose clocks stand still or are set."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -8,7 +8,9 @@ from lake.seal.sizes import SIZES, SealerSizes
 from lake.settings import LakeSettings
 from lake.store.clock import StoreClock
 from lake.store.machine_clock import MachineClock
+from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
+from lake.store.store_settings import StoreSettings
 from lake.timing import TIMES, ProtocolTimes
 
 
@@ -20,6 +22,8 @@ class TestMachine(MachineClock):
 
     elapsed_by: float = 0.0
     wall_by: float = 0.0
+    store_by: float = 0.0
+    """seconds by which the clock of the store is moved, see `MovedStore`"""
 
     def elapsed(self) -> float:
         return super(TestMachine, self).elapsed() + self.elapsed_by
@@ -32,29 +36,50 @@ class TestMachine(MachineClock):
         self.elapsed_by += seconds
         self.wall_by += seconds
 
+    def let_pass(self, seconds: float) -> None:
+        """Let time pass for the machine and its store."""
+        self.sleep(seconds)
+        self.store_by += seconds
 
-def grow_old(clock: StoreClock, seconds: float) -> None:
-    """Make the last reading of a clock older."""
-    assert clock._read_at
-    at, by = clock._read_at, timedelta(seconds=seconds)
-    clock._read_at = replace(at, elapsed=at.elapsed - seconds, wall=at.wall - seconds)
-    clock._reading -= by
+
+class MovedStore(ObjectStore):
+    """Store whose clock is moved together with a machine's."""
+
+    machine: TestMachine
+
+    async def head(self, key: str) -> Stored:
+        stored = await super().head(key)
+        return replace(stored, modified=stored.modified + timedelta(seconds=self.machine.store_by))
+
+
+async def lake_on(machine: TestMachine, settings: LakeSettings) -> Lake:
+    """A new lake whose clock is on the given machine."""
+    store = MovedStore.open(settings)
+    store.machine = machine
+    clock = StoreClock(store, StoreSettings.of(settings), machine=machine)
+    await clock.fresh()
+    return Lake.wire(store, clock, settings)
 
 
 class ShiftedClock(StoreClock):
-    """The store's clock, moved into the future by `shift`."""
+    """The store's clock, moved into the future by `shift`.
+
+    It has the reading of `clock`: a new reading would differ by a tick of the file system.
+    """
 
     def __init__(
         self, store: ObjectStore, clock: StoreClock, shift: timedelta, times: ProtocolTimes
     ) -> None:
         super().__init__(store, clock.settings, times, clock.machine)
-        # Takes the reading of `clock`: a new reading would differ by a tick of the file system.
-        self._reading, self._read_at = clock._reading, clock._read_at
-        self._ahead_of_wall = clock._ahead_of_wall
-        self._shift = shift
+        self.clock = clock
+        self.shift = shift
 
     def now(self) -> datetime:
-        return super().now() + self._shift
+        return self.clock.now() + self.shift
+
+    async def fresh(self) -> None:
+        await self.clock.fresh()
+        self.settings = self.clock.settings
 
 
 def at_age(

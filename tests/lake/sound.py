@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from lake import layout
 from lake.audit.audit import Audit, AuditReport
+from lake.audit.copy_scan import SAMPLE_BYTES
 from lake.commit.rejections import Refusal
 from lake.errors import Fault
 from lake.lake import Lake
@@ -51,11 +52,22 @@ class SoundLake:
         await self.lake.store.delete_many(keys)
 
     async def audit(
-        self, *, hours: float = 9, full: bool = False, processes: int = 1
+        self,
+        *,
+        hours: float = 9,
+        full: bool = False,
+        copy_bytes: int = SAMPLE_BYTES,
+        processes: int = 1,
     ) -> AuditReport:
         later = self.later(hours)
-        run = Audit(later.store, later.clock, MEMORY, full=full, processes=processes).run
-        return await run()
+        return await Audit(
+            later.store,
+            later.clock,
+            MEMORY,
+            full=full,
+            copy_bytes=copy_bytes,
+            processes=processes,
+        ).run()
 
     def later(self, hours: float) -> Lake:
         """The lake as a process sees it some hours after it was made."""

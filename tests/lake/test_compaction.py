@@ -16,10 +16,10 @@ from lake.audit.audit import Audit
 from lake.errors import StoreUnavailable
 from lake.lake import Lake
 from lake.read.views import Views
-from lake.seal import compaction
 from lake.seal.compacted import read_footer
 from lake.seal.compaction import Compactor
 from lake.seal.maintenance import MaintenanceReport
+from lake.seal.sizes import SIZES, SealerSizes
 from lake.seal.watermark import read_watermark
 from lake.settings import LakeSettings
 from lake.store.object_store import Buffer, ObjectStore
@@ -38,10 +38,14 @@ def seen(settings: LakeSettings) -> Counter[str]:
     return Counter(answer["image_id"].to_pylist())
 
 
-async def maintenance(lake: Lake, hours: float) -> MaintenanceReport:
+SMALL = SealerSizes(compacted_bytes=1)
+
+
+async def maintenance(lake: Lake, hours: float, sizes: SealerSizes = SIZES) -> MaintenanceReport:
     """Run a pass `hours` from now, and another 31 minutes later, when a claim may be acted upon."""
-    first = await at_age(lake, hours=hours).maintenance.run_pass(now=True)
-    return first + await at_age(lake, hours=hours, minutes=31).maintenance.run_pass(now=True)
+    first, second = (at_age(lake, hours=hours, minutes=n, sizes=sizes) for n in (0, 31))
+    report = await first.maintenance.run_pass(now=True)
+    return report + await second.maintenance.run_pass(now=True)
 
 
 async def spread(lake: Lake, names: str) -> None:
@@ -186,8 +190,7 @@ async def test_an_hour_that_fails_holds_the_watermark_and_is_read_from_its_chain
 
 async def test_compactors_at_once_agree(lake: Lake, lake_settings: LakeSettings) -> None:
     await spread(lake, "abcd")
-    with mock.patch.object(compaction, "_TARGET_BYTES", 1):
-        await asyncio.gather(*(maintenance(lake, 3) for _ in range(4)))
+    await asyncio.gather(*(maintenance(lake, 3, SMALL) for _ in range(4)))
     files = {key for key in await keys(lake, COMPACTED) if key.endswith(".parquet")}
     assert len(files) >= 4
     assert seen(lake_settings) == Counter({image_id(name): 1 for name in "abcd"})
@@ -198,8 +201,7 @@ async def test_who_planned_other_cuts_goes_by_those_that_are_there(
 ) -> None:
     """The first file of an hour fixes where the others begin, also for a later setting."""
     await spread(lake, "abcd")
-    with mock.patch.object(compaction, "_TARGET_BYTES", 1):
-        await maintenance(lake, 3)
+    await maintenance(lake, 3, SMALL)
     names = {key for key in await keys(lake, COMPACTED) if key.endswith(".parquet")}
     await at_age(lake, hours=4).eraser.erase(TENANT, image_id("c"))
     await maintenance(lake, 4)

@@ -1,5 +1,7 @@
 """Metrics of the sealer, and their export through Ray."""
 
+from dataclasses import replace
+from datetime import timedelta
 from types import ModuleType
 
 import pytest
@@ -13,6 +15,7 @@ from lake.lake import Lake
 from lake.metrics import METRICS, Metric, Sample, SealerTotals
 from lake.retention.sweeper import SweepReport
 from lake.settings import LakeSettings
+from lake.timing import TIMES
 from tests.lake.clocks import at_age
 from tests.lake.samples import commit
 
@@ -77,21 +80,19 @@ async def test_the_lag_is_the_age_of_a_window_that_fails(lake: Lake) -> None:
     assert 80 <= values(totals)["pixlake_seal_lag", "images"] < 600
 
 
-async def test_a_window_without_time_is_late_but_not_its_tombstones(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    done = await commit(lake, "a")
+async def test_a_window_without_time_is_late_but_not_its_tombstones(lake: Lake) -> None:
+    """A pass without time seals four windows, the newest first."""
+    done = [(await commit(at_age(lake, minutes=n), name)).record for n, name in enumerate("abcde")]
     late = at_age(lake, hours=1)
-    with monkeypatch.context() as patch:
-        patch.setattr("lake.seal.sealer._WINDOWS", 0)
-        assert (await late.sealer.run_pass()).left == 1
-        assert late.sealer.sealed_before == done.record.window_start
+    hasty = at_age(lake, hours=1, times=replace(TIMES, seal_pass=timedelta(seconds=-1)))
+    assert (await hasty.sealer.run_pass()).left == 1
+    assert hasty.sealer.sealed_before == done[0].window_start
     await late.sealer.run_pass()
-    await lake.eraser.erase(done.record.tenant, done.record.image_id)
-    monkeypatch.setattr("lake.seal.sealer._WINDOWS", 0)
-    assert (await late.sealer.run_pass()).left == 1
-    assert late.sealer.sealed_before is not None
-    assert late.sealer.sealed_before > done.record.window_start
+    for record in done:
+        await lake.eraser.erase(record.tenant, record.image_id)
+    assert (await hasty.sealer.run_pass()).left == 1
+    assert hasty.sealer.sealed_before is not None
+    assert hasty.sealer.sealed_before > done[-1].window_start
 
 
 async def test_the_last_audit_is_shown_by_check_and_age(lake: Lake) -> None:

@@ -2,8 +2,10 @@
 
 import asyncio
 import hashlib
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
+from unittest import mock
 
 import pytest
 
@@ -15,6 +17,7 @@ from lake.errors import Fault, IdempotencyConflict, ImageErased, ImageNotFound, 
 from lake.lake import Commit, Lake
 from lake.retention.sweeper import Sweeper
 from lake.settings import LakeSettings
+from lake.store.object_store import Buffer
 from lake.tables.schema import MAX_REFUSED, ImageRecord, Tombstone
 from lake.tables.tables import Rejected
 from tests.lake.clocks import at, at_age
@@ -59,10 +62,27 @@ async def test_what_was_refused_stays_refused_when_its_bytes_are_good_the_next_t
     assert (settled.code, settled.detail) == ("decoder_crashed", "it died")
 
 
+class Died(Exception):
+    """The consumer's process ends here."""
+
+
+def dies_at(lake: Lake, prefix: str) -> Callable[[str, Buffer], Awaitable[str]]:
+    """`create` of a process that dies before it writes an object below `prefix`."""
+    real = lake.store.create
+
+    async def create(key: str, data: Buffer) -> str:
+        if key.startswith(prefix):
+            raise Died
+        return await real(key, data)
+
+    return create
+
+
 async def test_what_was_said_first_counts_even_if_its_reader_died_before_the_row(
     lake: Lake,
 ) -> None:
-    await lake.rejections._name(CRASHED, image_id("a"))
+    with mock.patch.object(lake.store, "create", dies_at(lake, "rejections/")), pytest.raises(Died):
+        await lake.rejections.settle(CRASHED)
     settled = await lake.rejections.settle(replace(CRASHED, fault=Fault("too_many_pixels", "?", 5)))
     assert isinstance(settled, Rejected)
     assert (settled.code, settled.limit) == ("decoder_crashed", None)

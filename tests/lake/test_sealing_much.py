@@ -99,13 +99,25 @@ async def test_a_file_that_was_rewritten_is_not_read_half_and_half(store: Object
         await chains.known(chain.files[0])
 
 
-async def test_ids_are_remembered_up_to_a_bound(store: ObjectStore) -> None:
+async def test_ids_are_remembered_up_to_a_bound(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     chains = Chains(store, IdleExecutor(), SealerSizes(known_bytes=16 * 25))
     for n in range(4):
         await store.put(layout.chain_key(HOME, n), encode_chain_file(generated(10, seed=n)))
-    for file in (await chains.read(HOME)).files:
+    files = (await chains.read(HOME)).files
+    read: list[str] = []
+    piece = store.piece
+
+    async def counted(key: str, start: int, end: int, etag: str) -> bytes:
+        read.append(key)
+        return await piece(key, start, end, etag)
+
+    monkeypatch.setattr(store, "piece", counted)
+    for file in (*files, *reversed(files)):
         await chains.known(file)
-    assert len(chains._known) == 2
+    keys_of = [file.key for file in files]
+    assert read == [*keys_of, keys_of[1], keys_of[0]], "the last two were remembered"
 
 
 def stop(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:

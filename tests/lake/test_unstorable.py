@@ -4,7 +4,6 @@ import asyncio
 import logging
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
-from unittest import mock
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,6 +11,7 @@ import pytest
 
 from benchmarks.lake_rows import generated
 from lake import layout
+from lake.audit.scope import Scope
 from lake.audit.unfinished import Unfinished
 from lake.commit.journal import Journal
 from lake.commit.journal_objects import decode_journal, encode_rows
@@ -134,12 +134,13 @@ def test_only_what_may_be_null_is_read_as_null() -> None:
         parse_record("k", b"{}")
 
 
-async def test_the_audit_tells_of_one_that_it_cannot_journal(lake: Lake) -> None:
+async def test_the_audit_tells_of_one_that_it_cannot_journal(
+    lake: Lake, lake_settings: LakeSettings
+) -> None:
     """An audit continues even if a record has a fault that no check above expects."""
     bad, good = await a_record(lake, "bad", duration_ms=TOO_LONG), await a_record(lake, "good")
-    unfinished = Unfinished(lake.store, Journal(lake.store), None)  # type: ignore[arg-type]
-    with mock.patch.object(Unfinished, "_mark", return_value=False):
-        assert await unfinished.finish([bad, good]) == {bad.image_id}
+    unfinished = Unfinished(lake.store, Journal(lake.store), Scope.of(lake_settings, lake.clock))
+    assert await unfinished.finish([bad, good]) == {bad.image_id}
     assert len(await keys(lake, "journal")) == 1
 
 
