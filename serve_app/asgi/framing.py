@@ -34,10 +34,15 @@ class _TooSoon(Exception):
 class FramedProtocol(HttpToolsProtocol):
     """uvicorn's protocol over httptools, without upgrades, trailers and pipelining."""
 
+    first_request_seconds = 5.0
+    """time for the first request of a connection after the server began to stop; HAProxy opens a
+    connection only for a request, so the request follows at once"""
+
     _in_head = False
     _ends = False
     _asks_first = False
     _in_body = False
+    _stops = False
     _unread = 0
     """largest rest, in bytes, that is still read of a body that was answered before its end"""
     _lingering: asyncio.TimerHandle | None = None
@@ -107,9 +112,20 @@ class FramedProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def shutdown(self) -> None:
-        """Close the connection after the current answer."""
+        """Close the connection after the current answer, or after the answer to its first request.
+
+        HAProxy does not repeat a request whose connection was accepted: its client would get a 502.
+        """
         self._asks_first = False
-        super().shutdown()
+        self._stops = True
+        if self.cycle is None:
+            self.loop.call_later(self.first_request_seconds, self._close_unused)
+        else:
+            super().shutdown()
+
+    def _close_unused(self) -> None:
+        if self.cycle is None:
+            self.transport.close()
 
     def on_response_complete(self) -> None:
         """Continue to read an unfinished body after the response, within limits."""
@@ -162,6 +178,8 @@ class FramedProtocol(HttpToolsProtocol):
         self._in_head = False
         # A client that is refused before `100 Continue` may send its body or omit it. The next
         # bytes are then ambiguous, so the connection stays open only if body bytes arrive first.
+        if self._stops:
+            self.cycle.keep_alive = False
         self._asks_first = self.expect_100_continue and self.cycle.keep_alive
         if self._asks_first:
             self.cycle.keep_alive = False

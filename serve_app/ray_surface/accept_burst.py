@@ -5,6 +5,8 @@ HAProxy has no open connections, so a burst of 128 uploads needs 128 iterations:
 busy machine. Each copy of the listening socket accepts one more connection per iteration.
 """
 
+import asyncio
+import math
 import socket
 
 import uvicorn
@@ -27,6 +29,16 @@ class Server(uvicorn.Server):
         """Listen on the sockets and on copies of them; each copy is closed with its server."""
         copies = [sock.dup() for sock in sockets or () for _ in range(_TIMES - 1)]
         await super().startup(sockets and [*sockets, *copies])
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept all connections of the listen queue, then stop listening.
+
+        The kernel resets the connections that are left in the queue. HAProxy has sent a request on
+        such a connection already and answers 502.
+        """
+        for _ in range(math.ceil(self.config.backlog / _TIMES)):
+            await asyncio.sleep(0)
+        await super().shutdown(sockets)
 
 
 def listen_eagerly() -> None:

@@ -48,7 +48,7 @@ PATCHES: Final = (
     Patch(
         "class `uvicorn.Server` in a replica",
         "serve_app/ray_surface/accept_burst.py",
-        "own HTTP protocol, 16 connections accepted a turn",
+        "own HTTP protocol; 16 connections accepted a turn, and all of them before it stops",
         "",
         "tests/serve_app/test_accept_burst.py",
     ),
