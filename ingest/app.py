@@ -107,7 +107,7 @@ class KafkaIngest:
         processors = serve.get_deployment_handle(
             processors_deployment.NAME, processors_deployment.APP
         )
-        with _whoever_is_there():
+        with unanswered_as_unavailable():
             settled: Settled = unwrap(await processors.settle.remote(refusal))
         return settled
 
@@ -116,7 +116,7 @@ class KafkaIngest:
         processors = serve.get_deployment_handle(
             processors_deployment.NAME, processors_deployment.APP
         )
-        with _whoever_is_there():
+        with unanswered_as_unavailable():
             times: int = unwrap(await processors.count_failure.remote(rejection_id, how))
         return times
 
@@ -131,7 +131,7 @@ def is_stopped_by_serve(error: ActorDiedError) -> bool:
 
 
 @contextmanager
-def _whoever_is_there() -> Iterator[None]:
+def unanswered_as_unavailable() -> Iterator[None]:
     """Turn Ray's errors into WorkersUnavailable; errors raised by the replica itself pass."""
     try:
         yield

@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
-from tenacity import AsyncRetrying, retry_if_result, wait_exponential, wait_random_exponential
-
 from ingest.dead_letters import DeadLetters
 from ingest.errors import (
     CRASHES,
@@ -22,6 +20,7 @@ from ingest.in_flight import InFlight, wait_for
 from ingest.refusals import given_up, plain, refusal_of
 from ingest.rejection_rows import Note, RejectionRows, in_time
 from ingest.settings import IngestSettings
+from ingest.waits import WAITS, Waits
 from lake.commit.rejections import Refusal
 from lake.errors import Fault, Unavailable
 from lake.logs import bound, logger
@@ -35,9 +34,6 @@ log = logger(__name__)
 
 # Temporary errors of store or workers, for which no message is to blame.
 _PASSING = (Unavailable, WorkersUnavailable, TimeoutError, OSError)
-# Backoff between retries; the longest wait protects a store or a cluster that has just restarted.
-_FIRST_WAIT_SECONDS = 0.2
-_LONGEST_WAIT_SECONDS = 10.0
 # Largest number of doublings of the time limit. Each try starts again from the beginning, so a
 # message that was not done in time gets twice as long for the next try.
 _MOST_DOUBLINGS = 3
@@ -68,8 +64,10 @@ class BatchProcessor:
         settings: IngestSettings,
         *,
         count: Count | None = None,
+        waits: Waits = WAITS,
     ) -> None:
         self._submit = submit
+        self._waits = waits
         self._count = count
         self._call_seconds = settings.kafka_submit_timeout_seconds
         self.rows = RejectionRows(
@@ -99,7 +97,7 @@ class BatchProcessor:
                 self.retries += len(flights)
             return flights
 
-        await _repeated()(once)
+        await self._waits.repeated()(once)
 
     async def _once(self, flights: list[InFlight]) -> list[InFlight]:
         """Submit once; return the messages that must be tried again."""
@@ -268,7 +266,7 @@ class BatchProcessor:
             self._settle(in_flight, outcome)
             return False
 
-        await _repeated()(once)
+        await self._waits.repeated()(once)
 
     async def _unwritten(self, in_flight: InFlight, refusal: Refusal, error: Exception) -> Refusal:
         """Count an unexpected failure to record a refusal; return the refusal to try next."""
@@ -309,11 +307,3 @@ class BatchProcessor:
             if in_flight.tracked.dropped:
                 self._settle(in_flight, "dropped")
         return [in_flight for in_flight in flights if not in_flight.tracked.dropped]
-
-
-def _repeated() -> AsyncRetrying:
-    """Repeat while the result is true; the wait is exponential, with jitter of its upper half."""
-    first, longest = _FIRST_WAIT_SECONDS / 2, _LONGEST_WAIT_SECONDS / 2
-    fixed = wait_exponential(multiplier=first, max=longest)
-    random = wait_random_exponential(multiplier=first, max=longest)
-    return AsyncRetrying(retry=retry_if_result(bool), wait=fixed + random)

@@ -3,25 +3,23 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Literal
 
 from ingest.backpressure import HOLD_SECONDS, Backpressure
 from ingest.batch_processor import BatchProcessor, Count, Outcome, Submit
-from ingest.cluster import ensure_topics
-from ingest.dead_letters import DeadLetters, Sender
+from ingest.dead_letters import DeadLetters
 from ingest.errors import InvalidMessage, KafkaUnavailable, StreamNotReady, StreamStopped
 from ingest.in_flight import InFlight
+from ingest.kafka_clients import KafkaClients, Producer
 from ingest.messages import Message, MessageDefaults, to_job
 from ingest.offsets import TrackedOffset
-from ingest.producer import KafkaProducer
 from ingest.progress import Progress
 from ingest.rejection_rows import Note
 from ingest.settings import IngestSettings
 from ingest.status import Status, public
 from ingest.stream import PollPlan, Stream, StreamState
+from ingest.waits import WAITS, Waits
 from lake.errors import Fault
 from lake.logs import bound, logger
 from lake.shortage import is_shortage
@@ -31,25 +29,15 @@ from processors.preset import PresetName, find_builtin
 from processors.untrusted_text import evidence
 
 log = logger(__name__)
-T = TypeVar("T")
 
 # Longest wait for a message in one turn, and so the delay until a stop or a resume is noticed.
 _WAIT_SECONDS = 0.1
 # A turn may wait for a revocation (5 s by default). If it takes much longer, the thread hangs.
 _STALE_SECONDS = 15.0
 _SET_UP_RETRY_SECONDS = 1.0
-# Wait before a message is parsed again after a shortage of memory.
-_SHORT_SECONDS = 1.0
 # Limit for leaving the group. Without the cluster, the group removes the member after its session
 # time-out.
 _CLOSE_SECONDS = 10.0
-
-
-class Producer(Sender, Protocol):
-    """Producer of dead letters; `KafkaProducer` implements it."""
-
-    async def close(self) -> None:
-        """Discard unsent messages."""
 
 
 class Consumer:
@@ -71,7 +59,14 @@ class Consumer:
     """
 
     def __init__(
-        self, settings: IngestSettings, submit: Submit, note: Note, count: Count | None = None
+        self,
+        settings: IngestSettings,
+        submit: Submit,
+        note: Note,
+        count: Count | None = None,
+        *,
+        clients: KafkaClients | None = None,
+        waits: Waits = WAITS,
     ) -> None:
         """`count` counts unexpected failures durably; without it they are counted in memory."""
         # A misspelt default preset would dead-letter the whole topic; this raises UnknownPreset.
@@ -87,8 +82,8 @@ class Consumer:
         self._backpressure = Backpressure(
             settings.kafka_max_inflight_bytes, settings.kafka_max_inflight_messages
         )
-        # The Kafka client blocks, so this thread makes all calls to it, never the event loop.
-        self._thread = ThreadPoolExecutor(1, "kafka")
+        self._clients = clients or KafkaClients(settings)
+        self._waits = waits
         self._outcomes: Counter[Outcome] = Counter()
         self._room = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -161,18 +156,19 @@ class Consumer:
     async def _run(self) -> None:
         if not await self._set_up():
             return
-        producer = self._producer()
+        producer = self._clients.producer()
         try:
             dead_letters = DeadLetters(producer, self._settings.dead_letters)
             delivery = BatchProcessor(
                 self._submit,
                 self._note,
                 dead_letters,
-                self._settle,
+                self.settle,
                 self._settings,
                 count=self._count,
+                waits=self._waits,
             )
-            stream = await self._call(self._connect)
+            stream = await self._clients.connect()
             self._stream, self._delivery = stream, delivery
             await self._consume(stream, delivery)
         except StreamStopped:
@@ -182,17 +178,11 @@ class Consumer:
         finally:
             await self._tear_down(producer)
 
-    def _producer(self) -> Producer:
-        return KafkaProducer(self._settings)
-
-    def _connect(self) -> Stream:
-        return Stream(self._settings)
-
     async def _set_up(self) -> bool:
         """Wait until both topics exist; False if `stop` was called before."""
         while not self._stopping.is_set():
             try:
-                await self._call(ensure_topics, self._settings)
+                await self._clients.ensure_topics()
             except KafkaUnavailable as error:
                 self._waiting_for = error.fault
                 log.warning("Kafka is not available yet", error=error)
@@ -210,9 +200,9 @@ class Consumer:
                 drained_by = drained_by or now + self._settings.kafka_drain_seconds
                 if not self._tasks or now > drained_by:
                     return
-            batch = await self._call(stream.turn, await self._plan(now))
+            batch = await self._clients.call(stream.turn, await self._plan(now))
             if batch:
-                self._launch(delivery, [await self._in_flight(*pair) for pair in batch])
+                self.launch(delivery, [await self.take(*pair) for pair in batch])
         raise self._fault
 
     async def _plan(self, now: float) -> PollPlan:
@@ -230,11 +220,12 @@ class Consumer:
             _WAIT_SECONDS,
         )
 
-    async def _in_flight(self, message: Message, tracked: TrackedOffset) -> InFlight:
+    async def take(self, message: Message, tracked: TrackedOffset) -> InFlight:
+        """Take a message in flight; waits if there is no memory to parse it."""
         self._backpressure.take(message.size)
         with bound(**message.names):
             while (job := self._read(message)) is None:
-                await self._pause_for(self._stopping, _SHORT_SECONDS)
+                await self._pause_for(self._stopping, self._waits.shortage)
         in_flight = InFlight(message, tracked, job)
         self._progress.begin(in_flight)
         return in_flight
@@ -253,10 +244,12 @@ class Consumer:
             detail = f"the message could not be parsed: {evidence(error)}"
             return Fault(ProcessingFailed.code, detail)
 
-    def _launch(self, delivery: BatchProcessor, flights: list[InFlight]) -> None:
+    def launch(self, delivery: BatchProcessor, flights: list[InFlight]) -> asyncio.Task[None]:
+        """Process a batch in its own task; an error of the task ends the consumer."""
         task = asyncio.create_task(delivery.deliver(flights))
         self._tasks.add(task)
         task.add_done_callback(self._landed)
+        return task
 
     def _landed(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -265,7 +258,8 @@ class Consumer:
         error = StreamStopped("a batch was cancelled") if task.cancelled() else task.exception()
         self._fault = self._fault or error
 
-    def _settle(self, in_flight: InFlight, outcome: Outcome) -> None:
+    def settle(self, in_flight: InFlight, outcome: Outcome) -> None:
+        """Release a message whose result is durable, and tell the Kafka thread."""
         self._progress.end(in_flight)
         self._backpressure.release(in_flight.message.size)
         self._outcomes[outcome] += 1
@@ -283,16 +277,11 @@ class Consumer:
             self._stream.interrupt()
             try:
                 async with asyncio.timeout(_CLOSE_SECONDS):
-                    await self._call(self._stream.close)
+                    await self._clients.call(self._stream.close)
             except TimeoutError:
                 log.warning("could not leave the group; the cluster does not answer")
         await producer.close()
-        self._thread.shutdown(wait=False)
-
-    async def _call(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Run a function on the Kafka thread."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, function, *arguments)
+        self._clients.close()
 
     async def _pause_for(self, event: asyncio.Event, seconds: float) -> None:
         try:

@@ -11,19 +11,17 @@ from processors.preset import PresetName, find_builtin
 
 log = logger(__name__)
 
-_ASK_AGAIN_SECONDS = 1.0
-
 Check = Callable[[PresetName], Awaitable[None]]
 """Asks the workers; raises UnknownPreset or InvalidPreset. Other errors are temporary."""
 
 
-async def until_known(name: PresetName, check: Check) -> None:
+async def until_known(name: PresetName, check: Check, *, again_seconds: float = 1.0) -> None:
     """Wait until the workers confirm that the preset exists.
 
     Raises UnknownPreset, InvalidPreset, because every message would become a dead letter. Waits for
     workers and store if they are not available yet.
     """
-    again = AsyncRetrying(retry=retry_if_result(not_), wait=wait_fixed(_ASK_AGAIN_SECONDS))
+    again = AsyncRetrying(retry=retry_if_result(not_), wait=wait_fixed(again_seconds))
     await again(_is_known, name, check)
 
 

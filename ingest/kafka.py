@@ -259,7 +259,7 @@ def _partition(position: TopicPartition) -> Partition:
 
 
 def _message(raw: RawMessage) -> Message:
-    headers, fault = _headers(raw)
+    headers, fault = headers_of(raw)
     kind, milliseconds = raw.timestamp()
     return Message(
         topic=raw.topic() or "",
@@ -275,7 +275,7 @@ def _message(raw: RawMessage) -> Message:
     )
 
 
-def _headers(raw: RawMessage) -> tuple[Headers, str | None]:
+def headers_of(raw: RawMessage) -> tuple[Headers, str | None]:
     """Headers, and the reason if they can't be read: the client fails for names not in UTF-8."""
     try:
         headers = raw.headers() or []

@@ -44,7 +44,7 @@ _OURS = "pixlake-"
 _NAMES = (PRESET, FILENAME, f"{METADATA}<name>")
 CONTENT_TYPE = "content-type"
 _EVENT_METADATA = ("ce_id", "ce_source", "ce_type", "ce_subject")
-_EVENT_HEADERS = (*_EVENT_METADATA, "ce_specversion", "ce_time")
+EVENT_HEADERS = (*_EVENT_METADATA, "ce_specversion", "ce_time")
 _STRUCTURED = "application/cloudevents"
 
 Headers = tuple[tuple[str, bytes | None], ...]
@@ -199,7 +199,7 @@ def _refuse_misspelt(name: str) -> None:
 
 def _is_known(name: str) -> bool:
     known = (PRESET, FILENAME, CONTENT_TYPE)
-    return name in known or name in _EVENT_HEADERS or name.startswith(METADATA)
+    return name in known or name in EVENT_HEADERS or name.startswith(METADATA)
 
 
 def _text(name: str, value: bytes) -> str:

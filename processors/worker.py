@@ -73,7 +73,7 @@ class Worker:
     async def _handled(self, job: ImageJob) -> Commit:
         image_format = self._sandbox.check(job.data)
         preset = await self._preset(job)
-        attempt = await self._lake.committer.begin(job.tenant, job.image_id, _rejection_id(job))
+        attempt = await self._lake.committer.begin(job.tenant, job.image_id, rejection_id_of(job))
         # Overloaded is raised here, before any object is written.
         processing = self._sandbox.submit(
             job.data, image_format, preset, (job.tenant, job.key), shared=job.source == "api"
@@ -159,7 +159,8 @@ def _names(job: ImageJob) -> dict[str, object]:
     return names
 
 
-def _rejection_id(job: ImageJob) -> str | None:
+def rejection_id_of(job: ImageJob) -> str | None:
+    """Id of the rejection that the message of a job may have; None for an upload."""
     at = job.position
     return rejection_id(at.topic_id, at.partition, at.offset, at.message) if at else None
 

@@ -11,6 +11,7 @@ from ingest.batch_processor import Count, Submit
 from ingest.consumer import Consumer
 from ingest.rejection_rows import Note
 from ingest.settings import IngestSettings
+from ingest.waits import WAITS, Waits
 from lake.commit.rejections import Refusal, Settled
 from lake.errors import CodedError, StoreUnavailable
 from lake.tables.tables import REJECTIONS, Rejected
@@ -74,9 +75,10 @@ async def running(
     submit: Submit,
     note: Note | None = None,
     count: Count | None = None,
+    waits: Waits = WAITS,
 ) -> AsyncIterator[Consumer]:
     """Run a consumer; stop it at the end and raise the error if it failed."""
-    consumer = Consumer(settings, submit, note or Workers().note, count)
+    consumer = Consumer(settings, submit, note or Workers().note, count, waits=waits)
     task = asyncio.create_task(consumer.run())
     try:
         yield consumer

@@ -9,6 +9,7 @@ import pytest
 
 from ingest.consumer import Consumer
 from ingest.errors import KafkaUnavailable, StreamStopped, TooManyDeadLetters, WorkersUnavailable
+from ingest.waits import Waits
 from lake.commit.rejections import Refusal, Settled
 from lake.errors import IdempotencyConflict, ImageErased, StoreUnavailable, StoreUntrustworthy
 from processors.errors import TooManyPixels, UnknownPreset
@@ -208,12 +209,9 @@ async def test_what_kills_its_worker_is_found_and_dead_lettered(stage: Stage) ->
     assert b"the replica died" in (letter.headers["pixlake-dead-letter-detail"] or b"")
 
 
-async def test_workers_that_are_away_are_nobodys_fault(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_workers_that_are_away_are_nobodys_fault(stage: Stage) -> None:
     workers = Workers()
     refusals = 7  # more tries than make a message poison
-    monkeypatch.setattr("ingest.batch_processor._LONGEST_WAIT_SECONDS", 0.2)
 
     async def submit(jobs: list[ImageJob]) -> list[Answer]:
         nonlocal refusals
@@ -223,7 +221,7 @@ async def test_workers_that_are_away_are_nobodys_fault(
         return await workers.submit(jobs)
 
     await stage.send_values([b"a"])
-    async with running(stage.settings(), submit) as consumer:
+    async with running(stage.settings(), submit, waits=Waits(longest=0.2)) as consumer:
         await stage.until_committed(1)
         assert consumer.status().outcomes == {"created": 1}
 

@@ -1,6 +1,5 @@
 import pytest
 
-from ingest import default_preset
 from ingest.default_preset import until_known
 from processors.errors import InvalidPreset, UnknownPreset
 from processors.preset import PresetName
@@ -27,12 +26,9 @@ async def test_a_default_that_is_none_is_a_fault(fault: Exception) -> None:
         await until_known(SHOP, Workers(fault).check)
 
 
-async def test_workers_that_are_not_there_yet_are_asked_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(default_preset, "_ASK_AGAIN_SECONDS", 0.0)
+async def test_workers_that_are_not_there_yet_are_asked_again() -> None:
     workers = Workers(RuntimeError("no replica"), TimeoutError(), None)
-    await until_known(SHOP, workers.check)
+    await until_known(SHOP, workers.check, again_seconds=0)
     assert workers.asked == [SHOP] * 3
 
 

@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Message
 
-from ingest.kafka import _headers
+from ingest.kafka import headers_of
 from ingest.kafka_errors import reason_of, send_fault
 from ingest.librdkafka import group_state
 
 
 def test_headers_of_all_kinds() -> None:
     raw = Message(headers=[("a", b"1"), ("a", b"2"), ("none", None)])
-    assert _headers(raw) == ((("a", b"1"), ("a", b"2"), ("none", None)), None)
-    assert _headers(Message()) == ((), None)
+    assert headers_of(raw) == ((("a", b"1"), ("a", b"2"), ("none", None)), None)
+    assert headers_of(Message()) == ((), None)
 
 
 def test_a_header_name_that_is_no_text_is_a_fault_of_the_message() -> None:
@@ -25,7 +25,7 @@ def test_a_header_name_that_is_no_text_is_a_fault_of_the_message() -> None:
             raise SystemError("returned a result with an exception set")
 
     raw: Any = Raw()
-    assert _headers(raw) == ((), "the name of a header is not UTF-8")
+    assert headers_of(raw) == ((), "the name of a header is not UTF-8")
 
 
 def test_faults_of_sending() -> None:

@@ -156,7 +156,7 @@ def test_headers_that_cannot_be_read() -> None:
 
 
 NAMES = st.one_of(
-    st.sampled_from([*messages._EVENT_HEADERS, messages.PRESET, messages.FILENAME]),
+    st.sampled_from([*messages.EVENT_HEADERS, messages.PRESET, messages.FILENAME]),
     st.text(max_size=5).map(lambda name: messages.METADATA + name),
     st.text(max_size=20),
 )

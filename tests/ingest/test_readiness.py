@@ -1,26 +1,25 @@
 """Readiness of the consumer: ready exactly while messages are read and finished."""
 
 import asyncio
+from functools import partial
 
 import pytest
 
-from ingest import batch_processor
 from ingest.errors import StreamNotReady
+from ingest.waits import Waits
 from lake.commit.rejections import Refusal, Settled
 from lake.errors import ImageExpiring, RejectionsDenied, StoreFull, Unavailable
 from processors.job import ImageJob
 from processors.replica_answers import Answer
-from tests.ingest import wire
+from tests.ingest import doubles, wire
 from tests.ingest.conftest import Stage
-from tests.ingest.doubles import Workers, created, refused, running
+from tests.ingest.doubles import Workers, created, refused
 from tests.waiting import until
 
 STALL = 0.4
 
 
-@pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch_processor, "_LONGEST_WAIT_SECONDS", 0.4)
+running = partial(doubles.running, waits=Waits(longest=0.4))
 
 
 async def test_a_store_that_takes_nothing_is_told(stage: Stage) -> None:

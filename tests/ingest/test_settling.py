@@ -18,6 +18,7 @@ from ingest.positions import Place
 from ingest.rejection_rows import Note
 from ingest.settings import IngestSettings
 from ingest.stream import PollPlan, Stream
+from ingest.waits import WAITS, Waits
 from lake import layout
 from lake.commit.rejections import Refusal, Settled
 from lake.errors import StoreTooNew, StoreUnavailable
@@ -57,6 +58,7 @@ class Desk:
         *,
         alone_seconds: float = 0,
         submit_seconds: float = 120,
+        waits: Waits = WAITS,
     ) -> None:
         settings = IngestSettings(
             kafka_tenant="default",
@@ -64,24 +66,22 @@ class Desk:
             kafka_submit_timeout_seconds=submit_seconds,
         )
         self.letters = Letters()
-        self.consumer = Consumer(settings, workers.submit, note, count)
+        self.consumer = Consumer(settings, workers.submit, note, count, waits=waits)
         self.delivery = BatchProcessor(
             workers.submit,
             note,
             DeadLetters(self.letters, "dead"),
-            self.consumer._settle,
+            self.consumer.settle,
             settings,
             count=count,
+            waits=waits,
         )
         self.offsets = Offsets()
         self.offsets.assigned([PARTITION])
 
-    def in_flight(self, offset: int, value: bytes = b"value") -> InFlight:
+    async def take(self, offset: int, value: bytes = b"value") -> InFlight:
         message = Message("images", "topic-1", 0, offset, value)
-        self.consumer._backpressure.take(message.size)
-        job = self.consumer._read(message)
-        assert job is not None
-        return InFlight(message, self.offsets.taken(PARTITION, offset), job)
+        return await self.consumer.take(message, self.offsets.taken(PARTITION, offset))
 
     @property
     def outcomes(self) -> dict[str, int]:
@@ -103,15 +103,14 @@ async def test_a_cancelled_call_settles_no_message_and_forgets_none() -> None:
         raise asyncio.CancelledError
 
     desk = Desk(workers, note, count)
-    await desk.delivery.deliver([desk.in_flight(0, b"odd"), desk.in_flight(1, b"bad")])
+    await desk.delivery.deliver([await desk.take(0, b"odd"), await desk.take(1, b"bad")])
     assert cancelled == {"note", "count"}
     assert desk.outcomes == {"dead-lettered": 2}
 
 
 async def test_a_batch_that_somebody_cancels_ends_the_consumer() -> None:
     desk = Desk(Workers(), Workers().note)
-    desk.consumer._launch(desk.delivery, [desk.in_flight(0)])
-    (task,) = desk.consumer._tasks
+    task = desk.consumer.launch(desk.delivery, [await desk.take(0)])
     task.cancel()
     await asyncio.wait({task})
     await asyncio.sleep(0)
@@ -124,7 +123,7 @@ async def test_a_store_that_nobody_may_use_stops_the_stream_in_a_refusal() -> No
 
     desk = Desk(Workers(lambda _: refused()), note)
     with pytest.raises(StreamStopped):
-        await desk.delivery.deliver([desk.in_flight(0)])
+        await desk.delivery.deliver([await desk.take(0)])
     assert desk.letters.sent == []
     assert desk.outcomes == {}
 
@@ -146,7 +145,7 @@ async def test_an_image_that_fails_when_it_is_read_again_stays_one(before: int, 
         return before + await lake.tries.failed(name, how)
 
     desk = Desk(Workers(unforeseen), note, count)
-    in_flight = desk.in_flight(7)
+    in_flight = await desk.take(7)
     assert isinstance(in_flight.job, ImageJob)
     attempt = await lake.committer.begin("default", in_flight.job.image_id)
     mine = record(attempt, b"value", source="kafka", topic="images", partition=0, offset=7)
@@ -254,5 +253,5 @@ async def test_a_message_that_is_not_done_in_time_gets_more_time() -> None:
 
     workers.submit = submit  # type: ignore[method-assign]
     desk = Desk(workers, workers.note, submit_seconds=0.1)
-    await desk.delivery.deliver([desk.in_flight(n) for n in range(2)])
+    await desk.delivery.deliver([await desk.take(n) for n in range(2)])
     assert desk.outcomes == {"created": 2}

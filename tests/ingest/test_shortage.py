@@ -1,18 +1,19 @@
 """Messages wait while the machine is short of memory or threads; none becomes a dead letter."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
-from ingest import batch_processor
-from ingest.consumer import Consumer
 from ingest.messages import to_job
+from ingest.waits import Waits
 from lake.commit.rejections import Refusal, Settled
 from processors.errors import Overloaded, Truncated
 from processors.job import ImageJob
 from processors.replica_answers import Answer
+from tests.ingest import test_settling
 from tests.ingest.doubles import Workers, refused
-from tests.ingest.test_settling import Desk, unforeseen
+from tests.ingest.test_settling import unforeseen
 
 TIMES = 6
 
@@ -43,11 +44,7 @@ class Clock:
 SHORTAGES = [MemoryError(), RuntimeError("can't start new thread"), BlockingIOError(11, "again")]
 
 
-@pytest.fixture(autouse=True)
-def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch_processor, "_FIRST_WAIT_SECONDS", 0.001)
-    monkeypatch.setattr(batch_processor, "_LONGEST_WAIT_SECONDS", 0.002)
-    monkeypatch.setattr("ingest.consumer._SHORT_SECONDS", 0.001)
+Desk = partial(test_settling.Desk, waits=Waits(first=0.001, longest=0.002, shortage=0.001))
 
 
 @pytest.mark.parametrize("error", SHORTAGES, ids=repr)
@@ -61,7 +58,7 @@ async def test_a_batch_that_there_is_no_memory_for_waits(error: Exception, messa
 
     workers.submit = submit  # type: ignore[method-assign]
     desk = Desk(workers, workers.note)
-    await desk.delivery.deliver([desk.in_flight(n) for n in range(messages)])
+    await desk.delivery.deliver([await desk.take(n) for n in range(messages)])
     assert desk.outcomes == {"created": messages}
     assert (short.left, desk.letters.sent) == (0, [])
 
@@ -75,7 +72,7 @@ async def test_a_refusal_that_there_is_no_memory_for_waits(error: Exception) -> 
         return await workers.note(refusal)
 
     desk = Desk(workers, note)
-    await desk.delivery.deliver([desk.in_flight(0)])
+    await desk.delivery.deliver([await desk.take(0)])
     assert short.left == 0
     (row,) = workers.noted
     assert row.fault.code == "truncated", "what it is refused for is not forgotten"
@@ -91,7 +88,7 @@ async def test_a_dead_letter_keeps_its_message() -> None:
         await send(*message)  # type: ignore[arg-type]
 
     desk.letters.send = sending  # type: ignore[method-assign, assignment]
-    await desk.delivery.deliver([desk.in_flight(0, b"value")])
+    await desk.delivery.deliver([await desk.take(0, b"value")])
     assert (short.left, desk.letters.sent) == (0, [b"value"])
 
 
@@ -99,22 +96,15 @@ async def test_a_message_that_there_is_no_memory_to_read_waits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     short = Short(MemoryError())
-    read = Consumer._read
-
-    def reading(*arguments: object) -> object:
-        with monkeypatch.context() as patched:
-            patched.setattr("ingest.consumer.to_job", failing)
-            return read(*arguments)  # type: ignore[arg-type]
 
     def failing(*arguments: object) -> ImageJob:
         short.meet()
         return to_job(*arguments)  # type: ignore[arg-type]
 
     desk = Desk(Workers(), Workers().note)
-    in_flight = desk.in_flight(0)
-    monkeypatch.setattr(Consumer, "_read", reading)
-    again = await desk.consumer._in_flight(in_flight.message, in_flight.tracked)
-    assert isinstance(again.job, ImageJob)
+    monkeypatch.setattr("ingest.consumer.to_job", failing)
+    in_flight = await desk.take(0)
+    assert isinstance(in_flight.job, ImageJob)
     assert short.left == 0
 
 
@@ -129,7 +119,7 @@ async def test_other_failures_count_over_a_least_time(monkeypatch: pytest.Monkey
 
     workers = Workers(failing)
     desk = Desk(workers, workers.note, alone_seconds=60)
-    await desk.delivery.deliver([desk.in_flight(0)])
+    await desk.delivery.deliver([await desk.take(0)])
     (row,) = workers.noted
     assert row.reason.detail.startswith("failed 4 times on its own")
 
@@ -146,5 +136,5 @@ async def test_an_image_that_is_put_off_comes_again() -> None:
 
     workers = Workers(answer)
     desk = Desk(workers, workers.note)
-    await desk.delivery.deliver([desk.in_flight(0)])
+    await desk.delivery.deliver([await desk.take(0)])
     assert (desk.outcomes, workers.noted) == ({"created": 1}, [])

@@ -5,11 +5,11 @@ import asyncio
 import pytest
 from tenacity import RetryCallState
 
-from ingest import batch_processor
+from ingest.waits import WAITS
 
 
 def test_waits_double_up_to_a_bound_and_differ() -> None:
-    again = batch_processor._repeated()
+    again = WAITS.repeated()
     state = RetryCallState(again, None, (), {})
     longest = 0.2
     for _ in range(12):
@@ -27,7 +27,7 @@ async def test_a_cancelled_task_ends_at_once() -> None:
         await asyncio.Event().wait()
         return True
 
-    task: asyncio.Task[bool] = asyncio.create_task(batch_processor._repeated()(stuck))
+    task: asyncio.Task[bool] = asyncio.create_task(WAITS.repeated()(stuck))
     await begun.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -26,7 +26,7 @@ from processors.errors import DecoderCrashed, Undecodable
 from processors.job import ImageJob, content_hash
 from processors.preset import Preset
 from processors.replica_answers import Answer
-from processors.worker import _rejection_id
+from processors.worker import rejection_id_of
 from tests.lake.samples import TENANT, record
 from tests.lake.simulation.store import Process
 from tests.lake.simulation.world import World
@@ -127,7 +127,7 @@ class Door:
         assert job.position
         assert isinstance(job.preset, Preset)
         committer = self._lake.committer
-        attempt = await committer.begin(job.tenant, job.image_id, _rejection_id(job))
+        attempt = await committer.begin(job.tenant, job.image_id, rejection_id_of(job))
         made = record(
             attempt,
             data,

@@ -5,12 +5,13 @@ The real `Consumer`, `Stream`, `Offsets` and `BatchProcessor` work on a lake and
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from ingest.batch_processor import Outcome
 from ingest.consumer import Consumer
 from ingest.dead_letters import Sender
 from ingest.in_flight import InFlight
+from ingest.kafka_clients import KafkaClients, Producer
 from ingest.settings import IngestSettings
 from ingest.stream import Stream
 from lake.lake import Lake
@@ -28,6 +29,7 @@ _SETTINGS = IngestSettings(
     kafka_drain_seconds=20,
     kafka_batch_messages=4,
 )
+T = TypeVar("T")
 _VALUES = ("photo", "photo", "photo", "bad", "odd")
 
 
@@ -36,29 +38,40 @@ class Gone(Exception):
 
 
 class Member(Consumer):
-    """A consumer of one process, connected to the broker by a simulated client."""
+    """A consumer of one process, connected to the broker by simulated clients."""
 
     def __init__(self, world: World, broker: Broker, process: Process, door: Door) -> None:
-        super().__init__(_SETTINGS, door.submit, door.note)
+        clients = _Clients(world, broker, process, door)
+        super().__init__(_SETTINGS, door.submit, door.note, clients=clients)
+        self._door = door
+
+    def settle(self, in_flight: InFlight, outcome: Outcome) -> None:
+        super().settle(in_flight, outcome)
+        self._door.settled(in_flight, outcome)
+
+
+class _Clients(KafkaClients):
+    """Clients of one process; the process calls the broker while it lives."""
+
+    def __init__(self, world: World, broker: Broker, process: Process, door: Door) -> None:
+        super().__init__(_SETTINGS)
         self._world = world
         self._door = door
         self._process = process
         self._broker = broker
 
-    def _settle(self, flight: InFlight, outcome: Outcome) -> None:
-        super()._settle(flight, outcome)
-        self._door.settled(flight, outcome)
+    async def ensure_topics(self) -> None:
+        """Do nothing: the topics exist."""
 
-    def _producer(self) -> Any:
+    def producer(self) -> Producer:
         return _Producer(self._door)
 
-    def _connect(self) -> Stream:
-        return Stream(_SETTINGS, lambda _, who: Client(self._broker, self._process, who))
+    async def connect(self) -> Stream:
+        return await self.call(
+            Stream, _SETTINGS, lambda _, who: Client(self._broker, self._process, who)
+        )
 
-    async def _set_up(self) -> bool:
-        return True
-
-    async def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+    async def call(self, function: Callable[..., T], *arguments: Any) -> T:
         """Call after a random delay, in which the process may die or sleep."""
         await asyncio.sleep(self._world.dice.uniform(0.01, 0.5))
         if (nap := self._process.paused_until - self._world.loop.time()) > 0:
