@@ -43,7 +43,10 @@ AUDIT = "audit"
 UNFINISHED = "audit/unfinished"
 LAST_AUDIT = "audit/last.json"
 REBUILT = "lake/rebuilt"
+AUDIT_LOG = "audit-log"
 ERASURES = "audit-log/erasures"
+ROOTS = (IMAGES, "journal", "lake", REJECTIONS, AUDIT, AUDIT_LOG, PRESETS, PROBE)
+"""all top-level folders; a role of a cloud needs rights for each that its processes use"""
 HOUR = timedelta(hours=1)
 
 

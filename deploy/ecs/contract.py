@@ -38,15 +38,7 @@ def contract() -> dict[str, Any]:
     return {
         "retention_days": days,
         "lifecycle": Lifecycle(lake, days).rules(),
-        "prefixes": {
-            "images": layout.IMAGES,
-            "journal": layout.JOURNAL,
-            "lake": "lake",
-            "rejections": layout.REJECTIONS,
-            "presets": "presets",
-            "audit": layout.AUDIT,
-            "probe": layout.PROBE,
-        },
+        "prefixes": list(layout.ROOTS),
         "store": layout.STORE,
         "tables": [_table(table) for table in TABLES],
         "topics": {

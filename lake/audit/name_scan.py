@@ -14,7 +14,6 @@ from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
 from lake.tables.tables import TABLES
 
-_ROOTS = ("images", "journal", "lake", "rejections", "audit", "audit-log", "presets", "probe")
 _NAMES = tuple(table.name for table in TABLES)
 
 
@@ -51,7 +50,7 @@ class NameScan:
 
     async def _levels(self) -> list[Level]:
         levels = [
-            Level("", _ROOTS.__contains__, frozenset({layout.STORE})),
+            Level("", layout.ROOTS.__contains__, frozenset({layout.STORE})),
             Level("lake", {*_NAMES, "compacted", "rebuilt"}.__contains__, soon=True),
             Level(
                 "lake/compacted",
@@ -62,7 +61,7 @@ class NameScan:
             Level(layout.REJECTIONS, {"records", "journal", "tries"}.__contains__),
             Level(layout.AUDIT, {"unfinished"}.__contains__, frozenset({layout.LAST_AUDIT})),
             Level(layout.UNFINISHED, layout.TENANT.fullmatch),
-            Level("audit-log", {"erasures"}.__contains__),
+            Level(layout.AUDIT_LOG, {"erasures"}.__contains__),
             Level(layout.ERASURES, layout.parse_day),
             Level(layout.PRESETS, bool),
         ]

@@ -62,12 +62,12 @@ ACKNOWLEDGED: Final = (
         "Instances of one named cluster; a host learns its own id only when it registers.",
     ),
     Acknowledged(
-        _iam(_LAKE + r"/(images|journal|lake|rejections|probe|presets)/\*"),
+        _iam(_LAKE + r"/(images|journal|lake|rejections|probe|presets|audit-log)/\*"),
         ".*-cell-[ab]/WorkerTask",
         "Keys under fixed prefixes of one bucket: each image gets its own keys when it arrives.",
     ),
     Acknowledged(
-        _iam(_LAKE + r"/(audit|images|journal|probe|lake|rejections)/\*"),
+        _iam(_LAKE + r"/(audit|audit-log|images|journal|probe|lake|presets|rejections)/\*"),
         ".*-cell-[ab]/IngestTask",
         "Keys under fixed prefixes of one bucket: each image and each file has its own keys.",
     ),

@@ -15,15 +15,8 @@ GROUP: Final[str] = _CONTRACT["group"]
 LARGEST_IMAGE_BYTES: Final[int] = _CONTRACT["largest_image_bytes"]
 LARGEST_MESSAGE_BYTES: Final[int] = _CONTRACT["largest_message_bytes"]
 
-_PREFIXES: dict[str, str] = _CONTRACT["prefixes"]
-IMAGES: Final = _PREFIXES["images"]
-JOURNAL: Final = _PREFIXES["journal"]
-LAKE: Final = _PREFIXES["lake"]
-REJECTIONS: Final = _PREFIXES["rejections"]
-PRESETS: Final = _PREFIXES["presets"]
-AUDIT: Final = _PREFIXES["audit"]
-PROBE: Final = _PREFIXES["probe"]
-PREFIXES: Final = tuple(_PREFIXES.values())
+PREFIXES: Final[tuple[str, ...]] = tuple(_CONTRACT["prefixes"])
+IMAGES, JOURNAL, LAKE, REJECTIONS, AUDIT, AUDIT_LOG, PRESETS, PROBE = PREFIXES
 
 TOPIC: Final[str] = _CONTRACT["topics"]["images"]
 DEAD_LETTERS: Final[str] = _CONTRACT["topics"]["dead_letters"]

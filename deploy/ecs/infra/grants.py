@@ -14,6 +14,8 @@ from infra import contract
 
 Conditions = Mapping[str, Mapping[str, Any]]
 
+# Denies a PutObject without `If-None-Match`, which could overwrite an object.
+_CREATE_ONLY: Conditions = {"Null": {"s3:if-none-match": "false"}}
 _READ_WRITE_DELETE = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject")
 
 
@@ -69,9 +71,18 @@ def _store(bucket: str, key: str) -> list[iam.PolicyStatement]:
         allow(
             ["s3:PutObject"],
             [f"{bucket}/{contract.STORE}"],
-            {"Null": {"s3:if-none-match": "false"}},
+            _CREATE_ONLY,
         ),
         _use_key(key),
+    ]
+
+
+def _erasure(bucket: str) -> list[iam.PolicyStatement]:
+    """Statements of the audit log: every erasure creates its entry, and nobody changes one."""
+    entries = _keys(bucket, contract.AUDIT_LOG)
+    return [
+        allow(["s3:GetObject"], entries),
+        allow(["s3:PutObject"], entries, _CREATE_ONLY),
     ]
 
 
@@ -93,6 +104,7 @@ def worker(bucket: str, key: str) -> list[iam.PolicyStatement]:
         allow(["s3:GetObject"], _keys(bucket, contract.JOURNAL, contract.LAKE, contract.PRESETS)),
         # PUT /v1/presets; the bucket's policy forbids to overwrite a version.
         allow(["s3:PutObject"], _keys(bucket, contract.PRESETS)),
+        *_erasure(bucket),
     ]
 
 
@@ -113,6 +125,10 @@ def ingest(
         ),
         # `pixlake audit` marks images without a row, and keeps its result for the sealer's metrics.
         allow(_READ_WRITE_DELETE, _keys(bucket, contract.AUDIT)),
+        # The audit looks for the versions that records name.
+        allow(["s3:GetObject"], _keys(bucket, contract.PRESETS)),
+        # The sealer finishes interrupted erasures.
+        *_erasure(bucket),
         allow(["kafka:GetBootstrapBrokers"], [cluster]),
         allow(["kafka-cluster:Connect", "kafka-cluster:WriteDataIdempotently"], [cluster]),
         allow(["kafka-cluster:DescribeTopic", "kafka-cluster:ReadData"], [images]),
