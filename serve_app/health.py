@@ -20,7 +20,7 @@ from serve_app.auth import KeyRing
 log = logger(__name__)
 
 # Load balancers time out after about five seconds; a late check is answered as not ready.
-_LIMIT_SECONDS = 4.0
+LIMIT_SECONDS = 4.0
 PART_SECONDS = 3.0
 """Time-out of the check of one part, so that `/readyz` can name a part that does not answer.
 
@@ -148,7 +148,7 @@ def router(readiness: ReadinessCheck) -> APIRouter:
 
 async def _asked(readiness: ReadinessCheck) -> Readiness:
     try:
-        async with asyncio.timeout(_LIMIT_SECONDS):
+        async with asyncio.timeout(LIMIT_SECONDS):
             return await readiness()
     except TimeoutError:
         return Readiness(parts={"readiness": Part(ready=False, detail="no answer in time")})

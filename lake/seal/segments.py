@@ -107,7 +107,7 @@ class Chains:
             source: object = await self._store.piece(file.key, 0, max(file.size, 1), file.etag)
         else:
             source = await self._read_pieces(file)
-        return await self._idle_executor.run(_parse_known, file.key, source, self._table)
+        return await self._idle_executor.run(parse_known, file.key, source, self._table)
 
     async def _read_pieces(self, file: Stored) -> pa.BufferReader:
         """Read metadata and ids of a file; the other bytes of the buffer are zeros."""
@@ -162,7 +162,8 @@ async def read_rows(store: ObjectStore, key: str) -> pa.Table:
     return await asyncio.to_thread(decode_chain_file, key, data)
 
 
-def _parse_known(key: str, source: object, of: Table) -> Known:
+def parse_known(key: str, source: object, of: Table) -> Known:
+    """Parse the ids of a segment and of its footer; raises UnreadableObject."""
     table = decode_chain_file(key, source, [of.id])
     try:
         return Known(ids=IdSet(parse_ids(table[of.id])), erased=IdSet.of(erased_ids(key, table)))

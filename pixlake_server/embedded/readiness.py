@@ -4,12 +4,12 @@ import http.client
 from http import HTTPStatus
 
 # Time-out of the request; longer than the limit of four seconds in /readyz itself.
-_ANSWER_SECONDS = 6.0
+ANSWER_SECONDS = 6.0
 
 
 def is_ready(host: str, port: int) -> bool:
     """True if `GET /readyz` on `host`:`port` answers that all parts are ready; asks once."""
-    connection = http.client.HTTPConnection(host, port, timeout=_ANSWER_SECONDS)
+    connection = http.client.HTTPConnection(host, port, timeout=ANSWER_SECONDS)
     try:
         connection.request("GET", "/readyz")
         return connection.getresponse().status == HTTPStatus.OK

@@ -50,9 +50,10 @@ class FramedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start with a parser that continues after each request."""
         super().connection_made(transport)
-        self.parser = self._new_parser()
+        self.parser = self.new_parser()
 
-    def _new_parser(self) -> Any:
+    def new_parser(self) -> Any:
+        """Make a parser that continues after each request."""
         parser = httptools.HttpRequestParser(self)
         # Without this option the parser ignores all data after a `Connection: close`, also after
         # one in a trailer. Only the head of a request decides whether the connection closes.
@@ -79,7 +80,7 @@ class FramedProtocol(HttpToolsProtocol):
                     self._refuse()
                     return
                 data = self._head_without_offer() + data[stopped.args[0] :]
-                self.parser = self._new_parser()
+                self.parser = self.new_parser()
             else:
                 return
 

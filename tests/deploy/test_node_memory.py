@@ -22,11 +22,11 @@ def _store_bytes(nodes: dict[str, Any], capacity: str) -> int:
     """Object store size as infra/parts/task.py calculates it; its import needs other packages."""
     task = (ECS / "infra" / "parts" / "task.py").read_text()
     found = dict(
-        re.findall(r"^(_SHARED_MEMORY_SHARE|_SMALLEST_STORE_MIB) = (\S+)", task, re.MULTILINE)
+        re.findall(r"^(SHARED_MEMORY_SHARE|SMALLEST_STORE_MIB) = (\S+)", task, re.MULTILINE)
     )
     if capacity == "fargate":
-        return int(found["_SMALLEST_STORE_MIB"]) * _MIB
-    return int(nodes["memory"] * float(found["_SHARED_MEMORY_SHARE"])) * 9 // 10 * _MIB
+        return int(found["SMALLEST_STORE_MIB"]) * _MIB
+    return int(nodes["memory"] * float(found["SHARED_MEMORY_SHARE"])) * 9 // 10 * _MIB
 
 
 @pytest.mark.parametrize("environment", ["small", "large"])

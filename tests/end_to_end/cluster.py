@@ -75,7 +75,7 @@ class PixlakeCluster(Pixlake):
         line = self._process.stdout.readline()
         if not line:
             self._process.wait()
-            self._close()
+            self.close_pipes()
             raise AssertionError(f"the cluster did not start\n{self.log()}")
         self.raylets = [psutil.Process(pid) for pid in json.loads(line)]
         self.wait_ready()
@@ -85,7 +85,7 @@ class PixlakeCluster(Pixlake):
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
-            self._close()
+            self.close_pipes()
         self._stack.close()
 
     def scale(self, replicas: int) -> None:

@@ -67,7 +67,7 @@ class Pixlake:
         """Start `pixlake up` without waiting for its output."""
         if self._process is not None:
             self._process.wait()
-            self._close()
+            self.close_pipes()
         self._process = subprocess.Popen(
             [COMMAND, "up", "--json"],
             env=self.environment,
@@ -91,7 +91,7 @@ class Pixlake:
         assert self._process is not None
         self._process.send_signal(number)
         code = self._process.wait(STOP_SECONDS)
-        self._close()
+        self.close_pipes()
         return code
 
     def kill9(self) -> None:
@@ -100,7 +100,7 @@ class Pixlake:
         self._process.kill()
         end_processes(self.home)
         self._process.wait()
-        self._close()
+        self.close_pipes()
 
     def restart(self) -> None:
         """Start Pixlake again, with the same home and ports."""
@@ -150,7 +150,7 @@ class Pixlake:
         path = self.home / "logs" / "pixlake.log"
         return path.read_text(errors="replace")[-5000:] if path.exists() else "no log"
 
-    def _close(self) -> None:
+    def close_pipes(self) -> None:
         assert self._process is not None
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:

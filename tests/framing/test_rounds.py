@@ -50,7 +50,7 @@ def _deaf(protocol: FramedProtocol) -> object:
 @pytest.mark.parametrize(
     ("form", "rules"),
     [
-        (trailers, {"_new_parser": _deaf}),
+        (trailers, {"new_parser": _deaf}),
         (trailers, {"on_header": HttpToolsProtocol.on_header}),
         (
             upgrade,

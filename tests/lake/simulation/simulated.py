@@ -10,7 +10,7 @@ from functools import lru_cache, partial
 from unittest import mock
 
 from lake.commit.journal_objects import Decoded, decode_journals
-from lake.seal.segments import _parse_known as parse_known
+from lake.seal.segments import parse_known
 from lake.tables.tables import Table
 from tests.lake.simulation.loop import SimulatedLoop
 from tests.lake.simulation.world import World
@@ -45,7 +45,7 @@ def simulated(seed: int) -> Iterator[World]:
             mock.patch("uuid.uuid4", partial(_uuid, names)),
             # Pure functions, cached: stories read the same bytes many times.
             mock.patch("lake.commit.journal_reading.decode_journals", _decode_journals),
-            mock.patch("lake.seal.segments._parse_known", _parse_known),
+            mock.patch("lake.seal.segments.parse_known", _parse_known),
             mock.patch("lake.seal.sealer.random", random.Random(seed + 3)),
             mock.patch("ingest.consumer.time", clock),
             mock.patch("ingest.stream.time", clock),

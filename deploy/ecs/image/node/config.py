@@ -12,7 +12,7 @@ Json = dict[str, Any]
 # have their peaks together, and the kernel schedules the cores between them.
 _SHARE = 0.4
 # Longest time of a request's body, and time for its processing.
-_REQUEST_SECONDS = 360
+REQUEST_SECONDS = 360
 
 
 def serve_config(workers: int, ingests: int, *, cpus: int, port: int) -> Json:
@@ -23,7 +23,7 @@ def serve_config(workers: int, ingests: int, *, cpus: int, port: int) -> Json:
         "http_options": {
             "host": "0.0.0.0",  # noqa: S104  # the load balancer is another machine
             "port": port,
-            "request_timeout_s": _REQUEST_SECONDS,
+            "request_timeout_s": REQUEST_SECONDS,
         },
         "logging_config": {"encoding": "JSON", "enable_access_log": True},
         "applications": [

@@ -24,7 +24,7 @@ from node import head_connection, scratch
 _PARTS = {"head": {"gcs_server", "raylet"}, "worker": {"raylet"}, "ingest": {"raylet"}}
 _SERVE_PATH = "/-/healthz"
 # Time-out of the request to the API; the load balancer's own time-out is 4 s.
-_ASK_SECONDS = 3.0
+ASK_SECONDS = 3.0
 
 
 def alive(kind: str, names: set[str]) -> bool:
@@ -91,7 +91,7 @@ class HealthServer:
             return False, "leaving"
         if not scratch.writable(self._folder):
             return False, "the scratch folder can't be written to"
-        connection = http.client.HTTPConnection("127.0.0.1", self._api_port, timeout=_ASK_SECONDS)
+        connection = http.client.HTTPConnection("127.0.0.1", self._api_port, timeout=ASK_SECONDS)
         try:
             connection.request("GET", _SERVE_PATH)
             status = connection.getresponse().status

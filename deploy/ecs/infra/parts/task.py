@@ -23,7 +23,7 @@ _SCRATCH = "/scratch"
 # Share of memory for Ray's object store; Ray's default is 0.3. The store holds only Kafka's batches
 # on their way to a worker, 64 MB for each consumer. Decoders need the rest;
 # tests/deploy/test_node_memory.py computes the sum.
-_SHARED_MEMORY_SHARE = 0.1
+SHARED_MEMORY_SHARE = 0.1
 _OPEN_FILES = 65_536
 # Limit of processes and threads of a task. All parts of Pixlake on one node of 2 vCPU have 550 when
 # idle; a worker has fewer parts, and more threads with more vCPU. A decoder of HEIC that was taken
@@ -31,7 +31,7 @@ _OPEN_FILES = 65_536
 PROCESSES = 4096
 _MIB = 1024 * 1024
 # Smallest object store that Ray accepts. Without /dev/shm the store is a file, so it must be small.
-_SMALLEST_STORE_MIB = 128
+SMALLEST_STORE_MIB = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +177,7 @@ def _container(
 
 
 def _sizes(nodes: Nodes, *, on_ec2: bool) -> dict[str, str]:
-    store = _shared_memory(nodes) * 9 // 10 if on_ec2 else _SMALLEST_STORE_MIB
+    store = _shared_memory(nodes) * 9 // 10 if on_ec2 else SMALLEST_STORE_MIB
     return {
         # One vCPU is left for Ray itself and HAProxy.
         "NODE_CPUS": str(max(1, nodes.cpu // 1024 - 1)),
@@ -187,7 +187,7 @@ def _sizes(nodes: Nodes, *, on_ec2: bool) -> dict[str, str]:
 
 
 def _shared_memory(nodes: Nodes) -> int:
-    return int(nodes.memory * _SHARED_MEMORY_SHARE)
+    return int(nodes.memory * SHARED_MEMORY_SHARE)
 
 
 def _mounts(stack: Stack) -> dict[str, str]:
