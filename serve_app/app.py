@@ -45,9 +45,8 @@ KAFKA_NAME = "KafkaIngest"
 STREAM_NOT_READY = "stream_not_ready"
 """Code of the consumer's error whose detail is fit for everybody."""
 
-# Limits far above the admission limits of the app, because a refusal by the app names the reason.
-# Received uploads are processed and committed first: 10 s for a slow image, and a reserve.
-OPTIONS = deployment_options(NAME, calls=512, drain_seconds=30)
+# Time between the answer to an upload and the end of its connection.
+_CLOSE_SECONDS = 5.0
 # Cache time of readiness. Load balancers may probe many times a second, and each check calls two
 # other processes.
 _READINESS_SECONDS = 1.0
@@ -228,6 +227,16 @@ def upload_app(
     `cpus` is the number of CPUs that Ray reserves for a replica and its sandboxed children.
     """
     deployment = serve.deployment(
-        num_replicas=replicas, ray_actor_options={"num_cpus": cpus}, **OPTIONS
+        num_replicas=replicas, ray_actor_options={"num_cpus": cpus}, **options(settings)
     )
     return deployment(serve.ingress()(UploadApi)).bind(settings, lake, processors)
+
+
+def options(settings: ServeSettings) -> dict[str, Any]:
+    """Build the options of the deployment; a replica that stops answers each received upload first.
+
+    The limit of calls is far above the admission limits of the app, because a refusal by the app
+    names the reason.
+    """
+    drain_seconds = settings.answer_seconds + _CLOSE_SECONDS
+    return deployment_options(NAME, calls=512, drain_seconds=drain_seconds)

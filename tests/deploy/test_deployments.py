@@ -46,3 +46,5 @@ def test_deployments_of_nodes_have_the_options_of_one_machine(tmp_path: Path) ->
         found[each["name"]] = options(getattr(nodes, each["import_path"].partition(":")[2])({}))
         assert found[each["name"]]["name"] == deployment["name"]
     assert found == {name: options(application) for name, application in one_machine.items()}
+    drain = found["api"]["graceful_shutdown_timeout_s"]
+    assert drain > served.answer_seconds, "a replica that stops ends no upload before its answer"

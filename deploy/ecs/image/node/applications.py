@@ -53,7 +53,8 @@ class NodeSealer(SealerLoop):
 
 def uploads(_: dict[str, str]) -> serve.Application:
     """Build the application of the HTTP API, for the route `/`."""
-    return serve.deployment(**upload_app.OPTIONS)(serve.ingress()(NodeUploadApi)).bind()
+    deployment = serve.deployment(**upload_app.options(ServeSettings()))
+    return deployment(serve.ingress()(NodeUploadApi)).bind()
 
 
 def processors(_: dict[str, str]) -> serve.Application:
