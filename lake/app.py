@@ -73,8 +73,8 @@ class SealerLoop:
         while True:
             try:
                 self._totals.add_pass(await self._lake.maintenance.run_pass())
-            except LakeError:
-                # The store is unavailable; rows wait in the journal for the next pass.
+            except Exception:  # one unexpected object must not end the loop for good
+                # Usually the store is unavailable; rows wait in the journal for the next pass.
                 log.exception("a sealing pass failed")
             self._passed_at = time.monotonic()
             await asyncio.sleep(self._pause)
@@ -89,7 +89,7 @@ class SealerLoop:
                         "a sweep failed for some objects; the next one repeats",
                         failed=report.failed,
                     )
-            except LakeError:
+            except Exception:  # as in a pass
                 log.exception("a sweep failed; the next one is in an hour")
             try:
                 self._totals.audit = await last_audit(self._lake.store)

@@ -100,6 +100,11 @@ def windows_of(names: Iterable[str]) -> list[datetime]:
     return windows
 
 
+def not_windows(names: Iterable[str]) -> list[str]:
+    """Names of folders of a journal that are not windows."""
+    return [name for name in names if not windows_of([name])]
+
+
 def window_start_of(moment: datetime, window: timedelta) -> datetime:
     """Start of the window that `moment` falls into; windows are counted from 1970."""
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
@@ -211,8 +216,13 @@ def chain_key(window_start: datetime, n: int, of: Folders = IMAGE_ROWS) -> str:
 
 def parse_chain_key(key: str) -> tuple[datetime, int] | None:
     """Window and number of a segment, or None for a key that is not one."""
-    match = _CHAIN_FILE.fullmatch(key.rsplit("/", 1)[-1])
-    return (parse_window(match[1]), int(match[2])) if match else None
+    folder, _, name = key.rpartition("/")
+    match = _CHAIN_FILE.fullmatch(name)
+    if match is None or _partition_of(folder) is None:
+        return None
+    with suppress(ValueError):
+        return parse_window(match[1]), int(match[2])
+    return None
 
 
 def compacted_prefix(hour: datetime, of: Folders = IMAGE_ROWS) -> str:
@@ -227,8 +237,18 @@ def compacted_key(window_start: datetime, of: Folders = IMAGE_ROWS) -> str:
 
 def parse_compacted_key(key: str) -> datetime | None:
     """First window of a compacted file, or None for a key that is not one."""
-    match = _COMPACTED_FILE.fullmatch(key.rsplit("/", 1)[-1])
-    return parse_window(match[1]) if match else None
+    folder, _, name = key.rpartition("/")
+    match = _COMPACTED_FILE.fullmatch(name)
+    if match is None or _partition_of(folder) is None:
+        return None
+    with suppress(ValueError):
+        return parse_window(match[1])
+    return None
+
+
+def _partition_of(folder: str) -> datetime | None:
+    """Hour of the folder that holds a file directly; None for another folder."""
+    return parse_partition("/".join(folder.split("/")[-2:]))
 
 
 def watermark_key(of: Folders = IMAGE_ROWS) -> str:

@@ -109,6 +109,12 @@ SWEPT: Final = Metric(
     "Expired and orphaned objects that the sweeper deleted; `failed`: not processed.",
     ("objects",),
 )
+SKIPPED_NAMES: Final = Metric(
+    "pixlake_skipped_names",
+    "gauge",
+    "names",
+    "Names in the store that are not Pixlake's and are left alone; the log names each once.",
+)
 AUDIT_FAULTS: Final = Metric(
     "pixlake_audit_faults",
     "gauge",
@@ -142,6 +148,7 @@ METRICS: Final = (
     COMPACTION_FAILURES,
     COMPACTION_LAG,
     SWEPT,
+    SKIPPED_NAMES,
     AUDIT_FAULTS,
     AUDIT_AGE,
     STORE_WRITE_FAILURES,
@@ -176,6 +183,7 @@ class SealerTotals:
         """Read the totals and the present ages, which grow also during a long pass."""
         yield from store_samples(self._lake)
         yield from self._lags(self._lake.clock.now())
+        yield SKIPPED_NAMES.at(len(self._lake.store.skipped))
         for kind, count in self._swept.items():
             yield SWEPT.at(count, kind)
         if self.audit:

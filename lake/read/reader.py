@@ -92,7 +92,9 @@ class Reader:
             windows = {
                 window_start for window_start in waiting if layout.hour_prefix(window_start) == hour
             }
-            windows |= {parsed[0] for parsed in sealed if parsed}
+            windows |= {
+                parsed[0] for parsed in sealed if parsed and layout.hour_prefix(parsed[0]) == hour
+            }
             for window_start in sorted(windows, reverse=True):
                 if self._expired(window_start):
                     return

@@ -72,10 +72,11 @@ class Sweeper:
         A failure for one image is logged, and the next sweep tries again.
         """
         await self._clock.fresh()
+        self._store.skipped.clear()
         report = SweepReport()
         await self._sweep_images(report)
-        report.journal += await self._sweep_journal(layout.IMAGE_ROWS, report)
-        report.rejections += await self._sweep_journal(layout.REJECTION_ROWS, report)
+        report.journal += await self._sweep_journal(layout.IMAGE_ROWS)
+        report.rejections += await self._sweep_journal(layout.REJECTION_ROWS)
         await self._sweep_rejections(report)
         await self._sweep_lake(report)
         await self._sweep_leftovers(report)
@@ -170,14 +171,13 @@ class Sweeper:
         await self._store.delete(key)
         return True
 
-    async def _sweep_journal(self, of: layout.Folders, report: SweepReport) -> int:
+    async def _sweep_journal(self, of: layout.Folders) -> int:
         deleted = 0
         for name in await self._store.folders(of.journal):
             try:
                 window_start = layout.parse_window(name)
             except ValueError:
-                report.failed += 1
-                log.warning("journal folder is not a window", folder=name)
+                self._store.skipped.add(f"{of.journal}/{name}")
                 continue
             await self._clock.fresh()
             if self._is_due(window_start):

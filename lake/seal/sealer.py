@@ -199,6 +199,8 @@ class Sealer:
         """List the windows to seal: those without a segment, newest first; then some others."""
         names = await self._store.folders(self._table.folders.journal)
         windows = layout.windows_of(names)
+        for name in layout.not_windows(names):
+            self._store.skipped.add(f"{self._table.folders.journal}/{name}")
         if not now:
             closed = self._clock.now() - self._delay(now=False)
             windows = [window_start for window_start in windows if window_start <= closed]

@@ -38,9 +38,18 @@ from lake.settings import LakeSettings
 from lake.store.backends import Backend, open_backend, translated
 from lake.store.bounded_gather import bounded_gather
 from lake.store.idle_executor import IdleExecutor
-from lake.store.local_files import delete_files, next_page, read_files, walk_files
+from lake.store.local_files import (
+    Skip,
+    check_file,
+    delete_files,
+    list_folder,
+    next_page,
+    read_files,
+    walk_files,
+)
 from lake.store.local_writing import LocalWriter
 from lake.store.object_meta import Stored
+from lake.store.skipped_names import SkippedNames
 from lake.store.write_health import WriteHealth
 
 if TYPE_CHECKING:  # obstore has these as types only
@@ -81,6 +90,7 @@ class ObjectStore:
         self.root = writer.root if writer else None
         """the folder of a local store, None otherwise"""
         self.writes = WriteHealth()
+        self.skipped = SkippedNames()
 
     @classmethod
     def open(cls, settings: LakeSettings, *, make: bool = True) -> Self:
@@ -118,6 +128,7 @@ class ObjectStore:
     async def get(self, key: str) -> tuple[bytes, Stored]:
         """Read an object and its metadata; raises KeyMissing."""
         async with self._reading(key):
+            await self._check_file(key)
             result = await obstore.get_async(self._backend, key)
             data = bytes(await result.bytes_async())
         return data, _stored(result.meta)
@@ -125,6 +136,7 @@ class ObjectStore:
     async def piece(self, key: str, start: int, end: int, etag: str) -> bytes:
         """Read bytes [start, end) of one version of an object; raises Mismatch, KeyMissing."""
         async with self._reading(key):
+            await self._check_file(key)
             options: GetOptions = {"range": (start, end), "if_match": etag}
             result = await obstore.get_async(self._backend, key, options=options)
             return bytes(await result.bytes_async())
@@ -132,6 +144,7 @@ class ObjectStore:
     async def stream(self, key: str, byte_range: tuple[int, int] | None = None) -> Stream:
         """Open an object, or its bytes [start, end), for reading in pieces; raises KeyMissing."""
         async with self._reading(key):
+            await self._check_file(key)
             if byte_range is None:
                 result = await obstore.get_async(self._backend, key)
             else:
@@ -167,10 +180,13 @@ class ObjectStore:
     async def objects(self, prefix: str) -> list[Stored]:
         """List every object below a folder."""
         with translated(prefix):
+            if self.root is not None:
+                found = walk_files(self.root, prefix, self.skipped.add)
+                objects = await asyncio.to_thread(lambda: list(chain.from_iterable(found)))
+                await self._check_there()
+                return objects
             pages = obstore.list(self._backend, prefix)
-            objects = [_stored(meta) async for page in pages for meta in page]
-        await self._check_there()
-        return objects
+            return [_stored(meta) async for page in pages for meta in page]
 
     async def walk(self, prefix: str) -> AsyncIterator[Stored]:
         """Yield every object below a folder; memory does not grow with their number."""
@@ -182,7 +198,7 @@ class ObjectStore:
         """Yield every object below a folder in pages; objects of one folder are adjacent."""
         with translated(prefix):
             if self.root is not None:
-                files = walk_files(self.root, prefix)
+                files = walk_files(self.root, prefix, self.skipped.add)
                 while page := await asyncio.to_thread(next_page, files, _LIST_PAGE):
                     yield page
                 await self._check_there()
@@ -210,7 +226,8 @@ class ObjectStore:
         """List the first `limit` objects below a folder by key, or those after the key `after`."""
         if self.root is not None:
             with translated(prefix):
-                first = await self._idle_executor.run(_local_first, self.root, prefix, limit, after)
+                skip, run = self.skipped.add, self._idle_executor.run
+                first = await run(_local_first, self.root, prefix, limit, after, skip)
             await self._check_there()
             return first
         if not isinstance(self._backend, S3Store):  # only S3 lists by key
@@ -231,8 +248,13 @@ class ObjectStore:
     async def level(self, prefix: str) -> tuple[list[str], list[Stored]]:
         """List the names of the folders directly below a folder, sorted, and its own objects."""
         with translated(prefix):
+            if self.root is not None:
+                level = await asyncio.to_thread(
+                    list_folder, self.root, prefix.strip("/"), self.skipped.add
+                )
+                await self._check_there()
+                return level
             listing = await obstore.list_with_delimiter_async(self._backend, prefix or None)
-        await self._check_there()
         folders = sorted(path.rsplit("/", 1)[-1] for path in listing["common_prefixes"])
         return folders, [_stored(meta) for meta in listing["objects"]]
 
@@ -245,6 +267,10 @@ class ObjectStore:
         except KeyMissing:
             await self._check_there()
             raise
+
+    async def _check_file(self, key: str) -> None:
+        if self.root is not None:
+            await asyncio.to_thread(check_file, self.root, key)
 
     async def _check_there(self) -> None:
         """Raise StoreUnavailable if the folder of the store has disappeared."""
@@ -280,8 +306,10 @@ class ObjectStore:
                 return writer.write_now(key, _view(data), create=False)
 
 
-def _local_first(root: Path, prefix: str, limit: int, after: str | None) -> list[Stored]:
-    return _first(chain.from_iterable(walk_files(root, prefix)), limit, after)
+def _local_first(
+    root: Path, prefix: str, limit: int, after: str | None, skip: Skip
+) -> list[Stored]:
+    return _first(chain.from_iterable(walk_files(root, prefix, skip)), limit, after)
 
 
 def _first(listed: Iterable[Stored], limit: int, after: str | None) -> list[Stored]:

@@ -34,7 +34,10 @@ def values(totals: SealerTotals) -> dict[tuple[str, ...], float]:
 
 async def test_passes_and_sweeps_are_added_up(lake: Lake) -> None:
     totals = SealerTotals(lake)
-    assert values(totals) == {("pixlake_store_write_failures",): 0}
+    assert values(totals) == {
+        ("pixlake_store_write_failures",): 0,
+        ("pixlake_skipped_names",): 0,
+    }
     for name in "ab":
         await commit(lake, name)
         totals.add_pass(await lake.maintenance.run_pass(now=True))

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from lake.errors import AlreadyExists, KeyMissing, LakeError, Mismatch, StoreUnavailable
 from lake.store.object_meta import Stored
 from lake.store.object_store import Buffer, ObjectStore
+from lake.store.skipped_names import SkippedNames
 from tests.lake.simulation.machine import SimulatedMachine
 
 EPOCH = datetime(2026, 11, 23, tzinfo=UTC)
@@ -100,6 +101,7 @@ class SimulatedStore(ObjectStore):
         self._bucket = bucket
         self._process = process
         self.root = None
+        self.skipped = SkippedNames()
 
     async def put(self, key: str, data: Buffer) -> str:
         body = bytes(data)

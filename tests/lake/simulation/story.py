@@ -19,6 +19,7 @@ from tests.lake.simulation.messages import messages
 from tests.lake.simulation.positions import used_again
 from tests.lake.simulation.remade import remade
 from tests.lake.simulation.simulated import simulated
+from tests.lake.simulation.spoiled import spoiled
 from tests.lake.simulation.swept import swept_week
 from tests.lake.simulation.world import RETENTION, Broken, World, patiently
 
@@ -213,6 +214,7 @@ _SELDOM: dict[int, Story] = {
     1: late_file,
     2: late_record,
     3: machines_sleep,
+    4: spoiled,
 }
 
 

@@ -18,6 +18,7 @@ from lake.errors import (
     ImageExpiring,
     ImageNotFound,
     LakeError,
+    UnreadableObject,
 )
 from lake.lake import Lake
 from lake.seal.sizes import SealerSizes
@@ -131,7 +132,7 @@ class World:
         oldest = self.kept.oldest(self.bucket.now())
         return [
             (key, row)
-            for key, data, etag in self.below(layout.LAKE_IMAGES)
+            for key, data, etag in self._segments()
             if window_start_of(key) > oldest
             for row in self._chain(key, data, etag)[0]
         ]
@@ -176,13 +177,18 @@ class World:
         return {
             tombstone.image_id
             for key, data, etag in self.below(layout.JOURNAL)
-            for tombstone in self._cached(key, etag, partial(decode_journal, key, data)).tombstones
+            for tombstone in self._cached(key, etag, partial(_tombstones, key, data))
         }
 
     def below(self, prefix: str) -> Iterator[tuple[str, bytes, str]]:
         for key, (data, stored) in self.bucket.objects.items():
             if key.startswith(f"{prefix}/"):
                 yield key, data, stored.etag
+
+    def _segments(self) -> Iterator[tuple[str, bytes, str]]:
+        for key, data, etag in self.below(layout.LAKE_IMAGES):
+            if layout.parse_chain_key(key):
+                yield key, data, etag
 
     def _chain(self, key: str, data: bytes, etag: str) -> tuple[list[str], frozenset[str]]:
         def parse() -> tuple[list[str], frozenset[str]]:
@@ -225,7 +231,7 @@ class World:
                 self.published.update(rows)
         self.noted |= {
             (window_start_of(key), gone)
-            for key, data, etag in self.below(layout.LAKE_IMAGES)
+            for key, data, etag in self._segments()
             for gone in self._chain(key, data, etag)[1]
         }
         if {(window_start_of(key), row) for key, row in self.rows()} & self.noted:
@@ -301,6 +307,13 @@ class World:
     def _complete(self, stored: ImageRecord) -> bool:
         named = {stored.original_key, *(rendition.key for rendition in stored.renditions)}
         return named <= self.bucket.objects.keys()
+
+
+def _tombstones(key: str, data: bytes) -> tuple[Tombstone, ...]:
+    try:
+        return decode_journal(key, data).tombstones
+    except UnreadableObject:
+        return ()
 
 
 def window_start_of(key: str) -> datetime:
