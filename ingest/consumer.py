@@ -144,7 +144,6 @@ class Consumer:
             paused=stream.paused,
             lag=stream.group.lag,
             unread=stream.group.unread,
-            last_turn_seconds=age,
             inflight_messages=self._backpressure.messages,
             inflight_bytes=self._backpressure.bytes,
             outcomes={str(name): count for name, count in self._outcomes.items()},

@@ -23,7 +23,6 @@ class Status:
     partitions: int
     paused: int
     lag: int | None
-    last_turn_seconds: float | None
     inflight_messages: int
     inflight_bytes: int
     outcomes: dict[str, int]

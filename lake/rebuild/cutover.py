@@ -45,11 +45,10 @@ _BATCH = 1024
 
 @dataclass(slots=True)
 class CutoverReport:
-    """Number of windows processed, files written, and rows journaled."""
+    """Number of windows processed and files written."""
 
     windows: int = 0
     files: int = 0
-    journaled: int = 0
 
 
 class NoNewLake(LakeError):
@@ -144,7 +143,6 @@ class _TableCutover:
             records = (await self._expected_rows.records(missing[start : start + _BATCH])).values()
             rows = [r for r in records if not isinstance(r, UnreadableObject | None)]
             await asyncio.gather(*map(self._journal.append, rows))
-            self._report.journaled += len(rows)
         await self._compactor.follow(layout.hour_of(window_start))
 
     async def _fit(self, window_start: datetime, expected: Expected) -> list[Name]:

@@ -13,7 +13,6 @@ STATUS = Status(
     paused=1,
     lag=40,
     unread=30,
-    last_turn_seconds=0.1,
     inflight_messages=7,
     inflight_bytes=700,
     outcomes={"created": 5, "dead-lettered": 2},
