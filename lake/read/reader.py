@@ -18,7 +18,7 @@ from lake.errors import (
 from lake.seal.segments import chain_keys, read_rows
 from lake.store.clock import StoreClock
 from lake.store.object_store import ObjectStore, Stream
-from lake.tables.rows import to_records, without
+from lake.tables.rows import erased_ids, to_records, without
 from lake.tables.schema import ImageRecord, Tombstone
 
 # Limit of windows in one call, so that a tenant with few images does not read the whole lake.
@@ -114,12 +114,13 @@ class Reader:
         listed = await self._store.objects(layout.journal_prefix(window_start))
         # Rows that were sealed meanwhile are in the chain. The sealer reports unreadable objects.
         waiting = distinct((await read_journal(self._store, listed)).rows())
-        rows = [
-            r
-            for key in await chain_keys(self._store, window_start)
-            for r in to_records(await read_rows(self._store, key))
-        ]
         dead = {tombstone.image_id for tombstone in waiting.tombstones}
+        rows: list[ImageRecord] = []
+        for key in await chain_keys(self._store, window_start):
+            table = await read_rows(self._store, key)
+            rows += to_records(table)
+            # A late replay may have journaled a row again after the tombstone was consumed.
+            dead |= erased_ids(key, table)
         fresh = without(waiting.images, dead | {record.image_id for record in rows})
         records = [*rows, *to_records(fresh)]
         mine = [r for r in records if r.tenant == tenant and r.image_id not in dead]

@@ -64,6 +64,7 @@ class PassReport:
     left: int = 0
     unreadable: int = 0
     bytes: int = 0
+    failed_windows: tuple[str, ...] = ()
 
     def __add__(self, later: "PassReport") -> "PassReport":
         """Sum of two passes; `left` is that of the later pass."""
@@ -75,6 +76,7 @@ class PassReport:
             left=later.left,
             unreadable=later.unreadable,
             bytes=self.bytes + later.bytes,
+            failed_windows=self.failed_windows + later.failed_windows,
         )
 
 
@@ -150,6 +152,12 @@ class Sealer:
             left=len(windows) - len(done),
             unreadable=sum(sealed.unreadable for sealed in done),
             bytes=sum(sealed.bytes for sealed in done),
+            # Workers begin windows in their order, so the results have the order of the windows.
+            failed_windows=tuple(
+                layout.window_name(window)
+                for window, sealed in zip(windows, done, strict=False)
+                if sealed.failed
+            ),
         )
 
     def _delay(self, *, now: bool) -> timedelta:

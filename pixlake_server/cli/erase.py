@@ -23,6 +23,9 @@ _AT_ONCE = 16
 
 Name = tuple[str, str]
 
+Unfinished = dict[str, str]
+"""Code by name, of journal objects and windows that may hold rows of erased or matching images."""
+
 
 def erase(
     ids: Annotated[
@@ -62,17 +65,20 @@ def erase(
         raise UsageFault("nothing to erase: give ids, --file or --where")
     named = [_name(word, tenant) for word in [*(ids or []), *_listed(file)]]
     settings = load_existing(LakeSettings, home, "store_url")
-    named, missing = asyncio.run(_look(settings, list(dict.fromkeys(named)), where))
+    named, missing, unfinished = asyncio.run(_look(settings, list(dict.fromkeys(named)), where))
     if dry_run:
-        _report(named, missing, json=json, dry_run=True)
+        _report(named, missing, unfinished, json=json, dry_run=True)
     else:
         count = len(named) - len(missing)
         if count:
             ask(f"erase {count} images for good", yes=yes)
-        failures = asyncio.run(_erase(settings, [name for name in named if name not in missing]))
+        failures, unsealed = asyncio.run(
+            _erase(settings, [name for name in named if name not in missing])
+        )
         missing |= failures
-        _report(named, missing, json=json, dry_run=False)
-    if missing:
+        unfinished |= unsealed
+        _report(named, missing, unfinished, json=json, dry_run=False)
+    if missing or unfinished:
         raise typer.Exit(REFUSED)
 
 
@@ -98,10 +104,11 @@ def _name(word: str, tenant: str) -> Name:
 
 async def _look(
     settings: "LakeSettings", named: Sequence[Name], where: str | None
-) -> tuple[list[Name], dict[Name, Exception]]:
+) -> tuple[list[Name], dict[Name, Exception], Unfinished]:
     """Find all images, also by the predicate, and errors of images that can't be erased.
 
-    Writes nothing.
+    Also returns the journal objects that can't be read, because their rows may fulfil the
+    predicate. Writes nothing.
     """
     from lake.read.unsealed_rows import waiting_images  # noqa: PLC0415
     from lake.read.views import Views  # noqa: PLC0415
@@ -109,9 +116,12 @@ async def _look(
 
     store, _ = await open_store(settings, make=False, prove=False)
     found = list(named)
+    unfinished: Unfinished = {}
     if where is not None:
         sql = f"SELECT DISTINCT tenant, image_id FROM images WHERE (\n{where}\n)"  # noqa: S608  # the user's lake
-        rows = Views.open(settings, await waiting_images(store)).query(sql).to_pylist()
+        waiting = await waiting_images(store)
+        unfinished = {key: error.code for key, error in waiting.unreadable.items()}
+        rows = Views.open(settings, waiting.rows).query(sql).to_pylist()
         found += sorted((row["tenant"], row["image_id"]) for row in rows)
     found = list(dict.fromkeys(found))
     missing: dict[Name, Exception] = {}
@@ -119,7 +129,7 @@ async def _look(
         some = found[start : start + _AT_ONCE]
         faults = await asyncio.gather(*(_fault(store, name) for name in some))
         missing |= {name: fault for name, fault in zip(some, faults, strict=True) if fault}
-    return found, missing
+    return found, missing, unfinished
 
 
 async def _fault(store: "ObjectStore", name: Name) -> Exception | None:
@@ -134,7 +144,10 @@ async def _fault(store: "ObjectStore", name: Name) -> Exception | None:
     return None
 
 
-async def _erase(settings: "LakeSettings", named: Sequence[Name]) -> dict[Name, Exception]:
+async def _erase(
+    settings: "LakeSettings", named: Sequence[Name]
+) -> tuple[dict[Name, Exception], Unfinished]:
+    """Erase images and their rows; returns failed images, and what was not sealed or compacted."""
     from lake.lake import Lake  # noqa: PLC0415  # slow
 
     lake = await Lake.open(settings, make=False)
@@ -144,12 +157,11 @@ async def _erase(settings: "LakeSettings", named: Sequence[Name]) -> dict[Name, 
         done = await asyncio.gather(*(_erase_one(lake, name) for name in some))
         failures |= {name: error for name, error in zip(some, done, strict=True) if error}
     # Remove the rows now; otherwise the next pass of any sealer would remove them.
-    sealed = await lake.maintenance.run_pass(now=True)
-    if sealed.failed:
-        output.note(
-            f"pixlake: {sealed.failed} windows not sealed; the next pass removes their rows"
-        )
-    return failures
+    done_pass = await lake.maintenance.run_pass(now=True)
+    unfinished = {f"window {name}": "not_sealed" for name in done_pass.images.failed_windows}
+    if hours := done_pass.compacted.failed:
+        unfinished[f"{hours} hours"] = "not_compacted"
+    return failures, unfinished
 
 
 async def _erase_one(lake: "Lake", name: Name) -> Exception | None:
@@ -163,7 +175,12 @@ async def _erase_one(lake: "Lake", name: Name) -> Exception | None:
 
 
 def _report(
-    named: Sequence[Name], failures: dict[Name, Exception], *, json: bool, dry_run: bool
+    named: Sequence[Name],
+    failures: dict[Name, Exception],
+    unfinished: Unfinished,
+    *,
+    json: bool,
+    dry_run: bool,
 ) -> None:
     if json:
         images = [
@@ -172,10 +189,15 @@ def _report(
             for tenant, image_id in [name]
         ]
         count = 0 if dry_run else len(named) - len(failures)
-        output.emit({"erased": count, "failed": len(failures), "images": images})
+        rest = [{"name": name, "code": code} for name, code in unfinished.items()]
+        output.emit(
+            {"erased": count, "failed": len(failures), "images": images, "unfinished": rest}
+        )
         return
     for (tenant, image_id), error in failures.items():
         output.note(f"{code_of(error)}: {tenant}/{image_id}: {error}")
+    for name, code in unfinished.items():
+        output.note(f"{code}: {name} may still hold rows of these images; run the command again")
     if dry_run:
         for tenant, image_id in (name for name in named if name not in failures):
             print(f"{tenant}/{image_id}")

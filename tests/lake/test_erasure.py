@@ -183,7 +183,7 @@ async def test_an_entry_that_may_not_be_there_is_no_entry(
 async def test_a_folder_of_another_name_in_the_journal_holds_no_rows(lake: Lake) -> None:
     await commit(lake, "a")
     await lake.store.put(f"{layout.JOURNAL}/stray/x", b"x")
-    assert (await waiting_images(lake.store)).num_rows == 1
+    assert (await waiting_images(lake.store)).rows.num_rows == 1
 
 
 async def test_nobody_is_not_found(lake: Lake) -> None:

@@ -1,7 +1,9 @@
 import pytest
 
+from lake.commit.journal import Journal
 from lake.errors import ImageExpired, ImageNotFound, InvalidCursor
 from lake.lake import Lake
+from lake.read.unsealed_rows import waiting_images
 from tests.lake.clocks import at_age
 from tests.lake.samples import TENANT, commit, image_id
 
@@ -39,6 +41,19 @@ async def test_a_row_in_journal_and_chain_is_listed_once(lake: Lake) -> None:
     await lake.sealer.run_pass(now=True)
     await commit(lake, "a")
     assert await walk(lake, 10) == [image_id("a")]
+
+
+async def test_a_row_journaled_after_the_erasure_is_not_shown(lake: Lake) -> None:
+    """A replay read the record, slept for two hours, and journals the row of an erased image."""
+    await commit(lake, "kept")
+    stored = (await commit(lake, "a")).record
+    await lake.sealer.run_pass(now=True)
+    await lake.eraser.erase(TENANT, image_id("a"))
+    for hours in (0, 1.2, 2):
+        await at_age(lake, hours=hours).maintenance.run_pass(now=True)
+    await Journal(lake.store).append(stored)
+    waiting = (await waiting_images(lake.store)).rows
+    assert (await walk(lake, 10), waiting.num_rows) == ([image_id("kept")], 0)
 
 
 async def test_expired_images_are_hidden(lake: Lake) -> None:

@@ -1,0 +1,65 @@
+"""`erase` fails, and names what may still hold a row, if it could not remove every row."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from lake import layout
+from lake.lake import Lake
+from lake.settings import LakeSettings
+from pixlake.cli.main import app
+from tests.lake.samples import TENANT, commit, image_id
+
+JOURNAL_OBJECT = "journal/20261123T100400Z/cut.jsonl"
+
+
+pytestmark = pytest.mark.usefixtures("no_settings", "store")
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folder of a lake with one image."""
+    # `no_settings` comes first: fixtures of `usefixtures` are made in their order.
+    url = (tmp_path / "store").as_uri()
+    monkeypatch.setenv("PIXLAKE_STORE_URL", url)
+    monkeypatch.setenv("PIXLAKE_HOME", str(tmp_path))
+
+    async def fill() -> None:
+        await commit(await Lake.open(LakeSettings(home=tmp_path, store_url=url)), "a")
+
+    asyncio.run(fill())
+    return tmp_path / "store"
+
+
+def erase(*words: str) -> Result:
+    return CliRunner().invoke(app, ["erase", *words, "--yes"])
+
+
+def test_a_window_that_was_not_sealed_is_named(store: Path) -> None:
+    (window,) = (store / layout.JOURNAL).iterdir()
+    # A chain that lacks its first file can't be extended.
+    segment = store / layout.chain_key(layout.parse_window(window.name), 1)
+    segment.parent.mkdir(parents=True)
+    segment.write_bytes(b"")
+    done = erase(f"{TENANT}/{image_id('a')}", "--json")
+    assert done.exit_code == 1
+    said = json.loads(done.stdout)
+    assert (said["erased"], said["failed"]) == (1, 0)
+    assert {"name": f"window {window.name}", "code": "not_sealed"} in said["unfinished"]
+
+
+def test_an_unreadable_journal_object_is_named_and_the_others_are_erased(store: Path) -> None:
+    unread = store / JOURNAL_OBJECT
+    unread.parent.mkdir()
+    unread.write_bytes(b'{"image_id": ')
+    done = erase("--where", "tenant = 'acme'")
+    assert (done.exit_code, done.stdout) == (1, "erased 1 images\n")
+    assert f"unreadable_object: {JOURNAL_OBJECT} may still hold rows" in done.stderr
+
+
+def test_nothing_is_left_of_a_whole_lake() -> None:
+    done = erase("--where", "tenant = 'acme'", "--json")
+    assert (done.exit_code, json.loads(done.stdout)["unfinished"]) == (0, [])
