@@ -15,8 +15,9 @@ T = TypeVar("T")
 log = logger(__name__)
 
 Note = Callable[[Refusal], Awaitable[Settled]]
-"""Records a refusal as a row. It is idempotent, and the first reason counts. Unavailable,
-WorkersUnavailable and time-outs are temporary; any other error counts against the message."""
+"""Records a refusal as a row; a repeated call writes the same row with the first reason. The errors
+Unavailable, WorkersUnavailable and time-outs are temporary; any other one counts against the
+message."""
 
 
 class RejectionRows:

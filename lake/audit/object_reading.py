@@ -49,7 +49,7 @@ async def _read_alone(store: ObjectStore, key: str) -> Content:
         return (await store.read_many([key]))[0]
     except StoreUnavailable:
         await check_answers(store)
-    # Once more, because the store may have failed for a moment only.
+    # Read again, because the store may have failed for a moment only.
     try:
         return (await store.read_many([key]))[0]
     except StoreUnavailable as error:

@@ -75,6 +75,6 @@ class WriteHealth:
 
 
 def _retrieved(trial: asyncio.Future[None]) -> None:
-    """Retrieve the error of a trial write that nobody awaits any more."""
+    """Retrieve the error of a trial write whose callers have timed out; asyncio would log it."""
     if not trial.cancelled():
         trial.exception()

@@ -81,7 +81,7 @@ def _others(scratch: Path) -> list[str]:
 
 
 def _text(file: Path) -> str:
-    """Text of a configuration; empty if Ray replaces it just now, because the watch must go on."""
+    """Text of a configuration; empty while Ray replaces the file, because the watch must go on."""
     try:
         return file.read_text(errors="replace")
     except OSError:

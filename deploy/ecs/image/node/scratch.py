@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-# More than the last line of a log needs; a full disk still allows empty files.
+# Size of the trial file. A full disk allows empty files, and sometimes one more line of a log.
 _PROBE_BYTES = 64 * 1024
 
 
