@@ -104,7 +104,9 @@ class JournalBatches:
         await self._store.delete_many(gone)
 
     def _rests(self, stored: Stored) -> bool:
-        return self._resting.get(stored.key, self._clock.now()) > self._clock.now()
+        now = self._clock.now()
+        # A pause that is longer was begun by a clock that was ahead.
+        return now < self._resting.get(stored.key, now) <= now + self._clock.times.tombstone_pause
 
     def _rest(self, key: str, until: datetime) -> None:
         self._resting[key] = until

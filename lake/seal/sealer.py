@@ -211,7 +211,8 @@ class Sealer:
             self._store.skipped.add(f"{self._table.folders.journal}/{name}")
         if not now:
             closed = self._clock.now() - self._delay(now=False)
-            windows = [window_start for window_start in windows if window_start <= closed]
+            # A window that was dated by a clock that was ahead must not wait for its time.
+            windows = [start for start in windows if start <= closed or self._clock.is_ahead(start)]
         hours = sorted(
             {layout.hour_prefix(window_start, self._table.folders) for window_start in windows}
         )
@@ -239,9 +240,14 @@ class Sealer:
                 del batch  # otherwise two batches are in memory while the next one is read
 
     async def _copy(self, window_start: datetime) -> None:
-        """Update the compacted copy of the hour, if the hour has ended."""
+        """Update the compacted copy of the hour, if the hour has ended or readers use its copy.
+
+        Readers use the copy of an hour that has not ended if a clock that was ahead advanced the
+        watermark.
+        """
         hour = layout.hour_of(window_start)
-        if hour + layout.HOUR <= self._clock.now():
+        before = self._compactor.watermark_advance.complete_before
+        if hour + layout.HOUR <= self._clock.now() or (before is not None and hour < before):
             await self._compactor.follow(hour)
 
     async def _extend(

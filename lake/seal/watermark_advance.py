@@ -9,6 +9,9 @@ copy would not. This is prevented in three steps:
   3. a sealer with a late row first reads the watermark, and withdraws a claim on the row's hour
 Steps 2 and 3 write the same object with If-Match, so one of the two fails and reads again. If a
 sealer finds the watermark advanced, it updates the compacted copy.
+
+A claim or a hold that is dated ahead was written by a clock that was wrong. It counts from now on,
+and not from its date.
 """
 
 from collections.abc import Callable
@@ -64,7 +67,8 @@ class WatermarkAdvance:
 
         def held(watermark: Watermark) -> Watermark:
             since = watermark.held
-            return watermark if since and now < since + renewed else replace(watermark, held=now)
+            renews = since is not None and not self._is_ahead(since) and now < since + renewed
+            return watermark if renews else replace(watermark, held=now)
 
         watermark = await self._change(held)
         return (watermark.held or now) + self._times.claim_age
@@ -107,6 +111,8 @@ class WatermarkAdvance:
         if claim.ripe and before.closing is not None:
             moved = max(before.complete_before, min(before.closing, done))
             after = replace(before, complete_before=moved, closing=None, since=None)
+        if self._is_ahead(before.since):
+            after = replace(after, closing=None, since=None)
         if after.closing is None and after.complete_before < done:
             after = replace(after, closing=done, since=now)
         if after != before:
@@ -121,12 +127,25 @@ class WatermarkAdvance:
         """Check that there is no hold, and withdraw a claim on the hour; raises LakeHeld."""
 
         def free(watermark: Watermark) -> Watermark:
-            if watermark.held and self._clock.now() < watermark.held + self._times.hold:
-                raise LakeHeld("a new lake replaces the current one; rows wait in the journal")
+            if self._is_ahead(watermark.held):
+                # Not dropped: the cutover of a process whose clock is wrong would write besides.
+                return replace(watermark, held=self._clock.now())
+            if self._holds(watermark):
+                return watermark
             # An hour that has not ended has no claim: compactors wait longer than clocks differ.
             return watermark.without(hour) if watermark.closes(hour) else watermark
 
-        await self._change(free)
+        watermark = await self._change(free)
+        if self._holds(watermark):
+            raise LakeHeld("a new lake replaces the current one; rows wait in the journal")
+        if watermark != Watermark():
+            self.complete_before = watermark.complete_before
+
+    def _is_ahead(self, since: datetime | None) -> bool:
+        return since is not None and self._clock.is_ahead(since)
+
+    def _holds(self, watermark: Watermark) -> bool:
+        return watermark.held is not None and self._clock.now() < watermark.held + self._times.hold
 
     async def _change(self, change: Callable[[Watermark], Watermark]) -> Watermark:
         async def step() -> Watermark:

@@ -55,6 +55,10 @@ class StoreClock:
         """True if images of this window have expired."""
         return self.settings.expires(window_start) <= self.now()
 
+    def is_ahead(self, moment: datetime) -> bool:
+        """True if only a clock that was wrong can have written this time."""
+        return moment > self.now() + self.times.clock_difference
+
     async def fresh(self) -> None:
         """Read the store's clock and settings, in the background if there is a usable reading.
 

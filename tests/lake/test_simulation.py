@@ -80,6 +80,8 @@ CAUGHT_BY = {
     "watermark_moves_without_if_match": 2,
     "marker_outlives_a_sleep": 2,
     "pause_of_a_virtual_machine_is_unnoticed": 1,
+    "window_ahead_waits": 3,
+    "claim_ahead_counts": 3,
     "position_names_a_message": 7,
     "tombstone_of_any_bytes": 7,
     "commit_of_another_topic_counts": 3,

@@ -19,6 +19,9 @@ class SimulatedMachine(MachineClock):
     paused: list[tuple[float, float]] = field(default_factory=list)
     """begin and end of each pause of a virtual machine: only the wall clock is right afterwards"""
 
+    set_by: Callable[[], float] = lambda: 0.0
+    """seconds by which somebody has set the wall clock ahead"""
+
     def elapsed(self) -> float:
         return self._without(self.paused)
 
@@ -27,7 +30,7 @@ class SimulatedMachine(MachineClock):
         return self._without([*self.paused, *self.asleep])
 
     def wall(self) -> float:
-        return EPOCH_SECONDS + self.true()
+        return EPOCH_SECONDS + self.true() + self.set_by()
 
     def _without(self, stops: list[tuple[float, float]]) -> float:
         now = self.true()

@@ -1,16 +1,19 @@
 """Mutants of clocks: each lacks one rule about time. The stories of clocks must catch them."""
 
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import Any
 from unittest import mock
 
 from lake.commit.records import Attempt
 from lake.errors import AttemptTooOld
+from lake.seal.watermark_advance import WatermarkAdvance
 from lake.store.clock import StoreClock
 from lake.timing import ProtocolTimes
 from tests.lake.simulation.asleep import laptop, sleeping_sweeper, sleeping_writer
 from tests.lake.simulation.machine import EPOCH_SECONDS, SimulatedMachine
 from tests.lake.simulation.mutants_of_images import Mutant
+from tests.lake.simulation.set_clock import hours_ahead
 from tests.lake.simulation.story import Story
 
 
@@ -58,5 +61,26 @@ OF_SLEEP: dict[Mutant, Story] = {
 }
 """Mutants that a story of sleeping machines catches."""
 
-OF_CLOCKS: dict[Mutant, Story] = {**OF_SLEEP}
+
+def window_ahead_waits() -> AbstractContextManager[Any]:
+    """Windows, claims and holds that are dated ahead wait until their time has come."""
+
+    def is_ahead(_self: StoreClock, _moment: datetime) -> bool:
+        return False
+
+    return mock.patch.object(StoreClock, "is_ahead", is_ahead)
+
+
+def claim_ahead_counts() -> AbstractContextManager[Any]:
+    """A claim or a hold that is dated ahead lasts until its time; windows are sealed."""
+    return mock.patch.object(WatermarkAdvance, "_is_ahead", return_value=False)
+
+
+OF_SET_CLOCKS: dict[Mutant, Story] = {
+    window_ahead_waits: hours_ahead,
+    claim_ahead_counts: hours_ahead,
+}
+"""Mutants that a story of a clock that was set ahead catches."""
+
+OF_CLOCKS: dict[Mutant, Story] = {**OF_SLEEP, **OF_SET_CLOCKS}
 """All mutants of clocks, and the story that catches each."""

@@ -56,6 +56,8 @@ class Bucket:
     """seconds that a process sleeps after an If-Match PUT, by process name and key"""
     put_naps: Callable[[str, str], float] = lambda *_: 0.0
     """seconds that a process sleeps after a PUT without a condition, by process name and key"""
+    ahead: float = 0.0
+    """seconds by which the store's clock is wrong"""
     objects: dict[str, tuple[bytes, Stored]] = field(default_factory=dict)
     watchers: list[Callable[[str], None]] = field(default_factory=list)
     prompt_deletes: bool = False
@@ -63,7 +65,7 @@ class Bucket:
     _versions: int = 0
 
     def now(self) -> datetime:
-        return EPOCH + timedelta(seconds=self.loop.time())
+        return EPOCH + timedelta(seconds=self.loop.time() + self.ahead)
 
     def write(self, key: str, data: bytes) -> str:
         self._versions += 1

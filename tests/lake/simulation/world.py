@@ -90,7 +90,7 @@ class World:
 
     async def process(self, name: str) -> tuple[Process, Lake]:
         """A process with its own lake and a clock with an error."""
-        process = Process(name, machine=SimulatedMachine(self.loop.time))
+        process = Process(name, machine=SimulatedMachine(self.loop.time, set_by=self._set_by))
         store = SimulatedStore(self.bucket, process)
         skew = self.dice.uniform(-MAX_SKEW_SECONDS, MAX_SKEW_SECONDS)
         clock = SkewedClock(store, self.kept, self.times, process.machine, skew)
@@ -99,6 +99,10 @@ class World:
             whole_bytes=self._whole_bytes,
         )
         return process, Lake.wire(store, clock, _SETTINGS, sizes)
+
+    def _set_by(self) -> float:
+        """Error of the wall clocks of all machines: that of the store's clock."""
+        return self.bucket.ahead
 
     async def upload(self, process: Process, lake: Lake, name: str, content: bytes) -> None:
         """Run one attempt of a writer and note its answer in the promises."""
