@@ -104,6 +104,15 @@ def test_an_event_is_the_same_image_wherever_it_stands() -> None:
     assert other.image_id != second.image_id
 
 
+def test_a_mirrored_event_is_the_same_image_and_a_mirrored_message_is_another() -> None:
+    """A mirror copies value, key, headers and timestamp to a topic with another id."""
+    for headers, same in ((EVENT, True), ((), False)):
+        first = replace(message(*headers), key=b"camera", timestamp=NOW)
+        mirrored = replace(first, topic="source.images", topic_id="another-id", offset=2)
+        ids = {to_job(each, TERMS, NOW).image_id for each in (first, mirrored)}
+        assert (len(ids) == 1) is same
+
+
 def test_the_producers_timestamp_is_the_event_time_without_ce_time() -> None:
     sent = Message("images", "x", 0, 1, b"b", timestamp=NOW)
     assert to_job(sent, TERMS, NOW).event_time == NOW
