@@ -76,15 +76,21 @@ class GroupConsumer:
 
     def poll(self, timeout: float) -> Message | None:
         """Read the next message, or None after `timeout` seconds; raises StreamStopped."""
-        raw = self._client.poll(timeout)
-        if self._fatal is not None:
-            raise StreamStopped(self._fatal)
-        if raw is None:
-            return None
-        if (error := raw.error()) is not None:
-            self._on_error(error)
-            return None
-        return _message(raw)
+        while True:
+            raw = self._client.poll(timeout)
+            if self._fatal is not None:
+                raise StreamStopped(self._fatal)
+            if raw is None:
+                return None
+            if (error := raw.error()) is None:
+                return _message(raw)
+            if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001  # the library's name
+                self._on_error(error)
+                return None
+            self._listener.ended(
+                Partition(raw.topic() or "", raw.partition() or 0), raw.offset() or 0
+            )
+            timeout = 0
 
     def topic_id(self, topic: str) -> str | None:
         """Ask for the topic's current id; None if the cluster does not answer."""

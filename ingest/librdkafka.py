@@ -108,6 +108,9 @@ def consumer_config(settings: IngestSettings) -> Config:
         # A new group, or one whose offsets expired, starts at the beginning; replays are harmless.
         "auto.offset.reset": "earliest",
         "isolation.level": "read_committed",
+        # The end of a log is an event in the order of its messages. It says how far a transaction
+        # without messages for this group goes, so that the commit and the lag include it.
+        "enable.partition.eof": True,
         # Time until new partitions and new leaders are noticed; the default is 5 minutes.
         "topic.metadata.refresh.interval.ms": 10_000,
         "check.crcs": True,

@@ -1,9 +1,9 @@
 """Tracking of offsets that may be committed, without clock, I/O or threads.
 
-The client reports events (`assigned`, `taken`, `done`, `rewound`, `revoked`), and `to_commit`
-returns the offsets to commit. The offset to commit is that of the first unfinished message. Offsets
-have gaps (compaction, transactions), and they can go back (truncated log, topic created again);
-messages that are then read count as new.
+The client reports events (`assigned`, `taken`, `ended`, `done`, `rewound`, `revoked`), and
+`to_commit` returns the offsets to commit. The offset to commit is that of the first unfinished
+message; without one, the end of what was read. Offsets have gaps (compaction, transactions), and
+they can go back (truncated log, topic created again); messages that are then read count as new.
 """
 
 from collections import deque
@@ -42,6 +42,9 @@ class Listener(Protocol):
     def lost(self, partitions: Sequence[Partition]) -> None:
         """Handle partitions that another member has already."""
 
+    def ended(self, partition: Partition, offset: int) -> None:
+        """Handle the end of a log: all messages before this offset were read."""
+
     def commit_refused(self, offsets: Mapping[Partition, int]) -> None:
         """Handle a failed commit."""
 
@@ -68,14 +71,15 @@ class TrackedOffset:
 class _Track:
     """State of one assigned partition.
 
-    `tracked_offsets` are in order of offset and start with an unfinished one. `behind` is the last
-    message before them.
+    `tracked_offsets` are in order of offset and start with an unfinished one. `behind` and `epoch`
+    are offset and leader epoch of the last message before them.
     """
 
     tracked_offsets: deque[TrackedOffset] = field(default_factory=deque)
     next: int | None = None
     committed: int | None = None
-    behind: TrackedOffset | None = None
+    behind: int | None = None
+    epoch: int | None = None
 
     @property
     def position(self) -> int | None:
@@ -88,11 +92,14 @@ class Offsets:
     def __init__(self) -> None:
         self._tracks: dict[Partition, _Track] = {}
 
-    def assigned(self, partitions: Iterable[Partition]) -> None:
-        """Start to track partitions; forgets earlier state of them."""
-        for partition in partitions:
+    def assigned(self, places: Mapping[Partition, Place | None]) -> None:
+        """Start to track partitions from the group's positions; forgets earlier state of them."""
+        for partition, place in places.items():
             self._drop(partition)
-            self._tracks[partition] = _Track()
+            track = self._tracks[partition] = _Track()
+            if place is not None:
+                track.next = track.committed = place.offset
+                track.behind, track.epoch = place.offset - 1, place.epoch
 
     def taken(self, partition: Partition, offset: int, epoch: int | None = None) -> TrackedOffset:
         """Track a message that was read; raises KeyError if its partition is not assigned.
@@ -110,6 +117,19 @@ class Offsets:
         track.next = offset + 1
         return tracked
 
+    def ended(self, partition: Partition, offset: int) -> None:
+        """Skip the offsets before the end of the log that no message has.
+
+        These are the markers of transactions, aborted messages, and deleted ones.
+        """
+        if self.behind_end(partition, offset):
+            self._tracks[partition].next = offset
+
+    def behind_end(self, partition: Partition, offset: int) -> bool:
+        """True if offsets before this end of the log were not read."""
+        track = self._tracks.get(partition)
+        return track is not None and (track.next is None or track.next < offset)
+
     def done(self, tracked: TrackedOffset) -> None:
         """Mark a message as durably processed or dead-lettered; no effect if it was dropped."""
         if tracked.state != "open":
@@ -117,7 +137,8 @@ class Offsets:
         tracked.state = "done"
         track = self._tracks[tracked.partition]
         while track.tracked_offsets and track.tracked_offsets[0].state == "done":
-            track.behind = track.tracked_offsets.popleft()
+            first = track.tracked_offsets.popleft()
+            track.behind, track.epoch = first.offset, first.epoch
 
     def rewound(self, partition: Partition, offset: int) -> None:
         """Drop messages from this offset on: they will be read again."""
@@ -126,8 +147,8 @@ class Offsets:
             return
         while track.tracked_offsets and track.tracked_offsets[-1].offset >= offset:
             track.tracked_offsets.pop().state = "dropped"
-        if track.behind is not None and track.behind.offset >= offset:
-            track.behind = None
+        if track.behind is not None and track.behind >= offset:
+            track.behind = track.epoch = None
         track.next = offset
 
     def to_commit(self, only: Iterable[Partition] | None = None) -> dict[Partition, int]:
@@ -143,7 +164,7 @@ class Offsets:
     def epoch(self, partition: Partition) -> int | None:
         """Leader epoch of the message before the position; None if unknown."""
         track = self._tracks.get(partition)
-        return track.behind.epoch if track and track.behind else None
+        return track.epoch if track else None
 
     def refused(self, offsets: Mapping[Partition, int]) -> None:
         """Make `to_commit` return failed commits again, unless newer ones were returned."""

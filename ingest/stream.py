@@ -101,6 +101,7 @@ class Stream:
         self._topic_ids: dict[Partition, str] = {}
         self._finished: queue.SimpleQueue[TrackedOffset] = queue.SimpleQueue()
         self._gathered: list[tuple[Message, TrackedOffset]] = []
+        self._ends: dict[Partition, int] = {}
         self._held: frozenset[Partition] = frozenset()
         self._committed_at = self._checked_at = time.monotonic()
         self._client = connect(settings, self)
@@ -144,8 +145,8 @@ class Stream:
     ) -> Mapping[Partition, Place | None]:
         """Listener: start at the group's positions, if they are of the current topics."""
         self._topic_ids |= {p: topic_ids[p.topic] for p in committed}
-        self._offsets.assigned(committed)
         places = {p: begin(place, p.topic, topic_ids[p.topic]) for p, place in committed.items()}
+        self._offsets.assigned(places)
         log.info("partitions assigned", places=[f"{p}: {place}" for p, place in places.items()])
         return places
 
@@ -170,6 +171,11 @@ class Stream:
         self._hand_back(partitions)
         self._offsets.revoked(partitions)
 
+    def ended(self, partition: Partition, offset: int) -> None:
+        """Listener: skip offsets without a message, once the topic is confirmed."""
+        if self._offsets.behind_end(partition, offset):
+            self._ends[partition] = offset
+
     def commit_refused(self, offsets: Mapping[Partition, int]) -> None:
         """Listener: commit these offsets again later."""
         self._offsets.refused(offsets)
@@ -181,6 +187,7 @@ class Stream:
             message = self._client.poll(wait)
             if message is not None:
                 at = message.source
+                self._ends.pop(at, None)  # the log has grown, or it was truncated
                 tracked = self._offsets.taken(at, message.offset, message.epoch)
                 self._gathered.append((replace(message, topic_id=self._topic_ids[at]), tracked))
                 size += message.size
@@ -193,6 +200,7 @@ class Stream:
 
     def _hand_back(self, partitions: Sequence[Partition]) -> None:
         """Drop messages that were read but not handed to a worker yet."""
+        self._ends = {p: end for p, end in self._ends.items() if p not in partitions}
         for message, tracked in self._gathered:
             if message.source in partitions:
                 self._offsets.rewound(tracked.partition, tracked.offset)
@@ -219,8 +227,11 @@ class Stream:
     def _sure(self) -> list[tuple[Message, TrackedOffset]]:
         """Return the messages read so far, once their topics are confirmed; else nothing."""
         due = time.monotonic() - self._checked_at >= _CHECK_TOPIC_SECONDS
-        if (self._gathered or due) and not self._same_topics():
+        if (self._gathered or self._ends or due) and not self._same_topics():
             return []
+        for partition, offset in self._ends.items():
+            self._offsets.ended(partition, offset)
+        self._ends.clear()
         batch, self._gathered = self._gathered, []
         return batch
 

@@ -12,7 +12,7 @@ PARTITIONS = st.sampled_from([A, B])
 
 def opened(*offsets: int) -> tuple[Offsets, list[TrackedOffset]]:
     tracked = Offsets()
-    tracked.assigned([A])
+    tracked.assigned({A: None})
     return tracked, [tracked.taken(A, offset) for offset in offsets]
 
 
@@ -35,6 +35,17 @@ def test_gaps_are_stepped_over() -> None:
     assert tracked.to_commit() == {A: 91}
 
 
+def test_the_end_of_a_log_is_committed_once_all_before_it_is_durable() -> None:
+    tracked, (first,) = opened(5)
+    tracked.ended(A, 9)
+    assert tracked.to_commit() == {}
+    tracked.done(first)
+    assert tracked.to_commit() == {A: 9}
+    tracked.ended(A, 9)
+    tracked.ended(A, 7)
+    assert tracked.to_commit() == {}
+
+
 def test_a_refused_commit_is_given_out_again() -> None:
     tracked, (first,) = opened(5)
     tracked.done(first)
@@ -47,7 +58,7 @@ def test_what_was_revoked_counts_no_more() -> None:
     tracked, (first,) = opened(5)
     tracked.revoked([A])
     assert first.dropped
-    tracked.assigned([A])
+    tracked.assigned({A: None})
     again = tracked.taken(A, 5)
     tracked.done(first)
     assert tracked.to_commit() == {}
@@ -82,7 +93,7 @@ class Machine(RuleBasedStateMachine):
     @rule(partition=PARTITIONS)
     def assign(self, partition: Partition) -> None:
         self.forget(partition)
-        self.tracked.assigned([partition])
+        self.tracked.assigned({partition: None})
         self.read[partition], self.finished[partition] = {}, set()
 
     @rule(partition=PARTITIONS)
@@ -96,6 +107,14 @@ class Machine(RuleBasedStateMachine):
             offset = self.next[partition] + gap
             self.read[partition][offset] = self.tracked.taken(partition, offset)
             self.next[partition] = offset + 1
+
+    @rule(partition=PARTITIONS, gap=st.integers(0, 3))
+    def end(self, partition: Partition, gap: int) -> None:
+        """The log ends after offsets without messages; an end that was passed counts no more."""
+        self.tracked.ended(partition, self.next[partition] + gap)
+        self.tracked.ended(partition, self.next[partition] - 1)
+        if partition in self.read:
+            self.next[partition] += gap
 
     @rule(partition=PARTITIONS, back=st.integers(1, 5))
     def go_back(self, partition: Partition, back: int) -> None:

@@ -30,6 +30,8 @@ class Beginning:
     def lost(self, partitions: Sequence[Partition]) -> None:
         self.revoked(partitions)
 
+    def ended(self, partition: Partition, offset: int) -> None: ...
+
     def commit_refused(self, offsets: Mapping[Partition, int]) -> None: ...
 
 

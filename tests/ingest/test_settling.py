@@ -77,7 +77,7 @@ class Desk:
             waits=waits,
         )
         self.offsets = Offsets()
-        self.offsets.assigned([PARTITION])
+        self.offsets.assigned({PARTITION: None})
 
     async def take(self, offset: int, value: bytes = b"value") -> InFlight:
         message = Message("images", "topic-1", 0, offset, value)

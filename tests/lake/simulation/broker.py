@@ -17,6 +17,9 @@ from tests.lake.simulation.store import Process
 from tests.lake.simulation.world import World
 
 TOPIC = "images"
+# Each so many messages, a producer aborts a transaction: its message takes an offset, and no
+# client gets it.
+_ABORTED_EVERY = 4
 _SESSION_SECONDS = 15.0
 
 
@@ -27,6 +30,7 @@ class Kept:
     value: bytes
     headers: Headers
     epoch: int
+    aborted: bool = False
 
 
 @dataclass(slots=True)
@@ -73,6 +77,8 @@ class Broker:
         log = self.world.dice.choice(self.logs)
         log.messages.append(Kept(value, headers, log.epoch))
         self.sent.append((self.topic_id, value))
+        if len(self.sent) % _ABORTED_EVERY == 0:
+            log.messages.append(Kept(b"aborted", (), log.epoch, aborted=True))
 
     def keep(self) -> None:
         """Copy the broker's disk, for `restore`."""
@@ -258,8 +264,11 @@ class Client:
             at = self._valid(n, Place(at, None, known))
         if at > len(log.messages):
             at = 0
+        while at < len(log.messages) and log.messages[at].aborted:
+            at += 1
         if at == len(log.messages):
             self._at[n] = at
+            self._listener.ended(Partition(TOPIC, n), at)
             return None
         kept = log.messages[at]
         self._at[n] = at + 1

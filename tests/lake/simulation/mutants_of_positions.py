@@ -5,7 +5,7 @@ from typing import Any
 from unittest import mock
 
 from ingest.messages import Message
-from ingest.offsets import Offsets, TrackedOffset
+from ingest.offsets import Offsets, Partition, TrackedOffset
 from ingest.positions import Place
 from ingest.stream import Stream
 from lake.commit.rejections import Refusal
@@ -95,6 +95,17 @@ def batch_of_an_unsure_topic() -> AbstractContextManager[Any]:
     return mock.patch.object(Stream, "_sure", careless)
 
 
+def end_of_a_log_ends_open_messages() -> AbstractContextManager[Any]:
+    """At the end of a log, the end is committed, although messages before it are unfinished."""
+    ended = Offsets.ended
+
+    def hasty(self: Offsets, partition: Partition, offset: int) -> None:
+        ended(self, partition, offset)
+        self._tracks[partition].tracked_offsets.clear()
+
+    return mock.patch.object(Offsets, "ended", hasty)
+
+
 def topic_goes_on_where_it_is() -> AbstractContextManager[Any]:
     """A client keeps its offsets in a topic that was created again."""
 
@@ -130,6 +141,7 @@ OF_STREAMS: tuple[Mutant, ...] = (
     commit_of_another_topic_counts,
     commit_without_an_epoch,
     batch_of_an_unsure_topic,
+    end_of_a_log_ends_open_messages,
     topic_goes_on_where_it_is,
     cluster_that_was_away_is_the_same,
 )
