@@ -144,6 +144,7 @@ class Consumer:
             paused=stream.paused,
             lag=stream.group.lag,
             unread=stream.group.unread,
+            deleted=stream.deleted,
             inflight_messages=self._backpressure.messages,
             inflight_bytes=self._backpressure.bytes,
             outcomes={str(name): count for name, count in self._outcomes.items()},

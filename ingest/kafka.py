@@ -100,6 +100,15 @@ class GroupConsumer:
             log.warning("no id of the topic", topic=topic, error=reason_of(error))
             return None
 
+    def first_offset(self, partition: Partition) -> int | None:
+        """Offset at which the log began in the last answer of the cluster; None if unknown."""
+        place = TopicPartition(partition.topic, partition.number)
+        try:
+            found = self._client.get_watermark_offsets(place, cached=True)
+        except KafkaException:
+            return None
+        return found[0] if found and found[0] >= 0 else None
+
     def renew(self) -> None:
         """Leave the group and join again with a new client.
 

@@ -42,6 +42,13 @@ UNREAD: Final = Metric(
     "Messages that this consumer has not read: the backlog. One slow message delays the commits of "
     "later ones, so the lag may be higher.",
 )
+DELETED: Final = Metric(
+    "pixlake_kafka_deleted_unread",
+    "counter",
+    "messages",
+    "Messages that Kafka deleted before they were read; counted by offsets, so at most as many. "
+    "They are lost: the producer has to send them again.",
+)
 PARTITIONS: Final = Metric(
     "pixlake_kafka_partitions", "gauge", "partitions", "Partitions of this consumer."
 )
@@ -62,6 +69,7 @@ METRICS: Final = (
     RETRIES,
     LAG,
     UNREAD,
+    DELETED,
     PARTITIONS,
     PAUSED,
     INFLIGHT,
@@ -82,6 +90,7 @@ def samples(status: Status) -> Iterator[Sample]:
         yield LAG.at(status.lag)
     if status.unread is not None:
         yield UNREAD.at(status.unread)
+    yield DELETED.at(status.deleted)
     yield PARTITIONS.at(status.partitions)
     yield PAUSED.at(status.paused)
     yield INFLIGHT.at(status.inflight_messages)

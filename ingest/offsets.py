@@ -125,6 +125,11 @@ class Offsets:
         if self.behind_end(partition, offset):
             self._tracks[partition].next = offset
 
+    def next(self, partition: Partition) -> int | None:
+        """Offset after the last one that was read; None if it is unknown."""
+        track = self._tracks.get(partition)
+        return track.next if track else None
+
     def behind_end(self, partition: Partition, offset: int) -> bool:
         """True if offsets before this end of the log were not read."""
         track = self._tracks.get(partition)

@@ -35,6 +35,8 @@ class Status:
     """Messages of the lag that were not read yet; the others are under way."""
     unwritten: int = 0
     """Number of refused messages without a row."""
+    deleted: int = 0
+    """Number of messages that Kafka deleted before they were read."""
 
 
 def public(fault: Fault) -> str:

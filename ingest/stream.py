@@ -42,6 +42,9 @@ class Client(Protocol):
     def topic_id(self, topic: str) -> str | None:
         """Ask for the topic's current id; None if the cluster does not answer."""
 
+    def first_offset(self, partition: Partition) -> int | None:
+        """Offset at which the log began in the last answer of the cluster; None if unknown."""
+
     def pause(self, wanted: frozenset[Partition]) -> None:
         """Pause these partitions and resume all others."""
 
@@ -86,6 +89,8 @@ class StreamState:
     partitions: int = 0
     paused: int = 0
     group: GroupState = field(default_factory=GroupState)
+    deleted: int = 0
+    """Number of offsets that Kafka deleted before they were read."""
 
 
 class Stream:
@@ -102,6 +107,8 @@ class Stream:
         self._finished: queue.SimpleQueue[TrackedOffset] = queue.SimpleQueue()
         self._gathered: list[tuple[Message, TrackedOffset]] = []
         self._ends: dict[Partition, int] = {}
+        self._gaps: list[tuple[Partition, int, int]] = []
+        self._deleted = 0
         self._held: frozenset[Partition] = frozenset()
         self._committed_at = self._checked_at = time.monotonic()
         self._client = connect(settings, self)
@@ -127,7 +134,11 @@ class Stream:
         self._read(turn)
         batch = self._sure()
         self.state = StreamState(
-            time.monotonic(), len(self._offsets.partitions), len(paused), self._client.state
+            time.monotonic(),
+            len(self._offsets.partitions),
+            len(paused),
+            self._client.state,
+            self._deleted,
         )
         return batch
 
@@ -174,6 +185,7 @@ class Stream:
     def ended(self, partition: Partition, offset: int) -> None:
         """Listener: skip offsets without a message, once the topic is confirmed."""
         if self._offsets.behind_end(partition, offset):
+            self._note_gap(partition, offset)
             self._ends[partition] = offset
 
     def commit_refused(self, offsets: Mapping[Partition, int]) -> None:
@@ -188,6 +200,7 @@ class Stream:
             if message is not None:
                 at = message.source
                 self._ends.pop(at, None)  # the log has grown, or it was truncated
+                self._note_gap(at, message.offset)
                 tracked = self._offsets.taken(at, message.offset, message.epoch)
                 self._gathered.append((replace(message, topic_id=self._topic_ids[at]), tracked))
                 size += message.size
@@ -198,9 +211,35 @@ class Stream:
                 return
             wait = 0
 
+    def _note_gap(self, partition: Partition, offset: int) -> None:
+        """Note the offsets before `offset` that Kafka deleted before they were read.
+
+        Transactions and compaction leave gaps, too, but the log then begins before the gap.
+        """
+        expected = self._offsets.next(partition)
+        if expected is None or expected >= offset:
+            return
+        first = self._client.first_offset(partition)
+        if first is not None and first > expected:
+            self._gaps.append((partition, expected, min(first, offset)))
+
+    def _report_gaps(self) -> None:
+        for partition, first, behind in self._gaps:
+            self._deleted += behind - first
+            log.error(
+                "Kafka deleted messages before they were read",
+                topic=partition.topic,
+                partition=partition.number,
+                first_offset=first,
+                next_offset=behind,
+                messages=behind - first,
+            )
+        self._gaps.clear()
+
     def _hand_back(self, partitions: Sequence[Partition]) -> None:
         """Drop messages that were read but not handed to a worker yet."""
         self._ends = {p: end for p, end in self._ends.items() if p not in partitions}
+        self._gaps = [gap for gap in self._gaps if gap[0] not in partitions]
         for message, tracked in self._gathered:
             if message.source in partitions:
                 self._offsets.rewound(tracked.partition, tracked.offset)
@@ -229,6 +268,7 @@ class Stream:
         due = time.monotonic() - self._checked_at >= _CHECK_TOPIC_SECONDS
         if (self._gathered or self._ends or due) and not self._same_topics():
             return []
+        self._report_gaps()
         for partition, offset in self._ends.items():
             self._offsets.ended(partition, offset)
         self._ends.clear()

@@ -19,6 +19,7 @@ STATUS = Status(
     retries=1,
     dead_letters={"truncated": 2},
     unwritten=1,
+    deleted=60,
 )
 
 
@@ -36,6 +37,7 @@ def test_every_figure_of_the_status_is_a_metric() -> None:
         ("pixlake_kafka_retries",): 1,
         ("pixlake_kafka_lag",): 40,
         ("pixlake_kafka_unread",): 30,
+        ("pixlake_kafka_deleted_unread",): 60,
         ("pixlake_kafka_partitions",): 3,
         ("pixlake_kafka_paused",): 1,
         ("pixlake_kafka_inflight_messages",): 7,

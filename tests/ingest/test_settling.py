@@ -184,6 +184,9 @@ class Cluster:
     def topic_id(self, _: str) -> str:
         return self.topic_id_now
 
+    def first_offset(self, _: Partition) -> int:
+        return 0
+
     def pause(self, _: frozenset[Partition]) -> None: ...
 
     def commit(self, places: Mapping[Partition, Place]) -> None:

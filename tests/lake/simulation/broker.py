@@ -166,6 +166,10 @@ class Client:
         unsure = self._broker.world.dice.random() < self._broker.world.bucket.fault_rate
         return None if unsure else self._broker.topic_id
 
+    def first_offset(self, partition: Partition) -> int | None:
+        del partition
+        return 0
+
     def pause(self, wanted: frozenset[Partition]) -> None:
         self._paused = wanted
 
