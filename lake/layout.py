@@ -59,6 +59,11 @@ class Folders:
     compacted: str
 
 
+def rebuilt_rows(table: str) -> Folders:
+    """Folders of a table in the shadow lake, which has neither a journal nor compacted files."""
+    return Folders("", f"{REBUILT}/{table}", "")
+
+
 IMAGE_ROWS = Folders("journal", "lake/images", "lake/compacted/images")
 REJECTION_ROWS = Folders("rejections/journal", "lake/rejections", "lake/compacted/rejections")
 JOURNAL = IMAGE_ROWS.journal

@@ -37,6 +37,7 @@ from lake.audit.record_scan import RecordScan, Seen
 from lake.audit.rejection_scan import RejectionScan
 from lake.audit.row_scan import RowScan, SeenRows
 from lake.audit.scope import Scope
+from lake.audit.shadow_scan import scan_shadow
 from lake.audit.snapshot import Finding, SnapshotWriter
 from lake.audit.unfinished import Unfinished
 from lake.commit.journal import Journal
@@ -167,6 +168,7 @@ class Audit:
             report.rows = rows.seen
             await rows.scan_journal()
             await rows.scan_chains()
+            await scan_shadow(self._store, snapshot)
             await self._probes(scope, snapshot)
             report.seen = await self._records(scope, snapshot, folder)
             await scan_erasures(self._store, scope, snapshot)

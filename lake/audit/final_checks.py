@@ -42,8 +42,21 @@ _NOT_LOGGED = """
         FROM erasures e WHERE e.image_id = r.image_id AND e.tenant = r.tenant
           AND e.attempt = r.attempt AND e.window_start = r.window_start)
 """
-ERASURES = f"{_ERASED} UNION ALL {_NOT_LOGGED} ORDER BY ALL"
-"""Erasures of which a part is lost."""
+# The sealer removes these rows while the erasure waits in the journal, so for an hour at least.
+_IN_SHADOW = """
+    SELECT 'erased_row' AS code, concat_ws('/', w.tenant, w.image_id) AS subject,
+      concat('in the shadow lake: ', w.file) AS detail
+    FROM shadow w
+    WHERE w.window_start >= $row_floor AND w.window_start < $end
+      AND EXISTS (
+        FROM erasures e WHERE e.erased_at < $settled AND e.image_id = w.image_id
+          AND e.tenant = w.tenant AND e.attempt = w.attempt)
+      AND NOT EXISTS (
+        FROM waiting q WHERE q.tombstone
+          AND q.image_id = w.image_id AND q.tenant = w.tenant AND q.attempt = w.attempt)
+"""
+ERASURES = f"{_ERASED} UNION ALL {_NOT_LOGGED} UNION ALL {_IN_SHADOW} ORDER BY ALL"
+"""Erasures of which a part is lost, or that left a row in a shadow lake."""
 
 REFUSALS = """
     SELECT 'missing_rejection' AS code, f.name AS subject,

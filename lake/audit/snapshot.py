@@ -28,6 +28,7 @@ TABLES = {
     "rows": pa.schema([*_ROW, ("file", pa.string())]),
     "waiting": pa.schema([*_ROW, ("tombstone", pa.bool_())]),
     "erased": pa.schema([("image_id", pa.string()), ("window_start", MS), ("file", pa.string())]),
+    "shadow": pa.schema([*_NAME, ("file", pa.string())]),
     "erasures": pa.schema([*_NAME, ("erased_at", MS), ("file", pa.string())]),
     "refusals": pa.schema(
         [("name", pa.string()), ("rejection_id", pa.string()), ("window_start", MS)]
@@ -37,8 +38,8 @@ TABLES = {
 """Schemas of the snapshot.
 
 `records`; `rows` of the chains; rows of the journal (`waiting`); erased ids in the footers of
-segments (`erased`); entries of the audit log (`erasures`); refused messages of records
-(`refusals`); `faults` found while reading.
+segments (`erased`); rows of a shadow lake (`shadow`); entries of the audit log (`erasures`);
+refused messages of records (`refusals`); `faults` found while reading.
 """
 
 

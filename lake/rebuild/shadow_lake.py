@@ -44,7 +44,7 @@ class ShadowReport:
 
 def rebuilt(table: Table) -> Folders:
     """Folders of a table in the shadow lake."""
-    return Folders(table.folders.journal, f"{layout.REBUILT}/{table.name}", "")
+    return layout.rebuilt_rows(table.name)
 
 
 async def build(

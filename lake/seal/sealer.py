@@ -3,7 +3,7 @@
 Any number of sealers may work at any window, at any time and in any order. For one window a sealer
 takes these steps, in batches of bounded size:
   1. LIST journal/<window>/, read rows and tombstones
-  2. finish each erasure; read the chain (ids, erased ids)
+  2. finish each erasure, also in a shadow lake; read the chain (ids, erased ids)
   3. rewrite (If-Match) files that hold an erased row; write rows whose id is nowhere in the chain
      to the next file, create-only. If that fails or its result is unknown, repeat from 2; never
      try the next number (rows that are late for their hour: lake/seal/watermark_advance.py)
@@ -32,6 +32,7 @@ from lake.logs import logger
 from lake.seal.compaction import Compactor
 from lake.seal.journal_batches import Batch, JournalBatches
 from lake.seal.segments import Chain, Chains, Known, chain_of
+from lake.seal.shadow_rows import ShadowRows
 from lake.seal.sizes import SIZES, SealerSizes
 from lake.store.clock import StoreClock
 from lake.store.decision import CHANGED, compare_and_swap
@@ -123,6 +124,7 @@ class Sealer:
         self._idle_executor = IdleExecutor()
         self._chains = Chains(store, self._idle_executor, sizes, table)
         self._pending = JournalBatches(store, clock, self._idle_executor, sizes, table)
+        self._shadow_rows = ShadowRows(store, self._idle_executor)
         self.sealed_before: datetime | None = None
         """Start of the oldest window that may have unsealed rows after the last pass."""
 
@@ -231,6 +233,8 @@ class Sealer:
         async with aclosing(self._pending.batches(window_start)) as batches:
             async for batch in batches:
                 if not expired:  # rows of an expired window are deleted, not sealed
+                    # First, because a cutover may hold the steps that follow.
+                    await self._shadow_rows.erase(batch.tombstones)
                     for tombstone in batch.tombstones:
                         await self._eraser.finish(tombstone)
                     chain = await self._extend(window_start, chain, batch, sealed)
