@@ -1,11 +1,16 @@
 """Renditions of preset `web` look like Pillow's, in every format and with every oddity."""
 
+import io
 from collections import Counter
 
+import numpy as np
 import pytest
+from PIL import Image
+from skimage.metrics import structural_similarity
 
 from tests.gallery.cases import cases
-from tests.gallery.comparison import Compared, compared
+from tests.gallery.comparison import Compared, compared, ssim
+from tests.photos import photograph
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -23,6 +28,20 @@ MOST_DELTA_E = 1.0
 @pytest.fixture(scope="module")
 def gallery() -> list[Compared]:
     return compared(cases())
+
+
+@pytest.mark.parametrize("quality", [5, 50, 95])
+def test_similarity_is_as_scikit_image_calculates_it(quality: int) -> None:
+    with Image.open(photograph("rocket")) as opened:
+        image = opened.convert("RGB")
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=quality)
+    pair = [np.asarray(each) for each in (image, Image.open(file))]
+    luma = [np.asarray(Image.fromarray(each).convert("L"), float) for each in pair]
+    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    wanted = structural_similarity(*luma, data_range=255, **options)  # type: ignore[no-untyped-call]
+    assert ssim(*pair) == pytest.approx(wanted, abs=1e-4)
+    assert ssim(pair[0], pair[0]) == pytest.approx(1, abs=1e-6)
 
 
 def test_everything_is_in_it(gallery: list[Compared]) -> None:
