@@ -7,7 +7,10 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, partial
+from typing import Any
 from unittest import mock
+
+from pyarrow import parquet
 
 from lake.commit.journal_objects import Decoded, decode_journals
 from lake.seal.segments import parse_known
@@ -30,6 +33,13 @@ def _decode_journals(objects: Sequence[tuple[str, bytes]], of: Table) -> Decoded
 _parse_known = lru_cache(256)(parse_known)
 
 
+_Writer = parquet.ParquetWriter
+
+
+def _uncompressed(*arguments: Any, **options: Any) -> parquet.ParquetWriter:
+    return _Writer(*arguments, **{**options, "compression": "none", "compression_level": None})
+
+
 @contextmanager
 def simulated(seed: int) -> Iterator[World]:
     """A world whose modules take time and randomness from the seed."""
@@ -46,6 +56,8 @@ def simulated(seed: int) -> Iterator[World]:
             # Pure functions, cached: stories read the same bytes many times.
             mock.patch("lake.commit.journal_reading.decode_journals", _decode_journals),
             mock.patch("lake.seal.segments.parse_known", _parse_known),
+            # A compressor for each column of a file costs a quarter of a story's time.
+            mock.patch("pyarrow.parquet.ParquetWriter", _uncompressed),
             mock.patch("lake.seal.sealer.random", random.Random(seed + 3)),
             mock.patch("ingest.consumer.time", clock),
             mock.patch("ingest.stream.time", clock),
