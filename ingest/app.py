@@ -11,7 +11,7 @@ from ray.serve import exceptions as serve_exceptions
 
 from ingest.consumer import Consumer
 from ingest.default_preset import until_known
-from ingest.errors import WorkersUnavailable
+from ingest.errors import WorkersUnavailable, stays_stopped
 from ingest.metrics import samples
 from ingest.settings import IngestSettings
 from lake.commit.rejections import Refusal, Settled
@@ -50,9 +50,9 @@ class KafkaIngest:
         self._run = asyncio.create_task(self._consume())
 
     async def check_health(self) -> None:
-        """Raise if the consumer has ended; Serve then replaces the replica."""
-        if self._run.done():
-            raise RuntimeError("the consumer has ended") from self._run.exception()
+        """Raise if the consumer has ended and should be replaced; Serve then does so."""
+        if self._run.done() and not stays_stopped(error := self._run.exception()):
+            raise RuntimeError("the consumer has ended") from error
 
     @returns_errors
     async def ready(self) -> None:

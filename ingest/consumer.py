@@ -9,7 +9,14 @@ from typing import Literal
 from ingest.backpressure import HOLD_SECONDS, Backpressure
 from ingest.batch_processor import BatchProcessor, Count, Outcome, Submit
 from ingest.dead_letters import DeadLetters
-from ingest.errors import InvalidMessage, KafkaUnavailable, StreamNotReady, StreamStopped
+from ingest.errors import (
+    InvalidMessage,
+    KafkaUnavailable,
+    StreamNotReady,
+    StreamStopped,
+    TooManyDeadLetters,
+    stays_stopped,
+)
 from ingest.in_flight import InFlight
 from ingest.kafka_clients import KafkaClients, Producer
 from ingest.messages import Message, MessageDefaults, to_job
@@ -298,6 +305,8 @@ class Consumer:
 
     def _end(self) -> Fault | None:
         if self._fault is not None:
+            if stays_stopped(self._fault):
+                return Fault(TooManyDeadLetters.code, f"{self._fault}; restart to read on")
             code = getattr(self._fault, "code", StreamStopped.code)
             return Fault(code, f"the consumer has ended: {self._fault!r}")
         if self._stopping.is_set() or self._state == "ended":

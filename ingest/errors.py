@@ -130,6 +130,14 @@ class TooManyDeadLetters(StreamStopped):
     code = "too_many_dead_letters"
 
 
+def stays_stopped(error: BaseException | None) -> bool:
+    """True if a consumer that ended with this error must not be replaced.
+
+    A new consumer would count dead letters from zero, and empty the topic step by step.
+    """
+    return isinstance(error, TooManyDeadLetters)
+
+
 _TIMEOUT = "batch_timeout"
 
 

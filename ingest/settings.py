@@ -108,7 +108,8 @@ class IngestSettings(BaseSettings):
         default=0,
         ge=0,
         description="number of dead letters in a row, without an image in between, after which "
-        "the consumer stops; 0: never stop",
+        "the consumer stops: it stays up, reads nothing and is not ready until it is restarted; "
+        "0: never stop",
     )
     kafka_stall_seconds: float = Field(
         default=10,

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from ingest import errors
 from ingest.consumer import Consumer
 from ingest.errors import KafkaUnavailable, StreamStopped, TooManyDeadLetters, WorkersUnavailable
 from ingest.waits import Waits
@@ -318,10 +319,12 @@ async def test_dead_letters_may_be_limited(stage: Stage) -> None:
     # letters in flight.
     settings = stage.settings(kafka_max_dead_letters_in_a_row=3, kafka_max_inflight_messages=1)
     consumer = Consumer(settings, workers.submit, workers.note)
-    with pytest.raises(TooManyDeadLetters):
+    with pytest.raises(TooManyDeadLetters) as ended:
         await consumer.run()
+    # Serve does not replace the consumer: a new one would count from zero.
+    assert errors.stays_stopped(ended.value)
     assert not consumer.status().alive
-    with pytest.raises(KafkaUnavailable, match="TooManyDeadLetters"):
+    with pytest.raises(KafkaUnavailable, match=r"^too_many_dead_letters: 3 messages in a row"):
         await consumer.ready()
     assert len(await stage.dead_letters(3, more=0.2)) == 3
     assert await asyncio.to_thread(stage.committed) == 4
@@ -330,8 +333,9 @@ async def test_dead_letters_may_be_limited(stage: Stage) -> None:
 async def test_a_store_that_lies_stops_the_stream(stage: Stage) -> None:
     await stage.send_values([b"a"])
     workers = Workers(lambda _: refused(StoreUntrustworthy))
-    with pytest.raises(StreamStopped):
+    with pytest.raises(StreamStopped) as ended:
         await Consumer(stage.settings(), workers.submit, workers.note).run()
+    assert not errors.stays_stopped(ended.value)
     assert await asyncio.to_thread(stage.committed) < 0
 
 
