@@ -80,6 +80,12 @@ UNREADABLE: Final = Metric(
     "Journal objects that the last pass could not parse; they stay in the journal.",
     ("table",),
 )
+ERASURES_UNFINISHED: Final = Metric(
+    "pixlake_erasures_unfinished",
+    "counter",
+    "erasures",
+    "Attempts of the sealer to finish an erasure that failed: an object can't be deleted.",
+)
 COMPACTED_ROWS: Final = Metric(
     "pixlake_compacted_rows", "counter", "rows", "Rows that the compactor wrote."
 )
@@ -142,6 +148,7 @@ METRICS: Final = (
     SEAL_FAILURES,
     SEAL_LAG,
     UNREADABLE,
+    ERASURES_UNFINISHED,
     COMPACTED_ROWS,
     COMPACTED_FILES,
     COMPACTED_BYTES,
@@ -192,6 +199,7 @@ class SealerTotals:
                 yield AUDIT_FAULTS.at(count, check)
         if self._all:
             yield from self._sealed(self._all)
+            yield ERASURES_UNFINISHED.at(self._all.images.unfinished)
             yield from self._compacted(self._all)
 
     def _lags(self, now: datetime) -> Iterator[Sample]:

@@ -122,7 +122,10 @@ class Eraser:
         except KeyMissing:
             pass
         dead = [s.key for s in stored if s.key not in keep and self._is_dead(s, tombstone)]
-        await asyncio.gather(*map(self._store.delete, dead))
+        # One object that can't be deleted does not keep the others.
+        results = await asyncio.gather(*map(self._store.delete, dead), return_exceptions=True)
+        if failed := [error for error in results if error is not None]:
+            raise failed[0]
 
     def _is_dead(self, stored: Stored, tombstone: Tombstone) -> bool:
         # Younger objects may belong to an attempt that still commits and takes over the name of an

@@ -69,14 +69,14 @@ class Sweeper:
     async def sweep(self) -> SweepReport:
         """Sweep the whole store; raises StoreUnavailable if it can't be listed.
 
-        A failure for one image is logged, and the next sweep tries again.
+        A failure for one image or object is logged, and the next sweep tries again.
         """
         await self._clock.fresh()
         self._store.skipped.clear()
         report = SweepReport()
         await self._sweep_images(report)
-        report.journal += await self._sweep_journal(layout.IMAGE_ROWS)
-        report.rejections += await self._sweep_journal(layout.REJECTION_ROWS)
+        report.journal += await self._sweep_journal(layout.IMAGE_ROWS, report)
+        report.rejections += await self._sweep_journal(layout.REJECTION_ROWS, report)
         await self._sweep_rejections(report)
         await self._sweep_lake(report)
         await self._sweep_leftovers(report)
@@ -85,7 +85,7 @@ class Sweeper:
     async def _sweep_images(self, report: SweepReport) -> None:
         async for item in image_folders(self._store, layout.IMAGES):
             if isinstance(item, Stray):
-                report.orphans += await self._delete_old([item.stored])
+                report.orphans += await self._delete_old([item.stored], report)
                 continue
             if not self._needs_reading(item):
                 continue
@@ -121,8 +121,8 @@ class Sweeper:
                 if not self._is_due(stored.modified):
                     raise
                 # No writer takes over an unreadable record, so its age suffices.
-                report.images += await self._delete([folder.record_key])
-                report.image_objects += await self._delete_old(folder.objects)
+                report.images += await self._delete([folder.record_key], report)
+                report.image_objects += await self._delete_old(folder.objects, report)
                 return
             if self._is_due(record.window_start):
                 await self._expire(folder, record, stored, report)
@@ -130,7 +130,7 @@ class Sweeper:
             if isinstance(record, ImageRecord):
                 named = named_by(record)
         unnamed = [stored for stored in folder.objects if stored.key not in named]
-        report.orphans += await self._delete_old(unnamed)
+        report.orphans += await self._delete_old(unnamed, report)
 
     async def _expire(
         self,
@@ -145,7 +145,7 @@ class Sweeper:
         named = named_by(record) if isinstance(record, ImageRecord) else frozenset()
         # The listing is older than the marker: objects of a newer attempt are not listed, or young.
         dead = [s for s in folder.objects if s.key in named or self._is_old(s)]
-        report.image_objects += await self._delete([s.key for s in dead])
+        report.image_objects += await self._delete([s.key for s in dead], report)
 
     async def _unname(self, key: str, record: Named, stored: Stored) -> bool:
         """Replace a record by a marker, then delete it; False if another process may have it."""
@@ -171,7 +171,7 @@ class Sweeper:
         await self._store.delete(key)
         return True
 
-    async def _sweep_journal(self, of: layout.Folders) -> int:
+    async def _sweep_journal(self, of: layout.Folders, report: SweepReport) -> int:
         deleted = 0
         for name in await self._store.folders(of.journal):
             try:
@@ -182,7 +182,7 @@ class Sweeper:
             await self._clock.fresh()
             if self._is_due(window_start):
                 objects = await self._store.objects(layout.journal_prefix(window_start, of))
-                deleted += await self._delete([stored.key for stored in objects])
+                deleted += await self._delete([stored.key for stored in objects], report)
         return deleted
 
     async def _sweep_rejections(self, report: SweepReport) -> None:
@@ -191,20 +191,20 @@ class Sweeper:
             async for stored in self._store.walk(folder):
                 await self._clock.fresh()
                 if self._is_due(stored.modified):
-                    report.rejections += await self._delete([stored.key])
+                    report.rejections += await self._delete([stored.key], report)
 
     async def _sweep_lake(self, report: SweepReport) -> None:
         async for stored in self._store.walk("lake"):
             end = end_of_file(stored.key)
             await self._clock.fresh()
             if end is not None and self._is_due(end):
-                report.lake += await self._delete([stored.key])
+                report.lake += await self._delete([stored.key], report)
 
     async def _sweep_leftovers(self, report: SweepReport) -> None:
         now = self._clock.now()
         probes = await self._store.objects(layout.PROBE)
         old = [s.key for s in probes if s.modified + self._times.probe_age <= now]
-        report.leftovers += await self._delete(old)
+        report.leftovers += await self._delete(old, report)
         if self._store.root is not None:
             root = self._store.root
             report.leftovers += await asyncio.to_thread(
@@ -218,17 +218,27 @@ class Sweeper:
     def _is_old(self, stored: Stored) -> bool:
         return stored.modified + self._times.orphan_age <= self._clock.now()
 
-    async def _delete_old(self, unnamed: Sequence[Stored]) -> int:
-        return await self._delete([stored.key for stored in unnamed if self._is_old(stored)])
+    async def _delete_old(self, unnamed: Sequence[Stored], report: SweepReport) -> int:
+        old = [stored.key for stored in unnamed if self._is_old(stored)]
+        return await self._delete(old, report)
 
-    async def _delete(self, keys: Sequence[str]) -> int:
-        async def delete(key: str) -> None:
+    async def _delete(self, keys: Sequence[str], report: SweepReport) -> int:
+        """Delete objects and return their number; the sweep goes on past one that it can't."""
+
+        async def delete(key: str) -> bool:
             async with self._deleters:
-                await self._store.delete(key)
+                try:
+                    await self._store.delete(key)
+                except LakeError as error:
+                    log.warning("object not deleted", key=key, error=error)
+                    return False
+            return True
 
-        if not self._dry_run:
-            await asyncio.gather(*map(delete, keys))
-        return len(keys)
+        if self._dry_run:
+            return len(keys)
+        deleted = sum(await asyncio.gather(*map(delete, keys)))
+        report.failed += len(keys) - deleted
+        return deleted
 
 
 def named_by(record: ImageRecord) -> frozenset[str]:

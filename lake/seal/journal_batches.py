@@ -91,13 +91,18 @@ class JournalBatches:
                 return
             after = page[-1].key
 
-    async def consume(self, batch: Batch) -> None:
-        """Delete the journal objects of a sealed batch; tombstones only once they are old."""
+    async def consume(self, batch: Batch, *, erasures: bool = True) -> None:
+        """Delete the journal objects of a sealed batch; tombstones only once they are old.
+
+        `erasures`: all erasures of the batch are finished. Otherwise their tombstones stay.
+        """
         now, times = self._clock.now(), self._clock.times
         gone = [stored.key for stored in batch.objects]
         for stored in batch.erasures:
             due = stored.modified + times.tombstone_age
-            if due <= now:
+            if not erasures:
+                self._rest(stored.key, now + times.tombstone_pause)
+            elif due <= now:
                 gone.append(stored.key)
             else:
                 self._rest(stored.key, min(due, now + times.tombstone_pause))

@@ -22,8 +22,9 @@ class MaintenanceReport:
 
     @property
     def failed(self) -> int:
-        """Number of windows and hours that failed; the next pass tries again."""
-        return self.images.failed + self.rejections.failed + self.compacted.failed
+        """Number of windows, hours and erasures that failed; the next pass tries again."""
+        windows = self.images.failed + self.rejections.failed
+        return windows + self.images.unfinished + self.compacted.failed
 
     @property
     def unreadable(self) -> int:

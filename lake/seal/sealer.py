@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from lake import layout
 from lake.commit.erasure import Eraser
-from lake.errors import StoreUnavailable
+from lake.errors import LakeError, StoreUnavailable
 from lake.logs import logger
 from lake.seal.compaction import Compactor
 from lake.seal.journal_batches import Batch, JournalBatches
@@ -56,6 +56,7 @@ class PassReport:
     """Result of a pass: windows processed, rows and files written, windows that failed.
 
     `left`: windows for which the pass had no time. `unreadable`: journal objects that do not parse.
+    `unfinished`: erasures that could not be finished.
     """
 
     windows: int = 0
@@ -66,6 +67,7 @@ class PassReport:
     unreadable: int = 0
     bytes: int = 0
     failed_windows: tuple[str, ...] = ()
+    unfinished: int = 0
 
     def __add__(self, later: "PassReport") -> "PassReport":
         """Sum of two passes; `left` is that of the later pass."""
@@ -78,6 +80,7 @@ class PassReport:
             unreadable=later.unreadable,
             bytes=self.bytes + later.bytes,
             failed_windows=self.failed_windows + later.failed_windows,
+            unfinished=self.unfinished + later.unfinished,
         )
 
 
@@ -89,6 +92,7 @@ class Sealed:
     files: int = 0
     unreadable: int = 0
     bytes: int = 0
+    unfinished: int = 0
     failed: bool = False
 
 
@@ -160,6 +164,7 @@ class Sealer:
                 for window, sealed in zip(windows, done, strict=False)
                 if sealed.failed
             ),
+            unfinished=sum(sealed.unfinished for sealed in done),
         )
 
     def _delay(self, *, now: bool) -> timedelta:
@@ -229,19 +234,34 @@ class Sealer:
         return fresh + chosen, files
 
     async def _seal(self, window_start: datetime, chain: Chain | None, sealed: Sealed) -> None:
-        expired = self._clock.has_expired(window_start)
+        expired, unfinished = self._clock.has_expired(window_start), 0
         async with aclosing(self._pending.batches(window_start)) as batches:
             async for batch in batches:
                 if not expired:  # rows of an expired window are deleted, not sealed
                     # First, because a cutover may hold the steps that follow.
                     await self._shadow_rows.erase(batch.tombstones)
-                    for tombstone in batch.tombstones:
-                        await self._eraser.finish(tombstone)
+                    unfinished = await self._finish(batch)
+                    sealed.unfinished += unfinished
                     chain = await self._extend(window_start, chain, batch, sealed)
                     await self._copy(window_start)
-                await self._pending.consume(batch)
+                await self._pending.consume(batch, erasures=not unfinished)
                 sealed.unreadable += batch.unreadable
                 del batch  # otherwise two batches are in memory while the next one is read
+
+    async def _finish(self, batch: Batch) -> int:
+        """Finish the erasures of a batch; returns how many failed.
+
+        An object that can't be deleted (legal hold, a denied prefix) must not stop the rows of
+        other images. Its tombstone stays in the journal, and a later pass tries again.
+        """
+        failed = 0
+        for tombstone in batch.tombstones:
+            try:
+                await self._eraser.finish(tombstone)
+            except LakeError as error:
+                failed += 1
+                log.warning("erasure not finished", image_id=tombstone.image_id, error=error)
+        return failed
 
     async def _copy(self, window_start: datetime) -> None:
         """Update the compacted copy of the hour, if the hour has ended or readers use its copy.

@@ -14,7 +14,7 @@ from lake.commit.erasure import Eraser
 from lake.commit.records import Attempt, Commit, Committer, parse_record
 from lake.commit.rejections import Refusal, Rejections
 from lake.errors import Fault, ImageErased, ImageNotFound, KeyMissing, StoreUnavailable
-from lake.retention.sweeper import Sweeper
+from lake.retention.sweeper import Sweeper, SweepReport
 from lake.store.clock import StoreClock
 from lake.store.folders import ImageFolder
 from lake.store.object_store import Buffer
@@ -237,7 +237,9 @@ def sweeper_without_a_marker() -> AbstractContextManager[Any]:
     """A sweeper deletes an expired record without a marker: the record may be a new one by now."""
 
     async def expire(self: Sweeper, folder: ImageFolder, *_: object) -> None:
-        await self._delete([folder.record_key, *(stored.key for stored in folder.objects)])
+        await self._delete(
+            [folder.record_key, *(stored.key for stored in folder.objects)], SweepReport()
+        )
 
     return mock.patch.object(Sweeper, "_expire", expire)
 

@@ -7,6 +7,8 @@ from typing import Any
 from unittest import mock
 
 from lake import layout
+from lake.seal.journal_batches import Batch
+from lake.seal.sealer import Sealer
 from tests.lake.simulation.mutants_of_images import Mutant
 
 
@@ -19,4 +21,18 @@ def strange_name_ends_the_pass() -> AbstractContextManager[Any]:
     return mock.patch.object(layout, "windows_of", parse)
 
 
-OF_SPOILS: tuple[Mutant, ...] = (strange_name_ends_the_pass,)
+def object_under_hold_stops_its_window() -> AbstractContextManager[Any]:
+    """An erasure that fails ends the sealing of its window."""
+
+    async def finish(self: Sealer, batch: Batch) -> int:
+        for tombstone in batch.tombstones:
+            await self._eraser.finish(tombstone)
+        return 0
+
+    return mock.patch.object(Sealer, "_finish", finish)
+
+
+OF_SPOILS: tuple[Mutant, ...] = (
+    strange_name_ends_the_pass,
+    object_under_hold_stops_its_window,
+)

@@ -1,7 +1,7 @@
 """Story of spoiled objects: what no process of Pixlake makes harms no other image.
 
-Names that are not Pixlake's appear anywhere. After two hours of peace each acknowledged image has
-its row, whatever was spoiled.
+Names that are not Pixlake's appear anywhere, and one object of an erased image can't be deleted.
+After two hours of peace each acknowledged image has its row, whatever was spoiled.
 """
 
 import asyncio
@@ -9,6 +9,8 @@ from contextlib import suppress
 
 from lake import layout
 from lake.lake import Lake
+from lake.tables.schema import ImageRecord
+from tests.lake.samples import image_id
 from tests.lake.simulation.fleet import Fleet, eraser
 from tests.lake.simulation.world import World
 
@@ -26,6 +28,9 @@ async def spoiled(world: World) -> None:
         if world.dice.random() < 0.3:
             await _pass((await world.process("sealer"))[1])
         await asyncio.sleep(world.dice.uniform(0, 60))
+    stored = world.record(image_id("a"))
+    assert isinstance(stored, ImageRecord)
+    world.bucket.held.add(stored.original_key)
     for name in NAMES[:2]:
         await eraser(world, erasers, name, 0)
     _plant(world)

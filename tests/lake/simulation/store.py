@@ -6,7 +6,14 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from lake.errors import AlreadyExists, KeyMissing, LakeError, Mismatch, StoreUnavailable
+from lake.errors import (
+    AlreadyExists,
+    KeyMissing,
+    LakeError,
+    Mismatch,
+    StoreDenied,
+    StoreUnavailable,
+)
 from lake.store.object_meta import Stored
 from lake.store.object_store import Buffer, ObjectStore
 from lake.store.skipped_names import SkippedNames
@@ -62,6 +69,8 @@ class Bucket:
     watchers: list[Callable[[str], None]] = field(default_factory=list)
     prompt_deletes: bool = False
     """a DELETE lands within seconds or never: no process pauses while it sends one"""
+    held: set[str] = field(default_factory=set)
+    """keys that no process may delete: a legal hold"""
     _versions: int = 0
 
     def now(self) -> datetime:
@@ -131,6 +140,8 @@ class SimulatedStore(ObjectStore):
             await self._wait()
         if self._bucket.down:
             raise StoreUnavailable("503")
+        if key in self._bucket.held:
+            raise StoreDenied(f"{key} is under legal hold")
         self._bucket.remove(key)
         await self._wait()
 
