@@ -113,6 +113,10 @@ def to_job(message: Message, defaults: MessageDefaults, received_at: datetime) -
     )
     event = _event(texts)
     filename = texts.get(FILENAME)
+    if texts.get(PRESET) == "":
+        raise InvalidHeader(
+            f"header {PRESET!r} is empty; name a preset, or leave the header out", value=PRESET
+        )
     preset = PresetName.parse(texts.get(PRESET, defaults.default_preset))
     return ImageJob(
         tenant=defaults.tenant,
@@ -234,7 +238,8 @@ def _event_time(text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        parsed = datetime.fromisoformat(text)
+        # RFC 3339 also allows `t` and `z`, which Python does not.
+        parsed = datetime.fromisoformat(text.upper())
         if parsed.tzinfo is not None:
             return parsed.astimezone(UTC)
     except (ValueError, OverflowError):

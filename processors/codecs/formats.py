@@ -91,6 +91,8 @@ _RAW_BRANDS = {b"crx "}
 _QUICKTIME = {b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"}
 _MPEG_TS_PACKET = 188
 _CR2_AT_8 = b"CR\x02\0"
+# A zero byte and the id of a schema, which serializers of schema registries put before a value.
+_FRAME_BYTES = 5
 
 
 def check_bytes(data: memoryview, limits: Limits) -> Format:
@@ -119,9 +121,18 @@ def sniff(head: bytes, accepted: Collection[str] = FORMATS) -> Format:
         return image_format
     name = image_format.name.upper() if image_format else _refused(head)
     if name is None:
-        raise NotAnImage("these bytes are not the start of any known image format")
+        raise NotAnImage(f"these bytes are not the start of any known image format{_hint(head)}")
     send = ", ".join(sorted(accepted))
     raise UnsupportedFormat(f"{name} is not accepted; send one of: {send}", value=name)
+
+
+def _hint(head: bytes) -> str:
+    """Guess what a sender put around the image; empty without a guess."""
+    if head[0] == 0 and _taken(head[_FRAME_BYTES:]):
+        return "; an image follows after a schema registry's frame (5 bytes), send it alone"
+    if head.lstrip()[:1] in (b"{", b"["):
+        return "; they look like JSON, send the bytes of the image itself"
+    return ""
 
 
 def _taken(head: bytes) -> Format | None:

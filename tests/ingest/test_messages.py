@@ -96,6 +96,11 @@ def test_a_cloud_event() -> None:
     }
 
 
+def test_the_time_of_an_event_may_have_small_letters() -> None:
+    made = job(*EVENT[:4], ("ce_time", b"2026-11-23t10:00:00z"))
+    assert made.event_time == datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
+
+
 def test_an_event_is_the_same_image_wherever_it_stands() -> None:
     first = to_job(Message("images", "x", 0, 1, b"b", headers=EVENT), TERMS, NOW)
     second = to_job(Message("images", "y", 5, 9, b"b", headers=EVENT), TERMS, NOW)
@@ -127,6 +132,7 @@ def test_the_producers_timestamp_is_the_event_time_without_ce_time() -> None:
         ((("pixlake-preset", b"no such"),), b"x", UnknownPreset),
         ((("pixlake-preset", b"web@2"),), b"x", UnknownPreset),
         ((("pixlake-preset", b"\xff"),), b"x", InvalidHeader),
+        ((("pixlake-preset", b""),), b"x", InvalidHeader),
         ((("pixlake-preset", b"web"), ("pixlake-preset", b"web")), b"x", InvalidHeader),
         ((("pixlake-meta-a", b"a\x00b"),), b"x", InvalidHeader),
         ((("pixlake-meta-a", b"x" * 1025),), b"x", InvalidHeader),

@@ -88,3 +88,17 @@ def test_no_bytes_and_too_many_bytes() -> None:
     with pytest.raises(TooManyBytes) as refused:
         check_bytes(memoryview(bytes(101)), Limits(max_bytes=100))
     assert (refused.value.limit, refused.value.value) == (100, 101)
+
+
+@pytest.mark.parametrize(
+    ("head", "hint"),
+    [
+        (b"\0\0\0\0\7" + b"\xff\xd8\xff\xe0" + bytes(20), "schema registry's frame"),
+        (b' {"Records": [{"s3": {}}]}', "look like JSON"),
+        (bytes(30), "known image format$"),
+        (b"plain text", "known image format$"),
+    ],
+)
+def test_what_surrounds_an_image_is_named(head: bytes, hint: str) -> None:
+    with pytest.raises(NotAnImage, match=hint):
+        sniff(head)
