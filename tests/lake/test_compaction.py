@@ -238,7 +238,7 @@ async def test_row_groups_are_large_and_sorted_and_the_file_has_an_index(tmp_pat
     rows = 0
     for minute in range(4):
         window_start = start + timedelta(minutes=minute)
-        table = generated(50_000, seed=minute, window_start=window_start)
+        table = generated(35_000, seed=minute, window_start=window_start)
         rows += len(table)
         body = encode_chain_file(table.sort_by([("received_at", "ascending")]))
         await lake.store.create(layout.chain_key(window_start, 0), body)
