@@ -11,7 +11,8 @@
 
 Any number of sweepers may run beside writers, sealers and erasers. S3 deletes without conditions,
 and a new image may take over the name of an expired one. So the sweeper first replaces a record
-(If-Match) by a marker that no writer takes over for 90 seconds, and deletes it within ten.
+(If-Match) by a marker that no writer takes over for 90 seconds, and deletes it within ten. The same
+holds for the record of a rejection.
 Retention and margin come from the store and are read again every five minutes, so that a sweeper
 does not delete images after their retention was extended.
 """
@@ -26,6 +27,7 @@ from pathlib import Path
 
 from lake import layout
 from lake.commit.records import parse_record
+from lake.commit.rejections import parse_rejected
 from lake.errors import KeyMissing, LakeError, Mismatch, UnreadableObject
 from lake.logs import logger
 from lake.store.clock import StoreClock
@@ -33,6 +35,7 @@ from lake.store.folders import ImageFolder, Stray, attempt_of, image_folders
 from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
 from lake.tables.schema import ImageRecord, Named, Tombstone
+from lake.tables.tables import Rejected
 
 log = logger(__name__)
 
@@ -157,9 +160,7 @@ class Sweeper:
             image_id=record.image_id,
             tenant=record.tenant,
             attempt=record.attempt,
-            window_start=now
-            - timedelta(days=self._clock.settings.days(now))
-            - self._times.marker_age,
+            window_start=self._expired_now(),
             erased_at=now,
         )
         try:
@@ -187,11 +188,50 @@ class Sweeper:
 
     async def _sweep_rejections(self, report: SweepReport) -> None:
         # A record is written once, or again after it expired, so it is as old as its window.
-        for folder in (layout.REJECTION_RECORDS, layout.TRIES):
-            async for stored in self._store.walk(folder):
-                await self._clock.fresh()
-                if self._is_due(stored.modified):
-                    report.rejections += await self._delete([stored.key], report)
+        async for stored in self._store.walk(layout.REJECTION_RECORDS):
+            await self._clock.fresh()
+            if not self._is_due(stored.modified):
+                continue
+            try:
+                report.rejections += await self._sweep_rejection(stored.key)
+            except LakeError as error:
+                report.failed += 1
+                log.warning("rejection not swept", key=stored.key, error=error)
+        async for stored in self._store.walk(layout.TRIES):
+            await self._clock.fresh()
+            if self._is_due(stored.modified):
+                report.rejections += await self._delete([stored.key], report)
+
+    async def _sweep_rejection(self, key: str) -> bool:
+        """Delete an expired rejection; False if another process has written it since the listing.
+
+        A message that is read again takes over the record when it has expired. Without the marker,
+        the sweeper could delete the new record, and the message would get a second row.
+        """
+        marked = self._clock.machine.moment()
+        await self._clock.fresh()
+        try:
+            data, stored = await self._store.get(key)
+            rejected = _rejected(key, data)
+            if not self._is_due(rejected.window_start if rejected else stored.modified):
+                return False
+            if self._dry_run:
+                return True
+            if rejected is not None:
+                marker = rejected.model_copy(update={"window_start": self._expired_now()})
+                await self._store.replace(key, marker.model_dump_json().encode(), stored.etag)
+        except (Mismatch, KeyMissing):
+            return False
+        if marked.age > self._times.marker_use:
+            return False  # the marker is as young as a new record; a later sweep deletes it
+        await self._store.delete(key)
+        return True
+
+    def _expired_now(self) -> datetime:
+        """Window of a marker, which writers take over only after `expiry_margin`."""
+        now = self._clock.now()
+        retention = timedelta(days=self._clock.settings.days(now))
+        return now - retention - self._times.marker_age
 
     async def _sweep_lake(self, report: SweepReport) -> None:
         async for stored in self._store.walk("lake"):
@@ -244,6 +284,14 @@ class Sweeper:
 def named_by(record: ImageRecord) -> frozenset[str]:
     """Keys of the objects that a record names."""
     return frozenset({record.original_key, *(rendition.key for rendition in record.renditions)})
+
+
+def _rejected(key: str, data: bytes) -> Rejected | None:
+    """Parse the record of a rejection; None if it does not parse."""
+    try:
+        return parse_rejected(key, data)
+    except UnreadableObject:
+        return None
 
 
 def end_of_file(key: str) -> datetime | None:

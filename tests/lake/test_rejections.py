@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,9 +18,10 @@ from lake.lake import Lake
 from lake.read.views import Views
 from lake.retention.sweeper import Sweeper
 from lake.settings import LakeSettings
+from lake.store.object_meta import Stored
 from lake.store.object_store import Buffer, ObjectStore
 from lake.tables.rows import decode_chain_file
-from lake.tables.tables import REJECTION_TABLE
+from lake.tables.tables import REJECTION_TABLE, Rejected
 from tests.lake.clocks import at, at_age
 from tests.lake.conftest import settings_for
 from tests.lake.samples import keys
@@ -38,6 +40,48 @@ REFUSAL = Refusal(
     sha256=hashlib.sha256(b"pixels").hexdigest(),
     message="what it says",
 )
+
+
+async def test_a_rejection_that_is_taken_over_during_a_sweep_keeps_its_record(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message is read again between the sweeper's listing and its DELETE."""
+    await lake.rejections.note(REFUSAL)
+    later = at_age(lake, days=7, hours=2)
+    walk = ObjectStore.walk
+    taken: list[Rejected] = []
+
+    async def listed(store: ObjectStore, prefix: str) -> AsyncIterator[Stored]:
+        async for stored in walk(store, prefix):
+            if prefix == layout.REJECTION_RECORDS:
+                taken.append(await later.rejections.note(REFUSAL))
+            yield stored
+
+    monkeypatch.setattr(ObjectStore, "walk", listed)
+    await Sweeper(later.store, later.clock).sweep()
+    (new,) = taken
+    assert await later.rejections.note(REFUSAL) == new
+
+
+async def test_a_rejection_that_is_being_swept_is_not_taken_over(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await lake.rejections.note(REFUSAL)
+    later = at_age(lake, days=7, hours=2)
+    delete = ObjectStore.delete
+    refused: list[str] = []
+
+    async def late(store: ObjectStore, key: str) -> None:
+        if key.startswith(layout.REJECTION_RECORDS):
+            with pytest.raises(ImageExpiring):
+                await later.rejections.note(REFUSAL)
+            refused.append(key)
+        await delete(store, key)
+
+    monkeypatch.setattr(ObjectStore, "delete", late)
+    report = await Sweeper(later.store, later.clock).sweep()
+    assert (len(refused), report.rejections) == (1, 2)  # the record, and its row in the journal
+    assert await keys(lake, layout.REJECTION_RECORDS) == set()
 
 
 async def rows(lake: Lake) -> list[dict[str, object]]:
