@@ -16,7 +16,7 @@ import pyarrow.dataset as ds
 import pyarrow.fs
 
 from lake import layout
-from lake.errors import LakeError, StoreMissing
+from lake.errors import LakeError, StoreMissing, UnreadableObject
 from lake.seal.watermark import parse_watermark
 from lake.settings import LakeSettings
 from lake.store.store_settings import StoreSettings, parse_store_settings
@@ -143,7 +143,10 @@ class _Files:
         if not self.exist(key):
             return None
         with self.system.open_input_file(self.path(key)) as file:
-            return parse_watermark(key, file.read()).complete_before
+            try:
+                return parse_watermark(key, file.read()).complete_before
+            except UnreadableObject:
+                return None  # the compactor writes it anew, and the chains have all rows
 
 
 def _unsealed(

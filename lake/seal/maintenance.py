@@ -69,7 +69,12 @@ class Maintenance:
 
         Raises StoreUnavailable if the store can't be listed.
         """
-        images, copied = await self._images.run_pass(now=now)
+        try:
+            images, copied = await self._images.run_pass(now=now)
+        except Exception:
+            # What fails for images must not stop rejections.
+            await self._rejections.run_pass(now=now)
+            raise
         rejections, also_copied = await self._rejections.run_pass(now=now)
         compacted = copied + also_copied
         compacted.left |= copied.left

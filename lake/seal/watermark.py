@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING
 
 from lake import layout
 from lake.errors import KeyMissing, UnreadableObject
+from lake.logs import logger
 
 if TYPE_CHECKING:
     from lake.layout import Folders
     from lake.store.object_store import ObjectStore
+
+log = logger(__name__)
 
 _NOTHING = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -65,16 +68,22 @@ def parse_watermark(key: str, data: bytes) -> Watermark:
 
 
 async def read_watermark(store: "ObjectStore", of: "Folders") -> tuple[Watermark, str | None]:
-    """Read the watermark and its ETag; raises UnreadableObject, StoreUnavailable.
+    """Read the watermark and its ETag; raises StoreUnavailable.
 
-    The ETag is None if the store has no watermark: then no reader uses the compacted files yet.
+    The ETag is None if the store has no watermark: then no reader uses the compacted files yet. A
+    watermark that does not parse counts as none, too, and is written anew by If-Match. The chains
+    have all rows, so readers lose nothing meanwhile.
     """
     key = layout.watermark_key(of)
     try:
         data, stored = await store.get(key)
     except KeyMissing:
         return Watermark(), None
-    return parse_watermark(key, data), stored.etag
+    try:
+        return parse_watermark(key, data), stored.etag
+    except UnreadableObject as error:
+        log.warning("watermark does not parse; it is written anew", key=key, error=error)
+        return Watermark(), stored.etag
 
 
 async def write_watermark(

@@ -61,6 +61,7 @@ CAUGHT_BY = {
     "acknowledge_before_the_journal": 10,
     "strange_name_ends_the_pass": 2,
     "object_under_hold_stops_its_window": 1,
+    "cut_watermark_stops_sealing": 1,
     "erasure_deletes_the_record": 4,
     "record_before_the_tombstone": 4,
     "unsure_writer_deletes": 9,

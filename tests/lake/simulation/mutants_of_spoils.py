@@ -7,8 +7,11 @@ from typing import Any
 from unittest import mock
 
 from lake import layout
+from lake.errors import KeyMissing
 from lake.seal.journal_batches import Batch
 from lake.seal.sealer import Sealer
+from lake.seal.watermark import Watermark, parse_watermark
+from lake.store.object_store import ObjectStore
 from tests.lake.simulation.mutants_of_images import Mutant
 
 
@@ -32,7 +35,22 @@ def object_under_hold_stops_its_window() -> AbstractContextManager[Any]:
     return mock.patch.object(Sealer, "_finish", finish)
 
 
+def cut_watermark_stops_sealing() -> AbstractContextManager[Any]:
+    """A watermark that does not parse ends each step that reads it."""
+
+    async def read(store: ObjectStore, of: layout.Folders) -> tuple[Watermark, str | None]:
+        key = layout.watermark_key(of)
+        try:
+            data, stored = await store.get(key)
+        except KeyMissing:
+            return Watermark(), None
+        return parse_watermark(key, data), stored.etag
+
+    return mock.patch("lake.seal.watermark_advance.read_watermark", read)
+
+
 OF_SPOILS: tuple[Mutant, ...] = (
     strange_name_ends_the_pass,
     object_under_hold_stops_its_window,
+    cut_watermark_stops_sealing,
 )

@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any
 
 from lake import layout
-from lake.commit.journal_objects import decode_journal
 from lake.commit.records import Attempt, parse_record
 from lake.errors import (
     IdempotencyConflict,
@@ -18,11 +17,9 @@ from lake.errors import (
     ImageExpiring,
     ImageNotFound,
     LakeError,
-    UnreadableObject,
 )
 from lake.lake import Lake
 from lake.seal.sizes import SealerSizes
-from lake.seal.watermark import parse_watermark
 from lake.settings import LakeSettings
 from lake.store.folders import attempt_of
 from lake.store.store_settings import StoreSettings, as_json
@@ -32,6 +29,7 @@ from lake.timing import TIMES
 from tests.lake.samples import TENANT, image_id, record
 from tests.lake.simulation.loop import SimulatedLoop
 from tests.lake.simulation.machine import SimulatedMachine
+from tests.lake.simulation.readable import complete_before, tombstones
 from tests.lake.simulation.skewed_clock import MAX_SKEW_SECONDS, SkewedClock
 from tests.lake.simulation.store import EPOCH, Bucket, Process, SimulatedStore
 
@@ -181,7 +179,7 @@ class World:
         return {
             tombstone.image_id
             for key, data, etag in self.below(layout.JOURNAL)
-            for tombstone in self._cached(key, etag, partial(_tombstones, key, data))
+            for tombstone in self._cached(key, etag, partial(tombstones, key, data))
         }
 
     def below(self, prefix: str) -> Iterator[tuple[str, bytes, str]]:
@@ -220,7 +218,7 @@ class World:
         """Check the invariants that hold at every moment."""
         key = layout.watermark_key(layout.IMAGE_ROWS)
         if key in self.bucket.objects:
-            moved = parse_watermark(key, self.bucket.objects[key][0]).complete_before
+            moved = complete_before(key, self.bucket.objects[key][0])
             if moved != self.watermark:
                 self.watermarks.append(moved)
         ids: set[str] = set()
@@ -311,13 +309,6 @@ class World:
     def _complete(self, stored: ImageRecord) -> bool:
         named = {stored.original_key, *(rendition.key for rendition in stored.renditions)}
         return named <= self.bucket.objects.keys()
-
-
-def _tombstones(key: str, data: bytes) -> tuple[Tombstone, ...]:
-    try:
-        return decode_journal(key, data).tombstones
-    except UnreadableObject:
-        return ()
 
 
 def window_start_of(key: str) -> datetime:
