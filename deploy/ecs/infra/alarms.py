@@ -299,6 +299,15 @@ def _rows(cell: str, stage: str) -> list[Alarm]:
             missing="breaching",
         ),
         Alarm(
+            f"deleted-unread-{cell}",
+            "Kafka deleted messages before they were read: they are lost",
+            {"deleted": Metric("Pixlake", "KafkaDeletedUnread", "Sum", of)},
+            "deleted",
+            0,
+            minutes=_RED_MINUTES,
+            pages=True,
+        ),
+        Alarm(
             f"dead-letters-{cell}",
             f"more than {_DEAD_SHARE:.0%} of the messages of Kafka are refused",
             {

@@ -26,5 +26,6 @@ FIGURES: Final = (
     Figure("DecoderCrashes", "Sum", ("worker",), "decoders that died on an image"),
     Figure("KafkaMessages", "Sum", ("ingest",), "messages of Kafka with a durable result"),
     Figure("DeadLetters", "Sum", ("ingest",), "messages of Kafka that were refused"),
+    Figure("KafkaDeletedUnread", "Sum", ("ingest",), "messages that Kafka deleted unread"),
     Figure("SealLag", "Maximum", ("ingest",), "age of the oldest unsealed window, s"),
 )

@@ -50,6 +50,7 @@ FIGURES: Final[Mapping[str, Figure]] = {
     "DecoderCrashes": Figure("ray_pixlake_decoder_crashes_total", "count", "Count"),
     "KafkaMessages": Figure("ray_pixlake_kafka_messages_total", "count", "Count"),
     "DeadLetters": Figure("ray_pixlake_dead_letters_total", "count", "Count"),
+    "KafkaDeletedUnread": Figure("ray_pixlake_kafka_deleted_unread_total", "count", "Count"),
     "SealLag": Figure("ray_pixlake_seal_lag", "highest", "Seconds"),
 }
 ALARMED_KIND: Final[Kind] = "worker"
