@@ -18,6 +18,7 @@ from lake.metrics import SealerTotals
 from lake.metrics_export import MetricsExporter
 from lake.retention.sweeper import Sweeper
 from lake.settings import LakeSettings
+from lake.store.accepted_time import TimeJumped
 
 APP = "lake"
 NAME = "Sealer"
@@ -89,6 +90,9 @@ class SealerLoop:
                         "a sweep failed for some objects; the next one repeats",
                         failed=report.failed,
                     )
+            except TimeJumped as error:
+                self._totals.add_refused_sweep()
+                log.error("a sweep refused the store's clock", error=error)  # noqa: TRY400
             except Exception:  # as in a pass
                 log.exception("a sweep failed; the next one is in an hour")
             try:

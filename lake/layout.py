@@ -14,6 +14,7 @@
     lake/rejections/…, lake/compacted/rejections/…                like those of images
     audit/unfinished/<tenant>/<image_id>.json     images that had no row when an audit ran
     audit/last.json                               result of the last audit
+    audit/accepted-time.json                      time of the last sweep
     audit-log/erasures/<day>/<image_id>-<attempt>.json
     presets/<name>/<version>.json
     store.json                                    settings of the store, equal for all processes
@@ -42,6 +43,7 @@ RECORD_DEPTH = 3
 AUDIT = "audit"
 UNFINISHED = "audit/unfinished"
 LAST_AUDIT = "audit/last.json"
+ACCEPTED_TIME = "audit/accepted-time.json"
 REBUILT = "lake/rebuilt"
 AUDIT_LOG = "audit-log"
 ERASURES = "audit-log/erasures"

@@ -112,7 +112,8 @@ SWEPT: Final = Metric(
     "pixlake_swept",
     "counter",
     "objects",
-    "Expired and orphaned objects that the sweeper deleted; `failed`: not processed.",
+    "Expired and orphaned objects that the sweeper deleted; `failed`: not processed, "
+    "`refused`: sweeps that did not believe the store's clock.",
     ("objects",),
 )
 SKIPPED_NAMES: Final = Metric(
@@ -185,6 +186,10 @@ class SealerTotals:
     def add_sweep(self, report: SweepReport) -> None:
         """Add the result of a sweep."""
         self._swept.update(asdict(report))
+
+    def add_refused_sweep(self) -> None:
+        """Count a sweep that did not believe the store's clock."""
+        self._swept["refused"] += 1
 
     def samples(self) -> Iterator[Sample]:
         """Read the totals and the present ages, which grow also during a long pass."""

@@ -65,6 +65,8 @@ class ProtocolTimes:
     """Least time from the expiry of an image to its deletion by the sweeper."""
     sweep_interval: timedelta = _HOUR
     """Pause between two sweeps. The audit calls a deletion late after two."""
+    time_jump: timedelta = _DAY
+    """Time since the last sweep from which a sweeper does not believe the store's clock."""
     lifecycle: timedelta = 2 * _DAY
     """Longest delay of S3's lifecycle rules: they round up to midnight UTC, then take a while."""
 

@@ -14,6 +14,7 @@ from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
 from lake.tables.tables import TABLES
 
+_RESULTS = frozenset({layout.LAST_AUDIT, layout.ACCEPTED_TIME})
 _NAMES = tuple(table.name for table in TABLES)
 
 
@@ -59,7 +60,7 @@ class NameScan:
             ),
             Level(layout.REBUILT, _NAMES.__contains__),
             Level(layout.REJECTIONS, {"records", "journal", "tries"}.__contains__),
-            Level(layout.AUDIT, {"unfinished"}.__contains__, frozenset({layout.LAST_AUDIT})),
+            Level(layout.AUDIT, {"unfinished"}.__contains__, _RESULTS),
             Level(layout.UNFINISHED, layout.TENANT.fullmatch),
             Level(layout.AUDIT_LOG, {"erasures"}.__contains__),
             Level(layout.ERASURES, layout.parse_day),

@@ -14,7 +14,8 @@ and a new image may take over the name of an expired one. So the sweeper first r
 (If-Match) by a marker that no writer takes over for 90 seconds, and deletes it within ten. The same
 holds for the record of a rejection.
 Retention and margin come from the store and are read again every five minutes, so that a sweeper
-does not delete images after their retention was extended.
+does not delete images after their retention was extended. Clocks that jump:
+lake/store/accepted_time.py.
 """
 
 import asyncio
@@ -30,6 +31,7 @@ from lake.commit.records import parse_record
 from lake.commit.rejections import parse_rejected
 from lake.errors import KeyMissing, LakeError, Mismatch, UnreadableObject
 from lake.logs import logger
+from lake.store.accepted_time import accept_time
 from lake.store.clock import StoreClock
 from lake.store.folders import ImageFolder, Stray, attempt_of, image_folders
 from lake.store.object_meta import Stored
@@ -61,20 +63,36 @@ class SweepReport:
 class Sweeper:
     """Deletes expired and orphaned objects of one store."""
 
-    def __init__(self, store: ObjectStore, clock: StoreClock, *, dry_run: bool = False) -> None:
-        """Use retention and margin of the store; a dry run counts and deletes nothing."""
+    def __init__(
+        self,
+        store: ObjectStore,
+        clock: StoreClock,
+        *,
+        dry_run: bool = False,
+        accept_time: bool = False,
+    ) -> None:
+        """Use retention and margin of the store; a dry run counts and deletes nothing.
+
+        `accept_time`: an operator says that the store's clock is right, though it jumped.
+        """
         self._store = store
         self._clock = clock
         self._times = clock.times
         self._dry_run = dry_run
+        self._accept_time = accept_time
+        self._latest = datetime.min.replace(tzinfo=UTC)
         self._deleters = asyncio.Semaphore(_DELETERS)
 
     async def sweep(self) -> SweepReport:
-        """Sweep the whole store; raises StoreUnavailable if it can't be listed.
+        """Sweep the whole store; raises TimeJumped, or StoreUnavailable if it can't be listed.
 
         A failure for one image or object is logged, and the next sweep tries again.
         """
         await self._clock.fresh()
+        confirmed, note = self._accept_time, not self._dry_run
+        accepted = await accept_time(self._store, self._clock, confirmed=confirmed, note=note)
+        # The clock may jump during the sweep, too.
+        self._latest = accepted + self._times.time_jump
         self._store.skipped.clear()
         report = SweepReport()
         await self._sweep_images(report)
@@ -241,7 +259,7 @@ class Sweeper:
                 report.lake += await self._delete([stored.key], report)
 
     async def _sweep_leftovers(self, report: SweepReport) -> None:
-        now = self._clock.now()
+        now = self._now()
         probes = await self._store.objects(layout.PROBE)
         old = [s.key for s in probes if s.modified + self._times.probe_age <= now]
         report.leftovers += await self._delete(old, report)
@@ -251,12 +269,15 @@ class Sweeper:
                 _unlink_staging, root, now - self._times.orphan_age, dry_run=self._dry_run
             )
 
+    def _now(self) -> datetime:
+        return min(self._clock.now(), self._latest)
+
     def _is_due(self, window_start: datetime) -> bool:
         settings = self._clock.settings
-        return settings.expires(window_start) + settings.margin <= self._clock.now()
+        return settings.expires(window_start) + settings.margin <= self._now()
 
     def _is_old(self, stored: Stored) -> bool:
-        return stored.modified + self._times.orphan_age <= self._clock.now()
+        return stored.modified + self._times.orphan_age <= self._now()
 
     async def _delete_old(self, unnamed: Sequence[Stored], report: SweepReport) -> int:
         old = [stored.key for stored in unnamed if self._is_old(stored)]

@@ -39,6 +39,7 @@ from lake.seal.compacted import Footer, Hour, list_hour, read_footer, sources_of
 from lake.seal.hours import hours_with_files, unsealed_hours
 from lake.seal.sizes import SIZES, SealerSizes
 from lake.seal.watermark_advance import WatermarkAdvance
+from lake.store.accepted_time import check_time
 from lake.store.clock import StoreClock
 from lake.store.decision import compare_and_swap
 from lake.store.idle_executor import IdleExecutor
@@ -180,6 +181,8 @@ class Compactor:
 
         async def step() -> bool | None:
             if self._clock.has_expired(start + layout.HOUR):
+                # A wrong clock must not move the watermark past hours without a copy.
+                await check_time(self._store, self._clock)
                 return True  # the sweeper deletes the hour's files now
             return None if await self._hour(start, report, begin=begin) else True
 

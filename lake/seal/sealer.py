@@ -10,8 +10,7 @@ takes these steps, in batches of bounded size:
   4. update the hour's compacted copy, if it has one
   5. DELETE the journal objects of step 1; tombstones only once they are an hour old
 
-A sealer that dies delays rows, but no row is lost or duplicated. So a pass may abandon a window
-that takes too long.
+A sealer that dies delays rows, and none is lost or duplicated. So a pass may abandon a slow window.
 """
 
 import asyncio
@@ -34,6 +33,7 @@ from lake.seal.journal_batches import Batch, JournalBatches
 from lake.seal.segments import Chain, Chains, Known, chain_of
 from lake.seal.shadow_rows import ShadowRows
 from lake.seal.sizes import SIZES, SealerSizes
+from lake.store.accepted_time import check_time
 from lake.store.clock import StoreClock
 from lake.store.decision import CHANGED, compare_and_swap
 from lake.store.idle_executor import IdleExecutor
@@ -234,7 +234,9 @@ class Sealer:
         return fresh + chosen, files
 
     async def _seal(self, window_start: datetime, chain: Chain | None, sealed: Sealed) -> None:
-        expired, unfinished = self._clock.has_expired(window_start), 0
+        unfinished = 0
+        if expired := self._clock.has_expired(window_start):
+            await check_time(self._store, self._clock)  # a wrong clock must not delete rows
         async with aclosing(self._pending.batches(window_start)) as batches:
             async for batch in batches:
                 if not expired:  # rows of an expired window are deleted, not sealed

@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
 
 def sweep(
-    *, dry_run: DryRun = False, yes: Yes = False, home: Home = None, json: Json = False
+    *,
+    accept_time: Annotated[
+        bool, typer.Option("--accept-time", help="The store's clock is right, though it jumped.")
+    ] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    home: Home = None,
+    json: Json = False,
 ) -> None:
     """Delete expired data, and data that crashes have left.
 
@@ -30,13 +37,14 @@ def sweep(
     from pixlake_server.cli.settings import load_existing  # noqa: PLC0415
 
     settings = load_existing(LakeSettings, home, "store_url")
-    report = asyncio.run(_sweep(settings, dry_run=True))
-    due = any(count for name, count in asdict(report).items() if name != "failed")
+    report = asyncio.run(_sweep(settings, dry_run=True, accept_time=accept_time))
+    # Without anything to delete, a confirmed time must be noted nevertheless.
+    due = accept_time or any(count for name, count in asdict(report).items() if name != "failed")
     if due and not dry_run:
         if not yes:
             output.note(_text(report, "to delete:"))
             ask("delete this data for ever", yes=yes)
-        report = asyncio.run(_sweep(settings, dry_run=False))
+        report = asyncio.run(_sweep(settings, dry_run=False, accept_time=accept_time))
     if json:
         output.emit(asdict(report) | {"dry_run": dry_run})
     else:
@@ -54,9 +62,10 @@ def _text(report: "SweepReport", verb: str) -> str:
     )
 
 
-async def _sweep(settings: "LakeSettings", *, dry_run: bool) -> "SweepReport":
+async def _sweep(settings: "LakeSettings", *, dry_run: bool, accept_time: bool) -> "SweepReport":
     from lake.lake import Lake  # noqa: PLC0415  # slow
     from lake.retention.sweeper import Sweeper  # noqa: PLC0415
 
     lake = await Lake.open(settings, make=False, prove=not dry_run)
-    return await Sweeper(lake.store, lake.clock, dry_run=dry_run).sweep()
+    sweeper = Sweeper(lake.store, lake.clock, dry_run=dry_run, accept_time=accept_time)
+    return await sweeper.sweep()

@@ -114,8 +114,11 @@ async def commit(lake: Lake, name: str, content: bytes = b"pixels", tenant: str 
 
 
 async def keys(lake: Lake, prefix: str = "") -> set[str]:
-    """Return the keys below a prefix, without the store's settings."""
-    return {stored.key for stored in await lake.store.objects(prefix)} - {layout.STORE}
+    """Return the keys below a prefix, without settings and the time of the last sweep."""
+    return {stored.key for stored in await lake.store.objects(prefix)} - {
+        layout.STORE,
+        layout.ACCEPTED_TIME,
+    }
 
 
 async def image_objects(lake: Lake, name: str, tenant: str = TENANT) -> set[str]:

@@ -1,4 +1,4 @@
-"""Windows, claims and holds that a wrong clock has dated ahead do not wait for their time."""
+"""A wrong clock: what it has dated ahead does not wait, and nothing that is alive is deleted."""
 
 from datetime import timedelta
 
@@ -7,8 +7,10 @@ import pytest
 from lake import layout
 from lake.errors import LakeHeld
 from lake.lake import Lake
+from lake.retention.sweeper import Sweeper
 from lake.seal.watermark import Watermark, read_watermark, write_watermark
 from lake.settings import LakeSettings
+from lake.store.accepted_time import TimeJumped, accept_time
 from lake.tables.rows import decode_chain_file
 from lake.tables.tables import IMAGE_TABLE
 from tests.lake.clocks import ShiftedClock, at, at_age
@@ -72,3 +74,53 @@ async def test_a_pause_does_not_last_until_a_time_that_was_wrong(lake: Lake) -> 
     assert (await later.sealer.run_pass(now=True)).unreadable == 1
     later.clock.shift = timedelta(0)
     assert (await later.sealer.run_pass(now=True)).unreadable == 1
+
+
+async def test_a_clock_days_ahead_deletes_nothing(lake: Lake) -> None:
+    await commit(lake, "a")
+    await lake.sealer.run_pass(now=True)
+    await commit(lake, "b")
+    await Sweeper(lake.store, lake.clock).sweep()
+    before = await keys(lake)
+    ahead = at_age(lake, days=9)
+    with pytest.raises(TimeJumped) as refused:
+        await Sweeper(ahead.store, ahead.clock).sweep()
+    assert refused.value.limit == _DAY.total_seconds()
+    assert (await ahead.sealer.run_pass(now=True)).failed == 1
+    assert await keys(lake) == before
+    # The clock is right again.
+    assert (await Sweeper(lake.store, lake.clock).sweep()).images == 0
+
+
+async def test_an_operator_confirms_a_time(lake: Lake) -> None:
+    await commit(lake, "a")
+    await Sweeper(lake.store, lake.clock).sweep()
+    later = at_age(lake, days=9)
+    with pytest.raises(TimeJumped):
+        await Sweeper(later.store, later.clock, dry_run=True).sweep()
+    assert (await Sweeper(later.store, later.clock, accept_time=True).sweep()).images == 1
+    assert (await Sweeper(later.store, later.clock).sweep()).failed == 0
+
+
+async def test_a_time_is_accepted_when_it_has_gone_on_for_a_day(lake: Lake) -> None:
+    await commit(lake, "a")
+    await accept_time(lake.store, lake.clock)
+    for hours in (0, 12, 23):
+        with pytest.raises(TimeJumped):
+            await accept_time(lake.store, at_age(lake, days=9, hours=hours).clock)
+    later = at_age(lake, days=10, hours=1)
+    assert (await Sweeper(later.store, later.clock).sweep()).images == 1
+
+
+async def test_two_jumps_do_not_confirm_each_other(lake: Lake) -> None:
+    await accept_time(lake.store, lake.clock)
+    for days in (9, 11, 13):
+        with pytest.raises(TimeJumped):
+            await accept_time(lake.store, at_age(lake, days=days).clock)
+
+
+async def test_a_damaged_accepted_time_counts_from_when_it_was_written(lake: Lake) -> None:
+    await lake.store.put(layout.ACCEPTED_TIME, b"")
+    with pytest.raises(TimeJumped):
+        await accept_time(lake.store, at_age(lake, days=2).clock)
+    await accept_time(lake.store, lake.clock)

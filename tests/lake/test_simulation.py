@@ -85,6 +85,8 @@ CAUGHT_BY = {
     "pause_of_a_virtual_machine_is_unnoticed": 1,
     "window_ahead_waits": 3,
     "claim_ahead_counts": 3,
+    "compactor_believes_any_time": 5,
+    "jump_in_a_sweep_is_unnoticed": 1,
     "position_names_a_message": 7,
     "tombstone_of_any_bytes": 7,
     "commit_of_another_topic_counts": 36,

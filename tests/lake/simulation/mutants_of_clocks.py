@@ -7,13 +7,15 @@ from unittest import mock
 
 from lake.commit.records import Attempt
 from lake.errors import AttemptTooOld
+from lake.retention.sweeper import Sweeper
 from lake.seal.watermark_advance import WatermarkAdvance
 from lake.store.clock import StoreClock
+from lake.store.object_store import ObjectStore
 from lake.timing import ProtocolTimes
 from tests.lake.simulation.asleep import laptop, sleeping_sweeper, sleeping_writer
 from tests.lake.simulation.machine import EPOCH_SECONDS, SimulatedMachine
 from tests.lake.simulation.mutants_of_images import Mutant
-from tests.lake.simulation.set_clock import hours_ahead
+from tests.lake.simulation.set_clock import days_ahead, hours_ahead
 from tests.lake.simulation.story import Story
 
 
@@ -76,9 +78,37 @@ def claim_ahead_counts() -> AbstractContextManager[Any]:
     return mock.patch.object(WatermarkAdvance, "_is_ahead", return_value=False)
 
 
+def sweeper_believes_any_time() -> AbstractContextManager[Any]:
+    """A sweep relies on the store's clock, however long ago the last sweep was."""
+
+    async def accept(_store: ObjectStore, clock: StoreClock, **_: bool) -> datetime:
+        return clock.now()
+
+    return mock.patch("lake.retention.sweeper.accept_time", accept)
+
+
+def sealer_believes_any_time() -> AbstractContextManager[Any]:
+    """A sealer deletes rows of expired windows by any clock."""
+    return mock.patch("lake.seal.sealer.check_time")
+
+
+def compactor_believes_any_time() -> AbstractContextManager[Any]:
+    """A compactor passes over hours that have expired by any clock."""
+    return mock.patch("lake.seal.compaction.check_time")
+
+
+def jump_in_a_sweep_is_unnoticed() -> AbstractContextManager[Any]:
+    """A sweep goes by the store's clock if that clock jumps after the sweep has begun."""
+    return mock.patch.object(Sweeper, "_now", lambda self: self._clock.now())
+
+
 OF_SET_CLOCKS: dict[Mutant, Story] = {
     window_ahead_waits: hours_ahead,
     claim_ahead_counts: hours_ahead,
+    sweeper_believes_any_time: days_ahead,
+    sealer_believes_any_time: days_ahead,
+    compactor_believes_any_time: days_ahead,
+    jump_in_a_sweep_is_unnoticed: days_ahead,
 }
 """Mutants that a story of a clock that was set ahead catches."""
 

@@ -1,4 +1,4 @@
-"""Story of a store whose clock is set ahead for some minutes, and is right again afterwards.
+"""Stories of a store whose clock is set ahead for some minutes, and is right again afterwards.
 
 The store of a folder has the clock of its machine, and a small S3 server may have lost its battery.
 The processes run on one machine with that clock, so their wall clocks are set, too.
@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from lake import layout
 from lake.lake import Lake
+from lake.retention.sweeper import Sweeper
 from lake.seal.watermark import parse_watermark
 from lake.tables.tables import IMAGE_TABLE
 from tests.lake.samples import image_id
@@ -45,6 +46,33 @@ async def hours_ahead(world: World) -> None:
     world.check_at_rest()
 
 
+async def days_ahead(world: World) -> None:
+    """The clock is days ahead while sweepers and sealers run; nothing that is alive is deleted."""
+    _, maintenance = await world.process("maintenance")
+    await _work(world, maintenance, "ab", passes=1)
+    _, lake = await world.process("sweeper")
+    sweeper = Sweeper(lake.store, lake.clock)
+    await patiently(sweeper.sweep(), 600)
+    await asyncio.sleep(world.dice.uniform(0.1, 3) * _HOUR)
+    # The rows of these images wait in the journal while the clock is wrong.
+    writer = await world.process("writer")
+    for name in "cd":
+        await world.upload(*writer, name, b"x")
+    if world.dice.random() < 0.5:
+        world.loop.call_later(world.dice.uniform(0, 1), _set, world, 9 * 24 * _HOUR)
+        await patiently(sweeper.sweep(), 600)
+    for _ in range(world.dice.choice((1, 4))):
+        _set(world, world.dice.uniform(8, 30) * 24 * _HOUR)
+        await patiently(sweeper.sweep(), 600)
+        await run_pass(maintenance, now=True)
+        await asyncio.sleep(world.dice.uniform(1, 70) * _MINUTE)
+    _set(world, 0.0)
+    await _work(world, maintenance, "ef", passes=28)
+    await patiently(sweeper.sweep(), 600)
+    _check_sealed(world)
+    world.check_at_rest()
+
+
 async def _work(world: World, maintenance: Lake, names: str, passes: int) -> None:
     """Upload images, and run passes with pauses of ten minutes."""
     writer = await world.process("writer")
@@ -53,6 +81,10 @@ async def _work(world: World, maintenance: Lake, names: str, passes: int) -> Non
     for _ in range(passes):
         await asyncio.sleep(10 * _MINUTE)
         await run_pass(maintenance, now=False)
+
+
+def _set(world: World, ahead: float) -> None:
+    world.bucket.ahead = ahead
 
 
 def _check_sealed(world: World) -> None:
