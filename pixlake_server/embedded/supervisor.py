@@ -34,7 +34,7 @@ from pixlake_server.embedded.preflight import (
     prepare_store,
 )
 from pixlake_server.embedded.ray_environment import ray_environment
-from pixlake_server.embedded.readiness import is_ready
+from pixlake_server.embedded.readiness import is_ready, why_unready
 from pixlake_server.embedded.run_folder import (
     MARK,
     end_processes,
@@ -206,7 +206,9 @@ class _Run:
             self._check(ray)
             if time.monotonic() > ends:
                 limit = f"{self._settings.start_seconds:.0f} s (PIXLAKE_START_SECONDS)"
-                raise StartFailed(f"not ready within {limit}", self._logs)
+                why = why_unready(self._host, self._served.http_port)
+                detail = f": {why}" if why else ""
+                raise StartFailed(f"not ready within {limit}{detail}", self._logs)
             time.sleep(_POLL_SECONDS)
 
     def _check(self, ray: subprocess.Popen[bytes]) -> None:
