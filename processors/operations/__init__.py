@@ -1,6 +1,6 @@
 """Registry of the operations that a preset may name; each operation has its own file."""
 
-from typing import Annotated
+from typing import Annotated, get_args
 
 from pydantic import Field
 
@@ -27,37 +27,8 @@ from processors.operations.threshold import Threshold
 from processors.operations.watermark import Watermark
 from processors.operations.white_balance import WhiteBalance
 
-OPERATIONS: dict[str, type[Operation]] = {
-    # sizes
-    "fit": Fit,
-    "fill": Fill,
-    "pad": Pad,
-    "resize": Resize,
-    "crop": Crop,
-    "rotate": Rotate,
-    "flip": Flip,
-    # colours
-    "grayscale": Grayscale,
-    "brightness": Brightness,
-    "contrast": Contrast,
-    "gamma": Gamma,
-    "white_balance": WhiteBalance,
-    "clahe": Clahe,
-    # detail
-    "blur": Blur,
-    "sharpen": Sharpen,
-    "denoise": Denoise,
-    # analysis
-    "threshold": Threshold,
-    "canny": Canny,
-    # marks and redaction
-    "watermark": Watermark,
-    "redact": Redact,
-    "blur_faces": BlurFaces,
-}
-"""Operation classes by their `op` value."""
-
 AnyOperation = Annotated[
+    # sizes
     Fit
     | Fill
     | Pad
@@ -65,23 +36,32 @@ AnyOperation = Annotated[
     | Crop
     | Rotate
     | Flip
+    # colours
     | Grayscale
     | Brightness
     | Contrast
     | Gamma
     | WhiteBalance
     | Clahe
+    # detail
     | Blur
     | Sharpen
     | Denoise
+    # analysis
     | Threshold
     | Canny
+    # marks and redaction
     | Watermark
     | Redact
     | BlurFaces,
     Field(discriminator="op"),
 ]
 """Type of an operation in a preset; pydantic chooses the class by `op`."""
+
+OPERATIONS: dict[str, type[Operation]] = {
+    kind.model_fields["op"].default: kind for kind in get_args(get_args(AnyOperation)[0])
+}
+"""Operation classes by their `op` value, in the order of `AnyOperation`."""
 
 __all__ = [
     "OPERATIONS",

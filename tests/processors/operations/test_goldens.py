@@ -12,8 +12,10 @@ _TOLERANCE = 1.0
 
 
 def test_every_operation_has_one() -> None:
-    assert CASES.keys() == OPERATIONS.keys()
-    assert {path.stem for path in GOLDENS.iterdir()} == OPERATIONS.keys()
+    assert CASES.keys() == OPERATIONS.keys(), "add a case to tests/processors/operations/cases.py"
+    assert {path.stem for path in GOLDENS.iterdir()} == OPERATIONS.keys(), (
+        "run: python -m tests.processors.operations"
+    )
 
 
 @pytest.mark.parametrize("name", CASES)

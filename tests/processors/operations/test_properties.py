@@ -113,7 +113,7 @@ def images(draw: st.DrawFn) -> Image:
 
 
 def test_every_operation_is_tried() -> None:
-    assert PARAMETERS.keys() == OPERATIONS.keys()
+    assert PARAMETERS.keys() == OPERATIONS.keys(), "add the parameters to PARAMETERS"
 
 
 @given(said=OPERATION, image=images())
