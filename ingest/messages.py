@@ -41,7 +41,8 @@ METADATA = "pixlake-meta-"
 DEAD_LETTER = "pixlake-dead-letter-"
 """Prefix of the headers of a dead letter, which may be sent back into the topic."""
 _OURS = "pixlake-"
-_NAMES = (PRESET, FILENAME, f"{METADATA}<name>")
+HEADERS = (PRESET, FILENAME, f"{METADATA}<name>")
+"""Headers of Pixlake that a message may have; docs/kafka.md describes them."""
 CONTENT_TYPE = "content-type"
 _EVENT_METADATA = ("ce_id", "ce_source", "ce_type", "ce_subject")
 EVENT_HEADERS = (*_EVENT_METADATA, "ce_specversion", "ce_time")
@@ -198,12 +199,11 @@ def _texts(headers: Headers) -> dict[str, str]:
 def _refuse_misspelt(name: str) -> None:
     plain = name.lower()
     if plain.startswith(_OURS) and not plain.startswith(DEAD_LETTER):
-        raise InvalidHeader(unknown("header", name, _NAMES), value=name)
+        raise InvalidHeader(unknown("header", name, HEADERS), value=name)
 
 
 def _is_known(name: str) -> bool:
-    known = (PRESET, FILENAME, CONTENT_TYPE)
-    return name in known or name in EVENT_HEADERS or name.startswith(METADATA)
+    return name in (*HEADERS, *EVENT_HEADERS, CONTENT_TYPE) or name.startswith(METADATA)
 
 
 def _text(name: str, value: bytes) -> str:

@@ -6,9 +6,16 @@ import sys
 import textwrap
 import tomllib
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+import ingest.metrics
+import lake.metrics
+import processors.metrics
+import serve_app.metrics
+from ingest.messages import HEADERS
+from lake.metrics import Metric
 from pixlake_server.embedded.haproxy_answers import ANSWERS
 from serve_app.errors import PROBLEMS
 from tests.errors_page import COMMAND, SERVICE, codes_of
@@ -37,6 +44,23 @@ def test_every_code_is_on_the_page_of_errors() -> None:
     used = {*codes_of(*SERVICE, *COMMAND), *PROBLEMS, *ANSWERS, *plain}
     assert {"invalid_header", "invalid_event", "internal", "port_taken", "corrupted"} <= used
     assert sorted(used - set(page)) == []
+
+
+def test_the_page_of_the_consumer_has_every_header_of_pixlake() -> None:
+    page = re.findall(r"^\| `(pixlake-[^`]+)` \|", (DOCS / "kafka.md").read_text(), re.MULTILINE)
+    assert page == list(HEADERS), "describe the header in the table of docs/kafka.md"
+
+
+@pytest.mark.parametrize(
+    "module",
+    [ingest.metrics, lake.metrics, processors.metrics, serve_app.metrics],
+    ids=lambda module: module.__name__,
+)
+def test_every_metric_of_a_package_is_in_its_list(module: ModuleType) -> None:
+    """A metric that is missing in `METRICS` would be missing in docs/metrics.md, too."""
+    named = {name for name, value in vars(module).items() if isinstance(value, Metric)}
+    listed = {name for name in named if vars(module)[name] in module.METRICS}
+    assert named == listed, "add the metric to METRICS"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
