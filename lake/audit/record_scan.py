@@ -10,6 +10,7 @@ import heapq
 import random
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from lake.audit.object_reading import Content, first_line, read_each
 from lake.audit.row_hash import hashed_records
@@ -150,7 +151,7 @@ class RecordScan:
             return self._orphans({stored.key for stored in folder.objects}, folder, "no record")
         if scope.is_future(record.window_start):
             return [Finding("future", folder.record_key, f"window {record.window_start:%F %T}")]
-        if scope.is_overdue(record.window_start):
+        if scope.is_overdue(_kept_since(record, scope)):
             return [Finding("overdue", folder.record_key, f"window {record.window_start:%F %T}")]
         if not scope.holds(record.window_start):
             return []
@@ -263,6 +264,14 @@ class RecordScan:
             self.seen.hashed_bytes += len(data)
             if hashlib.sha256(data).hexdigest() != named.sha256:
                 self._snapshot.fault("wrong_bytes", named.key, "SHA-256 differs from its record")
+
+
+def _kept_since(record: Named, scope: Scope) -> datetime:
+    """Start of the retention; it begins at the erasure if the image had not expired by then."""
+    start = record.window_start
+    if isinstance(record, Tombstone) and record.erased_at < scope.kept.expires(start):
+        return max(start, record.erased_at)
+    return start
 
 
 def _parsed(folder: ImageFolder, data: Content) -> Named | Finding | None:

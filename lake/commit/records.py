@@ -245,6 +245,9 @@ def expiry_of(found: Named, clock: StoreClock) -> datetime:
     # A tombstone without a digest is a sweeper's marker, which holds the name for a moment.
     if isinstance(found, Tombstone) and found.content is None:
         return max(expiry, found.erased_at - clock.times.marker_age)
+    # A message or an upload may be sent again for as long after the erasure as after the upload.
+    if isinstance(found, Tombstone) and found.erased_at < expiry:
+        return max(expiry, clock.settings.expires(found.erased_at))
     return expiry
 
 

@@ -27,7 +27,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from lake import layout
-from lake.commit.records import parse_record
+from lake.commit.records import expiry_of, parse_record
 from lake.commit.rejections import parse_rejected
 from lake.errors import KeyMissing, LakeError, Mismatch, UnreadableObject
 from lake.logs import logger
@@ -145,7 +145,7 @@ class Sweeper:
                 report.images += await self._delete([folder.record_key], report)
                 report.image_objects += await self._delete_old(folder.objects, report)
                 return
-            if self._is_due(record.window_start):
+            if expiry_of(record, self._clock) + self._clock.settings.margin <= self._clock.now():
                 await self._expire(folder, record, stored, report)
                 return
             if isinstance(record, ImageRecord):

@@ -53,10 +53,10 @@ def erase(
 
     First looks up every image, prints the number of images, and asks.
 
-    An erased image can't come back: the same upload or message is refused until the retention of
-    the image has passed. An entry without personal data stays in the store's audit log. Works on
-    the store itself, by PIXLAKE_STORE_URL and PIXLAKE_S3_*, or in PIXLAKE_HOME. A repeated run is
-    safe.
+    An erased image can't come back: the same upload or message is refused for the
+    retention after the erasure. An entry without personal data stays in the store's audit log.
+    Works on the store itself, by PIXLAKE_STORE_URL and PIXLAKE_S3_*, or in PIXLAKE_HOME. A repeated
+    run is safe.
     """
     from lake.settings import LakeSettings  # noqa: PLC0415  # slow
     from pixlake_server.cli.settings import load_existing  # noqa: PLC0415

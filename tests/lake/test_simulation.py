@@ -18,6 +18,7 @@ from tests.lake.simulation.mutants_of_positions import OF_POSITIONS, OF_STREAMS
 from tests.lake.simulation.mutants_of_spoils import OF_SPOILS
 from tests.lake.simulation.positions import used_again
 from tests.lake.simulation.remade import remade
+from tests.lake.simulation.sent_again import sent_again
 from tests.lake.simulation.spoiled import spoiled
 from tests.lake.simulation.story import Story, erasures, tell, week_end
 from tests.lake.simulation.swept import swept_week
@@ -47,6 +48,7 @@ AIMED: dict[str, Story] = {
     "slow_reading_of_the_clock_counts": late_file,
     "sweeper_without_a_marker": swept_week,
     "marker_that_holds_for_ever": swept_week,
+    "tombstone_expires_with_its_image": sent_again,
     **{mutant.__name__: used_again for mutant in OF_POSITIONS},
     **{mutant.__name__: remade for mutant in OF_STREAMS},
     **{mutant.__name__: story for mutant, story in OF_CLOCKS.items()},
@@ -59,6 +61,8 @@ AIMED: dict[str, Story] = {
 # all seeds are tried in turn, and the test gets slow.
 CAUGHT_BY = {
     "acknowledge_before_the_journal": 10,
+    "erasure_of_a_running_attempt": 15,
+    "attempt_without_end": 5,
     "strange_name_ends_the_pass": 2,
     "object_under_hold_stops_its_window": 1,
     "cut_watermark_stops_sealing": 1,

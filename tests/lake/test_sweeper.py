@@ -20,6 +20,7 @@ from lake.store.object_store import Buffer, ObjectStore
 from lake.tables.rows import encode_chain_file, to_table
 from tests.lake.clocks import at, at_age
 from tests.lake.conftest import settings_for
+from tests.lake.damage import audit, found
 from tests.lake.samples import TENANT, commit, image_id, image_objects, keys, record
 
 RETENTION = timedelta(days=7)
@@ -135,17 +136,31 @@ async def test_the_journal_and_the_lake_go_by_their_names(lake: Lake) -> None:
     await later.eraser.erase(TENANT, image_id("a"))
     report = await sweep(at_age(lake, days=7, seconds=3700))
     assert (report.journal, report.lake, report.images) == (2, 1, 0)
+    assert {key.split("/")[0] for key in await keys(lake)} == {"audit-log", "images"}
+    week_later = at_age(lake, days=12, seconds=3700)
+    await Sweeper(week_later.store, week_later.clock, accept_time=True).sweep()
     assert {key.split("/")[0] for key in await keys(lake)} == {"audit-log"}
 
 
-async def test_a_tombstone_stays_as_long_as_a_record_would(lake: Lake) -> None:
-    window_start = (await commit(lake, "a")).record.window_start
-    await at_age(lake, days=6).eraser.erase(TENANT, image_id("a"))
-    await sweep(at(lake, window_start + RETENTION + MARGIN - timedelta(minutes=1)))
+async def test_a_tombstone_stays_for_the_retention_after_the_erasure(
+    lake: Lake, lake_settings: LakeSettings
+) -> None:
+    """A message that is read again, or an upload that is sent again, does not bring it back."""
+    await commit(lake, "a")
+    soon = at_age(lake, days=6, hours=23)
+    await soon.eraser.erase(TENANT, image_id("a"))
+    await soon.maintenance.run_pass(now=True)
+    erased_at = soon.clock.now()
+    with pytest.raises(ImageErased):  # 65 minutes after the erasure
+        await commit(at_age(lake, days=7, minutes=5), "a")
+    later = timedelta(days=13, hours=22)
+    await sweep(at_age(lake, days=13, hours=22))  # segment and journal go with their window
+    assert found(await audit(lake, lake_settings, after=later)) == {}
+    await sweep(at(lake, erased_at + RETENTION + MARGIN - timedelta(minutes=1)))
     assert await image_objects(lake, "a") == {"record.json"}
     with pytest.raises(ImageErased):
-        await commit(at_age(lake, days=6), "a")
-    await sweep(at(lake, window_start + RETENTION + MARGIN + timedelta(seconds=1)))
+        await commit(at_age(lake, days=13, hours=22), "a")
+    await sweep(at(lake, erased_at + RETENTION + MARGIN + timedelta(seconds=1)))
     assert await image_objects(lake, "a") == set()
 
 

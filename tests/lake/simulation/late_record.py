@@ -10,7 +10,7 @@ from tests.lake.simulation.world import RETENTION, Broken, World, patiently
 
 
 async def late_record(world: World) -> None:
-    """The name of an erased, expired image is taken over while the name is erased once more.
+    """The name of an expired tombstone is taken over while the name is erased once more.
 
     The writer sleeps before it sends its record, and the record arrives just before its signature
     expires. The objects of the new image must still exist then.
@@ -19,11 +19,9 @@ async def late_record(world: World) -> None:
     stored = world.record(image_id("a"))
     if not isinstance(stored, ImageRecord):
         raise Broken("acknowledged, and there is no record")
-    expires = (stored.window_start + RETENTION - world.bucket.now()).total_seconds()
-    await asyncio.sleep(expires - 600)
     await _erase(world)
     world.promises.acknowledged.clear()
-    await asyncio.sleep(600 + 240)
+    await asyncio.sleep(RETENTION.total_seconds() + 240)
     world.bucket.naps = lambda process, key: _slept(world, process, key, 590, 2500)
     world.bucket.late_replaces = lambda process, key: _slept(world, process, key, 890, 890)
     taking = world.loop.create_task(_take_over(world))

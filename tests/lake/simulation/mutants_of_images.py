@@ -291,6 +291,21 @@ def longer_retention_wakes_the_expired() -> AbstractContextManager[Any]:
     return both
 
 
+def tombstone_expires_with_its_image() -> AbstractContextManager[Any]:
+    """A tombstone counts from the upload of its image, as its record would."""
+
+    def expiry_of(found: Named, clock: StoreClock) -> datetime:
+        expiry = clock.settings.expires(found.window_start)
+        if isinstance(found, Tombstone) and found.content is None:
+            return max(expiry, found.erased_at - clock.times.marker_age)
+        return expiry
+
+    patches = ExitStack()
+    for module in ("lake.commit.records", "lake.retention.sweeper"):
+        patches.enter_context(mock.patch(f"{module}.expiry_of", expiry_of))
+    return patches
+
+
 OF_IMAGES: tuple[Mutant, ...] = (
     replay_in_its_own_window,
     acknowledge_before_the_journal,
@@ -311,4 +326,5 @@ OF_IMAGES: tuple[Mutant, ...] = (
     retention_of_the_environment,
     change_without_notice,
     longer_retention_wakes_the_expired,
+    tombstone_expires_with_its_image,
 )

@@ -18,6 +18,7 @@ from tests.lake.simulation.late_record import late_record
 from tests.lake.simulation.messages import messages
 from tests.lake.simulation.positions import used_again
 from tests.lake.simulation.remade import remade
+from tests.lake.simulation.sent_again import sent_again
 from tests.lake.simulation.set_clock import days_ahead, hours_ahead
 from tests.lake.simulation.simulated import simulated
 from tests.lake.simulation.spoiled import spoiled
@@ -218,6 +219,7 @@ _SELDOM: dict[int, Story] = {
     4: spoiled,
     5: hours_ahead,
     6: days_ahead,
+    7: sent_again,
 }
 
 
