@@ -96,8 +96,10 @@ def sources_of(files: list[Stored]) -> Sources:
 
 async def read_footer(store: ObjectStore, stored: Stored) -> Footer:
     """Read the footer of one version of a file; raises UnreadableObject, Mismatch, KeyMissing."""
+    if not stored.size:  # an empty range is an error of the store
+        raise UnreadableObject(f"compacted file {stored.key} is empty", value=stored.key)
     start = max(0, stored.size - _TAIL_BYTES)
-    tail = await store.piece(stored.key, start, max(stored.size, 1), stored.etag)
+    tail = await store.piece(stored.key, start, stored.size, stored.etag)
     needed = stored.size - metadata_bytes(stored.key, tail[-8:])
     if needed < start:
         start = max(needed, 0)

@@ -201,16 +201,26 @@ class Compactor:
         """First windows of an hour's compacted files, from the first file's footer or planned."""
         first = hour.compacted.get(hour.start)
         if first is not None:
-            return (await self._footer(first)).cuts
-        if hour.compacted:
+            if footer := await self._readable_footer(first):
+                return footer.cuts
+            # Every file of an hour has the same cuts.
+            for other in hour.compacted.values():
+                if footer := await self._readable_footer(other):
+                    return footer.cuts
+            if len(hour.compacted) > 1:
+                return tuple(sorted(hour.compacted))
+        if hour.compacted and first is None:
             raise UnreadableObject(f"the first compacted file of {hour.start} is missing")
         return hour.planned(self._file_bytes)
 
     async def _file(self, hour: Hour, cut: datetime, report: CompactionReport) -> bool:
         sources = hour.sources(cut)
         stored = hour.compacted.get(cut)
-        if stored is not None:
-            named = (await self._footer(stored)).sources
+        footer = await self._readable_footer(stored) if stored is not None else None
+        if stored is not None and footer is None and not sources:
+            raise UnreadableObject(f"{stored.key} does not parse, and it has no segments")
+        if footer is not None:
+            named = footer.sources
             if named == sources_of(sources):
                 return False
             lost = {name for name, _ in named} - {name for name, _ in sources_of(sources)}
@@ -252,6 +262,14 @@ class Compactor:
         data, stored = await self._store.get(source.key)
         decode = partial(decode_chain_file, source.key, data, of=self._table)
         return await self._idle_executor.run(decode), stored
+
+    async def _readable_footer(self, stored: Stored) -> Footer | None:
+        """Read the footer of a copy; None for a copy that does not parse and is written anew."""
+        try:
+            return await self._footer(stored)
+        except UnreadableObject as error:
+            log.warning("compacted file does not parse", key=stored.key, error=error)
+            return None
 
     async def _footer(self, stored: Stored) -> Footer:
         version = stored.key, stored.etag
