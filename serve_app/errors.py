@@ -201,7 +201,7 @@ PROBLEMS: Mapping[str, Problem] = {
     "image_not_found": Problem(404, "There is no such image"),
     "image_erased": Problem(410, "The image was erased"),
     "query_failed": Problem(400, "The SQL statement failed"),
-    "time_jumped": Problem(503, "The store's clock jumped by a day or more"),
+    "time_jumped": Problem(503, "The store's clock jumped by a day or more", retry_after=3600),
     "no_lifecycle": Problem(501, "The store has no lifecycle rules"),
     "no_new_lake": Problem(404, "There is no new lake"),
     "image_expired": Problem(410, "The image is past its retention"),
