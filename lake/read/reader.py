@@ -14,12 +14,16 @@ from lake.errors import (
     ImageNotFound,
     InvalidCursor,
     KeyMissing,
+    UnreadableObject,
 )
+from lake.logs import logger
 from lake.seal.segments import chain_keys, read_rows
 from lake.store.clock import StoreClock
 from lake.store.object_store import ObjectStore, Stream
 from lake.tables.rows import erased_ids, to_records, without
 from lake.tables.schema import ImageRecord, Tombstone
+
+log = logger(__name__)
 
 # Limit of windows in one call, so that a tenant with few images does not read the whole lake.
 _MAX_WINDOWS_A_PAGE = 500
@@ -116,13 +120,21 @@ class Reader:
         waiting = distinct((await read_journal(self._store, listed)).rows())
         dead = {tombstone.image_id for tombstone in waiting.tombstones}
         rows: list[ImageRecord] = []
+        complete = True
         for key in await chain_keys(self._store, window_start):
-            table = await read_rows(self._store, key)
+            try:
+                table = await read_rows(self._store, key)
+            except UnreadableObject as error:
+                log.warning("segment does not parse; its rows are not listed", key=key, error=error)
+                complete = False
+                continue
             rows += to_records(table)
             # A late replay may have journaled a row again after the tombstone was consumed.
             dead |= erased_ids(key, table)
-        fresh = without(waiting.images, dead | {record.image_id for record in rows})
-        records = [*rows, *to_records(fresh)]
+        listed_ids = {record.image_id for record in rows}
+        # An unreadable segment may name erased images, so waiting rows are not shown beside it.
+        fresh = to_records(without(waiting.images, dead | listed_ids)) if complete else []
+        records = [*rows, *fresh]
         mine = [r for r in records if r.tenant == tenant and r.image_id not in dead]
         return sorted(mine, key=_position)
 

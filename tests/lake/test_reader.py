@@ -1,5 +1,6 @@
 import pytest
 
+from lake import layout
 from lake.commit.journal import Journal
 from lake.errors import ImageExpired, ImageNotFound, InvalidCursor
 from lake.lake import Lake
@@ -54,6 +55,22 @@ async def test_a_row_journaled_after_the_erasure_is_not_shown(lake: Lake) -> Non
     await Journal(lake.store).append(stored)
     waiting = (await waiting_images(lake.store)).rows
     assert (await walk(lake, 10), waiting.num_rows) == ([image_id("kept")], 0)
+
+
+@pytest.mark.parametrize("kept", [0, 100])
+async def test_a_cut_segment_hides_no_other_window(lake: Lake, kept: int) -> None:
+    """A power cut leaves a segment of no bytes, or of some."""
+    await commit(lake, "cut")
+    await lake.sealer.run_pass(now=True)
+    (segment,) = await lake.store.objects(layout.LAKE_IMAGES)
+    data, _ = await lake.store.get(segment.key)
+    await lake.store.put(segment.key, data[:kept])
+    await commit(lake, "beside")  # its row waits in the same window
+    later = at_age(lake, seconds=7200)
+    await commit(later, "new")
+    assert await walk(later, 10) == [image_id("new")]
+    await later.store.put(segment.key, data)
+    assert set(await walk(later, 10)) == {image_id(name) for name in ("new", "cut", "beside")}
 
 
 async def test_expired_images_are_hidden(lake: Lake) -> None:
