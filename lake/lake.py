@@ -14,7 +14,8 @@ from lake.errors import RejectionsDenied, StoreDenied
 from lake.read.reader import Page, Reader
 from lake.seal.compaction import Compactor
 from lake.seal.maintenance import Maintenance, TableMaintenance
-from lake.seal.sealer import PassReport, Sealer
+from lake.seal.pass_report import PassReport
+from lake.seal.sealer import Sealer
 from lake.seal.sizes import SIZES, SealerSizes
 from lake.settings import LakeSettings
 from lake.store.clock import StoreClock

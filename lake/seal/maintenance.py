@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from lake.seal.compaction import CompactionReport, Compactor
-from lake.seal.sealer import PassReport, Sealer
+from lake.seal.pass_report import PassReport
+from lake.seal.sealer import Sealer
 from lake.tables.tables import IMAGE_TABLE, Table
 
 

@@ -30,6 +30,7 @@ from lake.errors import LakeError, StoreUnavailable
 from lake.logs import logger
 from lake.seal.compaction import Compactor
 from lake.seal.journal_batches import Batch, JournalBatches
+from lake.seal.pass_report import PassReport, Sealed
 from lake.seal.segments import Chain, Chains, Known, chain_of
 from lake.seal.shadow_rows import ShadowRows
 from lake.seal.sizes import SIZES, SealerSizes
@@ -49,51 +50,6 @@ log = logger(__name__)
 _OTHERS = 64
 # Windows that are sealed at once; a small window mostly waits for the store.
 _WINDOWS = 4
-
-
-@dataclass(frozen=True, slots=True)
-class PassReport:
-    """Result of a pass: windows processed, rows and files written, windows that failed.
-
-    `left`: windows for which the pass had no time. `unreadable`: journal objects that do not parse.
-    `unfinished`: erasures that could not be finished.
-    """
-
-    windows: int = 0
-    rows: int = 0
-    files: int = 0
-    failed: int = 0
-    left: int = 0
-    unreadable: int = 0
-    bytes: int = 0
-    failed_windows: tuple[str, ...] = ()
-    unfinished: int = 0
-
-    def __add__(self, later: "PassReport") -> "PassReport":
-        """Sum of two passes; `left` is that of the later pass."""
-        return PassReport(
-            windows=self.windows + later.windows,
-            rows=self.rows + later.rows,
-            files=self.files + later.files,
-            failed=self.failed + later.failed,
-            left=later.left,
-            unreadable=later.unreadable,
-            bytes=self.bytes + later.bytes,
-            failed_windows=self.failed_windows + later.failed_windows,
-            unfinished=self.unfinished + later.unfinished,
-        )
-
-
-@dataclass(slots=True)
-class Sealed:
-    """Result of sealing one window; its counts grow with each batch."""
-
-    rows: int = 0
-    files: int = 0
-    unreadable: int = 0
-    bytes: int = 0
-    unfinished: int = 0
-    failed: bool = False
 
 
 @dataclass(slots=True)
@@ -129,6 +85,8 @@ class Sealer:
         self._chains = Chains(store, self._idle_executor, sizes, table)
         self._pending = JournalBatches(store, clock, self._idle_executor, sizes, table)
         self._shadow_rows = ShadowRows(store, self._idle_executor)
+        self._failed_at: dict[datetime, float] = {}
+        """Time of the event loop at which sealing of a window failed; 0 if it did not."""
         self.sealed_before: datetime | None = None
         """Start of the oldest window that may have unsealed rows after the last pass."""
 
@@ -207,11 +165,16 @@ class Sealer:
                 log.exception(
                     "window not sealed", window=layout.window_name(window_start), code=code
                 )
-            if deadline and asyncio.get_running_loop().time() > deadline:
+            ended = asyncio.get_running_loop().time()
+            self._failed_at[window_start] = ended if sealed.failed else 0.0
+            if deadline and ended > deadline:
                 return
 
     async def _todo(self, *, now: bool) -> tuple[list[datetime], dict[str, list[Stored]]]:
-        """List the windows to seal: those without a segment, newest first; then some others."""
+        """List the windows to seal: those without a segment, newest first; then some others.
+
+        Windows that failed come last, otherwise a few that hang would use up the time of each pass.
+        """
         names = await self._store.folders(self._table.folders.journal)
         windows = layout.windows_of(names)
         for name in layout.not_windows(names):
@@ -231,7 +194,8 @@ class Sealer:
         )
         others = sorted(window_start for window_start in windows if window_start in begun)
         chosen = random.sample(others, len(others) if now else min(_OTHERS, len(others)))
-        return fresh + chosen, files
+        self._failed_at = {start: self._failed_at.pop(start, 0.0) for start in windows}
+        return sorted(fresh + chosen, key=self._failed_at.__getitem__), files
 
     async def _seal(self, window_start: datetime, chain: Chain | None, sealed: Sealed) -> None:
         unfinished = 0

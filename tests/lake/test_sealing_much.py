@@ -10,13 +10,13 @@ import pytest
 from benchmarks.lake_rows import HOME, generated
 from lake import layout
 from lake.commit.journal_objects import encode_rows
-from lake.errors import Mismatch
+from lake.errors import Mismatch, StoreFull
 from lake.lake import Lake
 from lake.seal.segments import Chains
 from lake.seal.sizes import SealerSizes
 from lake.store.idle_executor import IdleExecutor
 from lake.store.object_meta import Stored
-from lake.store.object_store import ObjectStore
+from lake.store.object_store import Buffer, ObjectStore
 from lake.tables.rows import decode_chain_file, encode_chain_file
 from lake.timing import TIMES
 from tests.lake.clocks import at
@@ -174,6 +174,34 @@ async def test_a_pass_ends_in_time_and_says_what_is_left(lake: Lake) -> None:
     newest = {layout.chain_key(HOME + timedelta(minutes=minute), 0) for minute in range(6, 10)}
     assert await keys(lake, "lake") == newest
     assert (await at(lake, later).sealer.run_pass()).rows == 18
+
+
+async def test_windows_that_fail_do_not_hold_up_older_ones(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pass has time for four windows here, and the four newest can't be sealed."""
+    windows = [HOME + timedelta(minutes=minute) for minute in range(6)]
+    for seed, window_start in enumerate(windows):
+        table = generated(3, seed=seed, window_start=window_start)
+        await lake.store.put(layout.journal_key(window_start, uuid.uuid4().hex), encode_rows(table))
+    hasty = at(lake, HOME + timedelta(minutes=20), replace(TIMES, seal_pass=timedelta(seconds=-1)))
+    refused = {layout.chain_key(window_start, 0) for window_start in windows[2:]}
+    create = hasty.store.create
+
+    async def create_some(key: str, data: Buffer) -> str:
+        if key in refused:
+            raise StoreFull("no room")
+        return await create(key, data)
+
+    monkeypatch.setattr(hasty.store, "create", create_some)
+    assert (await hasty.sealer.run_pass()).failed == 4
+    second = await hasty.sealer.run_pass()
+    assert await keys(lake, "lake") == {layout.chain_key(start, 0) for start in windows[:2]}
+    assert (second.rows, second.failed, second.left) == (6, 2, 2)
+    third = await hasty.sealer.run_pass()
+    assert third.failed == 4, "those that failed earlier are tried first"
+    monkeypatch.undo()
+    assert (await hasty.sealer.run_pass()).rows == 12
 
 
 async def test_replays_of_what_is_durable_write_nothing(lake: Lake) -> None:

@@ -12,7 +12,8 @@ from lake.errors import AlreadyExists
 from lake.seal.compacted import Hour
 from lake.seal.compaction import Compactor
 from lake.seal.journal_batches import Batch
-from lake.seal.sealer import Sealed, Sealer
+from lake.seal.pass_report import Sealed
+from lake.seal.sealer import Sealer
 from lake.seal.segments import Chain
 from lake.seal.watermark import read_watermark
 from lake.seal.watermark_advance import Claim, WatermarkAdvance

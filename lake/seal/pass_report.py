@@ -1,0 +1,48 @@
+"""Results of sealing: of one window, and of a pass over many."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class PassReport:
+    """Result of a pass: windows processed, rows and files written, windows that failed.
+
+    `left`: windows for which the pass had no time. `unreadable`: journal objects that do not parse.
+    `unfinished`: erasures that could not be finished.
+    """
+
+    windows: int = 0
+    rows: int = 0
+    files: int = 0
+    failed: int = 0
+    left: int = 0
+    unreadable: int = 0
+    bytes: int = 0
+    failed_windows: tuple[str, ...] = ()
+    unfinished: int = 0
+
+    def __add__(self, later: "PassReport") -> "PassReport":
+        """Sum of two passes; `left` is that of the later pass."""
+        return PassReport(
+            windows=self.windows + later.windows,
+            rows=self.rows + later.rows,
+            files=self.files + later.files,
+            failed=self.failed + later.failed,
+            left=later.left,
+            unreadable=later.unreadable,
+            bytes=self.bytes + later.bytes,
+            failed_windows=self.failed_windows + later.failed_windows,
+            unfinished=self.unfinished + later.unfinished,
+        )
+
+
+@dataclass(slots=True)
+class Sealed:
+    """Result of sealing one window; its counts grow with each batch."""
+
+    rows: int = 0
+    files: int = 0
+    unreadable: int = 0
+    bytes: int = 0
+    unfinished: int = 0
+    failed: bool = False
