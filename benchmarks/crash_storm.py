@@ -1,22 +1,17 @@
 """Throughput of the HTTP upload while every 20th image kills its decoder.
 
-The decoder gets SIGSEGV while it processes an image, which looks like a crash of the decoder. The
-image is refused as `decoder_crashed`. After SIGKILL, the image would be tried again, because the
-machine might be the cause.
-
-The number of kills follows the number of images stored meanwhile, and the share of kills that hit
-an image in earlier rounds: throughput is lower during kills, and some kills hit a child that has
-just finished.
+The decoder gets SIGSEGV while it processes an image, which looks like a crash of the decoder. A new
+decoder processes the image again, so the image is stored. The number of kills follows the number of
+images stored meanwhile, because throughput is lower during kills.
 """
 
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import cycle
 from pathlib import Path
-from statistics import mean
 
 from benchmarks import load
 from benchmarks.bench import Bench
@@ -26,8 +21,6 @@ from benchmarks.service import Service
 
 _TARGET = Target(0.7, 0.9)
 _EVERY = 20
-# Share of images to kill: one in 20 and a little more, so that the share is not less by chance.
-_SHARE = 1.06 / _EVERY
 _LOOK_SECONDS = 0.03
 # Tries to find a busy child: a child may have just died, or be between two images.
 _TRIES_A_KILL = 50
@@ -38,57 +31,50 @@ def run(bench: Bench) -> None:
     """Alternate rounds without and with kills. Refused images do not count as done."""
     service = bench.service
     ratios, shares, storms = [], [], []
-    # This round is not counted; it measures the share of kills that hit.
-    hits = [_share(_stormy(bench, _SHARE)) / _SHARE]
     for _ in range(bench.rounds):
         clean = load.post(service.upload_url, SMALL.path, bench.seconds, key=service.key).flawless()
-        kills = _SHARE / mean(hits)
-        stormy = _stormy(bench, kills)
-        shares.append(_share(stormy))
+        stormy, kills = _stormy(bench)
+        shares.append(kills / stormy.answers)
         storms.append(stormy.rate)
         ratios.append(stormy.rate / clean.rate)
-        hits.append(shares[-1] / kills)
         service.forget_images()
-    bench.report.raw("crash_storm_share", shares, "of all images killed their decoder")
+    bench.report.raw("crash_storm_share", shares, "of all images: kills of a busy decoder")
     bench.report.raw("crash_storm_http_upload_74KB", storms, "images/s")
     bench.report.judge("crash storm / clean, 74KB", ratios, _TARGET)
 
 
-def _stormy(bench: Bench, kills: float) -> load.Answers:
-    """Load with `kills` kills per image."""
+def _stormy(bench: Bench) -> tuple[load.Answers, int]:
+    """Load during kills; returns the answers and the number of kills."""
     service = bench.service
-    with _storm(service, kills):
+    with _storm(service) as killed:
         answers = load.post(service.upload_url, SMALL.path, bench.seconds, key=service.key)
     assert not answers.broken, f"{answers.broken} connections broke"
-    assert answers.refused, "no kill hit an image"
-    return answers
-
-
-def _share(answers: load.Answers) -> float:
-    return answers.refused / answers.answers
+    assert killed(), "no decoder was killed"
+    return answers, killed()
 
 
 @contextmanager
-def _storm(service: Service, kills_an_image: float) -> Iterator[None]:
-    """Kill `kills_an_image` busy decoders per stored image, within the block."""
+def _storm(service: Service) -> Iterator[Callable[[], int]]:
+    """Kill a busy decoder for every 20th stored image; yields a function that counts the kills."""
     servers = {decoder.ppid() for decoder in service.decoders("UploadApi")}
     images = service.store / "images"
     before = _stored(images)
     ended = threading.Event()
+    kills: list[int] = []
 
     def kill() -> None:
         turn = cycle(sorted(servers))
-        done = 0
+        tries = 0
         while not ended.wait(_LOOK_SECONDS):
-            due = int((_stored(images) - before) * kills_an_image)
-            while done < due and not ended.is_set():
-                _kill_a_busy_child(turn)
-                done += 1
+            due = (_stored(images) - before) // _EVERY
+            while tries < due and not ended.is_set():
+                kills.extend(_kill_a_busy_child(turn))
+                tries += 1
 
     thread = threading.Thread(target=kill, daemon=True)
     thread.start()
     try:
-        yield
+        yield lambda: len(kills)
     finally:
         ended.set()
         thread.join()
@@ -102,15 +88,17 @@ def _stored(images: Path) -> int:
     return sum(each.stat().st_nlink - 2 for each in images.glob("*/*"))
 
 
-def _kill_a_busy_child(servers: Iterator[int]) -> None:
+def _kill_a_busy_child(servers: Iterator[int]) -> list[int]:
+    """Kill a child that works; returns its process id, or nothing if none was found."""
     pause = threading.Event()
     for _ in range(_TRIES_A_KILL):
         for child in _children(next(servers)):
             if _state(child) == "R":
                 with suppress(ProcessLookupError):
                     os.kill(child, signal.SIGSEGV)
-                    return
+                    return [child]
         pause.wait(_TRY_SECONDS)
+    return []
 
 
 def _children(process: int) -> list[int]:
