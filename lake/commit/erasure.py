@@ -122,7 +122,7 @@ class Eraser:
         except KeyMissing:
             pass
         dead = [s.key for s in stored if s.key not in keep and self._is_dead(s, tombstone)]
-        # One object that can't be deleted does not keep the others.
+        # An object that can't be deleted keeps no other object.
         results = await asyncio.gather(*map(self._store.delete, dead), return_exceptions=True)
         if failed := [error for error in results if error is not None]:
             raise failed[0]

@@ -73,7 +73,7 @@ class Maintenance:
         try:
             images, copied = await self._images.run_pass(now=now)
         except Exception:
-            # What fails for images must not stop rejections.
+            # A failure of images must not stop rejections.
             await self._rejections.run_pass(now=now)
             raise
         rejections, also_copied = await self._rejections.run_pass(now=now)
