@@ -76,7 +76,6 @@ class BatchProcessor:
         self._dead_letters = dead_letters
         self._settle = settle
         self._settings = settings
-        self._in_a_row = 0
         # Suspicious messages are tried one at a time, so that each failure has one cause.
         self._alone = asyncio.Lock()
         self.retries = 0
@@ -139,8 +138,7 @@ class BatchProcessor:
     async def _end(self, in_flight: InFlight, slot: Answer) -> bool:
         """Settle a message by its answer; False if it must be tried again."""
         if isinstance(slot, str):
-            self._in_a_row = 0
-            self._settle(in_flight, slot)
+            self._settled(in_flight, slot)
             return True
         ruling = verdict(slot)
         in_flight.waits_for = waiting_for(slot) if ruling == "retry" else None
@@ -152,7 +150,7 @@ class BatchProcessor:
         if ruling == "crash":
             raise StreamStopped(f"{slot.code}: {slot}", value=slot.code) from slot
         if ruling == "erased":
-            self._settle(in_flight, "erased")
+            self._settled(in_flight, "erased")
             return True
         await self._refuse(in_flight, slot.fault)
         return True
@@ -233,11 +231,15 @@ class BatchProcessor:
     async def _refuse(self, in_flight: InFlight, why: Fault) -> None:
         """Record the refusal, send the dead letter, then settle the message."""
         limit = self._settings.kafka_max_dead_letters_in_a_row
-        if limit and self._in_a_row >= limit:
+        refusals = in_flight.tracked.refusals
+        if limit and refusals.in_a_row >= limit:
             raise TooManyDeadLetters(
-                f"{limit} messages in a row were refused, the next one with {why.code}", limit=limit
+                f"{limit} messages in a row of {in_flight.tracked.partition} were refused, the "
+                f"next one with {why.code}",
+                limit=limit,
+                value=refusals.in_a_row + 1,
             )
-        self._in_a_row += 1
+        refusals.in_a_row += 1
         refusal = refusal_of(self._settings.kafka_tenant, in_flight.message, in_flight.job, why)
         with bound(**in_flight.message.names):
             await self._until_refused(in_flight, refusal)
@@ -248,7 +250,7 @@ class BatchProcessor:
         async def once() -> bool:
             nonlocal refusal
             if in_flight.tracked.dropped:
-                self._settle(in_flight, "dropped")
+                self._settled(in_flight, "dropped")
                 return False
             try:
                 outcome = await self._refused(in_flight, refusal)
@@ -263,7 +265,7 @@ class BatchProcessor:
                 else:
                     refusal = await self._unwritten(in_flight, refusal, error)
                 return True
-            self._settle(in_flight, outcome)
+            self._settled(in_flight, outcome)
             return False
 
         await self._waits.repeated()(once)
@@ -298,6 +300,13 @@ class BatchProcessor:
         self.dead_letters_by_code[reason.code] += 1
         return "dead-lettered"
 
+    def _settled(self, in_flight: InFlight, outcome: Outcome) -> None:
+        """Settle a message; an image, also an earlier one, ends a row of refusals."""
+        in_flight.tracked.refused = outcome == "dead-lettered"
+        if outcome not in ("dead-lettered", "dropped"):
+            in_flight.tracked.refusals.in_a_row = 0
+        self._settle(in_flight, outcome)
+
     def _suspicious(self, in_flight: InFlight) -> bool:
         return in_flight.failures >= self._settings.kafka_batch_failures
 
@@ -305,5 +314,5 @@ class BatchProcessor:
         """Settle messages whose partition was revoked; return the others."""
         for in_flight in flights:
             if in_flight.tracked.dropped:
-                self._settle(in_flight, "dropped")
+                self._settled(in_flight, "dropped")
         return [in_flight for in_flight in flights if not in_flight.tracked.dropped]

@@ -45,6 +45,9 @@ _SET_UP_RETRY_SECONDS = 1.0
 # Limit for leaving the group. Without the cluster, the group removes the member after its session
 # time-out.
 _CLOSE_SECONDS = 10.0
+_READ_ON = (
+    "end the cause and restart, or set a higher PIXLAKE_KAFKA_MAX_DEAD_LETTERS_IN_A_ROW and restart"
+)
 
 
 class Consumer:
@@ -306,7 +309,7 @@ class Consumer:
     def _end(self) -> Fault | None:
         if self._fault is not None:
             if stays_stopped(self._fault):
-                return Fault(TooManyDeadLetters.code, f"{self._fault}; restart to read on")
+                return Fault(TooManyDeadLetters.code, f"{self._fault}; {_READ_ON}")
             code = getattr(self._fault, "code", StreamStopped.code)
             return Fault(code, f"the consumer has ended: {self._fault!r}")
         if self._stopping.is_set() or self._state == "ended":

@@ -133,7 +133,7 @@ class TooManyDeadLetters(StreamStopped):
 def stays_stopped(error: BaseException | None) -> bool:
     """True if a consumer that ended with this error must not be replaced.
 
-    A new consumer would count dead letters from zero, and empty the topic step by step.
+    A new consumer would try the same message again, and stop again.
     """
     return isinstance(error, TooManyDeadLetters)
 

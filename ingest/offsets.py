@@ -50,15 +50,25 @@ class Listener(Protocol):
 
 
 @dataclass(slots=True, eq=False)
+class Refusals:
+    """Number of messages of one partition that were refused in a row, in order of their results."""
+
+    in_a_row: int = 0
+
+
+@dataclass(slots=True, eq=False)
 class TrackedOffset:
     """Offset of a message in flight; only `Offsets` changes its state.
 
-    `dropped`: this process must not commit the offset any more.
+    `dropped`: this process must not commit the offset any more. `refused` is the result of the
+    message, set before it is done; `refusals` is shared by all messages of the partition.
     """
 
     partition: Partition
     offset: int
     epoch: int | None = None
+    refusals: Refusals = field(default_factory=Refusals)
+    refused: bool = False
     state: Literal["open", "done", "dropped"] = "open"
 
     @property
@@ -72,7 +82,8 @@ class _Track:
     """State of one assigned partition.
 
     `tracked_offsets` are in order of offset and start with an unfinished one. `behind` and `epoch`
-    are offset and leader epoch of the last message before them.
+    are offset and leader epoch of the last message before them, `refused` is the number of messages
+    in a row that were refused and end with that one.
     """
 
     tracked_offsets: deque[TrackedOffset] = field(default_factory=deque)
@@ -80,6 +91,8 @@ class _Track:
     committed: int | None = None
     behind: int | None = None
     epoch: int | None = None
+    refused: int = 0
+    refusals: Refusals = field(default_factory=Refusals)
 
     @property
     def position(self) -> int | None:
@@ -100,6 +113,7 @@ class Offsets:
             if place is not None:
                 track.next = track.committed = place.offset
                 track.behind, track.epoch = place.offset - 1, place.epoch
+                track.refused = track.refusals.in_a_row = place.refused
 
     def taken(self, partition: Partition, offset: int, epoch: int | None = None) -> TrackedOffset:
         """Track a message that was read; raises KeyError if its partition is not assigned.
@@ -112,7 +126,7 @@ class Offsets:
             track.committed = offset
         elif offset < track.next:
             self.rewound(partition, offset)
-        tracked = TrackedOffset(partition, offset, epoch)
+        tracked = TrackedOffset(partition, offset, epoch, track.refusals)
         track.tracked_offsets.append(tracked)
         track.next = offset + 1
         return tracked
@@ -144,6 +158,7 @@ class Offsets:
         while track.tracked_offsets and track.tracked_offsets[0].state == "done":
             first = track.tracked_offsets.popleft()
             track.behind, track.epoch = first.offset, first.epoch
+            track.refused = track.refused + 1 if first.refused else 0
 
     def rewound(self, partition: Partition, offset: int) -> None:
         """Drop messages from this offset on: they will be read again."""
@@ -154,6 +169,7 @@ class Offsets:
             track.tracked_offsets.pop().state = "dropped"
         if track.behind is not None and track.behind >= offset:
             track.behind = track.epoch = None
+            track.refused = 0
         track.next = offset
 
     def to_commit(self, only: Iterable[Partition] | None = None) -> dict[Partition, int]:
@@ -170,6 +186,11 @@ class Offsets:
         """Leader epoch of the message before the position; None if unknown."""
         track = self._tracks.get(partition)
         return track.epoch if track else None
+
+    def refused_in_a_row(self, partition: Partition) -> int:
+        """Number of messages directly before the position that were refused."""
+        track = self._tracks.get(partition)
+        return track.refused if track else 0
 
     def refused(self, offsets: Mapping[Partition, int]) -> None:
         """Make `to_commit` return failed commits again, unless newer ones were returned."""

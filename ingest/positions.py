@@ -2,12 +2,13 @@
 
 Kafka stores a commit under the topic's name. If a topic was deleted and created again, or a log
 lost its end, the name stays and other messages have the same offsets. So a commit also contains
-the topic's UUID (`topic_id`) and the leader epoch (`epoch`).
+the topic's UUID (`topic_id`) and the leader epoch (`epoch`). The commit's metadata holds the UUID
+and the number of messages in a row that were refused, for example `refused=3 topic-id=abc`.
 """
 
 from dataclasses import dataclass
 
-_TOPIC = "topic-id="
+_TOPIC, _REFUSED = "topic-id", "refused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,26 +16,29 @@ class Place:
     """Offset of the next message to read; id and epoch of the log, None if unknown.
 
     `epoch` is the leader epoch of the message before the offset. The client asks the broker for the
-    end of that epoch, and goes back if the log was truncated there.
+    end of that epoch, and goes back if the log was truncated there. `refused` is the number of
+    messages directly before the offset that were refused, without an image in between.
     """
 
     offset: int
     topic_id: str | None = None
     epoch: int | None = None
+    refused: int = 0
 
     @property
     def metadata(self) -> str:
-        """Topic id as commit metadata."""
-        return f"{_TOPIC}{self.topic_id}" if self.topic_id else ""
+        """Number of refused messages, unless it is 0, and topic id, as commit metadata."""
+        known = {_REFUSED: self.refused or None, _TOPIC: self.topic_id}
+        return " ".join(f"{name}={value}" for name, value in known.items() if value)
 
     @classmethod
     def committed(cls, offset: int, metadata: str | None, epoch: int | None) -> "Place | None":
         """Parse a commit; None if there is none (Kafka then gives a negative offset)."""
         if offset < 0:
             return None
-        known = metadata is not None and metadata.startswith(_TOPIC)
-        topic_id = (metadata or "").removeprefix(_TOPIC) if known else None
-        return cls(offset, topic_id, epoch)
+        known = dict(each.split("=", 1) for each in (metadata or "").split() if "=" in each)
+        refused = known.get(_REFUSED, "")
+        return cls(offset, known.get(_TOPIC), epoch, int(refused) if refused.isdecimal() else 0)
 
 
 def begin(committed: Place | None, topic: str, topic_id: str) -> Place | None:

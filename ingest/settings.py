@@ -107,8 +107,9 @@ class IngestSettings(BaseSettings):
     kafka_max_dead_letters_in_a_row: int = Field(
         default=0,
         ge=0,
-        description="number of dead letters in a row, without an image in between, after which "
-        "the consumer stops: it stays up, reads nothing and is not ready until it is restarted; "
+        description="number of dead letters in a row of one partition, without an image in "
+        "between, after which the consumer stops: it stays up, reads nothing and is not ready. The "
+        "count is committed with the offset, so a restarted consumer stops at the next refusal; "
         "0: never stop",
     )
     kafka_stall_seconds: float = Field(

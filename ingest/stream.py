@@ -308,6 +308,11 @@ class Stream:
 
     def _places(self, offsets: Mapping[Partition, int]) -> dict[Partition, Place]:
         return {
-            p: Place(offset, self._topic_ids[p], self._offsets.epoch(p))
+            p: Place(
+                offset,
+                self._topic_ids[p],
+                self._offsets.epoch(p),
+                self._offsets.refused_in_a_row(p),
+            )
             for p, offset in offsets.items()
         }

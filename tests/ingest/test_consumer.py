@@ -9,7 +9,7 @@ import pytest
 
 from ingest import errors
 from ingest.consumer import Consumer
-from ingest.errors import KafkaUnavailable, StreamStopped, TooManyDeadLetters, WorkersUnavailable
+from ingest.errors import StreamStopped, WorkersUnavailable
 from ingest.waits import Waits
 from lake.commit.rejections import Refusal, Settled
 from lake.errors import IdempotencyConflict, ImageErased, StoreUnavailable, StoreUntrustworthy
@@ -310,24 +310,6 @@ async def test_stop_does_not_wait_for_ever(stage: Stage) -> None:
     async with running(stage.settings(kafka_drain_seconds=0.2), workers.submit):
         await until(lambda: len(workers.jobs) == 1)
     assert await asyncio.to_thread(stage.committed) < 0
-
-
-async def test_dead_letters_may_be_limited(stage: Stage) -> None:
-    await stage.send_values([b"good", *[b"bad"] * 10])
-    workers = Workers(lambda job: refused() if value_of(job) == b"bad" else "created")
-    # One message is in flight at a time, because the dead letter above the limit cancels the dead
-    # letters in flight.
-    settings = stage.settings(kafka_max_dead_letters_in_a_row=3, kafka_max_inflight_messages=1)
-    consumer = Consumer(settings, workers.submit, workers.note)
-    with pytest.raises(TooManyDeadLetters) as ended:
-        await consumer.run()
-    # Serve does not replace the consumer: a new one would count from zero.
-    assert errors.stays_stopped(ended.value)
-    assert not consumer.status().alive
-    with pytest.raises(KafkaUnavailable, match=r"^too_many_dead_letters: 3 messages in a row"):
-        await consumer.ready()
-    assert len(await stage.dead_letters(3, more=0.2)) == 3
-    assert await asyncio.to_thread(stage.committed) == 4
 
 
 async def test_a_store_that_lies_stops_the_stream(stage: Stage) -> None:

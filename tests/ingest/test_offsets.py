@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from ingest.offsets import Offsets, Partition, TrackedOffset
+from ingest.positions import Place
 
 A, B = Partition("images", 0), Partition("images", 1)
 PARTITIONS = st.sampled_from([A, B])
@@ -76,6 +77,25 @@ def test_going_back_keeps_what_is_open_before_it() -> None:
     assert tracked.to_commit() == {}
     tracked.done(first)
     assert tracked.to_commit() == {A: 7}
+
+
+def test_refusals_are_counted_in_the_order_of_offsets() -> None:
+    tracked, messages = opened(5, 6, 7, 8)
+    for message in messages:
+        message.refused = message.offset != 6
+    for message in reversed(messages[1:]):
+        tracked.done(message)
+    assert tracked.refused_in_a_row(A) == 0
+    tracked.done(messages[0])
+    assert (tracked.to_commit(), tracked.refused_in_a_row(A)) == ({A: 9}, 2)
+    tracked.assigned({A: Place(9, refused=2)})
+    again = tracked.taken(A, 9)
+    assert again.refusals.in_a_row == 2
+    again.refused = True
+    tracked.done(again)
+    assert tracked.refused_in_a_row(A) == 3
+    tracked.rewound(A, 8)  # the log was truncated, so the messages before are others
+    assert tracked.refused_in_a_row(A) == 0
 
 
 class Machine(RuleBasedStateMachine):

@@ -36,6 +36,17 @@ def test_a_commit_counts_for_its_topic_only() -> None:
     assert begin(Place.committed(-1001, "", None), "images", "topic-1") is None
 
 
+def test_a_commit_counts_the_refusals_before_it() -> None:
+    said = Place(7, "topic-1", 3, 12)
+    assert said.metadata == "refused=12 topic-id=topic-1"
+    assert Place.committed(7, said.metadata, 3) == said
+    assert Place(7, "topic-1").metadata == "topic-id=topic-1"
+    # A commit of another topic counts nothing, and neither does a text of somebody else.
+    assert begin(said, "images", "topic-2") is None
+    for metadata in ("refused=", "refused=-3", "refused=many", "refused", "=", "a b=c"):
+        assert Place.committed(7, metadata, None) == Place(7)
+
+
 async def test_a_commit_says_of_which_topic_and_epoch_it_is(stage: Stage) -> None:
     async with running(stage.settings(), Workers().submit):
         await stage.send_values([b"a", b"b"])
