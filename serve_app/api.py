@@ -10,6 +10,9 @@ from lake.lake import Lake
 from processors.preset import PresetName, find_builtin
 from processors.worker import Worker
 from serve_app import console, health, images, limits, presets, problems
+from serve_app.accounts.calls import AccountsCalls
+from serve_app.administration import keys as keys_api
+from serve_app.administration import tenants as tenants_api
 from serve_app.admission.admission import Admission
 from serve_app.admission.reads import Reads
 from serve_app.admission.spillover import Spillover
@@ -65,6 +68,7 @@ def make_app(
         spillover=spillover or Spillover(),
         settings=settings,
         reads=Reads(),
+        accounts=AccountsCalls(keys.accounts),
     )
     app.state.context = context
     # The last middleware is the outermost.
@@ -75,7 +79,14 @@ def make_app(
     problems.install(app)
     console.install(app)
     _answer_head(app, app.routes)
-    for router in (images.router, limits.router, presets.router, health.router(readiness)):
+    for router in (
+        images.router,
+        limits.router,
+        presets.router,
+        keys_api.router,
+        tenants_api.router,
+        health.router(readiness),
+    ):
         app.include_router(router)
         _answer_head(app, router.routes)
     upload_route.install(app, context)

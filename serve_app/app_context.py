@@ -7,6 +7,7 @@ from fastapi import Request
 
 from lake.lake import Commit, Lake
 from processors.worker import Worker
+from serve_app.accounts.calls import AccountsCalls
 from serve_app.admission.admission import Admission
 from serve_app.admission.reads import Reads
 from serve_app.admission.spillover import Spillover
@@ -16,7 +17,7 @@ from serve_app.settings import ServeSettings
 
 @dataclass(frozen=True, slots=True)
 class AppContext:
-    """Application context: lake, worker, keys, admission, settings."""
+    """Application context: lake, worker, keys, accounts, admission, settings."""
 
     lake: Lake
     worker: Worker
@@ -25,6 +26,7 @@ class AppContext:
     spillover: Spillover
     settings: ServeSettings
     reads: Reads
+    accounts: AccountsCalls
     under_way: set[asyncio.Task[Commit]] = field(default_factory=set)
     """uploads in processing; kept here because the event loop has only weak references to tasks"""
 

@@ -5,18 +5,24 @@ import hashlib
 import math
 import time
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Annotated, TypeVar
 
 from cachetools import TTLCache
-from fastapi import Depends, Request
+from fastapi import Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.datastructures import Headers
 
-from lake.logs import bind
+from lake.logs import bind, logger
 from processors.single_flight import SingleFlight
 from serve_app.accounts import Accounts, Principal
-from serve_app.accounts.errors import AccountsUnavailable, UnknownKey
+from serve_app.accounts.accounts import LAST_USED_ACCURACY, check_expiry
+from serve_app.accounts.errors import (
+    AccountsError,
+    AccountsUnavailable,
+    TenantSuspended,
+    UnknownKey,
+)
 from serve_app.accounts.keys import parse
 from serve_app.errors import Forbidden, InvalidRequest, Unauthorized
 from serve_app.settings import ServeSettings
@@ -36,12 +42,43 @@ _MAX_LOOKUPS = 64
 # Pause of look-ups for known keys after a failed look-up, in seconds.
 _PAUSE_SECONDS = 0.5
 
-# Cache time of a wrong key, in seconds.
+# Longest cache time of a refused key, in seconds.
 _REFUSED_SECONDS = 5.0
 
 _T = TypeVar("_T")
+log = logger(__name__)
 
 _BEARER = HTTPBearer(auto_error=False, description="an API key, `pxl_…`")
+
+
+class KeyUses:
+    """Writer of the last use of keys: one write at a time, and rarely one for the same key.
+
+    A write that fails or that finds another one running is dropped; a later use of the key is
+    written instead. Requests never wait for it.
+    """
+
+    def __init__(self, accounts: Accounts, now: Callable[[], float] = time.monotonic) -> None:
+        self._accounts = accounts
+        self._noted: TTLCache[str, None] = TTLCache(
+            _MAX_CACHED, LAST_USED_ACCURACY.total_seconds(), timer=now
+        )
+        # The only thread of its own: SQLite's writer may wait for half a minute.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="key-use")
+        self._writing: Future[None] | None = None
+
+    def note(self, prefix: str) -> None:
+        """Note that the key with this prefix was used now."""
+        if prefix in self._noted or not (self._writing is None or self._writing.done()):
+            return
+        self._noted[prefix] = None
+        self._writing = self._thread.submit(self._write, prefix)
+
+    def _write(self, prefix: str) -> None:
+        try:
+            self._accounts.note_use(prefix)
+        except AccountsUnavailable as error:
+            log.warning("the last use of a key was not stored", key_prefix=prefix, error=error)
 
 
 class KeyRing:
@@ -50,7 +87,8 @@ class KeyRing:
     A key in use is looked up again before its cache entry expires, so its requests never wait.
     While the database does not answer, a cached key is valid for `grace` seconds, and an unknown
     key gets AccountsUnavailable within a second. Wrong keys are cached for some seconds in a
-    separate cache, so that wrong keys cannot evict valid keys.
+    separate cache, so that wrong keys cannot evict valid keys. A key is refused from its expiry on,
+    whatever the cache says.
     """
 
     def __init__(
@@ -62,18 +100,21 @@ class KeyRing:
         early: float = _EARLY,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._accounts = accounts
+        self.accounts = accounts
         self._early = seconds * early
         self._now = now
         self._seconds = seconds
         self._grace = max(grace, seconds)
         # Keyed by digest, so that a memory dump contains no key.
         self._cache: SingleFlight[bytes, Principal] = SingleFlight(_MAX_CACHED, now)
-        self._refused: TTLCache[bytes, None] = TTLCache(_MAX_CACHED, _REFUSED_SECONDS, timer=now)
+        self._refused: TTLCache[bytes, AccountsError] = TTLCache(
+            _MAX_CACHED, min(seconds, _REFUSED_SECONDS), timer=now
+        )
         # Look-ups have their own threads: a look-up that hangs must not block the default executor.
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="key-lookup")
         self._failed_at = -math.inf
         self._asking: asyncio.Task[None] | None = None
+        self._uses = KeyUses(accounts, now)
 
     @classmethod
     def of(cls, accounts: Accounts, settings: ServeSettings) -> "KeyRing":
@@ -91,7 +132,7 @@ class KeyRing:
         Raises AccountsUnavailable if the database does not answer and no key is cached.
         """
         if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._in_thread(self._accounts.healthy))
+            self._asking = asyncio.create_task(self._in_thread(self.accounts.healthy))
         try:
             async with asyncio.timeout(_WAIT_SECONDS):
                 await asyncio.shield(self._asking)
@@ -102,10 +143,21 @@ class KeyRing:
         return None
 
     async def principal(self, key: str) -> Principal:
-        """Find the holder of a key in cache or database. Raises UnknownKey, AccountsUnavailable."""
+        """Find the holder of a key in cache or database.
+
+        Raises UnknownKey, TenantSuspended, AccountsUnavailable.
+        """
         digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
-        if parse(key) is None or digest in self._refused:
+        if parse(key) is None:
             raise UnknownKey("no such API key")
+        if (refused := self._refused.get(digest)) is not None:
+            raise type(refused)(refused.detail, value=refused.value)
+        principal = await self._cached_or_looked_up(key, digest)
+        check_expiry(principal.expires_at)
+        self._uses.note(principal.prefix)
+        return principal
+
+    async def _cached_or_looked_up(self, key: str, digest: bytes) -> Principal:
         principal, age = self._cache.find(digest)
         if age > self._early and digest not in self._cache.running:
             self._look_up(digest, key, known=age <= self._grace)
@@ -129,13 +181,13 @@ class KeyRing:
 
     async def _verified(self, digest: bytes, key: str) -> Principal:
         try:
-            return await self._in_thread(self._accounts.verify, key)
+            return await self._in_thread(self.accounts.verify, key)
         except AccountsUnavailable:
             self._failed_at = self._now()
             raise
-        except UnknownKey:
+        except (UnknownKey, TenantSuspended) as error:
             self._cache.drop(digest)
-            self._refused[digest] = None
+            self._refused[digest] = error.with_traceback(None)
             raise
 
     async def _in_thread(self, call: Callable[..., _T], *arguments: object) -> _T:
@@ -157,7 +209,7 @@ class KeyRing:
     async def holder(self, key: str | None, scope: str) -> Principal:
         """Find the holder of a key, and check that the key has the scope.
 
-        Raises Unauthorized, Forbidden, UnknownKey, AccountsUnavailable.
+        Raises Unauthorized, Forbidden, UnknownKey, TenantSuspended, AccountsUnavailable.
         """
         if key is None:
             raise Unauthorized("send your API key as `Authorization: Bearer <key>`")
@@ -185,7 +237,9 @@ def need(scope: str) -> Callable[..., Awaitable[Principal]]:
 
     async def principal(
         request: Request,
-        _described: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)],
+        _described: Annotated[
+            HTTPAuthorizationCredentials | None, Security(_BEARER, scopes=[scope])
+        ],
     ) -> Principal:
         ring: KeyRing = request.app.state.context.keys
         return await ring.holder(bearer(request.headers), scope)

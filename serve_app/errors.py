@@ -151,10 +151,13 @@ PROBLEMS: Mapping[str, Problem] = {
     # the request
     "unauthorized": Problem(401, "An API key is needed"),
     "forbidden": Problem(403, "The API key may not do this"),
+    "tenant_suspended": Problem(403, "The tenant is suspended"),
     "not_found": Problem(404, "This path does not exist"),
     "method_not_allowed": Problem(405, "This method is not allowed here"),
     "invalid_request": Problem(422, "The request has an invalid parameter"),
     "invalid_account": Problem(422, "The account is invalid"),
+    "key_not_found": Problem(404, "There is no such API key"),
+    "tenant_not_found": Problem(404, "There is no such tenant"),
     "headers_too_large": Problem(431, "The headers are too large"),
     "client_disconnected": Problem(400, "The client disconnected before its body was complete"),
     # the body

@@ -12,7 +12,7 @@ from lake.layout import IMAGE_ID
 from lake.tables.schema import ImageRecord
 from processors.nearest import unknown
 from serve_app import schemas
-from serve_app.accounts import WRITE, Principal
+from serve_app.accounts import ERASE, Principal
 from serve_app.admission.reads import Reader
 from serve_app.app_context import AppContext, context_of
 from serve_app.auth import need
@@ -22,7 +22,7 @@ from serve_app.upload.filenames import attachment
 
 router = APIRouter(tags=["images"], responses=problem_responses(401, 403, 422, 503))
 
-Writer = Annotated[Principal, Depends(need(WRITE))]
+Eraser = Annotated[Principal, Depends(need(ERASE))]
 ImageId = Annotated[str, Path(description="32 hex digits, as an upload answers")]
 
 _DEFAULT_PAGE = 50
@@ -69,7 +69,7 @@ async def show(request: Request, principal: Reader, image_id: ImageId) -> schema
     status_code=204,
     responses=problem_responses(404, 412),
 )
-async def erase(request: Request, principal: Writer, image_id: ImageId) -> None:
+async def erase(request: Request, principal: Eraser, image_id: ImageId) -> None:
     """Delete bytes and record at once, the row within two minutes; the id can't be reused."""
     context = context_of(request)
     _check_id(image_id)

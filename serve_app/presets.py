@@ -23,10 +23,7 @@ from serve_app.auth import need
 from serve_app.conditional import check_if_match, matches
 from serve_app.errors import InvalidRequest, PresetNotFound
 from serve_app.problems import problem_responses
-from serve_app.settings import ServeSettings
-from serve_app.upload.body import timed
-from serve_app.upload.checksums import Checksums
-from serve_app.upload.upload_request import refuse_encoded
+from serve_app.upload.json_body import read_json_body
 
 router = APIRouter(tags=["presets"], responses=problem_responses(401, 403, 422, 503))
 log = logger(__name__)
@@ -124,7 +121,7 @@ async def put_preset(
     context = context_of(request)
     put = await context.worker.presets.put(
         name,
-        await _body(request, context.settings),
+        await read_json_body(request, context.settings, MAX_PRESET_BYTES, _too_large),
         f"key {principal.prefix} of {principal.tenant}",
         partial(try_out, context.worker.sandbox),
         after=_after(request),
@@ -151,18 +148,8 @@ async def _found(context: AppContext, name: str) -> Preset:
         raise PresetNotFound(error.detail, value=name) from error
 
 
-async def _body(request: Request, settings: ServeSettings) -> bytes:
-    refuse_encoded(request.headers)
-    checksums = Checksums.announced(request.headers)
-    data = bytearray()
-    async for chunk in timed(request.receive, settings):
-        data += chunk
-        if len(data) > MAX_PRESET_BYTES:
-            raise InvalidPreset("the preset is too large", limit=MAX_PRESET_BYTES, value=len(data))
-    body = bytes(data)
-    checksums.update(body)
-    checksums.verify()
-    return body
+def _too_large(size: int) -> InvalidPreset:
+    return InvalidPreset("the preset is too large", limit=MAX_PRESET_BYTES, value=size)
 
 
 def _after(request: Request) -> int | None:

@@ -48,15 +48,20 @@ VENDORS = {
     },
     "structlog": {"lake/logs.py"},
     "sqlalchemy": {
+        "serve_app/accounts/account_log.py",
         "serve_app/accounts/accounts.py",
+        "serve_app/accounts/database.py",
         "serve_app/accounts/migration.py",
         "serve_app/accounts/migrations/versions/v0001_api_keys.py",
+        "serve_app/accounts/migrations/versions/v0002_tenants.py",
         "serve_app/accounts/tables.py",
+        "serve_app/accounts/tenants.py",
     },
     "alembic": {
         "serve_app/accounts/migration.py",
         "serve_app/accounts/migrations/env.py",
         "serve_app/accounts/migrations/versions/v0001_api_keys.py",
+        "serve_app/accounts/migrations/versions/v0002_tenants.py",
     },
 }
 MAX_LINES = 350

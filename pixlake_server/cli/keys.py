@@ -1,25 +1,24 @@
 """`pixlake keys`: manages API keys, directly in the accounts database."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pixlake.cli import output
-from pixlake.cli.failures import CliError, UsageFault
+from pixlake.cli.failures import CliError
 from pixlake.cli.options import DryRun, Home, Json, Yes
+from pixlake_server.cli.accounts_access import duration, open_accounts, operator
 from pixlake_server.cli.consent import ask
 
 if TYPE_CHECKING:
-    from serve_app.accounts import Accounts
+    from serve_app.accounts import KeyInfo
 
 keys = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Create, list and revoke API keys.\n\nWorks on the server, in the accounts database: "
-    "PIXLAKE_DATABASE_URL, else a file in PIXLAKE_HOME.",
+    help="Create, list, rotate and revoke API keys.\n\nWorks on the server, in the accounts "
+    "database: PIXLAKE_DATABASE_URL, else a file in PIXLAKE_HOME.",
 )
 
 
@@ -37,17 +36,25 @@ def create(
     scope: Annotated[
         list[str] | None,
         typer.Option(
-            help="images:read, images:write, presets:write; repeatable; default: the first two."
+            help="images:read, images:write, images:erase, presets:write, admin; repeatable; "
+            "default: the first two."
         ),
+    ] = None,
+    expires: Annotated[
+        str | None,
+        typer.Option(metavar="DURATION", help="Lifetime, such as 90d or 12h; default: no end."),
     ] = None,
     home: Home = None,
     json: Json = False,
 ) -> None:
     """Create a key and print it. The key can't be shown again: only its hash is stored."""
-    with _accounts(home) as accounts:
+    expires_at = datetime.now(UTC) + duration("--expires", expires) if expires else None
+    with open_accounts(home) as accounts:
         from serve_app.accounts import IMAGES  # noqa: PLC0415  # slow
 
-        key = accounts.create_key(tenant, scope or IMAGES, name)
+        key = accounts.create_key(
+            tenant, scope or IMAGES, name, expires_at=expires_at, actor=operator()
+        )
     if json:
         output.emit({"key": key, "prefix": _prefix(key), "tenant": tenant, "name": name})
     else:
@@ -57,37 +64,49 @@ def create(
 @keys.command("ls")
 def ls(*, home: Home = None, json: Json = False) -> None:
     """List all keys, revoked keys included, oldest first."""
-    with _accounts(home) as accounts:
+    with open_accounts(home) as accounts:
         found = accounts.keys()
     if json:
-        output.emit(
-            {
-                "keys": [
-                    {
-                        "prefix": key.prefix,
-                        "tenant": key.tenant,
-                        "name": key.name,
-                        "scopes": sorted(key.scopes),
-                        "created_at": key.created_at.isoformat(),
-                        "revoked_at": key.revoked_at.isoformat() if key.revoked_at else None,
-                    }
-                    for key in found
-                ]
-            }
-        )
+        output.emit({"keys": [_document(key) for key in found]})
         return
     rows = [
         (
             key.prefix,
             key.tenant,
             ",".join(sorted(scope.removeprefix("images:") for scope in key.scopes)),
-            f"{key.created_at.astimezone():%Y-%m-%d %H:%M}",
-            f"{key.revoked_at.astimezone():%Y-%m-%d %H:%M}" if key.revoked_at else "",
+            _short(key.created_at),
+            _short(key.last_used_at),
+            _ended(key),
             key.name,
         )
         for key in found
     ]
-    output.table(("prefix", "tenant", "scopes", "created", "revoked", "name"), rows)
+    output.table(("prefix", "tenant", "scopes", "created", "last used", "ends", "name"), rows)
+
+
+@keys.command()
+def rotate(
+    prefix: Annotated[str, typer.Argument(help="Prefix of the key: between pxl_ and _.")],
+    *,
+    overlap: Annotated[
+        str, typer.Option(metavar="DURATION", help="How long the old key is still accepted.")
+    ] = "1d",
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Create a key with the same tenant, scopes and name, and print it.
+
+    The old key expires after the overlap. The new key can't be shown again.
+    """
+    both_accepted = duration("--overlap", overlap)
+    with open_accounts(home) as accounts:
+        key = accounts.rotate(prefix, both_accepted, actor=operator())
+        old = accounts.key(prefix)
+    if json:
+        output.emit({"key": key, "prefix": _prefix(key), "replaces": _document(old)})
+    else:
+        print(key)
+        output.note(f"{prefix} is accepted until {_short(old.expires_at)}")
 
 
 @keys.command()
@@ -103,7 +122,7 @@ def revoke(
 
     Prints the holder of the key and asks first.
     """
-    with _accounts(home) as accounts:
+    with open_accounts(home) as accounts:
         every = accounts.keys()
         living = [key for key in every if key.prefix == prefix and not key.revoked_at]
         if not living:
@@ -111,32 +130,38 @@ def revoke(
         described = f"{prefix} of tenant {living[0].tenant}, {living[0].name!r}"
         if not dry_run:
             ask(f"revoke the key {described}", yes=yes)
-            accounts.revoke(prefix)
+            accounts.revoke(prefix, actor=operator())
     if json:
         output.emit({"prefix": prefix, "revoked": not dry_run})
     else:
         print(f"would revoke {described}" if dry_run else f"revoked {prefix}")
 
 
-@contextmanager
-def _accounts(home: Path | None) -> Iterator["Accounts"]:
-    from pixlake_server.cli.settings import load_existing  # noqa: PLC0415  # slow
-    from serve_app.accounts import Accounts  # noqa: PLC0415
-    from serve_app.settings import ServeSettings  # noqa: PLC0415
-
-    settings = load_existing(ServeSettings, home, "database_url")
-    file = settings.home / "accounts.sqlite"
-    if settings.database_url is None and not file.is_file():
-        raise UsageFault(
-            f"no accounts database: {settings.home} has no {file.name}. `pixlake up` creates one; "
-            "--home, PIXLAKE_HOME or PIXLAKE_DATABASE_URL names an existing one"
-        )
-    accounts = Accounts.open(settings.accounts_url)
-    try:
-        yield accounts
-    finally:
-        accounts.close()
-
-
 def _prefix(key: str) -> str:
     return key.split("_")[1]
+
+
+def _document(key: "KeyInfo") -> dict[str, object]:
+    def text(moment: datetime | None) -> str | None:
+        return moment.isoformat() if moment else None
+
+    return {
+        "prefix": key.prefix,
+        "tenant": key.tenant,
+        "name": key.name,
+        "scopes": sorted(key.scopes),
+        "created_at": text(key.created_at),
+        "last_used_at": text(key.last_used_at),
+        "expires_at": text(key.expires_at),
+        "revoked_at": text(key.revoked_at),
+    }
+
+
+def _ended(key: "KeyInfo") -> str:
+    if key.revoked_at:
+        return f"revoked {_short(key.revoked_at)}"
+    return _short(key.expires_at)
+
+
+def _short(moment: datetime | None) -> str:
+    return f"{moment.astimezone():%Y-%m-%d %H:%M}" if moment else ""

@@ -1,5 +1,6 @@
 """Verbs of this distribution, by name."""
 
+from pixlake_server.cli.accounts import accounts
 from pixlake_server.cli.audit import audit
 from pixlake_server.cli.erase import erase
 from pixlake_server.cli.keys import keys
@@ -12,6 +13,7 @@ from pixlake_server.cli.schema import schema
 from pixlake_server.cli.seal import seal
 from pixlake_server.cli.store import store
 from pixlake_server.cli.sweep import sweep
+from pixlake_server.cli.tenants import tenants
 from pixlake_server.cli.up import up
 
 VERBS = {
@@ -28,4 +30,6 @@ VERBS = {
     "preset": preset,
     "lifecycle": lifecycle,
     "keys": keys,
+    "tenants": tenants,
+    "accounts": accounts,
 }

@@ -1,18 +1,24 @@
 """Tenants and their API keys, in SQL through SQLAlchemy: SQLite or PostgreSQL."""
 
+from serve_app.accounts.account_log import AccountEvent
 from serve_app.accounts.accounts import Accounts, KeyInfo, Principal
 from serve_app.accounts.first_key import FIRST_TENANT, ensure_first_key
-from serve_app.accounts.keys import IMAGES, PRESETS, READ, SCOPES, WRITE
+from serve_app.accounts.keys import ADMIN, ERASE, IMAGES, PRESETS, READ, SCOPES, WRITE
+from serve_app.accounts.tenants import TenantInfo
 
 __all__ = [
+    "ADMIN",
+    "ERASE",
     "FIRST_TENANT",
     "IMAGES",
     "PRESETS",
     "READ",
     "SCOPES",
     "WRITE",
+    "AccountEvent",
     "Accounts",
     "KeyInfo",
     "Principal",
+    "TenantInfo",
     "ensure_first_key",
 ]

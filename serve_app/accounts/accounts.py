@@ -1,49 +1,34 @@
 """Accounts: API keys of tenants, in SQLite or PostgreSQL."""
 
-import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from sqlalchemy import (
-    URL,
-    Connection,
-    Engine,
-    create_engine,
-    event,
-    insert,
-    make_url,
-    select,
-    update,
-)
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random
+from sqlalchemy import Connection, Row, insert, select, tuple_, update
 
-from lake.layout import TENANT
 from processors.nearest import did_you_mean
 from serve_app.accounts import keys
-from serve_app.accounts.errors import AccountsUnavailable, InvalidAccount, UnknownKey
-from serve_app.accounts.migration import migrate
-from serve_app.accounts.tables import API_KEYS
+from serve_app.accounts.account_log import LOCAL, AccountLog, append
+from serve_app.accounts.database import CONNECT_SECONDS, Database, utc, utc_or_none
+from serve_app.accounts.errors import InvalidAccount, KeyNotFound, TenantSuspended, UnknownKey
+from serve_app.accounts.tables import API_KEYS, TENANTS
+from serve_app.accounts.tenants import Tenants, create_missing
 
-# Longest wait for SQLite's single writer, in seconds; at a start many processes may wait.
-_SQLITE_WAIT_SECONDS = 30
-# Time-out of a connection: longer than a failover within one subnet, shorter than that of clients.
-_CONNECT_SECONDS = 5
-# Time-out for a host that vanished; without it a query would wait for a quarter of an hour.
-_SILENT_MILLISECONDS = 5_000
-_MAX_NAME = 100
+MAX_NAME = 100
+"""Longest name of a key, in characters."""
+LAST_USED_ACCURACY = timedelta(minutes=10)
+"""Accuracy of a key's last use: a busy key costs one write in this time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Authenticated caller: tenant, prefix of its key, and scopes of that key."""
+    """Authenticated caller: tenant, scopes, and prefix and expiry of its key."""
 
     tenant: str
     scopes: frozenset[str]
     prefix: str
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,155 +41,249 @@ class KeyInfo:
     scopes: frozenset[str]
     created_at: datetime
     revoked_at: datetime | None
+    expires_at: datetime | None
+    last_used_at: datetime | None
 
 
 class Accounts:
-    """API keys in SQLite or PostgreSQL.
+    """API keys, with the tenants and the audit log of the same database.
 
     All methods block, so an event loop must call them in a thread. All are thread-safe, and all
-    raise AccountsUnavailable when the database does not answer.
+    raise AccountsUnavailable when the database does not answer. Each change is appended to the
+    audit log in its transaction, under the name of its `actor`.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.tenants = Tenants(database)
+        self.log = AccountLog(database)
 
     @classmethod
-    def open(cls, database_url: str, *, connect_seconds: int = _CONNECT_SECONDS) -> "Accounts":
+    def open(cls, database_url: str, *, connect_seconds: int = CONNECT_SECONDS) -> "Accounts":
         """Connect to the database, and migrate it to this version's tables.
 
         Supports `sqlite:///file` and `postgresql://…`. Raises ValueError for another URL.
         """
-        try:
-            url = make_url(database_url)
-        except ArgumentError:
-            raise ValueError("PIXLAKE_DATABASE_URL is not a URL; see docs/settings.md") from None
-        accounts = cls(_engine(url, connect_seconds))
-        with accounts._begin() as connection:
-            migrate(connection)
-        return accounts
+        return cls(Database.open(database_url, connect_seconds=connect_seconds))
 
-    def create_key(self, tenant: str, scopes: Iterable[str], name: str) -> str:
-        """Create a key and return its text, which is not stored. Raises InvalidAccount."""
-        granted = frozenset(scopes)
-        if TENANT.fullmatch(tenant) is None:
-            raise InvalidAccount(f"a tenant's name must match {TENANT.pattern}", value=tenant)
-        if not granted or not granted <= keys.SCOPES:
-            hint = "".join(
-                did_you_mean(each, keys.SCOPES) for each in sorted(granted - keys.SCOPES)
-            )
-            raise InvalidAccount(f"scopes are {', '.join(sorted(keys.SCOPES))}{hint}")
-        if not 0 < len(name) <= _MAX_NAME or not name.isprintable():
-            raise InvalidAccount(f"a key's name has 1 to {_MAX_NAME} printable characters")
-        secret = keys.new_secret()
-        row = {
-            "prefix": secret.prefix,
-            "digest": secret.digest,
-            "tenant": tenant,
-            "name": name,
-            "scopes": " ".join(sorted(granted)),
-            "created_at": datetime.now(UTC),
-        }
-        with self._begin() as connection:
-            connection.execute(insert(API_KEYS).values(row))
+    def create_key(
+        self,
+        tenant: str,
+        scopes: Iterable[str],
+        name: str,
+        *,
+        expires_at: datetime | None = None,
+        actor: str = LOCAL,
+    ) -> str:
+        """Create a key, and its tenant if the tenant is missing.
+
+        Returns the key's text, which is not stored. Raises InvalidAccount.
+        """
+        granted = _checked_scopes(scopes)
+        if not 0 < len(name) <= MAX_NAME or not name.isprintable():
+            raise InvalidAccount(f"a key's name has 1 to {MAX_NAME} printable characters")
+        if expires_at is not None and expires_at <= datetime.now(UTC):
+            raise InvalidAccount("a key must expire in the future", value=expires_at.isoformat())
+        with self._database.change() as connection:
+            create_missing(connection, tenant, actor)
+            secret, facts = _insert(connection, tenant, granted, name, expires_at)
+            append(connection, actor, "key.created", secret.prefix, after=facts)
         return secret.text
 
+    def rotate(self, prefix: str, overlap: timedelta, *, actor: str = LOCAL) -> str:
+        """Replace a key: create one with the same tenant, scopes and name.
+
+        The old key expires after the overlap, or at its own expiry if that is earlier; the new key
+        has the lifetime of the old one. Returns the new key's text. Raises KeyNotFound.
+        """
+        now = datetime.now(UTC)
+        with self._database.change() as connection:
+            old = _active(connection, prefix, now)
+            ends_at = min(now + overlap, old.expires_at or now + overlap)
+            lifetime = None if old.expires_at is None else old.expires_at - old.created_at
+            connection.execute(
+                update(API_KEYS).where(API_KEYS.c.prefix == prefix).values(expires_at=ends_at)
+            )
+            secret, _ = _insert(
+                connection,
+                old.tenant,
+                old.scopes,
+                old.name,
+                None if lifetime is None else now + lifetime,
+            )
+            append(
+                connection,
+                actor,
+                "key.rotated",
+                prefix,
+                before={"expires_at": _text(old.expires_at)},
+                after={"expires_at": _text(ends_at), "replaced_by": secret.prefix},
+            )
+        return secret.text
+
+    def revoke(self, prefix: str, *, actor: str = LOCAL) -> bool:
+        """Revoke the key with this prefix; returns False if it is revoked already.
+
+        Raises KeyNotFound if there never was such a key.
+        """
+        with self._database.change() as connection:
+            known = connection.execute(
+                select(API_KEYS.c.revoked_at).where(API_KEYS.c.prefix == prefix).with_for_update()
+            ).one_or_none()
+            if known is None:
+                raise KeyNotFound("no API key has this prefix", value=prefix)
+            if known.revoked_at is not None:
+                return False
+            now = datetime.now(UTC)
+            connection.execute(
+                update(API_KEYS).where(API_KEYS.c.prefix == prefix).values(revoked_at=now)
+            )
+            append(
+                connection,
+                actor,
+                "key.revoked",
+                prefix,
+                before={"revoked_at": None},
+                after={"revoked_at": _text(now)},
+            )
+        return True
+
     def verify(self, key: str) -> Principal:
-        """Find the holder of a key. Raises UnknownKey."""
+        """Find the holder of a key. Raises UnknownKey, TenantSuspended."""
         secret = keys.parse(key)
         if secret is None:
             raise UnknownKey("this is not an API key")
-        columns = (API_KEYS.c.digest, API_KEYS.c.tenant, API_KEYS.c.scopes)
-        living = (API_KEYS.c.prefix == secret.prefix) & API_KEYS.c.revoked_at.is_(None)
-        with self._begin() as connection:
-            row = connection.execute(select(*columns).where(living)).first()
+        query = (
+            select(
+                API_KEYS.c.digest,
+                API_KEYS.c.tenant,
+                API_KEYS.c.scopes,
+                API_KEYS.c.expires_at,
+                TENANTS.c.suspended_at,
+            )
+            .outerjoin(TENANTS, TENANTS.c.name == API_KEYS.c.tenant)
+            .where((API_KEYS.c.prefix == secret.prefix) & API_KEYS.c.revoked_at.is_(None))
+        )
+        with self._database.begin() as connection:
+            row = connection.execute(query).first()
         if row is None or not secret.proves(row.digest):
             raise UnknownKey("no such API key")
-        return Principal(row.tenant, frozenset(row.scopes.split()), secret.prefix)
+        expires_at = utc_or_none(row.expires_at)
+        check_expiry(expires_at)
+        if row.suspended_at is not None:
+            raise TenantSuspended("the tenant of this API key is suspended", value=row.tenant)
+        return Principal(row.tenant, frozenset(row.scopes.split()), secret.prefix, expires_at)
 
-    def revoke(self, prefix: str) -> bool:
-        """Revoke the key with this prefix; returns False if no active key has the prefix."""
-        living = (API_KEYS.c.prefix == prefix) & API_KEYS.c.revoked_at.is_(None)
-        with self._begin() as connection:
-            done = connection.execute(
-                update(API_KEYS).where(living).values(revoked_at=datetime.now(UTC))
+    def note_use(self, prefix: str) -> None:
+        """Store that a key was used now, unless a use within the accuracy is stored."""
+        now = datetime.now(UTC)
+        late = API_KEYS.c.last_used_at.is_(None) | (
+            API_KEYS.c.last_used_at < now - LAST_USED_ACCURACY
+        )
+        with self._database.begin() as connection:
+            connection.execute(
+                update(API_KEYS)
+                .where((API_KEYS.c.prefix == prefix) & late)
+                .values(last_used_at=now)
             )
-        return done.rowcount == 1
 
-    def keys(self) -> list[KeyInfo]:
-        """List all keys, revoked ones included, oldest first."""
-        with self._begin() as connection:
-            rows = connection.execute(
-                select(API_KEYS).order_by(API_KEYS.c.created_at, API_KEYS.c.prefix)
-            ).all()
-        return [
-            KeyInfo(
-                row.prefix,
-                row.tenant,
-                row.name,
-                frozenset(row.scopes.split()),
-                _utc(row.created_at),
-                _utc(row.revoked_at) if row.revoked_at else None,
+    def key(self, prefix: str) -> KeyInfo:
+        """Find a key by its prefix. Raises KeyNotFound."""
+        with self._database.begin() as connection:
+            row = connection.execute(select(API_KEYS).where(API_KEYS.c.prefix == prefix)).first()
+        if row is None:
+            raise KeyNotFound("no API key has this prefix", value=prefix)
+        return _info(row)
+
+    def keys(
+        self, *, tenant: str | None = None, after: str | None = None, limit: int | None = None
+    ) -> list[KeyInfo]:
+        """List keys, revoked ones included, oldest first.
+
+        `after`: only keys that follow the key with this prefix.
+        """
+        order = tuple_(API_KEYS.c.created_at, API_KEYS.c.prefix)
+        query = select(API_KEYS).order_by(API_KEYS.c.created_at, API_KEYS.c.prefix).limit(limit)
+        if tenant is not None:
+            query = query.where(API_KEYS.c.tenant == tenant)
+        if after is not None:
+            last = select(API_KEYS.c.created_at, API_KEYS.c.prefix).where(
+                API_KEYS.c.prefix == after
             )
-            for row in rows
-        ]
+            query = query.where(order > last.scalar_subquery())
+        with self._database.begin() as connection:
+            return [_info(row) for row in connection.execute(query).all()]
 
     def healthy(self) -> None:
         """Check the database with one cheap query."""
-        with self._begin() as connection:
+        with self._database.begin() as connection:
             connection.execute(select(API_KEYS.c.prefix).limit(1)).first()
 
     def close(self) -> None:
         """Close every connection."""
-        self._engine.dispose()
-
-    @contextmanager
-    def _begin(self) -> Iterator[Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except SQLAlchemyError as error:
-            raise AccountsUnavailable("the accounts database did not answer") from error
+        self._database.close()
 
 
-def _engine(url: URL, connect_seconds: int) -> Engine:
-    backend = url.get_backend_name()
-    if backend == "sqlite":
-        if url.database:
-            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(
-            url, connect_args={"timeout": _SQLITE_WAIT_SECONDS}, hide_parameters=True
+def check_expiry(expires_at: datetime | None) -> None:
+    """Raise UnknownKey if the key of a caller that has proved its secret is expired."""
+    if expires_at is not None and expires_at <= datetime.now(UTC):
+        raise UnknownKey(f"this API key expired at {expires_at:%Y-%m-%dT%H:%M:%SZ}")
+
+
+def _checked_scopes(scopes: Iterable[str]) -> frozenset[str]:
+    granted = frozenset(scopes)
+    if not granted or not granted <= keys.SCOPES:
+        hint = "".join(did_you_mean(each, keys.SCOPES) for each in sorted(granted - keys.SCOPES))
+        raise InvalidAccount(f"scopes are {', '.join(sorted(keys.SCOPES))}{hint}")
+    return granted
+
+
+def _insert(
+    connection: Connection,
+    tenant: str,
+    scopes: frozenset[str],
+    name: str,
+    expires_at: datetime | None,
+) -> tuple[keys.Secret, Mapping[str, object]]:
+    """Insert a new key; returns its secret, and its facts for the audit log."""
+    secret = keys.new_secret()
+    row = {
+        "tenant": tenant,
+        "name": name,
+        "scopes": " ".join(sorted(scopes)),
+        "expires_at": expires_at,
+    }
+    connection.execute(
+        insert(API_KEYS).values(
+            **row, prefix=secret.prefix, digest=secret.digest, created_at=datetime.now(UTC)
         )
-        event.listen(engine, "connect", _write_ahead)
-        return engine
-    # Many secret stores use the Heroku-style scheme postgres://.
-    if backend in {"postgresql", "postgres"}:
-        return create_engine(
-            url.set(drivername="postgresql+psycopg"),
-            connect_args={
-                "connect_timeout": connect_seconds,
-                "tcp_user_timeout": _SILENT_MILLISECONDS,
-            },
-            pool_pre_ping=True,
-            hide_parameters=True,
-        )
-    raise ValueError(f"PIXLAKE_DATABASE_URL: no driver for {url.drivername}")
+    )
+    return secret, {**row, "expires_at": _text(expires_at)}
 
 
-@retry(
-    retry=retry_if_exception_type(sqlite3.OperationalError),
-    wait=wait_random(0.01, 0.1),
-    stop=stop_after_delay(_SQLITE_WAIT_SECONDS),
-    reraise=True,
-)
-def _write_ahead(connection: sqlite3.Connection, _record: object) -> None:
-    """Switch SQLite to WAL, so that readers continue while a writer (backup, VACUUM) works.
-
-    SQLite does not wait if another process switches or writes at the same moment.
-    """
-    # On a file system without shared memory SQLite keeps its old mode: correct, but slower.
-    connection.execute("PRAGMA journal_mode=WAL")
+def _active(connection: Connection, prefix: str, now: datetime) -> KeyInfo:
+    """Lock and return a key that is neither revoked nor expired. Raises KeyNotFound."""
+    row = connection.execute(
+        select(API_KEYS).where(API_KEYS.c.prefix == prefix).with_for_update()
+    ).first()
+    found = None if row is None else _info(row)
+    if found is None or found.revoked_at or (found.expires_at and found.expires_at <= now):
+        raise KeyNotFound("no active API key has this prefix", value=prefix)
+    return found
 
 
-def _utc(moment: datetime) -> datetime:
-    # SQLite drops the time zone; all stored times are UTC.
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+def _info(row: Row[Any]) -> KeyInfo:
+    return KeyInfo(
+        row.prefix,
+        row.tenant,
+        row.name,
+        frozenset(row.scopes.split()),
+        utc(row.created_at),
+        utc_or_none(row.revoked_at),
+        utc_or_none(row.expires_at),
+        utc_or_none(row.last_used_at),
+    )
+
+
+def _text(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()

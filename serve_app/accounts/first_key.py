@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from serve_app.accounts.accounts import Accounts
-from serve_app.accounts.errors import UnknownKey
+from serve_app.accounts.errors import TenantSuspended, UnknownKey
 from serve_app.accounts.keys import SCOPES
 
 FIRST_TENANT = "default"
@@ -34,6 +34,8 @@ def _living_key(accounts: Accounts, path: Path) -> str | None:
         accounts.verify(key)
     except (FileNotFoundError, UnicodeDecodeError, UnknownKey):
         return None
+    except TenantSuspended:
+        pass  # a new key would be refused, too
     # A copy of the file may have been made with a loose umask.
     path.chmod(_OWNER_ONLY)
     return key

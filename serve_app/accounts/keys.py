@@ -10,15 +10,20 @@ import hmac
 import re
 import secrets
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, get_args
 
-WRITE: Final = "images:write"
+Scope = Literal["images:read", "images:write", "images:erase", "presets:write", "admin"]
+
 READ: Final = "images:read"
+WRITE: Final = "images:write"
+ERASE: Final = "images:erase"
 PRESETS: Final = "presets:write"
 """scope to store presets, which apply to images of all tenants"""
+ADMIN: Final = "admin"
+"""scope to manage tenants and the keys of all tenants; gives access to no image"""
 
-SCOPES: Final = frozenset({READ, WRITE, PRESETS})
-IMAGES: Final = frozenset({READ, WRITE})
+SCOPES: Final[frozenset[str]] = frozenset(get_args(Scope))
+IMAGES: Final[frozenset[Scope]] = frozenset({READ, WRITE})
 """default scopes of a new key"""
 
 _KEY = re.compile(r"pxl_([0-9a-f]{12})_([0-9a-f]{64})", re.ASCII)

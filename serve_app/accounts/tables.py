@@ -1,6 +1,6 @@
 """Tables of the accounts database, as queries see them; `migrations` creates them."""
 
-from sqlalchemy import Column, DateTime, MetaData, String, Table
+from sqlalchemy import JSON, Column, DateTime, Index, Integer, MetaData, String, Table
 
 METADATA = MetaData()
 
@@ -14,4 +14,29 @@ API_KEYS = Table(
     Column("scopes", String(255), nullable=False, comment="space-separated, sorted"),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("revoked_at", DateTime(timezone=True)),
+    Column("expires_at", DateTime(timezone=True), comment="no request is accepted from then on"),
+    Column("last_used_at", DateTime(timezone=True), comment="up to ten minutes too early"),
+    Index("api_keys_by_tenant", "tenant"),
 )
+
+TENANTS = Table(
+    "tenants",
+    METADATA,
+    Column("name", String(63), primary_key=True),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("suspended_at", DateTime(timezone=True), comment="its keys are refused since then"),
+)
+
+ACCOUNT_EVENTS = Table(
+    "account_events",
+    METADATA,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("act", String(40), nullable=False),
+    Column("subject", String(63), nullable=False, comment="prefix of a key, or name of a tenant"),
+    Column("before", JSON(none_as_null=True)),
+    Column("after", JSON(none_as_null=True)),
+    Index("account_events_by_subject", "subject"),
+)
+"""Audit log of the accounts; triggers of the database refuse to change or delete its rows."""

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from serve_app.accounts import WRITE
 from serve_app.app_context import AppContext
 from serve_app.problems import ProblemDetails, problem_responses, refusal
 from serve_app.upload.upload_request import MULTIPART
@@ -54,7 +55,7 @@ OPERATION: Final[dict[str, Any]] = {
 The answer is 201 with `Location` for a new image, and 200 with `Idempotent-Replayed: true` for
 an image that was stored before. A client may repeat an upload any number of times.""",
     "operationId": "upload_v1_images_post",
-    "security": [{"HTTPBearer": []}],
+    "security": [{"HTTPBearer": [WRITE]}],
     "parameters": [
         {
             "name": "preset",

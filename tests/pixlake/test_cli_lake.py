@@ -1,13 +1,16 @@
-"""`seal`, `query` and `keys`: verbs that need the store or the accounts, not the API."""
+"""Verbs that need the store or the accounts and not the API: `seal`, `query`, `keys`, `tenants`."""
 
 import csv
+import getpass
 import io
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from pixlake.client import Client
+from serve_app.accounts.errors import TenantSuspended
 from tests.pixlake.conftest import Run, make_lake
 from tests.pixlake.door import Door
 
@@ -141,3 +144,56 @@ def test_more_than_one_statement_is_refused(run: Run, sql: str) -> None:
     assert (done.exit_code, done.stdout) == (1, "")
     assert "one statement at a time" in done.stderr
     assert run("query", "SELECT 1 AS n;").exit_code == 0
+
+
+def test_keys_expire_and_rotate(run: Run, door: Door) -> None:
+    there = ["--home", str(door.home)]
+    made = json.loads(run("keys", "create", "x", "--expires", "90d", *there, "--json").stdout)
+    told = run("keys", "rotate", made["prefix"], "--overlap", "1h", *there)
+    assert door.accounts.verify(told.stdout.strip()).tenant == "default"
+    assert f"{made['prefix']} is accepted until " in told.stderr
+    ends = door.accounts.key(made["prefix"]).expires_at
+    assert ends is not None
+    assert timedelta(minutes=59) < ends - datetime.now(UTC) <= timedelta(hours=1)
+    [event] = door.accounts.log.newest(1)
+    assert event.actor == f"operator {getpass.getuser()}"
+    assert run("keys", "rotate", "0" * 12, *there).exit_code == 1
+    for wrong in ("90", "d", "-1d", "1w", "123456d"):
+        refused = run("keys", "create", "x", f"--expires={wrong}", *there)
+        assert (refused.exit_code, wrong in refused.stderr) == (2, True)
+
+
+def test_a_tenant_is_suspended_and_resumed(run: Run, door: Door) -> None:
+    there = ["--home", str(door.home)]
+    assert run("tenants", "create", "late", *there).stdout == "created late\n"
+    assert run("tenants", "create", "late", *there).stdout == "late exists\n"
+    key = door.key("late")
+    assert run("tenants", "suspend", "late", *there).exit_code == 2  # no terminal to ask on
+    assert run("tenants", "suspend", "late", "--yes", *there).exit_code == 0
+    with pytest.raises(TenantSuspended):
+        door.accounts.verify(key)
+    assert run("tenants", "create", "late", *there).stdout == "late exists\n"
+    listed = json.loads(run("tenants", "ls", *there, "--json").stdout)["tenants"]
+    [late] = [tenant for tenant in listed if tenant["name"] == "late"]
+    assert (late["active_keys"], late["suspended_at"] is None) == (1, False)
+    assert "late" in run("tenants", "ls", *there).stdout
+    assert run("tenants", "resume", "late", *there).exit_code == 0
+    assert door.accounts.verify(key).tenant == "late"
+    for words in (["suspend", "nobody", "--yes"], ["resume", "nobody"]):
+        missing = run("tenants", *words, *there, "--json")
+        assert missing.exit_code == 1
+        assert json.loads(missing.stdout)["error"]["code"] == "tenant_not_found"
+
+
+def test_the_log_of_the_accounts_is_printed(run: Run, door: Door) -> None:
+    there = ["--home", str(door.home)]
+    made = json.loads(run("keys", "create", "x", *there, "--json").stdout)
+    run("keys", "revoke", made["prefix"], "--yes", *there)
+    words = ["accounts", "log", "--subject", made["prefix"], *there]
+    events = json.loads(run(*words, "--json").stdout)["events"]
+    assert [event["act"] for event in events] == ["key.revoked", "key.created"]
+    assert made["key"].split("_")[2] not in json.dumps(events)
+    older = json.loads(run(*words, "--before", str(events[0]["number"]), "--json").stdout)
+    assert older["events"] == events[1:]
+    assert "key.revoked" in run(*words, "--limit", "1").stdout
+    assert run("accounts", "migrate", *there).stdout.endswith("has version 0002\n")

@@ -125,6 +125,8 @@ def prepared(command: str, place: tuple[Path, Door], kafka: ApacheKafka) -> str:
         command = command.replace(SHOWN_ID, said.image.image_id)
     if SHOWN_PREFIX in command:
         command = command.replace(SHOWN_PREFIX, door.key("default").split("_")[1])
+    if changed := re.match("pixlake tenants (?:suspend|resume) ([a-z-]+)", command):
+        door.accounts.tenants.put(changed[1], suspended=False, actor="test")
     if "produce" in command:
         with contextlib.suppress(KafkaException):  # another test has created the topic
             create_topic(kafka.bootstrap, "images")

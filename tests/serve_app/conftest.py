@@ -9,7 +9,7 @@ from lake.settings import LakeSettings
 from processors.sandbox.sandbox import Sandbox
 from processors.settings import ProcessorSettings
 from processors.worker import Worker
-from serve_app.accounts import Accounts
+from serve_app.accounts import ERASE, IMAGES, Accounts
 from serve_app.api import make_app
 from serve_app.auth import KeyRing
 from serve_app.health import Part, Readiness
@@ -72,7 +72,7 @@ async def make_site(sandbox: Sandbox, accounts: Accounts) -> AsyncIterator[MakeS
             settings,
             readiness,
         )
-        key = accounts.create_key("acme", ["images:read", "images:write"], "test")
+        key = accounts.create_key("acme", IMAGES | {ERASE}, "test")
         client = client_of(app, {"Authorization": f"Bearer {key}"})
         clients.append(client)
         return Site(app, client, lake, accounts, settings, ready)

@@ -20,7 +20,7 @@ from fastapi import FastAPI
 from PIL import Image
 
 from lake.lake import Lake
-from serve_app.accounts import Accounts
+from serve_app.accounts import ERASE, IMAGES, Accounts
 from serve_app.health import Part
 from serve_app.settings import ServeSettings
 from tests.waiting import until
@@ -48,7 +48,7 @@ class Site:
         return await self.client.post("/v1/images", content=data, headers=headers, **options)
 
     def key(self, tenant: str, *scopes: str) -> dict[str, str]:
-        key = self.accounts.create_key(tenant, scopes or ("images:read", "images:write"), "test")
+        key = self.accounts.create_key(tenant, scopes or IMAGES | {ERASE}, "test")
         return {"Authorization": f"Bearer {key}"}
 
 

@@ -10,7 +10,12 @@ from pathlib import Path
 import pytest
 
 from serve_app.accounts import READ, SCOPES, WRITE, Accounts, ensure_first_key
-from serve_app.accounts.errors import AccountsUnavailable, InvalidAccount, UnknownKey
+from serve_app.accounts.errors import (
+    AccountsUnavailable,
+    InvalidAccount,
+    KeyNotFound,
+    UnknownKey,
+)
 from serve_app.settings import ServeSettings
 
 
@@ -48,7 +53,8 @@ def test_a_revoked_key_is_dead_and_remembered(accounts: Accounts) -> None:
     prefix = accounts.verify(key).prefix
     assert accounts.revoke(prefix)
     assert not accounts.revoke(prefix)
-    assert not accounts.revoke("nobody")
+    with pytest.raises(KeyNotFound):
+        accounts.revoke("nobody")
     with pytest.raises(UnknownKey):
         accounts.verify(key)
     assert accounts.keys()[0].revoked_at is not None

@@ -3,6 +3,7 @@
 import httpx
 import pytest
 
+from serve_app.accounts import SCOPES
 from tests.serve_app.site import Site, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -12,7 +13,11 @@ PAGES = ("/", "/docs", "/openapi.json", "/assets/explorer.js")
 
 async def test_every_route_that_answers_get_answers_head(site: Site) -> None:
     image_id = (await site.upload()).json()["image_id"]
-    words = {"{image_id}": image_id, "{rendition}": "original", "{name}": "web"}
+    site.client.headers.update(site.key("acme", *SCOPES))
+    # Presets and tenants both have names in their paths.
+    site.accounts.tenants.put("web", suspended=False, actor="test")
+    prefix = site.accounts.keys()[0].prefix
+    words = {"{image_id}": image_id, "{rendition}": "original", "{name}": "web", "{prefix}": prefix}
     described = site.app.openapi()["paths"]
     paths = [*PAGES, *(path for path, methods in described.items() if "get" in methods)]
     assert len(paths) > len(PAGES) + 6

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Barrier
 
@@ -9,12 +10,38 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, inspect, make_url, text
-from sqlalchemy.schema import CreateTable
+from sqlalchemy import (
+    Column,
+    Connection,
+    DateTime,
+    MetaData,
+    String,
+    Table,
+    create_engine,
+    insert,
+    inspect,
+    make_url,
+    text,
+)
 
-from serve_app.accounts import READ, Accounts, migration
+from serve_app.accounts import READ, Accounts, keys, migration
+from serve_app.accounts.errors import TenantSuspended
 from serve_app.accounts.migration import NEWEST, TABLE, migrate, version_of
-from serve_app.accounts.tables import API_KEYS, METADATA
+from serve_app.accounts.tables import METADATA
+
+OLD_METADATA = MetaData()
+OLD_KEYS = Table(
+    "api_keys",
+    OLD_METADATA,
+    Column("prefix", String(12), primary_key=True),
+    Column("digest", String(64), nullable=False),
+    Column("tenant", String(63), nullable=False),
+    Column("name", String(100), nullable=False),
+    Column("scopes", String(255), nullable=False, comment="space-separated, sorted"),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("revoked_at", DateTime(timezone=True)),
+)
+"""The only table of the version before migrations."""
 
 
 @pytest.fixture
@@ -50,28 +77,66 @@ def test_the_newest_number_is_that_of_the_last_file() -> None:
     assert scripts.get_heads() == [NEWEST]
 
 
+def old_database(connection: Connection) -> str:
+    """Make a database as Pixlake did before it had migrations; returns the text of its key."""
+    secret = keys.new_secret()
+    OLD_METADATA.create_all(connection)
+    connection.execute(
+        insert(OLD_KEYS).values(
+            prefix=secret.prefix,
+            digest=secret.digest,
+            tenant="acme",
+            name="camera",
+            scopes="images:read images:write",
+            created_at=datetime(2026, 11, 1, tzinfo=UTC),
+        )
+    )
+    connection.commit()
+    return secret.text
+
+
 def test_a_database_without_migrations_is_adopted_with_its_keys(
     url: str, connection: Connection
 ) -> None:
-    key = opened_once(url)
-    # A database of the version before migrations has no such table.
-    connection.execute(text(f"DROP TABLE {TABLE}"))
-    connection.commit()
+    key = old_database(connection)
     accounts = Accounts.open(url)
-    assert accounts.verify(key).tenant == "acme"
+    principal = accounts.verify(key)
+    assert principal.tenant == "acme"
+    # The scope images:write allowed erasures before images:erase existed.
+    assert principal.scopes == {"images:read", "images:write", "images:erase"}
+    [tenant] = accounts.tenants.all(10)
+    assert (tenant.name, tenant.created_at) == ("acme", datetime(2026, 11, 1, tzinfo=UTC))
     accounts.close()
     assert version_of(connection) == NEWEST
-
-
-def test_the_table_of_the_old_code_is_that_of_the_first_migration(
-    url: str, connection: Connection
-) -> None:
-    """Pixlake without migrations created the table by this statement."""
-    connection.execute(CreateTable(API_KEYS, if_not_exists=True))
-    connection.commit()
-    Accounts.open(url).close()
     context = MigrationContext.configure(connection, opts={"version_table": TABLE})
     assert compare_metadata(context, METADATA) == []
+
+
+def test_a_process_of_the_earlier_version_works_on_the_migrated_database(
+    url: str, connection: Connection
+) -> None:
+    """During a deployment both versions run: the earlier one knows only its own columns."""
+    opened_once(url)
+    secret = keys.new_secret()
+    row = {
+        "prefix": secret.prefix,
+        "digest": secret.digest,
+        "tenant": "newcomer",
+        "name": "camera",
+        "scopes": "images:read",
+        "created_at": datetime(2026, 12, 1, tzinfo=UTC),
+    }
+    connection.execute(insert(OLD_KEYS).values(row))
+    connection.commit()
+    accounts = Accounts.open(url)
+    assert accounts.verify(secret.text).tenant == "newcomer"
+    assert [tenant.name for tenant in accounts.tenants.all(10)] == ["acme", "newcomer"]
+    assert accounts.tenants.find("newcomer").active_keys == 1
+    _, created = accounts.tenants.put("newcomer", suspended=True, actor="test")
+    assert created
+    with pytest.raises(TenantSuspended):
+        accounts.verify(secret.text)
+    accounts.close()
 
 
 def test_a_newer_version_has_migrated_and_this_one_still_works(

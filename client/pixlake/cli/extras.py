@@ -8,7 +8,7 @@ from pixlake.cli.failures import CliError
 VERBS = (
     *("up", "demo", "upload", "produce", "process", "ls", "get", "query"),
     *("schema", "seal", "erase", "audit", "sweep", "rebuild", "status", "plan", "version"),
-    *("store", "preset", "lifecycle", "keys"),
+    *("store", "preset", "lifecycle", "keys", "tenants", "accounts"),
 )
 """all verbs, also those of pixlake-server, in the order in which a new user needs them"""
 _OURS = frozenset({"serve_app", "ingest", "processors", "lake", "pixlake", "pixlake_server"})

@@ -1,0 +1,56 @@
+"""Parts that the administrative routes share: the caller's right, calls of accounts, bodies."""
+
+from typing import Annotated, Final, TypeVar
+
+from fastapi import Depends, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
+
+from serve_app.accounts import ADMIN, Principal
+from serve_app.accounts.calls import AccountsCalls
+from serve_app.app_context import AppContext, context_of
+from serve_app.auth import need
+from serve_app.errors import InvalidRequest
+from serve_app.upload.json_body import read_json_body
+
+Admin = Annotated[Principal, Depends(need(ADMIN))]
+
+MAX_BODY: Final = 16_384
+"""Largest body of an administrative request, in bytes."""
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def calls_of(request: Request) -> AccountsCalls:
+    """Return the calls of the app of a request."""
+    return context_of(request).accounts
+
+
+def actor_of(principal: Principal) -> str:
+    """Return the name of a caller in the audit log."""
+    return f"key {principal.prefix} of {principal.tenant}"
+
+
+async def body_of(request: Request, model: type[M]) -> M:
+    """Read and validate the body of a request. Raises RequestValidationError, InvalidRequest."""
+    context: AppContext = context_of(request)
+    body = await read_json_body(request, context.settings, MAX_BODY, _too_large)
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors()]
+        raise RequestValidationError(faults) from error
+
+
+def _too_large(size: int) -> InvalidRequest:
+    return InvalidRequest("the body is too large", limit=MAX_BODY, value=size)
+
+
+def json_body(model: type[BaseModel]) -> dict[str, object]:
+    """Describe the body of a route in OpenAPI.
+
+    The routes read their bodies themselves, because FastAPI reads a body of any size before it
+    checks the key.
+    """
+    schema = {"schema": model.model_json_schema()}
+    return {"requestBody": {"required": True, "content": {"application/json": schema}}}

@@ -1,0 +1,184 @@
+"""Routes `/v1/keys`: create, list, rotate and revoke the API keys of all tenants."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Self
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from lake.layout import TENANT
+from serve_app.accounts import IMAGES, KeyInfo
+from serve_app.accounts.accounts import MAX_NAME
+from serve_app.accounts.keys import Scope
+from serve_app.administration.changes import Admin, actor_of, body_of, calls_of, json_body
+from serve_app.problems import problem_responses
+
+router = APIRouter(tags=["keys"], responses=problem_responses(401, 403, 422, 503))
+
+Prefix = Annotated[str, Path(pattern="^[0-9a-f]{12}$", description="the part after `pxl_`")]
+Tenant = Annotated[str, Field(pattern=TENANT.pattern, max_length=63)]
+_DEFAULT_PAGE = 50
+_MAX_PAGE = 200
+_MAX_OVERLAP = int(timedelta(days=90).total_seconds())
+
+
+class NewKey(BaseModel):
+    """Order of a new key."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tenant: Tenant = Field(description="a missing tenant is created")
+    name: str = Field(min_length=1, max_length=MAX_NAME, description="label, printable characters")
+    scopes: list[Scope] = Field(
+        default=sorted(IMAGES), min_length=1, max_length=5, description="what the key may do"
+    )
+    expires_at: AwareDatetime | None = Field(
+        default=None, description="the key is refused from then on; null: never"
+    )
+
+
+class Rotation(BaseModel):
+    """Order of a rotation."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    overlap_seconds: int = Field(
+        default=86_400,
+        ge=0,
+        le=_MAX_OVERLAP,
+        description="how long the old key is accepted beside the new one",
+    )
+
+
+class KeyView(BaseModel):
+    """API key without its secret."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
+    prefix: str = Field(description="names the key in lists and logs")
+    tenant: str
+    name: str
+    scopes: list[str]
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+    last_used_at: datetime | None = Field(
+        default=None, description="up to ten minutes too early; null: never used"
+    )
+
+    @classmethod
+    def of(cls, info: KeyInfo) -> Self:
+        """Build the view of a key."""
+        return cls(
+            prefix=info.prefix,
+            tenant=info.tenant,
+            name=info.name,
+            scopes=sorted(info.scopes),
+            created_at=info.created_at,
+            expires_at=info.expires_at,
+            revoked_at=info.revoked_at,
+            last_used_at=info.last_used_at,
+        )
+
+
+class CreatedKey(KeyView):
+    """New API key. Only this answer has its text; the service stores a hash."""
+
+    key: str = Field(description="the secret: send it as `Authorization: Bearer <key>`")
+
+
+class KeyList(BaseModel):
+    """Page of API keys, oldest first."""
+
+    keys: list[KeyView]
+    next: str | None = Field(description="the cursor of the next page; null on the last page")
+
+
+@router.get("/v1/keys", summary="List API keys, oldest first")
+async def list_keys(
+    request: Request,
+    principal: Admin,
+    tenant: Annotated[str | None, Query(pattern=TENANT.pattern, max_length=63)] = None,
+    limit: Annotated[int, Query(ge=1, le=_MAX_PAGE)] = _DEFAULT_PAGE,
+    cursor: Annotated[str | None, Query(pattern="^[0-9a-f]{12}$")] = None,
+) -> KeyList:
+    """Return one page of keys, revoked and expired ones included."""
+    del principal  # only the scope of the key is needed
+    found = await calls_of(request).run(
+        lambda accounts: accounts.keys(tenant=tenant, after=cursor, limit=limit + 1)
+    )
+    page = found[:limit]
+    return KeyList(
+        keys=[KeyView.of(info) for info in page],
+        next=page[-1].prefix if len(found) > limit else None,
+    )
+
+
+@router.post(
+    "/v1/keys",
+    summary="Create an API key",
+    status_code=201,
+    responses=problem_responses(400, 408, 415),
+    openapi_extra=json_body(NewKey),
+)
+async def create_key(request: Request, response: Response, principal: Admin) -> CreatedKey:
+    """Create a key of any tenant. A repeated request creates another key."""
+    new = await body_of(request, NewKey)
+    key = await calls_of(request).run(
+        lambda accounts: accounts.create_key(
+            new.tenant,
+            new.scopes,
+            new.name,
+            expires_at=None if new.expires_at is None else new.expires_at.astimezone(UTC),
+            actor=actor_of(principal),
+        )
+    )
+    return await _created(request, response, key)
+
+
+@router.get("/v1/keys/{prefix}", summary="Show an API key", responses=problem_responses(404))
+async def show_key(request: Request, principal: Admin, prefix: Prefix) -> KeyView:
+    """Return a key without its secret."""
+    del principal
+    return KeyView.of(await calls_of(request).run(lambda accounts: accounts.key(prefix)))
+
+
+@router.post(
+    "/v1/keys/{prefix}/rotate",
+    summary="Replace an API key",
+    status_code=201,
+    responses=problem_responses(400, 404, 408, 415),
+    openapi_extra=json_body(Rotation),
+)
+async def rotate_key(
+    request: Request, response: Response, principal: Admin, prefix: Prefix
+) -> CreatedKey:
+    """Create a key with the same tenant, scopes and name; the old key expires after the overlap.
+
+    A key that expires is replaced by a key with the same lifetime.
+    """
+    order = await body_of(request, Rotation)
+    overlap = timedelta(seconds=order.overlap_seconds)
+    key = await calls_of(request).run(
+        lambda accounts: accounts.rotate(prefix, overlap, actor=actor_of(principal))
+    )
+    return await _created(request, response, key)
+
+
+@router.delete(
+    "/v1/keys/{prefix}",
+    summary="Revoke an API key",
+    status_code=204,
+    responses=problem_responses(404),
+)
+async def revoke_key(request: Request, principal: Admin, prefix: Prefix) -> None:
+    """Revoke a key for good; all replicas refuse it within PIXLAKE_KEY_CACHE_SECONDS."""
+    await calls_of(request).run(lambda accounts: accounts.revoke(prefix, actor=actor_of(principal)))
+
+
+async def _created(request: Request, response: Response, key: str) -> CreatedKey:
+    prefix = key.split("_")[1]
+    info = await calls_of(request).run(lambda accounts: accounts.key(prefix))
+    response.headers["Location"] = f"/v1/keys/{prefix}"
+    response.headers["Cache-Control"] = "no-store"
+    return CreatedKey(key=key, **KeyView.of(info).model_dump())
