@@ -18,6 +18,7 @@ LakeError
       · ImageExpiring          image_expiring         not yet free; `value`: seconds to wait
       · AttemptTooOld          attempt_too_old        limit: seconds
       · LakeHeld               lake_held              rows wait while a new lake takes over
+      · ClaimKept              claim_kept             a stuck window waits for the watermark
   x StoreUntrustworthy       store_untrustworthy    the start-up probe failed
   x StoreUnreachable         store_unreachable      the check of `pixlake up` failed
   x StoreMisused             nothing is read or written
@@ -183,6 +184,12 @@ class LakeHeld(Unavailable):
     """A new lake replaces the current one: rows wait in the journal, or it can't start yet."""
 
     code = "lake_held"
+
+
+class ClaimKept(Unavailable):
+    """A window that failed for long waits until the watermark has passed its hour."""
+
+    code = "claim_kept"
 
 
 class StoreUntrustworthy(LakeError):

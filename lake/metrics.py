@@ -86,6 +86,13 @@ ERASURES_UNFINISHED: Final = Metric(
     "erasures",
     "Attempts of the sealer to finish an erasure that failed: an object can't be deleted.",
 )
+JOURNAL_UNDELETED: Final = Metric(
+    "pixlake_journal_undeleted",
+    "counter",
+    "objects",
+    "Attempts of the sealer to delete a journal object that failed; its rows are sealed.",
+    ("table",),
+)
 COMPACTED_ROWS: Final = Metric(
     "pixlake_compacted_rows", "counter", "rows", "Rows that the compactor wrote."
 )
@@ -100,6 +107,12 @@ COMPACTION_FAILURES: Final = Metric(
     "counter",
     "hours",
     "Hours that could not be compacted; the next pass tries again.",
+)
+HOURS_INCOMPLETE: Final = Metric(
+    "pixlake_hours_incomplete",
+    "counter",
+    "hours",
+    "Hours that a pass found compacted without a window that can't be sealed; the log names it.",
 )
 COMPACTION_LAG: Final = Metric(
     "pixlake_compaction_lag",
@@ -150,10 +163,12 @@ METRICS: Final = (
     SEAL_LAG,
     UNREADABLE,
     ERASURES_UNFINISHED,
+    JOURNAL_UNDELETED,
     COMPACTED_ROWS,
     COMPACTED_FILES,
     COMPACTED_BYTES,
     COMPACTION_FAILURES,
+    HOURS_INCOMPLETE,
     COMPACTION_LAG,
     SWEPT,
     SKIPPED_NAMES,
@@ -225,6 +240,7 @@ class SealerTotals:
             yield SEALED_BYTES.at(sealed.bytes, table)
             yield SEAL_FAILURES.at(sealed.failed, table)
             yield UNREADABLE.at(sealed.unreadable, table)
+            yield JOURNAL_UNDELETED.at(sealed.undeleted, table)
 
     @staticmethod
     def _compacted(total: MaintenanceReport) -> Iterator[Sample]:
@@ -232,3 +248,4 @@ class SealerTotals:
         yield COMPACTED_FILES.at(total.compacted.files)
         yield COMPACTED_BYTES.at(total.compacted.bytes)
         yield COMPACTION_FAILURES.at(total.compacted.failed)
+        yield HOURS_INCOMPLETE.at(total.compacted.incomplete)

@@ -77,6 +77,8 @@ class ProtocolTimes:
     """Longest time for one window in a pass; batches that are sealed stay sealed."""
     seal_late: timedelta = 5 * _MINUTE
     """Time in which a busy sealer seals a closed window; the audit calls later rows late."""
+    window_stuck: timedelta = 30 * _MINUTE
+    """Time of failures after which neither compaction nor the watermark waits for a window."""
     seal_stuck: timedelta = 10 * _MINUTE
     """Time without a finished pass after which Ray replaces the sealer."""
     hour_settled: timedelta = 5 * _MINUTE

@@ -222,6 +222,7 @@ PROBLEMS: Mapping[str, Problem] = {
     "answer_timeout": Problem(503, "The upload takes too long", retry_after=5),
     "attempt_too_old": Problem(503, "The upload took too long", retry_after=1),
     "lake_held": Problem(503, "A new lake takes over", retry_after=1800),
+    "claim_kept": Problem(503, "The window waits for the watermark", retry_after=1800),
     "accounts_unavailable": Problem(503, "Keys can't be checked", retry_after=2, internal=True),
     "store_full": Problem(507, "The store is full", retry_after=60, internal=True),
     # server faults; trying again does not help

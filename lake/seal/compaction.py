@@ -24,6 +24,7 @@ How the watermark advances without the loss of late rows: lake/seal/watermark_ad
 import asyncio
 import mmap
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -36,7 +37,7 @@ from lake import layout
 from lake.errors import UnreadableObject
 from lake.logs import logger
 from lake.seal.compacted import Footer, Hour, list_hour, read_footer, sources_of
-from lake.seal.hours import hours_with_files, unsealed_hours
+from lake.seal.hours import hours_with_files, unsealed_windows
 from lake.seal.sizes import SIZES, SealerSizes
 from lake.seal.watermark_advance import WatermarkAdvance
 from lake.store.accepted_time import check_time
@@ -59,7 +60,8 @@ _MAX_FOOTERS = 2000
 class CompactionReport:
     """Result of a pass: hours checked, files and rows written, hours that failed.
 
-    `left`: the pass ended before it had checked all hours.
+    `left`: the pass ended before it had checked all hours. `incomplete`: hours that were compacted
+    without the rows of a window that can't be sealed.
     """
 
     hours: int = 0
@@ -68,6 +70,7 @@ class CompactionReport:
     failed: int = 0
     left: bool = False
     bytes: int = 0
+    incomplete: int = 0
 
     def __add__(self, later: "CompactionReport") -> "CompactionReport":
         """Sum of two passes; `left` is that of the later pass."""
@@ -78,6 +81,7 @@ class CompactionReport:
             self.failed + later.failed,
             later.left,
             self.bytes + later.bytes,
+            self.incomplete + later.incomplete,
         )
 
 
@@ -107,13 +111,16 @@ class Compactor:
         self._passed: datetime | None = None
         self._again_at = datetime.min.replace(tzinfo=UTC)
 
-    async def run_pass(self) -> CompactionReport:
+    async def run_pass(
+        self, may_seal: Callable[[datetime], bool] = lambda _: True
+    ) -> CompactionReport:
         """Compact every closed hour, oldest first, then advance the watermark.
 
         Does nothing if no hour was closed since the last complete pass. A failed hour is logged,
-        and the watermark stays before it. A pass starts no further hour after a minute, so that
-        fresh rows are sealed in between; the next call continues. Raises StoreUnavailable if the
-        store can't be listed.
+        and the watermark stays before it. So does an hour with an unsealed window, unless
+        `may_seal` says that its rows can't be sealed soon: their sealer updates the copy later. A
+        pass starts no further hour after a minute, so that fresh rows are sealed in between; the
+        next call continues. Raises StoreUnavailable if the store can't be listed.
         """
         await self._clock.fresh()
         end = self.closed()
@@ -122,16 +129,16 @@ class Compactor:
             return report
         claim = await self.watermark_advance.begin()
         hours = [hour for hour in await hours_with_files(self._store, self._table) if hour < end]
-        unsealed = await unsealed_hours(self._store, self._table)
-        failed = [hour for hour in unsealed if hour < end]
+        waiting = await self._waiting(end, may_seal, report)
+        failed = list(waiting)
         deadline = asyncio.get_running_loop().time() + self._times.compaction_pass.total_seconds()
         for hour in hours:
             report.left = asyncio.get_running_loop().time() > deadline
-            # All rows of an unsealed hour arrive together later, so compact it then.
-            if report.left or hour in unsealed:
+            if report.left:
                 failed.append(hour)
                 break
-            if not await self._try(hour, report):
+            # The rows of a waiting hour arrive together later, so compact it then.
+            if hour not in waiting and not await self._try(hour, report):
                 failed.append(hour)
         wait = self._times.compaction_retry if failed else self._times.compaction_round
         if (
@@ -158,6 +165,27 @@ class Compactor:
         """Start of the first hour that is not closed."""
         closed_after = max(self._clock.settings.window + self._grace, self._times.hour_settled)
         return layout.hour_of(self._clock.now() - closed_after)
+
+    async def _waiting(
+        self, end: datetime, may_seal: Callable[[datetime], bool], report: CompactionReport
+    ) -> set[datetime]:
+        """List the closed hours with windows that may be sealed soon; names other windows."""
+        waiting = set()
+        for hour, windows in (await unsealed_windows(self._store, self._table)).items():
+            if hour >= end:
+                continue
+            if any(may_seal(window_start) for window_start in windows):
+                waiting.add(hour)
+            else:
+                report.incomplete += 1
+                names = [layout.window_name(window_start) for window_start in sorted(windows)]
+                log.warning(
+                    "hour compacted without windows that can't be sealed",
+                    hour=hour,
+                    table=self._table.name,
+                    windows=names,
+                )
+        return waiting
 
     async def _try(self, start: datetime, report: CompactionReport) -> bool:
         report.hours += 1

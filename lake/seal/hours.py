@@ -1,5 +1,6 @@
 """Listing of the hours in which a table has files or unsealed rows."""
 
+from collections import defaultdict
 from datetime import datetime
 
 from lake import layout
@@ -19,15 +20,15 @@ async def hours_with_files(store: ObjectStore, table: Table) -> list[datetime]:
     return sorted(hours)
 
 
-async def unsealed_hours(store: ObjectStore, table: Table) -> set[datetime]:
-    """List the hours in which a window has rows in the journal and no segment."""
-    waiting: dict[datetime, set[datetime]] = {}
+async def unsealed_windows(store: ObjectStore, table: Table) -> dict[datetime, set[datetime]]:
+    """List by hour the windows with objects in the journal and no segment."""
+    waiting: defaultdict[datetime, set[datetime]] = defaultdict(set)
     for window_start in layout.windows_of(await store.folders(table.folders.journal)):
-        waiting.setdefault(layout.hour_of(window_start), set()).add(window_start)
-    unsealed = set()
+        waiting[layout.hour_of(window_start)].add(window_start)
+    unsealed = {}
     for hour, windows in waiting.items():
         files = await store.objects(layout.hour_prefix(hour, table.folders))
         begun = {parsed[0] for file in files if (parsed := layout.parse_chain_key(file.key))}
         if windows - begun:
-            unsealed.add(hour)
+            unsealed[hour] = windows - begun
     return unsealed

@@ -12,9 +12,10 @@ from cachetools import FIFOCache
 from lake import layout
 from lake.commit.journal_objects import Decoded
 from lake.commit.journal_reading import first_wave, read_wave
-from lake.errors import UnreadableObject
+from lake.errors import LakeError, StoreDenied, UnreadableObject
 from lake.logs import logger
 from lake.seal.sizes import SealerSizes
+from lake.store.bounded_gather import bounded_gather
 from lake.store.clock import StoreClock
 from lake.store.idle_executor import IdleExecutor
 from lake.store.object_meta import Stored
@@ -91,10 +92,12 @@ class JournalBatches:
                 return
             after = page[-1].key
 
-    async def consume(self, batch: Batch, *, erasures: bool = True) -> None:
+    async def consume(self, batch: Batch, *, erasures: bool = True) -> int:
         """Delete the journal objects of a sealed batch; tombstones only once they are old.
 
-        `erasures`: all erasures of the batch are finished. Otherwise their tombstones stay.
+        `erasures`: all erasures of the batch are finished. Otherwise their tombstones stay. Returns
+        the number of objects that can't be deleted (a legal hold, a policy): their rows are sealed,
+        and a pass after `tombstone_pause` tries again. Raises Unavailable.
         """
         now, times = self._clock.now(), self._clock.times
         gone = [stored.key for stored in batch.objects]
@@ -106,7 +109,33 @@ class JournalBatches:
                 gone.append(stored.key)
             else:
                 self._rest(stored.key, min(due, now + times.tombstone_pause))
-        await self._store.delete_many(gone)
+        try:
+            await self._store.delete_many(gone)
+        except LakeError:
+            return await self._delete_each(gone)
+        return 0
+
+    async def _delete_each(self, keys: Sequence[str]) -> int:
+        """Delete all objects that can be deleted; returns the number of the others.
+
+        Raises the first error if none can be deleted and the store denies none: it is unavailable.
+        """
+
+        async def delete(key: str) -> LakeError | None:
+            try:
+                await self._store.delete(key)
+            except LakeError as error:
+                return error
+            return None
+
+        answers = await bounded_gather(delete, keys)
+        failed = [(key, error) for key, error in zip(keys, answers, strict=True) if error]
+        if len(failed) == len(keys) and not any(isinstance(e, StoreDenied) for _, e in failed):
+            raise failed[0][1]
+        for key, error in failed:
+            log.warning("journal object not deleted", key=key, error=error)
+            self._rest(key, self._clock.now() + self._clock.times.tombstone_pause)
+        return len(failed)
 
     def _rests(self, stored: Stored) -> bool:
         now = self._clock.now()

@@ -23,9 +23,10 @@ class MaintenanceReport:
 
     @property
     def failed(self) -> int:
-        """Number of windows, hours and erasures that failed; the next pass tries again."""
+        """Number of windows, hours, erasures and deletions that failed, to be tried again."""
         windows = self.images.failed + self.rejections.failed
-        return windows + self.images.unfinished + self.compacted.failed
+        undeleted = self.images.undeleted + self.rejections.undeleted
+        return windows + undeleted + self.images.unfinished + self.compacted.failed
 
     @property
     def unreadable(self) -> int:
@@ -51,7 +52,7 @@ class TableMaintenance:
     async def run_pass(self, *, now: bool) -> tuple[PassReport, CompactionReport]:
         """Seal closed windows, then compact closed hours."""
         sealed = await self.sealer.run_pass(now=now)
-        return sealed, await self.compactor.run_pass()
+        return sealed, await self.compactor.run_pass(self.sealer.tries.may_seal)
 
 
 class Maintenance:

@@ -8,7 +8,8 @@ class PassReport:
     """Result of a pass: windows processed, rows and files written, windows that failed.
 
     `left`: windows for which the pass had no time. `unreadable`: journal objects that do not parse.
-    `unfinished`: erasures that could not be finished.
+    `unfinished`: erasures that could not be finished. `undeleted`: journal objects whose rows are
+    sealed, and that can't be deleted.
     """
 
     windows: int = 0
@@ -20,6 +21,7 @@ class PassReport:
     bytes: int = 0
     failed_windows: tuple[str, ...] = ()
     unfinished: int = 0
+    undeleted: int = 0
 
     def __add__(self, later: "PassReport") -> "PassReport":
         """Sum of two passes; `left` is that of the later pass."""
@@ -33,6 +35,7 @@ class PassReport:
             bytes=self.bytes + later.bytes,
             failed_windows=self.failed_windows + later.failed_windows,
             unfinished=self.unfinished + later.unfinished,
+            undeleted=self.undeleted + later.undeleted,
         )
 
 
@@ -45,4 +48,5 @@ class Sealed:
     unreadable: int = 0
     bytes: int = 0
     unfinished: int = 0
+    undeleted: int = 0
     failed: bool = False

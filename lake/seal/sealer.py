@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from lake import layout
 from lake.commit.erasure import Eraser
-from lake.errors import LakeError, StoreUnavailable
+from lake.errors import LakeError, LakeHeld, StoreUnavailable
 from lake.logs import logger
 from lake.seal.compaction import Compactor
 from lake.seal.journal_batches import Batch, JournalBatches
@@ -34,6 +34,7 @@ from lake.seal.pass_report import PassReport, Sealed
 from lake.seal.segments import Chain, Chains, Known, chain_of
 from lake.seal.shadow_rows import ShadowRows
 from lake.seal.sizes import SIZES, SealerSizes
+from lake.seal.window_tries import WindowTries
 from lake.store.accepted_time import check_time
 from lake.store.clock import StoreClock
 from lake.store.decision import CHANGED, compare_and_swap
@@ -85,8 +86,8 @@ class Sealer:
         self._chains = Chains(store, self._idle_executor, sizes, table)
         self._pending = JournalBatches(store, clock, self._idle_executor, sizes, table)
         self._shadow_rows = ShadowRows(store, self._idle_executor)
-        self._failed_at: dict[datetime, float] = {}
-        """Time of the event loop at which sealing of a window failed; 0 if it did not."""
+        self.tries = WindowTries(clock.machine, clock.times.window_stuck)
+        """results of this sealer's tries at the windows of the journal"""
         self.sealed_before: datetime | None = None
         """Start of the oldest window that may have unsealed rows after the last pass."""
 
@@ -123,6 +124,7 @@ class Sealer:
                 if sealed.failed
             ),
             unfinished=sum(sealed.unfinished for sealed in done),
+            undeleted=sum(sealed.undeleted for sealed in done),
         )
 
     def _delay(self, *, now: bool) -> timedelta:
@@ -159,15 +161,16 @@ class Sealer:
                 longest = self._clock.times.seal_window.total_seconds()
                 async with asyncio.timeout(longest if deadline else None):
                     await self._seal(window_start, chain, sealed)
+                self.tries.succeeded(window_start)
             except Exception as error:  # one failed window must not stop the others
                 sealed.failed = True
+                if not isinstance(error, LakeHeld):  # a cutover holds all windows
+                    self.tries.failed(window_start)
                 code = getattr(error, "code", type(error).__name__)
                 log.exception(
                     "window not sealed", window=layout.window_name(window_start), code=code
                 )
-            ended = asyncio.get_running_loop().time()
-            self._failed_at[window_start] = ended if sealed.failed else 0.0
-            if deadline and ended > deadline:
+            if deadline and asyncio.get_running_loop().time() > deadline:
                 return
 
     async def _todo(self, *, now: bool) -> tuple[list[datetime], dict[str, list[Stored]]]:
@@ -194,8 +197,8 @@ class Sealer:
         )
         others = sorted(window_start for window_start in windows if window_start in begun)
         chosen = random.sample(others, len(others) if now else min(_OTHERS, len(others)))
-        self._failed_at = {start: self._failed_at.pop(start, 0.0) for start in windows}
-        return sorted(fresh + chosen, key=self._failed_at.__getitem__), files
+        self.tries.keep(windows)
+        return sorted(fresh + chosen, key=self.tries.last_failure), files
 
     async def _seal(self, window_start: datetime, chain: Chain | None, sealed: Sealed) -> None:
         unfinished = 0
@@ -204,13 +207,12 @@ class Sealer:
         async with aclosing(self._pending.batches(window_start)) as batches:
             async for batch in batches:
                 if not expired:  # rows of an expired window are deleted, not sealed
-                    # First, because a cutover may hold the steps that follow.
-                    await self._shadow_rows.erase(batch.tombstones)
                     unfinished = await self._finish(batch)
                     sealed.unfinished += unfinished
                     chain = await self._extend(window_start, chain, batch, sealed)
                     await self._copy(window_start)
-                await self._pending.consume(batch, erasures=not unfinished)
+                consumed = self._pending.consume(batch, erasures=not unfinished)
+                sealed.undeleted += await consumed
                 sealed.unreadable += batch.unreadable
                 del batch  # otherwise two batches are in memory while the next one is read
 
@@ -220,14 +222,22 @@ class Sealer:
         An object that can't be deleted (legal hold, a denied prefix) must not stop the rows of
         other images. Its tombstone stays in the journal, and a later pass tries again.
         """
-        failed = 0
+        try:
+            # First, because a cutover may hold the steps that follow.
+            await self._shadow_rows.erase(batch.tombstones)
+        except LakeError as error:
+            windows = sorted({layout.window_name(t.window_start) for t in batch.tombstones})
+            log.warning("rows of a shadow lake not erased", windows=windows, error=error)
+            failed = len(batch.tombstones)
+        else:
+            failed = 0
         for tombstone in batch.tombstones:
             try:
                 await self._eraser.finish(tombstone)
             except LakeError as error:
                 failed += 1
                 log.warning("erasure not finished", image_id=tombstone.image_id, error=error)
-        return failed
+        return min(failed, len(batch.tombstones))
 
     async def _copy(self, window_start: datetime) -> None:
         """Update the compacted copy of the hour, if the hour has ended or readers use its copy.
@@ -296,7 +306,10 @@ class Sealer:
             encode_chain_file, batch.images, noted, order, self._table
         )
         if wanted.any():
-            await self._compactor.watermark_advance.permit(layout.hour_of(chain.window_start))
+            await self._compactor.watermark_advance.permit(
+                layout.hour_of(chain.window_start),
+                withdraw=not self.tries.is_stuck(chain.window_start),
+            )
         etag = await self._store.create(key, body)
         file = Stored(key, len(body), etag, self._clock.now())
         self._chains.remember(file, Known(IdSet(batch.ids[wanted]), IdSet.of(noted)))

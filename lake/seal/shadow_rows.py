@@ -1,7 +1,7 @@
 """Removal of erased rows from a shadow lake, which an operator built and has not put in use yet."""
 
 from lake import layout
-from lake.errors import KeyMissing, UnreadableObject
+from lake.errors import KeyMissing, LakeError, UnreadableObject
 from lake.logs import logger
 from lake.store.decision import CHANGED, compare_and_swap
 from lake.store.idle_executor import IdleExecutor
@@ -27,14 +27,23 @@ class ShadowRows:
         self._idle_executor = idle_executor
 
     async def erase(self, tombstones: tuple[Tombstone, ...]) -> None:
-        """Rewrite the files that hold rows of these images; raises StoreUnavailable."""
+        """Rewrite the files that hold rows of these images.
+
+        Raises the first error, after it has tried each file: StoreUnavailable, StoreFull.
+        """
+        failed: list[LakeError] = []
         for window_start in {tombstone.window_start for tombstone in tombstones}:
             prefix = layout.hour_prefix(window_start, _FOLDERS)
             dead = frozenset(t.image_id for t in tombstones if t.window_start == window_start)
             for stored in await self._store.objects(prefix):
                 parsed = layout.parse_chain_key(stored.key)
                 if parsed and parsed[0] == window_start:
-                    await self._rewrite(stored.key, dead)
+                    try:
+                        await self._rewrite(stored.key, dead)
+                    except LakeError as error:
+                        failed.append(error)
+        if failed:
+            raise failed[0]
 
     async def _rewrite(self, key: str, dead: frozenset[str]) -> None:
         async def step() -> bool:

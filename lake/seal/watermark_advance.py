@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from lake.errors import LakeHeld
+from lake.errors import ClaimKept, LakeHeld
 from lake.layout import Folders
 from lake.seal.watermark import Watermark, read_watermark, write_watermark
 from lake.store.clock import StoreClock
@@ -46,14 +46,15 @@ class WatermarkAdvance:
         self.complete_before: datetime | None = None
         """watermark when it was last read or advanced; None before that, or without one"""
 
-    async def permit(self, hour: datetime) -> None:
+    async def permit(self, hour: datetime, *, withdraw: bool = True) -> None:
         """Permit a new segment in an hour; the caller must start its PUT at once.
 
-        Withdraws a claim on the hour. Raises LakeHeld, UnreadableObject, StoreUnavailable.
+        Withdraws a claim on the hour; with `withdraw` false, only a claim that should have advanced
+        the watermark long ago. Raises ClaimKept, LakeHeld, StoreUnavailable.
         """
         while True:
             asked = self._clock.machine.moment()
-            await self._ask(hour)
+            await self._ask(hour, withdraw=withdraw)
             if asked.age < self._times.permit:
                 return
 
@@ -123,8 +124,11 @@ class WatermarkAdvance:
             self.complete_before = after.complete_before
         return None if after.since is None else after.since + self._times.claim_age - now
 
-    async def _ask(self, hour: datetime) -> None:
-        """Check that there is no hold, and withdraw a claim on the hour; raises LakeHeld."""
+    async def _ask(self, hour: datetime, *, withdraw: bool) -> None:
+        """Check that there is no hold, and withdraw a claim on the hour.
+
+        Raises LakeHeld, ClaimKept.
+        """
 
         def free(watermark: Watermark) -> Watermark:
             if self._is_ahead(watermark.held):
@@ -133,13 +137,24 @@ class WatermarkAdvance:
             if self._holds(watermark):
                 return watermark
             # An hour that has not ended has no claim: compactors wait longer than clocks differ.
-            return watermark.without(hour) if watermark.closes(hour) else watermark
+            if not watermark.closes(hour):
+                return watermark
+            if not withdraw and self._may_advance(watermark):
+                raise ClaimKept("the window failed before, and waits for the claim on its hour")
+            return watermark.without(hour)
 
         watermark = await self._change(free)
         if self._holds(watermark):
             raise LakeHeld("a new lake replaces the current one; rows wait in the journal")
         if watermark != Watermark():
             self.complete_before = watermark.complete_before
+
+    def _may_advance(self, watermark: Watermark) -> bool:
+        """True for a claim that a compactor uses when it is ripe; later, no compactor runs."""
+        since = watermark.since
+        if since is None or self._is_ahead(since):
+            return False
+        return self._clock.now() < since + 2 * self._times.claim_age
 
     def _is_ahead(self, since: datetime | None) -> bool:
         return since is not None and self._clock.is_ahead(since)

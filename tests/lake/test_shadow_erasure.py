@@ -2,15 +2,19 @@
 
 from datetime import timedelta
 
+import pytest
+
 from lake import layout
+from lake.errors import StoreDenied
 from lake.lake import Lake
 from lake.rebuild.cutover import Cutover
 from lake.rebuild.shadow_lake import build
 from lake.settings import LakeSettings
+from lake.store.object_store import Buffer
 from lake.tables.rows import decode_chain_file
 from tests.lake.clocks import at_age
 from tests.lake.damage import audit, found
-from tests.lake.samples import TENANT, commit, image_id
+from tests.lake.samples import TENANT, commit, image_id, rows
 
 
 async def built(lake: Lake, settings: LakeSettings) -> None:
@@ -57,6 +61,29 @@ async def test_a_damaged_file_of_the_shadow_lake_does_not_stop_sealing(
     await lake.eraser.erase(TENANT, image_id("a"))
     assert (await lake.maintenance.run_pass(now=True)).failed == 0
     assert "unreadable" in found(await audit(lake, lake_settings))
+
+
+async def test_a_shadow_lake_that_can_t_be_written_stops_no_row(
+    lake: Lake, lake_settings: LakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await built(lake, lake_settings)
+    await commit(lake, "late")
+    replace = lake.store.replace
+
+    async def denied(key: str, data: Buffer, etag: str) -> str:
+        if key.startswith(layout.REBUILT):
+            raise StoreDenied(f"{key} is denied")
+        return await replace(key, data, etag)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lake.store, "replace", denied)
+        await lake.eraser.erase(TENANT, image_id("a"))
+        report = await lake.maintenance.run_pass(now=True)
+        assert (report.images.failed, report.images.unfinished) == (0, 1)
+        assert {row.image_id for row in await rows(lake)} == set(map(image_id, ["b", "late"]))
+    # The tombstone has stayed, so a later pass finishes the erasure.
+    assert (await at_age(lake, hours=2).maintenance.run_pass(now=True)).failed == 0
+    assert await shadow_ids(lake) == {image_id("b")}
 
 
 async def test_an_audit_names_a_row_that_an_erasure_left_there(

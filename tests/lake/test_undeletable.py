@@ -2,10 +2,11 @@
 
 import pytest
 
-from lake.errors import StoreDenied
+from lake.errors import StoreDenied, StoreUnavailable
 from lake.lake import Lake
-from lake.metrics import ERASURES_UNFINISHED, SealerTotals
+from lake.metrics import ERASURES_UNFINISHED, JOURNAL_UNDELETED, SealerTotals
 from lake.retention.sweeper import Sweeper
+from lake.seal.sizes import SealerSizes
 from lake.settings import LakeSettings
 from tests.lake.clocks import at_age
 from tests.lake.samples import TENANT, commit, image_id, image_objects, keys, rows
@@ -52,6 +53,42 @@ async def test_an_erased_object_under_hold_stops_no_row(
     assert (await at_age(lake, hours=3).sealer.run_pass(now=True)).unfinished == 0
     assert await image_objects(lake, "a") == {"record.json"}
     assert await keys(lake, "journal") == set()
+
+
+async def test_a_journal_object_under_hold_stops_no_row(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abc":
+        await commit(lake, name)
+    small = at_age(lake, sizes=SealerSizes(batch_bytes=1, wave_bytes=1))
+    held = min(await keys(lake, "journal"))
+    with monkeypatch.context() as patch:
+        hold(lake, patch, held)
+        report = await small.maintenance.run_pass(now=True)
+        images = report.images
+        assert (images.rows, images.failed, images.undeleted, report.failed) == (3, 0, 1, 1)
+        totals = SealerTotals(lake)
+        totals.add_pass(report)
+        assert JOURNAL_UNDELETED.at(1, "images") in list(totals.samples())
+        # The object is not read again before a pause is over.
+        assert (await small.maintenance.run_pass(now=True)).failed == 0
+        assert await keys(lake, "journal") == {held}
+    assert (await at_age(lake, hours=1).maintenance.run_pass(now=True)).failed == 0
+    assert await keys(lake, "journal") == set()
+    assert len(await rows(lake)) == 3
+
+
+async def test_a_store_that_deletes_nothing_fails_the_window(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await commit(lake, "a")
+
+    async def unavailable(key: str) -> None:
+        raise StoreUnavailable(f"503 for {key}")
+
+    monkeypatch.setattr(lake.store, "delete", unavailable)
+    report = await lake.maintenance.run_pass(now=True)
+    assert (report.images.failed, report.images.undeleted) == (1, 0)
 
 
 async def test_a_sweep_goes_on_past_objects_under_hold(

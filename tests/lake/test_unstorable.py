@@ -20,7 +20,7 @@ from lake.commit.rejections import Refusal
 from lake.errors import Fault, UnreadableObject, UnstorableRow
 from lake.lake import Lake
 from lake.rebuild.in_place import Rebuilder
-from lake.seal.hours import unsealed_hours
+from lake.seal.hours import unsealed_windows
 from lake.settings import LakeSettings
 from lake.tables.fitting import proven
 from lake.tables.rows import decode_chain_file, to_records, to_table
@@ -208,7 +208,7 @@ async def test_a_folder_of_another_name_in_the_journal_stops_nothing(lake: Lake)
     good = await commit(lake, "good")
     report = await lake.sealer.run_pass(now=True)
     assert (report.rows, report.failed) == (1, 0)
-    assert await unsealed_hours(lake.store, IMAGE_TABLE) == set()
+    assert await unsealed_windows(lake.store, IMAGE_TABLE) == {}
     page = await lake.reader.page(TENANT, 10)
     assert [each.image_id for each in page.records] == [good.record.image_id]
 

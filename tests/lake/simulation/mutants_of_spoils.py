@@ -8,9 +8,10 @@ from unittest import mock
 
 from lake import layout
 from lake.errors import KeyMissing
-from lake.seal.journal_batches import Batch
+from lake.seal.journal_batches import Batch, JournalBatches
 from lake.seal.sealer import Sealer
 from lake.seal.watermark import Watermark, parse_watermark
+from lake.seal.window_tries import WindowTries
 from lake.store.object_store import ObjectStore
 from tests.lake.simulation.mutants_of_images import Mutant
 
@@ -48,6 +49,33 @@ def cut_watermark_stops_sealing() -> AbstractContextManager[Any]:
 
     return mock.patch("lake.seal.watermark_advance.read_watermark", read)
 
+
+def unsealed_window_holds_its_hour() -> AbstractContextManager[Any]:
+    """Compaction and watermark wait for each window with objects in the journal."""
+    return mock.patch.object(WindowTries, "may_seal", return_value=True)
+
+
+def stuck_window_withdraws_claims() -> AbstractContextManager[Any]:
+    """A window that can't be sealed withdraws the claim on its hour at each try."""
+    return mock.patch.object(WindowTries, "is_stuck", return_value=False)
+
+
+def undeleted_journal_object_stops_its_window() -> AbstractContextManager[Any]:
+    """A journal object that can't be deleted ends the sealing of its window."""
+
+    async def consume(self: JournalBatches, batch: Batch, *, erasures: bool = True) -> int:
+        gone = [*batch.objects, *(batch.erasures if erasures else [])]
+        await self._store.delete_many([stored.key for stored in gone])
+        return 0
+
+    return mock.patch.object(JournalBatches, "consume", consume)
+
+
+OF_STUCK: tuple[Mutant, ...] = (
+    unsealed_window_holds_its_hour,
+    stuck_window_withdraws_claims,
+    undeleted_journal_object_stops_its_window,
+)
 
 OF_SPOILS: tuple[Mutant, ...] = (
     strange_name_ends_the_pass,

@@ -71,6 +71,8 @@ class Bucket:
     """a DELETE lands within seconds or never: no process pauses while it sends one"""
     held: set[str] = field(default_factory=set)
     """keys that no process may delete: a legal hold"""
+    refused: set[str] = field(default_factory=set)
+    """keys that no process may write: a policy"""
     _versions: int = 0
 
     def now(self) -> datetime:
@@ -116,19 +118,21 @@ class SimulatedStore(ObjectStore):
 
     async def put(self, key: str, data: Buffer) -> str:
         body = bytes(data)
-        answer = await self._write(lambda: self._bucket.write(key, body))
+        answer = await self._write(key, lambda: self._bucket.write(key, body))
         await self._nap(self._bucket.put_naps(self._process.name, key))
         return answer
 
     async def create(self, key: str, data: Buffer) -> str:
         body = bytes(data)
         late = self._bucket.create_naps(self._process.name, key)
-        return await self._write(lambda: self._bucket.create(key, body), conflict=True, late=late)
+        return await self._write(
+            key, lambda: self._bucket.create(key, body), conflict=True, late=late
+        )
 
     async def replace(self, key: str, data: Buffer, etag: str) -> str:
         body = bytes(data)
         late = self._bucket.late_replaces(self._process.name, key)
-        answer = await self._write(lambda: self._bucket.replace(key, body, etag), late=late)
+        answer = await self._write(key, lambda: self._bucket.replace(key, body, etag), late=late)
         await self._nap(self._bucket.replace_naps(self._process.name, key))
         return answer
 
@@ -210,7 +214,9 @@ class SimulatedStore(ObjectStore):
         if self._bucket.down or self._bucket.random.random() < self._bucket.fault_rate / 2:
             raise StoreUnavailable("503")
 
-    async def _write(self, apply: Apply, *, conflict: bool = False, late: float = 0.0) -> str:
+    async def _write(
+        self, key: str, apply: Apply, *, conflict: bool = False, late: float = 0.0
+    ) -> str:
         """Apply and answer; or do one of the two, or neither, or apply after the caller gave up."""
         dice, loop = self._bucket.random, self._bucket.loop
         signed = loop.time()
@@ -220,6 +226,8 @@ class SimulatedStore(ObjectStore):
             raise StoreUnavailable("403: signed too long ago")
         if self._bucket.down:
             raise StoreUnavailable("503")
+        if key in self._bucket.refused:
+            raise StoreDenied(f"{key} is denied")
         fault = "none"
         if dice.random() < self._bucket.fault_rate:
             fault = dice.choice(["lost", "applied", "late", "conflict" if conflict else "lost"])

@@ -22,6 +22,7 @@ from tests.lake.simulation.sent_again import sent_again
 from tests.lake.simulation.set_clock import days_ahead, hours_ahead
 from tests.lake.simulation.simulated import simulated
 from tests.lake.simulation.spoiled import spoiled
+from tests.lake.simulation.stuck import stuck_windows
 from tests.lake.simulation.swept import swept_week
 from tests.lake.simulation.world import RETENTION, Broken, World, patiently
 
@@ -220,6 +221,7 @@ _SELDOM: dict[int, Story] = {
     5: hours_ahead,
     6: days_ahead,
     7: sent_again,
+    8: stuck_windows,
 }
 
 

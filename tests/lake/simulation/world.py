@@ -92,10 +92,9 @@ class World:
         store = SimulatedStore(self.bucket, process)
         skew = self.dice.uniform(-MAX_SKEW_SECONDS, MAX_SKEW_SECONDS)
         clock = SkewedClock(store, self.kept, self.times, process.machine, skew)
-        sizes = SealerSizes(
-            batch_bytes=self.dice.choice([1, 2**20]),  # one journal object per batch, or all in one
-            whole_bytes=self._whole_bytes,
-        )
+        # One journal object per batch, or all in one.
+        batch = self.dice.choice([1, 2**20])
+        sizes = SealerSizes(batch_bytes=batch, wave_bytes=batch, whole_bytes=self._whole_bytes)
         return process, Lake.wire(store, clock, _SETTINGS, sizes)
 
     def _set_by(self) -> float:
