@@ -303,7 +303,11 @@ class Consumer:
     def _unready(self, stream: StreamState, age: float | None) -> Fault | None:
         """Reason why messages are not read or not finished; None if they are."""
         return (
-            self._end() or self._waiting_for or _not_a_member(stream, age) or self._progress.stall()
+            self._end()
+            or self._waiting_for
+            or _not_a_member(stream, age)
+            or stream.fault
+            or self._progress.stall()
         )
 
     def _end(self) -> Fault | None:

@@ -6,7 +6,7 @@ CREATE on both topics only if they do not exist and `kafka_create_topics` is on.
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
@@ -17,19 +17,18 @@ from confluent_kafka import (
     Consumer,
     KafkaError,
     KafkaException,
-    TopicCollection,
     TopicPartition,
 )
 from confluent_kafka import Message as RawMessage
-from confluent_kafka.admin import AdminClient
 
 from ingest.errors import StreamStopped
 from ingest.kafka_errors import reason_of
-from ingest.librdkafka import SILENT, GroupState, client_config, consumer_config, group_state
+from ingest.librdkafka import SILENT, GroupState, consumer_config, group_state
 from ingest.messages import Headers, Message, moment
 from ingest.offsets import Listener, Partition
 from ingest.positions import Place
 from ingest.settings import IngestSettings
+from ingest.topic_admin import TopicAdmin
 from lake.logs import logger
 
 T = TypeVar("T")
@@ -38,9 +37,6 @@ log = logger(__name__)
 _ADMIN_SECONDS = 5.0
 _CHECK_SECONDS = 2.0
 _RETRY_SECONDS = 1.0
-# Errors of a broker without topic ids; after any other error the request is repeated.
-_NO_IDS = {KafkaError.UNSUPPORTED_VERSION, KafkaError._UNSUPPORTED_FEATURE}  # noqa: SLF001
-_ZERO_ID = "AAAAAAAAAAAAAAAAAAAAAA"
 
 
 class GroupConsumer:
@@ -49,7 +45,7 @@ class GroupConsumer:
     def __init__(self, settings: IngestSettings, listener: Listener) -> None:
         self._settings = settings
         self._listener = listener
-        self._topic_ids = TopicIds(settings)
+        self._topics = TopicAdmin(settings)
         self._closing = threading.Event()
         self._fatal: str | None = None
         self._error: str | None = None
@@ -95,9 +91,17 @@ class GroupConsumer:
     def topic_id(self, topic: str) -> str | None:
         """Ask for the topic's current id; None if the cluster does not answer."""
         try:
-            return self._topic_ids.ask(topic, _CHECK_SECONDS)
+            return self._topics.topic_id(topic, _CHECK_SECONDS)
         except KafkaException as error:
             log.warning("no id of the topic", topic=topic, error=reason_of(error))
+            return None
+
+    def end_offsets(self, partitions: Collection[Partition]) -> Mapping[Partition, int] | None:
+        """Ask for the ends of these logs; None if the cluster does not answer."""
+        try:
+            return self._topics.end_offsets(partitions, _CHECK_SECONDS)
+        except KafkaException as error:
+            log.warning("no end offsets", error=reason_of(error))
             return None
 
     def first_offset(self, partition: Partition) -> int | None:
@@ -159,7 +163,7 @@ class GroupConsumer:
         an earlier topic with the same name.
         """
         names = {position.topic for position in positions}
-        ids = {name: self._patiently(partial(self._topic_ids.ask, name)) for name in names}
+        ids = {name: self._patiently(partial(self._topics.topic_id, name)) for name in names}
         committed = self._patiently(partial(_committed, client, positions))
         places = self._listener.assigned(committed, ids)
         client.incremental_assign([_start(p, place) for p, place in places.items()])
@@ -214,25 +218,6 @@ class GroupConsumer:
         if state.member:
             self._error = None
         self.state = state
-
-
-class TopicIds:
-    """Source of topic UUIDs; for a broker without ids, the topic's name replaces the id."""
-
-    def __init__(self, settings: IngestSettings) -> None:
-        self._admin = AdminClient(client_config(settings) | SILENT)
-
-    def ask(self, topic: str, seconds: float = _ADMIN_SECONDS) -> str:
-        """Ask for the topic's current id; raises KafkaException."""
-        answers = self._admin.describe_topics(TopicCollection([topic]), request_timeout=seconds)
-        try:
-            # The request's own time-out is shorter and raises a KafkaException.
-            topic_id = str(answers[topic].result(2 * seconds).topic_id)
-        except KafkaException as error:
-            if error.args[0].code() in _NO_IDS:
-                return topic
-            raise
-        return topic if topic_id == _ZERO_ID else topic_id
 
 
 def _places(places: Mapping[Partition, Place]) -> list[TopicPartition]:

@@ -10,6 +10,11 @@ NO_PROGRESS = "no_progress"
 _UNEXPLAINED = 6
 
 
+def unexplained_seconds(limit_seconds: float) -> float:
+    """Limit for a standstill without a known failure."""
+    return limit_seconds * _UNEXPLAINED
+
+
 class Progress:
     """Messages in flight, and the time since the last one ended."""
 
@@ -38,7 +43,7 @@ class Progress:
         oldest = min(waiting, key=lambda each: each.taken_at, default=None)
         if oldest is not None and now - oldest.taken_at > self._limit:
             return oldest.waits_for
-        if ours and now - self._moved_at > self._limit * _UNEXPLAINED:
+        if ours and now - self._moved_at > unexplained_seconds(self._limit):
             seconds = round(now - self._moved_at)
             return Fault(NO_PROGRESS, f"no message was finished for {seconds} s", value=seconds)
         return None

@@ -6,16 +6,19 @@ so neither needs a lock.
 
 import queue
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
+from ingest.group_client import Connect
 from ingest.kafka import GroupConsumer
 from ingest.librdkafka import GroupState
 from ingest.messages import Message
-from ingest.offsets import Listener, Offsets, Partition, TrackedOffset
+from ingest.offsets import Offsets, Partition, TrackedOffset
 from ingest.positions import Place, begin
+from ingest.progress import unexplained_seconds
 from ingest.settings import IngestSettings
+from ingest.silence import SilenceWatch
+from lake.errors import Fault
 from lake.logs import logger
 
 log = logger(__name__)
@@ -23,48 +26,6 @@ log = logger(__name__)
 # Interval of topic id checks without messages; with messages, every batch is checked. It detects a
 # topic that was created again and is empty or shorter than before.
 _CHECK_TOPIC_SECONDS = 5.0
-
-
-class Client(Protocol):
-    """Member of the consumer group; `GroupConsumer` implements it."""
-
-    @property
-    def state(self) -> GroupState:
-        """State of the group membership, as last reported."""
-
-    @property
-    def was_away(self) -> bool:
-        """True if all brokers were unavailable at some time since the client joined."""
-
-    def poll(self, timeout: float) -> Message | None:
-        """Read the next message, or None after `timeout` seconds; raises StreamStopped."""
-
-    def topic_id(self, topic: str) -> str | None:
-        """Ask for the topic's current id; None if the cluster does not answer."""
-
-    def first_offset(self, partition: Partition) -> int | None:
-        """Offset at which the log began in the last answer of the cluster; None if unknown."""
-
-    def pause(self, wanted: frozenset[Partition]) -> None:
-        """Pause these partitions and resume all others."""
-
-    def commit(self, places: Mapping[Partition, Place]) -> None:
-        """Send a commit; a failure is reported to `Listener.commit_refused`."""
-
-    def commit_now(self, places: Mapping[Partition, Place]) -> None:
-        """Commit, and return once the broker has accepted or refused it."""
-
-    def renew(self) -> None:
-        """Leave the group and join again with a new client."""
-
-    def interrupt(self) -> None:
-        """End a call that waits for the cluster; may be called from any thread."""
-
-    def close(self) -> None:
-        """Leave the group."""
-
-
-Connect = Callable[[IngestSettings, Listener], Client]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +52,8 @@ class StreamState:
     group: GroupState = field(default_factory=GroupState)
     deleted: int = 0
     """Number of offsets that Kafka deleted before they were read."""
+    fault: Fault | None = None
+    """Reason why partitions deliver nothing."""
 
 
 class Stream:
@@ -111,6 +74,7 @@ class Stream:
         self._deleted = 0
         self._held: frozenset[Partition] = frozenset()
         self._committed_at = self._checked_at = time.monotonic()
+        self._silence = SilenceWatch(unexplained_seconds(settings.kafka_stall_seconds))
         self._client = connect(settings, self)
         self.state = StreamState()
 
@@ -133,12 +97,14 @@ class Stream:
         self._client.pause(paused)
         self._read(turn)
         batch = self._sure()
+        self._watch(paused)
         self.state = StreamState(
             time.monotonic(),
             len(self._offsets.partitions),
             len(paused),
             self._client.state,
             self._deleted,
+            self._silence.fault,
         )
         return batch
 
@@ -292,6 +258,23 @@ class Stream:
         if changed or self._client.was_away:
             self._begin_anew()
         return True
+
+    def _watch(self, paused: frozenset[Partition]) -> None:
+        """Join again with a new client if partitions deliver nothing although messages are there.
+
+        Ends that the client reported are part of a position, also before the topic is confirmed.
+        """
+        now = time.monotonic()
+        self._silence.paused(paused)
+        positions = {
+            p: self._ends.get(p) or self._offsets.next(p) or 0 for p in self._offsets.partitions
+        }
+        self._silence.moved(positions)
+        if not positions or not self._silence.due(now):
+            return
+        if silent := self._silence.look(now, positions, self._client.end_offsets(positions)):
+            log.warning("partitions deliver nothing; joining again", partitions=silent)
+            self._begin_anew()
 
     def _begin_anew(self) -> None:
         """Drop messages in flight, and join the group again with a new client."""

@@ -43,6 +43,7 @@ VENDORS = {
         "ingest/kafka_errors.py",
         "ingest/producer.py",
         "ingest/cluster.py",
+        "ingest/topic_admin.py",
         "client/pixlake/cli/produce.py",  # the producer that users hold
         "pixlake_server/embedded/kraft.py",  # asks its own broker whether it is ready
     },

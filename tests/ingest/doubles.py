@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from ingest.batch_processor import Count, Submit
 from ingest.consumer import Consumer
+from ingest.kafka_clients import KafkaClients
 from ingest.rejection_rows import Note
 from ingest.settings import IngestSettings
 from ingest.waits import WAITS, Waits
@@ -75,10 +76,13 @@ async def running(
     submit: Submit,
     note: Note | None = None,
     count: Count | None = None,
+    *,
     waits: Waits = WAITS,
+    clients: KafkaClients | None = None,
 ) -> AsyncIterator[Consumer]:
     """Run a consumer; stop it at the end and raise the error if it failed."""
-    consumer = Consumer(settings, submit, note or Workers().note, count, waits=waits)
+    note = note or Workers().note
+    consumer = Consumer(settings, submit, note, count, waits=waits, clients=clients)
     task = asyncio.create_task(consumer.run())
     try:
         yield consumer

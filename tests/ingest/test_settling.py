@@ -1,7 +1,7 @@
 """Settling of messages when calls fail in unusual ways; needs no broker."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import pytest
@@ -157,7 +157,7 @@ async def test_an_image_that_fails_when_it_is_read_again_stays_one(before: int, 
 
 
 class Cluster:
-    """Test double of `ingest.stream.Client`, on a log of one partition."""
+    """Test double of `ingest.group_client.Client`, on a log of one partition."""
 
     was_away = False
     state = GroupState(member=True)
@@ -186,6 +186,9 @@ class Cluster:
 
     def first_offset(self, _: Partition) -> int:
         return 0
+
+    def end_offsets(self, _: Collection[Partition]) -> Mapping[Partition, int]:
+        return {PARTITION: self.end}
 
     def pause(self, _: frozenset[Partition]) -> None: ...
 

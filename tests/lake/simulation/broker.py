@@ -6,7 +6,7 @@ resets to offset 0 if its offset does not exist, and ignores leaders older than 
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from ingest.librdkafka import GroupState
@@ -127,7 +127,7 @@ class Broker:
 
 
 class Client:
-    """`ingest.stream.Client` without a network."""
+    """`ingest.group_client.Client` without a network."""
 
     def __init__(self, broker: Broker, process: Process, listener: Listener) -> None:
         self._broker = broker
@@ -169,6 +169,13 @@ class Client:
     def first_offset(self, partition: Partition) -> int | None:
         del partition
         return 0
+
+    def end_offsets(self, partitions: Collection[Partition]) -> Mapping[Partition, int] | None:
+        self._broker.accident()
+        if self._broker.world.dice.random() < self._broker.world.bucket.fault_rate:
+            return None
+        logs = self._broker.logs
+        return {p: len(logs[p.number].messages) for p in partitions if p.number < len(logs)}
 
     def pause(self, wanted: frozenset[Partition]) -> None:
         self._paused = wanted

@@ -1,0 +1,113 @@
+"""Partitions from which nothing arrives although messages are there, on a real broker."""
+
+import pytest
+
+from ingest.errors import StreamNotReady
+from ingest.kafka import GroupConsumer
+from ingest.kafka_clients import KafkaClients
+from ingest.offsets import Listener, Partition
+from ingest.settings import IngestSettings
+from ingest.silence import LOOKS, SilenceWatch
+from ingest.stream import Stream
+from tests.ingest.conftest import Stage
+from tests.ingest.doubles import Workers, running
+from tests.waiting import until
+
+A, B = Partition("images", 0), Partition("images", 1)
+LIMIT = 60.0
+
+
+class Deaf(GroupConsumer):
+    """Member whose client fetches nothing of partition 1 until it is replaced twice."""
+
+    def __init__(self, settings: IngestSettings, listener: Listener) -> None:
+        super().__init__(settings, listener)
+        self.deaf, self.renewals = Partition(settings.kafka_topic, 1), 0
+
+    def pause(self, wanted: frozenset[Partition]) -> None:
+        # Only a partition that is assigned can be paused.
+        deaf = self.state.member and self.renewals < 2
+        super().pause(wanted | {self.deaf} if deaf else wanted)
+
+    def renew(self) -> None:
+        self.renewals += 1
+        super().renew()
+
+
+class DeafClients(KafkaClients):
+    def __init__(self, settings: IngestSettings) -> None:
+        super().__init__(settings)
+        self.settings = settings
+
+    async def connect(self) -> Stream:
+        return await self.call(Stream, self.settings, Deaf)
+
+
+async def test_a_deaf_client_is_named_and_replaced(
+    wide_stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings, workers = wide_stage.settings(kafka_stall_seconds=0.2), Workers()
+    for partition in range(4):
+        await wide_stage.send_values([b"a", b"b"], partition)
+    name = f"{wide_stage.topic}/1"
+    async with running(settings, workers.submit, clients=DeafClients(settings)) as consumer:
+        await until(lambda: "partition_silent" in str(consumer.status().fault), "not ready")
+        with pytest.raises(StreamNotReady, match=f"{name}, read up to 0, ends at 2"):
+            await consumer.ready()
+        for partition in range(4):
+            await wide_stage.until_committed(2, partition)
+        await until(lambda: consumer.status().ready, "ready")
+    told = [r for r in caplog.records if r.getMessage().startswith("partitions deliver nothing")]
+    assert len(told) >= 2
+    assert all(name in str(record.__dict__["partitions"]) for record in told)
+    assert {record.levelname for record in told} == {"WARNING"}
+
+
+def looks(watch: SilenceWatch, first: int, last: int, at: int, end: int | None) -> bool:
+    """Look in every turn, numbered; True if partition A was found to be silent."""
+    found = []
+    for turn in range(first, last + 1):
+        now = turn * LIMIT / LOOKS
+        found += watch.look(now, {A: at}, None if end is None else {A: end})
+    return bool(found)
+
+
+def test_a_partition_is_silent_after_the_limit() -> None:
+    watch = SilenceWatch(LIMIT)
+    assert not looks(watch, 0, LOOKS - 1, at=5, end=9)
+    assert looks(watch, LOOKS, LOOKS, at=5, end=9)
+    assert "images/0, read up to 5, ends at 9" in str(watch.fault)
+    # A cluster that does not answer ends no silence; a message does.
+    assert not looks(watch, LOOKS + 1, LOOKS + 9, at=5, end=None)
+    assert watch.fault
+    watch.moved({A: 6})
+    assert watch.fault is None
+
+
+@pytest.mark.parametrize(("at", "end"), [(9, 9), (9, 5), (5, None)])
+def test_nothing_to_read_is_no_silence(at: int, end: int | None) -> None:
+    """An open transaction keeps the end where it is; a log may be cut; a cluster may be away."""
+    assert not looks(SilenceWatch(LIMIT), 0, 3 * LOOKS, at, end)
+
+
+def test_a_partition_that_moves_or_is_paused_is_not_silent() -> None:
+    watch = SilenceWatch(LIMIT)
+    for turn in range(3 * LOOKS):
+        assert not looks(watch, turn, turn, at=turn // (LOOKS - 1), end=99)
+    watch = SilenceWatch(LIMIT)
+    for turn in range(3 * LOOKS):
+        assert not looks(watch, turn, turn, at=5, end=99)
+        watch.paused([A, B])
+
+
+def test_new_clients_that_get_nothing_either_have_more_time() -> None:
+    watch = SilenceWatch(LIMIT)
+    silent = [turn for turn in range(10 * LOOKS) if looks(watch, turn, turn, at=5, end=9)]
+    assert [turn // LOOKS for turn in silent] == [1, 3, 7]
+
+
+def test_a_partition_of_another_member_is_its_business() -> None:
+    watch = SilenceWatch(LIMIT)
+    assert looks(watch, 0, LOOKS, at=5, end=9)
+    watch.look(99 * LIMIT, {B: 1}, {B: 1})
+    assert watch.fault is None
