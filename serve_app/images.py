@@ -23,7 +23,14 @@ from serve_app.upload.filenames import attachment
 router = APIRouter(tags=["images"], responses=problem_responses(401, 403, 422, 503))
 
 Eraser = Annotated[Principal, Depends(need(ERASE))]
-ImageId = Annotated[str, Path(description="32 hex digits, as an upload answers")]
+# The pattern only describes the id: an id that does not match is answered 404, as an unknown one.
+ImageId = Annotated[
+    str,
+    Path(
+        description="32 hex digits, as an upload answers",
+        json_schema_extra={"pattern": f"^{IMAGE_ID.pattern}$"},
+    ),
+]
 
 _DEFAULT_PAGE = 50
 _MAX_PAGE = 200

@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Self
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from lake.layout import TENANT
-from serve_app.accounts import IMAGES, KeyInfo
+from serve_app.accounts import IMAGES, Accounts, KeyInfo
 from serve_app.accounts.accounts import MAX_NAME
 from serve_app.accounts.keys import Scope
 from serve_app.administration.changes import Admin, actor_of, body_of, calls_of, json_body
@@ -22,10 +22,15 @@ _MAX_PAGE = 200
 _MAX_OVERLAP = int(timedelta(days=90).total_seconds())
 
 
+def _whole(value: object) -> object:
+    """Convert 3600.0 to 3600: JSON Schema counts both as integers."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 class NewKey(BaseModel):
     """Order of a new key."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     tenant: Tenant = Field(description="a missing tenant is created")
     name: str = Field(min_length=1, max_length=MAX_NAME, description="label, printable characters")
@@ -40,9 +45,9 @@ class NewKey(BaseModel):
 class Rotation(BaseModel):
     """Order of a rotation."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
-    overlap_seconds: int = Field(
+    overlap_seconds: Annotated[int, BeforeValidator(_whole)] = Field(
         default=86_400,
         ge=0,
         le=_MAX_OVERLAP,
@@ -165,15 +170,20 @@ async def rotate_key(
     return await _created(request, response, key)
 
 
-@router.delete(
-    "/v1/keys/{prefix}",
-    summary="Revoke an API key",
-    status_code=204,
-    responses=problem_responses(404),
+@router.post(
+    "/v1/keys/{prefix}/revoke", summary="Revoke an API key", responses=problem_responses(404)
 )
-async def revoke_key(request: Request, principal: Admin, prefix: Prefix) -> None:
-    """Revoke a key for good; all replicas refuse it within PIXLAKE_KEY_CACHE_SECONDS."""
-    await calls_of(request).run(lambda accounts: accounts.revoke(prefix, actor=actor_of(principal)))
+async def revoke_key(request: Request, principal: Admin, prefix: Prefix) -> KeyView:
+    """Revoke a key for good; may be repeated. It stays listed.
+
+    All replicas refuse it within PIXLAKE_KEY_CACHE_SECONDS.
+    """
+
+    def revoke(accounts: Accounts) -> KeyInfo:
+        accounts.revoke(prefix, actor=actor_of(principal))
+        return accounts.key(prefix)
+
+    return KeyView.of(await calls_of(request).run(revoke))
 
 
 async def _created(request: Request, response: Response, key: str) -> CreatedKey:

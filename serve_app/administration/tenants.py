@@ -21,7 +21,7 @@ _MAX_PAGE = 200
 class TenantState(BaseModel):
     """State of a tenant that a request sets."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     suspended: bool = Field(
         default=False, description="true: every key of the tenant is refused; its images stay"

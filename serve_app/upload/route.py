@@ -37,11 +37,24 @@ _FORM = {
 _HEADERS = {
     "Idempotency-Key": "a repeated key means the same image; at most 255 characters, quoted or not",
     "X-Pixlake-Filename": "file name, UTF-8, percent-encoded; a replay keeps the first name",
-    "X-Pixlake-Meta-<name>": "metadata, UTF-8, percent-encoded; at most 32 of 1024 bytes",
     "Content-MD5": "base64; the upload is refused if it does not match",
-    "x-amz-checksum-<algorithm>": "base64 of crc32, crc32c, crc64nvme, sha1, sha256 or sha512",
+    **{
+        f"x-amz-checksum-{algorithm}": "base64; the upload is refused if it does not match"
+        for algorithm in ("crc32", "crc32c", "crc64nvme", "sha1", "sha256", "sha512")
+    },
     "x-amz-content-sha256": "hex, or UNSIGNED-PAYLOAD",
     "Content-Digest": "RFC 9530: sha-256, sha-512, sha or md5; the same for Repr-Digest and Digest",
+}
+_BY_ID = {"image_id": "$response.body#/image_id"}
+_LINKS = {
+    "links": {
+        "record": {"operationId": "show_v1_images__image_id__get", "parameters": _BY_ID},
+        "original": {
+            "operationId": "content_v1_images__image_id___rendition__get",
+            "parameters": {**_BY_ID, "rendition": "original"},
+        },
+        "erasure": {"operationId": "erase_v1_images__image_id__delete", "parameters": _BY_ID},
+    }
 }
 _IMAGE = {"schema": {"$ref": "#/components/schemas/ImageView"}}
 _JSON = "application/json"
@@ -53,7 +66,10 @@ OPERATION: Final[dict[str, Any]] = {
     "description": """Store an image, sent as the raw body or as the part `file` of a form.
 
 The answer is 201 with `Location` for a new image, and 200 with `Idempotent-Replayed: true` for
-an image that was stored before. A client may repeat an upload any number of times.""",
+an image that was stored before. A client may repeat an upload any number of times.
+
+Metadata: one header `X-Pixlake-Meta-<name>` for each entry, UTF-8, percent-encoded, or the part
+`metadata` of a form; at most 32 entries, each of at most 1024 bytes.""",
     "operationId": "upload_v1_images_post",
     "security": [{"HTTPBearer": [WRITE]}],
     "parameters": [
@@ -74,10 +90,11 @@ an image that was stored before. A client may repeat an upload any number of tim
         ),
     ],
     "responses": {
-        "201": {"description": "Successful Response", "content": {_JSON: _IMAGE}},
+        "201": {"description": "Successful Response", "content": {_JSON: _IMAGE}, **_LINKS},
         "200": {
             "description": "A replay: the image was stored before",
             "content": {_JSON: _IMAGE},
+            **_LINKS,
         },
         **{str(status): about for status, about in problem_responses(*_REFUSALS).items()},
     },
