@@ -4,11 +4,12 @@ Needs root and a kernel with namespaces. The names are in /etc/netns/<host>/host
 `ip netns exec` mounts over /etc/hosts. The next look-up sees a change, as in Cloud Map.
 """
 
+import fcntl
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 BRIDGE = "pxrehearsal"
 PREFIX = "10.77.41"
@@ -20,6 +21,8 @@ _NOWHERE = "02:00:00:00:00:01"
 _BRIDGE_ADDRESS = "02:00:00:00:00:02"
 _LINKS = "px-"
 _NETNS = Path("/etc/netns")
+# Held while the network exists: a second run would remove the first one's devices as left over.
+_LOCK = Path("/run/lock/pixlake-rehearsal")
 
 
 class Network:
@@ -28,8 +31,10 @@ class Network:
     def __init__(self) -> None:
         self._hosts: dict[str, str] = {}
         self.names: dict[str, str] = {}
+        self._lock: IO[str]
 
     def __enter__(self) -> Self:
+        self._lock = _alone()
         self._clear()
         # Without an address of its own, a bridge takes the lowest one of its ports. When that port
         # is removed, hosts would send to the old address for half a minute.
@@ -41,6 +46,7 @@ class Network:
 
     def __exit__(self, *_: object) -> None:
         self._clear()
+        self._lock.close()
 
     def add(self, host: str, number: int) -> str:
         """Add a namespace that reaches only the bridge; return its address."""
@@ -126,3 +132,14 @@ def _link(host: str) -> str:
 
 def _ip(*arguments: str) -> None:
     subprocess.run(["ip", *arguments], check=True)
+
+
+def _alone() -> IO[str]:
+    """Lock the network's names of this machine; raises RuntimeError while another run has them."""
+    lock = _LOCK.open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise RuntimeError("another rehearsal is running on this machine") from None
+    return lock
