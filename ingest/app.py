@@ -55,9 +55,9 @@ class KafkaIngest:
             raise RuntimeError("the consumer has ended") from error
 
     @returns_errors
-    async def ready(self) -> None:
-        """Return if messages are being read; raises KafkaUnavailable."""
-        await self._consumer.ready()
+    async def ready(self) -> str | None:
+        """Return a remark or None if messages are being read; raises KafkaUnavailable."""
+        return await self._consumer.ready()
 
     async def __del__(self) -> None:
         """Finish the batches in flight, commit, leave the group; Serve awaits this."""

@@ -135,10 +135,12 @@ class Consumer:
         if self._state == "running":
             await self._ended.wait()
 
-    async def ready(self) -> None:
-        """Return if messages are read and finished; raises StreamNotReady with the reason."""
-        if (fault := self.status().fault) is not None:
-            raise StreamNotReady(public(fault), value=fault.code)
+    async def ready(self) -> str | None:
+        """Return a remark or None if messages are read and finished; raises StreamNotReady."""
+        status = self.status()
+        if status.fault is not None:
+            raise StreamNotReady(public(status.fault), value=status.fault.code)
+        return public(status.remark) if status.remark else None
 
     def status(self) -> Status:
         """Status as of the last turn."""
@@ -149,6 +151,7 @@ class Consumer:
             ready=fault is None,
             alive=self._state == "running",
             fault=fault,
+            remark=stream.remark,
             error=self._error(stream),
             partitions=stream.partitions,
             paused=stream.paused,

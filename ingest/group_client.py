@@ -30,8 +30,8 @@ class Client(Protocol):
     def first_offset(self, partition: Partition) -> int | None:
         """Offset at which the log began in the last answer of the cluster; None if unknown."""
 
-    def end_offsets(self, partitions: Collection[Partition]) -> Mapping[Partition, int] | None:
-        """Ask for the ends of these logs; None if the cluster does not answer."""
+    def end_offsets(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
+        """Ask for the ends of these logs; leaves out those for which nobody answers."""
 
     def pause(self, wanted: frozenset[Partition]) -> None:
         """Pause these partitions and resume all others."""

@@ -96,13 +96,9 @@ class GroupConsumer:
             log.warning("no id of the topic", topic=topic, error=reason_of(error))
             return None
 
-    def end_offsets(self, partitions: Collection[Partition]) -> Mapping[Partition, int] | None:
-        """Ask for the ends of these logs; None if the cluster does not answer."""
-        try:
-            return self._topics.end_offsets(partitions, _CHECK_SECONDS)
-        except KafkaException as error:
-            log.warning("no end offsets", error=reason_of(error))
-            return None
+    def end_offsets(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
+        """Ask for the ends of these logs; leaves out those for which nobody answers."""
+        return self._topics.end_offsets(partitions, _CHECK_SECONDS)
 
     def first_offset(self, partition: Partition) -> int | None:
         """Offset at which the log began in the last answer of the cluster; None if unknown."""

@@ -1,14 +1,23 @@
 """Configuration of librdkafka, with the reason for each value, and parser of its statistics."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from ingest import msk_iam
+from ingest.offsets import Partition
 from ingest.settings import IngestSettings
 
 Config = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Offset of the first message of an open transaction, and end of the log behind it."""
+
+    stable: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,13 +25,15 @@ class GroupState:
     """Last reported state of the group membership; `lag` in messages, None if unknown.
 
     `unread` is the part of the lag that was not read. The rest is under way, or waits until an
-    earlier message is committed.
+    earlier message is committed. Neither counts messages behind an open transaction, which nobody
+    may read yet; `held` has the partitions with such messages.
     """
 
     member: bool = False
     lag: int | None = None
     error: str | None = None
     unread: int | None = None
+    held: Mapping[Partition, Held] = field(default_factory=dict)
 
 
 def group_state(statistics: str, error: str | None) -> GroupState:
@@ -31,20 +42,25 @@ def group_state(statistics: str, error: str | None) -> GroupState:
     group = parsed.get("cgrp", {})
     steady = group.get("join_state") == "steady" or bool(group.get("assignment_size"))
     member = group.get("state") == "up" and steady
-    known = _partitions(parsed)
+    ours = dict(_partitions(parsed))
+    # A negative lag is unknown.
+    known = [one for one in ours.values() if one["consumer_lag"] >= 0]
     lag = sum(one["consumer_lag"] for one in known) if known else None
     unread = sum(_unread(one) for one in known) if known else None
-    return GroupState(member, lag, None if member else error, unread)
+    held = {
+        partition: Held(one["ls_offset"], one["hi_offset"])
+        for partition, one in ours.items()
+        if 0 <= one.get("ls_offset", -1) < one.get("hi_offset", -1)
+    }
+    return GroupState(member, lag, None if member else error, unread, held)
 
 
-def _partitions(statistics: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Partitions of this member whose lag is known: messages between the commit and the end."""
-    return [
-        partition
-        for topic in statistics.get("topics", {}).values()
-        for number, partition in topic.get("partitions", {}).items()
-        if number != "-1" and partition.get("desired") and partition["consumer_lag"] >= 0
-    ]
+def _partitions(statistics: Mapping[str, Any]) -> Iterator[tuple[Partition, dict[str, Any]]]:
+    """Partitions of this member."""
+    for name, topic in statistics.get("topics", {}).items():
+        for number, partition in topic.get("partitions", {}).items():
+            if number != "-1" and partition.get("desired"):
+                yield Partition(name, int(number)), partition
 
 
 def _unread(partition: Mapping[str, Any]) -> int:

@@ -63,22 +63,23 @@ class SilenceWatch:
                 self._renewals = 0
 
     def look(
-        self, now: float, positions: Mapping[Partition, int], ends: Mapping[Partition, int] | None
+        self, now: float, positions: Mapping[Partition, int], ends: Mapping[Partition, int]
     ) -> list[Silent]:
         """Compare positions with the answer of the cluster; return partitions found to be silent.
 
-        `ends` is None if the cluster did not answer: then silence has another reason.
+        `ends` lacks partitions for which nobody answers: then silence has another reason.
         """
         self._looked_at = now
         self.moved(positions)
         for partition, position in positions.items():
-            if ends is None or ends.get(partition, 0) <= position:
+            end = ends.get(partition)
+            if end is None or end <= position:
                 self._since.pop(partition, None)
             elif self._positions.get(partition) != position:
                 self._since[partition] = now
             else:
                 self._since.setdefault(partition, now)
-            if ends is not None and ends.get(partition, 0) <= position:
+            if end is not None and end <= position:
                 self._silent.pop(partition, None)
         self._positions = dict(positions)
         self._forget_all_but(positions)
@@ -86,7 +87,7 @@ class SilenceWatch:
         found = [
             Silent(partition, positions[partition], ends[partition])
             for partition, since in self._since.items()
-            if ends is not None and now - since >= limit
+            if now - since >= limit
         ]
         if found:
             self._renewals += 1

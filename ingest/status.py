@@ -13,8 +13,8 @@ _ADDRESS = re.compile(r"(\w+://)?[\w.\[\]-]+:\d+(/\w+)?(: )?")
 class Status:
     """Status of the consumer: `ready` if messages are read and finished, `alive` while it runs.
 
-    `fault` is the reason if it is not ready, `remark` a fault that other messages do not feel,
-    `error` the last error in any case.
+    `fault` is the reason if it is not ready, `remark` a fault of a producer that holds up some
+    messages, `error` the last error in any case.
     """
 
     ready: bool

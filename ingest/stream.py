@@ -18,6 +18,7 @@ from ingest.positions import Place, begin
 from ingest.progress import unexplained_seconds
 from ingest.settings import IngestSettings
 from ingest.silence import SilenceWatch
+from ingest.transactions import OpenTransactions
 from lake.errors import Fault
 from lake.logs import logger
 
@@ -54,6 +55,8 @@ class StreamState:
     """Number of offsets that Kafka deleted before they were read."""
     fault: Fault | None = None
     """Reason why partitions deliver nothing."""
+    remark: Fault | None = None
+    """Transaction of a producer that holds up a partition."""
 
 
 class Stream:
@@ -74,7 +77,8 @@ class Stream:
         self._deleted = 0
         self._held: frozenset[Partition] = frozenset()
         self._committed_at = self._checked_at = time.monotonic()
-        self._silence = SilenceWatch(unexplained_seconds(settings.kafka_stall_seconds))
+        limit = unexplained_seconds(settings.kafka_stall_seconds)
+        self._silence, self._transactions = SilenceWatch(limit), OpenTransactions(limit)
         self._client = connect(settings, self)
         self.state = StreamState()
 
@@ -105,6 +109,7 @@ class Stream:
             self._client.state,
             self._deleted,
             self._silence.fault,
+            self._transactions.remark,
         )
         return batch
 
@@ -260,11 +265,14 @@ class Stream:
         return True
 
     def _watch(self, paused: frozenset[Partition]) -> None:
-        """Join again with a new client if partitions deliver nothing although messages are there.
+        """Look for open transactions, and for partitions that deliver nothing.
+
+        For the latter, join again with a new client.
 
         Ends that the client reported are part of a position, also before the topic is confirmed.
         """
         now = time.monotonic()
+        self._transactions.look(now, self._client.state.held)
         self._silence.paused(paused)
         positions = {
             p: self._ends.get(p) or self._offsets.next(p) or 0 for p in self._offsets.partitions

@@ -1,5 +1,6 @@
 """Questions about topics that a member of the group cannot answer from its cache: ids and ends."""
 
+import contextlib
 from collections.abc import Collection, Mapping
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection
@@ -42,7 +43,7 @@ class TopicAdmin:
     ) -> Mapping[Partition, int]:
         """Ask for the offsets behind the last message that is not of an open transaction.
 
-        Raises KafkaException.
+        Leaves out partitions for which nobody answers, for example those without a leader.
         """
         if not partitions:
             return {}
@@ -54,7 +55,9 @@ class TopicAdmin:
             isolation_level=IsolationLevel.READ_COMMITTED,
             request_timeout=seconds,
         )
-        return {
-            Partition(position.topic, position.partition): future.result(2 * seconds).offset
-            for position, future in asked.items()
-        }
+        ends: dict[Partition, int] = {}
+        for position, future in asked.items():
+            with contextlib.suppress(KafkaException):
+                at = Partition(position.topic, position.partition)
+                ends[at] = future.result(2 * seconds).offset
+        return ends

@@ -68,7 +68,7 @@ def looks(watch: SilenceWatch, first: int, last: int, at: int, end: int | None) 
     found = []
     for turn in range(first, last + 1):
         now = turn * LIMIT / LOOKS
-        found += watch.look(now, {A: at}, None if end is None else {A: end})
+        found += watch.look(now, {A: at}, {} if end is None else {A: end})
     return bool(found)
 
 

@@ -170,10 +170,10 @@ class Client:
         del partition
         return 0
 
-    def end_offsets(self, partitions: Collection[Partition]) -> Mapping[Partition, int] | None:
+    def end_offsets(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
         self._broker.accident()
         if self._broker.world.dice.random() < self._broker.world.bucket.fault_rate:
-            return None
+            return {}
         logs = self._broker.logs
         return {p: len(logs[p.number].messages) for p in partitions if p.number < len(logs)}
 
