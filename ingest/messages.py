@@ -126,6 +126,7 @@ def to_job(message: Message, defaults: MessageDefaults, received_at: datetime) -
         data=np.frombuffer(data, dtype=np.uint8),
         preset=find_builtin(preset) or preset,
         newest=preset.moves,
+        requested_preset=str(preset) if PRESET in texts else "",
         sha256=sha256,
         received_at=received_at,
         metadata=_metadata(texts),

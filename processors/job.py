@@ -33,6 +33,8 @@ MAX_SWATCHES = 5
 MAX_CODES = 8
 """Largest number of QR and bar codes that are kept of one image."""
 
+_KEY, _EVENT = "key", "event"
+
 Blob = bytes | bytearray
 """Encoded image; must not be changed. A large one stays a bytearray to avoid a copy."""
 
@@ -73,6 +75,8 @@ class ImageJob:
     metadata: Mapping[str, str] = field(default_factory=dict)
     newest: bool = False
     """The client named a stored preset without a version: a newer version is the same request."""
+    requested_preset: str = ""
+    """Preset as the sender named it, with or without version; empty: the default preset."""
     sha256: str | None = None
     """Hex digest of `data`, if the bytes were hashed while they were received."""
     filename: str | None = None
@@ -84,12 +88,22 @@ class ImageJob:
     @property
     def image_id(self) -> str:
         """First 128 bits of SHA-256 over tenant and source identity, as 32 hex digits."""
-        return _digest((self.tenant, *self.identity))[:32]
+        return image_id_of(self.tenant, self.identity)
+
+    @property
+    def is_named(self) -> bool:
+        """True if the sender chose the identity: an idempotency key or an event's id."""
+        return self.identity[0] in {_KEY, _EVENT}
+
+
+def image_id_of(tenant: str, identity: tuple[str, ...]) -> str:
+    """Id of the image of a source identity."""
+    return _digest((tenant, *identity))[:32]
 
 
 def by_key(idempotency_key: str) -> tuple[str, ...]:
     """Identity of an upload with an `Idempotency-Key`."""
-    return ("key", idempotency_key)
+    return (_KEY, idempotency_key)
 
 
 def by_content(sha256: str, preset: Preset, metadata: Mapping[str, str]) -> tuple[str, ...]:
@@ -99,7 +113,7 @@ def by_content(sha256: str, preset: Preset, metadata: Mapping[str, str]) -> tupl
 
 def by_event(source: str, event_id: str) -> tuple[str, ...]:
     """Identity of a CloudEvent, by its `ce_source` and `ce_id`."""
-    return ("event", source, event_id)
+    return (_EVENT, source, event_id)
 
 
 def by_position(position: KafkaPosition) -> tuple[str, ...]:

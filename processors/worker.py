@@ -6,7 +6,7 @@ from collections.abc import Coroutine, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from lake.commit.records import Attempt, Objects
+from lake.commit.records import Attempt, Objects, Request
 from lake.commit.rejections import rejection_id
 from lake.errors import CodedError
 from lake.lake import Commit, Lake
@@ -14,7 +14,7 @@ from lake.logs import bound, logger
 from lake.shortage import is_shortage
 from lake.tables.schema import ImageRecord, StoredRendition
 from processors.columns import Columns, columns_of
-from processors.errors import Overloaded, ProcessingFailed
+from processors.errors import Overloaded, ProcessingFailed, Refused
 from processors.job import ImageJob, Rendition, content_hash
 from processors.preset import Preset
 from processors.preset_registry import PresetRegistry
@@ -62,6 +62,11 @@ class Worker:
         with bound(**_names(job)):
             try:
                 return await self._handled(job)
+            except Refused as refused:
+                if (again := await self._replayed(job)) is None:
+                    raise
+                log.info("refused, but stored before", code=refused.code)
+                return again
             except CodedError:
                 raise
             except BaseException as error:
@@ -82,8 +87,7 @@ class Worker:
         # The original is uploaded while the image is processed.
         original = asyncio.create_task(self._lake.committer.put(attempt, key, job.data))
         try:
-            if (sha256 := job.sha256) is None:
-                sha256 = await asyncio.to_thread(_sha256, job)
+            sha256 = await _digest(job)
             processed = await processing
             columns = columns_of(processed, gps=self._settings.keeps_gps(job.tenant))
             made = await _made(processed.renditions, attempt)
@@ -102,6 +106,18 @@ class Worker:
         objects = {key: original, **renditions}
         # If the client disconnects now, the commit must still finish.
         return await self._finish(self._commit(attempt, record, objects, size))
+
+    async def _replayed(self, job: ImageJob) -> Commit | None:
+        """Find the image of an earlier repetition of a request that is refused by now.
+
+        A preset or a limit may have changed since. Content that no sender named is not looked up:
+        it is found by its preset, so a change makes another image of it.
+        """
+        if not job.is_named:
+            return None
+        sha256 = await _digest(job)
+        request = Request(sha256, job.requested_preset, job.metadata)
+        return await self._lake.committer.replay(job.tenant, job.image_id, request)
 
     async def _commit(
         self, attempt: Attempt, record: ImageRecord, objects: Objects, size: int
@@ -165,6 +181,10 @@ def rejection_id_of(job: ImageJob) -> str | None:
     return rejection_id(at.topic_id, at.partition, at.offset, at.message) if at else None
 
 
+async def _digest(job: ImageJob) -> str:
+    return await asyncio.to_thread(_sha256, job) if job.sha256 is None else job.sha256
+
+
 def _sha256(job: ImageJob) -> str:
     return hashlib.sha256(job.data.data).hexdigest()
 
@@ -218,6 +238,7 @@ def _compose(
         metadata=dict(job.metadata),
         preset=preset.name,
         preset_version=preset.version,
+        requested_preset=job.requested_preset,
         original_key=original_key,
         sha256=sha256,
         bytes=job.data.nbytes,

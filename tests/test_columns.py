@@ -16,6 +16,7 @@ from lake.settings import LakeSettings
 from lake.tables.columns import model_columns
 from lake.tables.image_columns import ImageColumns, RenditionColumns
 from lake.tables.measure_columns import FoundCode, Swatch
+from lake.tables.schema import NOT_IN_ROWS
 from lake.tables.tables import TABLES, Partitions, Table
 from pixlake.cli.main import app
 from pixlake.client import Image
@@ -36,7 +37,7 @@ async def test_every_form_of_a_table_has_the_defined_columns(table: Table, tmp_p
     names = [column.name for column in columns]
     both = [*names, *Partitions.model_fields]
     assert table.columns.names == names
-    assert set(table.model.model_fields) - {"kind"} == set(names)
+    assert set(table.model.model_fields) - NOT_IN_ROWS == set(names)
     assert in_glue(table) == [(c.name, c.glue, c.athena) for c in columns]
     assert on_page(table) == both
     assert await in_sql(table, tmp_path) == both

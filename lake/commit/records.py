@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, Self
 
 from lake import layout
 from lake.commit.journal import Journal
@@ -21,6 +21,7 @@ from lake.errors import (
     IdempotencyConflict,
     ImageErased,
     ImageExpiring,
+    KeyMissing,
     RefusedBefore,
     StoreFull,
     StoreUnavailable,
@@ -46,6 +47,25 @@ class Commit:
 
     outcome: Literal["created", "replayed"]
     record: ImageRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Request of an image: bytes, preset as it was named, metadata. Its repetition is a replay.
+
+    The preset that the name stands for is not part of it: it may change between two repetitions.
+    """
+
+    sha256: str
+    preset: str
+    metadata: Mapping[str, str]
+
+    @classmethod
+    def of(cls, record: ImageRecord) -> Self | None:
+        """Request of a record; None if a version before `requested_preset` wrote the record."""
+        if record.requested_preset is None:
+            return None
+        return cls(record.sha256, record.requested_preset, record.metadata)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +152,25 @@ class Committer:
             await self.discard(objects)
         await self._journal.append(commit.record)
         return commit
+
+    async def replay(self, tenant: str, image_id: str, request: Request) -> Commit | None:
+        """Find the image that an earlier repetition of the request stored; None without one.
+
+        The row of the image is durable when this returns. Raises Unavailable.
+        """
+        await self._clock.fresh()
+        key = layout.record_key(tenant, image_id)
+        try:
+            data, _ = await self._store.get(key)
+        except KeyMissing:
+            return None
+        found = parse_record(key, data)
+        if not isinstance(found, ImageRecord) or Request.of(found) != request:
+            return None
+        if expiry_of(found, self._clock) <= self._clock.now():
+            return None
+        await self._journal.append(found)
+        return Commit("replayed", found)
 
     async def discard(self, keys: Iterable[str]) -> None:
         """Delete objects of this attempt; the sweeper deletes those that can't be deleted now."""
@@ -225,12 +264,15 @@ class Committer:
 
 
 def _same(found: ImageRecord, mine: ImageRecord) -> bool:
-    """True if both records are of the same request or of the same Kafka message.
+    """True if both records have the same content, or are of one request or one Kafka message.
 
-    The message is compared in addition to `content_hash`, which contains the preset's version: a
-    message that is read again after a change of the default preset is the same request.
+    `content_hash` contains the preset's version. So request and message are compared, too: they
+    are the same when they come again after a change of the preset. A record of a version before
+    `requested_preset` has no request.
     """
     if found.content_hash == mine.content_hash:
+        return True
+    if (request := Request.of(mine)) is not None and Request.of(found) == request:
         return True
     return mine.topic is not None and _message(found) == _message(mine)
 

@@ -56,6 +56,14 @@ class Reader:
             raise ImageErased("this image was erased", value=image_id)
         return record
 
+    async def has(self, tenant: str, image_id: str) -> bool:
+        """True if the image exists; raises StoreUnavailable."""
+        try:
+            await self.record(tenant, image_id)
+        except (ImageNotFound, ImageErased, ImageExpired):
+            return False
+        return True
+
     async def content(self, key: str, byte_range: tuple[int, int] | None = None) -> Stream:
         """Open bytes [start, end) of an original or a rendition; raises ImageNotFound."""
         try:

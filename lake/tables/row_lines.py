@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from lake.tables.rows import say_newer
+from lake.tables.schema import NOT_IN_ROWS
 from lake.tables.tables import Journaled, Table
 
 _UTC = timedelta(0)
@@ -56,7 +57,7 @@ class _Form:
     def line(self, row: BaseModel) -> bytes:
         """Encode a record as a line with a newline."""
         # Null columns are omitted: for an image without EXIF data these are a third of the columns.
-        text = row.model_dump_json(exclude={"kind", *self.maps}, exclude_none=True)
+        text = row.model_dump_json(exclude={*NOT_IN_ROWS, *self.maps}, exclude_none=True)
         body = text.encode()
         for name in self.maps:
             pairs = [{"key": key, "value": value} for key, value in vars(row)[name].items()]

@@ -15,8 +15,8 @@ from lake.errors import Fault
 from lake.tables.columns import MS, Column, Int, SchemaVersion, WindowStart, newest, schema_of
 from lake.tables.image_columns import ImageColumns, RenditionColumns
 
-# Version 5 has all columns of 0.1.0. A later column raises the version by its `since`.
-SCHEMA_VERSION = max(5, newest(ImageColumns))
+# Version 6 has `requested_preset` in records. A later column raises the version by its `since`.
+SCHEMA_VERSION = max(6, newest(ImageColumns))
 
 
 class StoredRendition(RenditionColumns):
@@ -47,6 +47,10 @@ class ImageRecord(ImageColumns):
     phash_1: Annotated[Int | None, Column("pixels", "bits 47 to 32 of `phash`")] = None
     phash_2: Annotated[Int | None, Column("pixels", "bits 31 to 16 of `phash`")] = None
     phash_3: Annotated[Int | None, Column("pixels", "bits 15 to 0 of `phash`")] = None
+    requested_preset: str | None = Field(
+        default=None,
+        description="preset as the request named it, with or without version; empty: the default",
+    )
 
     @property
     def row_name(self) -> tuple[str, ...]:
@@ -113,6 +117,9 @@ class RefusedName(BaseModel):
         """True if the record accepts no more messages of this id, refused or not."""
         return len(self.refused) >= MAX_REFUSED
 
+
+NOT_IN_ROWS = frozenset({"kind", "requested_preset"})
+"""Fields of records that are no columns: nobody queries them, and older sealers keep all rows."""
 
 IMAGES = schema_of(ImageRecord)
 """Columns of the table `images`, in file order."""

@@ -9,8 +9,8 @@ from starlette.types import Receive
 
 from lake.lake import Commit
 from lake.logs import bind
-from processors.errors import Overloaded
-from processors.job import ImageJob, by_content, by_key
+from processors.errors import Overloaded, Refused
+from processors.job import ImageJob, by_content, by_key, image_id_of
 from processors.preset import Preset, PresetName
 from serve_app import schemas
 from serve_app.accounts import WRITE, Principal
@@ -39,11 +39,10 @@ async def store(
         on_peer = await _reserve(context, lease)
         asked = UploadRequest.of(headers, preset, context.settings.max_bytes)
         if asked.preset is not None:
-            # An unknown preset is refused before the body is read.
-            await context.worker.presets.find(asked.preset)
+            await _check_preset(context, principal, asked, asked.preset)
         body = await read_body(receive, asked, lease, context.settings)
-        name = _preset(asked.preset, body.fields.get("preset"), context.settings.default_preset)
-        job = _job(principal, asked, body, name, await context.worker.presets.find(name))
+        name = _preset(asked.preset, body.fields.get("preset"))
+        job = await _job(context, principal, asked, body, name)
     except BaseException:
         lease.release()
         raise
@@ -63,23 +62,54 @@ async def _reserve(context: AppContext, lease: Lease) -> bool:
     return False
 
 
-def _job(
-    sender: Principal, asked: UploadRequest, body: Body, name: PresetName, preset: Preset
+async def _check_preset(
+    context: AppContext, sender: Principal, asked: UploadRequest, name: PresetName
+) -> None:
+    """Refuse an unknown preset before the body is read.
+
+    A request whose key has an image may repeat one that was stored while the preset existed. Its
+    body is read and compared.
+    """
+    try:
+        await context.worker.presets.find(name)
+    except Refused:
+        if asked.idempotency_key is None:
+            raise
+        image_id = image_id_of(sender.tenant, by_key(asked.idempotency_key))
+        if not await context.lake.reader.has(sender.tenant, image_id):
+            raise
+
+
+async def _job(
+    context: AppContext,
+    sender: Principal,
+    asked: UploadRequest,
+    body: Body,
+    requested: PresetName | None,
 ) -> ImageJob:
+    name = requested or PresetName.parse(context.settings.default_preset)
     merged = metadata.checked(
         asked.metadata,
         metadata.from_json(body.fields["metadata"]) if "metadata" in body.fields else {},
     )
     key = asked.idempotency_key
+    preset: Preset | PresetName
+    if key is None:
+        preset = await context.worker.presets.find(name)
+        identity = by_content(body.sha256, preset, merged)
+    else:
+        preset = await _found(context, name)
+        identity = by_key(key)
     return ImageJob(
         tenant=sender.tenant,
         key=sender.prefix,
         source="api",
-        identity=by_key(key) if key else by_content(body.sha256, preset, merged),
+        identity=identity,
         data=body.image,
         preset=preset,
         # Without a key the preset's version is part of the identity and needs no comparison.
         newest=name.moves and key is not None,
+        requested_preset=str(requested or ""),
         received_at=datetime.now(UTC),
         metadata=merged,
         sha256=body.sha256,
@@ -87,13 +117,24 @@ def _job(
     )
 
 
-def _preset(asked: PresetName | None, field: bytes | None, default: str) -> PresetName:
-    """Choose the preset of the query or the form, else the default.
+async def _found(context: AppContext, name: PresetName) -> Preset | PresetName:
+    """Find the preset of a request with a key; returns the name of a preset that can't be used.
+
+    The worker refuses that name, unless an earlier repetition of the request stored the image.
+    """
+    try:
+        return await context.worker.presets.find(name)
+    except Refused:
+        return name
+
+
+def _preset(asked: PresetName | None, field: bytes | None) -> PresetName | None:
+    """Return the preset of the query or the form, None without one.
 
     Raises InvalidRequest if query and form differ.
     """
     if field is None:
-        return asked or PresetName.parse(default)
+        return asked
     named = PresetName.parse(decoded(field))
     if asked is not None and asked != named:
         raise InvalidRequest("the query and the form name different presets", value=str(named))

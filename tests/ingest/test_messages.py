@@ -85,6 +85,15 @@ def test_a_preset_of_the_store_is_left_to_the_workers() -> None:
     assert not job().newest
 
 
+def test_the_default_preset_is_no_part_of_a_request() -> None:
+    assert (job().requested_preset, job(("pixlake-preset", b"web")).requested_preset) == ("", "web")
+    assert job(("pixlake-preset", b"shop@3")).requested_preset == "shop@3"
+
+
+def test_only_an_event_is_named_by_its_producer() -> None:
+    assert (job(*EVENT).is_named, job().is_named) == (True, False)
+
+
 def test_a_cloud_event() -> None:
     made = job(*EVENT)
     assert made.identity == by_event("//camera/7", "42")

@@ -10,7 +10,7 @@ import pytest
 
 from lake.commit.journal_objects import decode_journal
 from lake.errors import AttemptTooOld, IdempotencyConflict, ImageErased, ImageExpiring
-from lake.lake import Lake
+from lake.lake import Commit, Lake
 from lake.tables.rows import to_records
 from lake.timing import TIMES
 from tests.lake.clocks import at
@@ -111,3 +111,40 @@ async def _refused_bytes(lake: Lake) -> weakref.ref[np.ndarray[Any, Any]]:
     except IdempotencyConflict:
         return weakref.ref(image)
     raise AssertionError
+
+
+async def request(lake: Lake, **changes: Any) -> Commit:
+    attempt = await lake.committer.begin(TENANT, image_id("a"))
+    made = record(attempt, **changes)
+    return await lake.committer.commit(attempt, made, {made.original_key: b"pixels"})
+
+
+@pytest.mark.parametrize("name", ["", "web", "shop@3"])
+async def test_a_request_is_the_same_under_another_version_of_its_preset(
+    lake: Lake, name: str
+) -> None:
+    first = await request(lake, requested_preset=name, content_hash="of version 1")
+    again = await request(lake, requested_preset=name, content_hash="of version 2")
+    assert (again.outcome, again.record) == ("replayed", first.record)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"sha256": "other"}, {"metadata": {"camera": "8"}}, {"requested_preset": "web"}]
+)
+async def test_another_request_is_a_conflict(lake: Lake, changes: dict[str, object]) -> None:
+    await request(lake, requested_preset="", content_hash="of version 1")
+    other = {"requested_preset": "", "content_hash": "of version 2", **changes}
+    with pytest.raises(IdempotencyConflict):
+        await request(lake, **other)
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, ""), ("", None), (None, None)])
+async def test_a_record_without_a_request_is_compared_by_its_content(
+    lake: Lake, before: str | None, after: str | None
+) -> None:
+    """Processes of two versions run at the same time during an update."""
+    first = await request(lake, requested_preset=before, content_hash="of version 1")
+    again = await request(lake, requested_preset=after, content_hash="of version 1")
+    assert again.record == first.record
+    with pytest.raises(IdempotencyConflict):
+        await request(lake, requested_preset=after, content_hash="of version 2")

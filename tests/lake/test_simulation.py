@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
+from tests.lake.simulation.asked_again import asked_again
 from tests.lake.simulation.changed import changed_retention
 from tests.lake.simulation.closed import closed_hour, moving_watermark
 from tests.lake.simulation.late_file import late_file
@@ -14,7 +15,7 @@ from tests.lake.simulation.late_record import late_record
 from tests.lake.simulation.messages import messages
 from tests.lake.simulation.mutants import MUTANTS
 from tests.lake.simulation.mutants_of_clocks import OF_CLOCKS
-from tests.lake.simulation.mutants_of_positions import OF_POSITIONS, OF_STREAMS
+from tests.lake.simulation.mutants_of_positions import OF_POSITIONS, OF_REQUESTS, OF_STREAMS
 from tests.lake.simulation.mutants_of_spoils import OF_SPOILS, OF_STUCK
 from tests.lake.simulation.positions import used_again
 from tests.lake.simulation.remade import remade
@@ -51,6 +52,7 @@ AIMED: dict[str, Story] = {
     "marker_that_holds_for_ever": swept_week,
     "tombstone_expires_with_its_image": sent_again,
     **{mutant.__name__: used_again for mutant in OF_POSITIONS},
+    **{mutant.__name__: asked_again for mutant in OF_REQUESTS},
     **{mutant.__name__: remade for mutant in OF_STREAMS},
     **{mutant.__name__: story for mutant, story in OF_CLOCKS.items()},
     **{mutant.__name__: spoiled for mutant in OF_SPOILS},
@@ -62,6 +64,9 @@ AIMED: dict[str, Story] = {
 # First seed that catches a mutant, if that is not 0. A change of the stories may move some: then
 # all seeds are tried in turn, and the test gets slow.
 CAUGHT_BY = {
+    "preset_makes_another_request": 3,
+    "refused_preset_hides_the_image": 3,
+    "preset_alone_makes_a_request": 2,
     "acknowledge_before_the_journal": 3,
     "erasure_of_a_running_attempt": 15,
     "attempt_without_end": 5,

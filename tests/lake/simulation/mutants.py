@@ -2,7 +2,7 @@
 
 from tests.lake.simulation.mutants_of_clocks import OF_CLOCKS
 from tests.lake.simulation.mutants_of_images import OF_IMAGES, Mutant
-from tests.lake.simulation.mutants_of_positions import OF_POSITIONS, OF_STREAMS
+from tests.lake.simulation.mutants_of_positions import OF_POSITIONS, OF_REQUESTS, OF_STREAMS
 from tests.lake.simulation.mutants_of_spoils import OF_SPOILS, OF_STUCK
 from tests.lake.simulation.mutants_of_tables import OF_TABLES
 
@@ -12,6 +12,7 @@ MUTANTS: dict[str, Mutant] = {
         *OF_IMAGES,
         *OF_TABLES,
         *OF_POSITIONS,
+        *OF_REQUESTS,
         *OF_STREAMS,
         *OF_CLOCKS,
         *OF_SPOILS,

@@ -8,6 +8,7 @@ from ingest.messages import Message
 from ingest.offsets import Offsets, Partition, TrackedOffset
 from ingest.positions import Place
 from ingest.stream import Stream
+from lake.commit.records import Committer, Request
 from lake.commit.rejections import Refusal
 from lake.tables.schema import ImageRecord, Tombstone
 from processors.job import KafkaPosition
@@ -62,6 +63,30 @@ def preset_makes_another_message() -> AbstractContextManager[Any]:
         mock.patch("lake.commit.records._same", same),
         mock.patch("lake.commit.rejections._is_of", return_value=False),
     )
+
+
+def preset_makes_another_request() -> AbstractContextManager[Any]:
+    """A request is recognised by its content hash, which includes the preset's version."""
+    return mock.patch.object(Request, "of", return_value=None)
+
+
+def refused_preset_hides_the_image() -> AbstractContextManager[Any]:
+    """A request is refused by its preset of today, although its image was stored before."""
+    return mock.patch.object(Committer, "replay", _nothing)
+
+
+def preset_alone_makes_a_request() -> AbstractContextManager[Any]:
+    """Requests with other bytes are the same if they name the same preset."""
+
+    def of(record: ImageRecord) -> Request | None:
+        named = record.requested_preset
+        return None if named is None else Request("", named, record.metadata)
+
+    return mock.patch.object(Request, "of", of)
+
+
+async def _nothing(*_: object) -> None:
+    return None
 
 
 def tombstone_of_any_bytes() -> AbstractContextManager[Any]:
@@ -136,6 +161,11 @@ OF_POSITIONS: tuple[Mutant, ...] = (
     position_names_a_message,
     preset_makes_another_message,
     tombstone_of_any_bytes,
+)
+OF_REQUESTS: tuple[Mutant, ...] = (
+    preset_makes_another_request,
+    refused_preset_hides_the_image,
+    preset_alone_makes_a_request,
 )
 OF_STREAMS: tuple[Mutant, ...] = (
     commit_of_another_topic_counts,

@@ -9,6 +9,7 @@ from typing import Any
 from lake import layout
 from lake.tables.schema import ImageRecord
 from tests.lake.samples import TENANT, image_id
+from tests.lake.simulation.asked_again import asked_again
 from tests.lake.simulation.asleep import machines_sleep
 from tests.lake.simulation.changed import changed_retention
 from tests.lake.simulation.closed import closed_hour, moving_watermark
@@ -222,6 +223,7 @@ _SELDOM: dict[int, Story] = {
     6: days_ahead,
     7: sent_again,
     8: stuck_windows,
+    9: asked_again,
 }
 
 
