@@ -1,6 +1,8 @@
 """Entrypoints of an ECS task, without Ray; `make cluster-rehearsal` tests them with Ray."""
 
+import os
 import re
+import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -8,6 +10,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from node.__main__ import main
 from node.command import ray_start
 from node.config import serve_config
 from node.environment import REPLICA_PORTS, node_environment
@@ -86,6 +89,27 @@ def test_ecs_looks_for_the_processes_of_a_node(
     kind: str, names: set[str], *, expected: bool
 ) -> None:
     assert alive(kind, names) is expected
+
+
+def test_a_command_in_a_task_has_the_scratch_folder_for_temporary_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The root file system of a task is read only."""
+    run: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda _, words: run.append(words))
+    monkeypatch.setattr(sys, "argv", ["node", "audit", "--full"])
+    for name, value in {
+        "NODE_STAGE": "s",
+        "NODE_CELL": "a",
+        "NODE_HEAD": "head",
+        "NODE_SCRATCH": str(tmp_path),
+        "TMPDIR": "/tmp",  # noqa: S108  # what the task must not use
+        "PIXLAKE_HOME": "/nowhere",
+    }.items():
+        monkeypatch.setenv(name, value)
+    main()
+    assert [words[1:] for words in run] == [["audit", "--full"]]
+    assert os.environ["TMPDIR"] == os.environ["PIXLAKE_HOME"] == str(tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["head", "worker", "ingest"])

@@ -1,5 +1,6 @@
 """A node's process from start to stop, with a shell script in place of Ray."""
 
+import json
 import os
 import signal
 import socket
@@ -192,3 +193,22 @@ def test_a_node_with_an_unknown_variable_names_the_nearest(
     assert "did you mean PIXLAKE_MAX_BYTES?" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not said.exists()
+
+
+def test_a_node_forwards_what_ray_wrote_before_its_end(
+    fake_ray: tuple[dict[str, str], Path], tmp_path: Path
+) -> None:
+    environment, _ = fake_ray
+    logs = Path(environment["NODE_SCRATCH"]) / "ray" / "session_latest" / "logs"
+    logs.mkdir(parents=True)
+    ray = tmp_path / "bin" / "ray"
+    ray.write_text(f"#!/bin/sh\necho 'the last words' > {logs}/raylet.err\nexit 3\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "node", "head"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 3
+    assert {"message": "the last words"}.items() <= json.loads(done.stdout).items()

@@ -19,6 +19,8 @@ _Step = Callable[[Stage, Load], str]
 _STEPS: tuple[_Step, ...] = (
     steps.both_doors_take_images,
     steps.roles_reach_what_they_may,
+    steps.an_upload_is_in_the_log,
+    steps.an_image_is_erased_under_the_roles,
     steps.nobody_joins_without_the_token,
     steps.an_intruder_is_told,
     steps.a_worker_is_drained,

@@ -3,6 +3,7 @@
 import secrets
 import shutil
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -25,6 +26,7 @@ START_SECONDS = 420.0
 # Last part of each host's address. A replaced head has another address, as all tasks of ECS have.
 PLACES = {
     "setup": 5,
+    "command": 6,
     "a-head": 11,
     "a-worker1": 12,
     "a-worker2": 13,
@@ -131,6 +133,14 @@ class Stage:
             self.network.name(f"head-{cell}.pixlake-large.internal", address)
         task.start()
         self.tasks[host] = task
+        return task
+
+    def command(self, kind: str, *words: str) -> Task:
+        """Run a command of `pixlake` in a one-off task, with the rights of a kind of node."""
+        self.network.add("command", PLACES["command"])
+        definition = replace(self._definition("a", kind), command=list(words))
+        task = Task(self.network, "command", definition, self.folder)
+        task.start()
         return task
 
     def address(self, host: str) -> str:

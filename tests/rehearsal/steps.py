@@ -1,9 +1,11 @@
 """Steps of the rehearsal in their order; each returns its observations or raises AssertionError."""
 
+import json
 import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -67,6 +69,39 @@ def roles_reach_what_they_may(stage: Stage, _: Load) -> str:
     return (
         f"{tried} requests to S3 as the templates' statements say (KMS and Kafka: in deploy-check)"
     )
+
+
+def an_upload_is_in_the_log(stage: Stage, _: Load) -> str:
+    """The lines of an upload and of a refusal are on the standard output of their worker."""
+    client = _client(stage)
+    for body, status in ((photographs()[0].read_bytes(), 201), (b"no image", 415)):
+        answer = client.post(
+            "/v1/images", content=body, headers={"Idempotency-Key": uuid.uuid4().hex}
+        )
+        assert answer.status_code == status, answer.text
+        request_id = answer.headers["x-request-id"]
+        wait_for(lambda: bool(_logged(stage, request_id)), "a line of the request", seconds=30)  # noqa: B023
+    line = _logged(stage, request_id)[0]
+    assert (line["cell"], line["node_kind"]) == ("a", "worker"), line
+    return f"fields: {', '.join(line)}"
+
+
+def an_image_is_erased_under_the_roles(stage: Stage, _: Load) -> str:
+    """A worker may erase an image, and an ingest node may audit the lake afterwards."""
+    client = _client(stage)
+    photo = photographs()[0].read_bytes()
+    headers = {"Content-Type": "image/jpeg", "Idempotency-Key": uuid.uuid4().hex}
+    image = client.post("/v1/images", content=photo, headers=headers).json()["image_id"]
+    erased = client.delete(f"/v1/images/{image}")
+    assert erased.status_code == 204, erased.text
+    assert client.get(f"/v1/images/{image}").status_code in {404, 410}
+    admin = stage.store.client(stage.store.admin)
+    entries = admin.list_objects_v2(Bucket=BUCKET, Prefix="audit-log/erasures/")["KeyCount"]
+    assert entries, "the audit log has no entry"
+    audit = stage.command("ingest", "audit")
+    wait_for(lambda: not audit.runs, "the audit", seconds=120)
+    assert audit.code == 0, audit.tail()
+    return f"erased, {entries} entries in the audit log, audit says {audit.tail(1)}"
 
 
 def nobody_joins_without_the_token(stage: Stage, _: Load) -> str:
@@ -212,6 +247,16 @@ def _client(stage: Stage) -> httpx.Client:
         headers={"Authorization": f"Bearer {stage.key}"},
         timeout=60,
     )
+
+
+def _logged(stage: Stage, request_id: str) -> list[dict[str, Any]]:
+    """Lines of all tasks about a request."""
+    return [
+        json.loads(line)
+        for task in stage.tasks.values()
+        for line in task.log.read_text(errors="replace").splitlines()
+        if request_id in line and line.startswith("{")
+    ]
 
 
 def _produce(stage: Stage) -> None:

@@ -39,6 +39,8 @@ def main() -> int:
         # In a task the command uses the same accounts database as the node.
         settings = NodeSettings()
         os.environ["PIXLAKE_HOME"] = str(settings.scratch)
+        # The root file system is read only.
+        os.environ["TMPDIR"] = str(settings.scratch)
         if settings.database_url is not None:
             os.environ["PIXLAKE_DATABASE_URL"] = settings.database_url
     command = str(Path(sys.executable).with_name("pixlake"))

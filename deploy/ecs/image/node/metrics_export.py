@@ -5,6 +5,7 @@ the metrics of `FIGURES` are exported, without labels. No separate collector is 
 """
 
 import json
+import sys
 import threading
 import urllib.request
 from collections.abc import Mapping
@@ -134,4 +135,6 @@ def _run(settings: NodeSettings, kind: Kind, url: str, never: threading.Event) -
             log.info("no metrics of this node", error=error)
             continue
         if found:
-            print(json.dumps(passed_on(settings, kind, found)), flush=True)
+            # One write, because the forwarder of logs writes from another thread.
+            sys.stdout.write(json.dumps(passed_on(settings, kind, found)) + "\n")
+            sys.stdout.flush()

@@ -23,7 +23,7 @@ from types import FrameType
 from lake.logs import logger
 from pixlake_server.embedded.errors import TooLittleMemory
 
-from node import drain_check, environment, memory, metrics_export, names, scratch
+from node import drain_check, environment, log_forwarder, memory, metrics_export, names, scratch
 from node.command import ray_start
 from node.head_connection import HeadConnection
 from node.health import HealthServer
@@ -76,10 +76,12 @@ class NodeProcess:
         if self._kind == "worker":
             server.start()
         metrics_export.start(self._settings, self._kind, self._variables["NODE_ADDRESS"])
+        forward_last_lines = log_forwarder.start(self._settings, self._kind)
         try:
             return self._live(server)
         finally:
             self._end_controller()
+            forward_last_lines()
 
     def _live(self, server: HealthServer) -> int:
         ends = time.monotonic() + self._settings.join_seconds
