@@ -25,7 +25,8 @@ SECRET = "${data/DatabaseUser}"
 ALLOW, DENY = True, False
 WORKER, INGEST, HEAD = "cell-a/WorkerTask", "cell-a/IngestTask", "cell-a/HeadTask"
 ANALYST, REPLICATION = "analytics/Analyst", "data/ReplicationRole"
-WORKER_START = "cell-a/WorkerExecution"
+WORKER_START, INGEST_START = "cell-a/WorkerExecution", "cell-a/IngestExecution"
+HEAD_START = "cell-a/HeadExecution"
 MATRIX = [
     # A worker accepts, processes and erases images.
     (WORKER, "s3:PutObject", f"{LAKE}/images/t/00/id/record.json", ALLOW),
@@ -93,6 +94,9 @@ MATRIX = [
     (WORKER_START, "ecr:PutImage", "${platform/Repository.Arn}", DENY),
     (WORKER_START, "s3:GetObject", f"{LAKE}/images/t/00/id/record.json", DENY),
     (WORKER_START, "secretsmanager:GetSecretValue", "${data/CacheToken}", DENY),
+    (INGEST_START, "secretsmanager:GetSecretValue", "${data/RayToken}", ALLOW),
+    (INGEST_START, "secretsmanager:GetSecretValue", SECRET, DENY),
+    (HEAD_START, "secretsmanager:GetSecretValue", SECRET, DENY),
     # Analysts read rows, no pixels, and change nothing.
     (ANALYST, "s3:GetObject", f"{LAKE}/lake/images/dt=1/hour=1/x.parquet", ALLOW),
     (ANALYST, "s3:PutObject", f"{RESULTS}/results/1.csv", ALLOW),
@@ -130,6 +134,27 @@ def _literal(pattern: str) -> str:
 def test_rights(assembly: Assembly, role: str, action: str, resource: str, *, wanted: bool) -> None:
     resource = resource.replace("STAGE", assembly.stage)
     assert _allows(assembly, role, action, resource) is wanted
+
+
+# Secrets of each task. Only workers and the set-up know the password of the accounts.
+SECRETS = {
+    "Head": {"RAY_AUTH_TOKEN", "RAY_REDIS_PASSWORD"},
+    "Worker": {"RAY_AUTH_TOKEN", "NODE_DATABASE_USER", "NODE_DATABASE_PASSWORD"},
+    "Ingest": {"RAY_AUTH_TOKEN"},
+    "Setup": {"SETUP_MASTER_USER", "SETUP_MASTER_PASSWORD", "SETUP_PASSWORD"},
+}
+
+
+def test_each_task_gets_its_secrets_and_no_other(assembly: Assembly) -> None:
+    found = {
+        task.id: {
+            one["Name"]
+            for container in task.props["ContainerDefinitions"]
+            for one in container.get("Secrets", ())
+        }
+        for task in assembly.resources("AWS::ECS::TaskDefinition", stack="cell-a")
+    }
+    assert found == SECRETS
 
 
 # Verbs (get, put, delete) that a worker and an ingest node need below each folder of the lake.

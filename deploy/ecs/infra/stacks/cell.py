@@ -64,7 +64,7 @@ class CellStack(Stack):
         nodes = self.settings.cluster.head
         environment = self._environment() | self._fault_tolerance()
         definition = task.definition(
-            self, "head", nodes, self._place, self._access(grants.head(), head=True), environment
+            self, "head", nodes, self._place, self._access(grants.head(), "head"), environment
         )
         return service(
             self,
@@ -77,7 +77,12 @@ class CellStack(Stack):
         data, nodes = self._around.data, self.settings.cluster.worker
         statements = grants.worker(data.bucket_arn, data.bucket_key_arn)
         definition = task.definition(
-            self, "worker", nodes, self._place, self._access(statements), self._environment()
+            self,
+            "worker",
+            nodes,
+            self._place,
+            self._access(statements, "worker"),
+            self._environment(),
         )
         workers = service(
             self,
@@ -104,7 +109,7 @@ class CellStack(Stack):
             "PIXLAKE_KAFKA_CREATE_TOPICS": "false",
         }
         definition = task.definition(
-            self, "ingest", nodes, self._place, self._access(statements), environment
+            self, "ingest", nodes, self._place, self._access(statements, "ingest"), environment
         )
         consumers = service(
             self, Fleet("ingest", definition, nodes, self._cell.running), self._around
@@ -130,14 +135,15 @@ class CellStack(Stack):
         nodes = self.settings.cluster.head
         task.definition(self, "setup", nodes, self._place, access, self._environment())
 
-    def _access(self, statements: list[iam.PolicyStatement], *, head: bool = False) -> task.Access:
+    def _access(self, statements: list[iam.PolicyStatement], kind: str) -> task.Access:
+        """Build the rights of a kind of node; only workers log in to the accounts."""
         data = self._around.data
         secrets = {"RAY_AUTH_TOKEN": data.ray_token.ref}
         arns = [data.ray_token.ref]
-        if head and data.cache_token is not None:
+        if kind == "head" and data.cache_token is not None:
             secrets["RAY_REDIS_PASSWORD"] = data.cache_token.ref
             arns.append(data.cache_token.ref)
-        if not head:
+        if kind == "worker":
             user = data.database_user.ref
             secrets |= {
                 "NODE_DATABASE_USER": f"{user}:username::",
