@@ -22,6 +22,10 @@ _SEAL_SECONDS: Final = 900
 # A corrupt file may crash a decoder. Someone who searches for an attack crashes many.
 _CRASHES: Final = 100
 _DEAD_SHARE: Final = 0.05
+_DAY_MINUTES: Final = 24 * 60
+_MOST_METRICS: Final = 10
+# Stands for a lag that Kafka does not report; longer than any lag.
+_NO_LAG: Final = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +57,24 @@ class Alarm:
 def alarms(
     *,
     alb: str,
+    targets: Mapping[str, str],
     cells: Sequence[str],
     database: str,
-    cache: str | None,
+    caches: Sequence[str],
     kafka: str,
+    brokers: int,
     topic: str,
     group: str,
     bucket: str,
-    replica: str | None,
+    vault: str,
     stage: str,
     cluster: str,
 ) -> list[Alarm]:
-    """Build all alarms of an environment; arguments are names in CloudWatch's dimensions."""
+    """Build all alarms of an environment's region; arguments are names in CloudWatch's dimensions.
+
+    `targets` are the target groups of cells with requests. `replication_late` has the alarm of the
+    other region.
+    """
     balancer = {"LoadBalancer": alb}
     found = [
         *_errors(balancer),
@@ -76,7 +86,7 @@ def alarms(
             UPLOAD_SECONDS,
             times=3,
         ),
-        *_kafka(kafka, topic, group),
+        *_kafka(kafka, brokers, topic, group),
         *_database(database),
         Alarm(
             "store-errors",
@@ -93,18 +103,38 @@ def alarms(
         Alarm(
             "backup-failed",
             "a backup of the accounts was not made",
-            {"failed": Metric("AWS/Backup", "NumberOfBackupJobsFailed", "Sum")},
+            {
+                "failed": Metric(
+                    "AWS/Backup", "NumberOfBackupJobsFailed", "Sum", {"BackupVaultName": vault}
+                )
+            },
             "failed",
             0,
             minutes=60,
         ),
+        Alarm(
+            "backup-missing",
+            "no backup of the accounts was made for a day",
+            {
+                "made": Metric(
+                    "AWS/Backup",
+                    "NumberOfBackupJobsCompleted",
+                    "Sum",
+                    {"BackupVaultName": vault},
+                )
+            },
+            "made",
+            1,
+            bad="below",
+            minutes=_DAY_MINUTES,
+            missing="breaching",
+        ),
+        *(_cache(name) for name in caches),
     ]
+    for cell, target in targets.items():
+        found.append(_healthy(cell, target, balancer))
     for cell in cells:
         found += [*_cell(cell, stage, cluster), *_decoders(cell, stage), *_rows(cell, stage)]
-    if cache:
-        found.append(_cache(cache))
-    if replica:
-        found.append(_replication(bucket, replica))
     return found
 
 
@@ -114,8 +144,11 @@ def _errors(balancer: Mapping[str, str]) -> list[Alarm]:
         "alb": Metric("AWS/ApplicationELB", "HTTPCode_ELB_5XX_Count", "Sum", balancer),
         "all": Metric("AWS/ApplicationELB", "RequestCount", "Sum", balancer),
     }
+    # RequestCount has only requests for which the balancer found a target. In a total outage it has
+    # no value, and all requests are in the balancer's own errors.
+    every = "(FILL(all, 0) + FILL(alb, 0))"
     # With few requests, a single failure must not page anybody.
-    ratio = "IF(all > 100, (FILL(ours, 0) + FILL(alb, 0)) / all, 0)"
+    ratio = f"IF({every} > 100, (FILL(ours, 0) + FILL(alb, 0)) / {every}, 0)"
     return [
         Alarm(
             "errors-fast",
@@ -138,36 +171,72 @@ def _errors(balancer: Mapping[str, str]) -> list[Alarm]:
     ]
 
 
-def _kafka(cluster: str, topic: str, group: str) -> list[Alarm]:
-    brokers = {"Cluster Name": cluster}
-    consumer = {**brokers, "Consumer Group": group, "Topic": topic}
+def _kafka(cluster: str, brokers: int, topic: str, group: str) -> list[Alarm]:
+    whole = {"Cluster Name": cluster}
+    each = [{**whole, "Broker ID": str(number)} for number in range(1, brokers + 1)]
+    consumer = {**whole, "Consumer Group": group, "Topic": topic}
+    # An alarm reads ten metrics at most. Leaders of partitions are on all brokers.
+    arrived = {
+        f"in{number}": Metric("AWS/Kafka", "BytesInPerSec", "Sum", {**one, "Topic": topic})
+        for number, one in enumerate(each[: _MOST_METRICS - 1])
+    }
+    late = Metric("AWS/Kafka", "EstimatedMaxTimeLag", "Maximum", consumer)
     return [
         Alarm(
             "kafka-late",
             f"a message waits for more than {ROW_SECONDS} s",
-            {"late": Metric("AWS/Kafka", "EstimatedMaxTimeLag", "Maximum", consumer)},
+            {"late": late},
             "late",
             ROW_SECONDS,
             times=2,
             pages=True,
         ),
         Alarm(
+            "kafka-stuck",
+            "messages arrive, and Kafka reports no lag: the group rebalances without end",
+            {**arrived, "late": late},
+            # Kafka reports a lag only for a group that is stable or empty.
+            f"IF(SUM([{', '.join(arrived)}]) > 0, FILL(late, {_NO_LAG}), 0)",
+            _NO_LAG - 1,
+            times=3,
+            pages=True,
+        ),
+        Alarm(
             "kafka-partitions",
             "a partition has no leader: producers are refused",
-            {"offline": Metric("AWS/Kafka", "OfflinePartitionsCount", "Maximum", brokers)},
+            {"offline": Metric("AWS/Kafka", "OfflinePartitionsCount", "Maximum", whole)},
             "offline",
             0,
             pages=True,
         ),
-        Alarm(
-            "kafka-disk",
-            "a broker's disk is nearly full",
-            {"used": Metric("AWS/Kafka", "KafkaDataLogsDiskUsed", "Maximum", brokers)},
-            "used",
-            80,
-            times=2,
+        *(
+            Alarm(
+                f"kafka-disk-{number}",
+                f"the disk of broker {number} is nearly full",
+                {"used": Metric("AWS/Kafka", "KafkaDataLogsDiskUsed", "Maximum", one)},
+                "used",
+                80,
+                times=2,
+            )
+            for number, one in enumerate(each, start=1)
         ),
     ]
+
+
+def _healthy(cell: str, target: str, balancer: Mapping[str, str]) -> Alarm:
+    of = {**balancer, "TargetGroup": target}
+    return Alarm(
+        f"no-healthy-node-{cell}",
+        f"cell {cell} has no healthy node",
+        {"healthy": Metric("AWS/ApplicationELB", "HealthyHostCount", "Maximum", of)},
+        "healthy",
+        1,
+        bad="below",
+        times=2,
+        minutes=1,
+        pages=True,
+        missing="breaching",
+    )
 
 
 def _database(name: str) -> list[Alarm]:
@@ -193,9 +262,10 @@ def _database(name: str) -> list[Alarm]:
 
 
 def _cache(name: str) -> Alarm:
-    of = {"ReplicationGroupId": name}
+    """Build the alarm of one node; ElastiCache has metrics of nodes, not of groups."""
+    of = {"CacheClusterId": name}
     return Alarm(
-        "cache-full",
+        f"cache-full-{int(name[-3:])}",
         "Valkey refuses Ray's state when it is full",
         {"full": Metric("AWS/ElastiCache", "DatabaseMemoryUsagePercentage", "Maximum", of)},
         "full",
@@ -239,6 +309,8 @@ def _cell(cell: str, stage: str, cluster: str) -> list[Alarm]:
             "missing",
             0,
             times=3,
+            # Without a replica controller nobody writes the metric.
+            missing="breaching",
         ),
     ]
 
@@ -322,7 +394,8 @@ def _rows(cell: str, stage: str) -> list[Alarm]:
     ]
 
 
-def _replication(bucket: str, replica: str) -> Alarm:
+def replication_late(bucket: str, replica: str) -> Alarm:
+    """Build the alarm on replication; S3 writes the metric in the region of the replica only."""
     of = {"SourceBucket": bucket, "DestinationBucket": replica, "RuleId": "lake"}
     return Alarm(
         "replication-late",

@@ -18,6 +18,7 @@ from infra.stacks.observability import ObservabilityStack
 from infra.stacks.platform import PlatformStack
 from infra.stacks.protection import ProtectionStack
 from infra.stacks.replica import ReplicaStack
+from infra.stacks.replica_watch import ReplicaWatchStack
 from infra.stacks.streaming import StreamingStack
 
 CONTEXT: dict[str, Any] = {
@@ -54,8 +55,9 @@ def build(app: cdk.App, settings: Settings) -> None:
         edge = EdgeStack(app, settings)
         CdnStack(app, settings, edge, data, platform, replica, foundation.logs.ref)
     ProtectionStack(app, settings, foundation, data)
-    replica_bucket = replica.bucket.ref if replica else None
-    observability = ObservabilityStack(app, settings, around, replica_bucket)
+    if replica is not None and settings.replicate != "nothing":
+        ReplicaWatchStack(app, settings, data, replica)
+    observability = ObservabilityStack(app, settings, around)
     for cell in cells:
         # ECS needs a target group with a listener, so the platform is deployed before its cells.
         cell.add_stack_dependency(platform)

@@ -88,7 +88,7 @@ def key_users(prefix: str, region: str) -> list[iam.PolicyStatement]:
             ["kms:Encrypt", "kms:Decrypt", "kms:GenerateDataKey", "kms:DescribeKey"],
             {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": groups}},
         ),
-        _key_use(service("cloudwatch.amazonaws.com"), ["kms:Decrypt", "kms:GenerateDataKey"]),
+        cloudwatch_notifies(),
         _key_use(service("budgets.amazonaws.com"), ["kms:Decrypt", "kms:GenerateDataKey"]),
         cloudfront_decrypts(),
         _key_use(service("cloudtrail.amazonaws.com"), ["kms:GenerateDataKey", "kms:DescribeKey"]),
@@ -100,6 +100,11 @@ def account_rules_key() -> iam.PolicyStatement:
     return iam.PolicyStatement(
         principals=[iam.AccountRootPrincipal()], actions=["kms:*"], resources=["*"]
     )
+
+
+def cloudwatch_notifies() -> iam.PolicyStatement:
+    """Allow CloudWatch to publish to encrypted topics."""
+    return _key_use(service("cloudwatch.amazonaws.com"), ["kms:Decrypt", "kms:GenerateDataKey"])
 
 
 def cloudfront_decrypts() -> iam.PolicyStatement:

@@ -160,7 +160,10 @@ class Limits(_Model):
     """Limits of requests, queries and backlog."""
 
     budget_dollars: int = Field(ge=1)
-    alarm_emails: tuple[str, ...] = ()
+    alarm_emails: tuple[str, ...] = Field(min_length=1, description="get tickets and the budget")
+    page_emails: tuple[str, ...] = Field(
+        default=(), description="get alarms that need somebody at once; default: alarm_emails"
+    )
     requests_per_five_minutes: int = Field(default=20_000, ge=10, description="by client address")
     athena_scan_gb: int = Field(default=100, ge=1, description="largest scan of one query, in GB")
     backlog_per_worker: int = Field(

@@ -83,6 +83,7 @@ MATRIX: dict[str, tuple[str, Change]] = {
         {
             "quicksight.principal_arn": "arn:aws:quicksight:eu-west-1::group/default/analysts",
             "limits.alarm_emails": ["ops@example.com"],
+            "limits.page_emails": ["pager@example.com"],
             "limits.budget_dollars": 99,
             "limits.requests_per_five_minutes": 1000,
             "limits.athena_scan_gb": 5,

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.assembly import Assembly
-from tests.rules import operation, rights, sandboxes, storage, stores, tasks, ways
+from tests.rules import aws_agrees, operation, rights, sandboxes, storage, stores, tasks, ways
 from tests.rules.rule import Rule
 
 RULES = (
@@ -14,6 +14,7 @@ RULES = (
     *stores.RULES,
     *operation.RULES,
     *sandboxes.RULES,
+    *aws_agrees.RULES,
 )
 _EACH = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 

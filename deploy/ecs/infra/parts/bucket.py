@@ -150,3 +150,8 @@ def log_bucket(stack: Stack, id: str, *, cloudfront: bool) -> s3.CfnBucket:
     # CloudFormation can't delete a bucket with objects.
     logs.apply_removal_policy(cdk.RemovalPolicy.RETAIN)
     return logs
+
+
+def request_metrics(folder: str) -> s3.CfnBucket.MetricsConfigurationProperty:
+    """Build request metrics of a folder, whose name is the value of the dimension FilterId."""
+    return s3.CfnBucket.MetricsConfigurationProperty(id=folder, prefix=f"{folder}/")

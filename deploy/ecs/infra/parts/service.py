@@ -40,7 +40,7 @@ def service(
         service_name=f"{stack.stack_name}-{fleet.kind}",
         cluster=around.platform.cluster.ref,
         task_definition=fleet.definition.ref,
-        desired_count=fleet.nodes.minimum if fleet.running else 0,
+        desired_count=_count(fleet),
         capacity_provider_strategy=_capacity(fleet.kind, around),
         network_configuration=of.NetworkConfigurationProperty(
             awsvpc_configuration=of.AwsVpcConfigurationProperty(
@@ -83,6 +83,16 @@ def service(
         enable_ecs_managed_tags=True,
         propagate_tags="SERVICE",
     )
+
+
+def _count(fleet: Fleet) -> int | None:
+    """Return the number of tasks; None where scaling decides.
+
+    CloudFormation would set a number at each update of the service, also in the busiest hour.
+    """
+    if not fleet.running:
+        return 0
+    return fleet.nodes.minimum if fleet.kind == "head" else None
 
 
 def _most_percent(tasks: int) -> int:

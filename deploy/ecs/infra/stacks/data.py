@@ -77,7 +77,7 @@ class DataStack(Stack):
             lifecycle_configuration=bucket.lake_lifecycle(),
             # The S3 bill depends on requests, so they are counted by prefix.
             metrics_configurations=[
-                s3.CfnBucket.MetricsConfigurationProperty(id=name, prefix=f"{name}/")
+                bucket.request_metrics(name)
                 for name in (contract.IMAGES, contract.JOURNAL, contract.LAKE)
             ],
         )

@@ -1,4 +1,4 @@
-"""Foundation: encryption key, bucket of access logs, topic of alarms."""
+"""Foundation: encryption key, bucket of access logs, topics of alarms."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
@@ -13,7 +13,7 @@ from infra.stack import Stack
 
 
 class FoundationStack(Stack):
-    """Foundation: encryption key, bucket of access logs, topic of alarms."""
+    """Foundation: encryption key, bucket of access logs, topics of alarms."""
 
     def __init__(self, scope: Construct, settings: Settings) -> None:
         super().__init__(scope, "foundation", settings, keeps=True)
@@ -27,30 +27,31 @@ class FoundationStack(Stack):
             self.logs,
             *resource_grants.log_delivery(self.logs.attr_arn, self.region, self.trail_name),
         )
-        self.alarms = self._topic()
+        limits, key = settings.limits, self.key.attr_arn
+        self.alarms = topic(self, "Alarms", key, limits.alarm_emails)
+        # A page wakes somebody, a ticket waits until the morning.
+        self.pages = topic(self, "Pages", key, limits.page_emails or limits.alarm_emails)
 
-    def _topic(self) -> sns.CfnTopic:
-        topic = sns.CfnTopic(self, "Alarms", kms_master_key_id=self.key.attr_arn)
-        for number, address in enumerate(self.settings.limits.alarm_emails):
-            sns.CfnSubscription(
-                self,
-                f"AlarmsEmail{number}",
-                protocol="email",
-                endpoint=address,
-                topic_arn=topic.ref,
-            )
-        statements = [
-            resource_grants.publish(topic.ref, "cloudwatch.amazonaws.com"),
-            resource_grants.publish(topic.ref, "budgets.amazonaws.com"),
-            resource_grants.no_clear_publish(topic.ref),
-        ]
-        sns.CfnTopicPolicy(
-            self,
-            "AlarmsPolicy",
-            topics=[topic.ref],
-            policy_document=iam.PolicyDocument(statements=statements),
+
+def topic(stack: Stack, id: str, key_arn: str, addresses: tuple[str, ...]) -> sns.CfnTopic:
+    """Create a topic to which CloudWatch and Budgets publish, and its subscriptions."""
+    found = sns.CfnTopic(stack, id, kms_master_key_id=key_arn)
+    for number, address in enumerate(addresses):
+        sns.CfnSubscription(
+            stack, f"{id}Email{number}", protocol="email", endpoint=address, topic_arn=found.ref
         )
-        return topic
+    statements = [
+        resource_grants.publish(found.ref, "cloudwatch.amazonaws.com"),
+        resource_grants.publish(found.ref, "budgets.amazonaws.com"),
+        resource_grants.no_clear_publish(found.ref),
+    ]
+    sns.CfnTopicPolicy(
+        stack,
+        f"{id}Policy",
+        topics=[found.ref],
+        policy_document=iam.PolicyDocument(statements=statements),
+    )
+    return found
 
 
 def data_key(stack: Stack, users: list[iam.PolicyStatement]) -> kms.CfnKey:

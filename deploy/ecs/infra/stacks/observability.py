@@ -1,5 +1,7 @@
 """Observability: alarms of the service levels, a combined alarm that pages people, a dashboard."""
 
+import re
+
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
@@ -22,64 +24,37 @@ class ObservabilityStack(Stack):
         scope: Construct,
         settings: Settings,
         around: Surroundings,
-        replica_bucket: str | None,
     ) -> None:
         super().__init__(scope, "observability", settings)
-        self._topic = around.foundation.alarms.ref
-        data = around.data
+        self._pages, self._tickets = around.foundation.pages.ref, around.foundation.alarms.ref
+        data, balancer = around.data, around.platform.balancer
         self.alarms = alarms.alarms(
-            alb=around.platform.balancer.alb.attr_load_balancer_full_name,
+            alb=balancer.alb.attr_load_balancer_full_name,
+            targets={
+                cell.name: balancer.targets[cell.name].attr_target_group_full_name
+                for cell in settings.cluster.cells
+                if cell.weight
+            },
             cells=[cell.name for cell in settings.cluster.cells if cell.running],
             database=data.database.ref,
-            cache=data.gcs.ref if data.gcs else None,
+            # ElastiCache names the nodes of a group so.
+            caches=[
+                f"{data.gcs.ref}-{number:03}" for number in range(1, settings.cache.replicas + 2)
+            ]
+            if data.gcs
+            else [],
             kafka=around.streaming.cluster_name,
+            brokers=settings.kafka.brokers_per_zone * len(settings.zones),
             topic=contract.TOPIC,
             group=contract.GROUP,
             bucket=data.bucket_name,
-            replica=replica_bucket if settings.replicate != "nothing" else None,
+            vault=settings.prefix,
             stage=settings.stage,
             cluster=settings.prefix,
         )
-        made = {alarm.name: self._alarm(alarm) for alarm in self.alarms}
+        made = {alarm.name: make_alarm(self, alarm, self._tickets) for alarm in self.alarms}
         self._page([made[alarm.name] for alarm in self.alarms if alarm.pages])
         self._dashboard()
-
-    def _alarm(self, alarm: alarms.Alarm) -> cloudwatch.CfnAlarm:
-        of = cloudwatch.CfnAlarm
-        queries = [
-            of.MetricDataQueryProperty(
-                id=key,
-                return_data=False,
-                metric_stat=of.MetricStatProperty(
-                    stat=metric.stat,
-                    period=alarm.minutes * 60,
-                    metric=of.MetricProperty(
-                        namespace=metric.namespace,
-                        metric_name=metric.name,
-                        dimensions=[
-                            of.DimensionProperty(name=name, value=value)
-                            for name, value in metric.dimensions.items()
-                        ],
-                    ),
-                ),
-            )
-            for key, metric in alarm.metrics.items()
-        ]
-        result = of.MetricDataQueryProperty(id="result", expression=alarm.formula, return_data=True)
-        return of(
-            self,
-            alarm.name.title().replace("-", ""),
-            alarm_name=f"{self.settings.prefix}-{alarm.name}",
-            alarm_description=f"{alarm.says}. {_RUNBOOK}/{page(alarm.name)}.md",
-            metrics=[*queries, result],
-            comparison_operator=_COMPARE[alarm.bad],
-            threshold=alarm.threshold,
-            evaluation_periods=alarm.times,
-            datapoints_to_alarm=alarm.times,
-            treat_missing_data=alarm.missing,
-            alarm_actions=[self._topic],
-            ok_actions=[self._topic],
-        )
 
     def _page(self, parts: list[cloudwatch.CfnAlarm]) -> None:
         """Create the combined alarm for the pager, so that several alarms page once."""
@@ -89,7 +64,7 @@ class ObservabilityStack(Stack):
             alarm_name=f"{self.settings.prefix}-page",
             alarm_description=f"An operator must act now. {_RUNBOOK}/README.md",
             alarm_rule=" OR ".join(f'ALARM("{part.alarm_name}")' for part in parts),
-            alarm_actions=[self._topic],
+            alarm_actions=[self._pages],
         )
         for part in parts:
             composite.add_resource_dependency(part)
@@ -149,6 +124,45 @@ class ObservabilityStack(Stack):
         }
 
 
+def make_alarm(stack: Stack, alarm: alarms.Alarm, topic: str) -> cloudwatch.CfnAlarm:
+    """Create an alarm that notifies a topic of its region."""
+    of = cloudwatch.CfnAlarm
+    queries = [
+        of.MetricDataQueryProperty(
+            id=key,
+            return_data=False,
+            metric_stat=of.MetricStatProperty(
+                stat=metric.stat,
+                period=alarm.minutes * 60,
+                metric=of.MetricProperty(
+                    namespace=metric.namespace,
+                    metric_name=metric.name,
+                    dimensions=[
+                        of.DimensionProperty(name=name, value=value)
+                        for name, value in metric.dimensions.items()
+                    ],
+                ),
+            ),
+        )
+        for key, metric in alarm.metrics.items()
+    ]
+    result = of.MetricDataQueryProperty(id="result", expression=alarm.formula, return_data=True)
+    return of(
+        stack,
+        alarm.name.title().replace("-", ""),
+        alarm_name=f"{stack.settings.prefix}-{alarm.name}",
+        alarm_description=f"{alarm.says}. {_RUNBOOK}/{page(alarm.name)}.md",
+        metrics=[*queries, result],
+        comparison_operator=_COMPARE[alarm.bad],
+        threshold=alarm.threshold,
+        evaluation_periods=alarm.times,
+        datapoints_to_alarm=alarm.times,
+        treat_missing_data=alarm.missing,
+        alarm_actions=[topic],
+        ok_actions=[topic],
+    )
+
+
 def page(alarm: str) -> str:
-    """Return the name of an alarm's runbook page; all cells share a page."""
-    return alarm.removesuffix("-a").removesuffix("-b")
+    """Return the name of an alarm's runbook page; all cells, brokers and nodes share a page."""
+    return re.sub(r"-(a|b|\d+)$", "", alarm)

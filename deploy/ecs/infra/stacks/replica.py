@@ -4,7 +4,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from infra import resource_grants
+from infra import contract, resource_grants
 from infra.parts import bucket
 from infra.settings import Settings
 from infra.stack import Stack
@@ -19,7 +19,9 @@ class ReplicaStack(Stack):
 
     def __init__(self, scope: Construct, settings: Settings) -> None:
         super().__init__(scope, "replica", settings, region=settings.replica_region, keeps=True)
-        self.key = data_key(self, [resource_grants.cloudfront_decrypts()])
+        self.key = data_key(
+            self, [resource_grants.cloudfront_decrypts(), resource_grants.cloudwatch_notifies()]
+        )
         logs = bucket.log_bucket(self, "AccessLogs", cloudfront=False)
         bucket.guard(
             self,
@@ -36,6 +38,8 @@ class ReplicaStack(Stack):
             ownership_controls=bucket.owned(),
             logging_configuration=bucket.logged_to(logs.ref, "lake"),
             lifecycle_configuration=bucket.lake_lifecycle(),
+            # A standby has an alarm on them. Without requests they cost nothing.
+            metrics_configurations=[bucket.request_metrics(contract.IMAGES)],
         )
         self.bucket.apply_removal_policy(cdk.RemovalPolicy.RETAIN)
         bucket.guard(

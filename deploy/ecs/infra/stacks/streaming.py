@@ -95,7 +95,8 @@ class StreamingStack(Stack):
                     client_broker="TLS", in_cluster=True
                 ),
             ),
-            enhanced_monitoring="PER_TOPIC_PER_BROKER",
+            # The alarms need no other metrics than these, which are free.
+            enhanced_monitoring="DEFAULT",
             logging_info=msk.CfnCluster.LoggingInfoProperty(
                 broker_logs=msk.CfnCluster.BrokerLogsProperty(
                     cloud_watch_logs=msk.CfnCluster.CloudWatchLogsProperty(

@@ -19,7 +19,7 @@ _SANE = range(1_100, 8_193)
 
 def _running(assembly: Assembly) -> Iterator[str]:
     for service in assembly.resources("AWS::ECS::Service"):
-        if service.id == "WorkerService" and service.props["DesiredCount"]:
+        if service.id == "WorkerService" and service.props.get("DesiredCount") != 0:
             yield service.stack.removeprefix("cell-")
 
 

@@ -190,11 +190,25 @@ def _no_breaker(assembly: Assembly) -> None:
 def a_new_task_finds_room(assembly: Assembly) -> Iterator[str]:
     """ECS rounds the limits of tasks; without room for one more task a deployment never ends."""
     for service in assembly.resources(SERVICE):
-        how, tasks = service.props["DeploymentConfiguration"], service.props["DesiredCount"]
+        how = service.props["DeploymentConfiguration"]
+        tasks = service.props.get("DesiredCount")
+        tasks = _least(assembly, service) if tasks is None else tasks
         most = tasks * how["MaximumPercent"] // 100
         least = -(-tasks * how["MinimumHealthyPercent"] // 100)
         if tasks and most <= least:
             yield f"{service.name}: no task can start before one ends, and none may end"
+
+
+def _least(assembly: Assembly, service: Resource) -> int:
+    """Return the smallest number of tasks of a service that is scaled."""
+    [least] = [
+        one.props["MinCapacity"]
+        for one in assembly.resources(
+            "AWS::ApplicationAutoScaling::ScalableTarget", stack=service.stack
+        )
+        if f"{service.id}.Name" in assembly.text(one.stack, one.props["ResourceId"])
+    ]
+    return int(least)
 
 
 def _half_a_task_more(assembly: Assembly) -> None:

@@ -1,0 +1,27 @@
+"""ReplicaWatch: the alarm on replication, in the region that has its metric."""
+
+from constructs import Construct
+
+from infra import alarms
+from infra.settings import Settings
+from infra.stack import Stack
+from infra.stacks.data import DataStack
+from infra.stacks.foundation import topic
+from infra.stacks.observability import make_alarm
+from infra.stacks.replica import ReplicaStack
+
+
+class ReplicaWatchStack(Stack):
+    """ReplicaWatch: alarm on replication, in the replica region.
+
+    S3 writes the metric in the region of the destination bucket, and an alarm reads metrics of its
+    own region and notifies topics of its own region.
+    """
+
+    def __init__(
+        self, scope: Construct, settings: Settings, data: DataStack, replica: ReplicaStack
+    ) -> None:
+        super().__init__(scope, "replica-watch", settings, region=settings.replica_region)
+        alarm = alarms.replication_late(data.bucket_name, replica.bucket.ref)
+        told = topic(self, "Alarms", replica.key.attr_arn, settings.limits.alarm_emails)
+        make_alarm(self, alarm, told.ref)

@@ -1,0 +1,77 @@
+"""Formulas of alarms, evaluated on the series of an outage as CloudWatch would see them."""
+
+import pytest
+
+from infra import alarms
+
+_ALARMS = {
+    one.name: one
+    for one in alarms.alarms(
+        alb="app/alb/1",
+        targets={"a": "targetgroup/a/1"},
+        cells=["a"],
+        database="db",
+        caches=["cache-001"],
+        kafka="kafka",
+        brokers=3,
+        topic="images",
+        group="pixlake",
+        bucket="bucket",
+        vault="vault",
+        stage="s",
+        cluster="pixlake-s",
+    )
+}
+Series = dict[str, float | None]
+
+
+def _rings(name: str, series: Series) -> bool:
+    """Evaluate an alarm; None stands for a metric without a value."""
+    alarm = _ALARMS[name]
+    assert series.keys() == alarm.metrics.keys()
+    functions = {
+        "IF": lambda condition, yes, no: yes if condition else no,
+        "FILL": lambda value, default: default if value is None else value,
+        "SUM": sum,
+    }
+    try:
+        value = eval(alarm.formula, {"__builtins__": {}}, {**functions, **series})  # noqa: S307
+    except ZeroDivisionError:
+        value = None  # CloudWatch has no point where the divisor is zero
+    if value is None:
+        return alarm.missing == "breaching"
+    return bool(value > alarm.threshold if alarm.bad == "above" else value < alarm.threshold)
+
+
+@pytest.mark.parametrize(
+    ("series", "rings"),
+    [
+        # Without a healthy node RequestCount has no value, and every answer is the balancer's.
+        ({"all": None, "ours": None, "alb": 5000.0}, True),
+        ({"all": 5000.0, "ours": 100.0, "alb": None}, True),
+        ({"all": 5000.0, "ours": 1.0, "alb": None}, False),
+        ({"all": 20.0, "ours": 20.0, "alb": None}, False),
+        ({"all": None, "ours": None, "alb": None}, False),
+    ],
+)
+@pytest.mark.parametrize("name", ["errors-fast", "errors-slow"])
+def test_errors_ring_also_when_nothing_answers(name: str, series: Series, *, rings: bool) -> None:
+    assert _rings(name, series) is rings
+
+
+@pytest.mark.parametrize(
+    ("arrived", "late", "rings"),
+    [(50.0, None, True), (50.0, 400.0, False), (0.0, None, False), (0.0, 0.0, False)],
+)
+def test_a_group_without_a_lag_rings_while_messages_arrive(
+    arrived: float, late: float | None, *, rings: bool
+) -> None:
+    assert _rings("kafka-stuck", {"in0": arrived, "in1": 0.0, "in2": 0.0, "late": late}) is rings
+
+
+@pytest.mark.parametrize(
+    "name", ["no-healthy-node-a", "no-workers-a", "replicas-missing-a", "backup-missing"]
+)
+def test_silence_of_what_reports_all_the_time_rings(name: str) -> None:
+    alarm = _ALARMS[name]
+    assert _rings(name, dict.fromkeys(alarm.metrics))
