@@ -1,4 +1,4 @@
-"""Tests of the HTTP API on a full disk; `test_full_disk.py` runs them."""
+"""Tests of the HTTP API on a disk that is full or read-only; `test_full_disk.py` runs them."""
 
 import asyncio
 import shutil
@@ -9,13 +9,14 @@ import httpx
 import pytest
 from PIL import Image
 
+from lake.errors import StoreReadOnly
 from lake.settings import LakeSettings
 from lake.tables.schema import ImageRecord
 from serve_app.accounts import Accounts
 from serve_app.accounts.errors import AccountsUnavailable
 from serve_app.settings import ServeSettings
 from tests.serve_app.site import MakeSite, png
-from tests.servers.small_disk import Ballast, small_disk
+from tests.servers.small_disk import Ballast, read_only, small_disk
 from tests.suites.lake_truth import check_one_row_each
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -146,3 +147,21 @@ async def test_accounts_survive(disk: Path, ballast: Ballast) -> None:
     assert all(opened.verify(key).tenant == "acme" for key in keys)
     assert len(opened.keys()) == len(keys)
     opened.close()
+
+
+async def test_a_read_only_disk(
+    make_site: MakeSite, settings: ServeSettings, on: LakeSettings, disk: Path
+) -> None:
+    """A disk stays read-only until somebody acts, so clients are told to come again in a minute."""
+    site = await make_site(settings, on)
+    image = png(8, 8, 1)
+    with read_only(disk):
+        answer = await site.upload(image)
+        assert (answer.status_code, answer.json()["code"]) == (503, "store_read_only")
+        assert answer.headers["Retry-After"] == "60"
+        with pytest.raises(StoreReadOnly):
+            await site.lake.healthy()
+    answer = await site.upload(image)
+    assert answer.is_success
+    await site.lake.healthy()
+    await check_one_row_each(site.lake, on, {answer.json()["image_id"]: image}, "acme")

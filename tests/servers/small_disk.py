@@ -8,6 +8,8 @@ namespaces.
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 FOLDER = "PIXLAKE_TEST_SMALL_DISK"
@@ -35,6 +37,20 @@ def run_on_small_disk(tests: Path, folder: Path, **environment: str) -> None:
 def small_disk() -> Path:
     """Return the folder of the small disk, in tests that `run_on_small_disk` runs."""
     return Path(os.environ[FOLDER])
+
+
+@contextmanager
+def read_only(disk: Path) -> Iterator[None]:
+    """Remount the disk read-only for the length of a `with`."""
+    _remount(disk, "ro")
+    try:
+        yield
+    finally:
+        _remount(disk, "rw")
+
+
+def _remount(disk: Path, option: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{option}", str(disk)], check=True)
 
 
 class Ballast:
