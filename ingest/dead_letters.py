@@ -29,7 +29,8 @@ class DeadLetters:
     prefix `pixlake-dead-letter-`: `code`, `detail`, `limit` and `value` (if the refusal has them),
     `topic`, `partition`, `offset`, `time` (of the refusal, ISO 8601). If the topic does not accept
     a message of that size, value and headers are left out, and `value-omitted: true`, `bytes` and
-    `sha256` of the value are added.
+    `sha256` of the value are added. `headers-omitted: true` is added if the client could not read
+    the headers of the message.
     """
 
     def __init__(self, sender: Sender, topic: str) -> None:
@@ -67,6 +68,7 @@ def _reason(message: Message, why: Fault) -> Headers:
         "partition": message.partition,
         "offset": message.offset,
         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "headers-omitted": "true" if message.headers_fault else None,
     }
     return tuple(
         (DEAD_LETTER + name, _text(fact)) for name, fact in facts.items() if fact is not None

@@ -37,6 +37,7 @@ log = logger(__name__)
 _ADMIN_SECONDS = 5.0
 _CHECK_SECONDS = 2.0
 _RETRY_SECONDS = 1.0
+_MOST_NAME_BYTES = 100
 
 
 class GroupConsumer:
@@ -272,10 +273,16 @@ def _message(raw: RawMessage) -> Message:
 
 
 def headers_of(raw: RawMessage) -> tuple[Headers, str | None]:
-    """Headers, and the reason if they can't be read: the client fails for names not in UTF-8."""
+    """Headers, and the reason if they can't be read: the client fails for names not in UTF-8.
+
+    Then it gives none of them. Its C code decodes each name strictly, and continues after a
+    failure, so Python raises a SystemError whose cause has the bytes of a name.
+    """
     try:
         headers = raw.headers() or []
-    except (UnicodeError, SystemError):
-        return (), "the name of a header is not UTF-8"
+    except (UnicodeError, SystemError) as error:
+        cause = error if isinstance(error, UnicodeDecodeError) else error.__cause__
+        name = cause.object[:_MOST_NAME_BYTES] if isinstance(cause, UnicodeDecodeError) else None
+        return (), "the name of a header is not UTF-8" + (f": {name!r}" if name else "")
     pairs = headers.items() if isinstance(headers, dict) else headers
     return tuple((n, v.encode() if isinstance(v, str) else v) for n, v in pairs), None
