@@ -3,10 +3,10 @@
 The store is a folder or S3. A view reads hours before the watermark from the compacted files, and
 later hours from the chains. The watermark is read when the view is created; lake/seal/compaction.py
 explains why an older watermark is correct, too. Rows are hidden from the second at which they
-expire, as in the API.
+expire by the clock of the store, as in the API.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -19,6 +19,7 @@ from lake import layout
 from lake.errors import LakeError, StoreMissing, UnreadableObject
 from lake.seal.watermark import parse_watermark
 from lake.settings import LakeSettings
+from lake.store.reading_time import store_time
 from lake.store.store_settings import StoreSettings, parse_store_settings
 from lake.tables.tables import IMAGE_TABLE, PARTITIONS, TABLES, Table
 
@@ -36,15 +37,25 @@ class Views:
         self._connection = connection
 
     @classmethod
-    def open(cls, settings: LakeSettings, waiting: pa.Table | None = None) -> "Views":
+    def open(
+        cls,
+        settings: LakeSettings,
+        waiting: pa.Table | None = None,
+        *,
+        now: datetime | None = None,
+    ) -> "Views":
         """Create the views on the existing files; raises LakeError if the store can't be read.
 
-        `waiting` are unsealed rows of images; the view includes those that are in no file.
+        `waiting` are unsealed rows of images; the view includes those that are in no file. `now` is
+        the time of the store; without it, the store is asked.
         """
         files = _Files(settings)
         kept = files.settings()
         kept.check(settings)
-        now = datetime.now(UTC)
+        now = now or store_time(settings)
+        # The clock of this machine may be wrong. The view goes on from the store's time.
+        ahead = now - datetime.now(UTC)
+        clock = f"(now() + to_microseconds({ahead // timedelta(microseconds=1)}))"
         days, floor = kept.days(now), kept.oldest(now)
         connection = duckdb.connect()
         connection.execute("SET TimeZone = 'UTC'")
@@ -61,11 +72,11 @@ class Views:
             )
             connection.execute(
                 f"CREATE VIEW {table.name} AS SELECT * FROM ({rows}) "  # noqa: S608
-                f"WHERE window_start + INTERVAL {days} DAY > now() "
+                f"WHERE window_start + INTERVAL {days} DAY > {clock} "
                 # Also hide rows that expired before the retention was extended.
                 f"AND window_start > TIMESTAMPTZ '{floor.isoformat()}' "
                 # Skip whole days by folder, so that no file is opened that may be deleted.
-                f"AND dt >= greatest(current_date - {days}, DATE '{floor:%Y-%m-%d}')"
+                f"AND dt >= greatest(CAST({clock} AS DATE) - {days}, DATE '{floor:%Y-%m-%d}')"
             )
         return cls(connection)
 

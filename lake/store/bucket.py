@@ -1,5 +1,7 @@
-"""boto3 client of the bucket, and a check that the store is accessible."""
+"""boto3 client of the bucket: its server's time, and a check that the store is accessible."""
 
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -16,7 +18,8 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
-from lake.errors import StoreUnreachable
+from lake import layout
+from lake.errors import StoreUnavailable, StoreUnreachable
 from lake.settings import LakeSettings
 
 if TYPE_CHECKING:
@@ -64,6 +67,23 @@ def client(
             s3={"addressing_style": "path" if settings.s3_endpoint else "auto"},
         ),
     )
+
+
+def server_time(settings: LakeSettings) -> datetime | None:
+    """Time of the bucket's server, in whole seconds; None if its responses have no date.
+
+    Raises StoreUnavailable.
+    """
+    url = urlsplit(settings.location)
+    key = "/".join(part for part in (url.path.strip("/"), layout.STORE) if part)
+    try:
+        asked = client(settings, connect_seconds=5, read_seconds=10, retries=2)
+        answer = asked.head_object(Bucket=url.netloc, Key=key)
+    except (ClientError, BotoCoreError) as error:
+        reason = " ".join(str(error).split())
+        raise StoreUnavailable(f"the time of the store can't be read: {reason}") from error
+    sent = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+    return None if sent is None else parsedate_to_datetime(sent)
 
 
 def check_store(settings: LakeSettings, seconds: float) -> None:

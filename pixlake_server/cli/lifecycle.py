@@ -1,7 +1,6 @@
 """`pixlake lifecycle`: manages the rules by which S3 deletes expired data."""
 
 import asyncio
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -71,8 +70,11 @@ def apply(
 
 async def _days(settings: "LakeSettings") -> int:
     from lake.store.opening import kept_settings  # noqa: PLC0415  # slow
+    from lake.store.reading_time import store_time  # noqa: PLC0415
 
-    return (await kept_settings(settings)).longest_days(datetime.now(UTC))
+    kept = await kept_settings(settings)
+    # A clock of this machine that is ahead would apply a shorter retention before it has begun.
+    return kept.longest_days(store_time(settings))
 
 
 def _plain(difference: "Difference") -> dict[str, object]:
