@@ -195,6 +195,15 @@ def test_every_node_gets_its_replicas_and_only_its_own(workers: int, ingests: in
         assert (kind == "ingest") == (deployment["name"] in {"KafkaIngest", "Sealer"})
 
 
+def test_a_standby_neither_seals_nor_sweeps() -> None:
+    """The replica of the sealer does both."""
+    names = [
+        [one["name"] for one in serve_config(2, 1, cpus=2, port=8000, leads=leads)["applications"]]
+        for leads in (True, False)
+    ]
+    assert names == [["processors", "api", "ingest", "lake"], ["processors", "api", "ingest"]]
+
+
 def test_the_applications_are_those_of_the_service() -> None:
     config = serve_config(1, 1, cpus=2, port=8000)
     names = {(one["name"], one["deployments"][0]["name"]) for one in config["applications"]}

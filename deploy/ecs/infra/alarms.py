@@ -69,6 +69,7 @@ def alarms(
     vault: str,
     stage: str,
     cluster: str,
+    leads: bool,
 ) -> list[Alarm]:
     """Build all alarms of an environment's region; arguments are names in CloudWatch's dimensions.
 
@@ -134,7 +135,11 @@ def alarms(
     for cell, target in targets.items():
         found.append(_healthy(cell, target, balancer))
     for cell in cells:
-        found += [*_cell(cell, stage, cluster), *_decoders(cell, stage), *_rows(cell, stage)]
+        found += [
+            *_cell(cell, stage, cluster),
+            *_decoders(cell, stage),
+            *_rows(cell, stage, leads=leads),
+        ]
     return found
 
 
@@ -357,8 +362,8 @@ def _decoders(cell: str, stage: str) -> list[Alarm]:
     ]
 
 
-def _rows(cell: str, stage: str) -> list[Alarm]:
-    """Build the alarms on the way of rows and messages."""
+def _rows(cell: str, stage: str, *, leads: bool) -> list[Alarm]:
+    """Build the alarms on the way of rows and messages; only a region that leads seals rows."""
     of = {"Stage": stage, "Cell": cell, "Kind": "ingest"}
     return [
         Alarm(
@@ -368,7 +373,7 @@ def _rows(cell: str, stage: str) -> list[Alarm]:
             "lag",
             _SEAL_SECONDS,
             times=3,
-            missing="breaching",
+            missing="breaching" if leads else "notBreaching",
         ),
         Alarm(
             f"deleted-unread-{cell}",

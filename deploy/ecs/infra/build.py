@@ -47,7 +47,7 @@ def build(app: cdk.App, settings: Settings) -> None:
     if replica is not None:
         data.back_up_to(replica)
     streaming = StreamingStack(app, settings, foundation, network)
-    platform = PlatformStack(app, settings, foundation, network)
+    platform = PlatformStack(app, settings, foundation, network, replica)
     around = Surroundings(foundation, network, data, streaming, platform)
     cells = [CellStack(app, settings, cell, around) for cell in settings.cluster.cells]
     AnalyticsStack(app, settings, foundation, data)

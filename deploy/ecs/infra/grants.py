@@ -171,7 +171,7 @@ def shell(key: str, log_group: str) -> list[iam.PolicyStatement]:
 
 
 def execution(
-    repository: str, log_group: str, secrets: Sequence[str], key: str
+    repository: str, log_group: str, secrets: Sequence[str], keys: Sequence[str]
 ) -> list[iam.PolicyStatement]:
     """Statements of ECS before a task runs: pull the image, open the log, read the secrets."""
     return [
@@ -187,7 +187,7 @@ def execution(
         ),
         allow(["logs:CreateLogStream", "logs:PutLogEvents"], [f"{log_group}:log-stream:*"]),
         allow(["secretsmanager:GetSecretValue"], secrets),
-        allow(["kms:Decrypt"], [key]),
+        allow(["kms:Decrypt"], keys),
     ]
 
 

@@ -34,6 +34,21 @@ def presets_are_made_once(bucket: str) -> iam.PolicyStatement:
     )
 
 
+def no_more_copies(bucket: str) -> iam.PolicyStatement:
+    """Deny replication into the bucket, because the region of the bucket writes the lake itself.
+
+    S3 replicates in no order and overwrites without condition: a late copy would replace a file
+    that this region has sealed under the same name.
+    """
+    return iam.PolicyStatement(
+        sid="NoMoreCopies",
+        effect=iam.Effect.DENY,
+        principals=[iam.AnyPrincipal()],
+        actions=["s3:ReplicateObject", "s3:ReplicateDelete"],
+        resources=[f"{bucket}/*"],
+    )
+
+
 def cloudfront_reads_images(bucket: str) -> iam.PolicyStatement:
     """Allow reads by all distributions of this account, so that data needs no CDN stack."""
     distributions = f"arn:{cdk.Aws.PARTITION}:cloudfront::{cdk.Aws.ACCOUNT_ID}:distribution/*"

@@ -12,6 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 ENVIRONMENTS = Path(__file__).parents[1] / "environments"
 
 
+_OF_STANDBYS = (
+    "standby_bucket",
+    "standby_key_arn",
+    "standby_origin_secret_arn",
+    "standby_database_secret_arn",
+)
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -112,6 +120,10 @@ class Database(_Model):
     instance: str = "db.t4g.medium"
     storage_gb: int = Field(default=20, ge=20)
     backup_days: int = Field(default=14, ge=7, le=35)
+    master_secret_arn: str | None = Field(
+        default=None,
+        description="secret of the master user; after a restore it is another than the stack's",
+    )
 
 
 class Cache(_Model):
@@ -193,7 +205,22 @@ class Settings(_Model):
         default=None, description="standby only: the replica bucket that it serves"
     )
     standby_key_arn: str | None = Field(
-        default=None, description="standby only: key of the replica bucket"
+        default=None, description="standby only: key of the replica bucket and its secrets"
+    )
+    standby_origin_secret_arn: str | None = Field(
+        default=None, description="standby only: the origin's secret, replicated to this region"
+    )
+    standby_database_secret_arn: str | None = Field(
+        default=None, description="standby only: the accounts' user, replicated to this region"
+    )
+    leads: bool = Field(
+        default=True,
+        description="false: the lake is only read and added to, nothing is sealed or swept; of two "
+        "regions with one lake, exactly one leads",
+    )
+    replica_closed: bool = Field(
+        default=False,
+        description="primary only: the replica bucket takes no more copies, as a standby leads",
     )
     image_public_key: str | None = Field(
         default=None, description="PEM: public key of the signer of rendition URLs, for CloudFront"
@@ -230,8 +257,6 @@ class Settings(_Model):
         cells = self.cluster.cells
         if len({cell.name for cell in cells}) != len(cells):
             raise ValueError("two cells have the same name")
-        if not any(cell.weight and cell.running for cell in cells):
-            raise ValueError("no running cell has a weight")
         if any(cell.weight and not cell.running for cell in cells):
             raise ValueError("a cell that does not run has a weight")
         if self.region == self.replica_region:
@@ -241,10 +266,9 @@ class Settings(_Model):
         # Every message has three copies, and two copies must be in sync.
         if self.kafka.brokers_per_zone * len(self.zones) < 3:  # noqa: PLR2004
             raise ValueError("Kafka needs at least three brokers")
-        if (self.role == "standby") != (self.standby_bucket is not None):
-            raise ValueError("standby_bucket is only for role standby, and required there")
-        if (self.role == "standby") != (self.standby_key_arn is not None):
-            raise ValueError("standby_key_arn is only for role standby, and required there")
+        for name in _OF_STANDBYS:
+            if (self.role == "standby") != (getattr(self, name) is not None):
+                raise ValueError(f"{name} is only for role standby, and required there")
         if self.direct_connect and not self.vpn_gateway:
             raise ValueError("direct_connect needs vpn_gateway")
         return self

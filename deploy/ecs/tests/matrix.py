@@ -21,6 +21,7 @@ _VPN = {
     "server_certificate_arn": "arn:aws:acm:eu-west-1::certificate/x",
     "saml_provider_arn": "arn:aws:iam:::saml-provider/x",
 }
+_SECRETS = "arn:aws:secretsmanager:eu-central-1::secret:"
 Change = dict[str, Any]
 # Name of a combination → its environment, and the changed settings by dotted names.
 MATRIX: dict[str, tuple[str, Change]] = {
@@ -60,8 +61,43 @@ MATRIX: dict[str, tuple[str, Change]] = {
         {
             "role": "standby",
             "standby_bucket": "replica-bucket",
-            "standby_key_arn": "arn:aws:kms:eu-west-1::key/x",
+            "standby_key_arn": "arn:aws:kms:eu-central-1::key/x",
+            "standby_origin_secret_arn": f"{_SECRETS}OriginSecret-1a2b3c",
+            "standby_database_secret_arn": f"{_SECRETS}DatabaseUser-1a2b3c",
+            "leads": False,
+            "region": "eu-central-1",
+            "replica_region": "eu-west-1",
+            "zones": ["eu-central-1a", "eu-central-1b", "eu-central-1c"],
             "cluster.cells": [{"name": "a", "image_tag": "1", "running": True}],
+        },
+    ),
+    # As docs/aws.md tells to roll it out before a failover.
+    "resting-standby": (
+        "small",
+        {
+            "role": "standby",
+            "standby_bucket": "replica-bucket",
+            "standby_key_arn": "arn:aws:kms:eu-central-1::key/x",
+            "standby_origin_secret_arn": f"{_SECRETS}OriginSecret-1a2b3c",
+            "standby_database_secret_arn": f"{_SECRETS}DatabaseUser-1a2b3c",
+            "leads": False,
+            "region": "eu-central-1",
+            "replica_region": "eu-west-1",
+            "zones": ["eu-central-1a", "eu-central-1b", "eu-central-1c"],
+            "cluster.cells": [{"name": "a", "image_tag": "1", "weight": 0, "running": False}],
+        },
+    ),
+    # As docs/aws.md tells to stop writing in the first region.
+    "left-region": (
+        "large",
+        {
+            "leads": False,
+            "replica_closed": True,
+            "cluster.cells": [
+                {"name": "a", "image_tag": "1", "weight": 0},
+                {"name": "b", "image_tag": "1", "weight": 0},
+            ],
+            "database.master_secret_arn": "arn:aws:secretsmanager:eu-west-1::secret:rds!db-x",
         },
     ),
     "nothing-replicated": ("small", {"replicate": "nothing"}),

@@ -20,6 +20,7 @@ _ALARMS = {
         vault="vault",
         stage="s",
         cluster="pixlake-s",
+        leads=True,
     )
 }
 Series = dict[str, float | None]

@@ -88,7 +88,7 @@ def test_every_setting_is_varied_or_need_not_be() -> None:
         {"role": "standby"},
         {"standby_bucket": "x"},
         {"direct_connect": {"allowed_prefixes": ["10.0.0.0/8"]}},
-        {"cluster.cells": [{"name": "a", "image_tag": "1", "weight": 0}]},
+        {"cluster.cells": [{"name": "a", "image_tag": "1", "running": False}]},
         {"cluster.cells": [{"name": "a", "image_tag": "1"}, {"name": "a", "image_tag": "2"}]},
         {"cluster.worker.minimum": 50},
         {"clutser": {}},

@@ -112,7 +112,7 @@ def test_route_53_knows_the_api_and_the_origin(assembly: Assembly) -> None:
     assert {("images.example.com", "A"), ("images.example.com", "AAAA")} <= records.keys()
     origin = records["origin.images.example.com", "A"]
     assert origin["Failover"] == "PRIMARY"
-    assert origin["AliasTarget"]["EvaluateTargetHealth"] is True
+    assert origin["AliasTarget"]["EvaluateTargetHealth"] is False
     check = assembly.one("platform", "OriginHealth").props["HealthCheckConfig"]
     assert (check["Type"], check["HealthThreshold"]) == ("CALCULATED", 1)
     cells = [name[-1] for name in assembly.templates if name.startswith("cell-")]

@@ -15,9 +15,15 @@ _SHARE = 0.4
 REQUEST_SECONDS = 360
 
 
-def serve_config(workers: int, ingests: int, *, cpus: int, port: int) -> Json:
-    """Build the configuration for the numbers of nodes of each kind, with `cpus` CPUs each."""
+def serve_config(workers: int, ingests: int, *, cpus: int, port: int, leads: bool = True) -> Json:
+    """Build the configuration for the numbers of nodes of each kind, with `cpus` CPUs each.
+
+    A cluster that does not lead has no sealer: it seals nothing and sweeps nothing, because another
+    region does so on the lake of which this one has a copy. What it accepts waits in the journal.
+    """
     share = cpus * _SHARE
+    # A second sealer would be safe, but idle.
+    sealer = _application("lake", "Sealer", "ingest", min(1, ingests), 0.4)
     return {
         "proxy_location": "EveryNode",
         "http_options": {
@@ -30,8 +36,7 @@ def serve_config(workers: int, ingests: int, *, cpus: int, port: int) -> Json:
             _application("processors", "ImageProcessor", "worker", workers, share),
             _application("api", "UploadApi", "worker", workers, share, "/"),
             _application("ingest", "KafkaIngest", "ingest", ingests, 0.5),
-            # A second sealer would be safe, but idle.
-            _application("lake", "Sealer", "ingest", min(1, ingests), 0.4),
+            *([sealer] if leads else []),
         ],
     }
 

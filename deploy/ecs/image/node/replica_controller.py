@@ -55,7 +55,11 @@ class ReplicaController:
         nodes = self._nodes()
         workers, ingests = nodes["worker"], nodes["ingest"]
         wanted = serve_config(
-            workers, ingests, cpus=self._settings.cpus, port=self._settings.api_port
+            workers,
+            ingests,
+            cpus=self._settings.cpus,
+            port=self._settings.api_port,
+            leads=self._settings.leads,
         )
         # Deploy only once a worker exists. The first replicas decide which code runs, so they must
         # start at once and not wait for a node.

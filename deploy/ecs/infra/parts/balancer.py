@@ -9,7 +9,7 @@ from aws_cdk import aws_wafv2 as waf
 from infra import ports
 from infra.parts import origin, secret
 from infra.parts.waf import web_acl
-from infra.settings import Settings
+from infra.settings import Cell, Settings
 from infra.stack import Stack
 
 if TYPE_CHECKING:
@@ -20,7 +20,9 @@ ORIGIN_HEADER = "x-pixlake-origin"
 HEALTH_PATH = "/-/healthz"
 # Below the 90 s after which Serve closes an idle connection: the load balancer must close first.
 IDLE_SECONDS = 60
-# Time for running requests when a node leaves; longer than the API's limit after a body's end.
+# Time for running requests when a node leaves; longer than the API's limit after a body's end. ECS
+# waits this long before SIGTERM. Of the 120 s of Spot's notice 45 s are left for Ray's drain, which
+# took 17 s in the rehearsal; by then the node has no request. 20 s would cut slow uploads instead.
 DRAIN_SECONDS = 60
 
 
@@ -33,12 +35,13 @@ class Balancer:
         settings: Settings,
         foundation: "FoundationStack",
         network: "NetworkStack",
+        copy_key_arn: str | None,
     ) -> None:
         from infra.stacks.edge import certificate, log_acl  # noqa: PLC0415  # edge imports parts
 
         self._stack, self._settings = stack, settings
-        self.origin_secret = secret.generated(
-            stack, "OriginSecret", foundation.key.attr_arn, what="proves that CloudFront asks"
+        self.origin_secret_arn = settings.standby_origin_secret_arn or self._secret(
+            foundation.key.attr_arn, copy_key_arn
         )
         self.alb = elb.CfnLoadBalancer(
             stack,
@@ -53,6 +56,9 @@ class Balancer:
             ],
         )
         self.targets = {cell: self._targets(cell, network.vpc.vpc_id) for cell in ("a", "b")}
+        # Only with two cells; with one cell its own group is the same.
+        both = len(settings.cluster.cells) > 1
+        self._shared = self._targets("shared", network.vpc.vpc_id) if both else None
         self._listeners(certificate(stack, settings, settings.domain.origin).ref)
         acl = web_acl(stack, "Acl", scope="REGIONAL", rate=None)
         log_acl(stack, acl, settings)
@@ -61,6 +67,22 @@ class Balancer:
         )
         protect(stack, "Balancer", self.alb.ref)
         origin.name(stack, self.alb, self.targets)
+
+    def groups_of(self, cell: Cell) -> list[str]:
+        """Return the target groups of a cell: its own, and the shared one if it gets requests."""
+        shared = [self._shared.ref] if self._shared is not None and cell.weight else []
+        return [self.targets[cell.name].ref, *shared]
+
+    def _secret(self, key_arn: str, copy_key_arn: str | None) -> str:
+        found = secret.generated(
+            self._stack,
+            "OriginSecret",
+            key_arn,
+            what="proves that CloudFront asks",
+            copy_key_arn=copy_key_arn,
+        )
+        self._stack.export("OriginSecret", found.ref)
+        return found.ref
 
     def _attributes(self, logs: str) -> dict[str, str]:
         return {
@@ -80,7 +102,7 @@ class Balancer:
         }
         return elb.CfnTargetGroup(
             self._stack,
-            f"Targets{cell.upper()}",
+            f"Targets{cell.title()}",
             vpc_id=vpc_id,
             target_type="ip",
             protocol="HTTP",
@@ -136,37 +158,75 @@ class Balancer:
         self._rule(listener)
 
     def _rule(self, listener: elb.CfnListener) -> None:
+        serves = any(cell.weight for cell in self._settings.cluster.cells)
+        first = 1 + 2 * self._settings.origin_rotation
+        if not serves:
+            self._for_cloudfront(listener, "Resting", first, _RESTS)
+        self._for_cloudfront(listener, "FromCloudFront", first + (not serves), self._forward())
+
+    def _for_cloudfront(
+        self,
+        listener: elb.CfnListener,
+        id: str,
+        priority: int,
+        action: elb.CfnListenerRule.ActionProperty,
+    ) -> None:
         rule = elb.CfnListenerRule
-        weights: dict[str, int] = {cell.name: cell.weight for cell in self._settings.cluster.cells}
         rule(
             self._stack,
-            "FromCloudFront",
+            id,
             listener_arn=listener.ref,
             # CloudFormation reads a secret again only for a resource that changes.
-            priority=1 + self._settings.origin_rotation,
+            priority=priority,
             conditions=[
                 rule.RuleConditionProperty(
                     field="http-header",
                     http_header_config=rule.HttpHeaderConfigProperty(
                         http_header_name=ORIGIN_HEADER,
-                        values=[secret.resolved(self.origin_secret.ref)],
+                        values=[secret.resolved(self.origin_secret_arn)],
                     ),
                 )
             ],
-            actions=[
-                rule.ActionProperty(
-                    type="forward",
-                    forward_config=rule.ForwardConfigProperty(
-                        target_groups=[
-                            rule.TargetGroupTupleProperty(
-                                target_group_arn=group.ref, weight=weights.get(cell, 0)
-                            )
-                            for cell, group in self.targets.items()
-                        ]
-                    ),
-                )
-            ],
+            actions=[action],
         )
+
+    def _forward(self) -> elb.CfnListenerRule.ActionProperty:
+        """Build the action: by weight during a roll, otherwise to the group that cells share.
+
+        The load balancer divides requests between groups by weight and not by health: a dead cell
+        would keep its share. Within a group it leaves out unhealthy targets. All groups are in the
+        action, because a group without a load balancer has no health checks.
+        """
+        rule = elb.CfnListenerRule
+        weights: dict[str, int] = {cell.name: cell.weight for cell in self._settings.cluster.cells}
+        even = len(weights) > 1 and len(set(weights.values())) == 1 and self._shared is not None
+        # A rule without any weight is refused; no request gets to this one then.
+        least = 0 if even or any(weights.values()) else 1
+        shares = {
+            group.ref: 0 if even else max(least, weights.get(cell, 0))
+            for cell, group in self.targets.items()
+        }
+        if self._shared is not None:
+            shares[self._shared.ref] = int(even)
+        return rule.ActionProperty(
+            type="forward",
+            forward_config=rule.ForwardConfigProperty(
+                target_groups=[
+                    rule.TargetGroupTupleProperty(target_group_arn=arn, weight=weight)
+                    for arn, weight in shares.items()
+                ]
+            ),
+        )
+
+
+_RESTS = elb.CfnListenerRule.ActionProperty(
+    type="fixed-response",
+    fixed_response_config=elb.CfnListenerRule.FixedResponseConfigProperty(
+        status_code="503",
+        content_type="application/json",
+        message_body='{"code":"region_rests","detail":"This region serves no requests."}',
+    ),
+)
 
 
 def protect(stack: Stack, id: str, arn: str) -> None:

@@ -12,16 +12,21 @@ from infra.stack import Stack
 def name(
     stack: Stack, alb: elb.CfnLoadBalancer, targets: Mapping[str, elb.CfnTargetGroup]
 ) -> route53.CfnRecordSet:
-    """Create the failover record; it is healthy while one cell with requests is healthy."""
+    """Create the failover record; it is healthy while one cell with requests is healthy.
+
+    Without such a cell the record is unhealthy: its check asks for more healthy children than it
+    has, which Route 53 always considers unhealthy (API Reference, HealthCheckConfig, 2026-12-02).
+    """
     domain, role = stack.settings.domain, stack.settings.role
-    cells = [cell.name for cell in stack.settings.cluster.cells if cell.weight]
+    serving = [cell.name for cell in stack.settings.cluster.cells if cell.weight]
+    cells = serving or [cell.name for cell in stack.settings.cluster.cells]
     of = route53.CfnHealthCheck
     check = of(
         stack,
         "OriginHealth",
         health_check_config=of.HealthCheckConfigProperty(
             type="CALCULATED",
-            health_threshold=1,
+            health_threshold=1 if serving else len(cells) + 1,
             child_health_checks=[_cell_health(stack, cell, alb, targets[cell]) for cell in cells],
         ),
     )
@@ -37,7 +42,9 @@ def name(
         alias_target=route53.CfnRecordSet.AliasTargetProperty(
             dns_name=alb.attr_dns_name,
             hosted_zone_id=alb.attr_canonical_hosted_zone_id,
-            evaluate_target_health=True,
+            # A load balancer is unhealthy for Route 53 as soon as one target group is, and a group
+            # without targets is (API Reference, AliasTarget, 2026-12-02). The check above decides.
+            evaluate_target_health=False,
         ),
     )
 
@@ -80,6 +87,6 @@ def _cell_health(
             alarm_identifier=check.AlarmIdentifierProperty(
                 name=alarm.ref, region=stack.settings.region
             ),
-            insufficient_data_health_status="LastKnownStatus",
+            insufficient_data_health_status="Unhealthy",
         ),
     ).attr_health_check_id

@@ -1,5 +1,6 @@
 """ECS services: number of tasks, placement, and rollout of a new task definition."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aws_cdk import aws_ecs as ecs
@@ -28,7 +29,7 @@ def service(
     fleet: Fleet,
     around: Surroundings,
     *,
-    target_group_arn: str | None = None,
+    target_group_arns: Sequence[str] = (),
     registry_arn: str | None = None,
 ) -> ecs.CfnService:
     """Create a service; it rolls back automatically if new tasks do not start."""
@@ -70,12 +71,12 @@ def service(
             of.LoadBalancerProperty(
                 container_name=fleet.kind,
                 container_port=ports.API,
-                target_group_arn=target_group_arn,
+                target_group_arn=arn,
             )
+            for arn in target_group_arns
         ]
-        if target_group_arn
-        else None,
-        health_check_grace_period_seconds=GRACE_SECONDS if target_group_arn else None,
+        or None,
+        health_check_grace_period_seconds=GRACE_SECONDS if target_group_arns else None,
         service_registries=[of.ServiceRegistryProperty(registry_arn=registry_arn)]
         if registry_arn
         else None,

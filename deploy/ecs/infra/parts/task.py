@@ -42,6 +42,8 @@ class Access:
     secrets: Mapping[str, str]
     """environment variable → ARN, or ARN and key within the secret"""
     secret_arns: Sequence[str]
+    key_arns: Sequence[str] = ()
+    """keys of the secrets, in addition to that of the environment"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,10 @@ def definition(
         f"{kind.title()}Execution",
         tasks,
         grants.execution(
-            place.repository_arn, _log_arn(stack, group), access.secret_arns, place.key_arn
+            place.repository_arn,
+            _log_arn(stack, group),
+            access.secret_arns,
+            [place.key_arn, *access.key_arns],
         ),
     )
     task = ecs.CfnTaskDefinition(

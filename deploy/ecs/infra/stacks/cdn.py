@@ -135,7 +135,7 @@ class CdnStack(Stack):
             origin_custom_headers=[
                 of.OriginCustomHeaderProperty(
                     header_name=ORIGIN_HEADER,
-                    header_value=secret.resolved(self._platform.balancer.origin_secret.ref),
+                    header_value=secret.resolved(self._platform.balancer.origin_secret_arn),
                 )
             ],
         )

@@ -88,7 +88,7 @@ class CellStack(Stack):
             self,
             Fleet("worker", definition, nodes, self._cell.running),
             self._around,
-            target_group_arn=self._around.platform.balancer.targets[self._cell.name].ref,
+            target_group_arns=self._around.platform.balancer.groups_of(self._cell),
         )
         if self._cell.running:
             follow_backlog(self, "worker", workers, nodes, self._cell.name)
@@ -121,8 +121,9 @@ class CellStack(Stack):
     def _setup(self) -> None:
         """Create the one-off task that creates the service's database user; operators run it."""
         database = self._around.data.database
-        master = database.attr_master_user_secret_secret_arn
-        user = self._around.data.database_user.ref
+        stored = self.settings.database.master_secret_arn
+        master = stored or database.attr_master_user_secret_secret_arn
+        user = self._around.data.database_user_arn
         access = task.Access(
             grants.setup(),
             {
@@ -131,6 +132,7 @@ class CellStack(Stack):
                 "SETUP_PASSWORD": f"{user}:password::",
             },
             [master, user],
+            self._copied_keys(),
         )
         nodes = self.settings.cluster.head
         task.definition(self, "setup", nodes, self._place, access, self._environment())
@@ -144,13 +146,19 @@ class CellStack(Stack):
             secrets["RAY_REDIS_PASSWORD"] = data.cache_token.ref
             arns.append(data.cache_token.ref)
         if kind == "worker":
-            user = data.database_user.ref
+            user = data.database_user_arn
             secrets |= {
                 "NODE_DATABASE_USER": f"{user}:username::",
                 "NODE_DATABASE_PASSWORD": f"{user}:password::",
             }
             arns.append(user)
+            return task.Access(statements, secrets, arns, self._copied_keys())
         return task.Access(statements, secrets, arns)
+
+    def _copied_keys(self) -> list[str]:
+        """Return the key of the replicated secrets of a standby."""
+        key = self.settings.standby_key_arn
+        return [key] if key else []
 
     def _environment(self) -> dict[str, str]:
         data, settings = self._around.data, self.settings
@@ -158,6 +166,7 @@ class CellStack(Stack):
         return {
             "NODE_STAGE": settings.stage,
             "NODE_CELL": self._cell.name,
+            "NODE_LEADS": str(settings.leads).lower(),
             "NODE_HEAD": self.head_name,
             "NODE_HEAD_PORT": str(ports.RAY_HEAD),
             "NODE_DATABASE_HOST": database.attr_endpoint_address,

@@ -48,9 +48,7 @@ class DataStack(Stack):
             lake = self._lake(replica)
             self.bucket_name, self.bucket_arn = lake.ref, lake.attr_arn
             self.bucket_key_arn = key
-        self.database_user = secret.generated(
-            self, "DatabaseUser", key, what="the service's user of PostgreSQL", user="pixlake"
-        )
+        self.database_user_arn = settings.standby_database_secret_arn or self._user(key, replica)
         self.ray_token = secret.generated(
             self, "RayToken", key, what="who may talk to the Ray clusters"
         )
@@ -63,6 +61,19 @@ class DataStack(Stack):
             )
             self.gcs = valkey.group(self, "Gcs", settings, network, key, self.cache_token)
         self.export("Bucket", self.bucket_name)
+
+    def _user(self, key: str, replica: ReplicaStack | None) -> str:
+        """Create the secret of the service's user, with a copy for the other region."""
+        user = secret.generated(
+            self,
+            "DatabaseUser",
+            key,
+            what="the service's user of PostgreSQL",
+            user="pixlake",
+            copy_key_arn=replica.key.attr_arn if replica else None,
+        )
+        self.export("DatabaseSecret", user.ref)
+        return user.ref
 
     def _lake(self, replica: ReplicaStack) -> s3.CfnBucket:
         key = self._foundation.key.attr_arn

@@ -51,6 +51,7 @@ class ObservabilityStack(Stack):
             vault=settings.prefix,
             stage=settings.stage,
             cluster=settings.prefix,
+            leads=settings.leads,
         )
         made = {alarm.name: make_alarm(self, alarm, self._tickets) for alarm in self.alarms}
         self._page([made[alarm.name] for alarm in self.alarms if alarm.pages])

@@ -12,6 +12,7 @@ from infra.settings import Settings
 from infra.stack import Stack
 from infra.stacks.foundation import FoundationStack
 from infra.stacks.network import NetworkStack
+from infra.stacks.replica import ReplicaStack
 
 _KEPT_IMAGES = 30
 
@@ -25,6 +26,7 @@ class PlatformStack(Stack):
         settings: Settings,
         foundation: FoundationStack,
         network: NetworkStack,
+        replica: ReplicaStack | None,
     ) -> None:
         super().__init__(scope, "platform", settings)
         self._key = foundation.key.attr_arn
@@ -43,7 +45,9 @@ class PlatformStack(Stack):
                 capacity_providers=["FARGATE", "FARGATE_SPOT"],
                 default_capacity_provider_strategy=[],
             )
-        self.balancer = Balancer(self, settings, foundation, network)
+        self.balancer = Balancer(
+            self, settings, foundation, network, replica.key.attr_arn if replica else None
+        )
         self.export("Repository", self.repository.attr_repository_uri)
 
     def _repository(self) -> ecr.CfnRepository:

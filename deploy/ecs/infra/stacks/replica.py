@@ -49,6 +49,11 @@ class ReplicaStack(Stack):
             resource_grants.cloudfront_reads_images(self.bucket.attr_arn),
             # A standby serves this bucket, so presets must not be overwritten here either.
             resource_grants.presets_are_made_once(self.bucket.attr_arn),
+            *(
+                [resource_grants.no_more_copies(self.bucket.attr_arn)]
+                if settings.replica_closed
+                else []
+            ),
         )
         self.export("ReplicaBucket", self.bucket.ref)
         self.export("ReplicaKey", self.key.attr_arn)

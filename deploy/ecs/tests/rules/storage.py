@@ -177,7 +177,7 @@ def buckets_speak_tls_only(assembly: Assembly) -> Iterator[str]:
         for policy in assembly.resources("AWS::S3::BucketPolicy")
         for statement in policy.props["PolicyDocument"]["Statement"]
         if statement["Effect"] == "Deny"
-        and statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+        and statement.get("Condition") == {"Bool": {"aws:SecureTransport": "false"}}
         and statement["Action"] == "s3:*"
     }
     for bucket in assembly.resources(BUCKET):
@@ -196,7 +196,7 @@ def presets_are_made_once(assembly: Assembly) -> Iterator[str]:
         for policy in assembly.resources("AWS::S3::BucketPolicy")
         for statement in policy.props["PolicyDocument"]["Statement"]
         if statement["Effect"] == "Deny"
-        and statement["Condition"] == {"Null": {"s3:if-none-match": "true"}}
+        and statement.get("Condition") == {"Null": {"s3:if-none-match": "true"}}
         and statement["Action"] == "s3:PutObject"
         for resource in many(statement["Resource"])
     }
