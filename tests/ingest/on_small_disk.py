@@ -1,10 +1,12 @@
-"""Test of the Kafka ingest on a full disk of the store; `test_full_disk.py` runs this file."""
+"""Kafka ingest on a disk of the store that is full or read-only; `test_full_disk.py` runs it."""
 
 import asyncio
 
 import cv2
 import numpy as np
+import pytest
 
+from ingest.errors import StreamNotReady
 from lake.lake import Lake
 from lake.settings import LakeSettings
 from processors.job import ImageJob
@@ -13,7 +15,7 @@ from processors.settings import ProcessorSettings
 from processors.worker import Worker
 from tests.ingest.conftest import Stage
 from tests.ingest.doubles import running
-from tests.servers.small_disk import Ballast, small_disk
+from tests.servers.small_disk import Ballast, read_only, small_disk
 from tests.suites.lake_truth import check_one_row_each
 from tests.waiting import until
 
@@ -62,5 +64,29 @@ async def test_the_stream_waits_for_room(stage: Stage) -> None:
         assert sorted(sent.values()) == sorted(PHOTOS)
         await check_one_row_each(lake, on, sent, "default")
         assert await stage.dead_letters(0, more=0.2) == []
+    finally:
+        await worker.close()
+
+
+async def test_a_read_only_disk_is_told(stage: Stage) -> None:
+    disk = small_disk()
+    lake = await Lake.open(LakeSettings(store_url=(disk / "store").as_uri()))
+    worker = await Worker.start(lake, ProcessorSettings(sandbox_children=1))
+
+    async def submit(jobs: list[ImageJob]) -> list[Answer]:
+        return answers(await worker.handle_many(jobs))
+
+    try:
+        async with running(stage.settings(kafka_stall_seconds=0.5), submit) as consumer:
+            await until(lambda: consumer.status().ready, "ready")
+            with read_only(disk):
+                await stage.send_values(PHOTOS[:3])
+                await until(lambda: not consumer.status().ready, "not ready")
+                with pytest.raises(StreamNotReady, match=r"^store_read_only: messages wait"):
+                    await consumer.ready()
+                assert await asyncio.to_thread(stage.committed) < 0
+            await stage.until_committed(3)
+            await until(lambda: consumer.status().ready, "ready again")
+            assert consumer.status().outcomes == {"created": 3}
     finally:
         await worker.close()
