@@ -16,6 +16,7 @@ LakeError
           StoreReadOnly        store_read_only        its file system is read-only
       · StoreFull              store_full
       · ImageExpiring          image_expiring         not yet free; `value`: seconds to wait
+      · RecordDamaged          record_damaged         not yet free; `value`: seconds to wait
       · AttemptTooOld          attempt_too_old        limit: seconds
       · LakeHeld               lake_held              rows wait while a new lake takes over
       · ClaimKept              claim_kept             a stuck window waits for the watermark
@@ -172,6 +173,12 @@ class ImageExpiring(Unavailable):
     """The expired image of this identity is being removed; `value` is the wait in seconds."""
 
     code = "image_expiring"
+
+
+class RecordDamaged(Unavailable):
+    """The record of this identity does not parse; `value` is the wait in seconds."""
+
+    code = "record_damaged"
 
 
 class AttemptTooOld(Unavailable):

@@ -220,6 +220,7 @@ PROBLEMS: Mapping[str, Problem] = {
     "rejections_denied": Problem(503, "The store is unavailable", retry_after=60, internal=True),
     "store_read_only": Problem(503, "The store is read-only", retry_after=60, internal=True),
     "answer_timeout": Problem(503, "The upload takes too long", retry_after=5),
+    "record_damaged": Problem(503, "The record is damaged", retry_after=300),
     "attempt_too_old": Problem(503, "The upload took too long", retry_after=1),
     "lake_held": Problem(503, "A new lake takes over", retry_after=1800),
     "claim_kept": Problem(503, "The window waits for the watermark", retry_after=1800),

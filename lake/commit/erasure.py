@@ -15,11 +15,22 @@ replaced, and stays after the tombstone has expired.
 
 import asyncio
 from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 
 from lake import layout
+from lake.commit.damaged_records import DamagedRecords, is_damaged
 from lake.commit.journal import Journal
 from lake.commit.records import parse_record
-from lake.errors import AlreadyExists, ImageNotFound, KeyMissing, Mismatch, StoreUnavailable
+from lake.errors import (
+    AlreadyExists,
+    ImageNotFound,
+    KeyMissing,
+    Mismatch,
+    StoreUnavailable,
+    UnreadableObject,
+)
 from lake.store.clock import StoreClock
 from lake.store.decision import compare_and_swap
 from lake.store.folders import attempt_of
@@ -28,6 +39,20 @@ from lake.store.object_store import ObjectStore
 from lake.tables.schema import ImageRecord, RefusedName, Tombstone
 
 _TRIES = 5
+# Attempt of an image of which nothing but a damaged record is left.
+_NO_ATTEMPT = "0" * 16
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Attempt and window of an image; a guess if its record is damaged and it has no row.
+
+    `tombstone`: the image was erased before.
+    """
+
+    attempt: str
+    window_start: datetime
+    tombstone: Tombstone | None = None
 
 
 async def look_up(store: ObjectStore, tenant: str, image_id: str) -> ImageRecord | Tombstone:
@@ -50,6 +75,7 @@ class Eraser:
         self._store = store
         self._journal = journal
         self._clock = clock
+        self._damaged = DamagedRecords(store, clock)
 
     async def erase(self, tenant: str, image_id: str) -> None:
         """Erase an image: objects and record now, the row at the next seal of its window.
@@ -58,9 +84,10 @@ class Eraser:
         Unavailable.
         """
         await self._clock.fresh()
-        record = await look_up(self._store, tenant, image_id)
-        if isinstance(record, Tombstone):
-            await self._delete_objects(record)
+        look = partial(self._look_up, tenant, image_id)
+        record = await compare_and_swap(look, f"image {image_id}", tries=_TRIES)
+        if record.tombstone is not None:
+            await self._delete_objects(record.tombstone)
             return
         tombstone = Tombstone(
             image_id=image_id,
@@ -76,9 +103,12 @@ class Eraser:
         """Run steps 2 and 3; the sealer repeats them while the tombstone row waits."""
         key = layout.record_key(tombstone.tenant, tombstone.image_id)
 
-        async def replace() -> bool:
+        async def replace() -> bool | None:
             data, stored = await self._store.get(key)
-            record = parse_record(key, data)
+            try:
+                record = parse_record(key, data)
+            except UnreadableObject as error:
+                return await self._replace_damaged(tombstone, stored, data, error)
             # A record of another attempt is a new image that took over the name after expiry.
             if isinstance(record, ImageRecord) and record.attempt == tombstone.attempt:
                 await self._log(tombstone)
@@ -89,6 +119,42 @@ class Eraser:
         with suppress(KeyMissing):  # the sweeper was faster
             await compare_and_swap(replace, key, tries=_TRIES, again=(Mismatch,))
         await self._delete_objects(tombstone)
+
+    async def _look_up(self, tenant: str, image_id: str) -> _Known | None:
+        """Read the record of an image; None after a damaged record was written anew."""
+        key = layout.record_key(tenant, image_id)
+        try:
+            record = await look_up(self._store, tenant, image_id)
+        except UnreadableObject as error:
+            if not is_damaged(error):
+                raise
+        else:
+            tombstone = record if isinstance(record, Tombstone) else None
+            return _Known(record.attempt, record.window_start, tombstone)
+        data, stored = await self._store.get(key)
+        if await self._damaged.restore(tenant, image_id, stored, data):
+            return None
+        objects = await self._store.objects(layout.image_prefix(tenant, image_id))
+        own = [each for each in objects if each.key != key]
+        newest = max(own, key=lambda each: each.modified, default=stored)
+        window = self._clock.settings.window
+        return _Known(
+            attempt_of(newest.key) if own else _NO_ATTEMPT,
+            layout.window_start_of(newest.modified, window),
+        )
+
+    async def _replace_damaged(
+        self, tombstone: Tombstone, stored: Stored, data: bytes, error: UnreadableObject
+    ) -> bool | None:
+        """Replace a damaged record by the tombstone; None if it was written anew instead."""
+        if not is_damaged(error):
+            raise error
+        if await self._damaged.restore(tombstone.tenant, tombstone.image_id, stored, data):
+            return None
+        # The digest of the erased bytes is unknown, so the tombstone is one of any bytes.
+        await self._log(tombstone)
+        await self._store.replace(stored.key, tombstone.model_dump_json().encode(), stored.etag)
+        return True
 
     async def _log(self, tombstone: Tombstone) -> None:
         """Write the audit entry, once; a repetition finds it under the same name.

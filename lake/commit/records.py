@@ -12,9 +12,10 @@ import secrets
 from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 
 from lake import layout
+from lake.commit.damaged_records import DamagedRecords, is_damaged
 from lake.commit.journal import Journal
 from lake.errors import (
     AttemptTooOld,
@@ -32,10 +33,13 @@ from lake.old_columns import refuse_old_json
 from lake.store.clock import StoreClock
 from lake.store.decision import decide
 from lake.store.machine_clock import MACHINE, Moment
+from lake.store.object_meta import Stored
 from lake.store.object_store import Buffer, ObjectStore
 from lake.tables.fitting import mended, proven
 from lake.tables.schema import MAX_REFUSED, RECORD, ImageRecord, Named, RefusedName, Tombstone
 from lake.timing import ProtocolTimes
+
+C = TypeVar("C")
 
 Objects = Mapping[str, Buffer | asyncio.Task[None]]
 """Objects of an attempt by key: bytes, or the task of a running `put`."""
@@ -110,6 +114,7 @@ class Committer:
         self._store = store
         self._journal = journal
         self._clock = clock
+        self._damaged = DamagedRecords(store, clock)
 
     async def begin(self, tenant: str, image_id: str, rejection_id: str | None = None) -> Attempt:
         """Start an attempt, with a window by the store's clock; raises StoreUnavailable.
@@ -199,14 +204,14 @@ class Committer:
             await self._store.create(key, body)
             return Commit("created", record)
 
-        async def noting(step: Awaitable[Commit]) -> Commit:
+        async def noting(step: Awaitable[C]) -> C:
             try:
                 return await step
             except StoreUnavailable as error:
                 unsure.append(error)
                 raise
 
-        def resolve() -> Awaitable[Commit]:
+        def resolve() -> Awaitable[Commit | None]:
             return noting(self._resolve(attempt, record, key, body))
 
         try:
@@ -216,10 +221,19 @@ class Committer:
                 raise  # an earlier PUT of the record may still take effect
             raise _NoRoom(error.detail) from error
 
-    async def _resolve(self, attempt: Attempt, mine: ImageRecord, key: str, body: bytes) -> Commit:
-        """Decide by the stored record; raises KeyMissing, Mismatch, after which to try again."""
+    async def _resolve(
+        self, attempt: Attempt, mine: ImageRecord, key: str, body: bytes
+    ) -> Commit | None:
+        """Decide by the stored record; try again after None, KeyMissing and Mismatch."""
         data, stored = await self._store.get(key)
-        existing = parse_record(key, data)
+        try:
+            existing = parse_record(key, data)
+        except UnreadableObject as error:
+            if not is_damaged(error):
+                raise
+            if await self._restored(attempt, stored, data):
+                return None
+            return await self._overwrite(attempt, mine, key, body, stored.etag)
         if isinstance(existing, ImageRecord) and existing.attempt == attempt.id:
             return Commit("created", existing)
         remaining = expiry_of(existing, self._clock) - self._clock.now()
@@ -234,17 +248,7 @@ class Committer:
         if isinstance(existing, Tombstone) and existing.is_of(mine.sha256):
             raise ImageErased("this image was erased", value=existing.image_id)
         if isinstance(existing, RefusedName):
-            if (why := existing.refused.get(attempt.rejection_id or "")) is not None:
-                raise RefusedBefore(
-                    f"this message was refused before: {why.detail}", value=why.code
-                )
-            if existing.full:
-                raise RefusedBefore(
-                    f"{len(existing.refused)} other messages with this identity were refused, and "
-                    "more are not accepted; send the image with another identity",
-                    limit=MAX_REFUSED,
-                    value="too_many_refused",
-                )
+            _check_refused(existing, attempt)
             # Only another message with this identity was refused, so the name is free.
             return await self._overwrite(attempt, mine, key, body, stored.etag)
         if isinstance(existing, Tombstone) or not _same(existing, mine):
@@ -254,6 +258,17 @@ class Committer:
             )
         return Commit("replayed", existing)
 
+    async def _restored(self, attempt: Attempt, stored: Stored, data: bytes) -> bool:
+        """Write a damaged record anew; false if its name is free for this attempt.
+
+        Raises RecordDamaged, RefusedBefore.
+        """
+        if await self._damaged.restore(attempt.tenant, attempt.image_id, stored, data):
+            return True
+        self._damaged.check_free(stored)
+        await self._damaged.check_not_refused(attempt.rejection_id)
+        return False
+
     async def _overwrite(
         self, attempt: Attempt, mine: ImageRecord, key: str, body: bytes, etag: str
     ) -> Commit:
@@ -261,6 +276,19 @@ class Committer:
         attempt.check_age(self._clock.times)
         await self._store.replace(key, body, etag)
         return Commit("created", mine)
+
+
+def _check_refused(existing: RefusedName, attempt: Attempt) -> None:
+    """Raise RefusedBefore if the message was refused, or the record is full."""
+    if (why := existing.refused.get(attempt.rejection_id or "")) is not None:
+        raise RefusedBefore(f"this message was refused before: {why.detail}", value=why.code)
+    if existing.full:
+        raise RefusedBefore(
+            f"{len(existing.refused)} other messages with this identity were refused, and "
+            "more are not accepted; send the image with another identity",
+            limit=MAX_REFUSED,
+            value="too_many_refused",
+        )
 
 
 def _same(found: ImageRecord, mine: ImageRecord) -> bool:
@@ -284,12 +312,15 @@ def _message(record: ImageRecord) -> tuple[object, ...]:
 def expiry_of(found: Named, clock: StoreClock) -> datetime:
     """Time at which the object stored under an image's name expires."""
     expiry = clock.settings.expires(found.window_start)
-    # A tombstone without a digest is a sweeper's marker, which holds the name for a moment.
-    if isinstance(found, Tombstone) and found.content is None:
-        return max(expiry, found.erased_at - clock.times.marker_age)
+    if not isinstance(found, Tombstone):
+        return expiry
     # A message or an upload may be sent again for as long after the erasure as after the upload.
-    if isinstance(found, Tombstone) and found.erased_at < expiry:
+    if found.erased_at < expiry:
         return max(expiry, clock.settings.expires(found.erased_at))
+    # A tombstone that begins expired, and has no digest, is a sweeper's marker, which holds the
+    # name for a moment.
+    if found.content is None:
+        return max(expiry, found.erased_at - clock.times.marker_age)
     return expiry
 
 

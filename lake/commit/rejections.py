@@ -16,12 +16,14 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
 from lake import layout
+from lake.commit.damaged_records import DamagedRecords, is_damaged
 from lake.commit.journal import Journal
 from lake.commit.records import expiry_of, parse_record
 from lake.errors import Fault, ImageExpiring, UnreadableObject
 from lake.old_columns import refuse_old_json
 from lake.store.clock import StoreClock
 from lake.store.decision import decide
+from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
 from lake.tables.fitting import misfits, proven
 from lake.tables.schema import ImageRecord, RefusedName, Tombstone
@@ -84,6 +86,7 @@ class Rejections:
         self._store = store
         self._journal, self._images = journals
         self._clock = clock
+        self._damaged = DamagedRecords(store, clock)
 
     async def settle(self, refusal: Refusal) -> Settled:
         """Record a refusal (steps 1 to 3) and return the final state; durable when it returns.
@@ -142,13 +145,17 @@ class Rejections:
 
     async def _meet(
         self, refusal: Refusal, mine: RefusedName, key: str
-    ) -> Fault | ImageRecord | Tombstone:
-        """Decide by the object stored under the image id; raises KeyMissing, Mismatch."""
+    ) -> Fault | ImageRecord | Tombstone | None:
+        """Decide by the object stored under the image id.
+
+        Try again after None, KeyMissing and Mismatch.
+        """
         data, stored = await self._store.get(key)
         try:
             existing = parse_record(key, data)
-        except UnreadableObject:
-            return refusal.reason  # an audit reports it; an error here would block the partition
+        except UnreadableObject as error:
+            # An audit reports it; an error here would block the partition.
+            return None if await self._restored(refusal, stored, data, error) else refusal.reason
         if not self._expired(expiry_of(existing, self._clock)):
             if isinstance(existing, Tombstone):
                 # A tombstone of other bytes keeps the id, and this message is refused.
@@ -163,6 +170,18 @@ class Rejections:
             mine = mine.model_copy(update={"refused": {**existing.refused, **mine.refused}})
         await self._store.replace(key, mine.model_dump_json().encode(), stored.etag)
         return refusal.reason
+
+    async def _restored(
+        self, refusal: Refusal, stored: Stored, data: bytes, error: UnreadableObject
+    ) -> bool:
+        """True if the damaged record of the message's image was written anew."""
+        if refusal.image_id is None or not is_damaged(error):
+            return False
+        try:
+            restored = self._damaged.restore(refusal.tenant, refusal.image_id, stored, data)
+            return await restored is not None
+        except UnreadableObject:
+            return False
 
     async def _decide(self, mine: Rejected) -> Rejected:
         """Create the record (step 2), or return the one that exists."""

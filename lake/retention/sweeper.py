@@ -141,9 +141,9 @@ class Sweeper:
             except UnreadableObject:
                 if not self._is_due(stored.modified):
                     raise
-                # No writer takes over an unreadable record, so its age suffices.
-                report.images += await self._delete([folder.record_key], report)
-                report.image_objects += await self._delete_old(folder.objects, report)
+                if self._dry_run or await self._unname(folder, "", stored):
+                    report.images += 1
+                    report.image_objects += await self._delete_old(folder.objects, report)
                 return
             if expiry_of(record, self._clock) + self._clock.settings.margin <= self._clock.now():
                 await self._expire(folder, record, stored, report)
@@ -160,7 +160,7 @@ class Sweeper:
         stored: Stored,
         report: SweepReport,
     ) -> None:
-        if not self._dry_run and not await self._unname(folder.record_key, record, stored):
+        if not self._dry_run and not await self._unname(folder, record.attempt, stored):
             return
         report.images += isinstance(record, ImageRecord)
         named = named_by(record) if isinstance(record, ImageRecord) else frozenset()
@@ -168,26 +168,26 @@ class Sweeper:
         dead = [s for s in folder.objects if s.key in named or self._is_old(s)]
         report.image_objects += await self._delete([s.key for s in dead], report)
 
-    async def _unname(self, key: str, record: Named, stored: Stored) -> bool:
+    async def _unname(self, folder: ImageFolder, attempt: str, stored: Stored) -> bool:
         """Replace a record by a marker, then delete it; False if another process may have it."""
         # The moment comes first: its age includes a pause before the marker has its time.
         marked = self._clock.machine.moment()
         await self._clock.fresh()
-        now = self._clock.now()
         marker = Tombstone(
-            image_id=record.image_id,
-            tenant=record.tenant,
-            attempt=record.attempt,
+            image_id=folder.image_id,
+            tenant=folder.tenant,
+            attempt=attempt,
             window_start=self._expired_now(),
-            erased_at=now,
+            erased_at=self._clock.now(),
         )
         try:
-            await self._store.replace(key, marker.model_dump_json().encode(), stored.etag)
+            body = marker.model_dump_json().encode()
+            await self._store.replace(folder.record_key, body, stored.etag)
         except (Mismatch, KeyMissing):
             return False  # a new image or another sweeper was faster
         if marked.age > self._times.marker_use:
             return False  # the marker expires like a record, and the next sweep deletes it
-        await self._store.delete(key)
+        await self._store.delete(folder.record_key)
         return True
 
     async def _sweep_journal(self, of: layout.Folders, report: SweepReport) -> int:

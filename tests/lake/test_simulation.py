@@ -10,13 +10,14 @@ import pytest
 from tests.lake.simulation.asked_again import asked_again
 from tests.lake.simulation.changed import changed_retention
 from tests.lake.simulation.closed import closed_hour, moving_watermark
+from tests.lake.simulation.damaged import damaged_records
 from tests.lake.simulation.late_file import late_file
 from tests.lake.simulation.late_record import late_record
 from tests.lake.simulation.messages import messages
 from tests.lake.simulation.mutants import MUTANTS
 from tests.lake.simulation.mutants_of_clocks import OF_CLOCKS
 from tests.lake.simulation.mutants_of_positions import OF_POSITIONS, OF_REQUESTS, OF_STREAMS
-from tests.lake.simulation.mutants_of_spoils import OF_SPOILS, OF_STUCK
+from tests.lake.simulation.mutants_of_spoils import OF_DAMAGE, OF_SPOILS, OF_STUCK
 from tests.lake.simulation.positions import used_again
 from tests.lake.simulation.remade import remade
 from tests.lake.simulation.sent_again import sent_again
@@ -57,6 +58,7 @@ AIMED: dict[str, Story] = {
     **{mutant.__name__: story for mutant, story in OF_CLOCKS.items()},
     **{mutant.__name__: spoiled for mutant in OF_SPOILS},
     **{mutant.__name__: stuck_windows for mutant in OF_STUCK},
+    **{mutant.__name__: damaged_records for mutant in OF_DAMAGE},
     "retention_of_the_environment": changed_retention,
     "change_without_notice": changed_retention,
     "longer_retention_wakes_the_expired": changed_retention,
@@ -74,6 +76,8 @@ CAUGHT_BY = {
     "object_under_hold_stops_its_window": 1,
     "cut_watermark_stops_sealing": 1,
     "undeleted_journal_object_stops_its_window": 1,
+    "damaged_record_forgets_its_erasure": 8,
+    "damaged_record_is_free_at_once": 1,
     "erasure_deletes_the_record": 4,
     "record_before_the_tombstone": 4,
     "unsure_writer_deletes": 3,

@@ -7,12 +7,14 @@ from typing import Any
 from unittest import mock
 
 from lake import layout
+from lake.commit.damaged_records import DamagedRecords
 from lake.errors import KeyMissing
 from lake.seal.journal_batches import Batch, JournalBatches
 from lake.seal.sealer import Sealer
 from lake.seal.watermark import Watermark, parse_watermark
 from lake.seal.window_tries import WindowTries
 from lake.store.object_store import ObjectStore
+from lake.tables.schema import Tombstone
 from tests.lake.simulation.mutants_of_images import Mutant
 
 
@@ -75,6 +77,36 @@ OF_STUCK: tuple[Mutant, ...] = (
     unsealed_window_holds_its_hour,
     stuck_window_withdraws_claims,
     undeleted_journal_object_stops_its_window,
+)
+
+
+def damaged_record_forgets_its_row() -> AbstractContextManager[Any]:
+    """A record that does not parse is overwritten, though its image has a row."""
+
+    async def row(*_: object) -> None:
+        return None
+
+    return mock.patch.object(DamagedRecords, "_row", row)
+
+
+def damaged_record_forgets_its_erasure() -> AbstractContextManager[Any]:
+    """A record that does not parse is overwritten, though its image was erased."""
+
+    async def erasures(*_: object) -> list[Tombstone]:
+        return []
+
+    return mock.patch.object(DamagedRecords, "_erasures", erasures)
+
+
+def damaged_record_is_free_at_once() -> AbstractContextManager[Any]:
+    """A record that does not parse is overwritten while its attempt may still write the row."""
+    return mock.patch.object(DamagedRecords, "check_free")
+
+
+OF_DAMAGE: tuple[Mutant, ...] = (
+    damaged_record_forgets_its_row,
+    damaged_record_forgets_its_erasure,
+    damaged_record_is_free_at_once,
 )
 
 OF_SPOILS: tuple[Mutant, ...] = (

@@ -13,6 +13,7 @@ from tests.lake.simulation.asked_again import asked_again
 from tests.lake.simulation.asleep import machines_sleep
 from tests.lake.simulation.changed import changed_retention
 from tests.lake.simulation.closed import closed_hour, moving_watermark
+from tests.lake.simulation.damaged import damaged_records
 from tests.lake.simulation.fleet import Fleet, doze, eraser, fate, rest, run_pass, sealer
 from tests.lake.simulation.late_file import late_file
 from tests.lake.simulation.late_record import late_record
@@ -224,6 +225,7 @@ _SELDOM: dict[int, Story] = {
     7: sent_again,
     8: stuck_windows,
     9: asked_again,
+    10: damaged_records,
 }
 
 

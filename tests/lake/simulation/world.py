@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from lake import layout
-from lake.commit.records import Attempt, parse_record
+from lake.commit.records import Attempt
 from lake.errors import (
     IdempotencyConflict,
     ImageErased,
@@ -29,7 +29,7 @@ from lake.timing import TIMES
 from tests.lake.samples import TENANT, image_id, record
 from tests.lake.simulation.loop import SimulatedLoop
 from tests.lake.simulation.machine import SimulatedMachine
-from tests.lake.simulation.readable import complete_before, tombstones
+from tests.lake.simulation.readable import complete_before, named, tombstones
 from tests.lake.simulation.skewed_clock import MAX_SKEW_SECONDS, SkewedClock
 from tests.lake.simulation.store import EPOCH, Bucket, Process, SimulatedStore
 
@@ -168,10 +168,16 @@ class World:
         return self._cached(key, etag, parse)  # type: ignore[no-any-return]
 
     def record(self, name_id: str) -> Named | None:
+        """Object under the name of an image; None for a damaged one, too."""
         key = layout.record_key(TENANT, name_id)
-        if key not in self.bucket.objects:
-            return None
-        return parse_record(key, self.bucket.objects[key][0])
+        return named(key, self.bucket.objects[key][0]) if key in self.bucket.objects else None
+
+    def is_damaged(self, name_id: str) -> bool:
+        """True if the record does not parse."""
+        return (
+            layout.record_key(TENANT, name_id) in self.bucket.objects
+            and self.record(name_id) is None
+        )
 
     def waiting_tombstones(self) -> set[str]:
         """Image ids of the tombstones in the journal: a sealer will finish their erasures."""
@@ -240,7 +246,7 @@ class World:
         for found in ids:
             stored = self.record(found)
             live = isinstance(stored, ImageRecord) and self._complete(stored)
-            if not live and found not in self.waiting_tombstones():
+            if not live and not self.is_damaged(found) and found not in self.waiting_tombstones():
                 raise Broken("a row without its record and objects")
 
     def _check_published(self, seen: set[str]) -> None:
@@ -301,7 +307,7 @@ class World:
 
     def _check_records(self) -> None:
         for key, data, _ in self.below(layout.IMAGES):
-            stored = parse_record(key, data) if key.endswith("record.json") else None
+            stored = named(key, data) if key.endswith("record.json") else None
             if isinstance(stored, ImageRecord) and not self._complete(stored):
                 raise Broken("a record without its objects")
 
