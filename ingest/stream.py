@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from ingest.errors import KafkaUnavailable
 from ingest.group_client import Connect
 from ingest.kafka import GroupConsumer
 from ingest.librdkafka import GroupState
@@ -54,7 +55,7 @@ class StreamState:
     deleted: int = 0
     """Number of offsets that Kafka deleted before they were read."""
     fault: Fault | None = None
-    """Reason why partitions deliver nothing."""
+    """Reason why messages that exist are not processed."""
     remark: Fault | None = None
     """Transaction of a producer that holds up a partition."""
 
@@ -77,6 +78,7 @@ class Stream:
         self._deleted = 0
         self._held: frozenset[Partition] = frozenset()
         self._committed_at = self._checked_at = time.monotonic()
+        self._unsure_since: float | None = None
         limit = unexplained_seconds(settings.kafka_stall_seconds)
         self._silence, self._transactions = SilenceWatch(limit), OpenTransactions(limit)
         self._client = connect(settings, self)
@@ -108,7 +110,7 @@ class Stream:
             len(paused),
             self._client.state,
             self._deleted,
-            self._silence.fault,
+            self._unsure() or self._silence.fault,
             self._transactions.remark,
         )
         return batch
@@ -237,14 +239,25 @@ class Stream:
     def _sure(self) -> list[tuple[Message, TrackedOffset]]:
         """Return the messages read so far, once their topics are confirmed; else nothing."""
         due = time.monotonic() - self._checked_at >= _CHECK_TOPIC_SECONDS
-        if (self._gathered or self._ends or due) and not self._same_topics():
-            return []
+        if self._gathered or self._ends or due:
+            if not self._same_topics():
+                self._unsure_since = self._unsure_since or time.monotonic()
+                return []
+            self._unsure_since = None
         self._report_gaps()
         for partition, offset in self._ends.items():
             self._offsets.ended(partition, offset)
         self._ends.clear()
         batch, self._gathered = self._gathered, []
         return batch
+
+    def _unsure(self) -> Fault | None:
+        """Reason why messages that were read wait: nobody confirms that their topic is the same."""
+        seconds = 0.0 if self._unsure_since is None else time.monotonic() - self._unsure_since
+        if seconds < self._settings.kafka_stall_seconds:
+            return None
+        detail = f"the cluster has not confirmed the id of the topic for {round(seconds)} s"
+        return Fault(KafkaUnavailable.code, detail, value=round(seconds))
 
     def _same_topics(self) -> bool:
         """Check the topic ids and rejoin if one changed; False if the cluster does not answer."""

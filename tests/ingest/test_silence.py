@@ -1,8 +1,11 @@
 """Partitions from which nothing arrives although messages are there, on a real broker."""
 
+import threading
+
 import pytest
 
 from ingest.errors import StreamNotReady
+from ingest.group_client import Connect
 from ingest.kafka import GroupConsumer
 from ingest.kafka_clients import KafkaClients
 from ingest.offsets import Listener, Partition
@@ -34,13 +37,24 @@ class Deaf(GroupConsumer):
         super().renew()
 
 
-class DeafClients(KafkaClients):
-    def __init__(self, settings: IngestSettings) -> None:
+class Unsure(GroupConsumer):
+    """Member that gets no answer about its topic for some time, though it is in its group."""
+
+    answers = threading.Event()
+
+    def topic_id(self, topic: str) -> str | None:
+        return super().topic_id(topic) if self.answers.is_set() else None
+
+
+class ClientsOf(KafkaClients):
+    """Clients of a consumer whose member is of another class."""
+
+    def __init__(self, settings: IngestSettings, member: Connect) -> None:
         super().__init__(settings)
-        self.settings = settings
+        self.settings, self.member = settings, member
 
     async def connect(self) -> Stream:
-        return await self.call(Stream, self.settings, Deaf)
+        return await self.call(Stream, self.settings, self.member)
 
 
 async def test_a_deaf_client_is_named_and_replaced(
@@ -50,7 +64,7 @@ async def test_a_deaf_client_is_named_and_replaced(
     for partition in range(4):
         await wide_stage.send_values([b"a", b"b"], partition)
     name = f"{wide_stage.topic}/1"
-    async with running(settings, workers.submit, clients=DeafClients(settings)) as consumer:
+    async with running(settings, workers.submit, clients=ClientsOf(settings, Deaf)) as consumer:
         await until(lambda: "partition_silent" in str(consumer.status().fault), "not ready")
         with pytest.raises(StreamNotReady, match=f"{name}, read up to 0, ends at 2"):
             await consumer.ready()
@@ -61,6 +75,19 @@ async def test_a_deaf_client_is_named_and_replaced(
     assert len(told) >= 2
     assert all(name in str(record.__dict__["partitions"]) for record in told)
     assert {record.levelname for record in told} == {"WARNING"}
+
+
+async def test_messages_that_wait_for_their_topics_id_are_told(stage: Stage) -> None:
+    settings, workers = stage.settings(kafka_stall_seconds=0.3), Workers()
+    await stage.send_values([b"a"])
+    async with running(settings, workers.submit, clients=ClientsOf(settings, Unsure)) as consumer:
+        await until(lambda: "has not confirmed the id" in str(consumer.status().fault))
+        with pytest.raises(StreamNotReady, match=r"^kafka_unavailable: the cluster has not conf"):
+            await consumer.ready()
+        assert workers.jobs == []
+        Unsure.answers.set()
+        await stage.until_committed(1)
+        await until(lambda: consumer.status().ready, "ready")
 
 
 def looks(watch: SilenceWatch, first: int, last: int, at: int, end: int | None) -> bool:
