@@ -17,7 +17,7 @@ import asyncio
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ from lake.audit.unfinished import Unfinished
 from lake.commit.journal import Journal
 from lake.errors import KeyMissing, LakeError
 from lake.settings import LakeSettings
+from lake.store.accepted_time import refused_since
 from lake.store.clock import StoreClock
 from lake.store.object_store import ObjectStore
 from lake.store.store_settings import parse_store_settings
@@ -144,6 +145,7 @@ class Audit:
         """Audit the windows in [start, end), by default all; raises StoreUnavailable, StoreFull."""
         await self._clock.fresh()
         scope = Scope.of(self._settings, self._clock, start, end)
+        scope = replace(scope, swept=await refused_since(self._store, self._clock))
         report = AuditReport(scope, full=self._full)
         if self._settings.location.startswith("s3:"):
             report.unread.append("old versions of objects, if the bucket keeps them")

@@ -22,6 +22,8 @@ class Scope:
     """time after expiry from which a deletion is late"""
     stale_after: timedelta
     """time after a window's end from which a waiting row is late"""
+    swept: datetime | None = None
+    """time of the last sweep, if sweepers refuse the store's clock since then"""
 
     @classmethod
     def of(
@@ -66,8 +68,11 @@ class Scope:
         return self.kept.expires(window_start) <= self.now
 
     def is_overdue(self, window_start: datetime) -> bool:
-        """True if objects of this window should be deleted by now."""
-        return self.kept.expires(window_start) + self.overdue_after <= self.now
+        """True if objects of this window should be deleted by now.
+
+        While sweepers refuse a jump of the store's clock, the time of the last sweep counts.
+        """
+        return self.kept.expires(window_start) + self.overdue_after <= (self.swept or self.now)
 
     def is_future(self, moment: datetime) -> bool:
         """True if a clock that was wrong wrote this time."""

@@ -61,7 +61,7 @@ class CompactionReport:
     """Result of a pass: hours checked, files and rows written, hours that failed.
 
     `left`: the pass ended before it had checked all hours. `incomplete`: hours that were compacted
-    without the rows of a window that can't be sealed.
+    without the rows of a window that can't be sealed. `failed_hours`: starts of the failed hours.
     """
 
     hours: int = 0
@@ -71,6 +71,7 @@ class CompactionReport:
     left: bool = False
     bytes: int = 0
     incomplete: int = 0
+    failed_hours: tuple[str, ...] = ()
 
     def __add__(self, later: "CompactionReport") -> "CompactionReport":
         """Sum of two passes; `left` is that of the later pass."""
@@ -82,6 +83,7 @@ class CompactionReport:
             later.left,
             self.bytes + later.bytes,
             self.incomplete + later.incomplete,
+            self.failed_hours + later.failed_hours,
         )
 
 
@@ -195,6 +197,7 @@ class Compactor:
             code = getattr(error, "code", type(error).__name__)
             log.exception("hour not compacted", hour=start, table=self._table.name, code=code)
             report.failed += 1
+            report.failed_hours += (f"{self._table.name} {layout.window_name(start)}",)
             return False
         return True
 

@@ -103,8 +103,10 @@ class Chains:
             self._known[file.key, file.etag] = known
 
     async def _read_known(self, file: Stored) -> Known:
+        if not file.size:  # an empty range is an error of the store
+            raise UnreadableObject(f"segment {file.key} is empty", value=file.key)
         if file.size <= self._sizes.whole_bytes:
-            source: object = await self._store.piece(file.key, 0, max(file.size, 1), file.etag)
+            source: object = await self._store.piece(file.key, 0, file.size, file.etag)
         else:
             source = await self._read_pieces(file)
         return await self._idle_executor.run(parse_known, file.key, source, self._table)

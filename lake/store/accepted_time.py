@@ -67,6 +67,18 @@ async def check_time(store: ObjectStore, clock: StoreClock) -> None:
     await accept_time(store, clock, note=False)
 
 
+async def refused_since(store: ObjectStore, clock: StoreClock) -> datetime | None:
+    """Time of the last sweep if sweepers refuse the store's clock now; raises StoreUnavailable.
+
+    None also if no sweeper has run lately: then its deletions are late.
+    """
+    found = await _read(store)
+    if found is None or found[0].jumped is None or found[0].seen is None:
+        return None
+    lately = abs(clock.now() - found[0].seen) < 2 * clock.times.sweep_interval
+    return found[0].accepted if lately else None
+
+
 def _next(before: AcceptedTime | None, clock: StoreClock, *, confirmed: bool) -> AcceptedTime:
     now, jump = clock.now(), clock.times.time_jump
     if before is None or confirmed or now - before.accepted < jump:

@@ -134,11 +134,14 @@ async def _look(
 
 async def _fault(store: "ObjectStore", name: Name) -> Exception | None:
     """Return the error if an image can't be erased, or None."""
-    from lake.commit.erasure import look_up  # noqa: PLC0415  # slow
-    from lake.errors import LakeError  # noqa: PLC0415
+    from lake.commit.damaged_records import is_damaged  # noqa: PLC0415  # slow
+    from lake.commit.erasure import look_up  # noqa: PLC0415
+    from lake.errors import LakeError, UnreadableObject  # noqa: PLC0415
 
     try:
         await look_up(store, *name)
+    except UnreadableObject as error:
+        return None if is_damaged(error) else error  # the eraser writes the record anew first
     except LakeError as error:
         return error
     return None
@@ -159,8 +162,8 @@ async def _erase(
     # Remove the rows now; otherwise the next pass of any sealer would remove them.
     done_pass = await lake.maintenance.run_pass(now=True)
     unfinished = {f"window {name}": "not_sealed" for name in done_pass.images.failed_windows}
-    if hours := done_pass.compacted.failed:
-        unfinished[f"{hours} hours"] = "not_compacted"
+    hours = done_pass.compacted.failed_hours
+    unfinished |= {f"compacted hour of {name}": "not_compacted" for name in hours}
     return failures, unfinished
 
 

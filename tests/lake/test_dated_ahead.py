@@ -1,6 +1,7 @@
 """A wrong clock: what it has dated ahead does not wait, and nothing that is alive is deleted."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from lake.store.accepted_time import TimeJumped, accept_time
 from lake.tables.rows import decode_chain_file
 from lake.tables.tables import IMAGE_TABLE
 from tests.lake.clocks import ShiftedClock, at, at_age
+from tests.lake.damage import audit, found
 from tests.lake.samples import commit, image_id, keys, rows
 
 _DAY, _HOUR = timedelta(days=1), timedelta(hours=1)
@@ -90,6 +92,25 @@ async def test_a_clock_days_ahead_deletes_nothing(lake: Lake) -> None:
     assert await keys(lake) == before
     # The clock is right again.
     assert (await Sweeper(lake.store, lake.clock).sweep()).images == 0
+
+
+async def test_an_audit_calls_nothing_overdue_that_sweepers_refuse_to_delete(
+    tmp_path: Path,
+) -> None:
+    settings = LakeSettings(store_url=(tmp_path / "store").as_uri())
+    lake = await Lake.open(settings)
+    await commit(lake, "a")
+    await lake.sealer.run_pass(now=True)
+    await Sweeper(lake.store, lake.clock).sweep()
+    after = timedelta(days=9)
+    # No sweeper has run for nine days.
+    assert "overdue" in found(await audit(lake, settings, after=after))
+    ahead = at_age(lake, days=9)
+    with pytest.raises(TimeJumped):
+        await Sweeper(ahead.store, ahead.clock).sweep()
+    assert "overdue" not in found(await audit(lake, settings, after=after))
+    # Sweepers have not refused it again, so none runs.
+    assert "overdue" in found(await audit(lake, settings, after=after + timedelta(hours=3)))
 
 
 async def test_an_operator_confirms_a_time(lake: Lake) -> None:

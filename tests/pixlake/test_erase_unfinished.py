@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,18 @@ def test_a_window_that_was_not_sealed_is_named(store: Path) -> None:
     assert {"name": f"window {window.name}", "code": "not_sealed"} in said["unfinished"]
 
 
+def test_an_hour_that_was_not_compacted_is_named(store: Path) -> None:
+    (window,) = (store / layout.JOURNAL).iterdir()
+    hour = layout.hour_of(layout.parse_window(window.name)) - timedelta(hours=2)
+    segment = store / layout.chain_key(hour, 0)
+    segment.parent.mkdir(parents=True)
+    segment.write_bytes(b"")
+    done = erase(f"{TENANT}/{image_id('a')}", "--json")
+    assert done.exit_code == 1
+    name = f"compacted hour of images {layout.window_name(hour)}"
+    assert {"name": name, "code": "not_compacted"} in json.loads(done.stdout)["unfinished"]
+
+
 def test_an_unreadable_journal_object_is_named_and_the_others_are_erased(store: Path) -> None:
     unread = store / JOURNAL_OBJECT
     unread.parent.mkdir()
@@ -58,6 +71,15 @@ def test_an_unreadable_journal_object_is_named_and_the_others_are_erased(store: 
     done = erase("--where", "tenant = 'acme'")
     assert (done.exit_code, done.stdout) == (1, "erased 1 images\n")
     assert f"unreadable_object: {JOURNAL_OBJECT} may still hold rows" in done.stderr
+
+
+def test_an_image_with_a_damaged_record_is_erased(store: Path) -> None:
+    record = store / layout.record_key(TENANT, image_id("a"))
+    record.write_bytes(b"")
+    done = erase(f"{TENANT}/{image_id('a')}")
+    assert (done.exit_code, done.stdout) == (0, "erased 1 images\n")
+    assert b'"tombstone"' in record.read_bytes()
+    assert list(record.parent.iterdir()) == [record]
 
 
 def test_nothing_is_left_of_a_whole_lake() -> None:
