@@ -7,6 +7,7 @@ from unittest import mock
 from ingest.messages import Message
 from ingest.offsets import Offsets, Partition, TrackedOffset
 from ingest.positions import Place
+from ingest.silence import SilenceWatch
 from ingest.stream import Stream
 from lake.commit.records import Committer, Request
 from lake.commit.rejections import Refusal
@@ -142,9 +143,15 @@ def topic_goes_on_where_it_is() -> AbstractContextManager[Any]:
 
 
 def cluster_that_was_away_is_the_same() -> AbstractContextManager[Any]:
-    """A client keeps its state after all brokers were away and came back."""
-    return mock.patch.object(
-        Client, "was_away", property(lambda _: False, lambda *_: None), create=True
+    """A client keeps its state after all brokers were away, and may be deaf to them for ever.
+
+    The watch of silent partitions is out, too, because it replaces a deaf client a minute later.
+    """
+    return _both(
+        mock.patch.object(
+            Client, "was_away", property(lambda _: False, lambda *_: None), create=True
+        ),
+        mock.patch.object(SilenceWatch, "look", return_value=[]),
     )
 
 
