@@ -125,9 +125,14 @@ SWEPT: Final = Metric(
     "pixlake_swept",
     "counter",
     "objects",
-    "Expired and orphaned objects that the sweeper deleted; `failed`: not processed, "
-    "`refused`: sweeps that did not believe the store's clock.",
+    "Expired and orphaned objects that the sweeper deleted; `failed`: not processed.",
     ("objects",),
+)
+SWEEPS_REFUSED: Final = Metric(
+    "pixlake_sweeps_refused",
+    "counter",
+    "sweeps",
+    "Sweeps that deleted nothing, because the store's clock has jumped by a day or more.",
 )
 SKIPPED_NAMES: Final = Metric(
     "pixlake_skipped_names",
@@ -171,6 +176,7 @@ METRICS: Final = (
     HOURS_INCOMPLETE,
     COMPACTION_LAG,
     SWEPT,
+    SWEEPS_REFUSED,
     SKIPPED_NAMES,
     AUDIT_FAULTS,
     AUDIT_AGE,
@@ -191,6 +197,7 @@ class SealerTotals:
         self._lake = lake
         self._all: MaintenanceReport | None = None
         self._swept: Counter[str] = Counter()
+        self._refused = 0
         self.audit: LastAudit | None = None
         """result of the last audit, by any process"""
 
@@ -204,7 +211,7 @@ class SealerTotals:
 
     def add_refused_sweep(self) -> None:
         """Count a sweep that did not believe the store's clock."""
-        self._swept["refused"] += 1
+        self._refused += 1
 
     def samples(self) -> Iterator[Sample]:
         """Read the totals and the present ages, which grow also during a long pass."""
@@ -213,6 +220,7 @@ class SealerTotals:
         yield SKIPPED_NAMES.at(len(self._lake.store.skipped))
         for kind, count in self._swept.items():
             yield SWEPT.at(count, kind)
+        yield SWEEPS_REFUSED.at(self._refused)
         if self.audit:
             yield AUDIT_AGE.at((self._lake.clock.now() - self.audit.at).total_seconds())
             for check, count in self.audit.faults.items():

@@ -37,6 +37,7 @@ async def test_passes_and_sweeps_are_added_up(lake: Lake) -> None:
     assert values(totals) == {
         ("pixlake_store_write_failures",): 0,
         ("pixlake_skipped_names",): 0,
+        ("pixlake_sweeps_refused",): 0,
     }
     for name in "ab":
         await commit(lake, name)
@@ -188,3 +189,9 @@ def test_a_metric_has_a_bounded_number_of_series(
     assert len(ray.values) <= 151
     assert sum(ray.values.values()) == 1000
     assert ray.values["events", export.OTHER] == 1000 - (len(ray.values) - 1)
+
+
+async def test_sweeps_that_refused_the_clock_are_counted(lake: Lake) -> None:
+    totals = SealerTotals(lake)
+    totals.add_refused_sweep()
+    assert values(totals)["pixlake_sweeps_refused",] == 1

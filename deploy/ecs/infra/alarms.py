@@ -385,6 +385,14 @@ def _rows(cell: str, stage: str, *, leads: bool) -> list[Alarm]:
             pages=True,
         ),
         Alarm(
+            f"sweep-refused-{cell}",
+            "a sweep deleted nothing: the last one was a day or more ago, by the store's clock",
+            {"refused": Metric("Pixlake", "SweepsRefused", "Sum", of)},
+            "refused",
+            0,
+            minutes=_RED_MINUTES,
+        ),
+        Alarm(
             f"dead-letters-{cell}",
             f"more than {_DEAD_SHARE:.0%} of the messages of Kafka are refused",
             {

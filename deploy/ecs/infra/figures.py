@@ -27,5 +27,6 @@ FIGURES: Final = (
     Figure("KafkaMessages", "Sum", ("ingest",), "messages of Kafka with a durable result"),
     Figure("DeadLetters", "Sum", ("ingest",), "messages of Kafka that were refused"),
     Figure("KafkaDeletedUnread", "Sum", ("ingest",), "messages that Kafka deleted unread"),
+    Figure("SweepsRefused", "Sum", ("ingest",), "sweeps that refused the store's clock"),
     Figure("SealLag", "Maximum", ("ingest",), "age of the oldest unsealed window, s"),
 )

@@ -52,6 +52,7 @@ FIGURES: Final[Mapping[str, Figure]] = {
     "KafkaMessages": Figure("ray_pixlake_kafka_messages_total", "count", "Count"),
     "DeadLetters": Figure("ray_pixlake_dead_letters_total", "count", "Count"),
     "KafkaDeletedUnread": Figure("ray_pixlake_kafka_deleted_unread_total", "count", "Count"),
+    "SweepsRefused": Figure("ray_pixlake_sweeps_refused_total", "count", "Count"),
     "SealLag": Figure("ray_pixlake_seal_lag", "highest", "Seconds"),
 }
 ALARMED_KIND: Final[Kind] = "worker"
