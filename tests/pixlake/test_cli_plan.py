@@ -161,6 +161,7 @@ def test_a_profile_has_the_sizes_of_its_environment(name: str) -> None:
     assert sizes.brokers == kafka.get("instance", "kafka.t3.small")
     assert sizes.broker_count == kafka.get("brokers_per_zone", 1) * sizes.zones
     assert sizes.broker_gb == kafka.get("storage_gb", 100)
+    assert sizes.kafka_hours == kafka.get("retention_hours", 12)
     database, cache = environment.get("database", {}), environment.get("cache", {})
     assert sizes.database == database.get("instance", "db.t4g.medium")
     assert sizes.database_gb == database.get("storage_gb", 20)
@@ -213,6 +214,26 @@ def test_an_idle_environment_costs_what_stands_there_by_hand() -> None:
 def test_more_images_never_cost_less() -> None:
     low, high = (total(bill("large", Question(rate, 1_200_000))) for rate in (10, 1000))
     assert low < high
+
+
+@pytest.mark.parametrize(
+    ("profile", "rate", "photo", "fits"),
+    [
+        ("small", "1", "1.2MB", True),
+        ("small", "2", "1.2MB", False),
+        ("large", "1000", "74KB", True),
+        ("large", "1000", "1.2MB", False),
+    ],
+)
+def test_messages_that_do_not_fit_the_brokers_disks_are_refused(
+    profile: str, rate: str, photo: str, *, fits: bool
+) -> None:
+    words = ("plan", "--profile", profile, "--rate", rate, "--photo", photo)
+    done = CliRunner().invoke(app, [*words, "--source", "kafka"])
+    assert done.exit_code == (0 if fits else 2)
+    assert fits or "kafka.storage_gb" in done.output
+    # Uploads by HTTP do not go through Kafka.
+    assert CliRunner().invoke(app, [*words, "--source", "api"]).exit_code == 0
 
 
 def test_an_unknown_profile_is_refused() -> None:

@@ -32,6 +32,7 @@ _LAKE_BYTES = 3000
 _PUTS_OF_AN_IMAGE = 3
 _KEYS, _SECRETS, _ALARMS, _METRICS, _ZONES, _CHECKS = 4, 5, 28, 20, 2, 1
 _IMAGES_IN_ECR_GB = 5
+_KAFKA_COPIES, _KAFKA_FILL, _SEGMENT_HOURS = 3, 0.6, 1
 _DAYS_KEPT = 8 / 30.4
 
 
@@ -68,6 +69,8 @@ class Sizes:
     brokers: str
     broker_count: int
     broker_gb: int
+    kafka_hours: int
+    """time for which Kafka keeps messages"""
     replicate: Literal["everything", "lake", "nothing"]
 
 
@@ -76,6 +79,17 @@ def profiles() -> dict[str, Sizes]:
     """Read the sizes of all environments, by name."""
     text = files("pixlake.cli").joinpath("data", "profiles.json").read_text()
     return {name: Sizes(**sizes) for name, sizes in json.loads(text).items()}
+
+
+def kafka_gb(sizes: Sizes, question: Question) -> tuple[float, float]:
+    """Return the gigabytes of Kafka's messages at a rate, and those that the disks take.
+
+    Messages have three copies and may fill 60 % of the disks; Kafka deletes by the hour. The stacks
+    refuse settings by the same rule (`deploy/ecs/infra/settings.py`).
+    """
+    seconds = (sizes.kafka_hours + _SEGMENT_HOURS) * 3600
+    needed = question.rate * question.photo * seconds / _GIGA
+    return needed, sizes.broker_count * sizes.broker_gb * _KAFKA_FILL / _KAFKA_COPIES
 
 
 def bill(profile: str, question: Question) -> tuple[Line, ...]:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pixlake.cli import output
-from pixlake.cli.bill import bill, profiles, total
+from pixlake.cli.bill import bill, kafka_gb, profiles, total
 from pixlake.cli.capacity import RETENTION_DAYS, Plan, Question, measured, prices
 from pixlake.cli.capacity import plan as planned
 from pixlake.cli.failures import UsageFault, near
@@ -109,7 +109,20 @@ def _photo(text: str) -> tuple[int, str]:
     return size, "png" if found[3] else "jpeg"
 
 
+def _check_kafka(profile: str, question: Question) -> None:
+    """Raise UsageFault if the messages do not fit the disks of the profile's brokers."""
+    sizes = profiles()[profile]
+    needed, usable = kafka_gb(sizes, question)
+    if question.source == "kafka" and needed > usable:
+        raise UsageFault(
+            f"--profile {profile}: Kafka keeps {needed:,.0f} GB in {sizes.kafka_hours} hours, the "
+            f"disks of {sizes.broker_count} brokers take {usable:,.0f} GB at three copies; lower "
+            f"--rate or --photo, or raise `kafka.storage_gb` in {sizes.source}"
+        )
+
+
 def _bill(profile: str, question: Question, *, json: bool) -> None:
+    _check_kafka(profile, question)
     lines = bill(profile, question)
     if json:
         output.emit(

@@ -9,6 +9,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from infra import contract
+
 ENVIRONMENTS = Path(__file__).parents[1] / "environments"
 
 
@@ -18,6 +20,12 @@ _OF_STANDBYS = (
     "standby_origin_secret_arn",
     "standby_database_secret_arn",
 )
+
+
+KAFKA_COPIES = 3
+KAFKA_FILL = 0.6
+"""share of the disks that messages may fill; the rest is for a burst and a stopped broker"""
+KAFKA_SEGMENT_HOURS = 1
 
 
 class _Model(BaseModel):
@@ -140,10 +148,34 @@ class Kafka(_Model):
     instance: str = "kafka.t3.small"
     brokers_per_zone: int = Field(default=1, ge=1)
     storage_gb: int = Field(default=100, ge=1)
+    largest_storage_gb: int | None = Field(
+        default=None,
+        description="size to which disks grow by themselves; default: twice storage_gb",
+    )
+    images_per_second: float = Field(default=1, gt=0, description="sustained rate of messages")
+    image_kb: int = Field(default=1200, ge=1, description="size of a message, in kB")
+    retention_hours: int = Field(
+        default=12,
+        ge=1,
+        le=24 * contract.RETENTION_DAYS,
+        description="time in which a stopped consumer loses nothing; at most that of images",
+    )
     partitions: int = Field(default=12, ge=1, description="can grow, never shrink")
     clients: tuple[str, ...] = Field(
         default=(), description="security groups of producers, in the VPC or one that it peers with"
     )
+
+    def usable_gb(self, zones: int) -> float:
+        """Return the gigabytes of messages that all disks take, each message being there thrice."""
+        return self.brokers_per_zone * zones * self.storage_gb * KAFKA_FILL / KAFKA_COPIES
+
+    def needed_gb(self) -> float:
+        """Return the gigabytes of messages that are kept at the rate.
+
+        Kafka deletes whole segments, so a message stays for the span of a segment longer.
+        """
+        seconds = (self.retention_hours + KAFKA_SEGMENT_HOURS) * 3600
+        return self.images_per_second * seconds * self.image_kb / 1e6
 
 
 class Vpn(_Model):
@@ -269,6 +301,13 @@ class Settings(_Model):
         for name in _OF_STANDBYS:
             if (self.role == "standby") != (getattr(self, name) is not None):
                 raise ValueError(f"{name} is only for role standby, and required there")
+        needed, usable = self.kafka.needed_gb(), self.kafka.usable_gb(len(self.zones))
+        if needed > usable:
+            raise ValueError(
+                f"kafka.storage_gb: {needed:,.0f} GB of messages do not fit, disks take "
+                f"{usable:,.0f} GB at {KAFKA_COPIES} copies and {KAFKA_FILL:.0%}; raise storage_gb "
+                "or brokers_per_zone, or lower retention_hours"
+            )
         if self.direct_connect and not self.vpn_gateway:
             raise ValueError("direct_connect needs vpn_gateway")
         return self

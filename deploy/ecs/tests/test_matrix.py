@@ -91,6 +91,8 @@ def test_every_setting_is_varied_or_need_not_be() -> None:
         {"cluster.cells": [{"name": "a", "image_tag": "1", "running": False}]},
         {"cluster.cells": [{"name": "a", "image_tag": "1"}, {"name": "a", "image_tag": "2"}]},
         {"cluster.worker.minimum": 50},
+        {"kafka.retention_hours": 24},
+        {"kafka.images_per_second": 1000, "kafka.storage_gb": 1000},
         {"clutser": {}},
     ],
     ids=str,

@@ -3,19 +3,23 @@
 import json
 
 import aws_cdk as cdk
+from aws_cdk import aws_applicationautoscaling as scaling
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_msk as msk
 from constructs import Construct
 
 from infra import contract, grants
-from infra.settings import Settings
+from infra.settings import KAFKA_COPIES, KAFKA_FILL, KAFKA_SEGMENT_HOURS, Kafka, Settings
 from infra.stack import Stack
 from infra.stacks.foundation import FoundationStack
 from infra.stacks.network import NetworkStack
 
-_COPIES, _IN_SYNC = 3, 2
-_DAY_MS = 86_400_000
-_RETENTION_MS = contract.RETENTION_DAYS * _DAY_MS
+_IN_SYNC = 2
+_HOUR_MS = 3_600_000
+# Dead letters are kept as long as images: people look at them.
+_DEAD_LETTERS_MS = contract.RETENTION_DAYS * 24 * _HOUR_MS
+# Share of the disks for dead letters, in addition to KAFKA_FILL for images.
+_DEAD_LETTERS_FILL = 0.1
 _DISK_PERCENT = 60
 
 
@@ -33,7 +37,12 @@ class StreamingStack(Stack):
         self._key = foundation.key.attr_arn
         self.cluster_name = settings.prefix
         self.cluster = self._cluster(network)
-        self.topics = (self._topic("Images", contract.TOPIC), self._dead_letters())
+        self._grow_disks()
+        hours = settings.kafka.retention_hours
+        self.topics = (
+            self._topic("Images", contract.TOPIC, hours * _HOUR_MS, KAFKA_FILL),
+            self._topic("DeadLetters", contract.DEAD_LETTERS, _DEAD_LETTERS_MS, _DEAD_LETTERS_FILL),
+        )
         self._producers()
         # AWS generates the middle part of the ARN; the last part is the group's name.
         self.group_arn = self.format_arn(
@@ -60,7 +69,7 @@ class StreamingStack(Stack):
             self,
             "Configuration",
             name=self.settings.prefix,
-            server_properties=_properties(kafka.partitions),
+            server_properties=_properties(kafka),
             latest_revision=msk.CfnConfiguration.LatestRevisionProperty(),
         )
         cluster = msk.CfnCluster(
@@ -108,10 +117,46 @@ class StreamingStack(Stack):
         cluster.add_resource_dependency(log)
         return cluster
 
-    def _topic(self, id: str, name: str) -> str:
+    def _grow_disks(self) -> None:
+        """Let disks grow; once in six hours, so this helps a trend and not a burst."""
+        kafka = self.settings.kafka
+        target = scaling.CfnScalableTarget(
+            self,
+            "Disks",
+            service_namespace="kafka",
+            scalable_dimension="kafka:broker-storage:VolumeSize",
+            resource_id=self.cluster.attr_arn,
+            # The smallest value that AWS accepts; disks never shrink.
+            min_capacity=1,
+            max_capacity=kafka.largest_storage_gb or 2 * kafka.storage_gb,
+        )
+        of = scaling.CfnScalingPolicy
+        of(
+            self,
+            "DiskGrowth",
+            policy_name=f"{self.settings.prefix}-kafka-disks",
+            policy_type="TargetTrackingScaling",
+            scaling_target_id=target.ref,
+            target_tracking_scaling_policy_configuration=of.TargetTrackingScalingPolicyConfigurationProperty(
+                target_value=_DISK_PERCENT,
+                disable_scale_in=True,
+                predefined_metric_specification=of.PredefinedMetricSpecificationProperty(
+                    predefined_metric_type="KafkaBrokerStorageUtilization"
+                ),
+            ),
+        )
+
+    def _topic(self, id: str, name: str, retention_ms: int, fill: float) -> str:
+        """Create a topic that may fill a share of all disks; Kafka limits each partition."""
+        kafka, zones = self.settings.kafka, len(self.settings.zones)
+        gigabytes = kafka.usable_gb(zones) * fill / KAFKA_FILL
         settings = {
             # Not longer than the retention of images: a replay must not restore deleted images.
-            "retention.ms": str(_RETENTION_MS),
+            "retention.ms": str(retention_ms),
+            # Kafka deletes whole segments, and never the open one.
+            "segment.ms": str(KAFKA_SEGMENT_HOURS * _HOUR_MS),
+            # A fuse: a burst deletes the oldest messages, and the brokers do not stop.
+            "retention.bytes": str(int(gigabytes * 1e9 / kafka.partitions)),
             "max.message.bytes": str(contract.LARGEST_MESSAGE_BYTES),
             "min.insync.replicas": str(_IN_SYNC),
         }
@@ -121,27 +166,22 @@ class StreamingStack(Stack):
             cluster_arn=self.cluster.attr_arn,
             topic_name=name,
             partition_count=self.settings.kafka.partitions,
-            replication_factor=_COPIES,
+            replication_factor=KAFKA_COPIES,
             configs=cdk.Fn.base64(json.dumps(settings)),
         ).attr_topic_arn
 
-    def _dead_letters(self) -> str:
-        return self._topic("DeadLetters", contract.DEAD_LETTERS)
 
-
-def _properties(partitions: int) -> str:
+def _properties(kafka: Kafka) -> str:
     values = {
         # A topic that is not declared here is probably misspelt, so it is not created.
         "auto.create.topics.enable": "false",
-        "default.replication.factor": _COPIES,
+        "default.replication.factor": KAFKA_COPIES,
         "min.insync.replicas": _IN_SYNC,
-        "num.partitions": partitions,
+        "num.partitions": kafka.partitions,
         "message.max.bytes": contract.LARGEST_MESSAGE_BYTES,
         "replica.fetch.max.bytes": contract.LARGEST_MESSAGE_BYTES,
-        "log.retention.ms": _RETENTION_MS,
-        # Kafka deletes whole segments. A segment spans at most a day, so messages are deleted at
-        # most a day late.
-        "log.roll.ms": _DAY_MS,
+        "log.retention.ms": kafka.retention_hours * _HOUR_MS,
+        "log.roll.ms": KAFKA_SEGMENT_HOURS * _HOUR_MS,
         "unclean.leader.election.enable": "false",
     }
     return "\n".join(f"{name}={value}" for name, value in values.items())

@@ -41,6 +41,31 @@ def messages_do_not_outlive_images(assembly: Assembly) -> Iterator[str]:
             yield f"{name}: a replay would restore deleted images"
 
 
+def messages_fit_the_disks(assembly: Assembly) -> Iterator[str]:
+    """A broker with a full disk stops, and does not start again by itself."""
+    cluster = assembly.first("AWS::MSK::Cluster").props
+    nodes = cluster["BrokerNodeGroupInfo"]["StorageInfo"]["EBSStorageInfo"]["VolumeSize"]
+    disks = nodes * cluster["NumberOfBrokerNodes"] * 1e9
+    most = sum(
+        int(configs.get("retention.bytes", 1e18))
+        * topic["PartitionCount"]
+        * topic["ReplicationFactor"]
+        for _, topic, configs in _topics(assembly)
+    )
+    if most > 0.75 * disks:
+        yield f"topics may keep {most:.3g} bytes on disks of {disks:.3g}"
+    for name, _, configs in _topics(assembly):
+        if int(configs.get("segment.ms", 7 * _DAY_MS)) > int(configs["retention.ms"]):
+            yield f"{name}: an open segment outlives the retention"
+
+
+def _no_fuse(assembly: Assembly) -> None:
+    topic = assembly.one("streaming", "Images")
+    configs = json.loads(assembly.text("streaming", topic.props["Configs"]))
+    del configs["retention.bytes"]
+    topic.props["Configs"] = json.dumps(configs)
+
+
 def _long_retention(assembly: Assembly) -> None:
     topic = assembly.one("streaming", "Images")
     configs = json.loads(assembly.text("streaming", topic.props["Configs"]))
@@ -182,6 +207,7 @@ def _no_scan_limit(assembly: Assembly) -> None:
 RULES = (
     Rule(messages_have_copies, _five_copies),
     Rule(messages_do_not_outlive_images, _long_retention),
+    Rule(messages_fit_the_disks, _no_fuse),
     Rule(largest_image_fits_into_a_message, _small_messages),
     Rule(kafka_knows_its_clients, _strangers),
     Rule(brokers_are_asked_for, _first_revision),
