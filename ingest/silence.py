@@ -1,7 +1,8 @@
 """Watch of partitions that deliver nothing although their log goes on. No I/O; time is an argument.
 
 A client may fetch from a leader that is none, or wait for an answer that never comes: the group is
-stable, nothing fails, and the partition stands still. Only the cluster's own answer shows it.
+stable, nothing fails, and the partition stands still. Only the cluster's own answer shows it. A log
+that ends before the position has lost its end, and assigns those offsets to other messages.
 """
 
 from collections.abc import Collection, Mapping
@@ -73,13 +74,13 @@ class SilenceWatch:
         self.moved(positions)
         for partition, position in positions.items():
             end = ends.get(partition)
-            if end is None or end <= position:
+            if end is None or end == position:
                 self._since.pop(partition, None)
             elif self._positions.get(partition) != position:
                 self._since[partition] = now
             else:
                 self._since.setdefault(partition, now)
-            if end is not None and end <= position:
+            if end == position:
                 self._silent.pop(partition, None)
         self._positions = dict(positions)
         self._forget_all_but(positions)

@@ -111,10 +111,19 @@ def test_a_partition_is_silent_after_the_limit() -> None:
     assert watch.fault is None
 
 
-@pytest.mark.parametrize(("at", "end"), [(9, 9), (9, 5), (5, None)])
+@pytest.mark.parametrize(("at", "end"), [(9, 9), (5, None)])
 def test_nothing_to_read_is_no_silence(at: int, end: int | None) -> None:
-    """An open transaction keeps the end where it is; a log may be cut; a cluster may be away."""
+    """An open transaction keeps the end where it is; a cluster may be away."""
     assert not looks(SilenceWatch(LIMIT), 0, 3 * LOOKS, at, end)
+
+
+def test_a_log_that_lost_its_end_is_read_anew() -> None:
+    """The client would wait until the log is as long as before, and skip what is between."""
+    watch = SilenceWatch(LIMIT)
+    assert looks(watch, 0, LOOKS, at=9, end=5)
+    assert "read up to 9, ends at 5" in str(watch.fault)
+    assert not looks(watch, LOOKS + 1, LOOKS + 1, at=5, end=5)
+    assert watch.fault is None
 
 
 def test_a_partition_that_moves_or_is_paused_is_not_silent() -> None:
