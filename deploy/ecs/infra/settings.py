@@ -9,7 +9,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from infra import contract
+from infra import aws_limits, contract
 
 ENVIRONMENTS = Path(__file__).parents[1] / "environments"
 
@@ -90,7 +90,14 @@ class Nodes(_Model):
 class Hosts(_Model):
     """EC2 instances for the tasks; on Fargate, /dev/shm is too small for an object store."""
 
-    worker_types: tuple[str, ...] = ("c7i.2xlarge", "c7a.2xlarge", "m7i.2xlarge")
+    worker_types: tuple[str, ...] = (
+        "c7i.2xlarge",
+        "c7a.2xlarge",
+        "m7i.2xlarge",
+        "m7a.2xlarge",
+        "c6i.2xlarge",
+        "c6a.2xlarge",
+    )
     head_type: str = "m7i.large"
     maximum: int = Field(default=24, ge=1)
     on_demand_base: int = Field(default=3, ge=0)
@@ -283,6 +290,12 @@ class Settings(_Model):
     def on_ec2(self) -> bool:
         """True if tasks run on EC2 instances and not on Fargate."""
         return self.cluster.capacity == "ec2"
+
+    @model_validator(mode="after")
+    def _is_accepted_by_aws(self) -> Self:
+        if found := list(aws_limits.faults(self)):
+            raise ValueError("; ".join(found))
+        return self
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:

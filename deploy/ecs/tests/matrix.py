@@ -135,7 +135,7 @@ MATRIX: dict[str, tuple[str, Change]] = {
             "cluster.hosts": {
                 "worker_types": ["c8g.2xlarge"],
                 "head_type": "m8g.large",
-                "maximum": 9,
+                "maximum": 90,
                 "on_demand_base": 0,
                 "on_demand_percent": 100,
             },

@@ -123,7 +123,7 @@ def test_cloudfront_has_a_firewall_headers_and_current_tls(assembly: Assembly) -
     config = assembly.one("cdn", "Distribution").props["DistributionConfig"]
     assert "WebACLId" in config
     assert config["ViewerCertificate"]["MinimumProtocolVersion"] == "TLSv1.2_2021"
-    assert config["DefaultCacheBehavior"]["ViewerProtocolPolicy"] == "redirect-to-https"
+    assert config["DefaultCacheBehavior"]["ViewerProtocolPolicy"] == "https-only"
     headers = assembly.one("cdn", "Headers").props["ResponseHeadersPolicyConfig"]
     assert headers["SecurityHeadersConfig"]["ContentTypeOptions"] == {"Override": True}
     assert (

@@ -97,7 +97,8 @@ class CdnStack(Stack):
         of = cloudfront.CfnDistribution
         api = of.DefaultCacheBehaviorProperty(
             target_origin_id=_API,
-            viewer_protocol_policy="redirect-to-https",
+            # A redirect would come too late: a client has sent its key in clear text by then.
+            viewer_protocol_policy="https-only",
             allowed_methods=["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "POST", "DELETE"],
             cache_policy_id=_NO_CACHE,
             origin_request_policy_id=_ALL_BUT_HOST,

@@ -1,0 +1,57 @@
+"""Settings that AWS would refuse during a deployment are refused before it, by their names."""
+
+import pytest
+from pydantic import ValidationError
+
+from infra.aws_limits import QUOTAS, needed
+from infra.settings import Settings
+from quotas import commands
+from tests.matrix import Change, changed
+
+_VPN = {
+    "server_certificate_arn": "arn:aws:acm:eu-west-1::certificate/x",
+    "saml_provider_arn": "arn:aws:iam:::saml-provider/x",
+}
+
+
+@pytest.mark.parametrize(
+    ("environment", "change", "named"),
+    [
+        ("small", {"zones": ["eu-west-1a", "eu-west-1b", "eu-west-2a"]}, "zones: eu-west-2a"),
+        ("small", {"zones": ["eu-west-1a", "eu-west-1a", "eu-west-1b"]}, "zones: a zone"),
+        ("small", {"domain.name": "images.example.org"}, "domain.name"),
+        ("small", {"domain.name": "i" * 50 + ".example.com"}, "domain.name: origin.iii"),
+        ("small", {"network.cidr": "10.0.0.0/8"}, "network.cidr"),
+        ("small", {"network.cidr": "10.0.0.0/24"}, "network.cidr"),
+        ("small", {"network.cidr": "10.0.0.1/16"}, "network.cidr"),
+        ("small", {"vpn": {**_VPN, "client_cidr": "10.40.0.0/22"}}, "vpn.client_cidr"),
+        ("small", {"vpn": {**_VPN, "client_cidr": "10.250.0.0/24"}}, "vpn.client_cidr"),
+        (
+            "small",
+            {"vpn": {**_VPN, "server_certificate_arn": "arn:aws:acm:us-east-1::certificate/x"}},
+            "vpn.server_certificate_arn",
+        ),
+        ("small", {"database.master_secret_arn": "secret"}, "database.master_secret_arn"),
+        ("large", {"cluster.architecture": "arm64"}, "cluster.hosts: c7i.2xlarge"),
+        ("large", {"cluster.hosts.maximum": 60}, "cluster.hosts.maximum"),
+        ("small", {"stage": "a-stage-with-a-name-that-is-too-long"}, "stage"),
+    ],
+)
+def test_what_aws_refuses_is_refused_with_the_name_of_the_setting(
+    environment: str, change: Change, named: str
+) -> None:
+    with pytest.raises(ValidationError) as raised:
+        changed(environment, change)
+    assert named in str(raised.value)
+
+
+def test_a_new_account_is_told_which_quotas_it_lacks() -> None:
+    small, large = Settings.load("small"), Settings.load("large")
+    # Small: a head and a set-up of 1 vCPU, 6 workers of 2 and 3 ingest tasks of 1 during a roll.
+    assert needed(small)["fargate"] == 1 + 1 + 6 * 2 + 3
+    text = "\n".join(commands(small))
+    assert "--quota-code L-3032A538 --desired-value 17" in text
+    assert QUOTAS["spot"].code not in text
+    text = "\n".join(commands(large))
+    assert QUOTAS["on-demand"].code in text
+    assert f"{QUOTAS['spot'].code} --desired-value {(80 - 3) * 8}" in text
