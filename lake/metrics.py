@@ -77,7 +77,7 @@ UNREADABLE: Final = Metric(
     "pixlake_journal_unreadable",
     "gauge",
     "objects",
-    "Journal objects that the last pass could not parse; they stay in the journal.",
+    "Journal objects that do not parse; they stay in the journal and hold nothing else.",
     ("table",),
 )
 ERASURES_UNFINISHED: Final = Metric(
@@ -233,6 +233,7 @@ class SealerTotals:
     def _lags(self, now: datetime) -> Iterator[Sample]:
         for table in TABLES:
             table_maintenance = self._lake.maintenance.of(table)
+            yield UNREADABLE.at(table_maintenance.sealer.unreadable, table.name)
             if (sealed := table_maintenance.sealer.sealed_before) is not None:
                 yield SEAL_LAG.at((now - sealed).total_seconds(), table.name)
             if (
@@ -247,7 +248,6 @@ class SealerTotals:
             yield SEALED_FILES.at(sealed.files, table)
             yield SEALED_BYTES.at(sealed.bytes, table)
             yield SEAL_FAILURES.at(sealed.failed, table)
-            yield UNREADABLE.at(sealed.unreadable, table)
             yield JOURNAL_UNDELETED.at(sealed.undeleted, table)
 
     @staticmethod

@@ -1,7 +1,7 @@
 """Rows that wait in the journal of one window, in batches of bounded size."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -68,8 +68,20 @@ class JournalBatches:
         self._idle_executor = idle_executor
         self._sizes = sizes
         self._resting: FIFOCache[str, datetime] = FIFOCache(_MAX_RESTING)
+        self._unreadable: dict[str, datetime] = {}
+        """unreadable objects, with their windows"""
         self.large = asyncio.Lock()
         """lock of the one task that may have a large batch in memory"""
+
+    @property
+    def unreadable(self) -> int:
+        """Number of journal objects that did not parse when they were last read."""
+        return len(self._unreadable)
+
+    def keep(self, windows: Iterable[datetime]) -> None:
+        """Forget the unreadable objects of all windows but these."""
+        kept = set(windows)
+        self._unreadable = {key: at for key, at in self._unreadable.items() if at in kept}
 
     async def batches(self, window_start: datetime) -> AsyncGenerator[Batch]:
         """Yield all rows of a window's journal, in batches of about `batch_bytes` at most.
@@ -81,11 +93,13 @@ class JournalBatches:
         after: str | None = None
         while True:
             page = await self._store.page(prefix, self._sizes.page, after)
+            if after is None and len(page) < self._sizes.page:
+                self._forget(window_start, {stored.key for stored in page})
             awake = [stored for stored in page if not self._rests(stored)]
             large = sum(stored.size for stored in awake) > self._sizes.large_bytes
             async with self.large if large else nullcontext():
                 while awake:
-                    batch, awake = await self._read(awake, large=large)
+                    batch, awake = await self._read(window_start, awake, large=large)
                     yield batch
                     del batch  # otherwise two batches are in memory while the next one is read
             if len(page) < self._sizes.page:
@@ -145,7 +159,15 @@ class JournalBatches:
     def _rest(self, key: str, until: datetime) -> None:
         self._resting[key] = until
 
-    async def _read(self, objects: list[Stored], *, large: bool) -> tuple[Batch, list[Stored]]:
+    def _forget(self, window_start: datetime, listed: set[str]) -> None:
+        """Forget the unreadable objects of a window that are not listed."""
+        gone = [key for key, at in self._unreadable.items() if at == window_start]
+        for key in set(gone) - listed:
+            del self._unreadable[key]
+
+    async def _read(
+        self, window_start: datetime, objects: list[Stored], *, large: bool
+    ) -> tuple[Batch, list[Stored]]:
         """Read a batch from the first of these objects; returns it and the remaining objects."""
         content = Decoded()
         read: list[Stored] = []
@@ -157,6 +179,9 @@ class JournalBatches:
             size += sum(table.nbytes for table in decoded.images)
             read += wave
             content.add(decoded)
+        for key in content.keys:
+            self._unreadable.pop(key, None)
+        self._unreadable |= dict.fromkeys(content.unreadable, window_start)
         self._report(content.unreadable)
         rows = content.rows(self._table)
         ids = await self._idle_executor.run(parse_ids, rows.images[self._table.id])

@@ -144,6 +144,11 @@ class Sealer:
             elif not chain_of(window_start, files, self._table).files:
                 yield window_start
 
+    @property
+    def unreadable(self) -> int:
+        """Number of journal objects that did not parse when they were last read."""
+        return self._pending.unreadable
+
     async def seal_window(self, window_start: datetime) -> Sealed:
         """Seal all rows of one window that the journal holds now; raises LakeError."""
         sealed = Sealed()
@@ -198,6 +203,7 @@ class Sealer:
         others = sorted(window_start for window_start in windows if window_start in begun)
         chosen = random.sample(others, len(others) if now else min(_OTHERS, len(others)))
         self.tries.keep(windows)
+        self._pending.keep(layout.windows_of(names))
         return sorted(fresh + chosen, key=self.tries.last_failure), files
 
     async def _seal(self, window_start: datetime, chain: Chain | None, sealed: Sealed) -> None:

@@ -38,6 +38,8 @@ async def test_passes_and_sweeps_are_added_up(lake: Lake) -> None:
         ("pixlake_store_write_failures",): 0,
         ("pixlake_skipped_names",): 0,
         ("pixlake_sweeps_refused",): 0,
+        ("pixlake_journal_unreadable", "images"): 0,
+        ("pixlake_journal_unreadable", "rejections"): 0,
     }
     for name in "ab":
         await commit(lake, name)
@@ -195,3 +197,19 @@ async def test_sweeps_that_refused_the_clock_are_counted(lake: Lake) -> None:
     totals = SealerTotals(lake)
     totals.add_refused_sweep()
     assert values(totals)["pixlake_sweeps_refused",] == 1
+
+
+async def test_unreadable_journal_objects_are_counted_while_they_are_there(lake: Lake) -> None:
+    totals = SealerTotals(lake)
+    window_start = (await commit(lake, "a")).record.window_start
+    cut = [layout.journal_key(window_start, name, extension="jsonl") for name in "ab"]
+    for key in cut:
+        await lake.store.put(key, b"{")
+    found = []
+    # The second pass reads none of them again, because they rest.
+    for gone in ([], [], cut[:1], cut[1:]):
+        for key in gone:
+            await lake.store.delete(key)
+        totals.add_pass(await lake.maintenance.run_pass(now=True))
+        found.append(values(totals)["pixlake_journal_unreadable", "images"])
+    assert found == [2, 2, 1, 0]
