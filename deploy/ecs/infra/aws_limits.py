@@ -95,15 +95,25 @@ def _places(settings: "Settings") -> Iterator[str]:
             yield f"{name}: {arn} is not an ARN of region {region}"
 
 
-def _addresses(settings: "Settings") -> Iterator[str]:
-    ranges = {"network.cidr": settings.network.cidr}
-    if settings.network.existing:
-        ranges["network.existing.cidr"] = settings.network.existing.cidr
-        del ranges["network.cidr"]
+def _ranges(settings: "Settings") -> dict[str, str]:
+    """Return the address ranges that must not overlap, by the names of their settings."""
+    existing = settings.network.existing
+    ranges = (
+        {"network.existing.cidr": existing.cidr}
+        if existing
+        else {"network.cidr": settings.network.cidr}
+    )
     if settings.vpn:
         ranges["vpn.client_cidr"] = settings.vpn.client_cidr
+    if settings.direct_connect:
+        for number, text in enumerate(settings.direct_connect.client_cidrs):
+            ranges[f"direct_connect.client_cidrs[{number}]"] = text
+    return ranges
+
+
+def _addresses(settings: "Settings") -> Iterator[str]:
     parsed = {}
-    for name, text in ranges.items():
+    for name, text in _ranges(settings).items():
         try:
             parsed[name] = ipaddress.IPv4Network(text)
         except ValueError as error:
@@ -112,7 +122,7 @@ def _addresses(settings: "Settings") -> Iterator[str]:
         if name in parsed and parsed[name].prefixlen not in prefixes:
             yield f"{name}: {parsed[name]} is not a /{prefixes[0]} to /{prefixes[-1]}"
     networks = list(parsed.items())
-    for (name, one), (other, two) in itertools.pairwise(networks):
+    for (name, one), (other, two) in itertools.combinations(networks, 2):
         if one.overlaps(two):
             yield f"{other}: {two} overlaps {name}, {one}"
 

@@ -266,12 +266,16 @@ def analyst(
                 "athena:StartQueryExecution",
                 "athena:GetQueryExecution",
                 "athena:GetQueryResults",
+                "athena:GetQueryResultsStream",
                 "athena:StopQueryExecution",
                 "athena:GetWorkGroup",
             ],
             [workgroup],
         ),
-        allow(["glue:GetDatabase", "glue:GetTable", "glue:GetTables"], catalog),
+        allow(["athena:GetDataCatalog"], [_arn("athena", "datacatalog/AwsDataCatalog")]),
+        allow(
+            ["glue:GetDatabase", "glue:GetTable", "glue:GetTables", "glue:GetPartitions"], catalog
+        ),
         allow(["s3:ListBucket"], [bucket], {"StringLike": {"s3:prefix": [f"{contract.LAKE}/*"]}}),
         allow(["s3:GetObject"], _keys(bucket, contract.LAKE)),
         allow(["s3:GetBucketLocation"], [bucket, results]),

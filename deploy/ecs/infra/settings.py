@@ -198,6 +198,9 @@ class DirectConnect(_Model):
     """Private line from an office, with its own gateway."""
 
     asn: int = 64512
+    client_cidrs: tuple[str, ...] = Field(
+        min_length=1, description="addresses of the office that may reach Kafka, data and dashboard"
+    )
     allowed_prefixes: tuple[str, ...]
 
 

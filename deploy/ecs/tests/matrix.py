@@ -110,7 +110,10 @@ MATRIX: dict[str, tuple[str, Change]] = {
         {
             "vpn": _VPN,
             "vpn_gateway": True,
-            "direct_connect": {"allowed_prefixes": ["10.40.0.0/16"]},
+            "direct_connect": {
+                "allowed_prefixes": ["10.40.0.0/16"],
+                "client_cidrs": ["10.60.0.0/16"],
+            },
             "cluster.ecs_exec": True,
         },
     ),

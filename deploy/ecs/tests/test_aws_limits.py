@@ -31,6 +31,14 @@ _VPN = {
             {"vpn": {**_VPN, "server_certificate_arn": "arn:aws:acm:us-east-1::certificate/x"}},
             "vpn.server_certificate_arn",
         ),
+        (
+            "small",
+            {
+                "vpn_gateway": True,
+                "direct_connect": {"allowed_prefixes": [], "client_cidrs": ["10.40.8.0/24"]},
+            },
+            "direct_connect.client_cidrs[0]: 10.40.8.0/24 overlaps network.cidr",
+        ),
         ("small", {"database.master_secret_arn": "secret"}, "database.master_secret_arn"),
         ("large", {"cluster.architecture": "arm64"}, "cluster.hosts: c7i.2xlarge"),
         ("large", {"cluster.hosts.maximum": 60}, "cluster.hosts.maximum"),

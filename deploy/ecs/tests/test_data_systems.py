@@ -116,5 +116,17 @@ def test_quicksight_reads_the_view_by_the_analysts_role(
     assert rows["ImportMode"] == "DIRECT_QUERY"
     table = rows["PhysicalTableMap"]["images"]["RelationalTable"]
     assert table["Name"] == "images"
-    for kind in ("Analysis", "Dashboard"):
+    for kind in ("DataSource", "DataSet", "Analysis", "Dashboard"):
         assert count(analytics, f"AWS::QuickSight::{kind}") == 1
+        [permission] = analytics.first(f"AWS::QuickSight::{kind}").props["Permissions"]
+        assert permission["Principal"].endswith("group/default/analysts")
+    allowed = {
+        action
+        for statement in analytics.statements(analytics.one("analytics", "Analyst"))
+        for action in many(statement["Action"])
+    }
+    assert {
+        "athena:GetQueryResultsStream",
+        "athena:GetDataCatalog",
+        "glue:GetPartitions",
+    } <= allowed

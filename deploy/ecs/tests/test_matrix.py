@@ -87,7 +87,12 @@ def test_every_setting_is_varied_or_need_not_be() -> None:
         {"zones": ["eu-west-1a", "eu-west-1b"]},
         {"role": "standby"},
         {"standby_bucket": "x"},
-        {"direct_connect": {"allowed_prefixes": ["10.0.0.0/8"]}},
+        {
+            "direct_connect": {
+                "allowed_prefixes": ["10.0.0.0/8"],
+                "client_cidrs": ["10.60.0.0/16"],
+            }
+        },
         {"cluster.cells": [{"name": "a", "image_tag": "1", "running": False}]},
         {"cluster.cells": [{"name": "a", "image_tag": "1"}, {"name": "a", "image_tag": "2"}]},
         {"cluster.worker.minimum": 50},

@@ -199,6 +199,18 @@ def test_engineers_come_by_vpn_or_by_a_line_of_their_own(
     assert vpn["SplitTunnel"] is True
     rule = access.first("AWS::EC2::ClientVpnAuthorizationRule").props
     assert rule["TargetNetworkCidr"] == access.first("AWS::EC2::VPC").props["CidrBlock"]
+    assert vpn["DnsServers"] == ["10.40.0.2"]
+    # Kafka, PostgreSQL and Valkey are in the subnets "data", so these need a way back, too.
+    [propagated] = access.resources("AWS::EC2::VPNGatewayRoutePropagation")
+    tables = {access.text("network", one) for one in propagated.props["RouteTableIds"]}
+    assert sum("app" in one for one in tables) == sum("data" in one for one in tables) == 3
+    doors = {
+        (rule.get("CidrIp"), rule["FromPort"])
+        for group in access.resources("AWS::EC2::SecurityGroup")
+        for rule in group.props.get("SecurityGroupIngress", ())
+        if rule.get("CidrIp")
+    }
+    assert doors == {("10.60.0.0/16", port) for port in (8265, 9098, 5433, 6380)}
     line = access.first("AWS::DirectConnect::DirectConnectGatewayAssociation").props
     gateway = access.first("AWS::EC2::VPNGateway")
     assert access.text("access", line["AssociatedGatewayId"]) == f"${{network/{gateway.id}}}"

@@ -29,7 +29,7 @@ class NodeSettings(BaseSettings):
     api_port: int = Field(default=8000, description="port of the API on each worker")
     health_port: int = Field(default=8001, description="port of the health check, on a worker")
     join_seconds: float = Field(
-        default=300, gt=0, description="longest time to look for the head, in seconds"
+        default=240, gt=0, description="longest time to look for the head, in seconds"
     )
     reconnect_seconds: int = Field(
         default=60, ge=1, description="longest wait for a head that is lost, in seconds"

@@ -22,6 +22,24 @@ _SEE = (
     "quicksight:ListDashboardVersions",
     "quicksight:QueryDashboard",
 )
+# Without these nobody but the account sees data source, data set and analysis.
+_USE_SOURCE = (
+    "quicksight:DescribeDataSource",
+    "quicksight:DescribeDataSourcePermissions",
+    "quicksight:PassDataSource",
+)
+_USE_SET = (
+    "quicksight:DescribeDataSet",
+    "quicksight:DescribeDataSetPermissions",
+    "quicksight:PassDataSet",
+    "quicksight:DescribeIngestion",
+    "quicksight:ListIngestions",
+)
+_USE_ANALYSIS = (
+    "quicksight:DescribeAnalysis",
+    "quicksight:DescribeAnalysisPermissions",
+    "quicksight:QueryAnalysis",
+)
 _SET = "images"
 
 
@@ -42,12 +60,26 @@ def dashboard(
                 work_group=workgroup, role_arn=role_arn
             )
         ),
+        permissions=[
+            quicksight.CfnDataSource.ResourcePermissionProperty(
+                principal=settings.principal_arn, actions=list(_USE_SOURCE)
+            )
+        ],
         ssl_properties=quicksight.CfnDataSource.SslPropertiesProperty(disable_ssl=False),
     )
-    data = _data_set(stack, source.attr_arn, database)
+    data = _data_set(stack, source.attr_arn, database, settings.principal_arn)
     definition = _definition(data.attr_arn)
     analysis = quicksight.CfnAnalysis(
-        stack, "Analysis", aws_account_id=account, analysis_id=prefix, name=prefix
+        stack,
+        "Analysis",
+        aws_account_id=account,
+        analysis_id=prefix,
+        name=prefix,
+        permissions=[
+            quicksight.CfnAnalysis.ResourcePermissionProperty(
+                principal=settings.principal_arn, actions=list(_USE_ANALYSIS)
+            )
+        ],
     )
     board = quicksight.CfnDashboard(
         stack,
@@ -67,7 +99,9 @@ def dashboard(
         one.add_property_override("Definition", definition)
 
 
-def _data_set(stack: Stack, source_arn: str, database: str) -> quicksight.CfnDataSet:
+def _data_set(
+    stack: Stack, source_arn: str, database: str, principal_arn: str
+) -> quicksight.CfnDataSet:
     of = quicksight.CfnDataSet
     table = next(one for one in contract.TABLES if one["name"] == _SET)
     columns = [
@@ -82,6 +116,9 @@ def _data_set(stack: Stack, source_arn: str, database: str) -> quicksight.CfnDat
         aws_account_id=cdk.Aws.ACCOUNT_ID,
         data_set_id=f"{stack.settings.prefix}-{_SET}",
         name=_SET,
+        permissions=[
+            of.ResourcePermissionProperty(principal=principal_arn, actions=list(_USE_SET))
+        ],
         # Direct queries, because copies in SPICE would be kept after the retention of the rows.
         import_mode="DIRECT_QUERY",
         physical_table_map={

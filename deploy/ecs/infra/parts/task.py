@@ -156,8 +156,9 @@ def _container(
             interval=10,
             timeout=5,
             retries=3,
-            # Before it is healthy, a node pulls the image, starts Ray and warms up its decoders.
-            start_period=180,
+            # Before it is healthy, a node finds its head (240 s at most), starts Ray and warms up
+            # its decoders. ECS accepts no longer period (API Reference, HealthCheck, 2026-12-02).
+            start_period=300,
         ),
         environment=[
             of.KeyValuePairProperty(name=name, value=value)

@@ -1,5 +1,7 @@
 """Access: connections of engineers to the private subnets, by VPN or by a private line."""
 
+import ipaddress
+
 import aws_cdk as cdk
 from aws_cdk import aws_directconnect as dx
 from aws_cdk import aws_ec2 as ec2
@@ -41,6 +43,9 @@ class AccessStack(Stack):
             client_cidr_block=vpn.client_cidr,
             server_certificate_arn=vpn.server_certificate_arn,
             split_tunnel=True,
+            # The VPC's own server, which knows the names of heads and stores. Without it a client
+            # asks the server of its own network.
+            dns_servers=[str(ipaddress.IPv4Network(self._network.cidr)[2])],
             session_timeout_hours=_SESSION_HOURS,
             security_group_ids=[self._network.vpn_group.security_group_id],
             authentication_options=[

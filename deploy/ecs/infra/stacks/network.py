@@ -57,7 +57,7 @@ class NetworkStack(Stack):
             ],
             vpn_gateway=self.settings.vpn_gateway,
             vpn_route_propagation=[
-                ec2.SubnetSelection(subnet_group_name=_APP),
+                ec2.SubnetSelection(subnet_group_name=name) for name in (_APP, _DATA)
             ]
             if self.settings.vpn_gateway
             else None,
@@ -120,7 +120,7 @@ class NetworkStack(Stack):
         self._path(self.node_group, self.database_group, ports.DATABASE, "accounts")
         self._path(self.node_group, self.cache_group, ports.CACHE, "the state of Ray")
         self._path(self.node_group, self.kafka_group, ports.KAFKA, "Kafka by IAM")
-        self._path(self.vpn_group, self.node_group, ports.RAY_DASHBOARD, "the dashboard of Ray")
+        self._engineers()
         for number, group in enumerate(self.settings.kafka.clients):
             ec2.CfnSecurityGroupIngress(
                 self,
@@ -136,6 +136,19 @@ class NetworkStack(Stack):
         self.node_group.add_ingress_rule(self.node_group, ec2.Port.all_tcp(), "Ray, node to node")
         self.node_group.add_egress_rule(self.node_group, ec2.Port.all_tcp(), "Ray, node to node")
         self.node_group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(ports.HTTPS), "AWS")
+
+    def _engineers(self) -> None:
+        """Let engineers reach what they need, by VPN or from the addresses of the office."""
+        line = self.settings.direct_connect
+        for group, port, why in (
+            (self.node_group, ports.RAY_DASHBOARD, "the dashboard of Ray"),
+            (self.kafka_group, ports.KAFKA, "Kafka by IAM"),
+            (self.database_group, ports.DATABASE, "accounts"),
+            (self.cache_group, ports.CACHE, "the state of Ray"),
+        ):
+            self._path(self.vpn_group, group, port, why)
+            for cidr in line.client_cidrs if line else ():
+                group.add_ingress_rule(ec2.Peer.ipv4(cidr), ec2.Port.tcp(port), why)
 
     def _group(self, id: str, what: str) -> ec2.SecurityGroup:
         return ec2.SecurityGroup(

@@ -19,8 +19,12 @@ _WAYS = {
     ("Node", "Kafka", 9098),
     ("Node", "Endpoints", 443),
     ("sg-", "Kafka", 9098),
-    # Ray's dashboard, by VPN.
-    ("Vpn", "Node", 8265),
+    # Engineers, by VPN or from the office.
+    *(
+        (source, target, port)
+        for source in ("Vpn", "Office")
+        for target, port in (("Node", 8265), ("Kafka", 9098), ("Database", 5433), ("Cache", 6380))
+    ),
 }
 # AWS counts CloudFront's prefix list as 55 rules; a group may have 60 rules.
 _LIST_WEIGHT, _MOST_RULES = 55, 60
@@ -58,7 +62,8 @@ def _open_group(assembly: Assembly) -> None:
 def ways_between_groups_are_these(assembly: Assembly) -> Iterator[str]:
     """Ray's ports run code for every client, so only Ray's nodes may connect to them."""
     for group, rule in ingress(assembly):
-        source = assembly.text("network", rule.get("SourceSecurityGroupId", "list"))
+        office = "Office" if "CidrIp" in rule else "list"
+        source = assembly.text("network", rule.get("SourceSecurityGroupId", office))
         first, last = rule.get("FromPort"), rule.get("ToPort")
         way = (_short(source), _short(group), first if first == last else "all")
         if way not in _WAYS:
@@ -67,7 +72,7 @@ def ways_between_groups_are_these(assembly: Assembly) -> Iterator[str]:
 
 def _short(group: str) -> str:
     """Return the short name of a group of the stacks, or `sg-` for any other group."""
-    found = re.search(r"\b(Alb|Node|Database|Cache|Kafka|Vpn|Endpoints|sg-)", group)
+    found = re.search(r"\b(Alb|Node|Database|Cache|Kafka|Vpn|Endpoints|Office|sg-)", group)
     return found[1] if found else "CloudFront"
 
 
