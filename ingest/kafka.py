@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
+from operator import methodcaller
 from typing import TypeVar
 
 from confluent_kafka import (
@@ -38,6 +39,9 @@ _ADMIN_SECONDS = 5.0
 _CHECK_SECONDS = 2.0
 _RETRY_SECONDS = 1.0
 _MOST_NAME_BYTES = 100
+# `raw.headers()` would raise at some later place: after some calls, the interpreter calls C methods
+# without the check that a result and an exception do not come together.
+_headers_checked = methodcaller("headers")
 
 
 class GroupConsumer:
@@ -279,7 +283,7 @@ def headers_of(raw: RawMessage) -> tuple[Headers, str | None]:
     failure, so Python raises a SystemError whose cause has the bytes of a name.
     """
     try:
-        headers = raw.headers() or []
+        headers = _headers_checked(raw) or []
     except (UnicodeError, SystemError) as error:
         cause = error if isinstance(error, UnicodeDecodeError) else error.__cause__
         name = cause.object[:_MOST_NAME_BYTES] if isinstance(cause, UnicodeDecodeError) else None
