@@ -109,7 +109,8 @@ CAUGHT_BY = {
     "end_of_a_log_ends_open_messages": 179,
     "commit_without_an_epoch": 2,
     "topic_goes_on_where_it_is": 6,
-    "cluster_that_was_away_is_the_same": 54,
+    "cluster_that_was_away_is_the_same": 253,
+    "partition_may_be_silent": 253,
 }
 
 

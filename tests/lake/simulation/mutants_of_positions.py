@@ -155,6 +155,11 @@ def cluster_that_was_away_is_the_same() -> AbstractContextManager[Any]:
     )
 
 
+def partition_may_be_silent() -> AbstractContextManager[Any]:
+    """A client to which a shorter log is not told waits for ever."""
+    return mock.patch.object(SilenceWatch, "look", return_value=[])
+
+
 def _both(*patches: AbstractContextManager[Any]) -> AbstractContextManager[Any]:
     both = ExitStack()
     for patch in patches:
@@ -181,4 +186,5 @@ OF_STREAMS: tuple[Mutant, ...] = (
     end_of_a_log_ends_open_messages,
     topic_goes_on_where_it_is,
     cluster_that_was_away_is_the_same,
+    partition_may_be_silent,
 )
