@@ -13,6 +13,7 @@ from lake.store.clock import StoreClock
 from lake.store.object_store import ObjectStore
 from lake.timing import ProtocolTimes
 from tests.lake.simulation.asleep import laptop, sleeping_sweeper, sleeping_writer
+from tests.lake.simulation.frozen import frozen
 from tests.lake.simulation.machine import EPOCH_SECONDS, SimulatedMachine
 from tests.lake.simulation.mutants_of_images import Mutant
 from tests.lake.simulation.set_clock import days_ahead, hours_ahead
@@ -102,6 +103,14 @@ def jump_in_a_sweep_is_unnoticed() -> AbstractContextManager[Any]:
     return mock.patch.object(Sweeper, "_now", lambda self: self._clock.now())
 
 
+def attempt_outlives_a_freeze() -> AbstractContextManager[Any]:
+    """A writer that stood still for a day sends its record, whose objects were swept meanwhile."""
+    return mock.patch.object(Attempt, "check_age")
+
+
+OF_FREEZES: dict[Mutant, Story] = {attempt_outlives_a_freeze: frozen}
+"""Mutants that the story of processes that stand still for days catches."""
+
 OF_SET_CLOCKS: dict[Mutant, Story] = {
     window_ahead_waits: hours_ahead,
     claim_ahead_counts: hours_ahead,
@@ -112,5 +121,5 @@ OF_SET_CLOCKS: dict[Mutant, Story] = {
 }
 """Mutants that a story of a clock that was set ahead catches."""
 
-OF_CLOCKS: dict[Mutant, Story] = {**OF_SLEEP, **OF_SET_CLOCKS}
+OF_CLOCKS: dict[Mutant, Story] = {**OF_SLEEP, **OF_SET_CLOCKS, **OF_FREEZES}
 """All mutants of clocks, and the story that catches each."""

@@ -15,6 +15,7 @@ from tests.lake.simulation.changed import changed_retention
 from tests.lake.simulation.closed import closed_hour, moving_watermark
 from tests.lake.simulation.damaged import damaged_records
 from tests.lake.simulation.fleet import Fleet, doze, eraser, fate, rest, run_pass, sealer
+from tests.lake.simulation.frozen import frozen
 from tests.lake.simulation.late_file import late_file
 from tests.lake.simulation.late_record import late_record
 from tests.lake.simulation.messages import messages
@@ -226,6 +227,7 @@ _SELDOM: dict[int, Story] = {
     8: stuck_windows,
     9: asked_again,
     10: damaged_records,
+    11: frozen,
 }
 
 
