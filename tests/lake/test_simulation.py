@@ -67,6 +67,8 @@ AIMED: dict[str, Story] = {
 # all seeds are tried in turn, and the test gets slow.
 CAUGHT_BY = {
     "attempt_outlives_a_freeze": 56,
+    "expired_rejections_stay": 15,
+    "orphans_stay": 47,
     "preset_makes_another_request": 3,
     "refused_preset_hides_the_image": 3,
     "preset_alone_makes_a_request": 2,

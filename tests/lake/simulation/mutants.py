@@ -3,7 +3,12 @@
 from tests.lake.simulation.mutants_of_clocks import OF_CLOCKS
 from tests.lake.simulation.mutants_of_images import OF_IMAGES, Mutant
 from tests.lake.simulation.mutants_of_positions import OF_POSITIONS, OF_REQUESTS, OF_STREAMS
-from tests.lake.simulation.mutants_of_spoils import OF_DAMAGE, OF_SPOILS, OF_STUCK
+from tests.lake.simulation.mutants_of_spoils import (
+    OF_DAMAGE,
+    OF_LIVENESS,
+    OF_SPOILS,
+    OF_STUCK,
+)
 from tests.lake.simulation.mutants_of_tables import OF_TABLES
 
 MUTANTS: dict[str, Mutant] = {
@@ -18,5 +23,6 @@ MUTANTS: dict[str, Mutant] = {
         *OF_SPOILS,
         *OF_STUCK,
         *OF_DAMAGE,
+        *OF_LIVENESS,
     )
 }

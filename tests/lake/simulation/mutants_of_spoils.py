@@ -1,4 +1,4 @@
-"""Mutants that let one spoiled object stop the work on others."""
+"""Mutants that let one spoiled object stop the work on others, or let things stay for ever."""
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
@@ -9,9 +9,11 @@ from unittest import mock
 from lake import layout
 from lake.commit.damaged_records import DamagedRecords
 from lake.errors import KeyMissing
+from lake.retention.sweeper import Sweeper
 from lake.seal.journal_batches import Batch, JournalBatches
 from lake.seal.sealer import Sealer
 from lake.seal.watermark import Watermark, parse_watermark
+from lake.seal.watermark_advance import WatermarkAdvance
 from lake.seal.window_tries import WindowTries
 from lake.store.object_store import ObjectStore
 from lake.tables.schema import Tombstone
@@ -113,4 +115,32 @@ OF_SPOILS: tuple[Mutant, ...] = (
     strange_name_ends_the_pass,
     object_under_hold_stops_its_window,
     cut_watermark_stops_sealing,
+)
+
+
+def expired_segments_stay() -> AbstractContextManager[Any]:
+    """A sweeper leaves the files of the lake."""
+    return mock.patch.object(Sweeper, "_sweep_lake", mock.AsyncMock())
+
+
+def expired_rejections_stay() -> AbstractContextManager[Any]:
+    """A sweeper leaves the records of rejections."""
+    return mock.patch.object(Sweeper, "_sweep_rejections", mock.AsyncMock())
+
+
+def orphans_stay() -> AbstractContextManager[Any]:
+    """A sweeper leaves objects that no record names."""
+    return mock.patch.object(Sweeper, "_delete_old", mock.AsyncMock(return_value=0))
+
+
+def watermark_stands() -> AbstractContextManager[Any]:
+    """A compactor copies hours, and never moves the watermark."""
+    return mock.patch.object(WatermarkAdvance, "step", mock.AsyncMock(return_value=None))
+
+
+OF_LIVENESS: tuple[Mutant, ...] = (
+    expired_segments_stay,
+    expired_rejections_stay,
+    orphans_stay,
+    watermark_stands,
 )

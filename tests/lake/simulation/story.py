@@ -18,6 +18,7 @@ from tests.lake.simulation.fleet import Fleet, doze, eraser, fate, rest, run_pas
 from tests.lake.simulation.frozen import frozen
 from tests.lake.simulation.late_file import late_file
 from tests.lake.simulation.late_record import late_record
+from tests.lake.simulation.liveness import check_liveness
 from tests.lake.simulation.messages import messages
 from tests.lake.simulation.positions import used_again
 from tests.lake.simulation.remade import remade
@@ -229,6 +230,9 @@ _SELDOM: dict[int, Story] = {
     10: damaged_records,
     11: frozen,
 }
+# Liveness is checked after one seed in three: each kind of story gets its turn, and the check takes
+# as long as half a story.
+_LIVENESS_EVERY = 3
 
 
 def tell(seed: int, story: Story | None = None) -> None:
@@ -236,3 +240,5 @@ def tell(seed: int, story: Story | None = None) -> None:
     told = story or _SELDOM.get(seed % _EVERY) or STORIES[seed % len(STORIES)]
     with simulated(seed) as world:
         world.loop.run_until_complete(told(world))
+        if seed % _LIVENESS_EVERY == 0:
+            world.loop.run_until_complete(check_liveness(world))
