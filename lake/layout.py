@@ -224,11 +224,15 @@ def chain_key(window_start: datetime, n: int, of: Folders = IMAGE_ROWS) -> str:
 def parse_chain_key(key: str) -> tuple[datetime, int] | None:
     """Window and number of a segment, or None for a key that is not one."""
     folder, _, name = key.rpartition("/")
+    return None if _partition_of(folder) is None else parse_chain_name(name)
+
+
+def parse_chain_name(name: str) -> tuple[datetime, int] | None:
+    """Window and number of a segment by its file name, or None for a name that is not one."""
     match = _CHAIN_FILE.fullmatch(name)
-    if match is None or _partition_of(folder) is None:
-        return None
-    with suppress(ValueError):
-        return parse_window(match[1]), int(match[2])
+    if match is not None:
+        with suppress(ValueError):
+            return parse_window(match[1]), int(match[2])
     return None
 
 

@@ -255,9 +255,11 @@ class Compactor:
             if named == sources_of(sources):
                 return False
             lost = {name for name, _ in named} - {name for name, _ in sources_of(sources)}
-            if lost:
-                # Segments are not deleted before they expire, so this copy may be the only one.
-                raise UnreadableObject(f"segments are missing: {', '.join(sorted(lost))}")
+            if unexpired := sorted(name for name in lost if not self._is_swept(name)):
+                # This copy may be the only one of their rows.
+                raise UnreadableObject(f"segments are missing: {', '.join(unexpired)}")
+            if not sources:
+                return False  # the sweeper deletes the copy, too
         with tempfile.TemporaryFile(prefix="pixlake-compact-") as file:
             rows = await self._write(file, hour, sources)
             body = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
@@ -270,6 +272,15 @@ class Compactor:
         report.files += 1
         report.bytes += len(body)
         return True
+
+    def _is_swept(self, name: str) -> bool:
+        """True for a segment that a sweeper may have deleted.
+
+        Usually the whole hour expires before its first segment is deleted. A longer retention does
+        not apply to windows that had expired before, but to later windows of their hour.
+        """
+        parsed = layout.parse_chain_name(name)
+        return parsed is not None and self._clock.has_expired(parsed[0])
 
     async def _write(self, file: IO[bytes], hour: Hour, sources: list[Stored]) -> int:
         """Write the rows of these segments; returns the number of rows."""

@@ -62,6 +62,7 @@ AIMED: dict[str, Story] = {
     "retention_of_the_environment": changed_retention,
     "change_without_notice": changed_retention,
     "longer_retention_wakes_the_expired": changed_retention,
+    "swept_segment_is_lost": changed_retention,
 }
 # First seed that catches a mutant, if that is not 0. A change of the stories may move some: then
 # all seeds are tried in turn, and the test gets slow.
@@ -69,6 +70,7 @@ CAUGHT_BY = {
     "attempt_outlives_a_freeze": 56,
     "expired_rejections_stay": 15,
     "orphans_stay": 47,
+    "swept_segment_is_lost": 21,
     "preset_makes_another_request": 3,
     "refused_preset_hides_the_image": 3,
     "preset_alone_makes_a_request": 2,

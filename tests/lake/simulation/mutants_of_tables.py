@@ -109,6 +109,11 @@ def copy_takes_a_file_twice() -> AbstractContextManager[Any]:
     return mock.patch.object(Hour, "sources", greedy)
 
 
+def swept_segment_is_lost() -> AbstractContextManager[Any]:
+    """A compactor takes a segment that a sweeper deleted for one that is missing."""
+    return mock.patch.object(Compactor, "_is_swept", return_value=False)
+
+
 def late_row_asks_nobody() -> AbstractContextManager[Any]:
     """A sealer creates a segment without a permit, in an hour whose copy readers begin to use."""
     return mock.patch.object(WatermarkAdvance, "permit", mock.AsyncMock())
@@ -145,6 +150,7 @@ OF_TABLES: tuple[Mutant, ...] = (
     copy_does_not_follow,
     watermark_moves_first,
     copy_takes_a_file_twice,
+    swept_segment_is_lost,
     late_row_asks_nobody,
     watermark_moves_at_once,
     slow_reading_of_the_clock_counts,
