@@ -278,11 +278,9 @@ class Stream:
         return True
 
     def _watch(self, paused: frozenset[Partition]) -> None:
-        """Look for open transactions, and for partitions that deliver nothing.
+        """Look for open transactions, and replace a client that gets nothing of a partition.
 
-        For the latter, join again with a new client.
-
-        Ends that the client reported are part of a position, also before the topic is confirmed.
+        The end that the client reported counts as read, also before the topic is confirmed.
         """
         now = time.monotonic()
         self._transactions.look(now, self._client.state.held)

@@ -22,8 +22,8 @@ def by_value(job: ImageJob) -> Answer:
 
 
 def limited(stage: Stage, limit: int = LIMIT) -> IngestSettings:
-    # One message is in flight at a time, because the dead letter above the limit cancels the dead
-    # letters in flight.
+    # The dead letter above the limit cancels all others in flight, so a count of several messages
+    # in flight would vary.
     return stage.settings(kafka_max_dead_letters_in_a_row=limit, kafka_max_inflight_messages=1)
 
 

@@ -47,7 +47,7 @@ async def test_unforeseen_errors_end_neither_sealing_nor_sweeping(
     monkeypatch.setattr(Maintenance, "run_pass", run_pass)
     monkeypatch.setattr(Sweeper, "sweep", sweep)
     monkeypatch.setattr(app, "last_audit", last_audit)
-    # What belongs to a process of Ray: its log, its metrics, its priority.
+    # Log, metrics and priority belong to a process of Ray, which this test does not have.
     monkeypatch.setattr(app, "begin_in_replica", lambda: None)
     monkeypatch.setattr(app, "MetricsExporter", NoExport)
     monkeypatch.setattr(os, "nice", lambda _: 0)

@@ -5,8 +5,10 @@ are answered within 2 s; a message that Kafka has accepted has its row within 5 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final
+
+from infra.alarm import Alarm, Metric
+from infra.cell_alarms import cell_alarms
 
 ERROR_BUDGET: Final = 0.001
 # Burn rate at which a month's error budget is spent in two days; this pages an operator.
@@ -14,44 +16,10 @@ FAST_BURN: Final = 14.4
 SLOW_BURN: Final = 3.0
 UPLOAD_SECONDS: Final = 2.0
 ROW_SECONDS: Final = 300
-# Window of an alarm on single events. The window slides, so the alarm starts within two minutes and
-# stays for an hour; a second event within the hour does not page again.
-_RED_MINUTES: Final = 60
-# Rows are usually sealed two minutes after their window began.
-_SEAL_SECONDS: Final = 900
-# A corrupt file may crash a decoder. Someone who searches for an attack crashes many.
-_CRASHES: Final = 100
-_DEAD_SHARE: Final = 0.05
 _DAY_MINUTES: Final = 24 * 60
 _MOST_METRICS: Final = 10
 # Stands for a lag that Kafka does not report; longer than any lag.
 _NO_LAG: Final = 1_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """CloudWatch series; the stack fills in the values of `dimensions`."""
-
-    namespace: str
-    name: str
-    stat: str
-    dimensions: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Alarm:
-    """Alarm: `formula` over the metrics' keys must stay below (or above) `threshold`."""
-
-    name: str
-    says: str
-    metrics: Mapping[str, Metric]
-    formula: str
-    threshold: float
-    bad: Literal["above", "below"] = "above"
-    minutes: int = 5
-    times: int = 1
-    pages: bool = False
-    missing: Literal["notBreaching", "breaching", "ignore"] = "notBreaching"
 
 
 def alarms(
@@ -135,11 +103,7 @@ def alarms(
     for cell, target in targets.items():
         found.append(_healthy(cell, target, balancer))
     for cell in cells:
-        found += [
-            *_cell(cell, stage, cluster),
-            *_decoders(cell, stage),
-            *_rows(cell, stage, leads=leads),
-        ]
+        found += cell_alarms(cell, stage=stage, cluster=cluster, leads=leads)
     return found
 
 
@@ -277,134 +241,6 @@ def _cache(name: str) -> Alarm:
         85,
         times=3,
     )
-
-
-def _cell(cell: str, stage: str, cluster: str) -> list[Alarm]:
-    def running(kind: str) -> dict[str, Metric]:
-        of = {"ClusterName": cluster, "ServiceName": f"{cluster}-cell-{cell}-{kind}"}
-        return {"running": Metric("ECS/ContainerInsights", "RunningTaskCount", "Minimum", of)}
-
-    own = {"Stage": stage, "Cell": cell}
-    return [
-        Alarm(
-            f"head-down-{cell}",
-            "Ray's head does not run: failed replicas are not replaced",
-            running("head"),
-            "running",
-            1,
-            bad="below",
-            times=2,
-            pages=True,
-            missing="breaching",
-        ),
-        Alarm(
-            f"no-workers-{cell}",
-            "no worker of the cell runs",
-            running("worker"),
-            "running",
-            1,
-            bad="below",
-            pages=True,
-            missing="breaching",
-        ),
-        Alarm(
-            f"replicas-missing-{cell}",
-            "nodes run, but replicas do not start on them",
-            {"missing": Metric("Pixlake", "ReplicasMissing", "Minimum", own)},
-            "missing",
-            0,
-            times=3,
-            # Without a replica controller nobody writes the metric.
-            missing="breaching",
-        ),
-    ]
-
-
-def _decoders(cell: str, stage: str) -> list[Alarm]:
-    """Build the alarms on decoders; valid files cause no such event, so one event is enough."""
-    of = {"Stage": stage, "Cell": cell, "Kind": "worker"}
-    return [
-        Alarm(
-            f"intrusion-{cell}",
-            "a decoder made a forbidden system call, or broke its protocol",
-            {"intrusions": Metric("Pixlake", "Intrusions", "Sum", of)},
-            "intrusions",
-            0,
-            minutes=_RED_MINUTES,
-            pages=True,
-        ),
-        Alarm(
-            f"refusal-overturned-{cell}",
-            "a decoder refused an image that a new one did not refuse",
-            {"overturned": Metric("Pixlake", "RefusalsOverturned", "Sum", of)},
-            "overturned",
-            0,
-            minutes=_RED_MINUTES,
-        ),
-        Alarm(
-            f"figures-missing-{cell}",
-            "no worker writes its metrics: the alarms on decoders can't fire",
-            {"told": Metric("Pixlake", "Intrusions", "SampleCount", of)},
-            "told",
-            1,
-            bad="below",
-            times=3,
-            missing="breaching",
-        ),
-        Alarm(
-            f"decoder-crashes-{cell}",
-            f"more than {_CRASHES} decoders died on images within an hour",
-            {"crashes": Metric("Pixlake", "DecoderCrashes", "Sum", of)},
-            "crashes",
-            _CRASHES,
-            minutes=60,
-        ),
-    ]
-
-
-def _rows(cell: str, stage: str, *, leads: bool) -> list[Alarm]:
-    """Build the alarms on the way of rows and messages; only a region that leads seals rows."""
-    of = {"Stage": stage, "Cell": cell, "Kind": "ingest"}
-    return [
-        Alarm(
-            f"rows-late-{cell}",
-            f"rows are not sealed for {_SEAL_SECONDS} s, or no sealer runs",
-            {"lag": Metric("Pixlake", "SealLag", "Maximum", of)},
-            "lag",
-            _SEAL_SECONDS,
-            times=3,
-            missing="breaching" if leads else "notBreaching",
-        ),
-        Alarm(
-            f"deleted-unread-{cell}",
-            "Kafka deleted messages before they were read: they are lost",
-            {"deleted": Metric("Pixlake", "KafkaDeletedUnread", "Sum", of)},
-            "deleted",
-            0,
-            minutes=_RED_MINUTES,
-            pages=True,
-        ),
-        Alarm(
-            f"sweep-refused-{cell}",
-            "a sweep deleted nothing: the last one was a day or more ago, by the store's clock",
-            {"refused": Metric("Pixlake", "SweepsRefused", "Sum", of)},
-            "refused",
-            0,
-            minutes=_RED_MINUTES,
-        ),
-        Alarm(
-            f"dead-letters-{cell}",
-            f"more than {_DEAD_SHARE:.0%} of the messages of Kafka are refused",
-            {
-                "dead": Metric("Pixlake", "DeadLetters", "Sum", of),
-                "all": Metric("Pixlake", "KafkaMessages", "Sum", of),
-            },
-            # A few refused messages of a quiet topic need nobody.
-            "IF(FILL(dead, 0) > 10, dead / all, 0)",
-            _DEAD_SHARE,
-            minutes=15,
-        ),
-    ]
 
 
 def replication_late(bucket: str, replica: str) -> Alarm:

@@ -92,7 +92,7 @@ class World:
         store = SimulatedStore(self.bucket, process)
         skew = self.dice.uniform(-MAX_SKEW_SECONDS, MAX_SKEW_SECONDS)
         clock = SkewedClock(store, self.kept, self.times, process.machine, skew)
-        # One journal object per batch, or all in one.
+        # Size of a batch: one journal object, or the whole journal of a window.
         batch = self.dice.choice([1, 2**20])
         sizes = SealerSizes(batch_bytes=batch, wave_bytes=batch, whole_bytes=self._whole_bytes)
         return process, Lake.wire(store, clock, _SETTINGS, sizes)

@@ -136,6 +136,6 @@ def _run(settings: NodeSettings, kind: Kind, url: str, never: threading.Event) -
             log.info("no metrics of this node", error=error)
             continue
         if found:
-            # One write, because the forwarder of logs writes from another thread.
+            # A line needs a single write: the forwarder of logs writes from another thread.
             sys.stdout.write(json.dumps(passed_on(settings, kind, found)) + "\n")
             sys.stdout.flush()

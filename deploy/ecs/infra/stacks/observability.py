@@ -6,6 +6,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
 from infra import alarms, contract, figures
+from infra.alarm import Alarm
 from infra.parts import scaling
 from infra.parts.surroundings import Surroundings
 from infra.settings import Settings
@@ -93,7 +94,7 @@ class ObservabilityStack(Stack):
         )
 
     @staticmethod
-    def _graph_of(alarm: alarms.Alarm) -> dict[str, object]:
+    def _graph_of(alarm: Alarm) -> dict[str, object]:
         series: list[object] = [
             [{"expression": alarm.formula, "id": "result", "label": alarm.name}]
         ]
@@ -125,7 +126,7 @@ class ObservabilityStack(Stack):
         }
 
 
-def make_alarm(stack: Stack, alarm: alarms.Alarm, topic: str) -> cloudwatch.CfnAlarm:
+def make_alarm(stack: Stack, alarm: Alarm, topic: str) -> cloudwatch.CfnAlarm:
     """Create an alarm that notifies a topic of its region."""
     of = cloudwatch.CfnAlarm
     queries = [
