@@ -15,7 +15,7 @@ def name(
     """Create the failover record; it is healthy while one cell with requests is healthy.
 
     Without such a cell the record is unhealthy: its check asks for more healthy children than it
-    has, which Route 53 always considers unhealthy (API Reference, HealthCheckConfig, 2026-12-02).
+    has, which Route 53 always considers unhealthy (API Reference, HealthCheckConfig).
     """
     domain, role = stack.settings.domain, stack.settings.role
     serving = [cell.name for cell in stack.settings.cluster.cells if cell.weight]
@@ -43,7 +43,7 @@ def name(
             dns_name=alb.attr_dns_name,
             hosted_zone_id=alb.attr_canonical_hosted_zone_id,
             # A load balancer is unhealthy for Route 53 as soon as one target group is, and a group
-            # without targets is (API Reference, AliasTarget, 2026-12-02). The check above decides.
+            # without targets is (API Reference, AliasTarget). The check above decides.
             evaluate_target_health=False,
         ),
     )

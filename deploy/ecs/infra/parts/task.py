@@ -157,7 +157,7 @@ def _container(
             timeout=5,
             retries=3,
             # Before it is healthy, a node finds its head (240 s at most), starts Ray and warms up
-            # its decoders. ECS accepts no longer period (API Reference, HealthCheck, 2026-12-02).
+            # its decoders. ECS accepts no longer period (API Reference, HealthCheck).
             start_period=300,
         ),
         environment=[

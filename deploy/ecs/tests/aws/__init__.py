@@ -1,1 +1,1 @@
-"""Facts about AWS from its documents, each with the document and the day on which it was read."""
+"""Facts about AWS, each with its document; `READ` names the documents that were read."""

@@ -122,7 +122,7 @@ def _no_request_metrics(assembly: Assembly) -> None:
 
 
 def scaling_alone_decides_the_number_of_tasks(assembly: Assembly) -> Iterator[str]:
-    """An update of the service sets the number of the template (AWS::ECS::Service, 2026-12-02)."""
+    """An update of the service sets the number of the template (AWS::ECS::Service)."""
     scaled = {
         assembly.text(one.stack, one.props["ResourceId"])
         for one in assembly.resources("AWS::ApplicationAutoScaling::ScalableTarget")
