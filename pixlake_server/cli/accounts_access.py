@@ -4,7 +4,7 @@ import getpass
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,3 +49,8 @@ def duration(option: str, text: str) -> timedelta:
     if match is None:
         raise UsageFault(f"{option} {text!r} is no duration, such as 90d, 12h, 30m or 45s")
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def local_minute(moment: datetime | None) -> str:
+    """Format a time for a table, in the time zone of this machine; empty for None."""
+    return f"{moment.astimezone():%Y-%m-%d %H:%M}" if moment else ""

@@ -8,7 +8,7 @@ import typer
 from pixlake.cli import output
 from pixlake.cli.failures import CliError
 from pixlake.cli.options import DryRun, Home, Json, Yes
-from pixlake_server.cli.accounts_access import duration, open_accounts, operator
+from pixlake_server.cli.accounts_access import duration, local_minute, open_accounts, operator
 from pixlake_server.cli.consent import ask
 
 if TYPE_CHECKING:
@@ -52,13 +52,14 @@ def create(
     with open_accounts(home) as accounts:
         from serve_app.accounts import IMAGES  # noqa: PLC0415  # slow
 
-        key = accounts.create_key(
+        issued = accounts.create_key(
             tenant, scope or IMAGES, name, expires_at=expires_at, actor=operator()
         )
     if json:
-        output.emit({"key": key, "prefix": _prefix(key), "tenant": tenant, "name": name})
+        prefix = issued.info.prefix
+        output.emit({"key": issued.text, "prefix": prefix, "tenant": tenant, "name": name})
     else:
-        print(key)
+        print(issued.text)
 
 
 @keys.command("ls")
@@ -74,8 +75,8 @@ def ls(*, home: Home = None, json: Json = False) -> None:
             key.prefix,
             key.tenant,
             ",".join(sorted(scope.removeprefix("images:") for scope in key.scopes)),
-            _short(key.created_at),
-            _short(key.last_used_at),
+            local_minute(key.created_at),
+            local_minute(key.last_used_at),
             _ended(key),
             key.name,
         )
@@ -100,13 +101,14 @@ def rotate(
     """
     both_accepted = duration("--overlap", overlap)
     with open_accounts(home) as accounts:
-        key = accounts.rotate(prefix, both_accepted, actor=operator())
+        issued = accounts.rotate(prefix, both_accepted, actor=operator())
         old = accounts.key(prefix)
     if json:
-        output.emit({"key": key, "prefix": _prefix(key), "replaces": _document(old)})
+        replaced = {"prefix": issued.info.prefix, "replaces": _document(old)}
+        output.emit({"key": issued.text, **replaced})
     else:
-        print(key)
-        output.note(f"{prefix} is accepted until {_short(old.expires_at)}")
+        print(issued.text)
+        output.note(f"{prefix} is accepted until {local_minute(old.expires_at)}")
 
 
 @keys.command()
@@ -137,10 +139,6 @@ def revoke(
         print(f"would revoke {described}" if dry_run else f"revoked {prefix}")
 
 
-def _prefix(key: str) -> str:
-    return key.split("_")[1]
-
-
 def _document(key: "KeyInfo") -> dict[str, object]:
     def text(moment: datetime | None) -> str | None:
         return moment.isoformat() if moment else None
@@ -159,9 +157,5 @@ def _document(key: "KeyInfo") -> dict[str, object]:
 
 def _ended(key: "KeyInfo") -> str:
     if key.revoked_at:
-        return f"revoked {_short(key.revoked_at)}"
-    return _short(key.expires_at)
-
-
-def _short(moment: datetime | None) -> str:
-    return f"{moment.astimezone():%Y-%m-%d %H:%M}" if moment else ""
+        return f"revoked {local_minute(key.revoked_at)}"
+    return local_minute(key.expires_at)

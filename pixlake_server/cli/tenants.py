@@ -1,13 +1,12 @@
 """`pixlake tenants`: lists, creates, suspends and resumes tenants, in the accounts database."""
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pixlake.cli import output
 from pixlake.cli.options import Home, Json, Yes
-from pixlake_server.cli.accounts_access import open_accounts, operator
+from pixlake_server.cli.accounts_access import local_minute, open_accounts, operator
 from pixlake_server.cli.consent import ask
 
 if TYPE_CHECKING:
@@ -38,8 +37,8 @@ def ls(*, home: Home = None, json: Json = False) -> None:
     rows = [
         (
             tenant.name,
-            _short(tenant.created_at),
-            _short(tenant.suspended_at),
+            local_minute(tenant.created_at),
+            local_minute(tenant.suspended_at),
             str(tenant.active_keys),
         )
         for tenant in found
@@ -99,7 +98,3 @@ def _document(tenant: "TenantInfo") -> dict[str, object]:
         "suspended_at": tenant.suspended_at.isoformat() if tenant.suspended_at else None,
         "active_keys": tenant.active_keys,
     }
-
-
-def _short(moment: datetime | None) -> str:
-    return f"{moment.astimezone():%Y-%m-%d %H:%M}" if moment else ""

@@ -1,7 +1,7 @@
 """Tenants and their API keys, in SQL through SQLAlchemy: SQLite or PostgreSQL."""
 
 from serve_app.accounts.account_log import AccountEvent
-from serve_app.accounts.accounts import Accounts, KeyInfo, Principal
+from serve_app.accounts.accounts import Accounts, IssuedKey, KeyInfo, Principal
 from serve_app.accounts.first_key import FIRST_TENANT, ensure_first_key
 from serve_app.accounts.keys import ADMIN, ERASE, IMAGES, PRESETS, READ, SCOPES, WRITE
 from serve_app.accounts.tenants import TenantInfo
@@ -17,6 +17,7 @@ __all__ = [
     "WRITE",
     "AccountEvent",
     "Accounts",
+    "IssuedKey",
     "KeyInfo",
     "Principal",
     "TenantInfo",

@@ -1,6 +1,6 @@
 """Accounts: API keys of tenants, in SQLite or PostgreSQL."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -45,6 +45,14 @@ class KeyInfo:
     last_used_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class IssuedKey:
+    """New key: its text, which is not stored, and its public facts."""
+
+    text: str
+    info: KeyInfo
+
+
 class Accounts:
     """API keys, with the tenants and the audit log of the same database.
 
@@ -74,11 +82,8 @@ class Accounts:
         *,
         expires_at: datetime | None = None,
         actor: str = LOCAL,
-    ) -> str:
-        """Create a key, and its tenant if the tenant is missing.
-
-        Returns the key's text, which is not stored. Raises InvalidAccount.
-        """
+    ) -> IssuedKey:
+        """Create a key, and its tenant if the tenant is missing; raises InvalidAccount."""
         granted = _checked_scopes(scopes)
         if not 0 < len(name) <= MAX_NAME or not name.isprintable():
             raise InvalidAccount(f"a key's name has 1 to {MAX_NAME} printable characters")
@@ -86,15 +91,26 @@ class Accounts:
             raise InvalidAccount("a key must expire in the future", value=expires_at.isoformat())
         with self._database.change() as connection:
             create_missing(connection, tenant, actor)
-            secret, facts = _insert(connection, tenant, granted, name, expires_at)
-            append(connection, actor, "key.created", secret.prefix, after=facts)
-        return secret.text
+            issued = _insert(connection, tenant, granted, name, expires_at)
+            append(
+                connection,
+                actor,
+                "key.created",
+                issued.info.prefix,
+                after={
+                    "tenant": tenant,
+                    "name": name,
+                    "scopes": " ".join(sorted(granted)),
+                    "expires_at": _text(expires_at),
+                },
+            )
+        return issued
 
-    def rotate(self, prefix: str, overlap: timedelta, *, actor: str = LOCAL) -> str:
+    def rotate(self, prefix: str, overlap: timedelta, *, actor: str = LOCAL) -> IssuedKey:
         """Replace a key: create one with the same tenant, scopes and name.
 
         The old key expires after the overlap, or at its own expiry if that is earlier; the new key
-        has the lifetime of the old one. Returns the new key's text. Raises KeyNotFound.
+        has the lifetime of the old one. Raises KeyNotFound.
         """
         now = datetime.now(UTC)
         with self._database.change() as connection:
@@ -104,7 +120,7 @@ class Accounts:
             connection.execute(
                 update(API_KEYS).where(API_KEYS.c.prefix == prefix).values(expires_at=ends_at)
             )
-            secret, _ = _insert(
+            issued = _insert(
                 connection,
                 old.tenant,
                 old.scopes,
@@ -117,9 +133,9 @@ class Accounts:
                 "key.rotated",
                 prefix,
                 before={"expires_at": _text(old.expires_at)},
-                after={"expires_at": _text(ends_at), "replaced_by": secret.prefix},
+                after={"expires_at": _text(ends_at), "replaced_by": issued.info.prefix},
             )
-        return secret.text
+        return issued
 
     def revoke(self, prefix: str, *, actor: str = LOCAL) -> bool:
         """Revoke the key with this prefix; returns False if it is revoked already.
@@ -244,21 +260,21 @@ def _insert(
     scopes: frozenset[str],
     name: str,
     expires_at: datetime | None,
-) -> tuple[keys.Secret, Mapping[str, object]]:
-    """Insert a new key; returns its secret, and its facts for the audit log."""
-    secret = keys.new_secret()
-    row = {
-        "tenant": tenant,
-        "name": name,
-        "scopes": " ".join(sorted(scopes)),
-        "expires_at": expires_at,
-    }
+) -> IssuedKey:
+    secret, now = keys.new_secret(), datetime.now(UTC)
     connection.execute(
         insert(API_KEYS).values(
-            **row, prefix=secret.prefix, digest=secret.digest, created_at=datetime.now(UTC)
+            prefix=secret.prefix,
+            digest=secret.digest,
+            tenant=tenant,
+            name=name,
+            scopes=" ".join(sorted(scopes)),
+            created_at=now,
+            expires_at=expires_at,
         )
     )
-    return secret, {**row, "expires_at": _text(expires_at)}
+    info = KeyInfo(secret.prefix, tenant, name, scopes, now, None, expires_at, None)
+    return IssuedKey(secret.text, info)
 
 
 def _active(connection: Connection, prefix: str, now: datetime) -> KeyInfo:

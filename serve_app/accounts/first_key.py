@@ -23,7 +23,7 @@ def ensure_first_key(accounts: Accounts, path: Path) -> str:
         fcntl.flock(lock, fcntl.LOCK_EX)
         key = _living_key(accounts, path)
         if key is None:
-            key = accounts.create_key(FIRST_TENANT, SCOPES, "first key")
+            key = accounts.create_key(FIRST_TENANT, SCOPES, "first key").text
             _write(path, key)
         return key
 

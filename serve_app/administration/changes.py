@@ -15,6 +15,9 @@ from serve_app.upload.json_body import read_json_body
 
 Admin = Annotated[Principal, Depends(need(ADMIN))]
 
+DEFAULT_PAGE: Final = 50
+MAX_PAGE: Final = 200
+"""Default and largest number of entries of a page."""
 MAX_BODY: Final = 16_384
 """Largest body of an administrative request, in bytes."""
 

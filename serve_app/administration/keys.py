@@ -7,18 +7,24 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from lake.layout import TENANT
-from serve_app.accounts import IMAGES, Accounts, KeyInfo
+from serve_app.accounts import IMAGES, Accounts, IssuedKey, KeyInfo
 from serve_app.accounts.accounts import MAX_NAME
 from serve_app.accounts.keys import Scope
-from serve_app.administration.changes import Admin, actor_of, body_of, calls_of, json_body
+from serve_app.administration.changes import (
+    DEFAULT_PAGE,
+    MAX_PAGE,
+    Admin,
+    actor_of,
+    body_of,
+    calls_of,
+    json_body,
+)
 from serve_app.problems import problem_responses
 
 router = APIRouter(tags=["keys"], responses=problem_responses(401, 403, 422, 503))
 
 Prefix = Annotated[str, Path(pattern="^[0-9a-f]{12}$", description="the part after `pxl_`")]
 Tenant = Annotated[str, Field(pattern=TENANT.pattern, max_length=63)]
-_DEFAULT_PAGE = 50
-_MAX_PAGE = 200
 _MAX_OVERLAP = int(timedelta(days=90).total_seconds())
 
 
@@ -104,7 +110,7 @@ async def list_keys(
     request: Request,
     principal: Admin,
     tenant: Annotated[str | None, Query(pattern=TENANT.pattern, max_length=63)] = None,
-    limit: Annotated[int, Query(ge=1, le=_MAX_PAGE)] = _DEFAULT_PAGE,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = DEFAULT_PAGE,
     cursor: Annotated[str | None, Query(pattern="^[0-9a-f]{12}$")] = None,
 ) -> KeyList:
     """Return one page of keys, revoked and expired ones included."""
@@ -129,7 +135,7 @@ async def list_keys(
 async def create_key(request: Request, response: Response, principal: Admin) -> CreatedKey:
     """Create a key of any tenant. A repeated request creates another key."""
     new = await body_of(request, NewKey)
-    key = await calls_of(request).run(
+    issued = await calls_of(request).run(
         lambda accounts: accounts.create_key(
             new.tenant,
             new.scopes,
@@ -138,7 +144,7 @@ async def create_key(request: Request, response: Response, principal: Admin) -> 
             actor=actor_of(principal),
         )
     )
-    return await _created(request, response, key)
+    return _created(response, issued)
 
 
 @router.get("/v1/keys/{prefix}", summary="Show an API key", responses=problem_responses(404))
@@ -164,10 +170,10 @@ async def rotate_key(
     """
     order = await body_of(request, Rotation)
     overlap = timedelta(seconds=order.overlap_seconds)
-    key = await calls_of(request).run(
+    issued = await calls_of(request).run(
         lambda accounts: accounts.rotate(prefix, overlap, actor=actor_of(principal))
     )
-    return await _created(request, response, key)
+    return _created(response, issued)
 
 
 @router.post(
@@ -186,9 +192,7 @@ async def revoke_key(request: Request, principal: Admin, prefix: Prefix) -> KeyV
     return KeyView.of(await calls_of(request).run(revoke))
 
 
-async def _created(request: Request, response: Response, key: str) -> CreatedKey:
-    prefix = key.split("_")[1]
-    info = await calls_of(request).run(lambda accounts: accounts.key(prefix))
-    response.headers["Location"] = f"/v1/keys/{prefix}"
+def _created(response: Response, issued: IssuedKey) -> CreatedKey:
+    response.headers["Location"] = f"/v1/keys/{issued.info.prefix}"
     response.headers["Cache-Control"] = "no-store"
-    return CreatedKey(key=key, **KeyView.of(info).model_dump())
+    return CreatedKey(key=issued.text, **KeyView.of(issued.info).model_dump())

@@ -8,14 +8,20 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lake.layout import TENANT
 from serve_app.accounts import TenantInfo
-from serve_app.administration.changes import Admin, actor_of, body_of, calls_of, json_body
+from serve_app.administration.changes import (
+    DEFAULT_PAGE,
+    MAX_PAGE,
+    Admin,
+    actor_of,
+    body_of,
+    calls_of,
+    json_body,
+)
 from serve_app.problems import problem_responses
 
 router = APIRouter(tags=["tenants"], responses=problem_responses(401, 403, 422, 503))
 
 Name = Annotated[str, Path(pattern=TENANT.pattern, max_length=63)]
-_DEFAULT_PAGE = 50
-_MAX_PAGE = 200
 
 
 class TenantState(BaseModel):
@@ -60,7 +66,7 @@ class TenantList(BaseModel):
 async def list_tenants(
     request: Request,
     principal: Admin,
-    limit: Annotated[int, Query(ge=1, le=_MAX_PAGE)] = _DEFAULT_PAGE,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = DEFAULT_PAGE,
     cursor: Annotated[str, Query(max_length=63)] = "",
 ) -> TenantList:
     """Return one page of tenants, by name."""

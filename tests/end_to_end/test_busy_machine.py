@@ -67,7 +67,7 @@ async def everything_is_ready() -> Readiness:
 async def http_door(lake: Lake, worker: Worker, home: Path) -> AsyncIterator[httpx.AsyncClient]:
     """Run the HTTP API on a socket; yields a client for it."""
     accounts = Accounts.open(f"sqlite:///{home / 'accounts.sqlite'}")
-    key = accounts.create_key("acme", ["images:read", "images:write"], "test")
+    key = accounts.create_key("acme", ["images:read", "images:write"], "test").text
     settings = ServeSettings(home=home)
     app = make_app(lake, worker, KeyRing.of(accounts, settings), settings, everything_is_ready)
     async with (

@@ -72,7 +72,7 @@ class Doors:
     async def by_http(self) -> dict[str, ImageRecord | str]:
         """Upload all kinds by HTTP; return each kind's record, or the code of its refusal."""
         accounts = Accounts.open(f"sqlite:///{self.home / 'accounts.sqlite'}")
-        key = accounts.create_key("acme", ["images:read", "images:write"], "test")
+        key = accounts.create_key("acme", ["images:read", "images:write"], "test").text
         settings = ServeSettings(home=self.home)
         app = make_app(
             self.lake, self.worker, KeyRing.of(accounts, settings), settings, _everything_is_ready

@@ -33,7 +33,7 @@ class Door:
     parts: dict[str, Part]
 
     def key(self, tenant: str, scopes: Sequence[str] = tuple(SCOPES)) -> str:
-        return self.accounts.create_key(tenant, scopes, "test")
+        return self.accounts.create_key(tenant, scopes, "test").text
 
 
 class _Running:

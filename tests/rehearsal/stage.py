@@ -105,7 +105,7 @@ class Stage:
         if task.code != 0:
             raise RuntimeError(f"the setup task failed:\n{task.tail()}")
         accounts = Accounts.open(self._database_url())
-        self.key = accounts.create_key("default", SCOPES, "rehearsal")
+        self.key = accounts.create_key("default", SCOPES, "rehearsal").text
         accounts.close()
 
     def _cells(self) -> None:

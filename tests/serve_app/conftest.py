@@ -72,7 +72,7 @@ async def make_site(sandbox: Sandbox, accounts: Accounts) -> AsyncIterator[MakeS
             settings,
             readiness,
         )
-        key = accounts.create_key("acme", IMAGES | {ERASE}, "test")
+        key = accounts.create_key("acme", IMAGES | {ERASE}, "test").text
         client = client_of(app, {"Authorization": f"Bearer {key}"})
         clients.append(client)
         return Site(app, client, lake, accounts, settings, ready)

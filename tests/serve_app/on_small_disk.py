@@ -134,14 +134,16 @@ async def test_sealing_and_erasing_wait_for_room(
 async def test_accounts_survive(disk: Path, ballast: Ballast) -> None:
     """SQLite on the full disk: every issued key stays valid, and no incomplete key is stored."""
     accounts = Accounts.open(f"sqlite:///{disk / 'accounts.sqlite'}")
-    keys = [accounts.create_key("acme", ["images:read"], "before")]
+    keys = [accounts.create_key("acme", ["images:read"], "before").text]
     ballast.leave(0)
     with pytest.raises(AccountsUnavailable):
-        keys.extend(accounts.create_key("acme", ["images:read"], f"key {n}") for n in range(1000))
+        keys.extend(
+            accounts.create_key("acme", ["images:read"], f"key {n}").text for n in range(1000)
+        )
     for key in keys:
         assert accounts.verify(key).tenant == "acme"
     ballast.drop()
-    keys.append(accounts.create_key("acme", ["images:read"], "after"))
+    keys.append(accounts.create_key("acme", ["images:read"], "after").text)
     accounts.close()
     opened = Accounts.open(f"sqlite:///{disk / 'accounts.sqlite'}")
     assert all(opened.verify(key).tenant == "acme" for key in keys)

@@ -48,7 +48,7 @@ class Site:
         return await self.client.post("/v1/images", content=data, headers=headers, **options)
 
     def key(self, tenant: str, *scopes: str) -> dict[str, str]:
-        key = self.accounts.create_key(tenant, scopes or IMAGES | {ERASE}, "test")
+        key = self.accounts.create_key(tenant, scopes or IMAGES | {ERASE}, "test").text
         return {"Authorization": f"Bearer {key}"}
 
 

@@ -51,7 +51,7 @@ def expire(url: str, key: str) -> None:
 
 def test_a_key_is_refused_from_its_expiry_on(accounts: Accounts, url: str) -> None:
     soon = datetime.now(UTC) + DAY
-    key = accounts.create_key("acme", [READ], "a", expires_at=soon)
+    key = accounts.create_key("acme", [READ], "a", expires_at=soon).text
     assert accounts.verify(key).expires_at == soon
     assert accounts.key(prefix_of(key)).expires_at == soon
     expire(url, key)
@@ -72,9 +72,9 @@ def test_an_expiry_in_the_past_is_refused_and_leaves_nothing(accounts: Accounts)
 
 
 def test_a_rotation_makes_a_key_and_ends_the_old_one_after_the_overlap(accounts: Accounts) -> None:
-    old = accounts.create_key("acme", [READ, ERASE], "camera")
+    old = accounts.create_key("acme", [READ, ERASE], "camera").text
     before = datetime.now(UTC)
-    new = accounts.rotate(prefix_of(old), DAY)
+    new = accounts.rotate(prefix_of(old), DAY).text
     assert accounts.verify(old).tenant == accounts.verify(new).tenant == "acme"
     ending, made = accounts.key(prefix_of(old)), accounts.key(prefix_of(new))
     assert ending.expires_at is not None
@@ -89,8 +89,8 @@ def test_a_rotation_makes_a_key_and_ends_the_old_one_after_the_overlap(accounts:
 
 def test_a_rotation_never_extends_the_old_key_and_keeps_its_lifetime(accounts: Accounts) -> None:
     soon = datetime.now(UTC) + timedelta(hours=1)
-    old = accounts.create_key("acme", [READ], "a", expires_at=soon)
-    new = accounts.rotate(prefix_of(old), DAY)
+    old = accounts.create_key("acme", [READ], "a", expires_at=soon).text
+    new = accounts.rotate(prefix_of(old), DAY).text
     assert accounts.key(prefix_of(old)).expires_at == soon
     made = accounts.key(prefix_of(new))
     assert made.expires_at is not None
@@ -98,7 +98,7 @@ def test_a_rotation_never_extends_the_old_key_and_keeps_its_lifetime(accounts: A
 
 
 def test_only_an_active_key_can_be_rotated(accounts: Accounts, url: str) -> None:
-    revoked, expired = (accounts.create_key("acme", [READ], name) for name in "ab")
+    revoked, expired = (accounts.create_key("acme", [READ], name).text for name in "ab")
     accounts.revoke(prefix_of(revoked))
     expire(url, expired)
     for prefix in (prefix_of(revoked), prefix_of(expired), "0" * 12):
@@ -108,7 +108,10 @@ def test_only_an_active_key_can_be_rotated(accounts: Accounts, url: str) -> None
 
 
 def test_a_suspended_tenant_is_refused_until_it_is_resumed(accounts: Accounts) -> None:
-    key, other = accounts.create_key("acme", [READ], "a"), accounts.create_key("b", [READ], "b")
+    key, other = (
+        accounts.create_key("acme", [READ], "a").text,
+        accounts.create_key("b", [READ], "b").text,
+    )
     tenant, created = accounts.tenants.put("acme", suspended=True, actor="test")
     assert (created, tenant.active_keys) == (False, 1)
     assert tenant.suspended_at is not None
@@ -126,7 +129,7 @@ def test_a_suspended_tenant_is_refused_until_it_is_resumed(accounts: Accounts) -
 def test_tenants_are_listed_by_page_with_their_active_keys(accounts: Accounts, url: str) -> None:
     for name in ("c", "a", "b"):
         accounts.tenants.put(name, suspended=False, actor="test")
-    keys = [accounts.create_key("b", [READ], "k") for _ in range(3)]
+    keys = [accounts.create_key("b", [READ], "k").text for _ in range(3)]
     accounts.revoke(prefix_of(keys[0]))
     expire(url, keys[1])
     assert [(one.name, one.active_keys) for one in accounts.tenants.all(2)] == [("a", 0), ("b", 1)]
@@ -136,7 +139,7 @@ def test_tenants_are_listed_by_page_with_their_active_keys(accounts: Accounts, u
 
 
 def test_keys_are_listed_by_page_and_by_tenant(accounts: Accounts) -> None:
-    made = [prefix_of(accounts.create_key("ab"[n % 2], [READ], f"key {n}")) for n in range(6)]
+    made = [prefix_of(accounts.create_key("ab"[n % 2], [READ], f"key {n}").text) for n in range(6)]
     assert [one.prefix for one in accounts.keys(limit=None)] == made
     assert [one.prefix for one in accounts.keys(limit=2)] == made[:2]
     assert [one.prefix for one in accounts.keys(after=made[1], limit=3)] == made[2:5]
@@ -145,7 +148,7 @@ def test_keys_are_listed_by_page_and_by_tenant(accounts: Accounts) -> None:
 
 
 def test_a_use_is_noted_once_in_ten_minutes(accounts: Accounts, url: str) -> None:
-    prefix = prefix_of(accounts.create_key("acme", [READ], "a"))
+    prefix = prefix_of(accounts.create_key("acme", [READ], "a").text)
     assert accounts.key(prefix).last_used_at is None
     accounts.note_use(prefix)
     first = accounts.key(prefix).last_used_at
@@ -161,8 +164,8 @@ def test_a_use_is_noted_once_in_ten_minutes(accounts: Accounts, url: str) -> Non
 
 
 def test_the_log_says_who_changed_what(accounts: Accounts) -> None:
-    key = accounts.create_key("acme", [WRITE], "camera", actor="operator ann")
-    new = accounts.rotate(prefix_of(key), DAY, actor="operator bob")
+    key = accounts.create_key("acme", [WRITE], "camera", actor="operator ann").text
+    new = accounts.rotate(prefix_of(key), DAY, actor="operator bob").text
     accounts.revoke(prefix_of(key), actor="operator cy")
     accounts.revoke(prefix_of(key), actor="operator cy")  # changes nothing
     accounts.tenants.put("acme", suspended=True, actor="key 123 of ops")
@@ -215,7 +218,7 @@ def test_a_change_that_fails_is_not_logged(accounts: Accounts) -> None:
 
 
 def test_concurrent_rotations_and_revocations_are_all_logged_once(accounts: Accounts) -> None:
-    keys = [accounts.create_key("acme", [READ], str(n)) for n in range(4)]
+    keys = [accounts.create_key("acme", [READ], str(n)).text for n in range(4)]
     with ThreadPoolExecutor(8) as pool:
         done = list(pool.map(lambda n: accounts.revoke(prefix_of(keys[n % 4])), range(16)))
     assert done.count(True) == 4
@@ -225,6 +228,6 @@ def test_concurrent_rotations_and_revocations_are_all_logged_once(accounts: Acco
 
 def test_concurrent_creations_of_a_tenant_are_one_event(accounts: Accounts) -> None:
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda n: accounts.create_key("acme", [READ], str(n)), range(8)))
+        list(pool.map(lambda n: accounts.create_key("acme", [READ], str(n)).text, range(8)))
     acts = [event.act for event in accounts.log.newest(100)]
     assert (acts.count("tenant.created"), acts.count("key.created")) == (1, 8)

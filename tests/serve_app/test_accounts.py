@@ -27,7 +27,7 @@ def accounts(url: str) -> Iterator[Accounts]:
 
 
 def test_a_key_proves_its_tenant_and_scopes(accounts: Accounts) -> None:
-    key = accounts.create_key("acme", [WRITE, READ], "camera 4")
+    key = accounts.create_key("acme", [WRITE, READ], "camera 4").text
     principal = accounts.verify(key)
     assert (principal.tenant, principal.scopes) == ("acme", frozenset({READ, WRITE}))
     assert key.split("_")[1] == principal.prefix
@@ -38,9 +38,9 @@ def test_a_key_proves_its_tenant_and_scopes(accounts: Accounts) -> None:
 
 
 def test_wrong_keys_are_all_the_same(accounts: Accounts) -> None:
-    key = accounts.create_key("acme", [READ], "a")
+    key = accounts.create_key("acme", [READ], "a").text
     flipped = key[:-1] + ("0" if key[-1] != "0" else "1")
-    other = accounts.create_key("acme", [READ], "b")
+    other = accounts.create_key("acme", [READ], "b").text
     crossed = "_".join([*key.split("_")[:2], other.split("_")[2]])
     for wrong in ["", "pxl__", key.upper(), key[:-1], key + "0", flipped, crossed, "é", "x" * 9999]:
         with pytest.raises(UnknownKey):
@@ -49,7 +49,7 @@ def test_wrong_keys_are_all_the_same(accounts: Accounts) -> None:
 
 
 def test_a_revoked_key_is_dead_and_remembered(accounts: Accounts) -> None:
-    key = accounts.create_key("acme", [READ], "a")
+    key = accounts.create_key("acme", [READ], "a").text
     prefix = accounts.verify(key).prefix
     assert accounts.revoke(prefix)
     assert not accounts.revoke(prefix)
@@ -79,7 +79,7 @@ def test_scopes_and_names_are_checked(accounts: Accounts) -> None:
 def test_many_may_start_at_once(url: str) -> None:
     with ThreadPoolExecutor(8) as pool:
         opened = list(pool.map(lambda _: Accounts.open(url), range(8)))
-    key = opened[0].create_key("acme", [READ], "a")
+    key = opened[0].create_key("acme", [READ], "a").text
     for one in opened:
         assert one.verify(key).tenant == "acme"
         one.close()
@@ -88,7 +88,7 @@ def test_many_may_start_at_once(url: str) -> None:
 def test_nothing_stored_is_a_usable_key(tmp_path: Path) -> None:
     file = tmp_path / "accounts.sqlite"
     accounts = Accounts.open(f"sqlite:///{file}")
-    key = accounts.create_key("acme", [READ], "a")
+    key = accounts.create_key("acme", [READ], "a").text
     accounts.close()
     assert key.split("_")[2].encode() not in file.read_bytes()
 
@@ -107,7 +107,7 @@ def test_a_database_that_is_away_is_a_fault_of_ours(tmp_path: Path) -> None:
 
 def test_sqlite_answers_while_another_process_writes(tmp_path: Path) -> None:
     accounts = Accounts.open(f"sqlite:///{tmp_path / 'a.sqlite'}")
-    key = accounts.create_key("acme", [READ], "a")
+    key = accounts.create_key("acme", [READ], "a").text
     direct = sqlite3.connect(tmp_path / "a.sqlite", isolation_level=None)
     direct.execute("BEGIN EXCLUSIVE")
     assert accounts.verify(key).tenant == "acme"

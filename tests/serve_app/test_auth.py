@@ -40,7 +40,7 @@ class OnDemand:
 
 
 async def test_a_good_key_is_looked_up_once_for_many(accounts: Accounts) -> None:
-    key = accounts.create_key("acme", [READ], "a")
+    key = accounts.create_key("acme", [READ], "a").text
     counting = OnDemand(accounts)
     ring = KeyRing(counting, 60, 0)  # type: ignore[arg-type]  # counts, and is otherwise it
     found = await asyncio.gather(*(ring.principal(key) for _ in range(50)))
@@ -49,7 +49,7 @@ async def test_a_good_key_is_looked_up_once_for_many(accounts: Accounts) -> None
 
 
 async def test_a_revocation_bites_when_the_trust_is_over(accounts: Accounts) -> None:
-    key = accounts.create_key("acme", [READ], "a")
+    key = accounts.create_key("acme", [READ], "a").text
     ring = KeyRing(accounts, 0, 0)
     prefix = (await ring.principal(key)).prefix
     accounts.revoke(prefix)
@@ -58,7 +58,7 @@ async def test_a_revocation_bites_when_the_trust_is_over(accounts: Accounts) -> 
 
 
 async def test_a_failure_is_not_remembered(accounts: Accounts) -> None:
-    key = accounts.create_key("acme", [READ], "a")
+    key = accounts.create_key("acme", [READ], "a").text
     database = OnDemand(accounts)
     ring = KeyRing(database, 60, 0)  # type: ignore[arg-type]  # fails on demand
     database.away = True
@@ -76,7 +76,7 @@ async def ask_on(ring: KeyRing, key: str) -> None:
 
 
 async def test_nobody_waits_while_a_key_is_looked_up_anew(accounts: Accounts) -> None:
-    key = accounts.create_key("acme", [READ], "a")
+    key = accounts.create_key("acme", [READ], "a").text
     database = OnDemand(accounts)
     ring = KeyRing(database, 60, 0, early=0)  # type: ignore[arg-type]  # waits on demand
     prefix = (await ring.principal(key)).prefix
@@ -96,7 +96,7 @@ async def test_a_revocation_bites_though_the_key_was_looked_up_anew(
     accounts: Accounts, between: tuple[float, ...]
 ) -> None:
     now = 0.0
-    key = accounts.create_key("acme", [READ], "a")
+    key = accounts.create_key("acme", [READ], "a").text
     counting = OnDemand(accounts)
     ring = KeyRing(counting, 5, 0, now=lambda: now)  # type: ignore[arg-type]  # counts, and is otherwise it
     prefix = (await ring.principal(key)).prefix
@@ -113,7 +113,7 @@ async def test_a_revocation_bites_though_the_key_was_looked_up_anew(
 
 
 async def test_known_keys_go_on_while_the_database_hangs(accounts: Accounts) -> None:
-    known, unknown = (accounts.create_key("acme", [READ], name) for name in "ab")
+    known, unknown = (accounts.create_key("acme", [READ], name).text for name in "ab")
     database = OnDemand(accounts)
     ring = KeyRing(database, 0, 600)  # type: ignore[arg-type]  # waits on demand
     prefix = (await ring.principal(known)).prefix
@@ -147,7 +147,7 @@ async def test_a_wrong_key_is_looked_up_once_in_a_while(accounts: Accounts) -> N
 
 async def test_a_key_is_trusted_for_the_grace_alone(accounts: Accounts) -> None:
     now = 0.0
-    key = accounts.create_key("acme", [READ], "a")
+    key = accounts.create_key("acme", [READ], "a").text
     database = OnDemand(accounts)
     ring = KeyRing(database, 5, 600, now=lambda: now)  # type: ignore[arg-type]  # fails on demand
     await ring.principal(key)
@@ -165,7 +165,7 @@ async def test_a_database_that_hangs_holds_no_more_than_its_threads(accounts: Ac
     database = OnDemand(accounts)
     database.answers.clear()
     ring = KeyRing(database, 5, 600)  # type: ignore[arg-type]  # waits on demand
-    keys = [accounts.create_key("acme", [READ], "a") for _ in range(80)]
+    keys = [accounts.create_key("acme", [READ], "a").text for _ in range(80)]
     said = await asyncio.gather(*map(ring.principal, keys), return_exceptions=True)
     assert {type(each) for each in said} == {AccountsUnavailable}
     assert database.asked <= 8
@@ -173,7 +173,7 @@ async def test_a_database_that_hangs_holds_no_more_than_its_threads(accounts: Ac
 
 
 async def test_a_known_key_is_trusted_while_the_database_is_away(accounts: Accounts) -> None:
-    key = accounts.create_key("acme", [READ], "a")
+    key = accounts.create_key("acme", [READ], "a").text
     database = OnDemand(accounts)
     ring = KeyRing(database, 60, 0, early=0)  # type: ignore[arg-type]  # fails on demand
     prefix = (await ring.principal(key)).prefix

@@ -60,7 +60,7 @@ def connection(url: str) -> Iterator[Connection]:
 def opened_once(url: str) -> str:
     """Open the database with this version and make a key; returns the key."""
     accounts = Accounts.open(url)
-    key = accounts.create_key("acme", [READ], "a")
+    key = accounts.create_key("acme", [READ], "a").text
     accounts.close()
     return key
 
@@ -161,7 +161,7 @@ def test_many_migrate_at_once(url: str) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         opened = list(pool.map(start, range(8)))
-    key = opened[0].create_key("acme", [READ], "a")
+    key = opened[0].create_key("acme", [READ], "a").text
     for one in opened:
         assert one.verify(key).tenant == "acme"
         one.close()
