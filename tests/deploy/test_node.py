@@ -226,7 +226,7 @@ def test_figures_are_what_the_alarms_look_for(tmp_path: Path) -> None:
     assert (line["Stage"], line["Cell"]) == ("s", "a")
     assert (line["Workers"], line["IngestNodes"], line["ReplicasMissing"]) == (2, 1, 2)
     [declared] = line["_aws"]["CloudWatchMetrics"]
-    alarms = (IMAGE.parent / "infra" / "alarms.py").read_text()
+    alarms = (IMAGE.parent / "infra" / "cell_alarms.py").read_text()
     assert declared["Namespace"] == "Pixlake"
     assert '"Pixlake", "ReplicasMissing"' in alarms
 

@@ -7,7 +7,7 @@ controller run on the head.
 import json
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import psutil
@@ -17,7 +17,7 @@ from pixlake_server.embedded.ray_environment import ray_environment
 from pixlake_server.embedded.run_folder import MARK, end_processes, fresh_folder, user_folder
 from serve_app.accounts import Accounts, ensure_first_key
 from serve_app.settings import ServeSettings
-from tests.end_to_end.running import Pixlake
+from tests.end_to_end.running import Pixlake, command_of
 
 NODES = 3
 # Images that may wait for the only child of a node before its uploads spill over to peers. One node
@@ -100,9 +100,9 @@ class PixlakeCluster(Pixlake):
     def decoders(self, node: int, replica: str) -> list[psutil.Process]:
         """Sandboxed children on a node that belong to a deployment such as `UploadApi`."""
         found = self.raylets[node].children(recursive=True)
-        replicas = [one for one in found if replica in " ".join(one.cmdline())]
-        below = [one for each in replicas for one in each.children(recursive=True)]
-        return [one for one in below if not one.children()]
+        replicas = [one for one in found if replica in command_of(one)]
+        below = [one for each in replicas for one in _children(each, recursive=True)]
+        return [one for one in below if one.is_running() and not _children(one)]
 
     def kill_node(self, node: int) -> None:
         """Kill every process of a node at once, as when a machine loses power."""
@@ -113,3 +113,10 @@ class PixlakeCluster(Pixlake):
         for one in processes:
             one.kill()
         psutil.wait_procs(processes, timeout=10)
+
+
+def _children(process: psutil.Process, *, recursive: bool = False) -> list[psutil.Process]:
+    """Children of a process; none if the process has ended meanwhile."""
+    with suppress(psutil.NoSuchProcess):
+        return process.children(recursive=recursive)
+    return []

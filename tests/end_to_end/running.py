@@ -132,7 +132,7 @@ class Pixlake:
     def processes(self, named: str = "") -> list[psutil.Process]:
         """Running processes with `named` in their command line, such as `UploadApi`."""
         root = psutil.Process(self.pid)
-        return [one for one in root.children(recursive=True) if named in _command(one)]
+        return [one for one in root.children(recursive=True) if named in command_of(one)]
 
     def run(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         """Run a `pixlake` command that uses this Pixlake."""
@@ -157,7 +157,7 @@ class Pixlake:
                 stream.close()
 
 
-def _command(process: psutil.Process) -> str:
+def command_of(process: psutil.Process) -> str:
     try:
         return " ".join(process.cmdline())
     except psutil.Error:
