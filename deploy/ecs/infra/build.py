@@ -54,7 +54,7 @@ def build(app: cdk.App, settings: Settings) -> None:
     if primary:
         edge = EdgeStack(app, settings)
         CdnStack(app, settings, edge, data, platform, replica, foundation.logs.ref)
-    ProtectionStack(app, settings, foundation, data)
+    ProtectionStack(app, settings, foundation, data, cells)
     if replica is not None and settings.replicate != "nothing":
         ReplicaWatchStack(app, settings, data, replica)
     observability = ObservabilityStack(app, settings, around)

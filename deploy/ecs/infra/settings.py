@@ -243,6 +243,16 @@ class Settings(_Model):
     replicate: Literal["everything", "lake", "nothing"] = Field(
         default="everything", description="data that is copied to the replica region"
     )
+    replication_time_control: bool = Field(
+        default=False,
+        description="AWS promises 99.9 % of copies within 15 minutes, paid for each GB; without "
+        "it most copies take seconds to minutes; the alarm on late copies stays",
+    )
+    balancer_acl: bool = Field(
+        default=False,
+        description="a second web ACL, at the load balancer; only CloudFront reaches it, and "
+        "CloudFront has a web ACL already",
+    )
     standby_bucket: str | None = Field(
         default=None, description="standby only: the replica bucket that it serves"
     )

@@ -101,6 +101,7 @@ MATRIX: dict[str, tuple[str, Change]] = {
         },
     ),
     "nothing-replicated": ("small", {"replicate": "nothing"}),
+    "timed-copies": ("small", {"replication_time_control": True, "balancer_acl": True}),
     "signed-renditions": (
         "large",
         {"image_public_key": _PEM, "origin_rotation": 2, "shield_advanced": True},

@@ -100,6 +100,23 @@ def test_deletions_of_images_are_on_record(assembly: Assembly) -> None:
     assert assembly.text("protection", fields["resources.ARN"]["StartsWith"][0]) == (
         "${data/Lake.Arn}/images/"
     )
+    # The sweeper deletes each image once, by this role; all others stay on record.
+    swept = [
+        assembly.text("protection", one) for one in fields["userIdentity.arn"]["NotStartsWith"]
+    ]
+    cells = sorted(name for name in assembly.templates if name.startswith("cell-"))
+    assert [one.split(":assumed-role/")[1] for one in swept] == [
+        f"${{{cell}/IngestTask}}/" for cell in cells
+    ]
+
+
+def test_copies_are_timed_only_where_that_is_paid_for(
+    assembly: Assembly, switched: Switched
+) -> None:
+    for found, timed in ((assembly, False), (switched("timed-copies").assembly, True)):
+        rules = found.one("data", "Lake").props["ReplicationConfiguration"]["Rules"]
+        assert {"ReplicationTime" in rule["Destination"] for rule in rules} == {timed}
+        assert {rule["Destination"]["Metrics"]["Status"] for rule in rules} == {"Enabled"}
 
 
 def test_quicksight_reads_the_view_by_the_analysts_role(

@@ -25,6 +25,7 @@ BROUGHT = {
         "AWS::QuickSight::Dashboard",
         "AWS::SNS::Subscription",
     },
+    "timed-copies": {"AWS::WAFv2::WebACLAssociation"},
     "signed-renditions": {
         "AWS::CloudFront::KeyGroup",
         "AWS::CloudFront::PublicKey",

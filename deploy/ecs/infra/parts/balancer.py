@@ -27,7 +27,7 @@ DRAIN_SECONDS = 60
 
 
 class Balancer:
-    """ALB, listeners, web ACL, and the origin's name in Route 53."""
+    """ALB, listeners, and the origin's name in Route 53."""
 
     def __init__(
         self,
@@ -60,11 +60,12 @@ class Balancer:
         both = len(settings.cluster.cells) > 1
         self._shared = self._targets("shared", network.vpc.vpc_id) if both else None
         self._listeners(certificate(stack, settings, settings.domain.origin).ref)
-        acl = web_acl(stack, "Acl", scope="REGIONAL", rate=None)
-        log_acl(stack, acl, settings)
-        waf.CfnWebACLAssociation(
-            stack, "AclAssociation", resource_arn=self.alb.ref, web_acl_arn=acl.attr_arn
-        )
+        if settings.balancer_acl:
+            acl = web_acl(stack, "Acl", scope="REGIONAL", rate=None)
+            log_acl(stack, acl, settings)
+            waf.CfnWebACLAssociation(
+                stack, "AclAssociation", resource_arn=self.alb.ref, web_acl_arn=acl.attr_arn
+            )
         protect(stack, "Balancer", self.alb.ref)
         origin.name(stack, self.alb, self.targets)
 

@@ -26,7 +26,7 @@ _PREFIXES = {
 
 
 def replicate(stack: Stack, source: s3.CfnBucket, key_arn: str, replica: "ReplicaStack") -> None:
-    """Replicate the prefixes of the settings within 15 minutes; erasures are replicated, too."""
+    """Replicate the prefixes of the settings; erasures are replicated, too."""
     folders = _PREFIXES[stack.settings.replicate]
     if not folders:
         return
@@ -42,7 +42,10 @@ def replicate(stack: Stack, source: s3.CfnBucket, key_arn: str, replica: "Replic
     _attach(stack, role.ref, source.attr_arn, key_arn, target, target_key, prefixes)
     source.replication_configuration = s3.CfnBucket.ReplicationConfigurationProperty(
         role=role.attr_arn,
-        rules=[_rule(number, prefix, target, target_key) for number, prefix in enumerate(prefixes)],
+        rules=[
+            _rule(number, prefix, target, target_key, timed=stack.settings.replication_time_control)
+            for number, prefix in enumerate(prefixes)
+        ],
     )
 
 
@@ -68,7 +71,7 @@ def _attach(
 
 
 def _rule(
-    number: int, prefix: str, target: str, target_key: str
+    number: int, prefix: str, target: str, target_key: str, *, timed: bool
 ) -> s3.CfnBucket.ReplicationRuleProperty:
     minutes = s3.CfnBucket.ReplicationTimeValueProperty(minutes=_MINUTES)
     return s3.CfnBucket.ReplicationRuleProperty(
@@ -86,7 +89,12 @@ def _rule(
             encryption_configuration=s3.CfnBucket.EncryptionConfigurationProperty(
                 replica_kms_key_id=target_key
             ),
-            metrics=s3.CfnBucket.MetricsProperty(status="Enabled", event_threshold=minutes),
-            replication_time=s3.CfnBucket.ReplicationTimeProperty(status="Enabled", time=minutes),
+            # The alarm on late replication reads the metrics; they need no time control.
+            metrics=s3.CfnBucket.MetricsProperty(
+                status="Enabled", event_threshold=minutes if timed else None
+            ),
+            replication_time=s3.CfnBucket.ReplicationTimeProperty(status="Enabled", time=minutes)
+            if timed
+            else None,
         ),
     )

@@ -43,6 +43,14 @@ class CellStack(Stack):
         self._setup()
 
     @property
+    def ingest_role(self) -> iam.CfnRole:
+        """Role of the ingest nodes, by which the sweeper deletes."""
+        role = self.node.find_child("IngestTask")
+        if not isinstance(role, iam.CfnRole):
+            raise TypeError(f"{role.node.path} is no role")
+        return role
+
+    @property
     def head_name(self) -> str:
         """Name of the head in the private zone; it has one address at a time."""
         return f"head-{self._cell.name}.{self.settings.prefix}.internal"

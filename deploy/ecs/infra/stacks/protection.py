@@ -1,14 +1,18 @@
 """Protection: backups, audit trail of deletions, budget."""
 
+from collections.abc import Sequence
+
 import aws_cdk as cdk
 from aws_cdk import aws_backup as backup
 from aws_cdk import aws_budgets as budgets
 from aws_cdk import aws_cloudtrail as cloudtrail
+from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from infra import contract, grants
 from infra.settings import Settings
 from infra.stack import Stack
+from infra.stacks.cell import CellStack
 from infra.stacks.data import DataStack
 from infra.stacks.foundation import FoundationStack
 
@@ -26,9 +30,10 @@ class ProtectionStack(Stack):
         settings: Settings,
         foundation: FoundationStack,
         data: DataStack,
+        cells: Sequence[CellStack],
     ) -> None:
         super().__init__(scope, "protection", settings, keeps=True)
-        self._foundation, self._data = foundation, data
+        self._foundation, self._data, self._cells = foundation, data, cells
         self._backups()
         self._trail()
         self._budget()
@@ -73,13 +78,19 @@ class ProtectionStack(Stack):
         )
 
     def _trail(self) -> None:
-        """Record who deleted which object, as evidence of erasures and of other deletions."""
+        """Record who deleted which object, as evidence of erasures and of other deletions.
+
+        The sweeper deletes every image after its retention, by the role of the ingest nodes. These
+        deletions would be nearly all records and nearly all costs; the sweeper has metrics.
+        """
         of = cloudtrail.CfnTrail
+        sweepers = [self._sessions(cell.ingest_role) for cell in self._cells]
         selectors = {
             "eventCategory": {"equal_to": ["Data"]},
             "resources.type": {"equal_to": ["AWS::S3::Object"]},
             "eventName": {"equal_to": ["DeleteObject", "DeleteObjects"]},
             "resources.ARN": {"starts_with": [f"{self._data.bucket_arn}/{contract.IMAGES}/"]},
+            "userIdentity.arn": {"not_starts_with": sweepers},
         }
         of(
             self,
@@ -102,6 +113,10 @@ class ProtectionStack(Stack):
                 )
             ],
         )
+
+    def _sessions(self, role: iam.CfnRole) -> str:
+        """Return the beginning of the ARN of all sessions of a role."""
+        return f"arn:{self.partition}:sts::{self.account}:assumed-role/{role.ref}/"
 
     def _budget(self) -> None:
         of = budgets.CfnBudget

@@ -312,7 +312,7 @@ RULES = (
     Rule(balancer_closes_first, _long_idle),
     Rule(route_53_can_read_its_alarms, _formula),
     Rule(only_cloudfront_is_served, _constant_header),
-    Rule(photos_pass_the_firewall, _strict_firewall),
+    Rule(photos_pass_the_firewall, _strict_firewall, needs="AWS::WAFv2::WebACL"),
     Rule(clients_are_counted_by_address, _uncounted_clients),
     Rule(renditions_are_signed_for, _open_bucket, needs="AWS::CloudFront::Distribution"),
     Rule(the_api_is_never_cached, _cached, needs="AWS::CloudFront::Distribution"),
