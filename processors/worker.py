@@ -6,8 +6,9 @@ from collections.abc import Coroutine, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from lake.commit.records import Attempt, Objects, Request
+from lake.commit.records import Attempt, Objects
 from lake.commit.rejections import rejection_id
+from lake.commit.requests import LookUp, Request
 from lake.errors import CodedError
 from lake.lake import Commit, Lake
 from lake.logs import bound, logger
@@ -63,7 +64,9 @@ class Worker:
             try:
                 return await self._handled(job)
             except Refused as refused:
-                if (again := await self._replayed(job)) is None:
+                # Content that no sender named is not looked up: it is found by its preset, so a
+                # change of the preset makes another image of it.
+                if not job.is_named or (again := await self.replay(job)) is None:
                     raise
                 log.info("refused, but stored before", code=refused.code)
                 return again
@@ -107,17 +110,18 @@ class Worker:
         # If the client disconnects now, the commit must still finish.
         return await self._finish(self._commit(attempt, record, objects, size))
 
-    async def _replayed(self, job: ImageJob) -> Commit | None:
-        """Find the image of an earlier repetition of a request that is refused by now.
+    async def replay(self, job: ImageJob, looked: LookUp | None = None) -> Commit | None:
+        """Find the image of an earlier repetition of a job; nothing is decoded or put.
 
-        A preset or a limit may have changed since. Content that no sender named is not looked up:
-        it is found by its preset, so a change makes another image of it.
+        The preset or a limit may have changed since. `looked`: an earlier look-up of the record.
+        Raises UnreadableObject, Unavailable.
         """
-        if not job.is_named:
-            return None
         sha256 = await _digest(job)
-        request = Request(sha256, job.requested_preset, job.metadata)
-        return await self._lake.committer.replay(job.tenant, job.image_id, request)
+        content = None
+        if isinstance(job.preset, Preset):
+            content = content_hash(sha256, job.preset, job.metadata, newest=job.newest)
+        request = Request(sha256, job.requested_preset, job.metadata, content)
+        return await self._lake.committer.replay(job.tenant, job.image_id, request, looked)
 
     async def _commit(
         self, attempt: Attempt, record: ImageRecord, objects: Objects, size: int

@@ -23,6 +23,7 @@ from serve_app.asgi.request_context import RequestContext
 from serve_app.auth import KeyRing
 from serve_app.health import ReadinessCheck
 from serve_app.query import KnownParameters
+from serve_app.replays import Replays
 from serve_app.settings import ServeSettings
 from serve_app.upload import route as upload_route
 
@@ -69,6 +70,7 @@ def make_app(
         settings=settings,
         reads=Reads(),
         accounts=AccountsCalls(keys.accounts),
+        replays=Replays(lake, worker),
     )
     app.state.context = context
     # The last middleware is the outermost.

@@ -12,12 +12,13 @@ from serve_app.admission.admission import Admission
 from serve_app.admission.reads import Reads
 from serve_app.admission.spillover import Spillover
 from serve_app.auth import KeyRing
+from serve_app.replays import Replays
 from serve_app.settings import ServeSettings
 
 
 @dataclass(frozen=True, slots=True)
 class AppContext:
-    """Application context: lake, worker, keys, accounts, admission, settings."""
+    """Application context: lake, worker, keys, accounts, admission, replays, settings."""
 
     lake: Lake
     worker: Worker
@@ -27,6 +28,7 @@ class AppContext:
     settings: ServeSettings
     reads: Reads
     accounts: AccountsCalls
+    replays: Replays
     under_way: set[asyncio.Task[Commit]] = field(default_factory=set)
     """uploads in processing; kept here because the event loop has only weak references to tasks"""
 

@@ -12,11 +12,12 @@ import secrets
 from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal, Self, TypeVar
+from typing import Literal, TypeVar
 
 from lake import layout
 from lake.commit.damaged_records import DamagedRecords, is_damaged
 from lake.commit.journal import Journal
+from lake.commit.requests import LookUp, Request
 from lake.errors import (
     AttemptTooOld,
     IdempotencyConflict,
@@ -41,6 +42,9 @@ from lake.timing import ProtocolTimes
 
 C = TypeVar("C")
 
+# Longest time from a look-up to the answer, as long as a slow answer of the store.
+_LOOK_UP_AGE = timedelta(seconds=2)
+
 Objects = Mapping[str, Buffer | asyncio.Task[None]]
 """Objects of an attempt by key: bytes, or the task of a running `put`."""
 
@@ -51,25 +55,6 @@ class Commit:
 
     outcome: Literal["created", "replayed"]
     record: ImageRecord
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """Request of an image: bytes, preset as it was named, metadata. Its repetition is a replay.
-
-    The preset that the name stands for is not part of it: it may change between two repetitions.
-    """
-
-    sha256: str
-    preset: str
-    metadata: Mapping[str, str]
-
-    @classmethod
-    def of(cls, record: ImageRecord) -> Self | None:
-        """Request of a record; None if a version before `requested_preset` wrote the record."""
-        if record.requested_preset is None:
-            return None
-        return cls(record.sha256, record.requested_preset, record.metadata)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,21 +143,33 @@ class Committer:
         await self._journal.append(commit.record)
         return commit
 
-    async def replay(self, tenant: str, image_id: str, request: Request) -> Commit | None:
-        """Find the image that an earlier repetition of the request stored; None without one.
-
-        The row of the image is durable when this returns. Raises Unavailable.
-        """
+    async def look_up(self, tenant: str, image_id: str) -> LookUp:
+        """Read the record of an image once; raises UnreadableObject, Unavailable."""
+        at = self._clock.machine.moment()
         await self._clock.fresh()
         key = layout.record_key(tenant, image_id)
         try:
             data, _ = await self._store.get(key)
         except KeyMissing:
-            return None
+            return LookUp(None, at)
         found = parse_record(key, data)
-        if not isinstance(found, ImageRecord) or Request.of(found) != request:
-            return None
-        if expiry_of(found, self._clock) <= self._clock.now():
+        if not isinstance(found, ImageRecord):
+            return LookUp(None, at)
+        return LookUp(found if expiry_of(found, self._clock) > self._clock.now() else None, at)
+
+    async def replay(
+        self, tenant: str, image_id: str, request: Request, looked: LookUp | None = None
+    ) -> Commit | None:
+        """Find the image that an earlier repetition of the request stored; None without one.
+
+        `looked`: an earlier look-up; a record that it found long ago is read again, because the
+        image may have been erased. The row of the image is durable when this returns. Raises
+        UnreadableObject, Unavailable.
+        """
+        if looked is None or (looked.record and looked.at.age > _LOOK_UP_AGE):
+            looked = await self.look_up(tenant, image_id)
+        found = looked.record
+        if found is None or not request.made(found):
             return None
         await self._journal.append(found)
         return Commit("replayed", found)

@@ -19,6 +19,7 @@ from serve_app.app_context import AppContext
 from serve_app.auth import bearer
 from serve_app.errors import AnswerTimeout, InvalidRequest
 from serve_app.metrics import uploads_by_outcome
+from serve_app.replays import Early
 from serve_app.upload import metadata
 from serve_app.upload.body import Body, read_body
 from serve_app.upload.filenames import decoded
@@ -35,19 +36,23 @@ async def store(
     """
     principal = await context.keys.holder(bearer(headers), WRITE)
     lease = context.admission.enter(principal.tenant, principal.prefix)
+    early: Early | None = None
     try:
         on_peer = await _reserve(context, lease)
         asked = UploadRequest.of(headers, preset, context.settings.max_bytes)
+        early = context.replays.look_up(principal.tenant, asked.idempotency_key)
         if asked.preset is not None:
             await _check_preset(context, principal, asked, asked.preset)
         body = await read_body(receive, asked, lease, context.settings)
         name = _preset(asked.preset, body.fields.get("preset"))
         job = await _job(context, principal, asked, body, name)
     except BaseException:
+        if early is not None:
+            early.cancel()
         lease.release()
         raise
     bind(image_id=job.image_id)
-    commit = await _handle(context, job, lease, on_peer=on_peer)
+    commit = await _handle(context, job, lease, early, on_peer=on_peer)
     return _answer(commit, context.lake.expires(commit.record))
 
 
@@ -141,7 +146,9 @@ def _preset(asked: PresetName | None, field: bytes | None) -> PresetName | None:
     return named
 
 
-async def _handle(context: AppContext, job: ImageJob, lease: Lease, *, on_peer: bool) -> Commit:
+async def _handle(
+    context: AppContext, job: ImageJob, lease: Lease, early: Early | None, *, on_peer: bool
+) -> Commit:
     """Process and commit an upload; it counts as admitted until its processing ends.
 
     The processing continues after AnswerTimeout and after the client disconnects; a retry then
@@ -155,7 +162,7 @@ async def _handle(context: AppContext, job: ImageJob, lease: Lease, *, on_peer: 
             # Retrieve the exception, or asyncio logs it as never retrieved.
             task.exception()
 
-    task = asyncio.create_task(_processed(context, job, lease, on_peer=on_peer))
+    task = asyncio.create_task(_answered(context, job, lease, early, on_peer=on_peer))
     context.under_way.add(task)
     task.add_done_callback(ended)
     limit = context.settings.answer_seconds
@@ -165,6 +172,17 @@ async def _handle(context: AppContext, job: ImageJob, lease: Lease, *, on_peer: 
     except TimeoutError as error:
         # Answer before load balancers close the idle connection, which many do after a minute.
         raise AnswerTimeout("the upload takes too long; send it again", limit=limit) from error
+
+
+async def _answered(
+    context: AppContext, job: ImageJob, lease: Lease, early: Early | None, *, on_peer: bool
+) -> Commit:
+    """Find the stored image of a repeated upload, or process the upload."""
+    commit = await context.replays.find(job, early)
+    if commit is None:
+        commit = await _processed(context, job, lease, on_peer=on_peer)
+    context.replays.remember(job.image_id)
+    return commit
 
 
 async def _processed(context: AppContext, job: ImageJob, lease: Lease, *, on_peer: bool) -> Commit:

@@ -5,10 +5,13 @@ refuses every image. Others run the code of before `requested_preset`.
 """
 
 import asyncio
+import dataclasses
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 
-from lake.commit.records import Commit, Request
+from lake.commit.records import Commit
+from lake.commit.requests import Request
 from lake.errors import IdempotencyConflict, ImageErased
 from lake.lake import Lake
 from lake.tables.schema import ImageRecord
@@ -28,6 +31,8 @@ _NAMES = ("", "", "shop", "shop@1", "web")
 _METADATA = {"camera": "7"}
 _TOO_MUCH = 3
 """version of `shop` that refuses every image"""
+_RECENT = 10
+"""seconds after an erasure in which a request may still be answered with the image"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +69,13 @@ class _Version:
 
 @dataclass(slots=True)
 class _Ledger:
-    """Settings of each process, keys that were acknowledged, and keys whose erasure has begun."""
+    """Settings of each process; keys that were acknowledged; keys whose erasure has begun."""
 
     versions: dict[str, _Version] = field(default_factory=dict)
     acknowledged: set[str] = field(default_factory=set)
     erased: set[str] = field(default_factory=set)
+    gone: dict[str, float] = field(default_factory=dict)
+    """end of the erasure of each key, in seconds of the world"""
 
 
 async def asked_again(world: World) -> None:
@@ -79,7 +86,7 @@ async def asked_again(world: World) -> None:
     world.bucket.death_rate = world.dice.choice([0, 0.01, 0.03])
     ledger = _Ledger()
     people = [_client(world, writers, ledger) for _ in range(world.dice.randint(3, 8))]
-    if world.dice.random() < 0.3:
+    if world.dice.random() < 0.5:
         people.append(_erase(world, erasers, ledger))
     beside = [world.loop.create_task(sealer(world, sealers))]
     beside.append(world.loop.create_task(fate(world, fleets)))
@@ -99,7 +106,7 @@ async def _client(world: World, writers: Fleet, ledger: _Ledger) -> None:
     for _ in range(dice.randint(2, 5)):
         await asyncio.sleep(dice.uniform(0, 600))
         process, lake = await writers.any()
-        await patiently(_send(world, ledger, (process, lake), upload), 60)
+        await patiently(_send(world, ledger, (process, lake), upload), 400)
 
 
 async def _send(
@@ -108,7 +115,7 @@ async def _send(
     process, lake = writer
     version = ledger.versions.setdefault(process.name, _version(world))
     try:
-        done = await _stored(lake, version, upload)
+        done = await _stored(world, ledger, (lake, version), upload)
     except (IdempotencyConflict, TooMuchWork) as error:
         there = world.record(upload.image_id)
         known = isinstance(there, ImageRecord) and _request(there) == upload.request
@@ -133,18 +140,21 @@ def _version(world: World) -> _Version:
     return _Version(default, dice.randint(1, _TOO_MUCH), dice.random() < 0.2)
 
 
-async def _stored(lake: Lake, version: _Version, upload: _Upload) -> Commit:
-    """Store an upload, as the worker does."""
+async def _stored(
+    world: World, ledger: _Ledger, by: tuple[Lake, _Version], upload: _Upload
+) -> Commit:
+    """Store an upload, as the API and the worker do."""
+    lake, version = by
     named, preset = version.preset(upload.name)
-    if preset.version == _TOO_MUCH:
-        again = None
-        if not version.old:
-            again = await lake.committer.replay(TENANT, upload.image_id, upload.request)
-        if again is None:
-            raise TooMuchWork("too much work")
-        return again
-    attempt = await lake.committer.begin(TENANT, upload.image_id)
     sha256 = digest(upload.data)
+    content = content_hash(sha256, preset, _METADATA, newest=named.moves)
+    if not version.old:
+        again = await _found(world, ledger, lake, upload, content)
+        if again is not None:
+            return again
+    if preset.version == _TOO_MUCH:
+        raise TooMuchWork("too much work")
+    attempt = await lake.committer.begin(TENANT, upload.image_id)
     made = record(
         attempt,
         upload.data,
@@ -152,10 +162,26 @@ async def _stored(lake: Lake, version: _Version, upload: _Upload) -> Commit:
         preset=preset.name,
         preset_version=preset.version,
         requested_preset=None if version.old else upload.name,
-        content_hash=content_hash(sha256, preset, _METADATA, newest=named.moves),
+        content_hash=content,
     )
     objects = {made.original_key: upload.data, made.renditions[0].key: upload.data + b" small"}
     return await lake.committer.commit(attempt, made, objects)
+
+
+async def _found(
+    world: World, ledger: _Ledger, lake: Lake, upload: _Upload, content: str
+) -> Commit | None:
+    """Look for the image first; the look-up may be as old as the body of a slow client."""
+    looked = None
+    if world.dice.random() < 0.7:
+        looked = await lake.committer.look_up(TENANT, upload.image_id)
+        await asyncio.sleep(world.dice.choice([0, 1, 300]))
+    request = dataclasses.replace(upload.request, content_hash=content)
+    erased_before = ledger.gone.get(upload.key, math.inf) < world.loop.time() - _RECENT
+    again = await lake.committer.replay(TENANT, upload.image_id, request, looked)
+    if again is not None and erased_before:
+        raise Broken("answered with an image that was erased long before")
+    return again
 
 
 def _request(found: ImageRecord) -> Request | None:
@@ -172,7 +198,8 @@ async def _erase(world: World, erasers: Fleet, ledger: _Ledger) -> None:
     ledger.erased.add(key)
     world.erasing_ids.add(image_id)
     _, lake = await erasers.any()
-    await patiently(lake.eraser.erase(TENANT, image_id), 60)
+    if await patiently(lake.eraser.erase(TENANT, image_id), 60):
+        ledger.gone[key] = world.loop.time()
 
 
 def _check(world: World, ledger: _Ledger) -> None:

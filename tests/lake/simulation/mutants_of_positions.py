@@ -1,6 +1,7 @@
 """Mutants that lack one rule by which a message or a topic is recognised as the same."""
 
 from contextlib import AbstractContextManager, ExitStack
+from datetime import timedelta
 from typing import Any
 from unittest import mock
 
@@ -9,8 +10,9 @@ from ingest.offsets import Offsets, Partition, TrackedOffset
 from ingest.positions import Place
 from ingest.silence import SilenceWatch
 from ingest.stream import Stream
-from lake.commit.records import Committer, Request
+from lake.commit.records import Committer
 from lake.commit.rejections import Refusal
+from lake.commit.requests import Request
 from lake.tables.schema import ImageRecord, Tombstone
 from processors.job import KafkaPosition
 from tests.lake.simulation.broker import Client
@@ -84,6 +86,11 @@ def preset_alone_makes_a_request() -> AbstractContextManager[Any]:
         return None if named is None else Request("", named, record.metadata)
 
     return mock.patch.object(Request, "of", of)
+
+
+def look_up_stays_true() -> AbstractContextManager[Any]:
+    """A look-up counts however long ago it was made."""
+    return mock.patch("lake.commit.records._LOOK_UP_AGE", timedelta(days=1))
 
 
 async def _nothing(*_: object) -> None:
@@ -178,6 +185,7 @@ OF_REQUESTS: tuple[Mutant, ...] = (
     preset_makes_another_request,
     refused_preset_hides_the_image,
     preset_alone_makes_a_request,
+    look_up_stays_true,
 )
 OF_STREAMS: tuple[Mutant, ...] = (
     commit_of_another_topic_counts,
