@@ -114,6 +114,8 @@ def consumer_config(settings: IngestSettings) -> Config:
             "session.timeout.ms": settings.kafka_session_timeout_ms,
             "heartbeat.interval.ms": min(3000, settings.kafka_session_timeout_ms // 3),
         }
+    if settings.kafka_rack is not None:
+        protocol["client.rack"] = settings.kafka_rack
     return {
         **client_config(settings),
         **protocol,

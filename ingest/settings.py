@@ -150,6 +150,12 @@ class IngestSettings(BaseSettings):
     kafka_iam_region: str | None = Field(
         default=None, description="region of the Amazon MSK cluster, for AWS_MSK_IAM"
     )
+    kafka_rack: str | None = Field(
+        default=None,
+        min_length=1,
+        description="rack of this machine, as in the brokers' `broker.rack` (Amazon MSK: the "
+        "zone's id, such as use1-az1); messages come from a replica in this rack if brokers allow",
+    )
     kafka_sasl_username: str | None = Field(default=None, description="user for SASL")
     kafka_sasl_password: SecretStr | None = Field(default=None, description="password for SASL")
     kafka_ssl_ca_location: str | None = Field(

@@ -93,6 +93,8 @@ def write_launcher(folder: Path, settings: ServeSettings) -> Path:
         client_seconds=round(max(60, settings.body_idle_seconds + _SILENCE_SECONDS)),
         server_seconds=round(settings.answer_seconds + _SILENCE_SECONDS),
         key_requests=_KEY_REQUESTS,
+        # Half of the uploads that the replica of the node accepts. Above it, other nodes help.
+        own_requests=max(1, settings.max_uploads // 2),
         too_many_requests=haproxy_answers.answer(folder, "too_many_requests"),
         addresses=_addresses(connections, settings.address_connections),
         refusals=_refusals(folder, settings.address_connections),

@@ -4,12 +4,13 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from node.__main__ import main
 from node.command import ray_start
 from node.config import serve_config
@@ -20,7 +21,7 @@ from node.settings import Kind, NodeSettings
 from node.setup import statements
 from pydantic import SecretStr
 
-from ingest.librdkafka import client_config
+from ingest.librdkafka import client_config, consumer_config
 from ingest.settings import IngestSettings
 from pixlake_server.embedded.haproxy import write_launcher
 from pixlake_server.embedded.ports import free_port
@@ -275,3 +276,47 @@ def test_the_kafka_door_asks_msk_for_its_brokers(
     read = IngestSettings()
     assert read.kafka_bootstrap_servers == "b-1.x:9098,b-2.x:9098"
     assert client_config(read)["sasl.mechanism"] == "OAUTHBEARER"
+    assert "client.rack" not in consumer_config(read)
+
+
+class _Metadata(BaseHTTPRequestHandler):
+    """ECS's metadata endpoint of a task."""
+
+    def do_GET(self) -> None:
+        body = b'{"AvailabilityZone": "eu-west-1b"}' if self.path == "/v4/x/task" else b"{}"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize("knows", [True, False])
+def test_the_consumer_fetches_from_its_own_zone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, knows: bool
+) -> None:
+    class Aws:
+        def get_bootstrap_brokers(self, **_: str) -> dict[str, str]:
+            return {"BootstrapBrokerStringSaslIam": "b-1.x:9098"}
+
+        def describe_availability_zones(self, **what: list[str]) -> dict[str, object]:
+            if not knows:
+                raise ClientError({"Error": {"Code": "UnauthorizedOperation"}}, "x")
+            assert what == {"ZoneNames": ["eu-west-1b"]}
+            return {"AvailabilityZones": [{"ZoneId": "euw1-az3"}]}
+
+    monkeypatch.setattr("boto3.client", lambda *_, **__: Aws())
+    arn = "arn:aws:kafka:eu-west-1:111122223333:cluster/pixlake-small/1"
+    given = settings(tmp_path, address="10.0.0.1", kafka_cluster_arn=arn)
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Metadata) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/v4/x"
+        monkeypatch.setenv("ECS_CONTAINER_METADATA_URI_V4", url)
+        found = node_environment(given, "ingest")
+        server.shutdown()
+    for name in (one for one in found if "KAFKA" in one):
+        monkeypatch.setenv(name, found[name])
+    rack = consumer_config(IngestSettings()).get("client.rack")
+    assert rack == ("euw1-az3" if knows else None)

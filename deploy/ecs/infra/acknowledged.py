@@ -51,6 +51,11 @@ ACKNOWLEDGED: Final = (
     ),
     Acknowledged(
         _iam(r"\*"),
+        ".*-cell-[ab]/IngestTask",
+        "ec2:DescribeAvailabilityZones has no resource; it names the zones of the region.",
+    ),
+    Acknowledged(
+        _iam(r"\*"),
         ".*-platform/HostRole",
         "ecs:DiscoverPollEndpoint has no resource, and only tells the agent where to connect.",
     ),

@@ -130,6 +130,8 @@ def ingest(
         # The sealer finishes interrupted erasures.
         *_erasure(bucket),
         allow(["kafka:GetBootstrapBrokers"], [cluster]),
+        # The id of its zone, which is the rack of MSK's brokers; the action knows no resources.
+        allow(["ec2:DescribeAvailabilityZones"], ["*"]),
         allow(["kafka-cluster:Connect", "kafka-cluster:WriteDataIdempotently"], [cluster]),
         allow(["kafka-cluster:DescribeTopic", "kafka-cluster:ReadData"], [images]),
         allow(["kafka-cluster:DescribeTopic", "kafka-cluster:WriteData"], [dead_letters]),

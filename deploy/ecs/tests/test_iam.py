@@ -66,6 +66,7 @@ MATRIX = [
     (INGEST, "kafka-cluster:WriteData", "${streaming/DeadLetters.TopicArn}", ALLOW),
     (INGEST, "kafka-cluster:AlterGroup", GROUP, ALLOW),
     (INGEST, "kafka:GetBootstrapBrokers", KAFKA, ALLOW),
+    (INGEST, "ec2:DescribeAvailabilityZones", "*", ALLOW),
     (INGEST, "s3:PutObject", f"{LAKE}/lake/images/dt=1/hour=1/x.parquet", ALLOW),
     (INGEST, "s3:DeleteObject", f"{LAKE}/journal/home/x.arrow", ALLOW),
     (INGEST, "s3:DeleteObject", f"{LAKE}/images/t/00/id/original-1.jpg", ALLOW),

@@ -183,5 +183,7 @@ def _properties(kafka: Kafka) -> str:
         "log.retention.ms": kafka.retention_hours * _HOUR_MS,
         "log.roll.ms": KAFKA_SEGMENT_HOURS * _HOUR_MS,
         "unclean.leader.election.enable": "false",
+        # Consumers fetch from the replica in their own zone: traffic between zones is paid.
+        "replica.selector.class": "org.apache.kafka.common.replica.RackAwareReplicaSelector",
     }
     return "\n".join(f"{name}={value}" for name, value in values.items())
