@@ -27,6 +27,7 @@ from benchmarks import (
     overload,
     performance_page,
     published,
+    reads,
     sandbox,
 )
 from benchmarks.bench import Bench
@@ -41,6 +42,7 @@ BENCHMARKS: dict[str, Callable[[Bench], None]] = {
     "http-upload": http_upload.run,
     "kafka-ingest": kafka_ingest.run,
     "latency": latency.run,
+    "reads": reads.run,
     "overload": overload.run,
     "hostile": hostile.run,
     "crash-storm": crash_storm.run,

@@ -2,7 +2,7 @@
 
 It has no storage, no sandbox, no record and no authentication. `python -m benchmarks.bare_http
 PORT` is one worker; the benchmark starts one per core. The query of a POST has OpenCV's decoding
-flags.
+flags. The paths `/record` and `/bytes` answer as many bytes as their query says, without any work.
 """
 
 import sys
@@ -13,7 +13,7 @@ from dataclasses import asdict
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from benchmarks.opencv_work import work
@@ -26,13 +26,31 @@ async def upload(request: Request) -> JSONResponse:
     return JSONResponse({**asdict(measures), "bytes": len(rendition)}, status_code=201)
 
 
+async def record(request: Request) -> JSONResponse:
+    """Read the body, if there is one; answer JSON of about the size of a record."""
+    await request.body()
+    return JSONResponse({"text": "x" * int(request.query_params["size"])})
+
+
+async def content(request: Request) -> Response:
+    """Answer bytes of the size of a rendition."""
+    return Response(bytes(int(request.query_params["size"])), media_type="image/jpeg")
+
+
 @asynccontextmanager
 async def _warm(_app: Starlette) -> AsyncIterator[None]:
     warm_up()
     yield
 
 
-app = Starlette(routes=[Route("/", upload, methods=["POST"])], lifespan=_warm)
+app = Starlette(
+    routes=[
+        Route("/", upload, methods=["POST"]),
+        Route("/record", record, methods=["GET", "POST"]),
+        Route("/bytes", content),
+    ],
+    lifespan=_warm,
+)
 
 if __name__ == "__main__":
     uvicorn.run(

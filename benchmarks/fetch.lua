@@ -1,4 +1,9 @@
 -- Script for wrk: GET a URL; print one JSON line at the end, like load.lua.
+-- Argument after `--`: the API key, or nothing.
+
+function init(args)
+  if args[1] then wrk.headers["Authorization"] = "Bearer " .. args[1] end
+end
 
 function done(summary, latency)
   local errors = summary.errors

@@ -1,6 +1,6 @@
 -- Script for wrk: POST one file repeatedly, each time as a new image.
 -- Arguments after `--`: the file, the API key (may be empty), a name for the run, and `close` for
--- one connection per request.
+-- one connection per request, or `same` to send the same upload again and again.
 -- Prints one JSON line at the end.
 
 local thread_number = 0
@@ -17,12 +17,13 @@ function init(args)
   headers = { ["Content-Type"] = "application/octet-stream" }
   if args[2] ~= "" then headers["Authorization"] = "Bearer " .. args[2] end
   if args[4] == "close" then headers["Connection"] = "close" end
+  same = args[4] == "same"
   run = args[3] .. "-" .. number .. "-"
   count = 0
 end
 
 function request()
-  count = count + 1
+  if not same then count = count + 1 end
   headers["Idempotency-Key"] = run .. count
   return wrk.format("POST", nil, headers, body)
 end

@@ -58,13 +58,14 @@ def post(
     key: str = "",
     connections: int = CONNECTIONS,
     keeps: bool = True,
+    same: bool = False,
 ) -> Answers:
-    """Upload a photo as fast as possible, every time as a new image.
+    """Upload a photo as fast as possible, every time as a new image, or as the `same` one.
 
     If `keeps` is false, each upload uses a new connection.
     """
-    close = () if keeps else ("close",)
-    arguments = ("--", photo, key, uuid.uuid4().hex, *close)
+    how = ("same",) if same else () if keeps else ("close",)
+    arguments = ("--", photo, key, uuid.uuid4().hex, *how)
     return _wrk(url, seconds, connections, "-s", _SCRIPT, *arguments)
 
 
@@ -75,10 +76,11 @@ def post_to_all(urls: Sequence[str], photo: Path, seconds: float) -> float:
         return sum(answers.flawless().rate for answers in threads.map(share, urls))
 
 
-def get(url: str, seconds: float, *, connections: int = CONNECTIONS) -> Answers:
+def get(url: str, seconds: float, *, key: str = "", connections: int = CONNECTIONS) -> Answers:
     """Fetch a URL as fast as possible."""
     script = _SCRIPT.with_name("fetch.lua")
-    return _wrk(url, seconds, connections, "-s", script)
+    arguments = ("--", key) if key else ()
+    return _wrk(url, seconds, connections, "-s", script, *arguments)
 
 
 def _wrk(url: str, seconds: float, connections: int, *script: str | Path) -> Answers:
