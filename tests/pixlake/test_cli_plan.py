@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,22 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from lake import settings as lake_settings
-from pixlake.cli.bill import bill, profiles, total
-from pixlake.cli.capacity import RETENTION_DAYS, Plan, Question, measured, per_image, plan, prices
+from pixlake.cli.bill import bill, total
+from pixlake.cli.capacity import (
+    RETENTION_DAYS,
+    Plan,
+    Question,
+    Source,
+    measured,
+    per_image,
+    plan,
+    prices,
+)
 from pixlake.cli.main import app
+from pixlake.cli.profiles import profiles
 
 ROOT = Path(__file__).parents[2]
+_SOURCES: tuple[Source, ...] = ("api", "kafka")
 CAPACITY = (ROOT / "docs" / "capacity.md").read_text()
 
 
@@ -166,6 +178,19 @@ def test_a_profile_has_the_sizes_of_its_environment(name: str) -> None:
     assert sizes.database == database.get("instance", "db.t4g.medium")
     assert sizes.database_gb == database.get("storage_gb", 20)
     assert sizes.cache == cache.get("node", "cache.t4g.small")
+    assert sizes.architecture == cluster.get("architecture", "x86_64")
+    assert sizes.replication_time_control == environment.get("replication_time_control", False)
+    hosts = cluster.get("hosts", {})
+    always = (hosts.get("on_demand_base", 3), hosts.get("on_demand_percent", 25))
+    if cluster["capacity"] == "fargate":
+        always = (1, 0) if cluster.get("spot") else (0, 100)
+    assert (sizes.on_demand, sizes.on_demand_percent) == always
+    assert (sizes.rate, sizes.photo) == (
+        kafka["images_per_second"],
+        {1200: "1.2MB", 74: "74KB"}[kafka["image_kb"]],
+    )
+    # A budget below the bill would ring in every month, and one far above it in none.
+    assert environment["limits"]["budget_dollars"] == asked("--profile", name)["budget_dollars"]
     has_cache = cluster.get("gcs_fault_tolerance", True)
     assert sizes.cache_nodes == (cache.get("replicas", 1) + 1 if has_cache else 0)
 
@@ -206,9 +231,49 @@ def test_the_bill_has_every_system_and_a_knob_for_each(source: str) -> None:
 
 def test_an_idle_environment_costs_what_stands_there_by_hand() -> None:
     lines = {line.system: line.a_month for line in bill("small", Question(1e-6, 74_000))}
-    assert lines["MSK"] == pytest.approx(3 * (0.0456 * 730 + 100 * 0.1))
-    assert lines["NAT gateways"] == pytest.approx(0.05 * 730, rel=1e-4)
+    assert lines["MSK"] == pytest.approx(3 * (0.0456 * 730 + 40 * 0.1))
+    # Four nodes write 4 GB of logs a month through the gateway.
+    assert lines["NAT gateways"] == pytest.approx(0.05 * 730 + 4 * 0.045, rel=1e-4)
+    # Of two workers and one ingest node, one worker is no Spot; 1 vCPU and 4 GB each, and a head.
+    task = 730 * (0.03238 + 4 * 0.00356)
+    assert lines["ECS: Ray's nodes"] == pytest.approx(task * (1 + 1 + 2 * 0.3))
     assert lines["S3: storage"] < 0.01
+
+
+def test_messages_cross_zones_and_uploads_do_not() -> None:
+    lines = {
+        source: {
+            line.system: line.a_month
+            for line in bill("large", Question(1000, 74_000, source=source))
+        }
+        for source in _SOURCES
+    }
+    gigabytes = 1000 * 730 * 3600 * 74_000 / 1e9
+    assert lines["api"]["Traffic between zones"] == 0
+    # From producers to brokers, and from consumers to workers: two of three zones are others.
+    assert lines["kafka"]["Traffic between zones"] == pytest.approx(2 * 2 / 3 * gigabytes * 0.02)
+
+
+def test_brokers_and_disks_grow_with_the_rate() -> None:
+    def kafka(rate: float) -> float:
+        lines = bill("large", Question(rate, 74_000, source="kafka"))
+        return next(line.a_month for line in lines if line.system == "MSK")
+
+    broker = 0.204 * 730
+    assert kafka(100) == pytest.approx(6 * (broker + 1200 * 0.1))
+    # 740 MB/s, brokers for 60 % of 15.6 MB/s each in three equal zones.
+    brokers = -(-740 // (15.6 * 0.6) // 3) * 3
+    assert kafka(10_000) > brokers * broker > kafka(1000)
+
+
+def test_copies_in_time_cost_what_they_weigh(monkeypatch: pytest.MonkeyPatch) -> None:
+    timed = replace(profiles()["small"], replicate="everything", replication_time_control=True)
+    monkeypatch.setitem(profiles(), "small", timed)
+    question = Question(1, measured()["photos"]["1.2MB"]["bytes"])
+    lines = {line.system: line.a_month for line in bill("small", question)}
+    images = 730 * 3600
+    gigabytes = images * (question.photo + measured()["photos"]["1.2MB"]["renditions"] + 3000) / 1e9
+    assert lines["S3: replication time control"] == pytest.approx(gigabytes * 0.015)
 
 
 def test_more_images_never_cost_less() -> None:

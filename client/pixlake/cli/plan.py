@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from pixlake.cli import output
-from pixlake.cli.bill import bill, kafka_gb, profiles, total
+from pixlake.cli.bill import bill, budget, total
 from pixlake.cli.capacity import RETENTION_DAYS, Plan, Question, measured, prices
 from pixlake.cli.capacity import plan as planned
 from pixlake.cli.failures import UsageFault, near
 from pixlake.cli.options import Json
+from pixlake.cli.profiles import kafka_gb, profiles
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(B|kB|KB|MB)(-png)?")
 _FACTORS = {"B": 1, "kB": 1000, "KB": 1000, "MB": 1_000_000}
@@ -35,8 +36,12 @@ def plan(
         ),
     ] = None,
     photo: Annotated[
-        str, typer.Option("--photo", help="Size of a photo, such as 74KB, 1.2MB or 2MB-png.")
-    ] = "1.2MB",
+        str | None,
+        typer.Option(
+            "--photo",
+            help="Size of a photo, such as 74KB or 2MB-png; default: the profile's, or 1.2MB.",
+        ),
+    ] = None,
     source: Annotated[Source, typer.Option("--source", help="Source of the photos.")] = Source.API,
     instance: Annotated[
         str, typer.Option("--instance", help="EC2 instance type of a node.")
@@ -62,11 +67,12 @@ def plan(
     and list prices as noted on a day. Needs no network. Not included: downloads, the database,
     logs, a second region.
     """
-    size, format_name = _photo(photo)
+    known = profiles().get(profile or "")
+    size, format_name = _photo(photo or (known.photo if known else "1.2MB"))
     if instance not in prices()["instances"]:
-        known = ", ".join(prices()["instances"])
+        names = ", ".join(prices()["instances"])
         hint = near(instance, prices()["instances"])
-        raise UsageFault(f"--instance {instance!r} has no price here{hint}; known: {known}")
+        raise UsageFault(f"--instance {instance!r} has no price here{hint}; known: {names}")
     if source is Source.KAFKA and format_name != "jpeg":
         raise UsageFault("--photo: with --source kafka only JPEG was measured")
     question = Question(
@@ -130,6 +136,7 @@ def _bill(profile: str, question: Question, *, json: bool) -> None:
                 "asked": asdict(question),
                 "profile": {"name": profile, **asdict(profiles()[profile])},
                 "usd_a_month": total(lines),
+                "budget_dollars": budget(profile, question),
                 "bill": [asdict(line) for line in lines],
                 "prices": prices(),
             }
@@ -142,6 +149,10 @@ def _bill(profile: str, question: Question, *, json: bool) -> None:
         f"\n{question.rate:g} images/s of {question.photo:,} bytes, day and night, by "
         f"{question.source}; sizes of {profiles()[profile].source}, more nodes where needed. Not "
         "included: downloads"
+    )
+    print(
+        f"limits.budget_dollars = {budget(profile, question)}: the larger bill of both sources, "
+        "and a fifth"
     )
     _doubt()
 

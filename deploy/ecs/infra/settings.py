@@ -126,6 +126,10 @@ class Cluster(_Model):
     gcs_fault_tolerance: bool = Field(
         default=True, description="Ray's state in Valkey, so that nodes survive a new head"
     )
+    spot: bool = Field(
+        default=False,
+        description="Fargate Spot for ingest nodes and all workers but one; on EC2 see `hosts`",
+    )
     ecs_exec: bool = Field(default=False, description="allow a shell in the tasks")
 
 

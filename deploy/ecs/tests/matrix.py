@@ -101,7 +101,17 @@ MATRIX: dict[str, tuple[str, Change]] = {
         },
     ),
     "nothing-replicated": ("small", {"replicate": "nothing"}),
-    "timed-copies": ("small", {"replication_time_control": True, "balancer_acl": True}),
+    "timed-copies": (
+        "small",
+        {
+            "replication_time_control": True,
+            "balancer_acl": True,
+            "replicate": "everything",
+            "cluster.architecture": "x86_64",
+            "cluster.spot": False,
+            "cluster.gcs_fault_tolerance": True,
+        },
+    ),
     "signed-renditions": (
         "large",
         {"image_public_key": _PEM, "origin_rotation": 2, "shield_advanced": True},

@@ -40,7 +40,7 @@ _VPN = {
             "direct_connect.client_cidrs[0]: 10.40.8.0/24 overlaps network.cidr",
         ),
         ("small", {"database.master_secret_arn": "secret"}, "database.master_secret_arn"),
-        ("large", {"cluster.architecture": "arm64"}, "cluster.hosts: c7i.2xlarge"),
+        ("large", {"cluster.architecture": "x86_64"}, "cluster.hosts: c7g.2xlarge"),
         ("large", {"cluster.hosts.maximum": 60}, "cluster.hosts.maximum"),
         ("small", {"stage": "a-stage-with-a-name-that-is-too-long"}, "stage"),
     ],
@@ -55,8 +55,8 @@ def test_what_aws_refuses_is_refused_with_the_name_of_the_setting(
 
 def test_a_new_account_is_told_which_quotas_it_lacks() -> None:
     small, large = Settings.load("small"), Settings.load("large")
-    # Small: a head and a set-up of 1 vCPU, 6 workers of 2 and 3 ingest tasks of 1 during a roll.
-    assert needed(small)["fargate"] == 1 + 1 + 6 * 2 + 3
+    # Small: a head and a set-up of 1 vCPU, 12 workers and 3 ingest tasks of 1 during a roll.
+    assert needed(small)["fargate"] == 1 + 1 + 12 + 3
     text = "\n".join(commands(small))
     assert "--quota-code L-3032A538 --desired-value 17" in text
     assert QUOTAS["spot"].code not in text

@@ -6,12 +6,10 @@ from tests.conftest import Switched
 
 
 def test_s3_is_replicated_to_the_other_region(assemblies: dict[str, Assembly]) -> None:
-    for name, wanted in (
-        ("small", {"images/", "journal/", "lake/", "rejections/", "presets/", "store.json"}),
-        ("large", {"journal/", "lake/", "rejections/", "presets/", "store.json"}),
-    ):
+    lake = {"journal/", "lake/", "rejections/", "presets/", "store.json"}
+    for name in ("small", "large"):
         rules = assemblies[name].one("data", "Lake").props["ReplicationConfiguration"]["Rules"]
-        assert {rule["Filter"]["Prefix"] for rule in rules} == wanted
+        assert {rule["Filter"]["Prefix"] for rule in rules} == lake
         environment = assemblies[name].manifest["artifacts"][f"pixlake-{name}-replica"][
             "environment"
         ]
@@ -44,7 +42,9 @@ def test_producers_may_send_and_nothing_else(assembly: Assembly, switched: Switc
     assert (rule["FromPort"], rule["SourceSecurityGroupId"]) == (9098, "sg-0a1b2c3d4e5f60718")
 
 
-def test_valkey_has_tls_a_token_and_a_second_zone(assembly: Assembly) -> None:
+def test_valkey_has_tls_a_token_and_a_second_zone(assemblies: dict[str, Assembly]) -> None:
+    assembly = assemblies["large"]
+    assert count(assemblies["small"], "AWS::ElastiCache::ReplicationGroup") == 0
     [group] = assembly.resources("AWS::ElastiCache::ReplicationGroup")
     assert group.props["Engine"] == "valkey"
     assert group.props["TransitEncryptionEnabled"] is True
@@ -52,7 +52,8 @@ def test_valkey_has_tls_a_token_and_a_second_zone(assembly: Assembly) -> None:
     assert "resolve:secretsmanager" in assembly.text("data", group.props["AuthToken"])
 
 
-def test_valkey_keeps_the_state_of_ray(assembly: Assembly) -> None:
+def test_valkey_keeps_the_state_of_ray(assemblies: dict[str, Assembly]) -> None:
+    assembly = assemblies["large"]
     kept = assembly.one("data", "GcsParameters").props["Properties"]
     assert kept == {"maxmemory-policy": "noeviction"}
     for kind, knows in (("Head", True), ("Worker", False), ("Ingest", False)):
@@ -113,10 +114,13 @@ def test_deletions_of_images_are_on_record(assembly: Assembly) -> None:
 def test_copies_are_timed_only_where_that_is_paid_for(
     assembly: Assembly, switched: Switched
 ) -> None:
-    for found, timed in ((assembly, False), (switched("timed-copies").assembly, True)):
+    timed_copies = switched("timed-copies").assembly
+    for found, timed in ((assembly, False), (timed_copies, True)):
         rules = found.one("data", "Lake").props["ReplicationConfiguration"]["Rules"]
         assert {"ReplicationTime" in rule["Destination"] for rule in rules} == {timed}
         assert {rule["Destination"]["Metrics"]["Status"] for rule in rules} == {"Enabled"}
+    rules = timed_copies.one("data", "Lake").props["ReplicationConfiguration"]["Rules"]
+    assert "images/" in {rule["Filter"]["Prefix"] for rule in rules}
 
 
 def test_quicksight_reads_the_view_by_the_analysts_role(

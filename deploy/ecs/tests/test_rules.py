@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.assembly import Assembly
-from tests.rules import aws_agrees, operation, rights, sandboxes, storage, stores, tasks, ways
+from tests.assembly import Assembly, count
+from tests.rules import aws_agrees, bill, operation, rights, sandboxes, storage, stores, tasks, ways
 from tests.rules.rule import Rule
 
 RULES = (
@@ -15,6 +15,7 @@ RULES = (
     *operation.RULES,
     *sandboxes.RULES,
     *aws_agrees.RULES,
+    *bill.RULES,
 )
 _EACH = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 
@@ -25,7 +26,10 @@ def test_rule(rule: Rule, assembly: Assembly) -> None:
 
 
 @_EACH
-def test_rule_finds_its_fault(rule: Rule, assembly: Assembly) -> None:
-    broken = assembly.copy()
-    rule.plant(broken)
-    assert list(rule.check(broken)) != []
+def test_rule_finds_its_fault(rule: Rule, assemblies: dict[str, Assembly]) -> None:
+    able = [one for one in assemblies.values() if rule.needs is None or count(one, rule.needs)]
+    assert able
+    for assembly in able:
+        broken = assembly.copy()
+        rule.plant(broken)
+        assert list(rule.check(broken)) != []

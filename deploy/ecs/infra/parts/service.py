@@ -109,6 +109,11 @@ def _capacity(
 ) -> list[ecs.CfnService.CapacityProviderStrategyItemProperty]:
     of = ecs.CfnService.CapacityProviderStrategyItemProperty
     hosts = around.platform.hosts
+    if hosts is None and around.platform.settings.cluster.spot and kind != "head":
+        # Ingest nodes read again what an ended node has not committed; uploads need one that stays.
+        always = of(capacity_provider="FARGATE", base=1, weight=0)
+        spot = of(capacity_provider="FARGATE_SPOT", weight=1)
+        return [always, spot] if kind == "worker" else [spot]
     if hosts is None:
         return [of(capacity_provider="FARGATE", weight=1)]
     return [of(capacity_provider=(hosts.heads if kind == "head" else hosts.work).ref, weight=1)]

@@ -37,10 +37,10 @@ def every_alarm_has_its_series(assembly: Assembly) -> Iterator[str]:
                 yield f"{alarm.name}: AWS has no {namespace} {name} by {sorted(dimensions)}"
 
 
-def _group_of_nodes(assembly: Assembly) -> None:
-    alarm = assembly.one("observability", "CacheFull1")
+def _whole_cluster(assembly: Assembly) -> None:
+    alarm = assembly.one("observability", "KafkaDisk1")
     metric: Json = alarm.props["Metrics"][0]["MetricStat"]["Metric"]
-    metric["Dimensions"] = [{"Name": "ReplicationGroupId", "Value": "pixlake"}]
+    metric["Dimensions"] = [{"Name": "Cluster Name", "Value": "pixlake"}]
 
 
 def metrics_are_read_in_their_region(assembly: Assembly) -> Iterator[str]:
@@ -139,7 +139,7 @@ def _count_beside_scaling(assembly: Assembly) -> None:
 
 
 RULES = (
-    Rule(every_alarm_has_its_series, _group_of_nodes),
+    Rule(every_alarm_has_its_series, _whole_cluster),
     Rule(metrics_are_read_in_their_region, _at_home, needs="AWS::S3::Bucket"),
     Rule(kafka_writes_what_alarms_read, _paid_level),
     Rule(every_broker_and_cache_node_has_its_alarm, _fewer_brokers_watched),

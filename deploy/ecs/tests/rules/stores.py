@@ -211,7 +211,7 @@ RULES = (
     Rule(largest_image_fits_into_a_message, _small_messages),
     Rule(kafka_knows_its_clients, _strangers),
     Rule(brokers_are_asked_for, _first_revision),
-    Rule(valkey_can_fail_over, _lonely_valkey),
+    Rule(valkey_can_fail_over, _lonely_valkey, needs="AWS::ElastiCache::ReplicationGroup"),
     Rule(accounts_survive, _public_database),
     Rule(tables_are_what_the_service_writes, _forgotten_column),
     Rule(queries_have_a_limit, _no_scan_limit),
