@@ -54,6 +54,7 @@ FREE: Final = {
     _PART: (
         "AWS::ApplicationAutoScaling::ScalableTarget AWS::ApplicationAutoScaling::ScalingPolicy "
         "AWS::Athena::NamedQuery AWS::Backup::BackupPlan AWS::Backup::BackupSelection "
+        "AWS::CloudFront::CachePolicy "
         "AWS::CloudFront::KeyGroup AWS::CloudFront::OriginAccessControl AWS::CloudFront::PublicKey "
         "AWS::CloudFront::ResponseHeadersPolicy AWS::EC2::ClientVpnAuthorizationRule "
         "AWS::EC2::InternetGateway AWS::EC2::LaunchTemplate AWS::EC2::Route AWS::EC2::RouteTable "
