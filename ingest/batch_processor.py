@@ -16,13 +16,14 @@ from ingest.errors import (
     verdict,
     waiting_for,
 )
+from ingest.expired_log import ExpiredLog
 from ingest.in_flight import InFlight, wait_for
 from ingest.refusals import given_up, plain, refusal_of
 from ingest.rejection_rows import Note, RejectionRows, in_time
 from ingest.settings import IngestSettings
 from ingest.waits import WAITS, Waits
 from lake.commit.rejections import Refusal
-from lake.errors import Fault, Unavailable
+from lake.errors import Fault, MessageExpired, Unavailable
 from lake.logs import bound, logger
 from lake.shortage import is_shortage
 from lake.tables.schema import ImageRecord, Tombstone
@@ -46,7 +47,7 @@ Count = Callable[[str, str], Awaitable[int]]
 """Counts a failure of a message durably, by its `rejection_id` and the error text; returns the
 count."""
 
-Outcome = Literal["created", "replayed", "erased", "dead-lettered", "dropped"]
+Outcome = Literal["created", "replayed", "erased", "expired", "dead-lettered", "dropped"]
 
 
 class BatchProcessor:
@@ -78,6 +79,7 @@ class BatchProcessor:
         self._settings = settings
         # Suspicious messages are tried one at a time, so that each failure has one cause.
         self._alone = asyncio.Lock()
+        self._expired = ExpiredLog()
         self.retries = 0
         self.dead_letters_by_code: Counter[str] = Counter()
         self.last_failure: str | None = None
@@ -151,6 +153,9 @@ class BatchProcessor:
             raise StreamStopped(f"{slot.code}: {slot}", value=slot.code) from slot
         if ruling == "erased":
             self._settled(in_flight, "erased")
+            return True
+        if ruling == "expired":
+            await self._record(in_flight, slot.fault)
             return True
         await self._refuse(in_flight, slot.fault)
         return True
@@ -240,6 +245,10 @@ class BatchProcessor:
                 value=refusals.in_a_row + 1,
             )
         refusals.in_a_row += 1
+        await self._record(in_flight, why)
+
+    async def _record(self, in_flight: InFlight, why: Fault) -> None:
+        """Record a refusal or an expired message, then settle it."""
         refusal = refusal_of(self._settings.kafka_tenant, in_flight.message, in_flight.job, why)
         with bound(**in_flight.message.names):
             await self._until_refused(in_flight, refusal)
@@ -294,16 +303,24 @@ class BatchProcessor:
         if isinstance(settled, Tombstone):
             return "erased"
         reason = settled.fault if settled else refusal.reason
-        await self._dead_letters.send(in_flight.message, reason)
+        is_expired = reason.code == MessageExpired.code
+        if not is_expired:
+            await self._dead_letters.send(in_flight.message, reason)
         if settled is None:
             self.rows.given_up(refusal)
+        if is_expired:
+            self._expired.add(in_flight.message)
+            return "expired"
         self.dead_letters_by_code[reason.code] += 1
         return "dead-lettered"
 
     def _settled(self, in_flight: InFlight, outcome: Outcome) -> None:
-        """Settle a message; an image, also an earlier one, ends a row of refusals."""
-        in_flight.tracked.refused = outcome == "dead-lettered"
-        if outcome not in ("dead-lettered", "dropped"):
+        """Settle a message; an image, also an earlier one, ends a row of refusals.
+
+        An expired message does not: its bytes were not looked at.
+        """
+        in_flight.tracked.refused = None if outcome == "expired" else outcome == "dead-lettered"
+        if outcome not in ("dead-lettered", "dropped", "expired"):
             in_flight.tracked.refusals.in_a_row = 0
         self._settle(in_flight, outcome)
 

@@ -87,7 +87,10 @@ class Consumer:
         self._note = note
         self._count = count
         self._defaults = MessageDefaults(
-            settings.kafka_tenant, settings.default_preset, settings.kafka_max_message_bytes
+            settings.kafka_tenant,
+            settings.default_preset,
+            settings.kafka_max_message_bytes,
+            expire=settings.kafka_old_messages == "expire",
         )
         self._backpressure = Backpressure(
             settings.kafka_max_inflight_bytes, settings.kafka_max_inflight_messages

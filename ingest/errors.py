@@ -22,6 +22,8 @@ Verdicts for the result of a message:
                 its worker or raised an unexpected exception too often while alone in its batch
                 (restarts included), over a minimum time
   erased        image_erased: the image was stored and then erased; nothing to do
+  expired       message_expired: a row of rejections, but no dead letter, because the message is not
+                at fault and does not count for the limit of dead letters
   crash         StreamStopped, and the errors in `CRASHES`; no offset is committed
 
 Every error survives pickling and carries a stable `code`.
@@ -34,13 +36,15 @@ from lake.errors import (
     Fault,
     ImageErased,
     ImageExpiring,
+    MessageExpired,
+    RefusedBefore,
     StoreMisused,
     StoreUntrustworthy,
     Unavailable,
 )
 from processors.errors import Overloaded, ProcessingFailed
 
-Verdict = Literal["retry", "count", "dead-letter", "erased", "crash"]
+Verdict = Literal["retry", "count", "dead-letter", "erased", "expired", "crash"]
 
 # Faults of the store, for which no message is to blame: it does not honour create-only writes and
 # would duplicate rows, or it is not the store that this process expects.
@@ -49,12 +53,15 @@ _VERDICTS: tuple[tuple[tuple[type[CodedError], ...], Verdict], ...] = (
     ((Unavailable, Overloaded), "retry"),
     ((ProcessingFailed,), "count"),
     ((ImageErased,), "erased"),
+    ((MessageExpired,), "expired"),
     (CRASHES, "crash"),
 )
 
 
 def verdict(error: CodedError) -> Verdict:
     """Verdict for a message that failed with this error."""
+    if isinstance(error, RefusedBefore) and error.value == MessageExpired.code:
+        return "expired"
     return next((said for kinds, said in _VERDICTS if isinstance(error, kinds)), "dead-letter")
 
 

@@ -15,6 +15,7 @@ from typing import TypeVar
 from confluent_kafka import (
     OFFSET_BEGINNING,
     TIMESTAMP_CREATE_TIME,
+    TIMESTAMP_LOG_APPEND_TIME,
     Consumer,
     KafkaError,
     KafkaException,
@@ -272,6 +273,7 @@ def _message(raw: RawMessage) -> Message:
         headers=headers,
         headers_fault=fault,
         timestamp=moment(milliseconds) if kind == TIMESTAMP_CREATE_TIME else None,
+        appended_at=moment(milliseconds) if kind == TIMESTAMP_LOG_APPEND_TIME else None,
         epoch=raw.leader_epoch(),
     )
 

@@ -48,6 +48,9 @@ _EVENT_METADATA = ("ce_id", "ce_source", "ce_type", "ce_subject")
 EVENT_HEADERS = (*_EVENT_METADATA, "ce_specversion", "ce_time")
 _STRUCTURED = "application/cloudevents"
 
+# Kafka 0.10, the first version whose messages have times, is of May 2016.
+_FIRST_TIMESTAMPS = datetime(2016, 5, 1, tzinfo=UTC)
+
 Headers = tuple[tuple[str, bytes | None], ...]
 
 
@@ -63,6 +66,8 @@ class Message:
     key: bytes | None = None
     headers: Headers = ()
     timestamp: datetime | None = None
+    appended_at: datetime | None = None
+    """Time at which the broker appended the message; None in a topic with times of producers."""
     headers_fault: str | None = None
     """Reason if the headers could not be read."""
     epoch: int | None = None
@@ -79,6 +84,18 @@ class Message:
         return {"topic": self.topic, "partition": self.partition, "offset": self.offset}
 
     @property
+    def time(self) -> datetime | None:
+        """Time by which the message expires; None if no time can be that of its sending.
+
+        A producer without a clock sends times such as 1970 or 2000, and its images must not expire
+        at once.
+        """
+        if self.appended_at is not None:
+            return self.appended_at
+        plausible = self.timestamp is not None and self.timestamp >= _FIRST_TIMESTAMPS
+        return self.timestamp if plausible else None
+
+    @property
     def size(self) -> int:
         """Size of key, value and headers in bytes."""
         headers = sum(len(name) + len(value or b"") for name, value in self.headers)
@@ -87,11 +104,12 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class MessageDefaults:
-    """Defaults for messages, and the size limit in bytes."""
+    """Defaults for messages, the size limit in bytes, and whether messages expire."""
 
     tenant: str
     default_preset: str
     max_bytes: int
+    expire: bool = True
 
 
 def to_job(message: Message, defaults: MessageDefaults, received_at: datetime) -> ImageJob:
@@ -133,6 +151,7 @@ def to_job(message: Message, defaults: MessageDefaults, received_at: datetime) -
         filename=clean_filename(filename) if filename else None,
         event_time=_event_time(texts.get("ce_time")) or message.timestamp,
         position=position,
+        message_time=message.time if defaults.expire else None,
     )
 
 

@@ -10,7 +10,8 @@ MESSAGES: Final = Metric(
     "pixlake_kafka_messages",
     "counter",
     "messages",
-    "Messages with a durable result; `dropped`: another consumer has the partition now.",
+    "Messages with a durable result; `dropped`: another consumer has the partition now; `expired`: "
+    "older than the retention, so no image.",
     ("outcome",),
 )
 DEAD_LETTERS: Final = Metric(
@@ -24,7 +25,7 @@ UNWRITTEN: Final = Metric(
     "pixlake_rejections_unwritten",
     "counter",
     "messages",
-    "Dead letters without a row of `rejections`: the store did not take the row.",
+    "Dead letters and expired messages without a row of `rejections`: the store did not take it.",
 )
 RETRIES: Final = Metric(
     "pixlake_kafka_retries", "counter", "messages", "Messages that were submitted once more."

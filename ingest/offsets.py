@@ -61,14 +61,15 @@ class TrackedOffset:
     """Offset of a message in flight; only `Offsets` changes its state.
 
     `dropped`: this process must not commit the offset any more. `refused` is the result of the
-    message, set before it is done; `refusals` is shared by all messages of the partition.
+    message, set before it is done, None if it neither counts as a refusal nor ends a row of them;
+    `refusals` is shared by all messages of the partition.
     """
 
     partition: Partition
     offset: int
     epoch: int | None = None
     refusals: Refusals = field(default_factory=Refusals)
-    refused: bool = False
+    refused: bool | None = False
     state: Literal["open", "done", "dropped"] = "open"
 
     @property
@@ -158,7 +159,8 @@ class Offsets:
         while track.tracked_offsets and track.tracked_offsets[0].state == "done":
             first = track.tracked_offsets.popleft()
             track.behind, track.epoch = first.offset, first.epoch
-            track.refused = track.refused + 1 if first.refused else 0
+            if first.refused is not None:
+                track.refused = track.refused + 1 if first.refused else 0
 
     def rewound(self, partition: Partition, offset: int) -> None:
         """Drop messages from this offset on: they will be read again."""

@@ -112,6 +112,11 @@ class IngestSettings(BaseSettings):
         "count is committed with the offset, so a restarted consumer stops at the next refusal; "
         "0: never stop",
     )
+    kafka_old_messages: Literal["accept", "expire"] = Field(
+        default="expire",
+        description="messages older than the retention, by their Kafka timestamps: `expire` makes "
+        "each a row in `rejections` and no image; `accept` stores them, to load an archive",
+    )
     kafka_stall_seconds: float = Field(
         default=10,
         gt=0,

@@ -6,6 +6,7 @@ LakeError
       · ImageErased            image_erased           a tombstone holds the name
       · ImageExpired           image_expired          past its retention
       · ImageNotFound          image_not_found
+      · MessageExpired         message_expired        a Kafka message older than the retention
       · RefusedBefore          refused_before         this Kafka message was refused before
       · UnstorableRow          unstorable_row         the record does not fit into a row
       · InvalidCursor          invalid_cursor
@@ -113,6 +114,12 @@ class ImageNotFound(Verdict):
     """The tenant has no such image."""
 
     code = "image_not_found"
+
+
+class MessageExpired(Verdict):
+    """Kafka message that is older than the retention; limit and value: ages in seconds."""
+
+    code = "message_expired"
 
 
 class RefusedBefore(Verdict):

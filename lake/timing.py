@@ -67,6 +67,9 @@ class ProtocolTimes:
     """Pause between two sweeps. The audit calls a deletion late after two."""
     time_jump: timedelta = _DAY
     """Time since the last sweep from which a sweeper does not believe the store's clock."""
+    message_margin: timedelta = _HOUR
+    """Time before the end of its retention from which a Kafka message is expired. It leaves 30
+    minutes for producers whose clocks are ahead."""
     lifecycle: timedelta = 2 * _DAY
     """Longest delay of S3's lifecycle rules: they round up to midnight UTC, then take a while."""
 
@@ -174,6 +177,12 @@ RELATIONS = (
         "shortest_sweep_margin",
         ("clock_difference",),
         "a sweeper whose clock is ahead deletes an image that other processes still show",
+    ),
+    Relation(
+        "message_margin",
+        _LAST_PUT,
+        "the record of a message that is read again arrives after the tombstone of its image has "
+        "expired, and an erased image comes back",
     ),
     Relation(
         "claim_age",

@@ -82,6 +82,8 @@ class ImageJob:
     filename: str | None = None
     event_time: datetime | None = None
     position: KafkaPosition | None = None
+    message_time: datetime | None = None
+    """Time of the Kafka message; None if the message does not expire."""
     key: str = ""
     """Name of the sender's API key; the child time of an image counts for this key."""
 

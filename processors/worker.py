@@ -79,9 +79,14 @@ class Worker:
                 raise Overloaded(f"short of memory, threads or files: {evidence(error)}") from error
 
     async def _handled(self, job: ImageJob) -> Commit:
+        if job.message_time is not None:
+            # An old message costs no decoding, and is expired whatever its bytes are.
+            await self._lake.committer.check_message(job.message_time)
         image_format = self._sandbox.check(job.data)
         preset = await self._preset(job)
-        attempt = await self._lake.committer.begin(job.tenant, job.image_id, rejection_id_of(job))
+        attempt = await self._lake.committer.begin(
+            job.tenant, job.image_id, rejection_id_of(job), job.message_time
+        )
         # Overloaded is raised here, before any object is written.
         processing = self._sandbox.submit(
             job.data, image_format, preset, (job.tenant, job.key), shared=job.source == "api"

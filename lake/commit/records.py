@@ -17,6 +17,7 @@ from typing import Literal, TypeVar
 from lake import layout
 from lake.commit.damaged_records import DamagedRecords, is_damaged
 from lake.commit.journal import Journal
+from lake.commit.kafka_messages import check_age, check_refused
 from lake.commit.requests import LookUp, Request
 from lake.errors import (
     AttemptTooOld,
@@ -37,7 +38,7 @@ from lake.store.machine_clock import MACHINE, Moment
 from lake.store.object_meta import Stored
 from lake.store.object_store import Buffer, ObjectStore
 from lake.tables.fitting import mended, proven
-from lake.tables.schema import MAX_REFUSED, RECORD, ImageRecord, Named, RefusedName, Tombstone
+from lake.tables.schema import RECORD, ImageRecord, Named, RefusedName, Tombstone
 from lake.timing import ProtocolTimes
 
 C = TypeVar("C")
@@ -59,12 +60,16 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Attempt of a process to store an image; the attempt's id is part of its objects' names."""
+    """Attempt of a process to store an image; the attempt's id is part of its objects' names.
+
+    `message_time` is the time of its Kafka message, None if the message does not expire.
+    """
 
     tenant: str
     image_id: str
     window_start: datetime
     rejection_id: str | None = None
+    message_time: datetime | None = None
     id: str = field(default_factory=lambda: secrets.token_hex(8))
     started: Moment = field(default_factory=MACHINE.moment)
 
@@ -101,16 +106,29 @@ class Committer:
         self._clock = clock
         self._damaged = DamagedRecords(store, clock)
 
-    async def begin(self, tenant: str, image_id: str, rejection_id: str | None = None) -> Attempt:
-        """Start an attempt, with a window by the store's clock; raises StoreUnavailable.
+    async def check_message(self, message_time: datetime) -> None:
+        """Check the age of a Kafka message; raises MessageExpired, StoreUnavailable."""
+        await self._clock.fresh()
+        check_age(message_time, self._clock)
 
-        `rejection_id` is that of its Kafka message.
+    async def begin(
+        self,
+        tenant: str,
+        image_id: str,
+        rejection_id: str | None = None,
+        message_time: datetime | None = None,
+    ) -> Attempt:
+        """Start an attempt, with a window by the store's clock.
+
+        `rejection_id` and `message_time` are those of its Kafka message. Raises MessageExpired,
+        StoreUnavailable.
         """
         # The moment comes first: the age of the attempt includes a pause before it has its window.
         started = self._clock.machine.moment()
         await self._clock.fresh()
+        check_age(message_time, self._clock)
         window_start = layout.window_start_of(self._clock.now(), self._clock.settings.window)
-        return Attempt(tenant, image_id, window_start, rejection_id, started=started)
+        return Attempt(tenant, image_id, window_start, rejection_id, message_time, started=started)
 
     async def put(self, attempt: Attempt, key: str, data: Buffer) -> None:
         """PUT one object before the commit; call `discard` if the commit is not made."""
@@ -245,7 +263,7 @@ class Committer:
         if isinstance(existing, Tombstone) and existing.is_of(mine.sha256):
             raise ImageErased("this image was erased", value=existing.image_id)
         if isinstance(existing, RefusedName):
-            _check_refused(existing, attempt)
+            check_refused(existing, attempt.rejection_id, attempt.message_time)
             # Only another message with this identity was refused, so the name is free.
             return await self._overwrite(attempt, mine, key, body, stored.etag)
         if isinstance(existing, Tombstone) or not _same(existing, mine):
@@ -273,19 +291,6 @@ class Committer:
         attempt.check_age(self._clock.times)
         await self._store.replace(key, body, etag)
         return Commit("created", mine)
-
-
-def _check_refused(existing: RefusedName, attempt: Attempt) -> None:
-    """Raise RefusedBefore if the message was refused, or the record is full."""
-    if (why := existing.refused.get(attempt.rejection_id or "")) is not None:
-        raise RefusedBefore(f"this message was refused before: {why.detail}", value=why.code)
-    if existing.full:
-        raise RefusedBefore(
-            f"{len(existing.refused)} other messages with this identity were refused, and "
-            "more are not accepted; send the image with another identity",
-            limit=MAX_REFUSED,
-            value="too_many_refused",
-        )
 
 
 def _same(found: ImageRecord, mine: ImageRecord) -> bool:

@@ -19,7 +19,7 @@ from lake import layout
 from lake.commit.damaged_records import DamagedRecords, is_damaged
 from lake.commit.journal import Journal
 from lake.commit.records import expiry_of, parse_record
-from lake.errors import Fault, ImageExpiring, UnreadableObject
+from lake.errors import Fault, ImageExpiring, MessageExpired, UnreadableObject
 from lake.old_columns import refuse_old_json
 from lake.store.clock import StoreClock
 from lake.store.decision import decide
@@ -236,6 +236,9 @@ def _is_of(refusal: Refusal, record: ImageRecord) -> bool:
     `content_hash` is not compared, because it contains the preset's version: a message that is read
     again after a change of the default preset is the same message.
     """
+    if refusal.fault.code == MessageExpired.code:
+        # Nothing is wrong with the message, so the same event at another position is a replay, too.
+        return record.sha256 == refusal.sha256
     mine = refusal.topic, refusal.partition, refusal.offset, refusal.sha256
     return (record.topic, record.partition, record.offset, record.sha256) == mine
 

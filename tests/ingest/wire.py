@@ -18,6 +18,8 @@ class Sent:
     headers: Sequence[tuple[str, bytes | None]] = ()
     key: bytes | None = None
     partition: int = 0
+    milliseconds: int = 0
+    """time of the message since 1970; 0: now"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ def send(bootstrap: str, topic: str, messages: Iterable[Sent]) -> None:
             message.key,
             message.partition,
             headers=list(message.headers),
+            timestamp=message.milliseconds,
             on_delivery=delivered,
         )
         producer.poll(0)

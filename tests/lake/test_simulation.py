@@ -15,10 +15,12 @@ from tests.lake.simulation.late_file import late_file
 from tests.lake.simulation.late_record import late_record
 from tests.lake.simulation.messages import messages
 from tests.lake.simulation.mutants import MUTANTS
+from tests.lake.simulation.mutants_of_ages import OF_AGES
 from tests.lake.simulation.mutants_of_clocks import OF_CLOCKS
 from tests.lake.simulation.mutants_of_positions import OF_POSITIONS, OF_REQUESTS, OF_STREAMS
 from tests.lake.simulation.mutants_of_spoils import OF_DAMAGE, OF_SPOILS, OF_STUCK
 from tests.lake.simulation.positions import used_again
+from tests.lake.simulation.read_again import read_again
 from tests.lake.simulation.remade import remade
 from tests.lake.simulation.sent_again import sent_again
 from tests.lake.simulation.spoiled import spoiled
@@ -56,6 +58,7 @@ AIMED: dict[str, Story] = {
     **{mutant.__name__: asked_again for mutant in OF_REQUESTS},
     **{mutant.__name__: remade for mutant in OF_STREAMS},
     **{mutant.__name__: story for mutant, story in OF_CLOCKS.items()},
+    **{mutant.__name__: read_again for mutant in OF_AGES},
     **{mutant.__name__: spoiled for mutant in OF_SPOILS},
     **{mutant.__name__: stuck_windows for mutant in OF_STUCK},
     **{mutant.__name__: damaged_records for mutant in OF_DAMAGE},
@@ -117,6 +120,8 @@ CAUGHT_BY = {
     "topic_goes_on_where_it_is": 6,
     "cluster_that_was_away_is_the_same": 253,
     "partition_may_be_silent": 253,
+    "message_lasts_as_long_as_a_tombstone": 4,
+    "any_time_is_an_age": 5,
 }
 
 

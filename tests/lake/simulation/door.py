@@ -35,7 +35,7 @@ BAD, ODD = b"bad", b"odd"
 _FAILURES = {BAD: Undecodable, ODD: DecoderCrashed}
 REASONS = {data: kind.code for data, kind in _FAILURES.items()}
 
-_SETTINGS = IngestSettings()
+_SETTINGS = IngestSettings(kafka_tenant=TENANT)
 
 
 @dataclass(slots=True)
@@ -115,6 +115,11 @@ class Door:
 
     async def _one(self, job: ImageJob) -> Answer:
         data = job.data.tobytes()
+        if job.message_time is not None:
+            try:
+                await self._lake.committer.check_message(job.message_time)
+            except LakeError as error:
+                return error
         crashed = data.startswith(ODD) and self._world.dice.random() < 0.5
         if data.startswith(BAD) or crashed:
             return _FAILURES[data[:3]]("the pixels do not decode")
@@ -127,7 +132,9 @@ class Door:
         assert job.position
         assert isinstance(job.preset, Preset)
         committer = self._lake.committer
-        attempt = await committer.begin(job.tenant, job.image_id, rejection_id_of(job))
+        attempt = await committer.begin(
+            job.tenant, job.image_id, rejection_id_of(job), job.message_time
+        )
         made = record(
             attempt,
             data,

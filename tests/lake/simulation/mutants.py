@@ -1,5 +1,6 @@
 """Mutants of the protocol: each lacks one rule. The simulation must catch every mutant."""
 
+from tests.lake.simulation.mutants_of_ages import OF_AGES
 from tests.lake.simulation.mutants_of_clocks import OF_CLOCKS
 from tests.lake.simulation.mutants_of_images import OF_IMAGES, Mutant
 from tests.lake.simulation.mutants_of_positions import OF_POSITIONS, OF_REQUESTS, OF_STREAMS
@@ -24,5 +25,6 @@ MUTANTS: dict[str, Mutant] = {
         *OF_STUCK,
         *OF_DAMAGE,
         *OF_LIVENESS,
+        *OF_AGES,
     )
 }

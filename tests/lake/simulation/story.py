@@ -21,6 +21,7 @@ from tests.lake.simulation.late_record import late_record
 from tests.lake.simulation.liveness import check_liveness
 from tests.lake.simulation.messages import messages
 from tests.lake.simulation.positions import used_again
+from tests.lake.simulation.read_again import read_again
 from tests.lake.simulation.remade import remade
 from tests.lake.simulation.sent_again import sent_again
 from tests.lake.simulation.set_clock import days_ahead, hours_ahead
@@ -229,6 +230,7 @@ _SELDOM: dict[int, Story] = {
     9: asked_again,
     10: damaged_records,
     11: frozen,
+    14: read_again,
 }
 # Liveness is checked after one seed in three: each kind of story gets its turn, and the check takes
 # as long as half a story.
