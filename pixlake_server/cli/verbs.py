@@ -2,6 +2,7 @@
 
 from pixlake_server.cli.accounts import accounts
 from pixlake_server.cli.audit import audit
+from pixlake_server.cli.canary import canary
 from pixlake_server.cli.erase import erase
 from pixlake_server.cli.keys import keys
 from pixlake_server.cli.lifecycle import lifecycle
@@ -24,6 +25,7 @@ VERBS = {
     "seal": seal,
     "erase": erase,
     "audit": audit,
+    "canary": canary,
     "sweep": sweep,
     "rebuild": rebuild,
     "store": store,

@@ -7,7 +7,18 @@ from pixlake.cli.failures import CliError
 
 VERBS = (
     *("up", "demo", "upload", "produce", "process", "ls", "get", "query"),
-    *("schema", "seal", "erase", "audit", "sweep", "rebuild", "status", "plan", "version"),
+    *(
+        "schema",
+        "seal",
+        "erase",
+        "audit",
+        "canary",
+        "sweep",
+        "rebuild",
+        "status",
+        "plan",
+        "version",
+    ),
     *("store", "preset", "lifecycle", "keys", "tenants", "accounts"),
 )
 """all verbs, also those of pixlake-server, in the order in which a new user needs them"""

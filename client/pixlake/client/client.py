@@ -168,6 +168,18 @@ class Client:
             self._fetch(image, rendition, lambda: _rewind(file), file.write)
             return file.tell()
 
+    def erase(self, image_id: str) -> None:
+        """Erase one image permanently; its row goes within two minutes.
+
+        The key needs the scope images:erase. Raises Refused if there is no such image.
+        """
+
+        def send(limits: TryLimits) -> None:
+            path = f"/v1/images/{quote(image_id, safe='')}"
+            check(self._pool().delete(path, timeout=limits.timeout()))
+
+        self._retry_loop.call(send)
+
     def ready(self) -> Readiness:
         """Get `/readyz` in one try; raises Unavailable without an answer."""
         try:
