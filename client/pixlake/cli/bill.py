@@ -39,6 +39,8 @@ _INSIGHTS_A_SERVICE, _INSIGHTS_A_TASK = 20, 30
 # Requests to KMS for one image: S3's bucket keys save most of them; an assumption.
 _KEY_REQUESTS = 0.1
 _IMAGES_IN_ECR_GB = 5
+# A canary waits for its row, which comes within two minutes, and begins every five minutes.
+_CANARY_SHARE = 2 / 5
 _DAYS_KEPT = 8 / 30.4
 # An old version of a deleted object is kept for a day longer than the object.
 _VERSIONS = 9 / 8
@@ -117,6 +119,7 @@ class _Count:
             ("CloudTrail", lambda: 0.0, "deletions by erasures; the sweeper's are left out"),
             ("KMS, Secrets Manager", self._secrets, "keys; requests that bucket keys do not save"),
             ("Route 53, ECR, Backup", self._small, "fixed"),
+            ("Canary, daily audit", self._watching, "`canary`"),
             ("Athena, Glue, QuickSight", lambda: 0.0, "queries: 5 USD a TB; QuickSight's readers"),
             ("VPN, Direct Connect", lambda: 0.0, "`vpn`: 73 USD an association; both are off"),
             ("Shield Advanced", lambda: 0.0, "`shield_advanced`: 3,000 USD a month; it is off"),
@@ -277,6 +280,10 @@ class _Count:
         services = 1 + self._number("AWS::ECS::Service")
         metrics = services * _INSIGHTS_A_SERVICE + tasks * _INSIGHTS_A_TASK
         return metrics * self._price["insights_metric_month"]
+
+    def _watching(self) -> float:
+        """A task of 256 vCPU units and 1024 MiB that runs for two of five minutes."""
+        return _HOURS * _CANARY_SHARE * self._fargate((256, 1024))
 
     def _secrets(self) -> float:
         return (

@@ -41,12 +41,12 @@ ACKNOWLEDGED: Final = (
     ),
     Acknowledged(
         _iam(_LOGS + r"/pixlake-[a-z-]+/[ab]/\w+:log-stream:\*"),
-        ".*-cell-[ab]/(Head|Worker|Ingest|Setup)Execution",
+        ".*(-cell-[ab]/(Head|Worker|Ingest|Setup)|-canary/Canary)Execution",
         "Streams of one named log group: ECS names the streams by task.",
     ),
     Acknowledged(
         _iam(r"\*"),
-        ".*-cell-[ab]/(Head|Worker|Ingest|Setup)Execution",
+        ".*(-cell-[ab]/(Head|Worker|Ingest|Setup)|-canary/Canary)Execution",
         "ecr:GetAuthorizationToken has no resource; the next statement limits the token's actions.",
     ),
     Acknowledged(
@@ -70,6 +70,11 @@ ACKNOWLEDGED: Final = (
         _iam(_LAKE + r"/(images|journal|lake|rejections|probe|presets|audit-log)/\*"),
         ".*-cell-[ab]/WorkerTask",
         "Keys under fixed prefixes of one bucket: each image gets its own keys when it arrives.",
+    ),
+    Acknowledged(
+        _iam(_LAKE + r"/(lake|rejections)/\*"),
+        ".*-canary/CanaryTask",
+        "Keys under fixed prefixes of one bucket: the canary reads the files that SQL reads.",
     ),
     Acknowledged(
         _iam(_LAKE + r"/(audit|audit-log|images|journal|probe|lake|presets|rejections)/\*"),
@@ -105,14 +110,14 @@ ACKNOWLEDGED: Final = (
     ),
     Acknowledged(
         "AwsSolutions-SMG4",
-        ".*-(data/(DatabaseUser|RayToken|CacheToken)|platform/OriginSecret)",
+        ".*-(data/(DatabaseUser|RayToken|CacheToken)|platform/OriginSecret|canary/ApiKey)",
         "An operator rotates these secrets with docs/runbook/rotate-secrets.md: each has two sides "
         "that must change together, which no rotation function can do. The master user's secret "
         "rotates weekly.",
     ),
     Acknowledged(
         "AwsSolutions-ECS2",
-        ".*-cell-[ab]/(Head|Worker|Ingest|Setup)",
+        ".*(-cell-[ab]/(Head|Worker|Ingest|Setup)|-canary/Canary)",
         "Only addresses and sizes; every secret comes from Secrets Manager by its ARN, and a rule "
         "test looks for variables whose names sound like a secret.",
     ),

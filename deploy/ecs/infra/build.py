@@ -6,6 +6,7 @@ import aws_cdk as cdk
 
 from infra.parts.surroundings import Surroundings
 from infra.settings import Settings
+from infra.stacks import canary
 from infra.stacks.access import AccessStack
 from infra.stacks.analytics import AnalyticsStack
 from infra.stacks.cdn import CdnStack
@@ -58,6 +59,9 @@ def build(app: cdk.App, settings: Settings) -> None:
     if replica is not None and settings.replicate != "nothing":
         ReplicaWatchStack(app, settings, data, replica)
     observability = ObservabilityStack(app, settings, around)
+    watching = canary.made(app, settings, cells, around)
+    if watching is not None:
+        watching.add_stack_dependency(observability)
     for cell in cells:
         # ECS needs a target group with a listener, so the platform is deployed before its cells.
         cell.add_stack_dependency(platform)

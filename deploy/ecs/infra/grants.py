@@ -148,6 +148,28 @@ def producer(cluster: str, topic: str) -> list[iam.PolicyStatement]:
     ]
 
 
+def canary(bucket: str, key: str) -> list[iam.PolicyStatement]:
+    """Statements of the canary: looks up a row as SQL does; all else goes through the API."""
+    return [
+        allow(["s3:ListBucket"], [bucket]),
+        allow(["s3:GetObject"], _keys(bucket, contract.LAKE, contract.REJECTIONS)),
+        allow(["s3:GetObject"], [f"{bucket}/{contract.STORE}"]),
+        allow(["kms:Decrypt"], [key]),
+    ]
+
+
+def runs_task(definition: str, cluster: str, roles: Sequence[str]) -> list[iam.PolicyStatement]:
+    """Statements of a schedule: starts one task, with the roles of the task."""
+    return [
+        allow(["ecs:RunTask"], [definition], {"ArnEquals": {"ecs:cluster": cluster}}),
+        allow(
+            ["iam:PassRole"],
+            roles,
+            {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
+        ),
+    ]
+
+
 def setup() -> list[iam.PolicyStatement]:
     """Statements of the one-off set-up task: none, because ECS passes it the database's secrets."""
     return []

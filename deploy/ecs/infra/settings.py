@@ -288,6 +288,10 @@ class Settings(_Model):
     shield_advanced: bool = Field(
         default=False, description="needs a subscription of the account, which people must make"
     )
+    canary: bool = Field(
+        default=True,
+        description="an image through the whole service every five minutes, a daily audit, alarms",
+    )
     vpn: Vpn | None = None
     vpn_gateway: bool = Field(default=False, description="virtual private gateway on the VPC")
     direct_connect: DirectConnect | None = None

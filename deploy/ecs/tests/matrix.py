@@ -85,6 +85,7 @@ MATRIX: dict[str, tuple[str, Change]] = {
             "replica_region": "eu-west-1",
             "zones": ["eu-central-1a", "eu-central-1b", "eu-central-1c"],
             "cluster.cells": [{"name": "a", "image_tag": "1", "weight": 0, "running": False}],
+            "canary": False,
         },
     ),
     # As docs/aws.md tells to stop writing in the first region.

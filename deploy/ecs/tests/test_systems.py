@@ -154,7 +154,7 @@ def test_every_service_has_a_role_of_its_own(assembly: Assembly) -> None:
 def test_secrets_are_generated_and_encrypted(assembly: Assembly) -> None:
     secrets = list(assembly.resources("AWS::SecretsManager::Secret"))
     cached = count(assembly, "AWS::ElastiCache::ReplicationGroup")
-    names = {"DatabaseUser", "RayToken", "OriginSecret"}
+    names = {"DatabaseUser", "RayToken", "OriginSecret", "ApiKey"}
     assert {one.id for one in secrets} == names | ({"CacheToken"} if cached else set())
     for secret in secrets:
         assert "GenerateSecretString" in secret.props

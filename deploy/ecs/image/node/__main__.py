@@ -1,6 +1,7 @@
 """Entrypoint of the image: `python -m node head|worker|ingest|setup`, or a command of `pixlake`.
 
-Arguments that name no kind of node are passed to `pixlake`: `docker run IMAGE audit --full`.
+`watch canary` and `watch audit` run a command and write its result as metrics. Arguments that name
+no kind of node are passed to `pixlake`: `docker run IMAGE audit --full`.
 """
 
 import os
@@ -43,6 +44,14 @@ def main() -> int:
         os.environ["TMPDIR"] = str(settings.scratch)
         if settings.database_url is not None:
             os.environ["PIXLAKE_DATABASE_URL"] = settings.database_url
+        if kind == "watch":
+            from node.watch import COMMANDS, watch  # noqa: PLC0415  # only scheduled tasks
+
+            check = next((one for one in COMMANDS if one in sys.argv[2:]), None)
+            if check is None:
+                sys.stderr.write(f"pixlake: watch what? {', '.join(COMMANDS)}\n")
+                return 2
+            return watch(settings, check, os.environ)
     command = str(Path(sys.executable).with_name("pixlake"))
     os.execv(command, [command, *sys.argv[1:]])  # noqa: S606  # a program of the image
     return 0

@@ -28,7 +28,7 @@ class CellStack(Stack):
     ) -> None:
         super().__init__(scope, f"cell-{cell.name}", settings)
         self._cell, self._around = cell, around
-        self._place = task.Place(
+        self.place = task.Place(
             image=f"{around.platform.repository.attr_repository_uri}:{cell.image_tag}",
             repository_arn=around.platform.repository.attr_arn,
             key_arn=around.foundation.key.attr_arn,
@@ -41,6 +41,24 @@ class CellStack(Stack):
         self.worker.add_resource_dependency(head)
         self.ingest.add_resource_dependency(head)
         self._setup()
+
+    @property
+    def cell_name(self) -> str:
+        """Name of the cell: a or b."""
+        return self._cell.name
+
+    @property
+    def running(self) -> bool:
+        """True if the cell has tasks."""
+        return self._cell.running
+
+    @property
+    def ingest_task(self) -> str:
+        """ARN of the ingest nodes' task definition, with whose rights the audit runs."""
+        definition = self.node.find_child("Ingest")
+        if not isinstance(definition, ecs.CfnTaskDefinition):
+            raise TypeError(f"{definition.node.path} is no task definition")
+        return definition.ref
 
     @property
     def ingest_role(self) -> iam.CfnRole:
@@ -72,7 +90,7 @@ class CellStack(Stack):
         nodes = self.settings.cluster.head
         environment = self._environment() | self._fault_tolerance()
         definition = task.definition(
-            self, "head", nodes, self._place, self._access(grants.head(), "head"), environment
+            self, "head", nodes, self.place, self._access(grants.head(), "head"), environment
         )
         return service(
             self,
@@ -88,7 +106,7 @@ class CellStack(Stack):
             self,
             "worker",
             nodes,
-            self._place,
+            self.place,
             self._access(statements, "worker"),
             self._environment(),
         )
@@ -117,7 +135,7 @@ class CellStack(Stack):
             "PIXLAKE_KAFKA_CREATE_TOPICS": "false",
         }
         definition = task.definition(
-            self, "ingest", nodes, self._place, self._access(statements, "ingest"), environment
+            self, "ingest", nodes, self.place, self._access(statements, "ingest"), environment
         )
         consumers = service(
             self, Fleet("ingest", definition, nodes, self._cell.running), self._around
@@ -143,7 +161,7 @@ class CellStack(Stack):
             self._copied_keys(),
         )
         nodes = self.settings.cluster.head
-        task.definition(self, "setup", nodes, self._place, access, self._environment())
+        task.definition(self, "setup", nodes, self.place, access, self._environment())
 
     def _access(self, statements: list[iam.PolicyStatement], kind: str) -> task.Access:
         """Build the rights of a kind of node; only workers log in to the accounts."""

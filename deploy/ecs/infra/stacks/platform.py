@@ -50,6 +50,11 @@ class PlatformStack(Stack):
         )
         self.export("Repository", self.repository.attr_repository_uri)
 
+    @property
+    def capacity(self) -> str:
+        """Capacity provider of tasks that run once."""
+        return self.hosts.work.ref if self.hosts else "FARGATE"
+
     def _repository(self) -> ecr.CfnRepository:
         keep = {
             "rules": [

@@ -36,6 +36,7 @@ LINES: Final = {
     "AWS::QuickSight::Dashboard": "Athena, Glue, QuickSight",
     "AWS::QuickSight::DataSet": "Athena, Glue, QuickSight",
     "AWS::RDS::DBInstance": "RDS",
+    "AWS::Scheduler::Schedule": "Canary, daily audit",
     "AWS::Route53::HealthCheck": "Route 53, ECR, Backup",
     "AWS::S3::Bucket": "S3: storage",
     "AWS::SecretsManager::Secret": "KMS, Secrets Manager",

@@ -109,9 +109,10 @@ def _written() -> dict[str, set[str]]:
     metrics = (_NODE / "metrics.py").read_text()
     backlog = re.findall(r'figures = \{"(\w+)"', metrics)
     counts = re.findall(r'^        "(\w+)": ', metrics, re.MULTILINE)
+    checks = re.findall(r'"((?:Canary|Lake|Audit)\w+)"', (_NODE / "watch.py").read_text())
     own = {"Stage", "Cell"}
     return {
-        **dict.fromkeys(counts, own),
+        **dict.fromkeys((*counts, *checks), own),
         **dict.fromkeys((*figures, *backlog), own | {"Kind"}),
     }
 

@@ -27,6 +27,13 @@ def containers(assembly: Assembly) -> Iterator[tuple[Resource, Json]]:
             yield task, container
 
 
+def nodes(assembly: Assembly) -> Iterator[tuple[Resource, Json]]:
+    """Yield the containers of cells; tasks of other stacks run once and serve nothing."""
+    for task, container in containers(assembly):
+        if task.stack.startswith("cell-"):
+            yield task, container
+
+
 def _variables(container: Json) -> dict[str, str]:
     return {one["Name"]: one["Value"] for one in container["Environment"]}
 
@@ -100,7 +107,7 @@ def _two_heads(assembly: Assembly) -> None:
 
 
 def stops_outlast_drains(assembly: Assembly) -> Iterator[str]:
-    for task, container in containers(assembly):
+    for task, container in nodes(assembly):
         variables = _variables(container)
         drain = int(variables["RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"])
         drain += int(variables["NODE_LEAVE_SECONDS"])
@@ -244,7 +251,7 @@ def _no_grace(assembly: Assembly) -> None:
 
 def nodes_leave_before_they_stop(assembly: Assembly) -> Iterator[str]:
     """The load balancer asks the entrypoint, which answers 503 before anything stops."""
-    leave = min(int(_variables(one)["NODE_LEAVE_SECONDS"]) for _, one in containers(assembly))
+    leave = min(int(_variables(one)["NODE_LEAVE_SECONDS"]) for _, one in nodes(assembly))
     for target in assembly.resources("AWS::ElasticLoadBalancingV2::TargetGroup"):
         checks = (
             target.props["HealthCheckIntervalSeconds"] * target.props["UnhealthyThresholdCount"]
