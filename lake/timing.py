@@ -21,6 +21,9 @@ class ProtocolTimes:
     """Longest time from the signature of a request to its effect. Amazon S3 refuses older ones."""
     request: timedelta = 30 * _SECOND
     """Time-out of one request to the store. It is not retried afterwards."""
+    delete_signature: timedelta = 3 * _MINUTE
+    """Longest time from the signature of the DELETE of a sweeper's marker to its effect. The store
+    refuses an older one. A machine whose clock is behind by more can't sweep."""
     request_retries: timedelta = 15 * _SECOND
     """Time in which the store's client retries errors and resets of a request."""
     clock_difference: timedelta = 2 * _MINUTE
@@ -57,10 +60,11 @@ class ProtocolTimes:
     expiry_margin: timedelta = 2 * _MINUTE
     """Time from the expiry of an image to the reuse of its name by a writer."""
     marker_age: timedelta = 30 * _SECOND
-    """Time by which a sweeper's marker is expired when it is written. A marker counts as an expired
-    record, so writers wait for the rest of `expiry_margin`."""
+    """Time by which a sweeper's marker is expired when it is written."""
+    marker_hold: timedelta = 9 * _MINUTE
+    """Time for which a sweeper's marker holds its name: a writer answers `image_expiring`."""
     marker_use: timedelta = 10 * _SECOND
-    """Age of a marker up to which the sweeper may send its DELETE, which has no condition."""
+    """Age of a marker up to which the sweeper may send its DELETE."""
     shortest_sweep_margin: timedelta = 15 * _MINUTE
     """Least time from the expiry of an image to its deletion by the sweeper."""
     sweep_interval: timedelta = _HOUR
@@ -168,10 +172,14 @@ RELATIONS = (
         "a writer whose clock is ahead replaces an image that other processes still show",
     ),
     Relation(
-        "expiry_margin",
-        ("marker_age", "marker_use", *_REQUEST, "request"),
-        "a sweeper's DELETE arrives after a writer has reused the name, and deletes its record "
-        "(the second request: a reading of the clock is late by up to one)",
+        "marker_hold",
+        ("marker_use", "delete_signature", "machine_ahead", "clock_difference"),
+        "a sweeper's DELETE arrives after a writer has reused the name, and deletes its record",
+    ),
+    Relation(
+        "shortest_sweep_margin",
+        ("marker_age", "marker_hold", "clock_difference"),
+        "a sweeper frees a name while the DELETE of an earlier sweeper is under way",
     ),
     Relation(
         "shortest_sweep_margin",

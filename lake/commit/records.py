@@ -16,6 +16,7 @@ from typing import Literal, TypeVar
 
 from lake import layout
 from lake.commit.damaged_records import DamagedRecords, is_damaged
+from lake.commit.expiry import expiry_of, is_free
 from lake.commit.journal import Journal
 from lake.commit.kafka_messages import check_age, check_refused
 from lake.commit.requests import LookUp, Request
@@ -251,14 +252,7 @@ class Committer:
             return await self._overwrite(attempt, mine, key, body, stored.etag)
         if isinstance(existing, ImageRecord) and existing.attempt == attempt.id:
             return Commit("created", existing)
-        remaining = expiry_of(existing, self._clock) - self._clock.now()
-        if remaining <= timedelta(0):
-            wait = remaining + self._clock.times.expiry_margin
-            if wait > timedelta(0):
-                raise ImageExpiring(
-                    "the expired image of this identity is being removed; wait for `value` seconds",
-                    value=wait.total_seconds(),
-                )
+        if is_free(existing, self._clock):
             return await self._overwrite(attempt, mine, key, body, stored.etag)
         if isinstance(existing, Tombstone) and existing.is_of(mine.sha256):
             raise ImageErased("this image was erased", value=existing.image_id)
@@ -309,21 +303,6 @@ def _same(found: ImageRecord, mine: ImageRecord) -> bool:
 
 def _message(record: ImageRecord) -> tuple[object, ...]:
     return record.topic, record.partition, record.offset, record.sha256
-
-
-def expiry_of(found: Named, clock: StoreClock) -> datetime:
-    """Time at which the object stored under an image's name expires."""
-    expiry = clock.settings.expires(found.window_start)
-    if not isinstance(found, Tombstone):
-        return expiry
-    # A message or an upload may be sent again for as long after the erasure as after the upload.
-    if found.erased_at < expiry:
-        return max(expiry, clock.settings.expires(found.erased_at))
-    # A tombstone that begins expired, and has no digest, is a sweeper's marker, which holds the
-    # name for a moment.
-    if found.content is None:
-        return max(expiry, found.erased_at - clock.times.marker_age)
-    return expiry
 
 
 def parse_record(key: str, data: bytes) -> Named:

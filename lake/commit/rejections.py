@@ -13,13 +13,14 @@ import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from lake import layout
 from lake.commit.damaged_records import DamagedRecords, is_damaged
+from lake.commit.expiry import is_free
 from lake.commit.journal import Journal
-from lake.commit.records import expiry_of, parse_record
-from lake.errors import Fault, ImageExpiring, MessageExpired, UnreadableObject
+from lake.commit.records import parse_record
+from lake.errors import Fault, MessageExpired, UnreadableObject
 from lake.old_columns import refuse_old_json
 from lake.store.clock import StoreClock
 from lake.store.decision import decide
@@ -156,7 +157,7 @@ class Rejections:
         except UnreadableObject as error:
             # An audit reports it; an error here would block the partition.
             return None if await self._restored(refusal, stored, data, error) else refusal.reason
-        if not self._expired(expiry_of(existing, self._clock)):
+        if not is_free(existing, self._clock):
             if isinstance(existing, Tombstone):
                 # A tombstone of other bytes keeps the id, and this message is refused.
                 return existing if existing.is_of(refusal.sha256) else refusal.reason
@@ -202,22 +203,10 @@ class Rejections:
             # Overwrite it: a message that can't be refused would block its partition for ever.
             await self._store.replace(key, body, stored.etag)
             return mine
-        if not self._expired(self._clock.settings.expires(existing.window_start)):
+        if not is_free(existing, self._clock):
             return existing
         await self._store.replace(key, body, stored.etag)
         return mine
-
-    def _expired(self, expiry: datetime) -> bool:
-        """True if the object has expired; raises ImageExpiring while clocks may disagree."""
-        remaining = expiry - self._clock.now()
-        if remaining > timedelta(0):
-            return False
-        if (wait := remaining + self._clock.times.expiry_margin) > timedelta(0):
-            raise ImageExpiring(
-                "the stored object expires now; try again after `value` seconds",
-                value=wait.total_seconds(),
-            )
-        return True
 
 
 def rejection_id(topic_id: str, partition: int, offset: int, message: str) -> str:

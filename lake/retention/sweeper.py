@@ -9,31 +9,33 @@
   probe/     leftovers of start-up probes
   in a folder store also files older than a day that a killed process was writing (`name#1`)
 
-Any number of sweepers may run beside writers, sealers and erasers. S3 deletes without conditions,
-and a new image may take over the name of an expired one. So the sweeper first replaces a record
-(If-Match) by a marker that no writer takes over for 90 seconds, and deletes it within ten. The same
-holds for the record of a rejection.
+Any number of sweepers may run beside writers, sealers and erasers, and a new image may take over
+the name of an expired one. A DELETE may arrive after its sender gave up, and some stores ignore its
+condition. So the sweeper first replaces a record (If-Match) by a marker, and no writer takes over
+the name for `marker_hold`. The store refuses the DELETE of the marker before that time is over. The
+same holds for the record of a rejection.
 Retention and margin come from the store and are read again every five minutes, so that a sweeper
 does not delete images after their retention was extended. Clocks that jump:
 lake/store/accepted_time.py.
 """
 
 import asyncio
-import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from lake import layout
-from lake.commit.records import expiry_of, parse_record
+from lake.commit.expiry import expiry_of
+from lake.commit.records import parse_record
 from lake.commit.rejections import parse_rejected
 from lake.errors import KeyMissing, LakeError, Mismatch, UnreadableObject
 from lake.logs import logger
+from lake.retention.staging_files import unlink_staging
 from lake.store.accepted_time import accept_time
 from lake.store.clock import StoreClock
 from lake.store.folders import ImageFolder, Stray, attempt_of, image_folders
+from lake.store.machine_clock import Moment
 from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
 from lake.tables.schema import ImageRecord, Named, Tombstone
@@ -41,7 +43,6 @@ from lake.tables.tables import Rejected
 
 log = logger(__name__)
 
-_STAGING = re.compile(r".+#\d+")
 _DELETERS = 16
 _HOUR = re.compile(r"dt=(\d{4}-\d\d-\d\d)/hour=(\d\d)/")
 
@@ -182,12 +183,18 @@ class Sweeper:
         )
         try:
             body = marker.model_dump_json().encode()
-            await self._store.replace(folder.record_key, body, stored.etag)
+            etag = await self._store.replace(folder.record_key, body, stored.etag)
+            return await self._delete_marker(folder.record_key, etag, marked)
         except (Mismatch, KeyMissing):
             return False  # a new image or another sweeper was faster
+
+    async def _delete_marker(self, key: str, etag: str, marked: Moment) -> bool:
+        """Delete a marker; false if this process paused after it chose the marker's time."""
+        # The signature comes first: a pause between look and request can't prolong it.
+        delete = await self._store.prepare_delete(key, etag)
         if marked.age > self._times.marker_use:
             return False  # the marker expires like a record, and the next sweep deletes it
-        await self._store.delete(folder.record_key)
+        await delete()
         return True
 
     async def _sweep_journal(self, of: layout.Folders, report: SweepReport) -> int:
@@ -235,18 +242,17 @@ class Sweeper:
                 return False
             if self._dry_run:
                 return True
+            etag = stored.etag
             if rejected is not None:
-                marker = rejected.model_copy(update={"window_start": self._expired_now()})
-                await self._store.replace(key, marker.model_dump_json().encode(), stored.etag)
+                times = {"window_start": self._expired_now(), "rejected_at": self._clock.now()}
+                marker = rejected.model_copy(update=times).model_dump_json().encode()
+                etag = await self._store.replace(key, marker, etag)
+            return await self._delete_marker(key, etag, marked)
         except (Mismatch, KeyMissing):
             return False
-        if marked.age > self._times.marker_use:
-            return False  # the marker is as young as a new record; a later sweep deletes it
-        await self._store.delete(key)
-        return True
 
     def _expired_now(self) -> datetime:
-        """Window of a marker, which writers take over only after `expiry_margin`."""
+        """Window of a marker, which has expired when it is written."""
         now = self._clock.now()
         retention = timedelta(days=self._clock.settings.days(now))
         return now - retention - self._times.marker_age
@@ -266,7 +272,7 @@ class Sweeper:
         if self._store.root is not None:
             root = self._store.root
             report.leftovers += await asyncio.to_thread(
-                _unlink_staging, root, now - self._times.orphan_age, dry_run=self._dry_run
+                unlink_staging, root, now - self._times.orphan_age, dry_run=self._dry_run
             )
 
     def _now(self) -> datetime:
@@ -328,23 +334,3 @@ def end_of_file(key: str) -> datetime | None:
     except ValueError:
         return None
     return start + timedelta(hours=1)
-
-
-def _unlink_staging(root: Path, before: datetime, *, dry_run: bool) -> int:
-    """Delete partial files of killed processes, which obstore does not list."""
-    count = 0
-    for path in _staging_files(root):
-        try:
-            if path.stat().st_mtime <= before.timestamp():
-                if not dry_run:
-                    path.unlink()
-                count += 1
-        except FileNotFoundError:
-            continue  # the writer finished it, or another sweeper deleted it
-    return count
-
-
-def _staging_files(root: Path) -> Iterator[Path]:
-    # `os.walk` continues if a folder disappears during the walk, `rglob` does not.
-    for folder, _, names in os.walk(root):
-        yield from (Path(folder, name) for name in names if _STAGING.fullmatch(name))

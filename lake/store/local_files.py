@@ -7,9 +7,10 @@ import errno
 import os
 import re
 import stat as file_mode
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -162,3 +163,14 @@ def _read(path: str) -> bytes | None:
         return b"".join(parts)
     finally:
         os.close(file)
+
+
+def first_files(root: Path, prefix: str, limit: int, after: str | None, skip: Skip) -> list[Stored]:
+    """List the first files below a folder by key, or those after the key `after`."""
+    return first_by_key(chain.from_iterable(walk_files(root, prefix, skip)), limit, after)
+
+
+def first_by_key(listed: Iterable[Stored], limit: int, after: str | None) -> list[Stored]:
+    """First objects by key, or those after the key `after`."""
+    behind = (stored for stored in listed if after is None or stored.key > after)
+    return sorted(behind, key=lambda stored: stored.key)[:limit]

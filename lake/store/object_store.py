@@ -13,13 +13,10 @@ s3:ListBucket on the bucket.
 """
 
 import asyncio
-import fcntl
-import hashlib
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -37,11 +34,14 @@ from lake.errors import (
 from lake.settings import LakeSettings
 from lake.store.backends import Backend, open_backend, translated
 from lake.store.bounded_gather import bounded_gather
+from lake.store.conditional_delete import Deletion, send_delete
 from lake.store.idle_executor import IdleExecutor
+from lake.store.key_lock import locked
 from lake.store.local_files import (
-    Skip,
     check_file,
     delete_files,
+    first_by_key,
+    first_files,
     list_folder,
     next_page,
     read_files,
@@ -51,6 +51,7 @@ from lake.store.local_writing import LocalWriter
 from lake.store.object_meta import Stored
 from lake.store.skipped_names import SkippedNames
 from lake.store.write_health import WriteHealth
+from lake.timing import TIMES
 
 if TYPE_CHECKING:  # obstore has these as types only
     from obstore import GetOptions, GetResult, ObjectMeta
@@ -165,6 +166,19 @@ class ObjectStore:
         except KeyMissing:
             return
 
+    async def prepare_delete(self, key: str, etag: str) -> Deletion:
+        """Prepare the deletion of one version of an object, to be sent within a few seconds.
+
+        A store that ignores the condition deletes any version. No store deletes anything later
+        than `delete_signature` after this call. A missing key is no error.
+        """
+        if isinstance(self._backend, S3Store):
+            with translated(key):
+                expires = TIMES.delete_signature
+                url = await obstore.sign_async(self._backend, "DELETE", key, expires)
+            return lambda: send_delete(url, key, etag)
+        return lambda: asyncio.to_thread(self._delete_local, key, etag)
+
     async def delete_many(self, keys: Sequence[str]) -> None:
         """Delete many objects efficiently; missing keys are no error.
 
@@ -227,11 +241,11 @@ class ObjectStore:
         if self.root is not None:
             with translated(prefix):
                 skip, run = self.skipped.add, self._idle_executor.run
-                first = await run(_local_first, self.root, prefix, limit, after, skip)
+                first = await run(first_files, self.root, prefix, limit, after, skip)
             await self._check_there()
             return first
         if not isinstance(self._backend, S3Store):  # only S3 lists by key
-            return _first(await self.objects(prefix), limit, after)
+            return first_by_key(await self.objects(prefix), limit, after)
         listed: list[Stored] = []
         with translated(prefix):
             pages = obstore.list(self._backend, prefix, offset=after, chunk_size=_LIST_PAGE)
@@ -294,27 +308,19 @@ class ObjectStore:
 
     def _replace_local(self, writer: LocalWriter, key: str, data: Buffer, etag: str) -> str:
         """Conditional overwrite in a folder, with a lock file, because obstore has none."""
-        # The locks are beside the store, because the folder has the same content as a bucket.
-        locks = writer.root.with_name(f"{writer.root.name}.locks")
-        with self.writes.noted(), translated(key):
-            locks.mkdir(exist_ok=True)
-            # All keys share 256 locks: few collisions, and few files, which are never deleted.
-            with (locks / hashlib.sha256(key.encode()).hexdigest()[:2]).open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                if obstore.head(self._backend, key)["e_tag"] != etag:
-                    raise Mismatch(f"{key} has changed")
-                return writer.write_now(key, _view(data), create=False)
+        with self.writes.noted(), translated(key), locked(writer.root, key):
+            self._check_etag(key, etag)
+            return writer.write_now(key, _view(data), create=False)
 
+    def _delete_local(self, key: str, etag: str) -> None:
+        """Conditional deletion in a folder or in memory."""
+        with suppress(KeyMissing), translated(key), locked(self.root, key):
+            self._check_etag(key, etag)
+            obstore.delete(self._backend, key)
 
-def _local_first(
-    root: Path, prefix: str, limit: int, after: str | None, skip: Skip
-) -> list[Stored]:
-    return _first(chain.from_iterable(walk_files(root, prefix, skip)), limit, after)
-
-
-def _first(listed: Iterable[Stored], limit: int, after: str | None) -> list[Stored]:
-    behind = (stored for stored in listed if after is None or stored.key > after)
-    return sorted(behind, key=lambda stored: stored.key)[:limit]
+    def _check_etag(self, key: str, etag: str) -> None:
+        if obstore.head(self._backend, key)["e_tag"] != etag:
+            raise Mismatch(f"{key} has changed")
 
 
 def _view(data: Buffer) -> memoryview:

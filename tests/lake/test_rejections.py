@@ -18,6 +18,7 @@ from lake.lake import Lake
 from lake.read.views import Views
 from lake.retention.sweeper import Sweeper
 from lake.settings import LakeSettings
+from lake.store.conditional_delete import Deletion
 from lake.store.object_meta import Stored
 from lake.store.object_store import Buffer, ObjectStore
 from lake.tables.rows import decode_chain_file
@@ -68,17 +69,16 @@ async def test_a_rejection_that_is_being_swept_is_not_taken_over(
 ) -> None:
     await lake.rejections.note(REFUSAL)
     later = at_age(lake, days=7, hours=2)
-    delete = ObjectStore.delete
+    prepare = ObjectStore.prepare_delete
     refused: list[str] = []
 
-    async def late(store: ObjectStore, key: str) -> None:
-        if key.startswith(layout.REJECTION_RECORDS):
-            with pytest.raises(ImageExpiring):
-                await later.rejections.note(REFUSAL)
-            refused.append(key)
-        await delete(store, key)
+    async def late(store: ObjectStore, key: str, etag: str) -> Deletion:
+        with pytest.raises(ImageExpiring):
+            await later.rejections.note(REFUSAL)
+        refused.append(key)
+        return await prepare(store, key, etag)
 
-    monkeypatch.setattr(ObjectStore, "delete", late)
+    monkeypatch.setattr(ObjectStore, "prepare_delete", late)
     report = await Sweeper(later.store, later.clock).sweep()
     assert (len(refused), report.rejections) == (1, 2)  # the record, and its row in the journal
     assert await keys(lake, layout.REJECTION_RECORDS) == set()

@@ -53,6 +53,8 @@ AIMED: dict[str, Story] = {
     "slow_reading_of_the_clock_counts": late_file,
     "sweeper_without_a_marker": swept_week,
     "marker_that_holds_for_ever": swept_week,
+    "marker_holds_for_a_moment": swept_week,
+    "sweeper_deletes_any_version": swept_week,
     "tombstone_expires_with_its_image": sent_again,
     **{mutant.__name__: used_again for mutant in OF_POSITIONS},
     **{mutant.__name__: asked_again for mutant in OF_REQUESTS},

@@ -94,6 +94,18 @@ class ObjectStoreSuite:
             await asyncio.gather(*(store.delete(f"a/{n}") for _ in range(16)))
         assert await store.objects("a") == []
 
+    async def test_deletes_only_the_version_that_was_read(self, store: ObjectStore) -> None:
+        first = await store.create("a/r", b"1")
+        delete_first = await store.prepare_delete("a/r", first)
+        second = await store.replace("a/r", b"2", first)
+        with pytest.raises(Mismatch):
+            await delete_first()
+        assert (await store.get("a/r"))[0] == b"2"
+        delete_second = await store.prepare_delete("a/r", second)
+        await delete_second()
+        assert await store.objects("a") == []
+        await delete_second()
+
     async def test_streams_ranges(self, store: ObjectStore) -> None:
         body = bytes(range(256)) * 4096
         await store.put("a/s", body)

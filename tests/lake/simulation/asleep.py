@@ -49,7 +49,6 @@ async def sleeping_sweeper(world: World) -> None:
     _sleep(world, process, slept)
     world.promises.acknowledged.clear()
     await asyncio.sleep(slept + 1)
-    world.bucket.prompt_deletes = True
     world.bucket.replace_naps = partial(_after_the_marker, world)
     sweeping = world.loop.create_task(patiently(Sweeper(lake.store, lake.clock).sweep(), 60))
     while not sweeping.done():

@@ -36,7 +36,6 @@ async def changed_retention(world: World) -> None:
     told -= world.dice.choice([timedelta(0), timedelta(0), timedelta(hours=3)])
     await asyncio.sleep((first - world.bucket.now()).total_seconds() - 11_000)
     world.promises.acknowledged.clear()
-    world.bucket.prompt_deletes = True
     expected_rows = _Truth(days)
     world.bucket.watchers.append(partial(_watch, world, expected_rows))
     writers = Fleet(world, "writer", 3)

@@ -28,7 +28,6 @@ _WORK = 0.6
 
 async def frozen(world: World) -> None:
     """A writer, an eraser, a sealer or a sweeper stands still for days."""
-    world.bucket.prompt_deletes = True
     people = await world.process("writer")
     for name in _NAMES[:2]:
         await world.upload(*people, name, b"x")

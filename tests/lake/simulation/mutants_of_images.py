@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from unittest import mock
 
@@ -16,13 +17,14 @@ from lake.commit.rejections import Refusal, Rejections
 from lake.errors import Fault, ImageErased, ImageNotFound, KeyMissing, StoreUnavailable
 from lake.retention.sweeper import Sweeper, SweepReport
 from lake.store.clock import StoreClock
+from lake.store.conditional_delete import Deletion
 from lake.store.folders import ImageFolder
 from lake.store.object_store import Buffer
 from lake.store.store_settings import Retention, StoreSettings
 from lake.tables.fitting import proven
 from lake.tables.schema import ImageRecord, Named, RefusedName, Tombstone
 from lake.timing import TIMES
-from tests.lake.simulation.store import SimulatedStore
+from tests.lake.simulation.store import DELETE_SECONDS, SimulatedStore
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -249,6 +251,21 @@ def marker_that_holds_for_ever() -> AbstractContextManager[Any]:
     return with_times(marker_use=timedelta(days=9999))
 
 
+def marker_holds_for_a_moment() -> AbstractContextManager[Any]:
+    """A writer takes over the name of a marker while the marker's DELETE may be under way."""
+    return with_times(marker_hold=timedelta(seconds=90))
+
+
+def sweeper_deletes_any_version() -> AbstractContextManager[Any]:
+    """A sweeper sends its DELETE without a condition, and the store applies it late."""
+
+    async def prepare(self: SimulatedStore, key: str, _: str) -> Deletion:
+        apply = partial(self._bucket.remove, key)
+        return partial(self._delete, key, apply, DELETE_SECONDS, self._bucket.loop.time())
+
+    return mock.patch.object(SimulatedStore, "prepare_delete", prepare)
+
+
 def retention_of_the_environment() -> AbstractContextManager[Any]:
     """Every second process has a retention of its own, which differs from the store's."""
     init = StoreClock.__init__
@@ -301,7 +318,7 @@ def tombstone_expires_with_its_image() -> AbstractContextManager[Any]:
         return expiry
 
     patches = ExitStack()
-    for module in ("lake.commit.records", "lake.retention.sweeper"):
+    for module in ("lake.commit.expiry", "lake.commit.records", "lake.retention.sweeper"):
         patches.enter_context(mock.patch(f"{module}.expiry_of", expiry_of))
     return patches
 
@@ -323,6 +340,8 @@ OF_IMAGES: tuple[Mutant, ...] = (
     image_takes_a_full_name,
     sweeper_without_a_marker,
     marker_that_holds_for_ever,
+    marker_holds_for_a_moment,
+    sweeper_deletes_any_version,
     retention_of_the_environment,
     change_without_notice,
     longer_retention_wakes_the_expired,

@@ -5,6 +5,7 @@ import random
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from lake.errors import (
     AlreadyExists,
@@ -14,14 +15,18 @@ from lake.errors import (
     StoreDenied,
     StoreUnavailable,
 )
+from lake.store.conditional_delete import Deletion
 from lake.store.object_meta import Stored
 from lake.store.object_store import Buffer, ObjectStore
 from lake.store.skipped_names import SkippedNames
+from lake.timing import TIMES
 from tests.lake.simulation.machine import SimulatedMachine
 
 EPOCH = datetime(2026, 11, 23, tzinfo=UTC)
 # S3 refuses requests that were signed longer ago.
 SIGNATURE_SECONDS = 900.0
+# The signature of a sweeper's DELETE, made by a machine whose clock is ahead.
+DELETE_SECONDS = (TIMES.delete_signature + TIMES.machine_ahead).total_seconds()
 
 # Objects per page of a listing: few, so that the bucket changes between two pages.
 _PAGE = 3
@@ -67,8 +72,10 @@ class Bucket:
     """seconds by which the store's clock is wrong"""
     objects: dict[str, tuple[bytes, Stored]] = field(default_factory=dict)
     watchers: list[Callable[[str], None]] = field(default_factory=list)
-    prompt_deletes: bool = False
-    """a DELETE lands within seconds or never: no process pauses while it sends one"""
+    late_deletes: Callable[[str, str], float] = lambda *_: 0.0
+    """seconds from signature to arrival of a DELETE whose sender gave up, by process and key"""
+    compares_deletes: bool = False
+    """the store has conditional DELETEs, which may then take effect at any time"""
     held: set[str] = field(default_factory=set)
     """keys that no process may delete: a legal hold"""
     refused: set[str] = field(default_factory=set)
@@ -101,6 +108,11 @@ class Bucket:
         if self.objects.pop(key, None):
             self.changed(key)
         return ""
+
+    def remove_version(self, key: str, etag: str) -> str:
+        if key in self.objects and self.objects[key][1].etag != etag:
+            raise Mismatch(key)
+        return self.remove(key)
 
     def changed(self, key: str) -> None:
         for watcher in self.watchers:
@@ -138,15 +150,32 @@ class SimulatedStore(ObjectStore):
 
     async def delete(self, key: str) -> None:
         # Fails in an outage only: otherwise no check could demand that a refusal leaves nothing.
-        if self._bucket.prompt_deletes:
-            await asyncio.sleep(self._bucket.random.expovariate(20))
-        else:
-            await self._wait()
-        if self._bucket.down:
+        await self._delete(key, partial(self._bucket.remove, key), SIGNATURE_SECONDS)
+
+    async def prepare_delete(self, key: str, etag: str) -> Deletion:
+        apply = partial(self._bucket.remove, key)
+        if self._bucket.compares_deletes:
+            apply = partial(self._bucket.remove_version, key, etag)
+        await self._wait()
+        return partial(self._delete, key, apply, DELETE_SECONDS, self._bucket.loop.time())
+
+    async def _delete(
+        self, key: str, apply: Apply, valid: float, signed: float | None = None
+    ) -> None:
+        bucket = self._bucket
+        signed = bucket.loop.time() if signed is None else signed
+        await self._wait()
+        if bucket.loop.time() - signed > valid:
+            raise StoreUnavailable("403: signed too long ago")
+        if bucket.down:
             raise StoreUnavailable("503")
-        if key in self._bucket.held:
+        if key in bucket.held:
             raise StoreDenied(f"{key} is under legal hold")
-        self._bucket.remove(key)
+        if late := bucket.late_deletes(self._process.name, key):
+            latest = late if bucket.compares_deletes else min(late, valid)
+            bucket.loop.call_at(max(bucket.loop.time(), signed + latest), _quietly, apply)
+            raise StoreUnavailable("timed out")
+        apply()
         await self._wait()
 
     async def get(self, key: str) -> tuple[bytes, Stored]:

@@ -10,6 +10,7 @@ from lake.store.store_settings import StoreSettings
 from lake.tables.schema import ImageRecord
 from tests.lake.samples import TENANT, image_id
 from tests.lake.simulation.fleet import Fleet, doze, rest
+from tests.lake.simulation.store import DELETE_SECONDS
 from tests.lake.simulation.world import RETENTION, Broken, World, patiently
 
 NAMES = ("a", "b")
@@ -29,16 +30,16 @@ async def swept_week(world: World) -> None:
         due = stored.window_start + RETENTION + _MARGIN
     await asyncio.sleep((due - world.bucket.now()).total_seconds() - 300)
     world.promises.acknowledged.clear()
-    world.bucket.naps = world.bucket.replace_naps = partial(_naps, world)
-    # A DELETE has no condition. The sweeper relies on this: its DELETE lands within the 80 seconds
-    # for which its marker holds after the last look at the clock.
-    world.bucket.prompt_deletes = True
+    world.bucket.naps = partial(_naps, world, 200)
+    world.bucket.replace_naps = partial(_naps, world, 900)
+    world.bucket.late_deletes = partial(_late, world)
+    world.bucket.compares_deletes = world.dice.random() < 0.3
     people = [_again(world, writers, name) for name in NAMES for _ in range(2)]
     people += [_sweeper(world, number) for number in range(2)]
     if world.dice.random() < 0.5:
         people.append(_erase(world))
     await asyncio.gather(*people)
-    world.bucket.naps = world.bucket.replace_naps = lambda *_: 0.0
+    world.bucket.naps = world.bucket.replace_naps = world.bucket.late_deletes = lambda *_: 0.0
     await rest(world)
     world.check_at_rest()
     # Objects of an attempt that lost its name, or was unsure of it, are orphans: they are deleted
@@ -52,21 +53,28 @@ async def swept_week(world: World) -> None:
         raise Broken("something of an expired image is left")
 
 
-def _naps(world: World, process: str, key: str) -> float:
-    """Pause of a sweeper or writer between its reading of a record and its next step."""
+def _naps(world: World, longest: float, process: str, key: str) -> float:
+    """Pause of a sweeper or writer between its reading or writing of a record and its next step."""
     if not key.endswith("record.json") or world.dice.random() < 0.6:
         return 0.0
-    return world.dice.uniform(0, 200) if process.startswith(("sweeper", "writer")) else 0.0
+    return world.dice.uniform(0, longest) if process.startswith(("sweeper", "writer")) else 0.0
+
+
+def _late(world: World, process: str, _: str) -> float:
+    """Delay of a sweeper's DELETE, some to the end of its signature; 0 if it is answered."""
+    if not process.startswith("sweeper") or world.dice.random() < 0.7:
+        return 0.0
+    return world.dice.uniform(1, 5 * DELETE_SECONDS)
 
 
 async def _again(world: World, writers: Fleet, name: str) -> None:
     await asyncio.sleep(world.dice.uniform(290, 800))
-    for _ in range(6):
+    for _ in range(10):
         process, lake = await writers.any()
         if world.dice.random() < 0.2:
             doze(world, process, world.dice.uniform(1, 300))
         await patiently(world.upload(process, lake, name, b"x"), 60)
-        await asyncio.sleep(world.dice.uniform(0, 60))
+        await asyncio.sleep(world.dice.uniform(0, 150))
 
 
 async def _erase(world: World) -> None:
