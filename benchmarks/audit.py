@@ -28,7 +28,7 @@ from lake.tables.rows import encode_chain_file, to_table
 from lake.tables.schema import ImageRecord, StoredRendition
 
 IMAGES = 1_000_000
-MUST_SECONDS = 180.0
+MUST_SECONDS = 90.0
 MUST_MEGABYTES = 512.0
 # Least time limit, because starting the processes takes some seconds for any number of rows.
 START_SECONDS = 10.0

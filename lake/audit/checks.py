@@ -20,7 +20,7 @@ from lake.audit.scope import Scope
 from lake.audit.snapshot import TABLES, Finding
 
 # Memory of DuckDB; larger joins use files in the scratch folder.
-_MEMORY = "256MB"
+_MEMORY = "160MB"
 _PAGE = 4096
 
 CHECKS = {
