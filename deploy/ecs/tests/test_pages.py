@@ -2,12 +2,11 @@
 
 import re
 
-import pytest
-
 from diagram import ENVIRONMENT, PAGE, page
-from rollout import commands
 from tests.assembly import Assembly
 from tests.conftest import Synthesis
+from tests.emulator_plan import order
+from tests.rules.operation import references
 
 RUNBOOK = PAGE.parent / "runbook"
 
@@ -40,10 +39,10 @@ def test_every_alarm_has_its_page_and_every_page_its_alarm(
             assert "**What to do.**" in text
 
 
-def test_stacks_are_deployed_in_their_order_and_region(syntheses: dict[str, Synthesis]) -> None:
-    lines = [" ".join(one) for one in commands(syntheses["small"].folder, "mine", set())]
-    deployed = [re.findall(r"deploy --stack-name pixlake-small-(\S+)", line) for line in lines]
-    names = [found[0] for found in deployed if found]
+def test_stacks_are_deployed_in_their_order_and_region(assemblies: dict[str, Assembly]) -> None:
+    """`cdk deploy` goes by the dependencies, regions and protection of the assembly."""
+    small = assemblies["small"]
+    names = order(small)
     for first, then in (
         ("foundation", "network"),
         ("network", "data"),
@@ -51,22 +50,31 @@ def test_stacks_are_deployed_in_their_order_and_region(syntheses: dict[str, Synt
         ("platform", "cell-a"),
         ("cell-a", "observability"),
         ("edge", "cdn"),
+        ("observability", "canary"),
     ):
         assert names.index(first) < names.index(then)
-    edge = next(line for line in lines if "pixlake-small-edge" in line)
-    assert "--region us-east-1" in edge
-    assert "--s3-bucket mine-us-east-1" in edge
+    assert small.region("edge") == "us-east-1"
 
 
-def test_what_holds_data_is_protected(syntheses: dict[str, Synthesis]) -> None:
-    lines = [" ".join(one) for one in commands(syntheses["small"].folder, "mine", {"data"})]
-    assert len(lines) == 2
-    assert "update-termination-protection --stack-name pixlake-small-data" in lines[1]
+def test_the_guide_deploys_every_stack_in_ten_commands(assemblies: dict[str, Assembly]) -> None:
+    guide = (PAGE.parent / "aws.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| (.*?) \| ", guide, re.MULTILINE)
+    assert [int(number) for number, _ in rows] == list(range(1, len(rows) + 1))
+    assert len(rows) <= 10
+    deployed = [name for _, text in rows for name in re.findall(r"rollout ([a-z -]+)", text)]
+    named = [one for text in deployed for one in text.split()]
+    small = assemblies["small"]
+    assert set(named) == set(small.templates)
+    places = {name: named.index(name) for name in small.templates}
+    for name, template in small.templates.items():
+        for of in references(template):
+            other = of["StackName"].removeprefix("pixlake-small-")
+            assert other == name or places[other] < places[name] or _together(rows, name, other)
 
 
-def test_a_stack_that_is_not_there_is_told(syntheses: dict[str, Synthesis]) -> None:
-    with pytest.raises(KeyError, match="nowhere"):
-        list(commands(syntheses["small"].folder, "mine", {"nowhere"}))
+def _together(rows: list[tuple[str, str]], one: str, other: str) -> bool:
+    """True if one command deploys both; CDK orders the stacks of a command."""
+    return any(re.search(rf"rollout.*\b{one}\b", text) and other in text for _, text in rows)
 
 
 def test_the_account_guide_names_every_stack(assemblies: dict[str, Assembly]) -> None:

@@ -156,7 +156,7 @@ class Driver:
 
     @contextmanager
     def _uploaded(self, stack: Json, zone: str) -> Iterator[str]:
-        """Upload a template for one call, as `rollout.py` does; some are too large for the call."""
+        """Upload a template for one call, as `cdk deploy` does; some are too large for the call."""
         bucket = f"templates-{stack['name']}"
         where = {"Bucket": bucket, "Key": "template.json"}
         storage = self.client("s3", "us-east-1")

@@ -1,0 +1,118 @@
+"""Run a one-off task in the nodes' network by the AWS command line, and print its log.
+
+    python run_task.py ENVIRONMENT [--cell b] TASK WORD...   such as: small worker keys create first
+
+Waits for the cell's services, which `setup` needs before they are healthy, then for the task. Exits
+with the task's exit code. The log of `keys` is deleted afterwards, because it has a key.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+_ENVIRONMENTS = Path(__file__).parent / "environments"
+_PAUSE_SECONDS = 10
+_WAIT_SECONDS = 1800
+# Commands whose output is a secret.
+_SECRET = ("keys",)
+
+Json = dict[str, Any]
+Aws = Callable[..., Json]
+
+
+class TaskFailed(Exception):
+    """The task could not be started, or did not end in time."""
+
+
+def command_line(region: str) -> Aws:
+    """Create a function that calls `aws SERVICE VERB OPTION...` and parses its answer."""
+
+    def call(*words: str) -> Json:
+        done = subprocess.run(
+            ["aws", "--region", region, "--output", "json", *words],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        found: Json = json.loads(done.stdout or "{}")
+        return found
+
+    return call
+
+
+def run(
+    aws: Aws, prefix: str, cell: str, task: str, words: list[str], pause: Callable[[float], None]
+) -> int:
+    """Run the task and print its log; returns its exit code. Raises TaskFailed."""
+    where = ("--cluster", prefix)
+    service = _service(aws, where, f"{prefix}-cell-{cell}-worker", pause)
+    overrides = {"containerOverrides": [{"name": task, "command": words}]}
+    started = aws(
+        *("ecs", "run-task", *where, "--task-definition", f"{prefix}-{cell}-{task}"),
+        *("--network-configuration", json.dumps(service["networkConfiguration"])),
+        *("--capacity-provider-strategy", json.dumps(service["capacityProviderStrategy"])),
+        *("--overrides", json.dumps(overrides)),
+    )
+    if not started["tasks"]:
+        raise TaskFailed(f"ECS started no task: {started['failures']}")
+    arn = started["tasks"][0]["taskArn"]
+    ended = _ended(aws, where, arn, pause)
+    group, stream = f"/{prefix}/{cell}/{task}", f"{task}/{task}/{arn.rsplit('/', 1)[1]}"
+    log = ("--log-group-name", group, "--log-stream-name", stream)
+    for event in aws("logs", "get-log-events", *log, "--start-from-head").get("events", ()):
+        print(event["message"])  # noqa: T201  # this is what the script is for
+    if words[0] in _SECRET:
+        aws("logs", "delete-log-stream", *log)
+    code = ended["containers"][0].get("exitCode")
+    if code is None:
+        raise TaskFailed(f"the task ended before it ran: {ended.get('stoppedReason')}")
+    return int(code)
+
+
+def _service(aws: Aws, where: tuple[str, ...], name: str, pause: Callable[[float], None]) -> Json:
+    """Wait until a service exists, and return it."""
+    for _ in range(_WAIT_SECONDS // _PAUSE_SECONDS):
+        found = aws("ecs", "describe-services", *where, "--services", name)["services"]
+        if found and found[0]["status"] == "ACTIVE":
+            service: Json = found[0]
+            return service
+        pause(_PAUSE_SECONDS)
+    raise TaskFailed(f"no service {name} after {_WAIT_SECONDS} s; is its stack deployed?")
+
+
+def _ended(aws: Aws, where: tuple[str, ...], arn: str, pause: Callable[[float], None]) -> Json:
+    """Wait until a task has ended, and return it."""
+    for _ in range(_WAIT_SECONDS // _PAUSE_SECONDS):
+        task: Json = aws("ecs", "describe-tasks", *where, "--tasks", arn)["tasks"][0]
+        if task["lastStatus"] == "STOPPED":
+            return task
+        pause(_PAUSE_SECONDS)
+    raise TaskFailed(f"{arn} still runs after {_WAIT_SECONDS} s; look at it in ECS")
+
+
+def main() -> int:
+    """Run the task of the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("environment")
+    parser.add_argument("--cell", default="a")
+    parser.add_argument("task", choices=("worker", "ingest", "setup"))
+    parser.add_argument("words", nargs=argparse.REMAINDER)
+    given = parser.parse_args()
+    settings = tomllib.loads((_ENVIRONMENTS / f"{given.environment}.toml").read_text())
+    aws, prefix = command_line(settings["region"]), f"pixlake-{settings['stage']}"
+    words = given.words or [given.task]
+    try:
+        return run(aws, prefix, given.cell, given.task, words, time.sleep)
+    except TaskFailed as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
