@@ -66,7 +66,7 @@ def run(
     group, stream = f"/{prefix}/{cell}/{task}", f"{task}/{task}/{arn.rsplit('/', 1)[1]}"
     log = ("--log-group-name", group, "--log-stream-name", stream)
     for event in aws("logs", "get-log-events", *log, "--start-from-head").get("events", ()):
-        print(event["message"])  # noqa: T201  # this is what the script is for
+        print(event["message"])
     if words[0] in _SECRET:
         aws("logs", "delete-log-stream", *log)
     code = ended["containers"][0].get("exitCode")
@@ -101,7 +101,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("environment")
     parser.add_argument("--cell", default="a")
-    parser.add_argument("task", choices=("worker", "ingest", "setup"))
+    parser.add_argument("task", choices=("worker", "ingest", "setup", "canary"))
     parser.add_argument("words", nargs=argparse.REMAINDER)
     given = parser.parse_args()
     settings = tomllib.loads((_ENVIRONMENTS / f"{given.environment}.toml").read_text())
@@ -112,6 +112,8 @@ def main() -> int:
     except TaskFailed as error:
         sys.stderr.write(f"{error}\n")
         return 1
+    except subprocess.CalledProcessError as error:
+        return error.returncode  # `aws` has said why
 
 
 if __name__ == "__main__":

@@ -15,6 +15,12 @@ PAGES = [DOCS / "aws.md", *sorted((DOCS / "runbook").glob("*.md"))]
 _ANYWHERE = {"region", "query", "output"}
 _OWN: dict[tuple[str, str], set[str]] = {
     ("cloudformation", "wait"): {"stack-name"},
+    ("cloudformation", "deploy"): {
+        "stack-name",
+        "template-file",
+        "capabilities",
+        "parameter-overrides",
+    },
     ("s3", "mb"): set(),
     ("s3", "sync"): {"source-region"},
     ("ecr", "get-login-password"): set(),
