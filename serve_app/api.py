@@ -24,6 +24,7 @@ from serve_app.auth import KeyRing
 from serve_app.health import ReadinessCheck
 from serve_app.query import KnownParameters
 from serve_app.replays import Replays
+from serve_app.request_rates import RequestRates
 from serve_app.settings import ServeSettings
 from serve_app.upload import route as upload_route
 
@@ -69,6 +70,7 @@ def make_app(
         spillover=spillover or Spillover(),
         settings=settings,
         reads=Reads(),
+        rates=RequestRates.by(settings),
         accounts=AccountsCalls(keys.accounts),
         replays=Replays(lake, worker),
     )

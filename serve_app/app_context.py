@@ -13,6 +13,7 @@ from serve_app.admission.reads import Reads
 from serve_app.admission.spillover import Spillover
 from serve_app.auth import KeyRing
 from serve_app.replays import Replays
+from serve_app.request_rates import RequestRates
 from serve_app.settings import ServeSettings
 
 
@@ -27,6 +28,7 @@ class AppContext:
     spillover: Spillover
     settings: ServeSettings
     reads: Reads
+    rates: RequestRates
     accounts: AccountsCalls
     replays: Replays
     under_way: set[asyncio.Task[Commit]] = field(default_factory=set)

@@ -25,6 +25,7 @@ from serve_app.accounts.errors import (
 )
 from serve_app.accounts.keys import parse
 from serve_app.errors import Forbidden, InvalidRequest, Unauthorized
+from serve_app.request_rates import RequestRates
 from serve_app.settings import ServeSettings
 
 # Largest number of cached keys; one entry takes about half a kilobyte.
@@ -232,7 +233,7 @@ def bearer(headers: Headers) -> str | None:
 def need(scope: str) -> Callable[..., Awaitable[Principal]]:
     """Build a FastAPI dependency that returns the holder of a key with the scope.
 
-    The dependency raises Unauthorized, Forbidden, InvalidRequest.
+    The dependency raises Unauthorized, Forbidden, InvalidRequest, RateLimited.
     """
 
     async def principal(
@@ -242,6 +243,9 @@ def need(scope: str) -> Callable[..., Awaitable[Principal]]:
         ],
     ) -> Principal:
         ring: KeyRing = request.app.state.context.keys
-        return await ring.holder(bearer(request.headers), scope)
+        found = await ring.holder(bearer(request.headers), scope)
+        rates: RequestRates = request.app.state.context.rates
+        rates.count(found, request.scope)
+        return found
 
     return principal

@@ -3,6 +3,7 @@
 ApiError
   x Unauthorized            unauthorized
   x Forbidden               forbidden               value: the scope that is missing
+  x RateLimited             rate_limited            limit: requests a second
   x MissingBody             missing_body
   x UnsupportedMediaType    unsupported_media_type  value: the content type sent
   x UnsupportedContentEncoding  unsupported_content_encoding  value: the coding sent
@@ -44,6 +45,12 @@ class Forbidden(ApiError):
     """The API key is valid but lacks the scope."""
 
     code = "forbidden"
+
+
+class RateLimited(ApiError):
+    """A key or tenant sends more requests a second than the limit."""
+
+    code = "rate_limited"
 
 
 class MissingBody(ApiError):
@@ -152,6 +159,7 @@ PROBLEMS: Mapping[str, Problem] = {
     "unauthorized": Problem(401, "An API key is needed"),
     "forbidden": Problem(403, "The API key may not do this"),
     "tenant_suspended": Problem(403, "The tenant is suspended"),
+    "rate_limited": Problem(429, "Too many requests a second", retry_after=1),
     "not_found": Problem(404, "This path does not exist"),
     "method_not_allowed": Problem(405, "This method is not allowed here"),
     "invalid_request": Problem(422, "The request has an invalid parameter"),
@@ -246,4 +254,4 @@ PROBLEMS: Mapping[str, Problem] = {
     "key_missing": Problem(500, "Internal error", internal=True),
 }
 """Error codes and their HTTP answers. 413 and 415: faults that a client can detect before it sends.
-422: faults that appear only when the image is read. 503 and 507 have a Retry-After header."""
+422: faults that appear only when the image is read. 429, 503 and 507 have a Retry-After header."""

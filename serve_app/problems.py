@@ -99,13 +99,17 @@ def request_id(scope: Scope) -> str:
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Build the OpenAPI descriptions of problem answers with these statuses.
 
+    A route that asks for a key (401) also limits the rate of the key's requests (429).
+
     FastAPI would add `application/json` to a response that has a model, so none has; `Api` of
     `serve_app/upload/route.py` adds the schema.
     """
     schema = {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}
+    if HTTPStatus.UNAUTHORIZED in statuses:
+        statuses = (*statuses, HTTPStatus.TOO_MANY_REQUESTS)
     return {
         status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: schema}}
-        for status in statuses
+        for status in sorted(map(int, statuses))
     }
 
 

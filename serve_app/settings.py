@@ -58,6 +58,20 @@ class ServeSettings(BaseSettings):
         description="largest number of received bytes of all concurrent uploads in one process of "
         "the API; while several tenants or keys are active, each may use half",
     )
+    key_requests_per_second: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="largest number of requests a second of one key to one process of the API; "
+        "more get 429; default: no limit",
+    )
+    tenant_requests_per_second: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="largest number of requests a second of all keys of one tenant to one process "
+        "of the API; more get 429; default: no limit",
+    )
     address_connections: int = Field(
         default=500,
         ge=0,

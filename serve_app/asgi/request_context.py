@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from collections.abc import Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -9,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from lake.logs import bound, logger
 from serve_app.errors import HeadersTooLarge
 from serve_app.problems import INTERNAL, problem
+from serve_app.request_rates import rate_headers
 
 log = logger(__name__)
 REQUEST_ID = "x-request-id"
@@ -53,7 +55,7 @@ class RequestContext:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                _finish_headers(message, request_id)
+                _finish_headers(message, request_id, rate_headers(scope))
             await send(message)
 
         size = sum(len(name) + len(value) for name, value in scope["headers"])
@@ -80,8 +82,9 @@ def chosen_request_id(sent: list[str]) -> str:
     return secrets.token_hex(16)
 
 
-def _finish_headers(message: Message, request_id: str) -> None:
+def _finish_headers(message: Message, request_id: str, more: Mapping[str, str]) -> None:
     headers = MutableHeaders(scope=message)
     headers["X-Request-Id"] = request_id
+    headers.update(more)
     for name, value in _SAFE.items():
         headers.setdefault(name, value)

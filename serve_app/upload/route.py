@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi import FastAPI
-from starlette.datastructures import Headers, QueryParams
+from starlette.datastructures import QueryParams
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -146,6 +146,6 @@ class _Upload:
         query = scope["query_string"]
         preset = QueryParams(query).get("preset") if query else None
         try:
-            return await store(self._context, Headers(scope=scope), preset, receive)
+            return await store(self._context, scope, preset, receive)
         except Exception as error:  # noqa: BLE001  # `refusal` raises unknown errors again
             return refusal(scope, error)

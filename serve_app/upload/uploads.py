@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
-from starlette.types import Receive
+from starlette.types import Receive, Scope
 
 from lake.lake import Commit
 from lake.logs import bind
@@ -27,14 +27,16 @@ from serve_app.upload.upload_request import UploadRequest
 
 
 async def store(
-    context: AppContext, headers: Headers, preset: str | None, receive: Receive
+    context: AppContext, scope: Scope, preset: str | None, receive: Receive
 ) -> Response:
     """Read, process and commit one upload; raises errors that `serve_app.problems` can answer.
 
     The key is checked first, so that only uploads with a valid key are admitted. A cached key needs
     no look-up, and a look-up ends within a second.
     """
+    headers = Headers(scope=scope)
     principal = await context.keys.holder(bearer(headers), WRITE)
+    context.rates.count(principal, scope)
     lease = context.admission.enter(principal.tenant, principal.prefix)
     early: Early | None = None
     try:

@@ -41,7 +41,7 @@ async def test_every_error_has_its_verdict(kind: type[CodedError]) -> None:
 async def test_what_may_be_tried_again_says_when() -> None:
     for code, known in PROBLEMS.items():
         assert 400 <= known.status < 600, code
-        assert (known.retry_after is not None) == (known.status in {503, 507}), code
+        assert (known.retry_after is not None) == (known.status in {429, 503, 507}), code
 
 
 @pytest.mark.parametrize("kind", family(CodedError), ids=lambda kind: kind.__name__)
