@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from processors.errors import Overloaded
 from processors.shares import Shares
-from serve_app.admission.admission import Admission
+from serve_app.admission.admission import Admission, Lease
 
 
 class Clock:
@@ -88,3 +88,36 @@ def test_bytes_are_shared_as_places_are() -> None:
     greedy.release()
     modest.release()
     assert (admission.uploads, admission.bytes) == (0, 0)
+
+
+def test_a_tenant_with_a_hundred_times_the_load_leaves_the_others_theirs() -> None:
+    """Five tenants: four of them need half of the limits together, and one asks first each time."""
+    admission = Admission(max_uploads=40, max_bytes=4_000)
+    modest, rounds, lasts = ("a", "b", "c", "d"), 100, 5
+    running: list[tuple[int, Lease]] = []
+    admitted: dict[str, list[int]] = {tenant: [] for tenant in ("greedy", *modest)}
+
+    def try_one(tenant: str, now: int) -> None:
+        try:
+            lease = admission.enter(tenant, "k")
+        except Overloaded:
+            return
+        running.append((now + lasts, lease))
+        try:
+            lease.hold(100)
+        except Overloaded:
+            lease.release()
+        else:
+            admitted[tenant].append(now)
+
+    for now in range(rounds):
+        for end, lease in running:
+            if end == now:
+                lease.release()
+        for tenant in ["greedy"] * 100 + list(modest):
+            try_one(tenant, now)
+
+    # The greedy tenant was alone at first. Since its first uploads ended, the others got all.
+    assert all(admitted[tenant][-95:] == list(range(5, rounds)) for tenant in modest)
+    assert all(len(admitted[tenant]) >= 0.9 * rounds for tenant in modest)
+    assert len(admitted["greedy"]) >= rounds / lasts * 20, "it uses the other half"
