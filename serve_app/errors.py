@@ -185,6 +185,7 @@ PROBLEMS: Mapping[str, Problem] = {
     "invalid_idempotency_key": Problem(422, "The idempotency key is invalid"),
     "idempotency_conflict": Problem(409, "This identity belongs to another image"),
     "refused_before": Problem(422, "The message was refused before"),
+    "message_expired": Problem(422, "The message is older than the retention"),
     # the image itself
     "not_an_image": Problem(415, "This is not an image"),
     "unsupported_format": Problem(415, "This image format is not supported"),
