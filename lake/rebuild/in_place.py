@@ -2,10 +2,10 @@
 
 The rebuild processes one table and window after the other, by the same rules as sealers, so that
 sealers may run at the same time:
-  1. fill a missing file of a chain, and overwrite (If-Match) a file that does not parse, with a
-     file without rows that names the erased images
-  2. remove (If-Match) rows that do not match their record or are duplicates, or all rows with
-     `everything`; delete files that belong to no chain
+  1. remove (If-Match) rows that do not match their record or are duplicates, or all rows with
+     `everything`; the file names its images that are erased; delete files that belong to no chain
+  2. fill a missing file of a chain, and overwrite (If-Match) a file that does not parse, with a
+     file without rows that names all erased images
   3. read records without a row again, journal and seal them
   4. repeat from 1 until nothing changes; then update the hour's compacted copy
 """
@@ -18,6 +18,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lake import layout
 from lake.audit.scope import Scope
@@ -204,35 +205,49 @@ class _TableRebuilder:
             )
             if (parsed := layout.parse_chain_key(stored.key)) and parsed[0] == turn.window_start
         }
+        unreadable = {}
+        for number in sorted(numbers):
+            if etag := await self._clean_file(number, turn):
+                unreadable[number] = etag
+        # These come last: no file may name an erased image while another one has its row.
         for number in range(max(numbers, default=-1) + 1):
-            key = layout.chain_key(turn.window_start, number, self._table.folders)
-            if number in numbers:
-                await self._clean_file(key, turn)
-            else:
-                if not self._dry_run:
-                    await self._store.create(key, self._encoded(None, turn.erased))
-                turn.files += 1
+            if number in unreadable or number not in numbers:
+                await self._write_empty(number, unreadable.get(number), turn)
 
-    async def _clean_file(self, key: str, turn: _Turn) -> None:
+    async def _clean_file(self, number: int, turn: _Turn) -> str | None:
+        """Remove the wrong rows of a file; returns the ETag if the file can't be read."""
+        key = layout.chain_key(turn.window_start, number, self._table.folders)
         data, stored = await self._store.get(key)
         try:
             table = await asyncio.to_thread(decode_chain_file, key, data, of=self._table)
             noted = erased_ids(key, table)
         except UnreadableObject:
-            table, noted, readable = self._table.columns.empty_table(), turn.erased, False
-        else:
-            readable = True
+            return stored.etag
         keep = await self._expected_rows.right(
             table, turn.window_start, turn.expected, turn.kept, everything=turn.everything
         )
-        wrong = len(keep) - sum(keep)
-        if wrong or not readable:
+        if wrong := len(keep) - sum(keep):
             if not self._dry_run:
-                right = table.filter(pa.array(keep, pa.bool_()))
-                body = await asyncio.to_thread(self._encoded, right, noted | turn.erased)
+                kept = pa.array(keep, pa.bool_())
+                lost = table.filter(pc.invert(kept))[self._table.id].to_pylist()
+                noted |= turn.erased.intersection(lost)
+                body = await asyncio.to_thread(self._encoded, table.filter(kept), noted)
                 await self._store.replace(key, body, stored.etag)
             turn.removed += wrong
             turn.files += 1
+        return None
+
+    async def _write_empty(self, number: int, etag: str | None, turn: _Turn) -> None:
+        """Write a file without rows in place of a missing one, or of this version of one."""
+        turn.files += 1
+        if self._dry_run:
+            return
+        key = layout.chain_key(turn.window_start, number, self._table.folders)
+        body = self._encoded(None, turn.erased)
+        if etag is None:
+            await self._store.create(key, body)
+        else:
+            await self._store.replace(key, body, etag)
 
     async def _add(self, window_start: datetime, names: Sequence[Name]) -> int:
         """Journal and seal missing rows (step 3); returns their number."""

@@ -21,6 +21,7 @@ from tests.lake.simulation.mutants_of_positions import OF_POSITIONS, OF_REQUESTS
 from tests.lake.simulation.mutants_of_spoils import OF_DAMAGE, OF_SPOILS, OF_STUCK
 from tests.lake.simulation.positions import used_again
 from tests.lake.simulation.read_again import read_again
+from tests.lake.simulation.rebuilt import rebuilt
 from tests.lake.simulation.remade import remade
 from tests.lake.simulation.sent_again import sent_again
 from tests.lake.simulation.spoiled import spoiled
@@ -68,6 +69,7 @@ AIMED: dict[str, Story] = {
     "change_without_notice": changed_retention,
     "longer_retention_wakes_the_expired": changed_retention,
     "swept_segment_is_lost": changed_retention,
+    "rebuild_names_every_erased_image": rebuilt,
 }
 # First seed that catches a mutant, if that is not 0. A change of the stories may move some: then
 # all seeds are tried in turn, and the test gets slow.
@@ -76,6 +78,7 @@ CAUGHT_BY = {
     "expired_rejections_stay": 15,
     "orphans_stay": 47,
     "swept_segment_is_lost": 21,
+    "rebuild_names_every_erased_image": 5,
     "preset_makes_another_request": 3,
     "refused_preset_hides_the_image": 3,
     "preset_alone_makes_a_request": 1,
@@ -146,6 +149,12 @@ def test_every_story_holds(first: int) -> None:
         except Exception as error:  # noqa: BLE001  # a story that can't run is broken, too
             broken.append(f"seed {seed}: {type(error).__name__}: {error}")
     assert broken == [], "replay with: python -m tests.lake.simulation SEED"
+
+
+# A seed of this story takes as long as ten others.
+@pytest.mark.parametrize("seed", range(SEEDS // 50))
+def test_rebuilds_beside_others_hold(seed: int) -> None:
+    tell(seed, rebuilt)
 
 
 @pytest.mark.parametrize("name", MUTANTS)

@@ -9,6 +9,7 @@ from unittest import mock
 from lake import layout
 from lake.commit.records import Attempt
 from lake.errors import AlreadyExists
+from lake.rebuild.in_place import _TableRebuilder
 from lake.seal.compacted import Hour
 from lake.seal.compaction import Compactor
 from lake.seal.journal_batches import Batch
@@ -140,7 +141,22 @@ def watermark_moves_without_if_match() -> AbstractContextManager[Any]:
     return mock.patch.object(WatermarkAdvance, "step", blind)
 
 
+def rebuild_names_every_erased_image() -> AbstractContextManager[Any]:
+    """A rebuild names all erased images in each file, also those whose row a later file has."""
+    clean = _TableRebuilder._clean_file
+
+    async def clean_file(self: _TableRebuilder, number: int, turn: Any) -> str | None:
+        def encoded(rows: Any, erased: frozenset[str]) -> bytes:
+            return _TableRebuilder._encoded(self, rows, erased | turn.erased)
+
+        with mock.patch.object(self, "_encoded", encoded):
+            return await clean(self, number, turn)
+
+    return mock.patch.object(_TableRebuilder, "_clean_file", clean_file)
+
+
 OF_TABLES: tuple[Mutant, ...] = (
+    rebuild_names_every_erased_image,
     names_by_content,
     journal_deleted_first,
     loser_takes_the_next_number,

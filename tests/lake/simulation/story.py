@@ -113,7 +113,7 @@ async def erasures(world: World) -> None:
         world.loop.create_task(patiently(again, 10_000))
         doze(world, process, 5000)
     for _ in range(3):
-        world.loop.create_task(_hasty_sealer(world, sealers))
+        world.loop.create_task(hasty_sealer(world, sealers))
     await asyncio.gather(*(eraser(world, erasers, name, 0) for name in DOOMED))
     await asyncio.sleep(10)
     world.bucket.naps = lambda *_: 0.0
@@ -132,7 +132,7 @@ def _naps(world: World, process: str, key: str) -> float:
     return world.dice.uniform(0, 8) if key.startswith(layout.LAKE_IMAGES) else 0.0
 
 
-async def _hasty_sealer(world: World, sealers: Fleet) -> None:
+async def hasty_sealer(world: World, sealers: Fleet) -> None:
     process, lake = await sealers.any()
     for _ in range(20):
         if world.dice.random() < 0.5:
