@@ -35,6 +35,14 @@ INTERNAL = Fault("internal", "an unexpected exception, which the log has")
 # Longest text of a request that is repeated in an answer.
 _MAX_ECHO = 200
 _MAX_DETAIL = 500
+_RATE_HEADERS = {
+    name: {"description": text, "required": True, "schema": {"type": kind}}
+    for name, kind, text in (
+        ("Retry-After", "integer", "seconds until the next request"),
+        ("RateLimit-Policy", "string", "limits of key and tenant: requests `q` in `w` seconds"),
+        ("RateLimit", "string", "what is left of each limit: requests `r`, seconds `t`"),
+    )
+}
 _BY_STATUS = {404: "not_found", 405: "method_not_allowed"}
 
 
@@ -105,12 +113,17 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     `serve_app/upload/route.py` adds the schema.
     """
     schema = {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}
-    if HTTPStatus.UNAUTHORIZED in statuses:
-        statuses = (*statuses, HTTPStatus.TOO_MANY_REQUESTS)
-    return {
+    answers: dict[int | str, dict[str, Any]] = {
         status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: schema}}
-        for status in sorted(map(int, statuses))
+        for status in statuses
     }
+    if HTTPStatus.UNAUTHORIZED in statuses:
+        answers[429] = {
+            "description": "More requests a second than a limit allows",
+            "content": {MEDIA_TYPE: schema},
+            "headers": _RATE_HEADERS,
+        }
+    return answers
 
 
 def install(app: FastAPI) -> None:

@@ -3,12 +3,14 @@
 The limits here are powers of two. While the clock stands still, the library rounds others down.
 """
 
+import re
 from pathlib import Path
 
 import http_sf
 import httpx
 import pytest
 
+from serve_app.accounts import SCOPES
 from serve_app.settings import ServeSettings
 from tests.serve_app.site import MakeSite, Site
 
@@ -96,6 +98,29 @@ async def test_headers_tell_the_limits_and_what_is_left(
         assert policy == [("key", {"q": 2, "w": 1}), ("tenant", {"q": 4, "w": 1})]
         left = http_sf.parse(answer.headers["ratelimit"].encode(), tltype="list")
         assert left == [("key", {"r": of_key, "t": 1}), ("tenant", {"r": of_tenant, "t": 1})]
+
+
+async def test_every_route_with_a_key_counts_and_says_so_in_the_document(
+    make_site: MakeSite, tmp_path: Path, clock: Clock
+) -> None:
+    del clock
+    site = await make_site(limited(tmp_path, key=1))
+    key = site.key("acme", *SCOPES)
+    await read(site, key)
+    routes = 0
+    for path, operations in site.app.openapi()["paths"].items():
+        for method, operation in operations.items():
+            if "security" not in operation:
+                continue
+            routes += 1
+            documented = operation["responses"].get("429", {}).get("headers", {})
+            refused = await site.client.request(
+                method, re.sub(r"{[^}]*}", "0" * 32, path), headers=key, json={}
+            )
+            assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited"), path
+            assert {"Retry-After", "RateLimit", "RateLimit-Policy"} == set(documented), path
+            assert all(name in refused.headers for name in documented), path
+    assert routes > 10
 
 
 async def test_without_limits_no_answer_has_the_headers(site: Site) -> None:
