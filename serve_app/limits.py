@@ -1,4 +1,4 @@
-"""Route `/v1/limits`: limits of an upload, so that clients can check before they send."""
+"""Route `/v1/limits`: limits of a key and its uploads, for clients to check before they send."""
 
 from typing import Annotated
 
@@ -17,12 +17,18 @@ Writer = Annotated[Principal, Depends(need(WRITE))]
 
 
 class LimitsView(BaseModel):
-    """Limits of an upload, and the default preset."""
+    """Limits of an upload and of the rate of requests, and the default preset."""
 
     max_bytes: int = Field(description="largest image in bytes")
     max_metadata_entries: int
     max_metadata_bytes: int = Field(description="size of all names and values together")
     default_preset: str
+    key_requests_per_second: int | None = Field(
+        description="requests a second of this key to one process of the API; null: no limit"
+    )
+    tenant_requests_per_second: int | None = Field(
+        description="requests a second of the whole tenant to one process; null: no limit"
+    )
 
 
 @router.get("/v1/limits", summary="Limits of an upload")
@@ -35,4 +41,6 @@ async def limits(request: Request, principal: Writer) -> LimitsView:
         max_metadata_entries=MAX_METADATA_ENTRIES,
         max_metadata_bytes=MAX_METADATA_BYTES,
         default_preset=settings.default_preset,
+        key_requests_per_second=settings.key_requests_per_second,
+        tenant_requests_per_second=settings.tenant_requests_per_second,
     )

@@ -123,6 +123,13 @@ async def test_every_route_with_a_key_counts_and_says_so_in_the_document(
     assert routes > 10
 
 
+async def test_a_client_can_ask_for_its_limits(make_site: MakeSite, tmp_path: Path) -> None:
+    site = await make_site(limited(tmp_path, key=4))
+    answer = (await site.client.get("/v1/limits")).json()
+    assert answer["key_requests_per_second"] == 4
+    assert answer["tenant_requests_per_second"] is None
+
+
 async def test_without_limits_no_answer_has_the_headers(site: Site) -> None:
     assert await statuses(site, 20) == [200] * 20
     assert not any(name.startswith("ratelimit") for name in (await read(site)).headers)
