@@ -28,6 +28,7 @@ from tests.lake.simulation.spoiled import spoiled
 from tests.lake.simulation.story import Story, erasures, tell, week_end
 from tests.lake.simulation.stuck import stuck_windows
 from tests.lake.simulation.swept import swept_week
+from tests.lake.simulation.swept_rejections import swept_rejections
 from tests.lake.simulation.world import Broken
 
 # Processes of a story die between two steps, so coroutines are collected that never ended.
@@ -56,6 +57,7 @@ AIMED: dict[str, Story] = {
     "marker_that_holds_for_ever": swept_week,
     "marker_holds_for_a_moment": swept_week,
     "sweeper_deletes_any_version": swept_week,
+    "rejection_swept_without_a_marker": swept_rejections,
     "tombstone_expires_with_its_image": sent_again,
     **{mutant.__name__: used_again for mutant in OF_POSITIONS},
     **{mutant.__name__: asked_again for mutant in OF_REQUESTS},

@@ -246,6 +246,16 @@ def sweeper_without_a_marker() -> AbstractContextManager[Any]:
     return mock.patch.object(Sweeper, "_expire", expire)
 
 
+def rejection_swept_without_a_marker() -> AbstractContextManager[Any]:
+    """A sweeper deletes an old rejection that it has listed: it may be a new one by now."""
+
+    async def sweep(self: Sweeper, key: str) -> bool:
+        await self._store.delete(key)
+        return True
+
+    return mock.patch.object(Sweeper, "_sweep_rejection", sweep)
+
+
 def marker_that_holds_for_ever() -> AbstractContextManager[Any]:
     """A sweeper deletes a record by its marker, however long it slept."""
     return with_times(marker_use=timedelta(days=9999))
@@ -342,6 +352,7 @@ OF_IMAGES: tuple[Mutant, ...] = (
     marker_that_holds_for_ever,
     marker_holds_for_a_moment,
     sweeper_deletes_any_version,
+    rejection_swept_without_a_marker,
     retention_of_the_environment,
     change_without_notice,
     longer_retention_wakes_the_expired,

@@ -29,6 +29,7 @@ from tests.lake.simulation.simulated import simulated
 from tests.lake.simulation.spoiled import spoiled
 from tests.lake.simulation.stuck import stuck_windows
 from tests.lake.simulation.swept import swept_week
+from tests.lake.simulation.swept_rejections import swept_rejections
 from tests.lake.simulation.world import RETENTION, Broken, World, patiently
 
 Story = Callable[[World], Coroutine[Any, Any, None]]
@@ -231,6 +232,7 @@ _SELDOM: dict[int, Story] = {
     10: damaged_records,
     11: frozen,
     14: read_again,
+    15: swept_rejections,
 }
 # Liveness is checked after one seed in three: each kind of story gets its turn, and the check takes
 # as long as half a story.
