@@ -9,6 +9,7 @@ import pytest
 
 from tests.lake.simulation.asked_again import asked_again
 from tests.lake.simulation.changed import changed_retention
+from tests.lake.simulation.changed_window import changed_window
 from tests.lake.simulation.closed import closed_hour, moving_watermark
 from tests.lake.simulation.damaged import damaged_records
 from tests.lake.simulation.late_file import late_file
@@ -166,6 +167,12 @@ def test_rebuilds_beside_others_hold(seed: int) -> None:
 def test_listings_beside_others_hold(first: int) -> None:
     for seed in range(first, first + 5):
         tell(seed, listed)
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS // 20, 5))
+def test_windows_of_changed_length_hold(first: int) -> None:
+    for seed in range(first, first + 5):
+        tell(seed, changed_window)
 
 
 @pytest.mark.parametrize("name", MUTANTS)
