@@ -159,7 +159,8 @@ def test_an_intruder_is_counted_among_the_metrics_of_the_node(pixlake: Pixlake) 
     (server,) = [one for one in replica.children() if "fork_server" in " ".join(one.cmdline())]
     for child in server.children():
         child.send_signal(signal.SIGSYS)
-    assert upload(pixlake, PHOTO.read_bytes()).is_success
+    # A new image, because no child decodes an upload that was stored before.
+    assert upload(pixlake, PHOTO.read_bytes() + b"intruder").is_success
     (raylet,) = pixlake.processes("raylet/raylet")
     wait_until(lambda: counted(raylet, "ray_pixlake_intrusions_total") > 0, 60)
 
