@@ -153,7 +153,12 @@ async def _stored(
         if again is not None:
             return again
     if preset.version == _TOO_MUCH:
-        raise TooMuchWork("too much work")
+        # A worker looks again before it refuses: a repetition may have stored the image meanwhile.
+        request = dataclasses.replace(upload.request, content_hash=content)
+        again = await lake.committer.replay(TENANT, upload.image_id, request)
+        if again is None or version.old:
+            raise TooMuchWork("too much work")
+        return again
     attempt = await lake.committer.begin(TENANT, upload.image_id)
     made = record(
         attempt,
