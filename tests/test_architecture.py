@@ -179,6 +179,7 @@ PRIVATE_IN_TESTS = {
     "tests/lake/simulation/mutants_of_images.py",
     "tests/lake/simulation/mutants_of_positions.py",
     "tests/lake/simulation/mutants_of_spoils.py",
+    "tests/lake/simulation/mutants_of_sweeps.py",
     "tests/lake/simulation/mutants_of_tables.py",
     # Ray: what `serve_app/ray_surface` relies on, and processes and options that Ray does not tell.
     "tests/deploy/test_deployments.py",

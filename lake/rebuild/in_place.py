@@ -209,7 +209,7 @@ class _TableRebuilder:
         for number in sorted(numbers):
             if etag := await self._clean_file(number, turn):
                 unreadable[number] = etag
-        # These come last: no file may name an erased image while another one has its row.
+        # Empty files are written last: no file may name an erased image while another has its row.
         for number in range(max(numbers, default=-1) + 1):
             if number in unreadable or number not in numbers:
                 await self._write_empty(number, unreadable.get(number), turn)

@@ -69,7 +69,7 @@ async def read_all(stage: Stage, lake: Lake, count: int, **changes: object) -> d
 
 
 def make(stage: Stage, clock: str = "CreateTime") -> Stage:
-    """Another topic. Its messages stay, because Kafka would delete old ones, too."""
+    """Second topic that keeps its messages, because Kafka would delete old ones, too."""
     other = Stage(stage.bootstrap, f"{stage.topic}-dated")
     wire.create_topic(other.bootstrap, other.topic, retention_ms="-1", message_timestamp_type=clock)
     return other

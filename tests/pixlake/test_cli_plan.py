@@ -234,7 +234,7 @@ def test_an_idle_environment_costs_what_stands_there_by_hand() -> None:
     assert lines["MSK"] == pytest.approx(3 * (0.0456 * 730 + 40 * 0.1))
     # Four nodes write 4 GB of logs a month through the gateway.
     assert lines["NAT gateways"] == pytest.approx(0.05 * 730 + 4 * 0.045, rel=1e-4)
-    # Of two workers and one ingest node, one worker is no Spot; 1 vCPU and 4 GB each, and a head.
+    # One worker and the head never run on Spot; the other worker and the ingest node do.
     task = 730 * (0.03238 + 4 * 0.00356)
     assert lines["ECS: Ray's nodes"] == pytest.approx(task * (1 + 1 + 2 * 0.3))
     assert lines["S3: storage"] < 0.01

@@ -158,7 +158,7 @@ class _Count:
             )
         spot = self._price["fargate_spot_share"]
         workers = self._paid(self._workers, spot)
-        # Of all nodes, the first ones to be never Spot are workers.
+        # Workers are the first nodes that never run on Spot.
         every = self._paid(self._workers + self._ingests, spot)
         tasks = (
             (sizes.cells, sizes.head),

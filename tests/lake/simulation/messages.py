@@ -60,7 +60,7 @@ async def _reader(world: World, readers: Fleet, offset: int) -> None:
 
 
 async def _read(world: World, lake: Lake, offset: int) -> None:
-    refusal = replace(_REFUSAL, offset=offset, image_id=image_id(NAMES[offset]))
+    refusal = replace(REFUSAL, offset=offset, image_id=image_id(NAMES[offset]))
     if world.dice.random() < 0.5:
         try:
             await _accept(world, lake, refusal)
@@ -119,7 +119,7 @@ def _rejections(world: World) -> list[dict[str, object]]:
     ]
 
 
-_REFUSAL = Refusal(
+REFUSAL = Refusal(
     tenant=TENANT,
     topic="images",
     topic_id="4fGq",

@@ -11,6 +11,7 @@ from tests.lake.simulation.mutants_of_spoils import (
     OF_SPOILS,
     OF_STUCK,
 )
+from tests.lake.simulation.mutants_of_sweeps import OF_SWEEPS
 from tests.lake.simulation.mutants_of_tables import OF_TABLES
 
 MUTANTS: dict[str, Mutant] = {
@@ -28,5 +29,6 @@ MUTANTS: dict[str, Mutant] = {
         *OF_LIVENESS,
         *OF_AGES,
         *OF_LISTINGS,
+        *OF_SWEEPS,
     )
 }

@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 from unittest import mock
 
@@ -15,16 +14,13 @@ from lake.commit.erasure import Eraser
 from lake.commit.records import Attempt, Commit, Committer, parse_record
 from lake.commit.rejections import Refusal, Rejections
 from lake.errors import Fault, ImageErased, ImageNotFound, KeyMissing, StoreUnavailable
-from lake.retention.sweeper import Sweeper, SweepReport
 from lake.store.clock import StoreClock
-from lake.store.conditional_delete import Deletion
-from lake.store.folders import ImageFolder
 from lake.store.object_store import Buffer
 from lake.store.store_settings import Retention, StoreSettings
 from lake.tables.fitting import proven
 from lake.tables.schema import ImageRecord, Named, RefusedName, Tombstone
 from lake.timing import TIMES
-from tests.lake.simulation.store import DELETE_SECONDS, SimulatedStore
+from tests.lake.simulation.store import SimulatedStore
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -235,47 +231,6 @@ def image_takes_a_full_name() -> AbstractContextManager[Any]:
     return mock.patch("lake.commit.records.parse_record", parsed)
 
 
-def sweeper_without_a_marker() -> AbstractContextManager[Any]:
-    """A sweeper deletes an expired record without a marker: the record may be a new one by now."""
-
-    async def expire(self: Sweeper, folder: ImageFolder, *_: object) -> None:
-        await self._delete(
-            [folder.record_key, *(stored.key for stored in folder.objects)], SweepReport()
-        )
-
-    return mock.patch.object(Sweeper, "_expire", expire)
-
-
-def rejection_swept_without_a_marker() -> AbstractContextManager[Any]:
-    """A sweeper deletes an old rejection that it has listed: it may be a new one by now."""
-
-    async def sweep(self: Sweeper, key: str) -> bool:
-        await self._store.delete(key)
-        return True
-
-    return mock.patch.object(Sweeper, "_sweep_rejection", sweep)
-
-
-def marker_that_holds_for_ever() -> AbstractContextManager[Any]:
-    """A sweeper deletes a record by its marker, however long it slept."""
-    return with_times(marker_use=timedelta(days=9999))
-
-
-def marker_holds_for_a_moment() -> AbstractContextManager[Any]:
-    """A writer takes over the name of a marker while the marker's DELETE may be under way."""
-    return with_times(marker_hold=timedelta(seconds=90))
-
-
-def sweeper_deletes_any_version() -> AbstractContextManager[Any]:
-    """A sweeper sends its DELETE without a condition, and the store applies it late."""
-
-    async def prepare(self: SimulatedStore, key: str, _: str) -> Deletion:
-        apply = partial(self._bucket.remove, key)
-        return partial(self._delete, key, apply, DELETE_SECONDS, self._bucket.loop.time())
-
-    return mock.patch.object(SimulatedStore, "prepare_delete", prepare)
-
-
 def retention_of_the_environment() -> AbstractContextManager[Any]:
     """Every second process has a retention of its own, which differs from the store's."""
     init = StoreClock.__init__
@@ -348,11 +303,6 @@ OF_IMAGES: tuple[Mutant, ...] = (
     refused_without_a_decision,
     image_takes_a_refused_name,
     image_takes_a_full_name,
-    sweeper_without_a_marker,
-    marker_that_holds_for_ever,
-    marker_holds_for_a_moment,
-    sweeper_deletes_any_version,
-    rejection_swept_without_a_marker,
     retention_of_the_environment,
     change_without_notice,
     longer_retention_wakes_the_expired,

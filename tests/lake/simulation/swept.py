@@ -2,7 +2,6 @@
 
 import asyncio
 from datetime import timedelta
-from functools import partial
 
 from lake import layout
 from lake.retention.sweeper import Sweeper
@@ -10,7 +9,7 @@ from lake.store.store_settings import StoreSettings
 from lake.tables.schema import ImageRecord
 from tests.lake.samples import TENANT, image_id
 from tests.lake.simulation.fleet import Fleet, doze, rest
-from tests.lake.simulation.store import DELETE_SECONDS
+from tests.lake.simulation.sweeping import calm, disturb, sweep_often
 from tests.lake.simulation.world import RETENTION, Broken, World, patiently
 
 NAMES = ("a", "b")
@@ -30,16 +29,13 @@ async def swept_week(world: World) -> None:
         due = stored.window_start + RETENTION + _MARGIN
     await asyncio.sleep((due - world.bucket.now()).total_seconds() - 300)
     world.promises.acknowledged.clear()
-    world.bucket.naps = partial(_naps, world, 200)
-    world.bucket.replace_naps = partial(_naps, world, 900)
-    world.bucket.late_deletes = partial(_late, world)
-    world.bucket.compares_deletes = world.dice.random() < 0.3
+    disturb(world, "writer", lambda key: key.endswith(layout.RECORD))
     people = [_again(world, writers, name) for name in NAMES for _ in range(2)]
-    people += [_sweeper(world, number) for number in range(2)]
+    people += [sweep_often(world, number) for number in range(2)]
     if world.dice.random() < 0.5:
         people.append(_erase(world))
     await asyncio.gather(*people)
-    world.bucket.naps = world.bucket.replace_naps = world.bucket.late_deletes = lambda *_: 0.0
+    calm(world)
     await rest(world)
     world.check_at_rest()
     # Objects of an attempt that lost its name, or was unsure of it, are orphans: they are deleted
@@ -51,20 +47,6 @@ async def swept_week(world: World) -> None:
     below = [key for key, _, _ in world.below(layout.IMAGES)]
     if any(attempt in key for attempt in attempts for key in below):
         raise Broken("something of an expired image is left")
-
-
-def _naps(world: World, longest: float, process: str, key: str) -> float:
-    """Pause of a sweeper or writer between its reading or writing of a record and its next step."""
-    if not key.endswith("record.json") or world.dice.random() < 0.6:
-        return 0.0
-    return world.dice.uniform(0, longest) if process.startswith(("sweeper", "writer")) else 0.0
-
-
-def _late(world: World, process: str, _: str) -> float:
-    """Delay of a sweeper's DELETE, some to the end of its signature; 0 if it is answered."""
-    if not process.startswith("sweeper") or world.dice.random() < 0.7:
-        return 0.0
-    return world.dice.uniform(1, 5 * DELETE_SECONDS)
 
 
 async def _again(world: World, writers: Fleet, name: str) -> None:
@@ -83,17 +65,3 @@ async def _erase(world: World) -> None:
     world.erasing.add("a")
     _, lake = await world.process("eraser")
     await patiently(lake.eraser.erase(TENANT, image_id("a")), 2000)
-
-
-async def _sweeper(world: World, number: int) -> None:
-    process, lake = await world.process(f"sweeper{number}")
-    sweeper = Sweeper(lake.store, lake.clock)
-    for _ in range(6):
-        if world.dice.random() < 0.7:
-            doze(world, process, world.dice.uniform(1, 300))
-        await patiently(_sweep(sweeper), 1000)
-        await asyncio.sleep(world.dice.uniform(1, 150))
-
-
-async def _sweep(sweeper: Sweeper) -> None:
-    await sweeper.sweep()
