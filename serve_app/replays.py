@@ -46,6 +46,8 @@ class Replays:
         looked = await early if early is not None else None
         if looked is None and job.image_id not in self._remembered:
             return None
+        if looked is not None and looked.record is None:
+            return None  # a first upload, whose bytes need no digest for a comparison
         with suppress(UnreadableObject, Unavailable):
             return await self._worker.replay(job, looked)
         return None
