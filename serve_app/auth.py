@@ -15,7 +15,7 @@ from starlette.datastructures import Headers
 
 from lake.logs import bind, logger
 from processors.single_flight import SingleFlight
-from serve_app.accounts import Accounts, Principal
+from serve_app.accounts import READ, Accounts, Principal
 from serve_app.accounts.accounts import LAST_USED_ACCURACY, check_expiry
 from serve_app.accounts.errors import (
     AccountsError,
@@ -24,7 +24,7 @@ from serve_app.accounts.errors import (
     UnknownKey,
 )
 from serve_app.accounts.keys import parse
-from serve_app.errors import Forbidden, InvalidRequest, Unauthorized
+from serve_app.errors import Forbidden, InvalidRequest, Standby, Unauthorized
 from serve_app.request_rates import RequestRates
 from serve_app.settings import ServeSettings
 
@@ -98,10 +98,12 @@ class KeyRing:
         seconds: float,
         grace: float,
         *,
+        standby: bool = False,
         early: float = _EARLY,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.accounts = accounts
+        self._standby = standby
         self._early = seconds * early
         self._now = now
         self._seconds = seconds
@@ -120,7 +122,12 @@ class KeyRing:
     @classmethod
     def of(cls, accounts: Accounts, settings: ServeSettings) -> "KeyRing":
         """Create a key ring with the times of the settings."""
-        return cls(accounts, settings.key_cache_seconds, settings.key_grace_seconds)
+        return cls(
+            accounts,
+            settings.key_cache_seconds,
+            settings.key_grace_seconds,
+            standby=settings.standby,
+        )
 
     @property
     def looking_up(self) -> int:
@@ -210,7 +217,10 @@ class KeyRing:
     async def holder(self, key: str | None, scope: str) -> Principal:
         """Find the holder of a key, and check that the key has the scope.
 
-        Raises Unauthorized, Forbidden, UnknownKey, TenantSuspended, AccountsUnavailable.
+        A standby accepts only the scope that reads. Its lake and its accounts are copies, which the
+        leader's replace, so nothing that it changed would last.
+
+        Raises Unauthorized, Forbidden, Standby, UnknownKey, TenantSuspended, AccountsUnavailable.
         """
         if key is None:
             raise Unauthorized("send your API key as `Authorization: Bearer <key>`")
@@ -218,6 +228,8 @@ class KeyRing:
         bind(tenant=found.tenant)
         if scope not in found.scopes:
             raise Forbidden(f"this API key lacks the scope {scope}", value=scope)
+        if self._standby and scope != READ:
+            raise Standby("another region leads; send this request again later", value=scope)
         return found
 
 
@@ -233,7 +245,7 @@ def bearer(headers: Headers) -> str | None:
 def need(scope: str) -> Callable[..., Awaitable[Principal]]:
     """Build a FastAPI dependency that returns the holder of a key with the scope.
 
-    The dependency raises Unauthorized, Forbidden, InvalidRequest, RateLimited.
+    The dependency raises Unauthorized, Forbidden, Standby, InvalidRequest, RateLimited.
     """
 
     async def principal(

@@ -4,6 +4,7 @@ ApiError
   x Unauthorized            unauthorized
   x Forbidden               forbidden               value: the scope that is missing
   x RateLimited             rate_limited            limit: requests a second
+  x Standby                 standby                 value: the scope that a standby refuses
   x MissingBody             missing_body
   x UnsupportedMediaType    unsupported_media_type  value: the content type sent
   x UnsupportedContentEncoding  unsupported_content_encoding  value: the coding sent
@@ -51,6 +52,12 @@ class RateLimited(ApiError):
     """A key or tenant sends more requests a second than the limit."""
 
     code = "rate_limited"
+
+
+class Standby(ApiError):
+    """Change refused by a standby region, which serves images; only the leader changes them."""
+
+    code = "standby"
 
 
 class MissingBody(ApiError):
@@ -160,6 +167,7 @@ PROBLEMS: Mapping[str, Problem] = {
     "forbidden": Problem(403, "The API key may not do this"),
     "tenant_suspended": Problem(403, "The tenant is suspended"),
     "rate_limited": Problem(429, "Too many requests a second", retry_after=1),
+    "standby": Problem(503, "This region is a standby", retry_after=60),
     "not_found": Problem(404, "This path does not exist"),
     "method_not_allowed": Problem(405, "This method is not allowed here"),
     "invalid_request": Problem(422, "The request has an invalid parameter"),

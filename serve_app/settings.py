@@ -24,6 +24,11 @@ class ServeSettings(BaseSettings):
         default=None,
         description="accounts, as postgresql://… or sqlite:///…; default: accounts.sqlite in home",
     )
+    standby: bool = Field(
+        default=False,
+        description="true: another region leads this lake; images are served, and every request "
+        "that changes something gets 503 `standby`",
+    )
     default_preset: str = Field(default="web", description="preset of an upload without a preset")
     max_bytes: int = Field(
         default=DEFAULT_MAX_BYTES, ge=1, description="largest image of an upload, in bytes"

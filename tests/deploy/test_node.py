@@ -196,13 +196,13 @@ def test_every_node_gets_its_replicas_and_only_its_own(workers: int, ingests: in
         assert (kind == "ingest") == (deployment["name"] in {"KafkaIngest", "Sealer"})
 
 
-def test_a_standby_neither_seals_nor_sweeps() -> None:
-    """The replica of the sealer does both."""
+def test_a_standby_neither_consumes_nor_seals_nor_sweeps() -> None:
+    """The replica of the sealer does both of the latter."""
     names = [
         [one["name"] for one in serve_config(2, 1, cpus=2, port=8000, leads=leads)["applications"]]
         for leads in (True, False)
     ]
-    assert names == [["processors", "api", "ingest", "lake"], ["processors", "api", "ingest"]]
+    assert names == [["processors", "api", "ingest", "lake"], ["processors", "api"]]
 
 
 def test_the_applications_are_those_of_the_service() -> None:

@@ -14,10 +14,10 @@ _SLOW_SECONDS = 10.0
 _STALE_SECONDS = 180.0
 
 
-def service_alarms(stage: str, cell: str, *, audits: bool) -> list[Alarm]:
+def service_alarms(stage: str, cell: str) -> list[Alarm]:
     """Build the alarms on availability, latency, freshness of the lake, and the audit."""
     of = {"Stage": stage, "Cell": cell}
-    found = [
+    return [
         Alarm(
             "canary-failed",
             "two canaries in a row failed, or none ran: images are not accepted, read or erased",
@@ -46,19 +46,15 @@ def service_alarms(stage: str, cell: str, *, audits: bool) -> list[Alarm]:
             minutes=15,
             times=2,
         ),
+        Alarm(
+            "audit-failed",
+            "the daily audit found a broken guarantee, or did not run",
+            {"ok": Metric(NAMESPACE, "AuditOk", "Minimum", of)},
+            "ok",
+            1,
+            bad="below",
+            minutes=AUDIT_HOURS * 60,
+            pages=True,
+            missing="breaching",
+        ),
     ]
-    if audits:
-        found.append(
-            Alarm(
-                "audit-failed",
-                "the daily audit found a broken guarantee, or did not run",
-                {"ok": Metric(NAMESPACE, "AuditOk", "Minimum", of)},
-                "ok",
-                1,
-                bad="below",
-                minutes=AUDIT_HOURS * 60,
-                pages=True,
-                missing="breaching",
-            )
-        )
-    return found

@@ -271,8 +271,8 @@ class Settings(_Model):
     )
     leads: bool = Field(
         default=True,
-        description="false: the lake is only read and added to, nothing is sealed or swept; of two "
-        "regions with one lake, exactly one leads",
+        description="false: the lake is only read: uploads get 503 `standby`, messages of Kafka "
+        "wait, nothing is sealed or swept; of two regions with one lake, exactly one leads",
     )
     replica_closed: bool = Field(
         default=False,

@@ -88,6 +88,21 @@ MATRIX: dict[str, tuple[str, Change]] = {
             "canary": False,
         },
     ),
+    # As docs/aws.md tells to start it.
+    "promoted-standby": (
+        "small",
+        {
+            "role": "standby",
+            "standby_bucket": "replica-bucket",
+            "standby_key_arn": "arn:aws:kms:eu-central-1::key/x",
+            "standby_origin_secret_arn": f"{_SECRETS}OriginSecret-1a2b3c",
+            "standby_database_secret_arn": f"{_SECRETS}DatabaseUser-1a2b3c",
+            "database.master_secret_arn": "arn:aws:secretsmanager:eu-central-1::secret:rds!db-y",
+            "region": "eu-central-1",
+            "replica_region": "eu-west-1",
+            "zones": ["eu-central-1a", "eu-central-1b", "eu-central-1c"],
+        },
+    ),
     # As docs/aws.md tells to stop writing in the first region.
     "left-region": (
         "large",

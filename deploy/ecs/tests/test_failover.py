@@ -60,13 +60,25 @@ class Region:
         return self.in_service(f"${{platform/{group}}}") >= int(alarm["Threshold"])
 
     def answer(self, header: str, secrets: dict[str, str]) -> list[tuple[float, int]]:
-        """Shares of requests, and the status that each share gets."""
+        """Shares of requests that read, and the status that each share gets."""
         rules = self.stacks.resources("AWS::ElasticLoadBalancingV2::ListenerRule")
         for rule in sorted(rules, key=lambda one: int(one.props["Priority"])):
             [wanted] = rule.props["Conditions"][0]["HttpHeaderConfig"]["Values"]
             if _value(self.stacks.text("platform", wanted), secrets) == header:
                 return self._act(rule.props["Actions"][0])
         return [(1.0, 403)]
+
+    def accepts(self) -> bool:
+        """Whether workers accept uploads, and do not answer them 503 `standby`."""
+        told = {
+            variable["Name"]: variable["Value"]
+            for variable in self.stacks.one("cell-a", "Worker").props["ContainerDefinitions"][0][
+                "Environment"
+            ]
+        }
+        # The sealer and the consumer go by the same setting.
+        assert (told["NODE_LEADS"] == "true") != (told["PIXLAKE_STANDBY"] == "true")
+        return bool(told["PIXLAKE_STANDBY"] == "false")
 
     def _act(self, action: dict[str, Any]) -> list[tuple[float, int]]:
         if action["Type"] == "fixed-response":
@@ -76,7 +88,7 @@ class Region:
         return [
             (
                 one["Weight"] / whole,
-                201
+                200
                 if self.in_service(self.stacks.text("platform", one["TargetGroupArn"]))
                 else _UNAVAILABLE,
             )
@@ -119,9 +131,9 @@ def request(primary: Region, standby: Region) -> tuple[str, list[tuple[float, in
 @pytest.mark.parametrize(
     ("first", "second", "wanted"),
     [
-        ({"a": 2}, {"a": 2}, ("primary", [(1.0, 201)])),
-        ({"a": 2}, {}, ("primary", [(1.0, 201)])),
-        ({}, {"a": 2}, ("standby", [(1.0, 201)])),
+        ({"a": 2}, {"a": 2}, ("primary", [(1.0, 200)])),
+        ({"a": 2}, {}, ("primary", [(1.0, 200)])),
+        ({}, {"a": 2}, ("standby", [(1.0, 200)])),
         ({}, {}, ("primary", [(1.0, 503)])),
     ],
 )
@@ -136,18 +148,38 @@ def test_requests_go_where_a_node_is_healthy(
     assert request(Region(assemblies["small"], first), standby) == wanted
 
 
+def test_one_region_accepts_uploads_in_every_state_of_a_failover(
+    assemblies: dict[str, Assembly], switched: Switched
+) -> None:
+    """A region that does not lead serves images only, also if Route 53 moves by itself."""
+    first, standby = Region(assemblies["small"], {"a": 2}), Region(switched("standby").assembly, {})
+    assert (first.accepts(), standby.accepts()) == (True, False)
+    left = Region(switched("left-region").assembly, {"a": 3, "b": 3})
+    promoted = Region(switched("promoted-standby").assembly, {"a": 2})
+    assert (left.accepts(), promoted.accepts()) == (False, True)
+    assert request(left, promoted) == ("standby", [(1.0, 200)])
+
+
+@pytest.mark.parametrize("name", ["standby", "left-region"])
+def test_no_canary_is_sent_to_a_region_that_refuses_it(switched: Switched, name: str) -> None:
+    stacks = switched(name).assembly
+    schedules = stacks.resources("AWS::Scheduler::Schedule")
+    assert {one.props["State"] for one in schedules} == {"DISABLED"}
+    assert not [one for one in stacks.resources("AWS::CloudWatch::Alarm") if one.stack == "canary"]
+
+
 def test_a_dead_cell_costs_no_request_and_does_not_move_the_region(
     assemblies: dict[str, Assembly], switched: Switched
 ) -> None:
     standby = Region(switched("standby").assembly, {"a": 2})
     alive = Region(assemblies["large"], {"a": 3, "b": 0})
-    assert request(alive, standby) == ("primary", [(1.0, 201)])
+    assert request(alive, standby) == ("primary", [(1.0, 200)])
 
 
 def test_a_region_that_was_left_sends_all_to_the_standby(switched: Switched) -> None:
     left = Region(switched("left-region").assembly, {"a": 3, "b": 3})
     standby = Region(switched("standby").assembly, {"a": 2})
-    assert request(left, standby) == ("standby", [(1.0, 201)])
+    assert request(left, standby) == ("standby", [(1.0, 200)])
     assert left.answer("shared", {"${platform/OriginSecret}": "shared"}) == [(1.0, 503)]
 
 
@@ -162,8 +194,8 @@ def test_a_resting_standby_gets_nothing(
 def test_new_code_gets_its_share(switched: Switched) -> None:
     roll = Region(switched("new-code").assembly, {"a": 2, "b": 2})
     assert roll.answer("shared", {"${platform/OriginSecret}": "shared"}) == [
-        (0.95, 201),
-        (0.05, 201),
+        (0.95, 200),
+        (0.05, 200),
     ]
 
 
@@ -172,7 +204,7 @@ def test_who_knows_no_secret_is_refused(assembly: Assembly) -> None:
 
 
 def test_exactly_one_region_seals(assemblies: dict[str, Assembly], switched: Switched) -> None:
-    """A standby adds to the lake, but neither seals nor sweeps, and copies end before it leads."""
+    """A standby neither seals nor sweeps, and copies end before it leads."""
 
     def leads(one: Assembly) -> set[str]:
         return {
@@ -184,6 +216,7 @@ def test_exactly_one_region_seals(assemblies: dict[str, Assembly], switched: Swi
 
     assert leads(assemblies["small"]) == {"true"}
     assert leads(switched("standby").assembly) == {"false"}
+    assert leads(switched("promoted-standby").assembly) == {"true"}
     left = switched("left-region").assembly
     assert leads(left) == {"false"}
     [denied] = [

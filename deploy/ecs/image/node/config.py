@@ -18,10 +18,11 @@ REQUEST_SECONDS = 360
 def serve_config(workers: int, ingests: int, *, cpus: int, port: int, leads: bool = True) -> Json:
     """Build the configuration for the numbers of nodes of each kind, with `cpus` CPUs each.
 
-    A cluster that does not lead has no sealer: it seals nothing and sweeps nothing, because another
-    region does so on the lake of which this one has a copy. What it accepts waits in the journal.
+    A cluster that does not lead has neither sealer nor consumer: its lake is a copy, and another
+    region's replaces it. Messages of Kafka wait in the topic, and images are only served.
     """
     share = cpus * _SHARE
+    consumer = _application("ingest", "KafkaIngest", "ingest", ingests, 0.5)
     # A second sealer would be safe, but idle.
     sealer = _application("lake", "Sealer", "ingest", min(1, ingests), 0.4)
     return {
@@ -35,8 +36,7 @@ def serve_config(workers: int, ingests: int, *, cpus: int, port: int, leads: boo
         "applications": [
             _application("processors", "ImageProcessor", "worker", workers, share),
             _application("api", "UploadApi", "worker", workers, share, "/"),
-            _application("ingest", "KafkaIngest", "ingest", ingests, 0.5),
-            *([sealer] if leads else []),
+            *([consumer, sealer] if leads else []),
         ],
     }
 

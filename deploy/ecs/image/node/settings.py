@@ -18,7 +18,7 @@ class NodeSettings(BaseSettings):
     stage: str = Field(description="the environment's name, in metrics")
     cell: str = Field(description="name of the Ray cluster, in metrics")
     leads: bool = Field(
-        default=True, description="false: a standby, whose lake another region seals and sweeps"
+        default=True, description="false: a standby, whose lake another region fills"
     )
     head: str = Field(description="name of the head in the private zone")
     head_port: int = Field(default=6379, description="port of Ray's GCS, on the head")

@@ -37,16 +37,13 @@ class CanaryStack(Stack):
             self, "canary", _SIZE, cell.place, self._access(), self._environment()
         )
         self._schedule("Canary", f"rate({CANARY_MINUTES} minutes)", canary.ref, ["watch", "canary"])
-        if settings.leads:
-            self._schedule(
-                "Audit",
-                f"rate({AUDIT_HOURS} hours)",
-                cell.ingest_task,
-                ["watch", "audit"],
-                "ingest",
-            )
+        self._schedule(
+            "Audit", f"rate({AUDIT_HOURS} hours)", cell.ingest_task, ["watch", "audit"], "ingest"
+        )
         foundation = around.foundation
-        for alarm in service_alarms(settings.stage, cell.cell_name, audits=settings.leads):
+        # A standby refuses uploads, and audits are the leader's.
+        alarms = service_alarms(settings.stage, cell.cell_name) if settings.leads else ()
+        for alarm in alarms:
             told = foundation.pages if alarm.pages else foundation.alarms
             make_alarm(self, alarm, told.ref)
 
@@ -84,7 +81,7 @@ class CanaryStack(Stack):
             f"{id}Schedule",
             schedule_expression=when,
             flexible_time_window=of.FlexibleTimeWindowProperty(mode="OFF"),
-            state="ENABLED" if self._cell.running else "DISABLED",
+            state="ENABLED" if self._cell.running and self.settings.leads else "DISABLED",
             target=of.TargetProperty(
                 arn=cluster,
                 role_arn=role.attr_arn,

@@ -193,6 +193,7 @@ class CellStack(Stack):
             "NODE_STAGE": settings.stage,
             "NODE_CELL": self._cell.name,
             "NODE_LEADS": str(settings.leads).lower(),
+            "PIXLAKE_STANDBY": str(not settings.leads).lower(),
             "NODE_HEAD": self.head_name,
             "NODE_HEAD_PORT": str(ports.RAY_HEAD),
             "NODE_DATABASE_HOST": database.attr_endpoint_address,
