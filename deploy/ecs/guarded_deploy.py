@@ -21,7 +21,7 @@ from typing import Any
 from run_task import Aws, TaskFailed, command_line, run
 
 _FOLDER = Path(__file__).parent
-_CDK = "aws-cdk@2.1148.1"
+CDK = "aws-cdk@2.1148.1"
 # CloudFormation works with the rights of CDK's own role, so that the caller needs few.
 _ROLE = "role/cdk-hnb659fds-cfn-exec-role-${AWS::AccountId}-${AWS::Region}"
 _WATCHED = ("errors-fast", "canary-failed", "no-healthy-node-a", "no-healthy-node-b")
@@ -74,7 +74,7 @@ def deploy(tools: Tools, folder: Path, account: str, stacks: Sequence[Stack]) ->
     """Deploy the stacks by cdk, with the rights of CDK's execution role."""
     tools.program(
         [
-            *("npx", "--yes", _CDK, "deploy", "--exclusively", "--require-approval", "never"),
+            *("npx", "--yes", CDK, "deploy", "--exclusively", "--require-approval", "never"),
             *("--app", str(folder), "--role-arn", f"arn:aws:iam::{account}:{_ROLE}"),
             *(stack.name for stack in stacks),
         ]
@@ -149,7 +149,8 @@ def guarded(tools: Tools, folder: Path, prefix: str, region: str, names: Sequenc
     return 0
 
 
-def _program(words: Sequence[str]) -> None:
+def program(words: Sequence[str]) -> None:
+    """Run a program; raises CalledProcessError."""
     subprocess.run(words, check=True)
 
 
@@ -157,7 +158,7 @@ def main() -> int:
     """Deploy the stacks of the command line."""
     environment, *names = sys.argv[1:]
     settings = tomllib.loads((_FOLDER / "environments" / f"{environment}.toml").read_text())
-    tools = Tools(command_line, _program, time.sleep)
+    tools = Tools(command_line, program, time.sleep)
     folder = _FOLDER / "cdk.out" / environment
     prefix = f"pixlake-{settings['stage']}"
     return guarded(tools, folder, prefix, settings["region"], names)

@@ -50,7 +50,7 @@ def build(app: cdk.App, settings: Settings) -> None:
     streaming = StreamingStack(app, settings, foundation, network)
     platform = PlatformStack(app, settings, foundation, network, replica)
     around = Surroundings(foundation, network, data, streaming, platform)
-    cells = [CellStack(app, settings, cell, around) for cell in settings.cluster.cells]
+    cells = [CellStack(app, settings, cell, around) for cell in settings.cells]
     AnalyticsStack(app, settings, foundation, data)
     if primary:
         edge = EdgeStack(app, settings)

@@ -7,9 +7,10 @@ import tomllib
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from infra import aws_limits, contract
+from infra.network_settings import DirectConnect, Domain, Model, Network, Vpn
 
 ENVIRONMENTS = Path(__file__).parents[1] / "environments"
 
@@ -28,51 +29,7 @@ KAFKA_FILL = 0.6
 KAFKA_SEGMENT_HOURS = 1
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ExistingVpc(_Model):
-    """Existing VPC to use in place of a new VPC; subnets in the order of the zones."""
-
-    vpc_id: str
-    cidr: str
-    public_subnets: tuple[str, ...]
-    app_subnets: tuple[str, ...] = Field(description="private subnets with a NAT route")
-    app_route_tables: tuple[str, ...]
-    data_subnets: tuple[str, ...] = Field(description="private subnets without an outgoing route")
-
-
-class Network(_Model):
-    """Address range, NAT gateways, and private endpoints of AWS."""
-
-    cidr: str = "10.40.0.0/16"
-    existing: ExistingVpc | None = None
-    nat_gateways: int = Field(
-        default=1, ge=1, le=3, description="one per zone survives the loss of a zone"
-    )
-    interface_endpoints: bool = Field(
-        default=True, description="private endpoints of ECR, logs, STS, Secrets Manager, KMS"
-    )
-    cloudfront_prefix_list: str | None = Field(
-        default=None, description="id, for a region that parts/prefix_lists.py does not have"
-    )
-
-
-class Domain(_Model):
-    """DNS names; the zone must exist in Route 53."""
-
-    name: str = Field(description="name for clients, for instance images.example.com")
-    zone: str = Field(description="the zone's name, for instance example.com")
-    zone_id: str
-
-    @property
-    def origin(self) -> str:
-        """Name by which CloudFront finds the load balancer of the healthy region."""
-        return f"origin.{self.name}"
-
-
-class Nodes(_Model):
+class Nodes(Model):
     """Tasks of one kind: vCPU units (1024 are one vCPU), MiB, and number of tasks."""
 
     cpu: int
@@ -87,7 +44,7 @@ class Nodes(_Model):
         return self
 
 
-class Hosts(_Model):
+class Hosts(Model):
     """EC2 instances for the tasks; on Fargate, /dev/shm is too small for an object store."""
 
     worker_types: tuple[str, ...] = (
@@ -104,7 +61,7 @@ class Hosts(_Model):
     on_demand_percent: int = Field(default=25, ge=0, le=100)
 
 
-class Cell(_Model):
+class Cell(Model):
     """Ray cluster: its image and its share of the requests."""
 
     name: Literal["a", "b"]
@@ -113,7 +70,7 @@ class Cell(_Model):
     running: bool = Field(default=True, description="false: no tasks, but the stack stays")
 
 
-class Cluster(_Model):
+class Cluster(Model):
     """Ray on ECS."""
 
     capacity: Literal["fargate", "ec2"]
@@ -133,7 +90,7 @@ class Cluster(_Model):
     ecs_exec: bool = Field(default=False, description="allow a shell in the tasks")
 
 
-class Database(_Model):
+class Database(Model):
     """RDS PostgreSQL: tenants, API keys, the audit log."""
 
     instance: str = "db.t4g.medium"
@@ -145,14 +102,14 @@ class Database(_Model):
     )
 
 
-class Cache(_Model):
+class Cache(Model):
     """ElastiCache for Valkey, for Ray's state; at least two nodes, in two zones."""
 
     node: str = "cache.t4g.small"
     replicas: int = Field(default=1, ge=1, le=5)
 
 
-class Kafka(_Model):
+class Kafka(Model):
     """Amazon MSK: brokers, storage, topics, producers."""
 
     version: str = "3.9.x.kraft"
@@ -189,32 +146,13 @@ class Kafka(_Model):
         return self.images_per_second * seconds * self.image_kb / 1e6
 
 
-class Vpn(_Model):
-    """AWS Client VPN for engineers, with SAML of the identity provider."""
-
-    server_certificate_arn: str
-    saml_provider_arn: str
-    client_cidr: str = "10.250.0.0/22"
-    zones: int = Field(default=1, ge=1, le=3, description="each association is paid by the hour")
-
-
-class DirectConnect(_Model):
-    """Private line from an office, with its own gateway."""
-
-    asn: int = 64512
-    client_cidrs: tuple[str, ...] = Field(
-        min_length=1, description="addresses of the office that may reach Kafka, data and dashboard"
-    )
-    allowed_prefixes: tuple[str, ...]
-
-
-class QuickSight(_Model):
+class QuickSight(Model):
     """QuickSight; needs a subscription of the account, which CloudFormation can't create."""
 
     principal_arn: str = Field(description="user or group that may see the dashboard")
 
 
-class Limits(_Model):
+class Limits(Model):
     """Limits of requests, queries and backlog."""
 
     budget_dollars: int = Field(ge=1)
@@ -229,7 +167,7 @@ class Limits(_Model):
     )
 
 
-class Settings(_Model):
+class Settings(Model):
     """Settings of one environment."""
 
     stage: str = Field(pattern=r"^[a-z][a-z0-9]{1,15}$", description="part of every stack's name")
@@ -274,9 +212,10 @@ class Settings(_Model):
         description="false: the lake is only read: uploads get 503 `standby`, messages of Kafka "
         "wait, nothing is sealed or swept; of two regions with one lake, exactly one leads",
     )
-    replica_closed: bool = Field(
+    warm: bool = Field(
         default=False,
-        description="primary only: the replica bucket takes no more copies, as a standby leads",
+        description="standby only: its cells run before it leads, and serve images if the first "
+        "region has no healthy node; false: they rest, and cost nothing",
     )
     image_public_key: str | None = Field(
         default=None, description="PEM: public key of the signer of rendition URLs, for CloudFront"
@@ -298,14 +237,31 @@ class Settings(_Model):
     quicksight: QuickSight | None = None
 
     @classmethod
-    def load(cls, name: str) -> Self:
+    def load(cls, name: str, folder: Path = ENVIRONMENTS) -> Self:
         """Read `environments/<name>.toml`; raises FileNotFoundError, ValidationError."""
-        return cls.model_validate(tomllib.loads((ENVIRONMENTS / f"{name}.toml").read_text()))
+        return cls.model_validate(tomllib.loads((folder / f"{name}.toml").read_text()))
 
     @property
     def prefix(self) -> str:
         """Prefix of all resource names that must be fixed."""
         return f"pixlake-{self.stage}"
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """Cells as they are deployed: `leads` overrules what they have in the file.
+
+        A first region that does not lead gets no requests. A standby that does not lead rests, or
+        serves if it is warm.
+        """
+        if self.leads or self.warm:
+            return self.cluster.cells
+        changes = {"weight": 0} | ({"running": False} if self.role == "standby" else {})
+        return tuple(cell.model_copy(update=changes) for cell in self.cluster.cells)
+
+    @property
+    def replica_closed(self) -> bool:
+        """True if the replica bucket takes no more copies, because the standby leads."""
+        return self.role == "primary" and not self.leads
 
     @property
     def on_ec2(self) -> bool:
@@ -316,6 +272,15 @@ class Settings(_Model):
     def _is_accepted_by_aws(self) -> Self:
         if found := list(aws_limits.faults(self)):
             raise ValueError("; ".join(found))
+        return self
+
+    @model_validator(mode="after")
+    def _has_its_role(self) -> Self:
+        for name in _OF_STANDBYS:
+            if (self.role == "standby") != (getattr(self, name) is not None):
+                raise ValueError(f"{name} is only for role standby, and required there")
+        if self.warm and self.role != "standby":
+            raise ValueError("warm is only for role standby")
         return self
 
     @model_validator(mode="after")
@@ -332,9 +297,6 @@ class Settings(_Model):
         # Every message has three copies, and two copies must be in sync.
         if self.kafka.brokers_per_zone * len(self.zones) < 3:  # noqa: PLR2004
             raise ValueError("Kafka needs at least three brokers")
-        for name in _OF_STANDBYS:
-            if (self.role == "standby") != (getattr(self, name) is not None):
-                raise ValueError(f"{name} is only for role standby, and required there")
         needed, usable = self.kafka.needed_gb(), self.kafka.usable_gb(len(self.zones))
         if needed > usable:
             raise ValueError(

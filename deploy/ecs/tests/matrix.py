@@ -68,7 +68,7 @@ MATRIX: dict[str, tuple[str, Change]] = {
             "region": "eu-central-1",
             "replica_region": "eu-west-1",
             "zones": ["eu-central-1a", "eu-central-1b", "eu-central-1c"],
-            "cluster.cells": [{"name": "a", "image_tag": "1", "running": True}],
+            "warm": True,
         },
     ),
     # As docs/aws.md tells to roll it out before a failover.
@@ -84,8 +84,6 @@ MATRIX: dict[str, tuple[str, Change]] = {
             "region": "eu-central-1",
             "replica_region": "eu-west-1",
             "zones": ["eu-central-1a", "eu-central-1b", "eu-central-1c"],
-            "cluster.cells": [{"name": "a", "image_tag": "1", "weight": 0, "running": False}],
-            "canary": False,
         },
     ),
     # As docs/aws.md tells to start it.
@@ -108,15 +106,10 @@ MATRIX: dict[str, tuple[str, Change]] = {
         "large",
         {
             "leads": False,
-            "replica_closed": True,
-            "cluster.cells": [
-                {"name": "a", "image_tag": "1", "weight": 0},
-                {"name": "b", "image_tag": "1", "weight": 0},
-            ],
             "database.master_secret_arn": "arn:aws:secretsmanager:eu-west-1::secret:rds!db-x",
         },
     ),
-    "nothing-replicated": ("small", {"replicate": "nothing"}),
+    "nothing-replicated": ("small", {"replicate": "nothing", "canary": False}),
     "timed-copies": (
         "small",
         {

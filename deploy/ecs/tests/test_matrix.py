@@ -88,6 +88,7 @@ def test_every_setting_is_varied_or_need_not_be() -> None:
         {"zones": ["eu-west-1a", "eu-west-1b"]},
         {"role": "standby"},
         {"standby_bucket": "x"},
+        {"warm": True},
         {
             "direct_connect": {
                 "allowed_prefixes": ["10.0.0.0/8"],

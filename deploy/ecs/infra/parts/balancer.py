@@ -57,7 +57,7 @@ class Balancer:
         )
         self.targets = {cell: self._targets(cell, network.vpc.vpc_id) for cell in ("a", "b")}
         # Only with two cells; with one cell its own group is the same.
-        both = len(settings.cluster.cells) > 1
+        both = len(settings.cells) > 1
         self._shared = self._targets("shared", network.vpc.vpc_id) if both else None
         self._listeners(certificate(stack, settings, settings.domain.origin).ref)
         if settings.balancer_acl:
@@ -159,7 +159,7 @@ class Balancer:
         self._rule(listener)
 
     def _rule(self, listener: elb.CfnListener) -> None:
-        serves = any(cell.weight for cell in self._settings.cluster.cells)
+        serves = any(cell.weight for cell in self._settings.cells)
         first = 1 + 2 * self._settings.origin_rotation
         if not serves:
             self._for_cloudfront(listener, "Resting", first, _RESTS)
@@ -199,7 +199,7 @@ class Balancer:
         action, because a group without a load balancer has no health checks.
         """
         rule = elb.CfnListenerRule
-        weights: dict[str, int] = {cell.name: cell.weight for cell in self._settings.cluster.cells}
+        weights: dict[str, int] = {cell.name: cell.weight for cell in self._settings.cells}
         even = len(weights) > 1 and len(set(weights.values())) == 1 and self._shared is not None
         # A rule without any weight is refused; no request gets to this one then.
         least = 0 if even or any(weights.values()) else 1

@@ -18,8 +18,8 @@ def name(
     has, which Route 53 always considers unhealthy (API Reference, HealthCheckConfig).
     """
     domain, role = stack.settings.domain, stack.settings.role
-    serving = [cell.name for cell in stack.settings.cluster.cells if cell.weight]
-    cells = serving or [cell.name for cell in stack.settings.cluster.cells]
+    serving = [cell.name for cell in stack.settings.cells if cell.weight]
+    cells = serving or [cell.name for cell in stack.settings.cells]
     of = route53.CfnHealthCheck
     check = of(
         stack,

@@ -7,7 +7,8 @@ from aws_cdk import aws_directconnect as dx
 from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
-from infra.settings import DirectConnect, Settings, Vpn
+from infra.network_settings import DirectConnect, Vpn
+from infra.settings import Settings
 from infra.stack import Stack
 from infra.stacks.foundation import FoundationStack
 from infra.stacks.network import NetworkStack

@@ -7,8 +7,9 @@ from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
 from infra import grants, ports
+from infra.network_settings import ExistingVpc
 from infra.parts.prefix_lists import cloudfront_prefix_list
-from infra.settings import ExistingVpc, Settings
+from infra.settings import Settings
 from infra.stack import Stack
 
 if TYPE_CHECKING:

@@ -33,10 +33,10 @@ class ObservabilityStack(Stack):
             alb=balancer.alb.attr_load_balancer_full_name,
             targets={
                 cell.name: balancer.targets[cell.name].attr_target_group_full_name
-                for cell in settings.cluster.cells
+                for cell in settings.cells
                 if cell.weight
             },
-            cells=[cell.name for cell in settings.cluster.cells if cell.running],
+            cells=[cell.name for cell in settings.cells if cell.running],
             database=data.database.ref,
             # ElastiCache names the nodes of a group so.
             caches=[
@@ -110,7 +110,7 @@ class ObservabilityStack(Stack):
         }
 
     def _graph_of_nodes(self, figure: figures.Figure) -> dict[str, object]:
-        cells = [cell.name for cell in self.settings.cluster.cells if cell.running]
+        cells = [cell.name for cell in self.settings.cells if cell.running]
         return {
             "title": figure.says,
             "period": 60,
