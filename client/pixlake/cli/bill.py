@@ -33,7 +33,7 @@ _LAKE_BYTES = 3000
 # Objects written for one image. At a high rate, one journal or lake object holds many images.
 _PUTS_OF_AN_IMAGE = 3
 # Metrics of S3's requests for one filter, and custom metrics of a cell.
-_REQUEST_METRICS, _METRICS = 16, 20
+_REQUEST_METRICS, _METRICS = 16, 24
 # Metrics of Container Insights: for a cluster or service, and for a task; an assumption.
 _INSIGHTS_A_SERVICE, _INSIGHTS_A_TASK = 20, 30
 # Requests to KMS for one image: S3's bucket keys save most of them; an assumption.

@@ -12,6 +12,8 @@ _SEAL_SECONDS: Final = 900
 # A corrupt file may crash a decoder. Someone who searches for an attack crashes many.
 _CRASHES: Final = 100
 _DEAD_SHARE: Final = 0.05
+# A sealer tries a deletion again every ten minutes, so a period has at least one attempt.
+_DELETION_MINUTES: Final = 15
 
 
 def cell_alarms(cell: str, *, stage: str, cluster: str, leads: bool) -> list[Alarm]:
@@ -20,6 +22,7 @@ def cell_alarms(cell: str, *, stage: str, cluster: str, leads: bool) -> list[Ala
         *_services(cell, stage, cluster),
         *_decoders(cell, stage),
         *_rows(cell, stage, leads=leads),
+        *_journal(cell, stage),
     ]
 
 
@@ -147,5 +150,46 @@ def _rows(cell: str, stage: str, *, leads: bool) -> list[Alarm]:
             "IF(FILL(dead, 0) > 10, dead / all, 0)",
             _DEAD_SHARE,
             minutes=15,
+        ),
+    ]
+
+
+def _journal(cell: str, stage: str) -> list[Alarm]:
+    """Build the alarms on objects that a sealer can't read or delete; only people can help."""
+    of = {"Stage": stage, "Cell": cell, "Kind": "ingest"}
+    return [
+        Alarm(
+            f"journal-unreadable-{cell}",
+            "a journal object does not parse: its rows are missing in the lake",
+            {"unreadable": Metric("Pixlake", "JournalUnreadable", "Maximum", of)},
+            "unreadable",
+            0,
+            times=2,
+        ),
+        Alarm(
+            f"hours-incomplete-{cell}",
+            "an hour was compacted without a window that can't be sealed",
+            {"hours": Metric("Pixlake", "HoursIncomplete", "Sum", of)},
+            "hours",
+            0,
+            minutes=_RED_MINUTES,
+        ),
+        Alarm(
+            f"journal-undeleted-{cell}",
+            "a journal object can't be deleted: it stays beyond the retention",
+            {"undeleted": Metric("Pixlake", "JournalUndeleted", "Sum", of)},
+            "undeleted",
+            0,
+            minutes=_DELETION_MINUTES,
+            times=3,
+        ),
+        Alarm(
+            f"erasures-unfinished-{cell}",
+            "an erased image has an object that can't be deleted",
+            {"unfinished": Metric("Pixlake", "ErasuresUnfinished", "Sum", of)},
+            "unfinished",
+            0,
+            minutes=_DELETION_MINUTES,
+            times=2,
         ),
     ]

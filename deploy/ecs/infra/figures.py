@@ -29,4 +29,8 @@ FIGURES: Final = (
     Figure("KafkaDeletedUnread", "Sum", ("ingest",), "messages that Kafka deleted unread"),
     Figure("SweepsRefused", "Sum", ("ingest",), "sweeps that refused the store's clock"),
     Figure("SealLag", "Maximum", ("ingest",), "age of the oldest unsealed window, s"),
+    Figure("JournalUnreadable", "Maximum", ("ingest",), "journal objects that do not parse"),
+    Figure("JournalUndeleted", "Sum", ("ingest",), "failed deletions of journal objects"),
+    Figure("HoursIncomplete", "Sum", ("ingest",), "hours compacted without a stuck window"),
+    Figure("ErasuresUnfinished", "Sum", ("ingest",), "failed attempts to finish an erasure"),
 )

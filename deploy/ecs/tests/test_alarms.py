@@ -76,3 +76,26 @@ def test_a_group_without_a_lag_rings_while_messages_arrive(
 def test_silence_of_what_reports_all_the_time_rings(name: str) -> None:
     alarm = _ALARMS[name]
     assert _rings(name, dict.fromkeys(alarm.metrics))
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("journal-unreadable-a", "unreadable"),
+        ("hours-incomplete-a", "hours"),
+        ("journal-undeleted-a", "undeleted"),
+        ("erasures-unfinished-a", "unfinished"),
+    ],
+)
+@pytest.mark.parametrize(("value", "rings"), [(1.0, True), (0.0, False), (None, False)])
+def test_one_object_that_only_people_can_mend_rings(
+    name: str, key: str, value: float | None, *, rings: bool
+) -> None:
+    assert _rings(name, {key: value}) is rings
+
+
+def test_a_deletion_that_fails_once_rings_nobody() -> None:
+    """A sealer tries again after ten minutes; each period must have an attempt."""
+    for name in ("journal-undeleted-a", "erasures-unfinished-a"):
+        assert _ALARMS[name].minutes > 10
+        assert _ALARMS[name].times > 1

@@ -3,7 +3,18 @@
 import pytest
 
 from tests.assembly import Assembly, count
-from tests.rules import aws_agrees, bill, operation, rights, sandboxes, storage, stores, tasks, ways
+from tests.rules import (
+    aws_agrees,
+    bill,
+    lake_faults,
+    operation,
+    rights,
+    sandboxes,
+    storage,
+    stores,
+    tasks,
+    ways,
+)
 from tests.rules.rule import Rule
 
 RULES = (
@@ -16,6 +27,7 @@ RULES = (
     *sandboxes.RULES,
     *aws_agrees.RULES,
     *bill.RULES,
+    *lake_faults.RULES,
 )
 _EACH = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 

@@ -54,6 +54,10 @@ FIGURES: Final[Mapping[str, Figure]] = {
     "KafkaDeletedUnread": Figure("ray_pixlake_kafka_deleted_unread_total", "count", "Count"),
     "SweepsRefused": Figure("ray_pixlake_sweeps_refused_total", "count", "Count"),
     "SealLag": Figure("ray_pixlake_seal_lag", "highest", "Seconds"),
+    "JournalUnreadable": Figure("ray_pixlake_journal_unreadable", "gauge", "Count"),
+    "JournalUndeleted": Figure("ray_pixlake_journal_undeleted_total", "count", "Count"),
+    "HoursIncomplete": Figure("ray_pixlake_hours_incomplete_total", "count", "Count"),
+    "ErasuresUnfinished": Figure("ray_pixlake_erasures_unfinished_total", "count", "Count"),
 }
 ALARMED_KIND: Final[Kind] = "worker"
 """kind of node whose replicas have decoders"""
