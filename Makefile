@@ -98,14 +98,15 @@ UV_COMPILE = $(BIN)/uv pip compile --quiet --upgrade --universal --python-versio
 # security fix: make lock NEWEST=0days
 NEWEST ?= 7days
 
-EXTRAS = --extra embedded --extra heif --extra postgres
+EXTRAS = --extra embedded --extra heif --extra postgres --extra cache
 
 lock: dev ## update the locks to the newest releases that are at least a week old
 	$(UV_COMPILE) pyproject.toml requirements/build.in $(EXTRAS) -o requirements/up.txt
 	$(UV_COMPILE) pyproject.toml requirements/build.in $(EXTRAS) --group dev \
 		-c requirements/up.txt -o requirements/dev.txt
-	$(UV_COMPILE) pyproject.toml --extra postgres -c requirements/up.txt -o requirements/node.txt
-	$(UV_COMPILE) pyproject.toml --extra postgres --extra heif -c requirements/up.txt \
+	$(UV_COMPILE) pyproject.toml --extra postgres --extra cache -c requirements/up.txt \
+		-o requirements/node.txt
+	$(UV_COMPILE) pyproject.toml --extra postgres --extra cache --extra heif -c requirements/up.txt \
 		-o requirements/node-heif.txt
 	$(UV_COMPILE) requirements/tools.in -c requirements/dev.txt -o requirements/tools.txt
 	$(UV_COMPILE) requirements/docs.in -c requirements/dev.txt -o requirements/docs.txt

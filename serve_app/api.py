@@ -21,6 +21,7 @@ from serve_app.asgi.compression import Compression
 from serve_app.asgi.drain_body import DrainBody
 from serve_app.asgi.request_context import RequestContext
 from serve_app.auth import KeyRing
+from serve_app.cache.connection import CacheConnection
 from serve_app.health import ReadinessCheck
 from serve_app.query import KnownParameters
 from serve_app.replays import Replays
@@ -42,11 +43,14 @@ def make_app(
     readiness: ReadinessCheck,
     *,
     spillover: Spillover | None = None,
+    cache: CacheConnection | None = None,
 ) -> FastAPI:
     """Build the app on an open lake and a running worker; the caller closes both later.
 
     When the worker's sandbox is full, uploads go to the peers of `spillover`; None: there are none.
     If no node has a free place, an upload is refused before its body is read.
+    `cache`: shared by all processes; None: each process counts by itself. The caller runs its
+    `watch` and closes it.
 
     Raises UnknownPreset for an invalid name of the default preset; the caller checks that the store
     has the preset.
@@ -70,7 +74,7 @@ def make_app(
         spillover=spillover or Spillover(),
         settings=settings,
         reads=Reads(),
-        rates=RequestRates.by(settings),
+        rates=RequestRates.by(settings, cache),
         accounts=AccountsCalls(keys.accounts),
         replays=Replays(lake, worker),
     )

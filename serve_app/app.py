@@ -31,6 +31,7 @@ from serve_app.admission.admission import Admission
 from serve_app.admission.spillover import Spillover
 from serve_app.api import make_app
 from serve_app.auth import KeyRing
+from serve_app.cache.connection import CacheConnection
 from serve_app.health import PART_SECONDS, AnsweredBy, LoopLag, Part, Readiness, api_part
 from serve_app.metrics import samples
 from serve_app.settings import ServeSettings
@@ -69,6 +70,8 @@ class UploadApi:
         self._settings = settings
         self._accounts = await asyncio.to_thread(Accounts.open, settings.accounts_url)
         self._keys = KeyRing.of(self._accounts, settings)
+        cache_url = settings.cache_url
+        self._cache = CacheConnection(cache_url.get_secret_value()) if cache_url else None
         self._lake = await Lake.open(lake)
         self._worker = await Worker.start(self._lake, processors)
         # A misspelt default preset must fail here, not in every upload without a preset.
@@ -79,7 +82,9 @@ class UploadApi:
         metrics = processors_deployment.sandbox_metrics(
             self._lake, self._worker.sandbox, self._samples
         )
-        watches = (self._lag.watch(), self._peers.watch(), metrics.watch())
+        watches = [self._lag.watch(), self._peers.watch(), metrics.watch()]
+        if self._cache is not None:
+            watches.append(self._cache.watch())
         self._watching = [asyncio.create_task(watch) for watch in watches]
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -92,12 +97,13 @@ class UploadApi:
             self._settings,
             readiness,
             spillover=Spillover(self._peers),
+            cache=self._cache,
         )
         self._admission = app.state.context.admission
         return app
 
     def _samples(self) -> Iterable[Sample]:
-        return samples(self._admission) if self._admission else ()
+        return samples(self._admission, self._cache) if self._admission else ()
 
     async def __del__(self) -> None:
         """Finish running work and close; Serve awaits this after it has drained the requests."""
@@ -106,6 +112,8 @@ class UploadApi:
                 watch.cancel()
         if hasattr(self, "_worker"):
             await self._worker.close()
+        if (cache := getattr(self, "_cache", None)) is not None:
+            await cache.close()
         if hasattr(self, "_accounts"):
             await asyncio.to_thread(self._accounts.close)
 

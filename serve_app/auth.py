@@ -257,7 +257,7 @@ def need(scope: str) -> Callable[..., Awaitable[Principal]]:
         ring: KeyRing = request.app.state.context.keys
         found = await ring.holder(bearer(request.headers), scope)
         rates: RequestRates = request.app.state.context.rates
-        rates.count(found, request.scope)
+        await rates.count(found, request.scope)
         return found
 
     return principal

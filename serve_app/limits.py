@@ -24,10 +24,10 @@ class LimitsView(BaseModel):
     max_metadata_bytes: int = Field(description="size of all names and values together")
     default_preset: str
     key_requests_per_second: int | None = Field(
-        description="requests a second of this key to one process of the API; null: no limit"
+        description="requests a second of this key; null: no limit"
     )
     tenant_requests_per_second: int | None = Field(
-        description="requests a second of the whole tenant to one process; null: no limit"
+        description="requests a second of the whole tenant; null: no limit"
     )
 
 

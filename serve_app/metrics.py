@@ -6,6 +6,7 @@ from typing import Final
 
 from lake.metrics import Metric, Sample
 from serve_app.admission.admission import Admission
+from serve_app.cache.connection import CacheConnection
 
 UPLOADS: Final = Metric(
     "pixlake_uploads",
@@ -28,7 +29,34 @@ ADMITTED_BYTES: Final = Metric(
     "pixlake_upload_bytes_held", "gauge", "bytes", "Received bytes of those uploads."
 )
 
-METRICS: Final = (UPLOADS, REFUSALS, ADMITTED, ADMITTED_BYTES)
+CACHE_ANSWERS: Final = Metric(
+    "pixlake_cache_answers",
+    "gauge",
+    "replicas",
+    "Replicas whose cache (Valkey or Redis) answers in time: 1 or 0; none without a cache.",
+)
+CACHE_FAILURES: Final = Metric(
+    "pixlake_cache_failures",
+    "counter",
+    "calls",
+    "Calls of the cache that failed or took longer than 50 ms.",
+)
+CACHE_MISSED: Final = Metric(
+    "pixlake_cache_missed",
+    "counter",
+    "calls",
+    "Calls that the replica answered by itself, because the cache did not answer in time.",
+)
+
+METRICS: Final = (
+    UPLOADS,
+    REFUSALS,
+    ADMITTED,
+    ADMITTED_BYTES,
+    CACHE_ANSWERS,
+    CACHE_FAILURES,
+    CACHE_MISSED,
+)
 """All metrics of this package."""
 
 # One process has one replica. The event loop is the only thread that counts.
@@ -36,7 +64,7 @@ uploads_by_outcome: Final[Counter[str]] = Counter()
 refusals_by_code: Final[Counter[str]] = Counter()
 
 
-def samples(admission: Admission) -> Iterator[Sample]:
+def samples(admission: Admission, cache: CacheConnection | None = None) -> Iterator[Sample]:
     """Read the samples of this process."""
     for outcome, count in uploads_by_outcome.items():
         yield UPLOADS.at(count, outcome)
@@ -44,3 +72,7 @@ def samples(admission: Admission) -> Iterator[Sample]:
         yield REFUSALS.at(count, code)
     yield ADMITTED.at(admission.uploads)
     yield ADMITTED_BYTES.at(admission.bytes)
+    if cache is not None:
+        yield CACHE_ANSWERS.at(cache.answers)
+        yield CACHE_FAILURES.at(cache.failures)
+        yield CACHE_MISSED.at(cache.missed)

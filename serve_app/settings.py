@@ -3,6 +3,7 @@
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -28,6 +29,11 @@ class ServeSettings(BaseSettings):
         default=False,
         description="true: another region leads this lake; images are served, and every request "
         "that changes something gets 503 `standby`",
+    )
+    cache_url: SecretStr | None = Field(
+        default=None,
+        description="Valkey or Redis, as redis://… or rediss://… (TLS), with user and password; "
+        "all processes of the API count limits there together; default: each counts by itself",
     )
     default_preset: str = Field(default="web", description="preset of an upload without a preset")
     max_bytes: int = Field(
@@ -67,15 +73,15 @@ class ServeSettings(BaseSettings):
         default=None,
         ge=1,
         le=1_000_000,
-        description="largest number of requests a second of one key to one process of the API; "
-        "more get 429; default: no limit",
+        description="largest number of requests a second of one key: to all processes of the API "
+        "with `PIXLAKE_CACHE_URL`, to one without; more get 429; default: no limit",
     )
     tenant_requests_per_second: int | None = Field(
         default=None,
         ge=1,
         le=1_000_000,
-        description="largest number of requests a second of all keys of one tenant to one process "
-        "of the API; more get 429; default: no limit",
+        description="largest number of requests a second of all keys of one tenant, counted as for "
+        "one key; more get 429; default: no limit",
     )
     address_connections: int = Field(
         default=500,
@@ -112,6 +118,16 @@ class ServeSettings(BaseSettings):
                 f"{host!r} is not an IP address; 127.0.0.1 accepts connections from this machine "
                 "only, 0.0.0.0 accepts connections on all addresses of the machine"
             ) from None
+
+    @field_validator("cache_url")
+    @classmethod
+    def _cache(cls, url: SecretStr | None) -> SecretStr | None:
+        """Check the URL of the cache; the message does not repeat it, because it has a password."""
+        if url is not None:
+            parts = urlsplit(url.get_secret_value())
+            if parts.scheme not in {"redis", "rediss"} or not parts.hostname:
+                raise ValueError("PIXLAKE_CACHE_URL is not redis://host:port or rediss://host:port")
+        return url
 
     @model_validator(mode="after")
     def _one_upload_fits(self) -> Self:

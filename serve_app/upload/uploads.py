@@ -36,7 +36,7 @@ async def store(
     """
     headers = Headers(scope=scope)
     principal = await context.keys.holder(bearer(headers), WRITE)
-    context.rates.count(principal, scope)
+    await context.rates.count(principal, scope)
     lease = context.admission.enter(principal.tenant, principal.prefix)
     early: Early | None = None
     try:

@@ -12,6 +12,7 @@ from processors.worker import Worker
 from serve_app.accounts import ERASE, IMAGES, Accounts
 from serve_app.api import make_app
 from serve_app.auth import KeyRing
+from serve_app.cache.connection import CacheConnection
 from serve_app.health import Part, Readiness
 from serve_app.settings import ServeSettings
 from tests.serve_app.postgres import Postgres, postgres_or_reason
@@ -58,7 +59,11 @@ def settings(tmp_path: Path) -> ServeSettings:
 async def make_site(sandbox: Sandbox, accounts: Accounts) -> AsyncIterator[MakeSite]:
     clients = []
 
-    async def make(settings: ServeSettings, on: LakeSettings | None = None) -> Site:
+    async def make(
+        settings: ServeSettings,
+        on: LakeSettings | None = None,
+        cache: CacheConnection | None = None,
+    ) -> Site:
         lake = await Lake.open(on or LakeSettings(store_url="memory://"))
         ready = {"api": Part(ready=True), "kafka": Part(ready=True)}
 
@@ -71,6 +76,7 @@ async def make_site(sandbox: Sandbox, accounts: Accounts) -> AsyncIterator[MakeS
             KeyRing.of(accounts, settings),
             settings,
             readiness,
+            cache=cache,
         )
         key = accounts.create_key("acme", IMAGES | {ERASE}, "test").text
         client = client_of(app, {"Authorization": f"Bearer {key}"})

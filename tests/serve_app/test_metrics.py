@@ -4,16 +4,21 @@ from collections import Counter
 
 import pytest
 
+from serve_app.cache.connection import CacheConnection
 from serve_app.metrics import METRICS, samples
 from tests.serve_app.site import Site
 
+# Nothing connects to it, and its figures are zero.
+CACHE = CacheConnection("redis://localhost")
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 def values(site: Site) -> Counter[tuple[str, ...]]:
     """Return the present values; tests of one process share them, so a test takes a difference."""
     admission = site.app.state.context.admission
-    return Counter({(each.metric.name, *each.labels): each.value for each in samples(admission)})
+    return Counter(
+        {(each.metric.name, *each.labels): each.value for each in samples(admission, CACHE)}
+    )
 
 
 async def test_uploads_and_refusals_are_counted_by_result(site: Site) -> None:
