@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Literal, TypeVar
 
 from lake import layout
@@ -34,7 +35,7 @@ from lake.errors import (
 )
 from lake.old_columns import refuse_old_json
 from lake.store.clock import StoreClock
-from lake.store.decision import decide
+from lake.store.decision import compare_and_swap, decide
 from lake.store.machine_clock import MACHINE, Moment
 from lake.store.object_meta import Stored
 from lake.store.object_store import Buffer, ObjectStore
@@ -163,15 +164,14 @@ class Committer:
         return commit
 
     async def look_up(self, tenant: str, image_id: str) -> LookUp:
-        """Read the record of an image once; raises UnreadableObject, Unavailable."""
+        """Read the record of an image; raises UnreadableObject, Unavailable."""
         at = self._clock.machine.moment()
         await self._clock.fresh()
         key = layout.record_key(tenant, image_id)
         try:
-            data, _ = await self._store.get(key)
+            found = parse_record(key, (await self._store.get(key))[0])
         except KeyMissing:
             return LookUp(None, at)
-        found = parse_record(key, data)
         if not isinstance(found, ImageRecord):
             return LookUp(None, at)
         return LookUp(found if expiry_of(found, self._clock) > self._clock.now() else None, at)
@@ -182,16 +182,30 @@ class Committer:
         """Find the image that an earlier repetition of the request stored; None without one.
 
         `looked`: an earlier look-up; a record that it found long ago is read again, because the
-        image may have been erased. The row of the image is durable when this returns. Raises
-        UnreadableObject, Unavailable.
+        image may have been erased. A damaged record is written anew, as by a commit. The row of the
+        image is durable when this returns. Raises UnreadableObject, Unavailable.
         """
         if looked is None or (looked.record and looked.at.age > _LOOK_UP_AGE):
-            looked = await self.look_up(tenant, image_id)
+            repaired = partial(self._repaired_look_up, tenant, image_id)
+            looked = await compare_and_swap(repaired, f"image {image_id}")
         found = looked.record
         if found is None or not request.made(found):
             return None
         await self._journal.append(found)
         return Commit("replayed", found)
+
+    async def _repaired_look_up(self, tenant: str, image_id: str) -> LookUp | None:
+        """Look up an image; None after a damaged record was written anew."""
+        at = self._clock.machine.moment()
+        try:
+            return await self.look_up(tenant, image_id)
+        except UnreadableObject as error:
+            if not is_damaged(error):
+                raise
+        data, stored = await self._store.get(layout.record_key(tenant, image_id))
+        if await self._damaged.restore(tenant, image_id, stored, data):
+            return None
+        return LookUp(None, at)
 
     async def discard(self, keys: Iterable[str]) -> None:
         """Delete objects of this attempt; the sweeper deletes those that can't be deleted now."""

@@ -8,6 +8,7 @@ import pytest
 
 from lake import layout
 from lake.commit.records import parse_record
+from lake.commit.requests import Request
 from lake.errors import (
     IdempotencyConflict,
     ImageErased,
@@ -53,6 +54,37 @@ async def test_the_same_upload_heals_the_record(lake: Lake, cut: bytes, sealed: 
     await at_age(lake, hours=3).maintenance.run_pass(now=True)
     assert [row.image_id for row in await rows(lake)] == sorted(map(image_id, "ab"))
     assert len(await image_objects(lake, "a")) == 3
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+async def test_a_look_up_of_the_same_request_heals_the_record(lake: Lake, sealed: bool) -> None:
+    made = (await commit(lake, "a")).record
+    if sealed:
+        await lake.sealer.run_pass(now=True)
+    await damage(lake)
+    request = Request(made.sha256, made.preset, made.metadata, made.content_hash)
+    again = await lake.committer.replay(TENANT, image_id("a"), request)
+    assert again is not None
+    assert (again.outcome, again.record) == ("replayed", made)
+    assert await stored_record(lake) == made
+
+
+async def test_a_look_up_finds_no_image_behind_a_damaged_record_of_an_erased_one(
+    lake: Lake,
+) -> None:
+    made = (await commit(lake, "a")).record
+    await lake.eraser.erase(TENANT, image_id("a"))
+    await damage(lake)
+    request = Request(made.sha256, made.preset, made.metadata, made.content_hash)
+    assert await lake.committer.replay(TENANT, image_id("a"), request) is None
+    assert isinstance(await stored_record(lake), Tombstone)
+
+
+async def test_a_look_up_finds_no_image_that_no_row_knows(lake: Lake) -> None:
+    await damage(lake)
+    request = Request("0" * 64, "standard", {})
+    assert await lake.committer.replay(TENANT, image_id("a"), request) is None
+    assert (await lake.store.get(KEY))[0] == b""
 
 
 async def test_other_bytes_are_a_conflict(lake: Lake, lake_settings: LakeSettings) -> None:
