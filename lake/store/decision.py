@@ -4,7 +4,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from lake.errors import AlreadyExists, KeyMissing, LakeError, Mismatch, StoreUnavailable
+from lake.errors import (
+    AlreadyExists,
+    KeyMissing,
+    LakeError,
+    Mismatch,
+    StoreDenied,
+    StoreReadOnly,
+    StoreUnavailable,
+)
 
 T = TypeVar("T")
 
@@ -27,12 +35,15 @@ async def compare_and_swap(
     """Run a step that reads, and writes if nothing has changed since; returns its result.
 
     The step is repeated if it returns None or raises one of `again`. The wait before the first
-    repetition is `backoff` seconds, and doubles. Raises `error` about `subject` after the last try.
+    repetition is `backoff` seconds, and doubles. Raises `error` about `subject` after the last try,
+    and StoreDenied and StoreReadOnly at once, because a repetition would be refused, too.
     """
     for turn in range(tries):
         try:
             if (result := await step()) is not None:
                 return result
+        except (StoreDenied, StoreReadOnly):
+            raise
         except again:
             pass
         if backoff:

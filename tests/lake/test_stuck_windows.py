@@ -79,16 +79,31 @@ async def test_a_refused_segment_lets_the_watermark_pass(
     assert [row["image_id"] for row in seen] == sorted(map(image_id, ["refused", "other"]))
 
 
-def refuse(lake: Lake, monkeypatch: pytest.MonkeyPatch, refused: str) -> None:
-    """Let no process create this key."""
+async def test_a_denied_segment_is_tried_once_a_pass(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = (await commit(lake, "refused")).record
+    with monkeypatch.context() as patch:
+        tries = refuse(lake, patch, layout.chain_key(refused.window_start, 0))
+        report = await lake.sealer.run_pass(now=True)
+    assert report.failed_windows == (layout.window_name(refused.window_start),)
+    assert len(tries) == 1
+    assert (await lake.sealer.run_pass(now=True)).rows == 1
+
+
+def refuse(lake: Lake, monkeypatch: pytest.MonkeyPatch, refused: str) -> list[str]:
+    """Let no process create this key; returns the list of tries, which grows."""
     create = lake.store.create
+    tries: list[str] = []
 
     async def denied(key: str, data: Buffer) -> str:
         if key == refused:
+            tries.append(key)
             raise StoreDenied(f"{key} is denied")
         return await create(key, data)
 
     monkeypatch.setattr(lake.store, "create", denied)
+    return tries
 
 
 async def test_a_stuck_window_withdraws_only_a_claim_that_nobody_uses(tmp_path: Path) -> None:
