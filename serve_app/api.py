@@ -12,6 +12,7 @@ from processors.worker import Worker
 from serve_app import console, health, images, limits, presets, problems
 from serve_app.accounts.calls import AccountsCalls
 from serve_app.administration import keys as keys_api
+from serve_app.administration import limits as account_limits
 from serve_app.administration import tenants as tenants_api
 from serve_app.admission.admission import Admission
 from serve_app.admission.reads import Reads
@@ -24,8 +25,8 @@ from serve_app.auth import KeyRing
 from serve_app.cache.connection import CacheConnection
 from serve_app.health import ReadinessCheck
 from serve_app.query import KnownParameters
+from serve_app.rates import Rates
 from serve_app.replays import Replays
-from serve_app.request_rates import RequestRates
 from serve_app.settings import ServeSettings
 from serve_app.upload import route as upload_route
 
@@ -74,7 +75,7 @@ def make_app(
         spillover=spillover or Spillover(),
         settings=settings,
         reads=Reads(),
-        rates=RequestRates.by(settings, cache),
+        rates=Rates(settings, cache),
         accounts=AccountsCalls(keys.accounts),
         replays=Replays(lake, worker),
     )
@@ -93,6 +94,7 @@ def make_app(
         presets.router,
         keys_api.router,
         tenants_api.router,
+        account_limits.router,
         health.router(readiness),
     ):
         app.include_router(router)

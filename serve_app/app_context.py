@@ -12,8 +12,8 @@ from serve_app.admission.admission import Admission
 from serve_app.admission.reads import Reads
 from serve_app.admission.spillover import Spillover
 from serve_app.auth import KeyRing
+from serve_app.rates import Rates
 from serve_app.replays import Replays
-from serve_app.request_rates import RequestRates
 from serve_app.settings import ServeSettings
 
 
@@ -28,7 +28,7 @@ class AppContext:
     spillover: Spillover
     settings: ServeSettings
     reads: Reads
-    rates: RequestRates
+    rates: Rates
     accounts: AccountsCalls
     replays: Replays
     under_way: set[asyncio.Task[Commit]] = field(default_factory=set)

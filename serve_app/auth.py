@@ -25,7 +25,7 @@ from serve_app.accounts.errors import (
 )
 from serve_app.accounts.keys import parse
 from serve_app.errors import Forbidden, InvalidRequest, Standby, Unauthorized
-from serve_app.request_rates import RequestRates
+from serve_app.rates import Rates
 from serve_app.settings import ServeSettings
 
 # Largest number of cached keys; one entry takes about half a kilobyte.
@@ -256,8 +256,8 @@ def need(scope: str) -> Callable[..., Awaitable[Principal]]:
     ) -> Principal:
         ring: KeyRing = request.app.state.context.keys
         found = await ring.holder(bearer(request.headers), scope)
-        rates: RequestRates = request.app.state.context.rates
-        await rates.count(found, request.scope)
+        rates: Rates = request.app.state.context.rates
+        await rates.count_request(found, request.scope)
         return found
 
     return principal

@@ -3,7 +3,7 @@
 ApiError
   x Unauthorized            unauthorized
   x Forbidden               forbidden               value: the scope that is missing
-  x RateLimited             rate_limited            limit: requests a second
+  x RateLimited             rate_limited            limit: requests, images or bytes a second
   x Standby                 standby                 value: the scope that a standby refuses
   x MissingBody             missing_body
   x UnsupportedMediaType    unsupported_media_type  value: the content type sent
@@ -49,7 +49,7 @@ class Forbidden(ApiError):
 
 
 class RateLimited(ApiError):
-    """A key or tenant sends more requests a second than the limit."""
+    """A key or tenant sends more requests, images or bytes a second than the limit."""
 
     code = "rate_limited"
 
@@ -166,7 +166,7 @@ PROBLEMS: Mapping[str, Problem] = {
     "unauthorized": Problem(401, "An API key is needed"),
     "forbidden": Problem(403, "The API key may not do this"),
     "tenant_suspended": Problem(403, "The tenant is suspended"),
-    "rate_limited": Problem(429, "Too many requests a second", retry_after=1),
+    "rate_limited": Problem(429, "Too much in a second", retry_after=1),
     "standby": Problem(503, "This region is a standby", retry_after=60),
     "not_found": Problem(404, "This path does not exist"),
     "method_not_allowed": Problem(405, "This method is not allowed here"),

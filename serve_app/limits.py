@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from processors.untrusted_text import MAX_METADATA_BYTES, MAX_METADATA_ENTRIES
 from serve_app.accounts import WRITE, Principal
+from serve_app.administration.limits import LimitsBody
 from serve_app.app_context import context_of
 from serve_app.auth import need
 from serve_app.problems import problem_responses
@@ -29,18 +30,23 @@ class LimitsView(BaseModel):
     tenant_requests_per_second: int | None = Field(
         description="requests a second of the whole tenant; null: no limit"
     )
+    key_limits: LimitsBody = Field(description="limits that were set for this key")
+    tenant_limits: LimitsBody = Field(description="limits that were set for the tenant")
 
 
 @router.get("/v1/limits", summary="Limits of an upload")
 async def limits(request: Request, principal: Writer) -> LimitsView:
     """Return the limits. Ask once before large uploads: a refused body still has to be sent."""
-    del principal  # only the scope of the key is needed
-    settings = context_of(request).settings
+    context = context_of(request)
+    settings = context.settings
+    of_key, of_tenant = context.rates.requests_per_second(principal)
     return LimitsView(
         max_bytes=settings.max_bytes,
         max_metadata_entries=MAX_METADATA_ENTRIES,
         max_metadata_bytes=MAX_METADATA_BYTES,
         default_preset=settings.default_preset,
-        key_requests_per_second=settings.key_requests_per_second,
-        tenant_requests_per_second=settings.tenant_requests_per_second,
+        key_requests_per_second=of_key,
+        tenant_requests_per_second=of_tenant,
+        key_limits=LimitsBody.of(principal.key_limits),
+        tenant_limits=LimitsBody.of(principal.tenant_limits),
     )

@@ -52,9 +52,11 @@ VENDORS = {
         "serve_app/accounts/account_log.py",
         "serve_app/accounts/accounts.py",
         "serve_app/accounts/database.py",
+        "serve_app/accounts/limits.py",
         "serve_app/accounts/migration.py",
         "serve_app/accounts/migrations/versions/v0001_api_keys.py",
         "serve_app/accounts/migrations/versions/v0002_tenants.py",
+        "serve_app/accounts/migrations/versions/v0003_limits.py",
         "serve_app/accounts/tables.py",
         "serve_app/accounts/tenants.py",
     },
@@ -63,6 +65,7 @@ VENDORS = {
         "serve_app/accounts/migrations/env.py",
         "serve_app/accounts/migrations/versions/v0001_api_keys.py",
         "serve_app/accounts/migrations/versions/v0002_tenants.py",
+        "serve_app/accounts/migrations/versions/v0003_limits.py",
     },
 }
 MAX_LINES = 350

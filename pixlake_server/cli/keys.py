@@ -8,6 +8,13 @@ import typer
 from pixlake.cli import output
 from pixlake.cli.failures import CliError
 from pixlake.cli.options import DryRun, Home, Json, Yes
+from pixlake_server.cli.account_limits import (
+    BytesPerSecond,
+    ImagesPerSecond,
+    RequestsPerSecond,
+    changed,
+    tell,
+)
 from pixlake_server.cli.accounts_access import duration, local_minute, open_accounts, operator
 from pixlake_server.cli.consent import ask
 
@@ -109,6 +116,33 @@ def rotate(
     else:
         print(issued.text)
         output.note(f"{prefix} is accepted until {local_minute(old.expires_at)}")
+
+
+@keys.command()
+def limit(
+    prefix: Annotated[str, typer.Argument(help="Prefix of the key: between pxl_ and _.")],
+    *,
+    requests_per_second: RequestsPerSecond = None,
+    images_per_second: ImagesPerSecond = None,
+    bytes_per_second: BytesPerSecond = None,
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Set limits of a key; without an option, show them. Limits that are not named stay.
+
+    Servers notice within seconds (PIXLAKE_KEY_CACHE_SECONDS).
+    """
+    options = {
+        "requests_per_second": requests_per_second,
+        "images_per_second": images_per_second,
+        "bytes_per_second": bytes_per_second,
+    }
+    with open_accounts(home) as accounts:
+        limits = accounts.limits.of_key(prefix)
+        if any(options.values()):
+            limits = changed(limits, options)
+            accounts.limits.set_key(prefix, limits, actor=operator())
+    tell(limits, json=json)
 
 
 @keys.command()

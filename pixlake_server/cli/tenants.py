@@ -6,6 +6,13 @@ import typer
 
 from pixlake.cli import output
 from pixlake.cli.options import Home, Json, Yes
+from pixlake_server.cli.account_limits import (
+    BytesPerSecond,
+    ImagesPerSecond,
+    RequestsPerSecond,
+    changed,
+    tell,
+)
 from pixlake_server.cli.accounts_access import local_minute, open_accounts, operator
 from pixlake_server.cli.consent import ask
 
@@ -82,6 +89,33 @@ def resume(name: Name, *, home: Home = None, json: Json = False) -> None:
         accounts.tenants.find(name)
         tenant, _ = accounts.tenants.put(name, suspended=False, actor=operator())
     _told(tenant, f"resumed {name}", json=json)
+
+
+@tenants.command()
+def limit(
+    name: Name,
+    *,
+    requests_per_second: RequestsPerSecond = None,
+    images_per_second: ImagesPerSecond = None,
+    bytes_per_second: BytesPerSecond = None,
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Set limits of a tenant; without an option, show them. Limits that are not named stay.
+
+    Servers notice within seconds (PIXLAKE_KEY_CACHE_SECONDS).
+    """
+    options = {
+        "requests_per_second": requests_per_second,
+        "images_per_second": images_per_second,
+        "bytes_per_second": bytes_per_second,
+    }
+    with open_accounts(home) as accounts:
+        limits = accounts.limits.of_tenant(name)
+        if any(options.values()):
+            limits = changed(limits, options)
+            accounts.limits.set_tenant(name, limits, actor=operator())
+    tell(limits, json=json)
 
 
 def _told(tenant: "TenantInfo", line: str, *, json: bool) -> None:

@@ -4,6 +4,7 @@ from serve_app.accounts.account_log import AccountEvent
 from serve_app.accounts.accounts import Accounts, IssuedKey, KeyInfo, Principal
 from serve_app.accounts.first_key import FIRST_TENANT, ensure_first_key
 from serve_app.accounts.keys import ADMIN, ERASE, IMAGES, PRESETS, READ, SCOPES, WRITE
+from serve_app.accounts.limits import Limits
 from serve_app.accounts.tenants import TenantInfo
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Accounts",
     "IssuedKey",
     "KeyInfo",
+    "Limits",
     "Principal",
     "TenantInfo",
     "ensure_first_key",

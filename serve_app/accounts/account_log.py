@@ -12,9 +12,11 @@ from serve_app.accounts.tables import ACCOUNT_EVENTS
 
 Act = Literal[
     "key.created",
+    "key.limited",
     "key.revoked",
     "key.rotated",
     "tenant.created",
+    "tenant.limited",
     "tenant.suspended",
     "tenant.resumed",
 ]

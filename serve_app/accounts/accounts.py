@@ -12,6 +12,7 @@ from serve_app.accounts import keys
 from serve_app.accounts.account_log import LOCAL, AccountLog, append
 from serve_app.accounts.database import CONNECT_SECONDS, Database, utc, utc_or_none
 from serve_app.accounts.errors import InvalidAccount, KeyNotFound, TenantSuspended, UnknownKey
+from serve_app.accounts.limits import NO_LIMITS, AccountLimits, Limits, copy_limits
 from serve_app.accounts.tables import API_KEYS, TENANTS
 from serve_app.accounts.tenants import Tenants, create_missing
 
@@ -23,12 +24,14 @@ LAST_USED_ACCURACY = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Authenticated caller: tenant, scopes, and prefix and expiry of its key."""
+    """Authenticated caller: tenant, scopes, prefix and expiry of its key, and limits of both."""
 
     tenant: str
     scopes: frozenset[str]
     prefix: str
     expires_at: datetime | None = None
+    key_limits: Limits = NO_LIMITS
+    tenant_limits: Limits = NO_LIMITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class Accounts:
         self._database = database
         self.tenants = Tenants(database)
         self.log = AccountLog(database)
+        self.limits = AccountLimits(database)
 
     @classmethod
     def open(cls, database_url: str, *, connect_seconds: int = CONNECT_SECONDS) -> "Accounts":
@@ -107,7 +111,7 @@ class Accounts:
         return issued
 
     def rotate(self, prefix: str, overlap: timedelta, *, actor: str = LOCAL) -> IssuedKey:
-        """Replace a key: create one with the same tenant, scopes and name.
+        """Replace a key: create one with the same tenant, scopes, name and limits.
 
         The old key expires after the overlap, or at its own expiry if that is earlier; the new key
         has the lifetime of the old one. Raises KeyNotFound.
@@ -127,6 +131,7 @@ class Accounts:
                 old.name,
                 None if lifetime is None else now + lifetime,
             )
+            copy_limits(connection, prefix, issued.info.prefix)
             append(
                 connection,
                 actor,
@@ -175,6 +180,8 @@ class Accounts:
                 API_KEYS.c.tenant,
                 API_KEYS.c.scopes,
                 API_KEYS.c.expires_at,
+                API_KEYS.c.limits.label("key_limits"),
+                TENANTS.c.limits.label("tenant_limits"),
                 TENANTS.c.suspended_at,
             )
             .outerjoin(TENANTS, TENANTS.c.name == API_KEYS.c.tenant)
@@ -188,7 +195,14 @@ class Accounts:
         check_expiry(expires_at)
         if row.suspended_at is not None:
             raise TenantSuspended("the tenant of this API key is suspended", value=row.tenant)
-        return Principal(row.tenant, frozenset(row.scopes.split()), secret.prefix, expires_at)
+        return Principal(
+            row.tenant,
+            frozenset(row.scopes.split()),
+            secret.prefix,
+            expires_at,
+            Limits.stored(row.key_limits),
+            Limits.stored(row.tenant_limits),
+        )
 
     def note_use(self, prefix: str) -> None:
         """Store that a key was used now, unless a use within the accuracy is stored."""

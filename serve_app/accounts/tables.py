@@ -16,6 +16,7 @@ API_KEYS = Table(
     Column("revoked_at", DateTime(timezone=True)),
     Column("expires_at", DateTime(timezone=True), comment="no request is accepted from then on"),
     Column("last_used_at", DateTime(timezone=True), comment="up to ten minutes too early"),
+    Column("limits", JSON(none_as_null=True), comment="only limits that are set"),
     Index("api_keys_by_tenant", "tenant"),
 )
 
@@ -25,6 +26,7 @@ TENANTS = Table(
     Column("name", String(63), primary_key=True),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("suspended_at", DateTime(timezone=True), comment="its keys are refused since then"),
+    Column("limits", JSON(none_as_null=True), comment="only limits that are set"),
 )
 
 ACCOUNT_EVENTS = Table(

@@ -116,6 +116,13 @@ def _tenants() -> Select[tuple[str, datetime, datetime | None, int]]:
     )
 
 
+def exists(connection: Connection, name: str) -> bool:
+    """True if the tenant was created or has a key."""
+    return (
+        connection.execute(select(_NAMES.c.name).where(_NAMES.c.name == name)).first() is not None
+    )
+
+
 def _find(connection: Connection, name: str) -> TenantInfo:
     row = connection.execute(_tenants().having(_NAMES.c.name == name)).one_or_none()
     if row is None:

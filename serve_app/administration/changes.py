@@ -45,6 +45,11 @@ async def body_of(request: Request, model: type[M]) -> M:
         raise RequestValidationError(faults) from error
 
 
+def whole(value: object) -> object:
+    """Convert 3600.0 to 3600: JSON Schema counts both as integers."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _too_large(size: int) -> InvalidRequest:
     return InvalidRequest("the body is too large", limit=MAX_BODY, value=size)
 

@@ -18,6 +18,7 @@ from serve_app.administration.changes import (
     body_of,
     calls_of,
     json_body,
+    whole,
 )
 from serve_app.problems import problem_responses
 
@@ -26,11 +27,6 @@ router = APIRouter(tags=["keys"], responses=problem_responses(401, 403, 422, 503
 Prefix = Annotated[str, Path(pattern="^[0-9a-f]{12}$", description="the part after `pxl_`")]
 Tenant = Annotated[str, Field(pattern=TENANT.pattern, max_length=63)]
 _MAX_OVERLAP = int(timedelta(days=90).total_seconds())
-
-
-def _whole(value: object) -> object:
-    """Convert 3600.0 to 3600: JSON Schema counts both as integers."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class NewKey(BaseModel):
@@ -53,7 +49,7 @@ class Rotation(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    overlap_seconds: Annotated[int, BeforeValidator(_whole)] = Field(
+    overlap_seconds: Annotated[int, BeforeValidator(whole)] = Field(
         default=86_400,
         ge=0,
         le=_MAX_OVERLAP,

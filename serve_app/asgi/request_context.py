@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from lake.logs import bound, logger
 from serve_app.errors import HeadersTooLarge
 from serve_app.problems import INTERNAL, problem
-from serve_app.request_rates import rate_headers
+from serve_app.rates import rate_headers
 
 log = logger(__name__)
 REQUEST_ID = "x-request-id"

@@ -36,16 +36,19 @@ async def store(
     """
     headers = Headers(scope=scope)
     principal = await context.keys.holder(bearer(headers), WRITE)
-    await context.rates.count(principal, scope)
+    await context.rates.count_request(principal, scope)
     lease = context.admission.enter(principal.tenant, principal.prefix)
     early: Early | None = None
     try:
         on_peer = await _reserve(context, lease)
         asked = UploadRequest.of(headers, preset, context.settings.max_bytes)
+        await context.rates.count_upload(principal, scope, asked.length)
         early = context.replays.look_up(principal.tenant, asked.idempotency_key)
         if asked.preset is not None:
             await _check_preset(context, principal, asked, asked.preset)
         body = await read_body(receive, asked, lease, context.settings)
+        if asked.length is None:
+            await context.rates.count_bytes(principal, scope, len(body.image))
         name = _preset(asked.preset, body.fields.get("preset"))
         job = await _job(context, principal, asked, body, name)
     except BaseException:

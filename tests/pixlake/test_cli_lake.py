@@ -196,4 +196,29 @@ def test_the_log_of_the_accounts_is_printed(run: Run, door: Door) -> None:
     older = json.loads(run(*words, "--before", str(events[0]["number"]), "--json").stdout)
     assert older["events"] == events[1:]
     assert "key.revoked" in run(*words, "--limit", "1").stdout
-    assert run("accounts", "migrate", *there).stdout.endswith("has version 0002\n")
+    assert run("accounts", "migrate", *there).stdout.endswith("has version 0003\n")
+
+
+def test_limits_are_set_shown_and_removed_by_command(run: Run, door: Door) -> None:
+    there = ("--home", str(door.home))
+    prefix = door.key("cams").split("_")[1]
+
+    def limits(*words: str) -> dict[str, int | None]:
+        found: dict[str, int | None] = json.loads(run(*words, *there, "--json").stdout)
+        return found
+
+    for words in (("tenants", "limit", "cams"), ("keys", "limit", prefix)):
+        assert set(limits(*words).values()) == {None}
+        assert limits(*words, "--images-per-second", "20")["images_per_second"] == 20
+        both = limits(*words, "--bytes-per-second", "1000")
+        assert (both["images_per_second"], both["bytes_per_second"]) == (20, 1000)
+        assert limits(*words, "--images-per-second", "none")["images_per_second"] is None
+        assert limits(*words) == {**both, "images_per_second": None}
+        assert "1000" in run(*words, *there).stdout
+        wrong = run(*words, "--bytes-per-second", "many", *there)
+        assert wrong.exit_code == 2
+        assert "--bytes-per-second 'many'" in wrong.stderr
+        refused = run(*words, "--bytes-per-second", "0", *there, "--json")
+        assert refused.exit_code == 1
+        assert json.loads(refused.stdout)["error"]["code"] == "invalid_account"
+    assert run("tenants", "limit", "nobody", *there).exit_code == 1
