@@ -178,6 +178,7 @@ def test_private_parts_of_ray_only_in_their_room() -> None:
 # Files of tests that use private names of other modules, with the reason.
 PRIVATE_IN_TESTS = {
     # A mutant takes one rule out of the protocol; no caller may do that through an argument.
+    "tests/lake/simulation/mutants_of_answers.py",
     "tests/lake/simulation/mutants_of_clocks.py",
     "tests/lake/simulation/mutants_of_images.py",
     "tests/lake/simulation/mutants_of_positions.py",

@@ -120,11 +120,18 @@ class ObjectStore:
             raise _unasked(error) from error
 
     async def replace(self, key: str, data: Buffer, etag: str) -> str:
-        """Overwrite if the ETag is `etag`; returns the new one. Raises Mismatch, KeyMissing."""
+        """Overwrite if the ETag is `etag`; returns the new one.
+
+        Raises KeyMissing, and Mismatch if the object has changed or may have changed (S3's 409, or
+        a request that was repeated after its own success); read the key to find out.
+        """
         if self._writer is not None:
             async with self._reading(key):
                 return await asyncio.to_thread(self._replace_local, self._writer, key, data, etag)
-        return await self._put(key, data, {"e_tag": etag})
+        try:
+            return await self._put(key, data, {"e_tag": etag})
+        except AlreadyExists as error:  # obstore's error for every 409
+            raise Mismatch(f"{key} may have changed", value=key) from error
 
     async def get(self, key: str) -> tuple[bytes, Stored]:
         """Read an object and its metadata; raises KeyMissing."""

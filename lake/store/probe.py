@@ -12,6 +12,8 @@ from lake.errors import AlreadyExists, KeyMissing, Mismatch, StoreUntrustworthy
 from lake.store.object_store import ObjectStore
 
 _CREATORS = 32
+# Tries of an If-Match with the right ETag.
+_TRIES = 3
 # Size of a trial write in bytes; a nearly full disk would still accept a few bytes.
 _TRIAL_BYTES = 64 * 1024
 
@@ -50,8 +52,12 @@ async def _at_most_one_creator(store: ObjectStore, key: str) -> None:
 
 
 async def _if_match(store: ObjectStore, key: str) -> None:
-    first = (await store.head(key)).etag
-    if not await _replaces(store, key, first):
+    for _ in range(_TRIES):
+        # S3 may answer 409, and a repeated request may meet its own first one.
+        first = (await store.head(key)).etag
+        if await _replaces(store, key, first):
+            break
+    else:
         raise StoreUntrustworthy("the store refused an If-Match with the right ETag")
     if await _replaces(store, key, first):
         raise StoreUntrustworthy("the store accepted an If-Match with a stale ETag")

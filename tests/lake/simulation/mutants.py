@@ -1,6 +1,7 @@
 """Mutants of the protocol: each lacks one rule. The simulation must catch every mutant."""
 
 from tests.lake.simulation.mutants_of_ages import OF_AGES
+from tests.lake.simulation.mutants_of_answers import OF_ANSWERS
 from tests.lake.simulation.mutants_of_clocks import OF_CLOCKS
 from tests.lake.simulation.mutants_of_images import OF_IMAGES, Mutant
 from tests.lake.simulation.mutants_of_listings import OF_LISTINGS
@@ -30,5 +31,6 @@ MUTANTS: dict[str, Mutant] = {
         *OF_AGES,
         *OF_LISTINGS,
         *OF_SWEEPS,
+        *OF_ANSWERS,
     )
 }

@@ -20,6 +20,7 @@ from lake.store.object_meta import Stored
 from lake.store.object_store import Buffer, ObjectStore
 from lake.store.skipped_names import SkippedNames
 from lake.timing import TIMES
+from tests.lake.simulation.chance import Chance
 from tests.lake.simulation.machine import SimulatedMachine
 
 EPOCH = datetime(2026, 11, 23, tzinfo=UTC)
@@ -80,6 +81,8 @@ class Bucket:
     """keys that no process may delete: a legal hold"""
     refused: set[str] = field(default_factory=set)
     """keys that no process may write: a policy"""
+    conflicts: Chance = field(default_factory=Chance)
+    """If-Match PUTs whose condition fails though no other process has changed the object"""
     _versions: int = 0
 
     def now(self) -> datetime:
@@ -144,7 +147,8 @@ class SimulatedStore(ObjectStore):
     async def replace(self, key: str, data: Buffer, etag: str) -> str:
         body = bytes(data)
         late = self._bucket.late_replaces(self._process.name, key)
-        answer = await self._write(key, lambda: self._bucket.replace(key, body, etag), late=late)
+        apply = self._contested(partial(self._bucket.replace, key, body, etag))
+        answer = await self._write(key, apply, late=late)
         await self._nap(self._bucket.replace_naps(self._process.name, key))
         return answer
 
@@ -274,6 +278,23 @@ class SimulatedStore(ObjectStore):
         if fault == "applied":
             raise StoreUnavailable("timed out")
         return answer
+
+    def _contested(self, apply: Apply) -> Apply:
+        """Return `apply`, or a change whose answer is Mismatch for no other process's sake.
+
+        S3 answers 409 to an If-Match PUT beside another request, which may fail as well. And the
+        client repeats a request after a 500: the repetition fails because of the first one.
+        """
+        chance = self._bucket.conflicts
+        if not chance.happens():
+            return apply
+
+        def contested() -> str:
+            if chance.happens():
+                apply()
+            raise Mismatch("409")
+
+        return contested
 
     async def _wait(self) -> None:
         """A network hop. Processes die and pause here, that is, between any two store calls."""

@@ -27,6 +27,7 @@ from lake.tables.rows import decode_chain_file, erased_ids
 from lake.tables.schema import ImageRecord, Named, Tombstone
 from lake.timing import TIMES
 from tests.lake.samples import TENANT, image_id, record
+from tests.lake.simulation.chance import chance
 from tests.lake.simulation.loop import SimulatedLoop
 from tests.lake.simulation.machine import SimulatedMachine
 from tests.lake.simulation.readable import complete_before, named, tombstones
@@ -62,6 +63,7 @@ class World:
         self._whole_bytes = 0 if seed % 3 else 2**20
         self.loop = loop
         self.bucket = Bucket(loop, random.Random(seed + 1))
+        self.bucket.conflicts = chance(seed, "conflicts", stories=0.2, rate=0.3)
         self.promises = Promises()
         self.failure: Broken | None = None
         self.times = TIMES

@@ -1,0 +1,25 @@
+"""Mutants that misread an answer of the store: each lacks one rule for what an answer proves."""
+
+from contextlib import AbstractContextManager
+from typing import Any
+from unittest import mock
+
+from lake.commit.records import Commit, Committer
+from lake.errors import IdempotencyConflict, Mismatch
+from tests.lake.simulation.mutants_of_images import Mutant
+
+
+def conflict_is_anothers_image() -> AbstractContextManager[Any]:
+    """A writer whose If-Match fails takes the name for another's, and deletes its objects."""
+    overwrite = Committer._overwrite
+
+    async def hasty(self: Committer, *arguments: Any) -> Commit:
+        try:
+            return await overwrite(self, *arguments)
+        except Mismatch as error:
+            raise IdempotencyConflict("taken") from error
+
+    return mock.patch.object(Committer, "_overwrite", hasty)
+
+
+OF_ANSWERS: tuple[Mutant, ...] = (conflict_is_anothers_image,)
