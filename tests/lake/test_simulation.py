@@ -28,7 +28,7 @@ from tests.lake.simulation.rebuilt import rebuilt
 from tests.lake.simulation.remade import remade
 from tests.lake.simulation.sent_again import sent_again
 from tests.lake.simulation.spoiled import spoiled
-from tests.lake.simulation.story import Story, erasures, tell, week_end
+from tests.lake.simulation.story import Story, erasures, tell, week_end, working_days
 from tests.lake.simulation.stuck import stuck_windows
 from tests.lake.simulation.swept import swept_week
 from tests.lake.simulation.swept_rejections import swept_rejections
@@ -63,6 +63,7 @@ AIMED: dict[str, Story] = {
     "rejection_swept_without_a_marker": swept_rejections,
     "tombstone_expires_with_its_image": sent_again,
     "conflict_is_anothers_image": week_end,
+    "part_is_the_whole": working_days,
     **{mutant.__name__: used_again for mutant in OF_POSITIONS},
     **{mutant.__name__: asked_again for mutant in OF_REQUESTS},
     **{mutant.__name__: remade for mutant in OF_STREAMS},
@@ -87,6 +88,7 @@ CAUGHT_BY = {
     "listing_ignores_footers": 1,
     "position_names_a_refusal": 1,
     "conflict_is_anothers_image": 277,
+    "part_is_the_whole": 433,
     "attempt_outlives_a_freeze": 56,
     "expired_rejections_stay": 15,
     "orphans_stay": 47,

@@ -22,7 +22,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector, web
 from multidict import CIMultiDict
 from yarl import URL
 
-Kind = Literal["error", "slow", "hang", "reset"]
+Kind = Literal["error", "slow", "hang", "reset", "cut"]
 _HOP_BY_HOP = ("Connection", "Keep-Alive", "Transfer-Encoding")
 _STARTED_SECONDS = 10
 _RST = struct.pack("ii", 1, 0)
@@ -35,7 +35,8 @@ class Fault:
 
     kind: Kind
     """`error`: an answer with `status`; `slow`: the correct answer, `seconds` late; `hang`: no
-    answer, and a reset when the fault is lifted; `reset`: a reset of the connection"""
+    answer, and a reset when the fault is lifted; `reset`: a reset of the connection; `cut`: the
+    correct answer up to half of its body, and the end of the connection"""
     applied: bool = False
     """true: the server executes the request before the failure, so that only the answer is lost"""
     matching: str = ""
@@ -153,7 +154,7 @@ class FaultyS3:
         request: web.BaseRequest,
         body: bytes,
         met: _Active,
-        answer: web.StreamResponse | None,
+        answer: web.Response | None,
     ) -> web.StreamResponse:
         fault = met.fault
         if fault.kind == "error":
@@ -164,11 +165,13 @@ class FaultyS3:
                 async with asyncio.timeout(fault.seconds):
                     await met.lifted.wait()
             return answer or await self._forward(request, body)
+        if fault.kind == "cut":
+            return await _cut(request, answer or await self._forward(request, body))
         if fault.kind == "hang":
             await met.lifted.wait()
         return _reset(request)
 
-    async def _forward(self, request: web.BaseRequest, body: bytes) -> web.StreamResponse:
+    async def _forward(self, request: web.BaseRequest, body: bytes) -> web.Response:
         url = self._upstream.join(URL(request.raw_path, encoded=True))
         try:
             async with self._client.request(
@@ -195,7 +198,19 @@ def _end_to_end(headers: Mapping[str, str]) -> CIMultiDict[str]:
     return kept
 
 
-def _reset(request: web.BaseRequest) -> web.StreamResponse:
+async def _cut(request: web.BaseRequest, whole: web.Response) -> web.StreamResponse:
+    """Send the headers and half of the body, and close the connection."""
+    body = whole.body
+    assert isinstance(body, bytes)
+    answer = web.StreamResponse(status=whole.status, headers=whole.headers)
+    await answer.prepare(request)
+    await answer.write(body[: len(body) // 2])
+    if request.transport is not None:
+        request.transport.close()
+    return answer
+
+
+def _reset(request: web.BaseRequest) -> web.Response:
     """Close the connection by RST, as a host that became unreachable does."""
     if request.transport is not None:
         connection = request.transport.get_extra_info("socket")

@@ -7,6 +7,7 @@ from unittest import mock
 from lake.commit.records import Commit, Committer
 from lake.errors import IdempotencyConflict, Mismatch
 from tests.lake.simulation.mutants_of_images import Mutant
+from tests.lake.simulation.store import SimulatedStore
 
 
 def conflict_is_anothers_image() -> AbstractContextManager[Any]:
@@ -22,4 +23,14 @@ def conflict_is_anothers_image() -> AbstractContextManager[Any]:
     return mock.patch.object(Committer, "_overwrite", hasty)
 
 
-OF_ANSWERS: tuple[Mutant, ...] = (conflict_is_anothers_image,)
+def part_is_the_whole() -> AbstractContextManager[Any]:
+    """The store's client returns the part of an object that arrived before the network cut it."""
+
+    def received(self: SimulatedStore, part: bytes) -> bytes:
+        del self
+        return part
+
+    return mock.patch.object(SimulatedStore, "received_part", received)
+
+
+OF_ANSWERS: tuple[Mutant, ...] = (conflict_is_anothers_image, part_is_the_whole)

@@ -83,6 +83,8 @@ class Bucket:
     """keys that no process may write: a policy"""
     conflicts: Chance = field(default_factory=Chance)
     """If-Match PUTs whose condition fails though no other process has changed the object"""
+    cuts: Chance = field(default_factory=Chance)
+    """bodies of objects that the network cuts off"""
     _versions: int = 0
 
     def now(self) -> datetime:
@@ -184,16 +186,16 @@ class SimulatedStore(ObjectStore):
 
     async def get(self, key: str) -> tuple[bytes, Stored]:
         await self._read()
-        found = self._found(key)
+        data, stored = self._found(key)
         await self._nap(self._bucket.naps(self._process.name, key))
-        return found
+        return self._received(data), stored
 
     async def piece(self, key: str, start: int, end: int, etag: str) -> bytes:
         await self._read()
         data, stored = self._found(key)
         if stored.etag != etag:
             raise Mismatch(key)
-        return data[start:end]
+        return self._received(data[start:end])
 
     async def head(self, key: str) -> Stored:
         await self._read()
@@ -230,6 +232,16 @@ class SimulatedStore(ObjectStore):
         }
         folders = sorted({rest.split("/")[0] for rest in below if "/" in rest})
         return folders, [stored for rest, stored in below.items() if "/" not in rest]
+
+    def received_part(self, part: bytes) -> bytes:
+        """Body of an answer that the network cut off after `part`: the client sees its length."""
+        raise StoreUnavailable(f"the body was cut off after {len(part)} bytes")
+
+    def _received(self, body: bytes) -> bytes:
+        cuts = self._bucket.cuts
+        if body and cuts.happens():
+            return self.received_part(body[: cuts.dice.randrange(len(body))])
+        return body
 
     def _found(self, key: str) -> tuple[bytes, Stored]:
         try:

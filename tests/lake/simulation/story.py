@@ -74,6 +74,7 @@ async def working_days(world: World) -> None:
     writers, sealers, erasers = fleets
     world.bucket.fault_rate = world.dice.choice([0, 0.05, 0.2])
     world.bucket.death_rate = world.dice.choice([0, 0.01, 0.03])
+    world.bucket.cuts = world.chance("cuts", stories=0.4, rate=0.2)
     people: list[Coroutine[Any, Any, None]] = [
         client(world, writers, world.dice.choice(NAMES), world.dice.choice(CONTENTS))
         for _ in range(world.dice.randint(2, 6))
@@ -92,7 +93,7 @@ async def working_days(world: World) -> None:
     for task in misfortunes:
         task.cancel()
     world.bucket.down = False
-    world.bucket.fault_rate = world.bucket.death_rate = 0
+    world.bucket.fault_rate = world.bucket.death_rate = world.bucket.cuts.rate = 0
     await rest(world)
     world.check_at_rest()
 

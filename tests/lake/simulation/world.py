@@ -63,7 +63,8 @@ class World:
         self._whole_bytes = 0 if seed % 3 else 2**20
         self.loop = loop
         self.bucket = Bucket(loop, random.Random(seed + 1))
-        self.bucket.conflicts = chance(seed, "conflicts", stories=0.2, rate=0.3)
+        self.chance = partial(chance, seed)
+        self.bucket.conflicts = self.chance("conflicts", stories=0.2, rate=0.3)
         self.promises = Promises()
         self.failure: Broken | None = None
         self.times = TIMES
