@@ -253,4 +253,6 @@ def replication_late(bucket: str, replica: str) -> Alarm:
         "late",
         900,
         times=3,
+        # S3 User Guide, "Metrics and dimensions": alarms on replication ignore missing data.
+        missing="ignore",
     )

@@ -32,6 +32,7 @@ class Quota(NamedTuple):
 
 QUOTAS: Final = {
     "fargate": Quota("fargate", "L-3032A538", "Fargate On-Demand vCPU resource count", 6),
+    "fargate-spot": Quota("fargate", "L-36FBB829", "Fargate Spot vCPU resource count", 6),
     "on-demand": Quota("ec2", "L-1216C47A", "Running On-Demand Standard instances, vCPUs", 5),
     "spot": Quota("ec2", "L-34B43A08", "All Standard Spot Instance Requests, vCPUs", 5),
     "addresses": Quota("ec2", "L-0263D0A3", "EC2-VPC Elastic IPs", 5),
@@ -54,9 +55,14 @@ def needed(settings: "Settings") -> dict[str, int]:
         found["spot"] = (hosts.maximum - hosts.on_demand_base) * _HOST_VCPUS
         return found
     kinds = (cluster.worker, cluster.ingest)
-    units = sum(math.ceil(one.maximum * _ROLL) * one.cpu for one in kinds)
+    units = cells * sum(math.ceil(one.maximum * _ROLL) * one.cpu for one in kinds)
     # Two heads: that of the cell and the set-up task, which has a head's size.
-    found["fargate"] = math.ceil(cells * (units + 2 * cluster.head.cpu) / 1024)
+    heads = cells * 2 * cluster.head.cpu
+    # With Spot one worker of each deployment is On-Demand (parts/service.py).
+    always = cells * 2 * cluster.worker.cpu if cluster.spot else units
+    found["fargate"] = math.ceil((heads + always) / 1024)
+    if cluster.spot:
+        found["fargate-spot"] = math.ceil((units - always) / 1024)
     return found
 
 

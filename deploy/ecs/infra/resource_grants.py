@@ -100,7 +100,7 @@ def key_users(prefix: str, region: str) -> list[iam.PolicyStatement]:
     return [
         _key_use(
             iam.ServicePrincipal(f"logs.{region}.amazonaws.com"),
-            ["kms:Encrypt", "kms:Decrypt", "kms:GenerateDataKey", "kms:DescribeKey"],
+            ["kms:Encrypt", "kms:Decrypt", "kms:GenerateDataKey"],
             {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": groups}},
         ),
         cloudwatch_notifies(),

@@ -6,6 +6,7 @@ from tests.assembly import Assembly, count
 from tests.rules import (
     aws_agrees,
     bill,
+    documents,
     lake_faults,
     operation,
     rights,
@@ -28,6 +29,7 @@ RULES = (
     *aws_agrees.RULES,
     *bill.RULES,
     *lake_faults.RULES,
+    *documents.RULES,
 )
 _EACH = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 
