@@ -21,6 +21,7 @@ _STEPS: tuple[_Step, ...] = (
     steps.roles_reach_what_they_may,
     steps.an_upload_is_in_the_log,
     steps.an_image_is_erased_under_the_roles,
+    steps.lost_rows_are_rebuilt_under_the_roles,
     steps.nobody_joins_without_the_token,
     steps.an_intruder_is_told,
     steps.a_worker_is_drained,

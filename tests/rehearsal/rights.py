@@ -40,8 +40,18 @@ def _list(value: Any) -> list[Any]:
 
 
 def _arn(resource: Any) -> str:
-    """ARN of a resource in the test's bucket; the template joins the bucket's ARN and a prefix."""
+    """ARN of a resource in the test's bucket.
+
+    The template has the bucket's ARN, or joins it and a prefix. A standby joins the ARN of a bucket
+    that it knows by name.
+    """
     if "Fn::Join" not in resource:
         return _ARN
     separator, parts = resource["Fn::Join"]
-    return str(separator).join(part if isinstance(part, str) else _ARN for part in parts)
+    return str(separator).join(_part(part) for part in parts)
+
+
+def _part(part: Any) -> str:
+    if isinstance(part, str):
+        return part
+    return "aws" if part == {"Ref": "AWS::Partition"} else _ARN

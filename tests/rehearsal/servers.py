@@ -18,6 +18,9 @@ from typing import Any
 import boto3
 import psycopg
 from botocore.config import Config
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+from psycopg import sql
 
 from pixlake_server.embedded.child import spawn, terminate
 from pixlake_server.embedded.kraft import KraftNode
@@ -27,7 +30,9 @@ from tests.servers.kafka import java_and_jars
 from tests.servers.s3 import s3_binary
 
 S3_PORT, KAFKA_PORT, DATABASE_PORT, CACHE_PORT = 9700, 9792, 9733, 9780
-REGION = "eu-west-1"
+# Store and brokers of the second region.
+S3_PORT_2, KAFKA_PORT_2 = 9702, 9794
+REGION, REGION_2 = "eu-west-1", "eu-central-1"
 BUCKET = "pixlake-rehearsal"
 _READY_SECONDS = 60
 
@@ -35,11 +40,19 @@ _READY_SECONDS = 60
 class Store:
     """S3 server with one user for each role."""
 
-    endpoint = f"http://{STORE}:{S3_PORT}"
-
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        stack: ExitStack,
+        *,
+        port: int = S3_PORT,
+        region: str = REGION,
+        roles: tuple[str, ...] = ("worker", "ingest"),
+    ) -> None:
+        self._region = region
+        self.endpoint = f"http://{STORE}:{port}"
         self.admin = ("admin", secrets.token_hex(16))
-        self.users = {kind: (kind, secrets.token_hex(16)) for kind in ("worker", "ingest")}
+        self.users = {role: (role, secrets.token_hex(16)) for role in roles}
         buckets, accounts = folder / "buckets", folder / "accounts"
         buckets.mkdir(parents=True)
         accounts.mkdir()
@@ -51,8 +64,8 @@ class Store:
         self._log = folder / "s3.log"
         self._command: list[str | Path] = [
             s3_binary(),
-            *("--port", f"{STORE}:{S3_PORT}", "--health", "/healthz", "--quiet"),
-            *("--region", REGION, "--iam-dir", accounts, "posix", buckets),
+            *("--port", f"{STORE}:{port}", "--health", "/healthz", "--quiet"),
+            *("--region", region, "--iam-dir", accounts, "posix", buckets),
         ]
         self.start()
         stack.callback(lambda: terminate(self.process, grace_seconds=2))
@@ -88,13 +101,18 @@ class Store:
             endpoint_url=self.endpoint,
             aws_access_key_id=user[0],
             aws_secret_access_key=user[1],
-            region_name=REGION,
+            region_name=self._region,
             config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
         )
 
 
-def kafka(folder: Path, stack: ExitStack) -> KraftNode:
-    """Start Kafka; it listens on a loopback port for the tests, and on the bridge for the hosts."""
+def kafka(
+    folder: Path, stack: ExitStack, topics: dict[str, int], *, port: int = KAFKA_PORT
+) -> KraftNode:
+    """Start Kafka with topics, given with their number of partitions.
+
+    It listens on a loopback port for the tests, and on the bridge for the hosts.
+    """
     java, jars = java_and_jars()
     own, controller = free_port(), free_port()
     node = KraftNode(
@@ -103,9 +121,9 @@ def kafka(folder: Path, stack: ExitStack) -> KraftNode:
         data_dir=folder,
         port=own,
         settings={
-            "listeners": f"OWN://127.0.0.1:{own},VPC://{KAFKA}:{KAFKA_PORT},"
+            "listeners": f"OWN://127.0.0.1:{own},VPC://{KAFKA}:{port},"
             f"CONTROLLER://127.0.0.1:{controller}",
-            "advertised.listeners": f"OWN://127.0.0.1:{own},VPC://{KAFKA}:{KAFKA_PORT}",
+            "advertised.listeners": f"OWN://127.0.0.1:{own},VPC://{KAFKA}:{port}",
             "listener.security.protocol.map": "OWN:PLAINTEXT,VPC:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "inter.broker.listener.name": "OWN",
             "controller.quorum.voters": f"1@127.0.0.1:{controller}",
@@ -114,6 +132,10 @@ def kafka(folder: Path, stack: ExitStack) -> KraftNode:
     stack.callback(node.kill)
     node.start()
     node.wait_ready(_READY_SECONDS)
+    admin = AdminClient({"bootstrap.servers": node.bootstrap})
+    wanted = [NewTopic(name, partitions, 1) for name, partitions in topics.items()]
+    for done in admin.create_topics(wanted).values():
+        done.result()
     return node
 
 
@@ -156,6 +178,23 @@ def postgres(folder: Path, stack: ExitStack) -> str:
     ) as connection:
         connection.execute("CREATE DATABASE pixlake")
     return password
+
+
+def copy_database(password: str, name: str) -> None:
+    """Copy the database `pixlake` under another name, as a restored backup has it."""
+    programs = max(Path("/usr/lib/postgresql").glob("*/bin"))
+    server = f"postgresql://master:{password}@{DATABASE}:{DATABASE_PORT}"
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    dump = subprocess.run(
+        [programs / "pg_dump", f"{server}/pixlake"], capture_output=True, check=True
+    ).stdout
+    subprocess.run(
+        [programs / "psql", "--quiet", "--set", "ON_ERROR_STOP=1", f"{server}/{name}"],
+        input=dump,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
 
 
 def valkey(folder: Path, stack: ExitStack) -> tuple[str, Path]:

@@ -7,9 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
-
 from serve_app.accounts import SCOPES, Accounts
 from tests.rehearsal import servers
 from tests.rehearsal.balancer import Balancer
@@ -21,8 +18,12 @@ from tests.rehearsal.task import ROOT, Definition, Task
 TEMPLATES = ROOT / "deploy" / "ecs" / "cdk.out" / "large"
 API_PORT = 8000
 TOPIC, PARTITIONS = "images", 3
+TOPICS = {TOPIC: PARTITIONS, f"{TOPIC}.dead-letters": 1}
+ROLES = {role: role.removesuffix("Task").lower() for role in ("WorkerTask", "IngestTask")}
+"""the S3 server's user for each role, given by its id in the template"""
 # Ray's cold starts share two cores here; on a machine of its own a start takes a third of this.
 START_SECONDS = 420.0
+_COMMAND_SECONDS = 120
 # Last part of each host's address. A replaced head has another address, as all tasks of ECS have.
 PLACES = {
     "setup": 5,
@@ -36,6 +37,14 @@ PLACES = {
     "b-head": 21,
     "b-worker1": 22,
     "b-ingest": 23,
+    # The second region.
+    "s-head": 31,
+    "s-worker1": 32,
+    "s-ingest": 33,
+    "s-head2": 34,
+    "s-worker2": 35,
+    "s-ingest2": 36,
+    "s-command": 37,
 }
 # The only sizes that differ from the template, because this machine is smaller.
 _SIZES = {
@@ -53,6 +62,7 @@ class Stage:
         self.network = Network()
         self.tasks: dict[str, Task] = {}
         self.produced = 0
+        self._commands = 0
         self._stack = ExitStack()
         self._ray_token = secrets.token_hex(32)
         self._user_password = secrets.token_hex(16)
@@ -81,18 +91,11 @@ class Stage:
         self.store = servers.Store(self.folder / "s3", self._stack)
         self.store.client(self.store.admin).put_bucket_policy(
             Bucket=servers.BUCKET,
-            Policy=bucket_policy(
-                template("cell-a"),
-                {role: role.removesuffix("Task").lower() for role in ("WorkerTask", "IngestTask")},
-            ),
+            Policy=bucket_policy(template("cell-a"), ROLES),
         )
         self.master_password = servers.postgres(self.folder / "postgres", self._stack)
         self._cache_password, self._cache_ca = servers.valkey(self.folder / "cache", self._stack)
-        self.kafka = servers.kafka(self.folder / "kafka", self._stack)
-        admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap})
-        topics = [NewTopic(TOPIC, PARTITIONS, 1), NewTopic(f"{TOPIC}.dead-letters", 1, 1)]
-        for done in admin.create_topics(topics).values():
-            done.result()
+        self.kafka = servers.kafka(self.folder / "kafka", self._stack, TOPICS)
         self.network.name("gcs.pixlake.internal", GATEWAY)
         self.network.name("db.pixlake.internal", DATABASE)
 
@@ -111,7 +114,7 @@ class Stage:
     def _cells(self) -> None:
         targets: dict[str, dict[str, str]] = {"a": {}, "b": {}}
         for host, place in PLACES.items():
-            if "worker" in host:
+            if "worker" in host and host[0] in targets:
                 targets[host[0]][host] = f"{PREFIX}.{place}"
         self.balancer = Balancer(
             self.folder / "balancer", self._stack, template("platform"), targets, API_PORT
@@ -135,12 +138,16 @@ class Stage:
         self.tasks[host] = task
         return task
 
-    def command(self, kind: str, *words: str) -> Task:
+    def run(self, kind: str, *words: str) -> Task:
         """Run a command of `pixlake` in a one-off task, with the rights of a kind of node."""
         self.network.add("command", PLACES["command"])
         definition = replace(self._definition("a", kind), command=list(words))
         task = Task(self.network, "command", definition, self.folder)
+        self._commands += 1
+        task.log = self.folder / f"command-{self._commands}.log"
         task.start()
+        wait_for(lambda: not task.runs, f"the end of {words[0]}", seconds=_COMMAND_SECONDS)
+        self.network.remove("command")
         return task
 
     def address(self, host: str) -> str:
@@ -170,11 +177,11 @@ class Stage:
             raise TimeoutError(f"{error}; they are {self.balancer.healthy()}\n{tails}") from None
 
     def _definition(self, cell: str, kind: str) -> Definition:
-        definition = Definition.read(template(f"cell-{cell}"), kind, self._known())
-        definition.variables.update(self._aws(kind))
+        definition = Definition.read(template(f"cell-{cell}"), kind, self.known())
+        definition.variables.update(aws(kind, self.store, servers.KAFKA_PORT))
         return definition
 
-    def _known(self) -> dict[str, str]:
+    def known(self) -> dict[str, str]:
         """Variables that CloudFormation would fill in, or ECS from Secrets Manager."""
         return {
             **_SIZES,
@@ -193,22 +200,23 @@ class Stage:
             "SETUP_PASSWORD": self._user_password,
         }
 
-    def _aws(self, kind: str) -> dict[str, str]:
-        """Variables that replace AWS: addresses of its services, and the role's credentials."""
-        found = {
-            "PIXLAKE_S3_ENDPOINT": self.store.endpoint,
-            "KAFKA_BOOTSTRAP_SERVERS": f"{KAFKA}:{servers.KAFKA_PORT}",
-        }
-        if kind in self.store.users:
-            access, secret = self.store.users[kind]
-            found |= {"AWS_ACCESS_KEY_ID": access, "AWS_SECRET_ACCESS_KEY": secret}
-        return found
-
     def _database_url(self) -> str:
         return (
             f"postgresql://pixlake:{self._user_password}@{DATABASE}:{servers.DATABASE_PORT}/pixlake"
             "?sslmode=require"
         )
+
+
+def aws(kind: str, store: servers.Store, kafka_port: int) -> dict[str, str]:
+    """Variables that replace AWS: addresses of its services, and the role's credentials."""
+    found = {
+        "PIXLAKE_S3_ENDPOINT": store.endpoint,
+        "KAFKA_BOOTSTRAP_SERVERS": f"{KAFKA}:{kafka_port}",
+    }
+    if kind in store.users:
+        access, secret = store.users[kind]
+        found |= {"AWS_ACCESS_KEY_ID": access, "AWS_SECRET_ACCESS_KEY": secret}
+    return found
 
 
 def template(stack: str) -> Path:

@@ -14,6 +14,7 @@ import httpx
 from botocore.exceptions import ClientError
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from lake.layout import LAKE_IMAGES
 from tests.photos import photographs
 from tests.rehearsal.load import Load
 from tests.rehearsal.servers import BUCKET, wait_for
@@ -21,6 +22,8 @@ from tests.rehearsal.stage import PARTITIONS, START_SECONDS, TOPIC, Stage
 
 _CREATED = "201"
 _MESSAGES = 12
+# A window of a minute, and its sealing.
+_SEALED_SECONDS = 240
 # Number of uploads in about half a minute.
 _CALM = 400
 
@@ -98,10 +101,29 @@ def an_image_is_erased_under_the_roles(stage: Stage, _: Load) -> str:
     admin = stage.store.client(stage.store.admin)
     entries = admin.list_objects_v2(Bucket=BUCKET, Prefix="audit-log/erasures/")["KeyCount"]
     assert entries, "the audit log has no entry"
-    audit = stage.command("ingest", "audit")
-    wait_for(lambda: not audit.runs, "the audit", seconds=120)
+    audit = stage.run("ingest", "audit")
     assert audit.code == 0, audit.tail()
     return f"erased, {entries} entries in the audit log, audit says {audit.tail(1)}"
+
+
+def lost_rows_are_rebuilt_under_the_roles(stage: Stage, _: Load) -> str:
+    """An ingest node may write all rows again, also those of a lost file; an audit follows."""
+    admin = stage.store.client(stage.store.admin)
+
+    def files() -> list[str]:
+        listed = admin.list_objects_v2(Bucket=BUCKET, Prefix=f"{LAKE_IMAGES}/").get("Contents", [])
+        return [one["Key"] for one in listed]
+
+    wait_for(lambda: bool(files()), "a file of rows", seconds=_SEALED_SECONDS)
+    lost = files()[0]
+    admin.delete_object(Bucket=BUCKET, Key=lost)
+    rebuild = stage.run("ingest", "rebuild", "--yes", "--everything")
+    assert rebuild.code == 0, rebuild.tail()
+    assert " 0 added" not in rebuild.tail(1), rebuild.tail()
+    assert lost in files(), f"{lost} was not written again"
+    audit = stage.run("ingest", "audit")
+    assert audit.code == 0, audit.tail()
+    return f"{lost} deleted; {rebuild.tail(1)}; then {audit.tail(1)}"
 
 
 def nobody_joins_without_the_token(stage: Stage, _: Load) -> str:

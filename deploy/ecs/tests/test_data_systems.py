@@ -1,19 +1,35 @@
 """One test for each system that stores or shows data: it exists, with the required settings."""
 
 from infra import contract
+from infra.parts import replication
 from tests.assembly import Assembly, count, many
 from tests.conftest import Switched
 
 
 def test_s3_is_replicated_to_the_other_region(assemblies: dict[str, Assembly]) -> None:
-    lake = {"journal/", "lake/", "rejections/", "presets/", "store.json"}
+    lake = {"journal/", "lake/", "rejections/", "presets/", "audit-log/", "store.json"}
     for name in ("small", "large"):
-        rules = assemblies[name].one("data", "Lake").props["ReplicationConfiguration"]["Rules"]
-        assert {rule["Filter"]["Prefix"] for rule in rules} == lake
+        assert _replicated(assemblies[name]) == lake
         environment = assemblies[name].manifest["artifacts"][f"pixlake-{name}-replica"][
             "environment"
         ]
         assert environment.endswith("/eu-central-1")
+
+
+def test_every_folder_that_the_code_can_write_is_replicated_or_left_out_by_name(
+    assemblies: dict[str, Assembly], switched: Switched
+) -> None:
+    """`contract.PREFIXES` are the folders of `lake/layout.py`; a new one fails here."""
+    written = {*(f"{folder}/" for folder in contract.PREFIXES), contract.STORE}
+    left_out = {f"{folder}/" for folder in replication.LEFT_OUT}
+    everything = _replicated(switched("timed-copies").assembly)
+    assert (everything | left_out, everything & left_out) == (written, set())
+    assert everything - _replicated(assemblies["small"]) == {f"{contract.IMAGES}/"}
+
+
+def _replicated(assembly: Assembly) -> set[str]:
+    rules = assembly.one("data", "Lake").props["ReplicationConfiguration"]["Rules"]
+    return {rule["Filter"]["Prefix"] for rule in rules}
 
 
 def test_msk_lies_in_isolated_subnets_with_tls_and_iam(assembly: Assembly) -> None:

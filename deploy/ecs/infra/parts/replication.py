@@ -12,17 +12,20 @@ if TYPE_CHECKING:
     from infra.stacks.replica import ReplicaStack
 
 _MINUTES = 15
-_PREFIXES = {
-    "everything": (
-        contract.IMAGES,
-        contract.JOURNAL,
-        contract.LAKE,
-        contract.REJECTIONS,
-        contract.PRESETS,
-    ),
-    "lake": (contract.JOURNAL, contract.LAKE, contract.REJECTIONS, contract.PRESETS),
-    "nothing": (),
+# What the region of the replica needs to be queried, and what it needs to lead.
+_ROWS = (
+    contract.JOURNAL,
+    contract.LAKE,
+    contract.REJECTIONS,
+    contract.PRESETS,
+    contract.AUDIT_LOG,
+)
+_PREFIXES = {"everything": (contract.IMAGES, *_ROWS), "lake": _ROWS, "nothing": ()}
+LEFT_OUT = {
+    contract.AUDIT: "marks and results of audits of this bucket; the replica has its own",
+    contract.PROBE: "a trial object and the store's clock, which are deleted at once",
 }
+"""folders of the lake that are never replicated, and why"""
 
 
 def replicate(stack: Stack, source: s3.CfnBucket, key_arn: str, replica: "ReplicaStack") -> None:
