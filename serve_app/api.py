@@ -14,6 +14,7 @@ from serve_app.accounts.calls import AccountsCalls
 from serve_app.administration import keys as keys_api
 from serve_app.administration import limits as account_limits
 from serve_app.administration import tenants as tenants_api
+from serve_app.administration import usage as usage_api
 from serve_app.admission.admission import Admission
 from serve_app.admission.reads import Reads
 from serve_app.admission.spillover import Spillover
@@ -23,12 +24,14 @@ from serve_app.asgi.drain_body import DrainBody
 from serve_app.asgi.request_context import RequestContext
 from serve_app.auth import KeyRing
 from serve_app.cache.connection import CacheConnection
+from serve_app.day_limits import DayLimits
 from serve_app.health import ReadinessCheck
 from serve_app.query import KnownParameters
 from serve_app.rates import Rates
 from serve_app.replays import Replays
 from serve_app.settings import ServeSettings
 from serve_app.upload import route as upload_route
+from serve_app.usage_counts import UsageCounts
 
 _ABOUT = """Stores images sent by HTTP or Kafka, with renditions, measures and one table row each.
 
@@ -45,13 +48,14 @@ def make_app(
     *,
     spillover: Spillover | None = None,
     cache: CacheConnection | None = None,
+    usage: UsageCounts | None = None,
 ) -> FastAPI:
     """Build the app on an open lake and a running worker; the caller closes both later.
 
     When the worker's sandbox is full, uploads go to the peers of `spillover`; None: there are none.
     If no node has a free place, an upload is refused before its body is read.
     `cache`: shared by all processes; None: each process counts by itself. The caller runs its
-    `watch` and closes it.
+    `watch` and closes it. `usage`: counter whose `watch` the caller runs.
 
     Raises UnknownPreset for an invalid name of the default preset; the caller checks that the store
     has the preset.
@@ -67,6 +71,7 @@ def make_app(
         redirect_slashes=False,
     )
     admission = Admission(settings.max_uploads, settings.max_upload_bytes)
+    usage = usage or UsageCounts(AccountsCalls(keys.accounts))
     context = AppContext(
         lake=lake,
         worker=worker,
@@ -76,6 +81,8 @@ def make_app(
         settings=settings,
         reads=Reads(),
         rates=Rates(settings, cache),
+        usage=usage,
+        day_limits=DayLimits(usage),
         accounts=AccountsCalls(keys.accounts),
         replays=Replays(lake, worker),
     )
@@ -95,6 +102,7 @@ def make_app(
         keys_api.router,
         tenants_api.router,
         account_limits.router,
+        usage_api.router,
         health.router(readiness),
     ):
         app.include_router(router)

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import ray
@@ -27,6 +28,8 @@ from processors.sandbox.sandbox import Sandbox
 from processors.settings import ProcessorSettings
 from processors.worker import Worker
 from serve_app.accounts import Accounts
+from serve_app.accounts.calls import AccountsCalls
+from serve_app.accounts.errors import AccountsUnavailable
 from serve_app.admission.admission import Admission
 from serve_app.admission.spillover import Spillover
 from serve_app.api import make_app
@@ -35,6 +38,7 @@ from serve_app.cache.connection import CacheConnection
 from serve_app.health import PART_SECONDS, AnsweredBy, LoopLag, Part, Readiness, api_part
 from serve_app.metrics import samples
 from serve_app.settings import ServeSettings
+from serve_app.usage_counts import UsageCounts
 
 log = logger(__name__)
 
@@ -82,7 +86,9 @@ class UploadApi:
         metrics = processors_deployment.sandbox_metrics(
             self._lake, self._worker.sandbox, self._samples
         )
-        watches = [self._lag.watch(), self._peers.watch(), metrics.watch()]
+        # In threads of its own, so that administrative calls do not delay it.
+        self._usage = UsageCounts(AccountsCalls(self._accounts))
+        watches = [self._usage.watch(), self._lag.watch(), self._peers.watch(), metrics.watch()]
         if self._cache is not None:
             watches.append(self._cache.watch())
         self._watching = [asyncio.create_task(watch) for watch in watches]
@@ -98,6 +104,7 @@ class UploadApi:
             readiness,
             spillover=Spillover(self._peers),
             cache=self._cache,
+            usage=self._usage,
         )
         self._admission = app.state.context.admission
         return app
@@ -114,6 +121,9 @@ class UploadApi:
             await self._worker.close()
         if (cache := getattr(self, "_cache", None)) is not None:
             await cache.close()
+        if hasattr(self, "_usage"):
+            with suppress(AccountsUnavailable):
+                await self._usage.flush()
         if hasattr(self, "_accounts"):
             await asyncio.to_thread(self._accounts.close)
 

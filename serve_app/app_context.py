@@ -12,9 +12,11 @@ from serve_app.admission.admission import Admission
 from serve_app.admission.reads import Reads
 from serve_app.admission.spillover import Spillover
 from serve_app.auth import KeyRing
+from serve_app.day_limits import DayLimits
 from serve_app.rates import Rates
 from serve_app.replays import Replays
 from serve_app.settings import ServeSettings
+from serve_app.usage_counts import UsageCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,8 @@ class AppContext:
     settings: ServeSettings
     reads: Reads
     rates: Rates
+    usage: UsageCounts
+    day_limits: DayLimits
     accounts: AccountsCalls
     replays: Replays
     under_way: set[asyncio.Task[Commit]] = field(default_factory=set)

@@ -27,6 +27,7 @@ from serve_app.accounts.keys import parse
 from serve_app.errors import Forbidden, InvalidRequest, Standby, Unauthorized
 from serve_app.rates import Rates
 from serve_app.settings import ServeSettings
+from serve_app.usage_counts import note_sender
 
 # Largest number of cached keys; one entry takes about half a kilobyte.
 _MAX_CACHED = 4096
@@ -257,6 +258,7 @@ def need(scope: str) -> Callable[..., Awaitable[Principal]]:
         ring: KeyRing = request.app.state.context.keys
         found = await ring.holder(bearer(request.headers), scope)
         rates: Rates = request.app.state.context.rates
+        note_sender(request.scope, found)
         await rates.count_request(found, request.scope)
         return found
 

@@ -5,6 +5,7 @@ ApiError
   x Forbidden               forbidden               value: the scope that is missing
   x RateLimited             rate_limited            limit: requests, images or bytes a second
   x Standby                 standby                 value: the scope that a standby refuses
+  x QuotaExceeded           quota_exceeded          limit, value: images or bytes of a day
   x MissingBody             missing_body
   x UnsupportedMediaType    unsupported_media_type  value: the content type sent
   x UnsupportedContentEncoding  unsupported_content_encoding  value: the coding sent
@@ -58,6 +59,12 @@ class Standby(ApiError):
     """Change refused by a standby region, which serves images; only the leader changes them."""
 
     code = "standby"
+
+
+class QuotaExceeded(ApiError):
+    """A key or tenant has used its images or bytes of the day (UTC)."""
+
+    code = "quota_exceeded"
 
 
 class MissingBody(ApiError):
@@ -168,6 +175,7 @@ PROBLEMS: Mapping[str, Problem] = {
     "tenant_suspended": Problem(403, "The tenant is suspended"),
     "rate_limited": Problem(429, "Too much in a second", retry_after=1),
     "standby": Problem(503, "This region is a standby", retry_after=60),
+    "quota_exceeded": Problem(429, "The quota of the day is used up", retry_after=3600),
     "not_found": Problem(404, "This path does not exist"),
     "method_not_allowed": Problem(405, "This method is not allowed here"),
     "invalid_request": Problem(422, "The request has an invalid parameter"),

@@ -27,6 +27,7 @@ from serve_app.errors import (
     UnsupportedContentEncoding,
 )
 from serve_app.metrics import refusals_by_code
+from serve_app.usage_counts import note_refusal
 
 log = logger(__name__)
 MEDIA_TYPE = "application/problem+json"
@@ -75,6 +76,7 @@ def problem(
     """Build the answer for a fault; omits the details of server faults."""
     known, value = PROBLEMS[fault.code], fault.value
     refusals_by_code[fault.code] += 1
+    note_refusal(scope, fault.code)
     text = known.title if known.internal else fault.detail or known.title
     body: dict[str, object] = {
         "type": f"urn:pixlake:problem:{fault.code}",

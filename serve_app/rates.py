@@ -199,14 +199,16 @@ class Rates:
     async def _count(self, charges: Iterable[_Charge], scope: Scope) -> None:
         asked = list(charges)
         states, refused = await self._counted(asked)
-        noted = scope.setdefault("state", {}).setdefault(_STATE, {})
-        _append(noted, "RateLimit-Policy", (charge.policy for charge in asked))
         pairs = list(zip(asked, states, strict=True))
-        _append(noted, "RateLimit", (charge.left(state) for charge, state in pairs))
+        note_headers(
+            scope,
+            policies=[charge.policy for charge in asked],
+            left=[charge.left(state) for charge, state in pairs],
+        )
         for charge, state in pairs:
             if charge is refused:
                 error, seconds = charge.refusal(state)
-                noted["Retry-After"] = str(seconds)
+                note_headers(scope, retry_after=seconds)
                 raise error
 
     async def _counted(
@@ -241,9 +243,25 @@ def _first_refused(charges: Sequence[_Charge], states: list[RateLimitState]) -> 
     return next((charge for charge, state in pairs if state.remaining < charge.cost), None)
 
 
-def _append(noted: dict[str, str], name: str, items: Iterable[str]) -> None:
-    """Append items to a header that is a list (RFC 9651)."""
-    noted[name] = ", ".join([*filter(None, [noted.get(name)]), *items])
+def note_headers(
+    scope: Scope,
+    *,
+    policies: Iterable[str] = (),
+    left: Iterable[str] = (),
+    retry_after: int | None = None,
+) -> None:
+    """Note headers of the answer: items of RateLimit-Policy and RateLimit, and Retry-After.
+
+    An item of a limit that is noted already is replaced.
+    """
+    noted = scope.setdefault("state", {}).setdefault(_STATE, {})
+    for name, items in (("RateLimit-Policy", policies), ("RateLimit", left)):
+        if items := list(items):
+            old = [item for item in noted.get(name, "").split(", ") if item]
+            new = {item.split(";")[0]: item for item in [*old, *items]}
+            noted[name] = ", ".join(new.values())
+    if retry_after is not None:
+        noted["Retry-After"] = str(retry_after)
 
 
 def rate_headers(scope: Scope) -> dict[str, str]:

@@ -57,8 +57,10 @@ VENDORS = {
         "serve_app/accounts/migrations/versions/v0001_api_keys.py",
         "serve_app/accounts/migrations/versions/v0002_tenants.py",
         "serve_app/accounts/migrations/versions/v0003_limits.py",
+        "serve_app/accounts/migrations/versions/v0004_usage.py",
         "serve_app/accounts/tables.py",
         "serve_app/accounts/tenants.py",
+        "serve_app/accounts/usage.py",
     },
     "alembic": {
         "serve_app/accounts/migration.py",
@@ -66,6 +68,7 @@ VENDORS = {
         "serve_app/accounts/migrations/versions/v0001_api_keys.py",
         "serve_app/accounts/migrations/versions/v0002_tenants.py",
         "serve_app/accounts/migrations/versions/v0003_limits.py",
+        "serve_app/accounts/migrations/versions/v0004_usage.py",
     },
 }
 MAX_LINES = 350

@@ -21,6 +21,8 @@ def _option(about: str) -> object:
 RequestsPerSecond = Annotated[str | None, _option("Requests a second")]
 ImagesPerSecond = Annotated[str | None, _option("Uploads a second")]
 BytesPerSecond = Annotated[str | None, _option("Bytes a second of the bodies of uploads")]
+ImagesPerDay = Annotated[str | None, _option("New images by HTTP in a day of UTC")]
+BytesPerDay = Annotated[str | None, _option("Bytes of those images")]
 
 
 def changed(limits: "Limits", options: dict[str, str | None]) -> "Limits":

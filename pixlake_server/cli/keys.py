@@ -9,7 +9,9 @@ from pixlake.cli import output
 from pixlake.cli.failures import CliError
 from pixlake.cli.options import DryRun, Home, Json, Yes
 from pixlake_server.cli.account_limits import (
+    BytesPerDay,
     BytesPerSecond,
+    ImagesPerDay,
     ImagesPerSecond,
     RequestsPerSecond,
     changed,
@@ -125,6 +127,8 @@ def limit(
     requests_per_second: RequestsPerSecond = None,
     images_per_second: ImagesPerSecond = None,
     bytes_per_second: BytesPerSecond = None,
+    images_per_day: ImagesPerDay = None,
+    bytes_per_day: BytesPerDay = None,
     home: Home = None,
     json: Json = False,
 ) -> None:
@@ -136,6 +140,8 @@ def limit(
         "requests_per_second": requests_per_second,
         "images_per_second": images_per_second,
         "bytes_per_second": bytes_per_second,
+        "images_per_day": images_per_day,
+        "bytes_per_day": bytes_per_day,
     }
     with open_accounts(home) as accounts:
         limits = accounts.limits.of_key(prefix)

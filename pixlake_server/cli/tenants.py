@@ -7,7 +7,9 @@ import typer
 from pixlake.cli import output
 from pixlake.cli.options import Home, Json, Yes
 from pixlake_server.cli.account_limits import (
+    BytesPerDay,
     BytesPerSecond,
+    ImagesPerDay,
     ImagesPerSecond,
     RequestsPerSecond,
     changed,
@@ -98,6 +100,8 @@ def limit(
     requests_per_second: RequestsPerSecond = None,
     images_per_second: ImagesPerSecond = None,
     bytes_per_second: BytesPerSecond = None,
+    images_per_day: ImagesPerDay = None,
+    bytes_per_day: BytesPerDay = None,
     home: Home = None,
     json: Json = False,
 ) -> None:
@@ -109,6 +113,8 @@ def limit(
         "requests_per_second": requests_per_second,
         "images_per_second": images_per_second,
         "bytes_per_second": bytes_per_second,
+        "images_per_day": images_per_day,
+        "bytes_per_day": bytes_per_day,
     }
     with open_accounts(home) as accounts:
         limits = accounts.limits.of_tenant(name)

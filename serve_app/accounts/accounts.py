@@ -15,6 +15,7 @@ from serve_app.accounts.errors import InvalidAccount, KeyNotFound, TenantSuspend
 from serve_app.accounts.limits import NO_LIMITS, AccountLimits, Limits, copy_limits
 from serve_app.accounts.tables import API_KEYS, TENANTS
 from serve_app.accounts.tenants import Tenants, create_missing
+from serve_app.accounts.usage import Usage
 
 MAX_NAME = 100
 """Longest name of a key, in characters."""
@@ -69,6 +70,7 @@ class Accounts:
         self.tenants = Tenants(database)
         self.log = AccountLog(database)
         self.limits = AccountLimits(database)
+        self.usage = Usage(database)
 
     @classmethod
     def open(cls, database_url: str, *, connect_seconds: int = CONNECT_SECONDS) -> "Accounts":

@@ -1,4 +1,4 @@
-"""Limits of a tenant or key, in SQL: how much its requests may ask for in a second."""
+"""Limits of a tenant or key, in SQL: how much its requests may ask for in a second and in a day."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -15,10 +15,14 @@ from serve_app.accounts.tenants import create_missing, exists
 MAX_A_SECOND: Final = 1_000_000
 """Largest limit of requests or images a second."""
 MAX_BYTES_A_SECOND: Final = 10**12
+MAX_IMAGES_A_DAY: Final = 10**12
+MAX_BYTES_A_DAY: Final = 10**18
 _MAX: Final = {
     "requests_per_second": MAX_A_SECOND,
     "images_per_second": MAX_A_SECOND,
     "bytes_per_second": MAX_BYTES_A_SECOND,
+    "images_per_day": MAX_IMAGES_A_DAY,
+    "bytes_per_day": MAX_BYTES_A_DAY,
 }
 
 
@@ -29,6 +33,8 @@ class Limits:
     requests_per_second: int | None = None
     images_per_second: int | None = None
     bytes_per_second: int | None = None
+    images_per_day: int | None = None
+    bytes_per_day: int | None = None
 
     def __post_init__(self) -> None:
         """Raise InvalidAccount for a limit that is not within 1 and its largest value."""

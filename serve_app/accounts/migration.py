@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
 
-NEWEST = "0003"
+NEWEST = "0004"
 """Number of the last migration."""
 TABLE = "accounts_version"
 """Table with the number of the database's last migration."""

@@ -1,6 +1,17 @@
 """Tables of the accounts database, as queries see them; `migrations` creates them."""
 
-from sqlalchemy import JSON, Column, DateTime, Index, Integer, MetaData, String, Table
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Date,
+    DateTime,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+)
 
 METADATA = MetaData()
 
@@ -42,3 +53,22 @@ ACCOUNT_EVENTS = Table(
     Index("account_events_by_subject", "subject"),
 )
 """Audit log of the accounts; triggers of the database refuse to change or delete its rows."""
+
+USAGE = Table(
+    "usage",
+    METADATA,
+    Column("day", Date, primary_key=True, comment="UTC"),
+    Column("tenant", String(63), primary_key=True),
+    Column("key", String(12), primary_key=True, comment="prefix of the key"),
+    Column("counter", String(64), primary_key=True),
+    Column("amount", BigInteger, nullable=False),
+    Index("usage_by_tenant", "tenant", "day"),
+)
+
+USAGE_WRITERS = Table(
+    "usage_writers",
+    METADATA,
+    Column("writer", String(32), primary_key=True, comment="one process"),
+    Column("sequence", BigInteger, nullable=False, comment="of its last batch"),
+    Column("at", DateTime(timezone=True), nullable=False),
+)

@@ -6,7 +6,12 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from serve_app.accounts import Limits
-from serve_app.accounts.limits import MAX_A_SECOND, MAX_BYTES_A_SECOND
+from serve_app.accounts.limits import (
+    MAX_A_SECOND,
+    MAX_BYTES_A_DAY,
+    MAX_BYTES_A_SECOND,
+    MAX_IMAGES_A_DAY,
+)
 from serve_app.administration.changes import Admin, actor_of, body_of, calls_of, json_body, whole
 from serve_app.administration.keys import Prefix
 from serve_app.administration.tenants import Name
@@ -36,6 +41,12 @@ class LimitsBody(BaseModel):
         ge=1,
         le=MAX_BYTES_A_SECOND,
         description="of the bodies of uploads; one image of the largest size always fits at once",
+    )
+    images_per_day: _Whole = Field(
+        default=None, ge=1, le=MAX_IMAGES_A_DAY, description="new images by HTTP in a day of UTC"
+    )
+    bytes_per_day: _Whole = Field(
+        default=None, ge=1, le=MAX_BYTES_A_DAY, description="bytes of those images"
     )
 
     @classmethod

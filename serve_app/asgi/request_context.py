@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -11,6 +11,7 @@ from lake.logs import bound, logger
 from serve_app.errors import HeadersTooLarge
 from serve_app.problems import INTERNAL, problem
 from serve_app.rates import rate_headers
+from serve_app.usage_counts import count_answer
 
 log = logger(__name__)
 REQUEST_ID = "x-request-id"
@@ -50,29 +51,39 @@ class RequestContext:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         started = False
+        size = 0
 
         async def send_wrapped(message: Message) -> None:
-            nonlocal started
+            nonlocal started, size
             if message["type"] == "http.response.start":
                 started = True
                 _finish_headers(message, request_id, rate_headers(scope))
+            size += len(message.get("body", b""))
             await send(message)
 
+        try:
+            await self._answer(scope, receive, send_wrapped, lambda: started)
+        finally:
+            count_answer(scope["app"].state.context.usage, scope, size)
+
+    async def _answer(
+        self, scope: Scope, receive: Receive, send: Send, started: Callable[[], bool]
+    ) -> None:
         size = sum(len(name) + len(value) for name, value in scope["headers"])
         if size > _MAX_HEADER_BYTES:
             error = HeadersTooLarge(
                 "the headers have too many bytes", limit=_MAX_HEADER_BYTES, value=size
             )
-            await problem(scope, error.fault)(scope, receive, send_wrapped)
+            await problem(scope, error.fault)(scope, receive, send)
             return
         try:
-            await self._app(scope, receive, send_wrapped)
+            await self._app(scope, receive, send)
         except Exception:
             log.exception("request failed")
-            if started:
+            if started():
                 # The client has a part of the answer; only a closed connection shows the failure.
                 raise
-            await problem(scope, INTERNAL)(scope, receive, send_wrapped)
+            await problem(scope, INTERNAL)(scope, receive, send)
 
 
 def chosen_request_id(sent: list[str]) -> str:

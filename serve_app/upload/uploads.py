@@ -1,6 +1,7 @@
 """Upload of one image: read, process, commit; the answer is sent once the image is durable."""
 
 import asyncio
+from collections.abc import Coroutine
 from datetime import UTC, datetime
 
 from starlette.datastructures import Headers
@@ -17,6 +18,7 @@ from serve_app.accounts import WRITE, Principal
 from serve_app.admission.admission import Lease
 from serve_app.app_context import AppContext
 from serve_app.auth import bearer
+from serve_app.day_limits import Reservation
 from serve_app.errors import AnswerTimeout, InvalidRequest
 from serve_app.metrics import uploads_by_outcome
 from serve_app.replays import Early
@@ -24,6 +26,7 @@ from serve_app.upload import metadata
 from serve_app.upload.body import Body, read_body
 from serve_app.upload.filenames import decoded
 from serve_app.upload.upload_request import UploadRequest
+from serve_app.usage_counts import note_sender
 
 
 async def store(
@@ -36,28 +39,44 @@ async def store(
     """
     headers = Headers(scope=scope)
     principal = await context.keys.holder(bearer(headers), WRITE)
+    note_sender(scope, principal)
     await context.rates.count_request(principal, scope)
     lease = context.admission.enter(principal.tenant, principal.prefix)
     early: Early | None = None
+    place: Reservation | None = None
     try:
         on_peer = await _reserve(context, lease)
         asked = UploadRequest.of(headers, preset, context.settings.max_bytes)
         await context.rates.count_upload(principal, scope, asked.length)
+        place = await context.day_limits.reserve(principal, scope, asked.length or 0)
         early = context.replays.look_up(principal.tenant, asked.idempotency_key)
         if asked.preset is not None:
             await _check_preset(context, principal, asked, asked.preset)
         body = await read_body(receive, asked, lease, context.settings)
         if asked.length is None:
             await context.rates.count_bytes(principal, scope, len(body.image))
+        place.resize(len(body.image))
         name = _preset(asked.preset, body.fields.get("preset"))
         job = await _job(context, principal, asked, body, name)
     except BaseException:
         if early is not None:
             early.cancel()
+        if place is not None:
+            place.release()
         lease.release()
         raise
     bind(image_id=job.image_id)
-    commit = await _handle(context, job, lease, early, on_peer=on_peer)
+
+    async def answered() -> Commit:
+        try:
+            commit = await _answered(context, job, lease, early, on_peer=on_peer)
+            if commit.outcome == "created":
+                context.usage.add_image(principal, len(job.data))
+            return commit
+        finally:
+            place.release()
+
+    commit = await _handle(context, answered(), lease)
     return _answer(commit, context.lake.expires(commit.record))
 
 
@@ -152,9 +171,9 @@ def _preset(asked: PresetName | None, field: bytes | None) -> PresetName | None:
 
 
 async def _handle(
-    context: AppContext, job: ImageJob, lease: Lease, early: Early | None, *, on_peer: bool
+    context: AppContext, answered: Coroutine[None, None, Commit], lease: Lease
 ) -> Commit:
-    """Process and commit an upload; it counts as admitted until its processing ends.
+    """Await the commit of an upload; it counts as admitted until its processing ends.
 
     The processing continues after AnswerTimeout and after the client disconnects; a retry then
     finds the image stored.
@@ -167,7 +186,7 @@ async def _handle(
             # Retrieve the exception, or asyncio logs it as never retrieved.
             task.exception()
 
-    task = asyncio.create_task(_answered(context, job, lease, early, on_peer=on_peer))
+    task = asyncio.create_task(answered)
     context.under_way.add(task)
     task.add_done_callback(ended)
     limit = context.settings.answer_seconds

@@ -196,7 +196,7 @@ def test_the_log_of_the_accounts_is_printed(run: Run, door: Door) -> None:
     older = json.loads(run(*words, "--before", str(events[0]["number"]), "--json").stdout)
     assert older["events"] == events[1:]
     assert "key.revoked" in run(*words, "--limit", "1").stdout
-    assert run("accounts", "migrate", *there).stdout.endswith("has version 0003\n")
+    assert run("accounts", "migrate", *there).stdout.endswith("has version 0004\n")
 
 
 def test_limits_are_set_shown_and_removed_by_command(run: Run, door: Door) -> None:

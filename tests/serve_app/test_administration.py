@@ -82,7 +82,7 @@ async def test_every_administrative_route_wants_the_scope_admin(site: Site) -> N
             answer = await site.client.request(method.upper(), real, headers=others)
             assert (answer.status_code, answer.json()["value"]) == (403, "admin"), (method, path)
             asked += 1
-    assert asked == 12
+    assert asked == 13
     assert site.accounts.log.newest(1)[0].actor == "service"
 
 

@@ -1,0 +1,187 @@
+"""Usage of tenants and keys, counted in this process and added to the accounts database.
+
+A process adds its counts every two seconds, and when it ends. A process that is killed loses the
+counts of that time.
+"""
+
+import asyncio
+import math
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Final
+
+from starlette.types import Scope
+
+from lake.logs import logger
+from serve_app.accounts import Principal
+from serve_app.accounts.calls import AccountsCalls
+from serve_app.accounts.errors import AccountsUnavailable
+from serve_app.accounts.usage import BYTES_IN, BYTES_OUT, IMAGES, REFUSED, Batch, UsageKey
+
+log = logger(__name__)
+
+FLUSH_SECONDS: Final = 2.0
+"""Interval in which a process adds its counts to the database."""
+# Longest wait of an upload for the counts of its day, in seconds; once a day for a tenant.
+_WAIT_SECONDS = 1.0
+# Pause after a database that did not answer, in seconds; meanwhile no upload waits for it.
+_PAUSE_SECONDS = 5.0
+_SENDER: Final = "sender"
+_REFUSAL: Final = "refusal"
+
+Now = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """Return the time in UTC."""
+    return datetime.now(UTC)
+
+
+class UsageCounts:
+    """Counter of this process. The event loop is the only thread that counts."""
+
+    def __init__(self, accounts: AccountsCalls, now: Now = utc_now) -> None:
+        self.accounts = accounts
+        self.now = now
+        """clock of the days"""
+        self._writer = secrets.token_hex(8)
+        self._sequence = 0
+        self._counted: Counter[UsageKey] = Counter()
+        # Batch that was sent and whose addition is not certain yet.
+        self._sent: Batch | None = None
+        self._flushing = asyncio.Lock()
+        self._failed_at = -math.inf
+        # Counts of a day that all processes have added, by tenant and key, of tenants with limits.
+        self._day = now().date()
+        self._added: dict[str, dict[str, Counter[str]]] = {}
+        self._wanted: set[str] = set()
+        self._learning = asyncio.Lock()
+        # What uploads under way may still add, by tenant, key and counter.
+        self._held: Counter[tuple[str, str, str]] = Counter()
+
+    def add(self, sender: Principal, counter: str, amount: int = 1) -> None:
+        """Add to a counter of the sender and of this day."""
+        if amount:
+            self._counted[self._name(sender, counter)] += amount
+
+    def add_image(self, sender: Principal, size: int) -> None:
+        """Count a new image and its bytes."""
+        self.add(sender, IMAGES)
+        self.add(sender, BYTES_IN, size)
+
+    async def watch(self) -> None:
+        """Add the counts to the database regularly, until cancelled."""
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            with suppress(AccountsUnavailable):
+                await self.flush()
+
+    async def flush(self) -> None:
+        """Add the counts to the database, and read what others added; raises AccountsUnavailable.
+
+        A batch whose addition is not certain is sent again, and the database adds it once.
+        """
+        async with self._flushing:
+            if self._sent is not None:
+                await self._send()
+            if self._counted:
+                self._sequence += 1
+                self._sent = Batch(self._writer, self._sequence, self._counted)
+                self._counted = Counter()
+            await self._send()
+
+    async def _send(self) -> None:
+        self._begin_day()
+        batch, day, tenants = self._sent, self._day, {*self._added, *self._wanted}
+        if batch is None and not tenants:
+            return
+        try:
+            added = await self.accounts.run(
+                lambda accounts: accounts.usage.add(batch, day, tenants)
+            )
+        except AccountsUnavailable as error:
+            if self._failed_at == -math.inf:
+                log.warning("usage is not added to the database now", error=error)
+            self._failed_at = time.monotonic()
+            raise
+        self._failed_at = -math.inf
+        self._sent = None
+        if day == self._day:
+            self._added.update(added)
+
+    def hold(self, sender: Principal, images: int, size: int) -> None:
+        """Change what uploads under way may still add."""
+        for counter, amount in ((IMAGES, images), (BYTES_IN, size)):
+            name = (sender.tenant, sender.prefix, counter)
+            self._held[name] += amount
+            if not self._held[name]:
+                del self._held[name]
+
+    def used(self, tenant: str, key: str | None, counter: str) -> int:
+        """Sum the day of a tenant, or of one key: what was added, counted since, and is held."""
+        self._begin_day()
+        added = self._added.get(tenant, {})
+        total = sum(counts[counter] for name, counts in added.items() if key is None or name == key)
+        for counts in (self._counted, self._sent.counts if self._sent else {}):
+            total += sum(
+                amount
+                for name, amount in counts.items()
+                if (name.day, name.tenant, name.counter) == (self._day, tenant, counter)
+                and (key is None or name.key == key)
+            )
+        return total + sum(
+            amount
+            for (of, name, what), amount in self._held.items()
+            if (of, what) == (tenant, counter) and (key is None or name == key)
+        )
+
+    async def learn(self, tenant: str) -> None:
+        """Read the counts of a tenant's day once; later ones come with each flush.
+
+        While the database does not answer, the counts of this process have to do.
+        """
+        self._begin_day()
+        if tenant in self._added or time.monotonic() - self._failed_at < _PAUSE_SECONDS:
+            return
+        try:
+            async with asyncio.timeout(_WAIT_SECONDS), self._learning:
+                if tenant not in self._added:
+                    self._wanted.add(tenant)
+                    await self.flush()
+        except (TimeoutError, AccountsUnavailable):
+            self._failed_at = time.monotonic()
+        finally:
+            self._wanted.discard(tenant)
+
+    def _name(self, sender: Principal, counter: str) -> UsageKey:
+        return UsageKey(self.now().date(), sender.tenant, sender.prefix, counter)
+
+    def _begin_day(self) -> None:
+        if (today := self.now().date()) != self._day:
+            self._day = today
+            self._added = {}
+
+
+def note_sender(scope: Scope, sender: Principal) -> None:
+    """Note who sent a request, for the usage of its answer."""
+    scope.setdefault("state", {})[_SENDER] = sender
+
+
+def note_refusal(scope: Scope, code: str) -> None:
+    """Note the code of an answer that refuses a request."""
+    scope.setdefault("state", {})[_REFUSAL] = code
+
+
+def count_answer(counts: UsageCounts, scope: Scope, size: int) -> None:
+    """Count the answer to a request with a valid key: its bytes, and its code if it refuses."""
+    state = scope.get("state", {})
+    sender: Principal | None = state.get(_SENDER)
+    if sender is None:
+        return
+    counts.add(sender, BYTES_OUT, size)
+    if (code := state.get(_REFUSAL)) is not None:
+        counts.add(sender, REFUSED + code)

@@ -1,0 +1,242 @@
+"""Usage by day, and the limits of a day, on SQLite and PostgreSQL and by HTTP."""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serve_app.accounts import ADMIN, READ, WRITE, Accounts, Limits
+from serve_app.accounts.calls import AccountsCalls
+from serve_app.accounts.errors import AccountsUnavailable
+from serve_app.accounts.usage import KEEP_DAYS, Batch, DayUsage, UsageKey
+from serve_app.settings import ServeSettings
+from tests.serve_app.site import PHOTO, MakeSite, Site, png
+
+DAY = date(2026, 12, 3)
+NOON = datetime(2026, 12, 3, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def database(url: str) -> Iterator[Accounts]:
+    opened = Accounts.open(url)
+    yield opened
+    opened.close()
+
+
+def batch(sequence: int, *, writer: str = "one", key: str = "k1", **counts: int) -> Batch:
+    named = {UsageKey(DAY, "acme", key, name): count for name, count in counts.items()}
+    return Batch(writer, sequence, named)
+
+
+def test_batches_add_up_by_tenant_and_key(database: Accounts) -> None:
+    database.usage.add(batch(1, images=2, bytes_in=10), DAY, [])
+    database.usage.add(batch(2, images=1), DAY, [])
+    seen = database.usage.add(batch(1, writer="two", key="k2", images=4), DAY, ["acme", "nobody"])
+    assert seen == {
+        "acme": {"k1": Counter(images=3, bytes_in=10), "k2": Counter(images=4)},
+        "nobody": {},
+    }
+    [day] = database.usage.days("acme", DAY, DAY)
+    assert day == DayUsage(DAY, images=7, bytes_in=10)
+    assert database.usage.days("acme", DAY, DAY, key="k2") == [DayUsage(DAY, images=4)]
+    assert database.usage.days("rival", DAY, DAY) == [DayUsage(DAY)]
+
+
+def test_a_batch_that_is_sent_again_is_added_once(database: Accounts) -> None:
+    for _ in range(3):
+        database.usage.add(batch(1, images=2), DAY, [])
+    database.usage.add(batch(2, images=1), DAY, [])
+    database.usage.add(batch(1, images=2), DAY, [])
+    assert database.usage.days("acme", DAY, DAY) == [DayUsage(DAY, images=3)]
+
+
+def test_processes_that_add_at_once_lose_nothing(database: Accounts) -> None:
+    def add(writer: int) -> None:
+        for sequence in range(1, 11):
+            database.usage.add(
+                batch(sequence, writer=str(writer), images=1, bytes_in=1, bytes_out=1), DAY, []
+            )
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(add, range(6)))
+    assert database.usage.days("acme", DAY, DAY) == [
+        DayUsage(DAY, images=60, bytes_in=60, bytes_out=60)
+    ]
+
+
+def test_days_without_usage_are_there_and_old_ones_are_deleted(database: Accounts) -> None:
+    today = datetime.now(UTC).date()
+    for age in (0, 2, KEEP_DAYS + 1):
+        counts = {UsageKey(today - timedelta(days=age), "acme", "k1", "images"): 1}
+        database.usage.add(Batch(f"writer {age}", 1, counts), today, [])
+    database.usage.add(Batch("last", 1, {}), today, [])
+    listed = database.usage.days("acme", today - timedelta(days=KEEP_DAYS + 2), today)
+    assert [day.images for day in listed[-3:]] == [1, 0, 1]
+    assert sum(day.images for day in listed) == 2
+
+
+# By HTTP
+
+aio = pytest.mark.asyncio(loop_scope="session")
+
+
+async def usage(
+    site: Site, headers: dict[str, str] | None = None, **query: str
+) -> list[dict[str, Any]]:
+    await site.app.state.context.usage.flush()
+    answer = await site.client.get("/v1/usage", params=query, headers=headers)
+    assert answer.status_code == 200
+    days: list[dict[str, Any]] = answer.json()["days"]
+    return days
+
+
+@aio
+async def test_usage_counts_what_the_lake_has_and_what_was_answered(site: Site) -> None:
+    sizes = [len(png(seed=n)) for n in range(3)]
+    key = site.key("busy", READ, WRITE)
+    answers = [await site.upload(png(seed=n), headers=key) for n in (0, 1, 2, 2)]
+    assert [answer.status_code for answer in answers] == [201, 201, 201, 200]
+    answers.append(await site.upload(b"no image", headers=key))
+    answers.append(await site.client.get("/v1/images/x", headers=key))
+    shown = await usage(site, key)
+    assert [day["images"] for day in shown] == [0] * 6 + [3]
+    today = shown[-1]
+    assert today["day"] == datetime.now(UTC).date().isoformat()
+    assert today["bytes_in"] == sum(sizes)
+    assert today["bytes_out"] == sum(len(answer.content) for answer in answers)
+    assert today["refusals"] == {"image_not_found": 1, "not_an_image": 1}
+    listed = (await site.client.get("/v1/images", headers=key)).json()["images"]
+    assert today["images"] == len(listed)
+    assert (await usage(site))[-1]["images"] == 0, "another tenant has used nothing"
+
+
+@aio
+async def test_usage_of_a_key_and_of_any_tenant(site: Site) -> None:
+    keys = [site.key("busy", READ, WRITE) for _ in range(2)]
+    for n, key in enumerate(keys):
+        await site.upload(png(seed=n), headers=key)
+    prefix = keys[0]["Authorization"].split("_")[1]
+    assert (await usage(site, keys[1], key=prefix))[-1]["images"] == 1
+    admin = site.key("ops", ADMIN)
+    told = (await site.client.get("/v1/tenants/busy/usage", headers=admin)).json()
+    assert (told["tenant"], told["key"], told["days"][-1]["images"]) == ("busy", None, 2)
+    assert (await site.client.get("/v1/tenants/busy/usage")).json()["code"] == "forbidden"
+    assert (await site.client.get("/v1/tenants/nobody/usage", headers=admin)).status_code == 404
+
+
+@aio
+@pytest.mark.parametrize(
+    ("query", "limit"),
+    [
+        ({"from": "2026-01-01", "to": "2026-12-01"}, 92),
+        ({"to": "0001-01-01"}, KEEP_DAYS),
+        ({"from": "0001-01-01"}, KEEP_DAYS),
+    ],
+)
+async def test_a_period_beyond_the_limits_is_refused(
+    site: Site, query: dict[str, str], limit: int
+) -> None:
+    refused = await site.client.get("/v1/usage", params=query)
+    assert (refused.status_code, refused.json()["limit"]) == (422, limit)
+
+
+def limited(site: Site, limits: Limits, *, of_tenant: bool = False) -> dict[str, str]:
+    issued = site.accounts.create_key("busy", [READ, WRITE], "a")
+    if of_tenant:
+        site.accounts.limits.set_tenant("busy", limits, actor="test")
+    else:
+        site.accounts.limits.set_key(issued.info.prefix, limits, actor="test")
+    return {"Authorization": f"Bearer {issued.text}"}
+
+
+def at(site: Site, moment: datetime) -> None:
+    site.app.state.context.usage.now = lambda: moment
+
+
+@aio
+@pytest.mark.parametrize("of_tenant", [False, True])
+async def test_images_a_day_are_limited_until_midnight(site: Site, *, of_tenant: bool) -> None:
+    at(site, NOON)
+    key = limited(site, Limits(images_per_day=2), of_tenant=of_tenant)
+    answers = [await site.upload(png(seed=n), headers=key) for n in (0, 0, 1, 2)]
+    assert [answer.status_code for answer in answers] == [201, 200, 201, 429]
+    refused = answers[3]
+    problem = refused.json()
+    assert (problem["code"], problem["limit"], problem["value"]) == ("quota_exceeded", 2, 3)
+    assert refused.headers["retry-after"] == str(12 * 3600)
+    name = "tenant-images-day" if of_tenant else "key-images-day"
+    assert answers[0].headers["ratelimit-policy"] == f'"{name}";q=2;w=86400'
+    assert answers[0].headers["ratelimit"] == f'"{name}";r=1;t={12 * 3600}'
+    assert refused.headers["ratelimit"] == f'"{name}";r=0;t={12 * 3600}'
+    await site.app.state.context.usage.flush()
+    assert (await site.upload(png(seed=2), headers=key)).status_code == 429
+    at(site, NOON + timedelta(hours=12))
+    assert (await site.upload(png(seed=2), headers=key)).status_code == 201
+
+
+@aio
+async def test_bytes_a_day_are_limited_by_what_is_received(site: Site) -> None:
+    at(site, NOON)
+    key = limited(site, Limits(bytes_per_day=len(PHOTO) + 100))
+    assert (await site.upload(PHOTO, headers=key)).status_code == 201
+    before = await site.stored()
+    refused = await site.upload(png(64, 64), headers=key)
+    problem = refused.json()
+    assert (problem["code"], problem["limit"]) == ("quota_exceeded", len(PHOTO) + 100)
+    assert problem["value"] == len(PHOTO) + len(png(64, 64))
+    form = {"file": ("a.png", png(64, 64), "image/png")}
+    assert (await site.client.post("/v1/images", files=form, headers=key)).status_code == 429
+    assert await site.stored() == before
+
+
+@aio
+async def test_a_day_counts_what_other_processes_added(
+    make_site: MakeSite, settings: ServeSettings
+) -> None:
+    sites = [await make_site(settings) for _ in range(2)]
+    key = limited(sites[0], Limits(images_per_day=2))
+    for n, site in enumerate(sites):
+        at(site, NOON)
+        assert (await site.upload(png(seed=n), headers=key)).status_code == 201
+        await site.app.state.context.usage.flush()
+    for site in sites:
+        await site.app.state.context.usage.flush()
+        refused = await site.upload(png(seed=5), headers=key)
+        assert refused.json()["value"] == 3
+
+
+@aio
+async def test_a_refused_upload_uses_nothing_of_the_day(site: Site) -> None:
+    at(site, NOON)
+    key = limited(site, Limits(images_per_day=1, bytes_per_day=10_000_000))
+    for _ in range(3):
+        assert (await site.upload(b"no image", headers=key)).status_code == 415
+    assert (await site.upload(headers=key)).status_code == 201
+
+
+@aio
+async def test_without_the_database_this_process_limits_by_itself(
+    make_site: MakeSite, settings: ServeSettings, tmp_path: Path
+) -> None:
+    site = await make_site(settings)
+    key = limited(site, Limits(images_per_day=2))
+    assert (await site.client.get("/v1/presets", headers=key)).status_code == 200
+    file = tmp_path / "other.sqlite"
+    away = Accounts.open(f"sqlite:///{file}")
+    counts = site.app.state.context.usage
+    real, counts.accounts = counts.accounts, AccountsCalls(away)
+    with sqlite3.connect(file) as direct:
+        direct.execute("DROP TABLE usage")
+    direct.close()
+    statuses = [(await site.upload(png(seed=n), headers=key)).status_code for n in range(3)]
+    assert statuses == [201, 201, 429]
+    with pytest.raises(AccountsUnavailable):
+        await counts.flush()
+    counts.accounts = real
+    assert (await usage(site, key))[-1]["images"] == 2, "nothing was lost or added twice"
+    away.close()
