@@ -11,7 +11,8 @@ from lake.commit.records import Commit, Committer
 from lake.commit.rejections import Refusal, Rejections, Settled
 from lake.commit.tries import Tries
 from lake.errors import RejectionsDenied, StoreDenied
-from lake.read.reader import Page, Reader
+from lake.read.listing import Page
+from lake.read.reader import Reader
 from lake.seal.compaction import Compactor
 from lake.seal.maintenance import Maintenance, TableMaintenance
 from lake.seal.pass_report import PassReport

@@ -1,0 +1,308 @@
+"""Listing of a tenant's images, newest window first; costs by page, not by the size of the lake.
+
+One page:
+  1. read the journal: unsealed rows of the tenant, and erasures of everybody
+  2. read the watermark, list the compacted files before it, and the hours after it
+  3. hour by hour, newest first: find the windows with rows of the tenant (`TenantIndex`)
+  4. read the chains of these windows, until the page is full or has cost enough
+Rows move from the journal to the chains, so this order misses none. A sealer that changes an hour
+before the watermark changes its compacted file before the journal, so the index misses none.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from typing import TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lake import layout
+from lake.errors import InvalidCursor, KeyMissing, UnreadableObject
+from lake.logs import logger
+from lake.read.image_filter import ImageFilter
+from lake.read.tenant_index import TenantIndex
+from lake.read.waiting_rows import Waiting, WaitingRows
+from lake.seal.segments import chain_of
+from lake.seal.watermark import read_watermark
+from lake.store.bounded_gather import bounded_gather
+from lake.store.clock import StoreClock
+from lake.store.object_meta import Stored
+from lake.store.object_store import ObjectStore
+from lake.tables.rows import decode_chain_file, erased_ids, to_records, without
+from lake.tables.schema import IMAGES, ImageRecord
+
+log = logger(__name__)
+
+# Windows and hours that are read at once; one at first, because most pages need no more.
+_MOST_AT_ONCE = 16
+_MOMENT = re.compile(r"-?\d{1,15}", re.ASCII)
+_BEFORE_ALL = -(10**14)
+
+_Item = TypeVar("_Item")
+_Position = tuple[int, str]
+"""Time in milliseconds, and id."""
+_Cursor = tuple[datetime, _Position]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Page of a listing, newest window first; `cursor` is None on the last page."""
+
+    records: Sequence[ImageRecord]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Cost after which a page ends early: bytes of segments, and seconds."""
+
+    bytes: int = 64 * 2**20
+    seconds: float = 2.0
+
+
+BOUNDS = Bounds()
+
+
+class _Cost:
+    """Cost of a page until now."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
+        self._ends = time.monotonic() + bounds.seconds
+        self.bytes = 0
+
+    @property
+    def too_much(self) -> bool:
+        return self.bytes > self._bounds.bytes or time.monotonic() > self._ends
+
+
+@dataclass(slots=True)
+class _Hour:
+    """Files of an hour that say whose rows it has, and its segments; None: not listed yet."""
+
+    start: datetime
+    files: list[Stored] = field(default_factory=list)
+    segments: list[Stored] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Windows that are read at once, newest first; all windows before `end` were not read yet."""
+
+    windows: Sequence[tuple[datetime, _Hour]]
+    end: datetime
+
+
+class Listing:
+    """Lists images; hides those that are erased or expired."""
+
+    def __init__(self, store: ObjectStore, clock: StoreClock, bounds: Bounds = BOUNDS) -> None:
+        self._store = store
+        self._clock = clock
+        self._bounds = bounds
+        self._index = TenantIndex(store)
+        self._waiting = WaitingRows(store)
+
+    async def page(self, tenant: str, limit: int, cursor: str | None, wanted: ImageFilter) -> Page:
+        """List at most `limit` images; raises InvalidCursor, StoreUnavailable."""
+        await self._clock.fresh()
+        start = _parse_cursor(cursor)
+        cost = _Cost(self._bounds)
+        waiting = await self._waiting.read(tenant, start[0] if start else None)
+        selected: list[ImageRecord] = []
+        async for group in self._groups(tenant, waiting, start[0] if start else None, wanted):
+            found = await self._rows(tenant, group, waiting, wanted, cost)
+            room = limit - len(selected)
+            records = await asyncio.to_thread(_first, found, start, room + 1)
+            if len(records) > room:
+                selected += records[:room]
+                return Page(selected, _cursor(selected[-1]))
+            selected += records
+            if cost.too_much:
+                return Page(selected, _window_cursor(group.end))
+        return Page(selected, None)
+
+    async def _groups(
+        self, tenant: str, waiting: Waiting, newest: datetime | None, wanted: ImageFilter
+    ) -> AsyncIterator[_Group]:
+        """Yield windows with rows of a tenant, newest first; more at once the longer it goes on."""
+        hours = await self._hours(waiting, newest)
+        oldest = self._oldest(wanted)
+        for some in _growing(hours):
+            candidates = await bounded_gather(partial(self._candidates, tenant), some)
+            windows: dict[datetime, _Hour] = {}
+            for hour, found in zip(some, candidates, strict=True):
+                own = {each for each in waiting.rows if layout.hour_of(each) == hour.start}
+                for each in sorted(found | own, reverse=True):
+                    inside = newest is None or each <= newest
+                    if inside and each >= oldest and not self._clock.has_expired(each):
+                        windows[each] = hour
+            for few in _growing(list(windows)):
+                yield _Group([(each, windows[each]) for each in few], few[-1])
+            # The time may be over also if no hour had a row.
+            yield _Group([], some[-1].start)
+            if some[-1].start + layout.HOUR < oldest:
+                return
+
+    async def _hours(self, waiting: Waiting, newest: datetime | None) -> list[_Hour]:
+        """List the hours with rows, newest first, each with the files that say whose they are."""
+        watermark = (await read_watermark(self._store, layout.IMAGE_ROWS))[0].complete_before
+        hours = {layout.hour_of(each): _Hour(layout.hour_of(each)) for each in waiting.rows}
+        for stored in await self._store.objects(layout.IMAGE_ROWS.compacted):
+            first = layout.parse_compacted_key(stored.key)
+            if first is not None and first < watermark:
+                start = layout.hour_of(first)
+                hours.setdefault(start, _Hour(start)).files.append(stored)
+        for start in await self._later_hours(watermark):
+            hour = hours.setdefault(start, _Hour(start))
+            hour.segments = await self._store.objects(layout.hour_prefix(start))
+            hour.files += hour.segments
+        newest_hour = layout.hour_of(newest) if newest else None
+        return [
+            hours[start]
+            for start in sorted(hours, reverse=True)
+            if (newest_hour is None or start <= newest_hour) and not self._hour_expired(start)
+        ]
+
+    async def _later_hours(self, watermark: datetime) -> list[datetime]:
+        """List the hours from the watermark on that have segments."""
+        found = []
+        for day in await self._store.folders(layout.LAKE_IMAGES):
+            last = layout.parse_partition(f"{day}/hour=23")
+            if last is not None and last >= watermark:
+                names = await self._store.folders(f"{layout.LAKE_IMAGES}/{day}")
+                found += [layout.parse_partition(f"{day}/{name}") for name in names]
+        return [each for each in found if each is not None and each >= watermark]
+
+    def _hour_expired(self, start: datetime) -> bool:
+        return self._clock.has_expired(start + layout.HOUR)
+
+    def _oldest(self, wanted: ImageFilter) -> datetime:
+        """Oldest window that may have a wanted row: an image is received before its attempt."""
+        if wanted.since is None:
+            return datetime.min.replace(tzinfo=UTC)
+        before = self._clock.settings.window + self._clock.times.clock_difference
+        return wanted.since - before
+
+    async def _candidates(self, tenant: str, hour: _Hour) -> set[datetime]:
+        """Windows of an hour that may have sealed rows of a tenant."""
+        found: set[datetime] = set()
+        for holdings in await bounded_gather(self._index.holdings, hour.files):
+            if holdings is None:
+                return await self._all_windows(hour)
+            found |= holdings.of(tenant)
+        return found
+
+    async def _all_windows(self, hour: _Hour) -> set[datetime]:
+        parsed = (layout.parse_chain_key(stored.key) for stored in await self._segments(hour))
+        return {each[0] for each in parsed if each}
+
+    async def _segments(self, hour: _Hour) -> list[Stored]:
+        if hour.segments is None:
+            hour.segments = await self._store.objects(layout.hour_prefix(hour.start))
+        return hour.segments
+
+    async def _rows(
+        self, tenant: str, group: _Group, waiting: Waiting, wanted: ImageFilter, cost: _Cost
+    ) -> list[tuple[datetime, pa.Table]]:
+        async def read(each: tuple[datetime, _Hour]) -> tuple[datetime, pa.Table]:
+            rows = await self._window(tenant, *each, waiting, cost)
+            return each[0], await asyncio.to_thread(wanted.select, rows)
+
+        return await bounded_gather(read, group.windows)
+
+    async def _window(
+        self, tenant: str, window_start: datetime, hour: _Hour, waiting: Waiting, cost: _Cost
+    ) -> pa.Table:
+        """Read the rows of a tenant in a window, sealed or not, without erased images."""
+        dead = set(waiting.erased.get(window_start, ()))
+        tables: list[pa.Table] = []
+        complete = True
+        for file in chain_of(window_start, await self._segments(hour)).files:
+            cost.bytes += file.size
+            try:
+                data, _ = await self._store.get(file.key)
+                erased, rows = await asyncio.to_thread(_of_tenant, file.key, data, tenant)
+            except (UnreadableObject, KeyMissing) as error:
+                log.warning(
+                    "segment does not parse; its rows are not listed", key=file.key, error=error
+                )
+                complete = False
+                continue
+            # A late replay may have journaled a row again after the tombstone was consumed.
+            dead |= erased
+            tables.append(rows)
+        sealed = pa.concat_tables([IMAGES.empty_table(), *tables])
+        unsealed = waiting.rows.get(window_start)
+        # An unreadable segment may name erased images, so waiting rows are not shown beside it.
+        if unsealed is not None and complete:
+            fresh = without(unsealed, sealed["image_id"].to_pylist())
+            sealed = pa.concat_tables([sealed, fresh.select(IMAGES.names).cast(IMAGES)])
+        return without(sealed, dead)
+
+
+def _growing(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
+    """Split a sequence: one element, then two, then four, up to `_MOST_AT_ONCE`."""
+    start, count = 0, 1
+    while start < len(items):
+        yield items[start : start + count]
+        start, count = start + count, min(2 * count, _MOST_AT_ONCE)
+
+
+def _of_tenant(key: str, data: bytes, tenant: str) -> tuple[frozenset[str], pa.Table]:
+    """Decode the erased ids of a segment, and the rows of a tenant."""
+    table = decode_chain_file(key, data)
+    rows = table.filter(pc.equal(table["tenant"], tenant))
+    return erased_ids(key, table), rows.replace_schema_metadata(None)
+
+
+def _first(
+    found: Sequence[tuple[datetime, pa.Table]], start: _Cursor | None, count: int
+) -> list[ImageRecord]:
+    """Convert the first `count` rows of windows, in the order of the listing, to records."""
+    records: list[ImageRecord] = []
+    for window_start, rows in found:
+        behind = start[1] if start and window_start == start[0] else None
+        ordered = rows.sort_by([("received_at", "descending"), ("image_id", "ascending")])
+        if behind is not None:
+            ordered = ordered.filter(_behind(ordered, behind))
+        records += to_records(ordered.slice(0, count - len(records)))
+        if len(records) >= count:
+            break
+    return records
+
+
+def _behind(rows: pa.Table, position: _Position) -> pa.ChunkedArray:
+    """Mask of the rows behind a position."""
+    moment, image_id = position
+    times = rows["received_at"].cast(pa.timestamp("ms", "UTC")).cast(pa.int64())
+    later = pc.and_(pc.equal(times, moment), pc.greater(rows["image_id"], image_id))
+    return pc.or_(pc.less(times, moment), later)
+
+
+def _cursor(record: ImageRecord) -> str:
+    moment = round(record.received_at.timestamp() * 1000)
+    return f"{layout.window_name(record.window_start)}.{moment}.{record.image_id}"
+
+
+def _window_cursor(window_start: datetime) -> str:
+    """Cursor behind all images of this window."""
+    return f"{layout.window_name(window_start)}.{_BEFORE_ALL}.{'f' * 32}"
+
+
+def _parse_cursor(cursor: str | None) -> _Cursor | None:
+    if cursor is None:
+        return None
+    try:
+        window_start, moment, image_id = cursor.split(".")
+        # Larger numbers are no times of an image, and no 64-bit integers.
+        if not _MOMENT.fullmatch(moment):
+            raise ValueError(moment)
+        return layout.parse_window(window_start), (int(moment), image_id)
+    except ValueError:
+        raise InvalidCursor("the cursor is invalid", value=cursor[:64]) from None
