@@ -11,10 +11,9 @@ before the watermark changes its compacted file before the journal, so the index
 
 import asyncio
 import re
-import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
@@ -40,13 +39,14 @@ log = logger(__name__)
 
 # Windows and hours that are read at once; one at first, because most pages need no more.
 _MOST_AT_ONCE = 16
-_MOMENT = re.compile(r"-?\d{1,15}", re.ASCII)
-_BEFORE_ALL = -(10**14)
+# Window, milliseconds and id; larger numbers are no times of an image, and no 64-bit integers.
+_CURSOR = re.compile(r"(\d{8}T\d{6}Z)\.(\d{1,15})\.([0-9a-f]{32})", re.ASCII)
+_SECOND = timedelta(seconds=1)
+_FIRST = datetime.min.replace(tzinfo=UTC)
 
 _Item = TypeVar("_Item")
 _Position = tuple[int, str]
 """Time in milliseconds, and id."""
-_Cursor = tuple[datetime, _Position]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +68,33 @@ class Bounds:
 BOUNDS = Bounds()
 
 
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """Start of a page: the newest window, and the position in the window behind which it begins.
+
+    None: no condition.
+    """
+
+    newest: datetime | None = None
+    behind: _Position | None = None
+
+    def admits(self, window_start: datetime) -> bool:
+        """True if the page may have images of a window."""
+        return self.newest is None or window_start <= self.newest
+
+
 class _Cost:
     """Cost of a page until now."""
 
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
-        self._ends = time.monotonic() + bounds.seconds
+        self._time = asyncio.get_running_loop().time
+        self._ends = self._time() + bounds.seconds
         self.bytes = 0
 
     @property
     def too_much(self) -> bool:
-        return self.bytes > self._bounds.bytes or time.monotonic() > self._ends
+        return self.bytes > self._bounds.bytes or self._time() > self._ends
 
 
 @dataclass(slots=True)
@@ -113,9 +129,9 @@ class Listing:
         await self._clock.fresh()
         start = _parse_cursor(cursor)
         cost = _Cost(self._bounds)
-        waiting = await self._waiting.read(tenant, start[0] if start else None)
+        waiting = await self._waiting.read(tenant, start.newest)
         selected: list[ImageRecord] = []
-        async for group in self._groups(tenant, waiting, start[0] if start else None, wanted):
+        async for group in self._groups(tenant, waiting, start, wanted):
             found = await self._rows(tenant, group, waiting, wanted, cost)
             room = limit - len(selected)
             records = await asyncio.to_thread(_first, found, start, room + 1)
@@ -128,10 +144,10 @@ class Listing:
         return Page(selected, None)
 
     async def _groups(
-        self, tenant: str, waiting: Waiting, newest: datetime | None, wanted: ImageFilter
+        self, tenant: str, waiting: Waiting, page: _Start, wanted: ImageFilter
     ) -> AsyncIterator[_Group]:
         """Yield windows with rows of a tenant, newest first; more at once the longer it goes on."""
-        hours = await self._hours(waiting, newest)
+        hours = await self._hours(waiting, page)
         oldest = self._oldest(wanted)
         for some in _growing(hours):
             candidates = await bounded_gather(partial(self._candidates, tenant), some)
@@ -139,8 +155,8 @@ class Listing:
             for hour, found in zip(some, candidates, strict=True):
                 own = {each for each in waiting.rows if layout.hour_of(each) == hour.start}
                 for each in sorted(found | own, reverse=True):
-                    inside = newest is None or each <= newest
-                    if inside and each >= oldest and not self._clock.has_expired(each):
+                    live = each >= oldest and not self._clock.has_expired(each)
+                    if live and page.admits(each):
                         windows[each] = hour
             for few in _growing(list(windows)):
                 yield _Group([(each, windows[each]) for each in few], few[-1])
@@ -149,7 +165,7 @@ class Listing:
             if some[-1].start + layout.HOUR < oldest:
                 return
 
-    async def _hours(self, waiting: Waiting, newest: datetime | None) -> list[_Hour]:
+    async def _hours(self, waiting: Waiting, page: _Start) -> list[_Hour]:
         """List the hours with rows, newest first, each with the files that say whose they are."""
         watermark = (await read_watermark(self._store, layout.IMAGE_ROWS))[0].complete_before
         hours = {layout.hour_of(each): _Hour(layout.hour_of(each)) for each in waiting.rows}
@@ -162,11 +178,10 @@ class Listing:
             hour = hours.setdefault(start, _Hour(start))
             hour.segments = await self._store.objects(layout.hour_prefix(start))
             hour.files += hour.segments
-        newest_hour = layout.hour_of(newest) if newest else None
         return [
             hours[start]
             for start in sorted(hours, reverse=True)
-            if (newest_hour is None or start <= newest_hour) and not self._hour_expired(start)
+            if page.admits(start) and not self._hour_expired(start)
         ]
 
     async def _later_hours(self, watermark: datetime) -> list[datetime]:
@@ -185,9 +200,10 @@ class Listing:
     def _oldest(self, wanted: ImageFilter) -> datetime:
         """Oldest window that may have a wanted row: an image is received before its attempt."""
         if wanted.since is None:
-            return datetime.min.replace(tzinfo=UTC)
-        before = self._clock.settings.window + self._clock.times.clock_difference
-        return wanted.since - before
+            return _FIRST
+        # The length of windows may have been changed; none is longer than an hour.
+        before = layout.HOUR + self._clock.times.clock_difference
+        return max(wanted.since, _FIRST + before) - before
 
     async def _candidates(self, tenant: str, hour: _Hour) -> set[datetime]:
         """Windows of an hour that may have sealed rows of a tenant."""
@@ -262,15 +278,14 @@ def _of_tenant(key: str, data: bytes, tenant: str) -> tuple[frozenset[str], pa.T
 
 
 def _first(
-    found: Sequence[tuple[datetime, pa.Table]], start: _Cursor | None, count: int
+    found: Sequence[tuple[datetime, pa.Table]], page: _Start, count: int
 ) -> list[ImageRecord]:
     """Convert the first `count` rows of windows, in the order of the listing, to records."""
     records: list[ImageRecord] = []
     for window_start, rows in found:
-        behind = start[1] if start and window_start == start[0] else None
         ordered = rows.sort_by([("received_at", "descending"), ("image_id", "ascending")])
-        if behind is not None:
-            ordered = ordered.filter(_behind(ordered, behind))
+        if page.behind is not None and window_start == page.newest:
+            ordered = ordered.filter(_behind(ordered, page.behind))
         records += to_records(ordered.slice(0, count - len(records)))
         if len(records) >= count:
             break
@@ -292,17 +307,20 @@ def _cursor(record: ImageRecord) -> str:
 
 def _window_cursor(window_start: datetime) -> str:
     """Cursor behind all images of this window."""
-    return f"{layout.window_name(window_start)}.{_BEFORE_ALL}.{'f' * 32}"
+    return f"{layout.window_name(window_start)}.0.{'f' * 32}"
 
 
-def _parse_cursor(cursor: str | None) -> _Cursor | None:
+def _parse_cursor(cursor: str | None) -> _Start:
+    """Parse a cursor; raises InvalidCursor. A time of 0 is behind all images of the window."""
     if cursor is None:
-        return None
+        return _Start()
+    match = _CURSOR.fullmatch(cursor)
     try:
-        window_start, moment, image_id = cursor.split(".")
-        # Larger numbers are no times of an image, and no 64-bit integers.
-        if not _MOMENT.fullmatch(moment):
-            raise ValueError(moment)
-        return layout.parse_window(window_start), (int(moment), image_id)
-    except ValueError:
-        raise InvalidCursor("the cursor is invalid", value=cursor[:64]) from None
+        if match is not None:
+            window_start, moment = layout.parse_window(match[1]), int(match[2])
+            if moment > 0:
+                return _Start(window_start, (moment, match[3]))
+            return _Start(window_start - _SECOND)
+    except (ValueError, OverflowError):  # no date
+        match = None
+    raise InvalidCursor("the cursor is invalid", value=cursor[:64])

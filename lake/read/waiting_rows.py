@@ -6,7 +6,8 @@ objects with rows of their tenant.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -41,7 +42,7 @@ class Waiting:
     """Unsealed rows of a tenant by window, each image once; erased ids by window."""
 
     rows: Mapping[datetime, pa.Table] = field(default_factory=dict)
-    erased: Mapping[datetime, Set[str]] = field(default_factory=dict)
+    erased: Mapping[datetime, AbstractSet[str]] = field(default_factory=dict)
 
 
 class WaitingRows:
@@ -95,7 +96,10 @@ class WaitingRows:
 def _contents_of(objects: _Objects) -> dict[str, _Content]:
     contents = {}
     for key, data in objects:
-        rows = decode_journals([(key, data)]).rows()
+        decoded = decode_journals([(key, data)])
+        if decoded.unreadable:  # a disk may return other bytes the next time
+            continue
+        rows = decoded.rows()
         tenants = frozenset(pc.unique(rows.images["tenant"]).to_pylist())
         contents[key] = _Content(tenants, frozenset(each.image_id for each in rows.tombstones))
     return contents

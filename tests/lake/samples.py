@@ -107,7 +107,11 @@ def record(attempt: Attempt, content: bytes = b"pixels", **changes: object) -> I
 
 async def commit(lake: Lake, name: str, content: bytes = b"pixels", tenant: str = TENANT) -> Commit:
     """Run a complete attempt at the image `name`."""
-    attempt = await lake.committer.begin(tenant, image_id(name))
+    return await complete(lake, await lake.committer.begin(tenant, image_id(name)), content)
+
+
+async def complete(lake: Lake, attempt: Attempt, content: bytes = b"pixels") -> Commit:
+    """Commit an attempt that has begun."""
     made = record(attempt, content)
     objects = {made.original_key: content, made.renditions[0].key: b"small"}
     return await lake.committer.commit(attempt, made, objects)

@@ -15,11 +15,12 @@ from tests.lake.simulation.damaged import damaged_records
 from tests.lake.simulation.late_file import late_file
 from tests.lake.simulation.late_record import late_record
 from tests.lake.simulation.listed import listed
+from tests.lake.simulation.listed_copies import listed_copies
 from tests.lake.simulation.messages import messages
 from tests.lake.simulation.mutants import MUTANTS
 from tests.lake.simulation.mutants_of_ages import OF_AGES
 from tests.lake.simulation.mutants_of_clocks import OF_CLOCKS
-from tests.lake.simulation.mutants_of_listings import OF_LISTINGS
+from tests.lake.simulation.mutants_of_listings import OF_COPIES, OF_LISTINGS
 from tests.lake.simulation.mutants_of_positions import OF_POSITIONS, OF_REQUESTS, OF_STREAMS
 from tests.lake.simulation.mutants_of_spoils import OF_DAMAGE, OF_SPOILS, OF_STUCK
 from tests.lake.simulation.positions import used_again
@@ -73,6 +74,7 @@ AIMED: dict[str, Story] = {
     **{mutant.__name__: stuck_windows for mutant in OF_STUCK},
     **{mutant.__name__: damaged_records for mutant in OF_DAMAGE},
     **{mutant.__name__: listed for mutant in OF_LISTINGS},
+    **{mutant.__name__: listed_copies for mutant in OF_COPIES},
     "retention_of_the_environment": changed_retention,
     "change_without_notice": changed_retention,
     "longer_retention_wakes_the_expired": changed_retention,
@@ -175,6 +177,7 @@ def test_rebuilds_beside_others_hold(seed: int) -> None:
 def test_listings_beside_others_hold(first: int) -> None:
     for seed in range(first, first + 5):
         tell(seed, listed)
+        tell(seed, listed_copies)
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS // 20, 5))

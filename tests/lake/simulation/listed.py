@@ -34,10 +34,10 @@ async def listed(world: World) -> None:
     await _before(world, wakes - 300)
     await run_pass((await sealers.any())[1], now=True)
     await _before(world, wakes + 300)
-    await _list(world, (await world.process("late reader"))[1])
+    await list_all(world, (await world.process("late reader"))[1])
     world.bucket.naps = lambda *_: 0.0
     await rest(world)
-    await _list(world, (await world.process("last reader"))[1])
+    await list_all(world, (await world.process("last reader"))[1])
     world.check_at_rest()
 
 
@@ -63,10 +63,10 @@ async def _reader(world: World, number: int) -> None:
     for turn in range(6):
         await asyncio.sleep(world.dice.uniform(0, 60))
         _, lake = await world.process(f"pager{number}.{turn}")
-        await _list(world, lake)
+        await list_all(world, lake)
 
 
-async def _list(world: World, lake: Lake) -> None:
+async def list_all(world: World, lake: Lake) -> None:
     """Read all pages of a listing and check them."""
     present = set(world.promises.acknowledged) - world.erasing
     gone = {image_id(name) for name in world.promises.erased}

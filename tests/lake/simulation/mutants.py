@@ -4,7 +4,7 @@ from tests.lake.simulation.mutants_of_ages import OF_AGES
 from tests.lake.simulation.mutants_of_answers import OF_ANSWERS
 from tests.lake.simulation.mutants_of_clocks import OF_CLOCKS
 from tests.lake.simulation.mutants_of_images import OF_IMAGES, Mutant
-from tests.lake.simulation.mutants_of_listings import OF_LISTINGS
+from tests.lake.simulation.mutants_of_listings import OF_COPIES, OF_LISTINGS
 from tests.lake.simulation.mutants_of_positions import OF_POSITIONS, OF_REQUESTS, OF_STREAMS
 from tests.lake.simulation.mutants_of_spoils import (
     OF_DAMAGE,
@@ -30,6 +30,7 @@ MUTANTS: dict[str, Mutant] = {
         *OF_LIVENESS,
         *OF_AGES,
         *OF_LISTINGS,
+        *OF_COPIES,
         *OF_SWEEPS,
         *OF_ANSWERS,
     )

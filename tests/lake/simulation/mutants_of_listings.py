@@ -1,20 +1,47 @@
 """Mutants of listings: each lacks one rule of a reader."""
 
+from collections import defaultdict
 from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 from unittest import mock
 
+from lake.read.tenant_index import Holdings, TenantIndex
+from lake.seal.watermark import Watermark
+from lake.store.object_meta import Stored
 from tests.lake.simulation.mutants_of_images import Mutant
 
 
 def listing_ignores_footers() -> AbstractContextManager[Any]:
     """A reader shows a row that a replay journaled after its erasure."""
-    return mock.patch("lake.read.reader.erased_ids", return_value=frozenset())
+    return mock.patch("lake.read.listing.erased_ids", return_value=frozenset())
 
 
 def listing_shows_rows_that_move() -> AbstractContextManager[Any]:
     """A reader shows the row of a segment and the journal's row of the same image."""
-    return mock.patch("lake.read.reader.without", lambda images, _: images)
+    return mock.patch("lake.read.listing.without", lambda images, _: images)
+
+
+def listing_believes_any_copy() -> AbstractContextManager[Any]:
+    """A reader takes windows from copies also for hours from the watermark on."""
+    later = Watermark(datetime(2100, 1, 1, tzinfo=UTC)), None
+    return mock.patch("lake.read.listing.read_watermark", mock.AsyncMock(return_value=later))
+
+
+def index_forgets_versions() -> AbstractContextManager[Any]:
+    """A reader takes the windows of a copy from an earlier version of the copy."""
+    honest = TenantIndex.holdings
+
+    async def holdings(self: TenantIndex, file: Stored) -> Holdings | None:
+        return await honest(self, replace(file, etag=first[self].setdefault(file.key, file.etag)))
+
+    first: defaultdict[TenantIndex, dict[str, str]] = defaultdict(dict)
+    return mock.patch.object(TenantIndex, "holdings", holdings)
 
 
 OF_LISTINGS: tuple[Mutant, ...] = (listing_ignores_footers, listing_shows_rows_that_move)
+OF_COPIES: tuple[Mutant, ...] = (
+    listing_believes_any_copy,
+    index_forgets_versions,
+)

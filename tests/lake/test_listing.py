@@ -1,0 +1,203 @@
+"""A listing costs by page: it reads the windows in which its tenant has rows, and no others."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from lake import layout
+from lake.lake import Lake
+from lake.read.image_filter import EVERY_IMAGE
+from lake.read.listing import Bounds, Listing
+from lake.settings import LakeSettings
+from lake.store.object_store import ObjectStore
+from tests.lake.clocks import at_age
+from tests.lake.samples import TENANT, commit, complete, image_id
+from tests.lake.test_reader import walk
+
+COPIES = layout.IMAGE_ROWS.compacted
+READS = ("get", "piece")
+
+Reads = Callable[[], list[str]]
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
+    """Keys that were read since the last call, in all stores."""
+    keys: list[str] = []
+
+    def count(name: str) -> None:
+        method = getattr(ObjectStore, name)
+
+        def counting(self: ObjectStore, key: str, *args: Any) -> Any:
+            keys.append(key)
+            return method(self, key, *args)
+
+        monkeypatch.setattr(ObjectStore, name, counting)
+
+    def taken() -> list[str]:
+        taken = [key for key in keys if key.startswith(("lake/", "journal/"))]
+        keys.clear()
+        return taken
+
+    for name in READS:
+        count(name)
+    return taken
+
+
+async def compacted(lake: Lake, mine: int | None = 2, windows: int = 5) -> Lake:
+    """Seal and compact rows of another tenant in some windows, and one of the tenant in `mine`."""
+    for number in range(windows):
+        then = at_age(lake, minutes=number)
+        await commit(then, f"theirs{number}", tenant="other")
+        if number == mine:
+            await commit(then, "mine")
+    for hours in (1.2, 1.9, 2.6):
+        await at_age(lake, hours=hours).maintenance.run_pass(now=True)
+    return at_age(lake, hours=3)
+
+
+def segments(keys: list[str]) -> set[str]:
+    return {key for key in keys if key.startswith(layout.LAKE_IMAGES)}
+
+
+async def window_of(lake: Lake, name: str) -> datetime:
+    return (await lake.reader.record(TENANT, image_id(name))).window_start
+
+
+async def test_a_tenant_without_images_reads_no_rows(lake: Lake, reads: Reads) -> None:
+    later = await compacted(lake, mine=None)
+    await commit(later, "waits", tenant="other")
+    reads()
+    assert await walk(later, 10) == []
+    copies = {stored.key for stored in await lake.store.objects(COPIES)}
+    assert not segments(first := reads())
+    assert copies < set(first)
+    assert await walk(later, 10) == []
+    assert reads() == [layout.watermark_key()]
+
+
+async def test_a_page_reads_only_windows_of_its_tenant(lake: Lake, reads: Reads) -> None:
+    later = await compacted(lake)
+    reads()
+    assert await walk(later, 10) == [image_id("mine")]
+    expected = {layout.chain_key(await window_of(later, "mine"), 0)}
+    assert segments(reads()) == expected
+    restarted = Lake.wire(later.store, later.clock, LakeSettings())
+    assert await walk(restarted, 10) == [image_id("mine")]
+    assert segments(reads()) == expected
+
+
+async def test_sealed_rows_of_an_open_hour_are_pruned_too(lake: Lake, reads: Reads) -> None:
+    for number in range(3):
+        await commit(at_age(lake, minutes=number), f"theirs{number}", tenant="other")
+    await commit(at_age(lake, minutes=3), "mine")
+    later = at_age(lake, minutes=5)
+    await later.sealer.run_pass(now=True)
+    assert await walk(later, 10) == [image_id("mine")]
+    reads()
+    assert await walk(later, 10) == [image_id("mine")]
+    assert segments(reads()) == {layout.chain_key(await window_of(later, "mine"), 0)}
+
+
+async def test_a_copy_that_changes_behind_a_cached_index(lake: Lake) -> None:
+    """A row is sealed late into a closed hour, and another image of the hour is erased."""
+    late = at_age(lake, minutes=4)
+    attempt = await late.committer.begin(TENANT, image_id("late"))
+    later = await compacted(lake)
+    assert await walk(later, 10) == [image_id("mine")]
+    before = {stored.key: stored.etag for stored in await lake.store.objects(COPIES)}
+    await complete(later, attempt)
+    await later.sealer.run_pass(now=True)
+    assert {stored.key: stored.etag for stored in await lake.store.objects(COPIES)} != before
+    assert set(await walk(later, 10)) == {image_id("mine"), image_id("late")}
+    await later.eraser.erase(TENANT, image_id("mine"))
+    assert await walk(later, 10) == [image_id("late")]
+    for hours in (4, 5.2):
+        await at_age(lake, hours=hours).maintenance.run_pass(now=True)
+        assert await walk(later, 10) == [image_id("late")]
+
+
+@pytest.mark.parametrize("kept", [0, 100])
+async def test_a_cut_copy_hides_nothing(lake: Lake, kept: int) -> None:
+    later = await compacted(lake)
+    for stored in await lake.store.objects(COPIES):
+        data, _ = await lake.store.get(stored.key)
+        await lake.store.put(stored.key, data[:kept])
+    assert await walk(later, 10) == [image_id("mine")]
+
+
+async def test_a_copy_that_is_replaced_after_its_listing(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = await compacted(lake)
+    piece = ObjectStore.piece
+
+    async def replaced(self: ObjectStore, key: str, *asked: Any) -> bytes:
+        if key.startswith(COPIES):
+            await self.put(key, (await self.get(key))[0] + b"changed")
+        return await piece(self, key, *asked)
+
+    monkeypatch.setattr(ObjectStore, "piece", replaced)
+    assert await walk(later, 10) == [image_id("mine")]
+
+
+async def test_a_row_that_moves_while_a_page_is_read(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sealer moves a late row from the journal before the page lists the copies."""
+    attempt = await at_age(lake, minutes=4).committer.begin(TENANT, image_id("late"))
+    later = await compacted(lake)
+    assert await walk(later, 10) == [image_id("mine")]
+    copies = await lake.store.objects(COPIES)
+    await complete(later, attempt)
+    objects = ObjectStore.objects
+
+    async def moving(self: ObjectStore, prefix: str) -> Any:
+        if prefix != COPIES:
+            return await objects(self, prefix)
+        monkeypatch.undo()
+        await later.sealer.run_pass(now=True)
+        return copies
+
+    monkeypatch.setattr(ObjectStore, "objects", moving)
+    assert set(await walk(later, 10)) == {image_id("mine"), image_id("late")}
+
+
+@pytest.mark.parametrize("bounds", [Bounds(bytes=0), Bounds(seconds=0)])
+async def test_a_page_ends_when_it_has_cost_enough(
+    lake: Lake, reads: Reads, bounds: Bounds
+) -> None:
+    names = [f"mine{number}" for number in range(4)]
+    for number, name in enumerate(names):
+        await commit(at_age(lake, minutes=number), name)
+    later = await compacted(lake, mine=None)
+    await commit(later, "new")
+    listing = Listing(later.store, later.clock, bounds)
+    found: list[str] = []
+    cursor, pages = None, 0
+    while pages == 0 or cursor is not None:
+        reads()
+        page = await listing.page(TENANT, 10, cursor, EVERY_IMAGE)
+        assert len(segments(reads())) <= 1
+        found += [record.image_id for record in page.records]
+        cursor, pages = page.cursor, pages + 1
+    assert found == [image_id(name) for name in ("new", *reversed(names))]
+    assert pages > len(names)
+
+
+async def test_a_journal_object_that_is_whole_again(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk returned other bytes once; later listings read the object again."""
+    await commit(lake, "a")
+    read_many = ObjectStore.read_many
+
+    async def rotten(self: ObjectStore, keys: Any) -> list[bytes | None]:
+        return [data and data[:-9] for data in await read_many(self, keys)]
+
+    with monkeypatch.context() as once:
+        once.setattr(ObjectStore, "read_many", rotten)
+        assert await walk(lake, 10) == []
+    assert await walk(lake, 10) == [image_id("a")]
