@@ -61,13 +61,13 @@ class ServeSettings(BaseSettings):
         default=128,
         ge=1,
         description="largest number of concurrent uploads in one process of the API; while several "
-        "tenants or keys are active, each may use half",
+        "tenants or keys are active, each may use at most half",
     )
     max_upload_bytes: int = Field(
         default=256_000_000,
         ge=1,
         description="largest number of received bytes of all concurrent uploads in one process of "
-        "the API; while several tenants or keys are active, each may use half",
+        "the API; while several tenants or keys are active, each may use at most half",
     )
     key_requests_per_second: int | None = Field(
         default=None,

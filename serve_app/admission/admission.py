@@ -5,6 +5,7 @@ first costs a millisecond, and delays the refusals of the requests behind it.
 """
 
 import time
+from collections.abc import Callable
 from typing import Self
 
 from processors.errors import Overloaded
@@ -15,9 +16,11 @@ from processors.shares import Holder, Shares
 class Admission:
     """Counter of uploads and bytes in this process; bounds the memory of the process."""
 
-    def __init__(self, max_uploads: int, max_bytes: int) -> None:
-        self._uploads = Shares(max_uploads)
-        self._bytes = Shares(max_bytes)
+    def __init__(
+        self, max_uploads: int, max_bytes: int, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._uploads = Shares(max_uploads, now)
+        self._bytes = Shares(max_bytes, now)
         self.patience_seconds = 0.1
         """Reservation time of a place in the sandbox; short, so that slow clients do not block
         others."""

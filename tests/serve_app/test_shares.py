@@ -1,5 +1,8 @@
 """Test that a tenant or key cannot use all places while others are active."""
 
+import random
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -90,34 +93,119 @@ def test_bytes_are_shared_as_places_are() -> None:
     assert (admission.uploads, admission.bytes) == (0, 0)
 
 
-def test_a_tenant_with_a_hundred_times_the_load_leaves_the_others_theirs() -> None:
-    """Five tenants: four of them need half of the limits together, and one asks first each time."""
-    admission = Admission(max_uploads=40, max_bytes=4_000)
-    modest, rounds, lasts = ("a", "b", "c", "d"), 100, 5
-    running: list[tuple[int, Lease]] = []
-    admitted: dict[str, list[int]] = {tenant: [] for tenant in ("greedy", *modest)}
+class Load:
+    """Uploads of some tenants to one process, second by second; each lasts some seconds."""
 
-    def try_one(tenant: str, now: int) -> None:
+    def __init__(self, places: int, lasts: int) -> None:
+        self.clock = Clock()
+        # An upload has 100 bytes, so the limits of places and of bytes are equally strict.
+        self._admission = Admission(places, 100 * places, self.clock)
+        self._lasts = lasts
+        self._running: list[tuple[float, Lease]] = []
+        self.admitted: Counter[str] = Counter()
+
+    def second(self, asked: list[str]) -> None:
+        """End the uploads whose time is over, then try one upload of each name, in order."""
+        for end, lease in self._running:
+            if end <= self.clock.now:
+                lease.release()
+        self._running = [each for each in self._running if each[0] > self.clock.now]
+        for tenant in asked:
+            self._try(tenant)
+        self.clock.now += 1
+
+    def _try(self, tenant: str) -> None:
         try:
-            lease = admission.enter(tenant, "k")
+            lease = self._admission.enter(tenant, "k")
         except Overloaded:
             return
-        running.append((now + lasts, lease))
+        self._running.append((self.clock.now + self._lasts, lease))
         try:
             lease.hold(100)
         except Overloaded:
             lease.release()
         else:
-            admitted[tenant].append(now)
+            self.admitted[tenant] += 1
 
-    for now in range(rounds):
-        for end, lease in running:
-            if end == now:
-                lease.release()
-        for tenant in ["greedy"] * 100 + list(modest):
-            try_one(tenant, now)
 
-    # The greedy tenant was alone at first. Since its first uploads ended, the others got all.
-    assert all(admitted[tenant][-95:] == list(range(5, rounds)) for tenant in modest)
-    assert all(len(admitted[tenant]) >= 0.9 * rounds for tenant in modest)
-    assert len(admitted["greedy"]) >= rounds / lasts * 20, "it uses the other half"
+MODEST = ("a", "b", "c", "d")
+
+
+@pytest.mark.parametrize("in_five_seconds", [1, 5, 8])
+def test_a_tenant_with_a_hundred_times_the_load_leaves_the_others_theirs(
+    in_five_seconds: int,
+) -> None:
+    """Four tenants need up to a fifth of 40 places each, and a fifth asks first each time."""
+    load = Load(places=40, lasts=5)
+    asked: Counter[str] = Counter()
+    for now in range(300):
+        modest = list(MODEST) * ((now + 1) * in_five_seconds // 5 - now * in_five_seconds // 5)
+        asked.update(modest)
+        load.second(["greedy"] * 160 + modest)
+    for tenant in MODEST:
+        assert load.admitted[tenant] >= 0.93 * asked[tenant], tenant
+    # It uses what the others leave, up to half, and at least its own fifth.
+    left = min(20, 40 - 4 * 1.25 * in_five_seconds)
+    assert load.admitted["greedy"] >= 0.9 * 300 / 5 * max(8, int(left))
+
+
+def test_random_uploads_of_others_get_what_they_had_without_the_greedy_tenant() -> None:
+    def admitted(greedy: int) -> Counter[str]:
+        chance, load = random.Random(1), Load(places=100, lasts=5)
+        for _ in range(400):
+            # In the mean 3.2 uploads a second of five seconds each: 16 places, four fifths of 20.
+            modest = [name for name in MODEST for _ in range(64) if chance.random() < 0.05]
+            load.second(["greedy"] * greedy + chance.sample(modest, len(modest)))
+        return load.admitted
+
+    alone, beside = admitted(0), admitted(320)
+    for tenant in MODEST:
+        assert beside[tenant] >= 0.9 * alone[tenant], tenant
+    assert beside["greedy"] >= 0.9 * 400 / 5 * 20
+
+
+def test_tenants_that_come_rarely_hold_no_places_free() -> None:
+    """A hundred tenants come once a minute each; most of the limit is usable by one tenant."""
+    load = Load(places=40, lasts=1)
+    for now in range(300):
+        load.second([f"rare {now % 60}", f"rare {60 + now % 40}"] + ["greedy"] * 100)
+    assert load.admitted["greedy"] >= 0.95 * 300 * 20
+    assert sum(load.admitted.values()) - load.admitted["greedy"] >= 0.99 * 600
+
+
+@given(
+    st.dictionaries(st.sampled_from("abcdefgh"), st.integers(1, 30), min_size=2),
+    st.integers(8, 40),
+)
+def test_shares_are_those_of_water_filling(wanted: dict[str, int], limit: int) -> None:
+    clock = Clock()
+    shares = Shares(limit, clock)
+    for tenant, count in wanted.items():
+        shares.room((tenant, "k"), 0)
+        if shares.held + count <= limit:
+            shares.add((tenant, "k"), count)
+    clock.now += 59
+    held = {tenant: shares.of((tenant, "k"))[0] for tenant in wanted}
+    for tenant, own in held.items():
+        needs = [
+            1.25 * count * (1 - 0.5 ** (59 / 5)) for name, count in held.items() if name != tenant
+        ]
+        level = min(water_level(limit, needs), limit / 2)
+        refused = shares.room((tenant, "k"), limit - shares.held + 1)
+        assert refused == (limit, limit + 1)
+        shares.add(("z", "k"), -shares.held)  # so that only shares refuse
+        assert shares.room((tenant, "k"), max(1, int(level - 1e-9)) - own) is None
+        refused = shares.room((tenant, "k"), max(1, int(level + 1e-9)) + 1 - own)
+        assert refused is not None
+        assert refused[0] < limit
+        shares.add(("z", "k"), sum(held.values()))
+
+
+def water_level(limit: int, others: list[float]) -> float:
+    """Share of one more tenant, found by taking needs away one by one, the smallest first."""
+    left, tenants = float(limit), len(others) + 1
+    for need in sorted(others):
+        if need >= left / tenants:
+            break
+        left, tenants = left - need, tenants - 1
+    return left / tenants
