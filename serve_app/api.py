@@ -24,6 +24,7 @@ from serve_app.asgi.drain_body import DrainBody
 from serve_app.asgi.request_context import RequestContext
 from serve_app.auth import KeyRing
 from serve_app.cache.connection import CacheConnection
+from serve_app.cdn import Invalidations
 from serve_app.day_limits import DayLimits
 from serve_app.health import ReadinessCheck
 from serve_app.query import KnownParameters
@@ -49,13 +50,15 @@ def make_app(
     spillover: Spillover | None = None,
     cache: CacheConnection | None = None,
     usage: UsageCounts | None = None,
+    invalidations: Invalidations | None = None,
 ) -> FastAPI:
     """Build the app on an open lake and a running worker; the caller closes both later.
 
     When the worker's sandbox is full, uploads go to the peers of `spillover`; None: there are none.
     If no node has a free place, an upload is refused before its body is read.
     `cache`: shared by all processes; None: each process counts by itself. The caller runs its
-    `watch` and closes it. `usage`: counter whose `watch` the caller runs.
+    `watch` and closes it. `usage`: counter whose `watch` the caller runs. `invalidations`: of
+    erased images in CloudFront; the caller runs it.
 
     Raises UnknownPreset for an invalid name of the default preset; the caller checks that the store
     has the preset.
@@ -85,6 +88,7 @@ def make_app(
         day_limits=DayLimits(usage),
         accounts=AccountsCalls(keys.accounts),
         replays=Replays(lake, worker),
+        invalidations=invalidations,
     )
     app.state.context = context
     # The last middleware is the outermost.

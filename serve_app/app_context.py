@@ -12,6 +12,7 @@ from serve_app.admission.admission import Admission
 from serve_app.admission.reads import Reads
 from serve_app.admission.spillover import Spillover
 from serve_app.auth import KeyRing
+from serve_app.cdn import Invalidations
 from serve_app.day_limits import DayLimits
 from serve_app.rates import Rates
 from serve_app.replays import Replays
@@ -35,6 +36,8 @@ class AppContext:
     day_limits: DayLimits
     accounts: AccountsCalls
     replays: Replays
+    invalidations: Invalidations | None = None
+    """None without a CloudFront distribution"""
     under_way: set[asyncio.Task[Commit]] = field(default_factory=set)
     """uploads in processing; kept here because the event loop has only weak references to tasks"""
 

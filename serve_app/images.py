@@ -82,6 +82,8 @@ async def erase(request: Request, principal: Eraser, image_id: ImageId) -> None:
     _check_id(image_id)
     check_if_match(request.headers.getlist("if-match"), None)
     await context.lake.eraser.erase(principal.tenant, image_id)
+    if context.invalidations is not None:
+        context.invalidations.add(principal.tenant, image_id)
 
 
 @router.get(

@@ -7,6 +7,7 @@ from typing import Final
 from lake.metrics import Metric, Sample
 from serve_app.admission.admission import Admission
 from serve_app.cache.connection import CacheConnection
+from serve_app.cdn import Invalidations
 
 UPLOADS: Final = Metric(
     "pixlake_uploads",
@@ -48,6 +49,27 @@ CACHE_MISSED: Final = Metric(
     "Calls that the replica answered by itself, because the cache did not answer in time.",
 )
 
+INVALIDATIONS: Final = Metric(
+    "pixlake_invalidations",
+    "counter",
+    "images",
+    "Erased images whose copies CloudFront was told to drop; `given_up`: it served them until they "
+    "were an hour old.",
+    ("outcome",),
+)
+INVALIDATION_FAILURES: Final = Metric(
+    "pixlake_invalidation_failures",
+    "counter",
+    "requests",
+    "Requests for that which failed; each is tried again.",
+)
+INVALIDATIONS_WAITING: Final = Metric(
+    "pixlake_invalidations_waiting",
+    "gauge",
+    "images",
+    "Erased images that CloudFront was not told yet.",
+)
+
 METRICS: Final = (
     UPLOADS,
     REFUSALS,
@@ -56,6 +78,9 @@ METRICS: Final = (
     CACHE_ANSWERS,
     CACHE_FAILURES,
     CACHE_MISSED,
+    INVALIDATIONS,
+    INVALIDATION_FAILURES,
+    INVALIDATIONS_WAITING,
 )
 """All metrics of this package."""
 
@@ -64,7 +89,11 @@ uploads_by_outcome: Final[Counter[str]] = Counter()
 refusals_by_code: Final[Counter[str]] = Counter()
 
 
-def samples(admission: Admission, cache: CacheConnection | None = None) -> Iterator[Sample]:
+def samples(
+    admission: Admission,
+    cache: CacheConnection | None = None,
+    invalidations: Invalidations | None = None,
+) -> Iterator[Sample]:
     """Read the samples of this process."""
     for outcome, count in uploads_by_outcome.items():
         yield UPLOADS.at(count, outcome)
@@ -76,3 +105,8 @@ def samples(admission: Admission, cache: CacheConnection | None = None) -> Itera
         yield CACHE_ANSWERS.at(cache.answers)
         yield CACHE_FAILURES.at(cache.failures)
         yield CACHE_MISSED.at(cache.missed)
+    if invalidations is not None:
+        for outcome, count in invalidations.paths.items():
+            yield INVALIDATIONS.at(count, outcome)
+        yield INVALIDATION_FAILURES.at(invalidations.failures)
+        yield INVALIDATIONS_WAITING.at(invalidations.waiting)

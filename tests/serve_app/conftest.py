@@ -13,6 +13,7 @@ from serve_app.accounts import ERASE, IMAGES, Accounts
 from serve_app.api import make_app
 from serve_app.auth import KeyRing
 from serve_app.cache.connection import CacheConnection
+from serve_app.cdn import Invalidations
 from serve_app.health import Part, Readiness
 from serve_app.settings import ServeSettings
 from tests.serve_app.postgres import Postgres, postgres_or_reason
@@ -63,6 +64,7 @@ async def make_site(sandbox: Sandbox, accounts: Accounts) -> AsyncIterator[MakeS
         settings: ServeSettings,
         on: LakeSettings | None = None,
         cache: CacheConnection | None = None,
+        invalidations: Invalidations | None = None,
     ) -> Site:
         lake = await Lake.open(on or LakeSettings(store_url="memory://"))
         ready = {"api": Part(ready=True), "kafka": Part(ready=True)}
@@ -77,6 +79,7 @@ async def make_site(sandbox: Sandbox, accounts: Accounts) -> AsyncIterator[MakeS
             settings,
             readiness,
             cache=cache,
+            invalidations=invalidations,
         )
         key = accounts.create_key("acme", IMAGES | {ERASE}, "test").text
         client = client_of(app, {"Authorization": f"Bearer {key}"})

@@ -5,11 +5,14 @@ from collections import Counter
 import pytest
 
 from serve_app.cache.connection import CacheConnection
+from serve_app.cdn import Invalidations
 from serve_app.metrics import METRICS, samples
 from tests.serve_app.site import Site
 
 # Nothing connects to it, and its figures are zero.
 CACHE = CacheConnection("redis://localhost")
+INVALIDATIONS = Invalidations(lambda *_: None)
+INVALIDATIONS.paths["sent"] = 0
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
@@ -17,7 +20,10 @@ def values(site: Site) -> Counter[tuple[str, ...]]:
     """Return the present values; tests of one process share them, so a test takes a difference."""
     admission = site.app.state.context.admission
     return Counter(
-        {(each.metric.name, *each.labels): each.value for each in samples(admission, CACHE)}
+        {
+            (each.metric.name, *each.labels): each.value
+            for each in samples(admission, CACHE, INVALIDATIONS)
+        }
     )
 
 

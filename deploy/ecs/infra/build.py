@@ -49,12 +49,14 @@ def build(app: cdk.App, settings: Settings) -> None:
         data.back_up_to(replica)
     streaming = StreamingStack(app, settings, foundation, network)
     platform = PlatformStack(app, settings, foundation, network, replica)
-    around = Surroundings(foundation, network, data, streaming, platform)
-    cells = [CellStack(app, settings, cell, around) for cell in settings.cells]
-    AnalyticsStack(app, settings, foundation, data)
+    distribution = settings.standby_distribution_id
     if primary:
         edge = EdgeStack(app, settings)
-        CdnStack(app, settings, edge, data, platform, replica, foundation.logs.ref)
+        cdn = CdnStack(app, settings, edge, data, platform, replica, foundation.logs.ref)
+        distribution = cdn.caching
+    around = Surroundings(foundation, network, data, streaming, platform, distribution)
+    cells = [CellStack(app, settings, cell, around) for cell in settings.cells]
+    AnalyticsStack(app, settings, foundation, data)
     ProtectionStack(app, settings, foundation, data, cells)
     if replica is not None and settings.replicate != "nothing":
         ReplicaWatchStack(app, settings, data, replica)

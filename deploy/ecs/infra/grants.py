@@ -91,9 +91,14 @@ def head() -> list[iam.PolicyStatement]:
     return []
 
 
-def worker(bucket: str, key: str) -> list[iam.PolicyStatement]:
-    """Statements of a worker: uploads, reads, erasures; no change of sealed files, no Kafka."""
+def worker(bucket: str, key: str, distribution: str | None = None) -> list[iam.PolicyStatement]:
+    """Statements of a worker: uploads, reads, erasures; no change of sealed files, no Kafka.
+
+    `distribution`: ARN of the CloudFront distribution in which erased images are invalidated.
+    """
+    cached = [allow(["cloudfront:CreateInvalidation"], [distribution])] if distribution else []
     return [
+        *cached,
         *_store(bucket, key),
         allow(_READ_WRITE_DELETE, _keys(bucket, contract.IMAGES)),
         # Journal rows of uploads, and tombstones of erasures; only the sealer deletes them.

@@ -207,6 +207,10 @@ class Settings(Model):
     standby_database_secret_arn: str | None = Field(
         default=None, description="standby only: the accounts' user, replicated to this region"
     )
+    standby_distribution_id: str | None = Field(
+        default=None,
+        description="standby only: CloudFront distribution of the primary, if it caches renditions",
+    )
     leads: bool = Field(
         default=True,
         description="false: the lake is only read: uploads get 503 `standby`, messages of Kafka "
@@ -281,6 +285,8 @@ class Settings(Model):
                 raise ValueError(f"{name} is only for role standby, and required there")
         if self.warm and self.role != "standby":
             raise ValueError("warm is only for role standby")
+        if self.standby_distribution_id and self.role != "standby":
+            raise ValueError("standby_distribution_id is only for role standby")
         return self
 
     @model_validator(mode="after")

@@ -64,6 +64,7 @@ MATRIX: dict[str, tuple[str, Change]] = {
             "standby_key_arn": "arn:aws:kms:eu-central-1::key/x",
             "standby_origin_secret_arn": f"{_SECRETS}OriginSecret-1a2b3c",
             "standby_database_secret_arn": f"{_SECRETS}DatabaseUser-1a2b3c",
+            "standby_distribution_id": "EDFDVBD6EXAMPLE",
             "leads": False,
             "region": "eu-central-1",
             "replica_region": "eu-west-1",

@@ -9,6 +9,7 @@ import pytest
 
 from infra import contract
 from tests.assembly import Assembly, count, many
+from tests.conftest import Switched
 
 LAKE, REPLICA, RESULTS = "${data/Lake.Arn}", "${replica/Lake.Arn}", "${analytics/Results.Arn}"
 KEY, TOPIC, DEAD = "${foundation/Key.Arn}", "${streaming/Images.TopicArn}", "DeadLetters"
@@ -246,3 +247,28 @@ def test_every_statement_stands_in_the_two_files_that_reviewers_read() -> None:
         if "PolicyStatement(" in file.read_text() or ".grant" in file.read_text()
     }
     assert writers == {"grants.py", "resource_grants.py"}
+
+
+def test_only_workers_invalidate_and_only_where_something_is_cached(
+    assemblies: dict[str, Assembly], switched: Switched
+) -> None:
+    right = "cloudfront:CreateInvalidation"
+    cached = switched("signed-renditions").assembly
+    arn = "arn:${AWS::Partition}:cloudfront::${AWS::AccountId}:distribution/${cdn/Distribution}"
+    holders = {
+        role.name
+        for role in cached.resources("AWS::IAM::Role")
+        if any(right in many(statement["Action"]) for statement in cached.statements(role))
+    }
+    assert holders == {"cell-a/WorkerTask", "cell-b/WorkerTask"}
+    assert _allows(cached, WORKER, right, arn)
+    assert not _allows(cached, WORKER, right, arn.replace("cdn/Distribution", "cdn/Another"))
+    assert not _allows(assemblies["large"], WORKER, right, arn)
+    # A standby that leads erases from the same distribution, which is the primary's.
+    standby = switched("standby").assembly
+    own = arn.replace("${cdn/Distribution}", "EDFDVBD6EXAMPLE")
+    assert _allows(standby, WORKER, right, own)
+    for assembly, id in ((cached, "${cdn/Distribution}"), (standby, "EDFDVBD6EXAMPLE")):
+        container = assembly.one("cell-a", "Worker").props["ContainerDefinitions"][0]
+        values = {one["Name"]: one["Value"] for one in container["Environment"]}
+        assert assembly.text("cell-a", values["PIXLAKE_CLOUDFRONT_DISTRIBUTION"]) == id

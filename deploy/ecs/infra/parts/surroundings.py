@@ -18,3 +18,5 @@ class Surroundings:
     data: DataStack
     streaming: StreamingStack
     platform: PlatformStack
+    distribution_id: str | None
+    """CloudFront distribution that caches renditions"""

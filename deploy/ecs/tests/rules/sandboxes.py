@@ -17,7 +17,7 @@ _HOUR = 3600
 _SANE = range(1_100, 8_193)
 
 
-def _running(assembly: Assembly) -> Iterator[str]:
+def running(assembly: Assembly) -> Iterator[str]:
     for service in assembly.resources("AWS::ECS::Service"):
         if service.id == "WorkerService" and service.props.get("DesiredCount") != 0:
             yield service.stack.removeprefix("cell-")
@@ -58,14 +58,14 @@ def _rings_at_one(alarm: Resource) -> bool:
 
 def incidents_ring_at_the_first(assembly: Assembly) -> Iterator[str]:
     """Valid files cause no incident, so the first incident must raise an alarm."""
-    for cell in _running(assembly):
+    for cell in running(assembly):
         for metric in _INCIDENTS:
             if not any(map(_rings_at_one, _on_workers(assembly, cell, metric, "Sum"))):
                 yield f"cell-{cell}: the first {metric} raises no alarm"
 
 
 def _patient(assembly: Assembly) -> None:
-    alarm = next(_on_workers(assembly, next(_running(assembly)), "RefusalsOverturned", "Sum"))
+    alarm = next(_on_workers(assembly, next(running(assembly)), "RefusalsOverturned", "Sum"))
     alarm.props["Threshold"] = 1
 
 
@@ -73,7 +73,7 @@ def intruders_page(assembly: Assembly) -> Iterator[str]:
     rules = [
         one.props["AlarmRule"] for one in assembly.resources("AWS::CloudWatch::CompositeAlarm")
     ]
-    for cell in _running(assembly):
+    for cell in running(assembly):
         for alarm in _on_workers(assembly, cell, "Intrusions", "Sum"):
             if not any(f'"{alarm.props["AlarmName"]}"' in rule for rule in rules):
                 yield f"{alarm.name}: pages nobody"
@@ -86,7 +86,7 @@ def _asleep(assembly: Assembly) -> None:
 
 def silence_about_decoders_rings(assembly: Assembly) -> Iterator[str]:
     """If metrics are missing, an alarm that treats missing data as good never fires."""
-    for cell in _running(assembly):
+    for cell in running(assembly):
         silent = [
             alarm
             for alarm in _on_workers(assembly, cell, "Intrusions", "SampleCount")
@@ -99,7 +99,7 @@ def silence_about_decoders_rings(assembly: Assembly) -> Iterator[str]:
 
 
 def _blind(assembly: Assembly) -> None:
-    alarm = next(_on_workers(assembly, next(_running(assembly)), "Intrusions", "SampleCount"))
+    alarm = next(_on_workers(assembly, next(running(assembly)), "Intrusions", "SampleCount"))
     alarm.props["TreatMissingData"] = "notBreaching"
 
 
@@ -127,7 +127,7 @@ def own_metrics_are_written(assembly: Assembly) -> Iterator[str]:
 
 
 def _of_nobody(assembly: Assembly) -> None:
-    alarm = next(_on_workers(assembly, next(_running(assembly)), "Intrusions", "Sum"))
+    alarm = next(_on_workers(assembly, next(running(assembly)), "Intrusions", "Sum"))
     for query in alarm.props["Metrics"]:
         if "MetricStat" in query:
             del query["MetricStat"]["Metric"]["Dimensions"][-1]
