@@ -268,6 +268,12 @@ class Settings(Model):
         return self.role == "primary" and not self.leads
 
     @property
+    def workers_on_spot(self) -> bool:
+        """True if AWS may end a worker within two minutes."""
+        cluster = self.cluster
+        return cluster.hosts.on_demand_percent < 100 if self.on_ec2 else cluster.spot  # noqa: PLR2004
+
+    @property
     def on_ec2(self) -> bool:
         """True if tasks run on EC2 instances and not on Fargate."""
         return self.cluster.capacity == "ec2"

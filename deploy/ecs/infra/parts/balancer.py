@@ -21,8 +21,7 @@ HEALTH_PATH = "/-/healthz"
 # Below the 90 s after which Serve closes an idle connection: the load balancer must close first.
 IDLE_SECONDS = 60
 # Time for running requests when a node leaves; longer than the API's limit after a body's end. ECS
-# waits this long before SIGTERM. Of the 120 s of Spot's notice 45 s are left for Ray's drain, which
-# took 17 s in the rehearsal; by then the node has no request. 20 s would cut slow uploads instead.
+# waits this long before SIGTERM. Of the 120 s of Spot's notice 45 s are left (task.py).
 DRAIN_SECONDS = 60
 
 

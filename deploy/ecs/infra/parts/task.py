@@ -17,6 +17,11 @@ STOP_SECONDS = 120
 LEAVE_SECONDS = 15
 # `ray start --block` marks its node as draining, waits this long for its replicas, and stops.
 DRAIN_SECONDS = 85
+# The same where AWS may end the node on short notice. The balancer's drain, in which the node's
+# requests end, and LEAVE_SECONDS come out of the notice, too; ten seconds are left for the end of
+# the processes. The rehearsal's drains took 17 s.
+SPOT_NOTICE_SECONDS = 120
+SPOT_DRAIN_SECONDS = 35
 # User and group that the image creates.
 USER = "10001:10001"
 _SCRATCH = "/scratch"

@@ -102,6 +102,8 @@ class CellStack(Stack):
     def _worker(self) -> ecs.CfnService:
         data, nodes = self._around.data, self.settings.cluster.worker
         environment, distribution = self._environment(), self._around.distribution_id
+        if self.settings.workers_on_spot:
+            environment["RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"] = str(task.SPOT_DRAIN_SECONDS)
         if distribution is not None:
             environment["PIXLAKE_CLOUDFRONT_DISTRIBUTION"] = distribution
         statements = grants.worker(data.bucket_arn, data.bucket_key_arn, self._distribution_arn())

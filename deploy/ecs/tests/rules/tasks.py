@@ -17,7 +17,7 @@ _FARGATE = {
     8192: range(16384, 61441, 4096),
     16384: range(32768, 122881, 8192),
 }
-_CEILING = 120
+_CEILING, _SPOT_NOTICE = 120, 120
 _MIB = 1024 * 1024
 
 
@@ -117,6 +117,58 @@ def stops_outlast_drains(assembly: Assembly) -> Iterator[str]:
 
 def _early_kill(assembly: Assembly) -> None:
     del assembly.one("cell-a", "Worker").props["ContainerDefinitions"][0]["StopTimeout"]
+
+
+def _spot(assembly: Assembly, service: Resource) -> bool:
+    """True if the service's tasks may run on Fargate Spot, or on Spot instances."""
+    for item in service.props["CapacityProviderStrategy"]:
+        if item["CapacityProvider"] == "FARGATE_SPOT":
+            return True
+    for group in assembly.resources("AWS::AutoScaling::AutoScalingGroup"):
+        mixed = group.props.get("MixedInstancesPolicy", {}).get("InstancesDistribution", {})
+        if service.id != "HeadService" and mixed.get("OnDemandPercentageAboveBaseCapacity") != 100:
+            return True
+    return False
+
+
+def _drain_of_requests(assembly: Assembly, service: Resource) -> int:
+    """Longest time that ECS leaves to the balancer before it stops a task."""
+    asked = {
+        assembly.text(service.stack, one["TargetGroupArn"])
+        for one in service.props.get("LoadBalancers", ())
+    }
+    return max(
+        (
+            int(attribute["Value"])
+            for group in assembly.resources("AWS::ElasticLoadBalancingV2::TargetGroup")
+            for attribute in group.props["TargetGroupAttributes"]
+            if attribute["Key"] == "deregistration_delay.timeout_seconds"
+            and f"${{{group.name}}}" in asked
+        ),
+        default=0,
+    )
+
+
+def spot_nodes_end_within_the_notice(assembly: Assembly) -> Iterator[str]:
+    """AWS ends a Spot task or instance 120 s after the notice ("fargate-spot" in tests/aws)."""
+    for service in assembly.resources(SERVICE):
+        if not service.stack.startswith("cell-") or not _spot(assembly, service):
+            continue
+        task = assembly.one(service.stack, service.props["TaskDefinition"]["Ref"])
+        variables = _variables(task.props["ContainerDefinitions"][0])
+        seconds = _drain_of_requests(assembly, service)
+        seconds += int(variables["RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"])
+        # Only a worker waits for the balancer (node/node_process.py).
+        seconds += int(variables["NODE_LEAVE_SECONDS"]) if task.id == "Worker" else 0
+        if seconds + 10 > _SPOT_NOTICE:
+            yield f"{service.name}: leaves in {seconds} s, Spot's notice is {_SPOT_NOTICE} s"
+
+
+def _drain_of_a_node_that_stays(assembly: Assembly) -> None:
+    container = assembly.one("cell-a", "Worker").props["ContainerDefinitions"][0]
+    for one in container["Environment"]:
+        if one["Name"] == "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S":
+            one["Value"] = "85"
 
 
 def containers_may_little(assembly: Assembly) -> Iterator[str]:
@@ -273,6 +325,7 @@ RULES = (
     Rule(memory_is_limited, _no_limit),
     Rule(never_two_heads, _two_heads),
     Rule(stops_outlast_drains, _early_kill),
+    Rule(spot_nodes_end_within_the_notice, _drain_of_a_node_that_stays),
     Rule(containers_may_little, _writable_root),
     Rule(secrets_come_by_name, _plain_secret),
     Rule(ray_asks_for_its_token, _open_ray),
