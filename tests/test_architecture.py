@@ -183,6 +183,7 @@ PRIVATE_IN_TESTS = {
     # A mutant takes one rule out of the protocol; no caller may do that through an argument.
     "tests/lake/simulation/mutants_of_answers.py",
     "tests/lake/simulation/mutants_of_clocks.py",
+    "tests/lake/simulation/mutants_of_erasures.py",
     "tests/lake/simulation/mutants_of_images.py",
     "tests/lake/simulation/mutants_of_positions.py",
     "tests/lake/simulation/mutants_of_spoils.py",

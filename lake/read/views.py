@@ -163,12 +163,16 @@ class _Files:
 def _unsealed(
     connection: duckdb.DuckDBPyConnection, waiting: pa.Table, sides: list[str], none: str
 ) -> str:
-    """SELECT of the unsealed rows that are in no file."""
+    """SELECT of the unsealed rows that are in no file.
+
+    A file may still have the row of an expired image with the same id, of another window.
+    """
     connection.register("images_waiting", waiting)
     sealed = " UNION ALL BY NAME ".join([f"SELECT * FROM {none}", *sides])  # noqa: S608  # our own text
     return (
         "SELECT *, CAST(window_start AS DATE) AS dt, CAST(hour(window_start) AS INTEGER) AS hour "  # noqa: S608
-        f"FROM images_waiting WHERE image_id NOT IN (SELECT image_id FROM ({sealed}))"
+        "FROM images_waiting WHERE (image_id, window_start) NOT IN "
+        f"(SELECT image_id, window_start FROM ({sealed}))"
     )
 
 

@@ -38,6 +38,7 @@ from lake.errors import UnreadableObject
 from lake.logs import logger
 from lake.seal.compacted import Footer, Hour, list_hour, read_footer, sources_of
 from lake.seal.hours import hours_with_files, unsealed_windows
+from lake.seal.pass_report import once
 from lake.seal.sizes import SIZES, SealerSizes
 from lake.seal.watermark_advance import WatermarkAdvance
 from lake.store.accepted_time import check_time
@@ -83,7 +84,7 @@ class CompactionReport:
             later.left,
             self.bytes + later.bytes,
             self.incomplete + later.incomplete,
-            self.failed_hours + later.failed_hours,
+            once(self.failed_hours, later.failed_hours),
         )
 
 

@@ -1,6 +1,8 @@
 """Results of sealing: of one window, and of a pass over many."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import chain
 
 
 @dataclass(frozen=True, slots=True)
@@ -9,7 +11,8 @@ class PassReport:
 
     `left`: windows for which the pass had no time. `unreadable`: journal objects that do not parse.
     `unfinished`: erasures that could not be finished. `undeleted`: journal objects whose rows are
-    sealed, and that can't be deleted.
+    sealed, and that can't be deleted. `failed_windows`, `undeleted_windows` and
+    `unfinished_images` name each of them once.
     """
 
     windows: int = 0
@@ -22,6 +25,8 @@ class PassReport:
     failed_windows: tuple[str, ...] = ()
     unfinished: int = 0
     undeleted: int = 0
+    undeleted_windows: tuple[str, ...] = ()
+    unfinished_images: tuple[str, ...] = ()
 
     def __add__(self, later: "PassReport") -> "PassReport":
         """Sum of two passes; `left` is that of the later pass."""
@@ -33,9 +38,11 @@ class PassReport:
             left=later.left,
             unreadable=later.unreadable,
             bytes=self.bytes + later.bytes,
-            failed_windows=self.failed_windows + later.failed_windows,
+            failed_windows=once(self.failed_windows, later.failed_windows),
             unfinished=self.unfinished + later.unfinished,
             undeleted=self.undeleted + later.undeleted,
+            undeleted_windows=once(self.undeleted_windows, later.undeleted_windows),
+            unfinished_images=once(self.unfinished_images, later.unfinished_images),
         )
 
 
@@ -47,6 +54,12 @@ class Sealed:
     files: int = 0
     unreadable: int = 0
     bytes: int = 0
-    unfinished: int = 0
+    unfinished: list[str] = field(default_factory=list)
+    """images whose erasure failed, once for each try"""
     undeleted: int = 0
     failed: bool = False
+
+
+def once(*names: Iterable[str]) -> tuple[str, ...]:
+    """All names, each once: a process keeps the sum of all its passes."""
+    return tuple(dict.fromkeys(chain.from_iterable(names)))

@@ -15,7 +15,7 @@ A sealer that dies delays rows, and none is lost or duplicated. So a pass may ab
 
 import asyncio
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -30,7 +30,7 @@ from lake.errors import LakeError, LakeHeld, StoreUnavailable
 from lake.logs import logger
 from lake.seal.compaction import Compactor
 from lake.seal.journal_batches import Batch, JournalBatches
-from lake.seal.pass_report import PassReport, Sealed
+from lake.seal.pass_report import PassReport, Sealed, once
 from lake.seal.segments import Chain, Chains, Known, chain_of
 from lake.seal.shadow_rows import ShadowRows
 from lake.seal.sizes import SIZES, SealerSizes
@@ -117,14 +117,11 @@ class Sealer:
             left=len(windows) - len(done),
             unreadable=sum(sealed.unreadable for sealed in done),
             bytes=sum(sealed.bytes for sealed in done),
-            # Workers begin windows in their order, so the results have the order of the windows.
-            failed_windows=tuple(
-                layout.window_name(window)
-                for window, sealed in zip(windows, done, strict=False)
-                if sealed.failed
-            ),
-            unfinished=sum(sealed.unfinished for sealed in done),
+            failed_windows=_names(windows, (sealed.failed for sealed in done)),
+            unfinished=sum(len(sealed.unfinished) for sealed in done),
             undeleted=sum(sealed.undeleted for sealed in done),
+            undeleted_windows=_names(windows, (sealed.undeleted > 0 for sealed in done)),
+            unfinished_images=once(*(sealed.unfinished for sealed in done)),
         )
 
     def _delay(self, *, now: bool) -> timedelta:
@@ -207,7 +204,7 @@ class Sealer:
         return sorted(fresh + chosen, key=self.tries.last_failure), files
 
     async def _seal(self, window_start: datetime, chain: Chain | None, sealed: Sealed) -> None:
-        unfinished = 0
+        unfinished: list[str] = []
         if expired := self._clock.has_expired(window_start):
             await check_time(self._store, self._clock)  # a wrong clock must not delete rows
         async with aclosing(self._pending.batches(window_start)) as batches:
@@ -222,8 +219,8 @@ class Sealer:
                 sealed.unreadable += batch.unreadable
                 del batch  # otherwise two batches are in memory while the next one is read
 
-    async def _finish(self, batch: Batch) -> int:
-        """Finish the erasures of a batch; returns how many failed.
+    async def _finish(self, batch: Batch) -> list[str]:
+        """Finish the erasures of a batch; returns the images whose erasure failed.
 
         An object that can't be deleted (legal hold, a denied prefix) must not stop the rows of
         other images. Its tombstone stays in the journal, and a later pass tries again.
@@ -234,16 +231,16 @@ class Sealer:
         except LakeError as error:
             windows = sorted({layout.window_name(t.window_start) for t in batch.tombstones})
             log.warning("rows of a shadow lake not erased", windows=windows, error=error)
-            failed = len(batch.tombstones)
+            failed = set(batch.dead)
         else:
-            failed = 0
+            failed = set()
         for tombstone in batch.tombstones:
             try:
                 await self._eraser.finish(tombstone)
             except LakeError as error:
-                failed += 1
+                failed.add(tombstone.image_id)
                 log.warning("erasure not finished", image_id=tombstone.image_id, error=error)
-        return min(failed, len(batch.tombstones))
+        return sorted(failed)
 
     async def _copy(self, window_start: datetime) -> None:
         """Update the compacted copy of the hour, if the hour has ended or readers use its copy.
@@ -327,6 +324,12 @@ class Sealer:
             data, stored = await self._store.get(file.key)
             body = await self._idle_executor.run(without_rows, file.key, data, dead)
             await self._store.replace(file.key, body, stored.etag)
+
+
+def _names(windows: Sequence[datetime], chosen: Iterable[bool]) -> tuple[str, ...]:
+    """Names of the chosen windows; workers begin windows in their order, as their results are."""
+    pairs = zip(windows, chosen, strict=False)
+    return tuple(layout.window_name(window) for window, is_chosen in pairs if is_chosen)
 
 
 def _parse(stored: Stored) -> tuple[datetime, int] | None:

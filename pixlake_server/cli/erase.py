@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,17 +15,10 @@ from pixlake.cli.options import DryRun, Home, Json, Yes
 from pixlake_server.cli.consent import ask
 
 if TYPE_CHECKING:
-    from lake.lake import Lake
     from lake.settings import LakeSettings
-    from lake.store.object_store import ObjectStore
+    from pixlake_server.cli.erasing import Faults, Name, Unfinished
 
 _TENANT = "default"
-_AT_ONCE = 16
-
-Name = tuple[str, str]
-
-Unfinished = dict[str, str]
-"""Code by name, of journal objects and windows that may hold rows of erased or matching images."""
 
 
 def erase(
@@ -92,7 +86,7 @@ def _listed(file: Path | None) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def _name(word: str, tenant: str) -> Name:
+def _name(word: str, tenant: str) -> "Name":
     from lake import layout  # noqa: PLC0415  # slow
 
     given, slash, image_id = word.rpartition("/")
@@ -103,84 +97,38 @@ def _name(word: str, tenant: str) -> Name:
 
 
 async def _look(
-    settings: "LakeSettings", named: Sequence[Name], where: str | None
-) -> tuple[list[Name], dict[Name, Exception], Unfinished]:
+    settings: "LakeSettings", named: Sequence["Name"], where: str | None
+) -> tuple[list["Name"], "Faults", "Unfinished"]:
     """Find all images, also by the predicate, and errors of images that can't be erased.
 
-    Also returns the journal objects that can't be read, because their rows may fulfil the
-    predicate. Writes nothing.
+    Also returns the journal objects that can't be read. Writes nothing.
     """
-    from lake.read.unsealed_rows import waiting_images  # noqa: PLC0415
-    from lake.read.views import Views  # noqa: PLC0415
-    from lake.store.opening import open_store  # noqa: PLC0415  # slow
+    from lake.read.views import Views  # noqa: PLC0415  # slow
+    from lake.store.opening import open_store  # noqa: PLC0415
+    from pixlake_server.cli.erasing import not_erasable, select  # noqa: PLC0415
 
     store, _ = await open_store(settings, make=False, prove=False)
     found = list(named)
     unfinished: Unfinished = {}
     if where is not None:
-        sql = f"SELECT DISTINCT tenant, image_id FROM images WHERE (\n{where}\n)"  # noqa: S608  # the user's lake
-        waiting = await waiting_images(store)
-        unfinished = {key: error.code for key, error in waiting.unreadable.items()}
-        rows = Views.open(settings, waiting.rows).query(sql).to_pylist()
-        found += sorted((row["tenant"], row["image_id"]) for row in rows)
-    found = list(dict.fromkeys(found))
-    missing: dict[Name, Exception] = {}
-    for start in range(0, len(found), _AT_ONCE):
-        some = found[start : start + _AT_ONCE]
-        faults = await asyncio.gather(*(_fault(store, name) for name in some))
-        missing |= {name: fault for name, fault in zip(some, faults, strict=True) if fault}
-    return found, missing, unfinished
-
-
-async def _fault(store: "ObjectStore", name: Name) -> Exception | None:
-    """Return the error if an image can't be erased, or None."""
-    from lake.commit.damaged_records import is_damaged  # noqa: PLC0415  # slow
-    from lake.commit.erasure import look_up  # noqa: PLC0415
-    from lake.errors import LakeError, UnreadableObject  # noqa: PLC0415
-
-    try:
-        await look_up(store, *name)
-    except UnreadableObject as error:
-        return None if is_damaged(error) else error  # the eraser writes the record anew first
-    except LakeError as error:
-        return error
-    return None
+        selected, unfinished = await select(store, where, partial(Views.open, settings))
+        found = list(dict.fromkeys(found + selected))
+    return found, await not_erasable(store, found), unfinished
 
 
 async def _erase(
-    settings: "LakeSettings", named: Sequence[Name]
-) -> tuple[dict[Name, Exception], Unfinished]:
-    """Erase images and their rows; returns failed images, and what was not sealed or compacted."""
+    settings: "LakeSettings", named: Sequence["Name"]
+) -> tuple["Faults", "Unfinished"]:
     from lake.lake import Lake  # noqa: PLC0415  # slow
+    from pixlake_server.cli.erasing import erase_images  # noqa: PLC0415
 
-    lake = await Lake.open(settings, make=False)
-    failures: dict[Name, Exception] = {}
-    for start in range(0, len(named), _AT_ONCE):
-        some = named[start : start + _AT_ONCE]
-        done = await asyncio.gather(*(_erase_one(lake, name) for name in some))
-        failures |= {name: error for name, error in zip(some, done, strict=True) if error}
-    # Remove the rows now; otherwise the next pass of any sealer would remove them.
-    done_pass = await lake.maintenance.run_pass(now=True)
-    unfinished = {f"window {name}": "not_sealed" for name in done_pass.images.failed_windows}
-    hours = done_pass.compacted.failed_hours
-    unfinished |= {f"compacted hour of {name}": "not_compacted" for name in hours}
-    return failures, unfinished
-
-
-async def _erase_one(lake: "Lake", name: Name) -> Exception | None:
-    from lake.errors import LakeError  # noqa: PLC0415  # slow
-
-    try:
-        await lake.eraser.erase(*name)
-    except LakeError as error:
-        return error
-    return None
+    return await erase_images(await Lake.open(settings, make=False), named)
 
 
 def _report(
-    named: Sequence[Name],
-    failures: dict[Name, Exception],
-    unfinished: Unfinished,
+    named: Sequence["Name"],
+    failures: "Faults",
+    unfinished: "Unfinished",
     *,
     json: bool,
     dry_run: bool,
@@ -207,7 +155,7 @@ def _report(
     print(f"{'would erase' if dry_run else 'erased'} {len(named) - len(failures)} images")
 
 
-def _outcome(failures: dict[Name, Exception], name: Name, dry_run: bool) -> str:
+def _outcome(failures: "Faults", name: "Name", dry_run: bool) -> str:
     if (error := failures.get(name)) is not None:
         return code_of(error) or "failed"
     return "found" if dry_run else "erased"

@@ -1,0 +1,67 @@
+"""Mutants that lack one rule of erasures by a condition."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+from unittest import mock
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lake.read.unsealed_rows import WaitingImages, waiting_images
+from lake.read.views import Views
+from lake.store.object_store import ObjectStore
+from lake.tables.tables import IMAGE_TABLE
+from pixlake_server.cli.erasing import Name, Unfinished
+from tests.lake.simulation.mutants_of_images import Mutant
+
+_SELECT = "SELECT DISTINCT tenant, image_id FROM images WHERE "
+
+
+def condition_reads_no_journal() -> AbstractContextManager[Any]:
+    """A condition is asked of sealed rows only."""
+    nothing = WaitingImages(IMAGE_TABLE.columns.empty_table(), {})
+    empty = mock.AsyncMock(return_value=nothing)
+    return mock.patch("pixlake_server.cli.erasing.waiting_images", empty)
+
+
+def condition_reads_the_files_first() -> AbstractContextManager[Any]:
+    """A condition is asked of the files, then of the journal, and misses a row that moves."""
+
+    async def select(
+        store: ObjectStore, where: str, open_views: Callable[[pa.Table], Views]
+    ) -> tuple[list[Name], Unfinished]:
+        found = open_views(IMAGE_TABLE.columns.empty_table()).query(f"{_SELECT}{where}")
+        rows = (await waiting_images(store)).rows
+        waiting = rows.filter(pc.equal(rows["bytes"], 2)).select(["tenant", "image_id"])
+        named = [*found.to_pylist(), *waiting.to_pylist()]
+        return sorted({(row["tenant"], row["image_id"]) for row in named}), {}
+
+    return mock.patch("pixlake_server.cli.erasing.select", select)
+
+
+def expired_row_hides_a_new_one() -> AbstractContextManager[Any]:
+    """An unsealed row is left out of a view if any file has a row of its id."""
+
+    def unsealed(connection: Any, waiting: pa.Table, sides: list[str], none: str) -> str:
+        connection.register("images_waiting", waiting)
+        sealed = " UNION ALL BY NAME ".join([f"SELECT * FROM {none}", *sides])
+        return (
+            "SELECT *, CAST(window_start AS DATE) AS dt, CAST(hour(window_start) AS INTEGER) "
+            f"AS hour FROM images_waiting WHERE image_id NOT IN (SELECT image_id FROM ({sealed}))"
+        )
+
+    return mock.patch("lake.read.views._unsealed", unsealed)
+
+
+def pass_names_no_window() -> AbstractContextManager[Any]:
+    """A command does not learn which windows were not sealed, or keep an undeleted object."""
+    return mock.patch("lake.seal.sealer._names", return_value=())
+
+
+OF_CONDITIONS: tuple[Mutant, ...] = (
+    condition_reads_no_journal,
+    condition_reads_the_files_first,
+    expired_row_hides_a_new_one,
+    pass_names_no_window,
+)
