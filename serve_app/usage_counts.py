@@ -176,6 +176,12 @@ def note_refusal(scope: Scope, code: str) -> None:
     scope.setdefault("state", {})[_REFUSAL] = code
 
 
+def noted_refusal(scope: Scope) -> str | None:
+    """Code of the answer, if it refuses the request."""
+    code: str | None = scope.get("state", {}).get(_REFUSAL)
+    return code
+
+
 def count_answer(counts: UsageCounts, scope: Scope, size: int) -> None:
     """Count the answer to a request with a valid key: its bytes, and its code if it refuses."""
     state = scope.get("state", {})
@@ -183,5 +189,5 @@ def count_answer(counts: UsageCounts, scope: Scope, size: int) -> None:
     if sender is None:
         return
     counts.add(sender, BYTES_OUT, size)
-    if (code := state.get(_REFUSAL)) is not None:
+    if (code := noted_refusal(scope)) is not None:
         counts.add(sender, REFUSED + code)

@@ -12,19 +12,26 @@ ROOT = Path(__file__).parent.parent
 _LEVELS = {"info": "INFO", "warning": "WARNING", "error": "ERROR", "exception": "ERROR"}
 _ABOUT = """
 Serve's replicas log to `serve/replica_<application>_<deployment>_*.log` in Ray's log folder, one
-JSON object a line, together with Serve's own line for each request. The processes of a node on AWS
-log the same fields to CloudWatch. Programs at a terminal print readable lines. Messages and fields
-keep their names, so that queries and alarms find them. Fields of every line:
+JSON object a line, with `request answered` for each request but successful health checks. The
+processes of a node on AWS log the same fields to CloudWatch. Programs at a terminal print readable
+lines. Messages and fields keep their names, so that queries and alarms find them. Fields of every
+line:
 
 | field | what it is |
 |---|---|
 | `asctime`, `levelname`, `message` | time, level, one of the messages below without values |
 | `logger` | module that logged |
 | `exc_text` | traceback of an error, without local variables |
-| `deployment`, `replica`, `application`, `route` | in a replica, from Serve |
+| `deployment`, `replica`, `application`, `route` | in a replica; not of `request answered` |
+| `cell`, `node_kind`, `log_file` | on AWS: cell and kind of the node, file of the process |
 | `request_id` | `X-Request-Id` of an HTTP request; of other work, Serve's id of the call |
 | `image_id`, `tenant` | image and tenant of the request or message, once they are known |
 | `topic`, `partition`, `offset` | position of the Kafka message; of a batch, of its first message |
+
+A request has no tenant before its key is known, and `code` is empty where it succeeded. `path` has
+`{image_id}` in place of an id, and is empty where no route has it. HAProxy's own answers (without
+a replica; to a header or body that is too slow; to a request that is no HTTP) have no line: HAProxy
+logs nothing, and would know neither tenant nor code. The balancer's metrics count them.
 
 No line has an API key, the bytes of an image, or a file name of a client.
 """

@@ -150,7 +150,7 @@ def applications(settings: ServeSettings) -> Iterator[None]:
             "port": settings.http_port,
             "request_timeout_s": settings.body_total_seconds + _PROCESSING_SECONDS,
         },
-        logging_config={"encoding": "JSON", "enable_access_log": True},
+        logging_config={"encoding": "JSON", "enable_access_log": False},
     )
     try:
         yield

@@ -1,13 +1,15 @@
-"""Middleware for every request and answer: request id, safe headers, no exception text."""
+"""Middleware for every request: request id, safe headers, no exception text, a line in the log."""
 
 import re
 import secrets
+import time
 from collections.abc import Callable, Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lake.logs import bound, logger
+from serve_app.asgi.answer_line import log_answer
 from serve_app.errors import HeadersTooLarge
 from serve_app.problems import INTERNAL, problem
 from serve_app.rates import rate_headers
@@ -50,20 +52,20 @@ class RequestContext:
             await self._serve(scope, receive, send, request_id)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
-        started = False
-        size = 0
+        began, status, size = time.monotonic(), 0, 0
 
         async def send_wrapped(message: Message) -> None:
-            nonlocal started, size
+            nonlocal status, size
             if message["type"] == "http.response.start":
-                started = True
+                status = message["status"]
                 _finish_headers(message, request_id, rate_headers(scope))
             size += len(message.get("body", b""))
             await send(message)
 
         try:
-            await self._answer(scope, receive, send_wrapped, lambda: started)
+            await self._answer(scope, receive, send_wrapped, lambda: status > 0)
         finally:
+            log_answer(scope, status, time.monotonic() - began)
             count_answer(scope["app"].state.context.usage, scope, size)
 
     async def _answer(

@@ -95,6 +95,13 @@ PATCHES: Final = (
         "tests/serve_app/test_patches.py",
     ),
     Patch(
+        "`skip_context_filter` of a log line",
+        "serve_app/asgi/answer_line.py",
+        "Serve's context is more than half of the bytes of a request's line",
+        "",
+        "tests/serve_app/test_lean_answer_lines.py",
+    ),
+    Patch(
         "draining nodes, requests of a replica",
         "serve_app/ray_surface/cluster.py",
         "no public way to ask for them",

@@ -21,6 +21,7 @@ from tests.rehearsal.servers import BUCKET, wait_for
 from tests.rehearsal.stage import PARTITIONS, START_SECONDS, TOPIC, Stage
 
 _CREATED = "201"
+_ANSWERED = "request answered"
 _MESSAGES = 12
 # A window of a minute, and its sealing.
 _SEALED_SECONDS = 240
@@ -84,8 +85,10 @@ def an_upload_is_in_the_log(stage: Stage, _: Load) -> str:
         assert answer.status_code == status, answer.text
         request_id = answer.headers["x-request-id"]
         wait_for(lambda: bool(_logged(stage, request_id)), "a line of the request", seconds=30)  # noqa: B023
-    line = _logged(stage, request_id)[0]
-    assert (line["cell"], line["node_kind"]) == ("a", "worker"), line
+        [line] = [one for one in _logged(stage, request_id) if one["message"] == _ANSWERED]
+        assert (line["cell"], line["node_kind"], line["status"]) == ("a", "worker", status), line
+        assert line["tenant"] == "default"
+        assert bool(line["code"]) == (status != 201), line  # created
     return f"fields: {', '.join(line)}"
 
 

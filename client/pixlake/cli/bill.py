@@ -23,7 +23,7 @@ _EC2_HEAD = {"x86_64": "m7i.large", "arm64": "m7g.large"}
 # Disk of a host (deploy/ecs/infra/parts/hosts.py), and metrics of its detailed monitoring.
 _HOST_DISK_GB, _HOST_METRICS = 60, 7
 # Log line of one upload, in bytes, as measured (docs/aws.md, "How a node lives"). Kafka has none.
-_LOG_BYTES = 711
+_LOG_BYTES = 524
 # Log of one node without requests, and its flow logs, in GB a month; an assumption.
 _NODE_LOG_GB = 1.0
 # Rules and managed groups of a web ACL.

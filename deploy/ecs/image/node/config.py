@@ -32,7 +32,7 @@ def serve_config(workers: int, ingests: int, *, cpus: int, port: int, leads: boo
             "port": port,
             "request_timeout_s": REQUEST_SECONDS,
         },
-        "logging_config": {"encoding": "JSON", "enable_access_log": True},
+        "logging_config": {"encoding": "JSON", "enable_access_log": False},
         "applications": [
             _application("processors", "ImageProcessor", "worker", workers, share),
             _application("api", "UploadApi", "worker", workers, share, "/"),
