@@ -112,7 +112,7 @@ HOURS_INCOMPLETE: Final = Metric(
     "pixlake_hours_incomplete",
     "counter",
     "hours",
-    "Hours that a pass found compacted without a window that can't be sealed; the log names it.",
+    "Hours that a pass found compacted without rows that it can't seal or read; see the log.",
 )
 COMPACTION_LAG: Final = Metric(
     "pixlake_compaction_lag",

@@ -6,6 +6,7 @@ explains why an older watermark is correct, too. Rows are hidden from the second
 expire by the clock of the store, as in the API.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -134,11 +135,14 @@ class _Files:
         """Path of a key in the file system."""
         return f"{self._root}/{key}"
 
-    def has_rows(self, root: str) -> bool:
-        """True if a table's folder has files; DuckDB fails for a pattern without matches."""
-        if self.folder is not None:
-            return next((self.folder / root).glob("dt=*/hour=*/*.parquet"), None) is not None
-        return self.exist(root)
+    def hours(self, root: str) -> dict[datetime, str]:
+        """Patterns of the hours of a table's folder that have files."""
+        found = {}
+        for folder in (self.folder or Path()).joinpath(root).glob("dt=*/hour=*"):
+            hour = layout.parse_partition(f"{folder.parent.name}/{folder.name}")
+            if hour is not None and next(folder.glob("*.parquet"), None) is not None:
+                found[hour] = str(folder / "*.parquet")
+        return found
 
     def exist(self, key: str) -> bool:
         """True if a file or a folder exists; raises LakeError."""
@@ -177,34 +181,45 @@ def _unsealed(
 
 
 def _sides(connection: duckdb.DuckDBPyConnection, files: _Files, table: Table) -> list[str]:
-    """SELECTs for each side of the watermark that has files.
-
-    The conditions use partition columns only, so that no other file is opened.
-    """
+    """SELECTs for each side of the watermark that has files."""
     watermark = files.watermark(table)
     chains, compacted = table.folders.chains, table.folders.compacted
-    if watermark is None:
-        sides = {chains: "true"}
-    else:
+    if files.folder is not None:
+        sides = [
+            [path for hour, path in files.hours(chains).items() if hour >= (watermark or hour)],
+            [
+                path
+                for hour, path in files.hours(compacted).items()
+                if watermark and hour < watermark
+            ],
+        ]
+        return [f"SELECT * FROM {_parquet(side)}" for side in sides if side]  # noqa: S608
+    selects = {chains: "true"}
+    if watermark is not None:
         day, hour = f"DATE '{watermark:%Y-%m-%d}'", watermark.hour
-        sides = {
+        # The conditions use partition columns only, so that no other file is opened.
+        selects = {
             chains: f"(dt > {day} OR (dt = {day} AND hour >= {hour}))",
             compacted: f"(dt < {day} OR (dt = {day} AND hour < {hour}))",
         }
     return [
-        f"SELECT * FROM {_source(connection, files, root, table)} WHERE {hours}"  # noqa: S608
-        for root, hours in sides.items()
-        if files.has_rows(root)
+        f"SELECT * FROM {_dataset(connection, files, root, table)} WHERE {hours}"  # noqa: S608
+        for root, hours in selects.items()
+        if files.exist(root)
     ]
 
 
-def _source(connection: duckdb.DuckDBPyConnection, files: _Files, root: str, table: Table) -> str:
-    if files.folder is not None:
-        pattern = str(files.folder / root / "dt=*" / "hour=*" / "*.parquet").replace("'", "''")
-        return (
-            f"read_parquet('{pattern}', union_by_name = true, hive_partitioning = true, "
-            "hive_types = {'dt': DATE, 'hour': INTEGER})"
-        )
+def _parquet(patterns: Sequence[str]) -> str:
+    """Table function for the files of some hours; no other file is opened for its columns."""
+    quoted = ", ".join("'{}'".format(pattern.replace("'", "''")) for pattern in sorted(patterns))
+    return (
+        f"read_parquet([{quoted}], union_by_name = true, hive_partitioning = true, "
+        "hive_types = {'dt': DATE, 'hour': INTEGER})"
+    )
+
+
+def _dataset(connection: duckdb.DuckDBPyConnection, files: _Files, root: str, table: Table) -> str:
+    """Register a folder of a bucket as a data set; returns its name."""
     name = root.replace("/", "_")
     dataset = ds.dataset(
         files.path(root),

@@ -20,6 +20,7 @@ from lake.tables.tables import Table
 _TAIL_BYTES = 2**17
 _SOURCES = b"pixlake.sources"
 _CUTS = b"pixlake.cuts"
+_UNREADABLE = b"pixlake.unreadable"
 
 Sources = tuple[tuple[str, str], ...]
 """Segments as (name without folder, ETag), in order."""
@@ -31,13 +32,18 @@ class Footer:
 
     sources: Sources
     cuts: tuple[datetime, ...]
+    unreadable: tuple[str, ...] = ()
+    """names of the segments that do not parse, whose rows this file lacks"""
     rows: int = field(default=0, compare=False)
     """number of rows, as Parquet's own metadata say"""
 
     def encode(self) -> dict[bytes, str]:
         """Encode the footer as Parquet's key-value metadata."""
         cuts = [layout.window_name(cut) for cut in self.cuts]
-        return {_SOURCES: json.dumps(self.sources), _CUTS: json.dumps(cuts)}
+        encoded = {_SOURCES: json.dumps(self.sources), _CUTS: json.dumps(cuts)}
+        if self.unreadable:
+            encoded[_UNREADABLE] = json.dumps(self.unreadable)
+        return encoded
 
 
 @dataclass(slots=True)
@@ -48,6 +54,8 @@ class Hour:
     compacted: dict[datetime, Stored]
     chains: dict[datetime, tuple[Stored, ...]]
     cuts: tuple[datetime, ...] = ()
+    left_out: set[str] = field(default_factory=set)
+    """names of the segments that do not parse, without which its copies were made"""
 
     def sources(self, cut: datetime) -> list[Stored]:
         """Segments of the compacted file whose first window is `cut`."""
@@ -91,7 +99,12 @@ async def list_hour(store: ObjectStore, start: datetime, table: Table) -> Hour:
 
 def sources_of(files: list[Stored]) -> Sources:
     """Names and ETags of segments, as in a footer."""
-    return tuple((file.key.rsplit("/", 1)[-1], file.etag) for file in files)
+    return tuple((name_of(file), file.etag) for file in files)
+
+
+def name_of(file: Stored) -> str:
+    """Return the name of a file without its folder."""
+    return file.key.rsplit("/", 1)[-1]
 
 
 async def read_footer(store: ObjectStore, stored: Stored) -> Footer:
@@ -114,6 +127,7 @@ def _parse(key: str, tail: bytes) -> Footer:
         metadata = of_file.metadata
         sources = tuple((name, etag) for name, etag in json.loads(metadata[_SOURCES]))
         cuts = tuple(layout.parse_window(name) for name in json.loads(metadata[_CUTS]))
+        unreadable = tuple(str(name) for name in json.loads(metadata.get(_UNREADABLE, "[]")))
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
         raise UnreadableObject(f"compacted file {key}: {error}", value=key) from error
-    return Footer(sources, cuts, of_file.num_rows)
+    return Footer(sources, cuts, unreadable, of_file.num_rows)

@@ -13,7 +13,9 @@ Any number of compactors may run these steps for one hour at once:
   2. create the first file, whose name is the hour itself, create-only. It fixes the first windows
      (cuts) of the other files, for as long as the hour exists
   3. if the segments of a compacted file differ from those in its footer, rewrite it, If-Match
-     the version of step 1. A failed condition means that another compactor was faster
+     the version of step 1. A failed condition means that another compactor was faster. Of a
+     segment that does not parse, the present copy's rows are kept. A copy without its rows names
+     it in the footer, and each later pass reads it again
   4. repeat from 1 until there is nothing to do
 A sealer that changes a chain in an hour that may be compacted updates the copy before it deletes
 from the journal. So the later of sealer and compactor sees the change of the earlier one.
@@ -27,28 +29,24 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from typing import IO
 
-import pyarrow as pa
 from cachetools import FIFOCache
 
 from lake import layout
 from lake.errors import UnreadableObject
 from lake.logs import logger
 from lake.seal.compacted import Footer, Hour, list_hour, read_footer, sources_of
+from lake.seal.copy_writer import Copied, CopyWriter
 from lake.seal.hours import hours_with_files, unsealed_windows
 from lake.seal.pass_report import once
 from lake.seal.sizes import SIZES, SealerSizes
-from lake.seal.watermark_advance import WatermarkAdvance
+from lake.seal.watermark_advance import Claim, WatermarkAdvance
 from lake.store.accepted_time import check_time
 from lake.store.clock import StoreClock
 from lake.store.decision import compare_and_swap
 from lake.store.idle_executor import IdleExecutor
 from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
-from lake.tables.row_groups import RowGroups
-from lake.tables.rows import decode_chain_file
 from lake.tables.tables import IMAGE_TABLE, Table
 
 log = logger(__name__)
@@ -62,7 +60,8 @@ class CompactionReport:
     """Result of a pass: hours checked, files and rows written, hours that failed.
 
     `left`: the pass ended before it had checked all hours. `incomplete`: hours that were compacted
-    without the rows of a window that can't be sealed. `failed_hours`: starts of the failed hours.
+    without the rows of a window that can't be sealed, or of a segment that does not parse.
+    `failed_hours`: starts of the failed hours.
     """
 
     hours: int = 0
@@ -108,7 +107,7 @@ class Compactor:
         self._table = table
         self.watermark_advance = WatermarkAdvance(store, clock, table.folders)
         """updates the table's watermark"""
-        self._idle_executor = IdleExecutor()
+        self._writer = CopyWriter(store, IdleExecutor(), table)
         self._footers: FIFOCache[tuple[str, str], Footer] = FIFOCache(_MAX_FOOTERS)
         self._following = asyncio.Lock()
         self._passed: datetime | None = None
@@ -120,10 +119,11 @@ class Compactor:
         """Compact every closed hour, oldest first, then advance the watermark.
 
         Does nothing if no hour was closed since the last complete pass. A failed hour is logged,
-        and the watermark stays before it. So does an hour with an unsealed window, unless
-        `may_seal` says that its rows can't be sealed soon: their sealer updates the copy later. A
-        pass starts no further hour after a minute, so that fresh rows are sealed in between; the
-        next call continues. Raises StoreUnavailable if the store can't be listed.
+        and the watermark stays before it, unless it is behind the watermark already. The same
+        applies to an hour with an unsealed window, unless `may_seal` says that its rows can't be
+        sealed soon: their sealer updates the copy later. A pass starts no further hour after a
+        minute, so that fresh rows are sealed in between; the next call continues. Raises
+        StoreUnavailable if the store can't be listed.
         """
         await self._clock.fresh()
         end = self.closed()
@@ -144,9 +144,10 @@ class Compactor:
             if hour not in waiting and not await self._try(hour, report):
                 failed.append(hour)
         wait = self._times.compaction_retry if failed else self._times.compaction_round
+        holding = failed if report.left else _unread(failed, claim)
         if (
             hours
-            and (step := await self.watermark_advance.step(claim, min([*failed, end]))) is not None
+            and (step := await self.watermark_advance.step(claim, min([*holding, end]))) is not None
         ):
             wait = min(wait, step)
         self._passed = end
@@ -227,6 +228,14 @@ class Compactor:
             return False
         hour.cuts = await self._cuts(hour)
         written = [await self._file(hour, cut, report) for cut in hour.cuts]
+        if hour.left_out and not any(written):
+            report.incomplete += 1
+            log.warning(
+                "hour compacted without segments that do not parse",
+                hour=start,
+                table=self._table.name,
+                segments=sorted(hour.left_out),
+            )
         return any(written)
 
     async def _cuts(self, hour: Hour) -> tuple[datetime, ...]:
@@ -248,21 +257,13 @@ class Compactor:
     async def _file(self, hour: Hour, cut: datetime, report: CompactionReport) -> bool:
         sources = hour.sources(cut)
         stored = hour.compacted.get(cut)
-        footer = await self._readable_footer(stored) if stored is not None else None
-        if stored is not None and footer is None and not sources:
+        present = Copied(stored, await self._readable_footer(stored) if stored else None)
+        if stored is not None and present.footer is None and not sources:
             raise UnreadableObject(f"{stored.key} does not parse, and it has no segments")
-        if footer is not None:
-            named = footer.sources
-            if named == sources_of(sources):
-                return False
-            lost = {name for name, _ in named} - {name for name, _ in sources_of(sources)}
-            if unexpired := sorted(name for name in lost if not self._is_swept(name)):
-                # This copy may be the only one of their rows.
-                raise UnreadableObject(f"segments are missing: {', '.join(unexpired)}")
-            if not sources:
-                return False  # the sweeper deletes the copy, too
+        if present.footer is not None and await self._is_current(present.footer, sources, hour):
+            return False
         with tempfile.TemporaryFile(prefix="pixlake-compact-") as file:
-            rows = await self._write(file, hour, sources)
+            rows = await self._writer.write(file, sources, hour.cuts, present)
             body = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
             key = layout.compacted_key(cut, self._table.folders)
             if stored is None:
@@ -274,6 +275,18 @@ class Compactor:
         report.bytes += len(body)
         return True
 
+    async def _is_current(self, footer: Footer, sources: list[Stored], hour: Hour) -> bool:
+        """True if a copy needs no change; raises UnreadableObject if a segment of it is missing."""
+        named = footer.sources
+        if named == sources_of(sources):
+            hour.left_out.update(footer.unreadable)
+            return await self._writer.still_unreadable(footer, sources)
+        lost = {name for name, _ in named} - {name for name, _ in sources_of(sources)}
+        if unexpired := sorted(name for name in lost if not self._is_swept(name)):
+            # This copy may be the only one of their rows.
+            raise UnreadableObject(f"segments are missing: {', '.join(unexpired)}")
+        return not sources  # the sweeper deletes the copy, too
+
     def _is_swept(self, name: str) -> bool:
         """True for a segment that a sweeper may have deleted.
 
@@ -282,29 +295,6 @@ class Compactor:
         """
         parsed = layout.parse_chain_name(name)
         return parsed is not None and self._clock.has_expired(parsed[0])
-
-    async def _write(self, file: IO[bytes], hour: Hour, sources: list[Stored]) -> int:
-        """Write the rows of these segments; returns the number of rows."""
-        rows = 0
-        read: list[Stored] = []
-        with RowGroups(file, self._table) as groups:
-            for source in sources:
-                table, stored = await self._read(source)
-                # Name the version that was read, which may be newer than the listed one.
-                read.append(stored)
-                rows += len(table)
-                await self._idle_executor.run(groups.add, table)
-                del table
-            footer = Footer(sources_of(read), hour.cuts)
-            await self._idle_executor.run(groups.close, footer.encode())
-        file.flush()
-        pa.default_memory_pool().release_unused()
-        return rows
-
-    async def _read(self, source: Stored) -> tuple[pa.Table, Stored]:
-        data, stored = await self._store.get(source.key)
-        decode = partial(decode_chain_file, source.key, data, of=self._table)
-        return await self._idle_executor.run(decode), stored
 
     async def _readable_footer(self, stored: Stored) -> Footer | None:
         """Read the footer of a copy; None for a copy that does not parse and is written anew."""
@@ -319,3 +309,8 @@ class Compactor:
         if version not in self._footers:
             self._footers[version] = await read_footer(self._store, stored)
         return self._footers[version]
+
+
+def _unread(failed: list[datetime], claim: Claim) -> list[datetime]:
+    """Failed hours whose copies are not read yet; hours behind the watermark hold nothing back."""
+    return [hour for hour in failed if hour >= claim.watermark.complete_before]

@@ -24,11 +24,12 @@ from tests.lake.simulation.mutants_of_clocks import OF_CLOCKS
 from tests.lake.simulation.mutants_of_erasures import OF_CONDITIONS
 from tests.lake.simulation.mutants_of_listings import OF_COPIES, OF_LISTINGS
 from tests.lake.simulation.mutants_of_positions import OF_POSITIONS, OF_REQUESTS, OF_STREAMS
-from tests.lake.simulation.mutants_of_spoils import OF_DAMAGE, OF_SPOILS, OF_STUCK
+from tests.lake.simulation.mutants_of_spoils import OF_DAMAGE, OF_ROT, OF_SPOILS, OF_STUCK
 from tests.lake.simulation.positions import used_again
 from tests.lake.simulation.read_again import read_again
 from tests.lake.simulation.rebuilt import rebuilt
 from tests.lake.simulation.remade import remade
+from tests.lake.simulation.rotten_segment import rotten_segment
 from tests.lake.simulation.sent_again import sent_again
 from tests.lake.simulation.spoiled import spoiled
 from tests.lake.simulation.story import Story, erasures, tell, week_end, working_days
@@ -74,6 +75,7 @@ AIMED: dict[str, Story] = {
     **{mutant.__name__: read_again for mutant in OF_AGES},
     **{mutant.__name__: spoiled for mutant in OF_SPOILS},
     **{mutant.__name__: stuck_windows for mutant in OF_STUCK},
+    **{mutant.__name__: rotten_segment for mutant in OF_ROT},
     **{mutant.__name__: damaged_records for mutant in OF_DAMAGE},
     **{mutant.__name__: listed for mutant in OF_LISTINGS},
     **{mutant.__name__: listed_copies for mutant in OF_COPIES},
@@ -112,6 +114,10 @@ CAUGHT_BY = {
     "object_under_hold_stops_its_window": 1,
     "cut_watermark_stops_sealing": 1,
     "undeleted_journal_object_stops_its_window": 1,
+    "unreadable_segment_holds_its_hour": 1,
+    "copy_loses_the_only_rows": 10,
+    "left_out_segment_is_forgotten": 1,
+    "hour_behind_the_watermark_holds_it": 16,
     "damaged_record_forgets_its_erasure": 8,
     "damaged_record_is_free_at_once": 1,
     "erasure_deletes_the_record": 4,
@@ -193,6 +199,12 @@ def test_every_story_holds(first: int) -> None:
 @pytest.mark.parametrize(("story", "seed"), _long_stories(), ids=_id)
 def test_every_long_story_holds(story: Story, seed: int) -> None:
     tell(seed, story)
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS // 20, 5))
+def test_rotten_segments_cost_their_rows_only(first: int) -> None:
+    for seed in range(first, first + 5):
+        tell(seed, rotten_segment)
 
 
 @pytest.mark.parametrize("name", MUTANTS)

@@ -10,6 +10,7 @@ from tests.lake.simulation.mutants_of_positions import OF_POSITIONS, OF_REQUESTS
 from tests.lake.simulation.mutants_of_spoils import (
     OF_DAMAGE,
     OF_LIVENESS,
+    OF_ROT,
     OF_SPOILS,
     OF_STUCK,
 )
@@ -28,6 +29,7 @@ MUTANTS: dict[str, Mutant] = {
         *OF_SPOILS,
         *OF_STUCK,
         *OF_DAMAGE,
+        *OF_ROT,
         *OF_LIVENESS,
         *OF_AGES,
         *OF_LISTINGS,

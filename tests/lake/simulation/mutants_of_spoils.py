@@ -6,15 +6,19 @@ from datetime import datetime
 from typing import Any
 from unittest import mock
 
+import pyarrow as pa
+
 from lake import layout
 from lake.commit.damaged_records import DamagedRecords
 from lake.errors import KeyMissing
 from lake.retention.sweeper import Sweeper
+from lake.seal.copy_writer import Copied, CopyWriter
 from lake.seal.journal_batches import Batch, JournalBatches
 from lake.seal.sealer import Sealer
 from lake.seal.watermark import Watermark, parse_watermark
 from lake.seal.watermark_advance import WatermarkAdvance
 from lake.seal.window_tries import WindowTries
+from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
 from lake.tables.schema import Tombstone
 from tests.lake.simulation.mutants_of_images import Mutant
@@ -109,6 +113,40 @@ OF_DAMAGE: tuple[Mutant, ...] = (
     damaged_record_forgets_its_row,
     damaged_record_forgets_its_erasure,
     damaged_record_is_free_at_once,
+)
+
+
+def unreadable_segment_holds_its_hour() -> AbstractContextManager[Any]:
+    """A segment that does not parse ends the compaction of its hour."""
+
+    async def read(self: CopyWriter, segment: Stored, found: Any, _: Copied) -> pa.Table:
+        table, stored = await self._read(segment)
+        found.segments.append(stored)
+        return table
+
+    return mock.patch.object(CopyWriter, "_rows_of", read)
+
+
+def copy_loses_the_only_rows() -> AbstractContextManager[Any]:
+    """A copy is written anew without the rows of a segment that does not parse any more."""
+    return mock.patch.object(Copied, "has", return_value=False)
+
+
+def left_out_segment_is_forgotten() -> AbstractContextManager[Any]:
+    """A segment that a copy lacks is not read again."""
+    return mock.patch.object(CopyWriter, "still_unreadable", mock.AsyncMock(return_value=True))
+
+
+def hour_behind_the_watermark_holds_it() -> AbstractContextManager[Any]:
+    """The watermark waits for hours whose copies are already read."""
+    return mock.patch("lake.seal.compaction._unread", lambda failed, _: failed)
+
+
+OF_ROT: tuple[Mutant, ...] = (
+    unreadable_segment_holds_its_hour,
+    copy_loses_the_only_rows,
+    left_out_segment_is_forgotten,
+    hour_behind_the_watermark_holds_it,
 )
 
 OF_SPOILS: tuple[Mutant, ...] = (

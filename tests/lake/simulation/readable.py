@@ -6,6 +6,7 @@ from lake.commit.journal_objects import decode_journal
 from lake.commit.records import parse_record
 from lake.errors import UnreadableObject
 from lake.seal.watermark import parse_watermark
+from lake.tables.rows import decode_chain_file, erased_ids
 from lake.tables.schema import Named, Tombstone
 
 
@@ -31,3 +32,22 @@ def tombstones(key: str, data: bytes) -> tuple[Tombstone, ...]:
         return decode_journal(key, data).tombstones
     except UnreadableObject:
         return ()
+
+
+def ids_of_segment(key: str, data: bytes) -> tuple[list[str], frozenset[str]]:
+    """Ids of the rows of a segment, and the erased ids in its footer."""
+    try:
+        table = decode_chain_file(key, data, ["image_id"])
+        return table["image_id"].to_pylist(), erased_ids(key, table)
+    except UnreadableObject:
+        return [], frozenset()
+
+
+def rows_of_copy(key: str, data: bytes) -> list[tuple[str, datetime]]:
+    """Image id and window of each row of a compacted file."""
+    try:
+        table = decode_chain_file(key, data, ["image_id", "window_start"])
+    except UnreadableObject:
+        return []
+    ids, windows = (table[name].to_pylist() for name in ("image_id", "window_start"))
+    return list(zip(ids, windows, strict=True))
