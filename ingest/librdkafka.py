@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ingest import msk_iam
@@ -34,6 +34,12 @@ class GroupState:
     error: str | None = None
     unread: int | None = None
     held: Mapping[Partition, Held] = field(default_factory=dict)
+
+    def with_unread(self, unread: int) -> "GroupState":
+        """State with at least `unread` unread messages; an unknown lag stays unknown."""
+        if self.lag is None or self.unread is None or unread <= self.unread:
+            return self
+        return replace(self, unread=unread, lag=self.lag + unread - self.unread)
 
 
 def group_state(statistics: str, error: str | None) -> GroupState:

@@ -108,7 +108,7 @@ class Stream:
             time.monotonic(),
             len(self._offsets.partitions),
             len(paused),
-            self._client.state,
+            self._client.state.with_unread(self._silence.unread(self._positions())),
             self._deleted,
             self._unsure() or self._silence.fault,
             self._transactions.remark,
@@ -278,22 +278,26 @@ class Stream:
         return True
 
     def _watch(self, paused: frozenset[Partition]) -> None:
-        """Look for open transactions, and replace a client that gets nothing of a partition.
-
-        The end that the client reported counts as read, also before the topic is confirmed.
-        """
+        """Look for open transactions, and replace a client that gets nothing of a partition."""
         now = time.monotonic()
         self._transactions.look(now, self._client.state.held)
         self._silence.paused(paused)
-        positions = {
-            p: self._ends.get(p) or self._offsets.next(p) or 0 for p in self._offsets.partitions
-        }
+        positions = self._positions()
         self._silence.moved(positions)
         if not positions or not self._silence.due(now):
             return
         if silent := self._silence.look(now, positions, self._client.end_offsets(positions)):
             log.warning("partitions deliver nothing; joining again", partitions=silent)
             self._begin_anew()
+
+    def _positions(self) -> dict[Partition, int]:
+        """Next offset to read of each partition.
+
+        The end that the client reported counts as read, also before the topic is confirmed.
+        """
+        return {
+            p: self._ends.get(p) or self._offsets.next(p) or 0 for p in self._offsets.partitions
+        }
 
     def _begin_anew(self) -> None:
         """Drop messages in flight, and join the group again with a new client."""

@@ -1,6 +1,7 @@
 """Partitions from which nothing arrives although messages are there, on a real broker."""
 
 import threading
+from collections.abc import Collection, Mapping
 
 import pytest
 
@@ -51,6 +52,16 @@ class Unsure(GroupConsumer):
         return super().topic_id(topic) if self.answers.is_set() else None
 
 
+class Leaderless(GroupConsumer):
+    """Member for whose partition 1 no broker answers, as long as it has no leader."""
+
+    leads = threading.Event()
+
+    def end_offsets(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
+        found = super().end_offsets(partitions)
+        return found if self.leads.is_set() else {p: at for p, at in found.items() if p.number != 1}
+
+
 class ClientsOf(KafkaClients):
     """Clients of a consumer whose member is of another class."""
 
@@ -98,6 +109,20 @@ async def test_messages_that_wait_for_their_topics_id_are_told(stage: Stage) -> 
         await until(lambda: consumer.status().ready, "ready")
 
 
+async def test_a_partition_without_a_leader_is_told(wide_stage: Stage) -> None:
+    settings, workers = wide_stage.settings(kafka_stall_seconds=0.3), Workers()
+    clients = ClientsOf(settings, Leaderless)
+    async with running(settings, workers.submit, clients=clients) as consumer:
+        told = f"no broker has answered for {wide_stage.topic}/1 for"
+        await until(lambda: told in str(consumer.status().fault), "not ready")
+        with pytest.raises(StreamNotReady, match=f"^partition_unavailable: {told}"):
+            await consumer.ready()
+        await wide_stage.send_values([b"a"], 0)
+        await wide_stage.until_committed(1, 0)
+        Leaderless.leads.set()
+        await until(lambda: consumer.status().ready, "ready")
+
+
 def looks(watch: SilenceWatch, first: int, last: int, at: int, end: int | None) -> bool:
     """Look in every turn, numbered; True if partition A was found to be silent."""
     found = []
@@ -123,6 +148,26 @@ def test_a_partition_is_silent_after_the_limit() -> None:
 def test_nothing_to_read_is_no_silence(at: int, end: int | None) -> None:
     """An open transaction keeps the end where it is; a cluster may be away."""
     assert not looks(SilenceWatch(LIMIT), 0, 3 * LOOKS, at, end)
+
+
+def test_a_partition_without_an_answer_is_unavailable_after_the_limit() -> None:
+    watch = SilenceWatch(LIMIT)
+    assert not looks(watch, 0, LOOKS - 1, at=5, end=None)
+    assert watch.fault is None
+    assert not looks(watch, LOOKS, LOOKS, at=5, end=None)
+    assert watch.fault
+    assert (watch.fault.code, watch.fault.value) == ("partition_unavailable", 1)
+    assert not looks(watch, LOOKS + 1, LOOKS + 1, at=5, end=5)
+    assert watch.fault is None
+
+
+def test_unread_messages_are_counted_up_to_the_ends_that_the_cluster_told() -> None:
+    watch = SilenceWatch(LIMIT)
+    assert watch.unread({A: 5}) == 0
+    watch.look(0, {A: 5, B: 2}, {A: 9, B: 2})
+    assert watch.unread({A: 5, B: 2}) == 4
+    assert watch.unread({A: 8}) == 1
+    assert watch.unread({A: 12}) == 0
 
 
 def test_a_log_that_lost_its_end_is_read_anew() -> None:
